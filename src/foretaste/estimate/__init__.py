@@ -1,0 +1,1 @@
+"""Estimators: params and a task's data make the task's site."""

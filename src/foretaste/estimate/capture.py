@@ -1,0 +1,183 @@
+"""One batch through a model, with what every layer needs to give per-example gradients.
+
+Which parameters can be had from the layers is found out, not assumed: on the first two examples
+the layers' gradients must add up to autograd's own. A parameter for which they do not (used
+outside its layer, in-place changes, windows folded into the batch, an unknown normalisation) is
+left to the slow path, one example at a time.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from foretaste.errors import TaskError
+from foretaste.estimate.layers import Rule, rules_for
+from foretaste.params import wide
+from foretaste.task import Batch, Task, losses
+
+__all__ = ["Call", "Plan", "captured", "contributions", "one_example", "probe", "summed_squares"]
+
+_AGREES = 1e-3
+_NOISE = 1e-6
+_CHUNK = 1 << 20  # entries of per-example gradients held at once
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a known layer.
+
+    Args:
+        module: The layer.
+        inputs: `[B, ...]`, detached.
+        output: `[B, ...]`, part of the autograd graph.
+    """
+
+    module: nn.Module
+    inputs: Tensor
+    output: Tensor
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which parameters come from which layers.
+
+    Args:
+        layers: Known layers and the full names of their parameters.
+        broadcast: Layers that are called on one row for the whole batch (position embeddings).
+        slow: Parameters that need one backward pass per example.
+    """
+
+    layers: Mapping[nn.Module, Mapping[str, str]]
+    broadcast: frozenset[nn.Module]
+    slow: frozenset[str]
+
+
+Contribution = tuple[Rule, nn.Module, Tensor, Tensor]
+
+
+@contextmanager
+def captured(plan: Plan, count: int) -> Iterator[list[Call]]:
+    """Record the calls of the plan's layers during a forward pass on ``count`` examples."""
+    calls: list[Call] = []
+
+    def widen(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (args[0].expand(count, *args[0].shape[1:]), *args[1:]) if args and len(args[0]) == 1 else args
+
+    def keep(module: nn.Module, args: tuple[Tensor, ...], output: object) -> None:
+        if args and isinstance(output, Tensor) and output.requires_grad:
+            calls.append(Call(module, args[0].detach(), output))
+
+    handles = [module.register_forward_pre_hook(widen) for module in plan.broadcast]
+    handles += [module.register_forward_hook(keep) for module in plan.layers]
+    try:
+        yield calls
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def contributions(plan: Plan, calls: Sequence[Call], grads: Sequence[Tensor | None]) -> dict[str, list[Contribution]]:
+    """The layers' calls sorted by parameter; a tied parameter has several."""
+    found: dict[str, list[Contribution]] = {}
+    for call, grad in zip(calls, grads, strict=True):
+        if grad is None:
+            continue
+        rules = rules_for(call.module)
+        inputs = wide(call.inputs) if call.inputs.is_floating_point() else call.inputs
+        for local, name in plan.layers[call.module].items():
+            if name not in plan.slow:
+                found.setdefault(name, []).append((rules[local], call.module, inputs, wide(grad)))
+    return found
+
+
+def summed_squares(parts: Sequence[Contribution]) -> Tensor:
+    """``sum_b (sum_calls gradient_b)^2``: calls of one example add up before they are squared."""
+    rule, module, inputs, grad = parts[0]
+    if len(parts) == 1 and rule.squares is not None:
+        return rule.squares(module, inputs, grad)
+    first = rule.per_example(module, inputs[:1], grad[:1])
+    step = max(1, _CHUNK // max(first.numel(), 1))
+    total = torch.zeros_like(first[0])
+    for start in range(0, len(grad), step):
+        total += _per_example(parts, slice(start, start + step)).square().sum(0)
+    return total
+
+
+def _per_example(parts: Sequence[Contribution], rows: slice) -> Tensor:
+    each = [rule.per_example(module, inputs[rows], grad[rows]) for rule, module, inputs, grad in parts]
+    return torch.stack(each).sum(0) if len(each) > 1 else each[0]
+
+
+def one_example(batch: Batch, index: int) -> dict[str, Tensor]:
+    """A batch of one.
+
+    Raises:
+        TaskError: A tensor whose first dimension is not the batch.
+    """
+    count = len(batch["labels"])
+    for key, tensor in batch.items():
+        if not tensor.dim() or len(tensor) != count:
+            found = f"{key} has shape {list(tensor.shape)} for {count} examples"
+            raise TaskError(f"a batch needs one row per example in every tensor; {found}")
+    return {key: tensor[index : index + 1] for key, tensor in batch.items()}
+
+
+def probe(model: nn.Module, task: Task, batch: Batch) -> Plan:
+    """Find out on one or two examples which parameters the layers can give.
+
+    Args:
+        model: In evaluation mode, holding the params of interest.
+        task: Predicts with the model.
+        batch: At least one example.
+    """
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    layers: dict[nn.Module, dict[str, str]] = {}
+    for module in model.modules():
+        own = {local: names[id(p)] for local, p in module.named_parameters(recurse=False) if local in rules_for(module)}
+        if own:
+            layers[module] = own
+    everything = Plan(layers, frozenset(), frozenset())
+    rows = [one_example(batch, index) for index in range(min(2, len(batch["labels"])))]
+    both = {key: torch.cat([row[key] for row in rows]) for key in rows[0]}
+    single, double = (_sizes(model, task, everything, part) for part in (rows[0], both))
+    broadcast = frozenset(module for module in double if isinstance(module, nn.Embedding) and double[module] == single[module] == {1})
+    fits = {module for module in double if single.get(module) == {1} and double[module] == {len(rows)}} | broadcast
+    plan = Plan({module: own for module, own in layers.items() if module in fits}, broadcast, frozenset())
+    return Plan(plan.layers, broadcast, _disagreeing(model, task, plan, both))
+
+
+def _sizes(model: nn.Module, task: Task, plan: Plan, batch: Batch) -> dict[nn.Module, set[int]]:
+    with captured(plan, len(batch["labels"])) as calls, torch.enable_grad():
+        task.predict(model, batch)
+    found: dict[nn.Module, set[int]] = {}
+    for call in calls:
+        found.setdefault(call.module, set()).add(len(call.output) if call.output.dim() else 0)
+    return found
+
+
+def _disagreeing(model: nn.Module, task: Task, plan: Plan, batch: Batch) -> frozenset[str]:
+    """Parameters whose gradient differs from what the plan's layers add up to."""
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    with captured(plan, len(batch["labels"])) as calls, torch.enable_grad():
+        total = losses(task.predict(model, batch), batch["labels"]).sum()
+    outputs = [call.output for call in calls]
+    grads = torch.autograd.grad(total, [*trained.values(), *outputs], allow_unused=True)
+    parts = contributions(plan, calls, grads[len(trained) :])
+    truth = {name: wide(grad) for name, grad in zip(trained, grads, strict=False) if grad is not None}
+    noise = _NOISE * max((float(grad.norm()) for grad in truth.values()), default=0.0)
+    return frozenset(name for name, grad in truth.items() if not _agrees(parts.get(name), grad, noise))
+
+
+def _agrees(parts: Sequence[Contribution] | None, truth: Tensor, noise: float) -> bool:
+    """Whether the layers' gradients add up; a gradient that is only rounding noise always does."""
+    if parts is None:
+        return False
+    found = torch.zeros_like(truth)
+    for row in range(len(parts[0][3])):
+        found += _per_example(parts, slice(row, row + 1))[0]
+    return float((found - truth).norm()) <= _AGREES * float(truth.norm()) + noise
+
+

@@ -1,0 +1,233 @@
+"""Diagonal Fisher information: the curvature of a task's mean loss, from per-example gradients.
+
+For cross-entropy the generalised Gauss-Newton matrix is the Fisher of the model's own labels::
+
+    H = 1/N sum_b E_{y ~ p(. | x_b)} [ grad log p(y | x_b) grad log p(y | x_b)' ]
+
+and its diagonal is estimated by one drawn label per example (``sampled``, unbiased), by every
+label (``exact``), or by the data's labels (``empirical``, which vanishes as the training loss
+does). For token losses the labels of one sequence are drawn together and its tokens' gradients
+add up before they are squared: independent draws leave no cross terms in expectation. N counts
+examples or label tokens, whichever the task's loss is a mean over.
+
+References:
+    Kunstner, Balles, Hennig: Limitations of the Empirical Fisher Approximation, 2019,
+    https://arxiv.org/abs/1905.12558
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from foretaste.errors import TaskError
+from foretaste.estimate.capture import Plan, captured, contributions, one_example, probe, summed_squares
+from foretaste.evaluate import in_eval_mode
+from foretaste.params import Params, buffers_of, parameters_of, snapshot, swapped, wide
+from foretaste.posterior.diagonal import Diagonal
+from foretaste.posterior.site import GaussianSite, Record
+from foretaste.task import IGNORED, Batch, Task, losses, units
+
+__all__ = ["Fisher", "Labels", "State", "build", "finish", "fisher", "init", "update"]
+
+Labels = Literal["sampled", "empirical", "exact"]
+
+
+@dataclass(frozen=True)
+class Fisher:
+    """What stays the same during one estimate.
+
+    Args:
+        model: In evaluation mode, holding the params of interest.
+        task: Predicts with the model.
+        labels: Where the labels come from.
+        gradient: Whether to add up the gradient of the loss too.
+        generator: Draws the labels.
+    """
+
+    model: nn.Module
+    task: Task
+    labels: Labels
+    gradient: bool
+    generator: torch.Generator
+
+
+@dataclass(frozen=True)
+class State:
+    """Sums so far.
+
+    Args:
+        plan: Where each parameter's gradients come from.
+        squares: Summed squared per-example gradients, by name, in float32.
+        slopes: Summed gradients of the loss, by name; empty unless asked for.
+        examples: Examples seen.
+        units: Units seen.
+    """
+
+    plan: Plan
+    squares: Params
+    slopes: Params
+    examples: int = 0
+    units: int = 0
+
+
+def build(model: nn.Module, task: Task, *, labels: Labels = "sampled", gradient: bool = False, generator: torch.Generator) -> Fisher:
+    """An estimate of the model as it stands; see `fisher` for the whole of it."""
+    return Fisher(model, task, labels, gradient, generator)
+
+
+def init(estimate: Fisher, batch: Batch) -> State:
+    """Zero sums, after trying the layers on two examples of this batch."""
+    plan = probe(estimate.model, estimate.task, batch)
+    zeros = {name: torch.zeros_like(wide(tensor)) for name, tensor in _own(estimate).items()}
+    slopes = {name: torch.zeros_like(tensor) for name, tensor in zeros.items()} if estimate.gradient else {}
+    return State(plan, zeros, slopes)
+
+
+def update(estimate: Fisher, state: State, batch: Batch) -> State:
+    """Add one batch; the sums are added to in place."""
+    task, plan = estimate.task, state.plan
+    with captured(plan, len(batch["labels"])) as calls, torch.enable_grad():
+        logits = task.predict(estimate.model, batch)
+    if not bool(torch.isfinite(logits).all()):
+        raise TaskError(f"the model's outputs on task {task.name!r} hold NaN or infinity; its params are not usable")
+    each = _unit_weights(task, batch["labels"])
+    if estimate.gradient:
+        _add_slopes(estimate, state, (losses(logits, batch["labels"]) * each.unsqueeze(1)).sum())
+    outputs = [call.output for call in calls]
+    for targets, scale in _targets(estimate, logits.detach(), batch["labels"]):
+        factor = each.sqrt() * scale
+        total = (losses(logits, targets) * factor.unsqueeze(1)).sum()
+        grads = torch.autograd.grad(total, outputs, retain_graph=True, allow_unused=True) if outputs else ()
+        for name, parts in contributions(plan, calls, grads).items():
+            if name in state.squares:
+                state.squares[name].add_(summed_squares(parts))
+        _add_slow(estimate, state, batch, targets, factor)
+    counted = units(batch["labels"], task.unit)
+    return replace(state, examples=state.examples + len(batch["labels"]), units=state.units + counted)
+
+
+def finish(estimate: Fisher, state: State) -> GaussianSite:
+    """The site: the sums per unit, centred on the model's present params."""
+    if not state.units:
+        raise TaskError(f"no labelled examples were seen for the curvature of task {estimate.task.name!r}")
+    squares = {name: tensor.cpu() / state.units for name, tensor in state.squares.items()}
+    slopes = {name: tensor.cpu() / state.units for name, tensor in state.slopes.items()} or None
+    record = Record(estimate.task.unit, f"fisher:{estimate.labels}", state.examples, state.units)
+    center = snapshot(_own(estimate))
+    return GaussianSite(center, Diagonal.checked(squares), slopes, snapshot(buffers_of(estimate.model)), record)
+
+
+def fisher(
+    model: nn.Module,
+    params: Params | None,
+    task: Task,
+    *,
+    generator: torch.Generator,
+    labels: Labels = "sampled",
+    max_examples: int | None = None,
+    batch_size: int = 32,
+    gradient: bool = False,
+    batches: Iterable[Batch] | None = None,
+    on_batch: Callable[[int], None] = lambda examples: None,
+) -> GaussianSite:
+    """A task's site with the diagonal Fisher at these params.
+
+    Args:
+        model: Any module; it is left as it was.
+        params: Where to estimate, or None for the model's own params.
+        task: Its training examples are used.
+        generator: Chooses the examples and draws the labels.
+        labels: ``sampled`` (default), ``empirical`` or ``exact`` (one backward pass per class).
+        max_examples: At most so many, chosen at random; None for all.
+        batch_size: Examples per pass; changes memory and speed, not the estimate's meaning.
+        gradient: Carry the gradient, for params that are not the task's optimum.
+        batches: Other data than the task's, for example a loader of yours.
+        on_batch: Called with the number of examples seen.
+
+    Returns:
+        A `GaussianSite` centred on the params, curvature per unit in float32.
+
+    Raises:
+        TaskError: No labelled examples, or outputs that are not finite.
+
+    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.task import Rows
+    >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
+    >>> task = Task("a", rows, rows, [METRICS["accuracy"]])
+    >>> with torch.no_grad():
+    ...     layer = nn.Linear(2, 2, bias=False); _ = layer.weight.zero_()
+    >>> fisher(layer, None, task, generator=torch.Generator(), labels="exact").precision.entries["weight"]
+    tensor([[0.1250, 0.1250],
+            [0.1250, 0.1250]])
+    """
+    with in_eval_mode(model), swapped(model, params or {}):
+        estimate = build(model, task, labels=labels, gradient=gradient, generator=generator)
+        state: State | None = None
+        for batch in batches or _batches(model, task, generator, max_examples, batch_size):
+            state = update(estimate, state or init(estimate, batch), batch)
+            on_batch(state.examples)
+        if state is None:
+            raise TaskError(f"no batches were given for the curvature of task {task.name!r}")
+        return finish(estimate, state)
+
+
+def _batches(model: nn.Module, task: Task, generator: torch.Generator, most: int | None, size: int) -> Iterator[Batch]:
+    device = next(model.parameters()).device
+    order = torch.randperm(len(task.train), generator=generator)[:most].tolist()
+    for start in range(0, len(order), size):
+        yield task.batch(task.train, order[start : start + size], device)
+
+
+def _own(estimate: Fisher) -> dict[str, Tensor]:
+    return parameters_of(estimate.model, estimate.task.names)
+
+
+def _unit_weights(task: Task, labels: Tensor) -> Tensor:
+    """The factor of each example's summed losses in the task's loss, `[B]`, times the units seen."""
+    counts = (labels != IGNORED).reshape(len(labels), -1).sum(1).clamp(min=1)
+    return torch.ones_like(counts, dtype=torch.float32) if task.unit == "token" else 1.0 / counts
+
+
+def _targets(estimate: Fisher, logits: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Labels to go backward from, `[B]` or `[B, S]`, and the factor of each example, `[B]`."""
+    ones = torch.ones(len(labels), device=labels.device)
+    if estimate.labels == "empirical":
+        yield labels, ones
+        return
+    chances = logits.float().softmax(-1)
+    if estimate.labels == "sampled":
+        drawn = torch.multinomial(chances.reshape(-1, chances.shape[-1]).cpu(), 1, generator=estimate.generator)
+        yield torch.where(labels == IGNORED, labels, drawn.reshape(labels.shape).to(labels.device)), ones
+        return
+    columns = labels.reshape(len(labels), -1).shape[1]
+    chances = chances.reshape(len(labels), columns, -1)
+    for column in range(columns):
+        for label in range(chances.shape[-1]):
+            target = torch.full_like(labels, IGNORED).reshape(len(labels), -1)
+            target[:, column] = torch.where(labels.reshape(len(labels), -1)[:, column] == IGNORED, IGNORED, label)
+            yield target.reshape(labels.shape), chances[:, column, label].sqrt()
+
+
+def _add_slopes(estimate: Fisher, state: State, total: Tensor) -> None:
+    trained = {name: p for name, p in estimate.model.named_parameters() if p.requires_grad and name in state.slopes}
+    grads = torch.autograd.grad(total, list(trained.values()), retain_graph=True, allow_unused=True)
+    for name, grad in zip(trained, grads, strict=True):
+        if grad is not None:
+            state.slopes[name].add_(grad)
+
+
+def _add_slow(estimate: Fisher, state: State, batch: Batch, targets: Tensor, factor: Tensor) -> None:
+    """One example at a time, for the parameters that the layers cannot give."""
+    named = dict(estimate.model.named_parameters())
+    slow = [name for name in state.plan.slow if name in state.squares]
+    for index in range(len(targets)) if slow else ():
+        with torch.enable_grad():
+            logits = estimate.task.predict(estimate.model, one_example(batch, index))
+        total = (losses(logits, targets[index : index + 1]) * factor[index]).sum()
+        grads = torch.autograd.grad(total, [named[name] for name in slow], allow_unused=True)
+        for name, grad in zip(slow, grads, strict=True):
+            if grad is not None:
+                state.squares[name].addcmul_(wide(grad), wide(grad))

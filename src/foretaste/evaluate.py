@@ -1,0 +1,135 @@
+"""Evaluation: params on tasks give losses and metrics, with a result per example."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Iterator
+
+import torch
+from sklearn.metrics import f1_score, matthews_corrcoef
+from torch import Tensor, nn
+
+from foretaste.errors import TaskError
+from foretaste.params import Params, swapped
+from foretaste.task import IGNORED, Examples, Metric, Task, losses
+
+__all__ = ["METRICS", "Result", "accuracy", "evaluate", "f1", "in_eval_mode", "mcc", "measure"]
+
+
+def accuracy(predicted: Tensor, labels: Tensor) -> float:
+    """Share of labels that were predicted.
+
+    >>> accuracy(torch.tensor([1, 0]), torch.tensor([1, 1]))
+    0.5
+    """
+    return float((predicted == labels).double().mean())
+
+
+def f1(predicted: Tensor, labels: Tensor) -> float:
+    """F1: of class 1 for two classes, the unweighted mean over classes for more.
+
+    >>> f1(torch.tensor([1, 0, 1]), torch.tensor([1, 0, 0]))
+    0.6666666666666666
+    """
+    binary = int(max(predicted.max(), labels.max())) <= 1
+    return float(f1_score(labels.numpy(), predicted.numpy(), average="binary" if binary else "macro", zero_division=0.0))
+
+
+def mcc(predicted: Tensor, labels: Tensor) -> float:
+    """Matthews correlation coefficient.
+
+    >>> mcc(torch.tensor([1, 0]), torch.tensor([1, 0]))
+    1.0
+    """
+    return float(matthews_corrcoef(labels.numpy(), predicted.numpy()))
+
+
+METRICS: Mapping[str, Metric] = {metric.name: metric for metric in (Metric("accuracy", accuracy), Metric("f1", f1), Metric("mcc", mcc))}
+
+
+@dataclass(frozen=True)
+class Result:
+    """One task's evaluation.
+
+    Args:
+        metrics: ``loss`` (mean per unit) and each metric.
+        losses: `[N]`, the mean loss of each example's labels.
+        predicted: `[N]`, the predicted label; for tokens `[number of label tokens]`.
+    """
+
+    metrics: Mapping[str, float]
+    losses: Tensor
+    predicted: Tensor
+
+
+def evaluate(
+    model: nn.Module,
+    params: Params | None,
+    tasks: Sequence[Task],
+    *,
+    batch_size: int = 128,
+    data: Mapping[str, Examples] | None = None,
+) -> dict[str, Result]:
+    """Every task's loss and metrics.
+
+    The model is put in evaluation mode and lent the params; both are undone on leaving.
+
+    Args:
+        model: The module the tasks predict with, on its own device.
+        params: Params to evaluate, or None for the model's own.
+        tasks: What to evaluate on.
+        batch_size: Examples per forward pass.
+        data: Other examples than the validation ones, by task.
+
+    Returns:
+        A result per task, by name.
+
+    Raises:
+        TaskError: A metric that fails or is no number.
+
+    >>> from foretaste.task import Rows
+    >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
+    >>> task = Task("a", rows, rows, [METRICS["accuracy"]])
+    >>> evaluate(nn.Linear(2, 2), {"weight": torch.eye(2), "bias": torch.zeros(2)}, [task])["a"].metrics["accuracy"]
+    1.0
+    """
+    with in_eval_mode(model), swapped(model, params or {}), torch.no_grad():
+        return {task.name: measure(model, task, (data or {}).get(task.name, task.validation), batch_size) for task in tasks}
+
+
+@contextmanager
+def in_eval_mode(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode for every module of the model, undone on leaving, module by module."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+def measure(model: nn.Module, task: Task, examples: Examples, batch_size: int) -> Result:
+    """The result of the model as it stands on these examples."""
+    device = next(model.parameters()).device
+    total, means, predicted, labels = [], [], [], []
+    for start in range(0, len(examples), batch_size):
+        batch = task.batch(examples, range(start, min(start + batch_size, len(examples))), device)
+        logits = task.predict(model, batch)
+        counts = batch["labels"] != IGNORED
+        each = losses(logits, batch["labels"]).double()
+        total.append(each.sum())
+        means.append(each.sum(1) / counts.reshape(len(each), -1).sum(1).clamp(min=1))
+        predicted.append(logits.argmax(-1)[counts])
+        labels.append(batch["labels"][counts])
+    return _result(task, torch.cat(means).cpu(), torch.cat(predicted).cpu(), torch.cat(labels).cpu(), float(torch.stack(total).sum()))
+
+
+def _result(task: Task, means: Tensor, predicted: Tensor, labels: Tensor, total: float) -> Result:
+    metrics = {"loss": float(means.mean()) if task.unit == "example" else total / max(len(labels), 1)}
+    for metric in task.metrics:
+        try:
+            metrics[metric.name] = float(metric.compute(predicted, labels))
+        except Exception as error:
+            raise TaskError(f"metric {metric.name!r} of task {task.name!r} failed: {error}") from error
+    return Result(metrics, means.float(), predicted)

@@ -1,0 +1,192 @@
+"""Merging: a prior and the tasks' sites, raised to their weights, make a preview.
+
+One loop for every posterior: take each site's Gaussian surrogate at the current point, raise it
+to its weight, multiply all into the prior, move to the mean, stop when still. For Gaussian sites
+the first step is the closed form; for mixtures the steps are those of EM.
+
+Rules for tensors that are not plain shared parameters:
+
+- a parameter that several but not all tasks have is merged among them, their weights scaled to
+  sum to 1; one that a single task has (its own head) is that task's, untouched;
+- floating-point buffers are averaged by alpha; other tensors stay the pretrained model's.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from foretaste.errors import ParamsError, WeightsError
+from foretaste.params import Params, average, check_fit, wide
+from foretaste.posterior.gaussian import Gaussian
+from foretaste.posterior.precision import Piece, Precision, coupled
+from foretaste.posterior.site import GaussianSite, Site, product
+from foretaste.weights import TaskWeights
+
+__all__ = ["Preview", "merge"]
+
+_CHUNK = 1 << 16  # entries: a few of these stay in a core's cache
+_STILL = 1e-6
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Merged params for one weighting, and how they were reached.
+
+    Args:
+        weights: The task weights.
+        params: Parameters and floating-point buffers, in the pretrained model's types.
+        steps: Steps of the merge loop; 1 for Gaussian sites.
+        converged: Whether the last step left the point still.
+        prior: The prior merged into.
+        surrogates: Each task's Gaussian at the merged point.
+    """
+
+    weights: TaskWeights
+    params: Params
+    steps: int
+    converged: bool
+    prior: Gaussian = field(repr=False)
+    surrogates: Mapping[str, GaussianSite] = field(repr=False)
+
+    def precision(self) -> Precision:
+        """``S_0 + sum_t alpha_t H_t`` over the parameters that all tasks share; computed when asked."""
+        shared = Piece(_shared(self.prior, self.surrogates))
+        total = self.prior.precision.restrict(shared)
+        for name, alpha in self.weights.items():
+            if alpha:
+                total = total + self.surrogates[name].on(shared).precision * alpha
+        return total
+
+
+def merge(prior: Gaussian, sites: Mapping[str, Site], weights: TaskWeights, *, max_steps: int = 50) -> Preview:
+    """Preview the params that joint finetuning under these weights would reach.
+
+    The mode of ``p_0 * prod_t site_t ** alpha_t``. At a corner a stationary site's own params
+    come back bit for bit.
+
+    Args:
+        prior: Centred on the pretrained params, with a precision above 0.
+        sites: One site per task.
+        weights: Over exactly these tasks.
+        max_steps: Bound on the steps of the loop.
+
+    Raises:
+        WeightsError: Other tasks in the weights than in the sites.
+        ParamsError: Params that do not fit, sites of different units, or NaN in the result; the
+            task and the tensor are named.
+
+    >>> from foretaste.posterior.isotropic import Isotropic
+    >>> prior = Gaussian({"w": torch.zeros(1)}, Isotropic(1.0))
+    >>> sites = {"a": GaussianSite({"w": torch.ones(1)}, Isotropic(1.0)),
+    ...          "b": GaussianSite({"w": -torch.ones(1)}, Isotropic(3.0))}
+    >>> merge(prior, sites, TaskWeights(("a", "b"), (0.5, 0.5))).params["w"]
+    tensor([-0.3333])
+    """
+    _check(prior, sites, weights)
+    point: Params = prior.mean
+    seen: dict[str, GaussianSite] = {}
+    for step in range(max_steps):
+        surrogates = {name: site.surrogate(point) for name, site in sites.items()}
+        if step and all(surrogates[name] is seen[name] for name in sites):
+            return Preview(weights, _with_buffers(point, surrogates, weights), step, True, prior, surrogates)
+        before, point, seen = point, _mean(prior, surrogates, weights), surrogates
+        if step and _is_still(before, point):
+            return Preview(weights, _with_buffers(point, seen, weights), step + 1, True, prior, seen)
+    return Preview(weights, _with_buffers(point, seen, weights), max_steps, False, prior, seen)
+
+
+def _check(prior: Gaussian, sites: Mapping[str, Site], weights: TaskWeights) -> None:
+    if set(sites) != set(weights):
+        raise WeightsError(f"weights are for {', '.join(weights)}, sites for {', '.join(sites)}; give one weight per site")
+    units = {name: site.record.unit for name, site in sites.items()}
+    if len(set(units.values())) > 1:
+        raise ParamsError(f"sites of different units cannot be merged: {units}; estimate them again in one unit")
+    for name, site in sites.items():
+        reference = {key: prior.mean[key] for key in site.params if key in prior.mean}
+        check_fit(reference, site.params, f"the params of task {name!r}")
+    for key in prior.mean:
+        if not any(key in site.params for site in sites.values()):
+            raise ParamsError(f"no task has the parameter {key} of the pretrained model")
+
+
+def _mean(prior: Gaussian, surrogates: Mapping[str, GaussianSite], weights: TaskWeights) -> dict[str, Tensor]:
+    """One step of the loop: the mean of the product, piece by piece, each rounded once."""
+    merged = {name: torch.empty_like(mean, memory_format=torch.contiguous_format) for name, mean in prior.mean.items()}
+    for owners, names in _owned(prior, surrogates).items():
+        shares = _renormalised({name: weights[name] for name in owners})
+        sole = next((name for name, share in shares.items() if share == 1.0), None)
+        if sole is not None and surrogates[sole].gradient is None:
+            for name in names:
+                merged[name].copy_(surrogates[sole].center[name])
+            continue
+        sites = {name: surrogates[name] for name, share in shares.items() if share > 0}
+        for piece in _pieces(prior, sites, names):
+            _merge_piece(prior, {name: (site, shares[name]) for name, site in sites.items()}, piece, merged)
+    return merged
+
+
+def _merge_piece(prior: Gaussian, sites: Mapping[str, tuple[GaussianSite, float]], piece: Piece, merged: Params) -> None:
+    part = Gaussian(piece.of(prior.mean), prior.precision.restrict(piece))
+    mean = product(part, [site.on(piece) ** share for site, share in sites.values()]).mean
+    for name, target in piece.of(merged).items():
+        if not bool(torch.isfinite(mean[name].sum())) and not bool(torch.isfinite(mean[name]).all()):
+            raise ParamsError(_blame(name, piece, prior, sites))
+        target.copy_(mean[name])
+
+
+def _blame(name: str, piece: Piece, prior: Gaussian, sites: Mapping[str, tuple[GaussianSite, float]]) -> str:
+    for task, (site, _) in sites.items():
+        if not bool(torch.isfinite(site.center[name]).all()):
+            return f"the params of task {task!r} hold NaN or infinity in {name}; train that task again with a lower learning rate"
+        curvature = site.on(piece).precision.apply({name: torch.ones_like(piece.of(prior.mean)[name])})
+        if not bool(torch.isfinite(curvature[name]).all()):
+            return f"the curvature of task {task!r} holds NaN or infinity in {name}; estimate it again"
+    return f"the preview of {name} is not finite; give the prior a precision above 0 (it has no curvature there)"
+
+
+def _owned(prior: Gaussian, sites: Mapping[str, GaussianSite]) -> dict[tuple[str, ...], list[str]]:
+    """The prior's names by the tasks that have them."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for key in prior.mean:
+        owners = tuple(name for name, site in sites.items() if key in site.center)
+        found.setdefault(owners, []).append(key)
+    return found
+
+
+def _shared(prior: Gaussian, sites: Mapping[str, GaussianSite]) -> list[str]:
+    return [key for key in prior.mean if all(key in site.center for site in sites.values())]
+
+
+def _renormalised(alpha: Mapping[str, float]) -> dict[str, float]:
+    """Weights among the tasks that have a parameter; equal if none of them has any weight."""
+    total = sum(alpha.values())
+    if total == 0:
+        return {name: 1 / len(alpha) for name in alpha}
+    return {name: (value / total if abs(total - 1) > _STILL else value) for name, value in alpha.items()}
+
+
+def _pieces(prior: Gaussian, sites: Mapping[str, GaussianSite], names: list[str]) -> Iterator[Piece]:
+    """The smallest parts that every precision treats on their own, in the prior's order."""
+    groups = coupled([prior.precision, *(site.precision for site in sites.values())], names)
+    if groups is not None:
+        yield from (Piece(group) for group in groups)
+        return
+    for name in names:
+        for start in range(0, prior.mean[name].numel(), _CHUNK):
+            yield Piece([name], slice(start, start + _CHUNK))
+
+
+def _with_buffers(point: Params, sites: Mapping[str, Site], weights: TaskWeights) -> dict[str, Tensor]:
+    merged = dict(point)
+    for key in dict.fromkeys(key for site in sites.values() for key in site.buffers):
+        alpha = _renormalised({name: weights[name] for name, site in sites.items() if key in site.buffers})
+        merged[key] = average((share, sites[name].buffers[key]) for name, share in alpha.items())
+    return merged
+
+
+def _is_still(before: Params, after: Params) -> bool:
+    moved = sum(float((wide(after[name]) - wide(before[name])).square().sum()) for name in after)
+    size = sum(float(wide(tensor).square().sum()) for tensor in after.values())
+    return moved <= _STILL**2 * max(size, _STILL)

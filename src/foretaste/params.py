@@ -1,0 +1,196 @@
+"""Params: a model's tensors by name, and the arithmetic and checks on them.
+
+A model has two kinds of tensors. *Parameters* are trained and merged by their posterior.
+*Buffers* (batch-norm statistics, position ids) are not random variables: floating ones are
+averaged by alpha, the others stay the pretrained model's.
+"""
+
+import hashlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from foretaste.errors import ParamsError
+
+__all__ = [
+    "Params",
+    "average",
+    "buffers_of",
+    "check_fit",
+    "digest",
+    "first_nonfinite",
+    "parameters_of",
+    "snapshot",
+    "swapped",
+    "tensors_of",
+    "wide",
+]
+
+Params = Mapping[str, Tensor]
+
+_LISTED = 6
+
+
+def parameters_of(model: nn.Module, names: Collection[str] | None = None) -> dict[str, Tensor]:
+    """The model's parameters (not copied), each tied one once; only ``names`` when given.
+
+    >>> sorted(parameters_of(nn.Linear(2, 3)))
+    ['bias', 'weight']
+    """
+    found = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    return found if names is None else {name: tensor for name, tensor in found.items() if name in names}
+
+
+def buffers_of(model: nn.Module) -> dict[str, Tensor]:
+    """The model's floating-point buffers (not copied).
+
+    >>> sorted(buffers_of(nn.BatchNorm1d(2)))
+    ['running_mean', 'running_var']
+    """
+    return {name: buffer for name, buffer in model.named_buffers() if buffer.is_floating_point()}
+
+
+def tensors_of(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and floating-point buffers (not copied): everything that a task can change."""
+    return parameters_of(model) | buffers_of(model)
+
+
+def snapshot(params: Params) -> dict[str, Tensor]:
+    """A copy on the CPU that later training cannot change.
+
+    >>> model = nn.Linear(1, 1)
+    >>> kept = snapshot(parameters_of(model))
+    >>> kept["weight"] is model.weight
+    False
+    """
+    return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in params.items()}
+
+
+@contextmanager
+def swapped(model: nn.Module, params: Params) -> Iterator[nn.Module]:
+    """Lend the model other params; its own come back on leaving, whatever happens.
+
+    Tensors are copied in place, so tied tensors stay tied and a compiled model stays compiled.
+
+    Args:
+        model: Any module.
+        params: New values for some or all of its parameters and buffers.
+
+    Raises:
+        ParamsError: A name that the model lacks, or another shape.
+
+    >>> model = nn.Linear(1, 1, bias=False)
+    >>> with swapped(model, {"weight": torch.zeros(1, 1)}):
+    ...     model(torch.ones(1, 1)).item()
+    0.0
+    """
+    own = parameters_of(model) | dict(model.named_buffers())
+    unknown = sorted(set(params) - set(own))
+    if unknown:
+        raise ParamsError(f"the model has no tensor {_listed(unknown)}; its params come from another architecture")
+    check_fit({name: own[name] for name in params}, params, "the params to swap in")
+    kept = {name: own[name].clone() for name in params}
+    try:
+        _copy_into(own, params)
+        yield model
+    finally:
+        _copy_into(own, kept)
+
+
+def _copy_into(own: Params, params: Params) -> None:
+    with torch.no_grad():
+        for name, tensor in params.items():
+            own[name].copy_(tensor)
+
+
+def check_fit(reference: Params, params: Params, whose: str) -> None:
+    """Check that two params have the same names and shapes.
+
+    Args:
+        reference: What is expected.
+        params: What was found.
+        whose: Named in the error, for example ``"expert 'code'"``.
+
+    Raises:
+        ParamsError: Missing or additional names, or other shapes; all kinds are listed.
+
+    >>> check_fit({"w": torch.zeros(2)}, {"w": torch.zeros(3)}, "expert 'b'")
+    Traceback (most recent call last):
+    ...
+    foretaste.errors.ParamsError: expert 'b' does not fit the pretrained model: shape of w is [3], not [2]
+    """
+    faults = []
+    missing, extra = sorted(set(reference) - set(params)), sorted(set(params) - set(reference))
+    if missing:
+        faults.append(f"missing {_listed(missing)}")
+    if extra:
+        faults.append(f"additional {_listed(extra)}")
+    others = [name for name in reference if name in params and reference[name].shape != params[name].shape]
+    shapes = [f"shape of {name} is {list(params[name].shape)}, not {list(reference[name].shape)}" for name in others]
+    faults += shapes[:_LISTED]
+    if len(shapes) > _LISTED:
+        faults.append(f"and {len(shapes) - _LISTED} more shapes")
+    if faults:
+        raise ParamsError(f"{whose} does not fit the pretrained model: {'; '.join(faults)}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
+
+
+def first_nonfinite(params: Params) -> str | None:
+    """Name of the first tensor that holds NaN or infinity, or None.
+
+    >>> first_nonfinite({"a": torch.ones(2), "b": torch.tensor([1.0, float("nan")])})
+    'b'
+    """
+    return next((name for name, tensor in params.items() if not bool(torch.isfinite(tensor).all())), None)
+
+
+def digest(params: Params) -> str:
+    """SHA-256 over names, dtypes, shapes and bytes; independent of order and of the file's layout.
+
+    >>> digest({"a": torch.zeros(1)}) == digest({"a": torch.zeros(1)})
+    True
+    """
+    total = hashlib.sha256()
+    for name in sorted(params):
+        tensor = params[name].detach().cpu().contiguous()
+        total.update(f"{name}|{tensor.dtype}|{list(tensor.shape)}|".encode())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return total.hexdigest()
+
+
+def wide(tensor: Tensor) -> Tensor:
+    """The tensor in float32, or in its own type where that is wider.
+
+    >>> wide(torch.ones(1, dtype=torch.bfloat16)).dtype
+    torch.float32
+    """
+    return tensor.to(torch.promote_types(torch.float32, tensor.dtype))
+
+
+def average(parts: Iterable[tuple[float, Tensor]]) -> Tensor:
+    """Weighted sum ``sum_t alpha_t x_t``, computed in float32 or wider and rounded once.
+
+    Args:
+        parts: Pairs of a weight and a tensor; zero weights are skipped, so that a corner is exact.
+
+    >>> average([(0.5, torch.tensor([2.0])), (0.5, torch.tensor([4.0]))])
+    tensor([3.])
+    """
+    total: Tensor | None = None
+    dtype = torch.float32
+    for weight, tensor in parts:
+        dtype = tensor.dtype
+        if weight == 1.0:
+            return tensor.clone()
+        if weight != 0.0:
+            term = wide(tensor) * weight
+            total = term if total is None else total.add_(term)
+    if total is None:
+        raise ParamsError("nothing to average: every weight is 0")
+    return total.to(dtype)

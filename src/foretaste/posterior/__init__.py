@@ -1,0 +1,1 @@
+"""Gaussian posteriors over params, the structures of their precision, and the tasks' sites."""

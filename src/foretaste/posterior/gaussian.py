@@ -1,0 +1,36 @@
+"""A Gaussian over params; its structure lives in its precision."""
+
+import math
+from dataclasses import dataclass
+
+from foretaste.params import Params, wide
+from foretaste.posterior.precision import Precision
+
+__all__ = ["Gaussian"]
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """``N(mean, precision^-1)``.
+
+    Args:
+        mean: Params of any floating type.
+        precision: Operator on the same names and shapes.
+    """
+
+    mean: Params
+    precision: Precision
+
+    def log_density(self, at: Params) -> float:
+        """``log N(at; mean, precision^-1)``, the normalising constant included.
+
+        >>> import torch
+        >>> from foretaste.posterior.isotropic import Isotropic
+        >>> round(Gaussian({"w": torch.zeros(1)}, Isotropic(1.0)).log_density({"w": torch.zeros(1)}), 4)
+        -0.9189
+        """
+        offset = {name: wide(at[name]) - wide(mean) for name, mean in self.mean.items()}
+        image = self.precision.apply(offset)
+        square = math.fsum(float((offset[name] * image[name]).sum()) for name in offset)
+        entries = sum(tensor.numel() for tensor in offset.values())
+        return 0.5 * (self.precision.log_det(offset) - square - entries * math.log(2 * math.pi))

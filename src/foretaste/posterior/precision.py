@@ -1,0 +1,232 @@
+"""Precision: an inverse covariance, as a linear operator on params with a structure."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from foretaste.errors import ParamsError
+from foretaste.params import Params, wide
+
+__all__ = ["Piece", "Precision", "Sum", "coupled", "dense", "flat", "unflat"]
+
+_DENSE_LIMIT = 4096
+_CG_TOLERANCE = 1e-7
+
+
+class Piece:
+    """A part of the params: some whole tensors, or a slice of one flattened tensor.
+
+    >>> Piece(["w"], slice(0, 2)).of({"w": torch.arange(4.0)})
+    {'w': tensor([0., 1.])}
+    """
+
+    def __init__(self, names: Iterable[str], cut: slice | None = None) -> None:
+        self.names = tuple(names)
+        self.cut = cut
+
+    def of(self, params: Params) -> dict[str, Tensor]:
+        """The part of these params; a view where the tensor is contiguous."""
+        if self.cut is None:
+            return {name: params[name] for name in self.names}
+        return {name: params[name].flatten()[self.cut] for name in self.names}
+
+
+class Precision(ABC):
+    """A symmetric, positive semi-definite operator ``S`` on params.
+
+    Every structure has every method. Of two structures, the more general absorbs the simpler
+    one (`plus`); where neither does, their sum stays lazy (`Sum`).
+    """
+
+    structure: str
+
+    @abstractmethod
+    def apply(self, params: Params) -> dict[str, Tensor]:
+        """``S x``, in float32 or wider."""
+
+    @abstractmethod
+    def solve(self, params: Params) -> dict[str, Tensor]:
+        """``S^-1 x``, in float32 or wider; S must be definite."""
+
+    @abstractmethod
+    def __mul__(self, factor: float) -> "Precision":
+        """``factor * S`` for a factor of at least 0; the structure stays."""
+
+    @abstractmethod
+    def plus(self, other: "Precision") -> "Precision | None":
+        """``S + other`` in this structure, or None where this structure cannot hold it."""
+
+    @abstractmethod
+    def log_det(self, like: Params) -> float:
+        """``log |S|`` over the names and shapes of ``like``."""
+
+    @abstractmethod
+    def sample(self, like: Params, generator: torch.Generator) -> dict[str, Tensor]:
+        """One draw from ``N(0, S^-1)`` in the shapes of ``like``; S must be definite."""
+
+    @abstractmethod
+    def to_tensors(self) -> dict[str, Tensor]:
+        """Everything needed to make this precision again, as tensors."""
+
+    @classmethod
+    @abstractmethod
+    def from_tensors(cls, tensors: Params) -> "Precision":
+        """The inverse of `to_tensors`."""
+
+    @abstractmethod
+    def groups(self, names: Sequence[str]) -> list[tuple[str, ...]] | None:
+        """Names that are coupled with each other; None if no entry is coupled with any other."""
+
+    @abstractmethod
+    def restrict(self, piece: Piece) -> "Precision":
+        """The block of S on one piece, which must not cut through a group."""
+
+    def __add__(self, other: "Precision") -> "Precision":
+        """``S + other``, in the more general of the two structures, or lazily."""
+        return self.plus(other) or other.plus(self) or Sum((self, other))
+
+    def __rmul__(self, factor: float) -> "Precision":
+        return self * factor
+
+
+class Sum(Precision):
+    """A sum of structures that none of its terms can hold, kept as its terms.
+
+    `solve` uses conjugate gradients (Hestenes and Stiefel, 1952) in float64; `log_det` and
+    `sample` factorise each group densely and refuse groups above 4096 entries.
+
+    Args:
+        terms: At least one precision.
+    """
+
+    structure = "sum"
+
+    def __init__(self, terms: Iterable[Precision]) -> None:
+        self.terms = tuple(terms)
+
+    def apply(self, params: Params) -> dict[str, Tensor]:
+        total = self.terms[0].apply(params)
+        for term in self.terms[1:]:
+            total = {name: total[name] + part for name, part in term.apply(params).items()}
+        return total
+
+    def solve(self, params: Params) -> dict[str, Tensor]:
+        right = {name: tensor.double() for name, tensor in params.items()}
+        solution = {name: torch.zeros_like(tensor) for name, tensor in right.items()}
+        residual, direction = right, right
+        size = start = _dot(right, right)
+        for _ in range(10 * sum(tensor.numel() for tensor in right.values())):
+            if size <= _CG_TOLERANCE**2 * start:
+                break
+            image = {name: tensor.double() for name, tensor in self.apply(direction).items()}
+            step = size / _dot(direction, image)
+            solution = {name: solution[name] + step * direction[name] for name in right}
+            residual = {name: residual[name] - step * image[name] for name in right}
+            size, before = _dot(residual, residual), size
+            direction = {name: residual[name] + size / before * direction[name] for name in right}
+        return {name: tensor.to(wide(params[name]).dtype) for name, tensor in solution.items()}
+
+    def __mul__(self, factor: float) -> "Sum":
+        return Sum(term * factor for term in self.terms)
+
+    def plus(self, other: Precision) -> "Sum":
+        for index, term in enumerate(self.terms):
+            joined = term.plus(other) or other.plus(term)
+            if joined is not None:
+                return Sum((*self.terms[:index], joined, *self.terms[index + 1 :]))
+        return Sum((*self.terms, other))
+
+    def log_det(self, like: Params) -> float:
+        total = 0.0
+        for piece in self._pieces(like):
+            factor = torch.linalg.cholesky(dense(self.restrict(piece), piece.of(like)))
+            total += 2 * float(factor.diagonal().log().sum())
+        return total
+
+    def sample(self, like: Params, generator: torch.Generator) -> dict[str, Tensor]:
+        drawn: dict[str, Tensor] = {}
+        for piece in self._pieces(like):
+            part = piece.of(like)
+            factor = torch.linalg.cholesky(dense(self.restrict(piece), part))
+            noise = torch.randn(len(factor), 1, dtype=factor.dtype, generator=generator)
+            drawn |= unflat(torch.linalg.solve_triangular(factor.T, noise, upper=True).squeeze(1), part)
+        return {name: drawn[name].to(wide(like[name]).dtype) for name in like}
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        raise ParamsError("a lazy sum is not kept on disk: keep its terms, which are the tasks' sites")
+
+    @classmethod
+    def from_tensors(cls, tensors: Params) -> "Sum":
+        raise ParamsError("a lazy sum is not kept on disk: load its terms and add them")
+
+    def groups(self, names: Sequence[str]) -> list[tuple[str, ...]] | None:
+        return coupled(self.terms, names)
+
+    def restrict(self, piece: Piece) -> "Sum":
+        return Sum(term.restrict(piece) for term in self.terms)
+
+    def _pieces(self, like: Params) -> list[Piece]:
+        groups = self.groups(list(like)) or [(name,) for name in like]
+        return [Piece(group) for group in groups]
+
+
+def coupled(precisions: Iterable[Precision], names: Sequence[str]) -> list[tuple[str, ...]] | None:
+    """The finest partition of the names that no precision couples across; None if none couples at all.
+
+    >>> coupled([], ["a", "b"]) is None
+    True
+    """
+    partitions = [groups for each in precisions if (groups := each.groups(names)) is not None]
+    if not partitions:
+        return None
+    home = {name: {name} for name in names}
+    for group in (group for partition in partitions for group in partition):
+        together = set().union(*(home[name] for name in group))
+        home.update(dict.fromkeys(together, together))
+    return list(dict.fromkeys(tuple(name for name in names if name in home[first]) for first in names))
+
+
+def _dot(left: Params, right: Params) -> float:
+    return math.fsum(float((left[name] * right[name]).sum()) for name in left)
+
+
+def flat(params: Params) -> Tensor:
+    """All tensors in one float64 vector, in the order of the names given.
+
+    >>> flat({"a": torch.ones(1), "b": torch.zeros(1)})
+    tensor([1., 0.], dtype=torch.float64)
+    """
+    return torch.cat([tensor.double().flatten() for tensor in params.values()])
+
+
+def unflat(vector: Tensor, like: Params) -> dict[str, Tensor]:
+    """The inverse of `flat`.
+
+    >>> unflat(torch.tensor([1.0, 2.0]), {"a": torch.zeros(2)})
+    {'a': tensor([1., 2.])}
+    """
+    parts = vector.split([tensor.numel() for tensor in like.values()])
+    return {name: part.reshape(like[name].shape) for name, part in zip(like, parts, strict=True)}
+
+
+def dense(precision: Precision, like: Params) -> Tensor:
+    """The matrix of a small precision, for tests and small groups.
+
+    Args:
+        precision: Any structure.
+        like: Params with D entries in all; D at most 4096.
+
+    Returns:
+        `[D, D]` in float64.
+
+    Raises:
+        ParamsError: More than 4096 entries.
+    """
+    count = sum(tensor.numel() for tensor in like.values())
+    if count > _DENSE_LIMIT:
+        raise ParamsError(f"a dense matrix of {count} entries was asked for; at most {_DENSE_LIMIT} fit")
+    columns = [flat(precision.apply(unflat(unit, like))) for unit in torch.eye(count, dtype=torch.float64)]
+    return torch.stack(columns, dim=1) if columns else torch.zeros(0, 0, dtype=torch.float64)

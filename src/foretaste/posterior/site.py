@@ -1,0 +1,164 @@
+"""Sites: one task's likelihood, approximated; posterior divided by prior."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from torch import Tensor
+
+from foretaste.params import Params, wide
+from foretaste.posterior.gaussian import Gaussian
+from foretaste.posterior.isotropic import Isotropic
+from foretaste.posterior.precision import Piece, Precision
+
+__all__ = ["GaussianSite", "Record", "Site", "product"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """How a site's curvature came about; two sites merge only if their units agree.
+
+    Args:
+        unit: ``example`` or ``token``: what the loss is a mean over.
+        estimator: For example ``fisher:sampled``; ``none`` without curvature.
+        examples: Examples the curvature was estimated on.
+        units: Units (examples or label tokens) among them.
+        scale: Common factor s of all tasks' losses.
+        details: Anything else worth keeping: base-model hash, dtype, seed.
+    """
+
+    unit: str = "example"
+    estimator: str = "none"
+    examples: int = 0
+    units: int = 0
+    scale: float = 1.0
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+class Site(ABC):
+    """One task's likelihood ``exp(-s l_t(x))``, approximated."""
+
+    record: Record
+
+    @property
+    @abstractmethod
+    def params(self) -> Params:
+        """The task's own params: the best single point of the site."""
+
+    @property
+    @abstractmethod
+    def buffers(self) -> Params:
+        """The task's floating-point buffers, which are averaged by alpha."""
+
+    @abstractmethod
+    def surrogate(self, at: Params) -> "GaussianSite":
+        """The Gaussian that stands in for this site near ``at``."""
+
+    @abstractmethod
+    def on(self, piece: Piece) -> "Site":
+        """This site for one piece of the params; a mixture keeps its responsibilities."""
+
+
+@dataclass(frozen=True)
+class GaussianSite(Site):
+    """``exp(-g'(x - c) - 1/2 (x - c)' H (x - c))`` with centre c, gradient g and curvature H.
+
+    Without a gradient the site is *stationary*: c is the mean of the task's posterior, whatever
+    the prior ``N(m, S)`` is, so that ``g = -S (c - m)``. That is what training a task to its
+    optimum gives; a site made at other params carries the gradient measured there.
+
+    Args:
+        center: c; the task's params. Its names say which parameters the task has.
+        precision: H; may be semi-definite.
+        gradient: g of the task's mean loss at c, or None for a stationary site.
+        carried: Floating-point buffers of the task's model.
+        record: Unit, estimator and sample size.
+        power: The alpha that this site was raised to.
+    """
+
+    center: Params
+    precision: Precision
+    gradient: Params | None = None
+    carried: Params = field(default_factory=dict)
+    record: Record = field(default_factory=Record)
+    power: float = 1.0
+
+    @classmethod
+    def flat(cls, center: Params, carried: Params | None = None) -> "GaussianSite":
+        """A site without curvature, which merges by simple averaging.
+
+        >>> import torch
+        >>> GaussianSite.flat({"w": torch.ones(1)}).precision.scale
+        0.0
+        """
+        return cls(center, Isotropic(0.0), carried=carried or {})
+
+    @property
+    def params(self) -> Params:
+        return self.center
+
+    @property
+    def buffers(self) -> Params:
+        return self.carried
+
+    def surrogate(self, at: Params) -> "GaussianSite":
+        """Itself: a Gaussian site is the same everywhere."""
+        return self
+
+    def on(self, piece: Piece) -> "GaussianSite":
+        gradient = None if self.gradient is None else piece.of(self.gradient)
+        return replace(self, center=piece.of(self.center), precision=self.precision.restrict(piece), gradient=gradient)
+
+    def __pow__(self, alpha: float) -> "GaussianSite":
+        """The site raised to a task weight: H and g times alpha."""
+        gradient = None if self.gradient is None else {name: wide(g) * alpha for name, g in self.gradient.items()}
+        return replace(self, precision=self.precision * alpha, gradient=gradient, power=self.power * alpha)
+
+    def pull(self, prior: Gaussian) -> dict[str, Tensor]:
+        """``H (c - m) - g``: how this site moves the mean m of the prior it multiplies."""
+        offset = {name: wide(self.center[name]) - wide(mean) for name, mean in prior.mean.items()}
+        pull = self.precision.apply(offset)
+        if self.gradient is None:
+            own = prior.precision.apply(offset)
+            return {name: part.add(own[name], alpha=self.power) for name, part in pull.items()}
+        return {name: part - wide(self.gradient[name]) for name, part in pull.items()}
+
+
+def product(prior: Gaussian, sites: Sequence[GaussianSite]) -> Gaussian:
+    """The product of the prior ``N(m, S)`` with sites, all at once.
+
+    ::
+
+        S' = S + sum_t H_t          m' = m + S'^-1 sum_t [H_t (c_t - m) - g_t]
+
+    Everything is computed on displacements from m, never as a difference of large numbers, in
+    float32 or wider.
+
+    Args:
+        prior: Its names decide; every site must have them.
+        sites: Already raised to their weights (``site ** alpha``).
+
+    Returns:
+        The Gaussian with the mean in float32 or wider; the prior itself when there is no site.
+
+    References:
+        Monzón Maldonado, Möllenhoff, Daheim, Gurevych, Khan: How to Weight Multitask Finetuning?
+        Fast Previews via Bayesian Model-Merging, 2024, https://arxiv.org/abs/2412.08147 (the
+        idea; the formula follows from adding natural parameters).
+
+    >>> import torch
+    >>> prior = Gaussian({"w": torch.zeros(1)}, Isotropic(1.0))
+    >>> site = GaussianSite({"w": torch.ones(1)}, Isotropic(3.0))
+    >>> product(prior, [site**0.5]).mean["w"]
+    tensor([0.8000])
+    """
+    precision = prior.precision
+    total: dict[str, Tensor] = {}
+    for site in sites:
+        for name, part in site.pull(prior).items():
+            total[name] = total[name].add_(part) if name in total else part
+        precision = precision + site.precision
+    if not total:
+        return prior
+    moved = precision.solve(total)
+    return Gaussian({name: moved[name].add_(wide(mean)) for name, mean in prior.mean.items()}, precision)

@@ -1,0 +1,118 @@
+"""Agreement: how far previews predict joint finetuning."""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import ConstantInputWarning, spearmanr
+
+from foretaste.errors import StudyError
+from foretaste.surface.table import Array, Surface
+
+__all__ = ["Agreement", "agreement", "spearman"]
+
+_TOP = 0.25
+_FEWEST = 3
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Previews against joint runs at the same weights.
+
+    Rank correlations are None where fewer than 3 points or no variation leave them undefined.
+
+    Args:
+        method: The previews' posterior.
+        points: Weightings that have both a preview and a joint run.
+        error: Mean absolute error of each task's headline metric.
+        loss_error: The same of each task's loss.
+        rank: Spearman correlation per task.
+        rank_mean: Of the mean over tasks.
+        rank_worst: Of the worst task.
+        rank_top: Of the mean, among the quarter of points (at least 3) where joint is best.
+        regret_mean: Joint's best mean minus joint's mean where the previews' mean is best.
+        regret_worst: The same of the worst task.
+        spread: Range of the joint mean over the points: what there is to choose.
+    """
+
+    method: str
+    points: int
+    error: Mapping[str, float]
+    loss_error: Mapping[str, float]
+    rank: Mapping[str, float | None]
+    rank_mean: float | None
+    rank_worst: float | None
+    rank_top: float | None
+    regret_mean: float
+    regret_worst: float
+    spread: float
+
+    @property
+    def mean_error(self) -> float:
+        """Error averaged over tasks."""
+        return float(np.mean(list(self.error.values())))
+
+
+def agreement(previews: Surface, joint: Surface, method: str = "") -> Agreement:
+    """Compare previews with joint runs where both exist.
+
+    Args:
+        previews: Rows of one method; repeated weightings are averaged.
+        joint: Joint rows; seeds are averaged.
+        method: Name for the result.
+
+    Raises:
+        StudyError: No weighting has both.
+
+    >>> from foretaste.surface.table import Headline
+    >>> from foretaste.task import Evaluation, Fidelity
+    >>> from foretaste.weights import corners
+    >>> rows = tuple(Evaluation(w, {t: {"loss": 1.0, "accuracy": w[t]} for t in w}, Fidelity.JOINT, "joint") for w in corners(["a", "b"]))
+    >>> agreement(Surface({t: Headline("accuracy") for t in "ab"}, rows), Surface({t: Headline("accuracy") for t in "ab"}, rows)).mean_error
+    0.0
+    """
+    truth = joint.averaged()
+    cheap = previews.averaged()
+    shared = [row.weights for row in truth.rows if cheap.at(row.weights) is not None]
+    if not shared:
+        raise StudyError("no weighting has both a preview and a joint run; run `foretaste confirm` first")
+    guess = Surface(cheap.headlines, tuple(row for w in shared if (row := cheap.at(w))))
+    truth = Surface(truth.headlines, tuple(row for w in shared if (row := truth.at(w))))
+    seen, real = guess.values() * guess.signs, truth.values() * truth.signs
+    top = np.argsort(-real.mean(1), kind="stable")[: max(_FEWEST, round(_TOP * len(shared)))]
+    return Agreement(
+        method=method,
+        points=len(shared),
+        error=_by_task(guess, np.abs(seen - real).mean(0)),
+        loss_error=_by_task(guess, np.abs(guess.values("loss") - truth.values("loss")).mean(0)),
+        rank={task: spearman(seen[:, i], real[:, i]) for i, task in enumerate(guess.tasks)},
+        rank_mean=spearman(seen.mean(1), real.mean(1)),
+        rank_worst=spearman(seen.min(1), real.min(1)),
+        rank_top=spearman(seen.mean(1)[top], real.mean(1)[top]),
+        regret_mean=_regret(seen.mean(1), real.mean(1)),
+        regret_worst=_regret(seen.min(1), real.min(1)),
+        spread=float(np.ptp(real.mean(1))),
+    )
+
+
+def spearman(left: Array, right: Array) -> float | None:
+    """Spearman's rank correlation, or None where it is undefined.
+
+    >>> spearman(np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 9.0]))
+    1.0
+    """
+    if len(left) < _FEWEST:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConstantInputWarning)
+        found = float(spearmanr(left, right).statistic)
+    return None if np.isnan(found) else round(found, 12)
+
+
+def _by_task(surface: Surface, numbers: Array) -> dict[str, float]:
+    return {task: float(number) for task, number in zip(surface.tasks, numbers, strict=True)}
+
+
+def _regret(seen: Array, real: Array) -> float:
+    return float(real.max() - real[int(np.argmax(seen))])

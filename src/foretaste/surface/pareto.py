@@ -1,0 +1,37 @@
+"""The Pareto front: points that no other point beats in every task."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foretaste.surface.table import Array, Surface
+
+__all__ = ["front", "is_efficient"]
+
+
+def is_efficient(values: Array) -> NDArray[np.bool_]:
+    """Which rows are not dominated.
+
+    A row dominates another if it is at least as good in every column and better in one; of equal
+    rows all or none are efficient.
+
+    Args:
+        values: `[N, T]`, more is better.
+
+    Returns:
+        `[N]`.
+
+    >>> is_efficient(np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 0.5]])).tolist()
+    [True, True, False]
+    """
+    at_least = (values[:, None, :] >= values[None, :, :]).all(axis=2)
+    better = (values[:, None, :] > values[None, :, :]).any(axis=2)
+    efficient: NDArray[np.bool_] = ~(at_least & better).any(axis=0)
+    return efficient
+
+
+def front(surface: Surface) -> Surface:
+    """The surface's efficient rows, by headline metrics."""
+    if not surface.rows:
+        return surface
+    keep = is_efficient(surface.values() * surface.signs)
+    return Surface(surface.headlines, tuple(row for row, kept in zip(surface.rows, keep, strict=True) if kept))

@@ -1,0 +1,103 @@
+"""A surface: all evaluations of one study, as columns."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foretaste.task import Evaluation, Fidelity, Task
+from foretaste.weights import TaskWeights
+
+__all__ = ["Array", "Headline", "Surface", "headlines"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A task's first metric.
+
+    Args:
+        metric: Its name.
+        higher_is_better: Its direction.
+    """
+
+    metric: str
+    higher_is_better: bool = True
+
+    @property
+    def sign(self) -> float:
+        """+1 where more is better, else -1."""
+        return 1.0 if self.higher_is_better else -1.0
+
+
+def headlines(tasks: Sequence[Task]) -> dict[str, Headline]:
+    """Each task's headline metric."""
+    return {task.name: Headline(task.metrics[0].name, task.metrics[0].higher_is_better) for task in tasks}
+
+
+@dataclass(frozen=True)
+class Surface:
+    """Rows over the simplex.
+
+    Args:
+        headlines: By task, in the study's order.
+        rows: Evaluations, in the order they were made.
+
+    >>> from foretaste.weights import uniform
+    >>> row = Evaluation(uniform(["a", "b"]), {"a": {"accuracy": 0.5}, "b": {"accuracy": 1.0}}, Fidelity.JOINT, "joint")
+    >>> Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, (row,)).values()
+    array([[0.5, 1. ]])
+    """
+
+    headlines: Mapping[str, Headline]
+    rows: tuple[Evaluation, ...]
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Task names, in the study's order."""
+        return tuple(self.headlines)
+
+    @property
+    def signs(self) -> Array:
+        """`[T]`: +1 or -1, so that more is better after multiplying."""
+        return np.array([headline.sign for headline in self.headlines.values()])
+
+    def where(self, fidelity: Fidelity, method: str | None = None) -> "Surface":
+        """Only the rows of one fidelity, and of one method where given."""
+        kept = [row for row in self.rows if row.fidelity == fidelity and method in (None, row.method)]
+        return replace(self, rows=tuple(kept))
+
+    def methods(self) -> list[str]:
+        """The methods that previews were made with, in order of appearance."""
+        return list(dict.fromkeys(row.method for row in self.rows if row.fidelity == Fidelity.PREVIEW))
+
+    def alphas(self) -> Array:
+        """`[N, T]` task weights."""
+        return np.array([list(row.weights.values()) for row in self.rows]).reshape(len(self.rows), len(self.headlines))
+
+    def values(self, metric: str | None = None) -> Array:
+        """`[N, T]` of one metric of every task, or of each task's headline metric."""
+        columns = [(task, metric or headline.metric) for task, headline in self.headlines.items()]
+        table = [[row.metrics[task][name] for task, name in columns] for row in self.rows]
+        return np.array(table, dtype=np.float64).reshape(len(self.rows), len(columns))
+
+    def averaged(self) -> "Surface":
+        """One row per weighting: the mean over seeds and repeats."""
+        groups: dict[TaskWeights, list[Evaluation]] = {}
+        for row in self.rows:
+            groups.setdefault(row.weights, []).append(row)
+        return replace(self, rows=tuple(_mean(rows) for rows in groups.values()))
+
+    def at(self, weights: TaskWeights) -> Evaluation | None:
+        """The first row at these weights."""
+        return next((row for row in self.rows if row.weights == weights), None)
+
+
+def _mean(rows: Sequence[Evaluation]) -> Evaluation:
+    metrics = {
+        task: {name: float(np.mean([row.metrics[task][name] for row in rows])) for name in found}
+        for task, found in rows[0].metrics.items()
+    }
+    return replace(rows[0], metrics=metrics, cost=float(np.mean([row.cost for row in rows])))

@@ -1,0 +1,198 @@
+"""Tasks, metrics and evaluations: what the user supplies, and one row of what comes out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import default_collate
+
+from foretaste.errors import TaskError
+from foretaste.weights import TaskWeights
+
+__all__ = [
+    "Batch",
+    "Evaluation",
+    "Example",
+    "Examples",
+    "Fidelity",
+    "Metric",
+    "Predict",
+    "Rows",
+    "Task",
+    "Unit",
+    "losses",
+    "predict_inputs",
+    "units",
+]
+
+Example = Mapping[str, Tensor]
+Batch = Mapping[str, Tensor]
+Predict = Callable[[nn.Module, Batch], Tensor]
+Unit = Literal["example", "token"]
+
+IGNORED = -100
+_NAME_FORBIDS = set(",=/\\ \t\n")
+
+
+class Examples(Protocol):
+    """Anything with a length whose items are examples, such as a map-style data set."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Example: ...
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Examples from two tensors.
+
+    Args:
+        inputs: `[N, ...]`.
+        labels: `[N]` classes, or `[N, S]` token labels with -100 where none counts.
+
+    >>> Rows(torch.zeros(2, 3), torch.tensor([0, 1]))[1]["labels"]
+    tensor(1)
+    """
+
+    inputs: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int, /) -> Example:
+        return {"inputs": self.inputs[index], "labels": self.labels[index]}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number to judge predictions by.
+
+    Args:
+        name: As it appears in tables, for example ``accuracy``.
+        compute: From predicted and true labels, each `[N]`, to a number.
+        higher_is_better: Direction.
+    """
+
+    name: str
+    compute: Callable[[Tensor, Tensor], float]
+    higher_is_better: bool = True
+
+
+def predict_inputs(model: nn.Module, batch: Batch) -> Tensor:
+    """``model(batch["inputs"])``: the default way from a batch to logits."""
+    logits = model(batch["inputs"])
+    assert isinstance(logits, Tensor)
+    return logits
+
+
+@dataclass(frozen=True)
+class Task:
+    """One thing the model should learn: data, loss and metrics.
+
+    The loss is cross-entropy: of one label per example, or of the label tokens of a sequence.
+
+    Args:
+        name: Short; without comma, equals sign, slash or space.
+        train: Examples to learn from. Each is a mapping of tensors with ``labels``.
+        validation: Examples to judge by; never trained on.
+        metrics: The first one is the task's headline.
+        predict: From model and batch to logits, `[B, C]` or `[B, S, C]`.
+        collate: From examples to a batch.
+        unit: What the loss is a mean over: ``example`` or (label) ``token``.
+        names: The parameters that this task has; None means all of the model's.
+        fingerprint: Hash of the data and its preparation; names the work done on it.
+        classes: Label names, where known.
+
+    Raises:
+        TaskError: A bad name, no metric, or no examples.
+    """
+
+    name: str
+    train: Examples
+    validation: Examples
+    metrics: Sequence[Metric]
+    predict: Predict = predict_inputs
+    collate: Callable[[list[Example]], Batch] = default_collate
+    unit: Unit = "example"
+    names: frozenset[str] | None = None
+    fingerprint: str = ""
+    classes: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if not self.name or _NAME_FORBIDS & set(self.name):
+            raise TaskError(f"task name {self.name!r} is empty or has a comma, '=', slash or space; use letters, digits, - and _")
+        if not self.metrics:
+            raise TaskError(f"task {self.name!r} has no metric; give at least one, for example accuracy")
+        for part, examples in (("training", self.train), ("validation", self.validation)):
+            if not len(examples):
+                raise TaskError(f"task {self.name!r} has no {part} examples")
+
+    def batch(self, examples: Examples, indices: Sequence[int], device: torch.device) -> dict[str, Tensor]:
+        """The examples at these indices, collated, on the device."""
+        found = self.collate([examples[index] for index in indices])
+        return {key: tensor.to(device) for key, tensor in found.items()}
+
+
+def losses(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy per label, 0 where the label is -100.
+
+    Args:
+        logits: `[B, C]` or `[B, S, C]`.
+        labels: `[B]` or `[B, S]`.
+
+    Returns:
+        `[B, S]` with S = 1 for one label per example, in float32 or wider.
+
+    Raises:
+        TaskError: Shapes that do not fit each other.
+
+    >>> losses(torch.zeros(1, 2), torch.tensor([0]))
+    tensor([[0.6931]])
+    """
+    if logits.shape[:-1] != labels.shape:
+        found = f"logits {list(logits.shape)} and labels {list(labels.shape)}"
+        raise TaskError(f"{found} do not fit; logits need the labels' shape and one more dimension, the classes")
+    flat = nn.functional.cross_entropy(logits.flatten(0, -2).float(), labels.flatten(), reduction="none", ignore_index=IGNORED)
+    return flat.reshape(len(labels), -1)
+
+
+def units(labels: Tensor, unit: Unit) -> int:
+    """How many units (examples or label tokens) these labels hold.
+
+    >>> units(torch.tensor([[1, -100], [2, 3]]), "token")
+    3
+    """
+    return len(labels) if unit == "example" else int((labels != IGNORED).sum())
+
+
+class Fidelity(StrEnum):
+    """How evaluated params were made."""
+
+    PREVIEW = "preview"
+    SHARPENED = "sharpened"
+    JOINT = "joint"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One row of a surface.
+
+    Args:
+        weights: alpha.
+        metrics: Per task: ``loss`` and every metric on validation data.
+        fidelity: How the params were made.
+        method: The posterior of a preview (``simple``, ``diagonal``, ...); ``joint`` for a joint run.
+        seed: Of the training behind the params.
+        cost: Seconds spent on this row alone.
+    """
+
+    weights: TaskWeights
+    metrics: Mapping[str, Mapping[str, float]]
+    fidelity: Fidelity
+    method: str
+    seed: int = 0
+    cost: float = 0.0

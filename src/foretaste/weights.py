@@ -1,0 +1,221 @@
+"""Task weights: points of the simplex ``{alpha : alpha_t >= 0, sum_t alpha_t = 1}``."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from foretaste.errors import WeightsError
+
+__all__ = ["TaskWeights", "corners", "dirichlet", "lattice", "lattice_near", "spread", "uniform"]
+
+_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TaskWeights(Mapping[str, float]):
+    """How much each task weighs: a named point of the simplex.
+
+    Args:
+        names: The tasks, in the study's order.
+        values: One weight per task; each at least 0, together 1 (to 1e-6).
+
+    Raises:
+        WeightsError: A name twice, a negative or non-finite weight, or a sum other than 1.
+
+    >>> TaskWeights(("movies", "news"), (0.25, 0.75))["news"]
+    0.75
+    >>> TaskWeights(("movies", "news"), (0.5, 0.6))
+    Traceback (most recent call last):
+    ...
+    foretaste.errors.WeightsError: weights movies=0.5,news=0.6 sum to 1.1, not 1; divide each by 1.1
+    """
+
+    names: tuple[str, ...]
+    shares: tuple[float, ...]
+
+    def __init__(self, names: Sequence[str], values: Sequence[float]) -> None:
+        object.__setattr__(self, "names", tuple(names))
+        object.__setattr__(self, "shares", tuple(float(value) for value in values))
+        self._check()
+
+    def _check(self) -> None:
+        if not self.names or len(self.names) != len(self.shares):
+            found = f"{len(self.names)} tasks and {len(self.shares)} weights"
+            raise WeightsError(f"weights need one number per task; found {found}")
+        if len(set(self.names)) != len(self.names):
+            raise WeightsError(f"a task is named twice in the weights: {', '.join(self.names)}")
+        for name, value in self.items():
+            if not math.isfinite(value) or value < 0:
+                raise WeightsError(f"weight of task {name!r} is {value}; it must be a finite number of at least 0")
+        total = math.fsum(self.shares)
+        if abs(total - 1) > _TOLERANCE:
+            raise WeightsError(f"weights {self.key} sum to {total:.6g}, not 1; divide each by {total:.6g}")
+
+    def __getitem__(self, name: str) -> float:
+        if name not in self.names:
+            raise WeightsError(f"no task {name!r} in the weights; the tasks are {', '.join(self.names)}")
+        return self.shares[self.names.index(name)]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TaskWeights) and self.key == other.key
+
+    def __str__(self) -> str:
+        return self.key
+
+    def __repr__(self) -> str:
+        return f"TaskWeights({self.key})"
+
+    @property
+    def key(self) -> str:
+        """The weights as text, equal for equal weights: ``movies=0.5,news=0.5``."""
+        pairs = zip(self.names, self.shares, strict=True)
+        return ",".join(f"{name}={round(value, 9):.9g}" for name, value in pairs)
+
+    @property
+    def corner(self) -> str | None:
+        """The one task that has all the weight, or None.
+
+        >>> corners(["movies", "news"])[1].corner
+        'news'
+        """
+        return next((name for name, value in self.items() if value == 1.0), None)
+
+    @classmethod
+    def parse(cls, text: str, tasks: Sequence[str]) -> "TaskWeights":
+        """Read ``movies=0.5,news=0.5``; a task that is left out weighs 0.
+
+        Args:
+            text: Comma-separated ``task=weight`` pairs, or ``uniform``.
+            tasks: The study's tasks, in order.
+
+        Raises:
+            WeightsError: An unknown or repeated task, or something that is not a number.
+
+        >>> TaskWeights.parse("news=1", ["movies", "news"]).key
+        'movies=0,news=1'
+        """
+        if text.strip() == "uniform":
+            return uniform(tasks)
+        found = dict.fromkeys(tasks, 0.0)
+        seen: set[str] = set()
+        for part in text.split(","):
+            name, _, number = (piece.strip() for piece in part.partition("="))
+            if name not in found:
+                raise WeightsError(f"unknown task {name!r} in weights {text!r}; the tasks are {', '.join(tasks)}")
+            if name in seen:
+                raise WeightsError(f"task {name!r} is given twice in weights {text!r}")
+            seen.add(name)
+            try:
+                found[name] = float(number)
+            except ValueError:
+                message = f"weight of task {name!r} in {text!r} is {number!r}; write a number, for example {name}=0.5"
+                raise WeightsError(message) from None
+        return cls(tuple(found), tuple(found.values()))
+
+
+def uniform(tasks: Sequence[str]) -> TaskWeights:
+    """Every task weighs the same.
+
+    >>> uniform(["a", "b"]).key
+    'a=0.5,b=0.5'
+    """
+    return TaskWeights(tasks, [1 / max(len(tasks), 1)] * len(tasks))
+
+
+def corners(tasks: Sequence[str]) -> list[TaskWeights]:
+    """One task has all the weight, for each task.
+
+    >>> [str(corner) for corner in corners(["a", "b"])]
+    ['a=1,b=0', 'a=0,b=1']
+    """
+    return [TaskWeights(tasks, [float(name == task) for name in tasks]) for task in tasks]
+
+
+def lattice(tasks: Sequence[str], resolution: int) -> list[TaskWeights]:
+    """All weights that are multiples of ``1 / resolution``.
+
+    Args:
+        tasks: T task names.
+        resolution: n; at least 1.
+
+    Returns:
+        ``C(n + T - 1, T - 1)`` points, corners included.
+
+    Raises:
+        WeightsError: No task, or a resolution below 1.
+
+    >>> len(lattice(["a", "b", "c"], 10))
+    66
+    """
+    if resolution < 1:
+        raise WeightsError(f"the lattice needs a resolution of at least 1, not {resolution}")
+    count = len(tasks)
+    points = []
+    for bars in combinations(range(resolution + count - 1), count - 1):
+        edges = (-1, *bars, resolution + count - 1)
+        parts = [right - left - 1 for left, right in zip(edges, edges[1:], strict=False)]
+        points.append(TaskWeights(tasks, [part / resolution for part in parts]))
+    return points[::-1]
+
+
+def lattice_near(tasks: Sequence[str], points: int) -> int:
+    """The finest resolution whose lattice has at most ``points`` points (at least 1).
+
+    >>> lattice_near(["a", "b", "c"], 70)
+    10
+    """
+    resolution = 1
+    while math.comb(resolution + len(tasks), len(tasks) - 1) <= points:
+        resolution += 1
+    return resolution
+
+
+def dirichlet(tasks: Sequence[str], count: int, generator: np.random.Generator, concentration: float = 1.0) -> list[TaskWeights]:
+    """Independent draws from the symmetric Dirichlet distribution.
+
+    Args:
+        tasks: T task names.
+        count: How many draws.
+        generator: Source of randomness.
+        concentration: 1 is uniform over the simplex; less favours its faces.
+
+    >>> len(dirichlet(["a", "b"], 3, np.random.default_rng(0)))
+    3
+    """
+    draws = generator.dirichlet([concentration] * len(tasks), size=count)
+    return [TaskWeights(tasks, draw / draw.sum()) for draw in draws]
+
+
+def spread(points: Sequence[TaskWeights], count: int) -> list[TaskWeights]:
+    """Choose ``count`` of the points, far from each other, beginning at the most central one.
+
+    The farthest-point rule of Gonzalez (1985): each next point has the largest distance to
+    those chosen; ties go to the earlier point.
+
+    >>> [str(w) for w in spread(lattice(["a", "b"], 4), 3)]
+    ['a=0.5,b=0.5', 'a=1,b=0', 'a=0,b=1']
+    """
+    if not points:
+        return []
+    grid = np.array([list(point.values()) for point in points])
+    order = [int(np.argmin(np.linalg.norm(grid - 1 / grid.shape[1], axis=1)))]
+    distance = np.linalg.norm(grid - grid[order[0]], axis=1)
+    while len(order) < min(count, len(points)):
+        order.append(int(np.argmax(np.round(distance, 9))))
+        distance = np.minimum(distance, np.linalg.norm(grid - grid[order[-1]], axis=1))
+    return [points[index] for index in order]
