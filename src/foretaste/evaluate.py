@@ -1,19 +1,17 @@
 """Evaluation: params on tasks give losses and metrics, with a result per example."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Iterator
 
 import torch
 from sklearn.metrics import f1_score, matthews_corrcoef
 from torch import Tensor, nn
 
 from foretaste.errors import TaskError
-from foretaste.params import Params, swapped
+from foretaste.params import Params, in_eval_mode, swapped
 from foretaste.task import IGNORED, Examples, Metric, Task, losses
 
-__all__ = ["METRICS", "Result", "accuracy", "evaluate", "f1", "in_eval_mode", "mcc", "measure"]
+__all__ = ["METRICS", "Result", "accuracy", "evaluate", "f1", "mcc", "measure"]
 
 
 def accuracy(predicted: Tensor, labels: Tensor) -> float:
@@ -95,18 +93,6 @@ def evaluate(
     """
     with in_eval_mode(model), swapped(model, params or {}), torch.no_grad():
         return {task.name: measure(model, task, (data or {}).get(task.name, task.validation), batch_size) for task in tasks}
-
-
-@contextmanager
-def in_eval_mode(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode for every module of the model, undone on leaving, module by module."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
 
 
 def measure(model: nn.Module, task: Task, examples: Examples, batch_size: int) -> Result:

@@ -21,6 +21,7 @@ __all__ = [
     "check_fit",
     "digest",
     "first_nonfinite",
+    "in_eval_mode",
     "parameters_of",
     "snapshot",
     "swapped",
@@ -103,6 +104,18 @@ def _copy_into(own: Params, params: Params) -> None:
     with torch.no_grad():
         for name, tensor in params.items():
             own[name].copy_(tensor)
+
+
+@contextmanager
+def in_eval_mode(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode for every module of the model, undone on leaving, module by module."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
 
 
 def check_fit(reference: Params, params: Params, whose: str) -> None:

@@ -24,8 +24,7 @@ from torch import Tensor, nn
 
 from foretaste.errors import TaskError
 from foretaste.estimate.capture import Plan, captured, contributions, one_example, probe, summed_squares
-from foretaste.evaluate import in_eval_mode
-from foretaste.params import Params, buffers_of, parameters_of, snapshot, swapped, wide
+from foretaste.params import Params, buffers_of, in_eval_mode, parameters_of, snapshot, swapped, wide
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.site import GaussianSite, Record
 from foretaste.task import IGNORED, Batch, Task, losses, units

@@ -1,0 +1,1 @@
+"""Results as text, JSON, figures and one self-contained page."""

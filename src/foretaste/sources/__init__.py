@@ -1,0 +1,1 @@
+"""Sources: what a recipe names becomes models and tasks."""

@@ -1,0 +1,1 @@
+"""A study on disk: a database and tensor files."""

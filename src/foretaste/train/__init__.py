@@ -1,0 +1,1 @@
+"""Training: one loop, one task alone, all tasks under alpha."""
