@@ -33,6 +33,8 @@ __all__ = [
     "WeightsError",
 ]
 
+from typing import Self
+
 
 class ForetasteError(Exception):
     """Root of every error that foretaste raises on purpose.
@@ -48,6 +50,16 @@ class BadInput(ForetasteError, ValueError):
     """Something the caller gave cannot be used; the message says what to do."""
 
     exit_code = 2
+    field: tuple[str, ...] = ()
+
+    def at(self, *field: str) -> Self:
+        """Name the recipe's field that is at fault, unless a deeper one is named already.
+
+        >>> DataError("no such file").at("tasks", "movies", "train").field
+        ('tasks', 'movies', 'train')
+        """
+        self.field = self.field or field
+        return self
 
 
 class WeightsError(BadInput):

@@ -13,6 +13,7 @@ from foretaste.errors import TaskError
 from foretaste.weights import TaskWeights
 
 __all__ = [
+    "IGNORED",
     "Batch",
     "Evaluation",
     "Example",
@@ -25,6 +26,7 @@ __all__ = [
     "Unit",
     "losses",
     "predict_inputs",
+    "unit_factors",
     "units",
 ]
 
@@ -34,7 +36,7 @@ Predict = Callable[[nn.Module, Batch], Tensor]
 Unit = Literal["example", "token"]
 
 IGNORED = -100
-_NAME_FORBIDS = set(",=/\\ \t\n")
+_NAME_FORBIDS = set(",=/.\\ \t\n")
 
 
 class Examples(Protocol):
@@ -124,7 +126,7 @@ class Task:
 
     def __post_init__(self) -> None:
         if not self.name or _NAME_FORBIDS & set(self.name):
-            raise TaskError(f"task name {self.name!r} is empty or has a comma, '=', slash or space; use letters, digits, - and _")
+            raise TaskError(f"task name {self.name!r} is empty or has a comma, '=', slash, dot or space; use letters, digits, - and _")
         if not self.metrics:
             raise TaskError(f"task {self.name!r} has no metric; give at least one, for example accuracy")
         for part, examples in (("training", self.train), ("validation", self.validation)):
@@ -158,6 +160,18 @@ def losses(logits: Tensor, labels: Tensor) -> Tensor:
         raise TaskError(f"{found} do not fit; logits need the labels' shape and one more dimension, the classes")
     flat = nn.functional.cross_entropy(logits.flatten(0, -2).float(), labels.flatten(), reduction="none", ignore_index=IGNORED)
     return flat.reshape(len(labels), -1)
+
+
+def unit_factors(labels: Tensor, unit: Unit) -> Tensor:
+    """What an example's summed losses are multiplied with in the sum over units, `[B]`.
+
+    1 where the unit is a token; one over the example's label tokens where it is an example.
+
+    >>> unit_factors(torch.tensor([[1, -100], [2, 3]]), "example")
+    tensor([1.0000, 0.5000])
+    """
+    counts = (labels != IGNORED).reshape(len(labels), -1).sum(1).clamp(min=1)
+    return torch.ones_like(counts, dtype=torch.float32) if unit == "token" else 1.0 / counts
 
 
 def units(labels: Tensor, unit: Unit) -> int:

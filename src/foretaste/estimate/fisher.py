@@ -27,7 +27,7 @@ from foretaste.estimate.capture import Plan, captured, contributions, one_exampl
 from foretaste.params import Params, buffers_of, in_eval_mode, parameters_of, snapshot, swapped, wide
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.site import GaussianSite, Record
-from foretaste.task import IGNORED, Batch, Task, losses, units
+from foretaste.task import IGNORED, Batch, Task, losses, unit_factors, units
 
 __all__ = ["Fisher", "Labels", "State", "build", "finish", "fisher", "init", "update"]
 
@@ -92,7 +92,7 @@ def update(estimate: Fisher, state: State, batch: Batch) -> State:
         logits = task.predict(estimate.model, batch)
     if not bool(torch.isfinite(logits).all()):
         raise TaskError(f"the model's outputs on task {task.name!r} hold NaN or infinity; its params are not usable")
-    each = _unit_weights(task, batch["labels"])
+    each = unit_factors(batch["labels"], task.unit)
     if estimate.gradient:
         _add_slopes(estimate, state, (losses(logits, batch["labels"]) * each.unsqueeze(1)).sum())
     outputs = [call.output for call in calls]
@@ -182,12 +182,6 @@ def _batches(model: nn.Module, task: Task, generator: torch.Generator, most: int
 
 def _own(estimate: Fisher) -> dict[str, Tensor]:
     return parameters_of(estimate.model, estimate.task.names)
-
-
-def _unit_weights(task: Task, labels: Tensor) -> Tensor:
-    """The factor of each example's summed losses in the task's loss, `[B]`, times the units seen."""
-    counts = (labels != IGNORED).reshape(len(labels), -1).sum(1).clamp(min=1)
-    return torch.ones_like(counts, dtype=torch.float32) if task.unit == "token" else 1.0 / counts
 
 
 def _targets(estimate: Fisher, logits: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

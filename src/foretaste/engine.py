@@ -1,0 +1,167 @@
+"""Where independent work runs: here, in this process, one piece after the other.
+
+Each piece is named by the hash of all it depends on. What is done is found in the study; what
+is not is done once, by whichever process claims it first, and kept before the next begins.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from foretaste.errors import Stopped
+from foretaste.params import Params
+from foretaste.store.study import Done, Json, Study, key_of
+from foretaste.task import Evaluation
+from foretaste.train.loop import Observer, Snapshot, Trained
+
+__all__ = ["Unwatched", "Watch", "do", "do_evaluation", "do_training"]
+
+# Raised by hand when the same inputs would give other numbers than before.
+_REVISION = {"finetune": 1, "joint": 1, "site": 1, "evaluation": 1}
+
+_SECONDS_BETWEEN_SNAPSHOTS = 20.0
+
+
+class Watch(Protocol):
+    """Whoever looks on: shows progress, and may ask to stop."""
+
+    def begin(self, label: str, total: int) -> None:
+        """A stage of so many units begins."""
+
+    def advance(self, amount: int, note: str = "") -> None:
+        """So many more units are done."""
+
+    def stopping(self) -> bool:
+        """Whether the user asked to stop."""
+
+
+class Unwatched:
+    """Nobody looks on."""
+
+    def begin(self, label: str, total: int) -> None:
+        pass
+
+    def advance(self, amount: int, note: str = "") -> None:
+        pass
+
+    def stopping(self) -> bool:
+        return False
+
+
+def do(study: Study, kind: str, inputs: Json, make: Callable[[], tuple[Json, Params | None]], watch: Watch) -> Done:
+    """Find finished work, or make and keep it.
+
+    Args:
+        study: Keeps it.
+        kind: What it is.
+        inputs: All that it depends on.
+        make: Gives small facts and tensors.
+        watch: Asked whether to stop first.
+
+    Raises:
+        Stopped: The user asked to.
+    """
+    inputs = {**inputs, "revision": _REVISION[kind]}
+    key = key_of(kind, inputs)
+    found = study.find(key)
+    if found is not None:
+        return found
+    _stop_if_asked(watch)
+    with study.claim(key):
+        found = study.find(key)
+        if found is not None:
+            return found
+        start = time.perf_counter()
+        result, params = make()
+        return study.add(kind, key, inputs, result, params, time.perf_counter() - start)
+
+
+def do_training(
+    study: Study,
+    kind: str,
+    inputs: Json,
+    run: Callable[[Snapshot | None, Observer], Trained],
+    watch: Watch,
+    steps: int,
+) -> Done:
+    """Find a finished run, or go on with it from its last kept state.
+
+    Args:
+        study: Keeps it.
+        kind: ``finetune`` or ``joint``.
+        inputs: All that it depends on.
+        run: Trains from a state, telling an observer.
+        watch: Told of every step.
+        steps: How many there are.
+    """
+    inputs = {**inputs, "revision": _REVISION[kind]}
+    key = key_of(kind, inputs)
+    found = study.find(key)
+    if found is None:
+        _stop_if_asked(watch)
+        with study.claim(key):
+            found = study.find(key) or _train(study, kind, key, inputs, run, watch)
+            return found
+    watch.advance(steps)
+    return found
+
+
+def _train(
+    study: Study, kind: str, key: str, inputs: Json, run: Callable[[Snapshot | None, Observer], Trained], watch: Watch
+) -> Done:
+    start, seconds = study.load_snapshot(key)
+    watch.advance(start.step if start else 0)
+    keeper = _Keeper(study, key, watch, seconds)
+    trained = run(start, keeper)
+    result = {"history": list(trained.history), "seen": {task: dict(seen) for task, seen in trained.seen.items()}}
+    return study.add(kind, key, inputs, result, trained.params, keeper.seconds())
+
+
+class _Keeper:
+    """Keeps a run's state every so often, and when the user asks to stop."""
+
+    def __init__(self, study: Study, key: str, watch: Watch, seconds: float) -> None:
+        self._study, self._key, self._watch, self._before = study, key, watch, seconds
+        self._start = self._kept = time.perf_counter()
+
+    def seconds(self) -> float:
+        """Time spent on this run, before and after interruptions."""
+        return self._before + time.perf_counter() - self._start
+
+    def on_step(self, done: int, loss: float) -> None:
+        self._watch.advance(1, f"loss {loss:.3f}")
+
+    def wants_snapshot(self, done: int) -> bool:
+        return self._watch.stopping() or time.perf_counter() - self._kept > _SECONDS_BETWEEN_SNAPSHOTS
+
+    def keep(self, state: Snapshot) -> None:
+        self._study.save_snapshot(self._key, state, self.seconds())
+        self._kept = time.perf_counter()
+        _stop_if_asked(self._watch)
+
+
+def do_evaluation(study: Study, inputs: Json, make: Callable[[], tuple[Evaluation, Params]], watch: Watch) -> Evaluation:
+    """Find an evaluation, or make and keep it with its per-example results.
+
+    Args:
+        study: Keeps it.
+        inputs: All that it depends on.
+        make: Gives the row and the results per example.
+        watch: Asked whether to stop first.
+    """
+    inputs = {**inputs, "revision": _REVISION["evaluation"]}
+    key = key_of("evaluation", inputs)
+    found = study.evaluation(key)
+    if found is None:
+        _stop_if_asked(watch)
+        with study.claim(key):
+            found = study.evaluation(key)
+            if found is None:
+                found, results = make()
+                study.add_evaluation(key, inputs, found, results)
+    return found
+
+
+def _stop_if_asked(watch: Watch) -> None:
+    if watch.stopping():
+        raise Stopped("stopped as asked; everything finished so far is kept")

@@ -1,0 +1,342 @@
+"""Recipes: the YAML file that says what to study, checked before any work.
+
+An error names file, line and field, what was found and what is allowed.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+
+from foretaste.errors import BadInput, RecipeError
+from foretaste.surface.recommend import Floor, Preference
+
+__all__ = [
+    "Curvature",
+    "DigitsModel",
+    "Finetune",
+    "FunctionModel",
+    "Joint",
+    "Preview",
+    "Recipe",
+    "Recommend",
+    "TaskData",
+    "TransformersModel",
+    "parse",
+    "read",
+    "schema",
+    "where",
+]
+
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TransformersModel(_Part):
+    """A Hugging Face model, from a folder or the hub."""
+
+    source: Literal["transformers"]
+    path: str = Field(description="checkpoint folder (relative to this file) or hub id")
+    kind: Literal["text-classification", "image-classification"]
+    head: Literal["auto", "shared", "private"] = Field("auto", description="one head per distinct label set, one for all, or one each")
+    max_length: int = Field(128, ge=4, description="longest text, in tokens")
+
+
+class FunctionModel(_Part):
+    """A Python function that returns a model and its tasks."""
+
+    source: Literal["function"]
+    call: str = Field(pattern=r"^[\w.]+:\w+$", description="module:function")
+    arguments: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the call")
+
+
+class DigitsModel(_Part):
+    """The embedded digits: three tasks, one small network."""
+
+    source: Literal["digits"]
+
+
+class TaskData(_Part):
+    """One task's data."""
+
+    train: str = Field(description="data file, image folder, or hub id")
+    validation: str = Field(description="the same; never trained on")
+    text: str | list[str] | None = Field(None, description="text column, or two for pairs")
+    image: str | None = Field(None, description="image column")
+    label: str = Field("label", description="label column")
+    labels: list[str | int] | None = Field(None, description="all labels, in order; taken from the data if left out")
+    metrics: list[Literal["accuracy", "f1", "mcc"]] = Field(["accuracy"], min_length=1, description="the first is the headline")
+    max_train: int | None = Field(None, ge=1, description="use at most so many training rows")
+    max_validation: int | None = Field(None, ge=1)
+    splits: tuple[str, str] = Field(("train", "validation"), description="names of the splits of a hub data set")
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Input columns."""
+        if self.image is not None:
+            return (self.image,)
+        return (self.text,) if isinstance(self.text, str) else tuple(self.text or ())
+
+
+class Finetune(_Part):
+    """How every model is trained, alone and jointly."""
+
+    steps: int = Field(300, ge=1)
+    batch_size: int = Field(32, ge=1)
+    learning_rate: float = Field(5e-5, gt=0)
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    weight_decay: float = Field(0.0, ge=0)
+    prior_precision: float = Field(0.0, ge=0, description="pull towards the pretrained params, on the scale of the mean loss")
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps")
+    decay: Literal["linear", "cosine", "constant"] = "linear"
+    clip: float | None = Field(1.0, gt=0)
+    micro_batch: int | None = Field(None, ge=1, description="examples per backward pass, where a batch does not fit")
+    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    batch_norm: Literal["freeze", "update"] = "freeze"
+
+
+class Curvature(_Part):
+    """How each task's curvature is estimated."""
+
+    estimator: Literal["fisher"] = "fisher"
+    labels: Literal["sampled", "empirical", "exact"] = "sampled"
+    max_examples: int | None = Field(1000, ge=1)
+    batch_size: int = Field(32, ge=1)
+
+
+class Preview(_Part):
+    """Which previews are made."""
+
+    methods: list[Literal["simple", "diagonal"]] = Field(["simple", "diagonal"], min_length=1, description="the last one is recommended from")
+    points: int = Field(66, ge=2, description="at most so many lattice points over the simplex")
+    prior_precision: float | Literal["mean"] = Field("mean", description="delta of the merge: 'mean' curvature of the tasks, or a number")
+    batch_size: int = Field(128, ge=1, description="of evaluation")
+
+    @field_validator("prior_precision")
+    @classmethod
+    def _positive(cls, value: float | str) -> float | str:
+        if not isinstance(value, str) and not 0 < value < float("inf"):
+            raise ValueError("must be 'mean' or a finite number above 0")
+        return value
+
+
+class Joint(_Part):
+    """The joint runs that previews are checked against."""
+
+    points: int = Field(7, ge=0, description="joint runs, spread over the inside and the edges of the simplex")
+    realise: Literal["sampling", "loss"] = "sampling"
+    steps: int | None = Field(None, ge=1, description="steps of a joint run; as in finetune if left out")
+
+
+class Recommend(_Part):
+    """What to recommend."""
+
+    prefer: str = Field("mean", description="mean, worst, or task=2,other=1")
+    floors: list[str] = Field(default_factory=list, description="task>=0.85 or all>=97% (of the single-task metric)")
+
+
+class Recipe(_Part):
+    """What to study."""
+
+    name: str = Field(min_length=1)
+    seed: int = Field(0, ge=0)
+    model: Annotated[TransformersModel | FunctionModel | DigitsModel, Field(discriminator="source")]
+    tasks: dict[str, TaskData] = Field(default_factory=dict)
+    finetune: Finetune = Finetune()
+    curvature: Curvature = Curvature()
+    preview: Preview = Preview()
+    joint: Joint = Joint()
+    recommend: Recommend = Recommend()
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Recipe":
+        if isinstance(self.model, TransformersModel):
+            if len(self.tasks) < 2:
+                raise ValueError("tasks: a transformers model needs at least two tasks here")
+            column = "text" if self.model.kind == "text-classification" else "image"
+            for name, task in self.tasks.items():
+                if not getattr(task, column):
+                    raise ValueError(f"tasks.{name}: {self.model.kind} needs the name of the {column} column in {column!r}")
+            for floor in self.recommend.floors:
+                Floor.parse(floor, list(self.tasks))
+            Preference.parse(self.recommend.prefer, list(self.tasks))
+        elif self.tasks:
+            raise ValueError(f"tasks: source {self.model.source!r} brings its own tasks; remove this part")
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """The part of the recipe that every number depends on: what one study cannot change."""
+        plan = self.model_dump(mode="json")
+        for free in ("name", "recommend"):
+            del plan[free]
+        for part, free in (("preview", "methods"), ("preview", "points"), ("preview", "batch_size"), ("joint", "points")):
+            del plan[part][free]
+        return plan
+
+
+def schema() -> dict[str, Any]:
+    """The recipe's JSON schema, for editors.
+
+    >>> schema()["title"]
+    'Recipe'
+    """
+    return Recipe.model_json_schema()
+
+
+def read(path: Path, variables: Mapping[str, str] | None = None) -> tuple[Recipe, str]:
+    """Read and check a recipe file.
+
+    Args:
+        path: A YAML file; relative paths in it start at its folder.
+        variables: Values of ``${NAME}``; the environment is asked for others.
+
+    Returns:
+        The recipe, and the file's text.
+
+    Raises:
+        RecipeError: It cannot be read, or says something impossible.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"cannot read the recipe {path}: {error}; `foretaste init` writes one") from error
+    return parse(text, str(path), variables, path.parent), text
+
+
+def parse(text: str, file: str = "recipe", variables: Mapping[str, str] | None = None, folder: Path | None = None) -> Recipe:
+    """Check a recipe's text.
+
+    Args:
+        text: YAML.
+        file: Named in errors.
+        variables: Values of ``${NAME}``.
+        folder: Where relative paths start.
+
+    Raises:
+        RecipeError: Every fault, one per line.
+
+    >>> parse("name: a\\nmodel: {source: digits}\\n").finetune.steps
+    300
+    """
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        _refuse_repeats(root, file)
+        plain = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}" if mark else ""
+        raise RecipeError(f"{file}{place}: not valid YAML: {getattr(error, 'problem', error)}") from error
+    if not isinstance(plain, dict):
+        raise RecipeError(f"{file} is empty or not a mapping; `foretaste init` writes one to start from")
+    plain = _expanded(plain, {**os.environ, **(variables or {})}, file)
+    try:
+        return Recipe.model_validate(_anchored(plain, folder))
+    except ValidationError as error:
+        lines = [_line(file, root, fault["loc"], _message(fault), fault["input"]) for fault in error.errors()]
+        raise RecipeError("\n".join(lines)) from None
+
+
+def where(error: BadInput, file: str, text: str) -> BadInput:
+    """The same error with the recipe's line and field in front, where it knows its field."""
+    if not error.field or isinstance(error, RecipeError):
+        return error
+    line = _line_of(yaml.compose(text, Loader=yaml.SafeLoader), error.field)
+    return RecipeError(f"{file}, line {line}, {'.'.join(error.field)}: {error}")
+
+
+def _refuse_repeats(node: yaml.Node | None, file: str) -> None:
+    """YAML keeps the last of two equal keys in silence; a second task of one name would vanish."""
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.value in seen:
+                raise RecipeError(f"{file}, line {line}: {key.value!r} is there already in line {seen[key.value]}; give it another name")
+            seen[key.value] = line
+            _refuse_repeats(value, file)
+    elif isinstance(node, yaml.SequenceNode):
+        for each in node.value:
+            _refuse_repeats(each, file)
+
+
+def _expanded(value: Any, variables: Mapping[str, str], file: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _expanded(each, variables, file) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_expanded(each, variables, file) for each in value]
+    if not isinstance(value, str):
+        return value
+    for name in _VARIABLE.findall(value):
+        if name not in variables:
+            raise RecipeError(f"{file}: ${{{name}}} has no value; give --var {name}=VALUE or set the environment variable {name}")
+    return _VARIABLE.sub(lambda found: variables[found[1]], value)
+
+
+def _anchored(plain: dict[str, Any], folder: Path | None) -> dict[str, Any]:
+    """Paths that exist relative to the recipe's folder, made whole."""
+    if folder is None:
+        return plain
+    model, tasks = plain.get("model"), plain.get("tasks")
+    for part, keys in [(model, ("path",)), *((task, ("train", "validation")) for task in _mappings(tasks))]:
+        for key in keys if isinstance(part, dict) else ():
+            value = part.get(key)
+            if isinstance(value, str) and (value.startswith(".") or (folder / value).exists()):
+                part[key] = str((folder / value).resolve())
+    return plain
+
+
+def _mappings(value: Any) -> Iterator[dict[str, Any]]:
+    yield from (each for each in value.values() if isinstance(each, dict)) if isinstance(value, dict) else ()
+
+
+def _message(fault: ErrorDetails) -> str:
+    """Pydantic's message; for an unknown field, those that there are."""
+    if fault["type"] != "extra_forbidden":
+        return fault["msg"]
+    part: type[BaseModel] = Recipe
+    for step in fault["loc"][:-1]:
+        part = _PARTS.get(str(step), part)
+    return f"unknown field; allowed are {', '.join(part.model_fields)}"
+
+
+_PARTS: dict[str, type[BaseModel]] = {
+    "transformers": TransformersModel,
+    "function": FunctionModel,
+    "digits": DigitsModel,
+    "tasks": TaskData,
+    "finetune": Finetune,
+    "curvature": Curvature,
+    "preview": Preview,
+    "joint": Joint,
+    "recommend": Recommend,
+}
+
+
+def _line(file: str, root: yaml.Node, location: Sequence[str | int], message: str, found: object) -> str:
+    field = [str(part) for part in location if part not in ("transformers", "function", "digits")]
+    shown = f"; found {found!r}" if isinstance(found, str | int | float) else ""
+    named = f", {'.'.join(field)}" if field else ""
+    return f"{file}, line {_line_of(root, field)}{named}: {message.removeprefix('Value error, ')}{shown}"
+
+
+def _line_of(node: yaml.Node | None, field: Sequence[str]) -> int:
+    """The line of the deepest part of the field that is there."""
+    line = 1
+    for part in field:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((key, value) for key, value in node.value if key.value == part), None)
+            if found is None:
+                return line
+            line, node = found[0].start_mark.line + 1, found[1]
+        elif isinstance(node, yaml.SequenceNode) and part.isdigit() and int(part) < len(node.value):
+            node = node.value[int(part)]
+            line = node.start_mark.line + 1
+    return line

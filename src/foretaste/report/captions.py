@@ -1,0 +1,94 @@
+"""Captions: what a figure shows, and how sure a recommendation is, in sentences with the key numbers."""
+
+import numpy as np
+
+from foretaste.report.summary import Summary, confirmation, verdict
+from foretaste.report.wording import counted, number, shares, signed
+from foretaste.surface.agreement import Agreement
+from foretaste.surface.pareto import front
+from foretaste.surface.table import Array
+
+__all__ = ["agreed", "certainty", "compared", "confirmed", "mapped", "nothing", "traded", "valued"]
+
+
+def nothing(summary: Summary) -> str:
+    """What to do with an empty study."""
+    return f"{summary.name}: nothing evaluated yet; run `foretaste run RECIPE`"
+
+
+def certainty(summary: Summary) -> str:
+    """How sure the recommendation is: what joint runs confirm, and what they say of the previews."""
+    if summary.recommendation is None:
+        return f"No previews of the method {summary.method} yet, so nothing is recommended; run `foretaste preview`."
+    said = [confirmed(summary)]
+    if summary.trust is None:
+        said.append("No weighting has both a preview and a joint run, so nothing is known of how far to trust these previews.")
+    else:
+        said.append(verdict(summary.trust))
+    return " ".join(said)
+
+
+def confirmed(summary: Summary) -> str:
+    """Whether joint finetuning bears the recommendation out."""
+    found = confirmation(summary)
+    if found is None:
+        return "Not confirmed: there is no joint run at these weights yet; run `foretaste confirm`."
+    change = signed(found.joint_value - found.previewed_value)
+    text = f"Joint finetuning at these weights gives {number(found.joint_value)} ({change} against the preview)"
+    text += "" if found.floors_met else ", and does not keep the floors"
+    if found.better:
+        weights, value = found.better
+        return f"{text}. A joint run at other weights suits better: {number(value)} at {shares(weights)}."
+    return f"{text}; {counted(len(summary.joint.rows), 'joint run')} in the study, none better."
+
+
+def mapped(summary: Summary, task: str) -> str:
+    """A task's map: range over the previews, the recommended point, range over the joint runs."""
+    column = summary.tasks.index(task)
+    head = summary.surface.headlines[task]
+    found = summary.recommendation
+    here = f" The recommended weights give {number(found.expected[task])}." if found else ""
+    return _ranges(summary, summary.previews.values()[:, column], summary.joint.values()[:, column], head.metric) + here
+
+
+def valued(summary: Summary) -> str:
+    """The same of the preference."""
+    found = summary.recommendation
+    here = f" The recommended weights give {number(found.value)}." if found else ""
+    return _ranges(summary, summary.values(summary.previews), summary.values(summary.joint), "value") + here
+
+
+def _ranges(summary: Summary, seen: Array, real: Array, noun: str) -> str:
+    said = []
+    if len(seen):
+        top = shares(summary.previews.rows[int(np.argmax(seen))].weights)
+        said.append(f"{counted(len(seen), 'preview')}: {noun} {number(seen.min())} to {number(seen.max())}, highest at {top}.")
+    if len(real):
+        said.append(f"{counted(len(real), 'joint run')}: {number(real.min())} to {number(real.max())}.")
+    return " ".join(said)
+
+
+def traded(summary: Summary) -> str:
+    """The trade-off: how many previews no other beats, and the best each task can have."""
+    surface = summary.previews
+    if not surface.rows:
+        return "No previews yet."
+    best = surface.signs * (surface.values() * surface.signs).max(0)
+    ends = ", ".join(f"{task} {number(value)}" for task, value in zip(summary.tasks, best, strict=True))
+    count = len(front(surface).rows)
+    return f"{count} of {counted(len(surface.rows), 'preview')} are on the Pareto front: no other is as good everywhere. Best of each task: {ends}."
+
+
+def compared(found: Agreement) -> str:
+    """Previews against joint runs: the error of each task."""
+    errors = ", ".join(f"{task} {number(value)}" for task, value in found.error.items())
+    return f"{counted(found.points, 'weighting')} with both; mean absolute error: {errors}. On the line, preview and joint run agree."
+
+
+def agreed(summary: Summary) -> str:
+    """The methods beside each other."""
+    said = []
+    for found in summary.agreements:
+        rank = "undefined" if found.rank_mean is None else f"{found.rank_mean:.2f}"
+        said.append(f"{found.method}: error {number(found.mean_error)}, rank correlation {rank}, regret {number(found.regret_mean)}.")
+    return " ".join(said)

@@ -1,0 +1,278 @@
+"""A summary: everything a reader of a study wants, as values; what text, JSON and pages are made from."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from foretaste.report.wording import counted, number
+from foretaste.surface.agreement import Agreement, agreement
+from foretaste.surface.pareto import front
+from foretaste.surface.recommend import Floor, Preference, Recommendation, recommend
+from foretaste.surface.table import Array, Headline, Surface
+from foretaste.task import Evaluation, Fidelity
+from foretaste.weights import TaskWeights
+
+__all__ = ["Confirmation", "Summary", "confirmation", "summarise", "to_json", "verdict"]
+
+_FEWEST = 5  # weightings below which agreement says nothing
+_GOOD, _FAIR = 0.8, 0.5  # rank correlations
+_SMALL = 0.25  # of the spread: an error that leaves the choice alone
+_STILL = 1e-9
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a study has found so far.
+
+    Args:
+        name: The study's.
+        surface: All rows, of all fidelities.
+        method: The previews that the recommendation rests on.
+        recommendation: None while there is no preview of that method.
+        agreements: One per preview method that has joint runs to compare with.
+        preference: What is maximised.
+        floors: What must hold.
+        provenance: Ordered lines: versions, seeds, hashes.
+        costs: Seconds by step.
+    """
+
+    name: str
+    surface: Surface
+    method: str
+    recommendation: Recommendation | None
+    agreements: tuple[Agreement, ...]
+    preference: Preference
+    floors: tuple[Floor, ...]
+    provenance: Mapping[str, str]
+    costs: Mapping[str, float]
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Task names, in the study's order."""
+        return self.surface.tasks
+
+    @property
+    def previews(self) -> Surface:
+        """The method's previews, one row per weighting."""
+        return self.surface.where(Fidelity.PREVIEW, self.method).averaged()
+
+    @property
+    def joint(self) -> Surface:
+        """The joint runs, one row per weighting: seeds are averaged."""
+        return self.surface.where(Fidelity.JOINT).averaged()
+
+    @property
+    def trust(self) -> Agreement | None:
+        """The agreement of the method's previews, where there is one."""
+        return next((found for found in self.agreements if found.method == self.method), None)
+
+    @property
+    def single(self) -> dict[str, float]:
+        """Each task's headline metric where it has all the weight, for the tasks whose corner was previewed."""
+        named = {row.weights.corner: row for row in self.previews.rows}
+        return {task: named[task].metrics[task][head.metric] for task, head in self.surface.headlines.items() if task in named}
+
+    def values(self, surface: Surface) -> Array:
+        """`[N]`: what the preference gives each row of a surface; more is better."""
+        return self.preference.of(surface.values() * surface.signs) if surface.rows else np.zeros(0)
+
+
+def summarise(
+    surface: Surface,
+    *,
+    name: str,
+    method: str,
+    preference: Preference,
+    floors: Sequence[Floor],
+    provenance: Mapping[str, str],
+    costs: Mapping[str, float],
+) -> Summary:
+    """Recommend, and compare previews with joint runs, as far as the rows allow.
+
+    Args:
+        surface: All rows of the study.
+        name: The study's.
+        method: The previews to recommend from.
+        preference: What to maximise.
+        floors: What must hold.
+        provenance: Lines to show as they are, in this order.
+        costs: Seconds by step.
+
+    Raises:
+        StudyError: A relative floor, and its task's corner was not previewed.
+
+    >>> from foretaste.surface.table import Headline
+    >>> empty = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
+    >>> found = summarise(empty, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> found.recommendation is None, found.agreements
+    (True, ())
+    """
+    previews = surface.where(Fidelity.PREVIEW, method).averaged()
+    return Summary(
+        name=name,
+        surface=surface,
+        method=method,
+        recommendation=recommend(previews, preference, floors) if previews.rows else None,
+        agreements=_agreements(surface),
+        preference=preference,
+        floors=tuple(floors),
+        provenance=dict(provenance),
+        costs=dict(costs),
+    )
+
+
+def _agreements(surface: Surface) -> tuple[Agreement, ...]:
+    joint = surface.where(Fidelity.JOINT)
+    confirmed = {row.weights for row in joint.rows}
+    found = []
+    for method in surface.methods():
+        previews = surface.where(Fidelity.PREVIEW, method)
+        if confirmed & {row.weights for row in previews.rows}:
+            found.append(agreement(previews, joint, method))
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """The joint run at the recommended weights beside its preview.
+
+    Args:
+        weights: The recommended ones.
+        previewed: Headline metric per task.
+        joint: The same after joint finetuning.
+        previewed_value: What the preference gives the preview.
+        joint_value: What it gives the joint run.
+        floors_met: Whether the joint run keeps every floor.
+        better: Other weights whose joint run suits better, and their value, where the study has them.
+    """
+
+    weights: TaskWeights
+    previewed: Mapping[str, float]
+    joint: Mapping[str, float]
+    previewed_value: float
+    joint_value: float
+    floors_met: bool
+    better: tuple[TaskWeights, float] | None
+
+    @property
+    def difference(self) -> dict[str, float]:
+        """Joint minus previewed, per task."""
+        return {task: value - self.previewed[task] for task, value in self.joint.items()}
+
+
+def confirmation(summary: Summary) -> Confirmation | None:
+    """What the joint run at the recommended weights came to, or None where it was not made.
+
+    Relative floors are held against the previewed single-task metric, as in the recommendation.
+    """
+    chosen, joint = summary.recommendation, summary.joint
+    row = joint.at(chosen.weights) if chosen else None
+    if chosen is None or row is None:
+        return None
+    floors = _absolute(summary)
+    here = recommend(replace(joint, rows=(row,)), summary.preference, floors)
+    best = recommend(joint, summary.preference, floors)
+    outdone = best.weights != here.weights and (best.floors_met > here.floors_met or best.value > here.value)
+    return Confirmation(
+        weights=chosen.weights,
+        previewed=chosen.expected,
+        joint=here.expected,
+        previewed_value=chosen.value,
+        joint_value=here.value,
+        floors_met=here.floors_met,
+        better=(best.weights, best.value) if outdone else None,
+    )
+
+
+def _absolute(summary: Summary) -> list[Floor]:
+    """The floors as bounds on the metrics themselves."""
+    bounds = []
+    for floor in summary.floors:
+        for task, head in summary.surface.headlines.items():
+            if floor.task not in ("all", task):
+                continue
+            scale = floor.bound if head.higher_is_better else 1 / floor.bound
+            bounds.append(Floor(task, summary.single[task] * scale if floor.relative else floor.bound, relative=False))
+    return bounds
+
+
+def verdict(found: Agreement) -> str:
+    """How far to trust the previews, in a sentence or two.
+
+    Errors and regret are held against the spread of the joint mean: what there is to choose.
+
+    >>> even = {"a": 0.0}
+    >>> verdict(Agreement("simple", 1, {"a": 0.02}, even, {"a": None}, None, None, None, 0.0, 0.0, 0.0))
+    'Too few points to tell: 1 weighting has both a preview and a joint run, ...'
+    """
+    off = f"the metrics are off by {number(found.mean_error)} on average"
+    if found.points < _FEWEST:
+        have = f"{counted(found.points, 'weighting')} {'has' if found.points == 1 else 'have'}"
+        return f"Too few points to tell: {have} both a preview and a joint run, at least {_FEWEST} are needed. There {off}."
+    if found.spread < _STILL:
+        return f"There is nothing to choose: joint finetuning has the same mean at all {found.points} weightings. There {off}."
+    if found.rank_mean is None:
+        return f"Do not choose by these previews: they do not vary, while the joint mean varies by {number(found.spread)}; {off}."
+    lead = _lead(found.rank_mean, found.regret_mean / found.spread, found.mean_error / found.spread)
+    ranked = f"rank correlation of the mean over tasks {found.rank_mean:.2f} at {found.points} weightings"
+    return f"{lead}: {ranked}; {off}, where the joint mean varies by {number(found.spread)}. {_price(found.regret_mean)}"
+
+
+def _lead(rank: float, regret: float, error: float) -> str:
+    if rank >= _GOOD and regret <= _SMALL:
+        return "Trust the ranking and the numbers" if error <= _SMALL else "Trust the ranking, not the numbers"
+    if rank >= _FAIR:
+        return "Use the previews to narrow the choice, not to settle it"
+    return "The numbers are close, the ranking is not" if error <= _SMALL else "Do not choose by these previews"
+
+
+def _price(regret: float) -> str:
+    if regret < _STILL:
+        return "The weighting with the best previewed mean is also the best joint run among them."
+    return f"Taking the best previewed mean gives up {number(regret)} of the joint mean, against the best of these joint runs."
+
+
+def to_json(summary: Summary) -> dict[str, object]:
+    """All of the summary, ready for `json.dumps`; NaN and infinity become None."""
+    confirmed, preferred = confirmation(summary), summary.recommendation
+    document = {
+        "name": summary.name,
+        "tasks": {task: _fields(head) for task, head in summary.surface.headlines.items()},
+        "method": summary.method,
+        "preference": str(summary.preference),
+        "floors": [str(floor) for floor in summary.floors],
+        "recommendation": preferred and _fields(preferred) | {"runners_up": [_valued(pair) for pair in preferred.runners_up]},
+        "single_task": summary.single,
+        "confirmation": confirmed
+        and _fields(confirmed) | {"difference": confirmed.difference, "better": confirmed.better and _valued(confirmed.better)},
+        "agreements": [_fields(found) | {"mean_error": found.mean_error, "verdict": verdict(found)} for found in summary.agreements],
+        "front": {"preview": _front(summary.previews), "joint": _front(summary.joint)},
+        "rows": [_fields(row) for row in summary.surface.rows],
+        "provenance": summary.provenance,
+        "costs": summary.costs,
+    }
+    return {key: _plain(value) for key, value in document.items()}
+
+
+def _front(surface: Surface) -> list[TaskWeights]:
+    return [row.weights for row in front(surface).rows]
+
+
+def _valued(pair: tuple[TaskWeights, float]) -> dict[str, object]:
+    return {"weights": pair[0], "value": pair[1]}
+
+
+def _fields(value: Headline | Recommendation | Confirmation | Agreement | Evaluation) -> dict[str, object]:
+    return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return str(value) if isinstance(value, Fidelity) else value

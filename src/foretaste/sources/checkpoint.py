@@ -1,0 +1,55 @@
+"""Checkpoints on disk: what may be loaded, and a look at it before anything is."""
+
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from foretaste.errors import DataError
+
+__all__ = ["check_checkpoint"]
+
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
+
+
+def check_checkpoint(folder: Path) -> list[Path]:
+    """Look at a transformers checkpoint folder before it is loaded.
+
+    Args:
+        folder: Has ``config.json`` and safetensors files.
+
+    Returns:
+        Its safetensors files.
+
+    Raises:
+        DataError: No configuration, a pickle (with the way out), a truncated file, or shards missing.
+    """
+    if not (folder / "config.json").is_file():
+        raise DataError(f"{folder} has no config.json; name a folder that save_pretrained made")
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
+        if pickles:
+            raise DataError(_refusal(folder, pickles[0]))
+        raise DataError(f"{folder} has no .safetensors file; name a folder that save_pretrained made")
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        named = set(json.loads(index.read_text())["weight_map"].values())
+        missing = sorted(named - {path.name for path in files})
+        if missing:
+            raise DataError(f"{folder} lacks the shards {', '.join(missing)}, which its index names; copy them too")
+    for path in files:
+        try:
+            with safe_open(path, framework="pt"):
+                pass
+        except (SafetensorError, OSError) as error:
+            raise DataError(f"{path} is truncated or damaged ({error}); copy or download it again") from error
+    return files
+
+
+def _refusal(folder: Path, name: str) -> str:
+    way = "AutoModel.from_pretrained(FOLDER, weights_only=True).save_pretrained(NEW_FOLDER)"
+    return (
+        f"{folder / name} is a pickle, which can run code when loaded, and is refused; only safetensors is read. "
+        f"If you trust it, convert it once with transformers: {way}"
+    )

@@ -1,0 +1,113 @@
+"""Rows from data files, folders of images or the hub, through Hugging Face datasets."""
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foretaste.errors import DataError, MissingExtra
+
+try:
+    import datasets
+except ImportError as error:  # pragma: no cover - the tests install the extra
+    raise MissingExtra("this recipe needs transformers and datasets; install them with: pip install 'foretaste[hf]'") from error
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["LabelSet", "column", "label_set", "read_rows", "rows_digest"]
+
+_FORMATS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
+
+Label = str | int
+LabelSet = tuple[Label, ...]
+
+
+def read_rows(where: str, split: str, most: int | None) -> datasets.Dataset:
+    """All rows of a data file, an image folder or a hub data set.
+
+    Args:
+        where: A path ending in .jsonl, .json, .csv, .tsv or .parquet; a folder of images by
+            label; or a hub id.
+        split: For hub data sets.
+        most: Keep at most the first so many rows; None for all.
+
+    Raises:
+        DataError: Missing, empty, unreadable, or of an unknown format.
+    """
+    path = Path(where)
+    try:
+        if path.is_dir():
+            rows = datasets.load_dataset("imagefolder", data_dir=str(path), split="train")
+        elif path.suffix in _FORMATS:
+            _require_file(path)
+            options = {"delimiter": "\t"} if path.suffix == ".tsv" else {}
+            rows = datasets.load_dataset(_FORMATS[path.suffix], data_files=str(path), split="train", **options)
+        elif path.suffix or where.startswith((".", "/")) or where.count("/") > 1:
+            raise DataError(f"{where} is not a folder and its ending is not one of {', '.join(_FORMATS)}")
+        else:
+            rows = datasets.load_dataset(where, split=split)
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(f"{where} cannot be read as data: {_innermost(error)}") from error
+    if not len(rows):
+        raise DataError(f"{where} has no rows")
+    return rows if most is None else rows.select(range(min(most, len(rows))))
+
+
+def _require_file(path: Path) -> None:
+    if not path.is_file():
+        raise DataError(f"{path} does not exist; relative paths start at the recipe's folder")
+    if not path.stat().st_size:
+        raise DataError(f"{path} is empty")
+
+
+def _innermost(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0] if text else 'no details'}"
+
+
+def rows_digest(where: str, rows: datasets.Dataset) -> str:
+    """Hash of the file's bytes, or the data set's own fingerprint where it is not one file."""
+    path = Path(where)
+    if path.is_file():
+        with path.open("rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest() + f":{len(rows)}"
+    if path.is_dir():
+        files = sorted(each for each in path.rglob("*") if each.is_file())
+        parts = [f"{each.relative_to(path)}:{hashlib.sha256(each.read_bytes()).hexdigest()}" for each in files]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest() + f":{len(rows)}"
+    return str(rows._fingerprint)
+
+
+def column(rows: datasets.Dataset, name: str, where: str) -> "Sequence[Any]":
+    """One column, every value present.
+
+    Raises:
+        DataError: No such column, or a row without a value.
+    """
+    if name not in rows.column_names:
+        raise DataError(f"{where} has no column {name!r}; it has {', '.join(rows.column_names)}")
+    values = rows[name][:]
+    for place, value in enumerate(values):
+        if value is None:
+            raise DataError(f"row {place + 1} of {where} has no value in column {name!r}; fill or remove it")
+    return list(values)
+
+
+def label_set(rows: datasets.Dataset, name: str, where: str) -> tuple[list[Label], LabelSet]:
+    """Labels of all rows, and the set they come from: the file's own list of names, or what occurs.
+
+    Raises:
+        DataError: A label that is neither text nor a whole number.
+    """
+    values = column(rows, name, where)
+    feature = rows.features[name]
+    if isinstance(feature, datasets.ClassLabel):
+        return [feature.names[value] for value in values], tuple(feature.names)
+    for place, value in enumerate(values):
+        if not isinstance(value, str | int) or isinstance(value, bool):
+            raise DataError(f"label {value!r} in row {place + 1} of {where} is neither text nor a whole number; name the label column with 'label'")
+    return values, tuple(sorted(set(values), key=lambda value: (isinstance(value, str), value)))

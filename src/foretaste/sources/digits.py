@@ -1,0 +1,63 @@
+"""The embedded problem: scikit-learn's digits, three groups of classes, one small network.
+
+A 64-32-32-10 tanh network sees 60 digits first, then about 300 of each group. The groups share
+one head, so they interfere strongly: learning one forgets the others.
+"""
+
+import torch
+from sklearn.datasets import load_digits
+from torch import Tensor, nn
+
+from foretaste.evaluate import METRICS
+from foretaste.params import parameters_of
+from foretaste.sources.problem import Problem, examples_digest
+from foretaste.task import Rows, Task
+from foretaste.train.finetune import finetune
+from foretaste.train.loop import Training
+
+__all__ = ["digits"]
+
+_GROUPS = {"low": (0, 1, 2, 3), "mid": (4, 5, 6), "high": (7, 8, 9)}
+_PRETRAINING = 60
+_PER_TASK = 300
+
+
+def digits(seed: int = 0) -> Problem:
+    """Three tasks on handwritten digits: 0 to 3, 4 to 6, 7 to 9.
+
+    Args:
+        seed: Of the split, the initial params and pretraining.
+
+    >>> digits().names
+    ['low', 'mid', 'high']
+    """
+    found = load_digits()
+    images, labels = torch.tensor(found.data / 16.0, dtype=torch.float32), torch.tensor(found.target)
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    images, labels = images[order], labels[order]
+    first = Rows(images[:_PRETRAINING], labels[:_PRETRAINING])
+    model = _pretrained(Task("pretraining", first, first, [METRICS["accuracy"]]), seed)
+    tasks = tuple(_task(name, classes, images[_PRETRAINING:], labels[_PRETRAINING:]) for name, classes in _GROUPS.items())
+    facts = (("model", "64-32-32-10 tanh network, pretrained on 60 digits"), ("data", "scikit-learn digits, 8 x 8 pixels"))
+    return Problem(model, tasks, facts)
+
+
+def _task(name: str, classes: tuple[int, ...], images: Tensor, labels: Tensor) -> Task:
+    chosen = torch.isin(labels, torch.tensor(classes))
+    mine, known = images[chosen], labels[chosen]
+    train, validation = Rows(mine[:_PER_TASK], known[:_PER_TASK]), Rows(mine[_PER_TASK:], known[_PER_TASK:])
+    names = tuple(str(each) for each in classes)
+    fingerprint = examples_digest([train, validation])
+    return Task(name, train, validation, [METRICS["accuracy"]], fingerprint=fingerprint, classes=names)
+
+
+def _pretrained(task: Task, seed: int) -> nn.Module:
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        model = nn.Sequential(nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 10))
+    training = Training(steps=100, batch_size=60, learning_rate=1e-2, decay="constant", seed=seed)
+    params = finetune(model, None, task, training).params
+    with torch.no_grad():
+        for name, tensor in parameters_of(model).items():
+            tensor.copy_(params[name])
+    return model

@@ -1,0 +1,58 @@
+"""Models and tasks from a Python function of the user's: ``module:function``."""
+
+import importlib
+import inspect
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from torch import nn
+
+from foretaste.errors import DataError, ForetasteError
+from foretaste.sources.problem import Problem, examples_digest, text_digest
+from foretaste.task import Task
+
+__all__ = ["call"]
+
+
+def call(target: str, arguments: Mapping[str, object], folder: Path) -> Problem:
+    """Call a function that returns a model and its tasks.
+
+    Args:
+        target: ``module:function``; the module is looked for in ``folder`` first.
+        arguments: Keyword arguments of the call.
+        folder: The recipe's folder.
+
+    Returns:
+        The problem. A task without a fingerprint gets one from its examples and the module's source.
+
+    Raises:
+        DataError: The function cannot be found, fails, or returns something else.
+    """
+    name, _, attribute = target.partition(":")
+    sys.path.insert(0, str(folder))
+    try:
+        module = importlib.import_module(name)
+        found = getattr(module, attribute)(**arguments)
+    except ForetasteError:
+        raise
+    except Exception as error:
+        raise DataError(f"calling {target!r} failed: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(folder))
+    model, tasks = _checked(target, found)
+    source = inspect.getsource(module)
+    marked = tuple(task if task.fingerprint else replace(task, fingerprint=_fingerprint(task, source)) for task in tasks)
+    return Problem(model, marked, (("model", f"{target} ({type(model).__name__})"),))
+
+
+def _checked(target: str, found: object) -> tuple[nn.Module, Sequence[Task]]:
+    match found:
+        case (nn.Module() as model, [*tasks]) if tasks and all(isinstance(task, Task) for task in tasks):
+            return model, tasks
+    raise DataError(f"{target!r} returned {type(found).__name__}; it must return (model, [Task, ...])")
+
+
+def _fingerprint(task: Task, source: str) -> str:
+    return text_digest([examples_digest([task.train, task.validation]), source])

@@ -1,0 +1,160 @@
+"""Preparation: rows of text or images become examples that a model takes."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import default_collate
+
+from foretaste.errors import DataError, MissingExtra
+from foretaste.sources.data import column
+from foretaste.sources.problem import text_digest
+from foretaste.task import Example, Examples
+
+try:
+    import transformers
+    from datasets import Dataset
+except ImportError as error:  # pragma: no cover - the tests install the extra
+    raise MissingExtra("this recipe needs transformers and datasets; install them with: pip install 'foretaste[hf]'") from error
+
+__all__ = ["Images", "Preparation", "Texts"]
+
+_KEPT_BYTES = 2 << 30
+
+
+class Preparation(ABC):
+    """Turns a task's rows into examples, and examples into batches."""
+
+    fingerprint: str
+
+    @abstractmethod
+    def examples(self, rows: Dataset, inputs: Sequence[str], labels: Sequence[int], where: str) -> Examples:
+        """Examples of all rows."""
+
+    @abstractmethod
+    def collate(self, examples: list[Example]) -> dict[str, Tensor]:
+        """One batch."""
+
+
+class Texts(Preparation):
+    """Tokenised texts, padded to the longest of a batch.
+
+    Args:
+        path: Folder or hub id of a tokenizer.
+        max_length: Longer texts are cut.
+
+    Raises:
+        DataError: No tokenizer there.
+    """
+
+    def __init__(self, path: str, max_length: int) -> None:
+        try:
+            self._tokenizer = transformers.AutoTokenizer.from_pretrained(path)
+        except Exception as error:
+            raise DataError(f"{path!r} has no tokenizer that can be loaded: {error}") from error
+        self._max_length = max_length
+        self._padding = {"input_ids": self._tokenizer.pad_token_id or 0}
+        probe = self._tokenizer("a probe of the tokenizer: 1, 2, 3").data
+        self.fingerprint = text_digest(["texts", max_length, len(self._tokenizer), probe])
+
+    def examples(self, rows: Dataset, inputs: Sequence[str], labels: Sequence[int], where: str) -> Examples:
+        columns = [column(rows, name, where) for name in inputs]
+        for name, values in zip(inputs, columns, strict=True):
+            wrong = next((place for place, value in enumerate(values) if not isinstance(value, str)), None)
+            if wrong is not None:
+                found = type(values[wrong]).__name__
+                raise DataError(f"row {wrong + 1} of {where} has {found} in column {name!r} where a text is expected; name a text column")
+        coded = self._tokenizer(*columns, truncation=True, max_length=self._max_length).data
+        return _Coded(coded, labels)
+
+    def collate(self, examples: list[Example]) -> dict[str, Tensor]:
+        batch = {
+            key: torch.nn.utils.rnn.pad_sequence([each[key] for each in examples], batch_first=True, padding_value=self._padding.get(key, 0))
+            for key in examples[0]
+            if key != "labels"
+        }
+        return batch | {"labels": torch.stack([each["labels"] for each in examples])}
+
+
+@dataclass(frozen=True)
+class _Coded:
+    """Tokenised rows, held as lists of numbers."""
+
+    columns: dict[str, list[list[int]]]
+    labels: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int, /) -> Example:
+        return {key: torch.tensor(values[index]) for key, values in self.columns.items()} | {"labels": torch.tensor(self.labels[index])}
+
+
+class Images(Preparation):
+    """Images as the model's own processor makes them.
+
+    Args:
+        path: Folder or hub id of an image processor.
+
+    Raises:
+        DataError: No image processor there.
+    """
+
+    def __init__(self, path: str) -> None:
+        try:
+            self._processor = transformers.AutoImageProcessor.from_pretrained(path)
+        except Exception as error:
+            raise DataError(f"{path!r} has no image processor that can be loaded: {error}") from error
+        self.fingerprint = text_digest(["images", sorted(self._processor.to_dict().items(), key=str)])
+
+    def examples(self, rows: Dataset, inputs: Sequence[str], labels: Sequence[int], where: str) -> Examples:
+        first = _image(rows, 0, inputs[0], where)
+        size = self.pixels(first).numel() * 4 * len(rows)
+        return _Pictures(rows, inputs[0], labels, self, where, {} if size <= _KEPT_BYTES else None)
+
+    def pixels(self, image: Any) -> Tensor:
+        """`[channels, height, width]` of one image."""
+        found = self._processor(image.convert("RGB"), return_tensors="pt")["pixel_values"][0]
+        assert isinstance(found, Tensor)
+        return found
+
+    def collate(self, examples: list[Example]) -> dict[str, Tensor]:
+        batch: dict[str, Tensor] = default_collate(examples)
+        return batch
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    """Images made when asked for, and kept where all of them fit in 2 GiB."""
+
+    rows: Dataset
+    name: str
+    labels: Sequence[int]
+    preparation: Images
+    where: str
+    kept: dict[int, Tensor] | None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int, /) -> Example:
+        pixels = None if self.kept is None else self.kept.get(index)
+        if pixels is None:
+            pixels = self.preparation.pixels(_image(self.rows, index, self.name, self.where))
+            if self.kept is not None:
+                self.kept[index] = pixels
+        return {"pixel_values": pixels, "labels": torch.tensor(self.labels[index])}
+
+
+def _image(rows: Dataset, index: int, name: str, where: str) -> Any:
+    try:
+        image = rows[index][name]
+    except Exception as error:
+        raise DataError(f"the image in row {index + 1} of {where} cannot be decoded: {error}") from error
+    if not callable(getattr(image, "convert", None)):
+        found = type(image).__name__
+        raise DataError(f"row {index + 1} of {where} has {found} in column {name!r} where an image is expected; name an image column")
+    return image

@@ -1,0 +1,85 @@
+"""What every source gives: a model with its pretrained params, and the tasks."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from foretaste.errors import TaskError
+from foretaste.params import buffers_of, digest, first_nonfinite, parameters_of, tensors_of
+from foretaste.task import Examples, Task
+
+__all__ = ["Problem", "examples_digest", "text_digest"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A pretrained model and the tasks it should learn.
+
+    Args:
+        model: Holds the pretrained params.
+        tasks: In the study's order.
+        facts: Lines for the provenance of results, by name.
+
+    Raises:
+        TaskError: No tasks, two of one name, NaN in the model, or tasks that miss parameters.
+    """
+
+    model: nn.Module
+    tasks: tuple[Task, ...]
+    facts: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [task.name for task in self.tasks]
+        if not names:
+            raise TaskError("no tasks were given; name at least two")
+        if len(set(names)) != len(names):
+            raise TaskError(f"two tasks have one name: {', '.join(sorted(names))}; give each its own")
+        if len({task.unit for task in self.tasks}) > 1:
+            raise TaskError("tasks of different units (example, token) cannot be weighed against each other; choose one unit")
+        bad = first_nonfinite(tensors_of(self.model))
+        if bad is not None:
+            raise TaskError(f"the pretrained model holds NaN or infinity in {bad}; its checkpoint is damaged")
+        own = set(parameters_of(self.model))
+        for task in self.tasks:
+            if task.names is not None and not task.names <= own:
+                raise TaskError(f"task {task.name!r} names parameters that the model lacks: {', '.join(sorted(task.names - own)[:3])}")
+
+    @property
+    def names(self) -> list[str]:
+        """Task names."""
+        return [task.name for task in self.tasks]
+
+    def base(self) -> str:
+        """Content hash of the pretrained params."""
+        return digest(parameters_of(self.model) | buffers_of(self.model))
+
+
+def examples_digest(parts: Sequence[Examples]) -> str:
+    """Content hash of examples as they are fed to the model.
+
+    >>> import torch
+    >>> from foretaste.task import Rows
+    >>> rows = Rows(torch.eye(2), torch.arange(2))
+    >>> examples_digest([rows]) == examples_digest([Rows(torch.eye(2), torch.arange(2))])
+    True
+    """
+    total = hashlib.sha256()
+    for examples in parts:
+        total.update(f"{len(examples)}|".encode())
+        for index in range(len(examples)):
+            total.update(digest(examples[index]).encode())
+    return total.hexdigest()
+
+
+def text_digest(parts: Iterable[object]) -> str:
+    """Hash of the text of some values.
+
+    >>> text_digest(["a", 1])[:8]
+    'cea51e07'
+    """
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(f"{part!r}\0".encode())
+    return total.hexdigest()

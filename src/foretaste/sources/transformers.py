@@ -1,0 +1,266 @@
+"""Transformers models for text and image classification, with heads shared or private."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from foretaste.errors import DataError, MissingExtra
+from foretaste.params import parameters_of
+from foretaste.sources.checkpoint import check_checkpoint
+from foretaste.sources.data import Label, LabelSet, column, label_set, read_rows, rows_digest
+from foretaste.sources.prepare import Images, Preparation, Texts
+from foretaste.sources.problem import Problem, text_digest
+from foretaste.task import Batch, Metric, Task
+
+try:
+    import datasets
+    import transformers
+except ImportError as error:  # pragma: no cover - the tests install the extra
+    raise MissingExtra("this recipe needs transformers and datasets; install them with: pip install 'foretaste[hf]'") from error
+
+__all__ = ["DataPlan", "Head", "Heads", "Kind", "heads_of", "load"]
+
+Kind = Literal["text-classification", "image-classification"]
+Head = Literal["auto", "shared", "private"]
+
+_CLASSES = {
+    "text-classification": transformers.AutoModelForSequenceClassification,
+    "image-classification": transformers.AutoModelForImageClassification,
+}
+
+
+@dataclass(frozen=True)
+class DataPlan:
+    """One task's data, as a recipe names it.
+
+    Args:
+        name: The task.
+        train: Path, folder or hub id.
+        validation: The same.
+        inputs: Text column or columns (a pair is encoded as a pair), or the image column.
+        label: Label column.
+        metrics: The first is the headline.
+        labels: The label set, where it should not be taken from the data.
+        max_train: At most so many training rows.
+        max_validation: At most so many validation rows.
+        splits: Names of the splits of a hub data set.
+    """
+
+    name: str
+    train: str
+    validation: str
+    inputs: tuple[str, ...]
+    label: str
+    metrics: tuple[Metric, ...]
+    labels: LabelSet | None = None
+    max_train: int | None = None
+    max_validation: int | None = None
+    splits: tuple[str, str] = ("train", "validation")
+
+
+@dataclass(frozen=True)
+class _Data:
+    """One task's rows, read and checked."""
+
+    plan: DataPlan
+    train: "datasets.Dataset"
+    validation: "datasets.Dataset"
+    known: tuple[list[Label], list[Label]]
+    labels: LabelSet
+    digest: str
+
+
+class Heads(nn.Module):
+    """One trunk with several classification heads.
+
+    Args:
+        models: Classification models of one architecture, by head; their trunks become the first one's.
+    """
+
+    def __init__(self, models: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        first = next(iter(models.values()))
+        prefix = str(first.base_model_prefix)
+        self.trunk = getattr(first, prefix)
+        for model in models.values():
+            setattr(model, prefix, self.trunk)
+        self.heads = nn.ModuleDict(models)
+
+    def forward(self, head: str, **inputs: Tensor) -> Tensor:
+        """Logits of one head."""
+        logits = self.heads[head](**inputs).logits
+        assert isinstance(logits, Tensor)
+        return logits
+
+
+def load(path: str, kind: Kind, plans: Sequence[DataPlan], *, head: Head = "auto", max_length: int = 128, seed: int = 0) -> Problem:
+    """A pretrained model and tasks from data.
+
+    Args:
+        path: Checkpoint folder or hub id.
+        kind: What the model does.
+        plans: The tasks.
+        head: One head for all tasks, one each, or (``auto``) one per distinct label set.
+        max_length: Longest text in tokens.
+        seed: Of the new heads' initial params.
+
+    Raises:
+        DataError: Anything that cannot be read or does not fit; the field is named.
+    """
+    with _quiet():
+        data = [_read(plan) for plan in plans]
+        if Path(path).is_dir():
+            _at(("model", "path"), check_checkpoint, Path(path))
+        groups = heads_of({each.plan.name: each.labels for each in data}, head)
+        model = _at(("model", "path"), _model, path, kind, groups, seed)
+        prepare = _at(("model", "path"), _preparation, path, kind, max_length)
+        tasks = tuple(_task(each, model, groups, prepare) for each in data)
+    described = "; ".join(f"{', '.join(members)}: {len(labels)} classes" for members, labels in groups.values())
+    return Problem(model, tasks, (("model", f"{path} ({kind})"), ("heads", described)))
+
+
+def _preparation(path: str, kind: Kind, max_length: int) -> Preparation:
+    return Texts(path, max_length) if kind == "text-classification" else Images(path)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars or load reports of the libraries; ours says what matters."""
+    verbosity = transformers.utils.logging.get_verbosity()
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        transformers.utils.logging.set_verbosity(verbosity)
+        transformers.utils.logging.enable_progress_bar()
+        datasets.enable_progress_bars()
+
+
+def _at(field: tuple[str, ...], function: Any, *arguments: Any) -> Any:
+    """Call, naming the recipe's field in an error."""
+    try:
+        return function(*arguments)
+    except DataError as error:
+        raise error.at(*field) from error.__cause__
+
+
+def _read(plan: DataPlan) -> _Data:
+    parts, known, sets = [], [], []
+    for part, where, split, most in (
+        ("train", plan.train, plan.splits[0], plan.max_train),
+        ("validation", plan.validation, plan.splits[1], plan.max_validation),
+    ):
+        field = ("tasks", plan.name, part)
+        rows = _at(field, read_rows, where, split, most)
+        for name in plan.inputs:
+            _at(field, column, rows.select([0]), name, where)
+        values, labels = _at(field, label_set, rows, plan.label, where)
+        parts.append(rows)
+        known.append(values)
+        sets.append(labels)
+    allowed = plan.labels or sets[0]
+    for part, where, values in zip(("train", "validation"), (plan.train, plan.validation), known, strict=True):
+        _check_labels(values, allowed, where, ("tasks", plan.name, part))
+    digest = text_digest([rows_digest(plan.train, parts[0]), rows_digest(plan.validation, parts[1]), plan.inputs, plan.label, allowed])
+    return _Data(plan, parts[0], parts[1], (known[0], known[1]), allowed, digest)
+
+
+def _check_labels(values: Sequence[Label], allowed: LabelSet, where: str, field: tuple[str, ...]) -> None:
+    inside = set(allowed)
+    for place, value in enumerate(values):
+        if value not in inside:
+            listed = ", ".join(str(each) for each in allowed[:10]) + (", ..." if len(allowed) > 10 else "")
+            raise DataError(f"label {value!r} in row {place + 1} of {where} is not one of: {listed}; mend the row or list all labels under 'labels'").at(*field)
+
+
+def heads_of(labels: Mapping[str, LabelSet], head: Head) -> dict[str, tuple[tuple[str, ...], LabelSet]]:
+    """Which tasks share a head, and the label set of each.
+
+    Args:
+        labels: Label set by task.
+        head: ``auto`` lets tasks of one label set share; ``shared`` unites all label sets.
+
+    Returns:
+        By head: its tasks and its labels.
+
+    >>> heads_of({"a": (0, 1), "b": (0, 1), "c": ("x", "y")}, "auto")
+    {'a+b': (('a', 'b'), (0, 1)), 'c': (('c',), ('x', 'y'))}
+    """
+    if head == "shared":
+        united = sorted({label for each in labels.values() for label in each}, key=lambda value: (isinstance(value, str), value))
+        return {"shared": (tuple(labels), tuple(united))}
+    groups: dict[object, list[str]] = {}
+    for task, found in labels.items():
+        groups.setdefault(frozenset(found) if head == "auto" else task, []).append(task)
+    return {"+".join(members): (tuple(members), labels[members[0]]) for members in groups.values()}
+
+
+def _model(path: str, kind: Kind, groups: Mapping[str, tuple[tuple[str, ...], LabelSet]], seed: int) -> nn.Module:
+    models = {}
+    for place, (name, (_, labels)) in enumerate(groups.items()):
+        with torch.random.fork_rng([]):
+            torch.manual_seed(seed + place)
+            models[name] = _pretrained(path, kind, labels)
+    model = next(iter(models.values())) if len(models) == 1 else Heads(models)
+    return model.eval()
+
+
+def _pretrained(path: str, kind: Kind, labels: LabelSet) -> nn.Module:
+    try:
+        model = _CLASSES[kind].from_pretrained(
+            path, num_labels=len(labels), ignore_mismatched_sizes=True, dtype=torch.float32, use_safetensors=True
+        )
+    except Exception as error:
+        message = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{path!r} cannot be loaded for {kind}: {message}; name a folder with config.json and safetensors, or a hub id that can be reached") from error
+    model.config.id2label = {place: str(label) for place, label in enumerate(labels)}
+    model.config.label2id = {str(label): place for place, label in enumerate(labels)}
+    assert isinstance(model, nn.Module)
+    return model
+
+
+def _task(data: _Data, model: nn.Module, groups: Mapping[str, tuple[tuple[str, ...], LabelSet]], prepare: Preparation) -> Task:
+    head, labels = next((name, labels) for name, (members, labels) in groups.items() if data.plan.name in members)
+    place = {label: index for index, label in enumerate(labels)}
+    train, validation = (
+        _at(("tasks", data.plan.name, part), prepare.examples, rows, data.plan.inputs, [place[label] for label in known], where)
+        for part, rows, known, where in (
+            ("train", data.train, data.known[0], data.plan.train),
+            ("validation", data.validation, data.known[1], data.plan.validation),
+        )
+    )
+    return Task(
+        data.plan.name,
+        train,
+        validation,
+        data.plan.metrics,
+        predict=partial(_predict_head, head=head) if isinstance(model, Heads) else _predict,
+        collate=prepare.collate,
+        names=_names(model, head) if isinstance(model, Heads) else None,
+        fingerprint=text_digest([data.digest, prepare.fingerprint, labels]),
+        classes=tuple(str(label) for label in labels),
+    )
+
+
+def _names(model: Heads, head: str) -> frozenset[str]:
+    return frozenset(name for name in parameters_of(model) if not name.startswith("heads.") or name.startswith(f"heads.{head}."))
+
+
+def _predict(model: nn.Module, batch: Batch) -> Tensor:
+    logits = model(**{key: tensor for key, tensor in batch.items() if key != "labels"}).logits
+    assert isinstance(logits, Tensor)
+    return logits
+
+
+def _predict_head(model: nn.Module, batch: Batch, head: str) -> Tensor:
+    logits = model(head, **{key: tensor for key, tensor in batch.items() if key != "labels"})
+    assert isinstance(logits, Tensor)
+    return logits

@@ -1,0 +1,124 @@
+"""The study's database: SQLite in WAL mode, tables in SQLAlchemy Core."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
+
+from foretaste.errors import StorageError, StudyError
+
+__all__ = ["SCHEMA", "artefacts", "connect", "evaluations", "recipes", "study", "transaction", "work"]
+
+SCHEMA = 1
+_WAIT_SECONDS = 60
+
+_metadata = sa.MetaData()
+
+study = sa.Table(
+    "study",
+    _metadata,
+    sa.Column("id", sa.Integer, sa.CheckConstraint("id = 1"), primary_key=True),
+    sa.Column("schema", sa.Integer, nullable=False),
+    sa.Column("version", sa.String, nullable=False),
+    sa.Column("created", sa.String, nullable=False),
+)
+recipes = sa.Table(
+    "recipes",
+    _metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("text", sa.String, nullable=False),
+    sa.Column("plan", sa.JSON, nullable=False),
+    sa.Column("created", sa.String, nullable=False),
+)
+artefacts = sa.Table(
+    "artefacts",
+    _metadata,
+    sa.Column("hash", sa.String, primary_key=True),
+    sa.Column("bytes", sa.Integer, nullable=False),
+    sa.Column("created", sa.String, nullable=False),
+)
+work = sa.Table(
+    "work",
+    _metadata,
+    sa.Column("key", sa.String, primary_key=True),
+    sa.Column("kind", sa.String, nullable=False, index=True),
+    sa.Column("inputs", sa.JSON, nullable=False),
+    sa.Column("result", sa.JSON, nullable=False),
+    sa.Column("artefact", sa.ForeignKey("artefacts.hash")),
+    sa.Column("seconds", sa.Float, nullable=False),
+    sa.Column("created", sa.String, nullable=False),
+)
+evaluations = sa.Table(
+    "evaluations",
+    _metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("key", sa.ForeignKey("work.key"), nullable=False, unique=True),
+    sa.Column("weights", sa.JSON, nullable=False),
+    sa.Column("fidelity", sa.String, nullable=False, index=True),
+    sa.Column("method", sa.String, nullable=False),
+    sa.Column("seed", sa.Integer, nullable=False),
+    sa.Column("metrics", sa.JSON, nullable=False),
+    sa.Column("cost", sa.Float, nullable=False),
+)
+
+
+def connect(path: Path, *, create: bool) -> sa.Engine:
+    """Open a database file; its tables are made if it is new.
+
+    Args:
+        path: The file.
+        create: Whether a missing file is made.
+
+    Raises:
+        StudyError: Missing, not a database, or of a newer schema.
+        StorageError: The disk refuses.
+    """
+    if not create and not path.is_file():
+        raise StudyError(f"{path.parent} is not a study (it has no {path.name}); name the folder that `foretaste run` made")
+    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": _WAIT_SECONDS})
+    sa.event.listen(engine, "connect", _set_pragmas)
+    with _clear_errors(path):
+        if create:
+            _metadata.create_all(engine)
+        with engine.connect() as connection:
+            found = connection.execute(sa.text("select schema, version from study")).first()
+    if found is not None and found.schema > SCHEMA:
+        engine.dispose()
+        made = f"made by foretaste {found.version} (schema {found.schema})"
+        raise StudyError(f"{path.parent} was {made}; this version reads schema {SCHEMA}: upgrade foretaste")
+    return engine
+
+
+def _set_pragmas(connection: sa.engine.interfaces.DBAPIConnection, _: object) -> None:
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+@contextmanager
+def transaction(engine: sa.Engine, path: Path) -> Iterator[sa.Connection]:
+    """A transaction: all of it is kept, or nothing.
+
+    Raises:
+        StorageError: The disk refuses.
+    """
+    with _clear_errors(path), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def _clear_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except OperationalError as error:
+        reason = str(error.orig)
+        if "no such table" in reason or "no such column" in reason:
+            raise StudyError(f"{path} is not a study's database ({reason}); name the folder that `foretaste run` made") from error
+        raise StorageError(f"the study's database {path} refuses ({reason}); free some space or choose another place, then run again") from error
+    except DatabaseError as error:
+        raise StudyError(f"{path} is not a study's database ({error.orig}); name the folder that `foretaste run` made") from error

@@ -1,0 +1,257 @@
+"""A study: a folder that keeps everything made for one question.
+
+::
+
+    STUDY/study.db          rows: recipes, work done, evaluations, artefacts (append-only)
+    STUDY/tensors/HASH.safetensors   params, sites, per-example results, named by content
+    STUDY/running/KEY.*     snapshots and locks of work that is not finished
+
+Work is named by the hash of everything it depends on; what is done is found, not redone. Two
+processes may open a study: each piece of work is done by one of them, the other waits for it.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+from filelock import FileLock
+from sqlalchemy.dialects.sqlite import insert
+from torch import Tensor
+
+from foretaste import __version__
+from foretaste.errors import DataError, StorageError, StudyError
+from foretaste.params import Params
+from foretaste.store import database, tensors
+from foretaste.surface.table import Headline, Surface
+from foretaste.task import Evaluation, Fidelity
+from foretaste.train.loop import Snapshot
+from foretaste.weights import TaskWeights
+
+__all__ = ["Done", "Study", "key_of"]
+
+Json = Mapping[str, object]
+
+
+def key_of(kind: str, inputs: Json) -> str:
+    """The name of a piece of work: a hash of all it depends on.
+
+    >>> key_of("site", {"a": 1, "b": 2}) == key_of("site", {"b": 2, "a": 1})
+    True
+    """
+    text = json.dumps([kind, inputs], sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class Done:
+    """A piece of work that is finished.
+
+    Args:
+        key: Its name.
+        kind: ``pretrained``, ``finetune``, ``site``, ``joint``, ``preview``...
+        inputs: What it depended on.
+        result: Small facts about it.
+        artefact: Hash of its tensor file, where it has one.
+        seconds: How long it took.
+    """
+
+    key: str
+    kind: str
+    inputs: Json
+    result: Json
+    artefact: str | None
+    seconds: float
+
+
+class Study:
+    """An open study; use `open` or `create`.
+
+    Args:
+        path: The folder.
+        engine: Its database.
+    """
+
+    def __init__(self, path: Path, engine: sa.Engine) -> None:
+        self.path = path
+        self._engine = engine
+
+    @classmethod
+    def create(cls, path: Path) -> "Study":
+        """Open the study in this folder, making it where there is none.
+
+        Raises:
+            StorageError: The folder cannot be written.
+            StudyError: The folder holds something else, or a newer study.
+        """
+        file = path / "study.db"
+        if path.is_dir() and not file.exists() and any(path.iterdir()):
+            raise StudyError(f"{path} holds files that are not a study; name another folder with --study")
+        try:
+            for part in (path / "tensors", path / "running"):
+                part.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"cannot make the study folder {path}: {error}; name another folder with --study") from error
+        study = cls(path, database.connect(file, create=True))
+        row = {"id": 1, "schema": database.SCHEMA, "version": __version__, "created": _now()}
+        study._insert(database.study, row)
+        return study
+
+    @classmethod
+    def open(cls, path: Path) -> "Study":
+        """Open a study that exists.
+
+        Raises:
+            StudyError: There is none, or it is newer than this version.
+        """
+        return cls(path, database.connect(path / "study.db", create=False))
+
+    def close(self) -> None:
+        """Let go of the database file."""
+        self._engine.dispose()
+
+    def __enter__(self) -> "Study":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def recipe(self) -> tuple[str, dict[str, object]] | None:
+        """The latest recipe's text and plan."""
+        with self._transaction() as connection:
+            row = connection.execute(sa.select(database.recipes).order_by(database.recipes.c.id.desc())).first()
+        return None if row is None else (row.text, row.plan)
+
+    def add_recipe(self, text: str, plan: Json) -> None:
+        """Remember a recipe, if it is not the latest already."""
+        if self.recipe() != (text, dict(plan)):
+            with self._transaction() as connection:
+                connection.execute(sa.insert(database.recipes).values(text=text, plan=dict(plan), created=_now()))
+
+    def find(self, key: str) -> Done | None:
+        """Finished work of this name."""
+        with self._transaction() as connection:
+            row = connection.execute(sa.select(database.work).where(database.work.c.key == key)).first()
+        return _done(row) if row is not None else None
+
+    def all_work(self, kind: str | None = None) -> list[Done]:
+        """Finished work, in the order it was done; of one kind where given."""
+        query = sa.select(database.work).order_by(database.work.c.created, database.work.c.key)
+        with self._transaction() as connection:
+            rows = connection.execute(query).all()
+        return [_done(row) for row in rows if kind in (None, row.kind)]
+
+    def add(self, kind: str, key: str, inputs: Json, result: Json, params: Params | None, seconds: float) -> Done:
+        """Keep finished work; its tensors first, so that a row never lacks its file."""
+        artefact = None if params is None else self._keep(params)
+        row = {"key": key, "kind": kind, "inputs": dict(inputs), "result": dict(result), "artefact": artefact, "seconds": seconds}
+        self._insert(database.work, row | {"created": _now()})
+        self.drop_snapshot(key)
+        return Done(key, kind, inputs, result, artefact, seconds)
+
+    def add_evaluation(self, key: str, inputs: Json, evaluation: Evaluation, results: Params) -> None:
+        """Keep an evaluation with its per-example results."""
+        self.add("evaluation", key, inputs, {}, results, evaluation.cost)
+        row = {
+            "key": key,
+            "weights": dict(evaluation.weights),
+            "fidelity": str(evaluation.fidelity),
+            "method": evaluation.method,
+            "seed": evaluation.seed,
+            "metrics": {task: dict(found) for task, found in evaluation.metrics.items()},
+            "cost": evaluation.cost,
+        }
+        self._insert(database.evaluations, row)
+
+    def evaluation(self, key: str) -> Evaluation | None:
+        """The evaluation of this name, if it was made."""
+        with self._transaction() as connection:
+            row = connection.execute(sa.select(database.evaluations).where(database.evaluations.c.key == key)).first()
+        return None if row is None else _evaluation(row)
+
+    def surface(self, headlines: Mapping[str, Headline]) -> Surface:
+        """Every evaluation of the study."""
+        with self._transaction() as connection:
+            rows = connection.execute(sa.select(database.evaluations).order_by(database.evaluations.c.id)).all()
+        return Surface(headlines, tuple(_evaluation(row) for row in rows))
+
+    def tensors(self, artefact: str | None) -> dict[str, Tensor]:
+        """The tensors of an artefact.
+
+        Raises:
+            DataError: Its file is missing or damaged.
+        """
+        if artefact is None:
+            raise DataError("this work has no tensor file")
+        return tensors.load(self._file(artefact))
+
+    @contextmanager
+    def claim(self, key: str) -> Iterator[None]:
+        """Only one process at a time does the work of this name; a killed one lets go."""
+        with FileLock(self.path / "running" / f"{key}.lock"):
+            yield
+
+    def save_snapshot(self, key: str, state: Snapshot, seconds: float) -> None:
+        """Keep the state of unfinished training and the time it took so far."""
+        metadata = {"seconds": seconds, "step": state.step, "history": state.history, "seen": state.seen, "scaler": state.scaler}
+        tensors.write(self._running(key), state.tensors, metadata)
+
+    def load_snapshot(self, key: str) -> tuple[Snapshot | None, float]:
+        """The last kept state of unfinished training, and the seconds spent until then."""
+        path = self._running(key)
+        if not path.exists():
+            return None, 0.0
+        found = tensors.load_metadata(path)
+        state = Snapshot(found["step"], tensors.load(path), found["history"], found["seen"], found["scaler"])
+        return state, found["seconds"]
+
+    def drop_snapshot(self, key: str) -> None:
+        """Forget the state of training that is finished."""
+        self._running(key).unlink(missing_ok=True)
+
+    def require_space(self, needed: int) -> None:
+        """Check the disk before work.
+
+        Raises:
+            StorageError: Fewer bytes are free than needed.
+        """
+        free = shutil.disk_usage(self.path).free
+        if free < needed:
+            raise StorageError(f"{self.path} needs about {needed / 2**30:.1f} GiB and has {free / 2**30:.1f} GiB free; free some space or name another folder")
+
+    def _keep(self, params: Params) -> str:
+        name = tensors.save(self.path / "tensors", params)
+        self._insert(database.artefacts, {"hash": name, "bytes": self._file(name).stat().st_size, "created": _now()})
+        return name
+
+    def _file(self, artefact: str) -> Path:
+        return self.path / "tensors" / f"{artefact}.safetensors"
+
+    def _running(self, key: str) -> Path:
+        return self.path / "running" / f"{key}.safetensors"
+
+    def _transaction(self) -> AbstractContextManager[sa.Connection]:
+        return database.transaction(self._engine, self.path / "study.db")
+
+    def _insert(self, table: sa.Table, row: Mapping[str, object]) -> None:
+        """Append a row; one that is there already stays as it is."""
+        with self._transaction() as connection:
+            connection.execute(insert(table).values(**row).on_conflict_do_nothing())
+
+
+def _done(row: sa.Row[tuple[object, ...]]) -> Done:
+    return Done(row.key, row.kind, row.inputs, row.result, row.artefact, row.seconds)
+
+
+def _evaluation(row: sa.Row[tuple[object, ...]]) -> Evaluation:
+    weights = TaskWeights(list(row.weights), list(row.weights.values()))
+    return Evaluation(weights, row.metrics, Fidelity(row.fidelity), row.method, row.seed, row.cost)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")

@@ -1,0 +1,107 @@
+"""Tensor files: safetensors, written whole, named by what they hold."""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from foretaste.errors import DataError, StorageError
+from foretaste.params import Params, digest
+
+__all__ = ["load", "load_metadata", "save", "write", "written_whole"]
+
+
+def save(folder: Path, params: Params) -> str:
+    """Keep params under their content hash; the same content is kept once.
+
+    Args:
+        folder: Exists.
+        params: Tensors on any device; tied ones must not share memory.
+
+    Returns:
+        The hash, which `load` takes.
+
+    Raises:
+        StorageError: The disk refuses.
+
+    >>> import tempfile, torch
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     name = save(Path(folder), {"w": torch.ones(2)})
+    ...     load(Path(folder) / f"{name}.safetensors")
+    {'w': tensor([1., 1.])}
+    """
+    name = digest(params)
+    path = folder / f"{name}.safetensors"
+    if not path.exists():
+        write(path, params)
+    return name
+
+
+def write(path: Path, params: Params, metadata: Mapping[str, object] | None = None) -> None:
+    """Write one safetensors file with JSON metadata: to a temporary file, then renamed.
+
+    Raises:
+        StorageError: The disk refuses; nothing is left under the final name.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in params.items()}
+    header = {"foretaste": json.dumps(metadata)} if metadata is not None else None
+    written_whole(path, lambda temporary: save_file(tensors, temporary, metadata=header))
+
+
+def written_whole(path: Path, fill: Callable[[Path], None]) -> None:
+    """Let ``fill`` write a temporary file beside ``path``, then rename it.
+
+    Raises:
+        StorageError: The disk refuses; the temporary file is removed.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     written_whole(Path(folder) / "a.txt", lambda path: path.write_text("whole") and None)
+    ...     (Path(folder) / "a.txt").read_text()
+    'whole'
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        fill(temporary)
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise StorageError(f"could not write {path}: {error}; free some space or choose another place, then run again; nothing is lost") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file.
+
+    Raises:
+        DataError: Missing, truncated or not safetensors.
+    """
+    try:
+        with safe_open(path, framework="pt") as handle:
+            return {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing; it may have been deleted from the study") from None
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"{path} cannot be read ({error}); it is truncated or not a safetensors file: copy or make it again") from error
+
+
+def load_metadata(path: Path) -> dict[str, Any]:
+    """The JSON metadata that `write` put in.
+
+    Raises:
+        DataError: Missing, truncated or without our metadata.
+    """
+    try:
+        with safe_open(path, framework="pt") as handle:
+            found = json.loads(handle.metadata()["foretaste"])
+    except (SafetensorError, OSError, KeyError, TypeError) as error:
+        raise DataError(f"{path} has no readable metadata of foretaste ({error})") from error
+    assert isinstance(found, dict)
+    return found

@@ -1,0 +1,53 @@
+"""Finetuning on one task: joint finetuning at that task's corner."""
+
+from torch import nn
+
+from foretaste.params import Params
+from foretaste.task import Task
+from foretaste.train.joint import joint
+from foretaste.train.loop import Observer, Snapshot, Trained, Training
+from foretaste.weights import TaskWeights
+
+__all__ = ["finetune"]
+
+
+def finetune(
+    model: nn.Module,
+    params: Params | None,
+    task: Task,
+    training: Training,
+    *,
+    start: Snapshot | None = None,
+    observer: Observer | None = None,
+) -> Trained:
+    """Train a copy of the model on one task.
+
+    Args:
+        model: Any module; it is left as it was.
+        params: The pretrained params, or None for the model's own.
+        task: Its training examples are used.
+        training: How to train.
+        start: A state to go on from.
+        observer: Told of every step.
+
+    Returns:
+        The params that the task has (see `Task.names`) and the buffers.
+
+    Raises:
+        Diverged: The loss became NaN or infinite.
+
+    >>> import torch
+    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.task import Rows
+    >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
+    >>> task = Task("a", rows, rows, [METRICS["accuracy"]])
+    >>> run = finetune(nn.Linear(2, 2), None, task, Training(steps=30, batch_size=2, learning_rate=0.1))
+    >>> run.history[-1] < run.history[0]
+    True
+    """
+    run = joint(model, params, [task], TaskWeights([task.name], [1.0]), training, start=start, observer=observer)
+    if task.names is None:
+        return run
+    parameters = {name for name, _ in model.named_parameters()}
+    kept = {name: tensor for name, tensor in run.params.items() if name in task.names or name not in parameters}
+    return Trained(kept, run.history, run.seen)

@@ -1,0 +1,57 @@
+"""Joint finetuning: all tasks at once, under task weights."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from foretaste.params import Params
+from foretaste.task import Task
+from foretaste.train.loop import Observer, Snapshot, Trained, Training, train
+from foretaste.train.mixture import Realise, mixture
+from foretaste.weights import TaskWeights
+
+__all__ = ["joint"]
+
+
+def joint(
+    model: nn.Module,
+    params: Params | None,
+    tasks: Sequence[Task],
+    weights: TaskWeights,
+    training: Training,
+    *,
+    realise: Realise = "sampling",
+    start: Snapshot | None = None,
+    observer: Observer | None = None,
+) -> Trained:
+    """Minimise ``sum_t alpha_t l_t(x) + delta / 2 |x - x_0|^2`` from the pretrained params.
+
+    Args:
+        model: Any module; it is left as it was.
+        params: The pretrained params x_0, or None for the model's own.
+        tasks: In the order of the weights.
+        weights: alpha.
+        training: How to train; its seed also orders the examples.
+        realise: alpha as sampling shares or as factors of the losses; see `mixture`.
+        start: A state to go on from.
+        observer: Told of every step.
+
+    Returns:
+        The trained params, with the examples and units that each task contributed.
+
+    Raises:
+        WeightsError: Other tasks in the weights.
+        Diverged: The loss became NaN or infinite.
+
+    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.task import Rows
+    >>> rows = Rows(torch.eye(4), torch.arange(4))
+    >>> tasks = [Task(name, rows, rows, [METRICS["accuracy"]]) for name in ("a", "b")]
+    >>> run = joint(nn.Linear(4, 4), None, tasks, TaskWeights(("a", "b"), (0.25, 0.75)), Training(steps=5, batch_size=4))
+    >>> {name: seen["examples"] for name, seen in run.seen.items()}
+    {'a': 5, 'b': 15}
+    """
+    generator = torch.Generator().manual_seed(training.seed)
+    plan = mixture(tasks, weights, training.steps, training.batch_size, generator, realise)
+    return train(model, params, tasks, plan, training, start=start, observer=observer)

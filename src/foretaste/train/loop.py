@@ -1,0 +1,309 @@
+"""The training loop: any module, any tasks, on whatever device Accelerate finds."""
+
+import copy
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from foretaste.errors import Diverged
+from foretaste.params import Params, first_nonfinite, snapshot, tensors_of
+from foretaste.task import Task, losses, unit_factors, units
+from foretaste.train.mixture import Step
+
+__all__ = ["Observer", "Silent", "Snapshot", "Trained", "Training", "learning_rate", "train"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """How to train.
+
+    Args:
+        steps: Steps of the optimizer.
+        batch_size: Examples per step, over all tasks.
+        learning_rate: At its highest.
+        optimizer: ``adamw``, or ``sgd`` with momentum 0.9.
+        weight_decay: Decoupled, towards 0.
+        prior_precision: delta of ``delta / 2 |x - x_0|^2``, added to the mean loss; x_0 are the
+            pretrained params.
+        warmup: Share of the steps in which the learning rate rises.
+        decay: ``linear`` or ``cosine`` to 0, or ``constant``.
+        clip: Largest norm of the gradient; None for no bound.
+        micro_batch: At most so many examples per backward pass (gradient accumulation).
+        mixed_precision: ``no``, ``bf16`` or ``fp16``.
+        batch_norm: ``freeze`` keeps the pretrained statistics, as a batch may hold few examples
+            of a task; ``update`` trains as usual.
+        seed: Of the order of examples and of dropout.
+    """
+
+    steps: int
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    weight_decay: float = 0.0
+    prior_precision: float = 0.0
+    warmup: float = 0.0
+    decay: Literal["linear", "cosine", "constant"] = "linear"
+    clip: float | None = 1.0
+    micro_batch: int | None = None
+    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    batch_norm: Literal["freeze", "update"] = "freeze"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything needed to go on with a run as if it had not stopped.
+
+    Args:
+        step: Steps done.
+        tensors: Params, optimizer state and random state, by a prefixed name.
+        history: Mean loss of every step done.
+        seen: Examples and units per task so far.
+        scaler: State of the fp16 loss scaler; empty without one.
+    """
+
+    step: int
+    tensors: Params
+    history: list[float]
+    seen: dict[str, dict[str, int]]
+    scaler: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run.
+
+    Args:
+        params: Parameters and floating-point buffers, on the CPU.
+        history: Mean loss of every step.
+        seen: Examples and units of each task that were trained on.
+    """
+
+    params: Params
+    history: Sequence[float]
+    seen: Mapping[str, Mapping[str, int]]
+
+
+class Observer(Protocol):
+    """Watches a run from outside."""
+
+    def on_step(self, done: int, loss: float) -> None:
+        """A step is done."""
+
+    def wants_snapshot(self, done: int) -> bool:
+        """Whether to hand out the state now."""
+
+    def keep(self, state: Snapshot) -> None:
+        """Take the state; raising `Stopped` here ends the run cleanly."""
+
+
+class Silent:
+    """An observer that wants nothing."""
+
+    def on_step(self, done: int, loss: float) -> None:
+        pass
+
+    def wants_snapshot(self, done: int) -> bool:
+        return False
+
+    def keep(self, state: Snapshot) -> None:
+        pass
+
+
+def learning_rate(training: Training, step: int) -> float:
+    """The learning rate of a step, counted from 0.
+
+    >>> learning_rate(Training(steps=10, learning_rate=1.0, warmup=0.2), 0)
+    0.5
+    >>> round(learning_rate(Training(steps=10, learning_rate=1.0), 9), 6)
+    0.1
+    """
+    warm = math.ceil(training.warmup * training.steps)
+    if step < warm:
+        return training.learning_rate * (step + 1) / warm
+    left = 1 - (step - warm) / max(training.steps - warm, 1)
+    factor = {"constant": 1.0, "linear": left, "cosine": 0.5 * (1 - math.cos(math.pi * left))}[training.decay]
+    return training.learning_rate * factor
+
+
+def train(
+    model: nn.Module,
+    params: Params | None,
+    tasks: Sequence[Task],
+    plan: Sequence[Step],
+    training: Training,
+    *,
+    start: Snapshot | None = None,
+    observer: Observer | None = None,
+) -> Trained:
+    """Train a copy of the model on the planned examples.
+
+    On a CPU a run that goes on from a snapshot ends with the same bits as one that never stopped.
+
+    Args:
+        model: Any module; it is left as it was.
+        params: Where to start (the pretrained params), or None for the model's own.
+        tasks: Those in the plan.
+        plan: One entry per step; see `mixture`.
+        training: How to train.
+        start: A state to go on from.
+        observer: Told of every step and asked whether to keep the state.
+
+    Raises:
+        Diverged: A loss or the final params are NaN or infinite; states kept before are good.
+
+    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.task import Rows
+    >>> from foretaste.train.mixture import Portion
+    >>> task = Task("a", Rows(torch.eye(2), torch.tensor([0, 1])), Rows(torch.eye(2), torch.tensor([0, 1])), [METRICS["accuracy"]])
+    >>> len(train(nn.Linear(2, 2), None, [task], [(Portion("a", (0, 1)),)] * 3, Training(steps=3)).history)
+    3
+    """
+    run = _Run(model, params, tasks, training)
+    watch = observer or Silent()
+    with _own_randomness(training.seed, run.accelerator.device):
+        history, seen, first = run.restore(start) if start else ([], {}, 0)
+        for step in range(first, len(plan)):
+            history.append(run.step(step, plan[step], seen))
+            watch.on_step(step + 1, history[-1])
+            if step + 1 < len(plan) and watch.wants_snapshot(step + 1):
+                watch.keep(run.state(step + 1, history, seen))
+    return Trained(run.finished(), history, seen)
+
+
+@contextmanager
+def _own_randomness(seed: int, device: torch.device) -> Iterator[None]:
+    """Dropout draws from the process's generators: seed them here, give them back after."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+class _Run:
+    """A copy of the model, its optimizer, and one step."""
+
+    def __init__(self, model: nn.Module, params: Params | None, tasks: Sequence[Task], training: Training) -> None:
+        self.training = training
+        self.tasks = {task.name: task for task in tasks}
+        self.accelerator = Accelerator(mixed_precision=training.mixed_precision)
+        bare = copy.deepcopy(model)
+        if params is not None:
+            _load(bare, params)
+        trained = [parameter for parameter in bare.parameters() if parameter.requires_grad]
+        self.model, self.optimizer = self.accelerator.prepare(bare, _optimizer(trained, training))
+        self.bare = self.accelerator.unwrap_model(self.model)
+        self.pretrained = [parameter.detach().clone() for parameter in trained] if training.prior_precision else []
+        self._set_mode()
+
+    def _set_mode(self) -> None:
+        self.model.train()
+        if self.training.batch_norm == "freeze":
+            for module in self.bare.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+
+    def step(self, step: int, portions: Step, seen: dict[str, dict[str, int]]) -> float:
+        """One step of the optimizer; returns the mean loss."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.training, step)
+        self.optimizer.zero_grad(set_to_none=True)
+        total = 0.0
+        for task, batch, factor in self._batches(portions, seen):
+            with self.accelerator.autocast():
+                logits = task.predict(self.model, batch)
+            loss = (losses(logits, batch["labels"]).sum(1) * unit_factors(batch["labels"], task.unit)).sum() * factor
+            self.accelerator.backward(loss)
+            total += float(loss.detach())
+            if not math.isfinite(total):
+                raise Diverged(_diverged(f"the loss of task {task.name!r} became {total}", step, self.training))
+        self._add_prior()
+        if self.training.clip is not None:
+            self.accelerator.clip_grad_norm_(self.model.parameters(), self.training.clip)
+        self.optimizer.step()
+        return total
+
+    def _batches(self, portions: Step, seen: dict[str, dict[str, int]]) -> list[tuple[Task, dict[str, Tensor], float]]:
+        """The step's micro-batches with the factor of their summed losses."""
+        size = self.training.micro_batch or self.training.batch_size
+        found: list[tuple[Task, dict[str, Tensor], float | None, int]] = []
+        counted = dict.fromkeys((portion.task for portion in portions), 0)
+        for portion in portions:
+            task = self.tasks[portion.task]
+            for start in range(0, len(portion.indices), size):
+                batch = task.batch(task.train, portion.indices[start : start + size], self.accelerator.device)
+                counted[task.name] += units(batch["labels"], task.unit)
+                found.append((task, batch, portion.weight, len(batch["labels"])))
+        for task, _, _, examples in found:
+            entry = seen.setdefault(task.name, {"examples": 0, "units": 0})
+            entry["examples"] += examples
+        for name, count in counted.items():
+            seen[name]["units"] += count
+        pooled = max(sum(counted.values()), 1)
+        return [(task, batch, 1 / pooled if weight is None else weight / max(counted[task.name], 1)) for task, batch, weight, _ in found]
+
+    def _add_prior(self) -> None:
+        trained = (parameter for parameter in self.bare.parameters() if parameter.requires_grad)
+        for parameter, center in zip(trained, self.pretrained, strict=False):
+            if parameter.grad is not None:
+                scale = self.training.prior_precision * (self.accelerator.scaler.get_scale() if self.accelerator.scaler else 1.0)
+                parameter.grad.add_(parameter.detach() - center.to(parameter.device), alpha=scale)
+
+    def state(self, step: int, history: list[float], seen: dict[str, dict[str, int]]) -> Snapshot:
+        """A copy of everything, for `restore`."""
+        tensors = {f"params/{name}": tensor for name, tensor in (dict(self.bare.named_parameters()) | dict(self.bare.named_buffers())).items()}
+        for index, entry in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{index}/{key}": torch.as_tensor(value) for key, value in entry.items() if value is not None}
+        tensors["random/cpu"] = torch.get_rng_state()
+        if self.accelerator.device.type == "cuda":
+            tensors["random/cuda"] = torch.cuda.get_rng_state(self.accelerator.device)
+        scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler else {}
+        return Snapshot(step, snapshot(tensors), list(history), copy.deepcopy(seen), {key: float(value) for key, value in scaler.items()})
+
+    def restore(self, start: Snapshot) -> tuple[list[float], dict[str, dict[str, int]], int]:
+        """Take up a state."""
+        _load(self.bare, {name.removeprefix("params/"): tensor for name, tensor in start.tensors.items() if name.startswith("params/")})
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in start.tensors.items():
+            if name.startswith("optimizer/"):
+                _, index, key = name.split("/")
+                state.setdefault(int(index), {})[key] = tensor
+        self.optimizer.load_state_dict({"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]})
+        if start.scaler and self.accelerator.scaler:
+            self.accelerator.scaler.load_state_dict(start.scaler)
+        torch.set_rng_state(start.tensors["random/cpu"])
+        if "random/cuda" in start.tensors and self.accelerator.device.type == "cuda":
+            torch.cuda.set_rng_state(start.tensors["random/cuda"], self.accelerator.device)
+        return list(start.history), copy.deepcopy(start.seen), start.step
+
+    def finished(self) -> dict[str, Tensor]:
+        """The params, looked at."""
+        params = snapshot(tensors_of(self.bare))
+        bad = first_nonfinite(params)
+        if bad is not None:
+            raise Diverged(_diverged(f"the trained params hold NaN or infinity in {bad}", self.training.steps, self.training))
+        return params
+
+
+def _load(model: nn.Module, params: Params) -> None:
+    own = dict(model.named_parameters()) | dict(model.named_buffers())
+    with torch.no_grad():
+        for name, tensor in params.items():
+            own[name].copy_(tensor)
+
+
+def _optimizer(trained: list[nn.Parameter], training: Training) -> torch.optim.Optimizer:
+    if training.optimizer == "sgd":
+        return torch.optim.SGD(trained, lr=training.learning_rate, momentum=0.9, weight_decay=training.weight_decay)
+    return torch.optim.AdamW(trained, lr=training.learning_rate, weight_decay=training.weight_decay)
+
+
+def _diverged(what: str, step: int, training: Training) -> str:
+    advice = f"lower learning_rate (now {training.learning_rate:g}), or raise warmup (now {training.warmup:g})"
+    clipping = " or set clip" if training.clip is None else ""
+    return f"{what} in step {step + 1} of {training.steps}; the last good state is kept; {advice}{clipping}"

@@ -1,0 +1,143 @@
+"""Mixtures: which examples of which task each training step sees, so that alpha is realised.
+
+Two ways to realise ``sum_t alpha_t l_t``, in the unit that the l_t are means over:
+
+- *sampling*: examples are drawn with probability ``p_t ∝ alpha_t / u_t``, u_t being the mean
+  number of units in one example (1, or label tokens), and the loss is the mean over a batch's
+  units. Counts are exact (largest remainders) and spread evenly: every prefix of the run is
+  within one example per task of its share. Each task's examples are reshuffled every epoch.
+- *loss*: every step has as many examples of each task, and task t's mean loss counts alpha_t.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from foretaste.errors import WeightsError
+from foretaste.task import Task, units
+from foretaste.weights import TaskWeights
+
+__all__ = ["Portion", "Realise", "Step", "exact_counts", "mixture", "units_per_example"]
+
+Realise = Literal["sampling", "loss"]
+
+
+@dataclass(frozen=True)
+class Portion:
+    """One task's part of a training step.
+
+    Args:
+        task: Name.
+        indices: Into the task's training examples.
+        weight: Factor of the portion's mean loss; None pools the step's units into one mean.
+    """
+
+    task: str
+    indices: tuple[int, ...]
+    weight: float | None = None
+
+
+Step = tuple[Portion, ...]
+
+
+def mixture(
+    tasks: Sequence[Task],
+    weights: TaskWeights,
+    steps: int,
+    batch_size: int,
+    generator: torch.Generator,
+    realise: Realise = "sampling",
+) -> list[Step]:
+    """The examples of every step of a run.
+
+    Args:
+        tasks: In the order of the weights.
+        weights: alpha; tasks of weight 0 are never seen.
+        steps: Steps of the optimizer.
+        batch_size: Examples per step, over all tasks.
+        generator: Shuffles.
+        realise: ``sampling`` or ``loss``.
+
+    Raises:
+        WeightsError: Other tasks in the weights, or a batch too small for ``loss``.
+
+    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.task import Rows
+    >>> rows = Rows(torch.eye(4), torch.arange(4))
+    >>> tasks = [Task(name, rows, rows, [METRICS["accuracy"]]) for name in ("a", "b")]
+    >>> plan = mixture(tasks, TaskWeights(("a", "b"), (0.25, 0.75)), 2, 4, torch.Generator())
+    >>> [(portion.task, len(portion.indices)) for portion in plan[0]]
+    [('a', 1), ('b', 3)]
+    """
+    if [task.name for task in tasks] != list(weights):
+        raise WeightsError(f"weights are for {', '.join(weights)}, tasks are {', '.join(task.name for task in tasks)}")
+    if realise == "loss":
+        return _by_loss(tasks, weights, steps, batch_size, generator)
+    odds = {task.name: weights[task.name] / units_per_example(task) for task in tasks}
+    total = sum(odds.values())
+    counts = exact_counts({name: value / total for name, value in odds.items()}, steps * batch_size)
+    order = _spread(counts)
+    streams = {task.name: iter(_stream(len(task.train), counts[task.name], generator)) for task in tasks}
+    plan = []
+    for start in range(0, len(order), batch_size):
+        drawn: dict[str, list[int]] = {}
+        for name in order[start : start + batch_size]:
+            drawn.setdefault(name, []).append(next(streams[name]))
+        plan.append(tuple(Portion(task.name, tuple(drawn[task.name])) for task in tasks if task.name in drawn))
+    return plan
+
+
+def units_per_example(task: Task) -> float:
+    """Mean units in one training example: 1, or its label tokens."""
+    if task.unit == "example":
+        return 1.0
+    counted = sum(units(task.train[index]["labels"].unsqueeze(0), "token") for index in range(len(task.train)))
+    return counted / len(task.train)
+
+
+def exact_counts(shares: Mapping[str, float], total: int) -> dict[str, int]:
+    """Whole numbers that sum to ``total`` and are closest to the shares (largest remainders).
+
+    >>> exact_counts({"a": 0.5, "b": 0.3, "c": 0.2}, 9)
+    {'a': 4, 'b': 3, 'c': 2}
+    """
+    counts = {name: int(share * total + 1e-9) for name, share in shares.items()}
+    remainders = sorted(shares, key=lambda name: counts[name] - shares[name] * total)
+    for name in remainders[: total - sum(counts.values())]:
+        counts[name] += 1
+    return counts
+
+
+def _spread(counts: Mapping[str, int]) -> list[str]:
+    """Names, each as often as counted, as evenly as can be: the one furthest behind comes next."""
+    total, used = sum(counts.values()), dict.fromkeys(counts, 0)
+    order = []
+    for place in range(1, total + 1):
+        left = [name for name in counts if used[name] < counts[name]]
+        name = max(left, key=lambda name: counts[name] * place / total - used[name])
+        used[name] += 1
+        order.append(name)
+    return order
+
+
+def _stream(size: int, count: int, generator: torch.Generator) -> list[int]:
+    """``count`` indices: whole epochs, each in its own random order."""
+    epochs = [torch.randperm(size, generator=generator) for _ in range(-(-count // size))]
+    return torch.cat(epochs)[:count].tolist() if epochs else []
+
+
+def _by_loss(tasks: Sequence[Task], weights: TaskWeights, steps: int, batch_size: int, generator: torch.Generator) -> list[Step]:
+    active = [task for task in tasks if weights[task.name] > 0]
+    if batch_size < len(active):
+        raise WeightsError(f"a batch of {batch_size} cannot hold {len(active)} tasks; raise batch_size or realise weights by sampling")
+    sizes = [batch_size // len(active) + (place < batch_size % len(active)) for place in range(len(active))]
+    streams = [iter(_stream(len(task.train), size * steps, generator)) for task, size in zip(active, sizes, strict=True)]
+    return [
+        tuple(
+            Portion(task.name, tuple(next(stream) for _ in range(size)), weights[task.name])
+            for task, size, stream in zip(active, sizes, streams, strict=True)
+        )
+        for _ in range(steps)
+    ]

@@ -1,0 +1,48 @@
+"""Confirm: joint finetuning at given weights, evaluated like a preview."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from foretaste.engine import do_evaluation, do_training
+from foretaste.params import Params
+from foretaste.task import Evaluation, Fidelity
+from foretaste.train.joint import joint
+from foretaste.weights import TaskWeights
+from foretaste.workflow.preview import judged_by, row
+from foretaste.workflow.session import Session
+
+__all__ = ["confirm"]
+
+
+def confirm(session: Session, points: Sequence[TaskWeights]) -> list[Evaluation]:
+    """Train jointly at every weighting and evaluate what comes out.
+
+    Args:
+        session: The recipe at work.
+        points: Weightings.
+
+    Returns:
+        One row per weighting; its cost holds the training.
+    """
+    session.watch.begin("joint finetuning", len(points) * session.joint_training.steps)
+    return [_confirmed(session, weights) for weights in points]
+
+
+def _confirmed(session: Session, weights: TaskWeights) -> Evaluation:
+    model, tasks, training = session.problem.model, session.problem.tasks, session.joint_training
+    realise = session.recipe.joint.realise
+    run = do_training(
+        session.study,
+        "joint",
+        {"base": session.base, "data": session.data, "weights": weights.key, "training": asdict(training), "realise": realise},
+        lambda begin, observer: joint(model, None, tasks, weights, training, realise=realise, start=begin, observer=observer),
+        session.watch,
+        training.steps,
+    )
+
+    def make() -> tuple[Evaluation, Params]:
+        start = time.perf_counter()
+        return row(session, session.study.tensors(run.artefact), weights, Fidelity.JOINT, "joint", start, run.seconds)
+
+    return do_evaluation(session.study, {"params": run.artefact, "weights": weights.key, **judged_by(session)}, make, session.watch)

@@ -1,0 +1,101 @@
+"""The outcome of a study: everything a report needs, read from the study alone."""
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from foretaste import __version__
+from foretaste.errors import StudyError
+from foretaste.store.study import Study
+from foretaste.surface.recommend import Floor, Preference
+from foretaste.surface.table import Headline, Surface
+
+__all__ = ["Outcome", "look"]
+
+_NAMED = {"finetune": "single-task finetuning", "site": "curvature", "joint": "joint finetuning", "preview": "previews"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a study has come to.
+
+    Args:
+        name: The recipe's.
+        surface: Every evaluation.
+        method: The previews recommended from.
+        preference: What to maximise.
+        floors: What must hold.
+        provenance: Lines saying where the numbers come from.
+        costs: Seconds by kind of work.
+    """
+
+    name: str
+    surface: Surface
+    method: str
+    preference: Preference
+    floors: tuple[Floor, ...]
+    provenance: Mapping[str, str]
+    costs: Mapping[str, float]
+
+
+def look(study: Study, prefer: str | None = None, floors: list[str] | None = None, method: str | None = None) -> Outcome:
+    """Read a study.
+
+    Args:
+        study: Any, finished or not.
+        prefer: Another preference than the recipe's.
+        floors: Other floors than the recipe's.
+        method: Other previews to recommend from.
+
+    Raises:
+        StudyError: No recipe was run on it yet, or it has no previews by that method.
+        WeightsError: A preference or floor that is not understood.
+    """
+    found = study.recipe()
+    if found is None:
+        raise StudyError(f"the study {study.path} is empty; run `foretaste run RECIPE --study {study.path}` first")
+    plan = found[1]
+    titles = {task: Headline(**headline) for task, headline in plan["headlines"].items()}
+    tasks, surface = list(titles), study.surface(titles)
+    if method is not None and surface.rows and method not in surface.methods():
+        raise StudyError(f"the study has no previews by {method!r}; it has {', '.join(surface.methods()) or 'none'}")
+    asked = plan["recommend"]["floors"] if floors is None else floors
+    return Outcome(
+        name=plan["name"],
+        surface=surface,
+        method=method or plan["method"],
+        preference=Preference.parse(prefer or plan["recommend"]["prefer"], tasks),
+        floors=tuple(Floor.parse(floor, tasks) for floor in asked),
+        provenance=_provenance(study, plan),
+        costs=_costs(study),
+    )
+
+
+def _provenance(study: Study, plan: Mapping[str, object]) -> dict[str, str]:
+    identity = plan["identity"]
+    assert isinstance(identity, dict)
+    precisions = {done.inputs["prior_precision"] for done in study.all_work("evaluation") if "prior_precision" in done.inputs}
+    examples = {str(done.result["examples"]) for done in study.all_work("site")}
+    curvature, training = identity["curvature"], identity["finetune"]
+    lines = {str(name): str(value) for name, value in plan["facts"]}
+    lines["pretrained params"] = f"sha256 {str(plan['base'])[:16]}"
+    lines |= {f"data of {task}": f"sha256 {str(digest)[:16]}" for task, digest in plan["data"].items()}
+    lines["unit of the loss"] = str(plan["unit"])
+    lines["training"] = f"{training['steps']} steps of {training['batch_size']}, {training['optimizer']}, learning rate {training['learning_rate']:g}"
+    lines["alpha in joint runs"] = str(identity["joint"]["realise"])
+    lines["curvature"] = f"{curvature['estimator']}, {curvature['labels']} labels, {'/'.join(sorted(examples)) or 'all'} examples a task"
+    lines["prior precision"] = ", ".join(f"{value:.4g}" for value in sorted(precisions)) or "not used yet"
+    lines["seed"] = str(identity["seed"])
+    lines["versions"] = f"foretaste {__version__}, torch {torch.__version__}, Python {platform.python_version()}"
+    return lines
+
+
+def _costs(study: Study) -> dict[str, float]:
+    seconds = dict.fromkeys(_NAMED.values(), 0.0)
+    for done in study.all_work():
+        kind = "preview" if "sites" in done.inputs else done.kind
+        if kind in _NAMED:
+            seconds[_NAMED[kind]] += done.seconds
+    return seconds

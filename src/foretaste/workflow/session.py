@@ -1,0 +1,215 @@
+"""A recipe at work on a study: loaded, checked, opened."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from foretaste.engine import Unwatched, Watch
+from foretaste.errors import BadInput, StudyError
+from foretaste.evaluate import METRICS, measure
+from foretaste.lazy import lazy
+from foretaste.params import parameters_of, tensors_of
+from foretaste.recipe import DigitsModel, FunctionModel, Recipe, TaskData, where
+from foretaste.sources.digits import digits
+from foretaste.sources.function import call
+from foretaste.sources.problem import Problem
+from foretaste.store.study import Study
+from foretaste.surface.recommend import Floor, Preference
+from foretaste.surface.table import headlines
+from foretaste.task import Task
+from foretaste.train.loop import Training
+from foretaste.weights import TaskWeights, lattice, lattice_near, spread, uniform
+
+if TYPE_CHECKING:
+    from foretaste.sources import transformers as hf
+else:
+    hf = lazy("foretaste.sources.transformers")
+
+__all__ = ["Checked", "Session", "check", "grid", "joint_points", "load", "start"]
+
+
+@dataclass(frozen=True)
+class Session:
+    """A recipe at work on a study.
+
+    Args:
+        study: Where everything is kept.
+        recipe: What to study.
+        problem: Its model and tasks.
+        base: Content hash of the pretrained params.
+        watch: Told of progress.
+    """
+
+    study: Study
+    recipe: Recipe
+    problem: Problem
+    base: str
+    watch: Watch
+
+    @property
+    def training(self) -> Training:
+        """How single-task runs are trained."""
+        return Training(**self.recipe.finetune.model_dump(), seed=self.recipe.seed)
+
+    @property
+    def joint_training(self) -> Training:
+        """How joint runs are trained."""
+        steps = self.recipe.joint.steps or self.recipe.finetune.steps
+        return Training(**{**self.recipe.finetune.model_dump(), "steps": steps}, seed=self.recipe.seed)
+
+    @property
+    def data(self) -> dict[str, str]:
+        """Hash of each task's data."""
+        return {task.name: task.fingerprint for task in self.problem.tasks}
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a recipe came to, before any work.
+
+    Args:
+        parameters: In the model.
+        tasks: Per task: training rows, validation rows, classes, metrics.
+        trainings: Single-task and joint runs that `run` makes.
+        previews: Weightings that are previewed, per method.
+    """
+
+    parameters: int
+    tasks: Mapping[str, Mapping[str, object]]
+    trainings: tuple[int, int]
+    previews: int
+
+
+def load(recipe: Recipe, text: str, file: str) -> Problem:
+    """The recipe's model and tasks.
+
+    Args:
+        recipe: Checked.
+        text: Of the recipe's file, for line numbers.
+        file: Its path.
+
+    Raises:
+        BadInput: Something it names cannot be used; file, line and field are given.
+    """
+    try:
+        match recipe.model:
+            case DigitsModel():
+                return digits(recipe.seed)
+            case FunctionModel() as model:
+                return call(model.call, model.arguments, Path(file).resolve().parent)
+            case model:
+                plans = [_plan(name, task) for name, task in recipe.tasks.items()]
+                return hf.load(model.path, model.kind, plans, head=model.head, max_length=model.max_length, seed=recipe.seed)
+    except BadInput as error:
+        raise where(error, file, text) from error.__cause__
+
+
+def _plan(name: str, task: TaskData) -> "hf.DataPlan":
+    return hf.DataPlan(
+        name,
+        task.train,
+        task.validation,
+        task.inputs,
+        task.label,
+        tuple(METRICS[metric] for metric in task.metrics),
+        tuple(task.labels) if task.labels else None,
+        task.max_train,
+        task.max_validation,
+        task.splits,
+    )
+
+
+def check(recipe: Recipe, text: str, file: str) -> tuple[Checked, Problem]:
+    """Open every data file, check every label, and try every task on two rows.
+
+    Raises:
+        BadInput: The first fault found; nothing is written.
+    """
+    problem = load(recipe, text, file)
+    for task in problem.tasks:
+        for part, examples in (("train", task.train), ("validation", task.validation)):
+            try:
+                pair = [examples[index] for index in range(min(2, len(examples)))]
+                measure(problem.model.eval(), task, pair, batch_size=2)
+            except BadInput as error:
+                raise where(error.at("tasks", task.name, part), file, text) from error
+    Preference.parse(recipe.recommend.prefer, problem.names)
+    for floor in recipe.recommend.floors:
+        Floor.parse(floor, problem.names)
+    tasks = {task.name: _described(task) for task in problem.tasks}
+    count = sum(tensor.numel() for tensor in parameters_of(problem.model).values())
+    return Checked(count, tasks, (len(tasks), len(joint_points(recipe, problem)) + 1), len(grid(recipe, problem))), problem
+
+
+def _described(task: Task) -> dict[str, object]:
+    metrics = [metric.name for metric in task.metrics]
+    return {"train": len(task.train), "validation": len(task.validation), "classes": len(task.classes), "metrics": metrics}
+
+
+def start(recipe: Recipe, text: str, file: str, folder: Path, watch: Watch | None = None) -> Session:
+    """Check a recipe and open its study.
+
+    Raises:
+        StudyError: The study was made by another recipe, model or data; the parts are named.
+        BadInput: As `check`.
+    """
+    _, problem = check(recipe, text, file)
+    study = Study.create(folder)
+    session = Session(study, recipe, problem, problem.base(), watch or Unwatched())
+    plan = {
+        "name": recipe.name,
+        "identity": recipe.identity(),
+        "data": session.data,
+        "base": session.base,
+        "unit": problem.tasks[0].unit,
+        "headlines": {task: asdict(headline) for task, headline in headlines(problem.tasks).items()},
+        "recommend": recipe.recommend.model_dump(),
+        "method": recipe.preview.methods[-1],
+        "facts": [list(fact) for fact in problem.facts],
+    }
+    found = study.recipe()
+    if found is not None and study.all_work():
+        _same_question(found[1], plan, folder)
+    copies = 3 * len(problem.tasks) + recipe.joint.points + 4
+    study.require_space(copies * sum(t.numel() * t.element_size() for t in tensors_of(problem.model).values()))
+    study.add_recipe(text, plan)
+    return session
+
+
+def _same_question(before: Mapping[str, object], now: Mapping[str, object], folder: Path) -> None:
+    changes = [line for part in ("identity", "data", "base") for line in _changes(part, before[part], now[part])]
+    if changes:
+        listed = "\n  ".join(changes)
+        raise StudyError(
+            f"the study {folder} was made by another recipe, model or data:\n  {listed}\n"
+            "name another folder with --study, or undo the change; the study is untouched"
+        )
+
+
+def _changes(name: str, before: object, now: object) -> list[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = dict.fromkeys([*before, *now])
+        return [line for key in keys for line in _changes(f"{name}.{key}".removeprefix("identity."), before.get(key), now.get(key))]
+    return [] if before == now else [f"{name}: was {before!r}, is {now!r}"]
+
+
+def grid(recipe: Recipe, problem: Problem) -> list[TaskWeights]:
+    """The weightings that are previewed: the finest lattice that is asked for, uniform weights, the joint runs' weights."""
+    points = lattice(problem.names, lattice_near(problem.names, recipe.preview.points))
+    return list(dict.fromkeys([*points, uniform(problem.names), *joint_points(recipe, problem)]))
+
+
+def joint_points(recipe: Recipe, problem: Problem) -> list[TaskWeights]:
+    """The weightings of the joint runs, far from each other.
+
+    Corners are left out: there a preview is exact by law. So are the simplex's faces where tasks
+    have heads of their own, since a joint run without a task never trains its head.
+    """
+    names = problem.names
+    private = any(task.names is not None for task in problem.tasks)
+    resolution = lattice_near(names, recipe.preview.points)
+    if private:
+        resolution = max(resolution, len(names) + 1)
+    inside = [w for w in lattice(names, resolution) if w.corner is None and (not private or min(w.values()) > 0)]
+    return spread([uniform(names), *inside], recipe.joint.points)
