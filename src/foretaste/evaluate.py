@@ -34,11 +34,14 @@ def f1(predicted: Tensor, labels: Tensor) -> float:
 
 
 def mcc(predicted: Tensor, labels: Tensor) -> float:
-    """Matthews correlation coefficient.
+    """Matthews correlation coefficient; 0 where it is undefined.
 
     >>> mcc(torch.tensor([1, 0]), torch.tensor([1, 0]))
     1.0
     """
+    seen = torch.cat([predicted, labels])
+    if bool((seen == seen[0]).all()):
+        return 0.0  # undefined; scikit-learn gives 0 too, and warns
     return float(matthews_corrcoef(labels.numpy(), predicted.numpy()))
 
 
@@ -91,7 +94,7 @@ def evaluate(
     >>> evaluate(nn.Linear(2, 2), {"weight": torch.eye(2), "bias": torch.zeros(2)}, [task])["a"].metrics["accuracy"]
     1.0
     """
-    with in_eval_mode(model), swapped(model, params or {}), torch.no_grad():
+    with in_eval_mode(model), swapped(model, params or {}):
         return {task.name: measure(model, task, (data or {}).get(task.name, task.validation), batch_size) for task in tasks}
 
 
@@ -101,7 +104,8 @@ def measure(model: nn.Module, task: Task, examples: Examples, batch_size: int) -
     total, means, predicted, labels = [], [], [], []
     for start in range(0, len(examples), batch_size):
         batch = task.batch(examples, range(start, min(start + batch_size, len(examples))), device)
-        logits = task.predict(model, batch)
+        with torch.no_grad():
+            logits = task.predict(model, batch)
         counts = batch["labels"] != IGNORED
         each = losses(logits, batch["labels"]).double()
         total.append(each.sum())

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from foretaste.errors import ParamsError, WeightsError
-from foretaste.params import Params, average, check_fit, wide
+from foretaste.params import Params, average, check_fit, first_nonfinite, wide
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.precision import Piece, Precision, coupled
 from foretaste.posterior.site import GaussianSite, Site, product
@@ -86,15 +86,15 @@ def merge(prior: Gaussian, sites: Mapping[str, Site], weights: TaskWeights, *, m
     """
     _check(prior, sites, weights)
     point: Params = prior.mean
-    seen: dict[str, GaussianSite] = {}
-    for step in range(max_steps):
-        surrogates = {name: site.surrogate(point) for name, site in sites.items()}
-        if step and all(surrogates[name] is seen[name] for name in sites):
-            return Preview(weights, _with_buffers(point, surrogates, weights), step, True, prior, surrogates)
+    surrogates = {name: site.surrogate(point) for name, site in sites.items()}
+    step, converged = 0, False
+    while step < max_steps and not converged:
         before, point, seen = point, _mean(prior, surrogates, weights), surrogates
-        if step and _is_still(before, point):
-            return Preview(weights, _with_buffers(point, seen, weights), step + 1, True, prior, seen)
-    return Preview(weights, _with_buffers(point, seen, weights), max_steps, False, prior, seen)
+        surrogates = {name: site.surrogate(point) for name, site in sites.items()}
+        unchanged = all(surrogates[name] is seen[name] for name in sites)
+        converged = unchanged or (step > 0 and _is_still(before, point))
+        step += 1
+    return Preview(weights, _with_buffers(point, surrogates, weights), step, converged, prior, surrogates)
 
 
 def _check(prior: Gaussian, sites: Mapping[str, Site], weights: TaskWeights) -> None:
@@ -119,6 +119,8 @@ def _mean(prior: Gaussian, surrogates: Mapping[str, GaussianSite], weights: Task
         sole = next((name for name, share in shares.items() if share == 1.0), None)
         if sole is not None and surrogates[sole].gradient is None:
             for name in names:
+                if not _is_finite(surrogates[sole].center[name]):
+                    raise ParamsError(_broken(sole, name))
                 merged[name].copy_(surrogates[sole].center[name])
             continue
         sites = {name: surrogates[name] for name, share in shares.items() if share > 0}
@@ -131,19 +133,34 @@ def _merge_piece(prior: Gaussian, sites: Mapping[str, tuple[GaussianSite, float]
     part = Gaussian(piece.of(prior.mean), prior.precision.restrict(piece))
     mean = product(part, [site.on(piece) ** share for site, share in sites.values()]).mean
     for name, target in piece.of(merged).items():
-        if not bool(torch.isfinite(mean[name].sum())) and not bool(torch.isfinite(mean[name]).all()):
+        if not _is_finite(mean[name]):
             raise ParamsError(_blame(name, piece, prior, sites))
         target.copy_(mean[name])
 
 
+def _is_finite(tensor: Tensor) -> bool:
+    return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())  # the sum is quick, but may overflow
+
+
 def _blame(name: str, piece: Piece, prior: Gaussian, sites: Mapping[str, tuple[GaussianSite, float]]) -> str:
+    """What made the merged tensor non-finite; in a coupled piece that may be another tensor."""
+    start = piece.of(prior.mean)
+    if found := first_nonfinite(start):
+        return f"the pretrained params hold NaN or infinity in {found}; load them again"
     for task, (site, _) in sites.items():
-        if not bool(torch.isfinite(site.center[name]).all()):
-            return f"the params of task {task!r} hold NaN or infinity in {name}; train that task again with a lower learning rate"
-        curvature = site.on(piece).precision.apply({name: torch.ones_like(piece.of(prior.mean)[name])})
-        if not bool(torch.isfinite(curvature[name]).all()):
-            return f"the curvature of task {task!r} holds NaN or infinity in {name}; estimate it again"
+        part = site.on(piece)
+        if found := first_nonfinite(part.center):
+            return _broken(task, found)
+        curvature = part.precision.apply({key: torch.ones_like(tensor) for key, tensor in start.items()})
+        if found := first_nonfinite(curvature):
+            return f"the curvature of task {task!r} holds NaN or infinity in {found}; estimate it again"
+        if found := first_nonfinite(part.gradient or {}):
+            return f"the gradient of task {task!r} holds NaN or infinity in {found}; estimate it again"
     return f"the preview of {name} is not finite; give the prior a precision above 0 (it has no curvature there)"
+
+
+def _broken(task: str, name: str) -> str:
+    return f"the params of task {task!r} hold NaN or infinity in {name}; train that task again with a lower learning rate"
 
 
 def _owned(prior: Gaussian, sites: Mapping[str, GaussianSite]) -> dict[tuple[str, ...], list[str]]:

@@ -173,7 +173,7 @@ def digest(params: Params) -> str:
     for name in sorted(params):
         tensor = params[name].detach().cpu().contiguous()
         total.update(f"{name}|{tensor.dtype}|{list(tensor.shape)}|".encode())
-        total.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return total.hexdigest()
 
 

@@ -100,7 +100,7 @@ class Finetune(_Part):
     clip: float | None = Field(1.0, gt=0)
     micro_batch: int | None = Field(None, ge=1, description="examples per backward pass, where a batch does not fit")
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
-    batch_norm: Literal["freeze", "update"] = "freeze"
+    batch_norm: Literal["update", "freeze"] = Field("update", description="train batch-norm statistics, or keep the pretrained ones")
 
 
 class Curvature(_Part):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 from foretaste.errors import TaskError
+from foretaste.params import wide
 from foretaste.weights import TaskWeights
 
 __all__ = [
@@ -158,7 +159,7 @@ def losses(logits: Tensor, labels: Tensor) -> Tensor:
     if logits.shape[:-1] != labels.shape:
         found = f"logits {list(logits.shape)} and labels {list(labels.shape)}"
         raise TaskError(f"{found} do not fit; logits need the labels' shape and one more dimension, the classes")
-    flat = nn.functional.cross_entropy(logits.flatten(0, -2).float(), labels.flatten(), reduction="none", ignore_index=IGNORED)
+    flat = nn.functional.cross_entropy(wide(logits.flatten(0, -2)), labels.flatten(), reduction="none", ignore_index=IGNORED)
     return flat.reshape(len(labels), -1)
 
 

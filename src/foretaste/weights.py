@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 
@@ -38,7 +38,7 @@ class TaskWeights(Mapping[str, float]):
 
     def __init__(self, names: Sequence[str], values: Sequence[float]) -> None:
         object.__setattr__(self, "names", tuple(names))
-        object.__setattr__(self, "shares", tuple(float(value) for value in values))
+        object.__setattr__(self, "shares", tuple(float(value) + 0.0 for value in values))  # no -0.0
         self._check()
 
     def _check(self) -> None:
@@ -162,13 +162,15 @@ def lattice(tasks: Sequence[str], resolution: int) -> list[TaskWeights]:
     >>> len(lattice(["a", "b", "c"], 10))
     66
     """
+    if not tasks:
+        raise WeightsError("a lattice needs at least one task")
     if resolution < 1:
         raise WeightsError(f"the lattice needs a resolution of at least 1, not {resolution}")
     count = len(tasks)
     points = []
     for bars in combinations(range(resolution + count - 1), count - 1):
         edges = (-1, *bars, resolution + count - 1)
-        parts = [right - left - 1 for left, right in zip(edges, edges[1:], strict=False)]
+        parts = [right - left - 1 for left, right in pairwise(edges)]
         points.append(TaskWeights(tasks, [part / resolution for part in parts]))
     return points[::-1]
 
@@ -210,7 +212,7 @@ def spread(points: Sequence[TaskWeights], count: int) -> list[TaskWeights]:
     >>> [str(w) for w in spread(lattice(["a", "b"], 4), 3)]
     ['a=0.5,b=0.5', 'a=1,b=0', 'a=0,b=1']
     """
-    if not points:
+    if not points or count < 1:
         return []
     grid = np.array([list(point.values()) for point in points])
     order = [int(np.argmin(np.linalg.norm(grid - 1 / grid.shape[1], axis=1)))]

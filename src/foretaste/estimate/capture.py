@@ -2,13 +2,13 @@
 
 Which parameters can be had from the layers is found out, not assumed: on the first two examples
 the layers' gradients must add up to autograd's own. A parameter for which they do not (used
-outside its layer, in-place changes, windows folded into the batch, an unknown normalisation) is
-left to the slow path, one example at a time.
+outside its layer, windows folded into the batch, an unknown normalisation) is left to the slow
+path, one example at a time; so is, whenever it is used, one that these examples do not use.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from foretaste.errors import TaskError
 from foretaste.estimate.layers import Rule, rules_for
 from foretaste.params import wide
-from foretaste.task import Batch, Task, losses
+from foretaste.task import Batch, Task
 
 __all__ = ["Call", "Plan", "captured", "contributions", "one_example", "probe", "summed_squares"]
 
-_AGREES = 1e-3
+_AGREES = 1e-3  # float32; types with fewer digits get some units of their last place
 _NOISE = 1e-6
 _CHUNK = 1 << 20  # entries of per-example gradients held at once
 
@@ -33,11 +33,13 @@ class Call:
         module: The layer.
         inputs: `[B, ...]`, detached.
         output: `[B, ...]`, part of the autograd graph.
+        version: The output's count of in-place changes when the layer returned it.
     """
 
     module: nn.Module
     inputs: Tensor
     output: Tensor
+    version: int
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,17 @@ class Plan:
     Args:
         layers: Known layers and the full names of their parameters.
         broadcast: Layers that are called on one row for the whole batch (position embeddings).
+        overwritten: Layers whose output is changed in place (by ``ReLU(inplace=True)``, say);
+            what follows gets a copy, so that the output's gradient stays the layer's.
         slow: Parameters that need one backward pass per example.
+        unseen: Parameters that the probed examples do not use.
     """
 
     layers: Mapping[nn.Module, Mapping[str, str]]
-    broadcast: frozenset[nn.Module]
-    slow: frozenset[str]
+    broadcast: frozenset[nn.Module] = frozenset()
+    overwritten: frozenset[nn.Module] = frozenset()
+    slow: frozenset[str] = frozenset()
+    unseen: frozenset[str] = frozenset()
 
 
 Contribution = tuple[Rule, nn.Module, Tensor, Tensor]
@@ -66,9 +73,11 @@ def captured(plan: Plan, count: int) -> Iterator[list[Call]]:
     def widen(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return (args[0].expand(count, *args[0].shape[1:]), *args[1:]) if args and len(args[0]) == 1 else args
 
-    def keep(module: nn.Module, args: tuple[Tensor, ...], output: object) -> None:
-        if args and isinstance(output, Tensor) and output.requires_grad:
-            calls.append(Call(module, args[0].detach(), output))
+    def keep(module: nn.Module, args: tuple[Tensor, ...], output: object) -> Tensor | None:
+        if not args or not isinstance(output, Tensor) or not output.requires_grad:
+            return None
+        calls.append(Call(module, args[0].detach(), output, output._version))
+        return output.clone() if module in plan.overwritten else None
 
     handles = [module.register_forward_pre_hook(widen) for module in plan.broadcast]
     handles += [module.register_forward_hook(keep) for module in plan.layers]
@@ -88,7 +97,7 @@ def contributions(plan: Plan, calls: Sequence[Call], grads: Sequence[Tensor | No
         rules = rules_for(call.module)
         inputs = wide(call.inputs) if call.inputs.is_floating_point() else call.inputs
         for local, name in plan.layers[call.module].items():
-            if name not in plan.slow:
+            if name not in plan.slow | plan.unseen:
                 found.setdefault(name, []).append((rules[local], call.module, inputs, wide(grad)))
     return found
 
@@ -132,52 +141,71 @@ def probe(model: nn.Module, task: Task, batch: Batch) -> Plan:
         model: In evaluation mode, holding the params of interest.
         task: Predicts with the model.
         batch: At least one example.
+
+    Raises:
+        TaskError: The outputs depend on no trained parameter.
     """
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     layers: dict[nn.Module, dict[str, str]] = {}
     for module in model.modules():
-        own = {local: names[id(p)] for local, p in module.named_parameters(recurse=False) if local in rules_for(module)}
+        rules = rules_for(module)
+        own = {local: names[id(p)] for local, p in module.named_parameters(recurse=False) if local in rules and p.requires_grad}
         if own:
             layers[module] = own
-    everything = Plan(layers, frozenset(), frozenset())
-    rows = [one_example(batch, index) for index in range(min(2, len(batch["labels"])))]
+    rows = [one_example(batch, index) for index in (0, min(1, len(batch["labels"]) - 1))]
     both = {key: torch.cat([row[key] for row in rows]) for key in rows[0]}
-    single, double = (_sizes(model, task, everything, part) for part in (rows[0], both))
+    one, two = (_calls(model, task, Plan(layers), part) for part in (rows[0], both))
+    single, double = _sizes(one), _sizes(two)
     broadcast = frozenset(module for module in double if isinstance(module, nn.Embedding) and double[module] == single[module] == {1})
-    fits = {module for module in double if single.get(module) == {1} and double[module] == {len(rows)}} | broadcast
-    plan = Plan({module: own for module, own in layers.items() if module in fits}, broadcast, frozenset())
-    return Plan(plan.layers, broadcast, _disagreeing(model, task, plan, both))
+    fits = {module for module in double if single.get(module) == {1} and double[module] == {2}} | broadcast
+    overwritten = frozenset(call.module for call in two if call.output._version != call.version)
+    plan = Plan({module: own for module, own in layers.items() if module in fits}, broadcast, overwritten)
+    return _verified(model, task, plan, both)
 
 
-def _sizes(model: nn.Module, task: Task, plan: Plan, batch: Batch) -> dict[nn.Module, set[int]]:
+def _calls(model: nn.Module, task: Task, plan: Plan, batch: Batch) -> list[Call]:
     with captured(plan, len(batch["labels"])) as calls, torch.enable_grad():
         task.predict(model, batch)
+    return calls
+
+
+def _sizes(calls: Sequence[Call]) -> dict[nn.Module, set[int]]:
     found: dict[nn.Module, set[int]] = {}
     for call in calls:
         found.setdefault(call.module, set()).add(len(call.output) if call.output.dim() else 0)
     return found
 
 
-def _disagreeing(model: nn.Module, task: Task, plan: Plan, batch: Batch) -> frozenset[str]:
-    """Parameters whose gradient differs from what the plan's layers add up to."""
+def _verified(model: nn.Module, task: Task, plan: Plan, batch: Batch) -> Plan:
+    """The plan, less the parameters whose gradient differs from what its layers add up to.
+
+    The gradient is that of a random sum of the outputs: the loss may have none to compare, where
+    the model is sure of every label or no token counts.
+    """
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     with captured(plan, len(batch["labels"])) as calls, torch.enable_grad():
-        total = losses(task.predict(model, batch), batch["labels"]).sum()
+        logits = task.predict(model, batch)
+    if not logits.requires_grad:
+        raise TaskError(f"the outputs on task {task.name!r} depend on no trained parameter; unfreeze some, and predict with gradients")
+    total = (logits * torch.randn(logits.shape, generator=torch.Generator().manual_seed(0)).to(logits)).sum()
     outputs = [call.output for call in calls]
     grads = torch.autograd.grad(total, [*trained.values(), *outputs], allow_unused=True)
     parts = contributions(plan, calls, grads[len(trained) :])
     truth = {name: wide(grad) for name, grad in zip(trained, grads, strict=False) if grad is not None}
     noise = _NOISE * max((float(grad.norm()) for grad in truth.values()), default=0.0)
-    return frozenset(name for name, grad in truth.items() if not _agrees(parts.get(name), grad, noise))
+    slow = frozenset(name for name in truth if not _agrees(parts.get(name), truth[name], _tolerance(trained[name]), noise))
+    return replace(plan, slow=slow, unseen=frozenset(set(trained) - set(truth)))
 
 
-def _agrees(parts: Sequence[Contribution] | None, truth: Tensor, noise: float) -> bool:
+def _tolerance(parameter: Tensor) -> float:
+    return max(_AGREES, 4 * torch.finfo(parameter.dtype).eps)
+
+
+def _agrees(parts: Sequence[Contribution] | None, truth: Tensor, tolerance: float, noise: float) -> bool:
     """Whether the layers' gradients add up; a gradient that is only rounding noise always does."""
     if parts is None:
         return False
     found = torch.zeros_like(truth)
     for row in range(len(parts[0][3])):
         found += _per_example(parts, slice(row, row + 1))[0]
-    return float((found - truth).norm()) <= _AGREES * float(truth.norm()) + noise
-
-
+    return float((found - truth).norm()) <= tolerance * float(truth.norm()) + noise

@@ -96,14 +96,17 @@ def update(estimate: Fisher, state: State, batch: Batch) -> State:
     if estimate.gradient:
         _add_slopes(estimate, state, (losses(logits, batch["labels"]) * each.unsqueeze(1)).sum())
     outputs = [call.output for call in calls]
+    unseen = {name: p for name, p in estimate.model.named_parameters() if name in plan.unseen and name in state.squares}
     for targets, scale in _targets(estimate, logits.detach(), batch["labels"]):
         factor = each.sqrt() * scale
         total = (losses(logits, targets) * factor.unsqueeze(1)).sum()
-        grads = torch.autograd.grad(total, outputs, retain_graph=True, allow_unused=True) if outputs else ()
-        for name, parts in contributions(plan, calls, grads).items():
+        sources = [*outputs, *unseen.values()]
+        grads = torch.autograd.grad(total, sources, retain_graph=True, allow_unused=True) if sources else ()
+        for name, parts in contributions(plan, calls, grads[: len(outputs)]).items():
             if name in state.squares:
                 state.squares[name].add_(summed_squares(parts))
-        _add_slow(estimate, state, batch, targets, factor)
+        late = {name for name, grad in zip(unseen, grads[len(outputs) :], strict=True) if grad is not None}
+        _add_slow(estimate, replace(state, plan=replace(plan, slow=plan.slow | late)), batch, targets, factor)
     counted = units(batch["labels"], task.unit)
     return replace(state, examples=state.examples + len(batch["labels"]), units=state.units + counted)
 
@@ -150,7 +153,8 @@ def fisher(
         A `GaussianSite` centred on the params, curvature per unit in float32.
 
     Raises:
-        TaskError: No labelled examples, or outputs that are not finite.
+        TaskError: No labelled examples, or outputs that are not finite or
+            depend on no trained parameter.
 
     >>> from foretaste.evaluate import METRICS
     >>> from foretaste.task import Rows
@@ -165,7 +169,7 @@ def fisher(
     with in_eval_mode(model), swapped(model, params or {}):
         estimate = build(model, task, labels=labels, gradient=gradient, generator=generator)
         state: State | None = None
-        for batch in batches or _batches(model, task, generator, max_examples, batch_size):
+        for batch in _batches(model, task, generator, max_examples, batch_size) if batches is None else batches:
             state = update(estimate, state or init(estimate, batch), batch)
             on_batch(state.examples)
         if state is None:

@@ -112,15 +112,20 @@ def _conv_weight(module: nn.Module, inputs: Tensor, grad: Tensor) -> Tensor:
 
 def _in_2d(module: nn.Conv1d | nn.Conv2d) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, int, int, int]]:
     """Kernel, stride, dilation and padding (left, right, top, bottom) of the layer seen as 2-D."""
-    kernel, stride, dilation = ((1, *sizes)[-2:] for sizes in (module.kernel_size, module.stride, module.dilation))
+    kernel, stride, dilation = (_pair(sizes, 1) for sizes in (module.kernel_size, module.stride, module.dilation))
     if module.padding == "same":
         total = [step * (size - 1) for step, size in zip(dilation, kernel, strict=True)]
         top, left = total[0] // 2, total[1] // 2
         return kernel, stride, dilation, (left, total[1] - left, top, total[0] - top)
     if isinstance(module.padding, str):
         return kernel, stride, dilation, (0, 0, 0, 0)
-    rows, columns = (0, *module.padding)[-2:]
+    rows, columns = _pair(module.padding, 0)
     return kernel, stride, dilation, (columns, columns, rows, rows)
+
+
+def _pair(sizes: tuple[int, ...], first: int) -> tuple[int, int]:
+    """A size per dimension, of the two that a 1-D layer is seen in."""
+    return (first, sizes[0]) if len(sizes) == 1 else (sizes[0], sizes[1])
 
 
 def _sum_channels(module: nn.Module, inputs: Tensor, grad: Tensor) -> Tensor:

@@ -80,4 +80,4 @@ class Diagonal(Precision):
         return None
 
     def restrict(self, piece: Piece) -> "Diagonal":
-        return Diagonal(piece.of(self.entries))
+        return Diagonal(piece.of({name: self._entries(name) for name in piece.names}))

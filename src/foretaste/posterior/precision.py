@@ -208,7 +208,7 @@ def unflat(vector: Tensor, like: Params) -> dict[str, Tensor]:
     >>> unflat(torch.tensor([1.0, 2.0]), {"a": torch.zeros(2)})
     {'a': tensor([1., 2.])}
     """
-    parts = vector.split([tensor.numel() for tensor in like.values()])
+    parts = torch.split(vector, [tensor.numel() for tensor in like.values()])
     return {name: part.reshape(like[name].shape) for name, part in zip(like, parts, strict=True)}
 
 

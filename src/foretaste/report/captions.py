@@ -24,7 +24,7 @@ def certainty(summary: Summary) -> str:
     if summary.trust is None:
         said.append("No weighting has both a preview and a joint run, so nothing is known of how far to trust these previews.")
     else:
-        said.append(verdict(summary.trust))
+        said.append(verdict(summary.trust, worst=summary.preference.kind == "worst"))
     return " ".join(said)
 
 
@@ -75,8 +75,8 @@ def traded(summary: Summary) -> str:
         return "No previews yet."
     best = surface.signs * (surface.values() * surface.signs).max(0)
     ends = ", ".join(f"{task} {number(value)}" for task, value in zip(summary.tasks, best, strict=True))
-    count = len(front(surface).rows)
-    return f"{count} of {counted(len(surface.rows), 'preview')} are on the Pareto front: no other is as good everywhere. Best of each task: {ends}."
+    count = f"{len(front(surface).rows)} of {counted(len(surface.rows), 'preview')}"
+    return f"On the Pareto front, where no other is at least as good in every task: {count}. Best of each task: {ends}."
 
 
 def compared(found: Agreement) -> str:

@@ -198,10 +198,14 @@ def _absolute(summary: Summary) -> list[Floor]:
     return bounds
 
 
-def verdict(found: Agreement) -> str:
+def verdict(found: Agreement, *, worst: bool = False) -> str:
     """How far to trust the previews, in a sentence or two.
 
     Errors and regret are held against the spread of the joint mean: what there is to choose.
+
+    Args:
+        found: One method's.
+        worst: Judge the ranking of the worst task, not of the mean over tasks.
 
     >>> even = {"a": 0.0}
     >>> verdict(Agreement("simple", 1, {"a": 0.02}, even, {"a": None}, None, None, None, 0.0, 0.0, 0.0))
@@ -213,11 +217,12 @@ def verdict(found: Agreement) -> str:
         return f"Too few points to tell: {have} both a preview and a joint run, at least {_FEWEST} are needed. There {off}."
     if found.spread < _STILL:
         return f"There is nothing to choose: joint finetuning has the same mean at all {found.points} weightings. There {off}."
-    if found.rank_mean is None:
-        return f"Do not choose by these previews: they do not vary, while the joint mean varies by {number(found.spread)}; {off}."
-    lead = _lead(found.rank_mean, found.regret_mean / found.spread, found.mean_error / found.spread)
-    ranked = f"rank correlation of the mean over tasks {found.rank_mean:.2f} at {found.points} weightings"
-    return f"{lead}: {ranked}; {off}, where the joint mean varies by {number(found.spread)}. {_price(found.regret_mean)}"
+    noun, rank, regret = ("worst task", found.rank_worst, found.regret_worst) if worst else ("mean", found.rank_mean, found.regret_mean)
+    varies = f"{off}, where the joint mean varies by {number(found.spread)}"
+    if rank is None:
+        return f"Do not choose by these previews: their {noun} has no ranking to compare at {found.points} weightings; {varies}."
+    lead = _lead(rank, regret / found.spread, found.mean_error / found.spread)
+    return f"{lead}: rank correlation of the {noun} {rank:.2f} at {found.points} weightings; {varies}. {_price(noun, regret)}"
 
 
 def _lead(rank: float, regret: float, error: float) -> str:
@@ -228,15 +233,15 @@ def _lead(rank: float, regret: float, error: float) -> str:
     return "The numbers are close, the ranking is not" if error <= _SMALL else "Do not choose by these previews"
 
 
-def _price(regret: float) -> str:
+def _price(noun: str, regret: float) -> str:
     if regret < _STILL:
-        return "The weighting with the best previewed mean is also the best joint run among them."
-    return f"Taking the best previewed mean gives up {number(regret)} of the joint mean, against the best of these joint runs."
+        return f"The weighting with the best previewed {noun} also has the best joint one."
+    return f"Taking the best previewed {noun} gives up {number(regret)} against the best of these joint runs."
 
 
 def to_json(summary: Summary) -> dict[str, object]:
     """All of the summary, ready for `json.dumps`; NaN and infinity become None."""
-    confirmed, preferred = confirmation(summary), summary.recommendation
+    confirmed, preferred, worst = confirmation(summary), summary.recommendation, summary.preference.kind == "worst"
     document = {
         "name": summary.name,
         "tasks": {task: _fields(head) for task, head in summary.surface.headlines.items()},
@@ -247,7 +252,9 @@ def to_json(summary: Summary) -> dict[str, object]:
         "single_task": summary.single,
         "confirmation": confirmed
         and _fields(confirmed) | {"difference": confirmed.difference, "better": confirmed.better and _valued(confirmed.better)},
-        "agreements": [_fields(found) | {"mean_error": found.mean_error, "verdict": verdict(found)} for found in summary.agreements],
+        "agreements": [
+            _fields(found) | {"mean_error": found.mean_error, "verdict": verdict(found, worst=worst)} for found in summary.agreements
+        ],
         "front": {"preview": _front(summary.previews), "joint": _front(summary.joint)},
         "rows": [_fields(row) for row in summary.surface.rows],
         "provenance": summary.provenance,

@@ -71,12 +71,13 @@ class Texts(Preparation):
         return _Coded(coded, labels)
 
     def collate(self, examples: list[Example]) -> dict[str, Tensor]:
-        batch = {
-            key: torch.nn.utils.rnn.pad_sequence([each[key] for each in examples], batch_first=True, padding_value=self._padding.get(key, 0))
-            for key in examples[0]
-            if key != "labels"
+        columns = {key: [each[key] for each in examples] for key in examples[0]}
+        return {
+            key: torch.nn.utils.rnn.pad_sequence(values, batch_first=True, padding_value=self._padding.get(key, 0))
+            if values[0].dim()
+            else torch.stack(values)
+            for key, values in columns.items()
         }
-        return batch | {"labels": torch.stack([each["labels"] for each in examples])}
 
 
 @dataclass(frozen=True)

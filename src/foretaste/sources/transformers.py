@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +15,7 @@ from foretaste.sources.checkpoint import check_checkpoint
 from foretaste.sources.data import Label, LabelSet, column, label_set, read_rows, rows_digest
 from foretaste.sources.prepare import Images, Preparation, Texts
 from foretaste.sources.problem import Problem, text_digest
-from foretaste.task import Batch, Metric, Task
+from foretaste.task import Batch, Example, Examples, Metric, Task
 
 try:
     import datasets
@@ -29,6 +28,7 @@ __all__ = ["DataPlan", "Head", "Heads", "Kind", "heads_of", "load"]
 Kind = Literal["text-classification", "image-classification"]
 Head = Literal["auto", "shared", "private"]
 
+_IMPOSSIBLE = -1e4  # a logit whose probability is 0 in every precision
 _CLASSES = {
     "text-classification": transformers.AutoModelForSequenceClassification,
     "image-classification": transformers.AutoModelForImageClassification,
@@ -77,7 +77,9 @@ class _Data:
 
 
 class Heads(nn.Module):
-    """One trunk with several classification heads.
+    """One trunk with several classification heads; every example says which head it wants.
+
+    The trunk sees a batch once, whatever heads its examples want.
 
     Args:
         models: Classification models of one architecture, by head; their trunks become the first one's.
@@ -88,15 +90,62 @@ class Heads(nn.Module):
         first = next(iter(models.values()))
         prefix = str(first.base_model_prefix)
         self.trunk = getattr(first, prefix)
+        self.once = _Once(self.trunk)
         for model in models.values():
-            setattr(model, prefix, self.trunk)
+            setattr(model, prefix, self.once)
         self.heads = nn.ModuleDict(models)
+        self.sizes = [int(model.config.num_labels) for model in models.values()]
 
-    def forward(self, head: str, **inputs: Tensor) -> Tensor:
-        """Logits of one head."""
-        logits = self.heads[head](**inputs).logits
-        assert isinstance(logits, Tensor)
+    def forward(self, head: Tensor, **inputs: Tensor) -> Tensor:
+        """Logits, `[B, most classes]`, of each example's own head; classes it lacks are impossible.
+
+        Args:
+            head: `[B]`, places of heads.
+            inputs: What the trunk takes.
+        """
+        logits: Tensor | None = None
+        with self.once.remembering():
+            for place in head.unique().tolist():
+                found = list(self.heads.values())[place](**inputs).logits
+                padded = nn.functional.pad(found, (0, max(self.sizes) - self.sizes[place]), value=_IMPOSSIBLE)
+                mine = (head == place).unsqueeze(1)
+                logits = padded if logits is None else torch.where(mine, padded, logits)
+        assert logits is not None
         return logits
+
+
+class _Once(nn.Module):
+    """A trunk that runs once for several heads: within `remembering`, later calls get the first one's output."""
+
+    def __init__(self, trunk: nn.Module) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self._kept: list[object] | None = None
+
+    @contextmanager
+    def remembering(self) -> Iterator[None]:
+        """All calls inside are for the same inputs."""
+        self._kept = []
+        try:
+            yield
+        finally:
+            self._kept = None
+
+    def forward(self, *args: object, **kwargs: object) -> object:
+        """The trunk's output, a copy for each head: some heads change it in place."""
+        if self._kept is None:
+            return self.trunk(*args, **kwargs)
+        if not self._kept:
+            self._kept.append(self.trunk(*args, **kwargs))
+        return _copied(self._kept[0])
+
+
+def _copied(value: object) -> object:
+    if isinstance(value, Tensor):
+        return value.clone()
+    if isinstance(value, transformers.utils.ModelOutput):
+        return type(value)(**{key: _copied(each) for key, each in value.items()})
+    return type(value)(_copied(each) for each in value) if isinstance(value, tuple) else value
 
 
 def load(path: str, kind: Kind, plans: Sequence[DataPlan], *, head: Head = "auto", max_length: int = 128, seed: int = 0) -> Problem:
@@ -237,12 +286,15 @@ def _task(data: _Data, model: nn.Module, groups: Mapping[str, tuple[tuple[str, .
             ("validation", data.validation, data.known[1], data.plan.validation),
         )
     )
+    if isinstance(model, Heads):
+        wanted = torch.tensor(list(groups).index(head))
+        train, validation = _ForHead(train, wanted), _ForHead(validation, wanted)
     return Task(
         data.plan.name,
         train,
         validation,
         data.plan.metrics,
-        predict=partial(_predict_head, head=head) if isinstance(model, Heads) else _predict,
+        predict=_predict_heads if isinstance(model, Heads) else _predict,
         collate=prepare.collate,
         names=_names(model, head) if isinstance(model, Heads) else None,
         fingerprint=text_digest([data.digest, prepare.fingerprint, labels]),
@@ -260,7 +312,21 @@ def _predict(model: nn.Module, batch: Batch) -> Tensor:
     return logits
 
 
-def _predict_head(model: nn.Module, batch: Batch, head: str) -> Tensor:
-    logits = model(head, **{key: tensor for key, tensor in batch.items() if key != "labels"})
+def _predict_heads(model: nn.Module, batch: Batch) -> Tensor:
+    logits = model(**{key: tensor for key, tensor in batch.items() if key != "labels"})
     assert isinstance(logits, Tensor)
     return logits
+
+
+@dataclass(frozen=True)
+class _ForHead:
+    """Examples that say which head they want."""
+
+    examples: Examples
+    place: Tensor
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int, /) -> Example:
+        return {**self.examples[index], "head": self.place}

@@ -25,8 +25,7 @@ def is_efficient(values: Array) -> NDArray[np.bool_]:
     """
     at_least = (values[:, None, :] >= values[None, :, :]).all(axis=2)
     better = (values[:, None, :] > values[None, :, :]).any(axis=2)
-    efficient: NDArray[np.bool_] = ~(at_least & better).any(axis=0)
-    return efficient
+    return np.asarray(~(at_least & better).any(axis=0))
 
 
 def front(surface: Surface) -> Surface:

@@ -43,7 +43,9 @@ class Preference:
         try:
             given = {name.strip(): float(number) for name, number in (part.split("=") for part in text.split(","))}
         except ValueError:
-            raise WeightsError(f"preference {text!r} is not understood; write mean, worst, or for example {tasks[0]}=2,{tasks[-1]}=1") from None
+            raise WeightsError(
+                f"preference {text!r} is not understood; write mean, worst, or for example {tasks[0]}=2,{tasks[-1]}=1"
+            ) from None
         total = sum(given.values())
         if set(given) - set(tasks) or min(given.values()) < 0 or not 0 < total < float("inf"):
             raise WeightsError(f"preference {text!r} needs numbers of at least 0, one above 0, for tasks among {', '.join(tasks)}")
@@ -80,7 +82,7 @@ class Floor:
         """Read ``news>=0.85`` or ``all>=97%`` (of the single-task metric).
 
         Raises:
-            WeightsError: An unknown task, or another form.
+            WeightsError: An unknown task, a share that is not above 0, or another form.
 
         >>> Floor.parse("all>=97%", ["a", "b"])
         Floor(task='all', bound=0.97, relative=True)
@@ -93,6 +95,10 @@ class Floor:
         if found is None or not np.isfinite(number) or found["task"] not in (*tasks, "all"):
             raise WeightsError(f"floor {text!r} is not understood; write {tasks[0]}>=0.85 or all>=97%, with tasks among {', '.join(tasks)}")
         relative = bool(found["percent"])
+        if relative and number <= 0:
+            raise WeightsError(
+                f"floor {text!r} asks for {number:g}% of the single-task metric; write a share above 0, for example all>=97%"
+            )
         return cls(found["task"], number / 100 if relative else number, relative)
 
     def __str__(self) -> str:
@@ -178,7 +184,9 @@ def _shortfall(previews: Surface, floor: Floor) -> Array:
 def _single(previews: Surface, task: str) -> float:
     row: Evaluation | None = next((row for row in previews.rows if row.weights.corner == task), None)
     if row is None:
-        raise StudyError(f"a floor relative to the single-task metric needs the preview at weights {task}=1; preview the lattice with its corners")
+        raise StudyError(
+            f"a floor relative to the single-task metric needs the preview at weights {task}=1; preview the lattice with its corners"
+        )
     return row.metrics[task][previews.headlines[task].metric]
 
 

@@ -97,7 +97,6 @@ class Surface:
 
 def _mean(rows: Sequence[Evaluation]) -> Evaluation:
     metrics = {
-        task: {name: float(np.mean([row.metrics[task][name] for row in rows])) for name in found}
-        for task, found in rows[0].metrics.items()
+        task: {name: float(np.mean([row.metrics[task][name] for row in rows])) for name in found} for task, found in rows[0].metrics.items()
     }
     return replace(rows[0], metrics=metrics, cost=float(np.mean([row.cost for row in rows])))

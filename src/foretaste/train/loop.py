@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from foretaste.errors import Diverged
 from foretaste.params import Params, first_nonfinite, snapshot, tensors_of
 from foretaste.task import Task, losses, unit_factors, units
-from foretaste.train.mixture import Step
+from foretaste.train.mixture import Portion, Step
 
 __all__ = ["Observer", "Silent", "Snapshot", "Trained", "Training", "learning_rate", "train"]
 
@@ -36,8 +36,7 @@ class Training:
         clip: Largest norm of the gradient; None for no bound.
         micro_batch: At most so many examples per backward pass (gradient accumulation).
         mixed_precision: ``no``, ``bf16`` or ``fp16``.
-        batch_norm: ``freeze`` keeps the pretrained statistics, as a batch may hold few examples
-            of a task; ``update`` trains as usual.
+        batch_norm: ``update`` trains as usual; ``freeze`` keeps the pretrained statistics.
         seed: Of the order of examples and of dropout.
     """
 
@@ -52,7 +51,7 @@ class Training:
     clip: float | None = 1.0
     micro_batch: int | None = None
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
-    batch_norm: Literal["freeze", "update"] = "freeze"
+    batch_norm: Literal["update", "freeze"] = "update"
     seed: int = 0
 
 
@@ -214,38 +213,44 @@ class _Run:
             group["lr"] = learning_rate(self.training, step)
         self.optimizer.zero_grad(set_to_none=True)
         total = 0.0
-        for task, batch, factor in self._batches(portions, seen):
+        for task, batch, factors in self._batches(portions, seen):
             with self.accelerator.autocast():
                 logits = task.predict(self.model, batch)
-            loss = (losses(logits, batch["labels"]).sum(1) * unit_factors(batch["labels"], task.unit)).sum() * factor
+            loss = (losses(logits, batch["labels"]).sum(1) * unit_factors(batch["labels"], task.unit) * factors).sum()
             self.accelerator.backward(loss)
             total += float(loss.detach())
             if not math.isfinite(total):
-                raise Diverged(_diverged(f"the loss of task {task.name!r} became {total}", step, self.training))
+                raise Diverged(_diverged(f"the loss became {total}", step, self.training))
         self._add_prior()
         if self.training.clip is not None:
             self.accelerator.clip_grad_norm_(self.model.parameters(), self.training.clip)
         self.optimizer.step()
         return total
 
-    def _batches(self, portions: Step, seen: dict[str, dict[str, int]]) -> list[tuple[Task, dict[str, Tensor], float]]:
-        """The step's micro-batches with the factor of their summed losses."""
-        size = self.training.micro_batch or self.training.batch_size
-        found: list[tuple[Task, dict[str, Tensor], float | None, int]] = []
-        counted = dict.fromkeys((portion.task for portion in portions), 0)
+    def _batches(self, portions: Step, seen: dict[str, dict[str, int]]) -> list[tuple[Task, dict[str, Tensor], Tensor]]:
+        """The step's micro-batches, with the factor of each example's loss, `[B]`.
+
+        Tasks that predict and collate alike share a batch, so that batch statistics mix as the
+        tasks do.
+        """
+        alike: dict[object, list[tuple[Portion, int]]] = {}
         for portion in portions:
             task = self.tasks[portion.task]
-            for start in range(0, len(portion.indices), size):
-                batch = task.batch(task.train, portion.indices[start : start + size], self.accelerator.device)
-                counted[task.name] += units(batch["labels"], task.unit)
-                found.append((task, batch, portion.weight, len(batch["labels"])))
-        for task, _, _, examples in found:
-            entry = seen.setdefault(task.name, {"examples": 0, "units": 0})
-            entry["examples"] += examples
-        for name, count in counted.items():
-            seen[name]["units"] += count
-        pooled = max(sum(counted.values()), 1)
-        return [(task, batch, 1 / pooled if weight is None else weight / max(counted[task.name], 1)) for task, batch, weight, _ in found]
+            alike.setdefault((task.predict, task.collate, task.unit), []).extend((portion, index) for index in portion.indices)
+        found, counted = [], dict.fromkeys((portion.task for portion in portions), 0)
+        for members in alike.values():
+            parts = -(-len(members) // (self.training.micro_batch or len(members)))
+            for chunk in (members[part::parts] for part in range(parts)):
+                task = self.tasks[chunk[0][0].task]
+                collated = task.collate([self.tasks[portion.task].train[index] for portion, index in chunk])
+                batch = {key: tensor.to(self.accelerator.device) for key, tensor in collated.items()}
+                for (portion, _), labels in zip(chunk, batch["labels"], strict=True):
+                    counted[portion.task] += units(labels.unsqueeze(0), task.unit)
+                found.append((task, batch, chunk))
+        _count(seen, portions, counted)
+        each = {portion: _factor(portion, counted) for portion in portions}
+        device = self.accelerator.device
+        return [(task, batch, torch.tensor([each[portion] for portion, _ in chunk], device=device)) for task, batch, chunk in found]
 
     def _add_prior(self) -> None:
         trained = (parameter for parameter in self.bare.parameters() if parameter.requires_grad)
@@ -288,6 +293,20 @@ class _Run:
         if bad is not None:
             raise Diverged(_diverged(f"the trained params hold NaN or infinity in {bad}", self.training.steps, self.training))
         return params
+
+
+def _factor(portion: Portion, counted: Mapping[str, int]) -> float:
+    """What one unit of this portion counts in the step's loss."""
+    if portion.weight is None:
+        return 1 / max(sum(counted.values()), 1)
+    return portion.weight / max(counted[portion.task], 1)
+
+
+def _count(seen: dict[str, dict[str, int]], portions: Step, counted: Mapping[str, int]) -> None:
+    for portion in portions:
+        entry = seen.setdefault(portion.task, {"examples": 0, "units": 0})
+        entry["examples"] += len(portion.indices)
+        entry["units"] += counted[portion.task]
 
 
 def _load(model: nn.Module, params: Params) -> None:

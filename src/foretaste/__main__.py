@@ -1,0 +1,8 @@
+"""`python -m foretaste`."""
+
+from foretaste.cli import main
+
+__all__: list[str] = []
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Markup: a summary's tables in HTML; every text is escaped."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from foretaste.report.summary import Summary, confirmation
+from foretaste.report.wording import MISSING, number, share, signed
+
+__all__ = ["agreement_table", "chosen_table", "confirmed_table", "lines_table", "rows_table"]
+
+
+def chosen_table(summary: Summary) -> str:
+    """The recommended weights as bars, with what they are expected to give; empty without a recommendation."""
+    found, single = summary.recommendation, summary.single
+    if found is None:
+        return ""
+    rows = []
+    for task, weight in found.weights.items():
+        bar = f'<span class="bar"><span style="width:{100 * weight:.4g}%"></span></span> {share(weight)}'
+        alone = single.get(task)
+        change = None if alone is None else found.expected[task] - alone
+        metric = escape(_metric(summary, task))
+        rows.append([escape(task), bar, metric, number(found.expected[task]), number(alone), signed(change)])
+    return _table("", ["task", "weight", "metric", "expected", "single-task", "change"], rows)
+
+
+def _metric(summary: Summary, task: str) -> str:
+    head = summary.surface.headlines[task]
+    return head.metric if head.higher_is_better else f"{head.metric} (less is better)"
+
+
+def confirmed_table(summary: Summary) -> str:
+    """The joint run at the recommended weights beside its preview; empty where there is none."""
+    found = confirmation(summary)
+    if found is None:
+        return ""
+    rows = [
+        [escape(task), number(found.previewed[task]), number(value), signed(found.difference[task])] for task, value in found.joint.items()
+    ]
+    change = signed(found.joint_value - found.previewed_value)
+    rows.append([escape(str(summary.preference)), number(found.previewed_value), number(found.joint_value), change])
+    return _table("Joint finetuning at the recommended weights", ["task", "previewed", "joint", "difference"], rows)
+
+
+def agreement_table(summary: Summary) -> str:
+    """One method a row."""
+    header = ["method", "points", "mean error", "rank, mean", "rank, worst", "rank, top", "regret, mean", "regret, worst", "spread"]
+    rows = []
+    for found in summary.agreements:
+        ranks = [MISSING if rank is None else f"{rank:.2f}" for rank in (found.rank_mean, found.rank_worst, found.rank_top)]
+        numbers = [number(value) for value in (found.regret_mean, found.regret_worst, found.spread)]
+        rows.append([escape(found.method), str(found.points), number(found.mean_error), *ranks, *numbers])
+    caption = (
+        "Error: mean absolute. Rank: Spearman correlation. Regret: what choosing by preview gives up. Spread: range of the joint mean."
+    )
+    return _table(caption, header, rows)
+
+
+def rows_table(summary: Summary) -> str:
+    """Every row as it was made: weights, all metrics, seed, seconds."""
+    columns = [(task, metric) for task in summary.tasks for metric in _metrics(summary, task)]
+    header = ["made by", "method", "seed", *(f"weight {task}" for task in summary.tasks), *(f"{task} {metric}" for task, metric in columns)]
+    rows = [
+        [str(row.fidelity), escape(row.method), str(row.seed), *(share(weight) for weight in row.weights.values())]
+        + [number(row.metrics[task].get(metric)) for task, metric in columns]
+        + [f"{row.cost:.3g}"]
+        for row in summary.surface.rows
+    ]
+    return _table("", [escape(name) for name in [*header, "seconds"]], rows)
+
+
+def _metrics(summary: Summary, task: str) -> list[str]:
+    return list(dict.fromkeys(metric for row in summary.surface.rows for metric in row.metrics[task]))
+
+
+def lines_table(caption: str, lines: Mapping[str, str]) -> str:
+    """A key and its value a line; empty where there are none."""
+    if not lines:
+        return ""
+    rows = "".join(f'<tr><th scope="row">{escape(key)}</th><td>{escape(value)}</td></tr>' for key, value in lines.items())
+    return f'<table class="lines"><caption>{escape(caption)}</caption>{rows}</table>'
+
+
+def _table(caption: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Cells and header are markup already."""
+    head = "".join(f'<th scope="col">{name}</th>' for name in header)
+    body = "\n".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    title = f"<caption>{escape(caption)}</caption>" if caption else ""
+    return f'<div class="scroll"><table>{title}<thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>'

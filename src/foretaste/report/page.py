@@ -1,0 +1,147 @@
+"""The page: a summary as one HTML file that needs no network.
+
+plotly.js is written into it once. Everything a user named is escaped, in markup and in scripts.
+"""
+
+from html import escape
+from importlib import resources
+from string import Template
+
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+from foretaste.report.captions import agreed, certainty, compared, mapped, nothing, traded, valued
+from foretaste.report.figures import VALUE, comparison, maps, methods, tradeoff
+from foretaste.report.markup import agreement_table, chosen_table, confirmed_table, lines_table, rows_table
+from foretaste.report.summary import Summary, verdict
+from foretaste.report.wording import counted, duration, number, shares, signed
+from foretaste.task import Fidelity
+
+__all__ = ["page"]
+
+_DRAW = """<script>
+for (const holder of document.querySelectorAll("script[data-plot]")) {
+  const figure = JSON.parse(holder.textContent);
+  const place = document.getElementById(holder.dataset.plot);
+  Plotly.newPlot(place, figure.data, figure.layout, {responsive: true, displaylogo: false, showSendToCloud: false});
+}
+</script>"""
+
+
+def page(summary: Summary) -> str:
+    """One self-contained HTML document.
+
+    >>> from foretaste.report.summary import summarise
+    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.table import Headline, Surface
+    >>> empty = Surface({"a": Headline("accuracy")}, ())
+    >>> found = summarise(empty, name="<s>", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> "<title>&lt;s&gt;</title>" in page(found)
+    True
+    """
+    sections = _sections(summary) if summary.surface.rows else [_section("Nothing yet", _paragraph(nothing(summary)), "first")]
+    drawn = any('class="plot"' in section for section in sections)
+    return Template(_file("page.html")).substitute(
+        title=escape(summary.name),
+        style=_file("page.css"),
+        library=f"<script>{get_plotlyjs()}</script>" if drawn else "",
+        facts=escape(_facts(summary)),
+        sections="\n".join(sections),
+        script=_DRAW if drawn else "",
+    )
+
+
+def _file(name: str) -> str:
+    return resources.files("foretaste.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _facts(summary: Summary) -> str:
+    surface = summary.surface
+    previews, joint = (len(surface.where(kind).rows) for kind in (Fidelity.PREVIEW, Fidelity.JOINT))
+    return f"{', '.join(summary.tasks)}. {counted(previews, 'preview')}, {counted(joint, 'joint run')}. Wanted: {_wanted(summary)}."
+
+
+def _wanted(summary: Summary) -> str:
+    floors = " and ".join(str(floor) for floor in summary.floors)
+    return f"the best of {summary.preference}" + (f", with {floors}" if floors else "")
+
+
+def _sections(summary: Summary) -> list[str]:
+    found = [_recommendation(summary)]
+    if summary.previews.rows:
+        found += [_map(summary), _tradeoff(summary)]
+    if summary.agreements:
+        found.append(_trust(summary))
+    return [*found, _rows(summary), _provenance(summary)]
+
+
+def _recommendation(summary: Summary) -> str:
+    found = summary.recommendation
+    if found is None:
+        return _section("Recommendation", _paragraph(certainty(summary)), "first")
+    gain = "" if found.gain is None else f", {signed(found.gain)} against equal weights"
+    why = escape(f"{found.reason}; value {number(found.value)}{gain}.")
+    others = "".join(f"<li>{escape(shares(weights))}: {number(value)}</li>" for weights, value in found.runners_up)
+    return _section(
+        "Recommendation",
+        f'<p><code class="copy">{escape(found.weights.key)}</code></p>{chosen_table(summary)}'
+        + (f"<p><b>Why:</b> {why}</p>" if found.floors_met else f'<p><span class="warn">Floors not met:</span> {why}</p>')
+        + f"<p><b>How sure:</b> {escape(certainty(summary))}</p>"
+        + (f"<details><summary>Runners-up</summary><ul>{others}</ul></details>" if others else ""),
+        "first",
+    )
+
+
+def _map(summary: Summary) -> str:
+    drawn = maps(summary)
+    captions = {name: valued(summary) if name == VALUE else mapped(summary, name) for name in drawn}
+    if len(drawn) == 1:
+        captions = {VALUE: " ".join([valued(summary), *(f"{task}: {mapped(summary, task)}" for task in summary.tasks)])}
+    titles = {name: f"Preference: {summary.preference}" if name == VALUE else name for name in drawn}
+    figures = [_figure(f"map-{index}", titles[name], figure, captions[name]) for index, (name, figure) in enumerate(drawn.items())]
+    return _section("The map", _paragraph(f"What each weighting is expected to give, by {summary.method} previews.") + _grid(figures))
+
+
+def _tradeoff(summary: Summary) -> str:
+    return _section("The trade-off", _grid([_figure("tradeoff", "Pareto front of the previews", tradeoff(summary), traded(summary))]))
+
+
+def _trust(summary: Summary) -> str:
+    worst = summary.preference.kind == "worst"
+    said = "".join(f"<p><b>{escape(found.method)}:</b> {escape(verdict(found, worst=worst))}</p>" for found in summary.agreements)
+    figures = [
+        _figure(f"trust-{index}", f"{found.method} previews against joint finetuning", comparison(summary, found.method), compared(found))
+        for index, found in enumerate(summary.agreements)
+    ]
+    figures.append(_figure("methods", "Methods", methods(summary), agreed(summary)))
+    return _section("How far to trust it", said + agreement_table(summary) + confirmed_table(summary) + _grid(figures))
+
+
+def _rows(summary: Summary) -> str:
+    count = counted(len(summary.surface.rows), "row")
+    return _section("All rows", f"<details><summary>{count}: weights, metrics, seconds</summary>{rows_table(summary)}</details>")
+
+
+def _provenance(summary: Summary) -> str:
+    costs = {step: duration(seconds) for step, seconds in summary.costs.items()}
+    return _section("Provenance and cost", lines_table("Provenance", summary.provenance) + lines_table("Time by step", costs))
+
+
+def _section(title: str, body: str, kind: str = "") -> str:
+    return f'<section class="{kind}">\n<h2>{escape(title)}</h2>\n{body}\n</section>'
+
+
+def _paragraph(text: str) -> str:
+    return f"<p>{escape(text)}</p>"
+
+
+def _grid(figures: list[str]) -> str:
+    return '<div class="figures">' + "\n".join(figures) + "</div>"
+
+
+def _figure(name: str, title: str, figure: go.Figure, caption: str) -> str:
+    data = str(figure.to_json()).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return (
+        f'<figure><h3>{escape(title)}</h3><div class="plot" id="{name}" role="img" aria-label="{escape(title)}"></div>'
+        f'<script type="application/json" data-plot="{name}">{data}</script><figcaption>{escape(caption)}</figcaption></figure>'
+    )

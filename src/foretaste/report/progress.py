@@ -1,0 +1,79 @@
+"""Progress in a terminal: one bar per stage, with the time left."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+__all__ = ["TerminalWatch", "watching"]
+
+_NOTE = 34
+
+
+class TerminalWatch:
+    """Draws stages as bars where there is a terminal, as lines where there is none.
+
+    Args:
+        console: Where to draw; standard error, so that results alone are on standard output.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._stage: TaskID | None = None
+        self._stop = False
+        self.progress = Progress(
+            SpinnerColumn(finished_text="[green]✓[/]"),
+            TextColumn("{task.description:<22}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("[dim]{task.fields[note]}[/]"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+
+    def begin(self, label: str, total: int) -> None:
+        """A new stage; the one before is done."""
+        self._finish()
+        self._stage = self.progress.add_task(label, total=total, note="")
+        if not self._console.is_terminal:
+            self._console.print(f"{label}: {total} to do", highlight=False)
+
+    def advance(self, amount: int, note: str = "") -> None:
+        """Move the stage's bar."""
+        if self._stage is not None:
+            self.progress.update(self._stage, advance=amount, note=note[:_NOTE])
+
+    def stopping(self) -> bool:
+        """Whether Ctrl-C was pressed."""
+        return self._stop
+
+    def _finish(self) -> None:
+        if self._stage is not None:
+            self.progress.update(self._stage, note="")
+
+    def stop(self, number: int, frame: FrameType | None) -> None:
+        """A signal: finish the step in hand; a second one does not wait."""
+        if self._stop:
+            raise KeyboardInterrupt
+        self._stop = True
+        self._console.print("[yellow]stopping after the step in hand; press Ctrl-C again to stop at once[/]")
+
+
+@contextmanager
+def watching(console: Console) -> Iterator[TerminalWatch]:
+    """Show progress, and turn Ctrl-C and SIGTERM into a clean stop, until leaving."""
+    watch = TerminalWatch(console)
+    before = {number: signal.signal(number, watch.stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with watch.progress:
+            yield watch
+            watch._finish()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

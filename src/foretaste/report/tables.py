@@ -1,0 +1,67 @@
+"""Small tables for single steps of the work: a checked recipe, fitted tasks, single evaluations."""
+
+from collections.abc import Mapping, Sequence
+
+from rich.table import Table
+
+from foretaste.report.wording import counted, duration, number, share
+from foretaste.task import Evaluation
+
+__all__ = ["checked", "fitted", "row_json", "rows"]
+
+
+def checked(tasks: Mapping[str, Mapping[str, object]], parameters: int, trainings: tuple[int, int], previews: int) -> Table:
+    """What a recipe came to: its tasks, and the work that `run` makes of it."""
+    table = Table(title="the recipe is fine", title_justify="left", title_style="bold green")
+    for heading in ("task", "train", "validation", "classes", "metrics"):
+        table.add_column(heading, justify="right" if heading in ("train", "validation", "classes") else "left")
+    for name, found in tasks.items():
+        metrics = found["metrics"]
+        assert isinstance(metrics, list)
+        table.add_row(name, str(found["train"]), str(found["validation"]), str(found["classes"] or "?"), ", ".join(metrics))
+    single, joint = trainings
+    table.caption = (
+        f"{parameters:,} parameters; `foretaste run` makes {counted(single, 'single-task run')}, "
+        f"{counted(previews, 'weighting')} per preview method and at most {counted(joint, 'joint run')}"
+    )
+    table.caption_justify = "left"
+    return table
+
+
+def fitted(tasks: Mapping[str, Mapping[str, object]]) -> Table:
+    """Every task's artefacts."""
+    table = Table("task", "params", "site")
+    table.add_column("training", justify="right")
+    for name, found in tasks.items():
+        seconds = found["seconds"]
+        assert isinstance(seconds, float)
+        table.add_row(name, str(found["params"])[:16], str(found["site"])[:16], duration(seconds))
+    return table
+
+
+def rows(evaluations: Sequence[Evaluation]) -> Table:
+    """Evaluations as they were made: weights, how, and each task's metrics."""
+    table = Table()
+    tasks = list(evaluations[0].weights)
+    for task in tasks:
+        table.add_column(f"α {task}", justify="right")
+    table.add_column("made by")
+    for task in tasks:
+        for metric in evaluations[0].metrics[task]:
+            table.add_column(f"{task} {metric}", justify="right")
+    for row in evaluations:
+        found = [number(value) for task in tasks for value in row.metrics[task].values()]
+        table.add_row(*(share(row.weights[task]) for task in tasks), row.method, *found)
+    return table
+
+
+def row_json(row: Evaluation) -> dict[str, object]:
+    """An evaluation as JSON."""
+    return {
+        "weights": dict(row.weights),
+        "fidelity": str(row.fidelity),
+        "method": row.method,
+        "seed": row.seed,
+        "metrics": {task: dict(found) for task, found in row.metrics.items()},
+        "cost": row.cost,
+    }
