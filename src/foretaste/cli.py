@@ -30,9 +30,7 @@ if TYPE_CHECKING:
     from foretaste.workflow import run as running
 else:
     recipes, simplex = lazy("foretaste.recipe"), lazy("foretaste.weights")
-    page, progress, summary, tables, text = (
-        lazy(f"foretaste.report.{name}") for name in ("page", "progress", "summary", "tables", "text")
-    )
+    page, progress, summary, tables, text = (lazy(f"foretaste.report.{name}") for name in ("page", "progress", "summary", "tables", "text"))
     studies, tensors = lazy("foretaste.store.study"), lazy("foretaste.store.tensors")
     confirming, fitting, outcome, session, previewing, running = (
         lazy(f"foretaste.workflow.{name}") for name in ("confirm", "fit", "outcome", "session", "preview", "run")
@@ -55,7 +53,10 @@ StudyFolder = Annotated[Path, typer.Argument(metavar="STUDY", help="A study's fo
 StudyOption = Annotated[Path | None, typer.Option("--study", help="Folder that keeps everything; RECIPE's name with .study if left out.")]
 Variables = Annotated[list[str] | None, typer.Option("--var", metavar="NAME=VALUE", help="Value of ${NAME} in the recipe; repeatable.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for machines.")]
-WeightsOption = Annotated[list[str] | None, typer.Option("--weights", "-w", metavar="TASK=SHARE,...", help="For example movies=0.5,news=0.5, or uniform; repeatable.")]
+WeightsOption = Annotated[
+    list[str] | None,
+    typer.Option("--weights", "-w", metavar="TASK=SHARE,...", help="For example movies=0.5,news=0.5, or uniform; repeatable."),
+]
 Prefer = Annotated[str | None, typer.Option("--prefer", help="mean, worst, or movies=2,news=1; the recipe's if left out.")]
 Floors = Annotated[list[str] | None, typer.Option("--floor", help="news>=0.85, or all>=97% of the single-task metric; repeatable.")]
 Method = Annotated[str | None, typer.Option("--method", help="simple or diagonal; the recipe's last if left out.")]
@@ -94,7 +95,7 @@ def init(
     if path.exists() and not force:
         raise RecipeError(f"{path} exists; name another file or give --force")
     content = json.dumps(recipes.schema(), indent=2) + "\n" if schema else (files("foretaste") / "recipes" / f"{kind}.yaml").read_text()
-    tensors.written_whole(path, lambda temporary: temporary.write_text(content, encoding="utf-8") and None)
+    tensors.written_whole(path, lambda temporary: temporary.write_text(content, encoding="utf-8"))
     _print(as_json, {"written": str(path)}, f"wrote {path}" + ("" if schema else f"\nnext: edit it, then foretaste check {path}"))
 
 
@@ -103,7 +104,12 @@ def check(recipe: RecipeFile, var: Variables = None, as_json: Json = False) -> N
     """Open every data file, check every label, and try every task on two rows; nothing is written."""
     plan, content = recipes.read(recipe, _variables(var))
     found, _ = session.check(plan, content, str(recipe))
-    _print(as_json, asdict(found), tables.checked(found.tasks, found.parameters, found.trainings, found.previews), f"next: foretaste run {recipe}")
+    _print(
+        as_json,
+        asdict(found),
+        tables.checked(found.tasks, found.parameters, found.trainings, found.previews),
+        f"next: foretaste run {recipe}",
+    )
 
 
 @app.command(epilog="Example: [bold]foretaste run study.yaml[/]")
@@ -123,7 +129,12 @@ def fit(recipe: RecipeFile, study: StudyOption = None, var: Variables = None, as
 
 @app.command(epilog="Example: [bold]foretaste preview study.yaml --weights movies=0.7,news=0.3[/]")
 def preview(
-    recipe: RecipeFile, weights: WeightsOption = None, method: Method = None, study: StudyOption = None, var: Variables = None, as_json: Json = False
+    recipe: RecipeFile,
+    weights: WeightsOption = None,
+    method: Method = None,
+    study: StudyOption = None,
+    var: Variables = None,
+    as_json: Json = False,
 ) -> None:
     """Merge the tasks' models at given weights, or over the whole simplex, and evaluate."""
     with _working(recipe, study, var, f"foretaste preview {recipe}") as work:
@@ -134,7 +145,9 @@ def preview(
 
 
 @app.command(epilog="Example: [bold]foretaste confirm study.yaml --weights movies=0.7,news=0.3[/]")
-def confirm(recipe: RecipeFile, weights: WeightsOption = None, study: StudyOption = None, var: Variables = None, as_json: Json = False) -> None:
+def confirm(
+    recipe: RecipeFile, weights: WeightsOption = None, study: StudyOption = None, var: Variables = None, as_json: Json = False
+) -> None:
     """Train jointly at given weights, or at the recommended ones, and compare with the preview."""
     with _working(recipe, study, var, f"foretaste confirm {recipe}") as work:
         points = _points(weights, work)
@@ -211,7 +224,12 @@ def _run_all(file: Path, study: Path | None, var: list[str] | None, as_json: boo
         folder = work.study.path
     found = _summary(folder)
     path = _write_report(found, folder / "report.html")
-    _print(as_json, summary.to_json(found) | {"study": str(folder), "report": str(path)}, text.render(found), f"report: {path}\nstudy: {folder}")
+    _print(
+        as_json,
+        summary.to_json(found) | {"study": str(folder), "report": str(path)},
+        text.render(found),
+        f"report: {path}\nstudy: {folder}",
+    )
     if browse:
         webbrowser.open(path.resolve().as_uri())
 
@@ -232,7 +250,7 @@ def _summary(folder: Path, prefer: str | None = None, floors: list[str] | None =
 
 def _write_report(found: "summary.Summary", path: Path) -> Path:
     content = page.page(found)
-    tensors.written_whole(path, lambda temporary: temporary.write_text(content, encoding="utf-8") and None)
+    tensors.written_whole(path, lambda temporary: temporary.write_text(content, encoding="utf-8"))
     return path
 
 

@@ -100,15 +100,12 @@ def do_training(
     if found is None:
         _stop_if_asked(watch)
         with study.claim(key):
-            found = study.find(key) or _train(study, kind, key, inputs, run, watch)
-            return found
+            return study.find(key) or _train(study, kind, key, inputs, run, watch)
     watch.advance(steps)
     return found
 
 
-def _train(
-    study: Study, kind: str, key: str, inputs: Json, run: Callable[[Snapshot | None, Observer], Trained], watch: Watch
-) -> Done:
+def _train(study: Study, kind: str, key: str, inputs: Json, run: Callable[[Snapshot | None, Observer], Trained], watch: Watch) -> Done:
     start, seconds = study.load_snapshot(key)
     watch.advance(start.step if start else 0)
     keeper = _Keeper(study, key, watch, seconds)

@@ -115,7 +115,9 @@ class Curvature(_Part):
 class Preview(_Part):
     """Which previews are made."""
 
-    methods: list[Literal["simple", "diagonal"]] = Field(["simple", "diagonal"], min_length=1, description="the last one is recommended from")
+    methods: list[Literal["simple", "diagonal"]] = Field(
+        ["simple", "diagonal"], min_length=1, description="the last one is recommended from"
+    )
     points: int = Field(66, ge=2, description="at most so many lattice points over the simplex")
     prior_precision: float | Literal["mean"] = Field("mean", description="delta of the merge: 'mean' curvature of the tasks, or a number")
     batch_size: int = Field(128, ge=1, description="of evaluation")
@@ -212,7 +214,7 @@ def read(path: Path, variables: Mapping[str, str] | None = None) -> tuple[Recipe
 
 
 def parse(text: str, file: str = "recipe", variables: Mapping[str, str] | None = None, folder: Path | None = None) -> Recipe:
-    """Check a recipe's text.
+    r"""Check a recipe's text.
 
     Args:
         text: YAML.
@@ -223,7 +225,7 @@ def parse(text: str, file: str = "recipe", variables: Mapping[str, str] | None =
     Raises:
         RecipeError: Every fault, one per line.
 
-    >>> parse("name: a\\nmodel: {source: digits}\\n").finetune.steps
+    >>> parse("name: a\nmodel: {source: digits}\n").finetune.steps
     300
     """
     try:
@@ -236,8 +238,8 @@ def parse(text: str, file: str = "recipe", variables: Mapping[str, str] | None =
         raise RecipeError(f"{file}{place}: not valid YAML: {getattr(error, 'problem', error)}") from error
     if not isinstance(plain, dict):
         raise RecipeError(f"{file} is empty or not a mapping; `foretaste init` writes one to start from")
-    plain = _expanded(plain, {**os.environ, **(variables or {})}, file)
     try:
+        plain = {key: _expanded(each, {**os.environ, **(variables or {})}, file) for key, each in plain.items()}
         return Recipe.model_validate(_anchored(plain, folder))
     except ValidationError as error:
         lines = [_line(file, root, fault["loc"], _message(fault), fault["input"]) for fault in error.errors()]
@@ -267,7 +269,7 @@ def _refuse_repeats(node: yaml.Node | None, file: str) -> None:
             _refuse_repeats(each, file)
 
 
-def _expanded(value: Any, variables: Mapping[str, str], file: str) -> Any:
+def _expanded(value: object, variables: Mapping[str, str], file: str) -> object:
     if isinstance(value, dict):
         return {key: _expanded(each, variables, file) for key, each in value.items()}
     if isinstance(value, list):
@@ -284,16 +286,16 @@ def _anchored(plain: dict[str, Any], folder: Path | None) -> dict[str, Any]:
     """Paths that exist relative to the recipe's folder, made whole."""
     if folder is None:
         return plain
-    model, tasks = plain.get("model"), plain.get("tasks")
-    for part, keys in [(model, ("path",)), *((task, ("train", "validation")) for task in _mappings(tasks))]:
-        for key in keys if isinstance(part, dict) else ():
+    parts = [plain.get("model"), *_mappings(plain.get("tasks"))]
+    for part in (part for part in parts if isinstance(part, dict)):
+        for key in ("path", "train", "validation"):
             value = part.get(key)
             if isinstance(value, str) and (value.startswith(".") or (folder / value).exists()):
                 part[key] = str((folder / value).resolve())
     return plain
 
 
-def _mappings(value: Any) -> Iterator[dict[str, Any]]:
+def _mappings(value: object) -> Iterator[dict[str, Any]]:
     yield from (each for each in value.values() if isinstance(each, dict)) if isinstance(value, dict) else ()
 
 
@@ -320,7 +322,7 @@ _PARTS: dict[str, type[BaseModel]] = {
 }
 
 
-def _line(file: str, root: yaml.Node, location: Sequence[str | int], message: str, found: object) -> str:
+def _line(file: str, root: yaml.Node | None, location: Sequence[str | int], message: str, found: object) -> str:
     field = [str(part) for part in location if part not in ("transformers", "function", "digits")]
     shown = f"; found {found!r}" if isinstance(found, str | int | float) else ""
     named = f", {'.'.join(field)}" if field else ""

@@ -103,11 +103,13 @@ def label_set(rows: datasets.Dataset, name: str, where: str) -> tuple[list[Label
     Raises:
         DataError: A label that is neither text nor a whole number.
     """
-    values = column(rows, name, where)
+    values = list(column(rows, name, where))
     feature = rows.features[name]
     if isinstance(feature, datasets.ClassLabel):
         return [feature.names[value] for value in values], tuple(feature.names)
     for place, value in enumerate(values):
         if not isinstance(value, str | int) or isinstance(value, bool):
-            raise DataError(f"label {value!r} in row {place + 1} of {where} is neither text nor a whole number; name the label column with 'label'")
+            raise DataError(
+                f"label {value!r} in row {place + 1} of {where} is neither text nor a whole number; name the label column with 'label'"
+            )
     return values, tuple(sorted(set(values), key=lambda value: (isinstance(value, str), value)))

@@ -49,8 +49,10 @@ def call(target: str, arguments: Mapping[str, object], folder: Path) -> Problem:
 
 def _checked(target: str, found: object) -> tuple[nn.Module, Sequence[Task]]:
     match found:
-        case (nn.Module() as model, [*tasks]) if tasks and all(isinstance(task, Task) for task in tasks):
-            return model, tasks
+        case (nn.Module() as model, [*given]) if given:
+            tasks = [task for task in given if isinstance(task, Task)]
+            if len(tasks) == len(given):
+                return model, tasks
     raise DataError(f"{target!r} returned {type(found).__name__}; it must return (model, [Task, ...])")
 
 

@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +14,7 @@ from foretaste.sources.problem import text_digest
 from foretaste.task import Example, Examples
 
 try:
+    import PIL.Image
     import transformers
     from datasets import Dataset
 except ImportError as error:  # pragma: no cover - the tests install the extra
@@ -116,7 +116,7 @@ class Images(Preparation):
         size = self.pixels(first).numel() * 4 * len(rows)
         return _Pictures(rows, inputs[0], labels, self, where, {} if size <= _KEPT_BYTES else None)
 
-    def pixels(self, image: Any) -> Tensor:
+    def pixels(self, image: PIL.Image.Image) -> Tensor:
         """`[channels, height, width]` of one image."""
         found = self._processor(image.convert("RGB"), return_tensors="pt")["pixel_values"][0]
         assert isinstance(found, Tensor)
@@ -150,12 +150,12 @@ class _Pictures:
         return {"pixel_values": pixels, "labels": torch.tensor(self.labels[index])}
 
 
-def _image(rows: Dataset, index: int, name: str, where: str) -> Any:
+def _image(rows: Dataset, index: int, name: str, where: str) -> PIL.Image.Image:
     try:
         image = rows[index][name]
     except Exception as error:
         raise DataError(f"the image in row {index + 1} of {where} cannot be decoded: {error}") from error
-    if not callable(getattr(image, "convert", None)):
+    if not isinstance(image, PIL.Image.Image):
         found = type(image).__name__
         raise DataError(f"row {index + 1} of {where} has {found} in column {name!r} where an image is expected; name an image column")
     return image

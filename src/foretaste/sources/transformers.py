@@ -1,10 +1,10 @@
 """Transformers models for text and image classification, with heads shared or private."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,9 @@ except ImportError as error:  # pragma: no cover - the tests install the extra
     raise MissingExtra("this recipe needs transformers and datasets; install them with: pip install 'foretaste[hf]'") from error
 
 __all__ = ["DataPlan", "Head", "Heads", "Kind", "heads_of", "load"]
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 Kind = Literal["text-classification", "image-classification"]
 Head = Literal["auto", "shared", "private"]
@@ -83,9 +86,10 @@ class Heads(nn.Module):
 
     Args:
         models: Classification models of one architecture, by head; their trunks become the first one's.
+        sizes: Classes of each head.
     """
 
-    def __init__(self, models: Mapping[str, nn.Module]) -> None:
+    def __init__(self, models: Mapping[str, nn.Module], sizes: Sequence[int]) -> None:
         super().__init__()
         first = next(iter(models.values()))
         prefix = str(first.base_model_prefix)
@@ -93,8 +97,8 @@ class Heads(nn.Module):
         self.once = _Once(self.trunk)
         for model in models.values():
             setattr(model, prefix, self.once)
-        self.heads = nn.ModuleDict(models)
-        self.sizes = [int(model.config.num_labels) for model in models.values()]
+        self.heads = nn.ModuleDict(dict(models))
+        self.sizes = sizes
 
     def forward(self, head: Tensor, **inputs: Tensor) -> Tensor:
         """Logits, `[B, most classes]`, of each example's own head; classes it lacks are impossible.
@@ -105,7 +109,7 @@ class Heads(nn.Module):
         """
         logits: Tensor | None = None
         with self.once.remembering():
-            for place in head.unique().tolist():
+            for place in sorted(set(head.tolist())):
                 found = list(self.heads.values())[place](**inputs).logits
                 padded = nn.functional.pad(found, (0, max(self.sizes) - self.sizes[place]), value=_IMPOSSIBLE)
                 mine = (head == place).unsqueeze(1)
@@ -193,10 +197,10 @@ def _quiet() -> Iterator[None]:
         datasets.enable_progress_bars()
 
 
-def _at(field: tuple[str, ...], function: Any, *arguments: Any) -> Any:
+def _at(field: tuple[str, ...], function: Callable[_P, _R], *arguments: _P.args, **options: _P.kwargs) -> _R:
     """Call, naming the recipe's field in an error."""
     try:
-        return function(*arguments)
+        return function(*arguments, **options)
     except DataError as error:
         raise error.at(*field) from error.__cause__
 
@@ -227,7 +231,9 @@ def _check_labels(values: Sequence[Label], allowed: LabelSet, where: str, field:
     for place, value in enumerate(values):
         if value not in inside:
             listed = ", ".join(str(each) for each in allowed[:10]) + (", ..." if len(allowed) > 10 else "")
-            raise DataError(f"label {value!r} in row {place + 1} of {where} is not one of: {listed}; mend the row or list all labels under 'labels'").at(*field)
+            raise DataError(
+                f"label {value!r} in row {place + 1} of {where} is not one of: {listed}; mend the row or list all labels under 'labels'"
+            ).at(*field)
 
 
 def heads_of(labels: Mapping[str, LabelSet], head: Head) -> dict[str, tuple[tuple[str, ...], LabelSet]]:
@@ -258,7 +264,7 @@ def _model(path: str, kind: Kind, groups: Mapping[str, tuple[tuple[str, ...], La
         with torch.random.fork_rng([]):
             torch.manual_seed(seed + place)
             models[name] = _pretrained(path, kind, labels)
-    model = next(iter(models.values())) if len(models) == 1 else Heads(models)
+    model = next(iter(models.values())) if len(models) == 1 else Heads(models, [len(labels) for _, labels in groups.values()])
     return model.eval()
 
 
@@ -269,7 +275,8 @@ def _pretrained(path: str, kind: Kind, labels: LabelSet) -> nn.Module:
         )
     except Exception as error:
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{path!r} cannot be loaded for {kind}: {message}; name a folder with config.json and safetensors, or a hub id that can be reached") from error
+        advice = "name a folder with config.json and safetensors, or a hub id that can be reached"
+        raise DataError(f"{path!r} cannot be loaded for {kind}: {message}; {advice}") from error
     model.config.id2label = {place: str(label) for place, label in enumerate(labels)}
     model.config.label2id = {str(label): place for place, label in enumerate(labels)}
     assert isinstance(model, nn.Module)

@@ -119,6 +119,8 @@ def _clear_errors(path: Path) -> Iterator[None]:
         reason = str(error.orig)
         if "no such table" in reason or "no such column" in reason:
             raise StudyError(f"{path} is not a study's database ({reason}); name the folder that `foretaste run` made") from error
-        raise StorageError(f"the study's database {path} refuses ({reason}); free some space or choose another place, then run again") from error
+        raise StorageError(
+            f"the study's database {path} refuses ({reason}); free some space or choose another place, then run again"
+        ) from error
     except DatabaseError as error:
         raise StudyError(f"{path} is not a study's database ({error.orig}); name the folder that `foretaste run` made") from error

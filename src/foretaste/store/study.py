@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from filelock import FileLock
@@ -33,9 +34,9 @@ from foretaste.task import Evaluation, Fidelity
 from foretaste.train.loop import Snapshot
 from foretaste.weights import TaskWeights
 
-__all__ = ["Done", "Study", "key_of"]
+__all__ = ["Done", "Json", "Study", "key_of"]
 
-Json = Mapping[str, object]
+Json = Mapping[str, Any]
 
 
 def key_of(kind: str, inputs: Json) -> str:
@@ -121,7 +122,7 @@ class Study:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def recipe(self) -> tuple[str, dict[str, object]] | None:
+    def recipe(self) -> tuple[str, dict[str, Any]] | None:
         """The latest recipe's text and plan."""
         with self._transaction() as connection:
             row = connection.execute(sa.select(database.recipes).order_by(database.recipes.c.id.desc())).first()
@@ -222,7 +223,8 @@ class Study:
         """
         free = shutil.disk_usage(self.path).free
         if free < needed:
-            raise StorageError(f"{self.path} needs about {needed / 2**30:.1f} GiB and has {free / 2**30:.1f} GiB free; free some space or name another folder")
+            found = f"needs about {needed / 2**30:.1f} GiB and has {free / 2**30:.1f} GiB free"
+            raise StorageError(f"{self.path} {found}; free some space or name another folder")
 
     def _keep(self, params: Params) -> str:
         name = tensors.save(self.path / "tensors", params)

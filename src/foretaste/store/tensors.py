@@ -53,7 +53,7 @@ def write(path: Path, params: Params, metadata: Mapping[str, object] | None = No
     written_whole(path, lambda temporary: save_file(tensors, temporary, metadata=header))
 
 
-def written_whole(path: Path, fill: Callable[[Path], None]) -> None:
+def written_whole(path: Path, fill: Callable[[Path], object]) -> None:
     """Let ``fill`` write a temporary file beside ``path``, then rename it.
 
     Raises:
@@ -61,7 +61,7 @@ def written_whole(path: Path, fill: Callable[[Path], None]) -> None:
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     written_whole(Path(folder) / "a.txt", lambda path: path.write_text("whole") and None)
+    ...     written_whole(Path(folder) / "a.txt", lambda path: path.write_text("whole"))
     ...     (Path(folder) / "a.txt").read_text()
     'whole'
     """
@@ -72,7 +72,9 @@ def written_whole(path: Path, fill: Callable[[Path], None]) -> None:
             os.fsync(handle.fileno())
         temporary.replace(path)
     except (OSError, SafetensorError) as error:
-        raise StorageError(f"could not write {path}: {error}; free some space or choose another place, then run again; nothing is lost") from error
+        raise StorageError(
+            f"could not write {path}: {error}; free some space or choose another place, then run again; nothing is lost"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -261,7 +261,9 @@ class _Run:
 
     def state(self, step: int, history: list[float], seen: dict[str, dict[str, int]]) -> Snapshot:
         """A copy of everything, for `restore`."""
-        tensors = {f"params/{name}": tensor for name, tensor in (dict(self.bare.named_parameters()) | dict(self.bare.named_buffers())).items()}
+        tensors = {
+            f"params/{name}": tensor for name, tensor in (dict(self.bare.named_parameters()) | dict(self.bare.named_buffers())).items()
+        }
         for index, entry in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{key}": torch.as_tensor(value) for key, value in entry.items() if value is not None}
         tensors["random/cpu"] = torch.get_rng_state()

@@ -77,7 +77,7 @@ def _curved(session: Session, task: Task, run: Done) -> Fitted:
 
 
 def prior_precision(recipe: Recipe, fitted: Mapping[str, Fitted]) -> float:
-    """delta of the merge: as the recipe says, or the mean curvature over all tasks' entries."""
+    """The merge's delta: as the recipe says, or the mean curvature over all tasks' entries."""
     if recipe.preview.prior_precision != "mean":
         return float(recipe.preview.prior_precision)
     entries = [tensor for each in fitted.values() for tensor in each.curved.precision.to_tensors().values()]

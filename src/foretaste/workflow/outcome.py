@@ -8,7 +8,7 @@ import torch
 
 from foretaste import __version__
 from foretaste.errors import StudyError
-from foretaste.store.study import Study
+from foretaste.store.study import Json, Study
 from foretaste.surface.recommend import Floor, Preference
 from foretaste.surface.table import Headline, Surface
 
@@ -73,9 +73,8 @@ def look(study: Study, prefer: str | None = None, floors: list[str] | None = Non
     )
 
 
-def _provenance(study: Study, plan: Mapping[str, object]) -> dict[str, str]:
+def _provenance(study: Study, plan: Json) -> dict[str, str]:
     identity = plan["identity"]
-    assert isinstance(identity, dict)
     precisions = {done.inputs["prior_precision"] for done in study.all_work("evaluation") if "prior_precision" in done.inputs}
     examples = {str(done.result["examples"]) for done in study.all_work("site")}
     curvature, training = identity["curvature"], identity["finetune"]
@@ -83,7 +82,8 @@ def _provenance(study: Study, plan: Mapping[str, object]) -> dict[str, str]:
     lines["pretrained params"] = f"sha256 {str(plan['base'])[:16]}"
     lines |= {f"data of {task}": f"sha256 {str(digest)[:16]}" for task, digest in plan["data"].items()}
     lines["unit of the loss"] = str(plan["unit"])
-    lines["training"] = f"{training['steps']} steps of {training['batch_size']}, {training['optimizer']}, learning rate {training['learning_rate']:g}"
+    length = f"{training['steps']} steps of {training['batch_size']}"
+    lines["training"] = f"{length}, {training['optimizer']}, learning rate {training['learning_rate']:g}"
     lines["alpha in joint runs"] = str(identity["joint"]["realise"])
     lines["curvature"] = f"{curvature['estimator']}, {curvature['labels']} labels, {'/'.join(sorted(examples)) or 'all'} examples a task"
     lines["prior precision"] = ", ".join(f"{value:.4g}" for value in sorted(precisions)) or "not used yet"

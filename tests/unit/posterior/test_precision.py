@@ -19,6 +19,7 @@ from laws import (
 )
 
 from foretaste.errors import ParamsError
+from foretaste.params import Params
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.precision import Piece, Precision, Sum, coupled, dense, flat, unflat
@@ -149,3 +150,26 @@ def test_flat_and_unflat_are_inverse(family: str) -> None:
 
 def test_dense_of_nothing_is_empty() -> None:
     assert dense(Isotropic(1.0), {}).shape == (0, 0)
+
+
+def _explicit(precision: Precision, like: Params) -> torch.Tensor:
+    """The matrix from the structure's own definition, without asking it to apply itself."""
+    count = sum(tensor.numel() for tensor in like.values())
+    match precision:
+        case Isotropic():
+            return precision.scale * torch.eye(count, dtype=torch.float64)
+        case Diagonal():
+            return torch.diag(flat({name: precision.entries[name] for name in like}))
+        case Dense():
+            return precision.matrix
+        case Sum():
+            return torch.stack([_explicit(term, like) for term in precision.terms]).sum(0)
+    raise AssertionError
+
+
+@pytest.mark.parametrize("family", HARD)
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_the_matrix_is_that_of_the_definition(structure: str, family: str) -> None:
+    precision, like = STRUCTURES[structure](HARD[family]), HARD[family]
+    expected = _explicit(precision, like)
+    torch.testing.assert_close(dense(precision, like), expected, rtol=1e-6, atol=1e-7 * float(expected.norm()))
