@@ -91,7 +91,7 @@ def diagonal_like(like: Params, seed: int = 0, low: float = -1.0, high: float = 
     """Entries spread evenly over orders of magnitude, from ``10**low`` to ``10**high``."""
     generator = random(seed)
     spans = {name: low + (high - low) * torch.rand(tensor.shape, generator=generator) for name, tensor in like.items()}
-    return Diagonal({name: (10**span.double()).to(wide(like[name]).dtype) for name, span in spans.items()})
+    return Diagonal({name: (10 ** span.double()).to(wide(like[name]).dtype) for name, span in spans.items()})
 
 
 def _sum_like(like: Params) -> Sum:
@@ -206,7 +206,7 @@ def assert_log_det_agrees_with_dense(precision: Precision, like: Params) -> None
     assert math.isclose(precision.log_det(like), expected, rel_tol=1e-5, abs_tol=1e-5)
 
 
-def assert_sample_has_covariance(precision: Precision, like: Params, draws: int = 1500) -> None:
+def assert_sample_has_covariance(precision: Precision, like: Params, draws: int) -> None:
     """Whitened draws ``L' x`` (S = L L') must look standard normal, whatever the scales."""
     generator = random(7)
     drawn = [precision.sample(like, generator) for _ in range(draws)]

@@ -19,9 +19,6 @@ __all__ = ["Unwatched", "Watch", "do", "do_evaluation", "do_training"]
 # Raised by hand when the same inputs would give other numbers than before.
 _REVISION = {"finetune": 1, "joint": 1, "site": 1, "evaluation": 1}
 
-_SECONDS_BETWEEN_SNAPSHOTS = 20.0
-
-
 class Watch(Protocol):
     """Whoever looks on: shows progress, and may ask to stop."""
 
@@ -83,6 +80,7 @@ def do_training(
     run: Callable[[Snapshot | None, Observer], Trained],
     watch: Watch,
     steps: int,
+    every: float,
 ) -> Done:
     """Find a finished run, or go on with it from its last kept state.
 
@@ -93,6 +91,7 @@ def do_training(
         run: Trains from a state, telling an observer.
         watch: Told of every step.
         steps: How many there are.
+        every: Seconds between kept states.
     """
     inputs = {**inputs, "revision": _REVISION[kind]}
     key = key_of(kind, inputs)
@@ -100,15 +99,17 @@ def do_training(
     if found is None:
         _stop_if_asked(watch)
         with study.claim(key):
-            return study.find(key) or _train(study, kind, key, inputs, run, watch)
+            return study.find(key) or _train(study, kind, key, inputs, run, watch, every)
     watch.advance(steps)
     return found
 
 
-def _train(study: Study, kind: str, key: str, inputs: Json, run: Callable[[Snapshot | None, Observer], Trained], watch: Watch) -> Done:
+def _train(
+    study: Study, kind: str, key: str, inputs: Json, run: Callable[[Snapshot | None, Observer], Trained], watch: Watch, every: float
+) -> Done:
     start, seconds = study.load_snapshot(key)
     watch.advance(start.step if start else 0)
-    keeper = _Keeper(study, key, watch, seconds)
+    keeper = _Keeper(study, key, watch, seconds, every)
     trained = run(start, keeper)
     result = {"history": list(trained.history), "seen": {task: dict(seen) for task, seen in trained.seen.items()}}
     return study.add(kind, key, inputs, result, trained.params, keeper.seconds())
@@ -117,8 +118,8 @@ def _train(study: Study, kind: str, key: str, inputs: Json, run: Callable[[Snaps
 class _Keeper:
     """Keeps a run's state every so often, and when the user asks to stop."""
 
-    def __init__(self, study: Study, key: str, watch: Watch, seconds: float) -> None:
-        self._study, self._key, self._watch, self._before = study, key, watch, seconds
+    def __init__(self, study: Study, key: str, watch: Watch, seconds: float, every: float) -> None:
+        self._study, self._key, self._watch, self._before, self._every = study, key, watch, seconds, every
         self._start = self._kept = time.perf_counter()
 
     def seconds(self) -> float:
@@ -129,7 +130,7 @@ class _Keeper:
         self._watch.advance(1, f"loss {loss:.3f}")
 
     def wants_snapshot(self, done: int) -> bool:
-        return self._watch.stopping() or time.perf_counter() - self._kept > _SECONDS_BETWEEN_SNAPSHOTS
+        return self._watch.stopping() or time.perf_counter() - self._kept >= self._every
 
     def keep(self, state: Snapshot) -> None:
         self._study.save_snapshot(self._key, state, self.seconds())

@@ -1,31 +1,28 @@
-"""Modules that are imported when they are first used, so that commands start at once."""
+"""Modules that are imported when they are first used, so that commands start at once.
 
-import importlib.util
-import sys
+The standard library's `LazyLoader` puts unfinished modules where others find them
+(`inspect.getmodule` walks `sys.modules` and wakes them in the middle of other imports); this one
+keeps them to itself.
+"""
+
+import importlib
 from types import ModuleType
 
 __all__ = ["lazy"]
+
+
+class _Lazy(ModuleType):
+    def __getattr__(self, name: str) -> object:
+        return getattr(importlib.import_module(self.__name__), name)
 
 
 def lazy(name: str) -> ModuleType:
     """A module whose code runs at the first use of one of its names.
 
     Args:
-        name: Full name; its parent packages are imported now.
-
-    Raises:
-        ModuleNotFoundError: There is no such module.
+        name: Full name. A missing module is noticed at first use.
 
     >>> lazy("foretaste.weights").uniform(["a"]).key
     'a=1'
     """
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.find_spec(name)
-    if spec is None or spec.loader is None:
-        raise ModuleNotFoundError(f"no module named {name!r}", name=name)
-    spec.loader = importlib.util.LazyLoader(spec.loader)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+    return _Lazy(name)

@@ -33,7 +33,7 @@ __all__ = [
     "where",
 ]
 
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
 
 class _Part(BaseModel):
@@ -150,6 +150,7 @@ class Recipe(_Part):
 
     name: str = Field(min_length=1)
     seed: int = Field(0, ge=0)
+    snapshot_seconds: float = Field(20.0, ge=0, description="time between kept states of unfinished training")
     model: Annotated[TransformersModel | FunctionModel | DigitsModel, Field(discriminator="source")]
     tasks: dict[str, TaskData] = Field(default_factory=dict)
     finetune: Finetune = Finetune()
@@ -177,7 +178,7 @@ class Recipe(_Part):
     def identity(self) -> dict[str, Any]:
         """The part of the recipe that every number depends on: what one study cannot change."""
         plan = self.model_dump(mode="json")
-        for free in ("name", "recommend"):
+        for free in ("name", "recommend", "snapshot_seconds"):
             del plan[free]
         for part, free in (("preview", "methods"), ("preview", "points"), ("preview", "batch_size"), ("joint", "points")):
             del plan[part][free]
@@ -198,7 +199,7 @@ def read(path: Path, variables: Mapping[str, str] | None = None) -> tuple[Recipe
 
     Args:
         path: A YAML file; relative paths in it start at its folder.
-        variables: Values of ``${NAME}``; the environment is asked for others.
+        variables: Values of ``${NAME}`` and ``${NAME:-default}``; the environment is asked for others.
 
     Returns:
         The recipe, and the file's text.
@@ -276,10 +277,10 @@ def _expanded(value: object, variables: Mapping[str, str], file: str) -> object:
         return [_expanded(each, variables, file) for each in value]
     if not isinstance(value, str):
         return value
-    for name in _VARIABLE.findall(value):
-        if name not in variables:
+    for name, default in _VARIABLE.findall(value):
+        if name not in variables and not default:
             raise RecipeError(f"{file}: ${{{name}}} has no value; give --var {name}=VALUE or set the environment variable {name}")
-    return _VARIABLE.sub(lambda found: variables[found[1]], value)
+    return _VARIABLE.sub(lambda found: variables.get(found[1], found[2]), value)
 
 
 def _anchored(plain: dict[str, Any], folder: Path | None) -> dict[str, Any]:

@@ -115,11 +115,11 @@ class Sum(Precision):
 
     def solve(self, params: Params) -> dict[str, Tensor]:
         right = {name: tensor.double() for name, tensor in params.items()}
-        solution = {name: torch.zeros_like(tensor) for name, tensor in right.items()}
+        solution = {name: tensor * 0 for name, tensor in right.items()}  # NaN where the right side is not finite
         residual, direction = right, right
         size = start = _dot(right, right)
         for _ in range(10 * sum(tensor.numel() for tensor in right.values())):
-            if size <= _CG_TOLERANCE**2 * start:
+            if not size > _CG_TOLERANCE**2 * start:
                 break
             image = {name: tensor.double() for name, tensor in self.apply(direction).items()}
             step = size / _dot(direction, image)

@@ -8,7 +8,7 @@ from foretaste.surface.agreement import Agreement
 from foretaste.surface.pareto import front
 from foretaste.surface.table import Array
 
-__all__ = ["agreed", "certainty", "compared", "confirmed", "mapped", "nothing", "traded", "valued"]
+__all__ = ["agreed", "certainty", "compared", "confirmed", "mapped", "nothing", "spanned", "traded", "valued"]
 
 
 def nothing(summary: Summary) -> str:
@@ -49,6 +49,15 @@ def mapped(summary: Summary, task: str) -> str:
     found = summary.recommendation
     here = f" The recommended weights give {number(found.expected[task])}." if found else ""
     return _ranges(summary, summary.previews.values()[:, column], summary.joint.values()[:, column], head.metric) + here
+
+
+def spanned(summary: Summary) -> str:
+    """The range of every task over the previews, in one sentence."""
+    values = summary.previews.values()
+    ranges = [
+        f"{task} {number(low)} to {number(high)}" for task, low, high in zip(summary.tasks, values.min(0), values.max(0), strict=True)
+    ]
+    return f"Previewed metrics: {', '.join(ranges)}."
 
 
 def valued(summary: Summary) -> str:

@@ -17,6 +17,8 @@ __all__ = ["VALUE", "maps"]
 
 VALUE = "preference"
 
+_BELOW = {"orientation": "h", "y": -0.16, "yanchor": "top", "thickness": 12, "len": 0.8, "outlinewidth": 0}
+
 
 def maps(summary: Summary) -> dict[str, go.Figure]:
     """The figures by what they show: a task's name, or the preference.
@@ -43,7 +45,7 @@ def _noun(summary: Summary, name: str) -> str:
 
 
 def _triangle(summary: Summary, name: str) -> go.Figure:
-    figure = canvas(450)
+    figure = canvas(520)
     seen, real = _column(summary, summary.previews, name), _column(summary, summary.joint, name)
     figure.update_layout(
         coloraxis={
@@ -51,11 +53,11 @@ def _triangle(summary: Summary, name: str) -> go.Figure:
             "reversescale": name in summary.tasks and not summary.surface.headlines[name].higher_is_better,
             "cmin": min(seen + real, default=0),
             "cmax": max(seen + real, default=1),
-            "colorbar": {"title": {"text": _noun(summary, name), "side": "right"}, "thickness": 12, "len": 0.8, "outlinewidth": 0},
+            "colorbar": _BELOW | {"title": {"text": _noun(summary, name), "side": "bottom"}},
         },
         ternary={"sum": 1, "bgcolor": "white"} | {f"{corner}axis": _side(task) for corner, task in zip("abc", summary.tasks, strict=True)},
-        margin={"l": 56, "r": 16, "t": 48, "b": 72},
-        legend={"y": -0.14},
+        margin={"l": 64, "r": 64, "t": 56, "b": 150},
+        legend={"y": -0.48, "font": {"size": 12}},
     )
     plain = {"size": 11, "coloraxis": "coloraxis"}
     ringed = {"size": 16, "coloraxis": "coloraxis", "line": {"color": "#d1006c", "width": 2.5}}
@@ -69,12 +71,14 @@ def _triangle(summary: Summary, name: str) -> go.Figure:
 
 def _side(task: str) -> dict[str, object]:
     return {
-        "title": {"text": label(task, 16)},
+        "title": {"text": label(task, 14)},
         "tickformat": ".0%",
+        "tickvals": [0.2, 0.4, 0.6, 0.8],
+        "ticks": "outside",
+        "ticklen": 9,
+        "tickcolor": "rgba(0,0,0,0)",
         "gridcolor": "#dde3ea",
         "linecolor": "#9aa5b1",
-        "nticks": 5,
-        "ticks": "",
     }
 
 

@@ -20,8 +20,8 @@ def chosen_table(summary: Summary) -> str:
         alone = single.get(task)
         change = None if alone is None else found.expected[task] - alone
         metric = escape(_metric(summary, task))
-        rows.append([escape(task), bar, metric, number(found.expected[task]), number(alone), signed(change)])
-    return _table("", ["task", "weight", "metric", "expected", "single-task", "change"], rows)
+        rows.append([escape(task), bar, number(found.expected[task]), number(alone), signed(change), metric])
+    return _table("", ["task", "weight", "expected", "single-task", "change", "metric"], rows)
 
 
 def _metric(summary: Summary, task: str) -> str:
@@ -85,5 +85,5 @@ def _table(caption: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -
     """Cells and header are markup already."""
     head = "".join(f'<th scope="col">{name}</th>' for name in header)
     body = "\n".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    title = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return f'<div class="scroll"><table>{title}<thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
+    title = f'<p class="note">{escape(caption)}</p>' if caption else ""
+    return f'{title}<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>'

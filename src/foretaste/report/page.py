@@ -10,7 +10,7 @@ from string import Template
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from foretaste.report.captions import agreed, certainty, compared, mapped, nothing, traded, valued
+from foretaste.report.captions import agreed, certainty, compared, mapped, nothing, spanned, traded, valued
 from foretaste.report.figures import VALUE, comparison, maps, methods, tradeoff
 from foretaste.report.markup import agreement_table, chosen_table, confirmed_table, lines_table, rows_table
 from foretaste.report.summary import Summary, verdict
@@ -23,7 +23,10 @@ _DRAW = """<script>
 for (const holder of document.querySelectorAll("script[data-plot]")) {
   const figure = JSON.parse(holder.textContent);
   const place = document.getElementById(holder.dataset.plot);
-  Plotly.newPlot(place, figure.data, figure.layout, {responsive: true, displaylogo: false, showSendToCloud: false});
+  const buttons = ["lasso2d", "select2d", "pan2d", "zoomIn2d", "zoomOut2d", "autoScale2d"];
+  const settings = {displaylogo: false, showSendToCloud: false, modeBarButtonsToRemove: buttons};
+  const resize = () => { place.style.height = figure.layout.height + "px"; Plotly.Plots.resize(place); };
+  Plotly.newPlot(place, figure.data, figure.layout, settings).then(() => new ResizeObserver(resize).observe(place));
 }
 </script>"""
 
@@ -96,14 +99,24 @@ def _map(summary: Summary) -> str:
     drawn = maps(summary)
     captions = {name: valued(summary) if name == VALUE else mapped(summary, name) for name in drawn}
     if len(drawn) == 1:
-        captions = {VALUE: " ".join([valued(summary), *(f"{task}: {mapped(summary, task)}" for task in summary.tasks)])}
-    titles = {name: f"Preference: {summary.preference}" if name == VALUE else name for name in drawn}
+        captions = {VALUE: f"{valued(summary)} {spanned(summary)}"}
+    coloured = f"Weights and metrics, coloured by {summary.preference}" if len(drawn) == 1 else f"Preference: {summary.preference}"
+    titles = {name: coloured if name == VALUE else name for name in drawn}
     figures = [_figure(f"map-{index}", titles[name], figure, captions[name]) for index, (name, figure) in enumerate(drawn.items())]
-    return _section("The map", _paragraph(f"What each weighting is expected to give, by {summary.method} previews.") + _grid(figures))
+    return _section(
+        "The map", _paragraph(f"What each weighting is expected to give, by {summary.method} previews.") + _grid(figures, _width(summary))
+    )
 
 
 def _tradeoff(summary: Summary) -> str:
-    return _section("The trade-off", _grid([_figure("tradeoff", "Pareto front of the previews", tradeoff(summary), traded(summary))]))
+    return _section(
+        "The trade-off", _grid([_figure("tradeoff", "Pareto front of the previews", tradeoff(summary), traded(summary))], _width(summary))
+    )
+
+
+def _width(summary: Summary) -> str:
+    """Many parallel axes need room: the figure scrolls on a phone."""
+    return "wide" if len(summary.tasks) > 3 else ""
 
 
 def _trust(summary: Summary) -> str:
@@ -135,13 +148,14 @@ def _paragraph(text: str) -> str:
     return f"<p>{escape(text)}</p>"
 
 
-def _grid(figures: list[str]) -> str:
-    return '<div class="figures">' + "\n".join(figures) + "</div>"
+def _grid(figures: list[str], kind: str = "") -> str:
+    return f'<div class="figures {kind}">' + "\n".join(figures) + "</div>"
 
 
 def _figure(name: str, title: str, figure: go.Figure, caption: str) -> str:
     data = str(figure.to_json()).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     return (
-        f'<figure><h3>{escape(title)}</h3><div class="plot" id="{name}" role="img" aria-label="{escape(title)}"></div>'
+        f"<figure><h3>{escape(title)}</h3>"
+        f'<div class="plot"><div class="drawing" id="{name}" role="img" aria-label="{escape(title)}"></div></div>'
         f'<script type="application/json" data-plot="{name}">{data}</script><figcaption>{escape(caption)}</figcaption></figure>'
     )

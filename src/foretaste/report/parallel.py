@@ -51,14 +51,14 @@ def _columns(summary: Summary, surface: Surface, weights: bool) -> tuple[Array, 
     """`[N, C]` columns, their names, and `[C, 2]` bounds."""
     heads = summary.surface.headlines.items()
     metrics = surface.values()
-    names = [f"{label(task, 14)}<br>{label(head.metric, 14)}" for task, head in heads]
+    names = [f"{label(task, 11)}<br>{label(head.metric, 11)}" for task, head in heads]
     bounds = np.stack([metrics.min(0), metrics.max(0)], 1)
     if not weights:
         return metrics, names, bounds
     unit = np.tile([0.0, max(float(surface.alphas().max()), 1e-9)], (len(names), 1))
     return (
         np.hstack([surface.alphas(), metrics]),
-        [f"{label(task, 14)}<br>weight" for task in summary.tasks] + names,
+        [f"{label(task, 11)}<br>weight" for task in summary.tasks] + names,
         np.vstack([unit, bounds]),
     )
 
@@ -115,6 +115,8 @@ def _frame(figure: go.Figure, names: list[str], bounds: Array, weights: bool) ->
             "tickvals": list(range(len(names))),
             "ticktext": names,
             "showgrid": True,
+            "tickangle": 0,
+            "tickfont": {"size": 12},
             "gridcolor": "#9aa5b1",
             "range": [-0.4, len(names) - 0.6],
         }

@@ -92,13 +92,10 @@ class Floor:
             number = float(found["number"]) if found else float("nan")
         except ValueError:
             number = float("nan")
-        if found is None or not np.isfinite(number) or found["task"] not in (*tasks, "all"):
+        impossible = not np.isfinite(number) or (found is not None and bool(found["percent"]) and number <= 0)
+        if found is None or impossible or found["task"] not in (*tasks, "all"):
             raise WeightsError(f"floor {text!r} is not understood; write {tasks[0]}>=0.85 or all>=97%, with tasks among {', '.join(tasks)}")
         relative = bool(found["percent"])
-        if relative and number <= 0:
-            raise WeightsError(
-                f"floor {text!r} asks for {number:g}% of the single-task metric; write a share above 0, for example all>=97%"
-            )
         return cls(found["task"], number / 100 if relative else number, relative)
 
     def __str__(self) -> str:

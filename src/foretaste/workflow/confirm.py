@@ -39,6 +39,7 @@ def _confirmed(session: Session, weights: TaskWeights) -> Evaluation:
         lambda begin, observer: joint(model, None, tasks, weights, training, realise=realise, start=begin, observer=observer),
         session.watch,
         training.steps,
+        session.recipe.snapshot_seconds,
     )
 
     def make() -> tuple[Evaluation, Params]:

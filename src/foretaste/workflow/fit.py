@@ -53,6 +53,7 @@ def _finetuned(session: Session, task: Task) -> Done:
         lambda begin, observer: finetune(model, None, task, training, start=begin, observer=observer),
         session.watch,
         training.steps,
+        session.recipe.snapshot_seconds,
     )
 
 

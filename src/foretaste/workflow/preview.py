@@ -34,7 +34,7 @@ def sites_for(method: str, fitted: Mapping[str, Fitted]) -> dict[str, Site]:
 def merged(session: Session, fitted: Mapping[str, Fitted], method: str, weights: TaskWeights) -> Preview:
     """The preview of one weighting."""
     precision = Isotropic(prior_precision(session.recipe, fitted))
-    prior = Gaussian(parameters_of(session.problem.model), precision)
+    prior = Gaussian(snapshot(parameters_of(session.problem.model)), precision)
     return merge(prior, sites_for(method, fitted), weights)
 
 

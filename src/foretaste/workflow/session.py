@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accelerate import PartialState
+
 from foretaste.engine import Unwatched, Watch
 from foretaste.errors import BadInput, StudyError
 from foretaste.evaluate import METRICS, measure
@@ -155,8 +157,10 @@ def start(recipe: Recipe, text: str, file: str, folder: Path, watch: Watch | Non
         BadInput: As `check`.
     """
     _, problem = check(recipe, text, file)
+    base = problem.base()
+    problem.model.to(PartialState().device)
     study = Study.create(folder)
-    session = Session(study, recipe, problem, problem.base(), watch or Unwatched())
+    session = Session(study, recipe, problem, base, watch or Unwatched())
     plan = {
         "name": recipe.name,
         "identity": recipe.identity(),

@@ -1,11 +1,11 @@
 import pytest
 import torch
-from laws import HARD, assert_same, dense_like, diagonal_like
 
 from foretaste.errors import ParamsError
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.precision import Piece
+from laws import HARD, assert_same, dense_like, diagonal_like
 
 LIKE = HARD["several"]
 

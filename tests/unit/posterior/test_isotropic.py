@@ -2,11 +2,11 @@ import math
 
 import pytest
 import torch
-from laws import HARD, diagonal_like
 
 from foretaste.errors import ParamsError
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.precision import Piece
+from laws import HARD, diagonal_like
 
 LIKE = HARD["several"]
 

@@ -1,6 +1,5 @@
 import pytest
 import torch
-from laws import HARD, STRUCTURES, assert_close, assert_same, dense_like, diagonal_like, normal
 from torch import Tensor
 
 from foretaste.params import Params
@@ -8,6 +7,7 @@ from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.precision import Piece, dense, flat, unflat
 from foretaste.posterior.site import GaussianSite, Record, product
+from laws import HARD, STRUCTURES, assert_close, assert_same, dense_like, diagonal_like, normal
 
 LIKE = HARD["float64"]
 PRIOR = Gaussian(LIKE, Isotropic(0.5))

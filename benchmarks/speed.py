@@ -1,0 +1,186 @@
+"""Speed and memory, as ratios against a baseline in the same run.
+
+    python benchmarks/speed.py --model FOLDER --data DATA [--out benchmarks/results/speed.json]
+
+FOLDER is a transformers checkpoint of all-MiniLM-L6-v2, DATA holds sentiment/*/{train,validation}.jsonl.
+Every figure is the median over repetitions that alternate with its baseline.
+"""
+
+import argparse
+import gc
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from foretaste import __version__
+from foretaste.estimate.fisher import build, init, update
+from foretaste.evaluate import evaluate
+from foretaste.merge import merge
+from foretaste.params import parameters_of, snapshot, tensors_of
+from foretaste.posterior.diagonal import Diagonal
+from foretaste.posterior.gaussian import Gaussian
+from foretaste.posterior.isotropic import Isotropic
+from foretaste.posterior.site import GaussianSite
+from foretaste.recipe import read
+from foretaste.sources.problem import Problem
+from foretaste.task import Task, losses
+from foretaste.weights import TaskWeights
+from foretaste.workflow.session import load
+
+RECIPE = Path(__file__).parent / "recipes" / "sentiment.yaml"
+
+
+def main() -> None:
+    options = _options()
+    variables = {"minilm": str(options.model), "data": str(options.data)}
+    recipe, text = read(RECIPE, variables)
+    problem = load(recipe, text, str(RECIPE))
+    found = {
+        "help": _help(),
+        "check": _check(variables),
+        "fisher": _fisher(problem, options.repeats),
+        "merge": _merge(problem, options.repeats),
+        "evaluate": _evaluate(problem, options.repeats),
+    }
+    facts = {"command": "python benchmarks/speed.py --model FOLDER --data DATA", "date": time.strftime("%Y-%m-%d"), **_machine()}
+    print(json.dumps(facts | found, indent=2))
+    if options.out:
+        options.out.write_text(json.dumps(facts | found, indent=2) + "\n")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--out", type=Path)
+    return parser.parse_args()
+
+
+def _machine() -> dict[str, object]:
+    versions = f"foretaste {__version__}, torch {torch.__version__}, Python {platform.python_version()}"
+    return {"versions": versions, "threads": torch.get_num_threads(), "cores": os.cpu_count()}
+
+
+def _paired(ours: Callable[[], object], baseline: Callable[[], object], repeats: int) -> dict[str, float]:
+    """Medians of alternating runs, after one of each to warm up."""
+    times: dict[str, list[float]] = {"ours": [], "baseline": []}
+    for _ in range(repeats + 1):
+        for name, work in (("baseline", baseline), ("ours", ours)):
+            start = time.perf_counter()
+            work()
+            times[name].append(time.perf_counter() - start)
+    ratios = [mine / theirs for mine, theirs in zip(times["ours"][1:], times["baseline"][1:], strict=True)]
+    medians = {f"{name}_seconds": round(statistics.median(found[1:]), 4) for name, found in times.items()}
+    return medians | {"ratio": round(statistics.median(ratios), 3), "worst_ratio": round(max(ratios), 3)}
+
+
+def _help() -> dict[str, float]:
+    """`foretaste --help` against starting Python."""
+    return _paired(
+        lambda: subprocess.run([sys.executable, "-m", "foretaste", "--help"], check=True, capture_output=True),
+        lambda: subprocess.run([sys.executable, "-c", "pass"], check=True),
+        7,
+    )
+
+
+def _check(variables: dict[str, str]) -> dict[str, float]:
+    """`foretaste check` against importing the libraries and loading the model and its tokenizer."""
+    loading = (
+        "import sys, torch, accelerate, datasets, sklearn.metrics; from transformers import AutoModelForSequenceClassification as M, AutoTokenizer\n"
+        "M.from_pretrained(sys.argv[1]); AutoTokenizer.from_pretrained(sys.argv[1])"
+    )
+    command = [sys.executable, "-m", "foretaste", "check", str(RECIPE), *(f"--var={name}={value}" for name, value in variables.items())]
+    found = _paired(
+        lambda: subprocess.run(command, check=True, capture_output=True),
+        lambda: subprocess.run([sys.executable, "-c", loading, variables["minilm"]], check=True, capture_output=True),
+        3,
+    )
+    return found | {"more_seconds": round(found["ours_seconds"] - found["baseline_seconds"], 2)}
+
+
+def _fisher(problem: Problem, repeats: int) -> dict[str, float]:
+    """The diagonal Fisher of two batches of 32 against one forward and backward pass on the same."""
+    model, task = problem.model.eval(), problem.tasks[0]
+    batches = [task.batch(task.train, range(start, start + 32), torch.device("cpu")) for start in (0, 32)]
+    estimate = build(model, task, generator=torch.Generator())
+    state = init(estimate, batches[0])
+
+    def ours() -> None:
+        for batch in batches:
+            update(estimate, state, batch)
+
+    return _paired(ours, lambda: _forward_backward(model, task, batches), repeats)
+
+
+def _forward_backward(model: nn.Module, task: Task, batches: list[dict[str, torch.Tensor]]) -> None:
+    for batch in batches:
+        losses(task.predict(model, batch), batch["labels"]).mean().backward()
+        model.zero_grad(set_to_none=True)
+
+
+def _merge(problem: Problem, repeats: int) -> dict[str, float]:
+    """A diagonal preview from three sites against reading the same bytes and writing the result by copies."""
+    mean = snapshot(parameters_of(problem.model))
+    prior = Gaussian(mean, Isotropic(1e-3))
+    generator = torch.Generator().manual_seed(0)
+    sites = {
+        name: GaussianSite(
+            {key: tensor + 0.01 * torch.randn(tensor.shape, generator=generator) for key, tensor in mean.items()},
+            Diagonal({key: torch.rand(tensor.shape, generator=generator) for key, tensor in mean.items()}),
+        )
+        for name in problem.names
+    }
+    weights = TaskWeights(problem.names, [0.2, 0.3, 0.5])
+    sources = [mean, *(site.center for site in sites.values()), *(site.precision.to_tensors() for site in sites.values())]
+
+    def copies() -> dict[str, torch.Tensor]:
+        out = {key: torch.empty_like(tensor) for key, tensor in mean.items()}
+        for source in sources:
+            for key, target in out.items():
+                target.copy_(source[key])
+        return out
+
+    found = _paired(lambda: merge(prior, sites, weights), copies, repeats)
+    size = sum(tensor.numel() * tensor.element_size() for tensor in mean.values())
+    return found | {"peak_memory_in_copies_of_the_params": round(_peak(lambda: merge(prior, sites, weights)) / size, 3)}
+
+
+def _peak(work: Callable[[], object]) -> int:
+    """Bytes that the resident set grew by at its highest during the work, its result included (Linux)."""
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _status("VmRSS")
+    kept = work()
+    peak = _status("VmHWM") - before
+    del kept
+    return peak
+
+
+def _status(field: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(field))
+
+
+def _evaluate(problem: Problem, repeats: int) -> dict[str, float]:
+    """Evaluating other params against evaluating the model's own, on 200 validation rows of each task."""
+    data = {task.name: [task.validation[index] for index in range(200)] for task in problem.tasks}
+    params = snapshot(tensors_of(problem.model))
+    return _paired(
+        lambda: evaluate(problem.model, params, problem.tasks, data=data),
+        lambda: evaluate(problem.model, None, problem.tasks, data=data),
+        max(repeats // 2, 3),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""Tiny transformers checkpoints and data files, made here and never fetched."""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import datasets
+import PIL.Image
+import torch
+import transformers
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.processors import TemplateProcessing
+
+__all__ = ["bert", "image_folder", "images", "mobilenet", "parquet", "sentences", "table", "transformers_recipe", "vit"]
+
+_WORDS = {"good": ("fine", "great", "superb"), "bad": ("dull", "poor", "awful"), "none": ("film", "book", "the", "a", "is", "was")}
+_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+_SIDE = 32
+
+
+def bert(folder: Path) -> Path:
+    """A BERT of one layer with a vocabulary of words."""
+    words = [*_SPECIAL, *(word for group in _WORDS.values() for word in group)]
+    tokenizer = Tokenizer(WordLevel({word: place for place, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    tokenizer.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
+    ).save_pretrained(folder)
+    config = transformers.BertConfig(
+        vocab_size=len(words), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, max_position_embeddings=40
+    )
+    return _saved(transformers.BertForSequenceClassification, config, folder)
+
+
+def vit(folder: Path) -> Path:
+    """A ViT of one layer for 8 x 8 pixels."""
+    transformers.ViTImageProcessor(size={"height": 8, "width": 8}).save_pretrained(folder)
+    config = transformers.ViTConfig(
+        image_size=8, patch_size=4, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+    )
+    return _saved(transformers.ViTForImageClassification, config, folder)
+
+
+def mobilenet(folder: Path) -> Path:
+    """The thinnest MobileNetV2, with batch norm, for 32 x 32 pixels."""
+    transformers.MobileNetV2ImageProcessor(
+        size={"shortest_edge": _SIDE}, crop_size={"height": _SIDE, "width": _SIDE}
+    ).save_pretrained(folder)
+    config = transformers.MobileNetV2Config(image_size=_SIDE, depth_multiplier=0.1, min_depth=4, depth_divisible_by=4)
+    return _saved(transformers.MobileNetV2ForImageClassification, config, folder)
+
+
+def _saved(kind: type, config: object, folder: Path) -> Path:
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        kind(config).save_pretrained(folder)  # type: ignore[call-arg]
+    return folder
+
+
+def sentences(count: int, seed: int, labels: Sequence[str | int] = ("bad", "good")) -> list[dict[str, str | int]]:
+    """Rows with a text whose words tell its label."""
+    generator = torch.Generator().manual_seed(seed)
+    rows: list[dict[str, str | int]] = []
+    for index in range(count):
+        place = index % 2
+        words = [_drawn(_WORDS["none"], generator), _drawn(_WORDS[("bad", "good")[place]], generator), _drawn(_WORDS["none"], generator)]
+        rows.append({"text": " ".join(words[: 2 + index % 3]), "label": labels[place]})
+    return rows
+
+
+def _drawn(words: Sequence[str], generator: torch.Generator) -> str:
+    return words[int(torch.randint(len(words), (), generator=generator))]
+
+
+def table(path: Path, rows: Sequence[Mapping[str, object]]) -> Path:
+    """Rows as JSON lines, CSV or TSV, by the file's ending."""
+    if path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return path
+    with path.open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, list(rows[0]), delimiter="\t" if path.suffix == ".tsv" else ",")
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def images(count: int, seed: int, classes: int) -> Iterator[tuple[PIL.Image.Image, int]]:
+    """Noisy pictures, brighter for every class."""
+    generator = torch.Generator().manual_seed(seed)
+    for index in range(count):
+        place = index % classes
+        pixels = 20 + 200 * place // max(classes - 1, 1) + torch.randint(0, 20, (_SIDE, _SIDE, 3), generator=generator)
+        yield PIL.Image.frombytes("RGB", (_SIDE, _SIDE), bytes(pixels.flatten().tolist())), place
+
+
+def parquet(path: Path, count: int, seed: int, names: Sequence[str]) -> Path:
+    """Pictures in a Parquet file that knows its labels' names."""
+    rows = list(images(count, seed, len(names)))
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=list(names))})
+    columns = {"image": [image for image, _ in rows], "label": [place for _, place in rows]}
+    datasets.Dataset.from_dict(columns, features=features).to_parquet(str(path))
+    return path
+
+
+def image_folder(path: Path, count: int, seed: int, names: Sequence[str]) -> Path:
+    """Pictures in one folder per label."""
+    for index, (image, place) in enumerate(images(count, seed, len(names))):
+        (path / names[place]).mkdir(parents=True, exist_ok=True)
+        image.save(path / names[place] / f"{index}.png")
+    return path
+
+
+def transformers_recipe(
+    path: Path,
+    checkpoint: Path,
+    kind: str,
+    tasks: Mapping[str, tuple[Path, Path]],
+    *,
+    head: str = "auto",
+    column: str | None = None,
+    finetune: str = "{steps: 6, batch_size: 4, learning_rate: 0.01}",
+) -> Path:
+    """A recipe small enough for a test: training and validation data by task."""
+    modality = kind.partition("-")[0]
+    lines = [
+        "name: tiny",
+        "snapshot_seconds: 0",
+        f"model: {{source: transformers, path: '{checkpoint}', kind: {kind}, head: {head}, max_length: 16}}",
+        "tasks:",
+    ]
+    for name, (train, validation) in tasks.items():
+        lines += [f"  {name}:", f"    train: {train}", f"    validation: {validation}", f"    {modality}: {column or modality}"]
+    lines += [f"finetune: {finetune}", "curvature: {max_examples: 8}", "preview: {points: 3}", "joint: {points: 1}"]
+    path.write_text("\n".join(lines) + "\n")
+    return path

@@ -1,0 +1,98 @@
+"""The shape of the house: sizes, names and promises that hold for every file."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from foretaste.cli import app
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "foretaste"
+MODULES = sorted(path for path in SOURCE.rglob("*.py") if path.name != "__init__.py")
+FILE_LINES, FUNCTION_LINES = 350, 45
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(SOURCE).with_suffix("")).replace("/", ".")
+
+
+def functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    yield from (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def body_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of the body without its docstring."""
+    body = node.body[1:] if ast.get_docstring(node) else node.body
+    return body[-1].end_lineno - body[0].lineno + 1 if body and body[-1].end_lineno else 0
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_every_module(path: Path) -> None:
+    text = path.read_text()
+    tree = ast.parse(text)
+    assert ast.get_docstring(tree), "no docstring"
+    assert len(text.splitlines()) <= FILE_LINES, "two rooms in one?"
+    for node in functions(tree):
+        assert body_lines(node) <= FUNCTION_LINES, f"{node.name} is too long"
+        inner = [each for each in ast.walk(node) if isinstance(each, ast.Import | ast.ImportFrom)]
+        assert not [each for each in inner if "foretaste" in ast.unparse(each)], f"own import inside {node.name}"
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path.name != "__main__.py"], ids=name_of)
+def test_every_module_has_its_test_file(path: Path) -> None:
+    expected = ROOT / "tests" / "unit" / path.relative_to(SOURCE).with_name(f"test_{path.name}")
+    assert expected.is_file(), f"write {expected.relative_to(ROOT)}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_all_is_complete(path: Path) -> None:
+    """``__all__`` lists exactly the public functions and classes that the module defines, and its public constants."""
+    module = importlib.import_module(f"foretaste.{name_of(path)}")
+    tree = ast.parse(path.read_text())
+    defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")}
+    promised = set(module.__all__)
+    assert list(module.__all__) == sorted(module.__all__, key=_isort_order)
+    assert all(hasattr(module, name) for name in promised)
+    if name_of(path) != "cli":
+        assert defined <= promised, f"not in __all__: {defined - promised}"
+
+
+def _isort_order(name: str) -> tuple[int, str]:
+    return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_public_things_are_documented(path: Path) -> None:
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            assert ast.get_docstring(node), f"{node.name} has no docstring"
+
+
+def test_init_files_are_for_outsiders() -> None:
+    """Inside the package nothing is imported through an ``__init__``, which would make cycles."""
+    for path in SOURCE.rglob("__init__.py"):
+        assert not [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import | ast.ImportFrom)], path
+
+
+def test_the_floors_hold() -> None:
+    """import-linter: layers, exhaustive, no cycles between siblings."""
+    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout
+
+
+def test_every_command_is_documented() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for command in app.registered_commands:
+        assert command.callback is not None
+        name = command.callback.__name__
+        shown = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"}).output
+        assert "Example" in shown, name
+        assert "--json" in shown, name
+        assert f"foretaste {name}" in readme, f"README does not mention foretaste {name}"

@@ -1,0 +1,49 @@
+"""Sentences under figures and under the recommendation."""
+
+from collections.abc import Callable
+
+from foretaste.report.captions import agreed, certainty, compared, confirmed, mapped, nothing, spanned, traded, valued
+from foretaste.report.summary import Summary
+from foretaste.weights import TaskWeights, corners, uniform
+
+Study = Callable[..., Summary]
+AB = ("a", "b")
+
+
+def test_a_map_names_ranges_and_the_recommended_value(make: Study) -> None:
+    text = mapped(make(AB), "a")
+    assert "5 previews: accuracy 0.500 to 0.900, highest at a 100%, b 0%." in text
+    assert "5 joint runs: 0.520 to 0.920." in text
+    assert text.endswith("The recommended weights give 0.783.")
+    assert valued(make(AB)).startswith("5 previews: value 0.700 to 0.783, highest at a 50%, b 50%.")
+    assert spanned(make(AB)) == "Previewed metrics: a 0.500 to 0.900, b 0.500 to 0.900."
+
+
+def test_the_trade_off_counts_the_front(make: Study) -> None:
+    assert "5 of 5 previews. Best of each task: a 0.900, b 0.900." in traded(make(AB))
+    assert traded(make(AB, methods=())) == "No previews yet."
+
+
+def test_methods_are_compared_with_numbers(make: Study) -> None:
+    found = make(AB)
+    assert "a 0.020, b 0.020" in compared(found.agreements[0])
+    assert "simple: error 0.020, rank correlation 1.00, regret 0.000." in agreed(found)
+    assert "rank correlation undefined" in agreed(make(AB, joint=[uniform(AB)]))
+
+
+def test_certainty_is_honest(make: Study) -> None:
+    assert "nothing is recommended" in certainty(make(AB, methods=()))
+    assert certainty(make(AB, joint=())).startswith("Not confirmed")
+    assert "nothing is known" in certainty(make(AB, joint=()))
+    assert "gives 0.803 (+0.020 against the preview); 5 joint runs in the study, none better" in certainty(make(AB))
+    assert "Too few points" in certainty(make(AB, joint=corners(AB)))
+
+
+def test_confirmation_tells_of_floors_and_of_better_runs(make: Study) -> None:
+    assert "does not keep the floors" in confirmed(make(AB, floors=["all>=0.95"]))
+    found = make(AB, preference="a=3,b=1", joint=[TaskWeights(AB, (0.75, 0.25)), TaskWeights(AB, (0.9, 0.1))])
+    assert "A joint run at other weights suits better: 0.836 at a 90%, b 10%." in confirmed(found)
+
+
+def test_an_empty_study_says_what_to_run(make: Study) -> None:
+    assert nothing(make(AB)) == "study: nothing evaluated yet; run `foretaste run RECIPE`"

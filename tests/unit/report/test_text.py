@@ -1,0 +1,113 @@
+"""Text of any study fits a terminal and has the numbers."""
+
+from collections.abc import Callable
+
+import pytest
+from rich.console import Console, RenderableType
+
+from foretaste.report.summary import Summary, summarise
+from foretaste.report.text import agreements, confirmed_table, costs, previews, recommended, render, verdicts
+from foretaste.surface.recommend import Preference
+from foretaste.surface.table import Headline, Surface
+from foretaste.weights import uniform
+
+Study = Callable[..., Summary]
+NAMES = ("movies", "news", "questions", "toxicity", "a-task-with-a-very-long-name")
+
+
+def _text(part: RenderableType, width: int = 120) -> str:
+    console = Console(width=width, color_system=None, legacy_windows=False)
+    with console.capture() as capture:
+        console.print(part)
+    return capture.get()
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+@pytest.mark.parametrize("joint", [None, ()])
+def test_fits_the_terminal(make: Study, width: int, count: int, joint: tuple[()] | None) -> None:
+    found = make(NAMES[:count], joint=joint)
+    text = _text(render(found), width)
+    assert max(len(line) for line in text.splitlines()) <= width
+    assert found.recommendation is not None
+    assert "single-task" in text
+    for value in found.recommendation.expected.values():
+        assert f"{value:.3f}" in text
+    assert ("rank correlation" in text or "Too few" in text or "nothing to choose" in text) is (joint is None)
+
+
+def test_the_panel_has_weights_metrics_and_change(make: Study) -> None:
+    text = _text(recommended(make(("a", "b"))))
+    line = next(line for line in text.splitlines() if " a " in line and "50%" in line)
+    assert line.split()[-5:-1] == ["50%", "0.783", "0.900", "-0.117"]
+    assert "metric: accuracy" in text
+    assert "value 0.783, 0.000 against equal weights." in text
+    assert "Runners-up:" in text
+
+
+def test_floors_that_are_missed_are_said(make: Study) -> None:
+    text = _text(recommended(make(("a", "b"), floors=["all>=0.99"])))
+    assert "Floors not met:" in text
+    assert "Why:" not in text
+
+
+def test_metrics_that_differ_are_all_named(make: Study) -> None:
+    plain = make(("a", "b"), joint=())
+    heads = {"a": Headline("accuracy"), "b": Headline("loss", higher_is_better=False)}
+    found = summarise(
+        Surface(heads, plain.surface.rows), name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={}
+    )
+    assert "metrics: a accuracy, b loss (less is better)" in _text(render(found))
+
+
+def test_previews_are_sorted_limited_and_marked(make: Study) -> None:
+    lines = _text(previews(make(("a", "b")), limit=2)).splitlines()
+    rows = [line for line in lines if "%" in line]
+    assert [row.split()[1] for row in rows] == ["0.783", "0.773"]
+    assert rows[0].startswith(">*")
+    assert rows[1].startswith(" *")
+    assert any("\u2026 and 3 more." in line for line in lines)
+    assert "more." not in _text(previews(make(("a", "b"))))
+
+
+def test_agreement_has_a_row_per_method(make: Study) -> None:
+    rows = [line.split() for line in _text(agreements(make(("a", "b")))).splitlines()]
+    assert ["simple", "5", "0.020", "1.00", "1.00", "1.00", "0.000", "0.000", "0.083"] in rows
+    assert [row[0] for row in rows if len(row) == 9 and row[1] == "5"] == ["simple", "diagonal"]
+
+
+def test_verdicts_leave_out_the_recommended_method(make: Study) -> None:
+    text = _text(verdicts(make(("a", "b"))))
+    assert text.startswith("simple: Trust the ranking")
+    assert "diagonal" not in text
+
+
+def test_confirmation_beside_the_preview(make: Study) -> None:
+    rows = [line.split() for line in _text(confirmed_table(make(("a", "b")))).splitlines()]
+    assert ["a", "0.783", "0.803", "+0.020"] in rows
+    assert ["the", "mean", "over", "tasks", "0.783", "0.803", "+0.020"] in rows
+    assert "Not confirmed" in _text(confirmed_table(make(("a", "b"), joint=())))
+
+
+def test_costs_are_durations(make: Study) -> None:
+    assert "1 min 15 s" in _text(costs(make(("a", "b"))))
+
+
+def test_names_are_never_markup(make: Study) -> None:
+    found = make(("[red]a[/red]", "[/]b"), name="[bold]x", joint=[uniform(("[red]a[/red]", "[/]b"))])
+    text = _text(render(found))
+    assert "[red]a[/red]" in text
+    assert "[/]b" in text
+    assert "[bold]x: recommendation" in text
+
+
+def test_an_empty_study_says_what_to_run() -> None:
+    surface = Surface({"a": Headline("accuracy")}, ())
+    found = summarise(surface, name="new", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    assert _text(render(found)).strip() == "new: nothing evaluated yet; run `foretaste run RECIPE`"
+
+
+def test_only_joint_runs_recommend_nothing(make: Study) -> None:
+    text = _text(render(make(("a", "b"), methods=())))
+    assert "nothing is recommended" in text
+    assert "Runners-up" not in text

@@ -1,0 +1,31 @@
+import torch
+
+from foretaste.evaluate import evaluate
+from foretaste.sources.digits import digits
+from foretaste.task import Rows
+
+
+def test_three_groups_of_classes_that_do_not_leak() -> None:
+    problem = digits()
+    assert problem.names == ["low", "mid", "high"]
+    for task, classes in zip(problem.tasks, [{0, 1, 2, 3}, {4, 5, 6}, {7, 8, 9}], strict=True):
+        assert isinstance(task.train, Rows)
+        assert isinstance(task.validation, Rows)
+        assert set(task.train.labels.tolist()) == set(task.validation.labels.tolist()) == classes
+        assert len(task.train) == 300
+        assert len(task.validation) > 200
+        distance = torch.cdist(task.train.inputs, task.validation.inputs)
+        assert float(distance.min()) > 0
+
+
+def test_is_the_same_every_time_and_another_for_another_seed() -> None:
+    first, again, other = digits(), digits(), digits(seed=1)
+    assert first.base() == again.base() != other.base()
+    assert [task.fingerprint for task in first.tasks] == [task.fingerprint for task in again.tasks]
+    assert {task.fingerprint for task in first.tasks}.isdisjoint(task.fingerprint for task in other.tasks)
+
+
+def test_pretraining_gave_a_start_and_left_room() -> None:
+    problem = digits()
+    found = [result.metrics["accuracy"] for result in evaluate(problem.model, None, problem.tasks).values()]
+    assert 0.5 < sum(found) / 3 < 0.97

@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import pytest
+
+from foretaste.errors import DataError, TaskError
+from foretaste.sources.function import call
+
+GOOD = """
+import torch
+from torch import nn
+from foretaste.evaluate import METRICS
+from foretaste.task import Rows, Task
+
+def problem(classes=2):
+    rows = Rows(torch.eye(4), torch.arange(4) % classes)
+    return nn.Linear(4, classes), [Task(name, rows, rows, [METRICS["accuracy"]]) for name in ("a", "b")]
+
+def wrong():
+    return "a model"
+
+def half():
+    return nn.Linear(4, 2), ["not a task"]
+
+def fails():
+    raise RuntimeError("no such GPU")
+
+def no_rows():
+    rows = Rows(torch.zeros(0, 4), torch.zeros(0))
+    return nn.Linear(4, 2), [Task("a", rows, rows, [METRICS["accuracy"]])]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, request: pytest.FixtureRequest) -> tuple[Path, str]:
+    name = f"problem_{abs(hash(request.node.name))}"
+    (tmp_path / f"{name}.py").write_text(GOOD)
+    return tmp_path, name
+
+
+def test_a_function_beside_the_recipe(folder: tuple[Path, str]) -> None:
+    path, name = folder
+    problem = call(f"{name}:problem", {"classes": 3}, path)
+    assert problem.names == ["a", "b"]
+    assert all(len(task.fingerprint) == 64 for task in problem.tasks)
+    assert [task.fingerprint for task in call(f"{name}:problem", {}, path).tasks] != [task.fingerprint for task in problem.tasks]
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("wrong", r"returned str; it must return \(model, \[Task, ...\]\)"),
+        ("half", "it must return"),
+        ("fails", "failed: RuntimeError: no such GPU"),
+        ("absent", "has no attribute 'absent'"),
+    ],
+)
+def test_faults_are_named(folder: tuple[Path, str], function: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        call(f"{folder[1]}:{function}", {}, folder[0])
+
+
+def test_a_missing_module_and_our_own_errors(folder: tuple[Path, str]) -> None:
+    with pytest.raises(DataError, match="No module named 'nowhere_at_all'"):
+        call("nowhere_at_all:problem", {}, folder[0])
+    with pytest.raises(TaskError, match="no training examples"):
+        call(f"{folder[1]}:no_rows", {}, folder[0])

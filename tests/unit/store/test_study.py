@@ -1,0 +1,154 @@
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from foretaste.errors import DataError, StorageError, StudyError
+from foretaste.store.study import Study, key_of
+from foretaste.surface.table import Headline
+from foretaste.task import Evaluation, Fidelity
+from foretaste.train.loop import Snapshot
+from foretaste.weights import TaskWeights, uniform
+
+HEADLINES = {"a": Headline("accuracy"), "b": Headline("accuracy")}
+ROW = Evaluation(
+    TaskWeights(["a", "b"], [0.1, 0.9]),
+    {"a": {"loss": 0.1234567890123, "accuracy": 1 / 3}, "b": {"loss": 1e-17, "accuracy": 1.0}},
+    Fidelity.PREVIEW,
+    "simple",
+    seed=4,
+    cost=0.25,
+)
+
+
+def test_keys_depend_on_everything_and_not_on_order() -> None:
+    assert key_of("site", {"a": 1, "b": [2.5]}) == key_of("site", {"b": [2.5], "a": 1})
+    others = {key_of("site", {"a": 1}), key_of("joint", {"a": 1}), key_of("site", {"a": 2}), key_of("site", {"a": "1"})}
+    assert len(others) == 4
+
+
+def test_work_is_found_again_with_its_tensors(tmp_path: Path) -> None:
+    with Study.create(tmp_path / "s") as study:
+        assert study.find("k") is None
+        study.add("site", "k", {"x": 1}, {"units": 3}, {"w": torch.ones(2)}, 1.5)
+    with Study.open(tmp_path / "s") as study:
+        done = study.find("k")
+        assert done is not None
+        assert (done.kind, done.inputs, done.result, done.seconds) == ("site", {"x": 1}, {"units": 3}, 1.5)
+        assert torch.equal(study.tensors(done.artefact)["w"], torch.ones(2))
+        assert [each.key for each in study.all_work("site")] == ["k"]
+        assert study.all_work("joint") == []
+
+
+def test_rows_are_only_ever_appended(tmp_path: Path) -> None:
+    with Study.create(tmp_path / "s") as study:
+        study.add("site", "k", {}, {"first": True}, None, 1.0)
+        study.add("site", "k", {}, {"first": False}, None, 2.0)
+        done = study.find("k")
+        assert done is not None
+        assert done.result == {"first": True}
+
+
+def test_evaluations_come_back_bit_for_bit(tmp_path: Path) -> None:
+    with Study.create(tmp_path / "s") as study:
+        assert study.evaluation("e") is None
+        study.add_evaluation("e", {}, ROW, {"a/losses": torch.ones(3)})
+        assert study.evaluation("e") == ROW
+        assert study.surface(HEADLINES).rows == (ROW,)
+
+
+def test_snapshots(tmp_path: Path) -> None:
+    state = Snapshot(3, {"params/w": torch.ones(2)}, [1.0, 0.5, 0.1], {"a": {"examples": 3, "units": 3}}, {"scale": 2.0})
+    with Study.create(tmp_path / "s") as study:
+        assert study.load_snapshot("k") == (None, 0.0)
+        study.save_snapshot("k", state, 12.5)
+        found, seconds = study.load_snapshot("k")
+        assert found is not None
+        assert seconds == 12.5
+        assert (found.step, found.history, found.seen, found.scaler) == (3, state.history, state.seen, state.scaler)
+        assert torch.equal(found.tensors["params/w"], torch.ones(2))
+        study.add("joint", "k", {}, {}, None, 0.0)
+        assert study.load_snapshot("k") == (None, 0.0)
+
+
+def test_recipes_are_remembered_latest_first(tmp_path: Path) -> None:
+    with Study.create(tmp_path / "s") as study:
+        assert study.recipe() is None
+        study.add_recipe("one", {"n": 1})
+        study.add_recipe("two", {"n": 2})
+        study.add_recipe("two", {"n": 2})
+        assert study.recipe() == ("two", {"n": 2})
+
+
+def test_a_folder_of_other_things_is_refused_untouched(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(StudyError, match="holds files that are not a study"):
+        Study.create(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+    with pytest.raises(StudyError, match="is not a study"):
+        Study.open(tmp_path)
+
+
+def test_a_read_only_place_is_a_storage_error() -> None:
+    with pytest.raises(StorageError, match="cannot make the study folder"):
+        Study.create(Path("/proc/study"))
+
+
+def test_space_is_checked(tmp_path: Path) -> None:
+    with Study.create(tmp_path / "s") as study:
+        study.require_space(1)
+        with pytest.raises(StorageError, match=r"needs about .* GiB and has .* free some space"):
+            study.require_space(1 << 60)
+
+
+def test_missing_and_damaged_artefacts_are_named(tmp_path: Path) -> None:
+    with Study.create(tmp_path / "s") as study:
+        done = study.add("site", "k", {}, {}, {"w": torch.ones(2)}, 0.0)
+        path = tmp_path / "s" / "tensors" / f"{done.artefact}.safetensors"
+        path.unlink()
+        with pytest.raises(DataError, match="is missing"):
+            study.tensors(done.artefact)
+        with pytest.raises(DataError, match="has no tensor file"):
+            study.tensors(None)
+
+
+def test_two_processes_do_not_do_the_same_work_at_once(tmp_path: Path) -> None:
+    """The other process holds the claim, is killed, and lets go."""
+    code = (
+        "import sys, time; from pathlib import Path; from foretaste.store.study import Study\n"
+        "with Study.open(Path(sys.argv[1])) as study, study.claim('k'):\n"
+        "    print('mine', flush=True); time.sleep(60)\n"
+    )
+    with Study.create(tmp_path / "s") as study:
+        with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "s")], stdout=subprocess.PIPE, text=True) as other:
+            assert other.stdout is not None
+            assert other.stdout.readline() == "mine\n"
+            study.add("site", "j", {}, {}, None, 0.0)  # the database is open to both
+            start = time.monotonic()
+            other.kill()
+            with study.claim("k"):
+                assert time.monotonic() - start < 30
+
+
+def test_many_writers_lose_nothing(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from foretaste.store.study import Study\n"
+        "with Study.open(Path(sys.argv[1])) as study:\n"
+        "    for i in range(40): study.add('site', sys.argv[2] + str(i), {}, {}, None, 0.0)\n"
+    )
+    with Study.create(tmp_path / "s") as study:
+        writers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "s"), name]) for name in "xy"]
+        assert [writer.wait() for writer in writers] == [0, 0]
+        assert len(study.all_work()) == 80
+
+
+def test_uniform_weights_keep_their_key(tmp_path: Path) -> None:
+    row = Evaluation(uniform(["a", "b", "c"]), {}, Fidelity.JOINT, "joint")
+    with Study.create(tmp_path / "s") as study:
+        study.add_evaluation("e", {}, row, {})
+        found = study.evaluation("e")
+        assert found is not None
+        assert found.weights == row.weights

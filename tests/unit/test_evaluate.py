@@ -1,0 +1,172 @@
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import pytest
+import torch
+from sklearn.metrics import f1_score, matthews_corrcoef
+from torch import Tensor, nn
+
+from foretaste.errors import ParamsError, TaskError
+from foretaste.evaluate import METRICS, accuracy, evaluate, f1, mcc
+from foretaste.params import snapshot, tensors_of
+from foretaste.task import IGNORED, Batch, Metric, Rows, Task, losses
+from laws import assert_same, normal, random
+
+ROWS = Rows(normal(23, 4), torch.randint(0, 3, (23,), generator=random(1)))
+TASK = Task("a", ROWS, ROWS, list(METRICS.values()))
+TOKENS = Rows(normal(7, 5, 4), torch.randint(0, 3, (7, 5), generator=random(2)))
+TOKENS.labels[0, 2:] = IGNORED
+TOKENS.labels[3] = IGNORED
+
+
+def model() -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 3))
+
+
+class TestMetrics:
+    @pytest.mark.parametrize("classes", [2, 3, 7])
+    @pytest.mark.parametrize("seed", range(3))
+    def test_they_agree_with_scikit_learn(self, classes: int, seed: int) -> None:
+        predicted, labels = torch.randint(0, classes, (2, 40), generator=random(seed))
+        average = "binary" if classes == 2 else "macro"
+        assert f1(predicted, labels) == f1_score(labels.numpy(), predicted.numpy(), average=average)
+        assert mcc(predicted, labels) == pytest.approx(matthews_corrcoef(labels.numpy(), predicted.numpy()))
+        assert accuracy(predicted, labels) == pytest.approx(sum(p == y for p, y in zip(predicted, labels, strict=True)) / 40)
+
+    @pytest.mark.parametrize("metric", METRICS)
+    def test_perfect_predictions_score_one(self, metric: str) -> None:
+        labels = torch.tensor([0, 1, 2, 1])
+        assert METRICS[metric].compute(labels, labels) == 1.0
+        assert METRICS[metric].higher_is_better
+
+    def test_a_single_class_is_no_reason_to_fail_or_warn(self) -> None:
+        zeros, ones = torch.zeros(3).long(), torch.ones(3).long()
+        assert (f1(zeros, zeros), f1(ones, ones)) == (0.0, 1.0)
+        assert (mcc(zeros, zeros), mcc(ones, ones), mcc(zeros, ones)) == (0.0, 0.0, 0.0)
+
+    def test_a_class_that_is_never_predicted_does_not_warn(self) -> None:
+        assert f1(torch.tensor([0, 0, 0]), torch.tensor([0, 1, 2])) == pytest.approx(1 / 6)
+
+
+class TestResults:
+    def test_losses_and_predictions_are_per_example(self) -> None:
+        net = model()
+        result = evaluate(net, None, [TASK], batch_size=5)["a"]
+        logits = net.eval()(ROWS.inputs).detach()
+        torch.testing.assert_close(result.losses, losses(logits, ROWS.labels).squeeze(1))
+        assert torch.equal(result.predicted, logits.argmax(1))
+        assert result.metrics["loss"] == pytest.approx(float(losses(logits, ROWS.labels).mean()))
+        assert result.metrics["accuracy"] == pytest.approx(float((logits.argmax(1) == ROWS.labels).float().mean()))
+        assert list(result.metrics) == ["loss", "accuracy", "f1", "mcc"]
+
+    @pytest.mark.parametrize("unit", ["example", "token"])
+    def test_tokens_that_are_ignored_do_not_count(self, unit: Literal["example", "token"]) -> None:
+        net = model().eval()
+        task = Task("a", TOKENS, TOKENS, [METRICS["accuracy"]], unit=unit)
+        result = evaluate(net, None, [task], batch_size=2)["a"]
+        logits = net(TOKENS.inputs).detach()
+        each, counted = losses(logits, TOKENS.labels), TOKENS.labels != IGNORED
+        means = [float(row[kept].mean()) if kept.any() else 0.0 for row, kept in zip(each, counted, strict=True)]
+        assert result.losses.tolist() == pytest.approx(means)
+        assert result.metrics["loss"] == pytest.approx(sum(means) / 7 if unit == "example" else float(each[counted].mean()))
+        assert torch.equal(result.predicted, logits.argmax(-1)[counted])
+        assert result.metrics["accuracy"] == pytest.approx(float((logits.argmax(-1) == TOKENS.labels)[counted].float().mean()))
+
+    @pytest.mark.parametrize("batch_size", [1, 5, 23, 100])
+    def test_batch_size_does_not_matter(self, batch_size: int) -> None:
+        expected, found = (evaluate(model(), None, [TASK], batch_size=size)["a"] for size in (7, batch_size))
+        torch.testing.assert_close(found.losses, expected.losses)
+        assert found.metrics == pytest.approx(expected.metrics)
+
+    def test_params_decide(self) -> None:
+        layer = nn.Linear(3, 3)
+        rows = Rows(torch.eye(3), torch.arange(3))
+        task = Task("a", rows, rows, [METRICS["accuracy"]])
+        right = {"weight": 5 * torch.eye(3), "bias": torch.zeros(3)}
+        wrong = {"weight": -5 * torch.eye(3), "bias": torch.zeros(3)}
+        assert [evaluate(layer, params, [task])["a"].metrics["accuracy"] for params in (right, wrong)] == [1.0, 0.0]
+
+    def test_other_data_by_task(self) -> None:
+        other = Rows(ROWS.inputs[:2], ROWS.labels[:2])
+        found = evaluate(model(), None, [TASK, Task("b", ROWS, ROWS, [METRICS["accuracy"]])], data={"a": other})
+        assert {name: len(result.losses) for name, result in found.items()} == {"a": 2, "b": 23}
+
+    def test_bfloat16_losses_are_computed_in_float32(self) -> None:
+        rows = Rows(ROWS.inputs.bfloat16(), ROWS.labels)
+        net = model().bfloat16()
+        found = evaluate(net, None, [Task("a", rows, rows, [METRICS["accuracy"]])])["a"].losses
+        torch.testing.assert_close(found, losses(net.eval()(rows.inputs).detach().float(), ROWS.labels).squeeze(1))
+
+
+class TestModelIsLeftAsItWas:
+    def test_params_and_modes_come_back_even_when_predict_raises(self) -> None:
+        net = model()
+        dropout = net.get_submodule("1")
+        net.eval()
+        dropout.train()
+        before = snapshot(tensors_of(net))
+        seen: list[Tensor] = []
+
+        def fail(lent: nn.Module, batch: Batch) -> Tensor:
+            seen.append(lent.get_parameter("0.weight").clone())
+            assert not dropout.training
+            assert not torch.is_grad_enabled()
+            raise KeyError("inside")
+
+        params = {name: tensor + 1 for name, tensor in before.items()}
+        with pytest.raises(KeyError, match="inside"):
+            evaluate(net, params, [Task("a", ROWS, ROWS, [METRICS["accuracy"]], predict=fail)])
+        assert torch.equal(seen[0], params["0.weight"])
+        assert_same(tensors_of(net), before)
+        assert [module.training for module in net.modules()] == [False, False, True, False]
+
+    def test_evaluation_is_in_evaluation_mode(self) -> None:
+        net = model().train()
+        results = [evaluate(net, None, [TASK])["a"].losses for _ in range(2)]
+        assert torch.equal(results[0], results[1])
+        assert all(module.training for module in net.modules())
+
+    def test_batch_norm_statistics_do_not_move(self) -> None:
+        net = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 3))
+        before = snapshot(tensors_of(net))
+        evaluate(net, {"0.running_mean": torch.ones(4)}, [TASK])
+        assert_same(tensors_of(net), before)
+
+    def test_tied_params_stay_tied(self) -> None:
+        first = nn.Linear(4, 4, bias=False)
+        second = nn.Linear(4, 4, bias=False)
+        second.weight = first.weight
+        net = nn.Sequential(first, second)
+        rows = Rows(torch.eye(4), torch.arange(4))
+        result = evaluate(net, {"0.weight": 2 * torch.eye(4)}, [Task("a", rows, rows, [METRICS["accuracy"]])])["a"]
+        assert second.weight is first.weight
+        torch.testing.assert_close(result.losses, losses(4 * torch.eye(4), torch.arange(4)).squeeze(1))
+
+    def test_params_of_another_model_are_refused(self) -> None:
+        with pytest.raises(ParamsError, match=r"no tensor 9\.weight"):
+            evaluate(model(), {"9.weight": torch.zeros(1)}, [TASK])
+
+
+@pytest.mark.parametrize(
+    ("compute", "match"),
+    [
+        (lambda predicted, labels: 1 / 0, "metric 'odd' of task 'a' failed: division by zero"),
+        (lambda predicted, labels: None, "metric 'odd' of task 'a' failed"),
+        (lambda predicted, labels: torch.zeros(2), "metric 'odd' of task 'a' failed"),
+    ],
+)
+def test_a_metric_that_fails_or_is_no_number_is_named(compute: Callable[[Tensor, Tensor], float], match: str) -> None:
+    with pytest.raises(TaskError, match=match):
+        evaluate(model(), None, [Task("a", ROWS, ROWS, [Metric("odd", compute)])])
+
+
+def test_a_metric_of_ones_own_sees_predicted_and_true_labels() -> None:
+    def errors(predicted: Tensor, labels: Tensor) -> float:
+        return float((predicted != labels).sum())
+
+    metrics = evaluate(model(), None, [Task("a", ROWS, ROWS, [Metric("errors", errors, False), METRICS["accuracy"]])])["a"].metrics
+    assert metrics["errors"] == round(23 * (1 - metrics["accuracy"]))
+    assert math.isfinite(metrics["loss"])
