@@ -39,19 +39,18 @@ def keep(folder: Path) -> None:
     """Write one study's outcome to the results."""
     with Study.open(folder) as study:
         found = look(study)
+    provenance = {key: value for key, value in found.provenance.items() if key != "model"}  # a path of one machine
     summary = summarise(
         found.surface,
         name=found.name,
         method=found.method,
         preference=found.preference,
         floors=found.floors,
-        provenance=found.provenance,
+        provenance=provenance,
         costs=found.costs,
     )
     seed = found.provenance["seed"]
     data = {"command": _COMMAND.format(name=found.name, seed=seed), "seed": int(seed), **to_json(summary)}
-    # A local path says nothing to others; the hash of the params, which is kept too, does.
-    data["provenance"]["model"] = Path(data["provenance"]["model"].split(" (")[0]).name + " (" + data["provenance"]["model"].split(" (", 1)[-1]
     path = RESULTS / f"{found.name}-seed{seed}.json"
     path.write_text(json.dumps(data, indent=1) + "\n")
     print(f"wrote {path}")
@@ -91,7 +90,7 @@ def _suite(name: str, runs: Sequence[dict[str, Any]]) -> list[str]:
     lines = [
         f"## {name}",
         "",
-        f"- {facts['model']}; {facts['training']}; curvature: {facts['curvature']}; prior precision {facts['prior precision']}",
+        f"- {facts['architecture']}; {facts['training']}; curvature: {facts['curvature']}; prior precision {facts['prior precision']}",
         f"- command: `{runs[0]['command']}`" + (f" (seeds {seeds})" if len(runs) > 1 else ""),
         f"- {facts['versions']}",
         f"- seconds: {', '.join(f'{kind} {seconds:.0f}' for kind, seconds in runs[0]['costs'].items())}",

@@ -124,7 +124,7 @@ def _fisher(problem: Problem, repeats: int) -> dict[str, float]:
 
 def _forward_backward(model: nn.Module, task: Task, batches: list[dict[str, torch.Tensor]]) -> None:
     for batch in batches:
-        losses(task.predict(model, batch), batch["labels"]).mean().backward()
+        torch.autograd.backward(losses(task.predict(model, batch), batch["labels"]).mean())
         model.zero_grad(set_to_none=True)
 
 

@@ -151,17 +151,22 @@ class TiedNet(nn.Module):
 
 
 class Routed(nn.Module):
-    """An expert that only large inputs reach: the first two rows do not."""
+    """An expert that only large inputs reach, or that all reach and few use: the first two rows do not."""
 
-    def __init__(self) -> None:
+    def __init__(self, late: bool) -> None:
         super().__init__()
+        self.late = late
         self.body = nn.Linear(4, 3)
         self.expert = nn.Linear(4, 3)
 
     def forward(self, inputs: Tensor) -> Tensor:
         out: Tensor = self.body(inputs)
         chosen = inputs[:, 0] > 5
-        return out.index_add(0, chosen.nonzero().flatten(), self.expert(inputs[chosen])) if chosen.any() else out
+        if self.late:
+            added = self.expert(inputs)[chosen]
+        elif chosen.any():
+            added = self.expert(inputs[chosen])
+        return out.index_add(0, chosen.nonzero().flatten(), added) if chosen.any() else out
 
 
 class Idle(nn.Module):
@@ -262,10 +267,10 @@ def _inplace() -> Net:
     return _labelled(model, inputs)
 
 
-def _routed() -> Net:
+def _routed(late: bool) -> Net:
     inputs = normal(COUNT, 4)
     inputs[3:, 0] = 9.0
-    return _labelled(Routed(), inputs)
+    return _labelled(Routed(late), inputs)
 
 
 def _tied() -> Net:
@@ -298,7 +303,8 @@ NETS: dict[str, Callable[[], Net]] = {
     "bare parameter": lambda: _labelled(Bare(), normal(COUNT, 4)),
     "called twice": lambda: _labelled(Twice(), normal(COUNT, 4)),
     "tied": _tied,
-    "routed": _routed,
+    "routed": lambda: _routed(late=False),
+    "gated": lambda: _routed(late=True),
     "idle layer": lambda: _labelled(Idle(), normal(COUNT, 4)),
     "windows": lambda: _labelled(Windows(), normal(COUNT, 3, 4)),
     "positions once": lambda: _labelled(PositionsOnce(), normal(COUNT, 3, 4)),

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
-from foretaste.errors import BadInput, RecipeError
+from foretaste.errors import BadInput, RecipeError, TaskError, WeightsError
 from foretaste.surface.recommend import Floor, Preference
+from foretaste.task import check_name
 
 __all__ = [
     "Curvature",
@@ -37,7 +38,7 @@ _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class TransformersModel(_Part):
@@ -159,21 +160,20 @@ class Recipe(_Part):
     joint: Joint = Joint()
     recommend: Recommend = Recommend()
 
-    @model_validator(mode="after")
-    def _fits(self) -> "Recipe":
-        if isinstance(self.model, TransformersModel):
-            if len(self.tasks) < 2:
-                raise ValueError("tasks: a transformers model needs at least two tasks here")
-            column = "text" if self.model.kind == "text-classification" else "image"
-            for name, task in self.tasks.items():
-                if not getattr(task, column):
-                    raise ValueError(f"tasks.{name}: {self.model.kind} needs the name of the {column} column in {column!r}")
+    def check_goal(self, tasks: Sequence[str]) -> None:
+        """Check that preference and floors are about these tasks.
+
+        Raises:
+            WeightsError: They are not; the field is named.
+        """
+        field = "prefer"
+        try:
+            Preference.parse(self.recommend.prefer, tasks)
+            field = "floors"
             for floor in self.recommend.floors:
-                Floor.parse(floor, list(self.tasks))
-            Preference.parse(self.recommend.prefer, list(self.tasks))
-        elif self.tasks:
-            raise ValueError(f"tasks: source {self.model.source!r} brings its own tasks; remove this part")
-        return self
+                Floor.parse(floor, tasks)
+        except WeightsError as error:
+            raise error.at("recommend", field) from error.__cause__
 
     def identity(self) -> dict[str, Any]:
         """The part of the recipe that every number depends on: what one study cannot change."""
@@ -240,16 +240,39 @@ def parse(text: str, file: str = "recipe", variables: Mapping[str, str] | None =
     if not isinstance(plain, dict):
         raise RecipeError(f"{file} is empty or not a mapping; `foretaste init` writes one to start from")
     try:
-        plain = {key: _expanded(each, {**os.environ, **(variables or {})}, file) for key, each in plain.items()}
-        return Recipe.model_validate(_anchored(plain, folder))
+        plain = {key: _expanded(each, {**os.environ, **(variables or {})}, (str(key),)) for key, each in plain.items()}
+        recipe = Recipe.model_validate(_anchored(plain, folder))
+        _check_parts(recipe)
+    except BadInput as error:
+        raise where(error, file, text) from None
     except ValidationError as error:
         lines = [_line(file, root, fault["loc"], _message(fault), fault["input"]) for fault in error.errors()]
         raise RecipeError("\n".join(lines)) from None
+    return recipe
+
+
+def _check_parts(recipe: Recipe) -> None:
+    """What one part says must suit the others."""
+    if not isinstance(recipe.model, TransformersModel):
+        if recipe.tasks:
+            raise RecipeError(f"source {recipe.model.source!r} brings its own tasks; remove this part").at("tasks")
+        return
+    if len(recipe.tasks) < 2:
+        raise RecipeError(f"a transformers model needs at least two tasks, found {len(recipe.tasks)}; add one").at("tasks")
+    column = "text" if recipe.model.kind == "text-classification" else "image"
+    for name, task in recipe.tasks.items():
+        try:
+            check_name(name)
+        except TaskError as error:
+            raise error.at("tasks", name) from None
+        if not getattr(task, column):
+            raise RecipeError(f"{recipe.model.kind} needs the name of the {column} column in {column!r}").at("tasks", name)
+    recipe.check_goal(list(recipe.tasks))
 
 
 def where(error: BadInput, file: str, text: str) -> BadInput:
     """The same error with the recipe's line and field in front, where it knows its field."""
-    if not error.field or isinstance(error, RecipeError):
+    if not error.field:
         return error
     line = _line_of(yaml.compose(text, Loader=yaml.SafeLoader), error.field)
     return RecipeError(f"{file}, line {line}, {'.'.join(error.field)}: {error}")
@@ -260,26 +283,29 @@ def _refuse_repeats(node: yaml.Node | None, file: str) -> None:
     if isinstance(node, yaml.MappingNode):
         seen: dict[str, int] = {}
         for key, value in node.value:
+            _refuse_repeats(value, file)
+            if not isinstance(key, yaml.ScalarNode):
+                continue
             line = key.start_mark.line + 1
             if key.value in seen:
                 raise RecipeError(f"{file}, line {line}: {key.value!r} is there already in line {seen[key.value]}; give it another name")
             seen[key.value] = line
-            _refuse_repeats(value, file)
     elif isinstance(node, yaml.SequenceNode):
         for each in node.value:
             _refuse_repeats(each, file)
 
 
-def _expanded(value: object, variables: Mapping[str, str], file: str) -> object:
+def _expanded(value: object, variables: Mapping[str, str], field: tuple[str, ...]) -> object:
     if isinstance(value, dict):
-        return {key: _expanded(each, variables, file) for key, each in value.items()}
+        return {key: _expanded(each, variables, (*field, str(key))) for key, each in value.items()}
     if isinstance(value, list):
-        return [_expanded(each, variables, file) for each in value]
+        return [_expanded(each, variables, (*field, str(place))) for place, each in enumerate(value)]
     if not isinstance(value, str):
         return value
     for name, default in _VARIABLE.findall(value):
         if name not in variables and not default:
-            raise RecipeError(f"{file}: ${{{name}}} has no value; give --var {name}=VALUE or set the environment variable {name}")
+            advice = f"give --var {name}=VALUE or set the environment variable {name}"
+            raise RecipeError(f"${{{name}}} has no value; {advice}").at(*field)
     return _VARIABLE.sub(lambda found: variables.get(found[1], found[2]), value)
 
 
@@ -304,9 +330,8 @@ def _message(fault: ErrorDetails) -> str:
     """Pydantic's message; for an unknown field, those that there are."""
     if fault["type"] != "extra_forbidden":
         return fault["msg"]
-    part: type[BaseModel] = Recipe
-    for step in fault["loc"][:-1]:
-        part = _PARTS.get(str(step), part)
+    top, *rest = (str(part) for part in fault["loc"])
+    part = _PARTS.get(rest[0] if top == "model" else top, Recipe) if rest else Recipe
     return f"unknown field; allowed are {', '.join(part.model_fields)}"
 
 
@@ -324,7 +349,7 @@ _PARTS: dict[str, type[BaseModel]] = {
 
 
 def _line(file: str, root: yaml.Node | None, location: Sequence[str | int], message: str, found: object) -> str:
-    field = [str(part) for part in location if part not in ("transformers", "function", "digits")]
+    field = [str(part) for place, part in enumerate(location) if (location[0], place) != ("model", 1)]
     shown = f"; found {found!r}" if isinstance(found, str | int | float) else ""
     named = f", {'.'.join(field)}" if field else ""
     return f"{file}, line {_line_of(root, field)}{named}: {message.removeprefix('Value error, ')}{shown}"

@@ -25,6 +25,7 @@ __all__ = [
     "Rows",
     "Task",
     "Unit",
+    "check_name",
     "losses",
     "predict_inputs",
     "unit_factors",
@@ -126,8 +127,7 @@ class Task:
     classes: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
-        if not self.name or _NAME_FORBIDS & set(self.name):
-            raise TaskError(f"task name {self.name!r} is empty or has a comma, '=', slash, dot or space; use letters, digits, - and _")
+        check_name(self.name)
         if not self.metrics:
             raise TaskError(f"task {self.name!r} has no metric; give at least one, for example accuracy")
         for part, examples in (("training", self.train), ("validation", self.validation)):
@@ -138,6 +138,16 @@ class Task:
         """The examples at these indices, collated, on the device."""
         found = self.collate([examples[index] for index in indices])
         return {key: tensor.to(device) for key, tensor in found.items()}
+
+
+def check_name(name: str) -> None:
+    """Check a task's name.
+
+    Raises:
+        TaskError: It cannot be used in weights, file names or names of tensors.
+    """
+    if not name or _NAME_FORBIDS & set(name):
+        raise TaskError(f"task name {name!r} is empty or has a comma, '=', slash, dot or space; use letters, digits, - and _")
 
 
 def losses(logits: Tensor, labels: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ CPU = torch.device("cpu")
 
 
 class TestTask:
-    @pytest.mark.parametrize("name", ["", "a,b", "a=b", "a/b", "a\\b", "a b", "a\tb", "a\n"])
+    @pytest.mark.parametrize("name", ["", "a,b", "a=b", "a.b", "a/b", "a\\b", "a b", "a\tb", "a\n"])
     def test_a_name_that_would_not_survive_a_recipe_or_a_path_is_refused(self, name: str) -> None:
         with pytest.raises(TaskError, match=r"task name .* is empty or has a comma"):
             Task(name, ROWS, ROWS, METRIC)

@@ -34,8 +34,7 @@ def check_checkpoint(folder: Path) -> list[Path]:
         raise DataError(f"{folder} has no .safetensors file; name a folder that save_pretrained made")
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        named = set(json.loads(index.read_text())["weight_map"].values())
-        missing = sorted(named - {path.name for path in files})
+        missing = sorted(_shards(index) - {path.name for path in files})
         if missing:
             raise DataError(f"{folder} lacks the shards {', '.join(missing)}, which its index names; copy them too")
     for path in files:
@@ -45,6 +44,13 @@ def check_checkpoint(folder: Path) -> list[Path]:
         except (SafetensorError, OSError) as error:
             raise DataError(f"{path} is truncated or damaged ({error}); copy or download it again") from error
     return files
+
+
+def _shards(index: Path) -> set[str]:
+    try:
+        return set(json.loads(index.read_text())["weight_map"].values())
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise DataError(f"{index} is damaged ({type(error).__name__}: {error}); copy or download it again") from error
 
 
 def _refusal(folder: Path, name: str) -> str:

@@ -49,7 +49,9 @@ def read_rows(where: str, split: str, most: int | None) -> datasets.Dataset:
     except DataError:
         raise
     except Exception as error:
-        raise DataError(f"{where} cannot be read as data: {_innermost(error)}") from error
+        reason = _innermost(error)
+        found = "has no rows" if "corresponds to no data" in reason else f"cannot be read as data: {reason}"
+        raise DataError(f"{where} {found}") from error
     if not len(rows):
         raise DataError(f"{where} has no rows")
     return rows if most is None else rows.select(range(min(most, len(rows))))
@@ -86,11 +88,14 @@ def column(rows: datasets.Dataset, name: str, where: str) -> "Sequence[Any]":
     """One column, every value present.
 
     Raises:
-        DataError: No such column, or a row without a value.
+        DataError: No such column, one that cannot be decoded, or a row without a value.
     """
     if name not in rows.column_names:
         raise DataError(f"{where} has no column {name!r}; it has {', '.join(rows.column_names)}")
-    values = rows[name][:]
+    try:
+        values = rows[name][:]
+    except Exception as error:
+        raise DataError(f"column {name!r} of {where} cannot be decoded: {_innermost(error)}") from error
     for place, value in enumerate(values):
         if value is None:
             raise DataError(f"row {place + 1} of {where} has no value in column {name!r}; fill or remove it")
@@ -101,15 +106,23 @@ def label_set(rows: datasets.Dataset, name: str, where: str) -> tuple[list[Label
     """Labels of all rows, and the set they come from: the file's own list of names, or what occurs.
 
     Raises:
-        DataError: A label that is neither text nor a whole number.
+        DataError: A label that is neither text nor a whole number, or has no name in the file's list.
     """
     values = list(column(rows, name, where))
     feature = rows.features[name]
     if isinstance(feature, datasets.ClassLabel):
-        return [feature.names[value] for value in values], tuple(feature.names)
+        return _named(values, feature.names, where), tuple(feature.names)
     for place, value in enumerate(values):
         if not isinstance(value, str | int) or isinstance(value, bool):
             raise DataError(
                 f"label {value!r} in row {place + 1} of {where} is neither text nor a whole number; name the label column with 'label'"
             )
     return values, tuple(sorted(set(values), key=lambda value: (isinstance(value, str), value)))
+
+
+def _named(values: "Sequence[int]", names: list[str], where: str) -> list[Label]:
+    """The names of class numbers; public test splits use -1 where the label is kept secret."""
+    for place, value in enumerate(values):
+        if not 0 <= value < len(names):
+            raise DataError(f"row {place + 1} of {where} has the label number {value}, which has no name; use a split with labels")
+    return [names[value] for value in values]

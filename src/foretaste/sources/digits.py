@@ -38,7 +38,7 @@ def digits(seed: int = 0) -> Problem:
     first = Rows(images[:_PRETRAINING], labels[:_PRETRAINING])
     model = _pretrained(Task("pretraining", first, first, [METRICS["accuracy"]]), seed)
     tasks = tuple(_task(name, classes, images[_PRETRAINING:], labels[_PRETRAINING:]) for name, classes in _GROUPS.items())
-    facts = (("model", "64-32-32-10 tanh network, pretrained on 60 digits"), ("data", "scikit-learn digits, 8 x 8 pixels"))
+    facts = (("architecture", "64-32-32-10 tanh network, pretrained on 60 digits"), ("data", "scikit-learn digits, 8 x 8 pixels"))
     return Problem(model, tasks, facts)
 
 

@@ -44,7 +44,7 @@ def call(target: str, arguments: Mapping[str, object], folder: Path) -> Problem:
     model, tasks = _checked(target, found)
     source = inspect.getsource(module)
     marked = tuple(task if task.fingerprint else replace(task, fingerprint=_fingerprint(task, source)) for task in tasks)
-    return Problem(model, marked, (("model", f"{target} ({type(model).__name__})"),))
+    return Problem(model, marked, (("architecture", type(model).__name__), ("model", target)))
 
 
 def _checked(target: str, found: object) -> tuple[nn.Module, Sequence[Task]]:

@@ -76,8 +76,8 @@ def examples_digest(parts: Sequence[Examples]) -> str:
 def text_digest(parts: Iterable[object]) -> str:
     """Hash of the text of some values.
 
-    >>> text_digest(["a", 1])[:8]
-    'cea51e07'
+    >>> text_digest(["a", 1]) == text_digest(["a", "1"])
+    False
     """
     total = hashlib.sha256()
     for part in parts:

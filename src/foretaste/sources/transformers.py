@@ -97,7 +97,7 @@ class Heads(nn.Module):
         self.once = _Once(self.trunk)
         for model in models.values():
             setattr(model, prefix, self.once)
-        self.heads = nn.ModuleDict(dict(models))
+        self.heads = nn.ModuleDict({_key(name): model for name, model in models.items()})
         self.sizes = sizes
 
     def forward(self, head: Tensor, **inputs: Tensor) -> Tensor:
@@ -116,6 +116,11 @@ class Heads(nn.Module):
                 logits = padded if logits is None else torch.where(mine, padded, logits)
         assert logits is not None
         return logits
+
+
+def _key(head: str) -> str:
+    """A head's name among modules; a bare one such as `type` would hide a method of `ModuleDict`."""
+    return f"for_{head}"
 
 
 class _Once(nn.Module):
@@ -175,7 +180,13 @@ def load(path: str, kind: Kind, plans: Sequence[DataPlan], *, head: Head = "auto
         prepare = _at(("model", "path"), _preparation, path, kind, max_length)
         tasks = tuple(_task(each, model, groups, prepare) for each in data)
     described = "; ".join(f"{', '.join(members)}: {len(labels)} classes" for members, labels in groups.values())
-    return Problem(model, tasks, (("model", f"{path} ({kind})"), ("heads", described)))
+    count = sum(tensor.numel() for tensor in parameters_of(model).values())
+    architecture = f"{_architecture(model)}, {count:,} parameters"
+    return Problem(model, tasks, (("architecture", architecture), ("model", path), ("heads", described)))
+
+
+def _architecture(model: nn.Module) -> str:
+    return type(next(iter(model.heads.values())) if isinstance(model, Heads) else model).__name__
 
 
 def _preparation(path: str, kind: Kind, max_length: int) -> Preparation:
@@ -185,14 +196,16 @@ def _preparation(path: str, kind: Kind, max_length: int) -> Preparation:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """No progress bars or load reports of the libraries; ours says what matters."""
-    verbosity = transformers.utils.logging.get_verbosity()
+    verbosity, told = transformers.utils.logging.get_verbosity(), datasets.logging.get_verbosity()
     transformers.utils.logging.set_verbosity_error()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
     transformers.utils.logging.disable_progress_bar()
     datasets.disable_progress_bars()
     try:
         yield
     finally:
         transformers.utils.logging.set_verbosity(verbosity)
+        datasets.logging.set_verbosity(told)
         transformers.utils.logging.enable_progress_bar()
         datasets.enable_progress_bars()
 
@@ -310,7 +323,7 @@ def _task(data: _Data, model: nn.Module, groups: Mapping[str, tuple[tuple[str, .
 
 
 def _names(model: Heads, head: str) -> frozenset[str]:
-    return frozenset(name for name in parameters_of(model) if not name.startswith("heads.") or name.startswith(f"heads.{head}."))
+    return frozenset(name for name in parameters_of(model) if not name.startswith("heads.") or name.startswith(f"heads.{_key(head)}."))
 
 
 def _predict(model: nn.Module, batch: Batch) -> Tensor:

@@ -52,6 +52,7 @@ class TestProbe:
 
     def test_what_the_first_examples_do_not_use_is_unseen(self) -> None:
         assert plan_of(net("routed")).unseen == {"expert.weight", "expert.bias"}
+        assert plan_of(net("gated")).unseen == {"expert.weight", "expert.bias"}
         assert plan_of(net("idle layer")).unseen == {"aside.weight", "aside.bias"}
 
     def test_position_embeddings_on_one_row_are_broadcast(self) -> None:
