@@ -1,12 +1,14 @@
-"""Tiny transformers checkpoints and data files, made here and never fetched."""
+"""Tiny transformers checkpoints and data files, made here and never fetched; and the fixtures that hold them."""
 
 import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import datasets
 import PIL.Image
+import pytest
 import torch
 import transformers
 from tokenizers import Tokenizer
@@ -14,24 +16,58 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 
-__all__ = ["bert", "image_folder", "images", "mobilenet", "parquet", "sentences", "table", "transformers_recipe", "vit"]
+__all__ = [
+    "Checkpoints",
+    "bert",
+    "checkpoints",
+    "data_cache",
+    "image_folder",
+    "mobilenet",
+    "parquet",
+    "pictures",
+    "sentences",
+    "table",
+    "transformers_recipe",
+    "vit",
+]
 
 _WORDS = {"good": ("fine", "great", "superb"), "bad": ("dull", "poor", "awful"), "none": ("film", "book", "the", "a", "is", "was")}
-_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+_SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
 _SIDE = 32
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Folders that ``save_pretrained`` made."""
+
+    bert: Path
+    vit: Path
+    mobilenet: Path
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Checkpoints:
+    folder = tmp_path_factory.mktemp("checkpoints")
+    transformers.utils.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    return Checkpoints(bert(folder / "bert"), vit(folder / "vit"), mobilenet(folder / "mobilenet"))
+
+
+@pytest.fixture(autouse=True)
+def data_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `datasets` keeps of data files goes away with the test."""
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
 
 
 def bert(folder: Path) -> Path:
     """A BERT of one layer with a vocabulary of words."""
-    words = [*_SPECIAL, *(word for group in _WORDS.values() for word in group)]
-    tokenizer = Tokenizer(WordLevel({word: place for place, word in enumerate(words)}, unk_token="[UNK]"))
+    words = [*_SPECIAL.values(), *(word for group in _WORDS.values() for word in group)]
+    tokenizer = Tokenizer(WordLevel({word: place for place, word in enumerate(words)}, unk_token=_SPECIAL["unk_token"]))
     tokenizer.pre_tokenizer = Whitespace()
     tokenizer.post_processor = TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
-    transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
-    ).save_pretrained(folder)
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **_SPECIAL).save_pretrained(folder)
     config = transformers.BertConfig(
         vocab_size=len(words), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, max_position_embeddings=40
     )
@@ -49,9 +85,8 @@ def vit(folder: Path) -> Path:
 
 def mobilenet(folder: Path) -> Path:
     """The thinnest MobileNetV2, with batch norm, for 32 x 32 pixels."""
-    transformers.MobileNetV2ImageProcessor(
-        size={"shortest_edge": _SIDE}, crop_size={"height": _SIDE, "width": _SIDE}
-    ).save_pretrained(folder)
+    crop = {"height": _SIDE, "width": _SIDE}
+    transformers.MobileNetV2ImageProcessor(size={"shortest_edge": _SIDE}, crop_size=crop).save_pretrained(folder)
     config = transformers.MobileNetV2Config(image_size=_SIDE, depth_multiplier=0.1, min_depth=4, depth_divisible_by=4)
     return _saved(transformers.MobileNetV2ForImageClassification, config, folder)
 
@@ -59,7 +94,7 @@ def mobilenet(folder: Path) -> Path:
 def _saved(kind: type, config: object, folder: Path) -> Path:
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        kind(config).save_pretrained(folder)  # type: ignore[call-arg]
+        kind(config).save_pretrained(folder)
     return folder
 
 
@@ -90,8 +125,8 @@ def table(path: Path, rows: Sequence[Mapping[str, object]]) -> Path:
     return path
 
 
-def images(count: int, seed: int, classes: int) -> Iterator[tuple[PIL.Image.Image, int]]:
-    """Noisy pictures, brighter for every class."""
+def pictures(count: int, seed: int, classes: int) -> Iterator[tuple[PIL.Image.Image, int]]:
+    """Noisy images, brighter for every class, with their class."""
     generator = torch.Generator().manual_seed(seed)
     for index in range(count):
         place = index % classes
@@ -100,8 +135,8 @@ def images(count: int, seed: int, classes: int) -> Iterator[tuple[PIL.Image.Imag
 
 
 def parquet(path: Path, count: int, seed: int, names: Sequence[str]) -> Path:
-    """Pictures in a Parquet file that knows its labels' names."""
-    rows = list(images(count, seed, len(names)))
+    """Images in a Parquet file that knows its labels' names."""
+    rows = list(pictures(count, seed, len(names)))
     features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=list(names))})
     columns = {"image": [image for image, _ in rows], "label": [place for _, place in rows]}
     datasets.Dataset.from_dict(columns, features=features).to_parquet(str(path))
@@ -109,8 +144,8 @@ def parquet(path: Path, count: int, seed: int, names: Sequence[str]) -> Path:
 
 
 def image_folder(path: Path, count: int, seed: int, names: Sequence[str]) -> Path:
-    """Pictures in one folder per label."""
-    for index, (image, place) in enumerate(images(count, seed, len(names))):
+    """Images in one folder per label."""
+    for index, (image, place) in enumerate(pictures(count, seed, len(names))):
         (path / names[place]).mkdir(parents=True, exist_ok=True)
         image.save(path / names[place] / f"{index}.png")
     return path
@@ -119,23 +154,22 @@ def image_folder(path: Path, count: int, seed: int, names: Sequence[str]) -> Pat
 def transformers_recipe(
     path: Path,
     checkpoint: Path,
-    kind: str,
     tasks: Mapping[str, tuple[Path, Path]],
     *,
+    kind: str = "text",
     head: str = "auto",
     column: str | None = None,
-    finetune: str = "{steps: 6, batch_size: 4, learning_rate: 0.01}",
 ) -> Path:
     """A recipe small enough for a test: training and validation data by task."""
-    modality = kind.partition("-")[0]
     lines = [
         "name: tiny",
         "snapshot_seconds: 0",
-        f"model: {{source: transformers, path: '{checkpoint}', kind: {kind}, head: {head}, max_length: 16}}",
+        f"model: {{source: transformers, path: '{checkpoint}', kind: {kind}-classification, head: {head}, max_length: 16}}",
         "tasks:",
     ]
     for name, (train, validation) in tasks.items():
-        lines += [f"  {name}:", f"    train: {train}", f"    validation: {validation}", f"    {modality}: {column or modality}"]
-    lines += [f"finetune: {finetune}", "curvature: {max_examples: 8}", "preview: {points: 3}", "joint: {points: 1}"]
+        lines += [f"  {name}:", f"    train: {train}", f"    validation: {validation}", f"    {kind}: {column or kind}"]
+    lines.append("finetune: {steps: 6, batch_size: 4, learning_rate: 0.01}")
+    lines += ["curvature: {max_examples: 8}", "preview: {points: 3}", "joint: {points: 1}"]
     path.write_text("\n".join(lines) + "\n")
     return path

@@ -1,9 +1,10 @@
 """The command line: each command parses, calls one use case and prints one report."""
 
 import json
+import shlex
 import sys
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.resources import files
@@ -59,7 +60,7 @@ WeightsOption = Annotated[
 ]
 Prefer = Annotated[str | None, typer.Option("--prefer", help="mean, worst, or movies=2,news=1; the recipe's if left out.")]
 Floors = Annotated[list[str] | None, typer.Option("--floor", help="news>=0.85, or all>=97% of the single-task metric; repeatable.")]
-Method = Annotated[str | None, typer.Option("--method", help="simple or diagonal; the recipe's last if left out.")]
+Method = Annotated[Literal["simple", "diagonal"] | None, typer.Option("--method", help="By which posterior; as in the recipe if left out.")]
 Open = Annotated[bool, typer.Option("--open/--no-open", help="Open the report in a browser.")]
 
 
@@ -80,7 +81,7 @@ def _root(
 def demo(study: StudyOption = None, browse: Open = True, as_json: Json = False) -> None:
     """The whole job on scikit-learn's digits, in about a minute: train, preview, check, recommend, report."""
     file = Path(str(files("foretaste") / "recipes" / "digits.yaml"))
-    _run_all(file, study or Path("foretaste-demo"), None, as_json, browse and sys.stdout.isatty(), "foretaste demo")
+    _run_all(file, study or Path("foretaste-demo"), None, as_json, browse and sys.stdout.isatty(), ["demo"])
 
 
 @app.command(epilog="Example: [bold]foretaste init study.yaml --kind text[/]")
@@ -115,13 +116,13 @@ def check(recipe: RecipeFile, var: Variables = None, as_json: Json = False) -> N
 @app.command(epilog="Example: [bold]foretaste run study.yaml[/]")
 def run(recipe: RecipeFile, study: StudyOption = None, var: Variables = None, browse: Open = False, as_json: Json = False) -> None:
     """Everything: train each task, preview the simplex, check by joint runs, recommend, confirm, report."""
-    _run_all(recipe, study, var, as_json, browse, f"foretaste run {recipe}")
+    _run_all(recipe, study, var, as_json, browse, ["run", str(recipe)])
 
 
 @app.command(epilog="Example: [bold]foretaste fit study.yaml[/]")
 def fit(recipe: RecipeFile, study: StudyOption = None, var: Variables = None, as_json: Json = False) -> None:
     """Train one model per task and estimate its curvature."""
-    with _working(recipe, study, var, f"foretaste fit {recipe}") as work:
+    with _working(recipe, study, var, ["fit", str(recipe)]) as (work, _):
         done = fitting.fit(work)
     found = {task: {"params": each.artefacts[0], "site": each.artefacts[1], "seconds": each.run.seconds} for task, each in done.items()}
     _print(as_json, found, tables.fitted(found), f"next: foretaste preview {recipe}")
@@ -137,10 +138,10 @@ def preview(
     as_json: Json = False,
 ) -> None:
     """Merge the tasks' models at given weights, or over the whole simplex, and evaluate."""
-    with _working(recipe, study, var, f"foretaste preview {recipe}") as work:
-        points = _points(weights, work) or session.grid(work.recipe, work.problem)
+    command = ["preview", str(recipe), *(["--method", method] if method else [])]
+    with _working(recipe, study, var, command, weights) as (work, points):
         methods = [method] if method else list(work.recipe.preview.methods)
-        rows = previewing.preview(work, fitting.fit(work), methods, points)
+        rows = previewing.preview(work, fitting.fit(work), methods, points or session.grid(work.recipe, work.problem))
     _print(as_json, [tables.row_json(row) for row in rows], tables.rows(rows), f"next: foretaste confirm {recipe}")
 
 
@@ -149,12 +150,11 @@ def confirm(
     recipe: RecipeFile, weights: WeightsOption = None, study: StudyOption = None, var: Variables = None, as_json: Json = False
 ) -> None:
     """Train jointly at given weights, or at the recommended ones, and compare with the preview."""
-    with _working(recipe, study, var, f"foretaste confirm {recipe}") as work:
-        points = _points(weights, work)
+    with _working(recipe, study, var, ["confirm", str(recipe)], weights) as (work, asked):
         fitted = fitting.fit(work)
-        if not points:
+        if not asked:
             previewing.preview(work, fitted, work.recipe.preview.methods, session.grid(work.recipe, work.problem))
-            points = [running.recommended(work).weights]
+        points = asked or [running.recommended(work).weights]
         rows = [*previewing.preview(work, fitted, work.recipe.preview.methods, points), *confirming.confirm(work, points)]
     _print(as_json, [tables.row_json(row) for row in rows], tables.rows(rows), f"next: foretaste show {work.study.path}")
 
@@ -204,22 +204,28 @@ def _fail(error: Exception, code: int) -> None:
 
 
 @contextmanager
-def _working(file: Path, study: Path | None, var: list[str] | None, command: str) -> "Iterator[session.Session]":
-    """A recipe at work on its study, with progress; says how to resume if it is stopped."""
+def _working(
+    file: Path, study: Path | None, var: list[str] | None, command: Sequence[str], weights: Sequence[str] | None = None
+) -> "Iterator[tuple[session.Session, list[simplex.TaskWeights]]]":
+    """A recipe at work on its study, and the weights asked for; says how to resume if it is stopped."""
     plan, content = recipes.read(file, _variables(var))
     folder = study or Path(f"{file.stem}.study")
-    options = "".join([f" --study {study}" if study else "", *(f" --var {each}" for each in var or ())])
+    options = [("--study", str(study))] if study else []
+    options += [("--var", each) for each in var or ()] + [("--weights", each) for each in weights or ()]
+    resume = shlex.join(["foretaste", *command, *(word for option in options for word in option)])
     with progress.watching(Console(stderr=True)) as watch:
-        work = session.start(plan, content, str(file), folder, watch)
+        _, problem = session.check(plan, content, str(file))
+        points = [simplex.TaskWeights.parse(each, problem.names) for each in weights or ()]
+        work = session.start(plan, content, problem, folder, watch)
         with work.study:
             try:
-                yield work
+                yield work, points
             except (Stopped, KeyboardInterrupt):
-                raise Stopped(f"everything finished so far is kept in {folder}; go on with: {command}{options}") from None
+                raise Stopped(f"everything finished so far is kept in {folder}; go on with: {resume}") from None
 
 
-def _run_all(file: Path, study: Path | None, var: list[str] | None, as_json: bool, browse: bool, command: str) -> None:
-    with _working(file, study, var, command) as work:
+def _run_all(file: Path, study: Path | None, var: list[str] | None, as_json: bool, browse: bool, command: Sequence[str]) -> None:
+    with _working(file, study, var, command) as (work, _):
         running.run(work)
         folder = work.study.path
     found = _summary(folder)
@@ -252,10 +258,6 @@ def _write_report(found: "summary.Summary", path: Path) -> Path:
     content = page.page(found)
     tensors.written_whole(path, lambda temporary: temporary.write_text(content, encoding="utf-8"))
     return path
-
-
-def _points(weights: list[str] | None, work: "session.Session") -> "list[simplex.TaskWeights]":
-    return [simplex.TaskWeights.parse(each, work.problem.names) for each in weights or ()]
 
 
 def _variables(pairs: list[str] | None) -> dict[str, str]:

@@ -19,6 +19,7 @@ __all__ = ["Unwatched", "Watch", "do", "do_evaluation", "do_training"]
 # Raised by hand when the same inputs would give other numbers than before.
 _REVISION = {"finetune": 1, "joint": 1, "site": 1, "evaluation": 1}
 
+
 class Watch(Protocol):
     """Whoever looks on: shows progress, and may ask to stop."""
 

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
 from foretaste.errors import BadInput, RecipeError, TaskError, WeightsError
+from foretaste.located import line_of, loaded
 from foretaste.surface.recommend import Floor, Preference
 from foretaste.task import check_name
 
@@ -229,16 +229,7 @@ def parse(text: str, file: str = "recipe", variables: Mapping[str, str] | None =
     >>> parse("name: a\nmodel: {source: digits}\n").finetune.steps
     300
     """
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        _refuse_repeats(root, file)
-        plain = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f", line {mark.line + 1}" if mark else ""
-        raise RecipeError(f"{file}{place}: not valid YAML: {getattr(error, 'problem', error)}") from error
-    if not isinstance(plain, dict):
-        raise RecipeError(f"{file} is empty or not a mapping; `foretaste init` writes one to start from")
+    plain = loaded(text, file)
     try:
         plain = {key: _expanded(each, {**os.environ, **(variables or {})}, (str(key),)) for key, each in plain.items()}
         recipe = Recipe.model_validate(_anchored(plain, folder))
@@ -246,7 +237,7 @@ def parse(text: str, file: str = "recipe", variables: Mapping[str, str] | None =
     except BadInput as error:
         raise where(error, file, text) from None
     except ValidationError as error:
-        lines = [_line(file, root, fault["loc"], _message(fault), fault["input"]) for fault in error.errors()]
+        lines = [_line(file, text, fault["loc"], _message(fault), fault["input"]) for fault in error.errors()]
         raise RecipeError("\n".join(lines)) from None
     return recipe
 
@@ -274,25 +265,7 @@ def where(error: BadInput, file: str, text: str) -> BadInput:
     """The same error with the recipe's line and field in front, where it knows its field."""
     if not error.field:
         return error
-    line = _line_of(yaml.compose(text, Loader=yaml.SafeLoader), error.field)
-    return RecipeError(f"{file}, line {line}, {'.'.join(error.field)}: {error}")
-
-
-def _refuse_repeats(node: yaml.Node | None, file: str) -> None:
-    """YAML keeps the last of two equal keys in silence; a second task of one name would vanish."""
-    if isinstance(node, yaml.MappingNode):
-        seen: dict[str, int] = {}
-        for key, value in node.value:
-            _refuse_repeats(value, file)
-            if not isinstance(key, yaml.ScalarNode):
-                continue
-            line = key.start_mark.line + 1
-            if key.value in seen:
-                raise RecipeError(f"{file}, line {line}: {key.value!r} is there already in line {seen[key.value]}; give it another name")
-            seen[key.value] = line
-    elif isinstance(node, yaml.SequenceNode):
-        for each in node.value:
-            _refuse_repeats(each, file)
+    return RecipeError(f"{file}, line {line_of(text, error.field)}, {'.'.join(error.field)}: {error}")
 
 
 def _expanded(value: object, variables: Mapping[str, str], field: tuple[str, ...]) -> object:
@@ -348,23 +321,8 @@ _PARTS: dict[str, type[BaseModel]] = {
 }
 
 
-def _line(file: str, root: yaml.Node | None, location: Sequence[str | int], message: str, found: object) -> str:
+def _line(file: str, text: str, location: Sequence[str | int], message: str, found: object) -> str:
     field = [str(part) for place, part in enumerate(location) if (location[0], place) != ("model", 1)]
     shown = f"; found {found!r}" if isinstance(found, str | int | float) else ""
     named = f", {'.'.join(field)}" if field else ""
-    return f"{file}, line {_line_of(root, field)}{named}: {message.removeprefix('Value error, ')}{shown}"
-
-
-def _line_of(node: yaml.Node | None, field: Sequence[str]) -> int:
-    """The line of the deepest part of the field that is there."""
-    line = 1
-    for part in field:
-        if isinstance(node, yaml.MappingNode):
-            found = next(((key, value) for key, value in node.value if key.value == part), None)
-            if found is None:
-                return line
-            line, node = found[0].start_mark.line + 1, found[1]
-        elif isinstance(node, yaml.SequenceNode) and part.isdigit() and int(part) < len(node.value):
-            node = node.value[int(part)]
-            line = node.start_mark.line + 1
-    return line
+    return f"{file}, line {line_of(text, field)}{named}: {message.removeprefix('Value error, ')}{shown}"

@@ -13,7 +13,7 @@ from foretaste.params import parameters_of
 from foretaste.sources.problem import Problem, examples_digest
 from foretaste.task import Rows, Task
 from foretaste.train.finetune import finetune
-from foretaste.train.loop import Training
+from foretaste.train.training import Training
 
 __all__ = ["digits"]
 

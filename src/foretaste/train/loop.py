@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from accelerate import Accelerator
@@ -15,44 +15,9 @@ from foretaste.errors import Diverged
 from foretaste.params import Params, first_nonfinite, snapshot, tensors_of
 from foretaste.task import Task, losses, unit_factors, units
 from foretaste.train.mixture import Portion, Step
+from foretaste.train.training import Training, learning_rate
 
-__all__ = ["Observer", "Silent", "Snapshot", "Trained", "Training", "learning_rate", "train"]
-
-
-@dataclass(frozen=True)
-class Training:
-    """How to train.
-
-    Args:
-        steps: Steps of the optimizer.
-        batch_size: Examples per step, over all tasks.
-        learning_rate: At its highest.
-        optimizer: ``adamw``, or ``sgd`` with momentum 0.9.
-        weight_decay: Decoupled, towards 0.
-        prior_precision: delta of ``delta / 2 |x - x_0|^2``, added to the mean loss; x_0 are the
-            pretrained params.
-        warmup: Share of the steps in which the learning rate rises.
-        decay: ``linear`` or ``cosine`` to 0, or ``constant``.
-        clip: Largest norm of the gradient; None for no bound.
-        micro_batch: At most so many examples per backward pass (gradient accumulation).
-        mixed_precision: ``no``, ``bf16`` or ``fp16``.
-        batch_norm: ``update`` trains as usual; ``freeze`` keeps the pretrained statistics.
-        seed: Of the order of examples and of dropout.
-    """
-
-    steps: int
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    weight_decay: float = 0.0
-    prior_precision: float = 0.0
-    warmup: float = 0.0
-    decay: Literal["linear", "cosine", "constant"] = "linear"
-    clip: float | None = 1.0
-    micro_batch: int | None = None
-    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
-    batch_norm: Literal["update", "freeze"] = "update"
-    seed: int = 0
+__all__ = ["Observer", "Silent", "Snapshot", "Trained", "train"]
 
 
 @dataclass(frozen=True)
@@ -113,22 +78,6 @@ class Silent:
 
     def keep(self, state: Snapshot) -> None:
         pass
-
-
-def learning_rate(training: Training, step: int) -> float:
-    """The learning rate of a step, counted from 0.
-
-    >>> learning_rate(Training(steps=10, learning_rate=1.0, warmup=0.2), 0)
-    0.5
-    >>> round(learning_rate(Training(steps=10, learning_rate=1.0), 9), 6)
-    0.1
-    """
-    warm = math.ceil(training.warmup * training.steps)
-    if step < warm:
-        return training.learning_rate * (step + 1) / warm
-    left = 1 - (step - warm) / max(training.steps - warm, 1)
-    factor = {"constant": 1.0, "linear": left, "cosine": 0.5 * (1 - math.cos(math.pi * left))}[training.decay]
-    return training.learning_rate * factor
 
 
 def train(

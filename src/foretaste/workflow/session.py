@@ -1,6 +1,7 @@
 """A recipe at work on a study: loaded, checked, opened."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,10 +18,9 @@ from foretaste.sources.digits import digits
 from foretaste.sources.function import call
 from foretaste.sources.problem import Problem
 from foretaste.store.study import Study
-from foretaste.surface.recommend import Floor, Preference
 from foretaste.surface.table import headlines
 from foretaste.task import Task
-from foretaste.train.loop import Training
+from foretaste.train.training import Training
 from foretaste.weights import TaskWeights, lattice, lattice_near, spread, uniform
 
 if TYPE_CHECKING:
@@ -136,9 +136,10 @@ def check(recipe: Recipe, text: str, file: str) -> tuple[Checked, Problem]:
                 measure(problem.model.eval(), task, pair, batch_size=2)
             except BadInput as error:
                 raise where(error.at("tasks", task.name, part), file, text) from error
-    Preference.parse(recipe.recommend.prefer, problem.names)
-    for floor in recipe.recommend.floors:
-        Floor.parse(floor, problem.names)
+    try:
+        recipe.check_goal(problem.names)
+    except BadInput as error:
+        raise where(error, file, text) from error
     tasks = {task.name: _described(task) for task in problem.tasks}
     count = sum(tensor.numel() for tensor in parameters_of(problem.model).values())
     return Checked(count, tasks, (len(tasks), len(joint_points(recipe, problem)) + 1), len(grid(recipe, problem))), problem
@@ -149,19 +150,40 @@ def _described(task: Task) -> dict[str, object]:
     return {"train": len(task.train), "validation": len(task.validation), "classes": len(task.classes), "metrics": metrics}
 
 
-def start(recipe: Recipe, text: str, file: str, folder: Path, watch: Watch | None = None) -> Session:
-    """Check a recipe and open its study.
+def start(recipe: Recipe, text: str, problem: Problem, folder: Path, watch: Watch | None = None) -> Session:
+    """Open the study of a recipe, or make it.
+
+    Args:
+        recipe: Checked.
+        text: Of the recipe's file.
+        problem: What `check` made of it.
+        folder: The study's.
+        watch: Told of progress.
 
     Raises:
         StudyError: The study was made by another recipe, model or data; the parts are named.
-        BadInput: As `check`.
+        StorageError: The folder cannot be written, or lacks space.
     """
-    _, problem = check(recipe, text, file)
     base = problem.base()
     problem.model.to(PartialState().device)
-    study = Study.create(folder)
-    session = Session(study, recipe, problem, base, watch or Unwatched())
-    plan = {
+    with ExitStack() as stack:
+        study = stack.enter_context(Study.create(folder))
+        session = Session(study, recipe, problem, base, watch or Unwatched())
+        plan = _plan_of(session)
+        found = study.recipe()
+        if found is not None and study.all_work():
+            _same_question(found[1], plan, folder)
+        copies = 3 * len(problem.tasks) + recipe.joint.points + 4
+        study.require_space(copies * sum(t.numel() * t.element_size() for t in tensors_of(problem.model).values()))
+        study.add_recipe(text, plan)
+        stack.pop_all()
+    return session
+
+
+def _plan_of(session: Session) -> dict[str, object]:
+    """What a study remembers of its recipe: the question, and how to answer it."""
+    recipe, problem = session.recipe, session.problem
+    return {
         "name": recipe.name,
         "identity": recipe.identity(),
         "data": session.data,
@@ -172,13 +194,6 @@ def start(recipe: Recipe, text: str, file: str, folder: Path, watch: Watch | Non
         "method": recipe.preview.methods[-1],
         "facts": [list(fact) for fact in problem.facts],
     }
-    found = study.recipe()
-    if found is not None and study.all_work():
-        _same_question(found[1], plan, folder)
-    copies = 3 * len(problem.tasks) + recipe.joint.points + 4
-    study.require_space(copies * sum(t.numel() * t.element_size() for t in tensors_of(problem.model).values()))
-    study.add_recipe(text, plan)
-    return session
 
 
 def _same_question(before: Mapping[str, object], now: Mapping[str, object], folder: Path) -> None:

@@ -5,7 +5,7 @@ import torch
 from foretaste.evaluate import evaluate
 from foretaste.train.finetune import finetune
 from foretaste.train.joint import joint
-from foretaste.train.loop import Training
+from foretaste.train.training import Training
 from foretaste.weights import TaskWeights
 from problems import blobs, linear
 

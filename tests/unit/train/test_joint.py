@@ -3,7 +3,7 @@ import pytest
 from foretaste.errors import WeightsError
 from foretaste.evaluate import evaluate
 from foretaste.train.joint import joint
-from foretaste.train.loop import Training
+from foretaste.train.training import Training
 from foretaste.weights import TaskWeights, uniform
 from problems import blobs, linear
 

@@ -9,8 +9,9 @@ from foretaste.evaluate import METRICS
 from foretaste.params import parameters_of, snapshot, tensors_of
 from foretaste.task import Batch, Rows, Task
 from foretaste.train.joint import joint
-from foretaste.train.loop import Silent, Snapshot, Training, learning_rate, train
+from foretaste.train.loop import Silent, Snapshot, train
 from foretaste.train.mixture import Portion
+from foretaste.train.training import Training
 from foretaste.weights import TaskWeights, uniform
 from problems import blobs, linear
 
@@ -157,15 +158,6 @@ def test_bfloat16_autocast_trains() -> None:
     run = joint(plain_model(), None, TASKS, EVEN, replace(PLAIN, steps=40, mixed_precision="bf16"))
     assert run.history[-1] < run.history[0]
     assert all(tensor.dtype == torch.float32 for tensor in run.params.values())
-
-
-@pytest.mark.parametrize(
-    ("decay", "expected"),
-    [("constant", [0.5, 1.0, 1.0, 1.0]), ("linear", [0.5, 1.0, 1.0, 0.5]), ("cosine", [0.5, 1.0, 1.0, 0.5])],
-)
-def test_schedules(decay: str, expected: list[float]) -> None:
-    training = Training(steps=4, learning_rate=1.0, warmup=0.5, decay=decay)  # type: ignore[arg-type]
-    assert [learning_rate(training, step) for step in range(4)] == pytest.approx(expected)
 
 
 def test_token_losses_pool_a_steps_label_tokens() -> None:
