@@ -102,11 +102,9 @@ def _suite(name: str, runs: Sequence[dict[str, Any]]) -> list[str]:
         found = [next(each for each in run["agreements"] if each["method"] == method) for run in runs]
         cells = [_cell([each[column] for each in found]) for column in _COLUMNS]
         lines.append(f"| {method} | {found[0]['points']} | {' | '.join(cells)} |")
-    lines += [
-        "",
-        "| preview | " + " | ".join(f"{task}: error, rank, error of the loss" for task in runs[0]["agreements"][0]["error"]) + " |",
-    ]
-    lines.append("|---|" + "---|" * len(runs[0]["agreements"][0]["error"]))
+    tasks = list(runs[0]["agreements"][0]["error"])
+    lines += ["", "| preview | " + " | ".join(f"{task}: error, rank, error of the loss" for task in tasks) + " |"]
+    lines.append("|---|" + "---|" * len(tasks))
     for method in [each["method"] for each in runs[0]["agreements"]]:
         found = [next(each for each in run["agreements"] if each["method"] == method) for run in runs]
         cells = [

@@ -96,7 +96,8 @@ def _help() -> dict[str, float]:
 def _check(variables: dict[str, str]) -> dict[str, float]:
     """`foretaste check` against importing the libraries and loading the model and its tokenizer."""
     loading = (
-        "import sys, torch, accelerate, datasets, sklearn.metrics; from transformers import AutoModelForSequenceClassification as M, AutoTokenizer\n"
+        "import sys, torch, accelerate, datasets, sklearn.metrics\n"
+        "from transformers import AutoModelForSequenceClassification as M, AutoTokenizer\n"
         "M.from_pretrained(sys.argv[1]); AutoTokenizer.from_pretrained(sys.argv[1])"
     )
     command = [sys.executable, "-m", "foretaste", "check", str(RECIPE), *(f"--var={name}={value}" for name, value in variables.items())]

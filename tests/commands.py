@@ -1,6 +1,7 @@
 """Commands run as a user runs them: in this process, or in one of their own."""
 
 import os
+import re
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -10,7 +11,9 @@ from pathlib import Path
 
 from foretaste import cli
 
-__all__ = ["Ran", "contents", "foretaste", "refused", "spawned"]
+__all__ = ["ENVIRONMENT", "Ran", "contents", "foretaste", "refused", "spawned"]
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "COLUMNS": "120"}
 
 
 @dataclass(frozen=True)
@@ -38,16 +41,14 @@ def foretaste(*arguments: object) -> Ran:
     return Ran(code, out.getvalue(), err.getvalue())
 
 
-def spawned(*arguments: object, folder: Path | None = None, **variables: str) -> subprocess.Popen[str]:
+def spawned(*arguments: object) -> subprocess.Popen[str]:
     """The command line in a process of its own, on one core and without a network."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "COLUMNS": "120", **variables}
     return subprocess.Popen(
         [sys.executable, "-m", "foretaste", *(str(each) for each in arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=environment,
-        cwd=folder,
+        env=ENVIRONMENT,
     )
 
 
@@ -61,6 +62,6 @@ def refused(*arguments: object) -> str:
     found = foretaste(*arguments)
     assert found.code == 2, found
     assert found.out == ""
-    assert found.err.count("error:") == 1, found.err
+    assert len(re.findall("^error: ", found.err, re.MULTILINE)) == 1, found.err
     assert "Traceback" not in found.err
     return found.err

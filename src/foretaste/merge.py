@@ -9,6 +9,7 @@ Rules for tensors that are not plain shared parameters:
 - a parameter that several but not all tasks have is merged among them, their weights scaled to
   sum to 1; one that a single task has (its own head) is that task's, untouched;
 - floating-point buffers are averaged by alpha; other tensors stay the pretrained model's.
+  (Batch-norm statistics are better re-estimated afterwards: `foretaste.train.batch_norm`.)
 """
 
 from collections.abc import Iterator, Mapping

@@ -92,7 +92,7 @@ class Finetune(_Part):
 
     steps: int = Field(300, ge=1)
     batch_size: int = Field(32, ge=1)
-    learning_rate: float = Field(5e-5, gt=0)
+    learning_rate: float = Field(5e-5, gt=0, lt=1e30)
     optimizer: Literal["adamw", "sgd"] = "adamw"
     weight_decay: float = Field(0.0, ge=0)
     prior_precision: float = Field(0.0, ge=0, description="pull towards the pretrained params, on the scale of the mean loss")
@@ -121,6 +121,7 @@ class Preview(_Part):
     )
     points: int = Field(66, ge=2, description="at most so many lattice points over the simplex")
     prior_precision: float | Literal["mean"] = Field("mean", description="delta of the merge: 'mean' curvature of the tasks, or a number")
+    batch_norm: Literal["reestimate", "average"] = Field("reestimate", description="statistics from the tasks' data, or averaged by alpha")
     batch_size: int = Field(128, ge=1, description="of evaluation")
 
     @field_validator("prior_precision")

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from foretaste.errors import Diverged
 from foretaste.params import Params, first_nonfinite, snapshot, tensors_of
-from foretaste.task import Task, losses, unit_factors, units
-from foretaste.train.mixture import Portion, Step
+from foretaste.task import Batch, Task, losses, unit_factors, units
+from foretaste.train.mixture import Portion, Step, mixed
 from foretaste.train.training import Training, learning_rate
 
 __all__ = ["Observer", "Silent", "Snapshot", "Trained", "train"]
@@ -176,30 +176,17 @@ class _Run:
         self.optimizer.step()
         return total
 
-    def _batches(self, portions: Step, seen: dict[str, dict[str, int]]) -> list[tuple[Task, dict[str, Tensor], Tensor]]:
-        """The step's micro-batches, with the factor of each example's loss, `[B]`.
-
-        Tasks that predict and collate alike share a batch, so that batch statistics mix as the
-        tasks do.
-        """
-        alike: dict[object, list[tuple[Portion, int]]] = {}
-        for portion in portions:
-            task = self.tasks[portion.task]
-            alike.setdefault((task.predict, task.collate, task.unit), []).extend((portion, index) for index in portion.indices)
-        found, counted = [], dict.fromkeys((portion.task for portion in portions), 0)
-        for members in alike.values():
-            parts = -(-len(members) // (self.training.micro_batch or len(members)))
-            for chunk in (members[part::parts] for part in range(parts)):
-                task = self.tasks[chunk[0][0].task]
-                collated = task.collate([self.tasks[portion.task].train[index] for portion, index in chunk])
-                batch = {key: tensor.to(self.accelerator.device) for key, tensor in collated.items()}
-                for (portion, _), labels in zip(chunk, batch["labels"], strict=True):
-                    counted[portion.task] += units(labels.unsqueeze(0), task.unit)
-                found.append((task, batch, chunk))
+    def _batches(self, portions: Step, seen: dict[str, dict[str, int]]) -> list[tuple[Task, Batch, Tensor]]:
+        """The step's micro-batches, with the factor of each example's loss, `[B]`."""
+        device = self.accelerator.device
+        found = mixed(portions, self.tasks, device, self.training.micro_batch)
+        counted = dict.fromkeys((portion.task for portion in portions), 0)
+        for task, batch, owners in found:
+            for portion, labels in zip(owners, batch["labels"], strict=True):
+                counted[portion.task] += units(labels.unsqueeze(0), task.unit)
         _count(seen, portions, counted)
         each = {portion: _factor(portion, counted) for portion in portions}
-        device = self.accelerator.device
-        return [(task, batch, torch.tensor([each[portion] for portion, _ in chunk], device=device)) for task, batch, chunk in found]
+        return [(task, batch, torch.tensor([each[portion] for portion in owners], device=device)) for task, batch, owners in found]
 
     def _add_prior(self) -> None:
         trained = (parameter for parameter in self.bare.parameters() if parameter.requires_grad)
@@ -210,6 +197,7 @@ class _Run:
 
     def state(self, step: int, history: list[float], seen: dict[str, dict[str, int]]) -> Snapshot:
         """A copy of everything, for `restore`."""
+        self._check(step)
         tensors = {
             f"params/{name}": tensor for name, tensor in (dict(self.bare.named_parameters()) | dict(self.bare.named_buffers())).items()
         }
@@ -239,11 +227,14 @@ class _Run:
 
     def finished(self) -> dict[str, Tensor]:
         """The params, looked at."""
-        params = snapshot(tensors_of(self.bare))
-        bad = first_nonfinite(params)
+        self._check(self.training.steps)
+        return snapshot(tensors_of(self.bare))
+
+    def _check(self, done: int) -> None:
+        """Raise before a broken state is handed out: the loss shows it only a step later."""
+        bad = first_nonfinite(tensors_of(self.bare))
         if bad is not None:
-            raise Diverged(_diverged(f"the trained params hold NaN or infinity in {bad}", self.training.steps, self.training))
-        return params
+            raise Diverged(_diverged(f"the trained params hold NaN or infinity in {bad}", done - 1, self.training))
 
 
 def _factor(portion: Portion, counted: Mapping[str, int]) -> float:

@@ -16,10 +16,10 @@ from typing import Literal
 import torch
 
 from foretaste.errors import WeightsError
-from foretaste.task import Task, units
+from foretaste.task import Batch, Task, units
 from foretaste.weights import TaskWeights
 
-__all__ = ["Portion", "Realise", "Step", "exact_counts", "mixture", "units_per_example"]
+__all__ = ["Portion", "Realise", "Step", "exact_counts", "mixed", "mixture", "units_per_example"]
 
 Realise = Literal["sampling", "loss"]
 
@@ -87,6 +87,37 @@ def mixture(
             drawn.setdefault(name, []).append(next(streams[name]))
         plan.append(tuple(Portion(task.name, tuple(drawn[task.name])) for task in tasks if task.name in drawn))
     return plan
+
+
+def mixed(
+    step: Step, tasks: Mapping[str, Task], device: torch.device, micro_batch: int | None = None
+) -> list[tuple[Task, Batch, list[Portion]]]:
+    """A step's examples as batches on a device.
+
+    Tasks that predict and collate alike share a batch, so that batch statistics mix as the tasks do.
+
+    Args:
+        step: What to collate.
+        tasks: By name.
+        device: Of the batches.
+        micro_batch: At most so many examples in a batch; None for all.
+
+    Returns:
+        Per batch: a task to predict by, the batch, and the portion that each example belongs to.
+    """
+    alike: dict[object, list[tuple[Portion, int]]] = {}
+    for portion in step:
+        task = tasks[portion.task]
+        alike.setdefault((task.predict, task.collate, task.unit), []).extend((portion, index) for index in portion.indices)
+    found: list[tuple[Task, Batch, list[Portion]]] = []
+    for members in alike.values():
+        parts = -(-len(members) // (micro_batch or len(members)))
+        for chunk in (members[part::parts] for part in range(parts)):
+            task = tasks[chunk[0][0].task]
+            collated = task.collate([tasks[portion.task].train[index] for portion, index in chunk])
+            batch = {key: tensor.to(device) for key, tensor in collated.items()}
+            found.append((task, batch, [portion for portion, _ in chunk]))
+    return found
 
 
 def units_per_example(task: Task) -> float:

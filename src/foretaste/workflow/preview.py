@@ -14,11 +14,12 @@ from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.site import GaussianSite, Site
 from foretaste.task import Evaluation, Fidelity
+from foretaste.train.batch_norm import has_batch_norm, reestimated
 from foretaste.weights import TaskWeights
 from foretaste.workflow.fit import Fitted, prior_precision
 from foretaste.workflow.session import Session
 
-__all__ = ["merged", "preview", "row", "sites_for"]
+__all__ = ["judged_by", "preview", "row", "sites_for"]
 
 
 def sites_for(method: str, fitted: Mapping[str, Fitted]) -> dict[str, Site]:
@@ -29,13 +30,6 @@ def sites_for(method: str, fitted: Mapping[str, Fitted]) -> dict[str, Site]:
     if method == "simple":
         return {task: GaussianSite.flat(each.curved.center, each.curved.carried) for task, each in fitted.items()}
     return {task: each.curved for task, each in fitted.items()}
-
-
-def merged(session: Session, fitted: Mapping[str, Fitted], method: str, weights: TaskWeights) -> Preview:
-    """The preview of one weighting."""
-    precision = Isotropic(prior_precision(session.recipe, fitted))
-    prior = Gaussian(snapshot(parameters_of(session.problem.model)), precision)
-    return merge(prior, sites_for(method, fitted), weights)
 
 
 def preview(session: Session, fitted: Mapping[str, Fitted], methods: Sequence[str], points: Sequence[TaskWeights]) -> list[Evaluation]:
@@ -67,14 +61,26 @@ def _previewed(
 ) -> Evaluation:
     def make() -> tuple[Evaluation, Params]:
         start = time.perf_counter()
-        return row(session, merge(prior, sites, weights).params, weights, Fidelity.PREVIEW, method, start)
+        params = _with_statistics(session, merge(prior, sites, weights))
+        return row(session, params, weights, Fidelity.PREVIEW, method, start)
 
     used = {task: each.artefacts[:1] if method == "simple" else each.artefacts for task, each in fitted.items()}
     inputs: dict[str, object] = {"method": method, "sites": {task: list(hashes) for task, hashes in used.items()}, "weights": weights.key}
     if method != "simple":
         assert isinstance(prior.precision, Isotropic)
         inputs["prior_precision"] = prior.precision.scale
+    if has_batch_norm(session.problem.model):
+        inputs["batch_norm"] = session.recipe.preview.batch_norm
     return do_evaluation(session.study, {**inputs, **judged_by(session)}, make, session.watch)
+
+
+def _with_statistics(session: Session, found: Preview) -> Params:
+    """The preview's params; inside the simplex with batch-norm statistics of their own, unless these are to be averaged."""
+    model, plan = session.problem.model, session.recipe.preview
+    if found.weights.corner is not None or plan.batch_norm == "average" or not has_batch_norm(model):
+        return found.params
+    generator = torch.Generator().manual_seed(session.recipe.seed)
+    return reestimated(model, found.params, session.problem.tasks, found.weights, generator=generator)
 
 
 def judged_by(session: Session) -> dict[str, object]:

@@ -27,9 +27,14 @@ def test_a_row_without_its_artefact_is_refused(tmp_path: Path) -> None:
 def test_a_transaction_is_all_or_nothing(tmp_path: Path) -> None:
     path = tmp_path / "study.db"
     engine = database.connect(path, create=True)
-    with pytest.raises(ZeroDivisionError), database.transaction(engine, path) as connection:
-        connection.execute(sa.insert(database.artefacts).values(hash="h", bytes=1, created="now"))
-        _ = 1 / 0
+
+    def fails() -> None:
+        with database.transaction(engine, path) as connection:
+            connection.execute(sa.insert(database.artefacts).values(hash="h", bytes=1, created="now"))
+            _ = 1 / 0
+
+    with pytest.raises(ZeroDivisionError):
+        fails()
     with engine.connect() as connection:
         assert connection.execute(sa.select(database.artefacts)).all() == []
 

@@ -122,15 +122,15 @@ def test_two_processes_do_not_do_the_same_work_at_once(tmp_path: Path) -> None:
         "with Study.open(Path(sys.argv[1])) as study, study.claim('k'):\n"
         "    print('mine', flush=True); time.sleep(60)\n"
     )
-    with Study.create(tmp_path / "s") as study:
-        with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "s")], stdout=subprocess.PIPE, text=True) as other:
-            assert other.stdout is not None
-            assert other.stdout.readline() == "mine\n"
-            study.add("site", "j", {}, {}, None, 0.0)  # the database is open to both
-            start = time.monotonic()
-            other.kill()
-            with study.claim("k"):
-                assert time.monotonic() - start < 30
+    command = [sys.executable, "-c", code, str(tmp_path / "s")]
+    with Study.create(tmp_path / "s") as study, subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "mine\n"
+        study.add("site", "j", {}, {}, None, 0.0)  # the database is open to both
+        start = time.monotonic()
+        other.kill()
+        with study.claim("k"):
+            assert time.monotonic() - start < 30
 
 
 def test_many_writers_lose_nothing(tmp_path: Path) -> None:

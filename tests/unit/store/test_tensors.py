@@ -40,7 +40,7 @@ def test_metadata(tmp_path: Path) -> None:
 
 
 def test_missing_truncated_and_foreign_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="gone.safetensors is missing"):
+    with pytest.raises(DataError, match=r"gone\.safetensors is missing"):
         load(tmp_path / "gone.safetensors")
     path = tmp_path / f"{save(tmp_path, PARAMS)}.safetensors"
     path.write_bytes(path.read_bytes()[:-5])

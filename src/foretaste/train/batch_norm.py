@@ -1,0 +1,87 @@
+"""Batch-norm statistics of merged params, taken from the tasks' data instead of averaged.
+
+The statistics that belong to merged weights are not the average of the tasks' statistics:
+averaging shrinks the variance of activations. They are re-estimated by forward passes over
+training examples, mixed by alpha.
+
+References:
+    Jordan, Sedghi, Saukh, Entezari, Neyshabur: REPAIR: REnormalizing Permuted Activations for
+    Interpolation Repair, 2022, https://arxiv.org/abs/2211.08403
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
+
+from foretaste.params import Params, buffers_of, in_eval_mode, snapshot, swapped
+from foretaste.task import Batch, Task
+from foretaste.train.mixture import mixed, mixture
+from foretaste.weights import TaskWeights
+
+__all__ = ["has_batch_norm", "reestimated"]
+
+
+def has_batch_norm(model: nn.Module) -> bool:
+    """Whether the model keeps batch-norm statistics.
+
+    >>> has_batch_norm(nn.BatchNorm1d(2)), has_batch_norm(nn.LayerNorm(2))
+    (True, False)
+    """
+    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) and module.track_running_stats for module in model.modules())
+
+
+def reestimated(
+    model: nn.Module,
+    params: Params,
+    tasks: Sequence[Task],
+    weights: TaskWeights,
+    *,
+    generator: torch.Generator,
+    batches: int = 8,
+    batch_size: int = 64,
+) -> dict[str, Tensor]:
+    """The params with batch-norm statistics of their own.
+
+    Args:
+        model: Any module; it is left as it was.
+        params: Merged parameters and buffers.
+        tasks: Their training examples are used, mixed by alpha.
+        weights: alpha.
+        generator: Chooses the examples.
+        batches: Forward passes.
+        batch_size: Examples in each, over all tasks.
+
+    Returns:
+        The same parameters, with new floating-point buffers.
+
+    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.task import Rows
+    >>> rows = Rows(torch.tensor([[1.0], [3.0]]), torch.tensor([0, 1]))
+    >>> task = Task("a", rows, rows, [METRICS["accuracy"]])
+    >>> found = reestimated(nn.BatchNorm1d(1), {}, [task], TaskWeights(["a"], [1.0]), generator=torch.Generator(), batches=2)
+    >>> found["running_mean"]
+    tensor([2.])
+    """
+    plan = mixture(tasks, weights, batches, batch_size, generator)
+    device = next(model.parameters()).device
+    kept = snapshot(dict(model.named_buffers()))
+    with torch.random.fork_rng([device] if device.type == "cuda" else []), in_eval_mode(model), swapped(model, {**kept, **params}):
+        torch.manual_seed(0)  # of dropout, should the model have any before its batch norms
+        named = {task.name: task for task in tasks}
+        update_bn(([(task, batch)] for step in plan for task, batch, _ in mixed(step, named, device)), _Predicting(model))
+        found = snapshot(buffers_of(model))
+    return {**params, **found}
+
+
+class _Predicting(nn.Module):
+    """The model as a module that takes a batch and its task's way to predict."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, asked: tuple[Task, Batch]) -> Tensor:
+        task, batch = asked
+        return task.predict(self.model, batch)
