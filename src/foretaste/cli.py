@@ -187,12 +187,8 @@ def main() -> None:
     """Run the command line; errors that foretaste raises on purpose end with their exit code."""
     try:
         app()
-    except Stopped as error:
-        _fail(error, error.exit_code)
     except ForetasteError as error:
         _fail(error, error.exit_code)
-    except KeyboardInterrupt:
-        _fail(Stopped("stopped; everything finished so far is kept"), Stopped.exit_code)
 
 
 def _fail(error: Exception, code: int) -> None:
@@ -275,6 +271,6 @@ def _print(as_json: bool, data: object, shown: RenderableType, after: str = "") 
         typer.echo(json.dumps(data, indent=2, allow_nan=False))
         return
     console = Console()
-    console.print(shown)
-    if after:
-        console.print(after, markup=False, highlight=False, soft_wrap=True)
+    for part in (shown, after) if after else (shown,):
+        plain = isinstance(part, str)  # paths are printed as they are, on one line
+        console.print(part, markup=not plain, highlight=not plain, soft_wrap=plain)

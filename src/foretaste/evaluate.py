@@ -1,6 +1,6 @@
 """Evaluation: params on tasks give losses and metrics, with a result per example."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,9 +9,11 @@ from torch import Tensor, nn
 
 from foretaste.errors import TaskError
 from foretaste.params import Params, in_eval_mode, swapped
-from foretaste.task import IGNORED, Examples, Metric, Task, losses
+from foretaste.task import IGNORED, Example, Examples, Metric, Task, losses
 
 __all__ = ["METRICS", "Result", "accuracy", "evaluate", "f1", "mcc", "measure"]
+
+_WINDOW = 4  # batches that are sorted by size together
 
 
 def accuracy(predicted: Tensor, labels: Tensor) -> float:
@@ -99,20 +101,45 @@ def evaluate(
 
 
 def measure(model: nn.Module, task: Task, examples: Examples, batch_size: int) -> Result:
-    """The result of the model as it stands on these examples."""
+    """The result of the model as it stands on these examples.
+
+    Batches hold examples of similar length, since a batch costs as much as its longest; results
+    come back in the examples' order.
+    """
     device = next(model.parameters()).device
-    total, means, predicted, labels = [], [], [], []
-    for start in range(0, len(examples), batch_size):
-        batch = task.batch(examples, range(start, min(start + batch_size, len(examples))), device)
+    order: list[int] = []
+    parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    for indices, found in _batches(examples, batch_size):
+        batch = {key: tensor.to(device) for key, tensor in task.collate(found).items()}
         with torch.no_grad():
             logits = task.predict(model, batch)
-        counts = batch["labels"] != IGNORED
+        shape = (len(indices), -1)
         each = losses(logits, batch["labels"]).double()
-        total.append(each.sum())
-        means.append(each.sum(1) / counts.reshape(len(each), -1).sum(1).clamp(min=1))
-        predicted.append(logits.argmax(-1)[counts])
-        labels.append(batch["labels"][counts])
-    return _result(task, torch.cat(means).cpu(), torch.cat(predicted).cpu(), torch.cat(labels).cpu(), float(torch.stack(total).sum()))
+        parts.append((each.cpu(), logits.argmax(-1).reshape(shape).cpu(), batch["labels"].reshape(shape).cpu()))
+        order += indices
+    back = torch.tensor(order).argsort()
+    each, guess, labels = (_stacked(column)[back] for column in zip(*parts, strict=True))
+    counted = labels != IGNORED
+    means = each.sum(1) / counted.sum(1).clamp(min=1)
+    return _result(task, means, guess[counted], labels[counted], float(each.sum()))
+
+
+def _stacked(parts: Sequence[Tensor]) -> Tensor:
+    """Batches `[B, S]` of different S as one tensor; what is added counts as ignored."""
+    width = max(part.shape[1] for part in parts)
+    filling = 0 if parts[0].is_floating_point() else IGNORED
+    return torch.cat([nn.functional.pad(part, (0, width - part.shape[1]), value=filling) for part in parts])
+
+
+def _batches(examples: Examples, batch_size: int) -> Iterator[tuple[list[int], list[Example]]]:
+    """Examples in batches of similar size, sorted within a few batches' worth at a time."""
+    for start in range(0, len(examples), _WINDOW * batch_size):
+        window = range(start, min(start + _WINDOW * batch_size, len(examples)))
+        fetched = {index: examples[index] for index in window}
+        ordered = sorted(window, key=lambda index: sum(tensor.numel() for tensor in fetched[index].values()))
+        for place in range(0, len(ordered), batch_size):
+            chosen = ordered[place : place + batch_size]
+            yield chosen, [fetched[index] for index in chosen]
 
 
 def _result(task: Task, means: Tensor, predicted: Tensor, labels: Tensor, total: float) -> Result:

@@ -27,7 +27,7 @@ from foretaste.weights import TaskWeights
 
 __all__ = ["Preview", "merge"]
 
-_CHUNK = 1 << 16  # entries: a few of these stay in a core's cache
+_CHUNK = 1 << 17  # entries: a few of these stay in the cache, and few enough steps are Python's
 _STILL = 1e-6
 
 

@@ -177,8 +177,14 @@ class Recipe(_Part):
             raise error.at("recommend", field) from error.__cause__
 
     def identity(self) -> dict[str, Any]:
-        """The part of the recipe that every number depends on: what one study cannot change."""
+        """The part of the recipe that every number depends on: what one study cannot change.
+
+        Places of files are not in it: a study knows its model and data by their content.
+        """
         plan = self.model_dump(mode="json")
+        plan["model"].pop("path", None)
+        for task in plan["tasks"].values():
+            del task["train"], task["validation"]
         for free in ("name", "recommend", "snapshot_seconds"):
             del plan[free]
         for part, free in (("preview", "methods"), ("preview", "points"), ("preview", "batch_size"), ("joint", "points")):

@@ -93,7 +93,10 @@ def test_floors_and_preferences_in_a_recipe(tmp_path: Path, goal: str, words: st
         (DIGITS + "finetune:\n  steps: many\n", "line 4, finetune.steps: Input should be a valid integer"),
         (DIGITS + "finetune: {learning_rate: .inf}\n", "line 3, finetune.learning_rate: Input should be a finite number; found inf"),
         ("name: [a\nmodel: {source: digits}\n", "line 2: not valid YAML: "),
-        ("name: a\nmodel:\n  source: ${NOWHERE_AT_ALL}\n", "line 3, model.source: ${NOWHERE_AT_ALL} has no value; give --var NOWHERE_AT_ALL="),
+        (
+            "name: a\nmodel:\n  source: ${NOWHERE_AT_ALL}\n",
+            "line 3, model.source: ${NOWHERE_AT_ALL} has no value; give --var NOWHERE_AT_ALL=",
+        ),
         ("", "is empty or not a mapping; `foretaste init` writes one"),
         (DIGITS + "seed: 1\nseed: 2\n", "line 4: 'seed' is there already in line 3"),
         ("name: a\nmodel: {source: magic}\n", "line 2, model: "),
@@ -140,9 +143,17 @@ def test_init_does_not_replace_a_file(tmp_path: Path) -> None:
         ("other.jsonl", b'{"body": "a", "label": "good"}\n', "has no column 'text'; it has body, label"),
         ("unlabelled.jsonl", b'{"text": "a"}\n', "has no column 'label'; it has text"),
         ("hole.jsonl", b'{"text": "a", "label": "good"}\n{"text": null, "label": "bad"}\n', "row 2 of "),
-        ("secret.jsonl", b'{"text": "a", "label": "good"}\n{"text": "b", "label": null}\n', "has no value in column 'label'; fill or remove"),
+        (
+            "secret.jsonl",
+            b'{"text": "a", "label": "good"}\n{"text": "b", "label": null}\n',
+            "has no value in column 'label'; fill or remove",
+        ),
         ("share.jsonl", b'{"text": "a", "label": 0.5}\n', "label 0.5 in row 1 of "),
-        ("number.jsonl", b'{"text": 3, "label": "good"}\n{"text": 4, "label": "bad"}\n', "has int in column 'text' where a text is expected"),
+        (
+            "number.jsonl",
+            b'{"text": 3, "label": "good"}\n{"text": 4, "label": "bad"}\n',
+            "has int in column 'text' where a text is expected",
+        ),
     ],
 )
 def test_data_files(tmp_path: Path, checkpoints: Checkpoints, good: Path, name: str, content: bytes | None, words: str) -> None:
@@ -167,7 +178,9 @@ def test_images_and_texts_in_each_others_place(tmp_path: Path, checkpoints: Chec
     kind, data, found = ("image", good, "str") if column == "text" else ("text", images, "PngImageFile")
     model = checkpoints.vit if kind == "image" else checkpoints.bert
     recipe = transformers_recipe(tmp_path / "r.yaml", model, {"a": (data, data), "b": (data, data)}, kind=kind, column=column)
-    assert f"has {found} in column {column!r} where a{'n' * (kind == 'image')} {kind} is expected; name a" in never_written(tmp_path, recipe)
+    assert f"has {found} in column {column!r} where a{'n' * (kind == 'image')} {kind} is expected; name a" in never_written(
+        tmp_path, recipe
+    )
 
 
 def test_an_image_that_cannot_be_decoded(tmp_path: Path, checkpoints: Checkpoints) -> None:

@@ -79,7 +79,7 @@ def test_killed_at_many_moments_it_ends_the_same(recipe: Path, whole: Facts, tmp
     study = tmp_path / "study"
     previews = sum(row[1] == "preview" for row in whole[1].values())
     moments: list[Callable[[], bool]] = [
-        lambda: (study / "study.db").exists(),
+        (study / "study.db").exists,
         lambda: in_training(study),
         lambda: count(study, "work") >= 2,
         lambda: count(study, "evaluations") >= previews // 2,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from foretaste.errors import ParamsError, TaskError
 from foretaste.evaluate import METRICS, accuracy, evaluate, f1, mcc
 from foretaste.params import snapshot, tensors_of
-from foretaste.task import IGNORED, Batch, Metric, Rows, Task, losses
+from foretaste.task import IGNORED, Batch, Example, Metric, Rows, Task, losses
 from laws import assert_same, normal, random
 
 ROWS = Rows(normal(23, 4), torch.randint(0, 3, (23,), generator=random(1)))
@@ -170,3 +170,25 @@ def test_a_metric_of_ones_own_sees_predicted_and_true_labels() -> None:
     metrics = evaluate(model(), None, [Task("a", ROWS, ROWS, [Metric("errors", errors, False), METRICS["accuracy"]])])["a"].metrics
     assert metrics["errors"] == round(23 * (1 - metrics["accuracy"]))
     assert math.isfinite(metrics["loss"])
+
+
+def test_examples_of_different_lengths_come_back_in_their_order() -> None:
+    """Batches are sorted by length inside; results are those of one example at a time, in the examples' order."""
+    generator = torch.Generator().manual_seed(0)
+    lengths = [5, 1, 3, 2, 4, 1, 5]
+    rows = [{"inputs": torch.randn(n, 2, generator=generator), "labels": torch.arange(n) % 2} for n in lengths]
+
+    def padded(examples: list[Example]) -> dict[str, Tensor]:
+        pad = torch.nn.utils.rnn.pad_sequence
+        return {
+            "inputs": pad([each["inputs"] for each in examples], batch_first=True),
+            "labels": pad([each["labels"] for each in examples], batch_first=True, padding_value=-100),
+        }
+
+    task = Task("t", rows, rows, [METRICS["accuracy"]], collate=padded, unit="token")
+    model = nn.Linear(2, 2)
+    whole = evaluate(model, None, [task], batch_size=2)["t"]
+    single = [evaluate(model, None, [task], data={"t": [row]})["t"] for row in rows]
+    torch.testing.assert_close(whole.losses, torch.cat([each.losses for each in single]))
+    assert torch.equal(whole.predicted, torch.cat([each.predicted for each in single]))
+    assert len(whole.predicted) == sum(lengths)

@@ -45,7 +45,7 @@ class Precision(ABC):
 
     @abstractmethod
     def apply(self, params: Params) -> dict[str, Tensor]:
-        """``S x``, in float32 or wider."""
+        """``S x``, in new tensors, in float32 or wider."""
 
     @abstractmethod
     def solve(self, params: Params) -> dict[str, Tensor]:

@@ -120,7 +120,7 @@ class GaussianSite(Site):
         pull = self.precision.apply(offset)
         if self.gradient is None:
             own = prior.precision.apply(offset)
-            return {name: part.add(own[name], alpha=self.power) for name, part in pull.items()}
+            return {name: part.add_(own[name], alpha=self.power) for name, part in pull.items()}
         return {name: part - wide(self.gradient[name]) for name, part in pull.items()}
 
 

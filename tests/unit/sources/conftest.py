@@ -1,5 +1,5 @@
 """Tiny checkpoints for the sources; nothing is fetched, nothing is left behind."""
 
-from checkpoints import checkpoints, data_cache
+from checkpoints import checkpoints, offline
 
-__all__ = ["checkpoints", "data_cache"]
+__all__ = ["checkpoints", "offline"]

@@ -1,0 +1,222 @@
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import datasets
+import pytest
+import torch
+import transformers
+from torch import nn
+
+from checkpoints import Checkpoints, parquet, sentences, table
+from foretaste.errors import DataError
+from foretaste.evaluate import METRICS
+from foretaste.params import buffers_of, in_eval_mode, parameters_of
+from foretaste.sources.data import LabelSet
+from foretaste.sources.problem import Problem
+from foretaste.sources.transformers import DataPlan, Head, Heads, heads_of, load
+
+ACCURACY = (METRICS["accuracy"],)
+LABELS: Mapping[str, LabelSet] = {"a": (0, 1), "b": (1, 0), "c": ("x", "y", "z")}
+
+
+@pytest.fixture
+def plans(tmp_path: Path) -> list[DataPlan]:
+    """Two tasks of the same labels and one of others."""
+    files = {
+        name: str(table(tmp_path / f"{name}.jsonl", sentences(10, seed, labels)))
+        for name, seed, labels in (("a", 1, ["bad", "good"]), ("b", 2, ["bad", "good"]), ("c", 3, [0, 1]))
+    }
+    return [DataPlan(name, file, file, ("text",), "label", ACCURACY) for name, file in files.items()]
+
+
+def loaded(checkpoints: Checkpoints, plans: list[DataPlan], head: Head = "auto", seed: int = 0) -> Problem:
+    return load(str(checkpoints.bert), "text-classification", plans, head=head, max_length=16, seed=seed)
+
+
+def test_heads_of() -> None:
+    assert heads_of(LABELS, "auto") == {"a+b": (("a", "b"), (0, 1)), "c": (("c",), ("x", "y", "z"))}
+    assert heads_of(LABELS, "private") == {"a": (("a",), (0, 1)), "b": (("b",), (1, 0)), "c": (("c",), ("x", "y", "z"))}
+    assert heads_of(LABELS, "shared") == {"shared": (("a", "b", "c"), (0, 1, "x", "y", "z"))}
+
+
+def test_one_label_set_gives_a_plain_model(checkpoints: Checkpoints, plans: list[DataPlan]) -> None:
+    problem = loaded(checkpoints, plans[:2])
+    assert isinstance(problem.model, transformers.BertForSequenceClassification)
+    assert [task.names for task in problem.tasks] == [None, None]
+    assert problem.model.config.id2label == {0: "bad", 1: "good"}
+    assert not problem.model.training
+
+
+def test_a_shared_head_unites_the_labels(checkpoints: Checkpoints, plans: list[DataPlan]) -> None:
+    problem = loaded(checkpoints, plans, "shared")
+    assert problem.tasks[2].classes == ("0", "1", "bad", "good")
+    assert [problem.tasks[2].train[index]["labels"].item() for index in range(2)] == [0, 1]
+    assert [problem.tasks[0].train[index]["labels"].item() for index in range(2)] == [2, 3]
+
+
+def test_heads_by_label_set(checkpoints: Checkpoints, plans: list[DataPlan]) -> None:
+    problem = loaded(checkpoints, plans)
+    first, second, third = (task.names or frozenset() for task in problem.tasks)
+    assert first == second != third
+    assert first | third == set(parameters_of(problem.model))
+    assert {name.split(".")[1] for name in first - third} == {"for_a+b"}
+    assert dict(problem.facts)["heads"] == "a, b: 2 classes; c: 2 classes"
+
+
+@pytest.mark.parametrize("name", ["type", "values", "train", "forward"])
+def test_any_task_name_can_have_a_head(checkpoints: Checkpoints, plans: list[DataPlan], name: str) -> None:
+    problem = loaded(checkpoints, [replace(plans[0], name=name), plans[1]], "private")
+    own = problem.tasks[0].names or frozenset()
+    assert {each for each in own if each.startswith("heads.")} == {each for each in own if each.startswith(f"heads.for_{name}.")}
+    assert not own >= set(parameters_of(problem.model))
+
+
+def test_a_head_is_the_checkpoint_s_where_it_fits_and_else_new_by_the_seed(checkpoints: Checkpoints, plans: list[DataPlan]) -> None:
+    three = [replace(plans[0], labels=("bad", "good", "fair")), plans[1]]
+    first, again, other = (loaded(checkpoints, three, seed=seed) for seed in (0, 0, 1))
+    assert first.base() == again.base() != other.base()
+    params, others = parameters_of(first.model), parameters_of(other.model)
+    changed = {name for name, tensor in params.items() if not torch.equal(tensor, others[name])}
+    assert changed
+    assert all(name.startswith("heads.for_a.") for name in changed)
+    original = transformers.BertForSequenceClassification.from_pretrained(checkpoints.bert).classifier.weight
+    assert torch.equal(params["heads.for_b.classifier.weight"], original)
+
+
+@pytest.fixture
+def heads(checkpoints: Checkpoints, plans: list[DataPlan]) -> Problem:
+    return loaded(checkpoints, plans, "private")
+
+
+def batch_of(problem: Problem, wanted: list[tuple[int, int]]) -> dict[str, torch.Tensor]:
+    """A batch of (task, example) pairs."""
+    return dict(problem.tasks[0].collate([problem.tasks[task].train[index] for task, index in wanted]))
+
+
+def test_the_trunk_runs_once_for_all_heads(heads: Problem) -> None:
+    assert isinstance(heads.model, Heads)
+    calls: list[int] = []
+    handle = heads.model.trunk.register_forward_hook(lambda *_: calls.append(1))
+    heads.tasks[0].predict(heads.model, batch_of(heads, [(0, 0), (1, 0), (2, 0), (0, 1)]))
+    assert calls == [1]
+    heads.tasks[0].predict(heads.model, batch_of(heads, [(2, 0)]))
+    assert calls == [1, 1]
+    handle.remove()
+
+
+def test_a_mixed_batch_is_its_parts(heads: Problem) -> None:
+    """Also for the gradient: each example moves its own head and the trunk only."""
+    predict = heads.tasks[0].predict
+    wanted = [(0, 0), (2, 1), (1, 2), (2, 3), (0, 4)]
+    with in_eval_mode(heads.model), torch.no_grad():
+        mixed = predict(heads.model, batch_of(heads, wanted))
+        for task in range(3):
+            places = [place for place, (owner, _) in enumerate(wanted) if owner == task]
+            alone = predict(heads.model, batch_of(heads, [wanted[place] for place in places]))
+            torch.testing.assert_close(mixed[places], alone)
+    predict(heads.model, batch_of(heads, [(0, 0), (2, 1)]))[0].sum().backward()  # type: ignore[no-untyped-call]
+    touched = {name for name, parameter in heads.model.named_parameters() if parameter.grad is not None and bool(parameter.grad.any())}
+    assert any(name.startswith("trunk.") for name in touched)
+    assert {name.split(".")[1] for name in touched if name.startswith("heads.")} == {"for_a"}
+
+
+def test_classes_that_a_head_lacks_are_impossible(checkpoints: Checkpoints, tmp_path: Path) -> None:
+    """Their probability is 0, and no gradient comes from them."""
+    plans = [
+        DataPlan(name, file, file, ("image",), "label", ACCURACY)
+        for name, classes in (("few", 2), ("many", 5))
+        for file in [str(parquet(tmp_path / f"{name}.parquet", 10, 1, [f"{name}{place}" for place in range(classes)]))]
+    ]
+    problem = load(str(checkpoints.mobilenet), "image-classification", plans)
+    with in_eval_mode(problem.model):
+        logits = problem.tasks[0].predict(problem.model, batch_of(problem, [(0, 0), (1, 0), (0, 1)]))
+    assert logits.shape == (3, 5)
+    chances = logits.softmax(1)
+    assert bool((chances[[0, 2], 2:] == 0).all())
+    assert bool((chances[1] > 0).all())
+    assert bool(torch.isfinite(logits.log_softmax(1)).all())
+    assert buffers_of(problem.model)
+    assert all(name.startswith("trunk.") for name in buffers_of(problem.model))
+
+
+def test_heads_that_change_the_trunk_s_output_in_place() -> None:
+    """Each head gets a copy."""
+
+    class Trunk(nn.Module):
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, str]:
+            return x + 1, "kept as it is"
+
+    class Greedy(nn.Module):
+        base_model_prefix = "body"
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = Trunk()
+
+        def forward(self, x: torch.Tensor) -> transformers.utils.ModelOutput:
+            return transformers.modeling_outputs.SequenceClassifierOutput(logits=self.body(x)[0].mul_(2))
+
+    model = Heads({"a": Greedy(), "b": Greedy()}, [2, 2])
+    x = torch.arange(4.0).reshape(2, 2)
+    assert torch.equal(model(head=torch.tensor([0, 1]), x=x), 2 * (x + 1))
+    assert model.once(x)[1] == "kept as it is"
+
+
+def test_fingerprints_change_with_data_labels_and_preparation(checkpoints: Checkpoints, plans: list[DataPlan]) -> None:
+    def marks(changed: DataPlan, length: int = 16) -> str:
+        return load(str(checkpoints.bert), "text-classification", [changed, plans[1]], max_length=length).tasks[0].fingerprint
+
+    whole = marks(plans[0])
+    assert marks(plans[0]) == whole
+    changes = [
+        replace(plans[0], max_train=4),
+        replace(plans[0], max_validation=4),
+        replace(plans[0], labels=("good", "bad")),
+        replace(plans[0], validation=plans[1].train),
+        replace(plans[0], inputs=("label",)),
+    ]
+    found = [whole, marks(plans[0], length=8), *(marks(each) for each in changes)]
+    assert len(set(found)) == len(found)
+    assert loaded(checkpoints, [replace(plans[0], max_train=4), plans[1]]).tasks[0].validation[0].keys() == {
+        "input_ids",
+        "attention_mask",
+        "labels",
+    }
+
+
+def test_listed_labels_order_the_classes(checkpoints: Checkpoints, plans: list[DataPlan]) -> None:
+    task = loaded(checkpoints, [replace(plans[0], labels=("good", "fair", "bad")), plans[2]]).tasks[0]
+    assert task.classes == ("good", "fair", "bad")
+    assert [task.train[index]["labels"].item() for index in range(2)] == [2, 0]
+
+
+def test_faults_name_their_field(checkpoints: Checkpoints, plans: list[DataPlan], tmp_path: Path) -> None:
+    def field(plan: DataPlan, path: str = str(checkpoints.bert)) -> tuple[str, ...]:
+        with pytest.raises(DataError) as caught:
+            load(path, "text-classification", [plan, plans[1]])
+        return caught.value.field
+
+    assert field(replace(plans[0], train="gone.csv")) == ("tasks", "a", "train")
+    assert field(replace(plans[0], validation=plans[2].train)) == ("tasks", "a", "validation")
+    assert field(replace(plans[0], inputs=("body",))) == ("tasks", "a", "train")
+    assert field(plans[0], str(tmp_path)) == ("model", "path")
+    assert field(plans[0], "nobody/nothing-at-all/anywhere") == ("model", "path")
+    with pytest.raises(DataError, match=r"label 0 in row 1 of .* is not one of: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, \.\.\.; mend"):
+        load(str(checkpoints.bert), "text-classification", [replace(plans[2], labels=tuple(str(n) for n in range(12))), plans[1]])
+
+
+@pytest.fixture
+def verbosity() -> Iterator[tuple[int, int]]:
+    before = transformers.utils.logging.get_verbosity(), datasets.logging.get_verbosity()
+    yield before
+    transformers.utils.logging.set_verbosity(before[0])
+    datasets.logging.set_verbosity(before[1])
+
+
+def test_the_libraries_are_as_loud_as_before(checkpoints: Checkpoints, plans: list[DataPlan], verbosity: tuple[int, int]) -> None:
+    loaded(checkpoints, plans)
+    assert (transformers.utils.logging.get_verbosity(), datasets.logging.get_verbosity()) == verbosity
+    with pytest.raises(DataError):
+        loaded(checkpoints, [replace(plans[0], train="gone.csv")])
+    assert (transformers.utils.logging.get_verbosity(), datasets.logging.get_verbosity()) == verbosity

@@ -1,0 +1,165 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+from typer.testing import CliRunner, Result
+
+from commands import ENVIRONMENT, foretaste
+from foretaste import __version__
+from foretaste.cli import app
+from foretaste.recipe import parse
+from problems import digits_recipe
+
+COMMANDS = ["demo", "init", "check", "run", "fit", "preview", "confirm", "show", "report"]
+
+
+def finite(text: str) -> object:
+    """JSON as machines read it, without NaN and infinities."""
+
+    def refuse(constant: str) -> object:
+        raise AssertionError(constant)
+
+    return json.loads(text, parse_constant=refuse)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small recipe and its finished study."""
+    folder = tmp_path_factory.mktemp("cli")
+    recipe = digits_recipe(folder, finetune_steps="5", preview_points="3", joint_points="1")
+    assert foretaste("run", recipe, "--study", folder / "study").code == 0
+    return folder
+
+
+def helped(*arguments: str) -> Result:
+    return CliRunner().invoke(app, [*arguments, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str) -> None:
+    found = helped(command)
+    assert found.exit_code == 0
+    assert f"Example: foretaste {command}" in found.output
+    assert "--json" in found.output
+
+
+def test_the_commands_are_those() -> None:
+    found = helped().output
+    assert {command.callback.__name__ for command in app.registered_commands if command.callback} == set(COMMANDS)
+    assert all(command in found for command in COMMANDS)
+    assert "Start with: foretaste demo" in found
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])
+def test_help_comes_at_once(arguments: list[str]) -> None:
+    """Nothing heavy is imported before there is work."""
+    code = (
+        "import sys\nfrom foretaste.cli import main\n"
+        f"sys.argv = ['foretaste', *{arguments}]\n"
+        "try:\n    main()\nexcept SystemExit as leaving:\n    assert not leaving.code\n"
+        "print('HEAVY', sorted({'torch', 'numpy', 'sqlalchemy', 'plotly', 'sklearn'} & set(sys.modules)))\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=ENVIRONMENT)
+    assert found.stdout.endswith("HEAVY []\n")
+
+
+def test_version() -> None:
+    found = foretaste("--version")
+    assert (found.code, found.out) == (0, f"foretaste {__version__}\n")
+    module = subprocess.run([sys.executable, "-m", "foretaste", "--version"], capture_output=True, text=True, check=True, env=ENVIRONMENT)
+    assert module.stdout == found.out
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["run"], ["init", "--kind", "audio"], ["show", "x", "--method", "kfac"]])
+def test_usage_errors_end_with_2(arguments: list[str]) -> None:
+    found = foretaste(*arguments)
+    assert (found.code, found.out) == (2, "")
+    assert "Usage: " in found.err
+
+
+@pytest.mark.parametrize("command", ["check", "run", "fit", "preview", "confirm"])
+def test_commands_on_a_recipe_print_a_report_or_json(folder: Path, command: str) -> None:
+    study = [] if command == "check" else ["--study", folder / "study"]
+    recipe = folder / "small.yaml"
+    shown, data = foretaste(command, recipe, *study), foretaste(command, recipe, *study, "--json")
+    assert (shown.code, data.code) == (0, 0), shown.err + data.err
+    assert finite(data.out)
+    assert all(task in shown.out for task in ("low", "mid", "high"))
+    assert shown.out.splitlines()[-1].startswith(("next: foretaste ", "study: "))
+
+
+@pytest.mark.parametrize("command", ["show", "report"])
+def test_commands_on_a_study_print_a_report_or_json(folder: Path, command: str) -> None:
+    shown, data = foretaste(command, folder / "study"), foretaste(command, folder / "study", "--json")
+    assert (shown.code, data.code) == (0, 0), shown.err + data.err
+    assert finite(data.out)
+    assert "report" in shown.out
+    assert shown.err == data.err == ""
+
+
+def test_the_next_command_is_one_that_works(folder: Path) -> None:
+    found = foretaste("show", folder / "study").out.splitlines()[-1]
+    words = found.removeprefix("next: foretaste ").split()
+    assert foretaste(*words).code == 0
+
+
+def test_confirm_without_weights_takes_the_recommended_ones(folder: Path) -> None:
+    rows = json.loads(foretaste("confirm", folder / "small.yaml", "--study", folder / "study", "--json").out)
+    chosen = json.loads(foretaste("show", folder / "study", "--json").out)["recommendation"]["weights"]
+    assert [row["weights"] for row in rows] == [chosen] * 3
+    assert [row["fidelity"] for row in rows] == ["preview", "preview", "joint"]
+
+
+def test_preview_without_weights_is_the_whole_grid(folder: Path) -> None:
+    rows = json.loads(foretaste("preview", folder / "small.yaml", "--study", folder / "study", "--method", "simple", "--json").out)
+    assert len(rows) == 4  # three corners and uniform weights
+    assert {row["method"] for row in rows} == {"simple"}
+
+
+def test_the_study_s_folder_is_named_after_the_recipe(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert foretaste("fit", folder / "small.yaml").code == 0
+    assert (tmp_path / "small.study" / "study.db").is_file()
+
+
+@pytest.mark.parametrize("kind", ["text", "image", "function", "digits"])
+def test_init_writes_a_recipe(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "[red]r.yaml"
+    found = foretaste("init", path, "--kind", kind)
+    assert (found.code, found.err) == (0, "")
+    assert f"next: edit it, then foretaste check {path}" in found.out
+    assert parse(path.read_text()).name
+    assert json.loads(foretaste("init", path, "--force", "--json").out) == {"written": str(path)}
+
+
+def test_init_writes_the_schema(tmp_path: Path) -> None:
+    assert foretaste("init", tmp_path / "s.json", "--schema").code == 0
+    jsonschema.Draft202012Validator.check_schema(json.loads((tmp_path / "s.json").read_text()))
+
+
+def test_variables_reach_the_recipe(tmp_path: Path) -> None:
+    recipe = digits_recipe(tmp_path, joint_points="${points}")
+    found = foretaste("check", recipe, "--var", "points=1", "--json")
+    assert found.code == 0, found.err
+    assert json.loads(found.out)["trainings"] == [3, 2]
+
+
+def test_opening_the_report(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    foretaste("report", folder / "study", "--open")
+    foretaste("run", folder / "small.yaml", "--study", folder / "study", "--open")
+    assert opened == [(folder / "study" / "report.html").resolve().as_uri()] * 2
+
+
+def test_ctrl_c_outside_of_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("foretaste.recipe.read", interrupted)
+    found = foretaste("check", tmp_path / "r.yaml")
+    assert (found.code, found.out) == (130, "")
+    assert "Traceback" not in found.err

@@ -1,0 +1,179 @@
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from foretaste.errors import DataError, RecipeError, StudyError
+from foretaste.recipe import FunctionModel, TransformersModel, parse, read, schema, where
+
+DIGITS = "name: a\nmodel: {source: digits}\n"
+TEXT = """name: a
+model:
+  source: transformers
+  path: model
+  kind: text-classification
+tasks:
+  movies:
+    train: movies.jsonl
+    validation: movies.jsonl
+    text: text
+  news:
+    train: ./news.jsonl
+    validation: organisation/news
+    text: [premise, hypothesis]
+"""
+
+
+@pytest.mark.parametrize("kind", ["text", "image", "function", "digits"])
+def test_templates_are_recipes_and_fit_the_schema(kind: str) -> None:
+    text = (files("foretaste") / "recipes" / f"{kind}.yaml").read_text()
+    recipe = parse(text)
+    assert recipe.model.source == {"text": "transformers", "image": "transformers"}.get(kind, kind)
+    jsonschema.Draft202012Validator.check_schema(schema())
+    jsonschema.validate(yaml.safe_load(text), schema())
+
+
+def test_the_schema_refuses_what_the_parser_refuses() -> None:
+    for wrong in ({"seed": -1}, {"nmae": "b"}, {"finetune": {"steps": 0}}, {"model": {"source": "magic"}}):
+        plain = yaml.safe_load(DIGITS) | wrong
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(plain, schema())
+        with pytest.raises(RecipeError):
+            parse(yaml.safe_dump(plain))
+
+
+def test_inputs_are_text_columns_pairs_or_an_image() -> None:
+    recipe = parse(TEXT)
+    assert [task.inputs for task in recipe.tasks.values()] == [("text",), ("premise", "hypothesis")]
+    image = parse(TEXT.replace("text-", "image-").replace("text:", "image:").replace("[premise, hypothesis]", "picture"))
+    assert [task.inputs for task in image.tasks.values()] == [("text",), ("picture",)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (DIGITS + "finetune:\n  steps: 0\n", "r.yaml, line 4, finetune.steps: Input should be greater than or equal to 1; found 0"),
+        (DIGITS + "joint:\n  realise: magic\n", "r.yaml, line 4, joint.realise: Input should be 'sampling' or 'loss'; found 'magic'"),
+        (
+            DIGITS + "preview: {prior_precision: -1}\n",
+            "line 3, preview.prior_precision: must be 'mean' or a finite number above 0; found -1",
+        ),
+        (DIGITS + "finetune: {weight_decay: .nan}\n", "line 3, finetune.weight_decay: Input should be a finite number; found nan"),
+        (DIGITS + "nmae: b\n", "line 3, nmae: unknown field; allowed are name, seed, snapshot_seconds, model, tasks,"),
+        ("name: a\nmodel:\n  source: digits\n  path: x\n", "line 4, model.path: unknown field; allowed are source; found 'x'"),
+        ("model: {source: digits}\n", "r.yaml, line 1, name: Field required"),
+        ("name: a\nmodel: {source: function, call: nowhere}\n", "line 2, model.call: String should match pattern"),
+        (DIGITS + "tasks: {a: {train: a.csv, validation: a.csv}}\n", "line 3, tasks: source 'digits' brings its own tasks; remove"),
+        (DIGITS + "tasks: [a]\n", "line 3, tasks: Input should be a valid dictionary"),
+        (TEXT.replace("text: text", "txt: text"), "line 10, tasks.movies.txt: unknown field; allowed are train, validation, text, image,"),
+        (
+            TEXT.replace("text: text", "image: text"),
+            "line 7, tasks.movies: text-classification needs the name of the text column in 'text'",
+        ),
+        (TEXT.partition("  news")[0], "line 6, tasks: a transformers model needs at least two tasks, found 1"),
+        (TEXT.replace("news:", "ne ws:"), "line 11, tasks.ne ws: task name 'ne ws' is empty or has a comma"),
+        (TEXT.replace("  movies:", "  preview:").replace("text: text", "txt: x"), "tasks.preview.txt: unknown field; allowed are train,"),
+        (TEXT.replace("  movies:", "  digits:").replace("text: text", "text: 3"), "line 10, tasks.digits.text"),
+        (TEXT + "recommend:\n  floors: ['sport>=1']\n", "line 16, recommend.floors: floor 'sport>=1' is not understood"),
+        (TEXT + "recommend:\n  prefer: sport=1\n", "line 16, recommend.prefer: preference 'sport=1' needs numbers"),
+    ],
+)
+def test_faults_name_line_and_field(text: str, message: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse(text, "r.yaml")
+    assert message in str(caught.value)
+
+
+def test_all_faults_are_told_at_once() -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse(DIGITS + "seed: -1\nfinetune: {steps: 0}\n", "r.yaml")
+    assert [line.partition(": ")[0] for line in str(caught.value).splitlines()] == [
+        "r.yaml, line 3, seed",
+        "r.yaml, line 4, finetune.steps",
+    ]
+
+
+def test_floors_and_preferences_are_read_for_the_tasks_there_are() -> None:
+    recipe = parse(DIGITS + "recommend: {prefer: 'low=1', floors: ['high>=0.5']}\n")
+    recipe.check_goal(["low", "high"])
+    for field, tasks in (("prefer", ["high"]), ("floors", ["low"])):
+        with pytest.raises(ValueError, match="tasks among") as caught:
+            recipe.check_goal(tasks)
+        assert getattr(caught.value, "field", None) == ("recommend", field)
+
+
+def test_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FROM_OUTSIDE", "outside")
+    text = (
+        "name: ${FROM_OUTSIDE}-${given}\nmodel: {source: function, call: 'm:f', arguments: {a: ['${given}', 3], b: '${other:-default}'}}\n"
+    )
+    recipe = parse(text, "r.yaml", {"given": "inside"})
+    assert recipe.name == "outside-inside"
+    assert isinstance(recipe.model, FunctionModel)
+    assert recipe.model.arguments == {"a": ["inside", 3], "b": "default"}
+    assert parse(text, "r.yaml", {"given": "x", "FROM_OUTSIDE": "y"}).name == "y-x"
+    with pytest.raises(RecipeError) as caught:
+        parse("model:\n  source: function\n  arguments:\n    list:\n    - 1\n    - ${absent}\n", "r.yaml")
+    assert str(caught.value).startswith("r.yaml, line 6, model.arguments.list.1: ${absent} has no value; give --var absent=VALUE or set")
+
+
+def test_paths_start_at_the_recipe(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "movies.jsonl").write_text("{}")
+    (tmp_path / "r.yaml").write_text(TEXT)
+    recipe, text = read(tmp_path / "r.yaml")
+    assert text == TEXT
+    assert isinstance(recipe.model, TransformersModel)
+    assert recipe.model.path == str(tmp_path / "model")
+    assert recipe.tasks["movies"].train == str(tmp_path / "movies.jsonl")
+    assert recipe.tasks["news"].train == str(tmp_path / "news.jsonl")  # begins with a dot
+    assert recipe.tasks["news"].validation == "organisation/news"  # may be on the hub
+    assert parse(TEXT).tasks["movies"].train == "movies.jsonl"
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe\x00 name"])
+def test_a_file_that_cannot_be_read(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "r.yaml").write_bytes(content)
+    with pytest.raises(RecipeError, match=r"cannot read the recipe .*r\.yaml.*`foretaste init` writes one"):
+        read(tmp_path / "r.yaml")
+
+
+FREE: Mapping[str, object] = {
+    "name": "b",
+    "snapshot_seconds": 1,
+    "recommend": {"prefer": "worst", "floors": ["all>=90%"]},
+    "preview": {"methods": ["simple"], "points": 3, "batch_size": 1},
+    "joint": {"points": 0},
+}
+BOUND: Sequence[Mapping[str, object]] = [
+    {"seed": 1},
+    {"model": {"source": "function", "call": "m:f"}},
+    {"finetune": {"steps": 1}},
+    {"finetune": {"batch_norm": "freeze"}},
+    {"curvature": {"labels": "exact"}},
+    {"curvature": {"batch_size": 1}},
+    {"preview": {"prior_precision": 1.0}},
+    {"joint": {"realise": "loss"}},
+    {"joint": {"steps": 1}},
+]
+
+
+def test_identity_is_what_numbers_depend_on() -> None:
+    def identity(change: Mapping[str, object]) -> object:
+        return parse(yaml.safe_dump(yaml.safe_load(DIGITS) | change)).identity()
+
+    whole = identity({})
+    assert [key for key, value in FREE.items() if identity({key: value}) != whole] == []
+    assert [change for change in BOUND if identity(change) == whole] == []
+
+
+def test_where_adds_a_place_once() -> None:
+    named = where(DataError("no such file").at("tasks", "news", "train"), "r.yaml", TEXT)
+    assert str(named) == "r.yaml, line 12, tasks.news.train: no such file"
+    assert where(named, "r.yaml", TEXT) is named
+    bare = StudyError("newer")
+    assert where(bare, "r.yaml", TEXT) is bare

@@ -1,0 +1,36 @@
+"""A small study of digits, fitted once for all tests of the workflow."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from foretaste.engine import Watch
+from foretaste.recipe import read
+from foretaste.workflow.fit import fit
+from foretaste.workflow.session import Session, check, start
+from problems import digits_recipe
+
+
+def begun(recipe: Path, folder: Path, watch: Watch | None = None) -> Session:
+    plan, text = read(recipe)
+    return start(plan, text, check(plan, text, str(recipe))[1], folder, watch)
+
+
+@pytest.fixture(scope="session")
+def fitted_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("workflow")
+    session = begun(digits_recipe(folder, finetune_steps="5"), folder / "study")
+    with session.study:
+        fit(session)
+    return folder
+
+
+@pytest.fixture
+def session(fitted_folder: Path, tmp_path: Path) -> Iterator[Session]:
+    """At work on a copy of the fitted study."""
+    shutil.copytree(fitted_folder, tmp_path / "work")
+    found = begun(tmp_path / "work" / "small.yaml", tmp_path / "work" / "study")
+    with found.study:
+        yield found

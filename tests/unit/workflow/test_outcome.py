@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import pytest
+
+from foretaste.errors import StudyError, WeightsError
+from foretaste.store.study import Study
+from foretaste.surface.recommend import Floor, Preference
+from foretaste.task import Fidelity
+from foretaste.weights import corners, uniform
+from foretaste.workflow.confirm import confirm
+from foretaste.workflow.fit import fit
+from foretaste.workflow.outcome import look
+from foretaste.workflow.preview import preview
+from foretaste.workflow.session import Session
+
+
+def test_an_empty_study_says_what_to_run(tmp_path: Path) -> None:
+    with Study.create(tmp_path / "s") as study, pytest.raises(StudyError, match=r"is empty; run `foretaste run RECIPE --study .*/s` first"):
+        look(study)
+
+
+def test_a_study_without_rows_can_be_looked_at(session: Session) -> None:
+    found = look(session.study)
+    assert found.name == "small digits"
+    assert found.surface.rows == ()
+    assert found.method == "diagonal"
+    assert found.provenance["prior precision"] == "not used yet"
+
+
+def test_rows_goal_and_method_come_from_the_study_or_the_caller(session: Session) -> None:
+    names = session.problem.names
+    rows = preview(session, fit(session), ["simple", "diagonal"], [uniform(names)])
+    found = look(session.study)
+    assert list(found.surface.rows) == rows
+    assert (found.preference, found.floors, found.method) == (Preference("mean", {}), (), "diagonal")
+    other = look(session.study, "low=1", ["all>=90%"], "simple")
+    assert other.preference == Preference.parse("low=1", names)
+    assert other.floors == (Floor("all", 0.9, True),)
+    assert other.method == "simple"
+    with pytest.raises(StudyError, match="has no previews by 'kfac'; it has simple, diagonal"):
+        look(session.study, method="kfac")
+    with pytest.raises(WeightsError, match="preference 'best' is not understood"):
+        look(session.study, "best")
+    with pytest.raises(WeightsError, match="floor 'x' is not understood"):
+        look(session.study, floors=["x"])
+
+
+def test_costs_are_those_of_the_work(session: Session) -> None:
+    rows = preview(session, fit(session), ["simple"], corners(session.problem.names))
+    joint = confirm(session, [uniform(session.problem.names)])
+    costs = look(session.study).costs
+    assert set(costs) == {"single-task finetuning", "curvature", "joint finetuning", "previews"}
+    assert costs["previews"] == pytest.approx(sum(row.cost for row in rows))
+    for name, kind in (("single-task finetuning", "finetune"), ("curvature", "site"), ("joint finetuning", "joint")):
+        assert costs[name] == pytest.approx(sum(done.seconds for done in session.study.all_work(kind)))
+    assert joint[0].cost > costs["joint finetuning"] > 0
+
+
+def test_provenance_says_where_numbers_come_from(session: Session) -> None:
+    preview(session, fit(session), ["diagonal"], [uniform(session.problem.names)])
+    found = look(session.study).provenance
+    assert found["pretrained params"] == f"sha256 {session.base[:16]}"
+    assert found["data of mid"] == f"sha256 {session.data['mid'][:16]}"
+    assert "5 steps of 32" in found["training"]
+    assert "learning rate 0.003" in found["training"]
+    assert "exact labels" in found["curvature"]
+    assert "60" in found["curvature"]
+    assert found["prior precision"] == "0.003"
+    assert "torch" in found["versions"]
+    assert all("\n" not in line for line in found.values())
+
+
+def test_an_outcome_needs_the_study_alone(session: Session) -> None:
+    preview(session, fit(session), ["diagonal"], [uniform(session.problem.names)])
+    with Study.open(session.study.path) as study:
+        found = look(study)
+    assert found == look(session.study)
+    assert len(found.surface.where(Fidelity.PREVIEW).rows) == 1

@@ -1,0 +1,120 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from foretaste.evaluate import evaluate
+from foretaste.merge import merge
+from foretaste.params import parameters_of, snapshot
+from foretaste.posterior.gaussian import Gaussian
+from foretaste.posterior.isotropic import Isotropic
+from foretaste.recipe import parse
+from foretaste.sources.problem import Problem
+from foretaste.store.study import Study
+from foretaste.task import Fidelity
+from foretaste.train.batch_norm import reestimated
+from foretaste.weights import TaskWeights, corners, uniform
+from foretaste.workflow.fit import fit
+from foretaste.workflow.preview import judged_by, preview, sites_for
+from foretaste.workflow.session import Session, start
+from problems import blobs, linear
+
+POINT = TaskWeights(["low", "mid", "high"], [0.2, 0.3, 0.5])
+
+
+def merged(session: Session, method: str, weights: TaskWeights) -> dict[str, torch.Tensor]:
+    prior = Gaussian(snapshot(parameters_of(session.problem.model)), Isotropic(0.003))
+    return dict(merge(prior, sites_for(method, fit(session)), weights).params)
+
+
+def test_simple_takes_posteriors_as_isotropic(session: Session) -> None:
+    """So its preview is the alpha-weighted mean of the tasks' params."""
+    fitted = fit(session)
+    found = merged(session, "simple", POINT)
+    for name, tensor in found.items():
+        expected = sum(alpha * fitted[task].curved.center[name].double() for task, alpha in POINT.items())
+        torch.testing.assert_close(tensor.double(), expected, atol=1e-6, rtol=1e-5)
+    assert any(not torch.allclose(tensor, merged(session, "diagonal", POINT)[name]) for name, tensor in found.items())
+
+
+@pytest.mark.parametrize("method", ["simple", "diagonal"])
+def test_rows_are_evaluations_of_the_merge(session: Session, method: str) -> None:
+    rows = preview(session, fit(session), [method], [POINT, uniform(session.problem.names)])
+    assert [row.weights for row in rows] == [POINT, uniform(session.problem.names)]
+    assert {(row.method, row.fidelity, row.seed) for row in rows} == {(method, Fidelity.PREVIEW, 0)}
+    expected = evaluate(session.problem.model, merged(session, method, POINT), session.problem.tasks)
+    assert {task: dict(found) for task, found in rows[0].metrics.items()} == {task: dict(each.metrics) for task, each in expected.items()}
+    assert rows[0].cost > 0
+
+
+def test_corners_are_the_single_task_models(session: Session) -> None:
+    fitted = fit(session)
+    for corner, row in zip(
+        corners(session.problem.names), preview(session, fitted, ["diagonal"], corners(session.problem.names)), strict=True
+    ):
+        params = session.study.tensors(fitted[str(corner.corner)].run.artefact)
+        expected = evaluate(session.problem.model, params, session.problem.tasks)
+        assert all(dict(row.metrics[task]) == dict(expected[task].metrics) for task in expected)
+
+
+def test_a_preview_is_made_once_and_keeps_results_per_example(session: Session) -> None:
+    first = preview(session, fit(session), ["diagonal"], [POINT])
+    kept = session.study.all_work("evaluation")
+    assert preview(session, fit(session), ["diagonal"], [POINT]) == first
+    assert session.study.all_work("evaluation") == kept
+    results = session.study.tensors(kept[0].artefact)
+    assert {name.partition("/")[2] for name in results} == {"losses", "predicted"}
+    assert float(results["low/losses"].double().mean()) == pytest.approx(first[0].metrics["low"]["loss"], rel=1e-6)
+    assert len(results["low/predicted"]) == len(session.problem.tasks[0].validation)
+
+
+def test_keys_name_what_a_preview_depends_on(session: Session) -> None:
+    """The curvature and the prior's precision matter to `diagonal` only."""
+    fitted = fit(session)
+    preview(session, fitted, ["simple", "diagonal"], [POINT])
+    simple, diagonal = (done.inputs for done in session.study.all_work("evaluation"))
+    assert "prior_precision" not in simple
+    assert diagonal["prior_precision"] == 0.003
+    assert {task: len(hashes) for task, hashes in simple["sites"].items()} == dict.fromkeys(fitted, 1)
+    assert diagonal["sites"] == {task: list(each.artefacts) for task, each in fitted.items()}
+    assert judged_by(session).items() <= simple.items()
+
+
+def test_progress_is_told(session: Session) -> None:
+    class Looker:
+        def __init__(self) -> None:
+            self.told: list[str] = []
+
+        def begin(self, label: str, total: int) -> None:
+            self.told.append(f"{label} {total}")
+
+        def advance(self, amount: int, note: str = "") -> None:
+            self.told.append(note)
+
+        def stopping(self) -> bool:
+            return False
+
+    looker = Looker()
+    preview(replace(session, watch=looker), fit(session), ["simple", "diagonal"], [POINT])
+    assert looker.told == ["previews 2", f"simple {POINT}", f"diagonal {POINT}"]
+
+
+@pytest.mark.parametrize("how", ["reestimate", "average"])
+def test_batch_norm_statistics_inside_the_simplex(tmp_path_factory: pytest.TempPathFactory, how: str) -> None:
+    text = (
+        f"name: a\nmodel: {{source: digits}}\nfinetune: {{steps: 4, batch_size: 8, learning_rate: 0.01}}\npreview: {{batch_norm: {how}}}\n"
+    )
+    problem = Problem(linear(), (blobs("a", 1), blobs("b", 2)))
+    folder = tmp_path_factory.mktemp("norm") / "study"
+    session = start(parse(text), text, problem, folder)
+    with session.study:
+        fitted = fit(session)
+        row = preview(session, fitted, ["simple"], [uniform("ab")])[0]
+        prior = Gaussian(snapshot(parameters_of(problem.model)), Isotropic(1.0))
+        params = merge(prior, sites_for("simple", fitted), uniform("ab")).params
+    generator = torch.Generator().manual_seed(0)
+    expected = params if how == "average" else reestimated(problem.model, params, problem.tasks, uniform("ab"), generator=generator)
+    found = evaluate(problem.model, expected, problem.tasks)
+    assert all(dict(row.metrics[task]) == pytest.approx(dict(each.metrics), rel=1e-6) for task, each in found.items())
+    with Study.open(folder) as study:
+        assert study.all_work("evaluation")[0].inputs["batch_norm"] == how

@@ -1,0 +1,171 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from foretaste.errors import DataError, RecipeError, StorageError, StudyError
+from foretaste.params import parameters_of
+from foretaste.recipe import parse, read
+from foretaste.sources.digits import digits
+from foretaste.sources.problem import Problem
+from foretaste.store.study import Study
+from foretaste.task import Rows
+from foretaste.weights import corners, lattice, uniform
+from foretaste.workflow.session import Session, check, grid, joint_points, load, start
+from problems import blobs, digits_recipe, linear
+
+DIGITS = "name: a\nmodel: {source: digits}\n"
+
+
+def problem(count: int, private: bool = False) -> Problem:
+    model = linear()
+    names = frozenset(parameters_of(model)) if private else None
+    return Problem(model, tuple(replace(blobs(f"t{place}", place), names=names) for place in range(count)))
+
+
+def test_digits_follow_the_recipe_s_seed() -> None:
+    text = DIGITS + "seed: 1\n"
+    assert load(parse(text), text, "r.yaml").base() == digits(1).base()
+
+
+def test_functions_are_looked_for_beside_the_recipe(tmp_path: Path) -> None:
+    code = "from problems import blobs, linear\ndef made(count):\n    return linear(), [blobs(f't{i}', i) for i in range(count)]\n"
+    (tmp_path / "beside.py").write_text(code)
+    text = "name: a\nmodel: {source: function, call: 'beside:made', arguments: {count: 3}}\n"
+    assert load(parse(text), text, str(tmp_path / "r.yaml")).names == ["t0", "t1", "t2"]
+
+
+def test_errors_of_sources_name_the_recipe_s_line(tmp_path: Path) -> None:
+    tasks = "".join(f"  {name}:\n    train: gone.csv\n    validation: gone.csv\n    text: t\n" for name in "ab")
+    text = f"name: a\nmodel: {{source: transformers, path: x, kind: text-classification}}\ntasks:\n{tasks}"
+    with pytest.raises(RecipeError, match=r"r\.yaml, line 5, tasks\.a\.train: gone\.csv does not exist"):
+        load(parse(text), text, "r.yaml")
+    text = "name: a\nmodel: {source: function, call: 'nowhere_at_all:f'}\n"
+    with pytest.raises(DataError, match="No module named 'nowhere_at_all'"):
+        load(parse(text), text, str(tmp_path / "r.yaml"))
+
+
+def test_check_counts_what_run_will_make() -> None:
+    text = DIGITS + "preview: {points: 10}\njoint: {points: 2}\n"
+    found, made = check(parse(text), text, "r.yaml")
+    assert found.parameters == sum(tensor.numel() for tensor in made.model.parameters())
+    assert found.trainings == (3, 3)
+    assert found.previews == len(lattice("abc", 3)) == 10
+    assert found.tasks["mid"] == {"train": 300, "validation": len(made.tasks[1].validation), "classes": 3, "metrics": ["accuracy"]}
+
+
+def test_check_tries_every_task(tmp_path: Path) -> None:
+    """A label that the model has no class for is found before any work."""
+    code = (
+        "import torch\nfrom dataclasses import replace\nfrom problems import blobs, linear\nfrom foretaste.task import Rows\n"
+        "def made():\n    bad = Rows(torch.randn(4, 4), torch.zeros(4, 2, dtype=torch.long))\n"
+        "    return linear(), [blobs('a', 1), replace(blobs('b', 2), validation=bad)]\n"
+    )
+    (tmp_path / "misfit.py").write_text(code)
+    text = "name: a\nmodel: {source: function, call: 'misfit:made'}\n"
+    with pytest.raises(RecipeError, match=r"tasks\.b\.validation: logits \[2, 3\] and labels \[2, 2\] do not fit"):
+        check(parse(text), text, str(tmp_path / "r.yaml"))
+
+
+def test_joint_points_leave_out_corners() -> None:
+    recipe = parse(DIGITS + "preview: {points: 21}\njoint: {points: 40}\n")
+    found = joint_points(recipe, problem(3))
+    assert found[0] == uniform(["t0", "t1", "t2"])
+    assert not set(found) & set(corners(["t0", "t1", "t2"]))
+    assert set(found[1:]) == {point for point in lattice(["t0", "t1", "t2"], 5) if point.corner is None}
+    assert len(found) == len(set(found))
+
+
+def test_joint_points_leave_out_faces_where_heads_are_private() -> None:
+    recipe = parse(DIGITS + "preview: {points: 21}\njoint: {points: 40}\n")
+    assert all(min(point.values()) > 0 for point in joint_points(recipe, problem(3, private=True)))
+    few = parse(DIGITS + "preview: {points: 3}\njoint: {points: 3}\n")
+    assert len(joint_points(few, problem(3, private=True))) == 3  # a lattice of corners has no inside; a finer one is taken
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_joint_points_are_as_many_as_asked_and_spread(count: int) -> None:
+    recipe = parse(DIGITS + "preview: {points: 60}\njoint: {points: 5}\n")
+    found = torch.tensor([list(point.values()) for point in joint_points(recipe, problem(count))])
+    assert len(found) == 5
+    assert float(torch.pdist(found).min()) > 0.1
+    assert joint_points(parse(DIGITS + "joint: {points: 0}\n"), problem(count)) == []
+
+
+@pytest.mark.parametrize("points", [2, 3, 10, 66])
+@pytest.mark.parametrize("private", [False, True])
+def test_the_grid_holds_uniform_corners_and_joint_points(points: int, private: bool) -> None:
+    recipe, made = parse(DIGITS + f"preview: {{points: {points}}}\njoint: {{points: 4}}\n"), problem(3, private)
+    found = grid(recipe, made)
+    assert len(found) == len(set(found))
+    assert {uniform(made.names), *corners(made.names), *joint_points(recipe, made)} <= set(found)
+    assert len(found) <= max(points, 3) + 5
+
+
+def test_a_session_knows_its_trainings(session: Session) -> None:
+    assert session.training.steps == session.joint_training.steps == 5
+    other = replace(session, recipe=parse(DIGITS + "seed: 7\njoint: {steps: 9}\nfinetune: {batch_norm: freeze}\n"))
+    assert (other.joint_training.steps, other.training.steps) == (9, 300)
+    assert (other.training.seed, other.training.batch_norm) == (7, "freeze")
+
+
+def test_start_keeps_the_recipe_and_opens_it_again(session: Session) -> None:
+    kept = session.study.recipe()
+    assert kept is not None
+    assert kept[1]["headlines"] == {task: {"metric": "accuracy", "higher_is_better": True} for task in ("low", "mid", "high")}
+    assert kept[1]["data"] == session.data
+    assert kept[1]["method"] == "diagonal"
+    text = kept[0].replace("name: small digits", "name: another name")
+    with start(parse(text), text, session.problem, session.study.path).study as study:
+        again = study.recipe()
+        assert again is not None
+        assert again[1]["name"] == "another name"
+        assert study.all_work()
+
+
+@pytest.mark.parametrize("part", ["identity", "data", "base"])
+def test_another_question_is_refused_and_the_study_let_go(session: Session, part: str) -> None:
+    plan, text = read(digits_recipe(session.study.path.parent, finetune_steps="6" if part == "identity" else "5"))
+    made = session.problem
+    if part == "data":
+        made = replace(made, tasks=(replace(made.tasks[0], fingerprint="other"), *made.tasks[1:]))
+    if part == "base":
+        made = replace(made, model=digits(3).model)
+    before = session.study.recipe()
+    changed = {
+        "identity": r"finetune\.steps: was 5, is 6",
+        "data": r"data\.low: was '\w+', is 'other'",
+        "base": r"base: was '\w+', is '\w+'",
+    }
+    with pytest.raises(StudyError, match=rf"was made by another recipe, model or data:\n  {changed[part]}\nname another folder"):
+        start(plan, text, made, session.study.path)
+    assert session.study.recipe() == before
+
+
+def test_a_study_without_work_takes_any_recipe(tmp_path: Path) -> None:
+    made = problem(2)
+    for seed in (1, 2):
+        text = f"name: a\nseed: {seed}\nmodel: {{source: digits}}\n"
+        start(parse(text), text, made, tmp_path / "study").study.close()
+    with Study.open(tmp_path / "study") as study:
+        kept = study.recipe()
+        assert kept is not None
+        assert kept[1]["identity"]["seed"] == 2
+
+
+def test_space_is_asked_for_before_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def full(_: Study, needed: int) -> None:
+        asked.append(needed)
+        raise StorageError("full")
+
+    monkeypatch.setattr(Study, "require_space", full)
+    with pytest.raises(StorageError, match="full"):
+        start(parse(DIGITS), DIGITS, problem(2), tmp_path / "study")
+    size = sum(
+        tensor.numel() * tensor.element_size() for tensor in [*linear().parameters(), *linear().buffers()] if tensor.is_floating_point()
+    )
+    assert asked == [(3 * 2 + 7 + 4) * size]
+    assert isinstance(problem(2).tasks[0].train, Rows)
