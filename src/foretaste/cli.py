@@ -86,13 +86,14 @@ def demo(study: StudyOption = None, browse: Open = True, as_json: Json = False) 
 
 @app.command(epilog="Example: [bold]foretaste init study.yaml --kind text[/]")
 def init(
-    path: Annotated[Path, typer.Argument(help="File to write.")] = Path("recipe.yaml"),
+    path: Annotated[Path | None, typer.Argument(help="File to write; recipe.yaml or recipe.schema.json if left out.")] = None,
     kind: Annotated[Literal["text", "image", "function", "digits"], typer.Option(help="What to start from.")] = "text",
     schema: Annotated[bool, typer.Option("--schema", help="Write the recipe's JSON schema for editors instead.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     as_json: Json = False,
 ) -> None:
     """Write a commented recipe to start from (or the JSON schema of recipes)."""
+    path = path or Path("recipe.schema.json" if schema else "recipe.yaml")
     if path.exists() and not force:
         raise RecipeError(f"{path} exists; name another file or give --force")
     content = json.dumps(recipes.schema(), indent=2) + "\n" if schema else (files("foretaste") / "recipes" / f"{kind}.yaml").read_text()

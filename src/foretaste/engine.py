@@ -8,16 +8,16 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from foretaste.errors import Stopped
+from foretaste.errors import Diverged, Stopped
 from foretaste.params import Params
 from foretaste.store.study import Done, Json, Study, key_of
 from foretaste.task import Evaluation
 from foretaste.train.loop import Observer, Snapshot, Trained
 
-__all__ = ["Unwatched", "Watch", "do", "do_evaluation", "do_training"]
+__all__ = ["REVISION", "Unwatched", "Watch", "do", "do_evaluation", "do_training", "stop_if_asked"]
 
 # Raised by hand when the same inputs would give other numbers than before.
-_REVISION = {"finetune": 1, "joint": 1, "site": 1, "evaluation": 1}
+REVISION = {"finetune": 1, "joint": 1, "site": 1, "evaluation": 1}
 
 
 class Watch(Protocol):
@@ -59,13 +59,13 @@ def do(study: Study, kind: str, inputs: Json, make: Callable[[], tuple[Json, Par
     Raises:
         Stopped: The user asked to.
     """
-    inputs = {**inputs, "revision": _REVISION[kind]}
+    inputs = {**inputs, "revision": REVISION[kind]}
     key = key_of(kind, inputs)
     found = study.find(key)
     if found is not None:
         return found
-    _stop_if_asked(watch)
-    with study.claim(key):
+    stop_if_asked(watch)
+    with study.claim(key, lambda: stop_if_asked(watch)):
         found = study.find(key)
         if found is not None:
             return found
@@ -94,13 +94,14 @@ def do_training(
         steps: How many there are.
         every: Seconds between kept states.
     """
-    inputs = {**inputs, "revision": _REVISION[kind]}
+    inputs = {**inputs, "revision": REVISION[kind]}
     key = key_of(kind, inputs)
     found = study.find(key)
     if found is None:
-        _stop_if_asked(watch)
-        with study.claim(key):
+        stop_if_asked(watch)
+        with study.claim(key, lambda: stop_if_asked(watch)):
             return study.find(key) or _train(study, kind, key, inputs, run, watch, every)
+    study.drop_snapshot(key)  # of a process that was killed just after it had finished
     watch.advance(steps)
     return found
 
@@ -111,7 +112,11 @@ def _train(
     start, seconds = study.load_snapshot(key)
     watch.advance(start.step if start else 0)
     keeper = _Keeper(study, key, watch, seconds, every)
-    trained = run(start, keeper)
+    try:
+        trained = run(start, keeper)
+    except Diverged as error:
+        kept = f"the last good state is kept in {study.path / 'running'}" if study.load_snapshot(key)[0] else "no good state was reached"
+        raise Diverged(f"{error}; {kept}; change the recipe and name another folder with --study") from error
     result = {"history": list(trained.history), "seen": {task: dict(seen) for task, seen in trained.seen.items()}}
     return study.add(kind, key, inputs, result, trained.params, keeper.seconds())
 
@@ -136,7 +141,7 @@ class _Keeper:
     def keep(self, state: Snapshot) -> None:
         self._study.save_snapshot(self._key, state, self.seconds())
         self._kept = time.perf_counter()
-        _stop_if_asked(self._watch)
+        stop_if_asked(self._watch)
 
 
 def do_evaluation(study: Study, inputs: Json, make: Callable[[], tuple[Evaluation, Params]], watch: Watch) -> Evaluation:
@@ -148,12 +153,12 @@ def do_evaluation(study: Study, inputs: Json, make: Callable[[], tuple[Evaluatio
         make: Gives the row and the results per example.
         watch: Asked whether to stop first.
     """
-    inputs = {**inputs, "revision": _REVISION["evaluation"]}
+    inputs = {**inputs, "revision": REVISION["evaluation"]}
     key = key_of("evaluation", inputs)
     found = study.evaluation(key)
     if found is None:
-        _stop_if_asked(watch)
-        with study.claim(key):
+        stop_if_asked(watch)
+        with study.claim(key, lambda: stop_if_asked(watch)):
             found = study.evaluation(key)
             if found is None:
                 found, results = make()
@@ -161,6 +166,13 @@ def do_evaluation(study: Study, inputs: Json, make: Callable[[], tuple[Evaluatio
     return found
 
 
-def _stop_if_asked(watch: Watch) -> None:
+def stop_if_asked(watch: Watch) -> None:
+    """Stop between two pieces of work.
+
+    Raises:
+        Stopped: The user asked to.
+
+    >>> stop_if_asked(Unwatched())
+    """
     if watch.stopping():
         raise Stopped("stopped as asked; everything finished so far is kept")

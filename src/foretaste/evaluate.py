@@ -1,5 +1,6 @@
 """Evaluation: params on tasks give losses and metrics, with a result per example."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -26,13 +27,15 @@ def accuracy(predicted: Tensor, labels: Tensor) -> float:
 
 
 def f1(predicted: Tensor, labels: Tensor) -> float:
-    """F1: of class 1 for two classes, the unweighted mean over classes for more.
+    """F1: of class 1 where the labels are 0 and 1, else the unweighted mean over the labels' classes.
 
     >>> f1(torch.tensor([1, 0, 1]), torch.tensor([1, 0, 0]))
     0.6666666666666666
     """
-    binary = int(max(predicted.max(), labels.max())) <= 1
-    return float(f1_score(labels.numpy(), predicted.numpy(), average="binary" if binary else "macro", zero_division=0.0))
+    classes = sorted(set(labels.tolist()))
+    if classes[-1] <= 1:
+        return float(f1_score(labels.numpy() == 1, predicted.numpy() == 1, zero_division=0.0))
+    return float(f1_score(labels.numpy(), predicted.numpy(), labels=classes, average="macro", zero_division=0.0))
 
 
 def mcc(predicted: Tensor, labels: Tensor) -> float:
@@ -114,8 +117,8 @@ def measure(model: nn.Module, task: Task, examples: Examples, batch_size: int) -
         with torch.no_grad():
             logits = task.predict(model, batch)
         shape = (len(indices), -1)
-        each = losses(logits, batch["labels"]).double()
-        parts.append((each.cpu(), logits.argmax(-1).reshape(shape).cpu(), batch["labels"].reshape(shape).cpu()))
+        each = losses(logits, batch["labels"])
+        parts.append((each.cpu().double(), logits.argmax(-1).reshape(shape).cpu(), batch["labels"].reshape(shape).cpu()))
         order += indices
     back = torch.tensor(order).argsort()
     each, guess, labels = (_stacked(column)[back] for column in zip(*parts, strict=True))
@@ -149,4 +152,6 @@ def _result(task: Task, means: Tensor, predicted: Tensor, labels: Tensor, total:
             metrics[metric.name] = float(metric.compute(predicted, labels))
         except Exception as error:
             raise TaskError(f"metric {metric.name!r} of task {task.name!r} failed: {error}") from error
+        if not math.isfinite(metrics[metric.name]):
+            raise TaskError(f"metric {metric.name!r} of task {task.name!r} gave {metrics[metric.name]}; it must be a finite number")
     return Result(metrics, means.float(), predicted)

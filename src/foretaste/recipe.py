@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
 from foretaste.errors import BadInput, RecipeError, TaskError, WeightsError
@@ -73,7 +73,7 @@ class TaskData(_Part):
     text: str | list[str] | None = Field(None, description="text column, or two for pairs")
     image: str | None = Field(None, description="image column")
     label: str = Field("label", description="label column")
-    labels: list[str | int] | None = Field(None, description="all labels, in order; taken from the data if left out")
+    labels: list[StrictStr | StrictInt] | None = Field(None, description="all labels, in order; taken from the data if left out")
     metrics: list[Literal["accuracy", "f1", "mcc"]] = Field(["accuracy"], min_length=1, description="the first is the headline")
     max_train: int | None = Field(None, ge=1, description="use at most so many training rows")
     max_validation: int | None = Field(None, ge=1)
@@ -121,7 +121,9 @@ class Preview(_Part):
     )
     points: int = Field(66, ge=2, description="at most so many lattice points over the simplex")
     prior_precision: float | Literal["mean"] = Field("mean", description="delta of the merge: 'mean' curvature of the tasks, or a number")
-    batch_norm: Literal["reestimate", "average"] = Field("reestimate", description="statistics from the tasks' data, or averaged by alpha")
+    batch_norm: Literal["reestimate", "average"] = Field(
+        "reestimate", description="statistics from the tasks' data where finetune updates them, or averaged by alpha"
+    )
     batch_size: int = Field(128, ge=1, description="of evaluation")
 
     @field_validator("prior_precision")

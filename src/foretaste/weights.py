@@ -182,7 +182,7 @@ def lattice_near(tasks: Sequence[str], points: int) -> int:
     10
     """
     resolution = 1
-    while math.comb(resolution + len(tasks), len(tasks) - 1) <= points:
+    while len(tasks) > 1 and math.comb(resolution + len(tasks), len(tasks) - 1) <= points:
         resolution += 1
     return resolution
 

@@ -222,6 +222,17 @@ def _index_damaged(folder: Path) -> None:
     (folder / "model.safetensors.index.json").write_text('{"weight_map": ')
 
 
+def _tensor_missing(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["bert.encoder.layer.0.output.dense.weight"]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def _configuration_changed(folder: Path) -> None:
+    plain = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(plain | {"intermediate_size": 24}))
+
+
 def _config_missing(folder: Path) -> None:
     (folder / "config.json").unlink()
 
@@ -238,6 +249,8 @@ def _tokenizer_damaged(folder: Path) -> None:
         (_truncated, ["model.safetensors is truncated or damaged", "copy or download it again"]),
         (_shard_missing, ["lacks the shards model-00002-of-00002.safetensors", "copy them too"]),
         (_index_damaged, ["model.safetensors.index.json is damaged", "copy or download it again"]),
+        (_tensor_missing, ["does not fit its own config.json", "bert.encoder.layer.0.output.dense.weight is missing"]),
+        (_configuration_changed, ["shape of bert.encoder.layer.0.output.dense.weight is [16, 16], its configuration says [16, 24]"]),
         (_config_missing, ["has no config.json", "name a folder that save_pretrained made"]),
         (_tokenizer_damaged, ["has no tokenizer that can be loaded"]),
     ],
@@ -382,7 +395,8 @@ def test_a_loss_that_becomes_nan(tmp_path: Path, optimizer: str, rate: str, scal
     found = foretaste("run", written(tmp_path / "r.yaml", f"{model}finetune: {training}\n"), "--study", tmp_path / "study")
     assert found.code == 1, found
     assert found.out == ""
-    assert "the last good state is kept; lower learning_rate (now " in found.err
+    assert "; lower learning_rate (now " in found.err
+    assert (str(tmp_path / "study" / "running") if states else "no good state was reached") in found.err
     kept = list((tmp_path / "study" / "running").glob("*.safetensors"))
     assert len(kept) == states
     for file in kept:

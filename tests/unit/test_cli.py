@@ -1,6 +1,10 @@
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import jsonschema
@@ -153,6 +157,23 @@ def test_opening_the_report(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
     foretaste("report", folder / "study", "--open")
     foretaste("run", folder / "small.yaml", "--study", folder / "study", "--open")
     assert opened == [(folder / "study" / "report.html").resolve().as_uri()] * 2
+
+
+def test_a_signal_in_the_middle_of_work(tmp_path: Path) -> None:
+    """Stops this very process's command cleanly; `tests/flows/test_kill.py` does the same to others."""
+    recipe, running = digits_recipe(tmp_path, finetune_steps="5000"), tmp_path / "study" / "running"
+
+    def send() -> None:
+        while not any(running.glob("*.safetensors")):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    sender = threading.Thread(target=send, daemon=True)
+    sender.start()
+    found = foretaste("fit", recipe, "--study", tmp_path / "study", "--json")
+    sender.join()
+    assert (found.code, found.out) == (130, "")
+    assert f"stopped: everything finished so far is kept in {tmp_path / 'study'}; go on with: foretaste fit {recipe} --study" in found.err
 
 
 def test_ctrl_c_outside_of_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

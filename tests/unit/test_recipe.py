@@ -171,6 +171,11 @@ def test_identity_is_what_numbers_depend_on() -> None:
     assert [change for change in BOUND if identity(change) == whole] == []
 
 
+def test_places_of_files_are_not_part_of_the_identity() -> None:
+    moved = parse(TEXT.replace("path: model", "path: other").replace("movies.jsonl", "else.jsonl"))
+    assert moved.identity() == parse(TEXT).identity() != parse(TEXT.replace("text: text", "text: body")).identity()
+
+
 def test_where_adds_a_place_once() -> None:
     named = where(DataError("no such file").at("tasks", "news", "train"), "r.yaml", TEXT)
     assert str(named) == "r.yaml, line 12, tasks.news.train: no such file"

@@ -54,7 +54,7 @@ def _shards(index: Path) -> set[str]:
 
 
 def _refusal(folder: Path, name: str) -> str:
-    way = "AutoModel.from_pretrained(FOLDER, weights_only=True).save_pretrained(NEW_FOLDER)"
+    way = "AutoModelForSequenceClassification (or ...ImageClassification).from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)"
     return (
         f"{folder / name} is a pickle, which can run code when loaded, and is refused; only safetensors is read. "
         f"If you trust it, convert it once with transformers: {way}"

@@ -57,8 +57,7 @@ class Texts(Preparation):
             raise DataError(f"{path!r} has no tokenizer that can be loaded: {error}") from error
         self._max_length = max_length
         self._padding = {"input_ids": self._tokenizer.pad_token_id or 0}
-        probe = self._tokenizer("a probe of the tokenizer: 1, 2, 3").data
-        self.fingerprint = text_digest(["texts", max_length, len(self._tokenizer), probe])
+        self.fingerprint = text_digest(["texts", max_length, self._tokenizer.backend_tokenizer.to_str()])
 
     def examples(self, rows: Dataset, inputs: Sequence[str], labels: Sequence[int], where: str) -> Examples:
         columns = [column(rows, name, where) for name in inputs]

@@ -32,8 +32,8 @@ class Problem:
 
     def __post_init__(self) -> None:
         names = [task.name for task in self.tasks]
-        if not names:
-            raise TaskError("no tasks were given; name at least two")
+        if len(names) < 2:
+            raise TaskError(f"{len(names)} tasks were given; there is something to weigh from two on")
         if len(set(names)) != len(names):
             raise TaskError(f"two tasks have one name: {', '.join(sorted(names))}; give each its own")
         if len({task.unit for task in self.tasks}) > 1:

@@ -1,6 +1,6 @@
 """Transformers models for text and image classification, with heads shared or private."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from foretaste.errors import DataError, MissingExtra
 from foretaste.params import parameters_of
 from foretaste.sources.checkpoint import check_checkpoint
 from foretaste.sources.data import Label, LabelSet, column, label_set, read_rows, rows_digest
+from foretaste.sources.heads import Heads
 from foretaste.sources.prepare import Images, Preparation, Texts
 from foretaste.sources.problem import Problem, text_digest
 from foretaste.task import Batch, Example, Examples, Metric, Task
@@ -23,7 +24,7 @@ try:
 except ImportError as error:  # pragma: no cover - the tests install the extra
     raise MissingExtra("this recipe needs transformers and datasets; install them with: pip install 'foretaste[hf]'") from error
 
-__all__ = ["DataPlan", "Head", "Heads", "Kind", "heads_of", "load"]
+__all__ = ["DataPlan", "Head", "Kind", "heads_of", "load"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -31,7 +32,6 @@ _R = TypeVar("_R")
 Kind = Literal["text-classification", "image-classification"]
 Head = Literal["auto", "shared", "private"]
 
-_IMPOSSIBLE = -1e4  # a logit whose probability is 0 in every precision
 _CLASSES = {
     "text-classification": transformers.AutoModelForSequenceClassification,
     "image-classification": transformers.AutoModelForImageClassification,
@@ -77,84 +77,6 @@ class _Data:
     known: tuple[list[Label], list[Label]]
     labels: LabelSet
     digest: str
-
-
-class Heads(nn.Module):
-    """One trunk with several classification heads; every example says which head it wants.
-
-    The trunk sees a batch once, whatever heads its examples want.
-
-    Args:
-        models: Classification models of one architecture, by head; their trunks become the first one's.
-        sizes: Classes of each head.
-    """
-
-    def __init__(self, models: Mapping[str, nn.Module], sizes: Sequence[int]) -> None:
-        super().__init__()
-        first = next(iter(models.values()))
-        prefix = str(first.base_model_prefix)
-        self.trunk = getattr(first, prefix)
-        self.once = _Once(self.trunk)
-        for model in models.values():
-            setattr(model, prefix, self.once)
-        self.heads = nn.ModuleDict({_key(name): model for name, model in models.items()})
-        self.sizes = sizes
-
-    def forward(self, head: Tensor, **inputs: Tensor) -> Tensor:
-        """Logits, `[B, most classes]`, of each example's own head; classes it lacks are impossible.
-
-        Args:
-            head: `[B]`, places of heads.
-            inputs: What the trunk takes.
-        """
-        logits: Tensor | None = None
-        with self.once.remembering():
-            for place in sorted(set(head.tolist())):
-                found = list(self.heads.values())[place](**inputs).logits
-                padded = nn.functional.pad(found, (0, max(self.sizes) - self.sizes[place]), value=_IMPOSSIBLE)
-                mine = (head == place).unsqueeze(1)
-                logits = padded if logits is None else torch.where(mine, padded, logits)
-        assert logits is not None
-        return logits
-
-
-def _key(head: str) -> str:
-    """A head's name among modules; a bare one such as `type` would hide a method of `ModuleDict`."""
-    return f"for_{head}"
-
-
-class _Once(nn.Module):
-    """A trunk that runs once for several heads: within `remembering`, later calls get the first one's output."""
-
-    def __init__(self, trunk: nn.Module) -> None:
-        super().__init__()
-        self.trunk = trunk
-        self._kept: list[object] | None = None
-
-    @contextmanager
-    def remembering(self) -> Iterator[None]:
-        """All calls inside are for the same inputs."""
-        self._kept = []
-        try:
-            yield
-        finally:
-            self._kept = None
-
-    def forward(self, *args: object, **kwargs: object) -> object:
-        """The trunk's output, a copy for each head: some heads change it in place."""
-        if self._kept is None:
-            return self.trunk(*args, **kwargs)
-        if not self._kept:
-            self._kept.append(self.trunk(*args, **kwargs))
-        return _copied(self._kept[0])
-
-
-def _copied(value: object) -> object:
-    if isinstance(value, Tensor):
-        return value.clone()
-    if isinstance(value, transformers.utils.ModelOutput):
-        return type(value)(**{key: _copied(each) for key, each in value.items()})
-    return type(value)(_copied(each) for each in value) if isinstance(value, tuple) else value
 
 
 def load(path: str, kind: Kind, plans: Sequence[DataPlan], *, head: Head = "auto", max_length: int = 128, seed: int = 0) -> Problem:
@@ -283,17 +205,38 @@ def _model(path: str, kind: Kind, groups: Mapping[str, tuple[tuple[str, ...], La
 
 def _pretrained(path: str, kind: Kind, labels: LabelSet) -> nn.Module:
     try:
-        model = _CLASSES[kind].from_pretrained(
-            path, num_labels=len(labels), ignore_mismatched_sizes=True, dtype=torch.float32, use_safetensors=True
+        model, report = _CLASSES[kind].from_pretrained(
+            path,
+            num_labels=len(labels),
+            ignore_mismatched_sizes=True,
+            dtype=torch.float32,
+            use_safetensors=True,
+            output_loading_info=True,
         )
     except Exception as error:
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
         advice = "name a folder with config.json and safetensors, or a hub id that can be reached"
         raise DataError(f"{path!r} cannot be loaded for {kind}: {message}; {advice}") from error
+    _refuse_gaps(path, model, report)
     model.config.id2label = {place: str(label) for place, label in enumerate(labels)}
     model.config.label2id = {str(label): place for place, label in enumerate(labels)}
     assert isinstance(model, nn.Module)
     return model
+
+
+def _refuse_gaps(path: str, model: nn.Module, report: Mapping[str, Iterable[object]]) -> None:
+    """A new head is expected; a trunk that the checkpoint does not fill would be random."""
+    trunk = f"{model.base_model_prefix}."
+    missing = [str(name) for name in report["missing_keys"]]
+    faults = [f"{name} is missing" for name in missing if name.startswith(trunk) and ".pooler." not in name]
+    for name, stored, wanted in (tuple(each) for each in report["mismatched_keys"] if isinstance(each, Iterable)):
+        if str(name).startswith(trunk):
+            faults.append(f"shape of {name} is {list(stored)}, its configuration says {list(wanted)}")
+    if faults:
+        more = f" and {len(faults) - 6} more" if len(faults) > 6 else ""
+        raise DataError(
+            f"the checkpoint {path!r} does not fit its own config.json: {'; '.join(sorted(faults)[:6])}{more}; copy or download it again"
+        )
 
 
 def _task(data: _Data, model: nn.Module, groups: Mapping[str, tuple[tuple[str, ...], LabelSet]], prepare: Preparation) -> Task:
@@ -316,14 +259,19 @@ def _task(data: _Data, model: nn.Module, groups: Mapping[str, tuple[tuple[str, .
         data.plan.metrics,
         predict=_predict_heads if isinstance(model, Heads) else _predict,
         collate=prepare.collate,
-        names=_names(model, head) if isinstance(model, Heads) else None,
-        fingerprint=text_digest([data.digest, prepare.fingerprint, labels]),
+        names=model.names(head) if isinstance(model, Heads) else None,
+        fingerprint=text_digest([data.digest, prepare.fingerprint, labels, _configuration(model)]),
         classes=tuple(str(label) for label in labels),
     )
 
 
-def _names(model: Heads, head: str) -> frozenset[str]:
-    return frozenset(name for name in parameters_of(model) if not name.startswith("heads.") or name.startswith(f"heads.{_key(head)}."))
+def _configuration(model: nn.Module) -> list[tuple[str, object]]:
+    """What the architecture depends on beside its params: activations, dropout, window sizes."""
+    owner = next(iter(model.heads.values())) if isinstance(model, Heads) else model
+    assert isinstance(owner, transformers.PreTrainedModel)
+    config = owner.config.to_dict()
+    passing = ("_name_or_path", "transformers_version", "id2label", "label2id", "dtype")
+    return sorted((key, value) for key, value in config.items() if key not in passing)
 
 
 def _predict(model: nn.Module, batch: Batch) -> Tensor:

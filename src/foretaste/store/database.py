@@ -77,18 +77,27 @@ def connect(path: Path, *, create: bool) -> sa.Engine:
     """
     if not create and not path.is_file():
         raise StudyError(f"{path.parent} is not a study (it has no {path.name}); name the folder that `foretaste run` made")
+    if path.is_file():
+        _refuse_newer(path, create)
     engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": _WAIT_SECONDS})
     sa.event.listen(engine, "connect", _set_pragmas)
     with _clear_errors(path):
         if create:
             _metadata.create_all(engine)
-        with engine.connect() as connection:
-            found = connection.execute(sa.text("select schema, version from study")).first()
+        engine.connect().close()
+    return engine
+
+
+def _refuse_newer(path: Path, create: bool) -> None:
+    """Look at a database before anything is changed in it."""
+    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": _WAIT_SECONDS})
+    with _clear_errors(path), engine.connect() as connection:
+        known = sa.inspect(connection).has_table("study")
+        found = connection.execute(sa.text("select schema, version from study")).first() if known or not create else None
+    engine.dispose()
     if found is not None and found.schema > SCHEMA:
-        engine.dispose()
         made = f"made by foretaste {found.version} (schema {found.schema})"
         raise StudyError(f"{path.parent} was {made}; this version reads schema {SCHEMA}: upgrade foretaste")
-    return engine
 
 
 def _set_pragmas(connection: sa.engine.interfaces.DBAPIConnection, _: object) -> None:

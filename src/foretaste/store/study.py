@@ -13,7 +13,7 @@ processes may open a study: each piece of work is done by one of them, the other
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from sqlalchemy.dialects.sqlite import insert
 from torch import Tensor
 
 from foretaste import __version__
 from foretaste.errors import DataError, StorageError, StudyError
-from foretaste.params import Params
+from foretaste.params import Params, digest
 from foretaste.store import database, tensors
 from foretaste.surface.table import Headline, Surface
 from foretaste.task import Evaluation, Fidelity
@@ -37,6 +37,8 @@ from foretaste.weights import TaskWeights
 __all__ = ["Done", "Json", "Study", "key_of"]
 
 Json = Mapping[str, Any]
+
+_OURS = {"tensors", "running", "study.lock", "study.db-wal", "study.db-shm"}
 
 
 def key_of(kind: str, inputs: Json) -> str:
@@ -55,7 +57,7 @@ class Done:
 
     Args:
         key: Its name.
-        kind: ``pretrained``, ``finetune``, ``site``, ``joint``, ``preview``...
+        kind: ``finetune``, ``site``, ``joint`` or ``evaluation``.
         inputs: What it depended on.
         result: Small facts about it.
         artefact: Hash of its tensor file, where it has one.
@@ -90,15 +92,20 @@ class Study:
             StorageError: The folder cannot be written.
             StudyError: The folder holds something else, or a newer study.
         """
-        file = path / "study.db"
-        if path.is_dir() and not file.exists() and any(path.iterdir()):
+        if path.is_dir() and not (path / "study.db").exists() and {each.name for each in path.iterdir()} - _OURS:
             raise StudyError(f"{path} holds files that are not a study; name another folder with --study")
         try:
-            for part in (path / "tensors", path / "running"):
-                part.mkdir(parents=True, exist_ok=True)
+            path.mkdir(parents=True, exist_ok=True)
+            with FileLock(path / "study.lock"):  # of several processes, one makes it
+                engine = database.connect(path / "study.db", create=True)
+                for part in (path / "tensors", path / "running"):
+                    part.mkdir(exist_ok=True)
+                    tensors.sweep(part)
+        except StorageError:
+            raise
         except OSError as error:
             raise StorageError(f"cannot make the study folder {path}: {error}; name another folder with --study") from error
-        study = cls(path, database.connect(file, create=True))
+        study = cls(path, engine)
         row = {"id": 1, "schema": database.SCHEMA, "version": __version__, "created": _now()}
         study._insert(database.study, row)
         return study
@@ -135,10 +142,16 @@ class Study:
                 connection.execute(sa.insert(database.recipes).values(text=text, plan=dict(plan), created=_now()))
 
     def find(self, key: str) -> Done | None:
-        """Finished work of this name."""
+        """Finished work of this name; work whose tensor file was deleted counts as not done."""
         with self._transaction() as connection:
             row = connection.execute(sa.select(database.work).where(database.work.c.key == key)).first()
-        return _done(row) if row is not None else None
+        if row is None or (row.artefact is not None and not self._file(row.artefact).exists()):
+            return None
+        return _done(row)
+
+    def is_begun(self) -> bool:
+        """Whether any work was done or begun here."""
+        return bool(self.all_work()) or any((self.path / "running").iterdir())
 
     def all_work(self, kind: str | None = None) -> list[Done]:
         """Finished work, in the order it was done; of one kind where given."""
@@ -175,27 +188,43 @@ class Study:
             row = connection.execute(sa.select(database.evaluations).where(database.evaluations.c.key == key)).first()
         return None if row is None else _evaluation(row)
 
-    def surface(self, headlines: Mapping[str, Headline]) -> Surface:
+    def surface(self, headlines: Mapping[str, Headline], inside: bool = False) -> Surface:
         """Every evaluation of the study."""
         with self._transaction() as connection:
             rows = connection.execute(sa.select(database.evaluations).order_by(database.evaluations.c.id)).all()
-        return Surface(headlines, tuple(_evaluation(row) for row in rows))
+        return Surface(headlines, tuple(_evaluation(row) for row in rows), inside)
 
     def tensors(self, artefact: str | None) -> dict[str, Tensor]:
         """The tensors of an artefact.
 
         Raises:
-            DataError: Its file is missing or damaged.
+            DataError: Its file is missing, or does not hold what its name says.
         """
         if artefact is None:
             raise DataError("this work has no tensor file")
-        return tensors.load(self._file(artefact))
+        found = tensors.load(self._file(artefact))
+        if digest(found) != artefact:
+            raise DataError(f"{self._file(artefact)} is damaged: its content is not what its name says; delete it and run again")
+        return found
 
     @contextmanager
-    def claim(self, key: str) -> Iterator[None]:
-        """Only one process at a time does the work of this name; a killed one lets go."""
-        with FileLock(self.path / "running" / f"{key}.lock"):
+    def claim(self, key: str, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Only one process at a time does the work of this name; a killed one lets go.
+
+        Args:
+            key: The work.
+            waiting: Called about every second while another process is at it; may raise.
+        """
+        lock = FileLock(self.path / "running" / f"{key}.lock")
+        while not lock.is_locked:
+            try:
+                lock.acquire(timeout=1)
+            except Timeout:
+                waiting()
+        try:
             yield
+        finally:
+            lock.release()
 
     def save_snapshot(self, key: str, state: Snapshot, seconds: float) -> None:
         """Keep the state of unfinished training and the time it took so far."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from foretaste.errors import DataError, StorageError
 from foretaste.params import Params, digest
 
-__all__ = ["load", "load_metadata", "save", "write", "written_whole"]
+__all__ = ["load", "load_metadata", "save", "sweep", "write", "written_whole"]
 
 
 def save(folder: Path, params: Params) -> str:
@@ -71,12 +71,42 @@ def written_whole(path: Path, fill: Callable[[Path], object]) -> None:
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
         temporary.replace(path)
+        _sync(path.parent)
     except (OSError, SafetensorError) as error:
         raise StorageError(
             f"could not write {path}: {error}; free some space or choose another place, then run again; nothing is lost"
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    """Make a rename outlast a power cut, where folders can be synced."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writers that were killed left behind.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     (Path(folder) / ".a.safetensors.999999999.tmp").touch()
+    ...     sweep(Path(folder))
+    ...     list(Path(folder).iterdir())
+    []
+    """
+    for path in folder.glob(".*.tmp"):
+        writer = int(path.name.split(".")[-2])
+        try:
+            os.kill(writer, 0)
+        except ProcessLookupError:
+            path.unlink(missing_ok=True)
+        except (PermissionError, OverflowError):
+            continue
 
 
 def load(path: Path) -> dict[str, Tensor]:

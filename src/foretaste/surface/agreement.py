@@ -72,7 +72,7 @@ def agreement(previews: Surface, joint: Surface, method: str = "") -> Agreement:
     >>> agreement(Surface({t: Headline("accuracy") for t in "ab"}, rows), Surface({t: Headline("accuracy") for t in "ab"}, rows)).mean_error
     0.0
     """
-    truth = joint.averaged()
+    truth = joint.trainable().averaged()
     cheap = previews.averaged()
     shared = [row.weights for row in truth.rows if cheap.at(row.weights) is not None]
     if not shared:

@@ -1,5 +1,7 @@
 """The Pareto front: points that no other point beats in every task."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,4 +35,4 @@ def front(surface: Surface) -> Surface:
     if not surface.rows:
         return surface
     keep = is_efficient(surface.values() * surface.signs)
-    return Surface(surface.headlines, tuple(row for row, kept in zip(surface.rows, keep, strict=True) if kept))
+    return replace(surface, rows=tuple(row for row, kept in zip(surface.rows, keep, strict=True) if kept))

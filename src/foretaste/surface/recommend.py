@@ -13,6 +13,7 @@ from foretaste.weights import TaskWeights
 
 __all__ = ["Floor", "Preference", "Recommendation", "recommend"]
 
+_SAME = 1e-6
 _FLOOR = re.compile(r"^\s*(?P<task>[^<>=\s]+)\s*>=\s*(?P<number>[0-9.eE+-]+)\s*(?P<percent>%?)\s*$")
 
 
@@ -135,7 +136,8 @@ def recommend(previews: Surface, preference: Preference, floors: Sequence[Floor]
     taken and the reason says so. Ties go to the more even weights.
 
     Args:
-        previews: Rows of one method, corners included where relative floors are asked for.
+        previews: Rows of one method, corners included where relative floors are asked for. Where
+            tasks have heads of their own, only weights that train them all are recommended.
         preference: What to maximise.
         floors: What must hold.
         runners_up: How many others to name.
@@ -143,38 +145,40 @@ def recommend(previews: Surface, preference: Preference, floors: Sequence[Floor]
     Raises:
         StudyError: No previews, or no corner for a relative floor.
     """
-    if not previews.rows:
+    chosen = previews.trainable()
+    if not chosen.rows:
         raise StudyError("there are no previews to recommend from; run `foretaste preview` first")
-    values = previews.values() * previews.signs
+    values = chosen.values() * chosen.signs
     goodness = np.round(preference.of(values), 9)
-    missing = np.round(np.max([_shortfall(previews, floor) for floor in floors], axis=0), 9) if floors else np.zeros(len(values))
-    evenness = -np.round(np.linalg.norm(previews.alphas(), axis=1), 9)
-    order = np.lexsort((-evenness, -goodness, missing))
+    short = [_shortfall(chosen, floor, previews) for floor in floors]
+    missing = np.round(np.max(short, axis=0), 9) if floors else np.zeros(len(values))
+    unevenness = np.round(np.linalg.norm(chosen.alphas(), axis=1), 9)
+    order = np.lexsort((unevenness, -goodness, missing))
     best = int(order[0])
-    row = previews.rows[best]
+    row = chosen.rows[best]
     return Recommendation(
         weights=row.weights,
-        expected=dict(zip(previews.tasks, previews.values()[best].tolist(), strict=True)),
+        expected=dict(zip(chosen.tasks, chosen.values()[best].tolist(), strict=True)),
         value=float(goodness[best]),
-        gain=_gain(previews, goodness, best),
+        gain=_gain(chosen, goodness, best),
         reason=_reason(preference, floors, float(missing[best]), int((missing <= 0).sum()), len(values)),
         floors_met=bool(missing[best] <= 0),
-        runners_up=tuple((previews.rows[i].weights, float(goodness[i])) for i in order[1 : runners_up + 1]),
+        runners_up=tuple((chosen.rows[i].weights, float(goodness[i])) for i in order[1 : runners_up + 1]),
         method=row.method,
     )
 
 
-def _shortfall(previews: Surface, floor: Floor) -> Array:
+def _shortfall(chosen: Surface, floor: Floor, previews: Surface) -> Array:
     """`[N]`: how far the worst concerned task is below the floor, 0 where it holds."""
-    worst = np.zeros(len(previews.rows))
-    for column, task in enumerate(previews.tasks):
+    worst = np.zeros(len(chosen.rows))
+    for column, task in enumerate(chosen.tasks):
         if floor.task not in ("all", task):
             continue
-        sign = previews.headlines[task].sign
-        bound = floor.bound * _single(previews, task) if floor.relative else floor.bound
-        if floor.relative and sign < 0:
-            bound = _single(previews, task) / floor.bound
-        worst = np.maximum(worst, sign * (bound - previews.values()[:, column]))
+        sign, bound = chosen.headlines[task].sign, floor.bound
+        if floor.relative:
+            single = _single(previews, task)
+            bound = single + abs(single) * (floor.bound - 1 if sign > 0 else 1 / floor.bound - 1)
+        worst = np.maximum(worst, sign * (bound - chosen.values()[:, column]))
     return worst
 
 
@@ -188,10 +192,9 @@ def _single(previews: Surface, task: str) -> float:
 
 
 def _gain(previews: Surface, goodness: Array, best: int) -> float | None:
-    count = len(previews.tasks)
-    even = np.abs(previews.alphas() - 1 / count).max(1)
+    even = np.abs(previews.alphas() - 1 / len(previews.tasks)).max(1)
     at = int(np.argmin(even))
-    return float(goodness[best] - goodness[at]) if even[at] < 1 / (2 * count) else None
+    return float(goodness[best] - goodness[at]) if even[at] < _SAME else None
 
 
 def _reason(preference: Preference, floors: Sequence[Floor], missing: float, kept: int, count: int) -> str:

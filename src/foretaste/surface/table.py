@@ -44,6 +44,8 @@ class Surface:
     Args:
         headlines: By task, in the study's order.
         rows: Evaluations, in the order they were made.
+        inside: Whether joint finetuning needs every task, because some have heads of their own,
+            which a joint run without the task never trains.
 
     >>> from foretaste.weights import uniform
     >>> row = Evaluation(uniform(["a", "b"]), {"a": {"accuracy": 0.5}, "b": {"accuracy": 1.0}}, Fidelity.JOINT, "joint")
@@ -53,6 +55,7 @@ class Surface:
 
     headlines: Mapping[str, Headline]
     rows: tuple[Evaluation, ...]
+    inside: bool = False
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -75,13 +78,17 @@ class Surface:
 
     def alphas(self) -> Array:
         """`[N, T]` task weights."""
-        return np.array([list(row.weights.values()) for row in self.rows]).reshape(len(self.rows), len(self.headlines))
+        return np.array([[row.weights[task] for task in self.tasks] for row in self.rows]).reshape(len(self.rows), len(self.headlines))
 
     def values(self, metric: str | None = None) -> Array:
         """`[N, T]` of one metric of every task, or of each task's headline metric."""
         columns = [(task, metric or headline.metric) for task, headline in self.headlines.items()]
         table = [[row.metrics[task][name] for task, name in columns] for row in self.rows]
         return np.array(table, dtype=np.float64).reshape(len(self.rows), len(columns))
+
+    def trainable(self) -> "Surface":
+        """Only the rows whose weights a joint run can be held to: see ``inside``."""
+        return replace(self, rows=tuple(row for row in self.rows if not self.inside or min(row.weights.values()) > 0))
 
     def averaged(self) -> "Surface":
         """One row per weighting: the mean over seeds and repeats."""

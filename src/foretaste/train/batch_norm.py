@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
+from foretaste.errors import TaskError
 from foretaste.params import Params, buffers_of, in_eval_mode, snapshot, swapped
 from foretaste.task import Batch, Task
-from foretaste.train.mixture import mixed, mixture
+from foretaste.train.mixture import mixed, mixture, predict_alike
 from foretaste.weights import TaskWeights
 
 __all__ = ["has_batch_norm", "reestimated"]
@@ -56,6 +57,9 @@ def reestimated(
     Returns:
         The same parameters, with new floating-point buffers.
 
+    Raises:
+        TaskError: Tasks that cannot share a batch.
+
     >>> from foretaste.evaluate import METRICS
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.tensor([[1.0], [3.0]]), torch.tensor([0, 1]))
@@ -64,6 +68,8 @@ def reestimated(
     >>> found["running_mean"]
     tensor([2.])
     """
+    if not predict_alike(tasks):
+        raise TaskError("tasks that predict or collate differently cannot share a batch, nor its statistics; average them instead")
     plan = mixture(tasks, weights, batches, batch_size, generator)
     device = next(model.parameters()).device
     kept = snapshot(dict(model.named_buffers()))

@@ -9,9 +9,10 @@ from typing import Protocol
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
-from foretaste.errors import Diverged
+from foretaste.errors import Diverged, RunFailed
 from foretaste.params import Params, first_nonfinite, snapshot, tensors_of
 from foretaste.task import Batch, Task, losses, unit_factors, units
 from foretaste.train.mixture import Portion, Step, mixed
@@ -104,7 +105,9 @@ def train(
         observer: Told of every step and asked whether to keep the state.
 
     Raises:
-        Diverged: A loss or the final params are NaN or infinite; states kept before are good.
+        Diverged: A loss, gradient or the final params are NaN or infinite; the observer is given
+            the last good state before.
+        RunFailed: Several processes were started.
 
     >>> from foretaste.evaluate import METRICS
     >>> from foretaste.task import Rows
@@ -118,7 +121,13 @@ def train(
     with _own_randomness(training.seed, run.accelerator.device):
         history, seen, first = run.restore(start) if start else ([], {}, 0)
         for step in range(first, len(plan)):
-            history.append(run.step(step, plan[step], seen))
+            before = copy.deepcopy(seen)
+            try:
+                history.append(run.step(step, plan[step], seen))
+            except Diverged:
+                if first_nonfinite(tensors_of(run.bare)) is None:
+                    watch.keep(run.state(step, history, before))
+                raise
             watch.on_step(step + 1, history[-1])
             if step + 1 < len(plan) and watch.wants_snapshot(step + 1):
                 watch.keep(run.state(step + 1, history, seen))
@@ -139,7 +148,10 @@ class _Run:
     def __init__(self, model: nn.Module, params: Params | None, tasks: Sequence[Task], training: Training) -> None:
         self.training = training
         self.tasks = {task.name: task for task in tasks}
+        AcceleratorState._reset_state()  # a process may train at one precision after another
         self.accelerator = Accelerator(mixed_precision=training.mixed_precision)
+        if self.accelerator.num_processes > 1:
+            raise RunFailed(f"started by {self.accelerator.num_processes} processes at once; start one: it uses one device")
         bare = copy.deepcopy(model)
         if params is not None:
             _load(bare, params)
@@ -172,7 +184,9 @@ class _Run:
                 raise Diverged(_diverged(f"the loss became {total}", step, self.training))
         self._add_prior()
         if self.training.clip is not None:
-            self.accelerator.clip_grad_norm_(self.model.parameters(), self.training.clip)
+            norm = float(self.accelerator.clip_grad_norm_(self.model.parameters(), self.training.clip))
+            if not math.isfinite(norm) and not self.accelerator.scaler:  # a scaler skips such a step itself
+                raise Diverged(_diverged(f"the gradient's norm became {norm}", step, self.training))
         self.optimizer.step()
         return total
 
@@ -267,4 +281,4 @@ def _optimizer(trained: list[nn.Parameter], training: Training) -> torch.optim.O
 def _diverged(what: str, step: int, training: Training) -> str:
     advice = f"lower learning_rate (now {training.learning_rate:g}), or raise warmup (now {training.warmup:g})"
     clipping = " or set clip" if training.clip is None else ""
-    return f"{what} in step {step + 1} of {training.steps}; the last good state is kept; {advice}{clipping}"
+    return f"{what} in step {step + 1} of {training.steps}; {advice}{clipping}"

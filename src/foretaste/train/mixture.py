@@ -19,7 +19,7 @@ from foretaste.errors import WeightsError
 from foretaste.task import Batch, Task, units
 from foretaste.weights import TaskWeights
 
-__all__ = ["Portion", "Realise", "Step", "exact_counts", "mixed", "mixture", "units_per_example"]
+__all__ = ["Portion", "Realise", "Step", "exact_counts", "mixed", "mixture", "predict_alike", "units_per_example"]
 
 Realise = Literal["sampling", "loss"]
 
@@ -87,6 +87,11 @@ def mixture(
             drawn.setdefault(name, []).append(next(streams[name]))
         plan.append(tuple(Portion(task.name, tuple(drawn[task.name])) for task in tasks if task.name in drawn))
     return plan
+
+
+def predict_alike(tasks: Sequence[Task]) -> bool:
+    """Whether examples of all these tasks can share a batch."""
+    return len({(task.predict, task.collate, task.unit) for task in tasks}) == 1
 
 
 def mixed(

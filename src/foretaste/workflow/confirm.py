@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from foretaste.engine import do_evaluation, do_training
+from foretaste.errors import WeightsError
 from foretaste.params import Params
 from foretaste.task import Evaluation, Fidelity
 from foretaste.train.joint import joint
 from foretaste.weights import TaskWeights
 from foretaste.workflow.preview import judged_by, row
-from foretaste.workflow.session import Session
+from foretaste.workflow.session import Session, has_private_heads
 
 __all__ = ["confirm"]
 
@@ -24,7 +25,14 @@ def confirm(session: Session, points: Sequence[TaskWeights]) -> list[Evaluation]
 
     Returns:
         One row per weighting; its cost holds the training.
+
+    Raises:
+        WeightsError: A task with a head of its own has no weight, so its head would stay untrained.
     """
+    for weights in points:
+        idle = [task for task, share in weights.items() if share == 0]
+        if idle and has_private_heads(session.problem):
+            raise WeightsError(f"joint finetuning at {weights} would never train the head of task {idle[0]!r}; give it some weight")
     session.watch.begin("joint finetuning", len(points) * session.joint_training.steps)
     return [_confirmed(session, weights) for weights in points]
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 import torch
 
-from foretaste.engine import do, do_training
+from foretaste.engine import do, do_training, stop_if_asked
 from foretaste.estimate.fisher import fisher
 from foretaste.params import Params, parameters_of
 from foretaste.posterior.diagonal import Diagonal
@@ -39,7 +39,7 @@ def fit(session: Session) -> dict[str, Fitted]:
     tasks, watch = session.problem.tasks, session.watch
     watch.begin("single-task finetuning", len(tasks) * session.training.steps)
     runs = {task.name: _finetuned(session, task) for task in tasks}
-    watch.begin("curvature", len(tasks))
+    watch.begin("curvature", sum(_examples(session, task) for task in tasks))
     return {task.name: _curved(session, task, runs[task.name]) for task in tasks}
 
 
@@ -61,20 +61,39 @@ def _curved(session: Session, task: Task, run: Done) -> Fitted:
     model, plan = session.problem.model, session.recipe.curvature
     params = session.study.tensors(run.artefact)
 
+    seen = 0
+
+    def on_batch(examples: int) -> None:
+        nonlocal seen
+        session.watch.advance(examples - seen, task.name)
+        seen = examples
+        stop_if_asked(session.watch)
+
     def make() -> tuple[dict[str, object], Params]:
         generator = torch.Generator().manual_seed(session.recipe.seed)
         site = fisher(
-            model, params, task, generator=generator, labels=plan.labels, max_examples=plan.max_examples, batch_size=plan.batch_size
+            model,
+            params,
+            task,
+            generator=generator,
+            labels=plan.labels,
+            max_examples=plan.max_examples,
+            batch_size=plan.batch_size,
+            on_batch=on_batch,
         )
         return asdict(site.record), site.precision.to_tensors()
 
     inputs = {"params": run.artefact, "task": [task.name, task.fingerprint], "curvature": plan.model_dump(), "seed": session.recipe.seed}
     done = do(session.study, "site", inputs, make, session.watch)
-    session.watch.advance(1, task.name)
+    session.watch.advance(_examples(session, task) - seen)
     own = parameters_of(model, task.names)
     center, carried = {name: params[name] for name in own}, {name: params[name] for name in params if name not in own}
     site = GaussianSite(center, Diagonal.from_tensors(session.study.tensors(done.artefact)), None, carried, Record(**done.result))
     return Fitted(run, site, (str(run.artefact), str(done.artefact)))
+
+
+def _examples(session: Session, task: Task) -> int:
+    return min(len(task.train), session.recipe.curvature.max_examples or len(task.train))
 
 
 def prior_precision(recipe: Recipe, fitted: Mapping[str, Fitted]) -> float:

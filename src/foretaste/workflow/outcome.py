@@ -1,12 +1,8 @@
 """The outcome of a study: everything a report needs, read from the study alone."""
 
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
-
-from foretaste import __version__
 from foretaste.errors import StudyError
 from foretaste.store.study import Json, Study
 from foretaste.surface.recommend import Floor, Preference
@@ -58,7 +54,7 @@ def look(study: Study, prefer: str | None = None, floors: list[str] | None = Non
         raise StudyError(f"the study {study.path} is empty; run `foretaste run RECIPE --study {study.path}` first")
     plan = found[1]
     titles = {task: Headline(**headline) for task, headline in plan["headlines"].items()}
-    tasks, surface = list(titles), study.surface(titles)
+    tasks, surface = list(titles), study.surface(titles, bool(plan["inside"]))
     if method is not None and surface.rows and method not in surface.methods():
         raise StudyError(f"the study has no previews by {method!r}; it has {', '.join(surface.methods()) or 'none'}")
     asked = plan["recommend"]["floors"] if floors is None else floors
@@ -84,12 +80,24 @@ def _provenance(study: Study, plan: Json) -> dict[str, str]:
     lines["unit of the loss"] = str(plan["unit"])
     length = f"{training['steps']} steps of {training['batch_size']}"
     lines["training"] = f"{length}, {training['optimizer']}, learning rate {training['learning_rate']:g}"
-    lines["alpha in joint runs"] = str(identity["joint"]["realise"])
+    lines["alpha in joint runs"] = _realised(study, identity["joint"]["realise"])
     lines["curvature"] = f"{curvature['estimator']}, {curvature['labels']} labels, {'/'.join(sorted(examples)) or 'all'} examples a task"
     lines["prior precision"] = ", ".join(f"{value:.4g}" for value in sorted(precisions)) or "not used yet"
     lines["seed"] = str(identity["seed"])
-    lines["versions"] = f"foretaste {__version__}, torch {torch.__version__}, Python {platform.python_version()}"
+    lines["versions"] = str(plan["versions"])
     return lines
+
+
+def _realised(study: Study, realise: str) -> str:
+    """How near the joint runs came to the shares asked of them."""
+    if realise == "loss":
+        return "by factors of the losses, exactly"
+    off = [0.0]
+    for done in study.all_work("joint"):
+        total = sum(seen["units"] for seen in done.result["seen"].values())
+        asked = (pair.split("=") for pair in done.inputs["weights"].split(","))
+        off += [abs(done.result["seen"].get(task, {"units": 0})["units"] / total - float(share)) for task, share in asked]
+    return f"by sampling; realised shares of units within {max(off):.2%} of alpha"
 
 
 def _costs(study: Study) -> dict[str, float]:

@@ -15,6 +15,7 @@ from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.site import GaussianSite, Site
 from foretaste.task import Evaluation, Fidelity
 from foretaste.train.batch_norm import has_batch_norm, reestimated
+from foretaste.train.mixture import predict_alike
 from foretaste.weights import TaskWeights
 from foretaste.workflow.fit import Fitted, prior_precision
 from foretaste.workflow.session import Session
@@ -69,18 +70,24 @@ def _previewed(
     if method != "simple":
         assert isinstance(prior.precision, Isotropic)
         inputs["prior_precision"] = prior.precision.scale
-    if has_batch_norm(session.problem.model):
-        inputs["batch_norm"] = session.recipe.preview.batch_norm
+    if _reestimates(session):
+        inputs["batch_norm"] = "reestimate"
     return do_evaluation(session.study, {**inputs, **judged_by(session)}, make, session.watch)
 
 
 def _with_statistics(session: Session, found: Preview) -> Params:
     """The preview's params; inside the simplex with batch-norm statistics of their own, unless these are to be averaged."""
-    model, plan = session.problem.model, session.recipe.preview
-    if found.weights.corner is not None or plan.batch_norm == "average" or not has_batch_norm(model):
+    if found.weights.corner is not None or not _reestimates(session):
         return found.params
     generator = torch.Generator().manual_seed(session.recipe.seed)
-    return reestimated(model, found.params, session.problem.tasks, found.weights, generator=generator)
+    return reestimated(session.problem.model, found.params, session.problem.tasks, found.weights, generator=generator)
+
+
+def _reestimates(session: Session) -> bool:
+    """Whether previews get batch-norm statistics of their own: where there are any, and training changes them too."""
+    recipe, problem = session.recipe, session.problem
+    wanted = recipe.preview.batch_norm == "reestimate" and recipe.finetune.batch_norm == "update"
+    return wanted and has_batch_norm(problem.model) and predict_alike(problem.tasks)
 
 
 def judged_by(session: Session) -> dict[str, object]:

@@ -1,15 +1,18 @@
 """A recipe at work on a study: loaded, checked, opened."""
 
+import platform
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from accelerate import PartialState
 
-from foretaste.engine import Unwatched, Watch
-from foretaste.errors import BadInput, StudyError
+from foretaste import __version__
+from foretaste.engine import REVISION, Unwatched, Watch
+from foretaste.errors import BadInput, StudyError, TaskError
 from foretaste.evaluate import METRICS, measure
 from foretaste.lazy import lazy
 from foretaste.params import parameters_of, tensors_of
@@ -28,7 +31,9 @@ if TYPE_CHECKING:
 else:
     hf = lazy("foretaste.sources.transformers")
 
-__all__ = ["Checked", "Session", "check", "grid", "joint_points", "load", "start"]
+_FINEST = 40  # lattice resolution, where the joint runs ask for many points
+
+__all__ = ["Checked", "Session", "check", "grid", "has_private_heads", "joint_points", "load", "start"]
 
 
 @dataclass(frozen=True)
@@ -136,6 +141,9 @@ def check(recipe: Recipe, text: str, file: str) -> tuple[Checked, Problem]:
                 measure(problem.model.eval(), task, pair, batch_size=2)
             except BadInput as error:
                 raise where(error.at("tasks", task.name, part), file, text) from error
+            except Exception as error:
+                fault = f"trying task {task.name!r} on two {part} rows failed: {type(error).__name__}: {error}"
+                raise where(TaskError(fault).at("tasks", task.name, part), file, text) from error
     try:
         recipe.check_goal(problem.names)
     except BadInput as error:
@@ -171,7 +179,7 @@ def start(recipe: Recipe, text: str, problem: Problem, folder: Path, watch: Watc
         session = Session(study, recipe, problem, base, watch or Unwatched())
         plan = _plan_of(session)
         found = study.recipe()
-        if found is not None and study.all_work():
+        if found is not None and study.is_begun():
             _same_question(found[1], plan, folder)
         copies = 3 * len(problem.tasks) + recipe.joint.points + 4
         study.require_space(copies * sum(t.numel() * t.element_size() for t in tensors_of(problem.model).values()))
@@ -185,15 +193,22 @@ def _plan_of(session: Session) -> dict[str, object]:
     recipe, problem = session.recipe, session.problem
     return {
         "name": recipe.name,
-        "identity": recipe.identity(),
+        "identity": recipe.identity() | {"task order": problem.names, "revisions": REVISION},
         "data": session.data,
         "base": session.base,
         "unit": problem.tasks[0].unit,
         "headlines": {task: asdict(headline) for task, headline in headlines(problem.tasks).items()},
         "recommend": recipe.recommend.model_dump(),
         "method": recipe.preview.methods[-1],
+        "inside": has_private_heads(problem),
         "facts": [list(fact) for fact in problem.facts],
+        "versions": _versions(),
     }
+
+
+def _versions() -> str:
+    device = PartialState().device.type
+    return f"foretaste {__version__}, torch {torch.__version__}, Python {platform.python_version()}, on {device}"
 
 
 def _same_question(before: Mapping[str, object], now: Mapping[str, object], folder: Path) -> None:
@@ -219,6 +234,11 @@ def grid(recipe: Recipe, problem: Problem) -> list[TaskWeights]:
     return list(dict.fromkeys([*points, uniform(problem.names), *joint_points(recipe, problem)]))
 
 
+def has_private_heads(problem: Problem) -> bool:
+    """Whether some tasks have parameters of their own, which joint finetuning without the task never trains."""
+    return any(task.names is not None for task in problem.tasks)
+
+
 def joint_points(recipe: Recipe, problem: Problem) -> list[TaskWeights]:
     """The weightings of the joint runs, far from each other.
 
@@ -226,9 +246,11 @@ def joint_points(recipe: Recipe, problem: Problem) -> list[TaskWeights]:
     have heads of their own, since a joint run without a task never trains its head.
     """
     names = problem.names
-    private = any(task.names is not None for task in problem.tasks)
-    resolution = lattice_near(names, recipe.preview.points)
-    if private:
-        resolution = max(resolution, len(names) + 1)
-    inside = [w for w in lattice(names, resolution) if w.corner is None and (not private or min(w.values()) > 0)]
-    return spread([uniform(names), *inside], recipe.joint.points)
+    private = has_private_heads(problem)
+    inside: list[TaskWeights] = []
+    first = lattice_near(names, recipe.preview.points)
+    for resolution in range(first, max(first, _FINEST) + 1):
+        inside = [w for w in lattice(names, resolution) if w.corner is None and (not private or min(w.values()) > 0)]
+        if len(inside) >= recipe.joint.points:
+            break
+    return spread(list(dict.fromkeys([uniform(names), *inside])), recipe.joint.points)

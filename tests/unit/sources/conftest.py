@@ -1,5 +1,21 @@
-"""Tiny checkpoints for the sources; nothing is fetched, nothing is left behind."""
+"""Tiny checkpoints for the sources, and tasks for them; nothing is fetched, nothing is left behind."""
 
-from checkpoints import checkpoints, offline
+from pathlib import Path
+
+import pytest
+
+from checkpoints import checkpoints, offline, sentences, table
+from foretaste.evaluate import METRICS
+from foretaste.sources.transformers import DataPlan
 
 __all__ = ["checkpoints", "offline"]
+
+
+@pytest.fixture
+def plans(tmp_path: Path) -> list[DataPlan]:
+    """Two tasks of the same labels and one of others."""
+    files = {
+        name: str(table(tmp_path / f"{name}.jsonl", sentences(10, seed, labels)))
+        for name, seed, labels in (("a", 1, ["bad", "good"]), ("b", 2, ["bad", "good"]), ("c", 3, [0, 1]))
+    }
+    return [DataPlan(name, file, file, ("text",), "label", (METRICS["accuracy"],)) for name, file in files.items()]

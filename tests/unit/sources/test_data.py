@@ -82,6 +82,7 @@ def test_a_column_that_cannot_be_decoded(tmp_path: Path) -> None:
         ("a.csv", "", "a.csv is empty"),
         ("a.csv", "text,label\n", "a.csv has no rows"),
         ("a.parquet", "no parquet", "cannot be read as data: ArrowInvalid"),
+        ("a.json", "[]", "a.json has no rows"),
         ("a.json", "{", "cannot be read as data: "),
         ("a.txt", "text", "is not a folder and its ending is not one of .jsonl"),
         ("no/such/folder", None, "is not a folder and its ending is not one of"),

@@ -12,13 +12,14 @@ A, B = blobs("a", 1), blobs("b", 2)
 
 
 def test_base_is_the_content_of_the_params() -> None:
-    assert Problem(linear(), (A, B)).base() == Problem(linear(), (A,)).base() != Problem(linear(seed=1), (A,)).base()
+    assert Problem(linear(), (A, B)).base() == Problem(linear(), (B, A)).base() != Problem(linear(seed=1), (A, B)).base()
 
 
 @pytest.mark.parametrize(
     ("tasks", "message"),
     [
-        ((), "no tasks"),
+        ((), "0 tasks were given"),
+        ((A,), "1 tasks were given"),
         ((A, A), "two tasks have one name: a, a"),
         ((A, replace(B, unit="token")), "different units"),
         ((A, replace(B, names=frozenset(["0.weight", "head.weight"]))), "task 'b' names parameters that the model lacks: head.weight"),
@@ -34,7 +35,7 @@ def test_nan_in_the_pretrained_model_is_named() -> None:
     with torch.no_grad():
         model.get_parameter("4.bias")[1] = float("nan")
     with pytest.raises(TaskError, match=r"NaN or infinity in 4\.bias"):
-        Problem(model, (A,))
+        Problem(model, (A, B))
 
 
 def test_digests_see_content_and_borders() -> None:

@@ -6,28 +6,17 @@ import datasets
 import pytest
 import torch
 import transformers
-from torch import nn
 
-from checkpoints import Checkpoints, parquet, sentences, table
+from checkpoints import Checkpoints
 from foretaste.errors import DataError
 from foretaste.evaluate import METRICS
-from foretaste.params import buffers_of, in_eval_mode, parameters_of
+from foretaste.params import parameters_of
 from foretaste.sources.data import LabelSet
 from foretaste.sources.problem import Problem
-from foretaste.sources.transformers import DataPlan, Head, Heads, heads_of, load
+from foretaste.sources.transformers import DataPlan, Head, heads_of, load
 
 ACCURACY = (METRICS["accuracy"],)
 LABELS: Mapping[str, LabelSet] = {"a": (0, 1), "b": (1, 0), "c": ("x", "y", "z")}
-
-
-@pytest.fixture
-def plans(tmp_path: Path) -> list[DataPlan]:
-    """Two tasks of the same labels and one of others."""
-    files = {
-        name: str(table(tmp_path / f"{name}.jsonl", sentences(10, seed, labels)))
-        for name, seed, labels in (("a", 1, ["bad", "good"]), ("b", 2, ["bad", "good"]), ("c", 3, [0, 1]))
-    }
-    return [DataPlan(name, file, file, ("text",), "label", ACCURACY) for name, file in files.items()]
 
 
 def loaded(checkpoints: Checkpoints, plans: list[DataPlan], head: Head = "auto", seed: int = 0) -> Problem:
@@ -82,85 +71,6 @@ def test_a_head_is_the_checkpoint_s_where_it_fits_and_else_new_by_the_seed(check
     assert all(name.startswith("heads.for_a.") for name in changed)
     original = transformers.BertForSequenceClassification.from_pretrained(checkpoints.bert).classifier.weight
     assert torch.equal(params["heads.for_b.classifier.weight"], original)
-
-
-@pytest.fixture
-def heads(checkpoints: Checkpoints, plans: list[DataPlan]) -> Problem:
-    return loaded(checkpoints, plans, "private")
-
-
-def batch_of(problem: Problem, wanted: list[tuple[int, int]]) -> dict[str, torch.Tensor]:
-    """A batch of (task, example) pairs."""
-    return dict(problem.tasks[0].collate([problem.tasks[task].train[index] for task, index in wanted]))
-
-
-def test_the_trunk_runs_once_for_all_heads(heads: Problem) -> None:
-    assert isinstance(heads.model, Heads)
-    calls: list[int] = []
-    handle = heads.model.trunk.register_forward_hook(lambda *_: calls.append(1))
-    heads.tasks[0].predict(heads.model, batch_of(heads, [(0, 0), (1, 0), (2, 0), (0, 1)]))
-    assert calls == [1]
-    heads.tasks[0].predict(heads.model, batch_of(heads, [(2, 0)]))
-    assert calls == [1, 1]
-    handle.remove()
-
-
-def test_a_mixed_batch_is_its_parts(heads: Problem) -> None:
-    """Also for the gradient: each example moves its own head and the trunk only."""
-    predict = heads.tasks[0].predict
-    wanted = [(0, 0), (2, 1), (1, 2), (2, 3), (0, 4)]
-    with in_eval_mode(heads.model), torch.no_grad():
-        mixed = predict(heads.model, batch_of(heads, wanted))
-        for task in range(3):
-            places = [place for place, (owner, _) in enumerate(wanted) if owner == task]
-            alone = predict(heads.model, batch_of(heads, [wanted[place] for place in places]))
-            torch.testing.assert_close(mixed[places], alone)
-    predict(heads.model, batch_of(heads, [(0, 0), (2, 1)]))[0].sum().backward()  # type: ignore[no-untyped-call]
-    touched = {name for name, parameter in heads.model.named_parameters() if parameter.grad is not None and bool(parameter.grad.any())}
-    assert any(name.startswith("trunk.") for name in touched)
-    assert {name.split(".")[1] for name in touched if name.startswith("heads.")} == {"for_a"}
-
-
-def test_classes_that_a_head_lacks_are_impossible(checkpoints: Checkpoints, tmp_path: Path) -> None:
-    """Their probability is 0, and no gradient comes from them."""
-    plans = [
-        DataPlan(name, file, file, ("image",), "label", ACCURACY)
-        for name, classes in (("few", 2), ("many", 5))
-        for file in [str(parquet(tmp_path / f"{name}.parquet", 10, 1, [f"{name}{place}" for place in range(classes)]))]
-    ]
-    problem = load(str(checkpoints.mobilenet), "image-classification", plans)
-    with in_eval_mode(problem.model):
-        logits = problem.tasks[0].predict(problem.model, batch_of(problem, [(0, 0), (1, 0), (0, 1)]))
-    assert logits.shape == (3, 5)
-    chances = logits.softmax(1)
-    assert bool((chances[[0, 2], 2:] == 0).all())
-    assert bool((chances[1] > 0).all())
-    assert bool(torch.isfinite(logits.log_softmax(1)).all())
-    assert buffers_of(problem.model)
-    assert all(name.startswith("trunk.") for name in buffers_of(problem.model))
-
-
-def test_heads_that_change_the_trunk_s_output_in_place() -> None:
-    """Each head gets a copy."""
-
-    class Trunk(nn.Module):
-        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, str]:
-            return x + 1, "kept as it is"
-
-    class Greedy(nn.Module):
-        base_model_prefix = "body"
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.body = Trunk()
-
-        def forward(self, x: torch.Tensor) -> transformers.utils.ModelOutput:
-            return transformers.modeling_outputs.SequenceClassifierOutput(logits=self.body(x)[0].mul_(2))
-
-    model = Heads({"a": Greedy(), "b": Greedy()}, [2, 2])
-    x = torch.arange(4.0).reshape(2, 2)
-    assert torch.equal(model(head=torch.tensor([0, 1]), x=x), 2 * (x + 1))
-    assert model.once(x)[1] == "kept as it is"
 
 
 def test_fingerprints_change_with_data_labels_and_preparation(checkpoints: Checkpoints, plans: list[DataPlan]) -> None:

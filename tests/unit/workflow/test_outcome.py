@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from foretaste.errors import StudyError, WeightsError
+from foretaste.recipe import parse
 from foretaste.store.study import Study
 from foretaste.surface.recommend import Floor, Preference
 from foretaste.task import Fidelity
@@ -11,7 +12,7 @@ from foretaste.workflow.confirm import confirm
 from foretaste.workflow.fit import fit
 from foretaste.workflow.outcome import look
 from foretaste.workflow.preview import preview
-from foretaste.workflow.session import Session
+from foretaste.workflow.session import Session, start
 
 
 def test_an_empty_study_says_what_to_run(tmp_path: Path) -> None:
@@ -68,6 +69,14 @@ def test_provenance_says_where_numbers_come_from(session: Session) -> None:
     assert found["prior precision"] == "0.003"
     assert "torch" in found["versions"]
     assert all("\n" not in line for line in found.values())
+
+
+def test_provenance_says_how_near_joint_runs_came_to_alpha(session: Session, tmp_path: Path) -> None:
+    confirm(session, [uniform(session.problem.names)])
+    assert look(session.study).provenance["alpha in joint runs"].startswith("by sampling; realised shares of units within ")
+    text = "name: a\nmodel: {source: digits}\njoint: {realise: loss}\n"
+    with start(parse(text), text, session.problem, tmp_path / "other").study as study:
+        assert look(study).provenance["alpha in joint runs"] == "by factors of the losses, exactly"
 
 
 def test_an_outcome_needs_the_study_alone(session: Session) -> None:

@@ -68,13 +68,25 @@ def test_check_tries_every_task(tmp_path: Path) -> None:
         check(parse(text), text, str(tmp_path / "r.yaml"))
 
 
+def test_check_names_the_task_that_the_model_cannot_take(tmp_path: Path) -> None:
+    code = (
+        "import torch\nfrom dataclasses import replace\nfrom problems import blobs, linear\nfrom foretaste.task import Rows\n"
+        "def made():\n    wide = Rows(torch.randn(4, 7), torch.zeros(4, dtype=torch.long))\n"
+        "    return linear(), [blobs('a', 1), replace(blobs('b', 2), train=wide)]\n"
+    )
+    (tmp_path / "wide.py").write_text(code)
+    text = "name: a\nmodel: {source: function, call: 'wide:made'}\n"
+    with pytest.raises(RecipeError, match=r"tasks\.b\.train: trying task 'b' on two train rows failed: RuntimeError: mat1 and mat2"):
+        check(parse(text), text, str(tmp_path / "r.yaml"))
+
+
 def test_joint_points_leave_out_corners() -> None:
-    recipe = parse(DIGITS + "preview: {points: 21}\njoint: {points: 40}\n")
+    recipe = parse(DIGITS + "preview: {points: 21}\njoint: {points: 18}\n")
     found = joint_points(recipe, problem(3))
     assert found[0] == uniform(["t0", "t1", "t2"])
     assert not set(found) & set(corners(["t0", "t1", "t2"]))
-    assert set(found[1:]) == {point for point in lattice(["t0", "t1", "t2"], 5) if point.corner is None}
-    assert len(found) == len(set(found))
+    assert set(found[1:]) < {point for point in lattice(["t0", "t1", "t2"], 5) if point.corner is None}
+    assert len(set(found)) == 18
 
 
 def test_joint_points_leave_out_faces_where_heads_are_private() -> None:
@@ -82,6 +94,12 @@ def test_joint_points_leave_out_faces_where_heads_are_private() -> None:
     assert all(min(point.values()) > 0 for point in joint_points(recipe, problem(3, private=True)))
     few = parse(DIGITS + "preview: {points: 3}\njoint: {points: 3}\n")
     assert len(joint_points(few, problem(3, private=True))) == 3  # a lattice of corners has no inside; a finer one is taken
+
+
+def test_a_finer_lattice_is_taken_where_many_joint_runs_are_asked_for() -> None:
+    recipe = parse(DIGITS + "preview: {points: 3}\njoint: {points: 30}\n")
+    assert len(joint_points(recipe, problem(3))) == 30
+    assert len(joint_points(recipe, problem(3, private=True))) == 30
 
 
 @pytest.mark.parametrize("count", [2, 3, 4])
