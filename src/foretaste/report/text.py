@@ -10,7 +10,7 @@ from rich.text import Text
 
 from foretaste.report.captions import certainty, nothing
 from foretaste.report.summary import Summary, confirmation, verdict
-from foretaste.report.wording import MISSING, duration, number, share, shares, signed
+from foretaste.report.wording import MISSING, duration, number, share, shares, signed, trimmed
 from foretaste.surface.pareto import front
 from foretaste.task import Evaluation
 
@@ -153,7 +153,23 @@ def agreements(summary: Summary) -> Group:
         numbers = [number(value) for value in (found.regret_mean, found.regret_worst, found.spread)]
         table.add_row(Text(found.method), str(found.points), number(found.mean_error), *ranks, *numbers)
     legend = "error: mean absolute; rank: Spearman correlation; regret: what choosing by preview gives up; spread: range of the joint mean"
-    return Group(table, Text(legend, "dim"))
+    return Group(table, Text(legend, "dim"), _by_task(summary))
+
+
+def _by_task(summary: Summary) -> Table:
+    """Each task's error and rank correlation, a task a row."""
+    table = _table("")
+    table.add_column("task", no_wrap=True)
+    for found in summary.agreements:
+        table.add_column(f"{found.method}: error", justify="right")
+        table.add_column("rank", justify="right")
+    for task in summary.tasks:
+        cells = []
+        for found in summary.agreements:
+            rank = found.rank[task]
+            cells += [number(found.error[task]), MISSING if rank is None else f"{rank:.2f}"]
+        table.add_row(Text(trimmed(task)), *cells)
+    return table
 
 
 def verdicts(summary: Summary) -> Group:

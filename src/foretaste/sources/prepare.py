@@ -57,7 +57,9 @@ class Texts(Preparation):
             raise DataError(f"{path!r} has no tokenizer that can be loaded: {error}") from error
         self._max_length = max_length
         self._padding = {"input_ids": self._tokenizer.pad_token_id or 0}
-        self.fingerprint = text_digest(["texts", max_length, self._tokenizer.backend_tokenizer.to_str()])
+        backend = getattr(self._tokenizer, "backend_tokenizer", None)  # slow tokenizers have none
+        described = backend.to_str() if backend is not None else sorted(self._tokenizer.get_vocab().items())
+        self.fingerprint = text_digest(["texts", max_length, described])
 
     def examples(self, rows: Dataset, inputs: Sequence[str], labels: Sequence[int], where: str) -> Examples:
         columns = [column(rows, name, where) for name in inputs]

@@ -7,6 +7,7 @@ from rich.console import Console, RenderableType
 
 from foretaste.report.summary import Summary, summarise
 from foretaste.report.text import agreements, confirmed_table, costs, previews, recommended, render, verdicts
+from foretaste.report.wording import number
 from foretaste.surface.recommend import Preference
 from foretaste.surface.table import Headline, Surface
 from foretaste.weights import uniform
@@ -111,3 +112,15 @@ def test_only_joint_runs_recommend_nothing(make: Study) -> None:
     text = _text(render(make(("a", "b"), methods=())))
     assert "nothing is recommended" in text
     assert "Runners-up" not in text
+
+
+def test_each_tasks_error_and_rank_are_shown(make: Study) -> None:
+    summary = make(("a", "b"))
+    rows = [line.split() for line in _text(agreements(summary)).splitlines()]
+    for task in summary.tasks:
+        expected = [task]
+        for found in summary.agreements:
+            rank = found.rank[task]
+            assert rank is not None
+            expected += [number(found.error[task]), f"{rank:.2f}"]
+        assert expected in rows
