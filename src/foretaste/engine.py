@@ -58,6 +58,12 @@ def do(study: Study, kind: str, inputs: Json, make: Callable[[], tuple[Json, Par
 
     Raises:
         Stopped: The user asked to.
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, Study.create(pathlib.Path(folder)) as study:
+    ...     first = do(study, "site", {"task": "a"}, lambda: ({"examples": 20}, None), Unwatched())
+    ...     do(study, "site", {"task": "a"}, lambda: ({"never": "made"}, None), Unwatched()).result
+    {'examples': 20}
     """
     inputs = {**inputs, "revision": REVISION[kind]}
     key = key_of(kind, inputs)
@@ -93,6 +99,12 @@ def do_training(
         watch: Told of every step.
         steps: How many there are.
         every: Seconds between kept states.
+
+    >>> import pathlib, tempfile
+    >>> done = Trained({}, (0.5, 0.4), {"a": {"examples": 8}})
+    >>> with tempfile.TemporaryDirectory() as folder, Study.create(pathlib.Path(folder)) as study:
+    ...     do_training(study, "finetune", {"task": "a"}, lambda start, observer: done, Unwatched(), 2, 60.0).result["history"]
+    [0.5, 0.4]
     """
     inputs = {**inputs, "revision": REVISION[kind]}
     key = key_of(kind, inputs)
@@ -152,6 +164,14 @@ def do_evaluation(study: Study, inputs: Json, make: Callable[[], tuple[Evaluatio
         inputs: All that it depends on.
         make: Gives the row and the results per example.
         watch: Asked whether to stop first.
+
+    >>> import pathlib, tempfile
+    >>> from foretaste.task import Fidelity
+    >>> from foretaste.weights import uniform
+    >>> row = Evaluation(uniform("ab"), {}, Fidelity.JOINT, "joint")
+    >>> with tempfile.TemporaryDirectory() as folder, Study.create(pathlib.Path(folder)) as study:
+    ...     do_evaluation(study, {"params": "p"}, lambda: (row, {}), Unwatched()) == row
+    True
     """
     inputs = {**inputs, "revision": REVISION["evaluation"]}
     key = key_of("evaluation", inputs)

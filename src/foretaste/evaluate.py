@@ -108,6 +108,17 @@ def measure(model: nn.Module, task: Task, examples: Examples, batch_size: int) -
 
     Batches hold examples of similar length, since a batch costs as much as its longest; results
     come back in the examples' order.
+
+    Args:
+        model: In evaluation mode, on its own device.
+        task: Predicts with the model, and has the metrics.
+        examples: N of them, at least one.
+        batch_size: Examples per forward pass.
+
+    >>> from foretaste.task import Rows
+    >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
+    >>> measure(nn.Linear(2, 2), Task("a", rows, rows, [METRICS["accuracy"]]), rows, batch_size=1).losses.shape
+    torch.Size([2])
     """
     device = next(model.parameters()).device
     order: list[int] = []

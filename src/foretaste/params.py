@@ -54,7 +54,11 @@ def buffers_of(model: nn.Module) -> dict[str, Tensor]:
 
 
 def tensors_of(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters and floating-point buffers (not copied): everything that a task can change."""
+    """Parameters and floating-point buffers (not copied): everything that a task can change.
+
+    >>> sorted(tensors_of(nn.BatchNorm1d(2)))
+    ['bias', 'running_mean', 'running_var', 'weight']
+    """
     return parameters_of(model) | buffers_of(model)
 
 
@@ -108,7 +112,15 @@ def _copy_into(own: Params, params: Params) -> None:
 
 @contextmanager
 def in_eval_mode(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode for every module of the model, undone on leaving, module by module."""
+    """Evaluation mode for every module of the model, undone on leaving, module by module.
+
+    >>> model = nn.Dropout()
+    >>> with in_eval_mode(model):
+    ...     model.training
+    False
+    >>> model.training
+    True
+    """
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:

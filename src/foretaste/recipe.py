@@ -215,6 +215,12 @@ def read(path: Path, variables: Mapping[str, str] | None = None) -> tuple[Recipe
 
     Raises:
         RecipeError: It cannot be read, or says something impossible.
+
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     _ = Path(file.name).write_text("{name: a, model: {source: digits}, seed: '${SEED}'}")
+    ...     read(Path(file.name), {"SEED": "7"})[0].seed
+    7
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -271,7 +277,11 @@ def _check_parts(recipe: Recipe) -> None:
 
 
 def where(error: BadInput, file: str, text: str) -> BadInput:
-    """The same error with the recipe's line and field in front, where it knows its field."""
+    """The same error with the recipe's line and field in front, where it knows its field.
+
+    >>> where(TaskError("too few rows").at("tasks", "news"), "study.yaml", "{name: a, tasks: {news: {}}}")
+    RecipeError('study.yaml, line 1, tasks.news: too few rows')
+    """
     if not error.field:
         return error
     return RecipeError(f"{file}, line {line_of(text, error.field)}, {'.'.join(error.field)}: {error}")

@@ -87,7 +87,12 @@ class Metric:
 
 
 def predict_inputs(model: nn.Module, batch: Batch) -> Tensor:
-    """``model(batch["inputs"])``: the default way from a batch to logits."""
+    """``model(batch["inputs"])``: the default way from a batch to logits.
+
+    >>> predict_inputs(nn.Identity(), {"inputs": torch.eye(2)})
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
     logits = model(batch["inputs"])
     assert isinstance(logits, Tensor)
     return logits
@@ -145,6 +150,11 @@ def check_name(name: str) -> None:
 
     Raises:
         TaskError: It cannot be used in weights, file names or names of tensors.
+
+    >>> check_name("news=old")
+    Traceback (most recent call last):
+    ...
+    foretaste.errors.TaskError: task name 'news=old' is empty or has a comma, '=', slash, dot or space; ...
     """
     if not name or _NAME_FORBIDS & set(name):
         raise TaskError(f"task name {name!r} is empty or has a comma, '=', slash, dot or space; use letters, digits, - and _")

@@ -67,7 +67,18 @@ Contribution = tuple[Rule, nn.Module, Tensor, Tensor]
 
 @contextmanager
 def captured(plan: Plan, count: int) -> Iterator[list[Call]]:
-    """Record the calls of the plan's layers during a forward pass on ``count`` examples."""
+    """Record the calls of the plan's layers during a forward pass on ``count`` examples.
+
+    Args:
+        plan: Its layers are watched, until leaving.
+        count: B, the examples of the batch.
+
+    >>> layer = nn.Linear(2, 3)
+    >>> with captured(Plan({layer: {"weight": "weight"}}), count=4) as calls:
+    ...     _ = layer(torch.ones(4, 2))
+    >>> [(call.inputs.shape, call.output.shape) for call in calls]
+    [(torch.Size([4, 2]), torch.Size([4, 3]))]
+    """
     calls: list[Call] = []
 
     def widen(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -89,7 +100,20 @@ def captured(plan: Plan, count: int) -> Iterator[list[Call]]:
 
 
 def contributions(plan: Plan, calls: Sequence[Call], grads: Sequence[Tensor | None]) -> dict[str, list[Contribution]]:
-    """The layers' calls sorted by parameter; a tied parameter has several."""
+    """The layers' calls sorted by parameter; a tied parameter has several.
+
+    Args:
+        plan: Names the layers' parameters.
+        calls: As `captured` recorded them.
+        grads: Per call, the gradient of the summed losses by the call's output, `[B, ...]`; None for an unused one.
+
+    >>> layer = nn.Linear(2, 1)
+    >>> plan = Plan({layer: {"weight": "weight", "bias": "bias"}})
+    >>> with captured(plan, count=4) as calls:
+    ...     output = layer(torch.ones(4, 2))
+    >>> sorted(contributions(plan, calls, torch.autograd.grad(output.sum(), [calls[0].output])))
+    ['bias', 'weight']
+    """
     found: dict[str, list[Contribution]] = {}
     for call, grad in zip(calls, grads, strict=True):
         if grad is None:
@@ -103,7 +127,19 @@ def contributions(plan: Plan, calls: Sequence[Call], grads: Sequence[Tensor | No
 
 
 def summed_squares(parts: Sequence[Contribution]) -> Tensor:
-    """``sum_b (sum_calls gradient_b)^2``: calls of one example add up before they are squared."""
+    """``sum_b (sum_calls gradient_b)^2``: calls of one example add up before they are squared.
+
+    Args:
+        parts: The calls of one parameter, from `contributions`.
+
+    Returns:
+        In the parameter's shape.
+
+    >>> layer = nn.Linear(1, 1)
+    >>> inputs, grad = torch.tensor([[1.0], [2.0]]), torch.ones(2, 1)
+    >>> summed_squares([(rules_for(layer)["weight"], layer, inputs, grad)])
+    tensor([[5.]])
+    """
     rule, module, inputs, grad = parts[0]
     if len(parts) == 1 and rule.squares is not None:
         return rule.squares(module, inputs, grad)
@@ -125,6 +161,9 @@ def one_example(batch: Batch, index: int) -> dict[str, Tensor]:
 
     Raises:
         TaskError: A tensor whose first dimension is not the batch.
+
+    >>> one_example({"inputs": torch.eye(2), "labels": torch.tensor([0, 1])}, 1)
+    {'inputs': tensor([[0., 1.]]), 'labels': tensor([1])}
     """
     count = len(batch["labels"])
     for key, tensor in batch.items():
@@ -144,6 +183,13 @@ def probe(model: nn.Module, task: Task, batch: Batch) -> Plan:
 
     Raises:
         TaskError: The outputs depend on no trained parameter.
+
+    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.task import Rows
+    >>> rows = Rows(torch.eye(2), torch.arange(2))
+    >>> model, task = nn.Sequential(nn.Linear(2, 2)), Task("a", rows, rows, [METRICS["accuracy"]])
+    >>> list(probe(model, task, task.batch(rows, [0, 1], torch.device("cpu"))).layers.values())
+    [{'weight': '0.weight', 'bias': '0.bias'}]
     """
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     layers: dict[nn.Module, dict[str, str]] = {}

@@ -73,12 +73,27 @@ class State:
 
 
 def build(model: nn.Module, task: Task, *, labels: Labels = "sampled", gradient: bool = False, generator: torch.Generator) -> Fisher:
-    """An estimate of the model as it stands; see `fisher` for the whole of it."""
+    """An estimate of the model as it stands; see `fisher` for the whole of it.
+
+    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.task import Rows
+    >>> rows = Rows(torch.eye(2), torch.arange(2))
+    >>> build(nn.Linear(2, 2), Task("a", rows, rows, [METRICS["accuracy"]]), generator=torch.Generator()).labels
+    'sampled'
+    """
     return Fisher(model, task, labels, gradient, generator)
 
 
 def init(estimate: Fisher, batch: Batch) -> State:
-    """Zero sums, after trying the layers on two examples of this batch."""
+    """Zero sums, after trying the layers on two examples of this batch.
+
+    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.task import Rows
+    >>> rows = Rows(torch.eye(2), torch.arange(2))
+    >>> estimate = build(nn.Linear(2, 2), Task("a", rows, rows, [METRICS["accuracy"]]), generator=torch.Generator())
+    >>> init(estimate, {"inputs": rows.inputs, "labels": rows.labels}).squares["bias"]
+    tensor([0., 0.])
+    """
     plan = probe(estimate.model, estimate.task, batch)
     zeros = {name: torch.zeros_like(wide(tensor)) for name, tensor in _own(estimate).items()}
     slopes = {name: torch.zeros_like(tensor) for name, tensor in zeros.items()} if estimate.gradient else {}
@@ -86,7 +101,16 @@ def init(estimate: Fisher, batch: Batch) -> State:
 
 
 def update(estimate: Fisher, state: State, batch: Batch) -> State:
-    """Add one batch; the sums are added to in place."""
+    """Add one batch; the sums are added to in place.
+
+    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.task import Rows
+    >>> rows = Rows(torch.eye(2), torch.arange(2))
+    >>> estimate = build(nn.Linear(2, 2), Task("a", rows, rows, [METRICS["accuracy"]]), generator=torch.Generator())
+    >>> batch = {"inputs": rows.inputs, "labels": rows.labels}
+    >>> update(estimate, init(estimate, batch), batch).examples
+    2
+    """
     task, plan = estimate.task, state.plan
     with captured(plan, len(batch["labels"])) as calls, torch.enable_grad():
         logits = task.predict(estimate.model, batch)
@@ -112,7 +136,16 @@ def update(estimate: Fisher, state: State, batch: Batch) -> State:
 
 
 def finish(estimate: Fisher, state: State) -> GaussianSite:
-    """The site: the sums per unit, centred on the model's present params."""
+    """The site: the sums per unit, centred on the model's present params.
+
+    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.task import Rows
+    >>> rows = Rows(torch.eye(2), torch.arange(2))
+    >>> estimate = build(nn.Linear(2, 2), Task("a", rows, rows, [METRICS["accuracy"]]), generator=torch.Generator())
+    >>> batch = {"inputs": rows.inputs, "labels": rows.labels}
+    >>> finish(estimate, update(estimate, init(estimate, batch), batch)).record.estimator
+    'fisher:sampled'
+    """
     if not state.units:
         raise TaskError(f"no labelled examples were seen for the curvature of task {estimate.task.name!r}")
     squares = {name: tensor.cpu() / state.units for name, tensor in state.squares.items()}

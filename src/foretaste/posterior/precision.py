@@ -224,6 +224,11 @@ def dense(precision: Precision, like: Params) -> Tensor:
 
     Raises:
         ParamsError: More than 4096 entries.
+
+    >>> from foretaste.posterior.isotropic import Isotropic
+    >>> dense(Isotropic(2.0), {"w": torch.zeros(2)})
+    tensor([[2., 0.],
+            [0., 2.]], dtype=torch.float64)
     """
     count = sum(tensor.numel() for tensor in like.values())
     if count > _DENSE_LIMIT:

@@ -45,6 +45,9 @@ def axis(title: str, form: str = "") -> dict[str, object]:
     Args:
         title: Escaped, as `label` returns it.
         form: How ticks are written, in d3's notation.
+
+    >>> axis("accuracy", ".0%")["title"]["text"]
+    'accuracy'
     """
     return {
         "title": {"text": title, "standoff": 8},
@@ -66,7 +69,17 @@ def label(name: str, length: int = 24) -> str:
 
 
 def hover(summary: Summary, row: Evaluation) -> str:
-    """A row in words: how it was made, weights and metrics of each task."""
+    """A row in words: how it was made, weights and metrics of each task.
+
+    >>> from foretaste.report.summary import summarise
+    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.table import Headline, Surface
+    >>> from foretaste.weights import uniform
+    >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
+    >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> hover(found, Evaluation(uniform("ab"), {t: {"accuracy": 0.9} for t in "ab"}, Fidelity.JOINT, "joint"))
+    '<b>joint finetuning</b><br>a 50%: accuracy 0.900<br>b 50%: accuracy 0.900'
+    """
     made = "joint finetuning" if row.fidelity is Fidelity.JOINT else f"{row.fidelity}, {row.method}"
     lines = [f"<b>{escape(made)}</b>"]
     for task, head in summary.surface.headlines.items():

@@ -12,12 +12,30 @@ __all__ = ["agreed", "certainty", "compared", "confirmed", "mapped", "nothing", 
 
 
 def nothing(summary: Summary) -> str:
-    """What to do with an empty study."""
+    """What to do with an empty study.
+
+    >>> from foretaste.report.summary import summarise
+    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.table import Headline, Surface
+    >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
+    >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> nothing(found)
+    's: nothing evaluated yet; run `foretaste run RECIPE`'
+    """
     return f"{summary.name}: nothing evaluated yet; run `foretaste run RECIPE`"
 
 
 def certainty(summary: Summary) -> str:
-    """How sure the recommendation is: what joint runs confirm, and what they say of the previews."""
+    """How sure the recommendation is: what joint runs confirm, and what they say of the previews.
+
+    >>> from foretaste.report.summary import summarise
+    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.table import Headline, Surface
+    >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
+    >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> certainty(found)
+    'No previews of the method simple yet, so nothing is recommended; run `foretaste preview`.'
+    """
     if summary.recommendation is None:
         return f"No previews of the method {summary.method} yet, so nothing is recommended; run `foretaste preview`."
     said = [confirmed(summary)]
@@ -29,7 +47,16 @@ def certainty(summary: Summary) -> str:
 
 
 def confirmed(summary: Summary) -> str:
-    """Whether joint finetuning bears the recommendation out."""
+    """Whether joint finetuning bears the recommendation out.
+
+    >>> from foretaste.report.summary import summarise
+    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.table import Headline, Surface
+    >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
+    >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> confirmed(found)
+    'Not confirmed: there is no joint run at these weights yet; run `foretaste confirm`.'
+    """
     found = confirmation(summary)
     if found is None:
         return "Not confirmed: there is no joint run at these weights yet; run `foretaste confirm`."
@@ -43,7 +70,19 @@ def confirmed(summary: Summary) -> str:
 
 
 def mapped(summary: Summary, task: str) -> str:
-    """A task's map: range over the previews, the recommended point, range over the joint runs."""
+    """A task's map: range over the previews, the recommended point, range over the joint runs.
+
+    >>> from foretaste.report.summary import summarise
+    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.table import Headline, Surface
+    >>> from foretaste.task import Evaluation, Fidelity
+    >>> from foretaste.weights import lattice
+    >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 2)]
+    >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, tuple(rows))
+    >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> mapped(found, "a")
+    '3 previews: accuracy 0.000 to 1.000, highest at a 100%, b 0%. The recommended weights give 0.500.'
+    """
     column = summary.tasks.index(task)
     head = summary.surface.headlines[task]
     found = summary.recommendation
@@ -52,7 +91,19 @@ def mapped(summary: Summary, task: str) -> str:
 
 
 def spanned(summary: Summary) -> str:
-    """The range of every task over the previews, in one sentence."""
+    """The range of every task over the previews, in one sentence.
+
+    >>> from foretaste.report.summary import summarise
+    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.table import Headline, Surface
+    >>> from foretaste.task import Evaluation, Fidelity
+    >>> from foretaste.weights import lattice
+    >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 2)]
+    >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, tuple(rows))
+    >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> spanned(found)
+    'Previewed metrics: a 0.000 to 1.000, b 0.000 to 1.000.'
+    """
     values = summary.previews.values()
     ranges = [
         f"{task} {number(low)} to {number(high)}" for task, low, high in zip(summary.tasks, values.min(0), values.max(0), strict=True)
@@ -61,7 +112,19 @@ def spanned(summary: Summary) -> str:
 
 
 def valued(summary: Summary) -> str:
-    """The same of the preference."""
+    """The same of the preference.
+
+    >>> from foretaste.report.summary import summarise
+    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.table import Headline, Surface
+    >>> from foretaste.task import Evaluation, Fidelity
+    >>> from foretaste.weights import lattice
+    >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 2)]
+    >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, tuple(rows))
+    >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> valued(found)
+    '3 previews: value 0.500 to 0.500, highest at a 100%, b 0%. The recommended weights give 0.500.'
+    """
     found = summary.recommendation
     here = f" The recommended weights give {number(found.value)}." if found else ""
     return _ranges(summary, summary.values(summary.previews), summary.values(summary.joint), "value") + here
@@ -78,7 +141,16 @@ def _ranges(summary: Summary, seen: Array, real: Array, noun: str) -> str:
 
 
 def traded(summary: Summary) -> str:
-    """The trade-off: how many previews no other beats, and the best each task can have."""
+    """The trade-off: how many previews no other beats, and the best each task can have.
+
+    >>> from foretaste.report.summary import summarise
+    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.table import Headline, Surface
+    >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
+    >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> traded(found)
+    'No previews yet.'
+    """
     surface = summary.previews
     if not surface.rows:
         return "No previews yet."
@@ -89,13 +161,31 @@ def traded(summary: Summary) -> str:
 
 
 def compared(found: Agreement) -> str:
-    """Previews against joint runs: the error of each task."""
+    """Previews against joint runs: the error of each task.
+
+    >>> even = {"a": 0.0, "b": 0.0}
+    >>> compared(Agreement("simple", 4, {"a": 0.02, "b": 0.01}, even, {"a": None, "b": None}, None, None, None, 0.0, 0.0, 0.0))
+    '4 weightings with both; mean absolute error: a 0.020, b 0.010. On the line, preview and joint run agree.'
+    """
     errors = ", ".join(f"{task} {number(value)}" for task, value in found.error.items())
     return f"{counted(found.points, 'weighting')} with both; mean absolute error: {errors}. On the line, preview and joint run agree."
 
 
 def agreed(summary: Summary) -> str:
-    """The methods beside each other."""
+    """The methods beside each other.
+
+    >>> from foretaste.report.summary import summarise
+    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.table import Headline, Surface
+    >>> from foretaste.task import Evaluation, Fidelity
+    >>> from foretaste.weights import lattice
+    >>> made = ((w, how) for w in lattice("ab", 2) for how in (Fidelity.PREVIEW, Fidelity.JOINT))
+    >>> rows = [Evaluation(w, {t: {"loss": 1.0, "accuracy": w[t]} for t in w}, how, "simple") for w, how in made]
+    >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, tuple(rows))
+    >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> agreed(found)
+    'simple: error 0.000, rank correlation undefined, regret 0.000.'
+    """
     said = []
     for found in summary.agreements:
         rank = "undefined" if found.rank_mean is None else f"{found.rank_mean:.2f}"

@@ -23,6 +23,17 @@ def tradeoff(summary: Summary) -> go.Figure:
 
     Two tasks: one against the other. Three: the third is the colour. More: the front in parallel
     coordinates. Joint runs are diamonds, dominated previews are faint.
+
+    >>> from foretaste.report.summary import summarise
+    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.table import Headline
+    >>> from foretaste.task import Evaluation
+    >>> from foretaste.weights import lattice
+    >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 2)]
+    >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, tuple(rows))
+    >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> [trace.name for trace in tradeoff(found).data]
+    ['preview', 'preview on the front', 'recommended']
     """
     if len(summary.tasks) not in (2, 3):
         return parallel(summary, front(summary.previews).rows, weights=False)
@@ -82,7 +93,16 @@ def _scatter(summary: Summary, surface: Surface, name: str, marker: dict[str, ob
 
 
 def comparison(summary: Summary, method: str) -> go.Figure:
-    """A method's previews against joint runs at the same weights, one colour per task; the line is perfect agreement."""
+    """A method's previews against joint runs at the same weights, one colour per task; the line is perfect agreement.
+
+    >>> from foretaste.report.summary import summarise
+    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.table import Headline
+    >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
+    >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> comparison(found, "simple").layout.xaxis.title.text
+    'preview, simple'
+    """
     figure = canvas(420)
     previews = summary.surface.where(Fidelity.PREVIEW, method).averaged()
     joint = summary.joint
@@ -103,7 +123,20 @@ def comparison(summary: Summary, method: str) -> go.Figure:
 
 
 def methods(summary: Summary) -> go.Figure:
-    """Mean error, rank correlation and regret of each method, as bars."""
+    """Mean error, rank correlation and regret of each method, as bars.
+
+    >>> from foretaste.report.summary import summarise
+    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.table import Headline
+    >>> from foretaste.task import Evaluation
+    >>> from foretaste.weights import lattice
+    >>> made = ((w, how) for w in lattice("ab", 2) for how in (Fidelity.PREVIEW, Fidelity.JOINT))
+    >>> rows = [Evaluation(w, {t: {"loss": 1.0, "accuracy": w[t]} for t in w}, how, "simple") for w, how in made]
+    >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, tuple(rows))
+    >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> [bars.y for bars in methods(found).data]
+    [('simple',), ('simple',), ('simple',)]
+    """
     measures: dict[str, list[float | None]] = {
         "mean absolute error (less is better)": [found.mean_error for found in summary.agreements],
         "rank correlation of the mean (1 is perfect)": [found.rank_mean for found in summary.agreements],

@@ -24,6 +24,16 @@ def maps(summary: Summary) -> dict[str, go.Figure]:
     """The figures by what they show: a task's name, or the preference.
 
     With four tasks or more, one figure has them all.
+
+    >>> from foretaste.report.summary import summarise
+    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.table import Headline
+    >>> from foretaste.weights import lattice
+    >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 2)]
+    >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, tuple(rows))
+    >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> list(maps(found))
+    ['a', 'b', 'preference']
     """
     if len(summary.tasks) == 3:
         return {name: _triangle(summary, name) for name in (*summary.tasks, VALUE)}

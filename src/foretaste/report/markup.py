@@ -10,7 +10,16 @@ __all__ = ["agreement_table", "chosen_table", "confirmed_table", "lines_table", 
 
 
 def chosen_table(summary: Summary) -> str:
-    """The recommended weights as bars, with what they are expected to give; empty without a recommendation."""
+    """The recommended weights as bars, with what they are expected to give; empty without a recommendation.
+
+    >>> from foretaste.report.summary import summarise
+    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.table import Headline, Surface
+    >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
+    >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> chosen_table(found)
+    ''
+    """
     found, single = summary.recommendation, summary.single
     if found is None:
         return ""
@@ -30,7 +39,16 @@ def _metric(summary: Summary, task: str) -> str:
 
 
 def confirmed_table(summary: Summary) -> str:
-    """The joint run at the recommended weights beside its preview; empty where there is none."""
+    """The joint run at the recommended weights beside its preview; empty where there is none.
+
+    >>> from foretaste.report.summary import summarise
+    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.table import Headline, Surface
+    >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
+    >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> confirmed_table(found)
+    ''
+    """
     found = confirmation(summary)
     if found is None:
         return ""
@@ -43,7 +61,20 @@ def confirmed_table(summary: Summary) -> str:
 
 
 def agreement_table(summary: Summary) -> str:
-    """One method a row."""
+    """One method a row.
+
+    >>> from foretaste.report.summary import summarise
+    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.table import Headline, Surface
+    >>> from foretaste.task import Evaluation, Fidelity
+    >>> from foretaste.weights import lattice
+    >>> made = ((w, how) for w in lattice("ab", 2) for how in (Fidelity.PREVIEW, Fidelity.JOINT))
+    >>> rows = [Evaluation(w, {t: {"loss": 1.0, "accuracy": w[t]} for t in w}, how, "simple") for w, how in made]
+    >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, tuple(rows))
+    >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> "<td>simple</td><td>3</td><td>0.000</td>" in agreement_table(found)
+    True
+    """
     header = ["method", "points", "mean error", "rank, mean", "rank, worst", "rank, top", "regret, mean", "regret, worst", "spread"]
     rows = []
     for found in summary.agreements:
@@ -57,7 +88,19 @@ def agreement_table(summary: Summary) -> str:
 
 
 def rows_table(summary: Summary) -> str:
-    """Every row as it was made: weights, all metrics, seed, seconds."""
+    """Every row as it was made: weights, all metrics, seed, seconds.
+
+    >>> from foretaste.report.summary import summarise
+    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.table import Headline, Surface
+    >>> from foretaste.task import Evaluation, Fidelity
+    >>> from foretaste.weights import lattice
+    >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 2)]
+    >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, tuple(rows))
+    >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> rows_table(found).count("<td>preview</td>")
+    3
+    """
     columns = [(task, metric) for task in summary.tasks for metric in _metrics(summary, task)]
     header = ["made by", "method", "seed", *(f"weight {task}" for task in summary.tasks), *(f"{task} {metric}" for task, metric in columns)]
     rows = [
@@ -74,7 +117,11 @@ def _metrics(summary: Summary, task: str) -> list[str]:
 
 
 def lines_table(caption: str, lines: Mapping[str, str]) -> str:
-    """A key and its value a line; empty where there are none."""
+    """A key and its value a line; empty where there are none.
+
+    >>> lines_table("Made by", {"seed": "<0>"})
+    '<table class="lines"><caption>Made by</caption><tr><th scope="row">seed</th><td>&lt;0&gt;</td></tr></table>'
+    """
     if not lines:
         return ""
     rows = "".join(f'<tr><th scope="row">{escape(key)}</th><td>{escape(value)}</td></tr>' for key, value in lines.items())

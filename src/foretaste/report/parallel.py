@@ -28,6 +28,17 @@ def parallel(summary: Summary, rows: Sequence[Evaluation], *, weights: bool) -> 
         summary: Names the tasks, the preference and the recommendation.
         rows: What to draw.
         weights: Whether the task weights come before the metrics.
+
+    >>> from foretaste.report.summary import summarise
+    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.table import Headline
+    >>> from foretaste.task import Fidelity
+    >>> from foretaste.weights import lattice
+    >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 2)]
+    >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, tuple(rows))
+    >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> parallel(found, found.previews.rows, weights=True).layout.xaxis.ticktext
+    ('a<br>weight', 'b<br>weight', 'a<br>accuracy', 'b<br>accuracy')
     """
     figure = canvas(460)
     surface = Surface(summary.surface.headlines, tuple(rows))

@@ -67,7 +67,14 @@ class TerminalWatch:
 
 @contextmanager
 def watching(console: Console) -> Iterator[TerminalWatch]:
-    """Show progress, and turn Ctrl-C and SIGTERM into a clean stop, until leaving."""
+    """Show progress, and turn Ctrl-C and SIGTERM into a clean stop, until leaving.
+
+    >>> import io
+    >>> with watching(Console(file=io.StringIO(), force_terminal=False)) as watch:
+    ...     watch.begin("previews", 3)
+    ...     watch.stopping()
+    False
+    """
     watch = TerminalWatch(console)
     before = {number: signal.signal(number, watch.stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -166,6 +166,14 @@ def confirmation(summary: Summary) -> Confirmation | None:
     """What the joint run at the recommended weights came to, or None where it was not made.
 
     Relative floors are held against the previewed single-task metric, as in the recommendation.
+
+    >>> from foretaste.weights import lattice
+    >>> made = ((w, how) for w in lattice("ab", 2) for how in (Fidelity.PREVIEW, Fidelity.JOINT))
+    >>> rows = [Evaluation(w, {t: {"loss": 1.0, "accuracy": w[t]} for t in w}, how, "simple") for w, how in made]
+    >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, tuple(rows))
+    >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> confirmation(found).difference
+    {'a': 0.0, 'b': 0.0}
     """
     chosen, joint = summary.recommendation, summary.joint
     row = joint.at(chosen.weights) if chosen else None
@@ -240,7 +248,14 @@ def _price(noun: str, regret: float) -> str:
 
 
 def to_json(summary: Summary) -> dict[str, object]:
-    """All of the summary, ready for `json.dumps`; NaN and infinity become None."""
+    """All of the summary, ready for `json.dumps`; NaN and infinity become None.
+
+    >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
+    >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> document = to_json(found)
+    >>> document["method"], document["rows"]
+    ('simple', [])
+    """
     confirmed, preferred, worst = confirmation(summary), summary.recommendation, summary.preference.kind == "worst"
     document = {
         "name": summary.name,

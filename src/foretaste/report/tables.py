@@ -11,7 +11,12 @@ __all__ = ["checked", "fitted", "row_json", "rows"]
 
 
 def checked(tasks: Mapping[str, Mapping[str, object]], parameters: int, trainings: tuple[int, int], previews: int) -> Table:
-    """What a recipe came to: its tasks, and the work that `run` makes of it."""
+    """What a recipe came to: its tasks, and the work that `run` makes of it.
+
+    >>> tasks = {"a": {"train": 300, "validation": 50, "classes": 2, "metrics": ["accuracy"]}}
+    >>> checked(tasks, 3466, (1, 2), 3).row_count
+    1
+    """
     table = Table(title="the recipe is fine", title_justify="left", title_style="bold green")
     for heading in ("task", "train", "validation", "classes", "metrics"):
         table.add_column(heading, justify="right" if heading in ("train", "validation", "classes") else "left")
@@ -29,7 +34,11 @@ def checked(tasks: Mapping[str, Mapping[str, object]], parameters: int, training
 
 
 def fitted(tasks: Mapping[str, Mapping[str, object]]) -> Table:
-    """Every task's artefacts."""
+    """Every task's artefacts.
+
+    >>> fitted({"a": {"params": "0" * 64, "site": "1" * 64, "seconds": 3.2}}).row_count
+    1
+    """
     table = Table("task", "params", "site")
     table.add_column("training", justify="right")
     for name, found in tasks.items():
@@ -40,7 +49,14 @@ def fitted(tasks: Mapping[str, Mapping[str, object]]) -> Table:
 
 
 def rows(evaluations: Sequence[Evaluation]) -> Table:
-    """Evaluations as they were made: weights, how, and each task's metrics."""
+    """Evaluations as they were made: weights, how, and each task's metrics.
+
+    >>> from foretaste.task import Fidelity
+    >>> from foretaste.weights import uniform
+    >>> row = Evaluation(uniform("ab"), {t: {"accuracy": 0.9} for t in "ab"}, Fidelity.JOINT, "joint")
+    >>> [column.header for column in rows([row]).columns]
+    ['α a', 'α b', 'made by', 'a accuracy', 'b accuracy']
+    """
     table = Table()
     tasks = list(evaluations[0].weights)
     for task in tasks:
@@ -56,7 +72,14 @@ def rows(evaluations: Sequence[Evaluation]) -> Table:
 
 
 def row_json(row: Evaluation) -> dict[str, object]:
-    """An evaluation as JSON."""
+    """An evaluation as JSON.
+
+    >>> from foretaste.task import Fidelity
+    >>> from foretaste.weights import uniform
+    >>> row = Evaluation(uniform("ab"), {t: {"accuracy": 0.9} for t in "ab"}, Fidelity.JOINT, "joint")
+    >>> row_json(row)["weights"]
+    {'a': 0.5, 'b': 0.5}
+    """
     return {
         "weights": dict(row.weights),
         "fidelity": str(row.fidelity),

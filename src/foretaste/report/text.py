@@ -47,7 +47,16 @@ def render(summary: Summary) -> Group:
 
 
 def recommended(summary: Summary) -> Panel:
-    """What to choose, why and how sure that is."""
+    """What to choose, why and how sure that is.
+
+    >>> from foretaste.report.summary import summarise
+    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.table import Headline, Surface
+    >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
+    >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> str(recommended(found).title)
+    's: recommendation'
+    """
     found = summary.recommendation
     title = Text(f"{summary.name}: recommendation")
     if found is None:
@@ -81,7 +90,16 @@ def _chosen(summary: Summary) -> Table:
 
 
 def confirmed_table(summary: Summary) -> Group:
-    """The recommended weights after joint finetuning, beside their preview."""
+    """The recommended weights after joint finetuning, beside their preview.
+
+    >>> from foretaste.report.summary import summarise
+    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.table import Headline, Surface
+    >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
+    >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> str(confirmed_table(found).renderables[0])
+    'No previews of the method simple yet, ...'
+    """
     found = confirmation(summary)
     if found is None:
         return Group(Text(certainty(summary)))
@@ -103,6 +121,18 @@ def previews(summary: Summary, limit: int = _LIMIT) -> Group:
     Args:
         summary: Of a study with previews.
         limit: How many to show.
+
+    >>> from foretaste.report.summary import summarise
+    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.table import Headline, Surface
+    >>> from foretaste.task import Fidelity
+    >>> from foretaste.weights import lattice
+    >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 2)]
+    >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, tuple(rows))
+    >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> table, legend = previews(found, limit=2).renderables
+    >>> table.row_count, str(legend)
+    (2, '… and 1 more. > recommended, * on the Pareto front. Under each task: its weight, its metric.')
     """
     surface = summary.previews
     values = summary.values(surface)
@@ -143,7 +173,20 @@ def _judged(summary: Summary) -> str:
 
 
 def agreements(summary: Summary) -> Group:
-    """How well each method's previews predict joint finetuning, one method a row."""
+    """How well each method's previews predict joint finetuning, one method a row.
+
+    >>> from foretaste.report.summary import summarise
+    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.table import Headline, Surface
+    >>> from foretaste.task import Fidelity
+    >>> from foretaste.weights import lattice
+    >>> made = ((w, how) for w in lattice("ab", 2) for how in (Fidelity.PREVIEW, Fidelity.JOINT))
+    >>> rows = [Evaluation(w, {t: {"loss": 1.0, "accuracy": w[t]} for t in w}, how, "simple") for w, how in made]
+    >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, tuple(rows))
+    >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> agreements(found).renderables[0].row_count
+    1
+    """
     table = _table("Previews against joint finetuning")
     table.add_column("method", no_wrap=True)
     for header in ("points", "error", "rank mean", "rank worst", "rank top", "regret mean", "regret worst", "spread"):
@@ -173,7 +216,16 @@ def _by_task(summary: Summary) -> Table:
 
 
 def verdicts(summary: Summary) -> Group:
-    """How far to trust the methods that the recommendation does not rest on."""
+    """How far to trust the methods that the recommendation does not rest on.
+
+    >>> from foretaste.report.summary import summarise
+    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.table import Headline, Surface
+    >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
+    >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> verdicts(found).renderables
+    []
+    """
     others = [found for found in summary.agreements if found.method != summary.method]
     return Group(
         *(Text.assemble((f"{found.method}: ", "bold"), verdict(found, worst=summary.preference.kind == "worst")) for found in others)
@@ -181,7 +233,18 @@ def verdicts(summary: Summary) -> Group:
 
 
 def costs(summary: Summary) -> Table:
-    """What the study took, step by step."""
+    """What the study took, step by step.
+
+    >>> from foretaste.report.summary import summarise
+    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.table import Headline, Surface
+    >>> surface = Surface({"a": Headline("accuracy")}, ())
+    >>> found = summarise(
+    ...     surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={"previews": 75.0}
+    ... )
+    >>> costs(found).row_count
+    1
+    """
     table = _table("Time")
     table.show_header = False
     table.add_column("", overflow="ellipsis", no_wrap=True)

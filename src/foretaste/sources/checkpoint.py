@@ -23,6 +23,14 @@ def check_checkpoint(folder: Path) -> list[Path]:
 
     Raises:
         DataError: No configuration, a pickle (with the way out), a truncated file, or shards missing.
+
+    >>> import tempfile, torch
+    >>> from safetensors.torch import save_file
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "config.json").write_text("{}")
+    ...     save_file({"w": torch.ones(1)}, Path(folder, "model.safetensors"))
+    ...     [path.name for path in check_checkpoint(Path(folder))]
+    ['model.safetensors']
     """
     if not (folder / "config.json").is_file():
         raise DataError(f"{folder} has no config.json; name a folder that save_pretrained made")

@@ -33,6 +33,11 @@ def read_rows(where: str, split: str, most: int | None) -> datasets.Dataset:
 
     Raises:
         DataError: Missing, empty, unreadable, or of an unknown format.
+
+    >>> read_rows("reviews.xlsx", "train", None)
+    Traceback (most recent call last):
+    ...
+    foretaste.errors.DataError: reviews.xlsx is not a folder and its ending is not one of .jsonl, .json, .csv, .tsv, .parquet
     """
     path = Path(where)
     try:
@@ -73,7 +78,14 @@ def _innermost(error: BaseException) -> str:
 
 
 def rows_digest(where: str, rows: datasets.Dataset) -> str:
-    """Hash of the file's bytes, or the data set's own fingerprint where it is not one file."""
+    """Hash of the file's bytes, or the data set's own fingerprint where it is not one file.
+
+    >>> import tempfile
+    >>> rows = datasets.Dataset.from_dict({"label": [0, 1]})
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     rows_digest(file.name, rows)
+    'e3b0c442...b855:2'
+    """
     path = Path(where)
     if path.is_file():
         with path.open("rb") as handle:
@@ -90,6 +102,9 @@ def column(rows: datasets.Dataset, name: str, where: str) -> "Sequence[Any]":
 
     Raises:
         DataError: No such column, one that cannot be decoded, or a row without a value.
+
+    >>> column(datasets.Dataset.from_dict({"text": ["good", "bad"]}), "text", "train.csv")
+    ['good', 'bad']
     """
     if name not in rows.column_names:
         raise DataError(f"{where} has no column {name!r}; it has {', '.join(rows.column_names)}")
@@ -108,6 +123,9 @@ def label_set(rows: datasets.Dataset, name: str, where: str) -> tuple[list[Label
 
     Raises:
         DataError: A label that is neither text nor a whole number, or has no name in the file's list.
+
+    >>> label_set(datasets.Dataset.from_dict({"label": ["pos", "neg", "pos"]}), "label", "train.csv")
+    (['pos', 'neg', 'pos'], ('neg', 'pos'))
     """
     values = list(column(rows, name, where))
     feature = rows.features[name]

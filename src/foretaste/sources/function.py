@@ -29,6 +29,13 @@ def call(target: str, arguments: Mapping[str, object], folder: Path) -> Problem:
 
     Raises:
         DataError: The function cannot be found, fails, or returns something else.
+
+    >>> import tempfile
+    >>> source = "from foretaste.sources.digits import digits; found = digits(); problem = lambda: (found.model, found.tasks)"
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "ours.py").write_text(source)
+    ...     call("ours:problem", {}, Path(folder)).names
+    ['low', 'mid', 'high']
     """
     name, _, attribute = target.partition(":")
     sys.path.insert(0, str(folder))

@@ -92,6 +92,13 @@ def load(path: str, kind: Kind, plans: Sequence[DataPlan], *, head: Head = "auto
 
     Raises:
         DataError: Anything that cannot be read or does not fit; the field is named.
+
+    >>> from foretaste.evaluate import METRICS
+    >>> plan = DataPlan("news", "no/train.csv", "no/test.csv", ("text",), "label", (METRICS["accuracy"],))
+    >>> load("no-checkpoint", "text-classification", [plan])
+    Traceback (most recent call last):
+    ...
+    foretaste.errors.DataError: no/train.csv does not exist; relative paths start at the recipe's folder
     """
     with _quiet():
         data = [_read(plan) for plan in plans]

@@ -74,6 +74,13 @@ def connect(path: Path, *, create: bool) -> sa.Engine:
     Raises:
         StudyError: Missing, not a database, or of a newer schema.
         StorageError: The disk refuses.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     engine = connect(Path(folder) / "study.db", create=True)
+    ...     sa.inspect(engine).get_table_names()
+    ...     engine.dispose()
+    ['artefacts', 'evaluations', 'recipes', 'study', 'work']
     """
     if not create and not path.is_file():
         raise StudyError(f"{path.parent} is not a study (it has no {path.name}); name the folder that `foretaste run` made")
@@ -113,6 +120,14 @@ def transaction(engine: sa.Engine, path: Path) -> Iterator[sa.Connection]:
 
     Raises:
         StorageError: The disk refuses.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     engine = connect(path := Path(folder) / "study.db", create=True)
+    ...     with transaction(engine, path) as connection:
+    ...         connection.execute(sa.select(work)).all()
+    ...     engine.dispose()
+    []
     """
     with _clear_errors(path), engine.begin() as connection:
         yield connection

@@ -47,6 +47,12 @@ def write(path: Path, params: Params, metadata: Mapping[str, object] | None = No
 
     Raises:
         StorageError: The disk refuses; nothing is left under the final name.
+
+    >>> import tempfile, torch
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write(path := Path(folder) / "a.safetensors", {"w": torch.ones(2)}, {"step": 3})
+    ...     load(path), load_metadata(path)
+    ({'w': tensor([1., 1.])}, {'step': 3})
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in params.items()}
     header = {"foretaste": json.dumps(metadata)} if metadata is not None else None
@@ -114,6 +120,11 @@ def load(path: Path) -> dict[str, Tensor]:
 
     Raises:
         DataError: Missing, truncated or not safetensors.
+
+    >>> load(Path("no-such-folder/a.safetensors"))
+    Traceback (most recent call last):
+    ...
+    foretaste.errors.DataError: no-such-folder/a.safetensors is missing; it may have been deleted from the study
     """
     try:
         with safe_open(path, framework="pt") as handle:
@@ -129,6 +140,12 @@ def load_metadata(path: Path) -> dict[str, Any]:
 
     Raises:
         DataError: Missing, truncated or without our metadata.
+
+    >>> import tempfile, torch
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write(path := Path(folder) / "a.safetensors", {"w": torch.ones(2)}, {"step": 3})
+    ...     load_metadata(path)
+    {'step': 3}
     """
     try:
         with safe_open(path, framework="pt") as handle:

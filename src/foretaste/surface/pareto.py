@@ -31,7 +31,16 @@ def is_efficient(values: Array) -> NDArray[np.bool_]:
 
 
 def front(surface: Surface) -> Surface:
-    """The surface's efficient rows, by headline metrics."""
+    """The surface's efficient rows, by headline metrics.
+
+    >>> from foretaste.surface.table import Headline
+    >>> from foretaste.task import Evaluation, Fidelity
+    >>> from foretaste.weights import uniform
+    >>> found = [{"a": {"accuracy": 0.9}, "b": {"accuracy": 0.8}}, {"a": {"accuracy": 0.7}, "b": {"accuracy": 0.8}}]
+    >>> rows = tuple(Evaluation(uniform("ab"), metrics, Fidelity.PREVIEW, "simple") for metrics in found)
+    >>> front(Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, rows)).values()
+    array([[0.9, 0.8]])
+    """
     if not surface.rows:
         return surface
     keep = is_efficient(surface.values() * surface.signs)

@@ -144,6 +144,13 @@ def recommend(previews: Surface, preference: Preference, floors: Sequence[Floor]
 
     Raises:
         StudyError: No previews, or no corner for a relative floor.
+
+    >>> from foretaste.surface.table import Headline
+    >>> from foretaste.task import Fidelity
+    >>> from foretaste.weights import lattice
+    >>> rows = tuple(Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 2))
+    >>> recommend(Surface({t: Headline("accuracy") for t in "ab"}, rows), Preference.parse("mean", ["a", "b"])).weights
+    TaskWeights(a=0.5,b=0.5)
     """
     chosen = previews.trainable()
     if not chosen.rows:

@@ -33,7 +33,15 @@ class Headline:
 
 
 def headlines(tasks: Sequence[Task]) -> dict[str, Headline]:
-    """Each task's headline metric."""
+    """Each task's headline metric.
+
+    >>> import torch
+    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.task import Rows
+    >>> rows = Rows(torch.eye(2), torch.arange(2))
+    >>> headlines([Task("a", rows, rows, [METRICS["f1"], METRICS["accuracy"]])])
+    {'a': Headline(metric='f1', higher_is_better=True)}
+    """
     return {task.name: Headline(task.metrics[0].name, task.metrics[0].higher_is_better) for task in tasks}
 
 

@@ -90,7 +90,15 @@ def mixture(
 
 
 def predict_alike(tasks: Sequence[Task]) -> bool:
-    """Whether examples of all these tasks can share a batch."""
+    """Whether examples of all these tasks can share a batch.
+
+    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.task import Rows
+    >>> rows = Rows(torch.eye(2), torch.arange(2))
+    >>> tasks = [Task(name, rows, rows, [METRICS["accuracy"]]) for name in ("a", "b")]
+    >>> predict_alike(tasks)
+    True
+    """
     return len({(task.predict, task.collate, task.unit) for task in tasks}) == 1
 
 
@@ -109,6 +117,14 @@ def mixed(
 
     Returns:
         Per batch: a task to predict by, the batch, and the portion that each example belongs to.
+
+    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.task import Rows
+    >>> rows = Rows(torch.eye(4), torch.arange(4))
+    >>> tasks = {name: Task(name, rows, rows, [METRICS["accuracy"]]) for name in "ab"}
+    >>> [(_, batch, owners)] = mixed((Portion("a", (0,)), Portion("b", (2, 3))), tasks, torch.device("cpu"))
+    >>> batch["labels"], [portion.task for portion in owners]
+    (tensor([0, 2, 3]), ['a', 'b', 'b'])
     """
     alike: dict[object, list[tuple[Portion, int]]] = {}
     for portion in step:
@@ -126,7 +142,14 @@ def mixed(
 
 
 def units_per_example(task: Task) -> float:
-    """Mean units in one training example: 1, or its label tokens."""
+    """Mean units in one training example: 1, or its label tokens.
+
+    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.task import Rows
+    >>> rows = Rows(torch.eye(2), torch.tensor([[1, -100], [2, 3]]))
+    >>> units_per_example(Task("a", rows, rows, [METRICS["accuracy"]], unit="token"))
+    1.5
+    """
     if task.unit == "example":
         return 1.0
     counted = sum(units(task.train[index]["labels"].unsqueeze(0), "token") for index in range(len(task.train)))

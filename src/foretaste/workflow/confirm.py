@@ -28,6 +28,17 @@ def confirm(session: Session, points: Sequence[TaskWeights]) -> list[Evaluation]
 
     Raises:
         WeightsError: A task with a head of its own has no weight, so its head would stay untrained.
+
+    >>> import pathlib, tempfile
+    >>> from foretaste.recipe import parse
+    >>> from foretaste.weights import uniform
+    >>> from foretaste.workflow.session import load, start
+    >>> recipe = parse(text := "{name: a, model: {source: digits}, finetune: {steps: 2}}")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
+    ...     with session.study:
+    ...         [(row.method, str(row.fidelity)) for row in confirm(session, [uniform(session.problem.names)])]
+    [('joint', 'joint')]
     """
     for weights in points:
         idle = [task for task, share in weights.items() if share == 0]

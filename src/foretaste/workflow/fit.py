@@ -35,7 +35,18 @@ class Fitted:
 
 
 def fit(session: Session) -> dict[str, Fitted]:
-    """Train every task on its own and estimate its curvature there."""
+    """Train every task on its own and estimate its curvature there.
+
+    >>> import pathlib, tempfile
+    >>> from foretaste.recipe import parse
+    >>> from foretaste.workflow.session import load, start
+    >>> recipe = parse(text := "{name: a, model: {source: digits}, finetune: {steps: 2}, curvature: {max_examples: 20}}")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
+    ...     with session.study:
+    ...         {task: found.curved.record.examples for task, found in fit(session).items()}
+    {'low': 20, 'mid': 20, 'high': 20}
+    """
     tasks, watch = session.problem.tasks, session.watch
     watch.begin("single-task finetuning", len(tasks) * session.training.steps)
     runs = {task.name: _finetuned(session, task) for task in tasks}
@@ -97,7 +108,12 @@ def _examples(session: Session, task: Task) -> int:
 
 
 def prior_precision(recipe: Recipe, fitted: Mapping[str, Fitted]) -> float:
-    """The merge's delta: as the recipe says, or the mean curvature over all tasks' entries."""
+    """The merge's delta: as the recipe says, or the mean curvature over all tasks' entries.
+
+    >>> from foretaste.recipe import parse
+    >>> prior_precision(parse("{name: a, model: {source: digits}, preview: {prior_precision: 0.01}}"), {})
+    0.01
+    """
     if recipe.preview.prior_precision != "mean":
         return float(recipe.preview.prior_precision)
     entries = [tensor for each in fitted.values() for tensor in each.curved.precision.to_tensors().values()]

@@ -48,6 +48,13 @@ def look(study: Study, prefer: str | None = None, floors: list[str] | None = Non
     Raises:
         StudyError: No recipe was run on it yet, or it has no previews by that method.
         WeightsError: A preference or floor that is not understood.
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, Study.create(pathlib.Path(folder)) as study:
+    ...     look(study)
+    Traceback (most recent call last):
+    ...
+    foretaste.errors.StudyError: the study ... is empty; run `foretaste run RECIPE --study ...` first
     """
     found = study.recipe()
     if found is None:

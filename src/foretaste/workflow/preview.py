@@ -27,6 +27,12 @@ def sites_for(method: str, fitted: Mapping[str, Fitted]) -> dict[str, Site]:
     """The tasks' sites as a preview method sees them.
 
     ``simple`` takes every posterior to be isotropic; ``diagonal`` keeps the estimated curvature.
+
+    >>> from foretaste.store.study import Done
+    >>> site = GaussianSite.flat({"w": torch.zeros(2)}, {})
+    >>> fitted = {"a": Fitted(Done("key", "finetune", {}, {}, None, 0.1), site, ("", ""))}
+    >>> sites_for("diagonal", fitted)["a"] is site, sites_for("simple", fitted)["a"] is site
+    (True, False)
     """
     if method == "simple":
         return {task: GaussianSite.flat(each.curved.center, each.curved.carried) for task, each in fitted.items()}
@@ -44,6 +50,19 @@ def preview(session: Session, fitted: Mapping[str, Fitted], methods: Sequence[st
 
     Returns:
         The rows, method by method.
+
+    >>> import pathlib, tempfile
+    >>> from foretaste.recipe import parse
+    >>> from foretaste.weights import uniform
+    >>> from foretaste.workflow.fit import fit
+    >>> from foretaste.workflow.session import load, start
+    >>> recipe = parse(text := "{name: a, model: {source: digits}, finetune: {steps: 1}, curvature: {max_examples: 1}}")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
+    ...     with session.study:
+    ...         rows = preview(session, fit(session), ["diagonal"], [uniform(session.problem.names)])
+    >>> [(row.method, str(row.weights)) for row in rows]
+    [('diagonal', 'low=0.333333333,mid=0.333333333,high=0.333333333')]
     """
     session.watch.begin("previews", len(methods) * len(points))
     delta = prior_precision(session.recipe, fitted)
@@ -91,7 +110,18 @@ def _reestimates(session: Session) -> bool:
 
 
 def judged_by(session: Session) -> dict[str, object]:
-    """What every evaluation depends on beside its params."""
+    """What every evaluation depends on beside its params.
+
+    >>> import pathlib, tempfile
+    >>> from foretaste.recipe import parse
+    >>> from foretaste.workflow.session import load, start
+    >>> recipe = parse(text := "{name: a, model: {source: digits}}")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
+    ...     with session.study:
+    ...         judged_by(session)["metrics"]
+    {'low': ['accuracy'], 'mid': ['accuracy'], 'high': ['accuracy']}
+    """
     metrics = {task.name: [metric.name for metric in task.metrics] for task in session.problem.tasks}
     return {"base": session.base, "data": session.data, "metrics": metrics}
 
@@ -109,6 +139,19 @@ def row(
         method: By which posterior, or ``joint``.
         start: When work on this row began.
         spent: Seconds spent on it before.
+
+    >>> import pathlib, tempfile
+    >>> from foretaste.recipe import parse
+    >>> from foretaste.weights import uniform
+    >>> from foretaste.workflow.session import load, start
+    >>> recipe = parse(text := "{name: a, model: {source: digits}}")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
+    ...     own, weights = parameters_of(session.problem.model), uniform(session.problem.names)
+    ...     with session.study:
+    ...         found, each = row(session, own, weights, Fidelity.PREVIEW, "simple", time.perf_counter())
+    >>> sorted(found.metrics["low"]), each["low/losses"].shape
+    (['accuracy', 'loss'], torch.Size([398]))
     """
     results = evaluate(session.problem.model, params, session.problem.tasks, batch_size=session.recipe.preview.batch_size)
     metrics = {task: result.metrics for task, result in results.items()}

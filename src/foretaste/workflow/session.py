@@ -98,6 +98,11 @@ def load(recipe: Recipe, text: str, file: str) -> Problem:
 
     Raises:
         BadInput: Something it names cannot be used; file, line and field are given.
+
+    >>> from foretaste.recipe import parse
+    >>> text = "{name: a, model: {source: digits}}"
+    >>> load(parse(text), text, "study.yaml").names
+    ['low', 'mid', 'high']
     """
     try:
         match recipe.model:
@@ -132,6 +137,12 @@ def check(recipe: Recipe, text: str, file: str) -> tuple[Checked, Problem]:
 
     Raises:
         BadInput: The first fault found; nothing is written.
+
+    >>> from foretaste.recipe import parse
+    >>> text = "{name: a, model: {source: digits}, joint: {points: 4}}"
+    >>> found, problem = check(parse(text), text, "study.yaml")
+    >>> found.parameters, found.trainings
+    (3466, (3, 5))
     """
     problem = load(recipe, text, file)
     for task in problem.tasks:
@@ -171,6 +182,15 @@ def start(recipe: Recipe, text: str, problem: Problem, folder: Path, watch: Watc
     Raises:
         StudyError: The study was made by another recipe, model or data; the parts are named.
         StorageError: The folder cannot be written, or lacks space.
+
+    >>> import tempfile
+    >>> from foretaste.recipe import parse
+    >>> text = "{name: a, model: {source: digits}}"
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     session = start(parse(text), text, digits(), Path(folder))
+    ...     with session.study:
+    ...         session.study.recipe()[0] == text
+    True
     """
     base = problem.base()
     problem.model.to(PartialState().device)
@@ -229,13 +249,23 @@ def _changes(name: str, before: object, now: object) -> list[str]:
 
 
 def grid(recipe: Recipe, problem: Problem) -> list[TaskWeights]:
-    """The weightings that are previewed: the finest lattice that is asked for, uniform weights, the joint runs' weights."""
+    """The weightings that are previewed: the finest lattice that is asked for, uniform weights, the joint runs' weights.
+
+    >>> from foretaste.recipe import parse
+    >>> recipe = parse("{name: a, model: {source: digits}, preview: {points: 3}, joint: {points: 1}}")
+    >>> [str(weights) for weights in grid(recipe, digits())][-2:]
+    ['low=0,mid=0,high=1', 'low=0.333333333,mid=0.333333333,high=0.333333333']
+    """
     points = lattice(problem.names, lattice_near(problem.names, recipe.preview.points))
     return list(dict.fromkeys([*points, uniform(problem.names), *joint_points(recipe, problem)]))
 
 
 def has_private_heads(problem: Problem) -> bool:
-    """Whether some tasks have parameters of their own, which joint finetuning without the task never trains."""
+    """Whether some tasks have parameters of their own, which joint finetuning without the task never trains.
+
+    >>> has_private_heads(digits())
+    False
+    """
     return any(task.names is not None for task in problem.tasks)
 
 
@@ -244,6 +274,11 @@ def joint_points(recipe: Recipe, problem: Problem) -> list[TaskWeights]:
 
     Corners are left out: there a preview is exact by law. So are the simplex's faces where tasks
     have heads of their own, since a joint run without a task never trains its head.
+
+    >>> from foretaste.recipe import parse
+    >>> recipe = parse("{name: a, model: {source: digits}, preview: {points: 6}, joint: {points: 2}}")
+    >>> [str(weights) for weights in joint_points(recipe, digits())]
+    ['low=0.333333333,mid=0.333333333,high=0.333333333', 'low=0.5,mid=0.5,high=0']
     """
     names = problem.names
     private = has_private_heads(problem)
