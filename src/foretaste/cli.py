@@ -1,6 +1,7 @@
 """The command line: each command parses, calls one use case and prints one report."""
 
 import json
+import os
 import shlex
 import sys
 import webbrowser
@@ -81,6 +82,7 @@ def _root(
 def demo(study: StudyOption = None, browse: Open = True, as_json: Json = False) -> None:
     """The whole job on scikit-learn's digits, in about a minute: train, preview, check, recommend, report."""
     file = Path(str(files("foretaste") / "recipes" / "digits.yaml"))
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported: for tensors this small, threads only wait
     _run_all(file, study or Path("foretaste-demo"), None, as_json, browse and sys.stdout.isatty(), ["demo"])
 
 
