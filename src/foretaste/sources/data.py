@@ -4,12 +4,8 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foretaste.errors import DataError, MissingExtra
-
-try:
-    import datasets
-except ImportError as error:  # pragma: no cover - the tests install the extra
-    raise MissingExtra("this recipe needs transformers and datasets; install them with: pip install 'foretaste[hf]'") from error
+from foretaste.errors import DataError
+from foretaste.sources.extra import datasets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,13 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from foretaste.errors import MissingExtra
 from foretaste.params import parameters_of
-
-try:
-    import transformers
-except ImportError as error:  # pragma: no cover - the tests install the extra
-    raise MissingExtra("this recipe needs transformers and datasets; install them with: pip install 'foretaste[hf]'") from error
+from foretaste.sources.extra import transformers
 
 __all__ = ["Heads"]
 

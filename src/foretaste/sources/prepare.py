@@ -8,17 +8,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from foretaste.errors import DataError, MissingExtra
+from foretaste.errors import DataError
 from foretaste.sources.data import column
+from foretaste.sources.extra import PIL, datasets, transformers
 from foretaste.sources.problem import text_digest
 from foretaste.task import Example, Examples
-
-try:
-    import PIL.Image
-    import transformers
-    from datasets import Dataset
-except ImportError as error:  # pragma: no cover - the tests install the extra
-    raise MissingExtra("this recipe needs transformers and datasets; install them with: pip install 'foretaste[hf]'") from error
 
 __all__ = ["Images", "Preparation", "Texts"]
 
@@ -31,7 +25,7 @@ class Preparation(ABC):
     fingerprint: str
 
     @abstractmethod
-    def examples(self, rows: Dataset, inputs: Sequence[str], labels: Sequence[int], where: str) -> Examples:
+    def examples(self, rows: datasets.Dataset, inputs: Sequence[str], labels: Sequence[int], where: str) -> Examples:
         """Examples of all rows."""
 
     @abstractmethod
@@ -61,7 +55,7 @@ class Texts(Preparation):
         described = backend.to_str() if backend is not None else sorted(self._tokenizer.get_vocab().items())
         self.fingerprint = text_digest(["texts", max_length, described])
 
-    def examples(self, rows: Dataset, inputs: Sequence[str], labels: Sequence[int], where: str) -> Examples:
+    def examples(self, rows: datasets.Dataset, inputs: Sequence[str], labels: Sequence[int], where: str) -> Examples:
         columns = [column(rows, name, where) for name in inputs]
         for name, values in zip(inputs, columns, strict=True):
             wrong = next((place for place, value in enumerate(values) if not isinstance(value, str)), None)
@@ -112,7 +106,7 @@ class Images(Preparation):
             raise DataError(f"{path!r} has no image processor that can be loaded: {error}") from error
         self.fingerprint = text_digest(["images", sorted(self._processor.to_dict().items(), key=str)])
 
-    def examples(self, rows: Dataset, inputs: Sequence[str], labels: Sequence[int], where: str) -> Examples:
+    def examples(self, rows: datasets.Dataset, inputs: Sequence[str], labels: Sequence[int], where: str) -> Examples:
         first = _image(rows, 0, inputs[0], where)
         size = self.pixels(first).numel() * 4 * len(rows)
         return _Pictures(rows, inputs[0], labels, self, where, {} if size <= _KEPT_BYTES else None)
@@ -132,7 +126,7 @@ class Images(Preparation):
 class _Pictures:
     """Images made when asked for, and kept where all of them fit in 2 GiB."""
 
-    rows: Dataset
+    rows: datasets.Dataset
     name: str
     labels: Sequence[int]
     preparation: Images
@@ -151,7 +145,7 @@ class _Pictures:
         return {"pixel_values": pixels, "labels": torch.tensor(self.labels[index])}
 
 
-def _image(rows: Dataset, index: int, name: str, where: str) -> PIL.Image.Image:
+def _image(rows: datasets.Dataset, index: int, name: str, where: str) -> PIL.Image.Image:
     try:
         image = rows[index][name]
     except Exception as error:

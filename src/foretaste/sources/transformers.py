@@ -9,20 +9,15 @@ from typing import Literal, ParamSpec, TypeVar
 import torch
 from torch import Tensor, nn
 
-from foretaste.errors import DataError, MissingExtra
+from foretaste.errors import DataError
 from foretaste.params import parameters_of
 from foretaste.sources.checkpoint import check_checkpoint
 from foretaste.sources.data import Label, LabelSet, column, label_set, read_rows, rows_digest
+from foretaste.sources.extra import datasets, transformers
 from foretaste.sources.heads import Heads
 from foretaste.sources.prepare import Images, Preparation, Texts
 from foretaste.sources.problem import Problem, text_digest
 from foretaste.task import Batch, Example, Examples, Metric, Task
-
-try:
-    import datasets
-    import transformers
-except ImportError as error:  # pragma: no cover - the tests install the extra
-    raise MissingExtra("this recipe needs transformers and datasets; install them with: pip install 'foretaste[hf]'") from error
 
 __all__ = ["DataPlan", "Head", "Kind", "heads_of", "load"]
 
