@@ -112,7 +112,7 @@ def check(recipe: RecipeFile, var: Variables = None, as_json: Json = False) -> N
         as_json,
         asdict(found),
         tables.checked(found.tasks, found.parameters, found.trainings, found.previews),
-        f"next: foretaste run {recipe}",
+        f"next: {_again(['run', str(recipe)], None, var)}",
     )
 
 
@@ -128,7 +128,7 @@ def fit(recipe: RecipeFile, study: StudyOption = None, var: Variables = None, as
     with _working(recipe, study, var, ["fit", str(recipe)]) as (work, _):
         done = fitting.fit(work)
     found = {task: {"params": each.artefacts[0], "site": each.artefacts[1], "seconds": each.run.seconds} for task, each in done.items()}
-    _print(as_json, found, tables.fitted(found), f"next: foretaste preview {recipe}")
+    _print(as_json, found, tables.fitted(found), f"next: {_again(['preview', str(recipe)], study, var)}")
 
 
 @app.command(epilog="Example: [bold]foretaste preview study.yaml --weights movies=0.7,news=0.3[/]")
@@ -145,7 +145,7 @@ def preview(
     with _working(recipe, study, var, command, weights) as (work, points):
         methods = [method] if method else list(work.recipe.preview.methods)
         rows = previewing.preview(work, fitting.fit(work), methods, points or session.grid(work.recipe, work.problem))
-    _print(as_json, [tables.row_json(row) for row in rows], tables.rows(rows), f"next: foretaste confirm {recipe}")
+    _print(as_json, [tables.row_json(row) for row in rows], tables.rows(rows), f"next: {_again(['confirm', str(recipe)], study, var)}")
 
 
 @app.command(epilog="Example: [bold]foretaste confirm study.yaml --weights movies=0.7,news=0.3[/]")
@@ -209,9 +209,7 @@ def _working(
     """A recipe at work on its study, and the weights asked for; says how to resume if it is stopped."""
     plan, content = recipes.read(file, _variables(var))
     folder = study or Path(f"{file.stem}.study")
-    options = [("--study", str(study))] if study else []
-    options += [("--var", each) for each in var or ()] + [("--weights", each) for each in weights or ()]
-    resume = shlex.join(["foretaste", *command, *(word for option in options for word in option)])
+    resume = _again(command, study, var, weights)
     with progress.watching(Console(stderr=True)) as watch:
         _, problem = session.check(plan, content, str(file))
         points = [simplex.TaskWeights.parse(each, problem.names) for each in weights or ()]
@@ -221,6 +219,13 @@ def _working(
                 yield work, points
             except (Stopped, KeyboardInterrupt):
                 raise Stopped(f"everything finished so far is kept in {folder}; go on with: {resume}") from None
+
+
+def _again(command: Sequence[str], study: Path | None, var: Sequence[str] | None, weights: Sequence[str] | None = None) -> str:
+    """A command with the options it needs here, ready to paste."""
+    options = [("--study", str(study))] if study else []
+    options += [("--var", each) for each in var or ()] + [("--weights", each) for each in weights or ()]
+    return shlex.join(["foretaste", *command, *(word for option in options for word in option)])
 
 
 def _run_all(file: Path, study: Path | None, var: list[str] | None, as_json: bool, browse: bool, command: Sequence[str]) -> None:

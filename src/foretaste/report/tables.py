@@ -48,8 +48,12 @@ def fitted(tasks: Mapping[str, Mapping[str, object]]) -> Table:
     return table
 
 
-def rows(evaluations: Sequence[Evaluation]) -> Table:
+def rows(evaluations: Sequence[Evaluation], limit: int = 30) -> Table:
     """Evaluations as they were made: weights, how, and each task's metrics.
+
+    Args:
+        evaluations: At least one.
+        limit: Show at most so many.
 
     >>> from foretaste.task import Fidelity
     >>> from foretaste.weights import uniform
@@ -65,9 +69,12 @@ def rows(evaluations: Sequence[Evaluation]) -> Table:
     for task in tasks:
         for metric in evaluations[0].metrics[task]:
             table.add_column(f"{task} {metric}", justify="right")
-    for row in evaluations:
+    for row in evaluations[:limit]:
         found = [number(value) for task in tasks for value in row.metrics[task].values()]
         table.add_row(*(share(row.weights[task]) for task in tasks), row.method, *found)
+    if len(evaluations) > limit:
+        table.caption = f"… and {len(evaluations) - limit} more; `foretaste show STUDY` sorts them, --json has all"
+        table.caption_justify = "left"
     return table
 
 

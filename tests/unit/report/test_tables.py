@@ -58,3 +58,9 @@ def test_an_evaluation_as_json() -> None:
         "metrics": METRICS,
         "cost": 0.5,
     }
+
+
+def test_many_rows_are_cut_and_counted() -> None:
+    shown = printed(rows([ROW] * 40))
+    assert "and 10 more" in shown
+    assert "more" not in printed(rows([ROW] * 30))
