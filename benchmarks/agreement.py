@@ -75,7 +75,8 @@ def page(suites: dict[str, list[dict[str, Any]]]) -> str:
         "headline metric, preview against joint, over weightings and tasks; *rank* is Spearman's correlation over the",
         "weightings, of the mean over tasks, of the worst task, and of the mean among the best quarter (at least 3 points);",
         "*regret* is what choosing by preview gives up in the joint metric; *spread* is the range of the joint mean: what",
-        "there is to choose. With several seeds: mean, and smallest to largest in brackets.",
+        "there is to choose. With several seeds: mean, and smallest to largest in brackets. The recipes say which other `--var`",
+        "their commands need: where data and pretrained models lie.",
         "",
     ]
     for name, runs in suites.items():
