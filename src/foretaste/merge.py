@@ -1,6 +1,6 @@
 """Merging: a prior and the tasks' sites, raised to their weights, make a preview.
 
-One loop for every posterior: take each site's Gaussian surrogate at the current point, raise it
+One loop for every posterior: take each site's Gaussian surrogates at the current point, raise them
 to its weight, multiply all into the prior, move to the mean, stop when still. For Gaussian sites
 the first step is the closed form; for mixtures the steps are those of EM.
 
@@ -12,7 +12,7 @@ Rules for tensors that are not plain shared parameters:
   (Batch-norm statistics are better re-estimated afterwards: `foretaste.train.batch_norm`.)
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -25,7 +25,9 @@ from foretaste.posterior.precision import Piece, Precision, coupled
 from foretaste.posterior.site import GaussianSite, Site, product
 from foretaste.weights import TaskWeights
 
-__all__ = ["Preview", "merge"]
+__all__ = ["Preview", "Surrogate", "merge"]
+
+Surrogate = tuple[GaussianSite, ...]
 
 _CHUNK = 1 << 17  # entries: a few of these stay in the cache, and few enough steps are Python's
 _STILL = 1e-6
@@ -41,7 +43,8 @@ class Preview:
         steps: Steps of the merge loop; 1 for Gaussian sites.
         converged: Whether the last step left the point still.
         prior: The prior merged into.
-        surrogates: Each task's Gaussian at the merged point.
+        surrogates: Each task's Gaussians at the merged point.
+        start: Where the loop began; the prior's mean unless another start was given.
     """
 
     weights: TaskWeights
@@ -49,19 +52,20 @@ class Preview:
     steps: int
     converged: bool
     prior: Gaussian = field(repr=False)
-    surrogates: Mapping[str, GaussianSite] = field(repr=False)
+    surrogates: Mapping[str, Surrogate] = field(repr=False)
+    start: Params = field(repr=False)
 
     def precision(self) -> Precision:
         """``S_0 + sum_t alpha_t H_t`` over the parameters that all tasks share; computed when asked."""
         shared = Piece(_shared(self.prior, self.surrogates))
         total = self.prior.precision.restrict(shared)
         for name, alpha in self.weights.items():
-            if alpha:
-                total = total + self.surrogates[name].on(shared).precision * alpha
+            for part in self.surrogates[name] if alpha else ():
+                total = total + part.on(shared).precision * alpha
         return total
 
 
-def merge(prior: Gaussian, sites: Mapping[str, Site], weights: TaskWeights, *, max_steps: int = 50) -> Preview:
+def merge(prior: Gaussian, sites: Mapping[str, Site], weights: TaskWeights, *, max_steps: int = 50, start: Params | None = None) -> Preview:
     """Preview the params that joint finetuning under these weights would reach.
 
     The mode of ``p_0 * prod_t site_t ** alpha_t``. At a corner a stationary site's own params
@@ -72,6 +76,8 @@ def merge(prior: Gaussian, sites: Mapping[str, Site], weights: TaskWeights, *, m
         sites: One site per task.
         weights: Over exactly these tasks.
         max_steps: Bound on the steps of the loop.
+        start: Where the loop begins, by default at the prior's mean. Gaussian sites do not care;
+            with mixtures in many dimensions the start decides which of the modes is found.
 
     Raises:
         WeightsError: Other tasks in the weights than in the sites.
@@ -86,16 +92,22 @@ def merge(prior: Gaussian, sites: Mapping[str, Site], weights: TaskWeights, *, m
     tensor([-0.3333])
     """
     _check(prior, sites, weights)
-    point: Params = prior.mean
+    begin = prior.mean if start is None else start
+    check_fit(prior.mean, {name: tensor for name, tensor in begin.items() if name in prior.mean}, "the start of the merge")
+    point: Params = begin
     surrogates = {name: site.surrogate(point) for name, site in sites.items()}
     step, converged = 0, False
     while step < max_steps and not converged:
         before, point, seen = point, _mean(prior, surrogates, weights), surrogates
         surrogates = {name: site.surrogate(point) for name, site in sites.items()}
-        unchanged = all(surrogates[name] is seen[name] for name in sites)
+        unchanged = all(_is_same(surrogates[name], seen[name]) for name in sites)
         converged = unchanged or (step > 0 and _is_still(before, point))
         step += 1
-    return Preview(weights, _with_buffers(point, surrogates, weights), step, converged, prior, surrogates)
+    return Preview(weights, _with_buffers(point, sites, weights), step, converged, prior, surrogates, begin)
+
+
+def _is_same(left: Surrogate, right: Surrogate) -> bool:
+    return len(left) == len(right) and all(one is other for one, other in zip(left, right, strict=True))
 
 
 def _check(prior: Gaussian, sites: Mapping[str, Site], weights: TaskWeights) -> None:
@@ -112,30 +124,33 @@ def _check(prior: Gaussian, sites: Mapping[str, Site], weights: TaskWeights) -> 
             raise ParamsError(f"no task has the parameter {key} of the pretrained model")
 
 
-def _mean(prior: Gaussian, surrogates: Mapping[str, GaussianSite], weights: TaskWeights) -> dict[str, Tensor]:
+_Factor = tuple[str, GaussianSite, float]  # a task, one of its Gaussians, its share
+
+
+def _mean(prior: Gaussian, surrogates: Mapping[str, Surrogate], weights: TaskWeights) -> dict[str, Tensor]:
     """One step of the loop: the mean of the product, piece by piece, each rounded once."""
     merged = {name: torch.empty_like(mean, memory_format=torch.contiguous_format) for name, mean in prior.mean.items()}
     for owners, names in _owned(prior, surrogates).items():
-        shares = _renormalised({name: weights[name] for name in owners})
-        sole = next((name for name, share in shares.items() if share == 1.0), None)
-        if sole is not None and surrogates[sole].gradient is None:
+        shares = _renormalised({task: weights[task] for task, _ in owners})
+        factors = [(task, surrogates[task][place], shares[task]) for task, place in owners if shares[task] > 0]
+        task, first, share = factors[0]
+        if len(factors) == 1 and share * first.power == 1.0 and first.gradient is None:
             for name in names:
-                if not _is_finite(surrogates[sole].center[name]):
-                    raise ParamsError(_broken(sole, name))
-                merged[name].copy_(surrogates[sole].center[name])
+                if not _is_finite(first.center[name]):
+                    raise ParamsError(_broken(task, name))
+                merged[name].copy_(first.center[name])
             continue
-        sites = {name: surrogates[name] for name, share in shares.items() if share > 0}
-        for piece in _pieces(prior, sites, names):
-            _merge_piece(prior, {name: (site, shares[name]) for name, site in sites.items()}, piece, merged)
+        for piece in _pieces(prior, factors, names):
+            _merge_piece(prior, factors, piece, merged)
     return merged
 
 
-def _merge_piece(prior: Gaussian, sites: Mapping[str, tuple[GaussianSite, float]], piece: Piece, merged: Params) -> None:
+def _merge_piece(prior: Gaussian, factors: Sequence[_Factor], piece: Piece, merged: Params) -> None:
     part = Gaussian(piece.of(prior.mean), prior.precision.restrict(piece))
-    mean = product(part, [site.on(piece) ** share for site, share in sites.values()]).mean
+    mean = product(part, [site.on(piece) ** share for _, site, share in factors]).mean
     for name, target in piece.of(merged).items():
         if not _is_finite(mean[name]):
-            raise ParamsError(_blame(name, piece, prior, sites))
+            raise ParamsError(_blame(name, piece, prior, factors))
         target.copy_(mean[name])
 
 
@@ -143,12 +158,12 @@ def _is_finite(tensor: Tensor) -> bool:
     return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())  # the sum is quick, but may overflow
 
 
-def _blame(name: str, piece: Piece, prior: Gaussian, sites: Mapping[str, tuple[GaussianSite, float]]) -> str:
+def _blame(name: str, piece: Piece, prior: Gaussian, factors: Sequence[_Factor]) -> str:
     """What made the merged tensor non-finite; in a coupled piece that may be another tensor."""
     start = piece.of(prior.mean)
     if found := first_nonfinite(start):
         return f"the pretrained params hold NaN or infinity in {found}; load them again"
-    for task, (site, _) in sites.items():
+    for task, site, _ in factors:
         part = site.on(piece)
         if found := first_nonfinite(part.center):
             return _broken(task, found)
@@ -164,17 +179,17 @@ def _broken(task: str, name: str) -> str:
     return f"the params of task {task!r} hold NaN or infinity in {name}; train that task again with a lower learning rate"
 
 
-def _owned(prior: Gaussian, sites: Mapping[str, GaussianSite]) -> dict[tuple[str, ...], list[str]]:
-    """The prior's names by the tasks that have them."""
-    found: dict[tuple[str, ...], list[str]] = {}
+def _owned(prior: Gaussian, surrogates: Mapping[str, Surrogate]) -> dict[tuple[tuple[str, int], ...], list[str]]:
+    """The prior's names by the tasks' Gaussians that have them: task and place."""
+    found: dict[tuple[tuple[str, int], ...], list[str]] = {}
     for key in prior.mean:
-        owners = tuple(name for name, site in sites.items() if key in site.center)
+        owners = tuple((task, place) for task, parts in surrogates.items() for place, part in enumerate(parts) if key in part.center)
         found.setdefault(owners, []).append(key)
     return found
 
 
-def _shared(prior: Gaussian, sites: Mapping[str, GaussianSite]) -> list[str]:
-    return [key for key in prior.mean if all(key in site.center for site in sites.values())]
+def _shared(prior: Gaussian, surrogates: Mapping[str, Surrogate]) -> list[str]:
+    return [key for key in prior.mean if all(any(key in part.center for part in parts) for parts in surrogates.values())]
 
 
 def _renormalised(alpha: Mapping[str, float]) -> dict[str, float]:
@@ -185,9 +200,9 @@ def _renormalised(alpha: Mapping[str, float]) -> dict[str, float]:
     return {name: (value / total if abs(total - 1) > _STILL else value) for name, value in alpha.items()}
 
 
-def _pieces(prior: Gaussian, sites: Mapping[str, GaussianSite], names: list[str]) -> Iterator[Piece]:
+def _pieces(prior: Gaussian, factors: Sequence[_Factor], names: list[str]) -> Iterator[Piece]:
     """The smallest parts that every precision treats on their own, in the prior's order."""
-    groups = coupled([prior.precision, *(site.precision for site in sites.values())], names)
+    groups = coupled([prior.precision, *(site.precision for _, site, _ in factors)], names)
     if groups is not None:
         yield from (Piece(group) for group in groups)
         return

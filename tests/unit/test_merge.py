@@ -1,6 +1,6 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 
@@ -17,7 +17,8 @@ from foretaste.params import Params
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
-from foretaste.posterior.precision import Piece, Precision, Sum, dense, flat, unflat
+from foretaste.posterior.mixture import Blocks, MixtureSite
+from foretaste.posterior.precision import Precision, Sum, dense, flat, unflat
 from foretaste.posterior.site import GaussianSite, Record, Site
 from foretaste.weights import TaskWeights, corners, uniform
 from laws import HARD, STRUCTURES, Dense, assert_close, assert_same, dense_like, diagonal_like, normal, quick, random
@@ -141,7 +142,7 @@ class TestQuadraticLosses:
         like = DOUBLES["several"]
         curvatures = [CURVED[structure](like, task) for task in range(2)]
         problem = Problem(Gaussian(like, Isotropic(1.0)), [moved(like, 1), moved(like, 2)], curvatures, uniform(["t0", "t1"]))
-        ignoring = {name: GaussianSite(site.params, site.surrogate(like).precision) for name, site in problem.sites_elsewhere(3).items()}
+        ignoring = {name: GaussianSite(site.params, site.surrogate(like)[0].precision) for name, site in problem.sites_elsewhere(3).items()}
         found = flat(merge(problem.prior, ignoring, problem.weights).params)
         assert (found - flat(problem.minimum([0.5, 0.5]))).norm() > 0.1
 
@@ -428,56 +429,16 @@ class TestRefusals:
             merge(self.PRIOR, sites, uniform(names))
 
 
-@dataclass(frozen=True)
-class Mixture(Site):
-    """A task whose posterior is a mixture of K Gaussians; its surrogate at x is EM's.
-
-    Component k has the stationary site (center m_k, curvature H_k), so precision ``S_k = S + H_k``.
-    """
-
-    prior: Gaussian
-    components: Sequence[GaussianSite]
-    record: Record = field(default_factory=Record)
-
-    def log_densities(self, at: Params) -> Tensor:
-        parts = [Gaussian(site.center, self.prior.precision + site.precision) for site in self.components]
-        return torch.tensor([part.log_density(at) for part in parts], dtype=torch.float64)
-
-    def log_density(self, at: Params) -> float:
-        return float(self.log_densities(at).logsumexp(0)) - math.log(len(self.components))
-
-    @property
-    def params(self) -> Params:
-        return self.components[0].center
-
-    @property
-    def buffers(self) -> Params:
-        return {}
-
-    def surrogate(self, at: Params) -> GaussianSite:
-        shares = self.log_densities(at).softmax(0).tolist()
-        parts = [part**share for part, share in zip(self.components, shares, strict=True)]
-        pull, total = torch.zeros_like(flat(at)), torch.zeros(len(flat(at)), len(flat(at)), dtype=torch.float64)
-        for part in parts:
-            pull += flat(part.pull(self.prior))
-            total += dense(part.precision, at)
-        held = total + dense(self.prior.precision, at)
-        center = unflat(flat(self.prior.mean) + torch.linalg.solve(held, pull), at)
-        return GaussianSite(center, Dense(total, {name: tensor.shape for name, tensor in at.items()}))
-
-    def on(self, piece: Piece) -> "Mixture":
-        raise NotImplementedError
-
-
 class TestMixtures:
     LIKE = DOUBLES["several"]
     PRIOR = Gaussian(LIKE, Isotropic(0.5))
 
-    def mixture(self, seed: int, count: int, by: float) -> Mixture:
+    def mixture(self, seed: int, count: int, by: float, tempering: float = 1.0, blocks: Blocks = "whole") -> MixtureSite:
         centers = [moved(self.LIKE, seed * 10 + index, by) for index in range(count)]
-        return Mixture(self.PRIOR, [GaussianSite(center, diagonal_like(self.LIKE, seed + i)) for i, center in enumerate(centers)])
+        runs = [GaussianSite(center, diagonal_like(self.LIKE, seed + i)) for i, center in enumerate(centers)]
+        return MixtureSite(self.PRIOR, runs, tempering=tempering, blocks=blocks)
 
-    def log_joint(self, mixtures: Mapping[str, Mixture], weights: TaskWeights, at: Params) -> float:
+    def log_joint(self, mixtures: Mapping[str, MixtureSite], weights: TaskWeights, at: Params) -> float:
         """``log p_0 + sum_t alpha_t (log q_t - log p_0)``, up to a constant."""
         start = self.PRIOR.log_density(at)
         return start + sum(alpha * (mixtures[name].log_density(at) - start) for name, alpha in weights.items())
@@ -512,7 +473,7 @@ class TestMixtures:
 
     def test_components_that_agree_equal_one(self) -> None:
         single = {name: self.mixture(seed, 1, 1.0) for seed, name in enumerate("ab")}
-        double = {name: Mixture(self.PRIOR, [*site.components] * 2) for name, site in single.items()}
+        double = {name: MixtureSite(self.PRIOR, [*site.components] * 2) for name, site in single.items()}
         found, expected = (merge(self.PRIOR, sites, uniform(["a", "b"])).params for sites in (double, single))
         assert_close(found, expected, 1e-6)
 
@@ -529,13 +490,47 @@ class TestMixtures:
         mixtures = {name: self.mixture(seed, 3, 0.3) for seed, name in enumerate("ab")}
         preview = merge(self.PRIOR, mixtures, uniform(["a", "b"]), max_steps=2)
         for name, mixture in mixtures.items():
-            assert_same(preview.surrogates[name].center, mixture.surrogate(preview.params).center)
+            again = mixture.surrogate(preview.params)
+            assert [part.power for part in preview.surrogates[name]] == [part.power for part in again]
+            assert len({part.power for part in again}) > 1
 
     def test_mixtures_merge_with_gaussians(self) -> None:
         sites: dict[str, Site] = {"a": self.mixture(0, 2, 0.5), "b": GaussianSite(moved(self.LIKE, 5), diagonal_like(self.LIKE))}
         preview = merge(self.PRIOR, sites, uniform(["a", "b"]))
         assert preview.converged
-        assert isinstance(preview.precision(), Sum)
+        assert isinstance(preview.precision(), Diagonal)
+
+    @pytest.mark.parametrize("blocks", ["whole", "tensor"])
+    @pytest.mark.parametrize("tempering", [0.5, 3.0, 1e3])
+    def test_no_step_lowers_what_a_tempered_or_blockwise_mixture_climbs(self, tempering: float, blocks: Blocks) -> None:
+        mixtures = {name: self.mixture(seed, 3, 1.0, tempering, blocks) for seed, name in enumerate("abc")}
+        weights = TaskWeights("abc", (0.2, 0.3, 0.5))
+        points = [self.LIKE, *(merge(self.PRIOR, mixtures, weights, max_steps=steps).params for steps in (1, 2, 3, 5, 10, 50))]
+        heights = [self.log_joint(mixtures, weights, point) for point in points]
+        assert all(after >= before - 1e-9 * abs(before) for before, after in pairwise(heights))
+
+    def test_the_control_takes_every_run_alike_wherever_it_starts(self) -> None:
+        mixtures = {name: self.mixture(seed, 3, 1.0, math.inf) for seed, name in enumerate("ab")}
+        weights = TaskWeights("ab", (0.4, 0.6))
+        found, other = (merge(self.PRIOR, mixtures, weights, start=start) for start in (None, moved(self.LIKE, 7, 3.0)))
+        assert_close(found.params, other.params, 1e-12)
+        runs = {f"{name}{k}": run for name, mixture in mixtures.items() for k, run in enumerate(mixture.components)}
+        alike = TaskWeights(tuple(runs), [weights[name[0]] / 3 for name in runs])
+        assert_close(found.params, merge(self.PRIOR, runs, alike).params, 1e-6)
+
+    def test_the_start_is_kept_and_decides_between_far_modes(self) -> None:
+        """Two runs far apart: EM ends at the one it started near, and the corner is that run bit for bit."""
+        far = [GaussianSite({name: tensor + shift for name, tensor in self.LIKE.items()}, Isotropic(4.0)) for shift in (-50.0, 50.0)]
+        sites = {"a": MixtureSite(self.PRIOR, far), "b": GaussianSite(self.LIKE, Isotropic(1.0))}
+        for run in far:
+            preview = merge(self.PRIOR, sites, TaskWeights("ab", (1.0, 0.0)), start=run.center)
+            assert preview.start is run.center
+            assert preview.converged
+            assert_same(preview.params, run.center)
+
+    def test_a_start_of_other_shapes_is_refused(self) -> None:
+        with pytest.raises(ParamsError, match="the start of the merge does not fit"):
+            merge(self.PRIOR, {"a": self.mixture(0, 2, 1.0)}, uniform(["a"]), start={"w": torch.zeros(1)})
 
 
 def test_one_step_is_enough_for_gaussians() -> None:
@@ -551,4 +546,5 @@ def test_a_preview_remembers_what_it_was_made_from() -> None:
     assert isinstance(preview, Preview)
     assert preview.weights == uniform(["a"])
     assert preview.prior is prior
-    assert preview.surrogates["a"] is sites["a"]
+    assert preview.surrogates["a"] == (sites["a"],)
+    assert preview.start is prior.mean

@@ -29,8 +29,17 @@ class Gaussian:
         >>> round(Gaussian({"w": torch.zeros(1)}, Isotropic(1.0)).log_density({"w": torch.zeros(1)}), 4)
         -0.9189
         """
+        entries = sum(tensor.numel() for tensor in self.mean.values())
+        return 0.5 * (self.precision.log_det(self.mean) - self.square(at) - entries * math.log(2 * math.pi))
+
+    def square(self, at: Params) -> float:
+        """``(at - mean)' precision (at - mean)``: the squared distance that the precision measures.
+
+        >>> import torch
+        >>> from foretaste.posterior.isotropic import Isotropic
+        >>> Gaussian({"w": torch.zeros(1)}, Isotropic(2.0)).square({"w": torch.tensor([3.0])})
+        18.0
+        """
         offset = {name: wide(at[name]) - wide(mean) for name, mean in self.mean.items()}
         image = self.precision.apply(offset)
-        square = math.fsum(float((offset[name] * image[name]).sum()) for name in offset)
-        entries = sum(tensor.numel() for tensor in offset.values())
-        return 0.5 * (self.precision.log_det(offset) - square - entries * math.log(2 * math.pi))
+        return math.fsum(float((offset[name].double() * image[name].double()).sum()) for name in offset)

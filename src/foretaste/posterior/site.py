@@ -51,12 +51,8 @@ class Site(ABC):
         """The task's floating-point buffers, which are averaged by alpha."""
 
     @abstractmethod
-    def surrogate(self, at: Params) -> "GaussianSite":
-        """The Gaussian that stands in for this site near ``at``."""
-
-    @abstractmethod
-    def on(self, piece: Piece) -> "Site":
-        """This site for one piece of the params; a mixture keeps its responsibilities."""
+    def surrogate(self, at: Params) -> "tuple[GaussianSite, ...]":
+        """The Gaussian sites whose product stands in for this site near ``at``."""
 
 
 @dataclass(frozen=True)
@@ -101,11 +97,12 @@ class GaussianSite(Site):
     def buffers(self) -> Params:
         return self.carried
 
-    def surrogate(self, at: Params) -> "GaussianSite":
+    def surrogate(self, at: Params) -> "tuple[GaussianSite, ...]":
         """Itself: a Gaussian site is the same everywhere."""
-        return self
+        return (self,)
 
     def on(self, piece: Piece) -> "GaussianSite":
+        """This site for one piece of the params."""
         gradient = None if self.gradient is None else piece.of(self.gradient)
         return replace(self, center=piece.of(self.center), precision=self.precision.restrict(piece), gradient=gradient)
 

@@ -29,7 +29,7 @@ def test_a_flat_site_has_no_curvature_and_no_gradient() -> None:
 
 def test_it_is_its_own_surrogate_everywhere() -> None:
     site = GaussianSite(LIKE, Isotropic(1.0))
-    assert site.surrogate(moved(LIKE, 1)) is site
+    assert site.surrogate(moved(LIKE, 1))[0] is site
 
 
 def test_power_scales_curvature_and_gradient_and_keeps_the_record() -> None:
