@@ -20,9 +20,11 @@ from foretaste.task import check_name
 __all__ = [
     "Curvature",
     "DigitsModel",
+    "Ensemble",
     "Finetune",
     "FunctionModel",
     "Joint",
+    "MethodName",
     "Preview",
     "Recipe",
     "Recommend",
@@ -113,14 +115,27 @@ class Curvature(_Part):
     batch_size: int = Field(32, ge=1)
 
 
+class Ensemble(_Part):
+    """Several runs per task, for the methods that want them (mixture, lowrank and the controls)."""
+
+    members: int = Field(3, ge=1, description="runs per task, the first included")
+    blocks: Literal["whole", "tensor"] = Field("whole", description="one responsibility for all params, or one for each tensor")
+    temperatures: list[Annotated[float, Field(gt=0)]] = Field(
+        [1.0], min_length=1, description="of the mixture's responsibilities, one merge after the other: falling ones anneal"
+    )
+
+
+MethodName = Literal["simple", "diagonal", "kronecker", "lowrank", "anchored", "mixture", "average", "weighted"]
+
+
 class Preview(_Part):
     """Which previews are made."""
 
-    methods: list[Literal["simple", "diagonal"]] = Field(
-        ["simple", "diagonal"], min_length=1, description="the last one is recommended from"
-    )
+    methods: list[MethodName] = Field(["simple", "diagonal"], min_length=1, description="the last one is recommended from")
     points: int = Field(66, ge=2, description="at most so many lattice points over the simplex")
-    prior_precision: float | Literal["mean"] = Field("mean", description="delta of the merge: 'mean' curvature of the tasks, or a number")
+    prior_precision: float | Literal["mean", "auto"] = Field(
+        "auto", description="delta of the merge: 'auto' by validation loss, per method; 'mean' curvature of the tasks; or a number"
+    )
     batch_norm: Literal["reestimate", "average"] = Field(
         "reestimate", description="statistics from the tasks' data where finetune updates them, or averaged by alpha"
     )
@@ -130,7 +145,7 @@ class Preview(_Part):
     @classmethod
     def _positive(cls, value: float | str) -> float | str:
         if not isinstance(value, str) and not 0 < value < float("inf"):
-            raise ValueError("must be 'mean' or a finite number above 0")
+            raise ValueError("must be 'auto', 'mean' or a finite number above 0")
         return value
 
 
@@ -159,6 +174,7 @@ class Recipe(_Part):
     tasks: dict[str, TaskData] = Field(default_factory=dict)
     finetune: Finetune = Finetune()
     curvature: Curvature = Curvature()
+    ensemble: Ensemble = Ensemble()
     preview: Preview = Preview()
     joint: Joint = Joint()
     recommend: Recommend = Recommend()
@@ -334,6 +350,7 @@ _PARTS: dict[str, type[BaseModel]] = {
     "tasks": TaskData,
     "finetune": Finetune,
     "curvature": Curvature,
+    "ensemble": Ensemble,
     "preview": Preview,
     "joint": Joint,
     "recommend": Recommend,

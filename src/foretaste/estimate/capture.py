@@ -18,7 +18,7 @@ from foretaste.estimate.layers import Rule, rules_for
 from foretaste.params import wide
 from foretaste.task import Batch, Task
 
-__all__ = ["Call", "Plan", "captured", "contributions", "one_example", "probe", "summed_squares"]
+__all__ = ["Call", "Contribution", "Plan", "captured", "contributions", "one_example", "probe", "summed_squares"]
 
 _AGREES = 1e-3  # float32; types with fewer digits get some units of their last place
 _NOISE = 1e-6

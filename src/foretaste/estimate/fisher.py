@@ -23,13 +23,13 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.errors import TaskError
-from foretaste.estimate.capture import Plan, captured, contributions, one_example, probe, summed_squares
+from foretaste.estimate.capture import Contribution, Plan, captured, contributions, one_example, probe, summed_squares
 from foretaste.params import Params, buffers_of, in_eval_mode, parameters_of, snapshot, swapped, wide
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.site import GaussianSite, Record
 from foretaste.task import IGNORED, Batch, Task, losses, unit_factors, units
 
-__all__ = ["Fisher", "Labels", "State", "build", "finish", "fisher", "init", "update"]
+__all__ = ["Fisher", "Labels", "State", "add_slow", "backwards", "batches_of", "build", "counted", "finish", "fisher", "init", "update"]
 
 Labels = Literal["sampled", "empirical", "exact"]
 
@@ -111,6 +111,47 @@ def update(estimate: Fisher, state: State, batch: Batch) -> State:
     >>> update(estimate, init(estimate, batch), batch).examples
     2
     """
+    for parts, targets, factor, late in backwards(estimate, state, batch):
+        for name, each in parts.items():
+            if name in state.squares:
+                state.squares[name].add_(summed_squares(each))
+        add_slow(estimate, state, batch, targets, factor, late)
+    return counted(estimate, state, batch)
+
+
+def counted(estimate: Fisher, state: State, batch: Batch) -> State:
+    """The same sums, with the batch's examples and units counted in.
+
+    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.task import Rows
+    >>> rows = Rows(torch.eye(2), torch.arange(2))
+    >>> estimate = build(nn.Linear(2, 2), Task("a", rows, rows, [METRICS["accuracy"]]), generator=torch.Generator())
+    >>> counted(estimate, State(Plan({}), {}, {}), {"labels": rows.labels}).units
+    2
+    """
+    more = units(batch["labels"], estimate.task.unit)
+    return replace(state, examples=state.examples + len(batch["labels"]), units=state.units + more)
+
+
+_Backward = tuple[dict[str, list[Contribution]], Tensor, Tensor, frozenset[str]]
+
+
+def backwards(estimate: Fisher, state: State, batch: Batch) -> Iterator[_Backward]:
+    """The backward passes over one batch whose per-example gradients make the curvature.
+
+    Args:
+        estimate: Says where labels come from.
+        state: Its plan says which layers are watched; asked for slopes, they are added to.
+        batch: Of B examples.
+
+    Yields:
+        Per pass: what each parameter's gradient is made of; the labels gone backward from; the
+        factor of each example, `[B]`; and parameters that the probed examples did not use but
+        this batch does.
+
+    Raises:
+        TaskError: Outputs that are not finite.
+    """
     task, plan = estimate.task, state.plan
     with captured(plan, len(batch["labels"])) as calls, torch.enable_grad():
         logits = task.predict(estimate.model, batch)
@@ -126,13 +167,8 @@ def update(estimate: Fisher, state: State, batch: Batch) -> State:
         total = (losses(logits, targets) * factor.unsqueeze(1)).sum()
         sources = [*outputs, *unseen.values()]
         grads = torch.autograd.grad(total, sources, retain_graph=True, allow_unused=True) if sources else ()
-        for name, parts in contributions(plan, calls, grads[: len(outputs)]).items():
-            if name in state.squares:
-                state.squares[name].add_(summed_squares(parts))
-        late = {name for name, grad in zip(unseen, grads[len(outputs) :], strict=True) if grad is not None}
-        _add_slow(estimate, replace(state, plan=replace(plan, slow=plan.slow | late)), batch, targets, factor)
-    counted = units(batch["labels"], task.unit)
-    return replace(state, examples=state.examples + len(batch["labels"]), units=state.units + counted)
+        late = frozenset(name for name, grad in zip(unseen, grads[len(outputs) :], strict=True) if grad is not None)
+        yield contributions(plan, calls, grads[: len(outputs)]), targets, factor, late
 
 
 def finish(estimate: Fisher, state: State) -> GaussianSite:
@@ -202,7 +238,7 @@ def fisher(
     with in_eval_mode(model), swapped(model, params or {}):
         estimate = build(model, task, labels=labels, gradient=gradient, generator=generator)
         state: State | None = None
-        for batch in _batches(model, task, generator, max_examples, batch_size) if batches is None else batches:
+        for batch in batches_of(model, task, generator, max_examples, batch_size) if batches is None else batches:
             state = update(estimate, state or init(estimate, batch), batch)
             on_batch(state.examples)
         if state is None:
@@ -210,7 +246,23 @@ def fisher(
         return finish(estimate, state)
 
 
-def _batches(model: nn.Module, task: Task, generator: torch.Generator, most: int | None, size: int) -> Iterator[Batch]:
+def batches_of(model: nn.Module, task: Task, generator: torch.Generator, most: int | None, size: int) -> Iterator[Batch]:
+    """The task's training examples in random order, on the model's device.
+
+    Args:
+        model: Says the device.
+        task: Whose examples.
+        generator: Orders them.
+        most: At most so many; None for all.
+        size: Examples per batch.
+
+    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.task import Rows
+    >>> rows = Rows(torch.eye(3), torch.arange(3))
+    >>> task = Task("a", rows, rows, [METRICS["accuracy"]])
+    >>> [len(batch["labels"]) for batch in batches_of(nn.Linear(3, 3), task, torch.Generator(), None, 2)]
+    [2, 1]
+    """
     device = next(model.parameters()).device
     order = torch.randperm(len(task.train), generator=generator)[:most].tolist()
     for start in range(0, len(order), size):
@@ -249,10 +301,19 @@ def _add_slopes(estimate: Fisher, state: State, total: Tensor) -> None:
             state.slopes[name].add_(grad)
 
 
-def _add_slow(estimate: Fisher, state: State, batch: Batch, targets: Tensor, factor: Tensor) -> None:
-    """One example at a time, for the parameters that the layers cannot give."""
+def add_slow(estimate: Fisher, state: State, batch: Batch, targets: Tensor, factor: Tensor, late: frozenset[str]) -> None:
+    """Add squares one example at a time, for the parameters that the layers cannot give.
+
+    Args:
+        estimate: Whose model goes forward.
+        state: Its squares are added to.
+        batch: Of B examples.
+        targets: Labels to go backward from, `[B]` or `[B, S]`.
+        factor: Of each example, `[B]`.
+        late: More such parameters than the plan knows.
+    """
     named = dict(estimate.model.named_parameters())
-    slow = [name for name in state.plan.slow if name in state.squares]
+    slow = [name for name in state.plan.slow | late if name in state.squares]
     for index in range(len(targets)) if slow else ():
         with torch.enable_grad():
             logits = estimate.task.predict(estimate.model, one_example(batch, index))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Rule", "rules_for"]
+__all__ = ["OUTER", "Rule", "bias_joins", "is_outer", "operands", "rules_for"]
 
 _PerExample = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
@@ -38,7 +38,7 @@ def rules_for(module: nn.Module) -> Mapping[str, Rule]:
     {}
     """
     kind = type(module)
-    if kind.__name__ == "Conv1D" and kind.__module__ == "transformers.pytorch_utils":
+    if _is_transposed(module):
         return {"weight": Rule(_transposed_weight), "bias": Rule(_sum_positions)}
     if kind.__name__.endswith(("RMSNorm", "T5LayerNorm")):
         return {"weight": Rule(_rms_weight)}
@@ -99,6 +99,12 @@ def _without_padding(module: nn.Embedding, inputs: Tensor, grad: Tensor) -> Tens
 
 
 def _conv_weight(module: nn.Module, inputs: Tensor, grad: Tensor) -> Tensor:
+    columns, grads = _conv_operands(module, inputs, grad)
+    return torch.einsum("bgol,bgil->bgoi", grads, columns).reshape(len(grad), *_weight_shape(module))
+
+
+def _conv_operands(module: nn.Module, inputs: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
+    """Windows `[B, groups, in * kernel, L]` and output gradients `[B, groups, out, L]` of a convolution."""
     assert isinstance(module, nn.Conv1d | nn.Conv2d)
     if isinstance(module, nn.Conv1d):
         inputs, grad = inputs.unsqueeze(2), grad.unsqueeze(2)
@@ -106,8 +112,63 @@ def _conv_weight(module: nn.Module, inputs: Tensor, grad: Tensor) -> Tensor:
     padded = nn.functional.pad(inputs, padding)
     columns = nn.functional.unfold(padded, kernel, dilation=dilation, stride=stride)
     columns = columns.reshape(len(inputs), module.groups, -1, columns.shape[-1])
-    grads = grad.reshape(len(grad), module.groups, -1, columns.shape[-1])
-    return torch.einsum("bgol,bgil->bgoi", grads, columns).reshape(len(grad), *module.weight.shape)
+    return columns, grad.reshape(len(grad), module.groups, -1, columns.shape[-1])
+
+
+def _weight_shape(module: nn.Module) -> torch.Size:
+    assert isinstance(module.weight, Tensor)
+    return module.weight.shape
+
+
+def is_outer(module: nn.Module) -> bool:
+    """Whether the gradient of the layer's weight is a sum of outer products of outputs' gradients and inputs.
+
+    >>> is_outer(nn.Linear(2, 2)), is_outer(nn.Conv2d(4, 4, 3, groups=4)), is_outer(nn.LayerNorm(2))
+    (True, False, False)
+    """
+    if isinstance(module, nn.Conv1d | nn.Conv2d):
+        return module.groups == 1
+    return isinstance(module, nn.Linear) or _is_transposed(module)
+
+
+def operands(module: nn.Module, inputs: Tensor, grad: Tensor, *, bias: bool) -> tuple[Tensor, Tensor]:
+    """What the outer products are of: per example, ``sum_s rows_s columns_s'`` is the gradient of the weight as a matrix.
+
+    Args:
+        module: A layer that `is_outer`.
+        inputs: `[B, ...]`.
+        grad: Of the output, `[B, ...]`.
+        bias: Whether the matrix has the bias as its last column: then every column vector ends with a 1.
+
+    Returns:
+        Rows `[B, S, R]` and columns `[B, S, C]`, for a weight of shape `[R, ...]` with C other entries (and 1 for the bias).
+
+    >>> rows, columns = operands(nn.Linear(2, 3), torch.ones(4, 2), torch.ones(4, 3), bias=True)
+    >>> rows.shape, columns.shape
+    (torch.Size([4, 1, 3]), torch.Size([4, 1, 3]))
+    """
+    if isinstance(module, nn.Conv1d | nn.Conv2d):
+        windows, grads = _conv_operands(module, inputs, grad)
+        rows, columns = grads.squeeze(1).transpose(1, 2), windows.squeeze(1).transpose(1, 2)
+    elif _is_transposed(module):
+        return _rows(inputs), _rows(grad)
+    else:
+        rows, columns = _rows(grad), _rows(inputs)
+    return rows, torch.cat([columns, torch.ones_like(columns[..., :1])], dim=-1) if bias else columns
+
+
+def _is_transposed(module: nn.Module) -> bool:
+    kind = type(module)
+    return kind.__name__ == "Conv1D" and kind.__module__ == "transformers.pytorch_utils"
+
+
+def bias_joins(module: nn.Module) -> bool:
+    """Whether the layer's bias can be a last column of its weight's matrix.
+
+    >>> bias_joins(nn.Linear(2, 2)), bias_joins(nn.Linear(2, 2, bias=False))
+    (True, False)
+    """
+    return getattr(module, "bias", None) is not None and not _is_transposed(module)
 
 
 def _in_2d(module: nn.Conv1d | nn.Conv2d) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, int, int, int]]:
@@ -170,3 +231,5 @@ _RULES: tuple[tuple[type[nn.Module] | tuple[type[nn.Module], ...], Mapping[str, 
         {"weight": Rule(_batch_norm_weight), "bias": Rule(_sum_channels)},
     ),
 )
+
+OUTER = Rule(_linear_weight, _linear_weight_squares)  # takes columns and rows, as `operands` gives them

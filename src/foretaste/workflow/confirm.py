@@ -2,18 +2,17 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 
-from foretaste.engine import do_evaluation, do_training
+from foretaste.engine import do_evaluation
 from foretaste.errors import WeightsError
 from foretaste.params import Params
 from foretaste.task import Evaluation, Fidelity
-from foretaste.train.joint import joint
 from foretaste.weights import TaskWeights
-from foretaste.workflow.preview import judged_by, row
+from foretaste.workflow.judge import judged_by, row
+from foretaste.workflow.runs import jointly
 from foretaste.workflow.session import Session, has_private_heads
 
-__all__ = ["confirm"]
+__all__ = ["check_trainable", "confirm"]
 
 
 def confirm(session: Session, points: Sequence[TaskWeights]) -> list[Evaluation]:
@@ -40,26 +39,31 @@ def confirm(session: Session, points: Sequence[TaskWeights]) -> list[Evaluation]
     ...         [(row.method, str(row.fidelity)) for row in confirm(session, [uniform(session.problem.names)])]
     [('joint', 'joint')]
     """
-    for weights in points:
-        idle = [task for task, share in weights.items() if share == 0]
-        if idle and has_private_heads(session.problem):
-            raise WeightsError(f"joint finetuning at {weights} would never train the head of task {idle[0]!r}; give it some weight")
+    check_trainable(session, points)
     session.watch.begin("joint finetuning", len(points) * session.joint_training.steps)
     return [_confirmed(session, weights) for weights in points]
 
 
+def check_trainable(session: Session, points: Sequence[TaskWeights]) -> None:
+    """Check that joint finetuning can be held to these weights.
+
+    Raises:
+        WeightsError: A task with a head of its own has no weight, so its head would stay untrained.
+
+    >>> from foretaste.recipe import parse
+    >>> from foretaste.sources.digits import digits
+    >>> from foretaste.weights import corners
+    >>> session = Session(None, parse("{name: a, model: {source: digits}}"), digits(), "base", None)
+    >>> check_trainable(session, corners(session.problem.names))  # one head for all
+    """
+    for weights in points:
+        idle = [task for task, share in weights.items() if share == 0]
+        if idle and has_private_heads(session.problem):
+            raise WeightsError(f"joint finetuning at {weights} would never train the head of task {idle[0]!r}; give it some weight")
+
+
 def _confirmed(session: Session, weights: TaskWeights) -> Evaluation:
-    model, tasks, training = session.problem.model, session.problem.tasks, session.joint_training
-    realise = session.recipe.joint.realise
-    run = do_training(
-        session.study,
-        "joint",
-        {"base": session.base, "data": session.data, "weights": weights.key, "training": asdict(training), "realise": realise},
-        lambda begin, observer: joint(model, None, tasks, weights, training, realise=realise, start=begin, observer=observer),
-        session.watch,
-        training.steps,
-        session.recipe.snapshot_seconds,
-    )
+    run = jointly(session, weights)
 
     def make() -> tuple[Evaluation, Params]:
         start = time.perf_counter()

@@ -1,22 +1,30 @@
 """Fit: train every task on its own, then estimate its curvature there."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
 import torch
 
-from foretaste.engine import do, do_training, stop_if_asked
+from foretaste.engine import do, stop_if_asked
 from foretaste.estimate.fisher import fisher
 from foretaste.params import Params, parameters_of
 from foretaste.posterior.diagonal import Diagonal
+from foretaste.posterior.kronecker import Kronecker
+from foretaste.posterior.lowrank import LowRank
+from foretaste.posterior.precision import Precision
 from foretaste.posterior.site import GaussianSite, Record
 from foretaste.recipe import Recipe
 from foretaste.store.study import Done
 from foretaste.task import Task
-from foretaste.train.finetune import finetune
+from foretaste.workflow.runs import finetuned
 from foretaste.workflow.session import Session
 
-__all__ = ["Fitted", "fit", "prior_precision"]
+__all__ = ["Fitted", "Reported", "curved", "estimated", "fit", "prior_precision"]
+
+_STRUCTURES: Mapping[str, type[Precision]] = {each.structure: each for each in (Diagonal, Kronecker, LowRank)}
+_GRADIENT = "gradient/"
+
+Reported = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -27,15 +35,17 @@ class Fitted:
         run: The finished training.
         curved: The site with curvature.
         artefacts: Hashes of params and curvature.
+        site: The finished estimate.
     """
 
     run: Done
     curved: GaussianSite
     artefacts: tuple[str, str]
+    site: Done | None = None
 
 
 def fit(session: Session) -> dict[str, Fitted]:
-    """Train every task on its own and estimate its curvature there.
+    """Train every task on its own and estimate its diagonal curvature there.
 
     >>> import pathlib, tempfile
     >>> from foretaste.recipe import parse
@@ -49,30 +59,62 @@ def fit(session: Session) -> dict[str, Fitted]:
     """
     tasks, watch = session.problem.tasks, session.watch
     watch.begin("single-task finetuning", len(tasks) * session.training.steps)
-    runs = {task.name: _finetuned(session, task) for task in tasks}
+    runs = {task.name: finetuned(session, task) for task in tasks}
     watch.begin("curvature", sum(_examples(session, task) for task in tasks))
-    return {task.name: _curved(session, task, runs[task.name]) for task in tasks}
+    return {task.name: curved(session, task, runs[task.name]) for task in tasks}
 
 
-def _finetuned(session: Session, task: Task) -> Done:
-    model, training = session.problem.model, session.training
-    inputs = {"base": session.base, "task": [task.name, task.fingerprint], "training": asdict(training)}
-    return do_training(
-        session.study,
-        "finetune",
-        inputs,
-        lambda begin, observer: finetune(model, None, task, training, start=begin, observer=observer),
-        session.watch,
-        training.steps,
-        session.recipe.snapshot_seconds,
-    )
+def curved(session: Session, task: Task, run: Done) -> Fitted:
+    """A run with its diagonal curvature.
+
+    >>> import pathlib, tempfile
+    >>> from foretaste.recipe import parse
+    >>> from foretaste.workflow.session import load, start
+    >>> recipe = parse(text := "{name: a, model: {source: digits}, finetune: {steps: 2}, curvature: {max_examples: 20}}")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
+    ...     task = session.problem.tasks[0]
+    ...     with session.study:
+    ...         curved(session, task, finetuned(session, task)).curved.precision.structure
+    'diagonal'
+    """
+    plan = session.recipe.curvature
+
+    def make(params: Params, on_batch: Reported) -> GaussianSite:
+        generator = torch.Generator().manual_seed(session.recipe.seed)
+        chosen = {"labels": plan.labels, "max_examples": plan.max_examples, "batch_size": plan.batch_size}
+        return fisher(session.problem.model, params, task, generator=generator, on_batch=on_batch, **chosen)
+
+    done, site = estimated(session, task, run, {}, make)
+    return Fitted(run, site, (str(run.artefact), str(done.artefact)), done)
 
 
-def _curved(session: Session, task: Task, run: Done) -> Fitted:
+def estimated(
+    session: Session, task: Task, run: Done, inputs: Mapping[str, object], make: Callable[[Params, Reported], GaussianSite]
+) -> tuple[Done, GaussianSite]:
+    """A site at a run's params, found or made, and kept.
+
+    Args:
+        session: The recipe at work.
+        task: Whose site it is.
+        run: A single-task or joint run; the site is taken at its params.
+        inputs: What the site depends on beside the run, the task, the recipe's curvature and the seed.
+        make: From the params; is given what to call with the count of examples seen.
+
+    >>> import pathlib, tempfile
+    >>> from foretaste.recipe import parse
+    >>> from foretaste.workflow.session import load, start
+    >>> recipe = parse(text := "{name: a, model: {source: digits}, finetune: {steps: 2}}")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
+    ...     task = session.problem.tasks[0]
+    ...     with session.study:
+    ...         make = lambda params, seen: GaussianSite(params, Diagonal({name: tensor * 0 for name, tensor in params.items()}))
+    ...         estimated(session, task, finetuned(session, task), {"estimator": "none at all"}, make)[0].kind
+    'site'
+    """
     model, plan = session.problem.model, session.recipe.curvature
-    params = session.study.tensors(run.artefact)
-
-    seen = 0
+    params, seen = session.study.tensors(run.artefact), 0
 
     def on_batch(examples: int) -> None:
         nonlocal seen
@@ -80,27 +122,21 @@ def _curved(session: Session, task: Task, run: Done) -> Fitted:
         seen = examples
         stop_if_asked(session.watch)
 
-    def make() -> tuple[dict[str, object], Params]:
-        generator = torch.Generator().manual_seed(session.recipe.seed)
-        site = fisher(
-            model,
-            params,
-            task,
-            generator=generator,
-            labels=plan.labels,
-            max_examples=plan.max_examples,
-            batch_size=plan.batch_size,
-            on_batch=on_batch,
-        )
-        return asdict(site.record), site.precision.to_tensors()
+    def kept() -> tuple[dict[str, object], Params]:
+        site = make(params, on_batch)
+        slopes = {_GRADIENT + name: tensor for name, tensor in (site.gradient or {}).items()}
+        return {"structure": site.precision.structure, "record": asdict(site.record)}, {**site.precision.to_tensors(), **slopes}
 
-    inputs = {"params": run.artefact, "task": [task.name, task.fingerprint], "curvature": plan.model_dump(), "seed": session.recipe.seed}
-    done = do(session.study, "site", inputs, make, session.watch)
+    depends = {"params": run.artefact, "task": [task.name, task.fingerprint], "curvature": plan.model_dump(), "seed": session.recipe.seed}
+    done = do(session.study, "site", {**depends, **inputs}, kept, session.watch)
     session.watch.advance(_examples(session, task) - seen)
     own = parameters_of(model, task.names)
-    center, carried = {name: params[name] for name in own}, {name: params[name] for name in params if name not in own}
-    site = GaussianSite(center, Diagonal.from_tensors(session.study.tensors(done.artefact)), None, carried, Record(**done.result))
-    return Fitted(run, site, (str(run.artefact), str(done.artefact)))
+    carried = {name: params[name] for name in params if name not in parameters_of(model)}
+    tensors = session.study.tensors(done.artefact)
+    slopes = {name.removeprefix(_GRADIENT): tensor for name, tensor in tensors.items() if name.startswith(_GRADIENT)}
+    held = {name: tensor for name, tensor in tensors.items() if not name.startswith(_GRADIENT)}
+    precision = _STRUCTURES[done.result["structure"]].from_tensors(held)
+    return done, GaussianSite({name: params[name] for name in own}, precision, slopes or None, carried, Record(**done.result["record"]))
 
 
 def _examples(session: Session, task: Task) -> int:
@@ -108,13 +144,13 @@ def _examples(session: Session, task: Task) -> int:
 
 
 def prior_precision(recipe: Recipe, fitted: Mapping[str, Fitted]) -> float:
-    """The merge's delta: as the recipe says, or the mean curvature over all tasks' entries.
+    """The merge's delta where it is not searched: as the recipe says, or the mean curvature over all tasks' entries.
 
     >>> from foretaste.recipe import parse
     >>> prior_precision(parse("{name: a, model: {source: digits}, preview: {prior_precision: 0.01}}"), {})
     0.01
     """
-    if recipe.preview.prior_precision != "mean":
+    if not isinstance(recipe.preview.prior_precision, str):
         return float(recipe.preview.prior_precision)
     entries = [tensor for each in fitted.values() for tensor in each.curved.precision.to_tensors().values()]
     total = sum(float(tensor.double().sum()) for tensor in entries)

@@ -1,0 +1,69 @@
+"""Sharpening: a few joint steps from a preview, in place of many from the pretrained params.
+
+A preview is off where the tasks' losses are not quadratic between their optima. Steps of joint
+finetuning at the same weights repair the largest part of that first. The result is a fidelity of
+its own, between a preview and a joint run, with its own cost: the steps' share of a joint run.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from torch import nn
+
+from foretaste.errors import RunFailed
+from foretaste.params import Params
+from foretaste.task import Task
+from foretaste.train.joint import joint
+from foretaste.train.loop import Trained
+from foretaste.train.mixture import Realise
+from foretaste.train.training import Training
+from foretaste.weights import TaskWeights
+
+__all__ = ["sharpen"]
+
+
+def sharpen(
+    model: nn.Module,
+    pretrained: Params | None,
+    preview: Params,
+    tasks: Sequence[Task],
+    weights: TaskWeights,
+    training: Training,
+    *,
+    steps: int,
+    realise: Realise = "sampling",
+) -> Trained:
+    """Train from a preview for a stated number of joint steps.
+
+    The learning rate falls from its highest to 0 within these steps, without a warm-up; the pull
+    of ``training.prior_precision`` stays towards the pretrained params.
+
+    Args:
+        model: Any module; it is left as it was.
+        pretrained: The pretrained params, or None for the model's own.
+        preview: Where to start.
+        tasks: In the order of the weights.
+        weights: alpha.
+        training: Of the joint run that this stands in for.
+        steps: At least 1.
+        realise: alpha as sampling shares or as factors of the losses.
+
+    Raises:
+        RunFailed: No step was asked for.
+        Diverged: The loss became NaN or infinite.
+
+    >>> import torch
+    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.task import Rows
+    >>> rows = Rows(torch.eye(4), torch.arange(4))
+    >>> tasks = [Task(name, rows, rows, [METRICS["accuracy"]]) for name in ("a", "b")]
+    >>> start = {"weight": torch.zeros(4, 4), "bias": torch.zeros(4)}
+    >>> run = sharpen(nn.Linear(4, 4), None, start, tasks, TaskWeights(("a", "b"), (0.5, 0.5)), Training(steps=100, batch_size=4), steps=3)
+    >>> len(run.history)
+    3
+    """
+    if steps < 1:
+        raise RunFailed(f"sharpening takes at least 1 step, not {steps}; a preview without any is the preview itself")
+    short = replace(training, steps=steps, warmup=0.0, decay="linear" if training.decay == "constant" else training.decay)
+    center = pretrained if pretrained is not None else {name: parameter.detach() for name, parameter in model.named_parameters()}
+    return joint(model, preview, tasks, weights, short, realise=realise, center=center)

@@ -1,0 +1,122 @@
+"""Judging params: batch-norm statistics of their own where due, then every task's evaluation."""
+
+import time
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from foretaste.evaluate import Result, evaluate
+from foretaste.params import Params
+from foretaste.task import Evaluation, Fidelity
+from foretaste.train.batch_norm import has_batch_norm, reestimated
+from foretaste.train.mixture import predict_alike
+from foretaste.weights import TaskWeights
+from foretaste.workflow.session import Session
+
+__all__ = ["judged_by", "losses_of", "reestimates", "row", "with_statistics"]
+
+
+def with_statistics(session: Session, params: Params, weights: TaskWeights) -> Params:
+    """Merged params; inside the simplex with batch-norm statistics of their own, unless these are to be averaged.
+
+    >>> import pathlib, tempfile
+    >>> from foretaste.recipe import parse
+    >>> from foretaste.weights import uniform
+    >>> from foretaste.workflow.session import load, start
+    >>> recipe = parse(text := "{name: a, model: {source: digits}}")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
+    ...     with session.study:
+    ...         with_statistics(session, {}, uniform(session.problem.names)), reestimates(session)
+    ({}, False)
+    """
+    if weights.corner is not None or not reestimates(session):
+        return params
+    generator = torch.Generator().manual_seed(session.recipe.seed)
+    return reestimated(session.problem.model, params, session.problem.tasks, weights, generator=generator)
+
+
+def reestimates(session: Session) -> bool:
+    """Whether merged params get batch-norm statistics of their own: where there are any, and training changes them too."""
+    recipe, problem = session.recipe, session.problem
+    wanted = recipe.preview.batch_norm == "reestimate" and recipe.finetune.batch_norm == "update"
+    return wanted and has_batch_norm(problem.model) and predict_alike(problem.tasks)
+
+
+def judged_by(session: Session) -> dict[str, object]:
+    """What every evaluation depends on beside its params.
+
+    >>> import pathlib, tempfile
+    >>> from foretaste.recipe import parse
+    >>> from foretaste.workflow.session import load, start
+    >>> recipe = parse(text := "{name: a, model: {source: digits}}")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
+    ...     with session.study:
+    ...         judged_by(session)["metrics"]
+    {'low': ['accuracy'], 'mid': ['accuracy'], 'high': ['accuracy']}
+    """
+    metrics = {task.name: [metric.name for metric in task.metrics] for task in session.problem.tasks}
+    return {"base": session.base, "data": session.data, "metrics": metrics}
+
+
+def row(
+    session: Session, params: Params, weights: TaskWeights, fidelity: Fidelity, method: str, start: float, spent: float = 0.0
+) -> tuple[Evaluation, Params]:
+    """Evaluate params on every task: a row, and the results per example.
+
+    Args:
+        session: The recipe at work.
+        params: To evaluate.
+        weights: alpha.
+        fidelity: How the params were made.
+        method: By which posterior, or ``joint``.
+        start: When work on this row began.
+        spent: Seconds spent on it before.
+
+    >>> import pathlib, tempfile
+    >>> from foretaste.recipe import parse
+    >>> from foretaste.params import parameters_of
+    >>> from foretaste.weights import uniform
+    >>> from foretaste.workflow.session import load, start
+    >>> recipe = parse(text := "{name: a, model: {source: digits}}")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
+    ...     own, weights = parameters_of(session.problem.model), uniform(session.problem.names)
+    ...     with session.study:
+    ...         found, each = row(session, own, weights, Fidelity.PREVIEW, "simple", time.perf_counter())
+    >>> sorted(found.metrics["low"]), each["low/losses"].shape
+    (['accuracy', 'loss'], torch.Size([398]))
+    """
+    results = evaluate(session.problem.model, params, session.problem.tasks, batch_size=session.recipe.preview.batch_size)
+    metrics = {task: result.metrics for task, result in results.items()}
+    cost = spent + time.perf_counter() - start
+    return Evaluation(weights, metrics, fidelity, method, session.recipe.seed, cost), _per_example(results)
+
+
+def _per_example(results: Mapping[str, Result]) -> dict[str, Tensor]:
+    found = {}
+    for task, result in results.items():
+        found[f"{task}/losses"], found[f"{task}/predicted"] = result.losses, result.predicted.to(torch.int32)
+    return found
+
+
+def losses_of(session: Session, params: Params, weights: TaskWeights) -> dict[str, float]:
+    """Every task's validation loss at merged params, statistics included.
+
+    >>> import pathlib, tempfile
+    >>> from foretaste.recipe import parse
+    >>> from foretaste.params import parameters_of
+    >>> from foretaste.weights import uniform
+    >>> from foretaste.workflow.session import load, start
+    >>> recipe = parse(text := "{name: a, model: {source: digits}}")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
+    ...     with session.study:
+    ...         sorted(losses_of(session, parameters_of(session.problem.model), uniform(session.problem.names)))
+    ['high', 'low', 'mid']
+    """
+    held = with_statistics(session, params, weights)
+    results = evaluate(session.problem.model, held, session.problem.tasks, batch_size=session.recipe.preview.batch_size)
+    return {task: result.metrics["loss"] for task, result in results.items()}

@@ -1,0 +1,146 @@
+"""Preview methods: which posterior stands in for each task, and what it takes to make it.
+
+One line of `METHODS` per method. A method makes every task's site from the tasks' runs; work that
+several methods share (runs, factors, curvature) is done once and found in the study.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+from foretaste.estimate.ensemble import ensemble, plain, weighted
+from foretaste.estimate.secant import secant
+from foretaste.params import Params, parameters_of, snapshot
+from foretaste.posterior.site import GaussianSite
+from foretaste.store.study import Done
+from foretaste.task import Task
+from foretaste.workflow.anchor import anchored
+from foretaste.workflow.fit import Fitted, Reported, curved, estimated
+from foretaste.workflow.kronecker import kronecker
+from foretaste.workflow.made import Made
+from foretaste.workflow.runs import finetuned
+from foretaste.workflow.session import Session
+
+__all__ = ["METHODS", "Method", "made"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to preview.
+
+    Args:
+        title: For tables and help.
+        make: From the session and the tasks' first runs to sites.
+        curved: Whether the prior's precision matters: without curvature it does not.
+        trains: Whether it needs more single-task runs than one per task.
+        control: Whether it is there to judge another method by.
+        prior_of: The method whose prior precision it takes over; its own if left out.
+    """
+
+    title: str
+    make: Callable[[Session, Mapping[str, Fitted]], Made]
+    curved: bool = True
+    trains: bool = False
+    control: bool = False
+    prior_of: str | None = None
+
+
+def made(session: Session, fitted: Mapping[str, Fitted], method: str) -> Made:
+    """A method's sites.
+
+    Args:
+        session: The recipe at work.
+        fitted: Every task's first run with its diagonal curvature.
+        method: One of `METHODS`.
+
+    >>> from foretaste.posterior.gaussian import Gaussian
+    >>> from foretaste.posterior.isotropic import Isotropic
+    >>> site = GaussianSite.flat({"w": torch.zeros(2)}, {})
+    >>> run = Done("key", "finetune", {}, {}, None, 0.1)
+    >>> found = made(None, {"a": Fitted(run, site, ("", ""), run)}, "diagonal")
+    >>> found.sites(Gaussian({"w": torch.zeros(2)}, Isotropic(1.0)))["a"] is site, found.seconds
+    (True, 0.1)
+    """
+    return METHODS[method].make(session, fitted)
+
+
+def _simple(session: Session, fitted: Mapping[str, Fitted]) -> Made:
+    flat = {task: GaussianSite.flat(each.curved.center, each.curved.carried) for task, each in fitted.items()}
+    return Made({task: (each.run,) for task, each in fitted.items()}, lambda prior: flat)
+
+
+def _diagonal(session: Session, fitted: Mapping[str, Fitted]) -> Made:
+    return Made(_works(fitted), lambda prior: {task: each.curved for task, each in fitted.items()})
+
+
+def _works(fitted: Mapping[str, Fitted]) -> dict[str, tuple[Done, ...]]:
+    return {task: (each.run, each.site) if each.site else (each.run,) for task, each in fitted.items()}
+
+
+def _lowrank(session: Session, fitted: Mapping[str, Fitted]) -> Made:
+    """Secants from the pretrained params, which every run started from: no further training."""
+    start = snapshot(parameters_of(session.problem.model))
+    plan = session.recipe.curvature
+
+    def at(task: Task) -> tuple[Done, GaussianSite]:
+        def make(params: Params, on_batch: Reported) -> GaussianSite:
+            generator = torch.Generator().manual_seed(session.recipe.seed)
+            chosen = {"labels": plan.labels, "max_examples": plan.max_examples, "batch_size": plan.batch_size}
+            checkpoints = [start, *(session.study.tensors(run.artefact) for run in others[task.name])]
+            return secant(session.problem.model, params, task, checkpoints, generator=generator, on_batch=on_batch, **chosen)
+
+        inputs = {"estimator": "secant", "base": session.base, "checkpoints": [run.artefact for run in others[task.name]]}
+        return estimated(session, task, fitted[task.name].run, inputs, make)
+
+    members = range(1, session.recipe.ensemble.members)
+    others = {task.name: [finetuned(session, task, member) for member in members] for task in session.problem.tasks}
+    found = {task.name: at(task) for task in session.problem.tasks}
+    works = {task: (each.run, *others[task], found[task][0]) for task, each in fitted.items()}
+    return Made(works, lambda prior: {task: site for task, (_, site) in found.items()})
+
+
+def _members(session: Session, fitted: Mapping[str, Fitted]) -> dict[str, list[Fitted]]:
+    """All runs of every task, each with its curvature."""
+    tasks, count = session.problem.tasks, session.recipe.ensemble.members
+    session.watch.begin("more runs per task", (count - 1) * len(tasks) * session.training.steps)
+    runs = {task.name: [finetuned(session, task, member) for member in range(1, count)] for task in tasks}
+    return {task.name: [fitted[task.name], *(curved(session, task, run) for run in runs[task.name])] for task in tasks}
+
+
+def _mixture(session: Session, fitted: Mapping[str, Fitted]) -> Made:
+    runs, plan = _members(session, fitted), session.recipe.ensemble
+    sites = {task: [each.curved for each in members] for task, members in runs.items()}
+    return Made(
+        {task: tuple(done for each in members for done in _works({task: each})[task]) for task, members in runs.items()},
+        lambda prior: {task: ensemble(prior, each, blocks=plan.blocks) for task, each in sites.items()},
+        start=lambda prior: {task: weighted(prior, each) for task, each in sites.items()},
+        temperatures=tuple(plan.temperatures),
+        options={"ensemble": plan.model_dump()},
+    )
+
+
+def _weighted(session: Session, fitted: Mapping[str, Fitted]) -> Made:
+    runs = _members(session, fitted)
+    sites = {task: [each.curved for each in members] for task, members in runs.items()}
+    works = {task: tuple(done for each in members for done in _works({task: each})[task]) for task, members in runs.items()}
+    return Made(works, lambda prior: {task: weighted(prior, each) for task, each in sites.items()})
+
+
+def _average(session: Session, fitted: Mapping[str, Fitted]) -> Made:
+    runs = _members(session, fitted)
+    sites = {task: [each.curved for each in members] for task, members in runs.items()}
+    works = {task: tuple(each.run for each in members) for task, members in runs.items()}
+    return Made(works, lambda prior: {task: plain(prior, each) for task, each in sites.items()})
+
+
+METHODS: Mapping[str, Method] = {
+    "simple": Method("simple averaging (isotropic)", _simple, curved=False),
+    "diagonal": Method("diagonal Gaussian (Fisher)", _diagonal),
+    "kronecker": Method("Kronecker-factored Gaussian (EKFAC)", kronecker),
+    "lowrank": Method("diagonal + low rank (secants of K runs)", _lowrank, trains=True),
+    "anchored": Method("Kronecker, corrected at one joint run", anchored, trains=True, prior_of="kronecker"),
+    "mixture": Method("mixture of K runs (EM)", _mixture, trains=True),
+    "average": Method("plain average of the same K runs", _average, curved=False, trains=True, control=True),
+    "weighted": Method("curvature-weighted average of the same K runs", _weighted, trains=True, control=True),
+}

@@ -1,0 +1,128 @@
+"""Numbers that a merge needs and nothing knows beforehand, chosen on validation loss and kept with their curve."""
+
+import math
+from collections.abc import Callable, Mapping
+
+from scipy.optimize import minimize_scalar
+
+from foretaste.engine import do
+from foretaste.params import parameters_of, snapshot
+from foretaste.posterior.gaussian import Gaussian
+from foretaste.posterior.isotropic import Isotropic
+from foretaste.store.study import Done
+from foretaste.weights import uniform
+from foretaste.workflow.fit import Fitted, prior_precision
+from foretaste.workflow.judge import judged_by, losses_of
+from foretaste.workflow.made import Made
+from foretaste.workflow.session import Session
+
+__all__ = ["around", "chosen", "tuned_precision"]
+
+_DECADES = 4.0  # searched on either side of the tasks' mean curvature
+_CLOSE = 0.15  # decades: a finer delta changes no digit that matters
+_TRIES = 12
+
+
+def around(session: Session, precision: float) -> Gaussian:
+    """The prior: a Gaussian around the pretrained params.
+
+    >>> import pathlib, tempfile
+    >>> from foretaste.recipe import parse
+    >>> from foretaste.workflow.session import load, start
+    >>> recipe = parse(text := "{name: a, model: {source: digits}}")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
+    ...     with session.study:
+    ...         around(session, 0.5).precision.scale
+    0.5
+    """
+    return Gaussian(snapshot(parameters_of(session.problem.model)), Isotropic(precision))
+
+
+def chosen(
+    session: Session,
+    inputs: Mapping[str, object],
+    value: Callable[[float], float],
+    bounds: tuple[float, float],
+    also: tuple[float, ...] = (),
+) -> Done:
+    """The number of least loss between bounds, found by Brent's bounded search, or found in the study.
+
+    Args:
+        session: The recipe at work.
+        inputs: What the choice depends on.
+        value: The loss of a number.
+        bounds: Of the search.
+        also: Numbers tried beside the search; the first wins a tie.
+
+    Returns:
+        Work whose result has ``value`` (the number), ``loss``, and ``curve``: all numbers tried, with their losses.
+
+    References:
+        Brent: Algorithms for Minimization without Derivatives, 1973, chapter 5.
+
+    >>> import pathlib, tempfile
+    >>> from foretaste.recipe import parse
+    >>> from foretaste.workflow.session import load, start
+    >>> recipe = parse(text := "{name: a, model: {source: digits}}")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
+    ...     with session.study:
+    ...         round(chosen(session, {"what": "a number"}, lambda x: (x - 1) ** 2, (-4, 4)).result["value"], 1)
+    1.0
+    """
+
+    def make() -> tuple[dict[str, object], None]:
+        curve: list[tuple[float, float]] = []
+
+        def tried(number: float) -> float:
+            loss = value(float(number))
+            curve.append((float(number), loss if math.isfinite(loss) else 1e30))
+            return curve[-1][1]
+
+        for number in also:
+            tried(number)
+        minimize_scalar(tried, bounds=bounds, method="bounded", options={"xatol": _CLOSE, "maxiter": _TRIES})
+        best, loss = min(curve, key=lambda point: point[1])
+        return {"value": best, "loss": loss, "curve": [list(point) for point in sorted(curve)]}, None
+
+    return do(session.study, "choice", {**inputs, "seed": session.recipe.seed, **judged_by(session)}, make, session.watch)
+
+
+def tuned_precision(session: Session, fitted: Mapping[str, Fitted], method: str, made: Made) -> tuple[float, Done | None]:
+    """The prior's precision delta for a method: as the recipe says, or the one whose uniform preview has the lowest
+    validation loss, summed over tasks.
+
+    Args:
+        session: The recipe at work.
+        fitted: Every task's first run; its mean curvature is the middle of the search.
+        method: The method's name.
+        made: Its sites.
+
+    Returns:
+        delta, on the scale of the mean loss, and the work that chose it, with its curve in decades.
+
+    >>> import pathlib, tempfile
+    >>> from foretaste.recipe import parse
+    >>> from foretaste.workflow.session import load, start
+    >>> recipe = parse(text := "{name: a, model: {source: digits}, preview: {prior_precision: 0.01}}")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
+    ...     with session.study:
+    ...         tuned_precision(session, {}, "diagonal", Made({}, lambda prior: {}))
+    (0.01, None)
+    """
+    fixed = prior_precision(session.recipe, fitted)
+    if session.recipe.preview.prior_precision != "auto":
+        return fixed, None
+    middle, weights = math.log10(fixed), uniform(session.problem.names)
+
+    def loss(decades: float) -> float:
+        params = made.under(around(session, 10**decades)).merge(weights).params
+        return math.fsum(losses_of(session, params, weights).values())
+
+    inputs = {"what": "prior precision", "method": method, "sites": made.artefacts, **made.options}
+    session.watch.begin(f"prior precision of {method}", 1)
+    done = chosen(session, inputs, loss, (middle - _DECADES, middle + _DECADES))
+    session.watch.advance(1)
+    return float(10 ** done.result["value"]), done
