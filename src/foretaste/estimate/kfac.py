@@ -133,8 +133,8 @@ def _layers(plan: Plan, task: Task) -> dict[str, str | None]:
     """Names of the weights that can be treated as matrices, and of the biases that join them."""
     users: dict[str, list[nn.Module]] = {}
     for module, own in plan.layers.items():
-        for name in own.values():
-            users.setdefault(name, []).append(module)
+        for each in own.values():
+            users.setdefault(each, []).append(module)
     found: dict[str, str | None] = {}
     lost = plan.slow | plan.unseen
     for module, own in plan.layers.items():
@@ -181,7 +181,8 @@ def _axes(name: str, each: Sequence[Factors]) -> Axes:
 def _directions(matrices: Sequence[Tensor]) -> Tensor:
     kind = torch.float64 if len(matrices[0]) <= _EXACT else torch.float32
     total = sum((m.to(kind) / m.to(kind).trace().clamp(min=torch.finfo(kind).tiny) for m in matrices), torch.zeros((), dtype=kind))
-    return torch.linalg.eigh(total).eigenvectors.float().contiguous()
+    vectors: Tensor = torch.linalg.eigh(total).eigenvectors
+    return vectors.float().contiguous()
 
 
 @dataclass(frozen=True)

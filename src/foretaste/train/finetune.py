@@ -5,7 +5,7 @@ from torch import nn
 from foretaste.params import Params
 from foretaste.task import Task
 from foretaste.train.joint import joint
-from foretaste.train.loop import Observer, Snapshot, Trained
+from foretaste.train.loop import MakeOptimizer, Observer, Snapshot, Trained
 from foretaste.train.training import Training
 from foretaste.weights import TaskWeights
 
@@ -18,6 +18,8 @@ def finetune(
     task: Task,
     training: Training,
     *,
+    optimizer: MakeOptimizer | None = None,
+    center: Params | None = None,
     start: Snapshot | None = None,
     observer: Observer | None = None,
 ) -> Trained:
@@ -28,6 +30,8 @@ def finetune(
         params: The pretrained params, or None for the model's own.
         task: Its training examples are used.
         training: How to train.
+        optimizer: Makes one for the trained parameters, in place of that in ``training``; see `train`.
+        center: The params that ``training.prior_precision`` pulls to; by default where the run starts.
         start: A state to go on from.
         observer: Told of every step.
 
@@ -46,9 +50,21 @@ def finetune(
     >>> run.history[-1] < run.history[0]
     True
     """
-    run = joint(model, params, [task], TaskWeights([task.name], [1.0]), training, start=start, observer=observer)
+    alone = TaskWeights([task.name], [1.0])
+    run = joint(
+        model,
+        params,
+        [task],
+        alone,
+        training,
+        optimizer=optimizer,
+        center=center,
+        start=start,
+        observer=observer,
+    )
     if task.names is None:
         return run
     parameters = {name for name, _ in model.named_parameters()}
     kept = {name: tensor for name, tensor in run.params.items() if name in task.names or name not in parameters}
-    return Trained(kept, run.history, run.seen)
+    state = {kind: {name: tensor for name, tensor in each.items() if name in task.names} for kind, each in run.state.items()}
+    return Trained(kept, run.history, run.seen, state)

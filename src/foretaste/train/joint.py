@@ -7,7 +7,7 @@ from torch import nn
 
 from foretaste.params import Params
 from foretaste.task import Task
-from foretaste.train.loop import Observer, Snapshot, Trained, train
+from foretaste.train.loop import MakeOptimizer, Observer, Snapshot, Trained, train
 from foretaste.train.mixture import Realise, mixture
 from foretaste.train.training import Training
 from foretaste.weights import TaskWeights
@@ -23,18 +23,22 @@ def joint(
     training: Training,
     *,
     realise: Realise = "sampling",
+    optimizer: MakeOptimizer | None = None,
+    center: Params | None = None,
     start: Snapshot | None = None,
     observer: Observer | None = None,
 ) -> Trained:
-    """Minimise ``sum_t alpha_t l_t(x) + delta / 2 |x - x_0|^2`` from the pretrained params.
+    """Minimise ``sum_t alpha_t l_t(x) + delta / 2 |x - x_0|^2``, from the pretrained params x_0.
 
     Args:
         model: Any module; it is left as it was.
-        params: The pretrained params x_0, or None for the model's own.
+        params: Where to start (the pretrained params x_0), or None for the model's own.
         tasks: In the order of the weights.
         weights: alpha.
         training: How to train; its seed also orders the examples.
         realise: alpha as sampling shares or as factors of the losses; see `mixture`.
+        optimizer: Makes one for the trained parameters, in place of that in ``training``; see `train`.
+        center: The params that ``training.prior_precision`` pulls to; by default where the run starts.
         start: A state to go on from.
         observer: Told of every step.
 
@@ -55,4 +59,14 @@ def joint(
     """
     generator = torch.Generator().manual_seed(training.seed)
     plan = mixture(tasks, weights, training.steps, training.batch_size, generator, realise)
-    return train(model, params, tasks, plan, training, start=start, observer=observer)
+    return train(
+        model,
+        params,
+        tasks,
+        plan,
+        training,
+        optimizer=optimizer,
+        center=center,
+        start=start,
+        observer=observer,
+    )

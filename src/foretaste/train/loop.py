@@ -2,23 +2,39 @@
 
 import copy
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
-from foretaste.errors import Diverged, RunFailed
-from foretaste.params import Params, first_nonfinite, snapshot, tensors_of
+from foretaste.errors import Diverged, ParamsError, RunFailed
+from foretaste.params import Params, check_fit, first_nonfinite, snapshot, tensors_of
 from foretaste.task import Batch, Task, losses, unit_factors, units
 from foretaste.train.mixture import Portion, Step, mixed
 from foretaste.train.training import Training, learning_rate
 
-__all__ = ["Observer", "Silent", "Snapshot", "Trained", "train"]
+__all__ = ["MakeOptimizer", "Observer", "Sampling", "Silent", "Snapshot", "Trained", "train"]
+
+MakeOptimizer = Callable[[Sequence[nn.Parameter]], torch.optim.Optimizer]
+
+
+@runtime_checkable
+class Sampling(Protocol):
+    """An optimizer that takes its gradients at params drawn around the present ones."""
+
+    def perturb(self) -> None:
+        """Move the params to a draw."""
+
+    def restore(self) -> None:
+        """Move them back, bit for bit."""
+
+    def estimates(self) -> Mapping[str, Mapping[Tensor, Tensor]]:
+        """What it learned beside the params: by kind, then by parameter."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +64,13 @@ class Trained:
         params: Parameters and floating-point buffers, on the CPU.
         history: Mean loss of every step.
         seen: Examples and units of each task that were trained on.
+        state: The estimates of a `Sampling` optimizer: by kind, then by the parameter's name.
     """
 
     params: Params
     history: Sequence[float]
     seen: Mapping[str, Mapping[str, int]]
+    state: Mapping[str, Params] = field(default_factory=dict)
 
 
 class Observer(Protocol):
@@ -88,6 +106,8 @@ def train(
     plan: Sequence[Step],
     training: Training,
     *,
+    optimizer: MakeOptimizer | None = None,
+    center: Params | None = None,
     start: Snapshot | None = None,
     observer: Observer | None = None,
 ) -> Trained:
@@ -101,10 +121,17 @@ def train(
         tasks: Those in the plan.
         plan: One entry per step; see `mixture`.
         training: How to train.
+        optimizer: Makes one for the trained parameters, in place of that in ``training``; the
+            learning rate stays ``training``'s. With a `Sampling` one every gradient is taken at
+            a draw.
+        center: The params that ``training.prior_precision`` pulls to; by default where the run
+            starts.
         start: A state to go on from.
         observer: Told of every step and asked whether to keep the state.
 
     Raises:
+        ParamsError: A center of other params, or two priors at once: that of ``training`` and the
+            weight decay of a `Sampling` optimizer.
         Diverged: A loss, gradient or the final params are NaN or infinite; the observer is given
             the last good state before.
         RunFailed: Several processes were started.
@@ -116,7 +143,7 @@ def train(
     >>> len(train(nn.Linear(2, 2), None, [task], [(Portion("a", (0, 1)),)] * 3, Training(steps=3)).history)
     3
     """
-    run = _Run(model, params, tasks, training)
+    run = _Run(model, params, tasks, training, optimizer, center)
     watch = observer or Silent()
     with _own_randomness(training.seed, run.accelerator.device):
         history, seen, first = run.restore(start) if start else ([], {}, 0)
@@ -131,7 +158,7 @@ def train(
             watch.on_step(step + 1, history[-1])
             if step + 1 < len(plan) and watch.wants_snapshot(step + 1):
                 watch.keep(run.state(step + 1, history, seen))
-    return Trained(run.finished(), history, seen)
+    return Trained(run.finished(), history, seen, run.estimates())
 
 
 @contextmanager
@@ -145,7 +172,15 @@ def _own_randomness(seed: int, device: torch.device) -> Iterator[None]:
 class _Run:
     """A copy of the model, its optimizer, and one step."""
 
-    def __init__(self, model: nn.Module, params: Params | None, tasks: Sequence[Task], training: Training) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        params: Params | None,
+        tasks: Sequence[Task],
+        training: Training,
+        optimizer: MakeOptimizer | None,
+        center: Params | None,
+    ) -> None:
         self.training = training
         self.tasks = {task.name: task for task in tasks}
         AcceleratorState._reset_state()  # a process may train at one precision after another
@@ -155,10 +190,12 @@ class _Run:
         bare = copy.deepcopy(model)
         if params is not None:
             _load(bare, params)
-        trained = [parameter for parameter in bare.parameters() if parameter.requires_grad]
-        self.model, self.optimizer = self.accelerator.prepare(bare, _optimizer(trained, training))
+        trained = {name: parameter for name, parameter in bare.named_parameters() if parameter.requires_grad}
+        self.pretrained = _center(trained, center) if training.prior_precision else []
+        made = optimizer(list(trained.values())) if optimizer else _optimizer(list(trained.values()), training)
+        self.sampling = _sampling(made, training)
+        self.model, self.optimizer = self.accelerator.prepare(bare, made)
         self.bare = self.accelerator.unwrap_model(self.model)
-        self.pretrained = [parameter.detach().clone() for parameter in trained] if training.prior_precision else []
         self._set_mode()
 
     def _set_mode(self) -> None:
@@ -173,8 +210,20 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.training, step)
         self.optimizer.zero_grad(set_to_none=True)
+        with _at_a_draw(self.sampling):
+            total = self._backward(step, self._batches(portions, seen))
+        self._add_prior()
+        if self.training.clip is not None:
+            norm = float(self.accelerator.clip_grad_norm_(self.model.parameters(), self.training.clip))
+            if not math.isfinite(norm) and not self.accelerator.scaler:  # a scaler skips such a step itself
+                raise Diverged(_diverged(f"the gradient's norm became {norm}", step, self.training))
+        self.optimizer.step()
+        return total
+
+    def _backward(self, step: int, batches: Sequence[tuple[Task, Batch, Tensor]]) -> float:
+        """Add up the gradients of the micro-batches; returns the loss."""
         total = 0.0
-        for task, batch, factors in self._batches(portions, seen):
+        for task, batch, factors in batches:
             with self.accelerator.autocast():
                 logits = task.predict(self.model, batch)
             loss = (losses(logits, batch["labels"]).sum(1) * unit_factors(batch["labels"], task.unit) * factors).sum()
@@ -182,12 +231,6 @@ class _Run:
             total += float(loss.detach())
             if not math.isfinite(total):
                 raise Diverged(_diverged(f"the loss became {total}", step, self.training))
-        self._add_prior()
-        if self.training.clip is not None:
-            norm = float(self.accelerator.clip_grad_norm_(self.model.parameters(), self.training.clip))
-            if not math.isfinite(norm) and not self.accelerator.scaler:  # a scaler skips such a step itself
-                raise Diverged(_diverged(f"the gradient's norm became {norm}", step, self.training))
-        self.optimizer.step()
         return total
 
     def _batches(self, portions: Step, seen: dict[str, dict[str, int]]) -> list[tuple[Task, Batch, Tensor]]:
@@ -244,6 +287,12 @@ class _Run:
         self._check(self.training.steps)
         return snapshot(tensors_of(self.bare))
 
+    def estimates(self) -> dict[str, dict[str, Tensor]]:
+        """What a sampling optimizer learned, by kind and name."""
+        names = {parameter: name for name, parameter in self.bare.named_parameters()}
+        found = self.sampling.estimates() if self.sampling else {}
+        return {kind: snapshot({names[parameter]: tensor for parameter, tensor in each.items()}) for kind, each in found.items()}
+
     def _check(self, done: int) -> None:
         """Raise before a broken state is handed out: the loss shows it only a step later."""
         bad = first_nonfinite(tensors_of(self.bare))
@@ -276,6 +325,34 @@ def _optimizer(trained: list[nn.Parameter], training: Training) -> torch.optim.O
     if training.optimizer == "sgd":
         return torch.optim.SGD(trained, lr=training.learning_rate, momentum=0.9, weight_decay=training.weight_decay)
     return torch.optim.AdamW(trained, lr=training.learning_rate, weight_decay=training.weight_decay)
+
+
+def _center(trained: Mapping[str, nn.Parameter], center: Params | None) -> list[Tensor]:
+    """Copies of what the prior is centred on, in the order of the trained parameters."""
+    given = trained if center is None else {name: center[name] for name in trained if name in center}
+    check_fit(trained, given, "the center of the prior")
+    return [given[name].detach().clone() for name in trained]
+
+
+def _sampling(optimizer: torch.optim.Optimizer, training: Training) -> Sampling | None:
+    if not isinstance(optimizer, Sampling):
+        return None
+    if training.prior_precision and any(group.get("weight_decay") for group in optimizer.param_groups):
+        raise ParamsError("the prior is given twice, as prior_precision and as the optimizer's weight_decay; set one of them to 0")
+    return optimizer
+
+
+@contextmanager
+def _at_a_draw(sampling: Sampling | None) -> Iterator[None]:
+    """The params of a sampling optimizer's next gradient, left again whatever happens."""
+    if sampling is None:
+        yield
+        return
+    sampling.perturb()
+    try:
+        yield
+    finally:
+        sampling.restore()
 
 
 def _diverged(what: str, step: int, training: Training) -> str:

@@ -1,4 +1,4 @@
-"""The anchored method: Kronecker sites, corrected by what one joint run shows about every task."""
+"""The methods with Kronecker curvature: alone, and corrected by what one joint run shows about every task."""
 
 import math
 from collections.abc import Mapping
@@ -6,15 +6,27 @@ from collections.abc import Mapping
 from foretaste.posterior.anchored import AnchoredSite
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.weights import TaskWeights, corners, uniform
-from foretaste.workflow.fit import Fitted
+from foretaste.workflow.fit import Fitted, examples_of, kronecker_at
 from foretaste.workflow.judge import losses_of
-from foretaste.workflow.kronecker import kronecker, kronecker_at, shared
 from foretaste.workflow.made import Made
 from foretaste.workflow.runs import jointly
 from foretaste.workflow.session import Session
 from foretaste.workflow.tune import around, chosen, tuned_precision
 
-__all__ = ["anchored"]
+__all__ = ["anchored", "kronecker"]
+
+
+def kronecker(session: Session, fitted: Mapping[str, Fitted]) -> Made:
+    """Every task's Kronecker site, each in a basis of its own; their sums are solved by conjugate gradients.
+
+    Args:
+        session: The recipe at work.
+        fitted: Every task's first run.
+    """
+    session.watch.begin("Kronecker curvature", sum(examples_of(session, task) for task in session.problem.tasks))
+    found = {task.name: kronecker_at(session, task, fitted[task.name].run) for task in session.problem.tasks}
+    works = {task: (each.run, found[task][0]) for task, each in fitted.items()}
+    return Made(works, lambda prior: {task: site for task, (_, site) in found.items()})
 
 
 def anchored(session: Session, fitted: Mapping[str, Fitted]) -> Made:
@@ -29,12 +41,11 @@ def anchored(session: Session, fitted: Mapping[str, Fitted]) -> Made:
         fitted: Every task's first run.
     """
     own = kronecker(session, fitted)
-    basis, passes = shared(session, fitted)
     weights = uniform(session.problem.names)
     session.watch.begin("joint finetuning at uniform weights", session.joint_training.steps)
     run = jointly(session, weights)
-    session.watch.begin("Kronecker curvature at the joint run", sum(len(task.train) for task in session.problem.tasks))
-    found = {task.name: kronecker_at(session, task, run, basis, passes, gradient=True) for task in session.problem.tasks}
+    session.watch.begin("Kronecker curvature at the joint run", sum(examples_of(session, task) for task in session.problem.tasks))
+    found = {task.name: kronecker_at(session, task, run, gradient=True) for task in session.problem.tasks}
     precision, _ = tuned_precision(session, fitted, "kronecker", own)
 
     def mixed(trust: float) -> Made:

@@ -7,6 +7,7 @@ import torch
 
 from foretaste.engine import do, stop_if_asked
 from foretaste.estimate.fisher import fisher
+from foretaste.estimate.kfac import kfac
 from foretaste.params import Params, parameters_of
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.kronecker import Kronecker
@@ -19,7 +20,7 @@ from foretaste.task import Task
 from foretaste.workflow.runs import finetuned
 from foretaste.workflow.session import Session
 
-__all__ = ["Fitted", "Reported", "curved", "estimated", "fit", "prior_precision"]
+__all__ = ["Fitted", "Reported", "curved", "estimated", "examples_of", "fit", "kronecker_at", "prior_precision"]
 
 _STRUCTURES: Mapping[str, type[Precision]] = {each.structure: each for each in (Diagonal, Kronecker, LowRank)}
 _GRADIENT = "gradient/"
@@ -60,7 +61,7 @@ def fit(session: Session) -> dict[str, Fitted]:
     tasks, watch = session.problem.tasks, session.watch
     watch.begin("single-task finetuning", len(tasks) * session.training.steps)
     runs = {task.name: finetuned(session, task) for task in tasks}
-    watch.begin("curvature", sum(_examples(session, task) for task in tasks))
+    watch.begin("curvature", sum(examples_of(session, task) for task in tasks))
     return {task.name: curved(session, task, runs[task.name]) for task in tasks}
 
 
@@ -82,11 +83,58 @@ def curved(session: Session, task: Task, run: Done) -> Fitted:
 
     def make(params: Params, on_batch: Reported) -> GaussianSite:
         generator = torch.Generator().manual_seed(session.recipe.seed)
-        chosen = {"labels": plan.labels, "max_examples": plan.max_examples, "batch_size": plan.batch_size}
-        return fisher(session.problem.model, params, task, generator=generator, on_batch=on_batch, **chosen)
+        return fisher(
+            session.problem.model,
+            params,
+            task,
+            generator=generator,
+            on_batch=on_batch,
+            labels=plan.labels,
+            max_examples=plan.max_examples,
+            batch_size=plan.batch_size,
+        )
 
     done, site = estimated(session, task, run, {}, make)
     return Fitted(run, site, (str(run.artefact), str(done.artefact)), done)
+
+
+def kronecker_at(session: Session, task: Task, run: Done, *, gradient: bool = False) -> tuple[Done, GaussianSite]:
+    """A task's Kronecker site at a run's params, found or made.
+
+    Args:
+        session: The recipe at work.
+        task: Whose site it is.
+        run: The task's own run, or a joint one.
+        gradient: Whether the site has the loss's gradient there, as one at a joint run needs.
+
+    >>> import pathlib, tempfile
+    >>> from foretaste.recipe import parse
+    >>> from foretaste.workflow.session import load, start
+    >>> recipe = parse(text := "{name: a, model: {source: digits}, finetune: {steps: 2}, curvature: {max_examples: 20}}")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
+    ...     task = session.problem.tasks[0]
+    ...     with session.study:
+    ...         kronecker_at(session, task, finetuned(session, task))[1].precision.structure
+    'kronecker'
+    """
+    plan = session.recipe.curvature
+
+    def make(params: Params, on_batch: Reported) -> GaussianSite:
+        generator = torch.Generator().manual_seed(session.recipe.seed)
+        return kfac(
+            session.problem.model,
+            params,
+            task,
+            generator=generator,
+            gradient=gradient,
+            on_batch=on_batch,
+            labels=plan.labels,
+            max_examples=plan.max_examples,
+            batch_size=plan.batch_size,
+        )
+
+    return estimated(session, task, run, {"estimator": "kfac", "gradient": gradient}, make)
 
 
 def estimated(
@@ -129,7 +177,7 @@ def estimated(
 
     depends = {"params": run.artefact, "task": [task.name, task.fingerprint], "curvature": plan.model_dump(), "seed": session.recipe.seed}
     done = do(session.study, "site", {**depends, **inputs}, kept, session.watch)
-    session.watch.advance(_examples(session, task) - seen)
+    session.watch.advance(examples_of(session, task) - seen)
     own = parameters_of(model, task.names)
     carried = {name: params[name] for name in params if name not in parameters_of(model)}
     tensors = session.study.tensors(done.artefact)
@@ -139,7 +187,8 @@ def estimated(
     return done, GaussianSite({name: params[name] for name in own}, precision, slopes or None, carried, Record(**done.result["record"]))
 
 
-def _examples(session: Session, task: Task) -> int:
+def examples_of(session: Session, task: Task) -> int:
+    """How many examples a task's curvature is estimated on."""
     return min(len(task.train), session.recipe.curvature.max_examples or len(task.train))
 
 

@@ -15,9 +15,8 @@ from foretaste.params import Params, parameters_of, snapshot
 from foretaste.posterior.site import GaussianSite
 from foretaste.store.study import Done
 from foretaste.task import Task
-from foretaste.workflow.anchor import anchored
+from foretaste.workflow.anchor import anchored, kronecker
 from foretaste.workflow.fit import Fitted, Reported, curved, estimated
-from foretaste.workflow.kronecker import kronecker
 from foretaste.workflow.made import Made
 from foretaste.workflow.runs import finetuned
 from foretaste.workflow.session import Session
@@ -86,9 +85,18 @@ def _lowrank(session: Session, fitted: Mapping[str, Fitted]) -> Made:
     def at(task: Task) -> tuple[Done, GaussianSite]:
         def make(params: Params, on_batch: Reported) -> GaussianSite:
             generator = torch.Generator().manual_seed(session.recipe.seed)
-            chosen = {"labels": plan.labels, "max_examples": plan.max_examples, "batch_size": plan.batch_size}
             checkpoints = [start, *(session.study.tensors(run.artefact) for run in others[task.name])]
-            return secant(session.problem.model, params, task, checkpoints, generator=generator, on_batch=on_batch, **chosen)
+            return secant(
+                session.problem.model,
+                params,
+                task,
+                checkpoints,
+                generator=generator,
+                on_batch=on_batch,
+                labels=plan.labels,
+                max_examples=plan.max_examples,
+                batch_size=plan.batch_size,
+            )
 
         inputs = {"estimator": "secant", "base": session.base, "checkpoints": [run.artefact for run in others[task.name]]}
         return estimated(session, task, fitted[task.name].run, inputs, make)

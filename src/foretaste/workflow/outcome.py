@@ -79,7 +79,7 @@ def look(study: Study, prefer: str | None = None, floors: list[str] | None = Non
 def _provenance(study: Study, plan: Json) -> dict[str, str]:
     identity = plan["identity"]
     precisions = {done.inputs["prior_precision"] for done in study.all_work("evaluation") if "prior_precision" in done.inputs}
-    examples = {str(done.result["examples"]) for done in study.all_work("site")}
+    examples = {str(done.result["record"]["examples"]) for done in study.all_work("site")}
     curvature, training = identity["curvature"], identity["finetune"]
     lines = {str(name): str(value) for name, value in plan["facts"]}
     lines["pretrained params"] = f"sha256 {str(plan['base'])[:16]}"

@@ -90,8 +90,9 @@ def chosen(
 
 
 def tuned_precision(session: Session, fitted: Mapping[str, Fitted], method: str, made: Made) -> tuple[float, Done | None]:
-    """The prior's precision delta for a method: as the recipe says, or the one whose uniform preview has the lowest
-    validation loss, summed over tasks.
+    """The prior's precision delta for a method: as the recipe says, or chosen by validation loss.
+
+    Chosen is the one whose uniform preview has the lowest validation loss, summed over tasks.
 
     Args:
         session: The recipe at work.
