@@ -1,127 +1,190 @@
-"""Previews against joint finetuning on the benchmark suites: results as JSON, and a page made from them.
+"""Previews against joint finetuning: truth tables, every method, its controls and its rivals.
 
-    foretaste run benchmarks/recipes/SUITE.yaml --study DIR --var seed=0 ...   # hours on two cores; resumes
-    python benchmarks/agreement.py DIR [DIR ...]                               # seconds
+    python benchmarks/agreement.py run digits                                          # minutes on two cores
+    python benchmarks/agreement.py run sentiment --var data=DATA --var minilm=FOLDER   # hours; resumes
+    python benchmarks/agreement.py run vision --var data=DATA --var mobilenet=FOLDER   # hours; resumes
+    python benchmarks/agreement.py page                                                # the page and figures alone
 
-Each study becomes ``benchmarks/results/SUITE-seedN.json``; ``docs/agreement.md`` is written from all of
-these. Without studies only the page is written.
+A suite is run for several problem seeds (the pretrained model and its data) and training seeds. Each pair is a
+study below ``--folder``, so whatever was done is found. The truth table is joint finetuning at every weighting of the
+recipe. Results go to ``benchmarks/results/SUITE.json``; ``docs/agreement.md`` and its figures are made from these.
 """
 
 import argparse
 import json
 import statistics
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from foretaste.report.summary import summarise, to_json
-from foretaste.store.study import Study
-from foretaste.workflow.outcome import look
+import torch
+from rich.console import Console
+
+from foretaste.recipe import Recipe, read
+from foretaste.report.progress import watching
+from foretaste.sources.problem import Problem
+from foretaste.store.tensors import written_whole
+from foretaste.task import Evaluation
+from foretaste.weights import TaskWeights, corners
+from foretaste.workflow.confirm import confirm
+from foretaste.workflow.fit import Fitted, fit
+from foretaste.workflow.methods import METHODS
+from foretaste.workflow.preview import preview, ready
+from foretaste.workflow.session import Session, joint_points, load, start
+from foretaste.workflow.sharpen import cut, sharpened
 
 ROOT = Path(__file__).parent
 RESULTS = ROOT / "results"
-PAGE = ROOT.parent / "docs" / "agreement.md"
+DOCS = ROOT.parent / "docs"
 
-_COMMAND = "foretaste run benchmarks/recipes/{name}.yaml --var seed={seed}"
-_COLUMNS = ("mean_error", "rank_mean", "rank_worst", "rank_top", "regret_mean", "regret_worst", "spread")
+
+@dataclass(frozen=True)
+class Suite:
+    """What is run.
+
+    Args:
+        problems: Seeds of the pretrained model and the data.
+        seeds: Training seeds for each.
+        sharpened: Shares of a joint run's steps that previews are sharpened by.
+        cut: Shares that the rival joint runs are cut to.
+    """
+
+    problems: tuple[int, ...]
+    seeds: tuple[int, ...]
+    sharpened: tuple[float, ...] = (0.02, 0.1)
+    cut: tuple[float, ...] = (0.05, 0.1)
+
+
+SUITES = {"digits": Suite((0, 1, 2), (0, 1)), "sentiment": Suite((0,), (0, 1)), "vision": Suite((0,), (0, 1))}
+BASE = "diagonal"  # previews that are sharpened
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("studies", nargs="*", type=Path)
-    for folder in parser.parse_args().studies:
-        keep(folder)
-    PAGE.write_text(page(results()))
-    print(f"wrote {PAGE}")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    run = verbs.add_parser("run", help="run a suite, or go on with it")
+    run.add_argument("suite", choices=list(SUITES))
+    run.add_argument("--folder", type=Path, default=Path("agreement-studies"), help="where the studies are kept")
+    run.add_argument("--var", action="append", default=[], metavar="NAME=VALUE", help="variables of the recipe")
+    run.add_argument("--methods", default=",".join(METHODS), help="comma-separated; all if left out")
+    run.add_argument("--only", help="one study alone, as PROBLEM-SEED, for example 0-1; nothing is written to the results")
+    verbs.add_parser("page", help="write docs/agreement.md and its figures from the results")
+    asked = parser.parse_args()
+    if asked.verb == "run":
+        variables = dict(pair.split("=", 1) for pair in asked.var)
+        run_suite(asked.suite, asked.folder, variables, asked.methods.split(","), asked.only)
+    else:
+        write_page()
 
 
-def keep(folder: Path) -> None:
-    """Write one study's outcome to the results."""
-    with Study.open(folder) as study:
-        found = look(study)
-    provenance = {key: value for key, value in found.provenance.items() if key != "model"}  # a path of one machine
-    summary = summarise(
-        found.surface,
-        name=found.name,
-        method=found.method,
-        preference=found.preference,
-        floors=found.floors,
-        provenance=provenance,
-        costs=found.costs,
-    )
-    seed = found.provenance["seed"]
-    data = {"command": _COMMAND.format(name=found.name, seed=seed), "seed": int(seed), **to_json(summary)}
-    path = RESULTS / f"{found.name}-seed{seed}.json"
-    path.write_text(json.dumps(data, indent=1) + "\n")
+def run_suite(name: str, folder: Path, variables: Mapping[str, str], methods: Sequence[str], only: str | None = None) -> None:
+    suite, runs, facts = SUITES[name], [], {}
+    for problem_seed in suite.problems:
+        path = ROOT / "recipes" / f"{name}.yaml"
+        recipe, text = read(path, {**variables, "seed": str(problem_seed)})
+        problem = load(recipe, text, str(path))
+        for seed in suite.seeds:
+            if only is not None and only != f"{problem_seed}-{seed}":
+                continue
+            own = recipe.model_copy(update={"seed": seed})
+            with watching(Console(stderr=True)) as watch:
+                session = start(own, text, problem, folder / f"{name}-p{problem_seed}-r{seed}", watch)
+                with session.study:
+                    runs.append({"problem_seed": problem_seed, "seed": seed, **one_run(session, suite, methods)})
+            facts = described(recipe, problem)
+    if only is not None:
+        return
+    command = f"python benchmarks/agreement.py run {name}" + "".join(f" --var {key}={key.upper()}" for key in variables)
+    headlines = {task.name: task.metrics[0].name for task in problem.tasks}
+    versions = f"torch {torch.__version__}, {torch.get_num_threads()} threads"
+    data = {"suite": name, "command": command, "versions": versions, "date": time.strftime("%Y-%m-%d"), "facts": facts}
+    write(RESULTS / f"{name}.json", data | {"tasks": problem.names, "metrics": headlines, "runs": runs})
+
+
+def described(recipe: Recipe, problem: Problem) -> dict[str, str]:
+    plan = recipe.finetune
+    rows = ", ".join(f"{task.name} {len(task.train)}/{len(task.validation)}" for task in problem.tasks)
+    facts = {key: value for key, value in problem.facts if key != "model"}  # a path of one machine
+    return {
+        **facts,
+        "rows (train/validation)": rows,
+        "training": f"{plan.steps} steps of {plan.batch_size}, {plan.optimizer}, learning rate {plan.learning_rate:g}, {plan.mixed_precision} mixed precision",
+        "curvature": f"{recipe.curvature.labels} labels, {recipe.curvature.max_examples or 'all'} examples a task",
+        "runs per task in ensembles": str(recipe.ensemble.members),
+    }
+
+
+def one_run(session: Session, suite: Suite, methods: Sequence[str]) -> dict[str, Any]:
+    """Truth, every method, controls and rivals of one study, as JSON."""
+    points, fitted = joint_points(session.recipe, session.problem), fit(session)
+    truth = confirm(session, points)
+    seconds = statistics.mean(done.seconds for done in session.study.all_work("joint"))
+    judging = statistics.mean(row.cost for row in truth) - statistics.mean(_joint_seconds(session, row.weights) for row in truth)
+    cost = _Cost(seconds, judging)
+    found = {name: _previewed(session, fitted, name, points, cost) for name in methods}
+    total = session.joint_training.steps
+    for share in suite.sharpened:
+        steps = max(1, round(share * total))
+        base = ready(session, fitted, BASE)[0].seconds
+        rows = sharpened(session, fitted, BASE, steps, points)
+        found[f"sharpened {share:.0%}"] = cost.of(rows, base, "sharpened", f"{BASE} preview + {steps} of {total} joint steps")
+    for share in suite.cut:
+        steps = max(1, round(share * total))
+        found[f"cut {share:.0%}"] = cost.of(cut(session, steps, points), 0.0, "rival", f"joint run cut to {steps} of {total} steps")
+    count = sum(len(task.train) for task in session.problem.tasks)
+    proportional = TaskWeights(session.problem.names, [len(task.train) / count for task in session.problem.tasks])
+    single = preview(session, fitted, ["simple"], corners(session.problem.names))
+    return {
+        "joint_seconds": seconds,
+        "judging_seconds": judging,
+        "single": {str(row.weights.corner): row.metrics for row in single},
+        "truth": [_row(row) for row in truth],
+        "methods": found,
+        "proportional": _row(confirm(session, [proportional])[0]),
+    }
+
+
+def _joint_seconds(session: Session, weights: TaskWeights) -> float:
+    return next(done.seconds for done in session.study.all_work("joint") if done.inputs["weights"] == weights.key)
+
+
+@dataclass(frozen=True)
+class _Cost:
+    """Seconds of one joint run, and of one evaluation on all tasks' validation data."""
+
+    joint: float
+    judging: float
+
+    def of(self, rows: Sequence[Evaluation], fixed: float, kind: str, title: str, details: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Rows with their costs in joint runs: once for all weightings, and for each without its evaluation."""
+        each = max(0.0, statistics.mean(row.cost for row in rows) - self.judging)
+        costs = {"fixed_cost": fixed / self.joint, "point_cost": each / self.joint}
+        return {"kind": kind, "title": title, **costs, "details": dict(details or {}), "rows": [_row(row) for row in rows]}
+
+
+def _previewed(session: Session, fitted: Mapping[str, Fitted], name: str, points: Sequence[TaskWeights], cost: _Cost) -> dict[str, Any]:
+    method = METHODS[name]
+    sites, merged = ready(session, fitted, name)
+    rows = preview(session, fitted, [name], points)
+    kind = "control" if method.control else "anchored" if name == "anchored" else "preview"
+    details = {**sites.options, **({"prior_precision": merged.prior.precision.to_tensors()["scale"].item()} if method.curved else {})}
+    return cost.of(rows, sites.seconds, kind, method.title, details)
+
+
+def _row(row: Evaluation) -> dict[str, Any]:
+    return {"weights": dict(row.weights), "metrics": {task: dict(found) for task, found in row.metrics.items()}}
+
+
+def write(path: Path, data: Mapping[str, Any]) -> None:
+    rounded = json.loads(json.dumps(data), parse_float=lambda text: round(float(text), 6))
+    written_whole(path, lambda temporary: temporary.write_text(json.dumps(rounded, indent=1) + "\n"))
     print(f"wrote {path}")
 
 
-def results() -> dict[str, list[dict[str, Any]]]:
-    """All kept results by suite."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for path in sorted(RESULTS.glob("*-seed*.json")):
-        data = json.loads(path.read_text())
-        found.setdefault(data["name"], []).append(data)
-    return found
-
-
-def page(suites: dict[str, list[dict[str, Any]]]) -> str:
-    """The page, from the results alone."""
-    parts = [
-        "# Previews against joint finetuning",
-        "",
-        "Written by `python benchmarks/agreement.py` from `benchmarks/results/`. Every joint run is a real training run;",
-        "previews and joint runs are judged on the same validation data. *Error* is the mean absolute difference of the",
-        "headline metric, preview against joint, over weightings and tasks; *rank* is Spearman's correlation over the",
-        "weightings, of the mean over tasks, of the worst task, and of the mean among the best quarter (at least 3 points);",
-        "*regret* is what choosing by preview gives up in the joint metric; *spread* is the range of the joint mean: what",
-        "there is to choose. With several seeds: mean, and smallest to largest in brackets. The recipes say which other `--var`",
-        "their commands need: where data and pretrained models lie.",
-        "",
-    ]
-    for name, runs in suites.items():
-        parts += _suite(name, runs)
-    reading = ROOT / "results" / "reading.md"
-    return "\n".join(parts) + ("\n" + reading.read_text() if reading.is_file() else "")
-
-
-def _suite(name: str, runs: Sequence[dict[str, Any]]) -> list[str]:
-    facts = runs[0]["provenance"]
-    seeds = ", ".join(str(run["seed"]) for run in runs)
-    lines = [
-        f"## {name}",
-        "",
-        f"- {facts['architecture']}; {facts['training']}; curvature: {facts['curvature']}; prior precision {facts['prior precision']}",
-        f"- command: `{runs[0]['command']}`" + (f" (seeds {seeds})" if len(runs) > 1 else ""),
-        f"- {facts['versions']}",
-        f"- seconds: {', '.join(f'{kind} {seconds:.0f}' for kind, seconds in runs[0]['costs'].items())}",
-        "",
-        "| preview | points | error | rank mean | rank worst | rank top | regret mean | regret worst | spread |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for method in [each["method"] for each in runs[0]["agreements"]]:
-        found = [next(each for each in run["agreements"] if each["method"] == method) for run in runs]
-        cells = [_cell([each[column] for each in found]) for column in _COLUMNS]
-        lines.append(f"| {method} | {found[0]['points']} | {' | '.join(cells)} |")
-    tasks = list(runs[0]["agreements"][0]["error"])
-    lines += ["", "| preview | " + " | ".join(f"{task}: error, rank, error of the loss" for task in tasks) + " |"]
-    lines.append("|---|" + "---|" * len(tasks))
-    for method in [each["method"] for each in runs[0]["agreements"]]:
-        found = [next(each for each in run["agreements"] if each["method"] == method) for run in runs]
-        cells = [
-            ", ".join(_cell([each[part][task] for each in found]) for part in ("error", "rank", "loss_error")) for task in found[0]["error"]
-        ]
-        lines.append(f"| {method} | {' | '.join(cells)} |")
-    return [*lines, ""]
-
-
-def _cell(values: Sequence[float | None]) -> str:
-    known = [value for value in values if value is not None]
-    if not known:
-        return "-"
-    if len(values) == 1:
-        return f"{known[0]:.3f}"
-    return f"{statistics.mean(known):.3f} [{min(known):.3f}, {max(known):.3f}]"
+def write_page() -> None:
+    raise SystemExit("not yet")
 
 
 if __name__ == "__main__":

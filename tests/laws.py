@@ -10,6 +10,8 @@ from torch import Tensor
 from foretaste.params import Params, wide
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.isotropic import Isotropic
+from foretaste.posterior.kronecker import Axes, Kronecker
+from foretaste.posterior.lowrank import LowRank
 from foretaste.posterior.precision import Piece, Precision, Sum, dense, flat, unflat
 
 quick = settings(max_examples=25, deadline=None, derandomize=True, database=None)
@@ -94,6 +96,68 @@ def diagonal_like(like: Params, seed: int = 0, low: float = -1.0, high: float = 
     return Diagonal({name: (10 ** span.double()).to(wide(like[name]).dtype) for name, span in spans.items()})
 
 
+def kronecker_like(like: Params, seed: int = 0, turn: int = 0, *, biases: bool = False, few: bool = False) -> Kronecker:
+    """Random bases for tensors of two dimensions or more, which depend on ``turn`` alone; a diagonal for the rest.
+
+    With biases, each layer takes the first free vector as long as its rows for its last column; with few, it
+    keeps about half of the directions on each side.
+    """
+    basis: dict[str, Axes] = {}
+    free = [name for name, tensor in like.items() if tensor.dim() == 1] if biases else []
+    for place, (name, tensor) in enumerate((name, tensor) for name, tensor in like.items() if tensor.dim() > 1):
+        bias = next((each for each in free if len(like[each]) == len(tensor)), None)
+        free = [each for each in free if each != bias]
+        columns = math.prod(tensor.shape[1:]) + (bias is not None)
+        left, right = orthogonal(len(tensor), turn + 10 * place), orthogonal(columns, turn + 10 * place + 5)
+        left, right = (side[:, : (len(side) + 1) // 2].contiguous() if few else side for side in (left, right))
+        basis[name] = Axes(left, right, bias)
+    shapes = {name: like[name].new_zeros(axes.left.shape[1], axes.right.shape[1]) for name, axes in basis.items()}
+    taken = set(basis) | {axes.bias for axes in basis.values()}
+    rest = {name: tensor for name, tensor in like.items() if name not in taken}
+    outside = diagonal_like({name: tensor.new_zeros(()) for name, tensor in shapes.items()}, seed + 2)
+    return Kronecker(basis, diagonal_like(shapes, seed).entries, diagonal_like(rest, seed + 1).entries, outside.entries)
+
+
+def orthogonal(size: int, seed: int = 0) -> Tensor:
+    """In float32, as estimated bases are."""
+    turned: Tensor = torch.linalg.qr(normal(size, size, seed=seed + 50, dtype=torch.float64)).Q
+    return turned.float()
+
+
+def lowrank_like(like: Params, seed: int = 0) -> LowRank:
+    """Two directions with more curvature than the diagonal says, and one with less: a fifth of the diagonal is left there."""
+    diagonal = diagonal_like(like, seed)
+    rows = {name: normal(3, *tensor.shape, seed=seed + 60 + place) for place, (name, tensor) in enumerate(like.items())}
+    last = {name: tensor[2] for name, tensor in rows.items()}
+    length = sum(float((last[name].square() / entries).sum()) for name, entries in diagonal.entries.items())
+    vectors = {name: tensor.to(wide(like[name]).dtype) for name, tensor in rows.items()}
+    return LowRank(diagonal.entries, vectors, torch.tensor([2.0, 0.5, -0.8 / max(length, 1e-3)]))
+
+
+def kronecker_by_hand(precision: Kronecker, like: Params) -> Tensor:
+    """The matrix from Kronecker products; a layer's bias is its last column."""
+    count = sum(tensor.numel() for tensor in like.values())
+    order, matrix = unflat(torch.arange(count), like), torch.zeros(count, count, dtype=torch.float64)
+    for name, axes in precision.basis.items():
+        both = torch.einsum("ia,jb->ijab", axes.left.double(), axes.right.double()).flatten(2).flatten(0, 1)
+        places = order[name].flatten(1)
+        places = (places if axes.bias is None else torch.cat([places, order[axes.bias].reshape(-1, 1)], dim=1)).flatten()
+        inside = both @ torch.diag(precision.eigenvalues[name].double().flatten()) @ both.T
+        left, right = axes.left.double(), axes.right.double()
+        beyond = torch.eye(len(both), dtype=torch.float64) - torch.kron(left @ left.T, right @ right.T)
+        matrix[places[:, None], places] = inside + float(precision.outside[name]) * beyond * (axes.outside > 0)
+    for name, entries in precision.diagonal.entries.items():
+        matrix[order[name], order[name]] = entries.double()
+    return matrix
+
+
+def lowrank_by_hand(precision: LowRank, like: Params) -> Tensor:
+    """The matrix from its diagonal and its directions."""
+    rows = torch.stack([flat({name: precision.vectors[name][place] for name in like}) for place in range(len(precision.scales))])
+    entries = flat({name: precision.diagonal.entries[name] for name in like})
+    return torch.diag(entries) + rows.T @ torch.diag(precision.scales.double()) @ rows
+
+
 def _sum_like(like: Params) -> Sum:
     return Sum([dense_like(like), diagonal_like(like, 1), Isotropic(0.5)])
 
@@ -104,6 +168,10 @@ STRUCTURES: dict[str, Callable[[Params], Precision]] = {
     "isotropic huge": lambda like: Isotropic(1e15),
     "diagonal": diagonal_like,
     "diagonal 1e-10 to 1e15": lambda like: diagonal_like(like, 2, -10, 15),
+    "kronecker": kronecker_like,
+    "kronecker with biases": lambda like: kronecker_like(like, biases=True),
+    "kronecker of few directions": lambda like: kronecker_like(like, biases=True, few=True),
+    "lowrank": lowrank_like,
     "dense": dense_like,
     "sum": _sum_like,
     "scaled sum": lambda like: _sum_like(like) * 1e-10,

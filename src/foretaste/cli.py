@@ -8,6 +8,7 @@ import webbrowser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -22,9 +23,10 @@ from foretaste.lazy import lazy
 if TYPE_CHECKING:
     from foretaste import recipe as recipes
     from foretaste import weights as simplex
-    from foretaste.report import page, progress, summary, tables, text
+    from foretaste.report import comparison, page, progress, summary, tables, text
     from foretaste.store import study as studies
     from foretaste.store import tensors
+    from foretaste.workflow import compare as comparing
     from foretaste.workflow import confirm as confirming
     from foretaste.workflow import fit as fitting
     from foretaste.workflow import outcome, session
@@ -32,10 +34,12 @@ if TYPE_CHECKING:
     from foretaste.workflow import run as running
 else:
     recipes, simplex = lazy("foretaste.recipe"), lazy("foretaste.weights")
-    page, progress, summary, tables, text = (lazy(f"foretaste.report.{name}") for name in ("page", "progress", "summary", "tables", "text"))
+    comparison, page, progress, summary, tables, text = (
+        lazy(f"foretaste.report.{name}") for name in ("comparison", "page", "progress", "summary", "tables", "text")
+    )
     studies, tensors = lazy("foretaste.store.study"), lazy("foretaste.store.tensors")
-    confirming, fitting, outcome, session, previewing, running = (
-        lazy(f"foretaste.workflow.{name}") for name in ("confirm", "fit", "outcome", "session", "preview", "run")
+    comparing, confirming, fitting, outcome, session, previewing, running = (
+        lazy(f"foretaste.workflow.{name}") for name in ("compare", "confirm", "fit", "outcome", "session", "preview", "run")
     )
 
 __all__ = ["app", "main"]
@@ -50,6 +54,21 @@ app = typer.Typer(
     "check the previews against joint finetuning, and get a recommendation.\n\nStart with: [bold]foretaste demo[/]",
 )
 
+
+class MethodName(StrEnum):
+    """Preview methods; those of `foretaste.recipe.MethodName`, which is not imported before there is work."""
+
+    SIMPLE = "simple"
+    DIAGONAL = "diagonal"
+    VARIATIONAL = "variational"
+    KRONECKER = "kronecker"
+    LOWRANK = "lowrank"
+    ANCHORED = "anchored"
+    MIXTURE = "mixture"
+    AVERAGE = "average"
+    WEIGHTED = "weighted"
+
+
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe (YAML); `foretaste init` writes one.")]
 StudyFolder = Annotated[Path, typer.Argument(metavar="STUDY", help="A study's folder.")]
 StudyOption = Annotated[Path | None, typer.Option("--study", help="Folder that keeps everything; RECIPE's name with .study if left out.")]
@@ -61,7 +80,9 @@ WeightsOption = Annotated[
 ]
 Prefer = Annotated[str | None, typer.Option("--prefer", help="mean, worst, or movies=2,news=1; the recipe's if left out.")]
 Floors = Annotated[list[str] | None, typer.Option("--floor", help="news>=0.85, or all>=97% of the single-task metric; repeatable.")]
-Method = Annotated[Literal["simple", "diagonal"] | None, typer.Option("--method", help="By which posterior; as in the recipe if left out.")]
+Method = Annotated[MethodName | None, typer.Option("--method", help="By which posterior; as in the recipe if left out.")]
+Methods = Annotated[list[MethodName] | None, typer.Option("--method", help="A method to compare; repeatable; all if left out.")]
+Steps = Annotated[list[int] | None, typer.Option("--sharpen", min=1, help="Also add so many joint steps to each preview; repeatable.")]
 Open = Annotated[bool, typer.Option("--open/--no-open", help="Open the report in a browser.")]
 
 
@@ -141,9 +162,9 @@ def preview(
     as_json: Json = False,
 ) -> None:
     """Merge the tasks' models at given weights, or over the whole simplex, and evaluate."""
-    command = ["preview", str(recipe), *(["--method", method] if method else [])]
+    command = ["preview", str(recipe), *(["--method", method.value] if method else [])]
     with _working(recipe, study, var, command, weights) as (work, points):
-        methods = [method] if method else list(work.recipe.preview.methods)
+        methods = [method.value] if method else list(work.recipe.preview.methods)
         rows = previewing.preview(work, fitting.fit(work), methods, points or session.grid(work.recipe, work.problem))
     _print(as_json, [tables.row_json(row) for row in rows], tables.rows(rows), f"next: {_again(['confirm', str(recipe)], study, var)}")
 
@@ -162,10 +183,28 @@ def confirm(
     _print(as_json, [tables.row_json(row) for row in rows], tables.rows(rows), f"next: foretaste show {work.study.path}")
 
 
+@app.command(epilog="Example: [bold]foretaste compare study.yaml --method diagonal --method mixture --sharpen 20[/]")
+def compare(
+    recipe: RecipeFile,
+    method: Methods = None,
+    sharpen: Steps = None,
+    study: StudyOption = None,
+    var: Variables = None,
+    as_json: Json = False,
+) -> None:
+    """Preview methods side by side against the same joint runs: error, ranking, regret and cost."""
+    names = [each.value for each in method or ()]
+    asked = [("--method", each) for each in names] + [("--sharpen", str(each)) for each in sharpen or ()]
+    with _working(recipe, study, var, ["compare", str(recipe), *(word for pair in asked for word in pair)]) as (work, _):
+        found = comparing.compare(work, names, sharpen or ())
+    again = _again(["preview", str(recipe), "--method", found.best], study, var)
+    _print(as_json, comparison.comparison_json(found), comparison.beside(found), f"next: {again}")
+
+
 @app.command(epilog="Example: [bold]foretaste show study.study --prefer worst --floor 'all>=97%'[/]")
 def show(study: StudyFolder, prefer: Prefer = None, floor: Floors = None, method: Method = None, as_json: Json = False) -> None:
     """A study's table, front, recommendation and agreement."""
-    found = _summary(study, prefer, floor, method)
+    found = _summary(study, prefer, floor, method and method.value)
     _print(as_json, summary.to_json(found), text.render(found), f"next: foretaste report {study}")
 
 
@@ -180,7 +219,7 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Write one self-contained HTML file: maps, front, previews against joint runs, recommendation, provenance."""
-    path = _write_report(_summary(study, prefer, floor, method), out or study / "report.html")
+    path = _write_report(_summary(study, prefer, floor, method and method.value), out or study / "report.html")
     _print(as_json, {"report": str(path)}, f"report: {path}")
     if browse:
         webbrowser.open(path.resolve().as_uri())

@@ -95,7 +95,8 @@ def do_training(
         study: Keeps it.
         kind: ``finetune`` or ``joint``.
         inputs: All that it depends on.
-        run: Trains from a state, telling an observer.
+        run: Trains from a state, telling an observer; what a `Sampling` optimizer learned is kept beside
+            the params, its names prefixed by its kind (``hessian/``).
         watch: Told of every step.
         steps: How many there are.
         every: Seconds between kept states.
@@ -130,7 +131,8 @@ def _train(
         kept = f"the last good state is kept in {study.path / 'running'}" if study.load_snapshot(key)[0] else "no good state was reached"
         raise Diverged(f"{error}; {kept}; change the recipe and name another folder with --study") from error
     result = {"history": list(trained.history), "seen": {task: dict(seen) for task, seen in trained.seen.items()}}
-    return study.add(kind, key, inputs, result, trained.params, keeper.seconds())
+    learned = {f"{name}/{each}": tensor for name, found in trained.state.items() for each, tensor in found.items()}
+    return study.add(kind, key, inputs, result, {**trained.params, **learned}, keeper.seconds())
 
 
 class _Keeper:

@@ -12,8 +12,9 @@ Rules for tensors that are not plain shared parameters:
   (Batch-norm statistics are better re-estimated afterwards: `foretaste.train.batch_norm`.)
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -25,7 +26,7 @@ from foretaste.posterior.precision import Piece, Precision, coupled
 from foretaste.posterior.site import GaussianSite, Site, product
 from foretaste.weights import TaskWeights
 
-__all__ = ["Preview", "Surrogate", "merge"]
+__all__ = ["Preview", "Surrogate", "corrected", "merge", "nearness"]
 
 Surrogate = tuple[GaussianSite, ...]
 
@@ -65,7 +66,15 @@ class Preview:
         return total
 
 
-def merge(prior: Gaussian, sites: Mapping[str, Site], weights: TaskWeights, *, max_steps: int = 50, start: Params | None = None) -> Preview:
+def merge(
+    prior: Gaussian,
+    sites: Mapping[str, Site],
+    weights: TaskWeights,
+    *,
+    max_steps: int = 50,
+    start: Params | None = None,
+    tolerance: float = 1e-8,
+) -> Preview:
     """Preview the params that joint finetuning under these weights would reach.
 
     The mode of ``p_0 * prod_t site_t ** alpha_t``. At a corner a stationary site's own params
@@ -78,6 +87,7 @@ def merge(prior: Gaussian, sites: Mapping[str, Site], weights: TaskWeights, *, m
         max_steps: Bound on the steps of the loop.
         start: Where the loop begins, by default at the prior's mean. Gaussian sites do not care;
             with mixtures in many dimensions the start decides which of the modes is found.
+        tolerance: Of conjugate gradients, where the sites' precisions have no closed sum (`product`).
 
     Raises:
         WeightsError: Other tasks in the weights than in the sites.
@@ -98,12 +108,75 @@ def merge(prior: Gaussian, sites: Mapping[str, Site], weights: TaskWeights, *, m
     surrogates = {name: site.surrogate(point) for name, site in sites.items()}
     step, converged = 0, False
     while step < max_steps and not converged:
-        before, point, seen = point, _mean(prior, surrogates, weights), surrogates
+        before, point, seen = point, _mean(prior, surrogates, weights, tolerance), surrogates
         surrogates = {name: site.surrogate(point) for name, site in sites.items()}
         unchanged = all(_is_same(surrogates[name], seen[name]) for name in sites)
         converged = unchanged or (step > 0 and _is_still(before, point))
         step += 1
     return Preview(weights, _with_buffers(point, sites, weights), step, converged, prior, surrogates, begin)
+
+
+def corrected(preview: Preview, known: Preview, joint: Params, trust: float = 1.0) -> Preview:
+    """A preview, moved by what one joint run has shown merging to be off by.
+
+    At the weights u of the joint run the error of merging is known: ``joint - known``. It is carried
+    over to other weights as far as they are near::
+
+        preview + nearness(u, alpha)^((1 - trust) / trust) * (joint - known)
+
+    so that the preview at u is the joint run itself, and faces of the simplex where a task that u weighs
+    has no weight stay as they were.
+
+    Args:
+        preview: At any weights alpha.
+        known: By the same sites and prior, at the joint run's weights u.
+        joint: What the joint run came to; tensors it lacks are left alone.
+        trust: How far the error is carried: at 0 nothing moves, at 1 it is the same all over the inside.
+
+    Raises:
+        ParamsError: A joint run of other shapes, or a trust outside 0 to 1.
+
+    >>> from foretaste.posterior.isotropic import Isotropic
+    >>> prior = Gaussian({"w": torch.zeros(1)}, Isotropic(1.0))
+    >>> sites = {"a": GaussianSite.flat({"w": torch.ones(1)}), "b": GaussianSite.flat({"w": -torch.ones(1)})}
+    >>> known = merge(prior, sites, TaskWeights(("a", "b"), (0.5, 0.5)))
+    >>> corrected(known, known, {"w": torch.tensor([0.3])}).params
+    {'w': tensor([0.3000])}
+    """
+    if not 0 <= trust <= 1:
+        raise ParamsError(f"trust in a joint run is between 0 and 1, not {trust}")
+    own = {name: tensor for name, tensor in joint.items() if name in preview.params}
+    check_fit({name: preview.params[name] for name in own}, own, "the joint run")
+    near = nearness(known.weights, preview.weights)
+    share = near ** ((1 - trust) / trust) if trust and near else 0.0
+    moved = {name: _carried(preview.params[name], known.params[name], tensor, share) for name, tensor in own.items()} if share else {}
+    return replace(preview, params={**preview.params, **moved})
+
+
+def _carried(tensor: Tensor, known: Tensor, joint: Tensor, share: float) -> Tensor:
+    return (wide(tensor) + share * (wide(joint) - wide(known))).to(tensor.dtype)
+
+
+def nearness(center: TaskWeights, weights: TaskWeights) -> float:
+    """How near two weightings are: ``exp(-KL(u | alpha) / 2) = prod_t (alpha_t / u_t)^(u_t / 2)``.
+
+    It is 1 at u and 0 where a task that u weighs has no weight; near such a face it falls as a root of
+    alpha_t, as the tasks' metrics do.
+
+    Args:
+        center: u.
+        weights: alpha, over the same tasks.
+
+    Raises:
+        WeightsError: Other tasks.
+
+    >>> even = TaskWeights(("a", "b"), (0.5, 0.5))
+    >>> nearness(even, even), nearness(even, TaskWeights(("a", "b"), (1.0, 0.0)))
+    (1.0, 0.0)
+    """
+    if set(center) != set(weights):
+        raise WeightsError(f"weights of {', '.join(weights)} cannot be compared with weights of {', '.join(center)}")
+    return math.prod(math.pow(weights[task] / share, share / 2) for task, share in center.items() if share > 0)
 
 
 def _is_same(left: Surrogate, right: Surrogate) -> bool:
@@ -127,7 +200,7 @@ def _check(prior: Gaussian, sites: Mapping[str, Site], weights: TaskWeights) -> 
 _Factor = tuple[str, GaussianSite, float]  # a task, one of its Gaussians, its share
 
 
-def _mean(prior: Gaussian, surrogates: Mapping[str, Surrogate], weights: TaskWeights) -> dict[str, Tensor]:
+def _mean(prior: Gaussian, surrogates: Mapping[str, Surrogate], weights: TaskWeights, tolerance: float) -> dict[str, Tensor]:
     """One step of the loop: the mean of the product, piece by piece, each rounded once."""
     merged = {name: torch.empty_like(mean, memory_format=torch.contiguous_format) for name, mean in prior.mean.items()}
     for owners, names in _owned(prior, surrogates).items():
@@ -141,13 +214,13 @@ def _mean(prior: Gaussian, surrogates: Mapping[str, Surrogate], weights: TaskWei
                 merged[name].copy_(first.center[name])
             continue
         for piece in _pieces(prior, factors, names):
-            _merge_piece(prior, factors, piece, merged)
+            _merge_piece(prior, factors, piece, merged, tolerance)
     return merged
 
 
-def _merge_piece(prior: Gaussian, factors: Sequence[_Factor], piece: Piece, merged: Params) -> None:
+def _merge_piece(prior: Gaussian, factors: Sequence[_Factor], piece: Piece, merged: Params, tolerance: float) -> None:
     part = Gaussian(piece.of(prior.mean), prior.precision.restrict(piece))
-    mean = product(part, [site.on(piece) ** share for _, site, share in factors]).mean
+    mean = product(part, [site.on(piece) ** share for _, site, share in factors], tolerance).mean
     for name, target in piece.of(merged).items():
         if not _is_finite(mean[name]):
             raise ParamsError(_blame(name, piece, prior, factors))

@@ -30,6 +30,7 @@ __all__ = [
     "Recommend",
     "TaskData",
     "TransformersModel",
+    "Variational",
     "parse",
     "read",
     "schema",
@@ -125,7 +126,15 @@ class Ensemble(_Part):
     )
 
 
-MethodName = Literal["simple", "diagonal", "kronecker", "lowrank", "anchored", "mixture", "average", "weighted"]
+class Variational(_Part):
+    """How the method `variational` trains: IVON, with the batches and steps of `finetune`."""
+
+    learning_rate: float = Field(0.1, gt=0, lt=1e30, description="of a step in units of hessian_init")
+    hessian_init: float = Field(0.1, gt=0, description="first guess of the mean loss's curvature")
+    ess: float | None = Field(None, gt=0, description="effective sample size; ten times the task's training examples if left out")
+
+
+MethodName = Literal["simple", "diagonal", "variational", "kronecker", "lowrank", "anchored", "mixture", "average", "weighted"]
 
 
 class Preview(_Part):
@@ -175,6 +184,7 @@ class Recipe(_Part):
     finetune: Finetune = Finetune()
     curvature: Curvature = Curvature()
     ensemble: Ensemble = Ensemble()
+    variational: Variational = Variational()
     preview: Preview = Preview()
     joint: Joint = Joint()
     recommend: Recommend = Recommend()
@@ -351,6 +361,7 @@ _PARTS: dict[str, type[BaseModel]] = {
     "finetune": Finetune,
     "curvature": Curvature,
     "ensemble": Ensemble,
+    "variational": Variational,
     "preview": Preview,
     "joint": Joint,
     "recommend": Recommend,

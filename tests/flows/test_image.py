@@ -16,7 +16,7 @@ from foretaste.posterior.isotropic import Isotropic
 from foretaste.recipe import read
 from foretaste.weights import TaskWeights, corners, uniform
 from foretaste.workflow.fit import fit
-from foretaste.workflow.preview import sites_for
+from foretaste.workflow.methods import made
 from foretaste.workflow.session import Session, check, start
 
 SHADES, SIGNS = ["dark", "light"], ["hands", "signs", "words"]
@@ -79,7 +79,7 @@ def test_private_heads_travel_unmerged_and_corners_are_exact(session: Session) -
     names = {task.name: task.names or frozenset() for task in session.problem.tasks}
     heads = {task: [name for name in own if name.startswith("heads.")] for task, own in names.items()}
     for method in ("simple", "diagonal"):
-        sites = sites_for(method, fitted)
+        sites = made(session, fitted, method).sites(prior)
         inside = merge(prior, sites, TaskWeights(["shades", "signs"], [0.25, 0.75])).params
         for task, own in heads.items():
             assert own

@@ -6,18 +6,20 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import get_args
 
 import jsonschema
 import pytest
 from typer.testing import CliRunner, Result
 
 from commands import ENVIRONMENT, foretaste
-from foretaste import __version__
+from foretaste import __version__, cli
 from foretaste.cli import app
-from foretaste.recipe import parse
+from foretaste.recipe import MethodName, parse
+from foretaste.workflow.methods import METHODS
 from problems import digits_recipe
 
-COMMANDS = ["demo", "init", "check", "run", "fit", "preview", "confirm", "show", "report"]
+COMMANDS = ["demo", "init", "check", "run", "fit", "preview", "confirm", "compare", "show", "report"]
 
 
 def finite(text: str) -> object:
@@ -77,7 +79,9 @@ def test_version() -> None:
     assert module.stdout == found.out
 
 
-@pytest.mark.parametrize("arguments", [["nonsense"], ["run"], ["init", "--kind", "audio"], ["show", "x", "--method", "kfac"]])
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["run"], ["init", "--kind", "audio"], ["show", "x", "--method", "kfac"], ["compare", "x", "--sharpen", "0"]]
+)
 def test_usage_errors_end_with_2(arguments: list[str]) -> None:
     found = foretaste(*arguments)
     assert (found.code, found.out) == (2, "")
@@ -115,6 +119,39 @@ def test_confirm_without_weights_takes_the_recommended_ones(folder: Path) -> Non
     chosen = json.loads(foretaste("show", folder / "study", "--json").out)["recommendation"]["weights"]
     assert [row["weights"] for row in rows] == [chosen] * 3
     assert [row["fidelity"] for row in rows] == ["preview", "preview", "joint"]
+
+
+def test_methods_are_those_of_the_recipe() -> None:
+    """Named once more in `foretaste.cli`, which imports neither before there is work."""
+    assert [each.value for each in cli.MethodName] == list(get_args(MethodName)) == list(METHODS)
+    assert all(name in helped("preview").output for name in METHODS)
+
+
+def test_any_method_can_be_previewed_shown_and_reported(folder: Path) -> None:
+    recipe, study = folder / "small.yaml", folder / "study"
+    rows = json.loads(foretaste("preview", recipe, "--study", study, "--method", "kronecker", "--json").out)
+    assert {row["method"] for row in rows} == {"kronecker"}
+    shown = json.loads(foretaste("show", study, "--method", "kronecker", "--json").out)
+    assert shown["method"] == shown["recommendation"]["method"] == "kronecker"
+    assert foretaste("report", study, "--method", "kronecker", "--out", folder / "kronecker.html").code == 0
+
+
+def test_the_report_says_which_previews_the_recommendation_rests_on(folder: Path) -> None:
+    words = " ".join(foretaste("show", folder / "study").out.replace("│", " ").split())
+    assert "It rests on previews by diagonal." in words
+    assert "the metrics are off by" in words
+
+
+def test_compare_takes_methods_and_steps(folder: Path) -> None:
+    command = ["compare", folder / "small.yaml", "--study", folder / "study", "--method", "simple", "--method", "diagonal", "--sharpen", 1]
+    shown, data = foretaste(*command), foretaste(*command, "--json")
+    assert (shown.code, data.code) == (0, 0), shown.err + data.err
+    found = finite(data.out)
+    assert isinstance(found, dict)
+    assert [each["method"] for each in found["methods"]] == ["simple", "simple+1", "diagonal", "diagonal+1", "pretrained+1"]
+    assert all(each["method"] in shown.out and each["title"] in shown.out for each in found["methods"])
+    last = f"next: foretaste preview {folder / 'small.yaml'} --method {found['best']} --study {folder / 'study'}"
+    assert shown.out.splitlines()[-1] == last
 
 
 def test_preview_without_weights_is_the_whole_grid(folder: Path) -> None:

@@ -59,7 +59,7 @@ def test_inputs_are_text_columns_pairs_or_an_image() -> None:
         (DIGITS + "joint:\n  realise: magic\n", "r.yaml, line 4, joint.realise: Input should be 'sampling' or 'loss'; found 'magic'"),
         (
             DIGITS + "preview: {prior_precision: -1}\n",
-            "line 3, preview.prior_precision: must be 'mean' or a finite number above 0; found -1",
+            "line 3, preview.prior_precision: must be 'auto', 'mean' or a finite number above 0; found -1",
         ),
         (DIGITS + "finetune: {weight_decay: .nan}\n", "line 3, finetune.weight_decay: Input should be a finite number; found nan"),
         (DIGITS + "nmae: b\n", "line 3, nmae: unknown field; allowed are name, seed, snapshot_seconds, model, tasks,"),

@@ -7,10 +7,12 @@ two factors; the eigenvalues are then measured in their basis instead of multipl
     B = E[d d'] = U . U'     A = E[a a'] = V . V'                        (first pass over the data)
     lambda_ij = 1/N sum_b (u_i' G_b v_j)^2                               (second pass)
 
-which is the best diagonal in that basis. Linear layers and ungrouped convolutions are treated so;
+which is the best diagonal in that basis. Only the leading eigenvectors are kept, all that carry 99.9 % of a
+factor's trace up to 96; what the gradients have outside of them is spread evenly, so that the trace
+is right. Linear layers and ungrouped convolutions are treated so;
 every other parameter (embeddings, norms, grouped convolutions, layers above 4096 wide) gets the
-diagonal Fisher. Tasks that are to be merged share a basis, from the sum of their factors, so that
-their curvatures add up in closed form. Labels and units are those of `foretaste.estimate.fisher`.
+diagonal Fisher. Tasks may share a basis, from the sum of their factors, so that their curvatures add up in
+closed form; it costs most of what the eigenvectors bring where tasks differ. Labels and units are those of `foretaste.estimate.fisher`.
 
 References:
     Martens, Grosse: Optimizing Neural Networks with Kronecker-factored Approximate Curvature, 2015,
@@ -43,6 +45,9 @@ __all__ = ["Factors", "build", "factors", "finish", "init", "kfac", "shared_basi
 
 _WIDEST = 4096
 _EXACT = 1024  # matrices up to this size are decomposed in float64
+_CARRIED = 0.999  # of a factor's trace
+_MOST = 96  # directions per side
+_NORM = "norm of "  # of a layer's gradients, among the sums
 
 
 @dataclass(frozen=True)
@@ -158,11 +163,12 @@ def _add_outer(left: dict[str, Tensor], right: dict[str, Tensor], name: str, par
             total[name] = total[name].add_(outer) if name in total else outer
 
 
-def shared_basis(each: Sequence[Factors]) -> Basis:
+def shared_basis(each: Sequence[Factors], share: float = _CARRIED) -> Basis:
     """One basis for all tasks, from the sum of their factors, each scaled to a trace of 1.
 
     Args:
-        each: Of every task; a layer that only some tasks have takes theirs.
+        each: Of every task, or of one; a layer that only some tasks have takes theirs.
+        share: Of each factor's trace that the kept directions carry, at most 96 on a side; 1 keeps all.
 
     >>> one = Factors({"w": torch.diag(torch.tensor([1.0, 2.0]))}, {"w": torch.eye(1)}, {})
     >>> shared_basis([one])["w"].left.abs()
@@ -170,19 +176,23 @@ def shared_basis(each: Sequence[Factors]) -> Basis:
             [0., 1.]])
     """
     names = dict.fromkeys(name for found in each for name in found.left)
-    return {name: _axes(name, [found for found in each if name in found.left]) for name in names}
+    return {name: _axes(name, [found for found in each if name in found.left], share) for name in names}
 
 
-def _axes(name: str, each: Sequence[Factors]) -> Axes:
-    left, right = (_directions([getattr(found, side)[name] for found in each]) for side in ("left", "right"))
+def _axes(name: str, each: Sequence[Factors], share: float) -> Axes:
+    left, right = (_directions([getattr(found, side)[name] for found in each], share) for side in ("left", "right"))
     return Axes(left, right, each[0].biases.get(name))
 
 
-def _directions(matrices: Sequence[Tensor]) -> Tensor:
+def _directions(matrices: Sequence[Tensor], share: float) -> Tensor:
+    """The leading eigenvectors as columns, steepest last."""
     kind = torch.float64 if len(matrices[0]) <= _EXACT else torch.float32
     total = sum((m.to(kind) / m.to(kind).trace().clamp(min=torch.finfo(kind).tiny) for m in matrices), torch.zeros((), dtype=kind))
-    vectors: Tensor = torch.linalg.eigh(total).eigenvectors
-    return vectors.float().contiguous()
+    values, vectors = torch.linalg.eigh(total)
+    ahead = values.clamp(min=0).flip(0).cumsum(0)
+    count = len(values) if share >= 1 else min(int((ahead < share * ahead[-1]).sum()) + 1, _MOST)
+    kept: Tensor = vectors[:, -count:]
+    return kept.float().contiguous()
 
 
 @dataclass(frozen=True)
@@ -208,12 +218,13 @@ def build(
 
 
 def init(estimate: _Kfac, batch: Batch) -> State:
-    """Zero sums: per layer in its basis, `[rows, columns]`; per entry for the rest."""
+    """Zero sums: per layer in its basis, `[r, c]`, and in all; per entry for the rest."""
     state = fisher.init(estimate.fisher, batch)
     squares = dict(state.squares)
     for name, axes in estimate.basis.items():
         if name in squares:
-            squares[name] = squares[name].new_zeros(len(axes.left), len(axes.right))
+            squares[name] = squares[name].new_zeros(axes.left.shape[1], axes.right.shape[1])
+            squares[_NORM + name] = squares[name].new_zeros(())
             squares.pop(axes.bias or "", None)
     return replace(state, squares=squares)
 
@@ -223,7 +234,10 @@ def update(estimate: _Kfac, state: State, batch: Batch) -> State:
     for parts, targets, factor, late in backwards(estimate.fisher, state, batch):
         for name, each in parts.items():
             if name in state.squares:
-                state.squares[name].add_(summed_squares(_turned(each, estimate.basis.get(name))))
+                axes = estimate.basis.get(name)
+                state.squares[name].add_(summed_squares(_turned(each, axes)))
+                if axes is not None and axes.outside:
+                    state.squares[_NORM + name].add_(_squared_norms(each, axes.bias is not None))
         add_slow(estimate.fisher, state, batch, targets, factor, late)
     return counted(estimate.fisher, state, batch)
 
@@ -240,6 +254,15 @@ def _turned(parts: Sequence[Contribution], axes: Axes | None) -> Sequence[Contri
     return found
 
 
+def _squared_norms(parts: Sequence[Contribution], bias: bool) -> Tensor:
+    """``sum_b |G_b|^2`` without the gradients: inner products of the vectors they are outer products of."""
+    both = [operands(module, inputs, grad, bias=bias) for _, module, inputs, grad in parts]
+    rows, columns = (torch.cat(side, dim=1) for side in zip(*both, strict=True))
+    if rows.shape[1] ** 2 > rows.shape[2] * columns.shape[2]:
+        return torch.stack([(r.T @ c).square().sum() for r, c in zip(rows, columns, strict=True)]).sum()
+    return ((rows @ rows.transpose(1, 2)) * (columns @ columns.transpose(1, 2))).sum()
+
+
 def _squeezed(columns: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
     """One position per example as no position: there the squares are a single product."""
     return (columns[:, 0], rows[:, 0]) if columns.shape[1] == 1 else (columns, rows)
@@ -250,9 +273,10 @@ def finish(estimate: _Kfac, state: State) -> GaussianSite:
     site = fisher.finish(estimate.fisher, replace(state, squares={}))
     squares = {name: wide(tensor).cpu() / state.units for name, tensor in state.squares.items()}
     own = {name: axes for name, axes in estimate.basis.items() if name in squares}
-    values = {name: squares.pop(name) for name in own}
+    values, norms = {name: squares.pop(name) for name in own}, {name: squares.pop(_NORM + name) for name in own}
+    outside = {name: (norms[name] - values[name].sum()).clamp(min=0) / max(axes.outside, 1) for name, axes in own.items()}
     record = replace(site.record, estimator=f"kfac:{estimate.fisher.labels}")
-    return replace(site, precision=Kronecker(own, values, squares), record=record)
+    return replace(site, precision=Kronecker(own, values, squares, outside), record=record)
 
 
 def kfac(
@@ -266,6 +290,7 @@ def kfac(
     batch_size: int = 32,
     gradient: bool = False,
     basis: Basis | None = None,
+    share: float = _CARRIED,
     batches: Iterable[Batch] | None = None,
     on_batch: Callable[[int], None] = lambda examples: None,
 ) -> GaussianSite:
@@ -281,6 +306,7 @@ def kfac(
         batch_size: Examples per pass.
         gradient: Carry the gradient, for params that are not the task's optimum.
         basis: Shared with other tasks (see `shared_basis`); the task's own, for another pass, if left out.
+        share: Of the factors' traces that the kept directions of an own basis carry; 1 keeps all.
         batches: Other data than the task's, for the second pass.
         on_batch: Called with the number of examples seen in the second pass.
 
@@ -300,7 +326,7 @@ def kfac(
     """
     if basis is None:
         own = factors(model, params, task, generator=generator, labels=labels, max_examples=max_examples, batch_size=batch_size)
-        basis = shared_basis([own])
+        basis = shared_basis([own], share)
     with in_eval_mode(model), swapped(model, params or {}):
         estimate = build(model, task, basis, labels=labels, gradient=gradient, generator=generator)
         state: State | None = None

@@ -10,8 +10,8 @@ The diagonal Fisher at c is corrected, one checkpoint after the other, so that i
     H <- H - (H s)(H s)' / s' H s + y y' / s' y
 
 With Powell's damping (y is moved towards H s where the loss curves too little along s) H stays positive
-definite. The pretrained params are a checkpoint of every run, at no cost; they come last, since
-the last one is matched exactly. The scale is that of the mean loss, as everywhere.
+definite. Checkpoints should be as near as the merge will go: other runs of the task were measured to
+help, the pretrained params, where the loss is far from quadratic, to harm. The scale is that of the mean loss, as everywhere.
 
 References:
     Nocedal, Wright: Numerical Optimization, 2006, chapters 6 and 18 (BFGS, and damping after Powell, 1978).
@@ -78,7 +78,7 @@ def secant(
     ('lowrank', 2)
     """
     if not checkpoints:
-        raise ParamsError(f"task {task.name!r} has no other checkpoints; give the pretrained params at least")
+        raise ParamsError(f"task {task.name!r} has no other checkpoints; give those of another run, or of this one on its way")
     site = fisher(
         model, params, task, generator=generator, labels=labels, max_examples=max_examples, batch_size=batch_size, on_batch=on_batch
     )

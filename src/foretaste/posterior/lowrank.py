@@ -65,10 +65,13 @@ class LowRank(Precision):
             total += (self._rows(name) @ tensor.reshape(-1).double()).cpu()
         return total
 
-    def _rows(self, name: str) -> Tensor:
+    def _vectors(self, name: str) -> Tensor:
         if name not in self.vectors:
             raise ParamsError(f"the low-rank precision has no directions for {name}; estimate the site on the same model")
-        vectors = self.vectors[name]
+        return self.vectors[name]
+
+    def _rows(self, name: str) -> Tensor:
+        vectors = self._vectors(name)
         return vectors.reshape(len(vectors), math.prod(vectors.shape[1:])).double()
 
     def _mixed(self, weights: Tensor, name: str, like: Tensor) -> Tensor:
@@ -77,9 +80,9 @@ class LowRank(Precision):
     def _small(self, like: Params) -> Tensor:
         """``diag(s)^-1 + V D^-1 V'``, `[rank, rank]`."""
         total = torch.diag(1 / self.scales.double())
-        for name in like:
+        for name, entries in self.diagonal.restrict(Piece(like)).entries.items():
             rows = self._rows(name)
-            total = total + (rows / self.diagonal.entries[name].reshape(1, -1).double()) @ rows.T
+            total = total + (rows / entries.reshape(1, -1).double()) @ rows.T
         return total
 
     def __mul__(self, factor: float) -> "LowRank":
@@ -105,7 +108,7 @@ class LowRank(Precision):
     def sample(self, like: Params, generator: torch.Generator) -> dict[str, Tensor]:
         """With ``W = V D^-1/2``: ``S = D^1/2 (1 + W' s W) D^1/2``, whose root needs W's row space only."""
         noise = {name: torch.randn(tensor.shape, generator=generator, dtype=torch.float64) for name, tensor in like.items()}
-        roots = {name: self.diagonal.entries[name].double().sqrt() for name in like}
+        roots = {name: entries.double().sqrt() for name, entries in self.diagonal.restrict(Piece(like)).entries.items()}
         rows = torch.cat([self._rows(name) / roots[name].reshape(1, -1) for name in like], dim=1)
         basis, triangle = torch.linalg.qr(rows.T)
         values, turn = torch.linalg.eigh(triangle @ torch.diag(self.scales.double()) @ triangle.T)
@@ -134,4 +137,4 @@ class LowRank(Precision):
     def restrict(self, piece: Piece) -> "LowRank":
         if piece.cut is not None:
             raise ParamsError("a low-rank precision couples all entries of a tensor; a piece cannot cut through one")
-        return LowRank(self.diagonal.restrict(piece).entries, {name: self.vectors[name] for name in piece.names}, self.scales)
+        return LowRank(self.diagonal.restrict(piece).entries, {name: self._vectors(name) for name in piece.names}, self.scales)

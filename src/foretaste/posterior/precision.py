@@ -13,7 +13,7 @@ from foretaste.params import Params, wide
 __all__ = ["Piece", "Precision", "Sum", "coupled", "dense", "flat", "unflat"]
 
 _DENSE_LIMIT = 4096
-_CG_TOLERANCE = 1e-7
+_CG_TOLERANCE = 1e-8
 
 
 class Piece:
@@ -95,8 +95,8 @@ class Precision(ABC):
 class Sum(Precision):
     """A sum of structures that none of its terms can hold, kept as its terms.
 
-    `solve` uses conjugate gradients (Hestenes and Stiefel, 1952) in float64; `log_det` and
-    `sample` factorise each group densely and refuse groups above 4096 entries.
+    `solve` uses conjugate gradients (Hestenes and Stiefel, 1952), with its sums in float64; `log_det`
+    and `sample` factorise each group densely and refuse groups above 4096 entries.
 
     Args:
         terms: At least one precision.
@@ -113,21 +113,37 @@ class Sum(Precision):
             total = {name: total[name] + part for name, part in term.apply(params).items()}
         return total
 
-    def solve(self, params: Params) -> dict[str, Tensor]:
+    def solve(self, params: Params, start: Params | None = None, tolerance: float = _CG_TOLERANCE) -> dict[str, Tensor]:
+        """``S^-1 x`` by conjugate gradients.
+
+        Args:
+            params: x.
+            start: Where to begin; 0 if left out.
+            tolerance: The residual at which to stop, as a share of the first one. Steep directions are
+                solved first, so that a loose one leaves flat directions near the start.
+        """
         right = {name: tensor.double() for name, tensor in params.items()}
         solution = {name: tensor * 0 for name, tensor in right.items()}  # NaN where the right side is not finite
-        residual, direction = right, right
-        size = start = _dot(right, right)
+        residual = right
+        if start is not None:
+            solution = {name: start[name].double() for name in right}
+            residual = {name: right[name] - tensor for name, tensor in self._image(solution, params).items()}
+        direction = residual
+        size = first = _dot(residual, residual)
         for _ in range(10 * sum(tensor.numel() for tensor in right.values())):
-            if not size > _CG_TOLERANCE**2 * start:
+            if not size > tolerance**2 * first:
                 break
-            image = {name: tensor.double() for name, tensor in self.apply(direction).items()}
+            image = self._image(direction, params)
             step = size / _dot(direction, image)
             solution = {name: solution[name] + step * direction[name] for name in right}
             residual = {name: residual[name] - step * image[name] for name in right}
             size, before = _dot(residual, residual), size
             direction = {name: residual[name] + size / before * direction[name] for name in right}
         return {name: tensor.to(wide(params[name]).dtype) for name, tensor in solution.items()}
+
+    def _image(self, vector: Params, like: Params) -> dict[str, Tensor]:
+        """``S v`` in float64; the terms compute in the types of ``like``."""
+        return {name: tensor.double() for name, tensor in self.apply({n: v.to(wide(like[n]).dtype) for n, v in vector.items()}).items()}
 
     def __mul__(self, factor: float) -> "Sum":
         return Sum(term * factor for term in self.terms)

@@ -4,12 +4,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import torch
 from torch import Tensor
 
 from foretaste.params import Params, wide
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
-from foretaste.posterior.precision import Piece, Precision
+from foretaste.posterior.precision import Piece, Precision, Sum
 
 __all__ = ["GaussianSite", "Record", "Site", "product"]
 
@@ -121,7 +122,7 @@ class GaussianSite(Site):
         return {name: part - wide(self.gradient[name]) for name, part in pull.items()}
 
 
-def product(prior: Gaussian, sites: Sequence[GaussianSite]) -> Gaussian:
+def product(prior: Gaussian, sites: Sequence[GaussianSite], tolerance: float = 1e-8) -> Gaussian:
     """The product of the prior ``N(m, S)`` with sites, all at once.
 
     ::
@@ -129,11 +130,13 @@ def product(prior: Gaussian, sites: Sequence[GaussianSite]) -> Gaussian:
         S' = S + sum_t H_t          m' = m + S'^-1 sum_t [H_t (c_t - m) - g_t]
 
     Everything is computed on displacements from m, never as a difference of large numbers, in
-    float32 or wider.
+    float32 or wider. Precisions that have no closed sum are solved by conjugate gradients, from the
+    sites' simple average.
 
     Args:
         prior: Its names decide; every site must have them.
         sites: Already raised to their weights (``site ** alpha``).
+        tolerance: Of conjugate gradients, where they are needed: the residual's share of the first one.
 
     Returns:
         The Gaussian with the mean in float32 or wider; the prior itself when there is no site.
@@ -157,5 +160,14 @@ def product(prior: Gaussian, sites: Sequence[GaussianSite]) -> Gaussian:
         precision = precision + site.precision
     if not total:
         return prior
-    moved = precision.solve(total)
+    moved = precision.solve(total, _average(prior, sites), tolerance) if isinstance(precision, Sum) else precision.solve(total)
     return Gaussian({name: moved[name].add_(wide(mean)) for name, mean in prior.mean.items()}, precision)
+
+
+def _average(prior: Gaussian, sites: Sequence[GaussianSite]) -> dict[str, Tensor]:
+    """``sum_t alpha_t (c_t - m)``: the displacement of simple averaging."""
+    total = {name: torch.zeros_like(wide(mean)) for name, mean in prior.mean.items()}
+    for site in sites:
+        for name, mean in prior.mean.items():
+            total[name].add_(wide(site.center[name]) - wide(mean), alpha=site.power)
+    return total

@@ -26,7 +26,7 @@ def nothing(summary: Summary) -> str:
 
 
 def certainty(summary: Summary) -> str:
-    """How sure the recommendation is: what joint runs confirm, and what they say of the previews.
+    """How sure the recommendation is: what joint runs confirm, by which previews, and what joint runs say of those.
 
     >>> from foretaste.report.summary import summarise
     >>> from foretaste.surface.recommend import Preference
@@ -38,11 +38,11 @@ def certainty(summary: Summary) -> str:
     """
     if summary.recommendation is None:
         return f"No previews of the method {summary.method} yet, so nothing is recommended; run `foretaste preview`."
-    said = [confirmed(summary)]
+    said, rests = [confirmed(summary)], f"It rests on previews by {summary.method}"
     if summary.trust is None:
-        said.append("No weighting has both a preview and a joint run, so nothing is known of how far to trust these previews.")
+        said.append(f"{rests}; no weighting has both one and a joint run, so nothing is known of how far to trust them.")
     else:
-        said.append(verdict(summary.trust, worst=summary.preference.kind == "worst"))
+        said.append(f"{rests}. {verdict(summary.trust, worst=summary.preference.kind == 'worst')}")
     return " ".join(said)
 
 

@@ -14,7 +14,7 @@ from foretaste.surface.table import Array, Headline, Surface
 from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import TaskWeights
 
-__all__ = ["Confirmation", "Summary", "confirmation", "summarise", "to_json", "verdict"]
+__all__ = ["Confirmation", "Summary", "confirmation", "plain", "summarise", "to_json", "verdict"]
 
 _FEWEST = 5  # weightings below which agreement says nothing
 _GOOD, _FAIR = 0.8, 0.5  # rank correlations
@@ -275,7 +275,7 @@ def to_json(summary: Summary) -> dict[str, object]:
         "provenance": summary.provenance,
         "costs": summary.costs,
     }
-    return {key: _plain(value) for key, value in document.items()}
+    return {key: plain(value) for key, value in document.items()}
 
 
 def _front(surface: Surface) -> list[TaskWeights]:
@@ -290,11 +290,16 @@ def _fields(value: Headline | Recommendation | Confirmation | Agreement | Evalua
     return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """A value as JSON has it: NaN and infinity become None.
+
+    >>> plain({"a": (1.0, float("nan"))})
+    {'a': [1.0, None]}
+    """
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     return str(value) if isinstance(value, Fidelity) else value

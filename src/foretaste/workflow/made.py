@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
-from foretaste.merge import Preview, merge
+from foretaste.merge import Preview, corrected, merge
 from foretaste.params import Params
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.mixture import MixtureSite
@@ -11,9 +12,24 @@ from foretaste.posterior.site import Site
 from foretaste.store.study import Done
 from foretaste.weights import TaskWeights
 
-__all__ = ["Made", "Ready"]
+__all__ = ["Known", "Made", "Ready"]
 
 Sites = Mapping[str, Site]
+
+
+@dataclass(frozen=True)
+class Known:
+    """A joint run that shows what merging is off by.
+
+    Args:
+        weights: That it was made at.
+        joint: Its params.
+        trust: From 0 to 1.
+    """
+
+    weights: TaskWeights
+    joint: Params
+    trust: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -24,15 +40,18 @@ class Ready:
         prior: Around the pretrained params.
         sites: One per task.
         start: Sites whose merge is where this one begins; None to begin at the prior.
-        temperatures: For mixtures: one merge after the other, each beginning where the last ended.
-        steps: Bound on the steps of each merge.
+        temperatures: For mixtures: one merge after the other, each beginning where the last ended;
+            without any, every mixture keeps its own.
+        tolerance: Of conjugate gradients, where the sites need them.
+        known: A joint run that corrects what was merged.
     """
 
     prior: Gaussian
     sites: Sites
     start: Sites | None = None
-    temperatures: tuple[float, ...] = (1.0,)
-    steps: int = 50
+    temperatures: tuple[float, ...] = ()
+    tolerance: float = 1e-8
+    known: Known | None = None
 
     def merge(self, weights: TaskWeights) -> Preview:
         """The preview at these weights.
@@ -44,12 +63,28 @@ class Ready:
         >>> Ready(prior, {"a": GaussianSite({"w": torch.ones(1)}, Isotropic(1.0))}).merge(TaskWeights(["a"], [1.0])).params
         {'w': tensor([1.])}
         """
-        begin: Params | None = None if self.start is None else merge(self.prior, self.start, weights).params
-        for temperature in self.temperatures:
-            tempered = {task: site.tempered(temperature) if isinstance(site, MixtureSite) else site for task, site in self.sites.items()}
-            found = merge(self.prior, tempered, weights, start=begin, max_steps=self.steps)
+        found = self._merged(weights)
+        if self.known is None or not self.known.trust:
+            return found
+        return corrected(found, self._at_known, self.known.joint, self.known.trust)
+
+    @cached_property
+    def _at_known(self) -> Preview:
+        assert self.known is not None
+        return self._merged(self.known.weights)
+
+    def _merged(self, weights: TaskWeights) -> Preview:
+        begin: Params | None = None if self.start is None else merge(self.prior, self.start, weights, tolerance=self.tolerance).params
+        for temperature in self.temperatures or (None,):
+            found = merge(self.prior, _tempered(self.sites, temperature), weights, start=begin, tolerance=self.tolerance)
             begin = found.params
         return found
+
+
+def _tempered(sites: Sites, temperature: float | None) -> Sites:
+    if temperature is None:
+        return sites
+    return {task: site.tempered(temperature) if isinstance(site, MixtureSite) else site for task, site in sites.items()}
 
 
 @dataclass(frozen=True)
@@ -61,15 +96,17 @@ class Made:
         sites: From the prior to the sites.
         start: From the prior to the sites whose merge the merge begins at, where it matters.
         temperatures: See `Ready`.
-        steps: See `Ready`.
+        tolerance: See `Ready`.
+        known: See `Ready`.
         options: What the preview depends on beside sites, prior and weights; part of its name.
     """
 
     works: Mapping[str, tuple[Done, ...]]
     sites: Callable[[Gaussian], Sites]
     start: Callable[[Gaussian], Sites] | None = None
-    temperatures: tuple[float, ...] = (1.0,)
-    steps: int = 50
+    temperatures: tuple[float, ...] = ()
+    tolerance: float = 1e-8
+    known: Known | None = None
     options: Mapping[str, object] = field(default_factory=dict)
 
     @property
@@ -84,7 +121,11 @@ class Made:
 
     def under(self, prior: Gaussian) -> Ready:
         """Ready to be merged into a prior."""
-        return Ready(prior, self.sites(prior), self.start and self.start(prior), self.temperatures, self.steps)
+        return Ready(prior, self.sites(prior), self.start and self.start(prior), self.temperatures, self.tolerance, self.known)
+
+    def knowing(self, known: Known) -> "Made":
+        """The same, corrected by a joint run."""
+        return replace(self, known=known, options={**self.options, "trust": known.trust, "joint run": known.weights.key})
 
     def resting_on(self, done: Done) -> "Made":
         """The same, resting on one more piece of work for every task."""

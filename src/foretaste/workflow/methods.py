@@ -11,7 +11,7 @@ import torch
 
 from foretaste.estimate.ensemble import ensemble, plain, weighted
 from foretaste.estimate.secant import secant
-from foretaste.params import Params, parameters_of, snapshot
+from foretaste.params import Params
 from foretaste.posterior.site import GaussianSite
 from foretaste.store.study import Done
 from foretaste.task import Task
@@ -20,8 +20,11 @@ from foretaste.workflow.fit import Fitted, Reported, curved, estimated
 from foretaste.workflow.made import Made
 from foretaste.workflow.runs import finetuned
 from foretaste.workflow.session import Session
+from foretaste.workflow.variational import variational
 
 __all__ = ["METHODS", "Method", "made"]
+
+_EVEN = {"responsibilities": "even"}  # of the controls, wherever they are merged
 
 
 @dataclass(frozen=True)
@@ -78,14 +81,13 @@ def _works(fitted: Mapping[str, Fitted]) -> dict[str, tuple[Done, ...]]:
 
 
 def _lowrank(session: Session, fitted: Mapping[str, Fitted]) -> Made:
-    """Secants from the pretrained params, which every run started from: no further training."""
-    start = snapshot(parameters_of(session.problem.model))
+    """Secants between a task's runs; those to the pretrained params are too long to say much about the optimum."""
     plan = session.recipe.curvature
 
     def at(task: Task) -> tuple[Done, GaussianSite]:
         def make(params: Params, on_batch: Reported) -> GaussianSite:
             generator = torch.Generator().manual_seed(session.recipe.seed)
-            checkpoints = [start, *(session.study.tensors(run.artefact) for run in others[task.name])]
+            checkpoints = [session.study.tensors(run.artefact) for run in others[task.name]]
             return secant(
                 session.problem.model,
                 params,
@@ -98,10 +100,10 @@ def _lowrank(session: Session, fitted: Mapping[str, Fitted]) -> Made:
                 batch_size=plan.batch_size,
             )
 
-        inputs = {"estimator": "secant", "base": session.base, "checkpoints": [run.artefact for run in others[task.name]]}
+        inputs = {"estimator": "secant", "checkpoints": [run.artefact for run in others[task.name]]}
         return estimated(session, task, fitted[task.name].run, inputs, make)
 
-    members = range(1, session.recipe.ensemble.members)
+    members = range(1, max(session.recipe.ensemble.members, 2))  # one other run at least
     others = {task.name: [finetuned(session, task, member) for member in members] for task in session.problem.tasks}
     found = {task.name: at(task) for task in session.problem.tasks}
     works = {task: (each.run, *others[task], found[task][0]) for task, each in fitted.items()}
@@ -132,19 +134,20 @@ def _weighted(session: Session, fitted: Mapping[str, Fitted]) -> Made:
     runs = _members(session, fitted)
     sites = {task: [each.curved for each in members] for task, members in runs.items()}
     works = {task: tuple(done for each in members for done in _works({task: each})[task]) for task, members in runs.items()}
-    return Made(works, lambda prior: {task: weighted(prior, each) for task, each in sites.items()})
+    return Made(works, lambda prior: {task: weighted(prior, each) for task, each in sites.items()}, options=_EVEN)
 
 
 def _average(session: Session, fitted: Mapping[str, Fitted]) -> Made:
     runs = _members(session, fitted)
     sites = {task: [each.curved for each in members] for task, members in runs.items()}
     works = {task: tuple(each.run for each in members) for task, members in runs.items()}
-    return Made(works, lambda prior: {task: plain(prior, each) for task, each in sites.items()})
+    return Made(works, lambda prior: {task: plain(prior, each) for task, each in sites.items()}, options=_EVEN)
 
 
 METHODS: Mapping[str, Method] = {
     "simple": Method("simple averaging (isotropic)", _simple, curved=False),
     "diagonal": Method("diagonal Gaussian (Fisher)", _diagonal),
+    "variational": Method("diagonal Gaussian, learned by IVON", variational, trains=True),
     "kronecker": Method("Kronecker-factored Gaussian (EKFAC)", kronecker),
     "lowrank": Method("diagonal + low rank (secants of K runs)", _lowrank, trains=True),
     "anchored": Method("Kronecker, corrected at one joint run", anchored, trains=True, prior_of="kronecker"),

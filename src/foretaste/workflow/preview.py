@@ -71,7 +71,8 @@ def ready(session: Session, fitted: Mapping[str, Fitted], method: str) -> tuple[
     found = made(session, fitted, method)
     precision = 1.0  # of a prior that no curvature competes with: any gives the same preview
     if METHODS[method].curved:
-        precision, done = tuned_precision(session, fitted, METHODS[method].prior_of or method, found)
+        owner = METHODS[method].prior_of or method
+        precision, done = tuned_precision(session, fitted, owner, found if owner == method else made(session, fitted, owner))
         found = found if done is None else found.resting_on(done)
     return found, found.under(around(session, precision))
 

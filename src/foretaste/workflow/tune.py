@@ -1,7 +1,7 @@
 """Numbers that a merge needs and nothing knows beforehand, chosen on validation loss and kept with their curve."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from scipy.optimize import minimize_scalar
 
@@ -20,7 +20,7 @@ __all__ = ["around", "chosen", "tuned_precision"]
 
 _DECADES = 4.0  # searched on either side of the tasks' mean curvature
 _CLOSE = 0.15  # decades: a finer delta changes no digit that matters
-_TRIES = 12
+_TRIES = 7
 
 
 def around(session: Session, precision: float) -> Gaussian:
@@ -46,14 +46,17 @@ def chosen(
     bounds: tuple[float, float],
     also: tuple[float, ...] = (),
 ) -> Done:
-    """The number of least loss between bounds, found by Brent's bounded search, or found in the study.
+    """The number of least loss between bounds, or found in the study.
+
+    The losses of a few given numbers say where to look; Brent's bounded search goes on between the
+    neighbours of the best one.
 
     Args:
         session: The recipe at work.
         inputs: What the choice depends on.
         value: The loss of a number.
         bounds: Of the search.
-        also: Numbers tried beside the search; the first wins a tie.
+        also: Numbers tried first; the first wins a tie.
 
     Returns:
         Work whose result has ``value`` (the number), ``loss``, and ``curve``: all numbers tried, with their losses.
@@ -82,11 +85,20 @@ def chosen(
 
         for number in also:
             tried(number)
-        minimize_scalar(tried, bounds=bounds, method="bounded", options={"xatol": _CLOSE, "maxiter": _TRIES})
+        minimize_scalar(tried, bounds=_within(bounds, curve), method="bounded", options={"xatol": _CLOSE, "maxiter": _TRIES})
         best, loss = min(curve, key=lambda point: point[1])
         return {"value": best, "loss": loss, "curve": [list(point) for point in sorted(curve)]}, None
 
     return do(session.study, "choice", {**inputs, "seed": session.recipe.seed, **judged_by(session)}, make, session.watch)
+
+
+def _within(bounds: tuple[float, float], curve: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """The numbers on either side of the best one tried."""
+    known = sorted({*bounds, *(number for number, _ in curve)})
+    best = min(curve, key=lambda point: point[1], default=(bounds[0], 0.0))[0]
+    place = known.index(best)
+    low, high = known[max(place - 1, 0)], known[min(place + 1, len(known) - 1)]
+    return (low, high) if curve else bounds
 
 
 def tuned_precision(session: Session, fitted: Mapping[str, Fitted], method: str, made: Made) -> tuple[float, Done | None]:
@@ -124,6 +136,7 @@ def tuned_precision(session: Session, fitted: Mapping[str, Fitted], method: str,
 
     inputs = {"what": "prior precision", "method": method, "sites": made.artefacts, **made.options}
     session.watch.begin(f"prior precision of {method}", 1)
-    done = chosen(session, inputs, loss, (middle - _DECADES, middle + _DECADES))
+    grid = tuple(middle + _DECADES * share for share in (0.0, -0.5, 0.5, -1.0, 1.0))
+    done = chosen(session, inputs, loss, (grid[-2], grid[-1]), also=grid)
     session.watch.advance(1)
     return float(10 ** done.result["value"]), done

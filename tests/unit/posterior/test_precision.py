@@ -7,6 +7,8 @@ from foretaste.errors import ParamsError
 from foretaste.params import Params
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.isotropic import Isotropic
+from foretaste.posterior.kronecker import Kronecker
+from foretaste.posterior.lowrank import LowRank
 from foretaste.posterior.precision import Piece, Precision, Sum, coupled, dense, flat, unflat
 from laws import (
     HARD,
@@ -20,6 +22,8 @@ from laws import (
     assert_survives_storage,
     dense_like,
     diagonal_like,
+    kronecker_by_hand,
+    lowrank_by_hand,
     normal,
     random,
 )
@@ -67,6 +71,14 @@ def test_storage(structure: str, family: str) -> None:
         ("sum", "diagonal", Sum),
         ("sum", "dense", Sum),
         ("sum", "sum", Sum),
+        ("kronecker", "isotropic", Kronecker),
+        ("kronecker", "kronecker", Kronecker),
+        ("kronecker with biases", "kronecker with biases", Kronecker),
+        ("lowrank", "isotropic", LowRank),
+        ("lowrank", "diagonal", LowRank),
+        ("lowrank", "lowrank", LowRank),
+        ("lowrank", "kronecker", Sum),
+        ("dense", "kronecker", Sum),
     ],
 )
 def test_addition_keeps_its_promised_class(left: str, right: str, promised: type[Precision], family: str) -> None:
@@ -169,6 +181,10 @@ def _explicit(precision: Precision, like: Params) -> torch.Tensor:
             return torch.diag(flat({name: precision.entries[name] for name in like}))
         case Dense():
             return precision.matrix
+        case Kronecker():
+            return kronecker_by_hand(precision, like)
+        case LowRank():
+            return lowrank_by_hand(precision, like)
         case Sum():
             return torch.stack([_explicit(term, like) for term in precision.terms]).sum(0)
     raise AssertionError

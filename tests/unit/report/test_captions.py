@@ -37,6 +37,9 @@ def test_certainty_is_honest(make: Study) -> None:
     assert "nothing is known" in certainty(make(AB, joint=()))
     assert "gives 0.803 (+0.020 against the preview); 5 joint runs in the study, none better" in certainty(make(AB))
     assert "Too few points" in certainty(make(AB, joint=corners(AB)))
+    assert "It rests on previews by diagonal; no weighting has both one and a joint run" in certainty(make(AB, joint=()))
+    assert "It rests on previews by diagonal. Trust the ranking" in certainty(make(AB))
+    assert "rank correlation of the mean 1.00 at 5 weightings; the metrics are off by 0.020 on average" in certainty(make(AB))
 
 
 def test_confirmation_tells_of_floors_and_of_better_runs(make: Study) -> None:

@@ -2,12 +2,13 @@
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from foretaste.engine import Watch
-from foretaste.recipe import read
+from foretaste.recipe import Ensemble, Preview, read
 from foretaste.workflow.fit import fit
 from foretaste.workflow.session import Session, check, start
 from problems import digits_recipe
@@ -34,3 +35,15 @@ def session(fitted_folder: Path, tmp_path: Path) -> Iterator[Session]:
     found = begun(tmp_path / "work" / "small.yaml", tmp_path / "work" / "study")
     with found.study:
         yield found
+
+
+@pytest.fixture
+def pairs(session: Session) -> Session:
+    """The same with two runs per task in ensembles."""
+    return replace(session, recipe=session.recipe.model_copy(update={"ensemble": Ensemble(members=2)}))
+
+
+@pytest.fixture
+def tuning(session: Session) -> Session:
+    """The same with a prior precision chosen by validation loss."""
+    return replace(session, recipe=session.recipe.model_copy(update={"preview": Preview(prior_precision="auto")}))

@@ -1,0 +1,122 @@
+"""Compare: preview methods side by side, each against the same joint runs, with controls, rivals and costs."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean
+
+from foretaste.errors import RecipeError
+from foretaste.surface.agreement import agreement
+from foretaste.surface.comparison import Compared, Comparison, Kind, regret_of
+from foretaste.surface.table import Surface, headlines
+from foretaste.task import Evaluation
+from foretaste.weights import TaskWeights, uniform
+from foretaste.workflow.confirm import confirm
+from foretaste.workflow.fit import Fitted, fit
+from foretaste.workflow.methods import METHODS
+from foretaste.workflow.preview import preview, ready
+from foretaste.workflow.session import Session, has_private_heads, joint_points
+from foretaste.workflow.sharpen import cut, sharpened
+
+__all__ = ["compare", "compared_methods"]
+
+_JUDGED = "mixture"  # by the controls
+
+
+def compare(session: Session, methods: Sequence[str] = (), steps: Sequence[int] = ()) -> Comparison:
+    """Fit, preview by every method where joint runs are made, and say how near each comes.
+
+    Work that the study has already is not done again.
+
+    Args:
+        session: The recipe at work.
+        methods: Names in `METHODS`; all but the controls if left out. Controls go with the mixture.
+        steps: Numbers of joint steps; each method's previews are also sharpened by these, and joint runs cut to them.
+
+    Raises:
+        RecipeError: The recipe asks for no joint run.
+
+    >>> import pathlib, tempfile
+    >>> from foretaste.recipe import parse
+    >>> from foretaste.workflow.session import load, start
+    >>> small = "finetune: {steps: 2}, curvature: {max_examples: 2}, joint: {points: 3}"
+    >>> recipe = parse(text := f"{{name: a, model: {{source: digits}}, {small}}}")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
+    ...     with session.study:
+    ...         found = compare(session, ["simple"], [1])
+    >>> [each.method for each in found.methods], found.best, list(found.rivals)
+    (['simple', 'simple+1', 'pretrained+1'], 'simple', ['uniform', 'proportional'])
+    """
+    points = joint_points(session.recipe, session.problem)
+    if not points:
+        raise RecipeError("there is nothing to compare previews with: joint.points is 0; set it to 3 or more in the recipe")
+    fitted, asked = fit(session), compared_methods(methods)
+    tried = list(_tried(session, fitted, asked, steps, points))
+    rivals = _rivals(session)
+    truth = confirm(session, list(dict.fromkeys([*points, *rivals.values()])))
+    joint = _surface(session, truth)
+    seconds, judging = _joint_seconds(session, truth)
+    found = tuple(
+        Compared(
+            agreement(_surface(session, each.rows), joint, each.method),
+            each.title,
+            each.kind,
+            once=each.seconds / seconds,
+            each=max(0.0, mean(row.cost for row in each.rows) - judging) / seconds,
+        )
+        for each in tried
+    )
+    return Comparison(found, {name: regret_of(joint, points, weights) for name, weights in rivals.items()}, seconds)
+
+
+def compared_methods(methods: Sequence[str] = ()) -> list[str]:
+    """The methods that are compared where these were asked for.
+
+    >>> compared_methods(["mixture", "simple"])
+    ['mixture', 'average', 'weighted', 'simple']
+    """
+    controls = [name for name, method in METHODS.items() if method.control]
+    asked = list(methods) or [name for name in METHODS if name not in controls]
+    return list(dict.fromkeys(name for each in asked for name in ([each, *controls] if each == _JUDGED else [each])))
+
+
+@dataclass(frozen=True)
+class _Tried:
+    method: str
+    title: str
+    kind: Kind
+    seconds: float
+    rows: Sequence[Evaluation]
+
+
+def _tried(
+    session: Session, fitted: Mapping[str, Fitted], methods: Sequence[str], steps: Sequence[int], points: Sequence[TaskWeights]
+) -> Iterator[_Tried]:
+    """Every method's rows, plain and sharpened, and joint runs cut to the same steps."""
+    for name in methods:
+        method, sites = METHODS[name], ready(session, fitted, name)[0]
+        kind: Kind = "control" if method.control else "preview"
+        yield _Tried(name, method.title, kind, sites.seconds, preview(session, fitted, [name], points))
+        for count in () if method.control else steps:
+            rows = sharpened(session, fitted, name, count, points)
+            yield _Tried(rows[0].method, f"{name} preview and {count} joint steps", "sharpened", sites.seconds, rows)
+    for count in steps:
+        rows = cut(session, count, points)
+        yield _Tried(rows[0].method, f"joint finetuning cut to {count} steps, no preview", "control", 0.0, rows)
+
+
+def _rivals(session: Session) -> dict[str, TaskWeights]:
+    """Weights that anyone can name without a preview."""
+    names, counts = session.problem.names, [len(task.train) for task in session.problem.tasks]
+    return {"uniform": uniform(names), "proportional": TaskWeights(names, [count / sum(counts) for count in counts])}
+
+
+def _surface(session: Session, rows: Sequence[Evaluation]) -> Surface:
+    return Surface(headlines(session.problem.tasks), tuple(rows), has_private_heads(session.problem))
+
+
+def _joint_seconds(session: Session, truth: Sequence[Evaluation]) -> tuple[float, float]:
+    """Seconds of one joint run's training, and of one evaluation."""
+    made = {row.weights.key for row in truth}
+    training = mean(done.seconds for done in session.study.all_work("joint") if done.inputs["weights"] in made)
+    return training, mean(row.cost for row in truth) - training
