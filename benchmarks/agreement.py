@@ -3,18 +3,20 @@
     python benchmarks/agreement.py run digits                                          # minutes on two cores
     python benchmarks/agreement.py run sentiment --var data=DATA --var minilm=FOLDER   # hours; resumes
     python benchmarks/agreement.py run vision --var data=DATA --var mobilenet=FOLDER   # hours; resumes
-    python benchmarks/agreement.py page                                                # the page and figures alone
+    python benchmarks/agreement.py page                                                # docs/agreement.md alone
+    python benchmarks/agreement_figures.py                                             # its figures (extra bench)
 
 A suite is run for several problem seeds (the pretrained model and its data) and training seeds. Each pair is a
 study below ``--folder``, so whatever was done is found. The truth table is joint finetuning at every weighting of the
-recipe. Results go to ``benchmarks/results/SUITE.json``; ``docs/agreement.md`` and its figures are made from these.
+recipe. Results go to ``benchmarks/results/SUITE.json``, which the page and its figures are made from. OMP_NUM_THREADS=1
+is best for digits; two suites side by side are best with one thread each.
 """
 
 import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+import agreement_page
 from foretaste.recipe import Recipe, read
 from foretaste.report.progress import watching
 from foretaste.sources.problem import Problem
@@ -37,7 +40,6 @@ from foretaste.workflow.sharpen import cut, sharpened
 
 ROOT = Path(__file__).parent
 RESULTS = ROOT / "results"
-DOCS = ROOT.parent / "docs"
 
 
 @dataclass(frozen=True)
@@ -47,18 +49,23 @@ class Suite:
     Args:
         problems: Seeds of the pretrained model and the data.
         seeds: Training seeds for each.
+        bases: Previews that are sharpened.
         sharpened: Shares of a joint run's steps that previews are sharpened by.
         cut: Shares that the rival joint runs are cut to.
     """
 
     problems: tuple[int, ...]
     seeds: tuple[int, ...]
+    bases: tuple[str, ...] = ("diagonal",)
     sharpened: tuple[float, ...] = (0.02, 0.1)
     cut: tuple[float, ...] = (0.05, 0.1)
 
 
-SUITES = {"digits": Suite((0, 1, 2), (0, 1)), "sentiment": Suite((0,), (0, 1)), "vision": Suite((0,), (0, 1))}
-BASE = "diagonal"  # previews that are sharpened
+SUITES = {
+    "digits": Suite((0, 1, 2), (0, 1), bases=("diagonal", "kronecker")),
+    "sentiment": Suite((0,), (0, 1)),
+    "vision": Suite((0,), (0, 1)),
+}
 
 
 def main() -> None:
@@ -70,13 +77,13 @@ def main() -> None:
     run.add_argument("--var", action="append", default=[], metavar="NAME=VALUE", help="variables of the recipe")
     run.add_argument("--methods", default=",".join(METHODS), help="comma-separated; all if left out")
     run.add_argument("--only", help="one study alone, as PROBLEM-SEED, for example 0-1; nothing is written to the results")
-    verbs.add_parser("page", help="write docs/agreement.md and its figures from the results")
+    verbs.add_parser("page", help="write docs/agreement.md from the results")
     asked = parser.parse_args()
     if asked.verb == "run":
         variables = dict(pair.split("=", 1) for pair in asked.var)
         run_suite(asked.suite, asked.folder, variables, asked.methods.split(","), asked.only)
     else:
-        write_page()
+        agreement_page.write()
 
 
 def run_suite(name: str, folder: Path, variables: Mapping[str, str], methods: Sequence[str], only: str | None = None) -> None:
@@ -110,7 +117,7 @@ def described(recipe: Recipe, problem: Problem) -> dict[str, str]:
     return {
         **facts,
         "rows (train/validation)": rows,
-        "training": f"{plan.steps} steps of {plan.batch_size}, {plan.optimizer}, learning rate {plan.learning_rate:g}, {plan.mixed_precision} mixed precision",
+        "training": f"{plan.steps} steps of {plan.batch_size}, {plan.optimizer}, learning rate {plan.learning_rate:g}",
         "curvature": f"{recipe.curvature.labels} labels, {recipe.curvature.max_examples or 'all'} examples a task",
         "runs per task in ensembles": str(recipe.ensemble.members),
     }
@@ -125,14 +132,17 @@ def one_run(session: Session, suite: Suite, methods: Sequence[str]) -> dict[str,
     cost = _Cost(seconds, judging)
     found = {name: _previewed(session, fitted, name, points, cost) for name in methods}
     total = session.joint_training.steps
-    for share in suite.sharpened:
-        steps = max(1, round(share * total))
-        base = ready(session, fitted, BASE)[0].seconds
-        rows = sharpened(session, fitted, BASE, steps, points)
-        found[f"sharpened {share:.0%}"] = cost.of(rows, base, "sharpened", f"{BASE} preview + {steps} of {total} joint steps")
+    for base in suite.bases:
+        once = ready(session, fitted, base)[0].seconds
+        for share in suite.sharpened:
+            steps = max(1, round(share * total))
+            rows = sharpened(session, fitted, base, steps, points)
+            found[f"{base} + {share:.0%}"] = cost.of(rows, once, "sharpened", f"{base} preview + {steps} of {total} joint steps")
     for share in suite.cut:
         steps = max(1, round(share * total))
-        found[f"cut {share:.0%}"] = cost.of(cut(session, steps, points), 0.0, "rival", f"joint run cut to {steps} of {total} steps")
+        found[f"joint cut to {share:.0%}"] = cost.of(
+            cut(session, steps, points), 0.0, "rival", f"joint run cut to {steps} of {total} steps"
+        )
     count = sum(len(task.train) for task in session.problem.tasks)
     proportional = TaskWeights(session.problem.names, [len(task.train) / count for task in session.problem.tasks])
     single = preview(session, fitted, ["simple"], corners(session.problem.names))
@@ -157,7 +167,9 @@ class _Cost:
     joint: float
     judging: float
 
-    def of(self, rows: Sequence[Evaluation], fixed: float, kind: str, title: str, details: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def of(
+        self, rows: Sequence[Evaluation], fixed: float, kind: str, title: str, details: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         """Rows with their costs in joint runs: once for all weightings, and for each without its evaluation."""
         each = max(0.0, statistics.mean(row.cost for row in rows) - self.judging)
         costs = {"fixed_cost": fixed / self.joint, "point_cost": each / self.joint}
@@ -181,10 +193,6 @@ def write(path: Path, data: Mapping[str, Any]) -> None:
     rounded = json.loads(json.dumps(data), parse_float=lambda text: round(float(text), 6))
     written_whole(path, lambda temporary: temporary.write_text(json.dumps(rounded, indent=1) + "\n"))
     print(f"wrote {path}")
-
-
-def write_page() -> None:
-    raise SystemExit("not yet")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from foretaste.errors import Diverged, Stopped
 from foretaste.params import Params
 from foretaste.store.study import Done, Json, Study, key_of
 from foretaste.task import Evaluation
-from foretaste.train.loop import Observer, Snapshot, Trained
+from foretaste.train.run import Observer, Snapshot, Trained
 
 __all__ = ["REVISION", "Unwatched", "Watch", "do", "do_evaluation", "do_training", "stop_if_asked"]
 

@@ -7,217 +7,32 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError, field_validator
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from foretaste.errors import BadInput, RecipeError, TaskError, WeightsError
+from foretaste.errors import BadInput, RecipeError, TaskError
 from foretaste.located import line_of, loaded
-from foretaste.surface.recommend import Floor, Preference
+from foretaste.plan import (
+    Curvature,
+    DigitsModel,
+    Ensemble,
+    Finetune,
+    FunctionModel,
+    Joint,
+    Preview,
+    Recipe,
+    Recommend,
+    TaskData,
+    TransformersModel,
+    Variational,
+)
 from foretaste.task import check_name
 
-__all__ = [
-    "Curvature",
-    "DigitsModel",
-    "Ensemble",
-    "Finetune",
-    "FunctionModel",
-    "Joint",
-    "MethodName",
-    "Preview",
-    "Recipe",
-    "Recommend",
-    "TaskData",
-    "TransformersModel",
-    "Variational",
-    "parse",
-    "read",
-    "schema",
-    "where",
-]
+__all__ = ["Recipe", "parse", "read", "schema", "where"]
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class TransformersModel(_Part):
-    """A Hugging Face model, from a folder or the hub."""
-
-    source: Literal["transformers"]
-    path: str = Field(description="checkpoint folder (relative to this file) or hub id")
-    kind: Literal["text-classification", "image-classification"]
-    head: Literal["auto", "shared", "private"] = Field("auto", description="one head per distinct label set, one for all, or one each")
-    max_length: int = Field(128, ge=4, description="longest text, in tokens")
-
-
-class FunctionModel(_Part):
-    """A Python function that returns a model and its tasks."""
-
-    source: Literal["function"]
-    call: str = Field(pattern=r"^[\w.]+:\w+$", description="module:function")
-    arguments: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the call")
-
-
-class DigitsModel(_Part):
-    """The embedded digits: three tasks, one small network."""
-
-    source: Literal["digits"]
-
-
-class TaskData(_Part):
-    """One task's data."""
-
-    train: str = Field(description="data file, image folder, or hub id")
-    validation: str = Field(description="the same; never trained on")
-    text: str | list[str] | None = Field(None, description="text column, or two for pairs")
-    image: str | None = Field(None, description="image column")
-    label: str = Field("label", description="label column")
-    labels: list[StrictStr | StrictInt] | None = Field(None, description="all labels, in order; taken from the data if left out")
-    metrics: list[Literal["accuracy", "f1", "mcc"]] = Field(["accuracy"], min_length=1, description="the first is the headline")
-    max_train: int | None = Field(None, ge=1, description="use at most so many training rows")
-    max_validation: int | None = Field(None, ge=1)
-    splits: tuple[str, str] = Field(("train", "validation"), description="names of the splits of a hub data set")
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Input columns."""
-        if self.image is not None:
-            return (self.image,)
-        return (self.text,) if isinstance(self.text, str) else tuple(self.text or ())
-
-
-class Finetune(_Part):
-    """How every model is trained, alone and jointly."""
-
-    steps: int = Field(300, ge=1)
-    batch_size: int = Field(32, ge=1)
-    learning_rate: float = Field(5e-5, gt=0, lt=1e30)
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    weight_decay: float = Field(0.0, ge=0)
-    prior_precision: float = Field(0.0, ge=0, description="pull towards the pretrained params, on the scale of the mean loss")
-    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps")
-    decay: Literal["linear", "cosine", "constant"] = "linear"
-    clip: float | None = Field(1.0, gt=0)
-    micro_batch: int | None = Field(None, ge=1, description="examples per backward pass, where a batch does not fit")
-    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
-    batch_norm: Literal["update", "freeze"] = Field("update", description="train batch-norm statistics, or keep the pretrained ones")
-
-
-class Curvature(_Part):
-    """How each task's curvature is estimated."""
-
-    estimator: Literal["fisher"] = "fisher"
-    labels: Literal["sampled", "empirical", "exact"] = "sampled"
-    max_examples: int | None = Field(1000, ge=1)
-    batch_size: int = Field(32, ge=1)
-
-
-class Ensemble(_Part):
-    """Several runs per task, for the methods that want them (mixture, lowrank and the controls)."""
-
-    members: int = Field(3, ge=1, description="runs per task, the first included")
-    blocks: Literal["whole", "tensor"] = Field("whole", description="one responsibility for all params, or one for each tensor")
-    temperatures: list[Annotated[float, Field(gt=0)]] = Field(
-        [1.0], min_length=1, description="of the mixture's responsibilities, one merge after the other: falling ones anneal"
-    )
-
-
-class Variational(_Part):
-    """How the method `variational` trains: IVON, with the batches and steps of `finetune`."""
-
-    learning_rate: float = Field(0.1, gt=0, lt=1e30, description="of a step in units of hessian_init")
-    hessian_init: float = Field(0.1, gt=0, description="first guess of the mean loss's curvature")
-    ess: float | None = Field(None, gt=0, description="effective sample size; ten times the task's training examples if left out")
-
-
-MethodName = Literal["simple", "diagonal", "variational", "kronecker", "lowrank", "anchored", "mixture", "average", "weighted"]
-
-
-class Preview(_Part):
-    """Which previews are made."""
-
-    methods: list[MethodName] = Field(["simple", "diagonal"], min_length=1, description="the last one is recommended from")
-    points: int = Field(66, ge=2, description="at most so many lattice points over the simplex")
-    prior_precision: float | Literal["mean", "auto"] = Field(
-        "auto", description="delta of the merge: 'auto' by validation loss, per method; 'mean' curvature of the tasks; or a number"
-    )
-    batch_norm: Literal["reestimate", "average"] = Field(
-        "reestimate", description="statistics from the tasks' data where finetune updates them, or averaged by alpha"
-    )
-    batch_size: int = Field(128, ge=1, description="of evaluation")
-
-    @field_validator("prior_precision")
-    @classmethod
-    def _positive(cls, value: float | str) -> float | str:
-        if not isinstance(value, str) and not 0 < value < float("inf"):
-            raise ValueError("must be 'auto', 'mean' or a finite number above 0")
-        return value
-
-
-class Joint(_Part):
-    """The joint runs that previews are checked against."""
-
-    points: int = Field(7, ge=0, description="joint runs, spread over the inside and the edges of the simplex")
-    realise: Literal["sampling", "loss"] = "sampling"
-    steps: int | None = Field(None, ge=1, description="steps of a joint run; as in finetune if left out")
-
-
-class Recommend(_Part):
-    """What to recommend."""
-
-    prefer: str = Field("mean", description="mean, worst, or task=2,other=1")
-    floors: list[str] = Field(default_factory=list, description="task>=0.85 or all>=97% (of the single-task metric)")
-
-
-class Recipe(_Part):
-    """What to study."""
-
-    name: str = Field(min_length=1)
-    seed: int = Field(0, ge=0)
-    snapshot_seconds: float = Field(20.0, ge=0, description="time between kept states of unfinished training")
-    model: Annotated[TransformersModel | FunctionModel | DigitsModel, Field(discriminator="source")]
-    tasks: dict[str, TaskData] = Field(default_factory=dict)
-    finetune: Finetune = Finetune()
-    curvature: Curvature = Curvature()
-    ensemble: Ensemble = Ensemble()
-    variational: Variational = Variational()
-    preview: Preview = Preview()
-    joint: Joint = Joint()
-    recommend: Recommend = Recommend()
-
-    def check_goal(self, tasks: Sequence[str]) -> None:
-        """Check that preference and floors are about these tasks.
-
-        Raises:
-            WeightsError: They are not; the field is named.
-        """
-        field = "prefer"
-        try:
-            Preference.parse(self.recommend.prefer, tasks)
-            field = "floors"
-            for floor in self.recommend.floors:
-                Floor.parse(floor, tasks)
-        except WeightsError as error:
-            raise error.at("recommend", field) from error.__cause__
-
-    def identity(self) -> dict[str, Any]:
-        """The part of the recipe that every number depends on: what one study cannot change.
-
-        Places of files are not in it: a study knows its model and data by their content.
-        """
-        plan = self.model_dump(mode="json")
-        plan["model"].pop("path", None)
-        for task in plan["tasks"].values():
-            del task["train"], task["validation"]
-        for free in ("name", "recommend", "snapshot_seconds"):
-            del plan[free]
-        for part, free in (("preview", "methods"), ("preview", "points"), ("preview", "batch_size"), ("joint", "points")):
-            del plan[part][free]
-        return plan
 
 
 def schema() -> dict[str, Any]:

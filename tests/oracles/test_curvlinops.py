@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from foretaste.estimate.kfac import factors, kfac
+from foretaste.estimate.factors import factors
+from foretaste.estimate.kfac import kfac
 from foretaste.posterior.kronecker import Kronecker
 from laws import normal, random
 from networks import Net, classes

@@ -8,7 +8,7 @@ from foretaste.errors import Diverged, Stopped
 from foretaste.store.study import Study
 from foretaste.task import Evaluation, Fidelity
 from foretaste.train.finetune import finetune
-from foretaste.train.loop import Observer, Snapshot, Trained
+from foretaste.train.run import Observer, Snapshot, Trained
 from foretaste.train.training import Training
 from foretaste.weights import uniform
 from problems import blobs, linear

@@ -15,7 +15,7 @@ References:
     https://arxiv.org/abs/1905.12558
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -29,7 +29,20 @@ from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.site import GaussianSite, Record
 from foretaste.task import IGNORED, Batch, Task, losses, unit_factors, units
 
-__all__ = ["Fisher", "Labels", "State", "add_slow", "backwards", "batches_of", "build", "counted", "finish", "fisher", "init", "update"]
+__all__ = [
+    "Fisher",
+    "Labels",
+    "State",
+    "backwards",
+    "batches_of",
+    "build",
+    "counted",
+    "finish",
+    "fisher",
+    "init",
+    "slow_gradients",
+    "update",
+]
 
 Labels = Literal["sampled", "empirical", "exact"]
 
@@ -115,7 +128,10 @@ def update(estimate: Fisher, state: State, batch: Batch) -> State:
         for name, each in parts.items():
             if name in state.squares:
                 state.squares[name].add_(summed_squares(each))
-        add_slow(estimate, state, batch, targets, factor, late)
+        slow = [name for name in state.plan.slow | late if name in state.squares]
+        for gradient in slow_gradients(estimate, batch, targets, factor, slow):
+            for name, grad in gradient.items():
+                state.squares[name].addcmul_(grad, grad)
     return counted(estimate, state, batch)
 
 
@@ -161,7 +177,7 @@ def backwards(estimate: Fisher, state: State, batch: Batch) -> Iterator[_Backwar
     if estimate.gradient:
         _add_slopes(estimate, state, (losses(logits, batch["labels"]) * each.unsqueeze(1)).sum())
     outputs = [call.output for call in calls]
-    unseen = {name: p for name, p in estimate.model.named_parameters() if name in plan.unseen and name in state.squares}
+    unseen = {name: p for name, p in estimate.model.named_parameters() if name in plan.unseen}
     for targets, scale in _targets(estimate, logits.detach(), batch["labels"]):
         factor = each.sqrt() * scale
         total = (losses(logits, targets) * factor.unsqueeze(1)).sum()
@@ -301,24 +317,31 @@ def _add_slopes(estimate: Fisher, state: State, total: Tensor) -> None:
             state.slopes[name].add_(grad)
 
 
-def add_slow(estimate: Fisher, state: State, batch: Batch, targets: Tensor, factor: Tensor, late: frozenset[str]) -> None:
-    """Add squares one example at a time, for the parameters that the layers cannot give.
+def slow_gradients(estimate: Fisher, batch: Batch, targets: Tensor, factor: Tensor, names: Collection[str]) -> Iterator[dict[str, Tensor]]:
+    """Gradients one example at a time, for the parameters that the layers cannot give.
 
     Args:
         estimate: Whose model goes forward.
-        state: Its squares are added to.
         batch: Of B examples.
         targets: Labels to go backward from, `[B]` or `[B, S]`.
         factor: Of each example, `[B]`.
-        late: More such parameters than the plan knows.
+        names: The parameters; without any there is nothing to do.
+
+    Yields:
+        Per example, the gradients in float32 or wider, less the parameters that it does not use.
+
+    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.task import Rows
+    >>> rows = Rows(torch.eye(2), torch.arange(2))
+    >>> estimate = build(nn.Linear(2, 2), Task("a", rows, rows, [METRICS["accuracy"]]), generator=torch.Generator())
+    >>> batch = {"inputs": rows.inputs, "labels": rows.labels}
+    >>> [list(each) for each in slow_gradients(estimate, batch, rows.labels, torch.ones(2), ["bias"])]
+    [['bias'], ['bias']]
     """
-    named = dict(estimate.model.named_parameters())
-    slow = [name for name in state.plan.slow | late if name in state.squares]
-    for index in range(len(targets)) if slow else ():
+    named = {name: p for name, p in estimate.model.named_parameters() if name in names and p.requires_grad}
+    for index in range(len(targets)) if named else ():
         with torch.enable_grad():
             logits = estimate.task.predict(estimate.model, one_example(batch, index))
         total = (losses(logits, targets[index : index + 1]) * factor[index]).sum()
-        grads = torch.autograd.grad(total, [named[name] for name in slow], allow_unused=True)
-        for name, grad in zip(slow, grads, strict=True):
-            if grad is not None:
-                state.squares[name].addcmul_(wide(grad), wide(grad))
+        grads = torch.autograd.grad(total, list(named.values()), allow_unused=True)
+        yield {name: wide(grad) for name, grad in zip(named, grads, strict=True) if grad is not None}

@@ -125,8 +125,15 @@ class IVON(torch.optim.Optimizer):
         self._hooks: list[RemovableHandle] = []
         self._has_collected = False
         super().__init__(params, defaults)
-        for group in self.param_groups:
-            _check(group)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters.
+
+        Raises:
+            ParamsError: A setting out of its range.
+        """
+        _check(self.defaults | param_group)
+        super().add_param_group(param_group)
 
     @contextmanager
     def sampled(self) -> Iterator[None]:
@@ -149,14 +156,22 @@ class IVON(torch.optim.Optimizer):
         """
         if self._means:
             raise RunFailed("the params are at a draw already; restore() them first, or use `with optimizer.sampled():`")
-        for group in self.param_groups:
-            for param in (param for param in group["params"] if param.requires_grad):
-                state = self._begun(param, group)
-                self._means[param] = param.detach().clone()
-                self._hooks.append(param.register_hook(partial(self._collect, param)))
-                for ((place,), (hessian,)), _ in _parts([[param], [state["hessian"]]], [1.0]):
-                    scale = hessian.add(group["weight_decay"]).mul_(group["ess"]).rsqrt_()
-                    place.add_(torch.empty_like(scale).normal_(generator=self.generator).mul_(scale))
+        try:
+            for group in self.param_groups:
+                for param in (param for param in group["params"] if param.requires_grad):
+                    self._draw(param, group)
+        except BaseException:
+            self.restore()
+            raise
+
+    def _draw(self, param: Tensor, group: Mapping[str, Any]) -> None:
+        """Move one parameter to a draw."""
+        state = self._begun(param, group)
+        self._means[param] = param.detach().clone()
+        self._hooks.append(param.register_hook(partial(self._collect, param)))
+        for ((place,), (hessian,)), _ in _parts([[param], [state["hessian"]]], [1.0]):
+            scale = hessian.add(group["weight_decay"]).mul_(group["ess"]).rsqrt_()
+            place.add_(torch.empty_like(scale).normal_(generator=self.generator).mul_(scale))
 
     @torch.no_grad()
     def restore(self) -> None:
@@ -212,7 +227,7 @@ class IVON(torch.optim.Optimizer):
         if self._means:
             raise RunFailed("step() was called at a draw; leave `with optimizer.sampled():` before it")
         for group in self.param_groups:
-            moved = [param for param in group["params"] if param.grad is not None]
+            moved = [param for param in group["params"] if param.requires_grad and param.grad is not None]
             if moved and not self._has_collected:
                 raise RunFailed("no gradient was taken at a draw; go backward inside `with optimizer.sampled():`")
             if moved:
@@ -224,11 +239,12 @@ class IVON(torch.optim.Optimizer):
         """Forget the gradients, and what they said about h."""
         super().zero_grad(set_to_none)
         if self._has_collected:
-            torch._foreach_zero_([state["product"] for state in self.state.values()])
+            for state in filter(None, self.state.values()):
+                state["product"].zero_()
             self._has_collected = False
 
     def _update(self, group: Mapping[str, Any], params: list[Tensor]) -> None:
-        states = [self.state[param] for param in params]
+        states = [self._begun(param, group) for param in params]
         for state in states:
             state["step"] += 1
         debias = [1 / (1 - group["beta1"] ** float(state["step"])) for state in states]
@@ -248,9 +264,8 @@ class IVON(torch.optim.Optimizer):
                     self.state[param][key] = torch.as_tensor(kept[index][key]).to(place, copy=True)
 
     def estimates(self) -> dict[str, dict[Tensor, Tensor]]:
-        """The curvature h of every parameter that was trained, in its shape, by kind and parameter."""
-        found = {param: self.state[param]["hessian"] for group in self.param_groups for param in group["params"] if self.state[param]}
-        return {"hessian": found}
+        """The curvature h of every parameter that ever had a gradient, in its shape, by kind and parameter."""
+        return {"hessian": {param: state["hessian"] for param, state in self.state.items() if state and state["step"]}}
 
 
 _Columns = Sequence[list[Tensor]]
@@ -307,9 +322,11 @@ def _step(group: Mapping[str, Any], columns: _Columns, debias: list[float]) -> N
 
 def _check(group: Mapping[str, Any]) -> None:
     """Raise where a setting is out of its range."""
-    for name, least in (("ess", 0.0), ("hessian_init", 0.0), ("clip_radius", 0.0)):
-        if not group[name] > least:
-            raise ParamsError(f"{name} of IVON must be above 0, not {group[name]}")
+    if not group["clip_radius"] > 0:
+        raise ParamsError(f"clip_radius of IVON must be above 0, not {group['clip_radius']}")
+    for name in ("ess", "hessian_init"):
+        if not 0 < group[name] < math.inf:
+            raise ParamsError(f"{name} of IVON must be a finite number above 0, not {group[name]}")
     for name in ("lr", "weight_decay"):
         if not 0 <= group[name] < math.inf:
             raise ParamsError(f"{name} of IVON must be a finite number of at least 0, not {group[name]}")

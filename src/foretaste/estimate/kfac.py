@@ -25,7 +25,7 @@ References:
     Neural Network Architectures, 2023, https://arxiv.org/abs/2311.00636 (positions: "expand")
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 
 import torch
@@ -33,166 +33,18 @@ from torch import Tensor, nn
 
 from foretaste.errors import TaskError
 from foretaste.estimate import fisher
-from foretaste.estimate.capture import Contribution, Plan, summed_squares
-from foretaste.estimate.fisher import Fisher, Labels, State, add_slow, backwards, batches_of, counted
-from foretaste.estimate.layers import OUTER, bias_joins, is_outer, operands
-from foretaste.params import Params, in_eval_mode, swapped, wide
+from foretaste.estimate.capture import Contribution, summed_squares
+from foretaste.estimate.factors import CARRIED, factors, shared_basis
+from foretaste.estimate.fisher import Fisher, Labels, State, backwards, batches_of, counted, slow_gradients
+from foretaste.estimate.layers import OUTER, operands
+from foretaste.params import Params, in_eval_mode, parameters_of, swapped, wide
 from foretaste.posterior.kronecker import Axes, Basis, Kronecker
 from foretaste.posterior.site import GaussianSite
 from foretaste.task import Batch, Task
 
-__all__ = ["Factors", "build", "factors", "finish", "init", "kfac", "shared_basis", "update"]
+__all__ = ["build", "finish", "init", "kfac", "update"]
 
-_WIDEST = 4096
-_EXACT = 1024  # matrices up to this size are decomposed in float64
-_CARRIED = 0.999  # of a factor's trace
-_MOST = 96  # directions per side
 _NORM = "norm of "  # of a layer's gradients, among the sums
-
-
-@dataclass(frozen=True)
-class Factors:
-    """A task's two factors of every layer.
-
-    Args:
-        left: E[d d'] by the weight's name, `[rows, rows]`.
-        right: E[a a'] by the weight's name, `[columns, columns]`.
-        biases: The bias that is the last column, by the weight's name.
-    """
-
-    left: Params
-    right: Params
-    biases: Mapping[str, str]
-
-    def to_tensors(self) -> dict[str, Tensor]:
-        """Everything as tensors, by prefixed names."""
-        names = {f"bias/{name}": torch.tensor(list(bias.encode()), dtype=torch.uint8) for name, bias in self.biases.items()}
-        return {f"left/{n}": t for n, t in self.left.items()} | {f"right/{n}": t for n, t in self.right.items()} | names
-
-    @classmethod
-    def from_tensors(cls, tensors: Params) -> "Factors":
-        """The inverse of `to_tensors`."""
-        parts: dict[str, dict[str, Tensor]] = {"left": {}, "right": {}, "bias": {}}
-        for key, tensor in tensors.items():
-            part, _, name = key.partition("/")
-            parts[part][name] = tensor
-        return cls(parts["left"], parts["right"], {name: bytes(tensor.tolist()).decode() for name, tensor in parts["bias"].items()})
-
-
-def factors(
-    model: nn.Module,
-    params: Params | None,
-    task: Task,
-    *,
-    generator: torch.Generator,
-    labels: Labels = "sampled",
-    max_examples: int | None = None,
-    batch_size: int = 32,
-    on_batch: Callable[[int], None] = lambda examples: None,
-) -> Factors:
-    """The first pass: both factors of every layer at these params.
-
-    Args:
-        model: Any module; it is left as it was.
-        params: Where to estimate, or None for the model's own params.
-        task: Its training examples are used.
-        generator: Chooses the examples and draws the labels.
-        labels: ``sampled``, ``empirical`` or ``exact``.
-        max_examples: At most so many; None for all.
-        batch_size: Examples per pass.
-        on_batch: Called with the number of examples seen.
-
-    Raises:
-        TaskError: As of `fisher.fisher`.
-
-    >>> from foretaste.evaluate import METRICS
-    >>> from foretaste.task import Rows
-    >>> rows = Rows(torch.eye(2), torch.arange(2))
-    >>> task = Task("a", rows, rows, [METRICS["accuracy"]])
-    >>> {name: list(t.shape) for name, t in factors(nn.Linear(2, 2), None, task, generator=torch.Generator()).right.items()}
-    {'weight': [3, 3]}
-    """
-    with in_eval_mode(model), swapped(model, params or {}):
-        estimate = fisher.build(model, task, labels=labels, generator=generator)
-        state: State | None = None
-        left: dict[str, Tensor] = {}
-        right: dict[str, Tensor] = {}
-        biases: dict[str, str] = {}
-        for batch in batches_of(model, task, generator, max_examples, batch_size):
-            if state is None:
-                state = fisher.init(estimate, batch)
-                biases = {name: bias for name, bias in _layers(state.plan, task).items() if bias is not None}
-                chosen = set(_layers(state.plan, task))
-            for parts, *_ in backwards(estimate, state, batch):
-                for name in chosen & set(parts):
-                    _add_outer(left, right, name, parts[name], name in biases)
-            state = counted(estimate, state, batch)
-            on_batch(state.examples)
-        if state is None or not state.units:
-            raise TaskError(f"no labelled examples were seen for the curvature of task {task.name!r}")
-        count = state.units
-    return Factors({n: t.cpu() / count for n, t in left.items()}, {n: t.cpu() / count for n, t in right.items()}, biases)
-
-
-def _layers(plan: Plan, task: Task) -> dict[str, str | None]:
-    """Names of the weights that can be treated as matrices, and of the biases that join them."""
-    users: dict[str, list[nn.Module]] = {}
-    for module, own in plan.layers.items():
-        for each in own.values():
-            users.setdefault(each, []).append(module)
-    found: dict[str, str | None] = {}
-    lost = plan.slow | plan.unseen
-    for module, own in plan.layers.items():
-        name, bias = own.get("weight"), own.get("bias")
-        if name is None or name in lost or not all(is_outer(user) for user in users[name]) or (task.names and name not in task.names):
-            continue
-        weight = module.weight
-        assert isinstance(weight, Tensor)
-        if max(len(weight), weight[0].numel()) >= _WIDEST:
-            continue
-        sole = len(users[name]) == 1 and bias is not None and len(users[bias]) == 1 and bias not in lost
-        found[name] = bias if sole and bias_joins(module) else None
-    return found
-
-
-def _add_outer(left: dict[str, Tensor], right: dict[str, Tensor], name: str, parts: Sequence[Contribution], bias: bool) -> None:
-    for _, module, inputs, grad in parts:
-        rows, columns = (each.flatten(0, 1) for each in operands(module, inputs, grad, bias=bias))
-        for total, each in ((left, rows), (right, columns)):
-            outer = each.T @ each
-            total[name] = total[name].add_(outer) if name in total else outer
-
-
-def shared_basis(each: Sequence[Factors], share: float = _CARRIED) -> Basis:
-    """One basis for all tasks, from the sum of their factors, each scaled to a trace of 1.
-
-    Args:
-        each: Of every task, or of one; a layer that only some tasks have takes theirs.
-        share: Of each factor's trace that the kept directions carry, at most 96 on a side; 1 keeps all.
-
-    >>> one = Factors({"w": torch.diag(torch.tensor([1.0, 2.0]))}, {"w": torch.eye(1)}, {})
-    >>> shared_basis([one])["w"].left.abs()
-    tensor([[1., 0.],
-            [0., 1.]])
-    """
-    names = dict.fromkeys(name for found in each for name in found.left)
-    return {name: _axes(name, [found for found in each if name in found.left], share) for name in names}
-
-
-def _axes(name: str, each: Sequence[Factors], share: float) -> Axes:
-    left, right = (_directions([getattr(found, side)[name] for found in each], share) for side in ("left", "right"))
-    return Axes(left, right, each[0].biases.get(name))
-
-
-def _directions(matrices: Sequence[Tensor], share: float) -> Tensor:
-    """The leading eigenvectors as columns, steepest last."""
-    kind = torch.float64 if len(matrices[0]) <= _EXACT else torch.float32
-    total = sum((m.to(kind) / m.to(kind).trace().clamp(min=torch.finfo(kind).tiny) for m in matrices), torch.zeros((), dtype=kind))
-    values, vectors = torch.linalg.eigh(total)
-    ahead = values.clamp(min=0).flip(0).cumsum(0)
-    count = len(values) if share >= 1 else min(int((ahead < share * ahead[-1]).sum()) + 1, _MOST)
-    kept: Tensor = vectors[:, -count:]
-    return kept.float().contiguous()
 
 
 @dataclass(frozen=True)
@@ -214,7 +66,9 @@ def build(
     >>> build(nn.Linear(2, 2), Task("a", rows, rows, [METRICS["accuracy"]]), {}, generator=torch.Generator()).basis
     {}
     """
-    return _Kfac(fisher.build(model, task, labels=labels, gradient=gradient, generator=generator), basis)
+    known: set[str | None] = {None, *parameters_of(model, task.names)}
+    own = {name: axes for name, axes in basis.items() if {name, axes.bias} <= known}
+    return _Kfac(fisher.build(model, task, labels=labels, gradient=gradient, generator=generator), own)
 
 
 def init(estimate: _Kfac, batch: Batch) -> State:
@@ -222,24 +76,51 @@ def init(estimate: _Kfac, batch: Batch) -> State:
     state = fisher.init(estimate.fisher, batch)
     squares = dict(state.squares)
     for name, axes in estimate.basis.items():
-        if name in squares:
-            squares[name] = squares[name].new_zeros(axes.left.shape[1], axes.right.shape[1])
-            squares[_NORM + name] = squares[name].new_zeros(())
-            squares.pop(axes.bias or "", None)
+        squares[name] = squares[name].new_zeros(axes.left.shape[1], axes.right.shape[1])
+        squares[_NORM + name] = squares[name].new_zeros(())
+        squares.pop(axes.bias or "", None)
     return replace(state, squares=squares)
 
 
 def update(estimate: _Kfac, state: State, batch: Batch) -> State:
     """Add one batch; the sums are added to in place."""
+    plan, basis = state.plan, estimate.basis
+    apart = {name: axes for name, axes in basis.items() if {name, axes.bias} & (plan.slow | plan.unseen)}
     for parts, targets, factor, late in backwards(estimate.fisher, state, batch):
         for name, each in parts.items():
-            if name in state.squares:
-                axes = estimate.basis.get(name)
+            if name in state.squares and name not in apart:
+                axes = basis.get(name)
                 state.squares[name].add_(summed_squares(_turned(each, axes)))
                 if axes is not None and axes.outside:
                     state.squares[_NORM + name].add_(_squared_norms(each, axes.bias is not None))
-        add_slow(estimate.fisher, state, batch, targets, factor, late)
+        slow = plan.slow | late
+        layers = {name: axes for name, axes in apart.items() if {name, axes.bias} & (slow | parts.keys())}
+        single = {name for name in slow if name in state.squares and name not in basis}
+        names = single.union(layers, (axes.bias for axes in layers.values() if axes.bias is not None))
+        for gradient in slow_gradients(estimate.fisher, batch, targets, factor, names):
+            _add_one(state, gradient, layers, single)
     return counted(estimate.fisher, state, batch)
+
+
+def _add_one(state: State, gradient: Params, layers: Basis, single: Set[str]) -> None:
+    """Add one example's gradient: of layers in their basis, of single parameters entry by entry."""
+    for name in single & gradient.keys():
+        state.squares[name].addcmul_(gradient[name], gradient[name])
+    for name, axes in layers.items():
+        if {name, axes.bias} & gradient.keys():
+            matrix = _matrix(gradient, name, axes).to(state.squares[name])
+            state.squares[name].add_((axes.left.T.to(matrix) @ matrix @ axes.right.to(matrix)).square())
+            state.squares[_NORM + name].add_(matrix.square().sum())
+
+
+def _matrix(gradient: Params, name: str, axes: Axes) -> Tensor:
+    """A layer's gradient as `[rows, columns]`, zeros for a part that this example does not use."""
+    rows, columns = len(axes.left), len(axes.right) - (axes.bias is not None)
+    weight = gradient[name].flatten(1) if name in gradient else torch.zeros(rows, columns)
+    if axes.bias is None:
+        return weight
+    bias = gradient[axes.bias] if axes.bias in gradient else torch.zeros(rows)
+    return torch.cat([weight, bias.reshape(-1, 1).to(weight)], dim=1)
 
 
 def _turned(parts: Sequence[Contribution], axes: Axes | None) -> Sequence[Contribution]:
@@ -272,7 +153,7 @@ def finish(estimate: _Kfac, state: State) -> GaussianSite:
     """The site: the sums per unit, centred on the model's present params."""
     site = fisher.finish(estimate.fisher, replace(state, squares={}))
     squares = {name: wide(tensor).cpu() / state.units for name, tensor in state.squares.items()}
-    own = {name: axes for name, axes in estimate.basis.items() if name in squares}
+    own = estimate.basis
     values, norms = {name: squares.pop(name) for name in own}, {name: squares.pop(_NORM + name) for name in own}
     outside = {name: (norms[name] - values[name].sum()).clamp(min=0) / max(axes.outside, 1) for name, axes in own.items()}
     record = replace(site.record, estimator=f"kfac:{estimate.fisher.labels}")
@@ -290,7 +171,7 @@ def kfac(
     batch_size: int = 32,
     gradient: bool = False,
     basis: Basis | None = None,
-    share: float = _CARRIED,
+    share: float = CARRIED,
     batches: Iterable[Batch] | None = None,
     on_batch: Callable[[int], None] = lambda examples: None,
 ) -> GaussianSite:
@@ -306,6 +187,7 @@ def kfac(
         batch_size: Examples per pass.
         gradient: Carry the gradient, for params that are not the task's optimum.
         basis: Shared with other tasks (see `shared_basis`); the task's own, for another pass, if left out.
+            Layers of which the task lacks the weight or the bias get the diagonal instead.
         share: Of the factors' traces that the kept directions of an own basis carry; 1 keeps all.
         batches: Other data than the task's, for the second pass.
         on_batch: Called with the number of examples seen in the second pass.

@@ -21,9 +21,9 @@ from foretaste.estimate.ivon import IVON, beta2_for, learned
 from foretaste.params import Params, wide
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.site import GaussianSite, Record
-from foretaste.task import Task
+from foretaste.task import Task, Unit
 
-__all__ = ["StaleCurvature", "build", "finish"]
+__all__ = ["StaleCurvature", "build", "finish", "gather"]
 
 _STALE = 0.5
 _COLDER = 10.0
@@ -65,7 +65,7 @@ def build(
     def make(trained: Sequence[nn.Parameter]) -> IVON:
         return IVON(
             trained,
-            ess=ess or _COLDER * len(task.train),
+            ess=_COLDER * len(task.train) if ess is None else ess,
             steps=steps,
             lr=learning_rate,
             hessian_init=hessian_init,
@@ -103,15 +103,48 @@ def finish(
     >>> finish({"w": torch.ones(1)}, {"w": torch.ones(1)}, task, steps=50).record.details["learned"]
     '0.985'
     """
+    whose, unit, examples = f" of task {task.name!r}", task.unit, len(task.train)
+    return gather(mean, hessian, unit=unit, examples=examples, steps=steps, beta2=beta2, carried=carried, whose=whose)
+
+
+def gather(
+    mean: Params,
+    hessian: Params,
+    *,
+    unit: Unit,
+    examples: int,
+    steps: int,
+    beta2: float | None = None,
+    carried: Params | None = None,
+    whose: str = "",
+) -> GaussianSite:
+    """The site that any run of `IVON` has learned, in whatever loop; `finish` asks for a task instead.
+
+    Args:
+        mean: m by name.
+        hessian: h by name.
+        unit: What the loss was a mean over.
+        examples: Of the training set, for the record.
+        steps: Of the run.
+        beta2: Decay of h in the run, where it does not follow from the steps.
+        carried: Floating-point buffers.
+        whose: Names the run in an error.
+
+    Raises:
+        ParamsError: No h at all, h of params that the mean lacks, or NaN in h.
+
+    >>> ones = {"w": torch.ones(1)}
+    >>> gather(ones, ones, unit="example", examples=8, steps=50).precision.to_tensors()
+    {'w': tensor([1.])}
+    """
     beyond = sorted(set(hessian) - set(mean))
     if beyond or not hessian:
         found = f"h of {', '.join(beyond[:3])}, which the params lack" if beyond else "no h at all"
-        raise ParamsError(f"a variational run of task {task.name!r} came with {found}; give the estimates of the same run")
+        raise ParamsError(f"a variational run{whose} came with {found}; give the estimates of the same run")
     share = learned(beta2_for(steps) if beta2 is None else beta2, steps)
     if share < _STALE:
         advice = f"give IVON steps={steps}, or beta2 of at most {beta2_for(steps):.6g}"
-        warnings.warn(f"{1 - share:.0%} of the learned curvature is still its first guess; {advice}", StaleCurvature, stacklevel=2)
+        warnings.warn(f"{1 - share:.0%} of the learned curvature is still its first guess; {advice}", StaleCurvature, stacklevel=3)
     entries = {name: hessian[name].clamp(min=0) if name in hessian else torch.zeros_like(wide(tensor)) for name, tensor in mean.items()}
-    examples = len(task.train)
-    record = Record(task.unit, "variational", examples, examples, details={"learned": f"{share:.3f}", "steps": str(steps)})
+    record = Record(unit, "variational", examples, examples, details={"learned": f"{share:.3f}", "steps": str(steps)})
     return GaussianSite(mean, Diagonal.checked(entries), carried=carried or {}, record=record)

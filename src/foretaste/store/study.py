@@ -31,7 +31,7 @@ from foretaste.params import Params, digest
 from foretaste.store import database, tensors
 from foretaste.surface.table import Headline, Surface
 from foretaste.task import Evaluation, Fidelity
-from foretaste.train.loop import Snapshot
+from foretaste.train.run import Snapshot
 from foretaste.weights import TaskWeights
 
 __all__ = ["Done", "Json", "Study", "key_of"]

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from foretaste.surface.table import Array, Surface
 
-__all__ = ["front", "is_efficient"]
+__all__ = ["front", "hypervolume", "is_efficient"]
 
 
 def is_efficient(values: Array) -> NDArray[np.bool_]:
@@ -45,3 +45,32 @@ def front(surface: Surface) -> Surface:
         return surface
     keep = is_efficient(surface.values() * surface.signs)
     return replace(surface, rows=tuple(row for row, kept in zip(surface.rows, keep, strict=True) if kept))
+
+
+def hypervolume(values: Array, reference: Array) -> float:
+    """Volume between a reference and everything that some row is at least as good as.
+
+    Exact, by slicing along the first column; for up to a few hundred rows of few columns.
+
+    Args:
+        values: `[N, T]`, more is better.
+        reference: `[T]`; rows count as far as they are better than it in every column.
+
+    References:
+        Zitzler, Thiele: Multiobjective Optimization Using Evolutionary Algorithms: A Comparative Case
+        Study, 1998, https://doi.org/10.1007/BFb0056872
+
+    >>> hypervolume(np.array([[2.0, 1.0], [1.0, 2.0]]), np.zeros(2))
+    3.0
+    """
+    above = np.unique(values[(values > reference).all(axis=1)] - reference, axis=0)
+    if not len(above):
+        return 0.0
+    if above.shape[1] == 1:
+        return float(above.max())
+    above = above[is_efficient(above)]
+    above = above[np.argsort(-above[:, 0])]
+    below = np.append(above[1:, 0], 0.0)
+    nothing = np.zeros(above.shape[1] - 1)
+    slices = ((high - low, above[: place + 1, 1:]) for place, (high, low) in enumerate(zip(above[:, 0], below, strict=True)))
+    return float(sum(depth * hypervolume(part, nothing) for depth, part in slices if depth > 0))

@@ -5,7 +5,7 @@ from torch import nn
 from foretaste.params import Params
 from foretaste.task import Task
 from foretaste.train.joint import joint
-from foretaste.train.loop import MakeOptimizer, Observer, Snapshot, Trained
+from foretaste.train.run import MakeOptimizer, Observer, Snapshot, Trained
 from foretaste.train.training import Training
 from foretaste.weights import TaskWeights
 

@@ -7,8 +7,9 @@ from torch import nn
 
 from foretaste.params import Params
 from foretaste.task import Task
-from foretaste.train.loop import MakeOptimizer, Observer, Snapshot, Trained, train
+from foretaste.train.loop import train
 from foretaste.train.mixture import Realise, mixture
+from foretaste.train.run import MakeOptimizer, Observer, Snapshot, Trained
 from foretaste.train.training import Training
 from foretaste.weights import TaskWeights
 

@@ -2,10 +2,8 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
 
 import torch
 from accelerate import Accelerator
@@ -16,87 +14,10 @@ from foretaste.errors import Diverged, ParamsError, RunFailed
 from foretaste.params import Params, check_fit, first_nonfinite, snapshot, tensors_of
 from foretaste.task import Batch, Task, losses, unit_factors, units
 from foretaste.train.mixture import Portion, Step, mixed
+from foretaste.train.run import MakeOptimizer, Observer, Sampling, Silent, Snapshot, Trained
 from foretaste.train.training import Training, learning_rate
 
-__all__ = ["MakeOptimizer", "Observer", "Sampling", "Silent", "Snapshot", "Trained", "train"]
-
-MakeOptimizer = Callable[[Sequence[nn.Parameter]], torch.optim.Optimizer]
-
-
-@runtime_checkable
-class Sampling(Protocol):
-    """An optimizer that takes its gradients at params drawn around the present ones."""
-
-    def perturb(self) -> None:
-        """Move the params to a draw."""
-
-    def restore(self) -> None:
-        """Move them back, bit for bit."""
-
-    def estimates(self) -> Mapping[str, Mapping[Tensor, Tensor]]:
-        """What it learned beside the params: by kind, then by parameter."""
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """Everything needed to go on with a run as if it had not stopped.
-
-    Args:
-        step: Steps done.
-        tensors: Params, optimizer state and random state, by a prefixed name.
-        history: Mean loss of every step done.
-        seen: Examples and units per task so far.
-        scaler: State of the fp16 loss scaler; empty without one.
-    """
-
-    step: int
-    tensors: Params
-    history: list[float]
-    seen: dict[str, dict[str, int]]
-    scaler: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A finished run.
-
-    Args:
-        params: Parameters and floating-point buffers, on the CPU.
-        history: Mean loss of every step.
-        seen: Examples and units of each task that were trained on.
-        state: The estimates of a `Sampling` optimizer: by kind, then by the parameter's name.
-    """
-
-    params: Params
-    history: Sequence[float]
-    seen: Mapping[str, Mapping[str, int]]
-    state: Mapping[str, Params] = field(default_factory=dict)
-
-
-class Observer(Protocol):
-    """Watches a run from outside."""
-
-    def on_step(self, done: int, loss: float) -> None:
-        """A step is done."""
-
-    def wants_snapshot(self, done: int) -> bool:
-        """Whether to hand out the state now."""
-
-    def keep(self, state: Snapshot) -> None:
-        """Take the state; raising `Stopped` here ends the run cleanly."""
-
-
-class Silent:
-    """An observer that wants nothing."""
-
-    def on_step(self, done: int, loss: float) -> None:
-        pass
-
-    def wants_snapshot(self, done: int) -> bool:
-        return False
-
-    def keep(self, state: Snapshot) -> None:
-        pass
+__all__ = ["train"]
 
 
 def train(
@@ -130,8 +51,8 @@ def train(
         observer: Told of every step and asked whether to keep the state.
 
     Raises:
-        ParamsError: A center of other params, or two priors at once: that of ``training`` and the
-            weight decay of a `Sampling` optimizer.
+        ParamsError: A center of other params; with a `Sampling` optimizer also two priors at once (that
+            of ``training`` and its weight decay) and fp16, which scales the gradients.
         Diverged: A loss, gradient or the final params are NaN or infinite; the observer is given
             the last good state before.
         RunFailed: Several processes were started.
@@ -183,10 +104,6 @@ class _Run:
     ) -> None:
         self.training = training
         self.tasks = {task.name: task for task in tasks}
-        AcceleratorState._reset_state()  # a process may train at one precision after another
-        self.accelerator = Accelerator(mixed_precision=training.mixed_precision)
-        if self.accelerator.num_processes > 1:
-            raise RunFailed(f"started by {self.accelerator.num_processes} processes at once; start one: it uses one device")
         bare = copy.deepcopy(model)
         if params is not None:
             _load(bare, params)
@@ -194,6 +111,7 @@ class _Run:
         self.pretrained = _center(trained, center) if training.prior_precision else []
         made = optimizer(list(trained.values())) if optimizer else _optimizer(list(trained.values()), training)
         self.sampling = _sampling(made, training)
+        self.accelerator = _accelerator(training)
         self.model, self.optimizer = self.accelerator.prepare(bare, made)
         self.bare = self.accelerator.unwrap_model(self.model)
         self._set_mode()
@@ -300,6 +218,14 @@ class _Run:
             raise Diverged(_diverged(f"the trained params hold NaN or infinity in {bad}", done - 1, self.training))
 
 
+def _accelerator(training: Training) -> Accelerator:
+    AcceleratorState._reset_state()  # a process may train at one precision after another
+    found = Accelerator(mixed_precision=training.mixed_precision)
+    if found.num_processes > 1:
+        raise RunFailed(f"started by {found.num_processes} processes at once; start one: it uses one device")
+    return found
+
+
 def _factor(portion: Portion, counted: Mapping[str, int]) -> float:
     """What one unit of this portion counts in the step's loss."""
     if portion.weight is None:
@@ -335,8 +261,14 @@ def _center(trained: Mapping[str, nn.Parameter], center: Params | None) -> list[
 
 
 def _sampling(optimizer: torch.optim.Optimizer, training: Training) -> Sampling | None:
+    """The optimizer, where it takes its gradients at draws."""
     if not isinstance(optimizer, Sampling):
         return None
+    if training.mixed_precision == "fp16":
+        raise ParamsError(
+            "an optimizer that takes its gradients at draws would learn the curvature from fp16's scaled gradients; "
+            "set mixed_precision to bf16 or no"
+        )
     if training.prior_precision and any(group.get("weight_decay") for group in optimizer.param_groups):
         raise ParamsError("the prior is given twice, as prior_precision and as the optimizer's weight_decay; set one of them to 0")
     return optimizer

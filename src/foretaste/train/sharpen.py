@@ -14,8 +14,8 @@ from foretaste.errors import RunFailed
 from foretaste.params import Params
 from foretaste.task import Task
 from foretaste.train.joint import joint
-from foretaste.train.loop import Trained
 from foretaste.train.mixture import Realise
+from foretaste.train.run import Trained
 from foretaste.train.training import Training
 from foretaste.weights import TaskWeights
 

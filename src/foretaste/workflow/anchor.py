@@ -1,12 +1,10 @@
 """The methods with Kronecker curvature: alone, and corrected by what one joint run shows about merging."""
 
-import math
 from collections.abc import Mapping
 
-from foretaste.params import Params
-from foretaste.weights import TaskWeights, corners, uniform
+from foretaste.weights import uniform
 from foretaste.workflow.fit import Fitted, examples_of, kronecker_at
-from foretaste.workflow.judge import losses_of
+from foretaste.workflow.judge import objective
 from foretaste.workflow.made import Known, Made
 from foretaste.workflow.runs import jointly
 from foretaste.workflow.session import Session
@@ -33,7 +31,7 @@ def kronecker(session: Session, fitted: Mapping[str, Fitted]) -> Made:
 def anchored(session: Session, fitted: Mapping[str, Fitted]) -> Made:
     """Kronecker previews, moved by what the joint run of uniform weights shows merging to be off by.
 
-    How far that is carried is chosen on validation loss at weightings half-way to the corners; no
+    How far that is carried is chosen on validation loss (`foretaste.workflow.judge.objective`); no
     trust at all is among the choices, so that there it is never worse than not being used.
 
     Args:
@@ -49,23 +47,10 @@ def anchored(session: Session, fitted: Mapping[str, Fitted]) -> Made:
 
     def loss(trust: float) -> float:
         ready = own.knowing(Known(weights, joint, trust)).under(around(session, precision))
-        return math.fsum(_expected(session, ready.merge(point).params, point) for point in _between(session))
+        return objective(session, lambda weights: ready.merge(weights).params)
 
     session.watch.begin("trust in the joint run", 1)
     inputs = {"what": "trust in the joint run", "sites": own.artefacts, "prior_precision": precision}
     done = chosen(session, inputs, loss, (0.0, 1.0), also=(0.0, 0.5, 1.0))
     session.watch.advance(1)
     return own.knowing(Known(weights, joint, done.result["value"])).resting_on(done)
-
-
-def _expected(session: Session, params: Params, weights: TaskWeights) -> float:
-    """The joint objective at merged params: what a joint run at these weights would have lowest."""
-    losses = losses_of(session, params, weights)
-    return math.fsum(weights[task] * loss for task, loss in losses.items())
-
-
-def _between(session: Session) -> list[TaskWeights]:
-    """Half-way from uniform weights to each corner; with heads of their own or not, every task has some weight there."""
-    names = session.problem.names
-    middle = uniform(names)
-    return [TaskWeights(names, [(corner[name] + middle[name]) / 2 for name in names]) for corner in corners(names)]

@@ -10,9 +10,8 @@ from foretaste.params import parameters_of, snapshot
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.store.study import Done
-from foretaste.weights import uniform
 from foretaste.workflow.fit import Fitted, prior_precision
-from foretaste.workflow.judge import judged_by, losses_of
+from foretaste.workflow.judge import judged_by, objective
 from foretaste.workflow.made import Made
 from foretaste.workflow.session import Session
 
@@ -104,7 +103,7 @@ def _within(bounds: tuple[float, float], curve: Sequence[tuple[float, float]]) -
 def tuned_precision(session: Session, fitted: Mapping[str, Fitted], method: str, made: Made) -> tuple[float, Done | None]:
     """The prior's precision delta for a method: as the recipe says, or chosen by validation loss.
 
-    Chosen is the one whose uniform preview has the lowest validation loss, summed over tasks.
+    Chosen is the one whose previews have the lowest validation loss (`foretaste.workflow.judge.objective`).
 
     Args:
         session: The recipe at work.
@@ -128,11 +127,11 @@ def tuned_precision(session: Session, fitted: Mapping[str, Fitted], method: str,
     fixed = prior_precision(session.recipe, fitted)
     if session.recipe.preview.prior_precision != "auto":
         return fixed, None
-    middle, weights = math.log10(fixed), uniform(session.problem.names)
+    middle = math.log10(fixed)
 
     def loss(decades: float) -> float:
-        params = made.under(around(session, 10**decades)).merge(weights).params
-        return math.fsum(losses_of(session, params, weights).values())
+        ready = made.under(around(session, 10**decades))
+        return objective(session, lambda weights: ready.merge(weights).params)
 
     inputs = {"what": "prior precision", "method": method, "sites": made.artefacts, **made.options}
     session.watch.begin(f"prior precision of {method}", 1)

@@ -10,7 +10,7 @@ from foretaste.errors import DataError, StorageError, StudyError
 from foretaste.store.study import Study, key_of
 from foretaste.surface.table import Headline
 from foretaste.task import Evaluation, Fidelity
-from foretaste.train.loop import Snapshot
+from foretaste.train.run import Snapshot
 from foretaste.weights import TaskWeights, uniform
 
 HEADLINES = {"a": Headline("accuracy"), "b": Headline("accuracy")}

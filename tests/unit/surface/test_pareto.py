@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from foretaste.surface.pareto import front, is_efficient
+from foretaste.surface.pareto import front, hypervolume, is_efficient
 from foretaste.surface.table import Headline, Surface
 from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import lattice
@@ -42,3 +42,20 @@ def test_the_front_minds_the_direction_of_each_metric() -> None:
 def test_no_rows_have_no_front() -> None:
     empty = Surface({"a": Headline("accuracy")}, ())
     assert front(empty).rows == ()
+
+
+@pytest.mark.parametrize("tasks", [1, 2, 3, 4])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_hypervolume_is_the_share_of_random_points_below_some_row(tasks: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    values, below = random.random((9, tasks)), random.random((40_000, tasks))
+    share = float((values[None] >= below[:, None]).all(axis=2).any(axis=1).mean())
+    assert hypervolume(values, np.zeros(tasks)) == pytest.approx(share, abs=0.01)
+
+
+def test_the_hypervolume_minds_its_reference_and_not_repeats_or_order() -> None:
+    values = np.array([[3.0, 1.0], [1.0, 3.0], [3.0, 1.0], [0.5, 9.0]])
+    assert hypervolume(values, np.array([1.0, 0.0])) == 2.0
+    assert hypervolume(values[::-1], np.array([1.0, 0.0])) == 2.0
+    assert hypervolume(values, np.array([5.0, 5.0])) == 0.0
+    assert hypervolume(np.zeros((0, 2)), np.zeros(2)) == 0.0

@@ -9,8 +9,9 @@ from foretaste.evaluate import METRICS
 from foretaste.params import parameters_of, snapshot, tensors_of
 from foretaste.task import Batch, Rows, Task
 from foretaste.train.joint import joint
-from foretaste.train.loop import Silent, Snapshot, train
+from foretaste.train.loop import train
 from foretaste.train.mixture import Portion
+from foretaste.train.run import Silent, Snapshot
 from foretaste.train.training import Training
 from foretaste.weights import TaskWeights, uniform
 from problems import blobs, linear

@@ -5,15 +5,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from foretaste.evaluate import evaluate
-from foretaste.params import parameters_of, snapshot, tensors_of
+from foretaste.params import Params, parameters_of, snapshot, tensors_of
 from foretaste.recipe import Preview, parse
 from foretaste.sources.problem import Problem
-from foretaste.task import Fidelity
+from foretaste.task import Fidelity, Rows, Task
 from foretaste.train.batch_norm import reestimated
 from foretaste.weights import TaskWeights, uniform
-from foretaste.workflow.judge import judged_by, losses_of, reestimates, row, with_statistics
+from foretaste.workflow.judge import judged_by, objective, reestimates, row, with_statistics
 from foretaste.workflow.session import Session, start
 from problems import blobs, linear
 
@@ -70,10 +71,39 @@ def test_a_row_is_the_evaluation_of_the_params_and_their_cost(session: Session) 
         assert len(each[f"{task.name}/predicted"]) == len(task.validation)
 
 
-def test_losses_are_those_of_the_row(normed: Session) -> None:
-    params, weights = snapshot(tensors_of(normed.problem.model)), uniform(AB)
-    found, _ = row(normed, with_statistics(normed, params, weights), weights, Fidelity.PREVIEW, "mine", time.perf_counter())
-    assert losses_of(normed, params, weights) == {task: metrics["loss"] for task, metrics in found.metrics.items()}
+def _columns(task: Task) -> tuple[Tensor, Tensor]:
+    assert isinstance(task.validation, Rows)
+    return task.validation.inputs, task.validation.labels
+
+
+def test_the_objective_is_the_joint_loss_at_four_weightings_for_three_tasks(session: Session) -> None:
+    """With fewer validation examples than are used for choices, it is the rows' own losses, weighted."""
+    tasks = tuple(replace(task, validation=Rows(*(column[:50] for column in _columns(task)))) for task in session.problem.tasks)
+    small = replace(session, problem=replace(session.problem, tasks=tasks))
+    params, asked = snapshot(parameters_of(small.problem.model)), []
+
+    def merge(weights: TaskWeights) -> Params:
+        asked.append(weights)
+        return params
+
+    found = objective(small, merge)
+    losses = {task: one.metrics["loss"] for task, one in evaluate(small.problem.model, params, tasks).items()}
+    assert [round(max(weights.values()), 4) for weights in asked] == [0.3333, 0.6667, 0.6667, 0.6667]
+    assert found == pytest.approx(sum(share * losses[task] for weights in asked for task, share in weights.items()), rel=1e-6)
+
+
+def test_choices_are_made_on_the_same_examples_every_time_and_not_on_the_first_ones(session: Session) -> None:
+    params = snapshot(parameters_of(session.problem.model))
+    first, again = objective(session, lambda weights: params), objective(session, lambda weights: params)
+    other = replace(session, recipe=session.recipe.model_copy(update={"seed": 5}))
+    assert first == again
+    assert objective(other, lambda weights: params) != first
+
+
+def test_statistics_are_reestimated_for_choices_too(normed: Session) -> None:
+    params = snapshot(tensors_of(normed.problem.model))
+    averaged = normed.recipe.model_copy(update={"preview": normed.recipe.preview.model_copy(update={"batch_norm": "average"})})
+    assert objective(normed, lambda weights: params) != objective(replace(normed, recipe=averaged), lambda weights: params)
 
 
 def test_other_data_or_another_model_is_another_evaluation(session: Session) -> None:

@@ -1,13 +1,16 @@
 import math
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
+from foretaste.params import Params
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.recipe import Preview
-from foretaste.weights import uniform
+from foretaste.weights import TaskWeights, uniform
 from foretaste.workflow.fit import fit, prior_precision
-from foretaste.workflow.judge import losses_of
+from foretaste.workflow.judge import objective
+from foretaste.workflow.made import Ready
 from foretaste.workflow.methods import made
 from foretaste.workflow.preview import preview, ready
 from foretaste.workflow.session import Session
@@ -29,12 +32,26 @@ def test_the_chosen_prior_has_the_least_loss_on_its_curve(tuning: Session) -> No
     assert curve == sorted(curve)
 
 
-def test_the_curve_is_the_validation_loss_of_uniform_previews(tuning: Session) -> None:
+def _params(merged: Ready, weights: TaskWeights) -> Params:
+    return merged.merge(weights).params
+
+
+def test_the_curve_is_the_validation_loss_of_previews(tuning: Session) -> None:
     _, curve = tuned(tuning)
-    fitted, weights = fit(tuning), uniform(tuning.problem.names)
+    fitted = fit(tuning)
     for decades, loss in (curve[0], curve[-1]):
-        params = made(tuning, fitted, "diagonal").under(around(tuning, 10**decades)).merge(weights).params
-        assert loss == pytest.approx(sum(losses_of(tuning, params, weights).values()), rel=1e-6)
+        merged = made(tuning, fitted, "diagonal").under(around(tuning, 10**decades))
+        assert loss == pytest.approx(objective(tuning, partial(_params, merged)), rel=1e-6)
+
+
+def test_the_search_goes_on_beside_the_best_of_the_grid(session: Session) -> None:
+    """Two valleys: the deeper one is found although a search of the whole range alone ends in the other."""
+
+    def valleys(number: float) -> float:
+        return min((number + 3) ** 2, 0.2 * (number - 3.4) ** 2 - 1)
+
+    found = chosen(session, {"what": "valleys"}, valleys, (-4.0, 4.0), also=(-4.0, -2.0, 0.0, 2.0, 4.0))
+    assert found.result["value"] == pytest.approx(3.4, abs=0.2)
 
 
 def test_the_search_is_around_the_mean_curvature(tuning: Session) -> None:

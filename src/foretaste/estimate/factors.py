@@ -1,0 +1,188 @@
+"""Kronecker factors: what the first pass of K-FAC sees of every layer, and the basis that it makes.
+
+The gradient of a layer's weight on one example is a sum of outer products of the output's gradients d
+and the inputs a (with a 1 for the bias). The two factors and their eigenvectors::
+
+    B = E[d d'] = U . U'     A = E[a a'] = V . V'
+
+are a basis for the layer's curvature; `foretaste.estimate.kfac` measures the curvature in it. Linear layers
+and ungrouped convolutions up to 4096 wide have factors.
+
+References:
+    Martens, Grosse: Optimizing Neural Networks with Kronecker-factored Approximate Curvature, 2015,
+    https://arxiv.org/abs/1503.05671
+    Grosse, Martens: A Kronecker-factored Approximate Fisher Matrix for Convolution Layers, 2016,
+    https://arxiv.org/abs/1602.01407
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from foretaste.errors import TaskError
+from foretaste.estimate import fisher
+from foretaste.estimate.capture import Contribution, Plan
+from foretaste.estimate.fisher import Labels, State, backwards, batches_of, counted
+from foretaste.estimate.layers import bias_joins, is_outer, operands
+from foretaste.params import Params, in_eval_mode, swapped
+from foretaste.posterior.kronecker import Axes, Basis
+from foretaste.task import Task
+
+__all__ = ["CARRIED", "Factors", "factors", "shared_basis"]
+
+CARRIED = 0.999  # of a factor's trace
+
+_WIDEST = 4096
+_EXACT = 1024  # matrices up to this size are decomposed in float64
+_MOST = 96  # directions per side
+
+
+@dataclass(frozen=True)
+class Factors:
+    """A task's two factors of every layer.
+
+    Args:
+        left: E[d d'] by the weight's name, `[rows, rows]`.
+        right: E[a a'] by the weight's name, `[columns, columns]`; with exact labels, one pass per label, times their number.
+        biases: The bias that is the last column, by the weight's name.
+    """
+
+    left: Params
+    right: Params
+    biases: Mapping[str, str]
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """Everything as tensors, by prefixed names."""
+        names = {f"bias/{name}": torch.tensor(list(bias.encode()), dtype=torch.uint8) for name, bias in self.biases.items()}
+        return {f"left/{n}": t for n, t in self.left.items()} | {f"right/{n}": t for n, t in self.right.items()} | names
+
+    @classmethod
+    def from_tensors(cls, tensors: Params) -> "Factors":
+        """The inverse of `to_tensors`."""
+        parts: dict[str, dict[str, Tensor]] = {"left": {}, "right": {}, "bias": {}}
+        for key, tensor in tensors.items():
+            part, _, name = key.partition("/")
+            parts[part][name] = tensor
+        return cls(parts["left"], parts["right"], {name: bytes(tensor.tolist()).decode() for name, tensor in parts["bias"].items()})
+
+
+def factors(
+    model: nn.Module,
+    params: Params | None,
+    task: Task,
+    *,
+    generator: torch.Generator,
+    labels: Labels = "sampled",
+    max_examples: int | None = None,
+    batch_size: int = 32,
+    on_batch: Callable[[int], None] = lambda examples: None,
+) -> Factors:
+    """The first pass: both factors of every layer at these params.
+
+    Args:
+        model: Any module; it is left as it was.
+        params: Where to estimate, or None for the model's own params.
+        task: Its training examples are used.
+        generator: Chooses the examples and draws the labels.
+        labels: ``sampled``, ``empirical`` or ``exact``.
+        max_examples: At most so many; None for all.
+        batch_size: Examples per pass.
+        on_batch: Called with the number of examples seen.
+
+    Raises:
+        TaskError: As of `fisher.fisher`.
+
+    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.task import Rows
+    >>> rows = Rows(torch.eye(2), torch.arange(2))
+    >>> task = Task("a", rows, rows, [METRICS["accuracy"]])
+    >>> {name: list(t.shape) for name, t in factors(nn.Linear(2, 2), None, task, generator=torch.Generator()).right.items()}
+    {'weight': [3, 3]}
+    """
+    with in_eval_mode(model), swapped(model, params or {}):
+        estimate = fisher.build(model, task, labels=labels, generator=generator)
+        state: State | None = None
+        left: dict[str, Tensor] = {}
+        right: dict[str, Tensor] = {}
+        biases: dict[str, str] = {}
+        for batch in batches_of(model, task, generator, max_examples, batch_size):
+            if state is None:
+                state = fisher.init(estimate, batch)
+                biases = {name: bias for name, bias in _layers(state.plan, task).items() if bias is not None}
+                chosen = set(_layers(state.plan, task))
+            for parts, *_ in backwards(estimate, state, batch):
+                for name in chosen & set(parts):
+                    _add_outer(left, right, name, parts[name], name in biases)
+            state = counted(estimate, state, batch)
+            on_batch(state.examples)
+        if state is None or not state.units:
+            raise TaskError(f"no labelled examples were seen for the curvature of task {task.name!r}")
+        count = state.units
+    return Factors({n: t.cpu() / count for n, t in left.items()}, {n: t.cpu() / count for n, t in right.items()}, biases)
+
+
+def _layers(plan: Plan, task: Task) -> dict[str, str | None]:
+    """Names of the weights that can be treated as matrices, and of the biases that join them."""
+    users: dict[str, list[nn.Module]] = {}
+    for module, own in plan.layers.items():
+        for each in own.values():
+            users.setdefault(each, []).append(module)
+    found: dict[str, str | None] = {}
+    lost = plan.slow | plan.unseen
+    for module, own in plan.layers.items():
+        name, bias = own.get("weight"), own.get("bias")
+        if name is None or name in lost or not all(is_outer(user) for user in users[name]) or not _has(task, name):
+            continue
+        weight = module.weight
+        assert isinstance(weight, Tensor)
+        if max(len(weight), weight[0].numel()) > _WIDEST:
+            continue
+        sole = len(users[name]) == 1 and bias is not None and len(users[bias]) == 1 and bias not in lost and _has(task, bias)
+        found[name] = bias if sole and bias_joins(module) else None
+    return found
+
+
+def _has(task: Task, name: str) -> bool:
+    return not task.names or name in task.names
+
+
+def _add_outer(left: dict[str, Tensor], right: dict[str, Tensor], name: str, parts: Sequence[Contribution], bias: bool) -> None:
+    for _, module, inputs, grad in parts:
+        rows, columns = (each.flatten(0, 1) for each in operands(module, inputs, grad, bias=bias))
+        for total, each in ((left, rows), (right, columns)):
+            outer = each.T @ each
+            total[name] = total[name].add_(outer) if name in total else outer
+
+
+def shared_basis(each: Sequence[Factors], share: float = CARRIED) -> Basis:
+    """One basis for all tasks, from the sum of their factors, each scaled to a trace of 1.
+
+    Args:
+        each: Of every task, or of one; a layer that only some tasks have takes theirs.
+        share: Of each factor's trace that the kept directions carry, at most 96 on a side; 1 keeps all.
+
+    >>> one = Factors({"w": torch.diag(torch.tensor([1.0, 2.0]))}, {"w": torch.eye(1)}, {})
+    >>> shared_basis([one])["w"].left.abs()
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    names = dict.fromkeys(name for found in each for name in found.left)
+    return {name: _axes(name, [found for found in each if name in found.left], share) for name in names}
+
+
+def _axes(name: str, each: Sequence[Factors], share: float) -> Axes:
+    left, right = (_directions([getattr(found, side)[name] for found in each], share) for side in ("left", "right"))
+    return Axes(left, right, each[0].biases.get(name))
+
+
+def _directions(matrices: Sequence[Tensor], share: float) -> Tensor:
+    """The leading eigenvectors as columns, steepest last."""
+    kind = torch.float64 if len(matrices[0]) <= _EXACT else torch.float32
+    total = sum((m.to(kind) / m.to(kind).trace().clamp(min=torch.finfo(kind).tiny) for m in matrices), torch.zeros((), dtype=kind))
+    values, vectors = torch.linalg.eigh(total)
+    ahead = values.clamp(min=0).flip(0).cumsum(0)
+    count = len(values) if share >= 1 else min(int((ahead < share * ahead[-1]).sum()) + 1, _MOST)
+    kept: Tensor = vectors[:, -count:]
+    return kept.float().contiguous()
