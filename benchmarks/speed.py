@@ -7,6 +7,7 @@ Every figure is the median over repetitions that alternate with its baseline.
 """
 
 import argparse
+import copy
 import gc
 import json
 import os
@@ -23,6 +24,7 @@ from torch import nn
 
 from foretaste import __version__
 from foretaste.estimate.fisher import build, init, update
+from foretaste.estimate.ivon import IVON
 from foretaste.evaluate import evaluate
 from foretaste.merge import merge
 from foretaste.params import parameters_of, snapshot, tensors_of
@@ -50,6 +52,7 @@ def main() -> None:
         "fisher": _fisher(problem, options.repeats),
         "merge": _merge(problem, options.repeats),
         "evaluate": _evaluate(problem, options.repeats),
+        "ivon": _ivon(problem, options.repeats),
     }
     facts = {"command": "python benchmarks/speed.py --model FOLDER --data DATA", "date": time.strftime("%Y-%m-%d"), **_machine()}
     print(json.dumps(facts | found, indent=2))
@@ -181,6 +184,28 @@ def _evaluate(problem: Problem, repeats: int) -> dict[str, float]:
         lambda: evaluate(problem.model, None, problem.tasks, data=data),
         max(repeats // 2, 3),
     )
+
+
+def _ivon(problem: Problem, repeats: int) -> dict[str, float]:
+    """A training step of IVON against one of AdamW, on the same batch of 32 and a copy of the model each."""
+    task = problem.tasks[0]
+    batch = task.batch(task.train, range(32), torch.device("cpu"))
+    ours, theirs = copy.deepcopy(problem.model).train(), copy.deepcopy(problem.model).train()
+    ivon = IVON(ours.parameters(), ess=10 * len(task.train), steps=100)
+    adamw = torch.optim.AdamW(theirs.parameters())
+
+    def step() -> None:
+        ivon.zero_grad()
+        with ivon.sampled():
+            torch.autograd.backward(losses(task.predict(ours, batch), batch["labels"]).mean())
+        ivon.step()
+
+    def baseline() -> None:
+        adamw.zero_grad()
+        torch.autograd.backward(losses(task.predict(theirs, batch), batch["labels"]).mean())
+        adamw.step()
+
+    return _paired(step, baseline, repeats)
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ app = typer.Typer(
 
 
 class MethodName(StrEnum):
-    """Preview methods; those of `foretaste.recipe.MethodName`, which is not imported before there is work."""
+    """Preview methods; those of `foretaste.plan.MethodName`, which is not imported before there is work."""
 
     SIMPLE = "simple"
     DIAGONAL = "diagonal"

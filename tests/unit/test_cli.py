@@ -15,7 +15,8 @@ from typer.testing import CliRunner, Result
 from commands import ENVIRONMENT, foretaste
 from foretaste import __version__, cli
 from foretaste.cli import app
-from foretaste.recipe import MethodName, parse
+from foretaste.plan import MethodName
+from foretaste.recipe import parse
 from foretaste.workflow.methods import METHODS
 from problems import digits_recipe
 

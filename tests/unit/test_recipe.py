@@ -1,4 +1,3 @@
-from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -7,7 +6,8 @@ import pytest
 import yaml
 
 from foretaste.errors import DataError, RecipeError, StudyError
-from foretaste.recipe import FunctionModel, TransformersModel, parse, read, schema, where
+from foretaste.plan import FunctionModel, TransformersModel
+from foretaste.recipe import parse, read, schema, where
 
 DIGITS = "name: a\nmodel: {source: digits}\n"
 TEXT = """name: a
@@ -96,15 +96,6 @@ def test_all_faults_are_told_at_once() -> None:
     ]
 
 
-def test_floors_and_preferences_are_read_for_the_tasks_there_are() -> None:
-    recipe = parse(DIGITS + "recommend: {prefer: 'low=1', floors: ['high>=0.5']}\n")
-    recipe.check_goal(["low", "high"])
-    for field, tasks in (("prefer", ["high"]), ("floors", ["low"])):
-        with pytest.raises(ValueError, match="tasks among") as caught:
-            recipe.check_goal(tasks)
-        assert getattr(caught.value, "field", None) == ("recommend", field)
-
-
 def test_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FROM_OUTSIDE", "outside")
     text = (
@@ -140,40 +131,6 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, content: bytes | None) -> No
         (tmp_path / "r.yaml").write_bytes(content)
     with pytest.raises(RecipeError, match=r"cannot read the recipe .*r\.yaml.*`foretaste init` writes one"):
         read(tmp_path / "r.yaml")
-
-
-FREE: Mapping[str, object] = {
-    "name": "b",
-    "snapshot_seconds": 1,
-    "recommend": {"prefer": "worst", "floors": ["all>=90%"]},
-    "preview": {"methods": ["simple"], "points": 3, "batch_size": 1},
-    "joint": {"points": 0},
-}
-BOUND: Sequence[Mapping[str, object]] = [
-    {"seed": 1},
-    {"model": {"source": "function", "call": "m:f"}},
-    {"finetune": {"steps": 1}},
-    {"finetune": {"batch_norm": "freeze"}},
-    {"curvature": {"labels": "exact"}},
-    {"curvature": {"batch_size": 1}},
-    {"preview": {"prior_precision": 1.0}},
-    {"joint": {"realise": "loss"}},
-    {"joint": {"steps": 1}},
-]
-
-
-def test_identity_is_what_numbers_depend_on() -> None:
-    def identity(change: Mapping[str, object]) -> object:
-        return parse(yaml.safe_dump(yaml.safe_load(DIGITS) | change)).identity()
-
-    whole = identity({})
-    assert [key for key, value in FREE.items() if identity({key: value}) != whole] == []
-    assert [change for change in BOUND if identity(change) == whole] == []
-
-
-def test_places_of_files_are_not_part_of_the_identity() -> None:
-    moved = parse(TEXT.replace("path: model", "path: other").replace("movies.jsonl", "else.jsonl"))
-    assert moved.identity() == parse(TEXT).identity() != parse(TEXT.replace("text: text", "text: body")).identity()
 
 
 def test_where_adds_a_place_once() -> None:

@@ -57,6 +57,10 @@ class Agreement:
 def agreement(previews: Surface, joint: Surface, method: str = "") -> Agreement:
     """Compare previews with joint runs where both exist.
 
+    A preview that is the joint run itself, as an anchored one is at its anchor, says nothing about how far
+    off others are: errors leave out weightings where every metric of every task is the same, unless
+    there are no others.
+
     Args:
         previews: Rows of one method; repeated weightings are averaged.
         joint: Joint rows; seeds are averaged.
@@ -80,12 +84,14 @@ def agreement(previews: Surface, joint: Surface, method: str = "") -> Agreement:
     guess = Surface(cheap.headlines, tuple(row for w in shared if (row := cheap.at(w))))
     truth = Surface(truth.headlines, tuple(row for w in shared if (row := truth.at(w))))
     seen, real = guess.values() * guess.signs, truth.values() * truth.signs
+    told = [one.metrics != other.metrics for one, other in zip(guess.rows, truth.rows, strict=True)]
+    told = told if any(told) else [True] * len(told)
     top = np.argsort(-real.mean(1), kind="stable")[: max(_FEWEST, round(_TOP * len(shared)))]
     return Agreement(
         method=method,
         points=len(shared),
-        error=_by_task(guess, np.abs(seen - real).mean(0)),
-        loss_error=_by_task(guess, np.abs(guess.values("loss") - truth.values("loss")).mean(0)),
+        error=_by_task(guess, np.abs(seen - real)[told].mean(0)),
+        loss_error=_by_task(guess, np.abs(guess.values("loss") - truth.values("loss"))[told].mean(0)),
         rank={task: spearman(seen[:, i], real[:, i]) for i, task in enumerate(guess.tasks)},
         rank_mean=spearman(seen.mean(1), real.mean(1)),
         rank_worst=spearman(seen.min(1), real.min(1)),

@@ -25,7 +25,9 @@ def kronecker(session: Session, fitted: Mapping[str, Fitted]) -> Made:
     session.watch.begin("Kronecker curvature", sum(examples_of(session, task) for task in session.problem.tasks))
     found = {task.name: kronecker_at(session, task, fitted[task.name].run) for task in session.problem.tasks}
     works = {task: (each.run, found[task][0]) for task, each in fitted.items()}
-    return Made(works, lambda prior: {task: site for task, (_, site) in found.items()}, tolerance=_TOLERANCE)
+    return Made(
+        works, lambda prior: {task: site for task, (_, site) in found.items()}, tolerance=_TOLERANCE, options={"tolerance": _TOLERANCE}
+    )
 
 
 def anchored(session: Session, fitted: Mapping[str, Fitted]) -> Made:

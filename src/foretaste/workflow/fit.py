@@ -9,12 +9,12 @@ from foretaste.engine import do, stop_if_asked
 from foretaste.estimate.fisher import fisher
 from foretaste.estimate.kfac import kfac
 from foretaste.params import Params, parameters_of
+from foretaste.plan import Recipe
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.kronecker import Kronecker
 from foretaste.posterior.lowrank import LowRank
 from foretaste.posterior.precision import Precision
 from foretaste.posterior.site import GaussianSite, Record
-from foretaste.recipe import Recipe
 from foretaste.store.study import Done
 from foretaste.task import Task
 from foretaste.workflow.runs import finetuned

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from foretaste.errors import StudyError
-from foretaste.store.study import Json, Study
+from foretaste.store.study import Done, Json, Study
 from foretaste.surface.recommend import Floor, Preference
 from foretaste.surface.table import Headline, Surface
 
@@ -110,7 +110,14 @@ def _realised(study: Study, realise: str) -> str:
 def _costs(study: Study) -> dict[str, float]:
     seconds = dict.fromkeys(_NAMED.values(), 0.0)
     for done in study.all_work():
-        kind = "preview" if "sites" in done.inputs else done.kind
-        if kind in _NAMED:
-            seconds[_NAMED[kind]] += done.seconds
+        if (name := _name_of(done)) is not None:
+            seconds[name] = seconds.get(name, 0.0) + done.seconds
     return seconds
+
+
+def _name_of(done: Done) -> str | None:
+    if done.kind == "choice":
+        return "choices"
+    if "sharpened" in done.inputs:
+        return "sharpening"
+    return _NAMED.get("preview" if "sites" in done.inputs else done.kind)

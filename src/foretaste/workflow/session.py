@@ -16,7 +16,8 @@ from foretaste.errors import BadInput, StudyError, TaskError
 from foretaste.evaluate import METRICS, measure
 from foretaste.lazy import lazy
 from foretaste.params import parameters_of, tensors_of
-from foretaste.recipe import DigitsModel, FunctionModel, Recipe, TaskData, where
+from foretaste.plan import DigitsModel, FunctionModel, Recipe, TaskData
+from foretaste.recipe import where
 from foretaste.sources.digits import digits
 from foretaste.sources.function import call
 from foretaste.sources.problem import Problem

@@ -37,7 +37,22 @@ def backward(optimizer: IVON, loss: Callable[[], Tensor]) -> None:
 
 def bowl(param: Tensor, curvature: Tensor, bottom: Tensor) -> Callable[[], Tensor]:
     """A quadratic loss of this diagonal curvature."""
-    return lambda: (0.5 * curvature * (param - bottom).square()).sum()
+
+    def loss() -> Tensor:
+        return (0.5 * curvature * (param - bottom).square()).sum()
+
+    return loss
+
+
+def squares(param: Tensor) -> Callable[[], Tensor]:
+    return bowl(param, torch.tensor(2.0), torch.tensor(0.0))
+
+
+def sloped(param: Tensor, slope: float) -> Callable[[], Tensor]:
+    def loss() -> Tensor:
+        return (slope * param).sum()
+
+    return loss
 
 
 def hessian(optimizer: IVON, param: Tensor) -> Tensor:
@@ -57,7 +72,7 @@ class TestFormulas:
         optimizer, noise = made([param], clip_radius=clip_radius, to_start=to_start), random(0)
         for k in range(1, 6):
             turn(optimizer, bowl(param, curvature, bottom))
-            z = torch.cat([torch.empty(len(piece)).normal_(generator=noise) for piece in m.split(1 << 16)])
+            z = torch.cat([torch.empty(len(piece)).normal_(generator=noise) for piece in torch.split(m, 1 << 16)])
             e = z.double() / (ESS * (h + DECAY)).sqrt()
             grad = curvature.double() * (m + e - bottom.double())
             g = 0.9 * g + 0.1 * grad
@@ -81,7 +96,7 @@ class TestFormulas:
     def test_single_and_empty_tensors(self, shape: tuple[int, ...]) -> None:
         param = nn.Parameter(torch.ones(shape))
         optimizer = made([param])
-        turn(optimizer, lambda: param.square().sum())
+        turn(optimizer, squares(param))
         assert param.shape == hessian(optimizer, param).shape == shape
         assert bool((param < 1).all())
 
@@ -89,23 +104,23 @@ class TestFormulas:
         param = nn.Parameter(torch.zeros(100_000))
         optimizer = made([param])
         with optimizer.sampled():
-            assert float(param.std()) == pytest.approx((ESS * (FIRST + DECAY)) ** -0.5, rel=0.02)
+            assert float(param.detach().std()) == pytest.approx((ESS * (FIRST + DECAY)) ** -0.5, rel=0.02)
 
 
-def settled(steps: int = 6000, **changes: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401 - settings of all types
-    """Mean and curvature after a long run on a bowl, the mean averaged over the last third."""
-    param = lone(1.0, 1.0, 1.0)
-    optimizer = made([param], **({"beta2": 0.999, "lr": 0.05, "ess": 1000.0} | changes))
-    loss, means, learnt = bowl(param, CURVATURE, BOTTOM), list[Tensor](), list[Tensor]()
-    for step in range(steps):
+CURVATURE, BOTTOM, COPIES = torch.tensor([0.1, 1.0, 4.0]), torch.tensor([2.0, -1.0, 0.5]), 300
+
+
+def settled(**changes: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401 - settings of all types
+    """Mean and curvature after a run on many copies of a bowl, averaged over them and the last half."""
+    param = nn.Parameter(torch.ones(3, COPIES))
+    optimizer = made([param], **({"beta2": 0.99, "lr": 0.05} | changes))
+    loss, means, found = bowl(param, CURVATURE[:, None], BOTTOM[:, None]), list[Tensor](), list[Tensor]()
+    for step in range(1200):
         turn(optimizer, loss)
-        if step >= 2 * steps // 3:
-            means.append(param.detach().clone())
-            learnt.append(hessian(optimizer, param).clone())
-    return torch.stack(means).mean(0), torch.stack(learnt).mean(0)
-
-
-CURVATURE, BOTTOM = torch.tensor([0.1, 1.0, 4.0]), torch.tensor([2.0, -1.0, 0.5])
+        if step >= 600:
+            means.append(param.detach().mean(1))
+            found.append(hessian(optimizer, param).mean(1))
+    return torch.stack(means).mean(0), torch.stack(found).mean(0)
 
 
 class TestWhereItSettles:
@@ -116,14 +131,14 @@ class TestWhereItSettles:
         torch.testing.assert_close(mean, (CURVATURE * BOTTOM + DECAY * center) / (CURVATURE + DECAY), rtol=0.02, atol=0.02)
 
     def test_h_is_in_units_of_the_mean_loss_whatever_the_ess(self) -> None:
-        for ess in (100.0, 10_000.0):
-            torch.testing.assert_close(settled(4000, ess=ess)[1], CURVATURE, rtol=0.2, atol=0.03)
+        for ess in (20.0, 500.0):
+            torch.testing.assert_close(settled(ess=ess, weight_decay=0.01)[1], CURVATURE, rtol=0.2, atol=0.03)
 
     def test_gradients_of_zero_leave_the_mean_and_unlearn_h(self) -> None:
         param = lone(1.0, -2.0)
         optimizer = made([param])
         for _ in range(200):
-            turn(optimizer, lambda: (0 * param).sum())
+            turn(optimizer, sloped(param, 0.0))
         assert torch.equal(param.detach(), torch.tensor([1.0, -2.0]))
         torch.testing.assert_close(hessian(optimizer, param), torch.zeros(2), rtol=0, atol=1e-6)
 
@@ -131,8 +146,8 @@ class TestWhereItSettles:
         param = lone(1.0)
         optimizer = made([param], weight_decay=0.0, beta2=None, steps=100)
         for _ in range(100):
-            turn(optimizer, lambda: (0 * param).sum())
-        assert float(param) == 1.0
+            turn(optimizer, sloped(param, 0.0))
+        assert param.item() == 1.0
         assert 0 < float(hessian(optimizer, param)) < FIRST
 
     @pytest.mark.parametrize("bend", [-1e-3, -1.0, -1e4])
@@ -175,7 +190,7 @@ class TestDraws:
         with pytest.raises(ZeroDivisionError), optimizer.sampled():
             raise ZeroDivisionError
         assert torch.equal(param.detach(), before)
-        turn(optimizer, lambda: param.sum())
+        turn(optimizer, sloped(param, 1.0))
 
     def test_so_does_a_draw_that_fails_halfway(self) -> None:
         first, second = lone(1.0), lone(2.0)
@@ -183,15 +198,15 @@ class TestDraws:
         optimizer.param_groups[1]["ess"] = "many"
         with pytest.raises(TypeError), optimizer.sampled():
             pass  # never reached
-        assert (float(first), float(second)) == (1.0, 2.0)
+        assert (first.item(), second.item()) == (1.0, 2.0)
         optimizer.param_groups[1]["ess"] = ESS
         turn(optimizer, lambda: first + second)
 
     def test_gradients_taken_outside_do_not_count_for_h(self) -> None:
         left, right = lone(1.0, 2.0), lone(1.0, 2.0)
         both = [made([left], beta1=0.0), made([right], beta1=0.0)]
-        backward(both[0], left.square().sum)
-        backward(both[1], right.square().sum)
+        backward(both[0], squares(left))
+        backward(both[1], squares(right))
         (5 * right).sum().backward()  # type: ignore[no-untyped-call]
         for optimizer in both:
             optimizer.step()
@@ -205,7 +220,7 @@ class TestDraws:
         optimizer.perturb()
         optimizer.restore()
         optimizer.restore()
-        assert float(param) == 1.0
+        assert param.item() == 1.0
 
 
 def regression(count: int = 12) -> tuple[nn.Linear, Tensor, Tensor]:
@@ -226,7 +241,7 @@ class TestAccumulation:
             for _ in range(3):
                 optimizer.zero_grad()
                 with optimizer.sampled():
-                    for x, y in zip(inputs.split(pieces), targets.split(pieces), strict=True):
+                    for x, y in zip(torch.split(inputs, pieces), torch.split(targets, pieces), strict=True):
                         ((layer(x) - y).square().sum() / 12).backward()
                 optimizer.step()
             found.append([*(p.detach() for p in layer.parameters()), *(hessian(optimizer, p) for p in layer.parameters())])
@@ -247,18 +262,17 @@ class TestAccumulation:
         u = 0.1 * (ESS * (FIRST + DECAY) * (e * grads).mean(0) - FIRST) / (FIRST + DECAY)
         h = (FIRST + DECAY) * (1 + u + u**2 / 2) - DECAY
         torch.testing.assert_close(hessian(optimizer, param).double(), h, rtol=1e-4, atol=1e-6)
-        torch.testing.assert_close(
-            param.detach().double(), start - 0.1 * (FIRST + DECAY) * grads.mean(0) / (h + DECAY), rtol=1e-4, atol=1e-6
-        )
+        m = start - 0.1 * (FIRST + DECAY) * grads.mean(0) / (h + DECAY)
+        torch.testing.assert_close(param.detach().double(), m, rtol=1e-4, atol=1e-6)
 
     def test_zero_grad_forgets_what_was_collected(self) -> None:
         left, right = lone(1.0, 2.0), lone(1.0, 2.0)
         plain, forgetful = made([left]), made([right])
-        backward(forgetful, lambda: (100 * right).sum())
+        backward(forgetful, sloped(right, 100.0))
         forgetful.zero_grad()
         forgetful.generator = random(0)
-        backward(forgetful, right.square().sum)
-        backward(plain, left.square().sum)
+        backward(forgetful, squares(right))
+        backward(plain, squares(left))
         plain.step()
         forgetful.step()
         assert torch.equal(left, right)
@@ -268,12 +282,13 @@ class TestAccumulation:
         params = [lone(3.0, 4.0), lone(3.0, 4.0)]
         optimizers = [made([param]) for param in params]
         for param, optimizer in zip(params, optimizers, strict=True):
-            backward(optimizer, (10 * param.square()).sum)
+            backward(optimizer, squares(param))
         torch.nn.utils.clip_grad_norm_([params[1]], 0.01)
         for optimizer in optimizers:
             optimizer.step()
         assert torch.equal(hessian(optimizers[0], params[0]), hessian(optimizers[1], params[1]))
-        assert float((params[1] - torch.tensor([3.0, 4.0])).norm()) < 0.01 < float((params[0] - params[1]).norm())
+        moved = [float((param.detach() - torch.tensor([3.0, 4.0])).norm()) for param in params]
+        assert moved[1] < 0.01 < moved[0]
 
 
 class TestGroups:
@@ -291,7 +306,7 @@ class TestGroups:
         for _ in range(3):
             turn(whole, lambda: sum((param.square().sum() for param in together), torch.zeros(())))
             for optimizer, param in zip(each, apart, strict=True):
-                turn(optimizer, param.square().sum)
+                turn(optimizer, squares(param))
         for left, right, optimizer in zip(together, apart, each, strict=True):
             assert torch.equal(left, right)
             assert torch.equal(hessian(whole, left), hessian(optimizer, right))
@@ -303,7 +318,7 @@ class TestGroups:
             optimizer.add_param_group({"params": [second], "lr": -1.0})
         optimizer.add_param_group({"params": [second], "lr": 0.5})
         turn(optimizer, lambda: first + second)
-        assert float(second) < float(first) < 1
+        assert second.item() < first.item() < 1
 
     def test_parameters_without_gradient_and_frozen_ones_are_left_alone(self) -> None:
         used, idle, frozen = lone(1.0), lone(1.0), lone(1.0)
@@ -312,8 +327,8 @@ class TestGroups:
         for _ in range(3):
             turn(optimizer, lambda: (used * frozen).square().sum())
             assert set(optimizer.estimates()["hessian"]) == {used}
-        assert float(used) < 1
-        assert (float(idle), float(frozen)) == (1.0, 1.0)
+        assert used.item() < 1
+        assert (idle.item(), frozen.item()) == (1.0, 1.0)
         assert float(optimizer.state[idle]["hessian"]) == pytest.approx(FIRST)
         assert not optimizer.state[frozen]
         turn(optimizer, lambda: used)  # an empty entry of a frozen parameter is no obstacle
@@ -324,16 +339,16 @@ class TestGroups:
         backward(optimizer, lambda: used + frozen)
         frozen.requires_grad_(False)
         optimizer.step()
-        assert float(used) < 1
-        assert float(frozen) == 1.0
+        assert used.item() < 1
+        assert frozen.item() == 1.0
 
     def test_a_late_first_gradient_is_a_full_first_step(self) -> None:
         early, late = lone(1.0), lone(1.0)
-        optimizer = made([early, late], ess=1e12, weight_decay=0.0)
+        optimizer = made([early, late], ess=1e4, weight_decay=0.0, beta2=0.99999)
         for _ in range(5):
             turn(optimizer, lambda: early)
         turn(optimizer, lambda: late)
-        assert float(late) == pytest.approx(0.9, abs=0.02)
+        assert late.item() == pytest.approx(0.9, abs=0.02)
 
 
 class TestPrecision:
@@ -341,7 +356,7 @@ class TestPrecision:
         param = nn.Parameter(normal(64).bfloat16())
         optimizer = made([param], beta2=0.999)
         for _ in range(5):
-            turn(optimizer, param.square().sum)
+            turn(optimizer, squares(param))
         before = {key: tensor.clone() for key, tensor in optimizer.state[param].items()}
         assert {tensor.dtype for tensor in before.values()} == {torch.float32}
         assert len(set(before["hessian"].tolist())) > 32
@@ -397,9 +412,9 @@ class TestResume:
     def test_a_loaded_state_is_a_copy(self) -> None:
         param = lone(1.0)
         optimizer, other = made([param]), made([param])
-        turn(optimizer, param.square().sum)
+        turn(optimizer, squares(param))
         other.load_state_dict(optimizer.state_dict())
-        turn(other, param.square().sum)
+        turn(other, squares(param))
         assert float(optimizer.state[param]["step"]) == 1
 
 
@@ -417,7 +432,7 @@ class TestClosure:
             return float(loss)
 
         for _ in range(3):
-            turn(plain, left.square().sum)
+            turn(plain, squares(left))
             assert closed.step(closure) == seen[-1]
         assert torch.equal(left, right)
         assert seen[0] != 5.0
@@ -441,24 +456,24 @@ class TestMisuse:
     def test_a_second_step_on_the_same_gradient(self) -> None:
         param = lone(1.0)
         optimizer = made([param])
-        turn(optimizer, param.square().sum)
+        turn(optimizer, squares(param))
         with pytest.raises(RunFailed, match="no gradient was taken at a draw"):
             optimizer.step()
 
     def test_a_step_without_any_gradient_does_nothing(self) -> None:
         param = lone(1.0)
         made([param]).step()
-        assert float(param) == 1.0
+        assert param.item() == 1.0
 
     def test_a_draw_from_a_draw(self) -> None:
         param = lone(1.0)
         optimizer = made([param])
         with optimizer.sampled():
-            place = float(param)
+            place = param.item()
             with pytest.raises(RunFailed, match=r"at a draw already; restore\(\) them first"):
                 optimizer.perturb()
-            assert float(param) == place
-        assert float(param) == 1.0
+            assert param.item() == place
+        assert param.item() == 1.0
 
     def test_sparse_gradients(self) -> None:
         table = nn.Embedding(3, 2, sparse=True)

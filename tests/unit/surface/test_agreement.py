@@ -127,3 +127,11 @@ def test_nothing_in_common_is_refused() -> None:
         agreement(surface(UP, SEEN[:1]), surface(UP, REAL[:1], [GRID[3]]))
     with pytest.raises(StudyError, match="foretaste confirm"):
         agreement(Surface(UP, ()), Surface(UP, ()))
+
+
+def test_a_preview_that_is_the_joint_run_itself_makes_no_error_smaller() -> None:
+    known = agreement(surface(UP, [*SEEN[:-1], REAL[-1]]), surface(UP, REAL))
+    others = agreement(surface(UP, SEEN[:-1]), surface(UP, REAL[:-1]))
+    assert known.error == pytest.approx(others.error)
+    assert known.loss_error == pytest.approx(others.loss_error)
+    assert known.points == 5  # it may still be chosen, and is ranked with the others

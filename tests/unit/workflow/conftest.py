@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from foretaste.engine import Watch
-from foretaste.recipe import Ensemble, Preview, read
+from foretaste.plan import Ensemble, Preview
+from foretaste.recipe import read
 from foretaste.workflow.fit import fit
 from foretaste.workflow.session import Session, check, start
 from problems import digits_recipe

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from foretaste.errors import RecipeError
-from foretaste.recipe import Joint
+from foretaste.plan import Joint
 from foretaste.surface.agreement import agreement
 from foretaste.surface.comparison import Comparison
 from foretaste.surface.table import Surface, headlines

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from foretaste.evaluate import evaluate
 from foretaste.params import Params, parameters_of, snapshot, tensors_of
-from foretaste.recipe import Preview, parse
+from foretaste.plan import Preview
+from foretaste.recipe import parse
 from foretaste.sources.problem import Problem
 from foretaste.task import Fidelity, Rows, Task
 from foretaste.train.batch_norm import reestimated

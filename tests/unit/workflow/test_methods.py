@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from foretaste.merge import merge
-from foretaste.recipe import Ensemble, MethodName
+from foretaste.plan import Ensemble, MethodName
 from foretaste.weights import TaskWeights, corners, uniform
 from foretaste.workflow.fit import fit
 from foretaste.workflow.methods import METHODS, made

@@ -5,8 +5,8 @@ from functools import partial
 import pytest
 
 from foretaste.params import Params
+from foretaste.plan import Preview
 from foretaste.posterior.isotropic import Isotropic
-from foretaste.recipe import Preview
 from foretaste.weights import TaskWeights, uniform
 from foretaste.workflow.fit import fit, prior_precision
 from foretaste.workflow.judge import objective

@@ -1,0 +1,84 @@
+from collections.abc import Mapping, Sequence
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from foretaste.plan import Recipe, TaskData
+
+DIGITS: Mapping[str, object] = {"name": "a", "model": {"source": "digits"}}
+TEXT = """name: a
+model: {source: transformers, path: model, kind: text-classification}
+tasks:
+  movies: {train: movies.jsonl, validation: movies.jsonl, text: text}
+  news: {train: news.jsonl, validation: organisation/news, text: [premise, hypothesis]}
+"""
+
+
+def plan(text: str) -> Recipe:
+    return Recipe.model_validate(yaml.safe_load(text))
+
+
+def digits(change: Mapping[str, object]) -> Recipe:
+    return Recipe.model_validate({**DIGITS, **change})
+
+
+def test_floors_and_preferences_are_read_for_the_tasks_there_are() -> None:
+    recipe = digits({"recommend": {"prefer": "low=1", "floors": ["high>=0.5"]}})
+    recipe.check_goal(["low", "high"])
+    for field, tasks in (("prefer", ["high"]), ("floors", ["low"])):
+        with pytest.raises(ValueError, match="tasks among") as caught:
+            recipe.check_goal(tasks)
+        assert getattr(caught.value, "field", None) == ("recommend", field)
+
+
+def test_a_plan_does_not_change() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        digits({}).seed = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("change", "found"), [({"text": "a"}, ("a",)), ({"text": ["a", "b"]}, ("a", "b")), ({"image": "c"}, ("c",)), ({}, ())]
+)
+def test_input_columns(change: Mapping[str, object], found: Sequence[str]) -> None:
+    assert TaskData.model_validate({"train": "t", "validation": "v", **change}).inputs == found
+
+
+@pytest.mark.parametrize("value", ["auto", "mean", 0.5, 0, -1.0, float("inf"), "most"])
+def test_the_prior_s_precision_is_a_word_or_a_number_above_0(value: object) -> None:
+    if value in ("auto", "mean", 0.5):
+        assert digits({"preview": {"prior_precision": value}}).preview.prior_precision == value
+    else:
+        with pytest.raises(ValidationError, match=r"preview.prior_precision"):
+            digits({"preview": {"prior_precision": value}})
+
+
+FREE: Mapping[str, object] = {
+    "name": "b",
+    "snapshot_seconds": 1,
+    "recommend": {"prefer": "worst", "floors": ["all>=90%"]},
+    "preview": {"methods": ["simple"], "points": 3, "batch_size": 1},
+    "joint": {"points": 0},
+}
+BOUND: Sequence[Mapping[str, object]] = [
+    {"seed": 1},
+    {"model": {"source": "function", "call": "m:f"}},
+    {"finetune": {"steps": 1}},
+    {"finetune": {"batch_norm": "freeze"}},
+    {"curvature": {"labels": "exact"}},
+    {"curvature": {"batch_size": 1}},
+    {"preview": {"prior_precision": 1.0}},
+    {"joint": {"realise": "loss"}},
+    {"joint": {"steps": 1}},
+]
+
+
+def test_identity_is_what_numbers_depend_on() -> None:
+    whole = digits({}).identity()
+    assert [key for key, value in FREE.items() if digits({key: value}).identity() != whole] == []
+    assert [change for change in BOUND if digits(change).identity() == whole] == []
+
+
+def test_places_of_files_are_not_part_of_the_identity() -> None:
+    moved = plan(TEXT.replace("path: model", "path: other").replace("movies.jsonl", "else.jsonl"))
+    assert moved.identity() == plan(TEXT).identity() != plan(TEXT.replace("text: text", "text: body")).identity()

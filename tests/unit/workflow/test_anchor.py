@@ -1,0 +1,164 @@
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from foretaste.merge import Preview
+from foretaste.params import parameters_of
+from foretaste.plan import Preview as PreviewPlan
+from foretaste.recipe import parse
+from foretaste.sources.problem import Problem
+from foretaste.store.study import Done
+from foretaste.task import Batch
+from foretaste.weights import TaskWeights, corners, uniform
+from foretaste.workflow.fit import Fitted, fit
+from foretaste.workflow.judge import objective
+from foretaste.workflow.made import Known, Made
+from foretaste.workflow.methods import made
+from foretaste.workflow.preview import preview, ready
+from foretaste.workflow.runs import jointly
+from foretaste.workflow.session import Session, start
+from foretaste.workflow.tune import around
+from problems import blobs
+
+
+class Headed(nn.Module):
+    """A trunk, and one head for each of two tasks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng([]):
+            torch.manual_seed(0)
+            self.trunk = nn.Linear(4, 8)
+            self.heads = nn.ModuleDict({"a": nn.Linear(8, 3), "b": nn.Linear(8, 3)})
+
+
+def through(head: str) -> Callable[[nn.Module, Batch], Tensor]:
+    def predict(model: nn.Module, batch: Batch) -> Tensor:
+        assert isinstance(model, Headed)
+        found = model.heads[head](model.trunk(batch["inputs"]).tanh())
+        assert isinstance(found, Tensor)
+        return found
+
+    return predict
+
+
+def headed_problem() -> Problem:
+    model = Headed()
+    own = {head: frozenset(name for name in parameters_of(model) if name.startswith(("trunk", f"heads.{head}"))) for head in "ab"}
+    return Problem(model, tuple(replace(blobs(head, seed), predict=through(head), names=own[head]) for seed, head in enumerate("ab")))
+
+
+@pytest.fixture
+def headed(tmp_path: Path) -> Iterator[Session]:
+    """A session of two tasks with heads of their own."""
+    text = (
+        "{name: a, model: {source: digits}, finetune: {steps: 10, learning_rate: 0.01, prior_precision: 0.01},"
+        " curvature: {labels: exact}, preview: {prior_precision: 0.01}}"
+    )
+    found = start(parse(text), text, headed_problem(), tmp_path / "study")
+    with found.study:
+        yield found
+
+
+def trust_of(found: Made) -> Done:
+    """The choice that the sites rest on."""
+    (choice,) = {
+        done.key: done for works in found.works.values() for done in works if done.inputs.get("what") == "trust in the joint run"
+    }.values()
+    return choice
+
+
+def trusting(session: Session, trust: float, precision: float = 0.003) -> Callable[[TaskWeights], Preview]:
+    """Kronecker previews corrected as far as is said, whatever would be chosen."""
+    weights = uniform(session.problem.names)
+    joint = session.study.tensors(jointly(session, weights).artefact)
+    return made(session, fit(session), "kronecker").knowing(Known(weights, joint, trust)).under(around(session, precision)).merge
+
+
+def assert_is_joint(session: Session, found: Mapping[str, Tensor]) -> None:
+    joint = session.study.tensors(jointly(session, uniform(session.problem.names)).artefact)
+    assert all(torch.allclose(found[name], joint[name], atol=1e-6) for name in found)
+
+
+def own_params(session: Session, fitted: Mapping[str, Fitted], task: str) -> Mapping[str, Tensor]:
+    return session.study.tensors(fitted[task].run.artefact)
+
+
+@pytest.mark.parametrize("trust", [0.25, 1.0])
+def test_at_the_joint_run_s_weights_the_preview_is_the_joint_run(session: Session, trust: float) -> None:
+    assert_is_joint(session, trusting(session, trust)(uniform(session.problem.names)).params)
+
+
+def test_the_method_is_the_joint_run_there_where_it_trusts_it(session: Session) -> None:
+    sites, merged = ready(session, fit(session), "anchored")
+    assert sites.options["trust"] == trust_of(sites).result["value"]
+    found, plain = (each(uniform(session.problem.names)).params for each in (merged.merge, trusting(session, 0.0)))
+    if sites.options["trust"]:
+        assert_is_joint(session, found)
+    else:
+        assert all(torch.equal(found[name], plain[name]) for name in plain)
+
+
+def test_at_a_corner_it_is_the_task_s_own_params(session: Session) -> None:
+    fitted = fit(session)
+    merged = ready(session, fitted, "anchored")[1]
+    for corner in corners(session.problem.names):
+        for merge in (merged.merge, trusting(session, 1.0)):
+            found = merge(corner).params
+            assert all(torch.equal(found[name], tensor) for name, tensor in own_params(session, fitted, str(corner.corner)).items())
+
+
+def test_no_trust_is_among_the_choices_and_the_best_is_taken(session: Session) -> None:
+    sites, merged = ready(session, fit(session), "anchored")
+    choice = trust_of(sites).result
+    curve = dict(choice["curve"])
+    assert {0.0, 0.5, 1.0} <= curve.keys()
+    assert all(0 <= trust <= 1 for trust in curve)
+    assert choice["loss"] == min(curve.values()) == curve[choice["value"]]
+    plain = objective(session, lambda weights: trusting(session, 0.0)(weights).params)
+    assert curve[0.0] == pytest.approx(plain, rel=1e-6)
+    assert objective(session, lambda weights: merged.merge(weights).params) <= plain * (1 + 1e-6)
+
+
+def test_work_is_found_not_done_again(session: Session) -> None:
+    weights = TaskWeights(session.problem.names, [0.2, 0.3, 0.5])
+    first = preview(session, fit(session), ["anchored"], [weights])
+    before = session.study.all_work()
+    assert preview(session, fit(session), ["anchored"], [weights]) == first
+    assert session.study.all_work() == before
+    assert [done.kind for done in before].count("joint") == 1
+
+
+def test_its_cost_holds_the_joint_run_and_the_choice(session: Session) -> None:
+    fitted = fit(session)
+    plain, found = (ready(session, fitted, method)[0] for method in ("kronecker", "anchored"))
+    run, choice = jointly(session, uniform(session.problem.names)), trust_of(found)
+    assert found.seconds == pytest.approx(plain.seconds + run.seconds + choice.seconds)
+
+
+def test_it_has_the_prior_that_suits_kronecker(session: Session) -> None:
+    tuning = replace(session, recipe=session.recipe.model_copy(update={"preview": PreviewPlan(prior_precision="auto")}))
+    fitted = fit(tuning)
+    plain, found = (ready(tuning, fitted, method)[1].prior.precision for method in ("kronecker", "anchored"))
+    assert plain.to_tensors() == found.to_tensors()
+    assert [done.inputs["what"] for done in tuning.study.all_work("choice")].count("prior precision") == 1
+
+
+class TestHeadsOfTheirOwn:
+    def test_at_uniform_weights_trunk_and_heads_are_the_joint_run_s(self, headed: Session) -> None:
+        assert_is_joint(headed, trusting(headed, 0.5, 0.01)(uniform("ab")).params)
+
+    def test_at_a_corner_the_other_head_is_its_task_s(self, headed: Session) -> None:
+        fitted = fit(headed)
+        found = ready(headed, fitted, "anchored")[1].merge(TaskWeights("ab", [1.0, 0.0])).params
+        whole = {**own_params(headed, fitted, "b"), **own_params(headed, fitted, "a")}
+        assert found.keys() == whole.keys()
+        assert all(torch.equal(found[name], tensor) for name, tensor in whole.items())
+
+    def test_the_choice_is_never_worse_than_no_trust(self, headed: Session) -> None:
+        choice = trust_of(ready(headed, fit(headed), "anchored")[0]).result
+        assert choice["loss"] <= dict(choice["curve"])[0.0]
