@@ -168,7 +168,7 @@ class IVON(torch.optim.Optimizer):
         """Move one parameter to a draw."""
         state = self._begun(param, group)
         self._means[param] = param.detach().clone()
-        self._hooks.append(param.register_hook(partial(self._collect, param)))
+        self._hooks.append(param.register_hook(partial(self._collect, param)))  # type: ignore[no-untyped-call]
         for ((place,), (hessian,)), _ in _parts([[param], [state["hessian"]]], [1.0]):
             scale = hessian.add(group["weight_decay"]).mul_(group["ess"]).rsqrt_()
             place.add_(torch.empty_like(scale).normal_(generator=self.generator).mul_(scale))

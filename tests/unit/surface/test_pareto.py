@@ -48,9 +48,9 @@ def test_no_rows_have_no_front() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_the_hypervolume_is_the_share_of_random_points_below_some_row(tasks: int, seed: int) -> None:
     random = np.random.default_rng(seed)
-    values, below = random.random((9, tasks)), random.random((40_000, tasks))
-    share = float((values[None] >= below[:, None]).all(axis=2).any(axis=1).mean())
-    assert hypervolume(values, np.zeros(tasks)) == pytest.approx(share, abs=0.01)
+    values, below = random.random((9, tasks)), random.random((10_000, tasks))
+    share = np.mean([bool((values >= point).all(axis=1).any()) for point in below])
+    assert hypervolume(values, np.zeros(tasks)) == pytest.approx(share, abs=0.02)
 
 
 def test_the_hypervolume_minds_its_reference_and_not_repeats_or_order() -> None:
