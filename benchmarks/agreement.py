@@ -149,7 +149,7 @@ def one_run(session: Session, suite: Suite, methods: Sequence[str]) -> dict[str,
     return {
         "joint_seconds": seconds,
         "judging_seconds": judging,
-        "single": {str(row.weights.corner): row.metrics for row in single},
+        "single": {str(row.weights.corner): _row(row) for row in single},
         "truth": [_row(row) for row in truth],
         "methods": found,
         "proportional": _row(confirm(session, [proportional])[0]),
@@ -185,13 +185,15 @@ def _previewed(session: Session, fitted: Mapping[str, Fitted], name: str, points
     return cost.of(rows, sites.seconds, kind, method.title, details)
 
 
-def _row(row: Evaluation) -> dict[str, Any]:
-    return {"weights": dict(row.weights), "metrics": {task: dict(found) for task, found in row.metrics.items()}}
+def _row(row: Evaluation) -> dict[str, list[float]]:
+    """Weights and metrics as columns over the tasks."""
+    names = row.metrics[row.weights.names[0]]
+    return {"weights": list(row.weights.shares), **{name: [row.metrics[task][name] for task in row.weights] for name in names}}
 
 
 def write(path: Path, data: Mapping[str, Any]) -> None:
-    rounded = json.loads(json.dumps(data), parse_float=lambda text: round(float(text), 6))
-    written_whole(path, lambda temporary: temporary.write_text(json.dumps(rounded, indent=1) + "\n"))
+    rounded = json.loads(json.dumps(data), parse_float=lambda text: float(f"{float(text):.6g}"))
+    written_whole(path, lambda temporary: temporary.write_text(json.dumps(rounded, separators=(",", ":")) + "\n"))
     print(f"wrote {path}")
 
 

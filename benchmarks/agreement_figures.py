@@ -10,6 +10,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib import pyplot as plt
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from agreement_page import DOCS, NOISE, results, table_of
 
@@ -50,10 +51,14 @@ def figure(name: str, suite: Mapping[str, Any]) -> None:
     right.set_xlabel("cost of 66 weightings, in joint runs (all trainings included)")
     right.set_ylabel("error")
     right.set_xscale("log")
+    right.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    right.xaxis.set_major_formatter(ScalarFormatter())
+    right.xaxis.set_minor_formatter(NullFormatter())
+    right.margins(x=0.15)
     if noise:
-        for axes, line in ((left, left.axvline), (right, right.axhline)):
+        for line in (left.axvline, right.axhline):
             line(mean(noise["error"]), color=_COLOURS["noise"], ls=":", lw=1)
-            axes.set_title("dotted: joint runs of another seed", fontsize=8, loc="right", color="#555555")
+        left.set_title("dotted: joint runs of another seed", fontsize=8, loc="right", color="#555555")
     left.set_xlim(left=0)
     right.set_ylim(bottom=0)
     drawing.savefig(DOCS / f"agreement-{name}.svg", metadata={"Date": None})

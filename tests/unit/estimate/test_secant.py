@@ -215,7 +215,7 @@ class TestSecant:
 class TestErrors:
     def test_no_checkpoints(self) -> None:
         found = net("mlp")
-        with pytest.raises(ParamsError, match="task 't' has no other checkpoints; give the pretrained params at least"):
+        with pytest.raises(ParamsError, match="task 't' has no other checkpoints; give those of another run"):
             secant(found.model, parameters_of(found.model), found.task(), [], generator=random(0))
 
     @pytest.mark.parametrize(
