@@ -52,7 +52,7 @@ def main() -> None:
         "fisher": _fisher(problem, options.repeats),
         "merge": _merge(problem, options.repeats),
         "evaluate": _evaluate(problem, options.repeats),
-        "ivon": _ivon(problem, options.repeats),
+        "ivon": {f"{tokens} tokens": _ivon(problem, tokens, options.repeats) for tokens in (32, 64, 128)},
     }
     facts = {"command": "python benchmarks/speed.py --model FOLDER --data DATA", "date": time.strftime("%Y-%m-%d"), **_machine()}
     print(json.dumps(facts | found, indent=2))
@@ -186,10 +186,14 @@ def _evaluate(problem: Problem, repeats: int) -> dict[str, float]:
     )
 
 
-def _ivon(problem: Problem, repeats: int) -> dict[str, float]:
-    """A training step of IVON against one of AdamW, on the same batch of 32 and a copy of the model each."""
+def _ivon(problem: Problem, tokens: int, repeats: int) -> dict[str, float]:
+    """A training step of IVON against one of AdamW, on the same batch of 32 and a copy of the model each.
+
+    Texts are cut at 32 tokens here; they are repeated to be longer.
+    """
     task = problem.tasks[0]
-    batch = task.batch(task.train, range(32), torch.device("cpu"))
+    found = task.batch(task.train, range(32), torch.device("cpu"))
+    batch = {key: tensor if key == "labels" else tensor.repeat(1, 4)[:, :tokens] for key, tensor in found.items()}
     ours, theirs = copy.deepcopy(problem.model).train(), copy.deepcopy(problem.model).train()
     ivon = IVON(ours.parameters(), ess=10 * len(task.train), steps=100)
     adamw = torch.optim.AdamW(theirs.parameters())

@@ -38,7 +38,7 @@ from foretaste.params import wide
 __all__ = ["IVON", "beta2_for", "learned"]
 
 _MEMORIES = 4.0  # b2 forgets the first guess e^-4 = 2 % by the end
-_PIECE = 1 << 16  # entries
+_PIECE = 1 << 18  # entries: a few of these stay in the cache, and few enough steps are Python's
 _KEPT = ("momentum", "hessian", "center", "product", "step")
 
 
@@ -294,17 +294,15 @@ def _step(group: Mapping[str, Any], columns: _Columns, debias: list[float]) -> N
     decay = group["weight_decay"]
     torch._foreach_lerp_(momenta, [wide(grad) for grad in grads], 1 - group["beta1"])
     torch._foreach_add_(hessians, decay)  # h + w from here on
-    torch._foreach_mul_(products, group["ess"])  # hhat / (h + w)
+    rate = 1 - group["beta2"]
     change = torch._foreach_reciprocal(hessians)
-    torch._foreach_mul_(change, decay)
-    torch._foreach_add_(change, products)
-    torch._foreach_sub_(change, 1.0)  # (hhat - h) / (h + w)
-    torch._foreach_mul_(change, 1 - group["beta2"])
-    torch._foreach_add_(change, 1.0)
+    torch._foreach_mul_(change, rate * decay)
+    torch._foreach_add_(change, products, alpha=rate * group["ess"])
+    torch._foreach_add_(change, group["beta2"])  # 1 + u, where hhat / (h + w) = lambda (e * G)
     torch._foreach_mul_(change, change)
     torch._foreach_add_(change, 1.0)
-    torch._foreach_mul_(change, 0.5)  # 1 + u + u^2 / 2 = (1 + (1 + u)^2) / 2
     torch._foreach_mul_(hessians, change)
+    torch._foreach_mul_(hessians, 0.5)  # 1 + u + u^2 / 2 = (1 + (1 + u)^2) / 2
     torch._foreach_zero_(products)
     moves = torch._foreach_mul(momenta, debias)
     if decay:
