@@ -7,9 +7,10 @@
     python benchmarks/agreement_figures.py                                             # its figures (extra bench)
 
 A suite is run for several problem seeds (the pretrained model and its data) and training seeds. Each pair is a
-study below ``--folder``, so whatever was done is found. The truth table is joint finetuning at every weighting of the
-recipe. Results go to ``benchmarks/results/SUITE.json``, which the page and its figures are made from. OMP_NUM_THREADS=1
-is best for digits; two suites side by side are best with one thread each.
+study below ``--folder``, so whatever was done is found; when it is complete it is added to
+``benchmarks/results/SUITE.json``, which the page and its figures are made from. The truth table is joint
+finetuning at every weighting of the recipe. OMP_NUM_THREADS=1 is best for digits; two suites side by side are best
+with one thread each.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import json
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,38 +77,51 @@ def main() -> None:
     run.add_argument("--folder", type=Path, default=Path("agreement-studies"), help="where the studies are kept")
     run.add_argument("--var", action="append", default=[], metavar="NAME=VALUE", help="variables of the recipe")
     run.add_argument("--methods", default=",".join(METHODS), help="comma-separated; all if left out")
-    run.add_argument("--only", help="one study alone, as PROBLEM-SEED, for example 0-1; nothing is written to the results")
+    run.add_argument("--only", help="one study alone, as PROBLEM-SEED, for example 0-1")
+    run.add_argument("--no-steps", action="store_true", help="leave out sharpened previews and joint runs cut short")
     verbs.add_parser("page", help="write docs/agreement.md from the results")
     asked = parser.parse_args()
     if asked.verb == "run":
         variables = dict(pair.split("=", 1) for pair in asked.var)
-        run_suite(asked.suite, asked.folder, variables, asked.methods.split(","), asked.only)
+        run_suite(asked.suite, asked.folder, variables, asked.methods.split(","), asked.only, not asked.no_steps)
     else:
         agreement_page.write()
 
 
-def run_suite(name: str, folder: Path, variables: Mapping[str, str], methods: Sequence[str], only: str | None = None) -> None:
-    suite, runs, facts = SUITES[name], [], {}
-    for problem_seed in suite.problems:
-        path = ROOT / "recipes" / f"{name}.yaml"
+def run_suite(name: str, folder: Path, variables: Mapping[str, str], methods: Sequence[str], only: str | None, steps: bool) -> None:
+    path = ROOT / "recipes" / f"{name}.yaml"
+    for problem_seed in SUITES[name].problems:
         recipe, text = read(path, {**variables, "seed": str(problem_seed)})
         problem = load(recipe, text, str(path))
-        for seed in suite.seeds:
+        for seed in SUITES[name].seeds:
             if only is not None and only != f"{problem_seed}-{seed}":
                 continue
             own = recipe.model_copy(update={"seed": seed})
             with watching(Console(stderr=True)) as watch:
                 session = start(own, text, problem, folder / f"{name}-p{problem_seed}-r{seed}", watch)
                 with session.study:
-                    runs.append({"problem_seed": problem_seed, "seed": seed, **one_run(session, suite, methods)})
-            facts = described(recipe, problem)
-    if only is not None:
-        return
-    command = f"python benchmarks/agreement.py run {name}" + "".join(f" --var {key}={key.upper()}" for key in variables)
-    headlines = {task.name: task.metrics[0].name for task in problem.tasks}
-    versions = f"torch {torch.__version__}, {torch.get_num_threads()} threads"
-    data = {"suite": name, "command": command, "versions": versions, "date": time.strftime("%Y-%m-%d"), "facts": facts}
-    write(RESULTS / f"{name}.json", data | {"tasks": problem.names, "metrics": headlines, "runs": runs})
+                    run = one_run(session, SUITES[name] if steps else replace(SUITES[name], bases=(), cut=()), methods)
+            command = f"python benchmarks/agreement.py run {name}" + "".join(f" --var {key}={key.upper()}" for key in variables)
+            keep(name, command, recipe, problem, {"problem_seed": problem_seed, "seed": seed, **run})
+
+
+def keep(name: str, command: str, recipe: Recipe, problem: Problem, run: Mapping[str, Any]) -> None:
+    """Add a run to the suite's results, in place of an earlier one of the same seeds."""
+    path = RESULTS / f"{name}.json"
+    before = json.loads(path.read_text())["runs"] if path.is_file() else []
+    seeds = (run["problem_seed"], run["seed"])
+    runs = [found for found in before if (found["problem_seed"], found["seed"]) != seeds]
+    data = {
+        "suite": name,
+        "command": command,
+        "versions": f"torch {torch.__version__}, {torch.get_num_threads()} threads",
+        "date": time.strftime("%Y-%m-%d"),
+        "facts": described(recipe, problem),
+        "tasks": problem.names,
+        "metrics": {task.name: task.metrics[0].name for task in problem.tasks},
+        "runs": sorted([*runs, run], key=lambda found: (found["problem_seed"], found["seed"])),
+    }
+    write(path, data)
 
 
 def described(recipe: Recipe, problem: Problem) -> dict[str, str]:
