@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from foretaste.workflow import compare as comparing
     from foretaste.workflow import confirm as confirming
     from foretaste.workflow import fit as fitting
+    from foretaste.workflow import methods as making
     from foretaste.workflow import outcome, session
     from foretaste.workflow import preview as previewing
     from foretaste.workflow import run as running
@@ -38,8 +39,8 @@ else:
         lazy(f"foretaste.report.{name}") for name in ("comparison", "page", "progress", "summary", "tables", "text")
     )
     studies, tensors = lazy("foretaste.store.study"), lazy("foretaste.store.tensors")
-    comparing, confirming, fitting, outcome, session, previewing, running = (
-        lazy(f"foretaste.workflow.{name}") for name in ("compare", "confirm", "fit", "outcome", "session", "preview", "run")
+    comparing, confirming, fitting, making, outcome, session, previewing, running = (
+        lazy(f"foretaste.workflow.{name}") for name in ("compare", "confirm", "fit", "methods", "outcome", "session", "preview", "run")
     )
 
 __all__ = ["app", "main"]
@@ -164,7 +165,7 @@ def preview(
     """Merge the tasks' models at given weights, or over the whole simplex, and evaluate."""
     command = ["preview", str(recipe), *(["--method", method.value] if method else [])]
     with _working(recipe, study, var, command, weights) as (work, points):
-        methods = [method.value] if method else list(work.recipe.preview.methods)
+        methods = making.with_controls([method.value] if method else work.recipe.preview.methods)
         rows = previewing.preview(work, fitting.fit(work), methods, points or session.grid(work.recipe, work.problem))
     _print(as_json, [tables.row_json(row) for row in rows], tables.rows(rows), f"next: {_again(['confirm', str(recipe)], study, var)}")
 
@@ -175,11 +176,11 @@ def confirm(
 ) -> None:
     """Train jointly at given weights, or at the recommended ones, and compare with the preview."""
     with _working(recipe, study, var, ["confirm", str(recipe)], weights) as (work, asked):
-        fitted = fitting.fit(work)
+        fitted, methods = fitting.fit(work), making.with_controls(work.recipe.preview.methods)
         if not asked:
-            previewing.preview(work, fitted, work.recipe.preview.methods, session.grid(work.recipe, work.problem))
+            previewing.preview(work, fitted, methods, session.grid(work.recipe, work.problem))
         points = asked or [running.recommended(work).weights]
-        rows = [*previewing.preview(work, fitted, work.recipe.preview.methods, points), *confirming.confirm(work, points)]
+        rows = [*previewing.preview(work, fitted, methods, points), *confirming.confirm(work, points)]
     _print(as_json, [tables.row_json(row) for row in rows], tables.rows(rows), f"next: foretaste show {work.study.path}")
 
 

@@ -12,14 +12,12 @@ from foretaste.task import Evaluation
 from foretaste.weights import TaskWeights, uniform
 from foretaste.workflow.confirm import confirm
 from foretaste.workflow.fit import Fitted, fit
-from foretaste.workflow.methods import METHODS
+from foretaste.workflow.methods import METHODS, with_controls
 from foretaste.workflow.preview import preview, ready
 from foretaste.workflow.session import Session, has_private_heads, joint_points
 from foretaste.workflow.sharpen import cut, sharpened
 
 __all__ = ["compare", "compared_methods"]
-
-_JUDGED = "mixture"  # by the controls
 
 
 def compare(session: Session, methods: Sequence[str] = (), steps: Sequence[int] = ()) -> Comparison:
@@ -75,9 +73,7 @@ def compared_methods(methods: Sequence[str] = ()) -> list[str]:
     >>> compared_methods(["mixture", "simple"])
     ['mixture', 'average', 'weighted', 'simple']
     """
-    controls = [name for name, method in METHODS.items() if method.control]
-    asked = list(methods) or [name for name in METHODS if name not in controls]
-    return list(dict.fromkeys(name for each in asked for name in ([each, *controls] if each == _JUDGED else [each])))
+    return with_controls(list(methods) or [name for name, method in METHODS.items() if not method.control])
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ One line of `METHODS` per method. A method makes every task's site from the task
 several methods share (runs, factors, curvature) is done once and found in the study.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +22,7 @@ from foretaste.workflow.runs import finetuned
 from foretaste.workflow.session import Session
 from foretaste.workflow.variational import variational
 
-__all__ = ["METHODS", "Method", "made"]
+__all__ = ["METHODS", "Method", "made", "with_controls"]
 
 _EVEN = {"responsibilities": "even"}  # of the controls, wherever they are merged
 
@@ -65,6 +65,16 @@ def made(session: Session, fitted: Mapping[str, Fitted], method: str) -> Made:
     (True, 0.1)
     """
     return METHODS[method].make(session, fitted)
+
+
+def with_controls(methods: Sequence[str]) -> list[str]:
+    """The same methods, the controls beside a mixture: without them its gain may be that of averaging more runs.
+
+    >>> with_controls(["simple", "mixture"])
+    ['simple', 'mixture', 'average', 'weighted']
+    """
+    controls = [name for name, method in METHODS.items() if method.control]
+    return list(dict.fromkeys(name for each in methods for name in ([each, *controls] if each == "mixture" else [each])))
 
 
 def _simple(session: Session, fitted: Mapping[str, Fitted]) -> Made:

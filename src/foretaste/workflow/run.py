@@ -4,6 +4,7 @@ from foretaste.surface.recommend import Recommendation, recommend
 from foretaste.task import Fidelity
 from foretaste.workflow.confirm import confirm
 from foretaste.workflow.fit import fit
+from foretaste.workflow.methods import with_controls
 from foretaste.workflow.outcome import look
 from foretaste.workflow.preview import preview
 from foretaste.workflow.session import Session, grid, joint_points
@@ -31,7 +32,7 @@ def run(session: Session) -> Recommendation:
     (True, 5)
     """
     fitted = fit(session)
-    preview(session, fitted, session.recipe.preview.methods, grid(session.recipe, session.problem))
+    preview(session, fitted, with_controls(session.recipe.preview.methods), grid(session.recipe, session.problem))
     confirm(session, joint_points(session.recipe, session.problem))
     chosen = recommended(session)
     confirm(session, [chosen.weights])

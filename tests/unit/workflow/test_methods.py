@@ -8,7 +8,7 @@ from foretaste.merge import merge
 from foretaste.plan import Ensemble, MethodName
 from foretaste.weights import TaskWeights, corners, uniform
 from foretaste.workflow.fit import fit
-from foretaste.workflow.methods import METHODS, made
+from foretaste.workflow.methods import METHODS, made, with_controls
 from foretaste.workflow.preview import preview, ready
 from foretaste.workflow.runs import finetuned
 from foretaste.workflow.session import Session
@@ -129,3 +129,9 @@ def test_lowrank_knows_more_than_its_diagonal(pairs: Session) -> None:
     assert all([done.artefact for done in works[:2]] == runs_of(pairs, task) for task, works in found.works.items())
     own = merge(around(pairs, 0.003), sites, uniform(pairs.problem.names)).precision()
     assert own.structure == "lowrank"
+
+
+def test_a_mixture_is_never_without_its_controls() -> None:
+    assert with_controls(["simple", "mixture"]) == ["simple", "mixture", "average", "weighted"]
+    assert with_controls(["average", "mixture", "diagonal"]) == ["average", "mixture", "weighted", "diagonal"]
+    assert with_controls(["simple", "kronecker"]) == ["simple", "kronecker"]
