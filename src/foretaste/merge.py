@@ -22,7 +22,7 @@ from torch import Tensor
 from foretaste.errors import ParamsError, WeightsError
 from foretaste.params import Params, average, check_fit, first_nonfinite, wide
 from foretaste.posterior.gaussian import Gaussian
-from foretaste.posterior.precision import Piece, Precision, coupled
+from foretaste.posterior.precision import EXACT, Piece, Precision, Stop, coupled
 from foretaste.posterior.site import GaussianSite, Site, product
 from foretaste.weights import TaskWeights
 
@@ -73,7 +73,7 @@ def merge(
     *,
     max_steps: int = 50,
     start: Params | None = None,
-    tolerance: float = 1e-8,
+    stop: Stop = EXACT,
 ) -> Preview:
     """Preview the params that joint finetuning under these weights would reach.
 
@@ -87,7 +87,7 @@ def merge(
         max_steps: Bound on the steps of the loop.
         start: Where the loop begins, by default at the prior's mean. Gaussian sites do not care;
             with mixtures in many dimensions the start decides which of the modes is found.
-        tolerance: Of conjugate gradients, where the sites' precisions have no closed sum (`product`).
+        stop: When conjugate gradients do, where the sites' precisions have no closed sum (`product`).
 
     Raises:
         WeightsError: Other tasks in the weights than in the sites.
@@ -108,7 +108,7 @@ def merge(
     surrogates = {name: site.surrogate(point) for name, site in sites.items()}
     step, converged = 0, False
     while step < max_steps and not converged:
-        before, point, seen = point, _mean(prior, surrogates, weights, tolerance), surrogates
+        before, point, seen = point, _mean(prior, surrogates, weights, stop), surrogates
         surrogates = {name: site.surrogate(point) for name, site in sites.items()}
         unchanged = all(_is_same(surrogates[name], seen[name]) for name in sites)
         converged = unchanged or (step > 0 and _is_still(before, point))
@@ -200,7 +200,7 @@ def _check(prior: Gaussian, sites: Mapping[str, Site], weights: TaskWeights) -> 
 _Factor = tuple[str, GaussianSite, float]  # a task, one of its Gaussians, its share
 
 
-def _mean(prior: Gaussian, surrogates: Mapping[str, Surrogate], weights: TaskWeights, tolerance: float) -> dict[str, Tensor]:
+def _mean(prior: Gaussian, surrogates: Mapping[str, Surrogate], weights: TaskWeights, stop: Stop) -> dict[str, Tensor]:
     """One step of the loop: the mean of the product, piece by piece, each rounded once."""
     merged = {name: torch.empty_like(mean, memory_format=torch.contiguous_format) for name, mean in prior.mean.items()}
     for owners, names in _owned(prior, surrogates).items():
@@ -214,13 +214,13 @@ def _mean(prior: Gaussian, surrogates: Mapping[str, Surrogate], weights: TaskWei
                 merged[name].copy_(first.center[name])
             continue
         for piece in _pieces(prior, factors, names):
-            _merge_piece(prior, factors, piece, merged, tolerance)
+            _merge_piece(prior, factors, piece, merged, stop)
     return merged
 
 
-def _merge_piece(prior: Gaussian, factors: Sequence[_Factor], piece: Piece, merged: Params, tolerance: float) -> None:
+def _merge_piece(prior: Gaussian, factors: Sequence[_Factor], piece: Piece, merged: Params, stop: Stop) -> None:
     part = Gaussian(piece.of(prior.mean), prior.precision.restrict(piece))
-    mean = product(part, [site.on(piece) ** share for _, site, share in factors], tolerance).mean
+    mean = product(part, [site.on(piece) ** share for _, site, share in factors], stop).mean
     for name, target in piece.of(merged).items():
         if not _is_finite(mean[name]):
             raise ParamsError(_blame(name, piece, prior, factors))

@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -10,10 +11,25 @@ from torch import Tensor
 from foretaste.errors import ParamsError
 from foretaste.params import Params, wide
 
-__all__ = ["Piece", "Precision", "Sum", "coupled", "dense", "flat", "unflat"]
+__all__ = ["EXACT", "Piece", "Precision", "Stop", "Sum", "coupled", "dense", "flat", "unflat"]
 
 _DENSE_LIMIT = 4096
-_CG_TOLERANCE = 1e-8
+
+
+@dataclass(frozen=True)
+class Stop:
+    """When conjugate gradients stop. Steep directions are solved first: stopping early leaves flat ones near the start.
+
+    Args:
+        tolerance: At a residual of this share of the first one.
+        steps: After so many steps at the latest; ten for every entry if left out.
+    """
+
+    tolerance: float = 1e-8
+    steps: int | None = None
+
+
+EXACT = Stop()
 
 
 class Piece:
@@ -113,14 +129,13 @@ class Sum(Precision):
             total = {name: total[name] + part for name, part in term.apply(params).items()}
         return total
 
-    def solve(self, params: Params, start: Params | None = None, tolerance: float = _CG_TOLERANCE) -> dict[str, Tensor]:
+    def solve(self, params: Params, start: Params | None = None, stop: Stop = EXACT) -> dict[str, Tensor]:
         """``S^-1 x`` by conjugate gradients.
 
         Args:
             params: x.
             start: Where to begin; 0 if left out.
-            tolerance: The residual at which to stop, as a share of the first one. Steep directions are
-                solved first, so that a loose one leaves flat directions near the start.
+            stop: When to stop.
         """
         right = {name: tensor.double() for name, tensor in params.items()}
         solution = {name: tensor * 0 for name, tensor in right.items()}  # NaN where the right side is not finite
@@ -130,8 +145,8 @@ class Sum(Precision):
             residual = {name: right[name] - tensor for name, tensor in self._image(solution, params).items()}
         direction = residual
         size = first = _dot(residual, residual)
-        for _ in range(10 * sum(tensor.numel() for tensor in right.values())):
-            if not size > tolerance**2 * first:
+        for _ in range(stop.steps or 10 * sum(tensor.numel() for tensor in right.values())):
+            if not size > stop.tolerance**2 * first:
                 break
             image = self._image(direction, params)
             step = size / _dot(direction, image)

@@ -10,7 +10,7 @@ from torch import Tensor
 from foretaste.params import Params, wide
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
-from foretaste.posterior.precision import Piece, Precision, Sum
+from foretaste.posterior.precision import EXACT, Piece, Precision, Stop, Sum
 
 __all__ = ["GaussianSite", "Record", "Site", "product"]
 
@@ -122,7 +122,7 @@ class GaussianSite(Site):
         return {name: part - wide(self.gradient[name]) for name, part in pull.items()}
 
 
-def product(prior: Gaussian, sites: Sequence[GaussianSite], tolerance: float = 1e-8) -> Gaussian:
+def product(prior: Gaussian, sites: Sequence[GaussianSite], stop: Stop = EXACT) -> Gaussian:
     """The product of the prior ``N(m, S)`` with sites, all at once.
 
     ::
@@ -136,7 +136,7 @@ def product(prior: Gaussian, sites: Sequence[GaussianSite], tolerance: float = 1
     Args:
         prior: Its names decide; every site must have them.
         sites: Already raised to their weights (``site ** alpha``).
-        tolerance: Of conjugate gradients, where they are needed: the residual's share of the first one.
+        stop: When conjugate gradients do, where they are needed.
 
     Returns:
         The Gaussian with the mean in float32 or wider; the prior itself when there is no site.
@@ -160,7 +160,7 @@ def product(prior: Gaussian, sites: Sequence[GaussianSite], tolerance: float = 1
         precision = precision + site.precision
     if not total:
         return prior
-    moved = precision.solve(total, _average(prior, sites), tolerance) if isinstance(precision, Sum) else precision.solve(total)
+    moved = precision.solve(total, _average(prior, sites), stop) if isinstance(precision, Sum) else precision.solve(total)
     return Gaussian({name: moved[name].add_(wide(mean)) for name, mean in prior.mean.items()}, precision)
 
 

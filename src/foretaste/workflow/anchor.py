@@ -1,7 +1,9 @@
 """The methods with Kronecker curvature: alone, and corrected by what one joint run shows about merging."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 
+from foretaste.posterior.precision import Stop
 from foretaste.weights import uniform
 from foretaste.workflow.fit import Fitted, examples_of, kronecker_at
 from foretaste.workflow.judge import objective
@@ -12,7 +14,7 @@ from foretaste.workflow.tune import around, chosen, tuned_precision
 
 __all__ = ["anchored", "kronecker"]
 
-_TOLERANCE = 3e-3  # of conjugate gradients: ten times less moves no metric in the third digit, for twice the time
+_STOP = Stop(3e-3, steps=100)  # of conjugate gradients: a tenth of that moves no metric in the third digit, for twice the time
 
 
 def kronecker(session: Session, fitted: Mapping[str, Fitted]) -> Made:
@@ -25,9 +27,7 @@ def kronecker(session: Session, fitted: Mapping[str, Fitted]) -> Made:
     session.watch.begin("Kronecker curvature", sum(examples_of(session, task) for task in session.problem.tasks))
     found = {task.name: kronecker_at(session, task, fitted[task.name].run) for task in session.problem.tasks}
     works = {task: (each.run, found[task][0]) for task, each in fitted.items()}
-    return Made(
-        works, lambda prior: {task: site for task, (_, site) in found.items()}, tolerance=_TOLERANCE, options={"tolerance": _TOLERANCE}
-    )
+    return Made(works, lambda prior: {task: site for task, (_, site) in found.items()}, stop=_STOP, options={"stop": asdict(_STOP)})
 
 
 def anchored(session: Session, fitted: Mapping[str, Fitted]) -> Made:

@@ -8,6 +8,7 @@ from foretaste.merge import Preview, corrected, merge
 from foretaste.params import Params
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.mixture import MixtureSite
+from foretaste.posterior.precision import EXACT, Stop
 from foretaste.posterior.site import Site
 from foretaste.store.study import Done
 from foretaste.weights import TaskWeights
@@ -42,7 +43,7 @@ class Ready:
         start: Sites whose merge is where this one begins; None to begin at the prior.
         temperatures: For mixtures: one merge after the other, each beginning where the last ended;
             without any, every mixture keeps its own.
-        tolerance: Of conjugate gradients, where the sites need them.
+        stop: When conjugate gradients do, where the sites need them.
         known: A joint run that corrects what was merged.
     """
 
@@ -50,7 +51,7 @@ class Ready:
     sites: Sites
     start: Sites | None = None
     temperatures: tuple[float, ...] = ()
-    tolerance: float = 1e-8
+    stop: Stop = EXACT
     known: Known | None = None
 
     def merge(self, weights: TaskWeights) -> Preview:
@@ -74,9 +75,9 @@ class Ready:
         return self._merged(self.known.weights)
 
     def _merged(self, weights: TaskWeights) -> Preview:
-        begin: Params | None = None if self.start is None else merge(self.prior, self.start, weights, tolerance=self.tolerance).params
+        begin: Params | None = None if self.start is None else merge(self.prior, self.start, weights, stop=self.stop).params
         for temperature in self.temperatures or (None,):
-            found = merge(self.prior, _tempered(self.sites, temperature), weights, start=begin, tolerance=self.tolerance)
+            found = merge(self.prior, _tempered(self.sites, temperature), weights, start=begin, stop=self.stop)
             begin = found.params
         return found
 
@@ -96,7 +97,7 @@ class Made:
         sites: From the prior to the sites.
         start: From the prior to the sites whose merge the merge begins at, where it matters.
         temperatures: See `Ready`.
-        tolerance: See `Ready`.
+        stop: See `Ready`.
         known: See `Ready`.
         options: What the preview depends on beside sites, prior and weights; part of its name.
     """
@@ -105,7 +106,7 @@ class Made:
     sites: Callable[[Gaussian], Sites]
     start: Callable[[Gaussian], Sites] | None = None
     temperatures: tuple[float, ...] = ()
-    tolerance: float = 1e-8
+    stop: Stop = EXACT
     known: Known | None = None
     options: Mapping[str, object] = field(default_factory=dict)
 
@@ -121,7 +122,7 @@ class Made:
 
     def under(self, prior: Gaussian) -> Ready:
         """Ready to be merged into a prior."""
-        return Ready(prior, self.sites(prior), self.start and self.start(prior), self.temperatures, self.tolerance, self.known)
+        return Ready(prior, self.sites(prior), self.start and self.start(prior), self.temperatures, self.stop, self.known)
 
     def knowing(self, known: Known) -> "Made":
         """The same, corrected by a joint run."""

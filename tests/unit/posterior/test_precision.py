@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
 
 from foretaste.errors import ParamsError
 from foretaste.params import Params
@@ -9,7 +10,7 @@ from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.kronecker import Kronecker
 from foretaste.posterior.lowrank import LowRank
-from foretaste.posterior.precision import Piece, Precision, Sum, coupled, dense, flat, unflat
+from foretaste.posterior.precision import Piece, Precision, Stop, Sum, coupled, dense, flat, unflat
 from laws import (
     HARD,
     LAWS,
@@ -92,6 +93,34 @@ def test_piece_takes_whole_tensors_or_a_slice_of_one() -> None:
     assert cut["a"].tolist() == [2.0, 3.0, 4.0]
     cut["a"].fill_(9.0)
     assert tensors["a"].tolist() == [[0.0, 1.0, 9.0], [9.0, 9.0, 5.0]]
+
+
+class TestStop:
+    """Conjugate gradients on a sum whose directions are of very different steepness."""
+
+    TRUE = normal(8, seed=1)
+
+    def _solved(self, stop: Stop, start: Params | None = None) -> tuple[Tensor, Sum]:
+        like = {"w": torch.zeros(8)}
+        total = Sum([dense_like(like, 1), diagonal_like(like, 2, -4, 4)])
+        return total.solve(total.apply({"w": self.TRUE.double()}), start, stop)["w"], total
+
+    def test_more_steps_come_nearer_in_the_norm_of_the_sum(self) -> None:
+        gaps = []
+        for steps in (1, 3, 5, 8):
+            found, total = self._solved(Stop(1e-12, steps))
+            gap = {"w": found - self.TRUE.double()}
+            gaps.append(float((gap["w"] * total.apply(gap)["w"]).sum()))
+        assert gaps == sorted(gaps, reverse=True)
+        assert gaps[-1] < 1e-6 * gaps[0]
+
+    def test_a_loose_tolerance_stops_before_a_tight_one(self) -> None:
+        loose, tight = (self._solved(Stop(tolerance))[0] for tolerance in (0.3, 1e-10))
+        assert float((tight - self.TRUE).norm()) < float((loose - self.TRUE).norm())
+
+    def test_a_start_at_the_solution_stays_there(self) -> None:
+        found, _ = self._solved(Stop(steps=1), {"w": self.TRUE.double()})
+        torch.testing.assert_close(found, self.TRUE.double())
 
 
 class TestSum:

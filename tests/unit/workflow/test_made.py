@@ -7,6 +7,7 @@ from foretaste.merge import merge
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.mixture import MixtureSite
+from foretaste.posterior.precision import Stop
 from foretaste.posterior.site import GaussianSite
 from foretaste.store.study import Done
 from foretaste.weights import TaskWeights
@@ -50,9 +51,9 @@ def test_sites_are_made_for_the_prior_that_they_are_merged_into() -> None:
         given.append(prior)
         return {"a": run(1.0), "b": run(-1.0)}
 
-    found = Made({}, sites, start=sites, temperatures=(4.0, 1.0), tolerance=1e-3).under(PRIOR)
+    found = Made({}, sites, start=sites, temperatures=(4.0, 1.0), stop=Stop(1e-3)).under(PRIOR)
     assert given == [PRIOR, PRIOR]
-    assert (found.prior, found.temperatures, found.tolerance) == (PRIOR, (4.0, 1.0), 1e-3)
+    assert (found.prior, found.temperatures, found.stop) == (PRIOR, (4.0, 1.0), Stop(1e-3))
 
 
 def test_gaussian_sites_are_merged_once() -> None:
