@@ -48,6 +48,9 @@ def test_what_the_page_says_of_digits_is_so(agreement: ModuleType) -> None:
     assert error["simple"] >= 0.15
     assert error["kronecker"] < error["diagonal"] < error["simple"]
     assert error["anchored"] <= 0.5 * min(error[name] for name, line in table.items() if line["kind"] == "preview")
+    shown = ("simple", "diagonal", "kronecker", "anchored", "diagonal + 10%", "kronecker + 10%", "another seed")
+    row = "| " + " | ".join(f"{error[name]:.3f}".removeprefix("0") for name in shown) + " |"
+    assert row in (ROOT / "README.md").read_text()
 
 
 def test_links_between_documents_lead_somewhere() -> None:
