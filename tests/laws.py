@@ -10,7 +10,7 @@ from torch import Tensor
 from foretaste.params import Params, wide
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.isotropic import Isotropic
-from foretaste.posterior.kronecker import Axes, Kronecker
+from foretaste.posterior.kronecker import Axes, Kronecker, KroneckerSum
 from foretaste.posterior.lowrank import LowRank
 from foretaste.posterior.precision import Piece, Precision, Sum, dense, flat, unflat
 
@@ -118,6 +118,11 @@ def kronecker_like(like: Params, seed: int = 0, turn: int = 0, *, biases: bool =
     return Kronecker(basis, diagonal_like(shapes, seed).entries, diagonal_like(rest, seed + 1).entries, outside.entries)
 
 
+def kronecker_sum_like(like: Params, *, biases: bool = False, few: bool = False) -> KroneckerSum:
+    """Two in different bases."""
+    return KroneckerSum(kronecker_like(like, seed, turn, biases=biases, few=few) for seed, turn in ((1, 0), (4, 7)))
+
+
 def orthogonal(size: int, seed: int = 0) -> Tensor:
     """In float32, as estimated bases are."""
     turned: Tensor = torch.linalg.qr(normal(size, size, seed=seed + 50, dtype=torch.float64)).Q
@@ -171,6 +176,8 @@ STRUCTURES: dict[str, Callable[[Params], Precision]] = {
     "kronecker": kronecker_like,
     "kronecker with biases": lambda like: kronecker_like(like, biases=True),
     "kronecker of few directions": lambda like: kronecker_like(like, biases=True, few=True),
+    "kronecker sum": kronecker_sum_like,
+    "kronecker sum of few directions": lambda like: kronecker_sum_like(like, biases=True, few=True),
     "lowrank": lowrank_like,
     "dense": dense_like,
     "sum": _sum_like,

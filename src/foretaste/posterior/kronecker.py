@@ -7,15 +7,21 @@ outside of them, and so are its inverse and its root::
     W = U' M V          S M = U (lambda * W) V' + rho (M - U W V')          lambda: [r, c], at least 0
 
 Few directions are enough where curvature is: they make it small and quick. Parameters outside of such
-layers have one number per entry. Precisions in the same directions add up to one of their kind; other
-sums are solved by conjugate gradients.
+layers have one number per entry. Precisions in the same directions add up to one of their kind; those in
+others are solved layer by layer by conjugate gradients. Beside the first residual r these never leave what
+the directions span, so that every vector of theirs is kept by its coordinates, and a step costs as much
+for a wide layer as for a narrow one::
+
+    x = a r + sum_t U_t w_t V_t'          U_s' x V_s = a U_s' r V_s + sum_t (U_s' U_t) w_t (V_t' V_s)
 
 References:
     George, Laurent, Bouthillier, Ballas, Vincent: Fast Approximate Natural Gradient Descent in a
     Kronecker-factored Eigenbasis, 2018, https://arxiv.org/abs/1806.03884
 """
 
+import functools
 import math
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,9 +33,9 @@ from foretaste.errors import ParamsError
 from foretaste.params import Params, digest, wide
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.isotropic import Isotropic
-from foretaste.posterior.precision import Piece, Precision
+from foretaste.posterior.precision import EXACT, Piece, Precision, Stop, Sum, conjugate_gradients
 
-__all__ = ["Axes", "Basis", "Kronecker"]
+__all__ = ["Axes", "Basis", "Kronecker", "KroneckerSum"]
 
 
 @dataclass(frozen=True)
@@ -106,10 +112,10 @@ class Kronecker(Precision):
     def _changed(
         self, params: Params, change: Callable[[Tensor, Tensor], Tensor], diagonal: Callable[[Params], dict[str, Tensor]]
     ) -> dict[str, Tensor]:
-        layers, rest = self._parted(params)
+        layers, rest = self.parted(params)
         found = diagonal({name: params[name] for name in rest})
         for name in layers:
-            matrix = self._layer(name, self._matrix(params, name), change)
+            matrix = self._layer(name, self.matrix(params, name), change)
             found |= _unpacked(matrix, params, name, self.basis[name].bias)
         return {name: found[name] for name in params}
 
@@ -121,7 +127,7 @@ class Kronecker(Precision):
             found += change(matrix - axes.without(inside), self.outside[name].to(matrix.dtype))
         return found
 
-    def _parted(self, names: Iterable[str]) -> tuple[list[str], list[str]]:
+    def parted(self, names: Iterable[str]) -> tuple[list[str], list[str]]:
         """The weights of layers and the parameters outside of layers, among these names."""
         known = dict.fromkeys(names)
         layers = [name for name in known if name in self.basis]
@@ -132,7 +138,8 @@ class Kronecker(Precision):
                 raise ParamsError(f"the Kronecker precision couples {weight} with {bias}, and only {given} was given; give both")
         return layers, [name for name in known if name not in self.basis and name not in self._biases]
 
-    def _matrix(self, params: Params, name: str) -> Tensor:
+    def matrix(self, params: Params, name: str) -> Tensor:
+        """A layer as `[rows, columns]`, its bias as the last column; in float32 or wider."""
         bias, tensor = self.basis[name].bias, wide(params[name])
         matrix = tensor.reshape(len(tensor), math.prod(tensor.shape[1:]))
         return matrix if bias is None else torch.cat([matrix, wide(params[bias]).reshape(-1, 1)], dim=1)
@@ -141,12 +148,14 @@ class Kronecker(Precision):
         values, outside = ({name: wide(tensor) * factor for name, tensor in each.items()} for each in (self.eigenvalues, self.outside))
         return Kronecker(self.basis, values, (self.diagonal * factor).entries, outside)
 
-    def plus(self, other: Precision) -> "Kronecker | None":
+    def plus(self, other: Precision) -> "Kronecker | KroneckerSum | None":
         if isinstance(other, Isotropic):
             more = dict.fromkeys(self.basis, other.scale)
             return self._raised(self.diagonal.plus(other), more, more)
         if isinstance(other, Kronecker) and self._shares_basis(other):
             return self._raised(self.diagonal.plus(other.diagonal), other.eigenvalues, other.outside)
+        if isinstance(other, Kronecker) and self.basis and self.same_layers(other):
+            return KroneckerSum((self, other))
         return self._raised(self.diagonal.plus(other), {}, {}) if isinstance(other, Diagonal) and not self.basis else None
 
     def _raised(
@@ -160,19 +169,23 @@ class Kronecker(Precision):
     def _shares_basis(self, other: "Kronecker") -> bool:
         return set(self.basis) == set(other.basis) and all(axes.is_same(other.basis[name]) for name, axes in self.basis.items())
 
+    def same_layers(self, other: "Kronecker") -> bool:
+        """Whether both see the same parameters as layers, with the same biases."""
+        return {name: axes.bias for name, axes in self.basis.items()} == {name: axes.bias for name, axes in other.basis.items()}
+
     def log_det(self, like: Params) -> float:
-        layers, rest = self._parted(like)
+        layers, rest = self.parted(like)
         own = self.diagonal.log_det({name: like[name] for name in rest})
         inside = sum(float(self.eigenvalues[name].double().log().sum()) for name in layers)
         counts = {name: self.basis[name].outside for name in layers}
         return own + inside + sum(count * float(self.outside[name].double().log()) for name, count in counts.items() if count)
 
     def sample(self, like: Params, generator: torch.Generator) -> dict[str, Tensor]:
-        layers, rest = self._parted(like)
+        layers, rest = self.parted(like)
         found = self.diagonal.sample({name: like[name] for name in rest}, generator)
         noise = {name: torch.randn(tensor.shape, generator=generator) for name, tensor in like.items() if name not in rest}
         for name in layers:
-            matrix = self._layer(name, self._matrix(noise, name), lambda part, values: part * values.rsqrt())
+            matrix = self._layer(name, self.matrix(noise, name), lambda part, values: part * values.rsqrt())
             found |= _unpacked(matrix, like, name, self.basis[name].bias)
         return {name: found[name] for name in like}
 
@@ -204,13 +217,121 @@ class Kronecker(Precision):
         return found
 
     def restrict(self, piece: Piece) -> "Kronecker":
-        layers, rest = self._parted(piece.names)
+        layers, rest = self.parted(piece.names)
         if piece.cut is not None and len(rest) < len(piece.names):
             raise ParamsError(f"a piece cuts through the layer of {piece.names[0]}; ask the precision for its groups")
         entries = self.diagonal.restrict(Piece(rest, piece.cut)).entries
         basis = {name: self.basis[name] for name in layers}
         values, outside = ({name: each[name] for name in layers} for each in (self.eigenvalues, self.outside))
         return Kronecker(basis, values, entries, outside)
+
+
+class KroneckerSum(Sum):
+    """Kronecker precisions of the same layers in different directions.
+
+    Args:
+        terms: At least one, all with the same layers.
+    """
+
+    terms: tuple[Kronecker, ...]
+
+    def solve(self, params: Params, start: Params | None = None, stop: Stop = EXACT) -> dict[str, Tensor]:
+        layers, rest = self.terms[0].parted(params)
+        entries = {name: torch.stack([wide(term.diagonal.entries[name]) for term in self.terms]).sum(0) for name in rest}
+        found = Diagonal(entries).solve({name: params[name] for name in rest})
+        for name in layers:
+            bias = self.terms[0].basis[name].bias
+            piece = Piece([name] if bias is None else [name, bias])
+            own, part, begin = self.restrict(piece), piece.of(params), None if start is None else piece.of(start)
+            coordinates = sum(term.eigenvalues[name].numel() for term in self.terms)
+            short = coordinates < sum(tensor.numel() for tensor in part.values())
+            found |= own._in_coordinates(name, part, begin, stop) if short else Sum.solve(own, part, begin, stop)
+        return {name: found[name] for name in params}
+
+    def _in_coordinates(self, name: str, params: Params, start: Params | None, stop: Stop) -> dict[str, Tensor]:
+        """`solve` for one layer."""
+        first, bias = self.terms[0], self.terms[0].basis[name].bias
+        right = first.matrix(params, name)
+        begin = right * 0 if start is None else first.matrix(start, name)
+        seen = self.apply(_unpacked(begin, params, name, bias))
+        span = _Span(
+            [(term.basis[name], term.eigenvalues[name], term.outside[name]) for term in self.terms], right - first.matrix(seen, name)
+        )
+        limit = stop.steps or 10 * right.numel()
+        moved = conjugate_gradients(span.residual, span.image, span.dot, Stop(stop.tolerance, limit))
+        return _unpacked(begin + span.matrix(moved), params, name, bias)
+
+    def __mul__(self, factor: float) -> "KroneckerSum":
+        return KroneckerSum(term * factor for term in self.terms)
+
+    def plus(self, other: Precision) -> Sum:
+        if isinstance(other, KroneckerSum):
+            return functools.reduce(operator.add, other.terms, self)
+        for index, term in enumerate(self.terms):
+            if isinstance(joined := term.plus(other), Kronecker):
+                return KroneckerSum((*self.terms[:index], joined, *self.terms[index + 1 :]))
+        fits = isinstance(other, Kronecker) and other.same_layers(self.terms[0])
+        return KroneckerSum((*self.terms, other)) if fits else super().plus(other)
+
+    def restrict(self, piece: Piece) -> "KroneckerSum":
+        return KroneckerSum(term.restrict(piece) for term in self.terms)
+
+
+class _Span:
+    """All ``a r + sum_t U_t w_t V_t'`` in one layer: each a vector of a, the w and, beside them, its ``U_s' x V_s``.
+
+    Args:
+        terms: Per precision its axes, lambda and rho.
+        residual: r, `[rows, columns]`; its type is that of the computation, coordinates are in float64.
+    """
+
+    def __init__(self, terms: Sequence[tuple[Axes, Tensor, Tensor]], residual: Tensor) -> None:
+        self._of, self._axes = residual, [axes for axes, _, _ in terms]
+        self._outside = float(sum(outside.double() for _, _, outside in terms))
+        self._excess = _joined([values.double() - outside.double() for _, values, outside in terms])
+        self._shapes = [values.shape for _, values, _ in terms]
+        left, right = (torch.cat(sides, dim=1).double() for sides in zip(*((axes.left, axes.right) for axes in self._axes), strict=True))
+        self._left, self._right = left.T @ left, right.T @ right
+        seen = _joined([axes.within(residual) for axes in self._axes])
+        self._seen, self._size = seen, float(residual.double().square().sum())
+        self.residual = torch.cat([seen.new_ones(1), torch.zeros_like(seen), seen])
+
+    def image(self, vector: Tensor) -> Tensor:
+        """``S x``."""
+        more = self._excess * self._parts(vector)[2]
+        return self._outside * vector + torch.cat([vector.new_zeros(1), more, self._within(more)])
+
+    def dot(self, left: Tensor, right: Tensor) -> Tensor:
+        """The inner product of two matrices."""
+        (alone, inside, _), (other, coordinates, seen) = self._parts(left), self._parts(right)
+        return alone * (other * self._size + self._seen @ coordinates) + inside @ seen
+
+    def matrix(self, vector: Tensor) -> Tensor:
+        """The matrix x itself, `[rows, columns]`."""
+        alone, inside, _ = self._parts(vector)
+        total = self._of * float(alone)
+        for axes, part in zip(self._axes, self._matrices(inside), strict=True):
+            total += axes.without(part.to(total.dtype))
+        return total
+
+    def _parts(self, vector: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        alone, inside, seen = torch.split(vector, [1, len(self._excess), len(self._excess)])
+        return alone.squeeze(), inside, seen
+
+    def _matrices(self, vector: Tensor) -> list[Tensor]:
+        parts = torch.split(vector, [shape.numel() for shape in self._shapes])
+        return [part.reshape(shape) for part, shape in zip(parts, self._shapes, strict=True)]
+
+    def _within(self, coordinates: Tensor) -> Tensor:
+        """``U_s' (sum_t U_t w_t V_t') V_s`` for every s."""
+        rows, columns = ([shape[side] for shape in self._shapes] for side in (0, 1))
+        left = [part @ each for part, each in zip(torch.split(self._left, rows, dim=1), self._matrices(coordinates), strict=True)]
+        across = torch.split(torch.cat(left, dim=1), rows)
+        return _joined([part @ each for part, each in zip(across, torch.split(self._right, columns, dim=1), strict=True)])
+
+
+def _joined(matrices: Iterable[Tensor]) -> Tensor:
+    return torch.cat([matrix.double().flatten() for matrix in matrices])
 
 
 def _unpacked(matrix: Tensor, like: Params, name: str, bias: str | None) -> dict[str, Tensor]:

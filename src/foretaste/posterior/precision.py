@@ -1,8 +1,7 @@
 """Precision: an inverse covariance, as a linear operator on params with a structure."""
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 from foretaste.errors import ParamsError
 from foretaste.params import Params, wide
 
-__all__ = ["EXACT", "Piece", "Precision", "Stop", "Sum", "coupled", "dense", "flat", "unflat"]
+__all__ = ["EXACT", "Piece", "Precision", "Stop", "Sum", "conjugate_gradients", "coupled", "dense", "flat", "unflat"]
 
 _DENSE_LIMIT = 4096
 
@@ -111,7 +110,7 @@ class Precision(ABC):
 class Sum(Precision):
     """A sum of structures that none of its terms can hold, kept as its terms.
 
-    `solve` uses conjugate gradients (Hestenes and Stiefel, 1952), with its sums in float64; `log_det`
+    `solve` uses conjugate gradients, with its sums in float64; `log_det`
     and `sample` factorise each group densely and refuse groups above 4096 entries.
 
     Args:
@@ -137,28 +136,15 @@ class Sum(Precision):
             start: Where to begin; 0 if left out.
             stop: When to stop.
         """
-        right = {name: tensor.double() for name, tensor in params.items()}
-        solution = {name: tensor * 0 for name, tensor in right.items()}  # NaN where the right side is not finite
-        residual = right
-        if start is not None:
-            solution = {name: start[name].double() for name in right}
-            residual = {name: right[name] - tensor for name, tensor in self._image(solution, params).items()}
-        direction = residual
-        size = first = _dot(residual, residual)
-        for _ in range(stop.steps or 10 * sum(tensor.numel() for tensor in right.values())):
-            if not size > stop.tolerance**2 * first:
-                break
-            image = self._image(direction, params)
-            step = size / _dot(direction, image)
-            solution = {name: solution[name] + step * direction[name] for name in right}
-            residual = {name: residual[name] - step * image[name] for name in right}
-            size, before = _dot(residual, residual), size
-            direction = {name: residual[name] + size / before * direction[name] for name in right}
-        return {name: tensor.to(wide(params[name]).dtype) for name, tensor in solution.items()}
+        like = {name: wide(tensor) for name, tensor in params.items()}
+        right = flat(params)
+        begin = right * 0 if start is None else flat({name: start[name] for name in params})  # NaN where x is not finite
 
-    def _image(self, vector: Params, like: Params) -> dict[str, Tensor]:
-        """``S v`` in float64; the terms compute in the types of ``like``."""
-        return {name: tensor.double() for name, tensor in self.apply({n: v.to(wide(like[n]).dtype) for n, v in vector.items()}).items()}
+        def image(vector: Tensor) -> Tensor:
+            return flat(self.apply({name: part.to(like[name].dtype) for name, part in unflat(vector, like).items()}))
+
+        found = begin + conjugate_gradients(right - image(begin), image, torch.dot, stop)
+        return {name: part.to(like[name].dtype) for name, part in unflat(found, like).items()}
 
     def __mul__(self, factor: float) -> "Sum":
         return Sum(term * factor for term in self.terms)
@@ -220,8 +206,34 @@ def coupled(precisions: Iterable[Precision], names: Sequence[str]) -> list[tuple
     return list(dict.fromkeys(tuple(name for name in names if name in home[first]) for first in names))
 
 
-def _dot(left: Params, right: Params) -> float:
-    return math.fsum(float((left[name] * right[name]).sum()) for name in left)
+def conjugate_gradients(
+    residual: Tensor, image: Callable[[Tensor], Tensor], dot: Callable[[Tensor, Tensor], Tensor], stop: Stop = EXACT
+) -> Tensor:
+    """``S^-1 r`` for a residual r, by conjugate gradients from 0.
+
+    Args:
+        residual: r, a vector of numbers, or of coordinates in which sums and multiples can be taken.
+        image: ``S v``.
+        dot: The inner product of two vectors.
+        stop: When to stop.
+
+    References:
+        Hestenes, Stiefel: Methods of Conjugate Gradients for Solving Linear Systems, 1952.
+
+    >>> conjugate_gradients(torch.tensor([2.0, 3.0]), lambda v: torch.tensor([1.0, 2.0]) * v, torch.dot)
+    tensor([2.0000, 1.5000])
+    """
+    solution, direction = residual * 0, residual
+    size = first = float(dot(residual, residual))
+    for _ in range(stop.steps or 10 * len(residual)):
+        if not size > stop.tolerance**2 * first:
+            break
+        step = size / float(dot(direction, seen := image(direction)))
+        solution = solution + step * direction
+        residual = residual - step * seen
+        size, before = float(dot(residual, residual)), size
+        direction = residual + size / before * direction
+    return solution
 
 
 def flat(params: Params) -> Tensor:

@@ -1,13 +1,17 @@
+import functools
 import math
+import operator
+from typing import ClassVar
 
 import pytest
 import torch
 
 from foretaste.errors import ParamsError
 from foretaste.params import Params
+from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.isotropic import Isotropic
-from foretaste.posterior.kronecker import Axes, Kronecker
-from foretaste.posterior.precision import Piece, Precision, Sum, dense
+from foretaste.posterior.kronecker import Axes, Kronecker, KroneckerSum
+from foretaste.posterior.precision import Piece, Precision, Stop, Sum, dense, flat, unflat
 from laws import (
     HARD,
     assert_adds,
@@ -64,12 +68,15 @@ class TestSums:
     def test_with_an_isotropic_it_stays_kronecker(self, family: str) -> None:
         assert_adds(kronecker_like(HARD[family]), Isotropic(2.0), HARD[family], Kronecker)
 
-    @pytest.mark.parametrize("other", [diagonal_like(LIKE), dense_like(LIKE), lowrank_like(LIKE), kronecker_like(LIKE, turn=7)])
+    @pytest.mark.parametrize("other", [diagonal_like(LIKE), dense_like(LIKE), lowrank_like(LIKE)])
     def test_with_anything_else_it_is_lazy(self, other: Precision) -> None:
         assert_adds(kronecker_like(LIKE), other, LIKE, Sum)
 
     def test_with_and_without_a_coupled_bias_it_is_lazy(self) -> None:
         assert_adds(coupled(), kronecker_like(LAYER), LAYER, Sum)
+
+    def test_in_another_basis_both_are_kept(self) -> None:
+        assert_adds(coupled(), kronecker_like(LAYER, turn=7, biases=True), LAYER, KroneckerSum)
 
     def test_without_layers_a_diagonal_is_held(self) -> None:
         like = HARD["scalars"]
@@ -86,6 +93,76 @@ class TestSums:
         for total in (one + small, one + Isotropic(2**-10)):
             assert isinstance(total, Kronecker)
             assert total.eigenvalues["w"].item() == 1 + 2**-10
+
+
+class TestSumsOfSeveralBases:
+    WIDE: ClassVar = {
+        "w": normal(9, 6, 2, seed=1, dtype=torch.float64),
+        "b": normal(9, seed=2, dtype=torch.float64),
+        "s": normal(2, seed=3),
+    }
+    NARROW: ClassVar = {"w": normal(3, 4, seed=1, dtype=torch.float64), "b": normal(3, seed=2, dtype=torch.float64)}
+
+    def _sum(self, like: Params, count: int = 3) -> KroneckerSum:
+        terms = [kronecker_like(like, 5 * seed, turn=7 * seed, biases=True, few=True) for seed in range(count)]
+        total = functools.reduce(operator.add, terms[1:], terms[0] + Isotropic(1e-3))
+        assert isinstance(total, KroneckerSum)
+        assert len(total.terms) == count
+        return total
+
+    @pytest.mark.parametrize("count", [2, 3])  # two are few enough directions for coordinates, three are not
+    @pytest.mark.parametrize("like", [WIDE, NARROW])
+    def test_the_solution_is_that_of_the_matrix(self, like: Params, count: int) -> None:
+        total = self._sum(like, count)
+        expected = torch.linalg.solve(dense(total, like), flat(like))
+        assert_close(total.solve(like, stop=Stop(1e-12)), unflat(expected, like), 1e-5)
+
+    @pytest.mark.parametrize("steps", [1, 2, 5])
+    def test_every_step_is_that_of_conjugate_gradients_on_the_whole_layer(self, steps: int) -> None:
+        layer = {name: self.WIDE[name] for name in ("w", "b")}
+        start = {name: normal(*tensor.shape, seed=9, dtype=torch.float64) for name, tensor in layer.items()}
+        total, stop = self._sum(layer, 2), Stop(1e-12, steps)
+        assert_close(total.solve(layer, start, stop), Sum(total.terms).solve(layer, start, stop), 1e-5)
+
+    def test_directions_may_have_less_curvature_than_what_lies_outside(self) -> None:
+        total = self._sum(self.WIDE, 2)
+        low = [
+            Kronecker(term.basis, {"w": term.eigenvalues["w"] * 1e-3}, term.diagonal.entries, {"w": torch.tensor(2.0)})
+            for term in total.terms
+        ]
+        both = KroneckerSum(low)
+        assert_close(both.solve(both.apply(self.WIDE), stop=Stop(1e-12)), self.WIDE, 1e-5)
+
+    def test_layers_stop_by_themselves(self) -> None:
+        like = {"w": self.WIDE["w"], "v": normal(8, 8, seed=4, dtype=torch.float64) * 1e6}
+        both = [kronecker_like(like, seed, turn=seed, few=True) for seed in (1, 2)]
+        total, stop = KroneckerSum(both), Stop(1e-12, 3)
+        for name, tensor in like.items():
+            own = KroneckerSum(term.restrict(Piece([name])) for term in both)
+            assert_same(own.solve({name: tensor}, stop=stop), {name: total.solve(like, stop=stop)[name]})
+
+    @pytest.mark.parametrize("value", [math.nan, math.inf])
+    def test_what_is_not_finite_never_solves_to_a_number(self, value: float) -> None:
+        right = {**self.WIDE, "b": torch.full((9,), value, dtype=torch.float64)}
+        assert not math.isfinite(float(self._sum(self.WIDE, 2).solve(right)["w"].sum()))
+
+    def test_terms_are_joined_with_those_of_their_own_basis(self) -> None:
+        total = self._sum(self.WIDE, 2)
+        more = total + total.terms[1] + Isotropic(1.0) + total
+        assert isinstance(more, KroneckerSum)
+        assert len(more.terms) == 2
+        expected = 2 * dense(total, self.WIDE) + dense(total.terms[1], self.WIDE) + dense(Isotropic(1.0), self.WIDE)
+        torch.testing.assert_close(dense(more, self.WIDE), expected)
+
+    def test_other_structures_stay_beside_them(self) -> None:
+        total = self._sum(self.WIDE, 2) + diagonal_like(self.WIDE)
+        assert type(total) is Sum
+        assert [type(term) for term in total.terms] == [Kronecker, Kronecker, Diagonal]
+
+    def test_one_that_sees_other_layers_stays_beside_them(self) -> None:
+        total = coupled() + kronecker_like(LAYER, turn=7, biases=True) + kronecker_like(LAYER)
+        assert type(total) is Sum
+        assert len(total.terms) == 3
 
 
 class TestDeterminantAndSamples:

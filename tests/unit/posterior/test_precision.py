@@ -8,7 +8,7 @@ from foretaste.errors import ParamsError
 from foretaste.params import Params
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.isotropic import Isotropic
-from foretaste.posterior.kronecker import Kronecker
+from foretaste.posterior.kronecker import Kronecker, KroneckerSum
 from foretaste.posterior.lowrank import LowRank
 from foretaste.posterior.precision import Piece, Precision, Stop, Sum, coupled, dense, flat, unflat
 from laws import (
@@ -75,6 +75,8 @@ def test_storage(structure: str, family: str) -> None:
         ("kronecker", "isotropic", Kronecker),
         ("kronecker", "kronecker", Kronecker),
         ("kronecker with biases", "kronecker with biases", Kronecker),
+        ("kronecker sum", "isotropic", KroneckerSum),
+        ("kronecker sum of few directions", "kronecker sum of few directions", KroneckerSum),
         ("lowrank", "isotropic", LowRank),
         ("lowrank", "diagonal", LowRank),
         ("lowrank", "lowrank", LowRank),
