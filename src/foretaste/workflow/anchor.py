@@ -1,8 +1,10 @@
 """The methods with Kronecker curvature: alone, and corrected by what one joint run shows about merging."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import asdict
 
+from foretaste.merge import corrected
 from foretaste.posterior.precision import Stop
 from foretaste.weights import uniform
 from foretaste.workflow.fit import Fitted, examples_of, kronecker_at
@@ -48,9 +50,10 @@ def anchored(session: Session, fitted: Mapping[str, Fitted]) -> Made:
     precision, done = tuned_precision(session, fitted, "kronecker", own)
     own = (own if done is None else own.resting_on(done)).resting_on(run)
 
+    merged = functools.cache(own.under(around(session, precision)).merge)
+
     def loss(trust: float) -> float:
-        ready = own.knowing(Known(weights, joint, trust)).under(around(session, precision))
-        return objective(session, lambda weights: ready.merge(weights).params)
+        return objective(session, lambda at: corrected(merged(at), merged(weights), joint, trust).params)
 
     session.watch.begin("trust in the joint run", 1)
     inputs = {"what": "trust in the joint run", "sites": own.artefacts, "prior_precision": precision}

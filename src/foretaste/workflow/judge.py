@@ -16,9 +16,9 @@ from foretaste.train.mixture import predict_alike
 from foretaste.weights import TaskWeights, corners, uniform
 from foretaste.workflow.session import Session
 
-__all__ = ["judged_by", "objective", "reestimates", "row", "with_statistics"]
+__all__ = ["CHOOSING", "judged_by", "objective", "reestimates", "row", "with_statistics"]
 
-_CHOOSING = 200  # validation examples a task
+CHOOSING = 100  # validation examples a task
 
 
 def with_statistics(session: Session, params: Params, weights: TaskWeights) -> Params:
@@ -112,7 +112,7 @@ def objective(session: Session, merge: Callable[[TaskWeights], Params]) -> float
     These are uniform weights and those half-way from there to each corner: inside the simplex, so that it can
     be asked of tasks with heads of their own too. (At uniform weights alone the loss was measured to have
     several minima in the prior's precision, and the lowest not to be where previews are best.) Losses are on
-    at most 200 validation examples a task, the same for every choice.
+    at most 100 validation examples a task, the same for every choice.
 
     Args:
         session: The recipe at work.
@@ -153,7 +153,7 @@ class _Some:
     @classmethod
     def of(cls, task: Task, seed: int) -> "_Some":
         order: list[int] = torch.randperm(len(task.validation), generator=torch.Generator().manual_seed(seed)).tolist()
-        return cls(task.validation, order[:_CHOOSING])
+        return cls(task.validation, order[:CHOOSING])
 
     def __len__(self) -> int:
         return len(self.order)

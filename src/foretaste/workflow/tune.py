@@ -11,7 +11,7 @@ from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.store.study import Done
 from foretaste.workflow.fit import Fitted, prior_precision
-from foretaste.workflow.judge import judged_by, objective
+from foretaste.workflow.judge import CHOOSING, judged_by, objective
 from foretaste.workflow.made import Made
 from foretaste.workflow.session import Session
 
@@ -19,7 +19,7 @@ __all__ = ["around", "chosen", "tuned_precision"]
 
 _DECADES = 4.0  # searched on either side of the tasks' mean curvature
 _CLOSE = 0.15  # decades: a finer delta changes no digit that matters
-_TRIES = 7
+_TRIES = 4
 
 
 def around(session: Session, precision: float) -> Gaussian:
@@ -88,7 +88,8 @@ def chosen(
         best, loss = min(curve, key=lambda point: point[1])
         return {"value": best, "loss": loss, "curve": [list(point) for point in sorted(curve)]}, None
 
-    return do(session.study, "choice", {**inputs, "seed": session.recipe.seed, **judged_by(session)}, make, session.watch)
+    how = {"rows": CHOOSING, "tries": [*also, _TRIES], "seed": session.recipe.seed, **judged_by(session)}
+    return do(session.study, "choice", {**inputs, **how}, make, session.watch)
 
 
 def _within(bounds: tuple[float, float], curve: Sequence[tuple[float, float]]) -> tuple[float, float]:
