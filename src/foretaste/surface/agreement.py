@@ -14,6 +14,7 @@ __all__ = ["Agreement", "agreement", "spearman"]
 
 _TOP = 0.25
 _FEWEST = 3
+_TIE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Agreement:
         rank_mean: Of the mean over tasks.
         rank_worst: Of the worst task.
         rank_top: Of the mean, among the quarter of points (at least 3) where joint is best.
-        regret_mean: Joint's best mean minus joint's mean where the previews' mean is best.
+        regret_mean: Joint's best mean minus joint's mean where the previews' mean is best; averaged over ties.
         regret_worst: The same of the worst task.
         spread: Range of the joint mean over the points: what there is to choose.
     """
@@ -121,4 +122,5 @@ def _by_task(surface: Surface, numbers: Array) -> dict[str, float]:
 
 
 def _regret(seen: Array, real: Array) -> float:
-    return float(real.max() - real[int(np.argmax(seen))])
+    """On average over the weightings that share the best place: which of them is taken is chance."""
+    return float(real.max() - real[seen >= seen.max() - _TIE].mean())

@@ -55,8 +55,6 @@ def anchored(session: Session, fitted: Mapping[str, Fitted]) -> Made:
     def loss(trust: float) -> float:
         return objective(session, lambda at: corrected(merged(at), merged(weights), joint, trust).params)
 
-    session.watch.begin("trust in the joint run", 1)
-    inputs = {"what": "trust in the joint run", "sites": own.artefacts, "prior_precision": precision}
-    done = chosen(session, inputs, loss, (0.0, 1.0), also=(0.0, 0.5, 1.0))
-    session.watch.advance(1)
+    inputs = {"sites": own.artefacts, "prior_precision": precision}
+    done = chosen(session, "trust in the joint run", inputs, loss, (0.0, 1.0), also=(0.0, 0.5, 1.0))
     return own.knowing(Known(weights, joint, done.result["value"])).resting_on(done)

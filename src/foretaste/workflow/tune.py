@@ -40,6 +40,7 @@ def around(session: Session, precision: float) -> Gaussian:
 
 def chosen(
     session: Session,
+    label: str,
     inputs: Mapping[str, object],
     value: Callable[[float], float],
     bounds: tuple[float, float],
@@ -52,7 +53,8 @@ def chosen(
 
     Args:
         session: The recipe at work.
-        inputs: What the choice depends on.
+        label: What is chosen, for whoever looks on.
+        inputs: What else the choice depends on.
         value: The loss of a number.
         bounds: Of the search.
         also: Numbers tried first; the first wins a tie.
@@ -70,7 +72,7 @@ def chosen(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
     ...     with session.study:
-    ...         round(chosen(session, {"what": "a number"}, lambda x: (x - 1) ** 2, (-4, 4)).result["value"], 1)
+    ...         round(chosen(session, "a number", {}, lambda x: (x - 1) ** 2, (-4, 4)).result["value"], 1)
     1.0
     """
 
@@ -80,15 +82,18 @@ def chosen(
         def tried(number: float) -> float:
             loss = value(float(number))
             curve.append((float(number), loss if math.isfinite(loss) else 1e30))
+            session.watch.advance(1)
             return curve[-1][1]
 
+        session.watch.begin(label, len(also) + _TRIES)
         for number in also:
             tried(number)
         minimize_scalar(tried, bounds=_within(bounds, curve), method="bounded", options={"xatol": _CLOSE, "maxiter": _TRIES})
+        session.watch.advance(len(also) + _TRIES - len(curve))
         best, loss = min(curve, key=lambda point: point[1])
         return {"value": best, "loss": loss, "curve": [list(point) for point in sorted(curve)]}, None
 
-    how = {"rows": CHOOSING, "tries": [*also, _TRIES], "seed": session.recipe.seed, **judged_by(session)}
+    how = {"what": label, "rows": CHOOSING, "tries": [*also, _TRIES], "seed": session.recipe.seed, **judged_by(session)}
     return do(session.study, "choice", {**inputs, **how}, make, session.watch)
 
 
@@ -134,9 +139,7 @@ def tuned_precision(session: Session, fitted: Mapping[str, Fitted], method: str,
         ready = made.under(around(session, 10**decades))
         return objective(session, lambda weights: ready.merge(weights).params)
 
-    inputs = {"what": "prior precision", "method": method, "sites": made.artefacts, **made.options}
-    session.watch.begin(f"prior precision of {method}", 1)
+    inputs = {"method": method, "sites": made.artefacts, **made.options}
     grid = tuple(middle + _DECADES * share for share in (0.0, -0.5, 0.5, -1.0, 1.0))
-    done = chosen(session, inputs, loss, (grid[-2], grid[-1]), also=grid)
-    session.watch.advance(1)
+    done = chosen(session, "prior precision", inputs, loss, (grid[-2], grid[-1]), also=grid)
     return float(10 ** done.result["value"]), done

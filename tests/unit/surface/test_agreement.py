@@ -135,3 +135,10 @@ def test_a_preview_that_is_the_joint_run_itself_makes_no_error_smaller() -> None
     assert known.error == pytest.approx(others.error)
     assert known.loss_error == pytest.approx(others.loss_error)
     assert known.points == 5  # it may still be chosen, and is ranked with the others
+
+
+def test_regret_averages_over_weightings_that_share_the_best_place() -> None:
+    real = [(0.1, 0.1), (0.2, 0.2), (0.7, 0.3)]
+    found = agreement(surface(UP, [(0.5, 0.5), (0.2, 0.8), (0.1, 0.1)]), surface(UP, real))
+    assert found.regret_mean == pytest.approx(0.5 - (0.1 + 0.2) / 2)
+    assert found.regret_worst == pytest.approx(0.3 - 0.1)

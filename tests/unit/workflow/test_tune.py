@@ -1,9 +1,11 @@
 import math
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 
 import pytest
 
+from foretaste.engine import Unwatched
 from foretaste.params import Params
 from foretaste.plan import Preview
 from foretaste.posterior.isotropic import Isotropic
@@ -50,7 +52,7 @@ def test_the_search_goes_on_beside_the_best_of_the_grid(session: Session) -> Non
     def valleys(number: float) -> float:
         return min((number + 3) ** 2, 0.2 * (number - 3.4) ** 2 - 1)
 
-    found = chosen(session, {"what": "valleys"}, valleys, (-4.0, 4.0), also=(-4.0, -2.0, 0.0, 2.0, 4.0))
+    found = chosen(session, "valleys", {}, valleys, (-4.0, 4.0), also=(-4.0, -2.0, 0.0, 2.0, 4.0))
     assert found.result["value"] == pytest.approx(3.4, abs=0.2)
 
 
@@ -99,14 +101,29 @@ def test_previews_are_made_with_the_choice_and_their_cost_holds_it(tuning: Sessi
 
 
 def test_numbers_named_beside_the_search_are_tried_and_the_first_wins_a_tie(session: Session) -> None:
-    flat = chosen(session, {"what": "flat"}, lambda number: 1.0, (0.0, 1.0), also=(0.25, 0.0))
+    flat = chosen(session, "flat", {}, lambda number: 1.0, (0.0, 1.0), also=(0.25, 0.0))
     assert flat.result["value"] == 0.25
-    ends = chosen(session, {"what": "slope"}, lambda number: number, (0.0, 1.0), also=(0.0, 1.0))
+    ends = chosen(session, "slope", {}, lambda number: number, (0.0, 1.0), also=(0.0, 1.0))
     assert (ends.result["value"], ends.result["loss"]) == (0.0, 0.0)
     assert [ends.result["curve"][0], ends.result["curve"][-1]] == [[0.0, 0.0], [1.0, 1.0]]
 
 
 def test_a_loss_that_is_not_finite_is_never_chosen(session: Session) -> None:
-    found = chosen(session, {"what": "edge"}, lambda number: math.nan if number < 0.5 else number, (0.0, 1.0), also=(0.0, 1.0))
+    found = chosen(session, "edge", {}, lambda number: math.nan if number < 0.5 else number, (0.0, 1.0), also=(0.0, 1.0))
     assert found.result["value"] >= 0.5
     assert all(math.isfinite(loss) for _, loss in found.result["curve"])
+
+
+def test_every_number_tried_is_progress_and_a_choice_found_again_is_none(session: Session) -> None:
+    seen: Counter[str] = Counter()
+
+    class Counting(Unwatched):
+        def begin(self, label: str, total: int) -> None:
+            seen[f"of {label}"] += total
+
+        def advance(self, amount: int, note: str = "") -> None:
+            seen["done"] += amount
+
+    for _ in range(2):
+        chosen(replace(session, watch=Counting()), "a number", {}, lambda number: number**2, (-1.0, 1.0), also=(0.0, 1.0))
+        assert seen["done"] == seen["of a number"] > 2
