@@ -4,33 +4,28 @@ One loop for every posterior: take each site's Gaussian surrogates at the curren
 to its weight, multiply all into the prior, move to the mean, stop when still. For Gaussian sites
 the first step is the closed form; for mixtures the steps are those of EM.
 
-Rules for tensors that are not plain shared parameters:
-
-- a parameter that several but not all tasks have is merged among them, their weights scaled to
-  sum to 1; one that a single task has (its own head) is that task's, untouched;
-- floating-point buffers are averaged by alpha; other tensors stay the pretrained model's.
-  (Batch-norm statistics are better re-estimated afterwards: `foretaste.train.batch_norm`.)
+Floating-point buffers are averaged by alpha; other tensors stay the pretrained model's. (Batch-norm
+statistics are better re-estimated afterwards: `foretaste.train.batch_norm`.) `foretaste.pieces` has the
+rules for parameters that not all tasks have; `foretaste.stream` merges params that stay in files.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from foretaste.errors import ParamsError, WeightsError
-from foretaste.params import Params, average, check_fit, first_nonfinite, wide
+from foretaste.params import Params, average, check_fit, wide
+from foretaste.pieces import Factor, Surrogate, blamed, broken, check_sites, is_finite, owned, pieces_of, renormalised
 from foretaste.posterior.gaussian import Gaussian
-from foretaste.posterior.precision import EXACT, Piece, Precision, Stop, coupled
-from foretaste.posterior.site import GaussianSite, Site, product
+from foretaste.posterior.precision import EXACT, Piece, Precision, Stop
+from foretaste.posterior.site import Site, product
 from foretaste.weights import TaskWeights
 
-__all__ = ["Preview", "Surrogate", "corrected", "merge", "nearness"]
+__all__ = ["Preview", "corrected", "merge", "nearness"]
 
-Surrogate = tuple[GaussianSite, ...]
-
-_CHUNK = 1 << 17  # entries: a few of these stay in the cache, and few enough steps are Python's
 _STILL = 1e-6
 
 
@@ -95,13 +90,14 @@ def merge(
             task and the tensor are named.
 
     >>> from foretaste.posterior.isotropic import Isotropic
+    >>> from foretaste.posterior.site import GaussianSite
     >>> prior = Gaussian({"w": torch.zeros(1)}, Isotropic(1.0))
     >>> sites = {"a": GaussianSite({"w": torch.ones(1)}, Isotropic(1.0)),
     ...          "b": GaussianSite({"w": -torch.ones(1)}, Isotropic(3.0))}
     >>> merge(prior, sites, TaskWeights(("a", "b"), (0.5, 0.5))).params["w"]
     tensor([-0.3333])
     """
-    _check(prior, sites, weights)
+    check_sites(prior, sites, weights)
     begin = prior.mean if start is None else start
     check_fit(prior.mean, {name: tensor for name, tensor in begin.items() if name in prior.mean}, "the start of the merge")
     point: Params = begin
@@ -137,6 +133,7 @@ def corrected(preview: Preview, known: Preview, joint: Params, trust: float = 1.
         ParamsError: A joint run of other shapes, or a trust outside 0 to 1.
 
     >>> from foretaste.posterior.isotropic import Isotropic
+    >>> from foretaste.posterior.site import GaussianSite
     >>> prior = Gaussian({"w": torch.zeros(1)}, Isotropic(1.0))
     >>> sites = {"a": GaussianSite.flat({"w": torch.ones(1)}), "b": GaussianSite.flat({"w": -torch.ones(1)})}
     >>> known = merge(prior, sites, TaskWeights(("a", "b"), (0.5, 0.5)))
@@ -183,111 +180,41 @@ def _is_same(left: Surrogate, right: Surrogate) -> bool:
     return len(left) == len(right) and all(one is other for one, other in zip(left, right, strict=True))
 
 
-def _check(prior: Gaussian, sites: Mapping[str, Site], weights: TaskWeights) -> None:
-    if set(sites) != set(weights):
-        raise WeightsError(f"weights are for {', '.join(weights)}, sites for {', '.join(sites)}; give one weight per site")
-    units = {name: site.record.unit for name, site in sites.items()}
-    if len(set(units.values())) > 1:
-        raise ParamsError(f"sites of different units cannot be merged: {units}; estimate them again in one unit")
-    for name, site in sites.items():
-        reference = {key: prior.mean[key] for key in site.params if key in prior.mean}
-        check_fit(reference, site.params, f"the params of task {name!r}")
-    for key in prior.mean:
-        if not any(key in site.params for site in sites.values()):
-            raise ParamsError(f"no task has the parameter {key} of the pretrained model")
-
-
-_Factor = tuple[str, GaussianSite, float]  # a task, one of its Gaussians, its share
-
-
 def _mean(prior: Gaussian, surrogates: Mapping[str, Surrogate], weights: TaskWeights, stop: Stop) -> dict[str, Tensor]:
     """One step of the loop: the mean of the product, piece by piece, each rounded once."""
     merged = {name: torch.empty_like(mean, memory_format=torch.contiguous_format) for name, mean in prior.mean.items()}
-    for owners, names in _owned(prior, surrogates).items():
-        shares = _renormalised({task: weights[task] for task, _ in owners})
+    for owners, names in owned(prior, surrogates).items():
+        shares = renormalised({task: weights[task] for task, _ in owners})
         factors = [(task, surrogates[task][place], shares[task]) for task, place in owners if shares[task] > 0]
         task, first, share = factors[0]
         if len(factors) == 1 and share * first.power == 1.0 and first.gradient is None:
             for name in names:
-                if not _is_finite(first.center[name]):
-                    raise ParamsError(_broken(task, name))
+                if not is_finite(first.center[name]):
+                    raise ParamsError(broken(task, name))
                 merged[name].copy_(first.center[name])
             continue
-        for piece in _pieces(prior, factors, names):
+        for piece in pieces_of(prior, factors, names):
             _merge_piece(prior, factors, piece, merged, stop)
     return merged
 
 
-def _merge_piece(prior: Gaussian, factors: Sequence[_Factor], piece: Piece, merged: Params, stop: Stop) -> None:
+def _merge_piece(prior: Gaussian, factors: Sequence[Factor], piece: Piece, merged: Params, stop: Stop) -> None:
     part = Gaussian(piece.of(prior.mean), prior.precision.restrict(piece))
     mean = product(part, [site.on(piece) ** share for _, site, share in factors], stop).mean
     for name, target in piece.of(merged).items():
-        if not _is_finite(mean[name]):
-            raise ParamsError(_blame(name, piece, prior, factors))
+        if not is_finite(mean[name]):
+            raise ParamsError(blamed(name, piece, prior, factors))
         target.copy_(mean[name])
-
-
-def _is_finite(tensor: Tensor) -> bool:
-    return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())  # the sum is quick, but may overflow
-
-
-def _blame(name: str, piece: Piece, prior: Gaussian, factors: Sequence[_Factor]) -> str:
-    """What made the merged tensor non-finite; in a coupled piece that may be another tensor."""
-    start = piece.of(prior.mean)
-    if found := first_nonfinite(start):
-        return f"the pretrained params hold NaN or infinity in {found}; load them again"
-    for task, site, _ in factors:
-        part = site.on(piece)
-        if found := first_nonfinite(part.center):
-            return _broken(task, found)
-        curvature = part.precision.apply({key: torch.ones_like(tensor) for key, tensor in start.items()})
-        if found := first_nonfinite(curvature):
-            return f"the curvature of task {task!r} holds NaN or infinity in {found}; estimate it again"
-        if found := first_nonfinite(part.gradient or {}):
-            return f"the gradient of task {task!r} holds NaN or infinity in {found}; estimate it again"
-    return f"the preview of {name} is not finite; give the prior a precision above 0 (it has no curvature there)"
-
-
-def _broken(task: str, name: str) -> str:
-    return f"the params of task {task!r} hold NaN or infinity in {name}; train that task again with a lower learning rate"
-
-
-def _owned(prior: Gaussian, surrogates: Mapping[str, Surrogate]) -> dict[tuple[tuple[str, int], ...], list[str]]:
-    """The prior's names by the tasks' Gaussians that have them: task and place."""
-    found: dict[tuple[tuple[str, int], ...], list[str]] = {}
-    for key in prior.mean:
-        owners = tuple((task, place) for task, parts in surrogates.items() for place, part in enumerate(parts) if key in part.center)
-        found.setdefault(owners, []).append(key)
-    return found
 
 
 def _shared(prior: Gaussian, surrogates: Mapping[str, Surrogate]) -> list[str]:
     return [key for key in prior.mean if all(any(key in part.center for part in parts) for parts in surrogates.values())]
 
 
-def _renormalised(alpha: Mapping[str, float]) -> dict[str, float]:
-    """Weights among the tasks that have a parameter; equal if none of them has any weight."""
-    total = sum(alpha.values())
-    if total == 0:
-        return {name: 1 / len(alpha) for name in alpha}
-    return {name: (value / total if abs(total - 1) > _STILL else value) for name, value in alpha.items()}
-
-
-def _pieces(prior: Gaussian, factors: Sequence[_Factor], names: list[str]) -> Iterator[Piece]:
-    """The smallest parts that every precision treats on their own, in the prior's order."""
-    groups = coupled([prior.precision, *(site.precision for _, site, _ in factors)], names)
-    if groups is not None:
-        yield from (Piece(group) for group in groups)
-        return
-    for name in names:
-        for start in range(0, prior.mean[name].numel(), _CHUNK):
-            yield Piece([name], slice(start, start + _CHUNK))
-
-
 def _with_buffers(point: Params, sites: Mapping[str, Site], weights: TaskWeights) -> dict[str, Tensor]:
     merged = dict(point)
     for key in dict.fromkeys(key for site in sites.values() for key in site.buffers):
-        alpha = _renormalised({name: weights[name] for name, site in sites.items() if key in site.buffers})
+        alpha = renormalised({name: weights[name] for name, site in sites.items() if key in site.buffers})
         merged[key] = average((share, sites[name].buffers[key]) for name, share in alpha.items())
     return merged
 

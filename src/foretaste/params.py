@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.errors import ParamsError
+from foretaste.stored import Stored
 
 __all__ = [
     "Params",
@@ -23,6 +24,7 @@ __all__ = [
     "first_nonfinite",
     "in_eval_mode",
     "parameters_of",
+    "shape_of",
     "snapshot",
     "swapped",
     "tensors_of",
@@ -130,13 +132,23 @@ def in_eval_mode(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def check_fit(reference: Params, params: Params, whose: str) -> None:
+def shape_of(params: Params, name: str) -> tuple[int, ...]:
+    """A tensor's shape, of params in files without reading it.
+
+    >>> shape_of({"w": torch.zeros(2, 3)}, "w")
+    (2, 3)
+    """
+    return params.entries[name].shape if isinstance(params, Stored) else tuple(params[name].shape)
+
+
+def check_fit(reference: Params, params: Params, whose: str, *, among: Collection[str] | None = None) -> None:
     """Check that two params have the same names and shapes.
 
     Args:
         reference: What is expected.
         params: What was found.
         whose: Named in the error, for example ``"expert 'code'"``.
+        among: Look at these names of the reference alone.
 
     Raises:
         ParamsError: Missing or additional names, or other shapes; all kinds are listed.
@@ -147,13 +159,14 @@ def check_fit(reference: Params, params: Params, whose: str) -> None:
     foretaste.errors.ParamsError: expert 'b' does not fit the pretrained model: shape of w is [3], not [2]
     """
     faults = []
-    missing, extra = sorted(set(reference) - set(params)), sorted(set(params) - set(reference))
+    expected = [name for name in reference if among is None or name in among]
+    missing, extra = sorted(set(expected) - set(params)), sorted(set(params) - set(expected))
     if missing:
         faults.append(f"missing {_listed(missing)}")
     if extra:
         faults.append(f"additional {_listed(extra)}")
-    others = [name for name in reference if name in params and reference[name].shape != params[name].shape]
-    shapes = [f"shape of {name} is {list(params[name].shape)}, not {list(reference[name].shape)}" for name in others]
+    pairs = {name: (shape_of(params, name), shape_of(reference, name)) for name in expected if name in params}
+    shapes = [f"shape of {name} is {list(own)}, not {list(other)}" for name, (own, other) in pairs.items() if own != other]
     faults += shapes[:_LISTED]
     if len(shapes) > _LISTED:
         faults.append(f"and {len(shapes) - _LISTED} more shapes")

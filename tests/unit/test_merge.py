@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-import foretaste.merge
+import foretaste.pieces
 from foretaste.errors import ParamsError, WeightsError
 from foretaste.merge import Preview, merge
 from foretaste.params import Params
@@ -256,7 +256,7 @@ class TestEveryStructure:
 class TestChunks:
     @pytest.mark.parametrize("extra", [-1, 0, 1, 1 << 16])
     def test_every_entry_across_the_boundary_is_merged(self, extra: int) -> None:
-        count = foretaste.merge._CHUNK + extra
+        count = foretaste.pieces.CHUNK + extra
         mean = {"w": normal(count, seed=1), "after": normal(2, seed=2)}
         sites = named([GaussianSite(moved(mean, task), diagonal_like(mean, task)) for task in range(2)])
         found = merge(Gaussian(mean, Isotropic(0.5)), sites, at_weights(sites, 0.3, 0.7)).params

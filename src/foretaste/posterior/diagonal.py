@@ -48,9 +48,13 @@ class Diagonal(Precision):
         return {name: wide(tensor) / self._entries(name) for name, tensor in params.items()}
 
     def _entries(self, name: str) -> Tensor:
-        if name not in self.entries:
-            raise ParamsError(f"the diagonal precision has no entries for {name}; estimate the site on the same model")
+        self._require(name)
         return wide(self.entries[name])
+
+    def _require(self, *names: str) -> None:
+        for name in names:
+            if name not in self.entries:
+                raise ParamsError(f"the diagonal precision has no entries for {name}; estimate the site on the same model")
 
     def __mul__(self, factor: float) -> "Diagonal":
         return Diagonal({name: wide(tensor) * factor for name, tensor in self.entries.items()})
@@ -80,4 +84,5 @@ class Diagonal(Precision):
         return None
 
     def restrict(self, piece: Piece) -> "Diagonal":
-        return Diagonal(piece.of({name: self._entries(name) for name in piece.names}))
+        self._require(*piece.names)
+        return Diagonal({name: wide(tensor) for name, tensor in piece.of(self.entries).items()})

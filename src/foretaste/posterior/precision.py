@@ -9,6 +9,7 @@ from torch import Tensor
 
 from foretaste.errors import ParamsError
 from foretaste.params import Params, wide
+from foretaste.stored import Stored
 
 __all__ = ["EXACT", "Piece", "Precision", "Stop", "Sum", "conjugate_gradients", "coupled", "dense", "flat", "unflat"]
 
@@ -43,9 +44,11 @@ class Piece:
         self.cut = cut
 
     def of(self, params: Params) -> dict[str, Tensor]:
-        """The part of these params; a view where the tensor is contiguous."""
+        """The part of these params: of those in files what is read, of others a view where the tensor is contiguous."""
         if self.cut is None:
             return {name: params[name] for name in self.names}
+        if isinstance(params, Stored):
+            return {name: params.part(name, self.cut) for name in self.names}
         return {name: params[name].flatten()[self.cut] for name in self.names}
 
 

@@ -1,0 +1,134 @@
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from foretaste.errors import ParamsError, WeightsError
+from foretaste.merge import merge
+from foretaste.params import Params
+from foretaste.pieces import CHUNK
+from foretaste.posterior.gaussian import Gaussian
+from foretaste.posterior.isotropic import Isotropic
+from foretaste.posterior.precision import Precision
+from foretaste.posterior.site import GaussianSite
+from foretaste.stored import Stored
+from foretaste.stream import stream
+from foretaste.weights import TaskWeights, lattice
+from laws import HARD, STRUCTURES, assert_close, diagonal_like, kronecker_like, normal
+
+TASKS = ("a", "b", "c")
+GRID = lattice(TASKS, 3)
+
+
+def near(like: Params, seed: int) -> dict[str, Tensor]:
+    scale = max([float(tensor.abs().max()) for tensor in like.values() if tensor.numel()], default=1.0)
+    return {
+        name: (tensor.float() + scale * normal(*tensor.shape, seed=40 + 10 * seed + place)).to(tensor.dtype).contiguous()
+        for place, (name, tensor) in enumerate(like.items())
+    }
+
+
+def collected(prior: Gaussian, sites: Mapping[str, GaussianSite], weightings: Sequence[TaskWeights]) -> list[dict[str, Tensor]]:
+    """Every preview put together, in the types that `merge` gives."""
+    parts: list[dict[str, list[Tensor]]] = [{} for _ in weightings]
+    for _, found in stream(prior, sites, weightings):
+        for own, tensors in zip(parts, found, strict=True):
+            for name, tensor in tensors.items():
+                own.setdefault(name, []).append(tensor.flatten())
+    return [
+        {name: torch.cat(own[name]).reshape(mean.shape).to(mean.dtype) for name, mean in prior.mean.items() if name in own} for own in parts
+    ]
+
+
+def tolerance(like: Params) -> float:
+    return max({torch.bfloat16: 1e-2, torch.float16: 1e-3}.get(tensor.dtype, 1e-5) for tensor in like.values())
+
+
+@pytest.mark.parametrize("gradients", [False, True])
+@pytest.mark.parametrize("family", HARD)
+@pytest.mark.parametrize("structure", ["isotropic", "diagonal", "diagonal 1e-10 to 1e15", "kronecker with biases", "lowrank"])
+def test_every_weighting_is_what_merging_it_alone_gives(structure: str, family: str, gradients: bool) -> None:
+    like = HARD[family]
+    prior = Gaussian(like, Isotropic(0.7))
+    slopes = near(like, 9) if gradients else None
+    sites = {task: GaussianSite(near(like, seed), STRUCTURES[structure](like), slopes) for seed, task in enumerate(TASKS)}
+    for weights, found in zip(GRID, collected(prior, sites, GRID), strict=True):
+        expected = {name: tensor for name, tensor in merge(prior, sites, weights).params.items() if tensor.numel()}
+        assert_close({name: tensor for name, tensor in found.items() if tensor.numel()}, expected, tolerance(like))
+
+
+@pytest.mark.parametrize("precision", [Isotropic(0.0), diagonal_like({"w": torch.zeros(CHUNK + 9), "v": torch.zeros(3, 2)}, 1, -3, 3)])
+def test_params_in_files_give_the_same_as_params_in_memory(tmp_path: Path, precision: Precision) -> None:
+    like = {"w": normal(CHUNK + 9, seed=1).bfloat16(), "v": normal(3, 2, seed=2)}
+    sites, stored = {}, {}
+    for seed, task in enumerate(TASKS):
+        save_file(near(like, seed), tmp_path / f"{task}.safetensors")
+        sites[task] = GaussianSite(near(like, seed), precision)
+        stored[task] = GaussianSite(Stored.open([tmp_path / f"{task}.safetensors"]), precision)
+    save_file(like, tmp_path / "prior.safetensors")
+    files = Gaussian(Stored.open([tmp_path / "prior.safetensors"]), Isotropic(1.0))
+    inside = [weights for weights in GRID if weights.corner is None]
+    for one, other in zip(collected(Gaussian(like, Isotropic(1.0)), sites, inside), collected(files, stored, inside), strict=True):
+        assert all(one[name].equal(other[name]) for name in like)
+
+
+def test_a_corner_is_the_task_bit_for_bit() -> None:
+    like = HARD["mixed types"]
+    sites = {task: GaussianSite(near(like, seed), diagonal_like(like, seed)) for seed, task in enumerate(TASKS)}
+    weightings = [TaskWeights(TASKS, [0, 1, 0]), TaskWeights(TASKS, [0.5, 0.5, 0])]
+    for _, (corner, _) in stream(Gaussian(like, Isotropic(1.0)), sites, weightings):
+        for name, tensor in corner.items():
+            assert tensor.dtype == like[name].dtype
+            assert tensor.equal(sites["b"].center[name].flatten()[: len(tensor)])
+
+
+def test_simple_averaging_does_not_read_the_prior(tmp_path: Path) -> None:
+    save_file({"w": torch.zeros(3)}, tmp_path / "prior.safetensors")
+    prior = Gaussian(Stored.open([tmp_path / "prior.safetensors"]), Isotropic(1.0))
+    (tmp_path / "prior.safetensors").unlink()
+    sites = {"a": GaussianSite.flat({"w": torch.ones(3)}), "b": GaussianSite.flat({"w": torch.zeros(3)})}
+    (_, (found,)), *_ = stream(prior, sites, [TaskWeights(["a", "b"], [0.25, 0.75])])
+    assert found["w"].tolist() == [0.25] * 3
+
+
+def test_a_task_without_weight_is_not_read(tmp_path: Path) -> None:
+    for name in "abc":
+        save_file({"w": torch.ones(3)}, tmp_path / f"{name}.safetensors")
+    sites = {name: GaussianSite.flat(Stored.open([tmp_path / f"{name}.safetensors"])) for name in "abc"}
+    (tmp_path / "c.safetensors").unlink()
+    weightings = [TaskWeights(TASKS, [0.5, 0.5, 0.0]), TaskWeights(TASKS, [1.0, 0.0, 0.0])]
+    assert len(collected(Gaussian({"w": torch.zeros(3)}, Isotropic(1.0)), sites, weightings)) == 2
+
+
+def test_heads_of_their_own_stay_as_they_are() -> None:
+    prior = Gaussian({"trunk": torch.zeros(2), "head": torch.zeros(2)}, Isotropic(1.0))
+    sites = {"a": GaussianSite.flat({"trunk": torch.ones(2), "head": torch.ones(2)}), "b": GaussianSite.flat({"trunk": torch.zeros(2)})}
+    (found,) = collected(prior, sites, [TaskWeights(["a", "b"], [0.25, 0.75])])
+    assert found["trunk"].tolist() == [0.25, 0.25]
+    assert found["head"].tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(("weights", "named"), [([0.5, 0.5, 0.0], "'b'"), ([0.0, 1.0, 0.0], "'b'")])
+def test_a_nan_names_its_task_and_tensor(weights: list[float], named: str) -> None:
+    sites = {task: GaussianSite.flat({"w": torch.ones(3)}) for task in TASKS}
+    sites["b"] = GaussianSite.flat({"w": torch.tensor([1.0, torch.nan, 1.0])})
+    with pytest.raises(ParamsError, match=f"the params of task {named} hold NaN or infinity in w"):
+        list(stream(Gaussian({"w": torch.zeros(3)}, Isotropic(1.0)), sites, [TaskWeights(TASKS, weights)]))
+
+
+def test_other_tasks_are_refused() -> None:
+    sites = {"a": GaussianSite.flat({"w": torch.ones(3)})}
+    with pytest.raises(WeightsError, match="weights are for b, sites for a"):
+        list(stream(Gaussian({"w": torch.zeros(3)}, Isotropic(1.0)), sites, [TaskWeights(["b"], [1.0])]))
+
+
+def test_sites_raised_to_a_power_and_coupled_priors_take_the_general_way() -> None:
+    like = HARD["several"]
+    sites = {task: GaussianSite(near(like, seed), diagonal_like(like, seed)) ** 0.5 for seed, task in enumerate(TASKS)}
+    for prior in (Gaussian(like, Isotropic(1.0)), Gaussian(like, kronecker_like(like) + Isotropic(1.0))):
+        weights = TaskWeights(TASKS, [0.2, 0.3, 0.5])
+        (found,) = collected(prior, sites, [weights])
+        assert_close(found, merge(prior, sites, weights).params, 1e-4)
