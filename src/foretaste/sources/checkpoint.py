@@ -1,15 +1,91 @@
 """Checkpoints on disk: what may be loaded, and a look at it before anything is."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-
-from safetensors import SafetensorError, safe_open
+from typing import Any
 
 from foretaste.errors import DataError
+from foretaste.stored import Stored, header_of
 
-__all__ = ["check_checkpoint"]
+__all__ = ["INDEX", "Checkpoint", "check_checkpoint", "open_checkpoint"]
 
+INDEX = "model.safetensors.index.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
+_EIGHT_BITS = {"F8_E4M3", "F8_E5M2"}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A transformers checkpoint folder whose headers were read.
+
+    Args:
+        folder: Where it is.
+        params: Its tensors, in the physical order of its files.
+    """
+
+    folder: Path
+    params: Stored
+
+    @cached_property
+    def config(self) -> Mapping[str, Any]:
+        """What ``config.json`` says."""
+        return _json(self.folder / "config.json")
+
+    @property
+    def files(self) -> list[Path]:
+        """The safetensors files, each once."""
+        return list(dict.fromkeys(entry.file for entry in self.params.entries.values()))
+
+
+def open_checkpoint(folder: Path) -> Checkpoint:
+    """Read a checkpoint's configuration and headers, of whatever size it is.
+
+    Args:
+        folder: Has ``config.json`` and either one safetensors file or shards and their index.
+
+    Raises:
+        DataError: What `check_checkpoint` says; an index that names tensors its shards lack; a quantised model.
+
+    >>> import tempfile, torch
+    >>> from safetensors.torch import save_file
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "config.json").write_text('{"model_type": "bert"}')
+    ...     save_file({"w": torch.ones(1)}, Path(folder, "model.safetensors"))
+    ...     found = open_checkpoint(Path(folder))
+    ...     found.config["model_type"], list(found.params)
+    ('bert', ['w'])
+    """
+    files, index = check_checkpoint(folder), folder / INDEX
+    if index.is_file():
+        places = _places(index)
+        files = [path for path in files if path.name in set(places.values())]
+    elif len(files) > 1:
+        names = ", ".join(path.name for path in files)
+        raise DataError(f"{folder} has several safetensors files ({names}) and no {INDEX}; copy the index too, or keep one file")
+    found = Checkpoint(folder, Stored.open(files))
+    if index.is_file():
+        absent = sorted(name for name, file in places.items() if name not in found.params or found.params.entries[name].file.name != file)
+        if absent:
+            more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
+            raise DataError(f"{index} says that {absent[0]}{more} is in {places[absent[0]]}, which it is not; copy or download them again")
+    _refuse_quantised(found)
+    return found
+
+
+def _refuse_quantised(checkpoint: Checkpoint) -> None:
+    if "quantization_config" in checkpoint.config:
+        method = dict(checkpoint.config["quantization_config"] or {}).get("quant_method", "some method")
+        raise DataError(
+            f"{checkpoint.folder} is quantised ({method}): its numbers are codes, which cannot be averaged; use the model it was made from"
+        )
+    for name, entry in checkpoint.params.entries.items():
+        if entry.dtype in _EIGHT_BITS:
+            raise DataError(
+                f"{name} in {entry.file} is in 8 bits ({entry.dtype}), too coarse to be merged; use the model in bfloat16 or wider"
+            )
 
 
 def check_checkpoint(folder: Path) -> list[Path]:
@@ -40,25 +116,32 @@ def check_checkpoint(folder: Path) -> list[Path]:
         if pickles:
             raise DataError(_refusal(folder, pickles[0]))
         raise DataError(f"{folder} has no .safetensors file; name a folder that save_pretrained made")
-    index = folder / "model.safetensors.index.json"
+    index = folder / INDEX
     if index.is_file():
-        missing = sorted(_shards(index) - {path.name for path in files})
+        missing = sorted(set(_places(index).values()) - {path.name for path in files})
         if missing:
             raise DataError(f"{folder} lacks the shards {', '.join(missing)}, which its index names; copy them too")
     for path in files:
-        try:
-            with safe_open(path, framework="pt"):
-                pass
-        except (SafetensorError, OSError) as error:
-            raise DataError(f"{path} is truncated or damaged ({error}); copy or download it again") from error
+        header_of(path)
     return files
 
 
-def _shards(index: Path) -> set[str]:
+def _places(index: Path) -> dict[str, str]:
+    """The file of every tensor."""
+    found = _json(index).get("weight_map")
+    if not isinstance(found, dict) or not all(isinstance(file, str) for file in found.values()):
+        raise DataError(f"{index} is damaged (its weight_map does not name a file for every tensor); copy or download it again")
+    return found
+
+
+def _json(path: Path) -> dict[str, Any]:
     try:
-        return set(json.loads(index.read_text())["weight_map"].values())
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise DataError(f"{index} is damaged ({type(error).__name__}: {error}); copy or download it again") from error
+        found = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is damaged ({type(error).__name__}: {error}); copy or download it again") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{path} is damaged (it holds no JSON object); copy or download it again")
+    return found
 
 
 def _refusal(folder: Path, name: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from torch import Tensor
 from foretaste.errors import DataError, StorageError
 from foretaste.params import Params, digest
 
-__all__ = ["load", "load_metadata", "save", "sweep", "write", "written_whole"]
+__all__ = ["load", "load_metadata", "save", "sweep", "synced", "write", "written_whole"]
 
 
 def save(folder: Path, params: Params) -> str:
@@ -77,7 +78,7 @@ def written_whole(path: Path, fill: Callable[[Path], object]) -> None:
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
         temporary.replace(path)
-        _sync(path.parent)
+        synced(path.parent)
     except (OSError, SafetensorError) as error:
         raise StorageError(
             f"could not write {path}: {error}; free some space or choose another place, then run again; nothing is lost"
@@ -86,8 +87,8 @@ def written_whole(path: Path, fill: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _sync(folder: Path) -> None:
-    """Make a rename outlast a power cut, where folders can be synced."""
+def synced(folder: Path) -> None:
+    """Make a rename in this folder outlast a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -95,8 +96,12 @@ def _sync(folder: Path) -> None:
         os.close(handle)
 
 
-def sweep(folder: Path) -> None:
+def sweep(folder: Path, name: str = "*") -> None:
     """Remove what writers that were killed left behind.
+
+    Args:
+        folder: Where they wrote.
+        name: Of what they wrote; of anything if left out, where the folder is ours alone.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -105,12 +110,14 @@ def sweep(folder: Path) -> None:
     ...     list(Path(folder).iterdir())
     []
     """
-    for path in folder.glob(".*.tmp"):
-        writer = int(path.name.split(".")[-2])
+    for path in folder.glob(f".{name}.*.tmp"):
+        writer = path.name.split(".")[-2]
+        if not writer.isdigit():
+            continue  # not ours
         try:
-            os.kill(writer, 0)
+            os.kill(int(writer), 0)
         except ProcessLookupError:
-            path.unlink(missing_ok=True)
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         except (PermissionError, OverflowError):
             continue
 

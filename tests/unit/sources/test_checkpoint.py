@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from checkpoints import Checkpoints
 from foretaste.errors import DataError
-from foretaste.sources.checkpoint import check_checkpoint
+from foretaste.sources.checkpoint import INDEX, check_checkpoint, open_checkpoint
 
 
 @pytest.fixture
@@ -76,3 +76,53 @@ def test_folders_that_are_no_checkpoints(folder: Path, tmp_path: Path) -> None:
     (folder / "model.safetensors").unlink()
     with pytest.raises(DataError, match=r"has no \.safetensors file; name a folder that save_pretrained made"):
         check_checkpoint(folder)
+
+
+class TestOpening:
+    def test_headers_and_configuration_are_read(self, folder: Path) -> None:
+        expected = load_file(folder / "model.safetensors")
+        sharded(folder)
+        found = open_checkpoint(folder)
+        assert found.config["model_type"] == "bert"
+        assert [path.name for path in found.files] == ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+        assert found.params.keys() == expected.keys()
+        assert all(found.params[name].equal(tensor) for name, tensor in expected.items())
+
+    def test_files_that_the_index_does_not_name_are_left_alone(self, folder: Path) -> None:
+        sharded(folder)
+        save_file({"other": torch.ones(1)}, folder / "consolidated.safetensors")
+        assert "other" not in open_checkpoint(folder).params
+
+    def test_several_files_without_an_index_are_refused(self, folder: Path) -> None:
+        save_file({"other": torch.ones(1)}, folder / "consolidated.safetensors")
+        with pytest.raises(DataError, match=r"several safetensors files \(consolidated.*, model.*\) and no model.safetensors.index.json"):
+            open_checkpoint(folder)
+
+    def test_an_index_that_names_an_absent_tensor_is_refused(self, folder: Path) -> None:
+        sharded(folder)
+        index = json.loads((folder / INDEX).read_text())
+        index["weight_map"]["ghost"] = "model-00002-of-00002.safetensors"
+        (folder / INDEX).write_text(json.dumps(index))
+        with pytest.raises(DataError, match=r"says that ghost is in model-00002-of-00002.safetensors, which it is not"):
+            open_checkpoint(folder)
+
+    def test_a_tensor_in_two_shards_is_refused(self, folder: Path) -> None:
+        first, second = sharded(folder)
+        twice = load_file(first)
+        save_file(twice | load_file(second), second)
+        with pytest.raises(DataError, match=r"is both in .*00001-of-00002.safetensors and in model-00002-of-00002.safetensors"):
+            open_checkpoint(folder)
+
+    @pytest.mark.parametrize("said", [{"quant_method": "gptq", "bits": 4}, {"quant_method": "bitsandbytes"}])
+    def test_a_quantised_model_is_refused(self, folder: Path, said: dict[str, object]) -> None:
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | {"quantization_config": said}))
+        with pytest.raises(DataError, match=rf"is quantised \({said['quant_method']}\): .*use the model it was made from"):
+            open_checkpoint(folder)
+
+    def test_eight_bits_are_refused(self, folder: Path) -> None:
+        tensors = load_file(folder / "model.safetensors")
+        name = next(iter(tensors))
+        save_file(tensors | {name: tensors[name].to(torch.float8_e4m3fn)}, folder / "model.safetensors")
+        with pytest.raises(DataError, match=rf"{name} in .* is in 8 bits \(F8_E4M3\)"):
+            open_checkpoint(folder)

@@ -1,0 +1,181 @@
+"""Writing a checkpoint folder part by part: as many shards as the model it is like, whatever its size.
+
+All of it goes into a hidden folder beside the final one, which is renamed when it is complete. Numbers are
+rounded once, to the type that the model keeps them in.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+from torch import Tensor
+
+from foretaste.errors import BadInput, ParamsError, StorageError
+from foretaste.pieces import is_finite
+from foretaste.posterior.precision import Piece
+from foretaste.sources.checkpoint import Checkpoint
+from foretaste.store.tensors import sweep, synced
+from foretaste.stored import Entry
+
+__all__ = ["FACTS", "Writer", "writing"]
+
+FACTS = "foretaste.json"
+_BLOCK = 1 << 22
+_LEFT = ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle", "*.md", "trainer_state.json", ".*")
+
+
+class Writer:
+    """A checkpoint folder in the making.
+
+    Args:
+        folder: Exists, and is filled.
+        like: Gives names, shapes, types, the order in the files, and all files that hold no params.
+        facts: How the params came about; kept in ``foretaste.json`` and in the files' metadata.
+    """
+
+    def __init__(self, folder: Path, like: Checkpoint, facts: Mapping[str, object]) -> None:
+        self.folder = folder
+        self._like = like
+        self._missing = {name: entry.count for name, entry in like.params.entries.items()}
+        self._places: dict[str, tuple[BinaryIO, Entry]] = {}
+        self._files: list[BinaryIO] = []
+        for path in like.files:
+            self._begin(path, facts)
+        for path in _beside(like.folder):
+            shutil.copyfile(path, folder / path.name)
+        (folder / FACTS).write_text(json.dumps(facts, indent=1) + "\n")
+
+    def _begin(self, path: Path, facts: Mapping[str, object]) -> None:
+        """Write a file's header; its data follow in any order."""
+        file = (self.folder / path.name).open("w+b", buffering=0)
+        self._files.append(file)
+        own = {name: entry for name, entry in self._like.params.entries.items() if entry.file == path}
+        header: dict[str, object] = {"__metadata__": {"format": "pt", "foretaste": json.dumps(facts)}}
+        end = 0
+        for name, entry in own.items():
+            header[name] = {"dtype": entry.dtype, "shape": list(entry.shape), "data_offsets": [end, end + entry.size]}
+            end += entry.size
+        text = json.dumps(header, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % 8)
+        file.write(len(text).to_bytes(8, "little") + text)
+        start = 8 + len(text)
+        for name, entry in own.items():
+            self._places[name] = (file, Entry(self.folder / path.name, entry.dtype, entry.shape, start, entry.size))
+            start += entry.size
+        os.truncate(file.fileno(), start)
+
+    def put(self, piece: Piece, tensors: Mapping[str, Tensor]) -> None:
+        """Write one piece of the params; every entry once.
+
+        Raises:
+            ParamsError: A number is beyond what the model's type can hold.
+        """
+        for name, tensor in tensors.items():
+            file, entry = self._places[name]
+            begin = 0 if piece.cut is None else piece.cut.start
+            rounded = tensor.detach().flatten().to("cpu", entry.type)
+            if entry.type == torch.float16 and not is_finite(rounded):
+                raise ParamsError(f"{name} has entries beyond what float16 can hold; use a model in bfloat16 or float32 as the base")
+            data = rounded.contiguous().view(torch.uint8).numpy().data
+            _write_at(file, data, entry.start + begin * entry.type.itemsize)
+            self._missing[name] -= rounded.numel()
+
+    def finish(self) -> None:
+        """Copy what no piece held (integers, and what is not merged), and make sure that all is on the disk."""
+        for name in [name for name, count in self._missing.items() if count]:
+            assert self._missing[name] == self._like.params.entries[name].count, name
+            file, entry = self._places[name]
+            for start in range(0, entry.count, _BLOCK):
+                part = self._like.params.part(name, slice(start, start + _BLOCK))
+                _write_at(file, part.view(torch.uint8).numpy().data, entry.start + start * entry.type.itemsize)
+        for file in self._files:
+            os.fsync(file.fileno())
+
+    def close(self) -> None:
+        """Close all files."""
+        for file in self._files:
+            file.close()
+
+
+def _write_at(file: BinaryIO, data: memoryview, start: int) -> None:
+    while data:
+        written = os.pwrite(file.fileno(), data, start)
+        data, start = data[written:], start + written
+
+
+def _beside(folder: Path) -> list[Path]:
+    """Configuration, tokenizer and generation files."""
+    found = [path for path in sorted(folder.iterdir()) if path.is_file() and not any(path.match(pattern) for pattern in _LEFT)]
+    return [path for path in found if not path.name.startswith(("optimizer", "scheduler", "rng_state", "training_args"))]
+
+
+@contextmanager
+def writing(target: Path, like: Checkpoint, facts: Mapping[str, object], *, overwrite: bool = False) -> Iterator[Writer]:
+    """A checkpoint folder, there under its name when it is complete and not before.
+
+    Args:
+        target: The folder to be.
+        like: See `Writer`.
+        facts: See `Writer`.
+        overwrite: Whether a folder that exists is replaced, then.
+
+    Raises:
+        StorageError: The folder exists and is not empty, the disk has too little room, or refuses.
+
+    >>> import tempfile
+    >>> from safetensors.torch import load_file, save_file
+    >>> from foretaste.sources.checkpoint import open_checkpoint
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     (base := Path(folder, "base")).mkdir()
+    ...     _ = (base / "config.json").write_text("{}")
+    ...     save_file({"w": torch.ones(2)}, base / "model.safetensors")
+    ...     with writing(Path(folder, "new"), open_checkpoint(base), {"method": "simple"}) as writer:
+    ...         writer.put(Piece(["w"]), {"w": torch.tensor([0.5, 0.25])})
+    ...     load_file(Path(folder, "new", "model.safetensors"))
+    {'w': tensor([0.5000, 0.2500])}
+    """
+    if target.is_file():
+        raise StorageError(f"{target} is a file; name a folder that does not exist yet")
+    if target.exists() and any(target.iterdir()) and not overwrite:
+        raise StorageError(f"{target} exists already; choose another folder, or replace it with --overwrite")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    sweep(target.parent, target.name)
+    _require_room(target, sum(entry.size for entry in like.params.entries.values()))
+    hidden = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        hidden.mkdir()
+        writer = Writer(hidden, like, facts)
+        try:
+            yield writer
+            writer.finish()
+        finally:
+            writer.close()
+        _replace(target, hidden)
+    except BadInput:
+        raise
+    except OSError as error:
+        raise StorageError(f"could not write {target}: {error}; free some space or choose another place, then run again") from error
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _require_room(target: Path, needed: int) -> None:
+    free = shutil.disk_usage(target.parent).free
+    if free < needed:
+        sizes = f"{needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free"
+        raise StorageError(f"{target} needs {sizes}; free some space or choose another place; nothing was written")
+
+
+def _replace(target: Path, hidden: Path) -> None:
+    """Rename; what was there before goes when the new folder is in its place."""
+    old = target.with_name(f".{target.name}.old.{os.getpid()}.tmp")
+    if target.exists():
+        target.rename(old)
+    hidden.rename(target)
+    synced(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
