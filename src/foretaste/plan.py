@@ -125,7 +125,7 @@ MethodName = Literal["simple", "diagonal", "variational", "kronecker", "lowrank"
 class Preview(_Part):
     """Which previews are made."""
 
-    methods: list[MethodName] = Field(["simple", "diagonal"], min_length=1, description="the last one is recommended from")
+    methods: list[MethodName] = Field(["simple", "anchored"], min_length=1, description="the last one is recommended from")
     points: int = Field(66, ge=2, description="at most so many lattice points over the simplex")
     prior_precision: float | Literal["mean", "auto"] = Field(
         "auto", description="delta of the merge: 'auto' by validation loss, per method; 'mean' curvature of the tasks; or a number"

@@ -14,9 +14,9 @@ def test_the_demo_does_the_whole_job(tmp_path: Path) -> None:
     assert process.returncode == 0, err
     found = json.loads(out)
     made = Counter(row["method"] for row in found["rows"])
-    assert made["simple"] == made["diagonal"] >= 66
+    assert made["simple"] == made["anchored"] >= 66
     assert made["joint"] >= 12
-    assert {each["method"] for each in found["agreements"]} == {"simple", "diagonal"}
+    assert {each["method"] for each in found["agreements"]} == {"simple", "anchored"}
     assert all(each["points"] >= 12 for each in found["agreements"])
     chosen = found["recommendation"]["weights"]
     confirmed = [row for row in found["rows"] if row["method"] == "joint" and row["weights"] == chosen]

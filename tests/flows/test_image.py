@@ -78,7 +78,7 @@ def test_private_heads_travel_unmerged_and_corners_are_exact(session: Session) -
         single = {task: session.study.tensors(each.run.artefact) for task, each in fitted.items()}
     names = {task.name: task.names or frozenset() for task in session.problem.tasks}
     heads = {task: [name for name in own if name.startswith("heads.")] for task, own in names.items()}
-    for method in ("simple", "diagonal"):
+    for method in ("simple", "diagonal", "anchored"):
         sites = made(session, fitted, method).sites(prior)
         inside = merge(prior, sites, TaskWeights(["shades", "signs"], [0.25, 0.75])).params
         for task, own in heads.items():
@@ -100,7 +100,7 @@ def test_a_corner_preview_is_evaluated_as_the_single_task_model(session: Session
         expected = evaluate(session.problem.model, single[task.name], [task])[task.name].metrics
         options = ["--weights", f"{task.name}=1", "--study", recipe.parent / "study", "--json"]
         rows = json.loads(foretaste("preview", recipe, *options).out)
-        assert [row["method"] for row in rows] == ["simple", "diagonal"]
+        assert [row["method"] for row in rows] == ["simple", "anchored"]
         assert all(row["metrics"][task.name] == pytest.approx(dict(expected), rel=1e-6) for row in rows)
 
 
@@ -112,5 +112,5 @@ def test_a_joint_run_that_would_leave_a_head_untrained_is_refused(recipe: Path, 
 def test_confirm_at_given_weights(recipe: Path, ran: Ran) -> None:
     options = ["--weights", "uniform", "--study", recipe.parent / "study", "--json"]
     rows = json.loads(foretaste("confirm", recipe, *options).out)
-    assert [(row["fidelity"], row["method"]) for row in rows] == [("preview", "simple"), ("preview", "diagonal"), ("joint", "joint")]
+    assert [(row["fidelity"], row["method"]) for row in rows] == [("preview", "simple"), ("preview", "anchored"), ("joint", "joint")]
     assert all(TaskWeights(list(row["weights"]), list(row["weights"].values())) == uniform(["shades", "signs"]) for row in rows)

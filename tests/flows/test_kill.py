@@ -40,8 +40,8 @@ def facts(study: Path) -> Facts:
         work = connection.execute("SELECT key, kind, artefact FROM work").fetchall()
         rows = connection.execute("SELECT key, weights, fidelity, method, seed, metrics FROM evaluations").fetchall()
     connection.close()
-    for _, _, artefact in work:
-        assert (study / "tensors" / f"{artefact}.safetensors").is_file()
+    for _, kind, artefact in work:
+        assert kind == "choice" if artefact is None else (study / "tensors" / f"{artefact}.safetensors").is_file()
     return (
         {key: (kind, artefact) for key, kind, artefact in work},
         {key: (json.loads(weights), *how, json.loads(metrics)) for key, weights, *how, metrics in rows},

@@ -139,7 +139,7 @@ def test_any_method_can_be_previewed_shown_and_reported(folder: Path) -> None:
 
 def test_the_report_says_which_previews_the_recommendation_rests_on(folder: Path) -> None:
     words = " ".join(foretaste("show", folder / "study").out.replace("│", " ").split())
-    assert "It rests on previews by diagonal." in words
+    assert "It rests on previews by anchored." in words
     assert "the metrics are off by" in words
 
 

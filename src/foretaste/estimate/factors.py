@@ -181,7 +181,10 @@ def _directions(matrices: Sequence[Tensor], share: float) -> Tensor:
     """The leading eigenvectors as columns, steepest last."""
     kind = torch.float64 if len(matrices[0]) <= _EXACT else torch.float32
     total = sum((m.to(kind) / m.to(kind).trace().clamp(min=torch.finfo(kind).tiny) for m in matrices), torch.zeros((), dtype=kind))
-    values, vectors = torch.linalg.eigh(total)
+    try:
+        values, vectors = torch.linalg.eigh(total)
+    except torch.linalg.LinAlgError:  # float32 fails on some matrices of nearly rank one
+        values, vectors = torch.linalg.eigh(total.double())
     ahead = values.clamp(min=0).flip(0).cumsum(0)
     count = len(values) if share >= 1 else min(int((ahead < share * ahead[-1]).sum()) + 1, _MOST)
     kept: Tensor = vectors[:, -count:]

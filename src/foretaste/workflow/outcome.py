@@ -43,7 +43,8 @@ def look(study: Study, prefer: str | None = None, floors: list[str] | None = Non
         study: Any, finished or not.
         prefer: Another preference than the recipe's.
         floors: Other floors than the recipe's.
-        method: Other previews to recommend from.
+        method: Other previews to recommend from than the recipe's last method, or, while there are none
+            of it, the last ones made.
 
     Raises:
         StudyError: No recipe was run on it yet, or it has no previews by that method.
@@ -62,13 +63,15 @@ def look(study: Study, prefer: str | None = None, floors: list[str] | None = Non
     plan = found[1]
     titles = {task: Headline(**headline) for task, headline in plan["headlines"].items()}
     tasks, surface = list(titles), study.surface(titles, bool(plan["inside"]))
-    if method is not None and surface.rows and method not in surface.methods():
-        raise StudyError(f"the study has no previews by {method!r}; it has {', '.join(surface.methods()) or 'none'}")
+    known = surface.methods()
+    if method is not None and surface.rows and method not in known:
+        raise StudyError(f"the study has no previews by {method!r}; it has {', '.join(known) or 'none'}")
+    usual = known[-1] if known and plan["method"] not in known else plan["method"]
     asked = plan["recommend"]["floors"] if floors is None else floors
     return Outcome(
         name=plan["name"],
         surface=surface,
-        method=method or plan["method"],
+        method=method or usual,
         preference=Preference.parse(prefer or plan["recommend"]["prefer"], tasks),
         floors=tuple(Floor.parse(floor, tasks) for floor in asked),
         provenance=_provenance(study, plan),

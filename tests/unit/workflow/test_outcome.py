@@ -24,7 +24,7 @@ def test_a_study_without_rows_can_be_looked_at(session: Session) -> None:
     found = look(session.study)
     assert found.name == "small digits"
     assert found.surface.rows == ()
-    assert found.method == "diagonal"
+    assert found.method == "anchored"
     assert found.provenance["prior precision"] == "not used yet"
 
 

@@ -13,12 +13,12 @@ def test_run_makes_every_row_and_confirms_its_choice(session: Session) -> None:
     chosen = run(session)
     surface = look(session.study).surface
     points = grid(session.recipe, session.problem)
-    for method in ("simple", "diagonal"):
+    for method in ("simple", "anchored"):
         assert [row.weights for row in surface.where(Fidelity.PREVIEW, method).rows] == points
     joint = [row.weights for row in surface.where(Fidelity.JOINT).rows]
     assert joint == list(dict.fromkeys([*joint_points(session.recipe, session.problem), chosen.weights]))
     assert chosen.weights in points
-    assert chosen.method == "diagonal"
+    assert chosen.method == "anchored"
 
 
 def test_run_again_finds_everything(session: Session) -> None:

@@ -133,7 +133,7 @@ def test_start_keeps_the_recipe_and_opens_it_again(session: Session) -> None:
     assert kept is not None
     assert kept[1]["headlines"] == {task: {"metric": "accuracy", "higher_is_better": True} for task in ("low", "mid", "high")}
     assert kept[1]["data"] == session.data
-    assert kept[1]["method"] == "diagonal"
+    assert kept[1]["method"] == "anchored"
     text = kept[0].replace("name: small digits", "name: another name")
     with start(parse(text), text, session.problem, session.study.path).study as study:
         again = study.recipe()
