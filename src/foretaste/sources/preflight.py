@@ -1,0 +1,210 @@
+"""Preflight: whether experts fit a base, from headers and configurations, before a byte of params moves.
+
+Every mismatch is found and told at once, each with its way out. The only params that are read are those of a
+tensor that one side lacks: an output layer that repeats the embeddings is stored by some tools and left out by others.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from foretaste.errors import DataError
+from foretaste.sources.checkpoint import Checkpoint
+from foretaste.stored import Entry, Stored
+
+__all__ = ["Fitting", "Vocabulary", "preflight", "vocabulary_of"]
+
+Vocabulary = Literal["base"]
+
+_LISTED = 6
+_BLOCK = 1 << 22
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """Experts that fit.
+
+    Args:
+        params: By task, under the base's names and in its shapes.
+        notes: What was put right or is worth knowing.
+    """
+
+    params: Mapping[str, Stored]
+    notes: tuple[str, ...]
+
+
+def preflight(base: Checkpoint, experts: Mapping[str, Checkpoint], *, vocabulary: Vocabulary | None = None) -> Fitting:
+    """Look whether experts can be merged into a base.
+
+    Args:
+        base: The model they were finetuned from.
+        experts: By task.
+        vocabulary: ``base`` leaves out tokens that experts added behind the base's.
+
+    Raises:
+        DataError: They do not fit; everything that is in the way is listed.
+
+    >>> import tempfile, torch
+    >>> from safetensors.torch import save_file
+    >>> from foretaste.sources.checkpoint import open_checkpoint
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name, size in (("base", 2), ("code", 3)):
+    ...         Path(folder, name).mkdir()
+    ...         _ = Path(folder, name, "config.json").write_text("{}")
+    ...         save_file({"w": torch.ones(size)}, Path(folder, name, "model.safetensors"))
+    ...     base, code = (open_checkpoint(Path(folder, name)) for name in ("base", "code"))
+    ...     preflight(base, {"code": code})
+    Traceback (most recent call last):
+    ...
+    foretaste.errors.DataError: task 'code' does not fit the base: shape of w is [3], not [2]
+    """
+    found, faults, notes = {}, [], []
+    for task, expert in experts.items():
+        own = _Look(base, expert, vocabulary)
+        found[task] = own.params()
+        faults += [f"task {task!r} does not fit the base: {fault}" for fault in own.faults]
+        notes += [f"task {task!r}: {note}" for note in own.notes]
+    if faults:
+        raise DataError("\n".join(faults))
+    return Fitting(found, tuple(notes))
+
+
+class _Look:
+    """One expert beside the base, and what is found."""
+
+    def __init__(self, base: Checkpoint, expert: Checkpoint, vocabulary: Vocabulary | None) -> None:
+        self.base, self.expert, self.vocabulary = base, expert, vocabulary
+        self.faults: list[str] = []
+        self.notes: list[str] = []
+
+    def params(self) -> Stored:
+        """The expert's params under the base's names, as far as they fit."""
+        kinds = [checkpoint.config.get("model_type") for checkpoint in (self.base, self.expert)]
+        if kinds[0] != kinds[1]:
+            self.faults.append(f"it is a {kinds[1]} model, the base a {kinds[0]} model; use experts of one base")
+        added = self._added_tokens()
+        entries = self._named()
+        sizes = self._resized(entries, added)
+        others = [(name, entry) for name, entry in entries.items() if name not in sizes and entry.shape != self._own(name).shape]
+        shapes = [f"shape of {name} is {list(entry.shape)}, not {list(self._own(name).shape)}" for name, entry in others]
+        types = [
+            f"{name} is {entry.dtype}, {self._own(name).dtype} in the base"
+            for name, entry in entries.items()
+            if entry.type.is_floating_point != self._own(name).type.is_floating_point
+        ]
+        self.faults += [*_few(shapes), *_few(types)]
+        if {entry.dtype for entry in entries.values()} != {entry.dtype for entry in self.base.params.entries.values()}:
+            kept = sorted({entry.dtype for entry in self.base.params.entries.values()})
+            self.notes.append(f"its types differ from the base's; what is merged is kept in the base's ({', '.join(kept)})")
+        return Stored(entries | sizes)
+
+    def _own(self, name: str) -> Entry:
+        return self.base.params.entries[name]
+
+    def _named(self) -> dict[str, Entry]:
+        """The expert's entries by the base's names; copies of another tensor are put right."""
+        ours, theirs = self.base.params.entries, dict(self.expert.params.entries)
+        missing, extra = [name for name in ours if name not in theirs], [name for name in theirs if name not in ours]
+        for name in list(missing):
+            twin = _twin(self.base.params, name)
+            if twin is not None and twin in theirs:
+                theirs[name] = theirs[twin]
+                missing.remove(name)
+                self.notes.append(f"{name} is left out; in the base it repeats {twin}, and so here")
+        for name in list(extra):
+            twin = _twin(self.expert.params, name)
+            if twin is not None and twin in ours:
+                extra.remove(name)
+                self.notes.append(f"{name} repeats {twin}, as the base, which leaves it out, has it")
+            elif self.base.config.get("tie_word_embeddings") and name.endswith("lm_head.weight"):
+                extra.remove(name)
+                self.faults.append(
+                    f"{name} is its own, and the base ties it to the embeddings; save the base with tie_word_embeddings=False"
+                )
+        if missing:
+            self.faults.append(f"missing {_listed(missing)}")
+        if extra:
+            self.faults.append(f"additional {_listed(extra)}; an adapter or a new head? merge or remove it first")
+        return {name: theirs[name] for name in ours if name in theirs}
+
+    def _added_tokens(self) -> list[str]:
+        """Tokens that the expert has beyond the base's; others must be the same."""
+        ours, theirs = (vocabulary_of(checkpoint.folder) for checkpoint in (self.base, self.expert))
+        if not ours or not theirs:
+            return []
+        moved = [token for token, place in ours.items() if theirs.get(token, place) != place]
+        if moved:
+            self.faults.append(
+                f"its tokenizer numbers {len(moved)} tokens otherwise ({_listed([repr(token) for token in moved])}), so that rows of "
+                "its embeddings mean other tokens; use experts with the base's tokenizer"
+            )
+        return sorted((token for token in theirs if token not in ours), key=lambda token: theirs[token])
+
+    def _resized(self, entries: Mapping[str, Entry], added: list[str]) -> dict[str, Entry]:
+        """Tensors with a row for every token, cut to the base's, where that is asked for."""
+        size, own = self.expert.config.get("vocab_size"), self.base.config.get("vocab_size")
+        rows = {
+            name: entry
+            for name, entry in entries.items()
+            if entry.shape[1:] == self._own(name).shape[1:]
+            and entry.shape[:1] == (size,)
+            and self._own(name).shape[:1] == (own,)
+            and size != own
+        }
+        if not rows or not isinstance(size, int) or not isinstance(own, int):
+            return {}
+        which = f" ({_listed([repr(token) for token in added])})" if added else ""
+        if size < own:
+            self.faults.append(
+                f"its vocabulary has {size} tokens, {own - size} fewer than the base's; use experts with the base's tokenizer"
+            )
+        elif self.vocabulary is None:
+            self.faults.append(
+                f"its vocabulary has {size} tokens, {size - own} more than the base's{which}; leave them out with --vocabulary base"
+            )
+        else:
+            self.notes.append(f"{size - own} tokens that it added{which} are left out")
+        width = {name: entry.size // max(entry.shape[0], 1) for name, entry in rows.items()}
+        return {name: replace(entry, shape=(own, *entry.shape[1:]), size=own * width[name]) for name, entry in rows.items()}
+
+
+def _twin(params: Stored, name: str) -> str | None:
+    """Another tensor with the same numbers."""
+    entry = params.entries[name]
+    alike = [other for other, found in params.entries.items() if other != name and (found.dtype, found.shape) == (entry.dtype, entry.shape)]
+    embedding = [other for other in alike if "embed" in other or "shared" in other or "wte" in other]
+    return next((other for other in embedding if _is_equal(params, name, other)), None)
+
+
+def _is_equal(params: Stored, name: str, other: str) -> bool:
+    count = params.entries[name].count
+    cuts = (slice(start, start + _BLOCK) for start in range(0, count, _BLOCK))
+    return all(params.part(name, cut).equal(params.part(other, cut)) for cut in cuts)
+
+
+def vocabulary_of(folder: Path) -> dict[str, int]:
+    """Token by token its number, from ``tokenizer.json``; empty where there is none.
+
+    >>> vocabulary_of(Path("no-such-folder"))
+    {}
+    """
+    try:
+        said = json.loads((folder / "tokenizer.json").read_text())
+        known = said["model"].get("vocab", {})
+        found = dict(known) if isinstance(known, dict) else {token: place for place, (token, _) in enumerate(known)}
+        return found | {str(each["content"]): int(each["id"]) for each in said.get("added_tokens", [])}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise DataError(f"{folder / 'tokenizer.json'} is damaged ({error}); copy or download it again") from error
+
+
+def _few(faults: list[str]) -> list[str]:
+    return [*faults[:_LISTED], f"and {len(faults) - _LISTED} more like it"] if len(faults) > _LISTED else faults
+
+
+def _listed(names: Iterable[str]) -> str:
+    found = list(names)
+    return ", ".join(found[:_LISTED]) + (f" and {len(found) - _LISTED} more" if len(found) > _LISTED else "")
