@@ -1,7 +1,6 @@
 """Writing a checkpoint folder part by part: as many shards as the model it is like, whatever its size.
 
-All of it goes into a hidden folder beside the final one, which is renamed when it is complete. Numbers are
-rounded once, to the type that the model keeps them in.
+Numbers are rounded once, to the type that the model keeps them in.
 """
 
 import json
@@ -15,11 +14,11 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
-from foretaste.errors import BadInput, ParamsError, StorageError
+from foretaste.errors import ParamsError
+from foretaste.export.folder import new_folder
 from foretaste.pieces import is_finite
 from foretaste.posterior.precision import Piece
 from foretaste.sources.checkpoint import Checkpoint
-from foretaste.store.tensors import sweep, synced
 from foretaste.stored import Entry
 
 __all__ = ["FACTS", "Writer", "writing"]
@@ -122,10 +121,10 @@ def writing(target: Path, like: Checkpoint, facts: Mapping[str, object], *, over
         target: The folder to be.
         like: See `Writer`.
         facts: See `Writer`.
-        overwrite: Whether a folder that exists is replaced, then.
+        overwrite: See `new_folder`.
 
     Raises:
-        StorageError: The folder exists and is not empty, the disk has too little room, or refuses.
+        StorageError: See `new_folder`.
 
     >>> import tempfile
     >>> from safetensors.torch import load_file, save_file
@@ -139,43 +138,11 @@ def writing(target: Path, like: Checkpoint, facts: Mapping[str, object], *, over
     ...     load_file(Path(folder, "new", "model.safetensors"))
     {'w': tensor([0.5000, 0.2500])}
     """
-    if target.is_file():
-        raise StorageError(f"{target} is a file; name a folder that does not exist yet")
-    if target.exists() and any(target.iterdir()) and not overwrite:
-        raise StorageError(f"{target} exists already; choose another folder, or replace it with --overwrite")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    sweep(target.parent, target.name)
-    _require_room(target, sum(entry.size for entry in like.params.entries.values()))
-    hidden = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        hidden.mkdir()
-        writer = Writer(hidden, like, facts)
+    needed = sum(entry.size for entry in like.params.entries.values())
+    with new_folder(target, needed, overwrite=overwrite) as folder:
+        writer = Writer(folder, like, facts)
         try:
             yield writer
             writer.finish()
         finally:
             writer.close()
-        _replace(target, hidden)
-    except BadInput:
-        raise
-    except OSError as error:
-        raise StorageError(f"could not write {target}: {error}; free some space or choose another place, then run again") from error
-    finally:
-        shutil.rmtree(hidden, ignore_errors=True)
-
-
-def _require_room(target: Path, needed: int) -> None:
-    free = shutil.disk_usage(target.parent).free
-    if free < needed:
-        sizes = f"{needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free"
-        raise StorageError(f"{target} needs {sizes}; free some space or choose another place; nothing was written")
-
-
-def _replace(target: Path, hidden: Path) -> None:
-    """Rename; what was there before goes when the new folder is in its place."""
-    old = target.with_name(f".{target.name}.old.{os.getpid()}.tmp")
-    if target.exists():
-        target.rename(old)
-    hidden.rename(target)
-    synced(target.parent)
-    shutil.rmtree(old, ignore_errors=True)
