@@ -34,7 +34,15 @@ from foretaste.stream import stream
 from foretaste.weights import TaskWeights, dirichlet
 
 EXPERTS = ("a", "b", "c")
-WIDTH, SHARDS = 2048, 4
+WIDTH, INNER, VOCABULARY, SHARDS = 2048, 5632, 16000, 4
+CONFIG = {
+    "model_type": "llama",
+    "architectures": ["LlamaForCausalLM"],
+    "hidden_size": WIDTH,
+    "intermediate_size": INNER,
+    "num_attention_heads": 16,
+    "vocab_size": VOCABULARY,
+}
 RESULT = Path(__file__).parent / "results" / "merge.json"
 
 
@@ -63,28 +71,38 @@ def main() -> None:
 
 
 def generate(folder: Path, mebibytes: int) -> None:
-    """A base, three experts and their curvatures, in shards of square matrices in bfloat16."""
-    each = WIDTH * WIDTH * 2
-    count = mebibytes * 2**20 // each
+    """A Llama-shaped base, three experts and their curvatures, random, in shards."""
+    shapes = shapes_of(mebibytes)
     for seed, name in enumerate(("base", *EXPERTS, *(f"{task}-curvature" for task in EXPERTS))):
         path = folder / name
         if path.exists():
             continue
         path.mkdir(parents=True)
-        (path / "config.json").write_text(json.dumps({"model_type": "llama", "architectures": ["LlamaForCausalLM"]} | _SIZES))
+        layers = sum(key.endswith("input_layernorm.weight") for key in shapes)
+        (path / "config.json").write_text(json.dumps({**CONFIG, "num_hidden_layers": layers}))
+        dtype, per_shard = torch.float32 if "curvature" in name else torch.bfloat16, -(-len(shapes) // SHARDS)
         places: dict[str, str] = {}
         for shard in range(SHARDS):
             generator = torch.Generator().manual_seed(10 * seed + shard)
             file = f"model-{shard + 1:05}-of-{SHARDS:05}.safetensors"
-            names = [f"model.layers.{place}.mlp.gate_proj.weight" for place in range(shard, count, SHARDS)]
-            dtype = torch.float32 if "curvature" in name else torch.bfloat16
-            tensors = {key: torch.rand(WIDTH, WIDTH, generator=generator).to(dtype) for key in names}
+            own = list(shapes)[shard * per_shard : (shard + 1) * per_shard]
+            tensors = {key: torch.rand(shapes[key], generator=generator).to(dtype) for key in own}
             save_file(tensors, path / file, metadata={"format": "pt"})
-            places |= dict.fromkeys(names, file)
+            places |= dict.fromkeys(own, file)
         (path / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}))
 
 
-_SIZES = {"hidden_size": WIDTH, "intermediate_size": WIDTH, "num_hidden_layers": 1, "num_attention_heads": 16, "vocab_size": 32}
+def shapes_of(mebibytes: int) -> dict[str, tuple[int, ...]]:
+    """Embeddings, as many layers as fit, and the output layer."""
+    outer, layer = 2 * VOCABULARY * WIDTH * 2, (4 * WIDTH**2 + 3 * WIDTH * INNER) * 2
+    found: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (VOCABULARY, WIDTH)}
+    for place in range(max(1, (mebibytes * 2**20 - outer) // layer)):
+        own = f"model.layers.{place}."
+        found |= {f"{own}self_attn.{name}_proj.weight": (WIDTH, WIDTH) for name in "qkvo"}
+        found |= {f"{own}mlp.{name}_proj.weight": (INNER, WIDTH) for name in ("gate", "up")}
+        found |= {f"{own}mlp.down_proj.weight": (WIDTH, INNER)}
+        found |= {f"{own}{name}_layernorm.weight": (WIDTH,) for name in ("input", "post_attention")}
+    return found | {"model.norm.weight": (WIDTH,), "lm_head.weight": (VOCABULARY, WIDTH)}
 
 
 def recipe(folder: Path) -> Path:

@@ -12,23 +12,30 @@ import PIL.Image
 import pytest
 import torch
 import transformers
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Whitespace
+from tokenizers import Tokenizer, decoders
+from tokenizers.models import BPE, WordLevel
+from tokenizers.pre_tokenizers import ByteLevel, Metaspace, Whitespace
 from tokenizers.processors import TemplateProcessing
+from tokenizers.trainers import BpeTrainer
 
 __all__ = [
     "Checkpoints",
     "bert",
+    "chats",
     "checkpoints",
+    "gpt2",
     "image_folder",
+    "language_recipe",
+    "llama",
     "mobilenet",
     "offline",
     "parquet",
     "pictures",
     "sentences",
+    "t5",
     "table",
     "transformers_recipe",
+    "translations",
     "vit",
 ]
 
@@ -44,6 +51,9 @@ class Checkpoints:
     bert: Path
     vit: Path
     mobilenet: Path
+    gpt2: Path
+    llama: Path
+    t5: Path
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +61,8 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Checkpoints:
     folder = tmp_path_factory.mktemp("checkpoints")
     transformers.utils.logging.disable_progress_bar()
     datasets.disable_progress_bars()
-    return Checkpoints(bert(folder / "bert"), vit(folder / "vit"), mobilenet(folder / "mobilenet"))
+    made = {each.__name__: each(folder / each.__name__) for each in (bert, vit, mobilenet, gpt2, llama, t5)}
+    return Checkpoints(**made)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -93,6 +104,85 @@ def mobilenet(folder: Path) -> Path:
     transformers.MobileNetV2ImageProcessor(size={"shortest_edge": _SIDE}, crop_size=crop).save_pretrained(folder)
     config = transformers.MobileNetV2Config(image_size=_SIDE, depth_multiplier=0.1, min_depth=4, depth_divisible_by=4)
     return _saved(transformers.MobileNetV2ForImageClassification, config, folder)
+
+
+def gpt2(folder: Path) -> Path:
+    """A GPT-2 of one layer: its tokenizer has an end token, and none for the beginning or padding."""
+    size = _tokenizer(folder, ByteLevel(add_prefix_space=False), decoders.ByteLevel(), {"eos_token": "<|endoftext|>"})
+    sizes = {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 64, "initializer_range": 0.3}
+    config = transformers.GPT2Config(vocab_size=size, bos_token_id=0, eos_token_id=0, **sizes)
+    return _saved(transformers.GPT2LMHeadModel, config, folder)
+
+
+def llama(folder: Path) -> Path:
+    """A Llama of one layer: its tokenizer begins with a token of its own, and has a chat template."""
+    special = {"bos_token": "<s>", "eos_token": "</s>"}
+    start = TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    size = _tokenizer(folder, ByteLevel(add_prefix_space=False), decoders.ByteLevel(), special, start, CHAT_TEMPLATE)
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1}
+    config = transformers.LlamaConfig(
+        vocab_size=size, bos_token_id=0, eos_token_id=1, max_position_embeddings=96, initializer_range=0.3, **sizes
+    )
+    return _saved(transformers.LlamaForCausalLM, config, folder)
+
+
+CHAT_TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}[{{ message['role'] }}]{{ message['content'] }}{{ eos_token }}\n{% endfor %}"
+    "{% if add_generation_prompt %}[assistant]{% endif %}"
+)
+
+
+def t5(folder: Path) -> Path:
+    """A T5 of one layer: its tokenizer ends every text, and has a padding token."""
+    special = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+    end = TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    size = _tokenizer(folder, Metaspace(), decoders.Metaspace(), special, end)
+    sizes = {"d_model": 16, "num_layers": 1, "num_heads": 2, "d_ff": 16, "d_kv": 8, "dropout_rate": 0.0}
+    config = transformers.T5Config(vocab_size=size + 3, decoder_start_token_id=0, **sizes)
+    return _saved(transformers.T5ForConditionalGeneration, config, folder)
+
+
+def _tokenizer(
+    folder: Path,
+    splitter: ByteLevel | Metaspace,
+    joiner: decoders.ByteLevel | decoders.Metaspace,
+    special: Mapping[str, str],
+    ends: TemplateProcessing | None = None,
+    chat_template: str | None = None,
+) -> int:
+    """Byte pairs learned from the words that rows are made of; returns how many tokens there are."""
+    found = Tokenizer(BPE(unk_token=special.get("unk_token")))
+    found.pre_tokenizer, found.decoder = splitter, joiner
+    alphabet = sorted(ByteLevel.alphabet()) if isinstance(splitter, ByteLevel) else []
+    trainer = BpeTrainer(vocab_size=320, special_tokens=list(special.values()), initial_alphabet=alphabet, show_progress=False)
+    texts = [str(text) for seed in range(2) for row in translations(20, seed, 1) for text in row.values()]
+    found.train_from_iterator(texts, trainer)
+    if ends is not None:
+        found.post_processor = ends
+    made = transformers.PreTrainedTokenizerFast(tokenizer_object=found, **special)
+    made.chat_template = chat_template
+    made.save_pretrained(folder)
+    return len(made)
+
+
+def translations(count: int, seed: int, shift: int) -> list[dict[str, str]]:
+    """Rows whose target says the source in another tongue: every word the one ``shift`` further."""
+    generator, words = torch.Generator().manual_seed(seed), [word for group in _WORDS.values() for word in group]
+    rows = []
+    for index in range(count):
+        places = torch.randint(len(words), (2 + index % 3,), generator=generator).tolist()
+        target = " ".join(words[(place + shift) % len(words)] for place in places)
+        rows.append({"source": " ".join(words[place] for place in places), "target": target})
+    return rows
+
+
+def chats(count: int, seed: int) -> list[dict[str, list[dict[str, str]]]]:
+    """Rows of one or two turns, by the words of `translations`."""
+    found = []
+    for index, row in enumerate(translations(count, seed, 1)):
+        turn = [{"role": "user", "content": row["source"]}, {"role": "assistant", "content": row["target"]}]
+        found.append({"messages": turn * (1 + index % 2)})
+    return found
 
 
 def _saved(kind: type, config: object, folder: Path) -> Path:
@@ -175,5 +265,24 @@ def transformers_recipe(
         lines += [f"  {name}:", f"    train: {train}", f"    validation: {validation}", f"    {kind}: {column or kind}"]
     lines.append("finetune: {steps: 6, batch_size: 4, learning_rate: 0.01}")
     lines += ["curvature: {max_examples: 8}", "preview: {points: 3}", "joint: {points: 1}"]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def language_recipe(
+    path: Path, checkpoint: Path, kind: str, tasks: Mapping[str, tuple[Path, Path]], task: str = "", model: str = "", **parts: str
+) -> Path:
+    """A recipe small enough for a test: what all tasks and the model say beside, and other parts."""
+    lines = ["name: tiny", "snapshot_seconds: 0"]
+    lines.append(f"model: {{source: transformers, path: '{checkpoint}', kind: {kind}, max_length: 32{model and ', ' + model}}}")
+    lines.append("tasks:")
+    lines += [f"  {name}: {{train: {train}, validation: {other}{task and ', ' + task}}}" for name, (train, other) in tasks.items()]
+    defaults = {
+        "finetune": "{steps: 6, batch_size: 4, learning_rate: 0.01}",
+        "curvature": "{max_examples: 8}",
+        "preview": "{points: 3}",
+        "joint": "{points: 1}",
+    }
+    lines += [f"{part}: {said}" for part, said in {**defaults, **parts}.items()]
     path.write_text("\n".join(lines) + "\n")
     return path

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from foretaste.store import tensors
     from foretaste.workflow import compare as comparing
     from foretaste.workflow import confirm as confirming
+    from foretaste.workflow import export as exporting
     from foretaste.workflow import fit as fitting
     from foretaste.workflow import methods as making
     from foretaste.workflow import outcome, session
@@ -39,9 +40,10 @@ else:
         lazy(f"foretaste.report.{name}") for name in ("comparison", "page", "progress", "summary", "tables", "text")
     )
     studies, tensors = lazy("foretaste.store.study"), lazy("foretaste.store.tensors")
-    comparing, confirming, fitting, making, outcome, session, previewing, running = (
-        lazy(f"foretaste.workflow.{name}") for name in ("compare", "confirm", "fit", "methods", "outcome", "session", "preview", "run")
+    comparing, confirming, exporting, fitting, making = (
+        lazy(f"foretaste.workflow.{name}") for name in ("compare", "confirm", "export", "fit", "methods")
     )
+    outcome, session, previewing, running = (lazy(f"foretaste.workflow.{name}") for name in ("outcome", "session", "preview", "run"))
 
 __all__ = ["app", "main"]
 
@@ -111,7 +113,9 @@ def demo(study: StudyOption = None, browse: Open = True, as_json: Json = False) 
 @app.command(epilog="Example: [bold]foretaste init study.yaml --kind text[/]")
 def init(
     path: Annotated[Path | None, typer.Argument(help="File to write; recipe.yaml or recipe.schema.json if left out.")] = None,
-    kind: Annotated[Literal["text", "image", "function", "digits"], typer.Option(help="What to start from.")] = "text",
+    kind: Annotated[
+        Literal["text", "image", "causal-lm", "seq2seq", "function", "digits"], typer.Option(help="What to start from.")
+    ] = "text",
     schema: Annotated[bool, typer.Option("--schema", help="Write the recipe's JSON schema for editors instead.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     as_json: Json = False,
@@ -182,6 +186,26 @@ def confirm(
         points = asked or [running.recommended(work).weights]
         rows = [*previewing.preview(work, fitted, methods, points), *confirming.confirm(work, points)]
     _print(as_json, [tables.row_json(row) for row in rows], tables.rows(rows), f"next: foretaste show {work.study.path}")
+
+
+@app.command(epilog="Example: [bold]foretaste export study.yaml --to model --weights movies=0.7,news=0.3[/]")
+def export(
+    recipe: RecipeFile,
+    to: Annotated[Path, typer.Option(help="Folder to write: a checkpoint as the pretrained model's, and foretaste.json.")],
+    weights: Annotated[str | None, typer.Option("--weights", "-w", help="Task weights; the recommended ones if left out.")] = None,
+    method: Method = None,
+    joint: Annotated[bool, typer.Option("--joint", help="The joint run at these weights instead of their preview.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a folder that is there, once the new one is complete.")] = False,
+    study: StudyOption = None,
+    var: Variables = None,
+    as_json: Json = False,
+) -> None:
+    """Write the preview at given or recommended weights, or the joint run, as a model to use elsewhere."""
+    options = [*(["--joint"] if joint else ["--method", method.value] if method else []), *(["--overwrite"] if overwrite else [])]
+    with _working(recipe, study, var, ["export", str(recipe), "--to", str(to), *options], [weights] if weights else None) as (work, asked):
+        name = "joint" if joint else method.value if method else work.recipe.preview.methods[-1]
+        found = exporting.export(work, to, asked[0] if asked else running.recommended(work).weights, name, overwrite=overwrite)
+    _print(as_json, {"written": str(to), **found}, f"wrote {to}: {name} at {found['at']}")
 
 
 @app.command(epilog="Example: [bold]foretaste compare study.yaml --method diagonal --method mixture --sharpen 20[/]")

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from foretaste.errors import TaskError
 from foretaste.params import Params, in_eval_mode, swapped
-from foretaste.task import IGNORED, Example, Examples, Metric, Task, losses
+from foretaste.task import IGNORED, AnyMetric, Example, Examples, Metric, Seen, SequenceMetric, Task, losses
 
-__all__ = ["METRICS", "Result", "accuracy", "evaluate", "f1", "mcc", "measure"]
+__all__ = ["METRICS", "SEQUENCE_METRICS", "Result", "accuracy", "evaluate", "exact_match", "f1", "mcc", "measure", "perplexity"]
 
 _WINDOW = 4  # batches that are sorted by size together
+_LARGEST = 700.0  # its exponential is near the largest float
 
 
 def accuracy(predicted: Tensor, labels: Tensor) -> float:
@@ -53,6 +54,42 @@ def mcc(predicted: Tensor, labels: Tensor) -> float:
 METRICS: Mapping[str, Metric] = {metric.name: metric for metric in (Metric("accuracy", accuracy), Metric("f1", f1), Metric("mcc", mcc))}
 
 
+def perplexity(seen: Seen) -> float:
+    """``exp`` of the mean loss per label token, whatever the task's unit; less is better.
+
+    Losses above 700 count as 700: a preview may be as bad as that, and a study goes on.
+
+    >>> perplexity(Seen(torch.tensor([[0.0, 4.0]]).log1p(), torch.zeros(1, 2), torch.zeros(1, 2)))
+    2.23606...
+    """
+    mean = float(seen.losses.sum()) / max(int(seen.counted.sum()), 1)
+    return math.exp(min(mean, _LARGEST))
+
+
+def exact_match(seen: Seen) -> float:
+    """Share of the examples at whose every label the likeliest token is the right one.
+
+    The likeliest tokens are those after the reference's own beginning (teacher forcing). Where all of them are
+    right, greedy decoding goes the same way and gives the reference exactly, and nowhere else. Examples without
+    labels are left out.
+
+    >>> exact_match(Seen(torch.zeros(2, 2), torch.tensor([[1, 2], [1, 2]]), torch.tensor([[1, 2], [3, 2]])))
+    0.5
+    """
+    right = ((seen.predicted == seen.labels) | ~seen.counted).all(1)
+    return float(right[seen.counted.any(1)].double().mean())
+
+
+SEQUENCE_METRICS: Mapping[str, AnyMetric] = {
+    metric.name: metric
+    for metric in (
+        SequenceMetric("perplexity", perplexity, higher_is_better=False),
+        Metric("token_accuracy", accuracy),
+        SequenceMetric("exact_match", exact_match),
+    )
+}
+
+
 @dataclass(frozen=True)
 class Result:
     """One task's evaluation.
@@ -61,11 +98,13 @@ class Result:
         metrics: ``loss`` (mean per unit) and each metric.
         losses: `[N]`, the mean loss of each example's labels.
         predicted: `[N]`, the predicted label; for tokens `[number of label tokens]`.
+        texts: `[N]`, what the model wrote, where a metric judges texts.
     """
 
     metrics: Mapping[str, float]
     losses: Tensor
     predicted: Tensor
+    texts: tuple[str, ...] = ()
 
 
 def evaluate(
@@ -75,6 +114,7 @@ def evaluate(
     *,
     batch_size: int = 128,
     data: Mapping[str, Examples] | None = None,
+    loss_only: bool = False,
 ) -> dict[str, Result]:
     """Every task's loss and metrics.
 
@@ -86,6 +126,7 @@ def evaluate(
         tasks: What to evaluate on.
         batch_size: Examples per forward pass.
         data: Other examples than the validation ones, by task.
+        loss_only: Leave the metrics out, and the texts that some of them need.
 
     Returns:
         A result per task, by name.
@@ -100,10 +141,11 @@ def evaluate(
     1.0
     """
     with in_eval_mode(model), swapped(model, params or {}):
-        return {task.name: measure(model, task, (data or {}).get(task.name, task.validation), batch_size) for task in tasks}
+        found = {task.name: (data or {}).get(task.name, task.validation) for task in tasks}
+        return {task.name: measure(model, task, found[task.name], batch_size, loss_only=loss_only) for task in tasks}
 
 
-def measure(model: nn.Module, task: Task, examples: Examples, batch_size: int) -> Result:
+def measure(model: nn.Module, task: Task, examples: Examples, batch_size: int, *, loss_only: bool = False) -> Result:
     """The result of the model as it stands on these examples.
 
     Batches hold examples of similar length, since a batch costs as much as its longest; results
@@ -114,6 +156,7 @@ def measure(model: nn.Module, task: Task, examples: Examples, batch_size: int) -
         task: Predicts with the model, and has the metrics.
         examples: N of them, at least one.
         batch_size: Examples per forward pass.
+        loss_only: Leave the metrics out.
 
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
@@ -123,6 +166,7 @@ def measure(model: nn.Module, task: Task, examples: Examples, batch_size: int) -
     device = next(model.parameters()).device
     order: list[int] = []
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    texts: list[tuple[str, str]] = []
     for indices, found in _batches(examples, batch_size):
         batch = {key: tensor.to(device) for key, tensor in task.collate(found).items()}
         with torch.no_grad():
@@ -131,11 +175,12 @@ def measure(model: nn.Module, task: Task, examples: Examples, batch_size: int) -
         each = losses(logits, batch["labels"])
         parts.append((each.cpu().double(), logits.argmax(-1).reshape(shape).cpu(), batch["labels"].reshape(shape).cpu()))
         order += indices
+        if task.write is not None and task.writes and not loss_only:
+            texts += task.write(model, found)
     back = torch.tensor(order).argsort()
     each, guess, labels = (_stacked(column)[back] for column in zip(*parts, strict=True))
-    counted = labels != IGNORED
-    means = each.sum(1) / counted.sum(1).clamp(min=1)
-    return _result(task, means, guess[counted], labels[counted], float(each.sum()))
+    written = tuple(texts[place] for place in back.tolist()) if texts else ()
+    return _result(task, Seen(each, guess, labels, written), () if loss_only else task.metrics)
 
 
 def _stacked(parts: Sequence[Tensor]) -> Tensor:
@@ -156,13 +201,15 @@ def _batches(examples: Examples, batch_size: int) -> Iterator[tuple[list[int], l
             yield chosen, [fetched[index] for index in chosen]
 
 
-def _result(task: Task, means: Tensor, predicted: Tensor, labels: Tensor, total: float) -> Result:
-    metrics = {"loss": float(means.mean()) if task.unit == "example" else total / max(len(labels), 1)}
-    for metric in task.metrics:
+def _result(task: Task, seen: Seen, judges: Sequence[AnyMetric]) -> Result:
+    means = seen.losses.sum(1) / seen.counted.sum(1).clamp(min=1)
+    total, count = float(seen.losses.sum()), max(int(seen.counted.sum()), 1)
+    metrics = {"loss": float(means.mean()) if task.unit == "example" else total / count}
+    for metric in judges:
         try:
-            metrics[metric.name] = float(metric.compute(predicted, labels))
+            metrics[metric.name] = float(metric.of(seen))
         except Exception as error:
             raise TaskError(f"metric {metric.name!r} of task {task.name!r} failed: {error}") from error
         if not math.isfinite(metrics[metric.name]):
             raise TaskError(f"metric {metric.name!r} of task {task.name!r} gave {metrics[metric.name]}; it must be a finite number")
-    return Result(metrics, means.float(), predicted)
+    return Result(metrics, means.float(), seen.predicted[seen.counted], tuple(written for written, _ in seen.texts))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationInfo, field_validator
 
 from foretaste.errors import WeightsError
 from foretaste.surface.recommend import Floor, Preference
@@ -16,6 +16,7 @@ __all__ = [
     "FunctionModel",
     "Joint",
     "MethodName",
+    "MetricName",
     "Preview",
     "Recipe",
     "Recommend",
@@ -23,6 +24,9 @@ __all__ = [
     "TransformersModel",
     "Variational",
 ]
+
+
+MetricName = Literal["accuracy", "f1", "mcc", "perplexity", "token_accuracy", "exact_match", "bleu", "chrf"]
 
 
 class _Part(BaseModel):
@@ -34,9 +38,20 @@ class TransformersModel(_Part):
 
     source: Literal["transformers"]
     path: str = Field(description="checkpoint folder (relative to this file) or hub id")
-    kind: Literal["text-classification", "image-classification"]
+    kind: Literal["text-classification", "image-classification", "causal-lm", "seq2seq"]
     head: Literal["auto", "shared", "private"] = Field("auto", description="one head per distinct label set, one for all, or one each")
-    max_length: int = Field(128, ge=4, description="longest text, in tokens")
+    max_length: int = Field(
+        128, ge=4, description="longest text, in tokens: prompt and completion together for causal-lm, source and target each for seq2seq"
+    )
+    unit: Literal["example", "token"] | None = Field(
+        None, description="what a language model's losses are means over: label tokens if left out, or examples"
+    )
+    max_new_tokens: int | None = Field(None, ge=1, description="most tokens written for bleu and chrf; 64 if left out")
+
+    @property
+    def is_language(self) -> bool:
+        """Whether it is a language model."""
+        return self.kind in ("causal-lm", "seq2seq")
 
 
 class FunctionModel(_Part):
@@ -58,11 +73,18 @@ class TaskData(_Part):
 
     train: str = Field(description="data file, image folder, or hub id")
     validation: str = Field(description="the same; never trained on")
-    text: str | list[str] | None = Field(None, description="text column, or two for pairs")
+    text: str | list[str] | None = Field(None, description="text column, or two for pairs; for causal-lm, to learn every token of")
     image: str | None = Field(None, description="image column")
+    prompt: str | None = Field(None, description="causal-lm: column of what the completion follows; prompt if left out")
+    completion: str | None = Field(None, description="causal-lm: column of what is to be learned; completion if left out")
+    messages: str | None = Field(None, description="causal-lm: column of chats, lists of role and content; messages if left out")
+    source: str | None = Field(None, description="seq2seq: column of what is read; source if left out")
+    target: str | None = Field(None, description="seq2seq: column of what is written; target if left out")
     label: str = Field("label", description="label column")
     labels: list[StrictStr | StrictInt] | None = Field(None, description="all labels, in order; taken from the data if left out")
-    metrics: list[Literal["accuracy", "f1", "mcc"]] = Field(["accuracy"], min_length=1, description="the first is the headline")
+    metrics: list[MetricName] = Field(
+        ["accuracy"], min_length=1, description="the first is the headline; of a language model perplexity if left out"
+    )
     max_train: int | None = Field(None, ge=1, description="use at most so many training rows")
     max_validation: int | None = Field(None, ge=1)
     splits: tuple[str, str] = Field(("train", "validation"), description="names of the splits of a hub data set")
@@ -73,6 +95,12 @@ class TaskData(_Part):
         if self.image is not None:
             return (self.image,)
         return (self.text,) if isinstance(self.text, str) else tuple(self.text or ())
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """A language model's columns, by what they are, as far as they are named."""
+        roles = ("prompt", "completion", "messages", "text", "source", "target")
+        return {role: named for role in roles if isinstance(named := getattr(self, role), str)}
 
 
 class Finetune(_Part):
@@ -173,6 +201,15 @@ class Recipe(_Part):
     preview: Preview = Preview()
     joint: Joint = Joint()
     recommend: Recommend = Recommend()
+
+    @field_validator("tasks", mode="before")
+    @classmethod
+    def _judged(cls, tasks: object, info: ValidationInfo) -> object:
+        """A language model's tasks are judged by perplexity where they do not say."""
+        model = info.data.get("model")
+        if not isinstance(model, TransformersModel) or not model.is_language or not isinstance(tasks, dict):
+            return tasks
+        return {name: {"metrics": ["perplexity"], **task} if isinstance(task, dict) else task for name, task in tasks.items()}
 
     def check_goal(self, tasks: Sequence[str]) -> None:
         """Check that preference and floors are about these tasks.

@@ -106,15 +106,58 @@ def _check_parts(recipe: Recipe) -> None:
         return
     if len(recipe.tasks) < 2:
         raise RecipeError(f"a transformers model needs at least two tasks, found {len(recipe.tasks)}; add one").at("tasks")
-    column = "text" if recipe.model.kind == "text-classification" else "image"
     for name, task in recipe.tasks.items():
         try:
             check_name(name)
         except TaskError as error:
             raise error.at("tasks", name) from None
-        if not getattr(task, column):
-            raise RecipeError(f"{recipe.model.kind} needs the name of the {column} column in {column!r}").at("tasks", name)
+        _check_columns(recipe.model.kind, task, ("tasks", name))
+        _check_metrics(recipe.model.kind, task, ("tasks", name))
+    _check_model(recipe.model)
     recipe.check_goal(list(recipe.tasks))
+
+
+def _check_columns(kind: str, task: TaskData, field: tuple[str, str]) -> None:
+    """A task names columns that its kind of model reads, and those that it must."""
+    needed = {"text-classification": "text", "image-classification": "image"}.get(kind)
+    if needed is not None and not getattr(task, needed):
+        raise RecipeError(f"{kind} needs the name of the {needed} column in {needed!r}").at(*field)
+    named = [name for names in _COLUMNS.values() for name in names if name in task.model_fields_set]
+    wrong = next((name for name in named if name not in _COLUMNS[kind]), None)
+    if wrong is not None:
+        raise RecipeError(f"{kind} has no use for {wrong!r}; it reads {', '.join(_COLUMNS[kind])}").at(*field, wrong)
+    if kind == "causal-lm":
+        if isinstance(task.text, list):
+            raise RecipeError("causal-lm reads one text column; for two take 'prompt' and 'completion'").at(*field, "text")
+        if len({_COLUMNS[kind].index("completion" if name == "prompt" else name) for name in named}) > 1:
+            raise RecipeError("name one kind of rows: prompt and completion, or messages, or text").at(*field)
+
+
+def _check_metrics(kind: str, task: TaskData, field: tuple[str, str]) -> None:
+    allowed = _METRICS["language" if kind in ("causal-lm", "seq2seq") else "classification"]
+    for place, metric in enumerate(task.metrics):
+        if metric not in allowed:
+            raise RecipeError(f"{kind} is not judged by {metric}; choose from {', '.join(allowed)}").at(*field, "metrics", str(place))
+
+
+def _check_model(model: TransformersModel) -> None:
+    if model.is_language and model.head != "auto":
+        raise RecipeError(f"{model.kind} has no heads to share; remove this").at("model", "head")
+    for name in ("unit", "max_new_tokens"):
+        if not model.is_language and getattr(model, name) not in (None, "example"):
+            raise RecipeError(f"{name} {getattr(model, name)!r} is for causal-lm and seq2seq; remove this").at("model", name)
+
+
+_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "text-classification": ("text", "label", "labels"),
+    "image-classification": ("image", "label", "labels"),
+    "causal-lm": ("prompt", "completion", "messages", "text"),
+    "seq2seq": ("source", "target"),
+}
+_METRICS: Mapping[str, tuple[str, ...]] = {
+    "classification": ("accuracy", "f1", "mcc"),
+    "language": ("perplexity", "token_accuracy", "exact_match", "bleu", "chrf"),
+}
 
 
 def where(error: BadInput, file: str, text: str) -> BadInput:

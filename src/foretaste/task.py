@@ -15,6 +15,7 @@ from foretaste.weights import TaskWeights
 
 __all__ = [
     "IGNORED",
+    "AnyMetric",
     "Batch",
     "Evaluation",
     "Example",
@@ -23,8 +24,12 @@ __all__ = [
     "Metric",
     "Predict",
     "Rows",
+    "Seen",
+    "SequenceMetric",
     "Task",
+    "TextMetric",
     "Unit",
+    "Write",
     "check_name",
     "losses",
     "predict_inputs",
@@ -35,6 +40,7 @@ __all__ = [
 Example = Mapping[str, Tensor]
 Batch = Mapping[str, Tensor]
 Predict = Callable[[nn.Module, Batch], Tensor]
+Write = Callable[[nn.Module, Sequence[Example]], Sequence[tuple[str, str]]]
 Unit = Literal["example", "token"]
 
 IGNORED = -100
@@ -72,6 +78,31 @@ class Rows:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What evaluation saw of a task's N examples, of up to S labels each; what metrics are computed from.
+
+    Args:
+        losses: `[N, S]`, 0 where no label counts.
+        predicted: `[N, S]`, the likeliest labels.
+        labels: `[N, S]`, -100 where none counts.
+        texts: Per example what the model wrote and what it should have; empty where no metric asks for texts.
+
+    >>> Seen(torch.zeros(1, 2), torch.tensor([[4, 5]]), torch.tensor([[4, -100]])).counted
+    tensor([[ True, False]])
+    """
+
+    losses: Tensor
+    predicted: Tensor
+    labels: Tensor
+    texts: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def counted(self) -> Tensor:
+        """`[N, S]`: where a label counts."""
+        return self.labels != IGNORED
+
+
+@dataclass(frozen=True)
 class Metric:
     """A number to judge predictions by.
 
@@ -84,6 +115,51 @@ class Metric:
     name: str
     compute: Callable[[Tensor, Tensor], float]
     higher_is_better: bool = True
+
+    def of(self, seen: Seen) -> float:
+        """The number, from the labels that count."""
+        return self.compute(seen.predicted[seen.counted], seen.labels[seen.counted])
+
+
+@dataclass(frozen=True)
+class SequenceMetric:
+    """A number to judge sequences by, which needs to know where each begins, or its losses.
+
+    Args:
+        name: As it appears in tables.
+        compute: From all that evaluation saw to a number.
+        higher_is_better: Direction.
+    """
+
+    name: str
+    compute: Callable[[Seen], float]
+    higher_is_better: bool = True
+
+    def of(self, seen: Seen) -> float:
+        """The number."""
+        return self.compute(seen)
+
+
+@dataclass(frozen=True)
+class TextMetric:
+    """A number to judge texts by that the model writes; its task must know how, see `Task.write`.
+
+    Args:
+        name: As it appears in tables.
+        compute: From what was written and what should have been, N texts each, to a number.
+        higher_is_better: Direction.
+    """
+
+    name: str
+    compute: Callable[[Sequence[str], Sequence[str]], float]
+    higher_is_better: bool = True
+
+    def of(self, seen: Seen) -> float:
+        """The number."""
+        return self.compute([written for written, _ in seen.texts], [wanted for _, wanted in seen.texts])
+
+
+AnyMetric = Metric | SequenceMetric | TextMetric
 
 
 def predict_inputs(model: nn.Module, batch: Batch) -> Tensor:
@@ -115,21 +191,23 @@ class Task:
         names: The parameters that this task has; None means all of the model's.
         fingerprint: Hash of the data and its preparation; names the work done on it.
         classes: Label names, where known.
+        write: From model and examples to what the model writes for each and what it should have written; for metrics of texts.
 
     Raises:
-        TaskError: A bad name, no metric, or no examples.
+        TaskError: A bad name, no metric, no examples, or a metric of texts and no way to write any.
     """
 
     name: str
     train: Examples
     validation: Examples
-    metrics: Sequence[Metric]
+    metrics: Sequence[AnyMetric]
     predict: Predict = predict_inputs
     collate: Callable[[list[Example]], Batch] = default_collate
     unit: Unit = "example"
     names: frozenset[str] | None = None
     fingerprint: str = ""
     classes: tuple[str, ...] = field(default=())
+    write: Write | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -138,6 +216,14 @@ class Task:
         for part, examples in (("training", self.train), ("validation", self.validation)):
             if not len(examples):
                 raise TaskError(f"task {self.name!r} has no {part} examples")
+        if self.writes and self.write is None:
+            judge = next(metric.name for metric in self.metrics if isinstance(metric, TextMetric))
+            raise TaskError(f"metric {judge!r} of task {self.name!r} judges texts, which the task cannot write; give it write=...")
+
+    @property
+    def writes(self) -> bool:
+        """Whether a metric judges texts that the model must write."""
+        return any(isinstance(metric, TextMetric) for metric in self.metrics)
 
     def batch(self, examples: Examples, indices: Sequence[int], device: torch.device) -> dict[str, Tensor]:
         """The examples at these indices, collated, on the device."""

@@ -20,7 +20,7 @@ from foretaste.recipe import parse
 from foretaste.workflow.methods import METHODS
 from problems import digits_recipe
 
-COMMANDS = ["demo", "init", "check", "run", "fit", "preview", "confirm", "compare", "show", "report"]
+COMMANDS = ["demo", "init", "check", "run", "export", "fit", "preview", "confirm", "compare", "show", "report"]
 
 
 def finite(text: str) -> object:
@@ -167,7 +167,7 @@ def test_the_study_s_folder_is_named_after_the_recipe(folder: Path, tmp_path: Pa
     assert (tmp_path / "small.study" / "study.db").is_file()
 
 
-@pytest.mark.parametrize("kind", ["text", "image", "function", "digits"])
+@pytest.mark.parametrize("kind", ["text", "image", "causal-lm", "seq2seq", "function", "digits"])
 def test_init_writes_a_recipe(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "[red]r.yaml"
     found = foretaste("init", path, "--kind", kind)
@@ -222,3 +222,19 @@ def test_ctrl_c_outside_of_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     found = foretaste("check", tmp_path / "r.yaml")
     assert (found.code, found.out) == (130, "")
     assert "Traceback" not in found.err
+
+
+def test_export_writes_the_recommended_preview_or_what_is_asked_for(folder: Path, tmp_path: Path) -> None:
+    command = ["export", folder / "small.yaml", "--study", folder / "study"]
+    shown = foretaste(*command, "--to", tmp_path / "best")
+    assert shown.code == 0, shown.err
+    chosen = finite(foretaste("show", folder / "study", "--json").out)
+    facts = json.loads((tmp_path / "best" / "foretaste.json").read_text())
+    assert isinstance(chosen, dict)
+    assert facts["weights"] == pytest.approx(chosen["recommendation"]["weights"])
+    assert f"wrote {tmp_path / 'best'}: anchored at " in " ".join(shown.out.split())
+    assert (tmp_path / "best" / "model.safetensors").is_file()
+    found = foretaste(*command, "--to", tmp_path / "best", "--weights", "uniform", "--joint", "--overwrite", "--json")
+    assert found.code == 0, found.err
+    assert json.loads(found.out)["method"] == "joint"
+    assert "exists already" in foretaste(*command, "--to", tmp_path / "best", "--weights", "uniform").err

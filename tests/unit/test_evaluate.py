@@ -1,5 +1,5 @@
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import pytest
@@ -8,9 +8,9 @@ from sklearn.metrics import f1_score, matthews_corrcoef
 from torch import Tensor, nn
 
 from foretaste.errors import ParamsError, TaskError
-from foretaste.evaluate import METRICS, accuracy, evaluate, f1, mcc
+from foretaste.evaluate import METRICS, SEQUENCE_METRICS, accuracy, evaluate, exact_match, f1, mcc, perplexity
 from foretaste.params import snapshot, tensors_of
-from foretaste.task import IGNORED, Batch, Example, Metric, Rows, Task, losses
+from foretaste.task import IGNORED, Batch, Example, Metric, Rows, Seen, Task, TextMetric, losses
 from laws import assert_same, normal, random
 
 ROWS = Rows(normal(23, 4), torch.randint(0, 3, (23,), generator=random(1)))
@@ -49,6 +49,63 @@ class TestMetrics:
 
     def test_a_class_that_is_never_predicted_does_not_warn(self) -> None:
         assert f1(torch.tensor([0, 0, 0]), torch.tensor([0, 1, 2])) == pytest.approx(1 / 6)
+
+
+class TestSequenceMetrics:
+    def seen(self) -> Seen:
+        logits = model().eval()(TOKENS.inputs).detach()
+        return Seen(losses(logits, TOKENS.labels).double(), logits.argmax(-1), TOKENS.labels)
+
+    @pytest.mark.parametrize("unit", ["example", "token"])
+    def test_perplexity_is_of_tokens_whatever_the_unit(self, unit: Literal["example", "token"]) -> None:
+        task = Task("a", TOKENS, TOKENS, list(SEQUENCE_METRICS.values()), unit=unit)
+        found = evaluate(model(), None, [task], batch_size=3)["a"].metrics
+        each = losses(model().eval()(TOKENS.inputs).detach(), TOKENS.labels)[TOKENS.labels != IGNORED]
+        assert found["perplexity"] == pytest.approx(float(each.double().mean().exp()))
+        assert list(found) == ["loss", "perplexity", "token_accuracy", "exact_match"]
+        assert found["token_accuracy"] == METRICS["accuracy"].of(self.seen())
+
+    def test_directions(self) -> None:
+        assert {name: metric.higher_is_better for name, metric in SEQUENCE_METRICS.items()} == {
+            "perplexity": False,
+            "token_accuracy": True,
+            "exact_match": True,
+        }
+
+    def test_a_perplexity_beyond_numbers_is_a_large_number(self) -> None:
+        bad = Seen(torch.full((1, 2), 1e6), torch.zeros(1, 2), torch.zeros(1, 2))
+        assert perplexity(bad) == math.exp(700)
+
+    @pytest.mark.parametrize("wrong", [[], [(0, 1)], [(0, 1), (0, 0)], [(0, 1), (1, 0), (4, 2)]])
+    def test_one_wrong_token_spoils_its_row(self, wrong: list[tuple[int, int]]) -> None:
+        predicted = TOKENS.labels.clone()
+        predicted[predicted == IGNORED] = 1
+        for place in wrong:
+            predicted[place] = 9
+        rows = {row for row, _ in wrong}
+        assert exact_match(Seen(torch.zeros(7, 5), predicted, TOKENS.labels)) == pytest.approx(1 - len(rows) / 6)  # one has no labels
+
+
+class TestTexts:
+    def task(self, rows: Rows) -> Task:
+        def write(lent: nn.Module, examples: Sequence[Example]) -> list[tuple[str, str]]:
+            assert not lent.training
+            return [(str(int(lent(each["inputs"]).argmax())), str(int(each["labels"]))) for each in examples]
+
+        same = TextMetric("same", lambda written, wanted: sum(map(str.__eq__, written, wanted)) / len(wanted))
+        return Task("a", rows, rows, [METRICS["accuracy"], same], write=write)
+
+    @pytest.mark.parametrize("batch_size", [1, 5, 100])
+    def test_what_is_written_comes_back_in_the_examples_order(self, batch_size: int) -> None:
+        result = evaluate(model(), None, [self.task(ROWS)], batch_size=batch_size)["a"]
+        assert result.texts == tuple(str(each) for each in result.predicted.tolist())
+        assert result.metrics["same"] == pytest.approx(result.metrics["accuracy"])
+
+    def test_nothing_is_computed_where_only_the_loss_is_asked_for(self) -> None:
+        whole, bare = (evaluate(model(), None, [self.task(ROWS)], loss_only=each)["a"] for each in (False, True))
+        assert bare.metrics == {"loss": whole.metrics["loss"]}
+        assert (bare.texts, len(whole.texts)) == ((), 23)
+        assert torch.equal(bare.losses, whole.losses)
 
 
 class TestResults:

@@ -4,7 +4,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from foretaste.plan import Recipe, TaskData
+from foretaste.plan import Recipe, TaskData, TransformersModel
 
 DIGITS: Mapping[str, object] = {"name": "a", "model": {"source": "digits"}}
 TEXT = """name: a
@@ -42,6 +42,38 @@ def test_a_plan_does_not_change() -> None:
 )
 def test_input_columns(change: Mapping[str, object], found: Sequence[str]) -> None:
     assert TaskData.model_validate({"train": "t", "validation": "v", **change}).inputs == found
+
+
+LANGUAGE = """name: a
+model: {source: transformers, path: model, kind: causal-lm}
+tasks:
+  chats: {train: chats.jsonl, validation: chats.jsonl}
+  sums: {train: sums.jsonl, validation: sums.jsonl, prompt: question, metrics: [exact_match, perplexity]}
+"""
+
+
+def test_a_language_model_s_tasks_are_judged_by_perplexity_where_they_do_not_say() -> None:
+    assert {name: task.metrics for name, task in plan(LANGUAGE).tasks.items()} == {
+        "chats": ["perplexity"],
+        "sums": ["exact_match", "perplexity"],
+    }
+    assert plan(TEXT).tasks["movies"].metrics == ["accuracy"]
+    for wrong in ("[a, b]", "{a: b}"):
+        with pytest.raises(ValidationError, match="tasks"):
+            plan(LANGUAGE.partition("tasks:")[0] + f"tasks: {wrong}\n")
+
+
+def test_a_language_model_s_columns() -> None:
+    tasks = plan(LANGUAGE).tasks
+    assert (tasks["chats"].columns, tasks["sums"].columns) == ({}, {"prompt": "question"})
+    assert [each.is_language for each in (plan(LANGUAGE).model, plan(TEXT).model) if isinstance(each, TransformersModel)] == [True, False]
+
+
+def test_the_identity_of_a_classification_study_is_what_it_was() -> None:
+    """Studies made before there were language models go on: what is new is left out, or None, which is the same."""
+    identity = plan(TEXT).identity()
+    assert {key for key, value in identity["model"].items() if value is not None} == {"source", "kind", "head", "max_length"}
+    assert {key for key, value in identity["tasks"]["movies"].items() if value is not None} == {"text", "label", "metrics", "splits"}
 
 
 @pytest.mark.parametrize("value", ["auto", "mean", 0.5, 0, -1.0, float("inf"), "most"])

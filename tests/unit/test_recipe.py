@@ -1,13 +1,16 @@
 from importlib.resources import files
 from pathlib import Path
+from typing import get_args
 
 import jsonschema
 import pytest
 import yaml
 
 from foretaste.errors import DataError, RecipeError, StudyError
-from foretaste.plan import FunctionModel, TransformersModel
+from foretaste.evaluate import METRICS, SEQUENCE_METRICS
+from foretaste.plan import FunctionModel, MetricName, TransformersModel
 from foretaste.recipe import parse, read, schema, where
+from foretaste.sources.texts import TEXT_METRICS
 
 DIGITS = "name: a\nmodel: {source: digits}\n"
 TEXT = """name: a
@@ -27,11 +30,11 @@ tasks:
 """
 
 
-@pytest.mark.parametrize("kind", ["text", "image", "function", "digits"])
+@pytest.mark.parametrize("kind", ["text", "image", "causal-lm", "seq2seq", "function", "digits"])
 def test_templates_are_recipes_and_fit_the_schema(kind: str) -> None:
     text = (files("foretaste") / "recipes" / f"{kind}.yaml").read_text()
     recipe = parse(text)
-    assert recipe.model.source == {"text": "transformers", "image": "transformers"}.get(kind, kind)
+    assert recipe.model.source == (kind if kind in ("function", "digits") else "transformers")
     jsonschema.Draft202012Validator.check_schema(schema())
     jsonschema.validate(yaml.safe_load(text), schema())
 
@@ -85,6 +88,92 @@ def test_faults_name_line_and_field(text: str, message: str) -> None:
     with pytest.raises(RecipeError) as caught:
         parse(text, "r.yaml")
     assert message in str(caught.value)
+
+
+CAUSAL = """name: a
+model:
+  source: transformers
+  path: model
+  kind: causal-lm
+tasks:
+  chats:
+    train: chats.jsonl
+    validation: chats.jsonl
+  sums:
+    train: sums.jsonl
+    validation: sums.jsonl
+    prompt: question
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            CAUSAL + "    image: picture\n",
+            "line 14, tasks.sums.image: causal-lm has no use for 'image'; it reads prompt, completion, messages, text",
+        ),
+        (CAUSAL + "    label: sum\n", "line 14, tasks.sums.label: causal-lm has no use for 'label'"),
+        (CAUSAL + "    messages: m\n", "line 10, tasks.sums: name one kind of rows: prompt and completion, or messages, or text"),
+        (CAUSAL + "    text: t\n", "line 10, tasks.sums: name one kind of rows"),
+        (CAUSAL.replace("prompt: question", "text: [a, b]"), "line 13, tasks.sums.text: causal-lm reads one text column; for two take"),
+        (
+            CAUSAL + "    metrics: [perplexity, f1]\n",
+            "line 14, tasks.sums.metrics.1: causal-lm is not judged by f1; choose from perplexity, tok",
+        ),
+        (
+            CAUSAL + "    metrics: [rouge]\n",
+            "line 14, tasks.sums.metrics.0: Input should be 'accuracy', 'f1', 'mcc', 'perplexity', 'token_acc",
+        ),
+        (
+            CAUSAL.replace("kind: causal-lm", "kind: seq2seq"),
+            "line 13, tasks.sums.prompt: seq2seq has no use for 'prompt'; it reads source, target",
+        ),
+        (CAUSAL.replace("path: model", "head: shared\n  path: model"), "line 4, model.head: causal-lm has no heads to share; remove this"),
+        (
+            CAUSAL.replace("path: model", "max_new_tokens: 0\n  path: model"),
+            "line 4, model.max_new_tokens: Input should be greater than or",
+        ),
+        (
+            TEXT.replace("path: model", "unit: token\n  path: model"),
+            "line 4, model.unit: unit 'token' is for causal-lm and seq2seq; remove",
+        ),
+        (
+            TEXT.replace("path: model", "max_new_tokens: 9\n  path: model"),
+            "line 4, model.max_new_tokens: max_new_tokens 9 is for causal-lm",
+        ),
+        (
+            TEXT + "    metrics: [perplexity]\n",
+            "line 15, tasks.news.metrics.0: text-classification is not judged by perplexity; choose from acc",
+        ),
+        (
+            TEXT + "    image: picture\n",
+            "line 15, tasks.news.image: text-classification has no use for 'image'; it reads text, label, labels",
+        ),
+    ],
+)
+def test_a_task_says_what_its_kind_of_model_reads(text: str, message: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse(text, "r.yaml")
+    assert message in str(caught.value)
+
+
+def test_recipes_of_language_models() -> None:
+    found = parse(CAUSAL.replace("path: model", "unit: example\n  max_new_tokens: 9\n  path: model"))
+    assert isinstance(found.model, TransformersModel)
+    assert (found.model.unit, found.model.max_new_tokens) == ("example", 9)
+    assert found.tasks["sums"].columns == {"prompt": "question"}
+    assert parse(TEXT.replace("path: model", "unit: example\n  path: model")).name == "a"
+    both = parse(CAUSAL + "    completion: answer\n")
+    assert both.tasks["sums"].columns == {"prompt": "question", "completion": "answer"}
+
+
+def test_metrics_are_those_that_there_are() -> None:
+    """Named by the plan, by the recipe's checks, and by what computes them."""
+    assert list(get_args(MetricName)) == [*METRICS, *SEQUENCE_METRICS, *TEXT_METRICS]
+    for names, kind in (((*SEQUENCE_METRICS, *TEXT_METRICS), CAUSAL), (tuple(METRICS), TEXT)):
+        last = parse(f"{kind}    metrics: [{', '.join(names)}]\n").tasks
+        assert list(last.values())[-1].metrics == list(names)
 
 
 def test_all_faults_are_told_at_once() -> None:

@@ -4,7 +4,21 @@ from torch import nn
 
 from foretaste.errors import TaskError
 from foretaste.evaluate import METRICS
-from foretaste.task import IGNORED, Evaluation, Fidelity, Rows, Task, losses, predict_inputs, unit_factors, units
+from foretaste.task import (
+    IGNORED,
+    Evaluation,
+    Fidelity,
+    Metric,
+    Rows,
+    Seen,
+    SequenceMetric,
+    Task,
+    TextMetric,
+    losses,
+    predict_inputs,
+    unit_factors,
+    units,
+)
 from foretaste.weights import uniform
 from laws import normal
 
@@ -34,6 +48,13 @@ class TestTask:
         with pytest.raises(TaskError, match="task 'movies' has no validation examples"):
             Task("movies", ROWS, nothing, METRIC)
 
+    def test_a_metric_of_texts_needs_a_way_to_write_some(self) -> None:
+        judge = TextMetric("length", lambda written, wanted: float(len(written[0])))
+        with pytest.raises(TaskError, match=r"metric 'length' of task 'movies' judges texts, .* give it write="):
+            Task("movies", ROWS, ROWS, [*METRIC, judge])
+        writes = [Task("movies", ROWS, ROWS, found, write=lambda model, rows: []).writes for found in (METRIC, [judge])]
+        assert writes == [False, True]
+
     def test_a_batch_has_the_examples_asked_for_in_order(self) -> None:
         batch = Task("movies", ROWS, ROWS, METRIC).batch(ROWS, [3, 0, 3], CPU)
         assert batch["inputs"].tolist() == [[6.0, 7.0], [0.0, 1.0], [6.0, 7.0]]
@@ -42,6 +63,27 @@ class TestTask:
     def test_a_collate_of_ones_own(self) -> None:
         task = Task("movies", ROWS, ROWS, METRIC, collate=lambda found: {"labels": torch.tensor([len(found)])})
         assert task.batch(ROWS, [0, 1], CPU)["labels"].tolist() == [2]
+
+
+class TestMetrics:
+    SEEN = Seen(
+        torch.tensor([[1.0, 0.0], [2.0, 3.0]]),
+        torch.tensor([[4, 5], [6, 7]]),
+        torch.tensor([[4, IGNORED], [5, 7]]),
+        (("a", "b"), ("c", "c")),
+    )
+
+    def test_of_labels_sees_those_that_count_in_one_row(self) -> None:
+        metric = Metric("pairs", lambda predicted, labels: float(10 * predicted.sum() + labels.sum()))
+        assert metric.of(self.SEEN) == 10 * (4 + 6 + 7) + 4 + 5 + 7
+
+    def test_of_sequences_sees_all(self) -> None:
+        metric = SequenceMetric("loss", lambda seen: float((seen.losses * seen.counted).sum()), higher_is_better=False)
+        assert (metric.of(self.SEEN), metric.higher_is_better) == (6.0, False)
+
+    def test_of_texts_sees_what_was_written_and_what_should_have_been(self) -> None:
+        metric = TextMetric("same", lambda written, wanted: float(written == ["a", "c"] and wanted == ["b", "c"]))
+        assert metric.of(self.SEEN) == 1.0
 
 
 def test_predict_inputs_calls_the_model() -> None:

@@ -183,7 +183,7 @@ def _directions(matrices: Sequence[Tensor], share: float) -> Tensor:
     total = sum((m.to(kind) / m.to(kind).trace().clamp(min=torch.finfo(kind).tiny) for m in matrices), torch.zeros((), dtype=kind))
     try:
         values, vectors = torch.linalg.eigh(total)
-    except torch.linalg.LinAlgError:  # float32 fails on some matrices of nearly rank one
+    except RuntimeError:  # LinAlgError: float32 fails on some matrices of nearly rank one
         values, vectors = torch.linalg.eigh(total.double())
     ahead = values.clamp(min=0).flip(0).cumsum(0)
     count = len(values) if share >= 1 else min(int((ahead < share * ahead[-1]).sum()) + 1, _MOST)

@@ -18,14 +18,13 @@ from foretaste.errors import ParamsError
 from foretaste.export.folder import new_folder
 from foretaste.pieces import is_finite
 from foretaste.posterior.precision import Piece
-from foretaste.sources.checkpoint import Checkpoint
+from foretaste.sources.checkpoint import Checkpoint, beside
 from foretaste.stored import Entry
 
 __all__ = ["FACTS", "Writer", "writing"]
 
 FACTS = "foretaste.json"
 _BLOCK = 1 << 22
-_LEFT = ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle", "*.md", "trainer_state.json", ".*")
 
 
 class Writer:
@@ -45,7 +44,7 @@ class Writer:
         self._files: list[BinaryIO] = []
         for path in like.files:
             self._begin(path, facts)
-        for path in _beside(like.folder):
+        for path in beside(like.folder):
             shutil.copyfile(path, folder / path.name)
         (folder / FACTS).write_text(json.dumps(facts, indent=1) + "\n")
 
@@ -105,12 +104,6 @@ def _write_at(file: BinaryIO, data: memoryview, start: int) -> None:
     while data:
         written = os.pwrite(file.fileno(), data, start)
         data, start = data[written:], start + written
-
-
-def _beside(folder: Path) -> list[Path]:
-    """Configuration, tokenizer and generation files."""
-    found = [path for path in sorted(folder.iterdir()) if path.is_file() and not any(path.match(pattern) for pattern in _LEFT)]
-    return [path for path in found if not path.name.startswith(("optimizer", "scheduler", "rng_state", "training_args"))]
 
 
 @contextmanager

@@ -10,10 +10,11 @@ from typing import Any
 from foretaste.errors import DataError
 from foretaste.stored import Stored, header_of
 
-__all__ = ["INDEX", "Checkpoint", "check_checkpoint", "open_checkpoint"]
+__all__ = ["INDEX", "Checkpoint", "beside", "check_checkpoint", "open_checkpoint"]
 
 INDEX = "model.safetensors.index.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
+_NOT_BESIDE = ("*.safetensors", *_PICKLES, "*.md", "trainer_state.json", ".*")
 _EIGHT_BITS = {"F8_E4M3", "F8_E5M2"}
 
 
@@ -124,6 +125,19 @@ def check_checkpoint(folder: Path) -> list[Path]:
     for path in files:
         header_of(path)
     return files
+
+
+def beside(folder: Path) -> list[Path]:
+    """The files of a checkpoint that hold no params and are not of its training: configuration, tokenizer, generation.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("config.json", "tokenizer.json", "model.safetensors", "optimizer.pt", "README.md"):
+    ...         Path(folder, name).touch()
+    ...     [path.name for path in beside(Path(folder))]
+    ['config.json', 'tokenizer.json']
+    """
+    return [path for path in sorted(folder.iterdir()) if path.is_file() and not any(path.match(each) for each in _NOT_BESIDE)]
 
 
 def _places(index: Path) -> dict[str, str]:

@@ -52,6 +52,19 @@ class Heads(nn.Module):
         assert logits is not None
         return logits
 
+    @contextmanager
+    def apart(self) -> Iterator[dict[str, nn.Module]]:
+        """By head, the models as they were made, each with the trunk itself; do not call this one meanwhile."""
+        models = list(self.heads.values())
+        prefix = str(models[0].base_model_prefix)
+        try:
+            for model in models:
+                setattr(model, prefix, self.trunk)
+            yield {key.removeprefix(_key("")): model for key, model in self.heads.items()}
+        finally:
+            for model in models:
+                setattr(model, prefix, self.once)
+
     def names(self, head: str) -> frozenset[str]:
         """The parameters of one head and of the trunk."""
         own = f"heads.{_key(head)}."

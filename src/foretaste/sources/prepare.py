@@ -11,6 +11,7 @@ from torch.utils.data import default_collate
 from foretaste.errors import DataError
 from foretaste.sources.data import column
 from foretaste.sources.extra import PIL, datasets, transformers
+from foretaste.sources.pretrained import tokenizer_at, tokenizer_text
 from foretaste.sources.problem import text_digest
 from foretaste.task import Example, Examples
 
@@ -45,15 +46,10 @@ class Texts(Preparation):
     """
 
     def __init__(self, path: str, max_length: int) -> None:
-        try:
-            self._tokenizer = transformers.AutoTokenizer.from_pretrained(path)
-        except Exception as error:
-            raise DataError(f"{path!r} has no tokenizer that can be loaded: {error}") from error
+        self._tokenizer = tokenizer_at(path)
         self._max_length = max_length
         self._padding = {"input_ids": self._tokenizer.pad_token_id or 0}
-        backend = getattr(self._tokenizer, "backend_tokenizer", None)  # slow tokenizers have none
-        described = backend.to_str() if backend is not None else sorted(self._tokenizer.get_vocab().items())
-        self.fingerprint = text_digest(["texts", max_length, described])
+        self.fingerprint = text_digest(["texts", max_length, tokenizer_text(self._tokenizer)])
 
     def examples(self, rows: datasets.Dataset, inputs: Sequence[str], labels: Sequence[int], where: str) -> Examples:
         columns = [column(rows, name, where) for name in inputs]

@@ -1,16 +1,30 @@
 """What every source gives: a model with its pretrained params, and the tasks."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from safetensors.torch import save_file
 from torch import nn
 
 from foretaste.errors import TaskError
-from foretaste.params import buffers_of, digest, first_nonfinite, parameters_of, tensors_of
+from foretaste.params import buffers_of, digest, first_nonfinite, parameters_of, snapshot, tensors_of
 from foretaste.task import Examples, Task
 
-__all__ = ["Problem", "examples_digest", "text_digest"]
+__all__ = ["Problem", "examples_digest", "save_tensors", "text_digest"]
+
+
+def save_tensors(model: nn.Module, folder: Path) -> None:
+    """Parameters and buffers as one safetensors file: what any model can be kept as.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_tensors(nn.Linear(1, 1), Path(folder))
+    ...     [path.name for path in Path(folder).iterdir()]
+    ['model.safetensors']
+    """
+    save_file(snapshot(parameters_of(model) | dict(model.named_buffers())), folder / "model.safetensors", metadata={"format": "pt"})
 
 
 @dataclass(frozen=True)
@@ -21,6 +35,7 @@ class Problem:
         model: Holds the pretrained params.
         tasks: In the study's order.
         facts: Lines for the provenance of results, by name.
+        save: Writes the model, with whatever is needed to use it, into a folder.
 
     Raises:
         TaskError: No tasks, two of one name, NaN in the model, or tasks that miss parameters.
@@ -29,6 +44,7 @@ class Problem:
     model: nn.Module
     tasks: tuple[Task, ...]
     facts: tuple[tuple[str, str], ...] = ()
+    save: Callable[[nn.Module, Path], None] = save_tensors
 
     def __post_init__(self) -> None:
         names = [task.name for task in self.tasks]

@@ -1,10 +1,9 @@
 """Transformers models for text and image classification, with heads shared or private."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, ParamSpec, TypeVar
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,21 +15,14 @@ from foretaste.sources.data import Label, LabelSet, column, label_set, read_rows
 from foretaste.sources.extra import datasets, transformers
 from foretaste.sources.heads import Heads
 from foretaste.sources.prepare import Images, Preparation, Texts
+from foretaste.sources.pretrained import at, configuration, pretrained, quiet, saver
 from foretaste.sources.problem import Problem, text_digest
 from foretaste.task import Batch, Example, Examples, Metric, Task
 
 __all__ = ["DataPlan", "Head", "Kind", "heads_of", "load"]
 
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
-
 Kind = Literal["text-classification", "image-classification"]
 Head = Literal["auto", "shared", "private"]
-
-_CLASSES = {
-    "text-classification": transformers.AutoModelForSequenceClassification,
-    "image-classification": transformers.AutoModelForImageClassification,
-}
 
 
 @dataclass(frozen=True)
@@ -95,51 +87,27 @@ def load(path: str, kind: Kind, plans: Sequence[DataPlan], *, head: Head = "auto
     ...
     foretaste.errors.DataError: no/train.csv does not exist; relative paths start at the recipe's folder
     """
-    with _quiet():
+    with quiet():
         data = [_read(plan) for plan in plans]
         if Path(path).is_dir():
-            _at(("model", "path"), check_checkpoint, Path(path))
+            at(("model", "path"), check_checkpoint, Path(path))
         groups = heads_of({each.plan.name: each.labels for each in data}, head)
-        model = _at(("model", "path"), _model, path, kind, groups, seed)
-        prepare = _at(("model", "path"), _preparation, path, kind, max_length)
+        model = at(("model", "path"), _model, path, kind, groups, seed)
+        prepare = at(("model", "path"), _preparation, path, kind, max_length)
         tasks = tuple(_task(each, model, groups, prepare) for each in data)
     described = "; ".join(f"{', '.join(members)}: {len(labels)} classes" for members, labels in groups.values())
     count = sum(tensor.numel() for tensor in parameters_of(model).values())
-    architecture = f"{_architecture(model)}, {count:,} parameters"
-    return Problem(model, tasks, (("architecture", architecture), ("model", path), ("heads", described)))
+    architecture = f"{type(_owner(model)).__name__}, {count:,} parameters"
+    return Problem(model, tasks, (("architecture", architecture), ("model", path), ("heads", described)), saver(path))
 
 
-def _architecture(model: nn.Module) -> str:
-    return type(next(iter(model.heads.values())) if isinstance(model, Heads) else model).__name__
+def _owner(model: nn.Module) -> nn.Module:
+    """The transformers model, or the first of several that share a trunk."""
+    return next(iter(model.heads.values())) if isinstance(model, Heads) else model
 
 
 def _preparation(path: str, kind: Kind, max_length: int) -> Preparation:
     return Texts(path, max_length) if kind == "text-classification" else Images(path)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bars or load reports of the libraries; ours says what matters."""
-    verbosity, told = transformers.utils.logging.get_verbosity(), datasets.logging.get_verbosity()
-    transformers.utils.logging.set_verbosity_error()
-    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
-    transformers.utils.logging.disable_progress_bar()
-    datasets.disable_progress_bars()
-    try:
-        yield
-    finally:
-        transformers.utils.logging.set_verbosity(verbosity)
-        datasets.logging.set_verbosity(told)
-        transformers.utils.logging.enable_progress_bar()
-        datasets.enable_progress_bars()
-
-
-def _at(field: tuple[str, ...], function: Callable[_P, _R], *arguments: _P.args, **options: _P.kwargs) -> _R:
-    """Call, naming the recipe's field in an error."""
-    try:
-        return function(*arguments, **options)
-    except DataError as error:
-        raise error.at(*field) from error.__cause__
 
 
 def _read(plan: DataPlan) -> _Data:
@@ -149,10 +117,10 @@ def _read(plan: DataPlan) -> _Data:
         ("validation", plan.validation, plan.splits[1], plan.max_validation),
     ):
         field = ("tasks", plan.name, part)
-        rows = _at(field, read_rows, where, split, most)
+        rows = at(field, read_rows, where, split, most)
         for name in plan.inputs:
-            _at(field, column, rows.select([0]), name, where)
-        values, labels = _at(field, label_set, rows, plan.label, where)
+            at(field, column, rows.select([0]), name, where)
+        values, labels = at(field, label_set, rows, plan.label, where)
         parts.append(rows)
         known.append(values)
         sets.append(labels)
@@ -206,46 +174,18 @@ def _model(path: str, kind: Kind, groups: Mapping[str, tuple[tuple[str, ...], La
 
 
 def _pretrained(path: str, kind: Kind, labels: LabelSet) -> nn.Module:
-    try:
-        model, report = _CLASSES[kind].from_pretrained(
-            path,
-            num_labels=len(labels),
-            ignore_mismatched_sizes=True,
-            dtype=torch.float32,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
-    except Exception as error:
-        message = str(error).splitlines()[0] if str(error) else type(error).__name__
-        advice = "name a folder with config.json and safetensors, or a hub id that can be reached"
-        raise DataError(f"{path!r} cannot be loaded for {kind}: {message}; {advice}") from error
-    _refuse_gaps(path, model, report)
-    model.config.id2label = {place: str(label) for place, label in enumerate(labels)}
-    model.config.label2id = {str(label): place for place, label in enumerate(labels)}
-    assert isinstance(model, nn.Module)
+    model = pretrained(path, kind, len(labels))
+    config: transformers.PretrainedConfig = model.config
+    config.id2label = {place: str(label) for place, label in enumerate(labels)}
+    config.label2id = {str(label): place for place, label in enumerate(labels)}
     return model
-
-
-def _refuse_gaps(path: str, model: nn.Module, report: Mapping[str, Iterable[object]]) -> None:
-    """A new head is expected; a trunk that the checkpoint does not fill would be random."""
-    trunk = f"{model.base_model_prefix}."
-    missing = [str(name) for name in report["missing_keys"]]
-    faults = [f"{name} is missing" for name in missing if name.startswith(trunk) and ".pooler." not in name]
-    for name, stored, wanted in (tuple(each) for each in report["mismatched_keys"] if isinstance(each, Iterable)):
-        if str(name).startswith(trunk):
-            faults.append(f"shape of {name} is {list(stored)}, its configuration says {list(wanted)}")
-    if faults:
-        more = f" and {len(faults) - 6} more" if len(faults) > 6 else ""
-        raise DataError(
-            f"the checkpoint {path!r} does not fit its own config.json: {'; '.join(sorted(faults)[:6])}{more}; copy or download it again"
-        )
 
 
 def _task(data: _Data, model: nn.Module, groups: Mapping[str, tuple[tuple[str, ...], LabelSet]], prepare: Preparation) -> Task:
     head, labels = next((name, labels) for name, (members, labels) in groups.items() if data.plan.name in members)
     place = {label: index for index, label in enumerate(labels)}
     train, validation = (
-        _at(("tasks", data.plan.name, part), prepare.examples, rows, data.plan.inputs, [place[label] for label in known], where)
+        at(("tasks", data.plan.name, part), prepare.examples, rows, data.plan.inputs, [place[label] for label in known], where)
         for part, rows, known, where in (
             ("train", data.train, data.known[0], data.plan.train),
             ("validation", data.validation, data.known[1], data.plan.validation),
@@ -262,18 +202,9 @@ def _task(data: _Data, model: nn.Module, groups: Mapping[str, tuple[tuple[str, .
         predict=_predict_heads if isinstance(model, Heads) else _predict,
         collate=prepare.collate,
         names=model.names(head) if isinstance(model, Heads) else None,
-        fingerprint=text_digest([data.digest, prepare.fingerprint, labels, _configuration(model)]),
+        fingerprint=text_digest([data.digest, prepare.fingerprint, labels, configuration(_owner(model))]),
         classes=tuple(str(label) for label in labels),
     )
-
-
-def _configuration(model: nn.Module) -> list[tuple[str, object]]:
-    """What the architecture depends on beside its params: activations, dropout, window sizes."""
-    owner = next(iter(model.heads.values())) if isinstance(model, Heads) else model
-    assert isinstance(owner, transformers.PreTrainedModel)
-    config = owner.config.to_dict()
-    passing = ("_name_or_path", "transformers_version", "id2label", "label2id", "dtype")
-    return sorted((key, value) for key, value in config.items() if key not in passing)
 
 
 def _predict(model: nn.Module, batch: Batch) -> Tensor:

@@ -1,5 +1,6 @@
 """Judging params: batch-norm statistics of their own where due, then every task's evaluation."""
 
+import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -100,9 +101,12 @@ def row(
 
 
 def _per_example(results: Mapping[str, Result]) -> dict[str, Tensor]:
+    """What is kept of each example; texts as the bytes of a JSON list."""
     found = {}
     for task, result in results.items():
         found[f"{task}/losses"], found[f"{task}/predicted"] = result.losses, result.predicted.to(torch.int32)
+        if result.texts:
+            found[f"{task}/texts"] = torch.tensor(list(json.dumps(result.texts).encode()), dtype=torch.uint8)
     return found
 
 
@@ -133,7 +137,8 @@ def objective(session: Session, merge: Callable[[TaskWeights], Params]) -> float
     data = {task.name: _Some.of(task, session.recipe.seed) for task in problem.tasks}
     for weights in _inside(problem.names):
         held = with_statistics(session, merge(weights), weights)
-        results = evaluate(problem.model, held, problem.tasks, batch_size=session.recipe.preview.batch_size, data=data)
+        size = session.recipe.preview.batch_size
+        results = evaluate(problem.model, held, problem.tasks, batch_size=size, data=data, loss_only=True)
         total += math.fsum(weights[task] * result.metrics["loss"] for task, result in results.items())
     return total
 

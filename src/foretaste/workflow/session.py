@@ -12,11 +12,11 @@ from accelerate import PartialState
 
 from foretaste import __version__
 from foretaste.engine import REVISION, Unwatched, Watch
-from foretaste.errors import BadInput, StudyError, TaskError
+from foretaste.errors import BadInput, MissingExtra, StudyError, TaskError
 from foretaste.evaluate import METRICS, measure
 from foretaste.lazy import lazy
 from foretaste.params import parameters_of, tensors_of
-from foretaste.plan import DigitsModel, FunctionModel, Recipe, TaskData
+from foretaste.plan import DigitsModel, FunctionModel, Recipe, TaskData, TransformersModel
 from foretaste.recipe import where
 from foretaste.sources.digits import digits
 from foretaste.sources.function import call
@@ -28,9 +28,10 @@ from foretaste.train.training import Training
 from foretaste.weights import TaskWeights, lattice, lattice_near, spread, uniform
 
 if TYPE_CHECKING:
+    from foretaste.sources import language as lm
     from foretaste.sources import transformers as hf
 else:
-    hf = lazy("foretaste.sources.transformers")
+    hf, lm = lazy("foretaste.sources.transformers"), lazy("foretaste.sources.language")
 
 _FINEST = 40  # lattice resolution, where the joint runs ask for many points
 
@@ -112,10 +113,20 @@ def load(recipe: Recipe, text: str, file: str) -> Problem:
             case FunctionModel() as model:
                 return call(model.call, model.arguments, Path(file).resolve().parent)
             case model:
-                plans = [_plan(name, task) for name, task in recipe.tasks.items()]
-                return hf.load(model.path, model.kind, plans, head=model.head, max_length=model.max_length, seed=recipe.seed)
+                return _transformers(recipe, model)
     except BadInput as error:
         raise where(error, file, text) from error.__cause__
+
+
+def _transformers(recipe: Recipe, model: TransformersModel) -> Problem:
+    match model.kind:
+        case "causal-lm" | "seq2seq" as kind:
+            written = [_language_plan(name, task) for name, task in recipe.tasks.items()]
+            unit, length, most = model.unit or "token", model.max_length, model.max_new_tokens
+            return lm.load(model.path, kind, written, unit=unit, max_length=length, most=most)
+        case kind:
+            plans = [_plan(name, task) for name, task in recipe.tasks.items()]
+            return hf.load(model.path, kind, plans, head=model.head, max_length=model.max_length, seed=recipe.seed)
 
 
 def _plan(name: str, task: TaskData) -> "hf.DataPlan":
@@ -131,6 +142,16 @@ def _plan(name: str, task: TaskData) -> "hf.DataPlan":
         task.max_validation,
         task.splits,
     )
+
+
+def _language_plan(name: str, task: TaskData) -> "lm.LanguagePlan":
+    try:
+        metrics = lm.metrics_named(task.metrics)
+    except MissingExtra as error:
+        raise error.at("tasks", name, "metrics") from error.__cause__
+    roles = ("prompt", "completion", "messages", "text", "source", "target")
+    columns = {role: named for role in roles if isinstance(named := getattr(task, role), str)}
+    return lm.LanguagePlan(name, task.train, task.validation, metrics, columns, task.max_train, task.max_validation, task.splits)
 
 
 def check(recipe: Recipe, text: str, file: str) -> tuple[Checked, Problem]:

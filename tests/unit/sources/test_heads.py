@@ -98,3 +98,17 @@ def test_a_head_s_names_are_its_own_and_the_trunk_s(heads: Problem) -> None:
     assert names == {task.name: task.names for task in heads.tasks}
     assert frozenset.union(*names.values()) == set(parameters_of(heads.model))
     assert frozenset.intersection(*names.values()) == {name for name in parameters_of(heads.model) if name.startswith("trunk.")}
+
+
+def test_every_head_is_saved_as_a_model_of_its_own(heads: Problem, tmp_path: Path) -> None:
+    heads.save(heads.model, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a", "b", "c"]
+    for place, name in enumerate("abc"):
+        batch = batch_of(heads, [(place, 0), (place, 1)])
+        with in_eval_mode(heads.model), torch.no_grad():
+            expected = heads.tasks[place].predict(heads.model, batch)
+        model = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "out" / name)
+        with torch.no_grad():
+            found = model(**{key: tensor for key, tensor in batch.items() if key not in ("labels", "head")}).logits
+        torch.testing.assert_close(found, expected[:, : found.shape[1]])
+        assert set(model.config.id2label.values()) == set(heads.tasks[place].classes)

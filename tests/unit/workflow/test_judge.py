@@ -1,18 +1,19 @@
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from foretaste.evaluate import evaluate
 from foretaste.params import Params, parameters_of, snapshot, tensors_of
 from foretaste.plan import Preview
 from foretaste.recipe import parse
 from foretaste.sources.problem import Problem
-from foretaste.task import Fidelity, Rows, Task
+from foretaste.task import Example, Fidelity, Metric, Rows, Task, TextMetric
 from foretaste.train.batch_norm import reestimated
 from foretaste.weights import TaskWeights, uniform
 from foretaste.workflow.judge import judged_by, objective, reestimates, row, with_statistics
@@ -114,3 +115,28 @@ def test_other_data_or_another_model_is_another_evaluation(session: Session) -> 
     assert judged_by(other) != before
     assert judged_by(replace(session, base="other")) != before
     assert judged_by(session) == before
+
+
+def test_choices_are_made_on_the_loss_and_compute_no_metric(normed: Session) -> None:
+    def never(predicted: Tensor, labels: Tensor) -> float:
+        raise AssertionError
+
+    params = snapshot(tensors_of(normed.problem.model))
+    tasks = tuple(replace(task, metrics=[Metric("never", never)]) for task in normed.problem.tasks)
+    strict = replace(normed, problem=replace(normed.problem, tasks=tasks))
+    assert objective(strict, lambda weights: params) == objective(normed, lambda weights: params)
+
+
+def test_what_the_model_wrote_is_kept_with_its_losses(normed: Session) -> None:
+    def write(model: nn.Module, examples: Sequence[Example]) -> list[tuple[str, str]]:
+        return [(f"é{int(example['labels'])}", "") for example in examples]
+
+    judge = TextMetric("count", lambda written, wanted: float(len(written)))
+    tasks = tuple(replace(task, metrics=[judge], write=write) if task.name == "a" else task for task in normed.problem.tasks)
+    writing = replace(normed, problem=replace(normed.problem, tasks=tasks))
+    params = snapshot(tensors_of(normed.problem.model))
+    found, each = row(writing, params, uniform(AB), Fidelity.PREVIEW, "simple", time.perf_counter())
+    labels = [int(tasks[0].validation[index]["labels"]) for index in range(20)]
+    assert json.loads(bytes(each["a/texts"].tolist())) == [f"é{label}" for label in labels]
+    assert found.metrics["a"]["count"] == 20
+    assert set(each) == {"a/losses", "a/predicted", "a/texts", "b/losses", "b/predicted"}

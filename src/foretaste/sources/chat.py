@@ -1,0 +1,135 @@
+"""Chats: messages through a tokenizer's chat template, with the assistant's answers told from the rest."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from foretaste.errors import DataError
+from foretaste.sources.extra import transformers
+from foretaste.sources.tokens import Segment
+
+__all__ = ["chat_template", "marked", "messages_of", "segments"]
+
+_ROLES = ("system", "user", "assistant")
+_MARK = re.compile(r"{%-?\s*generation\s*-?%}")
+
+Messages = Sequence[Mapping[str, str]]
+
+
+def chat_template(tokenizer: "transformers.PreTrainedTokenizerBase") -> str:
+    """A tokenizer's chat template.
+
+    Raises:
+        DataError: It has none, and so no way to write a chat down.
+
+    >>> from tokenizers import Tokenizer
+    >>> from tokenizers.models import WordLevel
+    >>> made = transformers.PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel({"a": 0}, unk_token="a")))
+    >>> chat_template(made)
+    Traceback (most recent call last):
+    ...
+    foretaste.errors.DataError: the tokenizer has no chat template; put one ...
+    """
+    try:
+        found = tokenizer.get_chat_template()
+    except ValueError as error:
+        raise DataError(
+            "the tokenizer has no chat template; put one in the checkpoint's chat_template.jinja, or give the data "
+            "as columns 'prompt' and 'completion'"
+        ) from error
+    assert isinstance(found, str)
+    return found
+
+
+def messages_of(value: object) -> Messages:
+    """A row's messages, looked at: at least one answer, something before it, and only roles and texts.
+
+    Raises:
+        DataError: Something else; said so that "row 3 of FILE" can stand in front.
+
+    >>> messages_of([{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}])[-1]["content"]
+    '4'
+    >>> messages_of([{"role": "robot", "content": "4"}])
+    Traceback (most recent call last):
+    ...
+    foretaste.errors.DataError: has a message of the role 'robot'; roles are system, user, assistant
+    """
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+        raise DataError(f"has {type(value).__name__} where a list of messages, each with role and content, is expected")
+    found = []
+    for message in value:
+        role, content = message.get("role"), message.get("content")
+        if role not in _ROLES:
+            raise DataError(f"has a message of the role {role!r}; roles are {', '.join(_ROLES)}")
+        if message.get("tool_calls"):
+            raise DataError("has a message with tool_calls, which are not supported; write the call into its content")
+        if not isinstance(content, str) or (role == "assistant" and not content.strip()):
+            raise DataError(f"has a message of {role} without text in 'content'; fill or remove it")
+        found.append({"role": role, "content": content})
+    if found and found[0]["role"] == "assistant":
+        raise DataError("begins with a message of the assistant, which has nothing to answer yet; put one of user or system before it")
+    if not any(message["role"] == "assistant" for message in found):
+        raise DataError("has no message of the assistant, so nothing to learn; add one or remove the row")
+    return found
+
+
+def marked(tokenizer: "transformers.PreTrainedTokenizerBase", messages: Messages) -> tuple[list[int], list[bool]] | None:
+    """A chat's ids, and which are answers, where the template itself marks these (``{% generation %}``); else None.
+
+    Args:
+        tokenizer: With a chat template.
+        messages: As `messages_of` gives them.
+
+    Raises:
+        DataError: The template refuses the messages.
+    """
+    if not _MARK.search(chat_template(tokenizer)):
+        return None
+    try:
+        found = tokenizer.apply_chat_template(messages, tokenize=True, return_dict=True, return_assistant_tokens_mask=True)
+    except Exception as error:
+        raise _refusal(error) from error
+    return list(found["input_ids"]), [bool(each) for each in found["assistant_masks"]]
+
+
+def segments(tokenizer: "transformers.PreTrainedTokenizerBase", messages: Messages) -> list[Segment]:
+    """A chat as texts, the answers apart, up to the last answer.
+
+    An answer begins where the template asks for one (its generation prompt) and ends with what the template writes
+    after it.
+
+    Args:
+        tokenizer: With a chat template.
+        messages: As `messages_of` gives them.
+
+    Raises:
+        DataError: The template refuses the messages, or what it writes for the first of them, with its request for an
+            answer, is not how it begins the whole chat.
+    """
+    whole, done = _rendered(tokenizer, messages, ask=False), 0
+    found: list[Segment] = []
+    for place, message in enumerate(messages):
+        if message["role"] != "assistant":
+            continue
+        before = _rendered(tokenizer, messages[:place], ask=True)
+        after = _rendered(tokenizer, messages[: place + 1], ask=False)
+        if not (whole.startswith(before) and whole.startswith(after) and done <= len(before) < len(after)):
+            raise DataError(
+                "does not suit the chat template: what it writes up to an answer is not how the whole chat begins; "
+                "mark the answers in the template with {% generation %}, or give columns 'prompt' and 'completion'"
+            )
+        found += [(whole[done : len(before)], False), (whole[len(before) : len(after)], True)]
+        done = len(after)
+    return found
+
+
+def _rendered(tokenizer: "transformers.PreTrainedTokenizerBase", messages: Messages, *, ask: bool) -> str:
+    try:
+        text = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=ask)
+    except Exception as error:
+        raise _refusal(error) from error
+    assert isinstance(text, str)
+    return text
+
+
+def _refusal(error: Exception) -> DataError:
+    return DataError(f"is refused by the chat template: {error}")

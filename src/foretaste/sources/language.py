@@ -1,0 +1,266 @@
+"""Transformers language models: causal ones that go on from a prompt or chat, and sequence-to-sequence ones."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor, nn
+
+from foretaste.errors import DataError
+from foretaste.evaluate import SEQUENCE_METRICS
+from foretaste.lazy import lazy
+from foretaste.params import in_eval_mode, parameters_of
+from foretaste.sources.chat import chat_template, marked, messages_of, segments
+from foretaste.sources.checkpoint import check_checkpoint
+from foretaste.sources.data import column, read_rows, rows_digest
+from foretaste.sources.extra import datasets, transformers
+from foretaste.sources.pretrained import at, configuration, pretrained, quiet, saver, tokenizer_at
+from foretaste.sources.problem import Problem, text_digest
+from foretaste.sources.tokens import Coded, Row, Tokens
+from foretaste.sources.writing import Writer
+from foretaste.task import AnyMetric, Batch, Task, TextMetric, Unit
+
+if TYPE_CHECKING:
+    from foretaste.sources import texts
+else:
+    texts = lazy("foretaste.sources.texts")  # its extra may be missing
+
+__all__ = ["Kind", "LanguagePlan", "columns_of", "load", "metrics_named"]
+
+Kind = Literal["causal-lm", "seq2seq"]
+
+_MOST = 64
+_FORMATS: Mapping[Kind, Sequence[tuple[str, ...]]] = {
+    "causal-lm": (("messages",), ("prompt", "completion"), ("text",)),
+    "seq2seq": (("source", "target"),),
+}
+
+
+@dataclass(frozen=True)
+class LanguagePlan:
+    """One task's data, as a recipe names it.
+
+    Args:
+        name: The task.
+        train: Path or hub id.
+        validation: The same.
+        metrics: The first is the headline.
+        columns: By what they are (``prompt``, ``completion``, ``messages``, ``text``, ``source``, ``target``), where
+            columns have other names.
+        max_train: At most so many training rows.
+        max_validation: At most so many validation rows.
+        splits: Names of the splits of a hub data set.
+    """
+
+    name: str
+    train: str
+    validation: str
+    metrics: tuple[AnyMetric, ...]
+    columns: Mapping[str, str] = field(default_factory=dict)
+    max_train: int | None = None
+    max_validation: int | None = None
+    splits: tuple[str, str] = ("train", "validation")
+
+    @property
+    def parts(self) -> tuple[tuple[str, str, str, int | None], ...]:
+        """Part, place, split and most rows of the training and the validation data."""
+        return (
+            ("train", self.train, self.splits[0], self.max_train),
+            ("validation", self.validation, self.splits[1], self.max_validation),
+        )
+
+
+def metrics_named(names: Sequence[str]) -> tuple[AnyMetric, ...]:
+    """Metrics of language models.
+
+    Args:
+        names: Of `SEQUENCE_METRICS`, ``bleu`` or ``chrf``.
+
+    Raises:
+        MissingExtra: bleu or chrf, and sacrebleu is not installed.
+
+    >>> [metric.higher_is_better for metric in metrics_named(["perplexity", "exact_match"])]
+    [False, True]
+    """
+    return tuple(SEQUENCE_METRICS[name] if name in SEQUENCE_METRICS else texts.TEXT_METRICS[name] for name in names)
+
+
+def columns_of(kind: Kind, named: Mapping[str, str], there: Collection[str], where: str) -> dict[str, str]:
+    """Which columns a task reads: those that the recipe names, else the first usual ones that are there.
+
+    Args:
+        kind: What the model does.
+        named: By what they are, as the recipe names them.
+        there: The file's columns.
+        where: Of the file, for errors.
+
+    Raises:
+        DataError: None are named, and the usual ones are not there.
+
+    >>> columns_of("causal-lm", {}, ["text", "prompt", "completion"], "a.csv")
+    {'prompt': 'prompt', 'completion': 'completion'}
+    >>> columns_of("causal-lm", {"prompt": "question"}, ["text", "question", "completion"], "a.csv")
+    {'prompt': 'question', 'completion': 'completion'}
+    """
+    for each in _FORMATS[kind]:
+        if set(each) & set(named) if named else set(each) <= set(there):
+            return {role: named.get(role, role) for role in each}
+    usual = ", or ".join(" and ".join(each) for each in _FORMATS[kind])
+    example = ", ".join(f"{role}: YOUR_COLUMN" for role in _FORMATS[kind][-1])
+    raise DataError(f"{where} has none of the columns {usual}; it has {', '.join(there)}; name yours in the task, as in {example}")
+
+
+def load(
+    path: str, kind: Kind, plans: Sequence[LanguagePlan], *, unit: Unit = "token", max_length: int = 128, most: int | None = None
+) -> Problem:
+    """A pretrained language model and tasks from data.
+
+    Args:
+        path: Checkpoint folder or hub id.
+        kind: What the model does.
+        plans: The tasks.
+        unit: What losses are means over: label tokens or examples.
+        max_length: Most tokens of prompt and completion together, or of source and target each.
+        most: At most so many tokens are written for metrics of texts; 64 if left out.
+
+    Raises:
+        DataError: Anything that cannot be read or does not fit; the field is named.
+
+    >>> plan = LanguagePlan("news", "no/train.jsonl", "no/test.jsonl", metrics_named(["perplexity"]))
+    >>> load("no-checkpoint", "causal-lm", [plan])
+    Traceback (most recent call last):
+    ...
+    foretaste.errors.DataError: no/train.jsonl does not exist; relative paths start at the recipe's folder
+    """
+    with quiet():
+        data = {
+            plan.name: [at(("tasks", plan.name, part), read_rows, where, split, rows) for part, where, split, rows in plan.parts]
+            for plan in plans
+        }
+        if Path(path).is_dir():
+            at(("model", "path"), check_checkpoint, Path(path))
+        model = at(("model", "path"), pretrained, path, kind).eval()
+        tokens = at(("model", "path"), _tokens, path, model, max_length)
+        writing = any(isinstance(metric, TextMetric) for plan in plans for metric in plan.metrics)
+        _check_positions(model, max_length, (most or _MOST) if writing else 0)
+        made = [_task(plan, data[plan.name], kind, model, Writer(tokens, most or _MOST), unit) for plan in plans]
+    count = sum(tensor.numel() for tensor in parameters_of(model).values())
+    facts = (("architecture", f"{type(model).__name__}, {count:,} parameters"), ("model", path))
+    cut = "; ".join(said for _, said in made if said)
+    return Problem(model, tuple(task for task, _ in made), (*facts, ("cut to max_length", cut)) if cut else facts, saver(path))
+
+
+def _tokens(path: str, model: nn.Module, max_length: int) -> Tokens:
+    assert isinstance(model, transformers.PreTrainedModel)
+    tokens = Tokens(tokenizer_at(path), max_length, model.get_input_embeddings().num_embeddings)
+    if not model.config.is_encoder_decoder:
+        _check_causal(path, model)
+    return tokens
+
+
+def _check_causal(path: str, model: nn.Module) -> None:
+    """A model that sees the next token has nothing to predict: another last token must leave what was said before."""
+    with in_eval_mode(model), torch.no_grad():
+        one, other = model(input_ids=torch.tensor([[0, 1, 0], [0, 1, 1]]), use_cache=False).logits[:, :2]
+    if not torch.allclose(one, other, rtol=1e-3, atol=1e-4):
+        raise DataError(
+            f"{path!r} is no causal language model: what it says at one place depends on the tokens after it; "
+            "name a decoder, or set is_decoder in its config.json"
+        )
+
+
+def _check_positions(model: nn.Module, max_length: int, most: int) -> None:
+    """A prompt and what is written after it must fit; a translation stands alone."""
+    assert isinstance(model, transformers.PreTrainedModel)
+    positions = getattr(model.config, "max_position_embeddings", None)  # models without a limit have none
+    together = max_length + most if not model.config.is_encoder_decoder else max(max_length, most)
+    if isinstance(positions, int) and together > positions:
+        said, name = (f" and max_new_tokens {most}", "max_new_tokens") if most and max_length <= positions else ("", "max_length")
+        raise DataError(f"max_length {max_length}{said} are more than the model's {positions} positions; lower {name}").at("model", name)
+
+
+def _task(
+    plan: LanguagePlan, data: Sequence["datasets.Dataset"], kind: Kind, model: nn.Module, writer: Writer, unit: Unit
+) -> tuple[Task, str]:
+    """A task, and how many of its rows were cut."""
+    field = ("tasks", plan.name, "train")
+    columns = at(field, columns_of, kind, plan.columns, data[0].column_names, plan.train)
+    template = at(field, chat_template, writer.tokens.tokenizer) if "messages" in columns else None
+    texts_only = "text" in columns
+    judge = next((metric.name for metric in plan.metrics if isinstance(metric, TextMetric)), None)
+    if judge is not None and texts_only:
+        raise DataError(f"{judge} needs a prompt to write from, and the rows are whole texts; give prompt and completion").at(
+            "tasks", plan.name, "metrics"
+        )
+    train, validation = (
+        at(("tasks", plan.name, part), _coded, rows, columns, where, writer.tokens)
+        for (part, where, *_), rows in zip(plan.parts, data, strict=True)
+    )
+    digests = [rows_digest(where, rows) for (_, where, *_), rows in zip(plan.parts, data, strict=True)]
+    task = Task(
+        plan.name,
+        train,
+        validation,
+        plan.metrics,
+        predict=_translated if kind == "seq2seq" else _continued,
+        collate=writer.tokens.collate,
+        unit=unit,
+        fingerprint=text_digest([digests, columns, template, writer.tokens.fingerprint, writer.most, unit, configuration(model)]),
+        write=None if texts_only else writer,
+    )
+    cut, count = sum(row.cut for part in (train, validation) for row in part.rows), len(train) + len(validation)
+    return task, f"{plan.name}: {cut} of {count} rows" if cut else ""
+
+
+def _coded(rows: "datasets.Dataset", columns: Mapping[str, str], where: str, tokens: Tokens) -> Coded:
+    """All rows of a file as examples."""
+    values = {role: column(rows, name, where) for role, name in columns.items()}
+    make: Callable[..., Row] = _chat if "messages" in columns else _pair if "source" in columns else _text
+    found = []
+    for place in range(len(rows)):
+        try:
+            found.append(make(tokens, columns, {role: each[place] for role, each in values.items()}))
+        except DataError as error:
+            raise DataError(f"row {place + 1} of {where} {error}") from error.__cause__
+    return Coded(found)
+
+
+def _chat(tokens: Tokens, columns: Mapping[str, str], row: Mapping[str, object]) -> Row:
+    messages = messages_of(row["messages"])
+    answer = next(message["content"] for message in reversed(messages) if message["role"] == "assistant")
+    found = marked(tokens.tokenizer, messages) or tokens.spelled(segments(tokens.tokenizer, messages), whole=False)
+    return tokens.continued(*found, answer)
+
+
+def _text(tokens: Tokens, columns: Mapping[str, str], row: Mapping[str, object]) -> Row:
+    said = {role: _said(value, columns[role], empty=role == "prompt") for role, value in row.items()}
+    spelled = tokens.spelled([(text, role != "prompt") for role, text in said.items()], whole=True)
+    return tokens.continued(*spelled, said.get("completion"))
+
+
+def _pair(tokens: Tokens, columns: Mapping[str, str], row: Mapping[str, object]) -> Row:
+    return tokens.translated(*(_said(row[role], columns[role], empty=role == "source") for role in ("source", "target")))
+
+
+def _said(value: object, name: str, *, empty: bool) -> str:
+    if not isinstance(value, str):
+        raise DataError(f"has {type(value).__name__} in column {name!r} where a text is expected; name a text column")
+    if not empty and not value.strip():
+        raise DataError(f"has no text in column {name!r}; fill or remove it")
+    return value
+
+
+def _continued(model: nn.Module, batch: Batch) -> Tensor:
+    """Logits `[B, S, C]`: at every place, of the next token."""
+    logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False).logits
+    assert isinstance(logits, Tensor)
+    return logits
+
+
+def _translated(model: nn.Module, batch: Batch) -> Tensor:
+    """Logits `[B, S, C]` of the labels, each after those before it: the model itself makes them its decoder's inputs."""
+    logits = model(**batch, use_cache=False).logits
+    assert isinstance(logits, Tensor)
+    return logits

@@ -1,0 +1,192 @@
+"""Pretrained transformers checkpoints: loaded whole, in float32, from safetensors only, and without chatter."""
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, ParamSpec, TypeVar
+
+import torch
+from torch import nn
+
+from foretaste.errors import DataError
+from foretaste.sources.checkpoint import INDEX, beside
+from foretaste.sources.extra import datasets, transformers
+from foretaste.sources.heads import Heads
+
+__all__ = ["Kind", "at", "configuration", "pretrained", "quiet", "saver", "tokenizer_at", "tokenizer_text"]
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+Kind = Literal["text-classification", "image-classification", "causal-lm", "seq2seq"]
+
+_CLASSES: Mapping[Kind, type] = {
+    "text-classification": transformers.AutoModelForSequenceClassification,
+    "image-classification": transformers.AutoModelForImageClassification,
+    "causal-lm": transformers.AutoModelForCausalLM,
+    "seq2seq": transformers.AutoModelForSeq2SeqLM,
+}
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No progress bars or load reports of the libraries; ours says what matters.
+
+    >>> with quiet():
+    ...     transformers.utils.logging.get_verbosity() == transformers.utils.logging.ERROR
+    True
+    """
+    verbosity, told = transformers.utils.logging.get_verbosity(), datasets.logging.get_verbosity()
+    transformers.utils.logging.set_verbosity_error()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
+    transformers.utils.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        transformers.utils.logging.set_verbosity(verbosity)
+        datasets.logging.set_verbosity(told)
+        transformers.utils.logging.enable_progress_bar()
+        datasets.enable_progress_bars()
+
+
+def at(field: tuple[str, ...], function: Callable[_P, _R], *arguments: _P.args, **options: _P.kwargs) -> _R:
+    """Call, naming the recipe's field in an error about data.
+
+    >>> at(("model", "max_length"), int, "16")
+    16
+    """
+    try:
+        return function(*arguments, **options)
+    except DataError as error:
+        raise error.at(*field) from error.__cause__
+
+
+def pretrained(path: str, kind: Kind, classes: int | None = None) -> nn.Module:
+    """A model with the checkpoint's weights.
+
+    Args:
+        path: Checkpoint folder or hub id.
+        kind: What the model does.
+        classes: Of a classification head, which is made anew where the checkpoint has none of this size; None
+            for models that the checkpoint must fill to the last tensor.
+
+    Raises:
+        DataError: It cannot be loaded, or leaves tensors without values.
+
+    >>> pretrained("no-checkpoint/anywhere/at-all", "causal-lm")
+    Traceback (most recent call last):
+    ...
+    foretaste.errors.DataError: 'no-checkpoint/anywhere/at-all' cannot be loaded for causal-lm: ...
+    """
+    try:
+        model, report = _CLASSES[kind].from_pretrained(  # type: ignore[attr-defined] # transformers is not typed
+            path,
+            ignore_mismatched_sizes=True,
+            dtype=torch.float32,
+            use_safetensors=True,
+            output_loading_info=True,
+            **({} if classes is None else {"num_labels": classes}),
+        )
+    except Exception as error:
+        message = str(error).splitlines()[0] if str(error) else type(error).__name__
+        advice = "name a folder with config.json and safetensors, or a hub id that can be reached"
+        raise DataError(f"{path!r} cannot be loaded for {kind}: {message}; {advice}") from error
+    _refuse_gaps(path, model, report, "" if classes is None else f"{model.base_model_prefix}.")
+    assert isinstance(model, nn.Module)
+    return model
+
+
+def _refuse_gaps(path: str, model: nn.Module, report: Mapping[str, Iterable[object]], part: str) -> None:
+    """A new head is expected; a part that the checkpoint does not fill would be random."""
+    missing = [str(name) for name in report["missing_keys"]]
+    faults = [f"{name} is missing" for name in missing if name.startswith(part) and ".pooler." not in name]
+    for name, stored, wanted in (tuple(each) for each in report["mismatched_keys"] if isinstance(each, Iterable)):
+        if str(name).startswith(part):
+            faults.append(f"shape of {name} is {list(stored)}, its configuration says {list(wanted)}")
+    if faults:
+        more = f" and {len(faults) - 6} more" if len(faults) > 6 else ""
+        raise DataError(
+            f"the checkpoint {path!r} does not fit its own config.json: {'; '.join(sorted(faults)[:6])}{more}; copy or download it again"
+        )
+
+
+def saver(path: str) -> Callable[[nn.Module, Path], None]:
+    """How a model from this checkpoint is kept: as a checkpoint with the same tokenizer or image processor.
+
+    A model of several heads becomes a checkpoint for each of them, in a folder of its name.
+
+    Args:
+        path: The checkpoint folder or hub id that it came from.
+
+    >>> import tempfile
+    >>> model = transformers.GPT2LMHeadModel(transformers.GPT2Config(vocab_size=2, n_embd=2, n_layer=1, n_head=1))
+    >>> with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
+    ...     model.save_pretrained(first)
+    ...     Path(first, "tokenizer.json").touch()
+    ...     saver(first)(model, Path(second))
+    ...     sorted(path.name for path in Path(second).iterdir())
+    ['config.json', 'generation_config.json', 'model.safetensors', 'tokenizer.json']
+    """
+
+    def save(model: nn.Module, folder: Path) -> None:
+        if isinstance(model, Heads):
+            with model.apart() as models:
+                for head, own in models.items():
+                    save(own, folder / head)
+            return
+        assert isinstance(model, transformers.PreTrainedModel)
+        with quiet():
+            model.save_pretrained(folder)
+        for file in beside(Path(str(transformers.utils.cached_file(path, "config.json"))).parent):
+            if file.name != INDEX and not (folder / file.name).exists():
+                shutil.copyfile(file, folder / file.name)
+
+    return save
+
+
+def configuration(model: nn.Module) -> list[tuple[str, object]]:
+    """What the architecture depends on beside its params: activations, dropout, window sizes.
+
+    Args:
+        model: A transformers model.
+
+    >>> model = transformers.GPT2LMHeadModel(transformers.GPT2Config(vocab_size=2, n_embd=2, n_layer=1, n_head=1))
+    >>> dict(configuration(model))["n_head"]
+    1
+    """
+    assert isinstance(model, transformers.PreTrainedModel)
+    config = model.config.to_dict()
+    passing = ("_name_or_path", "transformers_version", "id2label", "label2id", "dtype")
+    return sorted((key, value) for key, value in config.items() if key not in passing)
+
+
+def tokenizer_at(path: str) -> "transformers.PreTrainedTokenizerBase":
+    """The tokenizer of a checkpoint.
+
+    Raises:
+        DataError: None there.
+
+    >>> tokenizer_at("no-checkpoint/anywhere/at-all")
+    Traceback (most recent call last):
+    ...
+    foretaste.errors.DataError: 'no-checkpoint/anywhere/at-all' has no tokenizer that can be loaded: ...
+    """
+    try:
+        return transformers.AutoTokenizer.from_pretrained(path)
+    except Exception as error:
+        raise DataError(f"{path!r} has no tokenizer that can be loaded: {error}") from error
+
+
+def tokenizer_text(tokenizer: "transformers.PreTrainedTokenizerBase") -> object:
+    """All that a tokenizer does to a text, for fingerprints.
+
+    >>> from tokenizers import Tokenizer
+    >>> from tokenizers.models import WordLevel
+    >>> made = transformers.PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel({"a": 0}, unk_token="a")))
+    >>> '"type":"WordLevel"' in tokenizer_text(made)
+    True
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)  # slow tokenizers have none
+    return backend.to_str() if backend is not None else sorted(tokenizer.get_vocab().items())

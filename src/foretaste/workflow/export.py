@@ -1,0 +1,81 @@
+"""Export: a preview or a joint run as files that need neither the study nor this library."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from foretaste import __version__
+from foretaste.export.checkpoint import FACTS
+from foretaste.export.folder import new_folder
+from foretaste.params import Params, swapped, tensors_of
+from foretaste.weights import TaskWeights
+from foretaste.workflow.confirm import check_trainable
+from foretaste.workflow.fit import fit
+from foretaste.workflow.judge import with_statistics
+from foretaste.workflow.preview import named_by, ready
+from foretaste.workflow.runs import jointly
+from foretaste.workflow.session import Session
+
+__all__ = ["export"]
+
+
+def export(session: Session, target: Path, weights: TaskWeights, method: str, *, overwrite: bool = False) -> dict[str, object]:
+    """Write a model as its source keeps models: a transformers checkpoint, or a safetensors file.
+
+    Args:
+        session: The recipe at work.
+        target: A folder that does not exist yet.
+        weights: alpha.
+        method: A preview method, or ``joint`` for the joint run, which is made if it is not there.
+        overwrite: Whether a folder that exists is replaced, when the new one is complete.
+
+    Returns:
+        Where the params come from, which is also kept beside them in ``foretaste.json``.
+
+    Raises:
+        StorageError: The folder exists, or the disk refuses.
+
+    >>> import tempfile
+    >>> from foretaste.recipe import parse
+    >>> from foretaste.weights import uniform
+    >>> from foretaste.workflow.session import load, start
+    >>> recipe = parse(text := "{name: a, model: {source: digits}, finetune: {steps: 1}, curvature: {max_examples: 1}}")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     session = start(recipe, text, load(recipe, text, ""), Path(folder, "study"))
+    ...     with session.study:
+    ...         found = export(session, Path(folder, "out"), uniform(session.problem.names), "simple")
+    ...     found["method"], sorted(path.name for path in Path(folder, "out").iterdir())
+    ('simple', ['foretaste.json', 'model.safetensors'])
+    """
+    model, needed = session.problem.model, sum(t.numel() * t.element_size() for t in tensors_of(session.problem.model).values())
+    with new_folder(target, needed, overwrite=overwrite) as folder:
+        params, made_of = _joint(session, weights) if method == "joint" else _preview(session, weights, method)
+        facts = {
+            "at": str(weights),
+            "weights": dict(weights.items()),
+            "method": method,
+            **made_of,
+            "study": session.recipe.name,
+            "pretrained": session.base,
+            "data": session.data,
+            "seed": session.recipe.seed,
+            "version": f"foretaste {__version__}",
+        }
+        with swapped(model, params):
+            session.problem.save(model, folder)
+        (folder / FACTS).write_text(json.dumps(facts, indent=1) + "\n")
+    return facts
+
+
+def _joint(session: Session, weights: TaskWeights) -> tuple[Params, Mapping[str, object]]:
+    check_trainable(session, [weights])
+    session.watch.begin("joint finetuning", session.joint_training.steps)
+    run = jointly(session, weights)
+    return session.study.tensors(run.artefact), {"params": run.artefact, "training": run.inputs["training"]}
+
+
+def _preview(session: Session, weights: TaskWeights, method: str) -> tuple[Params, Mapping[str, object]]:
+    sites, merged = ready(session, fit(session), method)
+    params = with_statistics(session, merged.merge(weights).params, weights)
+    named = named_by(session, method, sites, merged, weights)
+    return params, {name: value for name, value in named.items() if name not in ("method", "weights")}

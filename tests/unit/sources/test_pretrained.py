@@ -1,0 +1,136 @@
+from pathlib import Path
+
+import datasets
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+from checkpoints import Checkpoints
+from foretaste.errors import DataError
+from foretaste.params import parameters_of, tensors_of
+from foretaste.sources.pretrained import Kind, at, configuration, pretrained, quiet, saver, tokenizer_at, tokenizer_text
+
+CLASSES: dict[str, tuple[Kind, type]] = {
+    "gpt2": ("causal-lm", transformers.GPT2LMHeadModel),
+    "llama": ("causal-lm", transformers.LlamaForCausalLM),
+    "t5": ("seq2seq", transformers.T5ForConditionalGeneration),
+    "bert": ("text-classification", transformers.BertForSequenceClassification),
+    "mobilenet": ("image-classification", transformers.MobileNetV2ForImageClassification),
+}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_the_weights_are_the_checkpoint_s(checkpoints: Checkpoints, name: str) -> None:
+    kind, expected = CLASSES[name]
+    folder = getattr(checkpoints, name)
+    model = pretrained(str(folder), kind, 2 if "classification" in kind else None)
+    assert isinstance(model, expected)
+    stored = load_file(folder / "model.safetensors")
+    params = tensors_of(model) | dict(model.named_buffers())
+    assert set(stored) <= set(params)
+    assert all(torch.equal(params[key], tensor) for key, tensor in stored.items())
+
+
+def _without(folder: Path, copy: Path, *dropped: str) -> Path:
+    for file in folder.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    tensors = {key: tensor for key, tensor in load_file(copy / "model.safetensors").items() if key not in dropped}
+    save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
+    return copy
+
+
+def test_only_a_classifier_may_have_a_new_head(checkpoints: Checkpoints, tmp_path: Path) -> None:
+    """A language model whose head the checkpoint lacks would speak at random."""
+    (tmp_path / "llama").mkdir()
+    (tmp_path / "bert").mkdir()
+    headless = _without(checkpoints.llama, tmp_path / "llama", "lm_head.weight")
+    with pytest.raises(DataError, match=r"does not fit its own config\.json: lm_head\.weight is missing; copy or download"):
+        pretrained(str(headless), "causal-lm")
+    bare = _without(checkpoints.bert, tmp_path / "bert", "classifier.weight", "classifier.bias")
+    assert pretrained(str(bare), "text-classification", 5).get_parameter("classifier.weight").shape == (5, 16)
+
+
+def test_tied_params_are_there_once(checkpoints: Checkpoints) -> None:
+    gpt2, t5 = pretrained(str(checkpoints.gpt2), "causal-lm"), pretrained(str(checkpoints.t5), "seq2seq")
+    assert "lm_head.weight" not in parameters_of(gpt2)
+    assert gpt2.get_parameter("lm_head.weight") is gpt2.get_parameter("transformer.wte.weight")
+    assert {name for name in parameters_of(t5) if "embed" in name or "shared" in name} == {"shared.weight"}
+
+
+def test_a_checkpoint_of_another_kind_is_named(checkpoints: Checkpoints) -> None:
+    with pytest.raises(DataError, match=r"t5' cannot be loaded for causal-lm: "):
+        pretrained(str(checkpoints.t5), "causal-lm")
+    with pytest.raises(DataError, match=r"gpt2' cannot be loaded for seq2seq: "):
+        pretrained(str(checkpoints.gpt2), "seq2seq")
+
+
+def test_quiet_gives_the_libraries_their_voices_back() -> None:
+    before = transformers.utils.logging.get_verbosity(), datasets.logging.get_verbosity()
+    inside = []
+
+    def fail() -> None:
+        inside.append(datasets.logging.get_verbosity())
+        raise KeyError
+
+    with pytest.raises(KeyError), quiet():
+        fail()
+    assert inside == [datasets.logging.CRITICAL]
+    assert (transformers.utils.logging.get_verbosity(), datasets.logging.get_verbosity()) == before
+
+
+def test_at_names_the_field_of_data_errors_only() -> None:
+    def fail(error: Exception) -> None:
+        raise error
+
+    with pytest.raises(DataError) as caught:
+        at(("tasks", "a"), fail, DataError("no"))
+    assert caught.value.field == ("tasks", "a")
+    with pytest.raises(DataError) as deeper:
+        at(("tasks", "a"), fail, DataError("no").at("model", "path"))
+    assert deeper.value.field == ("model", "path")
+    with pytest.raises(KeyError):
+        at(("tasks", "a"), fail, KeyError("no"))
+
+
+def test_a_configuration_is_what_the_architecture_depends_on(checkpoints: Checkpoints) -> None:
+    model = pretrained(str(checkpoints.gpt2), "causal-lm")
+    before = configuration(model)
+    config: transformers.PretrainedConfig = model.config
+    config.id2label, config._name_or_path = {0: "a"}, "elsewhere"
+    assert configuration(model) == before
+    config.activation_function = "relu"
+    assert configuration(model) != before
+
+
+def test_tokenizers_are_told_apart(checkpoints: Checkpoints, tmp_path: Path) -> None:
+    found = [tokenizer_text(tokenizer_at(str(folder))) for folder in (checkpoints.gpt2, checkpoints.llama, checkpoints.t5)]
+    assert len({str(each) for each in found}) == 3
+    assert tokenizer_text(tokenizer_at(str(checkpoints.gpt2))) == found[0]
+    with pytest.raises(DataError, match="has no tokenizer that can be loaded"):
+        tokenizer_at(str(tmp_path))
+
+
+class TestSaving:
+    @pytest.mark.parametrize("name", CLASSES)
+    def test_what_is_saved_loads_as_the_same_model(self, checkpoints: Checkpoints, tmp_path: Path, name: str) -> None:
+        kind, expected = CLASSES[name]
+        classes = 2 if "classification" in kind else None
+        model = pretrained(str(getattr(checkpoints, name)), kind, classes)
+        with torch.no_grad():
+            next(iter(model.parameters())).add_(1.0)
+        saver(str(getattr(checkpoints, name)))(model, tmp_path / "out")
+        again = pretrained(str(tmp_path / "out"), kind, classes)
+        assert isinstance(again, expected)
+        assert all(torch.equal(tensors_of(again)[key], tensor) for key, tensor in tensors_of(model).items())
+        if name == "mobilenet":
+            transformers.AutoImageProcessor.from_pretrained(tmp_path / "out")
+        else:
+            assert tokenizer_text(tokenizer_at(str(tmp_path / "out"))) == tokenizer_text(tokenizer_at(str(getattr(checkpoints, name))))
+
+    def test_an_index_of_shards_that_are_not_there_stays_behind(self, checkpoints: Checkpoints, tmp_path: Path) -> None:
+        model = pretrained(str(checkpoints.bert), "text-classification", 2)
+        model.save_pretrained(tmp_path / "shards", max_shard_size="4KB")  # type: ignore[operator]
+        assert (tmp_path / "shards" / "model.safetensors.index.json").is_file()
+        saver(str(tmp_path / "shards"))(model, tmp_path / "out")
+        assert [path.name for path in (tmp_path / "out").glob("model*")] == ["model.safetensors"]
