@@ -44,6 +44,11 @@ class Fitted:
     artefacts: tuple[str, str]
     site: Done | None = None
 
+    @property
+    def works(self) -> tuple[Done, ...]:
+        """The finished work that the site rests on."""
+        return (self.run,) if self.site is None else (self.run, self.site)
+
 
 def fit(session: Session) -> dict[str, Fitted]:
     """Train every task on its own and estimate its diagonal curvature there.

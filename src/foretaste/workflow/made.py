@@ -100,6 +100,7 @@ class Made:
         stop: See `Ready`.
         known: See `Ready`.
         options: What the preview depends on beside sites, prior and weights; part of its name.
+        precision: Of the prior, where its maker has chosen one.
     """
 
     works: Mapping[str, tuple[Done, ...]]
@@ -109,6 +110,7 @@ class Made:
     stop: Stop = EXACT
     known: Known | None = None
     options: Mapping[str, object] = field(default_factory=dict)
+    precision: float | None = None
 
     @property
     def artefacts(self) -> dict[str, list[str]]:

@@ -15,7 +15,7 @@ from foretaste.params import Params
 from foretaste.posterior.site import GaussianSite
 from foretaste.store.study import Done
 from foretaste.task import Task
-from foretaste.workflow.anchor import anchored, kronecker
+from foretaste.workflow.anchor import anchored, diagonal, kronecker
 from foretaste.workflow.fit import Fitted, Reported, curved, estimated
 from foretaste.workflow.made import Made
 from foretaste.workflow.runs import finetuned
@@ -37,7 +37,6 @@ class Method:
         curved: Whether the prior's precision matters: without curvature it does not.
         trains: Whether it needs more single-task runs than one per task.
         control: Whether it is there to judge another method by.
-        prior_of: The method whose prior precision it takes over; its own if left out.
     """
 
     title: str
@@ -45,7 +44,6 @@ class Method:
     curved: bool = True
     trains: bool = False
     control: bool = False
-    prior_of: str | None = None
 
 
 def made(session: Session, fitted: Mapping[str, Fitted], method: str) -> Made:
@@ -80,14 +78,6 @@ def with_controls(methods: Sequence[str]) -> list[str]:
 def _simple(session: Session, fitted: Mapping[str, Fitted]) -> Made:
     flat = {task: GaussianSite.flat(each.curved.center, each.curved.carried) for task, each in fitted.items()}
     return Made({task: (each.run,) for task, each in fitted.items()}, lambda prior: flat)
-
-
-def _diagonal(session: Session, fitted: Mapping[str, Fitted]) -> Made:
-    return Made(_works(fitted), lambda prior: {task: each.curved for task, each in fitted.items()})
-
-
-def _works(fitted: Mapping[str, Fitted]) -> dict[str, tuple[Done, ...]]:
-    return {task: (each.run, each.site) if each.site else (each.run,) for task, each in fitted.items()}
 
 
 def _lowrank(session: Session, fitted: Mapping[str, Fitted]) -> Made:
@@ -132,7 +122,7 @@ def _mixture(session: Session, fitted: Mapping[str, Fitted]) -> Made:
     runs, plan = _members(session, fitted), session.recipe.ensemble
     sites = {task: [each.curved for each in members] for task, members in runs.items()}
     return Made(
-        {task: tuple(done for each in members for done in _works({task: each})[task]) for task, members in runs.items()},
+        {task: tuple(done for each in members for done in each.works) for task, members in runs.items()},
         lambda prior: {task: ensemble(prior, each, blocks=plan.blocks) for task, each in sites.items()},
         start=lambda prior: {task: weighted(prior, each) for task, each in sites.items()},
         temperatures=tuple(plan.temperatures),
@@ -143,7 +133,7 @@ def _mixture(session: Session, fitted: Mapping[str, Fitted]) -> Made:
 def _weighted(session: Session, fitted: Mapping[str, Fitted]) -> Made:
     runs = _members(session, fitted)
     sites = {task: [each.curved for each in members] for task, members in runs.items()}
-    works = {task: tuple(done for each in members for done in _works({task: each})[task]) for task, members in runs.items()}
+    works = {task: tuple(done for each in members for done in each.works) for task, members in runs.items()}
     return Made(works, lambda prior: {task: weighted(prior, each) for task, each in sites.items()}, options=_EVEN)
 
 
@@ -156,11 +146,11 @@ def _average(session: Session, fitted: Mapping[str, Fitted]) -> Made:
 
 METHODS: Mapping[str, Method] = {
     "simple": Method("simple averaging (isotropic)", _simple, curved=False),
-    "diagonal": Method("diagonal Gaussian (Fisher)", _diagonal),
+    "diagonal": Method("diagonal Gaussian (Fisher)", diagonal),
     "variational": Method("diagonal Gaussian, learned by IVON", variational, trains=True),
     "kronecker": Method("Kronecker-factored Gaussian (EKFAC)", kronecker),
     "lowrank": Method("diagonal + low rank (secants of K runs)", _lowrank, trains=True),
-    "anchored": Method("Kronecker, corrected at one joint run", anchored, trains=True, prior_of="kronecker"),
+    "anchored": Method("Kronecker or diagonal, corrected at one joint run", anchored, trains=True),
     "mixture": Method("mixture of K runs (EM)", _mixture, trains=True),
     "average": Method("plain average of the same K runs", _average, curved=False, trains=True, control=True),
     "weighted": Method("curvature-weighted average of the same K runs", _weighted, trains=True, control=True),

@@ -69,12 +69,11 @@ def ready(session: Session, fitted: Mapping[str, Fitted], method: str) -> tuple[
     True
     """
     found = made(session, fitted, method)
-    precision = 1.0  # of a prior that no curvature competes with: any gives the same preview
-    if METHODS[method].curved:
-        owner = METHODS[method].prior_of or method
-        precision, done = tuned_precision(session, fitted, owner, found if owner == method else made(session, fitted, owner))
+    precision = found.precision
+    if precision is None and METHODS[method].curved:
+        precision, done = tuned_precision(session, fitted, method, found)
         found = found if done is None else found.resting_on(done)
-    return found, found.under(around(session, precision))
+    return found, found.under(around(session, precision or 1.0))  # without curvature any prior gives the same preview
 
 
 def _previewed(session: Session, method: str, sites: Made, merged: Ready, weights: TaskWeights) -> Evaluation:

@@ -137,15 +137,39 @@ def test_its_cost_holds_the_joint_run_and_the_choice(session: Session) -> None:
     fitted = fit(session)
     plain, found = (ready(session, fitted, method)[0] for method in ("kronecker", "anchored"))
     run, choice = jointly(session, uniform(session.problem.names)), trust_of(found)
-    assert found.seconds == pytest.approx(plain.seconds + run.seconds + choice.seconds)
+    looked_at = sum(each.site.seconds for each in fitted.values() if each.site)  # the diagonals, to choose between
+    assert found.seconds == pytest.approx(plain.seconds + looked_at + run.seconds + choice.seconds)
 
 
-def test_it_has_the_prior_that_suits_kronecker(session: Session) -> None:
+def test_it_starts_from_the_curvature_whose_previews_are_better(session: Session) -> None:
     tuning = replace(session, recipe=session.recipe.model_copy(update={"preview": PreviewPlan(prior_precision="auto")}))
-    fitted = fit(tuning)
-    plain, found = (ready(tuning, fitted, method)[1].prior.precision for method in ("kronecker", "anchored"))
-    assert plain.to_tensors() == found.to_tensors()
-    assert [done.inputs["what"] for done in tuning.study.all_work("choice")].count("prior precision") == 1
+    sites, merged = ready(tuning, fit(tuning), "anchored")
+    tuned = {done.inputs["method"]: done.result for done in tuning.study.all_work("choice") if done.inputs["what"] == "prior precision"}
+    best = min(tuned, key=lambda method: tuned[method]["loss"])
+    assert set(tuned) == {"kronecker", "diagonal"}
+    assert sites.options["curvature"] == best
+    assert merged.prior.precision.to_tensors()["scale"].item() == pytest.approx(10 ** tuned[best]["value"])
+
+
+@pytest.mark.parametrize("best", ["kronecker", "diagonal"])
+def test_either_curvature_can_be_the_better_one(session: Session, best: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def tuned(session: Session, fitted: Mapping[str, Fitted], method: str, made: Made) -> tuple[float, Done]:
+        return 0.003, Done(method, "choice", {"method": method}, {"loss": float(method != best)}, None, 0.5)
+
+    fitted = fit(session)
+    plain = ready(session, fitted, best)[0]
+    monkeypatch.setattr("foretaste.workflow.anchor.tuned_precision", tuned)
+    sites, merged = ready(session, fitted, "anchored")
+    weights = TaskWeights(session.problem.names, [0.2, 0.8, 0.0])  # no correction where a task has no weight
+    expected = plain.under(around(session, 0.003)).merge(weights).params
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in merged.merge(weights).params.items())
+    assert sites.options["curvature"] == best
+    assert sites.precision == 0.003
+    assert {done.key for works in sites.works.values() for done in works} >= {"kronecker", "diagonal"}  # both searches were paid for
+
+
+def test_under_a_fixed_prior_it_starts_from_kronecker(session: Session) -> None:
+    assert ready(session, fit(session), "anchored")[0].options["curvature"] == "kronecker"
 
 
 class TestHeadsOfTheirOwn:

@@ -29,7 +29,6 @@ def test_the_recipe_s_names_are_the_methods() -> None:
     assert set(get_args(MethodName)) == set(METHODS)
     assert {name for name, method in METHODS.items() if method.control} == {"average", "weighted"}
     assert all(method.title for method in METHODS.values())
-    assert all(method.prior_of in (None, *METHODS) for method in METHODS.values())
 
 
 @pytest.mark.parametrize("method", ONE_RUN)
