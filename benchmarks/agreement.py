@@ -3,6 +3,7 @@
     python benchmarks/agreement.py run digits                                          # minutes on two cores
     python benchmarks/agreement.py run sentiment --var data=DATA --var minilm=FOLDER   # hours; resumes
     python benchmarks/agreement.py run vision --var data=DATA --var mobilenet=FOLDER   # hours; resumes
+    python benchmarks/agreement.py run translation --var data=DATA --var t5=FOLDER     # an hour; resumes
     python benchmarks/agreement.py page                                                # docs/agreement.md alone
     python benchmarks/agreement_figures.py                                             # its figures (extra bench)
 
@@ -66,6 +67,7 @@ SUITES = {
     "digits": Suite((0, 1, 2), (0, 1), bases=("diagonal", "kronecker")),
     "sentiment": Suite((0,), (0, 1)),
     "vision": Suite((0,), (0, 1)),
+    "translation": Suite((0,), (0, 1)),
 }
 
 

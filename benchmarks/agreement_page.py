@@ -22,7 +22,7 @@ from foretaste.weights import TaskWeights
 ROOT = Path(__file__).parent
 RESULTS = ROOT / "results"
 DOCS = ROOT.parent / "docs"
-SUITES = ("digits", "sentiment", "vision")
+SUITES = ("digits", "sentiment", "vision", "translation")
 NOISE = "another seed"
 
 COLUMNS = {

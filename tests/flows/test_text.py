@@ -6,6 +6,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import torch
+import transformers
 
 from checkpoints import Checkpoints, sentences, table, transformers_recipe
 from commands import Ran, foretaste
@@ -121,6 +123,26 @@ def test_preview_and_confirm_at_any_weights(folder: Path, ran: Ran) -> None:
     joint = [row for row in confirmed if row["fidelity"] == "joint"]
     assert [row["weights"] for row in joint] == [row["weights"] for row in previewed]
     assert all(0 <= row["metrics"]["movies"]["accuracy"] <= 1 for row in joint)
+
+
+def test_an_exported_model_does_what_its_row_says_without_this_library(folder: Path, ran: Ran, tmp_path: Path) -> None:
+    for options in ([], ["--joint"]):
+        out = tmp_path / f"model{len(options)}"
+        found = foretaste(
+            "export", folder / "tiny.yaml", "--study", folder / "study", "--to", out, "--weights", "uniform", *options, "--json"
+        )
+        assert found.code == 0, found.err
+        method = json.loads(found.out)["method"]
+        shown = json.loads(ran.out)["rows"]
+        row = next(each for each in shown if each["method"] == method and set(each["weights"].values()) == {0.5})
+        tokenizer = transformers.AutoTokenizer.from_pretrained(out)
+        model = transformers.AutoModelForSequenceClassification.from_pretrained(out)
+        rows = [json.loads(line) for line in (folder / "movies_validation.jsonl").read_text().splitlines()]
+        batch = tokenizer([each["text"] for each in rows], return_tensors="pt", padding=True)
+        with torch.no_grad():
+            guessed = model(**batch).logits.argmax(1).tolist()
+        right = [model.config.id2label[guess] == each["label"] for guess, each in zip(guessed, rows, strict=True)]
+        assert row["metrics"]["movies"]["accuracy"] == pytest.approx(sum(right) / len(right))
 
 
 def test_the_user_s_data_is_watched(folder: Path, ran: Ran, tmp_path: Path) -> None:
