@@ -1,0 +1,116 @@
+"""Writing an adapter folder that PEFT loads.
+
+References:
+    PEFT checkpoint format, https://huggingface.co/docs/peft/developer_guides/checkpoint
+"""
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from foretaste.errors import ParamsError
+from foretaste.export.checkpoint import FACTS
+from foretaste.export.folder import new_folder
+from foretaste.lora import Adapter, Factors
+from foretaste.sources.adapter import CONFIG, PREFIX, TENSORS, saved_as
+from foretaste.store.tensors import written_whole
+
+__all__ = ["write_adapter"]
+
+_WITH_HEAD = ("SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS")
+
+
+def write_adapter(target: Path, adapter: Adapter, facts: Mapping[str, object], *, overwrite: bool = False) -> None:
+    """Write an adapter in PEFT's form, there under its name when it is complete and not before.
+
+    Args:
+        target: The folder to be.
+        adapter: Its tensors are written as they are; its configuration is carried over, but for ranks, scalings and modules.
+        facts: How it came about; kept in ``foretaste.json`` and in the tensor file's metadata.
+        overwrite: Whether a folder that exists is replaced.
+
+    Raises:
+        ParamsError: PEFT expects the head of a classifier, and the adapter has none.
+        StorageError: See `new_folder`.
+
+    >>> import tempfile, torch
+    >>> from foretaste.sources.adapter import open_adapter
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     adapter = Adapter({"q": Factors(torch.ones(2, 3), torch.ones(2, 2), alpha=1)})
+    ...     write_adapter(Path(place, "new"), adapter, {"weights": "a=1"})
+    ...     open_adapter(Path(place, "new")).modules["q"].scaling
+    0.5
+    """
+    if (task := adapter.config.get("task_type")) in _WITH_HEAD and not _saved(adapter):
+        raise ParamsError(
+            f"the adapter's task_type is {task}, for which PEFT expects a head, and none was averaged; lend it a task's own: "
+            "adapter.with_full(adapters[TASK].full)"
+        )
+    tensors = _tensors(adapter)
+    needed = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    with new_folder(target, needed, overwrite=overwrite) as folder:
+        metadata = {"format": "pt", "foretaste": json.dumps(facts)}
+        written_whole(folder / TENSORS, lambda path: save_file(tensors, path, metadata=metadata))
+        for name, said in ((CONFIG, _config(adapter)), (FACTS, facts)):
+            (folder / name).write_text(json.dumps(said, indent=1) + "\n")
+
+
+def _tensors(adapter: Adapter) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {}
+    for name, own in adapter.modules.items():
+        parts = ("lora_embedding_A", "lora_embedding_B") if own.layout == "embedding" else ("lora_A.weight", "lora_B.weight")
+        found |= {f"{PREFIX}{name}.{part}": tensor for part, tensor in zip(parts, (own.a, own.b), strict=True)}
+    found |= {f"{PREFIX}{name}": tensor for name, tensor in adapter.full.items()}
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in found.items()}
+
+
+def _config(adapter: Adapter) -> dict[str, object]:
+    """What the adapter's configuration says, with every module named and its own rank and scaling."""
+    own = adapter.modules
+    stabilised = all(each.stabilised for each in own.values())
+    ranks = {name: each.rank for name, each in own.items()}
+    alphas = {name: each.alpha if stabilised else _plain_alpha(each) for name, each in own.items()}
+    rank, alpha = (Counter(each.values()).most_common(1)[0][0] for each in (ranks, alphas))
+    return dict(adapter.config) | {
+        "peft_type": "LORA",
+        "inference_mode": True,
+        "init_lora_weights": True,
+        "bias": "none",
+        "r": rank,
+        "lora_alpha": _short(alpha),
+        "use_rslora": stabilised,
+        "rank_pattern": {_only(name): each for name, each in ranks.items() if each != rank},
+        "alpha_pattern": {_only(name): _short(each) for name, each in alphas.items() if each != alpha},
+        "target_modules": list(own),
+        "exclude_modules": None,
+        "layers_to_transform": None,
+        "layers_pattern": None,
+        "modules_to_save": _saved(adapter) or None,
+        "fan_in_fan_out": adapter.fan_in_fan_out,
+    }
+
+
+def _saved(adapter: Adapter) -> list[str]:
+    """The entries of ``modules_to_save`` of which there are tensors."""
+    found = (saved_as(name, adapter.config.get("modules_to_save")) for name in adapter.full)
+    return list(dict.fromkeys(entry for entry in found if entry is not None))
+
+
+def _plain_alpha(own: Factors) -> float:
+    """The numerator over the rank, also of a scaling over its root."""
+    return own.alpha * math.sqrt(own.rank) if own.stabilised else own.alpha
+
+
+def _short(alpha: float) -> int | float:
+    return int(alpha) if float(alpha).is_integer() else alpha
+
+
+def _only(name: str) -> str:
+    """A pattern for this module and no other whose name ends like it."""
+    return f"^{re.escape(name)}"

@@ -1,0 +1,231 @@
+"""PEFT's LoRA adapters on disk: what may be read, and whether several can be added up.
+
+An adapter folder has ``adapter_config.json`` and ``adapter_model.safetensors``. What is not an update ``s B A`` of the
+weights, or belongs to a base that was changed, is refused with its reason.
+
+References:
+    PEFT checkpoint format, https://huggingface.co/docs/peft/developer_guides/checkpoint
+"""
+
+import json
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from foretaste.errors import DataError, ParamsError
+from foretaste.lora import Adapter, Factors, Layout, misfits
+from foretaste.params import Params, first_nonfinite, shape_of
+from foretaste.stored import Stored
+
+__all__ = ["CONFIG", "PREFIX", "TENSORS", "check_adapters", "open_adapter", "saved_as"]
+
+CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
+PREFIX = "base_model.model."
+
+_PICKLES = ("adapter_model.bin", "*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+_FLOATS = {"F64", "F32", "F16", "BF16"}
+_PARTS = {".lora_A.weight": ".lora_B.weight", ".lora_embedding_A": ".lora_embedding_B"}
+
+_MERGE_IT = "merge it into its model (PeftModel.merge_and_unload, then save_pretrained) and merge the checkpoints instead"
+_REFUSED = {
+    "use_dora": "DoRA rescales the whole weight, which no product of two factors does",
+    "lora_bias": "its layers have a bias beside their factors",
+    "layer_replication": "it repeats layers of its model",
+    "target_parameters": "it changes parameters of no layer of their own (mixtures of experts)",
+    "trainable_token_indices": "it has rows of embeddings beside its factors",
+    "alora_invocation_tokens": "it acts on some tokens alone (aLoRA)",
+    "arrow_config": "it routes between adapters (Arrow)",
+    "use_qalora": "its factors act on pooled inputs (QALoRA)",
+    "use_bdlora": "its factors are block-diagonal (BD-LoRA)",
+    "kasa_config": "its model was changed before training (KaSA)",
+    "monteclora_config": "its factors are random (MonteCLoRA)",
+    "velora_config": "how it acts (VeLoRA) is not known here",
+    "megatron_config": "its layers are split over processes (Megatron)",
+}
+_HARMLESS_INITS = (True, False, "gaussian", "eva", "orthogonal", "mica")  # the model stays as it was
+_CONVERT_IT = "save it with save_pretrained(..., path_initial_model_for_weight_conversion=...), which makes it plain LoRA, or"
+
+
+def open_adapter(folder: Path) -> Adapter:
+    """Read a LoRA adapter that PEFT saved; stored types are kept, full tensors stay in the file.
+
+    Args:
+        folder: Has ``adapter_config.json`` and ``adapter_model.safetensors``.
+
+    Raises:
+        DataError: A pickle (with the way out), damaged files, another kind of adapter, or what is no plain LoRA.
+
+    >>> import tempfile, torch
+    >>> from safetensors.torch import save_file
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, CONFIG).write_text('{"peft_type": "LORA", "r": 1, "lora_alpha": 2}')
+    ...     factors = {f"{PREFIX}q.lora_A.weight": torch.ones(1, 3), f"{PREFIX}q.lora_B.weight": torch.ones(2, 1)}
+    ...     save_file(factors, Path(folder, TENSORS))
+    ...     found = open_adapter(Path(folder))
+    ...     found.modules["q"].shape, found.modules["q"].scaling
+    ((2, 3), 2.0)
+    """
+    config = _config(folder)
+    path = _tensors(folder)
+    stored = Stored.open([path])
+    for name, entry in stored.entries.items():
+        if entry.dtype not in _FLOATS:
+            raise DataError(f"{name} in {path} is {entry.dtype}, too coarse to be merged; use the adapter in bfloat16 or wider")
+        if not name.startswith(PREFIX):
+            raise DataError(f"{name} in {path} is no name that PEFT gives (they begin with {PREFIX}); save the adapter with PEFT")
+    own = Stored({name.removeprefix(PREFIX): entry for name, entry in stored.entries.items()})
+    modules = _modules(own, config, path)
+    if not modules:
+        raise DataError(f"{path} has no LoRA factors; name a folder in which PEFT saved a LoRA adapter")
+    factors = {name + part for name in modules for pair in _PARTS.items() for part in pair}
+    full = Stored({name: entry for name, entry in own.entries.items() if name not in factors})
+    for name in full:
+        _check_full(name, modules, config, path)
+    return Adapter(modules, full, config)
+
+
+def saved_as(name: str, entries: object) -> str | None:
+    """The entry of ``modules_to_save`` that a full tensor belongs to, or None.
+
+    >>> saved_as("bert.classifier.dense.weight", ["score", "classifier"])
+    'classifier'
+    """
+    parts = name.split(".")
+    paths = [".".join(parts[:end]) for end in range(1, len(parts))]
+    known = [str(entry) for entry in entries] if isinstance(entries, list) else []
+    return next((entry for entry in known if any(f".{path}".endswith(f".{entry}") for path in paths)), None)
+
+
+def check_adapters(adapters: Mapping[str, Adapter]) -> tuple[str, ...]:
+    """Look whether adapters can be added up.
+
+    Args:
+        adapters: By task.
+
+    Returns:
+        Notes: modules that only some change, full tensors and what becomes of them.
+
+    Raises:
+        DataError: They cannot; everything that is in the way is listed.
+
+    >>> import torch
+    >>> one, two = (Factors(torch.ones(1, 3), torch.ones(2, 1), alpha=1) for _ in range(2))
+    >>> check_adapters({"a": Adapter({"q": one, "v": one}), "b": Adapter({"q": two})})
+    ("task 'b' does not change v; its update counts as zero there",)
+    """
+    faults = misfits(adapters)
+    for task, adapter in adapters.items():
+        if (name := first_nonfinite(adapter.full)) is not None:
+            faults.append(f"task {task!r}: {name} holds NaN or infinity; train it again, or take one saved before")
+    if faults:
+        raise DataError("\n".join(faults))
+    names = dict.fromkeys(name for adapter in adapters.values() for name in adapter.modules)
+    notes = []
+    for task, adapter in adapters.items():
+        if absent := [name for name in names if name not in adapter.modules]:
+            more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
+            notes.append(f"task {task!r} does not change {', '.join(absent[:3])}{more}; its update counts as zero there")
+        if not adapter.base and any(other.base for other in adapters.values()):
+            notes.append(f"task {task!r} does not say what it was trained on; make sure that it is the model of the others")
+    return (*notes, *_notes_of_full({task: adapter.full for task, adapter in adapters.items()}))
+
+
+def _notes_of_full(full: Mapping[str, Params]) -> list[str]:
+    notes = []
+    for name in dict.fromkeys(name for params in full.values() for name in params):
+        owners = [task for task, params in full.items() if name in params]
+        shapes = {shape_of(full[task], name) for task in owners}
+        if len(owners) < len(full):
+            notes.append(f"{name} is saved whole by {', '.join(owners)} alone; it is not averaged, and travels with its task")
+        elif len(shapes) > 1:
+            notes.append(f"{name} has other shapes in other tasks; it is not averaged, and travels with its task")
+        else:
+            notes.append(f"{name} is saved whole by every task and is averaged; if it means other things there (labels), keep it private")
+    return notes
+
+
+def _config(folder: Path) -> Mapping[str, object]:
+    path = folder / CONFIG
+    if not path.is_file():
+        raise DataError(f"{folder} has no {CONFIG}; name a folder in which PEFT saved a LoRA adapter")
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is damaged ({type(error).__name__}: {error}); copy or download it again") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{path} is damaged (it holds no JSON object); copy or download it again")
+    _refuse(path, found)
+    return found
+
+
+def _refuse(path: Path, config: Mapping[str, object]) -> None:
+    """Refuse what is not the sum of a model's own weights and updates ``s B A``."""
+    if config.get("peft_type") != "LORA":
+        kind = config.get("peft_type", "an unknown kind of")
+        raise DataError(f"{path.parent} is a {kind} adapter; only LoRA adapters add up exactly; {_MERGE_IT}")
+    for key, reason in _REFUSED.items():
+        if config.get(key):
+            raise DataError(f"{path.parent} cannot be added to others exactly: {reason} ({key} in {CONFIG}); {_MERGE_IT}")
+    if (bias := config.get("bias", "none")) != "none":
+        raise DataError(f"{path.parent} has biases of its model trained beside its factors (bias: {bias} in {CONFIG}); {_MERGE_IT}")
+    if (init := config.get("init_lora_weights", True)) not in _HARMLESS_INITS and init is not None:
+        reason = f"its model was changed before training (init_lora_weights: {init} in {CONFIG})"
+        raise DataError(f"{path.parent} does not belong to the model it names: {reason}; {_CONVERT_IT} {_MERGE_IT}")
+
+
+def _tensors(folder: Path) -> Path:
+    path = folder / TENSORS
+    if path.is_file():
+        return path
+    pickles = sorted(each.name for pattern in _PICKLES for each in folder.glob(pattern))
+    if not pickles:
+        raise DataError(f"{folder} has no {TENSORS}; name a folder in which PEFT saved a LoRA adapter")
+    raise DataError(
+        f"{folder / pickles[0]} is a pickle, which can run code when loaded, and is refused; only safetensors is read. "
+        "If you trust it, convert it once with PEFT: PeftModel.from_pretrained(MODEL, FOLDER).save_pretrained(NEW_FOLDER)"
+    )
+
+
+def _modules(stored: Stored, config: Mapping[str, object], path: Path) -> dict[str, Factors]:
+    found = {}
+    for key in stored:
+        first = next((part for part in _PARTS if key.endswith(part)), None)
+        if first is None:
+            continue
+        name, second = key.removesuffix(first), key.removesuffix(first) + _PARTS[first]
+        if second not in stored:
+            raise DataError(f"{path} has {key} and no {second}; copy or download it again")
+        if ".base_layer" in name:
+            raise DataError(f"{name} in {path} is within another layer that has factors (nn.MultiheadAttention); {_MERGE_IT}")
+        a, b = stored[key], stored[second]
+        layout: Layout = "embedding" if "embedding" in first else "linear" if a.ndim == 2 else "convolution"
+        alpha, rank = _said(name, config, "alpha_pattern", "lora_alpha"), _said(name, config, "rank_pattern", "r")
+        try:
+            found[name] = Factors(a, b, alpha, stabilised=bool(config.get("use_rslora")), layout=layout)
+        except ParamsError as error:
+            reason = "is it a convolution in groups? " if a.ndim > 2 else ""
+            raise DataError(f"{name} in {path}: {error}; {reason}{_MERGE_IT}") from error
+        if rank != found[name].rank:
+            raise DataError(f"{name} in {path} has rank {found[name].rank}, and {rank:g} by {CONFIG}; copy or download both again")
+    return found
+
+
+def _said(name: str, config: Mapping[str, object], patterns: str, default: str) -> float:
+    """A number of a module: of the first pattern that matches its name or the end of it, or the one for all."""
+    known = config.get(patterns) or {}
+    try:
+        pairs = known.items() if isinstance(known, dict) else ()
+        said = next((said for pattern, said in pairs if re.fullmatch(rf"(?:.*\.)?(?:{pattern})", name)), config.get(default))
+    except re.error:
+        said = None
+    if isinstance(said, bool) or not isinstance(said, int | float):
+        raise DataError(f"{CONFIG} is damaged: {default} or {patterns} give no number for {name}; copy or download it again")
+    return float(said)
+
+
+def _check_full(name: str, modules: Collection[str], config: Mapping[str, object], path: Path) -> None:
+    """A full tensor is one of ``modules_to_save``, or what PEFT repeats of the model below factors of an output layer."""
+    if "lora_" in name:
+        raise DataError(f"{name} in {path} is no factor of plain LoRA; {_MERGE_IT}")
+    if saved_as(name, config.get("modules_to_save")) is None and name.removesuffix(".base_layer.weight") not in modules:
+        raise DataError(f"{name} in {path} is of no module that modules_to_save names (a larger vocabulary?); {_MERGE_IT}")
