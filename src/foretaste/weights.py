@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -80,7 +81,7 @@ class TaskWeights(Mapping[str, float]):
     def __repr__(self) -> str:
         return f"TaskWeights({self.key})"
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The weights as text, equal for equal weights: ``movies=0.5,news=0.5``."""
         pairs = zip(self.names, self.shares, strict=True)

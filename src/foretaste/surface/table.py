@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,7 +108,11 @@ class Surface:
 
     def at(self, weights: TaskWeights) -> Evaluation | None:
         """The first row at these weights."""
-        return next((row for row in self.rows if row.weights == weights), None)
+        return self._first.get(weights)
+
+    @cached_property
+    def _first(self) -> dict[TaskWeights, Evaluation]:
+        return {row.weights: row for row in reversed(self.rows)}
 
 
 def _mean(rows: Sequence[Evaluation]) -> Evaluation:
