@@ -159,7 +159,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _refusal(folder: Path, name: str) -> str:
-    way = "AutoModelForSequenceClassification (or ...ImageClassification).from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)"
+    way = "AutoModelForCausalLM (or the class that it is for).from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)"
     return (
         f"{folder / name} is a pickle, which can run code when loaded, and is refused; only safetensors is read. "
         f"If you trust it, convert it once with transformers: {way}"
