@@ -54,10 +54,14 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--way", help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    if asked.way == "-":
+        generate(asked.folder, asked.mebibytes)
+        return
     if asked.way:
         print(json.dumps(WAYS[asked.way](asked.folder)))
         return
-    generate(asked.folder, asked.mebibytes)
+    # In a process of its own: a child's peak memory counts what its parent held when it was started.
+    subprocess.run([sys.executable, __file__, "--folder", str(asked.folder), "--mebibytes", str(asked.mebibytes), "--way", "-"], check=True)
     commands = {way: [sys.executable, __file__, "--folder", str(asked.folder), "--way", way] for way in WAYS}
     if asked.mergekit:
         commands["mergekit linear"] = [str(asked.mergekit), str(recipe(asked.folder)), str(asked.folder / "out-mergekit")]
