@@ -7,7 +7,6 @@ References:
     PEFT checkpoint format, https://huggingface.co/docs/peft/developer_guides/checkpoint
 """
 
-import json
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 from foretaste.errors import DataError, ParamsError
 from foretaste.lora import Adapter, Factors, Layout, misfits
 from foretaste.params import Params, first_nonfinite, shape_of
+from foretaste.sources.checkpoint import read_json
 from foretaste.stored import Stored
 
 __all__ = ["CONFIG", "PREFIX", "TENSORS", "check_adapters", "open_adapter", "saved_as"]
@@ -148,12 +148,7 @@ def _config(folder: Path) -> Mapping[str, object]:
     path = folder / CONFIG
     if not path.is_file():
         raise DataError(f"{folder} has no {CONFIG}; name a folder in which PEFT saved a LoRA adapter")
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is damaged ({type(error).__name__}: {error}); copy or download it again") from error
-    if not isinstance(found, dict):
-        raise DataError(f"{path} is damaged (it holds no JSON object); copy or download it again")
+    found = read_json(path)
     _refuse(path, found)
     return found
 

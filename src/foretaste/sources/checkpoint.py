@@ -10,7 +10,7 @@ from typing import Any
 from foretaste.errors import DataError
 from foretaste.stored import Stored, header_of
 
-__all__ = ["INDEX", "Checkpoint", "beside", "check_checkpoint", "open_checkpoint"]
+__all__ = ["INDEX", "Checkpoint", "beside", "check_checkpoint", "open_checkpoint", "read_json"]
 
 INDEX = "model.safetensors.index.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
@@ -33,7 +33,7 @@ class Checkpoint:
     @cached_property
     def config(self) -> Mapping[str, Any]:
         """What ``config.json`` says."""
-        return _json(self.folder / "config.json")
+        return read_json(self.folder / "config.json")
 
     @property
     def files(self) -> list[Path]:
@@ -142,13 +142,23 @@ def beside(folder: Path) -> list[Path]:
 
 def _places(index: Path) -> dict[str, str]:
     """The file of every tensor."""
-    found = _json(index).get("weight_map")
+    found = read_json(index).get("weight_map")
     if not isinstance(found, dict) or not all(isinstance(file, str) for file in found.values()):
         raise DataError(f"{index} is damaged (its weight_map does not name a file for every tensor); copy or download it again")
     return found
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """The object that a JSON file of a checkpoint holds.
+
+    Raises:
+        DataError: It cannot be read, or holds something else.
+
+    >>> read_json(Path("no-such-folder/config.json"))
+    Traceback (most recent call last):
+    ...
+    foretaste.errors.DataError: no-such-folder/config.json is damaged (FileNotFoundError: ...); copy or download it again
+    """
     try:
         found = json.loads(path.read_text())
     except (OSError, ValueError) as error:
