@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from foretaste.errors import DataError
+from foretaste.sources.site_file import NAME
 from foretaste.stored import Stored, header_of
 
 __all__ = ["INDEX", "Checkpoint", "beside", "check_checkpoint", "open_checkpoint", "read_json"]
@@ -111,7 +112,7 @@ def check_checkpoint(folder: Path) -> list[Path]:
     """
     if not (folder / "config.json").is_file():
         raise DataError(f"{folder} has no config.json; name a folder that save_pretrained made")
-    files = sorted(folder.glob("*.safetensors"))
+    files = sorted(path for path in folder.glob("*.safetensors") if path.name != NAME)
     if not files:
         pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
         if pickles:

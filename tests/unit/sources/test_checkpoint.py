@@ -93,6 +93,11 @@ class TestOpening:
         save_file({"other": torch.ones(1)}, folder / "consolidated.safetensors")
         assert "other" not in open_checkpoint(folder).params
 
+    def test_a_site_beside_the_params_is_no_shard(self, folder: Path) -> None:
+        before = list(open_checkpoint(folder).params)
+        shutil.copyfile(folder / "model.safetensors", folder / "foretaste-site.safetensors")
+        assert list(open_checkpoint(folder).params) == before
+
     def test_several_files_without_an_index_are_refused(self, folder: Path) -> None:
         save_file({"other": torch.ones(1)}, folder / "consolidated.safetensors")
         with pytest.raises(DataError, match=r"several safetensors files \(consolidated.*, model.*\) and no model.safetensors.index.json"):

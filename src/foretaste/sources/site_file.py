@@ -1,0 +1,212 @@
+"""A site on disk: one safetensors file with a task's params, curvature, gradient and record.
+
+Tensors are called ``center/NAME``, ``precision/KEY``, ``gradient/NAME`` and ``carried/NAME``. The file's metadata has
+``format`` (``foretaste-site``), ``version`` (1) and ``site``: JSON with the precision's structure, the record, the power
+and what is known of the mean: the names, types and content hash of the params, and whether they are inside.
+
+References:
+    safetensors, Format, https://huggingface.co/docs/safetensors
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from foretaste.errors import DataError, ParamsError, StorageError
+from foretaste.params import Params, check_fit, digest, snapshot
+from foretaste.posterior.diagonal import Diagonal
+from foretaste.posterior.isotropic import Isotropic
+from foretaste.posterior.kronecker import Kronecker
+from foretaste.posterior.lowrank import LowRank
+from foretaste.posterior.precision import Precision
+from foretaste.posterior.site import GaussianSite, Record
+
+__all__ = ["NAME", "load_site", "save_site"]
+
+NAME = "foretaste-site.safetensors"
+
+_FORMAT, _VERSION = "foretaste-site", 1
+_STRUCTURES: Mapping[str, type[Precision]] = {each.structure: each for each in (Isotropic, Diagonal, Kronecker, LowRank)}
+_PARTS = ("center", "precision", "gradient", "carried")
+_PICKLED = (b"PK\x03\x04", b"\x80")  # what torch.save and pickle begin with
+
+
+def save_site(site: GaussianSite, path: Path | str, *, mean: bool = True) -> None:
+    """Write a site as one file: to a temporary one beside it, then renamed.
+
+    Args:
+        site: On any device; types are kept.
+        path: Of the file; missing folders are made.
+        mean: Whether the task's params are inside. Without them the file is smaller by as much, and
+            `load_site` wants them back, from the checkpoint that was saved with the site.
+
+    Raises:
+        ParamsError: A lazy sum of precisions, which has no form on disk.
+        StorageError: The disk refuses; nothing is left under the final name.
+
+    >>> import tempfile, torch
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_site(GaussianSite({"w": torch.ones(2)}, Isotropic(3.0)), f"{folder}/{NAME}")
+    ...     load_site(f"{folder}/{NAME}").center
+    {'w': tensor([1., 1.])}
+    """
+    if type(site.precision) not in _STRUCTURES.values():
+        raise ParamsError(f"a site of structure {site.precision.structure!r} is not kept on disk; save the sites that it was made of")
+    held = {"center": site.center, "precision": site.precision.to_tensors(), "gradient": site.gradient or {}, "carried": site.carried}
+    parts = {part: held[part] for part in _PARTS if mean or part != "center"}
+    tensors = _apart({f"{part}/{name}": tensor for part, params in parts.items() for name, tensor in params.items()})
+    said = {
+        "structure": site.precision.structure,
+        "record": asdict(site.record),
+        "power": site.power,
+        "stationary": site.gradient is None,
+        "mean": {"inside": mean, "sha256": digest(site.center), "names": list(site.center), "dtype": _types(site.center)},
+    }
+    metadata = {"format": _FORMAT, "version": str(_VERSION), "site": json.dumps(said)}
+    _write(Path(path), tensors, metadata)
+
+
+def load_site(path: Path | str, mean: Params | None = None) -> GaussianSite:
+    """Read a site that `save_site` wrote.
+
+    Args:
+        path: Of the file.
+        mean: The task's params, for a site that was saved without them; among others if need be.
+
+    Raises:
+        DataError: A file that is missing, damaged, a pickle, no site, or of a newer foretaste.
+        ParamsError: No mean where one is needed, another one than the site was taken at, or curvature that does not fit.
+
+    >>> load_site("no-such-folder/foretaste-site.safetensors")
+    Traceback (most recent call last):
+    ...
+    foretaste.errors.DataError: no-such-folder/foretaste-site.safetensors does not exist; save_site writes a site
+    """
+    path = Path(path)
+    tensors, said = _read(path)
+    try:
+        parts: dict[str, dict[str, Tensor]] = {part: {} for part in _PARTS}
+        for key, tensor in tensors.items():
+            part, _, name = key.partition("/")
+            parts[part][name] = tensor
+        kept, names = said["mean"], list(said["mean"]["names"])
+        center = _inside(parts["center"], names) if kept["inside"] else _given(path, mean, names, str(kept["sha256"]))
+        precision = _STRUCTURES[said["structure"]].from_tensors(parts["precision"])
+        gradient = None if said["stationary"] else parts["gradient"]
+        found = GaussianSite(center, precision, gradient, parts["carried"], Record(**said["record"]), float(said["power"]))
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, ParamsError):
+            raise
+        raise DataError(f"{path} is damaged ({type(error).__name__}: {error}); copy or make it again") from error
+    _check(path, found)
+    return found
+
+
+def _apart(tensors: Params) -> dict[str, Tensor]:
+    """On the CPU, contiguous, none sharing memory with another, as safetensors wants them."""
+    found, seen = {}, set[int]()
+    for name, tensor in tensors.items():
+        own = tensor.detach().cpu().contiguous()
+        storage = own.untyped_storage()
+        if storage.data_ptr() in seen or storage.nbytes() != own.nbytes:
+            own = own.clone()
+        seen.add(own.untyped_storage().data_ptr())
+        found[name] = own
+    return found
+
+
+def _types(params: Params) -> str:
+    return ", ".join(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in params.values()}))
+
+
+def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            save_file(tensors, temporary, metadata=metadata)
+            with temporary.open("rb") as handle:
+                os.fsync(handle.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except (OSError, SafetensorError) as error:
+        raise StorageError(f"could not write {path}: {error}; free some space or choose another place, then save again") from error
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The file's tensors, and what its metadata says."""
+    try:
+        with safe_open(path, framework="pt") as handle:
+            metadata = handle.metadata() or {}
+            said = _said(path, metadata)
+            return {name: handle.get_tensor(name) for name in handle.keys()}, said  # noqa: SIM118
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist; save_site writes a site") from None
+    except (SafetensorError, OSError) as error:
+        if _begins(path).startswith(_PICKLED):
+            raise DataError(f"{path} is a pickle, which can run code when loaded, and is refused; save the site with save_site") from None
+        raise DataError(f"{path} is truncated or damaged ({error}); copy or make it again") from error
+
+
+def _begins(path: Path) -> bytes:
+    if not path.is_file():
+        return b""
+    with path.open("rb") as file:
+        return file.read(4)
+
+
+def _said(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+    if metadata.get("format") != _FORMAT:
+        raise DataError(f"{path} holds tensors and no site (a checkpoint?); name a file that save_site wrote")
+    version = metadata.get("version", "")
+    if version != str(_VERSION):
+        raise DataError(
+            f"{path} is a site of version {version or 'none'}, this foretaste reads {_VERSION}; upgrade foretaste, or make it again"
+        )
+    try:
+        said = json.loads(metadata["site"])
+    except (KeyError, ValueError) as error:
+        raise DataError(f"{path} is damaged ({type(error).__name__} in its metadata); copy or make it again") from error
+    if not isinstance(said, dict):
+        raise DataError(f"{path} is damaged (its metadata holds no JSON object); copy or make it again")
+    return said
+
+
+def _inside(center: Params, names: list[str]) -> dict[str, Tensor]:
+    return {name: center[name] for name in names}
+
+
+def _given(path: Path, mean: Params | None, names: list[str], expected: str) -> dict[str, Tensor]:
+    """The mean that the caller has, looked at."""
+    if mean is None:
+        raise ParamsError(f"{path} was saved without the task's params; give them: load_site(path, mean=parameters_of(model))")
+    missing = [name for name in names if name not in mean]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise ParamsError(f"the mean given for {path} lacks {missing[0]}{more}; give the params of the model that the site was taken of")
+    center = snapshot({name: mean[name] for name in names})
+    if digest(center) != expected:
+        raise ParamsError(
+            f"the mean given for {path} has other values or types than the params that the site was taken at; "
+            "load the checkpoint that was saved with it, in the type it was trained in"
+        )
+    return center
+
+
+def _check(path: Path, site: GaussianSite) -> None:
+    """Refuse curvature and gradients of other shapes than the params'."""
+    shaped = {"gradient": site.gradient, "curvature": site.precision.entries if isinstance(site.precision, Diagonal) else None}
+    for what, params in shaped.items():
+        try:
+            if params is not None:
+                check_fit(site.center, params, f"the {what}")
+        except ParamsError as error:
+            raise ParamsError(f"{path} is no whole site: {error}") from error

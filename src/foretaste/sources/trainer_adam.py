@@ -1,0 +1,197 @@
+"""What a transformers `Trainer` did to the gradients that its Adam saw: averaged, clipped, and how its loss was scaled.
+
+B is the examples (or label tokens) of one step. The factor c of `foretaste.estimate.adam` has two parts.
+
+*Clipping.* `Trainer` logs norms of gradients before they are clipped; with ``c_i = min(1, max_grad_norm / norm_i)`` of the
+logged steps i and Adam's own weights ``w_i = beta2^(k - i)``, ``c^2 = sum_i w_i c_i^2 / sum_i w_i``.
+
+*Scale.* With gradient accumulation or several devices `Trainer` leaves the mean over a step to models whose ``forward``
+takes ``**kwargs``: they are told ``num_items_in_batch``. Those that do not listen, BERT's classifier among them, get the
+means of their parts added up: gradients as many times larger (Adam itself does not mind). Whether a model listens is
+found out from its loss.
+"""
+
+import math
+from inspect import Parameter, signature
+
+import torch
+from torch import nn
+
+from foretaste.errors import ParamsError
+from foretaste.estimate.adam import AdamRun, Moments, adam
+from foretaste.estimate.fisher import batches_of
+from foretaste.params import buffers_of, in_eval_mode, parameters_of
+from foretaste.posterior.site import GaussianSite
+from foretaste.sources.extra import transformers
+from foretaste.sources.loop import below_adapter
+from foretaste.task import IGNORED, Batch, Task, units
+
+__all__ = ["check_adam", "clip_of", "site_of_adam"]
+
+_INSTEAD = "or estimate='fisher'"
+_SAME = 1e-4  # relative, of two losses
+
+
+def check_adam(
+    args: "transformers.TrainingArguments", state: "transformers.TrainerState", optimizer: torch.optim.Optimizer, clip: float | None
+) -> None:
+    """Look at what can be known before training.
+
+    Args:
+        args: Of the run.
+        state: At its beginning.
+        optimizer: Itself, or in Accelerate's wrapper.
+        clip: As the user gives it.
+
+    Raises:
+        ParamsError: No Adam, weight decay among its gradients, or clipping that leaves no trace.
+
+    >>> optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))])
+    >>> check_adam(transformers.TrainingArguments("out", use_cpu=True), transformers.TrainerState(), optimizer, None)
+    Traceback (most recent call last):
+    ...
+    foretaste.errors.ParamsError: SGD does not keep the second moment that estimate='adam' needs; train with AdamW, or estimate='fisher'
+    """
+    own = _own(optimizer)
+    for group in own.param_groups:
+        if "betas" not in group:
+            kind = type(own).__name__
+            raise ParamsError(f"{kind} does not keep the second moment that estimate='adam' needs; train with AdamW, {_INSTEAD}")
+        if type(own) is torch.optim.Adam and group["weight_decay"] and not group.get("decoupled_weight_decay"):
+            raise ParamsError(f"Adam's weight decay is among the gradients that it squares; train with AdamW, {_INSTEAD}")
+    by_step = args.logging_strategy == "steps" and not args.logging_first_step
+    silent = args.logging_strategy == "no" or (by_step and state.logging_steps > state.max_steps > 0)
+    if args.max_grad_norm and clip is None and silent:
+        raise ParamsError(
+            f"gradients are clipped to {args.max_grad_norm:g} and their norms will not be logged, so that nobody will know by how much; "
+            f"set logging_steps to a fraction of the run, max_grad_norm=0, clip=..., {_INSTEAD}"
+        )
+
+
+def clip_of(args: "transformers.TrainingArguments", state: "transformers.TrainerState", beta2: float) -> float:
+    """The factor c of clipping: what gradients were multiplied with, from the norms in the run's log.
+
+    Args:
+        args: Of the run; its ``max_grad_norm`` of 0 is no clipping.
+        state: At its end.
+        beta2: Adam's.
+
+    Raises:
+        ParamsError: Clipped gradients and no norm in the log.
+
+    >>> args = transformers.TrainingArguments("out", use_cpu=True, max_grad_norm=1.0)
+    >>> clip_of(args, transformers.TrainerState(global_step=2, log_history=[{"grad_norm": 4.0, "step": 2}]), beta2=0.999)
+    0.24999...
+    """
+    if not args.max_grad_norm:
+        return 1.0
+    norms = [(float(each["grad_norm"]), int(each["step"])) for each in state.log_history if each.get("grad_norm") is not None]
+    factors = [(min(1.0, args.max_grad_norm / (norm + 1e-6)), step) for norm, step in norms if math.isfinite(norm)]
+    weights = [beta2 ** (state.global_step - step) for _, step in factors]
+    if not sum(weights):
+        raise ParamsError(f"gradients were clipped to {args.max_grad_norm:g} and no norm of them is in the log; give clip=..., {_INSTEAD}")
+    return math.sqrt(sum(weight * factor**2 for weight, (factor, _) in zip(weights, factors, strict=True)) / sum(weights))
+
+
+def site_of_adam(
+    model: nn.Module,
+    task: Task,
+    optimizer: torch.optim.Optimizer,
+    args: "transformers.TrainingArguments",
+    state: "transformers.TrainerState",
+    *,
+    clip: float | None = None,
+    max_examples: int | None = None,
+    seed: int = 0,
+) -> GaussianSite:
+    """The site that a `Trainer`'s Adam has left behind.
+
+    Args:
+        model: That was trained, without wrappers.
+        task: Its training data, read as the model's loss reads it; the task's unit is the loss's.
+        optimizer: Itself, or in Accelerate's wrapper.
+        args: Of the run.
+        state: At its end.
+        clip: What gradients were multiplied with by clipping; from the log if left out.
+        max_examples: Label tokens are counted on so many.
+        seed: Chooses them.
+
+    Raises:
+        ParamsError: Moments that cannot be corrected, or of other params than the model's.
+
+    >>> from foretaste.sources.loop import task_of
+    >>> layer, data = nn.Linear(1, 2), [{"inputs": torch.ones(1), "labels": 1}]
+    >>> optimizer = torch.optim.AdamW(layer.parameters())
+    >>> nn.functional.cross_entropy(layer(torch.ones(1, 1)), torch.tensor([1])).backward(); optimizer.step()
+    >>> args = transformers.TrainingArguments("out", use_cpu=True, max_grad_norm=0)
+    >>> state = transformers.TrainerState(global_step=1, train_batch_size=1)
+    >>> site_of_adam(layer, task_of(layer, data), optimizer, args, state).record.details["batch"]
+    '1'
+    """
+    best, last = state.best_global_step, state.global_step
+    if args.load_best_model_at_end and best not in (None, last):
+        raise ParamsError(
+            f"the model went back to its best step {best}, Adam's moments are of step {last}; set load_best_model_at_end=False, {_INSTEAD}"
+        )
+    if task.unit == "example" and _first_batch(model, task)["labels"].dim() > 1:
+        raise ParamsError(f"the gradients that Adam squared are of a mean over label tokens, not examples; give unit='token', {_INSTEAD}")
+    moments = Moments.of(_own(optimizer), model.named_parameters())
+    assert not isinstance(moments.beta2, float)
+    factor = clip_of(args, state, max(moments.beta2.values())) if clip is None else clip
+    factor *= _scale(model, task, args)
+    run = _run(model, task, args, state, factor, max_examples, seed)
+    return adam(parameters_of(model, task.names), moments, run=run, carried=buffers_of(model))
+
+
+def _own(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """Out of Accelerate's wrapper."""
+    found = getattr(optimizer, "optimizer", optimizer)
+    assert isinstance(found, torch.optim.Optimizer)
+    return found
+
+
+def _run(
+    model: nn.Module,
+    task: Task,
+    args: "transformers.TrainingArguments",
+    state: "transformers.TrainerState",
+    clip: float,
+    most: int | None,
+    seed: int,
+) -> AdamRun:
+    """Units of a step; label tokens are counted on whole batches."""
+    count = len(task.train)
+    size = min(state.train_batch_size or args.train_batch_size, count)
+    parts, devices = args.gradient_accumulation_steps, args.world_size
+    if task.unit == "example":
+        return AdamRun(size, parts, devices, clip, unit=task.unit, examples=count, units=count)
+    drawn = batches_of(model, task, torch.Generator().manual_seed(seed), max(most or count, size), size)
+    tokens = [units(batch["labels"], task.unit) for batch in drawn]
+    whole = tokens[: max(1, min(most or count, count) // size)]
+    mean = sum(whole) / len(whole)
+    return AdamRun(max(1, round(mean * parts * devices)), clip=clip, unit=task.unit, examples=count, units=round(mean * count / size))
+
+
+def _scale(model: nn.Module, task: Task, args: "transformers.TrainingArguments") -> float:
+    """How many times larger than those of its mean loss the gradients of a model are that does not listen to the count."""
+    parts = args.gradient_accumulation_steps * (max(args.world_size, args.n_gpu) if args.average_tokens_across_devices else 1)
+    return parts if parts > 1 and _is_told(model) and not _listens(model, task) else 1
+
+
+def _is_told(model: nn.Module) -> bool:
+    """Whether `Trainer` gives the model ``num_items_in_batch``."""
+    base = below_adapter(model)
+    takes = any(each.kind is Parameter.VAR_KEYWORD for each in signature(base.forward).parameters.values())
+    return bool(getattr(base, "accepts_loss_kwargs", takes))
+
+
+def _first_batch(model: nn.Module, task: Task) -> Batch:
+    return task.batch(task.train, range(min(len(task.train), 4)), next(model.parameters()).device)
+
+
+def _listens(model: nn.Module, task: Task) -> bool:
+    batch = _first_batch(model, task)
+    count = (batch["labels"] != IGNORED).sum()
+    with in_eval_mode(model), torch.no_grad():
+        one, other = (model(**batch, num_items_in_batch=count * times)["loss"] for times in (1, 2))
+    return abs(float(one - other)) > _SAME * abs(float(one))
