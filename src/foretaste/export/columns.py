@@ -1,0 +1,193 @@
+"""Rows of several tasks as Arrow tables of one schema, a chunk at a time.
+
+Columns are united: what a task lacks is null in its rows. Where tasks number their classes differently, the
+names of the classes are kept in place of their numbers.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from foretaste.errors import DataError
+from foretaste.lazy import lazy
+from foretaste.sources.extra import datasets
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow.compute as pc  # type: ignore[import-untyped]
+else:
+    pa, pc = lazy("pyarrow"), lazy("pyarrow.compute")  # they come with datasets
+
+__all__ = ["CHUNK", "binary_columns", "digests", "opened", "table_of", "united"]
+
+CHUNK = 1000
+
+
+def opened(rows: "datasets.Dataset | Sequence[Mapping[str, object]]", renamed: Mapping[str, str], whose: str) -> "datasets.Dataset":
+    """Rows as a data set that hands out Arrow tables.
+
+    Args:
+        rows: A data set, or mappings by column, N of them; columns may be missing in some.
+        renamed: New name by old name.
+        whose: Names the rows in errors.
+
+    Raises:
+        DataError: No rows, a column whose values are of several types, or two columns of one name.
+
+    >>> found = opened([{"q": "2 + 2?"}, {"q": "3 + 3?", "a": "6"}], {"q": "prompt"}, "task sums")
+    >>> found[:].to_pylist()
+    [{'prompt': '2 + 2?', 'a': None}, {'prompt': '3 + 3?', 'a': '6'}]
+    """
+    found = rows if isinstance(rows, datasets.Dataset) else _from_mappings(rows, whose)
+    if not len(found):
+        raise DataError(f"{whose} has no rows")
+    changed = {old: new for old, new in renamed.items() if old != new}
+    for old, new in changed.items():
+        if new in found.column_names and new not in changed:
+            raise DataError(f"column {old!r} of {whose} would be written as {new!r}, which it has already; rename or remove one of them")
+    return (found.rename_columns(changed) if changed else found).with_format("arrow")
+
+
+def _from_mappings(rows: Sequence[Mapping[str, object]], whose: str) -> "datasets.Dataset":
+    values: dict[str, list[object]] = {name: [] for row in rows for name in row}
+    for row in rows:
+        for name, column in values.items():
+            column.append(row.get(name))
+    for name, column in values.items():
+        try:
+            datasets.Dataset.from_dict({name: column})
+        except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError) as error:
+            raise DataError(f"column {name!r} of {whose} has values of several types: {error}; give them one type") from error
+    return datasets.Dataset.from_dict(values)
+
+
+def united(features: Mapping[str, "datasets.Features"]) -> tuple["datasets.Features", list[str]]:
+    """The columns of all tasks, and what has to be said about them.
+
+    Args:
+        features: Columns and their types by task.
+
+    Raises:
+        DataError: A column is of types that do not go together.
+
+    >>> text, number = datasets.Value("string"), datasets.Value("int64")
+    >>> found, notes = united({"a": datasets.Features(x=text, y=number), "b": datasets.Features(x=text)})
+    >>> list(found), notes
+    (['x', 'y'], ["column 'y' is null in rows of b, which lack it"])
+    """
+    found, notes = {}, []
+    for name in dict.fromkeys(column for each in features.values() for column in each):
+        own = {task: each[name] for task, each in features.items() if name in each}
+        found[name], said = _one(name, own)
+        lacking = [task for task in features if task not in own]
+        notes += said + ([f"column {name!r} is null in rows of {', '.join(lacking)}, which lack it"] if lacking else [])
+    return datasets.Features(found), notes
+
+
+def _one(name: str, own: Mapping[str, object]) -> tuple[object, list[str]]:
+    """One column's type for all tasks, and a note where values are written otherwise than they are kept."""
+    kinds = list(own.values())
+    if all(kind == kinds[0] for kind in kinds):
+        return kinds[0], []
+    if any(isinstance(kind, datasets.ClassLabel) for kind in kinds):
+        if all(isinstance(kind, datasets.ClassLabel) or kind == datasets.Value("string") for kind in kinds):
+            return datasets.Value("string"), [f"column {name!r} has the names of classes, since tasks number them differently"]
+        raise _apart(name, own)
+    if any(isinstance(kind, datasets.Image) for kind in kinds):
+        if all(isinstance(kind, datasets.Image) for kind in kinds):
+            return datasets.Image(), []
+        raise _apart(name, own)
+    types = [datasets.Features({name: kind}).arrow_schema.field(name).type for kind in kinds]
+    try:
+        together = pa.unify_schemas([pa.schema([pa.field(name, each)]) for each in types], promote_options="permissive")
+    except pa.ArrowTypeError as error:
+        raise _apart(name, own) from error
+    if pa.types.is_binary(together.field(name).type) and not all(pa.types.is_binary(each) for each in types):
+        raise _apart(name, own)  # Arrow would call a text bytes
+    return datasets.Features.from_arrow_schema(together)[name], []
+
+
+def _apart(name: str, own: Mapping[str, object]) -> DataError:
+    found = "; ".join(f"{task}: {_short(kind)}" for task, kind in own.items())
+    return DataError(
+        f"column {name!r} is not of one type in all tasks ({found}); rename it in the files of one task, or bring all to one type"
+    )
+
+
+def _short(kind: object) -> str:
+    text = str(kind)
+    return text if len(text) < 80 else text[:77] + "..."
+
+
+def table_of(rows: "datasets.Dataset", indices: Sequence[int], features: "datasets.Features") -> "pa.Table":
+    """Some rows as a table of the united columns; files that rows only point at are taken in.
+
+    Args:
+        rows: As `opened` gives them.
+        indices: Of the rows, in any order, also more than once.
+        features: As `united` gives them.
+
+    >>> rows = opened([{"x": 1}, {"x": 2}], {}, "a")
+    >>> table_of(rows, [1, 0, 1], datasets.Features(x=datasets.Value("int64"), y=datasets.Value("string"))).to_pylist()
+    [{'x': 2, 'y': None}, {'x': 1, 'y': None}, {'x': 2, 'y': None}]
+    """
+    table = _whole(rows[list(indices)])
+    for name, kind in rows.features.items():
+        if isinstance(kind, datasets.ClassLabel) and not isinstance(features[name], datasets.ClassLabel):
+            table = _with(table, name, _named(table[name], kind))
+    return datasets.table.cast_table_to_schema(table, features.arrow_schema)
+
+
+def _whole(table: "pa.Table") -> "pa.Table":
+    try:
+        return datasets.table.embed_table_storage(table)
+    except OSError as error:
+        raise DataError(f"a file that rows point at cannot be read: {error}") from error
+
+
+def _with(table: "pa.Table", name: str, values: "pa.ChunkedArray") -> "pa.Table":
+    return table.set_column(table.column_names.index(name), name, values)
+
+
+def _named(numbers: "pa.ChunkedArray", kind: "datasets.ClassLabel") -> "pa.ChunkedArray":
+    """Names of class numbers; null where there is none."""
+    return pc.take(pa.array(kind.names, pa.string()), pc.if_else(pc.less(numbers, 0), None, numbers))
+
+
+def binary_columns(features: "datasets.Features") -> list[str]:
+    """Columns that JSON has no way to write: images, sounds, bytes.
+
+    >>> binary_columns(datasets.Features(picture=datasets.Image(), label=datasets.Value("int64")))
+    ['picture']
+    """
+    return [field.name for field in features.arrow_schema if _has_bytes(field.type)]
+
+
+def _has_bytes(kind: "pa.DataType") -> bool:
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        return True
+    return any(_has_bytes(kind.field(place).type) for place in range(kind.num_fields))
+
+
+def digests(rows: "datasets.Dataset", columns: Sequence[str]) -> Iterator[bytes]:
+    """A hash of each row's content in these columns.
+
+    Args:
+        rows: As `opened` gives them.
+        columns: All of them are there. Pictures are hashed by their bytes, classes by their names.
+
+    >>> one, other = (opened(rows, {}, "a") for rows in ([{"x": 1}, {"x": 2}], [{"x": 2, "y": 0}]))
+    >>> set(digests(one, ["x"])) & set(digests(other, ["x"])) == set(list(digests(one, ["x"]))[1:])
+    True
+    """
+    for start in range(0, len(rows), CHUNK):
+        table = _whole(rows[start : start + CHUNK]).select(list(columns))
+        for name in columns:
+            kind = rows.features[name]
+            if isinstance(kind, datasets.ClassLabel):
+                table = _with(table, name, _named(table[name], kind))
+            elif isinstance(kind, datasets.Image | datasets.Audio):
+                table = _with(table, name, pc.struct_field(table[name], "bytes"))
+        for row in table.to_pylist():
+            yield hashlib.sha256(json.dumps(row, sort_keys=True, default=repr).encode()).digest()

@@ -1,0 +1,350 @@
+"""Configuration of other trainers, so that they train on a written mixture what foretaste's joint run would train.
+
+What "mixing" means in each of them, by its documentation:
+
+- TRL 1.8, https://huggingface.co/docs/trl/v1.8.0/script_utils (``DatasetMixtureConfig``) and ``sft_trainer``: data sets
+  are concatenated. There is no weight: a data set's share is its size.
+- axolotl of 2026, https://docs.axolotl.ai/docs/config-reference.html and axolotl-ai-cloud/axolotl issue 3108, pull
+  request 3690: concatenated. ``weight`` is the part of a data set that is kept (at most 1), not its share.
+- LLaMA-Factory 0.9, https://github.com/hiyouga/LLaMA-Factory, ``data/README.md`` and ``hparams/data_args.py``:
+  ``interleave_probs`` are shares on average, and rows end with the first (``interleave_under``) or last data set
+  (``interleave_over``), or are not repeated (``interleave_once``), which gives the shares up. A data set's
+  ``num_samples`` is an exact count: all rows once, then some again. That has the meaning of alpha.
+
+So all read the written mixture; LLaMA-Factory may read the sources too. All average over a step's label tokens.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import yaml
+
+from foretaste.errors import DataError, TaskError
+from foretaste.task import Unit
+from foretaste.train.training import Training
+
+__all__ = ["READABLE", "Mixed", "Settings", "Source", "Trainer", "check", "configuration", "notes"]
+
+Trainer = Literal["trl", "axolotl", "llama-factory"]
+
+READABLE = (".jsonl", ".json", ".csv", ".parquet")
+_FORMATS = (("messages",), ("prompt", "completion"), ("text",))
+_USUAL = ", or ".join(" and ".join(each) for each in _FORMATS)
+_NAMES: Mapping[Trainer, str] = {"trl": "TRL", "axolotl": "axolotl", "llama-factory": "LLaMA-Factory"}
+_RUN: Mapping[Trainer, str] = {"trl": "trl sft --config", "axolotl": "axolotl train", "llama-factory": "llamafactory-cli train"}
+_MIXTURE = "foretaste-mixture"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a trainer has to know beside the data.
+
+    Args:
+        model: Path or hub id.
+        training: As of foretaste's joint run; its steps are not used, since the mixture's rows give them.
+        max_length: Most tokens of a row.
+        kind: What the model does; other trainers are for ``causal-lm``.
+    """
+
+    model: str
+    training: Training
+    max_length: int = 1024
+    kind: str = "causal-lm"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file all of whose rows are one task's training rows.
+
+    Args:
+        file: In a format that LLaMA-Factory reads, see `READABLE`.
+        columns: Column by what it is (``prompt``, ``completion``, ``messages``, ``text``).
+    """
+
+    file: Path
+    columns: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """A written mixture, as a trainer sees it.
+
+    Args:
+        data: The file, absolute.
+        unit: What alpha's losses are means over.
+        roles: The columns that are trained on, by the names of what they are.
+        columns: All columns of the file.
+        counts: Rows by task, none of them 0.
+        tokens: Label tokens of these rows by task.
+        sources: By task, where all rows of a file are the task's; empty where that is not so of every task.
+    """
+
+    data: Path
+    unit: Unit
+    roles: tuple[str, ...]
+    columns: tuple[str, ...]
+    counts: Mapping[str, int]
+    tokens: Mapping[str, int]
+    sources: Mapping[str, Source] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """All rows."""
+        return sum(self.counts.values())
+
+    @property
+    def builder(self) -> str:
+        """What `datasets` calls the file's format."""
+        return "parquet" if self.data.suffix == ".parquet" else "json"
+
+
+def configuration(trainer: Trainer, mixed: Mixed, settings: Settings) -> dict[str, str]:
+    """Files that make a trainer train one epoch of a mixture, in its order.
+
+    Args:
+        trainer: ``trl`` (``trl sft``), ``axolotl`` or ``llama-factory``.
+        mixed: The mixture.
+        settings: The model, and how to train.
+
+    Returns:
+        Text by file name; what `notes` says stands in it as comments.
+
+    Raises:
+        TaskError: See `check`.
+        DataError: Columns that the trainer cannot train on.
+
+    >>> mixed = Mixed(Path("/m/train.jsonl"), "token", ("text",), ("task", "text"), {"a": 8, "b": 2}, {"a": 40, "b": 40})
+    >>> made = configuration("trl", mixed, Settings("gpt2", Training(steps=5, batch_size=2)))
+    >>> list(made), yaml.safe_load(made["trl.yaml"])["datasets"]
+    (['trl.yaml'], [{'path': 'json', 'data_files': '/m/train.jsonl', 'split': 'train', 'columns': ['text']}])
+    """
+    check(trainer, mixed.unit, settings)
+    _check_columns(trainer, mixed)
+    said = notes(trainer, mixed, settings)
+    if trainer == "llama-factory":
+        return _llama_factory_files(mixed, settings, said)
+    values = _trl(mixed, settings) if trainer == "trl" else _axolotl(mixed, settings)
+    return {f"{trainer}.yaml": _text(trainer, f"{trainer}.yaml", said, values)}
+
+
+def check(trainer: Trainer, unit: Unit, settings: Settings | None) -> None:
+    """Whether a trainer can train what a mixture is for.
+
+    Raises:
+        TaskError: No settings, another kind of model, or alpha of another unit than tokens.
+
+    >>> check("trl", "token", Settings("gpt2", Training(steps=5)))
+    """
+    name = _NAMES[trainer]
+    if settings is None:
+        raise TaskError(f"a configuration of {name} needs to know the model; give settings=Settings(model, training)")
+    if settings.kind != "causal-lm":
+        raise TaskError(
+            f"{name} is configured here for causal language models, and this model is of the kind {settings.kind!r}; "
+            "export without it, and train on the mixture with a script of your own: one epoch, without shuffling"
+        )
+    if unit != "token":
+        raise TaskError(
+            f"alpha weighs losses that are means over examples, and {name} averages over label tokens, so tasks with long answers "
+            "would weigh more than alpha says; study with unit: token, or export without a trainer's configuration"
+        )
+
+
+def _check_columns(trainer: Trainer, mixed: Mixed) -> None:
+    if mixed.roles not in _FORMATS:
+        raise DataError(f"{_NAMES[trainer]} needs columns {_USUAL}; the mixture has {', '.join(mixed.roles)}")
+    for column in ("input", "system"):
+        if trainer == "axolotl" and "prompt" in mixed.roles and column in mixed.columns:
+            raise DataError(f"axolotl would put the column {column!r} into prompts; rename or remove it in the data")
+
+
+def notes(trainer: Trainer, mixed: Mixed, settings: Settings) -> tuple[str, ...]:
+    """What to know about a trainer's configuration: why it is as it is, and where it differs from foretaste's joint run.
+
+    >>> mixed = Mixed(Path("/m/train.jsonl"), "token", ("text",), ("task", "text"), {"a": 8, "b": 2}, {"a": 40, "b": 40})
+    >>> notes("trl", mixed, Settings("gpt2", Training(steps=5)))[0]
+    'Reads train.jsonl: TRL itself concatenates data sets, without weights, so that the share of each would be its size.'
+    """
+    training = settings.training
+    order = {
+        "trl": "The order is kept by transformers from version 5 on; before, rows are shuffled, which keeps the shares of the epoch.",
+        "axolotl": "The order is kept (curriculum_sampling). Do not turn on dataset_exact_deduplication: it would undo repeats.",
+        "llama-factory": "The order is kept (disable_shuffling).",
+    }[trainer]
+    found = [
+        _why(trainer, mixed),
+        order,
+        "Losses are means over the label tokens of a step (transformers 4.46 and later), as alpha needs them.",
+        f"A step has {' x '.join(map(str, _batch(training)))} rows on one device; on n devices divide gradient_accumulation_steps by n.",
+        f"Rows of more than {settings.max_length} tokens are cut here at the end; foretaste cuts the prompt's beginning first.",
+    ]
+    if training.prior_precision:
+        found.append("The pull to the pretrained params (prior_precision) is left out: this trainer has none.")
+    if training.optimizer != "adamw":
+        found.append(f"foretaste's joint run uses {training.optimizer}; this is AdamW: choose the learning rate anew.")
+    if training.weight_decay:
+        found.append("Weight decay leaves out biases and norms here; foretaste's does not.")
+    return (*found, *_of_format(trainer, mixed))
+
+
+def _why(trainer: Trainer, mixed: Mixed) -> str:
+    name, readable = mixed.data.name, ", ".join(READABLE)
+    if trainer == "trl":
+        return f"Reads {name}: TRL itself concatenates data sets, without weights, so that the share of each would be its size."
+    if trainer == "axolotl":
+        return f"Reads {name}: axolotl's 'weight' is the part of a data set to keep, not its share, and repeats nothing."
+    why = f"Reads {name}: interleave_probs hold on average only, and the number of rows depends on the sizes of the data sets."
+    if not mixed.sources:
+        return f"{why} Reading the sources by num_samples needs each task's rows to be all rows of one {readable} file."
+    return f"{why} llama-factory-sources.yaml reads the sources themselves, with the same exact counts (num_samples)."
+
+
+def _of_format(trainer: Trainer, mixed: Mixed) -> list[str]:
+    if trainer == "trl" and mixed.roles == ("messages",):
+        return ["assistant_only_loss needs a chat template that marks answers with {% generation %}, or a model whose template TRL knows."]
+    if trainer != "llama-factory" or mixed.roles == ("text",):
+        return []
+    if mixed.roles == ("messages",):
+        return ["Chats must alternate between user and assistant. Name your model's template if reading it from the tokenizer fails."]
+    shares = {task: mixed.tokens[task] - count for task, count in mixed.counts.items()}
+    realised = ", ".join(f"{task}={share / max(sum(shares.values()), 1):.3f}" for task, share in shares.items())
+    return [
+        "The template 'empty' takes texts as they are and writes no end token, which foretaste trains on: one label token less in "
+        f"a row, so the shares of tokens become {realised}. Name another template if its prompts are those you want."
+    ]
+
+
+def _text(trainer: Trainer, file: str, said: Sequence[str], values: Mapping[str, object]) -> str:
+    run = f"{_NAMES[trainer]}, written by foretaste. Run in this folder: {_RUN[trainer]} {file}. If it moves, mend the paths."
+    comments = "".join(f"# {line}\n" for line in (run, *said))
+    return comments + yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=1000)
+
+
+def _batch(training: Training) -> tuple[int, int]:
+    """Rows per backward pass, and how many of these make a step."""
+    most = min(training.micro_batch or training.batch_size, training.batch_size)
+    micro = next(size for size in range(most, 0, -1) if training.batch_size % size == 0)
+    return micro, training.batch_size // micro
+
+
+def _common(mixed: Mixed, training: Training) -> dict[str, object]:
+    """What all three call the same, since all three are transformers' Trainer."""
+    return {
+        "gradient_accumulation_steps": _batch(training)[1],
+        "learning_rate": training.learning_rate,
+        "warmup_steps": math.ceil(training.warmup * math.ceil(mixed.rows / training.batch_size)),
+        "weight_decay": training.weight_decay,
+        "max_grad_norm": training.clip or 0.0,
+        "bf16": training.mixed_precision == "bf16",
+        "fp16": training.mixed_precision == "fp16",
+        "seed": training.seed,
+    }
+
+
+def _schedule(training: Training) -> str:
+    return "constant_with_warmup" if training.decay == "constant" and training.warmup else training.decay
+
+
+def _transformers(mixed: Mixed, training: Training) -> dict[str, object]:
+    """As TRL and LLaMA-Factory call it."""
+    return {
+        "num_train_epochs": 1,
+        "per_device_train_batch_size": _batch(training)[0],
+        "lr_scheduler_type": _schedule(training),
+        "optim": "adamw_torch",
+        **_common(mixed, training),
+    }
+
+
+def _trl(mixed: Mixed, settings: Settings) -> dict[str, object]:
+    data = {"path": mixed.builder, "data_files": str(mixed.data), "split": "train", "columns": list(mixed.roles)}
+    learned: dict[str, dict[str, object]] = {
+        "messages": {"assistant_only_loss": True},
+        "prompt": {"completion_only_loss": True},
+        "text": {"dataset_text_field": "text"},
+    }
+    return {
+        "model_name_or_path": settings.model,
+        "output_dir": str(mixed.data.parent / "trained-by-trl"),
+        "datasets": [data],
+        "shuffle_dataset": False,
+        "train_sampling_strategy": "sequential",
+        "packing": False,
+        **learned[mixed.roles[0]],
+        "max_length": settings.max_length,
+        "eval_strategy": "no",
+        **_transformers(mixed, settings.training),
+    }
+
+
+def _axolotl(mixed: Mixed, settings: Settings) -> dict[str, object]:
+    plain = {"system_prompt": "", "field_instruction": "prompt", "field_output": "completion", "format": "{instruction}"}
+    formats: dict[str, dict[str, object]] = {
+        "messages": {"type": "chat_template", "field_messages": "messages", "roles_to_train": ["assistant"], "train_on_eos": "turn"},
+        "prompt": {"type": {**plain, "no_input_format": "{instruction}"}},
+        "text": {"type": "completion", "field": "text"},
+    }
+    return {
+        "base_model": settings.model,
+        "output_dir": str(mixed.data.parent / "trained-by-axolotl"),
+        "datasets": [{"path": str(mixed.data), "ds_type": mixed.builder, "split": "train", **formats[mixed.roles[0]]}],
+        "shuffle_merged_datasets": False,
+        "curriculum_sampling": True,
+        "sample_packing": False,
+        "dataset_exact_deduplication": False,
+        "val_set_size": 0.0,
+        "train_on_inputs": False,
+        "sequence_len": settings.max_length,
+        "excess_length_strategy": "truncate",
+        "num_epochs": 1,
+        "micro_batch_size": _batch(settings.training)[0],
+        "lr_scheduler": _schedule(settings.training),
+        "optimizer": "adamw_torch",
+        **_common(mixed, settings.training),
+    }
+
+
+def _llama_factory_files(mixed: Mixed, settings: Settings, said: Sequence[str]) -> dict[str, str]:
+    native, entries = {}, {_MIXTURE: _entry(mixed.data.name, {role: role for role in mixed.roles})}
+    for task, source in mixed.sources.items():
+        entries[task] = {**_entry(str(source.file), source.columns), "num_samples": mixed.counts[task]}
+    if mixed.sources:
+        reads = (
+            "Reads the sources themselves: each task's rows are all of its file's, then some again, as many as num_samples in "
+            "dataset_info.json says. These are the mixture's counts; order and repeats are drawn by LLaMA-Factory."
+        )
+        values = _llama_factory(mixed, settings, {"dataset": ",".join(mixed.sources), "mix_strategy": "concat"})
+        native["llama-factory-sources.yaml"] = _text("llama-factory", "llama-factory-sources.yaml", [reads, *said[2:]], values)
+    written = _llama_factory(mixed, settings, {"dataset": _MIXTURE, "disable_shuffling": True})
+    text, listed = _text("llama-factory", "llama-factory.yaml", said, written), json.dumps(entries, indent=1, ensure_ascii=False)
+    return {"llama-factory.yaml": text, **native, "dataset_info.json": listed + "\n"}
+
+
+def _entry(file: str, columns: Mapping[str, str]) -> dict[str, object]:
+    """What ``dataset_info.json`` says of a file."""
+    if "messages" in columns:
+        tags = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant", "system_tag": "system"}
+        return {"file_name": file, "formatting": "sharegpt", "columns": {"messages": columns["messages"]}, "tags": tags}
+    if "text" in columns:
+        return {"file_name": file, "columns": {"prompt": columns["text"]}}
+    return {"file_name": file, "columns": {"prompt": columns["prompt"], "response": columns["completion"]}}
+
+
+def _llama_factory(mixed: Mixed, settings: Settings, data: Mapping[str, object]) -> dict[str, object]:
+    return {
+        "model_name_or_path": settings.model,
+        "stage": "pt" if mixed.roles == ("text",) else "sft",
+        "do_train": True,
+        "finetuning_type": "full",
+        "output_dir": str(mixed.data.parent / "trained-by-llama-factory"),
+        "dataset_dir": str(mixed.data.parent),
+        **data,
+        **({"template": "empty"} if mixed.roles == ("prompt", "completion") else {}),
+        "cutoff_len": settings.max_length,
+        "packing": False,
+        **_transformers(mixed, settings.training),
+    }

@@ -1,0 +1,173 @@
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import transformers
+import yaml
+
+from foretaste.errors import DataError, TaskError
+from foretaste.export.trainers import Mixed, Settings, Source, Trainer, configuration, notes
+from foretaste.train.training import Training
+
+TRAINERS: tuple[Trainer, ...] = ("trl", "axolotl", "llama-factory")
+ROLES = [("messages",), ("prompt", "completion"), ("text",)]
+SETTINGS = Settings("org/model", Training(steps=5, batch_size=12, micro_batch=5, learning_rate=3e-5, warmup=0.25, seed=7), max_length=64)
+
+
+def mixed(*roles: str) -> Mixed:
+    return Mixed(Path("/m/train.parquet"), "token", roles, ("task", *roles), {"a": 75, "b": 25}, {"a": 150, "b": 150})
+
+
+def values_of(trainer: Trainer, made: Mixed, settings: Settings = SETTINGS) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(configuration(trainer, made, settings)[f"{trainer}.yaml"])
+    return found
+
+
+@pytest.mark.parametrize("roles", ROLES)
+@pytest.mark.parametrize("trainer", TRAINERS)
+class TestEveryTrainer:
+    def test_one_epoch_as_the_joint_run_trains(self, trainer: Trainer, roles: tuple[str, ...]) -> None:
+        found = values_of(trainer, mixed(*roles))
+        assert found["num_epochs" if trainer == "axolotl" else "num_train_epochs"] == 1
+        assert found["base_model" if trainer == "axolotl" else "model_name_or_path"] == "org/model"
+        assert found["micro_batch_size" if trainer == "axolotl" else "per_device_train_batch_size"] == 4
+        assert found["gradient_accumulation_steps"] == 3
+        assert (found["learning_rate"], found["seed"], found["weight_decay"], found["max_grad_norm"]) == (3e-5, 7, 0, 1)
+        assert found["warmup_steps"] == 3  # a quarter of 9 steps
+        assert found["lr_scheduler" if trainer == "axolotl" else "lr_scheduler_type"] == "linear"
+        assert (found["bf16"], found["fp16"]) == (False, False)
+        assert found["sequence_len" if trainer == "axolotl" else "cutoff_len" if trainer == "llama-factory" else "max_length"] == 64
+
+    def test_notes_are_comments(self, trainer: Trainer, roles: tuple[str, ...]) -> None:
+        text = configuration(trainer, mixed(*roles), SETTINGS)[f"{trainer}.yaml"]
+        for note in notes(trainer, mixed(*roles), SETTINGS):
+            assert f"# {note}\n" in text
+        assert "Reads train.parquet: " in text
+
+    def test_jsonl_too(self, trainer: Trainer, roles: tuple[str, ...]) -> None:
+        files = configuration(trainer, replace(mixed(*roles), data=Path("/m/train.jsonl")), SETTINGS)
+        assert any("train.jsonl" in line for text in files.values() for line in text.splitlines() if not line.startswith("#"))
+
+    def test_alpha_of_examples_is_refused(self, trainer: Trainer, roles: tuple[str, ...]) -> None:
+        with pytest.raises(TaskError, match=r"means over examples, and .* averages over label tokens, .*study with unit: token"):
+            configuration(trainer, replace(mixed(*roles), unit="example"), SETTINGS)
+
+    @pytest.mark.parametrize("kind", ["seq2seq", "text-classification", "image-classification"])
+    def test_other_models_are_refused(self, trainer: Trainer, roles: tuple[str, ...], kind: str) -> None:
+        with pytest.raises(TaskError, match=f"for causal language models, and this model is of the kind '{kind}'; export without it"):
+            configuration(trainer, mixed(*roles), replace(SETTINGS, kind=kind))
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_other_columns_are_refused(trainer: Trainer) -> None:
+    with pytest.raises(DataError, match="needs columns messages, or prompt and completion, or text; the mixture has source, target"):
+        configuration(trainer, mixed("source", "target"), SETTINGS)
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_what_cannot_be_carried_over_is_said(trainer: Trainer) -> None:
+    training = Training(steps=5, prior_precision=0.1, optimizer="sgd", weight_decay=0.01, clip=None, warmup=0.1, decay="constant")
+    settings = replace(SETTINGS, training=replace(training, mixed_precision="bf16"))
+    said = " ".join(notes(trainer, mixed("text"), settings))
+    assert "prior_precision" in said
+    assert "uses sgd; this is AdamW" in said
+    assert "Weight decay leaves out biases" in said
+    found = values_of(trainer, mixed("text"), settings)
+    assert (found["max_grad_norm"], found["bf16"]) == (0, True)
+    assert "constant_with_warmup" in found.values()
+
+
+def test_transformers_knows_the_options() -> None:
+    """TRL and LLaMA-Factory hand these on to it; the order's option is new in transformers 5."""
+    known = {field.name for field in fields(transformers.TrainingArguments)} | {"train_sampling_strategy"}
+    found = set(values_of("trl", mixed("text"))) & set(values_of("llama-factory", mixed("text"))) - {"model_name_or_path", "packing"}
+    assert len(found) > 10
+    assert found | {"eval_strategy", "train_sampling_strategy"} <= known
+
+
+class TestTrl:
+    def test_order_and_columns(self) -> None:
+        found = values_of("trl", mixed("prompt", "completion"))
+        assert found["datasets"] == [
+            {"path": "parquet", "data_files": "/m/train.parquet", "split": "train", "columns": ["prompt", "completion"]}
+        ]
+        assert (found["shuffle_dataset"], found["train_sampling_strategy"], found["packing"]) == (False, "sequential", False)
+        assert found["eval_strategy"] == "no"
+
+    @pytest.mark.parametrize(
+        ("roles", "learned"),
+        [
+            (("messages",), ("assistant_only_loss", True)),
+            (("prompt", "completion"), ("completion_only_loss", True)),
+            (("text",), ("dataset_text_field", "text")),
+        ],
+    )
+    def test_what_is_learned(self, roles: tuple[str, ...], learned: tuple[str, object]) -> None:
+        assert learned in values_of("trl", mixed(*roles)).items()
+
+
+class TestAxolotl:
+    def test_nothing_is_shuffled_dropped_or_split(self) -> None:
+        found = values_of("axolotl", mixed("text"))
+        assert found["datasets"] == [
+            {"path": "/m/train.parquet", "ds_type": "parquet", "split": "train", "type": "completion", "field": "text"}
+        ]
+        assert (found["shuffle_merged_datasets"], found["curriculum_sampling"], found["sample_packing"]) == (False, True, False)
+        assert (found["dataset_exact_deduplication"], found["val_set_size"], found["excess_length_strategy"]) == (False, 0, "truncate")
+
+    def test_prompts_are_taken_as_they_are(self) -> None:
+        kind = values_of("axolotl", mixed("prompt", "completion"))["datasets"][0]["type"]
+        assert (kind["field_instruction"], kind["field_output"]) == ("prompt", "completion")
+        assert kind["no_input_format"].format(instruction="2 + 2?") == "2 + 2?"
+        assert kind["system_prompt"] == ""
+
+    def test_chats(self) -> None:
+        found = values_of("axolotl", mixed("messages"))["datasets"][0]
+        assert (found["type"], found["field_messages"], found["roles_to_train"]) == ("chat_template", "messages", ["assistant"])
+
+    @pytest.mark.parametrize("column", ["input", "system"])
+    def test_columns_that_it_would_put_into_prompts(self, column: str) -> None:
+        columns = ("task", "prompt", "completion", column)
+        with pytest.raises(DataError, match=f"axolotl would put the column '{column}' into prompts; rename or remove it"):
+            configuration("axolotl", replace(mixed("prompt", "completion"), columns=columns), SETTINGS)
+        assert configuration("axolotl", replace(mixed("messages"), columns=("task", "messages", column)), SETTINGS)
+
+
+class TestLlamaFactory:
+    def info(self, made: Mixed) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(configuration("llama-factory", made, SETTINGS)["dataset_info.json"])
+        return found
+
+    def test_the_mixture_in_its_order(self) -> None:
+        found = values_of("llama-factory", mixed("prompt", "completion"))
+        assert (found["dataset"], found["dataset_dir"], found["disable_shuffling"]) == ("foretaste-mixture", "/m", True)
+        assert (found["stage"], found["template"], found["packing"], found["finetuning_type"]) == ("sft", "empty", False, "full")
+        assert self.info(mixed("prompt", "completion")) == {
+            "foretaste-mixture": {"file_name": "train.parquet", "columns": {"prompt": "prompt", "response": "completion"}}
+        }
+
+    def test_texts_and_chats(self) -> None:
+        assert values_of("llama-factory", mixed("text"))["stage"] == "pt"
+        assert self.info(mixed("text"))["foretaste-mixture"]["columns"] == {"prompt": "text"}
+        assert "template" not in values_of("llama-factory", mixed("messages"))
+        entry = self.info(mixed("messages"))["foretaste-mixture"]
+        assert (entry["formatting"], entry["tags"]["assistant_tag"]) == ("sharegpt", "assistant")
+
+    def test_one_token_less_in_a_row_is_said_in_numbers(self) -> None:
+        assert "the shares of tokens become a=0.375, b=0.625" in notes("llama-factory", mixed("prompt", "completion"), SETTINGS)[-1]
+
+    def test_sources_by_exact_counts(self) -> None:
+        sources = {"a": Source(Path("/d/a.csv"), {"text": "body"}), "b": Source(Path("/d/b.jsonl"), {"text": "text"})}
+        files = configuration("llama-factory", replace(mixed("text"), sources=sources), SETTINGS)
+        found = yaml.safe_load(files["llama-factory-sources.yaml"])
+        assert (found["dataset"], found["mix_strategy"], found["num_train_epochs"]) == ("a,b", "concat", 1)
+        assert "disable_shuffling" not in found
+        entries = json.loads(files["dataset_info.json"])
+        assert entries["a"] == {"file_name": "/d/a.csv", "columns": {"prompt": "body"}, "num_samples": 75}
+        assert entries["b"]["num_samples"] == 25
+
+    def test_why_there_are_no_sources(self) -> None:
+        assert "needs each task's rows to be all rows of one .jsonl" in notes("llama-factory", mixed("text"), SETTINGS)[0]
+        assert list(configuration("llama-factory", mixed("text"), SETTINGS)) == ["llama-factory.yaml", "dataset_info.json"]
