@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
-from foretaste import cli
+from foretaste.cli.entry import main
 
 __all__ = ["ENVIRONMENT", "Ran", "contents", "foretaste", "refused", "spawned"]
 
@@ -32,7 +32,7 @@ def foretaste(*arguments: object) -> Ran:
     code: object = 0
     try:
         with redirect_stdout(out), redirect_stderr(err):
-            cli.main()
+            main()
     except SystemExit as leaving:
         code = leaving.code or 0
     finally:

@@ -1,6 +1,6 @@
 """`python -m foretaste`."""
 
-from foretaste.cli import main
+from foretaste.cli.entry import main
 
 __all__: list[str] = []
 

@@ -354,7 +354,7 @@ def test_a_full_disk(tmp_path: Path, limit: int) -> None:
     """A real limit on file size stands in for a full disk: first for the new database, then for the report."""
     recipe = digits_recipe(tmp_path, finetune_steps="2", preview_points="3", joint_points="0")
     code = (
-        "import resource, signal, sys; from foretaste.cli import main\n"
+        "import resource, signal, sys; from foretaste.cli.entry import main\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
         "main()\n"

@@ -7,7 +7,7 @@ from rich.table import Table
 from foretaste.report.wording import counted, duration, number, share
 from foretaste.task import Evaluation
 
-__all__ = ["checked", "fitted", "row_json", "rows"]
+__all__ = ["checked", "experts", "fitted", "row_json", "rows"]
 
 
 def checked(tasks: Mapping[str, Mapping[str, object]], parameters: int, trainings: tuple[int, int], previews: int) -> Table:
@@ -45,6 +45,18 @@ def fitted(tasks: Mapping[str, Mapping[str, object]]) -> Table:
         seconds = found["seconds"]
         assert isinstance(seconds, float)
         table.add_row(name, str(found["params"])[:16], str(found["site"])[:16], duration(seconds))
+    return table
+
+
+def experts(found: Mapping[str, Mapping[str, object]]) -> Table:
+    """Models that were brought into a study.
+
+    >>> experts({"code": {"kind": "adapter", "curvature": False, "folder": "/models/code"}}).row_count
+    1
+    """
+    table = Table("task", "kind", "curvature", "folder")
+    for name, each in found.items():
+        table.add_row(name, str(each["kind"]), "from its site file" if each["curvature"] else "none", str(each["folder"]))
     return table
 
 

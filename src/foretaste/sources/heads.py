@@ -65,6 +65,21 @@ class Heads(nn.Module):
             for model in models:
                 setattr(model, prefix, self.once)
 
+    @property
+    def head_names(self) -> list[str]:
+        """What the heads are called."""
+        return [key.removeprefix(_key("")) for key in self.heads]
+
+    def name_of(self, head: str, name: str, prefix: str) -> str:
+        """A tensor's name here, by its name in one head's own model.
+
+        Args:
+            head: Whose model.
+            name: There.
+            prefix: Of the trunk's names there, with its dot.
+        """
+        return f"trunk.{name.removeprefix(prefix)}" if name.startswith(prefix) else f"heads.{_key(head)}.{name}"
+
     def names(self, head: str) -> frozenset[str]:
         """The parameters of one head and of the trunk."""
         own = f"heads.{_key(head)}."

@@ -18,6 +18,7 @@ from foretaste.sources.data import column, read_rows, rows_digest
 from foretaste.sources.extra import datasets, transformers
 from foretaste.sources.pretrained import at, configuration, pretrained, quiet, saver, tokenizer_at
 from foretaste.sources.problem import Problem, text_digest
+from foretaste.sources.reading import reader
 from foretaste.sources.tokens import Coded, Row, Tokens
 from foretaste.sources.writing import Writer
 from foretaste.task import AnyMetric, Batch, Task, TextMetric, Unit
@@ -149,7 +150,9 @@ def load(
     count = sum(tensor.numel() for tensor in parameters_of(model).values())
     facts = (("architecture", f"{type(model).__name__}, {count:,} parameters"), ("model", path))
     cut = "; ".join(said for _, said in made if said)
-    return Problem(model, tuple(task for task, _ in made), (*facts, ("cut to max_length", cut)) if cut else facts, saver(path))
+    return Problem(
+        model, tuple(task for task, _ in made), (*facts, ("cut to max_length", cut)) if cut else facts, saver(path), reader(path, kind)
+    )
 
 
 def _tokens(path: str, model: nn.Module, max_length: int) -> Tokens:

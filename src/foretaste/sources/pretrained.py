@@ -63,7 +63,7 @@ def at(field: tuple[str, ...], function: Callable[_P, _R], *arguments: _P.args, 
         raise error.at(*field) from error.__cause__
 
 
-def pretrained(path: str, kind: Kind, classes: int | None = None) -> nn.Module:
+def pretrained(path: str, kind: Kind, classes: int | None = None, *, whole: bool = False) -> nn.Module:
     """A model with the checkpoint's weights.
 
     Args:
@@ -71,6 +71,7 @@ def pretrained(path: str, kind: Kind, classes: int | None = None) -> nn.Module:
         kind: What the model does.
         classes: Of a classification head, which is made anew where the checkpoint has none of this size; None
             for models that the checkpoint must fill to the last tensor.
+        whole: Whether it must fill the head too.
 
     Raises:
         DataError: It cannot be loaded, or leaves tensors without values.
@@ -93,7 +94,7 @@ def pretrained(path: str, kind: Kind, classes: int | None = None) -> nn.Module:
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
         advice = "name a folder with config.json and safetensors, or a hub id that can be reached"
         raise DataError(f"{path!r} cannot be loaded for {kind}: {message}; {advice}") from error
-    _refuse_gaps(path, model, report, "" if classes is None else f"{model.base_model_prefix}.")
+    _refuse_gaps(path, model, report, "" if classes is None or whole else f"{model.base_model_prefix}.")
     assert isinstance(model, nn.Module)
     return model
 
@@ -112,13 +113,19 @@ def _refuse_gaps(path: str, model: nn.Module, report: Mapping[str, Iterable[obje
         )
 
 
-def saver(path: str) -> Callable[[nn.Module, Path], None]:
+def _checkpoint(model: nn.Module, folder: Path) -> None:
+    assert isinstance(model, transformers.PreTrainedModel)
+    model.save_pretrained(folder)
+
+
+def saver(path: str, write: Callable[[nn.Module, Path], None] = _checkpoint) -> Callable[[nn.Module, Path], None]:
     """How a model from this checkpoint is kept: as a checkpoint with the same tokenizer or image processor.
 
     A model of several heads becomes a checkpoint for each of them, in a folder of its name.
 
     Args:
         path: The checkpoint folder or hub id that it came from.
+        write: Writes the model of one head; as a checkpoint, if left out.
 
     >>> import tempfile
     >>> model = transformers.GPT2LMHeadModel(transformers.GPT2Config(vocab_size=2, n_embd=2, n_layer=1, n_head=1))
@@ -136,11 +143,10 @@ def saver(path: str) -> Callable[[nn.Module, Path], None]:
                 for head, own in models.items():
                     save(own, folder / head)
             return
-        assert isinstance(model, transformers.PreTrainedModel)
         with quiet():
-            model.save_pretrained(folder)
+            write(model, folder)
         for file in beside(Path(str(transformers.utils.cached_file(path, "config.json"))).parent):
-            if file.name != INDEX and not (folder / file.name).exists():
+            if file.name not in (INDEX, "config.json") and not (folder / file.name).exists():
                 shutil.copyfile(file, folder / file.name)
 
     return save

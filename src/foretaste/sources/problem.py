@@ -9,7 +9,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from foretaste.errors import TaskError
-from foretaste.params import buffers_of, digest, first_nonfinite, parameters_of, snapshot, tensors_of
+from foretaste.params import Params, buffers_of, digest, first_nonfinite, parameters_of, snapshot, tensors_of
+from foretaste.sources.expert import Expert, read_tensors
 from foretaste.task import Examples, Task
 
 __all__ = ["Problem", "examples_digest", "save_tensors", "text_digest"]
@@ -36,6 +37,8 @@ class Problem:
         tasks: In the study's order.
         facts: Lines for the provenance of results, by name.
         save: Writes the model, with whatever is needed to use it, into a folder.
+        read: A task's params from a model that was trained elsewhere.
+        fresh: Names of parameters that are new, such as a classification head's; LoRA trains them whole.
 
     Raises:
         TaskError: No tasks, two of one name, NaN in the model, or tasks that miss parameters.
@@ -45,6 +48,8 @@ class Problem:
     tasks: tuple[Task, ...]
     facts: tuple[tuple[str, str], ...] = ()
     save: Callable[[nn.Module, Path], None] = save_tensors
+    read: Callable[[nn.Module, Task, Expert], Params] = read_tensors
+    fresh: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         names = [task.name for task in self.tasks]
@@ -61,11 +66,22 @@ class Problem:
         for task in self.tasks:
             if task.names is not None and not task.names <= own:
                 raise TaskError(f"task {task.name!r} names parameters that the model lacks: {', '.join(sorted(task.names - own)[:3])}")
+        if not self.fresh <= own:
+            raise TaskError(f"fresh names parameters that the model lacks: {', '.join(sorted(self.fresh - own)[:3])}")
 
     @property
     def names(self) -> list[str]:
         """Task names."""
         return [task.name for task in self.tasks]
+
+    @property
+    def trained(self) -> frozenset[str]:
+        """Names of the parameters that some task has; all others stay as they are."""
+        return frozenset().union(*(self.names_of(task) for task in self.tasks))
+
+    def names_of(self, task: Task) -> frozenset[str]:
+        """Names of the parameters that a task has."""
+        return frozenset(parameters_of(self.model)) if task.names is None else task.names
 
     def base(self) -> str:
         """Content hash of the pretrained params."""

@@ -27,8 +27,9 @@ from foretaste.posterior.kronecker import Kronecker
 from foretaste.posterior.lowrank import LowRank
 from foretaste.posterior.precision import Precision
 from foretaste.posterior.site import GaussianSite, Record
+from foretaste.stored import Stored
 
-__all__ = ["NAME", "load_site", "save_site"]
+__all__ = ["NAME", "load_site", "open_diagonal", "save_site"]
 
 NAME = "foretaste-site.safetensors"
 
@@ -107,6 +108,35 @@ def load_site(path: Path | str, mean: Params | None = None) -> GaussianSite:
         raise DataError(f"{path} is damaged ({type(error).__name__}: {error}); copy or make it again") from error
     _check(path, found)
     return found
+
+
+def open_diagonal(path: Path) -> tuple[Stored, Record]:
+    """The diagonal curvature of a site file, left in the file.
+
+    Args:
+        path: Of the file.
+
+    Returns:
+        h by name, and how it came about.
+
+    Raises:
+        DataError: No site file, or of another structure than a diagonal.
+
+    >>> import tempfile, torch
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_site(GaussianSite({"w": torch.ones(2)}, Diagonal({"w": torch.ones(2)})), path := Path(folder, NAME))
+    ...     open_diagonal(path)[0]["w"]
+    tensor([1., 1.])
+    """
+    try:
+        with safe_open(path, framework="pt") as handle:
+            said = _said(path, handle.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"{path} is truncated or damaged ({error}); copy or make it again") from error
+    if said["structure"] != Diagonal.structure:
+        raise DataError(f"{path} has curvature of structure {said['structure']}; merging in files needs a diagonal one")
+    entries = {name: entry for name, entry in Stored.open([path]).entries.items() if name.startswith("precision/")}
+    return Stored({name.removeprefix("precision/"): entry for name, entry in entries.items()}), Record(**said["record"])
 
 
 def _apart(tensors: Params) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from foretaste.sources.heads import Heads
 from foretaste.sources.prepare import Images, Preparation, Texts
 from foretaste.sources.pretrained import at, configuration, pretrained, quiet, saver
 from foretaste.sources.problem import Problem, text_digest
+from foretaste.sources.reading import reader
 from foretaste.task import Batch, Example, Examples, Metric, Task
 
 __all__ = ["DataPlan", "Head", "Kind", "heads_of", "load"]
@@ -98,7 +99,14 @@ def load(path: str, kind: Kind, plans: Sequence[DataPlan], *, head: Head = "auto
     described = "; ".join(f"{', '.join(members)}: {len(labels)} classes" for members, labels in groups.values())
     count = sum(tensor.numel() for tensor in parameters_of(model).values())
     architecture = f"{type(_owner(model)).__name__}, {count:,} parameters"
-    return Problem(model, tasks, (("architecture", architecture), ("model", path), ("heads", described)), saver(path))
+    facts = (("architecture", architecture), ("model", path), ("heads", described))
+    return Problem(model, tasks, facts, saver(path), reader(path, kind), _new_in(model))
+
+
+def _new_in(model: nn.Module) -> frozenset[str]:
+    """Parameters of the heads; poolers too, which many checkpoints lack."""
+    trunk = "trunk." if isinstance(model, Heads) else f"{model.base_model_prefix}."
+    return frozenset(name for name in parameters_of(model) if not name.startswith(trunk) or ".pooler." in name)
 
 
 def _owner(model: nn.Module) -> nn.Module:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 import torch
 
 from foretaste.engine import do, stop_if_asked
+from foretaste.errors import StudyError
 from foretaste.estimate.fisher import fisher
 from foretaste.estimate.kfac import kfac
 from foretaste.params import Params, parameters_of
@@ -17,6 +18,7 @@ from foretaste.posterior.precision import Precision
 from foretaste.posterior.site import GaussianSite, Record
 from foretaste.store.study import Done
 from foretaste.task import Task
+from foretaste.workflow.experts import brought, check_known, curvature_of, forget_curvature
 from foretaste.workflow.runs import finetuned
 from foretaste.workflow.session import Session
 
@@ -50,8 +52,15 @@ class Fitted:
         return (self.run,) if self.site is None else (self.run, self.site)
 
 
-def fit(session: Session) -> dict[str, Fitted]:
-    """Train every task on its own and estimate its diagonal curvature there.
+def fit(session: Session, *, only_estimate: bool = False) -> dict[str, Fitted]:
+    """Train every task on its own, or take the model that was imported for it, and estimate its diagonal curvature there.
+
+    Args:
+        session: The recipe at work.
+        only_estimate: Whether nothing is trained, and curvature that came with imported models is made anew.
+
+    Raises:
+        StudyError: Nothing may be trained, and a task has no model; or models are for tasks that are not in the recipe.
 
     >>> import pathlib, tempfile
     >>> from foretaste.recipe import parse
@@ -64,10 +73,26 @@ def fit(session: Session) -> dict[str, Fitted]:
     {'low': 20, 'mid': 20, 'high': 20}
     """
     tasks, watch = session.problem.tasks, session.watch
+    check_known(session)
+    if only_estimate:
+        _require_models(session)
+        forget_curvature(session.study)
     watch.begin("single-task finetuning", len(tasks) * session.training.steps)
     runs = {task.name: finetuned(session, task) for task in tasks}
     watch.begin("curvature", sum(examples_of(session, task) for task in tasks))
     return {task.name: curved(session, task, runs[task.name]) for task in tasks}
+
+
+def _require_models(session: Session) -> None:
+    """Every task's model must be there already."""
+    known = brought(session.study)
+    made = {tuple(done.inputs["task"]) for done in session.study.all_work("finetune")}
+    lacking = [task.name for task in session.problem.tasks if task.name not in known and (task.name, task.fingerprint) not in made]
+    if lacking:
+        raise StudyError(
+            f"no model is there yet of {', '.join(lacking)}; import it (foretaste import {session.study.path} "
+            f"--task {lacking[0]}=FOLDER), or leave out --estimate and it is trained"
+        )
 
 
 def curved(session: Session, task: Task, run: Done) -> Fitted:
@@ -84,9 +109,12 @@ def curved(session: Session, task: Task, run: Done) -> Fitted:
     ...         curved(session, task, finetuned(session, task)).curved.precision.structure
     'diagonal'
     """
-    plan = session.recipe.curvature
+    plan, known = session.recipe.curvature, brought(session.study).get(task.name)
+    own = known.site if known and run.inputs.get("import") == known.digest else None
 
     def make(params: Params, on_batch: Reported) -> GaussianSite:
+        if known and own:
+            return curvature_of(task, known, params)
         generator = torch.Generator().manual_seed(session.recipe.seed)
         return fisher(
             session.problem.model,
@@ -99,7 +127,7 @@ def curved(session: Session, task: Task, run: Done) -> Fitted:
             batch_size=plan.batch_size,
         )
 
-    done, site = estimated(session, task, run, {}, make)
+    done, site = estimated(session, task, run, {"site file": own} if own else {}, make)
     return Fitted(run, site, (str(run.artefact), str(done.artefact)), done)
 
 

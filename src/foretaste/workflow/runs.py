@@ -8,6 +8,7 @@ from foretaste.task import Task
 from foretaste.train.finetune import finetune
 from foretaste.train.joint import joint
 from foretaste.weights import TaskWeights
+from foretaste.workflow.experts import brought, params_of
 from foretaste.workflow.session import Session
 
 __all__ = ["finetuned", "jointly"]
@@ -16,7 +17,7 @@ _STRIDE = 1000  # between the seeds of one task's runs
 
 
 def finetuned(session: Session, task: Task, member: int = 0) -> Done:
-    """One of a task's runs; the first is the task's model, others differ by their seed.
+    """One of a task's runs; the first is the task's model, others differ by their seed. An imported model is the first.
 
     >>> import pathlib, tempfile
     >>> from foretaste.recipe import parse
@@ -29,6 +30,9 @@ def finetuned(session: Session, task: Task, member: int = 0) -> Done:
     >>> runs[0].key == runs[2].key, runs[0].key == runs[1].key
     (True, False)
     """
+    known = brought(session.study).get(task.name) if member == 0 else None
+    if known is not None:
+        return params_of(session, task, known)
     model = session.problem.model
     training = replace(session.training, seed=session.training.seed + _STRIDE * member)
     inputs = {"base": session.base, "task": [task.name, task.fingerprint], "training": asdict(training)}

@@ -13,14 +13,15 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from commands import ENVIRONMENT, foretaste
-from foretaste import __version__, cli
-from foretaste.cli import app
+from foretaste import __version__
+from foretaste.cli.base import MethodName as Choices
+from foretaste.cli.base import app
 from foretaste.plan import MethodName
 from foretaste.recipe import parse
 from foretaste.workflow.methods import METHODS
 from problems import digits_recipe
 
-COMMANDS = ["demo", "init", "check", "run", "export", "fit", "preview", "confirm", "compare", "show", "report"]
+COMMANDS = ["demo", "init", "check", "run", "export", "import", "fit", "preview", "confirm", "compare", "show", "report"]
 
 
 def finite(text: str) -> object:
@@ -55,7 +56,7 @@ def test_every_command_explains_itself(command: str) -> None:
 
 def test_the_commands_are_those() -> None:
     found = helped().output
-    assert {command.callback.__name__ for command in app.registered_commands if command.callback} == set(COMMANDS)
+    assert {command.name or command.callback.__name__ for command in app.registered_commands if command.callback} == set(COMMANDS)
     assert all(command in found for command in COMMANDS)
     assert "Start with: foretaste demo" in found
 
@@ -64,7 +65,7 @@ def test_the_commands_are_those() -> None:
 def test_help_comes_at_once(arguments: list[str]) -> None:
     """Nothing heavy is imported before there is work."""
     code = (
-        "import sys\nfrom foretaste.cli import main\n"
+        "import sys\nfrom foretaste.cli.entry import main\n"
         f"sys.argv = ['foretaste', *{arguments}]\n"
         "try:\n    main()\nexcept SystemExit as leaving:\n    assert not leaving.code\n"
         "print('HEAVY', sorted({'torch', 'numpy', 'sqlalchemy', 'plotly', 'sklearn'} & set(sys.modules)))\n"
@@ -123,8 +124,8 @@ def test_confirm_without_weights_takes_the_recommended_ones(folder: Path) -> Non
 
 
 def test_methods_are_those_of_the_recipe() -> None:
-    """Named once more in `foretaste.cli`, which imports neither before there is work."""
-    assert [each.value for each in cli.MethodName] == list(get_args(MethodName)) == list(METHODS)
+    """Named once more in `foretaste.cli.base`, which imports neither before there is work."""
+    assert [each.value for each in Choices] == list(get_args(MethodName)) == list(METHODS)
     assert all(name in helped("preview").output for name in METHODS)
 
 

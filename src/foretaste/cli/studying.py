@@ -1,0 +1,232 @@
+"""Commands on a recipe or a study: each parses, calls one use case and prints one report."""
+
+import json
+import os
+import sys
+import webbrowser
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from foretaste.cli.base import (
+    Floors,
+    Json,
+    Method,
+    Methods,
+    Open,
+    Prefer,
+    RecipeFile,
+    Steps,
+    StudyFolder,
+    StudyOption,
+    Variables,
+    WeightsOption,
+    again,
+    app,
+    printed,
+    variables,
+    working,
+)
+from foretaste.errors import RecipeError
+from foretaste.lazy import lazy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from foretaste import recipe as recipes
+    from foretaste.report import comparison, page, summary, tables, text
+    from foretaste.store import study as studies
+    from foretaste.store import tensors
+    from foretaste.workflow import compare as comparing
+    from foretaste.workflow import confirm as confirming
+    from foretaste.workflow import fit as fitting
+    from foretaste.workflow import methods as making
+    from foretaste.workflow import outcome, session
+    from foretaste.workflow import preview as previewing
+    from foretaste.workflow import run as running
+else:
+    recipes = lazy("foretaste.recipe")
+    comparison, page, summary, tables, text = (
+        lazy(f"foretaste.report.{name}") for name in ("comparison", "page", "summary", "tables", "text")
+    )
+    studies, tensors = lazy("foretaste.store.study"), lazy("foretaste.store.tensors")
+    comparing, confirming, fitting, making = (lazy(f"foretaste.workflow.{name}") for name in ("compare", "confirm", "fit", "methods"))
+    outcome, session, previewing, running = (lazy(f"foretaste.workflow.{name}") for name in ("outcome", "session", "preview", "run"))
+
+__all__ = ["check", "compare", "confirm", "demo", "fit", "init", "preview", "report", "run", "show"]
+
+
+@app.command(epilog="Example: [bold]foretaste demo[/]")
+def demo(study: StudyOption = None, browse: Open = True, as_json: Json = False) -> None:
+    """The whole job on scikit-learn's digits, in about a minute: train, preview, check, recommend, report."""
+    file = Path(str(files("foretaste") / "recipes" / "digits.yaml"))
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported: for tensors this small, threads only wait
+    _run_all(file, study or Path("foretaste-demo"), None, as_json, browse and sys.stdout.isatty(), ["demo"])
+
+
+@app.command(epilog="Example: [bold]foretaste init study.yaml --kind text[/]")
+def init(
+    path: Annotated[Path | None, typer.Argument(help="File to write; recipe.yaml or recipe.schema.json if left out.")] = None,
+    kind: Annotated[
+        Literal["text", "image", "causal-lm", "seq2seq", "function", "digits"], typer.Option(help="What to start from.")
+    ] = "text",
+    schema: Annotated[bool, typer.Option("--schema", help="Write the recipe's JSON schema for editors instead.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a commented recipe to start from (or the JSON schema of recipes)."""
+    path = path or Path("recipe.schema.json" if schema else "recipe.yaml")
+    if path.exists() and not force:
+        raise RecipeError(f"{path} exists; name another file or give --force")
+    content = json.dumps(recipes.schema(), indent=2) + "\n" if schema else (files("foretaste") / "recipes" / f"{kind}.yaml").read_text()
+    tensors.written_whole(path, lambda temporary: temporary.write_text(content, encoding="utf-8"))
+    printed(as_json, {"written": str(path)}, f"wrote {path}" + ("" if schema else f"\nnext: edit it, then foretaste check {path}"))
+
+
+@app.command(epilog="Example: [bold]foretaste check study.yaml[/]")
+def check(recipe: RecipeFile, var: Variables = None, as_json: Json = False) -> None:
+    """Open every data file, check every label, and try every task on two rows; nothing is written."""
+    plan, content = recipes.read(recipe, variables(var))
+    found, _ = session.check(plan, content, str(recipe))
+    printed(
+        as_json,
+        asdict(found),
+        tables.checked(found.tasks, found.parameters, found.trainings, found.previews),
+        f"next: {again(['run', str(recipe)], None, var)}",
+    )
+
+
+@app.command(epilog="Example: [bold]foretaste run study.yaml[/]")
+def run(recipe: RecipeFile, study: StudyOption = None, var: Variables = None, browse: Open = False, as_json: Json = False) -> None:
+    """Everything: train each task, preview the simplex, check by joint runs, recommend, confirm, report."""
+    _run_all(recipe, study, var, as_json, browse, ["run", str(recipe)])
+
+
+@app.command(epilog="Example: [bold]foretaste fit study.yaml[/]")
+def fit(
+    recipe: RecipeFile,
+    estimate: Annotated[
+        Literal["fisher"] | None,
+        typer.Option(help="Train nothing; estimate the curvature of the models that are there."),
+    ] = None,
+    study: StudyOption = None,
+    var: Variables = None,
+    as_json: Json = False,
+) -> None:
+    """Train one model per task (unless one was imported) and estimate its curvature."""
+    with working(recipe, study, var, ["fit", str(recipe), *(["--estimate", estimate] if estimate else [])]) as (work, _):
+        done = fitting.fit(work, only_estimate=estimate is not None)
+    found = {task: {"params": each.artefacts[0], "site": each.artefacts[1], "seconds": each.run.seconds} for task, each in done.items()}
+    printed(as_json, found, tables.fitted(found), f"next: {again(['preview', str(recipe)], study, var)}")
+
+
+@app.command(epilog="Example: [bold]foretaste preview study.yaml --weights movies=0.7,news=0.3[/]")
+def preview(
+    recipe: RecipeFile,
+    weights: WeightsOption = None,
+    method: Method = None,
+    study: StudyOption = None,
+    var: Variables = None,
+    as_json: Json = False,
+) -> None:
+    """Merge the tasks' models at given weights, or over the whole simplex, and evaluate."""
+    command = ["preview", str(recipe), *(["--method", method.value] if method else [])]
+    with working(recipe, study, var, command, weights) as (work, points):
+        methods = making.with_controls([method.value] if method else work.recipe.preview.methods)
+        rows = previewing.preview(work, fitting.fit(work), methods, points or session.grid(work.recipe, work.problem))
+    printed(as_json, [tables.row_json(row) for row in rows], tables.rows(rows), f"next: {again(['confirm', str(recipe)], study, var)}")
+
+
+@app.command(epilog="Example: [bold]foretaste confirm study.yaml --weights movies=0.7,news=0.3[/]")
+def confirm(
+    recipe: RecipeFile, weights: WeightsOption = None, study: StudyOption = None, var: Variables = None, as_json: Json = False
+) -> None:
+    """Train jointly at given weights, or at the recommended ones, and compare with the preview."""
+    with working(recipe, study, var, ["confirm", str(recipe)], weights) as (work, asked):
+        fitted, methods = fitting.fit(work), making.with_controls(work.recipe.preview.methods)
+        if not asked:
+            previewing.preview(work, fitted, methods, session.grid(work.recipe, work.problem))
+        points = asked or [running.recommended(work).weights]
+        rows = [*previewing.preview(work, fitted, methods, points), *confirming.confirm(work, points)]
+    printed(as_json, [tables.row_json(row) for row in rows], tables.rows(rows), f"next: foretaste show {work.study.path}")
+
+
+@app.command(epilog="Example: [bold]foretaste compare study.yaml --method diagonal --method mixture --sharpen 20[/]")
+def compare(
+    recipe: RecipeFile,
+    method: Methods = None,
+    sharpen: Steps = None,
+    study: StudyOption = None,
+    var: Variables = None,
+    as_json: Json = False,
+) -> None:
+    """Preview methods side by side against the same joint runs: error, ranking, regret and cost."""
+    names = [each.value for each in method or ()]
+    asked = [("--method", each) for each in names] + [("--sharpen", str(each)) for each in sharpen or ()]
+    with working(recipe, study, var, ["compare", str(recipe), *(word for pair in asked for word in pair)]) as (work, _):
+        found = comparing.compare(work, names, sharpen or ())
+    preview_best = again(["preview", str(recipe), "--method", found.best], study, var)
+    printed(as_json, comparison.comparison_json(found), comparison.beside(found), f"next: {preview_best}")
+
+
+@app.command(epilog="Example: [bold]foretaste show study.study --prefer worst --floor 'all>=97%'[/]")
+def show(study: StudyFolder, prefer: Prefer = None, floor: Floors = None, method: Method = None, as_json: Json = False) -> None:
+    """A study's table, front, recommendation and agreement."""
+    found = _summary(study, prefer, floor, method and method.value)
+    printed(as_json, summary.to_json(found), text.render(found), f"next: foretaste report {study}")
+
+
+@app.command(epilog="Example: [bold]foretaste report study.study --out report.html[/]")
+def report(
+    study: StudyFolder,
+    out: Annotated[Path | None, typer.Option(help="File to write; STUDY/report.html if left out.")] = None,
+    prefer: Prefer = None,
+    floor: Floors = None,
+    method: Method = None,
+    browse: Open = False,
+    as_json: Json = False,
+) -> None:
+    """Write one self-contained HTML file: maps, front, previews against joint runs, recommendation, provenance."""
+    path = _write_report(_summary(study, prefer, floor, method and method.value), out or study / "report.html")
+    printed(as_json, {"report": str(path)}, f"report: {path}")
+    if browse:
+        webbrowser.open(path.resolve().as_uri())
+
+
+def _run_all(file: Path, study: Path | None, var: list[str] | None, as_json: bool, browse: bool, command: "Sequence[str]") -> None:
+    with working(file, study, var, command) as (work, _):
+        running.run(work)
+        folder = work.study.path
+    found = _summary(folder)
+    path = _write_report(found, folder / "report.html")
+    printed(
+        as_json,
+        summary.to_json(found) | {"study": str(folder), "report": str(path)},
+        text.render(found),
+        f"report: {path}\nstudy: {folder}",
+    )
+    if browse:
+        webbrowser.open(path.resolve().as_uri())
+
+
+def _summary(folder: Path, prefer: str | None = None, floors: list[str] | None = None, method: str | None = None) -> "summary.Summary":
+    with studies.Study.open(folder) as opened:
+        found = outcome.look(opened, prefer, floors, method)
+    return summary.summarise(
+        found.surface,
+        name=found.name,
+        method=found.method,
+        preference=found.preference,
+        floors=found.floors,
+        provenance=found.provenance,
+        costs=found.costs,
+    )
+
+
+def _write_report(found: "summary.Summary", path: Path) -> Path:
+    content = page.page(found)
+    tensors.written_whole(path, lambda temporary: temporary.write_text(content, encoding="utf-8"))
+    return path

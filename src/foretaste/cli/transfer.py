@@ -1,0 +1,91 @@
+"""Commands on models on disk: bringing experts in, writing merged ones out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from foretaste.cli.base import Json, Method, Overwrite, StudyOption, Variables, app, pairs, printed, working
+from foretaste.errors import StudyError
+from foretaste.lazy import lazy
+
+if TYPE_CHECKING:
+    from foretaste.report import progress, tables
+    from foretaste.store import study as studies
+    from foretaste.workflow import experts, files
+    from foretaste.workflow import export as exporting
+    from foretaste.workflow import run as running
+else:
+    progress, tables, studies = (lazy(f"foretaste.{name}") for name in ("report.progress", "report.tables", "store.study"))
+    experts, files, exporting, running = (lazy(f"foretaste.workflow.{name}") for name in ("experts", "files", "export", "run"))
+
+__all__ = ["export", "import_"]
+
+
+@app.command("import", epilog="Example: [bold]foretaste import merged.study --base llama --task code=llama-code --task math=llama-math[/]")
+def import_(
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="A study's folder; made if it is not there.")],
+    task: Annotated[list[str] | None, typer.Option("--task", metavar="NAME=FOLDER", help="A task's model; repeatable.")] = None,
+    base: Annotated[Path | None, typer.Option(help="The pretrained checkpoint; needed to merge checkpoints without a recipe.")] = None,
+    vocabulary: Annotated[Literal["base"] | None, typer.Option(help="base: leave out tokens that experts added.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Bring models that were trained elsewhere: checkpoints, LoRA adapters, or a site file; compared before anything is read."""
+    folders = {name: Path(folder) for name, folder in pairs(task, "--task", "NAME=FOLDER", "code=/path/to/expert").items()}
+    if not folders and base is None:
+        raise StudyError("nothing to import; name models, as in --task code=FOLDER --task math=FOLDER")
+    experts.check(folders, base, vocabulary)
+    with progress.watching(Console(stderr=True)) as watch, studies.Study.create(study) as opened:
+        notes = experts.bring(opened, folders, base, vocabulary=vocabulary, watch=watch)
+        found = experts.brought(opened)
+    rows = {name or "(base)": each for name, each in found.items()}
+    data = {
+        name: {"folder": str(each.expert.folder), "kind": each.expert.kind, "curvature": bool(each.site)} for name, each in rows.items()
+    }
+    after = [*(f"note: {note}" for note in notes), f"next: foretaste export {study} --to merged --weights uniform"]
+    after.append(f"or, with the tasks' data: foretaste run RECIPE --study {study}")
+    printed(as_json, {"experts": data, "notes": list(notes)}, tables.experts(data), "\n".join(after))
+
+
+@app.command(epilog="Example: [bold]foretaste export study.yaml --to model --weights movies=0.7,news=0.3[/]")
+def export(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe, or the study folder that experts were imported into.")],
+    to: Annotated[Path, typer.Option(help="Folder to write: a checkpoint as the pretrained model's, or an adapter.")],
+    weights: Annotated[str | None, typer.Option("--weights", "-w", help="Task weights; the recommended ones if left out.")] = None,
+    method: Method = None,
+    joint: Annotated[bool, typer.Option("--joint", help="The joint run at these weights instead of their preview.")] = False,
+    rank: Annotated[int | None, typer.Option(min=1, help="Of a sum of imported adapters; exact if left out.")] = None,
+    overwrite: Overwrite = False,
+    study: StudyOption = None,
+    var: Variables = None,
+    as_json: Json = False,
+) -> None:
+    """Write the preview at given or recommended weights, or the joint run, as a model to use elsewhere."""
+    if recipe.is_dir():
+        _merge(recipe, to, weights, method and method.value, joint, rank, overwrite, as_json)
+        return
+    if rank is not None:
+        raise StudyError("--rank is for sums of imported adapters; name the study's folder in place of the recipe, or leave it out")
+    options = [*(["--joint"] if joint else ["--method", method.value] if method else []), *(["--overwrite"] if overwrite else [])]
+    with working(recipe, study, var, ["export", str(recipe), "--to", str(to), *options], [weights] if weights else None) as (work, asked):
+        name = "joint" if joint else method.value if method else work.recipe.preview.methods[-1]
+        found = exporting.export(work, to, asked[0] if asked else running.recommended(work).weights, name, overwrite=overwrite)
+    printed(as_json, {"written": str(to), **found}, f"wrote {to}: {name} at {found['at']}")
+
+
+def _merge(
+    folder: Path, to: Path, weights: str | None, method: str | None, joint: bool, rank: int | None, overwrite: bool, as_json: bool
+) -> None:
+    """Imported experts, merged where they are."""
+    if joint:
+        raise StudyError("--joint needs a recipe with the tasks' data; name it in place of the study's folder")
+    if weights is None:
+        raise StudyError("merging imported experts without a recipe needs --weights, as in --weights code=0.6,math=0.4, or uniform")
+    if method not in (None, "simple", "diagonal"):
+        raise StudyError(f"method {method} needs a recipe with the tasks' data; without one there are simple and diagonal")
+    with progress.watching(Console(stderr=True)) as watch, studies.Study.open(folder) as opened:
+        how: files.FileMethod = "diagonal" if method == "diagonal" else "simple"
+        asked = files.Merging(files.weights_over(opened, weights), how, rank=rank)
+        found = files.merge_files(opened, to, asked, watch, overwrite=overwrite)
+    printed(as_json, {"written": str(to), **found}, f"wrote {to}: {found['method']} at {found['at']}")

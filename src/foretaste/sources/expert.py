@@ -1,0 +1,153 @@
+"""Experts: models that were trained elsewhere, as folders on disk; what kind each is, and its params under a model's names.
+
+Four kinds: a transformers checkpoint, an adapter that PEFT saved, a site file of ours that has its own params, and plain
+safetensors whose names are the model's (which is how models that are not of transformers are kept).
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from torch import nn
+
+from foretaste.errors import DataError
+from foretaste.params import Params, buffers_of, parameters_of, shape_of, wide
+from foretaste.sources.adapter import CONFIG, TENSORS, open_adapter
+from foretaste.sources.checkpoint import open_checkpoint
+from foretaste.sources.site_file import NAME
+from foretaste.stored import Stored
+from foretaste.task import Task
+
+__all__ = ["Expert", "Kind", "fitted_to", "hashed", "look", "read_tensors"]
+
+Kind = Literal["checkpoint", "adapter", "site", "tensors"]
+
+_BLOCK = 1 << 22
+_LISTED = 4
+
+
+@dataclass(frozen=True)
+class Expert:
+    """A folder with one task's model.
+
+    Args:
+        folder: Where it is.
+        kind: What it is.
+        files: That hold its params.
+        site: A site file of ours, with the task's curvature, if there is one.
+    """
+
+    folder: Path
+    kind: Kind
+    files: tuple[Path, ...]
+    site: Path | None = None
+
+
+def look(folder: Path) -> Expert:
+    """What is in a folder, from names and headers.
+
+    Raises:
+        DataError: It does not exist, holds no model, pickles alone, or damaged files.
+
+    >>> import tempfile, torch
+    >>> from safetensors.torch import save_file
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_file({"w": torch.ones(1)}, Path(folder, "model.safetensors"))
+    ...     look(Path(folder)).kind
+    'tensors'
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} does not exist or is no folder; name the folder that the expert was saved in")
+    site = folder / NAME if (folder / NAME).is_file() else None
+    if (folder / CONFIG).is_file():
+        open_adapter(folder)
+        return Expert(folder, "adapter", (folder / CONFIG, folder / TENSORS), site)
+    if (folder / "config.json").is_file():
+        return Expert(folder, "checkpoint", tuple(open_checkpoint(folder).files), site)
+    files = sorted(path for path in folder.glob("*.safetensors") if path.name != NAME)
+    if files:
+        Stored.open(files)
+        return Expert(folder, "tensors", tuple(files), site)
+    if site is not None:
+        return Expert(folder, "site", (site,), site)
+    pickles = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl") for path in folder.glob(pattern))
+    if pickles:
+        raise DataError(
+            f"{folder} holds {pickles[0]}, a pickle, which can run code when loaded, and is refused; only safetensors is read. "
+            "If you trust it, load it once with the program that made it and save it with save_pretrained"
+        )
+    raise DataError(f"{folder} holds no model; name a checkpoint folder, an adapter folder, or one with {NAME}")
+
+
+def hashed(files: Iterable[Path], advance: Callable[[int], object] = lambda size: None) -> str:
+    """Hash of what some files hold, in this order.
+
+    Args:
+        files: Read once.
+        advance: Told of bytes read.
+
+    >>> hashed([])[:8]
+    'e3b0c442'
+    """
+    total, block = hashlib.sha256(), bytearray(_BLOCK)
+    for path in files:
+        with path.open("rb", buffering=0) as file:
+            while size := file.readinto(block):
+                total.update(memoryview(block)[:size])
+                advance(size)
+    return total.hexdigest()
+
+
+def read_tensors(model: nn.Module, task: Task, expert: Expert) -> Params:
+    """The params of an expert whose files name them as the model does.
+
+    Raises:
+        DataError: An adapter or checkpoint, which need transformers' names; missing names or other shapes.
+
+    >>> import tempfile, torch
+    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.sources.problem import save_tensors
+    >>> from foretaste.task import Rows
+    >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
+    >>> task = Task("a", rows, rows, [METRICS["accuracy"]])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_tensors(nn.Linear(2, 2), Path(folder))
+    ...     sorted(read_tensors(nn.Linear(2, 2), task, look(Path(folder))))
+    ['bias', 'weight']
+    """
+    if expert.kind == "adapter":
+        raise DataError(f"{expert.folder} is an adapter, and this study's model is not of transformers; merge it into its model first")
+    return fitted_to(model, task, Stored.open(path for path in expert.files if path.suffix == ".safetensors"), expert.folder)
+
+
+def fitted_to(model: nn.Module, task: Task, found: Params, folder: Path) -> Params:
+    """Params under a model's names, looked at: all that the task has must be there, in its shapes.
+
+    Args:
+        model: Gives names, shapes and the buffers that are not found.
+        task: Says which parameters it has.
+        found: By the model's names.
+        folder: For errors.
+
+    Returns:
+        On the CPU, in float32 or wider; buffers included.
+
+    Raises:
+        DataError: Anything is missing or of another shape; all of it is listed.
+    """
+    own, buffers = parameters_of(model, task.names), buffers_of(model)
+    faults = [f"{name} is missing" for name in own if name not in found]
+    faults += [
+        f"shape of {name} is {list(shape_of(found, name))}, not {list(tensor.shape)}"
+        for name, tensor in (own | buffers).items()
+        if name in found and shape_of(found, name) != tensor.shape
+    ]
+    if faults:
+        more = f" and {len(faults) - _LISTED} more" if len(faults) > _LISTED else ""
+        raise DataError(
+            f"{folder} does not fit the model of the study for task {task.name!r}: {'; '.join(faults[:_LISTED])}{more}; "
+            "bring a model that was finetuned from the recipe's, with this task's labels"
+        )
+    return {name: wide(found.get(name, tensor)).detach().cpu().clone() for name, tensor in (own | buffers).items()}

@@ -1,0 +1,179 @@
+"""Merging imported experts where they are: no recipe, no data, and params of any size.
+
+Checkpoints stream part by part from file to file; adapters are added up exactly.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from foretaste import __version__
+from foretaste.engine import Watch, stop_if_asked
+from foretaste.errors import DataError, StudyError
+from foretaste.export.adapter import write_adapter
+from foretaste.export.checkpoint import writing
+from foretaste.lora import combine
+from foretaste.posterior.diagonal import Diagonal
+from foretaste.posterior.gaussian import Gaussian
+from foretaste.posterior.isotropic import Isotropic
+from foretaste.posterior.site import GaussianSite
+from foretaste.sources.adapter import open_adapter
+from foretaste.sources.checkpoint import open_checkpoint
+from foretaste.sources.preflight import preflight
+from foretaste.sources.site_file import open_diagonal
+from foretaste.store.study import Study
+from foretaste.stored import Stored
+from foretaste.stream import stream
+from foretaste.weights import TaskWeights, uniform
+from foretaste.workflow.experts import BASE, Brought, brought
+
+__all__ = ["FileMethod", "Merging", "merge_files", "weights_over"]
+
+FileMethod = Literal["simple", "diagonal"]
+_CUT = 1 << 22
+
+
+@dataclass(frozen=True)
+class Merging:
+    """How imported experts are merged.
+
+    Args:
+        weights: Over the imported tasks.
+        method: ``simple`` (and exact for adapters), or ``diagonal`` by the curvature in their site files.
+        prior_precision: delta of a diagonal merge; the mean of all curvature if left out.
+        rank: Of a sum of adapters; exact if left out.
+    """
+
+    weights: TaskWeights
+    method: FileMethod = "simple"
+    prior_precision: float | None = None
+    rank: int | None = None
+
+
+def weights_over(study: Study, text: str) -> TaskWeights:
+    """Task weights over a study's imported experts.
+
+    Args:
+        study: Has experts.
+        text: As ``code=0.6,math=0.4``, or ``uniform``.
+
+    Raises:
+        StudyError: Nothing was imported.
+        WeightsError: Weights of other tasks.
+    """
+    tasks = [task for task in brought(study) if task != BASE]
+    if not tasks:
+        raise StudyError(
+            f"nothing was imported into {study.path}; begin with foretaste import {study.path} --base FOLDER --task NAME=FOLDER"
+        )
+    return uniform(tasks) if text == "uniform" else TaskWeights.parse(text, tasks)
+
+
+def merge_files(study: Study, target: Path, asked: Merging, watch: Watch, *, overwrite: bool = False) -> dict[str, object]:
+    """Merge imported experts into a new folder: a checkpoint as the base is, or an adapter.
+
+    Args:
+        study: Knows the experts.
+        target: A folder that does not exist yet.
+        asked: How.
+        watch: Told of bytes written.
+        overwrite: Whether a folder that exists is replaced, when the new one is complete.
+
+    Returns:
+        How it came about, which is also kept beside it in ``foretaste.json``.
+
+    Raises:
+        StudyError: Experts of kinds that do not merge, or no base.
+        DataError: Experts that do not fit, or without the curvature that is asked for.
+        StorageError: The folder exists, or the disk refuses.
+    """
+    known = brought(study)
+    experts = {task: each for task, each in known.items() if task != BASE}
+    facts: dict[str, object] = {
+        "at": str(asked.weights),
+        "weights": dict(asked.weights.items()),
+        "method": asked.method,
+        "pretrained": known[BASE].digest if BASE in known else None,
+        "experts": {task: {"folder": each.expert.folder.name, "sha256": each.digest} for task, each in experts.items()},
+        "version": f"foretaste {__version__}",
+    }
+    kinds = {each.expert.kind for each in experts.values()}
+    if kinds == {"adapter"}:
+        return _adapters(experts, target, asked, facts, overwrite)
+    if kinds != {"checkpoint"}:
+        raise StudyError(
+            f"experts of these kinds do not merge without a recipe: {', '.join(sorted(kinds))}; bring checkpoints alone or adapters alone "
+            "(PeftModel.merge_and_unload makes an adapter a checkpoint), or use foretaste run RECIPE --study with the tasks' data"
+        )
+    if BASE not in known:
+        raise StudyError(f"merging checkpoints needs the model they come from; add it: foretaste import {study.path} --base FOLDER")
+    if asked.rank is not None:
+        raise StudyError("a rank is for sums of adapters, and these experts are checkpoints; leave it out")
+    return _checkpoints(experts, known[BASE], target, asked, facts, watch, overwrite)
+
+
+def _adapters(experts: Mapping[str, Brought], target: Path, asked: Merging, facts: dict[str, object], overwrite: bool) -> dict[str, object]:
+    if asked.method != "simple":
+        raise StudyError("adapters add up exactly by method simple; diagonal needs a recipe with the tasks' data")
+    found = combine({task: open_adapter(each.expert.folder) for task, each in experts.items()}, asked.weights, rank=asked.rank)
+    ranks = sorted({factors.rank for factors in found.adapter.modules.values()})
+    facts |= {"ranks": ranks, "relative error of the reduction": found.error, "left out": list(found.left_out)}
+    write_adapter(target, found.adapter, facts, overwrite=overwrite)
+    return facts
+
+
+def _checkpoints(
+    experts: Mapping[str, Brought],
+    base: Brought,
+    target: Path,
+    asked: Merging,
+    facts: dict[str, object],
+    watch: Watch,
+    overwrite: bool,
+) -> dict[str, object]:
+    like = open_checkpoint(base.expert.folder)
+    vocabulary = next((each.vocabulary for each in experts.values() if each.vocabulary), None)
+    fitting = preflight(like, {task: open_checkpoint(each.expert.folder) for task, each in experts.items()}, vocabulary=vocabulary)
+    if asked.method == "diagonal":
+        sites = {task: _curved(experts[task], params) for task, params in fitting.params.items()}
+        scale = asked.prior_precision or _mean_curvature(sites.values())
+        facts["prior precision"] = scale
+    else:
+        sites, scale = {task: GaussianSite.flat(params) for task, params in fitting.params.items()}, 1.0
+    watch.begin("merging", sum(entry.count for entry in like.params.entries.values()))
+    with writing(target, like, facts, overwrite=overwrite) as writer:
+        for piece, (found,) in stream(Gaussian(like.params, Isotropic(scale)), sites, [asked.weights]):
+            writer.put(piece, found)
+            watch.advance(sum(tensor.numel() for tensor in found.values()))
+            stop_if_asked(watch)
+    return facts
+
+
+def _curved(each: Brought, params: Stored) -> GaussianSite:
+    """A site with the curvature that lies beside an expert, left in its file."""
+    if each.site is None or each.expert.site is None:
+        raise DataError(
+            f"{each.expert.folder} has no curvature beside it; train with PosteriorCallback, take it with foretaste.sources.loop.capture, "
+            "or merge by --method simple"
+        )
+    entries, record = open_diagonal(each.expert.site)
+    absent = [name for name in params if name not in entries]
+    if absent:
+        more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
+        raise DataError(f"{each.expert.site} has no curvature of {absent[0]}{more}; was it taken of another model?")
+    return GaussianSite(params, Diagonal(entries), record=record)
+
+
+def _mean_curvature(sites: Iterable[GaussianSite]) -> float:
+    """Over all entries of all sites, read part by part."""
+    total, count = 0.0, 0
+    for site in sites:
+        assert isinstance(site.precision, Diagonal)
+        assert isinstance(site.precision.entries, Stored)
+        stored = site.precision.entries
+        for name, entry in stored.entries.items():
+            cuts = (slice(start, start + _CUT) for start in range(0, entry.count, _CUT))
+            total += sum(float(stored.part(name, cut).double().sum()) for cut in cuts)
+            count += entry.count
+    return max(total / count, 1e-12)

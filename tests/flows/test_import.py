@@ -1,0 +1,214 @@
+"""Models that were trained elsewhere: checkpoints and adapters merged where they are, and as a study's own."""
+
+import json
+import shutil
+from pathlib import Path
+
+import peft
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file
+
+from checkpoints import Checkpoints, sentences, table, transformers_recipe
+from commands import foretaste, refused
+from foretaste.posterior.diagonal import Diagonal
+from foretaste.posterior.site import GaussianSite, Record
+from foretaste.sources.site_file import NAME, save_site
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")  # PEFT asks for it
+
+LABELS = {0: "bad", 1: "good"}
+
+
+def expert(base: Path, folder: Path, seed: int, labels: dict[int, str] | None = None) -> Path:
+    """The base with noise and a head, as a Trainer would leave it."""
+    torch.manual_seed(seed)
+    model = transformers.BertForSequenceClassification.from_pretrained(base, num_labels=2)
+    for parameter in model.parameters():
+        parameter.data.add_(0.1 * torch.randn_like(parameter))
+    model.config.id2label, model.config.label2id = labels or LABELS, {label: place for place, label in (labels or LABELS).items()}
+    model.save_pretrained(folder)
+    for file in base.glob("tokenizer*"):
+        shutil.copyfile(file, folder / file.name)
+    return folder
+
+
+def adapter(base: Path, folder: Path, seed: int, rank: int = 2) -> Path:
+    """A LoRA adapter of the base with a head of its own, by PEFT."""
+    torch.manual_seed(seed)
+    model = transformers.BertForSequenceClassification.from_pretrained(base, num_labels=2)
+    config = peft.LoraConfig(task_type="SEQ_CLS", r=rank, lora_alpha=3, target_modules=["query", "dense"], init_lora_weights=False)
+    peft.get_peft_model(model, config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, checkpoints: Checkpoints) -> Path:
+    """Two experts, two adapters, and a recipe with their tasks' data."""
+    folder = tmp_path_factory.mktemp("import")
+    for seed, name in enumerate(("movies", "books"), start=1):
+        expert(checkpoints.bert, folder / f"{name}-expert", seed)
+        adapter(checkpoints.bert, folder / f"{name}-adapter", seed, rank=1 + seed)
+        table(folder / f"{name}.jsonl", sentences(24, seed))
+        table(folder / f"{name}_validation.jsonl", sentences(12, seed + 10))
+    tasks = {name: (Path(f"{name}.jsonl"), Path(f"{name}_validation.jsonl")) for name in ("movies", "books")}
+    transformers_recipe(folder / "tiny.yaml", checkpoints.bert, tasks)
+    return folder
+
+
+def bring(place: Path, study: Path, kind: str, *options: object) -> str:
+    tasks = [word for name in ("movies", "books") for word in ("--task", f"{name}={place / f'{name}-{kind}'}")]
+    found = foretaste("import", study, *tasks, *options)
+    assert found.code == 0, found.err
+    return found.out
+
+
+class TestWithoutARecipe:
+    def test_checkpoints_are_averaged_into_one_that_transformers_loads(self, place: Path, checkpoints: Checkpoints, tmp_path: Path) -> None:
+        base = expert(checkpoints.bert, tmp_path / "base", 0)
+        assert f"next: foretaste export {tmp_path / 'study'}" in bring(place, tmp_path / "study", "expert", "--base", base)
+        found = foretaste("export", tmp_path / "study", "--to", tmp_path / "merged", "-w", "movies=0.25,books=0.75")
+        assert found.code == 0, found.err
+        one, two = (load_file(place / f"{name}-expert" / "model.safetensors") for name in ("movies", "books"))
+        merged = load_file(tmp_path / "merged" / "model.safetensors")
+        for name, tensor in merged.items():
+            assert torch.allclose(tensor, 0.25 * one[name] + 0.75 * two[name], atol=1e-6)
+        assert transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "merged").config.id2label == LABELS
+        assert transformers.AutoTokenizer.from_pretrained(tmp_path / "merged").vocab_size
+        assert json.loads((tmp_path / "merged" / "foretaste.json").read_text())["weights"] == {"movies": 0.25, "books": 0.75}
+
+    def test_a_corner_is_the_expert_bit_for_bit(self, place: Path, checkpoints: Checkpoints, tmp_path: Path) -> None:
+        bring(place, tmp_path / "study", "expert", "--base", expert(checkpoints.bert, tmp_path / "base", 0))
+        assert foretaste("export", tmp_path / "study", "--to", tmp_path / "merged", "-w", "movies=0,books=1").code == 0
+        expected = load_file(place / "books-expert" / "model.safetensors")
+        merged = load_file(tmp_path / "merged" / "model.safetensors")
+        assert all(tensor.equal(expected[name]) for name, tensor in merged.items())
+
+    def test_curvature_beside_the_experts_weighs(self, place: Path, checkpoints: Checkpoints, tmp_path: Path) -> None:
+        """Where one task has all the curvature, the merge is its params."""
+        base = expert(checkpoints.bert, tmp_path / "base", 0)
+        for name, height in (("movies", 1.0), ("books", 0.0)):
+            shutil.copytree(place / f"{name}-expert", tmp_path / f"{name}-expert")
+            params = load_file(tmp_path / f"{name}-expert" / "model.safetensors")
+            curvature = Diagonal({key: torch.full_like(tensor, height) for key, tensor in params.items()})
+            save_site(GaussianSite(params, curvature, record=Record("token")), tmp_path / f"{name}-expert" / NAME, mean=False)
+        assert "from its site file" in bring(tmp_path, tmp_path / "study", "expert", "--base", base)
+        options = ["-w", "uniform", "--method", "diagonal"]
+        assert foretaste("export", tmp_path / "study", "--to", tmp_path / "merged", *options).code == 0
+        facts = json.loads((tmp_path / "merged" / "foretaste.json").read_text())
+        assert facts["prior precision"] == pytest.approx(0.5)
+        own, one, two = (load_file(tmp_path / f"{name}" / "model.safetensors") for name in ("base", "movies-expert", "books-expert"))
+        for name, tensor in load_file(tmp_path / "merged" / "model.safetensors").items():
+            expected = own[name] + (0.5 * 1.5 * (one[name] - own[name]) + 0.5 * 0.5 * (two[name] - own[name])) / (0.5 + 0.5 * 1.0)
+            assert torch.allclose(tensor, expected, atol=1e-5)
+
+    def test_adapters_add_up_exactly(self, place: Path, checkpoints: Checkpoints, tmp_path: Path) -> None:
+        bring(place, tmp_path / "study", "adapter")
+        assert foretaste("export", tmp_path / "study", "--to", tmp_path / "sum", "-w", "movies=0.5,books=0.5").code == 0
+        facts = json.loads((tmp_path / "sum" / "foretaste.json").read_text())
+        assert (facts["ranks"], facts["relative error of the reduction"]) == ([5], 0.0)
+        weights = []
+        for folder in (place / "movies-adapter", place / "books-adapter", tmp_path / "sum"):
+            model = transformers.BertForSequenceClassification.from_pretrained(checkpoints.bert, num_labels=2)
+            merged = peft.PeftModel.from_pretrained(model, folder).merge_and_unload()
+            weights.append(merged.bert.encoder.layer[0].attention.self.query.weight.detach())
+        assert torch.allclose(weights[2], (weights[0] + weights[1]) / 2, atol=1e-5)
+
+    def test_a_rank_is_reached_and_its_error_told(self, place: Path, tmp_path: Path) -> None:
+        bring(place, tmp_path / "study", "adapter")
+        found = foretaste("export", tmp_path / "study", "--to", tmp_path / "sum", "-w", "uniform", "--rank", 2, "--json")
+        facts = json.loads(found.out)
+        assert facts["ranks"] == [2]
+        assert 0 < facts["relative error of the reduction"] < 1
+
+    def test_what_is_in_the_way_is_told(self, place: Path, checkpoints: Checkpoints, tmp_path: Path) -> None:
+        bring(place, tmp_path / "study", "expert")
+        export = ["export", tmp_path / "study", "--to", tmp_path / "merged"]
+        assert "needs --weights" in refused(*export)
+        assert "needs the model they come from" in refused(*export, "-w", "uniform")
+        assert "movies" in refused(*export, "-w", "news=1")
+        assert foretaste("import", tmp_path / "study", "--base", expert(checkpoints.bert, tmp_path / "base", 0)).code == 0
+        assert "has no curvature beside it" in refused(*export, "-w", "uniform", "--method", "diagonal")
+        assert "method kronecker needs a recipe" in refused(*export, "-w", "uniform", "--method", "kronecker")
+        assert "--joint needs a recipe" in refused(*export, "-w", "uniform", "--joint")
+        assert "rank is for sums of adapters" in refused(*export, "-w", "uniform", "--rank", 2)
+        assert not (tmp_path / "merged").exists()
+        shutil.copytree(place / "movies-adapter", tmp_path / "one")
+        assert foretaste("import", tmp_path / "study", "--task", f"movies={tmp_path / 'one'}").code == 0
+        assert "do not merge without a recipe: adapter, checkpoint" in refused(*export, "-w", "uniform")
+        shutil.rmtree(tmp_path / "one")
+        assert "import it again" in refused(*export, "-w", "uniform")
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            ([], "nothing to import"),
+            (["--task", "code"], "is not NAME=FOLDER"),
+            (["--task", "code=no-such"], "no-such does not exist"),
+            (["--task", "code=a", "--task", "code=b"], "twice"),
+        ],
+    )
+    def test_nothing_is_made_where_nothing_fits(self, tmp_path: Path, arguments: list[str], said: str) -> None:
+        assert said in refused("import", tmp_path / "study", *arguments)
+        assert not (tmp_path / "study").exists()
+
+    def test_a_pickle_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "expert").mkdir()
+        (tmp_path / "expert" / "pytorch_model.bin").touch()
+        said = refused("import", tmp_path / "study", "--task", f"code={tmp_path / 'expert'}")
+        assert "holds pytorch_model.bin, a pickle" in said
+
+
+class TestWithARecipe:
+    def test_the_experts_take_the_place_of_training(self, place: Path, tmp_path: Path) -> None:
+        bring(place, tmp_path / "study", "expert")
+        found = foretaste("run", place / "tiny.yaml", "--study", tmp_path / "study", "--json")
+        assert found.code == 0, found.err
+        assert "single-task finetuning" in found.err
+        rows = json.loads(foretaste("preview", place / "tiny.yaml", "--study", tmp_path / "study", "-w", "books=1,movies=0", "--json").out)
+        model = transformers.AutoModelForSequenceClassification.from_pretrained(place / "books-expert").eval()
+        tokenizer = transformers.AutoTokenizer.from_pretrained(place / "books-expert")
+        data = [json.loads(line) for line in (place / "books_validation.jsonl").read_text().splitlines()]
+        with torch.no_grad():
+            logits = torch.cat([model(**tokenizer(row["text"], return_tensors="pt")).logits for row in data])
+        loss = torch.nn.functional.cross_entropy(logits, torch.tensor([("bad", "good").index(row["label"]) for row in data]))
+        assert rows[0]["metrics"]["books"]["loss"] == pytest.approx(float(loss), abs=1e-5)
+
+    def test_an_adapter_is_its_model_with_the_factors_in_it(self, place: Path, checkpoints: Checkpoints, tmp_path: Path) -> None:
+        bring(place, tmp_path / "study", "adapter")
+        options = ["--study", tmp_path / "study", "-w", "books=1,movies=0", "--method", "simple", "--json"]
+        rows = json.loads(foretaste("preview", place / "tiny.yaml", *options).out)
+        torch.manual_seed(0)
+        model = peft.PeftModel.from_pretrained(
+            transformers.BertForSequenceClassification.from_pretrained(checkpoints.bert, num_labels=2), place / "books-adapter"
+        ).eval()
+        tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoints.bert)
+        data = [json.loads(line) for line in (place / "books_validation.jsonl").read_text().splitlines()]
+        with torch.no_grad():
+            logits = torch.cat([model(**tokenizer(row["text"], return_tensors="pt")).logits for row in data])
+        loss = torch.nn.functional.cross_entropy(logits, torch.tensor([("bad", "good").index(row["label"]) for row in data]))
+        assert rows[0]["metrics"]["books"]["loss"] == pytest.approx(float(loss), abs=1e-5)
+
+    def test_curvature_without_training(self, place: Path, tmp_path: Path) -> None:
+        fit = ["fit", place / "tiny.yaml", "--study", tmp_path / "study", "--estimate", "fisher"]
+        assert "no model is there yet of movies, books" in refused(*fit)
+        bring(place, tmp_path / "study", "expert")
+        assert foretaste(*fit).code == 0
+        assert foretaste(*fit, "--json").out.count('"site"') == 2
+
+    def test_labels_in_another_order_are_other_labels(self, place: Path, checkpoints: Checkpoints, tmp_path: Path) -> None:
+        turned = expert(checkpoints.bert, tmp_path / "turned", 3, {0: "good", 1: "bad"})
+        assert foretaste("import", tmp_path / "study", "--task", f"movies={turned}").code == 0
+        said = refused("fit", place / "tiny.yaml", "--study", tmp_path / "study")
+        assert "has the labels good, bad, task 'movies' has bad, good" in said
+
+    def test_models_of_tasks_that_the_recipe_lacks(self, place: Path, tmp_path: Path) -> None:
+        assert foretaste("import", tmp_path / "study", "--task", f"news={place / 'books-expert'}").code == 0
+        assert "the study has models for news" in refused("fit", place / "tiny.yaml", "--study", tmp_path / "study")
+
+    def test_a_changed_expert_is_noticed(self, place: Path, tmp_path: Path) -> None:
+        shutil.copytree(place / "books-expert", tmp_path / "books")
+        assert foretaste("import", tmp_path / "study", "--task", f"books={tmp_path / 'books'}").code == 0
+        shutil.copyfile(place / "movies-expert" / "model.safetensors", tmp_path / "books" / "model.safetensors")
+        assert "has changed since it was imported" in refused("fit", place / "tiny.yaml", "--study", tmp_path / "study")

@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from foretaste.errors import DataError, StudyError
+from foretaste.params import parameters_of, snapshot
+from foretaste.posterior.diagonal import Diagonal
+from foretaste.posterior.site import GaussianSite, Record
+from foretaste.sources.site_file import NAME, save_site
+from foretaste.workflow.experts import bring, brought, check, check_known, forget_curvature
+from foretaste.workflow.fit import fit
+from foretaste.workflow.runs import finetuned
+from foretaste.workflow.session import Session
+
+
+def expert(session: Session, folder: Path, *, height: float | None = None, unit: str = "example", mean: bool = False) -> Path:
+    """All params 1, and curvature of one height beside them; or both in one site file."""
+    folder.mkdir()
+    params = {name: torch.ones_like(tensor) for name, tensor in snapshot(parameters_of(session.problem.model)).items()}
+    if not mean:
+        save_file(params, folder / "model.safetensors")
+    if height is not None:
+        curvature = Diagonal({name: torch.full_like(tensor, height) for name, tensor in params.items()})
+        save_site(GaussianSite(params, curvature, record=Record(unit, "adam")), folder / NAME, mean=mean)
+    return folder
+
+
+def test_an_expert_takes_the_place_of_the_first_run_alone(session: Session, tmp_path: Path) -> None:
+    bring(session.study, {"mid": expert(session, tmp_path / "mid")})
+    task = session.problem.tasks[1]
+    run = finetuned(session, task)
+    assert run.result["imported"] == str(tmp_path / "mid")
+    assert all(bool((session.study.tensors(run.artefact)[name] == 1).all()) for name in parameters_of(session.problem.model))
+    assert "imported" not in finetuned(session, task, member=1).result
+    assert "imported" not in finetuned(session, session.problem.tasks[0]).result
+
+
+@pytest.mark.parametrize("mean", [False, True])
+def test_curvature_that_came_along_is_used_until_it_is_made_anew(session: Session, tmp_path: Path, mean: bool) -> None:
+    bring(session.study, {name: expert(session, tmp_path / name, height=2.5, mean=mean) for name in session.problem.names})
+    site = fit(session)["low"].curved
+    assert site.record.estimator == "adam"
+    assert all(set(tensor.flatten().tolist()) == {2.5} for tensor in site.precision.to_tensors().values())
+    assert fit(session, only_estimate=True)["low"].curved.record.estimator == "fisher:exact"
+    assert fit(session)["low"].curved.record.estimator == "fisher:exact"
+
+
+def test_the_latest_counts(session: Session, tmp_path: Path) -> None:
+    one, two = expert(session, tmp_path / "one"), expert(session, tmp_path / "two", height=1.0)
+    for folder in (one, two, one):
+        bring(session.study, {"low": folder})
+        assert brought(session.study)["low"].expert.folder == folder
+
+
+def test_curvature_in_another_unit_is_refused(session: Session, tmp_path: Path) -> None:
+    bring(session.study, {"low": expert(session, tmp_path / "low", height=1.0, unit="token")})
+    with pytest.raises(DataError, match="is curvature per token, and task 'low' counts in units of one example"):
+        fit(session)
+
+
+def test_nothing_to_forget_is_no_new_row(session: Session, tmp_path: Path) -> None:
+    bring(session.study, {"low": expert(session, tmp_path / "low")})
+    forget_curvature(session.study)
+    assert len(session.study.all_work("import")) == 1
+
+
+def test_refusals(session: Session, tmp_path: Path) -> None:
+    folder = expert(session, tmp_path / "low")
+    with pytest.raises(DataError, match="needs its task's name"):
+        check({"": folder})
+    bring(session.study, {"other": folder})
+    with pytest.raises(StudyError, match="models for other, the recipe has the tasks low, mid, high"):
+        check_known(session)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(DataError, match="the expert of other is not there any more"):
+        brought(session.study)
