@@ -1,5 +1,7 @@
 """Commands on models on disk: bringing experts in, writing merged ones out."""
 
+from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,14 +15,23 @@ from foretaste.lazy import lazy
 if TYPE_CHECKING:
     from foretaste.report import progress, tables
     from foretaste.store import study as studies
-    from foretaste.workflow import experts, files
+    from foretaste.workflow import experts, files, mixing
     from foretaste.workflow import export as exporting
     from foretaste.workflow import run as running
 else:
     progress, tables, studies = (lazy(f"foretaste.{name}") for name in ("report.progress", "report.tables", "store.study"))
-    experts, files, exporting, running = (lazy(f"foretaste.workflow.{name}") for name in ("experts", "files", "export", "run"))
+    experts, files, mixing = (lazy(f"foretaste.workflow.{name}") for name in ("experts", "files", "mixing"))
+    exporting, running = lazy("foretaste.workflow.export"), lazy("foretaste.workflow.run")
 
-__all__ = ["export", "import_"]
+__all__ = ["TrainerChoice", "export", "import_"]
+
+
+class TrainerChoice(StrEnum):
+    """Other trainers; those of `foretaste.workflow.mixing.TrainerName`."""
+
+    TRL = "trl"
+    AXOLOTL = "axolotl"
+    LLAMA_FACTORY = "llama-factory"
 
 
 @app.command("import", epilog="Example: [bold]foretaste import merged.study --base llama --task code=llama-code --task math=llama-math[/]")
@@ -56,22 +67,55 @@ def export(
     method: Method = None,
     joint: Annotated[bool, typer.Option("--joint", help="The joint run at these weights instead of their preview.")] = False,
     rank: Annotated[int | None, typer.Option(min=1, help="Of a sum of imported adapters; exact if left out.")] = None,
+    mixture: Annotated[
+        Literal["parquet", "jsonl"] | None,
+        typer.Option(help="Write no model but the rows that the joint run at these weights would see, in its order."),
+    ] = None,
+    trainer: Annotated[
+        list[TrainerChoice] | None, typer.Option(help="Also write a trainer's configuration for the mixture; repeatable.")
+    ] = None,
     overwrite: Overwrite = False,
     study: StudyOption = None,
     var: Variables = None,
     as_json: Json = False,
 ) -> None:
-    """Write the preview at given or recommended weights, or the joint run, as a model to use elsewhere."""
+    """Write the preview at given or recommended weights, the joint run, or its rows, to use elsewhere."""
     if recipe.is_dir():
+        if mixture or trainer:
+            raise StudyError("a mixture needs the tasks' data; name the recipe in place of the study's folder")
         _merge(recipe, to, weights, method and method.value, joint, rank, overwrite, as_json)
         return
     if rank is not None:
         raise StudyError("--rank is for sums of imported adapters; name the study's folder in place of the recipe, or leave it out")
+    if mixture or trainer:
+        form, names = mixture or "jsonl", [each.value for each in trainer or ()]
+        _mix(recipe, to, weights, form, names, overwrite, study, var, as_json)
+        return
     options = [*(["--joint"] if joint else ["--method", method.value] if method else []), *(["--overwrite"] if overwrite else [])]
     with working(recipe, study, var, ["export", str(recipe), "--to", str(to), *options], [weights] if weights else None) as (work, asked):
         name = "joint" if joint else method.value if method else work.recipe.preview.methods[-1]
         found = exporting.export(work, to, asked[0] if asked else running.recommended(work).weights, name, overwrite=overwrite)
     printed(as_json, {"written": str(to), **found}, f"wrote {to}: {name} at {found['at']}")
+
+
+def _mix(
+    recipe: Path,
+    to: Path,
+    weights: str | None,
+    form: "mixing.RowFormat",
+    names: Sequence[str],
+    overwrite: bool,
+    study: Path | None,
+    var: list[str] | None,
+    as_json: bool,
+) -> None:
+    """The rows of a joint run."""
+    options = [*(word for name in names for word in ("--trainer", name)), *(["--overwrite"] if overwrite else [])]
+    command = ["export", str(recipe), "--to", str(to), "--mixture", form, *options]
+    with working(recipe, study, var, command, [weights] if weights else None) as (work, asked):
+        at = asked[0] if asked else running.recommended(work).weights
+        found = mixing.export_mixture(work, to, at, form=form, names=names, overwrite=overwrite)
+    printed(as_json, {"written": str(to), **found}, tables.mixed(found), f"wrote {to}: {at}")
 
 
 def _merge(

@@ -7,7 +7,7 @@ from rich.table import Table
 from foretaste.report.wording import counted, duration, number, share
 from foretaste.task import Evaluation
 
-__all__ = ["checked", "experts", "fitted", "row_json", "rows"]
+__all__ = ["checked", "experts", "fitted", "mixed", "row_json", "rows"]
 
 
 def checked(tasks: Mapping[str, Mapping[str, object]], parameters: int, trainings: tuple[int, int], previews: int) -> Table:
@@ -57,6 +57,27 @@ def experts(found: Mapping[str, Mapping[str, object]]) -> Table:
     table = Table("task", "kind", "curvature", "folder")
     for name, each in found.items():
         table.add_row(name, str(each["kind"]), "from its site file" if each["curvature"] else "none", str(each["folder"]))
+    return table
+
+
+def mixed(manifest: Mapping[str, object]) -> Table:
+    """What a mixture holds of every task.
+
+    >>> tasks = {"a": {"rows": 6, "repeats": 1.5, "share_of_units": 0.25}}
+    >>> mixed({"tasks": tasks, "meaning": "read it once", "notes": [], "warnings": []}).row_count
+    1
+    """
+    tasks, lines = manifest["tasks"], [str(manifest["meaning"])]
+    assert isinstance(tasks, Mapping)
+    for kind in ("warnings", "notes"):
+        found = manifest[kind]
+        assert isinstance(found, Sequence)
+        lines += [f"{kind.removesuffix('s')}: {line}" for line in found]
+    table = Table("task", caption="\n".join(lines), caption_justify="left")
+    for heading in ("rows", "repeats", "share of units"):
+        table.add_column(heading, justify="right")
+    for name, each in tasks.items():
+        table.add_row(name, str(each["rows"]), number(each["repeats"]), share(each["share_of_units"]))
     return table
 
 

@@ -1,6 +1,8 @@
 """Rows from data files, folders of images or the hub, through Hugging Face datasets."""
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +12,7 @@ from foretaste.sources.extra import datasets
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["LabelSet", "column", "label_set", "read_rows", "rows_digest"]
+__all__ = ["LabelSet", "RawRows", "column", "label_set", "read_rows", "rows_digest"]
 
 _FORMATS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
 
@@ -71,6 +73,44 @@ def _innermost(error: BaseException) -> str:
         error = error.__cause__
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0] if text else 'no details'}"
+
+
+@dataclass(frozen=True)
+class RawRows:
+    """A task's rows as they were read, for whoever writes them out again.
+
+    Args:
+        train: In the order of the task's training examples.
+        validation: The same.
+        source: Absolute path or hub id of the training rows.
+        whole: Whether they are all rows of that one file.
+        columns: By what they are, where the recipe names them.
+    """
+
+    train: datasets.Dataset
+    validation: datasets.Dataset
+    source: str
+    whole: bool
+    columns: Mapping[str, str]
+
+    @classmethod
+    def of(cls, rows: "Sequence[datasets.Dataset]", where: str, most: int | None, columns: Mapping[str, str]) -> "RawRows":
+        """Training and validation rows.
+
+        Args:
+            rows: Both.
+            where: Path or hub id of the training rows.
+            most: At most so many were read.
+            columns: See above.
+        """
+        path = Path(where)
+        source = str(path.resolve()) if path.exists() else where
+        return cls(rows[0], rows[1], source, path.is_file() and most is None, dict(columns))
+
+    @property
+    def digest(self) -> str:
+        """Hash of the training rows' source."""
+        return rows_digest(self.source, self.train)
 
 
 def rows_digest(where: str, rows: datasets.Dataset) -> str:

@@ -14,7 +14,7 @@ from foretaste.lazy import lazy
 from foretaste.params import in_eval_mode, parameters_of
 from foretaste.sources.chat import chat_template, marked, messages_of, segments
 from foretaste.sources.checkpoint import check_checkpoint
-from foretaste.sources.data import column, read_rows, rows_digest
+from foretaste.sources.data import RawRows, column, read_rows, rows_digest
 from foretaste.sources.extra import datasets, transformers
 from foretaste.sources.pretrained import at, configuration, pretrained, quiet, saver, tokenizer_at
 from foretaste.sources.problem import Problem, text_digest
@@ -147,12 +147,12 @@ def load(
         writing = any(isinstance(metric, TextMetric) for plan in plans for metric in plan.metrics)
         _check_positions(model, max_length, (most or _MOST) if writing else 0)
         made = [_task(plan, data[plan.name], kind, model, Writer(tokens, most or _MOST), unit) for plan in plans]
+    raw = {plan.name: RawRows.of(data[plan.name], plan.train, plan.max_train, plan.columns) for plan in plans}
     count = sum(tensor.numel() for tensor in parameters_of(model).values())
     facts = (("architecture", f"{type(model).__name__}, {count:,} parameters"), ("model", path))
     cut = "; ".join(said for _, said in made if said)
-    return Problem(
-        model, tuple(task for task, _ in made), (*facts, ("cut to max_length", cut)) if cut else facts, saver(path), reader(path, kind)
-    )
+    told = (*facts, ("cut to max_length", cut)) if cut else facts
+    return Problem(model, tuple(task for task, _ in made), told, saver(path), reader(path, kind), rows=raw)
 
 
 def _tokens(path: str, model: nn.Module, max_length: int) -> Tokens:

@@ -1,9 +1,10 @@
 """What every source gives: a model with its pretrained params, and the tasks."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safetensors.torch import save_file
 from torch import nn
@@ -12,6 +13,9 @@ from foretaste.errors import TaskError
 from foretaste.params import Params, buffers_of, digest, first_nonfinite, parameters_of, snapshot, tensors_of
 from foretaste.sources.expert import Expert, read_tensors
 from foretaste.task import Examples, Task
+
+if TYPE_CHECKING:
+    from foretaste.sources.data import RawRows
 
 __all__ = ["Problem", "examples_digest", "save_tensors", "text_digest"]
 
@@ -39,6 +43,7 @@ class Problem:
         save: Writes the model, with whatever is needed to use it, into a folder.
         read: A task's params from a model that was trained elsewhere.
         fresh: Names of parameters that are new, such as a classification head's; LoRA trains them whole.
+        rows: Each task's rows as they were read, where they have columns.
 
     Raises:
         TaskError: No tasks, two of one name, NaN in the model, or tasks that miss parameters.
@@ -50,6 +55,7 @@ class Problem:
     save: Callable[[nn.Module, Path], None] = save_tensors
     read: Callable[[nn.Module, Task, Expert], Params] = read_tensors
     fresh: frozenset[str] = frozenset()
+    rows: "Mapping[str, RawRows]" = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         names = [task.name for task in self.tasks]

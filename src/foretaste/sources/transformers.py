@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from foretaste.errors import DataError
 from foretaste.params import parameters_of
 from foretaste.sources.checkpoint import check_checkpoint
-from foretaste.sources.data import Label, LabelSet, column, label_set, read_rows, rows_digest
+from foretaste.sources.data import Label, LabelSet, RawRows, column, label_set, read_rows, rows_digest
 from foretaste.sources.extra import datasets, transformers
 from foretaste.sources.heads import Heads
 from foretaste.sources.prepare import Images, Preparation, Texts
@@ -99,8 +99,9 @@ def load(path: str, kind: Kind, plans: Sequence[DataPlan], *, head: Head = "auto
     described = "; ".join(f"{', '.join(members)}: {len(labels)} classes" for members, labels in groups.values())
     count = sum(tensor.numel() for tensor in parameters_of(model).values())
     architecture = f"{type(_owner(model)).__name__}, {count:,} parameters"
+    rows = {each.plan.name: RawRows.of((each.train, each.validation), each.plan.train, each.plan.max_train, {}) for each in data}
     facts = (("architecture", architecture), ("model", path), ("heads", described))
-    return Problem(model, tasks, facts, saver(path), reader(path, kind), _new_in(model))
+    return Problem(model, tasks, facts, saver(path), reader(path, kind), _new_in(model), rows)
 
 
 def _new_in(model: nn.Module) -> frozenset[str]:

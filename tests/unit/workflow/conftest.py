@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from checkpoints import checkpoints, offline
 from foretaste.engine import Watch
 from foretaste.plan import Ensemble, Preview
 from foretaste.recipe import read
 from foretaste.workflow.fit import fit
 from foretaste.workflow.session import Session, check, start
 from problems import digits_recipe
+
+__all__ = ["checkpoints", "offline"]
 
 
 def begun(recipe: Path, folder: Path, watch: Watch | None = None) -> Session:
