@@ -1,6 +1,8 @@
 """Where the command line begins."""
 
 import sys
+import warnings
+from typing import TextIO
 
 from rich.console import Console
 
@@ -15,10 +17,23 @@ _COMMANDS = (studying, transfer)  # importing them is what adds their commands, 
 
 def main() -> None:
     """Run the command line; errors that foretaste raises on purpose end with their exit code."""
+    warnings.showwarning = _told
     try:
         app()
     except ForetasteError as error:
         _fail(error, error.exit_code)
+
+
+def _told(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: str | None = None
+) -> None:
+    """Our own warnings as one line for people; those of libraries as ever."""
+    if not category.__module__.startswith("foretaste."):
+        sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
+        return
+    console = Console(stderr=True, soft_wrap=True)
+    console.print("[yellow]warning:[/] ", end="")
+    console.print(str(message), markup=False, highlight=False)
 
 
 def _fail(error: Exception, code: int) -> None:

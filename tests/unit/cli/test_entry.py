@@ -1,8 +1,11 @@
+import warnings
+
 import pytest
 
 from commands import foretaste
 from foretaste.cli import entry
 from foretaste.errors import RunFailed, Stopped, WeightsError
+from foretaste.export.mixture import LeakWarning
 
 
 @pytest.mark.parametrize(
@@ -20,3 +23,14 @@ def test_errors_end_with_their_exit_code(monkeypatch: pytest.MonkeyPatch, error:
     monkeypatch.setattr(entry, "app", failing)
     found = foretaste("show")
     assert (found.code, found.out, found.err.strip()) == (code, "", said)
+
+
+def test_our_warnings_are_one_line_and_others_are_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    def warned() -> None:
+        warnings.showwarning("a row leaks", LeakWarning, "here.py", 3)
+        warnings.showwarning("old", DeprecationWarning, "there.py", 4)
+
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # put back afterwards
+    monkeypatch.setattr(entry, "app", warned)
+    found = foretaste("show")
+    assert found.err == "warning: a row leaks\nthere.py:4: DeprecationWarning: old\n"

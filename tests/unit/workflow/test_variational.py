@@ -14,6 +14,7 @@ from foretaste.workflow.methods import made
 from foretaste.workflow.preview import preview, ready
 from foretaste.workflow.session import Session
 from foretaste.workflow.tune import around
+from foretaste.workflow.variational import LearnedLittle, tell_little
 
 POINT = TaskWeights(["low", "mid", "high"], [0.2, 0.3, 0.5])
 
@@ -83,3 +84,21 @@ def test_its_cost_is_that_of_its_runs_alone(session: Session) -> None:
     runs = [done for works in found.works.values() for done in works]
     assert [done.kind for done in runs] == ["finetune"] * 3
     assert found.seconds == pytest.approx(sum(done.seconds for done in runs))
+
+
+def test_a_run_that_learns_little_is_told() -> None:
+    said = r"of task 'low' ended at a training loss of 0.9, the ordinary one at 0.2 \(from 1\)"
+    with pytest.warns(LearnedLittle, match=said):
+        tell_little("low", [1.0] * 10 + [0.9] * 10, [1.0] * 10 + [0.2] * 10)
+
+
+@pytest.mark.parametrize(("history", "ordinary"), [([1.0] * 19, [0.1] * 19), ([1.0] * 30, []), ([1.0] * 10 + [0.5] * 10, [0.1] * 20)])
+def test_a_run_that_learns_is_not_told(history: list[float], ordinary: list[float]) -> None:
+    tell_little("low", history, ordinary)
+
+
+def test_the_runs_of_a_study_are_compared(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, int, int]] = []
+    monkeypatch.setattr("foretaste.workflow.variational.tell_little", lambda task, *runs: told.append((task, *map(len, runs))))
+    learned(session)
+    assert told == [(task, 5, 5) for task in session.problem.names]
