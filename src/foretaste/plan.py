@@ -1,6 +1,6 @@
 """Plans: what a recipe can say, part by part, with defaults and bounds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationInfo, field_validator
@@ -9,6 +9,7 @@ from foretaste.errors import WeightsError
 from foretaste.surface.recommend import Floor, Preference
 
 __all__ = [
+    "LORA",
     "Curvature",
     "DigitsModel",
     "Ensemble",
@@ -103,6 +104,10 @@ class TaskData(_Part):
         return {role: named for role in roles if isinstance(named := getattr(self, role), str)}
 
 
+_LORA_DEFAULTS: Mapping[str, float] = {"r": 16, "dropout": 0.0, "rslora": False, "train_a": True}
+LORA = ("method", "r", "alpha", "targets", "dropout", "rslora", "train_a")  # fields of `Finetune` that say what is trained
+
+
 class Finetune(_Part):
     """How every model is trained, alone and jointly."""
 
@@ -118,6 +123,36 @@ class Finetune(_Part):
     micro_batch: int | None = Field(None, ge=1, description="examples per backward pass, where a batch does not fit")
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
     batch_norm: Literal["update", "freeze"] = Field("update", description="train batch-norm statistics, or keep the pretrained ones")
+    method: Literal["full", "lora"] | None = Field(None, description="what is trained: all params (full, if left out) or LoRA factors")
+    r: int | None = Field(None, ge=1, validate_default=True, description="lora: rank of the factors; 16 if left out")
+    alpha: float | None = Field(None, gt=0, validate_default=True, description="lora: the update is alpha / r times B A; 2 r if left out")
+    targets: Literal["all-linear"] | Annotated[list[str], Field(min_length=1)] | None = Field(
+        None, description="lora: names of layers, or all-linear; PEFT's choice for the architecture if left out"
+    )
+    dropout: float | None = Field(
+        None, ge=0, lt=1, validate_default=True, description="lora: before the factors, in training; 0 if left out"
+    )
+    rslora: bool | None = Field(None, validate_default=True, description="lora: divide alpha by the root of r")
+    train_a: bool | None = Field(None, validate_default=True, description="lora: false trains B alone; A stays the same in all tasks")
+
+    @field_validator("method")
+    @classmethod
+    def _usual(cls, method: str | None) -> str | None:
+        """The usual method is the one left out: recipes from before there was another keep their identity."""
+        return None if method == "full" else method
+
+    @field_validator("alpha", *_LORA_DEFAULTS)
+    @classmethod
+    def _filled(cls, value: float | None, info: ValidationInfo) -> float | None:
+        """LoRA's defaults are written out, so that a recipe that says them asks the same question."""
+        if value is not None or info.data.get("method") != "lora":
+            return value
+        return 2.0 * info.data.get("r", 1) if info.field_name == "alpha" else _LORA_DEFAULTS[str(info.field_name)]
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """What a run is trained by, whichever params it trains."""
+        return self.model_dump(exclude=set(LORA))
 
 
 class Curvature(_Part):

@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from foretaste.errors import BadInput, RecipeError, TaskError
 from foretaste.located import line_of, loaded
 from foretaste.plan import (
+    LORA,
     Curvature,
     DigitsModel,
     Ensemble,
@@ -100,6 +101,7 @@ def parse(text: str, file: str = "recipe", variables: Mapping[str, str] | None =
 
 def _check_parts(recipe: Recipe) -> None:
     """What one part says must suit the others."""
+    _check_finetune(recipe.finetune)
     if not isinstance(recipe.model, TransformersModel):
         if recipe.tasks:
             raise RecipeError(f"source {recipe.model.source!r} brings its own tasks; remove this part").at("tasks")
@@ -115,6 +117,11 @@ def _check_parts(recipe: Recipe) -> None:
         _check_metrics(recipe.model.kind, task, ("tasks", name))
     _check_model(recipe.model)
     recipe.check_goal(list(recipe.tasks))
+
+
+def _check_finetune(plan: Finetune) -> None:
+    if plan.method is None and (said := [name for name in LORA if getattr(plan, name) is not None]):
+        raise RecipeError(f"{said[0]} is for LoRA; remove this, or set method: lora").at("finetune", said[0])
 
 
 def _check_columns(kind: str, task: TaskData, field: tuple[str, str]) -> None:

@@ -4,7 +4,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from foretaste.plan import Recipe, TaskData, TransformersModel
+from foretaste.plan import LORA, Recipe, TaskData, TransformersModel
 
 DIGITS: Mapping[str, object] = {"name": "a", "model": {"source": "digits"}}
 TEXT = """name: a
@@ -114,3 +114,27 @@ def test_identity_is_what_numbers_depend_on() -> None:
 def test_places_of_files_are_not_part_of_the_identity() -> None:
     moved = plan(TEXT.replace("path: model", "path: other").replace("movies.jsonl", "else.jsonl"))
     assert moved.identity() == plan(TEXT).identity() != plan(TEXT.replace("text: text", "text: body")).identity()
+
+
+def test_lora_s_defaults_are_written_out_and_full_is_what_is_left_out() -> None:
+    said = digits({"finetune": {"method": "lora", "r": "8"}})
+    assert said == digits({"finetune": {"method": "lora", "r": 8, "alpha": 16, "dropout": 0, "rslora": False, "train_a": True}})
+    assert digits({"finetune": {"method": "lora"}}).finetune.alpha == 32
+    usual = digits({})
+    assert usual == digits({"finetune": {"method": "full"}})
+    assert {getattr(usual.finetune, name) for name in LORA} == {None}
+    assert not set(usual.finetune.numbers) & set(LORA)
+
+
+@pytest.mark.parametrize(
+    "change", [{"r": 0}, {"alpha": 0}, {"dropout": 1}, {"targets": []}, {"targets": "some"}, {"method": "dora"}, {"rank": 4}, {"r": "a"}]
+)
+def test_lora_s_bounds(change: Mapping[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        digits({"finetune": {"method": "lora", **change}})
+
+
+def test_a_recipe_of_before_lora_asks_the_same_question() -> None:
+    """What such a study remembers lacks the fields; an absent key and None are equal there."""
+    found = digits({}).identity()["finetune"]
+    assert all(found[name] is None for name in LORA)

@@ -51,7 +51,7 @@ def finetune(
     True
     """
     alone = TaskWeights([task.name], [1.0])
-    run = joint(
+    return joint(
         model,
         params,
         [task],
@@ -62,9 +62,3 @@ def finetune(
         start=start,
         observer=observer,
     )
-    if task.names is None:
-        return run
-    parameters = {name for name, _ in model.named_parameters()}
-    kept = {name: tensor for name, tensor in run.params.items() if name in task.names or name not in parameters}
-    state = {kind: {name: tensor for name, tensor in each.items() if name in task.names} for kind, each in run.state.items()}
-    return Trained(kept, run.history, run.seen, state)

@@ -44,7 +44,7 @@ def joint(
         observer: Told of every step.
 
     Returns:
-        The trained params, with the examples and units that each task contributed.
+        The params that some task has (see `Task.names`) and the buffers, with the examples and units that each task contributed.
 
     Raises:
         WeightsError: Other tasks in the weights.
@@ -60,7 +60,7 @@ def joint(
     """
     generator = torch.Generator().manual_seed(training.seed)
     plan = mixture(tasks, weights, training.steps, training.batch_size, generator, realise)
-    return train(
+    run = train(
         model,
         params,
         tasks,
@@ -71,3 +71,13 @@ def joint(
         start=start,
         observer=observer,
     )
+    return _of_tasks(run, model, tasks)
+
+
+def _of_tasks(run: Trained, model: nn.Module, tasks: Sequence[Task]) -> Trained:
+    """The run without the parameters that no task has: they are the pretrained ones still."""
+    if any(task.names is None for task in tasks):
+        return run
+    strange = {name for name, _ in model.named_parameters()}.difference(*(task.names or () for task in tasks))
+    state = {kind: {name: tensor for name, tensor in each.items() if name not in strange} for kind, each in run.state.items()}
+    return Trained({name: tensor for name, tensor in run.params.items() if name not in strange}, run.history, run.seen, state)

@@ -171,11 +171,10 @@ class _Run:
                 parameter.grad.add_(parameter.detach() - center.to(parameter.device), alpha=scale)
 
     def state(self, step: int, history: list[float], seen: dict[str, dict[str, int]]) -> Snapshot:
-        """A copy of everything, for `restore`."""
+        """A copy of everything that training changes, for `restore`."""
         self._check(step)
-        tensors = {
-            f"params/{name}": tensor for name, tensor in (dict(self.bare.named_parameters()) | dict(self.bare.named_buffers())).items()
-        }
+        trained = {name: parameter for name, parameter in self.bare.named_parameters() if parameter.requires_grad}
+        tensors = {f"params/{name}": tensor for name, tensor in (trained | dict(self.bare.named_buffers())).items()}
         for index, entry in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{key}": torch.as_tensor(value) for key, value in entry.items() if value is not None}
         tensors["random/cpu"] = torch.get_rng_state()

@@ -15,8 +15,8 @@ from foretaste.engine import REVISION, Unwatched, Watch
 from foretaste.errors import BadInput, MissingExtra, StudyError, TaskError
 from foretaste.evaluate import METRICS, measure
 from foretaste.lazy import lazy
-from foretaste.params import parameters_of, tensors_of
-from foretaste.plan import DigitsModel, FunctionModel, Recipe, TaskData, TransformersModel
+from foretaste.params import buffers_of, parameters_of
+from foretaste.plan import LORA, DigitsModel, FunctionModel, Recipe, TaskData, TransformersModel
 from foretaste.recipe import where
 from foretaste.sources.digits import digits
 from foretaste.sources.function import call
@@ -28,10 +28,12 @@ from foretaste.train.training import Training
 from foretaste.weights import TaskWeights, lattice, lattice_near, spread, uniform
 
 if TYPE_CHECKING:
+    from foretaste.sources import adapted
     from foretaste.sources import language as lm
     from foretaste.sources import transformers as hf
 else:
     hf, lm = lazy("foretaste.sources.transformers"), lazy("foretaste.sources.language")
+    adapted = lazy("foretaste.sources.adapted")
 
 _FINEST = 40  # lattice resolution, where the joint runs ask for many points
 
@@ -59,13 +61,13 @@ class Session:
     @property
     def training(self) -> Training:
         """How single-task runs are trained."""
-        return Training(**self.recipe.finetune.model_dump(), seed=self.recipe.seed)
+        return Training(**self.recipe.finetune.numbers, seed=self.recipe.seed)
 
     @property
     def joint_training(self) -> Training:
         """How joint runs are trained."""
         steps = self.recipe.joint.steps or self.recipe.finetune.steps
-        return Training(**{**self.recipe.finetune.model_dump(), "steps": steps}, seed=self.recipe.seed)
+        return Training(**{**self.recipe.finetune.numbers, "steps": steps}, seed=self.recipe.seed)
 
     @property
     def data(self) -> dict[str, str]:
@@ -107,15 +109,32 @@ def load(recipe: Recipe, text: str, file: str) -> Problem:
     ['low', 'mid', 'high']
     """
     try:
-        match recipe.model:
-            case DigitsModel():
-                return digits(recipe.seed)
-            case FunctionModel() as model:
-                return call(model.call, model.arguments, Path(file).resolve().parent)
-            case model:
-                return _transformers(recipe, model)
+        return _adapted(recipe, _problem(recipe, file))
     except BadInput as error:
         raise where(error, file, text) from error.__cause__
+
+
+def _problem(recipe: Recipe, file: str) -> Problem:
+    match recipe.model:
+        case DigitsModel():
+            return digits(recipe.seed)
+        case FunctionModel() as model:
+            return call(model.call, model.arguments, Path(file).resolve().parent)
+        case model:
+            return _transformers(recipe, model)
+
+
+def _adapted(recipe: Recipe, problem: Problem) -> Problem:
+    """The problem, by LoRA where the recipe says so."""
+    plan, model = recipe.finetune, recipe.model
+    if plan.method is None:
+        return problem
+    said = plan.model_dump(include=set(LORA) - {"method"})
+    try:
+        base = adapted.Checkpoint(model.path, model.kind) if isinstance(model, TransformersModel) else None
+        return adapted.adapted(problem, adapted.LoraPlan(**said), seed=recipe.seed, base=base)
+    except MissingExtra as error:
+        raise error.at("finetune", "method") from error.__cause__
 
 
 def _transformers(recipe: Recipe, model: TransformersModel) -> Problem:
@@ -224,7 +243,8 @@ def start(recipe: Recipe, text: str, problem: Problem, folder: Path, watch: Watc
         if found is not None and study.is_begun():
             _same_question(found[1], plan, folder)
         copies = 3 * len(problem.tasks) + recipe.joint.points + 4
-        study.require_space(copies * sum(t.numel() * t.element_size() for t in tensors_of(problem.model).values()))
+        kept = parameters_of(problem.model, problem.trained) | buffers_of(problem.model)
+        study.require_space(copies * sum(t.numel() * t.element_size() for t in kept.values()))
         study.add_recipe(text, plan)
         stack.pop_all()
     return session
@@ -288,7 +308,7 @@ def has_private_heads(problem: Problem) -> bool:
     >>> has_private_heads(digits())
     False
     """
-    return any(task.names is not None for task in problem.tasks)
+    return len({problem.names_of(task) for task in problem.tasks}) > 1
 
 
 def joint_points(recipe: Recipe, problem: Problem) -> list[TaskWeights]:

@@ -23,7 +23,7 @@ _TRIES = 4
 
 
 def around(session: Session, precision: float) -> Gaussian:
-    """The prior: a Gaussian around the pretrained params.
+    """The prior: a Gaussian around the pretrained params, of those that tasks have.
 
     >>> import pathlib, tempfile
     >>> from foretaste.recipe import parse
@@ -35,7 +35,7 @@ def around(session: Session, precision: float) -> Gaussian:
     ...         around(session, 0.5).precision.scale
     0.5
     """
-    return Gaussian(snapshot(parameters_of(session.problem.model)), Isotropic(precision))
+    return Gaussian(snapshot(parameters_of(session.problem.model, session.problem.trained)), Isotropic(precision))
 
 
 def chosen(

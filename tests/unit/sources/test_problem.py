@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from foretaste.errors import TaskError
+from foretaste.params import parameters_of
 from foretaste.sources.problem import Problem, examples_digest, text_digest
 from foretaste.task import Rows
 from problems import blobs, linear
@@ -28,6 +29,17 @@ def test_base_is_the_content_of_the_params() -> None:
 def test_faults_are_named(tasks: tuple[object, ...], message: str) -> None:
     with pytest.raises(TaskError, match=message):
         Problem(linear(), tasks)  # type: ignore[arg-type]
+
+
+def test_what_is_trained_is_what_some_task_has() -> None:
+    problem = Problem(linear(), (replace(A, names=frozenset(["0.weight"])), replace(B, names=frozenset(["0.weight", "4.bias"]))))
+    assert problem.trained == {"0.weight", "4.bias"}
+    assert Problem(linear(), (A, B)).trained == problem.names_of(A) == set(parameters_of(linear()))
+
+
+def test_what_is_new_must_be_there() -> None:
+    with pytest.raises(TaskError, match="fresh names parameters that the model lacks: head"):
+        Problem(linear(), (A, B), fresh=frozenset(["head"]))
 
 
 def test_nan_in_the_pretrained_model_is_named() -> None:

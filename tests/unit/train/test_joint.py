@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from foretaste.errors import WeightsError
@@ -28,3 +30,13 @@ def test_the_heavier_task_ends_with_the_lower_loss(realise: str) -> None:
 def test_weights_must_be_for_these_tasks() -> None:
     with pytest.raises(WeightsError, match="weights are for a, c"):
         joint(linear(), None, TASKS, uniform(["a", "c"]), TRAINING)
+
+
+def test_parameters_that_no_task_has_are_not_given_back() -> None:
+    first, second = (
+        replace(task, names=frozenset(names)) for task, names in zip(TASKS, [["0.weight"], ["0.weight", "4.bias"]], strict=True)
+    )
+    weights, short = uniform(["a", "b"]), replace(TRAINING, steps=1)
+    own = {name for name in joint(linear(), None, TASKS, weights, short).params if ".running_" in name}
+    assert set(joint(linear(), None, [first, second], weights, short).params) == {"0.weight", "4.bias"} | own
+    assert set(joint(linear(), None, [first, TASKS[1]], weights, short).params) >= {"0.bias", "4.weight"}

@@ -43,6 +43,17 @@ def same(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
+def test_a_state_holds_no_frozen_params_and_a_run_goes_on_from_it() -> None:
+    model = linear()
+    model.get_parameter("0.weight").requires_grad_(False)
+    whole, keeper = joint(model, None, TASKS, EVEN, PLAIN), Keeper(5, stop=True)
+    with pytest.raises(Stopped):
+        joint(model, None, TASKS, EVEN, PLAIN, observer=keeper)
+    assert "params/0.weight" not in keeper.kept[0].tensors
+    assert "params/0.bias" in keeper.kept[0].tensors
+    assert same(dict(whole.params), dict(joint(model, None, TASKS, EVEN, PLAIN, start=keeper.kept[0]).params))
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 @pytest.mark.parametrize("at", [1, 5, 11])
 def test_a_resumed_run_ends_with_the_same_bits(optimizer: str, at: int) -> None:

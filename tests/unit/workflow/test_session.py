@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from foretaste.sources.problem import Problem
 from foretaste.store.study import Study
 from foretaste.task import Rows
 from foretaste.weights import corners, lattice, uniform
-from foretaste.workflow.session import Session, check, grid, joint_points, load, start
+from foretaste.workflow.session import Session, check, grid, has_private_heads, joint_points, load, start
 from problems import blobs, digits_recipe, linear
 
 DIGITS = "name: a\nmodel: {source: digits}\n"
@@ -20,8 +22,9 @@ DIGITS = "name: a\nmodel: {source: digits}\n"
 
 def problem(count: int, private: bool = False) -> Problem:
     model = linear()
-    names = frozenset(parameters_of(model)) if private else None
-    return Problem(model, tuple(replace(blobs(f"t{place}", place), names=names) for place in range(count)))
+    fewer = frozenset(list(parameters_of(model))[:-1])
+    tasks = [replace(blobs(f"t{place}", place), names=fewer if private and place == 0 else None) for place in range(count)]
+    return Problem(model, tuple(tasks))
 
 
 def test_digits_follow_the_recipe_s_seed() -> None:
@@ -96,6 +99,13 @@ def test_joint_points_leave_out_faces_where_heads_are_private() -> None:
     assert len(joint_points(few, problem(3, private=True))) == 3  # a lattice of corners has no inside; a finer one is taken
 
 
+def test_tasks_that_leave_the_same_parameters_alone_have_no_heads_of_their_own() -> None:
+    made = problem(3)
+    names = frozenset(list(parameters_of(made.model))[:2])
+    assert not has_private_heads(replace(made, tasks=tuple(replace(task, names=names) for task in made.tasks)))
+    assert has_private_heads(problem(3, private=True))
+
+
 def test_a_finer_lattice_is_taken_where_many_joint_runs_are_asked_for() -> None:
     recipe = parse(DIGITS + "preview: {points: 3}\njoint: {points: 30}\n")
     assert len(joint_points(recipe, problem(3))) == 30
@@ -119,6 +129,24 @@ def test_the_grid_holds_uniform_corners_and_joint_points(points: int, private: b
     assert len(found) == len(set(found))
     assert {uniform(made.names), *corners(made.names), *joint_points(recipe, made)} <= set(found)
     assert len(found) <= max(points, 3) + 5
+
+
+def test_lora_is_of_the_model_and_not_of_the_runs(session: Session) -> None:
+    text = DIGITS + "finetune: {steps: 5, method: lora, r: 2, targets: all-linear}\n"
+    other = replace(session, recipe=parse(text))
+    assert other.training == replace(session.training, learning_rate=other.training.learning_rate, prior_precision=0.0, warmup=0.1)
+    found = load(parse(text), text, "r.yaml")
+    assert all(".lora_" in name for name in found.trained)
+    assert not has_private_heads(found)
+
+
+def test_a_fault_of_lora_names_its_line() -> None:
+    text = DIGITS + "finetune:\n  method: lora\n  targets: [query]\n"
+    with pytest.raises(RecipeError, match=r"r\.yaml, line 5, finetune\.targets: 'query' is the name of no layer; .* \[0, 2, 4\]"):
+        load(parse(text), text, "r.yaml")
+    text = DIGITS + "finetune:\n  method: lora\n"
+    with pytest.raises(RecipeError, match=r"r\.yaml, line 3, finetune\.targets: PEFT has no usual layers for a model of your own"):
+        load(parse(text), text, "r.yaml")
 
 
 def test_a_session_knows_its_trainings(session: Session) -> None:
@@ -187,3 +215,23 @@ def test_space_is_asked_for_before_work(tmp_path: Path, monkeypatch: pytest.Monk
     )
     assert asked == [(3 * 2 + 7 + 4) * size]
     assert isinstance(problem(2).tasks[0].train, Rows)
+
+
+WITHOUT_PEFT = """
+import sys
+sys.modules["peft"] = None  # as Python does for a package that cannot be imported
+from foretaste.recipe import parse
+from foretaste.workflow.session import load
+text = "{name: a, model: {source: digits}, finetune: {method: lora, targets: all-linear}}"
+try:
+    load(parse(text), text, "r.yaml")
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_lora_without_peft_names_what_to_install() -> None:
+    found = subprocess.run([sys.executable, "-c", WITHOUT_PEFT], capture_output=True, text=True, check=True)
+    assert found.stdout.startswith(
+        "r.yaml, line 1, finetune.method: finetuning by LoRA needs peft; install it with: pip install 'foretaste[lora]'"
+    )

@@ -127,3 +127,10 @@ def test_every_number_tried_is_progress_and_a_choice_found_again_is_none(session
     for _ in range(2):
         chosen(replace(session, watch=Counting()), "a number", {}, lambda number: number**2, (-1.0, 1.0), also=(0.0, 1.0))
         assert seen["done"] == seen["of a number"] > 2
+
+
+def test_the_prior_is_around_what_tasks_have(session: Session) -> None:
+    names = frozenset(list(around(session, 1.0).mean)[:2])
+    tasks = tuple(replace(task, names=names) for task in session.problem.tasks)
+    fewer = replace(session, problem=replace(session.problem, tasks=tasks))
+    assert set(around(fewer, 1.0).mean) == names

@@ -1,0 +1,260 @@
+"""Training by LoRA: a problem whose tasks train thin factors beside frozen params, and whose models are kept as adapters.
+
+A layer's weight ``W`` becomes ``W + s B A`` with ``s = alpha / r`` (``alpha / sqrt(r)`` when rank-stabilised). Every task
+begins with the same random ``A`` and with ``B = 0``, so that sites in these coordinates belong together. Where ``A`` is not
+trained, averaging ``B`` averages the products exactly::
+
+    sum_t alpha_t B_t A = (sum_t alpha_t B_t) A
+
+PEFT, from the extra ``lora``, is imported in this one place.
+
+References:
+    LoRA: Low-Rank Adaptation of Large Language Models, Hu et al., 2021, https://arxiv.org/abs/2106.09685
+    A Rank Stabilization Scaling Factor for Fine-Tuning with LoRA, Kalajdzievski, 2023, https://arxiv.org/abs/2312.03732
+    Improving LoRA in Privacy-preserving Federated Learning (A stays, B is averaged), Sun et al., 2024, https://arxiv.org/abs/2403.12313
+"""
+
+import re
+import warnings
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from foretaste.errors import DataError, MissingExtra
+from foretaste.lazy import lazy
+from foretaste.params import Params, snapshot
+from foretaste.sources.adapter import PREFIX, TENSORS
+from foretaste.sources.expert import Expert
+from foretaste.sources.problem import Problem
+from foretaste.task import Task
+
+try:
+    import peft
+    from peft.tuners.lora import LoraLayer
+    from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as USUAL
+    from transformers import PreTrainedModel
+    from transformers.pytorch_utils import Conv1D
+except ImportError as error:  # pragma: no cover - the tests install the extra
+    raise MissingExtra("finetuning by LoRA needs peft; install it with: pip install 'foretaste[lora]'") from error
+
+if TYPE_CHECKING:
+    from foretaste.sources import pretrained
+else:
+    pretrained = lazy("foretaste.sources.pretrained")  # its extra is not needed by a model of one's own
+
+__all__ = ["Checkpoint", "LoraPlan", "adapted"]
+
+_LAYERS = (nn.Linear, Conv1D, nn.Embedding, nn.Conv1d, nn.Conv2d)
+_BYPASSING = (nn.MultiheadAttention, nn.TransformerEncoderLayer)  # use their layers' weights without calling the layers
+_TASK_TYPES = {"text-classification": "SEQ_CLS", "causal-lm": "CAUSAL_LM", "seq2seq": "SEQ_2_SEQ_LM"}
+_ADVICE = "name layers under finetune.targets"
+
+
+@dataclass(frozen=True)
+class LoraPlan:
+    """What is trained.
+
+    Args:
+        r: Rank of the factors.
+        alpha: Numerator of the scaling.
+        targets: Names of layers or the ends of them, ``all-linear``, or None for PEFT's choice for the architecture.
+        dropout: Share of a layer's inputs that its factors do not see, in training.
+        rslora: Whether the scaling is ``alpha / sqrt(r)``.
+        train_a: Whether A is trained, or B alone.
+    """
+
+    r: int = 16
+    alpha: float = 32.0
+    targets: Literal["all-linear"] | Sequence[str] | None = None
+    dropout: float = 0.0
+    rslora: bool = False
+    train_a: bool = True
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The transformers checkpoint that adapters belong to.
+
+    Args:
+        path: Folder or hub id.
+        kind: What the model does.
+    """
+
+    path: str
+    kind: Literal["text-classification", "image-classification", "causal-lm", "seq2seq"]
+
+
+def adapted(problem: Problem, plan: LoraPlan, *, seed: int = 0, base: Checkpoint | None = None) -> Problem:
+    """A problem whose tasks train LoRA factors, and whole what is new or not every task's (heads); all else is frozen.
+
+    Args:
+        problem: Its model gets the factors in place, and computes what it did before.
+        plan: Where factors are put, and how.
+        seed: Of A.
+        base: Where the model comes from; written into adapters.
+
+    Raises:
+        DataError: A layer that is not there or cannot have factors, or PEFT knows none for the architecture; the field is named.
+
+    >>> from foretaste.sources.digits import digits
+    >>> found = adapted(digits(), LoraPlan(r=2, targets=["0", "2"]))
+    >>> sorted(found.trained)
+    ['0.lora_A.default.weight', '0.lora_B.default.weight', '2.lora_A.default.weight', '2.lora_B.default.weight']
+    """
+    model, own = problem.model, [problem.names_of(task) for task in problem.tasks]
+    shared = frozenset.intersection(*own) - problem.fresh
+    before = dict(model.named_parameters())
+    whole = frozenset(name for name in problem.trained - shared if before[name].requires_grad)
+    layers = _layers(model, shared)
+    targets = _targets(model, layers, plan)
+    _inject(model, plan, targets, seed)
+    known = {id(parameter) for parameter in before.values()}
+    factors = {name: each for name, each in model.named_parameters() if id(each) not in known}
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in whole or (name in factors and (plan.train_a or not _is_a(name))))
+    trained = frozenset(name for name in factors if plan.train_a or not _is_a(name))
+    tasks = tuple(replace(task, names=trained | (whole & names)) for task, names in zip(problem.tasks, own, strict=True))
+    count = sum(each.numel() for name, each in model.named_parameters() if name in trained | whole)
+    ends = ", ".join(dict.fromkeys(name.rpartition(".")[2] for name in targets))
+    fact = f"LoRA of rank {plan.r}, layers: {len(targets)} ({ends}), {count:,} parameters trained"
+    write = partial(_write, plan=plan, base=base)
+    save = write if base is None else pretrained.saver(base.path, write)
+    return replace(problem, tasks=tasks, facts=(*problem.facts, ("finetuned", fact)), save=save, read=_read, fresh=whole)
+
+
+def _is_a(name: str) -> bool:
+    return ".lora_A." in name or ".lora_embedding_A." in name
+
+
+def _read(model: nn.Module, task: Task, expert: Expert) -> Params:
+    raise DataError(
+        f"{expert.folder} cannot be brought into a study by LoRA: its factors began elsewhere, and only those from one A belong together; "
+        "remove finetune.method, or let this study train the task"
+    )
+
+
+def _layers(model: nn.Module, shared: Collection[str]) -> dict[str, nn.Module]:
+    """The layers that can have factors: of known kinds, called for what they compute, with params that all tasks have."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    bypassed = {id(child) for module in model.modules() if isinstance(module, _BYPASSING) for child in module.children()}
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, _LAYERS)
+        and id(module) not in bypassed
+        and all(names[id(each)] in shared for each in module.parameters(recurse=False))
+    }
+
+
+def _targets(model: nn.Module, layers: Mapping[str, nn.Module], plan: LoraPlan) -> list[str]:
+    """Names of the layers that get factors."""
+    wanted = plan.targets if plan.targets is not None else _usual(model, layers)
+    if wanted == "all-linear":
+        last = {id(each.get_output_embeddings()) for each in model.modules() if isinstance(each, PreTrainedModel)}
+        found = [name for name, each in layers.items() if isinstance(each, nn.Linear | Conv1D) and id(each) not in last]
+        if not found:
+            raise _at_targets(f"the model has no linear layer to put factors beside; {_ADVICE}{_such_as(layers)}")
+        return found
+    if isinstance(wanted, str):  # some of PEFT's defaults are patterns
+        return [name for name in layers if re.fullmatch(wanted, name)]
+    for each in wanted:
+        if not any(_ends(name, each) for name in layers):
+            there = any(_ends(name, each) for name, _ in model.named_modules())
+            reason = "cannot have factors: it is new, not every task's, or of another kind" if there else "is the name of no layer"
+            raise _at_targets(f"{each!r} {reason}; {_ADVICE}{_such_as(layers)}")
+    return [name for name in layers if any(_ends(name, each) for each in wanted)]
+
+
+def _usual(model: nn.Module, layers: Mapping[str, nn.Module]) -> str | Sequence[str]:
+    configs = (each.config for each in model.modules() if isinstance(each, PreTrainedModel))
+    kind = next((str(config.model_type) for config in configs), None)
+    found = USUAL.get(kind)
+    if found is None:
+        whose = f"models of type {kind!r}" if kind else "a model of your own"
+        raise _at_targets(f"PEFT has no usual layers for {whose}; {_ADVICE}{_such_as(layers)}, or all-linear")
+    wanted: str | Sequence[str] = found
+    return wanted
+
+
+def _ends(name: str, end: str) -> bool:
+    return f".{name}".endswith(f".{end}")
+
+
+def _such_as(layers: Mapping[str, nn.Module]) -> str:
+    """A few layers that there are, by the ends of their names, which many have in common."""
+    ends = list(dict.fromkeys(name.rpartition(".")[2] for name, each in layers.items() if not isinstance(each, nn.Embedding)))
+    return f", for example [{', '.join(ends[:6])}]" if ends else ""
+
+
+def _at_targets(message: str) -> DataError:
+    return DataError(message).at("finetune", "targets")
+
+
+def _inject(model: nn.Module, plan: LoraPlan, targets: Sequence[str], seed: int) -> None:
+    config = peft.LoraConfig(
+        r=plan.r,
+        lora_alpha=plan.alpha,
+        lora_dropout=plan.dropout,
+        use_rslora=plan.rslora,
+        target_modules=list(targets),
+        fan_in_fan_out=_fan_in_fan_out(model, targets),
+    )
+    with torch.random.fork_rng([]), warnings.catch_warnings():
+        torch.manual_seed(seed)
+        warnings.simplefilter("ignore")  # of layers among the targets for which fan_in_fan_out is otherwise: PEFT puts it right
+        try:
+            peft.inject_adapter_in_model(config, model)
+        except (ValueError, TypeError, NotImplementedError) as error:
+            raise _at_targets(f"PEFT cannot put factors there: {error}") from error
+
+
+def _fan_in_fan_out(model: nn.Module, targets: Sequence[str]) -> bool:
+    return any(isinstance(model.get_submodule(name), Conv1D) for name in targets)
+
+
+def _write(model: nn.Module, folder: Path, plan: LoraPlan, base: Checkpoint | None) -> None:
+    """The model's factors, and what is trained whole, as PEFT keeps them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    whole = list(_whole(model))
+    modules = {name: module for name, module in model.named_modules() if isinstance(module, LoraLayer)}
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        if "lora_" in name and any(name.startswith(f"{each}.") for each in modules):
+            tensors[PREFIX + re.sub(r"\.default(?=\.|$)", "", name)] = tensor
+        elif any(name.startswith(f"{each}.") for each in whole):
+            tensors[PREFIX + name] = tensor
+    save_file(snapshot(tensors), folder / TENSORS, metadata={"format": "pt"})
+    task_type = _TASK_TYPES.get(base.kind) if base else None
+    known = isinstance(model, PreTrainedModel) and task_type is None
+    origin = {"base_model_class": type(model).__name__, "parent_library": type(model).__module__} if known else None
+    peft.LoraConfig(
+        r=plan.r,
+        lora_alpha=plan.alpha,
+        lora_dropout=plan.dropout,
+        use_rslora=plan.rslora,
+        target_modules=list(modules),
+        fan_in_fan_out=any(isinstance(module.get_base_layer(), Conv1D) for module in modules.values()),
+        modules_to_save=whole or None,
+        task_type=task_type,
+        auto_mapping=origin,
+        base_model_name_or_path=base.path if base else None,
+        inference_mode=True,
+    ).save_pretrained(folder)
+
+
+def _whole(module: nn.Module, path: str = "") -> Iterator[str]:
+    """The largest modules that are trained whole, and batch norms, whose statistics training changes."""
+    for name, child in module.named_children():
+        own = list(child.named_parameters())
+        if isinstance(child, LoraLayer):
+            continue
+        if isinstance(child, nn.modules.batchnorm._BatchNorm) or (own and all(each.requires_grad for _, each in own)):
+            yield path + name
+        else:
+            yield from _whole(child, f"{path}{name}.")
