@@ -8,7 +8,7 @@ import peft
 import pytest
 import torch
 import transformers
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from checkpoints import Checkpoints, sentences, table, transformers_recipe
 from commands import foretaste, refused
@@ -139,6 +139,18 @@ class TestWithoutARecipe:
         assert "do not merge without a recipe: adapter, checkpoint" in refused(*export, "-w", "uniform")
         shutil.rmtree(tmp_path / "one")
         assert "import it again" in refused(*export, "-w", "uniform")
+
+    def test_a_number_that_is_none_is_named_and_nothing_is_left(self, place: Path, checkpoints: Checkpoints, tmp_path: Path) -> None:
+        for name in ("movies", "books"):
+            shutil.copytree(place / f"{name}-expert", tmp_path / f"{name}-expert")
+        params = load_file(tmp_path / "books-expert" / "model.safetensors")
+        params["classifier.weight"][1, 3] = float("nan")
+        save_file(params, tmp_path / "books-expert" / "model.safetensors", metadata={"format": "pt"})
+        bring(tmp_path, tmp_path / "study", "expert", "--base", expert(checkpoints.bert, tmp_path / "base", 0))
+        said = refused("export", tmp_path / "study", "--to", tmp_path / "merged", "-w", "uniform")
+        assert "books" in said
+        assert "classifier.weight" in said
+        assert not [path.name for path in tmp_path.iterdir() if "merged" in path.name]
 
     @pytest.mark.parametrize(
         ("arguments", "said"),
