@@ -54,8 +54,10 @@ def import_(
     data = {
         name: {"folder": str(each.expert.folder), "kind": each.expert.kind, "curvature": bool(each.site)} for name, each in rows.items()
     }
-    after = [*(f"note: {note}" for note in notes), f"next: foretaste export {study} --to merged --weights uniform"]
-    after.append(f"or, with the tasks' data: foretaste run RECIPE --study {study}")
+    after = [f"note: {note}" for note in notes]
+    if experts.BASE in found or {each.expert.kind for each in found.values()} == {"adapter"}:
+        after.append(f"next: foretaste export {study} --to merged --weights uniform")
+    after.append(f"next, with the tasks' data: foretaste run RECIPE --study {study}")
     printed(as_json, {"experts": data, "notes": list(notes)}, tables.experts(data), "\n".join(after))
 
 
@@ -88,6 +90,8 @@ def export(
     if rank is not None:
         raise StudyError("--rank is for sums of imported adapters; name the study's folder in place of the recipe, or leave it out")
     if mixture or trainer:
+        if joint or method or rank:
+            raise StudyError("a mixture is rows and no model; leave out --joint, --method and --rank")
         form, names = mixture or "jsonl", [each.value for each in trainer or ()]
         _mix(recipe, to, weights, form, names, overwrite, study, var, as_json)
         return

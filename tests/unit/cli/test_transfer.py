@@ -17,6 +17,7 @@ def test_import_prints_a_table_or_json(tmp_path: Path) -> None:
     assert "tensors" in shown.out
     assert "note: task 'a': " in shown.out
     assert "optimizer.pt is a pickle" in shown.out
+    assert "foretaste export" not in shown.out  # plain tensors have no form to be merged into
     found = json.loads(foretaste("import", tmp_path / "study", "--task", f"a={tmp_path}", "--json").out)
     assert found["experts"] == {"a": {"folder": str(tmp_path), "kind": "tensors", "curvature": False}}
 
