@@ -12,9 +12,14 @@ from safetensors.torch import load_file, save_file
 
 from checkpoints import Checkpoints, sentences, table, transformers_recipe
 from commands import foretaste, refused
+from foretaste.merge import merge
 from foretaste.posterior.diagonal import Diagonal
+from foretaste.posterior.gaussian import Gaussian
+from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.site import GaussianSite, Record
-from foretaste.sources.site_file import NAME, save_site
+from foretaste.sources.posterior_callback import PosteriorCallback
+from foretaste.sources.site_file import NAME, load_site, save_site
+from foretaste.weights import TaskWeights
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")  # PEFT asks for it
 
@@ -102,6 +107,31 @@ class TestWithoutARecipe:
         for name, tensor in load_file(tmp_path / "merged" / "model.safetensors").items():
             expected = own[name] + (0.5 * 1.5 * (one[name] - own[name]) + 0.5 * 0.5 * (two[name] - own[name])) / (0.5 + 0.5 * 1.0)
             assert torch.allclose(tensor, expected, atol=1e-5)
+
+    def test_from_a_trainer_to_a_merge_by_curvature(self, checkpoints: Checkpoints, tmp_path: Path) -> None:
+        """The callback's file lies beside the checkpoint, and all there is to do is to name the folder."""
+        for seed, name in enumerate(("code", "math"), start=1):
+            rows = torch.randint(3, 20, (16, 6), generator=torch.Generator().manual_seed(seed))
+            settings = transformers.TrainingArguments(
+                tmp_path / name, max_steps=2, report_to=[], use_cpu=True, save_strategy="no", seed=seed
+            )
+            model = transformers.GPT2LMHeadModel.from_pretrained(checkpoints.gpt2)
+            data = [{"input_ids": row, "labels": row} for row in rows]
+            trainer = transformers.Trainer(model, settings, train_dataset=data, callbacks=[PosteriorCallback(mean=False, max_examples=8)])
+            trainer.train()
+            trainer.save_model()
+        tasks = [word for name in ("code", "math") for word in ("--task", f"{name}={tmp_path / name}")]
+        found = foretaste("import", tmp_path / "study", "--base", checkpoints.gpt2, *tasks)
+        assert found.out.count("from its site file") == 2
+        options = ["-w", "code=0.3,math=0.7", "--method", "diagonal"]
+        found = foretaste("export", tmp_path / "study", "--to", tmp_path / "merged", *options)
+        assert found.code == 0, found.err
+        sites = {name: load_site(tmp_path / name / NAME, load_file(tmp_path / name / "model.safetensors")) for name in ("code", "math")}
+        facts = json.loads((tmp_path / "merged" / "foretaste.json").read_text())
+        prior = Gaussian(load_file(checkpoints.gpt2 / "model.safetensors"), Isotropic(facts["prior precision"]))
+        expected = merge(prior, sites, TaskWeights(["code", "math"], [0.3, 0.7])).params
+        for name, tensor in load_file(tmp_path / "merged" / "model.safetensors").items():
+            assert torch.allclose(tensor, expected[name], atol=1e-6)
 
     def test_adapters_add_up_exactly(self, place: Path, checkpoints: Checkpoints, tmp_path: Path) -> None:
         bring(place, tmp_path / "study", "adapter")
