@@ -27,6 +27,7 @@ from foretaste.estimate.kfac import kfac
 from foretaste.evaluate import METRICS
 from foretaste.params import in_eval_mode
 from foretaste.posterior.site import GaussianSite
+from foretaste.sources.packed import unpacked
 from foretaste.task import IGNORED, Batch, Examples, Predict, Task, Unit, losses
 
 __all__ = ["Collate", "Estimator", "below_adapter", "capture", "described", "plain", "task_of"]
@@ -237,7 +238,7 @@ def _first(examples: Examples) -> range:
 def _named(batch: object) -> dict[str, Tensor]:
     """A batch as tensors by name, with ``labels``."""
     if isinstance(batch, Mapping):
-        found = {str(key): value for key, value in batch.items() if value is not None}
+        found: dict[str, Any] = unpacked({str(key): value for key, value in batch.items() if value is not None})
     elif isinstance(batch, tuple | list) and len(batch) == 2:
         found = {"inputs": batch[0], "labels": batch[1]}
     else:

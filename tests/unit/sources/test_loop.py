@@ -14,7 +14,7 @@ from foretaste.estimate.kfac import kfac
 from foretaste.params import parameters_of
 from foretaste.sources.loop import capture, task_of
 from foretaste.task import IGNORED, Batch, Unit
-from laws import assert_close, assert_same, normal
+from laws import assert_same, normal
 from loops import (
     Items,
     State,
@@ -72,22 +72,6 @@ class TestTheSameAsFisher:
 
     def test_sequences_are_per_token_unless_asked_otherwise(self) -> None:
         assert capture(gpt2(), causal(3), collate=pad).record.unit == "token"
-
-    def test_texts_packed_into_rows_count_by_their_tokens(self) -> None:
-        """As TRL's collator packs them: one row, places that begin anew, no label for a text's first word."""
-
-        def packed(items: list[Any]) -> Batch:
-            labels = [torch.cat([torch.tensor([IGNORED]), each["labels"][1:]]) for each in items]
-            places = [torch.arange(len(each)) for each in labels]
-            ids = [each["input_ids"] for each in items]
-            return {key: torch.cat(parts).unsqueeze(0) for key, parts in (("input_ids", ids), ("labels", labels), ("position_ids", places))}
-
-        model, data = gpt2(), causal(6)
-        alone = capture(model, data, collate=pad, labels="exact")
-        rows = capture(model, data, collate=packed, labels="exact", batch_size=3)
-        assert (rows.record.examples, rows.record.units) == (2, alone.record.units)
-        seen = [name for name in entries(alone) if "c_attn.bias" not in name]  # partly rounding
-        assert_close({name: entries(rows)[name] for name in seen}, {name: entries(alone)[name] for name in seen}, 1e-4)
 
     def test_a_sequence_to_sequence_model(self) -> None:
         model, data = t5(), seq2seq(6)

@@ -1,0 +1,54 @@
+"""Batches of texts laid end to end, as collators make them to spare padding, taken apart again."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from foretaste.task import IGNORED
+
+__all__ = ["unpacked"]
+
+_OF_THE_WHOLE = {"cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k", "seq_idx"}
+
+
+def unpacked(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """A batch in which every text has a row of its own.
+
+    TRL's packed and padding-free batches, and those of transformers' `DataCollatorWithFlattening`, are one row of N texts,
+    whose ``position_ids`` begin anew with each. Attention that knows nothing of this would let one text see another, and
+    one row would count as one example.
+
+    Args:
+        batch: By name; what is `[1, S]` belongs to the S tokens.
+
+    Returns:
+        Such a batch as `[N, longest]`, with an ``attention_mask`` and without what describes the one row; any other as it is.
+
+    >>> row = torch.tensor([[5, 6, 7, 8, 9]])
+    >>> unpacked({"input_ids": row, "position_ids": torch.tensor([[0, 1, 0, 1, 2]])})["input_ids"]
+    tensor([[5, 6, 0],
+            [7, 8, 9]])
+    """
+    places = batch.get("position_ids")
+    if not isinstance(places, Tensor) or not _begins_anew(places):
+        return dict(batch)
+    starts = (places[0] == 0).nonzero().flatten().tolist()
+    lengths = [end - start for start, end in zip(starts, [*starts[1:], places.shape[1]], strict=True)]
+    return {
+        key: pad_sequence(list(torch.split(value[0], lengths)), batch_first=True, padding_value=IGNORED if key == "labels" else 0)
+        if isinstance(value, Tensor) and value.shape == places.shape
+        else value
+        for key, value in {**batch, "attention_mask": torch.ones_like(places)}.items()
+        if key not in _OF_THE_WHOLE
+    }
+
+
+def _begins_anew(places: Tensor) -> bool:
+    """Whether one row's positions count from 0, again and again."""
+    if places.dim() != 2 or len(places) != 1:
+        return False
+    first, step = places[0, 0], places[0].diff()
+    return bool(first == 0) and bool(((step == 1) | (places[0, 1:] == 0)).all())
