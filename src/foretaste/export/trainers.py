@@ -186,6 +186,8 @@ def notes(trainer: Trainer, mixed: Mixed, settings: Settings) -> tuple[str, ...]
         found.append("The pull to the pretrained params (prior_precision) is left out: this trainer has none.")
     if training.optimizer != "adamw":
         found.append(f"foretaste's joint run uses {training.optimizer}; this is AdamW: choose the learning rate anew.")
+    if training.warmup:
+        found.append("Warm-up begins at 0 here and with one step's share in foretaste: its rates come one step later.")
     if training.weight_decay:
         found.append("Weight decay leaves out biases and norms here; foretaste's does not.")
     return (*found, *_of_format(trainer, mixed))
@@ -251,13 +253,8 @@ def _schedule(training: Training) -> str:
 
 def _transformers(mixed: Mixed, training: Training) -> dict[str, object]:
     """As TRL and LLaMA-Factory call it."""
-    return {
-        "num_train_epochs": 1,
-        "per_device_train_batch_size": _batch(training)[0],
-        "lr_scheduler_type": _schedule(training),
-        "optim": "adamw_torch",
-        **_common(mixed, training),
-    }
+    size = {"num_train_epochs": 1, "per_device_train_batch_size": _batch(training)[0]}
+    return {**size, "lr_scheduler_type": _schedule(training), "optim": "adamw_torch", **_common(mixed, training)}
 
 
 def _trl(mixed: Mixed, settings: Settings) -> dict[str, object]:

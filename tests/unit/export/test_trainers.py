@@ -74,6 +74,7 @@ def test_what_cannot_be_carried_over_is_said(trainer: Trainer) -> None:
     assert "prior_precision" in said
     assert "uses sgd; this is AdamW" in said
     assert "Weight decay leaves out biases" in said
+    assert "Warm-up begins at 0" in said
     found = values_of(trainer, mixed("text"), settings)
     assert (found["max_grad_norm"], found["bf16"]) == (0, True)
     assert "constant_with_warmup" in found.values()
