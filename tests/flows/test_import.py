@@ -17,8 +17,10 @@ from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.site import GaussianSite, Record
+from foretaste.sources.loop import capture
 from foretaste.sources.posterior_callback import PosteriorCallback
 from foretaste.sources.site_file import NAME, load_site, save_site
+from foretaste.store.study import Study
 from foretaste.weights import TaskWeights
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")  # PEFT asks for it
@@ -238,6 +240,32 @@ class TestWithARecipe:
         bring(place, tmp_path / "study", "expert")
         assert foretaste(*fit).code == 0
         assert foretaste(*fit, "--json").out.count('"site"') == 2
+
+    def test_curvature_of_a_model_with_a_head_of_its_own(self, place: Path, checkpoints: Checkpoints, tmp_path: Path) -> None:
+        """Whose params have other names in the study, where trunk and heads are apart; without its params in the site file."""
+        names = ("movies", "books")
+        for name in names:
+            trained = transformers.BertForSequenceClassification.from_pretrained(
+                expert(checkpoints.bert, tmp_path / name, len(name))
+            ).eval()
+            tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / name)
+            rows = [dict(tokenizer(row["text"]), labels=int(row["label"] == "good")) for row in sentences(8, 1)]
+            save_site(capture(trained, rows, collate=transformers.DataCollatorWithPadding(tokenizer)), tmp_path / name / NAME, mean=False)
+        tasks = {name: (place / f"{name}.jsonl", place / f"{name}_validation.jsonl") for name in names}
+        recipe = transformers_recipe(tmp_path / "heads.yaml", checkpoints.bert, tasks, head="private")
+        study = tmp_path / "study"
+        assert foretaste("import", study, *(word for name in names for word in ("--task", f"{name}={tmp_path / name}"))).code == 0
+        found = foretaste("fit", recipe, "--study", study)
+        assert found.code == 0, found.err
+        with Study.open(study) as opened:
+            kept = {str(done.inputs["task"][0]): opened.tensors(done.artefact) for done in opened.all_work("site")}
+        own = load_file(tmp_path / "books" / NAME)
+        for there, here in (
+            ("bert.pooler.dense.weight", "trunk.pooler.dense.weight"),
+            ("classifier.bias", "heads.for_books.classifier.bias"),
+        ):
+            at = next(name for name in kept["books"] if name.endswith(here))
+            assert torch.equal(kept["books"][at], own[f"precision/{there}"])
 
     def test_labels_in_another_order_are_other_labels(self, place: Path, checkpoints: Checkpoints, tmp_path: Path) -> None:
         turned = expert(checkpoints.bert, tmp_path / "turned", 3, {0: "good", 1: "bad"})

@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from foretaste import recipe as recipes
+    from foretaste import whole
     from foretaste.report import comparison, page, summary, tables, text
     from foretaste.store import study as studies
-    from foretaste.store import tensors
     from foretaste.workflow import compare as comparing
     from foretaste.workflow import confirm as confirming
     from foretaste.workflow import fit as fitting
@@ -52,7 +52,7 @@ else:
     comparison, page, summary, tables, text = (
         lazy(f"foretaste.report.{name}") for name in ("comparison", "page", "summary", "tables", "text")
     )
-    studies, tensors = lazy("foretaste.store.study"), lazy("foretaste.store.tensors")
+    studies, whole = lazy("foretaste.store.study"), lazy("foretaste.whole")
     comparing, confirming, fitting, making = (lazy(f"foretaste.workflow.{name}") for name in ("compare", "confirm", "fit", "methods"))
     outcome, session, previewing, running = (lazy(f"foretaste.workflow.{name}") for name in ("outcome", "session", "preview", "run"))
 
@@ -82,7 +82,7 @@ def init(
     if path.exists() and not force:
         raise RecipeError(f"{path} exists; name another file or give --force")
     content = json.dumps(recipes.schema(), indent=2) + "\n" if schema else (files("foretaste") / "recipes" / f"{kind}.yaml").read_text()
-    tensors.written_whole(path, lambda temporary: temporary.write_text(content, encoding="utf-8"))
+    whole.written_whole(path, lambda temporary: temporary.write_text(content, encoding="utf-8"))
     printed(as_json, {"written": str(path)}, f"wrote {path}" + ("" if schema else f"\nnext: edit it, then foretaste check {path}"))
 
 
@@ -228,5 +228,5 @@ def _summary(folder: Path, prefer: str | None = None, floors: list[str] | None =
 
 def _write_report(found: "summary.Summary", path: Path) -> Path:
     content = page.page(found)
-    tensors.written_whole(path, lambda temporary: temporary.write_text(content, encoding="utf-8"))
+    whole.written_whole(path, lambda temporary: temporary.write_text(content, encoding="utf-8"))
     return path

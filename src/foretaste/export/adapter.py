@@ -19,7 +19,7 @@ from foretaste.export.checkpoint import FACTS
 from foretaste.export.folder import new_folder
 from foretaste.lora import Adapter, Factors
 from foretaste.sources.adapter import CONFIG, PREFIX, TENSORS, saved_as
-from foretaste.store.tensors import written_whole
+from foretaste.whole import written_whole
 
 __all__ = ["write_adapter"]
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from foretaste.errors import ForetasteError, StorageError
-from foretaste.store.tensors import sweep, synced
+from foretaste.whole import sweep, synced
 
 __all__ = ["new_folder"]
 

@@ -27,10 +27,10 @@ from foretaste.export.trainers import READABLE, Mixed, Settings, Source, Trainer
 from foretaste.lazy import lazy
 from foretaste.sources.extra import datasets
 from foretaste.sources.language import columns_of
-from foretaste.store.tensors import written_whole
 from foretaste.task import Example, Task, Unit
 from foretaste.train.mixture import mixture
 from foretaste.weights import TaskWeights
+from foretaste.whole import written_whole
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]

@@ -27,7 +27,7 @@ class Heads(nn.Module):
     def __init__(self, models: Mapping[str, nn.Module], sizes: Sequence[int]) -> None:
         super().__init__()
         first = next(iter(models.values()))
-        prefix = str(first.base_model_prefix)
+        self.prefix = prefix = str(first.base_model_prefix)
         self.trunk = getattr(first, prefix)
         self.once = _Once(self.trunk)
         for model in models.values():
@@ -79,6 +79,10 @@ class Heads(nn.Module):
             prefix: Of the trunk's names there, with its dot.
         """
         return f"trunk.{name.removeprefix(prefix)}" if name.startswith(prefix) else f"heads.{_key(head)}.{name}"
+
+    def own_name(self, name: str) -> str:
+        """A tensor's name in its head's own model, by its name here: what `name_of` undoes."""
+        return f"{self.prefix}.{name.removeprefix('trunk.')}" if name.startswith("trunk.") else name.split(".", 2)[2]
 
     def names(self, head: str) -> frozenset[str]:
         """The parameters of one head and of the trunk."""

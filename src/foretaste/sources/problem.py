@@ -42,6 +42,7 @@ class Problem:
         facts: Lines for the provenance of results, by name.
         save: Writes the model, with whatever is needed to use it, into a folder.
         read: A task's params from a model that was trained elsewhere.
+        own_name: A tensor's name in a task's own model, by its name in this one.
         fresh: Names of parameters that are new, such as a classification head's; LoRA trains them whole.
         rows: Each task's rows as they were read, where they have columns.
 
@@ -54,6 +55,7 @@ class Problem:
     facts: tuple[tuple[str, str], ...] = ()
     save: Callable[[nn.Module, Path], None] = save_tensors
     read: Callable[[nn.Module, Task, Expert], Params] = read_tensors
+    own_name: Callable[[str], str] = str
     fresh: frozenset[str] = frozenset()
     rows: "Mapping[str, RawRows]" = field(default_factory=dict)
 

@@ -9,17 +9,17 @@ References:
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from foretaste.errors import DataError, ParamsError, StorageError
+from foretaste.errors import DataError, ParamsError
 from foretaste.params import Params, check_fit, digest, snapshot
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.isotropic import Isotropic
@@ -28,8 +28,9 @@ from foretaste.posterior.lowrank import LowRank
 from foretaste.posterior.precision import Precision
 from foretaste.posterior.site import GaussianSite, Record
 from foretaste.stored import Stored
+from foretaste.whole import written_whole
 
-__all__ = ["NAME", "load_site", "open_diagonal", "save_site"]
+__all__ = ["NAME", "check_taken_at", "load_site", "open_diagonal", "save_site"]
 
 NAME = "foretaste-site.safetensors"
 
@@ -71,7 +72,7 @@ def save_site(site: GaussianSite, path: Path | str, *, mean: bool = True) -> Non
         "mean": {"inside": mean, "sha256": digest(site.center), "names": list(site.center), "dtype": _types(site.center)},
     }
     metadata = {"format": _FORMAT, "version": str(_VERSION), "site": json.dumps(said)}
-    _write(Path(path), tensors, metadata)
+    written_whole(Path(path), lambda temporary: save_file(tensors, temporary, metadata=metadata))
 
 
 def load_site(path: Path | str, mean: Params | None = None) -> GaussianSite:
@@ -79,7 +80,7 @@ def load_site(path: Path | str, mean: Params | None = None) -> GaussianSite:
 
     Args:
         path: Of the file.
-        mean: The task's params, for a site that was saved without them; among others if need be.
+        mean: The task's params, among others if need be: needed where they are not in the file, and compared where they are.
 
     Raises:
         DataError: A file that is missing, damaged, a pickle, no site, or of a newer foretaste.
@@ -98,7 +99,7 @@ def load_site(path: Path | str, mean: Params | None = None) -> GaussianSite:
             part, _, name = key.partition("/")
             parts[part][name] = tensor
         kept, names = said["mean"], list(said["mean"]["names"])
-        center = _inside(parts["center"], names) if kept["inside"] else _given(path, mean, names, str(kept["sha256"]))
+        center = _inside(path, parts["center"], names, mean) if kept["inside"] else _given(path, mean, kept)
         precision = _STRUCTURES[said["structure"]].from_tensors(parts["precision"])
         gradient = None if said["stationary"] else parts["gradient"]
         found = GaussianSite(center, precision, gradient, parts["carried"], Record(**said["record"]), float(said["power"]))
@@ -128,15 +129,49 @@ def open_diagonal(path: Path) -> tuple[Stored, Record]:
     ...     open_diagonal(path)[0]["w"]
     tensor([1., 1.])
     """
-    try:
-        with safe_open(path, framework="pt") as handle:
-            said = _said(path, handle.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise DataError(f"{path} is truncated or damaged ({error}); copy or make it again") from error
+    said = _header(path)
     if said["structure"] != Diagonal.structure:
         raise DataError(f"{path} has curvature of structure {said['structure']}; merging in files needs a diagonal one")
-    entries = {name: entry for name, entry in Stored.open([path]).entries.items() if name.startswith("precision/")}
-    return Stored({name.removeprefix("precision/"): entry for name, entry in entries.items()}), Record(**said["record"])
+    return _stored(path, "precision"), Record(**said["record"])
+
+
+def check_taken_at(path: Path, params: Params) -> None:
+    """Look whether a site file belongs to these params, tensor by tensor; where they have other names, it is not known.
+
+    Args:
+        path: Of the file.
+        params: Of the model that lies beside it; may be on disk.
+
+    Raises:
+        DataError: No site file.
+        ParamsError: The site was taken at other params.
+
+    >>> import tempfile, torch
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_site(GaussianSite({"w": torch.ones(2)}, Isotropic(1.0)), path := Path(folder, NAME))
+    ...     check_taken_at(path, {"w": torch.ones(2, dtype=torch.bfloat16), "other": torch.ones(1)})
+    """
+    kept = _header(path)["mean"]
+    if not set(kept["names"]) <= set(params):
+        return
+    if kept["inside"]:
+        _inside(path, _stored(path, "center"), kept["names"], params)
+    else:
+        _check_digest(path, digest({name: _typed(params[name], kept["dtype"]) for name in kept["names"]}), kept)
+
+
+def _header(path: Path) -> dict[str, Any]:
+    try:
+        with safe_open(path, framework="pt") as handle:
+            return _said(path, handle.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"{path} is truncated or damaged ({error}); copy or make it again") from error
+
+
+def _stored(path: Path, part: str) -> Stored:
+    """One part of a site file, left there."""
+    entries = {name: entry for name, entry in Stored.open([path]).entries.items() if name.startswith(f"{part}/")}
+    return Stored({name.removeprefix(f"{part}/"): entry for name, entry in entries.items()})
 
 
 def _apart(tensors: Params) -> dict[str, Tensor]:
@@ -154,21 +189,6 @@ def _apart(tensors: Params) -> dict[str, Tensor]:
 
 def _types(params: Params) -> str:
     return ", ".join(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in params.values()}))
-
-
-def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            save_file(tensors, temporary, metadata=metadata)
-            with temporary.open("rb") as handle:
-                os.fsync(handle.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except (OSError, SafetensorError) as error:
-        raise StorageError(f"could not write {path}: {error}; free some space or choose another place, then save again") from error
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -210,25 +230,51 @@ def _said(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     return said
 
 
-def _inside(center: Params, names: list[str]) -> dict[str, Tensor]:
+def _inside(path: Path, center: Params, names: list[str], mean: Params | None) -> dict[str, Tensor]:
+    """The file's own mean; that of the caller must be the same, up to rounding to the coarser of both types."""
+    if mean is not None:
+        _check_there(path, mean, names)
+        other = next((name for name in names if not _same(center[name], mean[name])), None)
+        if other is not None:
+            raise ParamsError(f"{path} was taken at another {other} than the params given have; name the site of this very model")
     return {name: center[name] for name in names}
 
 
-def _given(path: Path, mean: Params | None, names: list[str], expected: str) -> dict[str, Tensor]:
+def _given(path: Path, mean: Params | None, kept: Mapping[str, Any]) -> dict[str, Tensor]:
     """The mean that the caller has, looked at."""
     if mean is None:
         raise ParamsError(f"{path} was saved without the task's params; give them: load_site(path, mean=parameters_of(model))")
+    _check_there(path, mean, kept["names"])
+    center = snapshot({name: _typed(mean[name], kept["dtype"]) for name in kept["names"]})
+    _check_digest(path, digest(center), kept)
+    return center
+
+
+def _check_there(path: Path, mean: Params, names: list[str]) -> None:
     missing = [name for name in names if name not in mean]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise ParamsError(f"the mean given for {path} lacks {missing[0]}{more}; give the params of the model that the site was taken of")
-    center = snapshot({name: mean[name] for name in names})
-    if digest(center) != expected:
+
+
+def _check_digest(path: Path, found: str, kept: Mapping[str, Any]) -> None:
+    if found != kept["sha256"]:
         raise ParamsError(
             f"the mean given for {path} has other values or types than the params that the site was taken at; "
             "load the checkpoint that was saved with it, in the type it was trained in"
         )
-    return center
+
+
+def _typed(tensor: Tensor, types: str) -> Tensor:
+    """In the one type that a site was taken in, where that changes no value (a bf16 model that was loaded as float32)."""
+    kind = getattr(torch, types, None)
+    cast = tensor.to(kind) if isinstance(kind, torch.dtype) and kind.is_floating_point else tensor
+    return cast if torch.equal(cast.to(tensor.dtype), tensor) else tensor
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    coarser = min(one.dtype, other.dtype, key=lambda kind: kind.itemsize)
+    return one.shape == other.shape and torch.equal(one.to(coarser).cpu(), other.to(coarser).cpu())
 
 
 def _check(path: Path, site: GaussianSite) -> None:

@@ -101,7 +101,8 @@ def load(path: str, kind: Kind, plans: Sequence[DataPlan], *, head: Head = "auto
     architecture = f"{type(_owner(model)).__name__}, {count:,} parameters"
     rows = {each.plan.name: RawRows.of((each.train, each.validation), each.plan.train, each.plan.max_train, {}) for each in data}
     facts = (("architecture", architecture), ("model", path), ("heads", described))
-    return Problem(model, tasks, facts, saver(path), reader(path, kind), _new_in(model), rows)
+    own_name = model.own_name if isinstance(model, Heads) else str
+    return Problem(model, tasks, facts, saver(path), reader(path, kind), own_name, _new_in(model), rows)
 
 
 def _new_in(model: nn.Module) -> frozenset[str]:

@@ -33,6 +33,7 @@ from foretaste.surface.table import Headline, Surface
 from foretaste.task import Evaluation, Fidelity
 from foretaste.train.run import Snapshot
 from foretaste.weights import TaskWeights
+from foretaste.whole import sweep
 
 __all__ = ["Done", "Json", "Study", "key_of"]
 
@@ -100,7 +101,7 @@ class Study:
                 engine = database.connect(path / "study.db", create=True)
                 for part in (path / "tensors", path / "running"):
                     part.mkdir(exist_ok=True)
-                    tensors.sweep(part)
+                    sweep(part)
         except StorageError:
             raise
         except OSError as error:

@@ -1,9 +1,7 @@
 """Tensor files: safetensors, written whole, named by what they hold."""
 
 import json
-import os
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +9,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from foretaste.errors import DataError, StorageError
+from foretaste.errors import DataError
 from foretaste.params import Params, digest
+from foretaste.whole import written_whole
 
-__all__ = ["load", "load_metadata", "save", "sweep", "synced", "write", "written_whole"]
+__all__ = ["load", "load_metadata", "save", "write"]
 
 
 def save(folder: Path, params: Params) -> str:
@@ -58,68 +57,6 @@ def write(path: Path, params: Params, metadata: Mapping[str, object] | None = No
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in params.items()}
     header = {"foretaste": json.dumps(metadata)} if metadata is not None else None
     written_whole(path, lambda temporary: save_file(tensors, temporary, metadata=header))
-
-
-def written_whole(path: Path, fill: Callable[[Path], object]) -> None:
-    """Let ``fill`` write a temporary file beside ``path``, then rename it.
-
-    Raises:
-        StorageError: The disk refuses; the temporary file is removed.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     written_whole(Path(folder) / "a.txt", lambda path: path.write_text("whole"))
-    ...     (Path(folder) / "a.txt").read_text()
-    'whole'
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        fill(temporary)
-        with temporary.open("rb") as handle:
-            os.fsync(handle.fileno())
-        temporary.replace(path)
-        synced(path.parent)
-    except (OSError, SafetensorError) as error:
-        raise StorageError(
-            f"could not write {path}: {error}; free some space or choose another place, then run again; nothing is lost"
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def synced(folder: Path) -> None:
-    """Make a rename in this folder outlast a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def sweep(folder: Path, name: str = "*") -> None:
-    """Remove what writers that were killed left behind.
-
-    Args:
-        folder: Where they wrote.
-        name: Of what they wrote; of anything if left out, where the folder is ours alone.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     (Path(folder) / ".a.safetensors.999999999.tmp").touch()
-    ...     sweep(Path(folder))
-    ...     list(Path(folder).iterdir())
-    []
-    """
-    for path in folder.glob(f".{name}.*.tmp"):
-        writer = path.name.split(".")[-2]
-        if not writer.isdigit():
-            continue  # not ours
-        try:
-            os.kill(int(writer), 0)
-        except ProcessLookupError:
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        except (PermissionError, OverflowError):
-            continue
 
 
 def load(path: Path) -> dict[str, Tensor]:

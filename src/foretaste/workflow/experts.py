@@ -4,24 +4,28 @@ A study knows where they are and what they hold (a content hash), and copies the
 memory; without a recipe they are merged where they are (`foretaste.workflow.files`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from torch import Tensor
+
 from foretaste.engine import Unwatched, Watch, do, stop_if_asked
-from foretaste.errors import DataError, StudyError
+from foretaste.errors import DataError, ParamsError, StudyError
 from foretaste.params import Params
+from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.site import GaussianSite
 from foretaste.sources.adapter import check_adapters, open_adapter
 from foretaste.sources.checkpoint import open_checkpoint
-from foretaste.sources.expert import Expert, fitted_to, hashed, look
+from foretaste.sources.expert import Expert, fitted_to, hashed, look, stamped
 from foretaste.sources.preflight import Vocabulary, preflight
-from foretaste.sources.site_file import load_site
+from foretaste.sources.site_file import check_taken_at, load_site
 from foretaste.store.study import Done, Study, key_of
+from foretaste.stored import Stored
 from foretaste.task import Task
 from foretaste.workflow.session import Session
 
-__all__ = ["BASE", "Brought", "bring", "brought", "check", "check_known", "curvature_of", "forget_curvature", "params_of"]
+__all__ = ["BASE", "Brought", "bring", "brought", "check", "check_known", "check_same", "curvature_of", "forget_curvature", "params_of"]
 
 BASE = ""  # whose name no task can have
 
@@ -36,6 +40,7 @@ class Brought:
         digest: Hash of its params.
         site: Hash of its site file, if that is to be used.
         vocabulary: How added tokens are handled.
+        stamp: Sizes and times of its files and its site file when they were read.
     """
 
     task: str
@@ -43,6 +48,7 @@ class Brought:
     digest: str
     site: str | None
     vocabulary: Vocabulary | None = None
+    stamp: Sequence[Sequence[int]] = ()
 
 
 def bring(
@@ -81,8 +87,7 @@ def bring(
     notes = _free(found) + _compared({**{task: each.expert for task, each in known.items() if task != BASE}, **found}, base, vocabulary)
     if base is not None and (BASE not in known or base.resolve() != known[BASE].expert.folder):
         found[BASE] = look(base.resolve())
-    files = {task: [*expert.files, *([expert.site] if expert.site and expert.kind != "site" else [])] for task, expert in found.items()}
-    watch.begin("reading", sum(path.stat().st_size for each in files.values() for path in each))
+    watch.begin("reading", sum(path.stat().st_size for expert in found.values() for path in _files(expert)))
     number = len(study.all_work("import"))
     for task, expert in found.items():
         _keep(study, task, expert, vocabulary, number, watch)
@@ -129,15 +134,30 @@ def _keep(study: Study, task: str, expert: Expert, vocabulary: Vocabulary | None
         watch.advance(size, task or "base")
         stop_if_asked(watch)
 
-    digest = hashed(expert.files, advance)
-    site = None if expert.site is None else digest if expert.kind == "site" else hashed([expert.site], advance)
-    _remember(study, Brought(task, expert, digest, site, vocabulary), number)
+    digest, site, stamp = hashed(expert.files, advance), None, stamped(_files(expert))
+    if expert.site is not None:
+        site = digest if expert.kind == "site" else hashed([expert.site], advance)
+    if expert.site is not None and expert.kind in ("checkpoint", "tensors"):
+        _check_site(expert.site, Stored.open(expert.files))
+    _remember(study, Brought(task, expert, digest, site, vocabulary, stamp), number)
+
+
+def _files(expert: Expert) -> list[Path]:
+    return [*expert.files, *([expert.site] if expert.site and expert.kind != "site" else [])]
+
+
+def _check_site(path: Path, params: Params) -> None:
+    try:
+        check_taken_at(path, params)
+    except ParamsError as error:
+        raise DataError(f"{error}; or remove {path.name}, and the model is brought without curvature") from error
 
 
 def _remember(study: Study, each: Brought, number: int) -> None:
     """A row of its own even where it was known before: the latest counts."""
     inputs = {"task": each.task, "digest": each.digest, "site": each.site, "vocabulary": each.vocabulary, "number": number}
-    study.add("import", key_of("import", inputs), inputs, {"folder": str(each.expert.folder), "kind": each.expert.kind}, None, 0.0)
+    result = {"folder": str(each.expert.folder), "kind": each.expert.kind, "stamp": each.stamp}
+    study.add("import", key_of("import", inputs), inputs, result, None, 0.0)
 
 
 def brought(study: Study) -> dict[str, Brought]:
@@ -149,7 +169,8 @@ def brought(study: Study) -> dict[str, Brought]:
             expert = look(folder)
         except DataError as error:
             raise DataError(f"the expert of {task or 'the base'} is not there any more: {error}; import it again") from error
-        found[task] = Brought(task, expert, done.inputs["digest"], done.inputs["site"], done.inputs["vocabulary"])
+        said = {name: done.inputs[name] for name in ("digest", "site", "vocabulary")}
+        found[task] = Brought(task, expert, **said, stamp=done.result.get("stamp", ()))
     return found
 
 
@@ -182,7 +203,7 @@ def params_of(session: Session, task: Task, each: Brought) -> Done:
     """
 
     def make() -> tuple[dict[str, object], Params]:
-        _check_same(each)
+        check_same(each)
         model = session.problem.model
         if each.expert.kind == "site":
             site = load_site(each.expert.files[0])
@@ -195,34 +216,76 @@ def params_of(session: Session, task: Task, each: Brought) -> Done:
     return do(session.study, "finetune", inputs, make, session.watch)
 
 
-def _check_same(each: Brought) -> None:
-    if hashed(each.expert.files) != each.digest:
-        raise DataError(f"{each.expert.folder} has changed since it was imported for task {each.task!r}; import it again")
+def check_same(each: Brought) -> None:
+    """Look whether an expert's files are what was imported: by size and time, and by content where these have changed.
+
+    Raises:
+        DataError: They hold something else.
+
+    >>> import tempfile, torch
+    >>> from safetensors.torch import save_file
+    >>> with tempfile.TemporaryDirectory() as folder, Study.create(Path(folder, "study")) as study:
+    ...     save_file({"w": torch.ones(1)}, Path(folder, "model.safetensors"))
+    ...     _ = bring(study, {"a": Path(folder)})
+    ...     save_file({"w": torch.zeros(1)}, Path(folder, "model.safetensors"))
+    ...     check_same(brought(study)["a"])
+    Traceback (most recent call last):
+    ...
+    foretaste.errors.DataError: ... has changed since it was imported for task 'a'; import it again
+    """
+    expert = each.expert
+    if stamped(_files(expert)) == [list(file) for file in each.stamp]:
+        return
+    site = None if each.site is None or expert.site is None else hashed([expert.site])
+    if hashed(expert.files) != each.digest or site != each.site:
+        what = f"for task {each.task!r}" if each.task else "as the base"
+        raise DataError(f"{expert.folder} has changed since it was imported {what}; import it again")
 
 
-def curvature_of(task: Task, each: Brought, params: Params) -> GaussianSite:
+def curvature_of(session: Session, task: Task, each: Brought, params: Params) -> GaussianSite:
     """The site of an expert's own site file, at its params.
 
     Args:
+        session: Whose problem gives the names.
         task: Whose it is.
         each: Has a site file.
         params: The task's, by the study's names.
 
     Raises:
-        DataError: It does not fit, or is in another unit than the task.
+        DataError: It does not fit, was taken at other params, or is in another unit than the task.
     """
+    check_same(each)
     path = each.expert.site
     assert path is not None
-    site = load_site(path, mean=params)
+    anew = "let `foretaste fit --estimate fisher` make it anew"
+    names = {session.problem.own_name(name): name for name in params}
+    try:
+        site = load_site(path, mean={own: params[name] for own, name in names.items()})
+    except ParamsError as error:
+        raise DataError(f"{error}; or {anew}") from error
     if site.record.unit != task.unit:
         raise DataError(
             f"{path} is curvature per {site.record.unit}, and task {task.name!r} counts in units of one {task.unit}; "
-            "take it in this unit, or let `foretaste fit --estimate fisher` make it anew"
+            f"take it in this unit, or {anew}"
         )
-    own = {name: params[name] for name in site.center if name in params}
-    if own.keys() != site.center.keys() or any(own[name].shape != tensor.shape for name, tensor in site.center.items()):
-        raise DataError(f"{path} is about other parameters than task {task.name!r} has; let `foretaste fit --estimate fisher` make it anew")
-    return replace(site, center=own)
+    renamed = any(own != name for own, name in names.items())
+    if renamed and not isinstance(site.precision, Diagonal):
+        raise DataError(f"{path} has {site.precision.structure} curvature, and only diagonal can be split into trunk and heads; {anew}")
+    return _by_names(site, params, names) if renamed else replace(site, center={name: params[name] for name in site.center})
+
+
+def _by_names(site: GaussianSite, params: Params, names: Mapping[str, str]) -> GaussianSite:
+    """A diagonal site under the study's names."""
+    assert isinstance(site.precision, Diagonal)
+
+    def renamed(found: Params) -> dict[str, Tensor]:
+        return {names[own]: tensor for own, tensor in found.items() if own in names}
+
+    gradient = None if site.gradient is None else renamed(site.gradient)
+    center = {name: params[name] for name in renamed(site.center)}
+    return replace(
+        site, center=center, precision=Diagonal(renamed(site.precision.entries)), gradient=gradient, carried=renamed(site.carried)
+    )
 
 
 def forget_curvature(study: Study) -> None:

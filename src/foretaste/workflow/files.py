@@ -26,7 +26,7 @@ from foretaste.store.study import Study
 from foretaste.stored import Stored
 from foretaste.stream import stream
 from foretaste.weights import TaskWeights, uniform
-from foretaste.workflow.experts import BASE, Brought, brought
+from foretaste.workflow.experts import BASE, Brought, brought, check_same
 
 __all__ = ["FileMethod", "Merging", "merge_files", "weights_over"]
 
@@ -89,6 +89,8 @@ def merge_files(study: Study, target: Path, asked: Merging, watch: Watch, *, ove
         StorageError: The folder exists, or the disk refuses.
     """
     known = brought(study)
+    for each in known.values():
+        check_same(each)
     experts = {task: each for task, each in known.items() if task != BASE}
     facts: dict[str, object] = {
         "at": str(asked.weights),

@@ -114,7 +114,7 @@ def curved(session: Session, task: Task, run: Done) -> Fitted:
 
     def make(params: Params, on_batch: Reported) -> GaussianSite:
         if known and own:
-            return curvature_of(task, known, params)
+            return curvature_of(session, task, known, params)
         generator = torch.Generator().manual_seed(session.recipe.seed)
         return fisher(
             session.problem.model,

@@ -17,7 +17,7 @@ from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.precision import Precision
 from foretaste.posterior.site import GaussianSite, Record
-from foretaste.sources.site_file import NAME, load_site, save_site
+from foretaste.sources.site_file import NAME, check_taken_at, load_site, save_site
 from laws import HARD, STRUCTURES, assert_same, assert_survives_storage, normal
 
 KEPT = ("isotropic", "diagonal", "diagonal 1e-10 to 1e15", "kronecker", "kronecker with biases", "kronecker of few directions", "lowrank")
@@ -198,10 +198,46 @@ class TestRefused:
             (None, r"was saved without the task's params; give them: load_site\(path, mean=parameters_of\(model\)\)"),
             ({"v": torch.ones(2)}, "lacks w; give the params of the model that the site was taken of"),
             ({"w": torch.zeros(2)}, "has other values or types than the params that the site was taken at"),
-            ({"w": torch.ones(2, dtype=torch.bfloat16)}, "has other values or types"),
+            ({"w": torch.full((2,), 1 + 2**-12)}, "has other values or types"),
         ],
     )
     def test_another_mean(self, tmp_path: Path, mean: Params | None, message: str) -> None:
         save_site(site_like({"w": torch.ones(2)}), tmp_path / NAME, mean=False)
         with pytest.raises(ParamsError, match=message):
             load_site(tmp_path / NAME, mean)
+
+    def test_another_mean_than_the_one_inside(self, tmp_path: Path) -> None:
+        save_site(site_like({"w": torch.ones(2)}), tmp_path / NAME)
+        with pytest.raises(ParamsError, match="was taken at another w than the params given have"):
+            load_site(tmp_path / NAME, {"w": torch.tensor([1.0, 1.1])})
+        with pytest.raises(ParamsError, match="lacks w; give the params"):
+            load_site(tmp_path / NAME, {"v": torch.ones(2)})
+
+
+@pytest.mark.parametrize("inside", [False, True])
+class TestTheMeanInAnotherType:
+    def test_the_same_values_are_the_same(self, tmp_path: Path, inside: bool) -> None:
+        """A model that was trained in bf16 and is read as float32."""
+        own = torch.tensor([1.0, 1 / 3], dtype=torch.bfloat16)
+        save_site(site_like({"w": own}), tmp_path / NAME, mean=inside)
+        found = load_site(tmp_path / NAME, {"w": own.float(), "other": torch.ones(1)})
+        assert found.center["w"].dtype == torch.bfloat16
+        assert torch.equal(found.center["w"], own)
+        check_taken_at(tmp_path / NAME, {"w": own.float()})
+
+    def test_other_values_are_not(self, tmp_path: Path, inside: bool) -> None:
+        own = torch.tensor([1.0, 1 / 3], dtype=torch.bfloat16)
+        save_site(site_like({"w": own}), tmp_path / NAME, mean=inside)
+        with pytest.raises(ParamsError, match=NAME):
+            check_taken_at(tmp_path / NAME, {"w": own.float() + 0.1})
+
+    def test_other_names_say_nothing(self, tmp_path: Path, inside: bool) -> None:
+        save_site(site_like({"w": torch.ones(2)}), tmp_path / NAME, mean=inside)
+        check_taken_at(tmp_path / NAME, {"v": torch.zeros(2)})
+
+
+def test_a_checkpoint_that_was_rounded_when_saved_fits_the_mean_inside(tmp_path: Path) -> None:
+    own = torch.tensor([1.0, 1 / 3])
+    save_site(site_like({"w": own}), tmp_path / NAME)
+    check_taken_at(tmp_path / NAME, {"w": own.bfloat16()})
+    assert torch.equal(load_site(tmp_path / NAME, {"w": own.bfloat16()}).center["w"], own)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from foretaste.errors import DataError, StorageError
-from foretaste.store.tensors import load, load_metadata, save, write, written_whole
+from foretaste.errors import DataError
+from foretaste.store.tensors import load, load_metadata, save, write
 
 PARAMS = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.ones((), dtype=torch.bfloat16), "c": torch.empty(0, 2)}
 
@@ -49,20 +49,6 @@ def test_missing_truncated_and_foreign_files_are_named(tmp_path: Path) -> None:
     torch.save({"a": 1}, tmp_path / "pickle.safetensors")
     with pytest.raises(DataError, match="not a safetensors file"):
         load(tmp_path / "pickle.safetensors")
-
-
-def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-    path.write_text("old")
-
-    def fails(temporary: Path) -> None:
-        temporary.write_text("half")
-        raise OSError(28, "No space left on device")
-
-    with pytest.raises(StorageError, match=r"could not write .*No space left.*free some space"):
-        written_whole(path, fails)
-    assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
-    assert path.read_text() == "old"
 
 
 def test_a_full_disk_is_a_clear_error(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from foretaste.params import parameters_of, snapshot
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.site import GaussianSite, Record
 from foretaste.sources.site_file import NAME, save_site
-from foretaste.workflow.experts import bring, brought, check, check_known, forget_curvature
+from foretaste.workflow.experts import bring, brought, check, check_known, check_same, forget_curvature
 from foretaste.workflow.fit import fit
 from foretaste.workflow.runs import finetuned
 from foretaste.workflow.session import Session
@@ -76,3 +76,26 @@ def test_refusals(session: Session, tmp_path: Path) -> None:
     (folder / "model.safetensors").unlink()
     with pytest.raises(DataError, match="the expert of other is not there any more"):
         brought(session.study)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", NAME])
+def test_files_that_change_after_import_are_noticed(session: Session, tmp_path: Path, name: str) -> None:
+    folder = expert(session, tmp_path / "low", height=1.0)
+    bring(session.study, {"low": folder})
+    check_same(brought(session.study)["low"])
+    whole = (folder / name).read_bytes()
+    (folder / name).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(DataError, match="has changed since it was imported for task 'low'; import it again"):
+        check_same(brought(session.study)["low"])
+    (folder / name).write_bytes(whole)
+    check_same(brought(session.study)["low"])  # another time, the same content
+
+
+@pytest.mark.parametrize("mean", [False, True])
+def test_curvature_of_another_model_is_refused_before_anything_is_kept(session: Session, tmp_path: Path, mean: bool) -> None:
+    folder = expert(session, tmp_path / "low")
+    other = {name: torch.full_like(tensor, 2.0) for name, tensor in snapshot(parameters_of(session.problem.model)).items()}
+    save_site(GaussianSite(other, Diagonal(other)), folder / NAME, mean=mean)
+    with pytest.raises(DataError, match=r"low/foretaste-site.*; or remove foretaste-site.safetensors"):
+        bring(session.study, {"low": folder})
+    assert brought(session.study) == {}

@@ -1,0 +1,27 @@
+"""Files written whole: what is there when writing fails."""
+
+from pathlib import Path
+
+import pytest
+
+from foretaste.errors import StorageError
+from foretaste.whole import written_whole
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def fails(temporary: Path) -> None:
+        temporary.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(StorageError, match=r"could not write .*No space left.*free some space"):
+        written_whole(path, fails)
+    assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
+    assert path.read_text() == "old"
+
+
+def test_folders_on_the_way_are_made(tmp_path: Path) -> None:
+    written_whole(tmp_path / "a" / "b.txt", lambda temporary: temporary.write_text("whole"))
+    assert [each.name for each in (tmp_path / "a").iterdir()] == ["b.txt"]
