@@ -92,8 +92,10 @@ class TestWithoutARecipe:
         merged = load_file(tmp_path / "merged" / "model.safetensors")
         assert all(tensor.equal(expected[name]) for name, tensor in merged.items())
 
-    def test_curvature_beside_the_experts_weighs(self, place: Path, checkpoints: Checkpoints, tmp_path: Path) -> None:
-        """Where one task has all the curvature, the merge is its params."""
+    @pytest.mark.parametrize(("asked", "scale"), [([], 0.5), (["--prior-precision", 0.25], 0.25)])
+    def test_curvature_beside_the_experts_weighs(
+        self, place: Path, checkpoints: Checkpoints, tmp_path: Path, asked: list[object], scale: float
+    ) -> None:
         base = expert(checkpoints.bert, tmp_path / "base", 0)
         for name, height in (("movies", 1.0), ("books", 0.0)):
             shutil.copytree(place / f"{name}-expert", tmp_path / f"{name}-expert")
@@ -101,13 +103,13 @@ class TestWithoutARecipe:
             curvature = Diagonal({key: torch.full_like(tensor, height) for key, tensor in params.items()})
             save_site(GaussianSite(params, curvature, record=Record("token")), tmp_path / f"{name}-expert" / NAME, mean=False)
         assert "from its site file" in bring(tmp_path, tmp_path / "study", "expert", "--base", base)
-        options = ["-w", "uniform", "--method", "diagonal"]
+        options = ["-w", "uniform", "--method", "diagonal", *asked]
         assert foretaste("export", tmp_path / "study", "--to", tmp_path / "merged", *options).code == 0
         facts = json.loads((tmp_path / "merged" / "foretaste.json").read_text())
-        assert facts["prior precision"] == pytest.approx(0.5)
+        assert facts["prior precision"] == pytest.approx(scale)
         own, one, two = (load_file(tmp_path / f"{name}" / "model.safetensors") for name in ("base", "movies-expert", "books-expert"))
         for name, tensor in load_file(tmp_path / "merged" / "model.safetensors").items():
-            expected = own[name] + (0.5 * 1.5 * (one[name] - own[name]) + 0.5 * 0.5 * (two[name] - own[name])) / (0.5 + 0.5 * 1.0)
+            expected = own[name] + (0.5 * (scale + 1) * (one[name] - own[name]) + 0.5 * scale * (two[name] - own[name])) / (scale + 0.5)
             assert torch.allclose(tensor, expected, atol=1e-5)
 
     def test_from_a_trainer_to_a_merge_by_curvature(self, checkpoints: Checkpoints, tmp_path: Path) -> None:
@@ -164,6 +166,8 @@ class TestWithoutARecipe:
         assert "has no curvature beside it" in refused(*export, "-w", "uniform", "--method", "diagonal")
         assert "method kronecker needs a recipe" in refused(*export, "-w", "uniform", "--method", "kronecker")
         assert "--joint needs a recipe" in refused(*export, "-w", "uniform", "--joint")
+        assert "--prior-precision is for --method diagonal" in refused(*export, "-w", "uniform", "--prior-precision", 1)
+        assert "--prior-precision is for merges" in refused("export", place / "tiny.yaml", "--to", tmp_path / "x", "--prior-precision", 1)
         assert "rank is for sums of adapters" in refused(*export, "-w", "uniform", "--rank", 2)
         assert not (tmp_path / "merged").exists()
         shutil.copytree(place / "movies-adapter", tmp_path / "one")
@@ -171,6 +175,15 @@ class TestWithoutARecipe:
         assert "do not merge without a recipe: adapter, checkpoint" in refused(*export, "-w", "uniform")
         shutil.rmtree(tmp_path / "one")
         assert "import it again" in refused(*export, "-w", "uniform")
+
+    def test_an_expert_that_changed_since_it_was_imported(self, place: Path, checkpoints: Checkpoints, tmp_path: Path) -> None:
+        for name in ("movies", "books"):
+            shutil.copytree(place / f"{name}-expert", tmp_path / f"{name}-expert")
+        bring(tmp_path, tmp_path / "study", "expert", "--base", expert(checkpoints.bert, tmp_path / "base", 0))
+        shutil.copyfile(place / "movies-expert" / "model.safetensors", tmp_path / "books-expert" / "model.safetensors")
+        said = refused("export", tmp_path / "study", "--to", tmp_path / "merged", "-w", "uniform")
+        assert "books-expert has changed since it was imported for task 'books'" in said
+        assert not (tmp_path / "merged").exists()
 
     def test_a_number_that_is_none_is_named_and_nothing_is_left(self, place: Path, checkpoints: Checkpoints, tmp_path: Path) -> None:
         for name in ("movies", "books"):

@@ -46,7 +46,8 @@ def import_(
     folders = {name: Path(folder) for name, folder in pairs(task, "--task", "NAME=FOLDER", "code=/path/to/expert").items()}
     if not folders and base is None:
         raise StudyError("nothing to import; name models, as in --task code=FOLDER --task math=FOLDER")
-    experts.check(folders, base, vocabulary)
+    if not study.exists():
+        experts.check(folders, base, vocabulary)  # so that nothing is made for what does not fit
     with progress.watching(Console(stderr=True)) as watch, studies.Study.create(study) as opened:
         notes = experts.bring(opened, folders, base, vocabulary=vocabulary, watch=watch)
         found = experts.brought(opened)
@@ -69,6 +70,10 @@ def export(
     method: Method = None,
     joint: Annotated[bool, typer.Option("--joint", help="The joint run at these weights instead of their preview.")] = False,
     rank: Annotated[int | None, typer.Option(min=1, help="Of a sum of imported adapters; exact if left out.")] = None,
+    prior_precision: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="delta of a diagonal merge of imported experts; the mean of their curvature if left out."),
+    ] = None,
     mixture: Annotated[
         Literal["parquet", "jsonl"] | None,
         typer.Option(help="Write no model but the rows that the joint run at these weights would see, in its order."),
@@ -85,10 +90,13 @@ def export(
     if recipe.is_dir():
         if mixture or trainer:
             raise StudyError("a mixture needs the tasks' data; name the recipe in place of the study's folder")
-        _merge(recipe, to, weights, method and method.value, joint, rank, overwrite, as_json)
+        if joint:
+            raise StudyError("--joint needs a recipe with the tasks' data; name it in place of the study's folder")
+        _merge(recipe, to, weights, method and method.value, prior_precision, rank, overwrite, as_json)
         return
-    if rank is not None:
-        raise StudyError("--rank is for sums of imported adapters; name the study's folder in place of the recipe, or leave it out")
+    if rank is not None or prior_precision is not None:
+        name, of = ("--rank", "sums of imported adapters") if rank is not None else ("--prior-precision", "merges of imported experts")
+        raise StudyError(f"{name} is for {of}; name the study's folder in place of the recipe, or leave it out")
     if mixture or trainer:
         if joint or method or rank:
             raise StudyError("a mixture is rows and no model; leave out --joint, --method and --rank")
@@ -123,17 +131,24 @@ def _mix(
 
 
 def _merge(
-    folder: Path, to: Path, weights: str | None, method: str | None, joint: bool, rank: int | None, overwrite: bool, as_json: bool
+    folder: Path,
+    to: Path,
+    weights: str | None,
+    method: str | None,
+    prior_precision: float | None,
+    rank: int | None,
+    overwrite: bool,
+    as_json: bool,
 ) -> None:
     """Imported experts, merged where they are."""
-    if joint:
-        raise StudyError("--joint needs a recipe with the tasks' data; name it in place of the study's folder")
     if weights is None:
         raise StudyError("merging imported experts without a recipe needs --weights, as in --weights code=0.6,math=0.4, or uniform")
     if method not in (None, "simple", "diagonal"):
         raise StudyError(f"method {method} needs a recipe with the tasks' data; without one there are simple and diagonal")
+    if prior_precision is not None and method != "diagonal":
+        raise StudyError("--prior-precision is for --method diagonal; simple averaging has none")
     with progress.watching(Console(stderr=True)) as watch, studies.Study.open(folder) as opened:
         how: files.FileMethod = "diagonal" if method == "diagonal" else "simple"
-        asked = files.Merging(files.weights_over(opened, weights), how, rank=rank)
+        asked = files.Merging(files.weights_over(opened, weights), how, prior_precision, rank)
         found = files.merge_files(opened, to, asked, watch, overwrite=overwrite)
     printed(as_json, {"written": str(to), **found}, f"wrote {to}: {found['method']} at {found['at']}")

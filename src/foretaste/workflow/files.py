@@ -139,7 +139,7 @@ def _checkpoints(
     fitting = preflight(like, {task: open_checkpoint(each.expert.folder) for task, each in experts.items()}, vocabulary=vocabulary)
     if asked.method == "diagonal":
         sites = {task: _curved(experts[task], params) for task, params in fitting.params.items()}
-        scale = asked.prior_precision or _mean_curvature(sites.values())
+        scale = _mean_curvature(sites.values()) if asked.prior_precision is None else asked.prior_precision
         facts["prior precision"] = scale
     else:
         sites, scale = {task: GaussianSite.flat(params) for task, params in fitting.params.items()}, 1.0
