@@ -28,10 +28,10 @@ from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.site import GaussianSite
 from foretaste.sources.checkpoint import open_checkpoint
-from foretaste.store.tensors import written_whole
 from foretaste.stored import Stored
 from foretaste.stream import stream
 from foretaste.weights import TaskWeights, dirichlet
+from foretaste.whole import written_whole
 
 EXPERTS = ("a", "b", "c")
 WIDTH, INNER, VOCABULARY, SHARDS = 2048, 5632, 16000, 4

@@ -21,6 +21,7 @@ __all__ = [
     "buffers_of",
     "check_fit",
     "digest",
+    "digest_of",
     "first_nonfinite",
     "in_eval_mode",
     "parameters_of",
@@ -194,9 +195,18 @@ def digest(params: Params) -> str:
     >>> digest({"a": torch.zeros(1)}) == digest({"a": torch.zeros(1)})
     True
     """
+    return digest_of((name, params[name]) for name in sorted(params))
+
+
+def digest_of(named: Iterable[tuple[str, Tensor]]) -> str:
+    """The `digest` of params that are made one by one, sorted by name.
+
+    >>> digest_of([("a", torch.zeros(1))]) == digest({"a": torch.zeros(1)})
+    True
+    """
     total = hashlib.sha256()
-    for name in sorted(params):
-        tensor = params[name].detach().cpu().contiguous()
+    for name, given in named:
+        tensor = given.detach().cpu().contiguous()
         total.update(f"{name}|{tensor.dtype}|{list(tensor.shape)}|".encode())
         total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return total.hexdigest()

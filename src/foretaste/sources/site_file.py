@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from foretaste.errors import DataError, ParamsError
-from foretaste.params import Params, check_fit, digest, snapshot
+from foretaste.params import Params, check_fit, digest, digest_of, snapshot
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.kronecker import Kronecker
@@ -155,9 +155,9 @@ def check_taken_at(path: Path, params: Params) -> None:
     if not set(kept["names"]) <= set(params):
         return
     if kept["inside"]:
-        _inside(path, _stored(path, "center"), kept["names"], params)
+        _check_values(path, _stored(path, "center"), kept["names"], params)
     else:
-        _check_digest(path, digest({name: _typed(params[name], kept["dtype"]) for name in kept["names"]}), kept)
+        _check_digest(path, digest_of((name, _typed(params[name], kept["dtype"])) for name in sorted(kept["names"])), kept)
 
 
 def _header(path: Path) -> dict[str, Any]:
@@ -234,10 +234,14 @@ def _inside(path: Path, center: Params, names: list[str], mean: Params | None) -
     """The file's own mean; that of the caller must be the same, up to rounding to the coarser of both types."""
     if mean is not None:
         _check_there(path, mean, names)
-        other = next((name for name in names if not _same(center[name], mean[name])), None)
-        if other is not None:
-            raise ParamsError(f"{path} was taken at another {other} than the params given have; name the site of this very model")
+        _check_values(path, center, names, mean)
     return {name: center[name] for name in names}
+
+
+def _check_values(path: Path, center: Params, names: list[str], mean: Params) -> None:
+    other = next((name for name in names if not _same(center[name], mean[name])), None)
+    if other is not None:
+        raise ParamsError(f"{path} was taken at another {other} than the params given have; name the site of this very model")
 
 
 def _given(path: Path, mean: Params | None, kept: Mapping[str, Any]) -> dict[str, Tensor]:
