@@ -30,9 +30,9 @@ import agreement_page
 from foretaste.recipe import Recipe, read
 from foretaste.report.progress import watching
 from foretaste.sources.problem import Problem
-from foretaste.store.tensors import written_whole
 from foretaste.task import Evaluation
 from foretaste.weights import TaskWeights, corners
+from foretaste.whole import written_whole
 from foretaste.workflow.confirm import confirm
 from foretaste.workflow.fit import Fitted, fit
 from foretaste.workflow.methods import METHODS

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from foretaste.errors import TaskError
 from foretaste.params import Params, in_eval_mode, swapped
-from foretaste.task import IGNORED, AnyMetric, Example, Examples, Metric, Seen, SequenceMetric, Task, losses
+from foretaste.task import IGNORED, AnyMetric, Example, Examples, Judge, Metric, Seen, SequenceMetric, Task, losses
 
 __all__ = ["METRICS", "SEQUENCE_METRICS", "Result", "accuracy", "evaluate", "exact_match", "f1", "mcc", "measure", "perplexity"]
 
@@ -126,7 +126,7 @@ def evaluate(
         tasks: What to evaluate on.
         batch_size: Examples per forward pass.
         data: Other examples than the validation ones, by task.
-        loss_only: Leave the metrics out, and the texts that some of them need.
+        loss_only: Leave the metrics out, and the texts and judges that some of them need.
 
     Returns:
         A result per task, by name.
@@ -142,14 +142,36 @@ def evaluate(
     """
     with in_eval_mode(model), swapped(model, params or {}):
         found = {task.name: (data or {}).get(task.name, task.validation) for task in tasks}
-        return {task.name: measure(model, task, found[task.name], batch_size, loss_only=loss_only) for task in tasks}
+        judged = {} if loss_only else _judged(model, tasks)
+        return {
+            task.name: measure(model, task, found[task.name], batch_size, loss_only=loss_only, judged=judged.get(task.judge))
+            for task in tasks
+        }
 
 
-def measure(model: nn.Module, task: Task, examples: Examples, batch_size: int, *, loss_only: bool = False) -> Result:
+def _judged(model: nn.Module, tasks: Sequence[Task]) -> dict[Judge | None, Mapping[str, float]]:
+    """What each judge says of the model; one that judges for several tasks is asked once."""
+    asked: dict[Judge, list[str]] = {}
+    for task in tasks:
+        if task.judge is not None and task.judged:
+            asked.setdefault(task.judge, []).extend(task.judged)
+    return {judge: judge(model, tuple(dict.fromkeys(names)), None) for judge, names in asked.items()}
+
+
+def measure(
+    model: nn.Module,
+    task: Task,
+    examples: Examples,
+    batch_size: int,
+    *,
+    loss_only: bool = False,
+    judged: Mapping[str, float] | None = None,
+) -> Result:
     """The result of the model as it stands on these examples.
 
     Batches hold examples of similar length, since a batch costs as much as its longest; results
-    come back in the examples' order.
+    come back in the examples' order. Other examples than the validation ones are a trial, for which
+    the task's judge looks at no more documents than there are examples.
 
     Args:
         model: In evaluation mode, on its own device.
@@ -157,6 +179,7 @@ def measure(model: nn.Module, task: Task, examples: Examples, batch_size: int, *
         examples: N of them, at least one.
         batch_size: Examples per forward pass.
         loss_only: Leave the metrics out.
+        judged: What the task's judge said of the model; it is asked, if left out.
 
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
@@ -180,7 +203,9 @@ def measure(model: nn.Module, task: Task, examples: Examples, batch_size: int, *
     back = torch.tensor(order).argsort()
     each, guess, labels = (_stacked(column)[back] for column in zip(*parts, strict=True))
     written = tuple(texts[place] for place in back.tolist()) if texts else ()
-    return _result(task, Seen(each, guess, labels, written), () if loss_only else task.metrics)
+    if judged is None and task.judge is not None and task.judged and not loss_only:
+        judged = task.judge(model, task.judged, None if examples is task.validation else len(examples))
+    return _result(task, Seen(each, guess, labels, written, judged or {}), () if loss_only else task.metrics)
 
 
 def _stacked(parts: Sequence[Tensor]) -> Tensor:

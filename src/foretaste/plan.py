@@ -1,9 +1,21 @@
 """Plans: what a recipe can say, part by part, with defaults and bounds."""
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictInt,
+    StrictStr,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from foretaste.errors import WeightsError
 from foretaste.surface.recommend import Floor, Preference
@@ -15,6 +27,7 @@ __all__ = [
     "Ensemble",
     "Finetune",
     "FunctionModel",
+    "Harness",
     "Joint",
     "MethodName",
     "MetricName",
@@ -28,10 +41,36 @@ __all__ = [
 
 
 MetricName = Literal["accuracy", "f1", "mcc", "perplexity", "token_accuracy", "exact_match", "bleu", "chrf"]
+_HARNESS_METRIC = r"^[^\s:]+:[^\s:]+(:[^\s:]+)?$"
+
+
+def _known(name: str) -> str:
+    if name not in get_args(MetricName) and not re.match(_HARNESS_METRIC, name):
+        listed = ", ".join(repr(each) for each in get_args(MetricName))
+        advice = "or, of lm-evaluation-harness, TASK:METRIC or TASK:METRIC:FILTER"
+        raise PydanticCustomError("metric", "Input should be {listed}; {advice}", {"listed": listed, "advice": advice})
+    return name
+
+
+_Named = Annotated[
+    str,
+    AfterValidator(_known),
+    WithJsonSchema({"anyOf": [{"enum": list(get_args(MetricName))}, {"type": "string", "pattern": _HARNESS_METRIC}]}),
+]
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Harness(_Part):
+    """How metrics of lm-evaluation-harness are measured."""
+
+    tasks: str | None = Field(None, description="folder with YAML files of tasks of your own (relative to this file)")
+    num_fewshot: int | None = Field(None, ge=0, description="examples in a prompt, unless a task allows none; as the task says if left out")
+    limit: int | None = Field(None, ge=1, description="at most so many documents of each task; all if left out")
+    batch_size: int | None = Field(None, ge=1, description="requests per forward pass; 8 if left out")
+    chat_template: bool | None = Field(None, description="put prompts into the tokenizer's chat template; bare if left out")
 
 
 class TransformersModel(_Part):
@@ -48,6 +87,7 @@ class TransformersModel(_Part):
         None, description="what a language model's losses are means over: label tokens if left out, or examples"
     )
     max_new_tokens: int | None = Field(None, ge=1, description="most tokens written for bleu and chrf; 64 if left out")
+    harness: Harness | None = Field(None, description="causal-lm: how metrics of lm-evaluation-harness are measured")
 
     @property
     def is_language(self) -> bool:
@@ -83,8 +123,10 @@ class TaskData(_Part):
     target: str | None = Field(None, description="seq2seq: column of what is written; target if left out")
     label: str = Field("label", description="label column")
     labels: list[StrictStr | StrictInt] | None = Field(None, description="all labels, in order; taken from the data if left out")
-    metrics: list[MetricName] = Field(
-        ["accuracy"], min_length=1, description="the first is the headline; of a language model perplexity if left out"
+    metrics: list[_Named] = Field(
+        ["accuracy"],
+        min_length=1,
+        description="the first is the headline; of a language model perplexity if left out; TASK:METRIC is one of lm-evaluation-harness",
     )
     max_train: int | None = Field(None, ge=1, description="use at most so many training rows")
     max_validation: int | None = Field(None, ge=1)
@@ -268,6 +310,9 @@ class Recipe(_Part):
         """
         plan = self.model_dump(mode="json")
         plan["model"].pop("path", None)
+        if plan["model"].get("harness"):
+            told = {name: value for name, value in plan["model"]["harness"].items() if name not in ("tasks", "batch_size")}
+            plan["model"]["harness"] = {name: value for name, value in told.items() if value is not None} or None
         for task in plan["tasks"].values():
             del task["train"], task["validation"]
         for free in ("name", "recommend", "snapshot_seconds"):

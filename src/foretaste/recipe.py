@@ -21,6 +21,7 @@ from foretaste.plan import (
     Ensemble,
     Finetune,
     FunctionModel,
+    Harness,
     Joint,
     Preview,
     Recipe,
@@ -116,6 +117,7 @@ def _check_parts(recipe: Recipe) -> None:
         _check_columns(recipe.model.kind, task, ("tasks", name))
         _check_metrics(recipe.model.kind, task, ("tasks", name))
     _check_model(recipe.model)
+    _check_harness(recipe.model, recipe.tasks)
     recipe.check_goal(list(recipe.tasks))
 
 
@@ -143,7 +145,12 @@ def _check_columns(kind: str, task: TaskData, field: tuple[str, str]) -> None:
 def _check_metrics(kind: str, task: TaskData, field: tuple[str, str]) -> None:
     allowed = _METRICS["language" if kind in ("causal-lm", "seq2seq") else "classification"]
     for place, metric in enumerate(task.metrics):
-        if metric not in allowed:
+        if ":" in metric:
+            if kind != "causal-lm":
+                raise RecipeError(f"{metric} is of lm-evaluation-harness, which is for causal-lm alone, not {kind}; remove this").at(
+                    *field, "metrics", str(place)
+                )
+        elif metric not in allowed:
             raise RecipeError(f"{kind} is not judged by {metric}; choose from {', '.join(allowed)}").at(*field, "metrics", str(place))
 
 
@@ -153,6 +160,12 @@ def _check_model(model: TransformersModel) -> None:
     for name in ("unit", "max_new_tokens"):
         if not model.is_language and getattr(model, name) not in (None, "example"):
             raise RecipeError(f"{name} {getattr(model, name)!r} is for causal-lm and seq2seq; remove this").at("model", name)
+
+
+def _check_harness(model: TransformersModel, tasks: Mapping[str, TaskData]) -> None:
+    if model.harness is not None and not any(":" in metric for task in tasks.values() for metric in task.metrics):
+        advice = "name one among a task's metrics, for example arc_easy:acc, or remove this"
+        raise RecipeError(f"no task is judged by a metric of lm-evaluation-harness; {advice}").at("model", "harness")
 
 
 _COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -196,12 +209,15 @@ def _anchored(plain: dict[str, Any], folder: Path | None) -> dict[str, Any]:
     """Paths that exist relative to the recipe's folder, made whole."""
     if folder is None:
         return plain
-    parts = [plain.get("model"), *_mappings(plain.get("tasks"))]
-    for part in (part for part in parts if isinstance(part, dict)):
-        for key in ("path", "train", "validation"):
-            value = part.get(key)
-            if isinstance(value, str) and (value.startswith(".") or (folder / value).exists()):
-                part[key] = str((folder / value).resolve())
+    model = plain.get("model")
+    parts = [model, *_mappings(plain.get("tasks"))]
+    named = [(part, key) for part in parts if isinstance(part, dict) for key in ("path", "train", "validation")]
+    if isinstance(model, dict) and isinstance(model.get("harness"), dict):
+        named.append((model["harness"], "tasks"))
+    for part, key in named:
+        value = part.get(key)
+        if isinstance(value, str) and (value.startswith(".") or (folder / value).exists()):
+            part[key] = str((folder / value).resolve())
     return plain
 
 
@@ -214,12 +230,14 @@ def _message(fault: ErrorDetails) -> str:
     if fault["type"] != "extra_forbidden":
         return fault["msg"]
     top, *rest = (str(part) for part in fault["loc"])
-    part = _PARTS.get(rest[0] if top == "model" else top, Recipe) if rest else Recipe
+    name = rest[-2] if top == "model" and len(rest) > 1 else top
+    part = _PARTS.get(name, Recipe) if rest else Recipe
     return f"unknown field; allowed are {', '.join(part.model_fields)}"
 
 
 _PARTS: dict[str, type[BaseModel]] = {
     "transformers": TransformersModel,
+    "harness": Harness,
     "function": FunctionModel,
     "digits": DigitsModel,
     "tasks": TaskData,

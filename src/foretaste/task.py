@@ -1,6 +1,6 @@
 """Tasks, metrics and evaluations: what the user supplies, and one row of what comes out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, Protocol
@@ -21,7 +21,9 @@ __all__ = [
     "Example",
     "Examples",
     "Fidelity",
+    "Judge",
     "Metric",
+    "ModelMetric",
     "Predict",
     "Rows",
     "Seen",
@@ -41,6 +43,7 @@ Example = Mapping[str, Tensor]
 Batch = Mapping[str, Tensor]
 Predict = Callable[[nn.Module, Batch], Tensor]
 Write = Callable[[nn.Module, Sequence[Example]], Sequence[tuple[str, str]]]
+Judge = Callable[[nn.Module, Collection[str], int | None], Mapping[str, float]]
 Unit = Literal["example", "token"]
 
 IGNORED = -100
@@ -86,6 +89,7 @@ class Seen:
         predicted: `[N, S]`, the likeliest labels.
         labels: `[N, S]`, -100 where none counts.
         texts: Per example what the model wrote and what it should have; empty where no metric asks for texts.
+        judged: Numbers by metric that the task's judge found; empty where no metric asks for one.
 
     >>> Seen(torch.zeros(1, 2), torch.tensor([[4, 5]]), torch.tensor([[4, -100]])).counted
     tensor([[ True, False]])
@@ -95,6 +99,7 @@ class Seen:
     predicted: Tensor
     labels: Tensor
     texts: tuple[tuple[str, str], ...] = ()
+    judged: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def counted(self) -> Tensor:
@@ -159,7 +164,24 @@ class TextMetric:
         return self.compute([written for written, _ in seen.texts], [wanted for _, wanted in seen.texts])
 
 
-AnyMetric = Metric | SequenceMetric | TextMetric
+@dataclass(frozen=True)
+class ModelMetric:
+    """A number to judge the model itself by, whatever the examples; its task must know how, see `Task.judge`.
+
+    Args:
+        name: As it appears in tables.
+        higher_is_better: Direction.
+    """
+
+    name: str
+    higher_is_better: bool = True
+
+    def of(self, seen: Seen) -> float:
+        """The number."""
+        return seen.judged[self.name]
+
+
+AnyMetric = Metric | SequenceMetric | TextMetric | ModelMetric
 
 
 def predict_inputs(model: nn.Module, batch: Batch) -> Tensor:
@@ -192,9 +214,10 @@ class Task:
         fingerprint: Hash of the data and its preparation; names the work done on it.
         classes: Label names, where known.
         write: From model and examples to what the model writes for each and what it should have written; for metrics of texts.
+        judge: From model, names of metrics and most documents to look at (None: all) to numbers; tasks that share one ask it once.
 
     Raises:
-        TaskError: A bad name, no metric, no examples, or a metric of texts and no way to write any.
+        TaskError: A bad name, no metric, no examples, or a metric of texts or of the model and no way to have any.
     """
 
     name: str
@@ -208,6 +231,7 @@ class Task:
     fingerprint: str = ""
     classes: tuple[str, ...] = field(default=())
     write: Write | None = None
+    judge: Judge | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -219,11 +243,18 @@ class Task:
         if self.writes and self.write is None:
             judge = next(metric.name for metric in self.metrics if isinstance(metric, TextMetric))
             raise TaskError(f"metric {judge!r} of task {self.name!r} judges texts, which the task cannot write; give it write=...")
+        if self.judged and self.judge is None:
+            raise TaskError(f"metric {self.judged[0]!r} of task {self.name!r} judges the model, which the task cannot; give it judge=...")
 
     @property
     def writes(self) -> bool:
         """Whether a metric judges texts that the model must write."""
         return any(isinstance(metric, TextMetric) for metric in self.metrics)
+
+    @property
+    def judged(self) -> tuple[str, ...]:
+        """The metrics that judge the model itself."""
+        return tuple(metric.name for metric in self.metrics if isinstance(metric, ModelMetric))
 
     def batch(self, examples: Examples, indices: Sequence[int], device: torch.device) -> dict[str, Tensor]:
         """The examples at these indices, collated, on the device."""

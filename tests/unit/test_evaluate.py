@@ -1,5 +1,5 @@
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Literal
 
 import pytest
@@ -8,9 +8,9 @@ from sklearn.metrics import f1_score, matthews_corrcoef
 from torch import Tensor, nn
 
 from foretaste.errors import ParamsError, TaskError
-from foretaste.evaluate import METRICS, SEQUENCE_METRICS, accuracy, evaluate, exact_match, f1, mcc, perplexity
+from foretaste.evaluate import METRICS, SEQUENCE_METRICS, accuracy, evaluate, exact_match, f1, mcc, measure, perplexity
 from foretaste.params import snapshot, tensors_of
-from foretaste.task import IGNORED, Batch, Example, Metric, Rows, Seen, Task, TextMetric, losses
+from foretaste.task import IGNORED, Batch, Example, Metric, ModelMetric, Rows, Seen, Task, TextMetric, losses
 from laws import assert_same, normal, random
 
 ROWS = Rows(normal(23, 4), torch.randint(0, 3, (23,), generator=random(1)))
@@ -106,6 +106,53 @@ class TestTexts:
         assert bare.metrics == {"loss": whole.metrics["loss"]}
         assert (bare.texts, len(whole.texts)) == ((), 23)
         assert torch.equal(bare.losses, whole.losses)
+
+
+class Judging:
+    """A judge that measures the first bias, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Collection[str], int | None]] = []
+
+    def __call__(self, net: nn.Module, names: Collection[str], most: int | None) -> dict[str, float]:
+        self.asked.append((names, most))
+        return {name: float(next(net.parameters()).detach().sum()) for name in names}
+
+
+class TestJudges:
+    def task(self, judge: Judging, name: str, *metrics: str) -> Task:
+        return Task(name, ROWS, Rows(ROWS.inputs, ROWS.labels), [METRICS["f1"], *(ModelMetric(each) for each in metrics)], judge=judge)
+
+    def test_one_that_is_shared_is_asked_once_of_the_params_in_question(self) -> None:
+        judge, other, net = Judging(), Judging(), model()
+        tasks = [self.task(judge, "a", "x", "y"), self.task(judge, "b", "y", "z"), self.task(other, "c", "x"), self.task(other, "d")]
+        weight = torch.ones(8, 4)
+        found = evaluate(net, {"0.weight": weight}, tasks)
+        assert (judge.asked, other.asked) == ([(("x", "y", "z"), None)], [(("x",), None)])
+        assert {name: list(each.metrics) for name, each in found.items()} == {
+            "a": ["loss", "f1", "x", "y"],
+            "b": ["loss", "f1", "y", "z"],
+            "c": ["loss", "f1", "x"],
+            "d": ["loss", "f1"],
+        }
+        assert {each.metrics["x"] for name, each in found.items() if name in "ac"} == {32.0}
+
+    def test_it_is_not_asked_where_the_loss_is_enough(self) -> None:
+        judge = Judging()
+        assert list(evaluate(model(), None, [self.task(judge, "a", "x")], loss_only=True)["a"].metrics) == ["loss"]
+        assert judge.asked == []
+
+    def test_a_trial_on_a_few_rows_is_a_trial_for_the_judge(self) -> None:
+        judge, net = Judging(), model().eval()
+        task = self.task(judge, "a", "x")
+        measure(net, task, [ROWS[0], ROWS[1]], batch_size=2)
+        measure(net, task, task.validation, batch_size=2)
+        assert [most for _, most in judge.asked] == [2, None]
+
+    def test_a_number_that_it_does_not_give_is_named(self) -> None:
+        task = Task("a", ROWS, ROWS, [ModelMetric("x")], judge=lambda net, names, most: {})
+        with pytest.raises(TaskError, match="metric 'x' of task 'a' failed: 'x'"):
+            evaluate(model(), None, [task])
 
 
 class TestResults:

@@ -76,6 +76,18 @@ def test_the_identity_of_a_classification_study_is_what_it_was() -> None:
     assert {key for key, value in identity["tasks"]["movies"].items() if value is not None} == {"text", "label", "metrics", "splits"}
 
 
+def test_the_identity_of_a_study_has_what_the_harness_measures_by() -> None:
+    """Not where its tasks are, whose content the data's fingerprint holds, nor how much fits into a pass."""
+    text = LANGUAGE.replace("perplexity]", "arc_easy:acc]")
+    assert plan(text).identity()["model"]["harness"] is None
+
+    def said(harness: str) -> object:
+        return plan(text.replace("kind:", f"harness: {harness}, kind:")).identity()["model"]["harness"]
+
+    assert said("{tasks: folder, batch_size: 2}") is None
+    assert said("{tasks: folder, num_fewshot: 0, limit: 3}") == {"num_fewshot": 0, "limit": 3}
+
+
 @pytest.mark.parametrize("value", ["auto", "mean", 0.5, 0, -1.0, float("inf"), "most"])
 def test_the_prior_s_precision_is_a_word_or_a_number_above_0(value: object) -> None:
     if value in ("auto", "mean", 0.5):

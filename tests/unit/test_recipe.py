@@ -149,6 +149,23 @@ tasks:
             "line 15, tasks.news.metrics.0: text-classification is not judged by perplexity; choose from acc",
         ),
         (
+            TEXT + "    metrics: [accuracy, arc_easy:acc]\n",
+            "line 15, tasks.news.metrics.1: arc_easy:acc is of lm-evaluation-harness, which is for causal-lm alone, not text-clas",
+        ),
+        (CAUSAL + "    metrics: ['arc_easy:acc:a:b']\n", "of lm-evaluation-harness, TASK:METRIC or TASK:METRIC:FILTER"),
+        (CAUSAL + "    metrics: ['arc_easy:']\n", "line 14, tasks.sums.metrics.0: Input should be 'accuracy'"),
+        (
+            CAUSAL.replace("path: model", "harness: {limit: 4}\n  path: model"),
+            "line 4, model.harness: no task is judged by a metric of lm-evaluation-harness; name one among a task's metrics, for exa",
+        ),
+        (
+            CAUSAL.replace("path: model", "harness: {limt: 4}\n  path: model"),
+            "line 4, model.harness.limt: unknown field; allowed are tasks, num_fewshot, limit, batch_size, chat_template",
+        ),
+        (CAUSAL.replace("path: model", "harness: {limit: 0}\n  path: model"), "line 4, model.harness.limit: Input should be greater"),
+        (CAUSAL.replace("path: model", "paht: model"), "line 4, model.paht: unknown field; allowed are source, path, kind"),
+        (CAUSAL + "    harness: {limit: 4}\n", "line 14, tasks.sums.harness: unknown field; allowed are train, validation"),
+        (
             TEXT + "    image: picture\n",
             "line 15, tasks.news.image: text-classification has no use for 'image'; it reads text, label, labels",
         ),
@@ -176,6 +193,33 @@ def test_metrics_are_those_that_there_are() -> None:
     for names, kind in (((*SEQUENCE_METRICS, *TEXT_METRICS), CAUSAL), (tuple(METRICS), TEXT)):
         last = parse(f"{kind}    metrics: [{', '.join(names)}]\n").tasks
         assert list(last.values())[-1].metrics == list(names)
+
+
+HARNESS = CAUSAL.replace("path: model", "harness: {tasks: bench}\n  path: model")
+HARNESS += "    metrics: [gsm8k:exact_match:strict-match, perplexity]\n"
+
+
+def test_metrics_of_the_harness_have_a_colon() -> None:
+    recipe = parse(HARNESS)
+    assert recipe.tasks["sums"].metrics == ["gsm8k:exact_match:strict-match", "perplexity"]
+    jsonschema.validate(yaml.safe_load(HARNESS), schema())
+    for wrong in ("rouge", "gsm8k:", "a:b:c:d"):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(yaml.safe_load(HARNESS.replace("gsm8k:exact_match:strict-match", f"'{wrong}'")), schema())
+
+
+def test_the_harness_s_folder_starts_at_the_recipe(tmp_path: Path) -> None:
+    (tmp_path / "bench").mkdir()
+    (tmp_path / "r.yaml").write_text(HARNESS)
+    found = read(tmp_path / "r.yaml")[0].model
+    assert isinstance(found, TransformersModel)
+    assert found.harness is not None
+    assert found.harness.tasks == str(tmp_path / "bench")
+    arguments = "{harness: {tasks: bench}, tasks: bench}"
+    (tmp_path / "f.yaml").write_text(f"{{name: a, model: {{source: function, call: 'm:f', arguments: {arguments}}}}}")
+    function = read(tmp_path / "f.yaml")[0].model
+    assert isinstance(function, FunctionModel)
+    assert function.arguments == {"harness": {"tasks": "bench"}, "tasks": "bench"}
 
 
 def test_all_faults_are_told_at_once() -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -6,9 +8,11 @@ from foretaste.errors import TaskError
 from foretaste.evaluate import METRICS
 from foretaste.task import (
     IGNORED,
+    AnyMetric,
     Evaluation,
     Fidelity,
     Metric,
+    ModelMetric,
     Rows,
     Seen,
     SequenceMetric,
@@ -55,6 +59,12 @@ class TestTask:
         writes = [Task("movies", ROWS, ROWS, found, write=lambda model, rows: []).writes for found in (METRIC, [judge])]
         assert writes == [False, True]
 
+    def test_a_metric_of_the_model_needs_a_judge(self) -> None:
+        metrics: list[AnyMetric] = [*METRIC, ModelMetric("arc:acc")]
+        with pytest.raises(TaskError, match=r"metric 'arc:acc' of task 'a' judges the model, which the task cannot; give it judge="):
+            Task("a", ROWS, ROWS, metrics)
+        assert Task("a", ROWS, ROWS, metrics, judge=lambda model, names, most: {}).judged == ("arc:acc",)
+
     def test_a_batch_has_the_examples_asked_for_in_order(self) -> None:
         batch = Task("movies", ROWS, ROWS, METRIC).batch(ROWS, [3, 0, 3], CPU)
         assert batch["inputs"].tolist() == [[6.0, 7.0], [0.0, 1.0], [6.0, 7.0]]
@@ -84,6 +94,9 @@ class TestMetrics:
     def test_of_texts_sees_what_was_written_and_what_should_have_been(self) -> None:
         metric = TextMetric("same", lambda written, wanted: float(written == ["a", "c"] and wanted == ["b", "c"]))
         assert metric.of(self.SEEN) == 1.0
+
+    def test_of_the_model_is_what_the_judge_found(self) -> None:
+        assert ModelMetric("arc:acc", higher_is_better=False).of(replace(self.SEEN, judged={"arc:acc": 0.25, "arc": 1.0})) == 0.25
 
 
 def test_predict_inputs_calls_the_model() -> None:

@@ -1,6 +1,6 @@
 """Transformers language models: causal ones that go on from a prompt or chat, and sequence-to-sequence ones."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -21,12 +21,12 @@ from foretaste.sources.problem import Problem, text_digest
 from foretaste.sources.reading import reader
 from foretaste.sources.tokens import Coded, Row, Tokens
 from foretaste.sources.writing import Writer
-from foretaste.task import AnyMetric, Batch, Task, TextMetric, Unit
+from foretaste.task import AnyMetric, Batch, ModelMetric, Task, TextMetric, Unit
 
 if TYPE_CHECKING:
-    from foretaste.sources import texts
+    from foretaste.sources import harness, texts
 else:
-    texts = lazy("foretaste.sources.texts")  # its extra may be missing
+    harness, texts = lazy("foretaste.sources.harness"), lazy("foretaste.sources.texts")  # their extras may be missing
 
 __all__ = ["Kind", "LanguagePlan", "columns_of", "load", "metrics_named"]
 
@@ -58,7 +58,7 @@ class LanguagePlan:
     name: str
     train: str
     validation: str
-    metrics: tuple[AnyMetric, ...]
+    metrics: "tuple[AnyMetric | harness.Asked, ...]"
     columns: Mapping[str, str] = field(default_factory=dict)
     max_train: int | None = None
     max_validation: int | None = None
@@ -73,19 +73,25 @@ class LanguagePlan:
         )
 
 
-def metrics_named(names: Sequence[str]) -> tuple[AnyMetric, ...]:
+def metrics_named(names: Sequence[str]) -> "tuple[AnyMetric | harness.Asked, ...]":
     """Metrics of language models.
 
     Args:
-        names: Of `SEQUENCE_METRICS`, ``bleu`` or ``chrf``.
+        names: Of `SEQUENCE_METRICS`, ``bleu`` or ``chrf``; with a colon, of lm-evaluation-harness.
 
     Raises:
-        MissingExtra: bleu or chrf, and sacrebleu is not installed.
+        MissingExtra: bleu or chrf, and sacrebleu is not installed; or one with a colon, and lm_eval is not.
 
     >>> [metric.higher_is_better for metric in metrics_named(["perplexity", "exact_match"])]
     [False, True]
     """
-    return tuple(SEQUENCE_METRICS[name] if name in SEQUENCE_METRICS else texts.TEXT_METRICS[name] for name in names)
+    return tuple(_named(name) for name in names)
+
+
+def _named(name: str) -> "AnyMetric | harness.Asked":
+    if ":" in name:
+        return harness.asked(name)
+    return SEQUENCE_METRICS[name] if name in SEQUENCE_METRICS else texts.TEXT_METRICS[name]
 
 
 def columns_of(kind: Kind, named: Mapping[str, str], there: Collection[str], where: str) -> dict[str, str]:
@@ -114,7 +120,14 @@ def columns_of(kind: Kind, named: Mapping[str, str], there: Collection[str], whe
 
 
 def load(
-    path: str, kind: Kind, plans: Sequence[LanguagePlan], *, unit: Unit = "token", max_length: int = 128, most: int | None = None
+    path: str,
+    kind: Kind,
+    plans: Sequence[LanguagePlan],
+    *,
+    unit: Unit = "token",
+    max_length: int = 128,
+    most: int | None = None,
+    options: "harness.Options | None" = None,
 ) -> Problem:
     """A pretrained language model and tasks from data.
 
@@ -125,6 +138,7 @@ def load(
         unit: What losses are means over: label tokens or examples.
         max_length: Most tokens of prompt and completion together, or of source and target each.
         most: At most so many tokens are written for metrics of texts; 64 if left out.
+        options: How metrics of lm-evaluation-harness are measured.
 
     Raises:
         DataError: Anything that cannot be read or does not fit; the field is named.
@@ -146,12 +160,15 @@ def load(
         tokens = at(("model", "path"), _tokens, path, model, max_length)
         writing = any(isinstance(metric, TextMetric) for plan in plans for metric in plan.metrics)
         _check_positions(model, max_length, (most or _MOST) if writing else 0)
-        made = [_task(plan, data[plan.name], kind, model, Writer(tokens, most or _MOST), unit) for plan in plans]
+        judge = _judge(plans, kind, tokens, options)
+        made = [_task(plan, data[plan.name], kind, model, Writer(tokens, most or _MOST), unit, judge) for plan in plans]
     raw = {plan.name: RawRows.of(data[plan.name], plan.train, plan.max_train, plan.columns) for plan in plans}
     count = sum(tensor.numel() for tensor in parameters_of(model).values())
     facts = (("architecture", f"{type(model).__name__}, {count:,} parameters"), ("model", path))
     cut = "; ".join(said for _, said in made if said)
     told = (*facts, ("cut to max_length", cut)) if cut else facts
+    if judge is not None:
+        told = (*told, ("lm-evaluation-harness", judge.fact))
     return Problem(model, tuple(task for task, _ in made), told, saver(path), reader(path, kind), rows=raw)
 
 
@@ -184,17 +201,41 @@ def _check_positions(model: nn.Module, max_length: int, most: int) -> None:
         raise DataError(f"max_length {max_length}{said} are more than the model's {positions} positions; lower {name}").at("model", name)
 
 
+def _judge(plans: Sequence[LanguagePlan], kind: Kind, tokens: Tokens, options: "harness.Options | None") -> "harness.Harness | None":
+    """The harness, where a task asks for a metric of it."""
+    if all(isinstance(metric, AnyMetric) for plan in plans for metric in plan.metrics):
+        return None
+    if kind != "causal-lm":
+        raise DataError(f"metrics of lm-evaluation-harness are for causal-lm alone, not {kind}; remove them").at("tasks")
+    return harness.Harness(tokens.tokenizer, tokens.padding, options or harness.Options())
+
+
+def _metrics(plan: LanguagePlan, judge: "harness.Harness | None") -> Iterator[AnyMetric]:
+    """A task's metrics; those of the harness with the direction that it says."""
+    for place, metric in enumerate(plan.metrics):
+        if isinstance(metric, AnyMetric):
+            yield metric
+        elif judge is not None:
+            yield at(("tasks", plan.name, "metrics", str(place)), judge.metric, metric)
+
+
 def _task(
-    plan: LanguagePlan, data: Sequence["datasets.Dataset"], kind: Kind, model: nn.Module, writer: Writer, unit: Unit
+    plan: LanguagePlan,
+    data: Sequence["datasets.Dataset"],
+    kind: Kind,
+    model: nn.Module,
+    writer: Writer,
+    unit: Unit,
+    judge: "harness.Harness | None",
 ) -> tuple[Task, str]:
     """A task, and how many of its rows were cut."""
     field = ("tasks", plan.name, "train")
     columns = at(field, columns_of, kind, plan.columns, data[0].column_names, plan.train)
     template = at(field, chat_template, writer.tokens.tokenizer) if "messages" in columns else None
     texts_only = "text" in columns
-    judge = next((metric.name for metric in plan.metrics if isinstance(metric, TextMetric)), None)
-    if judge is not None and texts_only:
-        raise DataError(f"{judge} needs a prompt to write from, and the rows are whole texts; give prompt and completion").at(
+    of_texts = next((metric.name for metric in plan.metrics if isinstance(metric, TextMetric)), None)
+    if of_texts is not None and texts_only:
+        raise DataError(f"{of_texts} needs a prompt to write from, and the rows are whole texts; give prompt and completion").at(
             "tasks", plan.name, "metrics"
         )
     train, validation = (
@@ -202,16 +243,22 @@ def _task(
         for (part, where, *_), rows in zip(plan.parts, data, strict=True)
     )
     digests = [rows_digest(where, rows) for (_, where, *_), rows in zip(plan.parts, data, strict=True)]
+    known = [digests, columns, template, writer.tokens.fingerprint, writer.most, unit, configuration(model)]
+    metrics = tuple(_metrics(plan, judge))
+    judged = [metric.name for metric in metrics if isinstance(metric, ModelMetric)]
+    if judge is not None and judged:
+        known.append(judge.fingerprint(judged))
     task = Task(
         plan.name,
         train,
         validation,
-        plan.metrics,
+        metrics,
         predict=_translated if kind == "seq2seq" else _continued,
         collate=writer.tokens.collate,
         unit=unit,
-        fingerprint=text_digest([digests, columns, template, writer.tokens.fingerprint, writer.most, unit, configuration(model)]),
+        fingerprint=text_digest(known),
         write=None if texts_only else writer,
+        judge=judge,
     )
     cut, count = sum(row.cut for part in (train, validation) for row in part.rows), len(train) + len(validation)
     return task, f"{plan.name}: {cut} of {count} rows" if cut else ""

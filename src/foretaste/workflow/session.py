@@ -28,12 +28,12 @@ from foretaste.train.training import Training
 from foretaste.weights import TaskWeights, lattice, lattice_near, spread, uniform
 
 if TYPE_CHECKING:
-    from foretaste.sources import adapted
+    from foretaste.sources import adapted, harness
     from foretaste.sources import language as lm
     from foretaste.sources import transformers as hf
 else:
     hf, lm = lazy("foretaste.sources.transformers"), lazy("foretaste.sources.language")
-    adapted = lazy("foretaste.sources.adapted")
+    adapted, harness = lazy("foretaste.sources.adapted"), lazy("foretaste.sources.harness")
 
 _FINEST = 40  # lattice resolution, where the joint runs ask for many points
 
@@ -142,7 +142,8 @@ def _transformers(recipe: Recipe, model: TransformersModel) -> Problem:
         case "causal-lm" | "seq2seq" as kind:
             written = [_language_plan(name, task) for name, task in recipe.tasks.items()]
             unit, length, most = model.unit or "token", model.max_length, model.max_new_tokens
-            return lm.load(model.path, kind, written, unit=unit, max_length=length, most=most)
+            options = harness.Options(**model.harness.model_dump()) if model.harness else None
+            return lm.load(model.path, kind, written, unit=unit, max_length=length, most=most, options=options)
         case kind:
             plans = [_plan(name, task) for name, task in recipe.tasks.items()]
             return hf.load(model.path, kind, plans, head=model.head, max_length=model.max_length, seed=recipe.seed)
