@@ -1,0 +1,134 @@
+"""Gaussian processes over the simplex: what a function is, given some of its values.
+
+With ``x = alpha ** power``, d the difference of two points and t the task looked at, the covariance of two values is::
+
+    offset^2 + slope^2 p p' + quadratic^2 (1 + sqrt(alpha) . sqrt(alpha'))^2 / 4
+      + size^2 exp(-(d_t / own)^2 / 2 - sum_(s != t) (d_s / others)^2 / 2)
+
+where p is a preview. Joint finetuning changes at the faces of the simplex, where a task loses its last weight, more
+than anywhere else; a small power spreads out what is near them.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from foretaste.surface.table import Array
+
+__all__ = ["Conditioned", "Kernel", "Places"]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Points of the simplex as one task sees them.
+
+    Args:
+        alphas: `[N, T]` weights.
+        task: Column of the task looked at.
+        preview: `[N]`, what a preview says there, around 0; zeros without one.
+        power: Of the coordinates.
+    """
+
+    alphas: Array
+    task: int
+    preview: Array
+    power: float = 0.2
+
+    def squares(self, other: "Places") -> tuple[Array, Array]:
+        """`[N, M]` squared distances to other places along the task's own coordinate, and along all others."""
+        return self._within if other is self else self._squares(other)
+
+    @cached_property
+    def _within(self) -> tuple[Array, Array]:
+        return self._squares(self)
+
+    def _squares(self, other: "Places") -> tuple[Array, Array]:
+        mine, theirs = self.alphas**self.power, other.alphas**self.power
+        own = (mine[:, None, self.task] - theirs[None, :, self.task]) ** 2
+        return own, np.maximum(cdist(mine, theirs, "sqeuclidean") - own, 0.0)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Covariance of values at two places; the module's formula.
+
+    Args:
+        size: Standard deviation of what neither preview nor polynomial explain.
+        own: How far it reaches along the task's own coordinate.
+        others: And along those of other tasks.
+        offset: Standard deviation of a constant.
+        slope: Of the factor on the preview, around 1 if the preview is the mean.
+        quadratic: Of a polynomial of second degree.
+    """
+
+    size: float
+    own: float
+    others: float
+    offset: float = 0.0
+    slope: float = 0.0
+    quadratic: float = 0.0
+
+    def between(self, left: Places, right: Places) -> Array:
+        """`[N, M]`.
+
+        >>> corners = Places(np.eye(2), 0, np.zeros(2))
+        >>> Kernel(2.0, 1.0, 1.0).between(corners, corners).round(2)
+        array([[4.  , 1.47],
+               [1.47, 4.  ]])
+        """
+        own, others = left.squares(right)
+        found = self.size**2 * np.exp(-own / (2 * self.own**2) - others / (2 * self.others**2)) + self.offset**2
+        if self.slope:
+            found += self.slope**2 * np.outer(left.preview, right.preview)
+        if self.quadratic:
+            found += self.quadratic**2 * (1 + np.sqrt(left.alphas) @ np.sqrt(right.alphas).T) ** 2 / 4
+        return np.asarray(found)
+
+
+@dataclass(frozen=True)
+class Conditioned:
+    """A Gaussian process with mean 0, given noisy values of one function or of several.
+
+    Args:
+        inverse: `[N, N]`, of the values' covariance, noise included.
+        values: `[N]` or `[N, K]`.
+
+    References:
+        Rasmussen, Williams: Gaussian Processes for Machine Learning, 2006, https://gaussianprocess.org/gpml,
+        equations 2.23, 2.24 and 5.12
+
+    >>> given = Conditioned.on(np.eye(2), np.ones(2), np.array([1.0, -1.0]))
+    >>> given.at(np.array([[1.0, 0.0]]), np.eye(1))
+    (array([0.5]), array([[0.5]]))
+    """
+
+    inverse: Array
+    values: Array
+
+    @classmethod
+    def on(cls, covariance: Array, noise: Array, values: Array) -> "Conditioned":
+        """Given `[N]` or `[N, K]` values with this covariance `[N, N]`, and variances of noise `[N]`."""
+        return cls(np.asarray(np.linalg.inv(covariance + np.diag(noise)), dtype=np.float64), values)
+
+    def left_out(self) -> tuple[Array, Array]:
+        """Mean, as `values`, and variance `[N]` of each value given all others."""
+        variance = 1 / np.diag(self.inverse)
+        return self.values - (self.inverse @ self.values) * (variance if self.values.ndim == 1 else variance[:, None]), variance
+
+    def densities(self) -> Array:
+        """Logarithm of each value's probability density given all others; as `values`."""
+        mean, variance = self.left_out()
+        variance = variance if self.values.ndim == 1 else variance[:, None]
+        return np.asarray(-((self.values - mean) ** 2) / (2 * variance) - np.log(2 * np.pi * variance) / 2)
+
+    def at(self, cross: Array, prior: Array) -> tuple[Array, Array]:
+        """Mean `[M]` or `[M, K]` and covariance `[M, M]` elsewhere.
+
+        Args:
+            cross: `[M, N]`, covariance with the values.
+            prior: `[M, M]`.
+        """
+        gain = cross @ self.inverse
+        return gain @ self.values, prior - gain @ cross.T

@@ -1,0 +1,265 @@
+"""Prediction: the joint surface expected from previews and the joint runs made so far, with its uncertainty."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import norm
+
+from foretaste.errors import StudyError
+from foretaste.surface.calibrate import Known, Mixture, Previews, mixtures
+from foretaste.surface.scales import Scale, scale_of
+from foretaste.surface.table import Array, Surface
+from foretaste.task import Evaluation, Fidelity
+from foretaste.weights import TaskWeights
+
+__all__ = ["Prediction", "Predictor", "predict", "predictor"]
+
+_QUANTILE = float(norm.ppf(0.95))
+_LEAST_SPREAD = 0.02
+_EXACT = "simple"  # averaging gives a single-task model itself at a corner
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One metric of T tasks at N weightings, as a joint run would measure it.
+
+    Args:
+        weights: N of them.
+        scales: Of each task's metric.
+        means: `[N, T]`, on these scales.
+        covariances: `[T, N, N]`, on these scales, without the noise of a single run.
+        noises: `[T]`, standard deviation of a single run on these scales.
+        common: `[T]`; where not 0, the task is off in this direction when others are: so it is before any joint run.
+        shares: For each task, how much each predictor counts, the most important first.
+        errors: For each task, mean absolute error when each joint run is left out; None without one.
+        basis: What the prediction rests on.
+    """
+
+    weights: tuple[TaskWeights, ...]
+    scales: tuple[Scale, ...]
+    means: Array
+    covariances: Array
+    noises: Array
+    common: Array
+    shares: Mapping[str, Mapping[str, float]]
+    errors: Mapping[str, float | None]
+    basis: str
+
+    @property
+    def median(self) -> Array:
+        """`[N, T]`: a joint run is as likely above as below."""
+        return self._quantile(0.0)
+
+    @property
+    def low(self) -> Array:
+        """`[N, T]`: lower end of the interval that has a joint run with probability 90 %."""
+        return self._quantile(-_QUANTILE)
+
+    @property
+    def high(self) -> Array:
+        """`[N, T]`: its upper end."""
+        return self._quantile(_QUANTILE)
+
+    def _quantile(self, deviations: float) -> Array:
+        spread = np.sqrt(np.diagonal(self.covariances, axis1=1, axis2=2).T + self.noises**2)
+        return _backward(self.scales, self.means + deviations * spread)
+
+    def draw(self, count: int, seed: int = 0, *, measured: bool = False) -> Array:
+        """`[S, N, T]`: possible surfaces, for the distribution of anything that is computed from one.
+
+        Args:
+            count: How many.
+            seed: The same seed gives the same surfaces.
+            measured: Whether each value has the noise of a single run.
+        """
+        generator = np.random.default_rng(seed)
+        shared = generator.standard_normal((count, len(self.weights)))
+        numbers = []
+        for mean, covariance, noise, common in zip(self.means.T, self.covariances, self.noises, self.common, strict=True):
+            own, single = generator.standard_normal((2, *shared.shape))
+            values, vectors = np.linalg.eigh(covariance)
+            root = vectors * np.sqrt(np.maximum(values, 0.0)) @ vectors.T
+            numbers.append(mean + (common * shared if common else own) @ root + measured * noise * single)
+        return _backward(self.scales, np.stack(numbers, axis=-1))
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """What has been learned from a surface; predicts any weightings, also where nothing was evaluated.
+
+    Args:
+        tasks: Task names.
+        scales: Of each task's metric.
+        units: `[T]`, the spread of each task's values on its scale.
+        previews: Of every fidelity and method, in these units.
+        mixtures: For each task, the predictors that count.
+        common: See `Prediction`.
+        errors: See `Prediction`.
+        basis: See `Prediction`.
+    """
+
+    tasks: tuple[str, ...]
+    scales: tuple[Scale, ...]
+    units: Array
+    previews: tuple[Previews, ...]
+    mixtures: tuple[Mixture, ...]
+    common: Array
+    errors: Mapping[str, float | None]
+    basis: str
+
+    def at(self, points: Sequence[TaskWeights]) -> Prediction:
+        """Predict joint runs at N weightings."""
+        alphas = _alphas(points, self.tasks)
+        seen = [previews.at(alphas) for previews in self.previews]
+        found = [mixture.at(alphas, seen) for mixture in self.mixtures]
+        return Prediction(
+            weights=tuple(points),
+            scales=self.scales,
+            means=np.stack([mean for mean, _, _ in found], axis=1) * self.units,
+            covariances=np.stack([covariance for _, covariance, _ in found]) * self.units[:, None, None] ** 2,
+            noises=np.array([noise for _, _, noise in found]) * self.units,
+            common=self.common,
+            shares={task: mixture.shares for task, mixture in zip(self.tasks, self.mixtures, strict=True)},
+            errors=self.errors,
+            basis=self.basis,
+        )
+
+
+def predict(surface: Surface, points: Sequence[TaskWeights], metric: str | None = None) -> Prediction:
+    """Predict joint runs at some weightings: `predictor`, then `Predictor.at`.
+
+    Args:
+        surface: See `predictor`.
+        points: N weightings.
+        metric: See `predictor`.
+
+    Raises:
+        StudyError: See `predictor`.
+
+    >>> from foretaste.surface.table import Headline
+    >>> from foretaste.weights import lattice
+    >>> made, points = [(Fidelity.PREVIEW, 0.8), (Fidelity.JOINT, 0.2)], lattice("ab", 6)
+    >>> rows = [
+    ...     Evaluation(w, {t: {"accuracy": 0.5 + 0.4 * w[t] - loss * min(w.values())} for t in w}, fidelity, "simple")
+    ...     for fidelity, loss in made
+    ...     for w in points
+    ... ]
+    >>> found = predict(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows[:-3])), points[-3:-2])
+    >>> found.median.round(2), list(rows[-3].metrics.values())
+    (array([[0.57, 0.68]]), [{'accuracy': 0.5666666666666667}, {'accuracy': 0.7}])
+    >>> found.basis
+    '3 joint runs, 2 single-task models and previews (simple)'
+    """
+    return predictor(surface, metric).at(points)
+
+
+def predictor(surface: Surface, metric: str | None = None) -> Predictor:
+    """Learn from previews of all fidelities, single-task models and joint runs what joint runs elsewhere will give.
+
+    Joint runs at a corner are single-task models; where there is none, a preview there is taken for one (that of
+    simple averaging if there is one), which it is by law. Where tasks have heads of their own (`Surface.inside`), a run
+    says something of those tasks only that have weight. A row that lacks the metric for some task is left out, and
+    so are previews of a method with fewer than T + 1 weightings.
+
+    Args:
+        surface: Rows in any order.
+        metric: One that every task has; each task's headline metric if left out.
+
+    Raises:
+        StudyError: A metric that is not a finite number, or no rows to learn from.
+
+    >>> from foretaste.surface.table import Headline
+    >>> predictor(Surface({"a": Headline("accuracy")}, ()))
+    Traceback (most recent call last):
+    ...
+    foretaste.errors.StudyError: nothing to predict accuracy from; preview at least 2 weightings, or confirm one
+    """
+    columns = {task: metric or headline.metric for task, headline in surface.headlines.items()}
+    rows = [row for row in surface.rows if all(name in row.metrics.get(task, {}) for task, name in columns.items())]
+    scales = tuple(scale_of(name, column) for name, column in zip(columns.values(), _values(rows, columns).T, strict=True))
+    singles, joint, previewed = _singles(rows), _joint(rows), _previewed(rows, len(columns) + 1)
+    used = [*singles, *joint, *(row for group in previewed.values() for row in group)]
+    if not used:
+        wanted = " and ".join(sorted(set(columns.values())))
+        raise StudyError(f"nothing to predict {wanted} from; preview at least {len(columns) + 1} weightings, or confirm one")
+    units = np.maximum(_numbers(used, columns, scales).std(0), _LEAST_SPREAD)
+    alphas = _alphas([row.weights for row in (*singles, *joint)], surface.tasks)
+    known = Known(
+        alphas=alphas,
+        values=_numbers([*singles, *joint], columns, scales) / units,
+        counts=(alphas > 0) | (not surface.inside),
+        exact=np.arange(len(alphas)) < len(singles),
+    )
+    previews = tuple(
+        Previews.through(method, _alphas([row.weights for row in group], surface.tasks), _numbers(group, columns, scales) / units)
+        for (_, method), group in previewed.items()
+    )
+    found = tuple(mixtures(known, previews))
+    left_out = [known.values[known.counts[:, task] & ~known.exact, task] for task in range(len(columns))]
+    errors = {
+        task: _error(scale, unit * mixture.left_out, unit * real)
+        for task, scale, unit, mixture, real in zip(columns, scales, units, found, left_out, strict=True)
+    }
+    common = (surface.signs if metric is None else np.ones(len(columns))) * (not joint)
+    return Predictor(surface.tasks, scales, units, previews, found, common, errors, _basis(len(joint), len(singles), list(previewed)))
+
+
+def _values(rows: Sequence[Evaluation], columns: Mapping[str, str]) -> Array:
+    """`[N, T]`, checked."""
+    table = np.array([[row.metrics[task][name] for task, name in columns.items()] for row in rows]).reshape(len(rows), len(columns))
+    for place, column in np.argwhere(~np.isfinite(table))[:1]:
+        row, (task, name) = rows[place], list(columns.items())[column]
+        where = f"{row.fidelity} {row.method} at {row.weights}"
+        raise StudyError(f"{name} of task {task!r} is {table[place, column]} in the row {where}; leave the row out or evaluate it again")
+    return table
+
+
+def _numbers(rows: Sequence[Evaluation], columns: Mapping[str, str], scales: Sequence[Scale]) -> Array:
+    return np.stack([scale.forward(column) for scale, column in zip(scales, _values(rows, columns).T, strict=True)], axis=1)
+
+
+def _alphas(points: Sequence[TaskWeights], tasks: Sequence[str]) -> Array:
+    return np.array([[point[task] for task in tasks] for point in points]).reshape(len(points), len(tasks))
+
+
+def _backward(scales: Sequence[Scale], numbers: Array) -> Array:
+    """From `[..., T]` numbers to metrics."""
+    return np.stack([scale.backward(numbers[..., task]) for task, scale in enumerate(scales)], axis=-1)
+
+
+def _joint(rows: Sequence[Evaluation]) -> list[Evaluation]:
+    return [row for row in rows if row.fidelity == Fidelity.JOINT and row.weights.corner is None]
+
+
+def _singles(rows: Sequence[Evaluation]) -> list[Evaluation]:
+    """Joint runs at corners, and for a corner without one the preview that is nearest to being one."""
+    trained = [row for row in rows if row.fidelity == Fidelity.JOINT and row.weights.corner]
+    reached = {row.weights.corner for row in trained}
+    merged: dict[str, Evaluation] = {}
+    for row in sorted(rows, key=lambda row: (row.method != _EXACT, row.method, row.seed)):
+        if row.fidelity == Fidelity.PREVIEW and row.weights.corner and row.weights.corner not in reached:
+            merged.setdefault(row.weights.corner, row)
+    return [*trained, *merged.values()]
+
+
+def _previewed(rows: Sequence[Evaluation], least: int) -> dict[tuple[Fidelity, str], list[Evaluation]]:
+    """Rows by fidelity and method, where there are at least so many weightings."""
+    groups: dict[tuple[Fidelity, str], list[Evaluation]] = {}
+    for row in rows:
+        if row.fidelity != Fidelity.JOINT:
+            groups.setdefault((row.fidelity, row.method), []).append(row)
+    return {key: groups[key] for key in sorted(groups) if len({row.weights for row in groups[key]}) >= least}
+
+
+def _error(scale: Scale, seen: Array, real: Array) -> float | None:
+    return float(np.abs(scale.backward(seen) - scale.backward(real)).mean()) if len(real) else None
+
+
+def _basis(joint: int, singles: int, previewed: Sequence[tuple[Fidelity, str]]) -> str:
+    methods = ", ".join(method for _, method in previewed)
+    have = [f"{singles} single-task models" if singles else "", f"previews ({methods})" if methods else ""]
+    rest = " and ".join(part for part in have if part)
+    if joint:
+        return f"{joint} joint runs{', ' if rest else ''}{rest}"
+    return f"no joint run, only {rest}: how wide the intervals are rests on nothing but how far previews were off in another study (digits)"

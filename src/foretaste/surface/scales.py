@@ -1,0 +1,78 @@
+"""Scales: metrics as numbers that may be any, so that a normal distribution fits them and never leaves their bounds.
+
+::
+
+    bounded     z = arcsin(sqrt((v - low) / (high - low)))      a share of N examples then has variance 1 / (4 N) everywhere
+    positive    z = log(v)
+    other       z = v
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from foretaste.surface.table import Array
+
+__all__ = ["Scale", "scale_of"]
+
+_BOUNDS = {
+    "accuracy": (0.0, 1.0),
+    "token_accuracy": (0.0, 1.0),
+    "exact_match": (0.0, 1.0),
+    "f1": (0.0, 1.0),
+    "mcc": (-1.0, 1.0),
+    "bleu": (0.0, 100.0),
+    "chrf": (0.0, 100.0),
+    "loss": (0.0, np.inf),
+    "perplexity": (0.0, np.inf),
+}
+_LEAST = 1e-6
+_LARGEST = 700.0  # its exponential is near the largest float
+_SLACK = 1e-9
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Between a metric's values and numbers without bounds.
+
+    Args:
+        low: The metric's least value; may be minus infinity.
+        high: Its largest; may be infinity.
+
+    References:
+        Anscombe: The Transformation of Poisson, Binomial and Negative-Binomial Data, 1948,
+        https://doi.org/10.1093/biomet/35.3-4.246
+
+    >>> Scale(0.0, 1.0).backward(Scale(0.0, 1.0).forward(np.array([0.25, 1.0])))
+    array([0.25, 1.  ])
+    """
+
+    low: float
+    high: float
+
+    def forward(self, values: Array) -> Array:
+        """From the metric."""
+        if np.isfinite(self.high):
+            return np.asarray(np.arcsin(np.sqrt(np.clip((values - self.low) / (self.high - self.low), 0.0, 1.0))))
+        return np.asarray(np.log(np.maximum(values, _LEAST))) if self.low == 0.0 else values
+
+    def backward(self, numbers: Array) -> Array:
+        """To the metric, within its bounds."""
+        if np.isfinite(self.high):
+            return np.asarray(self.low + (self.high - self.low) * np.sin(np.clip(numbers, 0.0, np.pi / 2)) ** 2)
+        return np.asarray(np.exp(np.minimum(numbers, _LARGEST))) if self.low == 0.0 else numbers
+
+
+def scale_of(metric: str, values: Array) -> Scale:
+    """The scale of a metric by its name; without bounds if it is unknown, or its values are not within the bounds.
+
+    Args:
+        metric: Its name.
+        values: Any number of them.
+
+    >>> scale_of("accuracy", np.array([0.5, 0.7])), scale_of("accuracy", np.array([50.0, 70.0]))
+    (Scale(low=0.0, high=1.0), Scale(low=-inf, high=inf))
+    """
+    low, high = _BOUNDS.get(metric, (-np.inf, np.inf))
+    fits = bool(((values >= low - _SLACK) & (values <= high + _SLACK)).all())
+    return Scale(low, high) if fits else Scale(-np.inf, np.inf)
