@@ -5,15 +5,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from sklearn.metrics import f1_score, matthews_corrcoef
 from torch import Tensor, nn
 
 from foretaste.errors import TaskError
+from foretaste.lazy import lazy
 from foretaste.params import Params, in_eval_mode, swapped
 from foretaste.task import IGNORED, AnyMetric, Example, Examples, Judge, Metric, Seen, SequenceMetric, Task, losses
 
 __all__ = ["METRICS", "SEQUENCE_METRICS", "Result", "accuracy", "evaluate", "exact_match", "f1", "mcc", "measure", "perplexity"]
 
+_sklearn = lazy("sklearn.metrics")  # slow to import, and most metrics do without
 _WINDOW = 4  # batches that are sorted by size together
 _LARGEST = 700.0  # its exponential is near the largest float
 
@@ -35,8 +36,8 @@ def f1(predicted: Tensor, labels: Tensor) -> float:
     """
     classes = sorted(set(labels.tolist()))
     if classes[-1] <= 1:
-        return float(f1_score(labels.numpy() == 1, predicted.numpy() == 1, zero_division=0.0))
-    return float(f1_score(labels.numpy(), predicted.numpy(), labels=classes, average="macro", zero_division=0.0))
+        return float(_sklearn.f1_score(labels.numpy() == 1, predicted.numpy() == 1, zero_division=0.0))
+    return float(_sklearn.f1_score(labels.numpy(), predicted.numpy(), labels=classes, average="macro", zero_division=0.0))
 
 
 def mcc(predicted: Tensor, labels: Tensor) -> float:
@@ -48,7 +49,7 @@ def mcc(predicted: Tensor, labels: Tensor) -> float:
     seen = torch.cat([predicted, labels])
     if bool((seen == seen[0]).all()):
         return 0.0  # undefined; scikit-learn gives 0 too, and warns
-    return float(matthews_corrcoef(labels.numpy(), predicted.numpy()))
+    return float(_sklearn.matthews_corrcoef(labels.numpy(), predicted.numpy()))
 
 
 METRICS: Mapping[str, Metric] = {metric.name: metric for metric in (Metric("accuracy", accuracy), Metric("f1", f1), Metric("mcc", mcc))}

@@ -5,10 +5,10 @@ one head, so they interfere strongly: learning one forgets the others.
 """
 
 import torch
-from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from foretaste.evaluate import METRICS
+from foretaste.lazy import lazy
 from foretaste.params import parameters_of
 from foretaste.sources.problem import Problem, examples_digest
 from foretaste.task import Rows, Task
@@ -17,6 +17,7 @@ from foretaste.train.training import Training
 
 __all__ = ["digits"]
 
+_sklearn = lazy("sklearn.datasets")
 _GROUPS = {"low": (0, 1, 2, 3), "mid": (4, 5, 6), "high": (7, 8, 9)}
 _PRETRAINING = 60
 _PER_TASK = 300
@@ -31,7 +32,7 @@ def digits(seed: int = 0) -> Problem:
     >>> digits().names
     ['low', 'mid', 'high']
     """
-    found = load_digits()
+    found = _sklearn.load_digits()
     images, labels = torch.tensor(found.data / 16.0, dtype=torch.float32), torch.tensor(found.target)
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     images, labels = images[order], labels[order]
