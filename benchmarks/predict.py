@@ -202,22 +202,26 @@ def _alone(known: Surface, points: Sequence[TaskWeights], metric: str) -> Array:
     return np.stack(found, axis=1)
 
 
-def speed() -> dict[str, float]:
-    """Seconds for 10 tasks, 500 previews of 5 methods and 50 joint runs; then 66 weightings, and one."""
+def speed() -> dict[str, dict[str, float]]:
+    """Seconds for 10 tasks, 500 previews of 5 methods and some joint runs: to learn, for 66 weightings, and for one more."""
+    return {f"{count} joint runs": _speed(count) for count in (0, 50)}
+
+
+def _speed(count: int) -> dict[str, float]:
     tasks, random = [f"task{place}" for place in range(10)], np.random.default_rng(0)
     made = [(Fidelity.PREVIEW, f"method{place}", corners(tasks) + dirichlet(tasks, 90, random)) for place in range(5)]
     rows = tuple(
         Evaluation(
             weights, {task: {"accuracy": 0.4 + 0.5 * weights[task] ** 0.3 + 0.02 * random.random()} for task in tasks}, fidelity, method
         )
-        for fidelity, method, points in [*made, (Fidelity.JOINT, "joint", dirichlet(tasks, 50, random))]
+        for fidelity, method, points in [*made, (Fidelity.JOINT, "joint", dirichlet(tasks, count, random))]
         for weights in points
     )
     times = [time.perf_counter()]
     learned = predictor(Surface({task: Headline("accuracy") for task in tasks}, rows))
     times.append(time.perf_counter())
-    for count in (66, 1):
-        learned.at(dirichlet(tasks, count, random))
+    for points in (66, 1):
+        learned.at(dirichlet(tasks, points, random))
         times.append(time.perf_counter())
     return dict(zip(("learn", "66 weightings", "1 weighting"), np.diff(times).tolist(), strict=True))
 

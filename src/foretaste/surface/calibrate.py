@@ -144,10 +144,13 @@ class Mixture:
             alphas: `[M, T]`.
             seen: What each of the previews says there.
         """
-        found = [(share, *part.at(alphas, seen)) for share, part in self.parts]
+        places = {part.candidate.previews: part.elsewhere(alphas, seen) for _, part in self.parts}  # shared, so that distances are too
+        found = [(share, *part.at(places[part.candidate.previews])) for share, part in self.parts]
         mean = np.sum([share * own for share, own, _ in found], axis=0)
         spread = [share * (covariance + np.outer(own - mean, own - mean)) for share, own, covariance in found]
-        return mean, np.sum(spread, axis=0), float(np.sqrt(sum(share * part.candidate.noise**2 for share, part in self.parts)))
+        rough = [share * seen[part.candidate.previews][1] for share, part in self.parts if part.candidate.previews is not None]
+        noise = sum(share * part.candidate.noise**2 for share, part in self.parts)
+        return mean, np.sum(spread, axis=0) + np.diag(np.sum([np.zeros(len(alphas)), *rough], axis=0)), float(np.sqrt(noise))
 
 
 def mixtures(known: Known, previews: Sequence[Previews]) -> list[Mixture]:
@@ -213,12 +216,14 @@ class _Fitted:
     center: float
     process: Conditioned
 
-    def at(self, alphas: Array, seen: Sequence[Seen]) -> tuple[Array, Array]:
-        index, task, kernel = self.candidate.previews, self.places.task, self.candidate.kernel
-        values, variance = (np.full(len(alphas), self.center), 0.0) if index is None else (seen[index][0][:, task], seen[index][1])
-        places = Places(alphas, task, values - self.center)
+    def elsewhere(self, alphas: Array, seen: Sequence[Seen]) -> Places:
+        index, task = self.candidate.previews, self.places.task
+        return Places(alphas, task, np.zeros(len(alphas)) if index is None else seen[index][0][:, task] - self.center)
+
+    def at(self, places: Places) -> tuple[Array, Array]:
+        kernel = self.candidate.kernel
         mean, covariance = self.process.at(kernel.between(places, self.places), kernel.between(places, places))
-        return values + mean, covariance + np.diag(np.broadcast_to(variance, len(alphas)))
+        return self.center + places.preview + mean, covariance
 
 
 def _fit(candidates: Sequence[_Candidate], known: Known, previews: Sequence[Previews], seen: Sequence[Seen], task: int) -> list[_Fitted]:

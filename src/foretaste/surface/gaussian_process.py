@@ -10,7 +10,7 @@ than anywhere else; a small power spreads out what is near them.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -20,7 +20,7 @@ from foretaste.surface.table import Array
 __all__ = ["Conditioned", "Kernel", "Places"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Places:
     """Points of the simplex as one task sees them.
 
@@ -35,19 +35,6 @@ class Places:
     task: int
     preview: Array
     power: float = 0.2
-
-    def squares(self, other: "Places") -> tuple[Array, Array]:
-        """`[N, M]` squared distances to other places along the task's own coordinate, and along all others."""
-        return self._within if other is self else self._squares(other)
-
-    @cached_property
-    def _within(self) -> tuple[Array, Array]:
-        return self._squares(self)
-
-    def _squares(self, other: "Places") -> tuple[Array, Array]:
-        mine, theirs = self.alphas**self.power, other.alphas**self.power
-        own = (mine[:, None, self.task] - theirs[None, :, self.task]) ** 2
-        return own, np.maximum(cdist(mine, theirs, "sqeuclidean") - own, 0.0)
 
 
 @dataclass(frozen=True)
@@ -78,7 +65,7 @@ class Kernel:
         array([[4.  , 1.47],
                [1.47, 4.  ]])
         """
-        own, others = left.squares(right)
+        own, others = _squares(left, right)
         found = self.size**2 * np.exp(-own / (2 * self.own**2) - others / (2 * self.others**2)) + self.offset**2
         if self.slope:
             found += self.slope**2 * np.outer(left.preview, right.preview)
@@ -132,3 +119,11 @@ class Conditioned:
         """
         gain = cross @ self.inverse
         return gain @ self.values, prior - gain @ cross.T
+
+
+@lru_cache(maxsize=4)  # many kernels look at the same places
+def _squares(left: Places, right: Places) -> tuple[Array, Array]:
+    """`[N, M]` squared distances along the task's own coordinate, and along all others."""
+    mine, theirs = left.alphas**left.power, right.alphas**right.power
+    own = (mine[:, None, left.task] - theirs[None, :, left.task]) ** 2
+    return own, np.maximum(cdist(mine, theirs, "sqeuclidean") - own, 0.0)
