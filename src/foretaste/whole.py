@@ -16,7 +16,7 @@ def written_whole(path: Path, fill: Callable[[Path], object]) -> None:
     """Let ``fill`` write a temporary file beside ``path``, then rename it.
 
     Args:
-        path: Of the file; missing folders are made.
+        path: Of the file, in a folder that exists or that ``fill`` makes.
         fill: Writes the file that it is given.
 
     Raises:
@@ -30,7 +30,6 @@ def written_whole(path: Path, fill: Callable[[Path], object]) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             fill(temporary)
             with temporary.open("rb") as handle:

@@ -22,6 +22,8 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
     assert path.read_text() == "old"
 
 
-def test_folders_on_the_way_are_made(tmp_path: Path) -> None:
-    written_whole(tmp_path / "a" / "b.txt", lambda temporary: temporary.write_text("whole"))
-    assert [each.name for each in (tmp_path / "a").iterdir()] == ["b.txt"]
+def test_no_folder_is_made_for_it(tmp_path: Path) -> None:
+    """A path with a slip of the pen must not become one."""
+    with pytest.raises(StorageError, match="could not write"):
+        written_whole(tmp_path / "a" / "b.txt", lambda temporary: temporary.write_text("whole"))
+    assert list(tmp_path.iterdir()) == []

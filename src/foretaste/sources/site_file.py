@@ -72,7 +72,12 @@ def save_site(site: GaussianSite, path: Path | str, *, mean: bool = True) -> Non
         "mean": {"inside": mean, "sha256": digest(site.center), "names": list(site.center), "dtype": _types(site.center)},
     }
     metadata = {"format": _FORMAT, "version": str(_VERSION), "site": json.dumps(said)}
-    written_whole(Path(path), lambda temporary: save_file(tensors, temporary, metadata=metadata))
+
+    def fill(temporary: Path) -> None:
+        temporary.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, temporary, metadata=metadata)
+
+    written_whole(Path(path), fill)
 
 
 def load_site(path: Path | str, mean: Params | None = None) -> GaussianSite:
