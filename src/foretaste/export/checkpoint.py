@@ -6,9 +6,7 @@ Numbers are rounded once, to the type that the model keeps them in.
 import json
 import os
 import shutil
-from collections import deque
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -27,14 +25,10 @@ __all__ = ["FACTS", "Writer", "writing"]
 
 FACTS = "foretaste.json"
 _BLOCK = 1 << 22
-_BEHIND = 8  # pieces that wait to be written
 
 
 class Writer:
     """A checkpoint folder in the making.
-
-    Rounding and writing go on behind `put`, in a thread, while the next piece is merged; a file that is complete
-    is brought to the disk in another, while the next one is filled.
 
     Args:
         folder: Exists, and is filled.
@@ -48,9 +42,6 @@ class Writer:
         self._missing = {name: entry.count for name, entry in like.params.entries.items()}
         self._places: dict[str, tuple[BinaryIO, Entry]] = {}
         self._files: list[BinaryIO] = []
-        self._left: dict[BinaryIO, int] = {}
-        self._writing, self._syncing = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
-        self._behind, self._synced = deque[Future[None]](), list[Future[None]]()
         for path in like.files:
             self._begin(path, facts)
         for path in beside(like.folder):
@@ -75,55 +66,36 @@ class Writer:
             self._places[name] = (file, Entry(self.folder / path.name, entry.dtype, entry.shape, start, entry.size))
             start += entry.size
         os.truncate(file.fileno(), start)
-        self._left[file] = sum(entry.count for entry in own.values())
 
     def put(self, piece: Piece, tensors: Mapping[str, Tensor]) -> None:
-        """Write one piece of the params; every entry once. The tensors must stay as they are.
+        """Write one piece of the params; every entry once.
 
         Raises:
-            ParamsError: A number, of this piece or an earlier one, is beyond what the model's type can hold.
+            ParamsError: A number is beyond what the model's type can hold.
         """
-        while len(self._behind) >= _BEHIND:
-            self._behind.popleft().result()
-        self._behind.append(self._writing.submit(self._put, piece, tensors))
-
-    def _put(self, piece: Piece, tensors: Mapping[str, Tensor]) -> None:
         for name, tensor in tensors.items():
-            _, entry = self._places[name]
+            file, entry = self._places[name]
+            begin = 0 if piece.cut is None else piece.cut.start
             rounded = tensor.detach().flatten().to("cpu", entry.type)
             if entry.type == torch.float16 and not is_finite(rounded):
                 raise ParamsError(f"{name} has entries beyond what float16 can hold; use a model in bfloat16 or float32 as the base")
-            self._write(name, 0 if piece.cut is None else piece.cut.start, rounded)
-
-    def _write(self, name: str, begin: int, part: Tensor) -> None:
-        """Write some entries in the file's type, and begin to sync the file when it is complete."""
-        file, entry = self._places[name]
-        _write_at(file, part.contiguous().view(torch.uint8).numpy().data, entry.start + begin * entry.type.itemsize)
-        self._missing[name] -= part.numel()
-        self._left[file] -= part.numel()
-        if not self._left[file]:
-            self._synced.append(self._syncing.submit(os.fsync, file.fileno()))
+            data = rounded.contiguous().view(torch.uint8).numpy().data
+            _write_at(file, data, entry.start + begin * entry.type.itemsize)
+            self._missing[name] -= rounded.numel()
 
     def finish(self) -> None:
-        """Copy what no piece held (integers, and what is not merged), and make sure that all is on the disk.
-
-        Raises:
-            ParamsError: See `put`.
-        """
-        while self._behind:
-            self._behind.popleft().result()
+        """Copy what no piece held (integers, and what is not merged), and make sure that all is on the disk."""
         for name in [name for name, count in self._missing.items() if count]:
-            entry = self._like.params.entries[name]
-            assert self._missing[name] == entry.count, name
+            assert self._missing[name] == self._like.params.entries[name].count, name
+            file, entry = self._places[name]
             for start in range(0, entry.count, _BLOCK):
-                self._write(name, start, self._like.params.part(name, slice(start, start + _BLOCK)))
-        for synced in self._synced:
-            synced.result()
+                part = self._like.params.part(name, slice(start, start + _BLOCK))
+                _write_at(file, part.view(torch.uint8).numpy().data, entry.start + start * entry.type.itemsize)
+        for file in self._files:
+            os.fsync(file.fileno())
 
     def close(self) -> None:
-        """Close all files, when no thread uses them any more."""
-        for pool in (self._writing, self._syncing):
-            pool.shutdown(cancel_futures=True)
+        """Close all files."""
         for file in self._files:
             file.close()
 
