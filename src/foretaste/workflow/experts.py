@@ -134,7 +134,8 @@ def _keep(study: Study, task: str, expert: Expert, vocabulary: Vocabulary | None
         watch.advance(size, task or "base")
         stop_if_asked(watch)
 
-    digest, site, stamp = hashed(expert.files, advance), None, stamped(_files(expert))
+    stamp = stamped(_files(expert))  # before reading, so that a change meanwhile is noticed
+    digest, site = hashed(expert.files, advance), None
     if expert.site is not None:
         site = digest if expert.kind == "site" else hashed([expert.site], advance)
     if expert.site is not None and expert.kind in ("checkpoint", "tensors"):
