@@ -36,7 +36,7 @@ from foretaste.whole import written_whole
 from foretaste.workflow.confirm import confirm
 from foretaste.workflow.fit import Fitted, fit
 from foretaste.workflow.methods import METHODS
-from foretaste.workflow.preview import preview, ready
+from foretaste.workflow.preview import prepared, preview, ready
 from foretaste.workflow.session import Session, joint_points, load, start
 from foretaste.workflow.sharpen import cut, sharpened
 
@@ -67,6 +67,7 @@ SUITES = {
     "digits": Suite((0, 1, 2), (0, 1), bases=("diagonal", "kronecker")),
     "sentiment": Suite((0,), (0, 1)),
     "vision": Suite((0,), (0, 1)),
+    "sentiment5": Suite((0,), (0, 1), bases=()),
     "translation": Suite((0,), (0, 1)),
 }
 
@@ -193,11 +194,11 @@ class _Cost:
 
 
 def _previewed(session: Session, fitted: Mapping[str, Fitted], name: str, points: Sequence[TaskWeights], cost: _Cost) -> dict[str, Any]:
-    method = METHODS[name]
-    sites, merged = ready(session, fitted, name)
+    method, sites = METHODS[name], prepared(session, fitted, name)
     rows = preview(session, fitted, [name], points)
     kind = "control" if method.control else "anchored" if name == "anchored" else "preview"
-    details = {**sites.options, **({"prior_precision": merged.prior.precision.to_tensors()["scale"].item()} if method.curved else {})}
+    prior = ready(session, fitted, name)[1].prior.precision if method.curved else None
+    details = {**sites.options, **({"prior_precision": prior.to_tensors()["scale"].item()} if prior is not None else {})}
     return cost.of(rows, sites.seconds, kind, method.title, details)
 
 

@@ -72,7 +72,7 @@ def hover(summary: Summary, row: Evaluation) -> str:
     """A row in words: how it was made, weights and metrics of each task.
 
     >>> from foretaste.report.summary import summarise
-    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline, Surface
     >>> from foretaste.weights import uniform
     >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())

@@ -2,20 +2,35 @@
 
 import numpy as np
 
-from foretaste.report.summary import Summary, confirmation, verdict
-from foretaste.report.wording import counted, number, shares, signed
+from foretaste.report.summary import Summary, confirmation
+from foretaste.report.wording import counted, number, shares, signed, span
 from foretaste.surface.agreement import Agreement
 from foretaste.surface.pareto import front
+from foretaste.surface.recommend import Alternative, Recommendation
 from foretaste.surface.table import Array
+from foretaste.weights import uniform
 
-__all__ = ["agreed", "certainty", "compared", "confirmed", "mapped", "nothing", "spanned", "traded", "valued"]
+__all__ = [
+    "agreed",
+    "alternative",
+    "certainty",
+    "compared",
+    "confirmed",
+    "mapped",
+    "nothing",
+    "outlooked",
+    "spanned",
+    "traded",
+    "valuation",
+    "valued",
+]
 
 
 def nothing(summary: Summary) -> str:
     """What to do with an empty study.
 
     >>> from foretaste.report.summary import summarise
-    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline, Surface
     >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
     >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
@@ -26,31 +41,79 @@ def nothing(summary: Summary) -> str:
 
 
 def certainty(summary: Summary) -> str:
-    """How sure the recommendation is: what joint runs confirm, by which previews, and what joint runs say of those.
+    """How sure the recommendation is: what a joint run confirms, what the prediction rests on, what one more would bring.
 
     >>> from foretaste.report.summary import summarise
-    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline, Surface
     >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
     >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
     >>> certainty(found)
-    'No previews of the method simple yet, so nothing is recommended; run `foretaste preview`.'
+    'Too little to recommend from yet; run `foretaste preview`, which goes over the whole simplex.'
     """
-    if summary.recommendation is None:
-        return f"No previews of the method {summary.method} yet, so nothing is recommended; run `foretaste preview`."
-    said, rests = [confirmed(summary)], f"It rests on previews by {summary.method}"
-    if summary.trust is None:
-        said.append(f"{rests}; no weighting has both one and a joint run, so nothing is known of how far to trust them.")
-    else:
-        said.append(f"{rests}. {verdict(summary.trust, worst=summary.preference.kind == 'worst')}")
-    return " ".join(said)
+    found = summary.recommendation
+    if found is None:
+        return "Too little to recommend from yet; run `foretaste preview`, which goes over the whole simplex."
+    return f"{confirmed(summary)} The prediction rests on {found.basis}. {outlooked(found)}"
+
+
+def outlooked(found: Recommendation) -> str:
+    """What one more joint run may bring, and which weights cannot be told apart from the recommended ones.
+
+    >>> from foretaste.surface.outlook import outlook
+    >>> from foretaste.surface.preference import Preference
+    >>> from foretaste.surface.recommend import recommend
+    >>> from foretaste.surface.table import Headline, Surface
+    >>> from foretaste.task import Evaluation, Fidelity
+    >>> from foretaste.weights import corners
+    >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.JOINT, "joint") for w in corners("ab")]
+    >>> seen = outlook(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)), corners("ab"))
+    >>> outlooked(recommend(seen, Preference("mean", {})))
+    'One more joint run is expected to add 0.000 ...'
+    """
+    said = f"One more joint run is expected to add {number(found.next_gain)} to the value, through a better choice."
+    apart = [shares(other.weights) for other in found.runners_up if other.undecided]
+    return f"{said} Not to be told apart from it yet: {'; '.join(apart)}." if apart else said
+
+
+def valuation(found: Recommendation) -> str:
+    """What the preference is expected to give, and what that gains against equal weights, with 90 % intervals.
+
+    >>> from foretaste.surface.outlook import outlook
+    >>> from foretaste.surface.preference import Preference
+    >>> from foretaste.surface.recommend import recommend
+    >>> from foretaste.surface.table import Headline, Surface
+    >>> from foretaste.task import Evaluation, Fidelity
+    >>> from foretaste.weights import lattice
+    >>> rows = [Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.JOINT, "joint") for w in lattice("ab", 4)]
+    >>> seen = outlook(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)), lattice("ab", 4))
+    >>> valuation(recommend(seen, Preference("mean", {})))
+    'value 0.70... (0.6... to 0.7...), as equal weights'
+    """
+    text = f"value {number(found.value)} ({span(found.value_low, found.value_high)})"
+    if found.gain is None or found.gain_low is None or found.gain_high is None:
+        return text
+    if found.weights == uniform(found.weights.names):
+        return f"{text}, as equal weights"
+    return f"{text}, {signed(found.gain)} against equal weights ({signed(found.gain_low)} to {signed(found.gain_high)})"
+
+
+def alternative(other: Alternative) -> str:
+    """A runner-up: its value, how likely it is the better one, and what changes.
+
+    >>> from foretaste.weights import uniform
+    >>> alternative(Alternative(uniform("ab"), 0.5, 0.25, {"a": 0.01, "b": -0.02}))
+    '0.500  a 50%, b 50%: better with probability 25%; a +0.010, b -0.020'
+    """
+    changes = ", ".join(f"{task} {signed(change)}" for task, change in other.difference.items())
+    return f"{number(other.value)}  {shares(other.weights)}: better with probability {other.chance:.0%}; {changes}"
 
 
 def confirmed(summary: Summary) -> str:
     """Whether joint finetuning bears the recommendation out.
 
     >>> from foretaste.report.summary import summarise
-    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline, Surface
     >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
     >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
@@ -60,8 +123,9 @@ def confirmed(summary: Summary) -> str:
     found = confirmation(summary)
     if found is None:
         return "Not confirmed: there is no joint run at these weights yet; run `foretaste confirm`."
-    change = signed(found.joint_value - found.previewed_value)
-    text = f"Joint finetuning at these weights gives {number(found.joint_value)} ({change} against the preview)"
+    text = f"Joint finetuning at these weights gives {number(found.joint_value)}"
+    if found.previewed_value is not None:
+        text += f" ({signed(found.joint_value - found.previewed_value)} against the preview)"
     text += "" if found.floors_met else ", and does not keep the floors"
     if found.better:
         weights, value = found.better
@@ -73,7 +137,7 @@ def mapped(summary: Summary, task: str) -> str:
     """A task's map: range over the previews, the recommended point, range over the joint runs.
 
     >>> from foretaste.report.summary import summarise
-    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline, Surface
     >>> from foretaste.task import Evaluation, Fidelity
     >>> from foretaste.weights import lattice
@@ -94,7 +158,7 @@ def spanned(summary: Summary) -> str:
     """The range of every task over the previews, in one sentence.
 
     >>> from foretaste.report.summary import summarise
-    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline, Surface
     >>> from foretaste.task import Evaluation, Fidelity
     >>> from foretaste.weights import lattice
@@ -115,7 +179,7 @@ def valued(summary: Summary) -> str:
     """The same of the preference.
 
     >>> from foretaste.report.summary import summarise
-    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline, Surface
     >>> from foretaste.task import Evaluation, Fidelity
     >>> from foretaste.weights import lattice
@@ -144,7 +208,7 @@ def traded(summary: Summary) -> str:
     """The trade-off: how many previews no other beats, and the best each task can have.
 
     >>> from foretaste.report.summary import summarise
-    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline, Surface
     >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
     >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
@@ -175,7 +239,7 @@ def agreed(summary: Summary) -> str:
     """The methods beside each other.
 
     >>> from foretaste.report.summary import summarise
-    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline, Surface
     >>> from foretaste.task import Evaluation, Fidelity
     >>> from foretaste.weights import lattice

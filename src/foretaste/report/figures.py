@@ -25,7 +25,7 @@ def tradeoff(summary: Summary) -> go.Figure:
     coordinates. Joint runs are diamonds, dominated previews are faint.
 
     >>> from foretaste.report.summary import summarise
-    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline
     >>> from foretaste.task import Evaluation
     >>> from foretaste.weights import lattice
@@ -46,9 +46,8 @@ def tradeoff(summary: Summary) -> go.Figure:
         _add_coloured(figure, summary, efficient)
     else:
         _add_plain(figure, summary, efficient)
-    if found := summary.recommendation:
-        chosen = tuple(row for row in summary.previews.rows if row.weights == found.weights)
-        figure.add_trace(_scatter(summary, Surface(efficient.headlines, chosen), "recommended", STAR))
+    if chosen := summary.chosen:
+        figure.add_trace(_scatter(summary, Surface(efficient.headlines, (chosen,)), "recommended", STAR))
     first, second = (f"{label(task)}, {label(summary.surface.headlines[task].metric)}" for task in summary.tasks[:2])
     return figure.update_xaxes(axis(first)).update_yaxes(axis(second))
 
@@ -96,7 +95,7 @@ def comparison(summary: Summary, method: str) -> go.Figure:
     """A method's previews against joint runs at the same weights, one colour per task; the line is perfect agreement.
 
     >>> from foretaste.report.summary import summarise
-    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline
     >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
     >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
@@ -126,7 +125,7 @@ def methods(summary: Summary) -> go.Figure:
     """Mean error, rank correlation and regret of each method, as bars.
 
     >>> from foretaste.report.summary import summarise
-    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline
     >>> from foretaste.task import Evaluation
     >>> from foretaste.weights import lattice

@@ -26,7 +26,7 @@ def maps(summary: Summary) -> dict[str, go.Figure]:
     With four tasks or more, one figure has them all.
 
     >>> from foretaste.report.summary import summarise
-    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline
     >>> from foretaste.weights import lattice
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 2)]
@@ -74,7 +74,7 @@ def _triangle(summary: Summary, name: str) -> go.Figure:
     figure.add_trace(_points(summary, summary.previews.rows, "preview", plain | {"color": seen}))
     if real:
         figure.add_trace(_points(summary, summary.joint.rows, "joint run", ringed | {"color": real}))
-    if chosen := _chosen(summary):
+    if chosen := summary.chosen:
         figure.add_trace(_points(summary, [chosen], "recommended", STAR))
     return figure
 
@@ -116,7 +116,7 @@ def _curve(summary: Summary, name: str) -> go.Figure:
     joint.update(mode="markers", marker={"size": 10, "color": "#1f2933", "symbol": "diamond"})
     if summary.joint.rows:
         figure.add_trace(joint)
-    if chosen := _chosen(summary):
+    if chosen := summary.chosen:
         star = _line(summary, Surface(summary.surface.headlines, (chosen,)), name, "recommended", {})
         figure.add_trace(star.update(mode="markers", marker=STAR))
     figure.update_xaxes(axis(f"weight of {label(second)}, the rest is {label(summary.tasks[0])}", ".0%") | {"range": [-0.03, 1.03]})
@@ -136,8 +136,3 @@ def _line(summary: Summary, surface: Surface, name: str, legend: str, style: Map
         hovertext=[hover(summary, row) for row, _ in points],
         hoverinfo="text",
     )
-
-
-def _chosen(summary: Summary) -> Evaluation | None:
-    found = summary.recommendation
-    return summary.previews.at(found.weights) if found else None

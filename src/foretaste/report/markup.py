@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from foretaste.report.summary import Summary, confirmation
-from foretaste.report.wording import MISSING, number, share, signed
+from foretaste.report.wording import MISSING, number, share, signed, span
 
 __all__ = ["agreement_table", "chosen_table", "confirmed_table", "lines_table", "rows_table"]
 
@@ -13,7 +13,7 @@ def chosen_table(summary: Summary) -> str:
     """The recommended weights as bars, with what they are expected to give; empty without a recommendation.
 
     >>> from foretaste.report.summary import summarise
-    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline, Surface
     >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
     >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
@@ -29,8 +29,9 @@ def chosen_table(summary: Summary) -> str:
         alone = single.get(task)
         change = None if alone is None else found.expected[task] - alone
         metric = escape(_metric(summary, task))
-        rows.append([escape(task), bar, number(found.expected[task]), number(alone), signed(change), metric])
-    return _table("", ["task", "weight", "expected", "single-task", "change", "metric"], rows)
+        within = span(found.low[task], found.high[task])
+        rows.append([escape(task), bar, number(found.expected[task]), within, number(alone), signed(change), metric])
+    return _table("", ["task", "weight", "expected", "90 % interval", "single-task", "change", "metric"], rows)
 
 
 def _metric(summary: Summary, task: str) -> str:
@@ -42,7 +43,7 @@ def confirmed_table(summary: Summary) -> str:
     """The joint run at the recommended weights beside its preview; empty where there is none.
 
     >>> from foretaste.report.summary import summarise
-    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline, Surface
     >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
     >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
@@ -53,9 +54,10 @@ def confirmed_table(summary: Summary) -> str:
     if found is None:
         return ""
     rows = [
-        [escape(task), number(found.previewed[task]), number(value), signed(found.difference[task])] for task, value in found.joint.items()
+        [escape(task), number(found.previewed.get(task)), number(value), signed(found.difference.get(task))]
+        for task, value in found.joint.items()
     ]
-    change = signed(found.joint_value - found.previewed_value)
+    change = signed(None if found.previewed_value is None else found.joint_value - found.previewed_value)
     rows.append([escape(str(summary.preference)), number(found.previewed_value), number(found.joint_value), change])
     return _table("Joint finetuning at the recommended weights", ["task", "previewed", "joint", "difference"], rows)
 
@@ -64,7 +66,7 @@ def agreement_table(summary: Summary) -> str:
     """One method a row.
 
     >>> from foretaste.report.summary import summarise
-    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline, Surface
     >>> from foretaste.task import Evaluation, Fidelity
     >>> from foretaste.weights import lattice
@@ -91,7 +93,7 @@ def rows_table(summary: Summary) -> str:
     """Every row as it was made: weights, all metrics, seed, seconds.
 
     >>> from foretaste.report.summary import summarise
-    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline, Surface
     >>> from foretaste.task import Evaluation, Fidelity
     >>> from foretaste.weights import lattice

@@ -10,11 +10,11 @@ from string import Template
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from foretaste.report.captions import agreed, certainty, compared, mapped, nothing, spanned, traded, valued
+from foretaste.report.captions import agreed, alternative, certainty, compared, mapped, nothing, spanned, traded, valuation, valued
 from foretaste.report.figures import VALUE, comparison, maps, methods, tradeoff
 from foretaste.report.markup import agreement_table, chosen_table, confirmed_table, lines_table, rows_table
 from foretaste.report.summary import Summary, verdict
-from foretaste.report.wording import counted, duration, number, shares, signed
+from foretaste.report.wording import counted, duration
 from foretaste.task import Fidelity
 
 __all__ = ["page"]
@@ -35,7 +35,7 @@ def page(summary: Summary) -> str:
     """One self-contained HTML document.
 
     >>> from foretaste.report.summary import summarise
-    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline, Surface
     >>> empty = Surface({"a": Headline("accuracy")}, ())
     >>> found = summarise(empty, name="<s>", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
@@ -82,13 +82,14 @@ def _recommendation(summary: Summary) -> str:
     found = summary.recommendation
     if found is None:
         return _section("Recommendation", _paragraph(certainty(summary)), "first")
-    gain = "" if found.gain is None else f", {signed(found.gain)} against equal weights"
-    why = escape(f"{found.reason}; value {number(found.value)}{gain}.")
-    others = "".join(f"<li>{escape(shares(weights))}: {number(value)}</li>" for weights, value in found.runners_up)
+    why = escape(f"{found.reason}; {valuation(found)}.")
+    floors = "".join(f"<p><b>Floor:</b> {escape(str(kept.floor))} holds with probability {kept.chance:.0%}.</p>" for kept in found.floors)
+    others = "".join(f"<li>{escape(alternative(other))}</li>" for other in found.runners_up)
     return _section(
         "Recommendation",
         f'<p><code class="copy">{escape(found.weights.key)}</code></p>{chosen_table(summary)}'
         + (f"<p><b>Why:</b> {why}</p>" if found.floors_met else f'<p><span class="warn">Floors not met:</span> {why}</p>')
+        + floors
         + f"<p><b>How sure:</b> {escape(certainty(summary))}</p>"
         + (f"<details><summary>Runners-up</summary><ul>{others}</ul></details>" if others else ""),
         "first",

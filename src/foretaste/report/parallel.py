@@ -30,7 +30,7 @@ def parallel(summary: Summary, rows: Sequence[Evaluation], *, weights: bool) -> 
         weights: Whether the task weights come before the metrics.
 
     >>> from foretaste.report.summary import summarise
-    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline
     >>> from foretaste.task import Fidelity
     >>> from foretaste.weights import lattice

@@ -8,8 +8,11 @@ import numpy as np
 
 from foretaste.report.wording import counted, number
 from foretaste.surface.agreement import Agreement, agreement
+from foretaste.surface.choose import choose
+from foretaste.surface.outlook import Outlook, evaluated, outlook, tellable, usable
 from foretaste.surface.pareto import front
-from foretaste.surface.recommend import Floor, Preference, Recommendation, recommend
+from foretaste.surface.preference import Floor, Preference
+from foretaste.surface.recommend import Alternative, Recommendation, recommend
 from foretaste.surface.table import Array, Headline, Surface
 from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import TaskWeights
@@ -29,8 +32,9 @@ class Summary:
     Args:
         name: The study's.
         surface: All rows, of all fidelities.
-        method: The previews that the recommendation rests on.
-        recommendation: None while there is no preview of that method.
+        method: The previews that are shown.
+        outlook: What joint finetuning may give; None while there is too little to predict from.
+        recommendation: None without an outlook.
         agreements: One per preview method that has joint runs to compare with.
         preference: What is maximised.
         floors: What must hold.
@@ -41,6 +45,7 @@ class Summary:
     name: str
     surface: Surface
     method: str
+    outlook: Outlook | None
     recommendation: Recommendation | None
     agreements: tuple[Agreement, ...]
     preference: Preference
@@ -64,15 +69,20 @@ class Summary:
         return self.surface.where(Fidelity.JOINT).averaged()
 
     @property
+    def chosen(self) -> Evaluation | None:
+        """The preview at the recommended weights, else the joint run there."""
+        found = self.recommendation
+        return None if found is None else self.previews.at(found.weights) or self.joint.at(found.weights)
+
+    @property
     def trust(self) -> Agreement | None:
         """The agreement of the method's previews, where there is one."""
         return next((found for found in self.agreements if found.method == self.method), None)
 
     @property
     def single(self) -> dict[str, float]:
-        """Each task's headline metric where it has all the weight, for the tasks whose corner was previewed."""
-        named = {row.weights.corner: row for row in self.previews.rows}
-        return {task: named[task].metrics[task][head.metric] for task, head in self.surface.headlines.items() if task in named}
+        """Each task's headline metric by its single-task model, for the tasks that have one."""
+        return {task: row.metrics[task][self.surface.headlines[task].metric] for task, row in self.surface.singles().items()}
 
     def values(self, surface: Surface) -> Array:
         """`[N]`: what the preference gives each row of a surface; more is better."""
@@ -88,17 +98,19 @@ def summarise(
     floors: Sequence[Floor],
     provenance: Mapping[str, str],
     costs: Mapping[str, float],
+    only: str | None = None,
 ) -> Summary:
     """Recommend, and compare previews with joint runs, as far as the rows allow.
 
     Args:
         surface: All rows of the study.
         name: The study's.
-        method: The previews to recommend from.
+        method: The previews to show.
         preference: What to maximise.
         floors: What must hold.
         provenance: Lines to show as they are, in this order.
         costs: Seconds by step.
+        only: A method, where the recommendation is not to rest on previews by others.
 
     Raises:
         StudyError: A relative floor, and its task's corner was not previewed.
@@ -109,12 +121,15 @@ def summarise(
     >>> found.recommendation is None, found.agreements
     (True, ())
     """
-    previews = surface.where(Fidelity.PREVIEW, method).averaged()
+    preference = preference.settled(surface) if surface.rows else preference
+    told = usable(surface, only)
+    seen = outlook(told) if tellable(told) else None
     return Summary(
         name=name,
         surface=surface,
         method=method,
-        recommendation=recommend(previews, preference, floors) if previews.rows else None,
+        outlook=seen,
+        recommendation=None if seen is None else recommend(seen, preference, floors, among=evaluated(told)),
         agreements=_agreements(surface),
         preference=preference,
         floors=tuple(floors),
@@ -140,9 +155,9 @@ class Confirmation:
 
     Args:
         weights: The recommended ones.
-        previewed: Headline metric per task.
+        previewed: Headline metric per task; empty where these weights were not previewed.
         joint: The same after joint finetuning.
-        previewed_value: What the preference gives the preview.
+        previewed_value: What the preference gives the preview, if there is one.
         joint_value: What it gives the joint run.
         floors_met: Whether the joint run keeps every floor.
         better: Other weights whose joint run suits better, and their value, where the study has them.
@@ -151,7 +166,7 @@ class Confirmation:
     weights: TaskWeights
     previewed: Mapping[str, float]
     joint: Mapping[str, float]
-    previewed_value: float
+    previewed_value: float | None
     joint_value: float
     floors_met: bool
     better: tuple[TaskWeights, float] | None
@@ -159,13 +174,13 @@ class Confirmation:
     @property
     def difference(self) -> dict[str, float]:
         """Joint minus previewed, per task."""
-        return {task: value - self.previewed[task] for task, value in self.joint.items()}
+        return {task: self.joint[task] - value for task, value in self.previewed.items()}
 
 
 def confirmation(summary: Summary) -> Confirmation | None:
     """What the joint run at the recommended weights came to, or None where it was not made.
 
-    Relative floors are held against the previewed single-task metric, as in the recommendation.
+    Relative floors are held against the single-task metric, as in the recommendation.
 
     >>> from foretaste.weights import lattice
     >>> made = ((w, how) for w in lattice("ab", 2) for how in (Fidelity.PREVIEW, Fidelity.JOINT))
@@ -179,31 +194,20 @@ def confirmation(summary: Summary) -> Confirmation | None:
     row = joint.at(chosen.weights) if chosen else None
     if chosen is None or row is None:
         return None
-    floors = _absolute(summary)
-    here = recommend(replace(joint, rows=(row,)), summary.preference, floors)
-    best = recommend(joint, summary.preference, floors)
+    here = choose(replace(joint, rows=(row,)), summary.preference, summary.floors, summary.single)
+    best = choose(joint, summary.preference, summary.floors, summary.single)
+    seen = summary.previews.at(chosen.weights)
+    preview = seen and choose(replace(joint, rows=(seen,)), summary.preference, (), summary.single)
     outdone = best.weights != here.weights and (best.floors_met > here.floors_met or best.value > here.value)
     return Confirmation(
         weights=chosen.weights,
-        previewed=chosen.expected,
+        previewed=preview.expected if preview else {},
         joint=here.expected,
-        previewed_value=chosen.value,
+        previewed_value=preview.value if preview else None,
         joint_value=here.value,
         floors_met=here.floors_met,
         better=(best.weights, best.value) if outdone else None,
     )
-
-
-def _absolute(summary: Summary) -> list[Floor]:
-    """The floors as bounds on the metrics themselves."""
-    bounds = []
-    for floor in summary.floors:
-        for task, head in summary.surface.headlines.items():
-            if floor.task not in ("all", task):
-                continue
-            scale = floor.bound if head.higher_is_better else 1 / floor.bound
-            bounds.append(Floor(task, summary.single[task] * scale if floor.relative else floor.bound, relative=False))
-    return bounds
 
 
 def verdict(found: Agreement, *, worst: bool = False) -> str:
@@ -263,7 +267,8 @@ def to_json(summary: Summary) -> dict[str, object]:
         "method": summary.method,
         "preference": str(summary.preference),
         "floors": [str(floor) for floor in summary.floors],
-        "recommendation": preferred and _fields(preferred) | {"runners_up": [_valued(pair) for pair in preferred.runners_up]},
+        "recommendation": preferred and _recommended(preferred),
+        "prediction": summary.outlook and _predicted(summary.outlook, evaluated(summary.outlook.surface)),
         "single_task": summary.single,
         "confirmation": confirmed
         and _fields(confirmed) | {"difference": confirmed.difference, "better": confirmed.better and _valued(confirmed.better)},
@@ -282,11 +287,31 @@ def _front(surface: Surface) -> list[TaskWeights]:
     return [row.weights for row in front(surface).rows]
 
 
+def _recommended(found: Recommendation) -> dict[str, object]:
+    floors = [{"floor": str(kept.floor), "chance": kept.chance} for kept in found.floors]
+    others = [_fields(other) | {"undecided": other.undecided} for other in found.runners_up]
+    return _fields(found) | {"floors": floors, "floors_met": found.floors_met, "runners_up": others}
+
+
+def _predicted(found: Outlook, points: Sequence[TaskWeights]) -> dict[str, object]:
+    """What joint runs are expected to give at the evaluated weightings, with 90 % intervals."""
+    places, prediction = [found.places[weights] for weights in points], found.prediction
+    tables = {"median": prediction.median, "low": prediction.low, "high": prediction.high}
+    return {
+        "metrics": {task: head.metric for task, head in found.surface.headlines.items()},
+        "basis": prediction.basis,
+        "error_left_out": prediction.errors,
+        "weights": list(points),
+        **{name: table[places].tolist() for name, table in tables.items()},
+        "chance_on_front": found.on_front[places].tolist(),
+    }
+
+
 def _valued(pair: tuple[TaskWeights, float]) -> dict[str, object]:
     return {"weights": pair[0], "value": pair[1]}
 
 
-def _fields(value: Headline | Recommendation | Confirmation | Agreement | Evaluation) -> dict[str, object]:
+def _fields(value: Headline | Recommendation | Alternative | Confirmation | Agreement | Evaluation) -> dict[str, object]:
     return {field.name: getattr(value, field.name) for field in fields(value)}
 
 

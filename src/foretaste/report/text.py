@@ -8,9 +8,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from foretaste.report.captions import certainty, nothing
+from foretaste.report.captions import alternative, certainty, nothing, valuation
 from foretaste.report.summary import Summary, confirmation, verdict
-from foretaste.report.wording import MISSING, duration, number, share, shares, signed, trimmed
+from foretaste.report.wording import MISSING, duration, number, share, signed, span, trimmed
 from foretaste.surface.pareto import front
 from foretaste.task import Evaluation
 
@@ -24,7 +24,7 @@ _BAR = 10
 def render(summary: Summary) -> Group:
     """All of the summary, the recommendation first.
 
-    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline, Surface
     >>> from foretaste.report.summary import summarise
     >>> empty = Surface({"a": Headline("accuracy")}, ())
@@ -50,7 +50,7 @@ def recommended(summary: Summary) -> Panel:
     """What to choose, why and how sure that is.
 
     >>> from foretaste.report.summary import summarise
-    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline, Surface
     >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
     >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
@@ -63,13 +63,14 @@ def recommended(summary: Summary) -> Panel:
         return Panel(Text(certainty(summary)), title=title, title_align="left", padding=(1, 2))
     lines = Text()
     lines.append(f"{'Why' if found.floors_met else 'Floors not met'}: ", "bold" if found.floors_met else "bold red")
-    gain = "" if found.gain is None else f", {signed(found.gain)} against equal weights"
-    lines.append(f"{found.reason}; value {number(found.value)}{gain}.\n")
+    lines.append(f"{found.reason}; {valuation(found)}.\n")
+    for kept in found.floors:
+        lines.append("Floor: ", "bold").append(f"{kept.floor} holds with probability {kept.chance:.0%}.\n")
     lines.append("How sure: ", "bold").append(certainty(summary))
     if found.runners_up:
         lines.append("\nRunners-up:", "bold")
-    for weights, value in found.runners_up:
-        lines.append(f"\n  {number(value)}  {shares(weights)}")
+    for other in found.runners_up:
+        lines.append(f"\n  {alternative(other)}")
     return Panel(Group(_chosen(summary), Text(_judged(summary), "dim"), Text(), lines), title=title, title_align="left", padding=(1, 2))
 
 
@@ -77,7 +78,7 @@ def _chosen(summary: Summary) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("task", overflow="ellipsis", no_wrap=True, max_width=18)
     table.add_column("", min_width=_BAR, max_width=_BAR)
-    for header in ("weight", "expected", "single-task", "change"):
+    for header in ("weight", "expected", "90 % interval", "single-task", "change"):
         table.add_column(header, justify="right", min_width=len(header), no_wrap=True)
     found, single = summary.recommendation, summary.single
     assert found is not None
@@ -85,7 +86,8 @@ def _chosen(summary: Summary) -> Table:
         bar = ProgressBar(total=1, completed=weight, width=_BAR, complete_style="cyan", finished_style="cyan")
         alone = single.get(task)
         change = None if alone is None else found.expected[task] - alone
-        table.add_row(Text(task), bar, share(weight), number(found.expected[task]), number(alone), signed(change))
+        within = span(found.low[task], found.high[task])
+        table.add_row(Text(task), bar, share(weight), number(found.expected[task]), within, number(alone), signed(change))
     return table
 
 
@@ -93,12 +95,12 @@ def confirmed_table(summary: Summary) -> Group:
     """The recommended weights after joint finetuning, beside their preview.
 
     >>> from foretaste.report.summary import summarise
-    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline, Surface
     >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
     >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
     >>> str(confirmed_table(found).renderables[0])
-    'No previews of the method simple yet, ...'
+    'Too little to recommend from yet; ...'
     """
     found = confirmation(summary)
     if found is None:
@@ -108,9 +110,9 @@ def confirmed_table(summary: Summary) -> Group:
     for header in ("previewed", "joint", "difference"):
         table.add_column(header, justify="right")
     for task, value in found.joint.items():
-        table.add_row(Text(task), number(found.previewed[task]), number(value), signed(found.difference[task]))
+        table.add_row(Text(task), number(found.previewed.get(task)), number(value), signed(found.difference.get(task)))
     table.add_section()
-    change = signed(found.joint_value - found.previewed_value)
+    change = signed(None if found.previewed_value is None else found.joint_value - found.previewed_value)
     table.add_row(Text(str(summary.preference)), number(found.previewed_value), number(found.joint_value), change)
     return Group(table)
 
@@ -123,7 +125,7 @@ def previews(summary: Summary, limit: int = _LIMIT) -> Group:
         limit: How many to show.
 
     >>> from foretaste.report.summary import summarise
-    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline, Surface
     >>> from foretaste.task import Fidelity
     >>> from foretaste.weights import lattice
@@ -176,7 +178,7 @@ def agreements(summary: Summary) -> Group:
     """How well each method's previews predict joint finetuning, one method a row.
 
     >>> from foretaste.report.summary import summarise
-    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline, Surface
     >>> from foretaste.task import Fidelity
     >>> from foretaste.weights import lattice
@@ -216,27 +218,25 @@ def _by_task(summary: Summary) -> Table:
 
 
 def verdicts(summary: Summary) -> Group:
-    """How far to trust the methods that the recommendation does not rest on.
+    """How far to trust the previews of each method.
 
     >>> from foretaste.report.summary import summarise
-    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline, Surface
     >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
     >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
     >>> verdicts(found).renderables
     []
     """
-    others = [found for found in summary.agreements if found.method != summary.method]
-    return Group(
-        *(Text.assemble((f"{found.method}: ", "bold"), verdict(found, worst=summary.preference.kind == "worst")) for found in others)
-    )
+    worst = summary.preference.kind == "worst"
+    return Group(*(Text.assemble((f"{found.method}: ", "bold"), verdict(found, worst=worst)) for found in summary.agreements))
 
 
 def costs(summary: Summary) -> Table:
     """What the study took, step by step.
 
     >>> from foretaste.report.summary import summarise
-    >>> from foretaste.surface.recommend import Preference
+    >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline, Surface
     >>> surface = Surface({"a": Headline("accuracy")}, ())
     >>> found = summarise(

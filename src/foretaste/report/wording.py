@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-__all__ = ["MISSING", "counted", "duration", "number", "share", "shares", "signed", "trimmed"]
+__all__ = ["MISSING", "counted", "duration", "number", "share", "shares", "signed", "span", "trimmed"]
 
 MISSING = "\u2014"  # an em dash
 
@@ -34,6 +34,15 @@ def signed(value: float | None) -> str:
     """
     text = number(value)
     return f"+{text}" if value is not None and text != MISSING and value >= _STILL else text
+
+
+def span(low: float, high: float) -> str:
+    """An interval, in as many digits as its ends.
+
+    >>> span(0.5, 0.625)
+    '0.500 to 0.625'
+    """
+    return f"{number(low)} to {number(high)}"
 
 
 def share(weight: float) -> str:

@@ -43,7 +43,7 @@ _SIZES = (0.3, 0.6, 1.2)
 _REACHES = ((0.3, 0.6), (0.3, 2.0))
 _ROUGH = (0.01, 0.01)
 _OFFSET, _SLOPE = 0.5, 0.3
-_UNPREVIEWED = 0.1  # what predictors without previews count beside one with, before any joint run
+_UNPREVIEWED = 0.02  # what predictors without previews count beside one with, before any joint run
 _POOLED = 0.5
 _KEPT = 1e-3
 _EXACT = 1e-2
@@ -64,6 +64,7 @@ class Previews:
         process: Given their `[N, T]` values around the center.
         power: Of the coordinates.
         reach: Of the kernel.
+        credit: How far they are trusted beside others before any joint run.
     """
 
     name: str
@@ -72,15 +73,17 @@ class Previews:
     process: Conditioned
     power: float
     reach: float
+    credit: float = 1.0
 
     @classmethod
-    def through(cls, name: str, alphas: Array, values: Array) -> "Previews":
+    def through(cls, name: str, alphas: Array, values: Array, credit: float = 1.0) -> "Previews":
         """The smoothest description that predicts rows well when they are left out.
 
         Args:
             name: What they are called.
             alphas: `[N, T]`.
             values: `[N, T]`.
+            credit: How far they are trusted beside others before any joint run.
 
         >>> alphas = np.array([[1.0, 0.0], [0.8, 0.2], [0.5, 0.5], [0.2, 0.8], [0.0, 1.0]])
         >>> Previews.through("simple", alphas, alphas).at(np.array([[0.6, 0.4]]))[0].round(1)
@@ -91,7 +94,7 @@ class Previews:
         for power, reach, noise in _SMOOTHERS:
             places = _places(alphas, power)
             process = Conditioned.on(Kernel(1.0, reach, reach).between(places, places), np.full(len(alphas), noise**2), values - center)
-            tried.append((float(process.densities().sum()), cls(name, center, alphas, process, power, reach)))
+            tried.append((float(process.densities().sum()), cls(name, center, alphas, process, power, reach, credit)))
         return max(tried, key=lambda pair: pair[0])[1]
 
     def at(self, alphas: Array) -> tuple[Array, Array]:
@@ -148,9 +151,17 @@ class Mixture:
         found = [(share, *part.at(places[part.candidate.previews])) for share, part in self.parts]
         mean = np.sum([share * own for share, own, _ in found], axis=0)
         spread = [share * (covariance + np.outer(own - mean, own - mean)) for share, own, covariance in found]
-        rough = [share * seen[part.candidate.previews][1] for share, part in self.parts if part.candidate.previews is not None]
         noise = sum(share * part.candidate.noise**2 for share, part in self.parts)
-        return mean, np.sum(spread, axis=0) + np.diag(np.sum([np.zeros(len(alphas)), *rough], axis=0)), float(np.sqrt(noise))
+        return mean, np.sum(spread, axis=0) + np.diag(self.doubts(seen).sum(1)) if seen else np.sum(spread, axis=0), float(np.sqrt(noise))
+
+    def doubts(self, seen: Sequence[Seen]) -> Array:
+        """`[M, P]`: variance that is there because each of P previews has not been evaluated at M places.
+
+        Args:
+            seen: What each of the previews says there.
+        """
+        counts = [sum(share for share, part in self.parts if part.candidate.previews == place) for place in range(len(seen))]
+        return np.stack([count * variance for count, (_, variance) in zip(counts, seen, strict=True)], axis=-1)
 
 
 def mixtures(known: Known, previews: Sequence[Previews]) -> list[Mixture]:
@@ -184,12 +195,12 @@ class _Candidate:
 
 
 def _candidates(previews: Sequence[Previews]) -> list[_Candidate]:
-    """Every kind of predictor with every size it may have; all kinds with previews are equally likely at first."""
+    """Every kind of predictor with every size it may have; kinds with previews are as likely at first as these have credit."""
     polynomials = [(Kernel(0.0, 1.0, 1.0, 2 * _OFFSET, 0.0, size), noise) for size, noise in product(_SIZES, _NOISES)]
     found = _kind("no preview", None, _smooth(2 * _OFFSET, 0.0), _UNPREVIEWED)
     found += _kind("quadratic", None, polynomials, _UNPREVIEWED)
     for index, each in enumerate(previews):
-        share = 1 / len(previews)
+        share = each.credit / sum(other.credit for other in previews)
         found += _kind(f"{each.name} as it is", index, _rough(0.0, 0.0), share)
         found += _kind(f"{each.name}, affine", index, _rough(_OFFSET, _SLOPE), share)
         found += _kind(f"{each.name}, Gaussian process", index, _smooth(_OFFSET, _SLOPE), share)

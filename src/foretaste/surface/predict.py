@@ -1,7 +1,7 @@
 """Prediction: the joint surface expected from previews and the joint runs made so far, with its uncertainty."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import norm
@@ -17,7 +17,10 @@ __all__ = ["Prediction", "Predictor", "predict", "predictor"]
 
 _QUANTILE = float(norm.ppf(0.95))
 _LEAST_SPREAD = 0.02
-_EXACT = "simple"  # averaging gives a single-task model itself at a corner
+_LEAST_VARIANCE = 1e-12
+_CREDITS = {"simple": 1.0, "diagonal": 2.0, "lowrank": 2.0, "kronecker": 8.0, "anchored": 16.0}
+_SHARPENED = 16.0  # the credit of sharpened previews; methods that are not named have 1
+_TOGETHER = 0.5  # share of a task's uncertainty that it has in common with the others once there are joint runs
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,11 @@ class Prediction:
         means: `[N, T]`, on these scales.
         covariances: `[T, N, N]`, on these scales, without the noise of a single run.
         noises: `[T]`, standard deviation of a single run on these scales.
-        common: `[T]`; where not 0, the task is off in this direction when others are: so it is before any joint run.
+        common: `[T]`, correlation of each task's errors with what all tasks have in common: 1 or -1 before any joint run.
         shares: For each task, how much each predictor counts, the most important first.
         errors: For each task, mean absolute error when each joint run is left out; None without one.
         basis: What the prediction rests on.
+        doubts: By method, `[N, T]`: the share of the variance that a preview by it at the weighting itself would take away.
     """
 
     weights: tuple[TaskWeights, ...]
@@ -45,6 +49,7 @@ class Prediction:
     shares: Mapping[str, Mapping[str, float]]
     errors: Mapping[str, float | None]
     basis: str
+    doubts: Mapping[str, Array]
 
     @property
     def median(self) -> Array:
@@ -80,7 +85,8 @@ class Prediction:
             own, single = generator.standard_normal((2, *shared.shape))
             values, vectors = np.linalg.eigh(covariance)
             root = vectors * np.sqrt(np.maximum(values, 0.0)) @ vectors.T
-            numbers.append(mean + (common * shared if common else own) @ root + measured * noise * single)
+            both = common * shared + np.sqrt(1 - common**2) * own
+            numbers.append(mean + both @ root + measured * noise * single)
         return _backward(self.scales, np.stack(numbers, axis=-1))
 
 
@@ -113,6 +119,7 @@ class Predictor:
         alphas = _alphas(points, self.tasks)
         seen = [previews.at(alphas) for previews in self.previews]
         found = [mixture.at(alphas, seen) for mixture in self.mixtures]
+        variances = [np.maximum(np.diag(own), _LEAST_VARIANCE) for _, own, _ in found]
         return Prediction(
             weights=tuple(points),
             scales=self.scales,
@@ -123,6 +130,12 @@ class Predictor:
             shares={task: mixture.shares for task, mixture in zip(self.tasks, self.mixtures, strict=True)},
             errors=self.errors,
             basis=self.basis,
+            doubts={
+                previews.name: np.stack(
+                    [mixture.doubts(seen)[:, place] / own for mixture, own in zip(self.mixtures, variances, strict=True)], 1
+                )
+                for place, previews in enumerate(self.previews)
+            },
         )
 
 
@@ -178,7 +191,7 @@ def predictor(surface: Surface, metric: str | None = None) -> Predictor:
     columns = {task: metric or headline.metric for task, headline in surface.headlines.items()}
     rows = [row for row in surface.rows if all(name in row.metrics.get(task, {}) for task, name in columns.items())]
     scales = tuple(scale_of(name, column) for name, column in zip(columns.values(), _values(rows, columns).T, strict=True))
-    singles, joint, previewed = _singles(rows), _joint(rows), _previewed(rows, len(columns) + 1)
+    singles, joint, previewed = _singles(surface, rows), _joint(rows), _previewed(rows, len(columns) + 1)
     used = [*singles, *joint, *(row for group in previewed.values() for row in group)]
     if not used:
         wanted = " and ".join(sorted(set(columns.values())))
@@ -192,8 +205,13 @@ def predictor(surface: Surface, metric: str | None = None) -> Predictor:
         exact=np.arange(len(alphas)) < len(singles),
     )
     previews = tuple(
-        Previews.through(method, _alphas([row.weights for row in group], surface.tasks), _numbers(group, columns, scales) / units)
-        for (_, method), group in previewed.items()
+        Previews.through(
+            method,
+            _alphas([row.weights for row in group], surface.tasks),
+            _numbers(group, columns, scales) / units,
+            _SHARPENED if fidelity == Fidelity.SHARPENED else _CREDITS.get(method, 1.0),
+        )
+        for (fidelity, method), group in previewed.items()
     )
     found = tuple(mixtures(known, previews))
     left_out = [known.values[known.counts[:, task] & ~known.exact, task] for task in range(len(columns))]
@@ -201,7 +219,7 @@ def predictor(surface: Surface, metric: str | None = None) -> Predictor:
         task: _error(scale, unit * mixture.left_out, unit * real)
         for task, scale, unit, mixture, real in zip(columns, scales, units, found, left_out, strict=True)
     }
-    common = (surface.signs if metric is None else np.ones(len(columns))) * (not joint)
+    common = (surface.signs if metric is None else np.ones(len(columns))) * (np.sqrt(_TOGETHER) if joint else 1.0)
     return Predictor(surface.tasks, scales, units, previews, found, common, errors, _basis(len(joint), len(singles), list(previewed)))
 
 
@@ -232,15 +250,10 @@ def _joint(rows: Sequence[Evaluation]) -> list[Evaluation]:
     return [row for row in rows if row.fidelity == Fidelity.JOINT and row.weights.corner is None]
 
 
-def _singles(rows: Sequence[Evaluation]) -> list[Evaluation]:
+def _singles(surface: Surface, rows: Sequence[Evaluation]) -> list[Evaluation]:
     """Joint runs at corners, and for a corner without one the preview that is nearest to being one."""
     trained = [row for row in rows if row.fidelity == Fidelity.JOINT and row.weights.corner]
-    reached = {row.weights.corner for row in trained}
-    merged: dict[str, Evaluation] = {}
-    for row in sorted(rows, key=lambda row: (row.method != _EXACT, row.method, row.seed)):
-        if row.fidelity == Fidelity.PREVIEW and row.weights.corner and row.weights.corner not in reached:
-            merged.setdefault(row.weights.corner, row)
-    return [*trained, *merged.values()]
+    return trained + [row for row in replace(surface, rows=tuple(rows)).singles().values() if row.fidelity != Fidelity.JOINT]
 
 
 def _previewed(rows: Sequence[Evaluation], least: int) -> dict[tuple[Fidelity, str], list[Evaluation]]:

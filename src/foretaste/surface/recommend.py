@@ -1,213 +1,219 @@
-"""A first recommendation: the previewed weights that suit a preference best."""
+"""Recommendation: the weights that a preference asks for, from what is expected of joint finetuning and how sure that is."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from foretaste.errors import StudyError, WeightsError
-from foretaste.surface.table import Array, Surface
-from foretaste.task import Evaluation
-from foretaste.weights import TaskWeights
+from foretaste.surface.outlook import Beliefs, Outlook
+from foretaste.surface.preference import Floor, Preference
+from foretaste.surface.propose import gains
+from foretaste.surface.table import Array
+from foretaste.weights import TaskWeights, uniform
 
-__all__ = ["Floor", "Preference", "Recommendation", "recommend"]
+__all__ = ["SURE", "Alternative", "Kept", "Recommendation", "recommend"]
 
-_SAME = 1e-6
-_FLOOR = re.compile(r"^\s*(?P<task>[^<>=\s]+)\s*>=\s*(?P<number>[0-9.eE+-]+)\s*(?P<percent>%?)\s*$")
-
-
-@dataclass(frozen=True)
-class Preference:
-    """What to maximise over the tasks' headline metrics.
-
-    Args:
-        kind: ``mean``, ``worst`` or ``weighted``.
-        importance: For ``weighted``: a number per task, at least one above 0.
-    """
-
-    kind: str
-    importance: Mapping[str, float]
-
-    @classmethod
-    def parse(cls, text: str, tasks: Sequence[str]) -> "Preference":
-        """Read ``mean``, ``worst`` or ``movies=2,news=1`` (tasks left out count 0).
-
-        Raises:
-            WeightsError: Anything else.
-
-        >>> Preference.parse("b=3,a=1", ["a", "b"]).importance
-        {'a': 0.25, 'b': 0.75}
-        """
-        if text in ("mean", "worst"):
-            return cls(text, {})
-        try:
-            given = {name.strip(): float(number) for name, number in (part.split("=") for part in text.split(","))}
-        except ValueError:
-            raise WeightsError(
-                f"preference {text!r} is not understood; write mean, worst, or for example {tasks[0]}=2,{tasks[-1]}=1"
-            ) from None
-        total = sum(given.values())
-        if set(given) - set(tasks) or min(given.values()) < 0 or not 0 < total < float("inf"):
-            raise WeightsError(f"preference {text!r} needs numbers of at least 0, one above 0, for tasks among {', '.join(tasks)}")
-        return cls("weighted", {task: given.get(task, 0.0) / total for task in tasks})
-
-    def of(self, values: Array) -> Array:
-        """`[N]` from oriented headline values `[N, T]`."""
-        if self.kind == "worst":
-            return np.asarray(values.min(1))
-        share = list(self.importance.values()) or [1 / values.shape[1]] * values.shape[1]
-        return np.asarray(values @ np.array(share))
-
-    def __str__(self) -> str:
-        named = {"mean": "the mean over tasks", "worst": "the worst task"}
-        return named.get(self.kind) or "the mean weighted " + ", ".join(f"{t} {s:.0%}" for t, s in self.importance.items())
+SURE = 0.8  # a floor is taken to hold from this probability on
+_QUANTILES = (0.05, 0.95)
+_APART = 0.15  # of all weight has to move before other weights are a runner-up
+_UNDECIDED = 0.1  # probability of being better from which weights cannot be told apart
+_HARDLY = 0.01  # of the range of expected values
+_UNSURE = 0.1  # of the standard deviation of a difference
+_TIE = 1e-9
 
 
 @dataclass(frozen=True)
-class Floor:
-    """A requirement: a task's headline metric must reach a bound.
+class Alternative:
+    """Other weights worth a thought.
 
     Args:
-        task: A task's name, or ``all``.
-        bound: The metric's value, or a share of the single-task metric.
-        relative: Whether the bound is such a share.
+        weights: alpha.
+        value: What the preference is expected to give there.
+        chance: Probability that they suit better than the recommended ones.
+        difference: Expected headline metric of each task, less that of the recommended weights.
     """
 
-    task: str
-    bound: float
-    relative: bool
+    weights: TaskWeights
+    value: float
+    chance: float
+    difference: Mapping[str, float]
 
-    @classmethod
-    def parse(cls, text: str, tasks: Sequence[str]) -> "Floor":
-        """Read ``news>=0.85`` or ``all>=97%`` (of the single-task metric).
+    @property
+    def undecided(self) -> bool:
+        """Whether these and the recommended weights cannot be told apart yet."""
+        return self.chance >= _UNDECIDED
 
-        Raises:
-            WeightsError: An unknown task, a share that is not above 0, or another form.
 
-        >>> Floor.parse("all>=97%", ["a", "b"])
-        Floor(task='all', bound=0.97, relative=True)
-        """
-        found = _FLOOR.match(text)
-        try:
-            number = float(found["number"]) if found else float("nan")
-        except ValueError:
-            number = float("nan")
-        impossible = not np.isfinite(number) or (found is not None and bool(found["percent"]) and number <= 0)
-        if found is None or impossible or found["task"] not in (*tasks, "all"):
-            raise WeightsError(f"floor {text!r} is not understood; write {tasks[0]}>=0.85 or all>=97%, with tasks among {', '.join(tasks)}")
-        relative = bool(found["percent"])
-        return cls(found["task"], number / 100 if relative else number, relative)
+@dataclass(frozen=True)
+class Kept:
+    """A floor at the recommended weights.
 
-    def __str__(self) -> str:
-        bound = f"{self.bound:.4g}" if not self.relative else f"{self.bound:.4%}".replace(".0000%", "%")
-        return f"{self.task}>={bound}" + (" of its single-task metric" if self.relative else "")
+    Args:
+        floor: What must hold.
+        chance: Probability that a joint run keeps it.
+    """
+
+    floor: Floor
+    chance: float
 
 
 @dataclass(frozen=True)
 class Recommendation:
-    """Chosen weights and why.
+    """Chosen weights, what to expect of joint finetuning there, and why.
 
     Args:
         weights: alpha.
-        expected: The previewed headline metric of each task there.
-        value: What the preference gives there.
-        gain: Value minus that of uniform weights, where these were previewed.
+        expected: Headline metric of each task: a joint run is as likely above as below.
+        low: Lower end of each task's 90 % interval for a joint run.
+        high: Its upper end.
+        value: What the preference is expected to give.
+        value_low: Lower end of its 90 % interval for a joint run.
+        value_high: Its upper end.
+        gain: Value minus that of uniform weights; None where these are no candidate.
+        gain_low: Lower end of its 90 % interval.
+        gain_high: Its upper end.
+        floors: What must hold, and how likely that is.
+        chance: Probability that all floors hold together.
+        next_gain: What one more joint run is expected to add to the value, through a better choice.
+        confirmed: Whether a joint run was made at these weights.
+        runners_up: Other good weights, well apart.
         reason: A sentence.
-        floors_met: Whether every floor holds in the preview.
-        runners_up: Other good weights with their value.
-        method: The previews' posterior.
+        basis: What the prediction rests on.
     """
 
     weights: TaskWeights
     expected: Mapping[str, float]
+    low: Mapping[str, float]
+    high: Mapping[str, float]
     value: float
+    value_low: float
+    value_high: float
     gain: float | None
+    gain_low: float | None
+    gain_high: float | None
+    floors: tuple[Kept, ...]
+    chance: float
+    next_gain: float
+    confirmed: bool
+    runners_up: tuple[Alternative, ...]
     reason: str
-    floors_met: bool
-    runners_up: tuple[tuple[TaskWeights, float], ...]
-    method: str
+    basis: str
+
+    @property
+    def floors_met(self) -> bool:
+        """Whether all floors hold with a probability of at least 80 %."""
+        return self.chance >= SURE
 
 
-def recommend(previews: Surface, preference: Preference, floors: Sequence[Floor] = (), runners_up: int = 3) -> Recommendation:
-    """Choose among the previews of one method.
+def recommend(
+    found: Outlook, preference: Preference, floors: Sequence[Floor] = (), *, among: Sequence[TaskWeights] | None = None, runners_up: int = 3
+) -> Recommendation:
+    """Choose the weights with the best expected value among those that are likely enough to keep every floor.
 
-    Points that keep every floor come first; if none does, the one that misses them least is
-    taken and the reason says so. Ties go to the more even weights.
+    Where none is, those that are likeliest to keep them. Weights with a joint run are preferred to others that are
+    expected to be better by less than a hundredth of what there is to choose, or than a tenth of the standard deviation
+    of that difference; ties go to the more even weights.
 
     Args:
-        previews: Rows of one method, corners included where relative floors are asked for. Where
-            tasks have heads of their own, only weights that train them all are recommended.
+        found: What joint finetuning may give.
         preference: What to maximise.
         floors: What must hold.
+        among: Of the outlook's weightings; all if left out.
         runners_up: How many others to name.
 
     Raises:
-        StudyError: No previews, or no corner for a relative floor.
+        StudyError: No single-task metric for a relative floor or for the knee.
 
-    >>> from foretaste.surface.table import Headline
-    >>> from foretaste.task import Fidelity
+    >>> from foretaste.surface.outlook import outlook
+    >>> from foretaste.surface.table import Headline, Surface
+    >>> from foretaste.task import Evaluation, Fidelity
     >>> from foretaste.weights import lattice
-    >>> rows = tuple(Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 2))
-    >>> recommend(Surface({t: Headline("accuracy") for t in "ab"}, rows), Preference.parse("mean", ["a", "b"])).weights
+    >>> rows = [Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 4)]
+    >>> seen = outlook(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)), lattice("ab", 4))
+    >>> recommend(seen, Preference.parse("mean", ["a", "b"])).weights
     TaskWeights(a=0.5,b=0.5)
     """
-    chosen = previews.trainable()
-    if not chosen.rows:
-        raise StudyError("there are no previews to recommend from; run `foretaste preview` first")
-    values = chosen.values() * chosen.signs
-    goodness = np.round(preference.of(values), 9)
-    short = [_shortfall(chosen, floor, previews) for floor in floors]
-    missing = np.round(np.max(short, axis=0), 9) if floors else np.zeros(len(values))
-    unevenness = np.round(np.linalg.norm(chosen.alphas(), axis=1), 9)
-    order = np.lexsort((unevenness, -goodness, missing))
-    best = int(order[0])
-    row = chosen.rows[best]
+    preference = preference.settled(found.surface)
+    values = found.values(preference)
+    mean = np.round(values.mean(0), 9)
+    together = np.asarray((found.shortfalls(floors, measured=True).max(-1, initial=0.0) <= 0).mean(0))
+    order = _confirmed_first(found, values, together, _order(found, mean, together, among))
+    best = order[0]
+    medians, low, high = found.prediction.median, found.prediction.low, found.prediction.high
+    columns = [dict(zip(found.surface.tasks, table[best].tolist(), strict=True)) for table in (medians, low, high)]
+    single = np.quantile(found.values(preference, measured=True)[:, best], _QUANTILES).tolist()
+    even = found.places.get(uniform(found.surface.tasks))
+    gained = None if even is None else values[:, best] - values[:, even]
+    beliefs = found.beliefs(preference, floors)
     return Recommendation(
-        weights=row.weights,
-        expected=dict(zip(chosen.tasks, chosen.values()[best].tolist(), strict=True)),
-        value=float(goodness[best]),
-        gain=_gain(chosen, goodness, best),
-        reason=_reason(preference, floors, float(missing[best]), int((missing <= 0).sum()), len(values)),
-        floors_met=bool(missing[best] <= 0),
-        runners_up=tuple((chosen.rows[i].weights, float(goodness[i])) for i in order[1 : runners_up + 1]),
-        method=row.method,
+        weights=found.points[best],
+        expected=columns[0],
+        low=columns[1],
+        high=columns[2],
+        value=float(mean[best]),
+        value_low=single[0],
+        value_high=single[1],
+        gain=None if gained is None else float(gained.mean()),
+        gain_low=None if gained is None else float(np.quantile(gained, _QUANTILES[0])),
+        gain_high=None if gained is None else float(np.quantile(gained, _QUANTILES[1])),
+        floors=tuple(Kept(floor, float(chance)) for floor, chance in zip(floors, found.chances(floors)[best], strict=True)),
+        chance=float(together[best]),
+        next_gain=_next_gain(found, beliefs),
+        confirmed=found.points[best] in found.joint,
+        runners_up=tuple(_others(found, values, order, medians)[:runners_up]),
+        reason=_reason(preference, floors, together, best, len(order)),
+        basis=found.prediction.basis,
     )
 
 
-def _shortfall(chosen: Surface, floor: Floor, previews: Surface) -> Array:
-    """`[N]`: how far the worst concerned task is below the floor, 0 where it holds."""
-    worst = np.zeros(len(chosen.rows))
-    for column, task in enumerate(chosen.tasks):
-        if floor.task not in ("all", task):
-            continue
-        sign, bound = chosen.headlines[task].sign, floor.bound
-        if floor.relative:
-            single = _single(previews, task)
-            bound = single + abs(single) * (floor.bound - 1 if sign > 0 else 1 / floor.bound - 1)
-        worst = np.maximum(worst, sign * (bound - chosen.values()[:, column]))
-    return worst
+def _order(found: Outlook, mean: Array, together: Array, among: Sequence[TaskWeights] | None) -> list[int]:
+    """Candidates, the best first."""
+    alphas = np.array([list(point.values()) for point in found.points])
+    unevenness = np.round(np.linalg.norm(alphas, axis=1), 9)
+    likely = np.where(together >= SURE, 1.0, np.round(together, 2))
+    wanted = range(len(found.points)) if among is None else [found.places[weights] for weights in among]
+    return sorted(wanted, key=lambda place: (-likely[place], -mean[place], unevenness[place]))
 
 
-def _single(previews: Surface, task: str) -> float:
-    row: Evaluation | None = next((row for row in previews.rows if row.weights.corner == task), None)
-    if row is None:
-        raise StudyError(
-            f"a floor relative to the single-task metric needs the preview at weights {task}=1; preview the lattice with its corners"
+def _confirmed_first(found: Outlook, values: Array, together: Array, order: list[int]) -> list[int]:
+    """The same order, but that weights with a joint run come first if the best are hardly better."""
+    best, hardly = order[0], _HARDLY * float(np.ptp(values.mean(0)))
+    known = [place for place in order if found.points[place] in found.joint and (together[place] >= SURE) == (together[best] >= SURE)]
+    for place in known[:1]:
+        better = values[:, best] - values[:, place]
+        if better.mean() <= max(hardly, _UNSURE * float(better.std())):
+            return [place, *(other for other in order if other != place)]
+    return order
+
+
+def _next_gain(found: Outlook, beliefs: Beliefs) -> float:
+    fresh = [place for place, weights in enumerate(found.points) if weights not in found.joint and weights.corner is None]
+    return float(gains(beliefs, fresh).max(initial=0.0))
+
+
+def _others(found: Outlook, values: Array, order: Sequence[int], medians: Array) -> list[Alternative]:
+    """Good weights that are apart from the best and from each other."""
+    alphas, kept = np.array([list(point.values()) for point in found.points]), [order[0]]
+    for place in order[1:]:
+        if np.abs(alphas[kept] - alphas[place]).sum(1).min() / 2 >= _APART - _TIE:
+            kept.append(place)
+    best = kept[0]
+    return [
+        Alternative(
+            weights=found.points[place],
+            value=float(values[:, place].mean()),
+            chance=float((values[:, place] > values[:, best]).mean()),
+            difference=dict(zip(found.surface.tasks, (medians[place] - medians[best]).tolist(), strict=True)),
         )
-    return row.metrics[task][previews.headlines[task].metric]
+        for place in kept[1:]
+    ]
 
 
-def _gain(previews: Surface, goodness: Array, best: int) -> float | None:
-    even = np.abs(previews.alphas() - 1 / len(previews.tasks)).max(1)
-    at = int(np.argmin(even))
-    return float(goodness[best] - goodness[at]) if even[at] < _SAME else None
-
-
-def _reason(preference: Preference, floors: Sequence[Floor], missing: float, kept: int, count: int) -> str:
+def _reason(preference: Preference, floors: Sequence[Floor], together: Array, best: int, count: int) -> str:
     asked = " and ".join(str(floor) for floor in floors)
     if not floors:
-        return f"best preview of {preference} among {count} weightings"
-    if missing > 0:
-        return f"no previewed weighting keeps {asked}; this one misses by {missing:.3g}, the least"
-    return f"best preview of {preference} among the {kept} of {count} weightings that keep {asked}"
+        return f"best expected value of {preference} among {count} weightings"
+    if together[best] < SURE:
+        return f"no weighting is likely ({SURE:.0%}) to keep {asked}; this one is likeliest to, at {together[best]:.0%}"
+    kept = int((together >= SURE).sum())
+    return f"best expected value of {preference} among the {kept} of {count} weightings that are likely ({SURE:.0%}) to keep {asked}"

@@ -13,6 +13,7 @@ from foretaste.weights import TaskWeights
 __all__ = ["Array", "Headline", "Surface", "headlines"]
 
 Array = NDArray[np.float64]
+_EXACT = "simple"
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,17 @@ class Surface:
     def trainable(self) -> "Surface":
         """Only the rows whose weights a joint run can be held to: see ``inside``."""
         return replace(self, rows=tuple(row for row in self.rows if not self.inside or min(row.weights.values()) > 0))
+
+    def singles(self) -> dict[str, Evaluation]:
+        """By task, what its single-task model gives: a joint run at the corner, else a preview there.
+
+        A preview at a corner is the single-task model by law, and that of simple averaging to the last bit.
+        """
+        found: dict[str, Evaluation] = {}
+        for row in sorted(self.rows, key=lambda row: (row.fidelity != Fidelity.JOINT, row.method != _EXACT, row.method, row.seed)):
+            if row.weights.corner is not None and row.fidelity != Fidelity.SHARPENED:
+                found.setdefault(row.weights.corner, row)
+        return {task: found[task] for task in self.headlines if task in found}
 
     def averaged(self) -> "Surface":
         """One row per weighting: the mean over seeds and repeats."""

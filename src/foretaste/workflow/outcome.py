@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from foretaste.errors import StudyError
 from foretaste.store.study import Done, Json, Study
-from foretaste.surface.recommend import Floor, Preference
+from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.table import Headline, Surface
 
 __all__ = ["Outcome", "look"]
 
+_RARE = {"choice": "choices", "outputs": "what the models say"}
 _NAMED = {"finetune": "single-task finetuning", "site": "curvature", "joint": "joint finetuning", "preview": "previews"}
 
 
@@ -119,8 +120,8 @@ def _costs(study: Study) -> dict[str, float]:
 
 
 def _name_of(done: Done) -> str | None:
-    if done.kind == "choice":
-        return "choices"
+    if done.kind in _RARE:
+        return _RARE[done.kind]
     if "sharpened" in done.inputs:
         return "sharpening"
     return _NAMED.get("preview" if "sites" in done.inputs else done.kind)

@@ -1,7 +1,12 @@
 """Run: everything, from a recipe to a confirmed recommendation."""
 
+from collections.abc import Sequence
+
+from foretaste.errors import StudyError
+from foretaste.surface.outlook import evaluated, outlook, tellable, usable
 from foretaste.surface.recommend import Recommendation, recommend
 from foretaste.task import Fidelity
+from foretaste.weights import TaskWeights
 from foretaste.workflow.confirm import confirm
 from foretaste.workflow.fit import fit
 from foretaste.workflow.methods import with_controls
@@ -11,14 +16,17 @@ from foretaste.workflow.session import Session, grid, joint_points
 
 __all__ = ["recommended", "run"]
 
+_CONFIRMATIONS = 3
+
 
 def run(session: Session) -> Recommendation:
     """Fit, preview, check against joint runs, recommend, confirm.
 
-    Work that the study has already is not done again.
+    Work that the study has already is not done again. A joint run that disappoints changes the recommendation, which
+    is then confirmed anew, by at most three joint runs in all.
 
     Returns:
-        The recommendation, confirmed by a joint run.
+        The recommendation.
 
     >>> import pathlib, tempfile
     >>> from foretaste.recipe import parse
@@ -33,14 +41,23 @@ def run(session: Session) -> Recommendation:
     """
     fitted = fit(session)
     preview(session, fitted, with_controls(session.recipe.preview.methods), grid(session.recipe, session.problem))
-    confirm(session, joint_points(session.recipe, session.problem))
-    chosen = recommended(session)
-    confirm(session, [chosen.weights])
+    points = joint_points(session.recipe, session.problem)
+    confirm(session, points)
+    while not (chosen := recommended(session)).confirmed and _beside(session, points) < _CONFIRMATIONS:
+        confirm(session, [chosen.weights])
     return chosen
 
 
+def _beside(session: Session, points: Sequence[TaskWeights]) -> int:
+    """How many weightings have a joint run beside these."""
+    return len({row.weights for row in look(session.study).surface.where(Fidelity.JOINT).rows} - set(points))
+
+
 def recommended(session: Session) -> Recommendation:
-    """The recommendation from the previews made so far.
+    """The recommendation from all that was evaluated so far, among the weightings that were.
+
+    Raises:
+        StudyError: There is too little to predict from.
 
     >>> import pathlib, tempfile
     >>> from foretaste.recipe import parse
@@ -54,4 +71,7 @@ def recommended(session: Session) -> Recommendation:
     TaskWeights(low=1,mid=0,high=0)
     """
     outcome = look(session.study)
-    return recommend(outcome.surface.where(Fidelity.PREVIEW, outcome.method), outcome.preference, outcome.floors)
+    told = usable(outcome.surface)
+    if not tellable(told):
+        raise StudyError("there are too few previews to recommend from; run `foretaste preview` first")
+    return recommend(outlook(told), outcome.preference, outcome.floors, among=evaluated(told))

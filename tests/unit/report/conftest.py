@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from foretaste.report.summary import Summary, summarise
-from foretaste.surface.recommend import Floor, Preference
+from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.table import Headline, Surface
 from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import TaskWeights, lattice

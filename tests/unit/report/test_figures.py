@@ -8,6 +8,7 @@ import pytest
 
 from foretaste.report.figures import VALUE, comparison, maps, methods, tradeoff
 from foretaste.report.summary import Summary
+from foretaste.task import Fidelity
 from foretaste.weights import TaskWeights, uniform
 
 Study = Callable[..., Summary]
@@ -75,8 +76,13 @@ def test_without_joint_runs_there_are_none(make: Study) -> None:
 def test_without_previews_nothing_breaks(make: Study) -> None:
     for count in (2, 3, 4):
         study = make(NAMES[:count], resolution=2, methods=())
-        assert "recommended" not in _traces(tradeoff(study))
-        assert all("recommended" not in _traces(figure) for figure in maps(study).values())
+        assert study.chosen is not None
+        assert study.chosen.fidelity == Fidelity.JOINT
+        assert len(study.tasks) > 3 or "recommended" in _traces(tradeoff(study))  # four tasks and more are lines, of previews
+        assert len(maps(study)) >= 1
+    study = make(NAMES[:3], methods=(), joint=())
+    assert "recommended" not in _traces(tradeoff(study))
+    assert all("recommended" not in _traces(figure) for figure in maps(study).values())
 
 
 def test_the_trade_off_of_two_tasks(make: Study) -> None:

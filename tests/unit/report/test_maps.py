@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from foretaste.report.maps import maps
 from foretaste.report.summary import Summary, summarise
-from foretaste.surface.recommend import Preference
+from foretaste.surface.preference import Preference
 from foretaste.surface.table import Headline, Surface
 
 Study = Callable[..., Summary]

@@ -16,7 +16,7 @@ def test_bars_are_as_long_as_the_weights(make: Study) -> None:
 
 
 def test_what_is_missing_is_left_out(make: Study) -> None:
-    assert chosen_table(make(("a", "b"), methods=())) == ""
+    assert chosen_table(make(("a", "b"), methods=(), joint=())) == ""
     assert confirmed_table(make(("a", "b"), joint=())) == ""
     assert lines_table("Provenance", {}) == ""
 

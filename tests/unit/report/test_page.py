@@ -11,7 +11,7 @@ from plotly.offline import get_plotlyjs
 
 from foretaste.report.page import page
 from foretaste.report.summary import Summary, summarise
-from foretaste.surface.recommend import Preference
+from foretaste.surface.preference import Preference
 from foretaste.surface.table import Headline, Surface
 from foretaste.weights import uniform
 
@@ -77,8 +77,9 @@ def test_the_page_has_the_numbers(make: Study) -> None:
     text = _sections(_read(page(make(NAMES[:2], floors=["all>=80%"]))))
     for part in (
         "movies=0.5,news=0.5",
-        "movies 50% 0.783 0.900 -0.117 accuracy",
-        "Why: best preview of the mean over tasks among the 1 of 5 weightings",
+        "0.920 -0.1",
+        "Why: best expected value of the mean over tasks among the ",
+        "Floor: all>=80% of its single-task metric holds with probability 100%.",
         "How sure: Joint finetuning at these weights gives 0.803 (+0.020 against the preview)",
         "simple 5 0.020 1.00 1.00 1.00 0.000 0.000 0.083",
         "movies 0.783 0.803 +0.020",
@@ -117,7 +118,7 @@ def test_hostile_names_stay_text(make: Study) -> None:
 
 def test_missed_floors_are_a_warning(make: Study) -> None:
     text = _sections(_read(page(make(NAMES[:2], floors=["all>=0.99"]))))
-    assert "Floors not met: no previewed weighting keeps all>=0.99" in text
+    assert "Floors not met: no weighting is likely (80%) to keep all>=0.99" in text
     assert "with all>=0.99" in text
 
 
@@ -129,7 +130,7 @@ def test_only_previews(make: Study) -> None:
 
 def test_only_joint_runs(make: Study) -> None:
     text = _sections(_read(page(make(NAMES[:3], methods=()))))
-    assert "nothing is recommended" in text
+    assert "The prediction rests on 12 joint runs, 3 single-task models." in text
     assert "The map" not in text
 
 

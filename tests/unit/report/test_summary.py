@@ -10,7 +10,7 @@ import pytest
 from foretaste.errors import StudyError
 from foretaste.report.summary import Summary, confirmation, summarise, to_json, verdict
 from foretaste.surface.agreement import Agreement
-from foretaste.surface.recommend import Floor, Preference
+from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.table import Headline, Surface
 from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import TaskWeights, uniform
@@ -45,12 +45,12 @@ def test_recommends_from_the_named_method_and_compares_every_method(make: Study)
     found = make(AB)
     assert found.recommendation is not None
     assert found.recommendation.weights == uniform(AB)
-    assert found.recommendation.method == "diagonal"
+    assert found.recommendation.basis == "3 joint runs, 2 single-task models and previews (diagonal, simple)"
     assert [agreement.method for agreement in found.agreements] == ["simple", "diagonal"]
     assert found.trust is found.agreements[1]
     assert found.trust.mean_error == pytest.approx(0.02)
     assert found.trust.points == 5
-    assert found.single == pytest.approx({"a": 0.9, "b": 0.9})
+    assert found.single == pytest.approx({"a": 0.92, "b": 0.92})
 
 
 def test_without_joint_runs_nothing_is_compared(make: Study) -> None:
@@ -64,15 +64,25 @@ def test_joint_runs_at_other_weights_are_no_agreement(make: Study) -> None:
     assert make(AB, joint=[TaskWeights(AB, (0.4, 0.6))]).agreements == ()
 
 
-def test_without_previews_of_the_method_nothing_is_recommended(make: Study) -> None:
-    found = make(AB, methods=())
+def test_a_recommendation_may_rest_on_one_method_alone(make: Study) -> None:
+    found = make(AB)
+    only = summarise(
+        found.surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={}, only="simple"
+    )
+    assert only.recommendation is not None
+    assert only.recommendation.basis == "3 joint runs, 2 single-task models and previews (simple)"
+
+
+def test_without_any_row_nothing_is_recommended(make: Study) -> None:
+    found = make(AB, methods=(), joint=())
     assert found.recommendation is None
+    assert found.chosen is None
     assert confirmation(found) is None
     assert found.values(found.previews).shape == (0,)
 
 
 def test_a_relative_floor_needs_its_corner(make: Study) -> None:
-    surface = replace(make(AB).surface, rows=make(AB).surface.rows[1:2])
+    surface = replace(make(AB, resolution=6).surface, rows=make(AB, resolution=6).surface.rows[1:5])
     floors = [Floor("all", 0.9, relative=True)]
     with pytest.raises(StudyError, match="single-task"):
         summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=floors, provenance={}, costs={})
@@ -83,6 +93,7 @@ def test_confirmation_holds_the_preview_against_the_joint_run(make: Study) -> No
     assert found is not None
     assert found.weights == uniform(AB)
     assert found.difference == pytest.approx({"a": 0.02, "b": 0.02})
+    assert found.previewed_value is not None
     assert found.joint_value - found.previewed_value == pytest.approx(0.02)
     assert found.better is None
     assert found.floors_met
@@ -90,7 +101,9 @@ def test_confirmation_holds_the_preview_against_the_joint_run(make: Study) -> No
 
 def test_confirmation_admits_that_another_joint_run_is_better(make: Study) -> None:
     other = TaskWeights(AB, (0.25, 0.75))
-    found = confirmation(_again(make(AB, joint=[uniform(AB)]), _joint(other, 0.95, 0.97)))
+    study = _again(make(AB, joint=[uniform(AB)]), _joint(other, 0.95, 0.97))
+    assert study.recommendation is not None
+    found = confirmation(replace(study, recommendation=replace(study.recommendation, weights=uniform(AB))))
     assert found is not None
     assert found.better is not None
     assert found.better[0] == other
@@ -175,7 +188,10 @@ def test_json_is_complete(make: Study) -> None:
     assert document["tasks"]["a"] == {"metric": "accuracy", "higher_is_better": True}
     assert document["floors"] == ["all>=80% of its single-task metric"]
     assert document["recommendation"]["weights"] == {"a": 0.5, "b": 0.5}
-    assert document["recommendation"]["runners_up"][0].keys() == {"weights", "value"}
+    assert document["recommendation"]["runners_up"][0].keys() == {"weights", "value", "chance", "difference", "undecided"}
+    assert document["recommendation"]["floors"] == [{"floor": "all>=80% of its single-task metric", "chance": 1.0}]
+    assert len(document["prediction"]["median"]) == len(document["prediction"]["weights"]) == 5
+    assert document["prediction"]["low"][0][0] <= document["prediction"]["median"][0][0] <= document["prediction"]["high"][0][0]
     assert document["confirmation"]["difference"]["a"] == pytest.approx(0.02)
     assert document["confirmation"]["better"] is None
     assert document["agreements"][1]["verdict"].startswith("Trust the ranking")

@@ -48,6 +48,15 @@ def test_evaluations() -> None:
     assert second[2] == "joint"
 
 
+def test_metrics_that_only_some_rows_have() -> None:
+    fewer = {task: {"loss": found["loss"]} for task, found in METRICS.items()}
+    lines = printed(rows([Evaluation(ROW.weights, fewer, Fidelity.PREVIEW, "ensemble"), ROW])).splitlines()
+    assert all(heading in lines[1] for heading in ("movies loss", "movies accuracy", "news f1"))
+    first, second = ([cell.strip() for cell in line.split("│")[1:-1]] for line in lines[3:5])
+    assert first == ["25%", "75%", "ensemble", "0.250", "\u2014", "1.500", "\u2014"]
+    assert second == ["25%", "75%", "diagonal", "0.250", "0.938", "1.500", "0.500"]
+
+
 def test_an_evaluation_as_json() -> None:
     found = row_json(ROW)
     assert json.loads(json.dumps(found, allow_nan=False)) == {

@@ -8,7 +8,7 @@ from rich.console import Console, RenderableType
 from foretaste.report.summary import Summary, summarise
 from foretaste.report.text import agreements, confirmed_table, costs, previews, recommended, render, verdicts
 from foretaste.report.wording import number
-from foretaste.surface.recommend import Preference
+from foretaste.surface.preference import Preference
 from foretaste.surface.table import Headline, Surface
 from foretaste.weights import uniform
 
@@ -40,9 +40,13 @@ def test_fits_the_terminal(make: Study, width: int, count: int, joint: tuple[()]
 def test_the_panel_has_weights_metrics_and_change(make: Study) -> None:
     text = _text(recommended(make(("a", "b"))))
     line = next(line for line in text.splitlines() if " a " in line and "50%" in line)
-    assert line.split()[-5:-1] == ["50%", "0.783", "0.900", "-0.117"]
+    found = make(("a", "b")).recommendation
+    assert found is not None
+    expected = found.expected["a"]
+    interval = [number(found.low["a"]), "to", number(found.high["a"])]
+    assert line.split()[-7:-1] == [number(expected), *interval, "0.920", number(expected - 0.92)]
     assert "metric: accuracy" in text
-    assert "value 0.783, 0.000 against equal weights." in text
+    assert "as equal weights." in " ".join(text.replace("│", " ").split())
     assert "Runners-up:" in text
 
 
@@ -77,10 +81,10 @@ def test_agreement_has_a_row_per_method(make: Study) -> None:
     assert [row[0] for row in rows if len(row) == 9 and row[1] == "5"] == ["simple", "diagonal"]
 
 
-def test_verdicts_leave_out_the_recommended_method(make: Study) -> None:
+def test_verdicts_judge_every_method(make: Study) -> None:
     text = _text(verdicts(make(("a", "b"))))
-    assert text.startswith("simple: Trust the ranking")
-    assert "diagonal" not in text
+    assert "simple: Trust" in text
+    assert "diagonal: Trust" in text
 
 
 def test_confirmation_beside_the_preview(make: Study) -> None:
@@ -108,10 +112,10 @@ def test_an_empty_study_says_what_to_run() -> None:
     assert _text(render(found)).strip() == "new: nothing evaluated yet; run `foretaste run RECIPE`"
 
 
-def test_only_joint_runs_recommend_nothing(make: Study) -> None:
+def test_joint_runs_alone_are_enough_to_recommend(make: Study) -> None:
     text = _text(render(make(("a", "b"), methods=())))
-    assert "nothing is recommended" in text
-    assert "Runners-up" not in text
+    assert "rests on 3 joint runs, 2 single-task models." in " ".join(text.replace("│", " ").split())
+    assert "Runners-up" in text
 
 
 def test_each_tasks_error_and_rank_are_shown(make: Study) -> None:

@@ -107,7 +107,7 @@ class TestWithoutJointRuns:
     def test_tasks_are_off_together(self) -> None:
         drawn = self.FOUND.draw(500)[:, len(HIDDEN) // 2]
         assert correlation(drawn) > 0.9
-        assert abs(correlation(FOUND.draw(500)[:, len(HIDDEN) // 2])) < 0.2
+        assert 0.2 < correlation(FOUND.draw(500)[:, len(HIDDEN) // 2]) < 0.7  # joint runs tell of each task by itself
 
     def test_tasks_are_off_in_the_direction_of_their_metrics(self) -> None:
         mixed = replace(surface(SIMPLE), headlines={"a": Headline("accuracy"), "b": Headline("loss", False), "c": Headline("accuracy")})

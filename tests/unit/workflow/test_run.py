@@ -16,9 +16,12 @@ def test_run_makes_every_row_and_confirms_its_choice(session: Session) -> None:
     for method in ("simple", "anchored"):
         assert [row.weights for row in surface.where(Fidelity.PREVIEW, method).rows] == points
     joint = [row.weights for row in surface.where(Fidelity.JOINT).rows]
-    assert joint == list(dict.fromkeys([*joint_points(session.recipe, session.problem), chosen.weights]))
-    assert chosen.weights in points
-    assert chosen.method == "anchored"
+    asked = joint_points(session.recipe, session.problem)
+    assert joint[: len(asked)] == asked
+    assert len(joint) <= len(asked) + 3
+    assert chosen.weights in joint
+    assert chosen.confirmed
+    assert chosen.basis.startswith(f"{sum(weights.corner is None for weights in joint)} joint runs")
 
 
 def test_run_again_finds_everything(session: Session) -> None:
@@ -28,11 +31,12 @@ def test_run_again_finds_everything(session: Session) -> None:
     assert session.study.all_work() == before
 
 
-def test_the_choice_is_the_best_preview_so_far(session: Session) -> None:
-    with pytest.raises(StudyError, match="no previews to recommend from"):
+def test_without_joint_runs_the_choice_is_near_the_best_preview(session: Session) -> None:
+    with pytest.raises(StudyError, match="too few previews to recommend from"):
         recommended(session)
     points = grid(session.recipe, session.problem)
     rows = preview(session, fit(session), ["diagonal"], points)
     best = max(rows, key=lambda row: sum(found["accuracy"] for found in row.metrics.values()))
     found = recommended(session)
-    assert found.value == pytest.approx(sum(metrics["accuracy"] for metrics in best.metrics.values()) / 3)
+    assert not found.confirmed
+    assert sum(abs(found.weights[task] - best.weights[task]) for task in best.weights) / 2 <= 0.4

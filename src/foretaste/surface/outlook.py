@@ -1,0 +1,197 @@
+"""Outlook: what joint finetuning may give at candidate weightings, as many possible surfaces.
+
+Whatever is wanted of the tasks' metrics (a mean, the worst, floors, the front) is computed on each possible surface:
+its distribution is the answer. What a further run would teach follows from how values at two weightings vary together.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import isfinite, nan
+from typing import Protocol
+
+import numpy as np
+
+from foretaste.surface.pareto import is_efficient
+from foretaste.surface.predict import Prediction, predictor
+from foretaste.surface.preference import Floor, shortfalls
+from foretaste.surface.table import Array, Surface
+from foretaste.task import Fidelity
+from foretaste.weights import TaskWeights, lattice, lattice_near, uniform
+
+__all__ = ["Beliefs", "Outlook", "Wanted", "candidates", "evaluated", "outlook", "tellable", "usable"]
+
+_DRAWS = 1000
+_FRONTS = 200
+_LATTICE = 200
+_PENALTY = 10.0
+
+
+def candidates(surface: Surface) -> list[TaskWeights]:
+    """Weightings to choose among: a lattice of about 200, and all that were evaluated; such as a joint run can be held to.
+
+    >>> from foretaste.surface.table import Headline
+    >>> len(candidates(Surface({task: Headline("accuracy") for task in "abc"}, ())))
+    190
+    """
+    fine = lattice(surface.tasks, lattice_near(surface.tasks, _LATTICE))
+    points = dict.fromkeys([uniform(surface.tasks), *(row.weights for row in surface.rows), *fine])
+    return [weights for weights in points if not surface.inside or min(weights.values()) > 0]
+
+
+def usable(surface: Surface, method: str | None = None) -> Surface:
+    """The rows that have every task's headline metric, as a finite number.
+
+    Args:
+        surface: Any rows.
+        method: Leave out previews by others, and those sharpened from others.
+
+    >>> from foretaste.surface.table import Headline
+    >>> from foretaste.task import Evaluation
+    >>> from foretaste.weights import uniform
+    >>> row = Evaluation(uniform("a"), {"a": {"accuracy": float("nan")}}, Fidelity.PREVIEW, "simple")
+    >>> usable(Surface({"a": Headline("accuracy")}, (row,))).rows
+    ()
+    """
+    return replace(
+        surface,
+        rows=tuple(
+            row
+            for row in surface.rows
+            if (method is None or row.fidelity == Fidelity.JOINT or row.method.partition("+")[0] == method)
+            and all(isfinite(row.metrics.get(task, {}).get(head.metric, nan)) for task, head in surface.headlines.items())
+        ),
+    )
+
+
+def evaluated(surface: Surface) -> list[TaskWeights]:
+    """The weightings that were evaluated in any way, and that a joint run can be held to.
+
+    >>> from foretaste.surface.table import Headline
+    >>> from foretaste.task import Evaluation
+    >>> from foretaste.weights import uniform
+    >>> row = Evaluation(uniform("ab"), {}, Fidelity.PREVIEW, "simple")
+    >>> evaluated(Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, (row, row)))
+    [TaskWeights(a=0.5,b=0.5)]
+    """
+    return list(dict.fromkeys(row.weights for row in surface.trainable().rows))
+
+
+def tellable(surface: Surface) -> bool:
+    """Whether there is enough to predict from: a joint run, a corner, or previews of more weightings than tasks.
+
+    >>> from foretaste.surface.table import Headline
+    >>> tellable(Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ()))
+    False
+    """
+    found = evaluated(surface)
+    return bool(found and (surface.singles() or surface.where(Fidelity.JOINT).rows or len(found) > len(surface.headlines)))
+
+
+class Wanted(Protocol):
+    """What turns metrics into one number; a `Preference`, for example."""
+
+    def of(self, values: Array) -> Array:
+        """`[...]` from oriented headline values `[..., T]`."""
+
+
+@dataclass(frozen=True)
+class Beliefs:
+    """One number at N weightings, as normally distributed.
+
+    Args:
+        mean: `[N]`.
+        covariance: `[N, N]`.
+        noise: `[N]`, variance that a single joint run adds.
+    """
+
+    mean: Array
+    covariance: Array
+    noise: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Outlook:
+    """Possible surfaces at N weightings.
+
+    Args:
+        surface: What is known.
+        points: N weightings.
+        prediction: At these.
+        draws: `[S, N, T]` headline metrics, without the noise of single runs.
+        measured: The same as single runs would measure them.
+    """
+
+    surface: Surface
+    points: tuple[TaskWeights, ...]
+    prediction: Prediction
+    draws: Array
+    measured: Array
+
+    @cached_property
+    def singles(self) -> dict[str, float]:
+        """Each task's headline metric by its single-task model."""
+        return {task: row.metrics[task][self.surface.headlines[task].metric] for task, row in self.surface.singles().items()}
+
+    @cached_property
+    def places(self) -> dict[TaskWeights, int]:
+        """Where each weighting is."""
+        return {weights: place for place, weights in enumerate(self.points)}
+
+    def values(self, preference: Wanted, *, measured: bool = False) -> Array:
+        """`[S, N]`: what a preference gives on each possible surface; more is better."""
+        return preference.of((self.measured if measured else self.draws) * self.surface.signs)
+
+    def shortfalls(self, floors: Sequence[Floor], *, measured: bool = False) -> Array:
+        """`[S, N, F]`: how far each floor is missed on each possible surface."""
+        return shortfalls(floors, self.surface.headlines, self.singles, self.measured if measured else self.draws)
+
+    def chances(self, floors: Sequence[Floor]) -> Array:
+        """`[N, F]`: probability that a joint run keeps each floor."""
+        return np.asarray((self.shortfalls(floors, measured=True) <= 0).mean(0))
+
+    def beliefs(self, preference: Wanted, floors: Sequence[Floor] = ()) -> Beliefs:
+        """What is believed of a preference; where floors are missed, ten times as much is taken off."""
+        utility, single = (
+            self.values(preference, measured=measured) - _PENALTY * self.shortfalls(floors, measured=measured).sum(-1)
+            for measured in (False, True)
+        )
+        centred = utility - utility.mean(0)
+        return Beliefs(utility.mean(0), centred.T @ centred / max(len(utility) - 1, 1), (single - utility).var(0))
+
+    @cached_property
+    def on_front(self) -> Array:
+        """`[N]`: probability that no other of the N weightings is better in every task."""
+        efficient = [is_efficient(values) for values in self.draws[:_FRONTS] * self.surface.signs]
+        return np.asarray(np.mean(efficient, axis=0))
+
+    @cached_property
+    def joint(self) -> dict[TaskWeights, Mapping[str, float]]:
+        """Weightings with a joint run, and its headline metrics."""
+        rows = self.surface.where(Fidelity.JOINT).averaged()
+        values = rows.values().tolist()
+        return {row.weights: dict(zip(rows.tasks, found, strict=True)) for row, found in zip(rows.rows, values, strict=True)}
+
+
+def outlook(surface: Surface, points: Sequence[TaskWeights] | None = None, seed: int = 0) -> Outlook:
+    """Predict joint finetuning, and draw possible surfaces.
+
+    Args:
+        surface: All rows there are.
+        points: Where; `candidates` if left out.
+        seed: Of the draws.
+
+    Raises:
+        StudyError: Nothing to predict from; see `foretaste.surface.predict.predictor`.
+
+    >>> from foretaste.surface.table import Headline
+    >>> from foretaste.task import Evaluation
+    >>> from foretaste.weights import lattice
+    >>> rows = [Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 4)]
+    >>> found = outlook(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)))
+    >>> found.draws.shape, len(found.points)
+    ((1000, 200, 2), 200)
+    """
+    chosen = tuple(candidates(surface) if points is None else points)
+    found = predictor(surface).at(chosen)
+    return Outlook(surface, chosen, found, found.draw(_DRAWS, seed), found.draw(_DRAWS, seed, measured=True))

@@ -1,0 +1,172 @@
+"""What a user wants of the tasks' metrics: something to maximise, and floors that must hold."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from foretaste.errors import StudyError, WeightsError
+from foretaste.surface.table import Array, Headline, Surface
+
+__all__ = ["Floor", "Preference", "shortfalls"]
+
+_LEAST_LOSS = 0.01  # of the largest: a task that loses less is no reason to give it all the weight
+
+_FLOOR = re.compile(r"^\s*(?P<task>[^<>=\s]+)\s*>=\s*(?P<number>[0-9.eE+-]+)\s*(?P<percent>%?)\s*$")
+
+
+@dataclass(frozen=True)
+class Preference:
+    """What to maximise over the tasks' headline metrics.
+
+    Args:
+        kind: ``mean``, ``worst``, ``weighted`` or ``knee``.
+        importance: For ``weighted`` and a settled ``knee``: a number per task, at least one above 0.
+    """
+
+    kind: str
+    importance: Mapping[str, float]
+
+    @classmethod
+    def parse(cls, text: str, tasks: Sequence[str]) -> "Preference":
+        """Read ``mean``, ``worst``, ``knee`` or ``movies=2,news=1`` (tasks left out count 0).
+
+        Raises:
+            WeightsError: Anything else.
+
+        >>> Preference.parse("b=3,a=1", ["a", "b"]).importance
+        {'a': 0.25, 'b': 0.75}
+        """
+        if text in ("mean", "worst", "knee"):
+            return cls(text, {})
+        try:
+            given = {name.strip(): float(number) for name, number in (part.split("=") for part in text.split(","))}
+        except ValueError:
+            raise WeightsError(
+                f"preference {text!r} is not understood; write mean, worst, knee, or for example {tasks[0]}=2,{tasks[-1]}=1"
+            ) from None
+        total = sum(given.values())
+        if set(given) - set(tasks) or min(given.values()) < 0 or not 0 < total < float("inf"):
+            raise WeightsError(f"preference {text!r} needs numbers of at least 0, one above 0, for tasks among {', '.join(tasks)}")
+        return cls("weighted", {task: given.get(task, 0.0) / total for task in tasks})
+
+    def settled(self, surface: Surface) -> "Preference":
+        """The same, with the importance that the knee of the front gives each task; other kinds as they are.
+
+        At the knee the front is farthest from the plane through the points where each task is at its best. Each task
+        counts in units of what it can lose: from its single-task model to the worst that another task's makes of it.
+
+        Raises:
+            StudyError: A single-task model has not been evaluated on every task.
+
+        References:
+            Das: On characterizing the knee of the Pareto curve based on Normal-Boundary Intersection, 1999,
+            https://doi.org/10.1007/BF01195985
+        """
+        if self.kind != "knee" or self.importance:
+            return self
+        singles = surface.singles()
+        if lacking := [task for task in surface.tasks if task not in singles]:
+            raise StudyError(f"the knee needs every single-task model's metrics, and lacks {lacking[0]}'s; preview the corners first")
+        table = np.array([[singles[own].metrics[task][head.metric] for task, head in surface.headlines.items()] for own in surface.tasks])
+        table = table * surface.signs
+        losses = np.diag(table) - table.min(0)
+        counts = 1 / np.maximum(losses, max(_LEAST_LOSS * float(losses.max()), 1e-12))
+        return Preference("knee", dict(zip(surface.tasks, (counts / counts.sum()).tolist(), strict=True)))
+
+    def of(self, values: Array) -> Array:
+        """`[...]` from oriented headline values `[..., T]`."""
+        if self.kind == "worst":
+            return np.asarray(values.min(-1))
+        share = list(self.importance.values()) or [1 / values.shape[-1]] * values.shape[-1]
+        return np.asarray(values @ np.array(share))
+
+    def __str__(self) -> str:
+        named = {"mean": "the mean over tasks", "worst": "the worst task"}
+        if self.kind in named:
+            return named[self.kind]
+        shares = ", ".join(f"{task} {share:.0%}" for task, share in self.importance.items())
+        if self.kind == "knee":
+            return "the knee of the front" + (f" (tasks weighted {shares})" if shares else "")
+        return f"the mean weighted {shares}"
+
+
+@dataclass(frozen=True)
+class Floor:
+    """A requirement: a task's headline metric must reach a bound.
+
+    Args:
+        task: A task's name, or ``all``.
+        bound: The metric's value, or a share of the single-task metric.
+        relative: Whether the bound is such a share.
+    """
+
+    task: str
+    bound: float
+    relative: bool
+
+    @classmethod
+    def parse(cls, text: str, tasks: Sequence[str]) -> "Floor":
+        """Read ``news>=0.85`` or ``all>=97%`` (of the single-task metric).
+
+        Raises:
+            WeightsError: An unknown task, a share that is not above 0, or another form.
+
+        >>> Floor.parse("all>=97%", ["a", "b"])
+        Floor(task='all', bound=0.97, relative=True)
+        """
+        found = _FLOOR.match(text)
+        try:
+            number = float(found["number"]) if found else float("nan")
+        except ValueError:
+            number = float("nan")
+        impossible = not np.isfinite(number) or (found is not None and bool(found["percent"]) and number <= 0)
+        if found is None or impossible or found["task"] not in (*tasks, "all"):
+            raise WeightsError(f"floor {text!r} is not understood; write {tasks[0]}>=0.85 or all>=97%, with tasks among {', '.join(tasks)}")
+        relative = bool(found["percent"])
+        return cls(found["task"], number / 100 if relative else number, relative)
+
+    def of(self, task: str, headline: Headline, singles: Mapping[str, float]) -> float:
+        """The bound as a value of a task's metric.
+
+        Raises:
+            StudyError: It is relative, and the task has no single-task metric.
+        """
+        if not self.relative:
+            return self.bound
+        if task not in singles:
+            raise StudyError(
+                f"a floor relative to the single-task metric needs the preview at weights {task}=1; preview the lattice with its corners"
+            )
+        single = singles[task]
+        return single + abs(single) * (self.bound - 1 if headline.higher_is_better else 1 / self.bound - 1)
+
+    def __str__(self) -> str:
+        bound = f"{self.bound:.4g}" if not self.relative else f"{self.bound:.4%}".replace(".0000%", "%")
+        return f"{self.task}>={bound}" + (" of its single-task metric" if self.relative else "")
+
+
+def shortfalls(floors: Sequence[Floor], headlines: Mapping[str, Headline], singles: Mapping[str, float], values: Array) -> Array:
+    """`[..., F]`: how far each floor's worst task is below its bound, 0 where it holds.
+
+    Args:
+        floors: F of them.
+        headlines: By task.
+        singles: Each task's headline metric by its single-task model, for relative floors.
+        values: `[..., T]` headline metrics, as they are.
+
+    Raises:
+        StudyError: A relative floor for a task without a single-task metric.
+
+    >>> found = shortfalls([Floor("all", 0.9, True)], {"a": Headline("accuracy")}, {"a": 0.5}, np.array([[0.4], [0.6]]))
+    >>> found.round(6).tolist()
+    [[0.05], [0.0]]
+    """
+    found = np.zeros((*values.shape[:-1], len(floors)))
+    for place, floor in enumerate(floors):
+        for column, (task, head) in enumerate(headlines.items()):
+            if floor.task in ("all", task):
+                short = head.sign * (floor.of(task, head, singles) - values[..., column])
+                found[..., place] = np.maximum(found[..., place], short)
+    return found

@@ -1,0 +1,199 @@
+"""Proposals: which weightings to evaluate next, and how, for what each is worth per unit of cost.
+
+A joint run is worth what it is expected to add to the value of the best weights, through a better choice: the
+knowledge gradient. With m and C what is believed of the value at all candidates and s^2 the noise of a single run,
+a run at i moves the beliefs along ``b = C_i / sqrt(C_ii + s_i^2)``, and::
+
+    gain(i) = E max_j (m_j + b_j Z) - max_j m_j,    Z standard normal
+
+A preview takes away the doubt about what previews give there; a sharpened preview, of which too few are known to
+judge them by, is taken for a joint run with half as much noise as there is doubt. For the whole front the gain is the
+mean over many preferences, each for the worst task under other weights. Further proposals of a batch reckon with those
+before them.
+
+References:
+    Frazier, Powell, Dayanik: The Knowledge-Gradient Policy for Correlated Normal Beliefs, 2009,
+    https://doi.org/10.1287/ijoc.1080.0314
+    Knowles: ParEGO, 2006, https://doi.org/10.1109/TEVC.2005.851274
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.stats import norm
+
+from foretaste.errors import StudyError
+from foretaste.surface.outlook import Beliefs, Outlook, Wanted
+from foretaste.surface.preference import Floor, Preference
+from foretaste.surface.table import Array
+from foretaste.task import Fidelity
+from foretaste.weights import TaskWeights
+
+__all__ = ["Option", "Proposal", "gains", "propose"]
+
+_STANDARD = norm.ppf((np.arange(48) + 0.5) / 48)
+_UNKNOWN = 0.5  # of a doubt's standard deviation is the error of a fidelity that is not known yet
+_PREFERENCES = 12
+_LEAST = 1e-12
+_LITTLE = 0.02
+
+
+@dataclass(frozen=True)
+class Option:
+    """A way to evaluate a weighting.
+
+    Args:
+        fidelity: Preview, sharpened preview or joint run.
+        method: As rows name it.
+        cost: Of one evaluation, in any unit.
+    """
+
+    fidelity: Fidelity
+    method: str
+    cost: float
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A weighting to evaluate.
+
+    Args:
+        weights: alpha.
+        option: How.
+        gain: Expected gain in the value of the best weights; for the front, in the mean over many preferences.
+    """
+
+    weights: TaskWeights
+    option: Option
+    gain: float
+
+
+def gains(beliefs: Beliefs, places: Sequence[int]) -> Array:
+    """`[P]`: the knowledge gradient of a joint run at each of P places.
+
+    >>> two = Beliefs(np.array([0.0, 0.0]), np.diag([1.0, 0.0]), np.zeros(2))
+    >>> gains(two, [0, 1]).round(2)
+    array([0.4, 0. ])
+    """
+    chosen, variance = list(places), np.diag(beliefs.covariance) + beliefs.noise
+    return _gained(beliefs.mean, beliefs.covariance[:, chosen] / np.sqrt(np.maximum(variance, _LEAST))[chosen])
+
+
+def propose(
+    found: Outlook,
+    preference: Preference | None,
+    floors: Sequence[Floor] = (),
+    *,
+    options: Sequence[Option],
+    count: int = 1,
+    pending: Sequence[Proposal] = (),
+    failed: Sequence[Proposal] = (),
+    seed: int = 0,
+) -> list[Proposal]:
+    """The evaluations that are worth most per unit of cost, best first.
+
+    Nothing is evaluated here: the caller does, adds the rows to the surface and asks again.
+
+    Args:
+        found: What joint finetuning may give at the candidates.
+        preference: What is maximised; None for the whole front.
+        floors: What must hold.
+        options: Ways to evaluate that are open. Joint runs and sharpened previews are not proposed at corners.
+        count: How many to propose, for as many workers.
+        pending: Under way elsewhere: not proposed again, and reckoned with.
+        failed: Not proposed again.
+        seed: Of the preferences that stand for the front.
+
+    Returns:
+        At most ``count``, each with a gain above 0.
+
+    Raises:
+        StudyError: No option is open, or a floor or preference needs a single-task metric that is not there.
+
+    >>> from foretaste.surface.outlook import outlook
+    >>> from foretaste.surface.table import Headline, Surface
+    >>> from foretaste.task import Evaluation
+    >>> from foretaste.weights import lattice
+    >>> rows = [Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 4)]
+    >>> seen = outlook(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)), lattice("ab", 4))
+    >>> [str(each.weights) for each in propose(seen, Preference("mean", {}), options=[Option(Fidelity.JOINT, "joint", 1.0)])]
+    ['a=0.5,b=0.5']
+    """
+    if not options:
+        raise StudyError("nothing can be proposed: no way to evaluate is open")
+    beliefs = [found.beliefs(own, floors) for own in _wanted(found, preference, seed)]
+    for each in pending:
+        beliefs = _after(found, beliefs, each)
+    closed = {(each.weights, each.option.method) for each in (*pending, *failed)}
+    closed |= {(row.weights, row.method if row.fidelity != Fidelity.JOINT else str(Fidelity.JOINT)) for row in found.surface.rows}
+    proposals: list[Proposal] = []
+    while len(proposals) < count:
+        best = max((_best(found, beliefs, option, closed) for option in options), key=lambda each: each.gain / each.option.cost)
+        if best.gain <= _LEAST:
+            break
+        proposals.append(best)
+        closed.add((best.weights, best.option.method))
+        beliefs = _after(found, beliefs, best)
+    return proposals
+
+
+@dataclass(frozen=True)
+class _WorstUnder:
+    """The worst task, with metrics in units of their range, under other weights: a preference for one part of the front."""
+
+    weights: Array
+    low: Array
+    span: Array
+
+    def of(self, values: Array) -> Array:
+        scaled = (values - self.low) / self.span
+        return np.asarray((scaled * self.weights).min(-1) + 0.05 * (scaled * self.weights).sum(-1))
+
+
+def _wanted(found: Outlook, preference: Preference | None, seed: int) -> Sequence[Wanted]:
+    if preference is not None:
+        return [preference.settled(found.surface)]
+    medians = found.prediction.median * found.surface.signs
+    low, span = medians.min(0), np.maximum(np.ptp(medians, axis=0), _LEAST)
+    drawn = np.random.default_rng(seed).dirichlet(np.ones(medians.shape[1]), _PREFERENCES)
+    return [_WorstUnder(1 / np.maximum(weights, _LITTLE), low, span) for weights in drawn]
+
+
+def _best(found: Outlook, beliefs: Sequence[Beliefs], option: Option, closed: Collection[tuple[TaskWeights, str]]) -> Proposal:
+    """Where the option is worth most; with a gain of 0 where it is closed everywhere."""
+    places = [
+        place
+        for place, weights in enumerate(found.points)
+        if (weights, option.method) not in closed and (weights.corner is None or option.fidelity == Fidelity.PREVIEW)
+    ]
+    if not places:
+        return Proposal(found.points[0], option, 0.0)
+    gained = np.mean([_gained(each.mean, _moves(found, each, option)[:, places]) for each in beliefs], axis=0)
+    top = int(gained.argmax())
+    return Proposal(found.points[places[top]], option, float(gained[top]))
+
+
+def _moves(found: Outlook, beliefs: Beliefs, option: Option) -> Array:
+    """`[N, N]`: how an evaluation at each place moves the mean at all, per standard deviation of what it shows."""
+    variance = np.maximum(np.diag(beliefs.covariance), 0.0)
+    doubt = found.prediction.doubts.get(option.method)
+    if doubt is not None:  # what previews of this method give elsewhere says little of here
+        return np.diag(np.sqrt(doubt.mean(1) * variance))
+    noise = beliefs.noise if option.fidelity == Fidelity.JOINT else _UNKNOWN**2 * variance
+    return np.asarray(beliefs.covariance / np.sqrt(np.maximum(variance + noise, _LEAST)))
+
+
+def _gained(mean: Array, moves: Array) -> Array:
+    """`[P]` from moves `[N, P]`."""
+    best = float(mean.max())
+    return np.array([float((mean[:, None] + np.outer(move, _STANDARD)).max(0).mean()) - best for move in moves.T])
+
+
+def _after(found: Outlook, beliefs: Sequence[Beliefs], done: Proposal) -> list[Beliefs]:
+    """The beliefs once an evaluation is made, whatever it shows."""
+    place = found.places.get(done.weights)
+    if place is None:
+        return list(beliefs)
+    moved = [_moves(found, each, done.option)[:, place] for each in beliefs]
+    return [replace(each, covariance=each.covariance - np.outer(move, move)) for each, move in zip(beliefs, moved, strict=True)]
