@@ -17,7 +17,7 @@ from foretaste.train.run import Observer, Snapshot, Trained
 __all__ = ["REVISION", "Unwatched", "Watch", "do", "do_evaluation", "do_training", "stop_if_asked"]
 
 # Raised by hand when the same inputs would give other numbers than before.
-REVISION = {"finetune": 1, "joint": 1, "factors": 1, "site": 1, "choice": 1, "evaluation": 1}
+REVISION = {"finetune": 1, "joint": 1, "factors": 2, "site": 2, "choice": 1, "evaluation": 1, "outputs": 1, "alone": 1}
 
 
 class Watch(Protocol):
@@ -28,6 +28,9 @@ class Watch(Protocol):
 
     def advance(self, amount: int, note: str = "") -> None:
         """So many more units are done."""
+
+    def say(self, text: str) -> None:
+        """Where things stand, as a line."""
 
     def stopping(self) -> bool:
         """Whether the user asked to stop."""
@@ -40,6 +43,9 @@ class Unwatched:
         pass
 
     def advance(self, amount: int, note: str = "") -> None:
+        pass
+
+    def say(self, text: str) -> None:
         pass
 
     def stopping(self) -> bool:

@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from foretaste.errors import WeightsError
-from foretaste.surface.recommend import Floor, Preference
+from foretaste.surface.preference import Floor, Preference
 
 __all__ = [
     "LORA",
@@ -224,7 +224,7 @@ class Variational(_Part):
     ess: float | None = Field(None, gt=0, description="effective sample size; ten times the task's training examples if left out")
 
 
-MethodName = Literal["simple", "diagonal", "variational", "kronecker", "lowrank", "anchored", "mixture", "average", "weighted"]
+MethodName = Literal["simple", "diagonal", "variational", "kronecker", "lowrank", "anchored", "mixture", "average", "weighted", "ensemble"]
 
 
 class Preview(_Part):
@@ -259,7 +259,7 @@ class Joint(_Part):
 class Recommend(_Part):
     """What to recommend."""
 
-    prefer: str = Field("mean", description="mean, worst, or task=2,other=1")
+    prefer: str = Field("mean", description="mean, worst, knee, or task=2,other=1")
     floors: list[str] = Field(default_factory=list, description="task>=0.85 or all>=97% (of the single-task metric)")
 
 

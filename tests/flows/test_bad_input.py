@@ -72,7 +72,7 @@ def test_an_unknown_method(tmp_path: Path) -> None:
         ("floors: ['low>0.9']", "recommend.floors: floor 'low>0.9' is not understood; write low>=0.85 or all>=97%"),
         ("floors: ['lowest>=0.9']", "with tasks among low, mid, high"),
         ("floors: ['all>=much']", "floor 'all>=much' is not understood"),
-        ("prefer: best", "recommend.prefer: preference 'best' is not understood; write mean, worst, or for example low=2,high=1"),
+        ("prefer: best", "recommend.prefer: preference 'best' is not understood; write mean, worst, knee, or for example low=2,high=1"),
         ("prefer: lowest=1", "for tasks among low, mid, high"),
     ],
 )
@@ -334,7 +334,11 @@ def test_a_study_without_a_recipe_or_the_method_that_is_asked_for(copied: Path, 
     assert "has no previews by 'diagonal'; it has simple" in refused("show", tmp_path / "s", "--method", "diagonal")
     assert "floor 'low' is not understood" in refused("show", tmp_path / "s", "--floor", "low")
     assert "preference 'low' is not understood" in refused("report", tmp_path / "s", "--prefer", "low")
+    assert "Too little to recommend from yet" in foretaste("show", tmp_path / "s", "--floor", "all>=97%").out
+    more = [word for share in (0.2, 0.4, 0.5) for word in ("--weights", f"low={share},mid={share / 2},high={1 - 1.5 * share}")]
+    assert foretaste("preview", recipe, *more, "--study", tmp_path / "s").code == 0
     assert "needs the preview at weights low=1" in refused("show", tmp_path / "s", "--floor", "all>=97%")
+    assert "the knee needs every single-task model's metrics, and lacks low's" in refused("show", tmp_path / "s", "--prefer", "knee")
 
 
 def test_the_demo_minds_a_study_that_is_there(copied: Path) -> None:

@@ -26,6 +26,8 @@ else:
     )
 
 __all__ = [
+    "Corners",
+    "Explain",
     "Floors",
     "Json",
     "Method",
@@ -71,7 +73,10 @@ class MethodName(StrEnum):
     MIXTURE = "mixture"
     AVERAGE = "average"
     WEIGHTED = "weighted"
+    ENSEMBLE = "ensemble"
 
+
+_METHODS = ", ".join(MethodName)
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe (YAML); `foretaste init` writes one.")]
 StudyFolder = Annotated[Path, typer.Argument(metavar="STUDY", help="A study's folder.")]
@@ -82,10 +87,26 @@ WeightsOption = Annotated[
     list[str] | None,
     typer.Option("--weights", "-w", metavar="TASK=SHARE,...", help="For example movies=0.5,news=0.5, or uniform; repeatable."),
 ]
-Prefer = Annotated[str | None, typer.Option("--prefer", help="mean, worst, or movies=2,news=1; the recipe's if left out.")]
+Prefer = Annotated[str | None, typer.Option("--prefer", help="mean, worst, knee, or movies=2,news=1; the recipe's if left out.")]
 Floors = Annotated[list[str] | None, typer.Option("--floor", help="news>=0.85, or all>=97% of the single-task metric; repeatable.")]
-Method = Annotated[MethodName | None, typer.Option("--method", help="By which posterior; as in the recipe if left out.")]
-Methods = Annotated[list[MethodName] | None, typer.Option("--method", help="A method to compare; repeatable; all if left out.")]
+Method = Annotated[
+    MethodName | None,
+    typer.Option("--method", metavar="METHOD", help=f"By which method; as in the recipe if left out. One of {_METHODS}."),
+]
+Methods = Annotated[
+    list[MethodName] | None,
+    typer.Option("--method", metavar="METHOD", help=f"A method to compare; repeatable; all if left out. One of {_METHODS}."),
+]
+Corners = Annotated[
+    list[MethodName] | None,
+    typer.Option(
+        "--method",
+        metavar="METHOD",
+        help=f"A method whose previews of one task alone are checked; repeatable; if left out, the recipe's that train no more. "
+        f"One of {_METHODS}.",
+    ),
+]
+Explain = Annotated[bool, typer.Option("--explain", help="Say in sentences what is recommended, why, and how sure that is.")]
 Steps = Annotated[list[int] | None, typer.Option("--sharpen", min=1, help="Also add so many joint steps to each preview; repeatable.")]
 Open = Annotated[bool, typer.Option("--open/--no-open", help="Open the report in a browser.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a folder that is there, once the new one is complete.")]

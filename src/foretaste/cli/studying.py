@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from foretaste.cli.base import (
+    Corners,
+    Explain,
     Floors,
     Json,
     Method,
@@ -39,24 +41,42 @@ if TYPE_CHECKING:
     from foretaste import recipe as recipes
     from foretaste import whole
     from foretaste.report import comparison, page, summary, tables, text
+    from foretaste.report import explain as explaining
+    from foretaste.report import mergeability as linking
     from foretaste.store import study as studies
     from foretaste.workflow import compare as comparing
     from foretaste.workflow import confirm as confirming
     from foretaste.workflow import fit as fitting
+    from foretaste.workflow import mergeability as merging
     from foretaste.workflow import methods as making
     from foretaste.workflow import outcome, session
     from foretaste.workflow import preview as previewing
     from foretaste.workflow import run as running
 else:
     recipes = lazy("foretaste.recipe")
-    comparison, page, summary, tables, text = (
-        lazy(f"foretaste.report.{name}") for name in ("comparison", "page", "summary", "tables", "text")
+    comparison, linking, page, summary, tables, text = (
+        lazy(f"foretaste.report.{name}") for name in ("comparison", "mergeability", "page", "summary", "tables", "text")
     )
     studies, whole = lazy("foretaste.store.study"), lazy("foretaste.whole")
     comparing, confirming, fitting, making = (lazy(f"foretaste.workflow.{name}") for name in ("compare", "confirm", "fit", "methods"))
     outcome, session, previewing, running = (lazy(f"foretaste.workflow.{name}") for name in ("outcome", "session", "preview", "run"))
+    merging, explaining = lazy("foretaste.workflow.mergeability"), lazy("foretaste.report.explain")
 
-__all__ = ["check", "compare", "confirm", "demo", "fit", "init", "preview", "report", "run", "show"]
+__all__ = [
+    "check",
+    "compare",
+    "confirm",
+    "demo",
+    "fit",
+    "init",
+    "mergeability",
+    "preview",
+    "report",
+    "report_written",
+    "run",
+    "show",
+    "summarised",
+]
 
 
 @app.command(epilog="Example: [bold]foretaste demo[/]")
@@ -123,6 +143,18 @@ def fit(
     printed(as_json, found, tables.fitted(found), f"next: {again(['preview', str(recipe)], study, var)}")
 
 
+@app.command(epilog="Example: [bold]foretaste mergeability study.yaml[/]")
+def mergeability(
+    recipe: RecipeFile, method: Corners = None, study: StudyOption = None, var: Variables = None, as_json: Json = False
+) -> None:
+    """Before any surface: whether the tasks' models can be merged, two at a time, and whether previews of one task alone are its model."""
+    names = [each.value for each in method or ()]
+    command = ["mergeability", str(recipe), *(word for name in names for word in ("--method", name))]
+    with working(recipe, study, var, command) as (work, _):
+        found = merging.mergeability(work, names)
+    printed(as_json, linking.mergeability_json(found), linking.between(found), f"next: {again(['run', str(recipe)], study, var)}")
+
+
 @app.command(epilog="Example: [bold]foretaste preview study.yaml --weights movies=0.7,news=0.3[/]")
 def preview(
     recipe: RecipeFile,
@@ -136,6 +168,7 @@ def preview(
     command = ["preview", str(recipe), *(["--method", method.value] if method else [])]
     with working(recipe, study, var, command, weights) as (work, points):
         methods = making.with_controls([method.value] if method else work.recipe.preview.methods)
+        making.check_methods(methods, work.problem.tasks)
         rows = previewing.preview(work, fitting.fit(work), methods, points or session.grid(work.recipe, work.problem))
     printed(as_json, [tables.row_json(row) for row in rows], tables.rows(rows), f"next: {again(['confirm', str(recipe)], study, var)}")
 
@@ -173,10 +206,21 @@ def compare(
 
 
 @app.command(epilog="Example: [bold]foretaste show study.study --prefer worst --floor 'all>=97%'[/]")
-def show(study: StudyFolder, prefer: Prefer = None, floor: Floors = None, method: Method = None, as_json: Json = False) -> None:
+def show(
+    study: StudyFolder,
+    prefer: Prefer = None,
+    floor: Floors = None,
+    method: Method = None,
+    explain: Explain = False,
+    as_json: Json = False,
+) -> None:
     """A study's table, front, recommendation and agreement."""
-    found = _summary(study, prefer, floor, method and method.value)
-    printed(as_json, summary.to_json(found), text.render(found), f"next: foretaste report {study}")
+    found = summarised(study, prefer, floor, method and method.value)
+    if explain:
+        said = explaining.explained(found)
+        printed(as_json, {"explanation": said}, "\n\n".join(said))
+    else:
+        printed(as_json, summary.to_json(found), text.render(found), f"next: foretaste report {study}")
 
 
 @app.command(epilog="Example: [bold]foretaste report study.study --out report.html[/]")
@@ -190,7 +234,7 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Write one self-contained HTML file: maps, front, previews against joint runs, recommendation, provenance."""
-    path = _write_report(_summary(study, prefer, floor, method and method.value), out or study / "report.html")
+    path = report_written(summarised(study, prefer, floor, method and method.value), out or study / "report.html")
     printed(as_json, {"report": str(path)}, f"report: {path}")
     if browse:
         webbrowser.open(path.resolve().as_uri())
@@ -200,8 +244,8 @@ def _run_all(file: Path, study: Path | None, var: list[str] | None, as_json: boo
     with working(file, study, var, command) as (work, _):
         running.run(work)
         folder = work.study.path
-    found = _summary(folder)
-    path = _write_report(found, folder / "report.html")
+    found = summarised(folder)
+    path = report_written(found, folder / "report.html")
     printed(
         as_json,
         summary.to_json(found) | {"study": str(folder), "report": str(path)},
@@ -212,7 +256,8 @@ def _run_all(file: Path, study: Path | None, var: list[str] | None, as_json: boo
         webbrowser.open(path.resolve().as_uri())
 
 
-def _summary(folder: Path, prefer: str | None = None, floors: list[str] | None = None, method: str | None = None) -> "summary.Summary":
+def summarised(folder: Path, prefer: str | None = None, floors: list[str] | None = None, method: str | None = None) -> "summary.Summary":
+    """What a study has come to, under another preference, other floors or one method's previews alone where given."""
     with studies.Study.open(folder) as opened:
         found = outcome.look(opened, prefer, floors, method)
     return summary.summarise(
@@ -223,10 +268,12 @@ def _summary(folder: Path, prefer: str | None = None, floors: list[str] | None =
         floors=found.floors,
         provenance=found.provenance,
         costs=found.costs,
+        only=method,
     )
 
 
-def _write_report(found: "summary.Summary", path: Path) -> Path:
+def report_written(found: "summary.Summary", path: Path) -> Path:
+    """The page, written whole."""
     content = page.page(found)
     whole.written_whole(path, lambda temporary: temporary.write_text(content, encoding="utf-8"))
     return path

@@ -8,7 +8,7 @@ from foretaste.surface.agreement import Agreement
 from foretaste.surface.pareto import front
 from foretaste.surface.recommend import Alternative, Recommendation
 from foretaste.surface.table import Array
-from foretaste.weights import uniform
+from foretaste.weights import TaskWeights, uniform
 
 __all__ = [
     "agreed",
@@ -101,7 +101,7 @@ def valuation(found: Recommendation) -> str:
 def alternative(other: Alternative) -> str:
     """A runner-up: its value, how likely it is the better one, and what changes.
 
-    >>> from foretaste.weights import uniform
+    >>> from foretaste.weights import TaskWeights, uniform
     >>> alternative(Alternative(uniform("ab"), 0.5, 0.25, {"a": 0.01, "b": -0.02}))
     '0.500  a 50%, b 50%: better with probability 25%; a +0.010, b -0.020'
     """
@@ -129,8 +129,16 @@ def confirmed(summary: Summary) -> str:
     text += "" if found.floors_met else ", and does not keep the floors"
     if found.better:
         weights, value = found.better
-        return f"{text}. A joint run at other weights suits better: {number(value)} at {shares(weights)}."
+        return f"{text}. The joint run at {shares(weights)} measured {number(value)}{_regressed(summary, weights)}."
     return f"{text}; {counted(len(summary.joint.rows), 'joint run')} in the study, none better."
+
+
+def _regressed(summary: Summary, weights: TaskWeights) -> str:
+    """What is to be expected where a run came out better: single runs vary."""
+    seen = summary.outlook
+    if seen is None or weights not in seen.places:
+        return ""
+    return f", where by all that is known {number(float(seen.values(summary.preference)[:, seen.places[weights]].mean()))} is to be expected"
 
 
 def mapped(summary: Summary, task: str) -> str:

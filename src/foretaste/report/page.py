@@ -13,6 +13,7 @@ from plotly.offline import get_plotlyjs
 from foretaste.report.captions import agreed, alternative, certainty, compared, mapped, nothing, spanned, traded, valuation, valued
 from foretaste.report.figures import VALUE, comparison, maps, methods, tradeoff
 from foretaste.report.markup import agreement_table, chosen_table, confirmed_table, lines_table, rows_table
+from foretaste.report.mergeability import overall
 from foretaste.report.summary import Summary, verdict
 from foretaste.report.wording import counted, duration
 from foretaste.task import Fidelity
@@ -128,6 +129,7 @@ def _trust(summary: Summary) -> str:
         for index, found in enumerate(summary.agreements)
     ]
     figures.append(_figure("methods", "Methods", methods(summary), agreed(summary)))
+    said += _paragraph(between) if (between := overall(summary.surface.where(Fidelity.PREVIEW, "simple").averaged())) else ""
     return _section("How far to trust it", said + agreement_table(summary) + confirmed_table(summary) + _grid(figures))
 
 

@@ -49,6 +49,10 @@ class TerminalWatch:
         if self._stage is not None:
             self.progress.update(self._stage, advance=amount, note=note[:_NOTE])
 
+    def say(self, text: str) -> None:
+        """A line above the bars."""
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
     def stopping(self) -> bool:
         """Whether Ctrl-C was pressed."""
         return self._stop

@@ -82,7 +82,7 @@ def mixed(manifest: Mapping[str, object]) -> Table:
 
 
 def rows(evaluations: Sequence[Evaluation], limit: int = 30) -> Table:
-    """Evaluations as they were made: weights, how, and each task's metrics.
+    """Evaluations as they were made: weights, how, and each task's metrics, as far as they have them.
 
     Args:
         evaluations: At least one.
@@ -99,11 +99,11 @@ def rows(evaluations: Sequence[Evaluation], limit: int = 30) -> Table:
     for task in tasks:
         table.add_column(f"α {task}", justify="right")
     table.add_column("made by")
-    for task in tasks:
-        for metric in evaluations[0].metrics[task]:
-            table.add_column(f"{task} {metric}", justify="right")
+    columns = [(task, metric) for task in tasks for metric in dict.fromkeys(name for row in evaluations for name in row.metrics[task])]
+    for task, metric in columns:
+        table.add_column(f"{task} {metric}", justify="right")
     for row in evaluations[:limit]:
-        found = [number(value) for task in tasks for value in row.metrics[task].values()]
+        found = [number(row.metrics[task].get(metric)) for task, metric in columns]
         table.add_row(*(share(row.weights[task]) for task in tasks), row.method, *found)
     if len(evaluations) > limit:
         table.caption = f"… and {len(evaluations) - limit} more; `foretaste show STUDY` sorts them, --json has all"

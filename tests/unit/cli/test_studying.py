@@ -21,7 +21,7 @@ from foretaste.recipe import parse
 from foretaste.workflow.methods import METHODS
 from problems import digits_recipe
 
-COMMANDS = ["demo", "init", "check", "run", "export", "import", "fit", "preview", "confirm", "compare", "show", "report"]
+COMMANDS = ["demo", "init", "check", "run", "export", "import", "fit", "mergeability", "preview", "confirm", "compare", "show", "report", "search"]
 
 
 def finite(text: str) -> object:
@@ -90,7 +90,7 @@ def test_usage_errors_end_with_2(arguments: list[str]) -> None:
     assert "Usage: " in found.err
 
 
-@pytest.mark.parametrize("command", ["check", "run", "fit", "preview", "confirm"])
+@pytest.mark.parametrize("command", ["check", "run", "fit", "mergeability", "preview", "confirm"])
 def test_commands_on_a_recipe_print_a_report_or_json(folder: Path, command: str) -> None:
     study = [] if command == "check" else ["--study", folder / "study"]
     recipe = folder / "small.yaml"
@@ -134,13 +134,14 @@ def test_any_method_can_be_previewed_shown_and_reported(folder: Path) -> None:
     rows = json.loads(foretaste("preview", recipe, "--study", study, "--method", "kronecker", "--json").out)
     assert {row["method"] for row in rows} == {"kronecker"}
     shown = json.loads(foretaste("show", study, "--method", "kronecker", "--json").out)
-    assert shown["method"] == shown["recommendation"]["method"] == "kronecker"
+    assert shown["method"] == "kronecker"
+    assert shown["recommendation"]["basis"].endswith("previews (kronecker)")
     assert foretaste("report", study, "--method", "kronecker", "--out", folder / "kronecker.html").code == 0
 
 
-def test_the_report_says_which_previews_the_recommendation_rests_on(folder: Path) -> None:
+def test_the_report_says_what_the_recommendation_rests_on(folder: Path) -> None:
     words = " ".join(foretaste("show", folder / "study").out.replace("│", " ").split())
-    assert "It rests on previews by anchored." in words
+    assert "3 single-task models and previews (anchored, " in words
     assert "the metrics are off by" in words
 
 

@@ -48,7 +48,7 @@ def test_confirmation_tells_of_floors_and_of_better_runs(make: Study) -> None:
     found = make(AB, preference="a=1", joint=[*corners(AB), uniform(AB)])
     assert found.recommendation is not None
     other = replace(found, recommendation=replace(found.recommendation, weights=uniform(AB)))
-    assert "A joint run at other weights suits better: 0.920 at a 100%, b 0%." in confirmed(other)
+    assert "The joint run at a 100%, b 0% measured 0.920, where by all that is known 0.9" in confirmed(other)
 
 
 def test_an_empty_study_says_what_to_run(make: Study) -> None:

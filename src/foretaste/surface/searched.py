@@ -1,0 +1,81 @@
+"""What a search is given, and what it comes to."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from foretaste.errors import WeightsError
+from foretaste.surface.hindsight import Foretold
+from foretaste.surface.propose import Proposal
+from foretaste.surface.recommend import Recommendation
+
+__all__ = ["Budget", "Progress", "Searched"]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much may be evaluated in all, earlier rows of the study included.
+
+    Args:
+        joint: Joint runs, corners aside.
+        previews: Previews, of all methods together.
+        sharpened: Previews sharpened by a tenth of a joint run's steps.
+    """
+
+    joint: int = 5
+    previews: int = 100
+    sharpened: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> "Budget":
+        """Read ``joint=5,previews=100,sharpened=10``; what is left out stays as it is by default.
+
+        Raises:
+            WeightsError: Something else.
+
+        >>> Budget.parse("joint=3")
+        Budget(joint=3, previews=100, sharpened=0)
+        """
+        names, found = asdict(cls()), {}
+        for part in text.split(","):
+            name, _, number = (piece.strip() for piece in part.partition("="))
+            if name not in names or name in found or not number.isdecimal():
+                raise WeightsError(f"budget {text!r} is not understood at {part!r}; write for example joint=5,previews=100,sharpened=10")
+            found[name] = int(number)
+        return cls(**found)
+
+    def __str__(self) -> str:
+        return ",".join(f"{name}={number}" for name, number in asdict(self).items())
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a search is.
+
+    Args:
+        recommendation: The best so far.
+        spent: Of the budget.
+        next: What is evaluated next; empty at the end.
+    """
+
+    recommendation: Recommendation
+    spent: Budget
+    next: tuple[Proposal, ...]
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What a search came to.
+
+    Args:
+        recommendation: The best weights, with a joint run where the budget allowed one.
+        spent: Of the budget.
+        stopped: Why it ended, as a sentence.
+        failed: Evaluations that failed, and why.
+        foretold: Each joint run beside what had been expected of it.
+    """
+
+    recommendation: Recommendation
+    spent: Budget
+    stopped: str
+    failed: Mapping[str, str]
+    foretold: tuple[Foretold, ...]

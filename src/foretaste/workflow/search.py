@@ -1,0 +1,251 @@
+"""Search: previews, then joint runs where the decision hangs, until the budget is spent or little is left to gain.
+
+What is next is proposed by `foretaste.surface.propose`; the study keeps every row, so that a search that was stopped goes
+on where it was, and asking for a larger budget goes on from a smaller one.
+"""
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+
+from foretaste.errors import BadInput, RunFailed, WeightsError
+from foretaste.surface.hindsight import foretold
+from foretaste.surface.outlook import Outlook, evaluated, outlook, usable
+from foretaste.surface.preference import Floor, Preference
+from foretaste.surface.propose import Option, Proposal, propose
+from foretaste.surface.recommend import Recommendation, recommend
+from foretaste.surface.searched import Budget, Progress, Searched
+from foretaste.surface.table import Surface
+from foretaste.task import Evaluation, Fidelity
+from foretaste.weights import TaskWeights, corners, lattice, lattice_near, spread, uniform
+from foretaste.workflow.confirm import confirm
+from foretaste.workflow.fit import Fitted, fit
+from foretaste.workflow.methods import METHODS
+from foretaste.workflow.outcome import look
+from foretaste.workflow.preview import preview
+from foretaste.workflow.session import Session, has_private_heads
+from foretaste.workflow.sharpen import sharpened
+
+__all__ = ["search"]
+
+_FIRST = 0.6  # of the previews are spread evenly; the rest go where they tell most
+_BATCH = 8
+_SHARPENED = 0.1  # of a joint run's steps
+_ANCHOR = "anchored"
+
+
+def search(
+    session: Session,
+    budget: Budget,
+    preference: Preference | None,
+    floors: Sequence[Floor] = (),
+    *,
+    tolerance: float = 0.002,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> Searched:
+    """Look for the weights that suit best, by as many evaluations as the budget allows.
+
+    First come previews all over the simplex by every method of the recipe, the joint run at uniform weights (which
+    all others are held against) and, where there are to be two joint runs or more, previews anchored there. Then
+    whatever is worth most per second. The last joint run is kept to confirm the recommendation.
+
+    Args:
+        session: The recipe at work.
+        budget: How much may be evaluated.
+        preference: What to maximise; None to find the whole front, and recommend its knee.
+        floors: What must hold.
+        tolerance: Stop when a joint run is expected to gain less than this share of what there is to choose.
+        on_progress: Told before every step, and at the end.
+
+    Raises:
+        WeightsError: A budget that does not cover the single-task models' evaluation.
+
+    >>> import pathlib, tempfile
+    >>> from foretaste.recipe import parse
+    >>> from foretaste.workflow.session import load, start
+    >>> small = "finetune: {steps: 1}, curvature: {max_examples: 1}, preview: {methods: [simple]}"
+    >>> recipe = parse(text := f"{{name: a, model: {{source: digits}}, {small}}}")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
+    ...     with session.study:
+    ...         found = search(session, Budget(joint=1, previews=6), Preference("mean", {}))
+    >>> found.spent, len(found.foretold)
+    (Budget(joint=1, previews=6, sharpened=0), 1)
+    """
+    work = _Work.begun(session, budget)
+    work.spread_out()
+    while True:
+        seen = outlook(work.surface())
+        wanted = preference or Preference("knee", {})
+        best = recommend(seen, wanted, floors, among=evaluated(seen.surface))
+        chosen, stopped = _next(work, seen, best, preference, floors, tolerance)
+        on_progress(Progress(best, work.spent(), tuple(chosen)))
+        if not chosen:
+            return Searched(best, work.spent(), stopped, work.reasons, tuple(foretold(seen.surface)))
+        work.evaluate(chosen)
+
+
+def _next(
+    work: "_Work", seen: Outlook, best: Recommendation, preference: Preference | None, floors: Sequence[Floor], tolerance: float
+) -> tuple[list[Proposal], str]:
+    """What to evaluate next, or why nothing is left to do."""
+    left, options = work.left(), work.options()
+    joint = Option(Fidelity.JOINT, str(Fidelity.JOINT), work.cost(Fidelity.JOINT, str(Fidelity.JOINT)))
+    confirming = Proposal(best.weights, joint, best.next_gain)
+    unconfirmed = left.joint > 0 and not best.confirmed and best.weights.corner is None and confirming not in work.failed
+    open_to = [*options, *([joint] if left.joint > (1 if unconfirmed else 0) else [])]
+    least = tolerance * _choice(seen, preference)
+    if open_to:
+        found = propose(seen, preference, floors, options=open_to, count=_BATCH, failed=work.failed)
+        worth = [each for each in found if each.gain / each.option.cost * joint.cost >= least]
+        if worth:
+            return _together(worth, len(seen.surface.tasks) + 1), ""
+    if unconfirmed:
+        return [confirming], ""
+    if not (options or left.joint):
+        return [], "the budget is spent"
+    return [], f"what the budget leaves is expected to add less than {least:.2g} for the cost of a joint run"
+
+
+def _choice(seen: Outlook, preference: Preference | None) -> float:
+    """The range of expected values: what there is to choose; of the front, in the units of its gains."""
+    return 1.0 if preference is None else float(np.ptp(seen.values(preference.settled(seen.surface)).mean(0)))
+
+
+def _together(worth: Sequence[Proposal], fewest: int) -> list[Proposal]:
+    """Proposals to evaluate before asking again: joint runs one by one, others of a kind together."""
+    kind = worth[0].option
+    alike = [each for each in worth if each.option == kind]
+    return {Fidelity.JOINT: alike[:1], Fidelity.SHARPENED: alike[:fewest], Fidelity.PREVIEW: alike}[kind.fidelity]
+
+
+@dataclass(eq=False)
+class _Work:
+    """A search's means: evaluates what was proposed and counts it."""
+
+    session: Session
+    budget: Budget
+    fitted: Mapping[str, Fitted]
+    methods: tuple[str, ...]
+    failed: list[Proposal] = field(default_factory=list)
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def begun(cls, session: Session, budget: Budget) -> "_Work":
+        names = session.problem.names
+        if budget.previews < len(names):
+            short = f"a budget of {budget.previews} previews does not cover the {len(names)} single-task models"
+            raise WeightsError(f"{short}; write at least previews={len(names)}")
+        methods: list[str] = list(session.recipe.preview.methods)
+        if budget.joint >= 2 and _ANCHOR not in methods:
+            methods.append(_ANCHOR)
+        if budget.joint < 1 and _ANCHOR in methods and len(methods) > 1:
+            methods.remove(_ANCHOR)  # it would make a joint run
+        return cls(session, budget, fit(session), tuple(methods))
+
+    def surface(self) -> Surface:
+        return usable(look(self.session.study).surface)
+
+    def rows(self, fidelity: Fidelity) -> list[Evaluation]:
+        """The rows that the budget counts."""
+        counted = {Fidelity.PREVIEW: self.methods, Fidelity.SHARPENED: (self.sharpening,), Fidelity.JOINT: None}[fidelity]
+        found = [row for row in self.surface().where(fidelity).rows if counted is None or row.method in counted]
+        return [row for row in found if fidelity != Fidelity.JOINT or row.weights.corner is None]
+
+    def spent(self) -> Budget:
+        return Budget(*(len({(row.method, row.weights) for row in self.rows(fidelity)}) for fidelity in _FIDELITIES))
+
+    def left(self) -> Budget:
+        spent = self.spent()
+        return Budget(*(max(0, ours - used) for ours, used in zip(asdict(self.budget).values(), asdict(spent).values(), strict=True)))
+
+    @property
+    def steps(self) -> int:
+        return max(1, round(_SHARPENED * self.session.joint_training.steps))
+
+    @property
+    def base(self) -> str:
+        """The method whose previews are sharpened: the last one that has params."""
+        return [name for name in self.methods if METHODS[name].merges][-1]
+
+    @property
+    def sharpening(self) -> str:
+        return f"{self.base}+{self.steps}"
+
+    def cost(self, fidelity: Fidelity, method: str) -> float:
+        """Seconds of one evaluation, as far as they are known from the study."""
+        found = [row.cost for row in self.surface().where(fidelity).rows if row.method == method or fidelity == Fidelity.JOINT]
+        if found:
+            return max(statistics.mean(found), 1e-6)
+        trained = statistics.mean(each.run.seconds for each in self.fitted.values())
+        return max({Fidelity.JOINT: 1.0, Fidelity.SHARPENED: _SHARPENED, Fidelity.PREVIEW: 0.01}[fidelity] * trained, 1e-6)
+
+    def options(self) -> list[Option]:
+        """Ways to evaluate that the budget leaves open, joint runs aside."""
+        left = self.left()
+        found = [Option(Fidelity.PREVIEW, name, self.cost(Fidelity.PREVIEW, name)) for name in self.methods if left.previews]
+        if left.sharpened:
+            found.append(Option(Fidelity.SHARPENED, self.sharpening, self.cost(Fidelity.SHARPENED, self.sharpening)))
+        return found
+
+    def spread_out(self) -> None:
+        """Single-task models, previews all over the simplex, and the joint run at uniform weights."""
+        names, first = self.session.problem.names, self._evenly()
+        for method in self.methods:
+            if method == _ANCHOR and self.budget.joint:
+                self._joint_at_uniform(names)
+            preview(self.session, self.fitted, [method], first[: max(0, self.left_for(method, first))])
+        if self.budget.joint:
+            self._joint_at_uniform(names)
+
+    def left_for(self, method: str, points: Sequence[TaskWeights]) -> int:
+        """How many of these points fit the budget; those that are there already cost nothing."""
+        known = {row.weights for row in self.rows(Fidelity.PREVIEW) if row.method == method}
+        fresh, left = 0, self.left().previews
+        for place, weights in enumerate(points):
+            fresh += weights not in known
+            if fresh > left:
+                return place
+        return len(points)
+
+    def _joint_at_uniform(self, names: Sequence[str]) -> None:
+        if not self.rows(Fidelity.JOINT):
+            confirm(self.session, [uniform(names)])
+
+    def _evenly(self) -> list[TaskWeights]:
+        names = self.session.problem.names
+        each = max(len(names), round(_FIRST * self.budget.previews / len(self.methods)))
+        resolution = lattice_near(names, each)
+        inner = [weights for weights in [uniform(names), *lattice(names, resolution + 1)] if weights.corner is None]
+        if has_private_heads(self.session.problem):
+            inner = [weights for weights in inner if min(weights.values()) > 0] or [uniform(names)]
+        return list(dict.fromkeys([*corners(names), *spread(inner, max(0, each - len(names)))]))
+
+    def evaluate(self, chosen: Sequence[Proposal]) -> None:
+        """Evaluate proposals of one kind together; if that fails, one by one: which fail is remembered, and not tried again."""
+        kept = chosen[: self._room(chosen[0].option.fidelity)]
+        try:
+            self._evaluate(kept[0].option, [each.weights for each in kept])
+        except (RunFailed, BadInput) as error:
+            for each in kept if len(kept) > 1 else ():
+                self.evaluate([each])
+            if len(kept) == 1:
+                self.failed.append(kept[0])
+                self.reasons[f"{kept[0].option.method} at {kept[0].weights}"] = str(error)
+
+    def _room(self, fidelity: Fidelity) -> int:
+        left = self.left()
+        return {Fidelity.JOINT: left.joint, Fidelity.PREVIEW: left.previews, Fidelity.SHARPENED: left.sharpened}[fidelity]
+
+    def _evaluate(self, option: Option, points: Sequence[TaskWeights]) -> None:
+        if option.fidelity == Fidelity.JOINT:
+            confirm(self.session, points)
+        elif option.fidelity == Fidelity.SHARPENED:
+            sharpened(self.session, self.fitted, self.base, self.steps, points)
+        else:
+            preview(self.session, self.fitted, [option.method], points)
+
+
+_FIDELITIES = (Fidelity.JOINT, Fidelity.PREVIEW, Fidelity.SHARPENED)  # in the order of the budget
