@@ -12,7 +12,21 @@ from foretaste.lazy import lazy
 from foretaste.params import Params, in_eval_mode, swapped
 from foretaste.task import IGNORED, AnyMetric, Example, Examples, Judge, Metric, Seen, SequenceMetric, Task, losses
 
-__all__ = ["METRICS", "SEQUENCE_METRICS", "Result", "accuracy", "evaluate", "exact_match", "f1", "mcc", "measure", "perplexity"]
+__all__ = [
+    "METRICS",
+    "SEQUENCE_METRICS",
+    "Result",
+    "accuracy",
+    "batches",
+    "evaluate",
+    "exact_match",
+    "f1",
+    "mcc",
+    "measure",
+    "padded",
+    "perplexity",
+    "result_of",
+]
 
 _sklearn = lazy("sklearn.metrics")  # slow to import, and most metrics do without
 _WINDOW = 4  # batches that are sorted by size together
@@ -191,7 +205,7 @@ def measure(
     order: list[int] = []
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     texts: list[tuple[str, str]] = []
-    for indices, found in _batches(examples, batch_size):
+    for indices, found in batches(examples, batch_size):
         batch = {key: tensor.to(device) for key, tensor in task.collate(found).items()}
         with torch.no_grad():
             logits = task.predict(model, batch)
@@ -202,22 +216,32 @@ def measure(
         if task.write is not None and task.writes and not loss_only:
             texts += task.write(model, found)
     back = torch.tensor(order).argsort()
-    each, guess, labels = (_stacked(column)[back] for column in zip(*parts, strict=True))
+    each, guess, labels = (padded(column)[back] for column in zip(*parts, strict=True))
     written = tuple(texts[place] for place in back.tolist()) if texts else ()
     if judged is None and task.judge is not None and task.judged and not loss_only:
         judged = task.judge(model, task.judged, None if examples is task.validation else len(examples))
-    return _result(task, Seen(each, guess, labels, written, judged or {}), () if loss_only else task.metrics)
+    return result_of(task, Seen(each, guess, labels, written, judged or {}), () if loss_only else task.metrics)
 
 
-def _stacked(parts: Sequence[Tensor]) -> Tensor:
-    """Batches `[B, S]` of different S as one tensor; what is added counts as ignored."""
+def padded(parts: Sequence[Tensor]) -> Tensor:
+    """Batches `[B, S]` of different S as one tensor; what is added counts as ignored.
+
+    >>> padded([torch.tensor([[1, 2]]), torch.tensor([[3]])])
+    tensor([[   1,    2],
+            [   3, -100]])
+    """
     width = max(part.shape[1] for part in parts)
     filling = 0 if parts[0].is_floating_point() else IGNORED
     return torch.cat([nn.functional.pad(part, (0, width - part.shape[1]), value=filling) for part in parts])
 
 
-def _batches(examples: Examples, batch_size: int) -> Iterator[tuple[list[int], list[Example]]]:
-    """Examples in batches of similar size, sorted within a few batches' worth at a time."""
+def batches(examples: Examples, batch_size: int) -> Iterator[tuple[list[int], list[Example]]]:
+    """Examples in batches of similar size, sorted within a few batches' worth at a time; with their places.
+
+    >>> sizes = (3, 1, 2)
+    >>> [places for places, _ in batches([{"labels": torch.zeros(size)} for size in sizes], batch_size=2)]
+    [[1, 2], [0]]
+    """
     for start in range(0, len(examples), _WINDOW * batch_size):
         window = range(start, min(start + _WINDOW * batch_size, len(examples)))
         fetched = {index: examples[index] for index in window}
@@ -227,7 +251,23 @@ def _batches(examples: Examples, batch_size: int) -> Iterator[tuple[list[int], l
             yield chosen, [fetched[index] for index in chosen]
 
 
-def _result(task: Task, seen: Seen, judges: Sequence[AnyMetric]) -> Result:
+def result_of(task: Task, seen: Seen, judges: Sequence[AnyMetric]) -> Result:
+    """What was seen of a task's examples, as its loss and metrics.
+
+    Args:
+        task: Has the unit of the loss.
+        seen: Of N examples.
+        judges: Metrics to compute.
+
+    Raises:
+        TaskError: A metric that fails or is no number.
+
+    >>> from foretaste.task import Rows
+    >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
+    >>> seen = Seen(torch.tensor([[0.5], [1.5]]), torch.tensor([[0], [0]]), torch.tensor([[0], [1]]))
+    >>> result_of(Task("a", rows, rows, [METRICS["accuracy"]]), seen, [METRICS["accuracy"]]).metrics
+    {'loss': 1.0, 'accuracy': 0.5}
+    """
     means = seen.losses.sum(1) / seen.counted.sum(1).clamp(min=1)
     total, count = float(seen.losses.sum()), max(int(seen.counted.sum()), 1)
     metrics = {"loss": float(means.mean()) if task.unit == "example" else total / count}

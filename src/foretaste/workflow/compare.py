@@ -8,12 +8,12 @@ from foretaste.errors import RecipeError
 from foretaste.surface.agreement import agreement
 from foretaste.surface.comparison import Compared, Comparison, Kind, regret_of
 from foretaste.surface.table import Surface, headlines
-from foretaste.task import Evaluation
+from foretaste.task import Evaluation, Task
 from foretaste.weights import TaskWeights, uniform
 from foretaste.workflow.confirm import confirm
 from foretaste.workflow.fit import Fitted, fit
-from foretaste.workflow.methods import METHODS, with_controls
-from foretaste.workflow.preview import preview, ready
+from foretaste.workflow.methods import METHODS, check_methods, with_controls
+from foretaste.workflow.preview import prepared, preview
 from foretaste.workflow.session import Session, has_private_heads, joint_points
 from foretaste.workflow.sharpen import cut, sharpened
 
@@ -27,11 +27,12 @@ def compare(session: Session, methods: Sequence[str] = (), steps: Sequence[int] 
 
     Args:
         session: The recipe at work.
-        methods: Names in `METHODS`; all but the controls if left out. Controls go with the mixture.
+        methods: Names in `METHODS`; if left out, all that can preview these tasks, but the controls. Controls go with the mixture.
         steps: Numbers of joint steps; each method's previews are also sharpened by these, and joint runs cut to them.
 
     Raises:
         RecipeError: The recipe asks for no joint run.
+        TaskError: A method that cannot preview these tasks.
 
     >>> import pathlib, tempfile
     >>> from foretaste.recipe import parse
@@ -48,7 +49,9 @@ def compare(session: Session, methods: Sequence[str] = (), steps: Sequence[int] 
     points = joint_points(session.recipe, session.problem)
     if not points:
         raise RecipeError("there is nothing to compare previews with: joint.points is 0; set it to 3 or more in the recipe")
-    fitted, asked = fit(session), compared_methods(methods)
+    asked = compared_methods(methods, session.problem.tasks)
+    check_methods(asked, session.problem.tasks)
+    fitted = fit(session)
     tried = list(_tried(session, fitted, asked, steps, points))
     rivals = _rivals(session)
     truth = confirm(session, list(dict.fromkeys([*points, *rivals.values()])))
@@ -67,13 +70,17 @@ def compare(session: Session, methods: Sequence[str] = (), steps: Sequence[int] 
     return Comparison(found, {name: regret_of(joint, points, weights) for name, weights in rivals.items()}, seconds)
 
 
-def compared_methods(methods: Sequence[str] = ()) -> list[str]:
+def compared_methods(methods: Sequence[str] = (), tasks: Sequence[Task] = ()) -> list[str]:
     """The methods that are compared where these were asked for.
+
+    Args:
+        methods: Names in `METHODS`; if left out, all but the controls.
+        tasks: Methods that cannot preview these are left out too, unless they were asked for.
 
     >>> compared_methods(["mixture", "simple"])
     ['mixture', 'average', 'weighted', 'simple']
     """
-    return with_controls(list(methods) or [name for name, method in METHODS.items() if not method.control])
+    return with_controls(list(methods) or [name for name, method in METHODS.items() if not method.control and method.suits(tasks)])
 
 
 @dataclass(frozen=True)
@@ -90,10 +97,10 @@ def _tried(
 ) -> Iterator[_Tried]:
     """Every method's rows, plain and sharpened, and joint runs cut to the same steps."""
     for name in methods:
-        method, sites = METHODS[name], ready(session, fitted, name)[0]
+        method, sites = METHODS[name], prepared(session, fitted, name)
         kind: Kind = "control" if method.control else "preview"
         yield _Tried(name, method.title, kind, sites.seconds, preview(session, fitted, [name], points))
-        for count in () if method.control else steps:
+        for count in steps if method.merges and not method.control else ():
             rows = sharpened(session, fitted, name, count, points)
             yield _Tried(rows[0].method, f"{name} preview and {count} joint steps", "sharpened", sites.seconds, rows)
     for count in steps:

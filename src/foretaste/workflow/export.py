@@ -10,8 +10,10 @@ from foretaste.export.folder import new_folder
 from foretaste.params import Params, swapped, tensors_of
 from foretaste.weights import TaskWeights
 from foretaste.workflow.confirm import check_trainable
+from foretaste.workflow.ensemble import without_params
 from foretaste.workflow.fit import fit
 from foretaste.workflow.judge import with_statistics
+from foretaste.workflow.methods import METHODS
 from foretaste.workflow.preview import named_by, ready
 from foretaste.workflow.runs import jointly
 from foretaste.workflow.session import Session
@@ -33,6 +35,7 @@ def export(session: Session, target: Path, weights: TaskWeights, method: str, *,
         Where the params come from, which is also kept beside them in ``foretaste.json``.
 
     Raises:
+        RecipeError: A preview method without params.
         StorageError: The folder exists, or the disk refuses.
 
     >>> import tempfile
@@ -47,6 +50,8 @@ def export(session: Session, target: Path, weights: TaskWeights, method: str, *,
     ...     found["method"], sorted(path.name for path in Path(folder, "out").iterdir())
     ('simple', ['foretaste.json', 'model.safetensors'])
     """
+    if method in METHODS and not METHODS[method].merges:
+        raise without_params(method)
     model, needed = session.problem.model, sum(t.numel() * t.element_size() for t in tensors_of(session.problem.model).values())
     with new_folder(target, needed, overwrite=overwrite) as folder:
         params, made_of = _joint(session, weights) if method == "joint" else _preview(session, weights, method)

@@ -17,7 +17,7 @@ from foretaste.train.mixture import predict_alike
 from foretaste.weights import TaskWeights, corners, uniform
 from foretaste.workflow.session import Session
 
-__all__ = ["CHOOSING", "judged_by", "objective", "reestimates", "row", "with_statistics"]
+__all__ = ["CHOOSING", "judged_by", "objective", "per_example", "reestimates", "row", "with_statistics"]
 
 CHOOSING = 100  # validation examples a task
 
@@ -97,11 +97,15 @@ def row(
     results = evaluate(session.problem.model, params, session.problem.tasks, batch_size=session.recipe.preview.batch_size)
     metrics = {task: result.metrics for task, result in results.items()}
     cost = spent + time.perf_counter() - start
-    return Evaluation(weights, metrics, fidelity, method, session.recipe.seed, cost), _per_example(results)
+    return Evaluation(weights, metrics, fidelity, method, session.recipe.seed, cost), per_example(results)
 
 
-def _per_example(results: Mapping[str, Result]) -> dict[str, Tensor]:
-    """What is kept of each example; texts as the bytes of a JSON list."""
+def per_example(results: Mapping[str, Result]) -> dict[str, Tensor]:
+    """What is kept of each example; texts as the bytes of a JSON list.
+
+    >>> sorted(per_example({"a": Result({}, torch.zeros(2), torch.zeros(2))}))
+    ['a/losses', 'a/predicted']
+    """
     found = {}
     for task, result in results.items():
         found[f"{task}/losses"], found[f"{task}/predicted"] = result.losses, result.predicted.to(torch.int32)

@@ -13,7 +13,7 @@ from foretaste.posterior.site import Site
 from foretaste.store.study import Done
 from foretaste.weights import TaskWeights
 
-__all__ = ["Known", "Made", "Ready"]
+__all__ = ["Known", "Made", "Ready", "Sites"]
 
 Sites = Mapping[str, Site]
 

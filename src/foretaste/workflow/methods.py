@@ -6,23 +6,27 @@ several methods share (runs, factors, curvature) is done once and found in the s
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 
 from foretaste.estimate.ensemble import ensemble, plain, weighted
 from foretaste.estimate.secant import secant
+from foretaste.outputs import check_mixable, is_mixable
 from foretaste.params import Params
 from foretaste.posterior.site import GaussianSite
 from foretaste.store.study import Done
 from foretaste.task import Task
 from foretaste.workflow.anchor import anchored, diagonal, kronecker
+from foretaste.workflow.ensemble import kept_outputs
 from foretaste.workflow.fit import Fitted, Reported, curved, estimated
 from foretaste.workflow.made import Made
 from foretaste.workflow.runs import finetuned
 from foretaste.workflow.session import Session
+from foretaste.workflow.tune import around
 from foretaste.workflow.variational import variational
 
-__all__ = ["METHODS", "Method", "made", "with_controls"]
+__all__ = ["METHODS", "Method", "check_methods", "made", "with_controls"]
 
 _EVEN = {"responsibilities": "even"}  # of the controls, wherever they are merged
 
@@ -37,6 +41,7 @@ class Method:
         curved: Whether the prior's precision matters: without curvature it does not.
         trains: Whether it needs more single-task runs than one per task.
         control: Whether it is there to judge another method by.
+        merges: Whether a preview has params; if not, it is a mixture of what the tasks' models say.
     """
 
     title: str
@@ -44,6 +49,27 @@ class Method:
     curved: bool = True
     trains: bool = False
     control: bool = False
+    merges: bool = True
+
+    def suits(self, tasks: Sequence[Task]) -> bool:
+        """Whether it can preview these tasks: see `check_methods`."""
+        return self.merges or is_mixable(tasks)
+
+
+def check_methods(methods: Sequence[str], tasks: Sequence[Task]) -> None:
+    """Check, before any work, that these methods can preview these tasks.
+
+    Args:
+        methods: Names in `METHODS`.
+        tasks: The tasks.
+
+    Raises:
+        TaskError: One mixes what models say, and a task's headline metric does not follow from that.
+
+    >>> check_methods(["simple", "ensemble"], [])
+    """
+    if not all(METHODS[method].merges for method in methods):
+        check_mixable(tasks)
 
 
 def made(session: Session, fitted: Mapping[str, Fitted], method: str) -> Made:
@@ -78,6 +104,12 @@ def with_controls(methods: Sequence[str]) -> list[str]:
 def _simple(session: Session, fitted: Mapping[str, Fitted]) -> Made:
     flat = {task: GaussianSite.flat(each.curved.center, each.curved.carried) for task, each in fitted.items()}
     return Made({task: (each.run,) for task, each in fitted.items()}, lambda prior: flat)
+
+
+def _ensemble(session: Session, fitted: Mapping[str, Fitted]) -> Made:
+    simple = _simple(session, fitted)
+    merged = cache(lambda: simple.under(around(session, 1.0)))
+    return kept_outputs(session, simple, lambda corner: merged().merge(corner).params)
 
 
 def _lowrank(session: Session, fitted: Mapping[str, Fitted]) -> Made:
@@ -154,4 +186,5 @@ METHODS: Mapping[str, Method] = {
     "mixture": Method("mixture of K runs (EM)", _mixture, trains=True),
     "average": Method("plain average of the same K runs", _average, curved=False, trains=True, control=True),
     "weighted": Method("curvature-weighted average of the same K runs", _weighted, trains=True, control=True),
+    "ensemble": Method("mixture of what the tasks' models say, no params", _ensemble, curved=False, merges=False),
 }

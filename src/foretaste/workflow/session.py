@@ -15,6 +15,7 @@ from foretaste.engine import REVISION, Unwatched, Watch
 from foretaste.errors import BadInput, MissingExtra, StudyError, TaskError
 from foretaste.evaluate import METRICS, measure
 from foretaste.lazy import lazy
+from foretaste.outputs import check_mixable
 from foretaste.params import buffers_of, parameters_of
 from foretaste.plan import LORA, DigitsModel, FunctionModel, Recipe, TaskData, TransformersModel
 from foretaste.recipe import where
@@ -199,8 +200,10 @@ def check(recipe: Recipe, text: str, file: str) -> tuple[Checked, Problem]:
                 raise where(TaskError(fault).at("tasks", task.name, part), file, text) from error
     try:
         recipe.check_goal(problem.names)
+        if "ensemble" in recipe.preview.methods:
+            check_mixable(problem.tasks)
     except BadInput as error:
-        raise where(error, file, text) from error
+        raise where(error.at("preview", "methods"), file, text) from error
     tasks = {task.name: _described(task) for task in problem.tasks}
     count = sum(tensor.numel() for tensor in parameters_of(problem.model).values())
     return Checked(count, tasks, (len(tasks), len(joint_points(recipe, problem)) + 1), len(grid(recipe, problem))), problem
@@ -286,7 +289,7 @@ def _same_question(before: Mapping[str, object], now: Mapping[str, object], fold
 
 def _changes(name: str, before: object, now: object) -> list[str]:
     if isinstance(before, dict) and isinstance(now, dict):
-        keys = dict.fromkeys([*before, *now])
+        keys = before if name == "revisions" else dict.fromkeys([*before, *now])  # a kind of work that is new was not done there
         return [line for key in keys for line in _changes(f"{name}.{key}".removeprefix("identity."), before.get(key), now.get(key))]
     return [] if before == now else [f"{name}: was {before!r}, is {now!r}"]
 

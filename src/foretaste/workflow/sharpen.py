@@ -34,6 +34,7 @@ def sharpened(session: Session, fitted: Mapping[str, Fitted], method: str, steps
 
     Raises:
         WeightsError: A task with a head of its own has no weight.
+        RecipeError: A method without params.
 
     >>> import pathlib, tempfile
     >>> from foretaste.recipe import parse

@@ -2,12 +2,12 @@ from dataclasses import replace
 
 import pytest
 
-from foretaste.errors import RecipeError
+from foretaste.errors import RecipeError, TaskError
 from foretaste.plan import Joint
 from foretaste.surface.agreement import agreement
 from foretaste.surface.comparison import Comparison
 from foretaste.surface.table import Surface, headlines
-from foretaste.task import Evaluation
+from foretaste.task import Evaluation, TextMetric
 from foretaste.weights import TaskWeights
 from foretaste.workflow.compare import compare, compared_methods
 from foretaste.workflow.confirm import confirm
@@ -32,6 +32,27 @@ def test_methods_asked_for_and_controls_where_a_mixture_is() -> None:
     assert compared_methods(["diagonal", "simple", "diagonal"]) == ["diagonal", "simple"]
     assert compared_methods(["average", "mixture"]) == ["average", "mixture", "weighted"]
     assert set(compared_methods()) == set(METHODS)  # all, and so the mixture's controls
+
+
+def test_methods_that_cannot_preview_the_tasks_are_compared_only_if_asked_for(three: Session) -> None:
+    texts = TextMetric("bleu", lambda said, wanted: 0.0)
+    low, *others = three.problem.tasks
+    changed = (replace(low, metrics=[texts], write=lambda model, examples: [("", "") for _ in examples]), *others)
+    assert set(compared_methods(tasks=changed)) == set(METHODS) - {"ensemble"}
+    assert compared_methods(["ensemble"], changed) == ["ensemble"]
+    before = three.study.all_work()
+    with pytest.raises(TaskError, match="an ensemble is no model"):
+        compare(replace(three, problem=replace(three.problem, tasks=changed)), ["simple", "ensemble"])
+    assert three.study.all_work() == before
+
+
+def test_an_ensemble_is_compared_but_never_sharpened(three: Session) -> None:
+    found = compare(three, ["simple", "ensemble"], [1])
+    assert names(found) == ["simple", "simple+1", "ensemble", "pretrained+1"]
+    simple, ensemble = found.methods[0], found.methods[2]
+    spoken = sum(done.seconds for done in three.study.all_work("outputs"))
+    assert ensemble.once == pytest.approx(simple.once + spoken / found.joint_seconds)
+    assert ensemble.each == 0.0  # cheaper than evaluating params, which every other weighting needs
 
 
 def test_agreements_are_those_of_previews_with_joint_runs(three: Session) -> None:

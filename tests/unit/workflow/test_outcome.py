@@ -5,7 +5,7 @@ import pytest
 from foretaste.errors import StudyError, WeightsError
 from foretaste.recipe import parse
 from foretaste.store.study import Study
-from foretaste.surface.recommend import Floor, Preference
+from foretaste.surface.preference import Floor, Preference
 from foretaste.task import Fidelity
 from foretaste.weights import corners, uniform
 from foretaste.workflow.confirm import confirm

@@ -103,6 +103,9 @@ def test_progress_is_told(session: Session) -> None:
         def advance(self, amount: int, note: str = "") -> None:
             self.told.append(note)
 
+        def say(self, text: str) -> None:
+            raise AssertionError(text)
+
         def stopping(self) -> bool:
             return False
 

@@ -189,6 +189,21 @@ def test_another_question_is_refused_and_the_study_let_go(session: Session, part
     assert session.study.recipe() == before
 
 
+def test_a_headline_that_no_ensemble_has_is_refused_where_one_is_asked_for(tmp_path: Path) -> None:
+    code = (
+        "from dataclasses import replace\nfrom problems import blobs, linear\nfrom foretaste.task import ModelMetric\n"
+        "def made():\n    judged = replace(blobs('b', 2), metrics=[ModelMetric('x')], judge=lambda model, names, most: {'x': 1.0})\n"
+        "    return linear(), [blobs('a', 1), judged]\n"
+    )
+    (tmp_path / "judged.py").write_text(code)
+    text = "name: a\nmodel: {source: function, call: 'judged:made'}\npreview:\n  methods: [simple]\n"
+    assert check(parse(text), text, str(tmp_path / "r.yaml"))
+    text = text.replace("[simple]", "[ensemble, simple]")
+    said = r"r\.yaml, line 4, preview\.methods: metric 'x' of task 'b' is measured from a model itself, and an ensemble is no model"
+    with pytest.raises(RecipeError, match=said):
+        check(parse(text), text, str(tmp_path / "r.yaml"))
+
+
 def test_a_study_without_work_takes_any_recipe(tmp_path: Path) -> None:
     made = problem(2)
     for seed in (1, 2):
