@@ -34,7 +34,7 @@ from foretaste.surface.recommend import recommend
 from foretaste.surface.table import Array, Headline, Surface
 from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import TaskWeights, lattice, uniform
-from predict import RESULTS, _row
+from predict import RESULTS, _row, headlines_of
 
 MERGED, ANCHORED = ("simple", "diagonal", "kronecker"), "anchored"
 SETS = {"foretaste": (*MERGED, ANCHORED), "foretaste, averaging alone": MERGED[:1], "no previews": ()}
@@ -84,7 +84,7 @@ class Table:
 
 def tables(suite: str) -> Iterator[Table]:
     data = json.loads((RESULTS / f"{suite}.json").read_text())
-    tasks, heads = data["tasks"], {task: Headline(metric) for task, metric in data["metrics"].items()}
+    tasks, heads = data["tasks"], headlines_of(data)
     for problem in sorted({run["problem_seed"] for run in data["runs"]}):
         runs = [run for run in data["runs"] if run["problem_seed"] == problem]
         truths = [

@@ -98,7 +98,7 @@ def shown(row: Mapping[str, Any]) -> str:
 
 def tables(suite: str, problems: Sequence[int]) -> Iterator[Table]:
     data = json.loads((RESULTS / f"{suite}.json").read_text())
-    tasks, best = data["tasks"], {task: Headline(metric) for task, metric in data["metrics"].items()}
+    tasks, best = data["tasks"], headlines_of(data)
     for run in data["runs"]:
         if run["problem_seed"] in problems:
             truth = [_row(found, tasks, Fidelity.JOINT, "joint") for found in run["truth"]]
@@ -108,6 +108,12 @@ def tables(suite: str, problems: Sequence[int]) -> Iterator[Table]:
                 for name in PREVIEWS["all"]
             }
             yield Table(Surface(best, tuple(truth), inside=suite == "vision"), previews, singles)
+
+
+def headlines_of(data: Mapping[str, Any]) -> dict[str, Headline]:
+    """With the number of validation examples that the suite's facts tell."""
+    rows = dict(part.rsplit(" ", 1) for part in data["facts"]["rows (train/validation)"].split(", "))
+    return {task: Headline(metric, examples=int(rows[task].split("/")[1])) for task, metric in data["metrics"].items()}
 
 
 def _fidelity(name: str) -> Fidelity:

@@ -113,12 +113,14 @@ class Known:
         values: `[N, T]`.
         counts: `[N, T]`, whether the value says something of joint finetuning.
         exact: `[N]`, whether the run is a single-task model.
+        noise: `[T]`, standard deviation that every other run has at least, for its finite number of examples.
     """
 
     alphas: Array
     values: Array
     counts: NDArray[np.bool_]
     exact: NDArray[np.bool_]
+    noise: Array
 
 
 @dataclass(frozen=True)
@@ -128,10 +130,12 @@ class Mixture:
     Args:
         parts: Each with its share; shares add up to 1.
         left_out: `[J]`, every joint run's value as predicted from all others.
+        least: Standard deviation that a single run has at least.
     """
 
     parts: tuple[tuple[float, "_Fitted"], ...]
     left_out: Array
+    least: float
 
     @cached_property
     def shares(self) -> Mapping[str, float]:
@@ -151,7 +155,7 @@ class Mixture:
         found = [(share, *part.at(places[part.candidate.previews])) for share, part in self.parts]
         mean = np.sum([share * own for share, own, _ in found], axis=0)
         spread = [share * (covariance + np.outer(own - mean, own - mean)) for share, own, covariance in found]
-        noise = sum(share * part.candidate.noise**2 for share, part in self.parts)
+        noise = sum(share * part.candidate.noise**2 for share, part in self.parts) + self.least**2
         return mean, np.sum(spread, axis=0) + np.diag(self.doubts(seen).sum(1)) if seen else np.sum(spread, axis=0), float(np.sqrt(noise))
 
     def doubts(self, seen: Sequence[Seen]) -> Array:
@@ -172,7 +176,7 @@ def mixtures(known: Known, previews: Sequence[Previews]) -> list[Mixture]:
         previews: Of every fidelity and method.
 
     >>> alphas = np.array([[1.0, 0.0], [0.8, 0.2], [0.5, 0.5], [0.2, 0.8], [0.0, 1.0]])
-    >>> joint = Known(alphas, alphas + 0.3, np.full((5, 2), True), np.full(5, False))
+    >>> joint = Known(alphas, alphas + 0.3, np.full((5, 2), True), np.full(5, False), np.zeros(2))
     >>> found = mixtures(joint, [Previews.through("simple", alphas, alphas)])
     >>> bool((np.abs(found[0].left_out - joint.values[:, 0]) < 0.1).all())
     True
@@ -182,7 +186,8 @@ def mixtures(known: Known, previews: Sequence[Previews]) -> list[Mixture]:
     judged = [~known.exact[rows] for rows in known.counts.T]
     scores = np.array([[each.process.densities()[rows].sum() for each in own] for own, rows in zip(fitted, judged, strict=True)])
     pooled = scores + _POOLED * (scores.sum(0) - scores) + np.log([candidate.prior for candidate in candidates])
-    return [_mixture(softmax(score), own, rows) for score, own, rows in zip(pooled, fitted, judged, strict=True)]
+    mixed = zip(pooled, fitted, judged, known.noise.tolist(), strict=True)
+    return [_mixture(softmax(score), own, rows, least) for score, own, rows, least in mixed]
 
 
 @dataclass(frozen=True)
@@ -248,18 +253,19 @@ def _fit(candidates: Sequence[_Candidate], known: Known, previews: Sequence[Prev
     for candidate in candidates:
         index = candidate.previews
         places, center = bare if index is None else given[index]
-        noise = np.where(exact & (index is not None), _EXACT, candidate.noise) ** 2
+        least = float(known.noise[task])
+        noise = np.where(exact & (index is not None), _EXACT**2, candidate.noise**2 + least**2)
         process = Conditioned.on(candidate.kernel.between(places, places), noise, values - places.preview - center)
         found.append(_Fitted(candidate, places, center, process))
     return found
 
 
-def _mixture(shares: Array, fitted: Sequence[_Fitted], judged: NDArray[np.bool_]) -> Mixture:
+def _mixture(shares: Array, fitted: Sequence[_Fitted], judged: NDArray[np.bool_], least: float) -> Mixture:
     kept = [(float(share), each) for share, each in zip(shares, fitted, strict=True) if share > _KEPT * shares.max()]
     total = sum(share for share, _ in kept)
     parts = tuple((share / total, each) for share, each in kept)
     left_out = [share * (each.places.preview + each.center + each.process.left_out()[0])[judged] for share, each in parts]
-    return Mixture(parts, np.sum(left_out, axis=0))
+    return Mixture(parts, np.sum(left_out, axis=0), least)
 
 
 def _places(alphas: Array, power: float) -> Places:

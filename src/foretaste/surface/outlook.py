@@ -210,7 +210,7 @@ def outlook(surface: Surface, points: Sequence[TaskWeights] | None = None, seed:
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 4)]
     >>> found = outlook(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)))
     >>> found.draws.shape, len(found.points)
-    ((1000, 200, 2), 200)
+    ((1000, 203, 2), 203)
     """
     chosen = tuple(candidates(surface) if points is None else points)
     found = predictor(surface).at(chosen)

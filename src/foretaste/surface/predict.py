@@ -8,7 +8,7 @@ from scipy.stats import norm
 
 from foretaste.errors import StudyError
 from foretaste.surface.calibrate import Known, Mixture, Previews, mixtures
-from foretaste.surface.scales import Scale, scale_of
+from foretaste.surface.scales import Scale, sampling_noise, scale_of
 from foretaste.surface.table import Array, Surface
 from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import TaskWeights
@@ -159,8 +159,8 @@ def predict(surface: Surface, points: Sequence[TaskWeights], metric: str | None 
     ...     for w in points
     ... ]
     >>> found = predict(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows[:-3])), points[-3:-2])
-    >>> found.median.round(2), list(rows[-3].metrics.values())
-    (array([[0.57, 0.68]]), [{'accuracy': 0.5666666666666667}, {'accuracy': 0.7}])
+    >>> found.median.round(1), list(rows[-3].metrics.values())
+    (array([[0.6, 0.7]]), [{'accuracy': 0.5666666666666667}, {'accuracy': 0.7}])
     >>> found.basis
     '3 joint runs, 2 single-task models and previews (simple)'
     """
@@ -203,6 +203,7 @@ def predictor(surface: Surface, metric: str | None = None) -> Predictor:
         values=_numbers([*singles, *joint], columns, scales) / units,
         counts=(alphas > 0) | (not surface.inside),
         exact=np.arange(len(alphas)) < len(singles),
+        noise=_sampling(surface, columns) / units,
     )
     previews = tuple(
         Previews.through(
@@ -221,6 +222,11 @@ def predictor(surface: Surface, metric: str | None = None) -> Predictor:
     }
     common = (surface.signs if metric is None else np.ones(len(columns))) * (np.sqrt(_TOGETHER) if joint else 1.0)
     return Predictor(surface.tasks, scales, units, previews, found, common, errors, _basis(len(joint), len(singles), list(previewed)))
+
+
+def _sampling(surface: Surface, columns: Mapping[str, str]) -> Array:
+    """`[T]`, see `sampling_noise`."""
+    return np.array([sampling_noise(columns[task], headline.examples) for task, headline in surface.headlines.items()])
 
 
 def _values(rows: Sequence[Evaluation], columns: Mapping[str, str]) -> Array:

@@ -13,7 +13,7 @@ import numpy as np
 
 from foretaste.surface.table import Array
 
-__all__ = ["Scale", "scale_of"]
+__all__ = ["Scale", "sampling_noise", "scale_of"]
 
 _BOUNDS = {
     "accuracy": (0.0, 1.0),
@@ -26,6 +26,8 @@ _BOUNDS = {
     "loss": (0.0, np.inf),
     "perplexity": (0.0, np.inf),
 }
+_SHARES = ("accuracy", "exact_match")
+_APART = 0.25
 _LEAST = 1e-6
 _LARGEST = 700.0  # its exponential is near the largest float
 _SLACK = 1e-9
@@ -61,6 +63,22 @@ class Scale:
         if np.isfinite(self.high):
             return np.asarray(self.low + (self.high - self.low) * np.sin(np.clip(numbers, 0.0, np.pi / 2)) ** 2)
         return np.asarray(np.exp(np.minimum(numbers, _LARGEST))) if self.low == 0.0 else numbers
+
+
+def sampling_noise(metric: str, examples: int | None) -> float:
+    """Standard deviation, on its scale, of what a finite number of examples adds to the difference between two runs.
+
+    Known for shares of right examples alone: ``1 / (4 N)`` is the variance of each, and of two runs on the same
+    examples three quarters of it are taken to be shared. 0 where it is not known.
+
+    Args:
+        metric: Its name.
+        examples: How many, if that is known.
+
+    >>> round(sampling_noise("accuracy", 200), 3), sampling_noise("loss", 200), sampling_noise("accuracy", None)
+    (0.018, 0.0, 0.0)
+    """
+    return float((_APART / (4 * examples)) ** 0.5) if examples and metric in _SHARES else 0.0
 
 
 def scale_of(metric: str, values: Array) -> Scale:

@@ -23,10 +23,12 @@ class Headline:
     Args:
         metric: Its name.
         higher_is_better: Its direction.
+        examples: How many validation examples it is measured on; None if that is not known.
     """
 
     metric: str
     higher_is_better: bool = True
+    examples: int | None = None
 
     @property
     def sign(self) -> float:
@@ -42,9 +44,9 @@ def headlines(tasks: Sequence[Task]) -> dict[str, Headline]:
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.arange(2))
     >>> headlines([Task("a", rows, rows, [METRICS["f1"], METRICS["accuracy"]])])
-    {'a': Headline(metric='f1', higher_is_better=True)}
+    {'a': Headline(metric='f1', higher_is_better=True, examples=2)}
     """
-    return {task.name: Headline(task.metrics[0].name, task.metrics[0].higher_is_better) for task in tasks}
+    return {task.name: Headline(task.metrics[0].name, task.metrics[0].higher_is_better, len(task.validation)) for task in tasks}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,7 +21,9 @@ def curve(alphas: Array) -> Array:
 def known(alphas: Array, values: Array) -> Known:
     """These joint runs, and single-task models from the curve."""
     exact = np.arange(len(alphas) + 3) < 3
-    return Known(np.vstack([CORNERS, alphas]), np.vstack([curve(CORNERS), values]), np.ones((len(alphas) + 3, 3), dtype=bool), exact)
+    return Known(
+        np.vstack([CORNERS, alphas]), np.vstack([curve(CORNERS), values]), np.ones((len(alphas) + 3, 3), dtype=bool), exact, np.zeros(3)
+    )
 
 
 def at(found: Sequence[Mixture], alphas: Array, previews: Sequence[Previews]) -> Array:
@@ -91,18 +94,25 @@ class TestMixtures:
         facts = known(self.EVIDENCE, curve(self.EVIDENCE))
         own, others = facts.counts.copy(), np.zeros_like(facts.counts)
         own[4:, 0], others[:4, 0] = False, True
-        alone = mixtures(Known(facts.alphas, facts.values, others, facts.exact), self.PREVIEWS)[0]
-        helped = mixtures(Known(facts.alphas, facts.values, own, facts.exact), self.PREVIEWS)[0]
+        alone = mixtures(replace(facts, counts=others), self.PREVIEWS)[0]
+        helped = mixtures(replace(facts, counts=own), self.PREVIEWS)[0]
         assert share_of("bad", helped) < share_of("bad", alone) / 2
 
     def test_a_run_that_says_nothing_of_a_task_does_not_count_for_it(self) -> None:
         facts = known(self.EVIDENCE, curve(self.EVIDENCE))
-        wrong = Known(facts.alphas, facts.values.copy(), facts.counts.copy(), facts.exact)
+        wrong = replace(facts, values=facts.values.copy(), counts=facts.counts.copy())
         wrong.values[1, 0], wrong.counts[1, 0] = 99.0, False
         found = at(mixtures(wrong, self.PREVIEWS), INSIDE, self.PREVIEWS)
         assert np.abs(found - curve(INSIDE)).mean() < 0.1
 
     def test_nothing_known_and_no_preview_known(self) -> None:
-        nothing = Known(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 3), dtype=bool), np.zeros(0, dtype=bool))
+        nothing = Known(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 3), dtype=bool), np.zeros(0, dtype=bool), np.zeros(3))
         assert np.abs(at(mixtures(nothing, self.PREVIEWS[:1]), INSIDE, self.PREVIEWS[:1]) - curve(INSIDE)).mean() < 0.3
         assert np.isfinite(at(mixtures(known(self.EVIDENCE, curve(self.EVIDENCE)), ()), INSIDE, ())).all()
+
+    def test_noise_that_is_known_widens_and_calms(self) -> None:
+        facts = known(INSIDE[:4], curve(INSIDE[:4]))
+        noisy = replace(facts, noise=np.full(3, 0.5))
+        sharp, wide = (mixtures(each, self.PREVIEWS)[0] for each in (facts, noisy))
+        seen = [each.at(INSIDE[4:]) for each in self.PREVIEWS]
+        assert wide.at(INSIDE[4:], seen)[2] >= 0.5 > sharp.at(INSIDE[4:], seen)[2]

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foretaste.surface.scales import Scale, scale_of
+from foretaste.surface.scales import Scale, sampling_noise, scale_of
 
 METRICS = {
     "accuracy": (0.0, 1.0),
@@ -56,3 +56,9 @@ def test_values_beyond_the_bounds_are_another_metric_of_the_same_name() -> None:
 
 def test_no_loss_at_all_has_a_logarithm() -> None:
     assert np.isfinite(Scale(0.0, np.inf).forward(np.array([0.0]))).all()
+
+
+def test_the_noise_of_a_finite_number_of_examples() -> None:
+    assert sampling_noise("accuracy", 400) == pytest.approx(0.5 * 0.025)
+    assert sampling_noise("exact_match", 100) == 2 * sampling_noise("accuracy", 400)
+    assert sampling_noise("loss", 100) == sampling_noise("accuracy", None) == sampling_noise("accuracy", 0) == 0.0

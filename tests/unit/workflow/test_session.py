@@ -159,7 +159,8 @@ def test_a_session_knows_its_trainings(session: Session) -> None:
 def test_start_keeps_the_recipe_and_opens_it_again(session: Session) -> None:
     kept = session.study.recipe()
     assert kept is not None
-    assert kept[1]["headlines"] == {task: {"metric": "accuracy", "higher_is_better": True} for task in ("low", "mid", "high")}
+    sizes = {"low": 398, "mid": 222, "high": 217}
+    assert kept[1]["headlines"] == {task: {"metric": "accuracy", "higher_is_better": True, "examples": n} for task, n in sizes.items()}
     assert kept[1]["data"] == session.data
     assert kept[1]["method"] == "anchored"
     text = kept[0].replace("name: small digits", "name: another name")
