@@ -21,7 +21,22 @@ from foretaste.recipe import parse
 from foretaste.workflow.methods import METHODS
 from problems import digits_recipe
 
-COMMANDS = ["demo", "init", "check", "run", "export", "import", "fit", "mergeability", "preview", "confirm", "compare", "show", "report", "search"]
+COMMANDS = [
+    "demo",
+    "init",
+    "check",
+    "run",
+    "export",
+    "import",
+    "fit",
+    "mergeability",
+    "preview",
+    "confirm",
+    "compare",
+    "show",
+    "report",
+    "search",
+]
 
 
 def finite(text: str) -> object:

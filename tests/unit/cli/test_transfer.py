@@ -26,6 +26,14 @@ def test_a_rank_is_for_imported_adapters(tmp_path: Path) -> None:
     assert "--rank is for sums of imported adapters" in refused("export", digits_recipe(tmp_path), "--to", tmp_path / "x", "--rank", 2)
 
 
+def test_a_memory_budget_is_for_imported_checkpoints(tmp_path: Path) -> None:
+    export = ["export", digits_recipe(tmp_path), "--to", tmp_path / "x", "--memory"]
+    assert "--memory is for merges of imported checkpoints; name the study's folder" in refused(*export, "2GiB")
+    assert "--memory 'lots' is no size; write a number above 0 and a unit" in refused(
+        "export", tmp_path, "--to", tmp_path / "x", "--memory", "lots"
+    )
+
+
 def test_a_study_without_experts(tmp_path: Path) -> None:
     recipe = digits_recipe(tmp_path, finetune_steps="2", preview_points="3", joint_points="0")
     assert foretaste("fit", recipe, "--study", tmp_path / "study").code == 0
