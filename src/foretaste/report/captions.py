@@ -88,7 +88,7 @@ def valuation(found: Recommendation) -> str:
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.JOINT, "joint") for w in lattice("ab", 4)]
     >>> seen = outlook(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)), lattice("ab", 4))
     >>> valuation(recommend(seen, Preference("mean", {})))
-    'value 0.70... (0.6... to 0.7...), as equal weights'
+    'value 0.7... (0.6... to 0.7...), as equal weights'
     """
     text = f"value {number(found.value)} ({span(found.value_low, found.value_high)})"
     if found.gain is None or found.gain_low is None or found.gain_high is None:
@@ -138,7 +138,8 @@ def _regressed(summary: Summary, weights: TaskWeights) -> str:
     seen = summary.outlook
     if seen is None or weights not in seen.places:
         return ""
-    return f", where by all that is known {number(float(seen.values(summary.preference)[:, seen.places[weights]].mean()))} is to be expected"
+    value = float(seen.values(summary.preference)[:, seen.places[weights]].mean())
+    return f", where by all that is known {number(value)} is to be expected"
 
 
 def mapped(summary: Summary, task: str) -> str:
@@ -153,7 +154,7 @@ def mapped(summary: Summary, task: str) -> str:
     >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, tuple(rows))
     >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
     >>> mapped(found, "a")
-    '3 previews: accuracy 0.000 to 1.000, highest at a 100%, b 0%. The recommended weights give 0.500.'
+    '3 previews: accuracy 0.000 to 1.000, highest at a 100%, b 0%. The recommended weights give 0.5...'
     """
     column = summary.tasks.index(task)
     head = summary.surface.headlines[task]
@@ -195,7 +196,7 @@ def valued(summary: Summary) -> str:
     >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, tuple(rows))
     >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
     >>> valued(found)
-    '3 previews: value 0.500 to 0.500, highest at a 100%, b 0%. The recommended weights give 0.500.'
+    '3 previews: value 0.500 to 0.500, highest at a 100%, b 0%. The recommended weights give 0.5...'
     """
     found = summary.recommendation
     here = f" The recommended weights give {number(found.value)}." if found else ""

@@ -35,7 +35,7 @@ def explained(summary: Summary) -> list[str]:
         *([" ".join(_floors(chosen))] if chosen.floors else []),
         _basis(chosen, seen),
         " ".join(_others(chosen)),
-        fronted(seen),
+        f"Expected of joint finetuning: {fronted(seen)}",
         f"{confirmed(summary)} {_next(chosen, seen, summary)}",
     ]
 
@@ -81,11 +81,11 @@ def fronted(seen: Outlook) -> str:
     >>> from foretaste.weights import lattice
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.JOINT, "joint") for w in lattice("ab", 4)]
     >>> fronted(outlook(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)), lattice("ab", 4)))
-    'On the front, more likely than not, are ... of 5 weightings; ...'
+    'on the front, more likely than not, are ... of 5 weightings; ...'
     """
     likely = int((seen.on_front >= _LIKELY).sum())
     middle, low, high = seen.hypervolume
-    said = f"On the front, more likely than not, are {likely} of {counted(len(seen.points), 'weighting')}; "
+    said = f"on the front, more likely than not, are {likely} of {counted(len(seen.points), 'weighting')}; "
     said += f"its hypervolume is {middle:.0%} of the box between worst and best ({low:.0%} to {high:.0%})."
     if len(seen.surface.tasks) >= _MANY:
         said += " With so many tasks a front settles little: decide by requirements (--floor) or by the worst task (--prefer worst)."

@@ -8,21 +8,24 @@ from foretaste.report.canvas import COLOURS, SCALE, STAR, axis, canvas, hover, l
 from foretaste.report.maps import VALUE, maps
 from foretaste.report.parallel import parallel
 from foretaste.report.summary import Summary
-from foretaste.report.wording import number
+from foretaste.report.wording import number, shares
+from foretaste.surface.outlook import Outlook
 from foretaste.surface.pareto import front
 from foretaste.surface.table import Surface
 from foretaste.task import Fidelity
 
 __all__ = ["VALUE", "comparison", "maps", "methods", "tradeoff"]
 
-_FAINT = "#b8c2cc"
+_FAINT, _EXPECTED = "#b8c2cc", "#8fbfa3"
+_LIKELY = 0.5
 
 
 def tradeoff(summary: Summary) -> go.Figure:
     """The Pareto front of the previews, by headline metrics.
 
     Two tasks: one against the other. Three: the third is the colour. More: the front in parallel
-    coordinates. Joint runs are diamonds, dominated previews are faint.
+    coordinates. Joint runs are diamonds, dominated previews are faint; crosses are what joint finetuning is expected to
+    give on its front, with 90 % intervals.
 
     >>> from foretaste.report.summary import summarise
     >>> from foretaste.surface.preference import Preference
@@ -33,7 +36,7 @@ def tradeoff(summary: Summary) -> go.Figure:
     >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, tuple(rows))
     >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
     >>> [trace.name for trace in tradeoff(found).data]
-    ['preview', 'preview on the front', 'recommended']
+    ['preview', 'expected front', 'preview on the front', 'recommended']
     """
     if len(summary.tasks) not in (2, 3):
         return parallel(summary, front(summary.previews).rows, weights=False)
@@ -42,6 +45,8 @@ def tradeoff(summary: Summary) -> go.Figure:
     kept = {row.weights for row in efficient.rows}
     others = Surface(efficient.headlines, tuple(row for row in summary.previews.rows if row.weights not in kept))
     figure.add_trace(_scatter(summary, others, "preview", {"size": 7, "color": _FAINT}))
+    if summary.outlook:
+        figure.add_trace(_expected(summary.outlook))
     if len(summary.tasks) == 3:
         _add_coloured(figure, summary, efficient)
     else:
@@ -50,6 +55,28 @@ def tradeoff(summary: Summary) -> go.Figure:
         figure.add_trace(_scatter(summary, Surface(efficient.headlines, (chosen,)), "recommended", STAR))
     first, second = (f"{label(task)}, {label(summary.surface.headlines[task].metric)}" for task in summary.tasks[:2])
     return figure.update_xaxes(axis(first)).update_yaxes(axis(second))
+
+
+def _expected(found: Outlook) -> go.Scatter:
+    """The first two tasks' expected metrics where a weighting is on the front more likely than not."""
+    places = np.flatnonzero(found.on_front >= _LIKELY)
+    middle, low, high = (table[places] for table in (found.prediction.median, found.prediction.low, found.prediction.high))
+    bars = [
+        {"type": "data", "symmetric": False, "array": (high - middle)[:, task], "arrayminus": (middle - low)[:, task]} for task in (0, 1)
+    ]
+    drawn = [bar | {"thickness": 1, "width": 0, "color": _EXPECTED} for bar in bars]
+    said = [f"{label(shares(found.points[place]), 60)}<br>on the front with probability {found.on_front[place]:.0%}" for place in places]
+    return go.Scatter(
+        x=middle[:, 0],
+        y=middle[:, 1],
+        error_x=drawn[0],
+        error_y=drawn[1],
+        mode="markers",
+        name="expected front",
+        marker={"size": 6, "symbol": "x-thin", "line": {"width": 1.5, "color": "#3a7d5d"}},
+        hovertext=said,
+        hoverinfo="text",
+    )
 
 
 def _add_plain(figure: go.Figure, summary: Summary, efficient: Surface) -> None:

