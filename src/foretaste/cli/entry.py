@@ -6,13 +6,13 @@ from typing import TextIO
 
 from rich.console import Console
 
-from foretaste.cli import searching, studying, transfer
+from foretaste.cli import exploring, searching, studying, transfer
 from foretaste.cli.base import app
 from foretaste.errors import ForetasteError, Stopped
 
 __all__ = ["main"]
 
-_COMMANDS = (studying, searching, transfer)  # importing them is what adds their commands, in this order
+_COMMANDS = (studying, searching, exploring, transfer)  # importing them is what adds their commands, in this order
 
 
 def main() -> None:

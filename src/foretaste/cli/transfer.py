@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from foretaste.cli.base import Json, Method, Overwrite, StudyOption, Variables, app, pairs, printed, working
+from foretaste.cli.sizes import size
 from foretaste.errors import StudyError
 from foretaste.lazy import lazy
 
@@ -74,6 +75,10 @@ def export(
         float | None,
         typer.Option(min=0.0, help="delta of a diagonal merge of imported experts; the mean of their curvature if left out."),
     ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Most memory for the buffers of a merge of imported checkpoints; 2GiB if left out."),
+    ] = None,
     mixture: Annotated[
         Literal["parquet", "jsonl"] | None,
         typer.Option(help="Write no model but the rows that the joint run at these weights would see, in its order."),
@@ -92,11 +97,13 @@ def export(
             raise StudyError("a mixture needs the tasks' data; name the recipe in place of the study's folder")
         if joint:
             raise StudyError("--joint needs a recipe with the tasks' data; name it in place of the study's folder")
-        _merge(recipe, to, weights, method and method.value, prior_precision, rank, overwrite, as_json)
+        room = None if memory is None else size(memory, "--memory")
+        _merge(recipe, to, weights, method and method.value, prior_precision, rank, room, overwrite, as_json)
         return
-    if rank is not None or prior_precision is not None:
-        name, of = ("--rank", "sums of imported adapters") if rank is not None else ("--prior-precision", "merges of imported experts")
-        raise StudyError(f"{name} is for {of}; name the study's folder in place of the recipe, or leave it out")
+    of_files = {"--rank": (rank, "sums of imported adapters"), "--prior-precision": (prior_precision, "merges of imported experts")}
+    for name, (given, of) in (of_files | {"--memory": (memory, "merges of imported checkpoints")}).items():
+        if given is not None:
+            raise StudyError(f"{name} is for {of}; name the study's folder in place of the recipe, or leave it out")
     if mixture or trainer:
         if joint or method or rank:
             raise StudyError("a mixture is rows and no model; leave out --joint, --method and --rank")
@@ -137,6 +144,7 @@ def _merge(
     method: str | None,
     prior_precision: float | None,
     rank: int | None,
+    memory: int | None,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -149,6 +157,6 @@ def _merge(
         raise StudyError("--prior-precision is for --method diagonal; simple averaging has none")
     with progress.watching(Console(stderr=True)) as watch, studies.Study.open(folder) as opened:
         how: files.FileMethod = "diagonal" if method == "diagonal" else "simple"
-        asked = files.Merging(files.weights_over(opened, weights), how, prior_precision, rank)
+        asked = files.Merging(files.weights_over(opened, weights), how, prior_precision, rank, memory)
         found = files.merge_files(opened, to, asked, watch, overwrite=overwrite)
     printed(as_json, {"written": str(to), **found}, f"wrote {to}: {found['method']} at {found['at']}")

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
 from foretaste.errors import StorageError, StudyError
 
-__all__ = ["SCHEMA", "artefacts", "connect", "evaluations", "recipes", "study", "transaction", "work"]
+__all__ = ["SCHEMA", "artefacts", "connect", "engine_of", "evaluations", "recipes", "study", "transaction", "work"]
 
 SCHEMA = 1
 _WAIT_SECONDS = 60
@@ -86,12 +86,22 @@ def connect(path: Path, *, create: bool) -> sa.Engine:
         raise StudyError(f"{path.parent} is not a study (it has no {path.name}); name the folder that `foretaste run` made")
     if path.is_file():
         _refuse_newer(path, create)
-    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": _WAIT_SECONDS})
-    sa.event.listen(engine, "connect", _set_pragmas)
+    engine = engine_of(path)
     with _clear_errors(path):
         if create:
             _metadata.create_all(engine)
         engine.connect().close()
+    return engine
+
+
+def engine_of(path: Path) -> sa.Engine:
+    """A database file, opened as all of ours are: in WAL mode, waiting for others up to a minute.
+
+    >>> engine_of(Path("study.db")).url.database
+    'study.db'
+    """
+    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": _WAIT_SECONDS})
+    sa.event.listen(engine, "connect", _set_pragmas)
     return engine
 
 

@@ -13,7 +13,7 @@ processes may open a study: each piece of work is done by one of them, the other
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,6 +38,7 @@ from foretaste.whole import sweep
 __all__ = ["Done", "Json", "Study", "key_of"]
 
 Json = Mapping[str, Any]
+_Row = tuple[sa.Table, Mapping[str, object]]
 
 _OURS = {"tensors", "running", "study.lock", "study.db-wal", "study.db-shm"}
 
@@ -108,7 +109,7 @@ class Study:
             raise StorageError(f"cannot make the study folder {path}: {error}; name another folder with --study") from error
         study = cls(path, engine)
         row = {"id": 1, "schema": database.SCHEMA, "version": __version__, "created": _now()}
-        study._insert(database.study, row)
+        study._insert((database.study, row))
         return study
 
     @classmethod
@@ -163,25 +164,22 @@ class Study:
 
     def add(self, kind: str, key: str, inputs: Json, result: Json, params: Params | None, seconds: float) -> Done:
         """Keep finished work; its tensors first, so that a row never lacks its file."""
-        artefact = None if params is None else self._keep(params)
-        row = {"key": key, "kind": kind, "inputs": dict(inputs), "result": dict(result), "artefact": artefact, "seconds": seconds}
-        self._insert(database.work, row | {"created": _now()})
+        done, rows = self._kept(kind, key, inputs, result, params, seconds)
+        self._insert(*rows)
         self.drop_snapshot(key)
-        return Done(key, kind, inputs, result, artefact, seconds)
+        return done
 
     def add_evaluation(self, key: str, inputs: Json, evaluation: Evaluation, results: Params) -> None:
         """Keep an evaluation with its per-example results."""
-        self.add("evaluation", key, inputs, {}, results, evaluation.cost)
-        row = {
-            "key": key,
-            "weights": dict(evaluation.weights),
-            "fidelity": str(evaluation.fidelity),
-            "method": evaluation.method,
-            "seed": evaluation.seed,
-            "metrics": {task: dict(found) for task, found in evaluation.metrics.items()},
-            "cost": evaluation.cost,
-        }
-        self._insert(database.evaluations, row)
+        self.add_evaluations([(key, inputs, evaluation, results)])
+
+    def add_evaluations(self, found: Sequence[tuple[str, Json, Evaluation, Params]]) -> None:
+        """Keep evaluations, each with its per-example results in a file of its own: all of them, or none."""
+        rows: list[_Row] = []
+        for key, inputs, evaluation, results in found:
+            rows += self._kept("evaluation", key, inputs, {}, results, evaluation.cost)[1]
+            rows.append((database.evaluations, _columns(key, evaluation)))
+        self._insert(*rows)
 
     def evaluation(self, key: str) -> Evaluation | None:
         """The evaluation of this name, if it was made."""
@@ -194,6 +192,12 @@ class Study:
         with self._transaction() as connection:
             rows = connection.execute(sa.select(database.evaluations).order_by(database.evaluations.c.id)).all()
         return Surface(headlines, tuple(_evaluation(row) for row in rows), inside)
+
+    def revision(self) -> str:
+        """Changes whenever an evaluation or a recipe is added."""
+        with self._transaction() as connection:
+            counts = [connection.scalar(sa.select(sa.func.max(table.c.id))) or 0 for table in (database.evaluations, database.recipes)]
+        return "-".join(str(count) for count in counts)
 
     def tensors(self, artefact: str | None) -> dict[str, Tensor]:
         """The tensors of an artefact.
@@ -256,10 +260,15 @@ class Study:
             found = f"needs about {needed / 2**30:.1f} GiB and has {free / 2**30:.1f} GiB free"
             raise StorageError(f"{self.path} {found}; free some space or name another folder")
 
-    def _keep(self, params: Params) -> str:
-        name = tensors.save(self.path / "tensors", params)
-        self._insert(database.artefacts, {"hash": name, "bytes": self._file(name).stat().st_size, "created": _now()})
-        return name
+    def _kept(self, kind: str, key: str, inputs: Json, result: Json, params: Params | None, seconds: float) -> "tuple[Done, list[_Row]]":
+        """Work whose tensors are kept, and the rows that say so."""
+        rows: list[_Row] = []
+        artefact = None if params is None else tensors.save(self.path / "tensors", params)
+        if artefact is not None:
+            rows.append((database.artefacts, {"hash": artefact, "bytes": self._file(artefact).stat().st_size, "created": _now()}))
+        row = {"key": key, "kind": kind, "inputs": dict(inputs), "result": dict(result), "artefact": artefact, "seconds": seconds}
+        rows.append((database.work, row | {"created": _now()}))
+        return Done(key, kind, inputs, result, artefact, seconds), rows
 
     def _file(self, artefact: str) -> Path:
         return self.path / "tensors" / f"{artefact}.safetensors"
@@ -270,14 +279,27 @@ class Study:
     def _transaction(self) -> AbstractContextManager[sa.Connection]:
         return database.transaction(self._engine, self.path / "study.db")
 
-    def _insert(self, table: sa.Table, row: Mapping[str, object]) -> None:
-        """Append a row; one that is there already stays as it is."""
+    def _insert(self, *rows: _Row) -> None:
+        """Append rows, all or none; what is there already stays as it is."""
         with self._transaction() as connection:
-            connection.execute(insert(table).values(**row).on_conflict_do_nothing())
+            for table, row in rows:
+                connection.execute(insert(table).values(**row).on_conflict_do_nothing())
 
 
 def _done(row: sa.Row[tuple[object, ...]]) -> Done:
     return Done(row.key, row.kind, row.inputs, row.result, row.artefact, row.seconds)
+
+
+def _columns(key: str, evaluation: Evaluation) -> dict[str, object]:
+    return {
+        "key": key,
+        "weights": dict(evaluation.weights),
+        "fidelity": str(evaluation.fidelity),
+        "method": evaluation.method,
+        "seed": evaluation.seed,
+        "metrics": {task: dict(found) for task, found in evaluation.metrics.items()},
+        "cost": evaluation.cost,
+    }
 
 
 def _evaluation(row: sa.Row[tuple[object, ...]]) -> Evaluation:

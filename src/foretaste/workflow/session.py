@@ -259,6 +259,7 @@ def _plan_of(session: Session) -> dict[str, object]:
     recipe, problem = session.recipe, session.problem
     return {
         "name": recipe.name,
+        "recipe": recipe.model_dump(mode="json", exclude_unset=True),
         "identity": recipe.identity() | {"task order": problem.names, "revisions": REVISION},
         "data": session.data,
         "base": session.base,

@@ -1,0 +1,43 @@
+"""The explorer's command."""
+
+import webbrowser
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from foretaste.cli.base import StudyFolder, app
+from foretaste.errors import MissingExtra
+from foretaste.lazy import lazy
+
+if TYPE_CHECKING:
+    from foretaste.web import serve as serving
+else:
+    serving = lazy("foretaste.web.serve")
+
+__all__ = ["explore"]
+
+
+@app.command(epilog="Example: [bold]foretaste explore study.study[/]")
+def explore(
+    study: StudyFolder,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in who know the printed address.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; any that is free if left out.")] = 0,
+    browse: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the address as JSON, for machines.")] = False,
+) -> None:
+    """Taste any weighting in the browser: drag a point, see every task move, ask for previews and joint runs."""
+    if any(find_spec(name) is None for name in ("starlette", "uvicorn")):
+        raise MissingExtra("the explorer needs starlette and uvicorn; install them with: pip install 'foretaste[web]'")
+
+    def opened(address: str) -> None:
+        typer.echo(
+            f'{{"address": "{address}"}}' if as_json else f"exploring {study} at {address}\nCtrl-C stops; work that was asked for goes on"
+        )
+        if browse:
+            webbrowser.open(address)
+
+    serving.serve(Path(study), host, port, opened)

@@ -1,0 +1,101 @@
+"""What the explorer shows of a study, as JSON: rows, and what joint finetuning is expected to give all over the simplex."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from foretaste.report.summary import Summary, plain, to_json
+from foretaste.surface.predict import Predictor, predictor
+from foretaste.surface.table import Surface
+from foretaste.weights import TaskWeights, corners, dirichlet, lattice, uniform
+
+__all__ = ["expected", "explored", "grid_of"]
+
+_CURVE, _TRIANGLE, _SCATTER = 100, 40, 500
+_CHUNK = 60
+
+
+def explored(summary: Summary) -> dict[str, object]:
+    """All of it.
+
+    ``prediction`` holds the expected metrics at weightings all over the simplex, `[N, T]` each, from which a page
+    interpolates: ``resolution`` says that they are a lattice's, in its order; where it is 0 they are scattered.
+
+    >>> from foretaste.report.summary import summarise
+    >>> from foretaste.surface.preference import Preference
+    >>> from foretaste.surface.table import Headline
+    >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
+    >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> explored(found)["prediction"] is None, explored(found)["tasks"][0]["name"]
+    (True, 'a')
+    """
+    document = to_json(summary)
+    heads, single = summary.surface.headlines, summary.single
+    tasks = [
+        {"name": task, "metric": head.metric, "higher_is_better": head.higher_is_better, "single": single.get(task)}
+        for task, head in heads.items()
+    ]
+    rows = [
+        {
+            "weights": list(row.weights.values()),
+            "fidelity": str(row.fidelity),
+            "method": row.method,
+            "seed": row.seed,
+            "cost": row.cost,
+            "values": [row.metrics[task].get(head.metric) for task, head in heads.items()],
+        }
+        for row in summary.surface.rows
+    ]
+    kept = ("name", "method", "recommendation", "confirmation", "agreements", "floors", "provenance", "costs")
+    preference = {"kind": summary.preference.kind, "importance": dict(summary.preference.importance), "text": str(summary.preference)}
+    return {key: document[key] for key in kept} | {
+        "tasks": plain(tasks),
+        "inside": summary.surface.inside,
+        "rows": plain(rows),
+        "preference": preference,
+        "prediction": _prediction(summary),
+    }
+
+
+def _prediction(summary: Summary) -> dict[str, object] | None:
+    if summary.outlook is None:
+        return None
+    surface = summary.outlook.surface
+    points, resolution = grid_of(surface)
+    return {"resolution": resolution, "basis": summary.outlook.prediction.basis, **expected(predictor(surface), points)}
+
+
+def expected(learned: Predictor, points: Sequence[TaskWeights]) -> dict[str, object]:
+    """Expected metrics with 90 % intervals at any weightings, `[N, T]` each, as lists.
+
+    Args:
+        learned: From a study's rows.
+        points: N of them.
+
+    >>> from foretaste.surface.table import Headline
+    >>> from foretaste.task import Evaluation, Fidelity
+    >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.JOINT, "joint") for w in lattice("ab", 2)]
+    >>> learned = predictor(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)))
+    >>> found = expected(learned, [uniform("ab")])
+    >>> found["weights"], len(found["median"][0])
+    ([[0.5, 0.5]], 2)
+    """
+    parts = [learned.at(points[start : start + _CHUNK]) for start in range(0, len(points), _CHUNK)]
+    tables = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ("median", "low", "high")}
+    return {"weights": [list(each.values()) for each in points], **{name: np.round(table, 6).tolist() for name, table in tables.items()}}
+
+
+def grid_of(surface: Surface) -> tuple[list[TaskWeights], int]:
+    """Weightings to predict at: a fine lattice of 2 or 3 tasks; scattered ones of more, corners and uniform weights among them.
+
+    >>> from foretaste.surface.table import Headline
+    >>> [len(grid_of(Surface({t: Headline("accuracy") for t in names}, ()))[0]) for names in ("ab", "abc", "abcd")]
+    [101, 861, 1005]
+    """
+    names = surface.tasks
+    if len(names) <= 3:
+        resolution = {1: 1, 2: _CURVE}.get(len(names), _TRIANGLE)
+        return lattice(names, resolution), resolution
+    random = np.random.default_rng(0)
+    drawn = [*dirichlet(names, _SCATTER, random), *dirichlet(names, _SCATTER, random, concentration=0.3)]
+    return [*corners(names), uniform(names), *drawn], 0

@@ -1,0 +1,254 @@
+"""The queue: work that was asked for on a study's page, done by one process after the other, in a database of its own.
+
+It lies beside the study (``queue.db``), so that it outlives the page, the server and the worker. A worker holds a lock while it
+lives; work that was running when a worker died is queued again, and what it had finished is found in the study.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+
+import sqlalchemy as sa
+from filelock import FileLock, Timeout
+
+from foretaste.errors import StudyError
+from foretaste.store import database
+
+__all__ = ["Job", "Kind", "Queue", "State"]
+
+_NAME = "queue.db"
+_metadata = sa.MetaData()
+_jobs = sa.Table(
+    "jobs",
+    _metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("weights", sa.String, nullable=False),
+    sa.Column("state", sa.String, nullable=False, index=True),
+    sa.Column("stage", sa.String, nullable=False),
+    sa.Column("done", sa.Integer, nullable=False),
+    sa.Column("total", sa.Integer, nullable=False),
+    sa.Column("message", sa.String, nullable=False),
+    sa.Column("created", sa.String, nullable=False),
+    sa.Column("ended", sa.String),
+)
+
+
+class Kind(StrEnum):
+    """What can be asked for."""
+
+    PREVIEW = "preview"
+    SHARPEN = "sharpen"
+    TRAIN = "train"
+    EXPORT_PREVIEW = "export preview"
+    EXPORT_JOINT = "export joint"
+
+
+class State(StrEnum):
+    """Where a job is."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def open(self) -> bool:
+        """Whether it has not ended."""
+        return self in (State.QUEUED, State.RUNNING, State.STOPPING)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One piece of work.
+
+    Args:
+        id: Its number.
+        kind: What is asked for.
+        weights: alpha, as `TaskWeights.key`.
+        state: Where it is.
+        stage: What it is at.
+        done: Units of the stage that are done.
+        total: Units of the stage.
+        message: Why it failed, or where its result is.
+        created: When it was asked for.
+        ended: When it ended.
+    """
+
+    id: int
+    kind: Kind
+    weights: str
+    state: State
+    stage: str
+    done: int
+    total: int
+    message: str
+    created: str
+    ended: str | None
+
+
+class Queue:
+    """The jobs of one study.
+
+    Args:
+        folder: The study's.
+
+    Raises:
+        StudyError: The folder is no study.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "study.db").touch()
+    ...     with Queue(Path(folder)) as queue:
+    ...         queue.add(Kind.PREVIEW, "a=0.5,b=0.5").state, queue.next().state, queue.next()
+    (<State.QUEUED: 'queued'>, <State.RUNNING: 'running'>, None)
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if not (folder / "study.db").is_file():
+            raise StudyError(f"{folder} is not a study (it has no study.db); name the folder that `foretaste run` made")
+        self.path = folder / _NAME
+        self._engine = database.engine_of(self.path)
+        with self._transaction() as connection:
+            _metadata.create_all(connection)
+
+    def __enter__(self) -> "Queue":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the database file."""
+        self._engine.dispose()
+
+    def waiting(self) -> bool:
+        """Whether a job has not ended."""
+        return any(job.state.open for job in self.jobs(last=0))
+
+    def add(self, kind: Kind, weights: str, most: int = 100) -> Job:
+        """Ask for work; the same work that is already waiting or running is not asked for twice.
+
+        Args:
+            kind: What.
+            weights: alpha, as `TaskWeights.key`.
+            most: How many jobs may be open.
+
+        Raises:
+            StudyError: So many jobs are open.
+        """
+        row = {
+            "kind": kind,
+            "weights": weights,
+            "state": State.QUEUED,
+            "stage": "",
+            "done": 0,
+            "total": 0,
+            "message": "",
+            "created": _now(),
+        }
+        with self._transaction() as connection:
+            waiting = [job for job in self._read(connection, sa.true()) if job.state.open]
+            for job in waiting:
+                if (job.kind, job.weights) == (kind, weights) and job.state != State.STOPPING:
+                    return job
+            if len(waiting) >= most:
+                raise StudyError(f"{len(waiting)} jobs are waiting; let some finish, or cancel some")
+            number = connection.execute(sa.insert(_jobs).values(**row)).inserted_primary_key
+            assert number is not None
+            return self._read(connection, _jobs.c.id == number[0])[0]
+
+    def jobs(self, last: int = 50) -> list[Job]:
+        """The last so many, and all that are open, in the order they were asked for."""
+        with self._transaction() as connection:
+            found = self._read(connection, sa.true())
+        return [job for place, job in enumerate(found) if job.state.open or place >= len(found) - last]
+
+    def next(self) -> Job | None:
+        """The first that waits, which then runs."""
+        with self._transaction() as connection:
+            for job in self._read(connection, _jobs.c.state == State.QUEUED):
+                taken = sa.update(_jobs).where(_jobs.c.id == job.id, _jobs.c.state == State.QUEUED).values(state=State.RUNNING)
+                if connection.execute(taken).rowcount:
+                    return self._read(connection, _jobs.c.id == job.id)[0]
+        return None
+
+    def progress(self, number: int, stage: str, done: int, total: int) -> None:
+        """Tell how far a job is."""
+        with self._transaction() as connection:
+            self._write(connection, number, stage=stage, done=done, total=total)
+
+    def end(self, number: int, state: State, message: str = "") -> None:
+        """A job has ended."""
+        with self._transaction() as connection:
+            self._write(connection, number, state=state, message=message, ended=_now())
+
+    def again(self, number: int) -> None:
+        """A job that its worker let go of waits again."""
+        with self._transaction() as connection:
+            self._write(connection, number, state=State.QUEUED, stage="", done=0, total=0)
+
+    def cancel(self, number: int) -> Job | None:
+        """Cancel what waits, ask what runs to stop; None where there is no such job."""
+        with self._transaction() as connection:
+            found = self._read(connection, _jobs.c.id == number)
+            if found and found[0].state == State.QUEUED:
+                self._write(connection, number, state=State.CANCELLED, ended=_now())
+            elif found and found[0].state == State.RUNNING:
+                self._write(connection, number, state=State.STOPPING)
+            return next(iter(self._read(connection, _jobs.c.id == number)), None)
+
+    def stopping(self, number: int) -> bool:
+        """Whether a job was asked to stop."""
+        with self._transaction() as connection:
+            found = self._read(connection, _jobs.c.id == number)
+        return not found or found[0].state == State.STOPPING
+
+    @contextmanager
+    def at_work(self) -> Iterator[bool]:
+        """Be the worker: True if no other is; what one that died left running is queued again."""
+        lock = FileLock(self.path.with_suffix(".lock"))
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            yield False
+            return
+        try:
+            with self._transaction() as connection:
+                running, stopping = (sa.update(_jobs).where(_jobs.c.state == state) for state in (State.RUNNING, State.STOPPING))
+                connection.execute(running.values(state=State.QUEUED))
+                connection.execute(stopping.values(state=State.CANCELLED, ended=_now()))
+            yield True
+        finally:
+            lock.release()
+
+    def has_worker(self) -> bool:
+        """Whether a worker lives."""
+        lock = FileLock(self.path.with_suffix(".lock"))
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            return True
+        lock.release()
+        return False
+
+    def _read(self, connection: sa.Connection, which: sa.ColumnElement[bool]) -> list[Job]:
+        rows = connection.execute(sa.select(_jobs).where(which).order_by(_jobs.c.id)).mappings()
+        return [Job(**{**row, "kind": Kind(row["kind"]), "state": State(row["state"])}) for row in rows]
+
+    def _write(self, connection: sa.Connection, number: int, **values: object) -> None:
+        connection.execute(sa.update(_jobs).where(_jobs.c.id == number).values(**values))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        with database.transaction(self._engine, self.path) as connection:
+            yield connection
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

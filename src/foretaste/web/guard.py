@@ -1,0 +1,125 @@
+"""The guard: who may ask what, before any route sees a request.
+
+A page of another site must not reach a study through its reader's browser: the host and the origin have to be ours
+(DNS rebinding, cross-site requests), and what changes anything needs the token of the opened address, as does every request
+where the server can be reached from other machines. Bodies are small. Answers forbid scripts that are not our files.
+"""
+
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from urllib.parse import parse_qs, urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+__all__ = ["HEADER", "LARGEST", "Guard", "Rules", "new_token"]
+
+HEADER = "x-foretaste-token"
+LARGEST = 16_384  # bytes of a body
+_SAFE = ("GET", "HEAD")
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self'; "
+    "font-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "content-security-policy": _POLICY,  # plotly sets styles of elements
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+}
+
+
+def new_token() -> str:
+    """A token that cannot be guessed.
+
+    >>> len(new_token()) >= 32
+    True
+    """
+    return secrets.token_urlsafe(24)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What is let in.
+
+    Args:
+        token: Of the opened address.
+        hosts: Values of the Host header that are ours; any if empty.
+        open_reading: Whether reading needs no token: where only this machine can ask.
+    """
+
+    token: str
+    hosts: frozenset[str]
+    open_reading: bool
+
+
+class Guard:
+    """Middleware that refuses what the rules do not let in.
+
+    Args:
+        app: The routes.
+        rules: What is let in.
+    """
+
+    def __init__(self, app: ASGIApp, rules: Rules) -> None:
+        self._app, self._rules = app, rules
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        refused = self._refused(scope)
+        if refused is not None:
+            await JSONResponse({"error": refused[1]}, refused[0], dict(_HEADERS))(scope, receive, send)
+            return
+        await self._app(scope, _limited(receive), _headed(send))
+
+    def _refused(self, scope: Scope) -> tuple[int, str] | None:
+        headers, reads = Headers(scope=scope), scope["method"] in _SAFE
+        if self._rules.hosts and headers.get("host", "") not in self._rules.hosts:
+            return 421, "this server is not called so; open the address that `foretaste explore` printed"
+        origin = headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+            return 403, "another site's page may not ask this"
+        if not reads and headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+            return 403, "another site's page may not ask this"
+        if not (reads and self._rules.open_reading) and not self._has_token(scope, headers):
+            return 401, "the token is missing or wrong; open the address that `foretaste explore` printed"
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > LARGEST:
+            return 413, f"a request may have {LARGEST} bytes"
+        return None
+
+    def _has_token(self, scope: Scope, headers: Headers) -> bool:
+        given = headers.get(HEADER) or ""
+        if not given and scope["method"] in _SAFE:  # a page and an event stream are opened by an address alone
+            given = next(iter(parse_qs(scope["query_string"].decode("latin-1")).get("token", [])), "")
+        return secrets.compare_digest(given.encode(), self._rules.token.encode())
+
+
+def _limited(receive: Receive) -> Receive:
+    """The same, but that a body without a length ends where it is too large."""
+    seen = 0
+
+    async def next_message() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        return message if seen <= LARGEST else {"type": "http.disconnect"}
+
+    return next_message
+
+
+def _headed(send: Send) -> Callable[[Message], Awaitable[None]]:
+    async def with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in _HEADERS.items():
+                headers.setdefault(name, value)
+        await send(message)
+
+    return with_headers

@@ -1,0 +1,74 @@
+"""The worker: a process that does a study's jobs, and ends when none is left for a while.
+
+It outlives the server that started it, and the page; a second worker of the same study ends at once.
+"""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+
+from foretaste.errors import ForetasteError
+from foretaste.store.queue import Queue, State
+from foretaste.workflow.jobs import work_off
+from foretaste.workflow.reopen import reopen
+
+__all__ = ["Waker", "main"]
+
+_IDLE = 30.0  # seconds without a job after which the worker ends
+_LOOK = 0.3
+
+
+class Waker:
+    """Starts a worker where jobs wait and none is alive.
+
+    Args:
+        folder: The study's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._lock = folder, threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __call__(self) -> None:
+        with self._lock, Queue(self._folder) as queue:
+            if self._process is not None and self._process.poll() is not None:
+                self._process = None
+            if self._process is None and queue.waiting() and not queue.has_worker():
+                command = [sys.executable, "-m", "foretaste.web.worker", str(self._folder)]
+                none = subprocess.DEVNULL
+                self._process = subprocess.Popen(command, stdin=none, stdout=none, start_new_session=True)  # noqa: S603 (ourselves)
+
+
+def main(folder: Path) -> int:
+    """Do the jobs until none has come for a while; SIGTERM stops after the step in hand, and the job goes on with the next worker."""
+    leaving = threading.Event()
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        leaving.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, leave)
+    with Queue(folder) as queue, queue.at_work() as alone:
+        if not alone:
+            return 0
+        try:
+            session = reopen(folder)
+        except ForetasteError as error:
+            while job := queue.next():
+                queue.end(job.id, State.FAILED, str(error))
+            return error.exit_code
+        with session.study:
+            last = time.monotonic()
+            while not leaving.is_set() and time.monotonic() - last < _IDLE:
+                if work_off(session, queue, leaving.is_set):
+                    last = time.monotonic()
+                leaving.wait(_LOOK)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,136 @@
+"""Jobs: the work that was asked for on a study's page, by the same use cases as the commands."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from foretaste.errors import ForetasteError, Stopped
+from foretaste.store.queue import Job, Kind, Queue, State
+from foretaste.weights import TaskWeights
+from foretaste.workflow.confirm import confirm
+from foretaste.workflow.export import export
+from foretaste.workflow.fit import fit
+from foretaste.workflow.methods import METHODS, with_controls
+from foretaste.workflow.preview import preview
+from foretaste.workflow.session import Session
+from foretaste.workflow.sharpen import sharpened
+
+__all__ = ["EXPORTS", "perform", "work_off"]
+
+EXPORTS = "exports"  # folder in the study
+_EVERY = 0.2  # seconds between two looks at whether to stop
+_SHARPENED = 0.1  # of a joint run's steps
+
+
+def work_off(session: Session, queue: Queue, stopping: Callable[[], bool] = lambda: False) -> int:
+    """Do the jobs that wait, one after the other, until none is left.
+
+    A job that fails is told and does not keep others from being done.
+
+    Args:
+        session: The recipe at work.
+        queue: Of the same study.
+        stopping: Whether to leave after the step in hand; the job is then queued again.
+
+    Returns:
+        How many were done.
+
+    >>> import tempfile
+    >>> from foretaste.recipe import parse
+    >>> from foretaste.workflow.session import load, start
+    >>> recipe = parse(text := "{name: a, model: {source: digits}, finetune: {steps: 1}, curvature: {max_examples: 1}}")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     session = start(recipe, text, load(recipe, text, ""), Path(folder))
+    ...     with session.study, Queue(Path(folder)) as queue:
+    ...         _ = queue.add(Kind.TRAIN, "low=0.2,mid=0.3,high=0.5")
+    ...         work_off(session, queue), str(queue.jobs()[0].state)
+    (1, 'done')
+    """
+    done = 0
+    while not stopping() and (job := queue.next()):
+        watch = _Watch(queue, job, stopping)
+        try:
+            message = perform(replace(session, watch=watch), job)
+        except Stopped:
+            if queue.stopping(job.id):
+                queue.end(job.id, State.CANCELLED)
+            else:
+                queue.again(job.id)
+        except ForetasteError as error:
+            queue.end(job.id, State.FAILED, str(error))
+        else:
+            queue.end(job.id, State.DONE, message)
+            done += 1
+    return done
+
+
+def perform(session: Session, job: Job) -> str:
+    """Do one job.
+
+    Args:
+        session: The recipe at work; its watch is told of progress, and may stop the job.
+        job: What to do.
+
+    Returns:
+        Where the result is, for an export.
+
+    Raises:
+        ForetasteError: It cannot be done.
+    """
+    weights = TaskWeights.parse(job.weights, session.problem.names)
+    if job.kind in (Kind.EXPORT_PREVIEW, Kind.EXPORT_JOINT):
+        return _export(session, job.kind, weights)
+    fitted = fit(session)
+    if job.kind == Kind.SHARPEN:
+        steps = max(1, round(_SHARPENED * session.joint_training.steps))
+        sharpened(session, fitted, _merging(session), steps, [weights])
+        return ""
+    if job.kind == Kind.TRAIN:
+        confirm(session, [weights])
+    preview(session, fitted, with_controls(session.recipe.preview.methods), [weights])
+    return ""
+
+
+def _export(session: Session, kind: Kind, weights: TaskWeights) -> str:
+    method = "joint" if kind == Kind.EXPORT_JOINT else _merging(session)
+    name = "-".join(f"{share:.3g}" for share in weights.values())
+    target = Path(EXPORTS) / f"{method}-{name}"
+    (session.study.path / EXPORTS).mkdir(exist_ok=True)
+    export(session, session.study.path / target, weights, method, overwrite=True)
+    return str(target)
+
+
+def _merging(session: Session) -> str:
+    """The recipe's last method that has params."""
+    return [name for name in session.recipe.preview.methods if METHODS[name].merges][-1]
+
+
+class _Watch:
+    """Writes progress to the queue, now and then, and stops when the job is cancelled."""
+
+    def __init__(self, queue: Queue, job: Job, leaving: Callable[[], bool]) -> None:
+        self._queue, self._job, self._leaving = queue, job, leaving
+        self._stage, self._done, self._total, self._told, self._asked, self._stop = "", 0, 0, 0.0, 0.0, False
+
+    def begin(self, label: str, total: int) -> None:
+        self._stage, self._done, self._total = label, 0, total
+        self._tell()
+
+    def advance(self, amount: int, note: str = "") -> None:
+        self._done += amount
+        if time.monotonic() - self._told >= _EVERY:
+            self._tell()
+
+    def say(self, text: str) -> None:
+        pass
+
+    def stopping(self) -> bool:
+        if not self._stop and time.monotonic() - self._asked >= _EVERY:
+            self._asked = time.monotonic()
+            self._stop = self._leaving() or self._queue.stopping(self._job.id)
+        return self._stop
+
+    def _tell(self) -> None:
+        self._told = time.monotonic()
+        self._queue.progress(self._job.id, self._stage, self._done, self._total)

@@ -1,0 +1,47 @@
+"""A study at work again, without its recipe's file: what was studied is kept in the study."""
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from foretaste.engine import Watch
+from foretaste.errors import StudyError
+from foretaste.plan import Recipe
+from foretaste.store.study import Study
+from foretaste.workflow.session import Session, load, start
+
+__all__ = ["reopen"]
+
+
+def reopen(folder: Path, watch: Watch | None = None) -> Session:
+    """The session that the study's latest recipe began, its model and data loaded anew.
+
+    Args:
+        folder: The study's.
+        watch: Told of progress.
+
+    Raises:
+        StudyError: The study is empty, or was made by a version that did not keep this.
+        DataError: The model or data are no longer where they were.
+
+    >>> import tempfile
+    >>> from foretaste.recipe import parse
+    >>> recipe = parse(text := "{name: a, model: {source: digits}}")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     start(recipe, text, load(recipe, text, ""), Path(folder)).study.close()
+    ...     session = reopen(Path(folder))
+    ...     session.study.close()
+    ...     session.recipe == recipe
+    True
+    """
+    with Study.open(folder) as study:
+        found = study.recipe()
+    if found is None:
+        raise StudyError(f"the study {folder} is empty; run `foretaste run RECIPE --study {folder}` first")
+    text, plan = found
+    try:
+        recipe = Recipe.model_validate(plan["recipe"])
+    except (KeyError, ValidationError):
+        advice = f"run `foretaste run RECIPE --study {folder}` once (what is done is found), then try again"
+        raise StudyError(f"the study {folder} was made by an earlier version, which did not keep all of its recipe; {advice}") from None
+    return start(recipe, text, load(recipe, text, str(folder)), folder, watch)
