@@ -3,6 +3,8 @@
 plotly.js is written into it once. Everything a user named is escaped, in markup and in scripts.
 """
 
+import json
+from collections.abc import Mapping
 from html import escape
 from importlib import resources
 from string import Template
@@ -12,6 +14,7 @@ from plotly.offline import get_plotlyjs
 
 from foretaste.report.captions import agreed, alternative, certainty, compared, mapped, nothing, spanned, traded, valuation, valued
 from foretaste.report.explain import fronted
+from foretaste.report.explorer import explored
 from foretaste.report.figures import VALUE, comparison, maps, methods, tradeoff
 from foretaste.report.markup import agreement_table, chosen_table, confirmed_table, lines_table, rows_table
 from foretaste.report.mergeability import overall
@@ -19,22 +22,22 @@ from foretaste.report.summary import Summary, verdict
 from foretaste.report.wording import counted, duration
 from foretaste.task import Fidelity
 
-__all__ = ["page"]
+__all__ = ["SCRIPTS", "page", "script", "sections"]
 
-_DRAW = """<script>
-for (const holder of document.querySelectorAll("script[data-plot]")) {
-  const figure = JSON.parse(holder.textContent);
-  const place = document.getElementById(holder.dataset.plot);
-  const buttons = ["lasso2d", "select2d", "pan2d", "zoomIn2d", "zoomOut2d", "autoScale2d"];
-  const settings = {displaylogo: false, showSendToCloud: false, modeBarButtonsToRemove: buttons};
-  const resize = () => { place.style.height = figure.layout.height + "px"; Plotly.Plots.resize(place); };
-  Plotly.newPlot(place, figure.data, figure.layout, settings).then(() => new ResizeObserver(resize).observe(place));
-}
-</script>"""
+SCRIPTS = ("simplex.js", "map.js", "explore.js")  # in the order that they are read in
+_POLICY = (
+    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src 'unsafe-inline'; "
+    "style-src 'unsafe-inline'; img-src data: blob:\">"
+)
 
 
-def page(summary: Summary) -> str:
-    """One self-contained HTML document.
+def page(summary: Summary, state: Mapping[str, object] | None = None) -> str:
+    """One HTML document: the explorer, and everything that there is to read.
+
+    Args:
+        summary: What it shows.
+        state: With a server behind it, what the explorer begins with: then scripts are read from the server. Without,
+            the document is complete in itself.
 
     >>> from foretaste.report.summary import summarise
     >>> from foretaste.surface.preference import Preference
@@ -44,20 +47,59 @@ def page(summary: Summary) -> str:
     >>> "<title>&lt;s&gt;</title>" in page(found)
     True
     """
-    sections = _sections(summary) if summary.surface.rows else [_section("Nothing yet", _paragraph(nothing(summary)), "first")]
-    drawn = any('class="plot"' in section for section in sections)
+    drawn, live = bool(summary.surface.rows), state is not None
+    if live:
+        scripts = "".join(f'<script src="/static/{name}"></script>\n' for name in ("plotly.js", *SCRIPTS))
+    else:
+        scripts = "".join(f"<script>{text}</script>\n" for text in (get_plotlyjs(), *map(script, SCRIPTS))) if drawn else ""
     return Template(_file("page.html")).substitute(
+        policy="" if live else _POLICY,
         title=escape(summary.name),
         style=_file("page.css"),
-        library=f"<script>{get_plotlyjs()}</script>" if drawn else "",
+        live="data-live" if live else "",
         facts=escape(_facts(summary)),
-        sections="\n".join(sections),
-        script=_DRAW if drawn else "",
+        sections=sections(summary),
+        state=_data('id="state"', json.dumps(explored(summary) if state is None else state)) if drawn or live else "",
+        scripts=scripts,
     )
+
+
+def sections(summary: Summary) -> str:
+    """All but the explorer, as HTML.
+
+    >>> from foretaste.report.summary import summarise
+    >>> from foretaste.surface.preference import Preference
+    >>> from foretaste.surface.table import Headline, Surface
+    >>> empty = Surface({"a": Headline("accuracy")}, ())
+    >>> found = summarise(empty, name="<s>", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> "&lt;s&gt;: nothing evaluated yet" in sections(found)
+    True
+    """
+    if not summary.surface.rows:
+        return _section("Nothing yet", _paragraph(nothing(summary)), "first")
+    return "\n".join(_sections(summary))
+
+
+def script(name: str) -> str:
+    """One of the explorer's scripts.
+
+    Args:
+        name: One of `SCRIPTS`.
+
+    >>> "Simplex" in script("simplex.js")
+    True
+    """
+    return _file(f"explore/{name}")
 
 
 def _file(name: str) -> str:
     return resources.files("foretaste.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _data(kind: str, text: str) -> str:
+    """JSON that no content can break out of."""
+    safe = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return f'<script type="application/json" {kind}>{safe}</script>'
 
 
 def _facts(summary: Summary) -> str:
@@ -156,9 +198,8 @@ def _grid(figures: list[str], kind: str = "") -> str:
 
 
 def _figure(name: str, title: str, figure: go.Figure, caption: str) -> str:
-    data = str(figure.to_json()).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     return (
         f"<figure><h3>{escape(title)}</h3>"
         f'<div class="plot"><div class="drawing" id="{name}" role="img" aria-label="{escape(title)}"></div></div>'
-        f'<script type="application/json" data-plot="{name}">{data}</script><figcaption>{escape(caption)}</figcaption></figure>'
+        f"{_data(f'data-plot={name!r}', str(figure.to_json()))}<figcaption>{escape(caption)}</figcaption></figure>"
     )

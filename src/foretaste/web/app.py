@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import asdict
-from importlib.resources import files
 from pathlib import Path
 
 from plotly.offline import get_plotlyjs
@@ -12,10 +11,11 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from foretaste.errors import BadInput, ForetasteError
+from foretaste.report.page import SCRIPTS, script
 from foretaste.report.summary import plain
 from foretaste.store.queue import Job, Kind, Queue
 from foretaste.web.guard import Guard, Rules
@@ -27,7 +27,6 @@ __all__ = ["create_app"]
 _EVERY = 0.3  # seconds between two looks at the queue and the study
 _BEAT = 15.0  # seconds after which a silent stream says that it lives
 _MOST = 200  # weightings that are predicted at once
-_FILES = {"explore.js": "text/javascript", "explore.css": "text/css"}
 
 _Handler = Callable[[Request], Awaitable[Response]]
 
@@ -44,18 +43,20 @@ def create_app(folder: Path, rules: Rules, wake: Callable[[], None]) -> Starlett
         StudyError: The folder is no study.
     """
     reader, routes = Reader(folder), _Routes(folder, wake)
-    static = {name: (files("foretaste.web") / "static" / name).read_bytes() for name in ("explore.html", *_FILES)}
-    static["plotly.js"] = get_plotlyjs().encode()
+    static = {name: script(name).encode() for name in SCRIPTS} | {"plotly.js": get_plotlyjs().encode()}
 
     async def page(request: Request) -> Response:
-        return Response(static["explore.html"], media_type="text/html")
+        return HTMLResponse(await run_in_threadpool(reader.page, _wish(request)))
+
+    async def sections(request: Request) -> Response:
+        return HTMLResponse(await run_in_threadpool(reader.sections, _wish(request)))
 
     async def file(request: Request) -> Response:
         name = request.path_params["name"]
-        if name not in static or name == "explore.html":
+        if name not in static:
             return JSONResponse({"error": "there is no such file"}, 404)
         lasting = {"cache-control": "max-age=86400"} if name == "plotly.js" else {}
-        return Response(static[name], media_type=_FILES.get(name, "text/javascript"), headers=lasting)
+        return Response(static[name], media_type="text/javascript", headers=lasting)
 
     async def state(request: Request) -> Response:
         return JSONResponse(await run_in_threadpool(reader.state, _wish(request)))
@@ -70,9 +71,10 @@ def create_app(folder: Path, rules: Rules, wake: Callable[[], None]) -> Starlett
 
     return Starlette(
         routes=[
-            Route("/", page),
+            Route("/", _told(page)),
             Route("/static/{name}", file),
             Route("/api/state", _told(state)),
+            Route("/api/sections", _told(sections)),
             Route("/api/predict", _told(predict)),
             Route("/api/jobs", _told(routes.jobs)),
             Route("/api/jobs", _told(routes.ask(reader)), methods=["POST"]),

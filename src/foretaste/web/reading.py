@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foretaste.report.explorer import expected, explored
+from foretaste.report.page import page, sections
 from foretaste.report.summary import Summary, summarise
 from foretaste.store.study import Study
 from foretaste.surface.predict import Predictor, predictor
@@ -41,6 +42,7 @@ class Reader:
         self._folder, self._lock = folder, threading.Lock()
         self._revision: str | None = None
         self._states: dict[Wish, dict[str, object]] = {}
+        self._summaries: dict[Wish, Summary] = {}
         self._predictor: Predictor | None = None
 
     def revision(self) -> str:
@@ -61,10 +63,31 @@ class Reader:
         with self._lock:
             now = self._fresh()
             if wish not in self._states:
-                self._states[wish] = {"revision": now, **explored(self._summary(wish))}
-                while len(self._states) > _KEPT:
+                while len(self._states) >= _KEPT:
                     del self._states[next(iter(self._states))]
+                self._summaries[wish] = self._summary(wish)
+                self._states[wish] = {"revision": now, **explored(self._summaries[wish])}
             return self._states[wish]
+
+    def page(self, wish: Wish) -> str:
+        """The whole document.
+
+        Raises:
+            BadInput: As `state`.
+        """
+        state = self.state(wish)
+        with self._lock:
+            return page(self._summaries[wish], state)
+
+    def sections(self, wish: Wish) -> str:
+        """All but the explorer.
+
+        Raises:
+            BadInput: As `state`.
+        """
+        self.state(wish)
+        with self._lock:
+            return sections(self._summaries[wish])
 
     def expected(self, points: Sequence[TaskWeights]) -> dict[str, object]:
         """Expected metrics at any weightings.
@@ -87,7 +110,7 @@ class Reader:
     def _fresh(self) -> str:
         now = self.revision()
         if now != self._revision:
-            self._revision, self._states, self._predictor = now, {}, None
+            self._revision, self._states, self._summaries, self._predictor = now, {}, {}, None
         return now
 
     def _summary(self, wish: Wish) -> Summary:

@@ -1,0 +1,121 @@
+// Task weights and expected metrics: pure functions, no page.
+
+/**
+ * @typedef {{name: string, metric: string, higher_is_better: boolean, single: number | null}} Task
+ * @typedef {{weights: number[], fidelity: string, method: string, seed: number, cost: number, values: (number | null)[]}} Row
+ * @typedef {{resolution: number, basis: string, weights: number[][], median: number[][], low: number[][], high: number[][]}} Prediction
+ * @typedef {{median: number[], low: number[], high: number[]}} Expected
+ * @typedef {{kind: string, importance: Record<string, number>, text: string}} Preference
+ */
+
+const Simplex = {
+  /** Shares that add up to 1; equal ones where nothing is left. @param {number[]} shares @returns {number[]} */
+  normalised(shares) {
+    const kept = shares.map((share) => Math.max(0, Number.isFinite(share) ? share : 0));
+    const total = kept.reduce((sum, share) => sum + share, 0);
+    return total > 0 ? kept.map((share) => share / total) : kept.map(() => 1 / kept.length);
+  },
+
+  /** One share set, the others keeping their proportions. @param {number[]} shares @param {number} index @param {number} value */
+  withShare(shares, index, value) {
+    const own = Math.min(1, Math.max(0, value));
+    const rest = 1 - shares[index];
+    return shares.map((share, place) => (place === index ? own : rest > 1e-9 ? (share / rest) * (1 - own) : (1 - own) / (shares.length - 1)));
+  },
+
+  /** As the command line reads them; the last takes what rounding leaves. @param {number[]} shares @param {string[]} names */
+  key(shares, names) {
+    const rounded = shares.map((share) => Math.round(share * 1e4) / 1e4);
+    const largest = rounded.indexOf(Math.max(...rounded));
+    const others = rounded.reduce((sum, share, place) => (place === largest ? sum : sum + share), 0);
+    rounded[largest] = Math.round((1 - others) * 1e4) / 1e4;
+    return names.map((name, place) => `${name}=${rounded[place]}`).join(",");
+  },
+
+  /** @param {string} text @param {string[]} names @returns {number[] | null} */
+  parsed(text, names) {
+    /** @type {Map<string, number>} */
+    const found = new Map();
+    for (const part of text.split(",")) {
+      const at = part.lastIndexOf("=");
+      const name = part.slice(0, at).trim();
+      const share = Number(part.slice(at + 1));
+      if (at < 0 || !names.includes(name) || !Number.isFinite(share) || share < 0) return null;
+      found.set(name, share);
+    }
+    const shares = names.map((name) => found.get(name) ?? 0);
+    return shares.some((share) => share > 0) ? Simplex.normalised(shares) : null;
+  },
+
+  /** @param {number[]} shares */
+  said(shares, names) {
+    return names.map((name, place) => `${name} ${Simplex.percent(shares[place])}`).join(", ");
+  },
+
+  /** @param {number} share */
+  percent(share) {
+    return `${Math.round(share * 1000) / 10}%`;
+  },
+
+  /** As many digits as the report has. @param {number | null | undefined} value */
+  number(value) {
+    if (value === null || value === undefined || !Number.isFinite(value)) return "–";
+    const size = Math.abs(value);
+    if (size === 0) return "0.000";
+    return size >= 1e5 || size < 1e-3 ? value.toPrecision(2) : size >= 100 ? value.toFixed(1) : value.toFixed(3);
+  },
+
+  /** @param {number} value */
+  signed(value) {
+    return (value >= 5e-10 ? "+" : "") + Simplex.number(value);
+  },
+
+  /** What a preference gives; more is better. @param {number[]} values @param {Task[]} tasks @param {Preference} preference */
+  value(values, tasks, preference) {
+    const good = values.map((value, place) => (tasks[place].higher_is_better ? value : -value));
+    if (preference.kind === "worst") return Math.min(...good);
+    const importance = tasks.map((task) => preference.importance[task.name] ?? (Object.keys(preference.importance).length ? 0 : 1 / tasks.length));
+    return good.reduce((sum, value, place) => sum + value * importance[place], 0);
+  },
+
+  /** Expected metrics anywhere, from the stored ones: linear on a lattice, by distance where they are scattered. @param {Prediction} prediction */
+  predictor(prediction) {
+    const places = new Map(prediction.weights.map((weights, index) => [Simplex._place(weights, prediction.resolution), index]));
+    const roots = prediction.resolution ? [] : prediction.weights.map((weights) => weights.map(Math.sqrt));
+    /** @param {number[]} shares @returns {Expected} */
+    return (shares) => {
+      const parts = prediction.resolution ? Simplex._corners(shares, prediction.resolution, places) : Simplex._nearest(shares, roots);
+      /** @param {number[][]} table */
+      const mixed = (table) => shares.map((_, task) => parts.reduce((sum, [index, part]) => sum + part * table[index][task], 0));
+      return { median: mixed(prediction.median), low: mixed(prediction.low), high: mixed(prediction.high) };
+    };
+  },
+
+  /** @param {number[]} weights @param {number} resolution */
+  _place(weights, resolution) {
+    return weights.map((weight) => Math.round(weight * resolution)).join(",");
+  },
+
+  /** The lattice points around, and how much each counts. @returns {[number, number][]} */
+  _corners(shares, resolution, places) {
+    const scaled = shares.map((share) => share * resolution);
+    const whole = scaled.map((value) => Math.floor(value + 1e-9));
+    const parts = scaled.map((value, place) => Math.max(0, value - whole[place]));
+    const missing = resolution - whole.reduce((sum, value) => sum + value, 0);
+    if (missing === 0) return [[places.get(whole.join(",")), 1]];
+    return whole.map((_, place) => {
+      const corner = whole.map((value, other) => value + (missing === 1 ? Number(other === place) : Number(other !== place)));
+      return [places.get(corner.join(",")), missing === 1 ? parts[place] : 1 - parts[place]];
+    });
+  },
+
+  /** The eight nearest in the roots of the weights, by inverse squared distance. @returns {[number, number][]} */
+  _nearest(shares, roots) {
+    const own = shares.map(Math.sqrt);
+    const far = roots.map((root, index) => [index, root.reduce((sum, value, task) => sum + (value - own[task]) ** 2, 0)]);
+    const near = far.sort((left, right) => left[1] - right[1]).slice(0, 8);
+    if (near[0][1] < 1e-12) return [[near[0][0], 1]];
+    const total = near.reduce((sum, [, distance]) => sum + 1 / distance, 0);
+    return near.map(([index, distance]) => [index, 1 / distance / total]);
+  },
+};
