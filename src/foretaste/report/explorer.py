@@ -5,11 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from foretaste.report.summary import Summary, plain, to_json
+from foretaste.report.wording import counted
 from foretaste.surface.predict import Predictor, predictor
 from foretaste.surface.table import Surface
+from foretaste.task import Fidelity
 from foretaste.weights import TaskWeights, corners, dirichlet, lattice, uniform
 
-__all__ = ["expected", "explored", "grid_of"]
+__all__ = ["expected", "explored", "facts", "grid_of"]
 
 _CURVE, _TRIANGLE, _SCATTER = 100, 40, 500
 _CHUNK = 60
@@ -50,6 +52,7 @@ def explored(summary: Summary) -> dict[str, object]:
     preference = {"kind": summary.preference.kind, "importance": dict(summary.preference.importance), "text": str(summary.preference)}
     return {key: document[key] for key in kept} | {
         "tasks": plain(tasks),
+        "facts": facts(summary),
         "inside": summary.surface.inside,
         "rows": plain(rows),
         "preference": preference,
@@ -99,3 +102,23 @@ def grid_of(surface: Surface) -> tuple[list[TaskWeights], int]:
     random = np.random.default_rng(0)
     drawn = [*dirichlet(names, _SCATTER, random), *dirichlet(names, _SCATTER, random, concentration=0.3)]
     return [*corners(names), uniform(names), *drawn], 0
+
+
+def facts(summary: Summary) -> str:
+    """The tasks, how much there is, and what is wanted, in a line.
+
+    >>> from foretaste.report.summary import summarise
+    >>> from foretaste.surface.preference import Preference
+    >>> from foretaste.surface.table import Headline
+    >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
+    >>> facts(summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={}))
+    'a, b. 0 previews, 0 joint runs. Wanted: the best of the mean over tasks.'
+    """
+    surface = summary.surface
+    previews, joint = (len(surface.where(kind).rows) for kind in (Fidelity.PREVIEW, Fidelity.JOINT))
+    return f"{', '.join(summary.tasks)}. {counted(previews, 'preview')}, {counted(joint, 'joint run')}. Wanted: {_wanted(summary)}."
+
+
+def _wanted(summary: Summary) -> str:
+    floors = " and ".join(str(floor) for floor in summary.floors)
+    return f"the best of {summary.preference}" + (f", with {floors}" if floors else "")

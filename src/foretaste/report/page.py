@@ -14,7 +14,7 @@ from plotly.offline import get_plotlyjs
 
 from foretaste.report.captions import agreed, alternative, certainty, compared, mapped, nothing, spanned, traded, valuation, valued
 from foretaste.report.explain import fronted
-from foretaste.report.explorer import explored
+from foretaste.report.explorer import explored, facts
 from foretaste.report.figures import VALUE, comparison, maps, methods, tradeoff
 from foretaste.report.markup import agreement_table, chosen_table, confirmed_table, lines_table, rows_table
 from foretaste.report.mergeability import overall
@@ -57,7 +57,7 @@ def page(summary: Summary, state: Mapping[str, object] | None = None) -> str:
         title=escape(summary.name),
         style=_file("page.css"),
         live="data-live" if live else "",
-        facts=escape(_facts(summary)),
+        facts=escape(facts(summary)),
         sections=sections(summary),
         state=_data('id="state"', json.dumps(explored(summary) if state is None else state)) if drawn or live else "",
         scripts=scripts,
@@ -100,17 +100,6 @@ def _data(kind: str, text: str) -> str:
     """JSON that no content can break out of."""
     safe = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     return f'<script type="application/json" {kind}>{safe}</script>'
-
-
-def _facts(summary: Summary) -> str:
-    surface = summary.surface
-    previews, joint = (len(surface.where(kind).rows) for kind in (Fidelity.PREVIEW, Fidelity.JOINT))
-    return f"{', '.join(summary.tasks)}. {counted(previews, 'preview')}, {counted(joint, 'joint run')}. Wanted: {_wanted(summary)}."
-
-
-def _wanted(summary: Summary) -> str:
-    floors = " and ".join(str(floor) for floor in summary.floors)
-    return f"the best of {summary.preference}" + (f", with {floors}" if floors else "")
 
 
 def _sections(summary: Summary) -> list[str]:

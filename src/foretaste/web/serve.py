@@ -28,6 +28,7 @@ def serve(folder: Path, host: str, port: int, opened: Callable[[str], None]) -> 
         StudyError: The folder is no study, or the address cannot be listened on.
     """
     token, waker = new_token(), Waker(folder)
+    waker()  # of jobs that waited when the last server was stopped
     try:
         listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
@@ -36,7 +37,6 @@ def serve(folder: Path, host: str, port: int, opened: Callable[[str], None]) -> 
     own = _own(host)
     names = {f"{name}:{port}" for name in (host, "localhost", "127.0.0.1")} if own else set[str]()
     app = create_app(folder, Rules(token, frozenset(names), open_reading=own), waker)
-    waker()  # of jobs that waited when the last server was stopped
     shown = f"[{host}]" if ":" in host else host
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, server_header=False)
     server = _Server(config, lambda: opened(f"http://{shown}:{port}/?token={token}"))

@@ -64,6 +64,7 @@ class Explorer {
   }
 
   lead() {
+    if (this.names.length === 1) return made("p", {}, "There is one task, and nothing to weigh: add another to the recipe.");
     if (!this.expected) return made("p", {}, "There is too little to predict from yet. Preview a few weightings, corners among them: foretaste preview RECIPE, or Preview here.");
     return made("p", { class: "note" }, `Drag the point, move a slider, type a weight, or use the arrow keys. Expected of joint finetuning; it rests on ${this.state.prediction.basis}.`);
   }
@@ -315,6 +316,7 @@ class Explorer {
   refresh() {
     return this.tried(async () => {
       this.take(await this.fetched(`/api/state?${this.wish}`));
+      document.querySelector("header .facts").textContent = this.state.facts;
       this.build();
       this.redraw();
       this.showJobs();
@@ -325,7 +327,9 @@ class Explorer {
   async sections() {
     const answer = await fetch(`/api/sections?${this.wish}`, { headers: { "x-foretaste-token": this.token } });
     if (!answer.ok) return;
-    document.getElementById("sections").innerHTML = await answer.text();  // made and escaped by the server
+    const text = await answer.text();
+    watched.splice(0).forEach((each) => each.disconnect());
+    document.getElementById("sections").innerHTML = text;  // made and escaped by the server
     draw();
   }
 
@@ -350,8 +354,12 @@ class Explorer {
   }
 }
 
+/** @type {ResizeObserver[]} */
+const watched = [];
+
 /** The figures of the report, in the page's colours. */
 function draw() {
+  watched.splice(0).forEach((each) => each.disconnect());
   const look = getComputedStyle(document.documentElement);
   const [ink, line, card] = ["--ink", "--line", "--card"].map((name) => look.getPropertyValue(name).trim());
   for (const holder of document.querySelectorAll("script[data-plot]")) {
@@ -365,7 +373,11 @@ function draw() {
     const kept = { displaylogo: false, showSendToCloud: false, modeBarButtonsToRemove: ["lasso2d", "select2d", "pan2d", "zoomIn2d", "zoomOut2d", "autoScale2d"] };
     const svg = { name: "SVG", title: "Download as SVG", icon: Plotly.Icons.disk, click: (plot) => Plotly.downloadImage(plot, { format: "svg", filename: holder.dataset.plot }) };
     const resize = () => { place.style.height = `${figure.layout.height}px`; Plotly.Plots.resize(place); };
-    Plotly.newPlot(place, figure.data, figure.layout, { ...kept, modeBarButtonsToAdd: [svg] }).then(() => new ResizeObserver(resize).observe(place));
+    Plotly.newPlot(place, figure.data, figure.layout, { ...kept, modeBarButtonsToAdd: [svg] }).then(() => {
+      const watching = new ResizeObserver(resize);
+      watching.observe(place);
+      watched.push(watching);
+    });
   }
 }
 

@@ -236,7 +236,7 @@ class Curve extends Field {
       const [there, back] = [[...shares.keys()], [...shares.keys()].reverse()];
       this.back.append(drawn("path", { d: `M${[...path("high", there), ...path("low", back)].join("L")}Z`, fill: curve.colour, opacity: 0.15 }));
       this.back.append(drawn("path", { d: `M${path("median", there).join("L")}`, fill: "none", stroke: curve.colour, "stroke-width": 2.5 }));
-      this.back.append(drawn("text", { x: this.box.left + 8 + index * 170, y: this.box.top - 4, class: "legend", fill: curve.colour }, curve.name));
+      this.back.append(drawn("text", { x: this.box.left + 8 + index * 170, y: this.box.top - 4, class: "legend", style: `fill:${curve.colour};font-weight:600` }, curve.name));
     });
   }
 }

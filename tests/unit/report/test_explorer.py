@@ -1,0 +1,67 @@
+"""What the explorer is given agrees with the summary."""
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from foretaste.report.explorer import expected, explored, facts, grid_of
+from foretaste.report.summary import Summary
+from foretaste.surface.predict import predictor
+from foretaste.surface.table import Headline, Surface
+from foretaste.weights import corners, uniform
+
+Study = Callable[..., Summary]
+NAMES = ("a", "b", "c", "d")
+
+
+def test_a_state_is_json_and_complete(make: Study) -> None:
+    summary = make(NAMES[:3], floors=["all>=80%"])
+    state = json.loads(json.dumps(explored(summary), allow_nan=False))
+    assert [task["name"] for task in state["tasks"]] == ["a", "b", "c"]
+    assert state["tasks"][0]["single"] == pytest.approx(0.92)
+    assert len(state["rows"]) == len(summary.surface.rows)
+    assert state["rows"][0].keys() == {"weights", "fidelity", "method", "seed", "cost", "values"}
+    assert state["preference"] == {"kind": "mean", "importance": {}, "text": "the mean over tasks"}
+    assert state["floors"] == ["all>=80% of its single-task metric"]
+    assert state["prediction"]["resolution"] == 40
+    assert state["facts"].startswith("a, b, c. 30 previews, 15 joint runs. Wanted: the best of the mean over tasks, with all>=80%")
+
+
+def test_the_stored_prediction_is_the_prediction(make: Study) -> None:
+    summary = make(NAMES[:2])
+    assert summary.outlook is not None
+    state = explored(summary)["prediction"]
+    direct = predictor(summary.outlook.surface).at([uniform(NAMES[:2])])
+    place = state["weights"].index([0.5, 0.5])  # type: ignore[index]
+    assert state["median"][place] == pytest.approx(direct.median[0].tolist(), abs=1e-5)  # type: ignore[index]
+    assert state["high"][place] == pytest.approx(direct.high[0].tolist(), abs=1e-5)  # type: ignore[index]
+
+
+def test_too_little_to_predict_from(make: Study) -> None:
+    state = explored(make(NAMES[:2], methods=(), joint=()))
+    assert state["prediction"] is None
+    assert state["recommendation"] is None
+
+
+def test_grids_hold_corners_and_equal_weights() -> None:
+    for count in (1, 2, 3, 4):
+        points, resolution = grid_of(Surface({name: Headline("accuracy") for name in NAMES[:count]}, ()))
+        assert set(corners(NAMES[:count])) <= set(points)
+        assert (resolution == 0) == (count > 3)
+        assert count == 3 or uniform(NAMES[:count]) in points
+
+
+def test_many_weightings_are_predicted_in_parts(make: Study) -> None:
+    summary = make(NAMES[:2])
+    assert summary.outlook is not None
+    learned = predictor(summary.outlook.surface)
+    points = grid_of(summary.surface)[0]
+    whole = expected(learned, points)
+    part = expected(learned, points[70:72])
+    np.testing.assert_allclose(np.array(part["median"]), np.array(whole["median"])[70:72], atol=2e-6)
+
+
+def test_facts_of_an_empty_study(make: Study) -> None:
+    assert facts(make(NAMES[:2], methods=(), joint=())) == "a, b. 0 previews, 0 joint runs. Wanted: the best of the mean over tasks."

@@ -1,0 +1,104 @@
+"""Jobs outlive pages, servers and workers."""
+
+from pathlib import Path
+
+import pytest
+
+from foretaste.errors import StudyError
+from foretaste.store.queue import Job, Kind, Queue, State
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "study.db").touch()
+    return tmp_path
+
+
+def test_jobs_are_done_in_the_order_they_were_asked_for(folder: Path) -> None:
+    with Queue(folder) as queue:
+        first, second = queue.add(Kind.PREVIEW, "a=1"), queue.add(Kind.TRAIN, "a=1")
+        assert (first.id, first.state, first.ended) == (1, State.QUEUED, None)
+        assert queue.waiting()
+        taken = queue.next()
+        assert taken == Job(**{**first.__dict__, "state": State.RUNNING})
+        queue.progress(1, "previews", 1, 3)
+        queue.end(1, State.DONE, "there")
+        following = queue.next()
+        assert following is not None
+        assert following.id == second.id
+        assert queue.next() is None
+    with Queue(folder) as again:
+        done, running = again.jobs()
+        assert (done.stage, done.done, done.total, done.message, str(done.state)) == ("previews", 1, 3, "there", "done")
+        assert done.ended is not None
+        assert running.state == State.RUNNING
+
+
+def test_the_same_work_is_not_asked_for_twice_while_it_is_open(folder: Path) -> None:
+    with Queue(folder) as queue:
+        first = queue.add(Kind.TRAIN, "a=1")
+        assert queue.add(Kind.TRAIN, "a=1") == first
+        assert queue.add(Kind.TRAIN, "a=0.5,b=0.5").id != first.id
+        queue.end(first.id, State.DONE)
+        assert queue.add(Kind.TRAIN, "a=1").id not in (first.id, 2)
+
+
+def test_cancelling(folder: Path) -> None:
+    with Queue(folder) as queue:
+        waiting, running = queue.add(Kind.TRAIN, "a=1"), queue.add(Kind.PREVIEW, "a=1")
+        cancelled = queue.cancel(waiting.id)
+        assert cancelled is not None
+        assert cancelled.state == State.CANCELLED
+        assert queue.next() is not None
+        assert not queue.stopping(running.id)
+        stopping = queue.cancel(running.id)
+        assert stopping is not None
+        assert stopping.state == State.STOPPING
+        assert queue.stopping(running.id)
+        assert queue.stopping(99)
+        assert queue.cancel(99) is None
+        queue.end(running.id, State.DONE)
+        ended = queue.cancel(running.id)
+        assert ended is not None
+        assert ended.state == State.DONE
+        assert not queue.waiting()
+
+
+def test_a_limit(folder: Path) -> None:
+    with Queue(folder) as queue:
+        queue.add(Kind.TRAIN, "a=1", most=1)
+        with pytest.raises(StudyError, match="1 jobs are waiting"):
+            queue.add(Kind.PREVIEW, "a=1", most=1)
+
+
+def test_one_worker_at_a_time_and_what_a_dead_one_left(folder: Path) -> None:
+    with Queue(folder) as queue, Queue(folder) as other:
+        left, stopping = queue.add(Kind.TRAIN, "a=1"), queue.add(Kind.PREVIEW, "a=1")
+        queue.next()
+        queue.next()
+        queue.cancel(stopping.id)
+        assert not queue.has_worker()
+        with queue.at_work() as alone:
+            assert alone
+            assert [job.state for job in queue.jobs()] == [State.QUEUED, State.CANCELLED]
+            assert other.has_worker()
+            with other.at_work() as second:
+                assert not second
+            assert other.next() is not None
+            queue.again(left.id)
+            assert queue.jobs()[0].state == State.QUEUED
+        assert not other.has_worker()
+
+
+def test_the_last_jobs_and_all_open_ones_are_listed(folder: Path) -> None:
+    with Queue(folder) as queue:
+        for place in range(5):
+            queue.add(Kind.PREVIEW, f"a={place}")
+        for number in (2, 3, 4):
+            queue.end(number, State.DONE)
+        assert [job.id for job in queue.jobs(last=2)] == [1, 4, 5]
+
+
+def test_a_folder_that_is_no_study(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="is not a study"):
+        Queue(tmp_path)

@@ -1,0 +1,140 @@
+"""The routes, asked without a browser."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from foretaste.errors import StudyError
+from foretaste.store.queue import Kind, Queue, State
+from foretaste.web.app import create_app
+from foretaste.web.guard import Rules
+
+EVEN = "low=0.2,mid=0.3,high=0.5"
+
+
+def test_the_page_holds_the_state_and_no_script_of_its_own(client: TestClient) -> None:
+    text = client.get("/").text
+    assert "<body data-live>" in text
+    assert '<script src="/static/explore.js"></script>' in text
+    assert '"name": "small digits"' in text.split('id="state">')[1]
+    scripts = [part.split(">")[0] for part in text.split("<script")[1:]]
+    assert all("src=" in part or "application/json" in part for part in scripts)
+
+
+@pytest.mark.parametrize("name", ["plotly.js", "simplex.js", "map.js", "explore.js"])
+def test_scripts_are_served(client: TestClient, name: str) -> None:
+    found = client.get(f"/static/{name}")
+    assert found.status_code == 200
+    assert found.headers["content-type"].startswith("text/javascript")
+
+
+@pytest.mark.parametrize(
+    "path", ["/static/page.html", "/static/..%2Fapp.py", "/static/%2Fetc%2Fpasswd", "/../etc/passwd", "/study.db", "/api/nothing"]
+)
+def test_nothing_else_is(client: TestClient, path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
+def test_the_state_follows_the_wish(client: TestClient) -> None:
+    usual = client.get("/api/state").json()
+    assert usual["preference"]["kind"] == "mean"
+    assert usual["prediction"]["resolution"] == 40
+    assert len(usual["prediction"]["median"]) == 861
+    wished = client.get("/api/state", params={"prefer": "worst", "floor": ["all>=10%", "low>=0.1"]}).json()
+    assert wished["preference"]["kind"] == "worst"
+    assert len(wished["recommendation"]["floors"]) == 2
+    assert client.get("/api/state", params={"floor": ""}).json()["floors"] == []
+    assert "the worst task" in client.get("/api/sections", params={"prefer": "worst"}).text
+
+
+@pytest.mark.parametrize("query", [{"prefer": "best"}, {"floor": "nonsense"}, {"prefer": "<script>"}])
+def test_a_wish_that_is_not_understood(client: TestClient, query: dict[str, str]) -> None:
+    for path in ("/api/state", "/api/sections", "/"):
+        found = client.get(path, params=query)
+        assert found.status_code == 400
+        assert "is not understood" in found.json()["error"]
+
+
+def test_predictions_at_any_weights(client: TestClient) -> None:
+    found = client.get("/api/predict", params={"weights": [EVEN, "low=1"]}).json()
+    assert found["weights"] == [[0.2, 0.3, 0.5], [1.0, 0.0, 0.0]]
+    assert all(low <= middle <= high for low, middle, high in zip(found["low"][0], found["median"][0], found["high"][0], strict=True))
+
+
+@pytest.mark.parametrize("query", [{}, {"weights": "low=2"}, {"weights": "other=1"}, {"weights": ["low=1"] * 201}])
+def test_predictions_that_cannot_be_made(client: TestClient, query: dict[str, str]) -> None:
+    assert client.get("/api/predict", params=query).status_code == 400
+
+
+def test_work_is_asked_for_cancelled_and_listed(trusted: TestClient, woken: list[str]) -> None:
+    first = trusted.post("/api/jobs", json={"kind": "train", "weights": EVEN})
+    assert first.status_code == 202
+    assert woken == ["woken"]
+    assert first.json()["state"] == "queued"
+    assert trusted.post("/api/jobs", json={"kind": "train", "weights": EVEN}).json()["id"] == first.json()["id"]
+    other = trusted.post("/api/jobs", json={"kind": "preview", "weights": EVEN}).json()["id"]
+    assert trusted.delete(f"/api/jobs/{first.json()['id']}").json()["state"] == "cancelled"
+    assert [(job["id"], job["state"]) for job in trusted.get("/api/jobs").json()] == [(first.json()["id"], "cancelled"), (other, "queued")]
+    assert trusted.delete("/api/jobs/99").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b'{"kind": "train"}',
+        b'{"kind": "delete", "weights": "low=1"}',
+        b'{"kind": "train", "weights": "../../x=1"}',
+        b"\xff",
+        b'{"kind": ["train"], "weights": "low=1"}',
+    ],
+)
+def test_work_that_makes_no_sense(trusted: TestClient, body: bytes) -> None:
+    found = trusted.post("/api/jobs", content=body)
+    assert found.status_code == 400
+    assert found.json()["error"]
+    assert trusted.get("/api/jobs").json() == []
+
+
+def test_the_queue_is_of_limited_length(trusted: TestClient, study: Path) -> None:
+    with Queue(study) as queue:
+        for place in range(100):
+            queue.add(Kind.PREVIEW, f"low={place / 200},mid=0,high={1 - place / 200}")
+    found = trusted.post("/api/jobs", json={"kind": "train", "weights": EVEN})
+    assert found.status_code == 400
+    assert "100 jobs are waiting" in found.json()["error"]
+
+
+def test_without_the_token_nothing_is_asked_for(client: TestClient, study: Path) -> None:
+    assert client.post("/api/jobs", json={"kind": "train", "weights": EVEN}).status_code == 401
+    assert client.delete("/api/jobs/1").status_code == 401
+    assert client.get("/api/jobs").json() == []
+
+
+def test_a_study_that_is_deleted_is_told(client: TestClient, study: Path) -> None:
+    assert client.get("/api/state").status_code == 200
+    shutil.rmtree(study)
+    for path in ("/", "/api/state", "/api/sections", "/api/jobs", "/api/predict?weights=low=1"):
+        found = client.get(path)
+        assert found.status_code == 400
+        assert "is not a study" in found.json()["error"]
+    with client.stream("GET", "/api/events") as stream:
+        assert "event: gone" in "".join(stream.iter_text())
+
+
+def test_a_folder_that_is_no_study(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="is not a study"):
+        create_app(tmp_path, Rules("t", frozenset(), open_reading=True), lambda: None)
+
+
+def test_names_cannot_break_out_of_the_page(client: TestClient, study: Path) -> None:
+    with Queue(study) as queue:
+        job = queue.add(Kind.TRAIN, EVEN)
+        queue.end(job.id, State.FAILED, "</script><img src=x onerror=alert(1)>")
+    assert json.loads(client.get("/api/jobs").text)[0]["message"].startswith("</script>")
+    assert "<img" not in client.get("/").text

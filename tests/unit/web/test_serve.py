@@ -1,0 +1,72 @@
+"""The server, in a thread, asked over a real socket."""
+
+import socket
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+
+from foretaste.errors import StudyError
+from foretaste.web import serve as module
+from foretaste.web.serve import serve
+
+
+def _served(study: Path, host: str, monkeypatch: pytest.MonkeyPatch) -> tuple[str, uvicorn.Server, threading.Thread]:
+    servers: list[uvicorn.Server] = []
+
+    class Kept(module._Server):
+        def __init__(self, *arguments: object) -> None:
+            super().__init__(*arguments)  # type: ignore[arg-type]
+            servers.append(self)
+
+    monkeypatch.setattr(module, "_Server", Kept)
+    addresses: list[str] = []
+    thread = threading.Thread(target=serve, args=(study, host, 0, addresses.append), daemon=True)
+    thread.start()
+    end = time.monotonic() + 30
+    while not addresses:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return addresses[0], servers[0], thread
+
+
+def test_the_printed_address_opens_the_page(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address, server, thread = _served(study, "127.0.0.1", monkeypatch)
+    base, token = address.split("/?token=")
+    assert base.startswith("http://127.0.0.1:")
+    assert httpx.get(address).status_code == 200
+    assert httpx.get(f"{base}/api/state").status_code == 200  # this machine may read
+    assert httpx.post(f"{base}/api/jobs").status_code == 401
+    assert httpx.get(base, headers={"host": "evil.example"}).status_code == 421
+    with httpx.stream("GET", f"{base}/api/events?token={token}") as stream:
+        first = next(stream.iter_text())
+        assert "event: jobs" in first
+        server.should_exit = True
+    thread.join(15)
+    assert not thread.is_alive()
+
+
+def test_where_others_can_ask_everything_needs_the_token(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address, server, thread = _served(study, "0.0.0.0", monkeypatch)  # noqa: S104
+    port, token = address.removeprefix("http://0.0.0.0:").split("/?token=")
+    base = f"http://127.0.0.1:{port}"
+    assert httpx.get(f"{base}/api/state").status_code == 401
+    assert httpx.get(f"{base}/static/explore.js").status_code == 401
+    assert httpx.get(f"{base}/api/state", params={"token": token}).status_code == 200
+    server.should_exit = True
+    thread.join(15)
+
+
+def test_an_address_that_is_taken(study: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(StudyError, match="name others with --host and --port"):
+        serve(study, "127.0.0.1", taken.getsockname()[1], lambda address: None)
+    with pytest.raises(StudyError, match=r"cannot listen on 203\.0\.113\.7"):
+        serve(study, "203.0.113.7", 0, lambda address: None)
+
+
+def test_this_machines_own_addresses() -> None:
+    assert all(module._own(host) for host in ("127.0.0.1", "localhost", "::1"))
+    assert not any(module._own(host) for host in ("0.0.0.0", "192.168.0.1", "example.org"))  # noqa: S104

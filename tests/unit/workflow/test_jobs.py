@@ -1,0 +1,106 @@
+"""Jobs are done by the use cases of the commands."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from foretaste.engine import Unwatched
+from foretaste.errors import Diverged
+from foretaste.store.queue import Kind, Queue, State
+from foretaste.task import Fidelity
+from foretaste.weights import TaskWeights
+from foretaste.workflow import jobs as module
+from foretaste.workflow.fit import fit
+from foretaste.workflow.jobs import EXPORTS, work_off
+from foretaste.workflow.outcome import look
+from foretaste.workflow.session import Session
+
+HERE = "low=0.2,mid=0.3,high=0.5"
+WEIGHTS = TaskWeights(("low", "mid", "high"), (0.2, 0.3, 0.5))
+
+
+@pytest.fixture
+def simple(session: Session) -> Session:
+    preview = session.recipe.preview.model_copy(update={"methods": ["simple", "ensemble"]})
+    return replace(session, recipe=session.recipe.model_copy(update={"preview": preview}))
+
+
+@pytest.fixture
+def queue(session: Session) -> Iterator[Queue]:
+    with Queue(session.study.path) as found:
+        yield found
+
+
+def made(session: Session) -> set[tuple[str, str]]:
+    return {(str(row.fidelity), row.method) for row in look(session.study).surface.rows if row.weights == WEIGHTS}
+
+
+def test_each_kind(simple: Session, queue: Queue) -> None:
+    queue.add(Kind.PREVIEW, HERE)
+    assert work_off(simple, queue) == 1
+    assert made(simple) == {("preview", "simple"), ("preview", "ensemble")}
+    queue.add(Kind.SHARPEN, HERE)
+    queue.add(Kind.TRAIN, HERE)
+    assert work_off(simple, queue) == 2
+    assert made(simple) == {("preview", "simple"), ("preview", "ensemble"), ("sharpened", "simple+1"), ("joint", "joint")}
+    assert [job.state for job in queue.jobs()] == [State.DONE] * 3
+    assert queue.jobs()[2].total > 0
+    assert work_off(simple, queue) == 0
+
+
+def test_exports_go_to_a_folder_of_the_study(simple: Session, queue: Queue) -> None:
+    for kind in (Kind.EXPORT_PREVIEW, Kind.EXPORT_JOINT, Kind.EXPORT_PREVIEW):
+        queue.add(kind, HERE)
+        assert work_off(simple, queue) == 1
+    messages = [job.message for job in queue.jobs()]
+    assert messages == [f"{EXPORTS}/simple-0.2-0.3-0.5", f"{EXPORTS}/joint-0.2-0.3-0.5", f"{EXPORTS}/simple-0.2-0.3-0.5"]
+    for message, method in zip(messages, ("simple", "joint"), strict=False):
+        facts = json.loads((simple.study.path / message / "foretaste.json").read_text())
+        assert (facts["method"], facts["at"]) == (method, WEIGHTS.key)
+
+
+def test_a_job_that_fails_does_not_keep_others(simple: Session, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise Diverged("the loss became NaN at step 3")
+
+    monkeypatch.setattr(module, "confirm", fails)
+    queue.add(Kind.TRAIN, HERE)
+    queue.add(Kind.PREVIEW, HERE)
+    queue.add(Kind.PREVIEW, "nonsense=1")
+    assert work_off(simple, queue) == 1
+    assert [job.state for job in queue.jobs()] == [State.FAILED, State.DONE, State.FAILED]
+    assert queue.jobs()[0].message == "the loss became NaN at step 3"
+    assert "unknown task 'nonsense'" in queue.jobs()[2].message
+
+
+def test_a_cancelled_job_stops_and_what_it_had_stays(simple: Session, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_EVERY", 0.0)
+    job = queue.add(Kind.TRAIN, HERE)
+
+    def cancels(session: Session) -> object:
+        queue.cancel(job.id)
+        return fit(session)
+
+    monkeypatch.setattr(module, "fit", cancels)
+    assert work_off(simple, queue) == 0
+    assert queue.jobs()[0].state == State.CANCELLED
+    assert made(simple) == set()
+
+
+def test_a_worker_that_leaves_lets_the_job_wait(simple: Session, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_EVERY", 0.0)
+    queue.add(Kind.TRAIN, HERE)
+    asked = iter([False, False, True, True, True, True])
+    assert work_off(simple, queue, lambda: next(asked, True)) == 0
+    assert queue.jobs()[0].state == State.QUEUED
+    assert work_off(simple, queue) == 1
+    assert ("joint", "joint") in made(simple)
+
+
+def test_the_recipe_is_left_as_it_was(simple: Session, queue: Queue) -> None:
+    queue.add(Kind.PREVIEW, HERE)
+    work_off(simple, queue)
+    assert isinstance(simple.watch, Unwatched)
+    assert look(simple.study).surface.where(Fidelity.PREVIEW).rows
