@@ -10,6 +10,7 @@ from foretaste.errors import ParamsError, WeightsError
 from foretaste.merge import merge
 from foretaste.params import Params
 from foretaste.pieces import CHUNK
+from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.precision import Precision
@@ -60,6 +61,59 @@ def test_every_weighting_is_what_merging_it_alone_gives(structure: str, family: 
         assert_close({name: tensor for name, tensor in found.items() if tensor.numel()}, expected, tolerance(like))
 
 
+@pytest.mark.parametrize("gradients", [False, True])
+@pytest.mark.parametrize("family", HARD)
+@pytest.mark.parametrize("structure", ["isotropic", "diagonal", "diagonal 1e-10 to 1e15"])
+def test_one_weighting_alone_is_what_merging_gives(structure: str, family: str, gradients: bool) -> None:
+    like = HARD[family]
+    prior = Gaussian(like, Isotropic(0.7))
+    slopes = near(like, 9) if gradients else None
+    sites = {task: GaussianSite(near(like, seed), STRUCTURES[structure](like), slopes) for seed, task in enumerate(TASKS)}
+    before = {task: {name: tensor.clone() for name, tensor in site.center.items()} for task, site in sites.items()}
+    for weights in GRID:
+        (found,) = collected(prior, sites, [weights])
+        for name, expected in merge(prior, sites, weights).params.items():
+            if expected.numel():
+                rounding = 1e-6 * max(float(params[name].abs().max()) for params in (like, *before.values()))
+                torch.testing.assert_close(found[name], expected, rtol=tolerance(like), atol=rounding)
+    for task, site in sites.items():
+        assert all(torch.equal(site.center[name], tensor) for name, tensor in before[task].items())
+
+
+LONG = {"w": normal(3 * CHUNK)}
+INSIDE = [TaskWeights(TASKS, [0.2, 0.3, 0.5]), TaskWeights(TASKS, [0.5, 0.3, 0.2])]
+
+
+class TestMemory:
+    """Sites of 3 tasks at K weightings take (5 * 3 + 5 K + 8) * 4 bytes per entry."""
+
+    def found(self, memory: int, weightings: Sequence[TaskWeights]) -> list[Tensor]:
+        sites = {task: GaussianSite(near(LONG, seed), diagonal_like(LONG, seed)) for seed, task in enumerate(TASKS)}
+        return [own["w"] for _, (own, *_) in stream(Gaussian(LONG, Isotropic(1.0)), sites, weightings, memory=memory)]
+
+    def test_slices_are_as_long_as_fits(self) -> None:
+        assert [len(own) for own in self.found(112 * 20_000, INSIDE[:1])] == [20_000] * 19 + [3 * CHUNK - 19 * 20_000]
+        assert [len(own) for own in self.found(132 * 60_000, INSIDE)][:1] == [60_000]
+        assert [len(own) for own in self.found(1 << 30, INSIDE)] == [CHUNK] * 3
+
+    def test_their_length_does_not_matter(self) -> None:
+        assert torch.equal(torch.cat(self.found(2_000_000, INSIDE[:1])), torch.cat(self.found(1 << 30, INSIDE[:1])))
+
+    def test_too_little_is_refused_before_anything_is_read(self) -> None:
+        sites = {task: GaussianSite.flat(LONG) for task in TASKS}
+        said = r"budget of 0\.5 MiB is too small: the buffers for a slice \(tasks: 3, weightings: 2\) take 1\.0 MiB at least; allow more"
+        with pytest.raises(ParamsError, match=said):
+            stream(Gaussian(LONG, Isotropic(1.0)), sites, INSIDE, memory=1 << 19)
+
+    def test_what_is_coupled_is_held_whole(self) -> None:
+        like = HARD["several"]
+        sites = {task: GaussianSite(near(like, seed), kronecker_like(like)) for seed, task in enumerate(TASKS)}
+        prior, largest = Gaussian(like, Isotropic(1.0)), max(tensor.numel() for tensor in like.values())
+        with pytest.raises(ParamsError, match="the buffers for what is coupled"):
+            stream(prior, sites, INSIDE, memory=8 * 4 * largest - 1)
+        assert list(stream(prior, sites, INSIDE, memory=16 * 4 * largest))
+
+
 @pytest.mark.parametrize("precision", [Isotropic(0.0), diagonal_like({"w": torch.zeros(CHUNK + 9), "v": torch.zeros(3, 2)}, 1, -3, 3)])
 def test_params_in_files_give_the_same_as_params_in_memory(tmp_path: Path, precision: Precision) -> None:
     like = {"w": normal(CHUNK + 9, seed=1).bfloat16(), "v": normal(3, 2, seed=2)}
@@ -92,6 +146,20 @@ def test_simple_averaging_does_not_read_the_prior(tmp_path: Path) -> None:
     sites = {"a": GaussianSite.flat({"w": torch.ones(3)}), "b": GaussianSite.flat({"w": torch.zeros(3)})}
     (_, (found,)), *_ = stream(prior, sites, [TaskWeights(["a", "b"], [0.25, 0.75])])
     assert found["w"].tolist() == [0.25] * 3
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_one_average_by_curvature_of_short_params_does_not_read_the_prior(tmp_path: Path, dtype: torch.dtype) -> None:
+    save_file({"w": torch.zeros(1000, dtype=dtype)}, tmp_path / "prior.safetensors")
+    prior = Gaussian(Stored.open([tmp_path / "prior.safetensors"]), Isotropic(0.5))
+    (tmp_path / "prior.safetensors").unlink()
+    centers = [normal(1000, seed=seed).to(dtype) for seed in range(3)]
+    curvature = [normal(1000, seed=seed).exp() for seed in range(3, 6)]
+    sites = {task: GaussianSite({"w": c}, Diagonal({"w": h})) for task, c, h in zip(TASKS, centers, curvature, strict=True)}
+    (_, (found,)), *_ = stream(prior, sites, [INSIDE[0]])
+    pulls = [share * (0.5 + h.double()) for share, h in zip(INSIDE[0].values(), curvature, strict=True)]
+    expected = sum((pull * c.double() for pull, c in zip(pulls, centers, strict=True)), torch.zeros(1000)) / sum(pulls, torch.zeros(1000))
+    torch.testing.assert_close(found["w"].double(), expected, rtol=1e-6, atol=1e-6)
 
 
 def test_a_task_without_weight_is_not_read(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from foretaste.weights import TaskWeights
 __all__ = ["create_app"]
 
 _EVERY = 0.3  # seconds between two looks at the queue and the study
+_WAKE = 2.0  # between two looks at whether a worker is needed
 _BEAT = 15.0  # seconds after which a silent stream says that it lives
 _MOST = 200  # weightings that are predicted at once
 
@@ -82,7 +84,28 @@ def create_app(folder: Path, rules: Rules, wake: Callable[[], None]) -> Starlett
             Route("/api/events", routes.events(reader)),
         ],
         middleware=[Middleware(Guard, rules=rules)],
+        lifespan=_waking(wake),
     )
+
+
+def _waking(wake: Callable[[], None]) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    """While the server lives, jobs whose worker died get another, whether a page is open or not."""
+
+    async def again() -> None:
+        while True:
+            await asyncio.sleep(_WAKE)
+            with suppress(ForetasteError):  # the study is gone: every route says so
+                await run_in_threadpool(wake)
+
+    @asynccontextmanager
+    async def lives(app: Starlette) -> AsyncIterator[None]:
+        task = asyncio.create_task(again())
+        try:
+            yield
+        finally:
+            task.cancel()
+
+    return lives
 
 
 def _wish(request: Request) -> Wish:
@@ -165,7 +188,6 @@ class _Routes:
                 return
             if now != jobs:
                 yield _event("jobs", now)
-                await run_in_threadpool(self._wake)
             if study != revision:
                 yield _event("study", json.dumps({"revision": study}))
             quiet = 0.0 if (now, study) != (jobs, revision) else quiet + _EVERY

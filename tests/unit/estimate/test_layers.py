@@ -7,7 +7,7 @@ from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 from transformers.pytorch_utils import Conv1D
 
-from foretaste.estimate.layers import rules_for
+from foretaste.estimate.layers import rules_for, squares_by_rows
 from laws import normal, random
 
 COUNT = 5
@@ -86,6 +86,25 @@ def test_the_faster_way_to_the_squares_agrees(name: str) -> None:
         squares = rules_for(module)[local].squares
         if squares is not None:
             torch.testing.assert_close(squares(module, inputs, grad), expected.square().sum(0), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_row_by_row_the_squares_are_the_same(name: str) -> None:
+    module, inputs = build(name)
+    grad = normal(*module(inputs).shape, seed=99)
+    for local, expected in one_by_one(module, inputs, grad).items():
+        rule = rules_for(module)[local]
+        if rule.rows is not None:
+            torch.testing.assert_close(squares_by_rows([(rule, module, inputs, grad)]), expected.square().sum(0), rtol=1e-5, atol=1e-5)
+
+
+def test_a_matrix_of_several_blocks_that_an_embedding_shares() -> None:
+    embedding, head = nn.Embedding(20_000, 8), nn.Linear(8, 20_000, bias=False)
+    tokens = torch.tensor([[0, 19_999, 16_384], [16_383, 5, 5]])
+    inputs, slopes, grad = normal(2, 3, 8), normal(2, 3, 8, seed=1), normal(2, 3, 20_000, seed=2)
+    parts = [(rules_for(head)["weight"], head, inputs, grad), (rules_for(embedding)["weight"], embedding, tokens, slopes)]
+    each = [rule.per_example(module, given, slope) for rule, module, given, slope in parts]
+    torch.testing.assert_close(squares_by_rows(parts), (each[0] + each[1]).square().sum(0))
 
 
 def test_the_faster_way_exists_where_it_counts() -> None:

@@ -46,9 +46,6 @@ def test_data_that_is_gone(session: Session) -> None:
         task = {"train": "/nowhere/train.jsonl", "validation": "/nowhere/v.jsonl", "text": "text"}
         model = {"source": "transformers", "path": "/nowhere", "kind": "text-classification"}
         plan["recipe"] |= {"model": model, "tasks": {"a": task, "b": task}}
-            "model": {"source": "transformers", "path": "/nowhere", "kind": "text-classification"},
-            "tasks": {"a": task, "b": task},
-        }
         connection.execute("UPDATE recipes SET plan = ?", [json.dumps(plan)])
-    with pytest.raises(RecipeError, match="/nowhere/train.jsonl does not exist"):
+    with pytest.raises(RecipeError, match=r"/nowhere/train\.jsonl does not exist"):
         reopen(path)

@@ -1,0 +1,286 @@
+"""The explorer in a real browser: Debian's chromium, driven by Playwright."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
+
+from commands import ENVIRONMENT, foretaste
+from foretaste.store.queue import Queue, State
+from problems import digits_recipe
+
+CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed (on Debian: apt-get install chromium)")
+FAINT = """() => {
+  const channel = (v) => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4);
+  const lit = (text) => text.match(/[0-9.]+/g).slice(0, 3).reduce((sum, v, i) => sum + [0.2126, 0.7152, 0.0722][i] * channel(v), 0);
+  const ground = (e) => {
+    for (; e; e = e.parentElement) {
+      const colour = getComputedStyle(e).backgroundColor;
+      if (!/, 0\\)/.test(colour)) return colour;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  const texts = "#taste :is(h2, p, th, td, small, button, option, label), #sections :is(h2, h3, p, th, td, figcaption)";
+  const ratio = (e) => {
+    const [light, dark] = [lit(getComputedStyle(e).color), lit(ground(e))].sort((x, y) => y - x);
+    return (light + 0.05) / (dark + 0.05);
+  };
+  const shown = [...document.querySelectorAll(texts)].filter((e) => e.checkVisibility() && e.textContent.trim());
+  return shown.filter((e) => ratio(e) < 4.5).map((e) => [ratio(e), e.textContent.slice(0, 40)]);
+}"""  # texts with less contrast than WCAG's AA asks for
+LONG = 90_000  # milliseconds: a worker starts in seconds, and machines are busy
+
+
+@dataclass
+class Served:
+    """A server in a process of its own."""
+
+    study: Path
+    process: subprocess.Popen[str]
+    address: str
+
+    @property
+    def port(self) -> str:
+        return self.address.split(":")[2].split("/")[0]
+
+
+@contextmanager
+def served(study: Path, *options: str) -> Iterator[Served]:
+    command = [sys.executable, "-m", "foretaste", "explore", str(study), "--no-open", "--json", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+        assert process.stdout is not None
+        try:
+            yield Served(study, process, json.loads(process.stdout.readline())["address"])
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("explore")
+    recipe = digits_recipe(folder, finetune_steps="20", preview_points="10", preview_methods="[simple]", joint_points="2")
+    assert foretaste("run", recipe, "--study", folder / "study").code == 0
+    return folder / "study"
+
+
+@pytest.fixture
+def study(finished: Path, tmp_path: Path) -> Iterator[Path]:
+    copy = Path(shutil.copytree(finished, tmp_path / "study"))
+    yield copy
+    _stop_worker(copy)
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[Playwright]:
+    with sync_playwright() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def browser(driver: Playwright) -> Iterator[Browser]:
+    found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page that fails the test if a script does."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1000}, accept_downloads=True)
+    found, errors = context.new_page(), list[str]()
+    found.on("pageerror", lambda error: errors.append(str(error)))
+    found.on("console", lambda message: errors.append(message.text) if "Content Security Policy" in message.text else None)
+    yield found
+    context.close()
+    assert errors == []
+
+
+def _stop_worker(study: Path) -> None:
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if f"foretaste.web.worker\0{study}" in (process / "cmdline").read_text():
+                os.kill(int(process.name), signal.SIGKILL)
+
+
+def _numbers(page: Page) -> list[str]:
+    return page.locator(".tasting tbody span").all_inner_texts()
+
+
+def _drag(page: Page, across: float, down: float) -> None:
+    box = page.locator(".map").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    for part in (0.25, 0.5, 0.75, 1.0):
+        page.mouse.move(box["x"] + box["width"] * (0.5 + part * across), box["y"] + box["height"] * (0.5 + part * down))
+    page.mouse.up()
+
+
+def test_dragging_typing_and_keys_move_every_number(study: Path, page: Page) -> None:
+    with served(study) as server:
+        page.goto(server.address)
+        before = _numbers(page)
+        assert len(before) == 3
+        _drag(page, -0.2, 0.2)
+        dragged = _numbers(page)
+        assert all(left != right for left, right in zip(before, dragged, strict=True))
+        assert "#weights=low=" in page.url
+        page.get_by_label("weight of low in percent").fill("50")
+        page.get_by_label("weight of low in percent").press("Tab")
+        shares = [float(page.get_by_label(f"weight of {task} in percent").input_value()) for task in ("low", "mid", "high")]
+        assert shares[0] == 50
+        assert sum(shares) == pytest.approx(100, abs=0.2)
+        page.locator(".handle").focus()
+        typed = page.url
+        page.keyboard.press("Shift+ArrowUp")
+        assert page.url != typed
+        page.get_by_role("button", name="Equal weights").click()
+        expect(page.get_by_label("weight of mid in percent")).to_have_value("33.3")
+        page.get_by_role("button", name="Recommended", exact=True).click()
+        expect(page.locator(".value")).to_contain_text("0.000 against the recommended weights")
+        page.get_by_label("what the map shows").select_option("mid")
+        expect(page.locator(".map .tick.middle").last).to_have_text("accuracy")
+        # the exact prediction of the server follows the stored one
+        with page.expect_response("**/api/predict**") as answer:
+            page.get_by_role("button", name="Equal weights").click()
+        assert answer.value.ok
+
+
+def test_dragging_is_quick(study: Path, page: Page) -> None:
+    """Numbers follow the pointer before the next frame is due: measured inside the page, without the driver's own time."""
+    with served(study) as server:
+        page.goto(server.address)
+        took = page.evaluate(
+            "() => { const t = performance.now(); for (let i = 0; i < 50; i++) explorer.choose([i, 50 - i, 10]); return (performance.now() - t) / 50; }"
+        )
+        assert took / 50 < 100
+
+
+def test_a_link_holds_the_weights(study: Path, page: Page) -> None:
+    with served(study) as server:
+        page.goto(f"{server.address}#weights=low=0.25,mid=0.25,high=0.5")
+        expect(page.get_by_label("weight of high in percent")).to_have_value("50")
+        page.evaluate("location.hash = 'weights=low=1'")
+        expect(page.get_by_label("weight of low in percent")).to_have_value("100")
+        page.goto(f"{server.address}#weights=nonsense")
+        page.reload()
+        expect(page.locator(".map")).to_be_visible()
+
+
+def test_work_appears_without_reloading_and_in_another_tab(study: Path, browser: Browser, page: Page) -> None:
+    with served(study) as server:
+        page.goto(f"{server.address}#weights=low=0.2,mid=0.3,high=0.5")
+        other = browser.new_page()
+        other.goto(server.address)
+        joint, previews = page.locator(".mark.joint").count(), page.locator(".mark.preview").count()
+        page.get_by_role("button", name="Preview here").click()
+        expect(page.locator(".job.done")).to_have_count(1, timeout=LONG)
+        expect(page.locator(".mark.preview")).to_have_count(previews + 1, timeout=LONG)
+        page.get_by_role("button", name="Sharpen here").click()
+        page.get_by_role("button", name="Train here").click()
+        expect(page.locator(".job.done")).to_have_count(3, timeout=LONG)
+        expect(page.locator(".mark.joint")).to_have_count(joint + 1, timeout=LONG)
+        expect(page.locator(".mark.sharpened")).to_have_count(1, timeout=LONG)
+        expect(other.locator(".mark.joint")).to_have_count(joint + 1, timeout=LONG)
+        expect(page.locator("header .facts")).to_contain_text(f"{joint + 1} joint runs", timeout=LONG)
+        page.get_by_role("button", name="Export preview").click()
+        expect(page.locator(".jobs")).to_contain_text("exports/simple-0.2-0.3-0.5", timeout=LONG)
+        assert (study / "exports" / "simple-0.2-0.3-0.5" / "model.safetensors").is_file()
+        page.reload()
+        expect(page.locator(".job.done")).to_have_count(4)
+        other.close()
+
+
+def test_preferences_and_floors_change_the_recommendation(study: Path, page: Page) -> None:
+    with served(study) as server:
+        page.goto(server.address)
+        page.get_by_label("preference", exact=True).fill("low=1")
+        page.get_by_label("floors").fill("all>=10%; high>=0.1")
+        page.get_by_role("button", name="Recommend", exact=True).click()
+        expect(page.locator("#sections")).to_contain_text("Floor: high>=0.1 holds with probability", timeout=LONG)
+        expect(page.locator(".value")).to_contain_text("the mean weighted low 100%")
+        page.get_by_label("preference", exact=True).fill("best")
+        page.get_by_role("button", name="Recommend", exact=True).click()
+        expect(page.locator(".panel .note").first).to_contain_text("preference 'best' is not understood")
+
+
+def test_a_server_that_is_restarted_in_mid_run(study: Path, page: Page) -> None:
+    recipe_steps = "train"
+    with served(study) as server:
+        page.goto(f"{server.address}#weights=low=0.6,mid=0.2,high=0.2")
+        port = server.port
+        page.get_by_role("button", name="Train here").click()
+        expect(page.locator(".job")).to_have_count(1)
+    expect(page.locator(".panel .note").first).to_contain_text("The server does not answer", timeout=LONG)
+    page.get_by_role("button", name="Equal weights").click()  # the page goes on by itself
+    assert len(_numbers(page)) == 3
+    with served(study, "--port", port) as again:
+        page.goto(again.address)
+        expect(page.locator(".job.done")).to_contain_text(recipe_steps, timeout=LONG)
+
+
+def test_a_killed_worker_and_a_cancelled_job(study: Path, page: Page) -> None:
+    with served(study) as server:
+        page.goto(f"{server.address}#weights=low=0.7,mid=0.1,high=0.2")
+        page.get_by_role("button", name="Train here").click()
+        with Queue(study) as queue:
+            end = time.monotonic() + 60
+            while not queue.jobs() or queue.jobs()[0].state == State.QUEUED:
+                assert time.monotonic() < end
+                time.sleep(0.02)
+        _stop_worker(study)
+        expect(page.locator(".job.done")).to_have_count(1, timeout=LONG)  # by the next worker
+        _stop_worker(study)
+        page.get_by_role("button", name="Preview here").click()
+        cancel = page.get_by_role("button", name="Cancel")
+        with suppress(Exception):  # it may be done already
+            cancel.click(timeout=2000)
+        expect(page.locator(".job.done, .job.cancelled")).to_have_count(2, timeout=LONG)
+
+
+def test_a_study_that_is_deleted(study: Path, page: Page) -> None:
+    with served(study) as server:
+        page.goto(server.address)
+        expect(page.locator(".jobs")).to_contain_text("No work was asked for yet")
+        shutil.rmtree(study)
+        expect(page.locator(".panel .note").first).to_contain_text("is not a study", timeout=LONG)
+        _drag(page, 0.1, 0.1)
+        assert len(_numbers(page)) == 3
+
+
+def test_the_report_drags_without_a_server(study: Path, page: Page, tmp_path: Path) -> None:
+    assert foretaste("report", study, "--out", tmp_path / "report.html").code == 0
+    page.goto((tmp_path / "report.html").as_uri())
+    before = _numbers(page)
+    _drag(page, 0.15, 0.1)
+    assert _numbers(page) != before
+    expect(page.get_by_role("button", name="Train here")).to_have_count(0)
+    for button, ending in (("Map as SVG", ".svg"), ("Map as PNG", ".png"), ("Table as CSV", ".csv")):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=button).click()
+        assert download.value.suggested_filename.endswith(ending)
+        content = Path(download.value.path()).read_bytes()
+        assert content[:4] in (b"<svg", b"\x89PNG", b"fide")
+    expect(page.locator(".js-plotly-plot").first).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone_and_text_can_be_read(study: Path, browser: Browser, scheme: str, tmp_path: Path) -> None:
+    assert foretaste("report", study, "--out", tmp_path / "report.html").code == 0
+    page = browser.new_page(viewport={"width": 390, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
+    page.goto((tmp_path / "report.html").as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.evaluate(FAINT) == []
+    page.close()
