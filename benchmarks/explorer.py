@@ -1,0 +1,140 @@
+"""The explorer under load: many readers, and work going on, for two minutes.
+
+    foretaste demo --study foretaste-demo --no-open
+    python benchmarks/explorer.py foretaste-demo [--seconds 120] [--clients 20]
+
+Every client reads the state and its sections now and then and drags in between (an exact prediction every .2 s); two of
+them also ask for work: previews and sharpened previews at random weights, one after the other. Each client holds an event
+stream open. Kept are the number of requests, errors, and percentiles of their time in milliseconds.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import numpy as np
+
+RESULT = Path(__file__).parent / "results" / "explorer.json"
+
+
+def weights(tasks: list[str], chance: np.random.Generator) -> str:
+    rounded = [round(float(share), 3) for share in chance.dirichlet(np.ones(len(tasks)))]
+    rounded[0] = round(1 - sum(rounded[1:]), 3)
+    return ",".join(f"{task}={share}" for task, share in zip(tasks, rounded, strict=True))
+
+
+class Load:
+    """All clients together.
+
+    Args:
+        base: The server.
+        token: Of its address.
+        end: When to stop.
+    """
+
+    def __init__(self, base: str, token: str, end: float) -> None:
+        self.base, self.headers, self.end = base, {"x-foretaste-token": token}, end
+        self.times: dict[str, list[float]] = defaultdict(list)
+        self.errors: list[str] = []
+        self.events = 0
+
+    async def ask(
+        self, client: httpx.AsyncClient, kind: str, path: str, params: dict[str, str] | None = None, body: dict[str, str] | None = None
+    ) -> httpx.Response | None:
+        start = time.perf_counter()
+        try:
+            answer = await client.request("GET" if body is None else "POST", path, params=params, json=body)
+        except httpx.HTTPError as error:
+            self.errors.append(f"{kind}: {error!r}")
+            return None
+        self.times[kind].append(1000 * (time.perf_counter() - start))
+        if answer.status_code >= 400:
+            self.errors.append(f"{kind}: {answer.status_code} {answer.text[:80]}")
+        return answer
+
+    async def reader(self, number: int) -> None:
+        chance = np.random.default_rng(number)
+        async with httpx.AsyncClient(base_url=self.base, headers=self.headers, timeout=30) as client:
+            listening = asyncio.create_task(self.listen(client))
+            first = await self.ask(client, "state", "/api/state")
+            tasks = [task["name"] for task in first.json()["tasks"]] if first else []
+            while time.perf_counter() < self.end:
+                for _ in range(20):
+                    await self.ask(client, "predict", "/api/predict", params={"weights": weights(tasks, chance)})
+                    await asyncio.sleep(0.2)
+                await self.ask(client, "state", "/api/state")
+                await self.ask(client, "sections", "/api/sections")
+            listening.cancel()
+
+    async def listen(self, client: httpx.AsyncClient) -> None:
+        with suppress(asyncio.CancelledError):
+            async with client.stream("GET", "/api/events") as stream:
+                async for line in stream.aiter_lines():
+                    self.events += line.startswith("event:")
+
+    async def worker(self, kind: str, number: int) -> None:
+        chance = np.random.default_rng(1000 + number)
+        async with httpx.AsyncClient(base_url=self.base, headers=self.headers, timeout=30) as client:
+            tasks = [task["name"] for task in (await client.get("/api/state")).json()["tasks"]]
+            while time.perf_counter() < self.end:
+                job = await self.ask(client, "work", "/api/jobs", body={"kind": kind, "weights": weights(tasks, chance)})
+                while job is not None and time.perf_counter() < self.end:
+                    listed = (await self.ask(client, "jobs", "/api/jobs")) or job
+                    if next((each["state"] for each in listed.json() if each["id"] == job.json()["id"]), "done") in ("done", "failed"):
+                        break
+                    await asyncio.sleep(0.5)
+
+    async def run(self, clients: int) -> None:
+        work = [self.worker(kind, number) for number, kind in enumerate(("preview", "sharpen"))]
+        await asyncio.gather(*(self.reader(number) for number in range(clients)), *work)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", type=Path)
+    parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--clients", type=int, default=20)
+    asked = parser.parse_args()
+    command = [sys.executable, "-m", "foretaste", "explore", str(asked.study), "--no-open", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        base, token = json.loads(next(iter(server.stdout or ())))["address"].split("/?token=")
+        load = Load(base, token, time.perf_counter() + asked.seconds)
+        asyncio.run(load.run(asked.clients))
+        with httpx.Client(base_url=base, headers=load.headers) as client:
+            done = sum(job["state"] == "done" for job in client.get("/api/jobs").json())
+        server.terminate()
+    reads = [each for kind in ("state", "predict", "sections", "jobs") for each in load.times[kind]]
+    found = {
+        "command": "python benchmarks/explorer.py STUDY",
+        "date": time.strftime("%Y-%m-%d"),
+        "cores": os.cpu_count(),
+        "load before": os.getloadavg()[0],
+        "clients": asked.clients,
+        "seconds": asked.seconds,
+        "errors": len(load.errors),
+        "jobs done": done,
+        "events": load.events,
+        "p95 of reads": percentile(reads, 95),
+        **{kind: {"count": len(each), "median": statistics.median(each), "p95": percentile(each, 95)} for kind, each in load.times.items()},
+    }
+    rounded = json.loads(json.dumps(found), parse_float=lambda text: float(f"{float(text):.4g}"))
+    print(json.dumps(rounded, indent=1))
+    print("\n".join(load.errors[:10]))
+    RESULT.write_text(json.dumps(rounded, indent=1) + "\n")
+
+
+def percentile(numbers: list[float], share: int) -> float:
+    return statistics.quantiles(numbers, n=100)[share - 1] if len(numbers) > 1 else 0.0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""The feed: one look at the queue and the study for everyone who listens."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from starlette.concurrency import run_in_threadpool
+
+from foretaste.errors import ForetasteError
+from foretaste.report.summary import plain
+from foretaste.store.queue import Job, Queue
+from foretaste.web.reading import Reader
+
+__all__ = ["Feed", "job_json", "listed"]
+
+_EVERY = 0.3  # seconds between two looks
+_WAKE = 2.0  # between two looks at whether a worker is needed
+_BEAT = 15.0  # after which a silent stream says that it lives
+
+
+class Feed:
+    """Looks while the server lives, and tells every stream what is new.
+
+    Args:
+        folder: The study's.
+        reader: Brought up to date before a change of the study is told.
+        wake: Sees to it that a worker does the queue's jobs.
+    """
+
+    def __init__(self, folder: Path, reader: Reader, wake: Callable[[], None]) -> None:
+        self._folder, self._reader, self._wake = folder, reader, wake
+        self._news, self._changed = dict[str, str](), asyncio.Condition()
+
+    async def watch(self) -> None:
+        """Look until cancelled, or until the study is gone."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._look(_EVERY, self._look_at_jobs))
+            tasks.create_task(self._look(_EVERY, self._look_at_study))
+            tasks.create_task(self._look(_WAKE, lambda: run_in_threadpool(self._wake)))
+
+    async def _look(self, every: float, look: Callable[[], Awaitable[None]]) -> None:
+        while "gone" not in self._news:
+            try:
+                await look()
+            except ForetasteError as error:
+                if not (self._folder / "study.db").is_file():
+                    await self._tell("gone", json.dumps({"error": str(error)}))
+            await asyncio.sleep(every)
+
+    async def _look_at_jobs(self) -> None:
+        await self._tell("jobs", json.dumps(await run_in_threadpool(listed, self._folder)))
+
+    async def _look_at_study(self) -> None:
+        if await run_in_threadpool(self._reader.revision) != self._news.get("revision"):
+            self._news["revision"] = await run_in_threadpool(self._reader.refresh)
+            await self._tell("study", json.dumps({"revision": self._news["revision"]}))
+
+    async def _tell(self, name: str, data: str) -> None:
+        if self._news.get(name) != data:
+            async with self._changed:
+                self._news[name] = data
+                self._changed.notify_all()
+
+    async def stream(self) -> AsyncIterator[str]:
+        """Server-sent events: ``jobs`` with the list, ``study`` with the revision, ``gone`` if the study is, which ends it."""
+        told: dict[str, str] = {}
+        while "gone" not in told:
+            fresh = {name: self._news[name] for name in ("jobs", "study", "gone") if self._news.get(name) != told.get(name)}
+            for name, data in fresh.items():
+                yield f"event: {name}\ndata: {data}\n\n"
+            told |= fresh
+            if not fresh:
+                try:
+                    async with self._changed:
+                        await asyncio.wait_for(self._changed.wait(), _BEAT)
+                except TimeoutError:
+                    yield ": still here\n\n"
+
+
+def listed(folder: Path) -> list[Mapping[str, object]]:
+    """The queue's jobs, ready for `json.dumps`.
+
+    Raises:
+        StudyError: The folder is no study.
+    """
+    with Queue(folder) as queue:
+        return [job_json(job) for job in queue.jobs()]
+
+
+def job_json(job: Job) -> Mapping[str, object]:
+    """A job, ready for `json.dumps`."""
+    return {name: str(value) if name in ("kind", "state") else plain(value) for name, value in asdict(job).items()}

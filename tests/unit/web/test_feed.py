@@ -1,0 +1,74 @@
+"""What streams tell."""
+
+import asyncio
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from foretaste.store.queue import Kind, Queue
+from foretaste.web import feed as module
+from foretaste.web.feed import Feed, job_json, listed
+from foretaste.web.reading import Reader, Wish
+
+
+async def told(feed: Feed, count: int) -> list[str]:
+    found: list[str] = []
+    async for event in feed.stream():
+        found.append(event)
+        if len(found) == count:
+            break
+    return found
+
+
+async def watched(study: Path, act: Callable[[], None], wakes: list[int] | None = None) -> list[str]:
+    feed = Feed(study, Reader(study), lambda: (wakes if wakes is not None else []).append(1))
+    watching = asyncio.create_task(feed.watch())
+    try:
+        first = await asyncio.wait_for(told(feed, 2), 60)
+        listening = asyncio.create_task(told(feed, 3))
+        await asyncio.sleep(0.1)
+        act()
+        return [*first, *(await asyncio.wait_for(listening, 60))]
+    finally:
+        watching.cancel()
+
+
+def test_jobs_and_the_study_are_told_once_and_again_when_they_change(study: Path) -> None:
+    def ask() -> None:
+        with Queue(study) as queue:
+            queue.add(Kind.PREVIEW, "low=1")
+
+    *first, one, two, three = asyncio.run(watched(study, ask))
+    revision = Reader(study).shown(Wish()).revision
+    assert sorted(first) == ["event: jobs\ndata: []\n\n", f'event: study\ndata: {{"revision": "{revision}"}}\n\n']
+    assert sorted([one, two]) == sorted(first)  # whoever comes later hears all of it
+    assert json.loads(three.split("data: ")[1])[0]["weights"] == "low=1"
+
+
+def test_a_study_that_is_gone_ends_every_stream(study: Path) -> None:
+    *_, last = asyncio.run(watched(study, lambda: shutil.rmtree(study)))
+    assert last.startswith("event: gone")
+
+
+def test_a_silent_stream_says_that_it_lives(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_BEAT", 0.2)
+    *_, last = asyncio.run(watched(study, lambda: None))
+    assert last == ": still here\n\n"
+
+
+def test_a_worker_is_looked_after(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_WAKE", 0.05)
+    monkeypatch.setattr(module, "_BEAT", 0.5)
+    wakes: list[int] = []
+    asyncio.run(watched(study, lambda: None, wakes))
+    assert len(wakes) > 3
+
+
+def test_jobs_as_json(study: Path) -> None:
+    with Queue(study) as queue:
+        job = queue.add(Kind.TRAIN, "low=1")
+    assert listed(study) == [job_json(job)]
+    assert json.loads(json.dumps(job_json(job)))["state"] == "queued"
