@@ -21,9 +21,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", type=Path)
     parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--at", default="#weights=low=0.5,mid=0.2,high=0.3", help="the address's fragment")
     parser.add_argument("--dark", action="store_true")
     parser.add_argument("--width", type=int, default=1280)
-    parser.add_argument("--height", type=int, default=760)
+    parser.add_argument("--height", type=int, default=800)
     asked = parser.parse_args()
     command = [sys.executable, "-m", "foretaste", "explore", str(asked.study), "--no-open", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server, sync_playwright() as driver:
@@ -31,7 +32,7 @@ def main() -> None:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"])
         size = ViewportSize(width=asked.width, height=asked.height)
         page = browser.new_page(viewport=size, color_scheme="dark" if asked.dark else "light", device_scale_factor=1.5)
-        page.goto(address)
+        page.goto(address + asked.at)
         page.wait_for_selector(".jobs p")
         page.screenshot(path=asked.out)
         browser.close()

@@ -36,6 +36,7 @@ COMMANDS = [
     "show",
     "report",
     "search",
+    "explore",
 ]
 
 

@@ -25,10 +25,10 @@ const Simplex = {
 
   /** As the command line reads them; the last takes what rounding leaves. @param {number[]} shares @param {string[]} names */
   key(shares, names) {
-    const rounded = shares.map((share) => Math.round(share * 1e4) / 1e4);
+    const rounded = shares.map((share) => Math.round(share * 1e6) / 1e6);
     const largest = rounded.indexOf(Math.max(...rounded));
     const others = rounded.reduce((sum, share, place) => (place === largest ? sum : sum + share), 0);
-    rounded[largest] = Math.round((1 - others) * 1e4) / 1e4;
+    rounded[largest] = Math.round((1 - others) * 1e6) / 1e6;
     return names.map((name, place) => `${name}=${rounded[place]}`).join(",");
   },
 
@@ -67,7 +67,7 @@ const Simplex = {
 
   /** @param {number} value */
   signed(value) {
-    return (value >= 5e-10 ? "+" : "") + Simplex.number(value);
+    return Math.abs(value) < 5e-4 ? "0.000" : (value > 0 ? "+" : "") + Simplex.number(value);
   },
 
   /** What a preference gives; more is better. @param {number[]} values @param {Task[]} tasks @param {Preference} preference */
