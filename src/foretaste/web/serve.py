@@ -1,10 +1,12 @@
 """Serving the explorer until it is stopped."""
 
+import os
 import socket
+import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from ipaddress import ip_address
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import uvicorn
@@ -39,7 +41,7 @@ def serve(folder: Path, host: str, port: int, opened: Callable[[str], None]) -> 
     port = listening.getsockname()[1]
     own = _own(host)
     names = {f"{name}:{port}" for name in (host, "localhost", "127.0.0.1")} if own else set[str]()
-    executor = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+    executor = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_with_the_server)
     reader = Reader(folder, executor)
     app = create_app(folder, Rules(token, frozenset(names), open_reading=own), waker, reader)
     shown = f"[{host}]" if ":" in host else host
@@ -51,6 +53,18 @@ def serve(folder: Path, host: str, port: int, opened: Callable[[str], None]) -> 
     finally:
         listening.close()
         executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _with_the_server() -> None:
+    """The process that works out states ends with the server, however that ends."""
+
+    def leave() -> None:
+        parent = parent_process()
+        if parent is not None:
+            parent.join()
+        os._exit(0)
+
+    threading.Thread(target=leave, daemon=True).start()
 
 
 def _own(host: str) -> bool:
