@@ -340,6 +340,7 @@ class Evaluation:
         method: The posterior of a preview (``simple``, ``diagonal``, ...); ``joint`` for a joint run.
         seed: Of the training behind the params.
         cost: Seconds spent on this row alone.
+        key: Hash of all that the row depends on, where a study keeps it; rows are equal without it.
     """
 
     weights: TaskWeights
@@ -348,3 +349,4 @@ class Evaluation:
     method: str
     seed: int = 0
     cost: float = 0.0
+    key: str = field(default="", compare=False)

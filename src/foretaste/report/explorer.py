@@ -44,6 +44,7 @@ def explored(summary: Summary) -> dict[str, object]:
             "method": row.method,
             "seed": row.seed,
             "cost": row.cost,
+            "hash": row.key[:12],
             "values": [row.metrics[task].get(head.metric) for task, head in heads.items()],
         }
         for row in summary.surface.rows

@@ -4,9 +4,12 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from foretaste.report.summary import Summary, confirmation
-from foretaste.report.wording import MISSING, number, share, signed, span
+from foretaste.report.wording import MISSING, number, share, shares, signed, span
+from foretaste.surface.hindsight import Foretold
 
-__all__ = ["agreement_table", "chosen_table", "confirmed_table", "lines_table", "rows_table"]
+__all__ = ["agreement_table", "chosen_table", "confirmed_table", "foretold_table", "lines_table", "rows_table"]
+
+_HASH = 12
 
 
 def chosen_table(summary: Summary) -> str:
@@ -108,10 +111,27 @@ def rows_table(summary: Summary) -> str:
     rows = [
         [str(row.fidelity), escape(row.method), str(row.seed), *(share(weight) for weight in row.weights.values())]
         + [number(row.metrics[task].get(metric)) for task, metric in columns]
-        + [f"{row.cost:.3g}"]
+        + [f"{row.cost:.3g}", f"<code>{escape(row.key[:_HASH])}</code>"]
         for row in summary.surface.rows
     ]
-    return _table("", [escape(name) for name in [*header, "seconds"]], rows)
+    return _table("", [escape(name) for name in [*header, "seconds", "hash"]], rows)
+
+
+def foretold_table(found: Sequence[Foretold]) -> str:
+    """Joint runs beside what had been expected of them; empty without one.
+
+    >>> foretold_table([])
+    ''
+    """
+    if not found:
+        return ""
+    rows = []
+    for each in found:
+        columns = zip(*(column.tolist() for column in (each.expected, each.low, each.high, each.real)), strict=True)
+        cells = [f"{number(real)} <small>({number(expected)}: {span(low, high)})</small>" for expected, low, high, real in columns]
+        rows.append([escape(shares(each.weights)), *cells, f"{each.inside} of {len(each.real)}"])
+    header = ["weights", *(escape(task) for task in found[0].weights), "in the interval"]
+    return _table("Joint runs, and what was expected of each from what was known before it", header, rows)
 
 
 def _metrics(summary: Summary, task: str) -> list[str]:

@@ -16,15 +16,17 @@ from foretaste.report.captions import agreed, alternative, certainty, compared, 
 from foretaste.report.explain import fronted
 from foretaste.report.explorer import explored, facts
 from foretaste.report.figures import VALUE, comparison, maps, methods, tradeoff
-from foretaste.report.markup import agreement_table, chosen_table, confirmed_table, lines_table, rows_table
+from foretaste.report.markup import agreement_table, chosen_table, confirmed_table, foretold_table, lines_table, rows_table
 from foretaste.report.mergeability import overall
 from foretaste.report.summary import Summary, verdict
-from foretaste.report.wording import counted, duration
+from foretaste.report.wording import counted, duration, number
+from foretaste.surface.hindsight import coverage, foretold, mean_error
 from foretaste.task import Fidelity
 
 __all__ = ["SCRIPTS", "page", "script", "sections"]
 
 SCRIPTS = ("simplex.js", "map.js", "explore.js")  # in the order that they are read in
+_PAST = 8  # joint runs whose history is shown: each is predicted anew
 _POLICY = (
     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src 'unsafe-inline'; "
     "style-src 'unsafe-inline'; img-src data: blob:\">"
@@ -108,7 +110,7 @@ def _sections(summary: Summary) -> list[str]:
         found += [_map(summary), _tradeoff(summary)]
     if summary.agreements:
         found.append(_trust(summary))
-    return [*found, _rows(summary), _provenance(summary)]
+    return [*found, *_history(summary), _rows(summary), _provenance(summary)]
 
 
 def _recommendation(summary: Summary) -> str:
@@ -162,6 +164,18 @@ def _trust(summary: Summary) -> str:
     figures.append(_figure("methods", "Methods", methods(summary), agreed(summary)))
     said += _paragraph(between) if (between := overall(summary.surface.where(Fidelity.PREVIEW, "simple").averaged())) else ""
     return _section("How far to trust it", said + agreement_table(summary) + confirmed_table(summary) + _grid(figures))
+
+
+def _history(summary: Summary) -> list[str]:
+    """Of the last joint runs, in the order they were made."""
+    past = [] if summary.outlook is None else foretold(summary.outlook.surface, _PAST)
+    covered, off = coverage(past), mean_error(past)
+    if covered is None:
+        return []
+    said = (
+        f"In their 90 % interval: {covered:.0%} of the metrics; off by {number(off)} on average. Cells: measured (expected: interval)."
+    )
+    return [_section("History", _paragraph(said) + foretold_table(past))]
 
 
 def _rows(summary: Summary) -> str:

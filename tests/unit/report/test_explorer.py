@@ -22,7 +22,7 @@ def test_a_state_is_json_and_complete(make: Study) -> None:
     assert [task["name"] for task in state["tasks"]] == ["a", "b", "c"]
     assert state["tasks"][0]["single"] == pytest.approx(0.92)
     assert len(state["rows"]) == len(summary.surface.rows)
-    assert state["rows"][0].keys() == {"weights", "fidelity", "method", "seed", "cost", "values"}
+    assert state["rows"][0].keys() == {"weights", "fidelity", "method", "seed", "cost", "hash", "values"}
     assert state["preference"] == {"kind": "mean", "importance": {}, "text": "the mean over tasks"}
     assert state["floors"] == ["all>=80% of its single-task metric"]
     assert state["prediction"]["resolution"] == 40

@@ -227,7 +227,7 @@ class Explorer {
     for (const row of rows.sort((left, right) => order.indexOf(left.fidelity) - order.indexOf(right.fidelity))) {
       const three = this.three(row.weights);
       if (this.names.length > 3 && this.whole(three).some((share, place) => Math.abs(share - row.weights[place]) > 0.02)) continue;
-      const title = `${row.fidelity === "joint" ? "joint run" : `${row.fidelity}, ${row.method}`}: ${this.names.map((name, place) => `${name} ${Simplex.percent(row.weights[place])} ${Simplex.number(row.values[place])}`).join(", ")} (seed ${row.seed}, ${Simplex.number(row.cost)} s)`;
+      const title = `${row.fidelity === "joint" ? "joint run" : `${row.fidelity}, ${row.method}`}: ${this.names.map((name, place) => `${name} ${Simplex.percent(row.weights[place])} ${Simplex.number(row.values[place])}`).join(", ")} (seed ${row.seed}, ${Simplex.number(row.cost)} s${row.hash ? `, ${row.hash}` : ""})`;
       if (this.map instanceof Curve) row.values.forEach((value) => value !== null && this.map.mark([this.map.x(row.weights[1]), this.map.y(value)], row.fidelity, title));
       else this.map.mark(this.map.pointOf(three), row.fidelity, title);
     }
@@ -274,8 +274,8 @@ class Explorer {
 
   saveTable() {
     const quoted = (value) => (/[",\n]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : String(value ?? ""));
-    const head = ["fidelity", "method", "seed", "cost", ...this.names.map((name) => `weight ${name}`), ...this.tasks.map((task) => `${task.metric} ${task.name}`)];
-    const lines = this.state.rows.map((row) => [row.fidelity, row.method, row.seed, row.cost, ...row.weights, ...row.values]);
+    const head = ["fidelity", "method", "seed", "cost", "hash", ...this.names.map((name) => `weight ${name}`), ...this.tasks.map((task) => `${task.metric} ${task.name}`)];
+    const lines = this.state.rows.map((row) => [row.fidelity, row.method, row.seed, row.cost, row.hash, ...row.weights, ...row.values]);
     this.save(new Blob([[head, ...lines].map((line) => line.map(quoted).join(",")).join("\n") + "\n"], { type: "text/csv" }), `${this.state.name}.csv`);
   }
 

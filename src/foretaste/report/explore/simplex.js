@@ -2,7 +2,7 @@
 
 /**
  * @typedef {{name: string, metric: string, higher_is_better: boolean, single: number | null}} Task
- * @typedef {{weights: number[], fidelity: string, method: string, seed: number, cost: number, values: (number | null)[]}} Row
+ * @typedef {{weights: number[], fidelity: string, method: string, seed: number, cost: number, hash: string, values: (number | null)[]}} Row
  * @typedef {{resolution: number, basis: string, weights: number[][], median: number[][], low: number[][], high: number[][]}} Prediction
  * @typedef {{median: number[], low: number[], high: number[]}} Expected
  * @typedef {{kind: string, importance: Record<string, number>, text: string}} Preference
