@@ -11,7 +11,7 @@ from foretaste.weights import TaskWeights
 from foretaste.workflow.confirm import confirm
 from foretaste.workflow.export import export
 from foretaste.workflow.fit import fit
-from foretaste.workflow.methods import METHODS, with_controls
+from foretaste.workflow.methods import last_merging, with_controls
 from foretaste.workflow.preview import preview
 from foretaste.workflow.session import Session
 from foretaste.workflow.sharpen import sharpened
@@ -84,7 +84,7 @@ def perform(session: Session, job: Job) -> str:
     fitted = fit(session)
     if job.kind == Kind.SHARPEN:
         steps = max(1, round(_SHARPENED * session.joint_training.steps))
-        sharpened(session, fitted, _merging(session), steps, [weights])
+        sharpened(session, fitted, last_merging(session.recipe.preview.methods), steps, [weights])
         return ""
     if job.kind == Kind.TRAIN:
         confirm(session, [weights])
@@ -93,17 +93,12 @@ def perform(session: Session, job: Job) -> str:
 
 
 def _export(session: Session, kind: Kind, weights: TaskWeights) -> str:
-    method = "joint" if kind == Kind.EXPORT_JOINT else _merging(session)
+    method = "joint" if kind == Kind.EXPORT_JOINT else last_merging(session.recipe.preview.methods)
     name = "-".join(f"{share:.3g}" for share in weights.values())
     target = Path(EXPORTS) / f"{method}-{name}"
     (session.study.path / EXPORTS).mkdir(exist_ok=True)
     export(session, session.study.path / target, weights, method, overwrite=True)
     return str(target)
-
-
-def _merging(session: Session) -> str:
-    """The recipe's last method that has params."""
-    return [name for name in session.recipe.preview.methods if METHODS[name].merges][-1]
 
 
 class _Watch:

@@ -18,7 +18,7 @@ from foretaste.posterior.site import GaussianSite
 from foretaste.store.study import Done
 from foretaste.task import Task
 from foretaste.workflow.anchor import anchored, diagonal, kronecker
-from foretaste.workflow.ensemble import kept_outputs
+from foretaste.workflow.ensemble import kept_outputs, without_params
 from foretaste.workflow.fit import Fitted, Reported, curved, estimated
 from foretaste.workflow.made import Made
 from foretaste.workflow.runs import finetuned
@@ -26,7 +26,7 @@ from foretaste.workflow.session import Session
 from foretaste.workflow.tune import around
 from foretaste.workflow.variational import variational
 
-__all__ = ["METHODS", "Method", "check_methods", "made", "with_controls"]
+__all__ = ["METHODS", "Method", "check_methods", "last_merging", "made", "with_controls"]
 
 _EVEN = {"responsibilities": "even"}  # of the controls, wherever they are merged
 
@@ -70,6 +70,24 @@ def check_methods(methods: Sequence[str], tasks: Sequence[Task]) -> None:
     """
     if not all(METHODS[method].merges for method in methods):
         check_mixable(tasks)
+
+
+def last_merging(methods: Sequence[str]) -> str:
+    """The last method whose previews have params.
+
+    Args:
+        methods: Names in `METHODS`, at least one.
+
+    Raises:
+        RecipeError: None has.
+
+    >>> last_merging(["simple", "diagonal", "ensemble"])
+    'diagonal'
+    """
+    found = [name for name in methods if METHODS[name].merges]
+    if not found:
+        raise without_params(methods[-1])
+    return found[-1]
 
 
 def made(session: Session, fitted: Mapping[str, Fitted], method: str) -> Made:

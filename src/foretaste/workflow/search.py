@@ -22,7 +22,7 @@ from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import TaskWeights, corners, lattice, lattice_near, spread, uniform
 from foretaste.workflow.confirm import confirm
 from foretaste.workflow.fit import Fitted, fit
-from foretaste.workflow.methods import METHODS
+from foretaste.workflow.methods import check_methods, last_merging
 from foretaste.workflow.outcome import look
 from foretaste.workflow.preview import preview
 from foretaste.workflow.session import Session, has_private_heads
@@ -143,6 +143,9 @@ class _Work:
             methods.append(_ANCHOR)
         if budget.joint < 1 and _ANCHOR in methods and len(methods) > 1:
             methods.remove(_ANCHOR)  # it would make a joint run
+        check_methods(methods, session.problem.tasks)
+        if budget.sharpened:
+            last_merging(methods)
         return cls(session, budget, fit(session), tuple(methods))
 
     def surface(self) -> Surface:
@@ -167,12 +170,13 @@ class _Work:
 
     @property
     def base(self) -> str:
-        """The method whose previews are sharpened: the last one that has params."""
-        return [name for name in self.methods if METHODS[name].merges][-1]
+        """The method whose previews are sharpened."""
+        return last_merging(self.methods)
 
     @property
     def sharpening(self) -> str:
-        return f"{self.base}+{self.steps}"
+        """The method's name of sharpened rows, if any are asked for."""
+        return f"{self.base}+{self.steps}" if self.budget.sharpened else ""
 
     def cost(self, fidelity: Fidelity, method: str) -> float:
         """Seconds of one evaluation, as far as they are known from the study."""

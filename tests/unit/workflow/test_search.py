@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from foretaste.errors import Diverged, Stopped, WeightsError
+from foretaste.errors import Diverged, RecipeError, Stopped, WeightsError
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.searched import Budget, Progress
 from foretaste.task import Evaluation, Fidelity
@@ -94,9 +94,11 @@ def test_sharpened_previews_and_the_front(simple: Session) -> None:
 
 
 def test_floors_are_kept_in_mind(simple: Session) -> None:
-    found = search(simple, SMALL, MEAN, [Floor("low", 0.99, relative=True)], tolerance=0.0)
-    assert found.recommendation.weights["low"] >= search(simple, SMALL, MEAN, tolerance=0.0).recommendation.weights["low"]
-    assert len(found.recommendation.floors) == 1
+    found = search(simple, SMALL, MEAN, [Floor("low", 0.1, relative=True), Floor("all", 2.0, relative=False)], tolerance=0.0)
+    first, second = found.recommendation.floors
+    assert first.chance > 0.8
+    assert second.chance == 0.0  # an accuracy of 2
+    assert not found.recommendation.floors_met
 
 
 def test_failed_joint_runs_are_told_and_not_tried_again(simple: Session, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,3 +150,11 @@ def test_a_stop_is_passed_on(simple: Session) -> None:
 
     with pytest.raises(Stopped):
         search(replace(simple, watch=Impatient()), SMALL, MEAN)
+
+
+def test_previews_without_params_can_be_searched_but_not_sharpened(simple: Session) -> None:
+    preview = simple.recipe.preview.model_copy(update={"methods": ["ensemble"]})
+    alone = replace(simple, recipe=simple.recipe.model_copy(update={"preview": preview}))
+    assert search(alone, Budget(joint=1, previews=8), MEAN).spent.joint == 1
+    with pytest.raises(RecipeError, match="has no params to sharpen"):
+        search(alone, Budget(joint=1, previews=8, sharpened=3), MEAN)
