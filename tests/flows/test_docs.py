@@ -66,3 +66,27 @@ def test_the_readme_opens_with_the_two_commands_that_ci_runs() -> None:
     script = (ROOT / ".ci" / "run").read_text()
     assert "-e '.[test]' -c constraints.txt" in script
     assert "pytest" in script
+
+
+def test_the_trust_page_has_what_was_measured() -> None:
+    pytest.importorskip("matplotlib", reason="figures are made with the extra bench")
+    spec = importlib.util.spec_from_file_location("decision_page", ROOT / "benchmarks" / "decision_page.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.BEGIN + module.section(module.results()) + module.END in (ROOT / "docs" / "trust.md").read_text()
+    assert (ROOT / "docs" / "decision.svg").is_file()
+
+
+def test_what_the_trust_page_says_is_so() -> None:
+    """With three joint runs more than tasks: as well as by the whole grid of one seed, for the mean, on every suite."""
+    figures = json.loads((ROOT / "benchmarks" / "results" / "decision.json").read_text())["figures"]
+    rows = {(row["suite"], row["preference"], row["searcher"], row["joint"]): row["regret"] for row in figures if "preference" in row}
+    for suite in {row["suite"] for row in figures}:
+        most = max(row["joint"] for row in figures if row["suite"] == suite)
+        assert rows[suite, "mean", "foretaste", most] <= rows[suite, "mean", "full grid", 0] + 0.1
+        assert (
+            rows[suite, "mean", "foretaste", most]
+            <= min(rows[suite, "mean", f"optuna {name}", most] for name in ("random", "tpe", "gp")) + 0.1
+        )
