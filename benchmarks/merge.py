@@ -3,8 +3,9 @@
     python benchmarks/merge.py --folder /tmp/merge                             # a generated 1 GiB checkpoint, three experts
     python benchmarks/merge.py --folder /tmp/merge --mergekit ENV/bin/mergekit-yaml
 
-Everything is measured in the same call on the same files, each way in a process of its own, in turns; the median
-of ``--repeats`` is kept. Copying reads every expert and writes one model, which is what a merge has to do at least.
+Everything is measured in the same call on the same files, each way in a process of its own, in turns, with what others
+wrote on the disk already; the median of ``--repeats`` is kept. Copying reads every expert and writes one model, which is
+what a merge has to do at least.
 """
 
 import argparse
@@ -119,6 +120,7 @@ def recipe(folder: Path) -> Path:
 
 def measured(command: list[str]) -> dict[str, float]:
     """Seconds of the work (of the whole process too) and peak memory in MiB."""
+    os.sync()
     before = time.perf_counter()
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(command, stdout=output)

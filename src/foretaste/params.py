@@ -22,6 +22,7 @@ __all__ = [
     "check_fit",
     "digest",
     "digest_of",
+    "dtype_of",
     "first_nonfinite",
     "in_eval_mode",
     "parameters_of",
@@ -140,6 +141,15 @@ def shape_of(params: Params, name: str) -> tuple[int, ...]:
     (2, 3)
     """
     return params.entries[name].shape if isinstance(params, Stored) else tuple(params[name].shape)
+
+
+def dtype_of(params: Params, name: str) -> torch.dtype:
+    """A tensor's type, of params in files without reading it.
+
+    >>> dtype_of({"w": torch.zeros(2, 3)}, "w")
+    torch.float32
+    """
+    return params.entries[name].type if isinstance(params, Stored) else params[name].dtype
 
 
 def check_fit(reference: Params, params: Params, whose: str, *, among: Collection[str] | None = None) -> None:

@@ -88,8 +88,14 @@ def renormalised(alpha: Mapping[str, float]) -> dict[str, float]:
     return {name: (value / total if abs(total - 1) > _STILL else value) for name, value in alpha.items()}
 
 
-def pieces_of(prior: Gaussian, factors: Sequence[Factor], names: list[str]) -> Iterator[Piece]:
+def pieces_of(prior: Gaussian, factors: Sequence[Factor], names: list[str], entries: int = CHUNK) -> Iterator[Piece]:
     """The smallest parts that every precision treats on their own, in the prior's order.
+
+    Args:
+        prior: Its precision is one of them.
+        factors: The sites.
+        names: Of the params to part.
+        entries: Of a slice, where nothing is coupled.
 
     >>> from foretaste.posterior.isotropic import Isotropic
     >>> prior = Gaussian({"w": torch.zeros(CHUNK + 1)}, Isotropic(1.0))
@@ -102,8 +108,8 @@ def pieces_of(prior: Gaussian, factors: Sequence[Factor], names: list[str]) -> I
         return
     for name in names:
         count = math.prod(shape_of(prior.mean, name))
-        for start in range(0, count, CHUNK):
-            yield Piece([name], slice(start, min(start + CHUNK, count)))
+        for start in range(0, count, entries):
+            yield Piece([name], slice(start, min(start + entries, count)))
 
 
 def blamed(name: str, piece: Piece, prior: Gaussian, factors: Sequence[Factor]) -> str:

@@ -9,6 +9,7 @@ References:
 
 import json
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,12 +170,14 @@ class Stored(Mapping[str, Tensor]):
         start, stop, _ = cut.indices(entry.count)
         width = entry.type.itemsize
         found = torch.empty(max(stop - start, 0), dtype=entry.type)
-        view = memoryview(found.view(torch.uint8).numpy().data)
+        view, place = memoryview(found.view(torch.uint8).numpy().data), entry.start + start * width
         try:
-            with entry.file.open("rb", buffering=0) as file:
-                file.seek(entry.start + start * width)
-                while view and (read := file.readinto(view)):
-                    view = view[read:]
+            file = os.open(entry.file, os.O_RDONLY)
+            try:
+                while view and (read := os.preadv(file, [view], place)):
+                    view, place = view[read:], place + read
+            finally:
+                os.close(file)
         except OSError as error:
             raise DataError(f"{entry.file} cannot be read any more ({error}); it was there when the work began") from error
         if len(view):

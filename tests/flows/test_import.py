@@ -85,6 +85,17 @@ class TestWithoutARecipe:
         assert transformers.AutoTokenizer.from_pretrained(tmp_path / "merged").vocab_size
         assert json.loads((tmp_path / "merged" / "foretaste.json").read_text())["weights"] == {"movies": 0.25, "books": 0.75}
 
+    def test_a_memory_budget_changes_nothing_but_the_pieces(self, place: Path, checkpoints: Checkpoints, tmp_path: Path) -> None:
+        bring(place, tmp_path / "study", "expert", "--base", expert(checkpoints.bert, tmp_path / "base", 0))
+        export = ["export", tmp_path / "study", "-w", "movies=0.25,books=0.75"]
+        for name, options in (("free", []), ("tight", ["--memory", "2MiB"])):
+            assert foretaste(*export, "--to", tmp_path / name, *options).code == 0
+        free, tight = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("free", "tight"))
+        assert free == tight
+        said = refused(*export, "--to", tmp_path / "x", "--memory", "100KiB")
+        assert "a memory budget of 0.1 MiB is too small: the buffers for a slice (tasks: 2, weightings: 1)" in said
+        assert not (tmp_path / "x").exists()
+
     def test_a_corner_is_the_expert_bit_for_bit(self, place: Path, checkpoints: Checkpoints, tmp_path: Path) -> None:
         bring(place, tmp_path / "study", "expert", "--base", expert(checkpoints.bert, tmp_path / "base", 0))
         assert foretaste("export", tmp_path / "study", "--to", tmp_path / "merged", "-w", "movies=0,books=1").code == 0
@@ -155,6 +166,8 @@ class TestWithoutARecipe:
         facts = json.loads(found.out)
         assert facts["ranks"] == [2]
         assert 0 < facts["relative error of the reduction"] < 1
+        said = refused("export", tmp_path / "study", "--to", tmp_path / "x", "-w", "uniform", "--memory", "1GiB")
+        assert "a memory budget is for checkpoints, and these experts are adapters" in said
 
     def test_what_is_in_the_way_is_told(self, place: Path, checkpoints: Checkpoints, tmp_path: Path) -> None:
         bring(place, tmp_path / "study", "expert")

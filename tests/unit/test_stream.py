@@ -148,18 +148,20 @@ def test_simple_averaging_does_not_read_the_prior(tmp_path: Path) -> None:
     assert found["w"].tolist() == [0.25] * 3
 
 
+@pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_one_average_by_curvature_of_short_params_does_not_read_the_prior(tmp_path: Path, dtype: torch.dtype) -> None:
+def test_averages_by_curvature_of_short_params_do_not_read_the_prior(tmp_path: Path, dtype: torch.dtype, count: int) -> None:
     save_file({"w": torch.zeros(1000, dtype=dtype)}, tmp_path / "prior.safetensors")
     prior = Gaussian(Stored.open([tmp_path / "prior.safetensors"]), Isotropic(0.5))
     (tmp_path / "prior.safetensors").unlink()
     centers = [normal(1000, seed=seed).to(dtype) for seed in range(3)]
     curvature = [normal(1000, seed=seed).exp() for seed in range(3, 6)]
     sites = {task: GaussianSite({"w": c}, Diagonal({"w": h})) for task, c, h in zip(TASKS, centers, curvature, strict=True)}
-    (_, (found,)), *_ = stream(prior, sites, [INSIDE[0]])
-    pulls = [share * (0.5 + h.double()) for share, h in zip(INSIDE[0].values(), curvature, strict=True)]
-    expected = sum((pull * c.double() for pull, c in zip(pulls, centers, strict=True)), torch.zeros(1000)) / sum(pulls, torch.zeros(1000))
-    torch.testing.assert_close(found["w"].double(), expected, rtol=1e-6, atol=1e-6)
+    (_, found), *_ = stream(prior, sites, INSIDE[:count])
+    for weights, own in zip(INSIDE, found, strict=False):
+        pulls = torch.stack([share * (0.5 + h.double()) for share, h in zip(weights.values(), curvature, strict=True)])
+        expected = (pulls * torch.stack(centers).double()).sum(0) / pulls.sum(0)
+        torch.testing.assert_close(own["w"].double(), expected, rtol=1e-6, atol=1e-6)
 
 
 def test_a_task_without_weight_is_not_read(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.errors import TaskError
-from foretaste.estimate.layers import Rule, rules_for
+from foretaste.estimate.layers import Contribution, rules_for, squares_by_rows
 from foretaste.params import wide
 from foretaste.task import Batch, Task
 
@@ -60,9 +60,6 @@ class Plan:
     overwritten: frozenset[nn.Module] = frozenset()
     slow: frozenset[str] = frozenset()
     unseen: frozenset[str] = frozenset()
-
-
-Contribution = tuple[Rule, nn.Module, Tensor, Tensor]
 
 
 @contextmanager
@@ -143,17 +140,20 @@ def summed_squares(parts: Sequence[Contribution]) -> Tensor:
     rule, module, inputs, grad = parts[0]
     if len(parts) == 1 and rule.squares is not None:
         return rule.squares(module, inputs, grad)
+    if all(each.rows is not None for each, *_ in parts):
+        return squares_by_rows(parts)
     first = rule.per_example(module, inputs[:1], grad[:1])
     step = max(1, _CHUNK // max(first.numel(), 1))
     total = torch.zeros_like(first[0])
     for start in range(0, len(grad), step):
-        total += _per_example(parts, slice(start, start + step)).square().sum(0)
+        each = _per_example(parts, slice(start, start + step))
+        total = total.addcmul_(each[0], each[0]) if len(each) == 1 else total.add_(each.square().sum(0))
     return total
 
 
 def _per_example(parts: Sequence[Contribution], rows: slice) -> Tensor:
-    each = [rule.per_example(module, inputs[rows], grad[rows]) for rule, module, inputs, grad in parts]
-    return torch.stack(each).sum(0) if len(each) > 1 else each[0]
+    first, *others = (rule.per_example(module, inputs[rows], grad[rows]) for rule, module, inputs, grad in parts)
+    return sum(others, first)
 
 
 def one_example(batch: Batch, index: int) -> dict[str, Tensor]:

@@ -17,17 +17,17 @@ References:
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from foretaste.errors import TaskError
 from foretaste.estimate.capture import Contribution, Plan, captured, contributions, one_example, probe, summed_squares
+from foretaste.estimate.labels import Labels, starts
 from foretaste.params import Params, buffers_of, in_eval_mode, parameters_of, snapshot, swapped, wide
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.site import GaussianSite, Record
-from foretaste.task import IGNORED, Batch, Task, losses, unit_factors, units
+from foretaste.task import Batch, Task, losses, unit_factors, units
 
 __all__ = [
     "Fisher",
@@ -43,8 +43,6 @@ __all__ = [
     "slow_gradients",
     "update",
 ]
-
-Labels = Literal["sampled", "empirical", "exact"]
 
 
 @dataclass(frozen=True)
@@ -171,18 +169,16 @@ def backwards(estimate: Fisher, state: State, batch: Batch) -> Iterator[_Backwar
     task, plan = estimate.task, state.plan
     with captured(plan, len(batch["labels"])) as calls, torch.enable_grad():
         logits = task.predict(estimate.model, batch)
-    if not bool(torch.isfinite(logits).all()):
+    if not bool(torch.isfinite(wide(logits).sum())) and not bool(torch.isfinite(logits).all()):  # the sum is one quick pass
         raise TaskError(f"the model's outputs on task {task.name!r} hold NaN or infinity; its params are not usable")
     each = unit_factors(batch["labels"], task.unit)
     if estimate.gradient:
         _add_slopes(estimate, state, (losses(logits, batch["labels"]) * each.unsqueeze(1)).sum())
     outputs = [call.output for call in calls]
     unseen = {name: p for name, p in estimate.model.named_parameters() if name in plan.unseen}
-    for targets, scale in _targets(estimate, logits.detach(), batch["labels"]):
-        factor = each.sqrt() * scale
-        total = (losses(logits, targets) * factor.unsqueeze(1)).sum()
-        sources = [*outputs, *unseen.values()]
-        grads = torch.autograd.grad(total, sources, retain_graph=True, allow_unused=True) if sources else ()
+    sources, again = [*outputs, *unseen.values()], estimate.labels == "exact"
+    for targets, factor, slopes in starts(estimate.labels, logits.detach(), batch["labels"], each.sqrt(), estimate.generator):
+        grads = torch.autograd.grad(logits, sources, slopes, retain_graph=again, allow_unused=True) if sources else ()
         late = frozenset(name for name, grad in zip(unseen, grads[len(outputs) :], strict=True) if grad is not None)
         yield contributions(plan, calls, grads[: len(outputs)]), targets, factor, late
 
@@ -287,26 +283,6 @@ def batches_of(model: nn.Module, task: Task, generator: torch.Generator, most: i
 
 def _own(estimate: Fisher) -> dict[str, Tensor]:
     return parameters_of(estimate.model, estimate.task.names)
-
-
-def _targets(estimate: Fisher, logits: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Labels to go backward from, `[B]` or `[B, S]`, and the factor of each example, `[B]`."""
-    ones = torch.ones(len(labels), device=labels.device)
-    if estimate.labels == "empirical":
-        yield labels, ones
-        return
-    chances = logits.float().softmax(-1)
-    if estimate.labels == "sampled":
-        drawn = torch.multinomial(chances.reshape(-1, chances.shape[-1]).cpu(), 1, generator=estimate.generator)
-        yield torch.where(labels == IGNORED, labels, drawn.reshape(labels.shape).to(labels.device)), ones
-        return
-    columns = labels.reshape(len(labels), -1).shape[1]
-    chances = chances.reshape(len(labels), columns, -1)
-    for column in range(columns):
-        for label in range(chances.shape[-1]):
-            target = torch.full_like(labels, IGNORED).reshape(len(labels), -1)
-            target[:, column] = torch.where(labels.reshape(len(labels), -1)[:, column] == IGNORED, IGNORED, label)
-            yield target.reshape(labels.shape), chances[:, column, label].sqrt()
 
 
 def _add_slopes(estimate: Fisher, state: State, total: Tensor) -> None:

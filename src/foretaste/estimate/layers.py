@@ -5,15 +5,32 @@ only x_b and dL/dy_b, which one ordinary backward pass gives for the whole batch
 Efficient Per-Example Gradient Computations, 2015, https://arxiv.org/abs/1510.01799).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["OUTER", "Rule", "bias_joins", "is_outer", "operands", "rules_for"]
+__all__ = ["OUTER", "ByRows", "Contribution", "Rule", "bias_joins", "is_outer", "operands", "rules_for", "squares_by_rows"]
+
+_BLOCK = 1 << 17  # entries of one example's gradient, squared at once on a CPU
 
 _PerExample = Callable[[nn.Module, Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class ByRows:
+    """Per-example gradients of a matrix, to be had some rows at a time.
+
+    Args:
+        height: Rows of the matrix.
+        width: Its columns.
+        part: From the example's number, the first row and the one after the last, to these rows of its gradient.
+    """
+
+    height: int
+    width: int
+    part: Callable[[int, int, int], Tensor]
 
 
 @dataclass(frozen=True)
@@ -23,10 +40,15 @@ class Rule:
     Args:
         per_example: From layer, input `[B, ...]` and output gradient `[B, ...]` to `[B, *shape]`.
         squares: The sum over examples of their squares, `[*shape]`, where there is a faster way.
+        rows: The same gradients by rows, where these can be had apart.
     """
 
     per_example: _PerExample
     squares: _PerExample | None = None
+    rows: Callable[[nn.Module, Tensor, Tensor], ByRows] | None = None
+
+
+Contribution = tuple[Rule, nn.Module, Tensor, Tensor]
 
 
 def rules_for(module: nn.Module) -> Mapping[str, Rule]:
@@ -39,7 +61,7 @@ def rules_for(module: nn.Module) -> Mapping[str, Rule]:
     """
     kind = type(module)
     if _is_transposed(module):
-        return {"weight": Rule(_transposed_weight), "bias": Rule(_sum_positions)}
+        return {"weight": Rule(_transposed_weight, rows=_transposed_rows), "bias": Rule(_sum_positions)}
     if kind.__name__.endswith(("RMSNorm", "T5LayerNorm")):
         return {"weight": Rule(_rms_weight)}
     for known, rules in _RULES:
@@ -60,11 +82,43 @@ def _linear_weight(module: nn.Module, inputs: Tensor, grad: Tensor) -> Tensor:
 def _linear_weight_squares(module: nn.Module, inputs: Tensor, grad: Tensor) -> Tensor:
     if grad.dim() == 2:  # one row per example: the square of an outer product is the product of squares
         return grad.square().T @ inputs.square()
-    total = torch.zeros(grad.shape[-1], inputs.shape[-1], dtype=grad.dtype, device=grad.device)
-    for rows, grads in zip(_rows(inputs), _rows(grad), strict=True):  # one at a time stays in the cache
-        each = grads.T @ rows
-        total.addcmul_(each, each)
+    return squares_by_rows([(OUTER, module, inputs, grad)])
+
+
+def squares_by_rows(parts: Sequence[Contribution]) -> Tensor:
+    """``sum_b (sum_calls gradient_b)^2``, so few rows of one example at a time that they stay in the cache.
+
+    Args:
+        parts: Rule, layer, input `[B, ...]` and output gradient `[B, ...]` of the calls of one parameter, which must have a rule by rows.
+
+    >>> layer, inputs, grad = nn.Linear(1, 1), torch.tensor([[[1.0], [1.0]], [[0.0], [3.0]]]), torch.ones(2, 2, 1)
+    >>> squares_by_rows([(rules_for(layer)["weight"], layer, inputs, grad)])
+    tensor([[13.]])
+    """
+    calls = [rule.rows(module, inputs, grad) for rule, module, inputs, grad in parts if rule.rows is not None]
+    grad, height, width = parts[0][3], calls[0].height, calls[0].width
+    total = torch.zeros(height, width, dtype=grad.dtype, device=grad.device)
+    step = max(1, _BLOCK // max(width, 1)) if grad.device.type == "cpu" else height
+    for start in range(0, height, step):
+        stop = min(start + step, height)
+        for example in range(len(grad)):
+            first, *others = (call.part(example, start, stop) for call in calls)
+            each = sum(others, first)
+            total[start:stop].addcmul_(each, each)
     return total
+
+
+def _outer_rows(rows: Tensor, columns: Tensor) -> ByRows:
+    """Of ``sum_s rows_s columns_s'``, from `[B, S, R]` and `[B, S, C]`."""
+    return ByRows(rows.shape[2], columns.shape[2], lambda example, start, stop: rows[example, :, start:stop].T @ columns[example])
+
+
+def _linear_rows(module: nn.Module, inputs: Tensor, grad: Tensor) -> ByRows:
+    return _outer_rows(_rows(grad), _rows(inputs))
+
+
+def _transposed_rows(module: nn.Module, inputs: Tensor, grad: Tensor) -> ByRows:
+    return _outer_rows(_rows(inputs), _rows(grad))
 
 
 def _transposed_weight(module: nn.Module, inputs: Tensor, grad: Tensor) -> Tensor:
@@ -92,6 +146,18 @@ def _embedding_weight_squares(module: nn.Module, inputs: Tensor, grad: Tensor) -
     summed.index_add_(0, place.flatten(), grads.flatten(0, 1))
     total = torch.zeros(module.weight.shape, dtype=grad.dtype, device=grad.device)
     return total.index_add_(0, keys % module.num_embeddings, summed.square())
+
+
+def _embedding_rows(module: nn.Module, inputs: Tensor, grad: Tensor) -> ByRows:
+    assert isinstance(module, nn.Embedding)
+    ids, grads = inputs.reshape(len(inputs), -1), _rows(_without_padding(module, inputs, grad))
+
+    def part(example: int, start: int, stop: int) -> Tensor:
+        here = (ids[example] >= start) & (ids[example] < stop)
+        rows = grads.new_zeros(stop - start, grads.shape[-1])
+        return rows.index_add_(0, ids[example][here] - start, grads[example][here])
+
+    return ByRows(module.num_embeddings, module.embedding_dim, part)
 
 
 def _without_padding(module: nn.Embedding, inputs: Tensor, grad: Tensor) -> Tensor:
@@ -221,8 +287,8 @@ def _batch_norm_weight(module: nn.Module, inputs: Tensor, grad: Tensor) -> Tenso
 
 
 _RULES: tuple[tuple[type[nn.Module] | tuple[type[nn.Module], ...], Mapping[str, Rule]], ...] = (
-    (nn.Linear, {"weight": Rule(_linear_weight, _linear_weight_squares), "bias": Rule(_sum_positions)}),
-    (nn.Embedding, {"weight": Rule(_embedding_weight, _embedding_weight_squares)}),
+    (nn.Linear, {"weight": Rule(_linear_weight, _linear_weight_squares, _linear_rows), "bias": Rule(_sum_positions)}),
+    (nn.Embedding, {"weight": Rule(_embedding_weight, _embedding_weight_squares, _embedding_rows)}),
     ((nn.Conv1d, nn.Conv2d), {"weight": Rule(_conv_weight), "bias": Rule(_sum_channels)}),
     (nn.LayerNorm, {"weight": Rule(_layer_norm_weight), "bias": Rule(_layer_norm_bias)}),
     (nn.RMSNorm, {"weight": Rule(_rms_weight)}),
@@ -232,4 +298,4 @@ _RULES: tuple[tuple[type[nn.Module] | tuple[type[nn.Module], ...], Mapping[str, 
     ),
 )
 
-OUTER = Rule(_linear_weight, _linear_weight_squares)  # takes columns and rows, as `operands` gives them
+OUTER = Rule(_linear_weight, _linear_weight_squares, _linear_rows)  # takes columns and rows, as `operands` gives them

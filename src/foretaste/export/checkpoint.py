@@ -24,7 +24,7 @@ from foretaste.stored import Entry
 __all__ = ["FACTS", "Writer", "writing"]
 
 FACTS = "foretaste.json"
-_BLOCK = 1 << 22
+_BLOCK = 1 << 15  # entries
 
 
 class Writer:

@@ -105,7 +105,7 @@ class GaussianSite(Site):
     def on(self, piece: Piece) -> "GaussianSite":
         """This site for one piece of the params."""
         gradient = None if self.gradient is None else piece.of(self.gradient)
-        return replace(self, center=piece.of(self.center), precision=self.precision.restrict(piece), gradient=gradient)
+        return GaussianSite(piece.of(self.center), self.precision.restrict(piece), gradient, self.carried, self.record, self.power)
 
     def __pow__(self, alpha: float) -> "GaussianSite":
         """The site raised to a task weight: H and g times alpha."""

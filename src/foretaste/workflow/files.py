@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from foretaste import __version__
 from foretaste.engine import Watch, stop_if_asked
 from foretaste.errors import DataError, StudyError
 from foretaste.export.adapter import write_adapter
 from foretaste.export.checkpoint import writing
 from foretaste.lora import combine
+from foretaste.pieces import CHUNK
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
@@ -24,14 +27,13 @@ from foretaste.sources.preflight import preflight
 from foretaste.sources.site_file import open_diagonal
 from foretaste.store.study import Study
 from foretaste.stored import Stored
-from foretaste.stream import stream
+from foretaste.stream import MEMORY, stream
 from foretaste.weights import TaskWeights, uniform
 from foretaste.workflow.experts import BASE, Brought, brought, check_same
 
 __all__ = ["FileMethod", "Merging", "merge_files", "weights_over"]
 
 FileMethod = Literal["simple", "diagonal"]
-_CUT = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,14 @@ class Merging:
         method: ``simple`` (and exact for adapters), or ``diagonal`` by the curvature in their site files.
         prior_precision: delta of a diagonal merge; the mean of all curvature if left out.
         rank: Of a sum of adapters; exact if left out.
+        memory: Most bytes of buffers for checkpoints, beside what Python and its libraries take; 2 GiB if left out.
     """
 
     weights: TaskWeights
     method: FileMethod = "simple"
     prior_precision: float | None = None
     rank: int | None = None
+    memory: int | None = None
 
 
 def weights_over(study: Study, text: str) -> TaskWeights:
@@ -118,6 +122,8 @@ def merge_files(study: Study, target: Path, asked: Merging, watch: Watch, *, ove
 def _adapters(experts: Mapping[str, Brought], target: Path, asked: Merging, facts: dict[str, object], overwrite: bool) -> dict[str, object]:
     if asked.method != "simple":
         raise StudyError("adapters add up exactly by method simple; diagonal needs a recipe with the tasks' data")
+    if asked.memory is not None:
+        raise StudyError("a memory budget is for checkpoints, and these experts are adapters, which are held whole; leave it out")
     found = combine({task: open_adapter(each.expert.folder) for task, each in experts.items()}, asked.weights, rank=asked.rank)
     ranks = sorted({factors.rank for factors in found.adapter.modules.values()})
     facts |= {"ranks": ranks, "relative error of the reduction": found.error, "left out": list(found.left_out)}
@@ -143,9 +149,11 @@ def _checkpoints(
         facts["prior precision"] = scale
     else:
         sites, scale = {task: GaussianSite.flat(params) for task, params in fitting.params.items()}, 1.0
+    memory = MEMORY if asked.memory is None else asked.memory
+    pieces = stream(Gaussian(like.params, Isotropic(scale)), sites, [asked.weights], memory=memory)
     watch.begin("merging", sum(entry.count for entry in like.params.entries.values()))
     with writing(target, like, facts, overwrite=overwrite) as writer:
-        for piece, (found,) in stream(Gaussian(like.params, Isotropic(scale)), sites, [asked.weights]):
+        for piece, (found,) in pieces:
             writer.put(piece, found)
             watch.advance(sum(tensor.numel() for tensor in found.values()))
             stop_if_asked(watch)
@@ -175,7 +183,7 @@ def _mean_curvature(sites: Iterable[GaussianSite]) -> float:
         assert isinstance(site.precision.entries, Stored)
         stored = site.precision.entries
         for name, entry in stored.entries.items():
-            cuts = (slice(start, start + _CUT) for start in range(0, entry.count, _CUT))
-            total += sum(float(stored.part(name, cut).double().sum()) for cut in cuts)
+            cuts = (slice(start, start + CHUNK) for start in range(0, entry.count, CHUNK))
+            total += sum(float(stored.part(name, cut).sum(dtype=torch.float64)) for cut in cuts)
             count += entry.count
     return max(total / count, 1e-12)

@@ -1,0 +1,117 @@
+"""Labels to go backward from, and the gradient of their loss by the logits.
+
+The gradient of the cross-entropy of label y is ``softmax(logits) - onehot(y)``: the same probabilities
+that labels are drawn from. Both are made together, a few rows at a time, so that a large vocabulary is
+gone through once and stays in the processor's cache.
+
+A label is drawn by inversion: the first whose running sum of probabilities exceeds a uniform number
+times their total.
+
+References:
+    Devroye: Non-Uniform Random Variate Generation, 1986, chapter III.2, http://luc.devroye.org/rnbookindex.html
+"""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from foretaste.params import wide
+from foretaste.task import IGNORED, losses
+
+__all__ = ["Labels", "draw", "starts"]
+
+Labels = Literal["sampled", "empirical", "exact"]
+
+_CHUNK = 1 << 17  # probabilities held at once on a CPU
+
+
+def starts(
+    labels: Labels, logits: Tensor, given: Tensor, factor: Tensor, generator: torch.Generator
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Where backward passes start: one, or for exact labels one per class of every column.
+
+    Args:
+        labels: Where the labels come from.
+        logits: `[B, C]` or `[B, S, C]`, finite and detached.
+        given: The data's labels, `[B]` or `[B, S]`; where they are -100 none is drawn.
+        factor: Of each example, `[B]`.
+        generator: Draws one uniform number per label that counts, on the CPU.
+
+    Yields:
+        Per pass: the labels, as the given ones; the factor of each example, `[B]`; and the gradient of the
+        examples' losses, each times its factor, by the logits, as they are.
+
+    Raises:
+        TaskError: Logits and labels that do not fit each other.
+
+    >>> [(targets, factor, slopes)] = starts("empirical", torch.zeros(1, 2), torch.tensor([1]), torch.ones(1), torch.Generator())
+    >>> slopes
+    tensor([[ 0.5000, -0.5000]])
+    """
+    if logits.shape[:-1] != given.shape:
+        losses(logits, given)  # says what does not fit
+    if labels == "empirical":
+        yield given, factor, _started(logits, given, factor, None)[1]
+    elif labels == "sampled":
+        counted = given != IGNORED
+        uniforms = torch.zeros(given.shape, dtype=torch.float64)
+        uniforms[counted.cpu()] = torch.rand(int(counted.sum()), dtype=torch.float64, generator=generator)
+        targets, slopes = _started(logits, given, factor, uniforms.to(given.device))
+        yield targets, factor, slopes
+    else:
+        for targets, scale in _every(logits, given):
+            yield targets, factor * scale, _started(logits, targets, factor * scale, None)[1]
+
+
+def draw(chances: Tensor, uniforms: Tensor) -> Tensor:
+    """A label per row, never one without probability.
+
+    Args:
+        chances: Probabilities `[N, C]`; a common factor does not matter.
+        uniforms: In [0, 1], `[N]`.
+
+    >>> draw(torch.tensor([[0.0, 0.25, 0.75, 0.0]]).expand(4, 4), torch.tensor([0.0, 0.2, 0.3, 1.0]))
+    tensor([1, 1, 2, 2])
+    """
+    sums = chances.cumsum(1)
+    total = sums[:, -1:]
+    below = torch.minimum(uniforms.to(total).unsqueeze(1) * total, total.nextafter(torch.zeros_like(total)))
+    found = torch.searchsorted(sums, below, right=True)
+    lost = chances.gather(1, found) == 0
+    if bool(lost.any()):  # sums made in parallel, on a GPU, may step back by a rounding
+        found = torch.where(lost, chances.argmax(1, keepdim=True), found)
+    return found.squeeze(1)
+
+
+def _started(logits: Tensor, given: Tensor, factor: Tensor, uniforms: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The labels, drawn if there are uniform numbers, and the gradient of their loss."""
+    targets, flat = given.flatten().clone(), logits.flatten(0, -2)
+    factors = factor.repeat_interleave(len(targets) // max(len(factor), 1))
+    slopes = torch.empty_like(flat)
+    step = max(1, _CHUNK // flat.shape[1]) if flat.device.type == "cpu" else len(flat)
+    for start in range(0, len(flat), max(step, 1)):
+        rows = slice(start, start + step)
+        counted = targets[rows] != IGNORED
+        if not bool(counted.any()):
+            slopes[rows] = 0
+            continue
+        chances = wide(flat[rows]).softmax(1)
+        if uniforms is not None:
+            targets[rows] = torch.where(counted, draw(chances, uniforms.flatten()[rows]), IGNORED)
+        hit = torch.where(counted, targets[rows], 0).unsqueeze(1)
+        chances.scatter_add_(1, hit, -torch.ones_like(hit, dtype=chances.dtype))
+        slopes[rows] = chances.mul_((factors[rows] * counted).unsqueeze(1))
+    return targets.reshape(given.shape), slopes.reshape(logits.shape)
+
+
+def _every(logits: Tensor, given: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Every label of every column with the root of its probability, `[B]`."""
+    rows = given.reshape(len(given), -1)
+    chances = wide(logits).softmax(-1).reshape(*rows.shape, -1)
+    for column in range(rows.shape[1]):
+        for label in range(chances.shape[-1]):
+            targets = torch.full_like(rows, IGNORED)
+            targets[:, column] = torch.where(rows[:, column] == IGNORED, IGNORED, label)
+            yield targets.reshape(given.shape), chances[:, column, label].sqrt()
