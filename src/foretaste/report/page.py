@@ -172,9 +172,7 @@ def _history(summary: Summary) -> list[str]:
     covered, off = coverage(past), mean_error(past)
     if covered is None:
         return []
-    said = (
-        f"In their 90 % interval: {covered:.0%} of the metrics; off by {number(off)} on average. Cells: measured (expected: interval)."
-    )
+    said = f"In their 90 % interval: {covered:.0%} of the metrics; off by {number(off)} on average. Cells: measured (expected: interval)."
     return [_section("History", _paragraph(said) + foretold_table(past))]
 
 
