@@ -45,6 +45,7 @@ class Kind(StrEnum):
     TRAIN = "train"
     EXPORT_PREVIEW = "export preview"
     EXPORT_JOINT = "export joint"
+    EXPORT_MIXTURE = "export mixture"
 
 
 class State(StrEnum):

@@ -12,6 +12,7 @@ from foretaste.workflow.confirm import confirm
 from foretaste.workflow.export import export
 from foretaste.workflow.fit import fit
 from foretaste.workflow.methods import last_merging, with_controls
+from foretaste.workflow.mixing import export_mixture
 from foretaste.workflow.preview import preview
 from foretaste.workflow.session import Session
 from foretaste.workflow.sharpen import sharpened
@@ -79,7 +80,7 @@ def perform(session: Session, job: Job) -> str:
         ForetasteError: It cannot be done.
     """
     weights = TaskWeights.parse(job.weights, session.problem.names)
-    if job.kind in (Kind.EXPORT_PREVIEW, Kind.EXPORT_JOINT):
+    if job.kind in (Kind.EXPORT_PREVIEW, Kind.EXPORT_JOINT, Kind.EXPORT_MIXTURE):
         return _export(session, job.kind, weights)
     fitted = fit(session)
     if job.kind == Kind.SHARPEN:
@@ -93,11 +94,14 @@ def perform(session: Session, job: Job) -> str:
 
 
 def _export(session: Session, kind: Kind, weights: TaskWeights) -> str:
-    method = "joint" if kind == Kind.EXPORT_JOINT else last_merging(session.recipe.preview.methods)
-    name = "-".join(f"{share:.3g}" for share in weights.values())
-    target = Path(EXPORTS) / f"{method}-{name}"
+    methods = {Kind.EXPORT_JOINT: "joint", Kind.EXPORT_MIXTURE: "mixture"}
+    method = methods.get(kind) or last_merging(session.recipe.preview.methods)
+    target = Path(EXPORTS) / "-".join([method, *(f"{share:.3g}" for share in weights.values())])
     (session.study.path / EXPORTS).mkdir(exist_ok=True)
-    export(session, session.study.path / target, weights, method, overwrite=True)
+    if kind == Kind.EXPORT_MIXTURE:
+        export_mixture(session, session.study.path / target, weights, form="jsonl", overwrite=True)
+    else:
+        export(session, session.study.path / target, weights, method, overwrite=True)
     return str(target)
 
 

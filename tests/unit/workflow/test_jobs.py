@@ -1,13 +1,18 @@
 """Jobs are done by the use cases of the commands."""
 
+import errno
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from checkpoints import Checkpoints, sentences, table, transformers_recipe
 from foretaste.engine import Unwatched
 from foretaste.errors import Diverged
+from foretaste.recipe import read
 from foretaste.store.queue import Kind, Queue, State
 from foretaste.task import Fidelity
 from foretaste.weights import TaskWeights
@@ -15,7 +20,7 @@ from foretaste.workflow import jobs as module
 from foretaste.workflow.fit import fit
 from foretaste.workflow.jobs import EXPORTS, work_off
 from foretaste.workflow.outcome import look
-from foretaste.workflow.session import Session
+from foretaste.workflow.session import Session, check, start
 
 HERE = "low=0.2,mid=0.3,high=0.5"
 WEIGHTS = TaskWeights(("low", "mid", "high"), (0.2, 0.3, 0.5))
@@ -59,6 +64,38 @@ def test_exports_go_to_a_folder_of_the_study(simple: Session, queue: Queue) -> N
     for message, method in zip(messages, ("simple", "joint"), strict=False):
         facts = json.loads((simple.study.path / message / "foretaste.json").read_text())
         assert (facts["method"], facts["at"]) == (method, WEIGHTS.key)
+
+
+def test_a_mixture_needs_tasks_from_files(simple: Session, queue: Queue) -> None:
+    queue.add(Kind.EXPORT_MIXTURE, HERE)
+    assert work_off(simple, queue) == 0
+    assert queue.jobs()[0].state == State.FAILED
+    assert "have no rows to write" in queue.jobs()[0].message
+
+
+def test_a_mixture_of_tasks_from_files(tmp_path: Path, checkpoints: Checkpoints, offline: None) -> None:
+    files = {name: tuple(table(tmp_path / f"{name}-{part}.jsonl", sentences(8, part)) for part in (0, 1)) for name in ("a", "b")}
+    recipe = transformers_recipe(tmp_path / "r.yaml", checkpoints.bert, files)  # type: ignore[arg-type]
+    plan, text = read(recipe)
+    with (session := start(plan, text, check(plan, text, str(recipe))[1], tmp_path / "study")).study, Queue(tmp_path / "study") as queue:
+        names = session.problem.names
+        queue.add(Kind.EXPORT_MIXTURE, ",".join(f"{name}={1 / len(names)}" for name in names))
+        assert work_off(session, queue) == 1, queue.jobs()
+        folder = tmp_path / "study" / queue.jobs()[0].message
+        assert folder.name.startswith("mixture-")
+        assert any(path.suffix == ".jsonl" for path in folder.iterdir())
+
+
+def test_a_full_disk_fails_the_job_and_leaves_nothing_half_done(simple: Session, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    queue.add(Kind.EXPORT_PREVIEW, HERE)
+    monkeypatch.setattr("foretaste.sources.problem.save_file", full)
+    assert work_off(simple, queue) == 0
+    assert queue.jobs()[0].state == State.FAILED
+    assert "No space left on device" in queue.jobs()[0].message
+    assert list((simple.study.path / EXPORTS).iterdir()) == []
 
 
 def test_a_job_that_fails_does_not_keep_others(simple: Session, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:

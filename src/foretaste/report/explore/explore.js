@@ -1,7 +1,7 @@
 // The explorer: one panel over the stored prediction; with a server behind it, also work, preferences and news.
 
 const OKABE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a7a00", "#666666"];
-const KINDS = { preview: "Preview here", sharpen: "Sharpen here", train: "Train here", "export preview": "Export preview", "export joint": "Export joint model" };
+const KINDS = { preview: "Preview here", sharpen: "Sharpen here", train: "Train here", "export preview": "Export preview", "export joint": "Export joint model", "export mixture": "Export data mixture" };
 
 /** @param {string} tag @param {Record<string, string | number | boolean | ((event: Event) => void)>} [attributes] @param {...(Node | string)} inside */
 function made(tag, attributes = {}, ...inside) {
