@@ -258,8 +258,7 @@ class Task:
 
     def batch(self, examples: Examples, indices: Sequence[int], device: torch.device) -> dict[str, Tensor]:
         """The examples at these indices, collated, on the device."""
-        found = self.collate([examples[index] for index in indices])
-        return {key: tensor.to(device) for key, tensor in found.items()}
+        return {key: tensor.to(device) for key, tensor in self.collate([examples[index] for index in indices]).items()}
 
 
 def check_name(name: str) -> None:
@@ -301,9 +300,7 @@ def losses(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def unit_factors(labels: Tensor, unit: Unit) -> Tensor:
-    """What an example's summed losses are multiplied with in the sum over units, `[B]`.
-
-    1 where the unit is a token; one over the example's label tokens where it is an example.
+    """What an example's summed losses are multiplied with, `[B]`: 1, or one over its label tokens where the unit is an example.
 
     >>> unit_factors(torch.tensor([[1, -100], [2, 3]]), "example")
     tensor([1.0000, 0.5000])
@@ -340,7 +337,7 @@ class Evaluation:
         method: The posterior of a preview (``simple``, ``diagonal``, ...); ``joint`` for a joint run.
         seed: Of the training behind the params.
         cost: Seconds spent on this row alone.
-        key: Hash of all that the row depends on, where a study keeps it; rows are equal without it.
+        key: Hash of all that the row depends on, where a study keeps it; not compared.
     """
 
     weights: TaskWeights
