@@ -1,9 +1,7 @@
 """Serving the explorer until it is stopped."""
 
 import os
-import signal
 import socket
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -49,8 +47,6 @@ def serve(folder: Path, host: str, port: int, opened: Callable[[str], None]) -> 
     shown = f"[{host}]" if ":" in host else host
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, server_header=False)
     server = _Server(config, lambda: opened(f"http://{shown}:{port}/?token={token}"))
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that what follows is cleaned up
     try:
         reader.shown(Wish())  # nobody waits for the first
         server.run(sockets=[listening])
