@@ -5,7 +5,8 @@ is not is done once, by whichever process claims it first, and kept before the n
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
 from foretaste.errors import Diverged, Stopped
@@ -14,10 +15,10 @@ from foretaste.store.study import Done, Json, Study, key_of
 from foretaste.task import Evaluation
 from foretaste.train.run import Observer, Snapshot, Trained
 
-__all__ = ["REVISION", "Unwatched", "Watch", "do", "do_evaluation", "do_training", "stop_if_asked"]
+__all__ = ["REVISION", "Unwatched", "Watch", "do", "do_evaluation", "do_evaluations", "do_training", "stop_if_asked"]
 
 # Raised by hand when the same inputs would give other numbers than before.
-REVISION = {"finetune": 1, "joint": 1, "factors": 2, "site": 2, "choice": 1, "evaluation": 1, "outputs": 1, "alone": 1}
+REVISION = {"finetune": 1, "joint": 1, "factors": 2, "site": 2, "choice": 1, "evaluation": 1, "outputs": 1, "alone": 1, "slice": 1}
 
 
 class Watch(Protocol):
@@ -181,17 +182,78 @@ def do_evaluation(study: Study, inputs: Json, make: Callable[[], tuple[Evaluatio
     ...     do_evaluation(study, {"params": "p"}, lambda: (row, {}), Unwatched()) == row
     True
     """
-    inputs = {**inputs, "revision": REVISION["evaluation"]}
-    key = key_of("evaluation", inputs)
-    found = study.evaluation(key)
-    if found is None:
+    return do_evaluations(study, [inputs], lambda places: [make()], watch)[0]
+
+
+def do_evaluations(
+    study: Study,
+    inputs: Sequence[Json],
+    make: Callable[[Sequence[int]], Sequence[tuple[Evaluation, Params]]],
+    watch: Watch,
+    *,
+    at_once: int = 1,
+    on_row: Callable[[int], None] = lambda place: None,
+) -> list[Evaluation]:
+    """Find evaluations, or make and keep those that are lacking, some at once.
+
+    Args:
+        study: Keeps them.
+        inputs: For each, all that it depends on.
+        make: From the places of some to their rows and results per example.
+        watch: Asked whether to stop, between.
+        at_once: At most so many are made together.
+        on_row: Told the place of each that is there.
+
+    >>> import pathlib, tempfile
+    >>> from foretaste.task import Fidelity
+    >>> from foretaste.weights import lattice
+    >>> rows = [Evaluation(weights, {}, Fidelity.PREVIEW, "simple") for weights in lattice("ab", 4)]
+    >>> named, asked = [{"weights": row.weights.key} for row in rows], []
+    >>> def make(places):
+    ...     asked.append(list(places))
+    ...     return [(rows[place], {}) for place in places]
+    >>> with tempfile.TemporaryDirectory() as folder, Study.create(pathlib.Path(folder)) as study:
+    ...     _ = do_evaluation(study, named[1], lambda: (rows[1], {}), Unwatched())
+    ...     do_evaluations(study, named, make, Unwatched(), at_once=3) == rows, asked
+    (True, [[0, 2, 3], [4]])
+    """
+    named = [{**each, "revision": REVISION["evaluation"]} for each in inputs]
+    keys = [key_of("evaluation", each) for each in named]
+    places: dict[str, list[int]] = {key: [] for key in keys}
+    for place, key in enumerate(keys):
+        places[key].append(place)
+    found = _found(study, places)
+    _tell(places, found, on_row)
+    lacking = [key for key in places if key not in found]
+    for start in range(0, len(lacking), at_once):
         stop_if_asked(watch)
-        with study.claim(key, lambda: stop_if_asked(watch)):
-            found = study.evaluation(key)
-            if found is None:
-                found, results = make()
-                study.add_evaluation(key, inputs, found, results)
-    return found
+        some = lacking[start : start + at_once]
+        with _claimed(study, some, watch):
+            found |= _found(study, some)
+            fresh = [key for key in some if key not in found]
+            made = dict(zip(fresh, make([places[key][0] for key in fresh]) if fresh else (), strict=True))
+            study.add_evaluations([(key, named[places[key][0]], *each) for key, each in made.items()])
+            found |= {key: row for key, (row, _) in made.items()}
+        _tell(places, some, on_row)
+    return [found[key] for key in keys]
+
+
+def _found(study: Study, keys: Iterable[str]) -> dict[str, Evaluation]:
+    return {key: row for key in keys if (row := study.evaluation(key)) is not None}
+
+
+def _tell(places: Mapping[str, Sequence[int]], keys: Iterable[str], on_row: Callable[[int], None]) -> None:
+    for place in (place for key in keys for place in places[key]):
+        on_row(place)
+
+
+@contextmanager
+def _claimed(study: Study, keys: Sequence[str], watch: Watch) -> Iterator[None]:
+    """All of them, in one order whoever asks: so no two processes wait for each other."""
+    with ExitStack() as claimed:
+        for key in sorted(keys):
+            claimed.enter_context(study.claim(key, lambda: stop_if_asked(watch)))
+        yield
 
 
 def stop_if_asked(watch: Watch) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -15,17 +15,21 @@ from foretaste.task import IGNORED, AnyMetric, Example, Examples, Judge, Metric,
 __all__ = [
     "METRICS",
     "SEQUENCE_METRICS",
+    "Adds",
     "Result",
     "accuracy",
+    "adds",
     "batches",
     "evaluate",
     "exact_match",
     "f1",
+    "judgements",
     "mcc",
     "measure",
     "padded",
     "perplexity",
     "result_of",
+    "seen_by",
 ]
 
 _sklearn = lazy("sklearn.metrics")  # slow to import, and most metrics do without
@@ -106,6 +110,45 @@ SEQUENCE_METRICS: Mapping[str, AnyMetric] = {
 
 
 @dataclass(frozen=True)
+class Adds:
+    """What each of N examples adds to a metric that is a ratio of sums over examples, or that ratio's exponential.
+
+    Args:
+        added: `[N]`.
+        counts: `[N]`, what the sum is divided by; the same whatever was predicted.
+        exponential: Whether the metric is the ratio's exponential.
+    """
+
+    added: Tensor
+    counts: Tensor
+    exponential: bool = False
+
+
+def adds(metric: AnyMetric, seen: Seen) -> Adds | None:
+    """What each example adds to a metric, or None where the metric is no such ratio.
+
+    Accuracy, of tokens too, exact match and perplexity are, under any name; F1, Matthews correlation and metrics of texts or of
+    the model itself are not, and of a metric of one's own nobody knows.
+
+    >>> seen = Seen(torch.zeros(2, 2), torch.tensor([[1, 2], [1, 0]]), torch.tensor([[1, 2], [3, -100]]))
+    >>> adds(SEQUENCE_METRICS["token_accuracy"], seen)
+    Adds(added=tensor([2., 0.], dtype=torch.float64), counts=tensor([2., 1.], dtype=torch.float64), exponential=False)
+    >>> adds(METRICS["f1"], seen) is None
+    True
+    """
+    right, labels = (seen.predicted == seen.labels) & seen.counted, seen.counted.sum(1).double()
+    match metric:
+        case Metric() if metric.compute is accuracy:
+            return Adds(right.sum(1).double(), labels)
+        case SequenceMetric() if metric.compute is exact_match:
+            has = seen.counted.any(1)
+            return Adds(((right | ~seen.counted).all(1) & has).double(), has.double())
+        case SequenceMetric() if metric.compute is perplexity:
+            return Adds(seen.losses.sum(1), labels, exponential=True)
+    return None
+
+
+@dataclass(frozen=True)
 class Result:
     """One task's evaluation.
 
@@ -157,15 +200,19 @@ def evaluate(
     """
     with in_eval_mode(model), swapped(model, params or {}):
         found = {task.name: (data or {}).get(task.name, task.validation) for task in tasks}
-        judged = {} if loss_only else _judged(model, tasks)
+        judged = {} if loss_only else judgements(model, tasks)
         return {
             task.name: measure(model, task, found[task.name], batch_size, loss_only=loss_only, judged=judged.get(task.judge))
             for task in tasks
         }
 
 
-def _judged(model: nn.Module, tasks: Sequence[Task]) -> dict[Judge | None, Mapping[str, float]]:
-    """What each judge says of the model; one that judges for several tasks is asked once."""
+def judgements(model: nn.Module, tasks: Sequence[Task]) -> dict[Judge | None, Mapping[str, float]]:
+    """What each judge says of the model as it stands; one that judges for several tasks is asked once.
+
+    >>> judgements(nn.Linear(1, 1), [])
+    {}
+    """
     asked: dict[Judge, list[str]] = {}
     for task in tasks:
         if task.judge is not None and task.judged:
@@ -201,10 +248,31 @@ def measure(
     >>> measure(nn.Linear(2, 2), Task("a", rows, rows, [METRICS["accuracy"]]), rows, batch_size=1).losses.shape
     torch.Size([2])
     """
+    seen = seen_by(model, task, examples, batch_size, texts=not loss_only)
+    if judged is None and task.judge is not None and task.judged and not loss_only:
+        judged = task.judge(model, task.judged, None if examples is task.validation else len(examples))
+    return result_of(task, replace(seen, judged=judged or {}), () if loss_only else task.metrics)
+
+
+def seen_by(model: nn.Module, task: Task, examples: Examples, batch_size: int, *, texts: bool = True) -> Seen:
+    """What the model as it stands says of these examples, in their order; the task's judge is not asked.
+
+    Args:
+        model: In evaluation mode, on its own device.
+        task: Predicts with the model.
+        examples: N of them, at least one.
+        batch_size: Examples per forward pass.
+        texts: Whether the model writes, where a metric judges texts.
+
+    >>> from foretaste.task import Rows
+    >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
+    >>> seen_by(nn.Linear(2, 2), Task("a", rows, rows, [METRICS["accuracy"]]), rows, batch_size=1).predicted.shape
+    torch.Size([2, 1])
+    """
     device = next(model.parameters()).device
     order: list[int] = []
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
-    texts: list[tuple[str, str]] = []
+    written: list[tuple[str, str]] = []
     for indices, found in batches(examples, batch_size):
         batch = {key: tensor.to(device) for key, tensor in task.collate(found).items()}
         with torch.no_grad():
@@ -213,26 +281,23 @@ def measure(
         each = losses(logits, batch["labels"])
         parts.append((each.cpu().double(), logits.argmax(-1).reshape(shape).cpu(), batch["labels"].reshape(shape).cpu()))
         order += indices
-        if task.write is not None and task.writes and not loss_only:
-            texts += task.write(model, found)
+        if task.write is not None and task.writes and texts:
+            written += task.write(model, found)
     back = torch.tensor(order).argsort()
     each, guess, labels = (padded(column)[back] for column in zip(*parts, strict=True))
-    written = tuple(texts[place] for place in back.tolist()) if texts else ()
-    if judged is None and task.judge is not None and task.judged and not loss_only:
-        judged = task.judge(model, task.judged, None if examples is task.validation else len(examples))
-    return result_of(task, Seen(each, guess, labels, written, judged or {}), () if loss_only else task.metrics)
+    return Seen(each, guess, labels, tuple(written[place] for place in back.tolist()) if written else ())
 
 
 def padded(parts: Sequence[Tensor]) -> Tensor:
-    """Batches `[B, S]` of different S as one tensor; what is added counts as ignored.
+    """Batches `[B, ..., S]` of different S as one tensor; what is added counts as ignored.
 
     >>> padded([torch.tensor([[1, 2]]), torch.tensor([[3]])])
     tensor([[   1,    2],
             [   3, -100]])
     """
-    width = max(part.shape[1] for part in parts)
+    width = max(part.shape[-1] for part in parts)
     filling = 0 if parts[0].is_floating_point() else IGNORED
-    return torch.cat([nn.functional.pad(part, (0, width - part.shape[1]), value=filling) for part in parts])
+    return torch.cat([nn.functional.pad(part, (0, width - part.shape[-1]), value=filling) for part in parts])
 
 
 def batches(examples: Examples, batch_size: int) -> Iterator[tuple[list[int], list[Example]]]:

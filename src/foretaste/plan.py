@@ -165,6 +165,9 @@ class Finetune(_Part):
     micro_batch: int | None = Field(None, ge=1, description="examples per backward pass, where a batch does not fit")
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
     batch_norm: Literal["update", "freeze"] = Field("update", description="train batch-norm statistics, or keep the pretrained ones")
+    freeze: Annotated[list[str], Field(min_length=1)] | None = Field(
+        None, description="modules that keep the pretrained params, by the ends of their names, such as embeddings or encoder.layer.[0-2]"
+    )
     method: Literal["full", "lora"] | None = Field(None, description="what is trained: all params (full, if left out) or LoRA factors")
     r: int | None = Field(None, ge=1, validate_default=True, description="lora: rank of the factors; 16 if left out")
     alpha: float | None = Field(None, gt=0, validate_default=True, description="lora: the update is alpha / r times B A; 2 r if left out")
@@ -194,7 +197,7 @@ class Finetune(_Part):
     @property
     def numbers(self) -> dict[str, Any]:
         """What a run is trained by, whichever params it trains."""
-        return self.model_dump(exclude=set(LORA))
+        return self.model_dump(exclude={*LORA, "freeze"})
 
 
 class Curvature(_Part):
@@ -239,6 +242,9 @@ class Preview(_Part):
         "reestimate", description="statistics from the tasks' data where finetune updates them, or averaged by alpha"
     )
     batch_size: int = Field(128, ge=1, description="of evaluation")
+    mixed_precision: Literal["no", "bf16"] = Field(
+        "no", description="of every evaluation; bf16 is several times faster where the processor computes in it, and moves single examples"
+    )
 
     @field_validator("prior_precision")
     @classmethod
@@ -319,4 +325,6 @@ class Recipe(_Part):
             del plan[free]
         for part, free in (("preview", "methods"), ("preview", "points"), ("preview", "batch_size"), ("joint", "points")):
             del plan[part][free]
+        if self.preview.mixed_precision == "no":  # so it was before there was another
+            del plan["preview"]["mixed_precision"]
         return plan

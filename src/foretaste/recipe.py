@@ -124,6 +124,8 @@ def _check_parts(recipe: Recipe) -> None:
 def _check_finetune(plan: Finetune) -> None:
     if plan.method is None and (said := [name for name in LORA if getattr(plan, name) is not None]):
         raise RecipeError(f"{said[0]} is for LoRA; remove this, or set method: lora").at("finetune", said[0])
+    if plan.method is not None and plan.freeze is not None:
+        raise RecipeError("LoRA trains nothing but its factors and new heads anyway; remove this").at("finetune", "freeze")
 
 
 def _check_columns(kind: str, task: TaskData, field: tuple[str, str]) -> None:

@@ -107,4 +107,4 @@ def test_a_trunk_is_heard_through_the_task_s_own_head(tmp_path: Path, checkpoint
     corners = ["--weights", "shades=1", "--weights", "signs=1", "--study", tmp_path / "study", "--json"]
     simple, found = (json.loads(foretaste("preview", recipe, "--method", method, *corners).out) for method in ("simple", "ensemble"))
     for one, other in zip(simple, found, strict=True):
-        assert all(metrics == pytest.approx(one["metrics"][task], rel=1e-9) for task, metrics in other["metrics"].items())
+        assert all(metrics == pytest.approx(one["metrics"][task], rel=1e-6) for task, metrics in other["metrics"].items())

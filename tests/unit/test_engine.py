@@ -1,16 +1,17 @@
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 
-from foretaste.engine import Unwatched, do, do_evaluation, do_training
+from foretaste.engine import REVISION, Unwatched, do, do_evaluation, do_evaluations, do_training
 from foretaste.errors import Diverged, Stopped
-from foretaste.store.study import Study
+from foretaste.store.study import Study, key_of
 from foretaste.task import Evaluation, Fidelity
 from foretaste.train.finetune import finetune
 from foretaste.train.run import Observer, Snapshot, Trained
 from foretaste.train.training import Training
-from foretaste.weights import uniform
+from foretaste.weights import lattice, uniform
 from problems import blobs, linear
 
 TRAINING = Training(steps=6, batch_size=5)
@@ -101,3 +102,82 @@ def test_evaluations_are_made_once(tmp_path: Path) -> None:
         with pytest.raises(Stopped):
             do_evaluation(study, {"x": 2}, make, Looker(until=0))
     assert len(calls) == 1
+
+
+ROWS = [Evaluation(weights, {"a": {"loss": weights["a"]}}, Fidelity.PREVIEW, "simple") for weights in lattice("ab", 6)]
+NAMED = [{"weights": row.weights.key} for row in ROWS]
+Made = list[tuple[Evaluation, dict[str, torch.Tensor]]]
+
+
+def making(asked: list[list[int]]) -> Callable[[Sequence[int]], Made]:
+    def make(places: Sequence[int]) -> Made:
+        asked.append(list(places))
+        return [(ROWS[place], {"a/losses": torch.full((2,), float(place))}) for place in places]
+
+    return make
+
+
+def test_some_evaluations_are_made_at_once_and_others_found(tmp_path: Path) -> None:
+    asked: list[list[int]] = []
+    told: list[int] = []
+    with Study.create(tmp_path / "s") as study:
+        for place in (2, 5):
+            do_evaluation(study, NAMED[place], lambda place=place: making([])([place])[0], Unwatched())  # type: ignore[misc]
+        assert do_evaluations(study, NAMED, making(asked), Unwatched(), at_once=2, on_row=told.append) == ROWS
+        assert asked == [[0, 1], [3, 4], [6]]
+        assert told == [2, 5, 0, 1, 3, 4, 6]
+        assert do_evaluations(study, NAMED, making(asked), Unwatched(), at_once=9) == ROWS
+        assert len(asked) == 3
+        assert [row.weights for row in study.surface({}).rows] == [ROWS[place].weights for place in (2, 5, 0, 1, 3, 4, 6)]
+        works = study.all_work("evaluation")
+        assert len({done.artefact for done in works}) == 7
+        assert float(study.tensors(works[-1].artefact)["a/losses"][0]) == 6.0
+
+
+def test_asking_twice_for_one_makes_it_once(tmp_path: Path) -> None:
+    asked: list[list[int]] = []
+    told: list[int] = []
+    with Study.create(tmp_path / "s") as study:
+        found = do_evaluations(study, [NAMED[0], NAMED[1], NAMED[0]], making(asked), Unwatched(), at_once=9, on_row=told.append)
+    assert found == [ROWS[0], ROWS[1], ROWS[0]]
+    assert asked == [[0, 1]]
+    assert sorted(told) == [0, 1, 2]
+
+
+def test_it_stops_between_groups_and_goes_on(tmp_path: Path) -> None:
+    asked: list[list[int]] = []
+    looker = Looker(until=2)
+    with Study.create(tmp_path / "s") as study:
+        with pytest.raises(Stopped):
+            do_evaluations(study, NAMED, making(asked), looker, at_once=2, on_row=lambda place: looker.advance(1))
+        assert asked == [[0, 1]]
+        assert do_evaluations(study, NAMED, making(asked), Unwatched(), at_once=3) == ROWS
+        assert asked == [[0, 1], [2, 3, 4], [5, 6]]
+
+
+def test_what_fails_keeps_what_was_made_before(tmp_path: Path) -> None:
+    def fails(places: Sequence[int]) -> Made:
+        if 2 in places:
+            raise ValueError("broken")
+        return making([])(places)
+
+    with Study.create(tmp_path / "s") as study:
+        with pytest.raises(ValueError, match="broken"):
+            do_evaluations(study, NAMED, fails, Unwatched(), at_once=2)
+        assert len(study.surface({}).rows) == 2
+        assert do_evaluations(study, NAMED, making([]), Unwatched(), at_once=2) == ROWS
+
+
+def test_another_process_s_rows_are_found_while_one_waits(tmp_path: Path) -> None:
+    """Rows that appear between looking and claiming are not made again."""
+    asked: list[list[int]] = []
+
+    class Late(Unwatched):
+        def stopping(self) -> bool:
+            key = key_of("evaluation", {**NAMED[1], "revision": REVISION["evaluation"]})
+            study.add_evaluation(key, NAMED[1], ROWS[1], {"a/losses": torch.zeros(2)})
+            return False
+
+    with Study.create(tmp_path / "s") as study:
+        assert do_evaluations(study, NAMED[:3], making(asked), Late(), at_once=3) == ROWS[:3]
+    assert asked == [[0, 2]]

@@ -8,9 +8,22 @@ from sklearn.metrics import f1_score, matthews_corrcoef
 from torch import Tensor, nn
 
 from foretaste.errors import ParamsError, TaskError
-from foretaste.evaluate import METRICS, SEQUENCE_METRICS, accuracy, evaluate, exact_match, f1, mcc, measure, perplexity
+from foretaste.evaluate import (
+    METRICS,
+    SEQUENCE_METRICS,
+    accuracy,
+    adds,
+    evaluate,
+    exact_match,
+    f1,
+    judgements,
+    mcc,
+    measure,
+    perplexity,
+    seen_by,
+)
 from foretaste.params import snapshot, tensors_of
-from foretaste.task import IGNORED, Batch, Example, Metric, ModelMetric, Rows, Seen, Task, TextMetric, losses
+from foretaste.task import IGNORED, AnyMetric, Batch, Example, Metric, ModelMetric, Rows, Seen, Task, TextMetric, losses
 from laws import assert_same, normal, random
 
 ROWS = Rows(normal(23, 4), torch.randint(0, 3, (23,), generator=random(1)))
@@ -296,3 +309,61 @@ def test_examples_of_different_lengths_come_back_in_their_order() -> None:
     torch.testing.assert_close(whole.losses, torch.cat([each.losses for each in single]))
     assert torch.equal(whole.predicted, torch.cat([each.predicted for each in single]))
     assert len(whole.predicted) == sum(lengths)
+
+
+def seen_tokens(count: int = 30) -> Seen:
+    labels, predicted = torch.randint(0, 3, (2, count, 4), generator=random(0))
+    labels[torch.rand(labels.shape, generator=random(1)) < 0.3] = IGNORED
+    labels[0] = IGNORED
+    lost = torch.rand(labels.shape, generator=random(2)).double()
+    return Seen(torch.where(labels == IGNORED, 0.0, lost), predicted, labels)
+
+
+@pytest.mark.parametrize(
+    "metric", [METRICS["accuracy"], *SEQUENCE_METRICS.values(), Metric("right", accuracy)], ids=lambda metric: metric.name
+)
+def test_what_examples_add_makes_the_metric(metric: AnyMetric) -> None:
+    seen = seen_tokens()
+    found = adds(metric, seen)
+    assert found is not None
+    assert found.added.shape == found.counts.shape == (30,)
+    ratio = float(found.added.sum() / found.counts.sum())
+    assert (math.exp(ratio) if found.exponential else ratio) == pytest.approx(metric.of(seen), rel=1e-12)
+    half = Seen(seen.losses[10:], seen.predicted[10:], seen.labels[10:])
+    parts = adds(metric, half)
+    assert parts is not None
+    assert torch.equal(parts.added, found.added[10:])
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        METRICS["f1"],
+        METRICS["mcc"],
+        Metric("accuracy", lambda predicted, labels: 0.5),
+        TextMetric("bleu", lambda written, wanted: 1.0),
+        ModelMetric("acc"),
+    ],
+)
+def test_of_other_metrics_nobody_knows(metric: AnyMetric) -> None:
+    assert adds(metric, seen_tokens()) is None
+
+
+def test_what_is_seen_comes_in_the_examples_order() -> None:
+    net = model().eval()
+    whole = seen_by(net, TASK, ROWS, 4)
+    parts = [seen_by(net, TASK, [ROWS[place] for place in range(start, min(start + 5, 23))], 4) for start in range(0, 23, 5)]
+    torch.testing.assert_close(whole.losses, torch.cat([part.losses for part in parts]))
+    assert torch.equal(whole.labels.squeeze(1), ROWS.labels)
+
+
+def test_a_judge_of_several_tasks_is_asked_once() -> None:
+    asked = []
+
+    def judge(model: nn.Module, names: Collection[str], most: int | None) -> dict[str, float]:
+        asked.append((tuple(names), most))
+        return dict.fromkeys(names, 1.0)
+
+    tasks = [Task(name, ROWS, ROWS, [ModelMetric(f"m{name}"), ModelMetric("both")], judge=judge) for name in "ab"]
+    assert judgements(model(), [*tasks, TASK]) == {judge: {"ma": 1.0, "both": 1.0, "mb": 1.0}}
+    assert asked == [(("ma", "both", "mb"), None)]

@@ -150,3 +150,13 @@ def test_a_recipe_of_before_lora_asks_the_same_question() -> None:
     """What such a study remembers lacks the fields; an absent key and None are equal there."""
     found = digits({}).identity()["finetune"]
     assert all(found[name] is None for name in LORA)
+
+
+def test_freezing_is_left_out_by_default_and_no_number_of_training() -> None:
+    assert digits({}).finetune.freeze is None
+    found = digits({"finetune": {"freeze": ["0"]}})
+    assert found.finetune.freeze == ["0"]
+    assert "freeze" not in found.finetune.numbers
+    assert found.identity()["finetune"]["freeze"] == ["0"]
+    with pytest.raises(ValidationError, match="at least 1 item"):
+        digits({"finetune": {"freeze": []}})

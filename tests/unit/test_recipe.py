@@ -65,6 +65,10 @@ def test_inputs_are_text_columns_pairs_or_an_image() -> None:
             "line 3, preview.prior_precision: must be 'auto', 'mean' or a finite number above 0; found -1",
         ),
         (DIGITS + "finetune: {weight_decay: .nan}\n", "line 3, finetune.weight_decay: Input should be a finite number; found nan"),
+        (
+            DIGITS + "finetune:\n  method: lora\n  freeze: [a]\n",
+            "r.yaml, line 5, finetune.freeze: LoRA trains nothing but its factors and new heads anyway; remove this",
+        ),
         (DIGITS + "finetune:\n  r: 8\n", "r.yaml, line 4, finetune.r: r is for LoRA; remove this, or set method: lora"),
         (DIGITS + "finetune: {method: full, targets: [q]}\n", "line 3, finetune.targets: targets is for LoRA; remove this, or set method"),
         (DIGITS + "nmae: b\n", "line 3, nmae: unknown field; allowed are name, seed, snapshot_seconds, model, tasks,"),

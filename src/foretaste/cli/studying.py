@@ -32,6 +32,7 @@ from foretaste.cli.base import (
     variables,
     working,
 )
+from foretaste.cli.racing import Race, goal_words, raced
 from foretaste.errors import RecipeError
 from foretaste.lazy import lazy
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from foretaste.report import comparison, page, summary, tables, text
     from foretaste.report import explain as explaining
     from foretaste.report import mergeability as linking
+    from foretaste.report import race as racing
     from foretaste.store import study as studies
     from foretaste.workflow import compare as comparing
     from foretaste.workflow import confirm as confirming
@@ -61,6 +63,7 @@ else:
     comparing, confirming, fitting, making = (lazy(f"foretaste.workflow.{name}") for name in ("compare", "confirm", "fit", "methods"))
     outcome, session, previewing, running = (lazy(f"foretaste.workflow.{name}") for name in ("outcome", "session", "preview", "run"))
     merging, explaining = lazy("foretaste.workflow.mergeability"), lazy("foretaste.report.explain")
+    racing = lazy("foretaste.report.race")
 
 __all__ = [
     "check",
@@ -160,17 +163,26 @@ def preview(
     recipe: RecipeFile,
     weights: WeightsOption = None,
     method: Method = None,
+    race: Race = False,
+    prefer: Prefer = None,
+    floor: Floors = None,
     study: StudyOption = None,
     var: Variables = None,
     as_json: Json = False,
 ) -> None:
     """Merge the tasks' models at given weights, or over the whole simplex, and evaluate."""
-    command = ["preview", str(recipe), *(["--method", method.value] if method else [])]
+    command = ["preview", str(recipe), *(["--method", method.value] if method else []), *goal_words(race, prefer, floor)]
+    after = f"next: {again(['confirm', str(recipe)], study, var)}"
     with working(recipe, study, var, command, weights) as (work, points):
         methods = making.with_controls([method.value] if method else work.recipe.preview.methods)
         making.check_methods(methods, work.problem.tasks)
-        rows = previewing.preview(work, fitting.fit(work), methods, points or session.grid(work.recipe, work.problem))
-    printed(as_json, [tables.row_json(row) for row in rows], tables.rows(rows), f"next: {again(['confirm', str(recipe)], study, var)}")
+        asked = points or session.grid(work.recipe, work.problem)
+        if race:
+            races = raced(work, methods, asked, prefer, floor)
+            printed(as_json, racing.raced_json(races), racing.raced(races), after)
+            return
+        rows = previewing.preview(work, fitting.fit(work), methods, asked)
+    printed(as_json, [tables.row_json(row) for row in rows], tables.rows(rows), after)
 
 
 @app.command(epilog="Example: [bold]foretaste confirm study.yaml --weights movies=0.7,news=0.3[/]")

@@ -304,7 +304,7 @@ def _columns(key: str, evaluation: Evaluation) -> dict[str, object]:
 
 def _evaluation(row: sa.Row[tuple[object, ...]]) -> Evaluation:
     weights = TaskWeights(list(row.weights), list(row.weights.values()))
-    return Evaluation(weights, row.metrics, Fidelity(row.fidelity), row.method, row.seed, row.cost)
+    return Evaluation(weights, row.metrics, Fidelity(row.fidelity), row.method, row.seed, row.cost, row.key)
 
 
 def _now() -> str:

@@ -16,7 +16,7 @@ from foretaste.posterior.gaussian import Gaussian
 from foretaste.store.study import Done
 from foretaste.task import Evaluation, Fidelity, Task
 from foretaste.weights import TaskWeights, corners
-from foretaste.workflow.judge import judged_by, per_example
+from foretaste.workflow.judge import at_precision, judged_by, per_example, precision
 from foretaste.workflow.made import Made, Sites
 from foretaste.workflow.session import Session
 
@@ -81,9 +81,10 @@ def _outputs(session: Session, task: Task, simple: Made, singles: Callable[[], S
 
     def make() -> tuple[dict[str, object], Params]:
         size = session.recipe.preview.batch_size
-        return {}, outputs_of(session.problem.model, singles(), task, batch_size=size, on_batch=on_batch).to_tensors()
+        with at_precision(session):
+            return {}, outputs_of(session.problem.model, singles(), task, batch_size=size, on_batch=on_batch).to_tensors()
 
-    inputs = {"base": session.base, "models": simple.artefacts, "task": [task.name, task.fingerprint]}
+    inputs = {"base": session.base, "models": simple.artefacts, "task": [task.name, task.fingerprint], **precision(session)}
     done = do(session.study, "outputs", inputs, make, session.watch)
     session.watch.advance(len(simple.works) * len(task.validation) - seen)
     return done

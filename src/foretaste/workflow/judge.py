@@ -3,7 +3,8 @@
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +18,20 @@ from foretaste.train.mixture import predict_alike
 from foretaste.weights import TaskWeights, corners, uniform
 from foretaste.workflow.session import Session
 
-__all__ = ["CHOOSING", "judged_by", "objective", "per_example", "reestimates", "row", "with_statistics"]
+__all__ = [
+    "CHOOSING",
+    "Some",
+    "at_precision",
+    "judged_by",
+    "made_row",
+    "objective",
+    "per_example",
+    "precision",
+    "reestimates",
+    "row",
+    "shuffled",
+    "with_statistics",
+]
 
 CHOOSING = 100  # validation examples a task
 
@@ -63,7 +77,37 @@ def judged_by(session: Session) -> dict[str, object]:
     {'low': ['accuracy'], 'mid': ['accuracy'], 'high': ['accuracy']}
     """
     metrics = {task.name: [metric.name for metric in task.metrics] for task in session.problem.tasks}
-    return {"base": session.base, "data": session.data, "metrics": metrics}
+    return {"base": session.base, "data": session.data, "metrics": metrics, **precision(session)}
+
+
+def precision(session: Session) -> dict[str, object]:
+    """How models compute while they are evaluated, where not in the precision of their params.
+
+    >>> from foretaste.recipe import parse
+    >>> recipe = parse("{name: a, model: {source: digits}, preview: {mixed_precision: bf16}}")
+    >>> precision(Session(None, recipe, None, "", None))
+    {'mixed_precision': 'bf16'}
+    """
+    kind = session.recipe.preview.mixed_precision
+    return {} if kind == "no" else {"mixed_precision": kind}
+
+
+@contextmanager
+def at_precision(session: Session) -> Iterator[None]:
+    """What is evaluated inside is computed in the recipe's precision; params, losses and metrics stay as wide as ever.
+
+    >>> import dataclasses
+    >>> from foretaste.recipe import parse
+    >>> from foretaste.sources.digits import digits
+    >>> recipe, problem = parse("{name: a, model: {source: digits}, preview: {mixed_precision: bf16}}"), digits()
+    >>> with at_precision(Session(None, recipe, problem, "", None)):
+    ...     problem.model(torch.zeros(1, 64)).dtype
+    torch.bfloat16
+    """
+    kind = next(session.problem.model.parameters()).device.type
+    # Without autocast's cache: it knows tensors by where they lie, and evaluation lends the model other params in the same place.
+    with torch.autocast(kind, torch.bfloat16, enabled=bool(precision(session)), cache_enabled=False):
+        yield
 
 
 def row(
@@ -94,10 +138,33 @@ def row(
     >>> sorted(found.metrics["low"]), each["low/losses"].shape
     (['accuracy', 'loss'], torch.Size([398]))
     """
-    results = evaluate(session.problem.model, params, session.problem.tasks, batch_size=session.recipe.preview.batch_size)
-    metrics = {task: result.metrics for task, result in results.items()}
+    with at_precision(session):
+        results = evaluate(session.problem.model, params, session.problem.tasks, batch_size=session.recipe.preview.batch_size)
     cost = spent + time.perf_counter() - start
-    return Evaluation(weights, metrics, fidelity, method, session.recipe.seed, cost), per_example(results)
+    return made_row(session, results, weights, fidelity, method, cost), per_example(results)
+
+
+def made_row(
+    session: Session, results: Mapping[str, Result], weights: TaskWeights, fidelity: Fidelity, method: str, cost: float
+) -> Evaluation:
+    """What was found of params, as a row.
+
+    Args:
+        session: The recipe at work.
+        results: Of each task.
+        weights: alpha.
+        fidelity: How the params were made.
+        method: By which posterior, or ``joint``.
+        cost: Seconds spent.
+
+    >>> from foretaste.recipe import parse
+    >>> from foretaste.weights import uniform
+    >>> recipe = parse("{name: a, seed: 3, model: {source: digits}}")
+    >>> made_row(Session(None, recipe, None, "", None), {}, uniform("ab"), Fidelity.PREVIEW, "simple", 0.1).seed
+    3
+    """
+    metrics = {task: result.metrics for task, result in results.items()}
+    return Evaluation(weights, metrics, fidelity, method, session.recipe.seed, cost)
 
 
 def per_example(results: Mapping[str, Result]) -> dict[str, Tensor]:
@@ -138,11 +205,12 @@ def objective(session: Session, merge: Callable[[TaskWeights], Params]) -> float
     True
     """
     problem, total = session.problem, 0.0
-    data = {task.name: _Some.of(task, session.recipe.seed) for task in problem.tasks}
+    data = {task.name: Some(task.validation, shuffled(task, session.recipe.seed)[:CHOOSING]) for task in problem.tasks}
     for weights in _inside(problem.names):
         held = with_statistics(session, merge(weights), weights)
         size = session.recipe.preview.batch_size
-        results = evaluate(problem.model, held, problem.tasks, batch_size=size, data=data, loss_only=True)
+        with at_precision(session):
+            results = evaluate(problem.model, held, problem.tasks, batch_size=size, data=data, loss_only=True)
         total += math.fsum(weights[task] * result.metrics["loss"] for task, result in results.items())
     return total
 
@@ -153,19 +221,34 @@ def _inside(names: Sequence[str]) -> list[TaskWeights]:
 
 
 @dataclass(frozen=True)
-class _Some:
-    """Some of a task's validation examples, at random: files are often sorted."""
+class Some:
+    """Some of a task's examples, in an order.
+
+    Args:
+        examples: All of them.
+        order: Which, by their places.
+
+    >>> len(Some([{}, {}, {}], [2, 0]))
+    2
+    """
 
     examples: Examples
     order: Sequence[int]
-
-    @classmethod
-    def of(cls, task: Task, seed: int) -> "_Some":
-        order: list[int] = torch.randperm(len(task.validation), generator=torch.Generator().manual_seed(seed)).tolist()
-        return cls(task.validation, order[:CHOOSING])
 
     def __len__(self) -> int:
         return len(self.order)
 
     def __getitem__(self, index: int, /) -> Example:
         return self.examples[self.order[index]]
+
+
+def shuffled(task: Task, seed: int) -> list[int]:
+    """The places of a task's validation examples in random order: files are often sorted.
+
+    >>> from foretaste.sources.digits import digits
+    >>> order = shuffled(digits().tasks[0], 0)
+    >>> order == sorted(order), sorted(order) == list(range(398))
+    (False, True)
+    """
+    order: list[int] = torch.randperm(len(task.validation), generator=torch.Generator().manual_seed(seed)).tolist()
+    return order

@@ -9,7 +9,7 @@ from foretaste.surface.table import Surface, headlines
 from foretaste.task import Task
 from foretaste.weights import corners
 from foretaste.workflow.fit import Fitted, fit
-from foretaste.workflow.judge import judged_by
+from foretaste.workflow.judge import at_precision, judged_by
 from foretaste.workflow.methods import METHODS, check_methods
 from foretaste.workflow.preview import preview
 from foretaste.workflow.session import Session
@@ -72,7 +72,8 @@ def _alone(session: Session, fitted: Mapping[str, Fitted]) -> dict[str, Mapping[
 
         def make(task: Task = task) -> tuple[dict[str, object], None]:
             params = session.study.tensors(fitted[task.name].run.artefact)
-            results = evaluate(session.problem.model, params, [task], batch_size=session.recipe.preview.batch_size)
+            with at_precision(session):
+                results = evaluate(session.problem.model, params, [task], batch_size=session.recipe.preview.batch_size)
             return {"metrics": dict(results[task.name].metrics)}, None
 
         inputs = {"task": task.name, "params": fitted[task.name].run.artefact, **judged_by(session)}

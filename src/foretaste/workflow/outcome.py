@@ -10,7 +10,7 @@ from foretaste.surface.table import Headline, Surface
 
 __all__ = ["Outcome", "look"]
 
-_RARE = {"choice": "choices", "outputs": "what the models say"}
+_RARE = {"choice": "choices", "outputs": "what the models say", "slice": "previews that stopped in a race"}
 _NAMED = {"finetune": "single-task finetuning", "site": "curvature", "joint": "joint finetuning", "preview": "previews"}
 
 
@@ -112,9 +112,10 @@ def _realised(study: Study, realise: str) -> str:
 
 
 def _costs(study: Study) -> dict[str, float]:
-    seconds = dict.fromkeys(_NAMED.values(), 0.0)
-    for done in study.all_work():
-        if (name := _name_of(done)) is not None:
+    seconds, works = dict.fromkeys(_NAMED.values(), 0.0), study.all_work()
+    known = {done.key for done in works}
+    for done in works:
+        if (name := _name_of(done)) is not None and done.inputs.get("of") not in known:  # a row's cost holds that of its slices
             seconds[name] = seconds.get(name, 0.0) + done.seconds
     return seconds
 

@@ -20,6 +20,7 @@ from foretaste.params import buffers_of, parameters_of
 from foretaste.plan import LORA, DigitsModel, FunctionModel, Recipe, TaskData, TransformersModel
 from foretaste.recipe import where
 from foretaste.sources.digits import digits
+from foretaste.sources.frozen import frozen
 from foretaste.sources.function import call
 from foretaste.sources.problem import Problem
 from foretaste.store.study import Study
@@ -126,10 +127,10 @@ def _problem(recipe: Recipe, file: str) -> Problem:
 
 
 def _adapted(recipe: Recipe, problem: Problem) -> Problem:
-    """The problem, by LoRA where the recipe says so."""
+    """The problem, with parts frozen or by LoRA where the recipe says so."""
     plan, model = recipe.finetune, recipe.model
     if plan.method is None:
-        return problem
+        return problem if plan.freeze is None else frozen(problem, plan.freeze)
     said = plan.model_dump(include=set(LORA) - {"method"})
     try:
         base = adapted.Checkpoint(model.path, model.kind) if isinstance(model, TransformersModel) else None

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,20 @@ def test_rows_are_only_ever_appended(tmp_path: Path) -> None:
         done = study.find("k")
         assert done is not None
         assert done.result == {"first": True}
+
+
+def test_evaluations_are_kept_together_or_not_at_all(tmp_path: Path) -> None:
+    other = replace(ROW, weights=uniform(["a", "b"]))
+    with Study.create(tmp_path / "s") as study:
+        study.add_evaluations([("e", {"x": 1}, ROW, {"w": torch.ones(1)}), ("f", {"x": 2}, other, {"w": torch.zeros(1)})])
+        assert study.surface(HEADLINES).rows == (ROW, other)
+        assert [(done.key, done.inputs, done.seconds) for done in study.all_work()] == [("e", {"x": 1}, 0.25), ("f", {"x": 2}, 0.25)]
+        assert [float(study.tensors(done.artefact)["w"]) for done in study.all_work()] == [1.0, 0.0]
+        broken = replace(other, metrics={"a": {"loss": object()}})  # type: ignore[dict-item]
+        with pytest.raises(Exception, match="not JSON serializable"):
+            study.add_evaluations([("g", {}, ROW, {"w": torch.ones(1)}), ("h", {}, broken, {"w": torch.ones(1)})])
+        assert study.evaluation("g") is None
+        assert study.find("g") is None
 
 
 def test_evaluations_come_back_bit_for_bit(tmp_path: Path) -> None:

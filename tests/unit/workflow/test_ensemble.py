@@ -100,7 +100,7 @@ def test_at_corners_they_are_the_rows_of_simple_averaging(session: Session) -> N
 def test_so_they_are_with_heads_or_statistics_of_their_own(pair: Session) -> None:
     simple, found = (preview(pair, fit(pair), [method], corners("ab")) for method in ("simple", "ensemble"))
     for one, other in zip(simple, found, strict=True):
-        assert all(dict(one.metrics[task]) == pytest.approx(dict(other.metrics[task]), rel=1e-12) for task in "ab")
+        assert all(dict(one.metrics[task]) == pytest.approx(dict(other.metrics[task]), rel=1e-6) for task in "ab")
 
 
 def test_each_trunk_is_heard_through_the_task_s_own_head(pair: Session) -> None:

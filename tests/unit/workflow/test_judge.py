@@ -16,7 +16,7 @@ from foretaste.sources.problem import Problem
 from foretaste.task import Example, Fidelity, Metric, Rows, Task, TextMetric
 from foretaste.train.batch_norm import reestimated
 from foretaste.weights import TaskWeights, uniform
-from foretaste.workflow.judge import judged_by, objective, reestimates, row, with_statistics
+from foretaste.workflow.judge import at_precision, judged_by, objective, reestimates, row, with_statistics
 from foretaste.workflow.session import Session, start
 from problems import blobs, linear
 
@@ -115,6 +115,28 @@ def test_other_data_or_another_model_is_another_evaluation(session: Session) -> 
     assert judged_by(other) != before
     assert judged_by(replace(session, base="other")) != before
     assert judged_by(session) == before
+
+
+def test_in_bf16_results_move_a_little_and_are_named_apart(session: Session) -> None:
+    narrow = replace(session, recipe=session.recipe.model_copy(update={"preview": Preview(mixed_precision="bf16")}))
+    own, weights = parameters_of(session.problem.model), uniform(session.problem.names)
+    wide_row, other = (row(each, own, weights, Fidelity.PREVIEW, "simple", time.perf_counter())[0] for each in (session, narrow))
+    moved = [abs(found["loss"] - other.metrics[task]["loss"]) for task, found in wide_row.metrics.items()]
+    assert 0 < max(moved) < 0.02
+    assert judged_by(narrow) == judged_by(session) | {"mixed_precision": "bf16"}
+
+
+def test_in_bf16_one_model_lent_two_params_answers_for_each(session: Session) -> None:
+    narrow = replace(session, recipe=session.recipe.model_copy(update={"preview": Preview(mixed_precision="bf16")}))
+    model, tasks = session.problem.model, session.problem.tasks
+    one = snapshot(parameters_of(model))
+    two = {name: 2 * tensor for name, tensor in one.items()}
+    with at_precision(narrow):
+        both = [evaluate(model, params, tasks)["low"].losses for params in (one, two)]
+    for params, together in zip((one, two), both, strict=True):
+        with at_precision(narrow):
+            assert torch.equal(evaluate(model, params, tasks)["low"].losses, together)
+    assert not torch.equal(*both)
 
 
 def test_choices_are_made_on_the_loss_and_compute_no_metric(normed: Session) -> None:

@@ -1,24 +1,30 @@
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
-from foretaste.evaluate import evaluate
+from foretaste.evaluate import Result, evaluate
 from foretaste.merge import merge
-from foretaste.params import parameters_of, snapshot
+from foretaste.params import Params, parameters_of, snapshot
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.recipe import parse
+from foretaste.sources.frozen import frozen
 from foretaste.sources.problem import Problem
 from foretaste.store.study import Study
-from foretaste.task import Fidelity
+from foretaste.task import Fidelity, Task
+from foretaste.together import evaluate_each
 from foretaste.train.batch_norm import reestimated
-from foretaste.weights import TaskWeights, corners, uniform
+from foretaste.weights import TaskWeights, corners, lattice, uniform
+from foretaste.workflow import preview as previewing
 from foretaste.workflow.fit import fit
 from foretaste.workflow.judge import judged_by
 from foretaste.workflow.methods import made
-from foretaste.workflow.preview import preview
-from foretaste.workflow.session import Session, start
+from foretaste.workflow.preview import memory_of, preview, ready
+from foretaste.workflow.session import Session, load, start
 from problems import blobs, linear
 
 POINT = TaskWeights(["low", "mid", "high"], [0.2, 0.3, 0.5])
@@ -78,6 +84,70 @@ def test_a_preview_is_made_once_and_keeps_results_per_example(session: Session) 
     assert {name.partition("/")[2] for name in results} == {"losses", "predicted"}
     assert float(results["low/losses"].double().mean()) == pytest.approx(first[0].metrics["low"]["loss"], rel=1e-6)
     assert len(results["low/predicted"]) == len(session.problem.tasks[0].validation)
+
+
+def test_small_models_are_previewed_together_and_rows_are_found(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three of nine are there; the others are made four at a time, as evaluating each by itself would make them."""
+    fitted, points = fit(session), lattice(session.problem.names, 3)[:9]
+    before = preview(session, fitted, ["diagonal"], points[2:5])
+    together: list[int] = []
+
+    def counted(
+        model: nn.Module, many: Sequence[Params], tasks: Sequence[Task], *, batch_size: int, on_batch: Callable[[], None]
+    ) -> list[dict[str, Result]]:
+        together.append(len(many))
+        return evaluate_each(model, many, tasks, batch_size=batch_size, on_batch=on_batch)
+
+    monkeypatch.setattr(previewing, "evaluate_each", counted)
+    monkeypatch.setattr(previewing, "at_once", lambda model, tasks: 4)
+    rows = preview(session, fitted, ["diagonal"], points)
+    assert together == [4, 2]
+    assert rows[2:5] == before
+    for weights, row in zip(points, rows, strict=True):
+        expected = evaluate(session.problem.model, merged(session, "diagonal", weights), session.problem.tasks)
+        assert all(dict(row.metrics[task]) == pytest.approx(dict(each.metrics), rel=1e-6) for task, each in expected.items())
+    assert len({row.cost for row in rows}) > 1
+    assert len(session.study.all_work("evaluation")) == 9
+
+
+def counting(sizes: list[int]) -> Callable[[nn.Linear, torch.Tensor], torch.Tensor]:
+    def forward(layer: nn.Linear, inputs: torch.Tensor) -> torch.Tensor:
+        sizes.append(layer.out_features)
+        return nn.functional.linear(inputs, layer.weight, layer.bias)
+
+    return forward
+
+
+def test_what_is_frozen_runs_once_and_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(previewing, "at_once", lambda model, tasks: 1)
+    text = "name: a\nmodel: {source: digits}\nfinetune: {steps: 4, batch_size: 8, freeze: ['0', '2']}\ncurvature: {max_examples: 8}\n"
+    recipe = parse(text)
+    session = start(recipe, text, load(recipe, text, ""), tmp_path / "study")
+    with session.study:
+        fitted, points = fit(session), lattice(session.problem.names, 2)
+        assert set(fitted["low"].curved.center) == {"4.weight", "4.bias"}
+        _, found = ready(session, fitted, "simple")
+        assert memory_of(session, found).modules == ["0", "2"]
+        first: list[int] = []
+        with monkeypatch.context() as patch:
+            patch.setattr(nn.Linear, "forward", counting(first))
+            rows = preview(session, fitted, ["simple"], points)
+        batches = sum(-(-len(task.validation) // 128) for task in session.problem.tasks)
+        assert first.count(32) == 2 * (batches + 1)  # both frozen layers: every batch once, the first twice
+        assert first.count(10) == batches * len(points)
+        for weights, row in zip(points, rows, strict=True):
+            expected = evaluate(session.problem.model, found.merge(weights).params, session.problem.tasks)
+            assert {task: dict(each.metrics) for task, each in expected.items()} == {task: dict(each) for task, each in row.metrics.items()}
+
+
+def test_statistics_that_move_are_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(previewing, "at_once", lambda model, tasks: 1)
+    for batch_norm, expected in (("update", ["0"]), ("freeze", ["0", "1"])):
+        text = f"name: a\nmodel: {{source: digits}}\nfinetune: {{steps: 4, batch_size: 8, freeze: ['0', '1'], batch_norm: {batch_norm}}}\n"
+        problem = frozen(Problem(linear(), (blobs("a", 1), blobs("b", 2))), ["0", "1"])
+        session = start(parse(text), text, problem, tmp_path / batch_norm)
+        with session.study:
+            assert memory_of(session, ready(session, fit(session), "simple")[1]).modules == expected
 
 
 def test_keys_name_what_a_preview_depends_on(session: Session) -> None:

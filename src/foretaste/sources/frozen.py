@@ -1,0 +1,90 @@
+"""Freezing: parts of the model that keep their pretrained params, in every task's training and in joint training."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from functools import partial
+
+import torch
+from torch import nn
+
+from foretaste.errors import DataError, TaskError
+from foretaste.params import Params, parameters_of, wide
+from foretaste.sources.expert import Expert
+from foretaste.sources.problem import Problem
+from foretaste.task import Task
+
+__all__ = ["frozen"]
+
+_LISTED = 12
+_DEPTH = 3  # of the modules that an error lists
+
+
+def frozen(problem: Problem, names: Sequence[str]) -> Problem:
+    """A problem whose tasks leave some modules as they are; these have no site, and previews share them.
+
+    Args:
+        problem: Its model's parameters there need no gradient any more.
+        names: Of modules, or the ends of them; ``*``, ``?`` and ``[0-3]`` stand for what they do in file names.
+
+    Raises:
+        DataError: A name of no module that has parameters; the field is given.
+        TaskError: A task has nothing left to train.
+
+    >>> from foretaste.sources.digits import digits
+    >>> sorted(frozen(digits(), ["0", "2"]).trained)
+    ['4.bias', '4.weight']
+    """
+    model = problem.model
+    own = {id(parameter): name for name, parameter in model.named_parameters()}
+    stay: set[str] = set()
+    for each in names:
+        found = [module for name, module in _modules(model).items() if fnmatchcase(f".{name}", f"*.{each}")]
+        if not found:
+            there = _listed(list(_modules(model)))
+            raise DataError(f"{each!r} is the name of no module with parameters; there are {there}").at("finetune", "freeze")
+        stay |= {own[id(parameter)] for module in found for parameter in module.parameters()}
+    left = {task.name: problem.names_of(task) - stay for task in problem.tasks}
+    if empty := [task for task, trained in left.items() if not trained]:
+        raise TaskError(f"task {empty[0]!r} has no parameters left to train; freeze less").at("finetune", "freeze")
+    for name, parameter in model.named_parameters():
+        if name in stay:
+            parameter.requires_grad_(False)
+    count = sum(parameter.numel() for name, parameter in model.named_parameters() if name in stay)
+    return replace(
+        problem,
+        tasks=tuple(replace(task, names=left[task.name]) for task in problem.tasks),
+        facts=(*problem.facts, ("frozen", f"{', '.join(names)}: {count:,} parameters")),
+        read=partial(_read, problem.read, {task.name: task for task in problem.tasks}, frozenset(stay)),
+        fresh=problem.fresh - stay,
+    )
+
+
+def _modules(model: nn.Module) -> dict[str, nn.Module]:
+    return {name: module for name, module in model.named_modules() if name and next(module.parameters(), None) is not None}
+
+
+def _listed(names: Sequence[str]) -> str:
+    """A few names, those near the top."""
+    near = [name for name in names if name.count(".") < _DEPTH]
+    return ", ".join(near[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
+
+
+def _read(
+    read: Callable[[nn.Module, Task, Expert], Params],
+    tasks: Mapping[str, Task],
+    stay: Collection[str],
+    model: nn.Module,
+    task: Task,
+    expert: Expert,
+) -> Params:
+    """An expert's params, whose frozen ones must be the pretrained model's."""
+    found = read(model, tasks[task.name], expert)
+    own = parameters_of(model, stay)
+    moved = [name for name, tensor in own.items() if name in found and not torch.equal(found[name], wide(tensor).cpu())]
+    if moved:
+        raise DataError(
+            f"{expert.folder} was trained in parts that finetune.freeze leaves as they are: {_listed(moved)}; "
+            "freeze less, or let this study train the task"
+        )
+    return {name: tensor for name, tensor in found.items() if name not in stay}

@@ -1,0 +1,290 @@
+"""A race: candidates are judged on growing parts of the same examples, and those that are surely not the best stop.
+
+All candidates see a task's N examples in one random order. After each look at the m first of them, what the preference gives a
+candidate c is compared with the leader's on the same examples, and c stops where ::
+
+    d_c = u(leader) - u(c) > q_c s_c
+
+s_c is the standard deviation of d_c: by a bootstrap over examples that all candidates share, so that whatever is preferred is
+computed on each draw, and shrunk by ``sqrt(1 - m / N)``, since what is asked is what all N examples will say. q_c is the quantile of
+``max_b (z_b - z_c) / s_bc`` over all candidates b, for z of Student's distribution with the bootstrap's covariance: the one that
+is best on all N examples stops in a look with at most that look's probability, whichever leads. Floors are compared likewise.
+
+References:
+    Maron, Moore: Hoeffding Races: Accelerating Model Selection Search for Classification and Function Approximation, 1993,
+    https://papers.nips.cc/paper/841-hoeffding-races-accelerating-model-selection-search-for-classification-and-function-approximation
+    Hothorn, Bretz, Westfall: Simultaneous Inference in General Parametric Models, 2008, https://doi.org/10.1002/bimj.200810425
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foretaste.surface.preference import Floor, Preference
+from foretaste.surface.table import Array, Headline
+from foretaste.task import Evaluation
+from foretaste.weights import TaskWeights
+
+__all__ = ["ERROR", "Apart", "Dropped", "Flags", "Goal", "Raced", "Standing", "Tally", "stand"]
+
+Flags = NDArray[np.bool_]
+
+ERROR = 0.05  # probability that the best candidate stops, over all looks together
+_DRAWS = 1000  # of the examples
+_VECTORS = 4000  # for the quantiles
+_SURE = 3.0  # standard deviations by which a leader keeps floors
+_SMALLEST = 1e-9
+_LARGEST = 700.0  # its exponential is near the largest float
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What the examples seen so far add to one task's headline metric, a ratio of sums over examples.
+
+    Args:
+        added: `[A, m]`, by each of A candidates.
+        counts: `[m]`, what they are divided by: the same for all.
+        whole: N, how many examples there are.
+        exponential: Whether the metric is the ratio's exponential.
+
+    >>> Tally(np.array([[1.0, 0.0], [1.0, 1.0]]), np.ones(2), 4).metric(np.ones((1, 2)))
+    array([[0.5, 1. ]])
+    """
+
+    added: Array
+    counts: Array
+    whole: int
+    exponential: bool = False
+
+    def metric(self, drawn: Array) -> Array:
+        """`[R, A]` from how often each example is drawn, `[R, m]`."""
+        ratio = (drawn @ self.added.T) / np.maximum(drawn @ self.counts, _SMALLEST)[:, None]
+        return np.exp(np.minimum(ratio, _LARGEST)) if self.exponential else ratio
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a race is about.
+
+    Args:
+        headlines: By task.
+        preference: What to maximise; a knee is settled.
+        floors: What must hold.
+        singles: Each task's headline metric by its single-task model, for relative floors.
+    """
+
+    headlines: Mapping[str, Headline]
+    preference: Preference
+    floors: Sequence[Floor] = ()
+    singles: Mapping[str, float] = field(default_factory=dict)
+
+    def measures(self, values: Array) -> Array:
+        """`[..., A]` from headline metrics `[..., A, T]`; with floors `[..., 2 A]`, then by how much the tightest is kept.
+
+        >>> goal = Goal({"a": Headline("accuracy")}, Preference("mean", {}), [Floor("all", 0.75, False)])
+        >>> goal.measures(np.array([[0.5], [1.0]]))
+        array([ 0.5 ,  1.  , -0.25,  0.25])
+        """
+        signs = np.array([head.sign for head in self.headlines.values()])
+        found = [self.preference.of(values * signs)]
+        room = [
+            head.sign * (values[..., column] - floor.of(task, head, self.singles))
+            for floor in self.floors
+            for column, (task, head) in enumerate(self.headlines.items())
+            if floor.task in ("all", task)
+        ]
+        return np.concatenate([*found, *([np.min(room, axis=0)] if room else [])], axis=-1)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How candidates stand after a look.
+
+    Args:
+        values: `[A]`, what the preference gives so far.
+        leader: Place of the one that the others are compared with.
+        behind: `[A]`, by how much each is behind it.
+        low: `[A]`, lower end of the interval of that.
+        high: `[A]`, upper end.
+        beaten: `[A]`, which are surely not the best.
+        missing: `[A]`, which of them are so because they miss the floors.
+    """
+
+    values: Array
+    leader: int
+    behind: Array
+    low: Array
+    high: Array
+    beaten: Flags
+    missing: Flags
+
+
+@dataclass(frozen=True)
+class Apart:
+    """By how much a candidate is behind the best one, on the same examples.
+
+    Args:
+        behind: The difference.
+        low: Lower end of its interval.
+        high: Upper end.
+    """
+
+    behind: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A candidate that stopped.
+
+    Args:
+        weights: alpha.
+        examples: How many it was evaluated on, over all tasks.
+        value: What the preference gave on them.
+        apart: How it stood to the leader.
+        missing: Whether it stopped because it misses the floors, whatever its value.
+    """
+
+    weights: TaskWeights
+    examples: int
+    value: float
+    apart: Apart
+    missing: bool = False
+
+
+@dataclass(frozen=True)
+class Raced:
+    """What came of a race.
+
+    Args:
+        method: Of the previews.
+        rows: Of the candidates that were evaluated on all examples.
+        dropped: The others, in the order in which they stopped.
+        best: What is chosen among the rows.
+        apart: For each row's weights how they stand to the best, as other examples of the same kind would say.
+        evaluated: Evaluations of single examples.
+        whole: The same, had all candidates seen all of them.
+        reason: Why nothing could be raced; empty where it was.
+    """
+
+    method: str
+    rows: tuple[Evaluation, ...]
+    dropped: tuple[Dropped, ...]
+    best: TaskWeights
+    apart: Mapping[TaskWeights, Apart]
+    evaluated: int
+    whole: int
+    reason: str = ""
+
+    @property
+    def undecided(self) -> tuple[TaskWeights, ...]:
+        """Those that cannot be told apart from the best."""
+        return tuple(weights for weights, each in self.apart.items() if weights != self.best and each.low <= 0)
+
+
+def stand(
+    seen: Mapping[str, Tally],
+    goal: Goal,
+    level: float,
+    *,
+    eligible: Sequence[bool] | None = None,
+    leader: int | None = None,
+    beyond: bool = False,
+    seed: int = 0,
+) -> Standing:
+    """Compare candidates with the leader, on the examples seen so far.
+
+    Args:
+        seen: Of each task, in the order of the goal's; all of the same A candidates.
+        goal: What they are compared by.
+        level: Probability that the best of them is called beaten.
+        eligible: Which may lead; all if left out.
+        leader: Which does; the best so far if left out.
+        beyond: Ask what other examples of the same kind would say, not what all of these will.
+        seed: Of the draws.
+
+    >>> tally = Tally(np.array([[1.0] * 40, [0.0] * 40, [1.0] * 40]), np.ones(40), 80)
+    >>> found = stand({"a": tally}, Goal({"a": Headline("accuracy")}, Preference("mean", {})), 0.05)
+    >>> found.leader, found.beaten
+    (0, array([False,  True, False]))
+    """
+    random, count = np.random.default_rng(seed), len(next(iter(seen.values())).added)
+    now = np.stack([tally.metric(np.ones((1, len(tally.counts))))[0] for tally in seen.values()], -1)
+    shrunk = now + np.stack([_deviations(tally, random, beyond) for tally in seen.values()], -1)
+    measured = goal.measures(now)
+    covariance = np.cov(goal.measures(shrunk).T).reshape(len(measured), len(measured))
+    single, pair = _spreads(covariance)
+    fewest = min(len(tally.counts) for tally in seen.values())
+    quantiles = _quantiles(_student(covariance, fewest - 1, random), single, pair, count, level)
+    if leader is None:
+        leader = _leader(measured, single, count, [True] * count if eligible is None else eligible)
+    behind, reach = measured[leader] - measured[:count], quantiles * pair[:count, leader]
+    outdone, missing = _beaten(measured, single, pair, quantiles, leader)
+    return Standing(measured[:count], leader, behind, behind - reach, behind + reach, outdone | missing, missing & ~outdone)
+
+
+def _deviations(tally: Tally, random: np.random.Generator, beyond: bool) -> Array:
+    """`[R, A]`: by how much the metric on all examples may differ from what was seen."""
+    size = len(tally.counts)
+    drawn = random.multinomial(size, np.full(size, 1 / size), _DRAWS).astype(float)
+    shrink = 1.0 if beyond else np.sqrt(max(0.0, 1 - size / tally.whole))
+    return np.asarray(shrink * np.sqrt(size / max(size - 1, 1)) * (tally.metric(drawn) - tally.metric(np.ones((1, size)))))
+
+
+def _spreads(covariance: Array) -> tuple[Array, Array]:
+    """Standard deviations of each measure `[D]` and of each difference `[D, D]`; what is only rounding counts as 0."""
+    own = np.diag(covariance)
+    squared = own[:, None] + own - 2 * covariance
+    squared[squared <= _SMALLEST * (own[:, None] + own)] = 0.0
+    return np.sqrt(own), np.sqrt(squared)
+
+
+def _student(covariance: Array, freedom: int, random: np.random.Generator) -> Array:
+    """`[Q, D]`, of Student's distribution with this covariance but for its tails: spreads of few examples are uncertain too."""
+    sizes, axes = np.linalg.eigh(covariance)
+    normal = random.standard_normal((_VECTORS, len(sizes))) @ (axes * np.sqrt(np.maximum(sizes, 0))).T
+    return np.asarray(normal * np.sqrt(max(freedom, 1) / random.chisquare(max(freedom, 1), (_VECTORS, 1))))
+
+
+def _quantiles(drawn: Array, single: Array, pair: Array, count: int, level: float) -> Array:
+    """`[A]`: q_c of every candidate, over all that it is compared by."""
+    found = np.empty(count)
+    for place in range(count):
+        most = _over(drawn[:, :count] - drawn[:, [place]], pair[:count, place])
+        if len(single) > count:
+            room, own = drawn[:, count:], count + place
+            least = _over(-drawn[:, [own]], single[[own]])
+            most = np.max([most, _over(room - drawn[:, [own]], pair[count:, own]), _over(room, single[count:]), least], axis=0)
+        found[place] = np.quantile(most, 1 - level)
+    return found
+
+
+def _over(drawn: Array, spread: Array) -> Array:
+    """`[Q]`: the largest of the columns that vary, each in units of its spread."""
+    varied = spread > 0
+    return np.asarray((drawn[:, varied] / spread[varied]).max(1, initial=0.0))
+
+
+def _leader(measured: Array, single: Array, count: int, eligible: Sequence[bool]) -> int:
+    """The best so far among those that surely keep the floors; where none does, among those that miss them least."""
+    missing = np.zeros(count)
+    if len(measured) > count:
+        room = measured[count:]
+        missing = np.where(room > _SURE * single[count:], -1.0, np.maximum(0.0, -room))
+    return int(np.lexsort((-measured[:count], np.where(eligible, missing, np.inf)))[0])
+
+
+def _beaten(measured: Array, single: Array, pair: Array, quantiles: Array, leader: int) -> tuple[Flags, Flags]:
+    """`[A]` each: surely behind a leader that surely keeps the floors; surely missing them, by more than the leader does."""
+    count = len(quantiles)
+    outdone = measured[leader] - measured[:count] > quantiles * pair[:count, leader]
+    missing = np.zeros(count, dtype=bool)
+    if len(measured) > count:
+        room, own = measured[count:], single[count:]
+        outdone = outdone & (room[leader] > quantiles * own[leader])
+        missing = (room[leader] - room > quantiles * pair[count:, count + leader]) & (room < -quantiles * own)
+    others = np.arange(count) != leader
+    return np.asarray(outdone & others), np.asarray(missing & others)

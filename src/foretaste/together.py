@@ -1,0 +1,245 @@
+"""Several params of one model evaluated together: each batch is read once for all, and small models see it in one stacked pass.
+
+A stacked pass (`torch.func.vmap` over stacked params) pays where calling a model costs more than computing does, and it is not
+taken on trust: on two examples it must say what the model says when it is lent each of two params. Where it does not (an
+operation that cannot be stacked, a module that keeps its params elsewhere), the model is lent one params after the other,
+batch by batch.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import vmap
+
+from foretaste.evaluate import Result, batches, evaluate, padded, result_of, seen_by
+from foretaste.params import Params, in_eval_mode, parameters_of, swapped, tensors_of
+from foretaste.task import Batch, Examples, Predict, Seen, Task, losses
+
+__all__ = ["at_once", "evaluate_each", "seen_by_each"]
+
+_MOST = 64
+_LARGEST = 4 << 20  # bytes of params: lending larger ones anew for every batch costs more than reading it
+_HELD = 64 << 20  # bytes of params at once
+_WORK = 1e11  # entries times examples: a few seconds
+_STACKED = 1 << 19  # entries of params and activations in a pass: above, computing costs more than calling does
+_AGREES = 1e-4  # float32; types with fewer digits get some units of their last place
+
+_Pass = Callable[[Batch], tuple[Tensor, Tensor]]
+_Tensors = MutableMapping[str, Any]  # a module's parameters or buffers
+
+
+def at_once(model: nn.Module, tasks: Sequence[Task]) -> int:
+    """How many params of this model are best evaluated together: 1 where they are not small.
+
+    Args:
+        model: With its params.
+        tasks: Their validation examples count: together it is a few seconds' work.
+
+    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.task import Rows
+    >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
+    >>> [at_once(nn.Linear(2, width), [Task("a", rows, rows, [METRICS["accuracy"]])]) for width in (2, 1 << 20)]
+    [64, 1]
+    """
+    found = tensors_of(model).values()
+    size, entries = sum(tensor.nbytes for tensor in found), sum(tensor.numel() for tensor in found)
+    work = max(entries, 1) * sum(len(task.validation) for task in tasks)
+    return 1 if size > _LARGEST else max(1, int(min(_MOST, _HELD / max(size, 1), _WORK / max(work, 1))))
+
+
+def evaluate_each(
+    model: nn.Module,
+    many: Sequence[Params],
+    tasks: Sequence[Task],
+    *,
+    batch_size: int = 128,
+    on_batch: Callable[[], None] = lambda: None,
+) -> list[dict[str, Result]]:
+    """What `evaluate` says of each params, up to rounding; the model is left as it was.
+
+    Args:
+        model: The module the tasks predict with, on its own device.
+        many: At least one.
+        tasks: What to evaluate on; where one has a judge of models, params are evaluated one by one.
+        batch_size: Examples per forward pass.
+        on_batch: Called before each batch; may raise, to stop.
+
+    Raises:
+        ParamsError: Params of another model.
+        TaskError: A metric that fails or is no number.
+
+    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.task import Rows
+    >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
+    >>> straight, crossed = ({"weight": weight} for weight in (torch.eye(2), torch.eye(2).flip(0)))
+    >>> found = evaluate_each(nn.Linear(2, 2, bias=False), [straight, crossed], [Task("a", rows, rows, [METRICS["accuracy"]])])
+    >>> [results["a"].metrics["accuracy"] for results in found]
+    [1.0, 0.0]
+    """
+    if len(many) == 1 or any(task.judged for task in tasks):
+        return [evaluate(model, params, tasks, batch_size=batch_size) for params in many]
+    with in_eval_mode(model):
+        seen = [seen_by_each(model, many, task, task.validation, batch_size, on_batch=on_batch) for task in tasks]
+    return [
+        {task.name: result_of(task, each, task.metrics) for task, each in zip(tasks, found, strict=True)}
+        for found in zip(*seen, strict=True)
+    ]
+
+
+def seen_by_each(
+    model: nn.Module,
+    many: Sequence[Params],
+    task: Task,
+    examples: Examples,
+    batch_size: int,
+    *,
+    on_batch: Callable[[], None] = lambda: None,
+) -> list[Seen]:
+    """What the model says of these examples under each params: see `foretaste.evaluate.seen_by`.
+
+    Args:
+        model: In evaluation mode, on its own device; it is left as it was.
+        many: At least one.
+        task: Predicts with the model; where it writes texts, it does so under one params after the other.
+        examples: N of them, at least one.
+        batch_size: Examples per forward pass.
+        on_batch: Called before each batch; may raise, to stop.
+
+    Raises:
+        ParamsError: Params of another model.
+
+    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.task import Rows
+    >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
+    >>> straight, crossed = ({"weight": weight} for weight in (torch.eye(2), torch.eye(2).flip(0)))
+    >>> task = Task("a", rows, rows, [METRICS["accuracy"]])
+    >>> [seen.predicted.flatten().tolist() for seen in seen_by_each(nn.Linear(2, 2, bias=False), [straight, crossed], task, rows, 2)]
+    [[0, 1], [1, 0]]
+    """
+    if len(many) == 1 or task.writes:
+        return [_seen_under(model, params, task, examples, batch_size) for params in many]
+    through = _way(model, many, task, examples, batch_size)
+    device = next(model.parameters()).device
+    order: list[int] = []
+    parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    for indices, found in batches(examples, batch_size):
+        on_batch()
+        batch = {key: tensor.to(device) for key, tensor in task.collate(found).items()}
+        with torch.no_grad():
+            each, guess = through(batch)
+        rows = (len(many), len(indices), -1)
+        parts.append((each.reshape(rows).transpose(0, 1), guess.reshape(rows).transpose(0, 1), batch["labels"].reshape(rows[1:])))
+        order += indices
+    back = torch.tensor(order).argsort()
+    each, guess, labels = (padded([part.cpu() for part in column])[back] for column in zip(*parts, strict=True))
+    return [Seen(one.double(), other, labels) for one, other in zip(each.unbind(1), guess.unbind(1), strict=True)]
+
+
+def _seen_under(model: nn.Module, params: Params, task: Task, examples: Examples, batch_size: int) -> Seen:
+    with swapped(model, params):
+        return seen_by(model, task, examples, batch_size)
+
+
+def _way(model: nn.Module, many: Sequence[Params], task: Task, examples: Examples, batch_size: int) -> _Pass:
+    """How a batch goes through the model under every params: stacked where that is quicker and says the same."""
+    device = next(model.parameters()).device
+    pair = task.batch(examples, [0, min(1, len(examples) - 1)], device)
+    few = [many[0], many[-1]]
+    one_by_one = _lent(model, few, task.predict)
+    with torch.no_grad():
+        truth, entries = _counted(model, lambda: one_by_one(pair), len(pair["labels"]))
+        small = sum(tensor.numel() for tensor in many[0].values()) + entries / len(few) * batch_size <= _STACKED
+        if small and _says(_stacked, model, few, task.predict, pair, truth):
+            return _stacked(model, many, task.predict)
+    return _lent(model, many, task.predict)
+
+
+def _counted(model: nn.Module, work: Callable[[], tuple[Tensor, Tensor]], examples: int) -> tuple[tuple[Tensor, Tensor], float]:
+    """What the work gives, and how many entries the model's innermost modules put out for each example."""
+    total = 0
+
+    def count(module: nn.Module, args: object, output: object) -> None:
+        nonlocal total
+        total += output.numel() if isinstance(output, Tensor) else 0
+
+    handles = [module.register_forward_hook(count) for module in model.modules() if next(module.children(), None) is None]
+    try:
+        return work(), total / examples
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _says(
+    way: Callable[[nn.Module, Sequence[Params], Predict], _Pass],
+    model: nn.Module,
+    few: Sequence[Params],
+    predict: Predict,
+    batch: Batch,
+    truth: tuple[Tensor, Tensor],
+) -> bool:
+    """Whether a way works for these params on this batch, and gives the same losses."""
+    try:
+        found, _ = way(model, few, predict)(batch)
+    except Exception:  # whatever an operation that cannot be stacked raises
+        return False
+    expected, _ = truth
+    tolerance = max(_AGREES, 4 * max(torch.finfo(tensor.dtype).eps for tensor in parameters_of(model).values()))
+    return found.shape == expected.shape and bool(torch.allclose(found, expected, rtol=tolerance, atol=tolerance))
+
+
+def _lent(model: nn.Module, many: Sequence[Params], predict: Predict) -> _Pass:
+    def through(batch: Batch) -> tuple[Tensor, Tensor]:
+        found = []
+        for params in many:
+            with swapped(model, params):
+                logits = predict(model, batch)
+            found.append((losses(logits, batch["labels"]), logits.argmax(-1)))
+        each, guess = zip(*found, strict=True)
+        return torch.stack(each), torch.stack(guess)
+
+    return through
+
+
+def _stacked(model: nn.Module, many: Sequence[Params], predict: Predict) -> _Pass:
+    own = dict(model.named_parameters()) | dict(model.named_buffers())
+    stack = {name: torch.stack([params[name] for params in many]).to(own[name]) for name in many[0]}
+    slots = list(_slots(model, {id(own[name]): name for name in stack}))
+
+    def through(batch: Batch) -> tuple[Tensor, Tensor]:
+        def one(params: dict[str, Tensor]) -> Tensor:
+            with _in_place_of_its_own(slots, params):
+                return predict(model, batch)
+
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="There is a performance drop")  # some operations are looped over inside
+            logits = vmap(one)(stack)
+        labels = batch["labels"].expand(len(many), *batch["labels"].shape)
+        each = losses(logits.flatten(0, 1), labels.flatten(0, 1))
+        return each.reshape(*logits.shape[:2], -1), logits.argmax(-1)
+
+    return through
+
+
+def _slots(model: nn.Module, names: Mapping[int, str]) -> Iterator[tuple[_Tensors, str, str]]:
+    """Where a module, met once however often it is shared, keeps one of these tensors: its own name there, and the model's."""
+    for module in model.modules():
+        for held in (module._parameters, module._buffers):
+            yield from ((held, local, names[id(tensor)]) for local, tensor in held.items() if id(tensor) in names)
+
+
+@contextmanager
+def _in_place_of_its_own(slots: Sequence[tuple[_Tensors, str, str]], params: Params) -> Iterator[None]:
+    """The model computes with these; `torch.func.functional_call` would leave some behind in modules that are shared."""
+    before = [held[local] for held, local, _ in slots]
+    try:
+        for held, local, name in slots:
+            held[local] = params[name]
+        yield
+    finally:
+        for (held, local, _), tensor in zip(slots, before, strict=True):
+            held[local] = tensor

@@ -1,0 +1,130 @@
+"""A race of previews: all are evaluated on the same growing part of the validation data, and those that are surely not the best stop.
+
+What stops is decided by `foretaste.surface.race`, after every eighth of the data. Survivors reach all of it, each example
+once, and their rows are ordinary ones. Single-task models run to the end whatever they give: floors, the knee and predictions
+are held against them. What a large model gave on a part is kept in the study, so that a race that was stopped goes on, and
+another preference finds what it needs; small models are evaluated together (`foretaste.together`) and begin anew.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+
+from foretaste.errors import WeightsError
+from foretaste.evaluate import adds
+from foretaste.surface.choose import choose
+from foretaste.surface.preference import Floor, Preference
+from foretaste.surface.race import ERROR, Apart, Dropped, Goal, Raced, Standing, stand
+from foretaste.surface.table import Surface, headlines
+from foretaste.task import AnyMetric, Seen, Task
+from foretaste.weights import TaskWeights, corners
+from foretaste.workflow.fit import Fitted
+from foretaste.workflow.methods import METHODS
+from foretaste.workflow.preview import preview
+from foretaste.workflow.runners import Runners
+from foretaste.workflow.session import Session, has_private_heads
+
+__all__ = ["race"]
+
+_LOOKS = 8
+
+
+def race(
+    session: Session,
+    fitted: Mapping[str, Fitted],
+    method: str,
+    points: Sequence[TaskWeights],
+    preference: Preference,
+    floors: Sequence[Floor] = (),
+) -> Raced:
+    """Preview weightings, and evaluate on all validation data only those that may be the best.
+
+    Args:
+        session: The recipe at work.
+        fitted: Every task's site.
+        method: One of `METHODS`.
+        points: Weightings; where relative floors or the knee need them, the single-task models are added.
+        preference: What to maximise.
+        floors: What must hold.
+
+    Raises:
+        WeightsError: None of the weightings can be chosen.
+        TaskError: See `foretaste.workflow.preview.preview`.
+
+    >>> import pathlib, tempfile
+    >>> from foretaste.recipe import parse
+    >>> from foretaste.weights import lattice
+    >>> from foretaste.workflow.fit import fit
+    >>> from foretaste.workflow.session import load, start
+    >>> recipe = parse(text := "{name: a, model: {source: digits}, finetune: {steps: 9}, curvature: {max_examples: 1}}")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
+    ...     with session.study:
+    ...         found = race(session, fit(session), "simple", lattice(session.problem.names, 3), Preference("mean", {}))
+    >>> found.reason, len(found.rows) + len(found.dropped), found.best in [row.weights for row in found.rows]
+    ('', 10, True)
+    """
+    tasks, inside = session.problem.tasks, has_private_heads(session.problem)
+    if not any(not inside or min(weights.values()) > 0 for weights in points):
+        raise WeightsError("tasks with heads of their own all need some weight in what is chosen; give weights inside the simplex")
+    needed = preference.kind == "knee" or any(floor.relative for floor in floors)
+    alone = corners(session.problem.names) if needed else [weights for weights in points if weights.corner is not None]
+    asked = list(dict.fromkeys([*points, *alone]))
+    reason = _unfit(tasks, method)
+    rows = preview(session, fitted, [method], asked if reason else alone)
+    surface = Surface(headlines(tasks), tuple(rows), inside)
+    singles = {task: row.metrics[task][surface.headlines[task].metric] for task, row in surface.singles().items()}
+    goal = Goal(surface.headlines, preference.settled(surface), floors, singles)
+    if reason:
+        whole = len(rows) * sum(len(task.validation) for task in tasks)
+        return Raced(method, tuple(rows), (), choose(surface, goal.preference, floors, singles).weights, {}, whole, whole, reason)
+    session.watch.begin(f"race of previews by {method}", len(asked) * sum(len(task.validation) for task in tasks))
+    runners = Runners.of(session, fitted, method, asked)
+    dropped = [each for look in range(1, _LOOKS + 1) for each in _look(runners, goal, look, inside)]
+    found = replace(surface, rows=tuple(runners.finished(runner) for runner in runners.running))
+    best = choose(found, goal.preference, floors, singles).weights
+    whole = len(asked) * runners.examples
+    return Raced(method, found.rows, tuple(dropped), best, _apart(runners, goal, best), runners.evaluated, whole)
+
+
+def _look(runners: Runners, goal: Goal, look: int, inside: bool) -> list[Dropped]:
+    """One more part of the data, and who stops after it."""
+    runners.go_on(look / _LOOKS)
+    if look == _LOOKS:
+        return []
+    may_lead = [not inside or min(runner.weights.values()) > 0 for runner in runners.running]
+    found = stand(runners.tallies(), goal, ERROR / _LOOKS, eligible=may_lead, seed=look)
+    places = [place for place, runner in enumerate(runners.running) if found.beaten[place] and runner.row is None]
+    stopped, examples = runners.stop(places), sum(runners.seen.values())
+    return [
+        Dropped(runner.weights, examples, float(found.values[place]), _at(found, place), bool(found.missing[place]))
+        for place, runner in zip(places, stopped, strict=True)
+    ]
+
+
+def _apart(runners: Runners, goal: Goal, best: TaskWeights) -> dict[TaskWeights, Apart]:
+    """How all who came to the end stand to the best, as other examples of the same kind would say."""
+    points = [runner.weights for runner in runners.running]
+    found = stand(runners.tallies(), goal, ERROR / _LOOKS, leader=points.index(best), beyond=True)
+    return {weights: _at(found, place) for place, weights in enumerate(points)}
+
+
+def _at(found: Standing, place: int) -> Apart:
+    return Apart(float(found.behind[place]), float(found.low[place]), float(found.high[place]))
+
+
+def _unfit(tasks: Sequence[Task], method: str) -> str:
+    """Why previews by this method cannot be raced, or nothing."""
+    if not METHODS[method].merges:
+        return f"previews by {method} need no pass over the validation data, so that there is nothing to save"
+    for task in tasks:
+        if not _is_ratio(task.metrics[0]):
+            what = f"{task.metrics[0].name} of task {task.name!r} is no mean over examples"
+            return f"{what}, so that nothing is known of it from some of them: all previews were evaluated on all examples"
+    return ""
+
+
+def _is_ratio(metric: AnyMetric) -> bool:
+    one = torch.zeros(1, 1, dtype=torch.long)
+    return adds(metric, Seen(one.double(), one, one)) is not None
