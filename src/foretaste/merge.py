@@ -18,8 +18,9 @@ from torch import Tensor
 
 from foretaste.errors import ParamsError, WeightsError
 from foretaste.params import Params, average, check_fit, wide
-from foretaste.pieces import Factor, Surrogate, blamed, broken, check_sites, is_finite, owned, pieces_of, renormalised
+from foretaste.pieces import CHUNK, Factor, Surrogate, blamed, broken, check_sites, is_finite, owned, pieces_of, renormalised
 from foretaste.posterior.gaussian import Gaussian
+from foretaste.posterior.placing import placed
 from foretaste.posterior.precision import EXACT, Piece, Precision, Stop
 from foretaste.posterior.site import Site, product
 from foretaste.weights import TaskWeights
@@ -27,6 +28,7 @@ from foretaste.weights import TaskWeights
 __all__ = ["Preview", "corrected", "merge", "nearness"]
 
 _STILL = 1e-6
+_CHUNK_AWAY = 1 << 24  # entries of a piece on an accelerator: enough to keep it busy
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ def merge(
     max_steps: int = 50,
     start: Params | None = None,
     stop: Stop = EXACT,
+    device: torch.device | None = None,
 ) -> Preview:
     """Preview the params that joint finetuning under these weights would reach.
 
@@ -83,6 +86,8 @@ def merge(
         start: Where the loop begins, by default at the prior's mean. Gaussian sites do not care;
             with mixtures in many dimensions the start decides which of the modes is found.
         stop: When conjugate gradients do, where the sites' precisions have no closed sum (`product`).
+        device: Where to merge Gaussian sites and leave the params; what lies elsewhere is brought there piece by
+            piece. By default where they all lie (`foretaste.posterior.placing.placed`).
 
     Raises:
         WeightsError: Other tasks in the weights than in the sites.
@@ -104,7 +109,7 @@ def merge(
     surrogates = {name: site.surrogate(point) for name, site in sites.items()}
     step, converged = 0, False
     while step < max_steps and not converged:
-        before, point, seen = point, _mean(prior, surrogates, weights, stop), surrogates
+        before, point, seen = point, _mean(prior, surrogates, weights, stop, device), surrogates
         surrogates = {name: site.surrogate(point) for name, site in sites.items()}
         unchanged = all(_is_same(surrogates[name], seen[name]) for name in sites)
         converged = unchanged or (step > 0 and _is_still(before, point))
@@ -151,7 +156,7 @@ def corrected(preview: Preview, known: Preview, joint: Params, trust: float = 1.
 
 
 def _carried(tensor: Tensor, known: Tensor, joint: Tensor, share: float) -> Tensor:
-    return (wide(tensor) + share * (wide(joint) - wide(known))).to(tensor.dtype)
+    return (wide(tensor) + share * (wide(joint.to(tensor.device)) - wide(known))).to(tensor.dtype)
 
 
 def nearness(center: TaskWeights, weights: TaskWeights) -> float:
@@ -180,9 +185,12 @@ def _is_same(left: Surrogate, right: Surrogate) -> bool:
     return len(left) == len(right) and all(one is other for one, other in zip(left, right, strict=True))
 
 
-def _mean(prior: Gaussian, surrogates: Mapping[str, Surrogate], weights: TaskWeights, stop: Stop) -> dict[str, Tensor]:
+def _mean(
+    prior: Gaussian, surrogates: Mapping[str, Surrogate], weights: TaskWeights, stop: Stop, device: torch.device | None
+) -> dict[str, Tensor]:
     """One step of the loop: the mean of the product, piece by piece, each rounded once."""
-    merged = {name: torch.empty_like(mean, memory_format=torch.contiguous_format) for name, mean in prior.mean.items()}
+    means = prior.mean.items()
+    merged = {name: torch.empty_like(mean, device=device, memory_format=torch.contiguous_format) for name, mean in means}
     for owners, names in owned(prior, surrogates).items():
         shares = renormalised({task: weights[task] for task, _ in owners})
         factors = [(task, surrogates[task][place], shares[task]) for task, place in owners if shares[task] > 0]
@@ -193,14 +201,16 @@ def _mean(prior: Gaussian, surrogates: Mapping[str, Surrogate], weights: TaskWei
                     raise ParamsError(broken(task, name))
                 merged[name].copy_(first.center[name])
             continue
-        for piece in pieces_of(prior, factors, names):
-            _merge_piece(prior, factors, piece, merged, stop)
+        here = merged[names[0]].device.type == "cpu"
+        for piece in pieces_of(prior, factors, names, CHUNK if here else _CHUNK_AWAY):
+            _merge_piece(prior, factors, piece, merged, stop, device)
     return merged
 
 
-def _merge_piece(prior: Gaussian, factors: Sequence[Factor], piece: Piece, merged: Params, stop: Stop) -> None:
-    part = Gaussian(piece.of(prior.mean), prior.precision.restrict(piece))
-    mean = product(part, [site.on(piece) ** share for _, site, share in factors], stop).mean
+def _merge_piece(prior: Gaussian, factors: Sequence[Factor], piece: Piece, merged: Params, stop: Stop, device: torch.device | None) -> None:
+    part = placed(Gaussian(piece.of(prior.mean), prior.precision.restrict(piece)), device)
+    sites = [placed(replace(site.on(piece), carried={}), device) ** share for _, site, share in factors]
+    mean = product(part, sites, stop).mean
     for name, target in piece.of(merged).items():
         if not is_finite(mean[name]):
             raise ParamsError(blamed(name, piece, prior, factors))

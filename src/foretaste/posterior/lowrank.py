@@ -60,9 +60,9 @@ class LowRank(Precision):
 
     def _along(self, params: Params) -> Tensor:
         """`[rank]`: the params' product with every direction, in float64."""
-        total = torch.zeros(len(self.scales), dtype=torch.float64)
+        total = torch.zeros(len(self.scales), dtype=torch.float64, device=self.scales.device)
         for name, tensor in params.items():
-            total += (self._rows(name) @ tensor.reshape(-1).double()).cpu()
+            total += (self._rows(name) @ tensor.reshape(-1).double()).to(total.device)
         return total
 
     def _vectors(self, name: str) -> Tensor:

@@ -4,12 +4,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+import torch
+
 from foretaste.merge import Preview, corrected, merge
 from foretaste.params import Params
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.mixture import MixtureSite
+from foretaste.posterior.placing import bytes_of, placed
 from foretaste.posterior.precision import EXACT, Stop
-from foretaste.posterior.site import Site
+from foretaste.posterior.site import GaussianSite, Site
 from foretaste.store.study import Done
 from foretaste.weights import TaskWeights
 
@@ -45,6 +48,7 @@ class Ready:
             without any, every mixture keeps its own.
         stop: When conjugate gradients do, where the sites need them.
         known: A joint run that corrects what was merged.
+        device: Where to merge; where the prior and the sites lie, if left out.
     """
 
     prior: Gaussian
@@ -53,6 +57,29 @@ class Ready:
     temperatures: tuple[float, ...] = ()
     stop: Stop = EXACT
     known: Known | None = None
+    device: torch.device | None = None
+
+    def on(self, device: torch.device) -> "Ready":
+        """The same with all its tensors on a device.
+
+        >>> import torch
+        >>> from foretaste.posterior.isotropic import Isotropic
+        >>> ready = Ready(Gaussian({"w": torch.zeros(1)}, Isotropic(1.0)), {}).on(torch.device("meta"))
+        >>> ready.prior.mean["w"].device.type
+        'meta'
+        """
+        prior, sites, start, known = placed((self.prior, self.sites, self.start, self.known), device)
+        return replace(self, prior=prior, sites=sites, start=start, known=known, device=device)
+
+    @property
+    def bytes(self) -> int:
+        """What its tensors take."""
+        return bytes_of((self.prior, self.sites, self.start, self.known))
+
+    @property
+    def streams(self) -> bool:
+        """Whether all that is merged are Gaussian sites, which may lie elsewhere than where they are merged."""
+        return all(isinstance(site, GaussianSite) for sites in (self.sites, self.start or {}) for site in sites.values())
 
     def merge(self, weights: TaskWeights) -> Preview:
         """The preview at these weights.
@@ -75,11 +102,14 @@ class Ready:
         return self._merged(self.known.weights)
 
     def _merged(self, weights: TaskWeights) -> Preview:
-        begin: Params | None = None if self.start is None else merge(self.prior, self.start, weights, stop=self.stop).params
+        begin: Params | None = None if self.start is None else self._one(self.start, weights, None).params
         for temperature in self.temperatures or (None,):
-            found = merge(self.prior, _tempered(self.sites, temperature), weights, start=begin, stop=self.stop)
+            found = self._one(_tempered(self.sites, temperature), weights, begin)
             begin = found.params
         return found
+
+    def _one(self, sites: Sites, weights: TaskWeights, start: Params | None) -> Preview:
+        return merge(self.prior, sites, weights, start=start, stop=self.stop, device=self.device)
 
 
 def _tempered(sites: Sites, temperature: float | None) -> Sites:

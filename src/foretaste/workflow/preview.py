@@ -18,6 +18,7 @@ from foretaste.workflow.fit import Fitted
 from foretaste.workflow.judge import at_precision, judged_by, made_row, per_example, reestimates, with_statistics
 from foretaste.workflow.made import Made, Ready
 from foretaste.workflow.methods import METHODS, check_methods, made
+from foretaste.workflow.resident import resident
 from foretaste.workflow.session import Session
 from foretaste.workflow.tune import around, tuned_precision
 
@@ -62,6 +63,7 @@ def _rows(session: Session, fitted: Mapping[str, Fitted], method: str, points: S
         session.watch.begin(f"previews by {method}", len(points))
         return mixed(session, method, outputs, points)
     sites, merged = ready(session, fitted, method)
+    merged = resident(session, merged)
     session.watch.begin(f"previews by {method}", len(points))
     memory = memory_of(session, merged)
     return do_evaluations(
@@ -119,7 +121,7 @@ def memory_of(session: Session, merged: Ready) -> Memory:
         return Memory(model, tensors_of(model))
     own, moves = buffers_of(model), reestimates(session)
     runs = [site.buffers for site in merged.sites.values()] + ([] if merged.known is None else [merged.known.joint])
-    moved = {name for run in runs for name in own if name in run and (moves or not torch.equal(run[name], own[name].cpu()))}
+    moved = {name for run in runs for name in own if name in run and (moves or not torch.equal(run[name], own[name].to(run[name].device)))}
     return Memory(model, session.problem.trained | moved)
 
 

@@ -24,6 +24,7 @@ from foretaste.workflow.fit import Fitted
 from foretaste.workflow.judge import Some, at_precision, judged_by, made_row, per_example, shuffled, with_statistics
 from foretaste.workflow.made import Ready
 from foretaste.workflow.preview import memory_of, named_by, ready
+from foretaste.workflow.resident import resident
 from foretaste.workflow.session import Session
 
 __all__ = ["Runner", "Runners"]
@@ -112,6 +113,7 @@ class Runners:
         {'low': (3, 199), 'mid': (3, 111), 'high': (3, 109)}
         """
         tasks, (sites, merged) = session.problem.tasks, ready(session, fitted, method)
+        merged = resident(session, merged)
         running = [Runner(each, {**named_by(session, method, sites, merged, each), **judged_by(session)}) for each in points]
         orders = {task.name: shuffled(task, session.recipe.seed) for task in tasks}
         found = cls(session, method, merged, orders, running, memory_of(session, merged), {task.name: 0 for task in tasks})

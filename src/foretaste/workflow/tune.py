@@ -13,6 +13,7 @@ from foretaste.store.study import Done
 from foretaste.workflow.fit import Fitted, prior_precision
 from foretaste.workflow.judge import CHOOSING, judged_by, objective
 from foretaste.workflow.made import Made
+from foretaste.workflow.resident import resident
 from foretaste.workflow.session import Session
 
 __all__ = ["around", "chosen", "tuned_precision"]
@@ -136,7 +137,7 @@ def tuned_precision(session: Session, fitted: Mapping[str, Fitted], method: str,
     middle = math.log10(fixed)
 
     def loss(decades: float) -> float:
-        ready = made.under(around(session, 10**decades))
+        ready = resident(session, made.under(around(session, 10**decades)))
         return objective(session, lambda weights: ready.merge(weights).params)
 
     inputs = {"method": method, "sites": made.artefacts, **made.options}

@@ -1,0 +1,79 @@
+"""Placing: Gaussians, precisions and sites with their tensors on another device, whatever their structure."""
+
+import copy
+from collections.abc import Iterator, Mapping
+from types import FunctionType
+from typing import TypeVar, cast
+
+import torch
+from torch import Tensor
+
+from foretaste.stored import Stored
+
+__all__ = ["bytes_of", "placed"]
+
+_T = TypeVar("_T")
+_PLAIN = (str, bytes, int, float, complex, bool, type(None), type, slice, torch.dtype, torch.device, FunctionType, Stored)
+
+
+def placed(value: _T, device: torch.device | None) -> _T:
+    """The same with every tensor on a device; what is shared stays shared, what lies there already is not copied.
+
+    Args:
+        value: Params, a precision, a Gaussian, a site, or mappings and sequences of them. Params that stay in files stay there.
+        device: Where to; None leaves everything where it is.
+
+    >>> from foretaste.posterior.isotropic import Isotropic
+    >>> from foretaste.posterior.site import GaussianSite
+    >>> placed(GaussianSite({"w": torch.ones(1)}, Isotropic(1.0)), torch.device("meta")).center["w"].device
+    device(type='meta')
+    """
+    return value if device is None else cast("_T", _placed(value, device, {}))
+
+
+def bytes_of(value: object) -> int:
+    """What the tensors in it take, each counted once.
+
+    >>> weight = torch.zeros(2)
+    >>> bytes_of({"a": {"w": weight}, "b": [weight, torch.zeros(1)]})
+    12
+    """
+    return sum({id(tensor): tensor.nbytes for tensor in _tensors(value, set())}.values())
+
+
+def _placed(value: object, device: torch.device, known: dict[int, tuple[object, object]]) -> object:
+    if isinstance(value, _PLAIN):
+        return value
+    if id(value) not in known:
+        known[id(value)] = value, _copied(value, device, known)  # the first is kept, so that no other takes its id
+    return known[id(value)][1]
+
+
+def _copied(value: object, device: torch.device, known: dict[int, tuple[object, object]]) -> object:
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, Mapping):
+        return {key: _placed(each, device, known) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)([_placed(each, device, known) for each in value])
+    found = copy.copy(value)
+    for name, each in vars(value).items():
+        found.__dict__[name] = _placed(each, device, known)  # dataclasses may be frozen
+    return found
+
+
+def _tensors(value: object, known: set[int]) -> Iterator[Tensor]:
+    if isinstance(value, _PLAIN) or id(value) in known:
+        return
+    known.add(id(value))
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _tensors(each, known)
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from _tensors(each, known)
+    else:
+        for each in vars(value).values():
+            yield from _tensors(each, known)
