@@ -90,3 +90,16 @@ def test_what_the_trust_page_says_is_so() -> None:
             rows[suite, "mean", "foretaste", most]
             <= min(rows[suite, "mean", f"optuna {name}", most] for name in ("random", "tpe", "gp")) + 0.1
         )
+
+
+def test_what_the_readme_says_of_cheaper_previews_is_so() -> None:
+    found = json.loads((ROOT / "benchmarks" / "results" / "evaluating.json").read_text())
+    digits, sentiment = found["digits"]["runs"], {(run["recipe"], run["seed"]): run for run in found["sentiment"]["runs"]}
+    assert all(run["ratio"] >= 4 and run["same best"] == {"mean": True, "worst": True} for run in digits)
+    for run in (sentiment["whole", seed] for seed in (0, 1)):
+        assert run["ratio of bf16"] >= 3
+        assert run["same best in bf16"] == {"mean": True, "worst": True}
+        for kind in ("mean", "worst"):
+            assert run[f"race for the {kind} in bf16"]["ratio"] >= 2.5
+            assert run[f"race for the {kind} in bf16"]["same best"]
+    assert sentiment["half frozen", 0]["ratio of remembering"] >= 1.9
