@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
+import httpx
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from commands import ENVIRONMENT, foretaste
 from foretaste.store.queue import Queue, State
@@ -46,8 +48,6 @@ LONG = 90_000  # milliseconds: a worker starts in seconds, and machines are busy
 class Served:
     """A server in a process of its own."""
 
-    study: Path
-    process: subprocess.Popen[str]
     address: str
 
     @property
@@ -57,14 +57,18 @@ class Served:
 
 @contextmanager
 def served(study: Path, *options: str) -> Iterator[Served]:
+    """Whatever is done with it, it says nothing but its address; SIGTERM ends it."""
     command = [sys.executable, "-m", "foretaste", "explore", str(study), "--no-open", "--json", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+    pipe = subprocess.PIPE
+    with TemporaryFile() as said, subprocess.Popen(command, stdout=pipe, stderr=said, text=True, env=ENVIRONMENT) as process:
         assert process.stdout is not None
         try:
-            yield Served(study, process, json.loads(process.stdout.readline())["address"])
+            yield Served(json.loads(process.stdout.readline())["address"])
         finally:
             process.terminate()
             process.wait(20)
+        said.seek(0)
+        assert said.read().decode() == ""
 
 
 @pytest.fixture(scope="module")
@@ -83,16 +87,9 @@ def study(finished: Path, tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def driver() -> Iterator[Playwright]:
-    with sync_playwright() as found:
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as driver, driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]) as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def browser(driver: Playwright) -> Iterator[Browser]:
-    found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-    yield found
-    found.close()
 
 
 @pytest.fixture
@@ -152,10 +149,9 @@ def test_dragging_typing_and_keys_move_every_number(study: Path, page: Page) -> 
         expect(page.locator(".value")).to_contain_text("0.000 against the recommended weights")
         page.get_by_label("what the map shows").select_option("mid")
         expect(page.locator(".map .tick.middle").last).to_have_text("accuracy")
-        # the exact prediction of the server follows the stored one
         with page.expect_response("**/api/predict**") as answer:
             page.get_by_role("button", name="Equal weights").click()
-        assert answer.value.ok
+        assert answer.value.ok  # the server's exact prediction follows the stored one
 
 
 def test_dragging_is_quick(study: Path, page: Page) -> None:
@@ -219,18 +215,16 @@ def test_preferences_and_floors_change_the_recommendation(study: Path, page: Pag
 
 
 def test_a_server_that_is_restarted_in_mid_run(study: Path, page: Page) -> None:
-    recipe_steps = "train"
     with served(study) as server:
         page.goto(f"{server.address}#weights=low=0.6,mid=0.2,high=0.2")
-        port = server.port
         page.get_by_role("button", name="Train here").click()
         expect(page.locator(".job")).to_have_count(1)
     expect(page.locator(".panel .note").first).to_contain_text("The server does not answer", timeout=LONG)
     page.get_by_role("button", name="Equal weights").click()  # the page goes on by itself
     assert len(_numbers(page)) == 3
-    with served(study, "--port", port) as again:
+    with served(study, "--port", server.port) as again:
         page.goto(again.address)
-        expect(page.locator(".job.done")).to_contain_text(recipe_steps, timeout=LONG)
+        expect(page.locator(".job.done")).to_contain_text("train", timeout=LONG)
 
 
 def test_a_killed_worker_and_a_cancelled_job(study: Path, page: Page) -> None:
@@ -250,6 +244,73 @@ def test_a_killed_worker_and_a_cancelled_job(study: Path, page: Page) -> None:
         with suppress(Exception):  # it may be done already
             cancel.click(timeout=2000)
         expect(page.locator(".job.done, .job.cancelled")).to_have_count(2, timeout=LONG)
+
+
+@contextmanager
+def _tiny_disk(folder: Path) -> Iterator[Path]:
+    """A disk of its own, of 8 MiB."""
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder], capture_output=True, check=False)  # noqa: S607
+    if mounted.returncode:
+        pytest.skip(f"no disk can be mounted here: {mounted.stderr.decode().strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)  # noqa: S607
+
+
+def _fill(folder: Path) -> Path:
+    """Write until the disk is full, to the last byte."""
+    file = folder / "filler"
+    with file.open("wb", buffering=0) as writing:
+        for size in (65536, 4096, 1):
+            with suppress(OSError):
+                while writing.write(bytes(size)):
+                    pass
+    return file
+
+
+def test_a_full_disk(study: Path, page: Page, tmp_path: Path) -> None:
+    """Nothing can be noted down, and everything can be read; with room again, the same click does it."""
+    with _tiny_disk(tmp_path / "disk") as disk:
+        tight = Path(shutil.copytree(study, disk / "study"))
+        with served(tight) as server:
+            page.goto(f"{server.address}#weights=low=0.2,mid=0.3,high=0.5")
+            expect(page.locator(".jobs")).to_contain_text("No work was asked for yet")
+            previews = page.locator(".mark.preview").count()
+            filler = _fill(disk)
+            notice = page.get_by_text("The disk is full. Nothing is lost")
+            expect(notice).to_be_visible(timeout=LONG)
+            page.get_by_role("button", name="Preview here").click()
+            expect(page.locator(".panel .note").first).to_contain_text("Not done, and nothing is lost: the study's database", timeout=LONG)
+            for path in ("", "api/state", "api/state?prefer=worst", "api/sections", "api/jobs", "api/predict?weights=low=1"):
+                assert httpx.get(f"http://127.0.0.1:{server.port}/{path}", timeout=60).status_code == 200
+            before = _numbers(page)
+            _drag(page, 0.1, 0.1)
+            assert _numbers(page) != before
+            filler.unlink()
+            expect(notice).to_be_hidden(timeout=LONG)
+            page.get_by_role("button", name="Preview here").click()
+            expect(page.locator(".job.done")).to_have_count(1, timeout=LONG)
+            expect(page.locator(".mark.preview")).to_have_count(previews + 1, timeout=LONG)
+        _stop_worker(tight)
+
+
+def test_a_disk_that_fills_while_work_goes_on(study: Path, page: Page) -> None:
+    """Exports lie on a disk that is full: the job says what failed, and is asked for again from there."""
+    with _tiny_disk(study / "exports") as disk, served(study) as server:
+        filler = _fill(disk)
+        page.goto(f"{server.address}#weights=low=0.2,mid=0.3,high=0.5")
+        page.get_by_role("button", name="Export preview").click()
+        failed = page.locator(".job.failed")
+        expect(failed).to_contain_text("free some space or choose another place", timeout=LONG)
+        expect(failed).to_contain_text("Nothing that was finished is lost.")
+        page.get_by_role("button", name="Preview here").click()
+        expect(page.locator(".job.done")).to_have_count(1, timeout=LONG)  # other work is not kept from being done
+        filler.unlink()
+        failed.get_by_role("button", name="Ask again").click()
+        expect(page.locator(".job.done")).to_have_count(2, timeout=LONG)
+        assert (disk / "simple-0.2-0.3-0.5" / "model.safetensors").is_file()
 
 
 def test_a_study_that_is_deleted(study: Path, page: Page) -> None:

@@ -25,7 +25,7 @@ from foretaste.task import Fidelity
 
 __all__ = ["SCRIPTS", "page", "script", "sections"]
 
-SCRIPTS = ("simplex.js", "map.js", "explore.js")  # in the order that they are read in
+SCRIPTS = ("simplex.js", "page.js", "map.js", "curve.js", "figures.js", "work.js", "explore.js")  # in the order that they are read in
 _PAST = 8  # joint runs whose history is shown: each is predicted anew
 _POLICY = (
     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src 'unsafe-inline'; "

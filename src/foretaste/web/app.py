@@ -30,7 +30,9 @@ _MOST = 200  # weightings that are predicted at once
 _Handler = Callable[[Request], Awaitable[Response]]
 
 
-def create_app(folder: Path, rules: Rules, wake: Callable[[], None], reader: Reader | None = None) -> Starlette:
+def create_app(
+    folder: Path, rules: Rules, wake: Callable[[], None], reader: Reader | None = None, leaving: Callable[[], bool] = lambda: False
+) -> Starlette:
     """The application.
 
     Args:
@@ -38,13 +40,14 @@ def create_app(folder: Path, rules: Rules, wake: Callable[[], None], reader: Rea
         rules: Who is let in.
         wake: Sees to it that a worker does the queue's jobs.
         reader: Of the study; one that works out everything in the asking thread, if left out.
+        leaving: Whether the server is being stopped: then streams end.
 
     Raises:
         StudyError: The folder is no study.
     """
     Queue(folder).close()
     reading = reader or Reader(folder)
-    feed, work = Feed(folder, reading, wake), _Work(folder, reading, wake)
+    feed, work = Feed(folder, reading, wake, leaving), _Work(folder, reading, wake)
 
     @asynccontextmanager
     async def lives(app: Starlette) -> AsyncIterator[None]:
@@ -107,11 +110,13 @@ def _static() -> _Handler:
 
 
 def _told(handler: _Handler) -> _Handler:
-    """Errors on purpose as JSON: 400 for what the client can mend, 409 for what went wrong."""
+    """Errors on purpose as JSON: 400 for what the client can mend, 507 where the disk refuses, 409 for what else went wrong."""
 
     async def answer(request: Request) -> Response:
         try:
             return await handler(request)
+        except OSError as error:
+            return JSONResponse({"error": str(error)}, 507)
         except BadInput as error:
             return JSONResponse({"error": str(error)}, 400)
         except ForetasteError as error:

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from shutil import disk_usage
 
 from starlette.concurrency import run_in_threadpool
 
@@ -15,7 +16,10 @@ from foretaste.web.reading import Reader
 
 __all__ = ["Feed", "job_json", "listed"]
 
+_NAMES = ("jobs", "study", "disk", "gone", "leaving")
+_LAST = frozenset({"gone", "leaving"})  # after these there is nothing to tell
 _EVERY = 0.3  # seconds between two looks
+_ROOM = 2**20  # bytes; with less the disk is as good as full
 _WAKE = 2.0  # between two looks at whether a worker is needed
 _BEAT = 15.0  # after which a silent stream says that it lives
 
@@ -27,27 +31,39 @@ class Feed:
         folder: The study's.
         reader: Brought up to date before a change of the study is told.
         wake: Sees to it that a worker does the queue's jobs.
+        leaving: Whether the server is being stopped.
     """
 
-    def __init__(self, folder: Path, reader: Reader, wake: Callable[[], None]) -> None:
-        self._folder, self._reader, self._wake = folder, reader, wake
+    def __init__(self, folder: Path, reader: Reader, wake: Callable[[], None], leaving: Callable[[], bool] = lambda: False) -> None:
+        self._folder, self._reader, self._wake, self._leaving = folder, reader, wake, leaving
         self._news, self._changed = dict[str, str](), asyncio.Condition()
 
     async def watch(self) -> None:
-        """Look until cancelled, or until the study is gone."""
+        """Look until cancelled, or until the study is gone or the server is stopped."""
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._look(_EVERY, self._look_at_server))
             tasks.create_task(self._look(_EVERY, self._look_at_jobs))
             tasks.create_task(self._look(_EVERY, self._look_at_study))
+            tasks.create_task(self._look(_EVERY, self._look_at_disk))
             tasks.create_task(self._look(_WAKE, lambda: run_in_threadpool(self._wake)))
 
     async def _look(self, every: float, look: Callable[[], Awaitable[None]]) -> None:
-        while "gone" not in self._news:
+        while _LAST.isdisjoint(self._news):
             try:
                 await look()
-            except ForetasteError as error:
+            except (ForetasteError, OSError):
                 if not (self._folder / "study.db").is_file():
-                    await self._tell("gone", json.dumps({"error": str(error)}))
+                    error = f"{self._folder} is not a study any more: it was moved or deleted"
+                    await self._tell("gone", json.dumps({"error": error}))
             await asyncio.sleep(every)
+
+    async def _look_at_server(self) -> None:
+        if self._leaving():
+            await self._tell("leaving", "{}")
+
+    async def _look_at_disk(self) -> None:
+        room = await run_in_threadpool(disk_usage, self._folder)
+        await self._tell("disk", json.dumps({"full": room.free < _ROOM}))
 
     async def _look_at_jobs(self) -> None:
         await self._tell("jobs", json.dumps(await run_in_threadpool(listed, self._folder)))
@@ -64,10 +80,14 @@ class Feed:
                 self._changed.notify_all()
 
     async def stream(self) -> AsyncIterator[str]:
-        """Server-sent events: ``jobs`` with the list, ``study`` with the revision, ``gone`` if the study is, which ends it."""
+        """Server-sent events.
+
+        ``jobs`` has the list, ``study`` the revision, ``disk`` whether it is full; ``gone`` (the study is) and ``leaving``
+        (the server is) end the stream.
+        """
         told: dict[str, str] = {}
-        while "gone" not in told:
-            fresh = {name: self._news[name] for name in ("jobs", "study", "gone") if self._news.get(name) != told.get(name)}
+        while _LAST.isdisjoint(told):
+            fresh = {name: self._news[name] for name in _NAMES if self._news.get(name) != told.get(name)}
             for name, data in fresh.items():
                 yield f"event: {name}\ndata: {data}\n\n"
             told |= fresh

@@ -6,8 +6,7 @@ in a process of its own, once at a time, and while a newer state is on its way e
 
 import json
 import threading
-from collections.abc import Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,11 +87,11 @@ class Reader:
 
     Args:
         folder: The study's.
-        executor: Where states are worked out; in the asking thread if left out.
+        work: Works out what is shown; in the asking thread if left out.
     """
 
-    def __init__(self, folder: Path, executor: Executor | None = None) -> None:
-        self._folder, self._executor = folder, executor
+    def __init__(self, folder: Path, work: Callable[[Path, Wish], Shown] = shown) -> None:
+        self._folder, self._work = folder, work
         self._working, self._kept = threading.Lock(), dict[Wish, Shown]()
 
     def revision(self) -> str:
@@ -121,7 +120,7 @@ class Reader:
         with self._working:
             found = self._kept.get(wish)
             if found is None or found.revision != self.revision():
-                found = shown(self._folder, wish) if self._executor is None else self._executor.submit(shown, self._folder, wish).result()
+                found = self._work(self._folder, wish)
                 self._kept = dict([(wish, found), *self._newest(wish)])
             return found
 

@@ -1,20 +1,21 @@
 """Serving the explorer until it is stopped."""
 
-import os
 import socket
-import threading
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from ipaddress import ip_address
-from multiprocessing import get_context, parent_process
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
 from foretaste.errors import StudyError
+from foretaste.store.queue import Queue
+from foretaste.store.study import Study
+from foretaste.web.apart import Apart
 from foretaste.web.app import create_app
 from foretaste.web.guard import Rules, new_token
-from foretaste.web.reading import Reader, Wish
+from foretaste.web.reading import Reader, Wish, shown
 from foretaste.web.worker import Waker
 
 __all__ = ["serve"]
@@ -41,30 +42,15 @@ def serve(folder: Path, host: str, port: int, opened: Callable[[str], None]) -> 
     port = listening.getsockname()[1]
     own = _own(host)
     names = {f"{name}:{port}" for name in (host, "localhost", "127.0.0.1")} if own else set[str]()
-    executor = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_with_the_server)
-    reader = Reader(folder, executor)
-    app = create_app(folder, Rules(token, frozenset(names), open_reading=own), waker, reader)
-    shown = f"[{host}]" if ":" in host else host
+    work = Apart(shown)
+    reader = Reader(folder, work)
+    app = create_app(folder, Rules(token, frozenset(names), open_reading=own), waker, reader, lambda: server.should_exit)
+    printed = f"[{host}]" if ":" in host else host
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, server_header=False)
-    server = _Server(config, lambda: opened(f"http://{shown}:{port}/?token={token}"))
-    try:
+    server = _Server(config, lambda: opened(f"http://{printed}:{port}/?token={token}"), work.close)
+    with listening, closing(work), Queue(folder), Study.open(folder):  # once open, databases can be read though the disk be full
         reader.shown(Wish())  # nobody waits for the first
         server.run(sockets=[listening])
-    finally:
-        listening.close()
-        executor.shutdown(wait=False, cancel_futures=True)
-
-
-def _with_the_server() -> None:
-    """The process that works out states ends with the server, however that ends."""
-
-    def leave() -> None:
-        parent = parent_process()
-        if parent is not None:
-            parent.join()
-        os._exit(0)
-
-    threading.Thread(target=leave, daemon=True).start()
 
 
 def _own(host: str) -> bool:
@@ -76,10 +62,18 @@ def _own(host: str) -> bool:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, opened: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, opened: Callable[[], None], leave: Callable[[], None]) -> None:
         super().__init__(config)
-        self._opened = opened
+        self._opened, self._leave = opened, leave
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._opened()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._leave()  # before anything waits for the answers of those who wait for it
+        await super().shutdown(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop, at once if asked again. Uvicorn raises the signal anew when it has stopped, which ends the process before `serve` does."""
+        self.force_exit, self.should_exit = self.should_exit, True

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from foretaste.errors import ForetasteError
+from foretaste.errors import ForetasteError, StorageError
 from foretaste.store.queue import Queue, State
 from foretaste.workflow.jobs import work_off
 from foretaste.workflow.reopen import reopen
@@ -20,6 +20,8 @@ __all__ = ["Waker", "main"]
 
 _IDLE = 30.0  # seconds without a job after which the worker ends
 _LOOK = 0.3
+_FULL = 2.0  # between two looks at a full disk
+_PATIENCE = 600.0  # with a full disk
 
 
 class Waker:
@@ -44,7 +46,11 @@ class Waker:
 
 
 def main(folder: Path) -> int:
-    """Do the jobs until none has come for a while; SIGTERM stops after the step in hand, and the job goes on with the next worker."""
+    """Do the jobs until none has come for a while.
+
+    SIGTERM stops after the step in hand, and the job goes on with the next worker. Where the disk refuses even to note down
+    how a job ended, it is done again once there is room.
+    """
     leaving = threading.Event()
 
     def leave(number: int, frame: FrameType | None) -> None:
@@ -52,6 +58,16 @@ def main(folder: Path) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, leave)
+    last = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return _work(folder, leaving)
+        except StorageError as error:
+            if leaving.wait(_FULL) or time.monotonic() > last:
+                return error.exit_code
+
+
+def _work(folder: Path, leaving: threading.Event) -> int:
     with Queue(folder) as queue, queue.at_work() as alone:
         if not alone:
             return 0

@@ -27,8 +27,8 @@ async def watched(study: Path, act: Callable[[], None], wakes: list[int] | None 
     feed = Feed(study, Reader(study), lambda: (wakes if wakes is not None else []).append(1))
     watching = asyncio.create_task(feed.watch())
     try:
-        first = await asyncio.wait_for(told(feed, 2), 60)
-        listening = asyncio.create_task(told(feed, 3))
+        first = await asyncio.wait_for(told(feed, 3), 60)
+        listening = asyncio.create_task(told(feed, 4))
         await asyncio.sleep(0.1)
         act()
         return [*first, *(await asyncio.wait_for(listening, 60))]
@@ -41,11 +41,11 @@ def test_jobs_and_the_study_are_told_once_and_again_when_they_change(study: Path
         with Queue(study) as queue:
             queue.add(Kind.PREVIEW, "low=1")
 
-    *first, one, two, three = asyncio.run(watched(study, ask))
+    *found, last = asyncio.run(watched(study, ask))
     revision = Reader(study).shown(Wish()).revision
-    assert sorted(first) == ["event: jobs\ndata: []\n\n", f'event: study\ndata: {{"revision": "{revision}"}}\n\n']
-    assert sorted([one, two]) == sorted(first)  # whoever comes later hears all of it
-    assert json.loads(three.split("data: ")[1])[0]["weights"] == "low=1"
+    said = ['event: disk\ndata: {"full": false}\n\n', "event: jobs\ndata: []\n\n", f'event: study\ndata: {{"revision": "{revision}"}}\n\n']
+    assert sorted(found[:3]) == sorted(found[3:]) == said  # whoever comes later hears all of it
+    assert json.loads(last.split("data: ")[1])[0]["weights"] == "low=1"
 
 
 def test_a_study_that_is_gone_ends_every_stream(study: Path) -> None:
@@ -55,6 +55,25 @@ def test_a_study_that_is_gone_ends_every_stream(study: Path) -> None:
 
     *_, last = asyncio.run(watched(study, delete))
     assert last.startswith("event: gone")
+
+
+def test_a_server_that_is_stopped_ends_every_stream(study: Path) -> None:
+    async def found() -> str:
+        feed = Feed(study, Reader(study), lambda: None, lambda: True)
+        watching = asyncio.create_task(feed.watch())
+        said = [event async for event in feed.stream()]
+        await watching  # it looks no longer
+        return said[-1]
+
+    assert asyncio.run(asyncio.wait_for(found(), 60)).startswith("event: leaving")
+
+
+def test_a_disk_that_is_full_is_told(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill() -> None:
+        monkeypatch.setattr(module, "_ROOM", 2**80)
+
+    *_, last = asyncio.run(watched(study, fill))
+    assert last == 'event: disk\ndata: {"full": true}\n\n'
 
 
 def test_a_silent_stream_says_that_it_lives(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:

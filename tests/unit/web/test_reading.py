@@ -1,8 +1,7 @@
 """What is shown is worked out again when the study has changed, and not before; meanwhile the last is shown."""
 
 import json
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from foretaste.recipe import parse
 from foretaste.sources.digits import digits
 from foretaste.store.queue import Kind, Queue
 from foretaste.store.study import Study
-from foretaste.web import reading as module
+from foretaste.web.apart import Apart
 from foretaste.web.reading import Reader, Shown, Wish, shown
 from foretaste.workflow.jobs import work_off
 from foretaste.workflow.reopen import reopen
@@ -25,14 +24,14 @@ def _previewed(study: Path, weights: str) -> None:
         work_off(session, queue)
 
 
-def test_the_last_is_shown_until_it_is_refreshed(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    reader, calls = Reader(study), list[Wish]()
+def test_the_last_is_shown_until_it_is_refreshed(study: Path) -> None:
+    calls = list[Wish]()
 
     def counted(folder: Path, wish: Wish) -> Shown:
         calls.append(wish)
         return shown(folder, wish)
 
-    monkeypatch.setattr(module, "shown", counted)
+    reader = Reader(study, counted)
     first, worst = reader.shown(Wish()), reader.shown(Wish("worst"))
     assert reader.refreshed(Wish()) is first
     assert json.loads(worst.state)["preference"]["kind"] == "worst"
@@ -61,8 +60,8 @@ def test_a_wish_that_is_not_understood_leaves_everything_as_it_was(study: Path) 
 
 
 def test_a_process_of_its_own_says_the_same(study: Path) -> None:
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
-        apart, here = Reader(study, executor), Reader(study)
+    with closing(Apart(shown)) as work:
+        apart, here = Reader(study, work), Reader(study)
         assert apart.shown(Wish()).state == here.shown(Wish()).state
         assert apart.expected(["low=0.2,mid=0.3,high=0.5"]) == here.expected(["low=0.2,mid=0.3,high=0.5"])
         with pytest.raises(WeightsError, match="is not understood"):

@@ -1,15 +1,24 @@
-"""The server, in a thread, asked over a real socket."""
+"""The server, in a thread or a process of its own, asked over a real socket."""
 
+import json
+import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
 import uvicorn
 
+from commands import ENVIRONMENT
 from foretaste.errors import StudyError
+from foretaste.store.queue import Kind, Queue
 from foretaste.web import serve as module
 from foretaste.web.serve import serve
 
@@ -70,3 +79,48 @@ def test_an_address_that_is_taken(study: Path) -> None:
 def test_this_machines_own_addresses() -> None:
     assert all(module._own(host) for host in ("127.0.0.1", "localhost", "::1"))
     assert not any(module._own(host) for host in ("0.0.0.0", "192.168.0.1", "example.org"))  # noqa: S104
+
+
+def _below(number: int) -> set[int]:
+    """The processes that a process started, and those that they did."""
+    parents = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parents[int(status.parent.name)] = int(status.read_text().rpartition(")")[2].split()[1])
+    own = {child for child, parent in parents.items() if parent == number}
+    return own.union(*(_below(child) for child in own))
+
+
+def _command(number: int) -> str:
+    """Of a process; nothing where it has ended."""
+    with suppress(OSError):
+        return Path(f"/proc/{number}/cmdline").read_text()
+    return ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("kill", [os.kill, os.killpg])  # as `kill` does, and as a terminal does
+def test_a_signal_ends_the_server_and_not_the_work(study: Path, tmp_path: Path, number: int, kill: Callable[[int, int], None]) -> None:
+    command, said = [sys.executable, "-m", "foretaste", "explore", str(study), "--no-open", "--json"], tmp_path / "said"
+    with said.open("wb") as errors, Queue(study) as queue:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, env=ENVIRONMENT, start_new_session=True)
+        assert process.stdout is not None
+        with process.stdout as printed:
+            address = json.loads(printed.readline())["address"]
+        with httpx.stream("GET", address.replace("/?", "/api/events?")) as stream:
+            text = stream.iter_text()
+            assert "event: " in next(text)
+            queue.add(Kind.TRAIN, "low=0.6,mid=0.2,high=0.2")
+            while not queue.has_worker():
+                time.sleep(0.05)
+            children = _below(process.pid)
+            kill(process.pid, number)
+            end = time.monotonic() + 5
+            assert "event: leaving" in "".join(text)  # to its end
+        assert process.wait(max(0, end - time.monotonic())) == 0
+    while [found for each in children if (found := _command(each)) and "foretaste.web.worker" not in found]:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    (worker,) = [each for each in children if _command(each)]
+    os.kill(worker, signal.SIGKILL)
+    assert said.read_text() == ""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from commands import ENVIRONMENT
+from foretaste.errors import StorageError
 from foretaste.store.queue import Kind, Queue, State
 from foretaste.web import worker as module
 from foretaste.web.worker import Waker, main
@@ -75,6 +76,30 @@ def test_a_worker_ends_when_nothing_comes(study: Path, monkeypatch: pytest.Monke
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         assert main(study) == 0
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_a_worker_waits_while_the_disk_refuses(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes back once there is room, and gives up in the end."""
+    monkeypatch.setattr(module, "_FULL", 0.01)
+    monkeypatch.setattr(module, "_PATIENCE", 0.1)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    tries = list[Path]()
+
+    def full(folder: Path, leaving: object) -> int:
+        tries.append(folder)
+        if len(tries) == room:
+            return 0
+        raise StorageError("the study's database refuses (database or disk is full)")
+
+    monkeypatch.setattr(module, "_work", full)
+    try:
+        room = 3
+        assert (main(study), len(tries)) == (0, 3)
+        room = 0
+        assert main(study) == StorageError.exit_code
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -3,7 +3,13 @@
 const SVG = "http://www.w3.org/2000/svg";
 const VIRIDIS = ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
 
-/** @param {string} tag @param {Record<string, string | number>} [attributes] @param {string} [text] */
+/**
+ * @template {keyof SVGElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Record<string, string | number>} [attributes]
+ * @param {string} [text]
+ * @returns {SVGElementTagNameMap[Tag]}
+ */
 function drawn(tag, attributes = {}, text) {
   const made = document.createElementNS(SVG, tag);
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, String(value));
@@ -22,23 +28,35 @@ function shade(share) {
   return `rgb(${parts.join(",")})`;
 }
 
-/** What both kinds of map draw alike. */
+/** What both kinds of map draw alike: each says which shares lie where. */
 class Field {
-  /** @param {HTMLElement} holder @param {(shares: number[]) => void} chosen @param {string} label */
+  width = 560;
+  /** Where the handle is. */
+  at = [0, 0];
+
+  /** @param {HTMLElement} holder @param {(shares: number[]) => void} chosen @param {string} label @param {number} height */
   constructor(holder, chosen, label, height) {
-    this.width = 560;
     this.height = height;
     this.chosen = chosen;
     this.svg = drawn("svg", { viewBox: `0 0 ${this.width} ${height}`, class: "map", role: "group", "aria-label": label });
     this.back = this.svg.appendChild(drawn("g"));
     this.marks = this.svg.appendChild(drawn("g"));
-    this.handle = this.svg.appendChild(
-      drawn("g", { class: "handle", tabindex: 0, role: "slider", "aria-label": "weights: arrow keys move, Shift moves further", "aria-valuemin": 0, "aria-valuemax": 1 }),
-    );
+    const told = { role: "slider", "aria-label": "weights: arrow keys move, Shift moves further", "aria-valuemin": 0, "aria-valuemax": 1 };
+    this.handle = this.svg.appendChild(drawn("g", { class: "handle", tabindex: 0, ...told }));
     this.handle.append(drawn("circle", { r: 13, class: "halo" }), drawn("circle", { r: 7, class: "dot" }));
     holder.replaceChildren(this.svg);
     this.svg.addEventListener("pointerdown", (event) => this.grab(event));
     this.handle.addEventListener("keydown", (event) => this.pressed(event));
+  }
+
+  /** Where shares lie. @param {number[]} shares @returns {number[]} */
+  pointOf(shares) {
+    throw new Error(`a map says where ${shares} are`);
+  }
+
+  /** What lies there. @param {number} x @param {number} y @returns {number[]} */
+  sharesAt(x, y) {
+    throw new Error(`a map says what is at ${x}, ${y}`);
   }
 
   /** @param {PointerEvent} event */
@@ -47,7 +65,7 @@ class Field {
     this.handle.focus();
     /** @param {PointerEvent} moved */
     const move = (moved) => {
-      const at = new DOMPoint(moved.clientX, moved.clientY).matrixTransform(this.svg.getScreenCTM().inverse());
+      const at = new DOMPoint(moved.clientX, moved.clientY).matrixTransform(this.svg.getScreenCTM()?.inverse());
       this.chosen(this.sharesAt(at.x, at.y));
     };
     const leave = () => {
@@ -63,12 +81,13 @@ class Field {
 
   /** @param {KeyboardEvent} event */
   pressed(event) {
-    const step = event.shiftKey ? 10 : 2;
+    const step = event.shiftKey ? 25 : 5;
+    /** @type {Record<string, number[]>} */
     const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
     const by = moves[event.key];
     if (!by) return;
     event.preventDefault();
-    this.chosen(this.sharesAt(this.at[0] + by[0] * step * 2.5, this.at[1] + by[1] * step * 2.5));
+    this.chosen(this.sharesAt(this.at[0] + by[0] * step, this.at[1] + by[1] * step));
   }
 
   /** @param {number[]} point @param {string} text of the screen reader */
@@ -78,22 +97,25 @@ class Field {
     this.handle.setAttribute("aria-valuetext", text);
   }
 
-  /** A colour bar under the map. */
+  /** A colour bar under the map. @param {number} low @param {number} high @param {string} text @param {number} y */
   bar(low, high, text, y) {
     const [left, width] = [this.width / 2 - 140, 280];
     for (let place = 0; place < 56; place += 1) {
-      this.back.append(drawn("rect", { x: left + (place * width) / 56, y, width: width / 56 + 0.6, height: 10, fill: shade((place + 0.5) / 56) }));
+      const fill = shade((place + 0.5) / 56);
+      this.back.append(drawn("rect", { x: left + (place * width) / 56, y, width: width / 56 + 0.6, height: 10, fill }));
     }
-    this.back.append(drawn("text", { x: left, y: y + 25, class: "tick" }, Simplex.number(low)));
-    this.back.append(drawn("text", { x: left + width, y: y + 25, class: "tick end" }, Simplex.number(high)));
-    this.back.append(drawn("text", { x: this.width / 2, y: y + 25, class: "tick middle" }, text));
+    this.back.append(drawn("text", { x: left, y: y + 28, class: "tick" }, Simplex.number(low)));
+    this.back.append(drawn("text", { x: left + width, y: y + 28, class: "tick end" }, Simplex.number(high)));
+    this.back.append(drawn("text", { x: this.width / 2, y: y + 28, class: "tick middle" }, text));
   }
 
   /** @param {number[]} point @param {string} kind @param {string} title */
   mark(point, kind, title) {
-    const made = kind === "star" ? drawn("path", { d: STAR_PATH }) : kind === "joint" ? drawn("rect", { x: -5, y: -5, width: 10, height: 10, transform: "rotate(45)" }) : drawn("circle", { r: kind === "sharpened" ? 4.5 : 3 });
     const holder = drawn("g", { transform: `translate(${point[0]} ${point[1]})`, class: `mark ${kind}` });
-    holder.append(made, drawn("title", {}, title));
+    if (kind === "star") holder.append(drawn("path", { d: STAR_PATH }));
+    else if (kind === "joint") holder.append(drawn("rect", { x: -5, y: -5, width: 10, height: 10, transform: "rotate(45)" }));
+    else holder.append(drawn("circle", { r: kind === "sharpened" ? 4.5 : 3 }));
+    holder.append(drawn("title", {}, title));
     this.marks.append(holder);
   }
 }
@@ -103,20 +125,23 @@ const STAR_PATH = Array.from({ length: 10 }, (_, place) => {
   return `${place ? "L" : "M"}${(radius * Math.cos(angle)).toFixed(2)} ${(radius * Math.sin(angle)).toFixed(2)}`;
 }).join("") + "Z";
 
+/** @typedef {{point: number[], value: number}} Spot */
+
 /** Three corners: three tasks, or two and all the others together. */
 class Triangle extends Field {
   /** @param {HTMLElement} holder @param {(three: number[]) => void} chosen @param {string[]} names */
   constructor(holder, chosen, names) {
     super(holder, chosen, `map of ${names.join(", ")}`, 560);
     this.names = names;
-    this.points = [[280, 40], [40, 456], [520, 456]];
+    this.points = [[280, 52], [40, 456], [520, 456]];
   }
 
-  /** @param {number[]} three */
+  /** @override @param {number[]} three */
   pointOf(three) {
     return [0, 1].map((axis) => three.reduce((sum, share, corner) => sum + share * this.points[corner][axis], 0));
   }
 
+  /** @override @param {number} x @param {number} y */
   sharesAt(x, y) {
     const [[ax, ay], [bx, by], [cx, cy]] = this.points;
     const whole = (by - cy) * (ax - cx) + (cx - bx) * (ay - cy);
@@ -129,12 +154,13 @@ class Triangle extends Field {
   draw(value, resolution, text, less) {
     this.back.replaceChildren();
     this.marks.replaceChildren();
-    const grid = Array.from({ length: resolution + 1 }, (_, i) => Array.from({ length: resolution + 1 - i }, (_, j) => {
+    const grid = Array.from({ length: resolution + 1 }, (_, i) => Array.from({ length: resolution + 1 - i }, (_unused, j) => {
       const three = [i / resolution, j / resolution, (resolution - i - j) / resolution];
       return { point: this.pointOf(three), value: value(three) };
     }));
     const all = grid.flat().map((each) => each.value);
     const [low, high] = [Math.min(...all), Math.max(...all)];
+    /** @type {Spot[][]} */
     const cells = [];
     for (let i = 0; i < resolution; i += 1) for (let j = 0; j < resolution - i; j += 1) {
       cells.push([grid[i][j], grid[i + 1][j], grid[i][j + 1]]);
@@ -147,25 +173,31 @@ class Triangle extends Field {
     this.bar(less ? high : low, less ? low : high, text, 520);
   }
 
+  /** @param {Spot[][]} cells @param {number} low @param {number} high @param {boolean} less */
   fill(cells, low, high, less) {
     /** @type {Map<number, string[]>} */
     const shades = new Map();
     for (const cell of cells) {
       const share = high > low ? (cell.reduce((sum, each) => sum + each.value, 0) / 3 - low) / (high - low) : 0.5;
       const bin = Math.round((less ? 1 - share : share) * 63);
-      if (!shades.has(bin)) shades.set(bin, []);
-      shades.get(bin).push(`M${cell.map((each) => each.point.map((part) => part.toFixed(1)).join(" ")).join("L")}Z`);
+      const path = `M${cell.map((each) => each.point.map((part) => part.toFixed(1)).join(" ")).join("L")}Z`;
+      shades.set(bin, [...(shades.get(bin) ?? []), path]);
     }
-    for (const [bin, paths] of shades) this.back.append(drawn("path", { d: paths.join(""), fill: shade(bin / 63), stroke: shade(bin / 63), "stroke-width": 0.7 }));
+    for (const [bin, paths] of shades) {
+      this.back.append(drawn("path", { d: paths.join(""), fill: shade(bin / 63), stroke: shade(bin / 63), "stroke-width": 0.7 }));
+    }
   }
 
+  /** @param {Spot[][]} cells @param {number} low @param {number} high */
   contours(cells, low, high) {
     if (!(high > low)) return;
     const step = 10 ** Math.floor(Math.log10((high - low) / 3));
-    const wide = [1, 2, 5, 10].map((times) => times * step).find((each) => (high - low) / each <= 9);
+    const wide = [1, 2, 5, 10].map((times) => times * step).find((each) => (high - low) / each <= 9) ?? high - low;
     for (let level = Math.ceil(low / wide) * wide; level < high; level += wide) {
+      /** @type {string[]} */
       const lines = [];
       for (const cell of cells) {
+        /** @type {string[]} */
         const cuts = [];
         for (const [left, right] of [[cell[0], cell[1]], [cell[1], cell[2]], [cell[2], cell[0]]]) {
           if (left.value < level === right.value < level) continue;
@@ -174,69 +206,20 @@ class Triangle extends Field {
         }
         if (cuts.length === 2) lines.push(`M${cuts.join("L")}`);
       }
-      if (lines.length) this.back.appendChild(drawn("path", { d: lines.join(""), class: "contour" })).append(drawn("title", {}, Simplex.number(level)));
+      const line = drawn("path", { d: lines.join(""), class: "contour" });
+      line.append(drawn("title", {}, Simplex.number(level)));
+      if (lines.length) this.back.append(line);
     }
   }
 
   frame() {
     const [[ax, ay], [bx, by], [cx, cy]] = this.points;
-    this.back.append(drawn("text", { x: ax, y: ay - 14, class: "name middle" }, this.names[0]));
-    this.back.append(drawn("text", { x: Math.max(4, bx - 34), y: by + 26, class: "name" }, this.names[1]));
-    this.back.append(drawn("text", { x: Math.min(this.width - 4, cx + 34), y: cy + 26, class: "name end" }, this.names[2]));
+    this.back.append(drawn("text", { x: ax, y: ay - 24, class: "name middle" }, this.names[0]));
+    this.back.append(drawn("text", { x: Math.max(4, bx - 34), y: by + 34, class: "name" }, this.names[1]));
+    this.back.append(drawn("text", { x: Math.min(this.width - 4, cx + 34), y: cy + 34, class: "name end" }, this.names[2]));
     for (const share of [0.25, 0.5, 0.75]) {
       const [x, y] = this.pointOf([share, 1 - share, 0]);
       this.back.append(drawn("text", { x: x - 8, y: y + 4, class: "tick end" }, `${share * 100}%`));
     }
-  }
-}
-
-/** Two tasks: every metric as a curve over the second one's share. */
-class Curve extends Field {
-  constructor(holder, chosen, names) {
-    super(holder, chosen, `curves over the weight of ${names[1]}`, 420);
-    this.names = names;
-    this.box = { left: 56, right: 540, top: 20, bottom: 350 };
-  }
-
-  x(share) {
-    return this.box.left + share * (this.box.right - this.box.left);
-  }
-
-  y(value) {
-    return this.box.bottom - ((value - this.low) / (this.high - this.low)) * (this.box.bottom - this.box.top);
-  }
-
-  pointOf(shares) {
-    return [this.x(shares[1]), this.box.bottom];
-  }
-
-  sharesAt(x) {
-    const second = Math.min(1, Math.max(0, (x - this.box.left) / (this.box.right - this.box.left)));
-    return [1 - second, second];
-  }
-
-  /** @param {{name: string, colour: string, at: (shares: number[]) => {median: number, low: number, high: number}}[]} lines */
-  draw(lines, rows) {
-    this.back.replaceChildren();
-    this.marks.replaceChildren();
-    const shares = Array.from({ length: 101 }, (_, place) => [1 - place / 100, place / 100]);
-    const curves = lines.map((line) => ({ ...line, points: shares.map((each) => line.at(each)) }));
-    const all = [...curves.flatMap((curve) => curve.points.flatMap((point) => [point.low, point.high])), ...rows.flatMap((row) => row.values.filter((value) => value !== null))];
-    [this.low, this.high] = [Math.min(...all), Math.max(...all)];
-    if (!(this.high > this.low)) [this.low, this.high] = [this.low - 0.5, this.high + 0.5];
-    for (let place = 0; place <= 4; place += 1) {
-      const value = this.low + (place / 4) * (this.high - this.low);
-      this.back.append(drawn("path", { d: `M${this.box.left} ${this.y(value)}H${this.box.right}`, class: "grid" }));
-      this.back.append(drawn("text", { x: this.box.left - 6, y: this.y(value) + 4, class: "tick end" }, Simplex.number(value)));
-      this.back.append(drawn("text", { x: this.x(place / 4), y: this.box.bottom + 34, class: "tick middle" }, Simplex.percent(place / 4)));
-    }
-    this.back.append(drawn("text", { x: this.width / 2, y: this.box.bottom + 58, class: "name middle" }, `weight of ${this.names[1]}, the rest is ${this.names[0]}`));
-    curves.forEach((curve, index) => {
-      const path = (key, order) => order.map((place) => `${this.x(shares[place][1]).toFixed(1)} ${this.y(curve.points[place][key]).toFixed(1)}`);
-      const [there, back] = [[...shares.keys()], [...shares.keys()].reverse()];
-      this.back.append(drawn("path", { d: `M${[...path("high", there), ...path("low", back)].join("L")}Z`, fill: curve.colour, opacity: 0.15 }));
-      this.back.append(drawn("path", { d: `M${path("median", there).join("L")}`, fill: "none", stroke: curve.colour, "stroke-width": 2.5 }));
-      this.back.append(drawn("text", { x: this.box.left + 8 + index * 170, y: this.box.top - 4, class: "legend", style: `fill:${curve.colour};font-weight:600` }, curve.name));
-    });
   }
 }

@@ -1,6 +1,10 @@
 // Task weights and expected metrics: pure functions, no page.
 
 /**
+ * @typedef {{
+ *   revision?: string, name: string, method: string, facts: string, tasks: Task[], rows: Row[], floors: string[],
+ *   preference: Preference, prediction: Prediction | null, recommendation: {weights: Record<string, number>} | null,
+ * }} State
  * @typedef {{name: string, metric: string, higher_is_better: boolean, single: number | null}} Task
  * @typedef {{weights: number[], fidelity: string, method: string, seed: number, cost: number, hash: string, values: (number | null)[]}} Row
  * @typedef {{resolution: number, basis: string, weights: number[][], median: number[][], low: number[][], high: number[][]}} Prediction
@@ -20,7 +24,9 @@ const Simplex = {
   withShare(shares, index, value) {
     const own = Math.min(1, Math.max(0, value));
     const rest = 1 - shares[index];
-    return shares.map((share, place) => (place === index ? own : rest > 1e-9 ? (share / rest) * (1 - own) : (1 - own) / (shares.length - 1)));
+    /** @param {number} share */
+    const other = (share) => (rest > 1e-9 ? (share / rest) * (1 - own) : (1 - own) / (shares.length - 1));
+    return shares.map((share, place) => (place === index ? own : other(share)));
   },
 
   /** As the command line reads them; the last takes what rounding leaves. @param {number[]} shares @param {string[]} names */
@@ -32,7 +38,21 @@ const Simplex = {
     return names.map((name, place) => `${name}=${rounded[place]}`).join(",");
   },
 
-  /** @param {string} text @param {string[]} names @returns {number[] | null} */
+  /** Of many tasks, what two have and what the others have together. @param {number[]} shares @param {number[]} pair */
+  corners(shares, pair) {
+    const [first, second] = pair.map((place) => shares[place]);
+    return [first, second, Math.max(0, 1 - first - second)];
+  },
+
+  /** The other way round; the others keep their proportions. @param {number[]} three @param {number[]} shares @param {number[]} pair */
+  spread(three, shares, pair) {
+    const others = shares.map((share, place) => (pair.includes(place) ? 0 : share));
+    const kept = others.some((share) => share > 1e-9) ? others : others.map((_, place) => (pair.includes(place) ? 0 : 1));
+    const total = kept.reduce((sum, share) => sum + share, 0);
+    return kept.map((share, place) => (pair.includes(place) ? three[pair.indexOf(place)] : (share / total) * three[2]));
+  },
+
+  /** As `key` writes them; null for anything else. @param {string} text @param {string[]} names @returns {number[] | null} */
   parsed(text, names) {
     /** @type {Map<string, number>} */
     const found = new Map();
@@ -47,9 +67,17 @@ const Simplex = {
     return shares.some((share) => share > 0) ? Simplex.normalised(shares) : null;
   },
 
-  /** @param {number[]} shares */
+  /** For people. @param {number[]} shares @param {string[]} names */
   said(shares, names) {
     return names.map((name, place) => `${name} ${Simplex.percent(shares[place])}`).join(", ");
+  },
+
+  /** A row for people. @param {Row} row @param {string[]} names */
+  told(row, names) {
+    const kind = row.fidelity === "joint" ? "joint run" : `${row.fidelity}, ${row.method}`;
+    const values = names.map((name, place) => `${name} ${Simplex.percent(row.weights[place])} ${Simplex.number(row.values[place])}`);
+    const facts = [`seed ${row.seed}`, `${Simplex.number(row.cost)} s`, row.hash].filter(Boolean);
+    return `${kind}: ${values.join(", ")} (${facts.join(", ")})`;
   },
 
   /** @param {number} share */
@@ -74,11 +102,15 @@ const Simplex = {
   value(values, tasks, preference) {
     const good = values.map((value, place) => (tasks[place].higher_is_better ? value : -value));
     if (preference.kind === "worst") return Math.min(...good);
-    const importance = tasks.map((task) => preference.importance[task.name] ?? (Object.keys(preference.importance).length ? 0 : 1 / tasks.length));
+    const equal = Object.keys(preference.importance).length ? 0 : 1 / tasks.length;
+    const importance = tasks.map((task) => preference.importance[task.name] ?? equal);
     return good.reduce((sum, value, place) => sum + value * importance[place], 0);
   },
 
-  /** Expected metrics anywhere, from the stored ones: linear on a lattice, by distance where they are scattered. @param {Prediction} prediction */
+  /**
+   * Expected metrics anywhere, from the stored ones: linear on a lattice, by distance where they are scattered.
+   * @param {Prediction} prediction
+   */
   predictor(prediction) {
     const places = new Map(prediction.weights.map((weights, index) => [Simplex._place(weights, prediction.resolution), index]));
     const roots = prediction.resolution ? [] : prediction.weights.map((weights) => weights.map(Math.sqrt));
@@ -96,23 +128,33 @@ const Simplex = {
     return weights.map((weight) => Math.round(weight * resolution)).join(",");
   },
 
-  /** The lattice points around, and how much each counts. @returns {[number, number][]} */
+  /**
+   * The lattice points around, and how much each counts.
+   * @param {number[]} shares @param {number} resolution @param {Map<string, number>} places @returns {[number, number][]}
+   */
   _corners(shares, resolution, places) {
     const scaled = shares.map((share) => share * resolution);
     const whole = scaled.map((value) => Math.floor(value + 1e-9));
     const parts = scaled.map((value, place) => Math.max(0, value - whole[place]));
     const missing = resolution - whole.reduce((sum, value) => sum + value, 0);
-    if (missing === 0) return [[places.get(whole.join(",")), 1]];
+    /** @param {number[]} corner */
+    const index = (corner) => places.get(corner.join(",")) ?? 0; // all are there: the server sends the whole lattice
+    if (missing === 0) return [[index(whole), 1]];
     return whole.map((_, place) => {
       const corner = whole.map((value, other) => value + (missing === 1 ? Number(other === place) : Number(other !== place)));
-      return [places.get(corner.join(",")), missing === 1 ? parts[place] : 1 - parts[place]];
+      return [index(corner), missing === 1 ? parts[place] : 1 - parts[place]];
     });
   },
 
-  /** The eight nearest in the roots of the weights, by inverse squared distance. @returns {[number, number][]} */
+  /**
+   * The eight nearest in the roots of the weights, by inverse squared distance.
+   * @param {number[]} shares @param {number[][]} roots @returns {[number, number][]}
+   */
   _nearest(shares, roots) {
     const own = shares.map(Math.sqrt);
-    const far = roots.map((root, index) => [index, root.reduce((sum, value, task) => sum + (value - own[task]) ** 2, 0)]);
+    /** @param {number[]} root */
+    const distanceTo = (root) => root.reduce((sum, value, task) => sum + (value - own[task]) ** 2, 0);
+    const far = roots.map((root, index) => /** @type {[number, number]} */ ([index, distanceTo(root)]));
     const near = far.sort((left, right) => left[1] - right[1]).slice(0, 8);
     if (near[0][1] < 1e-12) return [[near[0][0], 1]];
     const total = near.reduce((sum, [, distance]) => sum + 1 / distance, 0);
