@@ -103,3 +103,12 @@ def test_what_the_readme_says_of_cheaper_previews_is_so() -> None:
             assert run[f"race for the {kind} in bf16"]["ratio"] >= 2.5
             assert run[f"race for the {kind} in bf16"]["same best"]
     assert sentiment["half frozen", 0]["ratio of remembering"] >= 1.9
+
+
+def test_botorch_chose_joint_runs_no_better() -> None:
+    figures = json.loads((ROOT / "benchmarks" / "results" / "botorch.json").read_text())["figures"]
+    for kind in ("mean", "worst"):
+        rows = {(row["suite"], row["joint"], row["searcher"]): row["regret"] for row in figures if row["preference"] == kind}
+        most = [(suite, joint) for suite, joint, _ in rows if joint > 3]
+        ours, theirs = (sum(rows[suite, joint, name] for suite, joint in most) for name in ("foretaste", "BoTorch"))
+        assert ours < theirs

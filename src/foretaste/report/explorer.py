@@ -1,12 +1,13 @@
 """What the explorer shows of a study, as JSON: rows, and what joint finetuning is expected to give all over the simplex."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from foretaste.report.summary import Summary, plain, to_json
 from foretaste.report.wording import counted
 from foretaste.surface.predict import Predictor, predictor
+from foretaste.surface.spline import Spline
 from foretaste.surface.table import Surface
 from foretaste.task import Fidelity
 from foretaste.weights import TaskWeights, corners, dirichlet, lattice, uniform
@@ -21,7 +22,8 @@ def explored(summary: Summary) -> dict[str, object]:
     """All of it.
 
     ``prediction`` holds the expected metrics at weightings all over the simplex, `[N, T]` each, from which a page
-    interpolates: ``resolution`` says that they are a lattice's, in its order; where it is 0 they are scattered.
+    interpolates: ``resolution`` says that they are a lattice's, in its order; where it is 0 they are scattered, and
+    ``splines`` go through them (`foretaste.surface.spline`).
 
     >>> from foretaste.report.summary import summarise
     >>> from foretaste.surface.preference import Preference
@@ -66,10 +68,25 @@ def _prediction(summary: Summary) -> dict[str, object] | None:
         return None
     surface = summary.outlook.surface
     points, resolution = grid_of(surface)
-    return {"resolution": resolution, "basis": summary.outlook.prediction.basis, **expected(predictor(surface), points)}
+    if not resolution:  # what people look at first is exact
+        known = [row.weights for row in surface.rows]
+        points = list(dict.fromkeys([*([summary.recommendation.weights] if summary.recommendation else []), *known, *points]))
+    found = expected(predictor(surface), points)
+    splines = {} if resolution else {"splines": _splines(found)}
+    return {"resolution": resolution, "basis": summary.outlook.prediction.basis, **found, **splines}
 
 
-def expected(learned: Predictor, points: Sequence[TaskWeights]) -> dict[str, object]:
+def _splines(found: Mapping[str, list[list[float]]]) -> dict[str, object]:
+    """Of the median and both ends of the interval, for a page to evaluate."""
+    points = np.array(found["weights"])
+    each = {name: Spline.through(points, np.array(table)) for name, table in found.items() if name != "weights"}
+    return {
+        name: {"coefficients": np.round(spline.coefficients, 7).tolist(), "constants": np.round(spline.constants, 6).tolist()}
+        for name, spline in each.items()
+    }
+
+
+def expected(learned: Predictor, points: Sequence[TaskWeights]) -> dict[str, list[list[float]]]:
     """Expected metrics with 90 % intervals at any weightings, `[N, T]` each, as lists.
 
     Args:
@@ -90,7 +107,7 @@ def expected(learned: Predictor, points: Sequence[TaskWeights]) -> dict[str, obj
 
 
 def grid_of(surface: Surface) -> tuple[list[TaskWeights], int]:
-    """Weightings to predict at: a fine lattice of 2 or 3 tasks; scattered ones of more, corners and uniform weights among them.
+    """Weightings to predict at: a fine lattice of 2 or 3 tasks; scattered ones of more, on faces too where joint runs may be.
 
     >>> from foretaste.surface.table import Headline
     >>> [len(grid_of(Surface({t: Headline("accuracy") for t in names}, ()))[0]) for names in ("ab", "abc", "abcd")]
@@ -101,8 +118,15 @@ def grid_of(surface: Surface) -> tuple[list[TaskWeights], int]:
         resolution = {1: 1, 2: _CURVE}.get(len(names), _TRIANGLE)
         return lattice(names, resolution), resolution
     random = np.random.default_rng(0)
-    drawn = [*dirichlet(names, _SCATTER, random), *dirichlet(names, _SCATTER, random, concentration=0.3)]
+    drawn = [_drawn(names, random, surface.inside, concentration) for concentration in (1.0, 0.3) for _ in range(_SCATTER)]
     return [*corners(names), uniform(names), *drawn], 0
+
+
+def _drawn(names: Sequence[str], random: np.random.Generator, inside: bool, concentration: float) -> TaskWeights:
+    """At random: of any number of tasks, the others without weight, or of all."""
+    some = list(names) if inside else random.choice(names, random.integers(2, len(names) + 1), replace=False).tolist()
+    found = dict(dirichlet(some, 1, random, concentration)[0])
+    return TaskWeights(names, [found.get(name, 0.0) for name in names])
 
 
 def facts(summary: Summary) -> str:

@@ -135,7 +135,7 @@ class Reader:
             self.refreshed(wish)
         return revision
 
-    def expected(self, texts: Sequence[str]) -> dict[str, object]:
+    def expected(self, texts: Sequence[str]) -> dict[str, list[list[float]]]:
         """Expected metrics at any weightings.
 
         Args:

@@ -9,6 +9,7 @@ import pytest
 from foretaste.report.explorer import expected, explored, facts, grid_of
 from foretaste.report.summary import Summary
 from foretaste.surface.predict import predictor
+from foretaste.surface.spline import Spline
 from foretaste.surface.table import Headline, Surface
 from foretaste.weights import corners, uniform
 
@@ -27,6 +28,25 @@ def test_a_state_is_json_and_complete(make: Study) -> None:
     assert state["floors"] == ["all>=80% of its single-task metric"]
     assert state["prediction"]["resolution"] == 40
     assert state["facts"].startswith("a, b, c. 30 previews, 15 joint runs. Wanted: the best of the mean over tasks, with all>=80%")
+
+
+def test_of_many_tasks_the_recommendation_and_all_rows_are_among_what_is_stored(make: Study) -> None:
+    summary = make(NAMES)
+    assert summary.outlook is not None
+    assert summary.recommendation is not None
+    state = explored(summary)["prediction"]
+    for weights in (summary.recommendation.weights, *(row.weights for row in summary.surface.rows)):
+        place = state["weights"].index(list(weights.values()))  # type: ignore[index]
+        direct = predictor(summary.outlook.surface).at([weights])
+        assert state["median"][place] == pytest.approx(direct.median[0].tolist(), abs=1e-5)  # type: ignore[index]
+
+
+def test_of_many_tasks_splines_lead_through_what_is_stored(make: Study) -> None:
+    state = json.loads(json.dumps(explored(make(NAMES))["prediction"]))
+    points = np.array(state["weights"])
+    for name, spline in state["splines"].items():
+        found = Spline(np.sqrt(points), np.array(spline["coefficients"]), np.array(spline["constants"]))
+        np.testing.assert_allclose(found.at(points), state[name], atol=1e-4)
 
 
 def test_the_stored_prediction_is_the_prediction(make: Study) -> None:

@@ -7,7 +7,11 @@
  * }} State
  * @typedef {{name: string, metric: string, higher_is_better: boolean, single: number | null}} Task
  * @typedef {{weights: number[], fidelity: string, method: string, seed: number, cost: number, hash: string, values: (number | null)[]}} Row
- * @typedef {{resolution: number, basis: string, weights: number[][], median: number[][], low: number[][], high: number[][]}} Prediction
+ * @typedef {{coefficients: number[][], constants: number[]}} Spline
+ * @typedef {{
+ *   resolution: number, basis: string, weights: number[][], median: number[][], low: number[][], high: number[][],
+ *   splines?: {median: Spline, low: Spline, high: Spline},
+ * }} Prediction
  * @typedef {{median: number[], low: number[], high: number[]}} Expected
  * @typedef {{kind: string, importance: Record<string, number>, text: string}} Preference
  */
@@ -108,18 +112,37 @@ const Simplex = {
   },
 
   /**
-   * Expected metrics anywhere, from the stored ones: linear on a lattice, by distance where they are scattered.
-   * @param {Prediction} prediction
+   * Expected metrics anywhere, from the stored ones: linear on a lattice, by splines where they are scattered.
+   * @param {Prediction} prediction @returns {(shares: number[]) => Expected}
    */
   predictor(prediction) {
+    if (prediction.splines) return Simplex._splined(prediction.weights, prediction.splines);
     const places = new Map(prediction.weights.map((weights, index) => [Simplex._place(weights, prediction.resolution), index]));
-    const roots = prediction.resolution ? [] : prediction.weights.map((weights) => weights.map(Math.sqrt));
-    /** @param {number[]} shares @returns {Expected} */
     return (shares) => {
-      const parts = prediction.resolution ? Simplex._corners(shares, prediction.resolution, places) : Simplex._nearest(shares, roots);
+      const parts = Simplex._corners(shares, prediction.resolution, places);
       /** @param {number[][]} table */
       const mixed = (table) => shares.map((_, task) => parts.reduce((sum, [index, part]) => sum + part * table[index][task], 0));
       return { median: mixed(prediction.median), low: mixed(prediction.low), high: mixed(prediction.high) };
+    };
+  },
+
+  /**
+   * A constant and so much of the distance to every known place, in the roots of the weights.
+   * @param {number[][]} weights @param {{median: Spline, low: Spline, high: Spline}} splines
+   * @returns {(shares: number[]) => Expected}
+   */
+  _splined(weights, splines) {
+    const roots = weights.map((each) => each.map(Math.sqrt));
+    return (shares) => {
+      const own = shares.map(Math.sqrt);
+      const far = roots.map((root) => Math.hypot(...root.map((value, task) => value - own[task])));
+      /** @param {Spline} spline */
+      const at = ({ coefficients, constants }) =>
+        constants.map((constant, task) => far.reduce((sum, distance, index) => sum + distance * coefficients[index][task], constant));
+      const median = at(splines.median);
+      const low = at(splines.low).map((value, task) => Math.min(value, median[task]));
+      const high = at(splines.high).map((value, task) => Math.max(value, median[task]));
+      return { median, low, high };
     };
   },
 
@@ -144,20 +167,5 @@ const Simplex = {
       const corner = whole.map((value, other) => value + (missing === 1 ? Number(other === place) : Number(other !== place)));
       return [index(corner), missing === 1 ? parts[place] : 1 - parts[place]];
     });
-  },
-
-  /**
-   * The eight nearest in the roots of the weights, by inverse squared distance.
-   * @param {number[]} shares @param {number[][]} roots @returns {[number, number][]}
-   */
-  _nearest(shares, roots) {
-    const own = shares.map(Math.sqrt);
-    /** @param {number[]} root */
-    const distanceTo = (root) => root.reduce((sum, value, task) => sum + (value - own[task]) ** 2, 0);
-    const far = roots.map((root, index) => /** @type {[number, number]} */ ([index, distanceTo(root)]));
-    const near = far.sort((left, right) => left[1] - right[1]).slice(0, 8);
-    if (near[0][1] < 1e-12) return [[near[0][0], 1]];
-    const total = near.reduce((sum, [, distance]) => sum + 1 / distance, 0);
-    return near.map(([index, distance]) => [index, 1 / distance / total]);
   },
 };
