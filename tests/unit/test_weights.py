@@ -194,3 +194,8 @@ class TestSpread:
         assert sorted(map(str, spread(lattice(TASKS, 2), 100))) == sorted(map(str, lattice(TASKS, 2)))
         assert spread(lattice(TASKS, 2), 0) == []
         assert spread([], 3) == []
+
+
+def test_a_task_that_is_not_there_has_another_weight_if_one_is_given() -> None:
+    weights = TaskWeights(("a", "b"), (0.25, 0.75))
+    assert (weights.get("a"), weights.get("c"), weights.get("c", 0.0)) == (0.25, None, 0.0)
