@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -42,6 +43,9 @@ class Writer:
         self._missing = {name: entry.count for name, entry in like.params.entries.items()}
         self._places: dict[str, tuple[BinaryIO, Entry]] = {}
         self._files: list[BinaryIO] = []
+        self._left: dict[BinaryIO, int] = {}  # entries that are still to be written
+        self._syncing = ThreadPoolExecutor(1)  # a file that is complete goes to the disk while the next is computed
+        self._synced: list[Future[None]] = []
         for path in like.files:
             self._begin(path, facts)
         for path in beside(like.folder):
@@ -66,6 +70,8 @@ class Writer:
             self._places[name] = (file, Entry(self.folder / path.name, entry.dtype, entry.shape, start, entry.size))
             start += entry.size
         os.truncate(file.fileno(), start)
+        self._left[file] = sum(entry.count for entry in own.values())
+        self._sync_if_complete(file)
 
     def put(self, piece: Piece, tensors: Mapping[str, Tensor]) -> None:
         """Write one piece of the params; every entry once.
@@ -81,7 +87,17 @@ class Writer:
                 raise ParamsError(f"{name} has entries beyond what float16 can hold; use a model in bfloat16 or float32 as the base")
             data = rounded.contiguous().view(torch.uint8).numpy().data
             _write_at(file, data, entry.start + begin * entry.type.itemsize)
-            self._missing[name] -= rounded.numel()
+            self._wrote(name, rounded.numel())
+
+    def _wrote(self, name: str, count: int) -> None:
+        file, _ = self._places[name]
+        self._missing[name] -= count
+        self._left[file] -= count
+        self._sync_if_complete(file)
+
+    def _sync_if_complete(self, file: BinaryIO) -> None:
+        if not self._left[file]:
+            self._synced.append(self._syncing.submit(os.fsync, file.fileno()))
 
     def finish(self) -> None:
         """Copy what no piece held (integers, and what is not merged), and make sure that all is on the disk."""
@@ -91,11 +107,13 @@ class Writer:
             for start in range(0, entry.count, _BLOCK):
                 part = self._like.params.part(name, slice(start, start + _BLOCK))
                 _write_at(file, part.view(torch.uint8).numpy().data, entry.start + start * entry.type.itemsize)
-        for file in self._files:
-            os.fsync(file.fileno())
+            self._wrote(name, entry.count)
+        for done in self._synced:
+            done.result()
 
     def close(self) -> None:
         """Close all files."""
+        self._syncing.shutdown()
         for file in self._files:
             file.close()
 

@@ -115,6 +115,31 @@ class TestWriting:
             merged_into(tmp_path / "out", half, {"a": large, "b": large})
         assert sorted(path.name for path in tmp_path.iterdir()) == ["half", "large"]
 
+    def test_every_file_is_brought_to_the_disk_once_before_the_folder_has_its_name(
+        self, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        synced: list[Path] = []
+        sync = os.fsync
+
+        def watched(handle: int) -> None:
+            synced.append(Path(os.readlink(f"/proc/self/fd/{handle}")))
+            sync(handle)
+
+        monkeypatch.setattr(os, "fsync", watched)
+        merged_into(tmp_path / "out", base, {"a": base, "b": base})
+        files = [path for path in synced if path.suffix == ".safetensors"]
+        assert sorted(path.name for path in files) == ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+        assert tmp_path / "out" not in {path.parent for path in files}
+
+    def test_a_disk_that_fails_late_leaves_nothing(self, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def failing(handle: int) -> None:
+            raise OSError(5, "Input/output error")
+
+        monkeypatch.setattr(os, "fsync", failing)
+        with pytest.raises((OSError, StorageError), match="Input/output error"):
+            merged_into(tmp_path / "out", base, {"a": base, "b": base})
+        assert [path.name for path in tmp_path.iterdir()] == ["base"]
+
 
 class TestFolders:
     def test_one_that_is_not_empty_is_refused(self, base: Path, tmp_path: Path) -> None:
