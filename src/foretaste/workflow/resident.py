@@ -71,10 +71,13 @@ def place_of(merged: Ready, own: int, free: int) -> Place:
 
 def _free(device: torch.device) -> int:
     """Bytes; 0 where the device does not say."""
-    torch.accelerator.empty_cache()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        return torch.cuda.mem_get_info(device)[0]
     try:
+        torch.accelerator.empty_cache()
         return int(torch.accelerator.get_memory_info(device)[0])
-    except (RuntimeError, NotImplementedError):
+    except (AttributeError, RuntimeError, NotImplementedError):  # before torch 2.9, or a device without such an account
         return 0
 
 

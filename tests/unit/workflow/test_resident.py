@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 import torch
 
-from away import Away
+from away import AWAY, Away
 from foretaste.engine import Unwatched
 from foretaste.evaluate import evaluate
 from foretaste.params import tensors_of
@@ -92,3 +92,7 @@ def test_mixtures_that_do_not_fit_are_merged_in_main_memory() -> None:
 def test_on_a_cpu_nothing_changes(session: Session) -> None:
     merged = ready(session, fit(session), "simple")[1]
     assert resident(session, merged) is merged
+
+
+def test_of_a_device_that_does_not_say_nothing_is_known_to_be_free() -> None:
+    assert placing._free(AWAY) == 0
