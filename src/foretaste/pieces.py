@@ -40,7 +40,7 @@ def check_sites(prior: Gaussian, sites: Mapping[str, Site], weights: TaskWeights
 
     Raises:
         WeightsError: Other tasks in the weights than in the sites.
-        ParamsError: Params that do not fit, or sites of different units.
+        ParamsError: Params or curvature that do not fit, what is no site, or sites of different units.
 
     >>> from foretaste.posterior.isotropic import Isotropic
     >>> site = GaussianSite.flat({"w": torch.ones(1)})
@@ -49,6 +49,13 @@ def check_sites(prior: Gaussian, sites: Mapping[str, Site], weights: TaskWeights
     ...
     foretaste.errors.WeightsError: weights are for b, sites for a; give one weight per site
     """
+    for name, site in sites.items():
+        if not isinstance(site, Site):
+            raise ParamsError(
+                f"task {name!r} has a {type(site).__name__}, not a site; make one, for example GaussianSite(params, Diagonal(curvature))"
+            )
+        if isinstance(site, GaussianSite):
+            site.precision.check(site.center, f"task {name!r}")
     if set(sites) != set(weights):
         raise WeightsError(f"weights are for {', '.join(weights)}, sites for {', '.join(sites)}; give one weight per site")
     units = {name: site.record.unit for name, site in sites.items()}

@@ -119,7 +119,11 @@ class TaskWeights(Mapping[str, float]):
         found = dict.fromkeys(tasks, 0.0)
         seen: set[str] = set()
         for part in text.split(","):
-            name, _, number = (piece.strip() for piece in part.partition("="))
+            name, sign, number = (piece.strip() for piece in part.partition("="))
+            if not sign:
+                raise WeightsError(
+                    f"weights {text!r} are not understood at {part!r}; write for example {[*tasks, 'news'][0]}=1, or uniform"
+                )
             if name not in found:
                 raise WeightsError(f"unknown task {name!r} in weights {text!r}; the tasks are {', '.join(tasks)}")
             if name in seen:

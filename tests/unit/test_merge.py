@@ -1,4 +1,5 @@
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -548,3 +549,21 @@ def test_a_preview_remembers_what_it_was_made_from() -> None:
     assert preview.prior is prior
     assert preview.surrogates["a"] == (sites["a"],)
     assert preview.start is prior.mean
+
+
+@pytest.mark.parametrize("wrong", [torch.ones(1), torch.tensor(1.0), torch.ones(2, 3)])
+def test_curvature_of_another_shape_is_refused_and_not_broadcast(wrong: torch.Tensor) -> None:
+    prior = Gaussian({"w": torch.zeros(3)}, Isotropic(1.0))
+    sites = {
+        "a": GaussianSite({"w": torch.ones(3)}, Diagonal({"w": torch.ones(3)})),
+        "b": GaussianSite({"w": torch.ones(3)}, Diagonal({"w": wrong})),
+    }
+    with pytest.raises(ParamsError, match=re.escape(f"the curvature of task 'b' has shape {list(wrong.shape)} in w, the parameter [3]")):
+        merge(prior, sites, TaskWeights(["a", "b"], [0.5, 0.5]))
+
+
+@pytest.mark.parametrize("wrong", [{"w": torch.ones(3)}, Gaussian({"w": torch.ones(3)}, Isotropic(1.0))])
+def test_what_is_no_site_is_refused(wrong: object) -> None:
+    prior = Gaussian({"w": torch.zeros(3)}, Isotropic(1.0))
+    with pytest.raises(ParamsError, match=r"task 'a' has a (dict|Gaussian), not a site; make one, for example GaussianSite"):
+        merge(prior, {"a": wrong}, TaskWeights(["a"], [1.0]))  # type: ignore[dict-item]

@@ -54,6 +54,7 @@ app = typer.Typer(
     name="foretaste",
     no_args_is_help=True,
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     help="Taste task weights before baking: preview multitask finetuning at any task weights by merging models, "
@@ -80,7 +81,10 @@ _METHODS = ", ".join(MethodName)
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe (YAML); `foretaste init` writes one.")]
 StudyFolder = Annotated[Path, typer.Argument(metavar="STUDY", help="A study's folder.")]
-StudyOption = Annotated[Path | None, typer.Option("--study", help="Folder that keeps everything; RECIPE's name with .study if left out.")]
+StudyOption = Annotated[
+    Path | None,
+    typer.Option("--study", help="Folder that keeps everything; if left out, in the current folder, named as RECIPE's file with .study."),
+]
 Variables = Annotated[list[str] | None, typer.Option("--var", metavar="NAME=VALUE", help="Value of ${NAME} in the recipe; repeatable.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for machines.")]
 WeightsOption = Annotated[
@@ -88,7 +92,10 @@ WeightsOption = Annotated[
     typer.Option("--weights", "-w", metavar="TASK=SHARE,...", help="For example movies=0.5,news=0.5, or uniform; repeatable."),
 ]
 Prefer = Annotated[str | None, typer.Option("--prefer", help="mean, worst, knee, or movies=2,news=1; the recipe's if left out.")]
-Floors = Annotated[list[str] | None, typer.Option("--floor", help="news>=0.85, or all>=97% of the single-task metric; repeatable.")]
+Floors = Annotated[
+    list[str] | None,
+    typer.Option("--floor", help="news>=0.85 (where less is better: at most so much), or all>=97% of the single-task metric; repeatable."),
+]
 Method = Annotated[
     MethodName | None,
     typer.Option("--method", metavar="METHOD", help=f"By which method; as in the recipe if left out. One of {_METHODS}."),

@@ -83,11 +83,15 @@ __all__ = [
 
 
 @app.command(epilog="Example: [bold]foretaste demo[/]")
-def demo(study: StudyOption = None, browse: Open = True, as_json: Json = False) -> None:
-    """The whole job on scikit-learn's digits, in about a minute: train, preview, check, recommend, report."""
+def demo(
+    study: Annotated[Path, typer.Option("--study", help="Folder that keeps everything.")] = Path("foretaste-demo"),
+    browse: Open = True,
+    as_json: Json = False,
+) -> None:
+    """The whole job on scikit-learn's digits, in a minute or less: train, preview, check, recommend, report."""
     file = Path(str(files("foretaste") / "recipes" / "digits.yaml"))
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported: for tensors this small, threads only wait
-    _run_all(file, study or Path("foretaste-demo"), None, as_json, browse and sys.stdout.isatty(), ["demo"])
+    _run_all(file, study, None, as_json, browse and sys.stdout.isatty(), ["demo"])
 
 
 @app.command(epilog="Example: [bold]foretaste init study.yaml --kind text[/]")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from foretaste.errors import ParamsError
-from foretaste.params import Params, wide
+from foretaste.params import Params, shape_of, wide
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.precision import Piece, Precision
 
@@ -82,6 +82,13 @@ class Diagonal(Precision):
 
     def groups(self, names: Sequence[str]) -> None:
         return None
+
+    def check(self, like: Params, whose: str) -> None:
+        for name in self.entries:
+            if name in like and (found := shape_of(self.entries, name)) != (own := shape_of(like, name)):
+                raise ParamsError(
+                    f"the curvature of {whose} has shape {list(found)} in {name}, the parameter {list(own)}; give both one shape"
+                )
 
     def restrict(self, piece: Piece) -> "Diagonal":
         self._require(*piece.names)

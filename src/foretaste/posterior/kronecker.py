@@ -216,6 +216,9 @@ class Kronecker(Precision):
             found.append((name, bias) if bias in names and bias is not None else (name,))
         return found
 
+    def check(self, like: Params, whose: str) -> None:
+        self.diagonal.check(like, whose)
+
     def restrict(self, piece: Piece) -> "Kronecker":
         layers, rest = self.parted(piece.names)
         if piece.cut is not None and len(rest) < len(piece.names):

@@ -134,6 +134,9 @@ class LowRank(Precision):
         together = tuple(name for name in names if name in self.vectors)
         return [group for group in (together, *((name,) for name in names if name not in self.vectors)) if group]
 
+    def check(self, like: Params, whose: str) -> None:
+        self.diagonal.check(like, whose)
+
     def restrict(self, piece: Piece) -> "LowRank":
         if piece.cut is not None:
             raise ParamsError("a low-rank precision couples all entries of a tensor; a piece cannot cut through one")

@@ -102,6 +102,17 @@ class Precision(ABC):
     def restrict(self, piece: Piece) -> "Precision":
         """The block of S on one piece, which must not cut through a group."""
 
+    def check(self, like: Params, whose: str) -> None:  # noqa: B027 (not all keep entries one by one)
+        """Check that entries kept one by one have the shapes of the params, so that none is broadcast.
+
+        Args:
+            like: The params.
+            whose: Named in the error.
+
+        Raises:
+            ParamsError: Other shapes.
+        """
+
     def __add__(self, other: "Precision") -> "Precision":
         """``S + other``, in the more general of the two structures, or lazily."""
         return self.plus(other) or other.plus(self) or Sum((self, other))
@@ -184,6 +195,10 @@ class Sum(Precision):
 
     def groups(self, names: Sequence[str]) -> list[tuple[str, ...]] | None:
         return coupled(self.terms, names)
+
+    def check(self, like: Params, whose: str) -> None:
+        for term in self.terms:
+            term.check(like, whose)
 
     def restrict(self, piece: Piece) -> "Sum":
         return Sum(term.restrict(piece) for term in self.terms)

@@ -1,16 +1,28 @@
 """Progress in a terminal: one bar per stage, with the time left."""
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 __all__ = ["TerminalWatch", "watching"]
 
 _NOTE = 34
+_LONG = 0.5  # seconds after which a stage is told where there is no terminal
 
 
 class TerminalWatch:
@@ -23,6 +35,8 @@ class TerminalWatch:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._stage: TaskID | None = None
+        self._told = True  # whether the stage was, where there is no terminal
+        self._since = 0.0
         self._stop = False
         self.progress = Progress(
             SpinnerColumn(finished_text="[green]✓[/]"),
@@ -41,13 +55,20 @@ class TerminalWatch:
         """A new stage; the one before is done."""
         self._finish()
         self._stage = self.progress.add_task(label, total=total, note="")
-        if not self._console.is_terminal:
-            self._console.print(f"{label}: {total} to do", highlight=False)
+        self._told, self._since = self._console.is_terminal, time.monotonic()
 
     def advance(self, amount: int, note: str = "") -> None:
         """Move the stage's bar."""
         if self._stage is not None:
             self.progress.update(self._stage, advance=amount, note=note[:_NOTE])
+            if not self._told and time.monotonic() - self._since >= _LONG:
+                self._tell(self.progress.tasks[self._stage])
+
+    def _tell(self, stage: Task) -> None:
+        """In a line, once there is work that takes time; what is found in the study is none."""
+        if stage.remaining:
+            self._told = True
+            self._console.print(f"{stage.description}: {stage.remaining:.0f} of {stage.total:.0f} to do", highlight=False)
 
     def say(self, text: str) -> None:
         """A line above the bars."""

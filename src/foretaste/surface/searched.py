@@ -27,21 +27,22 @@ class Budget:
 
     @classmethod
     def parse(cls, text: str) -> "Budget":
-        """Read ``joint=5,previews=100,sharpened=10``; what is left out stays as it is by default.
+        """Read ``joint=5,previews=100,sharpened=10``; of what is left out and costs training there is none.
 
         Raises:
             WeightsError: Something else.
 
-        >>> Budget.parse("joint=3")
-        Budget(joint=3, previews=100, sharpened=0)
+        >>> Budget.parse("joint=3"), Budget.parse("previews=50")
+        (Budget(joint=3, previews=100, sharpened=0), Budget(joint=0, previews=50, sharpened=0))
         """
-        names, found = asdict(cls()), {}
+        names = asdict(cls())
+        found: dict[str, int] = {}
         for part in text.split(","):
             name, _, number = (piece.strip() for piece in part.partition("="))
             if name not in names or name in found or not number.isdecimal():
                 raise WeightsError(f"budget {text!r} is not understood at {part!r}; write for example joint=5,previews=100,sharpened=10")
             found[name] = int(number)
-        return cls(**found)
+        return cls(**{"joint": 0, **found})
 
     def __str__(self) -> str:
         return ",".join(f"{name}={number}" for name, number in asdict(self).items())

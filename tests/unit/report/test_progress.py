@@ -1,5 +1,6 @@
 import os
 import signal
+import time
 from collections.abc import Iterator
 from io import StringIO
 
@@ -32,11 +33,14 @@ def work(watch: TerminalWatch) -> None:
     watch.advance(2, "a note that is much longer than there is room for in one line")
 
 
-def test_lines_where_there_is_no_terminal() -> None:
+def test_lines_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once there is work that takes time: of what is found at once there is nothing to tell."""
     place, out = console(terminal=False)
+    now = iter([0.0, 0.1, 0.7, 0.9, 1.0, 1.1])
+    monkeypatch.setattr(time, "monotonic", lambda: next(now))
     with watching(place) as watch:
         work(watch)
-    assert out.getvalue() == "single-task finetuning: 3 to do\npreviews: 2 to do\n"
+    assert out.getvalue() == "single-task finetuning: 1 of 3 to do\n"
 
 
 def test_bars_where_there_is_a_terminal() -> None:

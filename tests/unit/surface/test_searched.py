@@ -8,7 +8,7 @@ from foretaste.surface.searched import Budget
     ("text", "expected"),
     [
         ("joint=5,previews=100", Budget()),
-        (" previews = 20 ", Budget(previews=20)),
+        (" previews = 20 ", Budget(joint=0, previews=20)),
         ("sharpened=3,joint=0", Budget(joint=0, sharpened=3)),
     ],
 )
