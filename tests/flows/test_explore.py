@@ -184,7 +184,7 @@ def test_work_appears_without_reloading_and_in_another_tab(study: Path, browser:
         other.goto(server.address)
         joint, previews = page.locator(".mark.joint").count(), page.locator(".mark.preview").count()
         page.get_by_role("button", name="Preview here").click()
-        expect(page.locator(".job.done")).to_have_count(1, timeout=LONG)
+        expect(page.locator(".job.done")).to_contain_text(["done, low 0."], timeout=LONG)
         expect(page.locator(".mark.preview")).to_have_count(previews + 1, timeout=LONG)
         page.get_by_role("button", name="Sharpen here").click()
         page.get_by_role("button", name="Train here").click()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from foretaste.errors import ForetasteError, Stopped
 from foretaste.store.queue import Job, Kind, Queue, State
+from foretaste.task import Evaluation
 from foretaste.weights import TaskWeights
 from foretaste.workflow.confirm import confirm
 from foretaste.workflow.export import export
@@ -74,7 +75,7 @@ def perform(session: Session, job: Job) -> str:
         job: What to do.
 
     Returns:
-        Where the result is, for an export.
+        Every task's headline metric by the row that was asked for; of an export, where it is.
 
     Raises:
         ForetasteError: It cannot be done.
@@ -85,12 +86,15 @@ def perform(session: Session, job: Job) -> str:
     fitted = fit(session)
     if job.kind == Kind.SHARPEN:
         steps = max(1, round(_SHARPENED * session.joint_training.steps))
-        sharpened(session, fitted, last_merging(session.recipe.preview.methods), steps, [weights])
-        return ""
-    if job.kind == Kind.TRAIN:
-        confirm(session, [weights])
-    preview(session, fitted, with_controls(session.recipe.preview.methods), [weights])
-    return ""
+        return _said(session, sharpened(session, fitted, last_merging(session.recipe.preview.methods), steps, [weights])[-1])
+    trained = confirm(session, [weights]) if job.kind == Kind.TRAIN else []
+    previews = preview(session, fitted, with_controls(session.recipe.preview.methods), [weights])
+    return _said(session, (trained or previews)[-1])
+
+
+def _said(session: Session, row: Evaluation) -> str:
+    found = [(task.name, task.metrics[0].name) for task in session.problem.tasks]
+    return ", ".join(f"{task} {row.metrics[task][metric]:.3f}" for task, metric in found if metric in row.metrics[task])
 
 
 def _export(session: Session, kind: Kind, weights: TaskWeights) -> str:

@@ -51,6 +51,9 @@ def test_each_kind(simple: Session, queue: Queue) -> None:
     assert work_off(simple, queue) == 2
     assert made(simple) == {("preview", "simple"), ("preview", "ensemble"), ("sharpened", "simple+1"), ("joint", "joint")}
     assert [job.state for job in queue.jobs()] == [State.DONE] * 3
+    rows = {row.method: row.metrics for row in look(simple.study).surface.rows if row.weights == WEIGHTS}
+    for job, method in zip(queue.jobs(), ("ensemble", "simple+1", "joint"), strict=True):  # what was found is told
+        assert job.message == ", ".join(f"{task} {rows[method][task]['accuracy']:.3f}" for task in simple.problem.names)
     assert queue.jobs()[2].total > 0
     assert work_off(simple, queue) == 0
 

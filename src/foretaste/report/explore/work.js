@@ -91,7 +91,7 @@ class Work {
     const shares = Simplex.parsed(job.weights, this.names);
     const title = `${job.kind} at ${shares ? Simplex.said(shares, this.names) : job.weights}`;
     const link = button(title, () => shares && this.choose(shares), { class: "link" });
-    const row = made("p", { class: `job ${job.state}` }, link, `: ${job.state} `);
+    const row = made("p", { class: `job ${job.state}` }, link, `: ${job.state}${job.state === "done" && job.message ? ", " : " "}`);
     if (["queued", "running", "stopping"].includes(job.state)) {
       const progress = { max: job.total, value: Math.min(job.done, job.total), "aria-label": job.stage };
       if (job.total) row.append(made("progress", progress), ` ${job.stage} `);
