@@ -20,7 +20,6 @@ def test_survivors_and_those_that_stopped(recipe: Path) -> None:
     assert shown.code == 0, shown.err
     assert "Best by simple: " in shown.out
     assert "were saved." in shown.out
-    assert "race of previews by simple: " in shown.err
     found = foretaste(*command, "--prefer", "worst", "--floor", "all>=10%", "--json")
     assert found.code == 0, found.err
     (race,) = json.loads(found.out)
