@@ -39,9 +39,8 @@ def written_whole(path: Path, fill: Callable[[Path], object]) -> None:
             temporary.unlink(missing_ok=True)
         synced(path.parent)
     except (OSError, SafetensorError) as error:
-        raise StorageError(
-            f"could not write {path}: {error}; free some space or choose another place, then run again; nothing is lost"
-        ) from error
+        room = "" if isinstance(error, PermissionError | FileNotFoundError | NotADirectoryError) else "free some space or "
+        raise StorageError(f"could not write {path}: {error}; {room}choose another place, then run again; nothing is lost") from error
 
 
 def synced(folder: Path) -> None:

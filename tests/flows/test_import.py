@@ -11,7 +11,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from checkpoints import Checkpoints, sentences, table, transformers_recipe
-from commands import foretaste, refused
+from commands import contents, foretaste, refused
 from foretaste.merge import merge
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.gaussian import Gaussian
@@ -166,8 +166,46 @@ class TestWithoutARecipe:
         facts = json.loads(found.out)
         assert facts["ranks"] == [2]
         assert 0 < facts["relative error of the reduction"] < 1
+        shown = foretaste("export", tmp_path / "study", "--to", tmp_path / "shown", "-w", "uniform", "--rank", 2).out
+        assert f"relative error of the reduction to rank 2: {facts['relative error of the reduction']:.3g} of the exact sum's norm" in shown
         said = refused("export", tmp_path / "study", "--to", tmp_path / "x", "-w", "uniform", "--memory", "1GiB")
         assert "a memory budget is for checkpoints, and these experts are adapters" in said
+
+    def test_an_adapter_of_another_base_is_refused(self, place: Path, checkpoints: Checkpoints, tmp_path: Path) -> None:
+        wide = transformers.BertConfig(vocab_size=20, hidden_size=32, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2)
+        transformers.BertModel(wide).save_pretrained(tmp_path / "wide")
+        query = "encoder.layer.0.attention.self.query"
+        for base, said in (
+            (tmp_path / "wide", f"changes bert.{query} by [16, 16], and {query}.weight of the base is [32, 32]"),
+            (checkpoints.gpt2, f"changes bert.{query}, which the base does not have"),
+        ):
+            message = refused("import", tmp_path / "study", "--base", base, "--task", f"books={place / 'books-adapter'}")
+            assert said in message
+            assert "give the base that the adapter was trained on (--base)" in message
+        assert not (tmp_path / "study").exists()
+        assert "trained on" not in bring(place, tmp_path / "study", "adapter", "--base", checkpoints.bert)
+
+    def test_nothing_of_the_study_is_replaced(self, place: Path, checkpoints: Checkpoints, tmp_path: Path) -> None:
+        """Not even what foretaste wrote itself, if it was imported since."""
+        bring(place, tmp_path / "study", "adapter")
+        export = ["export", tmp_path / "study", "-w", "uniform", "--overwrite", "--to"]
+        assert foretaste(*export, tmp_path / "sum").code == 0
+        assert foretaste("import", tmp_path / "study", "--task", f"movies={tmp_path / 'sum'}").code == 0
+        before = contents(tmp_path)
+        for target, said in (
+            (tmp_path / "sum", "sum is the imported model of task 'movies'"),
+            (place / "books-adapter", "is the imported model of task 'books'"),
+            (place, "holds the imported model of task 'books'"),
+            (tmp_path / "study", "is the study's folder"),
+        ):
+            assert said in refused(*export, target)
+        own = ["export", place / "tiny.yaml", "--study", tmp_path / "study", "-w", "uniform", "--overwrite", "--to"]
+        assert "bert is the recipe's model" in refused(*own, checkpoints.bert)
+        assert "holds the recipe's model" in refused(*own, checkpoints.bert.parent)
+        assert "holds the training data of task 'movies'" in refused(*own, place)
+        assert {name: found for name, found in contents(tmp_path).items() if "study" not in name} == {
+            name: found for name, found in before.items() if "study" not in name
+        }
 
     def test_what_is_in_the_way_is_told(self, place: Path, checkpoints: Checkpoints, tmp_path: Path) -> None:
         bring(place, tmp_path / "study", "expert")

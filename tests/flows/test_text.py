@@ -59,6 +59,17 @@ def rows(study: Path) -> list[tuple[object, ...]]:
     return found
 
 
+def test_training_rows_that_are_validation_rows_are_warned_of(folder: Path, tmp_path: Path) -> None:
+    recipe = folder / "alike.yaml"
+    recipe.write_text((folder / "tiny.yaml").read_text().replace("books.csv", "books_validation.csv"))
+    said = "training rows of task 'books' are in its validation data too: its metrics look better than they are"
+    checked = foretaste("check", recipe)
+    assert checked.code == 0, checked.err
+    assert said in checked.out
+    assert said in " ".join(json.loads(foretaste("check", recipe, "--json").out)["warnings"])
+    assert said in foretaste("fit", recipe, "--study", tmp_path / "study").err
+
+
 def test_the_recommendation_is_on_the_simplex_and_confirmed(ran: Ran) -> None:
     found = json.loads(ran.out)
     weights = found["recommendation"]["weights"]

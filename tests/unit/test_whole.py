@@ -27,3 +27,8 @@ def test_no_folder_is_made_for_it(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="could not write"):
         written_whole(tmp_path / "a" / "b.txt", lambda temporary: temporary.write_text("whole"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_needs_no_space(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"No such file or directory.*; choose another place, then run again; nothing is lost"):
+        written_whole(tmp_path / "nowhere" / "file", lambda path: path.write_text("x"))

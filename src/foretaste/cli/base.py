@@ -116,7 +116,7 @@ Corners = Annotated[
 Explain = Annotated[bool, typer.Option("--explain", help="Say in sentences what is recommended, why, and how sure that is.")]
 Steps = Annotated[list[int] | None, typer.Option("--sharpen", min=1, help="Also add so many joint steps to each preview; repeatable.")]
 Open = Annotated[bool, typer.Option("--open/--no-open", help="Open the report in a browser.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a folder that is there, once the new one is complete.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a folder that foretaste wrote, once the new one is complete.")]
 
 
 def _version(asked: bool) -> None:
@@ -142,6 +142,8 @@ def working(
     resume = again(command, study, var, weights)
     with progress.watching(Console(stderr=True)) as watch:
         _, problem = session.check(plan, content, str(file))
+        for warning in problem.warnings:
+            watch.say(f"warning: {warning}")
         points = [simplex.TaskWeights.parse(each, problem.names) for each in weights or ()]
         work = session.start(plan, content, problem, folder, watch)
         with work.study:

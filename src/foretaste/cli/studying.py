@@ -122,7 +122,7 @@ def check(recipe: RecipeFile, var: Variables = None, as_json: Json = False) -> N
         as_json,
         asdict(found),
         tables.checked(found.tasks, found.parameters, found.trainings, found.previews),
-        f"next: {again(['run', str(recipe)], None, var)}",
+        "\n".join([*(f"warning: {each}" for each in found.warnings), f"next: {again(['run', str(recipe)], None, var)}"]),
     )
 
 

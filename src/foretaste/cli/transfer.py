@@ -1,6 +1,6 @@
 """Commands on models on disk: bringing experts in, writing merged ones out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -16,12 +16,12 @@ from foretaste.lazy import lazy
 if TYPE_CHECKING:
     from foretaste.report import progress, tables
     from foretaste.store import study as studies
-    from foretaste.workflow import experts, files, mixing
+    from foretaste.workflow import experts, files, imports, mixing
     from foretaste.workflow import export as exporting
     from foretaste.workflow import run as running
 else:
     progress, tables, studies = (lazy(f"foretaste.{name}") for name in ("report.progress", "report.tables", "store.study"))
-    experts, files, mixing = (lazy(f"foretaste.workflow.{name}") for name in ("experts", "files", "mixing"))
+    experts, files, imports, mixing = (lazy(f"foretaste.workflow.{name}") for name in ("experts", "files", "imports", "mixing"))
     exporting, running = lazy("foretaste.workflow.export"), lazy("foretaste.workflow.run")
 
 __all__ = ["TrainerChoice", "export", "import_"]
@@ -41,26 +41,39 @@ def import_(
     task: Annotated[list[str] | None, typer.Option("--task", metavar="NAME=FOLDER", help="A task's model; repeatable.")] = None,
     base: Annotated[Path | None, typer.Option(help="The pretrained checkpoint; needed to merge checkpoints without a recipe.")] = None,
     vocabulary: Annotated[Literal["base"] | None, typer.Option(help="base: leave out tokens that experts added.")] = None,
+    remove: Annotated[
+        list[str] | None,
+        typer.Option("--remove", metavar="NAME", help="A task whose model was imported by mistake; its files stay; repeatable."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Bring models that were trained elsewhere: checkpoints, LoRA adapters, or a site file; compared before anything is read."""
     folders = {name: Path(folder) for name, folder in pairs(task, "--task", "NAME=FOLDER", "code=/path/to/expert").items()}
-    if not folders and base is None:
+    if not folders and base is None and not remove:
         raise StudyError("nothing to import; name models, as in --task code=FOLDER --task math=FOLDER")
     if not study.exists():
+        if remove:
+            raise StudyError(f"{study} is not there, so there is nothing to remove; name the study's folder")
         experts.check(folders, base, vocabulary)  # so that nothing is made for what does not fit
     with progress.watching(Console(stderr=True)) as watch, studies.Study.create(study) as opened:
-        notes = experts.bring(opened, folders, base, vocabulary=vocabulary, watch=watch)
+        imports.remove(opened, remove or ())
+        notes = experts.bring(opened, folders, base, vocabulary=vocabulary, watch=watch) if folders or base else ()
         found = experts.brought(opened)
-    rows = {name or "(base)": each for name, each in found.items()}
+    rows = {name or imports.SHOWN: each for name, each in found.items()}
     data = {
         name: {"folder": str(each.expert.folder), "kind": each.expert.kind, "curvature": bool(each.site)} for name, each in rows.items()
     }
-    after = [f"note: {note}" for note in notes]
-    if experts.BASE in found or {each.expert.kind for each in found.values()} == {"adapter"}:
-        after.append(f"next: foretaste export {study} --to merged --weights uniform")
-    after.append(f"next, with the tasks' data: foretaste run RECIPE --study {study}")
-    printed(as_json, {"experts": data, "notes": list(notes)}, tables.experts(data), "\n".join(after))
+    after = [*(f"removed: {name}" for name in remove or ()), *(f"note: {note}" for note in notes), *_next(study, found)]
+    printed(as_json, {"experts": data, "notes": list(notes), "removed": list(remove or ())}, tables.experts(data), "\n".join(after))
+
+
+def _next(study: Path, found: "Mapping[str, experts.Brought]") -> list[str]:
+    """What to do with a study's experts, and why they do not merge as they are."""
+    if not set(found) - {imports.BASE}:
+        return [f"next: foretaste import {study} --task NAME=FOLDER"]
+    reason = files.mergeable(study, found)
+    first = f"next: foretaste export {study} --to merged --weights uniform" if reason is None else f"note: {reason}"
+    return [first, f"next, with the tasks' data: foretaste run RECIPE --study {study}"]
 
 
 @app.command(epilog="Example: [bold]foretaste export study.yaml --to model --weights movies=0.7,news=0.3[/]")
@@ -69,7 +82,9 @@ def export(
     to: Annotated[Path, typer.Option(help="Folder to write: a checkpoint as the pretrained model's, or an adapter.")],
     weights: Annotated[str | None, typer.Option("--weights", "-w", help="Task weights; the recommended ones if left out.")] = None,
     method: Method = None,
-    joint: Annotated[bool, typer.Option("--joint", help="The joint run at these weights instead of their preview.")] = False,
+    joint: Annotated[
+        bool, typer.Option("--joint", help="The joint run at these weights instead of their preview; trained if there is none.")
+    ] = False,
     rank: Annotated[int | None, typer.Option(min=1, help="Of a sum of imported adapters; exact if left out.")] = None,
     prior_precision: Annotated[
         float | None,
@@ -112,6 +127,7 @@ def export(
         return
     options = [*(["--joint"] if joint else ["--method", method.value] if method else []), *(["--overwrite"] if overwrite else [])]
     with working(recipe, study, var, ["export", str(recipe), "--to", str(to), *options], [weights] if weights else None) as (work, asked):
+        exporting.check_target(work, to, overwrite=overwrite)
         name = "joint" if joint else method.value if method else work.recipe.preview.methods[-1]
         found = exporting.export(work, to, asked[0] if asked else running.recommended(work).weights, name, overwrite=overwrite)
     printed(as_json, {"written": str(to), **found}, f"wrote {to}: {name} at {found['at']}")
@@ -132,6 +148,7 @@ def _mix(
     options = [*(word for name in names for word in ("--trainer", name)), *(["--overwrite"] if overwrite else [])]
     command = ["export", str(recipe), "--to", str(to), "--mixture", form, *options]
     with working(recipe, study, var, command, [weights] if weights else None) as (work, asked):
+        exporting.check_target(work, to, overwrite=overwrite)
         at = asked[0] if asked else running.recommended(work).weights
         found = mixing.export_mixture(work, to, at, form=form, names=names, overwrite=overwrite)
     printed(as_json, {"written": str(to), **found}, tables.mixed(found), f"wrote {to}: {at}")
@@ -159,4 +176,8 @@ def _merge(
         how: files.FileMethod = "diagonal" if method == "diagonal" else "simple"
         asked = files.Merging(files.weights_over(opened, weights), how, prior_precision, rank, memory)
         found = files.merge_files(opened, to, asked, watch, overwrite=overwrite)
-    printed(as_json, {"written": str(to), **found}, f"wrote {to}: {found['method']} at {found['at']}")
+    said = [f"wrote {to}: {found['method']} at {found['at']}"]
+    if rank is not None:
+        error = found["relative error of the reduction"]
+        said.append(f"relative error of the reduction to rank {rank}: {error:.3g} of the exact sum's norm (Frobenius)")
+    printed(as_json, {"written": str(to), **found}, "\n".join(said))

@@ -15,8 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from foretaste.errors import ParamsError
-from foretaste.export.checkpoint import FACTS
-from foretaste.export.folder import new_folder
+from foretaste.export.folder import FACTS, new_folder
 from foretaste.lora import Adapter, Factors
 from foretaste.sources.adapter import CONFIG, PREFIX, TENSORS, saved_as
 from foretaste.whole import written_whole
@@ -26,14 +25,17 @@ __all__ = ["write_adapter"]
 _WITH_HEAD = ("SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS")
 
 
-def write_adapter(target: Path, adapter: Adapter, facts: Mapping[str, object], *, overwrite: bool = False) -> None:
+def write_adapter(
+    target: Path, adapter: Adapter, facts: Mapping[str, object], *, overwrite: bool = False, keep: Mapping[str, Path] | None = None
+) -> None:
     """Write an adapter in PEFT's form, there under its name when it is complete and not before.
 
     Args:
         target: The folder to be.
         adapter: Its tensors are written as they are; its configuration is carried over, but for ranks, scalings and modules.
         facts: How it came about; kept in ``foretaste.json`` and in the tensor file's metadata.
-        overwrite: Whether a folder that exists is replaced.
+        overwrite: Whether a folder that foretaste wrote is replaced.
+        keep: What is never replaced, see `new_folder`.
 
     Raises:
         ParamsError: PEFT expects the head of a classifier, and the adapter has none.
@@ -54,7 +56,7 @@ def write_adapter(target: Path, adapter: Adapter, facts: Mapping[str, object], *
         )
     tensors = _tensors(adapter)
     needed = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-    with new_folder(target, needed, overwrite=overwrite) as folder:
+    with new_folder(target, needed, overwrite=overwrite, keep=keep) as folder:
         metadata = {"format": "pt", "foretaste": json.dumps(facts)}
         written_whole(folder / TENSORS, lambda path: save_file(tensors, path, metadata=metadata))
         for name, said in ((CONFIG, _config(adapter)), (FACTS, facts)):

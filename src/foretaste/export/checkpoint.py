@@ -16,15 +16,14 @@ import torch
 from torch import Tensor
 
 from foretaste.errors import ParamsError
-from foretaste.export.folder import new_folder
+from foretaste.export.folder import FACTS, new_folder
 from foretaste.pieces import is_finite
 from foretaste.posterior.precision import Piece
 from foretaste.sources.checkpoint import Checkpoint, beside
 from foretaste.stored import Entry
 
-__all__ = ["FACTS", "Writer", "writing"]
+__all__ = ["Writer", "writing"]
 
-FACTS = "foretaste.json"
 _BLOCK = 1 << 15  # entries
 
 
@@ -125,7 +124,9 @@ def _write_at(file: BinaryIO, data: memoryview, start: int) -> None:
 
 
 @contextmanager
-def writing(target: Path, like: Checkpoint, facts: Mapping[str, object], *, overwrite: bool = False) -> Iterator[Writer]:
+def writing(
+    target: Path, like: Checkpoint, facts: Mapping[str, object], *, overwrite: bool = False, keep: Mapping[str, Path] | None = None
+) -> Iterator[Writer]:
     """A checkpoint folder, there under its name when it is complete and not before.
 
     Args:
@@ -133,6 +134,7 @@ def writing(target: Path, like: Checkpoint, facts: Mapping[str, object], *, over
         like: See `Writer`.
         facts: See `Writer`.
         overwrite: See `new_folder`.
+        keep: See `new_folder`.
 
     Raises:
         StorageError: See `new_folder`.
@@ -150,7 +152,7 @@ def writing(target: Path, like: Checkpoint, facts: Mapping[str, object], *, over
     {'w': tensor([0.5000, 0.2500])}
     """
     needed = sum(entry.size for entry in like.params.entries.values())
-    with new_folder(target, needed, overwrite=overwrite) as folder:
+    with new_folder(target, needed, overwrite=overwrite, keep=keep) as folder:
         writer = Writer(folder, like, facts)
         try:
             yield writer

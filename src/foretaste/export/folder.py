@@ -1,28 +1,114 @@
-"""A folder that is there under its name when it is complete, and not before."""
+"""A folder that is there under its name when it is complete, and not before; in place of another only if foretaste wrote that.
 
+Exports are marked: models and adapters hold ``foretaste.json``, mixtures a manifest that names foretaste's version.
+"""
+
+import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from foretaste.errors import ForetasteError, StorageError
 from foretaste.whole import sweep, synced
 
-__all__ = ["new_folder"]
+__all__ = ["FACTS", "MANIFEST", "check_folder", "new_folder"]
+
+FACTS = "foretaste.json"
+MANIFEST = "manifest.json"
+
+_LISTED = 4
+
+
+def check_folder(target: Path, *, overwrite: bool = False, keep: Mapping[str, Path] | None = None) -> Path:
+    """Look whether a folder may be written, before there is any work for it.
+
+    Args:
+        target: The folder to be.
+        overwrite: Whether one that foretaste wrote may be replaced.
+        keep: Files and folders that are never replaced, by what they are; nor is what lies within or around them.
+
+    Returns:
+        Its whole path.
+
+    Raises:
+        StorageError: It is a file, is not empty and may not be replaced, or there is no folder that it could be made in.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     Path(place, "thesis.txt").touch()
+    ...     check_folder(Path(place), overwrite=True)
+    Traceback (most recent call last):
+    ...
+    foretaste.errors.StorageError: ... holds thesis.txt and was not written by foretaste; --overwrite replaces only what was, ...
+    """
+    whole = target.resolve()
+    if whole.is_file():
+        raise StorageError(f"{target} is a file; name a folder that does not exist yet")
+    above = next((path for path in whole.parents if path.exists()), whole)
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        lacking = "" if above == whole.parent else f"the folder {whole.parent} does not exist and cannot be made: "
+        fault = "is not writable" if above.is_dir() else "is no folder"
+        raise StorageError(f"could not write {target}: {lacking}{above} {fault}; choose another place")
+    if not whole.exists() or not any(whole.iterdir()):
+        _refuse_if_inside(target, whole)
+        return whole
+    if not overwrite:
+        way = ", or replace it with --overwrite" if _is_ours(whole) else ""
+        raise StorageError(f"{target} exists already{'' if way else f' and holds {_held(whole)}'}; choose another folder{way}")
+    _refuse_kept(target, whole, keep or {})
+    if not _is_ours(whole):
+        raise StorageError(
+            f"{target} holds {_held(whole)} and was not written by foretaste; --overwrite replaces only what was, choose another folder"
+        )
+    _refuse_if_inside(target, whole)
+    return whole
+
+
+def _refuse_if_inside(target: Path, whole: Path) -> None:
+    if whole.exists() and Path.cwd().is_relative_to(whole):
+        raise StorageError(f"{target} is the folder that you are in, or above it, and cannot be replaced; choose another folder")
+
+
+def _refuse_kept(target: Path, whole: Path, keep: Mapping[str, Path]) -> None:
+    """Nothing that a study needs is replaced, whoever wrote it."""
+    for what, path in keep.items():
+        kept = path.resolve()
+        how = "is" if whole == kept else "holds" if kept.is_relative_to(whole) else "is within" if whole.is_relative_to(kept) else None
+        if how is not None:
+            raise StorageError(f"{target} {how} {what} ({kept}), which --overwrite does not replace; choose another folder")
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether an export of ours wrote a folder; a mixture with something beside it, such as a trained model, counts as not."""
+    if (folder / FACTS).is_file():
+        return True
+    try:
+        said = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        known = {MANIFEST, said["file"], *(file for each in said["trainers"].values() for file in each["files"])}
+        return "foretaste" in said["versions"] and {path.name for path in folder.iterdir()} <= known
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return False
+
+
+def _held(folder: Path) -> str:
+    names = sorted(path.name for path in folder.iterdir())
+    return ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
 
 
 @contextmanager
-def new_folder(target: Path, needed: int = 0, *, overwrite: bool = False) -> Iterator[Path]:
+def new_folder(target: Path, needed: int = 0, *, overwrite: bool = False, keep: Mapping[str, Path] | None = None) -> Iterator[Path]:
     """A hidden folder beside the final one, which is renamed at the end; what killed writers left there goes first.
 
     Args:
         target: The folder to be.
         needed: Bytes that will be written.
-        overwrite: Whether a folder that exists is replaced, when the new one is complete.
+        overwrite: Whether a folder that foretaste wrote is replaced, when the new one is complete.
+        keep: What is never replaced, see `check_folder`.
 
     Raises:
-        StorageError: The folder exists and is not empty, the disk has too little room, or refuses.
+        StorageError: See `check_folder`; or the disk has too little room, or refuses.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as place:
@@ -31,17 +117,15 @@ def new_folder(target: Path, needed: int = 0, *, overwrite: bool = False) -> Ite
     ...     [path.name for path in Path(place).iterdir()], Path(place, "out", "a.txt").read_text()
     (['out'], 'whole')
     """
-    if target.is_file():
-        raise StorageError(f"{target} is a file; name a folder that does not exist yet")
-    if target.exists() and any(target.iterdir()) and not overwrite:
-        raise StorageError(f"{target} exists already; choose another folder, or replace it with --overwrite")
+    target = check_folder(target, overwrite=overwrite, keep=keep)
     hidden = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_above(target)
         sweep(target.parent, target.name)
         _require_room(target, needed)
         hidden.mkdir()
         yield hidden
+        check_folder(target, overwrite=overwrite, keep=keep)  # much may have happened since
         _replace(target, hidden)
     except ForetasteError:
         raise
@@ -49,6 +133,14 @@ def new_folder(target: Path, needed: int = 0, *, overwrite: bool = False) -> Ite
         raise StorageError(f"could not write {target}: {error}; free some space or choose another place, then run again") from error
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _make_above(target: Path) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = f"the folder {target.parent} does not exist and cannot be made ({error.strerror})"
+        raise StorageError(f"could not write {target}: {reason}; make it, or choose another place") from error
 
 
 def _require_room(target: Path, needed: int) -> None:

@@ -22,7 +22,7 @@ from foretaste import __version__
 from foretaste.errors import DataError
 from foretaste.evaluate import METRICS
 from foretaste.export.columns import CHUNK, binary_columns, digests, opened, table_of, united
-from foretaste.export.folder import new_folder
+from foretaste.export.folder import MANIFEST, new_folder
 from foretaste.export.trainers import READABLE, Mixed, Settings, Source, Trainer, check, configuration, notes
 from foretaste.lazy import lazy
 from foretaste.sources.extra import datasets
@@ -38,9 +38,7 @@ if TYPE_CHECKING:
 else:
     pa, pq = lazy("pyarrow"), lazy("pyarrow.parquet")  # they come with datasets
 
-__all__ = ["MANIFEST", "Format", "LeakWarning", "Part", "write_mixture"]
-
-MANIFEST = "manifest.json"
+__all__ = ["Format", "LeakWarning", "Part", "write_mixture"]
 
 Format = Literal["parquet", "jsonl"]
 
@@ -126,6 +124,7 @@ def write_mixture(
     settings: Settings | None = None,
     task_column: str = "task",
     overwrite: bool = False,
+    keep: Mapping[str, Path] | None = None,
 ) -> dict[str, object]:
     """Write a folder with ``train.parquet`` (or ``.jsonl``), ``manifest.json`` and other trainers' configurations.
 
@@ -140,7 +139,8 @@ def write_mixture(
         trainers: To be configured. Their columns are then written by the names of what they are.
         settings: The model and how to train; needed for trainers.
         task_column: Name of the column that says the task.
-        overwrite: Whether a folder that exists is replaced, when the new one is complete.
+        overwrite: Whether a folder that foretaste wrote is replaced, when the new one is complete.
+        keep: What is never replaced, see `new_folder`.
 
     Returns:
         The manifest.
@@ -164,7 +164,7 @@ def write_mixture(
     for trainer in trainers:
         check(trainer, unit, settings)
     file = f"train.{format}"
-    with new_folder(folder, overwrite=overwrite) as hidden:
+    with new_folder(folder, overwrite=overwrite, keep=keep) as hidden:
         plan = _planned(parts, weights, unit, rows, seed, bool(trainers), task_column)
         if format == "jsonl" and (found := binary_columns(plan.features)):
             raise DataError(f"column {found[0]!r} holds pictures, sounds or bytes, which JSON lines cannot; write format='parquet'")

@@ -1,7 +1,9 @@
 """Rows from data files, folders of images or the hub, through Hugging Face datasets."""
 
 import hashlib
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +14,11 @@ from foretaste.sources.extra import datasets
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["LabelSet", "RawRows", "column", "label_set", "read_rows", "rows_digest"]
+__all__ = ["LabelSet", "Part", "RawRows", "check_columns", "column", "label_set", "leak", "read_rows", "refuse", "rows_digest"]
 
 _FORMATS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
+
+_CHUNK = 1000
 
 Label = str | int
 LabelSet = tuple[Label, ...]
@@ -52,13 +56,32 @@ def read_rows(where: str, split: str, most: int | None) -> datasets.Dataset:
     except DataError:
         raise
     except Exception as error:
-        reason = _innermost(error)
+        reason = _bad_line(path) or re.sub(r"(?<= in row )\d+", lambda place: str(int(place[0]) + 1), _innermost(error))
         found = "has no rows" if "corresponds to no data" in reason else f"cannot be read as data: {reason}"
         raise DataError(f"{where} {found}") from error
     if not len(rows):
         raise DataError(f"{where} has no rows")
     # Files are often sorted by label: take rows from all over, the same ones every time.
     return rows if most is None else rows.shuffle(seed=0).select(range(min(most, len(rows))))
+
+
+def _bad_line(path: Path) -> str | None:
+    """The first line of a .jsonl that is no JSON; Arrow counts rows from 0, and from anew in every part of a long file."""
+    if path.suffix != ".jsonl":
+        return None
+    try:
+        with path.open("rb") as lines:
+            for place, line in enumerate(lines, start=1):
+                try:
+                    if line.strip() and not isinstance(json.loads(line.strip()), dict):
+                        return f"row {place} is no JSON object"
+                except json.JSONDecodeError as error:
+                    return f"row {place} is no JSON ({error.msg}, column {error.colno})"
+                except ValueError as error:
+                    return f"row {place} is no JSON ({error})"
+    except OSError:
+        pass  # and the error that is told says so
+    return None
 
 
 def _require_file(path: Path) -> None:
@@ -123,14 +146,115 @@ def rows_digest(where: str, rows: datasets.Dataset) -> str:
     'e3b0c442...b855:2'
     """
     path = Path(where)
-    if path.is_file():
-        with path.open("rb") as handle:
-            return hashlib.file_digest(handle, "sha256").hexdigest() + f":{len(rows)}"
-    if path.is_dir():
-        files = sorted(each for each in path.rglob("*") if each.is_file())
-        parts = [f"{each.relative_to(path)}:{hashlib.sha256(each.read_bytes()).hexdigest()}" for each in files]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest() + f":{len(rows)}"
+    try:
+        if path.is_file():
+            with path.open("rb") as handle:
+                return hashlib.file_digest(handle, "sha256").hexdigest() + f":{len(rows)}"
+        if path.is_dir():
+            files = sorted(each for each in path.rglob("*") if each.is_file())
+            parts = [f"{each.relative_to(path)}:{hashlib.sha256(each.read_bytes()).hexdigest()}" for each in files]
+            return hashlib.sha256("\n".join(parts).encode()).hexdigest() + f":{len(rows)}"
+    except OSError as error:
+        raise DataError(
+            f"{error.filename or where} cannot be read: {error.strerror or error}; let yourself read it, or name another"
+        ) from error
     return str(rows._fingerprint)
+
+
+@dataclass(frozen=True)
+class Part:
+    """The rows of one file of a task.
+
+    Args:
+        field: Where the recipe names the file.
+        where: The file.
+        rows: What is in it.
+    """
+
+    field: tuple[str, ...]
+    where: str
+    rows: datasets.Dataset
+
+
+def check_columns(wanted: Iterable[tuple[Part, Collection[str]]]) -> None:
+    """Look whether all files have the columns that are read, before any is.
+
+    Args:
+        wanted: Files, and the names of their columns.
+
+    Raises:
+        DataError: Any lacks some; all of them are listed.
+
+    >>> rows = datasets.Dataset.from_dict({"text": ["good"]})
+    >>> check_columns([(Part(("tasks", "a", "train"), "a.csv", rows), ["txt", "label"])])
+    Traceback (most recent call last):
+    ...
+    foretaste.errors.DataError: a.csv has no columns 'txt', 'label'; it has text
+    """
+    faults = []
+    for part, names in wanted:
+        absent = [repr(name) for name in dict.fromkeys(names) if name not in part.rows.column_names]
+        if absent:
+            said = f"column{'s' if len(absent) > 1 else ''} {', '.join(absent)}"
+            faults.append((part.field, f"{part.where} has no {said}; it has {', '.join(part.rows.column_names)}"))
+    refuse(faults)
+
+
+def refuse(faults: "Sequence[tuple[tuple[str, ...], str]]") -> None:
+    """One error of all faults that were found; the recipe's field of the first is named by whoever knows the recipe.
+
+    Args:
+        faults: Field and message of each.
+
+    Raises:
+        DataError: There are any.
+
+    >>> refuse([])
+    """
+    if faults:
+        others = [f"{'.'.join(field)}: {said}" for field, said in faults[1:]]
+        raise DataError("\n".join([faults[0][1], *others])).at(*faults[0][0])
+
+
+def leak(task: str, train: datasets.Dataset, validation: datasets.Dataset, columns: "Sequence[str]") -> tuple[str, ...]:
+    """A warning of training rows that say what a validation row says; none where there are none.
+
+    Args:
+        task: Whose rows they are.
+        train: Rows.
+        validation: Rows.
+        columns: That a model is fed.
+
+    >>> train, validation = (datasets.Dataset.from_dict({"text": texts}) for texts in (["a", "b", "a"], ["c", "a"]))
+    >>> leak("news", train, validation, ["text"])
+    ("2 of 3 training rows of task 'news' are in its validation data too: its metrics look better than they are; remove them from one",)
+    """
+    known = set(_digests(validation, columns))
+    count = sum(found in known for found in _digests(train, columns))
+    said = f"{count} of {len(train)} training rows of task {task!r} are in its validation data too"
+    return (f"{said}: its metrics look better than they are; remove them from one",) if count else ()
+
+
+def _digests(rows: datasets.Dataset, columns: "Sequence[str]") -> Iterator[bytes]:
+    """A hash of each row; pictures by their files' bytes."""
+    for name in columns:
+        if isinstance(rows.features[name], datasets.Image):
+            rows = rows.cast_column(name, datasets.Image(decode=False))
+    for start in range(0, len(rows), _CHUNK):
+        part = rows[start : start + _CHUNK]
+        for values in zip(*(part[name] for name in columns), strict=True):
+            text = json.dumps([_bytes_of(value) for value in values], sort_keys=True, default=repr)
+            yield hashlib.sha256(text.encode()).digest()
+
+
+def _bytes_of(value: object) -> object:
+    """A picture's content; any other value as it is, and a picture that is not a file by its address."""
+    if not isinstance(value, dict) or set(value) != {"bytes", "path"}:
+        return value
+    try:
+        return hashlib.sha256(Path(value["path"]).read_bytes() if value["bytes"] is None else value["bytes"]).hexdigest()
+    except (OSError, TypeError):
+        return value["path"]
 
 
 def column(rows: datasets.Dataset, name: str, where: str) -> "Sequence[Any]":

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -45,13 +46,27 @@ def call(target: str, arguments: Mapping[str, object], folder: Path) -> Problem:
     except ForetasteError:
         raise
     except Exception as error:
-        raise DataError(f"calling {target!r} failed: {type(error).__name__}: {error}") from error
+        raise DataError(f"calling {target!r} failed: {type(error).__name__}: {error}{_place(error, name, folder)}") from error
     finally:
         sys.path.remove(str(folder))
     model, tasks = _checked(target, found)
     source = inspect.getsource(module)
     marked = tuple(task if task.fingerprint else replace(task, fingerprint=_fingerprint(task, source)) for task in tasks)
     return Problem(model, marked, (("architecture", type(model).__name__), ("model", target)))
+
+
+def _place(error: Exception, name: str, folder: Path) -> str:
+    """Where in the user's own code it happened, or where their module was looked for."""
+    if isinstance(error, ModuleNotFoundError) and error.name is not None and f"{name}.".startswith(f"{error.name}."):
+        return f"; it was looked for in {folder}, the recipe's folder, and where Python looks; write {name.replace('.', '/')}.py there"
+    if isinstance(error, SyntaxError):
+        return ""  # it says where itself
+    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is ours
+    module = sys.modules.get(name)
+    known = {str(module.__file__)} if module is not None else set()
+    near = [each for each in frames if "site-packages" not in each.filename]  # an environment may lie in the recipe's folder
+    own = [each for each in near if each.filename in known or Path(each.filename).resolve().is_relative_to(folder.resolve())]
+    return f" ({own[-1].filename}, line {own[-1].lineno}, in {own[-1].name})" if own else ""
 
 
 def _checked(target: str, found: object) -> tuple[nn.Module, Sequence[Task]]:

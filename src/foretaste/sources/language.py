@@ -14,9 +14,9 @@ from foretaste.lazy import lazy
 from foretaste.params import in_eval_mode, parameters_of
 from foretaste.sources.chat import chat_template, marked, messages_of, segments
 from foretaste.sources.checkpoint import check_checkpoint
-from foretaste.sources.data import RawRows, column, read_rows, rows_digest
+from foretaste.sources.data import Part, RawRows, check_columns, column, leak, read_rows, refuse, rows_digest
 from foretaste.sources.extra import datasets, transformers
-from foretaste.sources.pretrained import at, configuration, pretrained, quiet, saver, tokenizer_at
+from foretaste.sources.pretrained import at, check_positions, configuration, pretrained, quiet, saver, tokenizer_at
 from foretaste.sources.problem import Problem, text_digest
 from foretaste.sources.reading import reader
 from foretaste.sources.tokens import Coded, Row, Tokens
@@ -119,6 +119,36 @@ def columns_of(kind: Kind, named: Mapping[str, str], there: Collection[str], whe
     raise DataError(f"{where} has none of the columns {usual}; it has {', '.join(there)}; name yours in the task, as in {example}")
 
 
+def _columns(kind: Kind, plans: Sequence[LanguagePlan], data: Mapping[str, Sequence["datasets.Dataset"]]) -> dict[str, dict[str, str]]:
+    """Which columns every task reads, from both of its files; all that lack some are told at once."""
+    found, faults = {}, []
+    parts = {
+        plan.name: [
+            Part(("tasks", plan.name, part), where, rows) for (part, where, *_), rows in zip(plan.parts, data[plan.name], strict=True)
+        ]
+        for plan in plans
+    }
+    for plan in plans:
+        train, validation = parts[plan.name]
+        try:
+            found[plan.name] = columns_of(kind, plan.columns, train.rows.column_names, plan.train)
+        except DataError as error:
+            faults.append((train.field, str(error)))
+            continue
+        fitting = [each for each in _FORMATS[kind] if set(each) <= set(validation.rows.column_names)]
+        both = [each for each in fitting if set(each) <= set(train.rows.column_names)]
+        if not plan.columns and both:
+            found[plan.name] = {role: role for role in both[0]}
+        elif not plan.columns and fitting:
+            ours, theirs = (" and ".join(each) for each in (found.pop(plan.name), fitting[0]))
+            faults.append(
+                (train.field, f"{plan.train} has {ours}, and {plan.validation} has {theirs}; both files of a task need the same columns")
+            )
+    refuse(faults)
+    check_columns((part, list(found[name].values())) for name, each in parts.items() for part in each)
+    return found
+
+
 def load(
     path: str,
     kind: Kind,
@@ -154,14 +184,15 @@ def load(
             plan.name: [at(("tasks", plan.name, part), read_rows, where, split, rows) for part, where, split, rows in plan.parts]
             for plan in plans
         }
+        columns = _columns(kind, plans, data)
         if Path(path).is_dir():
             at(("model", "path"), check_checkpoint, Path(path))
         model = at(("model", "path"), pretrained, path, kind).eval()
         tokens = at(("model", "path"), _tokens, path, model, max_length)
         writing = any(isinstance(metric, TextMetric) for plan in plans for metric in plan.metrics)
-        _check_positions(model, max_length, (most or _MOST) if writing else 0)
+        check_positions(model, max_length, (most or _MOST) if writing else 0)
         judge = _judge(plans, kind, tokens, options)
-        made = [_task(plan, data[plan.name], kind, model, Writer(tokens, most or _MOST), unit, judge) for plan in plans]
+        made = [_task(plan, data[plan.name], columns[plan.name], kind, model, Writer(tokens, most or _MOST), unit, judge) for plan in plans]
     raw = {plan.name: RawRows.of(data[plan.name], plan.train, plan.max_train, plan.columns) for plan in plans}
     count = sum(tensor.numel() for tensor in parameters_of(model).values())
     facts = (("architecture", f"{type(model).__name__}, {count:,} parameters"), ("model", path))
@@ -169,7 +200,10 @@ def load(
     told = (*facts, ("cut to max_length", cut)) if cut else facts
     if judge is not None:
         told = (*told, ("lm-evaluation-harness", judge.fact))
-    return Problem(model, tuple(task for task, _ in made), told, saver(path), reader(path, kind), rows=raw)
+    leaks = (leak(name, each.train, each.validation, list(columns[name].values())) for name, each in raw.items())
+    if warnings := tuple(said for found in leaks for said in found):
+        told = (*told, ("warning", "; ".join(warnings)))
+    return Problem(model, tuple(task for task, _ in made), told, saver(path), reader(path, kind), rows=raw, warnings=warnings)
 
 
 def _tokens(path: str, model: nn.Module, max_length: int) -> Tokens:
@@ -189,16 +223,6 @@ def _check_causal(path: str, model: nn.Module) -> None:
             f"{path!r} is no causal language model: what it says at one place depends on the tokens after it; "
             "name a decoder, or set is_decoder in its config.json"
         )
-
-
-def _check_positions(model: nn.Module, max_length: int, most: int) -> None:
-    """A prompt and what is written after it must fit; a translation stands alone."""
-    assert isinstance(model, transformers.PreTrainedModel)
-    positions = getattr(model.config, "max_position_embeddings", None)  # models without a limit have none
-    together = max_length + most if not model.config.is_encoder_decoder else max(max_length, most)
-    if isinstance(positions, int) and together > positions:
-        said, name = (f" and max_new_tokens {most}", "max_new_tokens") if most and max_length <= positions else ("", "max_length")
-        raise DataError(f"max_length {max_length}{said} are more than the model's {positions} positions; lower {name}").at("model", name)
 
 
 def _judge(plans: Sequence[LanguagePlan], kind: Kind, tokens: Tokens, options: "harness.Options | None") -> "harness.Harness | None":
@@ -222,6 +246,7 @@ def _metrics(plan: LanguagePlan, judge: "harness.Harness | None") -> Iterator[An
 def _task(
     plan: LanguagePlan,
     data: Sequence["datasets.Dataset"],
+    columns: Mapping[str, str],
     kind: Kind,
     model: nn.Module,
     writer: Writer,
@@ -230,7 +255,6 @@ def _task(
 ) -> tuple[Task, str]:
     """A task, and how many of its rows were cut."""
     field = ("tasks", plan.name, "train")
-    columns = at(field, columns_of, kind, plan.columns, data[0].column_names, plan.train)
     template = at(field, chat_template, writer.tokens.tokenizer) if "messages" in columns else None
     texts_only = "text" in columns
     of_texts = next((metric.name for metric in plan.metrics if isinstance(metric, TextMetric)), None)
@@ -242,7 +266,7 @@ def _task(
         at(("tasks", plan.name, part), _coded, rows, columns, where, writer.tokens)
         for (part, where, *_), rows in zip(plan.parts, data, strict=True)
     )
-    digests = [rows_digest(where, rows) for (_, where, *_), rows in zip(plan.parts, data, strict=True)]
+    digests = [at(("tasks", plan.name, part), rows_digest, where, rows) for (part, where, *_), rows in zip(plan.parts, data, strict=True)]
     known = [digests, columns, template, writer.tokens.fingerprint, writer.most, unit, configuration(model)]
     metrics = tuple(_metrics(plan, judge))
     judged = [metric.name for metric in metrics if isinstance(metric, ModelMetric)]

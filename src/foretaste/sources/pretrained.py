@@ -14,7 +14,18 @@ from foretaste.sources.checkpoint import INDEX, beside
 from foretaste.sources.extra import datasets, transformers
 from foretaste.sources.heads import Heads
 
-__all__ = ["Kind", "at", "configuration", "pretrained", "quiet", "saver", "tokenizer_at", "tokenizer_text"]
+__all__ = [
+    "Kind",
+    "at",
+    "check_positions",
+    "configuration",
+    "positions_of",
+    "pretrained",
+    "quiet",
+    "saver",
+    "tokenizer_at",
+    "tokenizer_text",
+]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -166,6 +177,56 @@ def configuration(model: nn.Module) -> list[tuple[str, object]]:
     config = model.config.to_dict()
     passing = ("_name_or_path", "transformers_version", "id2label", "label2id", "dtype")
     return sorted((key, value) for key, value in config.items() if key not in passing)
+
+
+def positions_of(model: nn.Module) -> int | None:
+    """The most tokens that a model has positions for; None if it knows no limit (relative positions, as in T5).
+
+    Where padding has a position of its own (RoBERTa and its kin), those up to it are no token's.
+
+    Args:
+        model: A transformers model.
+
+    >>> model = transformers.RobertaModel(transformers.RobertaConfig(vocab_size=2, hidden_size=12, num_hidden_layers=0))
+    >>> model.config.max_position_embeddings, positions_of(model)
+    (512, 510)
+    """
+    assert isinstance(model, transformers.PreTrainedModel)
+    found = getattr(model.config, "max_position_embeddings", None)
+    if not isinstance(found, int) or getattr(model.config, "position_biased_input", None) is False:
+        return None
+    for name, each in model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(each, nn.Embedding) and each.padding_idx is not None:
+            return each.num_embeddings - each.padding_idx - 1
+    return found
+
+
+def check_positions(model: nn.Module, max_length: int, most: int = 0) -> None:
+    """Look whether the longest text, and what is written after it, has positions in a model; a translation stands alone.
+
+    Args:
+        model: A transformers model.
+        max_length: Of a text, in tokens.
+        most: Tokens that are written after it.
+
+    Raises:
+        DataError: They are more; the recipe's field is named.
+
+    >>> model = transformers.GPT2LMHeadModel(transformers.GPT2Config(vocab_size=2, n_embd=2, n_layer=1, n_head=1, n_positions=8))
+    >>> check_positions(model, 9)
+    Traceback (most recent call last):
+    ...
+    foretaste.errors.DataError: max_length 9 are more than the model's 8 positions; lower max_length, to 8 or less
+    """
+    assert isinstance(model, transformers.PreTrainedModel)
+    positions, alone = positions_of(model), bool(model.config.is_encoder_decoder)
+    if positions is None or (max(max_length, most) if alone else max_length + most) <= positions:
+        return
+    fits = most and max_length <= positions
+    said, name = (f" and max_new_tokens {most}", "max_new_tokens") if fits else ("", "max_length")
+    left = positions - (max_length if fits and not alone else 0)
+    way = f", to {left} or less" if left > 0 else ", or max_length"
+    raise DataError(f"max_length {max_length}{said} are more than the model's {positions} positions; lower {name}{way}").at("model", name)
 
 
 def tokenizer_at(path: str) -> "transformers.PreTrainedTokenizerBase":

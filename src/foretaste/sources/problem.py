@@ -45,6 +45,7 @@ class Problem:
         own_name: A tensor's name in a task's own model, by its name in this one.
         fresh: Names of parameters that are new, such as a classification head's; LoRA trains them whole.
         rows: Each task's rows as they were read, where they have columns.
+        warnings: What makes results worth less than they seem, a line each.
 
     Raises:
         TaskError: No tasks, two of one name, NaN in the model, or tasks that miss parameters.
@@ -58,6 +59,7 @@ class Problem:
     own_name: Callable[[str], str] = str
     fresh: frozenset[str] = frozenset()
     rows: "Mapping[str, RawRows]" = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         names = [task.name for task in self.tasks]

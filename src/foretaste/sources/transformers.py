@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from foretaste.errors import DataError
 from foretaste.params import parameters_of
 from foretaste.sources.checkpoint import check_checkpoint
-from foretaste.sources.data import Label, LabelSet, RawRows, column, label_set, read_rows, rows_digest
+from foretaste.sources.data import Label, LabelSet, Part, RawRows, check_columns, column, label_set, leak, read_rows, rows_digest
 from foretaste.sources.extra import datasets, transformers
 from foretaste.sources.heads import Heads
 from foretaste.sources.prepare import Images, Preparation, Texts
-from foretaste.sources.pretrained import at, configuration, pretrained, quiet, saver
+from foretaste.sources.pretrained import at, check_positions, configuration, pretrained, quiet, saver
 from foretaste.sources.problem import Problem, text_digest
 from foretaste.sources.reading import reader
 from foretaste.task import Batch, Example, Examples, Metric, Task
@@ -89,20 +89,26 @@ def load(path: str, kind: Kind, plans: Sequence[DataPlan], *, head: Head = "auto
     foretaste.errors.DataError: no/train.csv does not exist; relative paths start at the recipe's folder
     """
     with quiet():
-        data = [_read(plan) for plan in plans]
+        parts = [_parts(plan) for plan in plans]
+        check_columns((part, (*plan.inputs, plan.label)) for plan, own in zip(plans, parts, strict=True) for part in own)
+        data = [_read(plan, own) for plan, own in zip(plans, parts, strict=True)]
         if Path(path).is_dir():
             at(("model", "path"), check_checkpoint, Path(path))
         groups = heads_of({each.plan.name: each.labels for each in data}, head)
         model = at(("model", "path"), _model, path, kind, groups, seed)
+        if kind == "text-classification":
+            check_positions(_owner(model), max_length)
         prepare = at(("model", "path"), _preparation, path, kind, max_length)
         tasks = tuple(_task(each, model, groups, prepare) for each in data)
     described = "; ".join(f"{', '.join(members)}: {len(labels)} classes" for members, labels in groups.values())
     count = sum(tensor.numel() for tensor in parameters_of(model).values())
     architecture = f"{type(_owner(model)).__name__}, {count:,} parameters"
     rows = {each.plan.name: RawRows.of((each.train, each.validation), each.plan.train, each.plan.max_train, {}) for each in data}
-    facts = (("architecture", architecture), ("model", path), ("heads", described))
+    warnings = tuple(said for each in data for said in leak(each.plan.name, each.train, each.validation, each.plan.inputs))
+    told = (("warning", "; ".join(warnings)),) if warnings else ()
+    facts = (("architecture", architecture), ("model", path), ("heads", described), *told)
     own_name = model.own_name if isinstance(model, Heads) else str
-    return Problem(model, tasks, facts, saver(path), reader(path, kind), own_name, _new_in(model), rows)
+    return Problem(model, tasks, facts, saver(path), reader(path, kind), own_name, _new_in(model), rows, warnings)
 
 
 def _new_in(model: nn.Module) -> frozenset[str]:
@@ -120,25 +126,32 @@ def _preparation(path: str, kind: Kind, max_length: int) -> Preparation:
     return Texts(path, max_length) if kind == "text-classification" else Images(path)
 
 
-def _read(plan: DataPlan) -> _Data:
-    parts, known, sets = [], [], []
-    for part, where, split, most in (
-        ("train", plan.train, plan.splits[0], plan.max_train),
-        ("validation", plan.validation, plan.splits[1], plan.max_validation),
-    ):
-        field = ("tasks", plan.name, part)
-        rows = at(field, read_rows, where, split, most)
+def _parts(plan: DataPlan) -> list[Part]:
+    """A task's two files."""
+    return [
+        Part((field := ("tasks", plan.name, part)), where, at(field, read_rows, where, split, most))
+        for part, where, split, most in (
+            ("train", plan.train, plan.splits[0], plan.max_train),
+            ("validation", plan.validation, plan.splits[1], plan.max_validation),
+        )
+    ]
+
+
+def _read(plan: DataPlan, parts: Sequence[Part]) -> _Data:
+    known, sets = [], []
+    for part in parts:
         for name in plan.inputs:
-            at(field, column, rows.select([0]), name, where)
-        values, labels = at(field, label_set, rows, plan.label, where)
-        parts.append(rows)
+            at(part.field, column, part.rows.select([0]), name, part.where)
+        values, labels = at(part.field, label_set, part.rows, plan.label, part.where)
         known.append(values)
         sets.append(labels)
     allowed = plan.labels or sets[0]
-    for part, where, values in zip(("train", "validation"), (plan.train, plan.validation), known, strict=True):
-        _check_labels(values, allowed, where, ("tasks", plan.name, part))
-    digest = text_digest([rows_digest(plan.train, parts[0]), rows_digest(plan.validation, parts[1]), plan.inputs, plan.label, allowed])
-    return _Data(plan, parts[0], parts[1], (known[0], known[1]), allowed, digest)
+    for part, values in zip(parts, known, strict=True):
+        _check_labels(values, allowed, part.where, part.field)
+    digests = [at(part.field, rows_digest, part.where, part.rows) for part in parts]
+    digest = text_digest([*digests, plan.inputs, plan.label, allowed])
+    train, validation = (part.rows for part in parts)
+    return _Data(plan, train, validation, (known[0], known[1]), allowed, digest)
 
 
 def _check_labels(values: Sequence[Label], allowed: LabelSet, where: str, field: tuple[str, ...]) -> None:

@@ -1,5 +1,6 @@
-"""The study's database: SQLite in WAL mode, tables in SQLAlchemy Core."""
+"""The study's database: SQLite in WAL mode, tables in SQLAlchemy Core; where it cannot be written, it can still be read."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,9 +85,10 @@ def connect(path: Path, *, create: bool) -> sa.Engine:
     """
     if not create and not path.is_file():
         raise StudyError(f"{path.parent} is not a study (it has no {path.name}); name the folder that `foretaste run` made")
+    reading = not create and not _is_writable(path)
     if path.is_file():
-        _refuse_newer(path, create)
-    engine = engine_of(path)
+        _refuse_newer(path, create, reading)
+    engine = _read_only(path) if reading else engine_of(path)
     with _clear_errors(path):
         if create:
             _metadata.create_all(engine)
@@ -105,9 +107,20 @@ def engine_of(path: Path) -> sa.Engine:
     return engine
 
 
-def _refuse_newer(path: Path, create: bool) -> None:
+def _is_writable(path: Path) -> bool:
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+
+def _read_only(path: Path) -> sa.Engine:
+    """A database that cannot be written: SQLite takes no locks, unless another left its log, which is then read too."""
+    logged = path.with_name(f"{path.name}-wal").is_file()
+    how = "mode=ro" if logged else "immutable=1"
+    return sa.create_engine(f"sqlite:///{path.resolve().as_uri()}?{how}&uri=true", connect_args={"timeout": _WAIT_SECONDS})
+
+
+def _refuse_newer(path: Path, create: bool, reading: bool) -> None:
     """Look at a database before anything is changed in it."""
-    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": _WAIT_SECONDS})
+    engine = _read_only(path) if reading else sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": _WAIT_SECONDS})
     with _clear_errors(path), engine.connect() as connection:
         known = sa.inspect(connection).has_table("study")
         found = connection.execute(sa.text("select schema, version from study")).first() if known or not create else None
@@ -153,6 +166,11 @@ def _clear_errors(path: Path) -> Iterator[None]:
         reason = str(error.orig)
         if "no such table" in reason or "no such column" in reason:
             raise StudyError(f"{path} is not a study's database ({reason}); name the folder that `foretaste run` made") from error
+        if "readonly" in reason or "unable to open" in reason:
+            raise StorageError(
+                f"the study's database {path} cannot be written ({reason}); make it and its folder writable, or name another folder with "
+                "--study; `foretaste show` and `foretaste report --out FILE` only read it"
+            ) from error
         raise StorageError(
             f"the study's database {path} refuses ({reason}); free some space or choose another place, then run again"
         ) from error

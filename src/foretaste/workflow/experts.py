@@ -4,7 +4,8 @@ A study knows where they are and what they hold (a content hash), and copies the
 memory; without a recipe they are merged where they are (`foretaste.workflow.files`).
 """
 
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,16 +19,15 @@ from foretaste.posterior.site import GaussianSite
 from foretaste.sources.adapter import check_adapters, open_adapter
 from foretaste.sources.checkpoint import open_checkpoint
 from foretaste.sources.expert import Expert, fitted_to, hashed, look, stamped
-from foretaste.sources.preflight import Vocabulary, preflight
+from foretaste.sources.preflight import Vocabulary, preflight, preflight_adapters
 from foretaste.sources.site_file import check_taken_at, load_site
-from foretaste.store.study import Done, Study, key_of
+from foretaste.store.study import Done, Study
 from foretaste.stored import Stored
 from foretaste.task import Task
+from foretaste.workflow.imports import BASE, SHOWN, latest, record
 from foretaste.workflow.session import Session
 
-__all__ = ["BASE", "Brought", "bring", "brought", "check", "check_known", "check_same", "curvature_of", "forget_curvature", "params_of"]
-
-BASE = ""  # whose name no task can have
+__all__ = ["Brought", "bring", "brought", "check", "check_known", "check_same", "curvature_of", "forget_curvature", "params_of"]
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,17 @@ def bring(
     ...     [found.expert.kind for found in brought(study).values()]
     ['tensors']
     """
-    watch, found, known = watch or Unwatched(), _looked(folders), brought(study)
-    base = base or (known[BASE].expert.folder if BASE in known else None)
-    notes = _free(found) + _compared({**{task: each.expert for task, each in known.items() if task != BASE}, **found}, base, vocabulary)
-    if base is not None and (BASE not in known or base.resolve() != known[BASE].expert.folder):
-        found[BASE] = look(base.resolve())
+    watch, found, former = watch or Unwatched(), _looked(folders), latest(study)
+    notes = _free(found)
+    known = brought(study, without={*found, *([BASE] if base else [])})  # what is replaced may be gone
+    experts = {**{task: each.expert for task, each in known.items() if task != BASE}, **found}
+    if base is not None:
+        found |= _new_base(base.resolve(), former.get(BASE))
+    elif BASE in known:
+        base = known[BASE].expert.folder
+    notes += _compared(experts, base, vocabulary)
+    replaced = {task or SHOWN: former[task].result["folder"] for task in found if task in former}
+    notes += tuple(f"{name} replaces the former {name} ({folder})" for name, folder in replaced.items())
     watch.begin("reading", sum(path.stat().st_size for expert in found.values() for path in _files(expert)))
     number = len(study.all_work("import"))
     for task, expert in found.items():
@@ -111,6 +117,14 @@ def _looked(folders: Mapping[str, Path]) -> dict[str, Expert]:
     return {task: look(folder.resolve()) for task, folder in folders.items()}
 
 
+def _new_base(folder: Path, former: Done | None) -> dict[str, Expert]:
+    """The base, unless it is known as it is."""
+    found = look(folder)
+    if former is not None and former.result["folder"] == str(folder) and former.result.get("stamp") == stamped(_files(found)):
+        return {}
+    return {BASE: found}
+
+
 def _free(experts: Mapping[str, Expert]) -> tuple[str, ...]:
     return tuple(
         f"task {task!r}: {each.folder.name}/optimizer.pt is a pickle and is not read; a run with PosteriorCallback(estimate='adam') "
@@ -126,7 +140,8 @@ def _compared(experts: Mapping[str, Expert], base: Path | None, vocabulary: Voca
     if base is None:
         return notes
     checkpoints = {task: open_checkpoint(expert.folder) for task, expert in experts.items() if expert.kind == "checkpoint"}
-    return (*notes, *preflight(open_checkpoint(base), checkpoints, vocabulary=vocabulary).notes)
+    like = open_checkpoint(base)
+    return (*notes, *preflight_adapters(like, adapters), *preflight(like, checkpoints, vocabulary=vocabulary).notes)
 
 
 def _keep(study: Study, task: str, expert: Expert, vocabulary: Vocabulary | None, number: int, watch: Watch) -> None:
@@ -156,20 +171,29 @@ def _check_site(path: Path, params: Params) -> None:
 
 def _remember(study: Study, each: Brought, number: int) -> None:
     """A row of its own even where it was known before: the latest counts."""
-    inputs = {"task": each.task, "digest": each.digest, "site": each.site, "vocabulary": each.vocabulary, "number": number}
-    result = {"folder": str(each.expert.folder), "kind": each.expert.kind, "stamp": each.stamp}
-    study.add("import", key_of("import", inputs), inputs, result, None, 0.0)
+    said = {"digest": each.digest, "site": each.site, "vocabulary": each.vocabulary}
+    record(study, each.task, number, said, {"folder": str(each.expert.folder), "kind": each.expert.kind, "stamp": each.stamp})
 
 
-def brought(study: Study) -> dict[str, Brought]:
-    """The experts that a study knows, by task; the pretrained checkpoint under `BASE`."""
+def brought(study: Study, without: Collection[str] = ()) -> dict[str, Brought]:
+    """The experts that a study knows, by task; the pretrained checkpoint under `BASE`.
+
+    Args:
+        study: Knows them.
+        without: Tasks that are not looked at.
+
+    Raises:
+        DataError: A folder is not there any more, or holds no model.
+    """
     found = {}
-    for done in sorted(study.all_work("import"), key=lambda done: int(done.inputs["number"])):
-        folder, task = Path(done.result["folder"]), str(done.inputs["task"])
+    for task, done in latest(study).items():
+        if task in without:
+            continue
         try:
-            expert = look(folder)
+            expert = look(Path(done.result["folder"]))
         except DataError as error:
-            raise DataError(f"the expert of {task or 'the base'} is not there any more: {error}; import it again") from error
+            way = f"import it again, or leave it out: foretaste import {study.path} --remove {shlex.quote(task or SHOWN)}"
+            raise DataError(f"the expert of {task or 'the base'} is not there any more: {error}; {way}") from error
         said = {name: done.inputs[name] for name in ("digest", "site", "vocabulary")}
         found[task] = Brought(task, expert, **said, stamp=done.result.get("stamp", ()))
     return found

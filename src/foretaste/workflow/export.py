@@ -5,20 +5,23 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from foretaste import __version__
-from foretaste.export.checkpoint import FACTS
-from foretaste.export.folder import new_folder
+from foretaste.export.folder import FACTS, check_folder, new_folder
 from foretaste.params import Params, swapped, tensors_of
+from foretaste.plan import TransformersModel
 from foretaste.weights import TaskWeights
 from foretaste.workflow.confirm import check_trainable
 from foretaste.workflow.ensemble import without_params
 from foretaste.workflow.fit import fit
+from foretaste.workflow.imports import folders_of
 from foretaste.workflow.judge import with_statistics
 from foretaste.workflow.methods import METHODS
 from foretaste.workflow.preview import named_by, ready
 from foretaste.workflow.runs import jointly
 from foretaste.workflow.session import Session
 
-__all__ = ["export"]
+__all__ = ["check_target", "export", "kept_by"]
+
+_EXPORTS = "exports"  # folder in the study for what its page exports
 
 
 def export(session: Session, target: Path, weights: TaskWeights, method: str, *, overwrite: bool = False) -> dict[str, object]:
@@ -29,7 +32,7 @@ def export(session: Session, target: Path, weights: TaskWeights, method: str, *,
         target: A folder that does not exist yet.
         weights: alpha.
         method: A preview method, or ``joint`` for the joint run, which is made if it is not there.
-        overwrite: Whether a folder that exists is replaced, when the new one is complete.
+        overwrite: Whether a folder that foretaste wrote is replaced, when the new one is complete; never one that the study needs.
 
     Returns:
         Where the params come from, which is also kept beside them in ``foretaste.json``.
@@ -53,7 +56,7 @@ def export(session: Session, target: Path, weights: TaskWeights, method: str, *,
     if method in METHODS and not METHODS[method].merges:
         raise without_params(method)
     model, needed = session.problem.model, sum(t.numel() * t.element_size() for t in tensors_of(session.problem.model).values())
-    with new_folder(target, needed, overwrite=overwrite) as folder:
+    with new_folder(target, needed, overwrite=overwrite, keep=kept_by(session, target)) as folder:
         params, made_of = _joint(session, weights) if method == "joint" else _preview(session, weights, method)
         facts = {
             "at": str(weights),
@@ -72,11 +75,48 @@ def export(session: Session, target: Path, weights: TaskWeights, method: str, *,
     return facts
 
 
+def check_target(session: Session, target: Path, *, overwrite: bool = False) -> None:
+    """Look whether an export may be written to a folder, before there is any work for it.
+
+    Args:
+        session: The recipe at work.
+        target: The folder to be.
+        overwrite: Whether one that foretaste wrote may be replaced.
+
+    Raises:
+        StorageError: It may not.
+    """
+    check_folder(target, overwrite=overwrite, keep=kept_by(session, target))
+
+
+def kept_by(session: Session, target: Path) -> dict[str, Path]:
+    """What an export must not replace: the study, the model, the data, imported experts; by what they are.
+
+    Args:
+        session: The recipe at work.
+        target: The folder to be; in the study's own folder of exports it may be.
+    """
+    study, model = session.study.path, session.recipe.model
+    own = target.resolve().parent.is_relative_to((study / _EXPORTS).resolve())
+    found = {} if own else {"the study's folder": study}
+    if isinstance(model, TransformersModel):
+        found["the recipe's model"] = Path(model.path)
+    for task, data in session.recipe.tasks.items():
+        found |= {
+            f"the {part} data of task {task!r}": Path(path) for part, path in (("training", data.train), ("validation", data.validation))
+        }
+    found |= folders_of(session.study)
+    return {what: path for what, path in found.items() if path.exists()}
+
+
 def _joint(session: Session, weights: TaskWeights) -> tuple[Params, Mapping[str, object]]:
     check_trainable(session, [weights])
+    study = session.study
+    if not any(done.inputs["weights"] == weights.key and study.find(done.key) for done in study.all_work("joint")):
+        session.watch.say(f"no joint run at {weights} yet: training one, {session.joint_training.steps} steps")
     session.watch.begin("joint finetuning", session.joint_training.steps)
     run = jointly(session, weights)
-    return session.study.tensors(run.artefact), {"params": run.artefact, "training": run.inputs["training"]}
+    return study.tensors(run.artefact), {"params": run.artefact, "training": run.inputs["training"]}
 
 
 def _preview(session: Session, weights: TaskWeights, method: str) -> tuple[Params, Mapping[str, object]]:

@@ -15,6 +15,7 @@ from foretaste.engine import Watch, stop_if_asked
 from foretaste.errors import DataError, StudyError
 from foretaste.export.adapter import write_adapter
 from foretaste.export.checkpoint import writing
+from foretaste.export.folder import check_folder
 from foretaste.lora import combine
 from foretaste.pieces import CHUNK
 from foretaste.posterior.diagonal import Diagonal
@@ -29,9 +30,10 @@ from foretaste.store.study import Study
 from foretaste.stored import Stored
 from foretaste.stream import MEMORY, stream
 from foretaste.weights import TaskWeights, uniform
-from foretaste.workflow.experts import BASE, Brought, brought, check_same
+from foretaste.workflow.experts import Brought, brought, check_same
+from foretaste.workflow.imports import BASE, folders_of
 
-__all__ = ["FileMethod", "Merging", "merge_files", "weights_over"]
+__all__ = ["FileMethod", "Merging", "merge_files", "mergeable", "weights_over"]
 
 FileMethod = Literal["simple", "diagonal"]
 
@@ -66,12 +68,34 @@ def weights_over(study: Study, text: str) -> TaskWeights:
         StudyError: Nothing was imported.
         WeightsError: Weights of other tasks.
     """
-    tasks = [task for task in brought(study) if task != BASE]
+    known = brought(study)
+    tasks = [task for task in known if task != BASE]
     if not tasks:
-        raise StudyError(
-            f"nothing was imported into {study.path}; begin with foretaste import {study.path} --base FOLDER --task NAME=FOLDER"
-        )
+        raise StudyError(mergeable(study.path, known))
     return uniform(tasks) if text == "uniform" else TaskWeights.parse(text, tasks)
+
+
+def mergeable(study: Path, known: Mapping[str, Brought]) -> str | None:
+    """Why a study's experts cannot be merged without a recipe; None if they can.
+
+    Args:
+        study: Its folder.
+        known: As `foretaste.workflow.experts.brought` gives them.
+
+    >>> mergeable(Path("study"), {})
+    'nothing was imported into study; begin with foretaste import study --base FOLDER --task NAME=FOLDER'
+    """
+    kinds = {each.expert.kind for task, each in known.items() if task != BASE}
+    if not kinds:
+        return f"nothing was imported into {study}; begin with foretaste import {study} --base FOLDER --task NAME=FOLDER"
+    if kinds not in ({"adapter"}, {"checkpoint"}):
+        return (
+            f"experts of these kinds do not merge without a recipe: {', '.join(sorted(kinds))}; bring checkpoints alone or adapters alone "
+            "(PeftModel.merge_and_unload makes an adapter a checkpoint), or use foretaste run RECIPE --study with the tasks' data"
+        )
+    if kinds == {"checkpoint"} and BASE not in known:
+        return f"merging checkpoints needs the model they come from; add it: foretaste import {study} --base FOLDER"
+    return None
 
 
 def merge_files(study: Study, target: Path, asked: Merging, watch: Watch, *, overwrite: bool = False) -> dict[str, object]:
@@ -82,7 +106,7 @@ def merge_files(study: Study, target: Path, asked: Merging, watch: Watch, *, ove
         target: A folder that does not exist yet.
         asked: How.
         watch: Told of bytes written.
-        overwrite: Whether a folder that exists is replaced, when the new one is complete.
+        overwrite: Whether a folder that foretaste wrote is replaced, when the new one is complete; never the study's or an expert's.
 
     Returns:
         How it came about, which is also kept beside it in ``foretaste.json``.
@@ -92,6 +116,8 @@ def merge_files(study: Study, target: Path, asked: Merging, watch: Watch, *, ove
         DataError: Experts that do not fit, or without the curvature that is asked for.
         StorageError: The folder exists, or the disk refuses.
     """
+    keep = {"the study's folder": study.path, **folders_of(study)}
+    check_folder(target, overwrite=overwrite, keep=keep)  # before anything is read
     known = brought(study)
     for each in known.values():
         check_same(each)
@@ -104,22 +130,18 @@ def merge_files(study: Study, target: Path, asked: Merging, watch: Watch, *, ove
         "experts": {task: {"folder": each.expert.folder.name, "sha256": each.digest} for task, each in experts.items()},
         "version": f"foretaste {__version__}",
     }
-    kinds = {each.expert.kind for each in experts.values()}
-    if kinds == {"adapter"}:
-        return _adapters(experts, target, asked, facts, overwrite)
-    if kinds != {"checkpoint"}:
-        raise StudyError(
-            f"experts of these kinds do not merge without a recipe: {', '.join(sorted(kinds))}; bring checkpoints alone or adapters alone "
-            "(PeftModel.merge_and_unload makes an adapter a checkpoint), or use foretaste run RECIPE --study with the tasks' data"
-        )
-    if BASE not in known:
-        raise StudyError(f"merging checkpoints needs the model they come from; add it: foretaste import {study.path} --base FOLDER")
+    if (reason := mergeable(study.path, known)) is not None:
+        raise StudyError(reason)
+    if {each.expert.kind for each in experts.values()} == {"adapter"}:
+        return _adapters(experts, target, asked, facts, overwrite, keep)
     if asked.rank is not None:
         raise StudyError("a rank is for sums of adapters, and these experts are checkpoints; leave it out")
-    return _checkpoints(experts, known[BASE], target, asked, facts, watch, overwrite)
+    return _checkpoints(experts, known[BASE], target, asked, facts, watch, overwrite, keep)
 
 
-def _adapters(experts: Mapping[str, Brought], target: Path, asked: Merging, facts: dict[str, object], overwrite: bool) -> dict[str, object]:
+def _adapters(
+    experts: Mapping[str, Brought], target: Path, asked: Merging, facts: dict[str, object], overwrite: bool, keep: Mapping[str, Path]
+) -> dict[str, object]:
     if asked.method != "simple":
         raise StudyError("adapters add up exactly by method simple; diagonal needs a recipe with the tasks' data")
     if asked.memory is not None:
@@ -127,7 +149,7 @@ def _adapters(experts: Mapping[str, Brought], target: Path, asked: Merging, fact
     found = combine({task: open_adapter(each.expert.folder) for task, each in experts.items()}, asked.weights, rank=asked.rank)
     ranks = sorted({factors.rank for factors in found.adapter.modules.values()})
     facts |= {"ranks": ranks, "relative error of the reduction": found.error, "left out": list(found.left_out)}
-    write_adapter(target, found.adapter, facts, overwrite=overwrite)
+    write_adapter(target, found.adapter, facts, overwrite=overwrite, keep=keep)
     return facts
 
 
@@ -139,6 +161,7 @@ def _checkpoints(
     facts: dict[str, object],
     watch: Watch,
     overwrite: bool,
+    keep: Mapping[str, Path],
 ) -> dict[str, object]:
     like = open_checkpoint(base.expert.folder)
     vocabulary = next((each.vocabulary for each in experts.values() if each.vocabulary), None)
@@ -152,7 +175,7 @@ def _checkpoints(
     memory = MEMORY if asked.memory is None else asked.memory
     pieces = stream(Gaussian(like.params, Isotropic(scale)), sites, [asked.weights], memory=memory)
     watch.begin("merging", sum(entry.count for entry in like.params.entries.values()))
-    with writing(target, like, facts, overwrite=overwrite) as writer:
+    with writing(target, like, facts, overwrite=overwrite, keep=keep) as writer:
         for piece, (found,) in pieces:
             writer.put(piece, found)
             watch.advance(sum(tensor.numel() for tensor in found.values()))

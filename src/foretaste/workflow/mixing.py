@@ -9,6 +9,7 @@ from foretaste.lazy import lazy
 from foretaste.plan import TransformersModel
 from foretaste.task import Task, units
 from foretaste.weights import TaskWeights
+from foretaste.workflow.export import kept_by
 from foretaste.workflow.session import Session
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def export_mixture(
         weights: alpha.
         form: Of the file.
         names: Of `TrainerName`; trainers whose configuration is written beside it.
-        overwrite: Whether a folder that exists is replaced, when the new one is complete.
+        overwrite: Whether a folder that foretaste wrote is replaced, when the new one is complete; never one that the study needs.
 
     Returns:
         The manifest: rows, label tokens and repeats of every task, hashes, and what the order means.
@@ -68,6 +69,7 @@ def export_mixture(
         trainers=[name for name in get_args(TrainerName) if name in names],
         settings=trainers.Settings(model.path, training, model.max_length, model.kind),
         overwrite=overwrite,
+        keep=kept_by(session, target),
     )
 
 

@@ -86,12 +86,14 @@ class Checked:
         tasks: Per task: training rows, validation rows, classes, metrics.
         trainings: Single-task and joint runs that `run` makes.
         previews: Weightings that are previewed, per method.
+        warnings: What makes results worth less than they seem.
     """
 
     parameters: int
     tasks: Mapping[str, Mapping[str, object]]
     trainings: tuple[int, int]
     previews: int
+    warnings: tuple[str, ...] = ()
 
 
 def load(recipe: Recipe, text: str, file: str) -> Problem:
@@ -207,7 +209,8 @@ def check(recipe: Recipe, text: str, file: str) -> tuple[Checked, Problem]:
         raise where(error.at("preview", "methods"), file, text) from error
     tasks = {task.name: _described(task) for task in problem.tasks}
     count = sum(tensor.numel() for tensor in parameters_of(problem.model).values())
-    return Checked(count, tasks, (len(tasks), len(joint_points(recipe, problem)) + 1), len(grid(recipe, problem))), problem
+    trainings = (len(tasks), len(joint_points(recipe, problem)) + 1)
+    return Checked(count, tasks, trainings, len(grid(recipe, problem)), problem.warnings), problem
 
 
 def _described(task: Task) -> dict[str, object]:

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from foretaste.errors import ParamsError, StorageError
 from foretaste.export.adapter import write_adapter
-from foretaste.export.checkpoint import FACTS
+from foretaste.export.folder import FACTS
 from foretaste.lora import Adapter, Factors, combine
 from foretaste.sources.adapter import CONFIG, TENSORS, open_adapter
 from foretaste.weights import TaskWeights
@@ -106,11 +106,16 @@ def test_a_classifier_without_a_head_is_refused_with_the_way_out(tmp_path: Path)
 def test_folders_that_exist(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("mine")
-    with pytest.raises(StorageError, match="out exists already; choose another folder, or replace it with --overwrite"):
-        write_adapter(tmp_path / "out", adapter(2), {})
-    write_adapter(tmp_path / "out", adapter(2), {}, overwrite=True)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
-    assert not (tmp_path / "out" / "mine.txt").exists()
+    for overwrite, said in ((False, "out exists already and holds mine.txt; choose another folder$"), (True, "not written by foretaste")):
+        with pytest.raises(StorageError, match=said):
+            write_adapter(tmp_path / "out", adapter(2), {}, overwrite=overwrite)
+    assert (tmp_path / "out" / "mine.txt").read_text() == "mine"
+    write_adapter(tmp_path / "new", adapter(2), {})
+    with pytest.raises(StorageError, match="new exists already; choose another folder, or replace it with --overwrite"):
+        write_adapter(tmp_path / "new", adapter(2), {})
+    write_adapter(tmp_path / "new", adapter(3), {}, overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "out"]
+    assert open_adapter(tmp_path / "new").modules["h.0.q"].rank == 3
 
 
 def test_nothing_is_there_when_writing_fails(tmp_path: Path) -> None:

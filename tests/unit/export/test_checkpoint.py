@@ -15,8 +15,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from checkpoints import Checkpoints
+from commands import contents
 from foretaste.errors import ParamsError, StorageError
-from foretaste.export.checkpoint import FACTS, writing
+from foretaste.export.checkpoint import writing
+from foretaste.export.folder import FACTS
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.site import GaussianSite
@@ -157,15 +159,24 @@ class TestFolders:
         assert (tmp_path / "out").read_text() == "mine"
 
     def test_overwriting_replaces_it_when_complete(self, base: Path, tmp_path: Path) -> None:
-        (tmp_path / "out").mkdir()
-        (tmp_path / "out" / "mine.txt").write_text("mine")
+        merged_into(tmp_path / "out", base, {"a": base, "b": base})
+        (tmp_path / "out" / "more.txt").write_text("before")
         bad = folder_of(tmp_path / "bad", {"model.safetensors": {"w": torch.full((2, 3), torch.nan), "v": torch.zeros(())}})
         with pytest.raises(ParamsError):
             merged_into(tmp_path / "out", base, {"a": base, "b": bad}, overwrite=True)
-        assert (tmp_path / "out" / "mine.txt").read_text() == "mine"
+        assert (tmp_path / "out" / "more.txt").read_text() == "before"
         merged_into(tmp_path / "out", base, {"a": base, "b": base}, overwrite=True)
-        assert not (tmp_path / "out" / "mine.txt").exists()
+        assert not (tmp_path / "out" / "more.txt").exists()
         assert sorted(path.name for path in tmp_path.iterdir()) == ["bad", "base", "out"]
+
+    def test_overwriting_what_is_not_ours_is_refused(self, base: Path, tmp_path: Path) -> None:
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "thesis.txt").write_text("mine")
+        for target in (tmp_path / "out", base):
+            before = contents(target)
+            with pytest.raises(StorageError, match="was not written by foretaste; --overwrite replaces only what was, choose another"):
+                merged_into(target, base, {"a": base, "b": base}, overwrite=True)
+            assert contents(target) == before
 
     def test_a_full_disk_is_seen_before(self, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 0, 10))

@@ -15,7 +15,8 @@ from checkpoints import image_folder
 from foretaste.errors import DataError, StorageError, TaskError, WeightsError
 from foretaste.evaluate import METRICS
 from foretaste.export import mixture as module
-from foretaste.export.mixture import MANIFEST, Format, LeakWarning, Part, write_mixture
+from foretaste.export.folder import MANIFEST
+from foretaste.export.mixture import Format, LeakWarning, Part, write_mixture
 from foretaste.export.trainers import Settings
 from foretaste.sources.data import read_rows
 from foretaste.task import Rows, Task, Unit
@@ -204,16 +205,22 @@ class TestRefusals:
 
     def test_when_writing_fails_nothing_is_there_and_what_was_there_stays(self, tmp_path: Path) -> None:
         parts = {"a": Part([{"x": 1.0}, {"x": float("nan")}])}
-        for _ in range(2):
+        for before in ([], ["m", MANIFEST, "train.parquet"]):
             with pytest.raises(DataError, match="NaN or infinity, which JSON lines cannot; write format='parquet'"):
                 write_mixture(tmp_path / "m", parts, TaskWeights("a", [1.0]), unit="example", rows=2, format="jsonl", overwrite=True)
-            assert [path.name for path in tmp_path.rglob("*")] in ([], ["m", "mine.txt"])
-            (tmp_path / "m").mkdir(exist_ok=True)
-            (tmp_path / "m" / "mine.txt").write_text("mine")
-        with pytest.raises(StorageError, match="m exists already"):
+            assert sorted(path.name for path in tmp_path.rglob("*")) == before
+            write_mixture(tmp_path / "m", parts, TaskWeights("a", [1.0]), unit="example", rows=2, overwrite=True)
+        with pytest.raises(StorageError, match="m exists already; choose another folder, or replace it with --overwrite"):
             write_mixture(tmp_path / "m", parts, TaskWeights("a", [1.0]), unit="example", rows=2)
-        write_mixture(tmp_path / "m", parts, TaskWeights("a", [1.0]), unit="example", rows=2, overwrite=True)
-        assert sorted(path.name for path in tmp_path.rglob("*")) == ["m", MANIFEST, "train.parquet"]
+
+    def test_what_was_put_beside_a_mixture_is_not_lost(self, tmp_path: Path) -> None:
+        """Such as the model that a trainer made of it: the configurations say to write it there."""
+        parts = {"a": Part([{"x": 1.0}])}
+        write_mixture(tmp_path / "m", parts, TaskWeights("a", [1.0]), unit="example", rows=2)
+        (tmp_path / "m" / "trained-by-trl").mkdir()
+        with pytest.raises(StorageError, match=r"holds manifest\.json, train\.parquet, trained-by-trl and was not written by foretaste"):
+            write_mixture(tmp_path / "m", parts, TaskWeights("a", [1.0]), unit="example", rows=2, overwrite=True)
+        assert (tmp_path / "m" / "trained-by-trl").is_dir()
 
 
 class TestTrainers:

@@ -6,7 +6,7 @@ import pytest
 
 from checkpoints import image_folder, parquet, sentences, table
 from foretaste.errors import DataError
-from foretaste.sources.data import column, label_set, read_rows, rows_digest
+from foretaste.sources.data import Part, check_columns, column, label_set, leak, read_rows, refuse, rows_digest
 
 ROWS = sentences(6, 1)
 
@@ -119,3 +119,59 @@ def test_digests_see_every_byte_and_the_number_of_rows(tmp_path: Path) -> None:
 def test_digests_of_rows_that_are_no_file() -> None:
     one, two = datasets.Dataset.from_dict({"a": [1]}), datasets.Dataset.from_dict({"a": [2]})
     assert rows_digest("hub/id", one) == rows_digest("hub/id", one) != rows_digest("hub/id", two)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "a.jsonl",
+            '{"text": "a"}\n\n{"text": "b" "c"}\n',
+            r"cannot be read as data: row 3 is no JSON \(Expecting ',' delimiter, column 14\)",
+        ),
+        ("b.jsonl", '{"text": "a"}\n' * 5 + "oops\n", "row 6 is no JSON"),
+        ("e.jsonl", '{"text": "a"}\n\x00\n', "row 2 is no JSON"),
+        ("c.jsonl", '{"text": "a"}\n["b"]\n', "row 2 is no JSON object"),
+        ("d.json", '{"text": "a"}\n{"text" "b"}\n', "in row 2$"),
+    ],
+)
+def test_rows_are_counted_from_one(tmp_path: Path, name: str, content: str, message: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=message):
+        read(tmp_path / name)
+
+
+def test_what_may_not_be_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, rows = table(tmp_path / "a.jsonl", ROWS), datasets.Dataset.from_dict({"text": ["a"]})
+
+    def closed(self: Path, *_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    for method, where in (("open", path), ("read_bytes", tmp_path)):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, method, closed)
+            with pytest.raises(DataError, match=r"a\.jsonl cannot be read: Permission denied; let yourself read it, or name another"):
+                rows_digest(str(where), rows)
+
+
+def test_all_missing_columns_are_told_at_once() -> None:
+    rows = datasets.Dataset.from_dict({"text": ["a"], "label": [0]})
+    parts = [Part(("tasks", task, part), f"{task}-{part}.csv", rows) for task in "ab" for part in ("train", "validation")]
+    check_columns((part, ["text"]) for part in parts)
+    with pytest.raises(DataError) as caught:
+        check_columns(zip(parts, (["text"], ["txt", "label"], ["txt", "lab", "txt"], ["label"]), strict=True))
+    assert caught.value.field == ("tasks", "a", "validation")
+    assert str(caught.value).splitlines() == [
+        "a-validation.csv has no column 'txt'; it has text, label",
+        "tasks.b.train: b-train.csv has no columns 'txt', 'lab'; it has text, label",
+    ]
+    refuse([])
+
+
+def test_rows_of_both_files_are_counted(tmp_path: Path) -> None:
+    train, other = read(image_folder(tmp_path / "f", 4, 1, ["a", "b"])), read(image_folder(tmp_path / "g", 4, 2, ["a", "b"]))
+    assert leak("news", train, other, ["image"]) == ()
+    (said,) = leak("news", train, datasets.concatenate_datasets([other, train.select([3])]), ["image"])
+    assert said.startswith("1 of 4 training rows of task 'news' are in its validation data too: its metrics look better than they are")
+    one, two = (datasets.Dataset.from_dict({"a": ["x", "y"], "b": second}) for second in (["1", "2"], ["2", "2"]))
+    assert leak("t", one, two, ["a", "b"])[0].startswith("1 of 2")

@@ -24,6 +24,9 @@ def half():
 def fails():
     raise RuntimeError("no such GPU")
 
+def deep():
+    return nn.Linear("four", 2)
+
 def no_rows():
     rows = Rows(torch.zeros(0, 4), torch.zeros(0))
     return nn.Linear(4, 2), [Task("a", rows, rows, [METRICS["accuracy"]])]
@@ -50,7 +53,8 @@ def test_a_function_beside_the_recipe(folder: tuple[Path, str]) -> None:
     [
         ("wrong", r"returned str; it must return \(model, \[Task, ...\]\)"),
         ("half", "it must return"),
-        ("fails", "failed: RuntimeError: no such GPU"),
+        ("fails", r"failed: RuntimeError: no such GPU \(.*problem_\d+\.py, line 18, in fails\)$"),
+        ("deep", r"failed: TypeError: .* \(.*problem_\d+\.py, line 21, in deep\)$"),
         ("absent", "has no attribute 'absent'"),
     ],
 )
@@ -60,7 +64,13 @@ def test_faults_are_named(folder: tuple[Path, str], function: str, message: str)
 
 
 def test_a_missing_module_and_our_own_errors(folder: tuple[Path, str]) -> None:
-    with pytest.raises(DataError, match="No module named 'nowhere_at_all'"):
+    looked = (
+        rf"No module named 'nowhere_at_all'; it was looked for in {folder[0]}, the recipe's folder, and where Python looks; write nowhere"
+    )
+    with pytest.raises(DataError, match=looked):
         call("nowhere_at_all:problem", {}, folder[0])
+    (folder[0] / "imports_another.py").write_text("\nimport nowhere_at_all\n")
+    with pytest.raises(DataError, match=r"No module named 'nowhere_at_all' \(.*imports_another\.py, line 2, in <module>\)$"):
+        call("imports_another:problem", {}, folder[0])
     with pytest.raises(TaskError, match="no training examples"):
         call(f"{folder[1]}:no_rows", {}, folder[0])

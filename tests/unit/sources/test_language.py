@@ -312,6 +312,33 @@ class TestFaults:
             load(str(checkpoints.t5), "seq2seq", plans)
         assert caught.value.field == ("tasks", "a", "validation")
 
+    def test_all_columns_that_are_missing_are_told_at_once(self, checkpoints: Checkpoints, tmp_path: Path) -> None:
+        """And a training file of another format is not taken for a fault of the validation file."""
+        pair, text = {"prompt": "a", "completion": "b"}, {"text": "a", "label": "b"}
+        rows = {"pair": [pair], "text": [text], "both": [{**pair, **text}], "none": [{"a": "b"}]}
+        files = {name: str(table(tmp_path / f"{name}.jsonl", each)) for name, each in rows.items()}
+        tried = {"one": ("text", "pair"), "two": ("none", "pair"), "fine": ("both", "text"), "four": ("pair", "none")}
+        plans = [LanguagePlan(name, files[train], files[other], ALL[:1]) for name, (train, other) in tried.items()]
+        with pytest.raises(DataError) as caught:
+            load(str(checkpoints.gpt2), "causal-lm", plans[:3])
+        assert caught.value.field == ("tasks", "one", "train")
+        first, second = str(caught.value).splitlines()
+        assert (
+            first == f"{files['text']} has text, and {files['pair']} has prompt and completion; both files of a task need the same columns"
+        )
+        assert second.startswith(f"tasks.two.train: {files['none']} has none of the columns messages, or")
+        with pytest.raises(DataError, match="has no columns 'prompt', 'completion'; it has a") as caught:
+            load(str(checkpoints.gpt2), "causal-lm", plans[2:])
+        assert caught.value.field == ("tasks", "four", "validation")
+        assert load(str(checkpoints.gpt2), "causal-lm", [plans[2], replace(plans[2], name="b")], max_length=16).names == ["fine", "b"]
+
+    def test_rows_of_both_files_are_a_warning(self, checkpoints: Checkpoints, tmp_path: Path) -> None:
+        found = problem(tmp_path, checkpoints.gpt2, two())
+        assert [said.split(":")[0] for said in found.warnings] == [
+            f"5 of 5 training rows of task '{name}' are in its validation data too" for name in "ab"
+        ]
+        assert dict(found.facts)["warning"] == "; ".join(found.warnings)
+
     def test_texts_cannot_be_judged_without_a_prompt(self, checkpoints: Checkpoints, tmp_path: Path) -> None:
         rows = [{"text": "the good film"}]
         with pytest.raises(DataError, match="bleu needs a prompt to write from, and the rows are whole texts") as caught:

@@ -9,7 +9,23 @@ from safetensors.torch import load_file, save_file
 from checkpoints import Checkpoints
 from foretaste.errors import DataError
 from foretaste.params import parameters_of, tensors_of
-from foretaste.sources.pretrained import Kind, at, configuration, pretrained, quiet, saver, tokenizer_at, tokenizer_text
+from foretaste.sources.pretrained import (
+    Kind,
+    at,
+    check_positions,
+    configuration,
+    positions_of,
+    pretrained,
+    quiet,
+    saver,
+    tokenizer_at,
+    tokenizer_text,
+)
+
+SMALL = {"vocab_size": 9, "hidden_size": 12, "intermediate_size": 12, "num_hidden_layers": 1, "num_attention_heads": 2}
+BART = {
+    f"{side}_{name}": size for side in ("encoder", "decoder") for name, size in {"layers": 1, "attention_heads": 2, "ffn_dim": 12}.items()
+}
 
 CLASSES: dict[str, tuple[Kind, type]] = {
     "gpt2": ("causal-lm", transformers.GPT2LMHeadModel),
@@ -134,3 +150,42 @@ class TestSaving:
         assert (tmp_path / "shards" / "model.safetensors.index.json").is_file()
         saver(str(tmp_path / "shards"))(model, tmp_path / "out")
         assert [path.name for path in (tmp_path / "out").glob("model*")] == ["model.safetensors"]
+
+
+class TestPositions:
+    @pytest.mark.parametrize(
+        ("config", "expected"),
+        [
+            (transformers.BertConfig(max_position_embeddings=40, **SMALL), 40),
+            (transformers.RobertaConfig(max_position_embeddings=514, **SMALL), 512),  # the first two are padding's
+            (transformers.DebertaV2Config(max_position_embeddings=40, position_biased_input=False, relative_attention=True, **SMALL), None),
+            (transformers.T5Config(vocab_size=9, d_model=12, d_ff=12, d_kv=4, num_layers=1, num_heads=1), None),
+            (transformers.BartConfig(vocab_size=9, d_model=12, max_position_embeddings=40, **BART), 40),
+        ],
+        ids=lambda each: type(each).__name__,
+    )
+    def test_how_many_there_are(self, config: transformers.PretrainedConfig, expected: int | None) -> None:
+        """And as many tokens can be read, but not one more where there is a table of positions."""
+        model = transformers.AutoModel.from_config(config).eval()
+        assert positions_of(model) == expected
+        check_positions(model, expected or 4096)
+        if expected is None:
+            return
+        with torch.no_grad():
+            model(input_ids=torch.full((1, expected), 5))
+            with pytest.raises((RuntimeError, IndexError)):
+                model(input_ids=torch.full((1, expected + 1), 5))
+        with pytest.raises(
+            DataError, match=f"max_length {expected + 1} are more than the model's {expected} positions; lower max_length, to"
+        ):
+            check_positions(model, expected + 1)
+
+    def test_what_is_written_needs_positions_too(self) -> None:
+        sizes = {"vocab_size": 9, "n_embd": 4, "n_layer": 1, "n_head": 1}
+        model = transformers.GPT2LMHeadModel(transformers.GPT2Config(n_positions=8, **sizes))
+        check_positions(model, 5, 3)
+        with pytest.raises(DataError, match=r"max_length 5 and max_new_tokens 4 are .* lower max_new_tokens, to 3 or less") as caught:
+            check_positions(model, 5, 4)
+        assert caught.value.field == ("model", "max_new_tokens")
+        with pytest.raises(DataError, match="lower max_new_tokens, or max_length"):
+            check_positions(model, 8, 1)

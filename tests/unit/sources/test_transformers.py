@@ -130,3 +130,25 @@ def test_the_libraries_are_as_loud_as_before(checkpoints: Checkpoints, plans: li
     with pytest.raises(DataError):
         loaded(checkpoints, [replace(plans[0], train="gone.csv")])
     assert (transformers.utils.logging.get_verbosity(), datasets.logging.get_verbosity()) == verbosity
+
+
+def test_texts_longer_than_the_model_s_positions_are_refused(checkpoints: Checkpoints, plans: list[DataPlan]) -> None:
+    with pytest.raises(DataError, match="max_length 128 are more than the model's 40 positions; lower max_length, to 40 or less") as caught:
+        load(str(checkpoints.bert), "text-classification", plans)
+    assert caught.value.field == ("model", "max_length")
+    load(str(checkpoints.bert), "text-classification", plans, max_length=40)
+
+
+def test_all_missing_columns_are_told_at_once(checkpoints: Checkpoints, plans: list[DataPlan]) -> None:
+    with pytest.raises(DataError) as caught:
+        loaded(checkpoints, [replace(plans[0], inputs=("txt",)), plans[1], replace(plans[2], label="lab")])
+    assert caught.value.field == ("tasks", plans[0].name, "train")
+    assert [line.split(" has no ")[1].split(";")[0] for line in str(caught.value).splitlines()] == ["column 'txt'"] * 2 + [
+        "column 'lab'"
+    ] * 2
+
+
+def test_rows_of_both_files_are_a_warning(checkpoints: Checkpoints, plans: list[DataPlan]) -> None:
+    found = loaded(checkpoints, [replace(plans[0], validation=plans[0].train), plans[1]])
+    assert f"training rows of task {plans[0].name!r} are in its validation data too" in found.warnings[0]
+    assert dict(found.facts)["warning"] == "; ".join(found.warnings)

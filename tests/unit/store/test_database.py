@@ -1,3 +1,4 @@
+import os
 import sqlite3
 from pathlib import Path
 
@@ -63,5 +64,27 @@ def test_a_newer_schema_is_refused_untouched(tmp_path: Path) -> None:
 
 
 def test_a_place_that_cannot_be_written_is_a_storage_error() -> None:
-    with pytest.raises(StorageError, match="refuses"):
+    with pytest.raises(StorageError, match=r"study\.db cannot be written \(.*\); make it and its folder writable, or name another folder"):
         database.connect(Path("/proc/study.db"), create=True)
+
+
+@pytest.mark.parametrize("logged", [False, True])
+def test_what_cannot_be_written_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: bool) -> None:
+    """Also what another process has only in its log so far, and without a file beside it."""
+    (tmp_path / "a 100% study").mkdir()
+    path = tmp_path / "a 100% study" / "study.db"
+    writer = database.connect(path, create=True)
+    with database.transaction(writer, path) as connection:
+        connection.execute(sa.insert(database.artefacts).values(hash="h", bytes=1, created="now"))
+    if not logged:
+        writer.dispose()
+    before = sorted(path.parent.iterdir())
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    reader = database.connect(path, create=False)
+    with database.transaction(reader, path) as connection:
+        assert connection.execute(sa.select(database.artefacts.c.hash)).scalars().all() == ["h"]
+    with pytest.raises(StorageError, match="cannot be written"), database.transaction(reader, path) as connection:
+        connection.execute(sa.insert(database.artefacts).values(hash="i", bytes=1, created="now"))
+    reader.dispose()
+    assert sorted(path.parent.iterdir()) == before
+    writer.dispose()

@@ -1,14 +1,17 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from foretaste.engine import Unwatched
 from foretaste.errors import StorageError, WeightsError
 from foretaste.params import parameters_of, snapshot
 from foretaste.weights import TaskWeights, corners, uniform
-from foretaste.workflow.export import export
+from foretaste.workflow.experts import bring
+from foretaste.workflow.export import check_target, export
 from foretaste.workflow.fit import fit
 from foretaste.workflow.preview import ready
 from foretaste.workflow.runs import jointly
@@ -47,15 +50,44 @@ def test_a_corner_is_the_task_s_model(session: Session, tmp_path: Path) -> None:
     assert all(torch.equal(tensor, expected[name]) for name, tensor in load_file(tmp_path / "out" / "model.safetensors").items())
 
 
-def test_a_folder_that_is_there_is_refused_before_any_work(session: Session, tmp_path: Path) -> None:
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_that_is_there_is_refused_before_any_work(session: Session, tmp_path: Path, overwrite: bool) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").write_text("mine")
     before = session.study.all_work()
-    with pytest.raises(StorageError, match="out exists already"):
-        export(session, tmp_path / "out", uniform(session.problem.names), "joint")
+    for target in (tmp_path / "out", session.study.path):
+        with pytest.raises(StorageError, match=r"(exists already|not written by foretaste|is the study's folder)"):
+            export(session, target, uniform(session.problem.names), "joint", overwrite=overwrite)
     assert session.study.all_work() == before
-    export(session, tmp_path / "out", uniform(session.problem.names), "simple", overwrite=True)
-    assert not (tmp_path / "out" / "mine").exists()
+    assert (tmp_path / "out" / "mine").read_text() == "mine"
+
+
+def test_what_the_study_needs_is_never_replaced(session: Session, tmp_path: Path) -> None:
+    weights = uniform(session.problem.names)
+    within, own = session.study.path / "tensors" / "mine", session.study.path / "exports" / "mine"
+    for target in (tmp_path / "expert", within, own):
+        export(session, target, weights, "simple")
+    bring(session.study, {"low": tmp_path / "expert"})
+    for target, what in ((tmp_path / "expert", "is the imported model of task 'low'"), (within, "is within the study's folder")):
+        with pytest.raises(StorageError, match=f"{what} .*, which --overwrite does not replace"):
+            check_target(session, target, overwrite=True)
+    export(session, own, weights, "simple", overwrite=True)  # the page's own exports are made anew
+
+
+def test_training_a_joint_run_is_said(session: Session, tmp_path: Path) -> None:
+    heard = Heard()
+    weights = uniform(session.problem.names)
+    for _ in range(2):
+        export(replace(session, watch=heard), tmp_path / "out", weights, "joint", overwrite=True)
+    assert heard.lines == [f"no joint run at {weights} yet: training one, {session.joint_training.steps} steps"]
+
+
+class Heard(Unwatched):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
 
 
 def test_nothing_is_written_where_it_fails(session: Session, tmp_path: Path) -> None:
