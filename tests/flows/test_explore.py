@@ -18,7 +18,13 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from commands import ENVIRONMENT, foretaste
+from foretaste.report.page import page as report
+from foretaste.report.summary import summarise
 from foretaste.store.queue import Queue, State
+from foretaste.surface.preference import Preference
+from foretaste.surface.table import Headline, Surface
+from foretaste.task import Evaluation, Fidelity
+from foretaste.weights import lattice, uniform
 from problems import digits_recipe
 
 CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
@@ -338,6 +344,29 @@ def test_the_report_drags_without_a_server(study: Path, page: Page, tmp_path: Pa
         content = Path(download.value.path()).read_bytes()
         assert content[:4] in (b"<svg", b"\x89PNG", b"fide")
     expect(page.locator(".js-plotly-plot").first).to_be_visible()
+
+
+def test_a_report_has_one_prediction_of_the_same_weights_and_nothing_to_complain_of(page: Page, tmp_path: Path) -> None:
+    names = ("a", "b", "c")
+    points = lattice(names, 3)  # thirds are not on the lattice that the page interpolates on
+    made = [(w, Fidelity.PREVIEW) for w in points] + [(w, Fidelity.JOINT) for w in (uniform(names), points[1], points[2])]
+    rows = [Evaluation(w, {t: {"loss": 1.0, "accuracy": 0.5 + 0.4 * w[t] ** 0.5} for t in names}, how, "simple") for w, how in made]
+    surface = Surface({task: Headline("accuracy") for task in names}, tuple(rows))
+    found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    (tmp_path / "report.html").write_text(report(found))
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.goto(f"file://{tmp_path}/report.html")
+    expect(page.locator("#map-0 svg").first).to_be_visible()
+    told = page.locator("#sections table").first.locator("tbody tr").all()
+    tasted = page.locator(".tasting tbody tr").all()
+    for row, other in zip(told, tasted, strict=True):
+        cells = row.locator("td").all_inner_texts()
+        assert other.locator("span").first.inner_text() == cells[2]
+        assert cells[3] in other.locator("small").first.inner_text()
+    page.locator("#tradeoff").scroll_into_view_if_needed()
+    expect(page.locator("#tradeoff svg").first).to_be_visible()
+    assert said == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

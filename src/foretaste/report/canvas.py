@@ -1,5 +1,6 @@
 """Canvas: what all figures share: fonts, colours, margins, and hover text that no name can break."""
 
+from collections.abc import Mapping, Sequence
 from html import escape
 
 import plotly.graph_objects as go
@@ -8,13 +9,14 @@ from foretaste.report.summary import Summary
 from foretaste.report.wording import number, share, trimmed
 from foretaste.task import Evaluation, Fidelity
 
-__all__ = ["COLOURS", "SCALE", "STAR", "axis", "canvas", "hover", "label"]
+__all__ = ["COLOURS", "SCALE", "STAR", "add_coloured", "axis", "canvas", "hover", "label", "shading"]
 
 SCALE = "Viridis"  # even steps of lightness, safe for colour-blind readers
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8a7a00", "#444444")  # Okabe and Ito, 2008
 STAR = {"symbol": "star", "size": 17, "color": "#ff3b30", "line": {"color": "white", "width": 1.5}}
 
-_INK, _GRID = "#1f2933", "#dde3ea"
+_ALIKE = 0.01  # of a value that all points have, to both sides of it
+_INK, _GRID, _LEGEND = "#1f2933", "#dde3ea", "#52647a"
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif"
 
 
@@ -57,6 +59,42 @@ def axis(title: str, form: str = "") -> dict[str, object]:
         "automargin": True,
         "tickformat": form,
     }
+
+
+def shading(values: Sequence[float], bar: Mapping[str, object]) -> dict[str, object]:
+    """Colours from the least value to the largest; where all are alike the bar has that one tick.
+
+    Args:
+        values: What is coloured; may be empty.
+        bar: How the colour bar is drawn.
+
+    >>> shading([0.5, 0.7], {})["cmax"], shading([0.5], {})["colorbar"]
+    (0.7, {'tickvals': [0.5], 'ticktext': ['0.500']})
+    """
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    if high > low:
+        return {"colorscale": SCALE, "cmin": low, "cmax": high, "colorbar": dict(bar)}
+    around = _ALIKE * max(abs(low), _ALIKE)
+    only = {"tickvals": [low], "ticktext": [number(low)]}
+    return {"colorscale": SCALE, "cmin": low - around, "cmax": high + around, "colorbar": {**bar, **only}}
+
+
+def add_coloured(figure: go.Figure, trace: go.Scatter | go.Scatterternary) -> None:
+    """Add points that are coloured by their values; the legend, which takes no value for a colour, has a point of its own.
+
+    Args:
+        figure: Has a colour axis.
+        trace: Has a name.
+
+    >>> figure = canvas()
+    >>> add_coloured(figure, go.Scatter(x=[1], y=[1], name="preview", marker={"color": [0.5], "coloraxis": "coloraxis"}))
+    >>> [(trace.name, trace.showlegend, trace.marker.color) for trace in figure.data]
+    [('preview', None, '#52647a'), ('preview', False, (0.5,))]
+    """
+    ends = {key: [None] for key in (("x", "y") if isinstance(trace, go.Scatter) else ("a", "b", "c"))}
+    marker = {"size": trace.marker.size, "symbol": trace.marker.symbol, "line": trace.marker.line, "color": _LEGEND}
+    shown = type(trace)(ends, mode="markers", name=trace.name, legendgroup=trace.name, marker=marker, hoverinfo="skip")
+    figure.add_traces([shown, trace.update(showlegend=False, legendgroup=trace.name)])
 
 
 def label(name: str, length: int = 24) -> str:

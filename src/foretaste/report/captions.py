@@ -76,8 +76,12 @@ def outlooked(found: Recommendation) -> str:
     return f"{said} Not to be told apart from it yet: {'; '.join(apart)}." if apart else said
 
 
-def valuation(found: Recommendation) -> str:
+def valuation(found: Recommendation, measure: str = "value") -> str:
     """What the preference is expected to give, and what that gains against equal weights, with 90 % intervals.
+
+    Args:
+        found: What is recommended.
+        measure: What the preference's number is called.
 
     >>> from foretaste.surface.outlook import outlook
     >>> from foretaste.surface.preference import Preference
@@ -90,7 +94,7 @@ def valuation(found: Recommendation) -> str:
     >>> valuation(recommend(seen, Preference("mean", {})))
     'value 0.7... (0.6... to 0.7...), as equal weights'
     """
-    text = f"value {number(found.value)} ({span(found.value_low, found.value_high)})"
+    text = f"{measure} {number(found.value)} ({span(found.value_low, found.value_high)})"
     if found.gain is None or found.gain_low is None or found.gain_high is None:
         return text
     if found.weights == uniform(found.weights.names):
@@ -123,9 +127,12 @@ def confirmed(summary: Summary) -> str:
     found = confirmation(summary)
     if found is None:
         return "Not confirmed: there is no joint run at these weights yet; run `foretaste confirm`."
-    text = f"Joint finetuning at these weights gives {number(found.joint_value)}"
-    if found.previewed_value is not None:
-        text += f" ({signed(found.joint_value - found.previewed_value)} against the preview)"
+    called = "" if summary.measure == "value" else f"{summary.measure} "
+    text = f"Joint finetuning at these weights gives {called}{number(found.joint_value)}"
+    if found.anchored:
+        text += " (this joint run anchored the preview)"
+    elif found.value_difference is not None:
+        text += f" ({signed(found.value_difference)} against the preview)"
     text += "" if found.floors_met else ", and does not keep the floors"
     if found.better:
         weights, value = found.better
@@ -200,7 +207,7 @@ def valued(summary: Summary) -> str:
     """
     found = summary.recommendation
     here = f" The recommended weights give {number(found.value)}." if found else ""
-    return _ranges(summary, summary.values(summary.previews), summary.values(summary.joint), "value") + here
+    return _ranges(summary, summary.values(summary.previews), summary.values(summary.joint), summary.measure) + here
 
 
 def _ranges(summary: Summary, seen: Array, real: Array, noun: str) -> str:
@@ -241,7 +248,9 @@ def compared(found: Agreement) -> str:
     '4 weightings with both; mean absolute error: a 0.020, b 0.010. On the line, preview and joint run agree.'
     """
     errors = ", ".join(f"{task} {number(value)}" for task, value in found.error.items())
-    return f"{counted(found.points, 'weighting')} with both; mean absolute error: {errors}. On the line, preview and joint run agree."
+    apart = " beside the one that anchored the previews" if found.left_out else ""
+    both = f"{counted(found.points, 'weighting')} with both{apart}"
+    return f"{both}; mean absolute error: {errors}. On the line, preview and joint run agree."
 
 
 def agreed(summary: Summary) -> str:

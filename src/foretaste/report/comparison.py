@@ -2,11 +2,10 @@
 
 from dataclasses import asdict
 
-from rich import box
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
+from foretaste.report.fitting import Fitting, grid, listed
 from foretaste.report.summary import plain
 from foretaste.report.wording import MISSING, counted, duration, number, trimmed
 from foretaste.surface.agreement import Agreement
@@ -16,7 +15,8 @@ __all__ = ["beside", "comparison_json"]
 
 _COLUMNS = ("error", "rank mean", "rank worst", "rank top", "regret mean", "regret worst", "cost once", "cost each")
 _LEGEND = (
-    "error: mean absolute; rank: Spearman correlation; regret: what choosing by preview gives up; "
+    "error: mean absolute; rank: Spearman correlation, top: of the mean, among the quarter of the points (at least 3) where joint "
+    "finetuning is best; regret: what choosing by preview gives up; "
     "cost: in joint runs, once for all weightings and for each one, evaluation left out"
 )
 _RIVALS = {"uniform": "uniform weights", "proportional": "weights by data"}
@@ -29,24 +29,23 @@ def beside(found: Comparison) -> Group:
     >>> even = {"a": 0.01, "b": 0.03}
     >>> near = Agreement("simple", 3, even, even, {"a": None, "b": None}, 0.5, None, None, 0.0, 0.01, 0.1)
     >>> found = Comparison((Compared(near, "averaging", "preview", 2.0, 0.001),), {"uniform": Regret(0.02, 0.0)}, 75.0)
-    >>> beside(found).renderables[0].row_count
+    >>> beside(found).renderables[0].choices[0].row_count
     2
     """
-    first = found.methods[0].agreement
+    first = max((each.agreement for each in found.methods), key=lambda each: each.points)
     title = f"Methods at {counted(first.points, 'weighting')}, where the joint mean varies by {number(first.spread)}"
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False, title=Text(title, "bold"))
-    table.title_justify = "left"
-    table.add_column("method", no_wrap=True)
-    for header in _COLUMNS:
-        table.add_column(header, justify="right", min_width=max(map(len, header.split())))
+    header = ["method", *(column.replace(" ", "\n") for column in _COLUMNS)]
+    lines: list[tuple[str, list[str]]] = []
     for each in found.methods:
-        costs = [_runs(each.once), _runs(each.each)]
-        table.add_row(Text(trimmed(each.method)), *_cells(each.agreement), *costs, style="dim" if each.kind == "control" else "")
-    table.add_section()
+        cells = [trimmed(each.method), *_cells(each.agreement), _runs(each.once), _runs(each.each)]
+        lines.append(("dim" if each.kind == "control" else "", cells))
     for name, regret in found.rivals.items():
-        table.add_row(Text(_RIVALS[name]), *[MISSING] * 4, number(regret.mean), number(regret.worst), *[_runs(0.0)] * 2, style="dim")
+        lines.append(("dim", [_RIVALS[name], *[MISSING] * 4, number(regret.mean), number(regret.worst), *[_runs(0.0)] * 2]))
+    rows = [[Text(cell, style) for cell in cells] for style, cells in lines]
+    table = Fitting((grid(title, header, rows), listed(title, header, rows)))
     said = [f"{each.method}: {each.title}{' (control)' if each.kind == 'control' else ''}" for each in found.methods]
-    legend = f"{_LEGEND}; one joint run takes {duration(found.joint_seconds)}"
+    apart = "".join(f"; {each.method}: without its anchor" for each in found.methods if each.agreement.left_out)
+    legend = f"{_LEGEND}{apart}; one joint run takes {duration(found.joint_seconds)}"
     return Group(table, Text(legend, "dim"), Text(), *map(Text, said))
 
 

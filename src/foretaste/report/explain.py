@@ -6,6 +6,7 @@ from foretaste.report.captions import confirmed, nothing, outlooked, valuation
 from foretaste.report.summary import Summary
 from foretaste.report.wording import counted, number, share, shares, signed, span
 from foretaste.surface.outlook import Outlook
+from foretaste.surface.pareto import is_efficient
 from foretaste.surface.recommend import Recommendation
 
 __all__ = ["explained", "fronted"]
@@ -13,6 +14,7 @@ __all__ = ["explained", "fronted"]
 _LIKELY = 0.5
 _MANY = 5  # tasks from which on a front answers little
 _LITTLE = 0.02  # of what there is to choose
+_ALL = 0.995
 
 
 def explained(summary: Summary) -> list[str]:
@@ -30,7 +32,8 @@ def explained(summary: Summary) -> list[str]:
     if chosen is None or seen is None:
         return [nothing(summary) if not summary.surface.rows else "There are too few rows to recommend from; run `foretaste preview`."]
     return [
-        f"Recommended: {shares(chosen.weights)}. {chosen.reason[0].upper()}{chosen.reason[1:]}: {valuation(chosen)}.",
+        f"Recommended: {shares(chosen.weights)}. {chosen.reason[0].upper()}{chosen.reason[1:]}: {valuation(chosen, summary.measure)}.",
+        *([summary.caution] if summary.caution else []),
         " ".join(_tasks(summary, chosen)),
         *([" ".join(_floors(chosen))] if chosen.floors else []),
         _basis(chosen, seen),
@@ -73,7 +76,7 @@ def _others(found: Recommendation) -> Iterator[str]:
 
 
 def fronted(seen: Outlook) -> str:
-    """How much of the simplex is on the front, what volume the front has, and what leads where that is nearly everything.
+    """What is on the front, how surely, what volume it has, and what settles the choice where nearly everything is on it.
 
     >>> from foretaste.surface.outlook import outlook
     >>> from foretaste.surface.table import Headline, Surface
@@ -81,12 +84,19 @@ def fronted(seen: Outlook) -> str:
     >>> from foretaste.weights import lattice
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.JOINT, "joint") for w in lattice("ab", 4)]
     >>> fronted(outlook(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)), lattice("ab", 4)))
-    'on the front, more likely than not, are ... of 5 weightings; ...'
+    'on the front by their expected metrics are 5 of 5 weightings; more likely than not are 5, first of all ...'
     """
-    likely = int((seen.on_front >= _LIKELY).sum())
+    efficient = int(is_efficient(seen.prediction.median * seen.surface.signs).sum())
+    likely, first = int((seen.on_front >= _LIKELY).sum()), int(seen.on_front.argmax())
+    leader = f"{shares(seen.points[first])}, with probability {seen.on_front[first]:.0%}"
+    said = f"on the front by their expected metrics are {efficient} of {counted(len(seen.points), 'weighting')}; "
+    said += (
+        f"more likely than not are {likely}, first of all {leader}" if likely else f"none is more likely than not; likeliest is {leader}"
+    )
     middle, low, high = seen.hypervolume
-    said = f"on the front, more likely than not, are {likely} of {counted(len(seen.points), 'weighting')}; "
-    said += f"its hypervolume is {middle:.0%} of the box between worst and best ({low:.0%} to {high:.0%})."
+    if low < _ALL:  # else what is not known of single weightings is more than what they differ by
+        said += f"; its hypervolume is {middle:.0%} of the box between worst and best ({low:.0%} to {high:.0%})"
+    said += "."
     if len(seen.surface.tasks) >= _MANY:
         said += " With so many tasks a front settles little: decide by requirements (--floor) or by the worst task (--prefer worst)."
     return said

@@ -6,7 +6,7 @@ import numpy as np
 
 from foretaste.report.summary import Summary, plain, to_json
 from foretaste.report.wording import counted
-from foretaste.surface.predict import Predictor, predictor
+from foretaste.surface.predict import Predictor
 from foretaste.surface.spline import Spline
 from foretaste.surface.table import Surface
 from foretaste.task import Fidelity
@@ -23,7 +23,8 @@ def explored(summary: Summary) -> dict[str, object]:
 
     ``prediction`` holds the expected metrics at weightings all over the simplex, `[N, T]` each, from which a page
     interpolates: ``resolution`` says that they are a lattice's, in its order; where it is 0 they are scattered, and
-    ``splines`` go through them (`foretaste.surface.spline`).
+    ``splines`` go through them (`foretaste.surface.spline`). ``known`` holds those of a lattice at weightings that were
+    evaluated: what is expected there is surer than between them, which no interpolation can tell.
 
     >>> from foretaste.report.summary import summarise
     >>> from foretaste.surface.preference import Preference
@@ -53,6 +54,7 @@ def explored(summary: Summary) -> dict[str, object]:
     ]
     kept = ("name", "method", "recommendation", "confirmation", "agreements", "floors", "provenance", "costs")
     preference = {"kind": summary.preference.kind, "importance": dict(summary.preference.importance), "text": str(summary.preference)}
+    preference["measure"] = summary.measure
     return {key: document[key] for key in kept} | {
         "tasks": plain(tasks),
         "facts": facts(summary),
@@ -66,14 +68,13 @@ def explored(summary: Summary) -> dict[str, object]:
 def _prediction(summary: Summary) -> dict[str, object] | None:
     if summary.outlook is None:
         return None
-    surface = summary.outlook.surface
+    surface, learned = summary.outlook.surface, summary.outlook.learned
     points, resolution = grid_of(surface)
-    if not resolution:  # what people look at first is exact
-        known = [row.weights for row in surface.rows]
-        points = list(dict.fromkeys([*([summary.recommendation.weights] if summary.recommendation else []), *known, *points]))
-    found = expected(predictor(surface), points)
-    splines = {} if resolution else {"splines": _splines(found)}
-    return {"resolution": resolution, "basis": summary.outlook.prediction.basis, **found, **splines}
+    first = [summary.recommendation.weights] if summary.recommendation else []
+    known = list(dict.fromkeys([*first, *(row.weights for row in surface.rows)]))  # what people look at first is exact
+    found = expected(learned, points if resolution else list(dict.fromkeys([*known, *points])))
+    more = {"known": expected(learned, known)} if resolution else {"splines": _splines(found)}
+    return {"resolution": resolution, "basis": summary.outlook.prediction.basis, **found, **more}
 
 
 def _splines(found: Mapping[str, list[list[float]]]) -> dict[str, object]:
@@ -93,6 +94,7 @@ def expected(learned: Predictor, points: Sequence[TaskWeights]) -> dict[str, lis
         learned: From a study's rows.
         points: N of them.
 
+    >>> from foretaste.surface.predict import predictor
     >>> from foretaste.surface.table import Headline
     >>> from foretaste.task import Evaluation, Fidelity
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.JOINT, "joint") for w in lattice("ab", 2)]

@@ -4,11 +4,12 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from foretaste.report.canvas import COLOURS, SCALE, STAR, axis, canvas, hover, label
+from foretaste.report.canvas import COLOURS, STAR, add_coloured, axis, canvas, hover, label, shading
 from foretaste.report.maps import VALUE, maps
 from foretaste.report.parallel import parallel
 from foretaste.report.summary import Summary
 from foretaste.report.wording import number, shares
+from foretaste.surface.agreement import anchor_of
 from foretaste.surface.outlook import Outlook
 from foretaste.surface.pareto import front
 from foretaste.surface.table import Surface
@@ -93,16 +94,12 @@ def _add_coloured(figure: go.Figure, summary: Summary, efficient: Surface) -> No
     head = summary.surface.headlines[third]
     seen, real = (surface.values()[:, 2].tolist() for surface in (efficient, summary.joint))
     title = {"text": f"{label(third)}, {label(head.metric)}", "side": "right"}
-    colours = {
-        "colorscale": SCALE,
-        "reversescale": not head.higher_is_better,
-        "colorbar": {"title": title, "thickness": 12, "outlinewidth": 0},
-    }
+    colours = shading(seen + real, {"title": title, "thickness": 12, "outlinewidth": 0}) | {"reversescale": not head.higher_is_better}
     figure.update_layout(coloraxis=colours)
-    figure.add_trace(_scatter(summary, efficient, "preview on the front", {"size": 11, "color": seen, "coloraxis": "coloraxis"}))
+    add_coloured(figure, _scatter(summary, efficient, "preview on the front", {"size": 11, "color": seen, "coloraxis": "coloraxis"}))
     if real:
         ring = {"size": 13, "color": real, "coloraxis": "coloraxis", "symbol": "diamond", "line": {"color": "#1f2933", "width": 2}}
-        figure.add_trace(_scatter(summary, summary.joint, "joint run", ring))
+        add_coloured(figure, _scatter(summary, summary.joint, "joint run", ring))
 
 
 def _scatter(summary: Summary, surface: Surface, name: str, marker: dict[str, object]) -> go.Scatter:
@@ -121,6 +118,8 @@ def _scatter(summary: Summary, surface: Surface, name: str, marker: dict[str, ob
 def comparison(summary: Summary, method: str) -> go.Figure:
     """A method's previews against joint runs at the same weights, one colour per task; the line is perfect agreement.
 
+    The joint run that the previews rest on is left out.
+
     >>> from foretaste.report.summary import summarise
     >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline
@@ -132,7 +131,8 @@ def comparison(summary: Summary, method: str) -> go.Figure:
     figure = canvas(420)
     previews = summary.surface.where(Fidelity.PREVIEW, method).averaged()
     joint = summary.joint
-    shared = [(cheap, row) for row in joint.rows if (cheap := previews.at(row.weights))]
+    anchor = anchor_of(method, summary.tasks)
+    shared = [(cheap, row) for row in joint.rows if row.weights != anchor and (cheap := previews.at(row.weights))]
     reached: list[float] = []
     for index, (task, head) in enumerate(summary.surface.headlines.items()):
         seen = [pair[0].metrics[task][head.metric] for pair in shared]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from foretaste.report.canvas import COLOURS, SCALE, STAR, axis, canvas, hover, label
+from foretaste.report.canvas import COLOURS, STAR, add_coloured, axis, canvas, hover, label, shading
 from foretaste.report.parallel import parallel
 from foretaste.report.summary import Summary
 from foretaste.surface.table import Surface
@@ -51,29 +51,24 @@ def _column(summary: Summary, surface: Surface, name: str) -> list[float]:
 
 
 def _noun(summary: Summary, name: str) -> str:
-    return label(summary.surface.headlines[name].metric) if name in summary.tasks else "value"
+    return label(summary.surface.headlines[name].metric) if name in summary.tasks else summary.measure
 
 
 def _triangle(summary: Summary, name: str) -> go.Figure:
     figure = canvas(520)
     seen, real = _column(summary, summary.previews, name), _column(summary, summary.joint, name)
     figure.update_layout(
-        coloraxis={
-            "colorscale": SCALE,
-            "reversescale": name in summary.tasks and not summary.surface.headlines[name].higher_is_better,
-            "cmin": min(seen + real, default=0),
-            "cmax": max(seen + real, default=1),
-            "colorbar": _BELOW | {"title": {"text": _noun(summary, name), "side": "bottom"}},
-        },
+        coloraxis=shading(seen + real, _BELOW | {"title": {"text": _noun(summary, name), "side": "bottom"}})
+        | {"reversescale": name in summary.tasks and not summary.surface.headlines[name].higher_is_better},
         ternary={"sum": 1, "bgcolor": "white"} | {f"{corner}axis": _side(task) for corner, task in zip("abc", summary.tasks, strict=True)},
         margin={"l": 64, "r": 64, "t": 56, "b": 150},
         legend={"y": -0.48, "font": {"size": 12}},
     )
     plain = {"size": 11, "coloraxis": "coloraxis"}
     ringed = {"size": 16, "coloraxis": "coloraxis", "line": {"color": "#d1006c", "width": 2.5}}
-    figure.add_trace(_points(summary, summary.previews.rows, "preview", plain | {"color": seen}))
+    add_coloured(figure, _points(summary, summary.previews.rows, "preview", plain | {"color": seen}))
     if real:
-        figure.add_trace(_points(summary, summary.joint.rows, "joint run", ringed | {"color": real}))
+        add_coloured(figure, _points(summary, summary.joint.rows, "joint run", ringed | {"color": real}))
     if chosen := summary.chosen:
         figure.add_trace(_points(summary, [chosen], "recommended", STAR))
     return figure

@@ -60,9 +60,12 @@ def confirmed_table(summary: Summary) -> str:
         [escape(task), number(found.previewed.get(task)), number(value), signed(found.difference.get(task))]
         for task, value in found.joint.items()
     ]
-    change = signed(None if found.previewed_value is None else found.joint_value - found.previewed_value)
-    rows.append([escape(str(summary.preference)), number(found.previewed_value), number(found.joint_value), change])
-    return _table("Joint finetuning at the recommended weights", ["task", "previewed", "joint", "difference"], rows)
+    change = signed(found.value_difference)
+    rows.append([escape(summary.wanted), number(found.previewed_value), number(found.joint_value), change])
+    title, header = "Joint finetuning at the recommended weights", ["task", "previewed", "joint", "difference"]
+    if found.anchored:
+        return _table(f"{title}: this joint run anchored the preview", header[:-1], [row[:-1] for row in rows])
+    return _table(title, header, rows)
 
 
 def agreement_table(summary: Summary) -> str:
@@ -87,9 +90,12 @@ def agreement_table(summary: Summary) -> str:
         numbers = [number(value) for value in (found.regret_mean, found.regret_worst, found.spread)]
         rows.append([escape(found.method), str(found.points), number(found.mean_error), *ranks, *numbers])
     caption = (
-        "Error: mean absolute. Rank: Spearman correlation. Regret: what choosing by preview gives up. Spread: range of the joint mean."
+        "Error: mean absolute. Rank: Spearman correlation; top: of the mean, among the quarter of the points (at least 3) "
+        "where joint finetuning is best. Regret: what choosing by preview gives up. Spread: range of the joint mean."
     )
-    return _table(caption, header, rows)
+    return _table(
+        caption + "".join(f" {found.method}: without its anchor." for found in summary.agreements if found.left_out), header, rows
+    )
 
 
 def rows_table(summary: Summary) -> str:

@@ -117,13 +117,14 @@ def _recommendation(summary: Summary) -> str:
     found = summary.recommendation
     if found is None:
         return _section("Recommendation", _paragraph(certainty(summary)), "first")
-    why = escape(f"{found.reason}; {valuation(found)}.")
+    why = escape(f"{found.reason}; {valuation(found, summary.measure)}.")
     floors = "".join(f"<p><b>Floor:</b> {escape(str(kept.floor))} holds with probability {kept.chance:.0%}.</p>" for kept in found.floors)
     others = "".join(f"<li>{escape(alternative(other))}</li>" for other in found.runners_up)
     return _section(
         "Recommendation",
         f'<p><code class="copy">{escape(found.weights.key)}</code></p>{chosen_table(summary)}'
         + (f"<p><b>Why:</b> {why}</p>" if found.floors_met else f'<p><span class="warn">Floors not met:</span> {why}</p>')
+        + (f'<p><span class="warn">Mind:</span> {escape(summary.caution)}</p>' if summary.caution else "")
         + floors
         + f"<p><b>How sure:</b> {escape(certainty(summary))}</p>"
         + (f"<details><summary>Runners-up</summary><ul>{others}</ul></details>" if others else ""),

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from foretaste.report.canvas import SCALE, axis, canvas, hover, label
+from foretaste.report.canvas import SCALE, axis, canvas, hover, label, shading
 from foretaste.report.summary import Summary
 from foretaste.report.wording import number, share
 from foretaste.surface.table import Array, Surface
@@ -53,7 +53,7 @@ def parallel(summary: Summary, rows: Sequence[Evaluation], *, weights: bool) -> 
     if best:
         star = _lines(summary, surface, height, best, _RED)
         figure.add_trace(star.update(name="recommended", line={"width": 4}, showlegend=True))
-    figure.add_trace(_bar(summary.values(surface)))
+    figure.add_trace(_bar(summary.values(surface), summary.measure))
     _frame(figure, names, bounds, weights)
     return figure
 
@@ -107,15 +107,11 @@ def _lines(summary: Summary, surface: Surface, height: Array, members: Sequence[
     )
 
 
-def _bar(values: Array) -> go.Scatter:
+def _bar(values: Array, title: str) -> go.Scatter:
     """No points: it carries the colour bar."""
     bounds = [float(values.min()), float(values.max())]
-    marker = {
-        "color": bounds,
-        "colorscale": SCALE,
-        "showscale": True,
-        "colorbar": {"title": {"text": "value", "side": "right"}, "thickness": 12, "outlinewidth": 0},
-    }
+    bar = {"title": {"text": title, "side": "right"}, "thickness": 12, "outlinewidth": 0}
+    marker = {"color": bounds, "showscale": True} | shading(bounds, bar)
     return go.Scatter(x=[None, None], y=[None, None], mode="markers", marker=marker, showlegend=False, hoverinfo="skip")
 
 

@@ -23,7 +23,7 @@ def raced(found: Sequence[Raced]) -> Group:
     >>> from foretaste.weights import uniform
     >>> row = Evaluation(uniform("ab"), {t: {"accuracy": 0.9} for t in "ab"}, Fidelity.PREVIEW, "simple")
     >>> [str(part) for part in raced([Raced("simple", (row,), (), row.weights, {}, 10, 40)]).renderables[1:]]
-    ['Best by simple: a 50%, b 50%.', '10 of 40 evaluations of single examples were made: 75% were saved.']
+    ['Best by simple: a 50%, b 50%.', '10 of 40 evaluations of single examples were made, now or before: 75% were saved.']
     """
     return Group(*(part for each in found for part in _one(each)))
 
@@ -37,7 +37,9 @@ def _one(found: Raced) -> list[RenderableType]:
         parts.append(Text(f"No race: {found.reason}.", "yellow"))
     else:
         saved = share(1 - found.evaluated / found.whole)
-        parts.append(Text(f"{found.evaluated:,} of {found.whole:,} evaluations of single examples were made: {saved} were saved."))
+        parts.append(
+            Text(f"{found.evaluated:,} of {found.whole:,} evaluations of single examples were made, now or before: {saved} were saved.")
+        )
     if found.dropped:
         parts.append(
             Text(f"That the one that is best on all examples is among those that stopped has a probability of at most {ERROR:.0%}.")

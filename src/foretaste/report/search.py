@@ -1,13 +1,12 @@
 """A search: one line a step, and at the end what was expected of each joint run beside what it gave."""
 
-from rich import box
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
+from foretaste.report.fitting import Fitting, grid, listed
 from foretaste.report.summary import plain
-from foretaste.report.wording import number, share, shares, span
-from foretaste.surface.hindsight import coverage, mean_error
+from foretaste.report.wording import number, share, shares, span, trimmed
+from foretaste.surface.hindsight import Foretold, coverage, mean_error
 from foretaste.surface.searched import Budget, Progress, Searched
 
 __all__ = ["search_json", "searched", "step"]
@@ -54,28 +53,28 @@ def searched(found: Searched) -> Group:
     >>> str(searched(Searched(best, Budget(), "the budget is spent", {}, ())).renderables[-1])
     'The search ended: the budget is spent.'
     """
-    parts: list[Table | Text] = []
+    parts: list[Fitting | Text] = []
     if found.foretold:
         parts += [_foretold(found), Text(_kept(found)), Text()]
     parts += [Text(f"Failed: {what}: {why}", "yellow") for what, why in found.failed.items()]
     return Group(*parts, Text(f"The search ended: {found.stopped}."))
 
 
-def _foretold(found: Searched) -> Table:
+def _foretold(found: Searched) -> Fitting:
     names = found.recommendation.weights.names
-    table = Table(box=box.SIMPLE_HEAD, title=Text("What was expected of each joint run, and what it gave", "bold"), pad_edge=False)
-    table.title_justify, table.show_edge = "left", False
-    table.add_column("weights", no_wrap=True)
-    for task in names:
-        table.add_column(task, justify="right", overflow="ellipsis")
-    for each in found.foretold:
-        columns = [column.tolist() for column in (each.expected, each.low, each.high, each.real)]
-        cells = [
-            Text(f"{number(expected)} ({span(low, high)}): {number(real)}", "" if low <= real <= high else "yellow")
-            for expected, low, high, real in zip(*columns, strict=True)
-        ]
-        table.add_row(Text(" ".join(share(weight) for weight in each.weights.values())), *cells)
-    return table
+    title, header = "What was expected of each joint run, and what it gave", ["weights", *map(trimmed, names)]
+    glued = [(grid, " ", " "), (grid, "\n", "\n"), (listed, " ", "\n")]
+    return Fitting(tuple(shape(title, header, [_line(each, glue, within) for each in found.foretold]) for shape, glue, within in glued))
+
+
+def _line(each: Foretold, glue: str, within: str) -> list[str | Text]:
+    """Weights and a cell for each task; yellow where a run left its interval."""
+    columns = [column.tolist() for column in (each.expected, each.low, each.high, each.real)]
+    cells = [
+        Text(f"{number(expected)}{within}({span(low, high)}):{within}{number(real)}", "" if low <= real <= high else "yellow")
+        for expected, low, high, real in zip(*columns, strict=True)
+    ]
+    return [glue.join(share(weight) for weight in each.weights.values()), *cells]
 
 
 def _kept(found: Searched) -> str:

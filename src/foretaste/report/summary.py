@@ -7,11 +7,11 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from foretaste.report.wording import counted, number
-from foretaste.surface.agreement import Agreement, agreement
+from foretaste.surface.agreement import Agreement, anchor_of, judged
 from foretaste.surface.choose import choose
 from foretaste.surface.outlook import Outlook, evaluated, outlook, tellable, usable
 from foretaste.surface.pareto import front
-from foretaste.surface.preference import Floor, Preference
+from foretaste.surface.preference import Floor, Preference, caution, measure
 from foretaste.surface.recommend import Alternative, Recommendation, recommend
 from foretaste.surface.table import Array, Headline, Surface
 from foretaste.task import Evaluation, Fidelity
@@ -84,6 +84,21 @@ class Summary:
         """Each task's headline metric by its single-task model, for the tasks that have one."""
         return {task: row.metrics[task][self.surface.headlines[task].metric] for task, row in self.surface.singles().items()}
 
+    @property
+    def measure(self) -> str:
+        """What the preference's number is called."""
+        return measure(self.preference, self.surface.headlines)
+
+    @property
+    def wanted(self) -> str:
+        """The preference, by the name of its number where that is not plain."""
+        return str(self.preference) if self.measure == "value" else self.measure
+
+    @property
+    def caution(self) -> str:
+        """What to mind where the tasks' metrics are not on one scale; else empty."""
+        return caution(self.preference, self.surface.headlines, self.floors)
+
     def values(self, surface: Surface) -> Array:
         """`[N]`: what the preference gives each row of a surface; more is better."""
         return self.preference.of(surface.values() * surface.signs) if surface.rows else np.zeros(0)
@@ -145,7 +160,7 @@ def _agreements(surface: Surface) -> tuple[Agreement, ...]:
     for method in surface.methods():
         previews = surface.where(Fidelity.PREVIEW, method)
         if confirmed & {row.weights for row in previews.rows}:
-            found.append(agreement(previews, joint, method))
+            found.append(judged(previews, joint, method))
     return tuple(found)
 
 
@@ -161,6 +176,7 @@ class Confirmation:
         joint_value: What it gives the joint run.
         floors_met: Whether the joint run keeps every floor.
         better: Other weights whose joint run suits better, and their value, where the study has them.
+        anchored: Whether the preview rests on this very joint run, so that their difference says nothing.
     """
 
     weights: TaskWeights
@@ -170,11 +186,17 @@ class Confirmation:
     joint_value: float
     floors_met: bool
     better: tuple[TaskWeights, float] | None
+    anchored: bool
 
     @property
     def difference(self) -> dict[str, float]:
-        """Joint minus previewed, per task."""
-        return {task: self.joint[task] - value for task, value in self.previewed.items()}
+        """Joint minus previewed, per task; empty where it would say nothing."""
+        return {} if self.anchored else {task: self.joint[task] - value for task, value in self.previewed.items()}
+
+    @property
+    def value_difference(self) -> float | None:
+        """The same of the preference's value."""
+        return None if self.anchored or self.previewed_value is None else self.joint_value - self.previewed_value
 
 
 def confirmation(summary: Summary) -> Confirmation | None:
@@ -207,6 +229,7 @@ def confirmation(summary: Summary) -> Confirmation | None:
         joint_value=here.value,
         floors_met=here.floors_met,
         better=(best.weights, best.value) if outdone else None,
+        anchored=seen is not None and chosen.weights == anchor_of(summary.method, summary.tasks),
     )
 
 
@@ -224,17 +247,19 @@ def verdict(found: Agreement, *, worst: bool = False) -> str:
     'Too few points to tell: 1 weighting has both a preview and a joint run, ...'
     """
     off = f"the metrics are off by {number(found.mean_error)} on average"
+    apart = " (without the one that anchored the previews)" if found.left_out else ""
     if found.points < _FEWEST:
-        have = f"{counted(found.points, 'weighting')} {'has' if found.points == 1 else 'have'}"
-        return f"Too few points to tell: {have} both a preview and a joint run, at least {_FEWEST} are needed. There {off}."
+        have = f"{counted(found.points, 'weighting')}{apart} {'has' if found.points == 1 else 'have'}"
+        few = f"Too few points to tell: {have} both a preview and a joint run, at least {_FEWEST} are needed."
+        return f"{few} There {off}." if found.points else few
     if found.spread < _STILL:
-        return f"There is nothing to choose: joint finetuning has the same mean at all {found.points} weightings. There {off}."
+        return f"There is nothing to choose: joint finetuning has the same mean at all {found.points} weightings{apart}. There {off}."
     noun, rank, regret = ("worst task", found.rank_worst, found.regret_worst) if worst else ("mean", found.rank_mean, found.regret_mean)
     varies = f"{off}, where the joint mean varies by {number(found.spread)}"
     if rank is None:
-        return f"Do not choose by these previews: their {noun} has no ranking to compare at {found.points} weightings; {varies}."
+        return f"Do not choose by these previews: their {noun} has no ranking to compare at {found.points} weightings{apart}; {varies}."
     lead = _lead(rank, regret / found.spread, found.mean_error / found.spread)
-    return f"{lead}: rank correlation of the {noun} {rank:.2f} at {found.points} weightings; {varies}. {_price(noun, regret)}"
+    return f"{lead}: rank correlation of the {noun} {rank:.2f} at {found.points} weightings{apart}; {varies}. {_price(noun, regret)}"
 
 
 def _lead(rank: float, regret: float, error: float) -> str:
@@ -261,30 +286,28 @@ def to_json(summary: Summary) -> dict[str, object]:
     ('simple', [])
     """
     confirmed, preferred, worst = confirmation(summary), summary.recommendation, summary.preference.kind == "worst"
+    better = confirmed and confirmed.better and dict(zip(("weights", "value"), confirmed.better, strict=True))
+    surfaces = {"preview": summary.previews, "joint": summary.joint}
     document = {
         "name": summary.name,
         "tasks": {task: _fields(head) for task, head in summary.surface.headlines.items()},
         "method": summary.method,
         "preference": str(summary.preference),
+        "caution": summary.caution,
         "floors": [str(floor) for floor in summary.floors],
         "recommendation": preferred and _recommended(preferred),
         "prediction": summary.outlook and _predicted(summary.outlook, evaluated(summary.outlook.surface)),
         "single_task": summary.single,
-        "confirmation": confirmed
-        and _fields(confirmed) | {"difference": confirmed.difference, "better": confirmed.better and _valued(confirmed.better)},
+        "confirmation": confirmed and _fields(confirmed) | {"difference": confirmed.difference, "better": better},
         "agreements": [
             _fields(found) | {"mean_error": found.mean_error, "verdict": verdict(found, worst=worst)} for found in summary.agreements
         ],
-        "front": {"preview": _front(summary.previews), "joint": _front(summary.joint)},
+        "front": {name: [row.weights for row in front(found).rows] for name, found in surfaces.items()},
         "rows": [_fields(row) for row in summary.surface.rows],
         "provenance": summary.provenance,
         "costs": summary.costs,
     }
     return {key: plain(value) for key, value in document.items()}
-
-
-def _front(surface: Surface) -> list[TaskWeights]:
-    return [row.weights for row in front(surface).rows]
 
 
 def _recommended(found: Recommendation) -> dict[str, object]:
@@ -305,10 +328,6 @@ def _predicted(found: Outlook, points: Sequence[TaskWeights]) -> dict[str, objec
         **{name: table[places].tolist() for name, table in tables.items()},
         "chance_on_front": found.on_front[places].tolist(),
     }
-
-
-def _valued(pair: tuple[TaskWeights, float]) -> dict[str, object]:
-    return {"weights": pair[0], "value": pair[1]}
 
 
 def _fields(value: Headline | Recommendation | Alternative | Confirmation | Agreement | Evaluation) -> dict[str, object]:

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
-from foretaste.report.wording import counted, duration, number, share
+from foretaste.report.fitting import Fitting, grid, listed
+from foretaste.report.wording import counted, duration, number, share, trimmed
 from foretaste.task import Evaluation
 
 __all__ = ["checked", "experts", "fitted", "mixed", "row_json", "rows"]
@@ -81,8 +82,10 @@ def mixed(manifest: Mapping[str, object]) -> Table:
     return table
 
 
-def rows(evaluations: Sequence[Evaluation], limit: int = 30) -> Table:
-    """Evaluations as they were made: weights, how, and each task's metrics, as far as they have them.
+def rows(evaluations: Sequence[Evaluation], limit: int = 30) -> Fitting:
+    r"""Evaluations as they were made: weights, how, and each task's metrics, as far as they have them.
+
+    A narrow console shows each task's first metric alone, then below its weight, then every task on a line of its own.
 
     Args:
         evaluations: At least one.
@@ -90,25 +93,43 @@ def rows(evaluations: Sequence[Evaluation], limit: int = 30) -> Table:
 
     >>> from foretaste.task import Fidelity
     >>> from foretaste.weights import uniform
-    >>> row = Evaluation(uniform("ab"), {t: {"accuracy": 0.9} for t in "ab"}, Fidelity.JOINT, "joint")
-    >>> [column.header for column in rows([row]).columns]
-    ['α a', 'α b', 'made by', 'a accuracy', 'b accuracy']
+    >>> row = Evaluation(uniform("ab"), {t: {"loss": 0.3, "accuracy": 0.9} for t in "ab"}, Fidelity.JOINT, "joint")
+    >>> [[str(column.header).replace("\n", " ") for column in table.columns] for table in rows([row]).choices[1:3]]
+    [['made by', 'α a', 'α b', 'a accuracy', 'b accuracy'], ['made by', 'a accuracy', 'b accuracy']]
     """
-    table = Table()
-    tasks = list(evaluations[0].weights)
-    for task in tasks:
-        table.add_column(f"α {task}", justify="right")
-    table.add_column("made by")
-    columns = [(task, metric) for task in tasks for metric in dict.fromkeys(name for row in evaluations for name in row.metrics[task])]
-    for task, metric in columns:
-        table.add_column(f"{task} {metric}", justify="right")
-    for row in evaluations[:limit]:
-        found = [number(row.metrics[task].get(metric)) for task, metric in columns]
-        table.add_row(*(share(row.weights[task]) for task in tasks), row.method, *found)
-    if len(evaluations) > limit:
-        table.caption = f"… and {len(evaluations) - limit} more; `foretaste show STUDY` sorts them, --json has all"
+    tasks, shown = list(evaluations[0].weights), evaluations[:limit]
+    every = {task: list(dict.fromkeys(name for row in evaluations for name in row.metrics[task])) for task in tasks}
+    first = {task: [next((name for name in names if name != "loss"), names[0])] for task, names in every.items() if names}
+    below = ["made by", *(f"{trimmed(task)}\n{''.join(first.get(task, ()))}" for task in tasks)]
+    cells = [[row.method, *(_pair(row, task, first, "\n") for task in tasks)] for row in shown]
+    lines = [[row.method, *(_pair(row, task, first, "  ") for task in tasks)] for row in shown]
+    choices = _apart(shown, every), _apart(shown, first), grid("", below, cells), listed("", below, lines)
+    more = (
+        f"\u2026 and {len(evaluations) - limit} more; `foretaste show STUDY` sorts them, --json has all" if len(evaluations) > limit else ""
+    )
+    for place, table in enumerate(choices):
+        left_out = "other metrics: --json" if place and first != every else ""
+        how = "weight, then metric" if place > 1 else ""
+        table.caption = "; ".join(part for part in (how, left_out, more) if part) or None
         table.caption_justify = "left"
-    return table
+    return Fitting(choices)
+
+
+def _apart(shown: Sequence[Evaluation], columns: Mapping[str, Sequence[str]]) -> Table:
+    """Weights and metrics in columns of their own."""
+    pairs = [(task, metric) for task, metrics in columns.items() for metric in metrics]
+    tasks = list(shown[0].weights)
+    header = ["made by", *(f"\u03b1\n{trimmed(task)}" for task in tasks), *(f"{trimmed(task)}\n{metric}" for task, metric in pairs)]
+    return grid("", header, [_cells(row, tasks, pairs) for row in shown])
+
+
+def _cells(row: Evaluation, tasks: Sequence[str], pairs: Sequence[tuple[str, str]]) -> list[str]:
+    return [row.method, *(share(row.weights[task]) for task in tasks), *(number(row.metrics[task].get(metric)) for task, metric in pairs)]
+
+
+def _pair(row: Evaluation, task: str, first: Mapping[str, Sequence[str]], glue: str) -> str:
+    found = [number(row.metrics[task].get(metric)) for metric in first.get(task, ())]
+    return glue.join([share(row.weights[task]), *found])
 
 
 def row_json(row: Evaluation) -> dict[str, object]:

@@ -1,5 +1,7 @@
 """Text: a summary as Rich renderables; who calls prints them."""
 
+from collections.abc import Sequence
+
 from rich import box
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -9,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from foretaste.report.captions import alternative, certainty, nothing, valuation
+from foretaste.report.fitting import Fitting, grid, listed
 from foretaste.report.summary import Summary, confirmation, verdict
 from foretaste.report.wording import MISSING, duration, number, share, signed, span, trimmed
 from foretaste.surface.pareto import front
@@ -19,6 +22,10 @@ __all__ = ["agreements", "confirmed_table", "costs", "previews", "recommended", 
 _LIMIT = 12
 _WIDE = 3  # tasks up to which weight and metric share a line
 _BAR = 10
+_LEGEND = (
+    "error: mean absolute; rank: Spearman correlation, top: of the mean, among the quarter of the points (at least 3) where joint "
+    "finetuning is best; regret: what choosing by preview gives up; spread: range of the joint mean"
+)
 
 
 def render(summary: Summary) -> Group:
@@ -63,7 +70,9 @@ def recommended(summary: Summary) -> Panel:
         return Panel(Text(certainty(summary)), title=title, title_align="left", padding=(1, 2))
     lines = Text()
     lines.append(f"{'Why' if found.floors_met else 'Floors not met'}: ", "bold" if found.floors_met else "bold red")
-    lines.append(f"{found.reason}; {valuation(found)}.\n")
+    lines.append(f"{found.reason}; {valuation(found, summary.measure)}.\n")
+    if summary.caution:
+        lines.append("Mind: ", "bold yellow").append(f"{summary.caution}\n")
     for kept in found.floors:
         lines.append("Floor: ", "bold").append(f"{kept.floor} holds with probability {kept.chance:.0%}.\n")
     lines.append("How sure: ", "bold").append(certainty(summary))
@@ -74,20 +83,33 @@ def recommended(summary: Summary) -> Panel:
     return Panel(Group(_chosen(summary), Text(_judged(summary), "dim"), Text(), lines), title=title, title_align="left", padding=(1, 2))
 
 
-def _chosen(summary: Summary) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    table.add_column("task", overflow="ellipsis", no_wrap=True, max_width=18)
-    table.add_column("", min_width=_BAR, max_width=_BAR)
-    for header in ("weight", "expected", "90 % interval", "single-task", "change"):
-        table.add_column(header, justify="right", min_width=len(header), no_wrap=True)
+def _chosen(summary: Summary) -> Fitting:
     found, single = summary.recommendation, summary.single
     assert found is not None
+    rows: list[list[str]] = []
     for task, weight in found.weights.items():
-        bar = ProgressBar(total=1, completed=weight, width=_BAR, complete_style="cyan", finished_style="cyan")
         alone = single.get(task)
         change = None if alone is None else found.expected[task] - alone
         within = span(found.low[task], found.high[task])
-        table.add_row(Text(task), bar, share(weight), number(found.expected[task]), within, number(alone), signed(change))
+        rows.append([trimmed(task), share(weight), number(found.expected[task]), within, number(alone), signed(change)])
+    header, narrow = (
+        ["task", "weight", "expected", f"90 %{glue}interval", f"single-{end}task", "change"] for glue, end in ((" ", ""), "\n\n")
+    )
+    bars = [
+        ProgressBar(total=1, completed=weight, width=_BAR, complete_style="cyan", finished_style="cyan")
+        for weight in found.weights.values()
+    ]
+    return Fitting((_barred(header, rows, bars), _barred(narrow, rows, bars), grid("", narrow, rows), listed("", narrow, rows)))
+
+
+def _barred(header: Sequence[str], rows: Sequence[Sequence[str]], bars: Sequence[ProgressBar]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(header[0], no_wrap=True)
+    table.add_column("", min_width=_BAR, max_width=_BAR)
+    for heading in header[1:]:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row, bar in zip(rows, bars, strict=True):
+        table.add_row(Text(row[0]), bar, *row[1:])
     return table
 
 
@@ -105,16 +127,17 @@ def confirmed_table(summary: Summary) -> Group:
     found = confirmation(summary)
     if found is None:
         return Group(Text(certainty(summary)))
-    table = _table("Joint finetuning at the recommended weights")
-    table.add_column("", overflow="ellipsis", no_wrap=True)
-    for header in ("previewed", "joint", "difference"):
-        table.add_column(header, justify="right")
-    for task, value in found.joint.items():
-        table.add_row(Text(task), number(found.previewed.get(task)), number(value), signed(found.difference.get(task)))
-    table.add_section()
-    change = signed(None if found.previewed_value is None else found.joint_value - found.previewed_value)
-    table.add_row(Text(str(summary.preference)), number(found.previewed_value), number(found.joint_value), change)
-    return Group(table)
+    title, header = "Joint finetuning at the recommended weights", ["", "previewed", "joint", "difference"]
+    lines = [(task, found.previewed.get(task), value, found.difference.get(task)) for task, value in found.joint.items()]
+    lines.append((summary.wanted, found.previewed_value, found.joint_value, found.value_difference))
+    rows = [[name, number(seen), number(real), signed(change)] for name, seen, real, change in lines]
+    if found.anchored:
+        header, rows = header[:-1], [row[:-1] for row in rows]
+    table = grid(title, header, rows)
+    table.columns[0].no_wrap = False
+    return Group(
+        table, *([Text("This joint run anchored the preview: what they differ by says nothing of others.", "dim")] * found.anchored)
+    )
 
 
 def previews(summary: Summary, limit: int = _LIMIT) -> Group:
@@ -133,7 +156,7 @@ def previews(summary: Summary, limit: int = _LIMIT) -> Group:
     >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, tuple(rows))
     >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
     >>> table, legend = previews(found, limit=2).renderables
-    >>> table.row_count, str(legend)
+    >>> table.choices[0].row_count, str(legend)
     (2, '… and 1 more. > recommended, * on the Pareto front. Under each task: its weight, its metric.')
     """
     surface = summary.previews
@@ -141,26 +164,27 @@ def previews(summary: Summary, limit: int = _LIMIT) -> Group:
     order = sorted(range(len(values)), key=lambda index: -values[index])
     efficient = {row.weights for row in front(surface).rows}
     chosen = summary.recommendation.weights if summary.recommendation else None
-    table = _table(f"Previews ({summary.method}), by {summary.preference}")
-    table.add_column("", width=2)
-    table.add_column("value", justify="right")
-    for task in summary.tasks:
-        table.add_column(Text(task), justify="right", overflow="ellipsis", no_wrap=True)
+    title = f"Previews ({summary.method}), by {summary.wanted}"
+    lines: list[list[str]] = []
     for index in order[:limit]:
         row = surface.rows[index]
         mark = (">" if row.weights == chosen else " ") + ("*" if row.weights in efficient else "")
-        table.add_row(mark, number(values[index]), *_cells(summary, row), style="bold" if row.weights == chosen else "")
+        lines.append([f"{mark:<2} {number(values[index])}", *_cells(summary, row)])
+    header = ["   value", *map(trimmed, summary.tasks)]
+    shapes = [(shape, glue) for glue in (" ", "\n")[len(summary.tasks) > _WIDE :] for shape in (grid,)] + [(listed, " ")]
+    tables = tuple(shape(title, header, _marked([[cell.replace("\t", glue) for cell in line] for line in lines])) for shape, glue in shapes)
     legend = f"{_more(len(order), limit)}> recommended, * on the Pareto front. Under each task: its weight, its metric."
-    return Group(table, Text(legend, "dim"))
+    return Group(Fitting(tables), Text(legend, "dim"))
 
 
-def _cells(summary: Summary, row: Evaluation) -> list[Text]:
-    glue = " " if len(summary.tasks) <= _WIDE else "\n"
-    cells = []
-    for task, head in summary.surface.headlines.items():
-        weight = f"{share(row.weights[task]):>5}"
-        cells.append(Text.assemble((weight, "dim"), glue, number(row.metrics[task][head.metric])))
-    return cells
+def _marked(lines: Sequence[Sequence[str]]) -> list[list[Text]]:
+    """The recommended one in bold."""
+    return [[Text(cell, "bold" if line[0].startswith(">") else "") for cell in line] for line in lines]
+
+
+def _cells(summary: Summary, row: Evaluation) -> list[str]:
+    heads = summary.surface.headlines.items()
+    return [f"{share(row.weights[task]):>5}\t{number(row.metrics[task][head.metric])}" for task, head in heads]
 
 
 def _more(count: int, limit: int) -> str:
@@ -186,35 +210,42 @@ def agreements(summary: Summary) -> Group:
     >>> rows = [Evaluation(w, {t: {"loss": 1.0, "accuracy": w[t]} for t in w}, how, "simple") for w, how in made]
     >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, tuple(rows))
     >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
-    >>> agreements(found).renderables[0].row_count
+    >>> agreements(found).renderables[0].choices[0].row_count
     1
     """
-    table = _table("Previews against joint finetuning")
-    table.add_column("method", no_wrap=True)
-    for header in ("points", "error", "rank mean", "rank worst", "rank top", "regret mean", "regret worst", "spread"):
-        table.add_column(header, justify="right")
+    columns = ("points", "error", "rank mean", "rank worst", "rank top", "regret mean", "regret worst", "spread")
+    header, rows = ["method", *(column.replace(" ", "\n") for column in columns)], []
     for found in summary.agreements:
-        ranks = [MISSING if rank is None else f"{rank:.2f}" for rank in (found.rank_mean, found.rank_worst, found.rank_top)]
+        ranks = [_rank(rank) for rank in (found.rank_mean, found.rank_worst, found.rank_top)]
         numbers = [number(value) for value in (found.regret_mean, found.regret_worst, found.spread)]
-        table.add_row(Text(found.method), str(found.points), number(found.mean_error), *ranks, *numbers)
-    legend = "error: mean absolute; rank: Spearman correlation; regret: what choosing by preview gives up; spread: range of the joint mean"
-    return Group(table, Text(legend, "dim"), _by_task(summary))
+        rows.append([found.method, str(found.points), number(found.mean_error), *ranks, *numbers])
+    apart = "".join(f"; {found.method}: without its anchor" for found in summary.agreements if found.left_out)
+    title = "Previews against joint finetuning"
+    return Group(Fitting((grid(title, header, rows), listed(title, header, rows))), Text(f"{_LEGEND}{apart}", "dim"), _by_task(summary))
 
 
-def _by_task(summary: Summary) -> Table:
-    """Each task's error and rank correlation, a task a row."""
-    table = _table("")
-    table.add_column("task", no_wrap=True)
-    for found in summary.agreements:
-        table.add_column(f"{found.method}: error", justify="right")
-        table.add_column("rank", justify="right")
-    for task in summary.tasks:
-        cells = []
-        for found in summary.agreements:
-            rank = found.rank[task]
-            cells += [number(found.error[task]), MISSING if rank is None else f"{rank:.2f}"]
-        table.add_row(Text(trimmed(task)), *cells)
-    return table
+def _by_task(summary: Summary) -> Fitting:
+    """Each task's error and rank correlation: a task a row, or a method a row."""
+    header = ["task", *(name for found in summary.agreements for name in (f"{found.method}:\nerror", "\nrank"))]
+    rows = [
+        [trimmed(task), *(cell for found in summary.agreements for cell in (number(found.error[task]), _rank(found.rank[task])))]
+        for task in summary.tasks
+    ]
+    turned = ["method: error, rank", *map(trimmed, summary.tasks)]
+    shapes = [(grid, "\n"), (listed, "  ")]
+    by_method = (shape("", turned, _methods(summary, glue)) for shape, glue in shapes)
+    return Fitting((grid("", header, rows), *by_method))
+
+
+def _methods(summary: Summary, glue: str) -> list[list[str]]:
+    return [
+        [found.method, *(f"{number(found.error[task])}{glue}{_rank(found.rank[task])}" for task in summary.tasks)]
+        for found in summary.agreements
+    ]
+
+
+def _rank(rank: float | None) -> str:
+    return MISSING if rank is None else f"{rank:.2f}"
 
 
 def verdicts(summary: Summary) -> Group:

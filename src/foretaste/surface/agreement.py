@@ -1,20 +1,23 @@
 """Agreement: how far previews predict joint finetuning."""
 
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import nan
 
 import numpy as np
 from scipy.stats import ConstantInputWarning, spearmanr
 
 from foretaste.errors import StudyError
 from foretaste.surface.table import Array, Surface
+from foretaste.weights import TaskWeights, uniform
 
-__all__ = ["Agreement", "agreement", "spearman"]
+__all__ = ["Agreement", "agreement", "anchor_of", "judged", "spearman"]
 
 _TOP = 0.25
 _FEWEST = 3
 _TIE = 1e-6
+_ANCHORED = "anchored"  # the method that a joint run at equal weights corrects
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Agreement:
         regret_mean: Joint's best mean minus joint's mean where the previews' mean is best; averaged over ties.
         regret_worst: The same of the worst task.
         spread: Range of the joint mean over the points: what there is to choose.
+        left_out: Weightings that have both, but whose joint run the previews rest on.
     """
 
     method: str
@@ -48,6 +52,7 @@ class Agreement:
     regret_mean: float
     regret_worst: float
     spread: float
+    left_out: int = 0
 
     @property
     def mean_error(self) -> float:
@@ -101,6 +106,43 @@ def agreement(previews: Surface, joint: Surface, method: str = "") -> Agreement:
         regret_worst=_regret(seen.min(1), real.min(1)),
         spread=float(np.ptp(real.mean(1))),
     )
+
+
+def judged(previews: Surface, joint: Surface, method: str) -> Agreement:
+    """The same, but without the joint run that the previews rest on; where there is no other, nothing is known: NaN.
+
+    Args:
+        previews: Rows of one method.
+        joint: Joint rows.
+        method: Its name.
+
+    Raises:
+        StudyError: No weighting has both.
+
+    >>> from foretaste.surface.table import Headline
+    >>> from foretaste.task import Evaluation, Fidelity
+    >>> rows = tuple(Evaluation(w, {t: {"loss": 1.0, "accuracy": w[t]} for t in w}, Fidelity.JOINT, "joint") for w in [uniform("ab")])
+    >>> surface = Surface({t: Headline("accuracy") for t in "ab"}, rows)
+    >>> [(found.points, found.left_out) for found in (judged(surface, surface, name) for name in ("simple", "anchored"))]
+    [(1, 0), (0, 1)]
+    """
+    anchor, confirmed = anchor_of(method, previews.tasks), {row.weights for row in joint.trainable().rows}
+    others = replace(previews, rows=tuple(row for row in previews.rows if row.weights != anchor))
+    if len(others.rows) == len(previews.rows) or anchor not in confirmed:
+        return agreement(previews, joint, method)
+    if any(row.weights in confirmed for row in others.rows):
+        return replace(agreement(others, joint, method), left_out=1)
+    unknown = dict.fromkeys(previews.tasks, nan)
+    return Agreement(method, 0, unknown, unknown, dict.fromkeys(previews.tasks), None, None, None, nan, nan, nan, 1)
+
+
+def anchor_of(method: str, tasks: Sequence[str]) -> TaskWeights | None:
+    """Where the joint run was made that a method's previews, also sharpened ones, are corrected by.
+
+    >>> anchor_of("anchored", "ab"), anchor_of("simple", "ab")
+    (TaskWeights(a=0.5,b=0.5), None)
+    """
+    return uniform(tasks) if method.partition("+")[0] == _ANCHORED else None
 
 
 def spearman(left: Array, right: Array) -> float | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf, isnan
 from typing import Literal
 
 from foretaste.surface.agreement import Agreement
@@ -70,7 +71,11 @@ class Comparison:
     def best(self) -> str:
         """The preview method of least regret; of several, the one with the least error."""
         previews = [each for each in self.methods if each.kind == "preview"] or self.methods
-        return min(previews, key=lambda each: (each.agreement.regret_mean, each.agreement.mean_error)).method
+        return min(previews, key=lambda each: (_known(each.agreement.regret_mean), _known(each.agreement.mean_error))).method
+
+
+def _known(number: float) -> float:
+    return inf if isnan(number) else number
 
 
 def regret_of(joint: Surface, points: Sequence[TaskWeights], weights: TaskWeights) -> Regret:

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from foretaste.surface.pareto import is_efficient
-from foretaste.surface.predict import Prediction, predictor
+from foretaste.surface.predict import Prediction, Predictor, predictor
 from foretaste.surface.preference import Floor, shortfalls
 from foretaste.surface.table import Array, Surface
 from foretaste.task import Fidelity
@@ -120,13 +120,15 @@ class Outlook:
     Args:
         surface: What is known.
         points: N weightings.
-        prediction: At these.
+        learned: From what is known; predicts anywhere else.
+        prediction: At the points.
         draws: `[S, N, T]` headline metrics, without the noise of single runs.
         measured: The same as single runs would measure them.
     """
 
     surface: Surface
     points: tuple[TaskWeights, ...]
+    learned: Predictor
     prediction: Prediction
     draws: Array
     measured: Array
@@ -155,13 +157,19 @@ class Outlook:
 
     def beliefs(self, preference: Wanted, floors: Sequence[Floor] = ()) -> Beliefs:
         """What is believed of a preference; where floors are missed, ten times as much is taken off, at most the range of values."""
-        most = float(np.ptp(self.values(preference).mean(0)))
-        utility, single = (
-            self.values(preference, measured=measured) - np.minimum(_PENALTY * self.shortfalls(floors, measured=measured).sum(-1), most)
-            for measured in (False, True)
-        )
+        utility, single = (self._utility(preference, floors, measured) for measured in (False, True))
         centred = utility - utility.mean(0)
         return Beliefs(utility.mean(0), centred.T @ centred / max(len(utility) - 1, 1), (single - utility).var(0))
+
+    def most_to_gain(self, preference: Wanted, floors: Sequence[Floor] = ()) -> float:
+        """What knowing every weighting would add to the value that is chosen: no run can be expected to add more."""
+        utility = self._utility(preference, floors, False)
+        return float(utility.max(1).mean() - utility.mean(0).max())
+
+    def _utility(self, preference: Wanted, floors: Sequence[Floor], measured: bool) -> Array:
+        most = float(np.ptp(self.values(preference).mean(0)))
+        missed = self.shortfalls(floors, measured=measured).sum(-1)
+        return np.asarray(self.values(preference, measured=measured) - np.minimum(_PENALTY * missed, most))
 
     @cached_property
     def on_front(self) -> Array:
@@ -213,5 +221,6 @@ def outlook(surface: Surface, points: Sequence[TaskWeights] | None = None, seed:
     ((1000, 203, 2), 203)
     """
     chosen = tuple(candidates(surface) if points is None else points)
-    found = predictor(surface).at(chosen)
-    return Outlook(surface, chosen, found, found.draw(_DRAWS, seed), found.draw(_DRAWS, seed, measured=True))
+    learned = predictor(surface)
+    found = learned.at(chosen)
+    return Outlook(surface, chosen, learned, found, found.draw(_DRAWS, seed), found.draw(_DRAWS, seed, measured=True))

@@ -277,8 +277,9 @@ def _error(scale: Scale, seen: Array, real: Array) -> float | None:
 
 def _basis(joint: int, singles: int, previewed: Sequence[tuple[Fidelity, str]]) -> str:
     methods = ", ".join(method for _, method in previewed)
-    have = [f"{singles} single-task models" if singles else "", f"previews ({methods})" if methods else ""]
+    models, runs = (f"{count} {noun}{'s' if count != 1 else ''}" for count, noun in ((singles, "single-task model"), (joint, "joint run")))
+    have = [models if singles else "", f"previews ({methods})" if methods else ""]
     rest = " and ".join(part for part in have if part)
     if joint:
-        return f"{joint} joint runs{', ' if rest else ''}{rest}"
+        return f"{runs}{', ' if rest else ''}{rest}"
     return f"no joint run, only {rest}: how wide the intervals are rests on nothing but how far previews were off in another study (digits)"

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from foretaste.errors import StudyError, WeightsError
+from foretaste.surface.scales import on_one_scale
 from foretaste.surface.table import Array, Headline, Surface
 
-__all__ = ["Floor", "Preference", "shortfalls"]
+__all__ = ["Floor", "Preference", "caution", "measure", "shortfalls"]
 
 _LEAST_LOSS = 0.01  # of the largest: a task that loses less is no reason to give it all the weight
 
@@ -170,3 +171,47 @@ def shortfalls(floors: Sequence[Floor], headlines: Mapping[str, Headline], singl
                 short = head.sign * (floor.of(task, head, singles) - values[..., column])
                 found[..., place] = np.maximum(found[..., place], short)
     return found
+
+
+def measure(preference: Preference, headlines: Mapping[str, Headline]) -> str:
+    """What a preference's number is called: more of it is better, also where less of a metric is.
+
+    Args:
+        preference: Any.
+        headlines: By task.
+
+    >>> measure(Preference("mean", {}), {task: Headline("perplexity", higher_is_better=False) for task in "ab"})
+    'value (minus the mean perplexity)'
+    """
+    less = sorted({head.metric for head in headlines.values() if not head.higher_is_better})
+    if not less:
+        return "value"
+    if {head.metric for head in headlines.values()} == set(less[:1]):
+        which = {"mean": "mean ", "worst": "worst task's "}.get(preference.kind, "weighted mean ")
+        return f"value (minus the {which}{less[0]})"
+    return f"value ({' and '.join(less)} {'counts' if len(less) == 1 else 'count'} with a minus)"
+
+
+def caution(preference: Preference, headlines: Mapping[str, Headline], floors: Sequence[Floor] = ()) -> str:
+    """What to mind where unlike metrics are put together as they are, and what to do; empty where there is nothing.
+
+    Importances are a user's answer to that already, as are floors of all tasks for the worst one, and the knee counts each
+    task in units of what it can lose.
+
+    Args:
+        preference: Any.
+        headlines: By task.
+        floors: What must hold.
+
+    >>> caution(Preference("mean", {}), {"a": Headline("perplexity", higher_is_better=False), "b": Headline("accuracy")}).partition(":")[0]
+    'The metrics are not on one scale (a perplexity, b accuracy)'
+    """
+    held = preference.kind == "worst" and any(floor.relative and floor.task == "all" for floor in floors)
+    if preference.kind not in ("mean", "worst") or held or on_one_scale(head.metric for head in headlines.values()):
+        return ""
+    named, first, *_, last = ", ".join(f"{task} {head.metric}" for task, head in headlines.items()), *headlines
+    return (
+        f"The metrics are not on one scale ({named}): in {preference} the one with the largest numbers decides. Make one metric the "
+        f"first of every task, or give importances (--prefer {first}=1,{last}=10), or take the worst task with floors relative to "
+        "single-task models, which hold on any scale (--prefer worst --floor 'all>=95%')."
+    )

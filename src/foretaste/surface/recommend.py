@@ -144,7 +144,6 @@ def recommend(
     single = np.quantile(found.values(preference, measured=True)[:, best], _QUANTILES).tolist()
     even = found.places.get(uniform(found.surface.tasks))
     gained = None if even is None else values[:, best] - values[:, even]
-    beliefs = found.beliefs(preference, floors)
     return Recommendation(
         weights=found.points[best],
         expected=columns[0],
@@ -158,10 +157,10 @@ def recommend(
         gain_high=None if gained is None else float(np.quantile(gained, _QUANTILES[1])),
         floors=tuple(Kept(floor, float(chance)) for floor, chance in zip(floors, found.chances(floors)[best], strict=True)),
         chance=float(together[best]),
-        next_gain=_next_gain(found, beliefs),
+        next_gain=min(_next_gain(found, found.beliefs(preference, floors)), found.most_to_gain(preference, floors)),
         confirmed=found.points[best] in found.joint,
         runners_up=tuple(_others(found, values, order, medians)[:runners_up]),
-        reason=_reason(preference, floors, together, best, len(order)),
+        reason=_reason(preference, floors, together[order], float(together[best])),
         basis=found.prediction.basis,
     )
 
@@ -209,11 +208,13 @@ def _others(found: Outlook, values: Array, order: Sequence[int], medians: Array)
     ]
 
 
-def _reason(preference: Preference, floors: Sequence[Floor], together: Array, best: int, count: int) -> str:
-    asked = " and ".join(str(floor) for floor in floors)
+def _reason(preference: Preference, floors: Sequence[Floor], together: Array, best: float) -> str:
+    """Of the chosen weights; `[N]` chances that each candidate keeps all floors."""
+    asked, count = " and ".join(str(floor) for floor in floors), f"{len(together)} weighting{'s' if len(together) != 1 else ''}"
     if not floors:
-        return f"best expected value of {preference} among {count} weightings"
-    if together[best] < SURE:
-        return f"no weighting is likely ({SURE:.0%}) to keep {asked}; this one is likeliest to, at {together[best]:.0%}"
+        return f"best expected value of {preference} among {count}"
+    if best < SURE:
+        return f"no weighting is likely ({SURE:.0%}) to keep {asked}; this one is likeliest to, at {best:.0%}"
     kept = int((together >= SURE).sum())
-    return f"best expected value of {preference} among the {kept} of {count} weightings that are likely ({SURE:.0%}) to keep {asked}"
+    likely = f"that {'is' if kept == 1 else 'are'} likely ({SURE:.0%})"
+    return f"best expected value of {preference} among the {kept} of {count} {likely} to keep {asked}"

@@ -4,16 +4,18 @@
 
     bounded     z = arcsin(sqrt((v - low) / (high - low)))      a share of N examples then has variance 1 / (4 N) everywhere
     positive    z = log(v)
+    perplexity  z = 2 sqrt(log v)                               the exponential of a loss, which is at least 0
     other       z = v
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from foretaste.surface.table import Array
 
-__all__ = ["Scale", "sampling_noise", "scale_of"]
+__all__ = ["Scale", "on_one_scale", "sampling_noise", "scale_of"]
 
 _BOUNDS = {
     "accuracy": (0.0, 1.0),
@@ -24,7 +26,7 @@ _BOUNDS = {
     "bleu": (0.0, 100.0),
     "chrf": (0.0, 100.0),
     "loss": (0.0, np.inf),
-    "perplexity": (0.0, np.inf),
+    "perplexity": (1.0, np.inf),
 }
 _SHARES = ("accuracy", "exact_match")
 _APART = 0.25
@@ -38,7 +40,7 @@ class Scale:
     """Between a metric's values and numbers without bounds.
 
     Args:
-        low: The metric's least value; may be minus infinity.
+        low: The metric's least value: any below a finite ``high``; else minus infinity, 0, or 1 of an exponential.
         high: Its largest; may be infinity.
 
     References:
@@ -56,12 +58,16 @@ class Scale:
         """From the metric."""
         if np.isfinite(self.high):
             return np.asarray(np.arcsin(np.sqrt(np.clip((values - self.low) / (self.high - self.low), 0.0, 1.0))))
+        if self.low == 1.0:
+            return np.asarray(2 * np.sqrt(np.log(np.maximum(values, 1.0))))
         return np.asarray(np.log(np.maximum(values, _LEAST))) if self.low == 0.0 else values
 
     def backward(self, numbers: Array) -> Array:
         """To the metric, within its bounds."""
         if np.isfinite(self.high):
             return np.asarray(self.low + (self.high - self.low) * np.sin(np.clip(numbers, 0.0, np.pi / 2)) ** 2)
+        if self.low == 1.0:
+            return np.asarray(np.exp(np.minimum(np.maximum(numbers, 0.0) ** 2 / 4, _LARGEST)))
         return np.asarray(np.exp(np.minimum(numbers, _LARGEST))) if self.low == 0.0 else numbers
 
 
@@ -94,3 +100,15 @@ def scale_of(metric: str, values: Array) -> Scale:
     low, high = _BOUNDS.get(metric, (-np.inf, np.inf))
     fits = bool(((values >= low - _SLACK) & (values <= high + _SLACK)).all())
     return Scale(low, high) if fits else Scale(-np.inf, np.inf)
+
+
+def on_one_scale(metrics: Iterable[str]) -> bool:
+    """Whether a mean over these metrics is one of like things: all are shares, such as accuracy and F1, or all are the same.
+
+    Args:
+        metrics: Their names.
+
+    >>> on_one_scale(["accuracy", "f1"]), on_one_scale(["loss", "loss"]), on_one_scale(["accuracy", "perplexity"])
+    (True, True, False)
+    """
+    return len({"a share" if _BOUNDS.get(name, (0.0, np.inf))[1] == 1.0 else name for name in metrics}) <= 1

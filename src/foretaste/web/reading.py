@@ -15,8 +15,7 @@ from foretaste.report.explorer import expected, explored
 from foretaste.report.page import page, sections
 from foretaste.report.summary import summarise
 from foretaste.store.study import Study
-from foretaste.surface.outlook import tellable, usable
-from foretaste.surface.predict import Predictor, predictor
+from foretaste.surface.predict import Predictor
 from foretaste.weights import TaskWeights
 from foretaste.workflow.outcome import look
 
@@ -77,8 +76,8 @@ def shown(folder: Path, wish: Wish) -> Shown:
         provenance=found.provenance,
         costs=found.costs,
     )
-    state, told = {"revision": revision, **explored(summary)}, usable(found.surface)
-    learned = predictor(told) if tellable(told) else None
+    state = {"revision": revision, **explored(summary)}
+    learned = summary.outlook.learned if summary.outlook else None
     return Shown(revision, summary.tasks, json.dumps(state), page(summary, state), sections(summary), learned)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import mean
 
 from foretaste.errors import RecipeError
-from foretaste.surface.agreement import agreement
+from foretaste.surface.agreement import judged
 from foretaste.surface.comparison import Compared, Comparison, Kind, regret_of
 from foretaste.surface.table import Surface, headlines
 from foretaste.task import Evaluation, Task
@@ -59,7 +59,7 @@ def compare(session: Session, methods: Sequence[str] = (), steps: Sequence[int] 
     seconds, judging = _joint_seconds(session, truth)
     found = tuple(
         Compared(
-            agreement(_surface(session, each.rows), joint, each.method),
+            judged(_surface(session, each.rows), joint, each.method),
             each.title,
             each.kind,
             once=each.seconds / seconds,

@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 
-from foretaste.report.canvas import axis, canvas, hover, label
+import plotly.graph_objects as go
+import pytest
+
+from foretaste.report.canvas import add_coloured, axis, canvas, hover, label, shading
 from foretaste.report.summary import Summary
 from foretaste.task import Fidelity
 
@@ -24,3 +27,24 @@ def test_hover_text_has_weights_and_metrics(make: Study) -> None:
 def test_figures_carry_no_template_of_the_session() -> None:
     assert canvas().layout.template.layout.to_plotly_json() == {}
     assert axis("x", ".0%")["tickformat"] == ".0%"
+
+
+@pytest.mark.parametrize("value", [0.9, 0.0, -3.0])
+def test_colours_of_points_that_are_alike_have_one_tick(value: float) -> None:
+    found = shading([value, value], {"thickness": 12})
+    assert found["colorbar"] == {"thickness": 12, "tickvals": [value], "ticktext": [f"{value:.3f}"]}
+    low, high = found["cmin"], found["cmax"]
+    assert isinstance(low, float)
+    assert isinstance(high, float)
+    assert value - 0.05 < low < value < high < value + 0.05
+
+
+def test_the_legend_has_no_value_for_a_colour() -> None:
+    figure = canvas()
+    add_coloured(
+        figure, go.Scatterternary(a=[1], b=[0], c=[0], name="joint run", marker={"color": [0.5], "coloraxis": "coloraxis", "size": 9})
+    )
+    shown, points = figure.data
+    assert (shown.a, shown.marker.size, shown.showlegend) == ((None,), 9, None)
+    assert isinstance(shown.marker.color, str)
+    assert (points.showlegend, points.legendgroup) == (False, shown.legendgroup)

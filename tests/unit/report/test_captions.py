@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from foretaste.report.captions import agreed, certainty, compared, confirmed, mapped, nothing, spanned, traded, valued
 from foretaste.report.summary import Summary
+from foretaste.surface.table import Headline
 from foretaste.weights import corners, uniform
 
 Study = Callable[..., Summary]
@@ -53,3 +54,17 @@ def test_confirmation_tells_of_floors_and_of_better_runs(make: Study) -> None:
 
 def test_an_empty_study_says_what_to_run(make: Study) -> None:
     assert nothing(make(AB)) == "study: nothing evaluated yet; run `foretaste run RECIPE`"
+
+
+def test_a_joint_run_does_not_confirm_the_preview_that_it_anchored(make: Study) -> None:
+    found = make(AB, methods=("simple", "anchored"))
+    assert "gives 0.803 (this joint run anchored the preview); 5 joint runs" in confirmed(found)
+    assert compared(found.agreements[1]).startswith("4 weightings with both beside the one that anchored the previews; ")
+    assert "0.803 (+0.020 against the preview)" in confirmed(replace(found, method="simple"))
+
+
+def test_values_of_metrics_where_less_is_better_say_so(make: Study) -> None:
+    made = make(AB)
+    found = replace(made, surface=replace(made.surface, headlines=dict.fromkeys(AB, Headline("loss", higher_is_better=False))))
+    assert "5 previews: value (minus the mean loss) -0.500 to -0.500" in valued(found)
+    assert "gives value (minus the mean loss) -0.500" in confirmed(found)

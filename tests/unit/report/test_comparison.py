@@ -79,3 +79,17 @@ def test_numbers_that_json_lacks_are_null() -> None:
     found = json.loads(json.dumps(comparison_json(bad), allow_nan=False))
     assert found["methods"][0]["mean_error"] is None
     assert found["rivals"]["uniform"]["mean"] is None
+
+
+def test_a_method_that_has_nothing_but_its_anchor_is_never_the_best() -> None:
+    nothing = {"movies": math.nan}
+    unknown = Agreement("anchored", 0, nothing, nothing, {"movies": None}, None, None, None, math.nan, math.nan, math.nan, 1)
+    found = Comparison((Compared(unknown, "anchored", "preview", 3.0, 0.1), *FOUND.methods), FOUND.rivals, 75.0)
+    assert found.best == "diagonal"
+    console = Console(width=80, color_system=None)
+    with console.capture() as capture:
+        console.print(beside(found))
+    words = " ".join(capture.get().split())
+    assert "Methods at 7 weightings" in words
+    assert "; anchored: without its anchor;" in words
+    assert "top: of the mean, among the quarter of the points" in words

@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
+
 from foretaste.report.explain import explained, fronted
 from foretaste.report.summary import Summary, summarise
 from foretaste.report.wording import number
 from foretaste.surface.preference import Preference
+from foretaste.surface.table import Headline, Surface
 
 Study = Callable[..., Summary]
 AB = ("a", "b")
@@ -29,7 +32,7 @@ def test_it_says_what_why_and_how_sure(make: Study) -> None:
         "The prediction rests on 3 joint runs, 2 single-task models and previews (diagonal, simple). Joint runs predicted"
     )
     assert "is worse for all that is known" in others
-    assert front.startswith("Expected of joint finetuning: on the front, more likely than not, are ")
+    assert front.startswith("Expected of joint finetuning: on the front by their expected metrics are ")
     assert last.startswith("Joint finetuning at these weights gives 0.803")
     assert explained(make(AB))[-1].endswith("That is little: what there is to choose is known well enough.")
 
@@ -73,3 +76,23 @@ def test_many_tasks_are_decided_by_floors(make: Study) -> None:
     summary = make(("a", "b", "c", "d", "e"), resolution=2, joint=())
     assert summary.outlook is not None
     assert fronted(summary.outlook).endswith("decide by requirements (--floor) or by the worst task (--prefer worst).")
+
+
+def test_a_front_is_never_empty_and_its_volume_is_left_out_where_it_says_nothing(make: Study) -> None:
+    summary = make(AB)
+    assert summary.outlook is not None
+    rough = replace(summary.outlook, draws=np.random.default_rng(0).random(summary.outlook.draws.shape) * 9)
+    said = fronted(rough)
+    assert "on the front by their expected metrics are 0 of" not in said
+    assert "none is more likely than not; likeliest is a " in said
+    assert "hypervolume" not in said
+    assert "more likely than not are " in fronted(summary.outlook)
+    assert "its hypervolume is " in fronted(summary.outlook)
+
+
+def test_metrics_that_are_not_on_one_scale_are_minded(make: Study) -> None:
+    heads = {"a": Headline("loss", higher_is_better=False), "b": Headline("accuracy")}
+    mixed = Surface(heads, make(AB).surface.rows)
+    found = summarise(mixed, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    assert explained(found)[1].startswith("The metrics are not on one scale (a loss, b accuracy)")
+    assert "value (loss counts with a minus) " in explained(found)[0]

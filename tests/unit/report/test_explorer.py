@@ -24,7 +24,7 @@ def test_a_state_is_json_and_complete(make: Study) -> None:
     assert state["tasks"][0]["single"] == pytest.approx(0.92)
     assert len(state["rows"]) == len(summary.surface.rows)
     assert state["rows"][0].keys() == {"weights", "fidelity", "method", "seed", "cost", "hash", "values"}
-    assert state["preference"] == {"kind": "mean", "importance": {}, "text": "the mean over tasks"}
+    assert state["preference"] == {"kind": "mean", "importance": {}, "text": "the mean over tasks", "measure": "value"}
     assert state["floors"] == ["all>=80% of its single-task metric"]
     assert state["prediction"]["resolution"] == 40
     assert state["facts"].startswith("a, b, c. 30 previews, 15 joint runs. Wanted: the best of the mean over tasks, with all>=80%")
@@ -85,3 +85,23 @@ def test_many_weightings_are_predicted_in_parts(make: Study) -> None:
 
 def test_facts_of_an_empty_study(make: Study) -> None:
     assert facts(make(NAMES[:2], methods=(), joint=())) == "a, b. 0 previews, 0 joint runs. Wanted: the best of the mean over tasks."
+
+
+def test_on_a_lattice_what_was_evaluated_is_stored_apart(make: Study) -> None:
+    summary = make(NAMES[:3], resolution=3, joint=[uniform(NAMES[:3])])
+    assert summary.outlook is not None
+    assert summary.recommendation is not None
+    state = json.loads(json.dumps(explored(summary)["prediction"]))
+    known = state["known"]
+    assert len(known["weights"]) == 10
+    assert known["weights"][0] == list(summary.recommendation.weights.values())
+    assert known["median"][0] == pytest.approx(list(summary.recommendation.expected.values()), abs=1e-6)
+    assert known["low"][0] == pytest.approx(list(summary.recommendation.low.values()), abs=1e-6)
+    assert list(uniform(NAMES[:3]).values()) not in state["weights"]
+
+
+def test_there_is_one_prediction_of_a_study(make: Study) -> None:
+    summary = make(NAMES[:2])
+    assert summary.outlook is not None
+    points = list(summary.outlook.points)
+    np.testing.assert_allclose(expected(summary.outlook.learned, points)["median"], summary.outlook.prediction.median, atol=1e-6)

@@ -1,6 +1,7 @@
 """Figures hold the rows' numbers, and no name is read as markup."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import plotly.graph_objects as go
@@ -8,6 +9,7 @@ import pytest
 
 from foretaste.report.figures import VALUE, comparison, maps, methods, tradeoff
 from foretaste.report.summary import Summary
+from foretaste.surface.table import Headline
 from foretaste.task import Fidelity
 from foretaste.weights import TaskWeights, uniform
 
@@ -136,3 +138,14 @@ def test_names_are_never_markup(make: Study, count: int) -> None:
         titles = str(figure.layout.to_plotly_json())
         assert "<b>0" not in titles
         assert "<i>m" not in titles
+
+
+def test_a_comparison_leaves_the_anchor_out(make: Study) -> None:
+    study = make(NAMES[:2], methods=("simple", "anchored"))
+    assert [len(comparison(study, method).data[0].x) for method in ("simple", "anchored")] == [5, 4]
+
+
+def test_a_value_that_is_negated_is_called_so(make: Study) -> None:
+    study = make(NAMES[:4], resolution=2)
+    less = replace(study, surface=replace(study.surface, headlines=dict.fromkeys(NAMES[:4], Headline("loss", higher_is_better=False))))
+    assert maps(less)[VALUE].data[-1].marker.colorbar.title.text == "value (minus the mean loss)"

@@ -24,3 +24,10 @@ def test_the_scale_of_a_loss_is_reversed_so_that_bright_is_good(make: Study) -> 
 def test_the_recommendation_lies_on_top(make: Study) -> None:
     for count in (2, 3):
         assert all(figure.data[-1].name == "recommended" for figure in maps(make("abc"[:count])).values())
+
+
+def test_a_colour_bar_of_points_that_are_alike_does_not_pretend_to_a_range(make: Study) -> None:
+    study = make(("a", "b", "c"), resolution=1, joint=())
+    drawn = maps(study)["preference"].layout.coloraxis  # every corner has the same mean
+    assert drawn.cmax - drawn.cmin < 0.05
+    assert drawn.colorbar.ticktext == ("0.633",)

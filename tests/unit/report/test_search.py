@@ -27,8 +27,8 @@ def best(make: Callable[..., Summary]) -> Recommendation:
     return found
 
 
-def _text(part: RenderableType) -> str:
-    console = Console(width=120, color_system=None, legacy_windows=False)
+def _text(part: RenderableType, width: int = 120) -> str:
+    console = Console(width=width, color_system=None, legacy_windows=False)
     with console.capture() as captured:
         console.print(part)
     return captured.get()
@@ -47,7 +47,7 @@ def test_the_end(best: Recommendation) -> None:
     foretold = (Foretold(uniform(AB), expected, low, high, real),)
     found = Searched(best, Budget(1, 20, 0), "the budget is spent", {"joint at a=1": "the loss became NaN"}, foretold)
     text = _text(searched(found))
-    assert "50% 50%   0.500 (0.400 to 0.600): 0.550   0.600 (0.500 to 0.700): 0.800" in text
+    assert "50% 50%  0.500 (0.400 to 0.600): 0.550  0.600 (0.500 to 0.700): 0.800" in text
     assert "In their 90 % interval: 50% of the metrics; off by 0.125 on average." in text
     assert "Failed: joint at a=1: the loss became NaN" in text
     assert text.rstrip().endswith("The search ended: the budget is spent.")
@@ -63,3 +63,16 @@ def test_without_joint_runs(best: Recommendation) -> None:
     found = Searched(best, Budget(0, 20, 0), "the budget is spent", {}, ())
     assert _text(searched(found)) == "The search ended: the budget is spent.\n"
     assert search_json(found)["coverage"] is None
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_no_number_is_cut(make: Callable[..., Summary], width: int, count: int) -> None:
+    names = ("movies", "news", "questions", "toxicity", "a-task-with-a-very-long-name")[:count]
+    best = make(names, resolution=2).recommendation
+    assert best is not None
+    expected, low, high, real = (np.full(count, number) for number in (0.511, 0.412, 0.613, 0.554))
+    found = Searched(best, Budget(1, 20, 0), "done", {}, (Foretold(uniform(names), expected, low, high, real),))
+    text = _text(searched(found), width)
+    assert max(map(len, text.splitlines())) <= width
+    assert all(text.count(number) == count for number in ("0.511", "0.412 to 0.613", "0.554"))

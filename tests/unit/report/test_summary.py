@@ -214,3 +214,45 @@ def test_json_of_an_empty_study() -> None:
     assert document["recommendation"] is None
     assert document["confirmation"] is None
     assert document["rows"] == document["agreements"] == []
+
+
+def _anchored(make: Study, *, joint: int = 5) -> Summary:
+    """At equal weights the preview is the joint run, elsewhere it is off."""
+    made = make(AB, methods=("simple", "anchored"))
+    runs = [row for row in made.surface.rows if row.fidelity == Fidelity.JOINT]
+    at = {row.weights: row.metrics for row in runs if row.weights == uniform(AB)}
+    rows = [replace(row, metrics=at.get(row.weights, row.metrics)) if row.method == "anchored" else row for row in made.surface.rows]
+    kept = [row for row in rows if row.fidelity != Fidelity.JOINT] + sorted(runs, key=lambda row: row.weights != uniform(AB))[:joint]
+    return _again(replace(made, surface=replace(made.surface, rows=())), *kept)
+
+
+def test_the_joint_run_that_anchored_the_previews_neither_judges_nor_confirms_them(make: Study) -> None:
+    found = _anchored(make)
+    simple, anchored = found.agreements
+    assert (simple.points, simple.left_out, anchored.points, anchored.left_out) == (5, 0, 4, 1)
+    assert anchored.mean_error == pytest.approx(0.02)
+    assert verdict(anchored).startswith("Too few points to tell: 4 weightings (without the one that anchored the previews) have both")
+    seen = confirmation(found)
+    assert seen is not None
+    assert (seen.anchored, seen.difference, seen.value_difference) == (True, {}, None)
+    assert to_json(found)["confirmation"]["anchored"] is True  # type: ignore[index]
+    other = confirmation(replace(found, method="simple"))
+    assert other is not None
+    assert other.value_difference == pytest.approx(0.02)
+
+
+def test_an_anchor_alone_tells_nothing(make: Study) -> None:
+    found = _anchored(make, joint=1).agreements[1]
+    assert (found.points, found.left_out) == (0, 1)
+    assert verdict(found).endswith(
+        "0 weightings (without the one that anchored the previews) have both a preview and a joint run, at least 5 are needed."
+    )
+
+
+def test_what_is_to_be_minded_is_in_json(make: Study) -> None:
+    made = make(AB)
+    heads = {"a": Headline("loss", higher_is_better=False), "b": Headline("accuracy")}
+    mixed = replace(made, surface=replace(made.surface, headlines=heads))
+    assert (made.caution, made.measure, made.wanted) == ("", "value", "the mean over tasks")
+    assert str(to_json(mixed)["caution"]).startswith("The metrics are not on one scale")
+    assert mixed.measure == mixed.wanted == "value (loss counts with a minus)"

@@ -1,19 +1,21 @@
 import json
+import re
 from io import StringIO
 
+import pytest
 from rich.console import Console, RenderableType
 
 from foretaste.report.tables import checked, fitted, row_json, rows
 from foretaste.task import Evaluation, Fidelity
-from foretaste.weights import TaskWeights
+from foretaste.weights import TaskWeights, uniform
 
 METRICS = {"movies": {"loss": 0.25, "accuracy": 0.9375}, "news": {"loss": 1.5, "f1": 0.5}}
 ROW = Evaluation(TaskWeights(["movies", "news"], [0.25, 0.75]), METRICS, Fidelity.PREVIEW, "diagonal", seed=3, cost=0.5)
 
 
-def printed(shown: RenderableType) -> str:
+def printed(shown: RenderableType, width: int = 140) -> str:
     out = StringIO()
-    Console(file=out, width=140).print(shown)
+    Console(file=out, width=width).print(shown)
     return out.getvalue()
 
 
@@ -42,19 +44,42 @@ def test_fitted_tasks() -> None:
 def test_evaluations() -> None:
     joint = Evaluation(ROW.weights, METRICS, Fidelity.JOINT, "joint")
     lines = printed(rows([ROW, joint])).splitlines()
-    assert all(heading in lines[1] for heading in ("α movies", "α news", "made by", "movies loss", "movies accuracy", "news f1"))
-    first, second = ([cell.strip() for cell in line.split("│")[1:-1]] for line in lines[3:5])
-    assert first == ["25%", "75%", "diagonal", "0.250", "0.938", "1.500", "0.500"]
-    assert second[2] == "joint"
+    assert lines[0].split() == ["α", "α", "movies", "movies", "news", "news"]
+    assert lines[1].split() == ["made", "by", "movies", "news", "loss", "accuracy", "loss", "f1"]
+    assert lines[3].split() == ["diagonal", "25%", "75%", "0.250", "0.938", "1.500", "0.500"]
+    assert lines[4].split()[0] == "joint"
 
 
 def test_metrics_that_only_some_rows_have() -> None:
     fewer = {task: {"loss": found["loss"]} for task, found in METRICS.items()}
     lines = printed(rows([Evaluation(ROW.weights, fewer, Fidelity.PREVIEW, "ensemble"), ROW])).splitlines()
-    assert all(heading in lines[1] for heading in ("movies loss", "movies accuracy", "news f1"))
-    first, second = ([cell.strip() for cell in line.split("│")[1:-1]] for line in lines[3:5])
-    assert first == ["25%", "75%", "ensemble", "0.250", "\u2014", "1.500", "\u2014"]
-    assert second == ["25%", "75%", "diagonal", "0.250", "0.938", "1.500", "0.500"]
+    assert lines[3].split() == ["ensemble", "25%", "75%", "0.250", "\u2014", "1.500", "\u2014"]
+    assert lines[4].split() == ["diagonal", "25%", "75%", "0.250", "0.938", "1.500", "0.500"]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 130])
+@pytest.mark.parametrize("count", [2, 3, 5, 8])
+def test_no_number_is_cut_at_any_width(width: int, count: int) -> None:
+    names = ["movies", "news", "hotels", "a-task-with-a-very-long-name", "questions", "e", "f", "g"][:count]
+    metrics = {name: {"loss": 0.1234 + place, "accuracy": 0.101 + place / 10, "f1": 0.9} for place, name in enumerate(names)}
+    shown = [
+        Evaluation(uniform(names), metrics, Fidelity.PREVIEW, "anchored"),
+        Evaluation(uniform(names), metrics, Fidelity.JOINT, "joint"),
+    ]
+    text = printed(rows(shown * 20), width)
+    assert max(map(len, text.splitlines())) <= width
+    assert all(text.count(f"{metrics[name]['accuracy']:.3f}") == 30 for name in names)
+    assert "and 10 more" in " ".join(text.split())
+    assert ("0.900" in text) != ("other metrics: --json" in " ".join(text.split()))
+    assert not re.search("[0-9]…", text)
+
+
+def test_five_tasks_are_one_line_of_two_at_eighty_columns() -> None:
+    names = ["movies", "news", "hotels", "food", "sports"]
+    row = Evaluation(uniform(names), {name: {"loss": 0.5, "accuracy": 0.5} for name in names}, Fidelity.PREVIEW, "anchored")
+    lines = printed(rows([row]), 80).splitlines()
+    assert lines[3].split() == ["anchored", *["20%"] * 5]
+    assert lines[4].split() == ["0.500"] * 5
 
 
 def test_an_evaluation_as_json() -> None:

@@ -1,6 +1,7 @@
 """Text of any study fits a terminal and has the numbers."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from rich.console import Console, RenderableType
@@ -23,7 +24,7 @@ def _text(part: RenderableType, width: int = 120) -> str:
     return capture.get()
 
 
-@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("width", [50, 60, 80, 120])
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 @pytest.mark.parametrize("joint", [None, ()])
 def test_fits_the_terminal(make: Study, width: int, count: int, joint: tuple[()] | None) -> None:
@@ -34,7 +35,8 @@ def test_fits_the_terminal(make: Study, width: int, count: int, joint: tuple[()]
     assert "single-task" in text
     for value in found.recommendation.expected.values():
         assert f"{value:.3f}" in text
-    assert ("rank correlation" in text or "Too few" in text or "nothing to choose" in text) is (joint is None)
+    words = " ".join(text.split())
+    assert ("rank correlation of the" in words or "Too few" in words or "nothing to choose" in words) is (joint is None)
 
 
 def test_the_panel_has_weights_metrics_and_change(make: Study) -> None:
@@ -128,3 +130,30 @@ def test_each_tasks_error_and_rank_are_shown(make: Study) -> None:
             assert rank is not None
             expected += [number(found.error[task]), f"{rank:.2f}"]
         assert expected in rows
+
+
+@pytest.mark.parametrize("width", [50, 60, 80, 100, 130])
+@pytest.mark.parametrize("methods", [("simple", "anchored"), ("simple", "diagonal", "kronecker", "lowrank", "anchored", "mixture")])
+def test_no_number_of_an_agreement_is_cut(make: Study, width: int, methods: tuple[str, ...]) -> None:
+    text = _text(agreements(make(NAMES[:5], resolution=2, methods=methods)), width)
+    assert max(map(len, text.splitlines())) <= width
+    assert text.count("0.020") == len(methods) * 6
+    assert "a-task-with-a-ver" in text
+    assert "anchored: without its anchor" not in text  # equal weights were neither previewed nor trained
+
+
+def test_an_anchor_is_said(make: Study) -> None:
+    found = make(("a", "b"), methods=("simple", "anchored"))
+    assert "anchored: without its anchor" in " ".join(_text(agreements(found)).split())
+    text = _text(confirmed_table(found))
+    assert "This joint run anchored the preview" in text
+    assert "difference" not in text
+
+
+def test_unlike_metrics_are_minded(make: Study) -> None:
+    made = make(("a", "b"))
+    found = replace(
+        made, surface=replace(made.surface, headlines={"a": Headline("loss", higher_is_better=False), "b": Headline("accuracy")})
+    )
+    assert "Mind: The metrics are not on one scale" in _text(recommended(found))
+    assert "Mind:" not in _text(recommended(made))

@@ -1,11 +1,12 @@
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
 from foretaste.errors import StudyError
-from foretaste.surface.agreement import agreement, spearman
+from foretaste.surface.agreement import agreement, judged, spearman
 from foretaste.surface.table import Headline, Surface
 from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import TaskWeights, lattice
@@ -142,3 +143,25 @@ def test_regret_averages_over_weightings_that_share_the_best_place() -> None:
     found = agreement(surface(UP, [(0.5, 0.5), (0.2, 0.8), (0.1, 0.1)]), surface(UP, real))
     assert found.regret_mean == pytest.approx(0.5 - (0.1 + 0.2) / 2)
     assert found.regret_worst == pytest.approx(0.3 - 0.1)
+
+
+def test_the_joint_run_that_anchored_the_previews_does_not_judge_them() -> None:
+    seen = surface(UP, [*SEEN[:2], REAL[2], *SEEN[3:]])
+    found = judged(seen, surface(UP, REAL), "anchored")
+    others = [0, 1, 3, 4]
+    assert (found.points, found.left_out) == (4, 1)
+    direct = agreement(surface(UP, [SEEN[place] for place in others], [GRID[place] for place in others]), surface(UP, REAL), "anchored")
+    assert found == replace(direct, left_out=1)
+    assert judged(seen, surface(UP, REAL), "anchored+10").left_out == 1
+    assert judged(seen, surface(UP, REAL), "kronecker") == agreement(seen, surface(UP, REAL), "kronecker")
+
+
+def test_a_joint_run_elsewhere_judges_anchored_previews_too() -> None:
+    real = surface(UP, REAL[:2])
+    assert judged(surface(UP, SEEN), real, "anchored") == agreement(surface(UP, SEEN), real, "anchored")
+
+
+def test_where_no_other_is_left_nothing_is_known() -> None:
+    found = judged(surface(UP, SEEN), surface(UP, REAL[2:3], GRID[2:3]), "anchored")
+    assert (found.points, found.left_out, found.rank_mean) == (0, 1, None)
+    assert np.isnan([found.mean_error, found.regret_mean, found.spread]).all()

@@ -242,3 +242,20 @@ def test_what_is_no_number_is_refused(value: float) -> None:
 def test_nothing_to_learn_from_is_refused() -> None:
     with pytest.raises(StudyError, match="nothing to predict bleu from; preview at least 4 weightings"):
         predictor(SURFACE, "bleu")
+
+
+def test_a_perplexity_is_never_expected_below_one() -> None:
+    heads = {task: Headline("perplexity", higher_is_better=False) for task in "ab"}
+    points = lattice("ab", 4)
+    made = [(w, Fidelity.PREVIEW) for w in points] + [(points[2], Fidelity.JOINT)]
+    rows = [Evaluation(w, {t: {"perplexity": 1.0 + (1 - w[t]) ** 2} for t in "ab"}, fidelity, "simple") for w, fidelity in made]
+    found = predict(Surface(heads, tuple(rows)), lattice("ab", 10))
+    assert found.low.min() >= 1
+    assert found.draw(100, measured=True).min() >= 1
+
+
+def test_one_is_not_many() -> None:
+    rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in "ab"}, Fidelity.JOINT, "joint") for w in lattice("ab", 2)[:2]]
+    assert (
+        predict(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)), lattice("ab", 2)).basis == "1 joint run, 1 single-task model"
+    )

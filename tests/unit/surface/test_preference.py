@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from foretaste.errors import StudyError, WeightsError
-from foretaste.surface.preference import Floor, Preference, shortfalls
+from foretaste.surface.preference import Floor, Preference, caution, measure, shortfalls
 from foretaste.surface.table import Headline, Surface
 from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import corners
@@ -120,3 +120,24 @@ class TestShortfalls:
 
     def test_no_floors(self) -> None:
         assert shortfalls([], {"a": Headline("accuracy")}, {}, np.zeros((3, 2, 1))).shape == (3, 2, 0)
+
+
+LESS = Headline("perplexity", higher_is_better=False)
+
+
+def test_a_value_says_where_it_is_negated() -> None:
+    assert measure(MEAN, dict.fromkeys(TASKS, Headline("f1"))) == "value"
+    assert measure(Preference("worst", {}), dict.fromkeys(TASKS, LESS)) == "value (minus the worst task's perplexity)"
+    assert measure(Preference.parse("a=1", TASKS), dict.fromkeys(TASKS, LESS)) == "value (minus the weighted mean perplexity)"
+    assert measure(MEAN, {"a": LESS, "b": Headline("f1")}) == "value (perplexity counts with a minus)"
+    assert measure(MEAN, {"a": LESS, "b": Headline("loss", False)}) == "value (loss and perplexity count with a minus)"
+
+
+def test_unlike_metrics_are_minded_where_they_are_added_as_they_are() -> None:
+    unlike = {"a": LESS, "b": Headline("f1")}
+    assert "--prefer a=1,b=10" in caution(MEAN, unlike)
+    assert caution(Preference("worst", {}), unlike, [Floor.parse("all>=95%", TASKS)]) == ""
+    assert caution(MEAN, unlike, [Floor.parse("all>=95%", TASKS)]) != ""
+    assert "in the worst task the one with the largest numbers decides" in caution(Preference("worst", {}), unlike)
+    assert caution(Preference("knee", {}), unlike) == caution(Preference.parse("a=1,b=9", TASKS), unlike) == ""
+    assert caution(MEAN, {"a": Headline("accuracy"), "b": Headline("f1")}) == caution(MEAN, {"a": LESS, "b": LESS}) == ""

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from foretaste.errors import StudyError
@@ -74,7 +75,7 @@ def test_gain_against_uniform_weights(known: Outlook) -> None:
     assert found.gain_high is not None
     assert found.gain_low <= found.gain <= found.gain_high
     assert found.gain > 0
-    apart = Outlook(known.surface, known.points[:3], *(_cut(known, part) for part in ("prediction", "draws", "measured")))  # type: ignore[arg-type]
+    apart = Outlook(known.surface, known.points[:3], known.learned, *(_cut(known, part) for part in ("prediction", "draws", "measured")))  # type: ignore[arg-type]
     assert recommend(apart, MEAN).gain is None
 
 
@@ -149,3 +150,23 @@ def test_what_cannot_be_told_apart_is_said() -> None:
 def test_only_weights_that_train_every_head_are_recommended() -> None:
     found = recommend(seen(joint=0, inside=True), Preference.parse("a=1", TASKS))
     assert min(found.weights.values()) > 0
+
+
+def test_only_weightings_to_choose_among_are_counted(known: Outlook) -> None:
+    floors = [Floor("b", 0.1, False)]
+    reason = recommend(known, MEAN, floors, among=GRID[2:5]).reason
+    assert reason == "best expected value of the mean over tasks among the 3 of 3 weightings that are likely (80%) to keep b>=0.1"
+    assert "the 1 of 1 weighting that is likely (80%)" in recommend(known, MEAN, floors, among=[GRID[3]]).reason
+    assert recommend(known, MEAN, among=[GRID[3]]).reason.endswith("among 1 weighting")
+
+
+def test_no_run_can_add_more_than_knowing_everything_would() -> None:
+    heads = {task: Headline("perplexity", higher_is_better=False) for task in TASKS}
+    rows = [
+        Evaluation(w, {task: {"perplexity": float(np.exp(6 * (1 - w[task]) ** 2 + 0.1))} for task in TASKS}, fidelity, "simple")
+        for w in lattice(TASKS, 4)
+        for fidelity in ([Fidelity.PREVIEW, Fidelity.JOINT] if w["a"] in (0.0, 0.5) else [Fidelity.PREVIEW])
+    ]
+    found = outlook(Surface(heads, tuple(rows)))
+    assert 0 <= recommend(found, MEAN).next_gain <= found.most_to_gain(MEAN)
+    assert found.most_to_gain(MEAN) < 10

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foretaste.surface.scales import Scale, sampling_noise, scale_of
+from foretaste.surface.scales import Scale, on_one_scale, sampling_noise, scale_of
 
 METRICS = {
     "accuracy": (0.0, 1.0),
@@ -11,6 +11,7 @@ METRICS = {
     "mcc": (-1.0, 1.0),
     "bleu": (0.0, 100.0),
     "loss": (1e-6, 1e300),
+    "perplexity": (1.0, 1e300),
     "own": (-1e300, 1e300),
 }
 
@@ -29,6 +30,7 @@ def test_no_number_leaves_the_bounds(number: float) -> None:
     assert 0 <= Scale(0.0, 1.0).backward(numbers)[0] <= 1
     assert -1 <= Scale(-1.0, 1.0).backward(numbers)[0] <= 1
     assert 0 <= Scale(0.0, np.inf).backward(numbers)[0] < np.inf
+    assert 1 <= Scale(1.0, np.inf).backward(numbers)[0] < np.inf
     assert Scale(-np.inf, np.inf).backward(numbers)[0] == number
 
 
@@ -62,3 +64,17 @@ def test_the_noise_of_a_finite_number_of_examples() -> None:
     assert sampling_noise("accuracy", 400) == pytest.approx(0.5 * 0.025)
     assert sampling_noise("exact_match", 100) == 2 * sampling_noise("accuracy", 400)
     assert sampling_noise("loss", 100) == sampling_noise("accuracy", None) == sampling_noise("accuracy", 0) == 0.0
+
+
+def test_a_perplexity_is_at_least_one() -> None:
+    assert scale_of("perplexity", np.array([1.0, 300.0])) == Scale(1.0, np.inf)
+    assert Scale(1.0, np.inf).backward(np.array([-0.5, 0.0])).tolist() == [1.0, 1.0]
+    assert scale_of("perplexity", np.array([0.9])) == Scale(-np.inf, np.inf)
+
+
+def test_shares_are_on_one_scale_and_so_is_one_metric() -> None:
+    assert on_one_scale(["accuracy", "f1", "mcc", "exact_match", "token_accuracy"])
+    assert on_one_scale(["perplexity"] * 3)
+    assert on_one_scale(["own", "own"])
+    assert not on_one_scale(["bleu", "accuracy"])
+    assert not on_one_scale(["own", "other"])

@@ -130,3 +130,9 @@ def test_without_joint_runs_there_is_nothing_to_compare_with(session: Session) -
     with pytest.raises(RecipeError, match=r"nothing to compare previews with: joint.points is 0; set it to 3 or more"):
         compare(none, ["simple"])
     assert none.study.all_work() == before
+
+
+def test_anchored_previews_are_not_judged_by_their_anchor(three: Session) -> None:
+    found = compare(three, ["simple", "anchored"], [1])
+    counts = {each.method: (each.agreement.points, each.agreement.left_out) for each in found.methods}
+    assert counts == {"simple": (3, 0), "simple+1": (3, 0), "anchored": (2, 1), "anchored+1": (2, 1), "pretrained+1": (3, 0)}

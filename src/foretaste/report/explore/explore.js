@@ -203,7 +203,8 @@ class Explorer {
     });
     const value = found && this.worth(found.median);
     const against = value !== null && best ? `, ${Simplex.signed(value - this.worth(best.median))} against the recommended weights` : "";
-    this.value.textContent = value === null ? "" : `Value, by ${this.state.preference.text}: ${Simplex.number(value)}${against}.`;
+    const { measure, text } = this.state.preference;
+    this.value.textContent = value === null ? "" : `By ${text}, these metrics have the ${measure} ${Simplex.number(value)}${against}.`;
     clearTimeout(this.speaking);
     this.speaking = setTimeout(() => {
       const values = found ? `: ${this.names.map((name, place) => `${name} ${Simplex.number(found.median[place])}`).join(", ")}` : "";

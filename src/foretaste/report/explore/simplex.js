@@ -8,12 +8,13 @@
  * @typedef {{name: string, metric: string, higher_is_better: boolean, single: number | null}} Task
  * @typedef {{weights: number[], fidelity: string, method: string, seed: number, cost: number, hash: string, values: (number | null)[]}} Row
  * @typedef {{coefficients: number[][], constants: number[]}} Spline
+ * @typedef {{weights: number[][], median: number[][], low: number[][], high: number[][]}} Table
  * @typedef {{
  *   resolution: number, basis: string, weights: number[][], median: number[][], low: number[][], high: number[][],
- *   splines?: {median: Spline, low: Spline, high: Spline},
+ *   splines?: {median: Spline, low: Spline, high: Spline}, known?: Table,
  * }} Prediction
  * @typedef {{median: number[], low: number[], high: number[]}} Expected
- * @typedef {{kind: string, importance: Record<string, number>, text: string}} Preference
+ * @typedef {{kind: string, importance: Record<string, number>, text: string, measure: string}} Preference
  */
 
 const Simplex = {
@@ -112,18 +113,27 @@ const Simplex = {
   },
 
   /**
-   * Expected metrics anywhere, from the stored ones: linear on a lattice, by splines where they are scattered.
+   * Expected metrics anywhere, from the stored ones: as they are where a weighting was evaluated, else linear on a
+   * lattice, by splines where they are scattered.
    * @param {Prediction} prediction @returns {(shares: number[]) => Expected}
    */
   predictor(prediction) {
     if (prediction.splines) return Simplex._splined(prediction.weights, prediction.splines);
     const places = new Map(prediction.weights.map((weights, index) => [Simplex._place(weights, prediction.resolution), index]));
     return (shares) => {
+      const exact = prediction.known && Simplex._known(prediction.known, shares);
+      if (exact) return exact;
       const parts = Simplex._corners(shares, prediction.resolution, places);
       /** @param {number[][]} table */
       const mixed = (table) => shares.map((_, task) => parts.reduce((sum, [index, part]) => sum + part * table[index][task], 0));
       return { median: mixed(prediction.median), low: mixed(prediction.low), high: mixed(prediction.high) };
     };
+  },
+
+  /** What is stored for weights that read the same; null where there is nothing. @param {Table} known @param {number[]} shares */
+  _known(known, shares) {
+    const index = known.weights.findIndex((weights) => weights.every((weight, task) => Math.abs(weight - shares[task]) < 5e-4));
+    return index < 0 ? null : { median: known.median[index], low: known.low[index], high: known.high[index] };
   },
 
   /**
