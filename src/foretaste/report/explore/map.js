@@ -1,6 +1,7 @@
 // The map: a metric over the simplex as an SVG, with a handle to drag.
 
 const SVG = "http://www.w3.org/2000/svg";
+const FEW = 0.15; // of the values
 const VIRIDIS = ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
 
 /**
@@ -26,6 +27,18 @@ function shade(share) {
     return Math.round(low + (high - low) * (place - left));
   });
   return `rgb(${parts.join(",")})`;
+}
+
+/**
+ * What the colours go over: all values, unless the worst few are so far off that the others would look alike.
+ * @param {number[]} values @param {boolean} less whether less is better
+ */
+function spread(values, less) {
+  const sorted = [...values].sort((left, right) => left - right);
+  const at = (/** @type {number} */ share) => sorted[Math.round(share * (sorted.length - 1))];
+  const [low, high, fence] = [at(0), at(1), at(less ? 1 - FEW : FEW)];
+  if (less) return high - fence > fence - low ? { low, high: fence, beyond: "≥ " } : { low, high, beyond: "" };
+  return fence - low > high - fence ? { low: fence, high, beyond: "≤ " } : { low, high, beyond: "" };
 }
 
 /** What both kinds of map draw alike: each says which shares lie where. */
@@ -97,15 +110,15 @@ class Field {
     this.handle.setAttribute("aria-valuetext", text);
   }
 
-  /** A colour bar under the map. @param {number} low @param {number} high @param {string} text @param {number} y */
+  /** A colour bar under the map. @param {string} low @param {string} high @param {string} text @param {number} y */
   bar(low, high, text, y) {
     const [left, width] = [this.width / 2 - 140, 280];
     for (let place = 0; place < 56; place += 1) {
       const fill = shade((place + 0.5) / 56);
       this.back.append(drawn("rect", { x: left + (place * width) / 56, y, width: width / 56 + 0.6, height: 10, fill }));
     }
-    this.back.append(drawn("text", { x: left, y: y + 28, class: "tick" }, Simplex.number(low)));
-    this.back.append(drawn("text", { x: left + width, y: y + 28, class: "tick end" }, Simplex.number(high)));
+    this.back.append(drawn("text", { x: left, y: y + 28, class: "tick" }, low));
+    this.back.append(drawn("text", { x: left + width, y: y + 28, class: "tick end" }, high));
     this.back.append(drawn("text", { x: this.width / 2, y: y + 28, class: "tick middle" }, text));
   }
 
@@ -158,8 +171,7 @@ class Triangle extends Field {
       const three = [i / resolution, j / resolution, (resolution - i - j) / resolution];
       return { point: this.pointOf(three), value: value(three) };
     }));
-    const all = grid.flat().map((each) => each.value);
-    const [low, high] = [Math.min(...all), Math.max(...all)];
+    const { low, high, beyond } = spread(grid.flat().map((each) => each.value), less);
     /** @type {Spot[][]} */
     const cells = [];
     for (let i = 0; i < resolution; i += 1) for (let j = 0; j < resolution - i; j += 1) {
@@ -170,7 +182,7 @@ class Triangle extends Field {
     this.contours(cells, low, high);
     this.back.append(drawn("path", { d: `M${this.points.map((point) => point.join(" ")).join("L")}Z`, class: "edge" }));
     this.frame();
-    this.bar(less ? high : low, less ? low : high, text, 520);
+    this.bar(beyond + Simplex.number(less ? high : low), Simplex.number(less ? low : high), text, 520);
   }
 
   /** @param {Spot[][]} cells @param {number} low @param {number} high @param {boolean} less */
@@ -179,7 +191,7 @@ class Triangle extends Field {
     const shades = new Map();
     for (const cell of cells) {
       const share = high > low ? (cell.reduce((sum, each) => sum + each.value, 0) / 3 - low) / (high - low) : 0.5;
-      const bin = Math.round((less ? 1 - share : share) * 63);
+      const bin = Math.round(Math.min(1, Math.max(0, less ? 1 - share : share)) * 63);
       const path = `M${cell.map((each) => each.point.map((part) => part.toFixed(1)).join(" ")).join("L")}Z`;
       shades.set(bin, [...(shades.get(bin) ?? []), path]);
     }
