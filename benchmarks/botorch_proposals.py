@@ -1,7 +1,8 @@
 """Where joint runs are made: by `propose`, against BoTorch's acquisition on the same predictions, truth tables and recommendation.
 
     pip install botorch==0.18.1
-    python benchmarks/botorch_proposals.py            # on one thread, about 20 minutes; reads benchmarks/results/*.json
+    python benchmarks/botorch_proposals.py            # on one thread, 8 minutes; reads benchmarks/results/*.json
+    python benchmarks/botorch_proposals.py digits     # one suite alone; nothing is written
 
 Everything is as in decision.py but for the middle joint runs (the first is at uniform weights, the last confirms the
 recommendation): one exact Gaussian process per task over sqrt(alpha), whose prior mean is what foretaste predicts from previews
@@ -33,7 +34,7 @@ import decision
 from decision import PREFERENCES, REPEATS, SETS, SUITES, Table, tables
 from foretaste.surface.outlook import Outlook, outlook
 from foretaste.surface.preference import Preference
-from foretaste.weights import TaskWeights, uniform
+from foretaste.weights import TaskWeights
 from predict import RESULTS
 
 OUT = RESULTS / "botorch.json"
@@ -63,13 +64,7 @@ def signs(table: Table) -> np.ndarray[Any, Any]:
     return np.array([head.sign for head in table.truth.headlines.values()])
 
 
-def by_botorch(
-    table: Table, seen: Outlook, preference: Preference, seed: int, best: TaskWeights, made: list[TaskWeights], *, last: bool
-) -> TaskWeights:
-    if not made:
-        return uniform(table.truth.tasks)
-    if last and best not in made:
-        return best
+def by_botorch(table: Table, seen: Outlook, preference: Preference, seed: int, made: list[TaskWeights]) -> TaskWeights:
     torch.manual_seed(seed)
     at = [table.place(weights) for weights in made]
     places, mean = torch.tensor(np.sqrt(table.truth.alphas())), before(table)
@@ -98,18 +93,20 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
     start, figures = time.perf_counter(), []
-    proposers: dict[str, Callable[..., TaskWeights]] = {"foretaste": decision._next, "BoTorch": by_botorch}
+    proposers: dict[str, Callable[..., TaskWeights]] = {"foretaste": decision._proposed, "BoTorch": by_botorch}
     for suite in sys.argv[1:] or SUITES:
         found = list(tables(suite))
         for kind in PREFERENCES:
             for count in (3, len(found[0].truth.tasks) + 3):
                 for name, proposer in proposers.items():
-                    decision._next = proposer
+                    decision._proposed = proposer
                     ours, preference = decision.ours(SETS["foretaste"]), Preference(kind, {})
                     runs = [(table, seed) for table in found for seed in range(REPEATS)]
                     regrets = [decision._regret(table, preference, ours(table, preference, count, seed)) for table, seed in runs]
                     figures.append(decision._line(suite, kind, name, count, regrets))
                     print(figures[-1], flush=True)
+    if sys.argv[1:]:
+        return
     data = {
         "command": "python benchmarks/botorch_proposals.py",
         "date": time.strftime("%Y-%m-%d"),

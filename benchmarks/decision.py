@@ -137,6 +137,10 @@ def _next(
         return uniform(table.truth.tasks)
     if last and best not in made:
         return best
+    return _proposed(table, seen, preference, seed, made)
+
+
+def _proposed(table: Table, seen: Outlook, preference: Preference, seed: int, made: list[TaskWeights]) -> TaskWeights:
     found = propose(seen, preference, options=[JOINT], seed=seed)
     return found[0].weights if found else next(weights for weights in table.points if weights not in made)
 

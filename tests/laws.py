@@ -71,6 +71,9 @@ class Dense(Precision):
         shapes = {name.removeprefix("shape/"): torch.Size(t.tolist()) for name, t in tensors.items() if name != "matrix"}
         return cls(tensors["matrix"], shapes)
 
+    def check(self, like: Params, whose: str) -> None:
+        pass
+
     def groups(self, names: Sequence[str]) -> list[tuple[str, ...]]:
         together = tuple(name for name in names if name in self.shapes)
         return [together, *((name,) for name in names if name not in self.shapes)]

@@ -65,5 +65,8 @@ class Isotropic(Precision):
     def groups(self, names: Sequence[str]) -> None:
         return None
 
+    def check(self, like: Params, whose: str) -> None:
+        """A number fits any shape."""
+
     def restrict(self, piece: Piece) -> "Isotropic":
         return self

@@ -102,7 +102,8 @@ class Precision(ABC):
     def restrict(self, piece: Piece) -> "Precision":
         """The block of S on one piece, which must not cut through a group."""
 
-    def check(self, like: Params, whose: str) -> None:  # noqa: B027 (not all keep entries one by one)
+    @abstractmethod
+    def check(self, like: Params, whose: str) -> None:
         """Check that entries kept one by one have the shapes of the params, so that none is broadcast.
 
         Args:

@@ -19,9 +19,9 @@ from foretaste.workflow.preview import named_by, ready
 from foretaste.workflow.runs import jointly
 from foretaste.workflow.session import Session
 
-__all__ = ["check_target", "export", "kept_by"]
+__all__ = ["EXPORTS", "check_target", "export", "kept_by"]
 
-_EXPORTS = "exports"  # folder in the study for what its page exports
+EXPORTS = "exports"  # folder in the study for what its page exports
 
 
 def export(session: Session, target: Path, weights: TaskWeights, method: str, *, overwrite: bool = False) -> dict[str, object]:
@@ -97,7 +97,7 @@ def kept_by(session: Session, target: Path) -> dict[str, Path]:
         target: The folder to be; in the study's own folder of exports it may be.
     """
     study, model = session.study.path, session.recipe.model
-    own = target.resolve().parent.is_relative_to((study / _EXPORTS).resolve())
+    own = target.resolve().parent.is_relative_to((study / EXPORTS).resolve())
     found = {} if own else {"the study's folder": study}
     if isinstance(model, TransformersModel):
         found["the recipe's model"] = Path(model.path)

@@ -10,7 +10,7 @@ from foretaste.store.queue import Job, Kind, Queue, State
 from foretaste.task import Evaluation
 from foretaste.weights import TaskWeights
 from foretaste.workflow.confirm import confirm
-from foretaste.workflow.export import export
+from foretaste.workflow.export import EXPORTS, export
 from foretaste.workflow.fit import fit
 from foretaste.workflow.methods import last_merging, with_controls
 from foretaste.workflow.mixing import export_mixture
@@ -18,9 +18,8 @@ from foretaste.workflow.preview import preview
 from foretaste.workflow.session import Session
 from foretaste.workflow.sharpen import sharpened
 
-__all__ = ["EXPORTS", "perform", "work_off"]
+__all__ = ["perform", "work_off"]
 
-EXPORTS = "exports"  # folder in the study
 _EVERY = 0.2  # seconds between two looks at whether to stop
 _SHARPENED = 0.1  # of a joint run's steps
 

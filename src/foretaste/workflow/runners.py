@@ -74,9 +74,11 @@ class Runners:
         merged: Gives their params.
         orders: By task, the places of its validation examples as the race goes through them.
         running: Who has not stopped.
-        memory: Of what all of them share, for the part of the data in hand.
         seen: By task, how many examples the race has gone through.
         evaluated: Evaluations of single examples so far, of all runners.
+
+    Attributes:
+        memory: Of what all of them share, for the part of the data in hand.
     """
 
     session: Session
@@ -84,9 +86,9 @@ class Runners:
     merged: Ready
     orders: Mapping[str, Sequence[int]]
     running: list[Runner]
-    memory: Memory
     seen: dict[str, int]
     evaluated: int = 0
+    memory: Memory = field(init=False)
 
     @classmethod
     def of(cls, session: Session, fitted: Mapping[str, Fitted], method: str, points: Sequence[TaskWeights]) -> "Runners":
@@ -116,7 +118,7 @@ class Runners:
         merged = resident(session, merged)
         running = [Runner(each, {**named_by(session, method, sites, merged, each), **judged_by(session)}) for each in points]
         orders = {task.name: shuffled(task, session.recipe.seed) for task in tasks}
-        found = cls(session, method, merged, orders, running, memory_of(session, merged), {task.name: 0 for task in tasks})
+        found = cls(session, method, merged, orders, running, {task.name: 0 for task in tasks})
         for runner in running:
             done = session.study.find(runner.key)
             if done is not None:

@@ -17,8 +17,9 @@ from foretaste.store.queue import Kind, Queue, State
 from foretaste.task import Fidelity
 from foretaste.weights import TaskWeights
 from foretaste.workflow import jobs as module
+from foretaste.workflow.export import EXPORTS
 from foretaste.workflow.fit import fit
-from foretaste.workflow.jobs import EXPORTS, work_off
+from foretaste.workflow.jobs import work_off
 from foretaste.workflow.outcome import look
 from foretaste.workflow.session import Session, check, start
 
