@@ -105,6 +105,17 @@ def test_what_the_readme_says_of_cheaper_previews_is_so() -> None:
     assert sentiment["half frozen", 0]["ratio of remembering"] >= 1.9
 
 
+def test_what_the_readme_says_of_merging_checkpoints_is_so() -> None:
+    ratios = json.loads((ROOT / "benchmarks" / "results" / "merge.json").read_text())["ratios"]
+    assert ratios["linear / copy"] <= 1.5
+    assert ratios["linear / mergekit, whole process"] <= 1 / 3
+    assert ratios["linear / mergekit, peak memory"] <= 1 / 2
+    assert ratios["diagonal / linear"] <= 2.2
+    assert max(ratios["8 linear / 1 in memory"], ratios["8 diagonal / 1 in memory"]) <= 3
+    said = (ROOT / "README.md").read_text()
+    assert all(f"{ratio:.2f}".lstrip("0") in said for ratio in ratios.values())
+
+
 def test_botorch_chose_joint_runs_no_better() -> None:
     figures = json.loads((ROOT / "benchmarks" / "results" / "botorch.json").read_text())["figures"]
     for kind in ("mean", "worst"):
