@@ -25,7 +25,8 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from foretaste import __version__
-from foretaste.evaluate import METRICS, evaluate
+from foretaste.evaluate import evaluate
+from foretaste.metrics import METRICS
 from foretaste.params import parameters_of, snapshot
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.gaussian import Gaussian

@@ -29,8 +29,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from foretaste import __version__
 from foretaste.estimate.fisher import build, init, update
 from foretaste.estimate.ivon import IVON
-from foretaste.evaluate import METRICS, evaluate
+from foretaste.evaluate import evaluate
 from foretaste.merge import merge
+from foretaste.metrics import METRICS
 from foretaste.params import parameters_of, snapshot, tensors_of
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.gaussian import Gaussian

@@ -9,7 +9,7 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from foretaste.evaluate import METRICS
+from foretaste.metrics import METRICS
 from foretaste.params import parameters_of, snapshot
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.site import GaussianSite

@@ -19,7 +19,7 @@ from transformers import (
     ViTForImageClassification,
 )
 
-from foretaste.evaluate import METRICS
+from foretaste.metrics import METRICS
 from foretaste.params import Params, in_eval_mode
 from foretaste.task import IGNORED, Batch, Example, Predict, Task, Unit, losses, predict_inputs, unit_factors, units
 from laws import normal, random

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from foretaste.evaluate import METRICS
+from foretaste.metrics import METRICS
 from foretaste.task import Rows, Task
 
 __all__ = ["blobs", "digits_recipe", "linear"]

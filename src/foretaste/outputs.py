@@ -133,7 +133,7 @@ def outputs_of(
     Raises:
         TaskError: Logits that do not fit the labels.
 
-    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
     >>> straight, crossed = ({"weight": weight} for weight in (torch.eye(2), torch.eye(2).flip(0)))

@@ -39,7 +39,7 @@ def at_once(model: nn.Module, tasks: Sequence[Task]) -> int:
         model: With its params.
         tasks: Their validation examples count: together it is a few seconds' work.
 
-    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
     >>> [at_once(nn.Linear(2, width), [Task("a", rows, rows, [METRICS["accuracy"]])]) for width in (2, 1 << 20)]
@@ -72,7 +72,7 @@ def evaluate_each(
         ParamsError: Params of another model.
         TaskError: A metric that fails or is no number.
 
-    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
     >>> straight, crossed = ({"weight": weight} for weight in (torch.eye(2), torch.eye(2).flip(0)))
@@ -112,7 +112,7 @@ def seen_by_each(
     Raises:
         ParamsError: Params of another model.
 
-    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
     >>> straight, crossed = ({"weight": weight} for weight in (torch.eye(2), torch.eye(2).flip(0)))

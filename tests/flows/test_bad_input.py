@@ -376,7 +376,7 @@ def test_a_full_disk(tmp_path: Path, limit: int) -> None:
 DIVERGING = """
 import torch
 from torch import nn
-from foretaste.evaluate import METRICS
+from foretaste.metrics import METRICS
 from foretaste.task import Rows, Task
 
 def problem():

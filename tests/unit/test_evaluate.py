@@ -4,26 +4,13 @@ from typing import Literal
 
 import pytest
 import torch
-from sklearn.metrics import f1_score, matthews_corrcoef
 from torch import Tensor, nn
 
 from foretaste.errors import ParamsError, TaskError
-from foretaste.evaluate import (
-    METRICS,
-    SEQUENCE_METRICS,
-    accuracy,
-    adds,
-    evaluate,
-    exact_match,
-    f1,
-    judgements,
-    mcc,
-    measure,
-    perplexity,
-    seen_by,
-)
+from foretaste.evaluate import evaluate, judgements, measure, seen_by
+from foretaste.metrics import METRICS, SEQUENCE_METRICS
 from foretaste.params import snapshot, tensors_of
-from foretaste.task import IGNORED, AnyMetric, Batch, Example, Metric, ModelMetric, Rows, Seen, Task, TextMetric, losses
+from foretaste.task import IGNORED, Batch, Example, Metric, ModelMetric, Rows, Task, TextMetric, losses
 from laws import assert_same, normal, random
 
 ROWS = Rows(normal(23, 4), torch.randint(0, 3, (23,), generator=random(1)))
@@ -39,64 +26,14 @@ def model() -> nn.Module:
         return nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 3))
 
 
-class TestMetrics:
-    @pytest.mark.parametrize("classes", [2, 3, 7])
-    @pytest.mark.parametrize("seed", range(3))
-    def test_they_agree_with_scikit_learn(self, classes: int, seed: int) -> None:
-        predicted, labels = torch.randint(0, classes, (2, 40), generator=random(seed))
-        average = "binary" if classes == 2 else "macro"
-        assert f1(predicted, labels) == f1_score(labels.numpy(), predicted.numpy(), average=average)
-        assert mcc(predicted, labels) == pytest.approx(matthews_corrcoef(labels.numpy(), predicted.numpy()))
-        assert accuracy(predicted, labels) == pytest.approx(sum(p == y for p, y in zip(predicted, labels, strict=True)) / 40)
-
-    @pytest.mark.parametrize("metric", METRICS)
-    def test_perfect_predictions_score_one(self, metric: str) -> None:
-        labels = torch.tensor([0, 1, 2, 1])
-        assert METRICS[metric].compute(labels, labels) == 1.0
-        assert METRICS[metric].higher_is_better
-
-    def test_a_single_class_is_no_reason_to_fail_or_warn(self) -> None:
-        zeros, ones = torch.zeros(3).long(), torch.ones(3).long()
-        assert (f1(zeros, zeros), f1(ones, ones)) == (0.0, 1.0)
-        assert (mcc(zeros, zeros), mcc(ones, ones), mcc(zeros, ones)) == (0.0, 0.0, 0.0)
-
-    def test_a_class_that_is_never_predicted_does_not_warn(self) -> None:
-        assert f1(torch.tensor([0, 0, 0]), torch.tensor([0, 1, 2])) == pytest.approx(1 / 6)
-
-
-class TestSequenceMetrics:
-    def seen(self) -> Seen:
-        logits = model().eval()(TOKENS.inputs).detach()
-        return Seen(losses(logits, TOKENS.labels).double(), logits.argmax(-1), TOKENS.labels)
-
-    @pytest.mark.parametrize("unit", ["example", "token"])
-    def test_perplexity_is_of_tokens_whatever_the_unit(self, unit: Literal["example", "token"]) -> None:
-        task = Task("a", TOKENS, TOKENS, list(SEQUENCE_METRICS.values()), unit=unit)
-        found = evaluate(model(), None, [task], batch_size=3)["a"].metrics
-        each = losses(model().eval()(TOKENS.inputs).detach(), TOKENS.labels)[TOKENS.labels != IGNORED]
-        assert found["perplexity"] == pytest.approx(float(each.double().mean().exp()))
-        assert list(found) == ["loss", "perplexity", "token_accuracy", "exact_match"]
-        assert found["token_accuracy"] == METRICS["accuracy"].of(self.seen())
-
-    def test_directions(self) -> None:
-        assert {name: metric.higher_is_better for name, metric in SEQUENCE_METRICS.items()} == {
-            "perplexity": False,
-            "token_accuracy": True,
-            "exact_match": True,
-        }
-
-    def test_a_perplexity_beyond_numbers_is_a_large_number(self) -> None:
-        bad = Seen(torch.full((1, 2), 1e6), torch.zeros(1, 2), torch.zeros(1, 2))
-        assert perplexity(bad) == math.exp(700)
-
-    @pytest.mark.parametrize("wrong", [[], [(0, 1)], [(0, 1), (0, 0)], [(0, 1), (1, 0), (4, 2)]])
-    def test_one_wrong_token_spoils_its_row(self, wrong: list[tuple[int, int]]) -> None:
-        predicted = TOKENS.labels.clone()
-        predicted[predicted == IGNORED] = 1
-        for place in wrong:
-            predicted[place] = 9
-        rows = {row for row, _ in wrong}
-        assert exact_match(Seen(torch.zeros(7, 5), predicted, TOKENS.labels)) == pytest.approx(1 - len(rows) / 6)  # one has no labels
+@pytest.mark.parametrize("unit", ["example", "token"])
+def test_perplexity_is_of_tokens_whatever_the_unit(unit: Literal["example", "token"]) -> None:
+    task = Task("a", TOKENS, TOKENS, list(SEQUENCE_METRICS.values()), unit=unit)
+    found = evaluate(model(), None, [task], batch_size=3)["a"].metrics
+    each = losses(model().eval()(TOKENS.inputs).detach(), TOKENS.labels)[TOKENS.labels != IGNORED]
+    assert found["perplexity"] == pytest.approx(float(each.double().mean().exp()))
+    assert list(found) == ["loss", "perplexity", "token_accuracy", "exact_match"]
+    assert found["token_accuracy"] == METRICS["accuracy"].of(seen_by(model().eval(), task, TOKENS, 3))
 
 
 class TestTexts:
@@ -309,44 +246,6 @@ def test_examples_of_different_lengths_come_back_in_their_order() -> None:
     torch.testing.assert_close(whole.losses, torch.cat([each.losses for each in single]))
     assert torch.equal(whole.predicted, torch.cat([each.predicted for each in single]))
     assert len(whole.predicted) == sum(lengths)
-
-
-def seen_tokens(count: int = 30) -> Seen:
-    labels, predicted = torch.randint(0, 3, (2, count, 4), generator=random(0))
-    labels[torch.rand(labels.shape, generator=random(1)) < 0.3] = IGNORED
-    labels[0] = IGNORED
-    lost = torch.rand(labels.shape, generator=random(2)).double()
-    return Seen(torch.where(labels == IGNORED, 0.0, lost), predicted, labels)
-
-
-@pytest.mark.parametrize(
-    "metric", [METRICS["accuracy"], *SEQUENCE_METRICS.values(), Metric("right", accuracy)], ids=lambda metric: metric.name
-)
-def test_what_examples_add_makes_the_metric(metric: AnyMetric) -> None:
-    seen = seen_tokens()
-    found = adds(metric, seen)
-    assert found is not None
-    assert found.added.shape == found.counts.shape == (30,)
-    ratio = float(found.added.sum() / found.counts.sum())
-    assert (math.exp(ratio) if found.exponential else ratio) == pytest.approx(metric.of(seen), rel=1e-12)
-    half = Seen(seen.losses[10:], seen.predicted[10:], seen.labels[10:])
-    parts = adds(metric, half)
-    assert parts is not None
-    assert torch.equal(parts.added, found.added[10:])
-
-
-@pytest.mark.parametrize(
-    "metric",
-    [
-        METRICS["f1"],
-        METRICS["mcc"],
-        Metric("accuracy", lambda predicted, labels: 0.5),
-        TextMetric("bleu", lambda written, wanted: 1.0),
-        ModelMetric("acc"),
-    ],
-)
-def test_of_other_metrics_nobody_knows(metric: AnyMetric) -> None:
-    assert adds(metric, seen_tokens()) is None
 
 
 def test_what_is_seen_comes_in_the_examples_order() -> None:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from foretaste import outputs as module
 from foretaste.errors import TaskError
-from foretaste.evaluate import METRICS, SEQUENCE_METRICS, evaluate
+from foretaste.evaluate import evaluate
+from foretaste.metrics import METRICS, SEQUENCE_METRICS
 from foretaste.outputs import Outputs, check_mixable, is_mixable, outputs_of
 from foretaste.params import Params, in_eval_mode, snapshot, swapped, tensors_of
 from foretaste.task import IGNORED, AnyMetric, ModelMetric, Rows, Task, TextMetric, losses

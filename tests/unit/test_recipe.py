@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from foretaste.errors import DataError, RecipeError, StudyError
-from foretaste.evaluate import METRICS, SEQUENCE_METRICS
+from foretaste.metrics import METRICS, SEQUENCE_METRICS
 from foretaste.plan import FunctionModel, MetricName, TransformersModel
 from foretaste.recipe import parse, read, schema, where
 from foretaste.sources.texts import TEXT_METRICS

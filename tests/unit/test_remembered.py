@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from foretaste.evaluate import METRICS, evaluate
+from foretaste.evaluate import evaluate
+from foretaste.metrics import METRICS
 from foretaste.params import Params, parameters_of, swapped
 from foretaste.remembered import Memory
 from foretaste.task import Rows, Task

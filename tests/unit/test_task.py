@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from foretaste.errors import TaskError
-from foretaste.evaluate import METRICS
+from foretaste.metrics import METRICS
 from foretaste.task import (
     IGNORED,
     AnyMetric,

@@ -7,7 +7,8 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from foretaste import together
 from foretaste.errors import ParamsError, Stopped
-from foretaste.evaluate import METRICS, SEQUENCE_METRICS, Result, evaluate
+from foretaste.evaluate import Result, evaluate
+from foretaste.metrics import METRICS, SEQUENCE_METRICS
 from foretaste.params import Params, snapshot, tensors_of
 from foretaste.sources.digits import digits
 from foretaste.task import IGNORED, Batch, Example, ModelMetric, Rows, Task, TextMetric, predict_inputs

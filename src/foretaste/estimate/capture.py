@@ -184,7 +184,7 @@ def probe(model: nn.Module, task: Task, batch: Batch) -> Plan:
     Raises:
         TaskError: The outputs depend on no trained parameter.
 
-    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.arange(2))
     >>> model, task = nn.Sequential(nn.Linear(2, 2)), Task("a", rows, rows, [METRICS["accuracy"]])

@@ -94,7 +94,7 @@ def factors(
     Raises:
         TaskError: As of `fisher.fisher`.
 
-    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.arange(2))
     >>> task = Task("a", rows, rows, [METRICS["accuracy"]])

@@ -86,7 +86,7 @@ class State:
 def build(model: nn.Module, task: Task, *, labels: Labels = "sampled", gradient: bool = False, generator: torch.Generator) -> Fisher:
     """An estimate of the model as it stands; see `fisher` for the whole of it.
 
-    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.arange(2))
     >>> build(nn.Linear(2, 2), Task("a", rows, rows, [METRICS["accuracy"]]), generator=torch.Generator()).labels
@@ -98,7 +98,7 @@ def build(model: nn.Module, task: Task, *, labels: Labels = "sampled", gradient:
 def init(estimate: Fisher, batch: Batch) -> State:
     """Zero sums, after trying the layers on two examples of this batch.
 
-    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.arange(2))
     >>> estimate = build(nn.Linear(2, 2), Task("a", rows, rows, [METRICS["accuracy"]]), generator=torch.Generator())
@@ -114,7 +114,7 @@ def init(estimate: Fisher, batch: Batch) -> State:
 def update(estimate: Fisher, state: State, batch: Batch) -> State:
     """Add one batch; the sums are added to in place.
 
-    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.arange(2))
     >>> estimate = build(nn.Linear(2, 2), Task("a", rows, rows, [METRICS["accuracy"]]), generator=torch.Generator())
@@ -136,7 +136,7 @@ def update(estimate: Fisher, state: State, batch: Batch) -> State:
 def counted(estimate: Fisher, state: State, batch: Batch) -> State:
     """The same sums, with the batch's examples and units counted in.
 
-    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.arange(2))
     >>> estimate = build(nn.Linear(2, 2), Task("a", rows, rows, [METRICS["accuracy"]]), generator=torch.Generator())
@@ -186,7 +186,7 @@ def backwards(estimate: Fisher, state: State, batch: Batch) -> Iterator[_Backwar
 def finish(estimate: Fisher, state: State) -> GaussianSite:
     """The site: the sums per unit, centred on the model's present params.
 
-    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.arange(2))
     >>> estimate = build(nn.Linear(2, 2), Task("a", rows, rows, [METRICS["accuracy"]]), generator=torch.Generator())
@@ -237,7 +237,7 @@ def fisher(
         TaskError: No labelled examples, or outputs that are not finite or
             depend on no trained parameter.
 
-    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
     >>> task = Task("a", rows, rows, [METRICS["accuracy"]])
@@ -268,7 +268,7 @@ def batches_of(model: nn.Module, task: Task, generator: torch.Generator, most: i
         most: At most so many; None for all.
         size: Examples per batch.
 
-    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(3), torch.arange(3))
     >>> task = Task("a", rows, rows, [METRICS["accuracy"]])
@@ -306,7 +306,7 @@ def slow_gradients(estimate: Fisher, batch: Batch, targets: Tensor, factor: Tens
     Yields:
         Per example, the gradients in float32 or wider, less the parameters that it does not use.
 
-    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.arange(2))
     >>> estimate = build(nn.Linear(2, 2), Task("a", rows, rows, [METRICS["accuracy"]]), generator=torch.Generator())

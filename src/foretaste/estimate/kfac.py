@@ -60,7 +60,7 @@ def build(
 ) -> _Kfac:
     """The second pass over a model as it stands; see `kfac` for the whole of it.
 
-    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.arange(2))
     >>> build(nn.Linear(2, 2), Task("a", rows, rows, [METRICS["accuracy"]]), {}, generator=torch.Generator()).basis
@@ -198,7 +198,7 @@ def kfac(
     Raises:
         TaskError: As of `fisher.fisher`.
 
-    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
     >>> task = Task("a", rows, rows, [METRICS["accuracy"]])

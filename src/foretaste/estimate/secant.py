@@ -69,7 +69,7 @@ def secant(
         ParamsError: Checkpoints of other shapes, or none at all.
         TaskError: As of `fisher.fisher`.
 
-    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
     >>> task, layer = Task("a", rows, rows, [METRICS["accuracy"]]), nn.Linear(2, 2, bias=False)
@@ -104,7 +104,7 @@ def slope(model: nn.Module, params: Params, task: Task, batches: Iterable[Batch]
         task: Predicts with the model.
         batches: Its examples.
 
-    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
     >>> task, layer = Task("a", rows, rows, [METRICS["accuracy"]]), nn.Linear(2, 2, bias=False)

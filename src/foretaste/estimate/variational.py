@@ -55,7 +55,7 @@ def build(
         weight_decay: Precision of the prior on the scale of the mean loss, centred where the run starts.
         clip_radius: See `IVON`.
 
-    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(4), torch.arange(4))
     >>> build(Task("a", rows, rows, [METRICS["accuracy"]]), 40)(list(nn.Linear(4, 4).parameters())).param_groups[0]["ess"]
@@ -96,7 +96,7 @@ def finish(
     Warns:
         StaleCurvature: Less than half of h is learned.
 
-    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.arange(2))
     >>> task = Task("a", rows, rows, [METRICS["accuracy"]])

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from foretaste import __version__
 from foretaste.errors import DataError
-from foretaste.evaluate import METRICS
 from foretaste.export.columns import CHUNK, binary_columns, digests, opened, table_of, united
 from foretaste.export.folder import MANIFEST, new_folder
 from foretaste.export.trainers import READABLE, Mixed, Settings, Source, Trainer, check, configuration, notes
 from foretaste.lazy import lazy
+from foretaste.metrics import METRICS
 from foretaste.sources.extra import datasets
 from foretaste.sources.language import columns_of
 from foretaste.task import Example, Task, Unit

@@ -7,8 +7,8 @@ one head, so they interfere strongly: learning one forgets the others.
 import torch
 from torch import Tensor, nn
 
-from foretaste.evaluate import METRICS
 from foretaste.lazy import lazy
+from foretaste.metrics import METRICS
 from foretaste.params import parameters_of
 from foretaste.sources.problem import Problem, examples_digest
 from foretaste.task import Rows, Task

@@ -116,7 +116,7 @@ def read_tensors(model: nn.Module, task: Task, expert: Expert) -> Params:
         DataError: An adapter or checkpoint, which need transformers' names; missing names or other shapes.
 
     >>> import tempfile, torch
-    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.metrics import METRICS
     >>> from foretaste.sources.problem import save_tensors
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))

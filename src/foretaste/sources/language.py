@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.errors import DataError
-from foretaste.evaluate import SEQUENCE_METRICS
 from foretaste.lazy import lazy
+from foretaste.metrics import SEQUENCE_METRICS
 from foretaste.params import in_eval_mode, parameters_of
 from foretaste.sources.chat import chat_template, marked, messages_of, segments
 from foretaste.sources.checkpoint import check_checkpoint

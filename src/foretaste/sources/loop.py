@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, IterableDataset, default_collate
 from foretaste.errors import ParamsError, TaskError
 from foretaste.estimate.fisher import Labels, fisher
 from foretaste.estimate.kfac import kfac
-from foretaste.evaluate import METRICS
+from foretaste.metrics import METRICS
 from foretaste.params import in_eval_mode
 from foretaste.posterior.site import GaussianSite
 from foretaste.sources.packed import unpacked

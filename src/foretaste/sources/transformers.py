@@ -81,7 +81,7 @@ def load(path: str, kind: Kind, plans: Sequence[DataPlan], *, head: Head = "auto
     Raises:
         DataError: Anything that cannot be read or does not fit; the field is named.
 
-    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.metrics import METRICS
     >>> plan = DataPlan("news", "no/train.csv", "no/test.csv", ("text",), "label", (METRICS["accuracy"],))
     >>> load("no-checkpoint", "text-classification", [plan])
     Traceback (most recent call last):

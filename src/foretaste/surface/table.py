@@ -40,7 +40,7 @@ def headlines(tasks: Sequence[Task]) -> dict[str, Headline]:
     """Each task's headline metric.
 
     >>> import torch
-    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.arange(2))
     >>> headlines([Task("a", rows, rows, [METRICS["f1"], METRICS["accuracy"]])])

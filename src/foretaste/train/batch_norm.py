@@ -60,7 +60,7 @@ def reestimated(
     Raises:
         TaskError: Tasks that cannot share a batch.
 
-    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.tensor([[1.0], [3.0]]), torch.tensor([0, 1]))
     >>> task = Task("a", rows, rows, [METRICS["accuracy"]])

@@ -42,7 +42,7 @@ def finetune(
         Diverged: The loss became NaN or infinite.
 
     >>> import torch
-    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
     >>> task = Task("a", rows, rows, [METRICS["accuracy"]])

@@ -50,7 +50,7 @@ def joint(
         WeightsError: Other tasks in the weights.
         Diverged: The loss became NaN or infinite.
 
-    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(4), torch.arange(4))
     >>> tasks = [Task(name, rows, rows, [METRICS["accuracy"]]) for name in ("a", "b")]

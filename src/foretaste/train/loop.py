@@ -57,7 +57,7 @@ def train(
             the last good state before.
         RunFailed: Several processes were started.
 
-    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
     >>> from foretaste.train.mixture import Portion
     >>> task = Task("a", Rows(torch.eye(2), torch.tensor([0, 1])), Rows(torch.eye(2), torch.tensor([0, 1])), [METRICS["accuracy"]])

@@ -63,7 +63,7 @@ def mixture(
     Raises:
         WeightsError: Other tasks in the weights, or a batch too small for ``loss``.
 
-    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(4), torch.arange(4))
     >>> tasks = [Task(name, rows, rows, [METRICS["accuracy"]]) for name in ("a", "b")]
@@ -92,7 +92,7 @@ def mixture(
 def predict_alike(tasks: Sequence[Task]) -> bool:
     """Whether examples of all these tasks can share a batch.
 
-    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.arange(2))
     >>> tasks = [Task(name, rows, rows, [METRICS["accuracy"]]) for name in ("a", "b")]
@@ -118,7 +118,7 @@ def mixed(
     Returns:
         Per batch: a task to predict by, the batch, and the portion that each example belongs to.
 
-    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(4), torch.arange(4))
     >>> tasks = {name: Task(name, rows, rows, [METRICS["accuracy"]]) for name in "ab"}
@@ -144,7 +144,7 @@ def mixed(
 def units_per_example(task: Task) -> float:
     """Mean units in one training example: 1, or its label tokens.
 
-    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.tensor([[1, -100], [2, 3]]))
     >>> units_per_example(Task("a", rows, rows, [METRICS["accuracy"]], unit="token"))

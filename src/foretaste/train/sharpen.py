@@ -53,7 +53,7 @@ def sharpen(
         Diverged: The loss became NaN or infinite.
 
     >>> import torch
-    >>> from foretaste.evaluate import METRICS
+    >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(4), torch.arange(4))
     >>> tasks = [Task(name, rows, rows, [METRICS["accuracy"]]) for name in ("a", "b")]

@@ -12,7 +12,7 @@ from dataclasses import replace
 import torch
 
 from foretaste.errors import WeightsError
-from foretaste.evaluate import adds
+from foretaste.metrics import adds
 from foretaste.surface.choose import choose
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.race import ERROR, Apart, Dropped, Goal, Raced, Standing, stand

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from foretaste.engine import REVISION, do, do_evaluation, stop_if_asked
-from foretaste.evaluate import Adds, adds, batches, judgements, padded, result_of, seen_by
+from foretaste.evaluate import batches, judgements, padded, result_of, seen_by
+from foretaste.metrics import Adds, adds
 from foretaste.params import Params, in_eval_mode, swapped
 from foretaste.remembered import Memory
 from foretaste.store.study import Done, Json, Study, key_of

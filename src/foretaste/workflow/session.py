@@ -13,8 +13,9 @@ from accelerate import PartialState
 from foretaste import __version__
 from foretaste.engine import REVISION, Unwatched, Watch
 from foretaste.errors import BadInput, MissingExtra, StudyError, TaskError
-from foretaste.evaluate import METRICS, measure
+from foretaste.evaluate import measure
 from foretaste.lazy import lazy
+from foretaste.metrics import METRICS
 from foretaste.outputs import check_mixable
 from foretaste.params import buffers_of, parameters_of
 from foretaste.plan import LORA, DigitsModel, FunctionModel, Recipe, TaskData, TransformersModel

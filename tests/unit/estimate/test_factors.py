@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from foretaste.errors import TaskError
 from foretaste.estimate.factors import Factors, factors, shared_basis
 from foretaste.estimate.fisher import Labels
-from foretaste.evaluate import METRICS
+from foretaste.metrics import METRICS
 from foretaste.task import Rows, Task
 from laws import assert_close, assert_same, normal, random
 from networks import Net, classes, net

@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from foretaste.errors import TaskError
 from foretaste.estimate.fisher import Labels, build, fisher, slow_gradients
-from foretaste.evaluate import METRICS
+from foretaste.metrics import METRICS
 from foretaste.params import Params, snapshot, tensors_of
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.site import GaussianSite

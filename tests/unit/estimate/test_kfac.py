@@ -8,7 +8,7 @@ from foretaste.errors import TaskError
 from foretaste.estimate.factors import factors, shared_basis
 from foretaste.estimate.fisher import Labels, fisher
 from foretaste.estimate.kfac import kfac
-from foretaste.evaluate import METRICS
+from foretaste.metrics import METRICS
 from foretaste.params import Params, in_eval_mode, snapshot, tensors_of
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.kronecker import Axes, Basis, Kronecker

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from foretaste.errors import ParamsError, TaskError
 from foretaste.estimate.fisher import Labels, batches_of, fisher
 from foretaste.estimate.secant import corrected, secant, slope
-from foretaste.evaluate import METRICS
+from foretaste.metrics import METRICS
 from foretaste.params import Params, in_eval_mode, parameters_of, snapshot, swapped, tensors_of
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.lowrank import LowRank

@@ -13,11 +13,11 @@ import yaml
 
 from checkpoints import image_folder
 from foretaste.errors import DataError, StorageError, TaskError, WeightsError
-from foretaste.evaluate import METRICS
 from foretaste.export import mixture as module
 from foretaste.export.folder import MANIFEST
 from foretaste.export.mixture import Format, LeakWarning, Part, write_mixture
 from foretaste.export.trainers import Settings
+from foretaste.metrics import METRICS
 from foretaste.sources.data import read_rows
 from foretaste.task import Rows, Task, Unit
 from foretaste.train.mixture import mixture

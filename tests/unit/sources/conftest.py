@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from checkpoints import checkpoints, offline, sentences, table
-from foretaste.evaluate import METRICS
+from foretaste.metrics import METRICS
 from foretaste.sources.transformers import DataPlan
 
 __all__ = ["checkpoints", "offline"]

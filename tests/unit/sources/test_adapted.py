@@ -14,9 +14,9 @@ from checkpoints import Checkpoints, parquet, table, translations
 from foretaste.errors import DataError
 from foretaste.estimate.fisher import fisher
 from foretaste.estimate.kfac import kfac
-from foretaste.evaluate import METRICS
 from foretaste.lora import Adapter, delta
 from foretaste.merge import merge
+from foretaste.metrics import METRICS
 from foretaste.params import Params, buffers_of, in_eval_mode, parameters_of, snapshot, swapped
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic

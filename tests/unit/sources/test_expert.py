@@ -8,7 +8,7 @@ from torch import nn
 
 from checkpoints import Checkpoints
 from foretaste.errors import DataError
-from foretaste.evaluate import METRICS
+from foretaste.metrics import METRICS
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.site import GaussianSite
 from foretaste.sources.expert import Expert, fitted_to, hashed, look, read_tensors

@@ -8,7 +8,7 @@ from foretaste.sources.function import call
 GOOD = """
 import torch
 from torch import nn
-from foretaste.evaluate import METRICS
+from foretaste.metrics import METRICS
 from foretaste.task import Rows, Task
 
 def problem(classes=2):

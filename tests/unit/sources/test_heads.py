@@ -6,7 +6,7 @@ import transformers
 from torch import nn
 
 from checkpoints import Checkpoints, parquet
-from foretaste.evaluate import METRICS
+from foretaste.metrics import METRICS
 from foretaste.params import buffers_of, in_eval_mode, parameters_of
 from foretaste.sources.heads import Heads
 from foretaste.sources.problem import Problem

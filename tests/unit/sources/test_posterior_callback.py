@@ -16,7 +16,7 @@ from torch.utils.data import IterableDataset
 
 from foretaste.errors import DataError, ParamsError, RunFailed, StorageError, TaskError
 from foretaste.estimate.fisher import fisher
-from foretaste.evaluate import METRICS
+from foretaste.metrics import METRICS
 from foretaste.params import digest, parameters_of, snapshot
 from foretaste.posterior.kronecker import Kronecker
 from foretaste.sources.loop import capture, task_of

@@ -10,7 +10,7 @@ from torch import nn
 
 from checkpoints import Checkpoints
 from foretaste.errors import DataError
-from foretaste.evaluate import METRICS, SEQUENCE_METRICS
+from foretaste.metrics import METRICS, SEQUENCE_METRICS
 from foretaste.params import parameters_of
 from foretaste.sources.expert import look
 from foretaste.sources.heads import Heads

@@ -9,7 +9,7 @@ import transformers
 
 from checkpoints import Checkpoints
 from foretaste.errors import DataError
-from foretaste.evaluate import METRICS
+from foretaste.metrics import METRICS
 from foretaste.params import parameters_of
 from foretaste.sources.data import LabelSet
 from foretaste.sources.problem import Problem

@@ -2,7 +2,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from foretaste.evaluate import METRICS
+from foretaste.metrics import METRICS
 from foretaste.surface.table import Headline, Surface, headlines
 from foretaste.task import Evaluation, Fidelity, Metric, Rows, Task
 from foretaste.weights import TaskWeights, corners, uniform

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.errors import Diverged, Stopped
-from foretaste.evaluate import METRICS
+from foretaste.metrics import METRICS
 from foretaste.params import parameters_of, snapshot, tensors_of
 from foretaste.task import Batch, Rows, Task
 from foretaste.train.joint import joint

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foretaste.errors import WeightsError
-from foretaste.evaluate import METRICS
+from foretaste.metrics import METRICS
 from foretaste.task import Rows, Task
 from foretaste.train.mixture import Realise, Step, exact_counts, mixture, units_per_example
 from foretaste.weights import TaskWeights, uniform

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.errors import RecipeError, Stopped, TaskError
-from foretaste.evaluate import METRICS
+from foretaste.metrics import METRICS
 from foretaste.params import in_eval_mode, parameters_of, swapped
 from foretaste.recipe import parse
 from foretaste.sources.problem import Problem

@@ -9,7 +9,7 @@ from torch import nn
 
 from foretaste.engine import Unwatched
 from foretaste.errors import Stopped, TaskError, WeightsError
-from foretaste.evaluate import METRICS, SEQUENCE_METRICS
+from foretaste.metrics import METRICS, SEQUENCE_METRICS
 from foretaste.recipe import parse, read
 from foretaste.sources.digits import digits
 from foretaste.sources.problem import Problem

@@ -1,0 +1,131 @@
+"""Metrics: what is counted of a model's answers, by name; and what each example adds to them.
+
+A metric is a function of predicted and right labels, of what was seen of every token, of texts, or of the model itself; a
+user's own are made in the same way (`foretaste.task.Metric` and its siblings).
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from foretaste.lazy import lazy
+from foretaste.task import AnyMetric, Metric, Seen, SequenceMetric
+
+__all__ = ["METRICS", "SEQUENCE_METRICS", "Adds", "accuracy", "adds", "exact_match", "f1", "mcc", "perplexity"]
+
+_sklearn = lazy("sklearn.metrics")  # slow to import, and most metrics do without
+_LARGEST = 700.0  # its exponential is near the largest float
+
+
+def accuracy(predicted: Tensor, labels: Tensor) -> float:
+    """Share of labels that were predicted.
+
+    >>> accuracy(torch.tensor([1, 0]), torch.tensor([1, 1]))
+    0.5
+    """
+    return float((predicted == labels).double().mean())
+
+
+def f1(predicted: Tensor, labels: Tensor) -> float:
+    """F1: of class 1 where the labels are 0 and 1, else the unweighted mean over the labels' classes.
+
+    >>> f1(torch.tensor([1, 0, 1]), torch.tensor([1, 0, 0]))
+    0.6666666666666666
+    """
+    classes = sorted(set(labels.tolist()))
+    if classes[-1] <= 1:
+        return float(_sklearn.f1_score(labels.numpy() == 1, predicted.numpy() == 1, zero_division=0.0))
+    return float(_sklearn.f1_score(labels.numpy(), predicted.numpy(), labels=classes, average="macro", zero_division=0.0))
+
+
+def mcc(predicted: Tensor, labels: Tensor) -> float:
+    """Matthews correlation coefficient; 0 where it is undefined.
+
+    >>> mcc(torch.tensor([1, 0]), torch.tensor([1, 0]))
+    1.0
+    """
+    seen = torch.cat([predicted, labels])
+    if bool((seen == seen[0]).all()):
+        return 0.0  # undefined; scikit-learn gives 0 too, and warns
+    return float(_sklearn.matthews_corrcoef(labels.numpy(), predicted.numpy()))
+
+
+METRICS: Mapping[str, Metric] = {metric.name: metric for metric in (Metric("accuracy", accuracy), Metric("f1", f1), Metric("mcc", mcc))}
+
+
+def perplexity(seen: Seen) -> float:
+    """``exp`` of the mean loss per label token, whatever the task's unit; less is better.
+
+    Losses above 700 count as 700: a preview may be as bad as that, and a study goes on.
+
+    >>> perplexity(Seen(torch.tensor([[0.0, 4.0]]).log1p(), torch.zeros(1, 2), torch.zeros(1, 2)))
+    2.23606...
+    """
+    mean = float(seen.losses.sum()) / max(int(seen.counted.sum()), 1)
+    return math.exp(min(mean, _LARGEST))
+
+
+def exact_match(seen: Seen) -> float:
+    """Share of the examples at whose every label the likeliest token is the right one.
+
+    The likeliest tokens are those after the reference's own beginning (teacher forcing). Where all of them are
+    right, greedy decoding goes the same way and gives the reference exactly, and nowhere else. Examples without
+    labels are left out.
+
+    >>> exact_match(Seen(torch.zeros(2, 2), torch.tensor([[1, 2], [1, 2]]), torch.tensor([[1, 2], [3, 2]])))
+    0.5
+    """
+    right = ((seen.predicted == seen.labels) | ~seen.counted).all(1)
+    return float(right[seen.counted.any(1)].double().mean())
+
+
+SEQUENCE_METRICS: Mapping[str, AnyMetric] = {
+    metric.name: metric
+    for metric in (
+        SequenceMetric("perplexity", perplexity, higher_is_better=False),
+        Metric("token_accuracy", accuracy),
+        SequenceMetric("exact_match", exact_match),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Adds:
+    """What each of N examples adds to a metric that is a ratio of sums over examples, or that ratio's exponential.
+
+    Args:
+        added: `[N]`.
+        counts: `[N]`, what the sum is divided by; the same whatever was predicted.
+        exponential: Whether the metric is the ratio's exponential.
+    """
+
+    added: Tensor
+    counts: Tensor
+    exponential: bool = False
+
+
+def adds(metric: AnyMetric, seen: Seen) -> Adds | None:
+    """What each example adds to a metric, or None where the metric is no such ratio.
+
+    Accuracy, of tokens too, exact match and perplexity are, under any name; F1, Matthews correlation and metrics of texts or of
+    the model itself are not, and of a metric of one's own nobody knows.
+
+    >>> seen = Seen(torch.zeros(2, 2), torch.tensor([[1, 2], [1, 0]]), torch.tensor([[1, 2], [3, -100]]))
+    >>> adds(SEQUENCE_METRICS["token_accuracy"], seen)
+    Adds(added=tensor([2., 0.], dtype=torch.float64), counts=tensor([2., 1.], dtype=torch.float64), exponential=False)
+    >>> adds(METRICS["f1"], seen) is None
+    True
+    """
+    right, labels = (seen.predicted == seen.labels) & seen.counted, seen.counted.sum(1).double()
+    match metric:
+        case Metric() if metric.compute is accuracy:
+            return Adds(right.sum(1).double(), labels)
+        case SequenceMetric() if metric.compute is exact_match:
+            has = seen.counted.any(1)
+            return Adds(((right | ~seen.counted).all(1) & has).double(), has.double())
+        case SequenceMetric() if metric.compute is perplexity:
+            return Adds(seen.losses.sum(1), labels, exponential=True)
+    return None
