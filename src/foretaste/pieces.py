@@ -54,8 +54,7 @@ def check_sites(prior: Gaussian, sites: Mapping[str, Site], weights: TaskWeights
             raise ParamsError(
                 f"task {name!r} has a {type(site).__name__}, not a site; make one, for example GaussianSite(params, Diagonal(curvature))"
             )
-        if isinstance(site, GaussianSite):
-            site.precision.check(site.center, f"task {name!r}")
+        site.check(f"task {name!r}")
     if set(sites) != set(weights):
         raise WeightsError(f"weights are for {', '.join(weights)}, sites for {', '.join(sites)}; give one weight per site")
     units = {name: site.record.unit for name, site in sites.items()}

@@ -72,6 +72,10 @@ class AnchoredSite(Site):
     def buffers(self) -> Params:
         return self.own.buffers
 
+    def check(self, whose: str) -> None:
+        self.own.check(whose)
+        self.anchor.check(f"the anchor of {whose}")
+
     def share(self, at: Params) -> float:
         """r: how much the anchor counts at a point."""
         near, far = _distance(at, self.anchor.center), _distance(at, self.params)

@@ -115,6 +115,10 @@ class MixtureSite(Site):
             ]
         return tuple(parts)
 
+    def check(self, whose: str) -> None:
+        for place, site in enumerate(self.components, start=1):
+            site.check(f"component {place} of {whose}")
+
     def log_density(self, at: Params) -> float:
         """What the merge climbs: ``log q(at)``, or its tempered, blockwise relative."""
         if math.isinf(self.tempering):

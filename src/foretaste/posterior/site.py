@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from foretaste.params import Params, wide
+from foretaste.params import Params, check_fit, wide
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.precision import EXACT, Piece, Precision, Stop, Sum
@@ -55,6 +55,17 @@ class Site(ABC):
     def surrogate(self, at: Params) -> "tuple[GaussianSite, ...]":
         """The Gaussian sites whose product stands in for this site near ``at``."""
 
+    @abstractmethod
+    def check(self, whose: str) -> None:
+        """Check that curvature and gradient have the shapes of the params, so that none is broadcast.
+
+        Args:
+            whose: Named in the error, for example ``"task 'code'"``.
+
+        Raises:
+            ParamsError: Other shapes.
+        """
+
 
 @dataclass(frozen=True)
 class GaussianSite(Site):
@@ -101,6 +112,11 @@ class GaussianSite(Site):
     def surrogate(self, at: Params) -> "tuple[GaussianSite, ...]":
         """Itself: a Gaussian site is the same everywhere."""
         return (self,)
+
+    def check(self, whose: str) -> None:
+        self.precision.check(self.center, whose)
+        if self.gradient is not None:
+            check_fit(self.center, self.gradient, f"the gradient of {whose}", among=set(self.gradient))
 
     def on(self, piece: Piece) -> "GaussianSite":
         """This site for one piece of the params."""
