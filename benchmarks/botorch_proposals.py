@@ -1,13 +1,16 @@
 """Where joint runs are made: by `propose`, against BoTorch's acquisition on the same predictions, truth tables and recommendation.
 
     pip install botorch==0.18.1
-    python benchmarks/botorch_proposals.py            # on one thread, 8 minutes; reads benchmarks/results/*.json
+    python benchmarks/botorch_proposals.py            # on one thread, 17 minutes; reads benchmarks/results/*.json
     python benchmarks/botorch_proposals.py digits     # one suite alone; nothing is written
 
 Everything is as in decision.py but for the middle joint runs (the first is at uniform weights, the last confirms the
 recommendation): one exact Gaussian process per task over sqrt(alpha), whose prior mean is what foretaste predicts from previews
 alone, fitted to the joint runs so far by BoTorch, and qLogNoisyExpectedImprovement of the preference over the table's
 weightings. Regrets in points, as in decision.py.
+
+For the whole front (`propose` with no preference, qLogNParEGO, or places at random) all joint runs but the first are proposed, and
+what is counted is the hypervolume that they miss, in % of what the whole table's means over seeds have above each task's worst.
 """
 
 import json
@@ -17,6 +20,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from itertools import product
 from typing import Any
 
 import botorch
@@ -24,6 +28,7 @@ import gpytorch
 import numpy as np
 import torch
 from botorch.acquisition.logei import qLogNoisyExpectedImprovement
+from botorch.acquisition.multi_objective.parego import qLogNParEGO
 from botorch.acquisition.objective import GenericMCObjective
 from botorch.fit import fit_gpytorch_mll
 from botorch.models import ModelListGP, SingleTaskGP
@@ -31,10 +36,12 @@ from gpytorch.mlls import SumMarginalLogLikelihood
 from torch import Tensor
 
 import decision
-from decision import PREFERENCES, REPEATS, SETS, SUITES, Table, tables
+from decision import JOINT, PREFERENCES, SETS, SUITES, Table, repetitions
 from foretaste.surface.outlook import Outlook, outlook
+from foretaste.surface.pareto import hypervolume
 from foretaste.surface.preference import Preference
-from foretaste.weights import TaskWeights
+from foretaste.surface.propose import propose
+from foretaste.weights import TaskWeights, uniform
 from predict import RESULTS
 
 OUT = RESULTS / "botorch.json"
@@ -66,6 +73,13 @@ def signs(table: Table) -> np.ndarray[Any, Any]:
 
 def by_botorch(table: Table, seen: Outlook, preference: Preference, seed: int, made: list[TaskWeights]) -> TaskWeights:
     torch.manual_seed(seed)
+    model, places, units, at = believed(table, made)
+    objective = GenericMCObjective(lambda samples, X=None: preferred(preference, samples * units))  # noqa: N803 (theirs)
+    return best(table, qLogNoisyExpectedImprovement(model, places[at], objective=objective, prune_baseline=False), places, at)
+
+
+def believed(table: Table, made: list[TaskWeights]) -> tuple[ModelListGP, Tensor, Tensor, list[int]]:
+    """One process per task in units of its own; all places, the units, and where joint runs are."""
     at = [table.place(weights) for weights in made]
     places, mean = torch.tensor(np.sqrt(table.truth.alphas())), before(table)
     values = torch.tensor(table.truth.values()[at] * signs(table))
@@ -77,8 +91,10 @@ def by_botorch(table: Table, seen: Outlook, preference: Preference, seed: int, m
     ]
     model = ModelListGP(*models)
     fit_gpytorch_mll(SumMarginalLogLikelihood(model.likelihood, model))
-    objective = GenericMCObjective(lambda samples, X=None: preferred(preference, samples * units))  # noqa: N803 (theirs)
-    gain = qLogNoisyExpectedImprovement(model, places[at], objective=objective, prune_baseline=False)
+    return model, places, units, at
+
+
+def best(table: Table, gain: Callable[[Tensor], Tensor], places: Tensor, at: list[int]) -> TaskWeights:
     left = [place for place in range(len(places)) if place not in at]
     with torch.no_grad():
         return table.points[left[int(gain(places[left].unsqueeze(1)).argmax())]]
@@ -88,23 +104,57 @@ def preferred(preference: Preference, values: Tensor) -> Tensor:
     return values.mean(-1) if preference.kind == "mean" else values.amin(-1)
 
 
+def front_by_us(table: Table, made: list[TaskWeights], seed: int) -> TaskWeights:
+    known = [table.truth.rows[table.place(weights)] for weights in made]
+    previews = (row for name in SETS["foretaste"] for row in table.previews.get(name, ()))
+    seen = outlook(replace(table.truth, rows=(*table.singles, *known, *previews)), table.points, seed)
+    found = propose(seen, None, options=[JOINT], seed=seed)
+    return found[0].weights if found else front_at_random(table, made, seed)
+
+
+def front_by_botorch(table: Table, made: list[TaskWeights], seed: int) -> TaskWeights:
+    torch.manual_seed(seed + 1000 * len(made))  # other weights each time
+    model, places, _, at = believed(table, made)
+    return best(table, qLogNParEGO(model, places[at], prune_baseline=False), places, at)
+
+
+def front_at_random(table: Table, made: list[TaskWeights], seed: int) -> TaskWeights:
+    order: list[int] = np.random.default_rng(seed).permutation(len(table.points)).tolist()
+    return next(table.points[place] for place in order if table.points[place] not in made)
+
+
+def missed(table: Table, proposer: Callable[[Table, list[TaskWeights], int], TaskWeights], count: int, seed: int) -> float:
+    """% of the table's hypervolume that the joint runs made do not have."""
+    made = [uniform(table.truth.tasks)]
+    while len(made) < count:
+        made.append(proposer(table, made, seed))
+    values = table.judged * signs(table)
+    low = values.min(0)
+    scaled = (values - low) / np.ptp(values, axis=0)
+    below = np.full(values.shape[1], -1e-9)
+    return 100 * (1 - hypervolume(scaled[[table.place(weights) for weights in made]], below) / hypervolume(scaled, below))
+
+
+PROPOSERS: dict[str, Callable[..., TaskWeights]] = {"foretaste": decision._proposed, "BoTorch": by_botorch}
+FRONTS = {"foretaste": front_by_us, "BoTorch": front_by_botorch, "random": front_at_random}
+
+
 def main() -> None:
     warnings.filterwarnings("ignore")  # BoTorch advises standardised outcomes, which would undo the prior's mean
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
     start, figures = time.perf_counter(), []
-    proposers: dict[str, Callable[..., TaskWeights]] = {"foretaste": decision._proposed, "BoTorch": by_botorch}
     for suite in sys.argv[1:] or SUITES:
-        found = list(tables(suite))
-        for kind in PREFERENCES:
-            for count in (3, len(found[0].truth.tasks) + 3):
-                for name, proposer in proposers.items():
-                    decision._proposed = proposer
-                    ours, preference = decision.ours(SETS["foretaste"]), Preference(kind, {})
-                    runs = [(table, seed) for table in found for seed in range(REPEATS)]
-                    regrets = [decision._regret(table, preference, ours(table, preference, count, seed)) for table, seed in runs]
-                    figures.append(decision._line(suite, kind, name, count, regrets))
-                    print(figures[-1], flush=True)
+        found = repetitions(suite)
+        for count in (3, len(found[0][0].truth.tasks) + 3):
+            for kind, (name, proposer) in product(PREFERENCES, PROPOSERS.items()):
+                decision._proposed = proposer
+                chosen = decision.regrets(found, decision.ours(SETS["foretaste"]), Preference(kind, {}), count)
+                figures.append(decision._line(suite, kind, name, count, chosen))
+                print(figures[-1], flush=True)
+            for name, fronted in FRONTS.items():
+                figures.append(decision._line(suite, "front", name, count, [missed(table, fronted, count, seed) for table, seed in found]))
+                print(figures[-1], flush=True)
     if sys.argv[1:]:
         return
     data = {

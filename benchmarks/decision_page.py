@@ -1,4 +1,4 @@
-"""The measured part of ``docs/trust.md`` and its figure, from ``benchmarks/results/decision.json``.
+"""The measured part of ``docs/trust.md`` and its figure, from ``benchmarks/results/{predict,constants,decision}.json``.
 
 pip install -e '.[bench]' -c constraints.txt
 python benchmarks/decision_page.py
@@ -38,36 +38,54 @@ def main() -> None:
     text = PAGE.read_text()
     before, rest = text.split(BEGIN)
     PAGE.write_text(before + BEGIN + section(data) + END + rest.split(END)[1])
-    figure(data)
+    figure(data["decision"])
     print(f"wrote {PAGE} and {FIGURE}")
 
 
 def results() -> dict[str, Any]:
-    return dict(json.loads((ROOT / "benchmarks" / "results" / "decision.json").read_text()))
+    """By benchmark."""
+    folder = ROOT / "benchmarks" / "results"
+    return {name: json.loads((folder / f"{name}.json").read_text()) for name in ("predict", "constants", "decision")}
 
 
 def section(data: Mapping[str, Any]) -> str:
-    """Markdown: regret of every searcher, then error, coverage and cost of the predicted surface."""
+    """Markdown: coverage, regret of every searcher, then error, coverage and cost of the surface predicted on the way."""
+    figures = data["decision"]["figures"]
     lines = [
+        "Share of joint runs that lie in their 90 % interval, where some are known, drawn at random, and all others are predicted: "
+        "means over sets of previews, metrics, problems, training seeds and draws. In brackets with constants of the predictor that "
+        "the other four suites chose.",
+        "",
+        *_coverages(data["predict"]["coverage"], data["constants"]["chosen by the other four"]),
+        "",
         "Regret in points (hundredths of the metric): what the chosen weights give less than the best of a truth table of joint runs, "
         "judged by means over training seeds (of the suite of 5 tasks there is one). "
         "In brackets 90 % intervals over problems, seeds and repetitions. `grid` chooses by all joint "
         "runs of one seed; Optuna's samplers see joint runs alone.",
         "",
-        *_regrets(data["figures"]),
+        *_regrets(figures),
         "",
         "Error of the expected metrics where no joint run was made, and share of these in their 90 % interval, searching for the mean. "
         "Cost is in joint runs, all trainings, curvature and evaluations included; the full lattice has 66 weightings of 3 tasks, "
         "1001 of 5.",
         "",
-        *_surfaces(data["figures"]),
+        *_surfaces(figures),
         "",
         "![Regret against the number of joint runs, by suite and searcher](decision.svg)",
         "",
-        f"`{data['command']}`, {data['date']}; {data['versions']}.",
+        *(f"`{each['command']}`, {each['date']}; {each['versions']}.  " for each in data.values()),
         "",
     ]
     return "\n".join(lines)
+
+
+def _coverages(shipped: Mapping[str, Mapping[str, float]], chosen: Mapping[str, Any]) -> list[str]:
+    lines = ["| suite | no joint run known | 1 | 3 | tasks + 3 |", "|---|---|---|---|---|"]
+    for suite, found in shipped.items():
+        others = list(chosen[suite]["coverage"][suite].values()) if suite in chosen else [None] * len(found)
+        cells = [f"{own:.0%}" + ("" if other is None else f" ({other:.0%})") for own, other in zip(found.values(), others, strict=True)]
+        lines.append(f"| {TITLES.get(suite, suite)} | {' | '.join(cells)} |")
+    return lines
 
 
 def _suites(figures: Sequence[Mapping[str, Any]]) -> dict[str, int]:

@@ -4,9 +4,11 @@ With ``x = alpha ** power``, d the difference of two points and t the task looke
 
     offset^2 + slope^2 p p' + quadratic^2 (1 + sqrt(alpha) . sqrt(alpha'))^2 / 4
       + size^2 exp(-(d_t / own)^2 / 2 - sum_(s != t) (d_s / others)^2 / 2)
+      + absent^2 exp(-sum_(s != t) (d_s / 2)^2 / 2)    where neither point gives the task any weight
 
-where p is a preview. Joint finetuning changes at the faces of the simplex, where a task loses its last weight, more
-than anywhere else; a small power spreads out what is near them.
+and p is a preview. Joint finetuning changes at the faces of the simplex, where a task loses its last weight, more
+than anywhere else: a small power spreads out what is near them, and a task that is not trained on at all has a function
+of its own, which what is known of it elsewhere says nothing of.
 """
 
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ from scipy.spatial.distance import cdist
 from foretaste.surface.table import Array
 
 __all__ = ["Conditioned", "Kernel", "Places"]
+
+_FAR = 2.0  # nearly the whole of a face
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +52,7 @@ class Kernel:
         offset: Standard deviation of a constant.
         slope: Of the factor on the preview, around 1 if the preview is the mean.
         quadratic: Of a polynomial of second degree.
+        absent: Of what there is besides where the task has no weight.
     """
 
     size: float
@@ -56,6 +61,7 @@ class Kernel:
     offset: float = 0.0
     slope: float = 0.0
     quadratic: float = 0.0
+    absent: float = 0.0
 
     def between(self, left: Places, right: Places) -> Array:
         """`[N, M]`.
@@ -71,6 +77,9 @@ class Kernel:
             found += self.slope**2 * np.outer(left.preview, right.preview)
         if self.quadratic:
             found += self.quadratic**2 * (1 + np.sqrt(left.alphas) @ np.sqrt(right.alphas).T) ** 2 / 4
+        if self.absent:
+            without = np.outer(left.alphas[:, left.task] == 0, right.alphas[:, right.task] == 0)
+            found += self.absent**2 * without * np.exp(-others / (2 * _FAR**2))
         return np.asarray(found)
 
 

@@ -29,7 +29,7 @@ _BOUNDS = {
     "perplexity": (1.0, np.inf),
 }
 _SHARES = ("accuracy", "exact_match")
-_APART = 0.25
+_APART = 0.5
 _LEAST = 1e-6
 _LARGEST = 700.0  # its exponential is near the largest float
 _SLACK = 1e-9
@@ -75,14 +75,14 @@ def sampling_noise(metric: str, examples: int | None) -> float:
     """Standard deviation, on its scale, of what a finite number of examples adds to the difference between two runs.
 
     Known for shares of right examples alone: ``1 / (4 N)`` is the variance of each, and of two runs on the same
-    examples three quarters of it are taken to be shared. 0 where it is not known.
+    examples half of it is taken to be shared. 0 where it is not known.
 
     Args:
         metric: Its name.
         examples: How many, if that is known.
 
     >>> round(sampling_noise("accuracy", 200), 3), sampling_noise("loss", 200), sampling_noise("accuracy", None)
-    (0.018, 0.0, 0.0)
+    (0.025, 0.0, 0.0)
     """
     return float((_APART / (4 * examples)) ** 0.5) if examples and metric in _SHARES else 0.0
 

@@ -40,7 +40,7 @@ def test_it_says_what_why_and_how_sure(make: Study) -> None:
 def test_what_is_not_known_is_said(make: Study) -> None:
     what, _, basis, others, _, last = explained(make(AB, joint=()))
     assert "Recommended" in what
-    assert "rests on nothing but how far previews were off in another study" in basis
+    assert "rests on nothing but how far previews were off in other studies" in basis
     assert "predicted from all the others" not in basis
     assert "cannot be told apart from it yet" in others
     assert last.startswith("Not confirmed")

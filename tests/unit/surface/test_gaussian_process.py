@@ -7,8 +7,14 @@ from foretaste.surface.gaussian_process import Conditioned, Kernel, Places
 
 RANDOM = np.random.default_rng(0)
 ALPHAS = RANDOM.dirichlet(np.ones(3), 12)
+ALPHAS[:4] = np.array([[0.5, 0.0, 0.5], [0.2, 0.0, 0.8], [0.0, 0.4, 0.6], [1.0, 0.0, 0.0]])
 PREVIEW = RANDOM.standard_normal(12)
-KERNELS = [Kernel(1.0, 0.3, 2.0), Kernel(0.0, 1.0, 1.0, offset=0.5, slope=0.3), Kernel(0.3, 0.3, 0.6, 1.0, 0.5, 2.0)]
+KERNELS = [
+    Kernel(1.0, 0.3, 2.0),
+    Kernel(0.0, 1.0, 1.0, offset=0.5, slope=0.3),
+    Kernel(0.3, 0.3, 0.6, 1.0, 0.5, 2.0),
+    Kernel(0.3, 0.3, 0.6, absent=0.5),
+]
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -32,6 +38,15 @@ def test_the_own_coordinate_has_its_own_reach() -> None:
     left, right = Places(np.array([[0.5, 0.25, 0.25]]), 0, np.zeros(1), 1.0), Places(np.array([[0.2, 0.4, 0.4]]), 0, np.zeros(1), 1.0)
     expected = 4 * np.exp(-((0.3 / 0.5) ** 2) / 2 - (2 * 0.15**2) / 2)
     assert Kernel(2.0, 0.5, 1.0).between(left, right)[0, 0] == pytest.approx(expected)
+
+
+def test_a_task_without_weight_has_a_function_of_its_own() -> None:
+    places, plain, more = Places(ALPHAS, 1, PREVIEW), Kernel(0.3, 0.3, 0.6), Kernel(0.3, 0.3, 0.6, absent=0.5)
+    besides = more.between(places, places) - plain.between(places, places)
+    without = ALPHAS[:, 1] == 0
+    assert np.diag(besides) == pytest.approx(0.25 * without)
+    assert (besides[without][:, without] > 0.1).all()
+    assert not besides[~without].any()
 
 
 def test_it_agrees_with_scikit_learn() -> None:

@@ -101,7 +101,7 @@ class TestWithoutJointRuns:
     def test_the_interval_is_wide_and_says_why(self) -> None:
         assert (self.FOUND.high - self.FOUND.low).mean() > 3 * (FOUND.high - FOUND.low).mean()
         assert covered(self.FOUND) > 0.8
-        assert "rests on nothing but how far previews were off in another study" in self.FOUND.basis
+        assert "rests on nothing but how far previews were off in other studies" in self.FOUND.basis
         assert self.FOUND.errors == dict.fromkeys(TASKS)
 
     def test_tasks_are_off_together(self) -> None:

@@ -61,7 +61,7 @@ def test_no_loss_at_all_has_a_logarithm() -> None:
 
 
 def test_the_noise_of_a_finite_number_of_examples() -> None:
-    assert sampling_noise("accuracy", 400) == pytest.approx(0.5 * 0.025)
+    assert sampling_noise("accuracy", 400) == pytest.approx(0.5**0.5 * 0.025)
     assert sampling_noise("exact_match", 100) == 2 * sampling_noise("accuracy", 400)
     assert sampling_noise("loss", 100) == sampling_noise("accuracy", None) == sampling_noise("accuracy", 0) == 0.0
 
