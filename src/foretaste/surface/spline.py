@@ -1,8 +1,9 @@
 """Interpolation between scattered weightings: exact where values are known, and quick to evaluate anywhere else.
 
-The linear radial spline in the roots of the weights, in which what tasks give is smooth near the faces of the simplex::
+The linear radial spline in the roots of the weights, in which what tasks give is smooth near the faces of the simplex, and in
+whether they have any weight, because what they give without one is not what they give with a little::
 
-    f(alpha) = d + sum_i c_i |sqrt(alpha) - sqrt(alpha_i)|          sum_i c_i = 0
+    f(alpha) = d + sum_i c_i |x(alpha) - x(alpha_i)|          sum_i c_i = 0          x(alpha) = (sqrt(alpha), [alpha = 0])
 
 References:
     Duchon: Splines Minimizing Rotation-Invariant Semi-Norms in Sobolev Spaces, 1977, https://doi.org/10.1007/BFb0086566
@@ -14,7 +15,7 @@ import numpy as np
 
 from foretaste.surface.table import Array
 
-__all__ = ["Spline"]
+__all__ = ["Spline", "places_of"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Spline:
     """Values at N weightings, and between.
 
     Args:
-        roots: `[N, T]`, of the weights.
+        places: `[N, 2 T]`, x of the weights.
         coefficients: c, `[N, K]`.
         constants: d, `[K]`.
 
@@ -31,7 +32,7 @@ class Spline:
     array([0. , 0.5, 1. ])
     """
 
-    roots: Array
+    places: Array
     coefficients: Array
     constants: Array
 
@@ -43,15 +44,24 @@ class Spline:
             points: `[N, T]` weights, no two alike.
             values: `[N, K]`.
         """
-        roots, count = np.sqrt(points), len(points)
+        places, count = places_of(points), len(points)
         system = np.ones((count + 1, count + 1))
-        system[:count, :count], system[count, count] = _distances(roots, roots), 0.0
+        system[:count, :count], system[count, count] = _distances(places, places), 0.0
         solved = np.linalg.solve(system, np.concatenate([values, np.zeros((1, values.shape[1]))]))
-        return cls(roots, solved[:count], solved[count])
+        return cls(places, solved[:count], solved[count])
 
     def at(self, points: Array) -> Array:
         """`[P, K]` at weights `[P, T]`."""
-        return np.asarray(_distances(np.sqrt(points), self.roots) @ self.coefficients + self.constants)
+        return np.asarray(_distances(places_of(points), self.places) @ self.coefficients + self.constants)
+
+
+def places_of(points: Array) -> Array:
+    """x: `[N, 2 T]` from weights `[N, T]`.
+
+    >>> places_of(np.array([[0.25, 0.75, 0.0]])).round(3)
+    array([[0.5  , 0.866, 0.   , 0.   , 0.   , 1.   ]])
+    """
+    return np.concatenate([np.sqrt(points), np.asarray(points == 0, dtype=np.float64)], axis=1)
 
 
 def _distances(left: Array, right: Array) -> Array:

@@ -9,7 +9,7 @@ import pytest
 from foretaste.report.explorer import expected, explored, facts, grid_of
 from foretaste.report.summary import Summary
 from foretaste.surface.predict import predictor
-from foretaste.surface.spline import Spline
+from foretaste.surface.spline import Spline, places_of
 from foretaste.surface.table import Headline, Surface
 from foretaste.weights import corners, uniform
 
@@ -45,7 +45,7 @@ def test_of_many_tasks_splines_lead_through_what_is_stored(make: Study) -> None:
     state = json.loads(json.dumps(explored(make(NAMES))["prediction"]))
     points = np.array(state["weights"])
     for name, spline in state["splines"].items():
-        found = Spline(np.sqrt(points), np.array(spline["coefficients"]), np.array(spline["constants"]))
+        found = Spline(places_of(points), np.array(spline["coefficients"]), np.array(spline["constants"]))
         np.testing.assert_allclose(found.at(points), state[name], atol=1e-4)
 
 

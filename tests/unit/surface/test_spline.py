@@ -45,6 +45,21 @@ def test_the_order_of_the_points_is_of_no_matter() -> None:
     np.testing.assert_allclose(one.at(drawn(20, 1)), other.at(drawn(20, 1)), atol=1e-9)
 
 
+def test_a_jump_where_a_task_loses_its_weight_stays_there() -> None:
+    def jumping(points: Array) -> Array:
+        return smooth(points) - 0.3 * (points[:, [3]] == 0)
+
+    def faced(points: Array) -> Array:
+        found = points.copy()
+        found[::2, 3] = 0.0
+        return np.asarray(found / found.sum(1, keepdims=True))
+
+    known, asked = faced(drawn(600, 0)), faced(drawn(200, 1))
+    asked[1::2, 3] = 0.002  # nearly none is some
+    asked /= asked.sum(1, keepdims=True)
+    assert np.abs(Spline.through(known, jumping(known)).at(asked) - jumping(asked)).mean() < 0.01
+
+
 def test_two_values_at_one_place_have_no_spline() -> None:
     points = np.array([[0.5, 0.5], [0.5, 0.5]])
     with pytest.raises(np.linalg.LinAlgError):

@@ -137,15 +137,17 @@ const Simplex = {
   },
 
   /**
-   * A constant and so much of the distance to every known place, in the roots of the weights.
+   * A constant and so much of the distance to every known place: the roots of the weights, and which are none.
    * @param {number[][]} weights @param {{median: Spline, low: Spline, high: Spline}} splines
    * @returns {(shares: number[]) => Expected}
    */
   _splined(weights, splines) {
-    const roots = weights.map((each) => each.map(Math.sqrt));
+    /** @param {number[]} each */
+    const placed = (each) => [...each.map(Math.sqrt), ...each.map((share) => (share > 0 ? 0 : 1))];
+    const places = weights.map(placed);
     return (shares) => {
-      const own = shares.map(Math.sqrt);
-      const far = roots.map((root) => Math.hypot(...root.map((value, task) => value - own[task])));
+      const own = placed(shares);
+      const far = places.map((place) => Math.hypot(...place.map((value, axis) => value - own[axis])));
       /** @param {Spline} spline */
       const at = ({ coefficients, constants }) =>
         constants.map((constant, task) => far.reduce((sum, distance, index) => sum + distance * coefficients[index][task], constant));
