@@ -7,7 +7,8 @@ Of each truth table a few joint runs are known, drawn at random (a single one is
 predicted; single-task models and previews are known everywhere. Three sets of previews are tried: ``averaging`` alone,
 ``merged`` (simple, diagonal, Kronecker) and, where the tables have them, ``all`` (also the diagonal preview sharpened by
 2 % and by 10 % of a joint run's steps, and, where joint runs are known, anchored, which needs the one at uniform weights:
-that one is then always among them). Coverage of a suite is the mean over sets, metrics, problems, seeds and draws.
+that one is then always among them). Coverage of a suite is the mean over sets, metrics, problems, seeds and draws;
+``again`` is of joint runs of another seed at the weightings that are known from one, where tables have two seeds.
 constants.py says how the predictor's constants do on a suite that they were not set on.
 
 Rivals are given an advantage: the best preview, and the best affine calibration of one (least squares on known runs
@@ -53,11 +54,13 @@ class Table:
         truth: Joint rows alone.
         previews: By method.
         singles: Single-task models, as joint rows.
+        again: Joint rows of another seed at the same weightings, if there are any.
     """
 
     truth: Surface
     previews: Mapping[str, tuple[Evaluation, ...]]
     singles: tuple[Evaluation, ...]
+    again: Surface | None
 
 
 def main() -> None:
@@ -90,7 +93,7 @@ def main() -> None:
 
 
 def coverages(figures: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """By suite and number of joint runs; of all suites each counts the same."""
+    """By suite and number of joint runs, and again with the most; of all suites each counts the same."""
     found: dict[str, dict[str, float]] = {}
     for suite in dict.fromkeys(row["suite"] for row in figures):
         own = [row for row in figures if row["suite"] == suite]
@@ -98,8 +101,9 @@ def coverages(figures: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float
         for count in sorted({row["joint"] for row in own}):
             name = str(count) if count < most else f"tasks + {MORE}"
             found.setdefault(suite, {})[name] = float(np.mean([row["coverage"] for row in own if row["joint"] == count]))
+        found[suite]["again"] = float(np.mean([row["again"] for row in own if row["joint"] == most]))
     names = list(next(iter(found.values())))
-    return found | {"all": {name: float(np.mean([each[name] for each in found.values()])) for name in names}}
+    return found | {"all": {name: float(np.nanmean([each[name] for each in found.values()])) for name in names}}
 
 
 def shown(row: Mapping[str, Any]) -> str:
@@ -110,14 +114,18 @@ def tables(suite: str) -> Iterator[Table]:
     data = json.loads((RESULTS / f"{suite}.json").read_text())
     tasks, best = data["tasks"], headlines_of(data)
     for run in data["runs"]:
-        truth = [_row(found, tasks, Fidelity.JOINT, "joint") for found in run["truth"]]
+        others = [other["truth"] for other in data["runs"] if other["problem_seed"] == run["problem_seed"] and other is not run]
+        truth, *again = (
+            Surface(best, tuple(_row(found, tasks, Fidelity.JOINT, "joint") for found in rows), inside=suite == "vision")
+            for rows in (run["truth"], *others)
+        )
         singles = tuple(_row(run["single"][task], tasks, Fidelity.JOINT, "joint") for task in tasks)
         previews = {
             name: tuple(_row(found, tasks, _fidelity(name), name) for found in [*run["methods"][name]["rows"], *run["single"].values()])
             for name in PREVIEWS["all"]
             if name in run["methods"]
         }
-        yield Table(Surface(best, tuple(truth), inside=suite == "vision"), previews, singles)
+        yield Table(truth, previews, singles, next(iter(again), None))
 
 
 def headlines_of(data: Mapping[str, Any]) -> dict[str, Headline]:
@@ -146,7 +154,7 @@ def judged(suite: str) -> Iterator[dict[str, Any]]:
         usable = [method for method in methods if count or method != "anchored"]
         draws = DRAWS.get(suite, 12) if count > 1 else 1
         rows = [one(table, usable, count, metric, seed) for table in found for seed in range(draws)]
-        means = {key: float(np.mean([figures[key] for figures in rows])) for key in rows[0]}
+        means = {key: float(np.mean([figures[key] for figures in rows])) for key in rows[0]}  # not a number where there is none
         yield {"metric": metric, "previews": previews, "joint": count, **means}
 
 
@@ -172,6 +180,7 @@ def one(table: Table, methods: Sequence[str], count: int, metric: str, seed: int
     return {
         "error": _error(found.median, real),
         "coverage": float(inside.mean()),
+        "again": _again(table, given, metric),
         "width": float((found.high - found.low).mean()),
         "coverage of the mean": float(((real.mean(1) >= low) & (real.mean(1) <= high)).mean()),
         "best preview": _hindsight([_at(cheap[name], points, metric) for name in methods], real),
@@ -179,6 +188,16 @@ def one(table: Table, methods: Sequence[str], count: int, metric: str, seed: int
         "no previews": _error(predict(bare, points, metric).median, real),
         "joint alone": _error(_alone(bare, points, metric), real),
     }
+
+
+def _again(table: Table, given: Surface, metric: str) -> float:
+    """Coverage of another seed's joint runs where there is one; not a number without either."""
+    known = [row.weights for row in given.rows if row.fidelity == Fidelity.JOINT and row.weights.corner is None]
+    if table.again is None or not known:
+        return float("nan")
+    there = replace(table.again, rows=tuple(row for weights in known if (row := table.again.at(weights))))
+    found, real = predict(given, known, metric), there.values(metric)
+    return float(((real >= found.low - 1e-9) & (real <= found.high + 1e-9)).mean())
 
 
 def _error(seen: Array, real: Array) -> float:

@@ -3,7 +3,7 @@
 With p a preview of any fidelity and method (or a constant in its place), a joint run's value is ``p(alpha) +
 f(alpha) + noise`` with a Gaussian process f around 0. Several p and f compete::
 
-    as it is            f differs from point to point, and only that
+    as it is            f differs from point to point, half of it from run to run, and only that
     affine              f = a + b p besides: a calibrated preview
     Gaussian process    f = a + b p + a function that is smooth in alpha^(1/5)
     quadratic           no preview: f is a polynomial in sqrt(alpha)
@@ -226,8 +226,9 @@ def _smooth(offset: float, slope: float) -> list[tuple[Kernel, float]]:
 
 
 def _rough(offset: float, slope: float) -> list[tuple[Kernel, float]]:
-    """What differs from point to point is noise already: one noise is enough."""
-    return [(Kernel(size, *_ROUGH, offset, slope, absent=_ABSENT), _NOISES[0]) for size in _SIZES]
+    """What differs from point to point: half of its variance is the weighting's, half the run's, which another seed does not repeat."""
+    halves = [size * 0.5**0.5 for size in _SIZES]
+    return [(Kernel(half, *_ROUGH, offset, slope, absent=_ABSENT), float(np.hypot(half, _NOISES[0]))) for half in halves]
 
 
 @dataclass(frozen=True)

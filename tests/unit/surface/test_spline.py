@@ -47,7 +47,7 @@ def test_the_order_of_the_points_is_of_no_matter() -> None:
 
 def test_a_jump_where_a_task_loses_its_weight_stays_there() -> None:
     def jumping(points: Array) -> Array:
-        return smooth(points) - 0.3 * (points[:, [3]] == 0)
+        return np.asarray(smooth(points) - 0.3 * (points[:, [3]] == 0))
 
     def faced(points: Array) -> Array:
         found = points.copy()
