@@ -149,11 +149,12 @@ def main() -> None:
         for count in (3, len(found[0][0].truth.tasks) + 3):
             for kind, (name, proposer) in product(PREFERENCES, PROPOSERS.items()):
                 decision._proposed = proposer
-                chosen = decision.regrets(found, decision.ours(SETS["foretaste"]), Preference(kind, {}), count)
-                figures.append(decision._line(suite, kind, name, count, chosen))
+                done = decision.searched(found, decision.ours(SETS["foretaste"]), Preference(kind, {}), count)
+                figures.append({**decision._named(suite, kind, name, count), **done})
                 print(figures[-1], flush=True)
             for name, fronted in FRONTS.items():
-                figures.append(decision._line(suite, "front", name, count, [missed(table, fronted, count, seed) for table, seed in found]))
+                shares = [missed(table, fronted, count, seed) for table, seed in found]
+                figures.append({**decision._named(suite, "front", name, count), **decision.summed(shares)})
                 print(figures[-1], flush=True)
     if sys.argv[1:]:
         return

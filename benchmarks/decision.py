@@ -6,6 +6,8 @@ A truth table has joint runs at all its weightings. A budget of J joint runs may
 the searcher wants it; then it recommends. Regret is what the recommended weights give less than the best of the table,
 both as means over the table's training seeds, in points (hundredths of the metric); the joint runs that a searcher sees
 are of one seed. So even who sees the whole grid of joint runs of that seed has a regret: it is listed as ``full grid``.
+Regret favours who believes what one seed happened to give, since that seed is among its judges: ``gain`` is what the recommended
+weights give more than uniform ones in joint runs of the other seed, which nobody saw (not for the suite with one seed).
 Every searcher is repeated on all problems and seeds, 10 times on each with a quarter of the weightings left out at random
 (never the uniform one), so that no single weighting decides; 90 % intervals are by bootstrap over these.
 
@@ -56,6 +58,7 @@ class Table:
     Args:
         truth: Joint runs of this seed.
         judged: `[N, T]`, their headline metrics as means over all seeds of the problem.
+        unseen: `[N, T]`, means over the other seeds; None where there is none.
         singles: Single-task models, as joint rows.
         previews: By method, at the same weightings and at the corners.
         proportional: Metrics at weights by data, `[T]`.
@@ -65,6 +68,7 @@ class Table:
 
     truth: Surface
     judged: Array
+    unseen: Array | None
     singles: tuple[Evaluation, ...]
     previews: Mapping[str, tuple[Evaluation, ...]]
     proportional: Array
@@ -99,6 +103,7 @@ def tables(suite: str) -> Iterator[Table]:
             yield Table(
                 truth=truth,
                 judged=judged,
+                unseen=np.mean(others, axis=0) if (others := [each.values() for each in truths if each is not truth]) else None,
                 singles=tuple(_row(run["single"][task], tasks, Fidelity.JOINT, "joint") for task in tasks),
                 previews={
                     name: tuple(_row(row, tasks, Fidelity.PREVIEW, name) for row in [*each["rows"], *run["single"].values()])
@@ -118,7 +123,8 @@ def repetitions(suite: str) -> list[tuple[Table, int]]:
 def _thinned(table: Table, seed: int) -> Table:
     order = np.random.default_rng(seed).permutation(len(table.points)).tolist()
     kept = sorted({*order[: round(KEPT * len(order))], table.place(uniform(table.truth.tasks))})
-    return replace(table, truth=replace(table.truth, rows=tuple(table.truth.rows[place] for place in kept)), judged=table.judged[kept])
+    truth = replace(table.truth, rows=tuple(table.truth.rows[place] for place in kept))
+    return replace(table, truth=truth, judged=table.judged[kept], unseen=None if table.unseen is None else table.unseen[kept])
 
 
 def _headline(row: Mapping[str, list[float]], heads: Mapping[str, Headline]) -> list[float]:
@@ -231,38 +237,48 @@ def judged(suite: str) -> Iterator[dict[str, Any]]:
     budgets = (1, 3, tasks + 3)
     for kind in PREFERENCES:
         preference = Preference(kind, {})
-        yield _line(suite, kind, "proportional", 0, [_regret_of(table, preference, table.proportional) for table, _ in found])
+        yield {**_named(suite, kind, "proportional", 0), **summed([_regret(table, preference, table.proportional) for table, _ in found])}
         for name, searcher in WITHOUT.items():
-            yield _line(suite, kind, name, 0, regrets(found, searcher, preference, 0))
+            yield {**_named(suite, kind, name, 0), **searched(found, searcher, preference, 0)}
         for count in budgets:
             for name, searcher in WITH.items():
-                yield _line(suite, kind, name, count, regrets(found, searcher, preference, count))
+                yield {**_named(suite, kind, name, count), **searched(found, searcher, preference, count)}
     for name, methods in SETS.items():
         for count in (0, *budgets):
             yield {"suite": suite, "searcher": name, "joint": count, **surface_figures(found, count, methods)}
 
 
-def regrets(found: Sequence[tuple[Table, int]], searcher: Searcher, preference: Preference, count: int) -> list[float]:
-    return [_regret(table, preference, searcher(table, preference, count, seed)) for table, seed in found]
+def _named(suite: str, kind: str, name: str, count: int) -> dict[str, Any]:
+    return {"suite": suite, "preference": kind, "searcher": name, "joint": count}
 
 
-def _regret_of(table: Table, preference: Preference, values: Array) -> float:
+def searched(found: Sequence[tuple[Table, int]], searcher: Searcher, preference: Preference, count: int) -> dict[str, Any]:
+    """Regret, and the gain over uniform weights by seeds that were not seen."""
+    chosen = [(table, searcher(table, preference, count, seed)) for table, seed in found]
+    gains = [
+        100 * float(values[place] - values[table.place(uniform(table.truth.tasks))])
+        for table, place in chosen
+        if table.unseen is not None
+        for values in [preference.of(table.unseen)]
+    ]
+    regrets = [_regret(table, preference, table.judged[place]) for table, place in chosen]
+    return summed(regrets) | {"gain": interval(gains) if gains else None}
+
+
+def _regret(table: Table, preference: Preference, values: Array) -> float:
     return 100 * float(preference.of(table.judged).max() - preference.of(values))
 
 
-def _regret(table: Table, preference: Preference, place: int) -> float:
-    return _regret_of(table, preference, table.judged[place])
+def summed(regrets: Sequence[float]) -> dict[str, Any]:
+    mean, low, high = interval(regrets)
+    return {"repeats": len(regrets), "regret": mean, "low": low, "high": high, "largest": max(regrets)}
 
 
-def _line(suite: str, kind: str, name: str, count: int, regrets: Sequence[float]) -> dict[str, Any]:
-    draws = np.random.default_rng(0).choice(np.array(regrets), (2000, len(regrets))).mean(1)
-    low, high = np.quantile(draws, (0.05, 0.95))
-    return {"suite": suite, "preference": kind, "searcher": name, "joint": count, "repeats": len(regrets)} | {
-        "regret": float(np.mean(regrets)),
-        "low": float(low),
-        "high": float(high),
-        "largest": float(np.max(regrets)),
-    }
+def interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean, and its 90 % interval by bootstrap."""
+    draws = np.random.default_rng(0).choice(np.array(values), (2000, len(values))).mean(1)
+    low, high = np.quantile(draws, (0.05, 0.95)).tolist()
+    return float(np.mean(values)), low, high
 
 
 def surface_figures(found: Sequence[tuple[Table, int]], count: int, methods: Sequence[str]) -> dict[str, float]:

@@ -92,18 +92,23 @@ def main() -> None:
     (RESULTS / "predict.json").write_text(json.dumps(rounded, indent=1) + "\n")
 
 
-def coverages(figures: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+def coverages(figures: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float | None]]:
     """By suite and number of joint runs, and again with the most; of all suites each counts the same."""
-    found: dict[str, dict[str, float]] = {}
+    found: dict[str, dict[str, float | None]] = {}
     for suite in dict.fromkeys(row["suite"] for row in figures):
         own = [row for row in figures if row["suite"] == suite]
         most = max(row["joint"] for row in own)
         for count in sorted({row["joint"] for row in own}):
             name = str(count) if count < most else f"tasks + {MORE}"
             found.setdefault(suite, {})[name] = float(np.mean([row["coverage"] for row in own if row["joint"] == count]))
-        found[suite]["again"] = float(np.mean([row["again"] for row in own if row["joint"] == most]))
-    names = list(next(iter(found.values())))
-    return found | {"all": {name: float(np.nanmean([each[name] for each in found.values()])) for name in names}}
+        found[suite]["again"] = _mean([row["again"] for row in own if row["joint"] == most])
+    return found | {"all": {name: _mean([each[name] for each in found.values()]) for name in next(iter(found.values()))}}
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Of those that there are."""
+    have = [value for value in values if value is not None]
+    return float(np.mean(have)) if have else None
 
 
 def shown(row: Mapping[str, Any]) -> str:
@@ -154,7 +159,7 @@ def judged(suite: str) -> Iterator[dict[str, Any]]:
         usable = [method for method in methods if count or method != "anchored"]
         draws = DRAWS.get(suite, 12) if count > 1 else 1
         rows = [one(table, usable, count, metric, seed) for table in found for seed in range(draws)]
-        means = {key: float(np.mean([figures[key] for figures in rows])) for key in rows[0]}  # not a number where there is none
+        means = {key: _mean([figures[key] for figures in rows]) for key in rows[0]}
         yield {"metric": metric, "previews": previews, "joint": count, **means}
 
 
@@ -169,7 +174,7 @@ def split(table: Table, methods: Sequence[str], count: int, seed: int) -> tuple[
     return replace(bare, rows=(*bare.rows, *(row for name in methods for row in table.previews[name]))), bare, hidden
 
 
-def one(table: Table, methods: Sequence[str], count: int, metric: str, seed: int) -> dict[str, float]:
+def one(table: Table, methods: Sequence[str], count: int, metric: str, seed: int) -> dict[str, float | None]:
     """Errors of the prediction and of its rivals, and coverage, on the joint runs that are not known."""
     given, bare, hidden = split(table, methods, count, seed)
     real, points = hidden.values(metric), [row.weights for row in hidden.rows]
@@ -190,11 +195,11 @@ def one(table: Table, methods: Sequence[str], count: int, metric: str, seed: int
     }
 
 
-def _again(table: Table, given: Surface, metric: str) -> float:
-    """Coverage of another seed's joint runs where there is one; not a number without either."""
+def _again(table: Table, given: Surface, metric: str) -> float | None:
+    """Coverage of another seed's joint runs at known weightings."""
     known = [row.weights for row in given.rows if row.fidelity == Fidelity.JOINT and row.weights.corner is None]
     if table.again is None or not known:
-        return float("nan")
+        return None
     there = replace(table.again, rows=tuple(row for weights in known if (row := table.again.at(weights))))
     found, real = predict(given, known, metric), there.values(metric)
     return float(((real >= found.low - 1e-9) & (real <= found.high + 1e-9)).mean())

@@ -116,3 +116,12 @@ class TestMixtures:
         sharp, wide = (mixtures(each, self.PREVIEWS)[0] for each in (facts, noisy))
         seen = [each.at(INSIDE[4:]) for each in self.PREVIEWS]
         assert wide.at(INSIDE[4:], seen)[2] >= 0.5 > sharp.at(INSIDE[4:], seen)[2]
+
+    def test_runs_of_another_seed_are_within_the_interval_where_one_is_known(self) -> None:
+        first, again = 0.4 * np.random.default_rng(0).standard_normal((2, *INSIDE.shape))
+        seen, found = [each.at(INSIDE) for each in self.PREVIEWS], mixtures(known(INSIDE, curve(INSIDE) + first), self.PREVIEWS)
+        inside = []
+        for task, mixture in enumerate(found):
+            mean, covariance, noise = mixture.at(INSIDE, seen)
+            inside.append(np.abs(curve(INSIDE)[:, task] + again[:, task] - mean) <= 1.645 * np.sqrt(np.diag(covariance) + noise**2))
+        assert 0.7 <= np.mean(inside) <= 0.97  # were all of it the weighting's, .2
