@@ -60,7 +60,8 @@ def section(data: Mapping[str, Any]) -> str:
         "",
         "Regret in points (hundredths of the metric): what the chosen weights give less than the best of a truth table of joint runs, "
         "judged by means over training seeds (of the suite of 5 tasks there is one). "
-        "In brackets 90 % intervals over problems, seeds and repetitions. `grid` chooses by all joint "
+        "In brackets 90 % intervals over problems, seeds and repetitions, which take repetitions on one table for independent: other "
+        "tables would differ more. `grid` chooses by all joint "
         "runs of one seed; Optuna's samplers see joint runs alone.",
         "",
         *_regrets(figures),

@@ -17,8 +17,8 @@ ten times as much as elsewhere, and has a function of its own in f.
 
 All numbers are in units of a task's spread over previews and known runs. The constants were set by the intervals'
 score and coverage on five truth tables, and checked on each with those that the other four would have set
-(docs/trust.md). There previews were .1 to 1.7 units off and joint runs of another seed .02 to 1.4. On digits
-alpha^(1/5) had two thirds of the error of sqrt(alpha).
+(docs/trust.md); what there is to choose among was found by looking at all five. There previews were .1 to 1.7 units
+off and joint runs of another seed .02 to 1.4. On digits alpha^(1/5) had two thirds of the error of sqrt(alpha).
 
 References:
     Kennedy, O'Hagan: Predicting the Output from a Complex Computer Code when Fast Approximations are Available, 2000,
