@@ -1,11 +1,6 @@
-"""LoRA adapters and their exact weighted sum.
+"""LoRA adapters: factors beside a model's weights.
 
-An adapter changes a module's weight by ``s B A``, a product of two thin factors and its scaling. A sum of such
-products is one product again, of the factors side by side; its rank is the sum of the ranks:
-
-    sum_t alpha_t s_t B_t A_t = [alpha_1 s_1 B_1, alpha_2 s_2 B_2, ...] [A_1; A_2; ...]
-
-Averaging the A and the B apart is another thing: ``(sum_t a_t B_t)(sum_t a_t A_t)`` has products of different tasks.
+An adapter changes a module's weight by ``s B A``, a product of two thin factors and its scaling. `foretaste.combine` adds adapters up.
 
 References:
     LoRA: Low-Rank Adaptation of Large Language Models, Hu et al., 2021, https://arxiv.org/abs/2106.09685
@@ -13,23 +8,24 @@ References:
 """
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import reduce
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from foretaste.errors import ParamsError, WeightsError
-from foretaste.params import Params, average, first_nonfinite, shape_of, wide
-from foretaste.weights import TaskWeights
+from foretaste.errors import ParamsError
+from foretaste.params import Params, first_nonfinite, wide
 
-__all__ = ["Adapter", "Combination", "Factors", "Layout", "Reduced", "combine", "delta", "misfits", "reduced"]
+__all__ = ["BASE_LAYER", "MODEL", "WEIGHT", "Adapter", "Factors", "Layout", "delta", "misfits"]
 
 Layout = Literal["linear", "embedding", "convolution"]
 
-_MODEL = ("base_model_name_or_path", "revision", "task_type")  # of the configuration: what it was trained on
+WEIGHT = ".weight"
+BASE_LAYER = ".base_layer.weight"  # how PEFT calls the model's own weight below a layer's factors
+
+MODEL = ("base_model_name_or_path", "revision", "task_type")  # of the configuration: what it was trained on
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,25 +110,6 @@ class Adapter:
         return bool(self.config.get("fan_in_fan_out"))
 
 
-@dataclass(frozen=True, eq=False)
-class Combination:
-    """A weighted sum of adapters.
-
-    Args:
-        weights: Over the adapters' tasks.
-        adapter: The sum; with a single task of weight 1 that task's adapter itself.
-        errors: Relative Frobenius error of the reduction ``||W - W_k|| / ||W||`` by module; 0 where nothing was reduced.
-        error: The same of all modules together.
-        left_out: Full tensors that were not averaged, since tasks lack them, have other shapes, or keep them private.
-    """
-
-    weights: TaskWeights
-    adapter: Adapter
-    errors: Mapping[str, float]
-    error: float
-    left_out: tuple[str, ...]
-
-
 def delta(adapter: Adapter, module: str, *, transposed: bool = False) -> Tensor:
     """The dense update ``s B A`` of a module's weight, in float32 or wider.
 
@@ -164,139 +141,6 @@ def delta(adapter: Adapter, module: str, *, transposed: bool = False) -> Tensor:
     return found.T if transposed and own.layout == "linear" else found.reshape(own.shape)
 
 
-def combine(
-    adapters: Mapping[str, Adapter],
-    weights: TaskWeights,
-    *,
-    rank: int | Mapping[str, int] | None = None,
-    private: Collection[str] = (),
-) -> Combination:
-    """The weighted sum of adapters: exact, or reduced to a rank with its error.
-
-    The result's scaling is 1, and its numbers are in float32 or wider. A task of weight 0 is left out, a module that an adapter
-    does not change counts as zero there. Full tensors are averaged where every task that weighs has them in one shape.
-
-    Args:
-        adapters: By task.
-        weights: Over these tasks.
-        rank: None is exact. A number is the largest rank of every module, a mapping of the modules it names; the best
-            approximation (Eckart and Young, 1936) is found without the dense matrix.
-        private: Names of full tensors that travel with their tasks and are not averaged.
-
-    Raises:
-        WeightsError: Other tasks in the weights than in the adapters.
-        ParamsError: Shapes that differ, NaN or infinity, a rank below 1 or of a module that no adapter has.
-
-    >>> one = Adapter({"q": Factors(torch.ones(1, 3), torch.ones(2, 1), alpha=1)})
-    >>> two = Adapter({"q": Factors(torch.ones(2, 3), torch.ones(2, 2), alpha=4)})
-    >>> found = combine({"a": one, "b": two}, TaskWeights(["a", "b"], [0.5, 0.5]))
-    >>> found.adapter.modules["q"].rank, found.adapter.modules["q"].scaling, delta(found.adapter, "q")[0]
-    (3, 1.0, tensor([2.5000, 2.5000, 2.5000]))
-    """
-    if set(adapters) != set(weights):
-        raise WeightsError(f"weights are for {', '.join(weights)}, adapters for {', '.join(adapters)}; give one weight per adapter")
-    weighing = [task for task in adapters if weights[task] != 0] if weights.corner is None else [weights.corner]
-    if faults := misfits({task: adapters[task] for task in weighing}):
-        raise ParamsError("\n".join(faults))
-    parts = [(weights[task], adapters[task]) for task in weighing]
-    summed = parts[0][1] if weights.corner is not None else _sum(parts, private)
-    left_out = tuple(sorted({name for _, adapter in parts for name in adapter.full} - set(summed.full)))
-    if rank is None:
-        return Combination(weights, summed, dict.fromkeys(summed.modules, 0.0), 0.0, left_out)
-    ranks = dict.fromkeys(summed.modules, rank) if isinstance(rank, int) else rank
-    if strange := sorted(set(ranks) - {name for adapter in adapters.values() for name in adapter.modules}):
-        raise ParamsError(f"a rank is given for {', '.join(strange)}, which no adapter changes; it changes {', '.join(summed.modules)}")
-    made = {name: reduced(own, ranks.get(name, own.rank)) for name, own in summed.modules.items()}
-    lost, norm = math.hypot(*(each.lost for each in made.values())), math.hypot(*(each.norm for each in made.values()))
-    smaller = Adapter({name: each.factors for name, each in made.items()}, summed.full, summed.config)
-    errors = {name: _share(each.lost, each.norm) for name, each in made.items()}
-    return Combination(weights, smaller, errors, _share(lost, norm), left_out)
-
-
-def _share(lost: float, norm: float) -> float:
-    return lost / norm if norm else 0.0
-
-
-def _sum(parts: Sequence[tuple[float, Adapter]], private: Collection[str]) -> Adapter:
-    names = dict.fromkeys(name for _, adapter in parts for name in adapter.modules)
-    modules = {name: _beside([(weight, adapter.modules[name]) for weight, adapter in parts if name in adapter.modules]) for name in names}
-    full = _averaged([(weight, adapter.full) for weight, adapter in parts], private)
-    return Adapter(modules, full, _common([adapter.config for _, adapter in parts]))
-
-
-def _common(configs: Sequence[Mapping[str, object]]) -> dict[str, object]:
-    """What all say; of what the model is, what any says."""
-    found = {key: said for key, said in configs[0].items() if all(key in other and other[key] == said for other in configs)}
-    for key in ("fan_in_fan_out", "auto_mapping", *_MODEL):
-        said = [config[key] for config in configs if config.get(key)]
-        found |= {key: said[0]} if said else {}
-    return found
-
-
-def _beside(parts: Sequence[tuple[float, Factors]]) -> Factors:
-    """The factors side by side, every weight and scaling within B, each entry rounded once."""
-    dtype = reduce(torch.promote_types, [tensor.dtype for _, own in parts for tensor in (own.a, own.b)], torch.float32)
-    a = torch.cat([own.a.to(dtype) for _, own in parts])
-    b = torch.cat([(own.b.double() * (weight * own.scaling)).to(dtype) for weight, own in parts], dim=1)
-    return Factors(a, b, alpha=a.shape[0], layout=parts[0][1].layout)
-
-
-def _averaged(parts: Sequence[tuple[float, Params]], private: Collection[str]) -> dict[str, Tensor]:
-    found = {}
-    for name in parts[0][1]:
-        everywhere = all(name in full and shape_of(full, name) == shape_of(parts[0][1], name) for _, full in parts)
-        if everywhere and name not in private:
-            tensors = [full[name] for _, full in parts]
-            dtype = reduce(torch.promote_types, [tensor.dtype for tensor in tensors])
-            pairs = [(weight, tensor.to(dtype)) for (weight, _), tensor in zip(parts, tensors, strict=True)]
-            found[name] = pairs[0][1] if all(tensor.equal(pairs[0][1]) for _, tensor in pairs) else average(pairs)
-    if (broken := first_nonfinite(found)) is not None:
-        raise ParamsError(f"{broken} holds NaN or infinity; train that adapter again, or take one saved before")
-    return found
-
-
-@dataclass(frozen=True, eq=False)
-class Reduced:
-    """Factors of a lower rank, what was lost, and the norm of what there was (Frobenius, scaling included)."""
-
-    factors: Factors
-    lost: float
-    norm: float
-
-
-def reduced(own: Factors, rank: int) -> Reduced:
-    """The best approximation of an update by one of a lower rank; with its rank or more, the factors themselves.
-
-    ``B A = Q_B (R_B R_A') Q_A'`` by QR of the two factors; the singular values of the small matrix are the product's.
-
-    Args:
-        own: The factors.
-        rank: At least 1.
-
-    Raises:
-        ParamsError: A rank below 1.
-
-    >>> twice = Factors(torch.eye(2), torch.diag(torch.tensor([4.0, 3.0])), alpha=2)
-    >>> found = reduced(twice, 1)
-    >>> found.factors.rank, round(found.lost, 6), round(found.norm, 6)
-    (1, 3.0, 5.0)
-    """
-    if rank < 1:
-        raise ParamsError(f"a rank must be at least 1, not {rank}")
-    a, b = own.a.flatten(1).double(), own.b.flatten(1).double()
-    q_a, r_a = torch.linalg.qr(a.T)
-    q_b, r_b = torch.linalg.qr(b)
-    left, values, right = torch.linalg.svd(own.scaling * r_b @ r_a.T)
-    norm = float(values.square().sum().sqrt())
-    if rank >= own.rank:
-        return Reduced(own, 0.0, norm)
-    kept, lost = values[:rank].sqrt(), float(values[rank:].square().sum().sqrt())
-    count, dtype = len(kept), torch.promote_types(wide(own.a).dtype, own.b.dtype)
-    small_a = (kept[:, None] * (right[:count] @ q_a.T)).to(dtype).reshape(count, *own.a.shape[1:])
-    small_b = (q_b @ left[:, :count] * kept).to(dtype).reshape(len(b), count, *own.b.shape[2:])
-    return Reduced(Factors(small_a, small_b, alpha=count, layout=own.layout), lost, norm)
-
-
 def misfits(adapters: Mapping[str, Adapter]) -> list[str]:
     """What is in the way of adding adapters up: another model, shapes that differ, NaN or infinity in the factors.
 
@@ -309,7 +153,7 @@ def misfits(adapters: Mapping[str, Adapter]) -> list[str]:
     first: dict[str, tuple[str, Factors]] = {}
     models: dict[str, tuple[str, object]] = {}
     for task, adapter in adapters.items():
-        for key in (key for key in _MODEL if adapter.config.get(key)):
+        for key in (key for key in MODEL if adapter.config.get(key)):
             whose, said = models.setdefault(key, (task, adapter.config[key]))
             if adapter.config[key] != said:
                 faults.append(f"task {task!r}: {key} is {adapter.config[key]}, in task {whose!r} {said}; {_ONE_MODEL}")

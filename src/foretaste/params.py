@@ -30,6 +30,8 @@ __all__ = [
     "snapshot",
     "swapped",
     "tensors_of",
+    "tied_names",
+    "under_all_names",
     "wide",
 ]
 
@@ -64,6 +66,34 @@ def tensors_of(model: nn.Module) -> dict[str, Tensor]:
     ['bias', 'running_mean', 'running_var', 'weight']
     """
     return parameters_of(model) | buffers_of(model)
+
+
+def tied_names(model: nn.Module) -> dict[str, tuple[str, ...]]:
+    """The parameters that a model has under several names, such as an output layer that is its embeddings.
+
+    Returns:
+        All names of each tied parameter, by the name that `parameters_of` gives it (the first).
+
+    >>> model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
+    >>> model[1].weight = model[0].weight
+    >>> tied_names(model)
+    {'0.weight': ('0.weight', '1.weight')}
+    """
+    names: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    return {each[0]: tuple(each) for each in names.values() if len(each) > 1}
+
+
+def under_all_names(model: nn.Module) -> dict[str, Tensor]:
+    """A model's parameters and floating-point buffers (not copied), tied parameters under each of their names.
+
+    >>> model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
+    >>> model[1].weight = model[0].weight
+    >>> sorted(under_all_names(model))
+    ['0.weight', '1.weight']
+    """
+    return {name: parameter.detach() for name, parameter in model.named_parameters(remove_duplicate=False)} | buffers_of(model)
 
 
 def snapshot(params: Params) -> dict[str, Tensor]:

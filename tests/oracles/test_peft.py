@@ -11,16 +11,21 @@ import transformers
 from torch import Tensor, nn
 
 import checkpoints
+from foretaste.combine import combine
 from foretaste.export.adapter import write_adapter
-from foretaste.lora import Adapter, combine, delta
+from foretaste.lora import Adapter, delta
 from foretaste.params import average
 from foretaste.sources.adapter import check_adapters, open_adapter
+from foretaste.sources.checkpoint import open_checkpoint
+from foretaste.sources.preflight_adapters import base_tensors
 from foretaste.weights import TaskWeights, corners
 
 peft = pytest.importorskip("peft", reason="an independent sum: pip install peft")
 
 pytestmark = pytest.mark.filterwarnings(  # of making adapters; that ones written here load without a warning is part of the tests
     "ignore:Setting `save_embedding_layers`:UserWarning",
+    "ignore:.*tie_word_embeddings.*:UserWarning",
+    "ignore:You have requested `ensure_weight_tying`:UserWarning",
     "ignore:OLoRA changes the base weights:UserWarning",
     "ignore:.is_gradient_checkpointing:FutureWarning",
 )
@@ -267,3 +272,57 @@ def test_olora_converted_by_peft_is_plain(tmp_path: Path) -> None:
     bench = Bench(case, base, {"a": tmp_path / "plain"})
     found = logits(written(bench, TaskWeights(["a"], [1.0]), tmp_path / "out"))
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+UNLIKE: Mapping[str, Mapping[str, Mapping[str, object]]] = {
+    "one saves its embeddings": {
+        "a": {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens"]},
+        "b": {"target_modules": ["q_proj"]},
+    },
+    "one saves its output layer": {
+        "a": {"target_modules": ["q_proj"], "modules_to_save": ["lm_head"]},
+        "b": {"target_modules": ["v_proj"]},
+    },
+    "whole here, factors there": {
+        "a": {"target_modules": ["q_proj"], "modules_to_save": ["lm_head", "embed_tokens"]},
+        "b": {"target_modules": ["lm_head", "embed_tokens"]},
+    },
+    "one tied by PEFT": {
+        "a": {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens"], "ensure_weight_tying": True},
+        "b": {"target_modules": ["q_proj"]},
+    },
+}
+
+
+def effective(model: nn.Module) -> dict[str, Tensor]:
+    """The weights that PEFT's forward pass uses, layer by layer."""
+    weights = {}
+    for name, module in model.get_base_model().named_modules():  # type: ignore[operator]
+        if hasattr(module, "modules_to_save"):
+            weights[f"{name}.weight"] = module.modules_to_save["default"].weight.detach()
+        elif hasattr(module, "get_delta_weight"):
+            weights[f"{name}.weight"] = module.get_base_layer().weight.detach() + module.get_delta_weight("default").detach()
+    return weights
+
+
+@pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
+@pytest.mark.parametrize("unlike", list(UNLIKE))
+def test_full_tensors_of_one_adapter_average_with_the_base(unlike: str, tied: bool, tmp_path: Path) -> None:
+    config = transformers.AutoConfig.from_pretrained(checkpoints.llama(tmp_path / "first"), tie_word_embeddings=tied)
+    torch.manual_seed(0)
+    transformers.LlamaForCausalLM(config).save_pretrained(tmp_path / "base")
+    case = Case(transformers.AutoModelForCausalLM, ("q_proj",), "CAUSAL_LM")
+    common = {"r": 2, "task_type": "CAUSAL_LM", "init_lora_weights": False}
+    folders = {task: trained(tmp_path / "base", case, tmp_path / task, {**common, **each}, 1) for task, each in UNLIKE[unlike].items()}
+    bench, weights = Bench(case, tmp_path / "base", folders), TaskWeights("ab", (0.3, 0.7))
+    adapters = {task: open_adapter(folder) for task, folder in folders.items()}
+    tensors = base_tensors(open_checkpoint(tmp_path / "base"), adapters)
+    write_adapter(tmp_path / "sum", combine(adapters, weights, base=tensors).adapter, {})
+    of_task = {task: effective(bench.adapted(folder)) for task, folder in folders.items()}
+    model = bench.model()
+    own = {name: parameter.detach().clone() for name, parameter in model.named_parameters(remove_duplicate=False)}
+    for name, tensor in own.items():
+        mean = sum(weights[task] * of_task[task].get(name, tensor) for task in "ab")
+        assert isinstance(mean, Tensor)
+        model.get_submodule(name.removesuffix(".weight")).weight = nn.Parameter(mean)
+    torch.testing.assert_close(logits(bench.adapted(tmp_path / "sum")), logits(model), rtol=1e-5, atol=1e-5)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from foretaste.errors import ParamsError
 from foretaste.export.folder import FACTS, new_folder
-from foretaste.lora import Adapter, Factors
+from foretaste.lora import BASE_LAYER, Adapter, Factors
 from foretaste.sources.adapter import CONFIG, PREFIX, TENSORS, saved_as
 from foretaste.whole import written_whole
 
@@ -99,9 +99,10 @@ def _config(adapter: Adapter) -> dict[str, object]:
 
 
 def _saved(adapter: Adapter) -> list[str]:
-    """The entries of ``modules_to_save`` of which there are tensors."""
-    found = (saved_as(name, adapter.config.get("modules_to_save")) for name in adapter.full)
-    return list(dict.fromkeys(entry for entry in found if entry is not None))
+    """Entries of ``modules_to_save`` for all full tensors: the configuration's own, else the module's name."""
+    named = [name for name in adapter.full if not name.endswith(BASE_LAYER)]
+    entries = (saved_as(name, adapter.config.get("modules_to_save")) or name.rpartition(".")[0] for name in named)
+    return list(dict.fromkeys(entries))
 
 
 def _plain_alpha(own: Factors) -> float:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from foretaste.errors import DataError, ParamsError
-from foretaste.lora import Adapter, Factors, Layout, misfits
+from foretaste.lora import BASE_LAYER, Adapter, Factors, Layout, misfits
 from foretaste.params import Params, first_nonfinite, shape_of
 from foretaste.sources.checkpoint import read_json
 from foretaste.stored import Stored
@@ -135,12 +135,14 @@ def _notes_of_full(full: Mapping[str, Params]) -> list[str]:
     for name in dict.fromkeys(name for params in full.values() for name in params):
         owners = [task for task, params in full.items() if name in params]
         shapes = {shape_of(full[task], name) for task in owners}
-        if len(owners) < len(full):
-            notes.append(f"{name} is saved whole by {', '.join(owners)} alone; it is not averaged, and travels with its task")
-        elif len(shapes) > 1:
-            notes.append(f"{name} has other shapes in other tasks; it is not averaged, and travels with its task")
+        if name.endswith(BASE_LAYER):
+            continue  # the base's own weight, repeated
+        if len(shapes) > 1:
+            notes.append(f"{name} has different shapes in different tasks; it is not averaged, and stays with each task")
+        elif len(owners) < len(full):
+            notes.append(f"only {', '.join(owners)} saved {name} whole; for the other tasks the base's weight counts (--base)")
         else:
-            notes.append(f"{name} is saved whole by every task and is averaged; if it means other things there (labels), keep it private")
+            notes.append(f"every task saved {name} whole, so it is averaged; keep it private if it means different things there (labels)")
     return notes
 
 
@@ -222,5 +224,6 @@ def _check_full(name: str, modules: Collection[str], config: Mapping[str, object
     """A full tensor is one of ``modules_to_save``, or what PEFT repeats of the model below factors of an output layer."""
     if "lora_" in name:
         raise DataError(f"{name} in {path} is no factor of plain LoRA; {_MERGE_IT}")
-    if saved_as(name, config.get("modules_to_save")) is None and name.removesuffix(".base_layer.weight") not in modules:
+    tied = bool(config.get("ensure_weight_tying"))  # PEFT then saves the output layer with the embeddings, and names the latter alone
+    if saved_as(name, config.get("modules_to_save")) is None and name.removesuffix(BASE_LAYER) not in modules and not tied:
         raise DataError(f"{name} in {path} is of no module that modules_to_save names (a larger vocabulary?); {_MERGE_IT}")

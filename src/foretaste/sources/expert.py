@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from foretaste.errors import DataError
-from foretaste.params import Params, buffers_of, parameters_of, shape_of, wide
+from foretaste.params import Params, buffers_of, parameters_of, shape_of, tied_names, wide
 from foretaste.sources.adapter import CONFIG, TENSORS, open_adapter
 from foretaste.sources.checkpoint import open_checkpoint
 from foretaste.sources.site_file import NAME
@@ -137,16 +138,18 @@ def fitted_to(model: nn.Module, task: Task, found: Params, folder: Path) -> Para
     Args:
         model: Gives names, shapes and the buffers that are not found.
         task: Says which parameters it has.
-        found: By the model's names.
+        found: By the model's names; a tied parameter may be there under any of its names, or under several.
         folder: For errors.
 
     Returns:
         On the CPU, in float32 or wider; buffers included.
 
     Raises:
-        DataError: Anything is missing or of another shape; all of it is listed.
+        DataError: Anything is missing or of another shape; all of it is listed. Or the names of one tied parameter
+            hold different tensors, which the model cannot hold.
     """
     own, buffers = parameters_of(model, task.names), buffers_of(model)
+    found = _with_tied(model, found, folder)
     faults = [f"{name} is missing" for name in own if name not in found]
     faults += [
         f"shape of {name} is {list(shape_of(found, name))}, not {list(tensor.shape)}"
@@ -160,3 +163,33 @@ def fitted_to(model: nn.Module, task: Task, found: Params, folder: Path) -> Para
             "bring a model that was finetuned from the recipe's, with this task's labels"
         )
     return {name: wide(found.get(name, tensor)).detach().cpu().clone() for name, tensor in (own | buffers).items()}
+
+
+def _with_tied(model: nn.Module, params: Params, folder: Path) -> Params:
+    """The params with each tied parameter under its first name.
+
+    Raises:
+        DataError: Its names hold different tensors.
+    """
+    first: dict[str, Tensor] = {}
+    for name, aliases in tied_names(model).items():
+        given = [alias for alias in aliases if alias in params]
+        if not given:
+            continue
+        different = next((alias for alias in given[1:] if not _is_same(params[given[0]], params[alias])), None)
+        if different is not None:
+            raise DataError(
+                f"{folder} changes {given[0]} and {different} differently, and the study's model holds both as one tied parameter "
+                "(tie_word_embeddings); start the study from a checkpoint that was saved with tie_word_embeddings=false and its own "
+                "output layer, or train the expert without changing either of the two"
+            )
+        first[name] = params[given[0]]
+    return {name: params[name] if name not in first else first[name] for name in {**dict.fromkeys(params), **first}}
+
+
+def _is_same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are equal but for rounding."""
+    if one.shape != other.shape:
+        return False
+    a, b = wide(one), wide(other)
+    return bool(torch.allclose(a, b, rtol=1e-5, atol=1e-6 * float(a.abs().max()) if a.numel() else 0.0))

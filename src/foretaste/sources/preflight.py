@@ -11,17 +11,15 @@ from pathlib import Path
 from typing import Literal
 
 from foretaste.errors import DataError
-from foretaste.lora import Adapter, Factors
-from foretaste.sources.checkpoint import Checkpoint, open_checkpoint
+from foretaste.sources.checkpoint import Checkpoint
 from foretaste.stored import Entry, Stored
 
-__all__ = ["Fitting", "Vocabulary", "preflight", "preflight_adapters", "vocabulary_of"]
+__all__ = ["Fitting", "Vocabulary", "preflight", "vocabulary_of"]
 
 Vocabulary = Literal["base"]
 
 _LISTED = 6
 _BLOCK = 1 << 22
-_PROBED = 1 << 12  # entries of a tensor that tell one model from another
 
 
 @dataclass(frozen=True)
@@ -184,93 +182,6 @@ def _is_equal(params: Stored, name: str, other: str) -> bool:
     count = params.entries[name].count
     cuts = (slice(start, start + _BLOCK) for start in range(0, count, _BLOCK))
     return all(params.part(name, cut).equal(params.part(other, cut)) for cut in cuts)
-
-
-def preflight_adapters(base: Checkpoint, adapters: Mapping[str, Adapter]) -> tuple[str, ...]:
-    """Look whether adapters change tensors that a base has, in its shapes.
-
-    Names may differ in front of the layers: a checkpoint may be of the model without its head.
-
-    Args:
-        base: The model they were trained on.
-        adapters: By task.
-
-    Returns:
-        Notes: adapters that say they were trained on a folder that holds plainly another model.
-
-    Raises:
-        DataError: They do not fit; everything that is in the way is listed.
-
-    >>> import tempfile, torch
-    >>> from safetensors.torch import save_file
-    >>> adapter = Adapter({"h.0.q": Factors(torch.ones(1, 3), torch.ones(2, 1), alpha=1)})
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = Path(folder, "config.json").write_text("{}")
-    ...     save_file({"h.0.q.weight": torch.ones(4, 4)}, Path(folder, "model.safetensors"))
-    ...     preflight_adapters(open_checkpoint(Path(folder)), {"code": adapter})
-    Traceback (most recent call last):
-    ...
-    foretaste.errors.DataError: task 'code' does not fit the base: it changes h.0.q by [2, 3], and h.0.q.weight of the base is [4, 4]
-    give the base that the adapter was trained on (--base), or bring an adapter of this one
-    """
-    places: dict[str, list[str]] = {}
-    for name in base.params.entries:
-        places.setdefault(_in_layers(name), []).append(name)
-    faults, notes = [], []
-    for task, adapter in adapters.items():
-        found = [fault for name, own in adapter.modules.items() for fault in _apart(base, places, name, own)]
-        said = f" (it says that it was trained on {adapter.base})" if adapter.base and found else ""
-        faults += [f"task {task!r} does not fit the base{said}: {fault}" for fault in _few(found)]
-        if not found and adapter.base and _is_another(base, Path(adapter.base)):
-            notes.append(
-                f"task {task!r} says that it was trained on {adapter.base}, which holds another model than the base {base.folder}; "
-                "what is merged is then another model too"
-            )
-    if faults:
-        raise DataError("\n".join([*faults, "give the base that the adapter was trained on (--base), or bring an adapter of this one"]))
-    return tuple(notes)
-
-
-def _apart(base: Checkpoint, places: Mapping[str, list[str]], name: str, own: Factors) -> list[str]:
-    """What is in the way of adding a module's update to the base."""
-    weight = f"{name}.weight"
-    there = places.get(_in_layers(weight), [])
-    if not any(part.isdigit() for part in name.split(".")):
-        there = [each for each in there if f".{each}".endswith(f".{weight}") or f".{weight}".endswith(f".{each}")]
-        if not there:
-            return []  # an output layer that is tied to the embeddings, or one that the base lacks
-    shapes = [base.params.entries[each].shape for each in there]
-    if not there:
-        return [f"it changes {name}, which the base does not have"]
-    turned = own.layout == "linear"  # some layers keep their weight as [in, out]
-    if any(tuple(shape) == own.shape or (turned and tuple(shape) == own.shape[::-1]) for shape in shapes):
-        return []
-    return [f"it changes {name} by {list(own.shape)}, and {there[0]} of the base is {list(shapes[0])}"]
-
-
-def _in_layers(name: str) -> str:
-    """A tensor's name from its layers' number on, with the word before it; else what is last in it, with ``weight``."""
-    parts = name.split(".")
-    first = next((place for place, part in enumerate(parts) if part.isdigit()), None)
-    last = parts[-2:] if parts[-1] in ("weight", "bias") else parts[-1:]
-    return ".".join(last if first is None else parts[max(first - 1, 0) :])
-
-
-def _is_another(base: Checkpoint, said: Path) -> bool:
-    """Whether a folder that an adapter names is there and holds other numbers than the base."""
-    try:
-        if not (said / "config.json").is_file() or said.resolve() == base.folder.resolve():
-            return False
-        other = open_checkpoint(said).params
-    except (DataError, OSError):
-        return False
-    for name, entry in base.params.entries.items():
-        if name not in other or other.entries[name].shape != entry.shape:
-            return True
-        cut = slice(0, min(_PROBED, entry.count))
-        if not base.params.part(name, cut).equal(other.part(name, cut)):
-            return True
-    return False
 
 
 def vocabulary_of(folder: Path) -> dict[str, int]:

@@ -1,12 +1,12 @@
 """Experts for a study of a transformers model: checkpoints and adapters, loaded by transformers under the study's names."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from torch import Tensor, nn
 
 from foretaste.errors import DataError
 from foretaste.lora import Adapter, delta
-from foretaste.params import Params, tensors_of
+from foretaste.params import Params, under_all_names
 from foretaste.sources.adapter import open_adapter
 from foretaste.sources.expert import Expert, fitted_to, read_tensors
 from foretaste.sources.extra import transformers
@@ -37,11 +37,12 @@ def reader(path: str, kind: Kind) -> Callable[[nn.Module, Task, Expert], Params]
         with quiet():
             if expert.kind == "adapter":
                 own = pretrained(path, kind, classes)
-                _add(own, open_adapter(expert.folder), expert, needs_head=classes is not None)
+                params = _with_adapter(own, open_adapter(expert.folder), expert, needs_head=classes is not None)
             else:
                 own = pretrained(str(expert.folder), kind, classes, whole=True)
                 _check_labels(own, task, expert)
-        return fitted_to(model, task, _renamed(model, task, own), expert.folder)
+                params = under_all_names(own)
+        return fitted_to(model, task, _renamed(model, task, own, params), expert.folder)
 
     return read
 
@@ -58,40 +59,61 @@ def _check_labels(own: nn.Module, task: Task, expert: Expert) -> None:
         )
 
 
-def _add(model: nn.Module, adapter: Adapter, expert: Expert, *, needs_head: bool) -> None:
-    """Put an adapter into its model's own params: exactly ``W + s B A``, and full tensors in place of the model's."""
-    modules, own = dict(model.named_modules()), tensors_of(model)
-    strange = [name for name in adapter.modules if name not in modules] + [name for name in adapter.full if _plain(name) not in own]
+def _with_adapter(model: nn.Module, adapter: Adapter, expert: Expert, *, needs_head: bool) -> dict[str, Tensor]:
+    """A model's params as PEFT's forward pass uses them with an adapter, under all their names.
+
+    PEFT loads ``X.base_layer.weight`` into the model, where tied parameters share it. A module of ``modules_to_save`` then
+    replaces the model's, and ``s B A`` is added to a module's weight; both change that module alone, whatever it is tied to.
+
+    Args:
+        model: The pretrained model; ``base_layer`` tensors are copied into it.
+        adapter: Factors and full tensors.
+        expert: For errors.
+        needs_head: Whether the model's head is new, so that the adapter must bring one.
+
+    Raises:
+        DataError: The adapter changes modules that the model lacks, or in other shapes.
+    """
+    modules, shared = dict(model.named_modules()), under_all_names(model)
+    strange = [name for name in adapter.modules if name not in modules]
+    strange += [name for name in adapter.full if _below_factors(name) not in shared]
     if strange:
         raise DataError(f"{expert.folder} changes {', '.join(strange[:3])}, which this study's model does not have; was it trained on it?")
-    if needs_head and not adapter.full:
+    replaced = {name: tensor for name, tensor in adapter.full.items() if _below_factors(name) == name}
+    if needs_head and not replaced:
         raise DataError(
             f"{expert.folder} has no head of its own (modules_to_save), and the pretrained model's is new; "
             "bring the merged model (PeftModel.merge_and_unload, then save_pretrained)"
         )
+    _copy_into(shared, {_below_factors(name): tensor for name, tensor in adapter.full.items() if name not in replaced}, expert)
+    params = {name: tensor.clone() for name, tensor in shared.items()}
+    _copy_into(params, replaced, expert)
     for name in adapter.modules:
-        module = modules[name]
-        change = delta(adapter, name, transposed=isinstance(module, transformers.pytorch_utils.Conv1D))
-        weight = own[f"{name}.weight"]
+        change = delta(adapter, name, transposed=isinstance(modules[name], transformers.pytorch_utils.Conv1D))
+        weight = params[f"{name}.weight"]
         if change.shape != weight.shape:
             raise DataError(f"{expert.folder} changes {name} by {list(change.shape)}, and it is {list(weight.shape)} in this study's model")
         weight.add_(change)
-    for name, tensor in adapter.full.items():
-        if tensor.shape != own[_plain(name)].shape:
-            shapes = f"{list(tensor.shape)}, and it is {list(own[_plain(name)].shape)} in this study's model"
-            raise DataError(f"{expert.folder} has {name} as {shapes}; are the labels others?")
-        own[_plain(name)].copy_(tensor)
+    return params
 
 
-def _plain(name: str) -> str:
-    """The model's name of a full tensor: PEFT repeats some below ``base_layer``."""
+def _copy_into(params: Params, tensors: Params, expert: Expert) -> None:
+    for name, tensor in tensors.items():
+        if tensor.shape != params[name].shape:
+            shapes = f"{list(tensor.shape)}, and it is {list(params[name].shape)} in this study's model"
+            raise DataError(f"{expert.folder} has {name} as {shapes}; does it have other labels, or another vocabulary?")
+        params[name].copy_(tensor)
+
+
+def _below_factors(name: str) -> str:
+    """The model's name of a full tensor: below factors PEFT calls the layer itself ``base_layer``."""
     return name.replace(".base_layer.", ".")
 
 
-def _renamed(model: nn.Module, task: Task, own: nn.Module) -> Mapping[str, Tensor]:
-    found = tensors_of(own)
+def _renamed(model: nn.Module, task: Task, own: nn.Module, params: Params) -> Params:
+    """An expert's params under the study's names."""
     if not isinstance(model, Heads):
-        return found
+        return params
     head = next(head for head in model.head_names if model.names(head) == task.names)
     prefix = f"{own.base_model_prefix}."
-    return {model.name_of(head, name, prefix): tensor for name, tensor in found.items()}
+    return {model.name_of(head, name, prefix): tensor for name, tensor in params.items()}

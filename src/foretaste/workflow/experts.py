@@ -19,7 +19,8 @@ from foretaste.posterior.site import GaussianSite
 from foretaste.sources.adapter import check_adapters, open_adapter
 from foretaste.sources.checkpoint import open_checkpoint
 from foretaste.sources.expert import Expert, fitted_to, hashed, look, stamped
-from foretaste.sources.preflight import Vocabulary, preflight, preflight_adapters
+from foretaste.sources.preflight import Vocabulary, preflight
+from foretaste.sources.preflight_adapters import preflight_adapters
 from foretaste.sources.site_file import check_taken_at, load_site
 from foretaste.store.study import Done, Study
 from foretaste.stored import Stored

@@ -11,12 +11,12 @@ from typing import Literal
 import torch
 
 from foretaste import __version__
+from foretaste.combine import combine
 from foretaste.engine import Watch, stop_if_asked
-from foretaste.errors import DataError, StudyError
+from foretaste.errors import DataError, ParamsError, StudyError
 from foretaste.export.adapter import write_adapter
 from foretaste.export.checkpoint import writing
 from foretaste.export.folder import check_folder
-from foretaste.lora import combine
 from foretaste.pieces import CHUNK
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.gaussian import Gaussian
@@ -25,6 +25,7 @@ from foretaste.posterior.site import GaussianSite
 from foretaste.sources.adapter import open_adapter
 from foretaste.sources.checkpoint import open_checkpoint
 from foretaste.sources.preflight import preflight
+from foretaste.sources.preflight_adapters import base_tensors
 from foretaste.sources.site_file import open_diagonal
 from foretaste.store.study import Study
 from foretaste.stored import Stored
@@ -133,20 +134,32 @@ def merge_files(study: Study, target: Path, asked: Merging, watch: Watch, *, ove
     if (reason := mergeable(study.path, known)) is not None:
         raise StudyError(reason)
     if {each.expert.kind for each in experts.values()} == {"adapter"}:
-        return _adapters(experts, target, asked, facts, overwrite, keep)
+        return _adapters(experts, known.get(BASE), target, asked, facts, overwrite, keep)
     if asked.rank is not None:
         raise StudyError("a rank is for sums of adapters, and these experts are checkpoints; leave it out")
     return _checkpoints(experts, known[BASE], target, asked, facts, watch, overwrite, keep)
 
 
 def _adapters(
-    experts: Mapping[str, Brought], target: Path, asked: Merging, facts: dict[str, object], overwrite: bool, keep: Mapping[str, Path]
+    experts: Mapping[str, Brought],
+    base: Brought | None,
+    target: Path,
+    asked: Merging,
+    facts: dict[str, object],
+    overwrite: bool,
+    keep: Mapping[str, Path],
 ) -> dict[str, object]:
     if asked.method != "simple":
         raise StudyError("adapters add up exactly by method simple; diagonal needs a recipe with the tasks' data")
     if asked.memory is not None:
         raise StudyError("a memory budget is for checkpoints, and these experts are adapters, which are held whole; leave it out")
-    found = combine({task: open_adapter(each.expert.folder) for task, each in experts.items()}, asked.weights, rank=asked.rank)
+    adapters = {task: open_adapter(each.expert.folder) for task, each in experts.items()}
+    tensors = None if base is None else base_tensors(open_checkpoint(base.expert.folder), adapters)
+    try:
+        found = combine(adapters, asked.weights, rank=asked.rank, base=tensors)
+    except ParamsError as error:
+        way = " (foretaste import STUDY --base FOLDER)" if base is None else ""
+        raise DataError(f"{error}{way}") from error
     ranks = sorted({factors.rank for factors in found.adapter.modules.values()})
     facts |= {"ranks": ranks, "relative error of the reduction": found.error, "left out": list(found.left_out)}
     write_adapter(target, found.adapter, facts, overwrite=overwrite, keep=keep)

@@ -7,10 +7,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from foretaste.combine import combine
 from foretaste.errors import ParamsError, StorageError
 from foretaste.export.adapter import write_adapter
 from foretaste.export.folder import FACTS
-from foretaste.lora import Adapter, Factors, combine
+from foretaste.lora import Adapter, Factors
 from foretaste.sources.adapter import CONFIG, TENSORS, open_adapter
 from foretaste.weights import TaskWeights
 

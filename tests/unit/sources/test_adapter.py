@@ -193,7 +193,7 @@ class TestSeveral:
         notes = check_adapters({"a": one, "b": two})
         assert notes[0] == "task 'b' does not change k, v, o and 1 more; its update counts as zero there"
         assert notes[1].startswith("task 'b' does not say what it was trained on")
-        assert notes[2].startswith("same is saved whole by every task and is averaged")
-        assert notes[3].startswith("shape has other shapes in other tasks; it is not averaged")
-        assert notes[4].startswith("alone is saved whole by a alone; it is not averaged")
+        assert notes[2].startswith("every task saved same whole, so it is averaged")
+        assert notes[3].startswith("shape has different shapes in different tasks; it is not averaged")
+        assert notes[4].startswith("only a saved alone whole; for the other tasks the base's weight counts")
         assert check_adapters({"a": replace(one, full={}), "b": replace(one, full={})}) == ()

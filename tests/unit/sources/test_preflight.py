@@ -8,9 +8,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from foretaste.errors import DataError
-from foretaste.lora import Adapter, Factors, Layout
 from foretaste.sources.checkpoint import Checkpoint, open_checkpoint
-from foretaste.sources.preflight import preflight, preflight_adapters, vocabulary_of
+from foretaste.sources.preflight import preflight, vocabulary_of
 from laws import normal
 
 WORDS = ["<pad>", "a", "b", "c"]
@@ -135,54 +134,3 @@ def test_nothing_is_read_when_names_are_the_same(base: Checkpoint, tmp_path: Pat
     expert = checkpoint(tmp_path / "a", PARAMS)
     (tmp_path / "a" / "model.safetensors").unlink()
     assert list(preflight(base, {"a": expert}).params["a"]) == list(base.params)
-
-
-def adapter(modules: Mapping[str, tuple[int, int]], base: Path | None = None, layout: Layout = "linear") -> Adapter:
-    """An adapter of rank 1 by the shapes of its updates."""
-    factors = {
-        name: Factors(
-            torch.ones(1, one if layout == "embedding" else two), torch.ones(two if layout == "embedding" else one, 1), 1, layout=layout
-        )
-        for name, (one, two) in modules.items()
-    }
-    return Adapter(factors, config={"base_model_name_or_path": str(base)} if base else {})
-
-
-class TestAdapters:
-    LAYERS: Mapping[str, Tensor] = {"model.layers.0.q.weight": torch.ones(4, 6), "model.embed.weight": torch.ones(9, 6)}
-
-    def test_names_may_differ_before_the_layers(self, tmp_path: Path) -> None:
-        base = checkpoint(tmp_path / "base", self.LAYERS)
-        for prefix in ("", "model.", "whole.model."):
-            assert preflight_adapters(base, {"a": adapter({f"{prefix}layers.0.q": (4, 6)})}) == ()
-        assert preflight_adapters(base, {"a": adapter({"model.layers.0.q": (6, 4)})}) == ()  # weights as [in, out]
-        assert preflight_adapters(base, {"a": adapter({"embed": (9, 6)}, layout="embedding")}) == ()
-        assert preflight_adapters(base, {"a": adapter({"lm_head": (9, 6)})}) == ()  # tied
-
-    def test_every_mismatch_is_told_at_once(self, tmp_path: Path) -> None:
-        base = checkpoint(tmp_path / "base", self.LAYERS)
-        found = {
-            "a": adapter({"model.layers.0.q": (4, 48), "model.layers.1.q": (4, 6), "model.layers.0.v": (4, 6)}, tmp_path / "other"),
-            "b": adapter({"model.embed": (10, 6)}, layout="embedding"),
-        }
-        with pytest.raises(DataError) as error:
-            preflight_adapters(base, found)
-        whose = f"task 'a' does not fit the base (it says that it was trained on {tmp_path / 'other'})"
-        assert str(error.value).splitlines() == [
-            f"{whose}: it changes model.layers.0.q by [4, 48], and model.layers.0.q.weight of the base is [4, 6]",
-            f"{whose}: it changes model.layers.1.q, which the base does not have",
-            f"{whose}: it changes model.layers.0.v, which the base does not have",
-            "task 'b' does not fit the base: it changes model.embed by [10, 6], and model.embed.weight of the base is [9, 6]",
-            "give the base that the adapter was trained on (--base), or bring an adapter of this one",
-        ]
-
-    def test_another_base_is_mentioned_where_it_is_plainly_another(self, tmp_path: Path) -> None:
-        base = checkpoint(tmp_path / "base", self.LAYERS)
-        checkpoint(tmp_path / "moved", self.LAYERS)
-        checkpoint(tmp_path / "other", {**self.LAYERS, "model.embed.weight": torch.zeros(9, 6)})
-        checkpoint(tmp_path / "smaller", {"model.layers.0.q.weight": torch.ones(4, 6)})
-        for said in (None, Path("owner/name"), tmp_path / "gone", tmp_path / "base", tmp_path / "moved"):
-            assert preflight_adapters(base, {"a": adapter({"layers.0.q": (4, 6)}, said)}) == ()
-        for said in (tmp_path / "other", tmp_path / "smaller"):
-            (note,) = preflight_adapters(base, {"a": adapter({"layers.0.q": (4, 6)}, said)})
-            assert note.startswith(f"task 'a' says that it was trained on {said}, which holds another model than the base {base.folder}")

@@ -11,7 +11,7 @@ from torch import nn
 from checkpoints import Checkpoints
 from foretaste.errors import DataError
 from foretaste.metrics import METRICS, SEQUENCE_METRICS
-from foretaste.params import parameters_of
+from foretaste.params import parameters_of, swapped
 from foretaste.sources.expert import look
 from foretaste.sources.heads import Heads
 from foretaste.sources.pretrained import pretrained
@@ -67,6 +67,84 @@ def test_plain_tensors_go_by_the_model_s_names(checkpoints: Checkpoints, tmp_pat
     assert found["transformer.wte.weight"].equal(parameters_of(model)["transformer.wte.weight"])
 
 
+@pytest.fixture(params=["untied", "tied"])
+def llama(request: pytest.FixtureRequest, checkpoints: Checkpoints, tmp_path: Path) -> Path:
+    """A Llama whose output layer is its own, or is its embeddings."""
+    config = transformers.AutoConfig.from_pretrained(checkpoints.llama, tie_word_embeddings=request.param == "tied")
+    torch.manual_seed(0)
+    transformers.LlamaForCausalLM(config).save_pretrained(tmp_path / "base")
+    return tmp_path / "base"
+
+
+def moved(base: Path, folder: Path, options: dict[str, object]) -> Path:
+    """An adapter whose every trained tensor differs from the model's."""
+    model = peft.get_peft_model(
+        pretrained(str(base), "causal-lm"), peft.LoraConfig(r=2, init_lora_weights=False, task_type="CAUSAL_LM", **options)
+    )
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn_like(parameter) * 0.1)
+    model.save_pretrained(folder)
+    return folder
+
+
+def loss_of(model: nn.Module) -> float:
+    ids = torch.arange(12)[None] + 3
+    with torch.no_grad():
+        return float(model.eval()(input_ids=ids, labels=ids).loss)
+
+
+CHANGES: dict[str, dict[str, object]] = {
+    "lora of the embeddings": {"target_modules": ["embed_tokens", "q_proj"]},
+    "lora of the output layer": {"target_modules": ["lm_head"]},
+    "lora of both": {"target_modules": ["embed_tokens", "lm_head"]},
+    "whole embeddings": {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens"]},
+    "whole output layer": {"target_modules": ["q_proj"], "modules_to_save": ["lm_head"]},
+    "whole embeddings, lora of the output layer": {"target_modules": ["lm_head"], "modules_to_save": ["embed_tokens"]},
+    "whole, tied by PEFT": {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens"], "ensure_weight_tying": True},
+    "lora, tied by PEFT": {"target_modules": ["embed_tokens"], "ensure_weight_tying": True},
+    "neither": {"target_modules": ["q_proj", "down_proj"]},
+}
+HELD_TIED = ("whole, tied by PEFT", "lora, tied by PEFT", "neither")
+
+
+@pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`:UserWarning", "ignore:.*tie.*:UserWarning")
+@pytest.mark.parametrize("change", list(CHANGES))
+def test_an_adapter_of_embeddings_or_the_output_layer_is_as_peft_runs_it(llama: Path, tmp_path: Path, change: str) -> None:
+    torch.manual_seed(1)
+    folder = moved(llama, tmp_path / "adapter", CHANGES[change])
+    expected = loss_of(peft.PeftModel.from_pretrained(pretrained(str(llama), "causal-lm"), folder))
+    model = pretrained(str(llama), "causal-lm")
+    before = loss_of(model)
+    tied = model.get_input_embeddings().weight is model.get_output_embeddings().weight  # type: ignore[operator]
+    if tied and change not in HELD_TIED:
+        with pytest.raises(DataError, match=r"differently, and the study's model holds both as one tied parameter"):
+            reader(str(llama), "causal-lm")(model, LANGUAGE, look(folder))
+        return
+    with swapped(model, reader(str(llama), "causal-lm")(model, LANGUAGE, look(folder))):
+        assert loss_of(model) == pytest.approx(expected, rel=1e-5)
+    assert abs(expected - before) > 1e-3
+
+
+@pytest.mark.parametrize("study_tied", [True, False])
+@pytest.mark.parametrize("expert_tied", [True, False])
+def test_checkpoints_that_tie_and_that_do_not(checkpoints: Checkpoints, tmp_path: Path, study_tied: bool, expert_tied: bool) -> None:
+    """A tied expert fits an untied study; an untied one fits a tied study only where both its layers are the same."""
+    folders = {}
+    for name, tied in (("study", study_tied), ("expert", expert_tied)):
+        config = transformers.AutoConfig.from_pretrained(checkpoints.llama, tie_word_embeddings=tied)
+        transformers.LlamaForCausalLM(config).save_pretrained(tmp_path / name)
+        folders[name] = tmp_path / name
+    model = pretrained(str(folders["study"]), "causal-lm")
+    if study_tied and not expert_tied:
+        with pytest.raises(DataError, match="one tied parameter"):
+            reader(str(folders["study"]), "causal-lm")(model, LANGUAGE, look(folders["expert"]))
+        return
+    with swapped(model, reader(str(folders["study"]), "causal-lm")(model, LANGUAGE, look(folders["expert"]))):
+        assert loss_of(model) == pytest.approx(loss_of(pretrained(str(folders["expert"]), "causal-lm")), rel=1e-5)
+
+
 class TestRefusing:
     def test_a_checkpoint_without_its_head(self, checkpoints: Checkpoints, tmp_path: Path) -> None:
         transformers.BertModel.from_pretrained(checkpoints.bert).save_pretrained(tmp_path)
@@ -83,7 +161,7 @@ class TestRefusing:
         with pytest.raises(DataError, match=r"changes transformer\.h\.0\.attn\.c_attn, which this study's model does not have"):
             reader(str(checkpoints.llama), "causal-lm")(nn.Linear(1, 1), LANGUAGE, look(folder))
 
-    @pytest.mark.parametrize(("name", "said"), [("lora_A.weight", "changes .* by"), ("classifier", "are the labels others")])
+    @pytest.mark.parametrize(("name", "said"), [("lora_A.weight", "changes .* by"), ("classifier", "does it have other labels")])
     def test_an_adapter_of_other_sizes(self, checkpoints: Checkpoints, tmp_path: Path, name: str, said: str) -> None:
         model = pretrained(str(checkpoints.bert), "text-classification", 2)
         adapter(model, tmp_path, target_modules=["query"], task_type="SEQ_CLS")
