@@ -40,7 +40,7 @@ class Factors:
         layout: What kind of module it is.
 
     Raises:
-        ParamsError: Shapes that do not go together.
+        ParamsError: Shapes that do not go together, or an alpha that is 0, NaN or infinite.
 
     >>> Factors(torch.ones(4, 3), torch.ones(2, 4), alpha=8).scaling
     2.0
@@ -58,6 +58,8 @@ class Factors:
         sides = 2 if self.layout != "convolution" else max(self.a.ndim, 3)
         if self.a.ndim != sides or self.b.ndim != sides or self.b.shape[1:] != (self.rank, *[1] * (sides - 2)) or not self.rank:
             raise ParamsError(f"factors of shapes {list(self.a.shape)} and {list(self.b.shape)} make no update ({self.layout})")
+        if not 0 < abs(self.alpha) < math.inf:
+            raise ParamsError(f"factors with alpha {self.alpha} make no update; alpha must be a finite number other than 0")
 
     @property
     def rank(self) -> int:

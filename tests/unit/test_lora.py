@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -37,3 +39,9 @@ def test_delta_of_layers_that_keep_the_transpose() -> None:
 def test_factors_that_make_no_product(a: tuple[int, ...], b: tuple[int, ...], layout: Layout) -> None:
     with pytest.raises(ParamsError, match="make no update"):
         Factors(torch.ones(a), torch.ones(b), 1.0, layout=layout)
+
+
+@pytest.mark.parametrize("alpha", [0.0, math.nan, math.inf, -math.inf])
+def test_an_alpha_that_makes_no_update(alpha: float) -> None:
+    with pytest.raises(ParamsError, match=r"factors with alpha .* make no update; alpha must be a finite number"):
+        Factors(torch.ones(2, 3), torch.ones(4, 2), alpha)

@@ -60,7 +60,7 @@ def write_adapter(
         metadata = {"format": "pt", "foretaste": json.dumps(facts)}
         written_whole(folder / TENSORS, lambda path: save_file(tensors, path, metadata=metadata))
         for name, said in ((CONFIG, _config(adapter)), (FACTS, facts)):
-            (folder / name).write_text(json.dumps(said, indent=1) + "\n")
+            (folder / name).write_text(json.dumps(said, indent=1, allow_nan=False) + "\n")
 
 
 def _tensors(adapter: Adapter) -> dict[str, Tensor]:

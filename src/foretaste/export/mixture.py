@@ -22,7 +22,9 @@ from foretaste import __version__
 from foretaste.errors import DataError
 from foretaste.export.columns import CHUNK, binary_columns, digests, opened, table_of, united
 from foretaste.export.folder import MANIFEST, new_folder
-from foretaste.export.trainers import READABLE, Mixed, Settings, Source, Trainer, check, configuration, notes
+from foretaste.export.settings import READABLE, Mixed, Settings, Source, Trainer
+from foretaste.export.trainer_notes import notes
+from foretaste.export.trainers import check, configuration
 from foretaste.lazy import lazy
 from foretaste.metrics import METRICS
 from foretaste.sources.extra import datasets

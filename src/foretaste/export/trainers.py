@@ -17,89 +17,22 @@ So all read the written mixture; LLaMA-Factory may read the sources too. All ave
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal
 
 import yaml
 
 from foretaste.errors import DataError, TaskError
+from foretaste.export.settings import LoraSettings, Mixed, Settings, Trainer, batch_sizes
+from foretaste.export.trainer_notes import notes
 from foretaste.task import Unit
 from foretaste.train.training import Training
 
-__all__ = ["READABLE", "Mixed", "Settings", "Source", "Trainer", "check", "configuration", "notes"]
+__all__ = ["check", "configuration"]
 
-Trainer = Literal["trl", "axolotl", "llama-factory"]
-
-READABLE = (".jsonl", ".json", ".csv", ".parquet")
 _FORMATS = (("messages",), ("prompt", "completion"), ("text",))
 _USUAL = ", or ".join(" and ".join(each) for each in _FORMATS)
 _NAMES: Mapping[Trainer, str] = {"trl": "TRL", "axolotl": "axolotl", "llama-factory": "LLaMA-Factory"}
 _RUN: Mapping[Trainer, str] = {"trl": "trl sft --config", "axolotl": "axolotl train", "llama-factory": "llamafactory-cli train"}
 _MIXTURE = "foretaste-mixture"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a trainer has to know beside the data.
-
-    Args:
-        model: Path or hub id.
-        training: As of foretaste's joint run; its steps are not used, since the mixture's rows give them.
-        max_length: Most tokens of a row.
-        kind: What the model does; other trainers are for ``causal-lm``.
-    """
-
-    model: str
-    training: Training
-    max_length: int = 1024
-    kind: str = "causal-lm"
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file all of whose rows are one task's training rows.
-
-    Args:
-        file: In a format that LLaMA-Factory reads, see `READABLE`.
-        columns: Column by what it is (``prompt``, ``completion``, ``messages``, ``text``).
-    """
-
-    file: Path
-    columns: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Mixed:
-    """A written mixture, as a trainer sees it.
-
-    Args:
-        data: The file, absolute.
-        unit: What alpha's losses are means over.
-        roles: The columns that are trained on, by the names of what they are.
-        columns: All columns of the file.
-        counts: Rows by task, none of them 0.
-        tokens: Label tokens of these rows by task.
-        sources: By task, where all rows of a file are the task's; empty where that is not so of every task.
-    """
-
-    data: Path
-    unit: Unit
-    roles: tuple[str, ...]
-    columns: tuple[str, ...]
-    counts: Mapping[str, int]
-    tokens: Mapping[str, int]
-    sources: Mapping[str, Source] = field(default_factory=dict)
-
-    @property
-    def rows(self) -> int:
-        """All rows."""
-        return sum(self.counts.values())
-
-    @property
-    def builder(self) -> str:
-        """What `datasets` calls the file's format."""
-        return "parquet" if self.data.suffix == ".parquet" else "json"
 
 
 def configuration(trainer: Trainer, mixed: Mixed, settings: Settings) -> dict[str, str]:
@@ -117,6 +50,7 @@ def configuration(trainer: Trainer, mixed: Mixed, settings: Settings) -> dict[st
         TaskError: See `check`.
         DataError: Columns that the trainer cannot train on.
 
+    >>> from pathlib import Path
     >>> mixed = Mixed(Path("/m/train.jsonl"), "token", ("text",), ("task", "text"), {"a": 8, "b": 2}, {"a": 40, "b": 40})
     >>> made = configuration("trl", mixed, Settings("gpt2", Training(steps=5, batch_size=2)))
     >>> list(made), yaml.safe_load(made["trl.yaml"])["datasets"]
@@ -152,6 +86,23 @@ def check(trainer: Trainer, unit: Unit, settings: Settings | None) -> None:
             f"alpha weighs losses that are means over examples, and {name} averages over label tokens, so tasks with long answers "
             "would weigh more than alpha says; study with unit: token, or export without a trainer's configuration"
         )
+    if settings.lora is not None:
+        _check_lora(name, settings.lora)
+    if settings.trained is not None and trainer != "axolotl":
+        raise TaskError(
+            f"the recipe freezes some modules (finetune.freeze), which {name}'s configuration cannot say; "
+            "export for axolotl, or without a trainer's configuration"
+        )
+
+
+def _check_lora(name: str, lora: LoraSettings) -> None:
+    if not lora.train_a:
+        raise TaskError(
+            f"the recipe trains B alone (finetune.train_a: false), which {name}'s configuration cannot say; "
+            "train A too, or export without a trainer's configuration"
+        )
+    if not float(lora.alpha).is_integer():
+        raise TaskError(f"{name} takes a whole number for LoRA's alpha, and the recipe has {lora.alpha}; choose a whole one")
 
 
 def _check_columns(trainer: Trainer, mixed: Mixed) -> None:
@@ -162,81 +113,16 @@ def _check_columns(trainer: Trainer, mixed: Mixed) -> None:
             raise DataError(f"axolotl would put the column {column!r} into prompts; rename or remove it in the data")
 
 
-def notes(trainer: Trainer, mixed: Mixed, settings: Settings) -> tuple[str, ...]:
-    """What to know about a trainer's configuration: why it is as it is, and where it differs from foretaste's joint run.
-
-    >>> mixed = Mixed(Path("/m/train.jsonl"), "token", ("text",), ("task", "text"), {"a": 8, "b": 2}, {"a": 40, "b": 40})
-    >>> notes("trl", mixed, Settings("gpt2", Training(steps=5)))[0]
-    'Reads train.jsonl: TRL itself concatenates data sets, without weights, so that the share of each would be its size.'
-    """
-    training = settings.training
-    order = {
-        "trl": "The order is kept by transformers from version 5 on; before, rows are shuffled, which keeps the shares of the epoch.",
-        "axolotl": "The order is kept (curriculum_sampling). Do not turn on dataset_exact_deduplication: it would undo repeats.",
-        "llama-factory": "The order is kept (disable_shuffling).",
-    }[trainer]
-    found = [
-        _why(trainer, mixed),
-        order,
-        "Losses are means over the label tokens of a step (transformers 4.46 and later), as alpha needs them.",
-        f"A step has {' x '.join(map(str, _batch(training)))} rows on one device; on n devices divide gradient_accumulation_steps by n.",
-        f"Rows of more than {settings.max_length} tokens are cut here at the end; foretaste cuts the prompt's beginning first.",
-    ]
-    if training.prior_precision:
-        found.append("The pull to the pretrained params (prior_precision) is left out: this trainer has none.")
-    if training.optimizer != "adamw":
-        found.append(f"foretaste's joint run uses {training.optimizer}; this is AdamW: choose the learning rate anew.")
-    if training.warmup:
-        found.append("Warm-up begins at 0 here and with one step's share in foretaste: its rates come one step later.")
-    if training.weight_decay:
-        found.append("Weight decay leaves out biases and norms here; foretaste's does not.")
-    return (*found, *_of_format(trainer, mixed))
-
-
-def _why(trainer: Trainer, mixed: Mixed) -> str:
-    name, readable = mixed.data.name, ", ".join(READABLE)
-    if trainer == "trl":
-        return f"Reads {name}: TRL itself concatenates data sets, without weights, so that the share of each would be its size."
-    if trainer == "axolotl":
-        return f"Reads {name}: axolotl's 'weight' is the part of a data set to keep, not its share, and repeats nothing."
-    why = f"Reads {name}: interleave_probs hold on average only, and the number of rows depends on the sizes of the data sets."
-    if not mixed.sources:
-        return f"{why} Reading the sources by num_samples needs each task's rows to be all rows of one {readable} file."
-    return f"{why} llama-factory-sources.yaml reads the sources themselves, with the same exact counts (num_samples)."
-
-
-def _of_format(trainer: Trainer, mixed: Mixed) -> list[str]:
-    if trainer == "trl" and mixed.roles == ("messages",):
-        return ["assistant_only_loss needs a chat template that marks answers with {% generation %}, or a model whose template TRL knows."]
-    if trainer != "llama-factory" or mixed.roles == ("text",):
-        return []
-    if mixed.roles == ("messages",):
-        return ["Chats must alternate between user and assistant. Name your model's template if reading it from the tokenizer fails."]
-    shares = {task: mixed.tokens[task] - count for task, count in mixed.counts.items()}
-    realised = ", ".join(f"{task}={share / max(sum(shares.values()), 1):.3f}" for task, share in shares.items())
-    return [
-        "The template 'empty' takes texts as they are and writes no end token, which foretaste trains on: one label token less in "
-        f"a row, so the shares of tokens become {realised}. Name another template if its prompts are those you want."
-    ]
-
-
 def _text(trainer: Trainer, file: str, said: Sequence[str], values: Mapping[str, object]) -> str:
     run = f"{_NAMES[trainer]}, written by foretaste. Run in this folder: {_RUN[trainer]} {file}. If it moves, mend the paths."
     comments = "".join(f"# {line}\n" for line in (run, *said))
     return comments + yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=1000)
 
 
-def _batch(training: Training) -> tuple[int, int]:
-    """Rows per backward pass, and how many of these make a step."""
-    most = min(training.micro_batch or training.batch_size, training.batch_size)
-    micro = next(size for size in range(most, 0, -1) if training.batch_size % size == 0)
-    return micro, training.batch_size // micro
-
-
 def _common(mixed: Mixed, training: Training) -> dict[str, object]:
     """What all three call the same, since all three are transformers' Trainer."""
     return {
-        "gradient_accumulation_steps": _batch(training)[1],
+        "gradient_accumulation_steps": batch_sizes(training)[1],
         "learning_rate": training.learning_rate,
         "warmup_steps": math.ceil(training.warmup * math.ceil(mixed.rows / training.batch_size)),
         "weight_decay": training.weight_decay,
@@ -253,7 +139,7 @@ def _schedule(training: Training) -> str:
 
 def _transformers(mixed: Mixed, training: Training) -> dict[str, object]:
     """As TRL and LLaMA-Factory call it."""
-    size = {"num_train_epochs": 1, "per_device_train_batch_size": _batch(training)[0]}
+    size = {"num_train_epochs": 1, "per_device_train_batch_size": batch_sizes(training)[0]}
     return {**size, "lr_scheduler_type": _schedule(training), "optim": "adamw_torch", **_common(mixed, training)}
 
 
@@ -275,6 +161,19 @@ def _trl(mixed: Mixed, settings: Settings) -> dict[str, object]:
         "max_length": settings.max_length,
         "eval_strategy": "no",
         **_transformers(mixed, settings.training),
+        **(_trl_lora(settings.lora) if settings.lora else {}),
+    }
+
+
+def _trl_lora(lora: LoraSettings) -> dict[str, object]:
+    return {
+        "use_peft": True,
+        "lora_r": lora.r,
+        "lora_alpha": int(lora.alpha),
+        "lora_dropout": lora.dropout,
+        "lora_target_modules": list(lora.targets),
+        "lora_task_type": "CAUSAL_LM",
+        "use_rslora": lora.rslora,
     }
 
 
@@ -298,10 +197,23 @@ def _axolotl(mixed: Mixed, settings: Settings) -> dict[str, object]:
         "sequence_len": settings.max_length,
         "excess_length_strategy": "truncate",
         "num_epochs": 1,
-        "micro_batch_size": _batch(settings.training)[0],
+        "micro_batch_size": batch_sizes(settings.training)[0],
         "lr_scheduler": _schedule(settings.training),
         "optimizer": "adamw_torch",
         **_common(mixed, settings.training),
+        **(_axolotl_lora(settings.lora) if settings.lora else {}),
+        **({"unfrozen_parameters": [f"{name}$" for name in settings.trained]} if settings.trained else {}),
+    }
+
+
+def _axolotl_lora(lora: LoraSettings) -> dict[str, object]:
+    return {
+        "adapter": "lora",
+        "lora_r": lora.r,
+        "lora_alpha": int(lora.alpha),
+        "lora_dropout": lora.dropout,
+        "lora_target_modules": list(lora.targets),
+        "peft_use_rslora": lora.rslora,
     }
 
 
@@ -336,7 +248,7 @@ def _llama_factory(mixed: Mixed, settings: Settings, data: Mapping[str, object])
         "model_name_or_path": settings.model,
         "stage": "pt" if mixed.roles == ("text",) else "sft",
         "do_train": True,
-        "finetuning_type": "full",
+        **(_llama_factory_lora(settings.lora) if settings.lora else {"finetuning_type": "full"}),
         "output_dir": str(mixed.data.parent / "trained-by-llama-factory"),
         "dataset_dir": str(mixed.data.parent),
         **data,
@@ -344,4 +256,15 @@ def _llama_factory(mixed: Mixed, settings: Settings, data: Mapping[str, object])
         "cutoff_len": settings.max_length,
         "packing": False,
         **_transformers(mixed, settings.training),
+    }
+
+
+def _llama_factory_lora(lora: LoraSettings) -> dict[str, object]:
+    return {
+        "finetuning_type": "lora",
+        "lora_rank": lora.r,
+        "lora_alpha": int(lora.alpha),
+        "lora_dropout": lora.dropout,
+        "lora_target": ",".join(lora.targets),
+        "use_rslora": lora.rslora,
     }

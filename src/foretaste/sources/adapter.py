@@ -7,6 +7,7 @@ References:
     PEFT checkpoint format, https://huggingface.co/docs/peft/developer_guides/checkpoint
 """
 
+import json
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -42,6 +43,7 @@ _REFUSED = {
     "velora_config": "how it acts (VeLoRA) is not known here",
     "megatron_config": "its layers are split over processes (Megatron)",
 }
+_LARGEST = 1_000_000  # of alpha and rank: beyond any that is trained
 _HARMLESS_INITS = (True, False, "gaussian", "eva", "orthogonal", "mica")  # the model stays as it was
 _CONVERT_IT = "save it with save_pretrained(..., path_initial_model_for_weight_conversion=...), which makes it plain LoRA, or"
 
@@ -151,6 +153,10 @@ def _config(folder: Path) -> Mapping[str, object]:
     if not path.is_file():
         raise DataError(f"{folder} has no {CONFIG}; name a folder in which PEFT saved a LoRA adapter")
     found = read_json(path)
+    try:
+        json.dumps(found, allow_nan=False)
+    except ValueError as error:
+        raise DataError(f"{path} holds NaN or infinity; copy or download it again, or train the adapter with other numbers") from error
     _refuse(path, found)
     return found
 
@@ -217,6 +223,11 @@ def _said(name: str, config: Mapping[str, object], patterns: str, default: str) 
         said = None
     if isinstance(said, bool) or not isinstance(said, int | float):
         raise DataError(f"{CONFIG} is damaged: {default} or {patterns} give no number for {name}; copy or download it again")
+    if not 0 < abs(said) <= _LARGEST:
+        raise DataError(
+            f"{CONFIG} gives {said} for {name} ({default} or {patterns}), and a number between 0 and {_LARGEST:,} is expected; "
+            "copy or download it again, or train the adapter with another"
+        )
     return float(said)
 
 

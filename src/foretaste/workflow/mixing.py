@@ -1,10 +1,14 @@
 """The rows that a joint run at given weights would see, as a data set that any trainer reads in one pass."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+from torch import nn
+
 from foretaste.errors import DataError
+from foretaste.export.settings import LoraSettings, Settings
 from foretaste.lazy import lazy
 from foretaste.plan import TransformersModel
 from foretaste.task import Task, units
@@ -13,11 +17,11 @@ from foretaste.workflow.export import kept_by
 from foretaste.workflow.session import Session
 
 if TYPE_CHECKING:
-    from foretaste.export import mixture, trainers
+    from foretaste.export import mixture
 else:
-    mixture, trainers = lazy("foretaste.export.mixture"), lazy("foretaste.export.trainers")  # their extra may be missing
+    mixture = lazy("foretaste.export.mixture")  # its extra may be missing
 
-__all__ = ["RowFormat", "TrainerName", "export_mixture"]
+__all__ = ["RowFormat", "TrainerName", "export_mixture", "layers_with_factors"]
 
 RowFormat = Literal["parquet", "jsonl"]
 TrainerName = Literal["trl", "axolotl", "llama-factory"]
@@ -67,10 +71,45 @@ def export_mixture(
         seed=training.seed,
         format=form,
         trainers=[name for name in get_args(TrainerName) if name in names],
-        settings=trainers.Settings(model.path, training, model.max_length, model.kind),
+        settings=_settings(session, model),
         overwrite=overwrite,
         keep=kept_by(session, target),
     )
+
+
+def _settings(session: Session, model: TransformersModel) -> Settings:
+    """What a trainer needs to train what the joint run trains."""
+    plan, problem = session.recipe.finetune, session.problem
+    lora, trained = None, None
+    if plan.method == "lora":
+        assert plan.r is not None
+        assert plan.alpha is not None
+        targets = layers_with_factors(problem.model, problem.trained)
+        lora = LoraSettings(plan.r, plan.alpha, targets, plan.dropout or 0.0, rslora=bool(plan.rslora), train_a=plan.train_a is not False)
+    elif plan.freeze is not None:
+        trained = tuple(sorted(problem.trained))
+    return Settings(model.path, session.joint_training, model.max_length, model.kind, lora, trained)
+
+
+def layers_with_factors(model: nn.Module, trained: Collection[str]) -> tuple[str, ...]:
+    """The layers that have LoRA factors, as PEFT's ``target_modules``: ends of names where all such layers have them, else names.
+
+    Args:
+        model: Has the factors.
+        trained: Names of its trained parameters.
+
+    >>> import torch
+    >>> one = nn.ModuleDict({"q": nn.ModuleDict({"lora_B": nn.ModuleDict({"default": nn.Linear(1, 1)})}), "v": nn.Linear(1, 1)})
+    >>> layers_with_factors(nn.ModuleDict({"0": one}), ["0.q.lora_B.default.weight"])
+    ('q',)
+    """
+    layers = sorted({re.sub(r"\.lora_(embedding_)?[AB]\..*", "", name) for name in trained if ".lora_" in name})
+    modules = [name for name, _ in model.named_modules() if ".base_layer" not in name]
+    ends: dict[str, list[str]] = {}
+    for layer in layers:
+        ends.setdefault(layer.rpartition(".")[2], []).append(layer)
+    alike = {end: [name for name in modules if name.rpartition(".")[2] == end] for end in ends}
+    return tuple(name for end, own in ends.items() for name in ([end] if sorted(alike[end]) == own else own))
 
 
 def _units_of(task: Task) -> list[int]:

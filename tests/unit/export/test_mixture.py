@@ -16,7 +16,7 @@ from foretaste.errors import DataError, StorageError, TaskError, WeightsError
 from foretaste.export import mixture as module
 from foretaste.export.folder import MANIFEST
 from foretaste.export.mixture import Format, LeakWarning, Part, write_mixture
-from foretaste.export.trainers import Settings
+from foretaste.export.settings import Settings
 from foretaste.metrics import METRICS
 from foretaste.sources.data import read_rows
 from foretaste.task import Rows, Task, Unit

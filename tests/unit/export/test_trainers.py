@@ -1,4 +1,5 @@
 import json
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,9 @@ import transformers
 import yaml
 
 from foretaste.errors import DataError, TaskError
-from foretaste.export.trainers import Mixed, Settings, Source, Trainer, configuration, notes
+from foretaste.export.settings import LoraSettings, Mixed, Settings, Source, Trainer
+from foretaste.export.trainer_notes import notes
+from foretaste.export.trainers import configuration
 from foretaste.train.training import Training
 
 TRAINERS: tuple[Trainer, ...] = ("trl", "axolotl", "llama-factory")
@@ -172,3 +175,59 @@ class TestLlamaFactory:
     def test_why_there_are_no_sources(self) -> None:
         assert "needs each task's rows to be all rows of one .jsonl" in notes("llama-factory", mixed("text"), SETTINGS)[0]
         assert list(configuration("llama-factory", mixed("text"), SETTINGS)) == ["llama-factory.yaml", "dataset_info.json"]
+
+
+class TestLora:
+    LORA = replace(SETTINGS, lora=LoraSettings(r=8, alpha=32, targets=("q_proj", "v_proj"), dropout=0.05, rslora=True))
+    SAID: Mapping[Trainer, Mapping[str, object]] = {
+        "trl": {
+            "use_peft": True,
+            "lora_r": 8,
+            "lora_alpha": 32,
+            "lora_dropout": 0.05,
+            "lora_target_modules": ["q_proj", "v_proj"],
+            "use_rslora": True,
+        },
+        "axolotl": {
+            "adapter": "lora",
+            "lora_r": 8,
+            "lora_alpha": 32,
+            "lora_dropout": 0.05,
+            "lora_target_modules": ["q_proj", "v_proj"],
+            "peft_use_rslora": True,
+        },
+        "llama-factory": {
+            "finetuning_type": "lora",
+            "lora_rank": 8,
+            "lora_alpha": 32,
+            "lora_dropout": 0.05,
+            "lora_target": "q_proj,v_proj",
+            "use_rslora": True,
+        },
+    }
+
+    @pytest.mark.parametrize("trainer", TRAINERS)
+    def test_is_what_the_trainer_trains(self, trainer: Trainer) -> None:
+        values = values_of(trainer, mixed("text"), self.LORA)
+        assert {name: values[name] for name in self.SAID[trainer]} == self.SAID[trainer]
+        plain = values_of(trainer, mixed("text"))
+        assert {name for name in self.SAID[trainer] if name in plain} <= {"finetuning_type"}
+
+    @pytest.mark.parametrize("trainer", TRAINERS)
+    @pytest.mark.parametrize(
+        ("change", "said"), [({"train_a": False}, "trains B alone"), ({"alpha": 0.5}, "whole number for LoRA's alpha")]
+    )
+    def test_what_no_trainer_can_say_is_refused(self, trainer: Trainer, change: dict[str, Any], said: str) -> None:
+        lora = LoraSettings(**{"r": 8, "alpha": 32, "targets": ("q_proj",), **change})
+        with pytest.raises(TaskError, match=said):
+            configuration(trainer, mixed("text"), replace(SETTINGS, lora=lora))
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_frozen_modules(trainer: Trainer) -> None:
+    settings = replace(SETTINGS, trained=("h.1.mlp.weight",))
+    if trainer == "axolotl":
+        assert values_of(trainer, mixed("text"), settings)["unfrozen_parameters"] == ["h.1.mlp.weight$"]
+        return
+    with pytest.raises(TaskError, match=r"freezes some modules \(finetune\.freeze\), which .* cannot say; export for axolotl"):
+        configuration(trainer, mixed("text"), settings)

@@ -126,6 +126,18 @@ class TestRefusing:
         with pytest.raises(DataError, match=reason):
             open_adapter(folder_of(tmp_path, pair("q") | dict(tensors)))
 
+    @pytest.mark.parametrize("alpha", [0, 0.0, 1e308, -1e7, float("nan"), float("inf")])
+    @pytest.mark.parametrize("pattern", [False, True])
+    def test_alphas_that_cannot_be(self, tmp_path: Path, alpha: float, pattern: bool) -> None:
+        options = {"alpha_pattern": {"q": alpha}} if pattern else {"lora_alpha": alpha}
+        with pytest.raises(DataError, match=r"gives .* for q \(lora_alpha or alpha_pattern\)|holds NaN or infinity"):
+            open_adapter(folder_of(tmp_path, pair("q"), **options))
+
+    @pytest.mark.parametrize("dropout", [float("nan"), float("inf")])
+    def test_other_numbers_that_are_none(self, tmp_path: Path, dropout: float) -> None:
+        with pytest.raises(DataError, match="holds NaN or infinity"):
+            open_adapter(folder_of(tmp_path, pair("q"), lora_dropout=dropout))
+
     def test_nothing_but_full_tensors(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="has no LoRA factors"):
             open_adapter(folder_of(tmp_path, {"head.weight": torch.ones(2)}, modules_to_save=["head"]))

@@ -59,6 +59,33 @@ def test_the_command_writes_mixture_manifest_and_configurations(recipe: Path, tm
     assert "exists already" in refused("export", recipe, "--to", tmp_path / "mix", *options)
 
 
+@pytest.mark.parametrize(
+    ("finetune", "targets"), [("targets: [c_attn]", ["c_attn"]), ("targets: [h.0.mlp.c_proj]", ["transformer.h.0.mlp.c_proj"])]
+)
+def test_a_lora_recipe_is_exported_as_lora(recipe: Path, tmp_path: Path, finetune: str, targets: list[str]) -> None:
+    """Two layers of the model end with c_proj, so the one with factors is written by its whole name."""
+    lora = f"{{steps: 5, batch_size: 4, method: lora, r: 2, rslora: true, {finetune}}}"
+    recipe.write_text(recipe.read_text().replace("{steps: 5, batch_size: 4}", lora))
+    export = ["export", recipe, "--study", tmp_path / "study", "-w", "uniform", "--to", tmp_path / "mix"]
+    assert foretaste(*export, *(word for name in ("trl", "axolotl", "llama-factory") for word in ("--trainer", name))).code == 0
+    values = {name: yaml.safe_load((tmp_path / "mix" / f"{name}.yaml").read_text()) for name in ("trl", "axolotl", "llama-factory")}
+    assert values["trl"]["use_peft"] is True
+    assert values["axolotl"]["adapter"] == values["llama-factory"]["finetuning_type"] == "lora"
+    assert values["trl"]["lora_target_modules"] == values["axolotl"]["lora_target_modules"] == targets
+    assert values["llama-factory"]["lora_target"] == ",".join(targets)
+    assert [values["trl"][name] for name in ("lora_r", "lora_alpha", "use_rslora")] == [2, 4, True]
+
+
+def test_frozen_modules_are_exported_or_refused(recipe: Path, tmp_path: Path) -> None:
+    freeze = "{steps: 5, batch_size: 4, freeze: [wte, wpe, h.0]}"
+    recipe.write_text(recipe.read_text().replace("{steps: 5, batch_size: 4}", freeze))
+    export = ["export", recipe, "--study", tmp_path / "study", "-w", "uniform", "--to", tmp_path / "mix"]
+    assert "the recipe freezes some modules" in refused(*export, "--trainer", "trl")
+    assert foretaste(*export, "--trainer", "axolotl").code == 0
+    trained = yaml.safe_load((tmp_path / "mix" / "axolotl.yaml").read_text())["unfrozen_parameters"]
+    assert set(trained) == {"transformer.ln_f.weight$", "transformer.ln_f.bias$"}
+
+
 def test_classifiers_have_mixtures_without_trainers(checkpoints: Checkpoints, tmp_path: Path) -> None:
     tasks = {name: (table(tmp_path / f"{name}.csv", sentences(8, 1)), table(tmp_path / f"{name}-v.csv", sentences(4, 9))) for name in "ab"}
     path = transformers_recipe(tmp_path / "tiny.yaml", checkpoints.bert, tasks)
