@@ -37,8 +37,9 @@ from foretaste.workflow.confirm import confirm
 from foretaste.workflow.fit import Fitted, fit
 from foretaste.workflow.methods import METHODS
 from foretaste.workflow.preview import prepared, preview, ready
-from foretaste.workflow.session import Session, joint_points, load, start
+from foretaste.workflow.session import Session, joint_points, load
 from foretaste.workflow.sharpen import cut, sharpened
+from foretaste.workflow.start import start
 
 ROOT = Path(__file__).parent
 RESULTS = ROOT / "results"

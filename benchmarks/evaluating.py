@@ -50,7 +50,8 @@ from foretaste.workflow.judge import at_precision, made_row
 from foretaste.workflow.made import Ready
 from foretaste.workflow.preview import memory_of, preview, ready
 from foretaste.workflow.race import race
-from foretaste.workflow.session import Session, load, start
+from foretaste.workflow.session import Session, load
+from foretaste.workflow.start import start
 
 HERE = Path(__file__).parent
 OUT = HERE / "results" / "evaluating.json"

@@ -17,7 +17,8 @@ from foretaste.recipe import read
 from foretaste.weights import TaskWeights, corners, uniform
 from foretaste.workflow.fit import fit
 from foretaste.workflow.methods import made
-from foretaste.workflow.session import Session, check, start
+from foretaste.workflow.session import Session, check
+from foretaste.workflow.start import start
 
 SHADES, SIGNS = ["dark", "light"], ["hands", "signs", "words"]
 

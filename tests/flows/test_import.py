@@ -298,6 +298,28 @@ class TestWithARecipe:
         loss = torch.nn.functional.cross_entropy(logits, torch.tensor([("bad", "good").index(row["label"]) for row in data]))
         assert rows[0]["metrics"]["books"]["loss"] == pytest.approx(float(loss), abs=1e-5)
 
+    def test_a_refused_recipe_leaves_the_study_open_to_another(self, place: Path, tmp_path: Path) -> None:
+        """A LoRA recipe cannot hold adapters of another start; the way out that its refusal names leads out."""
+        bring(place, tmp_path / "study", "adapter")
+        lora = tmp_path / "lora.yaml"
+        text = (place / "tiny.yaml").read_text().replace("train: ", f"train: {place}/").replace("validation: ", f"validation: {place}/")
+        lora.write_text(text.replace("learning_rate: 0.01", "learning_rate: 0.01, method: lora"))
+        fit = ["--study", tmp_path / "study"]
+        message = refused("fit", lora, *fit)
+        assert "remove finetune.method, or let this study train the task" in message
+        with Study.open(tmp_path / "study") as study:
+            assert study.recipe() is None
+        lora.write_text(text)
+        assert foretaste("fit", lora, *fit).code == 0
+
+    def test_models_for_other_tasks_are_refused_before_training(self, place: Path, tmp_path: Path) -> None:
+        assert foretaste("import", tmp_path / "study", "--task", f"poems={place / 'movies-expert'}").code == 0
+        message = refused("fit", place / "tiny.yaml", "--study", tmp_path / "study")
+        assert "the study has models for poems, the recipe has the tasks movies, books" in message
+        assert "--remove poems" in message
+        with Study.open(tmp_path / "study") as study:
+            assert (study.recipe(), study.all_work("finetune")) == (None, [])
+
     def test_curvature_without_training(self, place: Path, tmp_path: Path) -> None:
         fit = ["fit", place / "tiny.yaml", "--study", tmp_path / "study", "--estimate", "fisher"]
         assert "no model is there yet of movies, books" in refused(*fit)

@@ -2,8 +2,9 @@
 
 import json
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,11 +20,15 @@ if TYPE_CHECKING:
     from foretaste import recipe as recipes
     from foretaste import weights as simplex
     from foretaste.report import progress
+    from foretaste.sources.problem import Problem
+    from foretaste.surface import preference as preferences
     from foretaste.workflow import session
+    from foretaste.workflow import start as starting
 else:
-    recipes, simplex, progress, session = (
-        lazy(f"foretaste.{name}") for name in ("recipe", "weights", "report.progress", "workflow.session")
+    recipes, simplex, progress, session, starting = (
+        lazy(f"foretaste.{name}") for name in ("recipe", "weights", "report.progress", "workflow.session", "workflow.start")
     )
+    preferences = lazy("foretaste.surface.preference")
 
 __all__ = [
     "Corners",
@@ -37,6 +42,7 @@ __all__ = [
     "Overwrite",
     "Prefer",
     "RecipeFile",
+    "Request",
     "Steps",
     "StudyFolder",
     "StudyOption",
@@ -44,6 +50,8 @@ __all__ = [
     "WeightsOption",
     "again",
     "app",
+    "goal",
+    "once_each",
     "pairs",
     "printed",
     "variables",
@@ -132,11 +140,42 @@ def _root(
     pass
 
 
+@dataclass(frozen=True)
+class Request:
+    """What a command is asked to do, before there is a study.
+
+    Args:
+        recipe: Checked.
+        problem: Its model and tasks.
+        folder: Where the study is, or will be.
+        points: The weights asked for.
+    """
+
+    recipe: "recipes.Recipe"
+    problem: "Problem"
+    folder: Path
+    points: "Sequence[simplex.TaskWeights]"
+
+
 @contextmanager
 def working(
-    file: Path, study: Path | None, var: list[str] | None, command: Sequence[str], weights: Sequence[str] | None = None
+    file: Path,
+    study: Path | None,
+    var: list[str] | None,
+    command: Sequence[str],
+    weights: Sequence[str] | None = None,
+    accept: "Callable[[Request], None] | None" = None,
 ) -> "Iterator[tuple[session.Session, list[simplex.TaskWeights]]]":
-    """A recipe at work on its study, and the weights asked for; says how to resume if it is stopped."""
+    """A recipe at work on its study, and the weights asked for; says how to resume if it is stopped.
+
+    Args:
+        file: The recipe's.
+        study: The folder; beside the current one, named as the recipe, if left out.
+        var: Values of the recipe's variables.
+        command: As typed, to say how to go on.
+        weights: As typed.
+        accept: Looks at the command's own options, and raises where they cannot be used; called before anything is created.
+    """
     plan, content = recipes.read(file, variables(var))
     folder = study or Path(f"{file.stem}.study")
     resume = again(command, study, var, weights)
@@ -145,12 +184,48 @@ def working(
         for warning in problem.warnings:
             watch.say(f"warning: {warning}")
         points = [simplex.TaskWeights.parse(each, problem.names) for each in weights or ()]
-        work = session.start(plan, content, problem, folder, watch)
+        if accept is not None:
+            accept(Request(plan, problem, folder, points))
+        work = starting.start(plan, content, problem, folder, watch)
         with work.study:
             try:
                 yield work, points
             except (Stopped, KeyboardInterrupt):
                 raise Stopped(f"everything finished so far is kept in {folder}; go on with: {resume}") from None
+
+
+def goal(
+    work: "Request | session.Session", prefer: str | None, floor: Sequence[str] | None
+) -> "tuple[preferences.Preference, list[preferences.Floor]]":
+    """The preference and the floors that were asked for, or the recipe's.
+
+    Args:
+        work: Whose recipe and tasks.
+        prefer: As typed.
+        floor: As typed.
+
+    Raises:
+        WeightsError: They are not understood.
+    """
+    own, names = work.recipe.recommend, work.problem.names
+    wanted = preferences.Preference.parse(own.prefer if prefer is None else prefer, names)
+    return wanted, [preferences.Floor.parse(each, names) for each in (own.floors if floor is None else floor)]
+
+
+def once_each(methods: Sequence[MethodName] | None) -> list[str]:
+    """The names of methods that were asked for.
+
+    Raises:
+        RecipeError: One twice.
+
+    >>> once_each([MethodName.SIMPLE, MethodName.DIAGONAL])
+    ['simple', 'diagonal']
+    """
+    names = [each.value for each in methods or ()]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise RecipeError(f"--method names {twice} twice; give each method once")
+    return names
 
 
 def again(command: Sequence[str], study: Path | None, var: Sequence[str] | None, weights: Sequence[str] | None = None) -> str:

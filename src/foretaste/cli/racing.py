@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from foretaste.workflow import race as racing
     from foretaste.workflow.session import Session
 else:
-    preference = lazy("foretaste.surface.preference")
     fitting, racing = lazy("foretaste.workflow.fit"), lazy("foretaste.workflow.race")
 
 __all__ = ["Race", "goal_words", "raced"]
@@ -47,12 +46,9 @@ def raced(
     work: "Session",
     methods: Sequence[str],
     points: "Sequence[TaskWeights]",
-    prefer: str | None,
-    floor: Sequence[str] | None,
+    wanted: "preference.Preference",
+    floors: "Sequence[preference.Floor]",
 ) -> "list[races.Raced]":
-    """Every method's race, for the recipe's preference and floors where no others are given."""
-    said, names = work.recipe.recommend, work.problem.names
-    wanted = preference.Preference.parse(prefer or said.prefer, names)
-    floors = [preference.Floor.parse(each, names) for each in (said.floors if floor is None else floor)]
+    """Every method's race, for a preference and floors."""
     fitted = fitting.fit(work)
     return [racing.race(work, fitted, method, points, wanted, floors) for method in methods]

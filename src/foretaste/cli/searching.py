@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foretaste.cli.base import Explain, Floors, Json, Open, RecipeFile, StudyOption, Variables, again, app, printed, working
+from foretaste.cli.base import Explain, Floors, Json, Open, RecipeFile, Request, StudyOption, Variables, again, app, goal, printed, working
 from foretaste.cli.studying import report_written, summarised
 from foretaste.lazy import lazy
 
@@ -16,13 +16,12 @@ if TYPE_CHECKING:
     from foretaste.report import explain as explaining
     from foretaste.report import search as reporting
     from foretaste.report import summary, text
-    from foretaste.surface import preference, searched
+    from foretaste.surface import searched
     from foretaste.workflow import search as searching
 else:
     console = lazy("rich.console")
     reporting, explaining, summary, text = (lazy(f"foretaste.report.{name}") for name in ("search", "explain", "summary", "text"))
-    preference, searched = lazy("foretaste.surface.preference"), lazy("foretaste.surface.searched")
-    searching = lazy("foretaste.workflow.search")
+    searched, searching = lazy("foretaste.surface.searched"), lazy("foretaste.workflow.search")
 
 __all__ = ["search"]
 
@@ -51,12 +50,21 @@ def search(
     given = [("--budget", budget), ("--prefer", prefer), *(("--floor", each) for each in floor or ())]
     given += [("--tolerance", str(tolerance))] if tolerance != 0.002 else []
     command = ["search", str(recipe), *(word for name, value in given if value is not None for word in (name, value))]
-    with working(recipe, study, var, command) as (work, _):
-        names, front = work.problem.names, (prefer or work.recipe.recommend.prefer) == _FRONT
-        wanted = None if front else preference.Preference.parse(prefer or work.recipe.recommend.prefer, names)
-        floors = [preference.Floor.parse(each, names) for each in (work.recipe.recommend.floors if floor is None else floor)]
+    front = prefer == _FRONT
+
+    def accept(request: Request) -> None:
+        searching.searched_methods(request.recipe, request.problem, limit)
+        goal(request, "knee" if front else prefer, floor)
+
+    with working(recipe, study, var, command, accept=accept) as (work, _):
+        wanted, floors = goal(work, "knee" if front else prefer, floor)
         found = searching.search(
-            work, limit, wanted, floors, tolerance=tolerance, on_progress=lambda step: work.watch.say(reporting.step(step, limit))
+            work,
+            limit,
+            None if front else wanted,
+            floors,
+            tolerance=tolerance,
+            on_progress=lambda step: work.watch.say(reporting.step(step, limit)),
         )
         folder = work.study.path
     seen = summarised(folder, "knee" if front else prefer, floor)

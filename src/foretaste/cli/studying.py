@@ -21,6 +21,7 @@ from foretaste.cli.base import (
     Open,
     Prefer,
     RecipeFile,
+    Request,
     Steps,
     StudyFolder,
     StudyOption,
@@ -28,6 +29,8 @@ from foretaste.cli.base import (
     WeightsOption,
     again,
     app,
+    goal,
+    once_each,
     printed,
     variables,
     working,
@@ -144,7 +147,13 @@ def fit(
     as_json: Json = False,
 ) -> None:
     """Train one model per task (unless one was imported) and estimate its curvature."""
-    with working(recipe, study, var, ["fit", str(recipe), *(["--estimate", estimate] if estimate else [])]) as (work, _):
+
+    def accept(request: Request) -> None:
+        if estimate is not None:
+            fitting.require_models(request.problem, request.folder)
+
+    command = ["fit", str(recipe), *(["--estimate", estimate] if estimate else [])]
+    with working(recipe, study, var, command, accept=accept) as (work, _):
         done = fitting.fit(work, only_estimate=estimate is not None)
     found = {task: {"params": each.artefacts[0], "site": each.artefacts[1], "seconds": each.run.seconds} for task, each in done.items()}
     printed(as_json, found, tables.fitted(found), f"next: {again(['preview', str(recipe)], study, var)}")
@@ -155,9 +164,13 @@ def mergeability(
     recipe: RecipeFile, method: Corners = None, study: StudyOption = None, var: Variables = None, as_json: Json = False
 ) -> None:
     """Before any surface: whether the tasks' models can be merged, two at a time, and whether previews of one task alone are its model."""
-    names = [each.value for each in method or ()]
+    names = once_each(method)
     command = ["mergeability", str(recipe), *(word for name in names for word in ("--method", name))]
-    with working(recipe, study, var, command) as (work, _):
+
+    def accept(request: Request) -> None:
+        making.check_methods(merging.checked_methods(names or request.recipe.preview.methods, asked=bool(names)), request.problem.tasks)
+
+    with working(recipe, study, var, command, accept=accept) as (work, _):
         found = merging.mergeability(work, names)
     printed(as_json, linking.mergeability_json(found), linking.between(found), f"next: {again(['run', str(recipe)], study, var)}")
 
@@ -177,12 +190,16 @@ def preview(
     """Merge the tasks' models at given weights, or over the whole simplex, and evaluate."""
     command = ["preview", str(recipe), *(["--method", method.value] if method else []), *goal_words(race, prefer, floor)]
     after = f"next: {again(['confirm', str(recipe)], study, var)}"
-    with working(recipe, study, var, command, weights) as (work, points):
+
+    def accept(request: Request) -> None:
+        making.check_methods([method.value] if method else request.recipe.preview.methods, request.problem.tasks)
+        goal(request, prefer, floor)
+
+    with working(recipe, study, var, command, weights, accept) as (work, points):
         methods = making.with_controls([method.value] if method else work.recipe.preview.methods)
-        making.check_methods(methods, work.problem.tasks)
         asked = points or session.grid(work.recipe, work.problem)
         if race:
-            races = raced(work, methods, asked, prefer, floor)
+            races = raced(work, methods, asked, *goal(work, prefer, floor))
             printed(as_json, racing.raced_json(races), racing.raced(races), after)
             return
         rows = previewing.preview(work, fitting.fit(work), methods, asked)
@@ -194,7 +211,11 @@ def confirm(
     recipe: RecipeFile, weights: WeightsOption = None, study: StudyOption = None, var: Variables = None, as_json: Json = False
 ) -> None:
     """Train jointly at given weights, or at the recommended ones, and compare with the preview."""
-    with working(recipe, study, var, ["confirm", str(recipe)], weights) as (work, asked):
+
+    def accept(request: Request) -> None:
+        confirming.check_trainable(request.problem, request.points)
+
+    with working(recipe, study, var, ["confirm", str(recipe)], weights, accept) as (work, asked):
         fitted, methods = fitting.fit(work), making.with_controls(work.recipe.preview.methods)
         if not asked:
             previewing.preview(work, fitted, methods, session.grid(work.recipe, work.problem))
@@ -213,9 +234,14 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Preview methods side by side against the same joint runs: error, ranking, regret and cost."""
-    names = [each.value for each in method or ()]
+    names = once_each(method)
     asked = [("--method", each) for each in names] + [("--sharpen", str(each)) for each in sharpen or ()]
-    with working(recipe, study, var, ["compare", str(recipe), *(word for pair in asked for word in pair)]) as (work, _):
+
+    def accept(request: Request) -> None:
+        comparing.check_comparison(request.recipe, request.problem, names)
+
+    command = ["compare", str(recipe), *(word for pair in asked for word in pair)]
+    with working(recipe, study, var, command, accept=accept) as (work, _):
         found = comparing.compare(work, names, sharpen or ())
     preview_best = again(["preview", str(recipe), "--method", found.best], study, var)
     printed(as_json, comparison.comparison_json(found), comparison.beside(found), f"next: {preview_best}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
-from foretaste.cli.base import Json, Method, Overwrite, StudyOption, Variables, app, pairs, printed, working
+from foretaste.cli.base import Json, Method, Overwrite, Request, StudyOption, Variables, app, pairs, printed, working
 from foretaste.cli.sizes import size
 from foretaste.errors import StudyError
 from foretaste.lazy import lazy
@@ -16,12 +16,14 @@ from foretaste.lazy import lazy
 if TYPE_CHECKING:
     from foretaste.report import progress, tables
     from foretaste.store import study as studies
+    from foretaste.workflow import confirm as confirming
     from foretaste.workflow import experts, files, imports, mixing
     from foretaste.workflow import export as exporting
     from foretaste.workflow import run as running
 else:
     progress, tables, studies = (lazy(f"foretaste.{name}") for name in ("report.progress", "report.tables", "store.study"))
     experts, files, imports, mixing = (lazy(f"foretaste.workflow.{name}") for name in ("experts", "files", "imports", "mixing"))
+    confirming = lazy("foretaste.workflow.confirm")
     exporting, running = lazy("foretaste.workflow.export"), lazy("foretaste.workflow.run")
 
 __all__ = ["TrainerChoice", "export", "import_"]
@@ -125,12 +127,34 @@ def export(
         form, names = mixture or "jsonl", [each.value for each in trainer or ()]
         _mix(recipe, to, weights, form, names, overwrite, study, var, as_json)
         return
-    options = [*(["--joint"] if joint else ["--method", method.value] if method else []), *(["--overwrite"] if overwrite else [])]
-    with working(recipe, study, var, ["export", str(recipe), "--to", str(to), *options], [weights] if weights else None) as (work, asked):
-        exporting.check_target(work, to, overwrite=overwrite)
-        name = "joint" if joint else method.value if method else work.recipe.preview.methods[-1]
-        found = exporting.export(work, to, asked[0] if asked else running.recommended(work).weights, name, overwrite=overwrite)
-    printed(as_json, {"written": str(to), **found}, f"wrote {to}: {name} at {found['at']}")
+    if joint and method:
+        raise StudyError("--joint writes the joint run, and --method a preview; leave one of them out")
+    _model(recipe, to, weights, "joint" if joint else None if method is None else method.value, overwrite, study, var, as_json)
+
+
+def _model(
+    recipe: Path,
+    to: Path,
+    weights: str | None,
+    method: str | None,
+    overwrite: bool,
+    study: Path | None,
+    var: list[str] | None,
+    as_json: bool,
+) -> None:
+    """A preview, or the joint run."""
+    options = ["--joint"] if method == "joint" else ["--method", method] if method else []
+    command = ["export", str(recipe), "--to", str(to), *options, *(["--overwrite"] if overwrite else [])]
+
+    def accept(request: Request) -> None:
+        exporting.check_target(request.recipe, request.folder, to, overwrite=overwrite)
+        if exporting.checked_method(request.recipe, method) == "joint":
+            confirming.check_trainable(request.problem, request.points)
+
+    with working(recipe, study, var, command, None if weights is None else [weights], accept) as (work, asked):
+        at = asked[0] if asked else running.recommended(work).weights
+        found = exporting.export(work, to, at, method, overwrite=overwrite)
+    printed(as_json, {"written": str(to), **found}, f"wrote {to}: {found['method']} at {found['at']}")
 
 
 def _mix(
@@ -147,8 +171,12 @@ def _mix(
     """The rows of a joint run."""
     options = [*(word for name in names for word in ("--trainer", name)), *(["--overwrite"] if overwrite else [])]
     command = ["export", str(recipe), "--to", str(to), "--mixture", form, *options]
-    with working(recipe, study, var, command, [weights] if weights else None) as (work, asked):
-        exporting.check_target(work, to, overwrite=overwrite)
+
+    def accept(request: Request) -> None:
+        exporting.check_target(request.recipe, request.folder, to, overwrite=overwrite)
+        mixing.check_mixture(request.recipe, request.problem, names)
+
+    with working(recipe, study, var, command, None if weights is None else [weights], accept) as (work, asked):
         at = asked[0] if asked else running.recommended(work).weights
         found = mixing.export_mixture(work, to, at, form=form, names=names, overwrite=overwrite)
     printed(as_json, {"written": str(to), **found}, tables.mixed(found), f"wrote {to}: {at}")

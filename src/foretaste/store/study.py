@@ -35,7 +35,7 @@ from foretaste.train.run import Snapshot
 from foretaste.weights import TaskWeights
 from foretaste.whole import sweep
 
-__all__ = ["Done", "Json", "Study", "key_of"]
+__all__ = ["Done", "Json", "Study", "key_of", "require_space"]
 
 Json = Mapping[str, Any]
 _Row = tuple[sa.Table, Mapping[str, object]]
@@ -152,8 +152,9 @@ class Study:
         return _done(row)
 
     def is_begun(self) -> bool:
-        """Whether any work was done or begun here."""
-        return bool(self.all_work()) or any((self.path / "running").iterdir())
+        """Whether any work was done or begun here; bringing models in is none, since they say nothing of how others are trained."""
+        done = any(work.kind != "import" and "import" not in work.inputs for work in self.all_work())
+        return done or any((self.path / "running").glob("*.safetensors"))
 
     def all_work(self, kind: str | None = None) -> list[Done]:
         """Finished work, in the order it was done; of one kind where given."""
@@ -249,17 +250,6 @@ class Study:
         """Forget the state of training that is finished."""
         self._running(key).unlink(missing_ok=True)
 
-    def require_space(self, needed: int) -> None:
-        """Check the disk before work.
-
-        Raises:
-            StorageError: Fewer bytes are free than needed.
-        """
-        free = shutil.disk_usage(self.path).free
-        if free < needed:
-            found = f"needs about {needed / 2**30:.1f} GiB and has {free / 2**30:.1f} GiB free"
-            raise StorageError(f"{self.path} {found}; free some space or name another folder")
-
     def _kept(self, kind: str, key: str, inputs: Json, result: Json, params: Params | None, seconds: float) -> "tuple[Done, list[_Row]]":
         """Work whose tensors are kept, and the rows that say so."""
         rows: list[_Row] = []
@@ -284,6 +274,25 @@ class Study:
         with self._transaction() as connection:
             for table, row in rows:
                 connection.execute(insert(table).values(**row).on_conflict_do_nothing())
+
+
+def require_space(path: Path, needed: int) -> None:
+    """Check the disk before a study is made or goes on.
+
+    Args:
+        path: The study's folder, which need not be there yet.
+        needed: Bytes.
+
+    Raises:
+        StorageError: Fewer bytes are free than needed.
+
+    >>> require_space(Path("no-such-study"), 1)
+    """
+    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(there).free
+    if free < needed:
+        sizes = f"needs about {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free"
+        raise StorageError(f"{path} {sizes}; free some space or name another folder with --study")
 
 
 def _done(row: sa.Row[tuple[object, ...]]) -> Done:

@@ -42,11 +42,14 @@ class Preference:
         if text in ("mean", "worst", "knee"):
             return cls(text, {})
         try:
-            given = {name.strip(): float(number) for name, number in (part.split("=") for part in text.split(","))}
+            pairs = [(name.strip(), float(number)) for name, number in (part.split("=") for part in text.split(","))]
         except ValueError:
             raise WeightsError(
                 f"preference {text!r} is not understood; write mean, worst, knee, or for example {tasks[0]}=2,{tasks[-1]}=1"
             ) from None
+        given = dict(pairs)
+        if len(given) < len(pairs):
+            raise WeightsError(f"preference {text!r} names a task twice; give each one number")
         total = sum(given.values())
         if set(given) - set(tasks) or min(given.values()) < 0 or not 0 < total < float("inf"):
             raise WeightsError(f"preference {text!r} needs numbers of at least 0, one above 0, for tasks among {', '.join(tasks)}")

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from statistics import mean
 
 from foretaste.errors import RecipeError
+from foretaste.plan import Recipe
+from foretaste.sources.problem import Problem
 from foretaste.surface.agreement import judged
 from foretaste.surface.comparison import Compared, Comparison, Kind, regret_of
 from foretaste.surface.table import Surface, headlines
@@ -17,7 +19,7 @@ from foretaste.workflow.preview import prepared, preview
 from foretaste.workflow.session import Session, has_private_heads, joint_points
 from foretaste.workflow.sharpen import cut, sharpened
 
-__all__ = ["compare", "compared_methods"]
+__all__ = ["check_comparison", "compare", "compared_methods"]
 
 
 def compare(session: Session, methods: Sequence[str] = (), steps: Sequence[int] = ()) -> Comparison:
@@ -36,7 +38,8 @@ def compare(session: Session, methods: Sequence[str] = (), steps: Sequence[int] 
 
     >>> import pathlib, tempfile
     >>> from foretaste.recipe import parse
-    >>> from foretaste.workflow.session import load, start
+    >>> from foretaste.workflow.session import load
+    >>> from foretaste.workflow.start import start
     >>> small = "finetune: {steps: 2}, curvature: {max_examples: 2}, joint: {points: 3}"
     >>> recipe = parse(text := f"{{name: a, model: {{source: digits}}, {small}}}")
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -46,11 +49,7 @@ def compare(session: Session, methods: Sequence[str] = (), steps: Sequence[int] 
     >>> [each.method for each in found.methods], found.best, list(found.rivals)
     (['simple', 'simple+1', 'pretrained+1'], 'simple', ['uniform', 'proportional'])
     """
-    points = joint_points(session.recipe, session.problem)
-    if not points:
-        raise RecipeError("there is nothing to compare previews with: joint.points is 0; set it to 3 or more in the recipe")
-    asked = compared_methods(methods, session.problem.tasks)
-    check_methods(asked, session.problem.tasks)
+    asked, points = check_comparison(session.recipe, session.problem, methods), joint_points(session.recipe, session.problem)
     fitted = fit(session)
     tried = list(_tried(session, fitted, asked, steps, points))
     rivals = _rivals(session)
@@ -68,6 +67,25 @@ def compare(session: Session, methods: Sequence[str] = (), steps: Sequence[int] 
         for each in tried
     )
     return Comparison(found, {name: regret_of(joint, points, weights) for name, weights in rivals.items()}, seconds)
+
+
+def check_comparison(recipe: Recipe, problem: Problem, methods: Sequence[str] = ()) -> list[str]:
+    """The methods that are compared, once it is known that they can be.
+
+    Args:
+        recipe: What is studied.
+        problem: Its model and tasks.
+        methods: See `compared_methods`.
+
+    Raises:
+        RecipeError: The recipe asks for no joint run.
+        TaskError: A method that cannot preview these tasks.
+    """
+    if not joint_points(recipe, problem):
+        raise RecipeError("there is nothing to compare previews with: joint.points is 0; set it to 3 or more in the recipe")
+    asked = compared_methods(methods, problem.tasks)
+    check_methods(asked, problem.tasks)
+    return asked
 
 
 def compared_methods(methods: Sequence[str] = (), tasks: Sequence[Task] = ()) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from foretaste.engine import do_evaluation
 from foretaste.errors import WeightsError
 from foretaste.params import Params
+from foretaste.sources.problem import Problem
 from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import TaskWeights
 from foretaste.workflow.judge import judged_by, row
@@ -31,7 +32,8 @@ def confirm(session: Session, points: Sequence[TaskWeights]) -> list[Evaluation]
     >>> import pathlib, tempfile
     >>> from foretaste.recipe import parse
     >>> from foretaste.weights import uniform
-    >>> from foretaste.workflow.session import load, start
+    >>> from foretaste.workflow.session import load
+    >>> from foretaste.workflow.start import start
     >>> recipe = parse(text := "{name: a, model: {source: digits}, finetune: {steps: 2}}")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
@@ -39,26 +41,24 @@ def confirm(session: Session, points: Sequence[TaskWeights]) -> list[Evaluation]
     ...         [(row.method, str(row.fidelity)) for row in confirm(session, [uniform(session.problem.names)])]
     [('joint', 'joint')]
     """
-    check_trainable(session, points)
+    check_trainable(session.problem, points)
     session.watch.begin("joint finetuning", len(points) * session.joint_training.steps)
     return [_confirmed(session, weights) for weights in points]
 
 
-def check_trainable(session: Session, points: Sequence[TaskWeights]) -> None:
+def check_trainable(problem: Problem, points: Sequence[TaskWeights]) -> None:
     """Check that joint finetuning can be held to these weights.
 
     Raises:
         WeightsError: A task with a head of its own has no weight, so its head would stay untrained.
 
-    >>> from foretaste.recipe import parse
     >>> from foretaste.sources.digits import digits
     >>> from foretaste.weights import corners
-    >>> session = Session(None, parse("{name: a, model: {source: digits}}"), digits(), "base", None)
-    >>> check_trainable(session, corners(session.problem.names))  # one head for all
+    >>> check_trainable(digits(), corners(digits().names))  # one head for all
     """
     for weights in points:
         idle = [task for task, share in weights.items() if share == 0]
-        if idle and has_private_heads(session.problem):
+        if idle and has_private_heads(problem):
             raise WeightsError(f"joint finetuning at {weights} would never train the head of task {idle[0]!r}; give it some weight")
 
 

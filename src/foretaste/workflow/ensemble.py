@@ -49,7 +49,8 @@ def kept_outputs(session: Session, simple: Made, single: Callable[[TaskWeights],
     >>> import pathlib, tempfile
     >>> from foretaste.params import parameters_of
     >>> from foretaste.recipe import parse
-    >>> from foretaste.workflow.session import load, start
+    >>> from foretaste.workflow.session import load
+    >>> from foretaste.workflow.start import start
     >>> recipe = parse(text := "{name: a, model: {source: digits}}")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
@@ -102,7 +103,8 @@ def mixed(session: Session, method: str, outputs: Made, points: Sequence[TaskWei
     >>> import pathlib, tempfile
     >>> from foretaste.params import parameters_of
     >>> from foretaste.recipe import parse
-    >>> from foretaste.workflow.session import load, start
+    >>> from foretaste.workflow.session import load
+    >>> from foretaste.workflow.start import start
     >>> recipe = parse(text := "{name: a, model: {source: digits}}")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))

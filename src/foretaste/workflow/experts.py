@@ -28,7 +28,7 @@ from foretaste.task import Task
 from foretaste.workflow.imports import BASE, SHOWN, latest, record
 from foretaste.workflow.session import Session
 
-__all__ = ["Brought", "bring", "brought", "check", "check_known", "check_same", "curvature_of", "forget_curvature", "params_of"]
+__all__ = ["Brought", "bring", "brought", "check", "check_same", "curvature_of", "forget_curvature", "params_of", "read_experts"]
 
 
 @dataclass(frozen=True)
@@ -200,25 +200,33 @@ def brought(study: Study, without: Collection[str] = ()) -> dict[str, Brought]:
     return found
 
 
-def check_known(session: Session) -> None:
-    """Look whether experts are for tasks that the recipe has.
+def read_experts(session: Session) -> None:
+    """Read the models that were imported for the recipe's tasks, as if they had been trained here.
 
     Raises:
-        StudyError: Others are known.
+        StudyError: Models are there for tasks that the recipe does not have.
+        DataError: One does not fit the recipe's model, or is not what was imported.
 
-    >>> from foretaste.recipe import parse
-    >>> from foretaste.workflow.session import load, start
     >>> import tempfile
+    >>> from foretaste.recipe import parse
+    >>> from foretaste.workflow.session import load
+    >>> from foretaste.workflow.start import start
     >>> recipe = parse(text := "{name: a, model: {source: digits}}")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     session = start(recipe, text, load(recipe, text, ""), Path(folder))
     ...     with session.study:
-    ...         check_known(session)
+    ...         read_experts(session)
     """
-    names = session.problem.names
-    strange = sorted(set(brought(session.study)) - {BASE, *names})
+    known, tasks = brought(session.study), {task.name: task for task in session.problem.tasks}
+    strange = sorted(set(known) - {BASE, *tasks})
     if strange:
-        raise StudyError(f"the study has models for {', '.join(strange)}, the recipe has the tasks {', '.join(names)}; use the same names")
+        raise StudyError(
+            f"the study has models for {', '.join(strange)}, the recipe has the tasks {', '.join(tasks)}; use the same names, or take "
+            f"a model out with foretaste import {session.study.path} --remove {strange[0]}"
+        )
+    for name, each in known.items():
+        if name != BASE:
+            params_of(session, tasks[name], each)
 
 
 def params_of(session: Session, task: Task, each: Brought) -> Done:

@@ -7,31 +7,34 @@ from pathlib import Path
 from foretaste import __version__
 from foretaste.export.folder import FACTS, check_folder, new_folder
 from foretaste.params import Params, swapped, tensors_of
-from foretaste.plan import TransformersModel
+from foretaste.plan import Recipe, TransformersModel
+from foretaste.store.study import Study
 from foretaste.weights import TaskWeights
 from foretaste.workflow.confirm import check_trainable
 from foretaste.workflow.ensemble import without_params
 from foretaste.workflow.fit import fit
 from foretaste.workflow.imports import folders_of
 from foretaste.workflow.judge import with_statistics
-from foretaste.workflow.methods import METHODS
+from foretaste.workflow.methods import METHODS, last_merging
 from foretaste.workflow.preview import named_by, ready
 from foretaste.workflow.runs import jointly
 from foretaste.workflow.session import Session
 
-__all__ = ["EXPORTS", "check_target", "export", "kept_by"]
+__all__ = ["EXPORTS", "check_target", "checked_method", "default_method", "export", "kept_by"]
 
 EXPORTS = "exports"  # folder in the study for what its page exports
 
 
-def export(session: Session, target: Path, weights: TaskWeights, method: str, *, overwrite: bool = False) -> dict[str, object]:
+def export(
+    session: Session, target: Path, weights: TaskWeights, method: str | None = None, *, overwrite: bool = False
+) -> dict[str, object]:
     """Write a model as its source keeps models: a transformers checkpoint, or a safetensors file.
 
     Args:
         session: The recipe at work.
         target: A folder that does not exist yet.
         weights: alpha.
-        method: A preview method, or ``joint`` for the joint run, which is made if it is not there.
+        method: A preview method, or ``joint`` for the joint run, which is made if it is not there; `default_method` if left out.
         overwrite: Whether a folder that foretaste wrote is replaced, when the new one is complete; never one that the study needs.
 
     Returns:
@@ -44,7 +47,8 @@ def export(session: Session, target: Path, weights: TaskWeights, method: str, *,
     >>> import tempfile
     >>> from foretaste.recipe import parse
     >>> from foretaste.weights import uniform
-    >>> from foretaste.workflow.session import load, start
+    >>> from foretaste.workflow.session import load
+    >>> from foretaste.workflow.start import start
     >>> recipe = parse(text := "{name: a, model: {source: digits}, finetune: {steps: 1}, curvature: {max_examples: 1}}")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     session = start(recipe, text, load(recipe, text, ""), Path(folder, "study"))
@@ -53,10 +57,9 @@ def export(session: Session, target: Path, weights: TaskWeights, method: str, *,
     ...     found["method"], sorted(path.name for path in Path(folder, "out").iterdir())
     ('simple', ['foretaste.json', 'model.safetensors'])
     """
-    if method in METHODS and not METHODS[method].merges:
-        raise without_params(method)
+    method = checked_method(session.recipe, method)
     model, needed = session.problem.model, sum(t.numel() * t.element_size() for t in tensors_of(session.problem.model).values())
-    with new_folder(target, needed, overwrite=overwrite, keep=kept_by(session, target)) as folder:
+    with new_folder(target, needed, overwrite=overwrite, keep=kept_by(session.recipe, session.study.path, target)) as folder:
         params, made_of = _joint(session, weights) if method == "joint" else _preview(session, weights, method)
         facts = {
             "at": str(weights),
@@ -75,42 +78,72 @@ def export(session: Session, target: Path, weights: TaskWeights, method: str, *,
     return facts
 
 
-def check_target(session: Session, target: Path, *, overwrite: bool = False) -> None:
+def default_method(recipe: Recipe) -> str:
+    """The preview method that is exported where none is asked for: the last of the recipe's whose previews have params.
+
+    >>> from foretaste.recipe import parse
+    >>> default_method(parse("{name: a, model: {source: digits}, preview: {methods: [diagonal, ensemble]}}"))
+    'diagonal'
+    """
+    return last_merging(recipe.preview.methods)
+
+
+def checked_method(recipe: Recipe, method: str | None) -> str:
+    """The method to export by.
+
+    Raises:
+        RecipeError: A preview method without params.
+
+    >>> from foretaste.recipe import parse
+    >>> checked_method(parse("{name: a, model: {source: digits}}"), "simple")
+    'simple'
+    """
+    if method is None:
+        return default_method(recipe)
+    if method in METHODS and not METHODS[method].merges:
+        raise without_params(method)
+    return method
+
+
+def check_target(recipe: Recipe, study: Path, target: Path, *, overwrite: bool = False) -> None:
     """Look whether an export may be written to a folder, before there is any work for it.
 
     Args:
-        session: The recipe at work.
+        recipe: Of the study.
+        study: The study's folder, which need not be there yet.
         target: The folder to be.
         overwrite: Whether one that foretaste wrote may be replaced.
 
     Raises:
         StorageError: It may not.
     """
-    check_folder(target, overwrite=overwrite, keep=kept_by(session, target))
+    check_folder(target, overwrite=overwrite, keep=kept_by(recipe, study, target))
 
 
-def kept_by(session: Session, target: Path) -> dict[str, Path]:
+def kept_by(recipe: Recipe, study: Path, target: Path) -> dict[str, Path]:
     """What an export must not replace: the study, the model, the data, imported experts; by what they are.
 
     Args:
-        session: The recipe at work.
+        recipe: Of the study.
+        study: The study's folder.
         target: The folder to be; in the study's own folder of exports it may be.
     """
-    study, model = session.study.path, session.recipe.model
     own = target.resolve().parent.is_relative_to((study / EXPORTS).resolve())
-    found = {} if own else {"the study's folder": study}
-    if isinstance(model, TransformersModel):
-        found["the recipe's model"] = Path(model.path)
-    for task, data in session.recipe.tasks.items():
-        found |= {
+    paths = {} if own else {"the study's folder": study}
+    if isinstance(recipe.model, TransformersModel):
+        paths["the recipe's model"] = Path(recipe.model.path)
+    for task, data in recipe.tasks.items():
+        paths |= {
             f"the {part} data of task {task!r}": Path(path) for part, path in (("training", data.train), ("validation", data.validation))
         }
-    found |= folders_of(session.study)
-    return {what: path for what, path in found.items() if path.exists()}
+    if (study / "study.db").is_file():
+        with Study.open(study) as opened:
+            paths |= folders_of(opened)
+    return {what: path for what, path in paths.items() if path.exists()}
 
 
 def _joint(session: Session, weights: TaskWeights) -> tuple[Params, Mapping[str, object]]:
-    check_trainable(session, [weights])
+    check_trainable(session.problem, [weights])
     study = session.study
     if not any(done.inputs["weights"] == weights.key and study.find(done.key) for done in study.all_work("joint")):
         session.watch.say(f"no joint run at {weights} yet: training one, {session.joint_training.steps} steps")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 
@@ -16,13 +17,14 @@ from foretaste.posterior.kronecker import Kronecker
 from foretaste.posterior.lowrank import LowRank
 from foretaste.posterior.precision import Precision
 from foretaste.posterior.site import GaussianSite, Record
-from foretaste.store.study import Done
+from foretaste.sources.problem import Problem
+from foretaste.store.study import Done, Study
 from foretaste.task import Task
-from foretaste.workflow.experts import brought, check_known, curvature_of, forget_curvature
+from foretaste.workflow.experts import brought, curvature_of, forget_curvature
 from foretaste.workflow.runs import finetuned
 from foretaste.workflow.session import Session
 
-__all__ = ["Fitted", "Reported", "curved", "estimated", "examples_of", "fit", "kronecker_at", "prior_precision"]
+__all__ = ["Fitted", "Reported", "curved", "estimated", "examples_of", "fit", "kronecker_at", "prior_precision", "require_models"]
 
 _STRUCTURES: Mapping[str, type[Precision]] = {each.structure: each for each in (Diagonal, Kronecker, LowRank)}
 _GRADIENT = "gradient/"
@@ -60,11 +62,12 @@ def fit(session: Session, *, only_estimate: bool = False) -> dict[str, Fitted]:
         only_estimate: Whether nothing is trained, and curvature that came with imported models is made anew.
 
     Raises:
-        StudyError: Nothing may be trained, and a task has no model; or models are for tasks that are not in the recipe.
+        StudyError: Nothing may be trained, and a task has no model.
 
     >>> import pathlib, tempfile
     >>> from foretaste.recipe import parse
-    >>> from foretaste.workflow.session import load, start
+    >>> from foretaste.workflow.session import load
+    >>> from foretaste.workflow.start import start
     >>> recipe = parse(text := "{name: a, model: {source: digits}, finetune: {steps: 2}, curvature: {max_examples: 20}}")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
@@ -73,9 +76,8 @@ def fit(session: Session, *, only_estimate: bool = False) -> dict[str, Fitted]:
     {'low': 20, 'mid': 20, 'high': 20}
     """
     tasks, watch = session.problem.tasks, session.watch
-    check_known(session)
     if only_estimate:
-        _require_models(session)
+        require_models(session.problem, session.study.path)
         forget_curvature(session.study)
     watch.begin("single-task finetuning", len(tasks) * session.training.steps)
     runs = {task.name: finetuned(session, task) for task in tasks}
@@ -83,14 +85,24 @@ def fit(session: Session, *, only_estimate: bool = False) -> dict[str, Fitted]:
     return {task.name: curved(session, task, runs[task.name]) for task in tasks}
 
 
-def _require_models(session: Session) -> None:
-    """Every task's model must be there already."""
-    known = brought(session.study)
-    made = {tuple(done.inputs["task"]) for done in session.study.all_work("finetune")}
-    lacking = [task.name for task in session.problem.tasks if task.name not in known and (task.name, task.fingerprint) not in made]
+def require_models(problem: Problem, folder: Path) -> None:
+    """Look whether every task's model is in a study already.
+
+    Args:
+        problem: Has the tasks.
+        folder: The study's, which need not be there.
+
+    Raises:
+        StudyError: Some are not.
+    """
+    there: set[object] = set()
+    if (folder / "study.db").is_file():
+        with Study.open(folder) as study:
+            there = {*brought(study), *(tuple(done.inputs["task"]) for done in study.all_work("finetune"))}
+    lacking = [task.name for task in problem.tasks if not there & {task.name, (task.name, task.fingerprint)}]
     if lacking:
         raise StudyError(
-            f"no model is there yet of {', '.join(lacking)}; import it (foretaste import {session.study.path} "
+            f"no model is there yet of {', '.join(lacking)}; import it (foretaste import {folder} "
             f"--task {lacking[0]}=FOLDER), or leave out --estimate and it is trained"
         )
 
@@ -100,7 +112,8 @@ def curved(session: Session, task: Task, run: Done) -> Fitted:
 
     >>> import pathlib, tempfile
     >>> from foretaste.recipe import parse
-    >>> from foretaste.workflow.session import load, start
+    >>> from foretaste.workflow.session import load
+    >>> from foretaste.workflow.start import start
     >>> recipe = parse(text := "{name: a, model: {source: digits}, finetune: {steps: 2}, curvature: {max_examples: 20}}")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
@@ -142,7 +155,8 @@ def kronecker_at(session: Session, task: Task, run: Done, *, gradient: bool = Fa
 
     >>> import pathlib, tempfile
     >>> from foretaste.recipe import parse
-    >>> from foretaste.workflow.session import load, start
+    >>> from foretaste.workflow.session import load
+    >>> from foretaste.workflow.start import start
     >>> recipe = parse(text := "{name: a, model: {source: digits}, finetune: {steps: 2}, curvature: {max_examples: 20}}")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
@@ -184,7 +198,8 @@ def estimated(
 
     >>> import pathlib, tempfile
     >>> from foretaste.recipe import parse
-    >>> from foretaste.workflow.session import load, start
+    >>> from foretaste.workflow.session import load
+    >>> from foretaste.workflow.start import start
     >>> recipe = parse(text := "{name: a, model: {source: digits}, finetune: {steps: 2}}")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))

@@ -1,5 +1,6 @@
 """Jobs: the work that was asked for on a study's page, by the same use cases as the commands."""
 
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +11,7 @@ from foretaste.store.queue import Job, Kind, Queue, State
 from foretaste.task import Evaluation
 from foretaste.weights import TaskWeights
 from foretaste.workflow.confirm import confirm
-from foretaste.workflow.export import EXPORTS, export
+from foretaste.workflow.export import EXPORTS, default_method, export
 from foretaste.workflow.fit import fit
 from foretaste.workflow.methods import last_merging, with_controls
 from foretaste.workflow.mixing import export_mixture
@@ -18,7 +19,7 @@ from foretaste.workflow.preview import preview
 from foretaste.workflow.session import Session
 from foretaste.workflow.sharpen import sharpened
 
-__all__ = ["perform", "work_off"]
+__all__ = ["folder_name", "perform", "work_off"]
 
 _EVERY = 0.2  # seconds between two looks at whether to stop
 _SHARPENED = 0.1  # of a joint run's steps
@@ -39,7 +40,8 @@ def work_off(session: Session, queue: Queue, stopping: Callable[[], bool] = lamb
 
     >>> import tempfile
     >>> from foretaste.recipe import parse
-    >>> from foretaste.workflow.session import load, start
+    >>> from foretaste.workflow.session import load
+    >>> from foretaste.workflow.start import start
     >>> recipe = parse(text := "{name: a, model: {source: digits}, finetune: {steps: 1}, curvature: {max_examples: 1}}")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     session = start(recipe, text, load(recipe, text, ""), Path(folder))
@@ -97,15 +99,31 @@ def _said(session: Session, row: Evaluation) -> str:
 
 
 def _export(session: Session, kind: Kind, weights: TaskWeights) -> str:
-    methods = {Kind.EXPORT_JOINT: "joint", Kind.EXPORT_MIXTURE: "mixture"}
-    method = methods.get(kind) or last_merging(session.recipe.preview.methods)
-    target = Path(EXPORTS) / "-".join([method, *(f"{share:.3g}" for share in weights.values())])
+    methods = {Kind.EXPORT_JOINT: "joint", Kind.EXPORT_MIXTURE: "data-mixture"}
+    method = methods.get(kind) or default_method(session.recipe)
+    target = Path(EXPORTS) / folder_name(method, weights)
     (session.study.path / EXPORTS).mkdir(exist_ok=True)
     if kind == Kind.EXPORT_MIXTURE:
         export_mixture(session, session.study.path / target, weights, form="jsonl", overwrite=True)
     else:
         export(session, session.study.path / target, weights, method, overwrite=True)
     return str(target)
+
+
+def folder_name(method: str, weights: TaskWeights) -> str:
+    """A folder of its own for what is exported by a method at some weights.
+
+    Args:
+        method: A preview method, ``joint``, or ``data-mixture`` for rows.
+        weights: Rounded in the name; where that loses something, a hash tells them apart.
+
+    >>> folder_name("simple", TaskWeights("ab", [0.25, 0.75])), folder_name("joint", TaskWeights("ab", [1 / 3, 2 / 3]))
+    ('simple-0.25-0.75', 'joint-0.333-0.667-6724f1')
+    """
+    shares = [f"{share:.3g}" for share in weights.values()]
+    exact = all(float(text) == share for text, share in zip(shares, weights.values(), strict=True))
+    tail = [] if exact else [hashlib.sha256(weights.key.encode()).hexdigest()[:6]]
+    return "-".join([method, *shares, *tail])
 
 
 class _Watch:

@@ -42,7 +42,8 @@ def with_statistics(session: Session, params: Params, weights: TaskWeights) -> P
     >>> import pathlib, tempfile
     >>> from foretaste.recipe import parse
     >>> from foretaste.weights import uniform
-    >>> from foretaste.workflow.session import load, start
+    >>> from foretaste.workflow.session import load
+    >>> from foretaste.workflow.start import start
     >>> recipe = parse(text := "{name: a, model: {source: digits}}")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
@@ -68,7 +69,8 @@ def judged_by(session: Session) -> dict[str, object]:
 
     >>> import pathlib, tempfile
     >>> from foretaste.recipe import parse
-    >>> from foretaste.workflow.session import load, start
+    >>> from foretaste.workflow.session import load
+    >>> from foretaste.workflow.start import start
     >>> recipe = parse(text := "{name: a, model: {source: digits}}")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
@@ -128,7 +130,8 @@ def row(
     >>> from foretaste.recipe import parse
     >>> from foretaste.params import parameters_of
     >>> from foretaste.weights import uniform
-    >>> from foretaste.workflow.session import load, start
+    >>> from foretaste.workflow.session import load
+    >>> from foretaste.workflow.start import start
     >>> recipe = parse(text := "{name: a, model: {source: digits}}")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
@@ -196,7 +199,8 @@ def objective(session: Session, merge: Callable[[TaskWeights], Params]) -> float
     >>> import pathlib, tempfile
     >>> from foretaste.recipe import parse
     >>> from foretaste.params import parameters_of
-    >>> from foretaste.workflow.session import load, start
+    >>> from foretaste.workflow.session import load
+    >>> from foretaste.workflow.start import start
     >>> recipe = parse(text := "{name: a, model: {source: digits}}")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))

@@ -33,7 +33,8 @@ def mergeability(session: Session, methods: Sequence[str] = ()) -> Mergeability:
 
     >>> import pathlib, tempfile
     >>> from foretaste.recipe import parse
-    >>> from foretaste.workflow.session import load, start
+    >>> from foretaste.workflow.session import load
+    >>> from foretaste.workflow.start import start
     >>> recipe = parse(text := "{name: a, model: {source: digits}, finetune: {steps: 1}, curvature: {max_examples: 1}}")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))

@@ -9,19 +9,21 @@ from torch import nn
 
 from foretaste.errors import DataError
 from foretaste.export.settings import LoraSettings, Settings
+from foretaste.export.trainers import check
 from foretaste.lazy import lazy
-from foretaste.plan import TransformersModel
+from foretaste.plan import Recipe, TransformersModel
+from foretaste.sources.problem import Problem
 from foretaste.task import Task, units
 from foretaste.weights import TaskWeights
 from foretaste.workflow.export import kept_by
-from foretaste.workflow.session import Session
+from foretaste.workflow.session import Session, joint_training
 
 if TYPE_CHECKING:
     from foretaste.export import mixture
 else:
     mixture = lazy("foretaste.export.mixture")  # its extra may be missing
 
-__all__ = ["RowFormat", "TrainerName", "export_mixture", "layers_with_factors"]
+__all__ = ["RowFormat", "TrainerName", "check_mixture", "export_mixture", "layers_with_factors"]
 
 RowFormat = Literal["parquet", "jsonl"]
 TrainerName = Literal["trl", "axolotl", "llama-factory"]
@@ -54,9 +56,8 @@ def export_mixture(
         TaskError: A trainer that cannot train this.
         StorageError: The folder exists, or the disk refuses.
     """
-    problem, training, model = session.problem, session.joint_training, session.recipe.model
-    if not problem.rows or not isinstance(model, TransformersModel):
-        raise DataError("these tasks' examples are made in memory and have no rows to write; a mixture is for tasks from data files")
+    problem, training = session.problem, session.joint_training
+    settings = check_mixture(session.recipe, problem, names)
     parts = {}
     for task in problem.tasks:
         raw = problem.rows[task.name]
@@ -71,15 +72,38 @@ def export_mixture(
         seed=training.seed,
         format=form,
         trainers=[name for name in get_args(TrainerName) if name in names],
-        settings=_settings(session, model),
+        settings=settings,
         overwrite=overwrite,
-        keep=kept_by(session, target),
+        keep=kept_by(session.recipe, session.study.path, target),
     )
 
 
-def _settings(session: Session, model: TransformersModel) -> Settings:
-    """What a trainer needs to train what the joint run trains."""
-    plan, problem = session.recipe.finetune, session.problem
+def check_mixture(recipe: Recipe, problem: Problem, names: Sequence[str]) -> Settings:
+    """Look whether a mixture can be written for some trainers, before there is any work for it.
+
+    Args:
+        recipe: What is studied.
+        problem: Its model and tasks.
+        names: Of `TrainerName`.
+
+    Returns:
+        What a trainer needs to train what the joint run trains.
+
+    Raises:
+        DataError: The tasks' examples are not rows with columns.
+        TaskError: A trainer that cannot train this.
+    """
+    if not problem.rows or not isinstance(recipe.model, TransformersModel):
+        raise DataError("these tasks' examples are made in memory and have no rows to write; a mixture is for tasks from data files")
+    settings = _settings(recipe, problem, recipe.model)
+    for name in get_args(TrainerName):
+        if name in names:
+            check(name, problem.tasks[0].unit, settings)
+    return settings
+
+
+def _settings(recipe: Recipe, problem: Problem, model: TransformersModel) -> Settings:
+    plan = recipe.finetune
     lora, trained = None, None
     if plan.method == "lora":
         assert plan.r is not None
@@ -88,7 +112,7 @@ def _settings(session: Session, model: TransformersModel) -> Settings:
         lora = LoraSettings(plan.r, plan.alpha, targets, plan.dropout or 0.0, rslora=bool(plan.rslora), train_a=plan.train_a is not False)
     elif plan.freeze is not None:
         trained = tuple(sorted(problem.trained))
-    return Settings(model.path, session.joint_training, model.max_length, model.kind, lora, trained)
+    return Settings(model.path, joint_training(recipe), model.max_length, model.kind, lora, trained)
 
 
 def layers_with_factors(model: nn.Module, trained: Collection[str]) -> tuple[str, ...]:

@@ -44,7 +44,8 @@ def preview(session: Session, fitted: Mapping[str, Fitted], methods: Sequence[st
     >>> from foretaste.recipe import parse
     >>> from foretaste.weights import uniform
     >>> from foretaste.workflow.fit import fit
-    >>> from foretaste.workflow.session import load, start
+    >>> from foretaste.workflow.session import load
+    >>> from foretaste.workflow.start import start
     >>> recipe = parse(text := "{name: a, model: {source: digits}, finetune: {steps: 1}, curvature: {max_examples: 1}}")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
@@ -108,7 +109,8 @@ def memory_of(session: Session, merged: Ready) -> Memory:
     >>> import pathlib, tempfile
     >>> from foretaste.recipe import parse
     >>> from foretaste.workflow.fit import fit
-    >>> from foretaste.workflow.session import load, start
+    >>> from foretaste.workflow.session import load
+    >>> from foretaste.workflow.start import start
     >>> recipe = parse(text := "{name: a, model: {source: digits}, finetune: {steps: 1}, curvature: {max_examples: 1}}")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
@@ -131,7 +133,8 @@ def prepared(session: Session, fitted: Mapping[str, Fitted], method: str) -> Mad
     >>> import pathlib, tempfile
     >>> from foretaste.recipe import parse
     >>> from foretaste.workflow.fit import fit
-    >>> from foretaste.workflow.session import load, start
+    >>> from foretaste.workflow.session import load
+    >>> from foretaste.workflow.start import start
     >>> recipe = parse(text := "{name: a, model: {source: digits}, finetune: {steps: 1}, curvature: {max_examples: 1}}")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
@@ -152,7 +155,8 @@ def ready(session: Session, fitted: Mapping[str, Fitted], method: str) -> tuple[
     >>> from foretaste.recipe import parse
     >>> from foretaste.weights import uniform
     >>> from foretaste.workflow.fit import fit
-    >>> from foretaste.workflow.session import load, start
+    >>> from foretaste.workflow.session import load
+    >>> from foretaste.workflow.start import start
     >>> recipe = parse(text := "{name: a, model: {source: digits}, finetune: {steps: 1}, curvature: {max_examples: 1}}")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))

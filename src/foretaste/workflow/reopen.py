@@ -8,7 +8,8 @@ from foretaste.engine import Watch
 from foretaste.errors import StudyError
 from foretaste.plan import Recipe
 from foretaste.store.study import Study
-from foretaste.workflow.session import Session, load, start
+from foretaste.workflow.session import Session, load
+from foretaste.workflow.start import start
 
 __all__ = ["reopen"]
 

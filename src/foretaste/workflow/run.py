@@ -30,7 +30,8 @@ def run(session: Session) -> Recommendation:
 
     >>> import pathlib, tempfile
     >>> from foretaste.recipe import parse
-    >>> from foretaste.workflow.session import load, start
+    >>> from foretaste.workflow.session import load
+    >>> from foretaste.workflow.start import start
     >>> small = "finetune: {steps: 1}, curvature: {max_examples: 1}, preview: {points: 3, methods: [simple]}, joint: {points: 0}"
     >>> recipe = parse(text := f"{{name: a, model: {{source: digits}}, {small}}}")
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -61,7 +62,8 @@ def recommended(session: Session) -> Recommendation:
 
     >>> import pathlib, tempfile
     >>> from foretaste.recipe import parse
-    >>> from foretaste.workflow.session import load, start
+    >>> from foretaste.workflow.session import load
+    >>> from foretaste.workflow.start import start
     >>> recipe = parse(text := "{name: a, model: {source: digits}, finetune: {steps: 1}, curvature: {max_examples: 1}}")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))

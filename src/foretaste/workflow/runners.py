@@ -105,7 +105,8 @@ class Runners:
         >>> from foretaste.recipe import parse
         >>> from foretaste.weights import corners
         >>> from foretaste.workflow.fit import fit
-        >>> from foretaste.workflow.session import load, start
+        >>> from foretaste.workflow.session import load
+        >>> from foretaste.workflow.start import start
         >>> recipe = parse(text := "{name: a, model: {source: digits}, finetune: {steps: 9}, curvature: {max_examples: 1}}")
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))

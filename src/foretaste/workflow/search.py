@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from foretaste.errors import BadInput, RunFailed, WeightsError
+from foretaste.plan import Recipe
+from foretaste.sources.problem import Problem
 from foretaste.surface.hindsight import foretold
 from foretaste.surface.outlook import Outlook, evaluated, outlook, usable
 from foretaste.surface.preference import Floor, Preference
@@ -28,7 +30,7 @@ from foretaste.workflow.preview import preview
 from foretaste.workflow.session import Session, has_private_heads
 from foretaste.workflow.sharpen import sharpened
 
-__all__ = ["search"]
+__all__ = ["search", "searched_methods"]
 
 _FIRST = 0.6  # of the previews are spread evenly; the rest go where they tell most
 _BATCH = 8
@@ -64,7 +66,8 @@ def search(
 
     >>> import pathlib, tempfile
     >>> from foretaste.recipe import parse
-    >>> from foretaste.workflow.session import load, start
+    >>> from foretaste.workflow.session import load
+    >>> from foretaste.workflow.start import start
     >>> small = "finetune: {steps: 1}, curvature: {max_examples: 1}, preview: {methods: [simple]}"
     >>> recipe = parse(text := f"{{name: a, model: {{source: digits}}, {small}}}")
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -121,6 +124,38 @@ def _together(worth: Sequence[Proposal], fewest: int) -> list[Proposal]:
     return {Fidelity.JOINT: alike[:1], Fidelity.SHARPENED: alike[:fewest], Fidelity.PREVIEW: alike}[kind.fidelity]
 
 
+def searched_methods(recipe: Recipe, problem: Problem, budget: Budget) -> tuple[str, ...]:
+    """The preview methods of a search, once it is known that the budget allows one.
+
+    Args:
+        recipe: What is studied.
+        problem: Its model and tasks.
+        budget: How much may be evaluated.
+
+    Raises:
+        WeightsError: A budget that does not cover the single-task models' evaluation.
+        TaskError: A method that cannot preview these tasks.
+
+    >>> from foretaste.recipe import parse
+    >>> from foretaste.sources.digits import digits
+    >>> searched_methods(parse("{name: a, model: {source: digits}, preview: {methods: [simple]}}"), digits(), Budget(joint=2))
+    ('simple', 'anchored')
+    """
+    names = problem.names
+    if budget.previews < len(names):
+        short = f"a budget of {budget.previews} previews does not cover the {len(names)} single-task models"
+        raise WeightsError(f"{short}; write at least previews={len(names)}")
+    methods: list[str] = list(recipe.preview.methods)
+    if budget.joint >= 2 and _ANCHOR not in methods:
+        methods.append(_ANCHOR)
+    if budget.joint < 1 and _ANCHOR in methods and len(methods) > 1:
+        methods.remove(_ANCHOR)  # it would make a joint run
+    check_methods(methods, problem.tasks)
+    if budget.sharpened:
+        last_merging(methods)
+    return tuple(methods)
+
+
 @dataclass(eq=False)
 class _Work:
     """A search's means: evaluates what was proposed and counts it."""
@@ -134,19 +169,8 @@ class _Work:
 
     @classmethod
     def begun(cls, session: Session, budget: Budget) -> "_Work":
-        names = session.problem.names
-        if budget.previews < len(names):
-            short = f"a budget of {budget.previews} previews does not cover the {len(names)} single-task models"
-            raise WeightsError(f"{short}; write at least previews={len(names)}")
-        methods: list[str] = list(session.recipe.preview.methods)
-        if budget.joint >= 2 and _ANCHOR not in methods:
-            methods.append(_ANCHOR)
-        if budget.joint < 1 and _ANCHOR in methods and len(methods) > 1:
-            methods.remove(_ANCHOR)  # it would make a joint run
-        check_methods(methods, session.problem.tasks)
-        if budget.sharpened:
-            last_merging(methods)
-        return cls(session, budget, fit(session), tuple(methods))
+        methods = searched_methods(session.recipe, session.problem, budget)
+        return cls(session, budget, fit(session), methods)
 
     def surface(self) -> Surface:
         return usable(look(self.session.study).surface)

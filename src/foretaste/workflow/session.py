@@ -1,23 +1,17 @@
 """A recipe at work on a study: loaded, checked, opened."""
 
-import platform
 from collections.abc import Mapping
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-from accelerate import PartialState
-
-from foretaste import __version__
-from foretaste.engine import REVISION, Unwatched, Watch
-from foretaste.errors import BadInput, MissingExtra, StudyError, TaskError
+from foretaste.engine import Watch
+from foretaste.errors import BadInput, MissingExtra, TaskError
 from foretaste.evaluate import measure
 from foretaste.lazy import lazy
 from foretaste.metrics import METRICS
 from foretaste.outputs import check_mixable
-from foretaste.params import buffers_of, parameters_of
+from foretaste.params import parameters_of
 from foretaste.plan import LORA, DigitsModel, FunctionModel, Recipe, TaskData, TransformersModel
 from foretaste.recipe import where
 from foretaste.sources.digits import digits
@@ -25,7 +19,6 @@ from foretaste.sources.frozen import frozen
 from foretaste.sources.function import call
 from foretaste.sources.problem import Problem
 from foretaste.store.study import Study
-from foretaste.surface.table import headlines
 from foretaste.task import Task
 from foretaste.train.training import Training
 from foretaste.weights import TaskWeights, lattice, lattice_near, spread, uniform
@@ -40,7 +33,7 @@ else:
 
 _FINEST = 40  # lattice resolution, where the joint runs ask for many points
 
-__all__ = ["Checked", "Session", "check", "grid", "has_private_heads", "joint_points", "load", "start"]
+__all__ = ["Checked", "Session", "check", "grid", "has_private_heads", "joint_points", "joint_training", "load"]
 
 
 @dataclass(frozen=True)
@@ -69,13 +62,23 @@ class Session:
     @property
     def joint_training(self) -> Training:
         """How joint runs are trained."""
-        steps = self.recipe.joint.steps or self.recipe.finetune.steps
-        return Training(**{**self.recipe.finetune.numbers, "steps": steps}, seed=self.recipe.seed)
+        return joint_training(self.recipe)
 
     @property
     def data(self) -> dict[str, str]:
         """Hash of each task's data."""
         return {task.name: task.fingerprint for task in self.problem.tasks}
+
+
+def joint_training(recipe: Recipe) -> Training:
+    """How joint runs are trained.
+
+    >>> from foretaste.recipe import parse
+    >>> joint_training(parse("{name: a, model: {source: digits}, joint: {steps: 9}}")).steps
+    9
+    """
+    steps = recipe.joint.steps or recipe.finetune.steps
+    return Training(**{**recipe.finetune.numbers, "steps": steps}, seed=recipe.seed)
 
 
 @dataclass(frozen=True)
@@ -217,87 +220,6 @@ def check(recipe: Recipe, text: str, file: str) -> tuple[Checked, Problem]:
 def _described(task: Task) -> dict[str, object]:
     metrics = [metric.name for metric in task.metrics]
     return {"train": len(task.train), "validation": len(task.validation), "classes": len(task.classes), "metrics": metrics}
-
-
-def start(recipe: Recipe, text: str, problem: Problem, folder: Path, watch: Watch | None = None) -> Session:
-    """Open the study of a recipe, or make it.
-
-    Args:
-        recipe: Checked.
-        text: Of the recipe's file.
-        problem: What `check` made of it.
-        folder: The study's.
-        watch: Told of progress.
-
-    Raises:
-        StudyError: The study was made by another recipe, model or data; the parts are named.
-        StorageError: The folder cannot be written, or lacks space.
-
-    >>> import tempfile
-    >>> from foretaste.recipe import parse
-    >>> text = "{name: a, model: {source: digits}}"
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     session = start(parse(text), text, digits(), Path(folder))
-    ...     with session.study:
-    ...         session.study.recipe()[0] == text
-    True
-    """
-    base = problem.base()
-    problem.model.to(PartialState().device)
-    with ExitStack() as stack:
-        study = stack.enter_context(Study.create(folder))
-        session = Session(study, recipe, problem, base, watch or Unwatched())
-        plan = _plan_of(session)
-        found = study.recipe()
-        if found is not None and study.is_begun():
-            _same_question(found[1], plan, folder)
-        copies = 3 * len(problem.tasks) + recipe.joint.points + 4
-        kept = parameters_of(problem.model, problem.trained) | buffers_of(problem.model)
-        study.require_space(copies * sum(t.numel() * t.element_size() for t in kept.values()))
-        study.add_recipe(text, plan)
-        stack.pop_all()
-    return session
-
-
-def _plan_of(session: Session) -> dict[str, object]:
-    """What a study remembers of its recipe: the question, and how to answer it."""
-    recipe, problem = session.recipe, session.problem
-    return {
-        "name": recipe.name,
-        "recipe": recipe.model_dump(mode="json", exclude_unset=True),
-        "identity": recipe.identity() | {"task order": problem.names, "revisions": REVISION},
-        "data": session.data,
-        "base": session.base,
-        "unit": problem.tasks[0].unit,
-        "headlines": {task: asdict(headline) for task, headline in headlines(problem.tasks).items()},
-        "recommend": recipe.recommend.model_dump(),
-        "method": recipe.preview.methods[-1],
-        "inside": has_private_heads(problem),
-        "facts": [list(fact) for fact in problem.facts],
-        "versions": _versions(),
-    }
-
-
-def _versions() -> str:
-    device = PartialState().device.type
-    return f"foretaste {__version__}, torch {torch.__version__}, Python {platform.python_version()}, on {device}"
-
-
-def _same_question(before: Mapping[str, object], now: Mapping[str, object], folder: Path) -> None:
-    changes = [line for part in ("identity", "data", "base") for line in _changes(part, before[part], now[part])]
-    if changes:
-        listed = "\n  ".join(changes)
-        raise StudyError(
-            f"the study {folder} was made by another recipe, model or data:\n  {listed}\n"
-            "name another folder with --study, or undo the change; the study is untouched"
-        )
-
-
-def _changes(name: str, before: object, now: object) -> list[str]:
-    if isinstance(before, dict) and isinstance(now, dict):
-        keys = before if name == "revisions" else dict.fromkeys([*before, *now])  # a kind of work that is new was not done there
-        return [line for key in keys for line in _changes(f"{name}.{key}".removeprefix("identity."), before.get(key), now.get(key))]
-    return [] if before == now else [f"{name}: was {before!r}, is {now!r}"]
 
 
 def grid(recipe: Recipe, problem: Problem) -> list[TaskWeights]:

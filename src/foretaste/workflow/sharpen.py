@@ -40,7 +40,8 @@ def sharpened(session: Session, fitted: Mapping[str, Fitted], method: str, steps
     >>> from foretaste.recipe import parse
     >>> from foretaste.weights import uniform
     >>> from foretaste.workflow.fit import fit
-    >>> from foretaste.workflow.session import load, start
+    >>> from foretaste.workflow.session import load
+    >>> from foretaste.workflow.start import start
     >>> recipe = parse(text := "{name: a, model: {source: digits}, finetune: {steps: 1}, curvature: {max_examples: 1}}")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
@@ -49,7 +50,7 @@ def sharpened(session: Session, fitted: Mapping[str, Fitted], method: str, steps
     >>> rows[0].method, str(rows[0].fidelity)
     ('simple+2', 'sharpened')
     """
-    check_trainable(session, points)
+    check_trainable(session.problem, points)
     sites, merged = ready(session, fitted, method)
     session.watch.begin(f"previews by {method}, {steps} joint steps each", len(points))
     training, problem, realise = session.joint_training, session.problem, session.recipe.joint.realise
@@ -87,7 +88,8 @@ def cut(session: Session, steps: int, points: Sequence[TaskWeights]) -> list[Eva
     >>> import pathlib, tempfile
     >>> from foretaste.recipe import parse
     >>> from foretaste.weights import uniform
-    >>> from foretaste.workflow.session import load, start
+    >>> from foretaste.workflow.session import load
+    >>> from foretaste.workflow.start import start
     >>> recipe = parse(text := "{name: a, model: {source: digits}}")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
@@ -95,7 +97,7 @@ def cut(session: Session, steps: int, points: Sequence[TaskWeights]) -> list[Eva
     ...         [row.method for row in cut(session, 2, [uniform(session.problem.names)])]
     ['pretrained+2']
     """
-    check_trainable(session, points)
+    check_trainable(session.problem, points)
     session.watch.begin(f"joint finetuning cut to {steps} steps", len(points))
     training = replace(session.joint_training, steps=steps)
     problem, realise = session.problem, session.recipe.joint.realise

@@ -28,7 +28,8 @@ def around(session: Session, precision: float) -> Gaussian:
 
     >>> import pathlib, tempfile
     >>> from foretaste.recipe import parse
-    >>> from foretaste.workflow.session import load, start
+    >>> from foretaste.workflow.session import load
+    >>> from foretaste.workflow.start import start
     >>> recipe = parse(text := "{name: a, model: {source: digits}}")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
@@ -68,7 +69,8 @@ def chosen(
 
     >>> import pathlib, tempfile
     >>> from foretaste.recipe import parse
-    >>> from foretaste.workflow.session import load, start
+    >>> from foretaste.workflow.session import load
+    >>> from foretaste.workflow.start import start
     >>> recipe = parse(text := "{name: a, model: {source: digits}}")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
@@ -123,7 +125,8 @@ def tuned_precision(session: Session, fitted: Mapping[str, Fitted], method: str,
 
     >>> import pathlib, tempfile
     >>> from foretaste.recipe import parse
-    >>> from foretaste.workflow.session import load, start
+    >>> from foretaste.workflow.session import load
+    >>> from foretaste.workflow.start import start
     >>> recipe = parse(text := "{name: a, model: {source: digits}, preview: {prior_precision: 0.01}}")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))

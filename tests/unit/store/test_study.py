@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from foretaste.errors import DataError, StorageError, StudyError
-from foretaste.store.study import Study, key_of
+from foretaste.store.study import Study, key_of, require_space
 from foretaste.surface.table import Headline
 from foretaste.task import Evaluation, Fidelity
 from foretaste.train.run import Snapshot
@@ -113,10 +113,18 @@ def test_a_read_only_place_is_a_storage_error() -> None:
 
 
 def test_space_is_checked(tmp_path: Path) -> None:
+    require_space(tmp_path / "not" / "there", 1)
+    with pytest.raises(StorageError, match=r"needs about .* GiB, and .* GiB are free; free some space"):
+        require_space(tmp_path / "not" / "there", 1 << 60)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("kind", "inputs", "begun"), [("import", {}, False), ("finetune", {"import": "1f"}, False), ("site", {}, True)])
+def test_models_that_were_brought_in_are_no_beginning(tmp_path: Path, kind: str, inputs: dict[str, str], begun: bool) -> None:
     with Study.create(tmp_path / "s") as study:
-        study.require_space(1)
-        with pytest.raises(StorageError, match=r"needs about .* GiB and has .* free some space"):
-            study.require_space(1 << 60)
+        study.add(kind, "k", inputs, {}, None, 0.0)
+        with study.claim("k"):
+            assert study.is_begun() is begun
 
 
 def test_missing_and_damaged_artefacts_are_named(tmp_path: Path) -> None:

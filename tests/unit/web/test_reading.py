@@ -15,7 +15,7 @@ from foretaste.web.apart import Apart
 from foretaste.web.reading import Reader, Shown, Wish, shown
 from foretaste.workflow.jobs import work_off
 from foretaste.workflow.reopen import reopen
-from foretaste.workflow.session import start
+from foretaste.workflow.start import start
 
 
 def _previewed(study: Path, weights: str) -> None:

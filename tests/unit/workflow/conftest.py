@@ -12,7 +12,8 @@ from foretaste.engine import Watch
 from foretaste.plan import Ensemble, Preview
 from foretaste.recipe import read
 from foretaste.workflow.fit import fit
-from foretaste.workflow.session import Session, check, start
+from foretaste.workflow.session import Session, check
+from foretaste.workflow.start import start
 from problems import digits_recipe
 
 __all__ = ["checkpoints", "offline"]

@@ -20,7 +20,8 @@ from foretaste.workflow.made import Known, Made
 from foretaste.workflow.methods import made
 from foretaste.workflow.preview import preview, ready
 from foretaste.workflow.runs import jointly
-from foretaste.workflow.session import Session, start
+from foretaste.workflow.session import Session
+from foretaste.workflow.start import start
 from foretaste.workflow.tune import around
 from problems import blobs
 

@@ -18,8 +18,9 @@ from foretaste.workflow.export import export
 from foretaste.workflow.fit import fit
 from foretaste.workflow.methods import made
 from foretaste.workflow.preview import preview, ready
-from foretaste.workflow.session import Session, start
+from foretaste.workflow.session import Session
 from foretaste.workflow.sharpen import sharpened
+from foretaste.workflow.start import start
 from problems import blobs, linear
 
 POINT = TaskWeights(["low", "mid", "high"], [0.2, 0.3, 0.5])

@@ -9,7 +9,7 @@ from foretaste.params import parameters_of, snapshot
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.site import GaussianSite, Record
 from foretaste.sources.site_file import NAME, save_site
-from foretaste.workflow.experts import bring, brought, check, check_known, check_same, forget_curvature
+from foretaste.workflow.experts import bring, brought, check, check_same, forget_curvature, read_experts
 from foretaste.workflow.fit import fit
 from foretaste.workflow.runs import finetuned
 from foretaste.workflow.session import Session
@@ -72,7 +72,7 @@ def test_refusals(session: Session, tmp_path: Path) -> None:
         check({"": folder})
     bring(session.study, {"other": folder})
     with pytest.raises(StudyError, match="models for other, the recipe has the tasks low, mid, high"):
-        check_known(session)
+        read_experts(session)
     (folder / "model.safetensors").unlink()
     with pytest.raises(DataError, match="the expert of other is not there any more"):
         brought(session.study)

@@ -70,7 +70,7 @@ def test_what_the_study_needs_is_never_replaced(session: Session, tmp_path: Path
     bring(session.study, {"low": tmp_path / "expert"})
     for target, what in ((tmp_path / "expert", "is the imported model of task 'low'"), (within, "is within the study's folder")):
         with pytest.raises(StorageError, match=f"{what} .*, which --overwrite does not replace"):
-            check_target(session, target, overwrite=True)
+            check_target(session.recipe, session.study.path, target, overwrite=True)
     export(session, own, weights, "simple", overwrite=True)  # the page's own exports are made anew
 
 

@@ -21,7 +21,8 @@ from foretaste.workflow.export import EXPORTS
 from foretaste.workflow.fit import fit
 from foretaste.workflow.jobs import work_off
 from foretaste.workflow.outcome import look
-from foretaste.workflow.session import Session, check, start
+from foretaste.workflow.session import Session, check
+from foretaste.workflow.start import start
 
 HERE = "low=0.2,mid=0.3,high=0.5"
 WEIGHTS = TaskWeights(("low", "mid", "high"), (0.2, 0.3, 0.5))
@@ -86,7 +87,7 @@ def test_a_mixture_of_tasks_from_files(tmp_path: Path, checkpoints: Checkpoints,
         queue.add(Kind.EXPORT_MIXTURE, ",".join(f"{name}={1 / len(names)}" for name in names))
         assert work_off(session, queue) == 1, queue.jobs()
         folder = tmp_path / "study" / queue.jobs()[0].message
-        assert folder.name.startswith("mixture-")
+        assert folder.name.startswith("data-mixture-")
         assert any(path.suffix == ".jsonl" for path in folder.iterdir())
 
 

@@ -17,7 +17,8 @@ from foretaste.task import Example, Fidelity, Metric, Rows, Task, TextMetric
 from foretaste.train.batch_norm import reestimated
 from foretaste.weights import TaskWeights, uniform
 from foretaste.workflow.judge import at_precision, judged_by, objective, reestimates, row, with_statistics
-from foretaste.workflow.session import Session, start
+from foretaste.workflow.session import Session
+from foretaste.workflow.start import start
 from problems import blobs, linear
 
 AB = ["a", "b"]

@@ -17,7 +17,8 @@ from foretaste.weights import lattice
 from foretaste.workflow.fit import fit
 from foretaste.workflow.mergeability import checked_methods, mergeability
 from foretaste.workflow.preview import preview
-from foretaste.workflow.session import Session, start
+from foretaste.workflow.session import Session
+from foretaste.workflow.start import start
 from problems import blobs
 
 

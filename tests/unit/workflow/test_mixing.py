@@ -13,7 +13,8 @@ from foretaste.recipe import read
 from foretaste.train.mixture import mixture
 from foretaste.weights import TaskWeights, uniform
 from foretaste.workflow.mixing import export_mixture
-from foretaste.workflow.session import Session, load, start
+from foretaste.workflow.session import Session, load
+from foretaste.workflow.start import start
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from foretaste.workflow.confirm import confirm
 from foretaste.workflow.fit import fit
 from foretaste.workflow.outcome import look
 from foretaste.workflow.preview import preview
-from foretaste.workflow.session import Session, start
+from foretaste.workflow.session import Session
+from foretaste.workflow.start import start
 
 
 def test_an_empty_study_says_what_to_run(tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ from foretaste.workflow.fit import fit
 from foretaste.workflow.judge import judged_by
 from foretaste.workflow.methods import made
 from foretaste.workflow.preview import memory_of, preview, ready
-from foretaste.workflow.session import Session, load, start
+from foretaste.workflow.session import Session, load
+from foretaste.workflow.start import start
 from problems import blobs, linear
 
 POINT = TaskWeights(["low", "mid", "high"], [0.2, 0.3, 0.5])

@@ -25,7 +25,8 @@ from foretaste.workflow.fit import fit
 from foretaste.workflow.outcome import look
 from foretaste.workflow.preview import preview
 from foretaste.workflow.race import race
-from foretaste.workflow.session import Session, start
+from foretaste.workflow.session import Session
+from foretaste.workflow.start import start
 from problems import blobs, linear
 
 MEAN, WORST = Preference("mean", {}), Preference("worst", {})

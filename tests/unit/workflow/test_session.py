@@ -6,16 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from foretaste.errors import DataError, RecipeError, StorageError, StudyError
+from foretaste.errors import DataError, RecipeError
 from foretaste.params import parameters_of
-from foretaste.recipe import parse, read
+from foretaste.recipe import parse
 from foretaste.sources.digits import digits
 from foretaste.sources.problem import Problem
-from foretaste.store.study import Study
-from foretaste.task import Rows
 from foretaste.weights import corners, lattice, uniform
-from foretaste.workflow.session import Session, check, grid, has_private_heads, joint_points, load, start
-from problems import blobs, digits_recipe, linear
+from foretaste.workflow.session import Session, check, grid, has_private_heads, joint_points, load
+from problems import blobs, linear
 
 DIGITS = "name: a\nmodel: {source: digits}\n"
 
@@ -156,40 +154,6 @@ def test_a_session_knows_its_trainings(session: Session) -> None:
     assert (other.training.seed, other.training.batch_norm) == (7, "freeze")
 
 
-def test_start_keeps_the_recipe_and_opens_it_again(session: Session) -> None:
-    kept = session.study.recipe()
-    assert kept is not None
-    sizes = {"low": 398, "mid": 222, "high": 217}
-    assert kept[1]["headlines"] == {task: {"metric": "accuracy", "higher_is_better": True, "examples": n} for task, n in sizes.items()}
-    assert kept[1]["data"] == session.data
-    assert kept[1]["method"] == "anchored"
-    text = kept[0].replace("name: small digits", "name: another name")
-    with start(parse(text), text, session.problem, session.study.path).study as study:
-        again = study.recipe()
-        assert again is not None
-        assert again[1]["name"] == "another name"
-        assert study.all_work()
-
-
-@pytest.mark.parametrize("part", ["identity", "data", "base"])
-def test_another_question_is_refused_and_the_study_let_go(session: Session, part: str) -> None:
-    plan, text = read(digits_recipe(session.study.path.parent, finetune_steps="6" if part == "identity" else "5"))
-    made = session.problem
-    if part == "data":
-        made = replace(made, tasks=(replace(made.tasks[0], fingerprint="other"), *made.tasks[1:]))
-    if part == "base":
-        made = replace(made, model=digits(3).model)
-    before = session.study.recipe()
-    changed = {
-        "identity": r"finetune\.steps: was 5, is 6",
-        "data": r"data\.low: was '\w+', is 'other'",
-        "base": r"base: was '\w+', is '\w+'",
-    }
-    with pytest.raises(StudyError, match=rf"was made by another recipe, model or data:\n  {changed[part]}\nname another folder"):
-        start(plan, text, made, session.study.path)
-    assert session.study.recipe() == before
-
-
 def test_a_headline_that_no_ensemble_has_is_refused_where_one_is_asked_for(tmp_path: Path) -> None:
     code = (
         "from dataclasses import replace\nfrom problems import blobs, linear\nfrom foretaste.task import ModelMetric\n"
@@ -203,34 +167,6 @@ def test_a_headline_that_no_ensemble_has_is_refused_where_one_is_asked_for(tmp_p
     said = r"r\.yaml, line 4, preview\.methods: metric 'x' of task 'b' is measured from a model itself, and an ensemble is no model"
     with pytest.raises(RecipeError, match=said):
         check(parse(text), text, str(tmp_path / "r.yaml"))
-
-
-def test_a_study_without_work_takes_any_recipe(tmp_path: Path) -> None:
-    made = problem(2)
-    for seed in (1, 2):
-        text = f"name: a\nseed: {seed}\nmodel: {{source: digits}}\n"
-        start(parse(text), text, made, tmp_path / "study").study.close()
-    with Study.open(tmp_path / "study") as study:
-        kept = study.recipe()
-        assert kept is not None
-        assert kept[1]["identity"]["seed"] == 2
-
-
-def test_space_is_asked_for_before_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
-
-    def full(_: Study, needed: int) -> None:
-        asked.append(needed)
-        raise StorageError("full")
-
-    monkeypatch.setattr(Study, "require_space", full)
-    with pytest.raises(StorageError, match="full"):
-        start(parse(DIGITS), DIGITS, problem(2), tmp_path / "study")
-    size = sum(
-        tensor.numel() * tensor.element_size() for tensor in [*linear().parameters(), *linear().buffers()] if tensor.is_floating_point()
-    )
-    assert asked == [(3 * 2 + 7 + 4) * size]
-    assert isinstance(problem(2).tasks[0].train, Rows)
 
 
 WITHOUT_PEFT = """

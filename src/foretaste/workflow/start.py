@@ -1,0 +1,107 @@
+"""Starting: a recipe's study is made or opened, once everything that it was given has been accepted."""
+
+import platform
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+
+from foretaste import __version__
+from foretaste.engine import REVISION, Unwatched, Watch
+from foretaste.errors import StudyError
+from foretaste.params import buffers_of, parameters_of
+from foretaste.plan import Recipe
+from foretaste.sources.problem import Problem
+from foretaste.store.study import Study, require_space
+from foretaste.surface.table import headlines
+from foretaste.workflow.experts import read_experts
+from foretaste.workflow.session import Session, has_private_heads
+
+__all__ = ["start"]
+
+
+def start(recipe: Recipe, text: str, problem: Problem, folder: Path, watch: Watch | None = None) -> Session:
+    """Open the study of a recipe, or make it.
+
+    Args:
+        recipe: Checked.
+        text: Of the recipe's file.
+        problem: What `check` made of it.
+        folder: The study's.
+        watch: Told of progress.
+
+    Raises:
+        StudyError: The study was made by another recipe, model or data; the parts are named. Or it has models for other tasks.
+        DataError: A model that was imported into it does not fit the recipe's.
+        StorageError: The folder cannot be written, or lacks space.
+
+    >>> import tempfile
+    >>> from foretaste.recipe import parse
+    >>> from foretaste.sources.digits import digits
+    >>> text = "{name: a, model: {source: digits}}"
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     session = start(parse(text), text, digits(), Path(folder))
+    ...     with session.study:
+    ...         session.study.recipe()[0] == text
+    True
+    """
+    base = problem.base()
+    problem.model.to(PartialState().device)
+    copies = 3 * len(problem.tasks) + recipe.joint.points + 4
+    kept = parameters_of(problem.model, problem.trained) | buffers_of(problem.model)
+    require_space(folder, copies * sum(tensor.numel() * tensor.element_size() for tensor in kept.values()))
+    with ExitStack() as stack:
+        study = stack.enter_context(Study.create(folder))
+        session = Session(study, recipe, problem, base, watch or Unwatched())
+        plan = _plan_of(session)
+        former = study.recipe()
+        if former is not None and study.is_begun():
+            _same_question(former[1], plan, folder)
+        read_experts(session)  # so that a model that does not fit is refused before the study knows the recipe
+        study.add_recipe(text, plan)
+        stack.pop_all()
+    return session
+
+
+def _plan_of(session: Session) -> dict[str, object]:
+    """What a study remembers of its recipe: the question, and how to answer it."""
+    recipe, problem = session.recipe, session.problem
+    return {
+        "name": recipe.name,
+        "recipe": recipe.model_dump(mode="json", exclude_unset=True),
+        "identity": recipe.identity() | {"task order": problem.names, "revisions": REVISION},
+        "data": session.data,
+        "base": session.base,
+        "unit": problem.tasks[0].unit,
+        "headlines": {task: asdict(headline) for task, headline in headlines(problem.tasks).items()},
+        "recommend": recipe.recommend.model_dump(),
+        "method": recipe.preview.methods[-1],
+        "inside": has_private_heads(problem),
+        "facts": [list(fact) for fact in problem.facts],
+        "versions": _versions(),
+    }
+
+
+def _versions() -> str:
+    device = PartialState().device.type
+    return f"foretaste {__version__}, torch {torch.__version__}, Python {platform.python_version()}, on {device}"
+
+
+def _same_question(before: Mapping[str, object], now: Mapping[str, object], folder: Path) -> None:
+    changes = [line for part in ("identity", "data", "base") for line in _changes(part, before[part], now[part])]
+    if changes:
+        listed = "\n  ".join(changes)
+        raise StudyError(
+            f"the study {folder} was made by another recipe, model or data:\n  {listed}\n"
+            "name another folder with --study, or undo the change; the study is untouched"
+        )
+
+
+def _changes(name: str, before: object, now: object) -> list[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        keys = before if name == "revisions" else dict.fromkeys([*before, *now])  # a kind of work that is new was not done there
+        return [line for key in keys for line in _changes(f"{name}.{key}".removeprefix("identity."), before.get(key), now.get(key))]
+    return [] if before == now else [f"{name}: was {before!r}, is {now!r}"]
