@@ -38,6 +38,7 @@ def explored(summary: Summary) -> dict[str, object]:
     heads, single = summary.surface.headlines, summary.single
     tasks = [
         {"name": task, "metric": head.metric, "higher_is_better": head.higher_is_better, "single": single.get(task)}
+        | {"logarithm": head.is_perplexity}
         for task, head in heads.items()
     ]
     rows = [

@@ -11,7 +11,7 @@ from foretaste.surface.agreement import Agreement, anchor_of, judged
 from foretaste.surface.choose import choose
 from foretaste.surface.outlook import Outlook, evaluated, outlook, tellable, usable
 from foretaste.surface.pareto import front
-from foretaste.surface.preference import Floor, Preference, caution, measure
+from foretaste.surface.preference import Floor, Preference, caution, measure, mute
 from foretaste.surface.recommend import Alternative, Recommendation, recommend
 from foretaste.surface.table import Array, Headline, Surface
 from foretaste.task import Evaluation, Fidelity
@@ -96,12 +96,13 @@ class Summary:
 
     @property
     def caution(self) -> str:
-        """What to mind where the tasks' metrics are not on one scale; else empty."""
-        return caution(self.preference, self.surface.headlines, self.floors)
+        """What to mind: metrics that should not be added up, or that say nothing; empty where there is nothing."""
+        heads = self.surface.headlines
+        return " ".join(each for each in (caution(self.preference, heads, self.floors), mute(heads, self.single)) if each)
 
     def values(self, surface: Surface) -> Array:
         """`[N]`: what the preference gives each row of a surface; more is better."""
-        return self.preference.of(surface.values() * surface.signs) if surface.rows else np.zeros(0)
+        return self.preference.of(surface.oriented()) if surface.rows else np.zeros(0)
 
 
 def summarise(

@@ -89,14 +89,14 @@ def agreement(previews: Surface, joint: Surface, method: str = "") -> Agreement:
         raise StudyError("no weighting has both a preview and a joint run; run `foretaste confirm` first")
     guess = Surface(cheap.headlines, tuple(row for w in shared if (row := cheap.at(w))))
     truth = Surface(truth.headlines, tuple(row for w in shared if (row := truth.at(w))))
-    seen, real = guess.values() * guess.signs, truth.values() * truth.signs
+    seen, real = guess.oriented(), truth.oriented()
     told = [one.metrics != other.metrics for one, other in zip(guess.rows, truth.rows, strict=True)]
     told = told if any(told) else [True] * len(told)
     top = np.argsort(-real.mean(1), kind="stable")[: max(_FEWEST, round(_TOP * len(shared)))]
     return Agreement(
         method=method,
         points=len(shared),
-        error=_by_task(guess, np.abs(seen - real)[told].mean(0)),
+        error=_by_task(guess, np.abs(guess.values() - truth.values())[told].mean(0)),
         loss_error=_by_task(guess, np.abs(guess.values("loss") - truth.values("loss"))[told].mean(0)),
         rank={task: spearman(seen[:, i], real[:, i]) for i, task in enumerate(guess.tasks)},
         rank_mean=spearman(seen.mean(1), real.mean(1)),

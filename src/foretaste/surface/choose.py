@@ -63,7 +63,7 @@ def choose(rows: Surface, preference: Preference, floors: Sequence[Floor] = (), 
     if singles is None:
         singles = {task: row.metrics[task][rows.headlines[task].metric] for task, row in rows.singles().items()}
     values = chosen.values()
-    goodness = np.round(preference.of(values * chosen.signs), 9)
+    goodness = np.round(preference.of(chosen.oriented(values)), 9)
     missing = np.round(shortfalls(floors, chosen.headlines, singles, values).max(-1, initial=0.0), 9)
     unevenness = np.round(np.linalg.norm(chosen.alphas(), axis=1), 9)
     best = int(np.lexsort((unevenness, -goodness, missing))[0])

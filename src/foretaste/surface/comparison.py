@@ -94,6 +94,6 @@ def regret_of(joint: Surface, points: Sequence[TaskWeights], weights: TaskWeight
     >>> regret_of(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)), points, middle)
     Regret(mean=0.25, worst=-0.25)
     """
-    values, at = joint.values() * joint.signs, [row.weights for row in joint.rows]
+    values, at = joint.oriented(), [row.weights for row in joint.rows]
     compared, own = values[[at.index(point) for point in points]], values[at.index(weights)]
     return Regret(float(compared.mean(1).max() - own.mean()), float(compared.min(1).max() - own.min()))

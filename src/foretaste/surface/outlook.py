@@ -145,7 +145,7 @@ class Outlook:
 
     def values(self, preference: Wanted, *, measured: bool = False) -> Array:
         """`[S, N]`: what a preference gives on each possible surface; more is better."""
-        return preference.of((self.measured if measured else self.draws) * self.surface.signs)
+        return preference.of(self.surface.oriented(self.measured if measured else self.draws))
 
     def shortfalls(self, floors: Sequence[Floor], *, measured: bool = False) -> Array:
         """`[S, N, F]`: how far each floor is missed on each possible surface."""
@@ -184,11 +184,11 @@ class Outlook:
         The box between each task's worst and best expected metric, and how much of it is worse than some weighting in
         every task; by 2000 points at random, the same for all possible surfaces, for any number of tasks.
         """
-        medians = self.prediction.median * self.surface.signs
+        medians = self.surface.oriented(self.prediction.median)
         low, span = medians.min(0), np.maximum(np.ptp(medians, axis=0), _LEAST)
         inside = np.random.default_rng(0).random((_POINTS, len(low)))
         shares = []
-        for values in (self.draws[:_VOLUMES] * self.surface.signs - low) / span:
+        for values in (self.surface.oriented(self.draws[:_VOLUMES]) - low) / span:
             front = values[is_efficient(values)]
             shares.append(float((front[:, None, :] >= inside[None]).all(-1).any(0).mean()))
         return float(np.mean(shares)), *np.quantile(shares, (0.05, 0.95)).tolist()

@@ -10,7 +10,7 @@ from foretaste.errors import StudyError, WeightsError
 from foretaste.surface.scales import on_one_scale
 from foretaste.surface.table import Array, Headline, Surface
 
-__all__ = ["Floor", "Preference", "caution", "measure", "shortfalls"]
+__all__ = ["Floor", "Preference", "caution", "measure", "mute", "shortfalls"]
 
 _LEAST_LOSS = 0.01  # of the largest: a task that loses less is no reason to give it all the weight
 
@@ -74,7 +74,7 @@ class Preference:
         if lacking := [task for task in surface.tasks if task not in singles]:
             raise StudyError(f"the knee needs every single-task model's metrics, and lacks {lacking[0]}'s; preview the corners first")
         table = np.array([[singles[own].metrics[task][head.metric] for task, head in surface.headlines.items()] for own in surface.tasks])
-        table = table * surface.signs
+        table = surface.oriented(table)
         losses = np.diag(table) - table.min(0)
         counts = 1 / np.maximum(losses, max(_LEAST_LOSS * float(losses.max()), 1e-12))
         return Preference("knee", dict(zip(surface.tasks, (counts / counts.sum()).tolist(), strict=True)))
@@ -184,15 +184,19 @@ def measure(preference: Preference, headlines: Mapping[str, Headline]) -> str:
         headlines: By task.
 
     >>> measure(Preference("mean", {}), {task: Headline("perplexity", higher_is_better=False) for task in "ab"})
-    'value (minus the mean perplexity)'
+    'value (minus the mean log perplexity)'
     """
-    less = sorted({head.metric for head in headlines.values() if not head.higher_is_better})
+    less = sorted({_counted(head) for head in headlines.values() if not head.higher_is_better})
     if not less:
         return "value"
-    if {head.metric for head in headlines.values()} == set(less[:1]):
+    if {_counted(head) for head in headlines.values()} == set(less[:1]):
         which = {"mean": "mean ", "worst": "worst task's "}.get(preference.kind, "weighted mean ")
         return f"value (minus the {which}{less[0]})"
     return f"value ({' and '.join(less)} {'counts' if len(less) == 1 else 'count'} with a minus)"
+
+
+def _counted(head: Headline) -> str:
+    return f"log {head.metric}" if head.is_perplexity else head.metric
 
 
 def caution(preference: Preference, headlines: Mapping[str, Headline], floors: Sequence[Floor] = ()) -> str:
@@ -207,14 +211,39 @@ def caution(preference: Preference, headlines: Mapping[str, Headline], floors: S
         floors: What must hold.
 
     >>> caution(Preference("mean", {}), {"a": Headline("perplexity", higher_is_better=False), "b": Headline("accuracy")}).partition(":")[0]
-    'The metrics are not on one scale (a perplexity, b accuracy)'
+    'The tasks have different metrics (a perplexity, b accuracy), which count as they are in the mean over tasks'
     """
     held = preference.kind == "worst" and any(floor.relative and floor.task == "all" for floor in floors)
     if preference.kind not in ("mean", "worst") or held or on_one_scale(head.metric for head in headlines.values()):
         return ""
     named, first, *_, last = ", ".join(f"{task} {head.metric}" for task, head in headlines.items()), *headlines
     return (
-        f"The metrics are not on one scale ({named}): in {preference} the one with the largest numbers decides. Make one metric the "
-        f"first of every task, or give importances (--prefer {first}=1,{last}=10), or take the worst task with floors relative to "
-        "single-task models, which hold on any scale (--prefer worst --floor 'all>=95%')."
+        f"The tasks have different metrics ({named}), which count as they are in {preference}: the one with the largest numbers "
+        "decides. Make one metric the first of every task, or say how much each task counts "
+        f"(--prefer {first}=1,{last}=10), or take the worst task with floors relative to single-task models, which hold on any scale "
+        "(--prefer worst --floor 'all>=95%')."
+    )
+
+
+def mute(headlines: Mapping[str, Headline], singles: Mapping[str, float]) -> str:
+    """What to mind where a task's own model has a headline metric of 0, so that no weighting can be told from another by it.
+
+    Args:
+        headlines: By task.
+        singles: Each task's headline metric by its single-task model, as far as they are known.
+
+    Returns:
+        Empty where there is nothing.
+
+    >>> mute({"a": Headline("exact_match")}, {"a": 0.0}).partition(".")[0]
+    'The exact_match of a is 0 even for its own single-task model, so it says nothing about the weights'
+    """
+    tasks = [task for task, head in headlines.items() if head.higher_is_better and singles.get(task) == 0]
+    if not tasks:
+        return ""
+    which = " and ".join(f"{headlines[task].metric} of {task}" for task in tasks)
+    what = ("is", "its own single-task model", "it says") if len(tasks) == 1 else ("are", "their own single-task models", "they say")
+    return (
+        f"The {which} {what[0]} 0 even for {what[1]}, so {what[2]} nothing about the weights. "
+        "Put another metric first, train longer, or use more validation rows."
     )

@@ -154,7 +154,7 @@ class _WorstUnder:
 def _wanted(found: Outlook, preference: Preference | None, seed: int) -> Sequence[Wanted]:
     if preference is not None:
         return [preference.settled(found.surface)]
-    medians = found.prediction.median * found.surface.signs
+    medians = found.surface.oriented(found.prediction.median)
     low, span = medians.min(0), np.maximum(np.ptp(medians, axis=0), _LEAST)
     drawn = np.random.default_rng(seed).dirichlet(np.ones(medians.shape[1]), _PREFERENCES)
     return [_WorstUnder(1 / np.maximum(weights, _LITTLE), low, span) for weights in drawn]

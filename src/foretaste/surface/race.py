@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foretaste.surface.preference import Floor, Preference
-from foretaste.surface.table import Array, Headline
+from foretaste.surface.table import Array, Headline, oriented
 from foretaste.task import Evaluation
 from foretaste.weights import TaskWeights
 
@@ -87,8 +87,7 @@ class Goal:
         >>> goal.measures(np.array([[0.5], [1.0]]))
         array([ 0.5 ,  1.  , -0.25,  0.25])
         """
-        signs = np.array([head.sign for head in self.headlines.values()])
-        found = [self.preference.of(values * signs)]
+        found = [self.preference.of(oriented(values, self.headlines))]
         room = [
             head.sign * (values[..., column] - floor.of(task, head, self.singles))
             for floor in self.floors

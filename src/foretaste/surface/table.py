@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from foretaste.task import Evaluation, Fidelity, Task
 from foretaste.weights import TaskWeights
 
-__all__ = ["Array", "Headline", "Surface", "headlines"]
+__all__ = ["Array", "Headline", "Surface", "headlines", "oriented"]
 
 Array = NDArray[np.float64]
 _EXACT = "simple"
+_LEAST = 1e-12  # of a perplexity, which is at least 1 where it is what its name says
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,35 @@ class Headline:
     def sign(self) -> float:
         """+1 where more is better, else -1."""
         return 1.0 if self.higher_is_better else -1.0
+
+    @property
+    def is_perplexity(self) -> bool:
+        """Whether it is the exponential of a loss, of which logarithms add up and values do not.
+
+        >>> Headline("perplexity", False).is_perplexity, Headline("wikitext:word_perplexity", False).is_perplexity
+        (True, True)
+        """
+        return self.metric.endswith("perplexity") and not self.higher_is_better
+
+
+def oriented(values: Array, headlines: Mapping[str, Headline]) -> Array:
+    """`[..., T]` headline metrics as numbers that may be added up over tasks, of which more is better.
+
+    A perplexity counts as minus its logarithm: otherwise the task whose perplexity is in the thousands alone would decide.
+
+    Args:
+        values: `[..., T]`, in the order of the headlines.
+        headlines: By task.
+
+    >>> heads = {"a": Headline("perplexity", higher_is_better=False), "b": Headline("loss", higher_is_better=False)}
+    >>> oriented(np.array([[np.e**2, 3.0]]), heads).round(6)
+    array([[-2., -3.]])
+    """
+    columns = [
+        -np.log(np.maximum(values[..., place], _LEAST)) if head.is_perplexity else head.sign * values[..., place]
+        for place, head in enumerate(headlines.values())
+    ]
+    return np.stack(columns, axis=-1)
 
 
 def headlines(tasks: Sequence[Task]) -> dict[str, Headline]:
@@ -97,6 +127,14 @@ class Surface:
         columns = [(task, metric or headline.metric) for task, headline in self.headlines.items()]
         table = [[row.metrics[task][name] for task, name in columns] for row in self.rows]
         return np.array(table, dtype=np.float64).reshape(len(self.rows), len(columns))
+
+    def oriented(self, values: Array | None = None) -> Array:
+        """`[..., T]`: the rows' headline metrics, or others of these tasks, as `oriented` puts them.
+
+        Args:
+            values: `[..., T]`; those of all rows if left out.
+        """
+        return oriented(self.values() if values is None else values, self.headlines)
 
     def trainable(self) -> "Surface":
         """Only the rows whose weights a joint run can be held to: see ``inside``."""

@@ -94,5 +94,5 @@ def test_metrics_that_are_not_on_one_scale_are_minded(make: Study) -> None:
     heads = {"a": Headline("loss", higher_is_better=False), "b": Headline("accuracy")}
     mixed = Surface(heads, make(AB).surface.rows)
     found = summarise(mixed, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
-    assert explained(found)[1].startswith("The metrics are not on one scale (a loss, b accuracy)")
+    assert explained(found)[1].startswith("The tasks have different metrics (a loss, b accuracy)")
     assert "value (loss counts with a minus) " in explained(found)[0]

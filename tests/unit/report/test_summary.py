@@ -254,5 +254,5 @@ def test_what_is_to_be_minded_is_in_json(make: Study) -> None:
     heads = {"a": Headline("loss", higher_is_better=False), "b": Headline("accuracy")}
     mixed = replace(made, surface=replace(made.surface, headlines=heads))
     assert (made.caution, made.measure, made.wanted) == ("", "value", "the mean over tasks")
-    assert str(to_json(mixed)["caution"]).startswith("The metrics are not on one scale")
+    assert str(to_json(mixed)["caution"]).startswith("The tasks have different metrics")
     assert mixed.measure == mixed.wanted == "value (loss counts with a minus)"

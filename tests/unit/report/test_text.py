@@ -155,5 +155,5 @@ def test_unlike_metrics_are_minded(make: Study) -> None:
     found = replace(
         made, surface=replace(made.surface, headlines={"a": Headline("loss", higher_is_better=False), "b": Headline("accuracy")})
     )
-    assert "Mind: The metrics are not on one scale" in _text(recommended(found))
+    assert "Mind: The tasks have different metrics" in _text(recommended(found))
     assert "Mind:" not in _text(recommended(made))

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from foretaste.errors import StudyError, WeightsError
-from foretaste.surface.preference import Floor, Preference, caution, measure, shortfalls
-from foretaste.surface.table import Headline, Surface
+from foretaste.surface.preference import Floor, Preference, caution, measure, mute, shortfalls
+from foretaste.surface.table import Headline, Surface, oriented
 from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import corners
 
@@ -127,10 +127,10 @@ LESS = Headline("perplexity", higher_is_better=False)
 
 def test_a_value_says_where_it_is_negated() -> None:
     assert measure(MEAN, dict.fromkeys(TASKS, Headline("f1"))) == "value"
-    assert measure(Preference("worst", {}), dict.fromkeys(TASKS, LESS)) == "value (minus the worst task's perplexity)"
-    assert measure(Preference.parse("a=1", TASKS), dict.fromkeys(TASKS, LESS)) == "value (minus the weighted mean perplexity)"
-    assert measure(MEAN, {"a": LESS, "b": Headline("f1")}) == "value (perplexity counts with a minus)"
-    assert measure(MEAN, {"a": LESS, "b": Headline("loss", False)}) == "value (loss and perplexity count with a minus)"
+    assert measure(Preference("worst", {}), dict.fromkeys(TASKS, LESS)) == "value (minus the worst task's log perplexity)"
+    assert measure(Preference.parse("a=1", TASKS), dict.fromkeys(TASKS, LESS)) == "value (minus the weighted mean log perplexity)"
+    assert measure(MEAN, {"a": LESS, "b": Headline("f1")}) == "value (log perplexity counts with a minus)"
+    assert measure(MEAN, {"a": LESS, "b": Headline("loss", False)}) == "value (log perplexity and loss count with a minus)"
 
 
 def test_unlike_metrics_are_minded_where_they_are_added_as_they_are() -> None:
@@ -138,6 +138,26 @@ def test_unlike_metrics_are_minded_where_they_are_added_as_they_are() -> None:
     assert "--prefer a=1,b=10" in caution(MEAN, unlike)
     assert caution(Preference("worst", {}), unlike, [Floor.parse("all>=95%", TASKS)]) == ""
     assert caution(MEAN, unlike, [Floor.parse("all>=95%", TASKS)]) != ""
-    assert "in the worst task the one with the largest numbers decides" in caution(Preference("worst", {}), unlike)
+    assert "count as they are in the worst task: the one with the largest numbers decides" in caution(Preference("worst", {}), unlike)
     assert caution(Preference("knee", {}), unlike) == caution(Preference.parse("a=1,b=9", TASKS), unlike) == ""
-    assert caution(MEAN, {"a": Headline("accuracy"), "b": Headline("f1")}) == caution(MEAN, {"a": LESS, "b": LESS}) == ""
+    assert caution(MEAN, {"a": LESS, "b": LESS}) == ""
+    for pair in (("accuracy", "f1"), ("exact_match", "token_accuracy")):
+        assert caution(MEAN, {task: Headline(metric) for task, metric in zip("ab", pair, strict=True)}) != ""
+
+
+def test_perplexities_are_averaged_as_logarithms() -> None:
+    """Of 4 and 16,000 the geometric mean; a tenth less of either is worth the same."""
+    heads = {"a": LESS, "b": LESS}
+    values = np.array([[4.0, 16000.0], [3.6, 16000.0], [4.0, 14400.0]])
+    found = MEAN.of(oriented(values, heads))
+    assert found[0] == pytest.approx(-np.log(np.sqrt(4.0 * 16000.0)))
+    assert found[1] == pytest.approx(found[2])
+    assert found[1] - found[0] == pytest.approx(-np.log(0.9) / 2)
+    assert np.argmax(Preference("worst", {}).of(oriented(values, heads))) == 2
+
+
+def test_a_headline_that_says_nothing_is_named() -> None:
+    heads = {"a": Headline("exact_match"), "b": Headline("exact_match"), "c": LESS}
+    assert mute(heads, {"a": 0.0, "b": 0.2, "c": 0.0}).startswith("The exact_match of a is 0 even for its own single-task model")
+    assert mute(heads, {"a": 0.0, "b": 0.0}).startswith("The exact_match of a and exact_match of b are 0 even for their own")
+    assert mute(heads, {"b": 0.1}) == mute({"a": Headline("loss", higher_is_better=False)}, {"a": 0.0}) == ""

@@ -72,8 +72,9 @@ def test_a_perplexity_is_at_least_one() -> None:
     assert scale_of("perplexity", np.array([0.9])) == Scale(-np.inf, np.inf)
 
 
-def test_shares_are_on_one_scale_and_so_is_one_metric() -> None:
-    assert on_one_scale(["accuracy", "f1", "mcc", "exact_match", "token_accuracy"])
+def test_only_one_metric_is_on_one_scale() -> None:
+    assert not on_one_scale(["accuracy", "f1"])
+    assert not on_one_scale(["exact_match", "token_accuracy"])
     assert on_one_scale(["perplexity"] * 3)
     assert on_one_scale(["own", "own"])
     assert not on_one_scale(["bleu", "accuracy"])

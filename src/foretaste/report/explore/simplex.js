@@ -5,7 +5,7 @@
  *   revision?: string, name: string, method: string, facts: string, tasks: Task[], rows: Row[], floors: string[],
  *   preference: Preference, prediction: Prediction | null, recommendation: {weights: Record<string, number>} | null,
  * }} State
- * @typedef {{name: string, metric: string, higher_is_better: boolean, single: number | null}} Task
+ * @typedef {{name: string, metric: string, higher_is_better: boolean, logarithm: boolean, single: number | null}} Task
  * @typedef {{weights: number[], fidelity: string, method: string, seed: number, cost: number, hash: string, values: (number | null)[]}} Row
  * @typedef {{coefficients: number[][], constants: number[]}} Spline
  * @typedef {{weights: number[][], median: number[][], low: number[][], high: number[][]}} Table
@@ -105,7 +105,10 @@ const Simplex = {
 
   /** What a preference gives; more is better. @param {number[]} values @param {Task[]} tasks @param {Preference} preference */
   value(values, tasks, preference) {
-    const good = values.map((value, place) => (tasks[place].higher_is_better ? value : -value));
+    const good = values.map((value, place) => {
+      if (tasks[place].logarithm) return -Math.log(Math.max(value, 1e-12));
+      return tasks[place].higher_is_better ? value : -value;
+    });
     if (preference.kind === "worst") return Math.min(...good);
     const equal = Object.keys(preference.importance).length ? 0 : 1 / tasks.length;
     const importance = tasks.map((task) => preference.importance[task.name] ?? equal);
