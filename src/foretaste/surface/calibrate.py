@@ -33,7 +33,6 @@ from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from foretaste.surface.gaussian_process import Conditioned, Kernel, Places
 from foretaste.surface.table import Array
@@ -192,7 +191,13 @@ def mixtures(known: Known, previews: Sequence[Previews]) -> list[Mixture]:
     believed = count / (count + _UNSURE)
     pooled = believed * (scores + _POOLED * (scores.sum(0) - scores)) + np.log([candidate.prior for candidate in candidates])
     mixed = zip(pooled, fitted, judged, known.noise.tolist(), strict=True)
-    return [_mixture(softmax(score), own, rows, least) for score, own, rows, least in mixed]
+    return [_mixture(_softmax(score), own, rows, least) for score, own, rows, least in mixed]
+
+
+def _softmax(scores: Array) -> Array:
+    """Shares in proportion to ``exp(scores)``; numpy alone, so that showing a study need not import scipy."""
+    counts = np.exp(scores - scores.max())
+    return np.asarray(counts / counts.sum())
 
 
 @dataclass(frozen=True)

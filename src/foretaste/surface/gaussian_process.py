@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
 from foretaste.surface.table import Array
 
@@ -134,5 +133,5 @@ class Conditioned:
 def _squares(left: Places, right: Places) -> tuple[Array, Array]:
     """`[N, M]` squared distances along the task's own coordinate, and along all others."""
     mine, theirs = left.alphas**left.power, right.alphas**right.power
-    own = (mine[:, None, left.task] - theirs[None, :, left.task]) ** 2
-    return own, np.maximum(cdist(mine, theirs, "sqeuclidean") - own, 0.0)
+    squares = [(mine[:, None, task] - theirs[None, :, task]) ** 2 for task in range(mine.shape[1])]
+    return squares[left.task], np.sum(squares[: left.task] + squares[left.task + 1 :], axis=0) + np.zeros_like(squares[left.task])

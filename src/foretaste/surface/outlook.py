@@ -16,14 +16,15 @@ from foretaste.surface.pareto import is_efficient
 from foretaste.surface.predict import Prediction, Predictor, predictor
 from foretaste.surface.preference import Floor, shortfalls
 from foretaste.surface.table import Array, Surface
-from foretaste.task import Fidelity
-from foretaste.weights import TaskWeights, lattice, lattice_near, uniform
+from foretaste.task import Evaluation, Fidelity
+from foretaste.weights import TaskWeights, lattice, lattice_near, spread, uniform
 
 __all__ = ["Beliefs", "Outlook", "Wanted", "candidates", "evaluated", "outlook", "tellable", "usable"]
 
 _DRAWS = 1000
 _FRONTS = 200
 _LATTICE = 200
+_MOST, _FEW = 400, 8  # evaluated weightings that are looked at closely, and the best ones by each measure
 _PENALTY = 10.0
 _VOLUMES = 100
 _POINTS = 2000
@@ -31,14 +32,14 @@ _LEAST = 1e-12
 
 
 def candidates(surface: Surface) -> list[TaskWeights]:
-    """Weightings to choose among: a lattice of about 200, and all that were evaluated; such as a joint run can be held to.
+    """Weightings to choose among: a lattice of about 200, and those of `evaluated`; such as a joint run can be held to.
 
     >>> from foretaste.surface.table import Headline
     >>> len(candidates(Surface({task: Headline("accuracy") for task in "abc"}, ())))
     190
     """
     fine = lattice(surface.tasks, lattice_near(surface.tasks, _LATTICE))
-    points = dict.fromkeys([uniform(surface.tasks), *(row.weights for row in surface.rows), *fine])
+    points = dict.fromkeys([uniform(surface.tasks), *evaluated(surface), *fine])
     return [weights for weights in points if not surface.inside or min(weights.values()) > 0]
 
 
@@ -70,6 +71,9 @@ def usable(surface: Surface, method: str | None = None) -> Surface:
 def evaluated(surface: Surface) -> list[TaskWeights]:
     """The weightings that were evaluated in any way, and that a joint run can be held to.
 
+    Of more than 400 these are 400 that are far from each other, those with a joint run, corners, and the best rows of each kind
+    for the mean, the worst task and each single task; others are so near to one of them that nobody can tell the difference.
+
     >>> from foretaste.surface.table import Headline
     >>> from foretaste.task import Evaluation
     >>> from foretaste.weights import uniform
@@ -77,7 +81,30 @@ def evaluated(surface: Surface) -> list[TaskWeights]:
     >>> evaluated(Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, (row, row)))
     [TaskWeights(a=0.5,b=0.5)]
     """
-    return list(dict.fromkeys(row.weights for row in surface.trainable().rows))
+    rows = surface.trainable().rows
+    points = list(dict.fromkeys(row.weights for row in rows))
+    if len(points) <= _MOST:
+        return points
+    chosen = {row.weights for row in rows if row.fidelity == Fidelity.JOINT or row.weights.corner is not None}
+    chosen |= {weights for group in _by_kind(rows) for weights in _best(usable(replace(surface, rows=group)))}
+    chosen |= set(spread(points, _MOST))
+    return [weights for weights in points if weights in chosen]
+
+
+def _by_kind(rows: Sequence[Evaluation]) -> list[tuple[Evaluation, ...]]:
+    groups: dict[tuple[Fidelity, str], list[Evaluation]] = {}
+    for row in rows:
+        groups.setdefault((row.fidelity, row.method), []).append(row)
+    return [tuple(group) for group in groups.values()]
+
+
+def _best(surface: Surface) -> list[TaskWeights]:
+    """The weights of the best rows for the mean, the worst task and each task."""
+    if not surface.rows:
+        return []
+    values = surface.oriented()
+    wanted = [values.mean(1), values.min(1), *values.T]
+    return [surface.rows[place].weights for scores in wanted for place in np.argsort(-scores, kind="stable")[:_FEW].tolist()]
 
 
 def tellable(surface: Surface) -> bool:

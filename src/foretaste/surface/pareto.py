@@ -25,9 +25,10 @@ def is_efficient(values: Array) -> NDArray[np.bool_]:
     >>> is_efficient(np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 0.5]])).tolist()
     [True, True, False]
     """
-    at_least = (values[:, None, :] >= values[None, :, :]).all(axis=2)
-    better = (values[:, None, :] > values[None, :, :]).any(axis=2)
-    return np.asarray(~(at_least & better).any(axis=0))
+    at_least = np.ones((len(values), len(values)), dtype=np.bool_)
+    for column in values.T:
+        at_least &= column[:, None] >= column[None, :]
+    return np.asarray(~(at_least & ~at_least.T).any(axis=0))  # at least as good, and not the other way round: better somewhere
 
 
 def front(surface: Surface) -> Surface:

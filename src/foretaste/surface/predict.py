@@ -2,24 +2,26 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from statistics import NormalDist
 
 import numpy as np
-from scipy.stats import norm
 
 from foretaste.errors import StudyError
 from foretaste.surface.calibrate import Known, Mixture, Previews, mixtures
 from foretaste.surface.scales import Scale, sampling_noise, scale_of
 from foretaste.surface.table import Array, Surface
 from foretaste.task import Evaluation, Fidelity
-from foretaste.weights import TaskWeights
+from foretaste.weights import TaskWeights, spread
 
 __all__ = ["Prediction", "Predictor", "predict", "predictor"]
 
-_QUANTILE = float(norm.ppf(0.95))
+_QUANTILE = NormalDist().inv_cdf(0.95)
 _LEAST_SPREAD = 0.02
 _LEAST_VARIANCE = 1e-12
 _CREDITS = {"simple": 1.0, "diagonal": 2.0, "lowrank": 2.0, "kronecker": 8.0, "anchored": 16.0}
 _SHARPENED = 16.0  # the credit of sharpened previews; methods that are not named have 1
+_MOST = 300  # weightings of one kind of preview that are learned from
 _TOGETHER = 0.5  # share of a task's uncertainty that it has in common with the others once there are joint runs
 
 
@@ -70,6 +72,12 @@ class Prediction:
         spread = np.sqrt(np.diagonal(self.covariances, axis1=1, axis2=2).T + self.noises**2)
         return _backward(self.scales, self.means + deviations * spread)
 
+    @cached_property
+    def _roots(self) -> list[Array]:
+        """The symmetric root `[N, N]` of each task's covariance."""
+        found = [np.linalg.eigh(covariance) for covariance in self.covariances]
+        return [vectors * np.sqrt(np.maximum(values, 0.0)) @ vectors.T for values, vectors in found]
+
     def draw(self, count: int, seed: int = 0, *, measured: bool = False) -> Array:
         """`[S, N, T]`: possible surfaces, for the distribution of anything that is computed from one.
 
@@ -81,10 +89,8 @@ class Prediction:
         generator = np.random.default_rng(seed)
         shared = generator.standard_normal((count, len(self.weights)))
         numbers = []
-        for mean, covariance, noise, common in zip(self.means.T, self.covariances, self.noises, self.common, strict=True):
+        for mean, root, noise, common in zip(self.means.T, self._roots, self.noises, self.common, strict=True):
             own, single = generator.standard_normal((2, *shared.shape))
-            values, vectors = np.linalg.eigh(covariance)
-            root = vectors * np.sqrt(np.maximum(values, 0.0)) @ vectors.T
             both = common * shared + np.sqrt(1 - common**2) * own
             numbers.append(mean + both @ root + measured * noise * single)
         return _backward(self.scales, np.stack(numbers, axis=-1))
@@ -263,12 +269,19 @@ def _singles(surface: Surface, rows: Sequence[Evaluation]) -> list[Evaluation]:
 
 
 def _previewed(rows: Sequence[Evaluation], least: int) -> dict[tuple[Fidelity, str], list[Evaluation]]:
-    """Rows by fidelity and method, where there are at least so many weightings."""
+    """Rows by fidelity and method, where there are at least so many weightings; of very many, those that are spread out."""
     groups: dict[tuple[Fidelity, str], list[Evaluation]] = {}
     for row in rows:
         if row.fidelity != Fidelity.JOINT:
             groups.setdefault((row.fidelity, row.method), []).append(row)
-    return {key: groups[key] for key in sorted(groups) if len({row.weights for row in groups[key]}) >= least}
+    return {key: _thinned(groups[key]) for key in sorted(groups) if len({row.weights for row in groups[key]}) >= least}
+
+
+def _thinned(rows: Sequence[Evaluation]) -> list[Evaluation]:
+    """Rows at no more than `_MOST` weightings: more of them say nothing new of a smooth surface, and cost their cube."""
+    points = list(dict.fromkeys(row.weights for row in rows))
+    chosen = set(points if len(points) <= _MOST else [*spread(points, _MOST), *(point for point in points if point.corner)])
+    return [row for row in rows if row.weights in chosen]
 
 
 def _error(scale: Scale, seen: Array, real: Array) -> float | None:

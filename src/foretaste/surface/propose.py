@@ -19,9 +19,9 @@ References:
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 
 import numpy as np
-from scipy.stats import norm
 
 from foretaste.errors import StudyError
 from foretaste.surface.outlook import Beliefs, Outlook, Wanted
@@ -32,7 +32,7 @@ from foretaste.weights import TaskWeights
 
 __all__ = ["Option", "Proposal", "gains", "propose"]
 
-_STANDARD = norm.ppf((np.arange(48) + 0.5) / 48)
+_STANDARD = np.array([NormalDist().inv_cdf((place + 0.5) / 48) for place in range(48)])
 _UNKNOWN = 0.5  # of a doubt's standard deviation is the error of a fidelity that is not known yet
 _PREFERENCES = 12
 _LEAST = 1e-12

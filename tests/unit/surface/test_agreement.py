@@ -105,6 +105,13 @@ def test_the_top_is_a_quarter_of_many() -> None:
     assert found.rank_mean > -0.5
 
 
+@pytest.mark.parametrize("levels", [3, 10, 1000])
+def test_spearman_is_scipy_s_with_ties_too(levels: int) -> None:
+    generator = np.random.default_rng(levels)
+    left, right = generator.integers(levels, size=(2, 40)).astype(float)
+    assert spearman(left, right) == pytest.approx(float(spearmanr(left, right).statistic), abs=1e-12)
+
+
 class TestUndefinedRanks:
     def test_fewer_than_three_points(self) -> None:
         found = agreement(surface(UP, SEEN[:2]), surface(UP, REAL[:2]))

@@ -6,9 +6,10 @@ import pytest
 from foretaste.errors import StudyError
 from foretaste.surface.outlook import Outlook, candidates, evaluated, outlook, tellable, usable
 from foretaste.surface.preference import Floor, Preference
+from foretaste.surface.recommend import recommend
 from foretaste.surface.table import Headline, Surface
 from foretaste.task import Evaluation, Fidelity
-from foretaste.weights import TaskWeights, corners, lattice, uniform
+from foretaste.weights import TaskWeights, corners, dirichlet, lattice, uniform
 
 TASKS = ("a", "b")
 HEADS = {"a": Headline("accuracy"), "b": Headline("loss", higher_is_better=False)}
@@ -109,3 +110,36 @@ def test_the_front_of_two_opposed_tasks_is_everything(found: Outlook) -> None:
 def test_joint_runs_and_places(found: Outlook) -> None:
     assert list(found.joint) == GRID[2:5]
     assert [found.points[found.places[weights]] for weights in corners(TASKS)] == corners(TASKS)
+
+
+class TestMany:
+    """Of thousands of weightings, those that matter and those that are spread out are looked at closely."""
+
+    @staticmethod
+    def surface(count: int) -> Surface:
+        points = dirichlet("abc", count, np.random.default_rng(0))
+        rows = [Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.PREVIEW, "simple") for w in points]
+        rows += [replace(row, fidelity=Fidelity.JOINT, method="joint") for row in rows[7:9]]
+        return Surface({task: Headline("accuracy") for task in "abc"}, tuple(rows))
+
+    def test_few_are_all_there(self) -> None:
+        surface = self.surface(400)
+        assert evaluated(surface) == list(dict.fromkeys(row.weights for row in surface.rows))
+
+    def test_of_many_joint_runs_and_the_best_stay(self) -> None:
+        surface = self.surface(3000)
+        found = evaluated(surface)
+        assert 400 <= len(found) <= 460
+        assert {row.weights for row in surface.where(Fidelity.JOINT).rows} <= set(found)
+        values = surface.where(Fidelity.PREVIEW).values()
+        for scores in (values.mean(1), values.min(1), values[:, 2]):
+            assert surface.rows[int(scores.argmax())].weights in found
+        nearest = [
+            min(np.abs(np.subtract(list(row.weights.values()), list(w.values()))).max() for w in found) for row in surface.rows[::97]
+        ]
+        assert max(nearest) < 0.05
+
+    def test_the_choice_is_as_good_as_among_all(self) -> None:
+        surface = self.surface(1500)
+        best = recommend(outlook(surface), Preference("mean", {}), among=evaluated(surface))
+        assert np.mean(list(best.expected.values())) == pytest.approx(surface.values().mean(1).max(), abs=2e-3)
