@@ -91,7 +91,7 @@ class TaskWeights(Mapping[str, float]):
         pairs = zip(self.names, self.shares, strict=True)
         return ",".join(f"{name}={round(value, 9):.9g}" for name, value in pairs)
 
-    @property
+    @cached_property
     def corner(self) -> str | None:
         """The one task that has all the weight, or None.
 

@@ -266,12 +266,13 @@ def pairs(given: Sequence[str] | None, option: str, form: str, example: str) -> 
     return found
 
 
-def printed(as_json: bool, data: object, shown: RenderableType, after: str = "") -> None:
-    """A report for people, or JSON for machines."""
+def printed(as_json: bool, data: object, shown: "RenderableType | Callable[[], RenderableType]", after: str = "") -> None:
+    """A report for people, or JSON for machines; either may be a function, which is called only if it is wanted."""
     if as_json:
-        typer.echo(json.dumps(data, indent=2, allow_nan=False))
+        typer.echo(json.dumps(data() if callable(data) else data, indent=2, allow_nan=False))
         return
     console = Console()
-    for part in (shown, after) if after else (shown,):
+    report: RenderableType = shown() if callable(shown) else shown
+    for part in (report, after) if after else (report,):
         plain = isinstance(part, str)  # paths are printed as they are, on one line
         console.print(part, markup=not plain, highlight=not plain, soft_wrap=plain)

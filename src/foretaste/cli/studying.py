@@ -262,7 +262,7 @@ def show(
         said = explaining.explained(found)
         printed(as_json, {"explanation": said}, "\n\n".join(said))
     else:
-        printed(as_json, summary.to_json(found), text.render(found), f"next: foretaste report {study}")
+        printed(as_json, lambda: summary.to_json(found), lambda: text.render(found), f"next: foretaste report {study}")
 
 
 @app.command(epilog="Example: [bold]foretaste report study.study --out report.html[/]")
@@ -290,8 +290,8 @@ def _run_all(file: Path, study: Path | None, var: list[str] | None, as_json: boo
     path = report_written(found, folder / "report.html")
     printed(
         as_json,
-        summary.to_json(found) | {"study": str(folder), "report": str(path)},
-        text.render(found),
+        lambda: summary.to_json(found) | {"study": str(folder), "report": str(path)},
+        lambda: text.render(found),
         f"report: {path}\nstudy: {folder}",
     )
     if browse:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -58,12 +59,12 @@ class Summary:
         """Task names, in the study's order."""
         return self.surface.tasks
 
-    @property
+    @cached_property
     def previews(self) -> Surface:
         """The method's previews, one row per weighting."""
         return self.surface.where(Fidelity.PREVIEW, self.method).averaged()
 
-    @property
+    @cached_property
     def joint(self) -> Surface:
         """The joint runs, one row per weighting: seeds are averaged."""
         return self.surface.where(Fidelity.JOINT).averaged()
@@ -79,7 +80,7 @@ class Summary:
         """The agreement of the method's previews, where there is one."""
         return next((found for found in self.agreements if found.method == self.method), None)
 
-    @property
+    @cached_property
     def single(self) -> dict[str, float]:
         """Each task's headline metric by its single-task model, for the tasks that have one."""
         return {task: row.metrics[task][self.surface.headlines[task].metric] for task, row in self.surface.singles().items()}

@@ -151,10 +151,9 @@ def spearman(left: Array, right: Array) -> float | None:
     """
     if len(left) < _FEWEST or not np.isfinite([left, right]).all():
         return None
-    ranks = [_ranks(left), _ranks(right)]
-    if min(np.ptp(each) for each in ranks) == 0:
-        return None
-    return round(float(np.corrcoef(*ranks)[0, 1]), 12)
+    one, other = (ranks - ranks.mean() for ranks in (_ranks(left), _ranks(right)))
+    size = float(np.sqrt((one @ one) * (other @ other)))
+    return round(float(one @ other) / size, 12) if size else None
 
 
 def _ranks(values: Array) -> Array:

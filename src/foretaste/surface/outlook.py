@@ -24,7 +24,7 @@ __all__ = ["Beliefs", "Outlook", "Wanted", "candidates", "evaluated", "outlook",
 _DRAWS = 1000
 _FRONTS = 200
 _LATTICE = 200
-_MOST, _FEW = 400, 8  # evaluated weightings that are looked at closely, and the best ones by each measure
+_MOST, _FEW = 300, 8  # evaluated weightings that are looked at closely, and the best ones by each measure
 _PENALTY = 10.0
 _VOLUMES = 100
 _POINTS = 2000
@@ -71,7 +71,7 @@ def usable(surface: Surface, method: str | None = None) -> Surface:
 def evaluated(surface: Surface) -> list[TaskWeights]:
     """The weightings that were evaluated in any way, and that a joint run can be held to.
 
-    Of more than 400 these are 400 that are far from each other, those with a joint run, corners, and the best rows of each kind
+    Of more than 300 these are 300 that are far from each other, those with a joint run, corners, and the best rows of each kind
     for the mean, the worst task and each single task; others are so near to one of them that nobody can tell the difference.
 
     >>> from foretaste.surface.table import Headline

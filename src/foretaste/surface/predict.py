@@ -21,7 +21,7 @@ _LEAST_SPREAD = 0.02
 _LEAST_VARIANCE = 1e-12
 _CREDITS = {"simple": 1.0, "diagonal": 2.0, "lowrank": 2.0, "kronecker": 8.0, "anchored": 16.0}
 _SHARPENED = 16.0  # the credit of sharpened previews; methods that are not named have 1
-_MOST = 300  # weightings of one kind of preview that are learned from
+_MOST = 250  # weightings of one kind of preview that are learned from
 _TOGETHER = 0.5  # share of a task's uncertainty that it has in common with the others once there are joint runs
 
 

@@ -146,9 +146,9 @@ class Surface:
         A preview at a corner is the single-task model by law, and that of simple averaging to the last bit.
         """
         found: dict[str, Evaluation] = {}
-        for row in sorted(self.rows, key=lambda row: (row.fidelity != Fidelity.JOINT, row.method != _EXACT, row.method, row.seed)):
-            if row.weights.corner is not None and row.fidelity != Fidelity.SHARPENED:
-                found.setdefault(row.weights.corner, row)
+        corners = [row for row in self.rows if row.weights.corner is not None and row.fidelity != Fidelity.SHARPENED]
+        for row in sorted(corners, key=lambda row: (row.fidelity != Fidelity.JOINT, row.method != _EXACT, row.method, row.seed)):
+            found.setdefault(str(row.weights.corner), row)
         return {task: found[task] for task in self.headlines if task in found}
 
     def averaged(self) -> "Surface":
@@ -168,6 +168,8 @@ class Surface:
 
 
 def _mean(rows: Sequence[Evaluation]) -> Evaluation:
+    if len(rows) == 1:
+        return rows[0]
     metrics = {
         task: {name: float(np.mean([row.metrics[task][name] for row in rows])) for name in found} for task, found in rows[0].metrics.items()
     }
