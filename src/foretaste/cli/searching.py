@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from foretaste.cli.base import Explain, Floors, Json, Open, RecipeFile, StudyOption, Variables, again, app, printed, working
-from foretaste.cli.studying import report_written, summarised
+from foretaste.cli.studying import check_report, report_written, summarised
 from foretaste.lazy import lazy
+from foretaste.target import REPORT
 
 if TYPE_CHECKING:
     from rich import console
@@ -55,12 +56,13 @@ def search(
         names, front = work.problem.names, (prefer or work.recipe.recommend.prefer) == _FRONT
         wanted = None if front else preference.Preference.parse(prefer or work.recipe.recommend.prefer, names)
         floors = [preference.Floor.parse(each, names) for each in (work.recipe.recommend.floors if floor is None else floor)]
+        check_report(work.study.path / REPORT)
         found = searching.search(
             work, limit, wanted, floors, tolerance=tolerance, on_progress=lambda step: work.watch.say(reporting.step(step, limit))
         )
         folder = work.study.path
     seen = summarised(folder, "knee" if front else prefer, floor)
-    path = report_written(seen, folder / "report.html")
+    path = report_written(seen, folder / REPORT)
     report = {"study": str(folder), "report": str(path), "search": reporting.search_json(found)}
     shown = "\n\n".join(explaining.explained(seen)) if explain else text.render(seen)
     printed(

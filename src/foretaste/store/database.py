@@ -9,8 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
 from foretaste.errors import StorageError, StudyError
+from foretaste.target import path_kind
 
-__all__ = ["SCHEMA", "artefacts", "connect", "engine_of", "evaluations", "recipes", "study", "transaction", "work"]
+__all__ = ["SCHEMA", "artefacts", "check_schema", "connect", "engine_of", "evaluations", "recipes", "study", "transaction", "work"]
 
 SCHEMA = 1
 _WAIT_SECONDS = 60
@@ -83,11 +84,10 @@ def connect(path: Path, *, create: bool) -> sa.Engine:
     ...     engine.dispose()
     ['artefacts', 'evaluations', 'recipes', 'study', 'work']
     """
-    if not create and not path.is_file():
+    if not create and path_kind(path) != "file":
         raise StudyError(f"{path.parent} is not a study (it has no {path.name}); name the folder that `foretaste run` made")
     reading = not create and not _is_writable(path)
-    if path.is_file():
-        _refuse_newer(path, create, reading)
+    check_schema(path, create=create)
     engine = _read_only(path) if reading else engine_of(path)
     with _clear_errors(path):
         if create:
@@ -99,12 +99,18 @@ def connect(path: Path, *, create: bool) -> sa.Engine:
 def engine_of(path: Path) -> sa.Engine:
     """A database file, opened as all of ours are: in WAL mode, waiting for others up to a minute.
 
-    >>> engine_of(Path("study.db")).url.database
-    'study.db'
+    >>> engine_of(Path("/a folder?/study.db")).url.database
+    '/a folder?/study.db'
     """
-    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": _WAIT_SECONDS})
+    engine = _plain_engine(path)
     sa.event.listen(engine, "connect", _set_pragmas)
     return engine
+
+
+def _plain_engine(path: Path) -> sa.Engine:
+    """A database file as SQLite opens it; whatever its name holds, none of it is read as part of an address."""
+    address = sa.URL.create("sqlite", database=str(path.absolute()))
+    return sa.create_engine(address, connect_args={"timeout": _WAIT_SECONDS})
 
 
 def _is_writable(path: Path) -> bool:
@@ -114,17 +120,33 @@ def _is_writable(path: Path) -> bool:
 def _read_only(path: Path) -> sa.Engine:
     """A database that cannot be written: SQLite takes no locks, unless another left its log, which is then read too."""
     logged = path.with_name(f"{path.name}-wal").is_file()
-    how = "mode=ro" if logged else "immutable=1"
-    return sa.create_engine(f"sqlite:///{path.resolve().as_uri()}?{how}&uri=true", connect_args={"timeout": _WAIT_SECONDS})
+    how = {"mode": "ro"} if logged else {"immutable": "1"}
+    address = sa.URL.create("sqlite", database=path.resolve().as_uri(), query=how | {"uri": "true"})
+    return sa.create_engine(address, connect_args={"timeout": _WAIT_SECONDS})
 
 
-def _refuse_newer(path: Path, create: bool, reading: bool) -> None:
-    """Look at a database before anything is changed in it."""
-    engine = _read_only(path) if reading else sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": _WAIT_SECONDS})
+def check_schema(path: Path, *, create: bool) -> None:
+    """Look at a database before anything is changed in it; a file that does not exist is fine.
+
+    Args:
+        path: The file.
+        create: Whether tables would be made in it.
+
+    Raises:
+        StudyError: It is no database, another program's, or of a newer schema.
+
+    >>> check_schema(Path("no-such-folder/study.db"), create=True)
+    """
+    if path_kind(path) != "file":
+        return
+    engine = _plain_engine(path) if create or _is_writable(path) else _read_only(path)
     with _clear_errors(path), engine.connect() as connection:
-        known = sa.inspect(connection).has_table("study")
+        tables = sa.inspect(connection).get_table_names()
+        known = "study" in tables
         found = connection.execute(sa.text("select schema, version from study")).first() if known or not create else None
     engine.dispose()
+    if create and tables and not known:
+        raise StudyError(f"{path} is another program's database (its tables are {', '.join(tables[:4])}); name another folder with --study")
     if found is not None and found.schema > SCHEMA:
         made = f"made by foretaste {found.version} (schema {found.schema})"
         raise StudyError(f"{path.parent} was {made}; this version reads schema {SCHEMA}: upgrade foretaste")

@@ -8,6 +8,7 @@ from foretaste import __version__
 from foretaste.export.folder import FACTS, check_folder, new_folder
 from foretaste.params import Params, swapped, tensors_of
 from foretaste.plan import TransformersModel
+from foretaste.target import EXPORTS, resolved
 from foretaste.weights import TaskWeights
 from foretaste.workflow.confirm import check_trainable
 from foretaste.workflow.ensemble import without_params
@@ -20,8 +21,6 @@ from foretaste.workflow.runs import jointly
 from foretaste.workflow.session import Session
 
 __all__ = ["EXPORTS", "check_target", "export", "kept_by"]
-
-EXPORTS = "exports"  # folder in the study for what its page exports
 
 
 def export(session: Session, target: Path, weights: TaskWeights, method: str, *, overwrite: bool = False) -> dict[str, object]:
@@ -97,7 +96,7 @@ def kept_by(session: Session, target: Path) -> dict[str, Path]:
         target: The folder to be; in the study's own folder of exports it may be.
     """
     study, model = session.study.path, session.recipe.model
-    own = target.resolve().parent.is_relative_to((study / EXPORTS).resolve())
+    own = resolved(target).parent.is_relative_to(resolved(study / EXPORTS))
     found = {} if own else {"the study's folder": study}
     if isinstance(model, TransformersModel):
         found["the recipe's model"] = Path(model.path)
