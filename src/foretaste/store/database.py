@@ -1,7 +1,7 @@
 """The study's database: SQLite in WAL mode, tables in SQLAlchemy Core; where it cannot be written, it can still be read."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,10 +11,23 @@ from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 from foretaste.errors import StorageError, StudyError
 from foretaste.target import path_kind
 
-__all__ = ["SCHEMA", "artefacts", "check_schema", "connect", "engine_of", "evaluations", "recipes", "study", "transaction", "work"]
+__all__ = [
+    "SCHEMA",
+    "artefacts",
+    "check_schema",
+    "connect",
+    "engine_of",
+    "evaluations",
+    "readable_engine",
+    "recipes",
+    "study",
+    "transaction",
+    "work",
+]
 
 SCHEMA = 1
 _WAIT_SECONDS = 60
+_UNWRITABLE = ("full", "disk I/O", "unable to open", "readonly")  # what SQLite says where a disk is full or read-only
 
 _metadata = sa.MetaData()
 
@@ -86,14 +99,50 @@ def connect(path: Path, *, create: bool) -> sa.Engine:
     """
     if not create and path_kind(path) != "file":
         raise StudyError(f"{path.parent} is not a study (it has no {path.name}); name the folder that `foretaste run` made")
-    reading = not create and not _is_writable(path)
     check_schema(path, create=create)
-    engine = _read_only(path) if reading else engine_of(path)
     with _clear_errors(path):
-        if create:
-            _metadata.create_all(engine)
+        if not create:
+            return _readable(path, engine_of)
+        engine = engine_of(path)
+        _metadata.create_all(engine)
         engine.connect().close()
     return engine
+
+
+def readable_engine(path: Path) -> sa.Engine:
+    """A database file that exists, opened for reading and, where the disk allows, for writing.
+
+    A database in WAL mode is read with the help of a file beside it. Where the disk is full or read-only, that file cannot be made,
+    and the database is opened as one that nobody changes.
+
+    Raises:
+        StorageError: It can be read in no way.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     connect(path := Path(folder) / "study.db", create=True).dispose()
+    ...     engine = readable_engine(path)
+    ...     len(sa.inspect(engine).get_table_names())
+    ...     engine.dispose()
+    5
+    """
+    with _clear_errors(path):
+        return _readable(path, engine_of)
+
+
+def _readable(path: Path, make: Callable[[Path], sa.Engine]) -> sa.Engine:
+    if _is_writable(path):
+        engine = make(path)
+        try:
+            with engine.connect() as connection:
+                connection.exec_driver_sql("SELECT 1 FROM sqlite_master").first()
+        except OperationalError as error:
+            engine.dispose()
+            if not any(reason in str(error.orig) for reason in _UNWRITABLE):
+                raise
+        else:
+            return engine
+    return _read_only(path)
 
 
 def engine_of(path: Path) -> sa.Engine:
@@ -119,7 +168,8 @@ def _is_writable(path: Path) -> bool:
 
 def _read_only(path: Path) -> sa.Engine:
     """A database that cannot be written: SQLite takes no locks, unless another left its log, which is then read too."""
-    logged = path.with_name(f"{path.name}-wal").is_file()
+    log = path.with_name(f"{path.name}-wal")
+    logged = log.is_file() and log.stat().st_size > 0
     how = {"mode": "ro"} if logged else {"immutable": "1"}
     address = sa.URL.create("sqlite", database=path.resolve().as_uri(), query=how | {"uri": "true"})
     return sa.create_engine(address, connect_args={"timeout": _WAIT_SECONDS})
@@ -139,7 +189,8 @@ def check_schema(path: Path, *, create: bool) -> None:
     """
     if path_kind(path) != "file":
         return
-    engine = _plain_engine(path) if create or _is_writable(path) else _read_only(path)
+    with _clear_errors(path):
+        engine = _plain_engine(path) if create else _readable(path, _plain_engine)
     with _clear_errors(path), engine.connect() as connection:
         tables = sa.inspect(connection).get_table_names()
         known = "study" in tables

@@ -145,8 +145,10 @@ class Study:
 
     def add_recipe(self, text: str, plan: Json) -> None:
         """Remember a recipe, if it is not the latest already."""
-        if self.recipe() != (text, dict(plan)):
-            with self._transaction() as connection:
+        with self._transaction() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # of several processes, one adds it
+            latest = connection.execute(sa.select(database.recipes).order_by(database.recipes.c.id.desc())).first()
+            if latest is None or (latest.text, latest.plan) != (text, dict(plan)):
                 connection.execute(sa.insert(database.recipes).values(text=text, plan=dict(plan), created=_now()))
 
     def find(self, key: str) -> Done | None:

@@ -29,6 +29,7 @@ from foretaste.surface.table import headlines
 from foretaste.task import Task
 from foretaste.train.training import Training
 from foretaste.weights import TaskWeights, lattice, lattice_near, spread, uniform
+from foretaste.workflow.trust import remember_trust
 
 if TYPE_CHECKING:
     from foretaste.sources import adapted, harness
@@ -255,6 +256,7 @@ def start(recipe: Recipe, text: str, problem: Problem, folder: Path, watch: Watc
         kept = parameters_of(problem.model, problem.trained) | buffers_of(problem.model)
         study.require_space(copies * sum(t.numel() * t.element_size() for t in kept.values()))
         study.add_recipe(text, plan)
+        remember_trust(folder, recipe)
         stack.pop_all()
     return session
 
