@@ -3,6 +3,7 @@
 import json
 import shutil
 import sqlite3
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,13 +55,11 @@ def test_a_study_of_ones_own_goes_on(tmp_path: Path) -> None:
         assert (tmp_path / "mine" / "ran").exists()
 
 
-def test_a_study_from_elsewhere_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_from_elsewhere_runs_nothing(tmp_path: Path) -> None:
     theirs = studied(tmp_path / "theirs", "their_problem")
     got = tmp_path / "got"
     shutil.copytree(theirs.parent, got)
-    with pytest.raises(
-        StudyError, match=r"runs the Python function their_problem:problem, .* run `foretaste explore .*/got/study --trust`"
-    ):
+    with pytest.raises(StudyError, match=r"runs the Python function their_problem:problem, .*`foretaste explore .*/got/study --trust`"):
         check_stored_recipe(got / "study")
     with Queue(got / "study") as queue:
         queue.add(Kind.PREVIEW, "low=1,mid=0,high=0")
@@ -70,6 +69,7 @@ def test_a_study_from_elsewhere_runs_nothing(tmp_path: Path, monkeypatch: pytest
     assert not (got / "ran").exists()
     assert foretaste("show", got / "study").code in (0, 2)
     assert not (got / "ran").exists()
+    del sys.modules["their_problem"]  # as in a process of its own
     with reopen(got / "study", trust=True).study:
         assert (got / "ran").exists()
     check_stored_recipe(got / "study")  # trusted once, it stays so in this folder
