@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from foretaste.cli.base import Explain, Floors, Json, Open, RecipeFile, StudyOption, Variables, again, app, printed, working
+from foretaste.cli.sizes import finite
 from foretaste.cli.studying import check_report, report_written, summarised
 from foretaste.lazy import lazy
 from foretaste.target import REPORT
@@ -39,7 +40,13 @@ def search(
     prefer: Annotated[str | None, typer.Option(help="mean, worst, knee, movies=2,news=1, or front; the recipe's if left out.")] = None,
     floor: Floors = None,
     tolerance: Annotated[
-        float, typer.Option(min=0, help="Stop when a joint run is expected to gain less than this share of what there is to choose.")
+        float,
+        typer.Option(
+            min=0,
+            max=1e30,
+            callback=finite,
+            help="Stop when a joint run is expected to gain less than this share of what there is to choose.",
+        ),
     ] = 0.002,
     study: StudyOption = None,
     var: Variables = None,

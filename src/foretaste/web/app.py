@@ -1,7 +1,6 @@
 """The explorer's routes: one page, JSON of the study, a queue of work, and a stream of what happens."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Route
 
 from foretaste.errors import BadInput, ForetasteError
+from foretaste.json_text import parse_json
 from foretaste.report.page import SCRIPTS, script
 from foretaste.store.queue import Job, Kind, Queue
 from foretaste.web.feed import Feed, job_json, listed
@@ -199,8 +199,10 @@ def _asked(body: bytes, tasks: tuple[str, ...]) -> tuple[Kind, TaskWeights]:
         BadInput: Something else.
     """
     try:
-        found = json.loads(body)
+        found = parse_json(body)
+        if not isinstance(found, dict):
+            raise TypeError
         kind, weights = Kind(found["kind"]), str(found["weights"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         raise BadInput(f'ask for work as {{"kind": "train", "weights": "..."}}, with a kind among {", ".join(Kind)}') from None
     return kind, TaskWeights.parse(weights, tasks)
