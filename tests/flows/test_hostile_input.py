@@ -40,7 +40,7 @@ finetune: {steps: 10, batch_size: 4, learning_rate: 1e-3, method: lora, r: 4, al
 preview: {methods: [simple, anchored], points: 20, prior_precision: auto}
 joint: {points: 3, steps: 20}
 recommend: {prefer: movies=2, floors: ['all>=97%', 'news>=0.5']}
-""".replace("defaults: &data {train: a.jsonl, validation: b.jsonl, text: text}\n", "")
+"""
 CONFIGURATION = {"model_type": "bert", "hidden_size": 4, "num_labels": 2, "id2label": {"0": "a"}, "architectures": ["BertModel"]}
 QUANTISATION = {"quant_method": "gptq", "bits": 4, "modules_to_not_convert": ["lm_head"], "config": {"groups": {"size": 128}}}
 ADAPTER = {

@@ -7,6 +7,7 @@ References:
     PEFT checkpoint format, https://huggingface.co/docs/peft/developer_guides/checkpoint
 """
 
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -209,8 +210,11 @@ def _modules(stored: Stored, config: Mapping[str, object], path: Path) -> dict[s
 def _said(name: str, config: Mapping[str, object], patterns: str, default: str) -> float:
     """A number of a module: of the first pattern that matches its name or the end of it, or the one for all."""
     known = config.get(patterns) or {}
-    pairs = known.items() if isinstance(known, dict) else ()
-    said = next((said for pattern, said in pairs if matches_module(pattern, name)), config.get(default))
+    try:
+        pairs = known.items() if isinstance(known, dict) else ()
+        said = next((said for pattern, said in pairs if matches_module(pattern, name)), config.get(default))
+    except re.error:
+        said = None
     if isinstance(said, bool) or not isinstance(said, int | float) or not -LARGEST < said < LARGEST:
         raise DataError(f"{CONFIG} is damaged: {default} or {patterns} give no number for {name}; copy or download it again")
     return float(said)
