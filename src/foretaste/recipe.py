@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from annotated_types import Le
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -239,13 +240,21 @@ def _mappings(value: object) -> Iterator[dict[str, Any]]:
 
 
 def _message(fault: ErrorDetails) -> str:
-    """Pydantic's message; for an unknown field, those that there are."""
+    """Pydantic's message; for an unknown field, those that there are; for a number that is none or far too large, the bound."""
+    if fault["type"] in ("int_parsing", "int_parsing_size"):
+        field = _part_of(fault).model_fields.get(str(fault["loc"][-1]))
+        bound = next((constraint.le for constraint in field.metadata if isinstance(constraint, Le)), None) if field else None
+        return fault["msg"] if bound is None else f"Input should be a valid integer, less than or equal to {bound}"
     if fault["type"] != "extra_forbidden":
         return fault["msg"]
+    return f"unknown field; allowed are {', '.join(_part_of(fault).model_fields)}"
+
+
+def _part_of(fault: ErrorDetails) -> type[BaseModel]:
+    """The part of the recipe that a fault is in."""
     top, *rest = (str(part) for part in fault["loc"])
     name = rest[-2] if top == "model" and len(rest) > 1 else top
-    part = _PARTS.get(name, Recipe) if rest else Recipe
-    return f"unknown field; allowed are {', '.join(part.model_fields)}"
+    return _PARTS.get(name, Recipe) if rest else Recipe
 
 
 _PARTS: dict[str, type[BaseModel]] = {

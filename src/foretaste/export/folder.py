@@ -3,7 +3,6 @@
 Exports are marked: models and adapters hold ``foretaste.json``, mixtures a manifest that names foretaste's version.
 """
 
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from foretaste.errors import ForetasteError, StorageError
+from foretaste.json_text import parse_json
 from foretaste.target import check_outside_studies, check_text, path_kind, resolved
 from foretaste.temporary import sweep, temporary_path
 from foretaste.whole import synced
@@ -93,7 +93,9 @@ def _is_ours(folder: Path) -> bool:
     if (folder / FACTS).is_file():
         return True
     try:
-        said = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        said = parse_json((folder / MANIFEST).read_text(encoding="utf-8"))
+        if not isinstance(said, dict):
+            return False
         known = {MANIFEST, said["file"], *(file for each in said["trainers"].values() for file in each["files"])}
         return "foretaste" in said["versions"] and {path.name for path in folder.iterdir()} <= known
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
