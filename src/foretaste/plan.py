@@ -17,6 +17,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from foretaste import bounds
 from foretaste.errors import WeightsError
 from foretaste.surface.preference import Floor, Preference
 
@@ -67,9 +68,11 @@ class Harness(_Part):
     """How metrics of lm-evaluation-harness are measured."""
 
     tasks: str | None = Field(None, description="folder with YAML files of tasks of your own (relative to this file)")
-    num_fewshot: int | None = Field(None, ge=0, description="examples in a prompt, unless a task allows none; as the task says if left out")
-    limit: int | None = Field(None, ge=1, description="at most so many documents of each task; all if left out")
-    batch_size: int | None = Field(None, ge=1, description="requests per forward pass; 8 if left out")
+    num_fewshot: int | None = Field(
+        None, ge=0, le=10_000, description="examples in a prompt, unless a task allows none; as the task says if left out"
+    )
+    limit: int | None = Field(None, ge=1, le=bounds.ROWS, description="at most so many documents of each task; all if left out")
+    batch_size: int | None = Field(None, ge=1, le=bounds.BATCH, description="requests per forward pass; 8 if left out")
     chat_template: bool | None = Field(None, description="put prompts into the tokenizer's chat template; bare if left out")
 
 
@@ -81,12 +84,15 @@ class TransformersModel(_Part):
     kind: Literal["text-classification", "image-classification", "causal-lm", "seq2seq"]
     head: Literal["auto", "shared", "private"] = Field("auto", description="one head per distinct label set, one for all, or one each")
     max_length: int = Field(
-        128, ge=4, description="longest text, in tokens: prompt and completion together for causal-lm, source and target each for seq2seq"
+        128,
+        ge=4,
+        le=bounds.TOKENS,
+        description="longest text, in tokens: prompt and completion together for causal-lm, source and target each for seq2seq",
     )
     unit: Literal["example", "token"] | None = Field(
         None, description="what a language model's losses are means over: label tokens if left out, or examples"
     )
-    max_new_tokens: int | None = Field(None, ge=1, description="most tokens written for bleu and chrf; 64 if left out")
+    max_new_tokens: int | None = Field(None, ge=1, le=bounds.TOKENS, description="most tokens written for bleu and chrf; 64 if left out")
     harness: Harness | None = Field(None, description="causal-lm: how metrics of lm-evaluation-harness are measured")
 
     @property
@@ -128,8 +134,8 @@ class TaskData(_Part):
         min_length=1,
         description="the first is the headline; of a language model perplexity if left out; TASK:METRIC is one of lm-evaluation-harness",
     )
-    max_train: int | None = Field(None, ge=1, description="use at most so many training rows")
-    max_validation: int | None = Field(None, ge=1)
+    max_train: int | None = Field(None, ge=1, le=bounds.ROWS, description="use at most so many training rows")
+    max_validation: int | None = Field(None, ge=1, le=bounds.ROWS)
     splits: tuple[str, str] = Field(("train", "validation"), description="names of the splits of a hub data set")
 
     @property
@@ -153,24 +159,26 @@ LORA = ("method", "r", "alpha", "targets", "dropout", "rslora", "train_a")  # fi
 class Finetune(_Part):
     """How every model is trained, alone and jointly."""
 
-    steps: int = Field(300, ge=1)
-    batch_size: int = Field(32, ge=1)
+    steps: int = Field(300, ge=1, le=bounds.STEPS)
+    batch_size: int = Field(32, ge=1, le=bounds.BATCH)
     learning_rate: float = Field(5e-5, gt=0, lt=1e30)
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    weight_decay: float = Field(0.0, ge=0)
-    prior_precision: float = Field(0.0, ge=0, description="pull towards the pretrained params, on the scale of the mean loss")
+    weight_decay: float = Field(0.0, ge=0, lt=1e30)
+    prior_precision: float = Field(0.0, ge=0, lt=1e30, description="pull towards the pretrained params, on the scale of the mean loss")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps")
     decay: Literal["linear", "cosine", "constant"] = "linear"
     clip: float | None = Field(1.0, gt=0)
-    micro_batch: int | None = Field(None, ge=1, description="examples per backward pass, where a batch does not fit")
+    micro_batch: int | None = Field(None, ge=1, le=bounds.BATCH, description="examples per backward pass, where a batch does not fit")
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
     batch_norm: Literal["update", "freeze"] = Field("update", description="train batch-norm statistics, or keep the pretrained ones")
     freeze: Annotated[list[str], Field(min_length=1)] | None = Field(
         None, description="modules that keep the pretrained params, by the ends of their names, such as embeddings or encoder.layer.[0-2]"
     )
     method: Literal["full", "lora"] | None = Field(None, description="what is trained: all params (full, if left out) or LoRA factors")
-    r: int | None = Field(None, ge=1, validate_default=True, description="lora: rank of the factors; 16 if left out")
-    alpha: float | None = Field(None, gt=0, validate_default=True, description="lora: the update is alpha / r times B A; 2 r if left out")
+    r: int | None = Field(None, ge=1, le=bounds.RANK, validate_default=True, description="lora: rank of the factors; 16 if left out")
+    alpha: float | None = Field(
+        None, gt=0, lt=1e30, validate_default=True, description="lora: the update is alpha / r times B A; 2 r if left out"
+    )
     targets: Literal["all-linear"] | Annotated[list[str], Field(min_length=1)] | None = Field(
         None, description="lora: names of layers, or all-linear; PEFT's choice for the architecture if left out"
     )
@@ -205,16 +213,16 @@ class Curvature(_Part):
 
     estimator: Literal["fisher"] = "fisher"
     labels: Literal["sampled", "empirical", "exact"] = "sampled"
-    max_examples: int | None = Field(1000, ge=1)
-    batch_size: int = Field(32, ge=1)
+    max_examples: int | None = Field(1000, ge=1, le=bounds.ROWS)
+    batch_size: int = Field(32, ge=1, le=bounds.BATCH)
 
 
 class Ensemble(_Part):
     """Several runs per task, for the methods that want them (mixture, lowrank and the controls)."""
 
-    members: int = Field(3, ge=1, description="runs per task, the first included")
+    members: int = Field(3, ge=1, le=1000, description="runs per task, the first included")
     blocks: Literal["whole", "tensor"] = Field("whole", description="one responsibility for all params, or one for each tensor")
-    temperatures: list[Annotated[float, Field(gt=0)]] = Field(
+    temperatures: list[Annotated[float, Field(gt=0, lt=1e30)]] = Field(
         [1.0], min_length=1, description="of the mixture's responsibilities, one merge after the other: falling ones anneal"
     )
 
@@ -223,8 +231,8 @@ class Variational(_Part):
     """How the method `variational` trains: IVON, with the batches and steps of `finetune`."""
 
     learning_rate: float = Field(0.1, gt=0, lt=1e30, description="of a step in units of hessian_init")
-    hessian_init: float = Field(0.1, gt=0, description="first guess of the mean loss's curvature")
-    ess: float | None = Field(None, gt=0, description="effective sample size; ten times the task's training examples if left out")
+    hessian_init: float = Field(0.1, gt=0, lt=1e30, description="first guess of the mean loss's curvature")
+    ess: float | None = Field(None, gt=0, lt=1e30, description="effective sample size; ten times the task's training examples if left out")
 
 
 MethodName = Literal["simple", "diagonal", "variational", "kronecker", "lowrank", "anchored", "mixture", "average", "weighted", "ensemble"]
@@ -234,14 +242,14 @@ class Preview(_Part):
     """Which previews are made."""
 
     methods: list[MethodName] = Field(["simple", "anchored"], min_length=1, description="the last one is recommended from")
-    points: int = Field(66, ge=2, description="at most so many lattice points over the simplex")
+    points: int = Field(66, ge=2, le=bounds.POINTS, description="at most so many lattice points over the simplex")
     prior_precision: float | Literal["mean", "auto"] = Field(
         "auto", description="delta of the merge: 'auto' by validation loss, per method; 'mean' curvature of the tasks; or a number"
     )
     batch_norm: Literal["reestimate", "average"] = Field(
         "reestimate", description="statistics from the tasks' data where finetune updates them, or averaged by alpha"
     )
-    batch_size: int = Field(128, ge=1, description="of evaluation")
+    batch_size: int = Field(128, ge=1, le=bounds.BATCH, description="of evaluation")
     mixed_precision: Literal["no", "bf16"] = Field(
         "no", description="of every evaluation; bf16 is several times faster where the processor computes in it, and moves single examples"
     )
@@ -257,9 +265,9 @@ class Preview(_Part):
 class Joint(_Part):
     """The joint runs that previews are checked against."""
 
-    points: int = Field(7, ge=0, description="joint runs, spread over the inside and the edges of the simplex")
+    points: int = Field(7, ge=0, le=bounds.JOINT_RUNS, description="joint runs, spread over the inside and the edges of the simplex")
     realise: Literal["sampling", "loss"] = "sampling"
-    steps: int | None = Field(None, ge=1, description="steps of a joint run; as in finetune if left out")
+    steps: int | None = Field(None, ge=1, le=bounds.STEPS, description="steps of a joint run; as in finetune if left out")
 
 
 class Recommend(_Part):
@@ -272,11 +280,11 @@ class Recommend(_Part):
 class Recipe(_Part):
     """What to study."""
 
-    name: str = Field(min_length=1)
-    seed: int = Field(0, ge=0)
-    snapshot_seconds: float = Field(20.0, ge=0, description="time between kept states of unfinished training")
+    name: str = Field(min_length=1, max_length=bounds.NAME)
+    seed: int = Field(0, ge=0, lt=bounds.SEED)
+    snapshot_seconds: float = Field(20.0, ge=0, lt=1e9, description="time between kept states of unfinished training")
     model: Annotated[TransformersModel | FunctionModel | DigitsModel, Field(discriminator="source")]
-    tasks: dict[str, TaskData] = Field(default_factory=dict)
+    tasks: dict[Annotated[str, Field(max_length=bounds.NAME)], TaskData] = Field(default_factory=dict)
     finetune: Finetune = Finetune()
     curvature: Curvature = Curvature()
     ensemble: Ensemble = Ensemble()

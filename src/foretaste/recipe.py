@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from annotated_types import Le
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -34,6 +35,7 @@ from foretaste.task import check_name
 
 __all__ = ["Recipe", "parse", "read", "schema", "where"]
 
+_SHOWN = 100  # characters of a wrong value
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
 
@@ -66,6 +68,8 @@ def read(path: Path, variables: Mapping[str, str] | None = None) -> tuple[Recipe
     7
     """
     try:
+        if path.exists() and not path.is_file():
+            raise OSError("it is no ordinary file")
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"cannot read the recipe {path}: {error}; `foretaste init` writes one") from error
@@ -218,9 +222,17 @@ def _anchored(plain: dict[str, Any], folder: Path | None) -> dict[str, Any]:
         named.append((model["harness"], "tasks"))
     for part, key in named:
         value = part.get(key)
-        if isinstance(value, str) and (value.startswith(".") or (folder / value).exists()):
-            part[key] = str((folder / value).resolve())
+        if isinstance(value, str):
+            part[key] = _anchored_path(value, folder)
     return plain
+
+
+def _anchored_path(value: str, folder: Path) -> str:
+    """A path that exists relative to a folder, or says that it is relative, made whole; anything else as it is."""
+    try:
+        return str((folder / value).resolve()) if value.startswith(".") or (folder / value).exists() else value
+    except (OSError, RuntimeError, ValueError):  # a name that is too long, or links in a circle: whoever opens it says so
+        return value
 
 
 def _mappings(value: object) -> Iterator[dict[str, Any]]:
@@ -228,13 +240,21 @@ def _mappings(value: object) -> Iterator[dict[str, Any]]:
 
 
 def _message(fault: ErrorDetails) -> str:
-    """Pydantic's message; for an unknown field, those that there are."""
+    """Pydantic's message; for an unknown field, those that there are; for a number that is none or far too large, the bound."""
+    if fault["type"] in ("int_parsing", "int_parsing_size"):
+        field = _part_of(fault).model_fields.get(str(fault["loc"][-1]))
+        bound = next((constraint.le for constraint in field.metadata if isinstance(constraint, Le)), None) if field else None
+        return fault["msg"] if bound is None else f"Input should be a valid integer, less than or equal to {bound}"
     if fault["type"] != "extra_forbidden":
         return fault["msg"]
+    return f"unknown field; allowed are {', '.join(_part_of(fault).model_fields)}"
+
+
+def _part_of(fault: ErrorDetails) -> type[BaseModel]:
+    """The part of the recipe that a fault is in."""
     top, *rest = (str(part) for part in fault["loc"])
     name = rest[-2] if top == "model" and len(rest) > 1 else top
-    part = _PARTS.get(name, Recipe) if rest else Recipe
-    return f"unknown field; allowed are {', '.join(part.model_fields)}"
+    return _PARTS.get(name, Recipe) if rest else Recipe
 
 
 _PARTS: dict[str, type[BaseModel]] = {
@@ -255,6 +275,15 @@ _PARTS: dict[str, type[BaseModel]] = {
 
 def _line(file: str, text: str, location: Sequence[str | int], message: str, found: object) -> str:
     field = [str(part) for place, part in enumerate(location) if (location[0], place) != ("model", 1)]
-    shown = f"; found {found!r}" if isinstance(found, str | int | float) else ""
+    shown = f"; found {_shortened(found)}" if isinstance(found, str | int | float) else ""
     named = f", {'.'.join(field)}" if field else ""
     return f"{file}, line {line_of(text, field)}{named}: {message.removeprefix('Value error, ')}{shown}"
+
+
+def _shortened(value: str | float) -> str:
+    """A value as Python writes it, cut where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:
+        text = "a number of thousands of digits"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

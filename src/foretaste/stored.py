@@ -7,17 +7,18 @@ References:
     safetensors, Format, https://huggingface.co/docs/safetensors
 """
 
-import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 import torch
 from torch import Tensor
 
 from foretaste.errors import DataError
+from foretaste.json_text import parse_json
 
 __all__ = ["DTYPES", "Entry", "Stored", "header_of"]
 
@@ -38,6 +39,7 @@ DTYPES: Mapping[str, torch.dtype] = {
 
 _LENGTH = 8
 _LONGEST = 100_000_000  # bytes of a header, as the format says
+_LARGEST = 2**63  # that a size can be
 
 
 @dataclass(frozen=True)
@@ -89,38 +91,53 @@ def header_of(path: Path) -> dict[str, Entry]:
     (2, 3)
     """
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("it is no ordinary file")
         with path.open("rb") as file:
             length = int.from_bytes(file.read(_LENGTH), "little")
             whole = path.stat().st_size
             if length > min(_LONGEST, whole - _LENGTH):
                 raise ValueError("it ends inside its header")
-            fields = json.loads(file.read(length), object_pairs_hook=_once)
+            fields = parse_json(file.read(length), strict=True)
+        if not isinstance(fields, dict):
+            raise ValueError("its header is no JSON object")
         found = [_entry(path, name, said, _LENGTH + length, whole) for name, said in fields.items() if name != "__metadata__"]
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"{path} is truncated or damaged ({error}); copy or download it again") from error
     return dict(sorted(found, key=lambda pair: (pair[1].start, pair[1].size)))
 
 
-def _once(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)} is there twice")
-    return found
+def _entry(path: Path, name: str, fields: object, data: int, whole: int) -> tuple[str, Entry]:
+    """One tensor, as the header describes it.
 
+    Args:
+        path: The file.
+        name: The tensor's.
+        fields: What the header says of it.
+        data: Where the tensors' bytes begin.
+        whole: Size of the file.
 
-def _entry(path: Path, name: str, said: Mapping[str, object], data: int, whole: int) -> tuple[str, Entry]:
-    dtype, shape, offsets = said["dtype"], said["shape"], said["data_offsets"]
-    assert isinstance(shape, list)
-    assert isinstance(offsets, list)
-    entry = Entry(path, str(dtype), tuple(int(side) for side in shape), data + int(offsets[0]), int(offsets[1]) - int(offsets[0]))
+    Raises:
+        ValueError: Something of it is of a wrong type, or does not fit the rest.
+    """
+    dtype, shape, offsets = (fields.get(part) for part in ("dtype", "shape", "data_offsets")) if isinstance(fields, dict) else (None,) * 3
+    if not isinstance(dtype, str) or not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2:
+        raise ValueError(f"its header does not give a type, a shape and two offsets for {name}")
+    entry = Entry(path, dtype, tuple(shape), data + offsets[0], offsets[1] - offsets[0])
+    if entry.size < 0:
+        raise ValueError(f"{name} ends before it begins")
     if entry.start + entry.size > whole:
         raise ValueError(f"it ends inside {name}")
     if entry.dtype in DTYPES and entry.size != entry.count * entry.type.itemsize:
         raise ValueError(f"{name} has {entry.size} bytes for {entry.count} entries of {entry.dtype}")
     return name, entry
+
+
+def _are_sizes(values: object) -> TypeGuard[list[int]]:
+    """Whether it is a list of whole numbers that sizes and places in a file can be."""
+    return isinstance(values, list) and all(type(value) is int and 0 <= value < _LARGEST for value in values)
 
 
 class Stored(Mapping[str, Tensor]):

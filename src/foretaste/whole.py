@@ -1,15 +1,16 @@
 """Files that are there under their name when they are complete, and not before."""
 
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from safetensors import SafetensorError
 
 from foretaste.errors import StorageError
+from foretaste.target import path_kind
+from foretaste.temporary import temporary_path
 
-__all__ = ["sweep", "synced", "written_whole"]
+__all__ = ["synced", "written_whole"]
 
 
 def written_whole(path: Path, fill: Callable[[Path], object]) -> None:
@@ -20,7 +21,8 @@ def written_whole(path: Path, fill: Callable[[Path], object]) -> None:
         fill: Writes the file that it is given.
 
     Raises:
-        StorageError: The disk refuses; the temporary file is removed.
+        StorageError: There is a folder, device, pipe or socket under this name, which is never replaced; or the disk refuses, and the
+            temporary file is removed.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -28,7 +30,9 @@ def written_whole(path: Path, fill: Callable[[Path], object]) -> None:
     ...     (Path(folder) / "a.txt").read_text()
     'whole'
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    if path_kind(path) not in ("missing", "file"):
+        raise StorageError(f"could not write {path}: it is no ordinary file and is never replaced; choose another place")
+    temporary = temporary_path(path)
     try:
         try:
             fill(temporary)
@@ -50,29 +54,3 @@ def synced(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def sweep(folder: Path, name: str = "*") -> None:
-    """Remove what writers that were killed left behind.
-
-    Args:
-        folder: Where they wrote.
-        name: Of what they wrote; of anything if left out, where the folder is ours alone.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     (Path(folder) / ".a.safetensors.999999999.tmp").touch()
-    ...     sweep(Path(folder))
-    ...     list(Path(folder).iterdir())
-    []
-    """
-    for path in folder.glob(f".{name}.*.tmp"):
-        writer = path.name.split(".")[-2]
-        if not writer.isdigit():
-            continue  # not ours
-        try:
-            os.kill(int(writer), 0)
-        except ProcessLookupError:
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        except (PermissionError, OverflowError):
-            continue

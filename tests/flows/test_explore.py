@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -20,7 +21,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from commands import ENVIRONMENT, foretaste
 from foretaste.report.page import page as report
 from foretaste.report.summary import summarise
-from foretaste.store.queue import Queue, State
+from foretaste.store.queue import Kind, Queue, State
 from foretaste.surface.preference import Preference
 from foretaste.surface.table import Headline, Surface
 from foretaste.task import Evaluation, Fidelity
@@ -58,7 +59,7 @@ class Served:
 
     @property
     def port(self) -> str:
-        return self.address.split(":")[2].split("/")[0]
+        return str(urlsplit(self.address).port)
 
 
 @contextmanager
@@ -158,6 +159,35 @@ def test_dragging_typing_and_keys_move_every_number(study: Path, page: Page) -> 
         with page.expect_response("**/api/predict**") as answer:
             page.get_by_role("button", name="Equal weights").click()
         assert answer.value.ok  # the server's exact prediction follows the stored one
+
+
+@pytest.mark.parametrize("host", [".".join("0000"), "::1", "localhost"])
+def test_the_printed_address_works_whatever_it_listens_on(study: Path, page: Page, host: str) -> None:
+    refused = list[str]()
+    page.on("response", lambda answer: refused.append(answer.url) if answer.status >= 400 else None)
+    with served(study, "--host", host) as server:
+        page.goto(server.address)
+        expect(page.locator(".map")).to_be_visible()
+        before = _numbers(page)
+        _drag(page, -0.2, 0.2)
+        assert _numbers(page) != before
+        page.get_by_role("button", name="Preview here").click()
+        expect(page.locator(".job.done")).to_have_count(1, timeout=LONG)
+        assert refused == []
+
+
+def test_work_that_waits_is_started_from_the_page(study: Path, page: Page) -> None:
+    """Opening a study runs nothing; a click does."""
+    with Queue(study) as queue:
+        queue.add(Kind.PREVIEW, "low=0.2,mid=0.3,high=0.5")
+    with served(study) as server:
+        page.goto(server.address)
+        waiting = page.locator(".job.queued")
+        expect(waiting).to_have_count(1)
+        time.sleep(3)
+        expect(waiting).to_have_count(1)
+        waiting.get_by_role("button", name="Start").click()
+        expect(page.locator(".job.done")).to_have_count(1, timeout=LONG)
 
 
 def test_dragging_is_quick(study: Path, page: Page) -> None:

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from foretaste.errors import RecipeError
@@ -56,3 +58,36 @@ def test_faults_are_placed(text: str, message: str) -> None:
 
 def test_equal_keys_of_different_parts_are_no_repeats() -> None:
     assert loaded("a: {c: 1}\nb: {c: 2}\nd: [{c: 1}, {c: 2}]\n", "r.yaml")["d"] == [{"c": 1}, {"c": 2}]
+
+
+LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (LAUGHS, "by aliases of aliases; write them out"),
+        ("a: &a [*a]", "line 1: an alias within what it stands for"),
+        ("a: &a {b: {c: *a}}", "an alias within what it stands for"),
+        ("a: " + "[" * 3000 + "]" * 3000, "line 1: nested more than 50 levels deep"),
+        ("".join(" " * level + "a:\n" for level in range(3000)), "line 51: nested more than 50 levels deep"),
+        ("a: " + "9" * 5000, "not valid YAML: Exceeds the limit"),
+        ("a: 2020-13-45", "not valid YAML: month must be in 1..12"),
+        ("a: !!bool maybe", "not valid YAML"),
+        ("a: !!python/object/apply:os.system [ls]", "could not determine a constructor"),
+        ("a: " + "x" * 10_000_001, "a recipe has at most 10000000"),
+    ],
+)
+def test_hostile_yaml(text: str, words: str) -> None:
+    start = time.monotonic()
+    with pytest.raises(RecipeError) as caught:
+        loaded(text, "recipe.yaml")
+    assert words in str(caught.value)
+    assert time.monotonic() - start < 10
+
+
+def test_honest_aliases() -> None:
+    text = "base: &base {train: a, labels: [1, 2]}\nnews: {<<: *base, text: t}\nothers: [*base, *base]"
+    assert loaded(text, "r")["news"] == {"train": "a", "labels": [1, 2], "text": "t"}

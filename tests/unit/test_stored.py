@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -114,3 +117,55 @@ class TestRefusals:
         file.unlink()
         with pytest.raises(DataError, match="cannot be read any more"):
             stored["a"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"dtype": "F32", "shape": "2", "data_offsets": [0, 8]}, "does not give a type, a shape and two offsets for w"),
+        ({"dtype": "F32", "shape": [2.0], "data_offsets": [0, 8]}, "does not give a type, a shape"),
+        ({"dtype": "F32", "shape": [True], "data_offsets": [0, 4]}, "does not give a type, a shape"),
+        ({"dtype": "F32", "shape": [-2, -1], "data_offsets": [0, 8]}, "does not give a type, a shape"),
+        ({"dtype": "F32", "shape": [2], "data_offsets": ["0", "8"]}, "does not give a type, a shape"),
+        ({"dtype": "F32", "shape": [2], "data_offsets": [0, 8, 16]}, "does not give a type, a shape"),
+        ({"dtype": "F32", "shape": [2], "data_offsets": [-8, 0]}, "does not give a type, a shape"),
+        ({"dtype": "F32", "shape": [2], "data_offsets": [8, 0]}, "w ends before it begins"),
+        ({"dtype": "F32", "shape": [2], "data_offsets": [0, float("inf")]}, "Infinity is no number"),
+        ({"dtype": ["F32"], "shape": [2], "data_offsets": [0, 8]}, "does not give a type, a shape"),
+        ({"dtype": "F32", "shape": [10**30], "data_offsets": [0, 8]}, "does not give a type, a shape"),
+        ([1, 2], "does not give a type, a shape"),
+    ],
+)
+@pytest.mark.parametrize("optimised", [False, True])
+def test_headers_with_wrong_types(tmp_path: Path, fields: object, words: str, optimised: bool) -> None:
+    """The same with `python -O`, which leaves out assertions."""
+    header = json.dumps({"w": fields}).encode()
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+    if optimised:
+        code = f"from pathlib import Path; from foretaste.stored import header_of; header_of(Path({str(path)!r}))"
+        if words != "w ends before it begins":
+            pytest.skip("one in a process of its own is enough")
+        found = subprocess.run([sys.executable, "-O", "-c", code], capture_output=True, text=True, check=False)
+        assert f"is truncated or damaged ({words})" in found.stderr
+        return
+    with pytest.raises(DataError, match="is truncated or damaged") as caught:
+        header_of(path)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("header", [b"[" * 50_000, b"[]", b"null", b'{"w": ' + b"9" * 5000 + b"}", b"\xff"])
+def test_headers_that_are_no_objects(tmp_path: Path, header: bytes) -> None:
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(DataError, match="is truncated or damaged"):
+        header_of(path)
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    (tmp_path / "loop.safetensors").symlink_to("loop.safetensors")
+    (tmp_path / "folder.safetensors").mkdir()
+    for name in ("pipe", "loop", "folder"):
+        with pytest.raises(DataError):
+            header_of(tmp_path / f"{name}.safetensors")

@@ -1,5 +1,6 @@
 """Files written whole: what is there when writing fails."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,14 @@ def test_no_folder_is_made_for_it(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_needs_no_space(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"No such file or directory.*; choose another place, then run again; nothing is lost"):
         written_whole(tmp_path / "nowhere" / "file", lambda path: path.write_text("x"))
+
+
+def test_only_ordinary_files_are_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "folder"):
+        with pytest.raises(StorageError, match="is no ordinary file and is never replaced"):
+            written_whole(tmp_path / name, lambda path: path.write_text("x"))
+    with pytest.raises(StorageError, match="never replaced"):
+        written_whole(Path("/dev/null"), lambda path: path.write_text("x"))
+    assert Path("/dev/null").is_char_device()

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console, RenderableType
 
 from foretaste import __version__
+from foretaste.bounds import STEPS
 from foretaste.errors import RecipeError, Stopped
 from foretaste.lazy import lazy
 
@@ -122,7 +123,9 @@ Corners = Annotated[
     ),
 ]
 Explain = Annotated[bool, typer.Option("--explain", help="Say in sentences what is recommended, why, and how sure that is.")]
-Steps = Annotated[list[int] | None, typer.Option("--sharpen", min=1, help="Also add so many joint steps to each preview; repeatable.")]
+Steps = Annotated[
+    list[int] | None, typer.Option("--sharpen", min=1, max=STEPS, help="Also add so many joint steps to each preview; repeatable.")
+]
 Open = Annotated[bool, typer.Option("--open/--no-open", help="Open the report in a browser.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a folder that foretaste wrote, once the new one is complete.")]
 

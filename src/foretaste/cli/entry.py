@@ -1,5 +1,7 @@
 """Where the command line begins."""
 
+import errno
+import io
 import sys
 import warnings
 from typing import TextIO
@@ -8,7 +10,7 @@ from rich.console import Console
 
 from foretaste.cli import exploring, searching, studying, transfer
 from foretaste.cli.base import app
-from foretaste.errors import ForetasteError, Stopped
+from foretaste.errors import BadInput, ForetasteError, Stopped
 
 __all__ = ["main"]
 
@@ -18,10 +20,22 @@ _COMMANDS = (studying, searching, exploring, transfer)  # importing them is what
 def main() -> None:
     """Run the command line; errors that foretaste raises on purpose end with their exit code."""
     warnings.showwarning = _told
+    _print_any_name()
     try:
         app()
     except ForetasteError as error:
         _fail(error, error.exit_code)
+    except OSError as error:
+        if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):
+            raise
+        _fail(BadInput(f"{error.filename} cannot be used as a path ({error.strerror}); name another"), BadInput.exit_code)
+
+
+def _print_any_name() -> None:
+    """File names need not be text: print what is not as an escape, rather than fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _told(

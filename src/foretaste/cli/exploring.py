@@ -26,6 +26,10 @@ def explore(
         str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in who know the printed address.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; any that is free if left out.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with work that was asked for before and still waits.")] = False,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Let a study that somebody else made run its own Python code when work is asked for.")
+    ] = False,
     browse: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the address as JSON, for machines.")] = False,
 ) -> None:
@@ -40,4 +44,4 @@ def explore(
         if browse:
             webbrowser.open(address)
 
-    serving.serve(Path(study), host, port, opened)
+    serving.serve(Path(study), host, port, opened, resume=resume, trust=trust)

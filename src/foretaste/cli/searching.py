@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from foretaste.cli.base import Explain, Floors, Json, Open, RecipeFile, Request, StudyOption, Variables, again, app, goal, printed, working
-from foretaste.cli.studying import report_written, summarised
+from foretaste.cli.sizes import finite
+from foretaste.cli.studying import check_report, report_written, summarised
 from foretaste.lazy import lazy
+from foretaste.target import REPORT
 
 if TYPE_CHECKING:
     from rich import console
@@ -37,7 +39,13 @@ def search(
     prefer: Annotated[str | None, typer.Option(help="mean, worst, knee, movies=2,news=1, or front; the recipe's if left out.")] = None,
     floor: Floors = None,
     tolerance: Annotated[
-        float, typer.Option(min=0, help="Stop when a joint run is expected to gain less than this share of what there is to choose.")
+        float,
+        typer.Option(
+            min=0,
+            max=1e30,
+            callback=finite,
+            help="Stop when a joint run is expected to gain less than this share of what there is to choose.",
+        ),
     ] = 0.002,
     study: StudyOption = None,
     var: Variables = None,
@@ -55,6 +63,7 @@ def search(
     def accept(request: Request) -> None:
         searching.searched_methods(request.recipe, request.problem, limit)
         goal(request, "knee" if front else prefer, floor)
+        check_report(request.folder / REPORT)
 
     with working(recipe, study, var, command, accept=accept) as (work, _):
         wanted, floors = goal(work, "knee" if front else prefer, floor)
@@ -68,7 +77,7 @@ def search(
         )
         folder = work.study.path
     seen = summarised(folder, "knee" if front else prefer, floor)
-    path = report_written(seen, folder / "report.html")
+    path = report_written(seen, folder / REPORT)
     report = {"study": str(folder), "report": str(path), "search": reporting.search_json(found)}
     shown = "\n\n".join(explaining.explained(seen)) if explain else text.render(seen)
     printed(

@@ -1,10 +1,15 @@
 """Sizes of memory, as people write them."""
 
+import math
 import re
+
+import typer
 
 from foretaste.errors import StudyError
 
-__all__ = ["size"]
+__all__ = ["finite", "size"]
+
+_MOST = 2**50  # bytes
 
 
 def size(text: str, option: str) -> int:
@@ -25,4 +30,21 @@ def size(text: str, option: str) -> int:
         raise StudyError(f"{option} {text!r} is no size; write a number above 0 and a unit, for example {option} 2GiB")
     number, prefix, unit = float(found[1]), found[2], found[3]
     power = "KMGT".index(prefix.upper()) + 1 if prefix else 0
-    return int(number * (1000 if unit == "B" else 1024) ** power)
+    bytes_given = number * (1000 if unit == "B" else 1024) ** power
+    if bytes_given > _MOST:
+        raise StudyError(f"{option} {text[:40]!r} is more than any machine has; give at most 1024TiB")
+    return int(bytes_given)
+
+
+def finite(value: float | None) -> float | None:
+    """A number as it was given, unless it is NaN, which is within all bounds.
+
+    Raises:
+        typer.BadParameter: It is NaN.
+
+    >>> finite(0.5)
+    0.5
+    """
+    if value is not None and math.isnan(value):
+        raise typer.BadParameter("nan is no number; give one")
+    return value

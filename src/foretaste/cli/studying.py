@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 import webbrowser
 from dataclasses import asdict
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from foretaste import recipe as recipes
-    from foretaste import whole
+    from foretaste import target, whole
     from foretaste.report import comparison, page, summary, tables, text
     from foretaste.report import explain as explaining
     from foretaste.report import mergeability as linking
@@ -62,7 +63,7 @@ else:
     comparison, linking, page, summary, tables, text = (
         lazy(f"foretaste.report.{name}") for name in ("comparison", "mergeability", "page", "summary", "tables", "text")
     )
-    studies, whole = lazy("foretaste.store.study"), lazy("foretaste.whole")
+    studies, target, whole = (lazy(f"foretaste.{name}") for name in ("store.study", "target", "whole"))
     comparing, confirming, fitting, making = (lazy(f"foretaste.workflow.{name}") for name in ("compare", "confirm", "fit", "methods"))
     outcome, session, previewing, running = (lazy(f"foretaste.workflow.{name}") for name in ("outcome", "session", "preview", "run"))
     merging, explaining = lazy("foretaste.workflow.mergeability"), lazy("foretaste.report.explain")
@@ -70,6 +71,7 @@ else:
 
 __all__ = [
     "check",
+    "check_report",
     "compare",
     "confirm",
     "demo",
@@ -104,15 +106,16 @@ def init(
         Literal["text", "image", "causal-lm", "seq2seq", "function", "digits"], typer.Option(help="What to start from.")
     ] = "text",
     schema: Annotated[bool, typer.Option("--schema", help="Write the recipe's JSON schema for editors instead.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--force", "--overwrite", help="Replace a file that is there.")] = False,
     as_json: Json = False,
 ) -> None:
     """Write a commented recipe to start from (or the JSON schema of recipes)."""
     path = path or Path("recipe.schema.json" if schema else "recipe.yaml")
-    if path.exists() and not force:
+    if target.path_kind(path) == "file" and not overwrite:
         raise RecipeError(f"{path} exists; name another file or give --force")
+    written = target.check_file(path, overwrite=overwrite)
     content = json.dumps(recipes.schema(), indent=2) + "\n" if schema else (files("foretaste") / "recipes" / f"{kind}.yaml").read_text()
-    whole.written_whole(path, lambda temporary: temporary.write_text(content, encoding="utf-8"))
+    whole.written_whole(written, lambda temporary: temporary.write_text(content, encoding="utf-8"))
     printed(as_json, {"written": str(path)}, f"wrote {path}" + ("" if schema else f"\nnext: edit it, then foretaste check {path}"))
 
 
@@ -221,7 +224,12 @@ def confirm(
             previewing.preview(work, fitted, methods, session.grid(work.recipe, work.problem))
         points = asked or [running.recommended(work).weights]
         rows = [*previewing.preview(work, fitted, methods, points), *confirming.confirm(work, points)]
-    printed(as_json, [tables.row_json(row) for row in rows], tables.rows(rows), f"next: foretaste show {work.study.path}")
+    printed(
+        as_json,
+        [tables.row_json(row) for row in rows],
+        tables.rows(rows),
+        f"next: {shlex.join(['foretaste', 'show', str(work.study.path)])}",
+    )
 
 
 @app.command(epilog="Example: [bold]foretaste compare study.yaml --method diagonal --method mixture --sharpen 20[/]")
@@ -262,7 +270,8 @@ def show(
         said = explaining.explained(found)
         printed(as_json, {"explanation": said}, "\n\n".join(said))
     else:
-        printed(as_json, lambda: summary.to_json(found), lambda: text.render(found), f"next: foretaste report {study}")
+        after = f"next: {shlex.join(['foretaste', 'report', str(study)])}"
+        printed(as_json, lambda: summary.to_json(found), lambda: text.render(found), after)
 
 
 @app.command(epilog="Example: [bold]foretaste report study.study --out report.html[/]")
@@ -272,22 +281,28 @@ def report(
     prefer: Prefer = None,
     floor: Floors = None,
     method: Method = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that foretaste did not write.")] = False,
     browse: Open = False,
     as_json: Json = False,
 ) -> None:
     """Write one self-contained HTML file: maps, front, previews against joint runs, recommendation, provenance."""
-    path = report_written(summarised(study, prefer, floor, method and method.value), out or study / "report.html")
+    path = out or study / target.REPORT
+    found = summarised(study, prefer, floor, method and method.value)
+    report_written(found, path, overwrite=overwrite)
     printed(as_json, {"report": str(path)}, f"report: {path}")
     if browse:
         webbrowser.open(path.resolve().as_uri())
 
 
 def _run_all(file: Path, study: Path | None, var: list[str] | None, as_json: bool, browse: bool, command: "Sequence[str]") -> None:
-    with working(file, study, var, command) as (work, _):
-        running.run(work)
+    def accept(request: Request) -> None:
+        check_report(request.folder / target.REPORT)
+
+    with working(file, study, var, command, accept=accept) as (work, _):
         folder = work.study.path
+        running.run(work)
     found = summarised(folder)
-    path = report_written(found, folder / "report.html")
+    path = report_written(found, folder / target.REPORT)
     printed(
         as_json,
         lambda: summary.to_json(found) | {"study": str(folder), "report": str(path)},
@@ -314,8 +329,13 @@ def summarised(folder: Path, prefer: str | None = None, floors: list[str] | None
     )
 
 
-def report_written(found: "summary.Summary", path: Path) -> Path:
-    """The page, written whole."""
-    content = page.page(found)
-    whole.written_whole(path, lambda temporary: temporary.write_text(content, encoding="utf-8"))
+def check_report(path: Path, *, overwrite: bool = False) -> Path:
+    """The file that a report is written to: new, or a report that foretaste wrote, or any with ``overwrite``."""
+    return target.check_file(path, overwrite=overwrite, is_ours=lambda file: target.has_mark(file, page.MARKS))
+
+
+def report_written(found: "summary.Summary", path: Path, *, overwrite: bool = False) -> Path:
+    """Write the page, whole, and return the path as it was given."""
+    file, content = check_report(path, overwrite=overwrite), page.page(found)
+    whole.written_whole(file, lambda temporary: temporary.write_text(content, encoding="utf-8"))
     return path

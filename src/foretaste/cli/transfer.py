@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from foretaste.cli.base import Json, Method, Overwrite, Request, StudyOption, Variables, app, pairs, printed, working
-from foretaste.cli.sizes import size
+from foretaste.cli.sizes import finite, size
 from foretaste.errors import StudyError
 from foretaste.lazy import lazy
 
@@ -87,10 +87,15 @@ def export(
     joint: Annotated[
         bool, typer.Option("--joint", help="The joint run at these weights instead of their preview; trained if there is none.")
     ] = False,
-    rank: Annotated[int | None, typer.Option(min=1, help="Of a sum of imported adapters; exact if left out.")] = None,
+    rank: Annotated[int | None, typer.Option(min=1, max=2**16, help="Of a sum of imported adapters; exact if left out.")] = None,
     prior_precision: Annotated[
         float | None,
-        typer.Option(min=0.0, help="delta of a diagonal merge of imported experts; the mean of their curvature if left out."),
+        typer.Option(
+            min=0.0,
+            max=1e30,
+            callback=finite,
+            help="delta of a diagonal merge of imported experts; the mean of their curvature if left out.",
+        ),
     ] = None,
     memory: Annotated[
         str | None,

@@ -3,7 +3,6 @@
 Exports are marked: models and adapters hold ``foretaste.json``, mixtures a manifest that names foretaste's version.
 """
 
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -11,7 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from foretaste.errors import ForetasteError, StorageError
-from foretaste.whole import sweep, synced
+from foretaste.json_text import parse_json
+from foretaste.target import check_outside_studies, check_text, path_kind, resolved
+from foretaste.temporary import sweep, temporary_path
+from foretaste.whole import synced
 
 __all__ = ["FACTS", "MANIFEST", "check_folder", "new_folder"]
 
@@ -43,21 +45,27 @@ def check_folder(target: Path, *, overwrite: bool = False, keep: Mapping[str, Pa
     ...
     foretaste.errors.StorageError: ... holds thesis.txt and was not written by foretaste; --overwrite replaces only what was, ...
     """
-    whole = target.resolve()
-    if whole.is_file():
+    whole = resolved(target)
+    check_text(whole)
+    kind = path_kind(whole)
+    if kind == "file":
         raise StorageError(f"{target} is a file; name a folder that does not exist yet")
+    if kind == "special":
+        raise StorageError(f"{target} is a device, a pipe or a socket; name a folder that does not exist yet")
     above = next((path for path in whole.parents if path.exists()), whole)
     if not above.is_dir() or not os.access(above, os.W_OK):
         lacking = "" if above == whole.parent else f"the folder {whole.parent} does not exist and cannot be made: "
         fault = "is not writable" if above.is_dir() else "is no folder"
         raise StorageError(f"could not write {target}: {lacking}{above} {fault}; choose another place")
-    if not whole.exists() or not any(whole.iterdir()):
+    if kind == "missing" or not any(whole.iterdir()):
         _refuse_if_inside(target, whole)
+        check_outside_studies(target, whole)
         return whole
     if not overwrite:
         way = ", or replace it with --overwrite" if _is_ours(whole) else ""
         raise StorageError(f"{target} exists already{'' if way else f' and holds {_held(whole)}'}; choose another folder{way}")
     _refuse_kept(target, whole, keep or {})
+    check_outside_studies(target, whole)
     if not _is_ours(whole):
         raise StorageError(
             f"{target} holds {_held(whole)} and was not written by foretaste; --overwrite replaces only what was, choose another folder"
@@ -85,7 +93,9 @@ def _is_ours(folder: Path) -> bool:
     if (folder / FACTS).is_file():
         return True
     try:
-        said = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        said = parse_json((folder / MANIFEST).read_text(encoding="utf-8"))
+        if not isinstance(said, dict):
+            return False
         known = {MANIFEST, said["file"], *(file for each in said["trainers"].values() for file in each["files"])}
         return "foretaste" in said["versions"] and {path.name for path in folder.iterdir()} <= known
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
@@ -118,7 +128,7 @@ def new_folder(target: Path, needed: int = 0, *, overwrite: bool = False, keep: 
     (['out'], 'whole')
     """
     target = check_folder(target, overwrite=overwrite, keep=keep)
-    hidden = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    hidden = temporary_path(target)
     try:
         _make_above(target)
         sweep(target.parent, target.name)
@@ -152,7 +162,7 @@ def _require_room(target: Path, needed: int) -> None:
 
 def _replace(target: Path, hidden: Path) -> None:
     """Rename; what was there before goes when the new folder is in its place."""
-    old = target.with_name(f".{target.name}.old.{os.getpid()}.tmp")
+    old = temporary_path(target, old=True)
     if target.exists():
         target.rename(old)
     hidden.rename(target)

@@ -23,7 +23,9 @@ from foretaste.report.wording import counted, duration, number
 from foretaste.surface.hindsight import coverage, foretold, mean_error
 from foretaste.task import Fidelity
 
-__all__ = ["SCRIPTS", "page", "script", "sections"]
+__all__ = ["MARKS", "SCRIPTS", "page", "script", "sections"]
+
+MARKS = ('<meta name="generator" content="foretaste">', '<p class="product">foretaste</p>')  # in every page, this and earlier versions'
 
 SCRIPTS = ("simplex.js", "page.js", "map.js", "curve.js", "figures.js", "work.js", "explore.js")  # in the order that they are read in
 _PAST = 8  # joint runs whose history is shown: each is predicted anew

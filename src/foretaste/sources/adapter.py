@@ -12,10 +12,12 @@ import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from foretaste.bounds import LARGEST
 from foretaste.errors import DataError, ParamsError
 from foretaste.lora import BASE_LAYER, Adapter, Factors, Layout, misfits
 from foretaste.params import Params, first_nonfinite, shape_of
 from foretaste.sources.checkpoint import read_json
+from foretaste.sources.patterns import matches_module
 from foretaste.stored import Stored
 
 __all__ = ["CONFIG", "PREFIX", "TENSORS", "check_adapters", "open_adapter", "saved_as"]
@@ -218,10 +220,10 @@ def _said(name: str, config: Mapping[str, object], patterns: str, default: str) 
     known = config.get(patterns) or {}
     try:
         pairs = known.items() if isinstance(known, dict) else ()
-        said = next((said for pattern, said in pairs if re.fullmatch(rf"(?:.*\.)?(?:{pattern})", name)), config.get(default))
+        said = next((said for pattern, said in pairs if matches_module(pattern, name)), config.get(default))
     except re.error:
         said = None
-    if isinstance(said, bool) or not isinstance(said, int | float):
+    if isinstance(said, bool) or not isinstance(said, int | float) or not -LARGEST < said < LARGEST:
         raise DataError(f"{CONFIG} is damaged: {default} or {patterns} give no number for {name}; copy or download it again")
     if not 0 < abs(said) <= _LARGEST:
         raise DataError(

@@ -1,6 +1,5 @@
 """Checkpoints on disk: what may be loaded, and a look at it before anything is."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from foretaste.errors import DataError
+from foretaste.json_text import parse_json
 from foretaste.sources.site_file import NAME
 from foretaste.stored import Stored, header_of
 
@@ -79,7 +79,8 @@ def open_checkpoint(folder: Path) -> Checkpoint:
 
 def _refuse_quantised(checkpoint: Checkpoint) -> None:
     if "quantization_config" in checkpoint.config:
-        method = dict(checkpoint.config["quantization_config"] or {}).get("quant_method", "some method")
+        quantisation = checkpoint.config["quantization_config"]
+        method = quantisation.get("quant_method", "some method") if isinstance(quantisation, dict) else "some method"
         raise DataError(
             f"{checkpoint.folder} is quantised ({method}): its numbers are codes, which cannot be averaged; use the model it was made from"
         )
@@ -161,7 +162,9 @@ def read_json(path: Path) -> dict[str, Any]:
     foretaste.errors.DataError: no-such-folder/config.json is damaged (FileNotFoundError: ...); copy or download it again
     """
     try:
-        found = json.loads(path.read_text())
+        if path.exists() and not path.is_file():
+            raise ValueError("it is no ordinary file")
+        found = parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is damaged ({type(error).__name__}: {error}); copy or download it again") from error
     if not isinstance(found, dict):

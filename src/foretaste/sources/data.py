@@ -77,7 +77,7 @@ def _bad_line(path: Path) -> str | None:
                         return f"row {place} is no JSON object"
                 except json.JSONDecodeError as error:
                     return f"row {place} is no JSON ({error.msg}, column {error.colno})"
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     return f"row {place} is no JSON ({error})"
     except OSError:
         pass  # and the error that is told says so

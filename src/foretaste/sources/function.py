@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 from torch import nn
 
@@ -29,7 +30,7 @@ def call(target: str, arguments: Mapping[str, object], folder: Path) -> Problem:
         The problem. A task without a fingerprint gets one from its examples and the module's source.
 
     Raises:
-        DataError: The function cannot be found, fails, or returns something else.
+        DataError: The function cannot be found, is not defined in the module, fails, or returns something else.
 
     >>> import tempfile
     >>> source = "from foretaste.sources.digits import digits; found = digits(); problem = lambda: (found.model, found.tasks)"
@@ -42,7 +43,9 @@ def call(target: str, arguments: Mapping[str, object], folder: Path) -> Problem:
     sys.path.insert(0, str(folder))
     try:
         module = importlib.import_module(name)
-        found = getattr(module, attribute)(**arguments)
+        function = getattr(module, attribute)
+        _check_defined_in(module, function, target, folder)
+        found = function(**arguments)
     except ForetasteError:
         raise
     except Exception as error:
@@ -53,6 +56,19 @@ def call(target: str, arguments: Mapping[str, object], folder: Path) -> Problem:
     source = inspect.getsource(module)
     marked = tuple(task if task.fingerprint else replace(task, fingerprint=_fingerprint(task, source)) for task in tasks)
     return Problem(model, marked, (("architecture", type(model).__name__), ("model", target)))
+
+
+def _check_defined_in(module: ModuleType, function: object, target: str, folder: Path) -> None:
+    """A recipe's function is written in the module that it names: no name that the module imports, nothing of Python itself."""
+    file = getattr(module, "__file__", None)
+    own = file is not None and Path(file).resolve().is_relative_to(folder.resolve())
+    if not own and module.__name__.partition(".")[0] in sys.stdlib_module_names:
+        raise DataError(f"{target!r} is part of Python itself; name a function of your own that returns (model, [Task, ...])")
+    if not callable(function):
+        raise DataError(f"{target!r} is no function; name a function that returns (model, [Task, ...])")
+    home = getattr(function, "__module__", None)
+    if home != module.__name__:
+        raise DataError(f"{target!r} is not defined in {module.__name__} but in {home}; name the module that defines it")
 
 
 def _place(error: Exception, name: str, folder: Path) -> str:

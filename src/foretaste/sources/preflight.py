@@ -4,13 +4,13 @@ Every mismatch is found and told at once, each with its way out. The only params
 tensor that one side lacks: an output layer that repeats the embeddings is stored by some tools and left out by others.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from foretaste.errors import DataError
+from foretaste.json_text import parse_json
 from foretaste.sources.checkpoint import Checkpoint
 from foretaste.stored import Entry, Stored
 
@@ -191,7 +191,12 @@ def vocabulary_of(folder: Path) -> dict[str, int]:
     {}
     """
     try:
-        said = json.loads((folder / "tokenizer.json").read_text())
+        path = folder / "tokenizer.json"
+        if path.exists() and not path.is_file():
+            raise ValueError("it is no ordinary file")
+        said = parse_json(path.read_bytes())
+        if not isinstance(said, dict):
+            raise ValueError("it is no JSON object")
         known = said["model"].get("vocab", {})
         found = dict(known) if isinstance(known, dict) else {token: place for place, (token, _) in enumerate(known)}
         return found | {str(each["content"]): int(each["id"]) for each in said.get("added_tokens", [])}

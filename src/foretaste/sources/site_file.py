@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from foretaste.errors import DataError, ParamsError
+from foretaste.json_text import parse_json
 from foretaste.params import Params, check_fit, digest, digest_of, snapshot
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.isotropic import Isotropic
@@ -227,7 +228,7 @@ def _said(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
             f"{path} is a site of version {version or 'none'}, this foretaste reads {_VERSION}; upgrade foretaste, or make it again"
         )
     try:
-        said = json.loads(metadata["site"])
+        said = parse_json(metadata["site"])
     except (KeyError, ValueError) as error:
         raise DataError(f"{path} is damaged ({type(error).__name__} in its metadata); copy or make it again") from error
     if not isinstance(said, dict):

@@ -1,7 +1,7 @@
 """The study's database: SQLite in WAL mode, tables in SQLAlchemy Core; where it cannot be written, it can still be read."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -9,11 +9,25 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
 from foretaste.errors import StorageError, StudyError
+from foretaste.target import path_kind
 
-__all__ = ["SCHEMA", "artefacts", "connect", "engine_of", "evaluations", "recipes", "study", "transaction", "work"]
+__all__ = [
+    "SCHEMA",
+    "artefacts",
+    "check_schema",
+    "connect",
+    "engine_of",
+    "evaluations",
+    "readable_engine",
+    "recipes",
+    "study",
+    "transaction",
+    "work",
+]
 
 SCHEMA = 1
 _WAIT_SECONDS = 60
+_UNWRITABLE = ("full", "disk I/O", "unable to open", "readonly")  # what SQLite says where a disk is full or read-only
 
 _metadata = sa.MetaData()
 
@@ -83,28 +97,69 @@ def connect(path: Path, *, create: bool) -> sa.Engine:
     ...     engine.dispose()
     ['artefacts', 'evaluations', 'recipes', 'study', 'work']
     """
-    if not create and not path.is_file():
+    if not create and path_kind(path) != "file":
         raise StudyError(f"{path.parent} is not a study (it has no {path.name}); name the folder that `foretaste run` made")
-    reading = not create and not _is_writable(path)
-    if path.is_file():
-        _refuse_newer(path, create, reading)
-    engine = _read_only(path) if reading else engine_of(path)
+    check_schema(path, create=create)
     with _clear_errors(path):
-        if create:
-            _metadata.create_all(engine)
+        if not create:
+            return _readable(path, engine_of)
+        engine = engine_of(path)
+        _metadata.create_all(engine)
         engine.connect().close()
     return engine
+
+
+def readable_engine(path: Path) -> sa.Engine:
+    """A database file that exists, opened for reading and, where the disk allows, for writing.
+
+    A database in WAL mode is read with the help of a file beside it. Where the disk is full or read-only, that file cannot be made,
+    and the database is opened as one that nobody changes.
+
+    Raises:
+        StorageError: It can be read in no way.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     connect(path := Path(folder) / "study.db", create=True).dispose()
+    ...     engine = readable_engine(path)
+    ...     len(sa.inspect(engine).get_table_names())
+    ...     engine.dispose()
+    5
+    """
+    with _clear_errors(path):
+        return _readable(path, engine_of)
+
+
+def _readable(path: Path, make: Callable[[Path], sa.Engine]) -> sa.Engine:
+    if _is_writable(path):
+        engine = make(path)
+        try:
+            with engine.connect() as connection:
+                connection.exec_driver_sql("SELECT 1 FROM sqlite_master").first()
+        except OperationalError as error:
+            engine.dispose()
+            if not any(reason in str(error.orig) for reason in _UNWRITABLE):
+                raise
+        else:
+            return engine
+    return _read_only(path)
 
 
 def engine_of(path: Path) -> sa.Engine:
     """A database file, opened as all of ours are: in WAL mode, waiting for others up to a minute.
 
-    >>> engine_of(Path("study.db")).url.database
-    'study.db'
+    >>> engine_of(Path("/a folder?/study.db")).url.database
+    '/a folder?/study.db'
     """
-    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": _WAIT_SECONDS})
+    engine = _plain_engine(path)
     sa.event.listen(engine, "connect", _set_pragmas)
     return engine
+
+
+def _plain_engine(path: Path) -> sa.Engine:
+    """A database file as SQLite opens it; whatever its name holds, none of it is read as part of an address."""
+    address = sa.URL.create("sqlite", database=str(path.absolute()))
+    return sa.create_engine(address, connect_args={"timeout": _WAIT_SECONDS})
 
 
 def _is_writable(path: Path) -> bool:
@@ -113,18 +168,36 @@ def _is_writable(path: Path) -> bool:
 
 def _read_only(path: Path) -> sa.Engine:
     """A database that cannot be written: SQLite takes no locks, unless another left its log, which is then read too."""
-    logged = path.with_name(f"{path.name}-wal").is_file()
-    how = "mode=ro" if logged else "immutable=1"
-    return sa.create_engine(f"sqlite:///{path.resolve().as_uri()}?{how}&uri=true", connect_args={"timeout": _WAIT_SECONDS})
+    log = path.with_name(f"{path.name}-wal")
+    logged = log.is_file() and log.stat().st_size > 0
+    how = {"mode": "ro"} if logged else {"immutable": "1"}
+    address = sa.URL.create("sqlite", database=path.resolve().as_uri(), query=how | {"uri": "true"})
+    return sa.create_engine(address, connect_args={"timeout": _WAIT_SECONDS})
 
 
-def _refuse_newer(path: Path, create: bool, reading: bool) -> None:
-    """Look at a database before anything is changed in it."""
-    engine = _read_only(path) if reading else sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": _WAIT_SECONDS})
+def check_schema(path: Path, *, create: bool) -> None:
+    """Look at a database before anything is changed in it; a file that does not exist is fine.
+
+    Args:
+        path: The file.
+        create: Whether tables would be made in it.
+
+    Raises:
+        StudyError: It is no database, another program's, or of a newer schema.
+
+    >>> check_schema(Path("no-such-folder/study.db"), create=True)
+    """
+    if path_kind(path) != "file":
+        return
+    with _clear_errors(path):
+        engine = _plain_engine(path) if create else _readable(path, _plain_engine)
     with _clear_errors(path), engine.connect() as connection:
-        known = sa.inspect(connection).has_table("study")
+        tables = sa.inspect(connection).get_table_names()
+        known = "study" in tables
         found = connection.execute(sa.text("select schema, version from study")).first() if known or not create else None
     engine.dispose()
+    if create and tables and not known:
+        raise StudyError(f"{path} is another program's database (its tables are {', '.join(tables[:4])}); name another folder with --study")
     if found is not None and found.schema > SCHEMA:
         made = f"made by foretaste {found.version} (schema {found.schema})"
         raise StudyError(f"{path.parent} was {made}; this version reads schema {SCHEMA}: upgrade foretaste")

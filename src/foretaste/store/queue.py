@@ -14,7 +14,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from filelock import FileLock, Timeout
 
-from foretaste.errors import StudyError
+from foretaste.errors import StorageError, StudyError
 from foretaste.store import database
 
 __all__ = ["Job", "Kind", "Queue", "State"]
@@ -114,9 +114,17 @@ class Queue:
         if not (folder / "study.db").is_file():
             raise StudyError(f"{folder} is not a study (it has no study.db); name the folder that `foretaste run` made")
         self.path = folder / _NAME
-        self._engine = database.engine_of(self.path)
-        with self._transaction() as connection:
-            _metadata.create_all(connection)
+        self._engine: sa.Engine | None = database.engine_of(self.path)
+        try:
+            with self._transaction() as connection:
+                _metadata.create_all(connection)
+        except StorageError:  # a full or read-only disk: jobs that are there can be read
+            self._engine.dispose()
+            self._engine = database.readable_engine(self.path) if self._has_jobs() else None
+
+    def _has_jobs(self) -> bool:
+        """Whether there is a database with the table of jobs."""
+        return self.path.is_file() and self.path.stat().st_size > 0
 
     def __enter__(self) -> "Queue":
         return self
@@ -126,7 +134,8 @@ class Queue:
 
     def close(self) -> None:
         """Let go of the database file."""
-        self._engine.dispose()
+        if self._engine is not None:
+            self._engine.dispose()
 
     def waiting(self) -> bool:
         """Whether a job has not ended."""
@@ -153,7 +162,7 @@ class Queue:
             "message": "",
             "created": _now(),
         }
-        with self._transaction() as connection:
+        with self._writing() as connection:
             waiting = [job for job in self._read(connection, sa.true()) if job.state.open]
             for job in waiting:
                 if (job.kind, job.weights) == (kind, weights) and job.state != State.STOPPING:
@@ -166,13 +175,15 @@ class Queue:
 
     def jobs(self, last: int = 50) -> list[Job]:
         """The last so many, and all that are open, in the order they were asked for."""
+        if self._engine is None:
+            return []
         with self._transaction() as connection:
             found = self._read(connection, sa.true())
         return [job for place, job in enumerate(found) if job.state.open or place >= len(found) - last]
 
     def next(self) -> Job | None:
         """The first that waits, which then runs."""
-        with self._transaction() as connection:
+        with self._writing() as connection:
             for job in self._read(connection, _jobs.c.state == State.QUEUED):
                 taken = sa.update(_jobs).where(_jobs.c.id == job.id, _jobs.c.state == State.QUEUED).values(state=State.RUNNING)
                 if connection.execute(taken).rowcount:
@@ -196,7 +207,7 @@ class Queue:
 
     def cancel(self, number: int) -> Job | None:
         """Cancel what waits, ask what runs to stop; None where there is no such job."""
-        with self._transaction() as connection:
+        with self._writing() as connection:
             found = self._read(connection, _jobs.c.id == number)
             if found and found[0].state == State.QUEUED:
                 self._write(connection, number, state=State.CANCELLED, ended=_now())
@@ -235,6 +246,8 @@ class Queue:
             lock.acquire(blocking=False)
         except Timeout:
             return True
+        except OSError:
+            return False  # nobody can work on a read-only disk
         lock.release()
         return False
 
@@ -246,7 +259,16 @@ class Queue:
         connection.execute(sa.update(_jobs).where(_jobs.c.id == number).values(**values))
 
     @contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        """A transaction that no other writer interleaves with: what it reads is still so when it writes."""
+        with self._transaction() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+
+    @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
+        if self._engine is None:
+            raise StorageError(f"the study's queue {self.path} cannot be written; free some space, or make its folder writable")
         with database.transaction(self._engine, self.path) as connection:
             yield connection
 

@@ -30,10 +30,11 @@ from foretaste.errors import DataError, StorageError, StudyError
 from foretaste.params import Params, digest
 from foretaste.store import database, tensors
 from foretaste.surface.table import Headline, Surface
+from foretaste.target import check_text, path_kind, resolved, study_above
 from foretaste.task import Evaluation, Fidelity
+from foretaste.temporary import sweep
 from foretaste.train.run import Snapshot
 from foretaste.weights import TaskWeights
-from foretaste.whole import sweep
 
 __all__ = ["Done", "Json", "Study", "key_of", "require_space"]
 
@@ -94,8 +95,13 @@ class Study:
             StorageError: The folder cannot be written.
             StudyError: The folder holds something else, or a newer study.
         """
-        if path.is_dir() and not (path / "study.db").exists() and {each.name for each in path.iterdir()} - _OURS:
+        check_text(resolved(path))
+        above = study_above(resolved(path).parent)
+        if above is not None:
+            raise StudyError(f"{path} is within the study {above}; name another folder with --study")
+        if path_kind(path) == "folder" and not (path / "study.db").exists() and {each.name for each in path.iterdir()} - _OURS:
             raise StudyError(f"{path} holds files that are not a study; name another folder with --study")
+        database.check_schema(path / "study.db", create=True)
         try:
             path.mkdir(parents=True, exist_ok=True)
             with FileLock(path / "study.lock"):  # of several processes, one makes it
@@ -139,8 +145,10 @@ class Study:
 
     def add_recipe(self, text: str, plan: Json) -> None:
         """Remember a recipe, if it is not the latest already."""
-        if self.recipe() != (text, dict(plan)):
-            with self._transaction() as connection:
+        with self._transaction() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # of several processes, one adds it
+            latest = connection.execute(sa.select(database.recipes).order_by(database.recipes.c.id.desc())).first()
+            if latest is None or (latest.text, latest.plan) != (text, dict(plan)):
                 connection.execute(sa.insert(database.recipes).values(text=text, plan=dict(plan), created=_now()))
 
     def find(self, key: str) -> Done | None:

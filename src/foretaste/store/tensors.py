@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from foretaste.errors import DataError
+from foretaste.json_text import parse_json
 from foretaste.params import Params, digest
 from foretaste.whole import written_whole
 
@@ -93,8 +94,9 @@ def load_metadata(path: Path) -> dict[str, Any]:
     """
     try:
         with safe_open(path, framework="pt") as handle:
-            found = json.loads(handle.metadata()["foretaste"])
-    except (SafetensorError, OSError, KeyError, TypeError) as error:
+            found = parse_json(handle.metadata()["foretaste"])
+        if not isinstance(found, dict):
+            raise ValueError("it is no JSON object")
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} has no readable metadata of foretaste ({error})") from error
-    assert isinstance(found, dict)
     return found

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
+from foretaste.bounds import POINTS
 from foretaste.errors import WeightsError
 from foretaste.surface.hindsight import Foretold
 from foretaste.surface.propose import Proposal
@@ -41,6 +42,8 @@ class Budget:
             name, _, number = (piece.strip() for piece in part.partition("="))
             if name not in names or name in found or not number.isdecimal():
                 raise WeightsError(f"budget {text!r} is not understood at {part!r}; write for example joint=5,previews=100,sharpened=10")
+            if len(number) > len(str(POINTS)) or int(number) > POINTS:
+                raise WeightsError(f"budget {name} {number[:20]} is beyond all means; give at most {POINTS}")
             found[name] = int(number)
         return cls(**{"joint": 0, **found})
 

@@ -1,7 +1,6 @@
 """The explorer's routes: one page, JSON of the study, a queue of work, and a stream of what happens."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,38 +15,52 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Route
 
 from foretaste.errors import BadInput, ForetasteError
+from foretaste.json_text import parse_json
 from foretaste.report.page import SCRIPTS, script
 from foretaste.store.queue import Job, Kind, Queue
 from foretaste.web.feed import Feed, job_json, listed
 from foretaste.web.guard import Guard, Rules
-from foretaste.web.reading import Reader, Shown, Wish
+from foretaste.web.reading import Busy, Reader, Shown, Wish
 from foretaste.weights import TaskWeights
 
 __all__ = ["create_app"]
 
 _MOST = 200  # weightings that are predicted at once
+_FLOORS = 100  # in one request
+_LONGEST = 1000  # characters of a preference or a floor
+_LARGEST_NUMBER = 2**63 - 1  # that SQLite keeps
 
 _Handler = Callable[[Request], Awaitable[Response]]
 
 
 def create_app(
-    folder: Path, rules: Rules, wake: Callable[[], None], reader: Reader | None = None, leaving: Callable[[], bool] = lambda: False
+    folder: Path,
+    rules: Rules,
+    wake: Callable[[], None],
+    reader: Reader | None = None,
+    leaving: Callable[[], bool] = lambda: False,
+    *,
+    resume: bool = False,
+    check_asking: Callable[[], None] = lambda: None,
 ) -> Starlette:
     """The application.
 
     Args:
         folder: The study's; nothing that a client says is ever part of a path.
         rules: Who is let in.
-        wake: Sees to it that a worker does the queue's jobs.
+        wake: Sees to it that a worker does the queue's jobs; not called before work is asked for here, unless ``resume``.
         reader: Of the study; one that works out everything in the asking thread, if left out.
         leaving: Whether the server is being stopped: then streams end.
+        resume: Whether jobs that wait from before are done at once.
+        check_asking: Raises an error where no work may be asked for.
 
     Raises:
         StudyError: The folder is no study.
     """
     Queue(folder).close()
     reading = reader or Reader(folder)
-    feed, work = Feed(folder, reading, wake, leaving), _Work(folder, reading, wake)
+    work = _Work(folder, reading, wake, check_asking, resume=resume)
+    feed = Feed(folder, reading, work.wake_if_asked, leaving)
 
     @asynccontextmanager
     async def lives(app: Starlette) -> AsyncIterator[None]:
@@ -71,7 +84,7 @@ def create_app(
     written = [
         Route("/api/jobs", _told(work.jobs)),
         Route("/api/jobs", _told(work.ask), methods=["POST"]),
-        Route("/api/jobs/{number:int}", _told(work.cancel), methods=["DELETE"]),
+        Route("/api/jobs/{number}", _told(work.cancel), methods=["DELETE"]),
     ]
     middleware = [Middleware(Guard, rules=rules), Middleware(GZipMiddleware, minimum_size=2000, compresslevel=3)]
     return Starlette(routes=[*read, *written], middleware=middleware, lifespan=lives)
@@ -80,6 +93,8 @@ def create_app(
 def _shown(reader: Reader, answered: Callable[[Shown], Response]) -> _Handler:
     async def answer(request: Request) -> Response:
         floors = request.query_params.getlist("floor")
+        if len(floors) > _FLOORS or any(len(text) > _LONGEST for text in (*floors, request.query_params.get("prefer", ""))):
+            raise BadInput(f"ask for at most {_FLOORS} floors, and for none or a preference of more than {_LONGEST} characters")
         given = tuple(floor for floor in floors if floor) if "floor" in request.query_params else None
         return answered(await run_in_threadpool(reader.shown, Wish(request.query_params.get("prefer") or None, given)))
 
@@ -110,11 +125,13 @@ def _static() -> _Handler:
 
 
 def _told(handler: _Handler) -> _Handler:
-    """Errors on purpose as JSON: 400 for what the client can mend, 507 where the disk refuses, 409 for what else went wrong."""
+    """Errors on purpose as JSON: 400 for what the client can mend, 503 for too much at once, 507 where the disk refuses, else 409."""
 
     async def answer(request: Request) -> Response:
         try:
             return await handler(request)
+        except Busy as error:
+            return JSONResponse({"error": str(error)}, 503, {"retry-after": "5"})
         except OSError as error:
             return JSONResponse({"error": str(error)}, 507)
         except BadInput as error:
@@ -132,10 +149,18 @@ class _Work:
         folder: The study's.
         reader: Of the study.
         wake: Sees to it that a worker does the queue's jobs.
+        check_asking: Raises an error where no work may be asked for.
+        resume: Whether jobs that wait from before are done at once.
     """
 
-    def __init__(self, folder: Path, reader: Reader, wake: Callable[[], None]) -> None:
-        self._folder, self._reader, self._wake = folder, reader, wake
+    def __init__(self, folder: Path, reader: Reader, wake: Callable[[], None], check_asking: Callable[[], None], *, resume: bool) -> None:
+        self._folder, self._reader, self._wake, self._check_asking = folder, reader, wake, check_asking
+        self._asked = resume
+
+    def wake_if_asked(self) -> None:
+        """See to it that jobs are done, once work was asked for here: nothing runs because a page was opened."""
+        if self._asked:
+            self._wake()
 
     async def jobs(self, request: Request) -> Response:
         return JSONResponse(await run_in_threadpool(listed, self._folder))
@@ -145,17 +170,23 @@ class _Work:
         kind, weights = _asked(await request.body(), found.tasks)
 
         def added() -> Job:
+            self._check_asking()
             with Queue(self._folder) as queue:
                 job = queue.add(kind, weights.key)
+            self._asked = True
             self._wake()
             return job
 
         return JSONResponse(job_json(await run_in_threadpool(added)), 202)
 
     async def cancel(self, request: Request) -> Response:
+        number = request.path_params["number"]
+
         def cancelled() -> Job | None:
+            if not number.isascii() or not number.isdecimal() or len(number) > len(str(_LARGEST_NUMBER)) or int(number) > _LARGEST_NUMBER:
+                return None
             with Queue(self._folder) as queue:
-                return queue.cancel(request.path_params["number"])
+                return queue.cancel(int(number))
 
         job = await run_in_threadpool(cancelled)
         return JSONResponse({"error": "there is no such job"}, 404) if job is None else JSONResponse(job_json(job))
@@ -168,7 +199,9 @@ def _asked(body: bytes, tasks: tuple[str, ...]) -> tuple[Kind, TaskWeights]:
         BadInput: Something else.
     """
     try:
-        found = json.loads(body)
+        found = parse_json(body)
+        if not isinstance(found, dict):
+            raise TypeError
         kind, weights = Kind(found["kind"]), str(found["weights"])
     except (ValueError, KeyError, TypeError):
         raise BadInput(f'ask for work as {{"kind": "train", "weights": "..."}}, with a kind among {", ".join(Kind)}') from None

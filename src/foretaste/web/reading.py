@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from foretaste.errors import StudyError
+from foretaste.errors import RunFailed, StudyError
 from foretaste.report.explorer import expected, explored
 from foretaste.report.page import page, sections
 from foretaste.report.summary import summarise
@@ -19,9 +19,14 @@ from foretaste.surface.predict import Predictor
 from foretaste.weights import TaskWeights
 from foretaste.workflow.outcome import look
 
-__all__ = ["Reader", "Shown", "Wish", "shown"]
+__all__ = ["Busy", "Reader", "Shown", "Wish", "shown"]
 
 _KEPT = 8  # preferences whose state is remembered
+_WAITING = 4  # preferences that may wait to be worked out
+
+
+class Busy(RunFailed):
+    """Too much was asked for at once; it can be asked for again in a few seconds."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,7 @@ class Reader:
     def __init__(self, folder: Path, work: Callable[[Path, Wish], Shown] = shown) -> None:
         self._folder, self._work = folder, work
         self._working, self._kept = threading.Lock(), dict[Wish, Shown]()
+        self._waiting = threading.BoundedSemaphore(_WAITING)
 
     def revision(self) -> str:
         """Of the study; changes whenever its rows or its recipe do.
@@ -105,10 +111,21 @@ class Reader:
     def shown(self, wish: Wish) -> Shown:
         """The last that was worked out for this wish, or, the first time, the newest.
 
+        What is known is answered at once. What is not is worked out one wish after the other, while a few more may wait.
+
         Raises:
             BadInput: A wish that is not understood, or a study that is empty or gone.
+            Busy: Too many wishes wait already.
         """
-        return self._kept.get(wish) or self.refreshed(wish)
+        known = self._kept.get(wish)
+        if known is not None:
+            return known
+        if not self._waiting.acquire(blocking=False):
+            raise Busy(f"{_WAITING} other preferences are being worked out; ask again in a few seconds")
+        try:
+            return self.refreshed(wish)
+        finally:
+            self._waiting.release()
 
     def refreshed(self, wish: Wish) -> Shown:
         """The newest.
@@ -150,4 +167,5 @@ class Reader:
         return expected(found.predictor, points)
 
     def _newest(self, but: Wish) -> list[tuple[Wish, Shown]]:
-        return [(wish, old) for wish, old in self._kept.items() if wish != but][: _KEPT - 1]
+        others = [(wish, old) for wish, old in self._kept.items() if wish != but]
+        return sorted(others, key=lambda pair: pair[0] != Wish())[: _KEPT - 1]  # what every page begins with is never forgotten

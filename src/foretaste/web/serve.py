@@ -17,11 +17,12 @@ from foretaste.web.app import create_app
 from foretaste.web.guard import Rules, new_token
 from foretaste.web.reading import Reader, Wish, shown
 from foretaste.web.worker import Waker
+from foretaste.workflow.trust import check_stored_recipe
 
 __all__ = ["serve"]
 
 
-def serve(folder: Path, host: str, port: int, opened: Callable[[str], None]) -> None:
+def serve(folder: Path, host: str, port: int, opened: Callable[[str], None], *, resume: bool = False, trust: bool = False) -> None:
     """Serve a study's page until a signal says to stop.
 
     Args:
@@ -29,23 +30,36 @@ def serve(folder: Path, host: str, port: int, opened: Callable[[str], None]) -> 
         host: Address to listen on; on others than this machine's own, every request needs the token.
         port: 0 for any that is free.
         opened: Called with the page's address, once it can be opened.
+        resume: Whether jobs that wait from before are done at once; otherwise they wait until work is asked for on the page.
+        trust: Whether code that the study's recipe runs may run, whoever made the study.
 
     Raises:
         StudyError: The folder is no study, or an empty one, or the address cannot be listened on.
     """
-    token, waker = new_token(), Waker(folder)
-    waker()  # of jobs that waited when the last server was stopped
+    token, waker = new_token(), Waker(folder, trust=trust)
+    if not host.strip():
+        raise StudyError("--host is empty; name an address to listen on, such as 127.0.0.1, or 0.0.0.0 for every address of this machine")
+    if resume and not trust:
+        check_stored_recipe(folder)
     try:
         listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         raise StudyError(f"cannot listen on {host}, port {port}: {error.strerror or error}; name others with --host and --port") from error
     port = listening.getsockname()[1]
     own = _own(host)
-    names = {f"{name}:{port}" for name in (host, "localhost", "127.0.0.1")} if own else set[str]()
+    printed = f"[{host}]" if ":" in host else host
+    names = {f"{name.lower()}:{port}" for name in (printed, "localhost", "127.0.0.1", "[::1]")} if own else set[str]()
     work = Apart(shown)
     reader = Reader(folder, work)
-    app = create_app(folder, Rules(token, frozenset(names), open_reading=own), waker, reader, lambda: server.should_exit)
-    printed = f"[{host}]" if ":" in host else host
+    app = create_app(
+        folder,
+        Rules(token, frozenset(names), open_reading=own),
+        waker,
+        reader,
+        lambda: server.should_exit,
+        resume=resume,
+        check_asking=(lambda: None) if trust else (lambda: check_stored_recipe(folder)),
+    )
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, server_header=False)
     server = _Server(config, lambda: opened(f"http://{printed}:{port}/?token={token}"), work.close)
     with listening, closing(work), Queue(folder), Study.open(folder):  # once open, databases can be read though the disk be full

@@ -29,10 +29,11 @@ class Waker:
 
     Args:
         folder: The study's.
+        trust: Whether the study's recipe may run code, whoever made the study.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._lock = folder, threading.Lock()
+    def __init__(self, folder: Path, *, trust: bool = False) -> None:
+        self._folder, self._trust, self._lock = folder, trust, threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
     def __call__(self) -> None:
@@ -40,12 +41,12 @@ class Waker:
             if self._process is not None and self._process.poll() is not None:
                 self._process = None
             if self._process is None and queue.waiting() and not queue.has_worker():
-                command = [sys.executable, "-m", "foretaste.web.worker", str(self._folder)]
+                command = [sys.executable, "-m", "foretaste.web.worker", str(self._folder), *(["--trust"] if self._trust else [])]
                 none = subprocess.DEVNULL
                 self._process = subprocess.Popen(command, stdin=none, stdout=none, start_new_session=True)  # noqa: S603 (ourselves)
 
 
-def main(folder: Path) -> int:
+def main(folder: Path, *, trust: bool = False) -> int:
     """Do the jobs until none has come for a while.
 
     SIGTERM stops after the step in hand, and the job goes on with the next worker. Where the disk refuses even to note down
@@ -61,18 +62,18 @@ def main(folder: Path) -> int:
     last = time.monotonic() + _PATIENCE
     while True:
         try:
-            return _work(folder, leaving)
+            return _work(folder, leaving, trust)
         except StorageError as error:
             if leaving.wait(_FULL) or time.monotonic() > last:
                 return error.exit_code
 
 
-def _work(folder: Path, leaving: threading.Event) -> int:
+def _work(folder: Path, leaving: threading.Event, trust: bool) -> int:
     with Queue(folder) as queue, queue.at_work() as alone:
         if not alone:
             return 0
         try:
-            session = reopen(folder)
+            session = reopen(folder, trust=trust)
         except ForetasteError as error:
             while job := queue.next():
                 queue.end(job.id, State.FAILED, str(error))
@@ -87,4 +88,4 @@ def _work(folder: Path, leaving: threading.Event) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), trust="--trust" in sys.argv[2:]))

@@ -9,6 +9,7 @@ from foretaste.export.folder import FACTS, check_folder, new_folder
 from foretaste.params import Params, swapped, tensors_of
 from foretaste.plan import Recipe, TransformersModel
 from foretaste.store.study import Study
+from foretaste.target import EXPORTS, resolved
 from foretaste.weights import TaskWeights
 from foretaste.workflow.confirm import check_trainable
 from foretaste.workflow.ensemble import without_params
@@ -21,8 +22,6 @@ from foretaste.workflow.runs import jointly
 from foretaste.workflow.session import Session
 
 __all__ = ["EXPORTS", "check_target", "checked_method", "default_method", "export", "kept_by"]
-
-EXPORTS = "exports"  # folder in the study for what its page exports
 
 
 def export(
@@ -128,7 +127,7 @@ def kept_by(recipe: Recipe, study: Path, target: Path) -> dict[str, Path]:
         study: The study's folder.
         target: The folder to be; in the study's own folder of exports it may be.
     """
-    own = target.resolve().parent.is_relative_to((study / EXPORTS).resolve())
+    own = resolved(target).parent.is_relative_to(resolved(study / EXPORTS))
     paths = {} if own else {"the study's folder": study}
     if isinstance(recipe.model, TransformersModel):
         paths["the recipe's model"] = Path(recipe.model.path)

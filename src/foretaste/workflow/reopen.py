@@ -10,19 +10,21 @@ from foretaste.plan import Recipe
 from foretaste.store.study import Study
 from foretaste.workflow.session import Session, load
 from foretaste.workflow.start import start
+from foretaste.workflow.trust import check_trust
 
 __all__ = ["reopen"]
 
 
-def reopen(folder: Path, watch: Watch | None = None) -> Session:
+def reopen(folder: Path, watch: Watch | None = None, *, trust: bool = False) -> Session:
     """The session that the study's latest recipe began, its model and data loaded anew.
 
     Args:
         folder: The study's.
         watch: Told of progress.
+        trust: Whether code that the recipe runs may run, whoever made the study.
 
     Raises:
-        StudyError: The study is empty, or was made by a version that did not keep this.
+        StudyError: The study is empty, was made by a version that did not keep this, or its recipe runs code that is not trusted.
         DataError: The model or data are no longer where they were.
 
     >>> import tempfile
@@ -45,4 +47,6 @@ def reopen(folder: Path, watch: Watch | None = None) -> Session:
     except (KeyError, ValidationError):
         advice = f"run `foretaste run RECIPE --study {folder}` once (what is done is found), then try again"
         raise StudyError(f"the study {folder} was made by an earlier version, which did not keep all of its recipe; {advice}") from None
+    if not trust:
+        check_trust(folder, recipe)
     return start(recipe, text, load(recipe, text, str(folder)), folder, watch)

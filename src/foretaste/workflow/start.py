@@ -19,6 +19,7 @@ from foretaste.store.study import Study, require_space
 from foretaste.surface.table import headlines
 from foretaste.workflow.experts import read_experts
 from foretaste.workflow.session import Session, has_private_heads
+from foretaste.workflow.trust import remember_trust
 
 __all__ = ["start"]
 
@@ -62,6 +63,7 @@ def start(recipe: Recipe, text: str, problem: Problem, folder: Path, watch: Watc
             _same_question(former[1], plan, folder)
         read_experts(session)  # so that a model that does not fit is refused before the study knows the recipe
         study.add_recipe(text, plan)
+        remember_trust(folder, recipe)
         stack.pop_all()
     return session
 

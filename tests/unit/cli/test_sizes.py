@@ -1,6 +1,7 @@
 import pytest
+import typer
 
-from foretaste.cli.sizes import size
+from foretaste.cli.sizes import finite, size
 from foretaste.errors import StudyError
 
 
@@ -25,3 +26,16 @@ def test_numbers_with_units(text: str, expected: int) -> None:
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(StudyError, match=r"--memory .* is no size; write a number above 0 and a unit, for example --memory 2GiB"):
         size(text, "--memory")
+
+
+@pytest.mark.parametrize("text", ["9" * 400, "9" * 5000 + "GiB", "2000TiB"])
+def test_more_than_any_machine_has(text: str) -> None:
+    with pytest.raises(StudyError, match="is more than any machine has; give at most 1024TiB"):
+        size(text, "--memory")
+
+
+def test_numbers_that_are_none() -> None:
+    assert finite(None) is None
+    assert finite(3.0) == 3.0
+    with pytest.raises(typer.BadParameter, match="nan is no number"):
+        finite(float("nan"))

@@ -74,3 +74,24 @@ def test_a_missing_module_and_our_own_errors(folder: tuple[Path, str]) -> None:
         call("imports_another:problem", {}, folder[0])
     with pytest.raises(TaskError, match="no training examples"):
         call(f"{folder[1]}:no_rows", {}, folder[0])
+
+
+@pytest.mark.parametrize("target", ["subprocess:call", "os:system", "builtins:eval", "shutil:rmtree"])
+def test_nothing_of_python_itself_is_called(tmp_path: Path, target: str) -> None:
+    (tmp_path / "kept").mkdir()
+    arguments = {"args": ["touch", str(tmp_path / "ran")]} if target == "subprocess:call" else {"path": str(tmp_path / "kept")}
+    with pytest.raises(DataError, match=f"'{target}' is part of Python itself; name a function of your own"):
+        call(target, arguments, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_a_function_is_defined_in_the_module_that_is_named(folder: tuple[Path, str]) -> None:
+    path, name = folder
+    (path / f"{name}_again.py").write_text(f"from {name} import problem\nfrom subprocess import call\nvalue = 3\n")
+    with pytest.raises(DataError, match=f"is not defined in {name}_again but in {name}; name the module that defines it"):
+        call(f"{name}_again:problem", {}, path)
+    with pytest.raises(DataError, match=f"is not defined in {name}_again but in subprocess"):
+        call(f"{name}_again:call", {"args": ["touch", str(path / "ran")]}, path)
+    with pytest.raises(DataError, match=r"is no function; name a function that returns \(model, \[Task, \.\.\.\]\)"):
+        call(f"{name}_again:value", {}, path)
+    assert not (path / "ran").exists()

@@ -1,10 +1,13 @@
 """Jobs outlive pages, servers and workers."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
-from foretaste.errors import StudyError
+from disks import read_only
+from foretaste.errors import StorageError, StudyError
 from foretaste.store.queue import Job, Kind, Queue, State
 
 
@@ -41,6 +44,43 @@ def test_the_same_work_is_not_asked_for_twice_while_it_is_open(folder: Path) -> 
         assert queue.add(Kind.TRAIN, "a=0.5,b=0.5").id != first.id
         queue.end(first.id, State.DONE)
         assert queue.add(Kind.TRAIN, "a=1").id not in (first.id, 2)
+
+
+def test_the_same_work_is_one_job_however_many_ask_at_once(folder: Path) -> None:
+    Queue(folder).close()
+    together = Barrier(8)
+
+    def ask(place: int) -> int:
+        with Queue(folder) as queue:
+            together.wait()
+            return queue.add(Kind.TRAIN, "a=1").id
+
+    with ThreadPoolExecutor(8) as threads:
+        for _ in range(5):
+            assert len(set(threads.map(ask, range(8)))) == 1
+        with Queue(folder) as queue:
+            assert len(queue.jobs()) == 1
+            taken = list(threads.map(lambda place: queue.next(), range(8)))
+            assert len([job for job in taken if job is not None]) == 1
+
+
+def test_where_nothing_can_be_written_jobs_can_be_read(folder: Path) -> None:
+    with Queue(folder) as queue:
+        queue.add(Kind.TRAIN, "a=1")
+    with read_only(folder), Queue(folder) as queue:
+        assert [job.weights for job in queue.jobs()] == ["a=1"]
+        with pytest.raises(StorageError, match="cannot be written"):
+            queue.add(Kind.PREVIEW, "a=1")
+        assert not queue.has_worker()
+
+
+def test_where_nothing_can_be_written_there_may_be_no_queue(folder: Path) -> None:
+    with read_only(folder), Queue(folder) as queue:
+        assert queue.jobs() == []
+        assert not queue.waiting()
+        with pytest.raises(StorageError, match="cannot be written"):
+            queue.add(Kind.PREVIEW, "a=1")
+    assert not (folder / "queue.db").exists()
 
 
 def test_cancelling(folder: Path) -> None:

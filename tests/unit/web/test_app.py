@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ from starlette.testclient import TestClient
 from foretaste.errors import StudyError
 from foretaste.store.queue import Kind, Queue, State
 from foretaste.web.app import create_app
-from foretaste.web.guard import Rules
+from foretaste.web.guard import HEADER, Rules
 
+TOKEN = "a" * 32
+RULES = Rules(TOKEN, frozenset({"testserver"}), open_reading=True)
 EVEN = "low=0.2,mid=0.3,high=0.5"
 
 
@@ -92,6 +95,10 @@ def test_work_is_asked_for_cancelled_and_listed(trusted: TestClient, woken: list
         b'{"kind": "train", "weights": "../../x=1"}',
         b"\xff",
         b'{"kind": ["train"], "weights": "low=1"}',
+        b'{"kind": {"train": 1}, "weights": "low=1"}',
+        b'{"kind": "train", "weights": ' + b"9" * 5000 + b"}",
+        b"[" * 8000,
+        b'{"a":' * 3000,
     ],
 )
 def test_work_that_makes_no_sense(trusted: TestClient, body: bytes) -> None:
@@ -99,6 +106,48 @@ def test_work_that_makes_no_sense(trusted: TestClient, body: bytes) -> None:
     assert found.status_code == 400
     assert found.json()["error"]
     assert trusted.get("/api/jobs").json() == []
+
+
+@pytest.mark.parametrize("number", ["9223372036854775807", "9223372036854775808", "9" * 5000, "-1", "1.5", "²", "x"])
+def test_jobs_that_cannot_be(trusted: TestClient, number: str) -> None:
+    found = trusted.delete(f"/api/jobs/{number}")
+    assert found.status_code == 404
+    assert found.json() == {"error": "there is no such job"}
+
+
+def test_waiting_jobs_are_not_started_by_a_look(study: Path) -> None:
+    """They start with the first work that is asked for, or where the server is told to go on with them."""
+    woken = list[str]()
+    with Queue(study) as queue:
+        queue.add(Kind.TRAIN, EVEN)
+    with TestClient(create_app(study, RULES, lambda: woken.append("woken"))) as client:
+        client.get("/")
+        time.sleep(3)  # longer than the feed waits between two looks
+        assert woken == []
+        client.post("/api/jobs", json={"kind": "train", "weights": EVEN}, headers={HEADER: TOKEN})
+        assert len(client.get("/api/jobs").json()) == 1
+        assert woken
+    woken.clear()
+    with TestClient(create_app(study, RULES, lambda: woken.append("woken"), resume=True)) as client:
+        client.get("/")
+        assert woken
+
+
+def test_work_that_may_not_be_asked_for(study: Path) -> None:
+    def check() -> None:
+        raise StudyError("the study runs code that is not trusted")
+
+    with TestClient(create_app(study, RULES, lambda: None, check_asking=check)) as client:
+        found = client.post("/api/jobs", json={"kind": "train", "weights": EVEN}, headers={HEADER: TOKEN})
+        assert (found.status_code, found.json()) == (400, {"error": "the study runs code that is not trusted"})
+        assert client.get("/api/jobs").json() == []
+
+
+@pytest.mark.parametrize("query", [{"floor": ["low>=0.1"] * 101}, {"floor": "x" * 1001}, {"prefer": "x" * 1001}])
+def test_wishes_have_bounds(client: TestClient, query: dict[str, str]) -> None:
+    found = client.get("/api/state", params=query)
+    assert found.status_code == 400
+    assert "at most 100 floors" in found.json()["error"]
 
 
 def test_the_queue_is_of_limited_length(trusted: TestClient, study: Path) -> None:

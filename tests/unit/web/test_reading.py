@@ -1,7 +1,11 @@
 """What is shown is worked out again when the study has changed, and not before; meanwhile the last is shown."""
 
 import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +16,7 @@ from foretaste.sources.digits import digits
 from foretaste.store.queue import Kind, Queue
 from foretaste.store.study import Study
 from foretaste.web.apart import Apart
-from foretaste.web.reading import Reader, Shown, Wish, shown
+from foretaste.web.reading import Busy, Reader, Shown, Wish, shown
 from foretaste.workflow.jobs import work_off
 from foretaste.workflow.reopen import reopen
 from foretaste.workflow.start import start
@@ -49,6 +53,33 @@ def test_only_a_few_wishes_are_remembered(study: Path) -> None:
     found = [reader.shown(Wish(f"low={place + 1},mid=1")) for place in range(9)]
     assert reader.shown(Wish("low=9,mid=1")) is found[8]
     assert reader.shown(Wish("low=1,mid=1")) is not found[0]
+
+
+def test_many_wishes_at_once_wait_in_a_short_line(study: Path) -> None:
+    """What is known is answered meanwhile; what every page begins with is never forgotten."""
+    go, begun = threading.Event(), threading.Event()
+
+    def slow(folder: Path, wish: Wish) -> Shown:
+        if wish != Wish():
+            begun.set()
+            assert go.wait(60)
+        return replace(first, state=str(wish))
+
+    first = shown(study, Wish())
+    reader = Reader(study, slow)
+    known = reader.shown(Wish())
+    with ThreadPoolExecutor(20) as threads:
+        asked = [threads.submit(reader.shown, Wish(f"low={place + 1}")) for place in range(20)]
+        assert begun.wait(60)
+        while sum(each.done() for each in asked) < 16:
+            time.sleep(0.01)
+        assert reader.shown(Wish()) is known
+        go.set()
+    refused = [each for each in asked if isinstance(each.exception(), Busy)]
+    assert len(refused) == 16
+    for place in range(20, 40):
+        reader.shown(Wish(f"low={place}"))
+    assert reader.shown(Wish()) is known
 
 
 def test_a_wish_that_is_not_understood_leaves_everything_as_it_was(study: Path) -> None:

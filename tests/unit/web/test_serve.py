@@ -18,7 +18,7 @@ import uvicorn
 
 from commands import ENVIRONMENT
 from foretaste.errors import StudyError
-from foretaste.store.queue import Kind, Queue
+from foretaste.store.queue import Queue
 from foretaste.web import serve as module
 from foretaste.web.serve import serve
 
@@ -63,10 +63,30 @@ def test_where_others_can_ask_everything_needs_the_token(study: Path, monkeypatc
     port, token = address.removeprefix("http://0.0.0.0:").split("/?token=")
     base = f"http://127.0.0.1:{port}"
     assert httpx.get(f"{base}/api/state").status_code == 401
-    assert httpx.get(f"{base}/static/explore.js").status_code == 401
+    assert httpx.get(f"{base}/static/explore.js").status_code == 200  # a browser asks for it without the token
+    assert httpx.get(f"{base}/").status_code == 401
     assert httpx.get(f"{base}/api/state", params={"token": token}).status_code == 200
     server.should_exit = True
     thread.join(15)
+
+
+def test_the_printed_address_of_ipv6(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("there is no IPv6 here")
+    address, server, thread = _served(study, "::1", monkeypatch)
+    assert address.startswith("http://[::1]:")
+    assert httpx.get(address).status_code == 200
+    assert httpx.get(address, headers={"host": "evil.example"}).status_code == 421
+    server.should_exit = True
+    thread.join(15)
+
+
+@pytest.mark.parametrize("host", ["", " "])
+def test_an_empty_address_is_not_every_address(study: Path, host: str) -> None:
+    with pytest.raises(StudyError, match=r"--host is empty; name an address to listen on, such as 127\.0\.0\.1"):
+        serve(study, host, 0, lambda address: None)
 
 
 def test_an_address_that_is_taken(study: Path) -> None:
@@ -110,7 +130,9 @@ def test_a_signal_ends_the_server_and_not_the_work(study: Path, tmp_path: Path, 
         with httpx.stream("GET", address.replace("/?", "/api/events?")) as stream:
             text = stream.iter_text()
             assert "event: " in next(text)
-            queue.add(Kind.TRAIN, "low=0.6,mid=0.2,high=0.2")
+            base, token = address.split("/?token=")
+            asked = {"kind": "train", "weights": "low=0.6,mid=0.2,high=0.2"}
+            assert httpx.post(f"{base}/api/jobs", json=asked, headers={"x-foretaste-token": token}).status_code == 202
             while not queue.has_worker():
                 time.sleep(0.05)
             children = _below(process.pid)

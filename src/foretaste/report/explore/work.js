@@ -95,6 +95,8 @@ class Work {
     if (["queued", "running", "stopping"].includes(job.state)) {
       const progress = { max: job.total, value: Math.min(job.done, job.total), "aria-label": job.stage };
       if (job.total) row.append(made("progress", progress), ` ${job.stage} `);
+      const idle = !this.jobs.some((each) => ["running", "stopping"].includes(each.state));
+      if (job.state === "queued" && idle) row.append(button("Start", () => this.ask(job.kind, job.weights)), " ");
       row.append(button("Cancel", () => this.cancel(job.id)));
     } else if (job.state === "failed") {
       const again = button("Ask again", () => this.ask(job.kind, job.weights));
