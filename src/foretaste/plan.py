@@ -131,6 +131,7 @@ class TaskData(_Part):
     max_train: int | None = Field(None, ge=1, description="use at most so many training rows")
     max_validation: int | None = Field(None, ge=1)
     splits: tuple[str, str] = Field(("train", "validation"), description="names of the splits of a hub data set")
+    quoted: bool = Field(False, description=".tsv files: fields may stand in quotation marks; if left out, these are text")
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -320,7 +321,7 @@ class Recipe(_Part):
             told = {name: value for name, value in plan["model"]["harness"].items() if name not in ("tasks", "batch_size")}
             plan["model"]["harness"] = {name: value for name, value in told.items() if value is not None} or None
         for task in plan["tasks"].values():
-            del task["train"], task["validation"]
+            del task["train"], task["validation"], task["quoted"]  # the data's hash knows how the files were read
         for free in ("name", "recommend", "snapshot_seconds"):
             del plan[free]
         for part, free in (("preview", "methods"), ("preview", "points"), ("preview", "batch_size"), ("joint", "points")):

@@ -41,6 +41,7 @@ class DataPlan:
         max_train: At most so many training rows.
         max_validation: At most so many validation rows.
         splits: Names of the splits of a hub data set.
+        quoted: Whether fields of .tsv files may stand in quotation marks.
     """
 
     name: str
@@ -53,6 +54,7 @@ class DataPlan:
     max_train: int | None = None
     max_validation: int | None = None
     splits: tuple[str, str] = ("train", "validation")
+    quoted: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def _preparation(path: str, kind: Kind, max_length: int) -> Preparation:
 def _parts(plan: DataPlan) -> list[Part]:
     """A task's two files."""
     return [
-        Part((field := ("tasks", plan.name, part)), where, at(field, read_rows, where, split, most))
+        Part((field := ("tasks", plan.name, part)), where, at(field, read_rows, where, split, most, quoted=plan.quoted))
         for part, where, split, most in (
             ("train", plan.train, plan.splits[0], plan.max_train),
             ("validation", plan.validation, plan.splits[1], plan.max_validation),
@@ -148,7 +150,7 @@ def _read(plan: DataPlan, parts: Sequence[Part]) -> _Data:
     allowed = plan.labels or sets[0]
     for part, values in zip(parts, known, strict=True):
         _check_labels(values, allowed, part.where, part.field)
-    digests = [at(part.field, rows_digest, part.where, part.rows) for part in parts]
+    digests = [at(part.field, rows_digest, part.where, part.rows, quoted=plan.quoted) for part in parts]
     digest = text_digest([*digests, plan.inputs, plan.label, allowed])
     train, validation = (part.rows for part in parts)
     return _Data(plan, train, validation, (known[0], known[1]), allowed, digest)

@@ -166,6 +166,7 @@ def _plan(name: str, task: TaskData) -> "hf.DataPlan":
         task.max_train,
         task.max_validation,
         task.splits,
+        task.quoted,
     )
 
 
@@ -176,7 +177,8 @@ def _language_plan(name: str, task: TaskData) -> "lm.LanguagePlan":
         raise error.at("tasks", name, "metrics") from error.__cause__
     roles = ("prompt", "completion", "messages", "text", "source", "target")
     columns = {role: named for role in roles if isinstance(named := getattr(task, role), str)}
-    return lm.LanguagePlan(name, task.train, task.validation, metrics, columns, task.max_train, task.max_validation, task.splits)
+    most = (task.max_train, task.max_validation)
+    return lm.LanguagePlan(name, task.train, task.validation, metrics, columns, *most, task.splits, task.quoted)
 
 
 def check(recipe: Recipe, text: str, file: str) -> tuple[Checked, Problem]:
