@@ -100,7 +100,7 @@ def load(path: str, kind: Kind, plans: Sequence[DataPlan], *, head: Head = "auto
         model = at(("model", "path"), _model, path, kind, groups, seed)
         if kind == "text-classification":
             check_positions(_owner(model), max_length)
-        prepare = at(("model", "path"), _preparation, path, kind, max_length)
+        prepare = at(("model", "path"), _preparation, path, kind, max_length, model)
         tasks = tuple(_task(each, model, groups, prepare) for each in data)
     described = "; ".join(f"{', '.join(members)}: {len(labels)} classes" for members, labels in groups.values())
     count = sum(tensor.numel() for tensor in parameters_of(model).values())
@@ -124,8 +124,15 @@ def _owner(model: nn.Module) -> nn.Module:
     return next(iter(model.heads.values())) if isinstance(model, Heads) else model
 
 
-def _preparation(path: str, kind: Kind, max_length: int) -> Preparation:
-    return Texts(path, max_length) if kind == "text-classification" else Images(path)
+def _preparation(path: str, kind: Kind, max_length: int, model: nn.Module) -> Preparation:
+    """How rows become examples; the padding of each head's own model is the tokenizer's."""
+    if kind == "image-classification":
+        return Images(path)
+    if not isinstance(model, Heads):
+        return Texts(path, max_length, model)
+    with model.apart() as models:
+        preparations = [Texts(path, max_length, own) for own in models.values()]
+    return preparations[0]
 
 
 def _parts(plan: DataPlan) -> list[Part]:
