@@ -3,14 +3,14 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 from foretaste.errors import TaskError
-from foretaste.params import wide
+from foretaste.loss import IGNORED, Unit, losses, unit_factors, units
 from foretaste.weights import TaskWeights
 
 __all__ = [
@@ -44,9 +44,7 @@ Batch = Mapping[str, Tensor]
 Predict = Callable[[nn.Module, Batch], Tensor]
 Write = Callable[[nn.Module, Sequence[Example]], Sequence[tuple[str, str]]]
 Judge = Callable[[nn.Module, Collection[str], int | None], Mapping[str, float]]
-Unit = Literal["example", "token"]
 
-IGNORED = -100
 _NAME_FORBIDS = set(",=/.\\ \t\n")
 
 
@@ -274,48 +272,6 @@ def check_name(name: str) -> None:
     """
     if not name or _NAME_FORBIDS & set(name):
         raise TaskError(f"task name {name!r} is empty or has a comma, '=', slash, dot or space; use letters, digits, - and _")
-
-
-def losses(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy per label, 0 where the label is -100.
-
-    Args:
-        logits: `[B, C]` or `[B, S, C]`.
-        labels: `[B]` or `[B, S]`.
-
-    Returns:
-        `[B, S]` with S = 1 for one label per example, in float32 or wider.
-
-    Raises:
-        TaskError: Shapes that do not fit each other.
-
-    >>> losses(torch.zeros(1, 2), torch.tensor([0]))
-    tensor([[0.6931]])
-    """
-    if logits.shape[:-1] != labels.shape:
-        found = f"logits {list(logits.shape)} and labels {list(labels.shape)}"
-        raise TaskError(f"{found} do not fit; logits need the labels' shape and one more dimension, the classes")
-    flat = nn.functional.cross_entropy(wide(logits.flatten(0, -2)), labels.flatten(), reduction="none", ignore_index=IGNORED)
-    return flat.reshape(len(labels), -1)
-
-
-def unit_factors(labels: Tensor, unit: Unit) -> Tensor:
-    """What an example's summed losses are multiplied with, `[B]`: 1, or one over its label tokens where the unit is an example.
-
-    >>> unit_factors(torch.tensor([[1, -100], [2, 3]]), "example")
-    tensor([1.0000, 0.5000])
-    """
-    counts = (labels != IGNORED).reshape(len(labels), -1).sum(1).clamp(min=1)
-    return torch.ones_like(counts, dtype=torch.float32) if unit == "token" else 1.0 / counts
-
-
-def units(labels: Tensor, unit: Unit) -> int:
-    """How many units (examples or label tokens) these labels hold.
-
-    >>> units(torch.tensor([[1, -100], [2, 3]]), "token")
-    3
-    """
-    return len(labels) if unit == "example" else int((labels != IGNORED).sum())
 
 
 class Fidelity(StrEnum):
