@@ -1,8 +1,10 @@
 """Tasks, metrics and evaluations: what the user supplies, and one row of what comes out."""
 
+import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -11,6 +13,7 @@ from torch.utils.data import default_collate
 
 from foretaste.errors import TaskError
 from foretaste.loss import IGNORED, Unit, losses, unit_factors, units
+from foretaste.params import digest, examples_digest
 from foretaste.weights import TaskWeights
 
 __all__ = [
@@ -209,7 +212,7 @@ class Task:
         collate: From examples to a batch.
         unit: What the loss is a mean over: ``example`` or (label) ``token``.
         names: The parameters that this task has; None means all of the model's.
-        fingerprint: Hash of the data and its preparation; names the work done on it.
+        fingerprint: Hash of the data and its preparation; names the work done on it. If left out, see `identity`.
         classes: Label names, where known.
         write: From model and examples to what the model writes for each and what it should have written; for metrics of texts.
         judge: From model, names of metrics and most documents to look at (None: all) to numbers; tasks that share one ask it once.
@@ -253,6 +256,37 @@ class Task:
     def judged(self) -> tuple[str, ...]:
         """The metrics that judge the model itself."""
         return tuple(metric.name for metric in self.metrics if isinstance(metric, ModelMetric))
+
+    @cached_property
+    def identity(self) -> str:
+        """The fingerprint; where none was given, a hash of all that the task holds, which is made once.
+
+        That is its examples, unit, classes, parameters and metrics, and the names of its functions.
+
+        Raises:
+            TaskError: Its examples change from one look to the next, so that no hash can know them again.
+
+        >>> rows = Rows(torch.eye(2), torch.arange(2))
+        >>> task = Task("a", rows, rows, [Metric("accuracy", lambda predicted, labels: 1.0)])
+        >>> other = Task("a", rows, Rows(torch.eye(2), torch.tensor([1, 0])), task.metrics)
+        >>> task.identity == other.identity
+        False
+        """
+        if self.fingerprint:
+            return self.fingerprint
+        for examples in (self.train, self.validation):
+            if digest(examples[0]) != digest(examples[0]):
+                raise TaskError(
+                    f"the examples of task {self.name!r} change every time they are read (augmented at random?), so that a study cannot know "
+                    "its data again; give the task a fingerprint=... that names its data"
+                )
+        metrics = [(metric.name, metric.higher_is_better) for metric in self.metrics]
+        functions = [
+            getattr(each, "__qualname__", type(each).__qualname__) for each in (self.predict, self.collate, self.write, self.judge)
+        ]
+        names = None if self.names is None else sorted(self.names)
+        parts = [examples_digest([self.train, self.validation]), self.unit, tuple(self.classes), names, metrics, functions]
+        return hashlib.sha256("\0".join(repr(part) for part in parts).encode()).hexdigest()
 
     def batch(self, examples: Examples, indices: Sequence[int], device: torch.device) -> dict[str, Tensor]:
         """The examples at these indices, collated, on the device."""

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from foretaste.task import (
     IGNORED,
     AnyMetric,
     Evaluation,
+    Example,
     Fidelity,
     Metric,
     ModelMetric,
@@ -164,3 +166,56 @@ def test_an_evaluation_is_one_row_with_a_fidelity_that_reads_as_text() -> None:
     row = Evaluation(uniform(["a"]), {"a": {"loss": 1.0}}, Fidelity("joint"), "joint")
     assert f"{row.fidelity}" == "joint"
     assert (row.seed, row.cost) == (0, 0.0)
+
+
+class TestIdentity:
+    ROWS = Rows(torch.eye(3), torch.tensor([0, 1, 2]))
+
+    def task(self, **parts: Any) -> Task:  # noqa: ANN401
+        return Task(**{"name": "a", "train": self.ROWS, "validation": self.ROWS, "metrics": [METRICS["accuracy"]], **parts})
+
+    def test_a_fingerprint_that_is_given_is_taken(self) -> None:
+        assert self.task(fingerprint="mine").identity == "mine"
+
+    def test_the_same_content_is_the_same(self) -> None:
+        other = Rows(torch.eye(3), torch.tensor([0, 1, 2]))
+        assert self.task().identity == self.task(train=other, validation=other).identity == self.task(name="b").identity
+        assert len(self.task().identity) == 64
+
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            {"train": Rows(torch.eye(3) + 1e-7, torch.tensor([0, 1, 2]))},
+            {"train": Rows(torch.eye(3).double(), torch.tensor([0, 1, 2]))},
+            {"validation": Rows(torch.eye(3), torch.tensor([0, 1, 1]))},
+            {"validation": Rows(torch.eye(3)[:2], torch.tensor([0, 1]))},
+            {"unit": "token"},
+            {"classes": ("x", "y", "z")},
+            {"names": frozenset({"weight"})},
+            {"metrics": [METRICS["f1"]]},
+            {"predict": lambda model, batch: model(batch["inputs"])},
+        ],
+        ids=str,
+    )
+    def test_other_content_is_another(self, changed: dict[str, object]) -> None:
+        assert self.task(**changed).identity != self.task().identity
+
+    def test_examples_are_read_once(self) -> None:
+        reads: list[int] = []
+
+        class Counted(Rows):
+            def __getitem__(self, index: int, /) -> Example:
+                reads.append(index)
+                return super().__getitem__(index)
+
+        task = self.task(train=Counted(torch.eye(3), torch.tensor([0, 1, 2])))
+        assert task.identity == task.identity == self.task().identity
+        assert sorted(reads) == [0, 0, 0, 1, 2]
+
+    def test_examples_that_change_every_time(self) -> None:
+        class Augmented(Rows):
+            def __getitem__(self, index: int, /) -> Example:
+                return {"inputs": self.inputs[index] + torch.rand(3), "labels": self.labels[index]}
+
+        with pytest.raises(TaskError, match=r"the examples of task 'a' change every time they are read .* give the task a fingerprint="):
+            _ = self.task(validation=Augmented(torch.eye(3), torch.tensor([0, 1, 2]))).identity

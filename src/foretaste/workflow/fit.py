@@ -87,7 +87,7 @@ def _require_models(session: Session) -> None:
     """Every task's model must be there already."""
     known = brought(session.study)
     made = {tuple(done.inputs["task"]) for done in session.study.all_work("finetune")}
-    lacking = [task.name for task in session.problem.tasks if task.name not in known and (task.name, task.fingerprint) not in made]
+    lacking = [task.name for task in session.problem.tasks if task.name not in known and (task.name, task.identity) not in made]
     if lacking:
         raise StudyError(
             f"no model is there yet of {', '.join(lacking)}; import it (foretaste import {session.study.path} "
@@ -208,7 +208,7 @@ def estimated(
         slopes = {_GRADIENT + name: tensor for name, tensor in (site.gradient or {}).items()}
         return {"structure": site.precision.structure, "record": asdict(site.record)}, {**site.precision.to_tensors(), **slopes}
 
-    depends = {"params": run.artefact, "task": [task.name, task.fingerprint], "curvature": plan.model_dump(), "seed": session.recipe.seed}
+    depends = {"params": run.artefact, "task": [task.name, task.identity], "curvature": plan.model_dump(), "seed": session.recipe.seed}
     done = do(session.study, "site", {**depends, **inputs}, kept, session.watch)
     session.watch.advance(examples_of(session, task) - seen)
     own = parameters_of(model, task.names)

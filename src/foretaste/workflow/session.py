@@ -75,7 +75,7 @@ class Session:
     @property
     def data(self) -> dict[str, str]:
         """Hash of each task's data."""
-        return {task.name: task.fingerprint for task in self.problem.tasks}
+        return {task.name: task.identity for task in self.problem.tasks}
 
 
 @dataclass(frozen=True)
@@ -299,7 +299,8 @@ def _changes(name: str, before: object, now: object) -> list[str]:
     if isinstance(before, dict) and isinstance(now, dict):
         keys = before if name == "revisions" else dict.fromkeys([*before, *now])  # a kind of work that is new was not done there
         return [line for key in keys for line in _changes(f"{name}.{key}".removeprefix("identity."), before.get(key), now.get(key))]
-    return [] if before == now else [f"{name}: was {before!r}, is {now!r}"]
+    was = "not recorded (the task had no fingerprint)" if before == "" and name.startswith("data.") else repr(before)
+    return [] if before == now else [f"{name}: was {was}, is {now!r}"]
 
 
 def grid(recipe: Recipe, problem: Problem) -> list[TaskWeights]:

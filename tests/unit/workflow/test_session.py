@@ -251,3 +251,32 @@ def test_lora_without_peft_names_what_to_install() -> None:
     assert found.stdout.startswith(
         "r.yaml, line 1, finetune.method: finetuning by LoRA needs peft; install it with: pip install 'foretaste[lora]'"
     )
+
+
+def test_a_task_without_fingerprint_is_known_by_what_it_holds(session: Session) -> None:
+    """Other rows are refused by the study, and the same rows go on with it."""
+    plan, text = read(digits_recipe(session.study.path.parent, finetune_steps="5"))
+    bare = replace(session.problem, tasks=tuple(replace(task, fingerprint="") for task in session.problem.tasks))
+    first = bare.tasks[0].train
+    assert isinstance(first, Rows)
+    swapped = Rows(first.inputs.flip(0), first.labels)
+    changed = replace(bare, tasks=(replace(bare.tasks[0], train=swapped), *bare.tasks[1:]))
+    folder = session.study.path.parent / "bare"
+    with start(plan, text, bare, folder).study:
+        pass
+    with Study.open(folder) as study, study.claim("work", lambda: None):
+        study.add("finetune", "work", {"task": ["low", bare.tasks[0].identity]}, {}, None, 0.0)
+    with pytest.raises(StudyError, match=r"data\.low: was '\w{64}', is '\w{64}'"):
+        start(plan, text, changed, folder)
+    again = replace(bare, tasks=tuple(replace(task, train=replace(task.train)) for task in bare.tasks if isinstance(task.train, Rows)))
+    with start(plan, text, again, folder).study as study:
+        assert len(study.all_work()) == 1
+
+
+def test_a_study_of_tasks_that_had_no_fingerprint_cannot_know_their_data(session: Session) -> None:
+    plan, text = read(digits_recipe(session.study.path.parent, finetune_steps="5"))
+    recorded = session.study.recipe()
+    assert recorded is not None
+    session.study.add_recipe(text, {**recorded[1], "data": {**recorded[1]["data"], "low": ""}})
+    with pytest.raises(StudyError, match=r"data\.low: was not recorded \(the task had no fingerprint\), is '\w+'"):
+        start(plan, text, session.problem, session.study.path)
