@@ -277,8 +277,8 @@ class Task:
         for examples in (self.train, self.validation):
             if digest(examples[0]) != digest(examples[0]):
                 raise TaskError(
-                    f"the examples of task {self.name!r} change every time they are read (augmented at random?), so that a study cannot know "
-                    "its data again; give the task a fingerprint=... that names its data"
+                    f"the examples of task {self.name!r} change every time they are read (augmented at random?), so that a study "
+                    "cannot know its data again; give the task a fingerprint=... that names its data"
                 )
         metrics = [(metric.name, metric.higher_is_better) for metric in self.metrics]
         functions = [
