@@ -17,7 +17,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from foretaste.errors import WeightsError
+from foretaste.errors import RecipeError, WeightsError
 from foretaste.surface.preference import Floor, Preference
 
 __all__ = [
@@ -235,7 +235,7 @@ class Preview(_Part):
     """Which previews are made."""
 
     methods: list[MethodName] = Field(["simple", "anchored"], min_length=1, description="the last one is recommended from")
-    points: int = Field(66, ge=2, description="at most so many lattice points over the simplex")
+    points: int = Field(66, ge=2, description="at most so many weightings over the simplex")
     prior_precision: float | Literal["mean", "auto"] = Field(
         "auto", description="delta of the merge: 'auto' by validation loss, per method; 'mean' curvature of the tasks; or a number"
     )
@@ -294,6 +294,17 @@ class Recipe(_Part):
         if not isinstance(model, TransformersModel) or not model.is_language or not isinstance(tasks, dict):
             return tasks
         return {name: {"metrics": ["perplexity"], **task} if isinstance(task, dict) else task for name, task in tasks.items()}
+
+    def check_twins(self) -> None:
+        """Check that no two tasks are the same in everything: they are one task, whose weight would count twice.
+
+        Raises:
+            RecipeError: Two are; the field is named.
+        """
+        for place, (name, task) in enumerate(self.tasks.items()):
+            twin = next((other for other in list(self.tasks)[:place] if self.tasks[other] == task), None)
+            if twin is not None:
+                raise RecipeError(f"this task and {twin!r} are the same in everything; remove one, or name other data").at("tasks", name)
 
     def check_goal(self, tasks: Sequence[str]) -> None:
         """Check that preference and floors are about these tasks.

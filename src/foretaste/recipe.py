@@ -120,7 +120,6 @@ def _check_parts(recipe: Recipe) -> None:
         _check_lists(task, ("tasks", name))
         _check_columns(recipe.model.kind, task, ("tasks", name))
         _check_metrics(recipe.model.kind, task, ("tasks", name))
-    _check_twins(recipe.tasks)
     _check_model(recipe.model)
     _check_harness(recipe.model, recipe.tasks)
     recipe.check_goal(list(recipe.tasks))
@@ -146,15 +145,6 @@ def _check_lists(task: TaskData, field: tuple[str, str]) -> None:
             raise RecipeError(f"{len(values)} text columns are named; name one, or two for pairs").at(*field, name)
         if name == "labels" and len(values) < 2:
             raise RecipeError("a task needs at least two labels; name all, or leave this out to take those of the data").at(*field, name)
-
-
-def _check_twins(tasks: Mapping[str, TaskData]) -> None:
-    """Two tasks that differ in nothing are one task, whose weight would count twice."""
-    names = list(tasks)
-    for place, name in enumerate(names):
-        twin = next((other for other in names[:place] if tasks[other] == tasks[name]), None)
-        if twin is not None:
-            raise RecipeError(f"this task and {twin!r} are the same in everything; remove one, or name other data").at("tasks", name)
 
 
 def _check_columns(kind: str, task: TaskData, field: tuple[str, str]) -> None:

@@ -1,5 +1,6 @@
 """A recipe at work on a study: loaded, checked, opened."""
 
+import math
 import platform
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -28,7 +29,7 @@ from foretaste.store.study import Study
 from foretaste.surface.table import headlines
 from foretaste.task import Task
 from foretaste.train.training import Training
-from foretaste.weights import TaskWeights, lattice, lattice_near, spread, uniform
+from foretaste.weights import TaskWeights, covering, inside, lattice, lattice_near, spread, uniform
 
 if TYPE_CHECKING:
     from foretaste.sources import adapted, harness
@@ -39,6 +40,7 @@ else:
     adapted, harness = lazy("foretaste.sources.adapted"), lazy("foretaste.sources.harness")
 
 _FINEST = 40  # lattice resolution, where the joint runs ask for many points
+_LARGEST = 50_000  # points of a lattice; a finer one of many tasks takes minutes to list
 
 __all__ = ["Checked", "Session", "check", "grid", "has_private_heads", "joint_points", "load", "start"]
 
@@ -194,6 +196,10 @@ def check(recipe: Recipe, text: str, file: str) -> tuple[Checked, Problem]:
     (3466, (3, 5))
     """
     problem = load(recipe, text, file)
+    try:
+        recipe.check_twins()
+    except BadInput as error:
+        raise where(error, file, text) from None
     for task in problem.tasks:
         for part, examples in (("train", task.train), ("validation", task.validation)):
             try:
@@ -304,14 +310,14 @@ def _changes(name: str, before: object, now: object) -> list[str]:
 
 
 def grid(recipe: Recipe, problem: Problem) -> list[TaskWeights]:
-    """The weightings that are previewed: the finest lattice that is asked for, uniform weights, the joint runs' weights.
+    """The weightings that are previewed: as many over the simplex as are asked for, uniform weights, the joint runs' weights.
 
     >>> from foretaste.recipe import parse
     >>> recipe = parse("{name: a, model: {source: digits}, preview: {points: 3}, joint: {points: 1}}")
     >>> [str(weights) for weights in grid(recipe, digits())][-2:]
     ['low=0,mid=0,high=1', 'low=0.333333333,mid=0.333333333,high=0.333333333']
     """
-    points = lattice(problem.names, lattice_near(problem.names, recipe.preview.points))
+    points = covering(problem.names, recipe.preview.points)
     return list(dict.fromkeys([*points, uniform(problem.names), *joint_points(recipe, problem)]))
 
 
@@ -337,10 +343,13 @@ def joint_points(recipe: Recipe, problem: Problem) -> list[TaskWeights]:
     """
     names = problem.names
     private = has_private_heads(problem)
-    inside: list[TaskWeights] = []
-    first = lattice_near(names, recipe.preview.points)
+    chosen: list[TaskWeights] = []
+    first = max(lattice_near(names, recipe.preview.points), len(names) if private else 1)  # none is inside before
     for resolution in range(first, max(first, _FINEST) + 1):
-        inside = [w for w in lattice(names, resolution) if w.corner is None and (not private or min(w.values()) > 0)]
-        if len(inside) >= recipe.joint.points:
+        if math.comb(resolution + len(names) - 1, len(names) - 1) > _LARGEST:
+            chosen = inside(names, recipe.joint.points)
             break
-    return spread(list(dict.fromkeys([uniform(names), *inside])), recipe.joint.points)
+        chosen = [w for w in lattice(names, resolution) if w.corner is None and (not private or min(w.values()) > 0)]
+        if len(chosen) >= recipe.joint.points:
+            break
+    return spread(list(dict.fromkeys([uniform(names), *chosen])), recipe.joint.points)
