@@ -1,9 +1,8 @@
 """Rows from data files, folders of images or the hub, through Hugging Face datasets."""
 
-import hashlib
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +14,7 @@ from foretaste.sources.files import FORMATS, content_digest, read_folder, read_t
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["LabelSet", "Part", "RawRows", "check_columns", "column", "label_set", "leak", "read_rows", "refuse", "rows_digest"]
-
-_CHUNK = 1000
+__all__ = ["LabelSet", "Part", "RawRows", "check_columns", "column", "label_set", "read_rows", "refuse", "rows_digest"]
 
 Label = str | int
 LabelSet = tuple[Label, ...]
@@ -220,47 +217,6 @@ def refuse(faults: "Sequence[tuple[tuple[str, ...], str]]") -> None:
     if faults:
         others = [f"{'.'.join(field)}: {said}" for field, said in faults[1:]]
         raise DataError("\n".join([faults[0][1], *others])).at(*faults[0][0])
-
-
-def leak(task: str, train: datasets.Dataset, validation: datasets.Dataset, columns: "Sequence[str]") -> tuple[str, ...]:
-    """A warning of training rows that say what a validation row says; none where there are none.
-
-    Args:
-        task: Whose rows they are.
-        train: Rows.
-        validation: Rows.
-        columns: That a model is fed.
-
-    >>> train, validation = (datasets.Dataset.from_dict({"text": texts}) for texts in (["a", "b", "a"], ["c", "a"]))
-    >>> leak("news", train, validation, ["text"])
-    ("2 of 3 training rows of task 'news' are in its validation data too: its metrics look better than they are; remove them from one",)
-    """
-    known = set(_digests(validation, columns))
-    count = sum(found in known for found in _digests(train, columns))
-    said = f"{count} of {len(train)} training rows of task {task!r} are in its validation data too"
-    return (f"{said}: its metrics look better than they are; remove them from one",) if count else ()
-
-
-def _digests(rows: datasets.Dataset, columns: "Sequence[str]") -> Iterator[bytes]:
-    """A hash of each row; pictures by their files' bytes."""
-    for name in columns:
-        if isinstance(rows.features[name], datasets.Image):
-            rows = rows.cast_column(name, datasets.Image(decode=False))
-    for start in range(0, len(rows), _CHUNK):
-        part = rows[start : start + _CHUNK]
-        for values in zip(*(part[name] for name in columns), strict=True):
-            text = json.dumps([_bytes_of(value) for value in values], sort_keys=True, default=repr)
-            yield hashlib.sha256(text.encode()).digest()
-
-
-def _bytes_of(value: object) -> object:
-    """A picture's content; any other value as it is, and a picture that is not a file by its address."""
-    if not isinstance(value, dict) or set(value) != {"bytes", "path"}:
-        return value
-    try:
-        return hashlib.sha256(Path(value["path"]).read_bytes() if value["bytes"] is None else value["bytes"]).hexdigest()
-    except (OSError, TypeError):
-        return value["path"]
 
 
 def column(rows: datasets.Dataset, name: str, where: str) -> "Sequence[Any]":

@@ -14,12 +14,13 @@ from foretaste.metrics import SEQUENCE_METRICS
 from foretaste.params import in_eval_mode, parameters_of
 from foretaste.sources.chat import chat_template, learned_messages, marked, messages_of, segments
 from foretaste.sources.checkpoint import check_checkpoint
-from foretaste.sources.data import Part, RawRows, column, leak, read_rows, rows_digest
+from foretaste.sources.data import Part, RawRows, column, read_rows, rows_digest
 from foretaste.sources.extra import datasets, transformers
 from foretaste.sources.formats import Kind, columns_of, shared_columns, standard_rows
 from foretaste.sources.pretrained import at, check_positions, configuration, pretrained, quiet, saver, tokenizer_at
 from foretaste.sources.problem import Problem, text_digest
 from foretaste.sources.reading import reader
+from foretaste.sources.row_warnings import Cut, TaskRows, cut_warning, file_warnings, overlap_warnings
 from foretaste.sources.tokens import Coded, Row, Tokens
 from foretaste.sources.writing import Writer
 from foretaste.task import AnyMetric, Batch, ModelMetric, Task, TextMetric, Unit
@@ -142,10 +143,32 @@ def load(
     told = (*facts, ("cut to max_length", cut)) if cut else facts
     if judge is not None:
         told = (*told, ("lm-evaluation-harness", judge.fact))
-    leaks = (leak(name, each.train, each.validation, list(columns[name].values())) for name, each in raw.items())
-    if warnings := tuple(said for found in leaks for said in found):
+    warnings = _warnings(plans, raw, columns, [task for task, _ in made], max_length)
+    if warnings:
         told = (*told, ("warning", "; ".join(warnings)))
     return Problem(model, tuple(task for task, _ in made), told, saver(path), reader(path, kind), rows=raw, warnings=warnings)
+
+
+def _warnings(
+    plans: Sequence[LanguagePlan],
+    raw: Mapping[str, RawRows],
+    columns: Mapping[str, Mapping[str, str]],
+    tasks: Sequence[Task],
+    max_length: int,
+) -> tuple[str, ...]:
+    """What makes results worth less than they seem, a line each."""
+    fed = {name: TaskRows(rows.train, rows.validation, list(columns[name].values())) for name, rows in raw.items()}
+    found = list(overlap_warnings(fed))
+    for plan, task in zip(plans, tasks, strict=True):
+        rows = raw[plan.name]
+        for (part, where, _, most), given, examples in zip(
+            plan.parts, (rows.train, rows.validation), (task.train, task.validation), strict=True
+        ):
+            assert isinstance(examples, Coded)
+            cut = Cut(sum(row.cut for row in examples.rows), len(examples.rows), max(row.length for row in examples.rows))
+            found += cut_warning(plan.name, "training" if part == "train" else part, cut, max_length)
+            found += file_warnings(where, given, most, quoted=plan.quoted)
+    return tuple(found)
 
 
 def _read(kind: Kind, plan: LanguagePlan, part: tuple[str, str, str, int | None]) -> tuple["datasets.Dataset", bool]:

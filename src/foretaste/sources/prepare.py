@@ -14,9 +14,10 @@ from foretaste.sources.extra import PIL, datasets, transformers
 from foretaste.sources.padding import align_padding
 from foretaste.sources.pretrained import tokenizer_at, tokenizer_text
 from foretaste.sources.problem import text_digest
+from foretaste.sources.row_warnings import Cut
 from foretaste.task import Example, Examples
 
-__all__ = ["Images", "Preparation", "Texts"]
+__all__ = ["CodedTexts", "Images", "Preparation", "Texts"]
 
 _KEPT_BYTES = 2 << 30
 
@@ -66,9 +67,13 @@ class Texts(Preparation):
             if wrong is not None:
                 found = type(values[wrong]).__name__
                 raise DataError(f"row {wrong + 1} of {where} has {found} in column {name!r} where a text is expected; name a text column")
-        coded = self._tokenizer(*columns, truncation=True, max_length=self._max_length).data
+        coded = self._tokenizer(*columns).data
+        lengths = [len(ids) for ids in coded["input_ids"]]
+        cut = Cut(sum(length > self._max_length for length in lengths), len(lengths), max(lengths, default=0))
+        if cut.rows:
+            coded = self._tokenizer(*columns, truncation=True, max_length=self._max_length).data
         self._check_tokens(coded["input_ids"], where)
-        return _Coded(coded, labels)
+        return CodedTexts(coded, labels, cut)
 
     def _check_tokens(self, rows: Sequence[Sequence[int]], where: str) -> None:
         """Every row has tokens, and none of them, nor the padding, is beyond the model's vocabulary."""
@@ -91,11 +96,18 @@ class Texts(Preparation):
 
 
 @dataclass(frozen=True)
-class _Coded:
-    """Tokenised rows, held as lists of numbers."""
+class CodedTexts:
+    """Tokenised rows, held as lists of numbers.
+
+    Args:
+        columns: What the tokenizer gives of each row, by name.
+        labels: Of each row.
+        cut: How many rows were too long.
+    """
 
     columns: dict[str, list[list[int]]]
     labels: Sequence[int]
+    cut: Cut
 
     def __len__(self) -> int:
         return len(self.labels)

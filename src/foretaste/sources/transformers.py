@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from foretaste.errors import DataError
 from foretaste.params import parameters_of
 from foretaste.sources.checkpoint import check_checkpoint
-from foretaste.sources.data import Label, LabelSet, Part, RawRows, check_columns, column, label_set, leak, read_rows, rows_digest
+from foretaste.sources.data import Label, LabelSet, Part, RawRows, check_columns, column, label_set, read_rows, rows_digest
 from foretaste.sources.extra import datasets, transformers
 from foretaste.sources.heads import Heads
-from foretaste.sources.prepare import Images, Preparation, Texts
+from foretaste.sources.prepare import CodedTexts, Images, Preparation, Texts
 from foretaste.sources.pretrained import at, check_positions, configuration, pretrained, quiet, saver
 from foretaste.sources.problem import Problem, text_digest
 from foretaste.sources.reading import reader
+from foretaste.sources.row_warnings import TaskRows, cut_warning, file_warnings, one_class_warnings, overlap_warnings
 from foretaste.task import Batch, Example, Examples, Metric, Task
 
 __all__ = ["DataPlan", "Head", "Kind", "heads_of", "load"]
@@ -106,11 +107,28 @@ def load(path: str, kind: Kind, plans: Sequence[DataPlan], *, head: Head = "auto
     count = sum(tensor.numel() for tensor in parameters_of(model).values())
     architecture = f"{type(_owner(model)).__name__}, {count:,} parameters"
     rows = {each.plan.name: RawRows.of((each.train, each.validation), each.plan.train, each.plan.max_train, {}) for each in data}
-    warnings = tuple(said for each in data for said in leak(each.plan.name, each.train, each.validation, each.plan.inputs))
+    warnings = _warnings(data, tasks, max_length)
     told = (("warning", "; ".join(warnings)),) if warnings else ()
     facts = (("architecture", architecture), ("model", path), ("heads", described), *told)
     own_name = model.own_name if isinstance(model, Heads) else str
     return Problem(model, tasks, facts, saver(path), reader(path, kind), own_name, _new_in(model), rows, warnings)
+
+
+def _warnings(data: Sequence[_Data], tasks: Sequence[Task], max_length: int) -> tuple[str, ...]:
+    """What makes results worth less than they seem, a line each."""
+    found = list(overlap_warnings({each.plan.name: TaskRows(each.train, each.validation, each.plan.inputs) for each in data}))
+    for each, task in zip(data, tasks, strict=True):
+        plan, labels = each.plan, each.known[1]
+        found += one_class_warnings(task.name, task.metrics, set(labels), len(labels))
+        parts = (
+            ("training", task.train, plan.train, each.train, plan.max_train),
+            ("validation", task.validation, plan.validation, each.validation, plan.max_validation),
+        )
+        for part, given, where, rows, most in parts:
+            examples = given.examples if isinstance(given, _ForHead) else given
+            found += cut_warning(task.name, part, examples.cut, max_length) if isinstance(examples, CodedTexts) else ()
+            found += file_warnings(where, rows, most, quoted=plan.quoted)
+    return tuple(found)
 
 
 def _new_in(model: nn.Module) -> frozenset[str]:
