@@ -1,5 +1,5 @@
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
@@ -171,34 +171,33 @@ def test_an_evaluation_is_one_row_with_a_fidelity_that_reads_as_text() -> None:
 class TestIdentity:
     ROWS = Rows(torch.eye(3), torch.tensor([0, 1, 2]))
 
-    def task(self, **parts: Any) -> Task:  # noqa: ANN401
-        return Task(**{"name": "a", "train": self.ROWS, "validation": self.ROWS, "metrics": [METRICS["accuracy"]], **parts})
+    TASK = Task("a", ROWS, ROWS, [METRICS["accuracy"]])
 
     def test_a_fingerprint_that_is_given_is_taken(self) -> None:
-        assert self.task(fingerprint="mine").identity == "mine"
+        assert replace(self.TASK, fingerprint="mine").identity == "mine"
 
     def test_the_same_content_is_the_same(self) -> None:
         other = Rows(torch.eye(3), torch.tensor([0, 1, 2]))
-        assert self.task().identity == self.task(train=other, validation=other).identity == self.task(name="b").identity
-        assert len(self.task().identity) == 64
+        assert self.TASK.identity == Task("b", other, other, self.TASK.metrics).identity
+        assert len(self.TASK.identity) == 64
 
     @pytest.mark.parametrize(
         "changed",
         [
-            {"train": Rows(torch.eye(3) + 1e-7, torch.tensor([0, 1, 2]))},
-            {"train": Rows(torch.eye(3).double(), torch.tensor([0, 1, 2]))},
-            {"validation": Rows(torch.eye(3), torch.tensor([0, 1, 1]))},
-            {"validation": Rows(torch.eye(3)[:2], torch.tensor([0, 1]))},
-            {"unit": "token"},
-            {"classes": ("x", "y", "z")},
-            {"names": frozenset({"weight"})},
-            {"metrics": [METRICS["f1"]]},
-            {"predict": lambda model, batch: model(batch["inputs"])},
+            lambda task: replace(task, train=Rows(torch.eye(3) + 1e-7, torch.tensor([0, 1, 2]))),
+            lambda task: replace(task, train=Rows(torch.eye(3).double(), torch.tensor([0, 1, 2]))),
+            lambda task: replace(task, validation=Rows(torch.eye(3), torch.tensor([0, 1, 1]))),
+            lambda task: replace(task, validation=Rows(torch.eye(3)[:2], torch.tensor([0, 1]))),
+            lambda task: replace(task, unit="token"),
+            lambda task: replace(task, classes=("x", "y", "z")),
+            lambda task: replace(task, names=frozenset({"weight"})),
+            lambda task: replace(task, metrics=[METRICS["f1"]]),
+            lambda task: replace(task, predict=lambda model, batch: model(batch["inputs"])),
         ],
-        ids=str,
+        ids=["value", "type", "label", "count", "unit", "classes", "names", "metrics", "predict"],
     )
-    def test_other_content_is_another(self, changed: dict[str, object]) -> None:
-        assert self.task(**changed).identity != self.task().identity
+    def test_other_content_is_another(self, changed: Callable[[Task], Task]) -> None:
+        assert changed(self.TASK).identity != self.TASK.identity
 
     def test_examples_are_read_once(self) -> None:
         reads: list[int] = []
@@ -208,8 +207,8 @@ class TestIdentity:
                 reads.append(index)
                 return super().__getitem__(index)
 
-        task = self.task(train=Counted(torch.eye(3), torch.tensor([0, 1, 2])))
-        assert task.identity == task.identity == self.task().identity
+        task = replace(self.TASK, train=Counted(torch.eye(3), torch.tensor([0, 1, 2])))
+        assert task.identity == task.identity == self.TASK.identity
         assert sorted(reads) == [0, 0, 0, 1, 2]
 
     def test_examples_that_change_every_time(self) -> None:
@@ -218,4 +217,4 @@ class TestIdentity:
                 return {"inputs": self.inputs[index] + torch.rand(3), "labels": self.labels[index]}
 
         with pytest.raises(TaskError, match=r"the examples of task 'a' change every time they are read .* give the task a fingerprint="):
-            _ = self.task(validation=Augmented(torch.eye(3), torch.tensor([0, 1, 2]))).identity
+            _ = replace(self.TASK, validation=Augmented(torch.eye(3), torch.tensor([0, 1, 2]))).identity

@@ -22,6 +22,19 @@ def main() -> None:
         app()
     except ForetasteError as error:
         _fail(error, error.exit_code)
+    except (Exception, SystemExit) as error:
+        fault = _users_fault(error)
+        if fault is None:
+            raise
+        _fail(fault, fault.exit_code)
+
+
+def _users_fault(error: BaseException) -> ForetasteError | None:
+    """The error as one of the user's own code, where a recipe called some and it comes from there."""
+    module = sys.modules.get("foretaste.sources.function")  # imported by whoever called such code
+    found = None if module is None else module.users_fault(error)
+    assert found is None or isinstance(found, ForetasteError)
+    return found
 
 
 def _told(

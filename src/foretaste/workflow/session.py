@@ -13,8 +13,7 @@ from accelerate import PartialState
 
 from foretaste import __version__
 from foretaste.engine import REVISION, Unwatched, Watch
-from foretaste.errors import BadInput, MissingExtra, StudyError, TaskError
-from foretaste.evaluate import measure
+from foretaste.errors import BadInput, MissingExtra, StudyError
 from foretaste.lazy import lazy
 from foretaste.metrics import METRICS
 from foretaste.outputs import check_mixable
@@ -30,6 +29,7 @@ from foretaste.surface.table import headlines
 from foretaste.task import Task
 from foretaste.train.training import Training
 from foretaste.weights import TaskWeights, covering, inside, lattice, lattice_near, spread, uniform
+from foretaste.workflow.trial import try_batches, try_labels
 
 if TYPE_CHECKING:
     from foretaste.sources import adapted, harness
@@ -184,7 +184,7 @@ def _language_plan(name: str, task: TaskData) -> "lm.LanguagePlan":
 
 
 def check(recipe: Recipe, text: str, file: str) -> tuple[Checked, Problem]:
-    """Open every data file, check every label, and try every task on two rows.
+    """Open every data file, check every label, and try every task on a full batch.
 
     Raises:
         BadInput: The first fault found; nothing is written.
@@ -196,20 +196,13 @@ def check(recipe: Recipe, text: str, file: str) -> tuple[Checked, Problem]:
     (3466, (3, 5))
     """
     problem = load(recipe, text, file)
+    problem.model.to(PartialState().device)
     try:
         recipe.check_twins()
+        classes = try_batches(problem, recipe.finetune.micro_batch or recipe.finetune.batch_size, recipe.preview.batch_size)
+        warnings = problem.warnings + (try_labels(problem, classes) if isinstance(recipe.model, FunctionModel) else ())
     except BadInput as error:
-        raise where(error, file, text) from None
-    for task in problem.tasks:
-        for part, examples in (("train", task.train), ("validation", task.validation)):
-            try:
-                pair = [examples[index] for index in range(min(2, len(examples)))]
-                measure(problem.model.eval(), task, pair, batch_size=2)
-            except BadInput as error:
-                raise where(error.at("tasks", task.name, part), file, text) from error
-            except Exception as error:
-                fault = f"trying task {task.name!r} on two {part} rows failed: {type(error).__name__}: {error}"
-                raise where(TaskError(fault).at("tasks", task.name, part), file, text) from error
+        raise where(error, file, text) from error.__cause__
     try:
         recipe.check_goal(problem.names)
         if "ensemble" in recipe.preview.methods:
@@ -219,7 +212,7 @@ def check(recipe: Recipe, text: str, file: str) -> tuple[Checked, Problem]:
     tasks = {task.name: _described(task) for task in problem.tasks}
     count = sum(tensor.numel() for tensor in parameters_of(problem.model).values())
     trainings = (len(tasks), len(joint_points(recipe, problem)) + 1)
-    return Checked(count, tasks, trainings, len(grid(recipe, problem)), problem.warnings), problem
+    return Checked(count, tasks, trainings, len(grid(recipe, problem)), warnings), problem
 
 
 def _described(task: Task) -> dict[str, object]:
