@@ -122,7 +122,8 @@ def one_class_warnings(task: str, metrics: Sequence[AnyMetric], labels: Collecti
     names = [metric.name for metric in metrics if needs_classes(metric)]
     if not names or len(labels) != 1:
         return ()
-    said = f"all {count} validation rows of task {task!r} have the label {next(iter(labels))!r}"
+    rows = "the only validation row" if count == 1 else f"all {count} validation rows"
+    said = f"{rows} of task {task!r} {'has' if count == 1 else 'have'} the label {next(iter(labels))!r}"
     return (f"{said}: {' and '.join(names)} {'say' if len(names) > 1 else 'says'} nothing there; add rows of other labels",)
 
 
@@ -140,7 +141,8 @@ def cut_warning(task: str, part: str, cut: Cut, max_length: int) -> tuple[str, .
     """
     if not cut.rows:
         return ()
-    share = f"{100 * cut.rows / cut.count:.2g} %"
+    percent = 100 * cut.rows / cut.count
+    share = f"{percent:.0f} %" if percent >= 1 else "under 1 %"
     said = f"{cut.rows} of {cut.count} {part} rows of task {task!r} ({share}) are cut to max_length {max_length}"
     return (f"{said}; the longest has {cut.longest} tokens",)
 

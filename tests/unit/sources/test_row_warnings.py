@@ -77,6 +77,8 @@ def test_cut_rows_are_counted_with_their_share_and_the_longest() -> None:
     assert cut_warning("t", "validation", Cut(0, 5, 9), 10) == ()
     words = "1 of 3 validation rows of task 't' (33 %) are cut to max_length 10; the longest has 99 tokens"
     assert cut_warning("t", "validation", Cut(1, 3, 99), 10) == (words,)
+    assert "(100 %)" in cut_warning("t", "validation", Cut(3, 3, 99), 10)[0]
+    assert "(under 1 %)" in cut_warning("t", "validation", Cut(1, 3000, 99), 10)[0]
 
 
 def test_lines_are_counted_of_the_whole_file(tmp_path: Path) -> None:
@@ -99,7 +101,7 @@ def test_all_warnings_of_a_classification_problem(checkpoints: Checkpoints, tmp_
     assert problem.warnings == (
         "1 of 3 training rows of task 'a' are in the validation data of task 'b': "
         "after joint runs the metrics of 'b' look better than they are; remove them from one",
-        "all 1 validation rows of task 'a' have the label 'bad': mcc says nothing there; add rows of other labels",
+        "the only validation row of task 'a' has the label 'bad': mcc says nothing there; add rows of other labels",
         "1 of 3 training rows of task 'a' (33 %) are cut to max_length 6; the longest has 7 tokens",
         "1 of 3 training rows of task 'b' (33 %) are cut to max_length 6; the longest has 8 tokens",
         f"{tmp_path / 'bv.csv'} has 3 lines below its header, but 2 rows were read: "
