@@ -14,7 +14,7 @@ from torch import Tensor
 from foretaste.lazy import lazy
 from foretaste.task import AnyMetric, Metric, Seen, SequenceMetric
 
-__all__ = ["METRICS", "SEQUENCE_METRICS", "Adds", "accuracy", "adds", "exact_match", "f1", "mcc", "perplexity"]
+__all__ = ["METRICS", "SEQUENCE_METRICS", "Adds", "accuracy", "adds", "exact_match", "f1", "mcc", "needs_classes", "perplexity"]
 
 _sklearn = lazy("sklearn.metrics")  # slow to import, and most metrics do without
 _LARGEST = 700.0  # its exponential is near the largest float
@@ -51,6 +51,15 @@ def mcc(predicted: Tensor, labels: Tensor) -> float:
     if bool((seen == seen[0]).all()):
         return 0.0  # undefined; scikit-learn gives 0 too, and warns
     return float(_sklearn.matthews_corrcoef(labels.numpy(), predicted.numpy()))
+
+
+def needs_classes(metric: AnyMetric) -> bool:
+    """Whether a metric tells classes apart, so that it says nothing where all labels are the same.
+
+    >>> [name for name, metric in METRICS.items() if needs_classes(metric)]
+    ['f1', 'mcc']
+    """
+    return isinstance(metric, Metric) and metric.compute in (f1, mcc)
 
 
 METRICS: Mapping[str, Metric] = {metric.name: metric for metric in (Metric("accuracy", accuracy), Metric("f1", f1), Metric("mcc", mcc))}

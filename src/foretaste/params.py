@@ -8,6 +8,7 @@ averaged by alpha, the others stay the pretrained model's.
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from foretaste.errors import ParamsError
 from foretaste.stored import Stored
 
 __all__ = [
+    "Indexed",
     "Params",
     "average",
     "buffers_of",
@@ -23,6 +25,7 @@ __all__ = [
     "digest",
     "digest_of",
     "dtype_of",
+    "examples_digest",
     "first_nonfinite",
     "in_eval_mode",
     "parameters_of",
@@ -249,6 +252,28 @@ def digest_of(named: Iterable[tuple[str, Tensor]]) -> str:
         tensor = given.detach().cpu().contiguous()
         total.update(f"{name}|{tensor.dtype}|{list(tensor.shape)}|".encode())
         total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()
+
+
+class Indexed(Protocol):
+    """Anything with a length whose items are tensors by name."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Params: ...
+
+
+def examples_digest(parts: Sequence[Indexed]) -> str:
+    """Content hash of examples as they are fed to the model.
+
+    >>> examples_digest([[{"inputs": torch.eye(2)}]]) == examples_digest([[{"inputs": torch.eye(2)}]])
+    True
+    """
+    total = hashlib.sha256()
+    for examples in parts:
+        total.update(f"{len(examples)}|".encode())
+        for index in range(len(examples)):
+            total.update(digest(examples[index]).encode())
     return total.hexdigest()
 
 

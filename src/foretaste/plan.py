@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from foretaste import bounds
-from foretaste.errors import WeightsError
+from foretaste.errors import RecipeError, WeightsError
 from foretaste.surface.preference import Floor, Preference
 
 __all__ = [
@@ -137,6 +137,7 @@ class TaskData(_Part):
     max_train: int | None = Field(None, ge=1, le=bounds.ROWS, description="use at most so many training rows")
     max_validation: int | None = Field(None, ge=1, le=bounds.ROWS)
     splits: tuple[str, str] = Field(("train", "validation"), description="names of the splits of a hub data set")
+    quoted: bool = Field(False, description=".tsv files: fields may stand in quotation marks; if left out, these are text")
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -242,7 +243,7 @@ class Preview(_Part):
     """Which previews are made."""
 
     methods: list[MethodName] = Field(["simple", "anchored"], min_length=1, description="the last one is recommended from")
-    points: int = Field(66, ge=2, le=bounds.POINTS, description="at most so many lattice points over the simplex")
+    points: int = Field(66, ge=2, le=bounds.POINTS, description="at most so many weightings over the simplex")
     prior_precision: float | Literal["mean", "auto"] = Field(
         "auto", description="delta of the merge: 'auto' by validation loss, per method; 'mean' curvature of the tasks; or a number"
     )
@@ -302,6 +303,17 @@ class Recipe(_Part):
             return tasks
         return {name: {"metrics": ["perplexity"], **task} if isinstance(task, dict) else task for name, task in tasks.items()}
 
+    def check_twins(self) -> None:
+        """Check that no two tasks are the same in everything: they are one task, whose weight would count twice.
+
+        Raises:
+            RecipeError: Two are; the field is named.
+        """
+        for place, (name, task) in enumerate(self.tasks.items()):
+            twin = next((other for other in list(self.tasks)[:place] if self.tasks[other] == task), None)
+            if twin is not None:
+                raise RecipeError(f"this task and {twin!r} are the same in everything; remove one, or name other data").at("tasks", name)
+
     def check_goal(self, tasks: Sequence[str]) -> None:
         """Check that preference and floors are about these tasks.
 
@@ -328,7 +340,7 @@ class Recipe(_Part):
             told = {name: value for name, value in plan["model"]["harness"].items() if name not in ("tasks", "batch_size")}
             plan["model"]["harness"] = {name: value for name, value in told.items() if value is not None} or None
         for task in plan["tasks"].values():
-            del task["train"], task["validation"]
+            del task["train"], task["validation"], task["quoted"]  # the data's hash knows how the files were read
         for free in ("name", "recommend", "snapshot_seconds"):
             del plan[free]
         for part, free in (("preview", "methods"), ("preview", "points"), ("preview", "batch_size"), ("joint", "points")):

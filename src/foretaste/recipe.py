@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from annotated_types import Le
 from pydantic import BaseModel, ValidationError
@@ -94,6 +94,9 @@ def parse(text: str, file: str = "recipe", variables: Mapping[str, str] | None =
     plain = loaded(text, file)
     try:
         plain = {key: _expanded(each, {**os.environ, **(variables or {})}, (str(key),)) for key, each in plain.items()}
+        truths = [str(where(RecipeError(_TRUTH).at(*field), file, text)) for field in _truth_values(plain, (Recipe,), ())]
+        if truths:
+            raise RecipeError("\n".join(truths))
         recipe = Recipe.model_validate(_anchored(plain, folder))
         _check_parts(recipe)
     except BadInput as error:
@@ -118,6 +121,7 @@ def _check_parts(recipe: Recipe) -> None:
             check_name(name)
         except TaskError as error:
             raise error.at("tasks", name) from None
+        _check_lists(task, ("tasks", name))
         _check_columns(recipe.model.kind, task, ("tasks", name))
         _check_metrics(recipe.model.kind, task, ("tasks", name))
     _check_model(recipe.model)
@@ -130,6 +134,21 @@ def _check_finetune(plan: Finetune) -> None:
         raise RecipeError(f"{said[0]} is for LoRA; remove this, or set method: lora").at("finetune", said[0])
     if plan.method is not None and plan.freeze is not None:
         raise RecipeError("LoRA trains nothing but its factors and new heads anyway; remove this").at("finetune", "freeze")
+
+
+def _check_lists(task: TaskData, field: tuple[str, str]) -> None:
+    """One text column or two, two labels or more, and nothing twice."""
+    for name in ("text", "labels", "metrics"):
+        values = getattr(task, name)
+        if not isinstance(values, list):
+            continue
+        repeated = next((value for place, value in enumerate(values) if value in values[:place]), None)
+        if repeated is not None:
+            raise RecipeError(f"{repeated!r} is there twice; name each once").at(*field, name)
+        if name == "text" and len(values) > 2:
+            raise RecipeError(f"{len(values)} text columns are named; name one, or two for pairs").at(*field, name)
+        if name == "labels" and len(values) < 2:
+            raise RecipeError("a task needs at least two labels; name all, or leave this out to take those of the data").at(*field, name)
 
 
 def _check_columns(kind: str, task: TaskData, field: tuple[str, str]) -> None:
@@ -237,6 +256,32 @@ def _anchored_path(value: str, folder: Path) -> str:
 
 def _mappings(value: object) -> Iterator[dict[str, Any]]:
     yield from (each for each in value.values() if isinstance(each, dict)) if isinstance(value, dict) else ()
+
+
+_TRUTH = "should not be true or false, which yes, no, on and off mean in YAML too; write a number, or a word in quotation marks"
+
+
+def _truth_values(plain: Mapping[str, Any], parts: Sequence[type[BaseModel]], field: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Fields whose value is true or false where it cannot be meant: pydantic would take it for the number 1 or 0."""
+    for key, value in plain.items():
+        kinds = {kind for part in parts if key in part.model_fields for kind in _kinds(part.model_fields[key].annotation)}
+        models = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        place = (*field, str(key))
+        if models and isinstance(value, dict):
+            named = {(*place, str(name)): each for name, each in value.items()} if dict in kinds else {place: value}
+            for deeper, each in named.items():
+                yield from _truth_values(each, models, deeper) if isinstance(each, dict) else ()
+        elif kinds and not {bool, Any} & kinds:
+            listed = value if isinstance(value, list) else [value]
+            if any(isinstance(each, bool) for each in listed):
+                yield place
+
+
+def _kinds(annotation: object) -> Iterator[object]:
+    """All types that an annotation is made of."""
+    yield from (annotation, get_origin(annotation))
+    for each in get_args(annotation):
+        yield from _kinds(each)
 
 
 def _message(fault: ErrorDetails) -> str:

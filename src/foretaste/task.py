@@ -1,16 +1,19 @@
 """Tasks, metrics and evaluations: what the user supplies, and one row of what comes out."""
 
+import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, Protocol
+from functools import cached_property
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 from foretaste.errors import TaskError
-from foretaste.params import wide
+from foretaste.loss import IGNORED, Unit, losses, unit_factors, units
+from foretaste.params import digest, examples_digest
 from foretaste.weights import TaskWeights
 
 __all__ = [
@@ -44,9 +47,7 @@ Batch = Mapping[str, Tensor]
 Predict = Callable[[nn.Module, Batch], Tensor]
 Write = Callable[[nn.Module, Sequence[Example]], Sequence[tuple[str, str]]]
 Judge = Callable[[nn.Module, Collection[str], int | None], Mapping[str, float]]
-Unit = Literal["example", "token"]
 
-IGNORED = -100
 _NAME_FORBIDS = set(",=/.\\ \t\n")
 
 
@@ -211,7 +212,7 @@ class Task:
         collate: From examples to a batch.
         unit: What the loss is a mean over: ``example`` or (label) ``token``.
         names: The parameters that this task has; None means all of the model's.
-        fingerprint: Hash of the data and its preparation; names the work done on it.
+        fingerprint: Hash of the data and its preparation; names the work done on it. If left out, see `identity`.
         classes: Label names, where known.
         write: From model and examples to what the model writes for each and what it should have written; for metrics of texts.
         judge: From model, names of metrics and most documents to look at (None: all) to numbers; tasks that share one ask it once.
@@ -256,6 +257,37 @@ class Task:
         """The metrics that judge the model itself."""
         return tuple(metric.name for metric in self.metrics if isinstance(metric, ModelMetric))
 
+    @cached_property
+    def identity(self) -> str:
+        """The fingerprint; where none was given, a hash of all that the task holds, which is made once.
+
+        That is its examples, unit, classes, parameters and metrics, and the names of its functions.
+
+        Raises:
+            TaskError: Its examples change from one look to the next, so that no hash can know them again.
+
+        >>> rows = Rows(torch.eye(2), torch.arange(2))
+        >>> task = Task("a", rows, rows, [Metric("accuracy", lambda predicted, labels: 1.0)])
+        >>> other = Task("a", rows, Rows(torch.eye(2), torch.tensor([1, 0])), task.metrics)
+        >>> task.identity == other.identity
+        False
+        """
+        if self.fingerprint:
+            return self.fingerprint
+        for examples in (self.train, self.validation):
+            if digest(examples[0]) != digest(examples[0]):
+                raise TaskError(
+                    f"the examples of task {self.name!r} change every time they are read (augmented at random?), so that a study "
+                    "cannot know its data again; give the task a fingerprint=... that names its data"
+                )
+        metrics = [(metric.name, metric.higher_is_better) for metric in self.metrics]
+        functions = [
+            getattr(each, "__qualname__", type(each).__qualname__) for each in (self.predict, self.collate, self.write, self.judge)
+        ]
+        names = None if self.names is None else sorted(self.names)
+        parts = [examples_digest([self.train, self.validation]), self.unit, tuple(self.classes), names, metrics, functions]
+        return hashlib.sha256("\0".join(repr(part) for part in parts).encode()).hexdigest()
+
     def batch(self, examples: Examples, indices: Sequence[int], device: torch.device) -> dict[str, Tensor]:
         """The examples at these indices, collated, on the device."""
         return {key: tensor.to(device) for key, tensor in self.collate([examples[index] for index in indices]).items()}
@@ -274,48 +306,6 @@ def check_name(name: str) -> None:
     """
     if not name or _NAME_FORBIDS & set(name):
         raise TaskError(f"task name {name!r} is empty or has a comma, '=', slash, dot or space; use letters, digits, - and _")
-
-
-def losses(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy per label, 0 where the label is -100.
-
-    Args:
-        logits: `[B, C]` or `[B, S, C]`.
-        labels: `[B]` or `[B, S]`.
-
-    Returns:
-        `[B, S]` with S = 1 for one label per example, in float32 or wider.
-
-    Raises:
-        TaskError: Shapes that do not fit each other.
-
-    >>> losses(torch.zeros(1, 2), torch.tensor([0]))
-    tensor([[0.6931]])
-    """
-    if logits.shape[:-1] != labels.shape:
-        found = f"logits {list(logits.shape)} and labels {list(labels.shape)}"
-        raise TaskError(f"{found} do not fit; logits need the labels' shape and one more dimension, the classes")
-    flat = nn.functional.cross_entropy(wide(logits.flatten(0, -2)), labels.flatten(), reduction="none", ignore_index=IGNORED)
-    return flat.reshape(len(labels), -1)
-
-
-def unit_factors(labels: Tensor, unit: Unit) -> Tensor:
-    """What an example's summed losses are multiplied with, `[B]`: 1, or one over its label tokens where the unit is an example.
-
-    >>> unit_factors(torch.tensor([[1, -100], [2, 3]]), "example")
-    tensor([1.0000, 0.5000])
-    """
-    counts = (labels != IGNORED).reshape(len(labels), -1).sum(1).clamp(min=1)
-    return torch.ones_like(counts, dtype=torch.float32) if unit == "token" else 1.0 / counts
-
-
-def units(labels: Tensor, unit: Unit) -> int:
-    """How many units (examples or label tokens) these labels hold.
-
-    >>> units(torch.tensor([[1, -100], [2, 3]]), "token")
-    3
-    """
-    return len(labels) if unit == "example" else int((labels != IGNORED).sum())
 
 
 class Fidelity(StrEnum):

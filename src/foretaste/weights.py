@@ -9,8 +9,11 @@ from itertools import combinations, pairwise
 import numpy as np
 
 from foretaste.errors import WeightsError
+from foretaste.lazy import lazy
 
-__all__ = ["TaskWeights", "corners", "dirichlet", "lattice", "lattice_near", "spread", "uniform"]
+__all__ = ["TaskWeights", "corners", "covering", "dirichlet", "inside", "lattice", "lattice_near", "reaches_inside", "spread", "uniform"]
+
+_qmc = lazy("scipy.stats.qmc")  # slow to import, and few studies have so many tasks
 
 _TOLERANCE = 1e-6
 
@@ -194,6 +197,59 @@ def lattice_near(tasks: Sequence[str], points: int) -> int:
     while len(tasks) > 1 and math.comb(resolution + len(tasks), len(tasks) - 1) <= points:
         resolution += 1
     return resolution
+
+
+def covering(tasks: Sequence[str], points: int) -> list[TaskWeights]:
+    """Weights all over the simplex, its inside included: a lattice, if one of so many points reaches the inside.
+
+    A lattice of T tasks has no point at which all of them weigh something until its resolution is T. With more than three tasks
+    and too few points for that, half of the points at most are a coarser lattice, and the others are spread over the inside.
+
+    Args:
+        tasks: T task names.
+        points: At most so many, but at least the corners.
+
+    >>> [len(covering("abc"[:count], 66)) for count in (2, 3)], len(covering("abcdefghijkl", 66))
+    ([66, 66], 66)
+    >>> sum(min(weights.values()) > 0 for weights in covering("abcdefghijkl", 66))
+    54
+    """
+    resolution = lattice_near(tasks, points)
+    if reaches_inside(tasks, resolution):
+        return lattice(tasks, resolution)
+    coarse = lattice(tasks, lattice_near(tasks, points // 2))
+    return [*coarse, *inside(tasks, max(0, points - len(coarse)))]
+
+
+def reaches_inside(tasks: Sequence[str], resolution: int) -> bool:
+    """Whether a lattice stands for the whole simplex: it has a point at which all tasks weigh something, or there are few tasks.
+
+    >>> reaches_inside("abcd", 3), reaches_inside("abcd", 4), reaches_inside("abc", 1)
+    (False, True, True)
+    """
+    return len(tasks) <= 3 or resolution >= len(tasks)
+
+
+def inside(tasks: Sequence[str], count: int) -> list[TaskWeights]:
+    """Points at which every task weighs something, spread evenly over the simplex and always the same.
+
+    The points ``x`` of a Sobol sequence become weights ``log(1 - x_t) / sum_s log(1 - x_s)``, which are uniform over the simplex
+    where the ``x`` are uniform over the cube.
+
+    Args:
+        tasks: T task names, three or more.
+        count: How many; more begin with the same ones.
+
+    References:
+        Sobol: On the distribution of points in a cube and the approximate evaluation of integrals, 1967,
+        https://doi.org/10.1016/0041-5553(67)90144-9
+
+    >>> [str(weights) for weights in inside(["a", "b", "c"], 2)]
+    ['a=0.706695053,b=0.146652474,c=0.146652474', 'a=0.09400543,b=0.452997285,c=0.452997285']
+    """
+    draws = _qmc.Sobol(len(tasks), scramble=False).random_base2(math.ceil(math.log2(count + 2)))
+    sizes = -np.log1p(-draws[2 : count + 2])  # the first is the origin, the second has equal weights
+    return [TaskWeights(tasks, size / size.sum()) for size in sizes]
 
 
 def dirichlet(tasks: Sequence[str], count: int, generator: np.random.Generator, concentration: float = 1.0) -> list[TaskWeights]:

@@ -1,3 +1,4 @@
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import get_args
@@ -278,3 +279,81 @@ def test_where_adds_a_place_once() -> None:
     assert where(named, "r.yaml", TEXT) is named
     bare = StudyError("newer")
     assert where(bare, "r.yaml", TEXT) is bare
+
+
+NUMBERS = [
+    "seed: true",
+    "snapshot_seconds: no",
+    "finetune: {steps: true}",
+    "finetune: {learning_rate: yes}",
+    "finetune: {clip: off}",
+    "finetune: {method: lora, r: on}",
+    "finetune: {micro_batch: true}",
+    "curvature: {max_examples: false}",
+    "ensemble: {temperatures: [1.0, true]}",
+    "variational: {ess: true}",
+    "preview: {prior_precision: true}",
+    "joint: {points: false}",
+    "recommend: {floors: [true]}",
+]
+
+
+@pytest.mark.parametrize("part", NUMBERS)
+def test_true_and_false_are_no_numbers(part: str) -> None:
+    (section, value), *_ = yaml.safe_load(part).items()
+    field = f"{section}.{list(value)[-1]}" if isinstance(value, dict) else section
+    with pytest.raises(
+        RecipeError, match=rf"^r.yaml, line 3, {field}: should not be true or false, which yes, no, on and off mean in YAML too"
+    ):
+        parse(DIGITS + part + "\n", "r.yaml")
+
+
+def test_true_and_false_of_tasks_and_models_are_all_named_at_once() -> None:
+    text = TEXT.replace("  kind:", "  max_length: true\n  kind:").replace(
+        "    text: text", "    text: text\n    max_train: yes\n    label: no"
+    )
+    with pytest.raises(RecipeError) as caught:
+        parse(text, "r.yaml")
+    lines = [line.split(": should not")[0] for line in str(caught.value).splitlines()]
+    assert lines == ["r.yaml, line 5, model.max_length", "r.yaml, line 12, tasks.movies.max_train", "r.yaml, line 13, tasks.movies.label"]
+
+
+def test_true_and_false_stand_where_they_are_meant() -> None:
+    recipe = parse(
+        "name: a\nmodel: {source: function, call: 'a:b', arguments: {x: true}}\nfinetune: {method: lora, rslora: true, train_a: no}"
+    )
+    assert isinstance(recipe.model, FunctionModel)
+    assert recipe.model.arguments == {"x": True}
+    assert (recipe.finetune.rslora, recipe.finetune.train_a) == (True, False)
+    assert parse(TEXT.replace("    text: text", "    text: text\n    quoted: true")).tasks["movies"].quoted
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("text: [a, b, c]", "tasks.movies.text: 3 text columns are named; name one, or two for pairs"),
+        ("text: [a, a]", "tasks.movies.text: 'a' is there twice; name each once"),
+        ("text: text\n    labels: [x, y, x]", "tasks.movies.labels: 'x' is there twice; name each once"),
+        ("text: text\n    labels: [3, 3]", "tasks.movies.labels: 3 is there twice; name each once"),
+        ("text: text\n    labels: [x]", "tasks.movies.labels: a task needs at least two labels; name all, or leave this out"),
+        ("text: text\n    metrics: [f1, f1]", "tasks.movies.metrics: 'f1' is there twice; name each once"),
+    ],
+)
+def test_lists_hold_as_many_as_they_should_and_nothing_twice(line: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=f"^r.yaml, line {10 if line.startswith('text: [') else 11}, {re.escape(message)}"):
+        parse(TEXT.replace("text: text", line), "r.yaml")
+
+
+def test_one_task_under_two_names() -> None:
+    task = "{train: a.csv, validation: b.csv, text: t}"
+    head = TEXT.split("tasks:", maxsplit=1)[0]
+    with pytest.raises(RecipeError, match="this task and 'a' are the same in everything; remove one") as caught:
+        parse(f"{head}tasks:\n  a: {task}\n  b: {task}\n").check_twins()
+    assert caught.value.field == ("tasks", "b")
+    parse(f"{head}tasks:\n  a: {task}\n  b: {task.replace('t}', 't, metrics: [f1]}')}\n").check_twins()
+
+
+@pytest.mark.parametrize("name", ["movies", "'movies'", '"movies"'])
+def test_one_name_for_two_tasks(name: str) -> None:
+    with pytest.raises(RecipeError, match=r"^r\.yaml, line 15: 'movies' is there already in line 7; give it another name"):
+        parse(f"{TEXT}  {name}:\n    train: a.csv\n    validation: b.csv\n    text: t\n", "r.yaml")

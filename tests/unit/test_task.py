@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ from foretaste.task import (
     IGNORED,
     AnyMetric,
     Evaluation,
+    Example,
     Fidelity,
     Metric,
     ModelMetric,
@@ -164,3 +166,55 @@ def test_an_evaluation_is_one_row_with_a_fidelity_that_reads_as_text() -> None:
     row = Evaluation(uniform(["a"]), {"a": {"loss": 1.0}}, Fidelity("joint"), "joint")
     assert f"{row.fidelity}" == "joint"
     assert (row.seed, row.cost) == (0, 0.0)
+
+
+class TestIdentity:
+    ROWS = Rows(torch.eye(3), torch.tensor([0, 1, 2]))
+
+    TASK = Task("a", ROWS, ROWS, [METRICS["accuracy"]])
+
+    def test_a_fingerprint_that_is_given_is_taken(self) -> None:
+        assert replace(self.TASK, fingerprint="mine").identity == "mine"
+
+    def test_the_same_content_is_the_same(self) -> None:
+        other = Rows(torch.eye(3), torch.tensor([0, 1, 2]))
+        assert self.TASK.identity == Task("b", other, other, self.TASK.metrics).identity
+        assert len(self.TASK.identity) == 64
+
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            lambda task: replace(task, train=Rows(torch.eye(3) + 1e-7, torch.tensor([0, 1, 2]))),
+            lambda task: replace(task, train=Rows(torch.eye(3).double(), torch.tensor([0, 1, 2]))),
+            lambda task: replace(task, validation=Rows(torch.eye(3), torch.tensor([0, 1, 1]))),
+            lambda task: replace(task, validation=Rows(torch.eye(3)[:2], torch.tensor([0, 1]))),
+            lambda task: replace(task, unit="token"),
+            lambda task: replace(task, classes=("x", "y", "z")),
+            lambda task: replace(task, names=frozenset({"weight"})),
+            lambda task: replace(task, metrics=[METRICS["f1"]]),
+            lambda task: replace(task, predict=lambda model, batch: model(batch["inputs"])),
+        ],
+        ids=["value", "type", "label", "count", "unit", "classes", "names", "metrics", "predict"],
+    )
+    def test_other_content_is_another(self, changed: Callable[[Task], Task]) -> None:
+        assert changed(self.TASK).identity != self.TASK.identity
+
+    def test_examples_are_read_once(self) -> None:
+        reads: list[int] = []
+
+        class Counted(Rows):
+            def __getitem__(self, index: int, /) -> Example:
+                reads.append(index)
+                return super().__getitem__(index)
+
+        task = replace(self.TASK, train=Counted(torch.eye(3), torch.tensor([0, 1, 2])))
+        assert task.identity == task.identity == self.TASK.identity
+        assert sorted(reads) == [0, 0, 0, 1, 2]
+
+    def test_examples_that_change_every_time(self) -> None:
+        class Augmented(Rows):
+            def __getitem__(self, index: int, /) -> Example:
+                return {"inputs": self.inputs[index] + torch.rand(3), "labels": self.labels[index]}
+
+        with pytest.raises(TaskError, match=r"the examples of task 'a' change every time they are read .* give the task a fingerprint="):
+            _ = replace(self.TASK, validation=Augmented(torch.eye(3), torch.tensor([0, 1, 2]))).identity

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foretaste.errors import WeightsError
-from foretaste.weights import TaskWeights, corners, dirichlet, lattice, lattice_near, spread, uniform
+from foretaste.weights import TaskWeights, corners, covering, dirichlet, inside, lattice, lattice_near, reaches_inside, spread, uniform
 from laws import quick
 
 TASKS = ("movies", "news", "sport")
@@ -201,3 +201,45 @@ class TestSpread:
 def test_a_task_that_is_not_there_has_another_weight_if_one_is_given() -> None:
     weights = TaskWeights(("a", "b"), (0.25, 0.75))
     assert (weights.get("a"), weights.get("c"), weights.get("c", 0.0)) == (0.25, None, 0.0)
+
+
+MANY = [f"t{place}" for place in range(30)]
+
+
+@pytest.mark.parametrize("count", range(1, 31))
+def test_the_simplex_is_covered_inside_too_whatever_the_number_of_tasks(count: int) -> None:
+    points = covering(MANY[:count], 66)
+    full = [weights for weights in points if min(weights.values()) > 0]
+    assert len(points) == len({weights.key for weights in points}) <= 66
+    if count > 1:
+        assert set(corners(MANY[:count])) <= set(points)
+    assert len(full) >= (1 if count <= 4 else 33)
+
+
+@pytest.mark.parametrize(("count", "points"), [(2, 66), (3, 66), (4, 66), (3, 3), (3, 6), (2, 2), (4, 35)])
+def test_few_tasks_have_the_lattice_alone(count: int, points: int) -> None:
+    """As before there were points inside: studies of these go on as they are."""
+    assert covering(MANY[:count], points) == lattice(MANY[:count], lattice_near(MANY[:count], points))
+
+
+@pytest.mark.parametrize("count", [3, 5, 12, 30])
+def test_points_inside_are_spread_as_evenly_as_draws_from_the_uniform_distribution_are_on_average(count: int) -> None:
+    """Means and variances are those of the uniform Dirichlet distribution: 1 / T, and (T - 1) / (T^2 (T + 1))."""
+    points = inside(MANY[:count], 2046)
+    shares = np.array([weights.shares for weights in points])
+    assert shares.min() > 0
+    assert len({weights.key for weights in points}) == len(points)
+    assert np.abs(shares.mean(0) - 1 / count).max() < 0.02 / count
+    assert np.abs(shares.var(0) * count**2 * (count + 1) / (count - 1) - 1).max() < 0.05
+
+
+def test_points_inside_begin_the_same() -> None:
+    assert inside(MANY[:12], 40)[:7] == inside(MANY[:12], 7)
+    assert inside(MANY[:12], 0) == []
+
+
+def test_a_lattice_reaches_the_inside_from_the_resolution_on_that_it_has_a_point_there() -> None:
+    for count in (4, 5, 6):
+        for resolution in range(1, count + 2):
+            has_one = any(min(weights.values()) > 0 for weights in lattice(MANY[:count], resolution))
+            assert reaches_inside(MANY[:count], resolution) == has_one

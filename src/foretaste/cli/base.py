@@ -183,8 +183,8 @@ def working(
     folder = study or Path(f"{file.stem}.study")
     resume = again(command, study, var, weights)
     with progress.watching(Console(stderr=True)) as watch:
-        _, problem = session.check(plan, content, str(file))
-        for warning in problem.warnings:
+        checked, problem = session.check(plan, content, str(file))
+        for warning in checked.warnings:
             watch.say(f"warning: {warning}")
         points = [simplex.TaskWeights.parse(each, problem.names) for each in weights or ()]
         if accept is not None:

@@ -25,10 +25,18 @@ def main() -> None:
         app()
     except ForetasteError as error:
         _fail(error, error.exit_code)
-    except OSError as error:
-        if error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):
+    except (Exception, SystemExit) as error:
+        fault = _users_fault(error) or _path_fault(error)
+        if fault is None:
             raise
-        _fail(BadInput(f"{error.filename} cannot be used as a path ({error.strerror}); name another"), BadInput.exit_code)
+        _fail(fault, fault.exit_code)
+
+
+def _path_fault(error: BaseException) -> BadInput | None:
+    """A name that no file system can hold, wherever it was used."""
+    if not isinstance(error, OSError) or error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):
+        return None
+    return BadInput(f"{error.filename} cannot be used as a path ({error.strerror}); name another")
 
 
 def _print_any_name() -> None:
@@ -36,6 +44,14 @@ def _print_any_name() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _users_fault(error: BaseException) -> ForetasteError | None:
+    """The error as one of the user's own code, where a recipe called some and it comes from there."""
+    module = sys.modules.get("foretaste.sources.function")  # imported by whoever called such code
+    found = None if module is None else module.users_fault(error)
+    assert found is None or isinstance(found, ForetasteError)
+    return found
 
 
 def _told(

@@ -121,7 +121,7 @@ def init(
 
 @app.command(epilog="Example: [bold]foretaste check study.yaml[/]")
 def check(recipe: RecipeFile, var: Variables = None, as_json: Json = False) -> None:
-    """Open every data file, check every label, and try every task on two rows; nothing is written."""
+    """Open every data file, check every label, and try every task on a full batch; nothing is written."""
     plan, content = recipes.read(recipe, variables(var))
     found, _ = session.check(plan, content, str(recipe))
     printed(

@@ -206,7 +206,14 @@ def probe(model: nn.Module, task: Task, batch: Batch) -> Plan:
     fits = {module for module in double if single.get(module) == {1} and double[module] == {2}} | broadcast
     overwritten = frozenset(call.module for call in two if call.output._version != call.version)
     plan = Plan({module: own for module, own in layers.items() if module in fits}, broadcast, overwritten)
-    return _verified(model, task, plan, both)
+    try:
+        return _verified(model, task, plan, both)
+    except RuntimeError:
+        if not broadcast:
+            raise
+        # An example may have several rows in the layers (the choices of a multiple choice), so that one row per example does not fit.
+        known = {module: own for module, own in plan.layers.items() if module not in broadcast}
+        return _verified(model, task, Plan(known, overwritten=overwritten), both)
 
 
 def _calls(model: nn.Module, task: Task, plan: Plan, batch: Batch) -> list[Call]:

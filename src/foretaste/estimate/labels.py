@@ -17,8 +17,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from foretaste.loss import IGNORED, check_logits
 from foretaste.params import wide
-from foretaste.task import IGNORED, losses
 
 __all__ = ["Labels", "draw", "starts"]
 
@@ -44,14 +44,13 @@ def starts(
         examples' losses, each times its factor, by the logits, as they are.
 
     Raises:
-        TaskError: Logits and labels that do not fit each other.
+        TaskError: Logits and labels that do not fit each other, or a single class.
 
     >>> [(targets, factor, slopes)] = starts("empirical", torch.zeros(1, 2), torch.tensor([1]), torch.ones(1), torch.Generator())
     >>> slopes
     tensor([[ 0.5000, -0.5000]])
     """
-    if logits.shape[:-1] != given.shape:
-        losses(logits, given)  # says what does not fit
+    check_logits(logits, given)
     if labels == "empirical":
         yield given, factor, _started(logits, given, factor, None)[1]
     elif labels == "sampled":

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 else:
     pa, pc = lazy("pyarrow"), lazy("pyarrow.compute")  # they come with datasets
 
-__all__ = ["CHUNK", "binary_columns", "digests", "opened", "table_of", "united"]
+__all__ = ["CHUNK", "binary_columns", "digests", "opened", "table_of", "united", "weight_notes"]
 
 CHUNK = 1000
 
@@ -83,6 +83,25 @@ def united(features: Mapping[str, "datasets.Features"]) -> tuple["datasets.Featu
         lacking = [task for task in features if task not in own]
         notes += said + ([f"column {name!r} is null in rows of {', '.join(lacking)}, which lack it"] if lacking else [])
     return datasets.Features(found), notes
+
+
+def weight_notes(task: str, rows: "datasets.Dataset") -> list[str]:
+    """A note where chats have answers of weight 0, which the joint run does not learn and other trainers may.
+
+    Args:
+        task: Whose rows they are.
+        rows: As `opened` gives them.
+
+    >>> chat = [{"role": "user", "content": "a", "weight": 1}, {"role": "assistant", "content": "b", "weight": 0}]
+    >>> [note.split(" (")[0] for note in weight_notes("a", opened([{"messages": chat}], {}, "a"))]
+    ['rows of a have answers of weight 0']
+    """
+    if "messages" not in rows.features or "weight" not in str(rows.features["messages"]):
+        return []
+    chats = rows.with_format(None).select_columns(["messages"])
+    if not any(message.get("weight") == 0 and message.get("role") == "assistant" for row in chats for message in row["messages"] or ()):
+        return []
+    return [f"rows of {task} have answers of weight 0 (not learned), which trainers learn unless they read the weights of messages"]
 
 
 def _one(name: str, own: Mapping[str, object]) -> tuple[object, list[str]]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from foretaste import __version__
 from foretaste.errors import DataError
-from foretaste.export.columns import CHUNK, binary_columns, digests, opened, table_of, united
+from foretaste.export.columns import CHUNK, binary_columns, digests, opened, table_of, united, weight_notes
 from foretaste.export.folder import MANIFEST, new_folder
 from foretaste.export.settings import READABLE, Mixed, Settings, Source, Trainer
 from foretaste.export.trainer_notes import notes
@@ -192,6 +192,7 @@ def _planned(parts: Mapping[str, Part], weights: TaskWeights, unit: Unit, rows: 
         raise DataError(f"trainers read rows of one format from one file, and tasks have several ({found}); bring all tasks to one")
     renamed = {name: opened(opens[name], {column: role for role, column in each.items()}, f"task {name}") for name, each in roles.items()}
     features, notes = united({name: each.features for name, each in renamed.items()})
+    notes += [note for name, each in renamed.items() for note in weight_notes(name, each)]
     if task_column in features:
         raise DataError(f"the data have a column {task_column!r} already; give the column that says the task another name (task_column)")
     return _Plan(draw, units, renamed, roles, features, notes, task_column)

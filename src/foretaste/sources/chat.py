@@ -7,7 +7,7 @@ from foretaste.errors import DataError
 from foretaste.sources.extra import transformers
 from foretaste.sources.tokens import Segment
 
-__all__ = ["chat_template", "marked", "messages_of", "segments"]
+__all__ = ["chat_template", "learned_messages", "marked", "messages_of", "segments"]
 
 _ROLES = ("system", "user", "assistant")
 _MARK = re.compile(r"{%-?\s*generation\s*-?%}")
@@ -57,7 +57,7 @@ def messages_of(value: object) -> Messages:
         raise DataError(f"has {type(value).__name__} where a list of messages, each with role and content, is expected")
     found = []
     for message in value:
-        role, content = message.get("role"), message.get("content")
+        role, content = message.get("role"), _text_of(message.get("content"))
         if role not in _ROLES:
             raise DataError(f"has a message of the role {role!r}; roles are {', '.join(_ROLES)}")
         if message.get("tool_calls"):
@@ -72,15 +72,60 @@ def messages_of(value: object) -> Messages:
     return found
 
 
-def marked(tokenizer: "transformers.PreTrainedTokenizerBase", messages: Messages) -> tuple[list[int], list[bool]] | None:
-    """A chat's ids, and which are answers, where the template itself marks these (``{% generation %}``); else None.
+def _text_of(content: object) -> object:
+    """The text of a message whose content is a list of parts; any other content as it is.
+
+    Raises:
+        DataError: A part that is no text.
+    """
+    if not isinstance(content, list):
+        return content
+    texts = []
+    for part in content:
+        kind = part.get("type") if isinstance(part, dict) else type(part).__name__
+        if not isinstance(part, dict) or kind != "text" or not isinstance(part.get("text"), str):
+            raise DataError(f"has a message with a part of the type {kind!r} in its content; only parts of the type 'text' can be read")
+        texts.append(part["text"])
+    return "".join(texts)
+
+
+def learned_messages(value: object) -> list[bool]:
+    """Which messages the model is to learn: the assistant's, save those of ``weight: 0``.
+
+    Args:
+        value: A row's messages, of which `messages_of` found nothing wrong.
+
+    Raises:
+        DataError: A weight other than 0 and 1, or no message to learn.
+
+    >>> question, answer = {"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}
+    >>> learned_messages([question, {**answer, "weight": 0}, question, answer])
+    [False, False, False, True]
+    """
+    assert isinstance(value, list)
+    found = []
+    for message in value:
+        weight = message.get("weight")
+        if weight not in (None, 0, 1):
+            raise DataError(f"has a message of the weight {weight!r}; weights are 0 (not learned) and 1")
+        found.append(message["role"] == "assistant" and weight != 0)
+    if not any(found):
+        raise DataError("has the weight 0 at every message of the assistant, so nothing to learn; remove the row")
+    return found
+
+
+def marked(
+    tokenizer: "transformers.PreTrainedTokenizerBase", messages: Messages, learned: Sequence[bool] | None = None
+) -> tuple[list[int], list[bool]] | None:
+    """A chat's ids, and which are learned, where the template itself marks answers (``{% generation %}``); else None.
 
     Args:
         tokenizer: With a chat template.
         messages: As `messages_of` gives them.
+        learned: As `learned_messages` gives them; every answer, if left out.
 
     Raises:
-        DataError: The template refuses the messages.
+        DataError: The template refuses the messages, or does not mark every answer where only some are learned.
     """
     if not _MARK.search(chat_template(tokenizer)):
         return None
@@ -88,11 +133,31 @@ def marked(tokenizer: "transformers.PreTrainedTokenizerBase", messages: Messages
         found = tokenizer.apply_chat_template(messages, tokenize=True, return_dict=True, return_assistant_tokens_mask=True)
     except Exception as error:
         raise _refusal(error) from error
-    return list(found["input_ids"]), [bool(each) for each in found["assistant_masks"]]
+    mask = [bool(each) for each in found["assistant_masks"]]
+    answers = [counts for counts, each in zip(learned or [True] * len(messages), messages, strict=True) if _answers(each)]
+    return list(found["input_ids"]), _less_unlearned(mask, answers)
 
 
-def segments(tokenizer: "transformers.PreTrainedTokenizerBase", messages: Messages) -> list[Segment]:
-    """A chat as texts, the answers apart, up to the last answer.
+def _answers(message: Mapping[str, str]) -> bool:
+    return message["role"] == "assistant"
+
+
+def _less_unlearned(mask: list[bool], learned: Sequence[bool]) -> list[bool]:
+    """The mask of all answers, less those that are not learned; an answer is a stretch of the mask."""
+    if all(learned):
+        return mask
+    starts = [place for place, inside in enumerate(mask) if inside and (place == 0 or not mask[place - 1])]
+    if len(starts) != len(learned):
+        raise DataError(
+            f"has {len(learned)} messages of the assistant, of which the chat template marks {len(starts)} apart, so that those of "
+            "weight 0 cannot be told from the others; end every answer in the template outside of {% generation %}"
+        )
+    answer = [sum(start <= place for start in starts) - 1 for place in range(len(mask))]
+    return [inside and learned[which] for inside, which in zip(mask, answer, strict=True)]
+
+
+def segments(tokenizer: "transformers.PreTrainedTokenizerBase", messages: Messages, learned: Sequence[bool] | None = None) -> list[Segment]:
+    """A chat as texts, the answers apart, up to the last answer; only those that are learned count.
 
     An answer begins where the template asks for one (its generation prompt) and ends with what the template writes
     after it.
@@ -100,6 +165,7 @@ def segments(tokenizer: "transformers.PreTrainedTokenizerBase", messages: Messag
     Args:
         tokenizer: With a chat template.
         messages: As `messages_of` gives them.
+        learned: As `learned_messages` gives them; every answer, if left out.
 
     Raises:
         DataError: The template refuses the messages, or what it writes for the first of them, with its request for an
@@ -108,7 +174,7 @@ def segments(tokenizer: "transformers.PreTrainedTokenizerBase", messages: Messag
     whole, done = _rendered(tokenizer, messages, ask=False), 0
     found: list[Segment] = []
     for place, message in enumerate(messages):
-        if message["role"] != "assistant":
+        if not _answers(message):
             continue
         before = _rendered(tokenizer, messages[:place], ask=True)
         after = _rendered(tokenizer, messages[: place + 1], ask=False)
@@ -117,7 +183,7 @@ def segments(tokenizer: "transformers.PreTrainedTokenizerBase", messages: Messag
                 "does not suit the chat template: what it writes up to an answer is not how the whole chat begins; "
                 "mark the answers in the template with {% generation %}, or give columns 'prompt' and 'completion'"
             )
-        found += [(whole[done : len(before)], False), (whole[len(before) : len(after)], True)]
+        found += [(whole[done : len(before)], False), (whole[len(before) : len(after)], learned is None or learned[place])]
         done = len(after)
     return found
 

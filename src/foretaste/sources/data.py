@@ -1,30 +1,26 @@
 """Rows from data files, folders of images or the hub, through Hugging Face datasets."""
 
-import hashlib
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foretaste.errors import DataError
 from foretaste.sources.extra import datasets
+from foretaste.sources.files import FORMATS, content_digest, read_folder, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["LabelSet", "Part", "RawRows", "check_columns", "column", "label_set", "leak", "read_rows", "refuse", "rows_digest"]
-
-_FORMATS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
-
-_CHUNK = 1000
+__all__ = ["LabelSet", "Part", "RawRows", "check_columns", "column", "label_set", "read_rows", "refuse", "rows_digest"]
 
 Label = str | int
 LabelSet = tuple[Label, ...]
 
 
-def read_rows(where: str, split: str, most: int | None) -> datasets.Dataset:
+def read_rows(where: str, split: str, most: int | None, *, quoted: bool = False) -> datasets.Dataset:
     """All rows of a data file, an image folder or a hub data set.
 
     Args:
@@ -32,6 +28,7 @@ def read_rows(where: str, split: str, most: int | None) -> datasets.Dataset:
             label; or a hub id.
         split: For hub data sets.
         most: Keep at most so many rows, drawn at random but always the same; None for all.
+        quoted: Whether fields of a .tsv may stand in quotation marks.
 
     Raises:
         DataError: Missing, empty, unreadable, or of an unknown format.
@@ -44,13 +41,12 @@ def read_rows(where: str, split: str, most: int | None) -> datasets.Dataset:
     path = Path(where)
     try:
         if path.is_dir():
-            rows = datasets.load_dataset("imagefolder", data_dir=str(path), split="train")
-        elif path.suffix in _FORMATS:
+            rows = read_folder(path)
+        elif path.suffix in FORMATS:
             _require_file(path)
-            options = {"delimiter": "\t"} if path.suffix == ".tsv" else {}
-            rows = datasets.load_dataset(_FORMATS[path.suffix], data_files=str(path), split="train", **options)
+            rows = read_table(path, quoted=quoted)
         elif path.suffix or where.startswith((".", "/")) or where.count("/") > 1:
-            raise DataError(f"{where} is not a folder and its ending is not one of {', '.join(_FORMATS)}")
+            raise DataError(f"{where} is not a folder and its ending is not one of {', '.join(FORMATS)}")
         else:
             rows = datasets.load_dataset(where, split=split)
     except DataError:
@@ -117,7 +113,9 @@ class RawRows:
     columns: Mapping[str, str]
 
     @classmethod
-    def of(cls, rows: "Sequence[datasets.Dataset]", where: str, most: int | None, columns: Mapping[str, str]) -> "RawRows":
+    def of(
+        cls, rows: "Sequence[datasets.Dataset]", where: str, most: int | None, columns: Mapping[str, str], *, converted: bool = False
+    ) -> "RawRows":
         """Training and validation rows.
 
         Args:
@@ -125,10 +123,11 @@ class RawRows:
             where: Path or hub id of the training rows.
             most: At most so many were read.
             columns: See above.
+            converted: Whether the rows have another form than in the file.
         """
         path = Path(where)
         source = str(path.resolve()) if path.exists() else where
-        return cls(rows[0], rows[1], source, path.is_file() and most is None, dict(columns))
+        return cls(rows[0], rows[1], source, path.is_file() and most is None and not converted, dict(columns))
 
     @property
     def digest(self) -> str:
@@ -136,8 +135,16 @@ class RawRows:
         return rows_digest(self.source, self.train)
 
 
-def rows_digest(where: str, rows: datasets.Dataset) -> str:
+def rows_digest(where: str, rows: datasets.Dataset, *, quoted: bool = False) -> str:
     """Hash of the file's bytes, or the data set's own fingerprint where it is not one file.
+
+    Args:
+        where: Path or hub id.
+        rows: What was read there.
+        quoted: As of `read_rows`; the digest of a .tsv that holds quotation marks says whether they were taken as text.
+
+    Raises:
+        DataError: The file cannot be read.
 
     >>> import tempfile
     >>> rows = datasets.Dataset.from_dict({"label": [0, 1]})
@@ -146,19 +153,15 @@ def rows_digest(where: str, rows: datasets.Dataset) -> str:
     'e3b0c442...b855:2'
     """
     path = Path(where)
-    try:
-        if path.is_file():
-            with path.open("rb") as handle:
-                return hashlib.file_digest(handle, "sha256").hexdigest() + f":{len(rows)}"
-        if path.is_dir():
-            files = sorted(each for each in path.rglob("*") if each.is_file())
-            parts = [f"{each.relative_to(path)}:{hashlib.sha256(each.read_bytes()).hexdigest()}" for each in files]
-            return hashlib.sha256("\n".join(parts).encode()).hexdigest() + f":{len(rows)}"
-    except OSError as error:
-        raise DataError(
-            f"{error.filename or where} cannot be read: {error.strerror or error}; let yourself read it, or name another"
-        ) from error
-    return str(rows._fingerprint)
+    if not path.exists():
+        return str(rows._fingerprint)
+    marks = ":unquoted" if path.suffix == ".tsv" and not quoted and _has_marks(path) else ""
+    return f"{content_digest(path)}:{len(rows)}{marks}"
+
+
+def _has_marks(path: Path) -> bool:
+    with path.open("rb") as lines:
+        return any(b'"' in line for line in lines)
 
 
 @dataclass(frozen=True)
@@ -214,47 +217,6 @@ def refuse(faults: "Sequence[tuple[tuple[str, ...], str]]") -> None:
     if faults:
         others = [f"{'.'.join(field)}: {said}" for field, said in faults[1:]]
         raise DataError("\n".join([faults[0][1], *others])).at(*faults[0][0])
-
-
-def leak(task: str, train: datasets.Dataset, validation: datasets.Dataset, columns: "Sequence[str]") -> tuple[str, ...]:
-    """A warning of training rows that say what a validation row says; none where there are none.
-
-    Args:
-        task: Whose rows they are.
-        train: Rows.
-        validation: Rows.
-        columns: That a model is fed.
-
-    >>> train, validation = (datasets.Dataset.from_dict({"text": texts}) for texts in (["a", "b", "a"], ["c", "a"]))
-    >>> leak("news", train, validation, ["text"])
-    ("2 of 3 training rows of task 'news' are in its validation data too: its metrics look better than they are; remove them from one",)
-    """
-    known = set(_digests(validation, columns))
-    count = sum(found in known for found in _digests(train, columns))
-    said = f"{count} of {len(train)} training rows of task {task!r} are in its validation data too"
-    return (f"{said}: its metrics look better than they are; remove them from one",) if count else ()
-
-
-def _digests(rows: datasets.Dataset, columns: "Sequence[str]") -> Iterator[bytes]:
-    """A hash of each row; pictures by their files' bytes."""
-    for name in columns:
-        if isinstance(rows.features[name], datasets.Image):
-            rows = rows.cast_column(name, datasets.Image(decode=False))
-    for start in range(0, len(rows), _CHUNK):
-        part = rows[start : start + _CHUNK]
-        for values in zip(*(part[name] for name in columns), strict=True):
-            text = json.dumps([_bytes_of(value) for value in values], sort_keys=True, default=repr)
-            yield hashlib.sha256(text.encode()).digest()
-
-
-def _bytes_of(value: object) -> object:
-    """A picture's content; any other value as it is, and a picture that is not a file by its address."""
-    if not isinstance(value, dict) or set(value) != {"bytes", "path"}:
-        return value
-    try:
-        return hashlib.sha256(Path(value["path"]).read_bytes() if value["bytes"] is None else value["bytes"]).hexdigest()
-    except (OSError, TypeError):
-        return value["path"]
 
 
 def column(rows: datasets.Dataset, name: str, where: str) -> "Sequence[Any]":

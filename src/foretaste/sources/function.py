@@ -11,11 +11,15 @@ from types import ModuleType
 
 from torch import nn
 
-from foretaste.errors import DataError, ForetasteError
+from foretaste.errors import DataError, ForetasteError, RunFailed, Stopped
 from foretaste.sources.problem import Problem, examples_digest, text_digest
 from foretaste.task import Task
 
-__all__ = ["call"]
+__all__ = ["call", "users_fault"]
+
+_FOLDERS: set[Path] = set()  # of recipes whose functions were called
+_IMPORTED: set[str] = set()  # files of the modules that `call` imported
+_OURS = Path(__file__).parents[1]
 
 
 def call(target: str, arguments: Mapping[str, object], folder: Path) -> Problem:
@@ -30,7 +34,8 @@ def call(target: str, arguments: Mapping[str, object], folder: Path) -> Problem:
         The problem. A task without a fingerprint gets one from its examples and the module's source.
 
     Raises:
-        DataError: The function cannot be found, is not defined in the module, fails, or returns something else.
+        DataError: The function cannot be found, is not defined in the module, fails, ends the program, or returns something else.
+        Stopped: It was interrupted.
 
     >>> import tempfile
     >>> source = "from foretaste.sources.digits import digits; found = digits(); problem = lambda: (found.model, found.tasks)"
@@ -41,20 +46,27 @@ def call(target: str, arguments: Mapping[str, object], folder: Path) -> Problem:
     """
     name, _, attribute = target.partition(":")
     sys.path.insert(0, str(folder))
+    _FOLDERS.add(folder.resolve())
     try:
         module = importlib.import_module(name)
+        _IMPORTED.add(str(module.__file__))
         function = getattr(module, attribute)
         _check_defined_in(module, function, target, folder)
-        found = function(**arguments)
+        model, tasks = _checked(target, function(**arguments))
+        source = inspect.getsource(module)
+        marked = tuple(task if task.fingerprint else replace(task, fingerprint=_fingerprint(task, source)) for task in tasks)
     except ForetasteError:
         raise
+    except KeyboardInterrupt:
+        raise Stopped(f"interrupted while {target!r} was at work; nothing was written") from None
+    except SystemExit as error:
+        place = _place(error, name, folder)
+        raise DataError(f"{target!r} called sys.exit({error.code!r}){place}; return the model and its tasks, or raise an error") from error
     except Exception as error:
         raise DataError(f"calling {target!r} failed: {type(error).__name__}: {error}{_place(error, name, folder)}") from error
     finally:
-        sys.path.remove(str(folder))
-    model, tasks = _checked(target, found)
-    source = inspect.getsource(module)
-    marked = tuple(task if task.fingerprint else replace(task, fingerprint=_fingerprint(task, source)) for task in tasks)
+        if str(folder) in sys.path:
+            sys.path.remove(str(folder))
     return Problem(model, marked, (("architecture", type(model).__name__), ("model", target)))
 
 
@@ -71,7 +83,32 @@ def _check_defined_in(module: ModuleType, function: object, target: str, folder:
         raise DataError(f"{target!r} is not defined in {module.__name__} but in {home}; name the module that defines it")
 
 
-def _place(error: Exception, name: str, folder: Path) -> str:
+def users_fault(error: BaseException) -> RunFailed | None:
+    """An error that comes out of the user's own code at work, as one that says so; None for any other.
+
+    Args:
+        error: As it was caught. The user's code is that of modules that `call` imported, and of others in the recipe's folder.
+
+    >>> users_fault(ValueError("ours")) is None
+    True
+    """
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
+    if not frames:
+        return None
+    what = f"called sys.exit({error.code!r})" if isinstance(error, SystemExit) else f"failed: {type(error).__name__}: {error}"
+    last = frames[-1]
+    return RunFailed(f"{last.name} in {last.filename}, line {last.lineno}, {what}; everything finished before is kept")
+
+
+def _is_users(file: str) -> bool:
+    if file in _IMPORTED:
+        return True
+    path = Path(file).resolve()
+    near = any(path.is_relative_to(folder) for folder in _FOLDERS)
+    return near and "site-packages" not in file and not path.is_relative_to(_OURS)  # an environment may lie in the recipe's folder
+
+
+def _place(error: BaseException, name: str, folder: Path) -> str:
     """Where in the user's own code it happened, or where their module was looked for."""
     if isinstance(error, ModuleNotFoundError) and error.name is not None and f"{name}.".startswith(f"{error.name}."):
         return f"; it was looked for in {folder}, the recipe's folder, and where Python looks; write {name.replace('.', '/')}.py there"

@@ -1,9 +1,9 @@
 """Transformers language models: causal ones that go on from a prompt or chat, and sequence-to-sequence ones."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +12,15 @@ from foretaste.errors import DataError
 from foretaste.lazy import lazy
 from foretaste.metrics import SEQUENCE_METRICS
 from foretaste.params import in_eval_mode, parameters_of
-from foretaste.sources.chat import chat_template, marked, messages_of, segments
+from foretaste.sources.chat import chat_template, learned_messages, marked, messages_of, segments
 from foretaste.sources.checkpoint import check_checkpoint
-from foretaste.sources.data import Part, RawRows, check_columns, column, leak, read_rows, refuse, rows_digest
+from foretaste.sources.data import Part, RawRows, column, read_rows, rows_digest
 from foretaste.sources.extra import datasets, transformers
+from foretaste.sources.formats import Kind, columns_of, shared_columns, standard_rows
 from foretaste.sources.pretrained import at, check_positions, configuration, pretrained, quiet, saver, tokenizer_at
 from foretaste.sources.problem import Problem, text_digest
 from foretaste.sources.reading import reader
+from foretaste.sources.row_warnings import Cut, TaskRows, cut_warning, file_warnings, overlap_warnings
 from foretaste.sources.tokens import Coded, Row, Tokens
 from foretaste.sources.writing import Writer
 from foretaste.task import AnyMetric, Batch, ModelMetric, Task, TextMetric, Unit
@@ -30,13 +32,7 @@ else:
 
 __all__ = ["Kind", "LanguagePlan", "columns_of", "load", "metrics_named"]
 
-Kind = Literal["causal-lm", "seq2seq"]
-
 _MOST = 64
-_FORMATS: Mapping[Kind, Sequence[tuple[str, ...]]] = {
-    "causal-lm": (("messages",), ("prompt", "completion"), ("text",)),
-    "seq2seq": (("source", "target"),),
-}
 
 
 @dataclass(frozen=True)
@@ -53,6 +49,7 @@ class LanguagePlan:
         max_train: At most so many training rows.
         max_validation: At most so many validation rows.
         splits: Names of the splits of a hub data set.
+        quoted: Whether fields of .tsv files may stand in quotation marks.
     """
 
     name: str
@@ -63,6 +60,7 @@ class LanguagePlan:
     max_train: int | None = None
     max_validation: int | None = None
     splits: tuple[str, str] = ("train", "validation")
+    quoted: bool = False
 
     @property
     def parts(self) -> tuple[tuple[str, str, str, int | None], ...]:
@@ -92,61 +90,6 @@ def _named(name: str) -> "AnyMetric | harness.Asked":
     if ":" in name:
         return harness.asked(name)
     return SEQUENCE_METRICS[name] if name in SEQUENCE_METRICS else texts.TEXT_METRICS[name]
-
-
-def columns_of(kind: Kind, named: Mapping[str, str], there: Collection[str], where: str) -> dict[str, str]:
-    """Which columns a task reads: those that the recipe names, else the first usual ones that are there.
-
-    Args:
-        kind: What the model does.
-        named: By what they are, as the recipe names them.
-        there: The file's columns.
-        where: Of the file, for errors.
-
-    Raises:
-        DataError: None are named, and the usual ones are not there.
-
-    >>> columns_of("causal-lm", {}, ["text", "prompt", "completion"], "a.csv")
-    {'prompt': 'prompt', 'completion': 'completion'}
-    >>> columns_of("causal-lm", {"prompt": "question"}, ["text", "question", "completion"], "a.csv")
-    {'prompt': 'question', 'completion': 'completion'}
-    """
-    for each in _FORMATS[kind]:
-        if set(each) & set(named) if named else set(each) <= set(there):
-            return {role: named.get(role, role) for role in each}
-    usual = ", or ".join(" and ".join(each) for each in _FORMATS[kind])
-    example = ", ".join(f"{role}: YOUR_COLUMN" for role in _FORMATS[kind][-1])
-    raise DataError(f"{where} has none of the columns {usual}; it has {', '.join(there)}; name yours in the task, as in {example}")
-
-
-def _columns(kind: Kind, plans: Sequence[LanguagePlan], data: Mapping[str, Sequence["datasets.Dataset"]]) -> dict[str, dict[str, str]]:
-    """Which columns every task reads, from both of its files; all that lack some are told at once."""
-    found, faults = {}, []
-    parts = {
-        plan.name: [
-            Part(("tasks", plan.name, part), where, rows) for (part, where, *_), rows in zip(plan.parts, data[plan.name], strict=True)
-        ]
-        for plan in plans
-    }
-    for plan in plans:
-        train, validation = parts[plan.name]
-        try:
-            found[plan.name] = columns_of(kind, plan.columns, train.rows.column_names, plan.train)
-        except DataError as error:
-            faults.append((train.field, str(error)))
-            continue
-        fitting = [each for each in _FORMATS[kind] if set(each) <= set(validation.rows.column_names)]
-        both = [each for each in fitting if set(each) <= set(train.rows.column_names)]
-        if not plan.columns and both:
-            found[plan.name] = {role: role for role in both[0]}
-        elif not plan.columns and fitting:
-            ours, theirs = (" and ".join(each) for each in (found.pop(plan.name), fitting[0]))
-            faults.append(
-                (train.field, f"{plan.train} has {ours}, and {plan.validation} has {theirs}; both files of a task need the same columns")
-            )
-    refuse(faults)
-    check_columns((part, list(found[name].values())) for name, each in parts.items() for part in each)
-    return found
 
 
 def load(
@@ -180,10 +123,8 @@ def load(
     foretaste.errors.DataError: no/train.jsonl does not exist; relative paths start at the recipe's folder
     """
     with quiet():
-        data = {
-            plan.name: [at(("tasks", plan.name, part), read_rows, where, split, rows) for part, where, split, rows in plan.parts]
-            for plan in plans
-        }
+        read = {plan.name: [_read(kind, plan, part) for part in plan.parts] for plan in plans}
+        data = {name: [rows for rows, _ in parts] for name, parts in read.items()}
         columns = _columns(kind, plans, data)
         if Path(path).is_dir():
             at(("model", "path"), check_checkpoint, Path(path))
@@ -193,17 +134,60 @@ def load(
         check_positions(model, max_length, (most or _MOST) if writing else 0)
         judge = _judge(plans, kind, tokens, options)
         made = [_task(plan, data[plan.name], columns[plan.name], kind, model, Writer(tokens, most or _MOST), unit, judge) for plan in plans]
-    raw = {plan.name: RawRows.of(data[plan.name], plan.train, plan.max_train, plan.columns) for plan in plans}
+    raw = {
+        plan.name: RawRows.of(data[plan.name], plan.train, plan.max_train, plan.columns, converted=read[plan.name][0][1]) for plan in plans
+    }
     count = sum(tensor.numel() for tensor in parameters_of(model).values())
     facts = (("architecture", f"{type(model).__name__}, {count:,} parameters"), ("model", path))
     cut = "; ".join(said for _, said in made if said)
     told = (*facts, ("cut to max_length", cut)) if cut else facts
     if judge is not None:
         told = (*told, ("lm-evaluation-harness", judge.fact))
-    leaks = (leak(name, each.train, each.validation, list(columns[name].values())) for name, each in raw.items())
-    if warnings := tuple(said for found in leaks for said in found):
+    warnings = _warnings(plans, raw, columns, [task for task, _ in made], max_length)
+    if warnings:
         told = (*told, ("warning", "; ".join(warnings)))
     return Problem(model, tuple(task for task, _ in made), told, saver(path), reader(path, kind), rows=raw, warnings=warnings)
+
+
+def _warnings(
+    plans: Sequence[LanguagePlan],
+    raw: Mapping[str, RawRows],
+    columns: Mapping[str, Mapping[str, str]],
+    tasks: Sequence[Task],
+    max_length: int,
+) -> tuple[str, ...]:
+    """What makes results worth less than they seem, a line each."""
+    fed = {name: TaskRows(rows.train, rows.validation, list(columns[name].values())) for name, rows in raw.items()}
+    found = list(overlap_warnings(fed))
+    for plan, task in zip(plans, tasks, strict=True):
+        rows = raw[plan.name]
+        for (part, where, _, most), given, examples in zip(
+            plan.parts, (rows.train, rows.validation), (task.train, task.validation), strict=True
+        ):
+            assert isinstance(examples, Coded)
+            cut = Cut(sum(row.cut for row in examples.rows), len(examples.rows), max(row.length for row in examples.rows))
+            found += cut_warning(plan.name, "training" if part == "train" else part, cut, max_length)
+            found += file_warnings(where, given, most, quoted=plan.quoted)
+    return tuple(found)
+
+
+def _read(kind: Kind, plan: LanguagePlan, part: tuple[str, str, str, int | None]) -> tuple["datasets.Dataset", bool]:
+    """The rows of one file of a task, in a form that this kind of model reads, and whether they had another."""
+    field, (_, where, split, most) = ("tasks", plan.name, part[0]), part
+    rows = at(field, read_rows, where, split, most, quoted=plan.quoted)
+    standard = at(field, standard_rows, kind, rows, plan.columns, where)
+    return standard, standard is not rows
+
+
+def _columns(kind: Kind, plans: Sequence[LanguagePlan], data: Mapping[str, Sequence["datasets.Dataset"]]) -> dict[str, dict[str, str]]:
+    """Which columns every task reads, from both of its files; all that lack some are named at once."""
+    parts = {
+        plan.name: [
+            Part(("tasks", plan.name, part), where, rows) for (part, where, *_), rows in zip(plan.parts, data[plan.name], strict=True)
+        ]
+        for plan in plans
+    }
+    return shared_columns(kind, {plan.name: plan.columns for plan in plans}, parts)
 
 
 def _tokens(path: str, model: nn.Module, max_length: int) -> Tokens:
@@ -266,8 +250,13 @@ def _task(
         at(("tasks", plan.name, part), _coded, rows, columns, where, writer.tokens)
         for (part, where, *_), rows in zip(plan.parts, data, strict=True)
     )
-    digests = [at(("tasks", plan.name, part), rows_digest, where, rows) for (part, where, *_), rows in zip(plan.parts, data, strict=True)]
+    digests = [
+        at(("tasks", plan.name, part), rows_digest, where, rows, quoted=plan.quoted)
+        for (part, where, *_), rows in zip(plan.parts, data, strict=True)
+    ]
     known = [digests, columns, template, writer.tokens.fingerprint, writer.most, unit, configuration(model)]
+    if any(row.masked for part in (train, validation) for row in part.rows):
+        known.append("answers of weight 0 are masked")
     metrics = tuple(_metrics(plan, judge))
     judged = [metric.name for metric in metrics if isinstance(metric, ModelMetric)]
     if judge is not None and judged:
@@ -303,9 +292,12 @@ def _coded(rows: "datasets.Dataset", columns: Mapping[str, str], where: str, tok
 
 def _chat(tokens: Tokens, columns: Mapping[str, str], row: Mapping[str, object]) -> Row:
     messages = messages_of(row["messages"])
-    answer = next(message["content"] for message in reversed(messages) if message["role"] == "assistant")
-    found = marked(tokens.tokenizer, messages) or tokens.spelled(segments(tokens.tokenizer, messages), whole=False)
-    return tokens.continued(*found, answer)
+    learned = learned_messages(row["messages"])
+    answer = next(message["content"] for message, counts in zip(reversed(messages), reversed(learned), strict=True) if counts)
+    found = marked(tokens.tokenizer, messages, learned)
+    coded = found or tokens.spelled(segments(tokens.tokenizer, messages, learned), whole=False)
+    masked = any(message["role"] == "assistant" and not counts for message, counts in zip(messages, learned, strict=True))
+    return replace(tokens.continued(*coded, answer), masked=masked)
 
 
 def _text(tokens: Tokens, columns: Mapping[str, str], row: Mapping[str, object]) -> Row:

@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader, IterableDataset, default_collate
 from foretaste.errors import ParamsError, TaskError
 from foretaste.estimate.fisher import Labels, fisher
 from foretaste.estimate.kfac import kfac
+from foretaste.loss import check_labels, check_logits
 from foretaste.metrics import METRICS
 from foretaste.params import in_eval_mode
 from foretaste.posterior.site import GaussianSite
@@ -186,9 +187,14 @@ def task_of(
     device = next(model.parameters()).device
     batch = {key: tensor.to(device) for key, tensor in _named(make([examples[place] for place in _first(examples)])).items()}
     shift = predict is None and _is_of_the_next(model, batch)
+    forward = predict or _predictor(model, batch)
+    with in_eval_mode(model), torch.no_grad():
+        logits = forward(model, batch)
+    check_logits(logits, batch["labels"])
 
     def put_together(rows: list[Any]) -> Batch:
         found = _named(make(rows))
+        check_labels(found["labels"], logits.shape[-1])
         return {**found, "labels": _next(found["labels"])} if shift else found
 
     return Task(
@@ -196,7 +202,7 @@ def task_of(
         examples,
         examples,
         [METRICS["accuracy"]],
-        predict=predict or _predictor(model, batch),
+        predict=forward,
         collate=put_together,
         unit=unit or ("example" if batch["labels"].dim() == 1 else "token"),
         names=names,

@@ -118,7 +118,7 @@ class _Look:
             if twin is not None and twin in ours:
                 extra.remove(name)
                 self.notes.append(f"{name} repeats {twin}, as the base, which leaves it out, has it")
-            elif self.base.config.get("tie_word_embeddings") and name.endswith("lm_head.weight"):
+            elif _setting(self.base, "tie_word_embeddings") and name.endswith("lm_head.weight"):
                 extra.remove(name)
                 self.faults.append(
                     f"{name} is its own, and the base ties it to the embeddings; save the base with tie_word_embeddings=False"
@@ -144,7 +144,7 @@ class _Look:
 
     def _resized(self, entries: Mapping[str, Entry], added: list[str]) -> dict[str, Entry]:
         """Tensors with a row for every token, cut to the base's, where that is asked for."""
-        size, own = self.expert.config.get("vocab_size"), self.base.config.get("vocab_size")
+        size, own = _setting(self.expert, "vocab_size"), _setting(self.base, "vocab_size")
         rows = {
             name: entry
             for name, entry in entries.items()
@@ -168,6 +168,13 @@ class _Look:
             self.notes.append(f"{size - own} tokens that it added{which} are left out")
         width = {name: entry.size // max(entry.shape[0], 1) for name, entry in rows.items()}
         return {name: replace(entry, shape=(own, *entry.shape[1:]), size=own * width[name]) for name, entry in rows.items()}
+
+
+def _setting(checkpoint: Checkpoint, name: str) -> object:
+    """A value of a checkpoint's configuration; models of several parts keep that of their language model in ``text_config``."""
+    nested = checkpoint.config.get("text_config")
+    own = checkpoint.config.get(name)
+    return nested.get(name) if own is None and isinstance(nested, dict) else own
 
 
 def _twin(params: Stored, name: str) -> str | None:

@@ -5,17 +5,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 from foretaste.errors import DataError
 from foretaste.sources.data import column
 from foretaste.sources.extra import PIL, datasets, transformers
+from foretaste.sources.padding import align_padding
 from foretaste.sources.pretrained import tokenizer_at, tokenizer_text
 from foretaste.sources.problem import text_digest
+from foretaste.sources.row_warnings import Cut
 from foretaste.task import Example, Examples
 
-__all__ = ["Images", "Preparation", "Texts"]
+__all__ = ["CodedTexts", "Images", "Preparation", "Texts"]
 
 _KEPT_BYTES = 2 << 30
 
@@ -40,15 +42,22 @@ class Texts(Preparation):
     Args:
         path: Folder or hub id of a tokenizer.
         max_length: Longer texts are cut.
+        model: A transformers model that will read the texts; its padding token is made the tokenizer's, see `align_padding`.
 
     Raises:
-        DataError: No tokenizer there.
+        DataError: No tokenizer there, or none that suits the model.
     """
 
-    def __init__(self, path: str, max_length: int) -> None:
+    def __init__(self, path: str, max_length: int, model: nn.Module | None = None) -> None:
         self._tokenizer = tokenizer_at(path)
         self._max_length = max_length
-        self._padding = {"input_ids": self._tokenizer.pad_token_id or 0}
+        self._vocabulary: int | None = None
+        padding = self._tokenizer.pad_token_id or 0
+        if model is not None:
+            assert isinstance(model, transformers.PreTrainedModel)
+            padding = align_padding(model, self._tokenizer, path)
+            self._vocabulary = model.get_input_embeddings().num_embeddings
+        self._padding = {"input_ids": padding}
         self.fingerprint = text_digest(["texts", max_length, tokenizer_text(self._tokenizer)])
 
     def examples(self, rows: datasets.Dataset, inputs: Sequence[str], labels: Sequence[int], where: str) -> Examples:
@@ -58,8 +67,23 @@ class Texts(Preparation):
             if wrong is not None:
                 found = type(values[wrong]).__name__
                 raise DataError(f"row {wrong + 1} of {where} has {found} in column {name!r} where a text is expected; name a text column")
-        coded = self._tokenizer(*columns, truncation=True, max_length=self._max_length).data
-        return _Coded(coded, labels)
+        coded = self._tokenizer(*columns).data
+        lengths = [len(ids) for ids in coded["input_ids"]]
+        cut = Cut(sum(length > self._max_length for length in lengths), len(lengths), max(lengths, default=0))
+        if cut.rows:
+            coded = self._tokenizer(*columns, truncation=True, max_length=self._max_length).data
+        self._check_tokens(coded["input_ids"], where)
+        return CodedTexts(coded, labels, cut)
+
+    def _check_tokens(self, rows: Sequence[Sequence[int]], where: str) -> None:
+        """Every row has tokens, and none of them, nor the padding, is beyond the model's vocabulary."""
+        for place, ids in enumerate(rows):
+            if not ids:
+                raise DataError(f"row {place + 1} of {where} has no tokens: its text is empty; fill or remove it")
+            most = max([*ids, self._padding["input_ids"]])
+            if self._vocabulary is not None and most >= self._vocabulary:
+                said = f"row {place + 1} of {where} has the token {most}, the model knows {self._vocabulary}"
+                raise DataError(f"{said}; give the checkpoint its own tokenizer")
 
     def collate(self, examples: list[Example]) -> dict[str, Tensor]:
         columns = {key: [each[key] for each in examples] for key in examples[0]}
@@ -72,11 +96,18 @@ class Texts(Preparation):
 
 
 @dataclass(frozen=True)
-class _Coded:
-    """Tokenised rows, held as lists of numbers."""
+class CodedTexts:
+    """Tokenised rows, held as lists of numbers.
+
+    Args:
+        columns: What the tokenizer gives of each row, by name.
+        labels: Of each row.
+        cut: How many rows were too long.
+    """
 
     columns: dict[str, list[list[int]]]
     labels: Sequence[int]
+    cut: Cut
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -192,8 +192,9 @@ def positions_of(model: nn.Module) -> int | None:
     (512, 510)
     """
     assert isinstance(model, transformers.PreTrainedModel)
-    found = getattr(model.config, "max_position_embeddings", None)
-    if not isinstance(found, int) or getattr(model.config, "position_biased_input", None) is False:
+    config = model.config.get_text_config()
+    found = getattr(config, "max_position_embeddings", None)
+    if not isinstance(found, int) or getattr(config, "position_biased_input", None) is False:
         return None
     for name, each in model.named_modules():
         if name.endswith("position_embeddings") and isinstance(each, nn.Embedding) and each.padding_idx is not None:

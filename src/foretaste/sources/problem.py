@@ -1,7 +1,7 @@
 """What every source gives: a model with its pretrained params, and the tasks."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from foretaste.errors import TaskError
-from foretaste.params import Params, buffers_of, digest, first_nonfinite, parameters_of, snapshot, tensors_of
+from foretaste.params import Params, buffers_of, digest, examples_digest, first_nonfinite, parameters_of, snapshot, tensors_of
 from foretaste.sources.expert import Expert, read_tensors
-from foretaste.task import Examples, Task
+from foretaste.task import Task
 
 if TYPE_CHECKING:
     from foretaste.sources.data import RawRows
@@ -96,23 +96,6 @@ class Problem:
     def base(self) -> str:
         """Content hash of the pretrained params."""
         return digest(parameters_of(self.model) | buffers_of(self.model))
-
-
-def examples_digest(parts: Sequence[Examples]) -> str:
-    """Content hash of examples as they are fed to the model.
-
-    >>> import torch
-    >>> from foretaste.task import Rows
-    >>> rows = Rows(torch.eye(2), torch.arange(2))
-    >>> examples_digest([rows]) == examples_digest([Rows(torch.eye(2), torch.arange(2))])
-    True
-    """
-    total = hashlib.sha256()
-    for examples in parts:
-        total.update(f"{len(examples)}|".encode())
-        for index in range(len(examples)):
-            total.update(digest(examples[index]).encode())
-    return total.hexdigest()
 
 
 def text_digest(parts: Iterable[object]) -> str:

@@ -6,7 +6,7 @@ sequences padded on the right, with an attention mask; padding has the label -10
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -31,12 +31,16 @@ class Row:
         labels: What it should say, -100 where nothing; as long as the inputs for a causal model.
         reference: The text that it should write, where there is something to write it after.
         cut: Whether something did not fit and was left out.
+        length: Tokens before anything was left out; of source or target, whichever is longer.
+        masked: Whether it has answers that are not to be learned.
     """
 
     inputs: Sequence[int]
     labels: Sequence[int]
     reference: str | None = None
     cut: bool = False
+    length: int = field(default=0, compare=False)
+    masked: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,7 @@ class Tokens:
         labels = [each if counted else IGNORED for each, counted in zip(kept[1:], counts[1:], strict=True)]
         if set(labels) <= {IGNORED}:
             raise DataError("leaves nothing to learn")
-        return Row(kept[:-1], labels, reference, over > 0)
+        return Row(kept[:-1], labels, reference, over > 0, answer.stop)
 
     def translated(self, source: str, target: str) -> Row:
         """A row for a sequence-to-sequence model; what is too long is cut at the right, before its end token.
@@ -154,13 +158,13 @@ class Tokens:
         """
         inputs, labels = list(self.tokenizer(source)["input_ids"]), list(self.tokenizer(text_target=target)["input_ids"])
         labels += [self.end] if labels[-1:] != [self.end] else []
-        cut = False
+        cut, length = False, max(len(inputs), len(labels))
         for ids in (inputs, labels):
             self._check(ids)
             if len(ids) > self._max_length:
                 cut = True
                 del ids[self._max_length - (ids[-1] == self.end) : len(ids) - (ids[-1] == self.end)]
-        return Row(inputs, labels, target, cut)
+        return Row(inputs, labels, target, cut, length)
 
     def _check(self, ids: Sequence[int]) -> None:
         most = max(ids, default=0)

@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from foretaste.errors import DataError
 from foretaste.params import parameters_of
 from foretaste.sources.checkpoint import check_checkpoint
-from foretaste.sources.data import Label, LabelSet, Part, RawRows, check_columns, column, label_set, leak, read_rows, rows_digest
+from foretaste.sources.data import Label, LabelSet, Part, RawRows, check_columns, column, label_set, read_rows, rows_digest
 from foretaste.sources.extra import datasets, transformers
 from foretaste.sources.heads import Heads
-from foretaste.sources.prepare import Images, Preparation, Texts
+from foretaste.sources.prepare import CodedTexts, Images, Preparation, Texts
 from foretaste.sources.pretrained import at, check_positions, configuration, pretrained, quiet, saver
 from foretaste.sources.problem import Problem, text_digest
 from foretaste.sources.reading import reader
+from foretaste.sources.row_warnings import TaskRows, cut_warning, file_warnings, one_class_warnings, overlap_warnings
 from foretaste.task import Batch, Example, Examples, Metric, Task
 
 __all__ = ["DataPlan", "Head", "Kind", "heads_of", "load"]
@@ -41,6 +42,7 @@ class DataPlan:
         max_train: At most so many training rows.
         max_validation: At most so many validation rows.
         splits: Names of the splits of a hub data set.
+        quoted: Whether fields of .tsv files may stand in quotation marks.
     """
 
     name: str
@@ -53,6 +55,7 @@ class DataPlan:
     max_train: int | None = None
     max_validation: int | None = None
     splits: tuple[str, str] = ("train", "validation")
+    quoted: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,17 +101,34 @@ def load(path: str, kind: Kind, plans: Sequence[DataPlan], *, head: Head = "auto
         model = at(("model", "path"), _model, path, kind, groups, seed)
         if kind == "text-classification":
             check_positions(_owner(model), max_length)
-        prepare = at(("model", "path"), _preparation, path, kind, max_length)
+        prepare = at(("model", "path"), _preparation, path, kind, max_length, model)
         tasks = tuple(_task(each, model, groups, prepare) for each in data)
     described = "; ".join(f"{', '.join(members)}: {len(labels)} classes" for members, labels in groups.values())
     count = sum(tensor.numel() for tensor in parameters_of(model).values())
     architecture = f"{type(_owner(model)).__name__}, {count:,} parameters"
     rows = {each.plan.name: RawRows.of((each.train, each.validation), each.plan.train, each.plan.max_train, {}) for each in data}
-    warnings = tuple(said for each in data for said in leak(each.plan.name, each.train, each.validation, each.plan.inputs))
+    warnings = _warnings(data, tasks, max_length)
     told = (("warning", "; ".join(warnings)),) if warnings else ()
     facts = (("architecture", architecture), ("model", path), ("heads", described), *told)
     own_name = model.own_name if isinstance(model, Heads) else str
     return Problem(model, tasks, facts, saver(path), reader(path, kind), own_name, _new_in(model), rows, warnings)
+
+
+def _warnings(data: Sequence[_Data], tasks: Sequence[Task], max_length: int) -> tuple[str, ...]:
+    """What makes results worth less than they seem, a line each."""
+    found = list(overlap_warnings({each.plan.name: TaskRows(each.train, each.validation, each.plan.inputs) for each in data}))
+    for each, task in zip(data, tasks, strict=True):
+        plan, labels = each.plan, each.known[1]
+        found += one_class_warnings(task.name, task.metrics, set(labels), len(labels))
+        parts = (
+            ("training", task.train, plan.train, each.train, plan.max_train),
+            ("validation", task.validation, plan.validation, each.validation, plan.max_validation),
+        )
+        for part, given, where, rows, most in parts:
+            examples = given.examples if isinstance(given, _ForHead) else given
+            found += cut_warning(task.name, part, examples.cut, max_length) if isinstance(examples, CodedTexts) else ()
+            found += file_warnings(where, rows, most, quoted=plan.quoted)
+    return tuple(found)
 
 
 def _new_in(model: nn.Module) -> frozenset[str]:
@@ -122,14 +142,21 @@ def _owner(model: nn.Module) -> nn.Module:
     return next(iter(model.heads.values())) if isinstance(model, Heads) else model
 
 
-def _preparation(path: str, kind: Kind, max_length: int) -> Preparation:
-    return Texts(path, max_length) if kind == "text-classification" else Images(path)
+def _preparation(path: str, kind: Kind, max_length: int, model: nn.Module) -> Preparation:
+    """How rows become examples; the padding of each head's own model is the tokenizer's."""
+    if kind == "image-classification":
+        return Images(path)
+    if not isinstance(model, Heads):
+        return Texts(path, max_length, model)
+    with model.apart() as models:
+        preparations = [Texts(path, max_length, own) for own in models.values()]
+    return preparations[0]
 
 
 def _parts(plan: DataPlan) -> list[Part]:
     """A task's two files."""
     return [
-        Part((field := ("tasks", plan.name, part)), where, at(field, read_rows, where, split, most))
+        Part((field := ("tasks", plan.name, part)), where, at(field, read_rows, where, split, most, quoted=plan.quoted))
         for part, where, split, most in (
             ("train", plan.train, plan.splits[0], plan.max_train),
             ("validation", plan.validation, plan.splits[1], plan.max_validation),
@@ -148,7 +175,7 @@ def _read(plan: DataPlan, parts: Sequence[Part]) -> _Data:
     allowed = plan.labels or sets[0]
     for part, values in zip(parts, known, strict=True):
         _check_labels(values, allowed, part.where, part.field)
-    digests = [at(part.field, rows_digest, part.where, part.rows) for part in parts]
+    digests = [at(part.field, rows_digest, part.where, part.rows, quoted=plan.quoted) for part in parts]
     digest = text_digest([*digests, plan.inputs, plan.label, allowed])
     train, validation = (part.rows for part in parts)
     return _Data(plan, train, validation, (known[0], known[1]), allowed, digest)

@@ -85,7 +85,7 @@ def _outputs(session: Session, task: Task, simple: Made, singles: Callable[[], S
         with at_precision(session):
             return {}, outputs_of(session.problem.model, singles(), task, batch_size=size, on_batch=on_batch).to_tensors()
 
-    inputs = {"base": session.base, "models": simple.artefacts, "task": [task.name, task.fingerprint], **precision(session)}
+    inputs = {"base": session.base, "models": simple.artefacts, "task": [task.name, task.identity], **precision(session)}
     done = do(session.study, "outputs", inputs, make, session.watch)
     session.watch.advance(len(simple.works) * len(task.validation) - seen)
     return done

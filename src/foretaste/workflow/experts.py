@@ -246,7 +246,7 @@ def params_of(session: Session, task: Task, each: Brought) -> Done:
             params = session.problem.read(model, task, each.expert)
         return {"history": [], "seen": {}, "imported": str(each.expert.folder)}, params
 
-    inputs = {"base": session.base, "task": [task.name, task.fingerprint], "import": each.digest}
+    inputs = {"base": session.base, "task": [task.name, task.identity], "import": each.digest}
     return do(session.study, "finetune", inputs, make, session.watch)
 
 

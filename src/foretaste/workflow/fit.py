@@ -99,7 +99,7 @@ def require_models(problem: Problem, folder: Path) -> None:
     if (folder / "study.db").is_file():
         with Study.open(folder) as study:
             there = {*brought(study), *(tuple(done.inputs["task"]) for done in study.all_work("finetune"))}
-    lacking = [task.name for task in problem.tasks if not there & {task.name, (task.name, task.fingerprint)}]
+    lacking = [task.name for task in problem.tasks if not there & {task.name, (task.name, task.identity)}]
     if lacking:
         raise StudyError(
             f"no model is there yet of {', '.join(lacking)}; import it (foretaste import {folder} "
@@ -223,7 +223,7 @@ def estimated(
         slopes = {_GRADIENT + name: tensor for name, tensor in (site.gradient or {}).items()}
         return {"structure": site.precision.structure, "record": asdict(site.record)}, {**site.precision.to_tensors(), **slopes}
 
-    depends = {"params": run.artefact, "task": [task.name, task.fingerprint], "curvature": plan.model_dump(), "seed": session.recipe.seed}
+    depends = {"params": run.artefact, "task": [task.name, task.identity], "curvature": plan.model_dump(), "seed": session.recipe.seed}
     done = do(session.study, "site", {**depends, **inputs}, kept, session.watch)
     session.watch.advance(examples_of(session, task) - seen)
     own = parameters_of(model, task.names)

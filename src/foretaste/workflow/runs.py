@@ -36,7 +36,7 @@ def finetuned(session: Session, task: Task, member: int = 0) -> Done:
         return params_of(session, task, known)
     model = session.problem.model
     training = replace(session.training, seed=session.training.seed + _STRIDE * member)
-    inputs = {"base": session.base, "task": [task.name, task.fingerprint], "training": asdict(training)}
+    inputs = {"base": session.base, "task": [task.name, task.identity], "training": asdict(training)}
     return do_training(
         session.study,
         "finetune",

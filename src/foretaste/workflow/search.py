@@ -21,7 +21,7 @@ from foretaste.surface.recommend import Recommendation, recommend
 from foretaste.surface.searched import Budget, Progress, Searched
 from foretaste.surface.table import Surface
 from foretaste.task import Evaluation, Fidelity
-from foretaste.weights import TaskWeights, corners, lattice, lattice_near, spread, uniform
+from foretaste.weights import TaskWeights, corners, inside, lattice, lattice_near, reaches_inside, spread, uniform
 from foretaste.workflow.confirm import confirm
 from foretaste.workflow.fit import Fitted, fit
 from foretaste.workflow.methods import check_methods, last_merging
@@ -246,7 +246,8 @@ class _Work:
         names = self.session.problem.names
         each = max(len(names), round(_FIRST * self.budget.previews / len(self.methods)))
         resolution = lattice_near(names, each)
-        inner = [weights for weights in [uniform(names), *lattice(names, resolution + 1)] if weights.corner is None]
+        finer = lattice(names, resolution + 1) if reaches_inside(names, resolution + 1) else inside(names, each)
+        inner = [weights for weights in [uniform(names), *finer] if weights.corner is None]
         if has_private_heads(self.session.problem):
             inner = [weights for weights in inner if min(weights.values()) > 0] or [uniform(names)]
         return list(dict.fromkeys([*corners(names), *spread(inner, max(0, each - len(names)))]))

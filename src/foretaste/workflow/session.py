@@ -1,13 +1,15 @@
 """A recipe at work on a study: loaded, checked, opened."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accelerate import PartialState
+
 from foretaste.engine import Watch
-from foretaste.errors import BadInput, MissingExtra, TaskError
-from foretaste.evaluate import measure
+from foretaste.errors import BadInput, MissingExtra
 from foretaste.lazy import lazy
 from foretaste.metrics import METRICS
 from foretaste.outputs import check_mixable
@@ -21,7 +23,8 @@ from foretaste.sources.problem import Problem
 from foretaste.store.study import Study
 from foretaste.task import Task
 from foretaste.train.training import Training
-from foretaste.weights import TaskWeights, lattice, lattice_near, spread, uniform
+from foretaste.weights import TaskWeights, covering, inside, lattice, lattice_near, spread, uniform
+from foretaste.workflow.trial import try_batches, try_labels
 
 if TYPE_CHECKING:
     from foretaste.sources import adapted, harness
@@ -32,6 +35,7 @@ else:
     adapted, harness = lazy("foretaste.sources.adapted"), lazy("foretaste.sources.harness")
 
 _FINEST = 40  # lattice resolution, where the joint runs ask for many points
+_LARGEST = 50_000  # points of a lattice; a finer one of many tasks takes minutes to list
 
 __all__ = ["Checked", "Session", "check", "grid", "has_private_heads", "joint_points", "joint_training", "load"]
 
@@ -67,7 +71,7 @@ class Session:
     @property
     def data(self) -> dict[str, str]:
         """Hash of each task's data."""
-        return {task.name: task.fingerprint for task in self.problem.tasks}
+        return {task.name: task.identity for task in self.problem.tasks}
 
 
 def joint_training(recipe: Recipe) -> Training:
@@ -169,6 +173,7 @@ def _plan(name: str, task: TaskData) -> "hf.DataPlan":
         task.max_train,
         task.max_validation,
         task.splits,
+        task.quoted,
     )
 
 
@@ -179,11 +184,12 @@ def _language_plan(name: str, task: TaskData) -> "lm.LanguagePlan":
         raise error.at("tasks", name, "metrics") from error.__cause__
     roles = ("prompt", "completion", "messages", "text", "source", "target")
     columns = {role: named for role in roles if isinstance(named := getattr(task, role), str)}
-    return lm.LanguagePlan(name, task.train, task.validation, metrics, columns, task.max_train, task.max_validation, task.splits)
+    most = (task.max_train, task.max_validation)
+    return lm.LanguagePlan(name, task.train, task.validation, metrics, columns, *most, task.splits, task.quoted)
 
 
 def check(recipe: Recipe, text: str, file: str) -> tuple[Checked, Problem]:
-    """Open every data file, check every label, and try every task on two rows.
+    """Open every data file, check every label, and try every task on a full batch.
 
     Raises:
         BadInput: The first fault found; nothing is written.
@@ -195,16 +201,13 @@ def check(recipe: Recipe, text: str, file: str) -> tuple[Checked, Problem]:
     (3466, (3, 5))
     """
     problem = load(recipe, text, file)
-    for task in problem.tasks:
-        for part, examples in (("train", task.train), ("validation", task.validation)):
-            try:
-                pair = [examples[index] for index in range(min(2, len(examples)))]
-                measure(problem.model.eval(), task, pair, batch_size=2)
-            except BadInput as error:
-                raise where(error.at("tasks", task.name, part), file, text) from error
-            except Exception as error:
-                fault = f"trying task {task.name!r} on two {part} rows failed: {type(error).__name__}: {error}"
-                raise where(TaskError(fault).at("tasks", task.name, part), file, text) from error
+    problem.model.to(PartialState().device)
+    try:
+        recipe.check_twins()
+        classes = try_batches(problem, recipe.finetune.micro_batch or recipe.finetune.batch_size, recipe.preview.batch_size)
+        warnings = problem.warnings + (try_labels(problem, classes) if isinstance(recipe.model, FunctionModel) else ())
+    except BadInput as error:
+        raise where(error, file, text) from error.__cause__
     try:
         recipe.check_goal(problem.names)
         if "ensemble" in recipe.preview.methods:
@@ -214,7 +217,7 @@ def check(recipe: Recipe, text: str, file: str) -> tuple[Checked, Problem]:
     tasks = {task.name: _described(task) for task in problem.tasks}
     count = sum(tensor.numel() for tensor in parameters_of(problem.model).values())
     trainings = (len(tasks), len(joint_points(recipe, problem)) + 1)
-    return Checked(count, tasks, trainings, len(grid(recipe, problem)), problem.warnings), problem
+    return Checked(count, tasks, trainings, len(grid(recipe, problem)), warnings), problem
 
 
 def _described(task: Task) -> dict[str, object]:
@@ -223,14 +226,14 @@ def _described(task: Task) -> dict[str, object]:
 
 
 def grid(recipe: Recipe, problem: Problem) -> list[TaskWeights]:
-    """The weightings that are previewed: the finest lattice that is asked for, uniform weights, the joint runs' weights.
+    """The weightings that are previewed: as many over the simplex as are asked for, uniform weights, the joint runs' weights.
 
     >>> from foretaste.recipe import parse
     >>> recipe = parse("{name: a, model: {source: digits}, preview: {points: 3}, joint: {points: 1}}")
     >>> [str(weights) for weights in grid(recipe, digits())][-2:]
     ['low=0,mid=0,high=1', 'low=0.333333333,mid=0.333333333,high=0.333333333']
     """
-    points = lattice(problem.names, lattice_near(problem.names, recipe.preview.points))
+    points = covering(problem.names, recipe.preview.points)
     return list(dict.fromkeys([*points, uniform(problem.names), *joint_points(recipe, problem)]))
 
 
@@ -256,10 +259,13 @@ def joint_points(recipe: Recipe, problem: Problem) -> list[TaskWeights]:
     """
     names = problem.names
     private = has_private_heads(problem)
-    inside: list[TaskWeights] = []
-    first = lattice_near(names, recipe.preview.points)
+    chosen: list[TaskWeights] = []
+    first = max(lattice_near(names, recipe.preview.points), len(names) if private else 1)  # none is inside before
     for resolution in range(first, max(first, _FINEST) + 1):
-        inside = [w for w in lattice(names, resolution) if w.corner is None and (not private or min(w.values()) > 0)]
-        if len(inside) >= recipe.joint.points:
+        if math.comb(resolution + len(names) - 1, len(names) - 1) > _LARGEST:
+            chosen = inside(names, recipe.joint.points)
             break
-    return spread(list(dict.fromkeys([uniform(names), *inside])), recipe.joint.points)
+        chosen = [w for w in lattice(names, resolution) if w.corner is None and (not private or min(w.values()) > 0)]
+        if len(chosen) >= recipe.joint.points:
+            break
+    return spread(list(dict.fromkeys([uniform(names), *chosen])), recipe.joint.points)

@@ -106,4 +106,5 @@ def _changes(name: str, before: object, now: object) -> list[str]:
     if isinstance(before, dict) and isinstance(now, dict):
         keys = before if name == "revisions" else dict.fromkeys([*before, *now])  # a kind of work that is new was not done there
         return [line for key in keys for line in _changes(f"{name}.{key}".removeprefix("identity."), before.get(key), now.get(key))]
-    return [] if before == now else [f"{name}: was {before!r}, is {now!r}"]
+    was = "not recorded (the task had no fingerprint)" if before == "" and name.startswith("data.") else repr(before)
+    return [] if before == now else [f"{name}: was {was}, is {now!r}"]

@@ -89,7 +89,7 @@ def _trained(session: Session, task: Task) -> Done:
     )
     inputs = {
         "base": session.base,
-        "task": [task.name, task.fingerprint],
+        "task": [task.name, task.identity],
         "training": asdict(training),
         "variational": {**plan.model_dump(), "weight_decay": decay},
     }

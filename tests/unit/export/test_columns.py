@@ -6,7 +6,7 @@ import pytest
 
 from checkpoints import image_folder, parquet
 from foretaste.errors import DataError
-from foretaste.export.columns import binary_columns, digests, opened, table_of, united
+from foretaste.export.columns import binary_columns, digests, opened, table_of, united, weight_notes
 from foretaste.sources.data import read_rows
 
 TEXT, NUMBER = datasets.Value("string"), datasets.Value("int64")
@@ -111,3 +111,13 @@ def test_digests_are_of_the_content(tmp_path: Path) -> None:
     shared = set(digests(folder, ["image", "label"])) & set(digests(again, ["image", "label"]))
     assert len(shared) == 2  # the cats
     assert set(digests(folder, ["image"])) == set(digests(again, ["image"]))
+
+
+def test_answers_that_other_trainers_would_learn_are_noted() -> None:
+    question, answer = {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}
+    for weights, noted in (((1, 0), True), ((0, 1), False), ((None, None), False)):
+        chat = [{**message, "weight": weight} for message, weight in zip((question, answer), weights, strict=True)]
+        found = weight_notes("a", opened([{"messages": [{**question, "weight": 1}, {**answer, "weight": 1}]}, {"messages": chat}], {}, "a"))
+        assert bool(found) is noted
+    for rows in ([{"messages": [question, answer]}], [{"text": "a"}]):
+        assert weight_notes("a", opened(rows, {}, "a")) == []

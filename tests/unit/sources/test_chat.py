@@ -3,7 +3,7 @@ import transformers
 
 from checkpoints import CHAT_TEMPLATE, Checkpoints
 from foretaste.errors import DataError
-from foretaste.sources.chat import Messages, chat_template, marked, messages_of, segments
+from foretaste.sources.chat import Messages, chat_template, learned_messages, marked, messages_of, segments
 from foretaste.sources.pretrained import tokenizer_at
 
 USER, ANSWER, SYSTEM = ({"role": role, "content": text} for role, text in (("user", "good"), ("assistant", "fine"), ("system", "be brief")))
@@ -96,3 +96,57 @@ def test_messages_that_are_none(value: object, words: str) -> None:
 
 def test_only_role_and_content_are_kept() -> None:
     assert messages_of([{**USER, "id": 7, "tool_calls": None}, ANSWER]) == [USER, ANSWER]
+
+
+@pytest.mark.parametrize("weights", [[0, 1], [1, 0], [None, 0], [1, 1], [0.0, 1.0]])
+@pytest.mark.parametrize("template", [CHAT_TEMPLATE, MARKED])
+def test_answers_of_weight_0_are_not_learned(
+    tokenizer: transformers.PreTrainedTokenizerBase, weights: list[float | None], template: str
+) -> None:
+    """Right are the texts of the answers that count, found by decoding what is learned."""
+    tokenizer.chat_template = template
+    answers = [{**ANSWER, "content": text, "weight": weight} for text, weight in zip(("fine", "dull"), weights, strict=True)]
+    chat = [USER, answers[0], {**USER, "weight": 0}, answers[1]]
+    learned = learned_messages(chat)
+    plain = messages_of(chat)
+    assert learned == [False, weights[0] != 0, False, weights[1] != 0]
+    found = marked(tokenizer, plain, learned)
+    if found is None:
+        texts = [text for text, counts in segments(tokenizer, plain, learned) if counts]
+    else:
+        texts = [tokenizer.decode([token for token, counts in zip(*found, strict=True) if counts])]
+    for text, weight in zip(("fine", "dull"), weights, strict=True):
+        assert (text in "".join(texts)) is (weight != 0)
+    assert "good" not in "".join(texts)
+
+
+@pytest.mark.parametrize(
+    ("chat", "message"),
+    [
+        ([USER, {**ANSWER, "weight": 0.5}], "has a message of the weight 0.5; weights are 0"),
+        ([USER, {**ANSWER, "weight": 0}], "has the weight 0 at every message of the assistant, so nothing to learn; remove the row"),
+    ],
+)
+def test_weights_that_leave_nothing_to_learn(chat: list[dict[str, object]], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        learned_messages(chat)
+
+
+def test_answers_that_the_template_marks_as_one_cannot_be_told_apart(tokenizer: transformers.PreTrainedTokenizerBase) -> None:
+    tokenizer.chat_template = "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}"
+    with pytest.raises(DataError, match="has 2 messages of the assistant, of which the chat template marks 1 apart"):
+        marked(tokenizer, [USER, ANSWER, ANSWER], [False, True, False])
+
+
+def test_contents_may_be_lists_of_texts() -> None:
+    parts = [{"type": "text", "text": "fi"}, {"type": "text", "text": "ne"}]
+    assert messages_of([{**USER, "content": parts[:1]}, {**ANSWER, "content": parts}])[-1]["content"] == "fine"
+    for part, kind in (
+        ({"type": "image_url", "image_url": "a"}, "'image_url'"),
+        ("fine", "'str'"),
+        ({"type": "text", "text": None}, "'text'"),
+    ):
+        with pytest.raises(DataError, match=f"has a message with a part of the type {kind} in its content; only parts of the type 'text'"):
+            messages_of([{**USER, "content": [part]}, ANSWER])
+    with pytest.raises(DataError, match="without text in 'content'"):
+        messages_of([USER, {**ANSWER, "content": []}])

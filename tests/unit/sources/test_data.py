@@ -6,7 +6,7 @@ import pytest
 
 from checkpoints import image_folder, parquet, sentences, table
 from foretaste.errors import DataError
-from foretaste.sources.data import Part, check_columns, column, label_set, leak, read_rows, refuse, rows_digest
+from foretaste.sources.data import Part, check_columns, column, label_set, read_rows, refuse, rows_digest
 
 ROWS = sentences(6, 1)
 
@@ -166,12 +166,3 @@ def test_all_missing_columns_are_told_at_once() -> None:
         "tasks.b.train: b-train.csv has no columns 'txt', 'lab'; it has text, label",
     ]
     refuse([])
-
-
-def test_rows_of_both_files_are_counted(tmp_path: Path) -> None:
-    train, other = read(image_folder(tmp_path / "f", 4, 1, ["a", "b"])), read(image_folder(tmp_path / "g", 4, 2, ["a", "b"]))
-    assert leak("news", train, other, ["image"]) == ()
-    (said,) = leak("news", train, datasets.concatenate_datasets([other, train.select([3])]), ["image"])
-    assert said.startswith("1 of 4 training rows of task 'news' are in its validation data too: its metrics look better than they are")
-    one, two = (datasets.Dataset.from_dict({"a": ["x", "y"], "b": second}) for second in (["1", "2"], ["2", "2"]))
-    assert leak("t", one, two, ["a", "b"])[0].startswith("1 of 2")

@@ -1,12 +1,13 @@
+import sys
 from pathlib import Path
 
 import pytest
 
-from foretaste.errors import DataError, TaskError
-from foretaste.sources.function import call
+from foretaste.errors import DataError, Stopped, TaskError
+from foretaste.sources.function import call, users_fault
 
 GOOD = """
-import torch
+import sys, torch
 from torch import nn
 from foretaste.metrics import METRICS
 from foretaste.task import Rows, Task
@@ -26,6 +27,22 @@ def fails():
 
 def deep():
     return nn.Linear("four", 2)
+
+def leaves():
+    sys.exit("no data")
+
+def interrupted():
+    raise KeyboardInterrupt
+
+class Broken(Rows):
+    def __getitem__(self, index):
+        if index == 3:
+            raise OSError("row 3 is gone")
+        return super().__getitem__(index)
+
+def broken_rows():
+    rows = Broken(torch.eye(4), torch.arange(4) % 2)
+    return nn.Linear(4, 2), [Task(name, rows, rows, [METRICS["accuracy"]]) for name in ("a", "b")]
 
 def no_rows():
     rows = Rows(torch.zeros(0, 4), torch.zeros(0))
@@ -55,6 +72,11 @@ def test_a_function_beside_the_recipe(folder: tuple[Path, str]) -> None:
         ("half", "it must return"),
         ("fails", r"failed: RuntimeError: no such GPU \(.*problem_\d+\.py, line 18, in fails\)$"),
         ("deep", r"failed: TypeError: .* \(.*problem_\d+\.py, line 21, in deep\)$"),
+        (
+            "leaves",
+            r"called sys\.exit\('no data'\) \(.*problem_\d+\.py, line 24, in leaves\); return the model and its tasks, or raise an error$",
+        ),
+        ("broken_rows", r"failed: OSError: row 3 is gone \(.*problem_\d+\.py, line 32, in __getitem__\)$"),
         ("absent", "has no attribute 'absent'"),
     ],
 )
@@ -95,3 +117,26 @@ def test_a_function_is_defined_in_the_module_that_is_named(folder: tuple[Path, s
     with pytest.raises(DataError, match=r"is no function; name a function that returns \(model, \[Task, \.\.\.\]\)"):
         call(f"{name}_again:value", {}, path)
     assert not (path / "ran").exists()
+
+
+def test_an_interruption_is_no_fault(folder: tuple[Path, str]) -> None:
+    with pytest.raises(Stopped, match=r"interrupted while 'problem_\d+:interrupted' was at work; nothing was written"):
+        call(f"{folder[1]}:interrupted", {}, folder[0])
+
+
+def test_errors_at_work_are_told_from_ours(folder: tuple[Path, str]) -> None:
+    path, name = folder
+    (path / f"beside_{name}.py").write_text("import sys\n\ndef bad():\n    raise KeyError('x')\n\ndef leaves():\n    sys.exit(3)\n")
+    with (path / f"{name}.py").open("a") as file:
+        file.write(f"\ndef made():\n    import beside_{name} as beside\n    return nn.Linear(4, 2), [beside, beside]\n")
+    with pytest.raises(DataError, match="it must return"):
+        call(f"{name}:made", {}, path)
+    beside = sys.modules[f"beside_{name}"]
+    for function, said in ((beside.bad, "line 4, failed: KeyError: 'x'"), (beside.leaves, r"line 7, called sys.exit(3)")):
+        with pytest.raises((KeyError, SystemExit)) as caught:
+            function()
+        fault = users_fault(caught.value)
+        assert str(fault) == f"{function.__name__} in {path}/beside_{name}.py, {said}; everything finished before is kept"
+    with pytest.raises(ZeroDivisionError) as ours:
+        _ = 1 / 0
+    assert users_fault(ours.value) is None

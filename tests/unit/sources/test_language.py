@@ -105,6 +105,40 @@ class TestLogitsAndLabels:
             assert tokenizer.decode([*example["input_ids"].tolist(), learned[-1]]) == whole
             assert bytes(example["reference"].tolist()).decode() == answers[-1]
 
+    def test_answers_of_weight_0_have_no_labels(self, checkpoints: Checkpoints, tmp_path: Path) -> None:
+        """Neither in training nor in the loss; and the task is another one than without the weights."""
+        turns = [
+            {"role": role, "content": text} for role, text in (("user", "the"), ("assistant", "fine"), ("user", "a"), ("assistant", "dull"))
+        ]
+        rows = [{"messages": turns}] * 3
+        for place, expected in ((1, "dull"), (3, "fine")):
+            weighted = [{**turn, "weight": int(index != place)} for index, turn in enumerate(turns)]
+            found = problem(tmp_path, checkpoints.llama, {"a": rows, "b": [{"messages": weighted}] * 3})
+            whole, masked = found.tasks
+            tokenizer = tokenizer_at(str(checkpoints.llama))
+            texts = [
+                tokenizer.decode(
+                    [token for token in task.train[0]["labels"].tolist() if token != IGNORED], skip_special_tokens=True
+                ).split()
+                for task in (whole, masked)
+            ]
+            assert texts == [["fine", "dull"], [expected]]
+            assert whole.fingerprint != masked.fingerprint
+
+    def test_contents_in_parts_are_the_same_as_texts(self, checkpoints: Checkpoints, tmp_path: Path) -> None:
+        """Also where only some rows have them."""
+        plain = chats(4, 1)
+        parts = [
+            {
+                "messages": [
+                    {**turn, "content": [{"type": "text", "text": turn["content"]}]} if place % 2 else turn for turn in row["messages"]
+                ]
+            }
+            for place, row in enumerate(plain)
+        ]
+        one, other = problem(tmp_path, checkpoints.llama, {"a": plain, "b": parts}, max_length=64).tasks
+        assert [one.train[place]["labels"].tolist() for place in range(4)] == [other.train[place]["labels"].tolist() for place in range(4)]
+
     def test_whole_texts_are_learned_from_the_second_token_on(self, checkpoints: Checkpoints, tmp_path: Path) -> None:
         rows = [{"text": "the good film"}, {"text": "a superb book is great"}]
         for name, first in (("gpt2", 1), ("llama", 0)):  # one of them begins with a token of its own

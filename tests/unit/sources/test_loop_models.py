@@ -1,6 +1,7 @@
 """The models of somebody's loop: frozen, adapted, wrapped, in half precision, sharded."""
 
 from types import SimpleNamespace
+from typing import Literal
 
 import peft
 import pytest
@@ -14,6 +15,7 @@ from foretaste.estimate.fisher import fisher
 from foretaste.params import parameters_of
 from foretaste.posterior.site import GaussianSite
 from foretaste.sources.loop import below_adapter, capture, described, plain, task_of
+from foretaste.task import Batch
 from laws import assert_close, assert_same
 from loops import State, assert_sites_equal, bert, causal, classified, entries, gpt2, network, no_labels, pad, pairs, seeded, shifted, task
 
@@ -127,3 +129,68 @@ class TestDescribed:
         assert below_adapter(model) is model
         config = peft.LoraConfig(r=2, target_modules=["query"])
         assert isinstance(below_adapter(peft.get_peft_model(model, config)), transformers.BertForSequenceClassification)
+
+
+class TestMultipleChoice:
+    """Every example has several rows in the layers, one for each choice: inputs `[B, C, S]`, logits `[B, C]`."""
+
+    def model_and_data(self) -> tuple[nn.Module, list[dict[str, torch.Tensor]]]:
+        torch.manual_seed(2)
+        sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+        model = transformers.BertForMultipleChoice(transformers.BertConfig(vocab_size=20, initializer_range=0.5, **sizes)).eval()
+        return model, [{"input_ids": torch.randint(20, (3, 5)), "labels": torch.tensor(place % 3)} for place in range(6)]
+
+    def test_the_curvature_is_that_of_every_example_by_itself(self) -> None:
+        """Right are the squared gradients of each label's loss, by its probability, by autograd on one example at a time."""
+        model, data = self.model_and_data()
+        expected = {name: torch.zeros_like(parameter) for name, parameter in model.named_parameters()}
+        for example in data:
+            logits = model(input_ids=example["input_ids"][None]).logits[0]
+            for label, chance in enumerate(logits.softmax(0).tolist()):
+                gradients = torch.autograd.grad(
+                    -logits.log_softmax(0)[label], list(model.parameters()), retain_graph=True, allow_unused=True
+                )
+                for (name, _), gradient in zip(model.named_parameters(), gradients, strict=True):
+                    if gradient is not None:
+                        expected[name] += chance * gradient.square() / len(data)
+        found = entries(capture(model, data, labels="exact", batch_size=4))
+        assert set(found) == set(expected)
+        for name, tensor in expected.items():
+            assert torch.allclose(found[name], tensor, rtol=1e-3, atol=1e-7), name
+        assert float(found["bert.encoder.layer.0.output.dense.weight"].sum()) > 0
+
+    def test_kronecker(self) -> None:
+        model, data = self.model_and_data()
+        site = capture(model, data, estimate="kfac", labels="exact", batch_size=4)
+        assert site.record.examples == 6
+
+
+class TestLossesThatAreNoCrossEntropy:
+    @pytest.mark.parametrize("estimate", ["fisher", "kfac"])
+    def test_one_logit(self, estimate: Literal["fisher", "kfac"]) -> None:
+        """Trained by binary cross-entropy; with both classes predicted it is right."""
+        torch.manual_seed(0)
+        model, data = nn.Linear(3, 1), [(torch.randn(3), place % 2) for place in range(8)]
+        with pytest.raises(TaskError, match="have a single class, whose cross-entropy is 0 whatever the model"):
+            capture(model, data, estimate=estimate)
+
+        def both(model: nn.Module, batch: Batch) -> torch.Tensor:
+            z = model(batch["inputs"])
+            return torch.cat([torch.zeros_like(z), z], -1)
+
+        found = entries(capture(model, data, labels="exact", predict=both))
+        inputs = torch.stack([each for each, _ in data])
+        chance = torch.sigmoid(model(inputs))
+        assert torch.allclose(found["weight"], (chance * (1 - chance) * inputs.square()).mean(0, keepdim=True), rtol=1e-4)
+
+    def test_one_logit_of_a_transformers_model(self) -> None:
+        sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+        model = transformers.BertForSequenceClassification(transformers.BertConfig(vocab_size=20, num_labels=1, **sizes))
+        with pytest.raises(TaskError, match="have a single class"):
+            capture(model, [{"input_ids": torch.randint(20, (5,)), "labels": place % 2} for place in range(6)])
+
+    @pytest.mark.parametrize("place", [0, 7])
+    def test_labels_outside_the_classes(self, place: int) -> None:
+        data = [(torch.randn(3), 5 if index == place else index % 2) for index in range(8)]
+        with pytest.raises(TaskError, match="label 5 is not one of the 2 classes, 0 to 1"):
+            capture(nn.Linear(3, 2), data, batch_size=2)

@@ -88,6 +88,23 @@ class TestVocabulary:
         assert found.params["chat"]["embed.weight"].equal(EMBEDDINGS + 1)
         assert found.notes == ("task 'chat': 2 tokens that it added ('<user>', '<bot>') are left out",)
 
+    def test_a_vocabulary_in_the_language_model_s_part_of_the_configuration(self, tmp_path: Path) -> None:
+        """Models of text and images have it there."""
+        base = checkpoint(tmp_path / "base", PARAMS, vocab_size=None, text_config={"vocab_size": 4})
+        grown = PARAMS | {"embed.weight": torch.cat([EMBEDDINGS + 1, torch.ones(2, 3)])}
+        expert = checkpoint(tmp_path / "grown", grown, added=self.ADDED, vocab_size=None, text_config={"vocab_size": 6})
+        (said,) = refused(base, expert)
+        assert "its vocabulary has 6 tokens, 2 more than the base's ('<user>', '<bot>')" in said
+        found = preflight(base, {"chat": expert}, vocabulary="base")
+        assert found.params["chat"]["embed.weight"].equal(EMBEDDINGS + 1)
+
+    def test_embeddings_that_the_language_model_ties(self, tmp_path: Path) -> None:
+        text = {"vocab_size": 4, "tie_word_embeddings": True}
+        base = checkpoint(tmp_path / "base", PARAMS, vocab_size=None, text_config=text)
+        expert = checkpoint(tmp_path / "own", PARAMS | {"lm_head.weight": normal(4, 3, seed=5)}, vocab_size=None, text_config=text)
+        (said,) = refused(base, expert)
+        assert "lm_head.weight is its own, and the base ties it to the embeddings" in said
+
     def test_fewer_tokens_are_refused(self, base: Checkpoint, tmp_path: Path) -> None:
         (said,) = refused(base, checkpoint(tmp_path / "small", PARAMS | {"embed.weight": EMBEDDINGS[:3]}, WORDS[:3]))
         assert "its vocabulary has 3 tokens, 1 fewer than the base's" in said

@@ -180,6 +180,15 @@ class TestPositions:
         ):
             check_positions(model, expected + 1)
 
+    def test_positions_of_a_language_model_beside_others(self) -> None:
+        """Models of text and images say them in their text_config."""
+        text = transformers.LlamaConfig(max_position_embeddings=24, num_key_value_heads=1, **SMALL)
+        vision = transformers.CLIPVisionConfig(image_size=8, patch_size=4, projection_dim=4, **{**SMALL, "vocab_size": 2})
+        model = transformers.LlavaForConditionalGeneration(transformers.LlavaConfig(vision_config=vision, text_config=text))
+        assert positions_of(model) == 24
+        with pytest.raises(DataError, match="max_length 25 are more than the model's 24 positions"):
+            check_positions(model, 25)
+
     def test_what_is_written_needs_positions_too(self) -> None:
         sizes = {"vocab_size": 9, "n_embd": 4, "n_layer": 1, "n_head": 1}
         model = transformers.GPT2LMHeadModel(transformers.GPT2Config(n_positions=8, **sizes))

@@ -81,3 +81,48 @@ def test_space_is_asked_for_before_work(tmp_path: Path, monkeypatch: pytest.Monk
     assert not (tmp_path / "study").exists()
     assert asked == [(3 * 2 + 7 + 4) * size]
     assert isinstance(problem(2).tasks[0].train, Rows)
+
+
+def test_a_study_of_tasks_that_had_no_fingerprint_cannot_know_their_data(session: Session) -> None:
+    plan, text = read(digits_recipe(session.study.path.parent, finetune_steps="5"))
+    recorded = session.study.recipe()
+    assert recorded is not None
+    session.study.add_recipe(text, {**recorded[1], "data": {**recorded[1]["data"], "low": ""}})
+    with pytest.raises(StudyError, match=r"data\.low: was not recorded \(the task had no fingerprint\), is '\w+'"):
+        start(plan, text, session.problem, session.study.path)
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_twelve_tasks_are_previewed_inside_too(private: bool) -> None:
+    """And the joint runs of private heads are listed at once, though no small lattice has points for them."""
+    many = problem(12, private)
+    recipe = parse(DIGITS + "joint: {points: 7}\n")
+    points = grid(recipe, many)
+    full = [weights for weights in points if min(weights.values()) > 0]
+    assert set(corners(many.names)) <= set(points)
+    assert 66 <= len(points) <= 66 + 7
+    assert len(full) >= 54
+    joint = joint_points(recipe, many)
+    assert len(joint) == 7
+    assert joint[0] == uniform(many.names)
+    assert not private or min(share for weights in joint for share in weights.shares) > 0
+
+
+def test_a_task_without_fingerprint_is_known_by_what_it_holds(session: Session) -> None:
+    """Other rows are refused by the study, and the same rows go on with it."""
+    plan, text = read(digits_recipe(session.study.path.parent, finetune_steps="5"))
+    bare = replace(session.problem, tasks=tuple(replace(task, fingerprint="") for task in session.problem.tasks))
+    first = bare.tasks[0].train
+    assert isinstance(first, Rows)
+    swapped = Rows(first.inputs.flip(0), first.labels)
+    changed = replace(bare, tasks=(replace(bare.tasks[0], train=swapped), *bare.tasks[1:]))
+    folder = session.study.path.parent / "bare"
+    with start(plan, text, bare, folder).study:
+        pass
+    with Study.open(folder) as study, study.claim("work", lambda: None):
+        study.add("finetune", "work", {"task": ["low", bare.tasks[0].identity]}, {}, None, 0.0)
+    with pytest.raises(StudyError, match=r"data\.low: was '\w{64}', is '\w{64}'"):
+        start(plan, text, changed, folder)
+    again = replace(bare, tasks=tuple(replace(task, train=replace(task.train)) for task in bare.tasks if isinstance(task.train, Rows)))
+    with start(plan, text, again, folder).study as study:
+        assert len(study.all_work()) == 1

@@ -1,0 +1,107 @@
+"""The loss: cross-entropy of one label per example, or of the label tokens of a sequence."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from foretaste.errors import TaskError
+from foretaste.params import wide
+
+__all__ = ["IGNORED", "Unit", "check_labels", "check_logits", "losses", "unit_factors", "units"]
+
+Unit = Literal["example", "token"]
+
+IGNORED = -100
+
+
+def losses(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy per label, 0 where the label is -100.
+
+    Args:
+        logits: `[B, C]` or `[B, S, C]`.
+        labels: `[B]` or `[B, S]`.
+
+    Returns:
+        `[B, S]` with S = 1 for one label per example, in float32 or wider.
+
+    Raises:
+        TaskError: Shapes that do not fit each other, a single class, or a label that is none of the classes.
+
+    >>> losses(torch.zeros(1, 2), torch.tensor([0]))
+    tensor([[0.6931]])
+    """
+    check_logits(logits, labels)
+    try:
+        flat = nn.functional.cross_entropy(wide(logits.flatten(0, -2)), labels.flatten(), reduction="none", ignore_index=IGNORED)
+    except IndexError:
+        check_labels(labels, logits.shape[-1])
+        raise
+    return flat.reshape(len(labels), -1)
+
+
+def check_logits(logits: Tensor, labels: Tensor) -> None:
+    """Look whether a cross-entropy of these logits and labels is defined, and is more than a constant.
+
+    Args:
+        logits: `[B, C]` or `[B, S, C]`.
+        labels: `[B]` or `[B, S]`.
+
+    Raises:
+        TaskError: Shapes that do not fit each other, or a single class.
+
+    >>> check_logits(torch.zeros(2, 1), torch.tensor([0, 1]))
+    Traceback (most recent call last):
+    ...
+    foretaste.errors.TaskError: logits [2, 1] have a single class, whose cross-entropy is 0 whatever the model; ...
+    """
+    if logits.shape[:-1] != labels.shape:
+        found = f"logits {list(logits.shape)} and labels {list(labels.shape)}"
+        raise TaskError(f"{found} do not fit; logits need the labels' shape and one more dimension, the classes")
+    if logits.shape[-1] == 1:
+        raise TaskError(
+            f"logits {list(logits.shape)} have a single class, whose cross-entropy is 0 whatever the model; where one logit z is trained "
+            "by binary cross-entropy, predict both classes: torch.cat([torch.zeros_like(z), z], -1)"
+        )
+
+
+def check_labels(labels: Tensor, classes: int) -> None:
+    """Look whether all labels are of the classes.
+
+    Args:
+        labels: Any shape; -100 where none counts.
+        classes: C.
+
+    Raises:
+        TaskError: A label below 0 or from C on, or labels that are no whole numbers.
+
+    >>> check_labels(torch.tensor([0, 2, -100]), 2)
+    Traceback (most recent call last):
+    ...
+    foretaste.errors.TaskError: label 2 is not one of the 2 classes, 0 to 1; correct the labels, or give the model more outputs
+    """
+    if labels.is_floating_point() or labels.is_complex():
+        raise TaskError(f"labels are {labels.dtype}, not classes by number; give them as whole numbers")
+    outside = labels[(labels != IGNORED) & ((labels < 0) | (labels >= classes))]
+    if len(outside):
+        said = f"label {int(outside[0])} is not one of the {classes} classes, 0 to {classes - 1}"
+        raise TaskError(f"{said}; correct the labels, or give the model more outputs")
+
+
+def unit_factors(labels: Tensor, unit: Unit) -> Tensor:
+    """What an example's summed losses are multiplied with, `[B]`: 1, or one over its label tokens where the unit is an example.
+
+    >>> unit_factors(torch.tensor([[1, -100], [2, 3]]), "example")
+    tensor([1.0000, 0.5000])
+    """
+    counts = (labels != IGNORED).reshape(len(labels), -1).sum(1).clamp(min=1)
+    return torch.ones_like(counts, dtype=torch.float32) if unit == "token" else 1.0 / counts
+
+
+def units(labels: Tensor, unit: Unit) -> int:
+    """How many units (examples or label tokens) these labels hold.
+
+    >>> units(torch.tensor([[1, -100], [2, 3]]), "token")
+    3
+    """
+    return len(labels) if unit == "example" else int((labels != IGNORED).sum())

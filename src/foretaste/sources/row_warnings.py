@@ -1,0 +1,165 @@
+"""Warnings about rows that can be used, but make a study's numbers worth less than they seem."""
+
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from foretaste.metrics import needs_classes
+from foretaste.sources.extra import datasets
+from foretaste.sources.files import FORMATS, lines_warning, read_table
+from foretaste.task import AnyMetric
+
+__all__ = ["Cut", "TaskRows", "cut_warning", "file_warnings", "one_class_warnings", "overlap_warnings", "row_digests"]
+
+_CHUNK = 1000
+
+
+@dataclass(frozen=True)
+class TaskRows:
+    """What a task's model is fed, for looking at rows that are in several places.
+
+    Args:
+        train: Training rows.
+        validation: Validation rows.
+        columns: That the model is fed.
+    """
+
+    train: datasets.Dataset
+    validation: datasets.Dataset
+    columns: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How many rows do not fit into the most tokens.
+
+    Args:
+        rows: Rows that are cut.
+        count: All rows.
+        longest: Tokens of the longest row, before it is cut.
+    """
+
+    rows: int
+    count: int
+    longest: int
+
+
+def overlap_warnings(tasks: Mapping[str, TaskRows]) -> tuple[str, ...]:
+    """A warning for each task whose training rows say what a validation row says, its own or another task's.
+
+    Args:
+        tasks: By name.
+
+    >>> train, validation = (datasets.Dataset.from_dict({"text": texts}) for texts in (["a", "b", "a"], ["c", "a"]))
+    >>> overlap_warnings({"news": TaskRows(train, validation, ["text"])})
+    ("2 of 3 training rows of task 'news' are in its validation data too: its metrics look better than they are; remove them from one",)
+    """
+    validation = {name: set(row_digests(rows.validation, rows.columns)) for name, rows in tasks.items()}
+    found = []
+    for name, rows in tasks.items():
+        counts = dict.fromkeys(tasks, 0)
+        for digest in row_digests(rows.train, rows.columns):
+            for other, known in validation.items():
+                counts[other] += digest in known
+        for other, count in sorted(counts.items(), key=lambda pair: pair[0] != name):
+            if not count:
+                continue
+            said = f"{count} of {len(rows.train)} training rows of task {name!r} are in"
+            advice = "look better than they are; remove them from one"
+            if other == name:
+                found.append(f"{said} its validation data too: its metrics {advice}")
+            else:
+                found.append(f"{said} the validation data of task {other!r}: after joint runs the metrics of {other!r} {advice}")
+    return tuple(found)
+
+
+def row_digests(rows: datasets.Dataset, columns: Sequence[str]) -> Iterator[bytes]:
+    """A hash of each row; pictures by their files' bytes.
+
+    Args:
+        rows: All of them.
+        columns: That count, in this order, whatever their names.
+
+    >>> one, other = datasets.Dataset.from_dict({"text": ["a"]}), datasets.Dataset.from_dict({"sentence": ["a"]})
+    >>> list(row_digests(one, ["text"])) == list(row_digests(other, ["sentence"]))
+    True
+    """
+    for name in columns:
+        if isinstance(rows.features[name], datasets.Image):
+            rows = rows.cast_column(name, datasets.Image(decode=False))
+    for start in range(0, len(rows), _CHUNK):
+        part = rows[start : start + _CHUNK]
+        for values in zip(*(part[name] for name in columns), strict=True):
+            text = json.dumps([_bytes_of(value) for value in values], sort_keys=True, default=repr)
+            yield hashlib.sha256(text.encode()).digest()
+
+
+def _bytes_of(value: object) -> object:
+    """A picture's content; any other value as it is, and a picture that is not a file by its address."""
+    if not isinstance(value, dict) or set(value) != {"bytes", "path"}:
+        return value
+    try:
+        return hashlib.sha256(Path(value["path"]).read_bytes() if value["bytes"] is None else value["bytes"]).hexdigest()
+    except (OSError, TypeError):
+        return value["path"]
+
+
+def one_class_warnings(task: str, metrics: Sequence[AnyMetric], labels: Collection[object], count: int) -> tuple[str, ...]:
+    """A warning where all validation rows have one label, and a metric tells classes apart.
+
+    Args:
+        task: Whose rows they are.
+        metrics: The task's.
+        labels: Those that occur.
+        count: Validation rows.
+
+    >>> from foretaste.metrics import METRICS
+    >>> one_class_warnings("news", [METRICS["accuracy"], METRICS["f1"]], {"good"}, 20)
+    ("all 20 validation rows of task 'news' have the label 'good': f1 says nothing there; add rows of other labels",)
+    """
+    names = [metric.name for metric in metrics if needs_classes(metric)]
+    if not names or len(labels) != 1:
+        return ()
+    rows = "the only validation row" if count == 1 else f"all {count} validation rows"
+    said = f"{rows} of task {task!r} {'has' if count == 1 else 'have'} the label {next(iter(labels))!r}"
+    return (f"{said}: {' and '.join(names)} {'say' if len(names) > 1 else 'says'} nothing there; add rows of other labels",)
+
+
+def cut_warning(task: str, part: str, cut: Cut, max_length: int) -> tuple[str, ...]:
+    """A warning of rows that do not fit into the most tokens.
+
+    Args:
+        task: Whose rows they are.
+        part: Training or validation.
+        cut: How many.
+        max_length: The most tokens.
+
+    >>> cut_warning("news", "training", Cut(3, 12, 700), 128)
+    ("3 of 12 training rows of task 'news' (25 %) are cut to max_length 128; the longest has 700 tokens",)
+    """
+    if not cut.rows:
+        return ()
+    percent = 100 * cut.rows / cut.count
+    share = f"{percent:.0f} %" if percent >= 1 else "under 1 %"
+    said = f"{cut.rows} of {cut.count} {part} rows of task {task!r} ({share}) are cut to max_length {max_length}"
+    return (f"{said}; the longest has {cut.longest} tokens",)
+
+
+def file_warnings(where: str, rows: datasets.Dataset, most: int | None, *, quoted: bool = False) -> tuple[str, ...]:
+    """A warning where a CSV or TSV file has another number of rows than of lines.
+
+    Args:
+        where: Path or hub id.
+        rows: As `read_rows` gave them.
+        most: At most so many were taken.
+        quoted: As of `read_rows`.
+
+    >>> file_warnings("organisation/news", datasets.Dataset.from_dict({"text": ["a"]}), None)
+    ()
+    """
+    path = Path(where)
+    if FORMATS.get(path.suffix) != "csv":
+        return ()
+    return lines_warning(path, len(rows) if most is None else len(read_table(path, quoted=quoted)))

@@ -1,0 +1,144 @@
+"""Trying a problem before any work: a full batch of every task, and every label of data that nobody looked at yet."""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from foretaste.errors import BadInput, ForetasteError, Stopped, TaskError
+from foretaste.evaluate import measure
+from foretaste.loss import check_labels, check_logits, losses
+from foretaste.params import wide
+from foretaste.sources.problem import Problem
+from foretaste.sources.row_warnings import one_class_warnings
+from foretaste.task import IGNORED, Batch, Examples, Rows, Task
+
+__all__ = ["try_batches", "try_labels"]
+
+_R = TypeVar("_R")
+
+
+def try_batches(problem: Problem, train_size: int, validation_size: int) -> dict[str, int]:
+    """Take every task through one batch of training and of validation data, as large as in the study.
+
+    Args:
+        problem: Its model holds the params to try.
+        train_size: Examples of a training batch.
+        validation_size: Examples of a batch of evaluation.
+
+    Returns:
+        The classes (last dimension of the logits) of each task.
+
+    Raises:
+        BadInput: Something does not fit or is not finite; the recipe's field is named.
+
+    >>> from foretaste.sources.digits import digits
+    >>> try_batches(digits(), 32, 128)
+    {'low': 10, 'mid': 10, 'high': 10}
+    """
+    classes = {}
+    model = problem.model.eval()
+    for task in problem.tasks:
+        for part, examples, size in (("train", task.train, train_size), ("validation", task.validation, validation_size)):
+            few, many = min(2, len(examples)), min(size, len(examples))
+            _attempt(task, part, few, partial(_measured, model, task, examples, few))
+            classes[task.name] = _attempt(task, part, many, partial(_checked_batch, model, task, examples, many))
+    return classes
+
+
+def try_labels(problem: Problem, classes: Mapping[str, int]) -> tuple[str, ...]:
+    """Look at every label of every task.
+
+    Args:
+        problem: Whose tasks were not made from files, which are looked at as they are read.
+        classes: Of each task, as `try_batches` gives them.
+
+    Returns:
+        A warning for each task whose validation data have one class, where a metric tells classes apart.
+
+    Raises:
+        BadInput: A label outside the classes, or an example that cannot be read; the recipe's field is named.
+
+    >>> from foretaste.sources.digits import digits
+    >>> try_labels(digits(), {"low": 10, "mid": 10, "high": 10})
+    ()
+    """
+    warnings: list[str] = []
+    for task in problem.tasks:
+        _seen_labels(task, "train", task.train, classes[task.name])
+        seen = _seen_labels(task, "validation", task.validation, classes[task.name])
+        warnings += one_class_warnings(task.name, task.metrics, seen, len(task.validation))
+    return tuple(warnings)
+
+
+def _seen_labels(task: Task, part: str, examples: Examples, classes: int) -> set[int]:
+    """The labels that occur, all of which are classes."""
+    seen: set[int] = set()
+    for place, labels in _labels(task, part, examples):
+        try:
+            check_labels(labels, classes)
+        except TaskError as error:
+            where = f"the {part} examples" if place is None else f"{part} example {place + 1}"
+            raise TaskError(f"{where} of task {task.name!r}: {error}").at("tasks", task.name, part) from error
+        seen.update(labels[labels != IGNORED].tolist())
+    return seen
+
+
+def _attempt(task: Task, part: str, count: int, trial: Callable[[], _R]) -> _R:
+    """What a trial gives; what it raises is said to be the trial's."""
+    said = f"trying task {task.name!r} on {'two' if count == 2 else count} {part} rows"
+    try:
+        return trial()
+    except ForetasteError as error:
+        raise (error.at("tasks", task.name, part) if isinstance(error, BadInput) else error) from error.__cause__
+    except KeyboardInterrupt:
+        raise Stopped(f"interrupted while {said}; nothing was written") from None
+    except SystemExit as error:
+        fault = f"{said} called sys.exit({error.code!r}); raise an error instead"
+        raise TaskError(fault).at("tasks", task.name, part) from error
+    except Exception as error:
+        raise TaskError(f"{said} failed: {type(error).__name__}: {error}").at("tasks", task.name, part) from error
+
+
+def _measured(model: nn.Module, task: Task, examples: Examples, count: int) -> None:
+    """The task's metrics on a few examples."""
+    measure(model, task, [examples[index] for index in range(count)], batch_size=count)
+
+
+def _checked_batch(model: nn.Module, task: Task, examples: Examples, count: int) -> int:
+    """The classes of a batch whose outputs and losses are finite."""
+    batch: Batch = task.batch(examples, range(count), next(model.parameters()).device)
+    with torch.no_grad():
+        logits = task.predict(model, batch)
+    labels = batch["labels"]
+    check_logits(logits, labels)
+    check_labels(labels, logits.shape[-1])
+    for name, values in (("outputs", logits), ("losses", losses(logits, labels))):
+        row = _first_bad_row(values)
+        if row is not None:
+            raise TaskError(
+                f"the model's {name} on task {task.name!r} hold NaN or infinity, first at row {row + 1} of {count}; look at that row's "
+                "values and at the pretrained params"
+            )
+    return int(logits.shape[-1])
+
+
+def _first_bad_row(values: Tensor) -> int | None:
+    bad = ~torch.isfinite(wide(values)).reshape(len(values), -1).all(1)
+    return int(bad.nonzero()[0]) if bool(bad.any()) else None
+
+
+def _labels(task: Task, part: str, examples: Examples) -> Iterator[tuple[int | None, Tensor]]:
+    """All labels at once where they are one tensor, and else example by example, with its place."""
+    if isinstance(examples, Rows):
+        yield None, examples.labels
+        return
+    for place in range(len(examples)):
+        try:
+            labels = torch.as_tensor(examples[place]["labels"])
+        except Exception as error:
+            said = f"{part} example {place + 1} of task {task.name!r} cannot be read: {type(error).__name__}: {error}"
+            raise TaskError(said).at("tasks", task.name, part) from error
+        yield place, labels
