@@ -169,6 +169,22 @@ def test_a_headline_that_no_ensemble_has_is_refused_where_one_is_asked_for(tmp_p
         check(parse(text), text, str(tmp_path / "r.yaml"))
 
 
+@pytest.mark.parametrize("private", [False, True])
+def test_twelve_tasks_are_previewed_inside_too(private: bool) -> None:
+    """And the joint runs of private heads are listed at once, though no small lattice has points for them."""
+    many = problem(12, private)
+    recipe = parse(DIGITS + "joint: {points: 7}\n")
+    points = grid(recipe, many)
+    full = [weights for weights in points if min(weights.values()) > 0]
+    assert set(corners(many.names)) <= set(points)
+    assert 66 <= len(points) <= 66 + 7
+    assert len(full) >= 54
+    joint = joint_points(recipe, many)
+    assert len(joint) == 7
+    assert joint[0] == uniform(many.names)
+    assert not private or min(share for weights in joint for share in weights.shares) > 0
+
+
 WITHOUT_PEFT = """
 import sys
 sys.modules["peft"] = None  # as Python does for a package that cannot be imported

@@ -92,22 +92,6 @@ def test_a_study_of_tasks_that_had_no_fingerprint_cannot_know_their_data(session
         start(plan, text, session.problem, session.study.path)
 
 
-@pytest.mark.parametrize("private", [False, True])
-def test_twelve_tasks_are_previewed_inside_too(private: bool) -> None:
-    """And the joint runs of private heads are listed at once, though no small lattice has points for them."""
-    many = problem(12, private)
-    recipe = parse(DIGITS + "joint: {points: 7}\n")
-    points = grid(recipe, many)
-    full = [weights for weights in points if min(weights.values()) > 0]
-    assert set(corners(many.names)) <= set(points)
-    assert 66 <= len(points) <= 66 + 7
-    assert len(full) >= 54
-    joint = joint_points(recipe, many)
-    assert len(joint) == 7
-    assert joint[0] == uniform(many.names)
-    assert not private or min(share for weights in joint for share in weights.shares) > 0
-
-
 def test_a_task_without_fingerprint_is_known_by_what_it_holds(session: Session) -> None:
     """Other rows are refused by the study, and the same rows go on with it."""
     plan, text = read(digits_recipe(session.study.path.parent, finetune_steps="5"))
