@@ -27,10 +27,10 @@ import torch
 from rich.console import Console
 
 import agreement_page
+from foretaste.evaluation import Evaluation
 from foretaste.recipe import Recipe, read
 from foretaste.report.progress import watching
 from foretaste.sources.problem import Problem
-from foretaste.task import Evaluation
 from foretaste.weights import TaskWeights, corners
 from foretaste.whole import written_whole
 from foretaste.workflow.confirm import confirm

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.surface.agreement import agreement
 from foretaste.surface.pareto import hypervolume, is_efficient
 from foretaste.surface.table import Headline, Surface
-from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import TaskWeights
 
 ROOT = Path(__file__).parent

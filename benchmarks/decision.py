@@ -30,12 +30,12 @@ from typing import Any
 import numpy as np
 import optuna
 
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.surface.outlook import Outlook, outlook
 from foretaste.surface.preference import Preference
 from foretaste.surface.propose import Option, propose
 from foretaste.surface.recommend import recommend
 from foretaste.surface.table import Array, Headline, Surface
-from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import TaskWeights, lattice, uniform
 from predict import RESULTS, _row, headlines_of
 

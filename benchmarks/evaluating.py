@@ -34,6 +34,7 @@ from torch import Tensor
 
 from foretaste import __version__
 from foretaste.evaluate import Result, evaluate
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.plan import Recipe
 from foretaste.recipe import parse
 from foretaste.sources.problem import Problem
@@ -42,7 +43,6 @@ from foretaste.surface.choose import choose
 from foretaste.surface.preference import Preference
 from foretaste.surface.race import ERROR, Goal, Tally, stand
 from foretaste.surface.table import Array, Surface, headlines
-from foretaste.task import Evaluation, Fidelity
 from foretaste.together import evaluate_each
 from foretaste.weights import TaskWeights, corners, lattice
 from foretaste.workflow.fit import fit

@@ -32,10 +32,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.surface.predict import predict, predictor
 from foretaste.surface.scales import scale_of
 from foretaste.surface.table import Array, Headline, Surface
-from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import TaskWeights, corners, dirichlet, uniform
 
 RESULTS = Path(__file__).parent / "results"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.recipe import parse
 from foretaste.store.study import key_of
-from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import TaskWeights, corners, dirichlet, lattice, spread, uniform
 from foretaste.workflow.session import load
 from foretaste.workflow.start import start

@@ -10,9 +10,9 @@ from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
 from foretaste.errors import Diverged, Stopped
+from foretaste.evaluation import Evaluation
 from foretaste.params import Params
 from foretaste.store.study import Done, Json, Study, key_of
-from foretaste.task import Evaluation
 from foretaste.train.run import Observer, Snapshot, Trained
 
 __all__ = ["REVISION", "Unwatched", "Watch", "do", "do_evaluation", "do_evaluations", "do_training", "stop_if_asked"]
@@ -175,7 +175,7 @@ def do_evaluation(study: Study, inputs: Json, make: Callable[[], tuple[Evaluatio
         watch: Asked whether to stop first.
 
     >>> import pathlib, tempfile
-    >>> from foretaste.task import Fidelity
+    >>> from foretaste.evaluation import Fidelity
     >>> from foretaste.weights import uniform
     >>> row = Evaluation(uniform("ab"), {}, Fidelity.JOINT, "joint")
     >>> with tempfile.TemporaryDirectory() as folder, Study.create(pathlib.Path(folder)) as study:
@@ -205,7 +205,7 @@ def do_evaluations(
         on_row: Told the place of each that is there.
 
     >>> import pathlib, tempfile
-    >>> from foretaste.task import Fidelity
+    >>> from foretaste.evaluation import Fidelity
     >>> from foretaste.weights import lattice
     >>> rows = [Evaluation(weights, {}, Fidelity.PREVIEW, "simple") for weights in lattice("ab", 4)]
     >>> named, asked = [{"weights": row.weights.key} for row in rows], []

@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 
 from foretaste.errors import BadInput, RecipeError, TaskError
 from foretaste.located import line_of, loaded
+from foretaste.names import check_name
 from foretaste.plan import (
     LORA,
     Curvature,
@@ -31,7 +32,6 @@ from foretaste.plan import (
     TransformersModel,
     Variational,
 )
-from foretaste.task import check_name
 
 __all__ = ["Recipe", "parse", "read", "schema", "where"]
 

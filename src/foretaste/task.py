@@ -1,9 +1,8 @@
-"""Tasks, metrics and evaluations: what the user supplies, and one row of what comes out."""
+"""Tasks and metrics: what the user supplies."""
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import cached_property
 from typing import Protocol
 
@@ -13,17 +12,15 @@ from torch.utils.data import default_collate
 
 from foretaste.errors import TaskError
 from foretaste.loss import IGNORED, Unit, losses, unit_factors, units
+from foretaste.names import check_name
 from foretaste.params import digest, examples_digest
-from foretaste.weights import TaskWeights
 
 __all__ = [
     "IGNORED",
     "AnyMetric",
     "Batch",
-    "Evaluation",
     "Example",
     "Examples",
-    "Fidelity",
     "Judge",
     "Metric",
     "ModelMetric",
@@ -35,7 +32,6 @@ __all__ = [
     "TextMetric",
     "Unit",
     "Write",
-    "check_name",
     "losses",
     "predict_inputs",
     "unit_factors",
@@ -47,8 +43,6 @@ Batch = Mapping[str, Tensor]
 Predict = Callable[[nn.Module, Batch], Tensor]
 Write = Callable[[nn.Module, Sequence[Example]], Sequence[tuple[str, str]]]
 Judge = Callable[[nn.Module, Collection[str], int | None], Mapping[str, float]]
-
-_NAME_FORBIDS = set(",=/.\\ \t\n")
 
 
 class Examples(Protocol):
@@ -291,49 +285,3 @@ class Task:
     def batch(self, examples: Examples, indices: Sequence[int], device: torch.device) -> dict[str, Tensor]:
         """The examples at these indices, collated, on the device."""
         return {key: tensor.to(device) for key, tensor in self.collate([examples[index] for index in indices]).items()}
-
-
-def check_name(name: str) -> None:
-    """Check a task's name.
-
-    Raises:
-        TaskError: It cannot be used in weights, file names or names of tensors.
-
-    >>> check_name("news=old")
-    Traceback (most recent call last):
-    ...
-    foretaste.errors.TaskError: task name 'news=old' is empty or has a comma, '=', slash, dot or space; ...
-    """
-    if not name or _NAME_FORBIDS & set(name):
-        raise TaskError(f"task name {name!r} is empty or has a comma, '=', slash, dot or space; use letters, digits, - and _")
-
-
-class Fidelity(StrEnum):
-    """How evaluated params were made."""
-
-    PREVIEW = "preview"
-    SHARPENED = "sharpened"
-    JOINT = "joint"
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """One row of a surface.
-
-    Args:
-        weights: alpha.
-        metrics: Per task: ``loss`` and every metric on validation data.
-        fidelity: How the params were made.
-        method: The posterior of a preview (``simple``, ``diagonal``, ...); ``joint`` for a joint run.
-        seed: Of the training behind the params.
-        cost: Seconds spent on this row alone.
-        key: Hash of all that the row depends on, where a study keeps it; not compared.
-    """
-
-    weights: TaskWeights
-    metrics: Mapping[str, Mapping[str, float]]
-    fidelity: Fidelity
-    method: str
-    seed: int = 0
-    cost: float = 0.0
-    key: str = field(default="", compare=False)

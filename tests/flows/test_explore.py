@@ -19,12 +19,12 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from commands import ENVIRONMENT, foretaste
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.report.page import page as report
 from foretaste.report.summary import summarise
 from foretaste.store.queue import Kind, Queue, State
 from foretaste.surface.preference import Preference
 from foretaste.surface.table import Headline, Surface
-from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import lattice, uniform
 from problems import digits_recipe
 

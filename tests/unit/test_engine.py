@@ -6,8 +6,8 @@ import torch
 
 from foretaste.engine import REVISION, Unwatched, do, do_evaluation, do_evaluations, do_training
 from foretaste.errors import Diverged, Stopped
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.store.study import Study, key_of
-from foretaste.task import Evaluation, Fidelity
 from foretaste.train.finetune import finetune
 from foretaste.train.run import Observer, Snapshot, Trained
 from foretaste.train.training import Training

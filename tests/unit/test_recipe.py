@@ -84,7 +84,7 @@ def test_inputs_are_text_columns_pairs_or_an_image() -> None:
             "line 7, tasks.movies: text-classification needs the name of the text column in 'text'",
         ),
         (TEXT.partition("  news")[0], "line 6, tasks: a transformers model needs at least two tasks, found 1"),
-        (TEXT.replace("news:", "ne ws:"), "line 11, tasks.ne ws: task name 'ne ws' is empty or has a comma"),
+        (TEXT.replace("news:", "ne ws:"), "line 11, tasks.ne ws: the task name 'ne ws' has ' '"),
         (TEXT.replace("  movies:", "  preview:").replace("text: text", "txt: x"), "tasks.preview.txt: unknown field; allowed are train,"),
         (TEXT.replace("  movies:", "  digits:").replace("text: text", "text: 3"), "line 10, tasks.digits.text"),
         (TEXT + "recommend:\n  floors: ['sport>=1']\n", "line 16, recommend.floors: floor 'sport>=1' is not understood"),

@@ -6,13 +6,12 @@ import torch
 from torch import nn
 
 from foretaste.errors import TaskError
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.metrics import METRICS
 from foretaste.task import (
     IGNORED,
     AnyMetric,
-    Evaluation,
     Example,
-    Fidelity,
     Metric,
     ModelMetric,
     Rows,
@@ -36,7 +35,7 @@ CPU = torch.device("cpu")
 class TestTask:
     @pytest.mark.parametrize("name", ["", "a,b", "a=b", "a.b", "a/b", "a\\b", "a b", "a\tb", "a\n"])
     def test_a_name_that_would_not_survive_a_recipe_or_a_path_is_refused(self, name: str) -> None:
-        with pytest.raises(TaskError, match=r"task name .* is empty or has a comma"):
+        with pytest.raises(TaskError, match=r"task (has an empty )?name"):
             Task(name, ROWS, ROWS, METRIC)
 
     @pytest.mark.parametrize("name", ["movies", "news-2", "a_b", "tâche"])

@@ -1,6 +1,7 @@
 """What all commands share: the application, options, a recipe at work, and what is printed."""
 
 import json
+import os
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -55,6 +56,7 @@ __all__ = [
     "once_each",
     "pairs",
     "printed",
+    "use_one_thread",
     "variables",
     "working",
 ]
@@ -229,6 +231,14 @@ def once_each(methods: Sequence[MethodName] | None) -> list[str]:
     if twice is not None:
         raise RecipeError(f"--method names {twice} twice; give each method once")
     return names
+
+
+def use_one_thread() -> None:
+    """Compute on one thread unless the user says otherwise; for arrays this small, threads only wait for each other.
+
+    numpy and torch read it when they are imported, so this comes first.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def again(command: Sequence[str], study: Path | None, var: Sequence[str] | None, weights: Sequence[str] | None = None) -> str:

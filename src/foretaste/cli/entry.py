@@ -12,7 +12,7 @@ from foretaste.cli import exploring, searching, studying, transfer
 from foretaste.cli.base import app
 from foretaste.errors import BadInput, ForetasteError, Stopped
 
-__all__ = ["main"]
+__all__ = ["main", "plain"]
 
 _COMMANDS = (studying, searching, exploring, transfer)  # importing them is what adds their commands, in this order
 
@@ -63,12 +63,21 @@ def _told(
         return
     console = Console(stderr=True, soft_wrap=True)
     console.print("[yellow]warning:[/] ", end="")
-    console.print(str(message), markup=False, highlight=False)
+    console.print(plain(str(message)), markup=False, highlight=False)
 
 
 def _fail(error: Exception, code: int) -> None:
     console = Console(stderr=True, soft_wrap=True)
     style = "yellow" if isinstance(error, Stopped) else "bold red"
     console.print(f"[{style}]{'stopped' if isinstance(error, Stopped) else 'error'}:[/] ", end="")
-    console.print(str(error), markup=False, highlight=False)
+    console.print(plain(str(error)), markup=False, highlight=False)
     sys.exit(code)
+
+
+def plain(text: str) -> str:
+    r"""The text with escapes in place of what a terminal would obey or hide.
+
+    >>> print(plain("a\x1b[31mb"))
+    a\x1b[31mb
+    """
+    return "".join(each if each.isprintable() or each in "\n\t" else ascii(each)[1:-1] for each in text)

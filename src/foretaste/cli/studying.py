@@ -1,7 +1,6 @@
 """Commands on a recipe or a study: each parses, calls one use case and prints one report."""
 
 import json
-import os
 import shlex
 import sys
 import webbrowser
@@ -33,6 +32,7 @@ from foretaste.cli.base import (
     goal,
     once_each,
     printed,
+    use_one_thread,
     variables,
     working,
 )
@@ -95,7 +95,7 @@ def demo(
 ) -> None:
     """The whole job on scikit-learn's digits, in a minute or less: train, preview, check, recommend, report."""
     file = Path(str(files("foretaste") / "recipes" / "digits.yaml"))
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported: for tensors this small, threads only wait
+    use_one_thread()
     _run_all(file, study, None, as_json, browse and sys.stdout.isatty(), ["demo"])
 
 
@@ -265,6 +265,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """A study's table, front, recommendation and agreement."""
+    use_one_thread()
     found = summarised(study, prefer, floor, method and method.value)
     if explain:
         said = explaining.explained(found)
@@ -286,6 +287,7 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Write one self-contained HTML file: maps, front, previews against joint runs, recommendation, provenance."""
+    use_one_thread()
     path = out or study / target.REPORT
     found = summarised(study, prefer, floor, method and method.value)
     report_written(found, path, overwrite=overwrite)

@@ -5,9 +5,9 @@ from html import escape
 
 import plotly.graph_objects as go
 
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.report.summary import Summary
 from foretaste.report.wording import number, share, trimmed
-from foretaste.task import Evaluation, Fidelity
 
 __all__ = ["COLOURS", "SCALE", "STAR", "add_coloured", "axis", "canvas", "hover", "label", "shading"]
 

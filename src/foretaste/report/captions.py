@@ -64,7 +64,7 @@ def outlooked(found: Recommendation) -> str:
     >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.recommend import recommend
     >>> from foretaste.surface.table import Headline, Surface
-    >>> from foretaste.task import Evaluation, Fidelity
+    >>> from foretaste.evaluation import Evaluation, Fidelity
     >>> from foretaste.weights import corners
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.JOINT, "joint") for w in corners("ab")]
     >>> seen = outlook(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)), corners("ab"))
@@ -87,7 +87,7 @@ def valuation(found: Recommendation, measure: str = "value") -> str:
     >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.recommend import recommend
     >>> from foretaste.surface.table import Headline, Surface
-    >>> from foretaste.task import Evaluation, Fidelity
+    >>> from foretaste.evaluation import Evaluation, Fidelity
     >>> from foretaste.weights import lattice
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.JOINT, "joint") for w in lattice("ab", 4)]
     >>> seen = outlook(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)), lattice("ab", 4))
@@ -155,7 +155,7 @@ def mapped(summary: Summary, task: str) -> str:
     >>> from foretaste.report.summary import summarise
     >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline, Surface
-    >>> from foretaste.task import Evaluation, Fidelity
+    >>> from foretaste.evaluation import Evaluation, Fidelity
     >>> from foretaste.weights import lattice
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 2)]
     >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, tuple(rows))
@@ -176,7 +176,7 @@ def spanned(summary: Summary) -> str:
     >>> from foretaste.report.summary import summarise
     >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline, Surface
-    >>> from foretaste.task import Evaluation, Fidelity
+    >>> from foretaste.evaluation import Evaluation, Fidelity
     >>> from foretaste.weights import lattice
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 2)]
     >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, tuple(rows))
@@ -197,7 +197,7 @@ def valued(summary: Summary) -> str:
     >>> from foretaste.report.summary import summarise
     >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline, Surface
-    >>> from foretaste.task import Evaluation, Fidelity
+    >>> from foretaste.evaluation import Evaluation, Fidelity
     >>> from foretaste.weights import lattice
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 2)]
     >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, tuple(rows))
@@ -259,7 +259,7 @@ def agreed(summary: Summary) -> str:
     >>> from foretaste.report.summary import summarise
     >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline, Surface
-    >>> from foretaste.task import Evaluation, Fidelity
+    >>> from foretaste.evaluation import Evaluation, Fidelity
     >>> from foretaste.weights import lattice
     >>> made = ((w, how) for w in lattice("ab", 2) for how in (Fidelity.PREVIEW, Fidelity.JOINT))
     >>> rows = [Evaluation(w, {t: {"loss": 1.0, "accuracy": w[t]} for t in w}, how, "simple") for w, how in made]

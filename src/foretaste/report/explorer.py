@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from foretaste.evaluation import Fidelity
 from foretaste.report.summary import Summary, plain, to_json
 from foretaste.report.wording import counted
 from foretaste.surface.predict import Predictor
 from foretaste.surface.spline import Spline
 from foretaste.surface.table import Surface
-from foretaste.task import Fidelity
 from foretaste.weights import TaskWeights, corners, dirichlet, lattice, uniform
 
 __all__ = ["expected", "explored", "facts", "grid_of"]
@@ -97,7 +97,7 @@ def expected(learned: Predictor, points: Sequence[TaskWeights]) -> dict[str, lis
 
     >>> from foretaste.surface.predict import predictor
     >>> from foretaste.surface.table import Headline
-    >>> from foretaste.task import Evaluation, Fidelity
+    >>> from foretaste.evaluation import Evaluation, Fidelity
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.JOINT, "joint") for w in lattice("ab", 2)]
     >>> learned = predictor(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)))
     >>> found = expected(learned, [uniform("ab")])

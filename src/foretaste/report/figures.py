@@ -4,6 +4,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from foretaste.evaluation import Fidelity
 from foretaste.report.canvas import COLOURS, STAR, add_coloured, axis, canvas, hover, label, shading
 from foretaste.report.maps import VALUE, maps
 from foretaste.report.parallel import parallel
@@ -13,7 +14,6 @@ from foretaste.surface.agreement import anchor_of
 from foretaste.surface.outlook import Outlook
 from foretaste.surface.pareto import front
 from foretaste.surface.table import Surface
-from foretaste.task import Fidelity
 
 __all__ = ["VALUE", "comparison", "maps", "methods", "tradeoff"]
 
@@ -31,7 +31,7 @@ def tradeoff(summary: Summary) -> go.Figure:
     >>> from foretaste.report.summary import summarise
     >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline
-    >>> from foretaste.task import Evaluation
+    >>> from foretaste.evaluation import Evaluation
     >>> from foretaste.weights import lattice
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 2)]
     >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, tuple(rows))
@@ -154,7 +154,7 @@ def methods(summary: Summary) -> go.Figure:
     >>> from foretaste.report.summary import summarise
     >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline
-    >>> from foretaste.task import Evaluation
+    >>> from foretaste.evaluation import Evaluation
     >>> from foretaste.weights import lattice
     >>> made = ((w, how) for w in lattice("ab", 2) for how in (Fidelity.PREVIEW, Fidelity.JOINT))
     >>> rows = [Evaluation(w, {t: {"loss": 1.0, "accuracy": w[t]} for t in w}, how, "simple") for w, how in made]

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.report.canvas import COLOURS, STAR, add_coloured, axis, canvas, hover, label, shading
 from foretaste.report.parallel import parallel
 from foretaste.report.summary import Summary
 from foretaste.surface.table import Surface
-from foretaste.task import Evaluation, Fidelity
 
 __all__ = ["VALUE", "maps"]
 

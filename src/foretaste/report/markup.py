@@ -74,7 +74,7 @@ def agreement_table(summary: Summary) -> str:
     >>> from foretaste.report.summary import summarise
     >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline, Surface
-    >>> from foretaste.task import Evaluation, Fidelity
+    >>> from foretaste.evaluation import Evaluation, Fidelity
     >>> from foretaste.weights import lattice
     >>> made = ((w, how) for w in lattice("ab", 2) for how in (Fidelity.PREVIEW, Fidelity.JOINT))
     >>> rows = [Evaluation(w, {t: {"loss": 1.0, "accuracy": w[t]} for t in w}, how, "simple") for w, how in made]
@@ -104,7 +104,7 @@ def rows_table(summary: Summary) -> str:
     >>> from foretaste.report.summary import summarise
     >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline, Surface
-    >>> from foretaste.task import Evaluation, Fidelity
+    >>> from foretaste.evaluation import Evaluation, Fidelity
     >>> from foretaste.weights import lattice
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 2)]
     >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, tuple(rows))

@@ -69,7 +69,7 @@ def overall(simple: Surface) -> str:
         simple: Previews by simple averaging.
 
     >>> from foretaste.surface.table import Headline
-    >>> from foretaste.task import Evaluation, Fidelity
+    >>> from foretaste.evaluation import Evaluation, Fidelity
     >>> from foretaste.weights import lattice
     >>> rows = [Evaluation(w, {t: {"loss": 1.0, "accuracy": w[t]} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 2)]
     >>> overall(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)))

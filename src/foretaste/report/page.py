@@ -12,6 +12,7 @@ from string import Template
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from foretaste.evaluation import Fidelity
 from foretaste.report.captions import agreed, alternative, certainty, compared, mapped, nothing, spanned, traded, valuation, valued
 from foretaste.report.explain import fronted
 from foretaste.report.explorer import explored, facts
@@ -21,7 +22,6 @@ from foretaste.report.mergeability import overall
 from foretaste.report.summary import Summary, verdict
 from foretaste.report.wording import counted, duration, number
 from foretaste.surface.hindsight import coverage, foretold, mean_error
-from foretaste.task import Fidelity
 
 __all__ = ["MARKS", "SCRIPTS", "page", "script", "sections"]
 

@@ -9,11 +9,11 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
+from foretaste.evaluation import Evaluation
 from foretaste.report.canvas import SCALE, axis, canvas, hover, label, shading
 from foretaste.report.summary import Summary
 from foretaste.report.wording import number, share
 from foretaste.surface.table import Array, Surface
-from foretaste.task import Evaluation
 
 __all__ = ["parallel"]
 
@@ -32,7 +32,7 @@ def parallel(summary: Summary, rows: Sequence[Evaluation], *, weights: bool) -> 
     >>> from foretaste.report.summary import summarise
     >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline
-    >>> from foretaste.task import Fidelity
+    >>> from foretaste.evaluation import Fidelity
     >>> from foretaste.weights import lattice
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 2)]
     >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, tuple(rows))

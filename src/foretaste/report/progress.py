@@ -40,13 +40,13 @@ class TerminalWatch:
         self._stop = False
         self.progress = Progress(
             SpinnerColumn(finished_text="[green]✓[/]"),
-            TextColumn("{task.description:<22}"),
+            TextColumn("{task.description:<22}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(compact=True),
-            TextColumn("[dim]{task.fields[note]}[/]"),
+            TextColumn("{task.fields[note]}", style="dim", markup=False),
             console=console,
             disable=not console.is_terminal,
         )
@@ -68,7 +68,7 @@ class TerminalWatch:
         """In a line, once there is work that takes time; what is found in the study is none."""
         if stage.remaining:
             self._told = True
-            self._console.print(f"{stage.description}: {stage.remaining:.0f} of {stage.total:.0f} to do", highlight=False)
+            self._console.print(f"{stage.description}: {stage.remaining:.0f} of {stage.total:.0f} to do", markup=False, highlight=False)
 
     def say(self, text: str) -> None:
         """A line above the bars."""

@@ -19,7 +19,7 @@ _LISTED = 12
 def raced(found: Sequence[Raced]) -> Group:
     """Each method's race: the rows, those that stopped, and in sentences what is best and what was saved.
 
-    >>> from foretaste.task import Evaluation, Fidelity
+    >>> from foretaste.evaluation import Evaluation, Fidelity
     >>> from foretaste.weights import uniform
     >>> row = Evaluation(uniform("ab"), {t: {"accuracy": 0.9} for t in "ab"}, Fidelity.PREVIEW, "simple")
     >>> [str(part) for part in raced([Raced("simple", (row,), (), row.weights, {}, 10, 40)]).renderables[1:]]
@@ -72,7 +72,7 @@ def _undecided(found: Raced) -> str:
 def raced_json(found: Sequence[Raced]) -> list[dict[str, object]]:
     """The same, ready for `json.dumps`.
 
-    >>> from foretaste.task import Evaluation, Fidelity
+    >>> from foretaste.evaluation import Evaluation, Fidelity
     >>> from foretaste.weights import uniform
     >>> row = Evaluation(uniform("a"), {"a": {"accuracy": 0.9}}, Fidelity.PREVIEW, "simple")
     >>> raced_json([Raced("simple", (row,), (), row.weights, {}, 10, 40)])[0]["best"]

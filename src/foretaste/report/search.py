@@ -19,7 +19,7 @@ def step(found: Progress, budget: Budget) -> str:
     >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.recommend import recommend
     >>> from foretaste.surface.table import Headline, Surface
-    >>> from foretaste.task import Evaluation, Fidelity
+    >>> from foretaste.evaluation import Evaluation, Fidelity
     >>> from foretaste.weights import corners
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.JOINT, "joint") for w in corners("ab")]
     >>> seen = outlook(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)), corners("ab"))
@@ -45,7 +45,7 @@ def searched(found: Searched) -> Group:
     >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.recommend import recommend
     >>> from foretaste.surface.table import Headline, Surface
-    >>> from foretaste.task import Evaluation, Fidelity
+    >>> from foretaste.evaluation import Evaluation, Fidelity
     >>> from foretaste.weights import corners
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.JOINT, "joint") for w in corners("ab")]
     >>> seen = outlook(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)), corners("ab"))
@@ -89,7 +89,7 @@ def search_json(found: Searched) -> dict[str, object]:
     >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.recommend import recommend
     >>> from foretaste.surface.table import Headline, Surface
-    >>> from foretaste.task import Evaluation, Fidelity
+    >>> from foretaste.evaluation import Evaluation, Fidelity
     >>> from foretaste.weights import corners
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.JOINT, "joint") for w in corners("ab")]
     >>> seen = outlook(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)), corners("ab"))

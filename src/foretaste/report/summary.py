@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.report.wording import counted, number
 from foretaste.surface.agreement import Agreement, anchor_of, judged
 from foretaste.surface.choose import choose
@@ -15,7 +16,6 @@ from foretaste.surface.pareto import front
 from foretaste.surface.preference import Floor, Preference, caution, measure, mute
 from foretaste.surface.recommend import Alternative, Recommendation, recommend
 from foretaste.surface.table import Array, Headline, Surface
-from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import TaskWeights
 
 __all__ = ["Confirmation", "Summary", "confirmation", "plain", "summarise", "to_json", "verdict"]

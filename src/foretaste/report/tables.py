@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from rich.table import Table
+from rich.text import Text
 
+from foretaste.evaluation import Evaluation
 from foretaste.report.fitting import Fitting, grid, listed
 from foretaste.report.wording import counted, duration, number, share, trimmed
-from foretaste.task import Evaluation
 
 __all__ = ["checked", "experts", "fitted", "mixed", "row_json", "rows"]
 
@@ -24,7 +25,8 @@ def checked(tasks: Mapping[str, Mapping[str, object]], parameters: int, training
     for name, found in tasks.items():
         metrics = found["metrics"]
         assert isinstance(metrics, list)
-        table.add_row(name, str(found["train"]), str(found["validation"]), str(found["classes"] or "?"), ", ".join(metrics))
+        cells = (name, str(found["train"]), str(found["validation"]), str(found["classes"] or "?"), ", ".join(metrics))
+        table.add_row(*map(Text, cells))
     single, joint = trainings
     table.caption = (
         f"{parameters:,} parameters; `foretaste run` makes {counted(single, 'single-task run')}, "
@@ -45,7 +47,7 @@ def fitted(tasks: Mapping[str, Mapping[str, object]]) -> Table:
     for name, found in tasks.items():
         seconds = found["seconds"]
         assert isinstance(seconds, float)
-        table.add_row(name, str(found["params"])[:16], str(found["site"])[:16], duration(seconds))
+        table.add_row(Text(name), str(found["params"])[:16], str(found["site"])[:16], duration(seconds))
     return table
 
 
@@ -57,7 +59,8 @@ def experts(found: Mapping[str, Mapping[str, object]]) -> Table:
     """
     table = Table("task", "kind", "curvature", "folder")
     for name, each in found.items():
-        table.add_row(name, str(each["kind"]), "from its site file" if each["curvature"] else "none", str(each["folder"]))
+        cells = (name, str(each["kind"]), "from its site file" if each["curvature"] else "none", str(each["folder"]))
+        table.add_row(*map(Text, cells))
     return table
 
 
@@ -74,11 +77,11 @@ def mixed(manifest: Mapping[str, object]) -> Table:
         found = manifest[kind]
         assert isinstance(found, Sequence)
         lines += [f"{kind.removesuffix('s')}: {line}" for line in found]
-    table = Table("task", caption="\n".join(lines), caption_justify="left")
+    table = Table("task", caption=Text("\n".join(lines), "dim italic"), caption_justify="left")
     for heading in ("rows", "repeats", "share of units"):
         table.add_column(heading, justify="right")
     for name, each in tasks.items():
-        table.add_row(name, str(each["rows"]), number(each["repeats"]), share(each["share_of_units"]))
+        table.add_row(Text(name), str(each["rows"]), number(each["repeats"]), share(each["share_of_units"]))
     return table
 
 
@@ -91,7 +94,7 @@ def rows(evaluations: Sequence[Evaluation], limit: int = 30) -> Fitting:
         evaluations: At least one.
         limit: Show at most so many.
 
-    >>> from foretaste.task import Fidelity
+    >>> from foretaste.evaluation import Fidelity
     >>> from foretaste.weights import uniform
     >>> row = Evaluation(uniform("ab"), {t: {"loss": 0.3, "accuracy": 0.9} for t in "ab"}, Fidelity.JOINT, "joint")
     >>> [[str(column.header).replace("\n", " ") for column in table.columns] for table in rows([row]).choices[1:3]]
@@ -135,7 +138,7 @@ def _pair(row: Evaluation, task: str, first: Mapping[str, Sequence[str]], glue: 
 def row_json(row: Evaluation) -> dict[str, object]:
     """An evaluation as JSON.
 
-    >>> from foretaste.task import Fidelity
+    >>> from foretaste.evaluation import Fidelity
     >>> from foretaste.weights import uniform
     >>> row = Evaluation(uniform("ab"), {t: {"accuracy": 0.9} for t in "ab"}, Fidelity.JOINT, "joint")
     >>> row_json(row)["weights"]

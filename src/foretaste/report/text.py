@@ -10,12 +10,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from foretaste.evaluation import Evaluation
 from foretaste.report.captions import alternative, certainty, nothing, valuation
 from foretaste.report.fitting import Fitting, grid, listed
 from foretaste.report.summary import Summary, confirmation, verdict
 from foretaste.report.wording import MISSING, duration, number, share, signed, span, trimmed
 from foretaste.surface.pareto import front
-from foretaste.task import Evaluation
 
 __all__ = ["agreements", "confirmed_table", "costs", "previews", "recommended", "render", "verdicts"]
 
@@ -150,7 +150,7 @@ def previews(summary: Summary, limit: int = _LIMIT) -> Group:
     >>> from foretaste.report.summary import summarise
     >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline, Surface
-    >>> from foretaste.task import Fidelity
+    >>> from foretaste.evaluation import Fidelity
     >>> from foretaste.weights import lattice
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 2)]
     >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, tuple(rows))
@@ -204,7 +204,7 @@ def agreements(summary: Summary) -> Group:
     >>> from foretaste.report.summary import summarise
     >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline, Surface
-    >>> from foretaste.task import Fidelity
+    >>> from foretaste.evaluation import Fidelity
     >>> from foretaste.weights import lattice
     >>> made = ((w, how) for w in lattice("ab", 2) for how in (Fidelity.PREVIEW, Fidelity.JOINT))
     >>> rows = [Evaluation(w, {t: {"loss": 1.0, "accuracy": w[t]} for t in w}, how, "simple") for w, how in made]

@@ -18,23 +18,32 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from filelock import FileLock, Timeout
 from sqlalchemy.dialects.sqlite import insert
-from torch import Tensor
 
 from foretaste import __version__
 from foretaste.errors import DataError, StorageError, StudyError
-from foretaste.params import Params, digest
-from foretaste.store import database, tensors
+from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.lazy import lazy
+from foretaste.store import database
 from foretaste.surface.table import Headline, Surface
 from foretaste.target import check_text, path_kind, resolved, study_above
-from foretaste.task import Evaluation, Fidelity
 from foretaste.temporary import sweep
-from foretaste.train.run import Snapshot
 from foretaste.weights import TaskWeights
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from foretaste import params as hashing
+    from foretaste.params import Params
+    from foretaste.store import tensors
+    from foretaste.train import run
+    from foretaste.train.run import Snapshot
+else:
+    hashing, tensors, run = (lazy(f"foretaste.{name}") for name in ("params", "store.tensors", "train.run"))  # rows need no torch
 
 __all__ = ["Done", "Json", "Study", "key_of", "require_space"]
 
@@ -171,18 +180,18 @@ class Study:
             rows = connection.execute(query).all()
         return [_done(row) for row in rows if kind in (None, row.kind)]
 
-    def add(self, kind: str, key: str, inputs: Json, result: Json, params: Params | None, seconds: float) -> Done:
+    def add(self, kind: str, key: str, inputs: Json, result: Json, params: "Params | None", seconds: float) -> Done:
         """Keep finished work; its tensors first, so that a row never lacks its file."""
         done, rows = self._kept(kind, key, inputs, result, params, seconds)
         self._insert(*rows)
         self.drop_snapshot(key)
         return done
 
-    def add_evaluation(self, key: str, inputs: Json, evaluation: Evaluation, results: Params) -> None:
+    def add_evaluation(self, key: str, inputs: Json, evaluation: Evaluation, results: "Params") -> None:
         """Keep an evaluation with its per-example results."""
         self.add_evaluations([(key, inputs, evaluation, results)])
 
-    def add_evaluations(self, found: Sequence[tuple[str, Json, Evaluation, Params]]) -> None:
+    def add_evaluations(self, found: "Sequence[tuple[str, Json, Evaluation, Params]]") -> None:
         """Keep evaluations, each with its per-example results in a file of its own: all of them, or none."""
         rows: list[_Row] = []
         for key, inputs, evaluation, results in found:
@@ -208,7 +217,7 @@ class Study:
             counts = [connection.scalar(sa.select(sa.func.max(table.c.id))) or 0 for table in (database.evaluations, database.recipes)]
         return "-".join(str(count) for count in counts)
 
-    def tensors(self, artefact: str | None) -> dict[str, Tensor]:
+    def tensors(self, artefact: str | None) -> "dict[str, Tensor]":
         """The tensors of an artefact.
 
         Raises:
@@ -217,7 +226,7 @@ class Study:
         if artefact is None:
             raise DataError("this work has no tensor file")
         found = tensors.load(self._file(artefact))
-        if digest(found) != artefact:
+        if hashing.digest(found) != artefact:
             raise DataError(f"{self._file(artefact)} is damaged: its content is not what its name says; delete it and run again")
         return found
 
@@ -240,25 +249,25 @@ class Study:
         finally:
             lock.release()
 
-    def save_snapshot(self, key: str, state: Snapshot, seconds: float) -> None:
+    def save_snapshot(self, key: str, state: "Snapshot", seconds: float) -> None:
         """Keep the state of unfinished training and the time it took so far."""
         metadata = {"seconds": seconds, "step": state.step, "history": state.history, "seen": state.seen, "scaler": state.scaler}
         tensors.write(self._running(key), state.tensors, metadata)
 
-    def load_snapshot(self, key: str) -> tuple[Snapshot | None, float]:
+    def load_snapshot(self, key: str) -> "tuple[Snapshot | None, float]":
         """The last kept state of unfinished training, and the seconds spent until then."""
         path = self._running(key)
         if not path.exists():
             return None, 0.0
         found = tensors.load_metadata(path)
-        state = Snapshot(found["step"], tensors.load(path), found["history"], found["seen"], found["scaler"])
+        state = run.Snapshot(found["step"], tensors.load(path), found["history"], found["seen"], found["scaler"])
         return state, found["seconds"]
 
     def drop_snapshot(self, key: str) -> None:
         """Forget the state of training that is finished."""
         self._running(key).unlink(missing_ok=True)
 
-    def _kept(self, kind: str, key: str, inputs: Json, result: Json, params: Params | None, seconds: float) -> "tuple[Done, list[_Row]]":
+    def _kept(self, kind: str, key: str, inputs: Json, result: Json, params: "Params | None", seconds: float) -> "tuple[Done, list[_Row]]":
         """Work whose tensors are kept, and the rows that say so."""
         rows: list[_Row] = []
         artefact = None if params is None else tensors.save(self.path / "tensors", params)

@@ -74,7 +74,7 @@ def agreement(previews: Surface, joint: Surface, method: str = "") -> Agreement:
         StudyError: No weighting has both.
 
     >>> from foretaste.surface.table import Headline
-    >>> from foretaste.task import Evaluation, Fidelity
+    >>> from foretaste.evaluation import Evaluation, Fidelity
     >>> from foretaste.weights import corners
     >>> rows = tuple(Evaluation(w, {t: {"loss": 1.0, "accuracy": w[t]} for t in w}, Fidelity.JOINT, "joint") for w in corners(["a", "b"]))
     >>> agreement(Surface({t: Headline("accuracy") for t in "ab"}, rows), Surface({t: Headline("accuracy") for t in "ab"}, rows)).mean_error
@@ -118,7 +118,7 @@ def judged(previews: Surface, joint: Surface, method: str) -> Agreement:
         StudyError: No weighting has both.
 
     >>> from foretaste.surface.table import Headline
-    >>> from foretaste.task import Evaluation, Fidelity
+    >>> from foretaste.evaluation import Evaluation, Fidelity
     >>> rows = tuple(Evaluation(w, {t: {"loss": 1.0, "accuracy": w[t]} for t in w}, Fidelity.JOINT, "joint") for w in [uniform("ab")])
     >>> surface = Surface({t: Headline("accuracy") for t in "ab"}, rows)
     >>> [(found.points, found.left_out) for found in (judged(surface, surface, name) for name in ("simple", "anchored"))]

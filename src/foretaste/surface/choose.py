@@ -51,7 +51,7 @@ def choose(rows: Surface, preference: Preference, floors: Sequence[Floor] = (), 
         StudyError: No rows, or no single-task metric for a relative floor.
 
     >>> from foretaste.surface.table import Headline
-    >>> from foretaste.task import Evaluation, Fidelity
+    >>> from foretaste.evaluation import Evaluation, Fidelity
     >>> from foretaste.weights import lattice
     >>> rows = tuple(Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 2))
     >>> choose(Surface({t: Headline("accuracy") for t in "ab"}, rows), Preference.parse("mean", ["a", "b"])).weights

@@ -87,7 +87,7 @@ def regret_of(joint: Surface, points: Sequence[TaskWeights], weights: TaskWeight
         weights: Those taken instead.
 
     >>> from foretaste.surface.table import Headline
-    >>> from foretaste.task import Evaluation, Fidelity
+    >>> from foretaste.evaluation import Evaluation, Fidelity
     >>> from foretaste.weights import corners, uniform
     >>> points, middle = corners("ab"), uniform("ab")
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t] ** 2} for t in w}, Fidelity.JOINT, "joint") for w in [*points, middle]]

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from foretaste.evaluation import Fidelity
 from foretaste.surface.outlook import tellable, usable
 from foretaste.surface.predict import predict
 from foretaste.surface.table import Array, Surface
-from foretaste.task import Fidelity
 from foretaste.weights import TaskWeights
 
 __all__ = ["Foretold", "coverage", "foretold", "mean_error"]
@@ -46,7 +46,7 @@ def foretold(surface: Surface, most: int = 20) -> list[Foretold]:
         most: Only the last so many joint runs.
 
     >>> from foretaste.surface.table import Headline
-    >>> from foretaste.task import Evaluation
+    >>> from foretaste.evaluation import Evaluation
     >>> from foretaste.weights import lattice
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 4)]
     >>> found = foretold(Surface({t: Headline("accuracy") for t in "ab"}, (*rows, replace(rows[2], fidelity=Fidelity.JOINT))))

@@ -24,8 +24,8 @@ from itertools import combinations
 from statistics import fmean
 from typing import Literal
 
+from foretaste.evaluation import Evaluation
 from foretaste.surface.table import Headline, Surface
-from foretaste.task import Evaluation
 from foretaste.weights import TaskWeights, corners
 
 __all__ = ["Corner", "Mergeability", "Pair", "Verdict", "corner_of", "pairs_of", "paths"]
@@ -168,7 +168,7 @@ def pairs_of(simple: Surface) -> tuple[Pair, ...]:
     Args:
         simple: Previews by simple averaging.
 
-    >>> from foretaste.task import Fidelity
+    >>> from foretaste.evaluation import Fidelity
     >>> rows = [Evaluation(w, {t: {"loss": 1 - w[t], "accuracy": w[t] ** 0.5} for t in w}, Fidelity.PREVIEW, "simple") for w in paths("ab")]
     >>> (pair,) = pairs_of(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)))
     >>> pair.losses, pair.barrier, round(pair.kept, 2), pair.verdict
@@ -205,7 +205,7 @@ def corner_of(method: str, rows: Sequence[Evaluation], alone: Mapping[str, Mappi
         alone: Each task's metrics by its own model.
         heads: The tasks' headlines.
 
-    >>> from foretaste.task import Fidelity
+    >>> from foretaste.evaluation import Fidelity
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.PREVIEW, "mixture") for w in corners("ab")]
     >>> corner_of("mixture", rows, {"a": {"accuracy": 1.0}, "b": {"accuracy": 0.75}}, {t: Headline("accuracy") for t in "ab"})
     Corner(method='mixture', off={'a': 0.0, 'b': 0.25}, exact=False)

@@ -12,11 +12,11 @@ from typing import Protocol
 
 import numpy as np
 
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.surface.pareto import is_efficient
 from foretaste.surface.predict import Prediction, Predictor, predictor
 from foretaste.surface.preference import Floor, shortfalls
 from foretaste.surface.table import Array, Surface
-from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import TaskWeights, lattice, lattice_near, spread, uniform
 
 __all__ = ["Beliefs", "Outlook", "Wanted", "candidates", "evaluated", "outlook", "tellable", "usable"]
@@ -51,7 +51,7 @@ def usable(surface: Surface, method: str | None = None) -> Surface:
         method: Leave out previews by others, and those sharpened from others.
 
     >>> from foretaste.surface.table import Headline
-    >>> from foretaste.task import Evaluation
+    >>> from foretaste.evaluation import Evaluation
     >>> from foretaste.weights import uniform
     >>> row = Evaluation(uniform("a"), {"a": {"accuracy": float("nan")}}, Fidelity.PREVIEW, "simple")
     >>> usable(Surface({"a": Headline("accuracy")}, (row,))).rows
@@ -75,7 +75,7 @@ def evaluated(surface: Surface) -> list[TaskWeights]:
     for the mean, the worst task and each single task; others are so near to one of them that nobody can tell the difference.
 
     >>> from foretaste.surface.table import Headline
-    >>> from foretaste.task import Evaluation
+    >>> from foretaste.evaluation import Evaluation
     >>> from foretaste.weights import uniform
     >>> row = Evaluation(uniform("ab"), {}, Fidelity.PREVIEW, "simple")
     >>> evaluated(Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, (row, row)))
@@ -240,7 +240,7 @@ def outlook(surface: Surface, points: Sequence[TaskWeights] | None = None, seed:
         StudyError: Nothing to predict from; see `foretaste.surface.predict.predictor`.
 
     >>> from foretaste.surface.table import Headline
-    >>> from foretaste.task import Evaluation
+    >>> from foretaste.evaluation import Evaluation
     >>> from foretaste.weights import lattice
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 4)]
     >>> found = outlook(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)))

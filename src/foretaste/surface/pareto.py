@@ -35,7 +35,7 @@ def front(surface: Surface) -> Surface:
     """The surface's efficient rows, by headline metrics.
 
     >>> from foretaste.surface.table import Headline
-    >>> from foretaste.task import Evaluation, Fidelity
+    >>> from foretaste.evaluation import Evaluation, Fidelity
     >>> from foretaste.weights import uniform
     >>> found = [{"a": {"accuracy": 0.9}, "b": {"accuracy": 0.8}}, {"a": {"accuracy": 0.7}, "b": {"accuracy": 0.8}}]
     >>> rows = tuple(Evaluation(uniform("ab"), metrics, Fidelity.PREVIEW, "simple") for metrics in found)

@@ -8,10 +8,10 @@ from statistics import NormalDist
 import numpy as np
 
 from foretaste.errors import StudyError
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.surface.calibrate import Known, Mixture, Previews, mixtures
 from foretaste.surface.scales import Scale, sampling_noise, scale_of
 from foretaste.surface.table import Array, Surface
-from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import TaskWeights, spread
 
 __all__ = ["Prediction", "Predictor", "predict", "predictor"]

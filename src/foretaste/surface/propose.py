@@ -24,10 +24,10 @@ from statistics import NormalDist
 import numpy as np
 
 from foretaste.errors import StudyError
+from foretaste.evaluation import Fidelity
 from foretaste.surface.outlook import Beliefs, Outlook, Wanted
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.table import Array
-from foretaste.task import Fidelity
 from foretaste.weights import TaskWeights
 
 __all__ = ["Option", "Proposal", "gains", "propose"]
@@ -113,7 +113,7 @@ def propose(
 
     >>> from foretaste.surface.outlook import outlook
     >>> from foretaste.surface.table import Headline, Surface
-    >>> from foretaste.task import Evaluation
+    >>> from foretaste.evaluation import Evaluation
     >>> from foretaste.weights import lattice
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 4)]
     >>> seen = outlook(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)), lattice("ab", 4))

@@ -22,9 +22,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from foretaste.evaluation import Evaluation
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.table import Array, Headline, oriented
-from foretaste.task import Evaluation
 from foretaste.weights import TaskWeights
 
 __all__ = ["ERROR", "Apart", "Dropped", "Flags", "Goal", "Raced", "Standing", "Tally", "stand"]

@@ -3,12 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from foretaste.task import Evaluation, Fidelity, Task
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.weights import TaskWeights
+
+if TYPE_CHECKING:
+    from foretaste.task import Task
 
 __all__ = ["Array", "Headline", "Surface", "headlines", "oriented"]
 
@@ -66,7 +70,7 @@ def oriented(values: Array, headlines: Mapping[str, Headline]) -> Array:
     return np.stack(columns, axis=-1)
 
 
-def headlines(tasks: Sequence[Task]) -> dict[str, Headline]:
+def headlines(tasks: "Sequence[Task]") -> dict[str, Headline]:
     """Each task's headline metric.
 
     >>> import torch

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from statistics import mean
 
 from foretaste.errors import RecipeError
+from foretaste.evaluation import Evaluation
 from foretaste.plan import Recipe
 from foretaste.sources.problem import Problem
 from foretaste.surface.agreement import judged
 from foretaste.surface.comparison import Compared, Comparison, Kind, regret_of
 from foretaste.surface.table import Surface, headlines
-from foretaste.task import Evaluation, Task
+from foretaste.task import Task
 from foretaste.weights import TaskWeights, uniform
 from foretaste.workflow.confirm import confirm
 from foretaste.workflow.fit import Fitted, fit

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from foretaste.engine import do_evaluation
 from foretaste.errors import WeightsError
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.params import Params
 from foretaste.sources.problem import Problem
-from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import TaskWeights
 from foretaste.workflow.judge import judged_by, row
 from foretaste.workflow.runs import jointly

@@ -10,11 +10,12 @@ from functools import cache
 
 from foretaste.engine import do, do_evaluation, stop_if_asked
 from foretaste.errors import RecipeError
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.outputs import Outputs, outputs_of
 from foretaste.params import Params
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.store.study import Done
-from foretaste.task import Evaluation, Fidelity, Task
+from foretaste.task import Task
 from foretaste.weights import TaskWeights, corners
 from foretaste.workflow.judge import at_precision, judged_by, per_example, precision
 from foretaste.workflow.made import Made, Sites

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from foretaste.engine import Unwatched, Watch, do, stop_if_asked
 from foretaste.errors import DataError, ParamsError, StudyError
+from foretaste.names import check_name
 from foretaste.params import Params
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.site import GaussianSite
@@ -115,6 +116,8 @@ def check(folders: Mapping[str, Path], base: Path | None = None, vocabulary: Voc
 def _looked(folders: Mapping[str, Path]) -> dict[str, Expert]:
     if BASE in folders:
         raise DataError("an expert needs its task's name, as in --task code=FOLDER")
+    for task in folders:
+        check_name(task)
     return {task: look(folder.resolve()) for task, folder in folders.items()}
 
 

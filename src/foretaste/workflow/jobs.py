@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from foretaste.errors import ForetasteError, Stopped
+from foretaste.evaluation import Evaluation
 from foretaste.store.queue import Job, Kind, Queue, State
-from foretaste.task import Evaluation
 from foretaste.weights import TaskWeights
 from foretaste.workflow.confirm import confirm
 from foretaste.workflow.export import EXPORTS, default_method, export

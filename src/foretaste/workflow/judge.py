@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from foretaste.evaluate import Result, evaluate
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.params import Params
-from foretaste.task import Evaluation, Example, Examples, Fidelity, Task
+from foretaste.task import Example, Examples, Task
 from foretaste.train.batch_norm import has_batch_norm, reestimated
 from foretaste.train.mixture import predict_alike
 from foretaste.weights import TaskWeights, corners, uniform

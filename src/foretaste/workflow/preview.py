@@ -7,10 +7,10 @@ from functools import partial
 import torch
 
 from foretaste.engine import do_evaluations, stop_if_asked
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.params import Params, buffers_of, tensors_of
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.remembered import Memory
-from foretaste.task import Evaluation, Fidelity
 from foretaste.together import at_once, evaluate_each
 from foretaste.weights import TaskWeights
 from foretaste.workflow.ensemble import mixed, without_params

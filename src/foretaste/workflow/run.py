@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from foretaste.errors import StudyError
+from foretaste.evaluation import Fidelity
 from foretaste.surface.outlook import evaluated, outlook, tellable, usable
 from foretaste.surface.recommend import Recommendation, recommend
-from foretaste.task import Fidelity
 from foretaste.weights import TaskWeights
 from foretaste.workflow.confirm import confirm
 from foretaste.workflow.fit import fit

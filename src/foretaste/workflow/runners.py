@@ -13,12 +13,13 @@ from torch import Tensor
 
 from foretaste.engine import REVISION, do, do_evaluation, stop_if_asked
 from foretaste.evaluate import batches, judgements, padded, result_of, seen_by
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.metrics import Adds, adds
 from foretaste.params import Params, in_eval_mode, swapped
 from foretaste.remembered import Memory
 from foretaste.store.study import Done, Json, Study, key_of
 from foretaste.surface.race import Tally
-from foretaste.task import IGNORED, Evaluation, Fidelity, Seen, Task
+from foretaste.task import IGNORED, Seen, Task
 from foretaste.together import at_once, seen_by_each
 from foretaste.weights import TaskWeights
 from foretaste.workflow.fit import Fitted

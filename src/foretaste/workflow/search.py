@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from foretaste.errors import BadInput, RunFailed, WeightsError
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.plan import Recipe
 from foretaste.sources.problem import Problem
 from foretaste.surface.hindsight import foretold
@@ -20,7 +21,6 @@ from foretaste.surface.propose import Option, Proposal, propose
 from foretaste.surface.recommend import Recommendation, recommend
 from foretaste.surface.searched import Budget, Progress, Searched
 from foretaste.surface.table import Surface
-from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import TaskWeights, corners, inside, lattice, lattice_near, reaches_inside, spread, uniform
 from foretaste.workflow.confirm import confirm
 from foretaste.workflow.fit import Fitted, fit

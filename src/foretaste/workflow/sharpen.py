@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
 from foretaste.engine import do_evaluation
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.params import Params
-from foretaste.task import Evaluation, Fidelity
 from foretaste.train.joint import joint
 from foretaste.train.sharpen import sharpen
 from foretaste.weights import TaskWeights

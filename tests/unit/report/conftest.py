@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.report.summary import Summary, summarise
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.table import Headline, Surface
-from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import TaskWeights, lattice
 
 OFFSET = 0.02

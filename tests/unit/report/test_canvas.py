@@ -5,9 +5,9 @@ from collections.abc import Callable
 import plotly.graph_objects as go
 import pytest
 
+from foretaste.evaluation import Fidelity
 from foretaste.report.canvas import add_coloured, axis, canvas, hover, label, shading
 from foretaste.report.summary import Summary
-from foretaste.task import Fidelity
 
 Study = Callable[..., Summary]
 

@@ -7,10 +7,10 @@ from typing import Any
 import plotly.graph_objects as go
 import pytest
 
+from foretaste.evaluation import Fidelity
 from foretaste.report.figures import VALUE, comparison, maps, methods, tradeoff
 from foretaste.report.summary import Summary
 from foretaste.surface.table import Headline
-from foretaste.task import Fidelity
 from foretaste.weights import TaskWeights, uniform
 
 Study = Callable[..., Summary]

@@ -4,10 +4,10 @@ import math
 import pytest
 from rich.console import Console
 
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.report.mergeability import advice, between, cornered, mergeability_json, overall, paired
 from foretaste.surface.mergeability import Corner, Mergeability, Pair
 from foretaste.surface.table import Headline, Surface
-from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import lattice
 
 ACCURACY = Headline("accuracy")

@@ -4,9 +4,9 @@ import json
 
 from rich.console import Console, RenderableType
 
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.report.race import raced, raced_json
 from foretaste.surface.race import Apart, Dropped, Raced
-from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import TaskWeights, lattice
 
 POINTS = lattice("ab", 20)

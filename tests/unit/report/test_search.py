@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from rich.console import Console, RenderableType
 
+from foretaste.evaluation import Fidelity
 from foretaste.report.search import search_json, searched, step
 from foretaste.report.summary import Summary
 from foretaste.surface.hindsight import Foretold
 from foretaste.surface.propose import Option, Proposal
 from foretaste.surface.recommend import Recommendation
 from foretaste.surface.searched import Budget, Progress, Searched
-from foretaste.task import Fidelity
 from foretaste.weights import uniform
 
 AB = ("a", "b")

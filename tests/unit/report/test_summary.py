@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from foretaste.errors import StudyError
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.report.summary import Summary, confirmation, summarise, to_json, verdict
 from foretaste.surface.agreement import Agreement
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.table import Headline, Surface
-from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import TaskWeights, uniform
 
 Study = Callable[..., Summary]

@@ -5,8 +5,8 @@ from io import StringIO
 import pytest
 from rich.console import Console, RenderableType
 
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.report.tables import checked, fitted, row_json, rows
-from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import TaskWeights, uniform
 
 METRICS = {"movies": {"loss": 0.25, "accuracy": 0.9375}, "news": {"loss": 1.5, "f1": 0.5}}

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from foretaste.errors import DataError, StorageError, StudyError
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.store.study import Study, key_of, require_space
 from foretaste.surface.table import Headline
-from foretaste.task import Evaluation, Fidelity
 from foretaste.train.run import Snapshot
 from foretaste.weights import TaskWeights, uniform
 

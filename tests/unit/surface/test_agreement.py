@@ -6,9 +6,9 @@ import pytest
 from scipy.stats import spearmanr
 
 from foretaste.errors import StudyError
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.surface.agreement import agreement, judged, spearman
 from foretaste.surface.table import Headline, Surface
-from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import TaskWeights, lattice
 
 TASKS = ("a", "b")

@@ -4,10 +4,10 @@ from dataclasses import replace
 import pytest
 
 from foretaste.errors import StudyError
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.surface.choose import Choice, choose
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.table import Headline, Surface
-from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import TaskWeights, lattice
 
 TASKS = ("a", "b")

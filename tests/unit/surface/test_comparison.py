@@ -1,9 +1,9 @@
 import pytest
 
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.surface.agreement import Agreement
 from foretaste.surface.comparison import Compared, Comparison, Kind, Regret, regret_of
 from foretaste.surface.table import Headline, Surface
-from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import TaskWeights, uniform
 
 AB = ["a", "b"]

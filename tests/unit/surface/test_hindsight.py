@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.surface.hindsight import Foretold, coverage, foretold, mean_error
 from foretaste.surface.predict import predict
 from foretaste.surface.table import Headline, Surface
-from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import TaskWeights, corners, lattice
 
 TASKS = ("a", "b")

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from foretaste.evaluate import evaluate
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.params import Params, average
 from foretaste.surface.mergeability import Corner, Pair, corner_of, pairs_of, paths
 from foretaste.surface.table import Headline, Surface
-from foretaste.task import Evaluation, Fidelity
 from foretaste.train.finetune import finetune
 from foretaste.train.training import Training
 from foretaste.weights import TaskWeights, corners, lattice

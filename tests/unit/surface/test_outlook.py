@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from foretaste.errors import StudyError
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.surface.outlook import Outlook, candidates, evaluated, outlook, tellable, usable
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.recommend import recommend
 from foretaste.surface.table import Headline, Surface
-from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import TaskWeights, corners, dirichlet, lattice, uniform
 
 TASKS = ("a", "b")

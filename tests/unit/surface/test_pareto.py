@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.surface.pareto import front, hypervolume, is_efficient
 from foretaste.surface.table import Headline, Surface
-from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import lattice
 
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from foretaste.errors import StudyError
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.surface.predict import Prediction, predict, predictor
 from foretaste.surface.table import Array, Headline, Surface
-from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import TaskWeights, corners, lattice, uniform
 
 TASKS = ("a", "b", "c")

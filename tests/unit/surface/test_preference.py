@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from foretaste.errors import StudyError, WeightsError
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.surface.preference import Floor, Preference, caution, measure, mute, shortfalls
 from foretaste.surface.table import Headline, Surface, oriented
-from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import corners
 
 TASKS = ("a", "b")

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from foretaste.errors import StudyError
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.surface.outlook import Beliefs, Outlook, outlook
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.propose import Option, Proposal, gains, propose
 from foretaste.surface.table import Headline, Surface
-from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import TaskWeights, lattice
 
 TASKS = ("a", "b", "c")

@@ -2,9 +2,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.metrics import METRICS
 from foretaste.surface.table import Headline, Surface, headlines
-from foretaste.task import Evaluation, Fidelity, Metric, Rows, Task
+from foretaste.task import Metric, Rows, Task
 from foretaste.weights import TaskWeights, corners, uniform
 from laws import normal
 

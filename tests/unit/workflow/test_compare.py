@@ -3,11 +3,12 @@ from dataclasses import replace
 import pytest
 
 from foretaste.errors import RecipeError, TaskError
+from foretaste.evaluation import Evaluation
 from foretaste.plan import Joint
 from foretaste.surface.agreement import agreement
 from foretaste.surface.comparison import Comparison
 from foretaste.surface.table import Surface, headlines
-from foretaste.task import Evaluation, TextMetric
+from foretaste.task import TextMetric
 from foretaste.weights import TaskWeights
 from foretaste.workflow.compare import compare, compared_methods
 from foretaste.workflow.confirm import confirm

@@ -3,8 +3,8 @@ from dataclasses import replace
 import torch
 
 from foretaste.evaluate import evaluate
+from foretaste.evaluation import Fidelity
 from foretaste.recipe import parse
-from foretaste.task import Fidelity
 from foretaste.train.joint import joint
 from foretaste.weights import TaskWeights, uniform
 from foretaste.workflow.confirm import confirm

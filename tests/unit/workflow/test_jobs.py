@@ -12,9 +12,9 @@ import pytest
 from checkpoints import Checkpoints, sentences, table, transformers_recipe
 from foretaste.engine import Unwatched
 from foretaste.errors import Diverged
+from foretaste.evaluation import Fidelity
 from foretaste.recipe import read
 from foretaste.store.queue import Kind, Queue, State
-from foretaste.task import Fidelity
 from foretaste.weights import TaskWeights
 from foretaste.workflow import jobs as module
 from foretaste.workflow.export import EXPORTS

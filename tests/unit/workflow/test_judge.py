@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.evaluate import evaluate
+from foretaste.evaluation import Fidelity
 from foretaste.params import Params, parameters_of, snapshot, tensors_of
 from foretaste.plan import Preview
 from foretaste.recipe import parse
 from foretaste.sources.problem import Problem
-from foretaste.task import Example, Fidelity, Metric, Rows, Task, TextMetric
+from foretaste.task import Example, Metric, Rows, Task, TextMetric
 from foretaste.train.batch_norm import reestimated
 from foretaste.weights import TaskWeights, uniform
 from foretaste.workflow.judge import at_precision, judged_by, objective, reestimates, row, with_statistics

@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 
 from foretaste.errors import StudyError, WeightsError
+from foretaste.evaluation import Fidelity
 from foretaste.recipe import parse
 from foretaste.store.study import Study
 from foretaste.surface.preference import Floor, Preference
-from foretaste.task import Fidelity
 from foretaste.weights import corners, uniform
 from foretaste.workflow.confirm import confirm
 from foretaste.workflow.fit import fit

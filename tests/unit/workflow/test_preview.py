@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from foretaste.evaluate import Result, evaluate
+from foretaste.evaluation import Fidelity
 from foretaste.merge import merge
 from foretaste.params import Params, parameters_of, snapshot
 from foretaste.posterior.gaussian import Gaussian
@@ -15,7 +16,7 @@ from foretaste.recipe import parse
 from foretaste.sources.frozen import frozen
 from foretaste.sources.problem import Problem
 from foretaste.store.study import Study
-from foretaste.task import Fidelity, Task
+from foretaste.task import Task
 from foretaste.together import evaluate_each
 from foretaste.train.batch_norm import reestimated
 from foretaste.weights import TaskWeights, corners, lattice, uniform

@@ -9,6 +9,7 @@ from torch import nn
 
 from foretaste.engine import Unwatched
 from foretaste.errors import Stopped, TaskError, WeightsError
+from foretaste.evaluation import Evaluation
 from foretaste.metrics import METRICS, SEQUENCE_METRICS
 from foretaste.recipe import parse, read
 from foretaste.sources.digits import digits
@@ -17,7 +18,7 @@ from foretaste.surface.choose import choose
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.race import Raced
 from foretaste.surface.table import Surface, headlines
-from foretaste.task import Batch, Evaluation, Rows, Task, TextMetric
+from foretaste.task import Batch, Rows, Task, TextMetric
 from foretaste.weights import TaskWeights, lattice, uniform
 from foretaste.workflow import preview as previewing
 from foretaste.workflow import runners as running

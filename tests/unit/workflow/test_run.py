@@ -1,7 +1,7 @@
 import pytest
 
 from foretaste.errors import StudyError
-from foretaste.task import Fidelity
+from foretaste.evaluation import Fidelity
 from foretaste.workflow.fit import fit
 from foretaste.workflow.outcome import look
 from foretaste.workflow.preview import preview

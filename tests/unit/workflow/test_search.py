@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from foretaste.errors import Diverged, RecipeError, Stopped, WeightsError
+from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.searched import Budget, Progress
-from foretaste.task import Evaluation, Fidelity
 from foretaste.weights import TaskWeights, corners, uniform
 from foretaste.workflow import search as module
 from foretaste.workflow.confirm import confirm

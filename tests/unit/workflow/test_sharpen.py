@@ -5,8 +5,8 @@ import torch
 
 from foretaste.errors import WeightsError
 from foretaste.evaluate import evaluate
+from foretaste.evaluation import Fidelity
 from foretaste.params import parameters_of
-from foretaste.task import Fidelity
 from foretaste.train.joint import joint
 from foretaste.train.sharpen import sharpen
 from foretaste.weights import TaskWeights, uniform
