@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from foretaste import bounds
-from foretaste.errors import RecipeError, WeightsError
+from foretaste.errors import WeightsError
 from foretaste.surface.preference import Floor, Preference
 
 __all__ = [
@@ -303,16 +303,15 @@ class Recipe(_Part):
             return tasks
         return {name: {"metrics": ["perplexity"], **task} if isinstance(task, dict) else task for name, task in tasks.items()}
 
-    def check_twins(self) -> None:
-        """Check that no two tasks are the same in everything: they are one task, whose weight would count twice.
-
-        Raises:
-            RecipeError: Two are; the field is named.
-        """
-        for place, (name, task) in enumerate(self.tasks.items()):
-            twin = next((other for other in list(self.tasks)[:place] if self.tasks[other] == task), None)
-            if twin is not None:
-                raise RecipeError(f"this task and {twin!r} are the same in everything; remove one, or name other data").at("tasks", name)
+    @property
+    def twin_warnings(self) -> tuple[str, ...]:
+        """A warning for each task that is another one in everything: they are one task, whose weight counts twice."""
+        names = list(self.tasks)
+        pairs = [
+            (next((one for one in names[:place] if self.tasks[one] == self.tasks[name]), None), name) for place, name in enumerate(names)
+        ]
+        advice = "so that one task's weight counts twice; remove one, or name other data"
+        return tuple(f"tasks {twin!r} and {name!r} are the same in everything, {advice}" for twin, name in pairs if twin is not None)
 
     def check_goal(self, tasks: Sequence[str]) -> None:
         """Check that preference and floors are about these tasks.

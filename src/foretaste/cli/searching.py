@@ -8,7 +8,7 @@ import typer
 
 from foretaste.cli.base import Explain, Floors, Json, Open, RecipeFile, Request, StudyOption, Variables, again, app, goal, printed, working
 from foretaste.cli.sizes import finite
-from foretaste.cli.studying import check_report, report_written, summarised
+from foretaste.cli.studying import check_own_report, report_written, summarised
 from foretaste.lazy import lazy
 from foretaste.target import REPORT
 
@@ -63,7 +63,7 @@ def search(
     def accept(request: Request) -> None:
         searching.searched_methods(request.recipe, request.problem, limit)
         goal(request, "knee" if front else prefer, floor)
-        check_report(request.folder / REPORT)
+        check_own_report(request.folder)
 
     with working(recipe, study, var, command, accept=accept) as (work, _):
         wanted, floors = goal(work, "knee" if front else prefer, floor)

@@ -71,6 +71,7 @@ else:
 
 __all__ = [
     "check",
+    "check_own_report",
     "check_report",
     "compare",
     "confirm",
@@ -298,7 +299,7 @@ def report(
 
 def _run_all(file: Path, study: Path | None, var: list[str] | None, as_json: bool, browse: bool, command: "Sequence[str]") -> None:
     def accept(request: Request) -> None:
-        check_report(request.folder / target.REPORT)
+        check_own_report(request.folder)
 
     with working(file, study, var, command, accept=accept) as (work, _):
         folder = work.study.path
@@ -334,6 +335,12 @@ def summarised(folder: Path, prefer: str | None = None, floors: list[str] | None
 def check_report(path: Path, *, overwrite: bool = False) -> Path:
     """The file that a report is written to: new, or a report that foretaste wrote, or any with ``overwrite``."""
     return target.check_file(path, overwrite=overwrite, is_ours=lambda file: target.has_mark(file, page.MARKS))
+
+
+def check_own_report(folder: Path) -> None:
+    """Look whether a study's report may be written, as far as the study is there already."""
+    if folder.is_dir():
+        check_report(folder / target.REPORT)
 
 
 def report_written(found: "summary.Summary", path: Path, *, overwrite: bool = False) -> Path:

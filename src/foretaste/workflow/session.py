@@ -203,9 +203,10 @@ def check(recipe: Recipe, text: str, file: str) -> tuple[Checked, Problem]:
     problem = load(recipe, text, file)
     problem.model.to(PartialState().device)
     try:
-        recipe.check_twins()
         classes = try_batches(problem, recipe.finetune.micro_batch or recipe.finetune.batch_size, recipe.preview.batch_size)
-        warnings = problem.warnings + (try_labels(problem, classes) if isinstance(recipe.model, FunctionModel) else ())
+        warnings = (
+            recipe.twin_warnings + problem.warnings + (try_labels(problem, classes) if isinstance(recipe.model, FunctionModel) else ())
+        )
     except BadInput as error:
         raise where(error, file, text) from error.__cause__
     try:
