@@ -68,7 +68,7 @@ def test_what_the_study_needs_is_never_replaced(session: Session, tmp_path: Path
     within, own = session.study.path / "tensors" / "mine", session.study.path / "exports" / "mine"
     for target in (tmp_path / "expert", own):
         export(session, target, weights, "simple")
-    with pytest.raises(StorageError, match="is within the study .*, which only the study itself writes to"):
+    with pytest.raises(StorageError, match=r"is within the study .*, which only the study itself writes to"):
         export(session, within, weights, "simple")
     shutil.copytree(own, within)
     bring(session.study, {"low": tmp_path / "expert"})
