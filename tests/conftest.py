@@ -1,5 +1,9 @@
-"""What every test starts from: few threads, and Accelerate's shared state fresh."""
+"""What every test starts from: few threads, Accelerate's shared state fresh, and a state folder that is not the user's."""
 
+import atexit
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 
 import pytest
@@ -7,6 +11,8 @@ import torch
 from accelerate.state import AcceleratorState
 
 torch.set_num_threads(1)
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp()
+atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

@@ -72,8 +72,13 @@ def mutated_json(value: object, draw: random.Random) -> bytes:
 def _change(value: object, draw: random.Random) -> None:
     """Walk to a random place and put something else there."""
     while isinstance(value, dict | list) and value:
-        key: object = draw.choice(list(value)) if isinstance(value, dict) else draw.randrange(len(value))
-        inner = value[key]  # type: ignore[index]
+        inner: object
+        if isinstance(value, dict):
+            name = draw.choice(list(value))
+            inner, key = value[name], name
+        else:
+            place = draw.randrange(len(value))
+            inner, key = value[place], place
         if not isinstance(inner, dict | list) or not inner or draw.random() < 0.4:
             _replace(value, key, draw)
             return

@@ -56,7 +56,8 @@ def _refuse_depth(text: str, file: str) -> None:
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if depth > _DEEPEST:
-            raise RecipeError(f"{file}, line {event.start_mark.line + 1}: nested more than {_DEEPEST} levels deep, which no recipe is")
+            line = event.start_mark.line + 1 if event.start_mark else 1
+            raise RecipeError(f"{file}, line {line}: nested more than {_DEEPEST} levels deep, which no recipe is")
 
 
 def _refuse_size(root: yaml.Node | None, file: str) -> None:

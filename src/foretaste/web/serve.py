@@ -39,6 +39,7 @@ def serve(folder: Path, host: str, port: int, opened: Callable[[str], None], *, 
     token, waker = new_token(), Waker(folder, trust=trust)
     if not host.strip():
         raise StudyError("--host is empty; name an address to listen on, such as 127.0.0.1, or 0.0.0.0 for every address of this machine")
+    Queue(folder).close()  # nothing is listened on for what is no study
     if resume and not trust:
         check_stored_recipe(folder)
     try:

@@ -62,13 +62,13 @@ def main(folder: Path, *, trust: bool = False) -> int:
     last = time.monotonic() + _PATIENCE
     while True:
         try:
-            return _work(folder, leaving, trust)
+            return _work(folder, leaving, trust=True) if trust else _work(folder, leaving)
         except StorageError as error:
             if leaving.wait(_FULL) or time.monotonic() > last:
                 return error.exit_code
 
 
-def _work(folder: Path, leaving: threading.Event, trust: bool) -> int:
+def _work(folder: Path, leaving: threading.Event, *, trust: bool = False) -> int:
     with Queue(folder) as queue, queue.at_work() as alone:
         if not alone:
             return 0

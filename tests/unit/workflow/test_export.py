@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,8 +66,11 @@ def test_a_folder_that_is_there_is_refused_before_any_work(session: Session, tmp
 def test_what_the_study_needs_is_never_replaced(session: Session, tmp_path: Path) -> None:
     weights = uniform(session.problem.names)
     within, own = session.study.path / "tensors" / "mine", session.study.path / "exports" / "mine"
-    for target in (tmp_path / "expert", within, own):
+    for target in (tmp_path / "expert", own):
         export(session, target, weights, "simple")
+    with pytest.raises(StorageError, match=r"is within the study .*, which only the study itself writes to"):
+        export(session, within, weights, "simple")
+    shutil.copytree(own, within)
     bring(session.study, {"low": tmp_path / "expert"})
     for target, what in ((tmp_path / "expert", "is the imported model of task 'low'"), (within, "is within the study's folder")):
         with pytest.raises(StorageError, match=f"{what} .*, which --overwrite does not replace"):
