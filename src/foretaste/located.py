@@ -34,6 +34,8 @@ def loaded(text: str, file: str) -> dict[str, Any]:
         _refuse_size(node, file)
         _refuse_repeats(node, file)
         plain = yaml.safe_load(text)
+    except RecipeError:
+        raise
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark else ""
