@@ -12,6 +12,7 @@ whose rounding in float32 is far below the params' own.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -140,17 +141,18 @@ def _together(
     prior: Gaussian, parts: Sequence[GaussianSite], piece: Piece, table: list[list[float]], stop: Stop
 ) -> list[dict[str, Tensor]]:
     plain = all(part.power == 1.0 and isinstance(part.precision, Isotropic | Diagonal) for part in parts)
+    shares = torch.tensor(table, dtype=torch.float64)
     still = plain and isinstance(prior.precision, Isotropic) and all(part.gradient is None for part in parts)
     if still and all(isinstance(part.precision, Isotropic) and part.precision.scale == 0 for part in parts):
-        found = {name: torch.tensor(table) @ _stacked([part.center[name] for part in parts]) for name in piece.names}
+        found = {name: _sums([part.center[name] for part in parts], shares) for name in piece.names}
     elif still and _are_short((prior.mean, *(part.center for part in parts)), piece.names):
-        found = {name: _averages(prior.precision, parts, name, torch.tensor(table)) for name in piece.names}
+        found = {name: _averages(prior.precision, parts, name, shares) for name in piece.names}
     else:
         part = Gaussian(piece.of(prior.mean), prior.precision.restrict(piece))
         if not (plain and isinstance(part.precision, Isotropic | Diagonal)):
-            means = (product(part, [site**share for site, share in zip(parts, shares, strict=True)], stop).mean for shares in table)
+            means = (product(part, [site**share for site, share in zip(parts, row, strict=True)], stop).mean for row in table)
             return [dict(mean) for mean in means]
-        found = {name: _quotients(part, parts, name, torch.tensor(table)) for name in piece.names}
+        found = {name: _quotients(part, parts, name, shares) for name in piece.names}
     return [{name: tensor[place] for name, tensor in found.items()} for place in range(len(table))]
 
 
@@ -172,7 +174,14 @@ def _averages(prior: Precision, parts: Sequence[GaussianSite], name: str, table:
     weights = torch.empty_like(pulls)
     for row, part in zip(weights, parts, strict=True):
         row.copy_(_entries(part.precision, name)).add_(own)
+    table = table.to(pulls.dtype)
     return (table @ pulls.mul_(weights)).div_(table @ weights)
+
+
+def _sums(centers: Sequence[Tensor], table: Tensor) -> Tensor:
+    """`[K, n]`: one tensor of every preview, as plain averages of the centres."""
+    stacked = _stacked(centers)
+    return table.to(stacked.dtype) @ stacked
 
 
 def _quotients(prior: Gaussian, parts: Sequence[GaussianSite], name: str, table: Tensor) -> Tensor:
@@ -195,8 +204,9 @@ def _entries(precision: Precision, name: str) -> Tensor:
 
 
 def _stacked(tensors: Sequence[Tensor]) -> Tensor:
-    """`[T, n]`, in float32 or wider."""
-    found = torch.empty(len(tensors), *tensors[0].shape, dtype=wide(tensors[0][:0]).dtype)
+    """`[T, n]`, in float32 or the widest of their types."""
+    dtype = reduce(torch.promote_types, [tensor.dtype for tensor in tensors], torch.float32)
+    found = torch.empty(len(tensors), *tensors[0].shape, dtype=dtype)
     for row, tensor in zip(found, tensors, strict=True):
         row.copy_(tensor)
     return found

@@ -287,6 +287,10 @@ UNLIKE: Mapping[str, Mapping[str, Mapping[str, object]]] = {
         "a": {"target_modules": ["q_proj"], "modules_to_save": ["lm_head", "embed_tokens"]},
         "b": {"target_modules": ["lm_head", "embed_tokens"]},
     },
+    "one saves norms by the end of their names": {
+        "a": {"target_modules": ["q_proj"], "modules_to_save": ["norm"]},
+        "b": {"target_modules": ["q_proj"]},
+    },
     "one tied by PEFT": {
         "a": {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens"], "ensure_weight_tying": True},
         "b": {"target_modules": ["q_proj"]},

@@ -129,6 +129,28 @@ def test_params_in_files_give_the_same_as_params_in_memory(tmp_path: Path, preci
         assert all(one[name].equal(other[name]) for name in like)
 
 
+@pytest.mark.parametrize("weightings", [1, 3])
+@pytest.mark.parametrize("curved", [False, True])
+@pytest.mark.parametrize("expert", [torch.float64, torch.float32])
+def test_doubles_are_merged_in_double(weightings: int, curved: bool, expert: torch.dtype) -> None:
+    """Weights too: a third is not rounded to float32 on its way. Experts may be in another type than the base."""
+    mean = normal(50, seed=1, dtype=torch.float64)
+    centers = {task: normal(50, seed=seed, dtype=torch.float64).to(expert) for seed, task in enumerate(TASKS, start=2)}
+    entries = {task: normal(50, seed=seed, dtype=torch.float64).square() for seed, task in enumerate(TASKS, start=7)}
+    sites = {
+        task: GaussianSite({"w": center}, Diagonal({"w": entries[task].to(expert)}) if curved else Isotropic(0.0))
+        for task, center in centers.items()
+    }
+    wanted = [TaskWeights(TASKS, [1 / 3, 1 / 7, 1 - 1 / 3 - 1 / 7])] * weightings
+    (_, merged), *_ = stream(Gaussian({"w": mean}, Isotropic(0.5)), sites, wanted)
+    h = {task: entries[task].to(expert).double() if curved else torch.zeros(50, dtype=torch.float64) for task in TASKS}
+    top = sum(share * (0.5 + h[task]) * (centers[task].double() - mean) for task, share in wanted[0].items())
+    expected = mean + top / (0.5 + sum(share * h[task] for task, share in wanted[0].items()))
+    exact = 1e-13 if expert == torch.float64 else 1e-5
+    for found in merged:
+        torch.testing.assert_close(found["w"].double(), expected, rtol=exact, atol=exact)
+
+
 def test_a_corner_is_the_task_bit_for_bit() -> None:
     like = HARD["mixed types"]
     sites = {task: GaussianSite(near(like, seed), diagonal_like(like, seed)) for seed, task in enumerate(TASKS)}

@@ -91,13 +91,15 @@ def open_adapter(folder: Path) -> Adapter:
 def saved_as(name: str, entries: object) -> str | None:
     """The entry of ``modules_to_save`` that a full tensor belongs to, or None.
 
+    PEFT saves every module whose name ends with an entry, also in the middle of a word: ``norm`` means ``input_layernorm`` too.
+
     >>> saved_as("bert.classifier.dense.weight", ["score", "classifier"])
     'classifier'
     """
     parts = name.split(".")
     paths = [".".join(parts[:end]) for end in range(1, len(parts))]
     known = [str(entry) for entry in entries] if isinstance(entries, list) else []
-    return next((entry for entry in known if any(f".{path}".endswith(f".{entry}") for path in paths)), None)
+    return next((entry for entry in known if any(path.endswith(entry) for path in paths)), None)
 
 
 def check_adapters(adapters: Mapping[str, Adapter]) -> tuple[str, ...]:

@@ -69,7 +69,8 @@ class TestReading:
 
     def test_which_module_is_saved(self) -> None:
         assert saved_as("bert.classifier.dense.weight", ["classifier"]) == "classifier"
-        assert saved_as("bert.my_classifier.weight", ["classifier"]) is None
+        assert saved_as("model.layers.0.input_layernorm.weight", ["lm_head", "norm"]) == "norm"
+        assert saved_as("bert.my_pooler.weight", ["classifier"]) is None
         assert saved_as("classifier.weight", None) is None
 
 
