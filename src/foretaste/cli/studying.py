@@ -115,9 +115,27 @@ def init(
     if target.path_kind(path) == "file" and not overwrite:
         raise RecipeError(f"{path} exists; name another file or give --force")
     written = target.check_file(path, overwrite=overwrite)
-    content = json.dumps(recipes.schema(), indent=2) + "\n" if schema else (files("foretaste") / "recipes" / f"{kind}.yaml").read_text()
+    content = json.dumps(recipes.schema(), indent=2) + "\n" if schema else _template(f"{kind}.yaml")
     whole.written_whole(written, lambda temporary: temporary.write_text(content, encoding="utf-8"))
-    printed(as_json, {"written": str(path)}, f"wrote {path}" + ("" if schema else f"\nnext: edit it, then foretaste check {path}"))
+    lines = [f"wrote {path}"]
+    if kind == "function" and not schema:
+        lines.append(_write_module(path.with_name("my_problem.py")))
+    if not schema:
+        lines.append(f"next: edit it, then {again(['check', str(path)], None, None)}")
+    printed(as_json, {"written": str(path)}, "\n".join(lines))
+
+
+def _write_module(path: Path) -> str:
+    """Write the function that a recipe of this kind calls, unless there is one already; returns what to tell."""
+    if target.path_kind(path) != "missing":
+        return f"kept {path}, which was there already"
+    content, written = _template("my_problem.txt"), target.check_file(path, overwrite=False)
+    whole.written_whole(written, lambda temporary: temporary.write_text(content, encoding="utf-8"))
+    return f"wrote {path}, the function that it calls"
+
+
+def _template(name: str) -> str:
+    return (files("foretaste") / "recipes" / name).read_text(encoding="utf-8")
 
 
 @app.command(epilog="Example: [bold]foretaste check study.yaml[/]")

@@ -1,5 +1,6 @@
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -190,7 +191,7 @@ def test_init_writes_a_recipe(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "[red]r.yaml"
     found = foretaste("init", path, "--kind", kind)
     assert (found.code, found.err) == (0, "")
-    assert f"next: edit it, then foretaste check {path}" in found.out
+    assert f"next: edit it, then foretaste check {shlex.quote(str(path))}" in found.out
     assert parse(path.read_text()).name
     assert json.loads(foretaste("init", path, "--force", "--json").out) == {"written": str(path)}
 
