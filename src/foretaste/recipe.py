@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from foretaste.errors import BadInput, RecipeError, TaskError
+from foretaste.field_names import suggestion
 from foretaste.located import line_of, loaded
 from foretaste.names import check_name
 from foretaste.plan import (
@@ -292,16 +293,25 @@ def _message(fault: ErrorDetails) -> str:
         return fault["msg"] if bound is None else f"Input should be a valid integer, less than or equal to {bound}"
     if fault["type"] != "extra_forbidden":
         return fault["msg"]
-    return f"unknown field; allowed are {', '.join(_part_of(fault).model_fields)}"
+    known: dict[str, list[str]] = {"": list(Recipe.model_fields)}
+    for name, part in _PARTS.items():
+        known.setdefault(_PLACES.get(name, name), []).extend(part.model_fields)
+    name = _part_name(fault)
+    return f"unknown field; {suggestion(str(fault['loc'][-1]), _PLACES.get(name, name), list(_part_of(fault).model_fields), known)}"
+
+
+def _part_name(fault: ErrorDetails) -> str:
+    """The part of the recipe that a fault is in, by its name in `_PARTS`; empty at the top."""
+    top, *rest = (str(part) for part in fault["loc"])
+    name = rest[-2] if top == "model" and len(rest) > 1 else top
+    return name if rest and name in _PARTS else ""
 
 
 def _part_of(fault: ErrorDetails) -> type[BaseModel]:
-    """The part of the recipe that a fault is in."""
-    top, *rest = (str(part) for part in fault["loc"])
-    name = rest[-2] if top == "model" and len(rest) > 1 else top
-    return _PARTS.get(name, Recipe) if rest else Recipe
+    return _PARTS.get(_part_name(fault), Recipe)
 
 
+_PLACES = {"transformers": "model", "function": "model", "digits": "model", "harness": "model.harness", "tasks": "tasks.NAME"}
 _PARTS: dict[str, type[BaseModel]] = {
     "transformers": TransformersModel,
     "harness": Harness,

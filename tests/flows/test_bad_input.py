@@ -89,7 +89,7 @@ def test_floors_and_preferences_in_a_recipe(tmp_path: Path, goal: str, words: st
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (DIGITS + "finetune:\n  stepz: 3\n", "line 4, finetune.stepz: unknown field; allowed are steps, batch_size,"),
+        (DIGITS + "finetune:\n  stepz: 3\n", "line 4, finetune.stepz: unknown field; did you mean steps?"),
         (DIGITS + "finetune:\n  steps: many\n", "line 4, finetune.steps: Input should be a valid integer"),
         (DIGITS + "finetune: {learning_rate: .inf}\n", "line 3, finetune.learning_rate: Input should be a finite number; found inf"),
         ("name: [a\nmodel: {source: digits}\n", "line 2: not valid YAML: "),
