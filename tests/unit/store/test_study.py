@@ -1,12 +1,15 @@
+import sqlite3
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from disks import fill, read_only, small_disk
 from foretaste.errors import DataError, StorageError, StudyError
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.store.study import Study, key_of, require_space
@@ -175,3 +178,32 @@ def test_uniform_weights_keep_their_key(tmp_path: Path) -> None:
         found = study.evaluation("e")
         assert found is not None
         assert found.weights == row.weights
+
+
+def test_a_finished_study_is_read_on_a_full_disk_and_on_a_read_only_one(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        with Study.create(disk / "study") as study:
+            study.add_recipe("text", {"name": "a"})
+        filler = fill(disk)
+        with Study.open(disk / "study") as study:
+            assert study.recipe() == ("text", {"name": "a"})
+        filler.unlink()
+        with read_only(disk / "study"), Study.open(disk / "study") as study:
+            assert study.recipe() == ("text", {"name": "a"})
+        with Study.open(disk / "study") as study:
+            study.add_recipe("another", {"name": "b"})
+            assert study.recipe() == ("another", {"name": "b"})
+
+
+def test_one_recipe_however_many_processes_add_it(tmp_path: Path) -> None:
+    Study.create(tmp_path / "study").close()
+
+    def add(place: int) -> None:
+        with Study.open(tmp_path / "study") as study:
+            study.add_recipe("text", {"name": "a"})
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(add, range(8)))
+    with sqlite3.connect(tmp_path / "study" / "study.db") as connection:
+        assert connection.execute("SELECT count(*) FROM recipes").fetchone() == (1,)
+    connection.close()
