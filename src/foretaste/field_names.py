@@ -71,7 +71,7 @@ def suggestion(name: str, place: str, allowed: Sequence[str], elsewhere: Mapping
     close = difflib.get_close_matches(name, allowed, n=1, cutoff=0.7)
     if close:
         return f"did you mean {close[0]}?"
-    places = [f"{part}.{name}".lstrip(".") for part, fields in elsewhere.items() if name in fields]
+    places = [f"{part}.{name}".lstrip(".") for part, fields in elsewhere.items() if name in fields and part != place]
     if places:
         return f"did you mean {' or '.join(places)}?"
     if len(allowed) <= _LISTED:
