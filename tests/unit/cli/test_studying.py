@@ -257,3 +257,15 @@ def test_export_writes_the_recommended_preview_or_what_is_asked_for(folder: Path
     assert found.code == 0, found.err
     assert json.loads(found.out)["method"] == "joint"
     assert "exists already" in foretaste(*command, "--to", tmp_path / "best", "--weights", "uniform").err
+
+
+def test_a_study_is_shown_without_torch_or_scipy(folder: Path) -> None:
+    """They take longer to import than the table takes to make."""
+    code = (
+        "import sys; sys.modules['torch'] = sys.modules['scipy'] = None; sys.argv = ['foretaste', 'show', sys.argv[1]]\n"
+        "from foretaste.cli.entry import main; main()"
+    )
+    command = [sys.executable, "-c", code, str(folder / "study")]
+    found = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=True)
+    assert "recommendation" in found.stdout
+    assert found.stderr == ""
