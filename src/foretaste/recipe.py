@@ -111,6 +111,9 @@ def parse(text: str, file: str = "recipe", variables: Mapping[str, str] | None =
 def _check_parts(recipe: Recipe) -> None:
     """What one part says must suit the others."""
     _check_finetune(recipe.finetune)
+    methods = recipe.preview.methods
+    if (twice := next((name for name in methods if methods.count(name) > 1), None)) is not None:
+        raise RecipeError(f"{twice} is named twice; name each method once").at("preview", "methods")
     if not isinstance(recipe.model, TransformersModel):
         if recipe.tasks:
             raise RecipeError(f"source {recipe.model.source!r} brings its own tasks; remove this part").at("tasks")

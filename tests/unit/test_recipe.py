@@ -72,6 +72,10 @@ def test_inputs_are_text_columns_pairs_or_an_image() -> None:
         ),
         (DIGITS + "finetune:\n  r: 8\n", "r.yaml, line 4, finetune.r: r is for LoRA; remove this, or set method: lora"),
         (DIGITS + "finetune: {method: full, targets: [q]}\n", "line 3, finetune.targets: targets is for LoRA; remove this, or set method"),
+        (
+            DIGITS + "preview: {methods: [simple, anchored, simple]}\n",
+            "line 3, preview.methods: simple is named twice; name each method once",
+        ),
         (DIGITS + "nmae: b\n", "line 3, nmae: unknown field; did you mean name?"),
         ("name: a\nmodel:\n  source: digits\n  path: x\n", "line 4, model.path: unknown field; there is only source; found 'x'"),
         ("model: {source: digits}\n", "r.yaml, line 1, name: Field required"),
