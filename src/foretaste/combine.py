@@ -20,6 +20,7 @@ from torch import Tensor
 
 from foretaste.errors import ParamsError, WeightsError
 from foretaste.lora import BASE_LAYER, MODEL, WEIGHT, Adapter, Factors, delta, misfits
+from foretaste.one_line import one_line
 from foretaste.params import Params, average, first_nonfinite, shape_of, wide
 from foretaste.weights import TaskWeights
 
@@ -45,6 +46,8 @@ class Combination:
     errors: Mapping[str, float]
     error: float
     left_out: tuple[str, ...]
+
+    __repr__ = one_line
 
 
 def combine(
@@ -196,6 +199,8 @@ class Reduced:
     factors: Factors
     lost: float
     norm: float
+
+    __repr__ = one_line
 
 
 def reduced(own: Factors, rank: int) -> Reduced:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from foretaste.one_line import one_line
 from foretaste.weights import TaskWeights
 
 __all__ = ["Evaluation", "Fidelity"]
@@ -38,3 +39,5 @@ class Evaluation:
     seed: int = 0
     cost: float = 0.0
     key: str = field(default="", compare=False)
+
+    __repr__ = one_line

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from foretaste.errors import ParamsError
+from foretaste.one_line import one_line
 from foretaste.params import Params, first_nonfinite, wide
 
 __all__ = ["BASE_LAYER", "MODEL", "WEIGHT", "Adapter", "Factors", "Layout", "delta", "misfits"]
@@ -54,6 +55,8 @@ class Factors:
     stabilised: bool = False
     layout: Layout = "linear"
 
+    __repr__ = one_line
+
     def __post_init__(self) -> None:
         sides = 2 if self.layout != "convolution" else max(self.a.ndim, 3)
         if self.a.ndim != sides or self.b.ndim != sides or self.b.shape[1:] != (self.rank, *[1] * (sides - 2)) or not self.rank:
@@ -91,6 +94,8 @@ class Adapter:
     modules: Mapping[str, Factors]
     full: Params = field(default_factory=dict)
     config: Mapping[str, object] = field(default_factory=dict)
+
+    __repr__ = one_line
 
     def with_full(self, full: Params) -> "Adapter":
         """The same with other full tensors beside its own, for example one task's head for a sum of adapters.

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from foretaste.errors import ParamsError, WeightsError
+from foretaste.one_line import one_line
 from foretaste.params import Params, average, check_fit, wide
 from foretaste.pieces import CHUNK, Factor, Surrogate, blamed, broken, check_sites, is_finite, owned, pieces_of, renormalised
 from foretaste.posterior.gaussian import Gaussian
@@ -52,6 +53,8 @@ class Preview:
     prior: Gaussian = field(repr=False)
     surrogates: Mapping[str, Surrogate] = field(repr=False)
     start: Params = field(repr=False)
+
+    __repr__ = one_line
 
     def precision(self) -> Precision:
         """``S_0 + sum_t alpha_t H_t`` over the parameters that all tasks share; computed when asked."""

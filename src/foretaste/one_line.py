@@ -40,23 +40,23 @@ def one_line(value: object) -> str:
 
 
 def _short(value: object) -> str:
-    if value is None or isinstance(value, bool | int | Enum):
-        return str(value)
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, str):
-        text = value if len(value) <= _WORD else f"{value[:_WORD]}..."
-        return repr(text)
-    if isinstance(value, Path):
-        return str(value)
     shape = getattr(value, "shape", None)
-    if shape is not None:
-        return f"{type(value).__name__}{list(shape)}"
-    if isinstance(value, Mapping):
-        return _mapping(value)
-    if isinstance(value, Sequence | Set):
-        return _sequence(value)
-    return type(value).__name__ if not callable(value) or isinstance(value, type) else getattr(value, "__name__", type(value).__name__)
+    match value:
+        case None | bool() | int() | Enum() | Path():
+            text = str(value)
+        case float():
+            text = f"{value:.6g}"
+        case str():
+            text = repr(value if len(value) <= _WORD else f"{value[:_WORD]}...")
+        case _ if shape is not None:
+            text = f"{type(value).__name__}{list(shape)}"
+        case Mapping():
+            text = _mapping(value)
+        case Sequence() | Set():
+            text = _sequence(value)
+        case _:
+            text = getattr(value, "__name__", type(value).__name__)
+    return text
 
 
 def _mapping(value: Mapping[object, object]) -> str:

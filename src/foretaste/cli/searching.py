@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
     from foretaste.report import explain as explaining
     from foretaste.report import search as reporting
-    from foretaste.report import summary, text
+    from foretaste.report import summary_json, text
     from foretaste.surface import searched
     from foretaste.workflow import search as searching
 else:
     console = lazy("rich.console")
-    reporting, explaining, summary, text = (lazy(f"foretaste.report.{name}") for name in ("search", "explain", "summary", "text"))
+    reporting, explaining, summary_json, text = (lazy(f"foretaste.report.{name}") for name in ("search", "explain", "summary_json", "text"))
     searched, searching = lazy("foretaste.surface.searched"), lazy("foretaste.workflow.search")
 
 __all__ = ["search"]
@@ -82,7 +82,7 @@ def search(
     shown = "\n\n".join(explaining.explained(seen)) if explain else text.render(seen)
     printed(
         as_json,
-        summary.to_json(seen) | report,
+        summary_json.to_json(seen) | report,
         console.Group(reporting.searched(found), "", shown),
         f"report: {path}\nnext: {again(['confirm', str(recipe)], study, var)}" if not found.recommendation.confirmed else f"report: {path}",
     )

@@ -1,6 +1,5 @@
 """Commands on a recipe or a study: each parses, calls one use case and prints one report."""
 
-import json
 import shlex
 import sys
 import webbrowser
@@ -37,7 +36,6 @@ from foretaste.cli.base import (
     working,
 )
 from foretaste.cli.racing import Race, goal_words, raced
-from foretaste.errors import RecipeError
 from foretaste.lazy import lazy
 
 if TYPE_CHECKING:
@@ -45,7 +43,7 @@ if TYPE_CHECKING:
 
     from foretaste import recipe as recipes
     from foretaste import target, whole
-    from foretaste.report import comparison, page, summary, tables, text
+    from foretaste.report import comparison, page, summary, summary_json, tables, text
     from foretaste.report import explain as explaining
     from foretaste.report import mergeability as linking
     from foretaste.report import race as racing
@@ -60,8 +58,8 @@ if TYPE_CHECKING:
     from foretaste.workflow import run as running
 else:
     recipes = lazy("foretaste.recipe")
-    comparison, linking, page, summary, tables, text = (
-        lazy(f"foretaste.report.{name}") for name in ("comparison", "mergeability", "page", "summary", "tables", "text")
+    comparison, linking, page, summary, summary_json, tables, text = (
+        lazy(f"foretaste.report.{name}") for name in ("comparison", "mergeability", "page", "summary", "summary_json", "tables", "text")
     )
     studies, target, whole = (lazy(f"foretaste.{name}") for name in ("store.study", "target", "whole"))
     comparing, confirming, fitting, making = (lazy(f"foretaste.workflow.{name}") for name in ("compare", "confirm", "fit", "methods"))
@@ -77,7 +75,6 @@ __all__ = [
     "confirm",
     "demo",
     "fit",
-    "init",
     "mergeability",
     "preview",
     "report",
@@ -98,44 +95,6 @@ def demo(
     file = Path(str(files("foretaste") / "recipes" / "digits.yaml"))
     use_one_thread()
     _run_all(file, study, None, as_json, browse and sys.stdout.isatty(), ["demo"])
-
-
-@app.command(epilog="Example: [bold]foretaste init study.yaml --kind text[/]")
-def init(
-    path: Annotated[Path | None, typer.Argument(help="File to write; recipe.yaml or recipe.schema.json if left out.")] = None,
-    kind: Annotated[
-        Literal["text", "image", "causal-lm", "seq2seq", "function", "digits"], typer.Option(help="What to start from.")
-    ] = "text",
-    schema: Annotated[bool, typer.Option("--schema", help="Write the recipe's JSON schema for editors instead.")] = False,
-    overwrite: Annotated[bool, typer.Option("--force", "--overwrite", help="Replace a file that is there.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Write a commented recipe to start from (or the JSON schema of recipes)."""
-    path = path or Path("recipe.schema.json" if schema else "recipe.yaml")
-    if target.path_kind(path) == "file" and not overwrite:
-        raise RecipeError(f"{path} exists; name another file or give --force")
-    written = target.check_file(path, overwrite=overwrite)
-    content = json.dumps(recipes.schema(), indent=2) + "\n" if schema else _template(f"{kind}.yaml")
-    whole.written_whole(written, lambda temporary: temporary.write_text(content, encoding="utf-8"))
-    lines = [f"wrote {path}"]
-    if kind == "function" and not schema:
-        lines.append(_write_module(path.with_name("my_problem.py")))
-    if not schema:
-        lines.append(f"next: edit it, then {again(['check', str(path)], None, None)}")
-    printed(as_json, {"written": str(path)}, "\n".join(lines))
-
-
-def _write_module(path: Path) -> str:
-    """Write the function that a recipe of this kind calls, unless there is one already; returns what to tell."""
-    if target.path_kind(path) != "missing":
-        return f"kept {path}, which was there already"
-    content, written = _template("my_problem.txt"), target.check_file(path, overwrite=False)
-    whole.written_whole(written, lambda temporary: temporary.write_text(content, encoding="utf-8"))
-    return f"wrote {path}, the function that it calls"
-
-
-def _template(name: str) -> str:
-    return (files("foretaste") / "recipes" / name).read_text(encoding="utf-8")
 
 
 @app.command(epilog="Example: [bold]foretaste check study.yaml[/]")
@@ -291,7 +250,7 @@ def show(
         printed(as_json, {"explanation": said}, "\n\n".join(said))
     else:
         after = f"next: {shlex.join(['foretaste', 'report', str(study)])}"
-        printed(as_json, lambda: summary.to_json(found), lambda: text.render(found), after)
+        printed(as_json, lambda: summary_json.to_json(found), lambda: text.render(found), after)
 
 
 @app.command(epilog="Example: [bold]foretaste report study.study --out report.html[/]")
@@ -326,7 +285,7 @@ def _run_all(file: Path, study: Path | None, var: list[str] | None, as_json: boo
     path = report_written(found, folder / target.REPORT)
     printed(
         as_json,
-        lambda: summary.to_json(found) | {"study": str(folder), "report": str(path)},
+        lambda: summary_json.to_json(found) | {"study": str(folder), "report": str(path)},
         lambda: text.render(found),
         f"report: {path}\nstudy: {folder}",
     )

@@ -10,7 +10,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -22,6 +22,7 @@ from foretaste import __version__
 from foretaste.errors import DataError
 from foretaste.export.columns import CHUNK, binary_columns, digests, opened, table_of, united, weight_notes
 from foretaste.export.folder import MANIFEST, new_folder
+from foretaste.export.part import Part
 from foretaste.export.settings import READABLE, Mixed, Settings, Source, Trainer
 from foretaste.export.trainer_notes import notes
 from foretaste.export.trainers import check, configuration
@@ -40,37 +41,13 @@ if TYPE_CHECKING:
 else:
     pa, pq = lazy("pyarrow"), lazy("pyarrow.parquet")  # they come with datasets
 
-__all__ = ["Format", "LeakWarning", "Part", "write_mixture"]
+__all__ = ["Format", "LeakWarning", "write_mixture"]
 
 Format = Literal["parquet", "jsonl"]
 
 
 class LeakWarning(UserWarning):
     """A training row is a validation row too."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """One task's training rows.
-
-    Args:
-        rows: N of them, a data set or mappings by column, in the order of the task's training examples.
-        units_per_row: Label tokens of each row, N of them; None where the unit is an example.
-        source: Path or hub id.
-        digest: Hash of the source, or its fingerprint.
-        validation: Rows that must not be trained on, to look whether any of them are.
-        columns: For trainers: column by what it is (``prompt``, ``completion``, ``messages``, ``text``), where it has
-            another name.
-        whole: Whether the rows are all rows of the file that ``source`` names.
-    """
-
-    rows: "datasets.Dataset | Sequence[Mapping[str, object]]"
-    units_per_row: Sequence[int] | None = None
-    source: str = ""
-    digest: str = ""
-    validation: "datasets.Dataset | Sequence[Mapping[str, object]] | None" = None
-    columns: Mapping[str, str] = field(default_factory=dict)
-    whole: bool = False
 
 
 @dataclass(frozen=True)

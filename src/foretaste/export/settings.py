@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from foretaste.one_line import one_line
 from foretaste.task import Unit
 from foretaste.train.training import Training
 
@@ -35,6 +36,8 @@ class LoraSettings:
     rslora: bool = False
     train_a: bool = True
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -56,6 +59,8 @@ class Settings:
     lora: LoraSettings | None = None
     trained: tuple[str, ...] | None = None
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True)
 class Source:
@@ -68,6 +73,8 @@ class Source:
 
     file: Path
     columns: Mapping[str, str]
+
+    __repr__ = one_line
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,8 @@ class Mixed:
     counts: Mapping[str, int]
     tokens: Mapping[str, int]
     sources: Mapping[str, Source] = field(default_factory=dict)
+
+    __repr__ = one_line
 
     @property
     def rows(self) -> int:

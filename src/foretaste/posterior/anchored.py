@@ -21,6 +21,7 @@ import math
 from dataclasses import dataclass
 
 from foretaste.errors import ParamsError
+from foretaste.one_line import one_line
 from foretaste.params import Params, check_fit, wide
 from foretaste.posterior.site import GaussianSite, Record, Site
 
@@ -50,6 +51,8 @@ class AnchoredSite(Site):
     own: Site
     anchor: GaussianSite
     trust: float = 1.0
+
+    __repr__ = one_line
 
     def __post_init__(self) -> None:
         if self.anchor.gradient is None:

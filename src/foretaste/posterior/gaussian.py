@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from foretaste.one_line import one_line
 from foretaste.params import Params, wide
 from foretaste.posterior.precision import Precision
 
@@ -20,6 +21,8 @@ class Gaussian:
 
     mean: Params
     precision: Precision
+
+    __repr__ = one_line
 
     def log_density(self, at: Params) -> float:
         """``log N(at; mean, precision^-1)``, the normalising constant included.

@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 
 from foretaste.errors import ParamsError
+from foretaste.one_line import one_line
 from foretaste.params import Params, digest, wide
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.isotropic import Isotropic
@@ -51,6 +52,8 @@ class Axes:
     left: Tensor
     right: Tensor
     bias: str | None = None
+
+    __repr__ = one_line
 
     @cached_property
     def key(self) -> str:

@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 
 from foretaste.errors import ParamsError
+from foretaste.one_line import one_line
 from foretaste.params import Params, average, check_fit
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.precision import Piece, coupled
@@ -70,6 +71,8 @@ class MixtureSite(Site):
     log_weights: tuple[float, ...] = ()
     tempering: float = 1.0
     blocks: Blocks = "whole"
+
+    __repr__ = one_line
 
     def __post_init__(self) -> None:
         if not self.components:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from foretaste.one_line import one_line
 from foretaste.params import Params, check_fit, wide
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
@@ -34,6 +35,8 @@ class Record:
     units: int = 0
     scale: float = 1.0
     details: Mapping[str, str] = field(default_factory=dict)
+
+    __repr__ = one_line
 
 
 class Site(ABC):
@@ -90,6 +93,8 @@ class GaussianSite(Site):
     carried: Params = field(default_factory=dict)
     record: Record = field(default_factory=Record)
     power: float = 1.0
+
+    __repr__ = one_line
 
     @classmethod
     def flat(cls, center: Params, carried: Params | None = None) -> "GaussianSite":

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from foretaste.report.summary import Summary, confirmation
+from foretaste.report.confirmation import confirmation
+from foretaste.report.summary import Summary
 from foretaste.report.wording import counted, number, shares, signed, span
 from foretaste.surface.agreement import Agreement
 from foretaste.surface.pareto import front

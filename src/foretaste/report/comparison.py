@@ -6,7 +6,7 @@ from rich.console import Group
 from rich.text import Text
 
 from foretaste.report.fitting import Fitting, grid, listed
-from foretaste.report.summary import plain
+from foretaste.report.summary_json import plain
 from foretaste.report.wording import MISSING, counted, duration, number, trimmed
 from foretaste.surface.agreement import Agreement
 from foretaste.surface.comparison import Comparison

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from foretaste.evaluation import Fidelity
-from foretaste.report.summary import Summary, plain, to_json
+from foretaste.report.summary import Summary
+from foretaste.report.summary_json import plain, to_json
 from foretaste.report.wording import counted
 from foretaste.surface.predict import Predictor
 from foretaste.surface.spline import Spline

@@ -11,6 +11,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from foretaste.one_line import one_line
+
 __all__ = ["Fitting", "grid", "listed"]
 
 _ENDLESS = 10_000
@@ -30,6 +32,8 @@ class Fitting:
     """
 
     choices: tuple[Table, ...]
+
+    __repr__ = one_line
 
     def chosen(self, console: Console, width: int | None = None) -> Table:
         """The first that fits, else the last.

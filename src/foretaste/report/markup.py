@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from foretaste.report.summary import Summary, confirmation
+from foretaste.report.confirmation import confirmation
+from foretaste.report.summary import Summary
 from foretaste.report.wording import MISSING, number, share, shares, signed, span
 from foretaste.surface.hindsight import Foretold
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from rich.console import Group
 from rich.text import Text
 
-from foretaste.report.summary import plain
+from foretaste.report.summary_json import plain
 from foretaste.report.wording import counted, number, share, signed
 from foretaste.surface.mergeability import Corner, Mergeability, Pair, Verdict, pairs_of
 from foretaste.surface.table import Surface

@@ -4,7 +4,7 @@ from rich.console import Group
 from rich.text import Text
 
 from foretaste.report.fitting import Fitting, grid, listed
-from foretaste.report.summary import plain
+from foretaste.report.summary_json import plain
 from foretaste.report.wording import number, share, shares, span, trimmed
 from foretaste.surface.hindsight import Foretold, coverage, mean_error
 from foretaste.surface.searched import Budget, Progress, Searched

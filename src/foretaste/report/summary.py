@@ -1,24 +1,21 @@
 """A summary: everything a reader of a study wants, as values; what text, JSON and pages are made from."""
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.one_line import one_line
 from foretaste.report.wording import counted, number
-from foretaste.surface.agreement import Agreement, anchor_of, judged
-from foretaste.surface.choose import choose
+from foretaste.surface.agreement import Agreement, judged
 from foretaste.surface.outlook import Outlook, evaluated, outlook, tellable, usable
-from foretaste.surface.pareto import front
 from foretaste.surface.preference import Floor, Preference, caution, measure, mute
-from foretaste.surface.recommend import Alternative, Recommendation, recommend
-from foretaste.surface.table import Array, Headline, Surface
-from foretaste.weights import TaskWeights
+from foretaste.surface.recommend import Recommendation, recommend
+from foretaste.surface.table import Array, Surface
 
-__all__ = ["Confirmation", "Summary", "confirmation", "plain", "summarise", "to_json", "verdict"]
+__all__ = ["Summary", "summarise", "verdict"]
 
 _FEWEST = 5  # weightings below which agreement says nothing
 _GOOD, _FAIR = 0.8, 0.5  # rank correlations
@@ -53,6 +50,8 @@ class Summary:
     floors: tuple[Floor, ...]
     provenance: Mapping[str, str]
     costs: Mapping[str, float]
+
+    __repr__ = one_line
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -166,75 +165,6 @@ def _agreements(surface: Surface) -> tuple[Agreement, ...]:
     return tuple(found)
 
 
-@dataclass(frozen=True)
-class Confirmation:
-    """The joint run at the recommended weights beside its preview.
-
-    Args:
-        weights: The recommended ones.
-        previewed: Headline metric per task; empty where these weights were not previewed.
-        joint: The same after joint finetuning.
-        previewed_value: What the preference gives the preview, if there is one.
-        joint_value: What it gives the joint run.
-        floors_met: Whether the joint run keeps every floor.
-        better: Other weights whose joint run suits better, and their value, where the study has them.
-        anchored: Whether the preview rests on this very joint run, so that their difference says nothing.
-    """
-
-    weights: TaskWeights
-    previewed: Mapping[str, float]
-    joint: Mapping[str, float]
-    previewed_value: float | None
-    joint_value: float
-    floors_met: bool
-    better: tuple[TaskWeights, float] | None
-    anchored: bool
-
-    @property
-    def difference(self) -> dict[str, float]:
-        """Joint minus previewed, per task; empty where it would say nothing."""
-        return {} if self.anchored else {task: self.joint[task] - value for task, value in self.previewed.items()}
-
-    @property
-    def value_difference(self) -> float | None:
-        """The same of the preference's value."""
-        return None if self.anchored or self.previewed_value is None else self.joint_value - self.previewed_value
-
-
-def confirmation(summary: Summary) -> Confirmation | None:
-    """What the joint run at the recommended weights came to, or None where it was not made.
-
-    Relative floors are held against the single-task metric, as in the recommendation.
-
-    >>> from foretaste.weights import lattice
-    >>> made = ((w, how) for w in lattice("ab", 2) for how in (Fidelity.PREVIEW, Fidelity.JOINT))
-    >>> rows = [Evaluation(w, {t: {"loss": 1.0, "accuracy": w[t]} for t in w}, how, "simple") for w, how in made]
-    >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, tuple(rows))
-    >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
-    >>> confirmation(found).difference
-    {'a': 0.0, 'b': 0.0}
-    """
-    chosen, joint = summary.recommendation, summary.joint
-    row = joint.at(chosen.weights) if chosen else None
-    if chosen is None or row is None:
-        return None
-    here = choose(replace(joint, rows=(row,)), summary.preference, summary.floors, summary.single)
-    best = choose(joint, summary.preference, summary.floors, summary.single)
-    seen = summary.previews.at(chosen.weights)
-    preview = seen and choose(replace(joint, rows=(seen,)), summary.preference, (), summary.single)
-    outdone = best.weights != here.weights and (best.floors_met > here.floors_met or best.value > here.value)
-    return Confirmation(
-        weights=chosen.weights,
-        previewed=preview.expected if preview else {},
-        joint=here.expected,
-        previewed_value=preview.value if preview else None,
-        joint_value=here.value,
-        floors_met=here.floors_met,
-        better=(best.weights, best.value) if outdone else None,
-        anchored=seen is not None and chosen.weights == anchor_of(summary.method, summary.tasks),
-    )
-
-
 def verdict(found: Agreement, *, worst: bool = False) -> str:
     """How far to trust the previews, in a sentence or two.
 
@@ -276,76 +206,3 @@ def _price(noun: str, regret: float) -> str:
     if regret < _STILL:
         return f"The weighting with the best previewed {noun} also has the best joint one."
     return f"Taking the best previewed {noun} gives up {number(regret)} against the best of these joint runs."
-
-
-def to_json(summary: Summary) -> dict[str, object]:
-    """All of the summary, ready for `json.dumps`; NaN and infinity become None.
-
-    >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
-    >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
-    >>> document = to_json(found)
-    >>> document["method"], document["rows"]
-    ('simple', [])
-    """
-    confirmed, preferred, worst = confirmation(summary), summary.recommendation, summary.preference.kind == "worst"
-    better = confirmed and confirmed.better and dict(zip(("weights", "value"), confirmed.better, strict=True))
-    surfaces = {"preview": summary.previews, "joint": summary.joint}
-    document = {
-        "name": summary.name,
-        "tasks": {task: _fields(head) for task, head in summary.surface.headlines.items()},
-        "method": summary.method,
-        "preference": str(summary.preference),
-        "caution": summary.caution,
-        "floors": [str(floor) for floor in summary.floors],
-        "recommendation": preferred and _recommended(preferred),
-        "prediction": summary.outlook and _predicted(summary.outlook, evaluated(summary.outlook.surface)),
-        "single_task": summary.single,
-        "confirmation": confirmed and _fields(confirmed) | {"difference": confirmed.difference, "better": better},
-        "agreements": [
-            _fields(found) | {"mean_error": found.mean_error, "verdict": verdict(found, worst=worst)} for found in summary.agreements
-        ],
-        "front": {name: [row.weights for row in front(found).rows] for name, found in surfaces.items()},
-        "rows": [_fields(row) for row in summary.surface.rows],
-        "provenance": summary.provenance,
-        "costs": summary.costs,
-    }
-    return {key: plain(value) for key, value in document.items()}
-
-
-def _recommended(found: Recommendation) -> dict[str, object]:
-    floors = [{"floor": str(kept.floor), "chance": kept.chance} for kept in found.floors]
-    others = [_fields(other) | {"undecided": other.undecided} for other in found.runners_up]
-    return _fields(found) | {"floors": floors, "floors_met": found.floors_met, "runners_up": others}
-
-
-def _predicted(found: Outlook, points: Sequence[TaskWeights]) -> dict[str, object]:
-    """What joint runs are expected to give at the evaluated weightings, with 90 % intervals."""
-    places, prediction = [found.places[weights] for weights in points], found.prediction
-    tables = {"median": prediction.median, "low": prediction.low, "high": prediction.high}
-    return {
-        "metrics": {task: head.metric for task, head in found.surface.headlines.items()},
-        "basis": prediction.basis,
-        "error_left_out": prediction.errors,
-        "weights": list(points),
-        **{name: table[places].tolist() for name, table in tables.items()},
-        "chance_on_front": found.on_front[places].tolist(),
-    }
-
-
-def _fields(value: Headline | Recommendation | Alternative | Confirmation | Agreement | Evaluation) -> dict[str, object]:
-    return {field.name: getattr(value, field.name) for field in fields(value)}
-
-
-def plain(value: object) -> object:
-    """A value as JSON has it: NaN and infinity become None.
-
-    >>> plain({"a": (1.0, float("nan"))})
-    {'a': [1.0, None]}
-    """
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    return str(value) if isinstance(value, Fidelity) else value

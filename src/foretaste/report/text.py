@@ -12,8 +12,9 @@ from rich.text import Text
 
 from foretaste.evaluation import Evaluation
 from foretaste.report.captions import alternative, certainty, nothing, valuation
+from foretaste.report.confirmation import confirmation
 from foretaste.report.fitting import Fitting, grid, listed
-from foretaste.report.summary import Summary, confirmation, verdict
+from foretaste.report.summary import Summary, verdict
 from foretaste.report.wording import MISSING, duration, number, share, signed, span, trimmed
 from foretaste.surface.pareto import front
 

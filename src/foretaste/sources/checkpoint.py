@@ -8,6 +8,7 @@ from typing import Any
 
 from foretaste.errors import DataError
 from foretaste.json_text import parse_json
+from foretaste.one_line import one_line
 from foretaste.sources.site_file import NAME
 from foretaste.stored import Stored, header_of
 
@@ -30,6 +31,8 @@ class Checkpoint:
 
     folder: Path
     params: Stored
+
+    __repr__ = one_line
 
     @cached_property
     def config(self) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foretaste.errors import DataError
+from foretaste.one_line import one_line
 from foretaste.sources.extra import datasets
 from foretaste.sources.files import FORMATS, content_digest, read_folder, read_table
 
@@ -112,6 +113,8 @@ class RawRows:
     whole: bool
     columns: Mapping[str, str]
 
+    __repr__ = one_line
+
     @classmethod
     def of(
         cls, rows: "Sequence[datasets.Dataset]", where: str, most: int | None, columns: Mapping[str, str], *, converted: bool = False
@@ -177,6 +180,8 @@ class Part:
     field: tuple[str, ...]
     where: str
     rows: datasets.Dataset
+
+    __repr__ = one_line
 
 
 def check_columns(wanted: Iterable[tuple[Part, Collection[str]]]) -> None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.errors import DataError
+from foretaste.one_line import one_line
 from foretaste.params import Params, buffers_of, parameters_of, shape_of, tied_names, wide
 from foretaste.sources.adapter import CONFIG, TENSORS, open_adapter
 from foretaste.sources.checkpoint import open_checkpoint
@@ -44,6 +45,8 @@ class Expert:
     kind: Kind
     files: tuple[Path, ...]
     site: Path | None = None
+
+    __repr__ = one_line
 
 
 def look(folder: Path) -> Expert:

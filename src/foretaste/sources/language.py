@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from foretaste.errors import DataError
 from foretaste.lazy import lazy
 from foretaste.metrics import SEQUENCE_METRICS
+from foretaste.one_line import one_line
 from foretaste.params import in_eval_mode, parameters_of
 from foretaste.sources.chat import chat_template, learned_messages, marked, messages_of, segments
 from foretaste.sources.checkpoint import check_checkpoint
@@ -61,6 +62,8 @@ class LanguagePlan:
     max_validation: int | None = None
     splits: tuple[str, str] = ("train", "validation")
     quoted: bool = False
+
+    __repr__ = one_line
 
     @property
     def parts(self) -> tuple[tuple[str, str, str, int | None], ...]:

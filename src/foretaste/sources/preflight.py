@@ -11,6 +11,7 @@ from typing import Literal
 
 from foretaste.errors import DataError
 from foretaste.json_text import parse_json
+from foretaste.one_line import one_line
 from foretaste.sources.checkpoint import Checkpoint
 from foretaste.stored import Entry, Stored
 
@@ -33,6 +34,8 @@ class Fitting:
 
     params: Mapping[str, Stored]
     notes: tuple[str, ...]
+
+    __repr__ = one_line
 
 
 def preflight(base: Checkpoint, experts: Mapping[str, Checkpoint], *, vocabulary: Vocabulary | None = None) -> Fitting:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 from foretaste.errors import DataError
+from foretaste.one_line import one_line
 from foretaste.sources.data import column
 from foretaste.sources.extra import PIL, datasets, transformers
 from foretaste.sources.padding import align_padding
@@ -108,6 +109,8 @@ class CodedTexts:
     columns: dict[str, list[list[int]]]
     labels: Sequence[int]
     cut: Cut
+
+    __repr__ = one_line
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from foretaste.errors import TaskError
+from foretaste.one_line import one_line
 from foretaste.params import Params, buffers_of, digest, examples_digest, first_nonfinite, parameters_of, snapshot, tensors_of
 from foretaste.sources.expert import Expert, read_tensors
 from foretaste.task import Task
@@ -60,6 +61,8 @@ class Problem:
     fresh: frozenset[str] = frozenset()
     rows: "Mapping[str, RawRows]" = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    __repr__ = one_line
 
     def __post_init__(self) -> None:
         names = [task.name for task in self.tasks]

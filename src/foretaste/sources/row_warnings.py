@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foretaste.metrics import needs_classes
+from foretaste.one_line import one_line
 from foretaste.sources.extra import datasets
 from foretaste.sources.files import FORMATS, lines_warning, read_table
 from foretaste.task import AnyMetric
@@ -29,6 +30,8 @@ class TaskRows:
     train: datasets.Dataset
     validation: datasets.Dataset
     columns: Sequence[str]
+
+    __repr__ = one_line
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from foretaste.errors import DataError
+from foretaste.one_line import one_line
 from foretaste.sources.extra import transformers
 from foretaste.sources.pretrained import tokenizer_text
 from foretaste.sources.problem import text_digest
@@ -42,6 +43,8 @@ class Row:
     length: int = field(default=0, compare=False)
     masked: bool = False
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True)
 class Coded:
@@ -52,6 +55,8 @@ class Coded:
     """
 
     rows: Sequence[Row]
+
+    __repr__ = one_line
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.errors import DataError
+from foretaste.one_line import one_line
 from foretaste.params import parameters_of
 from foretaste.sources.checkpoint import check_checkpoint
 from foretaste.sources.data import Label, LabelSet, Part, RawRows, check_columns, column, label_set, read_rows, rows_digest
@@ -56,6 +57,8 @@ class DataPlan:
     max_validation: int | None = None
     splits: tuple[str, str] = ("train", "validation")
     quoted: bool = False
+
+    __repr__ = one_line
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from foretaste.one_line import one_line
 from foretaste.sources.extra import transformers
 from foretaste.sources.tokens import Tokens, answer_of
 from foretaste.task import IGNORED, Example
@@ -29,6 +30,8 @@ class Writer:
 
     tokens: Tokens
     most: int
+
+    __repr__ = one_line
 
     def __call__(self, model: nn.Module, examples: Sequence[Example]) -> list[tuple[str, str]]:
         """What the model writes for each example, and what it should have written.

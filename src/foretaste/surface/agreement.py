@@ -7,6 +7,7 @@ from math import nan
 import numpy as np
 
 from foretaste.errors import StudyError
+from foretaste.one_line import one_line
 from foretaste.surface.table import Array, Surface
 from foretaste.weights import TaskWeights, uniform
 
@@ -51,6 +52,8 @@ class Agreement:
     regret_worst: float
     spread: float
     left_out: int = 0
+
+    __repr__ = one_line
 
     @property
     def mean_error(self) -> float:

@@ -34,6 +34,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from foretaste.one_line import one_line
 from foretaste.surface.gaussian_process import Conditioned, Kernel, Places
 from foretaste.surface.table import Array
 
@@ -76,6 +77,8 @@ class Previews:
     power: float
     reach: float
     credit: float = 1.0
+
+    __repr__ = one_line
 
     @classmethod
     def through(cls, name: str, alphas: Array, values: Array, credit: float = 1.0) -> "Previews":
@@ -124,6 +127,8 @@ class Known:
     exact: NDArray[np.bool_]
     noise: Array
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True)
 class Mixture:
@@ -138,6 +143,8 @@ class Mixture:
     parts: tuple[tuple[float, "_Fitted"], ...]
     left_out: Array
     least: float
+
+    __repr__ = one_line
 
     @cached_property
     def shares(self) -> Mapping[str, float]:

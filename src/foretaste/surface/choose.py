@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from foretaste.errors import StudyError
+from foretaste.one_line import one_line
 from foretaste.surface.preference import Floor, Preference, shortfalls
 from foretaste.surface.table import Surface
 from foretaste.weights import TaskWeights
@@ -28,6 +29,8 @@ class Choice:
     expected: Mapping[str, float]
     value: float
     missing: float
+
+    __repr__ = one_line
 
     @property
     def floors_met(self) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import inf, isnan
 from typing import Literal
 
+from foretaste.one_line import one_line
 from foretaste.surface.agreement import Agreement
 from foretaste.surface.table import Surface
 from foretaste.weights import TaskWeights
@@ -33,6 +34,8 @@ class Compared:
     kind: Kind
     once: float
     each: float
+
+    __repr__ = one_line
 
     @property
     def method(self) -> str:
@@ -66,6 +69,8 @@ class Comparison:
     methods: tuple[Compared, ...]
     rivals: Mapping[str, Regret]
     joint_seconds: float
+
+    __repr__ = one_line
 
     @property
     def best(self) -> str:

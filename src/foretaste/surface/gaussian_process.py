@@ -16,6 +16,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from foretaste.one_line import one_line
 from foretaste.surface.table import Array
 
 __all__ = ["Conditioned", "Kernel", "Places"]
@@ -38,6 +39,8 @@ class Places:
     task: int
     preview: Array
     power: float = 0.2
+
+    __repr__ = one_line
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,8 @@ class Conditioned:
 
     inverse: Array
     values: Array
+
+    __repr__ = one_line
 
     @classmethod
     def on(cls, covariance: Array, noise: Array, values: Array) -> "Conditioned":

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from foretaste.evaluation import Fidelity
+from foretaste.one_line import one_line
 from foretaste.surface.outlook import tellable, usable
 from foretaste.surface.predict import predict
 from foretaste.surface.table import Array, Surface
@@ -31,6 +32,8 @@ class Foretold:
     low: Array
     high: Array
     real: Array
+
+    __repr__ = one_line
 
     @property
     def inside(self) -> int:

@@ -25,6 +25,7 @@ from statistics import fmean
 from typing import Literal
 
 from foretaste.evaluation import Evaluation
+from foretaste.one_line import one_line
 from foretaste.surface.table import Headline, Surface
 from foretaste.weights import TaskWeights, corners
 
@@ -66,6 +67,8 @@ class Pair:
     half: Mapping[str, float]
     own_loss: float
     headlines: Mapping[str, Headline]
+
+    __repr__ = one_line
 
     @property
     def barrier(self) -> float:
@@ -134,6 +137,8 @@ class Corner:
     off: Mapping[str, float]
     exact: bool
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True)
 class Mergeability:
@@ -146,6 +151,8 @@ class Mergeability:
 
     pairs: tuple[Pair, ...]
     corners: tuple[Corner, ...]
+
+    __repr__ = one_line
 
 
 def paths(tasks: Sequence[str]) -> list[TaskWeights]:
@@ -208,7 +215,7 @@ def corner_of(method: str, rows: Sequence[Evaluation], alone: Mapping[str, Mappi
     >>> from foretaste.evaluation import Fidelity
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.PREVIEW, "mixture") for w in corners("ab")]
     >>> corner_of("mixture", rows, {"a": {"accuracy": 1.0}, "b": {"accuracy": 0.75}}, {t: Headline("accuracy") for t in "ab"})
-    Corner(method='mixture', off={'a': 0.0, 'b': 0.25}, exact=False)
+    Corner(method='mixture', off={a: 0, b: 0.25}, exact=False)
     """
     pairs = {task: (row.metrics[task], alone[task]) for row in rows if (task := row.weights.corner) is not None}
     off = {task: found[heads[task].metric] - known[heads[task].metric] for task, (found, known) in pairs.items()}

@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.one_line import one_line
 from foretaste.surface.pareto import is_efficient
 from foretaste.surface.predict import Prediction, Predictor, predictor
 from foretaste.surface.preference import Floor, shortfalls
@@ -139,6 +140,8 @@ class Beliefs:
     covariance: Array
     noise: Array
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True, eq=False)
 class Outlook:
@@ -159,6 +162,8 @@ class Outlook:
     prediction: Prediction
     draws: Array
     measured: Array
+
+    __repr__ = one_line
 
     @cached_property
     def singles(self) -> dict[str, float]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from foretaste.errors import StudyError
 from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.one_line import one_line
 from foretaste.surface.calibrate import Known, Mixture, Previews, mixtures
 from foretaste.surface.scales import Scale, sampling_noise, scale_of
 from foretaste.surface.table import Array, Surface
@@ -52,6 +53,8 @@ class Prediction:
     errors: Mapping[str, float | None]
     basis: str
     doubts: Mapping[str, Array]
+
+    __repr__ = one_line
 
     @property
     def median(self) -> Array:
@@ -119,6 +122,8 @@ class Predictor:
     common: Array
     errors: Mapping[str, float | None]
     basis: str
+
+    __repr__ = one_line
 
     def at(self, points: Sequence[TaskWeights]) -> Prediction:
         """Predict joint runs at N weightings."""

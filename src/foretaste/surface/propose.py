@@ -25,6 +25,7 @@ import numpy as np
 
 from foretaste.errors import StudyError
 from foretaste.evaluation import Fidelity
+from foretaste.one_line import one_line
 from foretaste.surface.outlook import Beliefs, Outlook, Wanted
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.table import Array
@@ -67,6 +68,8 @@ class Proposal:
     weights: TaskWeights
     option: Option
     gain: float
+
+    __repr__ = one_line
 
 
 def gains(beliefs: Beliefs, places: Sequence[int]) -> Array:

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foretaste.evaluation import Evaluation
+from foretaste.one_line import one_line
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.table import Array, Headline, oriented
 from foretaste.weights import TaskWeights
@@ -58,6 +59,8 @@ class Tally:
     whole: int
     exponential: bool = False
 
+    __repr__ = one_line
+
     def metric(self, drawn: Array) -> Array:
         """`[R, A]` from how often each example is drawn, `[R, m]`."""
         ratio = (drawn @ self.added.T) / np.maximum(drawn @ self.counts, _SMALLEST)[:, None]
@@ -79,6 +82,8 @@ class Goal:
     preference: Preference
     floors: Sequence[Floor] = ()
     singles: Mapping[str, float] = field(default_factory=dict)
+
+    __repr__ = one_line
 
     def measures(self, values: Array) -> Array:
         """`[..., A]` from headline metrics `[..., A, T]`; with floors `[..., 2 A]`, then by how much the tightest is kept.
@@ -119,6 +124,8 @@ class Standing:
     beaten: Flags
     missing: Flags
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True)
 class Apart:
@@ -153,6 +160,8 @@ class Dropped:
     apart: Apart
     missing: bool = False
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True)
 class Raced:
@@ -177,6 +186,8 @@ class Raced:
     evaluated: int
     whole: int
     reason: str = ""
+
+    __repr__ = one_line
 
     @property
     def undecided(self) -> tuple[TaskWeights, ...]:

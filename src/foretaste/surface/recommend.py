@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from foretaste.one_line import one_line
 from foretaste.surface.outlook import Beliefs, Outlook
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.propose import gains
@@ -38,6 +39,8 @@ class Alternative:
     chance: float
     difference: Mapping[str, float]
 
+    __repr__ = one_line
+
     @property
     def undecided(self) -> bool:
         """Whether these and the recommended weights cannot be told apart yet."""
@@ -55,6 +58,8 @@ class Kept:
 
     floor: Floor
     chance: float
+
+    __repr__ = one_line
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,8 @@ class Recommendation:
     runners_up: tuple[Alternative, ...]
     reason: str
     basis: str
+
+    __repr__ = one_line
 
     @property
     def floors_met(self) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 
 from foretaste.bounds import POINTS
 from foretaste.errors import WeightsError
+from foretaste.one_line import one_line
 from foretaste.surface.hindsight import Foretold
 from foretaste.surface.propose import Proposal
 from foretaste.surface.recommend import Recommendation
@@ -65,6 +66,8 @@ class Progress:
     spent: Budget
     next: tuple[Proposal, ...]
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True)
 class Searched:
@@ -83,3 +86,5 @@ class Searched:
     stopped: str
     failed: Mapping[str, str]
     foretold: tuple[Foretold, ...]
+
+    __repr__ = one_line

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from foretaste.one_line import one_line
 from foretaste.surface.table import Array
 
 __all__ = ["Spline", "places_of"]
@@ -35,6 +36,8 @@ class Spline:
     places: Array
     coefficients: Array
     constants: Array
+
+    __repr__ = one_line
 
     @classmethod
     def through(cls, points: Array, values: Array) -> "Spline":

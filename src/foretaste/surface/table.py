@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.one_line import one_line
 from foretaste.weights import TaskWeights
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def headlines(tasks: "Sequence[Task]") -> dict[str, Headline]:
 
     >>> import torch
     >>> from foretaste.metrics import METRICS
-    >>> from foretaste.task import Rows
+    >>> from foretaste.task import Rows, Task
     >>> rows = Rows(torch.eye(2), torch.arange(2))
     >>> headlines([Task("a", rows, rows, [METRICS["f1"], METRICS["accuracy"]])])
     {'a': Headline(metric='f1', higher_is_better=True, examples=2)}
@@ -102,6 +103,8 @@ class Surface:
     headlines: Mapping[str, Headline]
     rows: tuple[Evaluation, ...]
     inside: bool = False
+
+    __repr__ = one_line
 
     @property
     def tasks(self) -> tuple[str, ...]:

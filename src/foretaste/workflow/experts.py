@@ -14,6 +14,7 @@ from torch import Tensor
 from foretaste.engine import Unwatched, Watch, do, stop_if_asked
 from foretaste.errors import DataError, ParamsError, StudyError
 from foretaste.names import check_name
+from foretaste.one_line import one_line
 from foretaste.params import Params
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.site import GaussianSite
@@ -51,6 +52,8 @@ class Brought:
     site: str | None
     vocabulary: Vocabulary | None = None
     stamp: Sequence[Sequence[int]] = ()
+
+    __repr__ = one_line
 
 
 def bring(

@@ -17,6 +17,7 @@ from foretaste.errors import DataError, ParamsError, StudyError
 from foretaste.export.adapter import write_adapter
 from foretaste.export.checkpoint import writing
 from foretaste.export.folder import check_folder
+from foretaste.one_line import one_line
 from foretaste.pieces import CHUNK
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.gaussian import Gaussian
@@ -56,6 +57,8 @@ class Merging:
     prior_precision: float | None = None
     rank: int | None = None
     memory: int | None = None
+
+    __repr__ = one_line
 
 
 def weights_over(study: Study, text: str) -> TaskWeights:

@@ -10,6 +10,7 @@ from foretaste.engine import do, stop_if_asked
 from foretaste.errors import StudyError
 from foretaste.estimate.fisher import fisher
 from foretaste.estimate.kfac import kfac
+from foretaste.one_line import one_line
 from foretaste.params import Params, parameters_of
 from foretaste.plan import Recipe
 from foretaste.posterior.diagonal import Diagonal
@@ -47,6 +48,8 @@ class Fitted:
     curved: GaussianSite
     artefacts: tuple[str, str]
     site: Done | None = None
+
+    __repr__ = one_line
 
     @property
     def works(self) -> tuple[Done, ...]:

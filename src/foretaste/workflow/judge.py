@@ -12,6 +12,7 @@ from torch import Tensor
 
 from foretaste.evaluate import Result, evaluate
 from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.one_line import one_line
 from foretaste.params import Params
 from foretaste.task import Example, Examples, Task
 from foretaste.train.batch_norm import has_batch_norm, reestimated
@@ -239,6 +240,8 @@ class Some:
 
     examples: Examples
     order: Sequence[int]
+
+    __repr__ = one_line
 
     def __len__(self) -> int:
         return len(self.order)

@@ -7,6 +7,7 @@ from functools import cached_property
 import torch
 
 from foretaste.merge import Preview, corrected, merge
+from foretaste.one_line import one_line
 from foretaste.params import Params
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.mixture import MixtureSite
@@ -35,6 +36,8 @@ class Known:
     joint: Params
     trust: float = 1.0
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True)
 class Ready:
@@ -58,6 +61,8 @@ class Ready:
     stop: Stop = EXACT
     known: Known | None = None
     device: torch.device | None = None
+
+    __repr__ = one_line
 
     def on(self, device: torch.device) -> "Ready":
         """The same with all its tensors on a device.
@@ -141,6 +146,8 @@ class Made:
     known: Known | None = None
     options: Mapping[str, object] = field(default_factory=dict)
     precision: float | None = None
+
+    __repr__ = one_line
 
     @property
     def artefacts(self) -> dict[str, list[str]]:

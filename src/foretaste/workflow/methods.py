@@ -12,6 +12,7 @@ import torch
 
 from foretaste.estimate.ensemble import ensemble, plain, weighted
 from foretaste.estimate.secant import secant
+from foretaste.one_line import one_line
 from foretaste.outputs import check_mixable, is_mixable
 from foretaste.params import Params
 from foretaste.posterior.site import GaussianSite
@@ -50,6 +51,8 @@ class Method:
     trains: bool = False
     control: bool = False
     merges: bool = True
+
+    __repr__ = one_line
 
     def suits(self, tasks: Sequence[Task]) -> bool:
         """Whether it can preview these tasks: see `check_methods`."""

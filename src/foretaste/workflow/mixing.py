@@ -19,9 +19,9 @@ from foretaste.workflow.export import kept_by
 from foretaste.workflow.session import Session, joint_training
 
 if TYPE_CHECKING:
-    from foretaste.export import mixture
+    from foretaste.export import mixture, part
 else:
-    mixture = lazy("foretaste.export.mixture")  # its extra may be missing
+    mixture, part = lazy("foretaste.export.mixture"), lazy("foretaste.export.part")  # their extra may be missing
 
 __all__ = ["RowFormat", "TrainerName", "check_mixture", "export_mixture", "layers_with_factors"]
 
@@ -62,7 +62,7 @@ def export_mixture(
     for task in problem.tasks:
         raw = problem.rows[task.name]
         counts = _units_of(task) if task.unit == "token" else None
-        parts[task.name] = mixture.Part(raw.train, counts, raw.source, raw.digest, raw.validation, raw.columns, raw.whole)
+        parts[task.name] = part.Part(raw.train, counts, raw.source, raw.digest, raw.validation, raw.columns, raw.whole)
     return mixture.write_mixture(
         target,
         parts,

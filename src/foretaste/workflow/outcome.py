@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from foretaste.errors import StudyError
+from foretaste.one_line import one_line
 from foretaste.store.study import Done, Json, Study
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.table import Headline, Surface
@@ -35,6 +36,8 @@ class Outcome:
     floors: tuple[Floor, ...]
     provenance: Mapping[str, str]
     costs: Mapping[str, float]
+
+    __repr__ = one_line
 
 
 def look(study: Study, prefer: str | None = None, floors: list[str] | None = None, method: str | None = None) -> Outcome:

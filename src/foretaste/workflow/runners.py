@@ -15,6 +15,7 @@ from foretaste.engine import REVISION, do, do_evaluation, stop_if_asked
 from foretaste.evaluate import batches, judgements, padded, result_of, seen_by
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.metrics import Adds, adds
+from foretaste.one_line import one_line
 from foretaste.params import Params, in_eval_mode, swapped
 from foretaste.remembered import Memory
 from foretaste.store.study import Done, Json, Study, key_of
@@ -60,6 +61,8 @@ class Runner:
     seconds: float = 0.0
     params: Params | None = None
 
+    __repr__ = one_line
+
     @property
     def key(self) -> str:
         """Of its row."""
@@ -91,6 +94,8 @@ class Runners:
     seen: dict[str, int]
     evaluated: int = 0
     memory: Memory = field(init=False)
+
+    __repr__ = one_line
 
     @classmethod
     def of(cls, session: Session, fitted: Mapping[str, Fitted], method: str, points: Sequence[TaskWeights]) -> "Runners":

@@ -12,6 +12,7 @@ from foretaste.engine import Watch
 from foretaste.errors import BadInput, MissingExtra
 from foretaste.lazy import lazy
 from foretaste.metrics import METRICS
+from foretaste.one_line import one_line
 from foretaste.outputs import check_mixable
 from foretaste.params import parameters_of
 from foretaste.plan import LORA, DigitsModel, FunctionModel, Recipe, TaskData, TransformersModel
@@ -58,6 +59,8 @@ class Session:
     base: str
     watch: Watch
 
+    __repr__ = one_line
+
     @property
     def training(self) -> Training:
         """How single-task runs are trained."""
@@ -102,6 +105,8 @@ class Checked:
     trainings: tuple[int, int]
     previews: int
     warnings: tuple[str, ...] = ()
+
+    __repr__ = one_line
 
 
 def load(recipe: Recipe, text: str, file: str) -> Problem:

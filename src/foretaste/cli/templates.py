@@ -1,0 +1,59 @@
+"""The command that writes a recipe to start from."""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from foretaste import target
+from foretaste.cli.base import Json, again, app, printed
+from foretaste.errors import RecipeError
+from foretaste.lazy import lazy
+
+if TYPE_CHECKING:
+    from foretaste import recipe as recipes
+    from foretaste import whole
+else:
+    recipes, whole = lazy("foretaste.recipe"), lazy("foretaste.whole")
+
+__all__ = ["init"]
+
+
+@app.command(epilog="Example: [bold]foretaste init study.yaml --kind text[/]")
+def init(
+    path: Annotated[Path | None, typer.Argument(help="File to write; recipe.yaml or recipe.schema.json if left out.")] = None,
+    kind: Annotated[
+        Literal["text", "image", "causal-lm", "seq2seq", "function", "digits"], typer.Option(help="What to start from.")
+    ] = "text",
+    schema: Annotated[bool, typer.Option("--schema", help="Write the recipe's JSON schema for editors instead.")] = False,
+    overwrite: Annotated[bool, typer.Option("--force", "--overwrite", help="Replace a file that is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a commented recipe to start from (or the JSON schema of recipes)."""
+    path = path or Path("recipe.schema.json" if schema else "recipe.yaml")
+    if target.path_kind(path) == "file" and not overwrite:
+        raise RecipeError(f"{path} exists; name another file or give --force")
+    written = target.check_file(path, overwrite=overwrite)
+    content = json.dumps(recipes.schema(), indent=2) + "\n" if schema else _template(f"{kind}.yaml")
+    whole.written_whole(written, lambda temporary: temporary.write_text(content, encoding="utf-8"))
+    lines = [f"wrote {path}"]
+    if kind == "function" and not schema:
+        lines.append(_write_module(path.with_name("my_problem.py")))
+    if not schema:
+        lines.append(f"next: edit it, then {again(['check', str(path)], None, None)}")
+    printed(as_json, {"written": str(path)}, "\n".join(lines))
+
+
+def _write_module(path: Path) -> str:
+    """Write the function that a recipe of this kind calls, unless there is one already; returns what to tell."""
+    if target.path_kind(path) != "missing":
+        return f"kept {path}, which was there already"
+    content, written = _template("my_problem.txt"), target.check_file(path, overwrite=False)
+    whole.written_whole(written, lambda temporary: temporary.write_text(content, encoding="utf-8"))
+    return f"wrote {path}, the function that it calls"
+
+
+def _template(name: str) -> str:
+    return (files("foretaste") / "recipes" / name).read_text(encoding="utf-8")
