@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from foretaste.html_table import html_table
 from foretaste.one_line import one_line
 from foretaste.surface.outlook import Beliefs, Outlook
 from foretaste.surface.preference import Floor, Preference
@@ -105,6 +106,11 @@ class Recommendation:
     basis: str
 
     __repr__ = one_line
+
+    def _repr_html_(self) -> str:
+        """As a notebook shows it: each task's weight, and the metric that a joint run is expected to have."""
+        rows = [[task, share, self.expected[task], self.low[task], self.high[task]] for task, share in self.weights.items()]
+        return html_table(f"Recommended weights: {self.reason}", ["task", "weight", "expected", "90 % from", "to"], rows)
 
     @property
     def floors_met(self) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.html_table import html_table
 from foretaste.one_line import one_line
 from foretaste.weights import TaskWeights
 
@@ -19,6 +20,7 @@ __all__ = ["Array", "Headline", "Surface", "headlines", "oriented"]
 
 Array = NDArray[np.float64]
 _EXACT = "simple"
+_SHOWN = 30  # rows in a notebook
 _LEAST = 1e-12  # of a perplexity, which is at least 1 where it is what its name says
 
 
@@ -105,6 +107,21 @@ class Surface:
     inside: bool = False
 
     __repr__ = one_line
+
+    def _repr_html_(self) -> str:
+        """The rows as a notebook shows them: weights and each task's headline metric, 30 at most."""
+        shown = self.rows[:_SHOWN]
+        header = [
+            "made by",
+            *(f"weight of {task}" for task in self.tasks),
+            *(f"{task} {head.metric}" for task, head in self.headlines.items()),
+        ]
+        cells = [
+            [row.method, *row.weights.values(), *(row.metrics[task].get(head.metric, "") for task, head in self.headlines.items())]
+            for row in shown
+        ]
+        more = f", of which the first {_SHOWN} are shown" if len(self.rows) > _SHOWN else ""
+        return html_table(f"{len(self.rows)} evaluations{more}", header, cells)
 
     @property
     def tasks(self) -> tuple[str, ...]:

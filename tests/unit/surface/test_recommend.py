@@ -170,3 +170,9 @@ def test_no_run_can_add_more_than_knowing_everything_would() -> None:
     found = outlook(Surface(heads, tuple(rows)))
     assert 0 <= recommend(found, MEAN).next_gain <= found.most_to_gain(MEAN)
     assert found.most_to_gain(MEAN) < 10
+
+
+def test_a_notebook_shows_weights_and_intervals() -> None:
+    found = recommend(seen(), MEAN)._repr_html_()
+    assert found.count("<tr>") == 1 + len(TASKS)
+    assert "Recommended weights: best expected value" in found

@@ -6,7 +6,7 @@ from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.metrics import METRICS
 from foretaste.surface.table import Headline, Surface, headlines
 from foretaste.task import Metric, Rows, Task
-from foretaste.weights import TaskWeights, corners, uniform
+from foretaste.weights import TaskWeights, corners, lattice, uniform
 from laws import normal
 
 AB = ("a", "b")
@@ -66,3 +66,11 @@ def test_the_first_row_at_some_weights() -> None:
     rows = (row(uniform(AB), 1, 0), row(uniform(AB), 2, 0))
     assert Surface(HEADLINES, rows).at(TaskWeights(AB, (0.5 + 1e-12, 0.5 - 1e-12))) is rows[0]
     assert Surface(HEADLINES, rows).at(corners(AB)[0]) is None
+
+
+def test_a_notebook_shows_the_rows() -> None:
+    rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.JOINT, "<joint>") for w in lattice("ab", 40)]
+    found = Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows))._repr_html_()
+    assert found.count("<tr>") == 31
+    assert "41 evaluations, of which the first 30 are shown" in found
+    assert "<joint>" not in found
