@@ -12,7 +12,6 @@ import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from foretaste.bounds import LARGEST
 from foretaste.errors import DataError, ParamsError
 from foretaste.lora import BASE_LAYER, Adapter, Factors, Layout, misfits
 from foretaste.params import Params, first_nonfinite, shape_of
@@ -225,7 +224,7 @@ def _said(name: str, config: Mapping[str, object], patterns: str, default: str) 
         said = next((said for pattern, said in pairs if matches_module(pattern, name)), config.get(default))
     except re.error:
         said = None
-    if isinstance(said, bool) or not isinstance(said, int | float) or not -LARGEST < said < LARGEST:
+    if isinstance(said, bool) or not isinstance(said, int | float):
         raise DataError(f"{CONFIG} is damaged: {default} or {patterns} give no number for {name}; copy or download it again")
     if not 0 < abs(said) <= _LARGEST:
         raise DataError(

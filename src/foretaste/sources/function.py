@@ -49,9 +49,9 @@ def call(target: str, arguments: Mapping[str, object], folder: Path) -> Problem:
     _FOLDERS.add(folder.resolve())
     try:
         module = importlib.import_module(name)
-        _IMPORTED.add(str(module.__file__))
         function = getattr(module, attribute)
         _check_defined_in(module, function, target, folder)
+        _IMPORTED.add(str(module.__file__))
         model, tasks = _checked(target, function(**arguments))
         source = inspect.getsource(module)
         marked = tuple(task if task.fingerprint else replace(task, fingerprint=_fingerprint(task, source)) for task in tasks)

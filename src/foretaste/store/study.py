@@ -306,8 +306,8 @@ def require_space(path: Path, needed: int) -> None:
     >>> require_space(Path("no-such-study"), 1)
     """
     there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
-    free = shutil.disk_usage(there).free
-    if free < needed:
+    total, _, free = shutil.disk_usage(there)
+    if total and free < needed:  # a place that holds no files at all is refused when the study is made
         sizes = f"needs about {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free"
         raise StorageError(f"{path} {sizes}; free some space or name another folder with --study")
 
