@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from earlier import earlier_study, shown_earlier
+from foretaste.cli.studying import summarised
 from foretaste.errors import DataError, StorageError, StudyError
 from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.report.summary import to_json
 from foretaste.store.study import Study, key_of, require_space
 from foretaste.surface.table import Headline
 from foretaste.train.run import Snapshot
@@ -136,6 +139,35 @@ def test_missing_and_damaged_artefacts_are_named(tmp_path: Path) -> None:
             study.tensors(done.artefact)
         with pytest.raises(DataError, match="has no tensor file"):
             study.tensors(None)
+
+
+def test_a_study_of_an_earlier_version_shows_what_it_showed(tmp_path: Path) -> None:
+    """Read as it is, and once more after it was opened for work; the recommendation is the same."""
+    study, shown = earlier_study(tmp_path), shown_earlier()
+    for _ in range(2):
+        found = to_json(summarised(study))
+        assert found["rows"] == shown["rows"]
+        recommendation = found["recommendation"]
+        assert isinstance(recommendation, dict)
+        assert recommendation["weights"] == shown["recommended"]
+        Study.create(study).close()
+
+
+def test_a_study_of_an_earlier_version_keeps_its_tensors(tmp_path: Path) -> None:
+    study = earlier_study(tmp_path)
+    for opened in (Study.open(study), Study.create(study)):
+        with opened:
+            kept = [done for done in opened.all_work() if done.artefact is not None]
+            assert len(kept) > 10
+            assert all(opened.find(done.key) == done and opened.tensors(done.artefact) for done in kept)
+            assert opened.is_begun()
+
+
+def test_only_a_folder_with_a_database_is_a_study(tmp_path: Path) -> None:
+    assert not Study.exists(tmp_path)
+    (tmp_path / "study.db").mkdir()
+    assert not Study.exists(tmp_path)
+    assert Study.exists(earlier_study(tmp_path))
 
 
 def test_two_processes_do_not_do_the_same_work_at_once(tmp_path: Path) -> None:
