@@ -13,7 +13,7 @@ from foretaste.surface.outlook import usable
 from foretaste.surface.searched import Budget
 from foretaste.surface.table import Surface
 from foretaste.weights import TaskWeights
-from foretaste.workflow.outcome import look
+from foretaste.workflow.outcome import empty_surface
 
 __all__ = ["Account"]
 
@@ -45,8 +45,12 @@ class Account:
 
     @classmethod
     def of(cls, study: Study) -> "Account":
-        """The account of a study that has a recipe."""
-        return cls(study, replace(look(study).surface, rows=()))
+        """The account of a study.
+
+        Raises:
+            StudyError: No recipe was run on it yet.
+        """
+        return cls(study, empty_surface(study))
 
     def surface(self) -> Surface:
         """All rows."""
