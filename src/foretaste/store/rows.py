@@ -107,6 +107,8 @@ class Rows(ABC):
     def evaluations_after(self, number: int) -> tuple[list[Evaluation], int]:
         """The evaluations added after the one of a number, in the order they were added.
 
+        Whoever asks again with the number that was returned misses none, whatever other processes add at the same time.
+
         Args:
             number: 0 for all; else what an earlier call returned.
 

@@ -114,8 +114,12 @@ class Study:
 
     def find(self, key: str) -> Done | None:
         """Finished work of this name; work whose tensor file was deleted counts as not done."""
-        done = self._rows.work([key]).get(key)
-        return None if done is None or (done.artefact is not None and not self._artefacts.has(done.artefact)) else done
+        return self.find_all([key]).get(key)
+
+    def find_all(self, keys: Collection[str]) -> dict[str, Done]:
+        """Finished work of these names, by name; one query, however many there are. See `find`."""
+        work = self._rows.work(keys)
+        return {key: done for key, done in work.items() if done.artefact is None or self._artefacts.has(done.artefact)}
 
     def is_begun(self) -> bool:
         """Whether any work was done or begun here; bringing models in is none, since they say nothing of how others are trained."""

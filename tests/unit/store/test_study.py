@@ -16,6 +16,7 @@ from foretaste.store.study import Study, key_of, require_space
 from foretaste.surface.table import Headline
 from foretaste.train.run import Snapshot
 from foretaste.weights import TaskWeights, uniform
+from statements import recorded_queries
 
 HEADLINES = {"a": Headline("accuracy"), "b": Headline("accuracy")}
 ROW = Evaluation(
@@ -45,6 +46,19 @@ def test_work_is_found_again_with_its_tensors(tmp_path: Path) -> None:
         assert torch.equal(study.tensors(done.artefact)["w"], torch.ones(2))
         assert [each.key for each in study.all_work("site")] == ["k"]
         assert study.all_work("joint") == []
+
+
+def test_many_pieces_of_work_are_found_by_one_query(tmp_path: Path) -> None:
+    with Study.create(tmp_path / "s") as study:
+        for place in range(9):
+            study.add("site", f"k{place}", {}, {}, {"w": torch.full((1,), float(place))} if place % 2 else None, 0.0)
+        lost = study.find("k3")
+        assert lost is not None
+        (tmp_path / "s" / "tensors" / f"{lost.artefact}.safetensors").unlink()
+        with recorded_queries() as queries:
+            found = study.find_all([f"k{place}" for place in range(20)])
+        assert list(found) == ["k0", "k1", "k2", "k4", "k5", "k6", "k7", "k8"]
+        assert len(queries) == 1
 
 
 def test_rows_are_only_ever_appended(tmp_path: Path) -> None:
