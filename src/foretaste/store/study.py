@@ -24,6 +24,7 @@ from foretaste.store.artefacts import Artefacts
 from foretaste.store.folder_artefacts import FolderArtefacts
 from foretaste.store.rows import Done, Json, Record, Rows, key_of
 from foretaste.store.sql_rows import SqlRows
+from foretaste.store.tables import SCHEMA
 from foretaste.surface.table import Headline, Surface
 from foretaste.target import DATABASE, check_text, is_study, path_kind, resolved, study_above
 
@@ -88,6 +89,18 @@ class Study:
             StudyError: There is none, or it is newer than this version.
         """
         return cls(path, SqlRows.open(path / DATABASE, create=False), FolderArtefacts(path))
+
+    @classmethod
+    def upgrade(cls, path: Path) -> None:
+        """Move a study of an earlier version to this one; a study of this version, or a folder without one, is left as it is.
+
+        Raises:
+            StudyError: The study is newer than this version.
+            StorageError: The folder cannot be written.
+        """
+        schema = database.check_schema(path / DATABASE, create=False)
+        if schema is not None and schema < SCHEMA:
+            cls.create(path).close()
 
     @staticmethod
     def exists(path: Path) -> bool:

@@ -37,9 +37,9 @@ def check_version(plan: Mapping[str, Any], folder: Path) -> None:
     ...
     foretaste.errors.StudyError: the study runs was made by foretaste 99.0, and this is foretaste ...: upgrade ...
     """
-    maker, revisions = maker_of(plan), _revisions_of(plan)
-    is_newer = _numbers(maker) > _numbers(__version__) or any(number > REVISION.get(kind, 0) for kind, number in revisions.items())
-    if is_newer:
+    maker, here = maker_of(plan), _numbers(__version__)
+    has_unknown_work = any(number > REVISION.get(kind, 0) for kind, number in _revisions_of(plan).items())
+    if _numbers(maker) > here or (_numbers(maker) == here and has_unknown_work):
         raise StudyError(
             f"the study {folder} was made by foretaste {maker}, and this is foretaste {__version__}: "
             "upgrade foretaste, or name another folder with --study; the study is untouched"

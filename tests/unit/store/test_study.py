@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from earlier import earlier_study, shown_earlier
+from earlier import EARLIER, earlier_study, shown_earlier
 from foretaste.cli.studying import summarised
 from foretaste.errors import DataError, StorageError, StudyError
 from foretaste.evaluation import Evaluation, Fidelity
@@ -175,6 +175,17 @@ def test_a_study_of_an_earlier_version_keeps_its_tensors(tmp_path: Path) -> None
             assert len(kept) > 10
             assert all(opened.find(done.key) == done and opened.tensors(done.artefact) for done in kept)
             assert opened.is_begun()
+
+
+def test_only_a_study_of_an_earlier_version_is_moved(tmp_path: Path) -> None:
+    Study.upgrade(tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    study = earlier_study(tmp_path)
+    Study.upgrade(study)
+    moved = (study / "study.db").read_bytes()
+    assert moved != (EARLIER / "study.db").read_bytes()
+    Study.upgrade(study)
+    assert (study / "study.db").read_bytes() == moved
 
 
 def test_only_a_folder_with_a_database_is_a_study(tmp_path: Path) -> None:
