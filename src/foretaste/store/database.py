@@ -27,11 +27,13 @@ __all__ = [
     "engine_of",
     "insert_new",
     "is_upgraded_copy",
+    "most_parameters",
     "readable_engine",
     "transaction",
 ]
 
 _WAIT_SECONDS = 60
+_MOST_PARAMETERS = 32_000  # of other databases than SQLite
 _UNWRITABLE = ("full", "disk I/O", "unable to open", "readonly")  # what SQLite says where a disk is full or read-only
 
 
@@ -217,6 +219,17 @@ def begin_writing(connection: sa.Connection) -> None:
     ...     begin_writing(connection)
     """
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def most_parameters(connection: sa.Connection) -> int:
+    """How many parameters one statement may have; SQLite before 3.32 allows 999.
+
+    >>> with sa.create_engine("sqlite://").connect() as connection:
+    ...     most_parameters(connection) >= 999
+    True
+    """
+    driver = connection.connection.driver_connection
+    return driver.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) if isinstance(driver, sqlite3.Connection) else _MOST_PARAMETERS
 
 
 def insert_new(table: sa.Table) -> Insert:

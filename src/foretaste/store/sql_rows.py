@@ -16,8 +16,6 @@ from foretaste.weights import TaskWeights
 
 __all__ = ["SqlRows"]
 
-_AT_ONCE = 10_000  # keys in one query; databases bound the number of a statement's parameters
-
 
 class SqlRows(Rows):
     """Rows behind an engine.
@@ -97,9 +95,10 @@ class SqlRows(Rows):
         """The rows of a table that have one of these keys, in the order of the keys."""
         wanted, rows = list(keys), dict[str, sa.Row[Any]]()
         with self._reading() as connection:
-            for first in range(0, len(wanted), _AT_ONCE):
-                some = connection.execute(sa.select(table).where(table.c.key.in_(wanted[first : first + _AT_ONCE])))
-                rows |= {row.key: row for row in some}
+            most = database.most_parameters(connection)
+            for first in range(0, len(wanted), most):
+                query = sa.select(table).where(table.c.key.in_(wanted[first : first + most]))
+                rows |= {row.key: row for row in connection.execute(query)}
         return {key: rows[key] for key in wanted if key in rows}
 
     def _reading(self) -> AbstractContextManager[sa.Connection]:

@@ -7,6 +7,7 @@ from contracts.rows import Opener, RowsContract, evaluated, worked
 from disks import read_only
 from earlier import EARLIER, earlier_study
 from foretaste.errors import StorageError
+from foretaste.store import database
 from foretaste.store.sql_rows import SqlRows
 from statements import recorded_queries
 
@@ -33,6 +34,14 @@ def test_finding_many_is_one_query(tmp_path: Path) -> None:
     with recorded_queries() as queries:
         assert len(rows.evaluations([str(place) for place in range(1000)])) == 100
     assert len(queries) == 1
+    rows.close()
+
+
+def test_a_database_that_allows_few_parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = SqlRows.open(tmp_path / "study.db", create=True)
+    rows.add([evaluated(str(place)) for place in range(20)])
+    monkeypatch.setattr(database, "most_parameters", lambda connection: 7)
+    assert list(rows.evaluations([str(place) for place in range(30)])) == [str(place) for place in range(20)]
     rows.close()
 
 
