@@ -86,6 +86,14 @@ def test_the_floors_hold() -> None:
     assert found.returncode == 0, found.stdout
 
 
+@pytest.mark.parametrize("path", [path for path in MODULES if path.parent != SOURCE / "store" and path.name != "target.py"], ids=name_of)
+def test_only_the_store_knows_what_lies_in_a_study(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    joined = [node.right for node in ast.walk(tree) if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)]
+    names = {node.value for node in joined if isinstance(node, ast.Constant)} & {"study.db", "queue.db", "tensors", "running", "study.lock"}
+    assert not names, f"{names} lie behind the ports of foretaste.store"
+
+
 def test_every_command_is_documented() -> None:
     readme = (ROOT / "README.md").read_text()
     for command in app.registered_commands:

@@ -135,7 +135,7 @@ def _train(
     try:
         trained = run(start, keeper)
     except Diverged as error:
-        kept = f"the last good state is kept in {study.path / 'running'}" if study.load_snapshot(key)[0] else "no good state was reached"
+        kept = f"the last good state is kept in {study.snapshots_at}" if study.load_snapshot(key)[0] else "no good state was reached"
         raise Diverged(f"{error}; {kept}; change the recipe and name another folder with --study") from error
     result = {"history": list(trained.history), "seen": {task: dict(seen) for task, seen in trained.seen.items()}}
     learned = {f"{name}/{each}": tensor for name, found in trained.state.items() for each, tensor in found.items()}
@@ -222,24 +222,20 @@ def do_evaluations(
     places: dict[str, list[int]] = {key: [] for key in keys}
     for place, key in enumerate(keys):
         places[key].append(place)
-    found = _found(study, places)
+    found = study.evaluations(places)
     _tell(places, found, on_row)
     lacking = [key for key in places if key not in found]
     for start in range(0, len(lacking), at_once):
         stop_if_asked(watch)
         some = lacking[start : start + at_once]
         with _claimed(study, some, watch):
-            found |= _found(study, some)
+            found |= study.evaluations(some)
             fresh = [key for key in some if key not in found]
             made = dict(zip(fresh, make([places[key][0] for key in fresh]) if fresh else (), strict=True))
             study.add_evaluations([(key, named[places[key][0]], *each) for key, each in made.items()])
             found |= {key: row for key, (row, _) in made.items()}
         _tell(places, some, on_row)
     return [found[key] for key in keys]
-
-
-def _found(study: Study, keys: Iterable[str]) -> dict[str, Evaluation]:
-    return {key: row for key in keys if (row := study.evaluation(key)) is not None}
 
 
 def _tell(places: Mapping[str, Sequence[int]], keys: Iterable[str], on_row: Callable[[int], None]) -> None:

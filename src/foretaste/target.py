@@ -13,6 +13,7 @@ from typing import Literal
 from foretaste.errors import StorageError
 
 __all__ = [
+    "DATABASE",
     "EXPORTS",
     "REPORT",
     "PathKind",
@@ -20,11 +21,13 @@ __all__ = [
     "check_outside_studies",
     "check_text",
     "has_mark",
+    "is_study",
     "path_kind",
     "resolved",
     "study_above",
 ]
 
+DATABASE = "study.db"  # file in a study's folder that makes it one
 EXPORTS = "exports"  # folder in a study for what its page exports
 REPORT = "report.html"  # a study's own report
 
@@ -149,11 +152,23 @@ def study_above(path: Path) -> Path | None:
     """
     for folder in (path, *path.parents):
         try:
-            if (folder / "study.db").is_file() and (folder / "tensors").is_dir():
+            if is_study(folder) and (folder / "tensors").is_dir():
                 return folder
         except OSError:
             continue
     return None
+
+
+def is_study(folder: Path) -> bool:
+    """Whether there is a study in a folder.
+
+    Raises:
+        StorageError: The file system refuses the path.
+
+    >>> is_study(Path("no-such-folder"))
+    False
+    """
+    return path_kind(folder / DATABASE) == "file"
 
 
 def has_mark(path: Path, marks: Sequence[str]) -> bool:

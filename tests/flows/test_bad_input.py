@@ -309,7 +309,7 @@ def test_a_study_of_a_newer_schema(copied: Path) -> None:
     before = contents(copied)
     for arguments in (["run", copied / "small.yaml", "--study", copied / "study"], ["show", copied / "study"]):
         message = refused(*arguments)
-        assert "was made by foretaste 9.0 (schema 99); this version reads schema 1: upgrade foretaste" in message
+        assert "was made by foretaste 9.0 (schema 99); this version reads schema 2: upgrade foretaste" in message
         assert contents(copied) == before
 
 

@@ -13,6 +13,7 @@ from foretaste.train.run import Observer, Snapshot, Trained
 from foretaste.train.training import Training
 from foretaste.weights import lattice, uniform
 from problems import blobs, linear
+from statements import recorded_queries
 
 TRAINING = Training(steps=6, batch_size=5)
 
@@ -132,6 +133,14 @@ def test_some_evaluations_are_made_at_once_and_others_found(tmp_path: Path) -> N
         works = study.all_work("evaluation")
         assert len({done.artefact for done in works}) == 7
         assert float(study.tensors(works[-1].artefact)["a/losses"][0]) == 6.0
+
+
+def test_what_is_done_is_found_by_one_query(tmp_path: Path) -> None:
+    with Study.create(tmp_path / "s") as study:
+        do_evaluations(study, NAMED, making([]), Unwatched(), at_once=9)
+        with recorded_queries() as queries:
+            assert do_evaluations(study, NAMED, making([]), Unwatched()) == ROWS
+    assert len(queries) == 1
 
 
 def test_asking_twice_for_one_makes_it_once(tmp_path: Path) -> None:

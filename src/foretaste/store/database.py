@@ -1,90 +1,51 @@
-"""The study's database: SQLite in WAL mode, tables in SQLAlchemy Core; where it cannot be written, it can still be read."""
+"""The study's database: SQLite in WAL mode. Where it cannot be written, it can still be read.
+
+What is particular to SQLite is here: how a file is opened, how a writer keeps others out, and what its errors mean.
+"""
 
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
+from foretaste import __version__
 from foretaste.errors import StorageError, StudyError
+from foretaste.store import tables
+from foretaste.store.migrate import mark_schema, schema_of, upgrade_schema
 from foretaste.target import path_kind
 
 __all__ = [
-    "SCHEMA",
-    "artefacts",
+    "begin_writing",
     "check_schema",
     "connect",
     "engine_of",
-    "evaluations",
+    "insert_new",
+    "is_upgraded_copy",
+    "most_parameters",
     "readable_engine",
-    "recipes",
-    "study",
     "transaction",
-    "work",
 ]
 
-SCHEMA = 1
 _WAIT_SECONDS = 60
+_MOST_PARAMETERS = 32_000  # of other databases than SQLite
 _UNWRITABLE = ("full", "disk I/O", "unable to open", "readonly")  # what SQLite says where a disk is full or read-only
-
-_metadata = sa.MetaData()
-
-study = sa.Table(
-    "study",
-    _metadata,
-    sa.Column("id", sa.Integer, sa.CheckConstraint("id = 1"), primary_key=True),
-    sa.Column("schema", sa.Integer, nullable=False),
-    sa.Column("version", sa.String, nullable=False),
-    sa.Column("created", sa.String, nullable=False),
-)
-recipes = sa.Table(
-    "recipes",
-    _metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("text", sa.String, nullable=False),
-    sa.Column("plan", sa.JSON, nullable=False),
-    sa.Column("created", sa.String, nullable=False),
-)
-artefacts = sa.Table(
-    "artefacts",
-    _metadata,
-    sa.Column("hash", sa.String, primary_key=True),
-    sa.Column("bytes", sa.Integer, nullable=False),
-    sa.Column("created", sa.String, nullable=False),
-)
-work = sa.Table(
-    "work",
-    _metadata,
-    sa.Column("key", sa.String, primary_key=True),
-    sa.Column("kind", sa.String, nullable=False, index=True),
-    sa.Column("inputs", sa.JSON, nullable=False),
-    sa.Column("result", sa.JSON, nullable=False),
-    sa.Column("artefact", sa.ForeignKey("artefacts.hash")),
-    sa.Column("seconds", sa.Float, nullable=False),
-    sa.Column("created", sa.String, nullable=False),
-)
-evaluations = sa.Table(
-    "evaluations",
-    _metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("key", sa.ForeignKey("work.key"), nullable=False, unique=True),
-    sa.Column("weights", sa.JSON, nullable=False),
-    sa.Column("fidelity", sa.String, nullable=False, index=True),
-    sa.Column("method", sa.String, nullable=False),
-    sa.Column("seed", sa.Integer, nullable=False),
-    sa.Column("metrics", sa.JSON, nullable=False),
-    sa.Column("cost", sa.Float, nullable=False),
-)
 
 
 def connect(path: Path, *, create: bool) -> sa.Engine:
-    """Open a database file; its tables are made if it is new.
+    """Open a database file.
+
+    Opened for work, a missing file is made, and tables of an earlier version are moved to this version's. Opened for reading, a
+    file is left as it is: one of an earlier version is copied into memory and moved there, which also works on a read-only disk.
 
     Args:
         path: The file.
-        create: Whether a missing file is made.
+        create: Whether it is opened for work.
 
     Raises:
         StudyError: Missing, not a database, or of a newer schema.
@@ -95,18 +56,59 @@ def connect(path: Path, *, create: bool) -> sa.Engine:
     ...     engine = connect(Path(folder) / "study.db", create=True)
     ...     sa.inspect(engine).get_table_names()
     ...     engine.dispose()
-    ['artefacts', 'evaluations', 'recipes', 'study', 'work']
+    ['alembic_version', 'artefacts', 'evaluations', 'recipes', 'study', 'work']
     """
     if not create and path_kind(path) != "file":
         raise StudyError(f"{path.parent} is not a study (it has no {path.name}); name the folder that `foretaste run` made")
-    check_schema(path, create=create)
+    schema = check_schema(path, create=create)
     with _clear_errors(path):
-        if not create:
-            return _readable(path, engine_of)
-        engine = engine_of(path)
-        _metadata.create_all(engine)
-        engine.connect().close()
-    return engine
+        if create:
+            _prepare(path)
+            engine = engine_of(path)
+            engine.connect().close()
+            return engine
+        engine = _readable(path, engine_of)
+        return engine if schema is None or schema >= tables.SCHEMA else _upgraded_copy(engine)
+
+
+def _prepare(path: Path) -> None:
+    """Make the tables, or move those of an earlier version: all of it or nothing, and by one process at a time."""
+    engine = _plain_engine(path)  # without foreign keys, which would keep tables from being copied
+    with engine.begin() as connection:
+        begin_writing(connection)
+        if "study" in sa.inspect(connection).get_table_names():
+            upgrade_schema(connection)
+        else:
+            tables.METADATA.create_all(connection)
+            mark_schema(connection)
+        row = {"id": 1, "schema": tables.SCHEMA, "version": __version__, "created": datetime.now(UTC).isoformat(timespec="microseconds")}
+        connection.execute(insert_new(tables.study).values(row))
+    engine.dispose()
+
+
+def _upgraded_copy(source: sa.Engine) -> sa.Engine:
+    """A copy in memory, moved to this version's tables, that refuses to be written."""
+    copy = sa.create_engine("sqlite://", poolclass=sa.StaticPool, connect_args={"check_same_thread": False})
+    with source.connect() as reading, copy.connect() as writing:
+        original, memory = (connection.connection.driver_connection for connection in (reading, writing))
+        if not isinstance(original, sqlite3.Connection) or not isinstance(memory, sqlite3.Connection):
+            raise TypeError("a study's database is opened by Python's sqlite3")
+        original.backup(memory)
+    source.dispose()
+    with copy.begin() as connection:
+        upgrade_schema(connection)
+    with copy.connect() as connection:
+        connection.exec_driver_sql("PRAGMA query_only=ON")
+    return copy
+
+
+def is_upgraded_copy(engine: sa.Engine) -> bool:
+    """Whether an engine reads a copy in memory of an earlier version's study, which nothing can be added to.
+
+    >>> is_upgraded_copy(engine_of(Path("study.db")))
+    False
+    """
+    return not engine.url.database
 
 
 def readable_engine(path: Path) -> sa.Engine:
@@ -122,9 +124,9 @@ def readable_engine(path: Path) -> sa.Engine:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     connect(path := Path(folder) / "study.db", create=True).dispose()
     ...     engine = readable_engine(path)
-    ...     len(sa.inspect(engine).get_table_names())
+    ...     "work" in sa.inspect(engine).get_table_names()
     ...     engine.dispose()
-    5
+    True
     """
     with _clear_errors(path):
         return _readable(path, engine_of)
@@ -175,12 +177,15 @@ def _read_only(path: Path) -> sa.Engine:
     return sa.create_engine(address, connect_args={"timeout": _WAIT_SECONDS})
 
 
-def check_schema(path: Path, *, create: bool) -> None:
+def check_schema(path: Path, *, create: bool) -> int | None:
     """Look at a database before anything is changed in it; a file that does not exist is fine.
 
     Args:
         path: The file.
         create: Whether tables would be made in it.
+
+    Returns:
+        Its schema; None where it has none yet.
 
     Raises:
         StudyError: It is no database, another program's, or of a newer schema.
@@ -188,19 +193,52 @@ def check_schema(path: Path, *, create: bool) -> None:
     >>> check_schema(Path("no-such-folder/study.db"), create=True)
     """
     if path_kind(path) != "file":
-        return
+        return None
     with _clear_errors(path):
         engine = _plain_engine(path) if create else _readable(path, _plain_engine)
     with _clear_errors(path), engine.connect() as connection:
-        tables = sa.inspect(connection).get_table_names()
-        known = "study" in tables
-        found = connection.execute(sa.text("select schema, version from study")).first() if known or not create else None
+        names = sa.inspect(connection).get_table_names()
+        found = schema_of(connection) if "study" in names or not create else None
     engine.dispose()
-    if create and tables and not known:
-        raise StudyError(f"{path} is another program's database (its tables are {', '.join(tables[:4])}); name another folder with --study")
-    if found is not None and found.schema > SCHEMA:
-        made = f"made by foretaste {found.version} (schema {found.schema})"
-        raise StudyError(f"{path.parent} was {made}; this version reads schema {SCHEMA}: upgrade foretaste")
+    if create and names and "study" not in names:
+        raise StudyError(f"{path} is another program's database (its tables are {', '.join(names[:4])}); name another folder with --study")
+    if found is None:
+        return None
+    schema, version = found
+    if schema > tables.SCHEMA:
+        maker = f"made by foretaste {version} (schema {schema})"
+        raise StudyError(f"{path.parent} was {maker}; this version reads schema {tables.SCHEMA}: upgrade foretaste")
+    return schema
+
+
+def begin_writing(connection: sa.Connection) -> None:
+    """Keep other writers out from here to the end of the transaction: what it reads is still so when it writes.
+
+    >>> engine = sa.create_engine("sqlite://")
+    >>> with engine.begin() as connection:
+    ...     begin_writing(connection)
+    """
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def most_parameters(connection: sa.Connection) -> int:
+    """How many parameters one statement may have; SQLite before 3.32 allows 999.
+
+    >>> with sa.create_engine("sqlite://").connect() as connection:
+    ...     most_parameters(connection) >= 999
+    True
+    """
+    driver = connection.connection.driver_connection
+    return driver.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) if isinstance(driver, sqlite3.Connection) else _MOST_PARAMETERS
+
+
+def insert_new(table: sa.Table) -> Insert:
+    """A statement that adds rows, and leaves a row that is there already as it is.
+
+    >>> print(insert_new(tables.study).values(id=1))
+    INSERT INTO study (id) VALUES (?) ON CONFLICT DO NOTHING
+    """
+    return insert(table).on_conflict_do_nothing()
 
 
 def _set_pragmas(connection: sa.engine.interfaces.DBAPIConnection, _: object) -> None:
@@ -221,7 +259,7 @@ def transaction(engine: sa.Engine, path: Path) -> Iterator[sa.Connection]:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     engine = connect(path := Path(folder) / "study.db", create=True)
     ...     with transaction(engine, path) as connection:
-    ...         connection.execute(sa.select(work)).all()
+    ...         connection.execute(sa.select(tables.work)).all()
     ...     engine.dispose()
     []
     """

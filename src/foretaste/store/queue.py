@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from foretaste.errors import StorageError, StudyError
 from foretaste.store import database
+from foretaste.target import DATABASE, is_study
 
 __all__ = ["Job", "Kind", "Queue", "State"]
 
@@ -29,8 +30,8 @@ _jobs = sa.Table(
     sa.Column("weights", sa.String, nullable=False),
     sa.Column("state", sa.String, nullable=False, index=True),
     sa.Column("stage", sa.String, nullable=False),
-    sa.Column("done", sa.Integer, nullable=False),
-    sa.Column("total", sa.Integer, nullable=False),
+    sa.Column("done", sa.BigInteger, nullable=False),
+    sa.Column("total", sa.BigInteger, nullable=False),
     sa.Column("message", sa.String, nullable=False),
     sa.Column("created", sa.String, nullable=False),
     sa.Column("ended", sa.String),
@@ -111,8 +112,8 @@ class Queue:
     """
 
     def __init__(self, folder: Path) -> None:
-        if not (folder / "study.db").is_file():
-            raise StudyError(f"{folder} is not a study (it has no study.db); name the folder that `foretaste run` made")
+        if not is_study(folder):
+            raise StudyError(f"{folder} is not a study (it has no {DATABASE}); name the folder that `foretaste run` made")
         self.path = folder / _NAME
         self._engine: sa.Engine | None = database.engine_of(self.path)
         try:
@@ -262,7 +263,7 @@ class Queue:
     def _writing(self) -> Iterator[sa.Connection]:
         """A transaction that no other writer interleaves with: what it reads is still so when it writes."""
         with self._transaction() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            database.begin_writing(connection)
             yield connection
 
     @contextmanager

@@ -1,104 +1,63 @@
 """A study: a folder that keeps everything made for one question.
 
-::
-
-    STUDY/study.db          rows: recipes, work done, evaluations, artefacts (append-only)
-    STUDY/tensors/HASH.safetensors   params, sites, per-example results, named by content
-    STUDY/running/KEY.*     snapshots and locks of work that is not finished
+Its rows (recipes, work done, evaluations) are behind `foretaste.store.rows`, in ``STUDY/study.db``; its tensors, snapshots and
+claims are behind `foretaste.store.artefacts`, in ``STUDY/tensors`` and ``STUDY/running``. Nothing outside this room opens these.
 
 Work is named by the hash of everything it depends on; what is done is found, not redone. Two
 processes may open a study: each piece of work is done by one of them, the other waits for it.
 """
 
-import hashlib
-import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import sqlalchemy as sa
-from filelock import FileLock, Timeout
-from sqlalchemy.dialects.sqlite import insert
+from filelock import FileLock
 
-from foretaste import __version__
 from foretaste.errors import DataError, StorageError, StudyError
-from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.evaluation import Evaluation
 from foretaste.lazy import lazy
 from foretaste.store import database
+from foretaste.store.artefacts import Artefacts
+from foretaste.store.folder_artefacts import FolderArtefacts
+from foretaste.store.rows import Done, Json, Record, Rows, key_of
+from foretaste.store.sql_rows import SqlRows
+from foretaste.store.tables import SCHEMA
 from foretaste.surface.table import Headline, Surface
-from foretaste.target import check_text, path_kind, resolved, study_above
-from foretaste.temporary import sweep
-from foretaste.weights import TaskWeights
+from foretaste.target import DATABASE, check_text, is_study, path_kind, resolved, study_above
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from foretaste import params as hashing
     from foretaste.params import Params
-    from foretaste.store import tensors
     from foretaste.train import run
     from foretaste.train.run import Snapshot
 else:
-    hashing, tensors, run = (lazy(f"foretaste.{name}") for name in ("params", "store.tensors", "train.run"))  # rows need no torch
+    run = lazy("foretaste.train.run")  # rows need no torch
 
 __all__ = ["Done", "Json", "Study", "key_of", "require_space"]
 
-Json = Mapping[str, Any]
-_Row = tuple[sa.Table, Mapping[str, object]]
-
-_OURS = {"tensors", "running", "study.lock", "study.db-wal", "study.db-shm"}
-
-
-def key_of(kind: str, inputs: Json) -> str:
-    """The name of a piece of work: a hash of all it depends on.
-
-    >>> key_of("site", {"a": 1, "b": 2}) == key_of("site", {"b": 2, "a": 1})
-    True
-    """
-    text = json.dumps([kind, inputs], sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-@dataclass(frozen=True)
-class Done:
-    """A piece of work that is finished.
-
-    Args:
-        key: Its name.
-        kind: ``finetune``, ``site``, ``joint`` or ``evaluation``.
-        inputs: What it depended on.
-        result: Small facts about it.
-        artefact: Hash of its tensor file, where it has one.
-        seconds: How long it took.
-    """
-
-    key: str
-    kind: str
-    inputs: Json
-    result: Json
-    artefact: str | None
-    seconds: float
+_OURS = {"tensors", "running", "study.lock", f"{DATABASE}-wal", f"{DATABASE}-shm"}
 
 
 class Study:
     """An open study; use `open` or `create`.
 
     Args:
-        path: The folder.
-        engine: Its database.
+        path: Its folder, as people are told; what is in it is behind the two ports.
+        rows: Its recipes, work and evaluations.
+        artefacts: Its tensors.
     """
 
-    def __init__(self, path: Path, engine: sa.Engine) -> None:
+    def __init__(self, path: Path, rows: Rows, artefacts: Artefacts) -> None:
         self.path = path
-        self._engine = engine
+        self._rows, self._artefacts = rows, artefacts
 
     @classmethod
     def create(cls, path: Path) -> "Study":
-        """Open the study in this folder, making it where there is none.
+        """Open the study in this folder for work: made where there is none, moved to this version where it is of an earlier one.
 
         Raises:
             StorageError: The folder cannot be written.
@@ -108,37 +67,49 @@ class Study:
         above = study_above(resolved(path).parent)
         if above is not None:
             raise StudyError(f"{path} is within the study {above}; name another folder with --study")
-        if path_kind(path) == "folder" and not (path / "study.db").exists() and {each.name for each in path.iterdir()} - _OURS:
+        if path_kind(path) == "folder" and not (path / DATABASE).exists() and {each.name for each in path.iterdir()} - _OURS:
             raise StudyError(f"{path} holds files that are not a study; name another folder with --study")
-        database.check_schema(path / "study.db", create=True)
+        database.check_schema(path / DATABASE, create=True)
         try:
             path.mkdir(parents=True, exist_ok=True)
             with FileLock(path / "study.lock"):  # of several processes, one makes it
-                engine = database.connect(path / "study.db", create=True)
-                for part in (path / "tensors", path / "running"):
-                    part.mkdir(exist_ok=True)
-                    sweep(part)
+                rows = SqlRows.open(path / DATABASE, create=True)
+                artefacts = FolderArtefacts.create(path)
         except StorageError:
             raise
         except OSError as error:
             raise StorageError(f"cannot make the study folder {path}: {error}; name another folder with --study") from error
-        study = cls(path, engine)
-        row = {"id": 1, "schema": database.SCHEMA, "version": __version__, "created": _now()}
-        study._insert((database.study, row))
-        return study
+        return cls(path, rows, artefacts)
 
     @classmethod
     def open(cls, path: Path) -> "Study":
-        """Open a study that exists.
+        """Open a study that exists; one of an earlier version can be read, and is left as it is.
 
         Raises:
             StudyError: There is none, or it is newer than this version.
         """
-        return cls(path, database.connect(path / "study.db", create=False))
+        return cls(path, SqlRows.open(path / DATABASE, create=False), FolderArtefacts(path))
+
+    @classmethod
+    def upgrade(cls, path: Path) -> None:
+        """Move a study of an earlier version to this one; a study of this version, or a folder without one, is left as it is.
+
+        Raises:
+            StudyError: The study is newer than this version.
+            StorageError: The folder cannot be written.
+        """
+        schema = database.check_schema(path / DATABASE, create=False)
+        if schema is not None and schema < SCHEMA:
+            cls.create(path).close()
+
+    @staticmethod
+    def exists(path: Path) -> bool:
+        """Whether there is a study in a folder."""
+        return is_study(path)
 
     def close(self) -> None:
         """Let go of the database file."""
-        self._engine.dispose()
+        self._rows.close()
 
     def __enter__(self) -> "Study":
         return self
@@ -148,74 +119,69 @@ class Study:
 
     def recipe(self) -> tuple[str, dict[str, Any]] | None:
         """The latest recipe's text and plan."""
-        with self._transaction() as connection:
-            row = connection.execute(sa.select(database.recipes).order_by(database.recipes.c.id.desc())).first()
-        return None if row is None else (row.text, row.plan)
+        return self._rows.recipe()
 
     def add_recipe(self, text: str, plan: Json) -> None:
         """Remember a recipe, if it is not the latest already."""
-        with self._transaction() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")  # of several processes, one adds it
-            latest = connection.execute(sa.select(database.recipes).order_by(database.recipes.c.id.desc())).first()
-            if latest is None or (latest.text, latest.plan) != (text, dict(plan)):
-                connection.execute(sa.insert(database.recipes).values(text=text, plan=dict(plan), created=_now()))
+        self._rows.add_recipe(text, plan)
 
     def find(self, key: str) -> Done | None:
         """Finished work of this name; work whose tensor file was deleted counts as not done."""
-        with self._transaction() as connection:
-            row = connection.execute(sa.select(database.work).where(database.work.c.key == key)).first()
-        if row is None or (row.artefact is not None and not self._file(row.artefact).exists()):
-            return None
-        return _done(row)
+        return self.find_all([key]).get(key)
+
+    def find_all(self, keys: Collection[str]) -> dict[str, Done]:
+        """Finished work of these names, by name; one query, however many there are. See `find`."""
+        work = self._rows.work(keys)
+        return {key: done for key, done in work.items() if done.artefact is None or self._artefacts.has(done.artefact)}
 
     def is_begun(self) -> bool:
         """Whether any work was done or begun here; bringing models in is none, since they say nothing of how others are trained."""
         done = any(work.kind != "import" and "import" not in work.inputs for work in self.all_work())
-        return done or any((self.path / "running").glob("*.safetensors"))
+        return done or self._artefacts.has_snapshots()
 
     def all_work(self, kind: str | None = None) -> list[Done]:
         """Finished work, in the order it was done; of one kind where given."""
-        query = sa.select(database.work).order_by(database.work.c.created, database.work.c.key)
-        with self._transaction() as connection:
-            rows = connection.execute(query).all()
-        return [_done(row) for row in rows if kind in (None, row.kind)]
+        return self._rows.all_work(kind)
 
     def add(self, kind: str, key: str, inputs: Json, result: Json, params: "Params | None", seconds: float) -> Done:
         """Keep finished work; its tensors first, so that a row never lacks its file."""
-        done, rows = self._kept(kind, key, inputs, result, params, seconds)
-        self._insert(*rows)
+        record = self._record(Done(key, kind, inputs, result, None, seconds), params)
+        self._rows.add([record])
         self.drop_snapshot(key)
-        return done
+        return record.done
 
     def add_evaluation(self, key: str, inputs: Json, evaluation: Evaluation, results: "Params") -> None:
         """Keep an evaluation with its per-example results."""
         self.add_evaluations([(key, inputs, evaluation, results)])
 
-    def add_evaluations(self, found: "Sequence[tuple[str, Json, Evaluation, Params]]") -> None:
+    def add_evaluations(self, rows: "Sequence[tuple[str, Json, Evaluation, Params]]") -> None:
         """Keep evaluations, each with its per-example results in a file of its own: all of them, or none."""
-        rows: list[_Row] = []
-        for key, inputs, evaluation, results in found:
-            rows += self._kept("evaluation", key, inputs, {}, results, evaluation.cost)[1]
-            rows.append((database.evaluations, _columns(key, evaluation)))
-        self._insert(*rows)
+        self._rows.add(
+            [
+                self._record(Done(key, "evaluation", inputs, {}, None, evaluation.cost), results, evaluation)
+                for key, inputs, evaluation, results in rows
+            ]
+        )
 
     def evaluation(self, key: str) -> Evaluation | None:
         """The evaluation of this name, if it was made."""
-        with self._transaction() as connection:
-            row = connection.execute(sa.select(database.evaluations).where(database.evaluations.c.key == key)).first()
-        return None if row is None else _evaluation(row)
+        return self.evaluations([key]).get(key)
+
+    def evaluations(self, keys: Collection[str]) -> dict[str, Evaluation]:
+        """The evaluations of these names that were made, by name."""
+        return self._rows.evaluations(keys)
+
+    def evaluations_after(self, number: int) -> tuple[list[Evaluation], int]:
+        """The evaluations after one, in the order they were made; see `Rows.evaluations_after`."""
+        return self._rows.evaluations_after(number)
 
     def surface(self, headlines: Mapping[str, Headline], inside: bool = False) -> Surface:
         """Every evaluation of the study."""
-        with self._transaction() as connection:
-            rows = connection.execute(sa.select(database.evaluations).order_by(database.evaluations.c.id)).all()
-        return Surface(headlines, tuple(_evaluation(row) for row in rows), inside)
+        return Surface(headlines, tuple(self.evaluations_after(0)[0]), inside)
 
     def revision(self) -> str:
         """Changes whenever an evaluation or a recipe is added."""
-        with self._transaction() as connection:
-            counts = [connection.scalar(sa.select(sa.func.max(table.c.id))) or 0 for table in (database.evaluations, database.recipes)]
-        return "-".join(str(count) for count in counts)
+        return self._rows.revision()
 
     def tensors(self, artefact: str | None) -> "dict[str, Tensor]":
         """The tensors of an artefact.
@@ -225,72 +191,45 @@ class Study:
         """
         if artefact is None:
             raise DataError("this work has no tensor file")
-        found = tensors.load(self._file(artefact))
-        if hashing.digest(found) != artefact:
-            raise DataError(f"{self._file(artefact)} is damaged: its content is not what its name says; delete it and run again")
-        return found
+        return self._artefacts.get(artefact)
 
-    @contextmanager
-    def claim(self, key: str, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    def claim(self, key: str, waiting: Callable[[], None] = lambda: None) -> AbstractContextManager[None]:
         """Only one process at a time does the work of this name; a killed one lets go.
 
         Args:
             key: The work.
             waiting: Called about every second while another process is at it; may raise.
         """
-        lock = FileLock(self.path / "running" / f"{key}.lock")
-        while not lock.is_locked:
-            try:
-                lock.acquire(timeout=1)
-            except Timeout:
-                waiting()
-        try:
-            yield
-        finally:
-            lock.release()
+        return self._artefacts.claim(key, waiting)
 
     def save_snapshot(self, key: str, state: "Snapshot", seconds: float) -> None:
         """Keep the state of unfinished training and the time it took so far."""
-        metadata = {"seconds": seconds, "step": state.step, "history": state.history, "seen": state.seen, "scaler": state.scaler}
-        tensors.write(self._running(key), state.tensors, metadata)
+        facts = {"seconds": seconds, "step": state.step, "history": state.history, "seen": state.seen, "scaler": state.scaler}
+        self._artefacts.put_snapshot(key, state.tensors, facts)
 
     def load_snapshot(self, key: str) -> "tuple[Snapshot | None, float]":
         """The last kept state of unfinished training, and the seconds spent until then."""
-        path = self._running(key)
-        if not path.exists():
+        snapshot = self._artefacts.get_snapshot(key)
+        if snapshot is None:
             return None, 0.0
-        found = tensors.load_metadata(path)
-        state = run.Snapshot(found["step"], tensors.load(path), found["history"], found["seen"], found["scaler"])
-        return state, found["seconds"]
+        tensors, facts = snapshot
+        return run.Snapshot(facts["step"], tensors, facts["history"], facts["seen"], facts["scaler"]), facts["seconds"]
 
     def drop_snapshot(self, key: str) -> None:
         """Forget the state of training that is finished."""
-        self._running(key).unlink(missing_ok=True)
+        self._artefacts.drop_snapshot(key)
 
-    def _kept(self, kind: str, key: str, inputs: Json, result: Json, params: "Params | None", seconds: float) -> "tuple[Done, list[_Row]]":
-        """Work whose tensors are kept, and the rows that say so."""
-        rows: list[_Row] = []
-        artefact = None if params is None else tensors.save(self.path / "tensors", params)
-        if artefact is not None:
-            rows.append((database.artefacts, {"hash": artefact, "bytes": self._file(artefact).stat().st_size, "created": _now()}))
-        row = {"key": key, "kind": kind, "inputs": dict(inputs), "result": dict(result), "artefact": artefact, "seconds": seconds}
-        rows.append((database.work, row | {"created": _now()}))
-        return Done(key, kind, inputs, result, artefact, seconds), rows
+    @property
+    def snapshots_at(self) -> str:
+        """Where states of unfinished training are kept, as people are told."""
+        return self._artefacts.snapshots_at
 
-    def _file(self, artefact: str) -> Path:
-        return self.path / "tensors" / f"{artefact}.safetensors"
-
-    def _running(self, key: str) -> Path:
-        return self.path / "running" / f"{key}.safetensors"
-
-    def _transaction(self) -> AbstractContextManager[sa.Connection]:
-        return database.transaction(self._engine, self.path / "study.db")
-
-    def _insert(self, *rows: _Row) -> None:
-        """Append rows, all or none; what is there already stays as it is."""
-        with self._transaction() as connection:
-            for table, row in rows:
-                connection.execute(insert(table).values(**row).on_conflict_do_nothing())
+    def _record(self, done: Done, params: "Params | None", evaluation: Evaluation | None = None) -> Record:
+        """Keep the tensors of finished work; what is to be added to the rows."""
+        if params is None:
+            return Record(done, 0, evaluation)
+        digest = self._artefacts.put(params)
+        return Record(replace(done, artefact=digest), self._artefacts.size(digest), evaluation)
 
 
 def require_space(path: Path, needed: int) -> None:
@@ -310,28 +249,3 @@ def require_space(path: Path, needed: int) -> None:
     if total and free < needed:  # a place that holds no files at all is refused when the study is made
         sizes = f"needs about {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free"
         raise StorageError(f"{path} {sizes}; free some space or name another folder with --study")
-
-
-def _done(row: sa.Row[tuple[object, ...]]) -> Done:
-    return Done(row.key, row.kind, row.inputs, row.result, row.artefact, row.seconds)
-
-
-def _columns(key: str, evaluation: Evaluation) -> dict[str, object]:
-    return {
-        "key": key,
-        "weights": dict(evaluation.weights),
-        "fidelity": str(evaluation.fidelity),
-        "method": evaluation.method,
-        "seed": evaluation.seed,
-        "metrics": {task: dict(found) for task, found in evaluation.metrics.items()},
-        "cost": evaluation.cost,
-    }
-
-
-def _evaluation(row: sa.Row[tuple[object, ...]]) -> Evaluation:
-    weights = TaskWeights(list(row.weights), list(row.weights.values()))
-    return Evaluation(weights, row.metrics, Fidelity(row.fidelity), row.method, row.seed, row.cost, row.key)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")

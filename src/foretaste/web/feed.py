@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from foretaste.errors import ForetasteError
 from foretaste.report.summary_json import plain
 from foretaste.store.queue import Job, Queue
+from foretaste.store.study import Study
 from foretaste.web.reading import Reader
 
 __all__ = ["Feed", "job_json", "listed"]
@@ -52,7 +53,7 @@ class Feed:
             try:
                 await look()
             except (ForetasteError, OSError):
-                if not (self._folder / "study.db").is_file():
+                if not Study.exists(self._folder):
                     error = f"{self._folder} is not a study any more: it was moved or deleted"
                     await self._tell("gone", json.dumps({"error": error}))
             await asyncio.sleep(every)

@@ -2,14 +2,14 @@
 
 import socket
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
 
 import uvicorn
 
-from foretaste.errors import StudyError
+from foretaste.errors import StorageError, StudyError
 from foretaste.store.queue import Queue
 from foretaste.store.study import Study
 from foretaste.web.apart import Apart
@@ -63,9 +63,16 @@ def serve(folder: Path, host: str, port: int, opened: Callable[[str], None], *, 
     )
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, server_header=False)
     server = _Server(config, lambda: opened(f"http://{printed}:{port}/?token={token}"), work.close)
-    with listening, closing(work), Queue(folder), Study.open(folder):  # once open, databases can be read though the disk be full
+    with listening, closing(work), Queue(folder), _opened(folder):  # once open, databases can be read though the disk be full
         reader.shown(Wish())  # nobody waits for the first
         server.run(sockets=[listening])
+
+
+def _opened(folder: Path) -> Study:
+    """The study, held open; one of an earlier version is moved first, since a reader would copy it at each look."""
+    with suppress(StorageError):  # a full or read-only disk
+        Study.upgrade(folder)
+    return Study.open(folder)
 
 
 def _own(host: str) -> bool:

@@ -135,7 +135,7 @@ def kept_by(recipe: Recipe, study: Path, target: Path) -> dict[str, Path]:
         paths |= {
             f"the {part} data of task {task!r}": Path(path) for part, path in (("training", data.train), ("validation", data.validation))
         }
-    if (study / "study.db").is_file():
+    if Study.exists(study):
         with Study.open(study) as opened:
             paths |= folders_of(opened)
     return {what: path for what, path in paths.items() if path.exists()}

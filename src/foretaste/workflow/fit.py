@@ -99,7 +99,7 @@ def require_models(problem: Problem, folder: Path) -> None:
         StudyError: Some are not.
     """
     there: set[object] = set()
-    if (folder / "study.db").is_file():
+    if Study.exists(folder):
         with Study.open(folder) as study:
             there = {*brought(study), *(tuple(done.inputs["task"]) for done in study.all_work("finetune"))}
     lacking = [task.name for task in problem.tasks if not there & {task.name, (task.name, task.identity)}]

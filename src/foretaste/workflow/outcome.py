@@ -9,7 +9,7 @@ from foretaste.store.study import Done, Json, Study
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.table import Headline, Surface
 
-__all__ = ["Outcome", "look"]
+__all__ = ["Outcome", "empty_surface", "look"]
 
 _RARE = {"choice": "choices", "outputs": "what the models say", "slice": "previews that stopped in a race"}
 _NAMED = {"finetune": "single-task finetuning", "site": "curvature", "joint": "joint finetuning", "preview": "previews"}
@@ -61,12 +61,8 @@ def look(study: Study, prefer: str | None = None, floors: list[str] | None = Non
     ...
     foretaste.errors.StudyError: the study ... is empty; run `foretaste run RECIPE --study ...` first
     """
-    found = study.recipe()
-    if found is None:
-        raise StudyError(f"the study {study.path} is empty; run `foretaste run RECIPE --study {study.path}` first")
-    plan = found[1]
-    titles = {task: Headline(**headline) for task, headline in plan["headlines"].items()}
-    tasks, surface = list(titles), study.surface(titles, bool(plan["inside"]))
+    plan, empty = _plan(study), empty_surface(study)
+    tasks, surface = list(empty.tasks), study.surface(empty.headlines, empty.inside)
     known = surface.methods()
     if method is not None and surface.rows and method not in known:
         raise StudyError(f"the study has no previews by {method!r}; it has {', '.join(known) or 'none'}")
@@ -81,6 +77,23 @@ def look(study: Study, prefer: str | None = None, floors: list[str] | None = Non
         provenance=_provenance(study, plan),
         costs=_costs(study),
     )
+
+
+def empty_surface(study: Study) -> Surface:
+    """A study's surface before its first row: the tasks' headline metrics, and whether joint runs need every task.
+
+    Raises:
+        StudyError: No recipe was run on it yet.
+    """
+    plan = _plan(study)
+    return Surface({task: Headline(**headline) for task, headline in plan["headlines"].items()}, (), bool(plan["inside"]))
+
+
+def _plan(study: Study) -> Json:
+    recipe = study.recipe()
+    if recipe is None:
+        raise StudyError(f"the study {study.path} is empty; run `foretaste run RECIPE --study {study.path}` first")
+    return recipe[1]
 
 
 def _provenance(study: Study, plan: Json) -> dict[str, str]:

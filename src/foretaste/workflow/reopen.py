@@ -11,6 +11,7 @@ from foretaste.store.study import Study
 from foretaste.workflow.session import Session, load
 from foretaste.workflow.start import start
 from foretaste.workflow.trust import check_trust
+from foretaste.workflow.version import check_version
 
 __all__ = ["reopen"]
 
@@ -45,6 +46,7 @@ def reopen(folder: Path, watch: Watch | None = None, *, trust: bool = False) -> 
     try:
         recipe = Recipe.model_validate(plan["recipe"])
     except (KeyError, ValidationError):
+        check_version(plan, folder)
         advice = f"run `foretaste run RECIPE --study {folder}` once (what is done is found), then try again"
         raise StudyError(f"the study {folder} was made by an earlier version, which did not keep all of its recipe; {advice}") from None
     if not trust:

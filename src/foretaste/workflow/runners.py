@@ -127,12 +127,12 @@ class Runners:
         running = [Runner(each, {**named_by(session, method, sites, merged, each), **judged_by(session)}) for each in points]
         orders = {task.name: shuffled(task, session.recipe.seed) for task in tasks}
         found = cls(session, method, merged, orders, running, {task.name: 0 for task in tasks})
-        for runner in running:
-            done = session.study.find(runner.key)
-            if done is not None:
-                runner.row = session.study.evaluation(runner.key)
-                runner.added = {name: [each] for name, each in found._known(done).items()}
-                found._advance(runner, found.examples)
+        finished = session.study.find_all([runner.key for runner in running])
+        rows = session.study.evaluations(finished)
+        for runner in (runner for runner in running if runner.key in finished):
+            runner.row = rows.get(runner.key)
+            runner.added = {name: [each] for name, each in found._known(finished[runner.key]).items()}
+            found._advance(runner, found.examples)
         return found
 
     @property

@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from foretaste.errors import BadInput, RunFailed, WeightsError
-from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.evaluation import Fidelity
 from foretaste.plan import Recipe
 from foretaste.sources.problem import Problem
 from foretaste.surface.hindsight import foretold
-from foretaste.surface.outlook import Outlook, evaluated, outlook, usable
+from foretaste.surface.outlook import Outlook, evaluated, outlook
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.propose import Option, Proposal, propose
 from foretaste.surface.recommend import Recommendation, recommend
@@ -25,10 +25,10 @@ from foretaste.weights import TaskWeights, corners, inside, lattice, lattice_nea
 from foretaste.workflow.confirm import confirm
 from foretaste.workflow.fit import Fitted, fit
 from foretaste.workflow.methods import check_methods, last_merging
-from foretaste.workflow.outcome import look
 from foretaste.workflow.preview import preview
 from foretaste.workflow.session import Session, has_private_heads
 from foretaste.workflow.sharpen import sharpened
+from foretaste.workflow.spending import Account
 
 __all__ = ["search", "searched_methods"]
 
@@ -164,25 +164,20 @@ class _Work:
     budget: Budget
     fitted: Mapping[str, Fitted]
     methods: tuple[str, ...]
+    account: Account
     failed: list[Proposal] = field(default_factory=list)
     reasons: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def begun(cls, session: Session, budget: Budget) -> "_Work":
         methods = searched_methods(session.recipe, session.problem, budget)
-        return cls(session, budget, fit(session), methods)
+        return cls(session, budget, fit(session), methods, Account.of(session.study))
 
     def surface(self) -> Surface:
-        return usable(look(self.session.study).surface)
-
-    def rows(self, fidelity: Fidelity) -> list[Evaluation]:
-        """The rows that the budget counts."""
-        counted = {Fidelity.PREVIEW: self.methods, Fidelity.SHARPENED: (self.sharpening,), Fidelity.JOINT: None}[fidelity]
-        found = [row for row in self.surface().where(fidelity).rows if counted is None or row.method in counted]
-        return [row for row in found if fidelity != Fidelity.JOINT or row.weights.corner is None]
+        return self.account.surface()
 
     def spent(self) -> Budget:
-        return Budget(*(len({(row.method, row.weights) for row in self.rows(fidelity)}) for fidelity in _FIDELITIES))
+        return self.account.spent(self.methods, self.sharpening)
 
     def left(self) -> Budget:
         spent = self.spent()
@@ -204,9 +199,9 @@ class _Work:
 
     def cost(self, fidelity: Fidelity, method: str) -> float:
         """Seconds of one evaluation, as far as they are known from the study."""
-        found = [row.cost for row in self.surface().where(fidelity).rows if row.method == method or fidelity == Fidelity.JOINT]
-        if found:
-            return max(statistics.mean(found), 1e-6)
+        mean = self.account.mean_cost(fidelity, method)
+        if mean is not None:
+            return max(mean, 1e-6)
         trained = statistics.mean(each.run.seconds for each in self.fitted.values())
         return max({Fidelity.JOINT: 1.0, Fidelity.SHARPENED: _SHARPENED, Fidelity.PREVIEW: 0.01}[fidelity] * trained, 1e-6)
 
@@ -230,7 +225,7 @@ class _Work:
 
     def left_for(self, method: str, points: Sequence[TaskWeights]) -> int:
         """How many of these points fit the budget; those that are there already cost nothing."""
-        known = {row.weights for row in self.rows(Fidelity.PREVIEW) if row.method == method}
+        known = self.account.previewed(method)
         fresh, left = 0, self.left().previews
         for place, weights in enumerate(points):
             fresh += weights not in known
@@ -239,7 +234,7 @@ class _Work:
         return len(points)
 
     def _joint_at_uniform(self, names: Sequence[str]) -> None:
-        if not self.rows(Fidelity.JOINT):
+        if not self.spent().joint:
             confirm(self.session, [uniform(names)])
 
     def _evenly(self) -> list[TaskWeights]:
@@ -275,6 +270,3 @@ class _Work:
             sharpened(self.session, self.fitted, self.base, self.steps, points)
         else:
             preview(self.session, self.fitted, [option.method], points)
-
-
-_FIDELITIES = (Fidelity.JOINT, Fidelity.PREVIEW, Fidelity.SHARPENED)  # in the order of the budget

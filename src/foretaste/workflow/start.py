@@ -20,6 +20,7 @@ from foretaste.surface.table import headlines
 from foretaste.workflow.experts import read_experts
 from foretaste.workflow.session import Session, has_private_heads
 from foretaste.workflow.trust import remember_trust
+from foretaste.workflow.version import check_revisions, check_version
 
 __all__ = ["start"]
 
@@ -54,13 +55,14 @@ def start(recipe: Recipe, text: str, problem: Problem, folder: Path, watch: Watc
     copies = 3 * len(problem.tasks) + recipe.joint.points + 4
     kept = parameters_of(problem.model, problem.trained) | buffers_of(problem.model)
     require_space(folder, copies * sum(tensor.numel() * tensor.element_size() for tensor in kept.values()))
+    plan = _plan_of(recipe, problem, base)
+    if Study.exists(folder):
+        with Study.open(folder) as there:
+            _check_question(there, plan)  # before a study of an earlier version is moved to this one
     with ExitStack() as stack:
         study = stack.enter_context(Study.create(folder))
         session = Session(study, recipe, problem, base, watch or Unwatched())
-        plan = _plan_of(session)
-        former = study.recipe()
-        if former is not None and study.is_begun():
-            _same_question(former[1], plan, folder)
+        _check_question(study, plan)
         read_experts(session)  # so that a model that does not fit is refused before the study knows the recipe
         study.add_recipe(text, plan)
         remember_trust(folder, recipe)
@@ -68,15 +70,14 @@ def start(recipe: Recipe, text: str, problem: Problem, folder: Path, watch: Watc
     return session
 
 
-def _plan_of(session: Session) -> dict[str, object]:
+def _plan_of(recipe: Recipe, problem: Problem, base: str) -> dict[str, object]:
     """What a study remembers of its recipe: the question, and how to answer it."""
-    recipe, problem = session.recipe, session.problem
     return {
         "name": recipe.name,
         "recipe": recipe.model_dump(mode="json", exclude_unset=True),
         "identity": recipe.identity() | {"task order": problem.names, "revisions": REVISION},
-        "data": session.data,
-        "base": session.base,
+        "data": {task.name: task.identity for task in problem.tasks},
+        "base": base,
         "unit": problem.tasks[0].unit,
         "headlines": {task: asdict(headline) for task, headline in headlines(problem.tasks).items()},
         "recommend": recipe.recommend.model_dump(),
@@ -92,12 +93,23 @@ def _versions() -> str:
     return f"foretaste {__version__}, torch {torch.__version__}, Python {platform.python_version()}, on {device}"
 
 
-def _same_question(before: Mapping[str, object], now: Mapping[str, object], folder: Path) -> None:
-    changes = [line for part in ("identity", "data", "base") for line in _changes(part, before[part], now[part])]
-    if changes:
+def _check_question(study: Study, plan: Mapping[str, object]) -> None:
+    """Refuse another question than the one that a study has begun to answer.
+
+    Raises:
+        StudyError: The study was made by a version that cannot be gone on with, or by another recipe, model or data.
+    """
+    former = study.recipe()
+    if former is None:
+        return
+    changes = [line for part in ("identity", "data", "base") for line in _changes(part, former[1][part], plan[part])]
+    if changes and study.is_begun():
+        check_version(former[1], study.path)
+        if all(line.startswith("revisions.") for line in changes):
+            check_revisions(former[1], study.path)
         listed = "\n  ".join(changes)
         raise StudyError(
-            f"the study {folder} was made by another recipe, model or data:\n  {listed}\n"
+            f"the study {study.path} was made by another recipe, model or data:\n  {listed}\n"
             "name another folder with --study, or undo the change; the study is untouched"
         )
 

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from foretaste.errors import StorageError, StudyError
-from foretaste.store import database
+from foretaste.store import database, tables
 
 
 def test_wal_and_foreign_keys_are_on(tmp_path: Path) -> None:
@@ -22,7 +22,7 @@ def test_a_row_without_its_artefact_is_refused(tmp_path: Path) -> None:
     engine = database.connect(path, create=True)
     row = {"key": "k", "kind": "x", "inputs": {}, "result": {}, "artefact": "nowhere", "seconds": 0.0, "created": "now"}
     with pytest.raises(IntegrityError), database.transaction(engine, path) as connection:
-        connection.execute(sa.insert(database.work).values(**row))
+        connection.execute(sa.insert(tables.work).values(**row))
 
 
 def test_a_transaction_is_all_or_nothing(tmp_path: Path) -> None:
@@ -31,13 +31,13 @@ def test_a_transaction_is_all_or_nothing(tmp_path: Path) -> None:
 
     def fails() -> None:
         with database.transaction(engine, path) as connection:
-            connection.execute(sa.insert(database.artefacts).values(hash="h", bytes=1, created="now"))
+            connection.execute(sa.insert(tables.artefacts).values(hash="h", bytes=1, created="now"))
             _ = 1 / 0
 
     with pytest.raises(ZeroDivisionError):
         fails()
     with engine.connect() as connection:
-        assert connection.execute(sa.select(database.artefacts)).all() == []
+        assert connection.execute(sa.select(tables.artefacts)).all() == []
 
 
 def test_what_is_not_a_study_is_refused(tmp_path: Path) -> None:
@@ -55,10 +55,10 @@ def test_a_newer_schema_is_refused_untouched(tmp_path: Path) -> None:
     path = tmp_path / "study.db"
     engine = database.connect(path, create=True)
     with engine.begin() as connection:
-        connection.execute(sa.insert(database.study).values(id=1, schema=99, version="9.0", created="later"))
+        connection.execute(sa.update(tables.study).values(schema=99, version="9.0"))
     engine.dispose()
     before = path.read_bytes()
-    with pytest.raises(StudyError, match=r"made by foretaste 9.0 \(schema 99\); this version reads schema 1: upgrade"):
+    with pytest.raises(StudyError, match=r"made by foretaste 9.0 \(schema 99\); this version reads schema 2: upgrade"):
         database.connect(path, create=False)
     assert path.read_bytes() == before
 
@@ -75,16 +75,16 @@ def test_what_cannot_be_written_can_be_read(tmp_path: Path, monkeypatch: pytest.
     path = tmp_path / "a 100% study" / "study.db"
     writer = database.connect(path, create=True)
     with database.transaction(writer, path) as connection:
-        connection.execute(sa.insert(database.artefacts).values(hash="h", bytes=1, created="now"))
+        connection.execute(sa.insert(tables.artefacts).values(hash="h", bytes=1, created="now"))
     if not logged:
         writer.dispose()
     before = sorted(path.parent.iterdir())
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
     reader = database.connect(path, create=False)
     with database.transaction(reader, path) as connection:
-        assert connection.execute(sa.select(database.artefacts.c.hash)).scalars().all() == ["h"]
+        assert connection.execute(sa.select(tables.artefacts.c.hash)).scalars().all() == ["h"]
     with pytest.raises(StorageError, match="cannot be written"), database.transaction(reader, path) as connection:
-        connection.execute(sa.insert(database.artefacts).values(hash="i", bytes=1, created="now"))
+        connection.execute(sa.insert(tables.artefacts).values(hash="i", bytes=1, created="now"))
     reader.dispose()
     assert sorted(path.parent.iterdir()) == before
     writer.dispose()

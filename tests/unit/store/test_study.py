@@ -10,12 +10,16 @@ import pytest
 import torch
 
 from disks import fill, read_only, small_disk
+from earlier import EARLIER, earlier_study, shown_earlier
+from foretaste.cli.studying import summarised
 from foretaste.errors import DataError, StorageError, StudyError
 from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.report.summary_json import to_json
 from foretaste.store.study import Study, key_of, require_space
 from foretaste.surface.table import Headline
 from foretaste.train.run import Snapshot
 from foretaste.weights import TaskWeights, uniform
+from statements import recorded_queries
 
 HEADLINES = {"a": Headline("accuracy"), "b": Headline("accuracy")}
 ROW = Evaluation(
@@ -45,6 +49,19 @@ def test_work_is_found_again_with_its_tensors(tmp_path: Path) -> None:
         assert torch.equal(study.tensors(done.artefact)["w"], torch.ones(2))
         assert [each.key for each in study.all_work("site")] == ["k"]
         assert study.all_work("joint") == []
+
+
+def test_many_pieces_of_work_are_found_by_one_query(tmp_path: Path) -> None:
+    with Study.create(tmp_path / "s") as study:
+        for place in range(9):
+            study.add("site", f"k{place}", {}, {}, {"w": torch.full((1,), float(place))} if place % 2 else None, 0.0)
+        lost = study.find("k3")
+        assert lost is not None
+        (tmp_path / "s" / "tensors" / f"{lost.artefact}.safetensors").unlink()
+        with recorded_queries() as queries:
+            found = study.find_all([f"k{place}" for place in range(20)])
+        assert list(found) == ["k0", "k1", "k2", "k4", "k5", "k6", "k7", "k8"]
+        assert len(queries) == 1
 
 
 def test_rows_are_only_ever_appended(tmp_path: Path) -> None:
@@ -139,6 +156,46 @@ def test_missing_and_damaged_artefacts_are_named(tmp_path: Path) -> None:
             study.tensors(done.artefact)
         with pytest.raises(DataError, match="has no tensor file"):
             study.tensors(None)
+
+
+def test_a_study_of_an_earlier_version_shows_what_it_showed(tmp_path: Path) -> None:
+    """Read as it is, and once more after it was opened for work; the recommendation is the same."""
+    study, shown = earlier_study(tmp_path), shown_earlier()
+    for _ in range(2):
+        found = to_json(summarised(study))
+        assert found["rows"] == shown["rows"]
+        recommendation = found["recommendation"]
+        assert isinstance(recommendation, dict)
+        assert recommendation["weights"] == shown["recommended"]
+        Study.create(study).close()
+
+
+def test_a_study_of_an_earlier_version_keeps_its_tensors(tmp_path: Path) -> None:
+    study = earlier_study(tmp_path)
+    for opened in (Study.open(study), Study.create(study)):
+        with opened:
+            kept = [done for done in opened.all_work() if done.artefact is not None]
+            assert len(kept) > 10
+            assert all(opened.find(done.key) == done and opened.tensors(done.artefact) for done in kept)
+            assert opened.is_begun()
+
+
+def test_only_a_study_of_an_earlier_version_is_moved(tmp_path: Path) -> None:
+    Study.upgrade(tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    study = earlier_study(tmp_path)
+    Study.upgrade(study)
+    moved = (study / "study.db").read_bytes()
+    assert moved != (EARLIER / "study.db").read_bytes()
+    Study.upgrade(study)
+    assert (study / "study.db").read_bytes() == moved
+
+
+def test_only_a_folder_with_a_database_is_a_study(tmp_path: Path) -> None:
+    assert not Study.exists(tmp_path)
+    (tmp_path / "study.db").mkdir()
+    assert not Study.exists(tmp_path)
+    assert Study.exists(earlier_study(tmp_path))
 
 
 def test_two_processes_do_not_do_the_same_work_at_once(tmp_path: Path) -> None:

@@ -4,12 +4,13 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import httpx
@@ -17,8 +18,11 @@ import pytest
 import uvicorn
 
 from commands import ENVIRONMENT
+from disks import read_only
+from earlier import earlier_study
 from foretaste.errors import StudyError
 from foretaste.store.queue import Queue
+from foretaste.store.tables import SCHEMA
 from foretaste.web import serve as module
 from foretaste.web.serve import serve
 
@@ -40,6 +44,21 @@ def _served(study: Path, host: str, monkeypatch: pytest.MonkeyPatch) -> tuple[st
         assert time.monotonic() < end
         time.sleep(0.05)
     return addresses[0], servers[0], thread
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_a_study_of_an_earlier_version_is_moved_where_the_disk_allows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writable: bool
+) -> None:
+    study = earlier_study(tmp_path)
+    with nullcontext() if writable else read_only(study):
+        address, server, thread = _served(study, "127.0.0.1", monkeypatch)
+        assert httpx.get(address).status_code == 200
+        server.should_exit = True
+        thread.join(15)
+    with sqlite3.connect(study / "study.db") as connection:
+        assert connection.execute("SELECT schema FROM study").fetchone() == (SCHEMA if writable else 1,)
+    connection.close()
 
 
 def test_the_printed_address_opens_the_page(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from foretaste.surface.preference import Floor, Preference
 from foretaste.weights import corners, uniform
 from foretaste.workflow.confirm import confirm
 from foretaste.workflow.fit import fit
-from foretaste.workflow.outcome import look
+from foretaste.workflow.outcome import empty_surface, look
 from foretaste.workflow.preview import preview
 from foretaste.workflow.session import Session
 from foretaste.workflow.start import start
@@ -86,3 +86,10 @@ def test_an_outcome_needs_the_study_alone(session: Session) -> None:
         found = look(study)
     assert found == look(session.study)
     assert len(found.surface.where(Fidelity.PREVIEW).rows) == 1
+
+
+def test_an_empty_surface_knows_the_tasks(session: Session, tmp_path: Path) -> None:
+    empty, surface = empty_surface(session.study), look(session.study).surface
+    assert (empty.headlines, empty.inside, empty.rows) == (surface.headlines, surface.inside, ())
+    with Study.create(tmp_path / "new") as study, pytest.raises(StudyError, match="is empty; run `foretaste run RECIPE"):
+        empty_surface(study)

@@ -1,0 +1,72 @@
+"""Moving a study's rows to the tables of this version, with Alembic.
+
+Alembic is imported when it is first used: a study that is up to date is opened without it.
+
+References:
+    Alembic, Runtime Objects, https://alembic.sqlalchemy.org/en/latest/api/runtime.html
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from foretaste import __version__
+from foretaste.lazy import lazy
+from foretaste.store import tables
+
+if TYPE_CHECKING:
+    from alembic import migration, operations, script
+else:
+    migration, operations, script = (lazy(f"alembic.{name}") for name in ("migration", "operations", "script"))
+
+__all__ = ["mark_schema", "schema_of", "upgrade_schema"]
+
+_SCRIPTS = Path(__file__).parent / "migrations"
+
+
+def schema_of(connection: sa.Connection) -> tuple[int, str] | None:
+    """The schema of a study, and the version of foretaste that made it; None while it has no such row.
+
+    >>> engine = sa.create_engine("sqlite://")
+    >>> with engine.begin() as connection:
+    ...     tables.METADATA.create_all(connection)
+    ...     schema_of(connection)
+    """
+    row = connection.execute(sa.text("select schema, version from study")).first()
+    return None if row is None else (int(row.schema), str(row.version))
+
+
+def mark_schema(connection: sa.Connection) -> None:
+    """Note in a database whose tables were just made that they are of this version.
+
+    >>> engine = sa.create_engine("sqlite://")
+    >>> with engine.begin() as connection:
+    ...     mark_schema(connection)
+    ...     connection.execute(sa.select(tables.REVISIONS)).all()
+    [('schema_2',)]
+    """
+    tables.REVISIONS.create(connection, checkfirst=True)
+    if connection.execute(sa.select(tables.REVISIONS)).first() is None:
+        connection.execute(sa.insert(tables.REVISIONS).values(version_num=tables.revision_of(tables.SCHEMA)))
+
+
+def upgrade_schema(connection: sa.Connection) -> None:
+    """Move a study of an earlier schema to this version's, within the caller's transaction.
+
+    The study's row then names this version, so that an earlier foretaste refuses the study and says which version it needs.
+
+    Args:
+        connection: In a transaction that no other process writes beside, and with foreign keys off in SQLite.
+    """
+    found = schema_of(connection)
+    schema = 1 if found is None else found[0]  # the first version made the tables before the row
+    if schema >= tables.SCHEMA:
+        return
+    scripts, context = script.ScriptDirectory(str(_SCRIPTS)), migration.MigrationContext.configure(connection)
+    pending = list(scripts.iterate_revisions(tables.revision_of(tables.SCHEMA), tables.revision_of(schema)))
+    with operations.Operations.context(context):
+        for step in reversed(pending):
+            step.module.upgrade()
+    context.stamp(scripts, tables.revision_of(tables.SCHEMA))
+    connection.execute(sa.update(tables.study).values(schema=tables.SCHEMA, version=__version__))

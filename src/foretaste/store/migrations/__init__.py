@@ -1,0 +1,1 @@
+"""Scripts that move studies of earlier versions to the tables of this one."""
