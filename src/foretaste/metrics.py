@@ -70,7 +70,7 @@ def perplexity(seen: Seen) -> float:
 
     Losses above 700 count as 700: a preview may be as bad as that, and a study goes on.
 
-    >>> perplexity(Seen(torch.tensor([[0.0, 4.0]]).log1p(), torch.zeros(1, 2), torch.zeros(1, 2)))
+    >>> perplexity(Seen(torch.tensor([[0.0, 4.0]]).log1p(), torch.zeros(1, 2), torch.zeros(1, 2), torch.ones(1, 2).bool()))
     2.23606...
     """
     mean = float(seen.losses.sum()) / max(int(seen.counted.sum()), 1)
@@ -84,7 +84,8 @@ def exact_match(seen: Seen) -> float:
     right, greedy decoding goes the same way and gives the reference exactly, and nowhere else. Examples without
     labels are left out.
 
-    >>> exact_match(Seen(torch.zeros(2, 2), torch.tensor([[1, 2], [1, 2]]), torch.tensor([[1, 2], [3, 2]])))
+    >>> labels = torch.tensor([[1, 2], [3, 2]])
+    >>> exact_match(Seen(torch.zeros(2, 2), torch.tensor([[1, 2], [1, 2]]), labels, torch.ones(2, 2).bool()))
     0.5
     """
     right = ((seen.predicted == seen.labels) | ~seen.counted).all(1)
@@ -122,7 +123,8 @@ def adds(metric: AnyMetric, seen: Seen) -> Adds | None:
     Accuracy, of tokens too, exact match and perplexity are, under any name; F1, Matthews correlation and metrics of texts or of
     the model itself are not, and of a metric of one's own nobody knows.
 
-    >>> seen = Seen(torch.zeros(2, 2), torch.tensor([[1, 2], [1, 0]]), torch.tensor([[1, 2], [3, -100]]))
+    >>> labels, counted = torch.tensor([[1, 2], [3, 0]]), torch.tensor([[True, True], [True, False]])
+    >>> seen = Seen(torch.zeros(2, 2), torch.tensor([[1, 2], [1, 0]]), labels, counted)
     >>> adds(SEQUENCE_METRICS["token_accuracy"], seen)
     Adds(added=tensor([2., 0.], dtype=torch.float64), counts=tensor([2., 1.], dtype=torch.float64), exponential=False)
     >>> adds(METRICS["f1"], seen) is None

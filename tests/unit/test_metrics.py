@@ -4,8 +4,9 @@ import pytest
 import torch
 from sklearn.metrics import f1_score, matthews_corrcoef
 
+from foretaste.loss.class_labels import IGNORED
 from foretaste.metrics import METRICS, SEQUENCE_METRICS, accuracy, adds, exact_match, f1, mcc, perplexity
-from foretaste.task import IGNORED, AnyMetric, Metric, ModelMetric, Seen, TextMetric
+from foretaste.task import AnyMetric, Metric, ModelMetric, Seen, TextMetric
 from laws import random
 
 LABELS = torch.randint(0, 3, (7, 5), generator=random(2))
@@ -47,7 +48,7 @@ class TestSequenceMetrics:
         }
 
     def test_a_perplexity_beyond_numbers_is_a_large_number(self) -> None:
-        bad = Seen(torch.full((1, 2), 1e6), torch.zeros(1, 2), torch.zeros(1, 2))
+        bad = Seen(torch.full((1, 2), 1e6), torch.zeros(1, 2), torch.zeros(1, 2), torch.ones(1, 2).bool())
         assert perplexity(bad) == math.exp(700)
 
     @pytest.mark.parametrize("wrong", [[], [(0, 1)], [(0, 1), (0, 0)], [(0, 1), (1, 0), (4, 2)]])
@@ -57,7 +58,9 @@ class TestSequenceMetrics:
         for place in wrong:
             predicted[place] = 9
         rows = {row for row, _ in wrong}
-        assert exact_match(Seen(torch.zeros(7, 5), predicted, LABELS)) == pytest.approx(1 - len(rows) / 6)  # one has no labels
+        assert exact_match(Seen(torch.zeros(7, 5), predicted, LABELS, LABELS != IGNORED)) == pytest.approx(
+            1 - len(rows) / 6
+        )  # one has no labels
 
 
 def seen_tokens(count: int = 30) -> Seen:
@@ -65,7 +68,7 @@ def seen_tokens(count: int = 30) -> Seen:
     labels[torch.rand(labels.shape, generator=random(1)) < 0.3] = IGNORED
     labels[0] = IGNORED
     lost = torch.rand(labels.shape, generator=random(2)).double()
-    return Seen(torch.where(labels == IGNORED, 0.0, lost), predicted, labels)
+    return Seen(torch.where(labels == IGNORED, 0.0, lost), predicted, labels, labels != IGNORED)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +81,7 @@ def test_what_examples_add_makes_the_metric(metric: AnyMetric) -> None:
     assert found.added.shape == found.counts.shape == (30,)
     ratio = float(found.added.sum() / found.counts.sum())
     assert (math.exp(ratio) if found.exponential else ratio) == pytest.approx(metric.of(seen), rel=1e-12)
-    half = Seen(seen.losses[10:], seen.predicted[10:], seen.labels[10:])
+    half = Seen(seen.losses[10:], seen.predicted[10:], seen.labels[10:], seen.counted[10:])
     parts = adds(metric, half)
     assert parts is not None
     assert torch.equal(parts.added, found.added[10:])
