@@ -1,6 +1,6 @@
 """Diagonal Fisher information: the curvature of a task's mean loss, from per-example gradients.
 
-For every loss here (cross-entropy, and its kin) the generalised Gauss-Newton matrix is the Fisher of the model's own labels::
+The losses of `foretaste.loss` are minus log-likelihoods, whose generalised Gauss-Newton matrix is the Fisher of the model's own labels::
 
     H = 1/N sum_b E_{y ~ p(. | x_b)} [ grad log p(y | x_b) grad log p(y | x_b)' ]
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.errors import DataError
+from foretaste.loss.cross_entropy import CrossEntropy
 from foretaste.params import parameters_of
 from foretaste.sources.checkpoint import check_checkpoint
 from foretaste.sources.data import Label, LabelSet, Part, RawRows, check_columns, column, label_set, read_rows, rows_digest
@@ -254,6 +255,7 @@ def _task(data: _Data, model: nn.Module, groups: Mapping[str, tuple[tuple[str, .
         names=model.names(head) if isinstance(model, Heads) else None,
         fingerprint=text_digest([data.digest, prepare.fingerprint, labels, configuration(_owner(model))]),
         classes=tuple(str(label) for label in labels),
+        loss=CrossEntropy(),
     )
 
 
