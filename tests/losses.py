@@ -66,10 +66,9 @@ def hessians(case: Case) -> Tensor:
     """The Hessian of every example's summed losses by its outputs, `[B, K, K]`, by autograd."""
     each = []
     for index in range(len(case.outputs)):
-        labels, shape = case.labels[index : index + 1], case.outputs[index : index + 1].shape
-
-        def total(flat: Tensor, labels: Tensor = labels, shape: torch.Size = shape) -> Tensor:
-            return case.loss.per_unit(flat.reshape(shape), {"labels": labels}).sum()
-
-        each.append(torch.autograd.functional.hessian(total, case.outputs[index].flatten()))
+        outputs = case.outputs[index : index + 1].clone().requires_grad_()
+        total = case.loss.per_unit(outputs, {"labels": case.labels[index : index + 1]}).sum()
+        (slopes,) = torch.autograd.grad(total, outputs, create_graph=True)
+        rows = [torch.autograd.grad(slope, outputs, retain_graph=True)[0].flatten() for slope in slopes.flatten()]
+        each.append(torch.stack(rows))
     return torch.stack(each)

@@ -1,5 +1,6 @@
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -13,7 +14,7 @@ from foretaste.errors import TaskError
 from foretaste.evaluate import evaluate
 from foretaste.loss import class_mixture as module
 from foretaste.loss.class_labels import IGNORED, losses
-from foretaste.loss.cross_entropy import ShapedCrossEntropy
+from foretaste.loss.cross_entropy import ClassLoss, ShapedCrossEntropy
 from foretaste.metrics import METRICS, SEQUENCE_METRICS
 from foretaste.outputs import Outputs, check_mixable, is_mixable, outputs_of
 from foretaste.params import Params, in_eval_mode, snapshot, swapped, tensors_of
@@ -275,6 +276,29 @@ def test_logits_that_do_not_fit_are_named() -> None:
     asked = Task("t", tokens(), tokens(), [METRICS["accuracy"]], predict=lambda net, batch: net(batch["inputs"][:, 0]))
     with pytest.raises(TaskError, match=r"logits \[7, 3\] and labels \[7, 5\] do not fit"):
         outputs_of(model(), singles(model()), asked)
+
+
+@dataclass(frozen=True)
+class Unmixed(ClassLoss):
+    """A loss of one's own, under which predictions have no mixture."""
+
+    @property
+    def key(self) -> str:
+        return "unmixed"
+
+    @property
+    def mixes(self) -> bool:
+        return False
+
+    def check_shape(self, labels: Tensor) -> None:
+        pass
+
+
+def test_a_loss_without_mixtures_is_refused_before_any_work() -> None:
+    asked = replace(task("classes"), loss=Unmixed())
+    assert not is_mixable([asked])
+    with pytest.raises(TaskError, match="predictions of task 't' cannot be mixed under its loss, Unmixed: leave out the method ensemble"):
+        check_mixable([asked])
 
 
 class TestMetricsOfModels:

@@ -7,6 +7,10 @@ from torch import nn
 
 from foretaste.errors import TaskError
 from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.loss.bernoulli import Bernoulli
+from foretaste.loss.cross_entropy import CrossEntropy, ShapedCrossEntropy
+from foretaste.loss.squared import Squared
+from foretaste.loss.token_cross_entropy import TokenCrossEntropy
 from foretaste.metrics import METRICS
 from foretaste.task import (
     AnyMetric,
@@ -69,6 +73,17 @@ class TestTask:
     def test_a_collate_of_ones_own(self) -> None:
         task = Task("movies", ROWS, ROWS, METRIC, collate=lambda found: {"labels": torch.tensor([len(found)])})
         assert task.batch(ROWS, [0, 1], CPU)["labels"].tolist() == [2]
+
+
+class TestLoss:
+    def test_by_default_it_is_cross_entropy_of_either_shape(self) -> None:
+        assert Task("movies", ROWS, ROWS, METRIC).loss == ShapedCrossEntropy()
+
+    @pytest.mark.parametrize("fingerprint", ["", "given"])
+    def test_another_loss_is_another_identity_and_a_form_of_cross_entropy_is_not(self, fingerprint: str) -> None:
+        task = Task("movies", ROWS, ROWS, METRIC, fingerprint=fingerprint)
+        assert replace(task, loss=CrossEntropy()).identity == replace(task, loss=TokenCrossEntropy()).identity == task.identity
+        assert len({replace(task, loss=loss).identity for loss in (CrossEntropy(), Squared(), Bernoulli())}) == 3
 
 
 class TestMetrics:
