@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from foretaste.errors import TaskError
 from foretaste.estimate.capture import Contribution, Plan, captured, contributions, one_example, probe, summed_squares
-from foretaste.loss.loss import Labels
+from foretaste.loss.loss import Labels, Root
 from foretaste.loss.unit import count_units, unit_factors
 from foretaste.params import Params, buffers_of, in_eval_mode, parameters_of, snapshot, swapped, wide
 from foretaste.posterior.diagonal import Diagonal
@@ -123,12 +123,12 @@ def update(estimate: Fisher, state: State, batch: Batch) -> State:
     >>> update(estimate, init(estimate, batch), batch).examples
     2
     """
-    for parts, roots, late in backwards(estimate, state, batch):
+    for parts, root, late in backwards(estimate, state, batch):
         for name, each in parts.items():
             if name in state.squares:
                 state.squares[name].add_(summed_squares(each))
         slow = [name for name in state.plan.slow | late if name in state.squares]
-        for gradient in slow_gradients(estimate, batch, roots, slow):
+        for gradient in slow_gradients(estimate, batch, root, slow):
             for name, grad in gradient.items():
                 state.squares[name].addcmul_(grad, grad)
     return counted(estimate, state, batch)
@@ -148,7 +148,7 @@ def counted(estimate: Fisher, state: State, batch: Batch) -> State:
     return replace(state, examples=state.examples + len(batch["labels"]), units=state.units + more)
 
 
-_Backward = tuple[dict[str, list[Contribution]], Tensor, frozenset[str]]
+_Backward = tuple[dict[str, list[Contribution]], Root, frozenset[str]]
 
 
 def backwards(estimate: Fisher, state: State, batch: Batch) -> Iterator[_Backward]:
@@ -160,8 +160,8 @@ def backwards(estimate: Fisher, state: State, batch: Batch) -> Iterator[_Backwar
         batch: Of B examples.
 
     Yields:
-        Per pass: what each parameter's gradient is made of; the gradient by the outputs that it
-        starts from (see `Loss.roots`); and parameters that the probed examples did not use but
+        Per pass: what each parameter's gradient is made of; the root that it starts from (see
+        `Loss.roots`); and parameters that the probed examples did not use but
         this batch does.
 
     Raises:
@@ -178,10 +178,10 @@ def backwards(estimate: Fisher, state: State, batch: Batch) -> Iterator[_Backwar
     outputs = [call.output for call in calls]
     unseen = {name: p for name, p in estimate.model.named_parameters() if name in plan.unseen}
     sources, again = [*outputs, *unseen.values()], estimate.labels == "exact"
-    for roots in task.loss.roots(estimate.labels, said.detach(), batch, each.sqrt(), estimate.generator):
-        grads = torch.autograd.grad(said, sources, roots, retain_graph=again, allow_unused=True) if sources else ()
+    for root in task.loss.roots(estimate.labels, said.detach(), batch, each.sqrt(), estimate.generator):
+        grads = torch.autograd.grad(said, sources, root.slopes, retain_graph=again, allow_unused=True) if sources else ()
         late = frozenset(name for name, grad in zip(unseen, grads[len(outputs) :], strict=True) if grad is not None)
-        yield contributions(plan, calls, grads[: len(outputs)]), roots, late
+        yield contributions(plan, calls, grads[: len(outputs)]), root, late
 
 
 def finish(estimate: Fisher, state: State) -> GaussianSite:
@@ -294,13 +294,13 @@ def _add_slopes(estimate: Fisher, state: State, total: Tensor) -> None:
             state.slopes[name].add_(grad)
 
 
-def slow_gradients(estimate: Fisher, batch: Batch, roots: Tensor, names: Collection[str]) -> Iterator[dict[str, Tensor]]:
+def slow_gradients(estimate: Fisher, batch: Batch, root: Root, names: Collection[str]) -> Iterator[dict[str, Tensor]]:
     """Gradients one example at a time, for the parameters that the layers cannot give.
 
     Args:
         estimate: Whose model goes forward.
         batch: Of B examples.
-        roots: The gradient by the outputs to start from, `[B, ...]`.
+        root: Where the backward passes start.
         names: The parameters; without any there is nothing to do.
 
     Yields:
@@ -311,12 +311,13 @@ def slow_gradients(estimate: Fisher, batch: Batch, roots: Tensor, names: Collect
     >>> rows = Rows(torch.eye(2), torch.arange(2))
     >>> estimate = build(nn.Linear(2, 2), Task("a", rows, rows, [METRICS["accuracy"]]), generator=torch.Generator())
     >>> batch = {"inputs": rows.inputs, "labels": rows.labels}
-    >>> [list(each) for each in slow_gradients(estimate, batch, torch.eye(2), ["bias"])]
+    >>> from foretaste.loss.columns import GivenRoot
+    >>> [list(each) for each in slow_gradients(estimate, batch, GivenRoot(torch.eye(2)), ["bias"])]
     [['bias'], ['bias']]
     """
     named = {name: p for name, p in estimate.model.named_parameters() if name in names and p.requires_grad}
-    for index in range(len(roots)) if named else ():
+    for index in range(len(root.slopes)) if named else ():
         with torch.enable_grad():
             outputs = estimate.task.predict(estimate.model, one_example(batch, index))
-        grads = torch.autograd.grad(outputs, list(named.values()), roots[index : index + 1], allow_unused=True)
+        grads = torch.autograd.grad(root.total(outputs, slice(index, index + 1)), list(named.values()), allow_unused=True)
         yield {name: wide(grad) for name, grad in zip(named, grads, strict=True) if grad is not None}

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from foretaste.errors import TaskError
 from foretaste.loss.class_labels import IGNORED
-from foretaste.loss.columns import as_columns, check_columns, draw_where, one_column_each
+from foretaste.loss.columns import GivenRoot, as_columns, check_columns, draw_where, one_column_each
 from foretaste.loss.loss import Batch, Labels
 from foretaste.params import wide
 
@@ -67,7 +67,7 @@ class Bernoulli:
     def predict(self, outputs: Tensor) -> Tensor:
         return (as_columns(outputs) > 0).long()
 
-    def roots(self, how: Labels, outputs: Tensor, batch: Batch, factor: Tensor, generator: torch.Generator) -> Iterator[Tensor]:
+    def roots(self, how: Labels, outputs: Tensor, batch: Batch, factor: Tensor, generator: torch.Generator) -> Iterator[GivenRoot]:
         logits, labels, counted = self._parts(outputs, batch)
         chances = logits.sigmoid()
         if how == "empirical":
@@ -78,7 +78,7 @@ class Bernoulli:
         else:
             columns = one_column_each((chances * (-logits).sigmoid()).sqrt())
         for each in columns:
-            yield (torch.where(counted, each, 0) * factor.unsqueeze(1)).reshape(outputs.shape).to(outputs)
+            yield GivenRoot((torch.where(counted, each, 0) * factor.unsqueeze(1)).reshape(outputs.shape).to(outputs))
 
     def condense(self, outputs: Iterable[Tensor], batch: Batch) -> dict[str, Tensor]:
         each = []

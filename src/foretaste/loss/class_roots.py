@@ -12,20 +12,42 @@ References:
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import final
 
 import torch
 from torch import Tensor
 
-from foretaste.loss.class_labels import IGNORED, check_logits, find_counted
+from foretaste.loss.class_labels import IGNORED, check_logits, find_counted, losses
 from foretaste.loss.loss import Labels
 from foretaste.params import wide
 
-__all__ = ["class_roots", "draw"]
+__all__ = ["ClassRoot", "class_roots", "draw"]
 
 _CHUNK = 1 << 17  # probabilities held at once on a CPU
 
 
-def class_roots(how: Labels, logits: Tensor, given: Tensor, factor: Tensor, generator: torch.Generator) -> Iterator[Tensor]:
+@final
+@dataclass(frozen=True)
+class ClassRoot:
+    """The gradient of cross-entropy at some labels: see `foretaste.loss.loss.Root`.
+
+    Args:
+        slopes: `[B, C]` or `[B, S, C]`.
+        labels: `[B]` or `[B, S]`.
+        factor: `[B]`, what each example's losses are multiplied by.
+    """
+
+    slopes: Tensor
+    labels: Tensor
+    factor: Tensor
+
+    def total(self, outputs: Tensor, rows: slice) -> Tensor:
+        """The losses at these labels, so that the gradient is the one at these outputs."""
+        return (losses(outputs, self.labels[rows]) * self.factor[rows].unsqueeze(1)).sum()
+
+
+def class_roots(how: Labels, logits: Tensor, given: Tensor, factor: Tensor, generator: torch.Generator) -> Iterator[ClassRoot]:
     """Factors of the Hessian by the logits: see `Loss.roots`. Exact ones are one per class of every column.
 
     Args:
@@ -36,25 +58,25 @@ def class_roots(how: Labels, logits: Tensor, given: Tensor, factor: Tensor, gene
         generator: Draws one uniform number per label that counts, on the CPU.
 
     Yields:
-        The gradient of the examples' losses, each times its factor, by the logits, as they are.
+        The gradient of the examples' losses, each times its factor, by the logits, as they are; and the labels that it is of.
 
     Raises:
         TaskError: Logits and labels that do not fit each other, or a single class.
 
-    >>> list(class_roots("empirical", torch.zeros(1, 2), torch.tensor([1]), torch.ones(1), torch.Generator()))
+    >>> [root.slopes for root in class_roots("empirical", torch.zeros(1, 2), torch.tensor([1]), torch.ones(1), torch.Generator())]
     [tensor([[ 0.5000, -0.5000]])]
     """
     check_logits(logits, given)
     if how == "empirical":
-        yield _gradient(logits, given, factor, None)
+        yield _root(logits, given, factor, None)
     elif how == "sampled":
         counted = find_counted(given)
         uniforms = torch.zeros(given.shape, dtype=torch.float64)
         uniforms[counted.cpu()] = torch.rand(int(counted.sum()), dtype=torch.float64, generator=generator)
-        yield _gradient(logits, given, factor, uniforms.to(given.device))
+        yield _root(logits, given, factor, uniforms.to(given.device))
     else:
         for targets, scale in _every(logits, given):
-            yield _gradient(logits, targets, factor * scale, None)
+            yield _root(logits, targets, factor * scale, None)
 
 
 def draw(chances: Tensor, uniforms: Tensor) -> Tensor:
@@ -77,9 +99,9 @@ def draw(chances: Tensor, uniforms: Tensor) -> Tensor:
     return found.squeeze(1)
 
 
-def _gradient(logits: Tensor, given: Tensor, factor: Tensor, uniforms: Tensor | None) -> Tensor:
+def _root(logits: Tensor, given: Tensor, factor: Tensor, uniforms: Tensor | None) -> ClassRoot:
     """The gradient at the given labels, or at labels drawn by uniform numbers."""
-    targets, flat = given.flatten(), logits.flatten(0, -2)
+    targets, flat = given.flatten().clone(), logits.flatten(0, -2)
     factors = factor.repeat_interleave(len(targets) // max(len(factor), 1))
     slopes = torch.empty_like(flat)
     step = max(1, _CHUNK // flat.shape[1]) if flat.device.type == "cpu" else len(flat)
@@ -90,11 +112,12 @@ def _gradient(logits: Tensor, given: Tensor, factor: Tensor, uniforms: Tensor | 
             slopes[rows] = 0
             continue
         chances = wide(flat[rows]).softmax(1)
-        labels = targets[rows] if uniforms is None else draw(chances, uniforms.flatten()[rows])
-        hit = torch.where(counted, labels, 0).unsqueeze(1)
+        if uniforms is not None:
+            targets[rows] = torch.where(counted, draw(chances, uniforms.flatten()[rows]), IGNORED)
+        hit = torch.where(counted, targets[rows], 0).unsqueeze(1)
         chances.scatter_add_(1, hit, -torch.ones_like(hit, dtype=chances.dtype))
         slopes[rows] = chances.mul_((factors[rows] * counted).unsqueeze(1))
-    return slopes.reshape(logits.shape)
+    return ClassRoot(slopes.reshape(logits.shape), targets.reshape(given.shape), factor)
 
 
 def _every(logits: Tensor, given: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

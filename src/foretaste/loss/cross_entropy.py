@@ -16,7 +16,7 @@ from torch import Tensor
 from foretaste.errors import TaskError
 from foretaste.loss.class_labels import IGNORED, check_labels, check_logits, find_counted, losses
 from foretaste.loss.class_mixture import condense_classes, mix_classes
-from foretaste.loss.class_roots import class_roots
+from foretaste.loss.class_roots import ClassRoot, class_roots
 from foretaste.loss.loss import Batch, Labels
 
 __all__ = ["ClassLoss", "CrossEntropy", "ShapedCrossEntropy"]
@@ -65,7 +65,7 @@ class ClassLoss(ABC):
     def predict(self, outputs: Tensor) -> Tensor:
         return outputs.argmax(-1)
 
-    def roots(self, how: Labels, outputs: Tensor, batch: Batch, factor: Tensor, generator: torch.Generator) -> Iterator[Tensor]:
+    def roots(self, how: Labels, outputs: Tensor, batch: Batch, factor: Tensor, generator: torch.Generator) -> Iterator[ClassRoot]:
         return class_roots(how, outputs, batch["labels"], factor, generator)
 
     def condense(self, outputs: Iterable[Tensor], batch: Batch) -> dict[str, Tensor]:

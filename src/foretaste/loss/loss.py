@@ -11,10 +11,26 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-__all__ = ["Batch", "Labels", "Loss"]
+__all__ = ["Batch", "Labels", "Loss", "Root"]
 
 Batch = Mapping[str, Tensor]
 Labels = Literal["sampled", "empirical", "exact"]
+
+
+class Root(Protocol):
+    """A factor of the Hessian of every example's losses by its outputs, or a draw of one."""
+
+    @property
+    def slopes(self) -> Tensor:
+        """`[B, ...]`, in the outputs' shape and type."""
+
+    def total(self, outputs: Tensor, rows: slice) -> Tensor:
+        """A number whose gradient by outputs is what `slopes` are.
+
+        Args:
+            outputs: Of some of the examples, computed again.
+            rows: Which examples.
+        """
 
 
 class Loss(Protocol):
@@ -59,12 +75,12 @@ class Loss(Protocol):
     def predict(self, outputs: Tensor) -> Tensor:
         """What the outputs predict, in the shape of the labels."""
 
-    def roots(self, how: Labels, outputs: Tensor, batch: Batch, factor: Tensor, generator: torch.Generator) -> Iterator[Tensor]:
+    def roots(self, how: Labels, outputs: Tensor, batch: Batch, factor: Tensor, generator: torch.Generator) -> Iterator[Root]:
         """Factors of the Hessian of every example's summed losses by its outputs, or draws of them.
 
-        With r_k the k-th of them, and J an example's Jacobian of outputs by params, ``sum_k J' r_k r_k' J`` is the generalised
-        Gauss-Newton matrix: exactly (``exact``) or in expectation (``sampled``). Where ``how`` is ``empirical``, the only one is
-        the gradient at the data's labels.
+        With r_k the slopes of the k-th of them, and J an example's Jacobian of outputs by params, ``sum_k J' r_k r_k' J`` is the
+        generalised Gauss-Newton matrix: exactly (``exact``) or in expectation (``sampled``). Where ``how`` is ``empirical``, the
+        only one is the gradient at the data's labels.
 
         Args:
             how: Which of the three.
@@ -72,9 +88,6 @@ class Loss(Protocol):
             batch: Its labels say what counts.
             factor: `[B]`, what each example's factors are multiplied by.
             generator: Draws on the CPU, only for what counts.
-
-        Yields:
-            In the outputs' shape and type.
 
         Raises:
             TaskError: Outputs and labels do not fit.

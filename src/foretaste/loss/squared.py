@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from foretaste.errors import TaskError
-from foretaste.loss.columns import as_columns, check_columns, draw_where, one_column_each
+from foretaste.loss.columns import GivenRoot, as_columns, check_columns, draw_where, one_column_each
 from foretaste.loss.loss import Batch, Labels
 from foretaste.params import wide
 
@@ -65,7 +65,7 @@ class Squared:
     def predict(self, outputs: Tensor) -> Tensor:
         return as_columns(wide(outputs))
 
-    def roots(self, how: Labels, outputs: Tensor, batch: Batch, factor: Tensor, generator: torch.Generator) -> Iterator[Tensor]:
+    def roots(self, how: Labels, outputs: Tensor, batch: Batch, factor: Tensor, generator: torch.Generator) -> Iterator[GivenRoot]:
         errors, counted = self._errors(outputs, batch), self.counts(batch)
         if how == "empirical":
             columns = [errors]
@@ -74,7 +74,7 @@ class Squared:
         else:
             columns = one_column_each(counted.to(errors))
         for each in columns:
-            yield (each * factor.unsqueeze(1)).reshape(outputs.shape).to(outputs)
+            yield GivenRoot((each * factor.unsqueeze(1)).reshape(outputs.shape).to(outputs))
 
     def condense(self, outputs: Iterable[Tensor], batch: Batch) -> dict[str, Tensor]:
         each = []

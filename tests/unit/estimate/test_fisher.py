@@ -88,15 +88,15 @@ def test_slow_gradients_are_those_of_the_examples_and_name_what_they_use(name: s
     whole = build(found.model.eval(), found.task(), generator=random(0))
     names = [each for each, _ in found.model.named_parameters()][:2]
     logits = found.task().predict(found.model, found.batch).detach()
-    [roots] = CrossEntropy().roots("empirical", logits, found.batch, factor, random(0))
-    each = list(slow_gradients(whole, found.batch, roots, names))
+    [root] = CrossEntropy().roots("empirical", logits, found.batch, factor, random(0))
+    each = list(slow_gradients(whole, found.batch, root, names))
     assert len(each) == 5
     for index, gradient in enumerate(each):
         expected = gradients(found.model, found.task(), found.batch, index, found.batch["labels"])
         for parameter in names:
             got = gradient.get(parameter, torch.zeros_like(expected[parameter]))
             torch.testing.assert_close(got, factor[index] * expected[parameter])
-    assert list(slow_gradients(whole, found.batch, roots, [])) == []
+    assert list(slow_gradients(whole, found.batch, root, [])) == []
 
 
 class TestWhatDoesNotMatter:

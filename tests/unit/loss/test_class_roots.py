@@ -21,7 +21,7 @@ def given(shape: tuple[int, ...], classes: int) -> Tensor:
 
 def roots_of(how: Labels, logits: Tensor, wanted: Tensor, seed: int = 0) -> list[Tensor]:
     factor = torch.arange(1.0, len(logits) + 1)
-    return list(class_roots(how, logits, wanted, factor, random(seed)))
+    return [root.slopes for root in class_roots(how, logits, wanted, factor, random(seed))]
 
 
 def slopes_at(logits: Tensor, targets: Tensor) -> Tensor:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from foretaste.errors import TaskError
-from foretaste.loss.columns import as_columns, check_columns, draw_where, one_column_each
+from foretaste.loss.columns import GivenRoot, as_columns, check_columns, draw_where, one_column_each
 from laws import normal
 
 
@@ -28,3 +28,9 @@ def test_columns_one_by_one_add_up() -> None:
     each = one_column_each(columns)
     assert torch.equal(sum(each, torch.zeros(4, 3)), columns)
     assert [int(one.any(0).sum()) for one in each] == [1, 1, 1]
+
+
+def test_a_given_root_is_the_gradient_of_its_total() -> None:
+    root, outputs = GivenRoot(normal(4, 3)), normal(2, 3, seed=1).requires_grad_()
+    (found,) = torch.autograd.grad(root.total(outputs, slice(1, 3)), outputs)
+    assert torch.equal(found, root.slopes[1:3])

@@ -14,7 +14,7 @@ EVERY = pytest.mark.parametrize("name", CASES)
 
 def roots_of(case: Case, how: Labels, factor: Tensor | None = None, seed: int = 0) -> list[Tensor]:
     factor = torch.ones(len(case.outputs)) if factor is None else factor
-    return list(case.loss.roots(how, case.outputs, case.batch, factor, random(seed)))
+    return [root.slopes for root in case.loss.roots(how, case.outputs, case.batch, factor, random(seed))]
 
 
 @EVERY
@@ -50,7 +50,7 @@ def test_losses_are_in_float32_or_wider(name: str, dtype: torch.dtype, expected:
     assert each.dtype == expected
     torch.testing.assert_close(each.double(), case.loss.per_unit(outputs.double(), case.batch), rtol=1e-5, atol=1e-6)
     for roots in case.loss.roots("sampled", outputs, case.batch, torch.ones(len(outputs)), random(0)):
-        assert (roots.dtype, roots.shape) == (dtype, outputs.shape)
+        assert (roots.slopes.dtype, roots.slopes.shape) == (dtype, outputs.shape)
 
 
 class TestRoots:
@@ -81,12 +81,22 @@ class TestRoots:
         torch.testing.assert_close(found, expected)
 
     @EVERY
+    @pytest.mark.parametrize("how", ["sampled", "empirical", "exact"])
+    def test_one_example_s_own_is_the_gradient_of_its_total(self, name: str, how: Labels) -> None:
+        case, factor = CASES[name](), torch.arange(1.0, len(CASES[name]().outputs) + 1)
+        for root in case.loss.roots(how, case.outputs, case.batch, factor, random(0)):
+            for index in range(len(case.outputs)):
+                outputs = case.outputs[index : index + 1].clone().requires_grad_()
+                (expected,) = torch.autograd.grad(root.total(outputs, slice(index, index + 1)), outputs)
+                torch.testing.assert_close(root.slopes[index : index + 1], expected)
+
+    @EVERY
     def test_numbers_are_drawn_only_for_what_counts(self, name: str) -> None:
         """So that how batches are padded does not change what is drawn."""
         case, generator = CASES[name](), random(0)
         none = torch.full_like(case.labels, case.loss.padding)
         for roots in case.loss.roots("sampled", case.outputs, {"labels": none}, torch.ones(len(case.outputs)), generator):
-            assert not roots.any()
+            assert not roots.slopes.any()
         assert torch.equal(generator.get_state(), random(0).get_state())
 
     @EVERY
