@@ -30,6 +30,7 @@ from foretaste import __version__
 from foretaste.estimate.fisher import build, init, update
 from foretaste.estimate.ivon import IVON
 from foretaste.evaluate import evaluate
+from foretaste.loss.class_labels import losses
 from foretaste.merge import merge
 from foretaste.metrics import METRICS
 from foretaste.params import parameters_of, snapshot, tensors_of
@@ -39,7 +40,7 @@ from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.site import GaussianSite
 from foretaste.recipe import read
 from foretaste.sources.problem import Problem
-from foretaste.task import Batch, Rows, Task, losses
+from foretaste.task import Batch, Rows, Task
 from foretaste.weights import TaskWeights
 from foretaste.workflow.session import load
 

@@ -9,11 +9,12 @@ import torch
 import transformers
 from torch import Tensor, nn
 
+from foretaste.loss.class_labels import IGNORED
 from foretaste.metrics import METRICS
 from foretaste.params import parameters_of, snapshot
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.site import GaussianSite
-from foretaste.task import IGNORED, Batch, Examples, Task
+from foretaste.task import Batch, Examples, Task
 from laws import assert_same, normal
 
 __all__ = [

@@ -19,9 +19,11 @@ from transformers import (
     ViTForImageClassification,
 )
 
+from foretaste.loss.class_labels import IGNORED, losses
+from foretaste.loss.unit import count_units, unit_factors
 from foretaste.metrics import METRICS
 from foretaste.params import Params, in_eval_mode
-from foretaste.task import IGNORED, Batch, Example, Predict, Task, Unit, losses, predict_inputs, unit_factors, units
+from foretaste.task import Batch, Example, Predict, Task, Unit, predict_inputs
 from laws import normal, random
 
 COUNT = 5
@@ -349,10 +351,10 @@ def empirical(model: nn.Module, task: Task, batch: Batch) -> dict[str, Tensor]:
     labels = batch["labels"]
     total = {name: torch.zeros_like(p, dtype=torch.float64) for name, p in model.named_parameters()}
     with in_eval_mode(model):
-        for index, factor in enumerate(unit_factors(labels, task.unit).tolist()):
+        for index, factor in enumerate(unit_factors(labels != IGNORED, task.unit).tolist()):
             for name, gradient in gradients(model, task, batch, index, labels).items():
                 total[name] += factor * gradient.double().square()
-    return {name: tensor / units(labels, task.unit) for name, tensor in total.items()}
+    return {name: tensor / count_units(labels != IGNORED, task.unit) for name, tensor in total.items()}
 
 
 def gauss_newton(model: nn.Module, task: Task, batch: Batch) -> dict[str, Tensor]:
@@ -360,7 +362,7 @@ def gauss_newton(model: nn.Module, task: Task, batch: Batch) -> dict[str, Tensor
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     total = {name: torch.zeros_like(p, dtype=torch.float64) for name, p in named.items()}
     labels = batch["labels"].reshape(len(batch["labels"]), -1)
-    factors = unit_factors(batch["labels"], task.unit).tolist()
+    factors = unit_factors(batch["labels"] != IGNORED, task.unit).tolist()
     with in_eval_mode(model):
         logits = task.predict(model, batch).reshape(*labels.shape, -1)
         for row, column in (labels != IGNORED).nonzero().tolist():
@@ -370,7 +372,7 @@ def gauss_newton(model: nn.Module, task: Task, batch: Batch) -> dict[str, Tensor
             for place, (name, parameter) in enumerate(named.items()):
                 jacobian = torch.stack([torch.zeros_like(parameter) if each[place] is None else each[place] for each in rows]).double()
                 total[name] += factors[row] * torch.einsum("c...,cd,d...->...", jacobian, middle, jacobian)
-    return {name: tensor / units(batch["labels"], task.unit) for name, tensor in total.items()}
+    return {name: tensor / count_units(batch["labels"] != IGNORED, task.unit) for name, tensor in total.items()}
 
 
 def assert_curvature_close(found: Params, truth: Mapping[str, Tensor], tolerance: float = 1e-5) -> None:

@@ -9,18 +9,22 @@ from torch import Tensor, nn
 
 from foretaste.errors import TaskError
 from foretaste.params import Params, in_eval_mode, swapped
-from foretaste.task import IGNORED, AnyMetric, Example, Examples, Judge, Seen, Task, losses
+from foretaste.task import AnyMetric, Example, Examples, Judge, Seen, Task
 
 __all__ = [
+    "Columns",
     "Result",
     "batches",
     "evaluate",
+    "joined",
     "judgements",
     "measure",
     "padded",
     "result_of",
     "seen_by",
 ]
+
+Columns = tuple[Tensor, Tensor, Tensor, Tensor]  # losses, predictions, labels, and which count, `[B, S]` each
 
 _WINDOW = 4  # batches that are sorted by size together
 
@@ -154,33 +158,51 @@ def seen_by(model: nn.Module, task: Task, examples: Examples, batch_size: int, *
     """
     device = next(model.parameters()).device
     order: list[int] = []
-    parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    parts: list[Columns] = []
     written: list[tuple[str, str]] = []
     for indices, found in batches(examples, batch_size):
         batch = {key: tensor.to(device) for key, tensor in task.collate(found).items()}
         with torch.no_grad():
-            logits = task.predict(model, batch)
+            outputs = task.predict(model, batch)
         shape = (len(indices), -1)
-        each = losses(logits, batch["labels"])
-        parts.append((each.cpu().double(), logits.argmax(-1).reshape(shape).cpu(), batch["labels"].reshape(shape).cpu()))
+        columns = (task.loss.per_unit(outputs, batch), task.loss.predict(outputs), batch["labels"], task.loss.counts(batch))
+        each, guess, labels, counted = (column.reshape(shape).cpu() for column in columns)
+        parts.append((each.double(), guess, labels, counted))
         order += indices
         if task.write is not None and task.writes and texts:
             written += task.write(model, found)
     back = torch.tensor(order).argsort()
-    each, guess, labels = (padded(column)[back] for column in zip(*parts, strict=True))
-    return Seen(each, guess, labels, tuple(written[place] for place in back.tolist()) if written else ())
+    return joined(parts, task.loss.padding, back, tuple(written[place] for place in back.tolist()) if written else ())
 
 
-def padded(parts: Sequence[Tensor]) -> Tensor:
-    """Batches `[B, ..., S]` of different S as one tensor; what is added counts as ignored.
+def joined(parts: Sequence[Columns], padding: float, order: Tensor, texts: tuple[tuple[str, str], ...]) -> Seen:
+    """Put together what was seen of the examples of several batches.
+
+    Args:
+        parts: Of each batch, of different S.
+        padding: Fills up shorter rows of labels.
+        order: `[N]`, the place of each example among those of all batches.
+        texts: See `Seen`.
+
+    >>> parts = [(torch.ones(1, size), *[torch.ones(1, size).long()] * 2, torch.ones(1, size).bool()) for size in (2, 1)]
+    >>> joined(parts, -1.0, torch.tensor([1, 0]), ()).labels
+    tensor([[ 1, -1],
+            [ 1,  1]])
+    """
+    each, guess, labels, counted = zip(*parts, strict=True)
+    return Seen(padded(each)[order], padded(guess)[order], padded(labels, padding)[order], padded(counted)[order], texts)
+
+
+def padded(parts: Sequence[Tensor], filling: float = 0) -> Tensor:
+    """Batches `[B, ..., S]` of different S as one tensor.
 
     >>> padded([torch.tensor([[1, 2]]), torch.tensor([[3]])])
-    tensor([[   1,    2],
-            [   3, -100]])
+    tensor([[1, 2],
+            [3, 0]])
     """
     width = max(part.shape[-1] for part in parts)
-    filling = 0 if parts[0].is_floating_point() else IGNORED
-    return torch.cat([nn.functional.pad(part, (0, width - part.shape[-1]), value=filling) for part in parts])
+    short = [width - part.shape[-1] for part in parts]
+    return torch.cat([nn.functional.pad(part, (0, more), value=filling) if more else part for part, more in zip(parts, short, strict=True)])
 
 
 def batches(examples: Examples, batch_size: int) -> Iterator[tuple[list[int], list[Example]]]:
@@ -214,7 +236,7 @@ def result_of(task: Task, seen: Seen, judges: Sequence[AnyMetric]) -> Result:
 
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
-    >>> seen = Seen(torch.tensor([[0.5], [1.5]]), torch.tensor([[0], [0]]), torch.tensor([[0], [1]]))
+    >>> seen = Seen(torch.tensor([[0.5], [1.5]]), torch.tensor([[0], [0]]), torch.tensor([[0], [1]]), torch.ones(2, 1).bool())
     >>> result_of(Task("a", rows, rows, [METRICS["accuracy"]]), seen, [METRICS["accuracy"]]).metrics
     {'loss': 1.0, 'accuracy': 0.5}
     """

@@ -1,12 +1,14 @@
 """Metrics: what is counted of a model's answers, by name; and what each example adds to them.
 
-A metric is a function of predicted and right labels, of what was seen of every token, of texts, or of the model itself; a
+A metric is a function of predicted and right labels, of what was seen of every label, of texts, or of the model itself; a
 user's own are made in the same way (`foretaste.task.Metric` and its siblings).
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import SupportsFloat
 
 import torch
 from torch import Tensor
@@ -14,7 +16,23 @@ from torch import Tensor
 from foretaste.lazy import lazy
 from foretaste.task import AnyMetric, Metric, Seen, SequenceMetric
 
-__all__ = ["METRICS", "SEQUENCE_METRICS", "Adds", "accuracy", "adds", "exact_match", "f1", "mcc", "needs_classes", "perplexity"]
+__all__ = [
+    "LABEL_SET_METRICS",
+    "METRICS",
+    "REGRESSION_METRICS",
+    "SEQUENCE_METRICS",
+    "Adds",
+    "accuracy",
+    "adds",
+    "exact_match",
+    "f1",
+    "macro_f1",
+    "mcc",
+    "mean_absolute_error",
+    "needs_classes",
+    "perplexity",
+    "r2",
+]
 
 _sklearn = lazy("sklearn.metrics")  # slow to import, and most metrics do without
 _LARGEST = 700.0  # its exponential is near the largest float
@@ -70,7 +88,7 @@ def perplexity(seen: Seen) -> float:
 
     Losses above 700 count as 700: a preview may be as bad as that, and a study goes on.
 
-    >>> perplexity(Seen(torch.tensor([[0.0, 4.0]]).log1p(), torch.zeros(1, 2), torch.zeros(1, 2)))
+    >>> perplexity(Seen(torch.tensor([[0.0, 4.0]]).log1p(), torch.zeros(1, 2), torch.zeros(1, 2), torch.ones(1, 2).bool()))
     2.23606...
     """
     mean = float(seen.losses.sum()) / max(int(seen.counted.sum()), 1)
@@ -84,7 +102,8 @@ def exact_match(seen: Seen) -> float:
     right, greedy decoding goes the same way and gives the reference exactly, and nowhere else. Examples without
     labels are left out.
 
-    >>> exact_match(Seen(torch.zeros(2, 2), torch.tensor([[1, 2], [1, 2]]), torch.tensor([[1, 2], [3, 2]])))
+    >>> labels = torch.tensor([[1, 2], [3, 2]])
+    >>> exact_match(Seen(torch.zeros(2, 2), torch.tensor([[1, 2], [1, 2]]), labels, torch.ones(2, 2).bool()))
     0.5
     """
     right = ((seen.predicted == seen.labels) | ~seen.counted).all(1)
@@ -98,6 +117,63 @@ SEQUENCE_METRICS: Mapping[str, AnyMetric] = {
         Metric("token_accuracy", accuracy),
         SequenceMetric("exact_match", exact_match),
     )
+}
+
+
+def r2(seen: Seen) -> float:
+    """Share of the targets' variance that predictions explain; of vectors the mean over their numbers.
+
+    Numbers with fewer than two targets are left out; without any others the result is 0, as where all targets are the same.
+
+    >>> targets, predicted = torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([[1.0], [2.0], [2.0]])
+    >>> r2(Seen(torch.zeros(3, 1), predicted, targets, torch.ones(3, 1).bool()))
+    0.5
+    """
+    return _mean_over_columns(seen, _sklearn.r2_score, least=2)
+
+
+def mean_absolute_error(seen: Seen) -> float:
+    """Mean distance of predictions from their targets; less is better.
+
+    >>> targets, predicted = torch.tensor([[1.0], [2.0]]), torch.tensor([[1.0], [5.0]])
+    >>> mean_absolute_error(Seen(torch.zeros(2, 1), predicted, targets, torch.ones(2, 1).bool()))
+    1.5
+    """
+    return float(_absolute_errors(seen).sum()) / max(int(seen.counted.sum()), 1)
+
+
+def macro_f1(seen: Seen) -> float:
+    """F1 of every label of a set, whether it is there, averaged over the labels; 0 of one that is never there and never predicted.
+
+    >>> sets, predicted = torch.tensor([[1, 0], [1, 1]]), torch.tensor([[1, 0], [1, 0]])
+    >>> macro_f1(Seen(torch.zeros(2, 2), predicted, sets, torch.ones(2, 2).bool()))
+    0.5
+    """
+    return _mean_over_columns(seen, partial(_sklearn.f1_score, zero_division=0.0), least=1)
+
+
+def _mean_over_columns(seen: Seen, score: Callable[..., SupportsFloat], least: int) -> float:
+    """The mean of scikit-learn's score over the columns that have so many labels at least."""
+    columns = zip(seen.labels.T, seen.predicted.T, seen.counted.T, strict=True)
+    pairs = [(labels[counted].double().numpy(), predicted[counted].double().numpy()) for labels, predicted, counted in columns]
+    scores = [float(score(*pair)) for pair in pairs if len(pair[0]) >= least]
+    return sum(scores) / max(len(scores), 1)
+
+
+def _absolute_errors(seen: Seen) -> Tensor:
+    return torch.where(seen.counted, (seen.predicted - seen.labels).double().abs(), 0)
+
+
+REGRESSION_METRICS: Mapping[str, AnyMetric] = {
+    metric.name: metric
+    for metric in (
+        SequenceMetric("r2", r2),
+        SequenceMetric("mean_absolute_error", mean_absolute_error, higher_is_better=False),
+    )
+}
+
+LABEL_SET_METRICS: Mapping[str, AnyMetric] = {
+    metric.name: metric for metric in (SequenceMetric("macro_f1", macro_f1), SequenceMetric("exact_match", exact_match))
 }
 
 
@@ -119,10 +195,11 @@ class Adds:
 def adds(metric: AnyMetric, seen: Seen) -> Adds | None:
     """What each example adds to a metric, or None where the metric is no such ratio.
 
-    Accuracy, of tokens too, exact match and perplexity are, under any name; F1, Matthews correlation and metrics of texts or of
-    the model itself are not, and of a metric of one's own nobody knows.
+    Accuracy, of tokens too, exact match, perplexity and mean absolute error are, under any name; R2, F1, Matthews correlation and
+    metrics of texts or of the model itself are not, and of a metric of one's own nobody knows.
 
-    >>> seen = Seen(torch.zeros(2, 2), torch.tensor([[1, 2], [1, 0]]), torch.tensor([[1, 2], [3, -100]]))
+    >>> labels, counted = torch.tensor([[1, 2], [3, 0]]), torch.tensor([[True, True], [True, False]])
+    >>> seen = Seen(torch.zeros(2, 2), torch.tensor([[1, 2], [1, 0]]), labels, counted)
     >>> adds(SEQUENCE_METRICS["token_accuracy"], seen)
     Adds(added=tensor([2., 0.], dtype=torch.float64), counts=tensor([2., 1.], dtype=torch.float64), exponential=False)
     >>> adds(METRICS["f1"], seen) is None
@@ -137,4 +214,6 @@ def adds(metric: AnyMetric, seen: Seen) -> Adds | None:
             return Adds(((right | ~seen.counted).all(1) & has).double(), has.double())
         case SequenceMetric() if metric.compute is perplexity:
             return Adds(seen.losses.sum(1), labels, exponential=True)
+        case SequenceMetric() if metric.compute is mean_absolute_error:
+            return Adds(_absolute_errors(seen).sum(1), labels)
     return None

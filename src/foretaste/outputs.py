@@ -1,20 +1,13 @@
 """Outputs: what several models say of a task's validation examples, kept, so that their mixtures need no forward pass.
 
-With p_m the probabilities of model m and alpha_m its weight, for every label (of a sequence: for every label token, given
-those before it)::
-
-    p_alpha(y | x) = sum_m alpha_m p_m(y | x)       loss = -log p_alpha(label | x)       predicted = argmax_y p_alpha(y | x)
-
-Losses are exact up to how log-probabilities are kept: in float32, so that a mixture's loss is off by at most 2^-24 (6e-8)
-times the largest loss of its models. Of up to 128 classes all are kept. Of more, such as a vocabulary, only the 8 likeliest of each
-model, with what every model says of these; another class is the mixture's likeliest only where its probability, and so
-that of every class, is at most 1/9. What a model writes, or what a judge says of it, is no function of such outputs.
+How predictions are mixed, and what of the outputs that needs, is the loss's own (`foretaste.loss.loss.Loss`). What a model writes,
+or what a judge says of it, is no function of outputs.
 
 References:
     Belenki et al.: Optimizing Pre-Training Data Mixtures with Mixtures of Data Expert Models, 2025, https://arxiv.org/abs/2502.15950
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,15 +15,13 @@ from torch import Tensor, nn
 
 from foretaste.errors import TaskError
 from foretaste.evaluate import Result, batches, padded, result_of
-from foretaste.params import Params, in_eval_mode, swapped, wide
-from foretaste.task import IGNORED, ModelMetric, Seen, Task, TextMetric, losses
+from foretaste.loss.loss import Loss
+from foretaste.params import Params, in_eval_mode, swapped
+from foretaste.task import Batch, ModelMetric, Seen, Task, TextMetric
 from foretaste.weights import TaskWeights
 
 __all__ = ["Outputs", "check_mixable", "is_mixable", "outputs_of"]
 
-_ALL = 128  # classes of which all are kept
-_TOP = 8
-_CHUNK = 2**22  # numbers in memory at once
 _OF_MODELS = (TextMetric, ModelMetric)
 
 
@@ -39,45 +30,37 @@ class Outputs:
     """What M models say of one task's N examples, of up to S labels each, P of which count.
 
     Args:
-        labels: `[N, S]`, -100 where none counts.
-        right: `[M, P]`, log-probabilities of the labels that count, example by example.
-        told: `[M, P, K]`, log-probabilities of classes.
-        classes: `[P, K]`, which these are, in rising order; None where they are all.
+        loss: The task's.
+        labels: `[N, S]`.
+        condensed: What `Loss.condense` keeps of the outputs, example by example.
 
+    >>> from foretaste.loss.cross_entropy import CrossEntropy
     >>> told = torch.tensor([[[0.9, 0.1]], [[0.2, 0.8]]]).log()
-    >>> outputs = Outputs(torch.tensor([[1]]), told[:, :, 1], told, None)
+    >>> outputs = Outputs(CrossEntropy(), torch.tensor([[1]]), {"right": told[:, :, 1], "told": told})
     >>> lost, predicted = outputs.mixed(torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]))
     >>> (-lost).exp().flatten(), predicted.flatten()
     (tensor([0.1000, 0.4500, 0.8000], dtype=torch.float64), tensor([0, 0, 1]))
     """
 
+    loss: Loss
     labels: Tensor
-    right: Tensor
-    told: Tensor
-    classes: Tensor | None
+    condensed: Mapping[str, Tensor]
+
+    @property
+    def counted(self) -> Tensor:
+        """`[N, S]`: which labels count."""
+        return self.loss.counts({"labels": self.labels})
 
     def mixed(self, alphas: Tensor) -> tuple[Tensor, Tensor]:
-        """Losses and likeliest classes of any number of mixtures at once.
+        """Losses and predictions of any number of mixtures at once.
 
         Args:
             alphas: `[A, M]`, each row at least 0 with sum 1.
 
         Returns:
-            `[A, P]` losses in float64, and `[A, P]` classes.
+            `[A, P]` losses in float64, and `[A, P]` predictions.
         """
-        weights, right = alphas.double(), self.right.double()
-        found = [-torch.logsumexp(right[each > 0] + each[each > 0].log().unsqueeze(1), 0) for each in weights]
-        return torch.stack(found).clamp(min=0.0), self._likeliest(weights)
-
-    def _likeliest(self, weights: Tensor) -> Tensor:
-        models, places, kept = self.told.shape
-        step = max(1, _CHUNK // ((len(weights) + models) * kept))
-        found = []
-        for start in range(0, max(places, 1), step):
-            some = self.told[:, start : start + step].double().exp()
-            best = (weights @ some.flatten(1)).reshape(len(weights), some.shape[1], kept).argmax(-1)
-            found.append(best if self.classes is None else self.classes[start : start + step].gather(1, best.T).T.long())
-        return torch.cat(found, 1)
+        return self.loss.mix(self.condensed, self.labels[self.counted], alphas.double())
 
     def results(self, task: Task, points: Sequence[TaskWeights]) -> list[Result]:
         """The task's loss and metrics under mixtures; metrics of texts and of judges are left out.
@@ -94,25 +77,25 @@ class Outputs:
         return [result_of(task, self._seen(*pair), judges) for pair in zip(lost, predicted, strict=True)]
 
     def _seen(self, lost: Tensor, predicted: Tensor) -> Seen:
-        counted = self.labels != IGNORED
-        each, guess = torch.zeros(self.labels.shape, dtype=torch.float64), torch.full(self.labels.shape, IGNORED)
+        labels, counted = self.labels, self.counted
+        each, guess = torch.zeros(labels.shape, dtype=torch.float64), torch.zeros(labels.shape, dtype=predicted.dtype)
         each[counted], guess[counted] = lost, predicted
-        return Seen(each, guess, self.labels.long())
+        return Seen(each, guess, labels if labels.is_floating_point() else labels.long(), counted)
 
     def to_tensors(self) -> dict[str, Tensor]:
         """As tensors to keep.
 
+        >>> from foretaste.loss.cross_entropy import CrossEntropy
         >>> told = torch.zeros(1, 2, 1)
-        >>> sorted(Outputs(torch.zeros(2, 1), told[:, :, 0], told, None).to_tensors())
+        >>> sorted(Outputs(CrossEntropy(), torch.zeros(2, 1).long(), {"right": told[:, :, 0], "told": told}).to_tensors())
         ['labels', 'right', 'told']
         """
-        kept = {"labels": self.labels.int(), "right": self.right, "told": self.told}
-        return kept if self.classes is None else {**kept, "classes": self.classes.int()}
+        return {"labels": self.labels if self.labels.is_floating_point() else self.labels.int(), **self.condensed}
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "Outputs":
-        """What `to_tensors` gave."""
-        return cls(tensors["labels"], tensors["right"], tensors["told"], tensors.get("classes"))
+    def from_tensors(cls, tensors: Mapping[str, Tensor], loss: Loss) -> "Outputs":
+        """The inverse of `to_tensors`."""
+        return cls(loss, tensors["labels"], {name: tensor for name, tensor in tensors.items() if name != "labels"})
 
 
 def outputs_of(
@@ -131,7 +114,7 @@ def outputs_of(
         on_batch: Told how many examples a model has seen, after each batch.
 
     Raises:
-        TaskError: Logits that do not fit the labels.
+        TaskError: Outputs that do not fit the labels.
 
     >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
@@ -144,50 +127,40 @@ def outputs_of(
     """
     device = next(model.parameters()).device
     order: list[int] = []
-    columns: list[tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]] = []
+    labels, owners, parts = [], [], []
     with in_eval_mode(model), torch.no_grad():
         for indices, found in batches(task.validation, batch_size):
             batch = {key: tensor.to(device) for key, tensor in task.collate(found).items()}
-            said = []
-            for params in singles:
-                with swapped(model, params):
-                    said.append(_said(task.predict(model, batch), batch["labels"]))
-                on_batch(len(indices))
-            labels = batch["labels"].reshape(len(indices), -1).cpu()
-            owners = torch.tensor(indices).unsqueeze(1).expand(labels.shape)[labels != IGNORED]
-            columns.append((labels, owners, *_kept(said)))
+            parts.append(task.loss.condense(_each(model, singles, task, batch, on_batch), batch))
+            labels.append(batch["labels"].reshape(len(indices), -1).cpu())
+            counted = task.loss.counts(batch).cpu()
+            owners.append(torch.tensor(indices).unsqueeze(1).expand(counted.shape)[counted])
             order += indices
-    labels_of, owned, right, told, classes = zip(*columns, strict=True)
-    places = torch.cat(owned).argsort(stable=True)  # back to the examples' order
-    known = [each for each in classes if each is not None]
-    return Outputs(
-        padded(labels_of)[torch.tensor(order).argsort()],
-        torch.cat(right, 1)[:, places],
-        torch.cat(told, 1)[:, places],
-        torch.cat(known)[places] if known else None,
-    )
+    places = torch.cat(owners).argsort(stable=True)  # back to the examples' order
+    condensed = {name: _in_order([part[name] for part in parts], places) for name in parts[0]}
+    return Outputs(task.loss, padded(labels, task.loss.padding)[torch.tensor(order).argsort()], condensed)
 
 
-def _said(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Log-probabilities of the labels that count, `[b]`, and of all classes there, `[b, C]`."""
-    each, counted = losses(logits, labels), labels != IGNORED
-    return -each[counted.reshape(each.shape)], nn.functional.log_softmax(wide(logits[counted]), -1)
+def _each(model: nn.Module, singles: Sequence[Params], task: Task, batch: Batch, on_batch: Callable[[int], None]) -> Iterator[Tensor]:
+    """The outputs under one params after the other."""
+    for params in singles:
+        with swapped(model, params):
+            outputs = task.predict(model, batch)
+        yield outputs
+        on_batch(len(batch["labels"]))
 
 
-def _kept(said: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Log-probabilities of labels `[M, b]` and classes `[M, b, K]`, and which classes `[b, K]`."""
-    right = torch.stack([each for each, _ in said]).float().cpu()
-    if said[0][1].shape[-1] <= _ALL:
-        return right, torch.stack([each for _, each in said]).float().cpu(), None
-    classes = torch.cat([each.topk(_TOP, -1).indices for _, each in said], -1).sort(-1).values
-    return right, torch.stack([each.gather(-1, classes) for _, each in said]).float().cpu(), classes.cpu()
+def _in_order(parts: Sequence[Tensor], places: Tensor) -> Tensor:
+    """Batches `[M, b, ...]` of numbers, or `[b, ...]` of integers that all models share, as one tensor in another order."""
+    axis = int(parts[0].is_floating_point())
+    return torch.cat(list(parts), axis).index_select(axis, places)
 
 
 def check_mixable(tasks: Sequence[Task]) -> None:
-    """Check that every task's headline metric follows from outputs.
+    """Check that predictions can be mixed, and that every task's headline metric follows from them.
 
     Raises:
-        TaskError: One is of texts, or of the model itself.
+        TaskError: One is of texts, or of the model itself; or a task's loss has no mixture of predictions.
 
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
@@ -198,6 +171,11 @@ def check_mixable(tasks: Sequence[Task]) -> None:
     """
     for task in tasks:
         first = task.metrics[0]
+        if not task.loss.mixes:
+            raise TaskError(
+                f"predictions of task {task.name!r} cannot be mixed under its loss, {type(task.loss).__name__}: "
+                "leave out the method ensemble"
+            )
         if isinstance(first, _OF_MODELS):
             what = "of what a model writes" if isinstance(first, TextMetric) else "measured from a model itself"
             raise TaskError(
@@ -212,4 +190,4 @@ def is_mixable(tasks: Sequence[Task]) -> bool:
     >>> is_mixable([])
     True
     """
-    return not any(isinstance(task.metrics[0], _OF_MODELS) for task in tasks)
+    return not any(isinstance(task.metrics[0], _OF_MODELS) or not task.loss.mixes for task in tasks)

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 from foretaste.errors import TaskError
-from foretaste.loss import IGNORED, Unit, losses, unit_factors, units
+from foretaste.loss.cross_entropy import ShapedCrossEntropy
+from foretaste.loss.loss import Batch, Loss
+from foretaste.loss.unit import Unit
 from foretaste.names import check_name
 from foretaste.params import digest, examples_digest
 
 __all__ = [
-    "IGNORED",
     "AnyMetric",
     "Batch",
     "Example",
@@ -32,14 +33,10 @@ __all__ = [
     "TextMetric",
     "Unit",
     "Write",
-    "losses",
     "predict_inputs",
-    "unit_factors",
-    "units",
 ]
 
 Example = Mapping[str, Tensor]
-Batch = Mapping[str, Tensor]
 Predict = Callable[[nn.Module, Batch], Tensor]
 Write = Callable[[nn.Module, Sequence[Example]], Sequence[tuple[str, str]]]
 Judge = Callable[[nn.Module, Collection[str], int | None], Mapping[str, float]]
@@ -59,7 +56,7 @@ class Rows:
 
     Args:
         inputs: `[N, ...]`.
-        labels: `[N]` classes, or `[N, S]` token labels with -100 where none counts.
+        labels: `[N]` classes, `[N, S]` label tokens, or whatever the task's loss is of.
 
     >>> Rows(torch.zeros(2, 3), torch.tensor([0, 1]))[1]["labels"]
     tensor(1)
@@ -81,25 +78,23 @@ class Seen:
 
     Args:
         losses: `[N, S]`, 0 where no label counts.
-        predicted: `[N, S]`, the likeliest labels.
-        labels: `[N, S]`, -100 where none counts.
+        predicted: `[N, S]`, what the model predicts: the likeliest classes, or numbers.
+        labels: `[N, S]`.
+        counted: `[N, S]`, which labels count.
         texts: Per example what the model wrote and what it should have; empty where no metric asks for texts.
         judged: Numbers by metric that the task's judge found; empty where no metric asks for one.
 
-    >>> Seen(torch.zeros(1, 2), torch.tensor([[4, 5]]), torch.tensor([[4, -100]])).counted
-    tensor([[ True, False]])
+    >>> seen = Seen(torch.zeros(1, 2), torch.tensor([[4, 5]]), torch.tensor([[4, 0]]), torch.tensor([[True, False]]))
+    >>> seen.labels[seen.counted]
+    tensor([4])
     """
 
     losses: Tensor
     predicted: Tensor
     labels: Tensor
+    counted: Tensor
     texts: tuple[tuple[str, str], ...] = ()
     judged: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def counted(self) -> Tensor:
-        """`[N, S]`: where a label counts."""
-        return self.labels != IGNORED
 
 
 @dataclass(frozen=True)
@@ -108,7 +103,7 @@ class Metric:
 
     Args:
         name: As it appears in tables, for example ``accuracy``.
-        compute: From predicted and true labels, each `[N]`, to a number.
+        compute: From predicted and true labels that count, each `[P]`, to a number.
         higher_is_better: Direction.
     """
 
@@ -195,14 +190,12 @@ def predict_inputs(model: nn.Module, batch: Batch) -> Tensor:
 class Task:
     """One thing the model should learn: data, loss and metrics.
 
-    The loss is cross-entropy: of one label per example, or of the label tokens of a sequence.
-
     Args:
         name: Short; without comma, equals sign, slash or space.
         train: Examples to learn from. Each is a mapping of tensors with ``labels``.
         validation: Examples to judge by; never trained on.
         metrics: The first one is the task's headline.
-        predict: From model and batch to logits, `[B, C]` or `[B, S, C]`.
+        predict: From model and batch to what the loss is of: logits `[B, C]` or `[B, S, C]` for cross-entropy.
         collate: From examples to a batch.
         unit: What the loss is a mean over: ``example`` or (label) ``token``.
         names: The parameters that this task has; None means all of the model's.
@@ -210,6 +203,7 @@ class Task:
         classes: Label names, where known.
         write: From model and examples to what the model writes for each and what it should have written; for metrics of texts.
         judge: From model, names of metrics and most documents to look at (None: all) to numbers; tasks that share one ask it once.
+        loss: Of outputs and labels; cross-entropy of one label per example, or of the label tokens of a sequence, if left out.
 
     Raises:
         TaskError: A bad name, no metric, no examples, or a metric of texts or of the model and no way to have any.
@@ -227,6 +221,7 @@ class Task:
     classes: tuple[str, ...] = field(default=())
     write: Write | None = None
     judge: Judge | None = None
+    loss: Loss = field(default_factory=ShapedCrossEntropy)
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -253,9 +248,9 @@ class Task:
 
     @cached_property
     def identity(self) -> str:
-        """The fingerprint; where none was given, a hash of all that the task holds, which is made once.
+        """The fingerprint and the loss; where no fingerprint was given, a hash of all that the task holds, which is made once.
 
-        That is its examples, unit, classes, parameters and metrics, and the names of its functions.
+        That is its examples, unit, classes, parameters, metrics and loss, and the names of its functions.
 
         Raises:
             TaskError: Its examples change from one look to the next, so that no hash can know them again.
@@ -267,7 +262,7 @@ class Task:
         False
         """
         if self.fingerprint:
-            return self.fingerprint
+            return _hash(self.fingerprint, self.loss.key) if self.loss.key else self.fingerprint
         for examples in (self.train, self.validation):
             if digest(examples[0]) != digest(examples[0]):
                 raise TaskError(
@@ -280,8 +275,12 @@ class Task:
         ]
         names = None if self.names is None else sorted(self.names)
         parts = [examples_digest([self.train, self.validation]), self.unit, tuple(self.classes), names, metrics, functions]
-        return hashlib.sha256("\0".join(repr(part) for part in parts).encode()).hexdigest()
+        return _hash(*parts, *([self.loss.key] if self.loss.key else []))
 
     def batch(self, examples: Examples, indices: Sequence[int], device: torch.device) -> dict[str, Tensor]:
         """The examples at these indices, collated, on the device."""
         return {key: tensor.to(device) for key, tensor in self.collate([examples[index] for index in indices]).items()}
+
+
+def _hash(*parts: object) -> str:
+    return hashlib.sha256("\0".join(repr(part) for part in parts).encode()).hexdigest()

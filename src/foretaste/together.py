@@ -9,15 +9,16 @@ batch by batch.
 import warnings
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import vmap
 
-from foretaste.evaluate import Result, batches, evaluate, padded, result_of, seen_by
+from foretaste.evaluate import Columns, Result, batches, evaluate, joined, result_of, seen_by
 from foretaste.params import Params, in_eval_mode, parameters_of, swapped, tensors_of
-from foretaste.task import Batch, Examples, Predict, Seen, Task, losses
+from foretaste.task import Batch, Examples, Seen, Task
 
 __all__ = ["at_once", "evaluate_each", "seen_by_each"]
 
@@ -125,18 +126,19 @@ def seen_by_each(
     through = _way(model, many, task, examples, batch_size)
     device = next(model.parameters()).device
     order: list[int] = []
-    parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    parts: list[list[Columns]] = []
     for indices, found in batches(examples, batch_size):
         on_batch()
         batch = {key: tensor.to(device) for key, tensor in task.collate(found).items()}
         with torch.no_grad():
             each, guess = through(batch)
-        rows = (len(many), len(indices), -1)
-        parts.append((each.reshape(rows).transpose(0, 1), guess.reshape(rows).transpose(0, 1), batch["labels"].reshape(rows[1:])))
+        shape = (len(indices), -1)
+        labels, counted = (column.reshape(shape).cpu() for column in (batch["labels"], task.loss.counts(batch)))
+        found_by_each = zip(each.cpu().double(), guess.cpu(), strict=True)
+        parts.append([(lost.reshape(shape), said.reshape(shape), labels, counted) for lost, said in found_by_each])
         order += indices
     back = torch.tensor(order).argsort()
-    each, guess, labels = (padded([part.cpu() for part in column])[back] for column in zip(*parts, strict=True))
-    return [Seen(one.double(), other, labels) for one, other in zip(each.unbind(1), guess.unbind(1), strict=True)]
+    return [joined(part, task.loss.padding, back, ()) for part in zip(*parts, strict=True)]
 
 
 def _seen_under(model: nn.Module, params: Params, task: Task, examples: Examples, batch_size: int) -> Seen:
@@ -149,13 +151,13 @@ def _way(model: nn.Module, many: Sequence[Params], task: Task, examples: Example
     device = next(model.parameters()).device
     pair = task.batch(examples, [0, min(1, len(examples) - 1)], device)
     few = [many[0], many[-1]]
-    one_by_one = _lent(model, few, task.predict)
+    one_by_one = _lent(model, few, task)
     with torch.no_grad():
         truth, entries = _counted(model, lambda: one_by_one(pair), len(pair["labels"]))
         small = sum(tensor.numel() for tensor in many[0].values()) + entries / len(few) * batch_size <= _STACKED
-        if small and _says(_stacked, model, few, task.predict, pair, truth):
-            return _stacked(model, many, task.predict)
-    return _lent(model, many, task.predict)
+        if small and _says(_stacked, model, few, task, pair, truth):
+            return _stacked(model, many, task)
+    return _lent(model, many, task)
 
 
 def _counted(model: nn.Module, work: Callable[[], tuple[Tensor, Tensor]], examples: int) -> tuple[tuple[Tensor, Tensor], float]:
@@ -175,16 +177,16 @@ def _counted(model: nn.Module, work: Callable[[], tuple[Tensor, Tensor]], exampl
 
 
 def _says(
-    way: Callable[[nn.Module, Sequence[Params], Predict], _Pass],
+    way: Callable[[nn.Module, Sequence[Params], Task], _Pass],
     model: nn.Module,
     few: Sequence[Params],
-    predict: Predict,
+    task: Task,
     batch: Batch,
     truth: tuple[Tensor, Tensor],
 ) -> bool:
     """Whether a way works for these params on this batch, and gives the same losses."""
     try:
-        found, _ = way(model, few, predict)(batch)
+        found, _ = way(model, few, task)(batch)
     except Exception:  # whatever an operation that cannot be stacked raises
         return False
     expected, _ = truth
@@ -192,20 +194,20 @@ def _says(
     return found.shape == expected.shape and bool(torch.allclose(found, expected, rtol=tolerance, atol=tolerance))
 
 
-def _lent(model: nn.Module, many: Sequence[Params], predict: Predict) -> _Pass:
+def _lent(model: nn.Module, many: Sequence[Params], task: Task) -> _Pass:
     def through(batch: Batch) -> tuple[Tensor, Tensor]:
         found = []
         for params in many:
             with swapped(model, params):
-                logits = predict(model, batch)
-            found.append((losses(logits, batch["labels"]), logits.argmax(-1)))
+                outputs = task.predict(model, batch)
+            found.append((task.loss.per_unit(outputs, batch), task.loss.predict(outputs)))
         each, guess = zip(*found, strict=True)
         return torch.stack(each), torch.stack(guess)
 
     return through
 
 
-def _stacked(model: nn.Module, many: Sequence[Params], predict: Predict) -> _Pass:
+def _stacked(model: nn.Module, many: Sequence[Params], task: Task) -> _Pass:
     own = dict(model.named_parameters()) | dict(model.named_buffers())
     stack = {name: torch.stack([params[name] for params in many]).to(own[name]) for name in many[0]}
     slots = list(_slots(model, {id(own[name]): name for name in stack}))
@@ -213,16 +215,34 @@ def _stacked(model: nn.Module, many: Sequence[Params], predict: Predict) -> _Pas
     def through(batch: Batch) -> tuple[Tensor, Tensor]:
         def one(params: dict[str, Tensor]) -> Tensor:
             with _in_place_of_its_own(slots, params):
-                return predict(model, batch)
+                return task.predict(model, batch)
 
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="There is a performance drop")  # some operations are looped over inside
-            logits = vmap(one)(stack)
-        labels = batch["labels"].expand(len(many), *batch["labels"].shape)
-        each = losses(logits.flatten(0, 1), labels.flatten(0, 1))
-        return each.reshape(*logits.shape[:2], -1), logits.argmax(-1)
+            outputs = vmap(one)(stack)
+        flat, shape = outputs.flatten(0, 1), (*outputs.shape[:2], -1)
+        each = task.loss.per_unit(flat, _Repeated(batch, len(many)))
+        return each.reshape(shape), task.loss.predict(flat).reshape(shape)
 
     return through
+
+
+@dataclass(frozen=True)
+class _Repeated(Mapping[str, Tensor]):
+    """A batch several times over; what the loss does not read is not copied."""
+
+    batch: Batch
+    times: int
+
+    def __getitem__(self, key: str) -> Tensor:
+        tensor = self.batch[key]
+        return tensor.expand(self.times, *tensor.shape).flatten(0, 1)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.batch)
+
+    def __len__(self) -> int:
+        return len(self.batch)
 
 
 def _slots(model: nn.Module, names: Mapping[int, str]) -> Iterator[tuple[_Tensors, str, str]]:

@@ -2,12 +2,16 @@
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from foretaste.estimate.fisher import Labels, fisher
+from foretaste.loss.bernoulli import Bernoulli
+from foretaste.loss.loss import Loss
+from foretaste.loss.squared import Squared
 from foretaste.posterior.diagonal import Diagonal
 from laws import normal, random
 from networks import Net, classes
@@ -63,3 +67,33 @@ def test_the_datas_labels_give_the_sum_of_squared_gradients(name: str) -> None:
     for parameter, squares in theirs(found, "SumGradSquared", "sum_grad_squared").items():
         expected = 5 * squares
         torch.testing.assert_close(entries[parameter].double(), expected, rtol=1e-4, atol=1e-6 * float(expected.max()))
+
+
+def check_other(model: nn.Module, inputs: Tensor, labels: Tensor, own: Loss, theirs: nn.Module, times: float) -> None:
+    """Compare under another loss than cross-entropy; theirs is so many times as large as ours."""
+    task = replace(Net(model, {"inputs": inputs, "labels": labels}).task(), loss=own)
+    copied, loss = backpack.extend(copy.deepcopy(model).double()), backpack.extend(theirs)
+    with backpack.backpack(extensions.DiagGGNExact()):
+        loss(copied(inputs.double()), labels.double()).backward()
+    precision = fisher(model, None, task, generator=random(0), labels="exact", batch_size=2).precision
+    assert isinstance(precision, Diagonal)
+    for parameter, tensor in copied.named_parameters():
+        expected = tensor.diag_ggn_exact / times
+        torch.testing.assert_close(precision.entries[parameter].double(), expected, rtol=1e-4, atol=1e-6 * float(expected.max()))
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_squared_loss_of_vectors(name: str) -> None:
+    """Theirs is the mean squared error over all numbers, without the half."""
+    found = network(name)
+    check_other(found.model, found.batch["inputs"], normal(5, 3, seed=1), Squared(), nn.MSELoss(), 2.0)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_bernoulli_loss_of_one_label(name: str) -> None:
+    """They have it of a single logit only; curvlinops, of sets."""
+    found, labels = network(name), torch.tensor([[0.0], [1.0], [1.0], [0.0], [1.0]])
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = nn.Sequential(*found.model.children(), nn.Linear(3, 1))
+    check_other(model, found.batch["inputs"], labels, Bernoulli(), nn.BCEWithLogitsLoss(), 1.0)

@@ -2,10 +2,26 @@ import math
 
 import pytest
 import torch
-from sklearn.metrics import f1_score, matthews_corrcoef
+from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef, r2_score
+from sklearn.metrics import mean_absolute_error as absolute_error
 
-from foretaste.metrics import METRICS, SEQUENCE_METRICS, accuracy, adds, exact_match, f1, mcc, perplexity
-from foretaste.task import IGNORED, AnyMetric, Metric, ModelMetric, Seen, TextMetric
+from foretaste.loss.class_labels import IGNORED
+from foretaste.metrics import (
+    LABEL_SET_METRICS,
+    METRICS,
+    REGRESSION_METRICS,
+    SEQUENCE_METRICS,
+    accuracy,
+    adds,
+    exact_match,
+    f1,
+    macro_f1,
+    mcc,
+    mean_absolute_error,
+    perplexity,
+    r2,
+)
+from foretaste.task import AnyMetric, Metric, ModelMetric, Seen, TextMetric
 from laws import random
 
 LABELS = torch.randint(0, 3, (7, 5), generator=random(2))
@@ -47,7 +63,7 @@ class TestSequenceMetrics:
         }
 
     def test_a_perplexity_beyond_numbers_is_a_large_number(self) -> None:
-        bad = Seen(torch.full((1, 2), 1e6), torch.zeros(1, 2), torch.zeros(1, 2))
+        bad = Seen(torch.full((1, 2), 1e6), torch.zeros(1, 2), torch.zeros(1, 2), torch.ones(1, 2).bool())
         assert perplexity(bad) == math.exp(700)
 
     @pytest.mark.parametrize("wrong", [[], [(0, 1)], [(0, 1), (0, 0)], [(0, 1), (1, 0), (4, 2)]])
@@ -57,7 +73,8 @@ class TestSequenceMetrics:
         for place in wrong:
             predicted[place] = 9
         rows = {row for row, _ in wrong}
-        assert exact_match(Seen(torch.zeros(7, 5), predicted, LABELS)) == pytest.approx(1 - len(rows) / 6)  # one has no labels
+        seen = Seen(torch.zeros(7, 5), predicted, LABELS, LABELS != IGNORED)
+        assert exact_match(seen) == pytest.approx(1 - len(rows) / 6)  # one has no labels
 
 
 def seen_tokens(count: int = 30) -> Seen:
@@ -65,11 +82,59 @@ def seen_tokens(count: int = 30) -> Seen:
     labels[torch.rand(labels.shape, generator=random(1)) < 0.3] = IGNORED
     labels[0] = IGNORED
     lost = torch.rand(labels.shape, generator=random(2)).double()
-    return Seen(torch.where(labels == IGNORED, 0.0, lost), predicted, labels)
+    return Seen(torch.where(labels == IGNORED, 0.0, lost), predicted, labels, labels != IGNORED)
+
+
+class TestNumbers:
+    """Of regression, with targets that are missing."""
+
+    def seen(self) -> Seen:
+        targets, predicted = torch.randn(2, 20, 3, generator=random(0))
+        targets[4:9, 1] = torch.nan
+        return Seen(torch.zeros(20, 3).double(), predicted, targets, ~targets.isnan())
+
+    def test_they_agree_with_scikit_learn_number_by_number(self) -> None:
+        seen = self.seen()
+        pairs = [(seen.labels[seen.counted[:, d], d].numpy(), seen.predicted[seen.counted[:, d], d].numpy()) for d in range(3)]
+        assert r2(seen) == pytest.approx(sum(r2_score(*pair) for pair in pairs) / 3)
+        flat = seen.labels[seen.counted].numpy(), seen.predicted[seen.counted].numpy()
+        assert mean_absolute_error(seen) == pytest.approx(absolute_error(*flat))
+
+    def test_too_few_targets_are_no_reason_to_fail_or_warn(self) -> None:
+        one = Seen(torch.zeros(1, 1), torch.zeros(1, 1), torch.ones(1, 1), torch.ones(1, 1).bool())
+        assert (r2(one), mean_absolute_error(one)) == (0.0, 1.0)
+        none = Seen(torch.zeros(2, 1), torch.zeros(2, 1), torch.full((2, 1), torch.nan), torch.zeros(2, 1).bool())
+        assert (r2(none), mean_absolute_error(none)) == (0.0, 0.0)
+
+    def test_directions(self) -> None:
+        found = {name: metric.higher_is_better for name, metric in REGRESSION_METRICS.items()}
+        assert found == {"r2": True, "mean_absolute_error": False}
+
+
+class TestLabelSets:
+    def test_they_agree_with_scikit_learn(self) -> None:
+        predicted, sets = torch.randint(0, 2, (2, 20, 4), generator=random(0))
+        seen = Seen(torch.zeros(20, 4), predicted, sets.float(), torch.ones(20, 4).bool())
+        assert macro_f1(seen) == pytest.approx(f1_score(sets.numpy(), predicted.numpy(), average="macro"))
+        assert exact_match(seen) == pytest.approx(accuracy_score(sets.numpy(), predicted.numpy()))
+        assert set(LABEL_SET_METRICS) == {"macro_f1", "exact_match"}
+
+    @pytest.mark.parametrize("label", [0.0, 1.0])
+    def test_a_label_that_all_or_none_have_does_not_warn(self, label: float) -> None:
+        sets, guess = torch.full((3, 1), label), torch.full((3, 1), int(label))
+        assert macro_f1(Seen(torch.zeros(3, 1), guess, sets, torch.ones(3, 1).bool())) == label
+        assert macro_f1(Seen(torch.zeros(3, 1), 1 - guess, sets, torch.ones(3, 1).bool())) == 0.0
+
+    def test_labels_that_nobody_knows_are_left_out(self) -> None:
+        sets, predicted = torch.tensor([[1.0, torch.nan], [0.0, 1.0]]), torch.tensor([[1, 0], [0, 1]])
+        seen = Seen(torch.zeros(2, 2), predicted, sets, ~sets.isnan())
+        assert (macro_f1(seen), exact_match(seen)) == (1.0, 1.0)
 
 
 @pytest.mark.parametrize(
-    "metric", [METRICS["accuracy"], *SEQUENCE_METRICS.values(), Metric("right", accuracy)], ids=lambda metric: metric.name
+    "metric",
+    [METRICS["accuracy"], REGRESSION_METRICS["mean_absolute_error"], *SEQUENCE_METRICS.values(), Metric("right", accuracy)],
+    ids=lambda metric: metric.name,
 )
 def test_what_examples_add_makes_the_metric(metric: AnyMetric) -> None:
     seen = seen_tokens()
@@ -78,7 +143,7 @@ def test_what_examples_add_makes_the_metric(metric: AnyMetric) -> None:
     assert found.added.shape == found.counts.shape == (30,)
     ratio = float(found.added.sum() / found.counts.sum())
     assert (math.exp(ratio) if found.exponential else ratio) == pytest.approx(metric.of(seen), rel=1e-12)
-    half = Seen(seen.losses[10:], seen.predicted[10:], seen.labels[10:])
+    half = Seen(seen.losses[10:], seen.predicted[10:], seen.labels[10:], seen.counted[10:])
     parts = adds(metric, half)
     assert parts is not None
     assert torch.equal(parts.added, found.added[10:])
@@ -89,6 +154,8 @@ def test_what_examples_add_makes_the_metric(metric: AnyMetric) -> None:
     [
         METRICS["f1"],
         METRICS["mcc"],
+        REGRESSION_METRICS["r2"],
+        LABEL_SET_METRICS["macro_f1"],
         Metric("accuracy", lambda predicted, labels: 0.5),
         TextMetric("bleu", lambda written, wanted: 1.0),
         ModelMetric("acc"),

@@ -1,6 +1,6 @@
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -10,13 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from foretaste import outputs as module
 from foretaste.errors import TaskError
 from foretaste.evaluate import evaluate
+from foretaste.loss import class_mixture as module
+from foretaste.loss.class_labels import IGNORED, losses
+from foretaste.loss.cross_entropy import ClassLoss, ShapedCrossEntropy
 from foretaste.metrics import METRICS, SEQUENCE_METRICS
 from foretaste.outputs import Outputs, check_mixable, is_mixable, outputs_of
 from foretaste.params import Params, in_eval_mode, snapshot, swapped, tensors_of
-from foretaste.task import IGNORED, AnyMetric, ModelMetric, Rows, Task, TextMetric, losses
+from foretaste.task import AnyMetric, ModelMetric, Rows, Task, TextMetric
 from foretaste.weights import TaskWeights, corners, dirichlet, uniform
 from laws import assert_same, normal, quick, random
 
@@ -70,6 +72,10 @@ def singles(net: nn.Module, count: int = 3) -> list[Params]:
         {name: 2 * normal(*tensor.shape, seed=10 * index + place) for place, (name, tensor) in enumerate(tensors_of(net).items())}
         for index in range(count)
     ]
+
+
+def outputs(labels: Tensor, right: Tensor, told: Tensor) -> Outputs:
+    return Outputs(ShapedCrossEntropy(), labels.unsqueeze(1), {"right": right, "told": told})
 
 
 def some_weights(count: int = 4) -> list[TaskWeights]:
@@ -128,13 +134,13 @@ def test_inside_it_is_the_mixture_of_forward_passes(kind: str, unit: Literal["ex
 @quick
 @given(st.integers(0, 10**6), st.floats(0, 1))
 def test_losses_are_convex_in_the_weights(seed: int, share: float) -> None:
-    kept = Outputs(torch.zeros(9, dtype=torch.long), 10 * normal(3, 9, seed=seed), torch.zeros(3, 9, 1), None)
-    kept = replace(kept, right=-kept.right.abs())
+    right = -10 * normal(3, 9, seed=seed).abs()
+    kept = outputs(torch.zeros(9, dtype=torch.long), right, torch.zeros(3, 9, 1))
     ends = torch.distributions.Dirichlet(torch.ones(3)).sample((2,)).double()
     between = share * ends[0] + (1 - share) * ends[1]
     lost, _ = kept.mixed(torch.stack([*ends, between]))
     assert bool((lost[2] <= share * lost[0] + (1 - share) * lost[1] + 1e-9).all())
-    assert bool((lost.amin(0) >= kept.right.neg().amin(0) - 1e-9).all())  # no mixture beats the best of its models at a label
+    assert bool((lost.amin(0) >= right.neg().amin(0) - 1e-9).all())  # no mixture beats the best of its models at a label
 
 
 def test_the_order_of_models_does_not_matter() -> None:
@@ -174,13 +180,13 @@ class TestManyClasses:
     def test_the_likeliest_of_each_model_are_kept(self) -> None:
         net, params, asked = self.asked()
         kept = outputs_of(net, params, asked)
-        assert kept.classes is not None
-        assert (kept.told.shape, kept.classes.shape) == ((3, 27, 24), (27, 24))
+        told, right, classes = kept.condensed["told"], kept.condensed["right"], kept.condensed["classes"].long()
+        assert (told.shape, classes.shape) == ((3, 27, 24), (27, 24))
         for place, own in enumerate(params):
             said, labels = forward(net, own, asked)
-            torch.testing.assert_close(kept.told[place].double(), said.gather(1, kept.classes).log(), rtol=1e-5, atol=1e-5)
-            torch.testing.assert_close(kept.right[place].double(), said[torch.arange(27), labels].log(), rtol=1e-5, atol=1e-5)
-            assert all(set(top) <= set(every) for top, every in zip(said.topk(8).indices.tolist(), kept.classes.tolist(), strict=True))
+            torch.testing.assert_close(told[place].double(), said.gather(1, classes).log(), rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(right[place].double(), said[torch.arange(27), labels].log(), rtol=1e-5, atol=1e-5)
+            assert all(set(top) <= set(every) for top, every in zip(said.topk(8).indices.tolist(), classes.tolist(), strict=True))
 
     def test_losses_and_predictions_are_those_of_all_classes(self) -> None:
         net, params, asked = self.asked()
@@ -214,9 +220,9 @@ class TestNumbers:
         net, asked = model().double(), Task("t", wide, wide, [METRICS["accuracy"]])
         params = [{name: tensor.double() for name, tensor in own.items()} for own in singles(net)]
         kept = outputs_of(net, params, asked)
-        assert {kept.right.dtype, kept.told.dtype} == {torch.float32}
+        assert {kept.condensed["right"].dtype, kept.condensed["told"].dtype} == {torch.float32}
         said = [forward(net, own, asked)[0] for own in params]
-        torch.testing.assert_close(kept.told.double(), torch.stack(said).log(), rtol=2**-23, atol=1e-12)
+        torch.testing.assert_close(kept.condensed["told"].double(), torch.stack(said).log(), rtol=2**-23, atol=1e-12)
         exact = torch.stack([losses(each.log(), wide.labels).squeeze(1) for each in said])
         points = torch.tensor([list(point.values()) for point in some_weights()], dtype=torch.float64)
         lost, _ = kept.mixed(points)
@@ -225,13 +231,13 @@ class TestNumbers:
 
     def test_nothing_is_lost_below_the_smallest_number(self) -> None:
         right = torch.tensor([[-2000.0], [-1.0], [-900.0]])
-        kept = Outputs(torch.tensor([0]), right, torch.zeros(3, 1, 1), None)
+        kept = outputs(torch.tensor([0]), right, torch.zeros(3, 1, 1))
         lost, _ = kept.mixed(torch.tensor([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.5, 0.0, 0.5]]))
         assert lost.flatten().tolist() == pytest.approx([2000.0, 1 + math.log(2), 900 + math.log(2)], rel=1e-9)
 
     def test_what_is_impossible_to_one_model_is_not_to_all(self) -> None:
         never = -math.inf
-        kept = Outputs(torch.tensor([0]), torch.tensor([[never], [0.0]]), torch.tensor([[[never, 0.0]], [[0.0, never]]]), None)
+        kept = outputs(torch.tensor([0]), torch.tensor([[never], [0.0]]), torch.tensor([[[never, 0.0]], [[0.0, never]]]))
         lost, predicted = kept.mixed(torch.tensor([[0.4, 0.6], [1.0, 0.0], [0.0, 1.0]]))
         assert lost.flatten().tolist() == pytest.approx([-math.log(0.6), math.inf, 0.0], rel=1e-6)
         assert predicted.flatten().tolist() == [0, 1, 0]
@@ -249,7 +255,7 @@ def test_kept_and_read_again_they_are_the_same() -> None:
         net = model(classes)
         asked = Task("t", tokens(classes), tokens(classes), [SEQUENCE_METRICS["exact_match"], SEQUENCE_METRICS["perplexity"]])
         kept = outputs_of(net, singles(net), asked)
-        again = Outputs.from_tensors(kept.to_tensors())
+        again = Outputs.from_tensors(kept.to_tensors(), asked.loss)
         for one, other in zip(kept.results(asked, some_weights()), again.results(asked, some_weights()), strict=True):
             assert one.metrics == other.metrics
             assert torch.equal(one.predicted, other.predicted)
@@ -270,6 +276,29 @@ def test_logits_that_do_not_fit_are_named() -> None:
     asked = Task("t", tokens(), tokens(), [METRICS["accuracy"]], predict=lambda net, batch: net(batch["inputs"][:, 0]))
     with pytest.raises(TaskError, match=r"logits \[7, 3\] and labels \[7, 5\] do not fit"):
         outputs_of(model(), singles(model()), asked)
+
+
+@dataclass(frozen=True)
+class Unmixed(ClassLoss):
+    """A loss of one's own, under which predictions have no mixture."""
+
+    @property
+    def key(self) -> str:
+        return "unmixed"
+
+    @property
+    def mixes(self) -> bool:
+        return False
+
+    def check_shape(self, labels: Tensor) -> None:
+        pass
+
+
+def test_a_loss_without_mixtures_is_refused_before_any_work() -> None:
+    asked = replace(task("classes"), loss=Unmixed())
+    assert not is_mixable([asked])
+    with pytest.raises(TaskError, match="predictions of task 't' cannot be mixed under its loss, Unmixed: leave out the method ensemble"):
+        check_mixable([asked])
 
 
 class TestMetricsOfModels:

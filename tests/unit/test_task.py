@@ -7,9 +7,12 @@ from torch import nn
 
 from foretaste.errors import TaskError
 from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.loss.bernoulli import Bernoulli
+from foretaste.loss.cross_entropy import CrossEntropy, ShapedCrossEntropy
+from foretaste.loss.squared import Squared
+from foretaste.loss.token_cross_entropy import TokenCrossEntropy
 from foretaste.metrics import METRICS
 from foretaste.task import (
-    IGNORED,
     AnyMetric,
     Example,
     Metric,
@@ -19,13 +22,9 @@ from foretaste.task import (
     SequenceMetric,
     Task,
     TextMetric,
-    losses,
     predict_inputs,
-    unit_factors,
-    units,
 )
 from foretaste.weights import uniform
-from laws import normal
 
 ROWS = Rows(torch.arange(8.0).reshape(4, 2), torch.tensor([0, 1, 0, 1]))
 METRIC = [METRICS["accuracy"]]
@@ -76,11 +75,23 @@ class TestTask:
         assert task.batch(ROWS, [0, 1], CPU)["labels"].tolist() == [2]
 
 
+class TestLoss:
+    def test_by_default_it_is_cross_entropy_of_either_shape(self) -> None:
+        assert Task("movies", ROWS, ROWS, METRIC).loss == ShapedCrossEntropy()
+
+    @pytest.mark.parametrize("fingerprint", ["", "given"])
+    def test_another_loss_is_another_identity_and_a_form_of_cross_entropy_is_not(self, fingerprint: str) -> None:
+        task = Task("movies", ROWS, ROWS, METRIC, fingerprint=fingerprint)
+        assert replace(task, loss=CrossEntropy()).identity == replace(task, loss=TokenCrossEntropy()).identity == task.identity
+        assert len({replace(task, loss=loss).identity for loss in (CrossEntropy(), Squared(), Bernoulli())}) == 3
+
+
 class TestMetrics:
     SEEN = Seen(
         torch.tensor([[1.0, 0.0], [2.0, 3.0]]),
         torch.tensor([[4, 5], [6, 7]]),
-        torch.tensor([[4, IGNORED], [5, 7]]),
+        torch.tensor([[4, 0], [5, 7]]),
+        torch.tensor([[True, False], [True, True]]),
         (("a", "b"), ("c", "c")),
     )
 
@@ -103,62 +114,6 @@ class TestMetrics:
 def test_predict_inputs_calls_the_model() -> None:
     layer = nn.Linear(2, 3)
     assert torch.equal(predict_inputs(layer, {"inputs": ROWS.inputs}), layer(ROWS.inputs))
-
-
-class TestLosses:
-    def test_one_label_per_example(self) -> None:
-        logits, labels = normal(4, 3), torch.tensor([0, 2, 1, 1])
-        expected = torch.stack([-logits[i].log_softmax(0)[labels[i]] for i in range(4)])
-        torch.testing.assert_close(losses(logits, labels), expected.unsqueeze(1))
-
-    def test_token_labels_and_padding(self) -> None:
-        logits, labels = normal(2, 3, 5), torch.tensor([[1, IGNORED, 4], [IGNORED, IGNORED, IGNORED]])
-        found = losses(logits, labels)
-        assert found.shape == (2, 3)
-        assert found[labels == IGNORED].eq(0).all()
-        torch.testing.assert_close(found[0, 2], -logits[0, 2].log_softmax(0)[4])
-
-    @pytest.mark.parametrize(
-        ("dtype", "expected"),
-        [(torch.bfloat16, torch.float32), (torch.float16, torch.float32), (torch.float32, torch.float32), (torch.float64, torch.float64)],
-    )
-    def test_float32_or_wider(self, dtype: torch.dtype, expected: torch.dtype) -> None:
-        logits = normal(2, 3).to(dtype)
-        found = losses(logits, torch.tensor([0, 1]))
-        assert found.dtype == expected
-        torch.testing.assert_close(found, losses(logits.to(expected), torch.tensor([0, 1])))
-
-    @pytest.mark.parametrize(
-        ("logits", "labels"),
-        [
-            (torch.zeros(2, 3), torch.zeros(3).long()),
-            (torch.zeros(2, 4, 3), torch.zeros(2).long()),
-            (torch.zeros(2), torch.zeros(2).long()),
-        ],
-    )
-    def test_shapes_that_do_not_fit(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
-        with pytest.raises(TaskError, match=r"logits \[.*\] and labels \[.*\] do not fit"):
-            losses(logits, labels)
-
-
-LABELS = torch.tensor([[1, IGNORED, 4], [IGNORED, IGNORED, IGNORED], [0, 2, 3]])
-
-
-class TestUnits:
-    def test_counts(self) -> None:
-        assert units(LABELS, "example") == 3
-        assert units(LABELS, "token") == 5
-        assert units(torch.tensor([1, 2]), "token") == units(torch.tensor([1, 2]), "example") == 2
-
-    def test_factors_turn_sums_into_the_loss(self) -> None:
-        each = losses(normal(3, 3, 5), LABELS)
-        by_example = (each.sum(1) * unit_factors(LABELS, "example")).sum() / units(LABELS, "example")
-        by_token = (each.sum(1) * unit_factors(LABELS, "token")).sum() / units(LABELS, "token")
-        torch.testing.assert_close(by_example, (each[0].sum() / 2 + 0 + each[2].mean()) / 3)
-        torch.testing.assert_close(by_token, each.sum() / 5)
-
-    def test_one_label_per_example_has_factor_one(self) -> None:
-        assert unit_factors(torch.tensor([1, 0]), "example").tolist() == unit_factors(torch.tensor([1, 0]), "token").tolist() == [1.0, 1.0]
 
 
 def test_an_evaluation_is_one_row_with_a_fidelity_that_reads_as_text() -> None:

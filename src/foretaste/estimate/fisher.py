@@ -1,6 +1,6 @@
 """Diagonal Fisher information: the curvature of a task's mean loss, from per-example gradients.
 
-For cross-entropy the generalised Gauss-Newton matrix is the Fisher of the model's own labels::
+The losses of `foretaste.loss` are minus log-likelihoods, whose generalised Gauss-Newton matrix is the Fisher of the model's own labels::
 
     H = 1/N sum_b E_{y ~ p(. | x_b)} [ grad log p(y | x_b) grad log p(y | x_b)' ]
 
@@ -23,11 +23,12 @@ from torch import Tensor, nn
 
 from foretaste.errors import TaskError
 from foretaste.estimate.capture import Contribution, Plan, captured, contributions, one_example, probe, summed_squares
-from foretaste.estimate.labels import Labels, starts
+from foretaste.loss.loss import Labels, Root
+from foretaste.loss.unit import count_units, unit_factors
 from foretaste.params import Params, buffers_of, in_eval_mode, parameters_of, snapshot, swapped, wide
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.site import GaussianSite, Record
-from foretaste.task import Batch, Task, losses, unit_factors, units
+from foretaste.task import Batch, Task
 
 __all__ = [
     "Fisher",
@@ -122,12 +123,12 @@ def update(estimate: Fisher, state: State, batch: Batch) -> State:
     >>> update(estimate, init(estimate, batch), batch).examples
     2
     """
-    for parts, targets, factor, late in backwards(estimate, state, batch):
+    for parts, root, late in backwards(estimate, state, batch):
         for name, each in parts.items():
             if name in state.squares:
                 state.squares[name].add_(summed_squares(each))
         slow = [name for name in state.plan.slow | late if name in state.squares]
-        for gradient in slow_gradients(estimate, batch, targets, factor, slow):
+        for gradient in slow_gradients(estimate, batch, root, slow):
             for name, grad in gradient.items():
                 state.squares[name].addcmul_(grad, grad)
     return counted(estimate, state, batch)
@@ -143,11 +144,11 @@ def counted(estimate: Fisher, state: State, batch: Batch) -> State:
     >>> counted(estimate, State(Plan({}), {}, {}), {"labels": rows.labels}).units
     2
     """
-    more = units(batch["labels"], estimate.task.unit)
+    more = count_units(estimate.task.loss.counts(batch), estimate.task.unit)
     return replace(state, examples=state.examples + len(batch["labels"]), units=state.units + more)
 
 
-_Backward = tuple[dict[str, list[Contribution]], Tensor, Tensor, frozenset[str]]
+_Backward = tuple[dict[str, list[Contribution]], Root, frozenset[str]]
 
 
 def backwards(estimate: Fisher, state: State, batch: Batch) -> Iterator[_Backward]:
@@ -159,8 +160,8 @@ def backwards(estimate: Fisher, state: State, batch: Batch) -> Iterator[_Backwar
         batch: Of B examples.
 
     Yields:
-        Per pass: what each parameter's gradient is made of; the labels gone backward from; the
-        factor of each example, `[B]`; and parameters that the probed examples did not use but
+        Per pass: what each parameter's gradient is made of; the root that it starts from (see
+        `Loss.roots`); and parameters that the probed examples did not use but
         this batch does.
 
     Raises:
@@ -168,19 +169,19 @@ def backwards(estimate: Fisher, state: State, batch: Batch) -> Iterator[_Backwar
     """
     task, plan = estimate.task, state.plan
     with captured(plan, len(batch["labels"])) as calls, torch.enable_grad():
-        logits = task.predict(estimate.model, batch)
-    if not bool(torch.isfinite(wide(logits).sum())) and not bool(torch.isfinite(logits).all()):  # the sum is one quick pass
+        said = task.predict(estimate.model, batch)
+    if not bool(torch.isfinite(wide(said).sum())) and not bool(torch.isfinite(said).all()):  # the sum is one quick pass
         raise TaskError(f"the model's outputs on task {task.name!r} hold NaN or infinity; its params are not usable")
-    each = unit_factors(batch["labels"], task.unit)
+    each = unit_factors(task.loss.counts(batch), task.unit)
     if estimate.gradient:
-        _add_slopes(estimate, state, (losses(logits, batch["labels"]) * each.unsqueeze(1)).sum())
+        _add_slopes(estimate, state, (task.loss.per_unit(said, batch) * each.unsqueeze(1)).sum())
     outputs = [call.output for call in calls]
     unseen = {name: p for name, p in estimate.model.named_parameters() if name in plan.unseen}
     sources, again = [*outputs, *unseen.values()], estimate.labels == "exact"
-    for targets, factor, slopes in starts(estimate.labels, logits.detach(), batch["labels"], each.sqrt(), estimate.generator):
-        grads = torch.autograd.grad(logits, sources, slopes, retain_graph=again, allow_unused=True) if sources else ()
+    for root in task.loss.roots(estimate.labels, said.detach(), batch, each.sqrt(), estimate.generator):
+        grads = torch.autograd.grad(said, sources, root.slopes, retain_graph=again, allow_unused=True) if sources else ()
         late = frozenset(name for name, grad in zip(unseen, grads[len(outputs) :], strict=True) if grad is not None)
-        yield contributions(plan, calls, grads[: len(outputs)]), targets, factor, late
+        yield contributions(plan, calls, grads[: len(outputs)]), root, late
 
 
 def finish(estimate: Fisher, state: State) -> GaussianSite:
@@ -293,14 +294,13 @@ def _add_slopes(estimate: Fisher, state: State, total: Tensor) -> None:
             state.slopes[name].add_(grad)
 
 
-def slow_gradients(estimate: Fisher, batch: Batch, targets: Tensor, factor: Tensor, names: Collection[str]) -> Iterator[dict[str, Tensor]]:
+def slow_gradients(estimate: Fisher, batch: Batch, root: Root, names: Collection[str]) -> Iterator[dict[str, Tensor]]:
     """Gradients one example at a time, for the parameters that the layers cannot give.
 
     Args:
         estimate: Whose model goes forward.
         batch: Of B examples.
-        targets: Labels to go backward from, `[B]` or `[B, S]`.
-        factor: Of each example, `[B]`.
+        root: Where the backward passes start.
         names: The parameters; without any there is nothing to do.
 
     Yields:
@@ -311,13 +311,13 @@ def slow_gradients(estimate: Fisher, batch: Batch, targets: Tensor, factor: Tens
     >>> rows = Rows(torch.eye(2), torch.arange(2))
     >>> estimate = build(nn.Linear(2, 2), Task("a", rows, rows, [METRICS["accuracy"]]), generator=torch.Generator())
     >>> batch = {"inputs": rows.inputs, "labels": rows.labels}
-    >>> [list(each) for each in slow_gradients(estimate, batch, rows.labels, torch.ones(2), ["bias"])]
+    >>> from foretaste.loss.columns import GivenRoot
+    >>> [list(each) for each in slow_gradients(estimate, batch, GivenRoot(torch.eye(2)), ["bias"])]
     [['bias'], ['bias']]
     """
     named = {name: p for name, p in estimate.model.named_parameters() if name in names and p.requires_grad}
-    for index in range(len(targets)) if named else ():
+    for index in range(len(root.slopes)) if named else ():
         with torch.enable_grad():
-            logits = estimate.task.predict(estimate.model, one_example(batch, index))
-        total = (losses(logits, targets[index : index + 1]) * factor[index]).sum()
-        grads = torch.autograd.grad(total, list(named.values()), allow_unused=True)
+            outputs = estimate.task.predict(estimate.model, one_example(batch, index))
+        grads = torch.autograd.grad(root.total(outputs, slice(index, index + 1)), list(named.values()), allow_unused=True)
         yield {name: wide(grad) for name, grad in zip(named, grads, strict=True) if grad is not None}

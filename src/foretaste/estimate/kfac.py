@@ -86,7 +86,7 @@ def update(estimate: _Kfac, state: State, batch: Batch) -> State:
     """Add one batch; the sums are added to in place."""
     plan, basis = state.plan, estimate.basis
     apart = {name: axes for name, axes in basis.items() if {name, axes.bias} & (plan.slow | plan.unseen)}
-    for parts, targets, factor, late in backwards(estimate.fisher, state, batch):
+    for parts, root, late in backwards(estimate.fisher, state, batch):
         for name, each in parts.items():
             if name in state.squares and name not in apart:
                 axes = basis.get(name)
@@ -97,7 +97,7 @@ def update(estimate: _Kfac, state: State, batch: Batch) -> State:
         layers = {name: axes for name, axes in apart.items() if {name, axes.bias} & (slow | parts.keys())}
         single = {name for name in slow if name in state.squares and name not in basis}
         names = single.union(layers, (axes.bias for axes in layers.values() if axes.bias is not None))
-        for gradient in slow_gradients(estimate.fisher, batch, targets, factor, names):
+        for gradient in slow_gradients(estimate.fisher, batch, root, names):
             _add_one(state, gradient, layers, single)
     return counted(estimate.fisher, state, batch)
 

@@ -25,11 +25,12 @@ from torch import Tensor, nn
 
 from foretaste.errors import ParamsError
 from foretaste.estimate.fisher import Labels, batches_of, fisher
+from foretaste.loss.unit import count_units, unit_factors
 from foretaste.params import Params, check_fit, in_eval_mode, parameters_of, swapped, wide
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.lowrank import LowRank
 from foretaste.posterior.site import GaussianSite
-from foretaste.task import Batch, Task, losses, unit_factors, units
+from foretaste.task import Batch, Task
 
 __all__ = ["corrected", "secant", "slope"]
 
@@ -118,13 +119,14 @@ def slope(model: nn.Module, params: Params, task: Task, batches: Iterable[Batch]
         total, count = {name: torch.zeros_like(wide(tensor)) for name, tensor in own.items()}, 0
         for batch in batches:
             with torch.enable_grad():
-                each = losses(task.predict(model, batch), batch["labels"]).sum(1)
-                loss = (each * unit_factors(batch["labels"], task.unit)).sum()
+                each = task.loss.per_unit(task.predict(model, batch), batch).sum(1)
+                counted = task.loss.counts(batch)
+                loss = (each * unit_factors(counted, task.unit)).sum()
             grads = torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
             for name, grad in zip(trained, grads, strict=True):
                 if grad is not None:
                     total[name] += grad
-            count += units(batch["labels"], task.unit)
+            count += count_units(counted, task.unit)
     return {name: tensor.cpu() / max(count, 1) for name, tensor in total.items()}
 
 

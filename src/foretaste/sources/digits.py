@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.lazy import lazy
+from foretaste.loss.cross_entropy import CrossEntropy
 from foretaste.metrics import METRICS
 from foretaste.params import parameters_of
 from foretaste.sources.problem import Problem, examples_digest
@@ -49,7 +50,7 @@ def _task(name: str, classes: tuple[int, ...], images: Tensor, labels: Tensor) -
     train, validation = Rows(mine[:_PER_TASK], known[:_PER_TASK]), Rows(mine[_PER_TASK:], known[_PER_TASK:])
     names = tuple(str(each) for each in classes)
     fingerprint = examples_digest([train, validation])
-    return Task(name, train, validation, [METRICS["accuracy"]], fingerprint=fingerprint, classes=names)
+    return Task(name, train, validation, [METRICS["accuracy"]], fingerprint=fingerprint, classes=names, loss=CrossEntropy())
 
 
 def _pretrained(task: Task, seed: int) -> nn.Module:

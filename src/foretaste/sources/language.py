@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from foretaste.errors import DataError
 from foretaste.lazy import lazy
+from foretaste.loss.token_cross_entropy import TokenCrossEntropy
 from foretaste.metrics import SEQUENCE_METRICS
 from foretaste.one_line import one_line
 from foretaste.params import in_eval_mode, parameters_of
@@ -275,6 +276,7 @@ def _task(
         fingerprint=text_digest(known),
         write=None if texts_only else writer,
         judge=judge,
+        loss=TokenCrossEntropy(),
     )
     cut, count = sum(row.cut for part in (train, validation) for row in part.rows), len(train) + len(validation)
     return task, f"{plan.name}: {cut} of {count} rows" if cut else ""

@@ -24,12 +24,13 @@ from torch.utils.data import DataLoader, IterableDataset, default_collate
 from foretaste.errors import ParamsError, TaskError
 from foretaste.estimate.fisher import Labels, fisher
 from foretaste.estimate.kfac import kfac
-from foretaste.loss import check_labels, check_logits
+from foretaste.loss.class_labels import shift_labels
+from foretaste.loss.cross_entropy import ShapedCrossEntropy
 from foretaste.metrics import METRICS
 from foretaste.params import in_eval_mode
 from foretaste.posterior.site import GaussianSite
 from foretaste.sources.packed import unpacked
-from foretaste.task import IGNORED, Batch, Examples, Predict, Task, Unit, losses
+from foretaste.task import Batch, Examples, Predict, Task, Unit
 
 __all__ = ["Collate", "Estimator", "below_adapter", "capture", "described", "plain", "task_of"]
 
@@ -190,12 +191,13 @@ def task_of(
     forward = predict or _predictor(model, batch)
     with in_eval_mode(model), torch.no_grad():
         logits = forward(model, batch)
-    check_logits(logits, batch["labels"])
+    loss = ShapedCrossEntropy()
+    loss.check(logits, batch)
 
     def put_together(rows: list[Any]) -> Batch:
         found = _named(make(rows))
-        check_labels(found["labels"], logits.shape[-1])
-        return {**found, "labels": _next(found["labels"])} if shift else found
+        loss.check_labels(found["labels"], logits.shape[-1])
+        return {**found, "labels": shift_labels(found["labels"])} if shift else found
 
     return Task(
         "loop",
@@ -206,6 +208,7 @@ def task_of(
         collate=put_together,
         unit=unit or ("example" if batch["labels"].dim() == 1 else "token"),
         names=names,
+        loss=loss,
     )
 
 
@@ -262,11 +265,6 @@ def _named(batch: object) -> dict[str, Tensor]:
     return {**found, "labels": found["labels"].long()}
 
 
-def _next(labels: Tensor) -> Tensor:
-    """Labels of the next place, `[B, S]`; the last place has none."""
-    return torch.cat([labels[:, 1:], torch.full_like(labels[:, :1], IGNORED)], dim=1)
-
-
 def _is_of_the_next(model: nn.Module, batch: Batch) -> bool:
     """Whether the model's own loss takes a place's label for the place before it.
 
@@ -281,7 +279,7 @@ def _is_of_the_next(model: nn.Module, batch: Batch) -> bool:
     labels, by_name = batch["labels"], _is_causal(model)
     if own is None or not bool(torch.isfinite(own).all()):
         return labels.dim() > 1 and by_name
-    readings = {False: labels, True: _next(labels)} if labels.dim() > 1 else {False: labels}
+    readings = {False: labels, True: shift_labels(labels)} if labels.dim() > 1 else {False: labels}
     found = {shift: _mean_loss(_logits(outputs), each) for shift, each in readings.items()}
     loss = float(own.float().mean())
     best = min(found, key=lambda shift: (round(abs(found[shift] - loss), 4), shift != by_name))
@@ -303,7 +301,8 @@ def _takes_labels(model: nn.Module) -> bool:
 
 
 def _mean_loss(logits: Tensor, labels: Tensor) -> float:
-    return float(losses(logits, labels).sum() / (labels != IGNORED).sum())
+    loss, batch = ShapedCrossEntropy(), {"labels": labels}
+    return float(loss.per_unit(logits, batch).sum() / loss.counts(batch).sum())
 
 
 def _is_causal(model: nn.Module) -> bool:

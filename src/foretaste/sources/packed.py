@@ -1,13 +1,13 @@
 """Batches of texts laid end to end, as collators make them to spare padding, taken apart again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from foretaste.task import IGNORED
+from foretaste.loss.class_labels import pad_labels
 
 __all__ = ["unpacked"]
 
@@ -38,12 +38,14 @@ def unpacked(batch: Mapping[str, Any]) -> dict[str, Any]:
     starts = (places[0] == 0).nonzero().flatten().tolist()
     lengths = [end - start for start, end in zip(starts, [*starts[1:], places.shape[1]], strict=True)]
     return {
-        key: pad_sequence(list(torch.split(value[0], lengths)), batch_first=True, padding_value=IGNORED if key == "labels" else 0)
-        if isinstance(value, Tensor) and value.shape == places.shape
-        else value
+        key: _padded(key, torch.split(value[0], lengths)) if isinstance(value, Tensor) and value.shape == places.shape else value
         for key, value in {**batch, "attention_mask": torch.ones_like(places)}.items()
         if key not in _OF_THE_WHOLE
     }
+
+
+def _padded(key: str, rows: Sequence[Tensor]) -> Tensor:
+    return pad_labels(rows) if key == "labels" else pad_sequence(list(rows), batch_first=True)
 
 
 def _begins_anew(places: Tensor) -> bool:

@@ -2,7 +2,7 @@
 
 A causal model's labels are shifted here: the label of a place is the next token, so that logits and labels
 line up, ``labels[i]`` being what the model should say after ``input_ids[:i + 1]``. Both kinds of model get
-sequences padded on the right, with an attention mask; padding has the label -100.
+sequences padded on the right, with an attention mask; padding has a label that does not count.
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from foretaste.errors import DataError
+from foretaste.loss.class_labels import hide_labels, pad_labels
 from foretaste.one_line import one_line
 from foretaste.sources.extra import transformers
 from foretaste.sources.pretrained import tokenizer_text
 from foretaste.sources.problem import text_digest
-from foretaste.task import IGNORED, Example
+from foretaste.task import Example
 
 __all__ = ["Coded", "Row", "Segment", "Tokens", "answer_of"]
 
@@ -29,7 +30,7 @@ class Row:
 
     Args:
         inputs: What the model reads.
-        labels: What it should say, -100 where nothing; as long as the inputs for a causal model.
+        labels: What it should say, or a label that does not count; as long as the inputs for a causal model.
         reference: The text that it should write, where there is something to write it after.
         cut: Whether something did not fit and was left out.
         length: Tokens before anything was left out; of source or target, whichever is longer.
@@ -97,7 +98,7 @@ class Tokens:
         return {
             "input_ids": pad(ids, batch_first=True, padding_value=self.padding),
             "attention_mask": pad([torch.ones_like(each) for each in ids], batch_first=True),
-            "labels": pad(labels, batch_first=True, padding_value=IGNORED),
+            "labels": pad_labels(labels),
         }
 
     def spelled(self, segments: Sequence[Segment], *, whole: bool) -> tuple[list[int], list[bool]]:
@@ -149,11 +150,11 @@ class Tokens:
         first = int(answer.start > 0 and ids[0] == self.tokenizer.bos_token_id)
         over = max(answer.stop - self._max_length, 0)
         place = first + min(over, answer.start - first)
-        kept, counts = ([*each[:first], *each[place : answer.stop]][: self._max_length] for each in (ids, learned))
-        labels = [each if counted else IGNORED for each, counted in zip(kept[1:], counts[1:], strict=True)]
-        if set(labels) <= {IGNORED}:
+        kept = [*ids[:first], *ids[place : answer.stop]][: self._max_length]
+        counts = [*learned[:first], *learned[place : answer.stop]][: self._max_length]
+        if not any(counts[1:]):
             raise DataError("leaves nothing to learn")
-        return Row(kept[:-1], labels, reference, over > 0, answer.stop)
+        return Row(kept[:-1], hide_labels(kept[1:], counts[1:]), reference, over > 0, answer.stop)
 
     def translated(self, source: str, target: str) -> Row:
         """A row for a sequence-to-sequence model; what is too long is cut at the right, before its end token.

@@ -20,11 +20,12 @@ from torch import nn
 from foretaste.errors import ParamsError
 from foretaste.estimate.adam import AdamRun, Moments, adam
 from foretaste.estimate.fisher import batches_of
+from foretaste.loss.unit import count_units
 from foretaste.params import buffers_of, in_eval_mode, parameters_of
 from foretaste.posterior.site import GaussianSite
 from foretaste.sources.extra import transformers
 from foretaste.sources.loop import below_adapter
-from foretaste.task import IGNORED, Batch, Task, units
+from foretaste.task import Batch, Task
 
 __all__ = ["check_adam", "clip_of", "site_of_adam"]
 
@@ -122,7 +123,7 @@ def site_of_adam(
     >>> from foretaste.sources.loop import task_of
     >>> layer, data = nn.Linear(1, 2), [{"inputs": torch.ones(1), "labels": 1}]
     >>> optimizer = torch.optim.AdamW(layer.parameters())
-    >>> nn.functional.cross_entropy(layer(torch.ones(1, 1)), torch.tensor([1])).backward(); optimizer.step()
+    >>> layer(torch.ones(1, 1)).logsumexp(1).sum().backward(); optimizer.step()
     >>> args = transformers.TrainingArguments("out", use_cpu=True, max_grad_norm=0)
     >>> state = transformers.TrainerState(global_step=1, train_batch_size=1)
     >>> site_of_adam(layer, task_of(layer, data), optimizer, args, state).record.details["batch"]
@@ -166,7 +167,7 @@ def _run(
     if task.unit == "example":
         return AdamRun(size, parts, devices, clip, unit=task.unit, examples=count, units=count)
     drawn = batches_of(model, task, torch.Generator().manual_seed(seed), max(most or count, size), size)
-    tokens = [units(batch["labels"], task.unit) for batch in drawn]
+    tokens = [count_units(task.loss.counts(batch), task.unit) for batch in drawn]
     whole = tokens[: max(1, min(most or count, count) // size)]
     mean = sum(whole) / len(whole)
     return AdamRun(max(1, round(mean * parts * devices)), clip=clip, unit=task.unit, examples=count, units=round(mean * count / size))
@@ -191,7 +192,7 @@ def _first_batch(model: nn.Module, task: Task) -> Batch:
 
 def _listens(model: nn.Module, task: Task) -> bool:
     batch = _first_batch(model, task)
-    count = (batch["labels"] != IGNORED).sum()
+    count = task.loss.counts(batch).sum()
     with in_eval_mode(model), torch.no_grad():
         one, other = (model(**batch, num_items_in_batch=count * times)["loss"] for times in (1, 2))
     return abs(float(one - other)) > _SAME * abs(float(one))

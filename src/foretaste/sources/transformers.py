@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.errors import DataError
+from foretaste.loss.cross_entropy import CrossEntropy
 from foretaste.one_line import one_line
 from foretaste.params import parameters_of
 from foretaste.sources.checkpoint import check_checkpoint
@@ -257,6 +258,7 @@ def _task(data: _Data, model: nn.Module, groups: Mapping[str, tuple[tuple[str, .
         names=model.names(head) if isinstance(model, Heads) else None,
         fingerprint=text_digest([data.digest, prepare.fingerprint, labels, configuration(_owner(model))]),
         classes=tuple(str(label) for label in labels),
+        loss=CrossEntropy(),
     )
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from foretaste.loss.class_labels import find_counted
 from foretaste.one_line import one_line
 from foretaste.sources.extra import transformers
 from foretaste.sources.tokens import Tokens, answer_of
-from foretaste.task import IGNORED, Example
+from foretaste.task import Example
 
 __all__ = ["Writer"]
 
@@ -75,7 +76,7 @@ class Writer:
 
 def _prompt(example: Example) -> Tensor:
     """Ids up to the place whose label begins the last answer."""
-    learned = [label != IGNORED for label in example["labels"].tolist()]
+    learned = find_counted(example["labels"]).tolist()
     return example["input_ids"][: answer_of(learned).start + 1]
 
 

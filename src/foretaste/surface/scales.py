@@ -22,10 +22,12 @@ _BOUNDS = {
     "token_accuracy": (0.0, 1.0),
     "exact_match": (0.0, 1.0),
     "f1": (0.0, 1.0),
+    "macro_f1": (0.0, 1.0),
     "mcc": (-1.0, 1.0),
     "bleu": (0.0, 100.0),
     "chrf": (0.0, 100.0),
     "loss": (0.0, np.inf),
+    "mean_absolute_error": (0.0, np.inf),
     "perplexity": (1.0, np.inf),
 }
 _SHARES = ("accuracy", "exact_match")

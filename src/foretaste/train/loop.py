@@ -11,8 +11,9 @@ from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
 from foretaste.errors import Diverged, ParamsError, RunFailed
+from foretaste.loss.unit import count_units, unit_factors
 from foretaste.params import Params, check_fit, first_nonfinite, snapshot, tensors_of
-from foretaste.task import Batch, Task, losses, unit_factors, units
+from foretaste.task import Batch, Task
 from foretaste.train.mixture import Portion, Step, mixed
 from foretaste.train.run import MakeOptimizer, Observer, Sampling, Silent, Snapshot, Trained
 from foretaste.train.training import Training, learning_rate
@@ -143,8 +144,9 @@ class _Run:
         total = 0.0
         for task, batch, factors in batches:
             with self.accelerator.autocast():
-                logits = task.predict(self.model, batch)
-            loss = (losses(logits, batch["labels"]).sum(1) * unit_factors(batch["labels"], task.unit) * factors).sum()
+                outputs = task.predict(self.model, batch)
+            each = task.loss.per_unit(outputs, batch).sum(1) * unit_factors(task.loss.counts(batch), task.unit)
+            loss = (each * factors).sum()
             self.accelerator.backward(loss)
             total += float(loss.detach())
             if not math.isfinite(total):
@@ -157,8 +159,8 @@ class _Run:
         found = mixed(portions, self.tasks, device, self.training.micro_batch)
         counted = dict.fromkeys((portion.task for portion in portions), 0)
         for task, batch, owners in found:
-            for portion, labels in zip(owners, batch["labels"], strict=True):
-                counted[portion.task] += units(labels.unsqueeze(0), task.unit)
+            for portion, own in zip(owners, task.loss.counts(batch), strict=True):
+                counted[portion.task] += count_units(own.unsqueeze(0), task.unit)
         _count(seen, portions, counted)
         each = {portion: _factor(portion, counted) for portion in portions}
         return [(task, batch, torch.tensor([each[portion] for portion in owners], device=device)) for task, batch, owners in found]

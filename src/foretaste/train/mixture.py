@@ -16,10 +16,11 @@ from typing import Literal
 import torch
 
 from foretaste.errors import WeightsError
-from foretaste.task import Batch, Task, units
+from foretaste.loss.unit import count_units
+from foretaste.task import Batch, Task
 from foretaste.weights import TaskWeights
 
-__all__ = ["Portion", "Realise", "Step", "exact_counts", "mixed", "mixture", "predict_alike", "units_per_example"]
+__all__ = ["Portion", "Realise", "Step", "count_label_tokens", "exact_counts", "mixed", "mixture", "predict_alike", "units_per_example"]
 
 Realise = Literal["sampling", "loss"]
 
@@ -99,7 +100,12 @@ def predict_alike(tasks: Sequence[Task]) -> bool:
     >>> predict_alike(tasks)
     True
     """
-    return len({(task.predict, task.collate, task.unit) for task in tasks}) == 1
+    return len({_way(task) for task in tasks}) == 1
+
+
+def _way(task: Task) -> tuple[object, ...]:
+    """What tasks have in common whose examples can share a batch."""
+    return (task.predict, task.collate, task.unit, type(task.loss), task.loss.key)
 
 
 def mixed(
@@ -107,7 +113,7 @@ def mixed(
 ) -> list[tuple[Task, Batch, list[Portion]]]:
     """A step's examples as batches on a device.
 
-    Tasks that predict and collate alike share a batch, so that batch statistics mix as the tasks do.
+    Tasks that predict and collate alike, under the same loss, share a batch, so that batch statistics mix as the tasks do.
 
     Args:
         step: What to collate.
@@ -129,7 +135,7 @@ def mixed(
     alike: dict[object, list[tuple[Portion, int]]] = {}
     for portion in step:
         task = tasks[portion.task]
-        alike.setdefault((task.predict, task.collate, task.unit), []).extend((portion, index) for index in portion.indices)
+        alike.setdefault(_way(task), []).extend((portion, index) for index in portion.indices)
     found: list[tuple[Task, Batch, list[Portion]]] = []
     for members in alike.values():
         parts = -(-len(members) // (micro_batch or len(members)))
@@ -146,14 +152,26 @@ def units_per_example(task: Task) -> float:
 
     >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
-    >>> rows = Rows(torch.eye(2), torch.tensor([[1, -100], [2, 3]]))
+    >>> rows = Rows(torch.eye(2), torch.tensor([[1, 4], [2, 3]]))
     >>> units_per_example(Task("a", rows, rows, [METRICS["accuracy"]], unit="token"))
-    1.5
+    2.0
     """
     if task.unit == "example":
         return 1.0
-    counted = sum(units(task.train[index]["labels"].unsqueeze(0), "token") for index in range(len(task.train)))
-    return counted / len(task.train)
+    return sum(count_label_tokens(task)) / len(task.train)
+
+
+def count_label_tokens(task: Task) -> list[int]:
+    """Count the labels that count in every training example.
+
+    >>> from foretaste.metrics import METRICS
+    >>> from foretaste.task import Rows
+    >>> rows = Rows(torch.eye(2), torch.tensor([[1, 1], [2, 3]]))
+    >>> count_label_tokens(Task("a", rows, rows, [METRICS["accuracy"]], unit="token"))
+    [2, 2]
+    """
+    labels = (task.train[index]["labels"].unsqueeze(0) for index in range(len(task.train)))
+    return [count_units(task.loss.counts({"labels": each}), "token") for each in labels]
 
 
 def exact_counts(shares: Mapping[str, float], total: int) -> dict[str, int]:

@@ -117,7 +117,9 @@ def mixed(session: Session, method: str, outputs: Made, points: Sequence[TaskWei
     True
     """
     tasks = session.problem.tasks
-    read = cache(lambda: {name: Outputs.from_tensors(session.study.tensors(done[-1].artefact)) for name, done in outputs.works.items()})
+    losses = {task.name: task.loss for task in tasks}
+    kept = outputs.works.items()
+    read = cache(lambda: {name: Outputs.from_tensors(session.study.tensors(done[-1].artefact), losses[name]) for name, done in kept})
     rows = []
     for weights in points:
 

@@ -175,12 +175,14 @@ def made_row(
 def per_example(results: Mapping[str, Result]) -> dict[str, Tensor]:
     """What is kept of each example; texts as the bytes of a JSON list.
 
-    >>> sorted(per_example({"a": Result({}, torch.zeros(2), torch.zeros(2))}))
+    >>> sorted(per_example({"a": Result({}, torch.zeros(2), torch.zeros(2).long())}))
     ['a/losses', 'a/predicted']
     """
     found = {}
     for task, result in results.items():
-        found[f"{task}/losses"], found[f"{task}/predicted"] = result.losses, result.predicted.to(torch.int32)
+        classes = not result.predicted.is_floating_point()
+        found[f"{task}/losses"] = result.losses
+        found[f"{task}/predicted"] = result.predicted.to(torch.int32) if classes else result.predicted.float()
         if result.texts:
             found[f"{task}/texts"] = torch.tensor(list(json.dumps(result.texts).encode()), dtype=torch.uint8)
     return found

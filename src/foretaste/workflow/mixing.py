@@ -13,7 +13,7 @@ from foretaste.export.trainers import check
 from foretaste.lazy import lazy
 from foretaste.plan import Recipe, TransformersModel
 from foretaste.sources.problem import Problem
-from foretaste.task import Task, units
+from foretaste.train.mixture import count_label_tokens
 from foretaste.weights import TaskWeights
 from foretaste.workflow.export import kept_by
 from foretaste.workflow.session import Session, joint_training
@@ -61,7 +61,7 @@ def export_mixture(
     parts = {}
     for task in problem.tasks:
         raw = problem.rows[task.name]
-        counts = _units_of(task) if task.unit == "token" else None
+        counts = count_label_tokens(task) if task.unit == "token" else None
         parts[task.name] = part.Part(raw.train, counts, raw.source, raw.digest, raw.validation, raw.columns, raw.whole)
     return mixture.write_mixture(
         target,
@@ -134,8 +134,3 @@ def layers_with_factors(model: nn.Module, trained: Collection[str]) -> tuple[str
         ends.setdefault(layer.rpartition(".")[2], []).append(layer)
     alike = {end: [name for name in modules if name.rpartition(".")[2] == end] for end in ends}
     return tuple(name for end, own in ends.items() for name in ([end] if sorted(alike[end]) == own else own))
-
-
-def _units_of(task: Task) -> list[int]:
-    """Label tokens of every training example."""
-    return [units(task.train[index]["labels"].unsqueeze(0), "token") for index in range(len(task.train))]

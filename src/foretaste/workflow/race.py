@@ -128,4 +128,4 @@ def _unfit(tasks: Sequence[Task], method: str) -> str:
 
 def _is_ratio(metric: AnyMetric) -> bool:
     one = torch.zeros(1, 1, dtype=torch.long)
-    return adds(metric, Seen(one.double(), one, one)) is not None
+    return adds(metric, Seen(one.double(), one, one, one.bool())) is not None

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from foretaste.engine import REVISION, do, do_evaluation, stop_if_asked
-from foretaste.evaluate import batches, judgements, padded, result_of, seen_by
+from foretaste.evaluate import batches, joined, judgements, padded, result_of, seen_by
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.metrics import Adds, adds
 from foretaste.one_line import one_line
@@ -20,7 +20,7 @@ from foretaste.params import Params, in_eval_mode, swapped
 from foretaste.remembered import Memory
 from foretaste.store.study import Done, Json, Study, key_of
 from foretaste.surface.race import Tally
-from foretaste.task import IGNORED, Seen, Task
+from foretaste.task import Seen, Task
 from foretaste.together import at_once, seen_by_each
 from foretaste.weights import TaskWeights
 from foretaste.workflow.fit import Fitted
@@ -204,9 +204,8 @@ class Runners:
         found = [part[task.name] for part in parts if task.name in part]
         back = torch.tensor(self.orders[task.name]).argsort()
         texts = [text for each in found for text in each.texts]
-        columns = [[each.losses for each in found], [each.predicted for each in found], [each.labels for each in found]]
-        each, guess, labels = (padded(column)[back] for column in columns)
-        return Seen(each, guess, labels, tuple(texts[place] for place in back.tolist()) if texts else ())
+        columns = [(each.losses, each.predicted, each.labels, each.counted) for each in found]
+        return joined(columns, task.loss.padding, back, tuple(texts[place] for place in back.tolist()) if texts else ())
 
     def _advance(self, runner: Runner, examples: int) -> None:
         self.evaluated += examples
@@ -244,7 +243,8 @@ class Runners:
         inputs = {"of": runner.key, "seed": self.session.recipe.seed, "part": {task: list(ends) for task, ends in part.items()}}
         done = do(study, "slice", inputs, make, self.session.watch)
         runner.seconds += done.seconds
-        self._keep(runner, _sight(study, done.artefact), partial(_sight, study, done.artefact))
+        again = partial(_sight, study, done.artefact, self.session.problem.tasks)
+        self._keep(runner, again(), again)
 
     def _sights(self, many: Sequence[Params], part: Mapping[str, tuple[int, int]]) -> list[Sight]:
         session, model = self.session, self.session.problem.model
@@ -276,11 +276,11 @@ class Runners:
         kept, sight = self.session.study.tensors(done.artefact), {}
         for task in self.session.problem.tasks:
             labels = _labels(task, self.session.recipe.preview.batch_size)
-            counted, predicted = labels != IGNORED, torch.full_like(labels, IGNORED)
+            counted, predicted = task.loss.counts({"labels": labels}), torch.zeros_like(labels)
             predicted[counted] = kept[f"{task.name}/predicted"].to(labels.dtype)
             losses = kept[f"{task.name}/losses"].double().unsqueeze(1) * counted
             order = torch.tensor(self.orders[task.name])
-            sight[task.name] = Seen(losses[order], predicted[order], labels[order])
+            sight[task.name] = Seen(losses[order], predicted[order], labels[order], counted[order])
         return dict(self._added(sight))
 
 
@@ -290,7 +290,7 @@ def _labels(task: Task, batch_size: int) -> Tensor:
     for indices, found in batches(task.validation, batch_size):
         order += indices
         parts.append(task.collate(found)["labels"].reshape(len(indices), -1))
-    return padded(parts)[torch.tensor(order).argsort()]
+    return padded(parts, task.loss.padding)[torch.tensor(order).argsort()]
 
 
 def _tensors(sight: Sight) -> dict[str, Tensor]:
@@ -303,11 +303,14 @@ def _tensors(sight: Sight) -> dict[str, Tensor]:
     return found
 
 
-def _sight(study: Study, artefact: str | None) -> Sight:
+def _sight(study: Study, artefact: str | None, tasks: Sequence[Task]) -> Sight:
     """What `_tensors` was given."""
     kept, found = study.tensors(artefact), dict[str, Seen]()
+    losses = {task.name: task.loss for task in tasks}
     for task in dict.fromkeys(name.partition("/")[0] for name in kept):
         texts = json.loads(bytes(kept[f"{task}/texts"].tolist())) if f"{task}/texts" in kept else []
         pairs = tuple((written, wanted) for written, wanted in texts)
-        found[task] = Seen(kept[f"{task}/losses"], kept[f"{task}/predicted"], kept[f"{task}/labels"], pairs)
+        labels = kept[f"{task}/labels"]
+        counted = losses[task].counts({"labels": labels})
+        found[task] = Seen(kept[f"{task}/losses"], kept[f"{task}/predicted"], labels, counted, pairs)
     return found

@@ -9,11 +9,10 @@ from torch import Tensor, nn
 
 from foretaste.errors import BadInput, ForetasteError, Stopped, TaskError
 from foretaste.evaluate import measure
-from foretaste.loss import check_labels, check_logits, losses
 from foretaste.params import wide
 from foretaste.sources.problem import Problem
 from foretaste.sources.row_warnings import one_class_warnings
-from foretaste.task import IGNORED, Batch, Examples, Rows, Task
+from foretaste.task import Batch, Examples, Rows, Task
 
 __all__ = ["try_batches", "try_labels"]
 
@@ -29,7 +28,7 @@ def try_batches(problem: Problem, train_size: int, validation_size: int) -> dict
         validation_size: Examples of a batch of evaluation.
 
     Returns:
-        The classes (last dimension of the logits) of each task.
+        The width of each task's outputs, their last dimension: the classes of a classifier.
 
     Raises:
         BadInput: Something does not fit or is not finite; the recipe's field is named.
@@ -49,17 +48,17 @@ def try_batches(problem: Problem, train_size: int, validation_size: int) -> dict
 
 
 def try_labels(problem: Problem, classes: Mapping[str, int]) -> tuple[str, ...]:
-    """Look at every label of every task.
+    """Check every label of every task.
 
     Args:
         problem: Whose tasks were not made from files, which are looked at as they are read.
-        classes: Of each task, as `try_batches` gives them.
+        classes: The width of each task's outputs, as `try_batches` gives it.
 
     Returns:
         A warning for each task whose validation data have one class, where a metric tells classes apart.
 
     Raises:
-        BadInput: A label outside the classes, or an example that cannot be read; the recipe's field is named.
+        BadInput: A label that the task's loss has no place for, or an example that cannot be read; the recipe's field is named.
 
     >>> from foretaste.sources.digits import digits
     >>> try_labels(digits(), {"low": 10, "mid": 10, "high": 10})
@@ -73,16 +72,17 @@ def try_labels(problem: Problem, classes: Mapping[str, int]) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def _seen_labels(task: Task, part: str, examples: Examples, classes: int) -> set[int]:
-    """The labels that occur, all of which are classes."""
-    seen: set[int] = set()
+def _seen_labels(task: Task, part: str, examples: Examples, width: int) -> set[float]:
+    """The labels that occur, all of which can be ones."""
+    seen: set[float] = set()
     for place, labels in _labels(task, part, examples):
         try:
-            check_labels(labels, classes)
+            task.loss.check_labels(labels, width)
         except TaskError as error:
             where = f"the {part} examples" if place is None else f"{part} example {place + 1}"
             raise TaskError(f"{where} of task {task.name!r}: {error}").at("tasks", task.name, part) from error
-        seen.update(labels[labels != IGNORED].tolist())
+        rows = labels if place is None else labels.unsqueeze(0)
+        seen.update(rows.reshape(len(rows), -1)[task.loss.counts({"labels": rows})].tolist())
     return seen
 
 
@@ -108,21 +108,19 @@ def _measured(model: nn.Module, task: Task, examples: Examples, count: int) -> N
 
 
 def _checked_batch(model: nn.Module, task: Task, examples: Examples, count: int) -> int:
-    """The classes of a batch whose outputs and losses are finite."""
+    """The width of a batch's outputs, which are finite, as the losses are."""
     batch: Batch = task.batch(examples, range(count), next(model.parameters()).device)
     with torch.no_grad():
-        logits = task.predict(model, batch)
-    labels = batch["labels"]
-    check_logits(logits, labels)
-    check_labels(labels, logits.shape[-1])
-    for name, values in (("outputs", logits), ("losses", losses(logits, labels))):
+        outputs = task.predict(model, batch)
+    task.loss.check(outputs, batch)
+    for name, values in (("outputs", outputs), ("losses", task.loss.per_unit(outputs, batch))):
         row = _first_bad_row(values)
         if row is not None:
             raise TaskError(
                 f"the model's {name} on task {task.name!r} hold NaN or infinity, first at row {row + 1} of {count}; look at that row's "
                 "values and at the pretrained params"
             )
-    return int(logits.shape[-1])
+    return outputs.shape[-1] if outputs.dim() > 1 else 1
 
 
 def _first_bad_row(values: Tensor) -> int | None:

@@ -14,10 +14,10 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from foretaste.errors import ParamsError, TaskError
 from foretaste.estimate.adam import AdamRun, Moments, adam
 from foretaste.estimate.fisher import fisher
+from foretaste.loss.class_labels import losses
 from foretaste.params import Params, in_eval_mode, parameters_of, snapshot
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.site import GaussianSite
-from foretaste.task import losses
 from laws import assert_same, normal, random
 from networks import empirical, net
 

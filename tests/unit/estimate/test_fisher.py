@@ -7,11 +7,13 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from foretaste.errors import TaskError
 from foretaste.estimate.fisher import Labels, build, fisher, slow_gradients
+from foretaste.loss.class_labels import IGNORED, losses
+from foretaste.loss.cross_entropy import CrossEntropy
 from foretaste.metrics import METRICS
 from foretaste.params import Params, snapshot, tensors_of
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.site import GaussianSite
-from foretaste.task import IGNORED, Rows, Task, Unit, losses
+from foretaste.task import Rows, Task, Unit
 from laws import assert_close, assert_same, normal, random
 from networks import NETS, SEQUENCES, Net, assert_curvature_close, classes, empirical, gauss_newton, gradients, net
 
@@ -85,14 +87,16 @@ def test_slow_gradients_are_those_of_the_examples_and_name_what_they_use(name: s
     found, factor = net(name), torch.arange(1.0, 6.0)
     whole = build(found.model.eval(), found.task(), generator=random(0))
     names = [each for each, _ in found.model.named_parameters()][:2]
-    each = list(slow_gradients(whole, found.batch, found.batch["labels"], factor, names))
+    logits = found.task().predict(found.model, found.batch).detach()
+    [root] = CrossEntropy().roots("empirical", logits, found.batch, factor, random(0))
+    each = list(slow_gradients(whole, found.batch, root, names))
     assert len(each) == 5
     for index, gradient in enumerate(each):
         expected = gradients(found.model, found.task(), found.batch, index, found.batch["labels"])
         for parameter in names:
             got = gradient.get(parameter, torch.zeros_like(expected[parameter]))
             torch.testing.assert_close(got, factor[index] * expected[parameter])
-    assert list(slow_gradients(whole, found.batch, found.batch["labels"], factor, [])) == []
+    assert list(slow_gradients(whole, found.batch, root, [])) == []
 
 
 class TestWhatDoesNotMatter:

@@ -8,13 +8,15 @@ from foretaste.errors import TaskError
 from foretaste.estimate.factors import factors, shared_basis
 from foretaste.estimate.fisher import Labels, fisher
 from foretaste.estimate.kfac import kfac
+from foretaste.loss.class_labels import IGNORED, losses
+from foretaste.loss.unit import count_units, unit_factors
 from foretaste.metrics import METRICS
 from foretaste.params import Params, in_eval_mode, snapshot, tensors_of
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.kronecker import Axes, Basis, Kronecker
 from foretaste.posterior.precision import Sum
 from foretaste.posterior.site import GaussianSite
-from foretaste.task import IGNORED, Batch, Rows, Task, Unit, losses, unit_factors, units
+from foretaste.task import Batch, Rows, Task, Unit
 from laws import assert_same, normal, orthogonal, random
 from networks import NETS, SEQUENCES, Net, assert_curvature_close, classes, empirical, gradients, net
 
@@ -42,11 +44,11 @@ def empirical_in(basis: Basis, model: nn.Module, task: Task, batch: Batch) -> di
     """Summed squares, in the basis, of the gradients of examples taken one by one."""
     total = {name: torch.zeros(axes.left.shape[1], axes.right.shape[1], dtype=torch.float64) for name, axes in basis.items()}
     with in_eval_mode(model):
-        for index, factor in enumerate(unit_factors(batch["labels"], task.unit).tolist()):
+        for index, factor in enumerate(unit_factors(batch["labels"] != IGNORED, task.unit).tolist()):
             gradient = gradients(model, task, batch, index, batch["labels"])
             for name, axes in basis.items():
                 total[name] += factor * turned(gradient, name, axes).square()
-    return {name: tensor / units(batch["labels"], task.unit) for name, tensor in total.items()}
+    return {name: tensor / count_units(batch["labels"] != IGNORED, task.unit) for name, tensor in total.items()}
 
 
 def exact_in(basis: Basis, model: nn.Module, task: Task, batch: Batch) -> dict[str, Tensor]:
@@ -54,7 +56,7 @@ def exact_in(basis: Basis, model: nn.Module, task: Task, batch: Batch) -> dict[s
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     total = {name: torch.zeros(axes.left.shape[1], axes.right.shape[1], dtype=torch.float64) for name, axes in basis.items()}
     with in_eval_mode(model):
-        for index, factor in enumerate(unit_factors(batch["labels"], task.unit).tolist()):
+        for index, factor in enumerate(unit_factors(batch["labels"] != IGNORED, task.unit).tolist()):
             one = {key: tensor[index : index + 1] for key, tensor in batch.items()}
             logits, labels = task.predict(model, one).flatten(0, -2), one["labels"].flatten()
             for row in logits[labels != IGNORED]:
@@ -64,7 +66,7 @@ def exact_in(basis: Basis, model: nn.Module, task: Task, batch: Batch) -> dict[s
                 for name, axes in basis.items():
                     jacobian = torch.stack([turned(dict(zip(named, each, strict=True)), name, axes) for each in grads])
                     total[name] += factor * torch.einsum("cij,cd,dij->ij", jacobian, middle, jacobian)
-    return {name: tensor / units(batch["labels"], task.unit) for name, tensor in total.items()}
+    return {name: tensor / count_units(batch["labels"] != IGNORED, task.unit) for name, tensor in total.items()}
 
 
 class TestAgainstALoopOverExamples:

@@ -5,13 +5,14 @@ from torch import Tensor, nn
 from foretaste.errors import ParamsError, TaskError
 from foretaste.estimate.fisher import Labels, batches_of, fisher
 from foretaste.estimate.secant import corrected, secant, slope
+from foretaste.loss.class_labels import IGNORED, losses
 from foretaste.metrics import METRICS
 from foretaste.params import Params, in_eval_mode, parameters_of, snapshot, swapped, tensors_of
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.lowrank import LowRank
 from foretaste.posterior.precision import dense, flat, unflat
 from foretaste.posterior.site import GaussianSite
-from foretaste.task import IGNORED, Rows, Task, Unit, losses
+from foretaste.task import Rows, Task, Unit
 from laws import HARD, assert_close, assert_same, diagonal_like, normal, random
 from networks import Net, net
 

@@ -15,6 +15,7 @@ from foretaste.errors import DataError
 from foretaste.estimate.fisher import fisher
 from foretaste.estimate.kfac import kfac
 from foretaste.lora import Adapter, delta
+from foretaste.loss.class_labels import losses
 from foretaste.merge import merge
 from foretaste.metrics import METRICS
 from foretaste.params import Params, buffers_of, in_eval_mode, parameters_of, snapshot, swapped
@@ -31,7 +32,7 @@ from foretaste.sources.language import LanguagePlan, metrics_named
 from foretaste.sources.language import load as load_language
 from foretaste.sources.problem import Problem
 from foretaste.sources.transformers import DataPlan, load
-from foretaste.task import Batch, Rows, Task, losses
+from foretaste.task import Batch, Rows, Task
 from foretaste.train.finetune import finetune
 from foretaste.train.joint import joint
 from foretaste.train.training import Training

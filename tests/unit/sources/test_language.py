@@ -14,13 +14,15 @@ from foretaste.errors import DataError
 from foretaste.estimate.fisher import fisher
 from foretaste.estimate.kfac import kfac
 from foretaste.evaluate import evaluate
+from foretaste.loss.class_labels import IGNORED, losses
+from foretaste.loss.unit import count_units, unit_factors
 from foretaste.params import in_eval_mode, parameters_of
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.kronecker import Kronecker
 from foretaste.sources.language import Kind, LanguagePlan, columns_of, load, metrics_named
 from foretaste.sources.pretrained import tokenizer_at
 from foretaste.sources.problem import Problem
-from foretaste.task import IGNORED, Task, Unit, losses, unit_factors, units
+from foretaste.task import Task, Unit
 from foretaste.train.finetune import finetune
 from foretaste.train.joint import joint
 from foretaste.train.mixture import predict_alike, units_per_example
@@ -192,11 +194,11 @@ class TestCurvature:
                 batch = task.batch(task.train, [index], torch.device("cpu"))
                 total = losses(task.predict(found.model, batch), batch["labels"]).sum()
                 grads = torch.autograd.grad(total, list(named.values()), materialize_grads=True)
-                each.append((float(unit_factors(batch["labels"], task.unit)), dict(zip(named, grads, strict=True))))
+                each.append((float(unit_factors(batch["labels"] != IGNORED, task.unit)), dict(zip(named, grads, strict=True))))
         return each
 
     def count(self, task: Task) -> int:
-        return sum(units(task.train[index]["labels"].unsqueeze(0), task.unit) for index in range(len(task.train)))
+        return sum(count_units(task.train[index]["labels"].unsqueeze(0) != IGNORED, task.unit) for index in range(len(task.train)))
 
     @pytest.mark.parametrize("unit", ["token", "example"])
     def test_the_diagonal_fisher(self, checkpoints: Checkpoints, tmp_path: Path, name: str, unit: Literal["token", "example"]) -> None:

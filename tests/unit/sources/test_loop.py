@@ -11,9 +11,10 @@ from torch.utils.data import DataLoader, IterableDataset
 from foretaste.errors import TaskError
 from foretaste.estimate.fisher import fisher
 from foretaste.estimate.kfac import kfac
+from foretaste.loss.class_labels import IGNORED
 from foretaste.params import parameters_of
 from foretaste.sources.loop import capture, task_of
-from foretaste.task import IGNORED, Batch, Unit
+from foretaste.task import Batch, Unit
 from laws import assert_same, normal
 from loops import (
     Items,

@@ -7,9 +7,10 @@ import torch
 from torch.utils.data import DataLoader
 from transformers import DataCollatorWithFlattening
 
+from foretaste.loss.class_labels import IGNORED
 from foretaste.sources.loop import capture
 from foretaste.sources.packed import unpacked
-from foretaste.task import IGNORED, Batch
+from foretaste.task import Batch
 from loops import causal, gpt2, pad
 
 

@@ -6,9 +6,9 @@ import transformers
 
 from checkpoints import Checkpoints
 from foretaste.errors import DataError
+from foretaste.loss.class_labels import IGNORED
 from foretaste.sources.pretrained import tokenizer_at
 from foretaste.sources.tokens import Coded, Row, Tokens, answer_of
-from foretaste.task import IGNORED
 
 PROMPT, ANSWER = "the good film is ", "the superb book"
 

@@ -5,6 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.errors import Diverged, Stopped
+from foretaste.loss.bernoulli import Bernoulli
+from foretaste.loss.squared import Squared
 from foretaste.metrics import METRICS
 from foretaste.params import parameters_of, snapshot, tensors_of
 from foretaste.task import Batch, Rows, Task
@@ -14,6 +16,7 @@ from foretaste.train.mixture import Portion
 from foretaste.train.run import Silent, Snapshot
 from foretaste.train.training import Training
 from foretaste.weights import TaskWeights, uniform
+from laws import normal
 from problems import blobs, linear
 
 TASKS = [blobs("a", 1), blobs("b", 2)]
@@ -111,6 +114,24 @@ def test_one_step_follows_the_weighted_loss() -> None:
         loss = loss + alpha[task.name] * nn.functional.cross_entropy(model(batch["inputs"]), batch["labels"])
     grads = torch.autograd.grad(loss, list(model.parameters()))
     for (name, parameter), grad in zip(model.named_parameters(), grads, strict=True):
+        torch.testing.assert_close(found[name], parameter.detach() - 0.5 * grad)
+
+
+def test_one_step_follows_every_tasks_own_loss() -> None:
+    """Tasks that share model and prediction, but not the loss, do not share a batch."""
+    alpha, inputs = {"a": 0.25, "b": 0.75}, normal(4, 4)
+    tasks = [
+        replace(TASKS[0], train=Rows(inputs, normal(4, 3, seed=1)), loss=Squared()),
+        replace(TASKS[1], train=Rows(inputs, (normal(4, 3, seed=2) > 0).float()), loss=Bernoulli()),
+    ]
+    plan = [(Portion("a", (0, 1, 2), alpha["a"]), Portion("b", (3,), alpha["b"]))]
+    model = plain_model()
+    training = Training(steps=1, optimizer="sgd", learning_rate=0.5, decay="constant", clip=None)
+    found = train(model, None, tasks, plan, training).params
+    numbers, sets = (task.batch(task.train, rows, torch.device("cpu")) for task, rows in zip(tasks, [(0, 1, 2), (3,)], strict=True))
+    loss = alpha["a"] * nn.functional.mse_loss(model(numbers["inputs"]), numbers["labels"]) / 2
+    loss = loss + alpha["b"] * nn.functional.binary_cross_entropy_with_logits(model(sets["inputs"]), sets["labels"])
+    for (name, parameter), grad in zip(model.named_parameters(), torch.autograd.grad(loss, list(model.parameters())), strict=True):
         torch.testing.assert_close(found[name], parameter.detach() - 0.5 * grad)
 
 

@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foretaste.errors import WeightsError
+from foretaste.loss.squared import Squared
 from foretaste.metrics import METRICS
 from foretaste.task import Rows, Task
-from foretaste.train.mixture import Realise, Step, exact_counts, mixture, units_per_example
+from foretaste.train.mixture import Realise, Step, count_label_tokens, exact_counts, mixture, units_per_example
 from foretaste.weights import TaskWeights, uniform
 from problems import blobs
 
@@ -92,3 +93,9 @@ def test_token_losses_are_sampled_by_tokens_not_rows() -> None:
 def test_largest_remainders() -> None:
     assert exact_counts({"a": 1 / 3, "b": 1 / 3, "c": 1 / 3}, 10) == {"a": 4, "b": 3, "c": 3}
     assert exact_counts({"a": 1.0, "b": 0.0}, 7) == {"a": 7, "b": 0}
+
+
+def test_only_labels_that_count_are_counted() -> None:
+    assert count_label_tokens(tokens("a", 5)) == [5] * 6
+    numbers = Rows(torch.zeros(2, 1), torch.tensor([[1.0, torch.nan], [2.0, 3.0]]))
+    assert count_label_tokens(Task("a", numbers, numbers, [METRICS["accuracy"]], loss=Squared())) == [1, 2]

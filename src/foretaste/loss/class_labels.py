@@ -1,16 +1,15 @@
-"""The loss: cross-entropy of one label per example, or of the label tokens of a sequence."""
+"""Classes by number as labels, some of which do not count, and the cross-entropy of logits with them."""
 
-from typing import Literal
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from foretaste.errors import TaskError
 from foretaste.params import wide
 
-__all__ = ["IGNORED", "Unit", "check_labels", "check_logits", "losses", "unit_factors", "units"]
-
-Unit = Literal["example", "token"]
+__all__ = ["IGNORED", "check_labels", "check_logits", "find_counted", "hide_labels", "losses", "pad_labels", "shift_labels"]
 
 IGNORED = -100
 
@@ -88,20 +87,41 @@ def check_labels(labels: Tensor, classes: int) -> None:
         raise TaskError(f"{said}; correct the labels, or give the model more outputs")
 
 
-def unit_factors(labels: Tensor, unit: Unit) -> Tensor:
-    """What an example's summed losses are multiplied with, `[B]`: 1, or one over its label tokens where the unit is an example.
+def find_counted(labels: Tensor) -> Tensor:
+    """Which labels count.
 
-    >>> unit_factors(torch.tensor([[1, -100], [2, 3]]), "example")
-    tensor([1.0000, 0.5000])
+    >>> find_counted(torch.tensor([3, -100]))
+    tensor([ True, False])
     """
-    counts = (labels != IGNORED).reshape(len(labels), -1).sum(1).clamp(min=1)
-    return torch.ones_like(counts, dtype=torch.float32) if unit == "token" else 1.0 / counts
+    return labels != IGNORED
 
 
-def units(labels: Tensor, unit: Unit) -> int:
-    """How many units (examples or label tokens) these labels hold.
+def hide_labels(labels: Sequence[int], learned: Sequence[bool]) -> list[int]:
+    """The labels, less those that are not to be learned.
 
-    >>> units(torch.tensor([[1, -100], [2, 3]]), "token")
-    3
+    >>> hide_labels([7, 8], [False, True])
+    [-100, 8]
     """
-    return len(labels) if unit == "example" else int((labels != IGNORED).sum())
+    return [label if counts else IGNORED for label, counts in zip(labels, learned, strict=True)]
+
+
+def pad_labels(rows: Sequence[Tensor]) -> Tensor:
+    """Rows of labels as one tensor; what is added on the right does not count.
+
+    >>> pad_labels([torch.tensor([1, 2]), torch.tensor([3])])
+    tensor([[   1,    2],
+            [   3, -100]])
+    """
+    return pad_sequence(list(rows), batch_first=True, padding_value=IGNORED)
+
+
+def shift_labels(labels: Tensor) -> Tensor:
+    """At each place the label of the next one; the last place has none.
+
+    Args:
+        labels: `[B, S]`.
+
+    >>> shift_labels(torch.tensor([[1, 2, 3]]))
+    tensor([[   2,    3, -100]])
+    """
+    return torch.cat([labels[:, 1:], torch.full_like(labels[:, :1], IGNORED)], dim=1)

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from foretaste.errors import TaskError
-from foretaste.loss import IGNORED, check_labels, check_logits, losses, unit_factors, units
+from foretaste.loss.class_labels import IGNORED, check_labels, check_logits, losses
+from laws import normal
 
 
 def test_losses_are_minus_the_log_of_the_label_s_share() -> None:
@@ -45,9 +46,37 @@ def test_labels_that_are_no_whole_numbers() -> None:
         check_labels(torch.zeros(2), 2)
 
 
-def test_units_and_factors() -> None:
-    labels = torch.tensor([[1, IGNORED], [2, 3]])
-    assert units(labels, "example") == 2
-    assert units(labels, "token") == 3
-    assert unit_factors(labels, "example").tolist() == [1.0, 0.5]
-    assert unit_factors(labels, "token").tolist() == [1.0, 1.0]
+class TestLosses:
+    def test_one_label_per_example(self) -> None:
+        logits, labels = normal(4, 3), torch.tensor([0, 2, 1, 1])
+        expected = torch.stack([-logits[i].log_softmax(0)[labels[i]] for i in range(4)])
+        torch.testing.assert_close(losses(logits, labels), expected.unsqueeze(1))
+
+    def test_token_labels_and_padding(self) -> None:
+        logits, labels = normal(2, 3, 5), torch.tensor([[1, IGNORED, 4], [IGNORED, IGNORED, IGNORED]])
+        found = losses(logits, labels)
+        assert found.shape == (2, 3)
+        assert found[labels == IGNORED].eq(0).all()
+        torch.testing.assert_close(found[0, 2], -logits[0, 2].log_softmax(0)[4])
+
+    @pytest.mark.parametrize(
+        ("dtype", "expected"),
+        [(torch.bfloat16, torch.float32), (torch.float16, torch.float32), (torch.float32, torch.float32), (torch.float64, torch.float64)],
+    )
+    def test_float32_or_wider(self, dtype: torch.dtype, expected: torch.dtype) -> None:
+        logits = normal(2, 3).to(dtype)
+        found = losses(logits, torch.tensor([0, 1]))
+        assert found.dtype == expected
+        torch.testing.assert_close(found, losses(logits.to(expected), torch.tensor([0, 1])))
+
+    @pytest.mark.parametrize(
+        ("logits", "labels"),
+        [
+            (torch.zeros(2, 3), torch.zeros(3).long()),
+            (torch.zeros(2, 4, 3), torch.zeros(2).long()),
+            (torch.zeros(2), torch.zeros(2).long()),
+        ],
+    )
+    def test_shapes_that_do_not_fit(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
+        with pytest.raises(TaskError, match=r"logits \[.*\] and labels \[.*\] do not fit"):
+            losses(logits, labels)

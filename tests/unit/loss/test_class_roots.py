@@ -3,8 +3,10 @@ import torch
 from torch import Tensor
 
 from foretaste.errors import TaskError
-from foretaste.estimate.labels import Labels, draw, starts
-from foretaste.task import IGNORED, losses
+from foretaste.loss.class_labels import IGNORED, losses
+from foretaste.loss.class_roots import class_roots, draw
+from foretaste.loss.loss import Labels
+from foretaste.params import wide
 from laws import normal, random
 
 SHAPES = [((5, 3), (5,)), ((2, 4, 7), (2, 4)), ((3, 2, 70_000), (3, 2))]  # the last goes row by row
@@ -17,57 +19,69 @@ def given(shape: tuple[int, ...], classes: int) -> Tensor:
     return labels
 
 
-def started(labels: Labels, logits: Tensor, wanted: Tensor, seed: int = 0) -> list[tuple[Tensor, Tensor, Tensor]]:
+def roots_of(how: Labels, logits: Tensor, wanted: Tensor, seed: int = 0) -> list[Tensor]:
     factor = torch.arange(1.0, len(logits) + 1)
-    return list(starts(labels, logits, wanted, factor, random(seed)))
+    return [root.slopes for root in class_roots(how, logits, wanted, factor, random(seed))]
 
 
-class TestStarts:
+def slopes_at(logits: Tensor, targets: Tensor) -> Tensor:
+    """Autograd's gradient of the losses, each example's times its factor."""
+    leaf, factor = logits.clone().requires_grad_(), torch.arange(1.0, len(logits) + 1)
+    (expected,) = torch.autograd.grad((losses(leaf, targets) * factor.unsqueeze(1)).sum(), leaf)
+    return expected
+
+
+def drawn(logits: Tensor, wanted: Tensor) -> Tensor:
+    """The labels that a generator of seed 0 draws."""
+    kept, targets = wanted != IGNORED, wanted.clone()
+    uniforms = torch.rand(int(kept.sum()), dtype=torch.float64, generator=random(0))
+    targets[kept] = draw(wide(logits).softmax(-1)[kept], uniforms)
+    return targets
+
+
+class TestClassRoots:
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-    @pytest.mark.parametrize("labels", ["sampled", "empirical", "exact"])
     @pytest.mark.parametrize(("shape", "rows"), SHAPES[:2])
-    def test_the_slopes_are_autograds(self, shape: tuple[int, ...], rows: tuple[int, ...], labels: Labels, dtype: torch.dtype) -> None:
-        logits = normal(*shape).to(dtype)
-        for targets, factor, slopes in started(labels, logits, given(rows, shape[-1])):
-            leaf = logits.clone().requires_grad_()
-            (expected,) = torch.autograd.grad((losses(leaf, targets) * factor.unsqueeze(1)).sum(), leaf)
-            torch.testing.assert_close(slopes, expected)
+    def test_they_are_autograds_gradients(self, shape: tuple[int, ...], rows: tuple[int, ...], dtype: torch.dtype) -> None:
+        logits, wanted = normal(*shape).to(dtype), given(rows, shape[-1])
+        [empirical] = roots_of("empirical", logits, wanted)
+        torch.testing.assert_close(empirical, slopes_at(logits, wanted))
+        [sampled] = roots_of("sampled", logits, wanted)
+        torch.testing.assert_close(sampled, slopes_at(logits, drawn(logits, wanted)))
 
     @pytest.mark.parametrize(("shape", "rows"), SHAPES)
     def test_rows_at_a_time_are_all_rows(self, shape: tuple[int, ...], rows: tuple[int, ...]) -> None:
         logits, wanted = normal(*shape), given(rows, shape[-1])
-        [(targets, _, slopes)] = started("sampled", logits, wanted)
-        kept = wanted != IGNORED
-        uniforms = torch.rand(int(kept.sum()), dtype=torch.float64, generator=random(0))
-        assert torch.equal(targets[kept], draw(logits.softmax(-1)[kept], uniforms))
-        assert torch.equal(targets == IGNORED, ~kept)
-        assert not slopes[~kept].any()
+        [sampled] = roots_of("sampled", logits, wanted)
+        torch.testing.assert_close(sampled, slopes_at(logits, drawn(logits, wanted)))
+        assert not sampled[wanted == IGNORED].any()
 
     def test_labels_that_do_not_count_take_no_number_from_the_generator(self) -> None:
         logits, generator = normal(2, 4, 7), random(0)
-        list(starts("sampled", logits, given((2, 4), 7), torch.ones(2), generator))
+        list(class_roots("sampled", logits, given((2, 4), 7), torch.ones(2), generator))
         other = random(0)
         torch.rand(1, dtype=torch.float64, generator=other)
         assert torch.equal(generator.get_state(), other.get_state())
 
-    def test_exact_labels_come_with_the_root_of_their_probability(self) -> None:
+    def test_exact_ones_are_one_per_class_with_the_root_of_its_probability(self) -> None:
         logits = normal(3, 4)
-        found = started("exact", logits, torch.zeros(3).long())
-        assert [targets.tolist() for targets, *_ in found] == [[label] * 3 for label in range(4)]
-        total = sum((factor.square() for _, factor, _ in found), torch.zeros(3))
-        torch.testing.assert_close(total, torch.tensor([1.0, 4.0, 9.0]))
+        found = roots_of("exact", logits, torch.zeros(3).long())
+        assert len(found) == 4
+        for label, roots in enumerate(found):
+            slopes = slopes_at(logits, torch.full((3,), label))
+            torch.testing.assert_close(roots, slopes * logits.softmax(1)[:, label].sqrt().unsqueeze(1))
 
     def test_what_was_given_is_left_as_it_is(self) -> None:
         logits, wanted = normal(2, 4, 7), given((2, 4), 7)
         before = logits.clone(), wanted.clone()
-        started("sampled", logits, wanted)
+        roots_of("sampled", logits, wanted)
         assert torch.equal(logits, before[0])
         assert torch.equal(wanted, before[1])
 
-    @pytest.mark.parametrize("labels", ["sampled", "empirical", "exact"])
-    def test_shapes_that_do_not_fit(self, labels: Labels) -> None:
+    @pytest.mark.parametrize("how", ["sampled", "empirical", "exact"])
+    def test_shapes_that_do_not_fit(self, how: Labels) -> None:
         with pytest.raises(TaskError, match=r"logits \[2, 4, 7\] and labels \[2, 3\] do not fit"):
-            started(labels, normal(2, 4, 7), torch.zeros(2, 3).long())
+            roots_of(how, normal(2, 4, 7), torch.zeros(2, 3).long())
 
 
 class TestDraw:

@@ -1,4 +1,4 @@
-"""Labels to go backward from, and the gradient of their loss by the logits.
+"""The gradient of cross-entropy by the logits, at the data's labels, at drawn ones, or at every one.
 
 The gradient of the cross-entropy of label y is ``softmax(logits) - onehot(y)``: the same probabilities
 that labels are drawn from. Both are made together, a few rows at a time, so that a large vocabulary is
@@ -12,56 +12,71 @@ References:
 """
 
 from collections.abc import Iterator
-from typing import Literal
+from dataclasses import dataclass
+from typing import final
 
 import torch
 from torch import Tensor
 
-from foretaste.loss import IGNORED, check_logits
+from foretaste.loss.class_labels import IGNORED, check_logits, find_counted, losses
+from foretaste.loss.loss import Labels
 from foretaste.params import wide
 
-__all__ = ["Labels", "draw", "starts"]
-
-Labels = Literal["sampled", "empirical", "exact"]
+__all__ = ["ClassRoot", "class_roots", "draw"]
 
 _CHUNK = 1 << 17  # probabilities held at once on a CPU
 
 
-def starts(
-    labels: Labels, logits: Tensor, given: Tensor, factor: Tensor, generator: torch.Generator
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Where backward passes start: one, or for exact labels one per class of every column.
+@final
+@dataclass(frozen=True)
+class ClassRoot:
+    """The gradient of cross-entropy at some labels: see `foretaste.loss.loss.Root`.
 
     Args:
-        labels: Where the labels come from.
+        slopes: `[B, C]` or `[B, S, C]`.
+        labels: `[B]` or `[B, S]`.
+        factor: `[B]`, what each example's losses are multiplied by.
+    """
+
+    slopes: Tensor
+    labels: Tensor
+    factor: Tensor
+
+    def total(self, outputs: Tensor, rows: slice) -> Tensor:
+        """The losses at these labels, so that the gradient is the one at these outputs."""
+        return (losses(outputs, self.labels[rows]) * self.factor[rows].unsqueeze(1)).sum()
+
+
+def class_roots(how: Labels, logits: Tensor, given: Tensor, factor: Tensor, generator: torch.Generator) -> Iterator[ClassRoot]:
+    """Factors of the Hessian by the logits: see `Loss.roots`. Exact ones are one per class of every column.
+
+    Args:
+        how: Where the labels come from.
         logits: `[B, C]` or `[B, S, C]`, finite and detached.
         given: The data's labels, `[B]` or `[B, S]`; where they are -100 none is drawn.
         factor: Of each example, `[B]`.
         generator: Draws one uniform number per label that counts, on the CPU.
 
     Yields:
-        Per pass: the labels, as the given ones; the factor of each example, `[B]`; and the gradient of the
-        examples' losses, each times its factor, by the logits, as they are.
+        The gradient of the examples' losses, each times its factor, by the logits, as they are; and the labels that it is of.
 
     Raises:
         TaskError: Logits and labels that do not fit each other, or a single class.
 
-    >>> [(targets, factor, slopes)] = starts("empirical", torch.zeros(1, 2), torch.tensor([1]), torch.ones(1), torch.Generator())
-    >>> slopes
-    tensor([[ 0.5000, -0.5000]])
+    >>> [root.slopes for root in class_roots("empirical", torch.zeros(1, 2), torch.tensor([1]), torch.ones(1), torch.Generator())]
+    [tensor([[ 0.5000, -0.5000]])]
     """
     check_logits(logits, given)
-    if labels == "empirical":
-        yield given, factor, _started(logits, given, factor, None)[1]
-    elif labels == "sampled":
-        counted = given != IGNORED
+    if how == "empirical":
+        yield _root(logits, given, factor, None)
+    elif how == "sampled":
+        counted = find_counted(given)
         uniforms = torch.zeros(given.shape, dtype=torch.float64)
         uniforms[counted.cpu()] = torch.rand(int(counted.sum()), dtype=torch.float64, generator=generator)
-        targets, slopes = _started(logits, given, factor, uniforms.to(given.device))
-        yield targets, factor, slopes
+        yield _root(logits, given, factor, uniforms.to(given.device))
     else:
         for targets, scale in _every(logits, given):
-            yield targets, factor * scale, _started(logits, targets, factor * scale, None)[1]
+            yield _root(logits, targets, factor * scale, None)
 
 
 def draw(chances: Tensor, uniforms: Tensor) -> Tensor:
@@ -84,15 +99,15 @@ def draw(chances: Tensor, uniforms: Tensor) -> Tensor:
     return found.squeeze(1)
 
 
-def _started(logits: Tensor, given: Tensor, factor: Tensor, uniforms: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The labels, drawn if there are uniform numbers, and the gradient of their loss."""
+def _root(logits: Tensor, given: Tensor, factor: Tensor, uniforms: Tensor | None) -> ClassRoot:
+    """The gradient at the given labels, or at labels drawn by uniform numbers."""
     targets, flat = given.flatten().clone(), logits.flatten(0, -2)
     factors = factor.repeat_interleave(len(targets) // max(len(factor), 1))
     slopes = torch.empty_like(flat)
     step = max(1, _CHUNK // flat.shape[1]) if flat.device.type == "cpu" else len(flat)
     for start in range(0, len(flat), max(step, 1)):
         rows = slice(start, start + step)
-        counted = targets[rows] != IGNORED
+        counted = find_counted(targets[rows])
         if not bool(counted.any()):
             slopes[rows] = 0
             continue
@@ -102,7 +117,7 @@ def _started(logits: Tensor, given: Tensor, factor: Tensor, uniforms: Tensor | N
         hit = torch.where(counted, targets[rows], 0).unsqueeze(1)
         chances.scatter_add_(1, hit, -torch.ones_like(hit, dtype=chances.dtype))
         slopes[rows] = chances.mul_((factors[rows] * counted).unsqueeze(1))
-    return targets.reshape(given.shape), slopes.reshape(logits.shape)
+    return ClassRoot(slopes.reshape(logits.shape), targets.reshape(given.shape), factor)
 
 
 def _every(logits: Tensor, given: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -112,5 +127,5 @@ def _every(logits: Tensor, given: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     for column in range(rows.shape[1]):
         for label in range(chances.shape[-1]):
             targets = torch.full_like(rows, IGNORED)
-            targets[:, column] = torch.where(rows[:, column] == IGNORED, IGNORED, label)
+            targets[:, column] = torch.where(find_counted(rows[:, column]), label, IGNORED)
             yield targets.reshape(given.shape), chances[:, column, label].sqrt()

@@ -1,0 +1,92 @@
+"""Mixtures of what several classifiers say, kept so that any of them needs no forward pass.
+
+With p_m the probabilities of model m and alpha_m its weight, for every label (of a sequence: for every label token, given
+those before it)::
+
+    p_alpha(y | x) = sum_m alpha_m p_m(y | x)       loss = -log p_alpha(label | x)       predicted = argmax_y p_alpha(y | x)
+
+Losses are exact up to how log-probabilities are kept: in float32, so that a mixture's loss is off by at most 2^-24 (6e-8)
+times the largest loss of its models. Of up to 128 classes all are kept. Of more, such as a vocabulary, only the 8 likeliest of each
+model, with what every model says of these; another class is the mixture's likeliest only where its probability, and so
+that of every class, is at most 1/9.
+
+References:
+    Belenki et al.: Optimizing Pre-Training Data Mixtures with Mixtures of Data Expert Models, 2025, https://arxiv.org/abs/2502.15950
+"""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from foretaste.loss.class_labels import find_counted, losses
+from foretaste.params import wide
+
+__all__ = ["condense_classes", "mix_classes"]
+
+_ALL = 128  # classes of which all are kept
+_TOP = 8
+_CHUNK = 2**22  # numbers in memory at once
+
+
+def condense_classes(outputs: Iterable[Tensor], labels: Tensor) -> dict[str, Tensor]:
+    """Log-probabilities of labels and classes, by every model.
+
+    Args:
+        outputs: Logits of M models, `[B, C]` or `[B, S, C]` each; taken one after the other.
+        labels: `[B]` or `[B, S]`, of which P count.
+
+    Returns:
+        ``right``, `[M, P]`: of the labels. ``told``, `[M, P, K]`: of classes. ``classes``, `[P, K]`: which these are, in rising
+        order; left out where they are all.
+
+    Raises:
+        TaskError: Logits that do not fit the labels.
+
+    >>> {name: list(t.shape) for name, t in condense_classes([torch.zeros(2, 3), torch.zeros(2, 3)], torch.tensor([0, -100])).items()}
+    {'right': [2, 1], 'told': [2, 1, 3]}
+    """
+    each = [_log_probabilities(logits, labels) for logits in outputs]
+    right = torch.stack([own for own, _ in each]).float().cpu()
+    if each[0][1].shape[-1] <= _ALL:
+        return {"right": right, "told": torch.stack([every for _, every in each]).float().cpu()}
+    classes = torch.cat([every.topk(_TOP, -1).indices for _, every in each], -1).sort(-1).values
+    told = torch.stack([every.gather(-1, classes) for _, every in each]).float().cpu()
+    return {"right": right, "told": told, "classes": classes.int().cpu()}
+
+
+def _log_probabilities(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Of the labels that count, `[P]`, and of all classes there, `[P, C]`."""
+    each, counted = losses(logits, labels), find_counted(labels)
+    return -each[counted.reshape(each.shape)], nn.functional.log_softmax(wide(logits[counted]), -1)
+
+
+def mix_classes(condensed: Mapping[str, Tensor], shares: Tensor) -> tuple[Tensor, Tensor]:
+    """Losses and likeliest classes of any number of mixtures at once.
+
+    Args:
+        condensed: What `condense_classes` gave.
+        shares: `[A, M]`, each row at least 0 with sum 1.
+
+    Returns:
+        `[A, P]` losses in float64, and `[A, P]` classes.
+
+    >>> told = torch.tensor([[[0.9, 0.1]], [[0.2, 0.8]]]).log()
+    >>> lost, predicted = mix_classes({"right": told[:, :, 1], "told": told}, torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]))
+    >>> (-lost).exp().flatten(), predicted.flatten()
+    (tensor([0.1000, 0.4500, 0.8000], dtype=torch.float64), tensor([0, 0, 1]))
+    """
+    weights, right = shares.double(), condensed["right"].double()
+    each = [-torch.logsumexp(right[row > 0] + row[row > 0].log().unsqueeze(1), 0) for row in weights]
+    return torch.stack(each).clamp(min=0.0), _likeliest(weights, condensed["told"], condensed.get("classes"))
+
+
+def _likeliest(weights: Tensor, told: Tensor, classes: Tensor | None) -> Tensor:
+    models, places, kept = told.shape
+    step = max(1, _CHUNK // ((len(weights) + models) * kept))
+    parts = []
+    for start in range(0, max(places, 1), step):
+        some = told[:, start : start + step].double().exp()
+        best = (weights @ some.flatten(1)).reshape(len(weights), some.shape[1], kept).argmax(-1)
+        parts.append(best if classes is None else classes[start : start + step].gather(1, best.T).T.long())
+    return torch.cat(parts, 1)
