@@ -98,9 +98,18 @@ class Study:
             StudyError: The study is newer than this version.
             StorageError: The folder cannot be written.
         """
-        schema = database.check_schema(path / DATABASE, create=False)
-        if schema is not None and schema < SCHEMA:
+        if cls.is_earlier(path):
             cls.create(path).close()
+
+    @staticmethod
+    def is_earlier(path: Path) -> bool:
+        """Whether there is a study of an earlier version in a folder, which `create` would move to this one.
+
+        Raises:
+            StudyError: The folder holds something else, or a newer study.
+        """
+        schema = database.check_schema(path / DATABASE, create=True)
+        return schema is not None and schema < SCHEMA
 
     @staticmethod
     def exists(path: Path) -> bool:

@@ -56,9 +56,9 @@ def start(recipe: Recipe, text: str, problem: Problem, folder: Path, watch: Watc
     kept = parameters_of(problem.model, problem.trained) | buffers_of(problem.model)
     require_space(folder, copies * sum(tensor.numel() * tensor.element_size() for tensor in kept.values()))
     plan = _plan_of(recipe, problem, base)
-    if Study.exists(folder):
+    if Study.is_earlier(folder):
         with Study.open(folder) as there:
-            _check_question(there, plan)  # before a study of an earlier version is moved to this one
+            _check_question(there, plan)  # before it is moved to this version
     with ExitStack() as stack:
         study = stack.enter_context(Study.create(folder))
         session = Session(study, recipe, problem, base, watch or Unwatched())
