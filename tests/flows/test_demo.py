@@ -1,10 +1,27 @@
 """The README's first command, to the end."""
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
-from commands import spawned
+from commands import ENVIRONMENT, spawned
+from problems import digits_recipe
+
+EXTRAS = ("transformers", "datasets", "PIL", "sacrebleu", "peft", "lm_eval", "starlette", "uvicorn", "pandas", "pyarrow", "tokenizers")
+
+
+def test_it_needs_no_extra(tmp_path: Path) -> None:
+    """As after `pip install -e .`, which installs none."""
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({EXTRAS!r})); sys.argv = ['foretaste', *sys.argv[1:]]\n"
+        "from foretaste.cli.entry import main; main()"
+    )
+    for command in (["run", str(digits_recipe(tmp_path)), "--study", "s"], ["show", "s"], ["report", "s"], ["init"]):
+        words = [sys.executable, "-c", code, *command]
+        found = subprocess.run(words, check=False, capture_output=True, text=True, env=ENVIRONMENT, cwd=tmp_path)
+        assert found.returncode == 0, found.stderr
 
 
 def test_the_demo_does_the_whole_job(tmp_path: Path) -> None:

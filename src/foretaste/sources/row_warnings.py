@@ -2,17 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from foretaste.metrics import needs_classes
 from foretaste.one_line import one_line
 from foretaste.sources.extra import datasets
 from foretaste.sources.files import FORMATS, lines_warning, read_table
-from foretaste.task import AnyMetric
 
-__all__ = ["Cut", "TaskRows", "cut_warning", "file_warnings", "one_class_warnings", "overlap_warnings", "row_digests"]
+__all__ = ["Cut", "TaskRows", "cut_warning", "file_warnings", "overlap_warnings", "row_digests"]
 
 _CHUNK = 1000
 
@@ -107,27 +105,6 @@ def _bytes_of(value: object) -> object:
         return hashlib.sha256(Path(value["path"]).read_bytes() if value["bytes"] is None else value["bytes"]).hexdigest()
     except (OSError, TypeError):
         return value["path"]
-
-
-def one_class_warnings(task: str, metrics: Sequence[AnyMetric], labels: Collection[object], count: int) -> tuple[str, ...]:
-    """A warning where all validation rows have one label, and a metric tells classes apart.
-
-    Args:
-        task: Whose rows they are.
-        metrics: The task's.
-        labels: Those that occur.
-        count: Validation rows.
-
-    >>> from foretaste.metrics import METRICS
-    >>> one_class_warnings("news", [METRICS["accuracy"], METRICS["f1"]], {"good"}, 20)
-    ("all 20 validation rows of task 'news' have the label 'good': f1 says nothing there; add rows of other labels",)
-    """
-    names = [metric.name for metric in metrics if needs_classes(metric)]
-    if not names or len(labels) != 1:
-        return ()
-    rows = "the only validation row" if count == 1 else f"all {count} validation rows"
-    said = f"{rows} of task {task!r} {'has' if count == 1 else 'have'} the label {next(iter(labels))!r}"
-    return (f"{said}: {' and '.join(names)} {'say' if len(names) > 1 else 'says'} nothing there; add rows of other labels",)
 
 
 def cut_warning(task: str, part: str, cut: Cut, max_length: int) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from foretaste.loss.cross_entropy import CrossEntropy
 from foretaste.one_line import one_line
 from foretaste.params import parameters_of
 from foretaste.sources.checkpoint import check_checkpoint
+from foretaste.sources.class_warnings import one_class_warnings
 from foretaste.sources.data import Label, LabelSet, Part, RawRows, check_columns, column, label_set, read_rows, rows_digest
 from foretaste.sources.extra import datasets, transformers
 from foretaste.sources.heads import Heads
@@ -20,7 +21,7 @@ from foretaste.sources.prepare import CodedTexts, Images, Preparation, Texts
 from foretaste.sources.pretrained import at, check_positions, configuration, pretrained, quiet, saver
 from foretaste.sources.problem import Problem, text_digest
 from foretaste.sources.reading import reader
-from foretaste.sources.row_warnings import TaskRows, cut_warning, file_warnings, one_class_warnings, overlap_warnings
+from foretaste.sources.row_warnings import TaskRows, cut_warning, file_warnings, overlap_warnings
 from foretaste.task import Batch, Example, Examples, Metric, Task
 
 __all__ = ["DataPlan", "Head", "Kind", "heads_of", "load"]

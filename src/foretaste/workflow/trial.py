@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from foretaste.errors import BadInput, ForetasteError, Stopped, TaskError
 from foretaste.evaluate import measure
 from foretaste.params import wide
+from foretaste.sources.class_warnings import one_class_warnings
 from foretaste.sources.problem import Problem
-from foretaste.sources.row_warnings import one_class_warnings
 from foretaste.task import Batch, Examples, Rows, Task
 
 __all__ = ["try_batches", "try_labels"]

@@ -13,7 +13,6 @@ from foretaste.sources.row_warnings import (
     TaskRows,
     cut_warning,
     file_warnings,
-    one_class_warnings,
     overlap_warnings,
     row_digests,
 )
@@ -54,23 +53,6 @@ def test_digests_are_of_values_in_their_order() -> None:
     rows = datasets.Dataset.from_dict({"a": ["x", "y"], "b": ["y", "x"]})
     one, other = list(row_digests(rows, ["a", "b"])), list(row_digests(rows, ["b", "a"]))
     assert one == other[::-1] != other
-
-
-@pytest.mark.parametrize(
-    ("metrics", "labels", "words"),
-    [
-        (
-            ["accuracy", "f1"],
-            {"x"},
-            "all 5 validation rows of task 't' have the label 'x': f1 says nothing there; add rows of other labels",
-        ),
-        (["f1", "mcc"], {0}, "all 5 validation rows of task 't' have the label 0: f1 and mcc say nothing there; add rows of other labels"),
-        (["accuracy"], {"x"}, None),
-        (["mcc"], {"x", "y"}, None),
-    ],
-)
-def test_metrics_of_classes_where_there_is_one(metrics: list[str], labels: set[object], words: str | None) -> None:
-    assert one_class_warnings("t", [METRICS[name] for name in metrics], labels, 5) == ((words,) if words else ())
 
 
 def test_cut_rows_are_counted_with_their_share_and_the_longest() -> None:

@@ -1,0 +1,29 @@
+"""Warnings about labels, which need no data library: tasks of any source have labels."""
+
+from collections.abc import Collection, Sequence
+
+from foretaste.metrics import needs_classes
+from foretaste.task import AnyMetric
+
+__all__ = ["one_class_warnings"]
+
+
+def one_class_warnings(task: str, metrics: Sequence[AnyMetric], labels: Collection[object], count: int) -> tuple[str, ...]:
+    """A warning where all validation rows have one label, and a metric tells classes apart.
+
+    Args:
+        task: Whose rows they are.
+        metrics: The task's.
+        labels: Those that occur.
+        count: Validation rows.
+
+    >>> from foretaste.metrics import METRICS
+    >>> one_class_warnings("news", [METRICS["accuracy"], METRICS["f1"]], {"good"}, 20)
+    ("all 20 validation rows of task 'news' have the label 'good': f1 says nothing there; add rows of other labels",)
+    """
+    names = [metric.name for metric in metrics if needs_classes(metric)]
+    if not names or len(labels) != 1:
+        return ()
+    rows = "the only validation row" if count == 1 else f"all {count} validation rows"
+    said = f"{rows} of task {task!r} {'has' if count == 1 else 'have'} the label {next(iter(labels))!r}"
+    return (f"{said}: {' and '.join(names)} {'say' if len(names) > 1 else 'says'} nothing there; add rows of other labels",)
