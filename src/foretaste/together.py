@@ -134,8 +134,8 @@ def seen_by_each(
             each, guess = through(batch)
         shape = (len(indices), -1)
         labels, counted = (column.reshape(shape).cpu() for column in (batch["labels"], task.loss.counts(batch)))
-        found_by_each = zip(each.cpu().double(), guess.cpu(), strict=True)
-        parts.append([(lost.reshape(shape), said.reshape(shape), labels, counted) for lost, said in found_by_each])
+        pairs = zip(each.cpu().double(), guess.cpu(), strict=True)
+        parts.append([(losses.reshape(shape), predicted.reshape(shape), labels, counted) for losses, predicted in pairs])
         order += indices
     back = torch.tensor(order).argsort()
     return [joined(part, task.loss.padding, back, ()) for part in zip(*parts, strict=True)]

@@ -147,6 +147,15 @@ def test_labels_that_cannot_be_are_refused_before_any_work(tmp_path: Path, call:
     assert not (tmp_path / "study").exists()
 
 
+def test_who_forgets_the_loss_is_told_of_it(tmp_path: Path) -> None:
+    recipe = written(tmp_path, "numbers")
+    recipe.write_text(recipe.read_text().replace("regions:", "forgetful:"))
+    (tmp_path / "forgetful.py").write_text(SOURCE.replace(", loss=loss))", "))"))
+    message = refused("check", recipe)
+    assert "tasks.west.train: labels are torch.float32, not classes by number" in message
+    assert "loss=Squared() for numbers to predict" in message
+
+
 def test_another_loss_is_another_task(flow: Flow) -> None:
     plan, text = read(flow.recipe)
     task = load(plan, text, str(flow.recipe)).tasks[0]

@@ -169,19 +169,19 @@ def backwards(estimate: Fisher, state: State, batch: Batch) -> Iterator[_Backwar
     """
     task, plan = estimate.task, state.plan
     with captured(plan, len(batch["labels"])) as calls, torch.enable_grad():
-        said = task.predict(estimate.model, batch)
-    if not bool(torch.isfinite(wide(said).sum())) and not bool(torch.isfinite(said).all()):  # the sum is one quick pass
+        outputs = task.predict(estimate.model, batch)
+    if not bool(torch.isfinite(wide(outputs).sum())) and not bool(torch.isfinite(outputs).all()):  # the sum is one quick pass
         raise TaskError(f"the model's outputs on task {task.name!r} hold NaN or infinity; its params are not usable")
     each = unit_factors(task.loss.counts(batch), task.unit)
     if estimate.gradient:
-        _add_slopes(estimate, state, (task.loss.per_unit(said, batch) * each.unsqueeze(1)).sum())
-    outputs = [call.output for call in calls]
+        _add_slopes(estimate, state, (task.loss.per_unit(outputs, batch) * each.unsqueeze(1)).sum())
+    watched = [call.output for call in calls]
     unseen = {name: p for name, p in estimate.model.named_parameters() if name in plan.unseen}
-    sources, again = [*outputs, *unseen.values()], estimate.labels == "exact"
-    for root in task.loss.roots(estimate.labels, said.detach(), batch, each.sqrt(), estimate.generator):
-        grads = torch.autograd.grad(said, sources, root.slopes, retain_graph=again, allow_unused=True) if sources else ()
-        late = frozenset(name for name, grad in zip(unseen, grads[len(outputs) :], strict=True) if grad is not None)
-        yield contributions(plan, calls, grads[: len(outputs)]), root, late
+    sources, again = [*watched, *unseen.values()], estimate.labels == "exact"
+    for root in task.loss.roots(estimate.labels, outputs.detach(), batch, each.sqrt(), estimate.generator):
+        grads = torch.autograd.grad(outputs, sources, root.slopes, retain_graph=again, allow_unused=True) if sources else ()
+        late = frozenset(name for name, grad in zip(unseen, grads[len(watched) :], strict=True) if grad is not None)
+        yield contributions(plan, calls, grads[: len(watched)]), root, late
 
 
 def finish(estimate: Fisher, state: State) -> GaussianSite:

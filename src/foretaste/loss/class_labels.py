@@ -47,13 +47,14 @@ def check_logits(logits: Tensor, labels: Tensor) -> None:
         labels: `[B]` or `[B, S]`.
 
     Raises:
-        TaskError: Shapes that do not fit each other, or a single class.
+        TaskError: Labels that are no whole numbers, shapes that do not fit each other, or a single class.
 
     >>> check_logits(torch.zeros(2, 1), torch.tensor([0, 1]))
     Traceback (most recent call last):
     ...
     foretaste.errors.TaskError: logits [2, 1] have a single class, whose cross-entropy is 0 whatever the model; ...
     """
+    _check_whole(labels)
     if logits.shape[:-1] != labels.shape:
         found = f"logits {list(logits.shape)} and labels {list(labels.shape)}"
         raise TaskError(f"{found} do not fit; logits need the labels' shape and one more dimension, the classes")
@@ -79,12 +80,19 @@ def check_labels(labels: Tensor, classes: int) -> None:
     ...
     foretaste.errors.TaskError: label 2 is not one of the 2 classes, 0 to 1; correct the labels, or give the model more outputs
     """
-    if labels.is_floating_point() or labels.is_complex():
-        raise TaskError(f"labels are {labels.dtype}, not classes by number; give them as whole numbers")
+    _check_whole(labels)
     outside = labels[(labels != IGNORED) & ((labels < 0) | (labels >= classes))]
     if len(outside):
         said = f"label {int(outside[0])} is not one of the {classes} classes, 0 to {classes - 1}"
         raise TaskError(f"{said}; correct the labels, or give the model more outputs")
+
+
+def _check_whole(labels: Tensor) -> None:
+    if labels.is_floating_point() or labels.is_complex():
+        raise TaskError(
+            f"labels are {labels.dtype}, not classes by number, which cross-entropy is of; give them as whole numbers, or give the task "
+            "another loss: loss=Squared() for numbers to predict, loss=Bernoulli() for label sets"
+        )
 
 
 def find_counted(labels: Tensor) -> Tensor:

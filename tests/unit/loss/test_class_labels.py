@@ -42,8 +42,14 @@ def test_labels_outside_the_classes_are_named(label: int) -> None:
 
 
 def test_labels_that_are_no_whole_numbers() -> None:
-    with pytest.raises(TaskError, match=r"labels are torch\.float32, not classes by number"):
+    """Of label sets too, whose shape would be the first thing to be wrong."""
+    advice = (
+        r"labels are torch\.float32, not classes by number, .* loss=Squared\(\) for numbers to predict, loss=Bernoulli\(\) for label sets"
+    )
+    with pytest.raises(TaskError, match=advice):
         check_labels(torch.zeros(2), 2)
+    with pytest.raises(TaskError, match=advice):
+        losses(torch.zeros(2, 3), torch.zeros(2, 3))
 
 
 class TestLosses:
