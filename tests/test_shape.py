@@ -44,6 +44,34 @@ def test_every_module(path: Path) -> None:
         assert not [each for each in inner if "foretaste" in ast.unparse(each)], f"own import inside {node.name}"
 
 
+LARGE = {"Tensor", "Params", "Array", "Mapping", "Sequence", "list", "dict", "Module", "Task", "Evaluation", "Recipe", "Problem"}
+
+
+def words_of(annotation: ast.expr) -> Iterator[str]:
+    """The names that a type is made of, also where it is written as a text."""
+    tree = (
+        ast.parse(annotation.value, mode="eval")
+        if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str)
+        else annotation
+    )
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name | ast.Attribute):
+            yield node.id if isinstance(node, ast.Name) else node.attr
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_every_public_value_is_shown_in_one_line(path: Path) -> None:
+    """A dataclass that holds tensors, rows or mappings says ``__repr__ = one_line``, or writes its own."""
+    classes = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
+    for node in classes:
+        if not any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
+            continue
+        large = {word for each in node.body if isinstance(each, ast.AnnAssign) for word in words_of(each.annotation)} & LARGE
+        own = {each.name for each in node.body if isinstance(each, ast.FunctionDef)}
+        own |= {target.id for each in node.body if isinstance(each, ast.Assign) for target in each.targets if isinstance(target, ast.Name)}
+        assert not large or "__repr__" in own, f"{node.name} may print pages: give it __repr__ = one_line"
+
+
 @pytest.mark.parametrize("path", [path for path in MODULES if path.name != "__main__.py"], ids=name_of)
 def test_every_module_has_its_test_file(path: Path) -> None:
     expected = ROOT / "tests" / "unit" / path.relative_to(SOURCE).with_name(f"test_{path.name}")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.errors import TaskError
+from foretaste.one_line import one_line
 from foretaste.params import Params, in_eval_mode, swapped
 from foretaste.task import AnyMetric, Example, Examples, Judge, Seen, Task
 
@@ -44,6 +45,8 @@ class Result:
     losses: Tensor
     predicted: Tensor
     texts: tuple[str, ...] = ()
+
+    __repr__ = one_line
 
 
 def evaluate(

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from foretaste.lazy import lazy
+from foretaste.one_line import one_line
 from foretaste.task import AnyMetric, Metric, Seen, SequenceMetric
 
 __all__ = [
@@ -191,6 +192,8 @@ class Adds:
     counts: Tensor
     exponential: bool = False
 
+    __repr__ = one_line
+
 
 def adds(metric: AnyMetric, seen: Seen) -> Adds | None:
     """What each example adds to a metric, or None where the metric is no such ratio.
@@ -201,7 +204,7 @@ def adds(metric: AnyMetric, seen: Seen) -> Adds | None:
     >>> labels, counted = torch.tensor([[1, 2], [3, 0]]), torch.tensor([[True, True], [True, False]])
     >>> seen = Seen(torch.zeros(2, 2), torch.tensor([[1, 2], [1, 0]]), labels, counted)
     >>> adds(SEQUENCE_METRICS["token_accuracy"], seen)
-    Adds(added=tensor([2., 0.], dtype=torch.float64), counts=tensor([2., 1.], dtype=torch.float64), exponential=False)
+    Adds(added=Tensor[2], counts=Tensor[2], exponential=False)
     >>> adds(METRICS["f1"], seen) is None
     True
     """

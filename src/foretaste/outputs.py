@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from foretaste.errors import TaskError
 from foretaste.evaluate import Result, batches, padded, result_of
 from foretaste.loss.loss import Loss
+from foretaste.one_line import one_line
 from foretaste.params import Params, in_eval_mode, swapped
 from foretaste.task import Batch, ModelMetric, Seen, Task, TextMetric
 from foretaste.weights import TaskWeights
@@ -45,6 +46,8 @@ class Outputs:
     loss: Loss
     labels: Tensor
     condensed: Mapping[str, Tensor]
+
+    __repr__ = one_line
 
     @property
     def counted(self) -> Tensor:

@@ -15,6 +15,7 @@ from foretaste.loss.cross_entropy import ShapedCrossEntropy
 from foretaste.loss.loss import Batch, Loss
 from foretaste.loss.unit import Unit
 from foretaste.names import check_name
+from foretaste.one_line import one_line
 from foretaste.params import digest, examples_digest
 
 __all__ = [
@@ -65,6 +66,8 @@ class Rows:
     inputs: Tensor
     labels: Tensor
 
+    __repr__ = one_line
+
     def __len__(self) -> int:
         return len(self.labels)
 
@@ -96,6 +99,8 @@ class Seen:
     texts: tuple[tuple[str, str], ...] = ()
     judged: Mapping[str, float] = field(default_factory=dict)
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -110,6 +115,8 @@ class Metric:
     name: str
     compute: Callable[[Tensor, Tensor], float]
     higher_is_better: bool = True
+
+    __repr__ = one_line
 
     def of(self, seen: Seen) -> float:
         """The number, from the labels that count."""
@@ -130,6 +137,8 @@ class SequenceMetric:
     compute: Callable[[Seen], float]
     higher_is_better: bool = True
 
+    __repr__ = one_line
+
     def of(self, seen: Seen) -> float:
         """The number."""
         return self.compute(seen)
@@ -148,6 +157,8 @@ class TextMetric:
     name: str
     compute: Callable[[Sequence[str], Sequence[str]], float]
     higher_is_better: bool = True
+
+    __repr__ = one_line
 
     def of(self, seen: Seen) -> float:
         """The number."""
@@ -222,6 +233,8 @@ class Task:
     write: Write | None = None
     judge: Judge | None = None
     loss: Loss = field(default_factory=ShapedCrossEntropy)
+
+    __repr__ = one_line
 
     def __post_init__(self) -> None:
         check_name(self.name)

@@ -17,6 +17,7 @@ from foretaste import __version__
 from foretaste.bounds import STEPS
 from foretaste.errors import RecipeError, Stopped
 from foretaste.lazy import lazy
+from foretaste.one_line import one_line
 
 if TYPE_CHECKING:
     from foretaste import recipe as recipes
@@ -160,6 +161,8 @@ class Request:
     problem: "Problem"
     folder: Path
     points: "Sequence[simplex.TaskWeights]"
+
+    __repr__ = one_line
 
 
 @contextmanager

@@ -30,6 +30,7 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.errors import ParamsError, TaskError
+from foretaste.one_line import one_line
 from foretaste.params import Params, snapshot, wide
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.site import GaussianSite, Record
@@ -104,6 +105,8 @@ class Moments:
     step: float | Mapping[str, float]
     beta2: float | Mapping[str, float]
     frozen: frozenset[str] = field(default=frozenset())
+
+    __repr__ = one_line
 
     @classmethod
     def of(cls, optimizer: torch.optim.Optimizer, named_parameters: Iterable[tuple[str, nn.Parameter]]) -> "Moments":

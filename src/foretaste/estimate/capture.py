@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from foretaste.errors import TaskError
 from foretaste.estimate.layers import Contribution, rules_for, squares_by_rows
+from foretaste.one_line import one_line
 from foretaste.params import wide
 from foretaste.task import Batch, Task
 
@@ -41,6 +42,8 @@ class Call:
     output: Tensor
     version: int
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -60,6 +63,8 @@ class Plan:
     overwritten: frozenset[nn.Module] = frozenset()
     slow: frozenset[str] = frozenset()
     unseen: frozenset[str] = frozenset()
+
+    __repr__ = one_line
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from foretaste.estimate import fisher
 from foretaste.estimate.capture import Contribution, Plan
 from foretaste.estimate.fisher import Labels, State, backwards, batches_of, counted
 from foretaste.estimate.layers import bias_joins, is_outer, operands
+from foretaste.one_line import one_line
 from foretaste.params import Params, in_eval_mode, swapped
 from foretaste.posterior.kronecker import Axes, Basis
 from foretaste.task import Task
@@ -52,6 +53,8 @@ class Factors:
     left: Params
     right: Params
     biases: Mapping[str, str]
+
+    __repr__ = one_line
 
     def to_tensors(self) -> dict[str, Tensor]:
         """Everything as tensors, by prefixed names."""

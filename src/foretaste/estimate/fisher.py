@@ -25,6 +25,7 @@ from foretaste.errors import TaskError
 from foretaste.estimate.capture import Contribution, Plan, captured, contributions, one_example, probe, summed_squares
 from foretaste.loss.loss import Labels, Root
 from foretaste.loss.unit import count_units, unit_factors
+from foretaste.one_line import one_line
 from foretaste.params import Params, buffers_of, in_eval_mode, parameters_of, snapshot, swapped, wide
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.site import GaussianSite, Record
@@ -64,6 +65,8 @@ class Fisher:
     gradient: bool
     generator: torch.Generator
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True)
 class State:
@@ -82,6 +85,8 @@ class State:
     slopes: Params
     examples: int = 0
     units: int = 0
+
+    __repr__ = one_line
 
 
 def build(model: nn.Module, task: Task, *, labels: Labels = "sampled", gradient: bool = False, generator: torch.Generator) -> Fisher:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from foretaste.one_line import one_line
+
 __all__ = ["OUTER", "ByRows", "Contribution", "Rule", "bias_joins", "is_outer", "operands", "rules_for", "squares_by_rows"]
 
 _BLOCK = 1 << 17  # entries of one example's gradient, squared at once on a CPU
@@ -32,6 +34,8 @@ class ByRows:
     width: int
     part: Callable[[int, int, int], Tensor]
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -46,6 +50,8 @@ class Rule:
     per_example: _PerExample
     squares: _PerExample | None = None
     rows: Callable[[nn.Module, Tensor, Tensor], ByRows] | None = None
+
+    __repr__ = one_line
 
 
 Contribution = tuple[Rule, nn.Module, Tensor, Tensor]

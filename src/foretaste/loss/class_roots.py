@@ -20,6 +20,7 @@ from torch import Tensor
 
 from foretaste.loss.class_labels import IGNORED, check_logits, find_counted, losses
 from foretaste.loss.loss import Labels
+from foretaste.one_line import one_line
 from foretaste.params import wide
 
 __all__ = ["ClassRoot", "class_roots", "draw"]
@@ -41,6 +42,8 @@ class ClassRoot:
     slopes: Tensor
     labels: Tensor
     factor: Tensor
+
+    __repr__ = one_line
 
     def total(self, outputs: Tensor, rows: slice) -> Tensor:
         """The losses at these labels, so that the gradient is the one at these outputs."""

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from foretaste.errors import TaskError
+from foretaste.one_line import one_line
 
 __all__ = ["GivenRoot", "as_columns", "check_columns", "draw_where", "one_column_each"]
 
@@ -21,6 +22,8 @@ class GivenRoot:
     """
 
     slopes: Tensor
+
+    __repr__ = one_line
 
     def total(self, outputs: Tensor, rows: slice) -> Tensor:
         """Their inner product."""

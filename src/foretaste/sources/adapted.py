@@ -28,6 +28,7 @@ from torch import nn
 
 from foretaste.errors import DataError, MissingExtra
 from foretaste.lazy import lazy
+from foretaste.one_line import one_line
 from foretaste.params import Params, snapshot
 from foretaste.sources.adapter import PREFIX, TENSORS
 from foretaste.sources.expert import Expert
@@ -75,6 +76,8 @@ class LoraPlan:
     dropout: float = 0.0
     rslora: bool = False
     train_a: bool = True
+
+    __repr__ = one_line
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from foretaste.evaluation import Evaluation
+from foretaste.one_line import one_line
 
 __all__ = ["Done", "Json", "Record", "Rows", "key_of"]
 
@@ -48,6 +49,8 @@ class Done:
     artefact: str | None
     seconds: float
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True)
 class Record:
@@ -62,6 +65,8 @@ class Record:
     done: Done
     size: int = 0
     evaluation: Evaluation | None = None
+
+    __repr__ = one_line
 
 
 class Rows(ABC):

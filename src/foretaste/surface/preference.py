@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from foretaste.errors import StudyError, WeightsError
+from foretaste.one_line import one_line
 from foretaste.surface.scales import on_one_scale
 from foretaste.surface.table import Array, Headline, Surface
 
@@ -28,6 +29,8 @@ class Preference:
 
     kind: str
     importance: Mapping[str, float]
+
+    __repr__ = one_line
 
     @classmethod
     def parse(cls, text: str, tasks: Sequence[str]) -> "Preference":

@@ -17,6 +17,7 @@ import torch
 
 from foretaste.errors import WeightsError
 from foretaste.loss.unit import count_units
+from foretaste.one_line import one_line
 from foretaste.task import Batch, Task
 from foretaste.weights import TaskWeights
 
@@ -38,6 +39,8 @@ class Portion:
     task: str
     indices: tuple[int, ...]
     weight: float | None = None
+
+    __repr__ = one_line
 
 
 Step = tuple[Portion, ...]

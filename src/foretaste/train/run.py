@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from foretaste.one_line import one_line
 from foretaste.params import Params
 
 __all__ = ["MakeOptimizer", "Observer", "Sampling", "Silent", "Snapshot", "Trained"]
@@ -46,6 +47,8 @@ class Snapshot:
     seen: dict[str, dict[str, int]]
     scaler: dict[str, float] = field(default_factory=dict)
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -62,6 +65,8 @@ class Trained:
     history: Sequence[float]
     seen: Mapping[str, Mapping[str, int]]
     state: Mapping[str, Params] = field(default_factory=dict)
+
+    __repr__ = one_line
 
 
 class Observer(Protocol):

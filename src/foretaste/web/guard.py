@@ -15,6 +15,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from foretaste.one_line import one_line
+
 __all__ = ["HEADER", "LARGEST", "STATIC", "Guard", "Rules", "new_token"]
 
 HEADER = "x-foretaste-token"
@@ -58,6 +60,8 @@ class Rules:
     token: str
     hosts: frozenset[str]
     open_reading: bool
+
+    __repr__ = one_line
 
 
 class Guard:

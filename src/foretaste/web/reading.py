@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foretaste.errors import RunFailed, StudyError
+from foretaste.one_line import one_line
 from foretaste.report.explorer import expected, explored
 from foretaste.report.page import page, sections
 from foretaste.report.summary import summarise
@@ -41,6 +42,8 @@ class Wish:
     prefer: str | None = None
     floors: tuple[str, ...] | None = None
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -61,6 +64,8 @@ class Shown:
     page: str
     sections: str
     predictor: Predictor | None
+
+    __repr__ = one_line
 
 
 def shown(folder: Path, wish: Wish) -> Shown:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.one_line import one_line
 from foretaste.store.study import Study
 from foretaste.surface.outlook import usable
 from foretaste.surface.searched import Budget
@@ -42,6 +43,8 @@ class Account:
     _rows: list[Evaluation] = field(default_factory=list)
     _groups: dict[tuple[Fidelity, str], list[Evaluation]] = field(default_factory=dict)
     _last: int = 0
+
+    __repr__ = one_line
 
     @classmethod
     def of(cls, study: Study) -> "Account":
