@@ -203,8 +203,9 @@ def adds(metric: AnyMetric, seen: Seen) -> Adds | None:
 
     >>> labels, counted = torch.tensor([[1, 2], [3, 0]]), torch.tensor([[True, True], [True, False]])
     >>> seen = Seen(torch.zeros(2, 2), torch.tensor([[1, 2], [1, 0]]), labels, counted)
-    >>> adds(SEQUENCE_METRICS["token_accuracy"], seen)
-    Adds(added=Tensor[2], counts=Tensor[2], exponential=False)
+    >>> found = adds(SEQUENCE_METRICS["token_accuracy"], seen)
+    >>> found.added.tolist(), found.counts.tolist(), found.exponential
+    ([2.0, 0.0], [2.0, 1.0], False)
     >>> adds(METRICS["f1"], seen) is None
     True
     """
