@@ -12,7 +12,7 @@ import yaml
 
 from checkpoints import Checkpoints, chats, parquet, sentences, table, translations
 from commands import foretaste, spawned
-from foretaste.cli.entry import app
+from foretaste.cli.base import app
 
 SMALL = {"finetune": {"steps": 5}, "curvature": {"max_examples": 20}, "preview": {"points": 6}, "joint": {"points": 3}}
 PROBLEM = """from problems import blobs, linear

@@ -1,4 +1,5 @@
 import pytest
+from pydantic import BaseModel
 
 from foretaste.errors import RecipeError
 from foretaste.field_names import _ELSEWHERE, suggestion
@@ -6,7 +7,7 @@ from foretaste.plan import Finetune, Harness, Preview, Recipe, TaskData, Transfo
 from foretaste.recipe import parse
 
 HEAD = "name: a\nmodel: {source: digits}\n"
-FIELDS = {
+FIELDS: dict[str, type[BaseModel]] = {
     "model": TransformersModel,
     "model.harness": Harness,
     "tasks.NAME": TaskData,
