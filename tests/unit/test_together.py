@@ -140,6 +140,7 @@ def test_tied_params_and_some_of_them(passes: Passes) -> None:
 
 
 def test_bfloat16(passes: Passes) -> None:
+    torch.manual_seed(1)  # no example lies at a decision's edge, where bfloat16 may fall to either side
     model = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 3)).bfloat16()
     examples = Rows(normal(23, 4).bfloat16(), torch.randint(0, 3, (23,), generator=random(1)))
     assert_as_one_by_one(model, [task(examples)], stirred(model), tolerance=3e-2)
