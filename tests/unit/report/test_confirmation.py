@@ -11,27 +11,10 @@ from foretaste.report.summary import Summary, summarise
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.table import Headline, Surface
 from foretaste.weights import TaskWeights, uniform
+from summaries import joint_row, with_rows
 
 Study = Callable[..., Summary]
 AB = ("a", "b")
-
-
-def _again(summary: Summary, *rows: Evaluation) -> Summary:
-    """The summary with more rows."""
-    surface = replace(summary.surface, rows=(*summary.surface.rows, *rows))
-    return summarise(
-        surface,
-        name=summary.name,
-        method=summary.method,
-        preference=summary.preference,
-        floors=summary.floors,
-        provenance=summary.provenance,
-        costs=summary.costs,
-    )
-
-
-def _joint(weights: TaskWeights, a: float, b: float) -> Evaluation:
-    return Evaluation(weights, {"a": {"loss": 1.0, "accuracy": a}, "b": {"loss": 1.0, "accuracy": b}}, Fidelity.JOINT, "joint")
 
 
 def test_confirmation_holds_the_preview_against_the_joint_run(make: Study) -> None:
@@ -47,7 +30,7 @@ def test_confirmation_holds_the_preview_against_the_joint_run(make: Study) -> No
 
 def test_confirmation_admits_that_another_joint_run_is_better(make: Study) -> None:
     other = TaskWeights(AB, (0.25, 0.75))
-    study = _again(make(AB, joint=[uniform(AB)]), _joint(other, 0.95, 0.97))
+    study = with_rows(make(AB, joint=[uniform(AB)]), joint_row(other, 0.95, 0.97))
     assert study.recommendation is not None
     found = confirmation(replace(study, recommendation=replace(study.recommendation, weights=uniform(AB))))
     assert found is not None
@@ -59,7 +42,7 @@ def test_confirmation_admits_that_another_joint_run_is_better(make: Study) -> No
 def test_equal_joint_runs_are_not_better(make: Study) -> None:
     study = make(AB, joint=[uniform(AB)])
     value = study.joint.values()[0, 0]
-    found = confirmation(_again(study, _joint(TaskWeights(AB, (0.25, 0.75)), value, value)))
+    found = confirmation(with_rows(study, joint_row(TaskWeights(AB, (0.25, 0.75)), value, value)))
     assert found is not None
     assert found.better is None
 

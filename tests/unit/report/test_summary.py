@@ -6,13 +6,14 @@ from dataclasses import replace
 import pytest
 
 from foretaste.errors import StudyError
-from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.evaluation import Fidelity
 from foretaste.report.confirmation import confirmation
 from foretaste.report.summary import Summary, summarise, verdict
 from foretaste.report.summary_json import to_json
 from foretaste.surface.agreement import Agreement
 from foretaste.surface.preference import Floor, Preference
 from foretaste.weights import TaskWeights, uniform
+from summaries import with_rows
 
 Study = Callable[..., Summary]
 AB = ("a", "b")
@@ -20,24 +21,6 @@ AB = ("a", "b")
 
 def _found(points: int = 12, error: float = 0.01, rank: float | None = 0.9, regret: float = 0.0, spread: float = 0.1) -> Agreement:
     return Agreement("simple", points, {"a": error}, {"a": error}, {"a": rank}, rank, -1.0, rank, regret, 0.05, spread)
-
-
-def _again(summary: Summary, *rows: Evaluation) -> Summary:
-    """The summary with more rows."""
-    surface = replace(summary.surface, rows=(*summary.surface.rows, *rows))
-    return summarise(
-        surface,
-        name=summary.name,
-        method=summary.method,
-        preference=summary.preference,
-        floors=summary.floors,
-        provenance=summary.provenance,
-        costs=summary.costs,
-    )
-
-
-def _joint(weights: TaskWeights, a: float, b: float) -> Evaluation:
-    return Evaluation(weights, {"a": {"loss": 1.0, "accuracy": a}, "b": {"loss": 1.0, "accuracy": b}}, Fidelity.JOINT, "joint")
 
 
 def test_recommends_from_the_named_method_and_compares_every_method(make: Study) -> None:
@@ -126,7 +109,7 @@ def _anchored(make: Study, *, joint: int = 5) -> Summary:
     at = {row.weights: row.metrics for row in runs if row.weights == uniform(AB)}
     rows = [replace(row, metrics=at.get(row.weights, row.metrics)) if row.method == "anchored" else row for row in made.surface.rows]
     kept = [row for row in rows if row.fidelity != Fidelity.JOINT] + sorted(runs, key=lambda row: row.weights != uniform(AB))[:joint]
-    return _again(replace(made, surface=replace(made.surface, rows=())), *kept)
+    return with_rows(replace(made, surface=replace(made.surface, rows=())), *kept)
 
 
 def test_the_joint_run_that_anchored_the_previews_neither_judges_nor_confirms_them(make: Study) -> None:

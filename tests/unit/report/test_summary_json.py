@@ -7,33 +7,15 @@ from dataclasses import replace
 
 import pytest
 
-from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.report.summary import Summary, summarise
 from foretaste.report.summary_json import to_json
 from foretaste.surface.preference import Preference
 from foretaste.surface.table import Headline, Surface
 from foretaste.weights import TaskWeights
+from summaries import joint_row, with_rows
 
 Study = Callable[..., Summary]
 AB = ("a", "b")
-
-
-def _again(summary: Summary, *rows: Evaluation) -> Summary:
-    """The summary with more rows."""
-    surface = replace(summary.surface, rows=(*summary.surface.rows, *rows))
-    return summarise(
-        surface,
-        name=summary.name,
-        method=summary.method,
-        preference=summary.preference,
-        floors=summary.floors,
-        provenance=summary.provenance,
-        costs=summary.costs,
-    )
-
-
-def _joint(weights: TaskWeights, a: float, b: float) -> Evaluation:
-    return Evaluation(weights, {"a": {"loss": 1.0, "accuracy": a}, "b": {"loss": 1.0, "accuracy": b}}, Fidelity.JOINT, "joint")
 
 
 def test_json_is_complete(make: Study) -> None:
@@ -58,8 +40,8 @@ def test_json_is_complete(make: Study) -> None:
 
 
 def test_json_has_no_nan(make: Study) -> None:
-    row = _joint(TaskWeights(AB, (0.4, 0.6)), math.nan, math.inf)
-    document = to_json(_again(make(AB, joint=()), row))
+    row = joint_row(TaskWeights(AB, (0.4, 0.6)), math.nan, math.inf)
+    document = to_json(with_rows(make(AB, joint=()), row))
     text = json.dumps(document, allow_nan=False)
     assert json.loads(text)["rows"][-1]["metrics"]["a"]["accuracy"] is None
     assert json.loads(text)["rows"][-1]["metrics"]["b"]["accuracy"] is None
