@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from commands import ENVIRONMENT, foretaste
 from foretaste.evaluation import Evaluation, Fidelity
@@ -248,6 +248,31 @@ def test_preferences_and_floors_change_the_recommendation(study: Path, page: Pag
         page.get_by_label("preference", exact=True).fill("best")
         page.get_by_role("button", name="Recommend", exact=True).click()
         expect(page.locator(".panel .note").first).to_contain_text("preference 'best' is not understood")
+
+
+def test_the_page_shows_the_last_recommendation_until_the_new_one_is_ready(study: Path, page: Page) -> None:
+    with served(study) as server:
+        page.goto(server.address)
+        before = page.locator(".value").inner_text()
+        held = list[Route]()
+        page.route("**/api/state?*", lambda route: held.append(route) if held else _answer_pending(route, held))
+        page.get_by_label("preference", exact=True).fill("low=1")
+        page.get_by_role("button", name="Recommend", exact=True).click()
+        expect(page.locator(".panel .note").first).to_contain_text("is being worked out")
+        assert page.locator(".value").inner_text() == before
+        expect.soft(page.get_by_label("preference", exact=True)).to_have_value("low=1")
+        page.unroute("**/api/state?*")
+        for route in held[1:]:
+            route.continue_()
+        expect(page.locator(".value")).to_contain_text("the mean weighted low 100%", timeout=LONG)
+        expect(page.locator(".panel .note").first).to_be_empty()
+
+
+def _answer_pending(route: Route, held: list[Route]) -> None:
+    """The server's own answer, as it is while the preference is being worked out."""
+    held.append(route)
+    answer = route.fetch()
+    route.fulfill(response=answer, status=202)
 
 
 def test_a_server_that_is_restarted_in_mid_run(study: Path, page: Page) -> None:

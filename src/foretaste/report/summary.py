@@ -1,7 +1,7 @@
 """A summary: everything a reader of a study wants, as values; what text, JSON and pages are made from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -15,7 +15,7 @@ from foretaste.surface.preference import Floor, Preference, caution, measure, mu
 from foretaste.surface.recommend import Recommendation, recommend
 from foretaste.surface.table import Array, Surface
 
-__all__ = ["Summary", "summarise", "verdict"]
+__all__ = ["Summary", "summarise", "verdict", "with_preference"]
 
 _FEWEST = 5  # weightings below which agreement says nothing
 _GOOD, _FAIR = 0.8, 0.5  # rank correlations
@@ -152,6 +152,28 @@ def summarise(
         provenance=dict(provenance),
         costs=dict(costs),
     )
+
+
+def with_preference(summary: Summary, preference: Preference, floors: Sequence[Floor]) -> Summary:
+    """The summary with another preference: the prediction stays, only the recommendation is made again.
+
+    Args:
+        summary: Of the same study.
+        preference: What to maximise.
+        floors: What must hold.
+
+    Raises:
+        StudyError: A relative floor, and its task's corner was not previewed.
+
+    >>> from foretaste.surface.table import Headline
+    >>> empty = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
+    >>> mean = summarise(empty, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> with_preference(mean, Preference("worst", {}), ()).preference.kind
+    'worst'
+    """
+    preference = preference.settled(summary.surface) if summary.surface.rows else preference
+    best = recommend(summary.outlook, preference, floors, among=evaluated(summary.outlook.surface)) if summary.outlook else None
+    return replace(summary, preference=preference, floors=tuple(floors), recommendation=best)
 
 
 def _agreements(surface: Surface) -> tuple[Agreement, ...]:

@@ -74,9 +74,9 @@ def create_app(
         return StreamingResponse(feed.stream(), media_type="text/event-stream")
 
     read = [
-        Route("/", _told(_shown(reading, lambda found: HTMLResponse(found.page)))),
-        Route("/api/state", _told(_shown(reading, lambda found: Response(found.state, media_type="application/json")))),
-        Route("/api/sections", _told(_shown(reading, lambda found: HTMLResponse(found.sections)))),
+        Route("/", _told(_shown(reading.shown, lambda found: HTMLResponse(found.page)))),
+        Route("/api/state", _told(_shown(reading.shown_soon, _state))),
+        Route("/api/sections", _told(_shown(reading.shown_soon, lambda found: HTMLResponse(found.sections, _status(found))))),
         Route("/api/predict", _told(_predict(reading))),
         Route("/api/events", events),
         Route("/static/{name}", _static()),
@@ -90,13 +90,22 @@ def create_app(
     return Starlette(routes=[*read, *written], middleware=middleware, lifespan=lives)
 
 
-def _shown(reader: Reader, answered: Callable[[Shown], Response]) -> _Handler:
+def _state(found: Shown) -> Response:
+    return Response(found.state, _status(found), media_type="application/json")
+
+
+def _status(found: Shown) -> int:
+    """202 says: this is what is known so far, ask again for the rest."""
+    return 202 if found.is_pending else 200
+
+
+def _shown(read: Callable[[Wish], Shown], answered: Callable[[Shown], Response]) -> _Handler:
     async def answer(request: Request) -> Response:
         floors = request.query_params.getlist("floor")
         if len(floors) > _FLOORS or any(len(text) > _LONGEST for text in (*floors, request.query_params.get("prefer", ""))):
             raise BadInput(f"ask for at most {_FLOORS} floors, and for none or a preference of more than {_LONGEST} characters")
         given = tuple(floor for floor in floors if floor) if "floor" in request.query_params else None
-        return answered(await run_in_threadpool(reader.shown, Wish(request.query_params.get("prefer") or None, given)))
+        return answered(await run_in_threadpool(read, Wish(request.query_params.get("prefer") or None, given)))
 
     return answer
 

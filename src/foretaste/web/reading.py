@@ -7,18 +7,21 @@ in a process of its own, once at a time, and while a newer state is on its way e
 import json
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from foretaste.errors import RunFailed, StudyError
 from foretaste.one_line import one_line
 from foretaste.report.explorer import expected, explored
 from foretaste.report.page import page, sections
-from foretaste.report.summary import summarise
+from foretaste.report.summary import Summary, summarise, with_preference
 from foretaste.store.study import Study
 from foretaste.surface.predict import Predictor
+from foretaste.surface.preference import Floor, Preference
 from foretaste.weights import TaskWeights
-from foretaste.workflow.outcome import look
+from foretaste.workflow.outcome import Outcome, look
 
 __all__ = ["Busy", "Reader", "Shown", "Wish", "shown"]
 
@@ -56,6 +59,7 @@ class Shown:
         page: The whole document.
         sections: All of it but the explorer.
         predictor: None while there is too little to predict from.
+        is_pending: Whether another preference was asked for, whose recommendation is not ready yet.
     """
 
     revision: str
@@ -64,8 +68,16 @@ class Shown:
     page: str
     sections: str
     predictor: Predictor | None
+    is_pending: bool = False
 
     __repr__ = one_line
+
+    def pending(self) -> "Shown":
+        """What is known, marked as such for a reader whose own preference is still being worked out."""
+        return replace(self, state='{"pending": true, ' + self.state[1:], is_pending=True)
+
+
+_summaries: dict[Path, tuple[str, Summary]] = {}  # the last one, with its revision: other preferences start from it
 
 
 def shown(folder: Path, wish: Wish) -> Shown:
@@ -76,19 +88,30 @@ def shown(folder: Path, wish: Wish) -> Shown:
     """
     with Study.open(folder) as study:
         revision = study.revision()
-        found = look(study, wish.prefer, None if wish.floors is None else list(wish.floors))
-    summary = summarise(
-        found.surface,
-        name=found.name,
-        method=found.method,
-        preference=found.preference,
-        floors=found.floors,
-        provenance=found.provenance,
-        costs=found.costs,
-    )
+        outcome = look(study, wish.prefer, None if wish.floors is None else list(wish.floors))
+    summary = _summary_of(folder, revision, outcome)
     state = {"revision": revision, **explored(summary)}
     learned = summary.outlook.learned if summary.outlook else None
     return Shown(revision, summary.tasks, json.dumps(state), page(summary, state), sections(summary), learned)
+
+
+def _summary_of(folder: Path, revision: str, outcome: Outcome) -> Summary:
+    """The summary of a study; the prediction is computed once a revision, whatever the preference."""
+    known_revision, known = _summaries.get(folder, ("", None))
+    if known is not None and known_revision == revision:
+        return with_preference(known, outcome.preference, outcome.floors)
+    summary = summarise(
+        outcome.surface,
+        name=outcome.name,
+        method=outcome.method,
+        preference=outcome.preference,
+        floors=outcome.floors,
+        provenance=outcome.provenance,
+        costs=outcome.costs,
+    )
+    _summaries.clear()
+    _summaries[folder] = (revision, summary)
+    return summary
 
 
 class Reader:
@@ -103,6 +126,8 @@ class Reader:
         self._folder, self._work = folder, work
         self._working, self._kept = threading.Lock(), dict[Wish, Shown]()
         self._waiting = threading.BoundedSemaphore(_WAITING)
+        self._threads = ThreadPoolExecutor(_WAITING + 1, thread_name_prefix="preferences")
+        self._asking, self._pending = threading.Lock(), dict[Wish, Future[Shown]]()
 
     def revision(self) -> str:
         """Of the study; changes whenever its rows or its recipe do.
@@ -131,6 +156,34 @@ class Reader:
             return self.refreshed(wish)
         finally:
             self._waiting.release()
+
+    def shown_soon(self, wish: Wish, patience: float = 1.0) -> Shown:
+        """What is shown for this wish, or, while it takes longer, what is known, marked as pending.
+
+        Args:
+            wish: What to recommend by.
+            patience: Seconds to wait for the answer to a new wish.
+
+        Raises:
+            BadInput: As `shown`.
+            Busy: As `shown`.
+        """
+        newest, base = self._kept.get(wish), self._kept.get(Wish())
+        if newest is not None or base is None:
+            return newest or self.shown(wish)
+        _check_wish(wish, base.tasks)
+        with suppress(TimeoutError):
+            return self._work_out(wish).result(patience)
+        return base.pending()
+
+    def _work_out(self, wish: Wish) -> "Future[Shown]":
+        """The wish's answer in the making; an answer that failed is forgotten once somebody has heard of it."""
+        with self._asking:
+            future = self._pending.get(wish) or self._threads.submit(self.shown, wish)
+            self._pending = {other: made for other, made in self._pending.items() if not made.done()}
+            if not future.done():
+                self._pending[wish] = future
+            return future
 
     def refreshed(self, wish: Wish) -> Shown:
         """The newest.
@@ -174,3 +227,15 @@ class Reader:
     def _newest(self, but: Wish) -> list[tuple[Wish, Shown]]:
         others = [(wish, old) for wish, old in self._kept.items() if wish != but]
         return sorted(others, key=lambda pair: pair[0] != Wish())[: _KEPT - 1]  # what every page begins with is never forgotten
+
+
+def _check_wish(wish: Wish, tasks: Sequence[str]) -> None:
+    """Refuse at once what is not understood.
+
+    Raises:
+        WeightsError: A preference or floor that is not understood.
+    """
+    if wish.prefer:
+        Preference.parse(wish.prefer, tasks)
+    for floor in wish.floors or ():
+        Floor.parse(floor, tasks)

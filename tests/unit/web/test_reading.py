@@ -16,7 +16,7 @@ from foretaste.sources.digits import digits
 from foretaste.store.queue import Kind, Queue
 from foretaste.store.study import Study
 from foretaste.web.apart import Apart
-from foretaste.web.reading import Busy, Reader, Shown, Wish, shown
+from foretaste.web.reading import Busy, Reader, Shown, Wish, _summaries, shown
 from foretaste.workflow.jobs import work_off
 from foretaste.workflow.reopen import reopen
 from foretaste.workflow.start import start
@@ -81,6 +81,70 @@ def test_many_wishes_at_once_wait_in_a_short_line(study: Path) -> None:
     for place in range(20, 40):
         reader.shown(Wish(f"low={place}"))
     assert reader.shown(Wish()) is known
+
+
+def test_what_is_known_is_shown_while_a_new_preference_is_worked_out(study: Path) -> None:
+    go = threading.Event()
+
+    def slow(folder: Path, wish: Wish) -> Shown:
+        if wish != Wish():
+            assert go.wait(60)
+        return shown(folder, wish)
+
+    reader = Reader(study, slow)
+    known = reader.shown_soon(Wish())
+    assert not known.is_pending
+    early = [reader.shown_soon(Wish("worst", ("low>=0.1",)), 0.01) for _ in range(9)]  # asking again is no further question
+    assert all(each.is_pending and json.loads(each.state) == {"pending": True, **json.loads(known.state)} for each in early)
+    with pytest.raises(WeightsError, match="is not understood"):
+        reader.shown_soon(Wish("best"), 0.01)
+    with pytest.raises(WeightsError, match="is not understood"):
+        reader.shown_soon(Wish(None, ("low>>1",)), 0.01)
+    go.set()
+    final = reader.shown_soon(Wish("worst", ("low>=0.1",)), 60)
+    assert not final.is_pending
+    assert is_near(json.loads(final.state), json.loads(shown(study, Wish("worst", ("low>=0.1",))).state))
+
+
+def test_no_more_new_preferences_than_may_wait(study: Path) -> None:
+    go = threading.Event()
+    reader = Reader(study, lambda folder, wish: shown(folder, wish) if go.wait(0 if wish == Wish() else 60) or wish == Wish() else known)
+    known = reader.shown(Wish())
+    for place in range(4):
+        assert reader.shown_soon(Wish(f"low={place + 1}"), 0.01).is_pending
+    with pytest.raises(Busy):
+        reader.shown_soon(Wish("low=9,mid=1"), 60)
+    go.set()
+    for place in range(4):
+        assert not reader.shown_soon(Wish(f"low={place + 1}"), 60).is_pending
+    assert not reader.shown_soon(Wish("low=9,mid=1"), 60).is_pending
+
+
+def test_a_preference_that_fails_is_told_to_whoever_asks_again(study: Path) -> None:
+    go = threading.Event()
+
+    def failing(folder: Path, wish: Wish) -> Shown:
+        if wish == Wish():
+            return shown(folder, wish)
+        assert go.wait(60)
+        raise StudyError("no corner was previewed")
+
+    reader = Reader(study, failing)
+    reader.shown(Wish())
+    assert reader.shown_soon(Wish("worst"), 0.01).is_pending
+    go.set()
+    with pytest.raises(StudyError, match="no corner"):
+        reader.shown_soon(Wish("worst"), 60)
+
+
+def test_another_preference_rests_on_the_same_prediction(study: Path) -> None:
+    """The recommendation alone is made again, and it is the one that a process without memory makes."""
+    _summaries.clear()
+    first = shown(study, Wish())
+    worst = shown(study, Wish("worst", ("all>=50%",)))
+    assert worst.predictor is first.predictor
+    _summaries.clear()
+    assert json.loads(shown(study, Wish("worst", ("all>=50%",))).state) == json.loads(worst.state)
 
 
 def test_a_wish_that_is_not_understood_leaves_everything_as_it_was(study: Path) -> None:

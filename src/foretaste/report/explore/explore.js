@@ -11,6 +11,7 @@ class Explorer {
   others = ""; // proportions that the map of many was drawn for
   drawing = 0;
   asking = 0;
+  again = 0;
   speaking = 0;
   holder = made("div", { class: "holder" });
   value = made("p", { class: "value" });
@@ -320,8 +321,14 @@ class Explorer {
   }
 
   refresh() {
+    clearTimeout(this.again);
     return this.work.tried(async () => {
       const [state, sections] = await Promise.all(["state", "sections"].map((part) => this.work.asked(`/api/${part}?${this.wish}`)));
+      if (state.status === 202 || sections.status === 202) {
+        this.work.note.textContent = "The recommendation for this preference is being worked out; until then you see the last one.";
+        this.again = setTimeout(() => this.refresh(), 1000);
+        return;
+      }
       this.take(await state.json());
       onPage("header .facts").textContent = this.state.facts;
       this.build();
