@@ -28,17 +28,19 @@ from rich.console import Console
 
 import agreement_page
 from foretaste.evaluation import Evaluation
+from foretaste.loading import load
+from foretaste.method_table import METHOD_TABLE
 from foretaste.recipe import Recipe, read
 from foretaste.report.progress import watching
 from foretaste.sources.problem import Problem
 from foretaste.weights import TaskWeights, corners
 from foretaste.whole import written_whole
 from foretaste.workflow.confirm import confirm
-from foretaste.workflow.fit import Fitted, fit
-from foretaste.workflow.methods import METHODS
-from foretaste.workflow.preview import prepared, preview, ready
-from foretaste.workflow.session import Session, joint_points, load
-from foretaste.workflow.sharpen import cut, sharpened
+from foretaste.workflow.fit import fit
+from foretaste.workflow.points import joint_points
+from foretaste.workflow.preview import prepare, preview, ready
+from foretaste.workflow.session import Session
+from foretaste.workflow.sharpen import sharpen_previews, train_briefly
 from foretaste.workflow.start import start
 
 ROOT = Path(__file__).parent
@@ -80,7 +82,7 @@ def main() -> None:
     run.add_argument("suite", choices=list(SUITES))
     run.add_argument("--folder", type=Path, default=Path("agreement-studies"), help="where the studies are kept")
     run.add_argument("--var", action="append", default=[], metavar="NAME=VALUE", help="variables of the recipe")
-    run.add_argument("--methods", default=",".join(METHODS), help="comma-separated; all if left out")
+    run.add_argument("--methods", default=",".join(METHOD_TABLE), help="comma-separated; all if left out")
     run.add_argument("--only", help="one study alone, as PROBLEM-SEED, for example 0-1")
     run.add_argument("--no-steps", action="store_true", help="leave out sharpened previews and joint runs cut short")
     verbs.add_parser("page", help="write docs/agreement.md from the results")
@@ -143,27 +145,28 @@ def described(recipe: Recipe, problem: Problem) -> dict[str, str]:
 
 def one_run(session: Session, suite: Suite, methods: Sequence[str]) -> dict[str, Any]:
     """Truth, every method, controls and rivals of one study, as JSON."""
-    points, fitted = joint_points(session.recipe, session.problem), fit(session)
+    points = joint_points(session.recipe, session.problem)
+    fit(session)
     truth = confirm(session, points)
     seconds = statistics.mean(done.seconds for done in session.study.all_work("joint"))
     judging = statistics.mean(row.cost for row in truth) - statistics.mean(_joint_seconds(session, row.weights) for row in truth)
     cost = _Cost(seconds, judging)
-    found = {name: _previewed(session, fitted, name, points, cost) for name in methods}
+    found = {name: _previewed(session, name, points, cost) for name in methods}
     total = session.joint_training.steps
     for base in suite.bases:
-        once = ready(session, fitted, base)[0].seconds
+        once = ready(session, base)[0].seconds
         for share in suite.sharpened:
             steps = max(1, round(share * total))
-            rows = sharpened(session, fitted, base, steps, points)
+            rows = sharpen_previews(session, base, steps, points)
             found[f"{base} + {share:.0%}"] = cost.of(rows, once, "sharpened", f"{base} preview + {steps} of {total} joint steps")
     for share in suite.cut:
         steps = max(1, round(share * total))
         found[f"joint cut to {share:.0%}"] = cost.of(
-            cut(session, steps, points), 0.0, "rival", f"joint run cut to {steps} of {total} steps"
+            train_briefly(session, steps, points), 0.0, "rival", f"joint run cut to {steps} of {total} steps"
         )
     count = sum(len(task.train) for task in session.problem.tasks)
     proportional = TaskWeights(session.problem.names, [len(task.train) / count for task in session.problem.tasks])
-    single = preview(session, fitted, ["simple"], corners(session.problem.names))
+    single = preview(session, ["simple"], corners(session.problem.names))
     return {
         "joint_seconds": seconds,
         "judging_seconds": judging,
@@ -194,11 +197,11 @@ class _Cost:
         return {"kind": kind, "title": title, **costs, "details": dict(details or {}), "rows": [_row(row) for row in rows]}
 
 
-def _previewed(session: Session, fitted: Mapping[str, Fitted], name: str, points: Sequence[TaskWeights], cost: _Cost) -> dict[str, Any]:
-    method, sites = METHODS[name], prepared(session, fitted, name)
-    rows = preview(session, fitted, [name], points)
-    kind = "control" if method.control else "anchored" if name == "anchored" else "preview"
-    prior = ready(session, fitted, name)[1].prior.precision if method.curved else None
+def _previewed(session: Session, name: str, points: Sequence[TaskWeights], cost: _Cost) -> dict[str, Any]:
+    method, sites = METHOD_TABLE[name], prepare(session, name)
+    rows = preview(session, [name], points)
+    kind = "control" if method.is_control else "anchored" if name == "anchored" else "preview"
+    prior = ready(session, name)[1].prior.precision if method.curved else None
     details = {**sites.options, **({"prior_precision": prior.to_tensors()["scale"].item()} if prior is not None else {})}
     return cost.of(rows, sites.seconds, kind, method.title, details)
 

@@ -26,6 +26,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from foretaste import __version__
 from foretaste.evaluate import evaluate
+from foretaste.methods.site_set import Merger
 from foretaste.metrics import METRICS
 from foretaste.params import parameters_of, snapshot
 from foretaste.posterior.diagonal import Diagonal
@@ -34,7 +35,6 @@ from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.site import GaussianSite
 from foretaste.task import Batch, Rows, Task
 from foretaste.weights import TaskWeights, lattice
-from foretaste.workflow.made import Ready
 
 NAMES, ROWS, TOKENS, VOCABULARY = ("a", "b", "c"), 16, 128, 8192
 
@@ -79,7 +79,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _problem(layers: int, width: int, seed: int) -> tuple[nn.Module, list[Task], Ready]:
+def _problem(layers: int, width: int, seed: int) -> tuple[nn.Module, list[Task], Merger]:
     torch.manual_seed(seed)
     sizes = {"hidden_size": width, "intermediate_size": 11 * width // 4, "num_hidden_layers": layers, "num_attention_heads": width // 64}
     model = LlamaForCausalLM(LlamaConfig(vocab_size=VOCABULARY, **sizes)).eval()
@@ -96,7 +96,7 @@ def _problem(layers: int, width: int, seed: int) -> tuple[nn.Module, list[Task],
         )
         for name in NAMES
     }
-    return model, tasks, Ready(Gaussian(mean, Isotropic(1e-3)), sites)
+    return model, tasks, Merger(Gaussian(mean, Isotropic(1e-3)), sites)
 
 
 def _logits(model: nn.Module, batch: Batch) -> torch.Tensor:
@@ -104,7 +104,7 @@ def _logits(model: nn.Module, batch: Batch) -> torch.Tensor:
     return logits
 
 
-def _sweep(model: nn.Module, tasks: Sequence[Task], ready: Ready, points: Sequence[TaskWeights], precision: torch.dtype) -> float:
+def _sweep(model: nn.Module, tasks: Sequence[Task], ready: Merger, points: Sequence[TaskWeights], precision: torch.dtype) -> float:
     _wait(model)
     start = time.perf_counter()
     for weights in points:
@@ -113,14 +113,14 @@ def _sweep(model: nn.Module, tasks: Sequence[Task], ready: Ready, points: Sequen
     return time.perf_counter() - start
 
 
-def _losses(model: nn.Module, tasks: Sequence[Task], ready: Ready, weights: TaskWeights, precision: torch.dtype) -> list[float]:
+def _losses(model: nn.Module, tasks: Sequence[Task], ready: Merger, weights: TaskWeights, precision: torch.dtype) -> list[float]:
     kind = next(model.parameters()).device.type
     with torch.autocast(kind, precision, cache_enabled=False) if precision != torch.float32 else contextlib.nullcontext():
         found = evaluate(model, ready.merge(weights).params, tasks, batch_size=16)
     return [result.metrics["loss"] for result in found.values()]
 
 
-def _differences(model: nn.Module, tasks: Sequence[Task], ways: Mapping[str, Ready], weights: TaskWeights) -> dict[str, float]:
+def _differences(model: nn.Module, tasks: Sequence[Task], ways: Mapping[str, Merger], weights: TaskWeights) -> dict[str, float]:
     usual = _losses(model, tasks, ways["main memory"], weights, torch.float32)
     others = {f"{way}, float32": (ready, torch.float32) for way, ready in ways.items() if way != "main memory"}
     others["main memory, bfloat16"] = (ways["main memory"], torch.bfloat16)

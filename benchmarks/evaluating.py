@@ -35,6 +35,8 @@ from torch import Tensor
 from foretaste import __version__
 from foretaste.evaluate import Result, evaluate
 from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.loading import load
+from foretaste.methods.site_set import Merger
 from foretaste.plan import Recipe
 from foretaste.recipe import parse
 from foretaste.sources.problem import Problem
@@ -45,12 +47,11 @@ from foretaste.surface.race import ERROR, Goal, Tally, stand
 from foretaste.surface.table import Array, Surface, headlines
 from foretaste.together import evaluate_each
 from foretaste.weights import TaskWeights, corners, lattice
+from foretaste.work.judge import at_precision, made_row
 from foretaste.workflow.fit import fit
-from foretaste.workflow.judge import at_precision, made_row
-from foretaste.workflow.made import Ready
 from foretaste.workflow.preview import memory_of, preview, ready
 from foretaste.workflow.race import race
-from foretaste.workflow.session import Session, load
+from foretaste.workflow.session import Session
 from foretaste.workflow.start import start
 
 HERE = Path(__file__).parent
@@ -110,8 +111,9 @@ def digits(seed: int) -> dict[str, Any]:
     problem = load(recipe, text, str(DIGITS))
     with tempfile.TemporaryDirectory() as folder:
         with at_work(recipe, text, problem, Path(folder, "fitted")) as session:
-            fitted, points = fit(session), lattice(problem.names, 10)
-            merged = ready(session, fitted, "simple")[1]
+            fit(session)
+            points = lattice(problem.names, 10)
+            merged = ready(session, "simple")[1]
         model, tasks, many = problem.model, problem.tasks, [merged.merge(weights).params for weights in points]
         results = [evaluate(model, params, tasks) for params in many]
         rows = [made_row(session, each, at, Fidelity.PREVIEW, "simple", 0.0) for at, each in zip(points, results, strict=True)]
@@ -145,16 +147,17 @@ def digits(seed: int) -> dict[str, Any]:
 
 def _command(recipe: Recipe, text: str, problem: Problem, folder: Path, points: Sequence[TaskWeights]) -> float:
     with _fresh(folder) as copy, at_work(recipe, text, problem, copy) as session:
-        fitted = fit(session)
-        return seconds(lambda: preview(session, fitted, ["simple"], points))
+        fit(session)
+        return seconds(lambda: preview(session, ["simple"], points))
 
 
 def _digits_race(
     recipe: Recipe, text: str, problem: Problem, folder: Path, points: Sequence[TaskWeights], kind: str, rows: Sequence[Evaluation]
 ) -> dict[str, Any]:
     with _fresh(folder) as copy, at_work(recipe, text, problem, copy) as session:
-        fitted, begin = fit(session), time.process_time()
-        found = race(session, fitted, "simple", points, GOALS[kind])
+        fit(session)
+        begin = time.process_time()
+        found = race(session, "simple", points, GOALS[kind])
         spent = time.process_time() - begin
     return {"seconds": spent, "evaluated": found.evaluated / found.whole, "same best": found.best == best(problem, rows, kind)}
 
@@ -199,8 +202,9 @@ def _surface(problem: Problem, rows: Sequence[Evaluation]) -> dict[str, Any]:
 
 
 def _timed(session: Session, folder: Path) -> dict[str, Any]:
-    problem, fitted = session.problem, fit(session)
-    points, merged = lattice(problem.names, 7), ready(session, fitted, "simple")[1]
+    fit(session)
+    problem = session.problem
+    points, merged = lattice(problem.names, 7), ready(session, "simple")[1]
     seconds, usual, narrow = _ways(session, merged, points)
     rows, others = (
         [made_row(session, each, at, Fidelity.PREVIEW, "simple", 0.0) for at, each in zip(points, results, strict=True)]
@@ -237,8 +241,9 @@ def _raced(
         shutil.copytree(folder / "fitted", Path(copy) / "study")
         with Study.open(Path(copy) / "study") as study:
             other = replace(session, study=study)
-            fitted, begin = fit(other), time.process_time()
-            found = race(other, fitted, "simple", points, GOALS[kind])
+            fit(other)
+            begin = time.process_time()
+            found = race(other, "simple", points, GOALS[kind])
             spent = time.process_time() - begin
     return {
         "seconds": spent,
@@ -252,7 +257,7 @@ def _raced(
 
 
 def _ways(
-    session: Session, merged: Ready, points: Sequence[TaskWeights]
+    session: Session, merged: Merger, points: Sequence[TaskWeights]
 ) -> tuple[dict[str, float], list[Mapping[str, Result]], list[Mapping[str, Result]]]:
     """Seconds of all previews one after the other, in every way in turn; what they gave in float32 and in bf16."""
     model, tasks, memory = session.problem.model, session.problem.tasks, memory_of(session, merged)

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.loading import load
 from foretaste.recipe import parse
 from foretaste.store.study import key_of
 from foretaste.weights import TaskWeights, corners, dirichlet, lattice, spread, uniform
-from foretaste.workflow.session import load
 from foretaste.workflow.start import start
 
 RECIPE = "{name: many, model: {source: digits}}"

@@ -30,6 +30,7 @@ from foretaste import __version__
 from foretaste.estimate.fisher import build, init, update
 from foretaste.estimate.ivon import IVON
 from foretaste.evaluate import evaluate
+from foretaste.loading import load
 from foretaste.loss.class_labels import losses
 from foretaste.merge import merge
 from foretaste.metrics import METRICS
@@ -42,7 +43,6 @@ from foretaste.recipe import read
 from foretaste.sources.problem import Problem
 from foretaste.task import Batch, Rows, Task
 from foretaste.weights import TaskWeights
-from foretaste.workflow.session import load
 
 RECIPE = Path(__file__).parent / "recipes" / "sentiment.yaml"
 

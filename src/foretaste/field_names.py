@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Mapping, Sequence
 
-__all__ = ["suggestion"]
+__all__ = ["nearest", "suggestion"]
 
 _LISTED = 8
 
@@ -68,12 +68,33 @@ def suggestion(name: str, place: str, allowed: Sequence[str], elsewhere: Mapping
         own = field.removeprefix(f"{place}.") if place else field
         asked = f"did you mean {own}?" if own else ""
         return f"{asked} ({note})" if asked and note else asked or note
-    close = difflib.get_close_matches(name, allowed, n=1, cutoff=0.7)
+    close = _close(name, allowed)
     if close:
-        return f"did you mean {close[0]}?"
+        return f"did you mean {close}?"
     places = [f"{part}.{name}".lstrip(".") for part, fields in elsewhere.items() if name in fields and part != place]
     if places:
         return f"did you mean {' or '.join(places)}?"
-    if len(allowed) <= _LISTED:
+    return nearest(name, allowed, " (foretaste init --schema lists them)")
+
+
+def nearest(name: str, allowed: Sequence[str], where: str = "") -> str:
+    """Which of the allowed names was meant, or all of them.
+
+    Args:
+        name: What is there.
+        allowed: What there is; at least one.
+        where: Says where all of them are listed, if they are too many to list here.
+
+    >>> nearest("worts", ["mean", "worst"])
+    'did you mean worst?'
+    """
+    close = _close(name, allowed)
+    if close:
+        return f"did you mean {close}?"
+    if len(allowed) <= _LISTED or not where:
         return f"there are {', '.join(allowed)}" if len(allowed) > 1 else f"there is only {allowed[0]}"
-    return f"there are {', '.join(allowed[:_LISTED])} and {len(allowed) - _LISTED} more (foretaste init --schema lists them)"
+    return f"there are {', '.join(allowed[:_LISTED])} and {len(allowed) - _LISTED} more{where}"
+
+
+def _close(name: str, allowed: Sequence[str]) -> str | None:
+    return next(iter(difflib.get_close_matches(name, allowed, n=1, cutoff=0.7)), None)

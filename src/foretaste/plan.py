@@ -18,7 +18,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from foretaste import bounds
-from foretaste.errors import WeightsError
+from foretaste.errors import RecipeError, WeightsError
+from foretaste.method_table import METHOD_TABLE, check_method_name
 from foretaste.surface.preference import Floor, Preference
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Preview",
     "Recipe",
     "Recommend",
+    "Resources",
     "TaskData",
     "TransformersModel",
     "Variational",
@@ -236,7 +238,14 @@ class Variational(_Part):
     ess: float | None = Field(None, gt=0, lt=1e30, description="effective sample size; ten times the task's training examples if left out")
 
 
-MethodName = Literal["simple", "diagonal", "variational", "kronecker", "lowrank", "anchored", "mixture", "average", "weighted", "ensemble"]
+def _check_method(name: str) -> str:
+    try:
+        return check_method_name(name)
+    except RecipeError as error:
+        raise PydanticCustomError("method", "{error}", {"error": str(error)}) from None
+
+
+MethodName = Annotated[str, AfterValidator(_check_method), WithJsonSchema({"type": "string", "enum": list(METHOD_TABLE)})]
 
 
 class Preview(_Part):
@@ -278,6 +287,14 @@ class Recommend(_Part):
     floors: list[str] = Field(default_factory=list, description="task>=0.85 or all>=97% (of the single-task metric)")
 
 
+class Resources(_Part):
+    """What the work may use; results do not depend on it."""
+
+    workers: int = Field(1, ge=1, le=bounds.WORKERS, description="processes of this machine, each on its own device where there are any")
+        1, ge=1, le=bounds.WORKERS, description="processes of this machine, each on a device of its own where there are any"
+    )
+
+
 class Recipe(_Part):
     """What to study."""
 
@@ -293,6 +310,7 @@ class Recipe(_Part):
     preview: Preview = Preview()
     joint: Joint = Joint()
     recommend: Recommend = Recommend()
+    resources: Resources = Resources()
 
     @field_validator("tasks", mode="before")
     @classmethod
@@ -340,7 +358,7 @@ class Recipe(_Part):
             plan["model"]["harness"] = {name: value for name, value in told.items() if value is not None} or None
         for task in plan["tasks"].values():
             del task["train"], task["validation"], task["quoted"]  # the data's hash knows how the files were read
-        for free in ("name", "recommend", "snapshot_seconds"):
+        for free in ("name", "recommend", "resources", "snapshot_seconds"):
             del plan[free]
         for part, free in (("preview", "methods"), ("preview", "points"), ("preview", "batch_size"), ("joint", "points")):
             del plan[part][free]

@@ -15,9 +15,10 @@ from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.recipe import read
 from foretaste.weights import TaskWeights, corners, uniform
+from foretaste.workflow.check import check
 from foretaste.workflow.fit import fit
-from foretaste.workflow.methods import made
-from foretaste.workflow.session import Session, check
+from foretaste.workflow.preview import prepare
+from foretaste.workflow.session import Session
 from foretaste.workflow.start import start
 
 SHADES, SIGNS = ["dark", "light"], ["hands", "signs", "words"]
@@ -80,7 +81,7 @@ def test_private_heads_travel_unmerged_and_corners_are_exact(session: Session) -
     names = {task.name: task.names or frozenset() for task in session.problem.tasks}
     heads = {task: [name for name in own if name.startswith("heads.")] for task, own in names.items()}
     for method in ("simple", "diagonal", "anchored"):
-        sites = made(session, fitted, method).sites(prior)
+        sites = prepare(session, method).sites(prior)
         inside = merge(prior, sites, TaskWeights(["shades", "signs"], [0.25, 0.75])).params
         for task, own in heads.items():
             assert own

@@ -12,9 +12,9 @@ import torch
 from checkpoints import Checkpoints, chats, language_recipe, table, translations
 from commands import Ran, contents, foretaste, refused
 from foretaste.evaluate import evaluate
+from foretaste.loading import load
 from foretaste.recipe import read
 from foretaste.store.study import Study
-from foretaste.workflow.session import load
 
 METRICS = "metrics: [perplexity, token_accuracy, exact_match, bleu, chrf]"
 

@@ -11,11 +11,11 @@ import transformers
 from checkpoints import Checkpoints, sentences, table, transformers_recipe
 from commands import Ran, foretaste
 from foretaste.evaluate import evaluate
+from foretaste.loading import load
 from foretaste.params import parameters_of
 from foretaste.recipe import read
 from foretaste.sources.problem import Problem
 from foretaste.store.study import Study
-from foretaste.workflow.session import load
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft asks transformers
 LORA = "finetune: {steps: 6, batch_size: 4, learning_rate: 0.02, method: lora, r: 2"

@@ -8,9 +8,9 @@ import pytest
 
 from commands import Ran, foretaste, refused
 from foretaste.evaluate import evaluate
+from foretaste.loading import load
 from foretaste.recipe import read
 from foretaste.store.study import Study
-from foretaste.workflow.session import load
 
 METHODS = ("simple", "diagonal", "kronecker", "lowrank", "variational", "mixture", "ensemble", "anchored")
 

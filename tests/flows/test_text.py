@@ -12,9 +12,9 @@ import transformers
 from checkpoints import Checkpoints, sentences, table, transformers_recipe
 from commands import Ran, foretaste
 from foretaste.evaluate import evaluate
+from foretaste.loading import load
 from foretaste.recipe import read
 from foretaste.store.study import Study
-from foretaste.workflow.session import load
 
 
 class _Loads(HTMLParser):

@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +16,7 @@ from foretaste import __version__
 from foretaste.bounds import STEPS
 from foretaste.errors import RecipeError, Stopped
 from foretaste.lazy import lazy
+from foretaste.method_table import METHOD_TABLE, check_method_name
 from foretaste.one_line import one_line
 
 if TYPE_CHECKING:
@@ -25,11 +25,12 @@ if TYPE_CHECKING:
     from foretaste.report import progress
     from foretaste.sources.problem import Problem
     from foretaste.surface import preference as preferences
+    from foretaste.workflow import check as checking
     from foretaste.workflow import session
     from foretaste.workflow import start as starting
 else:
-    recipes, simplex, progress, session, starting = (
-        lazy(f"foretaste.{name}") for name in ("recipe", "weights", "report.progress", "workflow.session", "workflow.start")
+    recipes, simplex, progress, checking, starting = (
+        lazy(f"foretaste.{name}") for name in ("recipe", "weights", "report.progress", "workflow.check", "workflow.start")
     )
     preferences = lazy("foretaste.surface.preference")
 
@@ -39,7 +40,6 @@ __all__ = [
     "Floors",
     "Json",
     "Method",
-    "MethodName",
     "Methods",
     "Open",
     "Overwrite",
@@ -74,22 +74,14 @@ app = typer.Typer(
 )
 
 
-class MethodName(StrEnum):
-    """Preview methods; those of `foretaste.plan.MethodName`, which is not imported before there is work."""
-
-    SIMPLE = "simple"
-    DIAGONAL = "diagonal"
-    VARIATIONAL = "variational"
-    KRONECKER = "kronecker"
-    LOWRANK = "lowrank"
-    ANCHORED = "anchored"
-    MIXTURE = "mixture"
-    AVERAGE = "average"
-    WEIGHTED = "weighted"
-    ENSEMBLE = "ensemble"
+def _method_name(text: str) -> str:
+    try:
+        return check_method_name(text)
+    except RecipeError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
-_METHODS = ", ".join(MethodName)
+_METHODS = ", ".join(METHOD_TABLE)
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe (YAML); `foretaste init` writes one.")]
 StudyFolder = Annotated[Path, typer.Argument(metavar="STUDY", help="A study's folder.")]
@@ -109,18 +101,23 @@ Floors = Annotated[
     typer.Option("--floor", help="news>=0.85 (where less is better: at most so much), or all>=97% of the single-task metric; repeatable."),
 ]
 Method = Annotated[
-    MethodName | None,
-    typer.Option("--method", metavar="METHOD", help=f"By which method; as in the recipe if left out. One of {_METHODS}."),
+    str | None,
+    typer.Option(
+        "--method", metavar="METHOD", parser=_method_name, help=f"By which method; as in the recipe if left out. One of {_METHODS}."
+    ),
 ]
 Methods = Annotated[
-    list[MethodName] | None,
-    typer.Option("--method", metavar="METHOD", help=f"A method to compare; repeatable; all if left out. One of {_METHODS}."),
+    list[str] | None,
+    typer.Option(
+        "--method", metavar="METHOD", parser=_method_name, help=f"A method to compare; repeatable; all if left out. One of {_METHODS}."
+    ),
 ]
 Corners = Annotated[
-    list[MethodName] | None,
+    list[str] | None,
     typer.Option(
         "--method",
         metavar="METHOD",
+        parser=_method_name,
         help=f"A method whose previews of one task alone are checked; repeatable; if left out, the recipe's that train no more. "
         f"One of {_METHODS}.",
     ),
@@ -188,13 +185,13 @@ def working(
     folder = study or Path(f"{file.stem}.study")
     resume = again(command, study, var, weights)
     with progress.watching(Console(stderr=True)) as watch:
-        checked, problem = session.check(plan, content, str(file))
+        checked, problem = checking.check(plan, content, str(file))
         for warning in checked.warnings:
             watch.say(f"warning: {warning}")
         points = [simplex.TaskWeights.parse(each, problem.names) for each in weights or ()]
         if accept is not None:
             accept(Request(plan, problem, folder, points))
-        work = starting.start(plan, content, problem, folder, watch)
+        work = starting.start(plan, content, problem, folder, watch, file=str(file))
         with work.study:
             try:
                 yield work, points
@@ -220,16 +217,16 @@ def goal(
     return wanted, [preferences.Floor.parse(each, names) for each in (own.floors if floor is None else floor)]
 
 
-def once_each(methods: Sequence[MethodName] | None) -> list[str]:
+def once_each(methods: Sequence[str] | None) -> list[str]:
     """The names of methods that were asked for.
 
     Raises:
         RecipeError: One twice.
 
-    >>> once_each([MethodName.SIMPLE, MethodName.DIAGONAL])
+    >>> once_each(["simple", "diagonal"])
     ['simple', 'diagonal']
     """
-    names = [each.value for each in methods or ()]
+    names = list(methods or ())
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise RecipeError(f"--method names {twice} twice; give each method once")

@@ -50,5 +50,5 @@ def raced(
     floors: "Sequence[preference.Floor]",
 ) -> "list[races.Raced]":
     """Every method's race, for a preference and floors."""
-    fitted = fitting.fit(work)
-    return [racing.race(work, fitted, method, points, wanted, floors) for method in methods]
+    fitting.fit(work)
+    return [racing.race(work, method, points, wanted, floors) for method in methods]

@@ -37,23 +37,26 @@ from foretaste.cli.base import (
 )
 from foretaste.cli.racing import Race, goal_words, raced
 from foretaste.lazy import lazy
+from foretaste.method_table import with_controls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from foretaste import recipe as recipes
     from foretaste import target, whole
+    from foretaste.methods import registry
     from foretaste.report import comparison, page, summary, summary_json, tables, text
     from foretaste.report import explain as explaining
     from foretaste.report import mergeability as linking
     from foretaste.report import race as racing
     from foretaste.store import study as studies
+    from foretaste.workflow import check as checking
     from foretaste.workflow import compare as comparing
     from foretaste.workflow import confirm as confirming
     from foretaste.workflow import fit as fitting
     from foretaste.workflow import mergeability as merging
-    from foretaste.workflow import methods as making
-    from foretaste.workflow import outcome, session
+    from foretaste.workflow import outcome
+    from foretaste.workflow import points as choosing
     from foretaste.workflow import preview as previewing
     from foretaste.workflow import run as running
 else:
@@ -62,8 +65,9 @@ else:
         lazy(f"foretaste.report.{name}") for name in ("comparison", "mergeability", "page", "summary", "summary_json", "tables", "text")
     )
     studies, target, whole = (lazy(f"foretaste.{name}") for name in ("store.study", "target", "whole"))
-    comparing, confirming, fitting, making = (lazy(f"foretaste.workflow.{name}") for name in ("compare", "confirm", "fit", "methods"))
-    outcome, session, previewing, running = (lazy(f"foretaste.workflow.{name}") for name in ("outcome", "session", "preview", "run"))
+    comparing, confirming, fitting, checking = (lazy(f"foretaste.workflow.{name}") for name in ("compare", "confirm", "fit", "check"))
+    registry, choosing = lazy("foretaste.methods.registry"), lazy("foretaste.workflow.points")
+    outcome, previewing, running = (lazy(f"foretaste.workflow.{name}") for name in ("outcome", "preview", "run"))
     merging, explaining = lazy("foretaste.workflow.mergeability"), lazy("foretaste.report.explain")
     racing = lazy("foretaste.report.race")
 
@@ -101,7 +105,7 @@ def demo(
 def check(recipe: RecipeFile, var: Variables = None, as_json: Json = False) -> None:
     """Open every data file, check every label, and try every task on a full batch; nothing is written."""
     plan, content = recipes.read(recipe, variables(var))
-    found, _ = session.check(plan, content, str(recipe))
+    found, _ = checking.check(plan, content, str(recipe))
     printed(
         as_json,
         asdict(found),
@@ -149,7 +153,7 @@ def mergeability(
     command = ["mergeability", str(recipe), *(word for name in names for word in ("--method", name))]
 
     def accept(request: Request) -> None:
-        making.check_methods(merging.checked_methods(names or request.recipe.preview.methods, asked=bool(names)), request.problem.tasks)
+        registry.check_methods(merging.checked_methods(names or request.recipe.preview.methods, asked=bool(names)), request.problem.tasks)
 
     with working(recipe, study, var, command, accept=accept) as (work, _):
         found = merging.mergeability(work, names)
@@ -169,21 +173,22 @@ def preview(
     as_json: Json = False,
 ) -> None:
     """Merge the tasks' models at given weights, or over the whole simplex, and evaluate."""
-    command = ["preview", str(recipe), *(["--method", method.value] if method else []), *goal_words(race, prefer, floor)]
+    command = ["preview", str(recipe), *(["--method", method] if method else []), *goal_words(race, prefer, floor)]
     after = f"next: {again(['confirm', str(recipe)], study, var)}"
 
     def accept(request: Request) -> None:
-        making.check_methods([method.value] if method else request.recipe.preview.methods, request.problem.tasks)
+        registry.check_methods([method] if method else request.recipe.preview.methods, request.problem.tasks)
         goal(request, prefer, floor)
 
     with working(recipe, study, var, command, weights, accept) as (work, points):
-        methods = making.with_controls([method.value] if method else work.recipe.preview.methods)
-        asked = points or session.grid(work.recipe, work.problem)
+        methods = with_controls([method] if method else work.recipe.preview.methods)
+        asked = points or choosing.grid(work.recipe, work.problem)
         if race:
             races = raced(work, methods, asked, *goal(work, prefer, floor))
             printed(as_json, racing.raced_json(races), racing.raced(races), after)
             return
-        rows = previewing.preview(work, fitting.fit(work), methods, asked)
+        fitting.fit(work)
+        rows = previewing.preview(work, methods, asked)
     printed(as_json, [tables.row_json(row) for row in rows], tables.rows(rows), after)
 
 
@@ -197,11 +202,12 @@ def confirm(
         confirming.check_trainable(request.problem, request.points)
 
     with working(recipe, study, var, ["confirm", str(recipe)], weights, accept) as (work, asked):
-        fitted, methods = fitting.fit(work), making.with_controls(work.recipe.preview.methods)
+        methods = with_controls(work.recipe.preview.methods)
+        fitting.fit(work)
         if not asked:
-            previewing.preview(work, fitted, methods, session.grid(work.recipe, work.problem))
+            previewing.preview(work, methods, choosing.grid(work.recipe, work.problem))
         points = asked or [running.recommended(work).weights]
-        rows = [*previewing.preview(work, fitted, methods, points), *confirming.confirm(work, points)]
+        rows = [*previewing.preview(work, methods, points), *confirming.confirm(work, points)]
     printed(
         as_json,
         [tables.row_json(row) for row in rows],
@@ -244,7 +250,7 @@ def show(
 ) -> None:
     """A study's table, front, recommendation and agreement."""
     use_one_thread()
-    found = summarised(study, prefer, floor, method and method.value)
+    found = summarised(study, prefer, floor, method)
     if explain:
         said = explaining.explained(found)
         printed(as_json, {"explanation": said}, "\n\n".join(said))
@@ -267,7 +273,7 @@ def report(
     """Write one self-contained HTML file: maps, front, previews against joint runs, recommendation, provenance."""
     use_one_thread()
     path = out or study / target.REPORT
-    found = summarised(study, prefer, floor, method and method.value)
+    found = summarised(study, prefer, floor, method)
     report_written(found, path, overwrite=overwrite)
     printed(as_json, {"report": str(path)}, f"report: {path}")
     if browse:

@@ -16,13 +16,16 @@ from foretaste.lazy import lazy
 if TYPE_CHECKING:
     from foretaste.report import progress, tables
     from foretaste.store import study as studies
+    from foretaste.work import imported_models as models
+    from foretaste.work import imports
     from foretaste.workflow import confirm as confirming
-    from foretaste.workflow import experts, files, imports, mixing
+    from foretaste.workflow import experts, files, mixing
     from foretaste.workflow import export as exporting
     from foretaste.workflow import run as running
 else:
     progress, tables, studies = (lazy(f"foretaste.{name}") for name in ("report.progress", "report.tables", "store.study"))
-    experts, files, imports, mixing = (lazy(f"foretaste.workflow.{name}") for name in ("experts", "files", "imports", "mixing"))
+    experts, files, mixing = (lazy(f"foretaste.workflow.{name}") for name in ("experts", "files", "mixing"))
+    imports, models = lazy("foretaste.work.imports"), lazy("foretaste.work.imported_models")
     confirming = lazy("foretaste.workflow.confirm")
     exporting, running = lazy("foretaste.workflow.export"), lazy("foretaste.workflow.run")
 
@@ -60,7 +63,7 @@ def import_(
     with progress.watching(Console(stderr=True)) as watch, studies.Study.create(study) as opened:
         imports.remove(opened, remove or ())
         notes = experts.bring(opened, folders, base, vocabulary=vocabulary, watch=watch) if folders or base else ()
-        found = experts.brought(opened)
+        found = models.imported_models(opened)
     rows = {name or imports.SHOWN: each for name, each in found.items()}
     data = {
         name: {"folder": str(each.expert.folder), "kind": each.expert.kind, "curvature": bool(each.site)} for name, each in rows.items()
@@ -69,7 +72,7 @@ def import_(
     printed(as_json, {"experts": data, "notes": list(notes), "removed": list(remove or ())}, tables.experts(data), "\n".join(after))
 
 
-def _next(study: Path, found: "Mapping[str, experts.Brought]") -> list[str]:
+def _next(study: Path, found: "Mapping[str, models.ImportedModel]") -> list[str]:
     """What to do with a study's experts, and why they do not merge as they are."""
     if not set(found) - {imports.BASE}:
         return [f"next: foretaste import {study} --task NAME=FOLDER"]
@@ -120,7 +123,7 @@ def export(
         if joint:
             raise StudyError("--joint needs a recipe with the tasks' data; name it in place of the study's folder")
         room = None if memory is None else size(memory, "--memory")
-        _merge(recipe, to, weights, method and method.value, prior_precision, rank, room, overwrite, as_json)
+        _merge(recipe, to, weights, method, prior_precision, rank, room, overwrite, as_json)
         return
     of_files = {"--rank": (rank, "sums of imported adapters"), "--prior-precision": (prior_precision, "merges of imported experts")}
     for name, (given, of) in (of_files | {"--memory": (memory, "merges of imported checkpoints")}).items():
@@ -134,7 +137,7 @@ def export(
         return
     if joint and method:
         raise StudyError("--joint writes the joint run, and --method a preview; leave one of them out")
-    _model(recipe, to, weights, "joint" if joint else None if method is None else method.value, overwrite, study, var, as_json)
+    _model(recipe, to, weights, "joint" if joint else method, overwrite, study, var, as_json)
 
 
 def _model(

@@ -96,6 +96,11 @@ class Problem:
         """Names of the parameters that a task has."""
         return frozenset(parameters_of(self.model)) if task.names is None else task.names
 
+    @property
+    def has_private_heads(self) -> bool:
+        """Whether some tasks have parameters of their own, which joint finetuning without the task never trains."""
+        return len({self.names_of(task) for task in self.tasks}) > 1
+
     def base(self) -> str:
         """Content hash of the pretrained params."""
         return digest(parameters_of(self.model) | buffers_of(self.model))

@@ -7,6 +7,7 @@ from math import nan
 import numpy as np
 
 from foretaste.errors import StudyError
+from foretaste.method_table import METHOD_TABLE
 from foretaste.one_line import one_line
 from foretaste.surface.table import Array, Surface
 from foretaste.weights import TaskWeights, uniform
@@ -16,7 +17,6 @@ __all__ = ["Agreement", "agreement", "anchor_of", "judged", "spearman"]
 _TOP = 0.25
 _FEWEST = 3
 _TIE = 1e-6
-_ANCHORED = "anchored"  # the method that a joint run at equal weights corrects
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,8 @@ def anchor_of(method: str, tasks: Sequence[str]) -> TaskWeights | None:
     >>> anchor_of("anchored", "ab"), anchor_of("simple", "ab")
     (TaskWeights(a=0.5,b=0.5), None)
     """
-    return uniform(tasks) if method.partition("+")[0] == _ANCHORED else None
+    row = METHOD_TABLE.get(method.partition("+")[0])
+    return uniform(tasks) if row is not None and row.has_anchor else None
 
 
 def spearman(left: Array, right: Array) -> float | None:

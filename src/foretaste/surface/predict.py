@@ -9,6 +9,7 @@ import numpy as np
 
 from foretaste.errors import StudyError
 from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.method_table import METHOD_TABLE
 from foretaste.one_line import one_line
 from foretaste.surface.calibrate import Known, Mixture, Previews, mixtures
 from foretaste.surface.scales import Scale, sampling_noise, scale_of
@@ -20,8 +21,7 @@ __all__ = ["Prediction", "Predictor", "predict", "predictor"]
 _QUANTILE = NormalDist().inv_cdf(0.95)
 _LEAST_SPREAD = 0.02
 _LEAST_VARIANCE = 1e-12
-_CREDITS = {"simple": 1.0, "diagonal": 2.0, "lowrank": 2.0, "kronecker": 8.0, "anchored": 16.0}
-_SHARPENED = 16.0  # the credit of sharpened previews; methods that are not named have 1
+_SHARPENED = 16.0  # the credit of sharpened previews
 _MOST = 250  # weightings of one kind of preview that are learned from
 _TOGETHER = 0.5  # share of a task's uncertainty that it has in common with the others once there are joint runs
 
@@ -221,7 +221,7 @@ def predictor(surface: Surface, metric: str | None = None) -> Predictor:
             method,
             _alphas([row.weights for row in group], surface.tasks),
             _numbers(group, columns, scales) / units,
-            _SHARPENED if fidelity == Fidelity.SHARPENED else _CREDITS.get(method, 1.0),
+            _SHARPENED if fidelity == Fidelity.SHARPENED else METHOD_TABLE[method].credit if method in METHOD_TABLE else 1.0,
         )
         for (fidelity, method), group in previewed.items()
     )

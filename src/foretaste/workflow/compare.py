@@ -1,11 +1,14 @@
 """Compare: preview methods side by side, each against the same joint runs, with controls, rivals and costs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
 from foretaste.errors import RecipeError
 from foretaste.evaluation import Evaluation
+from foretaste.method_table import METHOD_TABLE, with_controls
+from foretaste.methods.registry import check_methods
+from foretaste.outputs import is_mixable
 from foretaste.plan import Recipe
 from foretaste.sources.problem import Problem
 from foretaste.surface.agreement import judged
@@ -14,11 +17,11 @@ from foretaste.surface.table import Surface, headlines
 from foretaste.task import Task
 from foretaste.weights import TaskWeights, uniform
 from foretaste.workflow.confirm import confirm
-from foretaste.workflow.fit import Fitted, fit
-from foretaste.workflow.methods import METHODS, check_methods, with_controls
-from foretaste.workflow.preview import prepared, preview
-from foretaste.workflow.session import Session, has_private_heads, joint_points
-from foretaste.workflow.sharpen import cut, sharpened
+from foretaste.workflow.fit import fit
+from foretaste.workflow.points import joint_points
+from foretaste.workflow.preview import prepare, preview
+from foretaste.workflow.session import Session
+from foretaste.workflow.sharpen import sharpen_previews, train_briefly
 
 __all__ = ["check_comparison", "compare", "compared_methods"]
 
@@ -30,29 +33,22 @@ def compare(session: Session, methods: Sequence[str] = (), steps: Sequence[int] 
 
     Args:
         session: The recipe at work.
-        methods: Names in `METHODS`; if left out, all that can preview these tasks, but the controls. Controls go with the mixture.
+        methods: Their names; if left out, all that can preview these tasks, but the controls. Controls go with the mixture.
         steps: Numbers of joint steps; each method's previews are also sharpened by these, and joint runs cut to them.
 
     Raises:
         RecipeError: The recipe asks for no joint run.
         TaskError: A method that cannot preview these tasks.
 
-    >>> import pathlib, tempfile
-    >>> from foretaste.recipe import parse
-    >>> from foretaste.workflow.session import load
-    >>> from foretaste.workflow.start import start
-    >>> small = "finetune: {steps: 2}, curvature: {max_examples: 2}, joint: {points: 3}"
-    >>> recipe = parse(text := f"{{name: a, model: {{source: digits}}, {small}}}")
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
-    ...     with session.study:
-    ...         found = compare(session, ["simple"], [1])
+    >>> from foretaste.workflow.example import small_study
+    >>> with small_study("finetune: {steps: 2}, curvature: {max_examples: 2}, joint: {points: 3}") as session:
+    ...     found = compare(session, ["simple"], [1])
     >>> [each.method for each in found.methods], found.best, list(found.rivals)
     (['simple', 'simple+1', 'pretrained+1'], 'simple', ['uniform', 'proportional'])
     """
     asked, points = check_comparison(session.recipe, session.problem, methods), joint_points(session.recipe, session.problem)
-    fitted = fit(session)
-    tried = list(_tried(session, fitted, asked, steps, points))
+    fit(session)
+    tried = list(_tried(session, asked, steps, points))
     rivals = _rivals(session)
     truth = confirm(session, list(dict.fromkeys([*points, *rivals.values()])))
     joint = _surface(session, truth)
@@ -93,13 +89,15 @@ def compared_methods(methods: Sequence[str] = (), tasks: Sequence[Task] = ()) ->
     """The methods that are compared where these were asked for.
 
     Args:
-        methods: Names in `METHODS`; if left out, all but the controls.
+        methods: Names in `foretaste.method_table`; if left out, all but the controls.
         tasks: Methods that cannot preview these are left out too, unless they were asked for.
 
     >>> compared_methods(["mixture", "simple"])
     ['mixture', 'average', 'weighted', 'simple']
     """
-    return with_controls(list(methods) or [name for name, method in METHODS.items() if not method.control and method.suits(tasks)])
+    return with_controls(
+        list(methods) or [name for name, row in METHOD_TABLE.items() if not row.is_control and (row.has_params or is_mixable(tasks))]
+    )
 
 
 @dataclass(frozen=True)
@@ -111,19 +109,17 @@ class _Tried:
     rows: Sequence[Evaluation]
 
 
-def _tried(
-    session: Session, fitted: Mapping[str, Fitted], methods: Sequence[str], steps: Sequence[int], points: Sequence[TaskWeights]
-) -> Iterator[_Tried]:
+def _tried(session: Session, methods: Sequence[str], steps: Sequence[int], points: Sequence[TaskWeights]) -> Iterator[_Tried]:
     """Every method's rows, plain and sharpened, and joint runs cut to the same steps."""
     for name in methods:
-        method, sites = METHODS[name], prepared(session, fitted, name)
-        kind: Kind = "control" if method.control else "preview"
-        yield _Tried(name, method.title, kind, sites.seconds, preview(session, fitted, [name], points))
-        for count in steps if method.merges and not method.control else ():
-            rows = sharpened(session, fitted, name, count, points)
+        row, sites = METHOD_TABLE[name], prepare(session, name)
+        kind: Kind = "control" if row.is_control else "preview"
+        yield _Tried(name, row.title, kind, sites.seconds, preview(session, [name], points))
+        for count in steps if row.has_params and not row.is_control else ():
+            rows = sharpen_previews(session, name, count, points)
             yield _Tried(rows[0].method, f"{name} preview and {count} joint steps", "sharpened", sites.seconds, rows)
     for count in steps:
-        rows = cut(session, count, points)
+        rows = train_briefly(session, count, points)
         yield _Tried(rows[0].method, f"joint finetuning cut to {count} steps, no preview", "control", 0.0, rows)
 
 
@@ -134,7 +130,7 @@ def _rivals(session: Session) -> dict[str, TaskWeights]:
 
 
 def _surface(session: Session, rows: Sequence[Evaluation]) -> Surface:
-    return Surface(headlines(session.problem.tasks), tuple(rows), has_private_heads(session.problem))
+    return Surface(headlines(session.problem.tasks), tuple(rows), session.problem.has_private_heads)
 
 
 def _joint_seconds(session: Session, truth: Sequence[Evaluation]) -> tuple[float, float]:

@@ -6,19 +6,19 @@ from pathlib import Path
 
 from foretaste import __version__
 from foretaste.export.folder import FACTS, check_folder, new_folder
+from foretaste.method_table import METHOD_TABLE
+from foretaste.methods.previews import preview_inputs
+from foretaste.methods.registry import last_with_params, require_params
 from foretaste.params import Params, swapped, tensors_of
 from foretaste.plan import Recipe, TransformersModel
 from foretaste.store.study import Study
 from foretaste.target import EXPORTS, resolved
 from foretaste.weights import TaskWeights
+from foretaste.work.imports import folders_of
+from foretaste.work.judge import with_statistics
+from foretaste.work.runs import JointRun
 from foretaste.workflow.confirm import check_trainable
-from foretaste.workflow.ensemble import without_params
-from foretaste.workflow.fit import fit
-from foretaste.workflow.imports import folders_of
-from foretaste.workflow.judge import with_statistics
-from foretaste.workflow.methods import METHODS, last_merging
-from foretaste.workflow.preview import named_by, ready
-from foretaste.workflow.runs import jointly
+from foretaste.workflow.preview import ready
 from foretaste.workflow.session import Session
 
 __all__ = ["EXPORTS", "check_target", "checked_method", "default_method", "export", "kept_by"]
@@ -46,7 +46,7 @@ def export(
     >>> import tempfile
     >>> from foretaste.recipe import parse
     >>> from foretaste.weights import uniform
-    >>> from foretaste.workflow.session import load
+    >>> from foretaste.loading import load
     >>> from foretaste.workflow.start import start
     >>> recipe = parse(text := "{name: a, model: {source: digits}, finetune: {steps: 1}, curvature: {max_examples: 1}}")
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -84,7 +84,7 @@ def default_method(recipe: Recipe) -> str:
     >>> default_method(parse("{name: a, model: {source: digits}, preview: {methods: [diagonal, ensemble]}}"))
     'diagonal'
     """
-    return last_merging(recipe.preview.methods)
+    return last_with_params(recipe.preview.methods)
 
 
 def checked_method(recipe: Recipe, method: str | None) -> str:
@@ -99,8 +99,8 @@ def checked_method(recipe: Recipe, method: str | None) -> str:
     """
     if method is None:
         return default_method(recipe)
-    if method in METHODS and not METHODS[method].merges:
-        raise without_params(method)
+    if method in METHOD_TABLE:
+        require_params(method)
     return method
 
 
@@ -143,16 +143,15 @@ def kept_by(recipe: Recipe, study: Path, target: Path) -> dict[str, Path]:
 
 def _joint(session: Session, weights: TaskWeights) -> tuple[Params, Mapping[str, object]]:
     check_trainable(session.problem, [weights])
-    study = session.study
-    if not any(done.inputs["weights"] == weights.key and study.find(done.key) for done in study.all_work("joint")):
+    work = JointRun(weights)
+    if not work.is_finished(session):
         session.watch.say(f"no joint run at {weights} yet: training one, {session.joint_training.steps} steps")
-    session.watch.begin("joint finetuning", session.joint_training.steps)
-    run = jointly(session, weights)
-    return study.tensors(run.artefact), {"params": run.artefact, "training": run.inputs["training"]}
+    done = session.finish([work])[0].done
+    return session.study.tensors(done.artefact), {"params": done.artefact, "training": done.inputs["training"]}
 
 
 def _preview(session: Session, weights: TaskWeights, method: str) -> tuple[Params, Mapping[str, object]]:
-    sites, merged = ready(session, fit(session), method)
-    params = with_statistics(session, merged.merge(weights).params, weights)
-    named = named_by(session, method, sites, merged, weights)
-    return params, {name: value for name, value in named.items() if name not in ("method", "weights")}
+    _, merger = ready(session, method)
+    params = with_statistics(session, merger.merge(weights).params, weights)
+    inputs = preview_inputs(session, method, weights)
+    return params, {name: value for name, value in inputs.items() if name not in ("method", "weights")}

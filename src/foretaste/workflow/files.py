@@ -12,7 +12,6 @@ import torch
 
 from foretaste import __version__
 from foretaste.combine import combine
-from foretaste.engine import Watch, stop_if_asked
 from foretaste.errors import DataError, ParamsError, StudyError
 from foretaste.export.adapter import write_adapter
 from foretaste.export.checkpoint import writing
@@ -32,8 +31,10 @@ from foretaste.store.study import Study
 from foretaste.stored import Stored
 from foretaste.stream import MEMORY, stream
 from foretaste.weights import TaskWeights, uniform
-from foretaste.workflow.experts import Brought, brought, check_same
-from foretaste.workflow.imports import BASE, folders_of
+from foretaste.work.context import Watch
+from foretaste.work.imported_models import ImportedModel, check_unchanged, imported_models
+from foretaste.work.imports import BASE, folders_of
+from foretaste.work.observer import stop_if_asked
 
 __all__ = ["FileMethod", "Merging", "merge_files", "mergeable", "weights_over"]
 
@@ -72,14 +73,14 @@ def weights_over(study: Study, text: str) -> TaskWeights:
         StudyError: Nothing was imported.
         WeightsError: Weights of other tasks.
     """
-    known = brought(study)
+    known = imported_models(study)
     tasks = [task for task in known if task != BASE]
     if not tasks:
         raise StudyError(mergeable(study.path, known))
     return uniform(tasks) if text == "uniform" else TaskWeights.parse(text, tasks)
 
 
-def mergeable(study: Path, known: Mapping[str, Brought]) -> str | None:
+def mergeable(study: Path, known: Mapping[str, ImportedModel]) -> str | None:
     """Why a study's experts cannot be merged without a recipe; None if they can.
 
     Args:
@@ -122,9 +123,9 @@ def merge_files(study: Study, target: Path, asked: Merging, watch: Watch, *, ove
     """
     keep = {"the study's folder": study.path, **folders_of(study)}
     check_folder(target, overwrite=overwrite, keep=keep)  # before anything is read
-    known = brought(study)
+    known = imported_models(study)
     for each in known.values():
-        check_same(each)
+        check_unchanged(each)
     experts = {task: each for task, each in known.items() if task != BASE}
     facts: dict[str, object] = {
         "at": str(asked.weights),
@@ -144,8 +145,8 @@ def merge_files(study: Study, target: Path, asked: Merging, watch: Watch, *, ove
 
 
 def _adapters(
-    experts: Mapping[str, Brought],
-    base: Brought | None,
+    experts: Mapping[str, ImportedModel],
+    base: ImportedModel | None,
     target: Path,
     asked: Merging,
     facts: dict[str, object],
@@ -170,8 +171,8 @@ def _adapters(
 
 
 def _checkpoints(
-    experts: Mapping[str, Brought],
-    base: Brought,
+    experts: Mapping[str, ImportedModel],
+    base: ImportedModel,
     target: Path,
     asked: Merging,
     facts: dict[str, object],
@@ -199,7 +200,7 @@ def _checkpoints(
     return facts
 
 
-def _curved(each: Brought, params: Stored) -> GaussianSite:
+def _curved(each: ImportedModel, params: Stored) -> GaussianSite:
     """A site with the curvature that lies beside an expert, left in its file."""
     if each.site is None or each.expert.site is None:
         raise DataError(

@@ -1,36 +1,17 @@
 """Fit: train every task on its own, then estimate its curvature there."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
-from foretaste.engine import do, stop_if_asked
 from foretaste.errors import StudyError
-from foretaste.estimate.fisher import fisher
-from foretaste.estimate.kfac import kfac
+from foretaste.methods.diagonal import task_curvatures
 from foretaste.one_line import one_line
-from foretaste.params import Params, parameters_of
-from foretaste.plan import Recipe
-from foretaste.posterior.diagonal import Diagonal
-from foretaste.posterior.kronecker import Kronecker
-from foretaste.posterior.lowrank import LowRank
-from foretaste.posterior.precision import Precision
-from foretaste.posterior.site import GaussianSite, Record
 from foretaste.sources.problem import Problem
 from foretaste.store.study import Done, Study
-from foretaste.task import Task
-from foretaste.workflow.experts import brought, curvature_of, forget_curvature
-from foretaste.workflow.runs import finetuned
+from foretaste.work.imported_models import forget_curvature, imported_models
 from foretaste.workflow.session import Session
 
-__all__ = ["Fitted", "Reported", "curved", "estimated", "examples_of", "fit", "kronecker_at", "prior_precision", "require_models"]
-
-_STRUCTURES: Mapping[str, type[Precision]] = {each.structure: each for each in (Diagonal, Kronecker, LowRank)}
-_GRADIENT = "gradient/"
-
-Reported = Callable[[int], None]
+__all__ = ["Fitted", "fit", "require_models"]
 
 
 @dataclass(frozen=True)
@@ -39,22 +20,18 @@ class Fitted:
 
     Args:
         run: The finished training.
-        curved: The site with curvature.
-        artefacts: Hashes of params and curvature.
-        site: The finished estimate.
+        site_record: The finished estimate.
     """
 
     run: Done
-    curved: GaussianSite
-    artefacts: tuple[str, str]
-    site: Done | None = None
+    site_record: Done
 
     __repr__ = one_line
 
     @property
-    def works(self) -> tuple[Done, ...]:
-        """The finished work that the site rests on."""
-        return (self.run,) if self.site is None else (self.run, self.site)
+    def artefacts(self) -> tuple[str, str]:
+        """The hashes of the params and of the curvature."""
+        return str(self.run.artefact), str(self.site_record.artefact)
 
 
 def fit(session: Session, *, only_estimate: bool = False) -> dict[str, Fitted]:
@@ -67,29 +44,21 @@ def fit(session: Session, *, only_estimate: bool = False) -> dict[str, Fitted]:
     Raises:
         StudyError: Nothing may be trained, and a task has no model.
 
-    >>> import pathlib, tempfile
-    >>> from foretaste.recipe import parse
-    >>> from foretaste.workflow.session import load
-    >>> from foretaste.workflow.start import start
-    >>> recipe = parse(text := "{name: a, model: {source: digits}, finetune: {steps: 2}, curvature: {max_examples: 20}}")
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
-    ...     with session.study:
-    ...         {task: found.curved.record.examples for task, found in fit(session).items()}
-    {'low': 20, 'mid': 20, 'high': 20}
+    >>> from foretaste.workflow.example import small_study
+    >>> with small_study() as session:
+    ...     list(fit(session))
+    ['low', 'mid', 'high']
     """
-    tasks, watch = session.problem.tasks, session.watch
     if only_estimate:
         require_models(session.problem, session.study.path)
         forget_curvature(session.study)
-    watch.begin("single-task finetuning", len(tasks) * session.training.steps)
-    runs = {task.name: finetuned(session, task) for task in tasks}
-    watch.begin("curvature", sum(examples_of(session, task) for task in tasks))
-    return {task.name: curved(session, task, runs[task.name]) for task in tasks}
+    curvatures = task_curvatures(session)
+    records = session.finish(list(curvatures.values()))
+    return {task: Fitted(each.run.done(session), record.done) for (task, each), record in zip(curvatures.items(), records, strict=True)}
 
 
 def require_models(problem: Problem, folder: Path) -> None:
-    """Look whether every task's model is in a study already.
+    """Check that every task's model is in a study already.
 
     Args:
         problem: Has the tasks.
@@ -101,157 +70,10 @@ def require_models(problem: Problem, folder: Path) -> None:
     there: set[object] = set()
     if Study.exists(folder):
         with Study.open(folder) as study:
-            there = {*brought(study), *(tuple(done.inputs["task"]) for done in study.all_work("finetune"))}
+            there = {*imported_models(study), *(tuple(done.inputs["task"]) for done in study.all_work("finetune"))}
     lacking = [task.name for task in problem.tasks if not there & {task.name, (task.name, task.identity)}]
     if lacking:
         raise StudyError(
             f"no model is there yet of {', '.join(lacking)}; import it (foretaste import {folder} "
             f"--task {lacking[0]}=FOLDER), or leave out --estimate and it is trained"
         )
-
-
-def curved(session: Session, task: Task, run: Done) -> Fitted:
-    """A run with its diagonal curvature.
-
-    >>> import pathlib, tempfile
-    >>> from foretaste.recipe import parse
-    >>> from foretaste.workflow.session import load
-    >>> from foretaste.workflow.start import start
-    >>> recipe = parse(text := "{name: a, model: {source: digits}, finetune: {steps: 2}, curvature: {max_examples: 20}}")
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
-    ...     task = session.problem.tasks[0]
-    ...     with session.study:
-    ...         curved(session, task, finetuned(session, task)).curved.precision.structure
-    'diagonal'
-    """
-    plan, known = session.recipe.curvature, brought(session.study).get(task.name)
-    own = known.site if known and run.inputs.get("import") == known.digest else None
-
-    def make(params: Params, on_batch: Reported) -> GaussianSite:
-        if known and own:
-            return curvature_of(session, task, known, params)
-        generator = torch.Generator().manual_seed(session.recipe.seed)
-        return fisher(
-            session.problem.model,
-            params,
-            task,
-            generator=generator,
-            on_batch=on_batch,
-            labels=plan.labels,
-            max_examples=plan.max_examples,
-            batch_size=plan.batch_size,
-        )
-
-    done, site = estimated(session, task, run, {"site file": own} if own else {}, make)
-    return Fitted(run, site, (str(run.artefact), str(done.artefact)), done)
-
-
-def kronecker_at(session: Session, task: Task, run: Done, *, gradient: bool = False) -> tuple[Done, GaussianSite]:
-    """A task's Kronecker site at a run's params, found or made.
-
-    Args:
-        session: The recipe at work.
-        task: Whose site it is.
-        run: The task's own run, or a joint one.
-        gradient: Whether the site has the loss's gradient there, as one at a joint run needs.
-
-    >>> import pathlib, tempfile
-    >>> from foretaste.recipe import parse
-    >>> from foretaste.workflow.session import load
-    >>> from foretaste.workflow.start import start
-    >>> recipe = parse(text := "{name: a, model: {source: digits}, finetune: {steps: 2}, curvature: {max_examples: 20}}")
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
-    ...     task = session.problem.tasks[0]
-    ...     with session.study:
-    ...         kronecker_at(session, task, finetuned(session, task))[1].precision.structure
-    'kronecker'
-    """
-    plan = session.recipe.curvature
-
-    def make(params: Params, on_batch: Reported) -> GaussianSite:
-        generator = torch.Generator().manual_seed(session.recipe.seed)
-        return kfac(
-            session.problem.model,
-            params,
-            task,
-            generator=generator,
-            gradient=gradient,
-            on_batch=on_batch,
-            labels=plan.labels,
-            max_examples=plan.max_examples,
-            batch_size=plan.batch_size,
-        )
-
-    return estimated(session, task, run, {"estimator": "kfac", "gradient": gradient}, make)
-
-
-def estimated(
-    session: Session, task: Task, run: Done, inputs: Mapping[str, object], make: Callable[[Params, Reported], GaussianSite]
-) -> tuple[Done, GaussianSite]:
-    """A site at a run's params, found or made, and kept.
-
-    Args:
-        session: The recipe at work.
-        task: Whose site it is.
-        run: A single-task or joint run; the site is taken at its params.
-        inputs: What the site depends on beside the run, the task, the recipe's curvature and the seed.
-        make: From the params; is given what to call with the count of examples seen.
-
-    >>> import pathlib, tempfile
-    >>> from foretaste.recipe import parse
-    >>> from foretaste.workflow.session import load
-    >>> from foretaste.workflow.start import start
-    >>> recipe = parse(text := "{name: a, model: {source: digits}, finetune: {steps: 2}}")
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
-    ...     task = session.problem.tasks[0]
-    ...     with session.study:
-    ...         make = lambda params, seen: GaussianSite(params, Diagonal({name: tensor * 0 for name, tensor in params.items()}))
-    ...         estimated(session, task, finetuned(session, task), {"estimator": "none at all"}, make)[0].kind
-    'site'
-    """
-    model, plan = session.problem.model, session.recipe.curvature
-    params, seen = session.study.tensors(run.artefact), 0
-
-    def on_batch(examples: int) -> None:
-        nonlocal seen
-        session.watch.advance(examples - seen, task.name)
-        seen = examples
-        stop_if_asked(session.watch)
-
-    def kept() -> tuple[dict[str, object], Params]:
-        site = make(params, on_batch)
-        slopes = {_GRADIENT + name: tensor for name, tensor in (site.gradient or {}).items()}
-        return {"structure": site.precision.structure, "record": asdict(site.record)}, {**site.precision.to_tensors(), **slopes}
-
-    depends = {"params": run.artefact, "task": [task.name, task.identity], "curvature": plan.model_dump(), "seed": session.recipe.seed}
-    done = do(session.study, "site", {**depends, **inputs}, kept, session.watch)
-    session.watch.advance(examples_of(session, task) - seen)
-    own = parameters_of(model, task.names)
-    carried = {name: params[name] for name in params if name not in parameters_of(model)}
-    tensors = session.study.tensors(done.artefact)
-    slopes = {name.removeprefix(_GRADIENT): tensor for name, tensor in tensors.items() if name.startswith(_GRADIENT)}
-    held = {name: tensor for name, tensor in tensors.items() if not name.startswith(_GRADIENT)}
-    precision = _STRUCTURES[done.result["structure"]].from_tensors(held)
-    return done, GaussianSite({name: params[name] for name in own}, precision, slopes or None, carried, Record(**done.result["record"]))
-
-
-def examples_of(session: Session, task: Task) -> int:
-    """How many examples a task's curvature is estimated on."""
-    return min(len(task.train), session.recipe.curvature.max_examples or len(task.train))
-
-
-def prior_precision(recipe: Recipe, fitted: Mapping[str, Fitted]) -> float:
-    """The merge's delta where it is not searched: as the recipe says, or the mean curvature over all tasks' entries.
-
-    >>> from foretaste.recipe import parse
-    >>> prior_precision(parse("{name: a, model: {source: digits}, preview: {prior_precision: 0.01}}"), {})
-    0.01
-    """
-    if not isinstance(recipe.preview.prior_precision, str):
-        return float(recipe.preview.prior_precision)
-    entries = [tensor for each in fitted.values() for tensor in each.curved.precision.to_tensors().values()]
-    total = sum(float(tensor.double().sum()) for tensor in entries)
-    return max(total / sum(tensor.numel() for tensor in entries), 1e-12)

@@ -8,16 +8,17 @@ from pathlib import Path
 
 from foretaste.errors import ForetasteError, Stopped
 from foretaste.evaluation import Evaluation
+from foretaste.method_table import with_controls
+from foretaste.methods.registry import last_with_params
 from foretaste.store.queue import Job, Kind, Queue, State
 from foretaste.weights import TaskWeights
 from foretaste.workflow.confirm import confirm
 from foretaste.workflow.export import EXPORTS, default_method, export
 from foretaste.workflow.fit import fit
-from foretaste.workflow.methods import last_merging, with_controls
 from foretaste.workflow.mixing import export_mixture
 from foretaste.workflow.preview import preview
 from foretaste.workflow.session import Session
-from foretaste.workflow.sharpen import sharpened
+from foretaste.workflow.sharpen import sharpen_previews
 
 __all__ = ["folder_name", "perform", "work_off"]
 
@@ -40,7 +41,7 @@ def work_off(session: Session, queue: Queue, stopping: Callable[[], bool] = lamb
 
     >>> import tempfile
     >>> from foretaste.recipe import parse
-    >>> from foretaste.workflow.session import load
+    >>> from foretaste.loading import load
     >>> from foretaste.workflow.start import start
     >>> recipe = parse(text := "{name: a, model: {source: digits}, finetune: {steps: 1}, curvature: {max_examples: 1}}")
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -84,12 +85,12 @@ def perform(session: Session, job: Job) -> str:
     weights = TaskWeights.parse(job.weights, session.problem.names)
     if job.kind in (Kind.EXPORT_PREVIEW, Kind.EXPORT_JOINT, Kind.EXPORT_MIXTURE):
         return _export(session, job.kind, weights)
-    fitted = fit(session)
+    fit(session)
     if job.kind == Kind.SHARPEN:
         steps = max(1, round(_SHARPENED * session.joint_training.steps))
-        return _said(session, sharpened(session, fitted, last_merging(session.recipe.preview.methods), steps, [weights])[-1])
+        return _said(session, sharpen_previews(session, last_with_params(session.recipe.preview.methods), steps, [weights])[-1])
     trained = confirm(session, [weights]) if job.kind == Kind.TRAIN else []
-    previews = preview(session, fitted, with_controls(session.recipe.preview.methods), [weights])
+    previews = preview(session, with_controls(session.recipe.preview.methods), [weights])
     return _said(session, (trained or previews)[-1])
 
 

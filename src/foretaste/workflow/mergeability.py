@@ -1,16 +1,14 @@
 """Mergeability: before any surface, whether the tasks' models can be merged at all."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from foretaste.engine import do
-from foretaste.evaluate import evaluate
+from foretaste.method_table import METHOD_TABLE
+from foretaste.methods.registry import check_methods
 from foretaste.surface.mergeability import Mergeability, corner_of, pairs_of, paths
 from foretaste.surface.table import Surface, headlines
-from foretaste.task import Task
 from foretaste.weights import corners
-from foretaste.workflow.fit import Fitted, fit
-from foretaste.workflow.judge import at_precision, judged_by
-from foretaste.workflow.methods import METHODS, check_methods
+from foretaste.work.single_task import SingleTaskMetrics
+from foretaste.workflow.fit import fit
 from foretaste.workflow.preview import preview
 from foretaste.workflow.session import Session
 
@@ -31,24 +29,19 @@ def mergeability(session: Session, methods: Sequence[str] = ()) -> Mergeability:
     Raises:
         TaskError: A method that cannot preview these tasks.
 
-    >>> import pathlib, tempfile
-    >>> from foretaste.recipe import parse
-    >>> from foretaste.workflow.session import load
-    >>> from foretaste.workflow.start import start
-    >>> recipe = parse(text := "{name: a, model: {source: digits}, finetune: {steps: 1}, curvature: {max_examples: 1}}")
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
-    ...     with session.study:
-    ...         found = mergeability(session)
+    >>> from foretaste.workflow.example import small_study
+    >>> with small_study() as session:
+    ...     found = mergeability(session)
     >>> [pair.tasks for pair in found.pairs], [(corner.method, corner.exact) for corner in found.corners]
     ([('low', 'mid'), ('low', 'high'), ('mid', 'high')], [('simple', True)])
     """
     asked = checked_methods(methods or session.recipe.preview.methods, asked=bool(methods))
     check_methods(asked, session.problem.tasks)
-    fitted, names, heads = fit(session), session.problem.names, headlines(session.problem.tasks)
-    rows = preview(session, fitted, [_AVERAGING], paths(names))
-    alone = _alone(session, fitted)
-    found = [corner_of(method, preview(session, fitted, [method], corners(names)), alone, heads) for method in asked]
+    names, heads = session.problem.names, headlines(session.problem.tasks)
+    fit(session)
+    rows = preview(session, [_AVERAGING], paths(names))
+    single = dict(zip(names, session.finish([SingleTaskMetrics(task) for task in names]), strict=True))
+    found = [corner_of(method, preview(session, [method], corners(names)), single, heads) for method in asked]
     return Mergeability(pairs_of(Surface(heads, tuple(rows))), tuple(found))
 
 
@@ -56,28 +49,10 @@ def checked_methods(methods: Sequence[str], *, asked: bool) -> list[str]:
     """The methods whose corners are checked: simple averaging, and those of these that train nothing more.
 
     Args:
-        methods: Names in `METHODS`.
+        methods: Names in `foretaste.method_table`.
         asked: Whether they were asked for, and so are all checked.
 
     >>> checked_methods(["diagonal", "anchored"], asked=False), checked_methods(["anchored"], asked=True)
     (['simple', 'diagonal'], ['simple', 'anchored'])
     """
-    return list(dict.fromkeys([_AVERAGING, *(name for name in methods if asked or not METHODS[name].trains)]))
-
-
-def _alone(session: Session, fitted: Mapping[str, Fitted]) -> dict[str, Mapping[str, float]]:
-    """Each task's metrics by its own run, without any merging."""
-    session.watch.begin("single-task models", len(fitted))
-    found = {}
-    for task in session.problem.tasks:
-
-        def make(task: Task = task) -> tuple[dict[str, object], None]:
-            params = session.study.tensors(fitted[task.name].run.artefact)
-            with at_precision(session):
-                results = evaluate(session.problem.model, params, [task], batch_size=session.recipe.preview.batch_size)
-            return {"metrics": dict(results[task.name].metrics)}, None
-
-        inputs = {"task": task.name, "params": fitted[task.name].run.artefact, **judged_by(session)}
-        found[task.name] = do(session.study, "alone", inputs, make, session.watch).result["metrics"]
-        session.watch.advance(1, task.name)
-    return found
+    return list(dict.fromkeys([_AVERAGING, *(name for name in methods if asked or not METHOD_TABLE[name].trains)]))

@@ -15,8 +15,9 @@ from foretaste.plan import Recipe, TransformersModel
 from foretaste.sources.problem import Problem
 from foretaste.train.mixture import count_label_tokens
 from foretaste.weights import TaskWeights
+from foretaste.work.context import joint_training
 from foretaste.workflow.export import kept_by
-from foretaste.workflow.session import Session, joint_training
+from foretaste.workflow.session import Session
 
 if TYPE_CHECKING:
     from foretaste.export import mixture, part

@@ -6,12 +6,13 @@ are held against them. What a large model gave on a part is kept in the study, s
 another preference finds what it needs; small models are evaluated together (`foretaste.together`) and begin anew.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 
 from foretaste.errors import WeightsError
+from foretaste.method_table import METHOD_TABLE
 from foretaste.metrics import adds
 from foretaste.surface.choose import choose
 from foretaste.surface.preference import Floor, Preference
@@ -19,11 +20,9 @@ from foretaste.surface.race import ERROR, Apart, Dropped, Goal, Raced, Standing,
 from foretaste.surface.table import Surface, headlines
 from foretaste.task import AnyMetric, Seen, Task
 from foretaste.weights import TaskWeights, corners
-from foretaste.workflow.fit import Fitted
-from foretaste.workflow.methods import METHODS
 from foretaste.workflow.preview import preview
 from foretaste.workflow.runners import Runners
-from foretaste.workflow.session import Session, has_private_heads
+from foretaste.workflow.session import Session
 
 __all__ = ["race"]
 
@@ -32,7 +31,6 @@ _LOOKS = 8
 
 def race(
     session: Session,
-    fitted: Mapping[str, Fitted],
     method: str,
     points: Sequence[TaskWeights],
     preference: Preference,
@@ -42,8 +40,7 @@ def race(
 
     Args:
         session: The recipe at work.
-        fitted: Every task's site.
-        method: One of `METHODS`.
+        method: One of `foretaste.method_table`.
         points: Weightings; where relative floors or the knee need them, the single-task models are added.
         preference: What to maximise.
         floors: What must hold.
@@ -52,28 +49,21 @@ def race(
         WeightsError: None of the weightings can be chosen.
         TaskError: See `foretaste.workflow.preview.preview`.
 
-    >>> import pathlib, tempfile
-    >>> from foretaste.recipe import parse
     >>> from foretaste.weights import lattice
-    >>> from foretaste.workflow.fit import fit
-    >>> from foretaste.workflow.session import load
-    >>> from foretaste.workflow.start import start
-    >>> recipe = parse(text := "{name: a, model: {source: digits}, finetune: {steps: 9}, curvature: {max_examples: 1}}")
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
-    ...     with session.study:
-    ...         found = race(session, fit(session), "simple", lattice(session.problem.names, 3), Preference("mean", {}))
+    >>> from foretaste.workflow.example import small_study
+    >>> with small_study("finetune: {steps: 9}, curvature: {max_examples: 1}") as session:
+    ...     found = race(session, "simple", lattice(session.problem.names, 3), Preference("mean", {}))
     >>> found.reason, len(found.rows) + len(found.dropped), found.best in [row.weights for row in found.rows]
     ('', 10, True)
     """
-    tasks, inside = session.problem.tasks, has_private_heads(session.problem)
+    tasks, inside = session.problem.tasks, session.problem.has_private_heads
     if not any(not inside or min(weights.values()) > 0 for weights in points):
         raise WeightsError("tasks with heads of their own all need some weight in what is chosen; give weights inside the simplex")
     needed = preference.kind == "knee" or any(floor.relative for floor in floors)
     alone = corners(session.problem.names) if needed else [weights for weights in points if weights.corner is not None]
     asked = list(dict.fromkeys([*points, *alone]))
     reason = _unfit(tasks, method)
-    rows = preview(session, fitted, [method], asked if reason else alone)
+    rows = preview(session, [method], asked if reason else alone)
     surface = Surface(headlines(tasks), tuple(rows), inside)
     singles = {task: row.metrics[task][surface.headlines[task].metric] for task, row in surface.singles().items()}
     goal = Goal(surface.headlines, preference.settled(surface), floors, singles)
@@ -81,7 +71,7 @@ def race(
         whole = len(rows) * sum(len(task.validation) for task in tasks)
         return Raced(method, tuple(rows), (), choose(surface, goal.preference, floors, singles).weights, {}, whole, whole, reason)
     session.watch.begin(f"race of previews by {method}", len(asked) * sum(len(task.validation) for task in tasks))
-    runners = Runners.of(session, fitted, method, asked)
+    runners = Runners.of(session, method, asked)
     dropped = [each for look in range(1, _LOOKS + 1) for each in _look(runners, goal, look, inside)]
     found = replace(surface, rows=tuple(runners.finished(runner) for runner in runners.running))
     best = choose(found, goal.preference, floors, singles).weights
@@ -117,7 +107,7 @@ def _at(found: Standing, place: int) -> Apart:
 
 def _unfit(tasks: Sequence[Task], method: str) -> str:
     """Why previews by this method cannot be raced, or nothing."""
-    if not METHODS[method].merges:
+    if not METHOD_TABLE[method].has_params:
         return f"previews by {method} need no pass over the validation data, so that there is nothing to save"
     for task in tasks:
         if not _is_ratio(task.metrics[0]):

@@ -4,11 +4,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from foretaste.engine import Watch
 from foretaste.errors import StudyError
+from foretaste.loading import load
 from foretaste.plan import Recipe
 from foretaste.store.study import Study
-from foretaste.workflow.session import Session, load
+from foretaste.work.context import Watch
+from foretaste.workflow.session import Session
 from foretaste.workflow.start import start
 from foretaste.workflow.trust import check_trust
 from foretaste.workflow.version import check_version
@@ -51,4 +52,4 @@ def reopen(folder: Path, watch: Watch | None = None, *, trust: bool = False) -> 
         raise StudyError(f"the study {folder} was made by an earlier version, which did not keep all of its recipe; {advice}") from None
     if not trust:
         check_trust(folder, recipe)
-    return start(recipe, text, load(recipe, text, str(folder)), folder, watch)
+    return start(recipe, text, load(recipe, text, str(folder)), folder, watch, file=str(folder))

@@ -4,15 +4,16 @@ from collections.abc import Sequence
 
 from foretaste.errors import StudyError
 from foretaste.evaluation import Fidelity
+from foretaste.method_table import with_controls
 from foretaste.surface.outlook import evaluated, outlook, tellable, usable
 from foretaste.surface.recommend import Recommendation, recommend
 from foretaste.weights import TaskWeights
 from foretaste.workflow.confirm import confirm
 from foretaste.workflow.fit import fit
-from foretaste.workflow.methods import with_controls
 from foretaste.workflow.outcome import look
+from foretaste.workflow.points import grid, joint_points
 from foretaste.workflow.preview import preview
-from foretaste.workflow.session import Session, grid, joint_points
+from foretaste.workflow.session import Session
 
 __all__ = ["recommended", "run"]
 
@@ -28,20 +29,13 @@ def run(session: Session) -> Recommendation:
     Returns:
         The recommendation.
 
-    >>> import pathlib, tempfile
-    >>> from foretaste.recipe import parse
-    >>> from foretaste.workflow.session import load
-    >>> from foretaste.workflow.start import start
-    >>> small = "finetune: {steps: 1}, curvature: {max_examples: 1}, preview: {points: 3, methods: [simple]}, joint: {points: 0}"
-    >>> recipe = parse(text := f"{{name: a, model: {{source: digits}}, {small}}}")
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
-    ...     with session.study:
-    ...         run(session).floors_met, len(look(session.study).surface.rows)
+    >>> from foretaste.workflow.example import small_study
+    >>> with small_study("finetune: {steps: 1}, preview: {points: 3, methods: [simple]}, joint: {points: 0}") as session:
+    ...     run(session).floors_met, len(look(session.study).surface.rows)
     (True, 5)
     """
-    fitted = fit(session)
-    preview(session, fitted, with_controls(session.recipe.preview.methods), grid(session.recipe, session.problem))
+    fit(session)
+    preview(session, with_controls(session.recipe.preview.methods), grid(session.recipe, session.problem))
     points = joint_points(session.recipe, session.problem)
     confirm(session, points)
     while not (chosen := recommended(session)).confirmed and _beside(session, points) < _CONFIRMATIONS:
@@ -60,16 +54,10 @@ def recommended(session: Session) -> Recommendation:
     Raises:
         StudyError: There is too little to predict from.
 
-    >>> import pathlib, tempfile
-    >>> from foretaste.recipe import parse
-    >>> from foretaste.workflow.session import load
-    >>> from foretaste.workflow.start import start
-    >>> recipe = parse(text := "{name: a, model: {source: digits}, finetune: {steps: 1}, curvature: {max_examples: 1}}")
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
-    ...     with session.study:
-    ...         _ = preview(session, fit(session), ["diagonal"], grid(recipe, session.problem)[:1])
-    ...         recommended(session).weights
+    >>> from foretaste.workflow.example import small_study
+    >>> with small_study() as session:
+    ...     _ = preview(session, ["diagonal"], grid(session.recipe, session.problem)[:1])
+    ...     recommended(session).weights
     TaskWeights(low=1,mid=0,high=0)
     """
     outcome = look(session.study)

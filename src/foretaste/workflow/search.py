@@ -12,6 +12,7 @@ import numpy as np
 
 from foretaste.errors import BadInput, RunFailed, WeightsError
 from foretaste.evaluation import Fidelity
+from foretaste.methods.registry import check_methods, last_with_params
 from foretaste.plan import Recipe
 from foretaste.sources.problem import Problem
 from foretaste.surface.hindsight import foretold
@@ -24,10 +25,9 @@ from foretaste.surface.table import Surface
 from foretaste.weights import TaskWeights, corners, inside, lattice, lattice_near, reaches_inside, spread, uniform
 from foretaste.workflow.confirm import confirm
 from foretaste.workflow.fit import Fitted, fit
-from foretaste.workflow.methods import check_methods, last_merging
 from foretaste.workflow.preview import preview
-from foretaste.workflow.session import Session, has_private_heads
-from foretaste.workflow.sharpen import sharpened
+from foretaste.workflow.session import Session
+from foretaste.workflow.sharpen import sharpen_previews
 from foretaste.workflow.spending import Account
 
 __all__ = ["search", "searched_methods"]
@@ -64,16 +64,9 @@ def search(
     Raises:
         WeightsError: A budget that does not cover the single-task models' evaluation.
 
-    >>> import pathlib, tempfile
-    >>> from foretaste.recipe import parse
-    >>> from foretaste.workflow.session import load
-    >>> from foretaste.workflow.start import start
-    >>> small = "finetune: {steps: 1}, curvature: {max_examples: 1}, preview: {methods: [simple]}"
-    >>> recipe = parse(text := f"{{name: a, model: {{source: digits}}, {small}}}")
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     session = start(recipe, text, load(recipe, text, ""), pathlib.Path(folder))
-    ...     with session.study:
-    ...         found = search(session, Budget(joint=1, previews=6), Preference("mean", {}))
+    >>> from foretaste.workflow.example import small_study
+    >>> with small_study("finetune: {steps: 1}, curvature: {max_examples: 1}, preview: {methods: [simple]}") as session:
+    ...     found = search(session, Budget(joint=1, previews=6), Preference("mean", {}))
     >>> found.spent, len(found.foretold)
     (Budget(joint=1, previews=6, sharpened=0), 1)
     """
@@ -152,7 +145,7 @@ def searched_methods(recipe: Recipe, problem: Problem, budget: Budget) -> tuple[
         methods.remove(_ANCHOR)  # it would make a joint run
     check_methods(methods, problem.tasks)
     if budget.sharpened:
-        last_merging(methods)
+        last_with_params(methods)
     return tuple(methods)
 
 
@@ -190,7 +183,7 @@ class _Work:
     @property
     def base(self) -> str:
         """The method whose previews are sharpened."""
-        return last_merging(self.methods)
+        return last_with_params(self.methods)
 
     @property
     def sharpening(self) -> str:
@@ -219,7 +212,7 @@ class _Work:
         for method in self.methods:
             if method == _ANCHOR and self.budget.joint:
                 self._joint_at_uniform(names)
-            preview(self.session, self.fitted, [method], first[: max(0, self.left_for(method, first))])
+            preview(self.session, [method], first[: max(0, self.left_for(method, first))])
         if self.budget.joint:
             self._joint_at_uniform(names)
 
@@ -243,7 +236,7 @@ class _Work:
         resolution = lattice_near(names, each)
         finer = lattice(names, resolution + 1) if reaches_inside(names, resolution + 1) else inside(names, each)
         inner = [weights for weights in [uniform(names), *finer] if weights.corner is None]
-        if has_private_heads(self.session.problem):
+        if self.session.problem.has_private_heads:
             inner = [weights for weights in inner if min(weights.values()) > 0] or [uniform(names)]
         return list(dict.fromkeys([*corners(names), *spread(inner, max(0, each - len(names)))]))
 
@@ -267,6 +260,6 @@ class _Work:
         if option.fidelity == Fidelity.JOINT:
             confirm(self.session, points)
         elif option.fidelity == Fidelity.SHARPENED:
-            sharpened(self.session, self.fitted, self.base, self.steps, points)
+            sharpen_previews(self.session, self.base, self.steps, points)
         else:
-            preview(self.session, self.fitted, [option.method], points)
+            preview(self.session, [option.method], points)

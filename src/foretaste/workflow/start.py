@@ -10,22 +10,34 @@ import torch
 from accelerate import PartialState
 
 from foretaste import __version__
-from foretaste.engine import REVISION, Unwatched, Watch
+from foretaste.engines.catalogue import REVISIONS
+from foretaste.engines.engine import Engine
+from foretaste.engines.here import Here
 from foretaste.errors import StudyError
 from foretaste.params import buffers_of, parameters_of
 from foretaste.plan import Recipe
 from foretaste.sources.problem import Problem
 from foretaste.store.study import Study, require_space
 from foretaste.surface.table import headlines
+from foretaste.work.context import Origin, Unwatched, Watch
 from foretaste.workflow.experts import read_experts
-from foretaste.workflow.session import Session, has_private_heads
+from foretaste.workflow.session import Session
 from foretaste.workflow.trust import remember_trust
 from foretaste.workflow.version import check_revisions, check_version
 
 __all__ = ["start"]
 
 
-def start(recipe: Recipe, text: str, problem: Problem, folder: Path, watch: Watch | None = None) -> Session:
+def start(
+    recipe: Recipe,
+    text: str,
+    problem: Problem,
+    folder: Path,
+    watch: Watch | None = None,
+    *,
+    file: str | None = None,
+    engine: Engine | None = None,
+) -> Session:
     """Open the study of a recipe, or make it.
 
     Args:
@@ -33,7 +45,9 @@ def start(recipe: Recipe, text: str, problem: Problem, folder: Path, watch: Watc
         text: Of the recipe's file.
         problem: What `check` made of it.
         folder: The study's.
-        watch: Told of progress.
+        watch: Shows progress.
+        file: The recipe's path, so that other processes can load the problem again; None where it was made in memory.
+        engine: Does the work; `Here` if left out.
 
     Raises:
         StudyError: The study was made by another recipe, model or data; the parts are named. Or it has models for other tasks.
@@ -61,7 +75,8 @@ def start(recipe: Recipe, text: str, problem: Problem, folder: Path, watch: Watc
             _check_question(there, plan)  # before it is moved to this version
     with ExitStack() as stack:
         study = stack.enter_context(Study.create(folder))
-        session = Session(study, recipe, problem, base, watch or Unwatched())
+        origin = None if file is None else Origin(text, file)
+        session = Session(study, recipe, problem, base, watch or Unwatched(), engine or Here(), origin=origin)
         _check_question(study, plan)
         read_experts(session)  # so that a model that does not fit is refused before the study knows the recipe
         study.add_recipe(text, plan)
@@ -75,14 +90,14 @@ def _plan_of(recipe: Recipe, problem: Problem, base: str) -> dict[str, object]:
     return {
         "name": recipe.name,
         "recipe": recipe.model_dump(mode="json", exclude_unset=True),
-        "identity": recipe.identity() | {"task order": problem.names, "revisions": REVISION},
+        "identity": recipe.identity() | {"task order": problem.names, "revisions": REVISIONS},
         "data": {task.name: task.identity for task in problem.tasks},
         "base": base,
         "unit": problem.tasks[0].unit,
         "headlines": {task: asdict(headline) for task, headline in headlines(problem.tasks).items()},
         "recommend": recipe.recommend.model_dump(),
         "method": recipe.preview.methods[-1],
-        "inside": has_private_heads(problem),
+        "inside": problem.has_private_heads,
         "facts": [list(fact) for fact in problem.facts],
         "versions": _versions(),
     }

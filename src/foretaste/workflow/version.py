@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from foretaste import __version__
-from foretaste.engine import REVISION
+from foretaste.engines.catalogue import REVISIONS
 from foretaste.errors import StudyError
 
 __all__ = ["check_revisions", "check_version", "maker_of"]
@@ -38,7 +38,7 @@ def check_version(plan: Mapping[str, Any], folder: Path) -> None:
     foretaste.errors.StudyError: the study runs was made by foretaste 99.0, and this is foretaste ...: upgrade ...
     """
     maker, here = maker_of(plan), _numbers(__version__)
-    has_unknown_work = any(number > REVISION.get(kind, 0) for kind, number in _revisions_of(plan).items())
+    has_unknown_work = any(number > REVISIONS.get(kind, 0) for kind, number in _revisions_of(plan).items())
     if _numbers(maker) > here or (_numbers(maker) == here and has_unknown_work):
         raise StudyError(
             f"the study {folder} was made by foretaste {maker}, and this is foretaste {__version__}: "
@@ -61,9 +61,9 @@ def check_revisions(plan: Mapping[str, Any], folder: Path) -> None:
     ...
     foretaste.errors.StudyError: the study runs was made by foretaste 0.0.9, which computes factors in another way (revision 1, here 2): ...
     """
-    changed = {kind: number for kind, number in _revisions_of(plan).items() if number != REVISION.get(kind)}
+    changed = {kind: number for kind, number in _revisions_of(plan).items() if number != REVISIONS.get(kind)}
     if changed:
-        listed = ", ".join(f"{kind} in another way (revision {number}, here {REVISION.get(kind)})" for kind, number in changed.items())
+        listed = ", ".join(f"{kind} in another way (revision {number}, here {REVISIONS.get(kind)})" for kind, number in changed.items())
         raise StudyError(
             f"the study {folder} was made by foretaste {maker_of(plan)}, which computes {listed}: "
             "go on with that version, or name another folder with --study; the study is untouched"

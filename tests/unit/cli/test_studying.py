@@ -17,9 +17,9 @@ from commands import ENVIRONMENT, foretaste
 from foretaste import __version__
 from foretaste.cli.base import MethodName as Choices
 from foretaste.cli.base import app
+from foretaste.method_table import METHOD_TABLE
 from foretaste.plan import MethodName
 from foretaste.recipe import parse
-from foretaste.workflow.methods import METHODS
 from problems import digits_recipe
 
 COMMANDS = [
@@ -142,8 +142,8 @@ def test_confirm_without_weights_takes_the_recommended_ones(folder: Path) -> Non
 
 def test_methods_are_those_of_the_recipe() -> None:
     """Named once more in `foretaste.cli.base`, which imports neither before there is work."""
-    assert [each.value for each in Choices] == list(get_args(MethodName)) == list(METHODS)
-    assert all(name in helped("preview").output for name in METHODS)
+    assert [each.value for each in Choices] == list(get_args(MethodName)) == list(METHOD_TABLE)
+    assert all(name in helped("preview").output for name in METHOD_TABLE)
 
 
 def test_any_method_can_be_previewed_shown_and_reported(folder: Path) -> None:

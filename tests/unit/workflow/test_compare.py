@@ -4,6 +4,7 @@ import pytest
 
 from foretaste.errors import RecipeError, TaskError
 from foretaste.evaluation import Evaluation
+from foretaste.method_table import METHOD_TABLE
 from foretaste.plan import Joint
 from foretaste.surface.agreement import agreement
 from foretaste.surface.comparison import Comparison
@@ -12,11 +13,10 @@ from foretaste.task import TextMetric
 from foretaste.weights import TaskWeights
 from foretaste.workflow.compare import compare, compared_methods
 from foretaste.workflow.confirm import confirm
-from foretaste.workflow.fit import fit
-from foretaste.workflow.methods import METHODS
+from foretaste.workflow.points import joint_points
 from foretaste.workflow.preview import preview, ready
-from foretaste.workflow.session import Session, joint_points
-from foretaste.workflow.sharpen import sharpened
+from foretaste.workflow.session import Session
+from foretaste.workflow.sharpen import sharpen_previews
 
 
 @pytest.fixture
@@ -32,14 +32,14 @@ def names(found: Comparison) -> list[str]:
 def test_methods_asked_for_and_controls_where_a_mixture_is() -> None:
     assert compared_methods(["diagonal", "simple", "diagonal"]) == ["diagonal", "simple"]
     assert compared_methods(["average", "mixture"]) == ["average", "mixture", "weighted"]
-    assert set(compared_methods()) == set(METHODS)  # all, and so the mixture's controls
+    assert set(compared_methods()) == set(METHOD_TABLE)  # all, and so the mixture's controls
 
 
 def test_methods_that_cannot_preview_the_tasks_are_compared_only_if_asked_for(three: Session) -> None:
     texts = TextMetric("bleu", lambda said, wanted: 0.0)
     low, *others = three.problem.tasks
     changed = (replace(low, metrics=[texts], write=lambda model, examples: [("", "") for _ in examples]), *others)
-    assert set(compared_methods(tasks=changed)) == set(METHODS) - {"ensemble"}
+    assert set(compared_methods(tasks=changed)) == set(METHOD_TABLE) - {"ensemble"}
     assert compared_methods(["ensemble"], changed) == ["ensemble"]
     before = three.study.all_work()
     with pytest.raises(TaskError, match="an ensemble is no model"):
@@ -63,7 +63,7 @@ def test_agreements_are_those_of_previews_with_joint_runs(three: Session) -> Non
     def surface(rows: list[Evaluation]) -> Surface:
         return Surface(heads, tuple(rows))
 
-    expected = agreement(surface(preview(three, fit(three), ["diagonal"], points)), surface(confirm(three, points)), "diagonal")
+    expected = agreement(surface(preview(three, ["diagonal"], points)), surface(confirm(three, points)), "diagonal")
     assert names(found) == ["diagonal"]
     assert found.methods[0].agreement == expected
     assert expected.points == 3
@@ -74,14 +74,14 @@ def test_a_mixture_is_shown_beside_its_controls(three: Session) -> None:
     assert names(found) == ["mixture", "average", "weighted"]
     assert [each.kind for each in found.methods] == ["preview", "control", "control"]
     assert found.best == "mixture"
-    assert [each.title for each in found.methods] == [METHODS[name].title for name in names(found)]
+    assert [each.title for each in found.methods] == [METHOD_TABLE[name].title for name in names(found)]
 
 
 def test_sharpened_previews_and_joint_runs_cut_to_the_same_steps(three: Session) -> None:
     found = compare(three, ["simple"], [1, 2])
     assert names(found) == ["simple", "simple+1", "simple+2", "pretrained+1", "pretrained+2"]
     assert [each.kind for each in found.methods] == ["preview", "sharpened", "sharpened", "control", "control"]
-    rows = sharpened(three, fit(three), "simple", 2, joint_points(three.recipe, three.problem))
+    rows = sharpen_previews(three, "simple", 2, joint_points(three.recipe, three.problem))
     heads = headlines(three.problem.tasks)
     joint = confirm(three, joint_points(three.recipe, three.problem))
     assert found.methods[2].agreement == agreement(Surface(heads, tuple(rows)), Surface(heads, tuple(joint)), "simple+2")
@@ -94,7 +94,7 @@ def test_costs_are_in_joint_runs(three: Session) -> None:
     assert found.joint_seconds == pytest.approx(sum(seconds) / len(seconds))
     for each in found.methods[:2]:
         base = each.method.partition("+")[0]
-        assert each.once == pytest.approx(ready(three, fit(three), base)[0].seconds / found.joint_seconds)
+        assert each.once == pytest.approx(ready(three, base)[0].seconds / found.joint_seconds)
     assert found.methods[1].method == "simple+3"
     assert found.methods[1].each > 0
     assert found.methods[2].once > found.methods[0].once  # its curvature

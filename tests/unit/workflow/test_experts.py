@@ -4,14 +4,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from finished import finetuned, site_at
 from foretaste.errors import DataError, StudyError
 from foretaste.params import parameters_of, snapshot
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.site import GaussianSite, Record
 from foretaste.sources.site_file import NAME, save_site
-from foretaste.workflow.experts import bring, brought, check, check_same, forget_curvature, read_experts
+from foretaste.work.imported_models import check_unchanged, forget_curvature, imported_models
+from foretaste.workflow.experts import bring, check, read_experts
 from foretaste.workflow.fit import fit
-from foretaste.workflow.runs import finetuned
 from foretaste.workflow.session import Session
 
 
@@ -40,18 +41,18 @@ def test_an_expert_takes_the_place_of_the_first_run_alone(session: Session, tmp_
 @pytest.mark.parametrize("mean", [False, True])
 def test_curvature_that_came_along_is_used_until_it_is_made_anew(session: Session, tmp_path: Path, mean: bool) -> None:
     bring(session.study, {name: expert(session, tmp_path / name, height=2.5, mean=mean) for name in session.problem.names})
-    site = fit(session)["low"].curved
+    site = site_at(session, "low")
     assert site.record.estimator == "adam"
     assert all(set(tensor.flatten().tolist()) == {2.5} for tensor in site.precision.to_tensors().values())
-    assert fit(session, only_estimate=True)["low"].curved.record.estimator == "fisher:exact"
-    assert fit(session)["low"].curved.record.estimator == "fisher:exact"
+    fit(session, only_estimate=True)
+    assert site_at(session, "low").record.estimator == "fisher:exact"
 
 
 def test_the_latest_counts(session: Session, tmp_path: Path) -> None:
     one, two = expert(session, tmp_path / "one"), expert(session, tmp_path / "two", height=1.0)
     for folder in (one, two, one):
         bring(session.study, {"low": folder})
-        assert brought(session.study)["low"].expert.folder == folder
+        assert imported_models(session.study)["low"].expert.folder == folder
 
 
 def test_curvature_in_another_unit_is_refused(session: Session, tmp_path: Path) -> None:
@@ -75,20 +76,20 @@ def test_refusals(session: Session, tmp_path: Path) -> None:
         read_experts(session)
     (folder / "model.safetensors").unlink()
     with pytest.raises(DataError, match="the expert of other is not there any more"):
-        brought(session.study)
+        imported_models(session.study)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", NAME])
 def test_files_that_change_after_import_are_noticed(session: Session, tmp_path: Path, name: str) -> None:
     folder = expert(session, tmp_path / "low", height=1.0)
     bring(session.study, {"low": folder})
-    check_same(brought(session.study)["low"])
+    check_unchanged(imported_models(session.study)["low"])
     whole = (folder / name).read_bytes()
     (folder / name).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     with pytest.raises(DataError, match="has changed since it was imported for task 'low'; import it again"):
-        check_same(brought(session.study)["low"])
+        check_unchanged(imported_models(session.study)["low"])
     (folder / name).write_bytes(whole)
-    check_same(brought(session.study)["low"])  # another time, the same content
+    check_unchanged(imported_models(session.study)["low"])  # another time, the same content
 
 
 @pytest.mark.parametrize("mean", [False, True])
@@ -98,4 +99,4 @@ def test_curvature_of_another_model_is_refused_before_anything_is_kept(session: 
     save_site(GaussianSite(other, Diagonal(other)), folder / NAME, mean=mean)
     with pytest.raises(DataError, match=r"low/foretaste-site.*; or remove foretaste-site.safetensors"):
         bring(session.study, {"low": folder})
-    assert brought(session.study) == {}
+    assert imported_models(session.study) == {}

@@ -7,15 +7,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from foretaste.engine import Unwatched
+from finished import jointly
 from foretaste.errors import StorageError, WeightsError
 from foretaste.params import parameters_of, snapshot
 from foretaste.weights import TaskWeights, corners, uniform
+from foretaste.work.context import Unwatched
 from foretaste.workflow.experts import bring
 from foretaste.workflow.export import check_target, export
 from foretaste.workflow.fit import fit
 from foretaste.workflow.preview import ready
-from foretaste.workflow.runs import jointly
 from foretaste.workflow.session import Session
 
 
@@ -24,7 +24,7 @@ def test_a_preview_is_what_is_written(session: Session, tmp_path: Path, method: 
     weights = TaskWeights(session.problem.names, [0.2, 0.3, 0.5])
     own = snapshot(parameters_of(session.problem.model))
     facts = export(session, tmp_path / "out", weights, method)
-    expected = ready(session, fit(session), method)[1].merge(weights).params
+    expected = ready(session, method)[1].merge(weights).params
     found = load_file(tmp_path / "out" / "model.safetensors")
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())

@@ -10,18 +10,19 @@ from pathlib import Path
 import pytest
 
 from checkpoints import Checkpoints, sentences, table, transformers_recipe
-from foretaste.engine import Unwatched
 from foretaste.errors import Diverged
 from foretaste.evaluation import Fidelity
 from foretaste.recipe import read
 from foretaste.store.queue import Kind, Queue, State
 from foretaste.weights import TaskWeights
+from foretaste.work.context import Unwatched
 from foretaste.workflow import jobs as module
+from foretaste.workflow.check import check
 from foretaste.workflow.export import EXPORTS
 from foretaste.workflow.fit import fit
 from foretaste.workflow.jobs import work_off
 from foretaste.workflow.outcome import look
-from foretaste.workflow.session import Session, check
+from foretaste.workflow.session import Session
 from foretaste.workflow.start import start
 
 HERE = "low=0.2,mid=0.3,high=0.5"

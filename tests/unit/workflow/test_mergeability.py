@@ -51,7 +51,7 @@ def test_rows_are_ordinary_previews(session: Session) -> None:
     mergeability(session)
     before = session.study.all_work("evaluation")
     assert len(before) == 3 + 3 * 3
-    preview(session, fit(session), ["simple"], lattice(session.problem.names, 4))
+    preview(session, ["simple"], lattice(session.problem.names, 4))
     assert len(session.study.all_work("evaluation")) == 15  # three of the lattice are inside
     found, work = mergeability(session), session.study.all_work()
     assert mergeability(session) == found

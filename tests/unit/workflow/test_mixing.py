@@ -9,11 +9,12 @@ import yaml
 from checkpoints import Checkpoints, language_recipe, sentences, table, transformers_recipe, translations
 from commands import foretaste, refused
 from foretaste.errors import DataError
+from foretaste.loading import load
 from foretaste.recipe import read
 from foretaste.train.mixture import mixture
 from foretaste.weights import TaskWeights, uniform
 from foretaste.workflow.mixing import export_mixture
-from foretaste.workflow.session import Session, load
+from foretaste.workflow.session import Session
 from foretaste.workflow.start import start
 
 

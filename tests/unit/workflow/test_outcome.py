@@ -9,7 +9,6 @@ from foretaste.store.study import Study
 from foretaste.surface.preference import Floor, Preference
 from foretaste.weights import corners, uniform
 from foretaste.workflow.confirm import confirm
-from foretaste.workflow.fit import fit
 from foretaste.workflow.outcome import empty_surface, look
 from foretaste.workflow.preview import preview
 from foretaste.workflow.session import Session
@@ -31,7 +30,7 @@ def test_a_study_without_rows_can_be_looked_at(session: Session) -> None:
 
 def test_rows_goal_and_method_come_from_the_study_or_the_caller(session: Session) -> None:
     names = session.problem.names
-    rows = preview(session, fit(session), ["simple", "diagonal"], [uniform(names)])
+    rows = preview(session, ["simple", "diagonal"], [uniform(names)])
     found = look(session.study)
     assert list(found.surface.rows) == rows
     assert (found.preference, found.floors, found.method) == (Preference("mean", {}), (), "diagonal")
@@ -48,7 +47,7 @@ def test_rows_goal_and_method_come_from_the_study_or_the_caller(session: Session
 
 
 def test_costs_are_those_of_the_work(session: Session) -> None:
-    rows = preview(session, fit(session), ["simple"], corners(session.problem.names))
+    rows = preview(session, ["simple"], corners(session.problem.names))
     joint = confirm(session, [uniform(session.problem.names)])
     costs = look(session.study).costs
     assert set(costs) == {"single-task finetuning", "curvature", "joint finetuning", "previews"}
@@ -59,7 +58,7 @@ def test_costs_are_those_of_the_work(session: Session) -> None:
 
 
 def test_provenance_says_where_numbers_come_from(session: Session) -> None:
-    preview(session, fit(session), ["diagonal"], [uniform(session.problem.names)])
+    preview(session, ["diagonal"], [uniform(session.problem.names)])
     found = look(session.study).provenance
     assert found["pretrained params"] == f"sha256 {session.base[:16]}"
     assert found["data of mid"] == f"sha256 {session.data['mid'][:16]}"
@@ -81,7 +80,7 @@ def test_provenance_says_how_near_joint_runs_came_to_alpha(session: Session, tmp
 
 
 def test_an_outcome_needs_the_study_alone(session: Session) -> None:
-    preview(session, fit(session), ["diagonal"], [uniform(session.problem.names)])
+    preview(session, ["diagonal"], [uniform(session.problem.names)])
     with Study.open(session.study.path) as study:
         found = look(study)
     assert found == look(session.study)

@@ -6,9 +6,13 @@ import pytest
 import torch
 from torch import nn
 
+from finished import site_at
 from foretaste.evaluate import Result, evaluate
 from foretaste.evaluation import Fidelity
+from foretaste.loading import load
 from foretaste.merge import merge
+from foretaste.methods import previews as previewing
+from foretaste.methods.previews import memory_of
 from foretaste.params import Params, parameters_of, snapshot
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
@@ -20,12 +24,10 @@ from foretaste.task import Task
 from foretaste.together import evaluate_each
 from foretaste.train.batch_norm import reestimated
 from foretaste.weights import TaskWeights, corners, lattice, uniform
-from foretaste.workflow import preview as previewing
+from foretaste.work.judge import judged_by
 from foretaste.workflow.fit import fit
-from foretaste.workflow.judge import judged_by
-from foretaste.workflow.methods import made
-from foretaste.workflow.preview import memory_of, preview, ready
-from foretaste.workflow.session import Session, load
+from foretaste.workflow.preview import prepare, preview, ready
+from foretaste.workflow.session import Session
 from foretaste.workflow.start import start
 from problems import blobs, linear
 
@@ -35,22 +37,22 @@ POINT = TaskWeights(["low", "mid", "high"], [0.2, 0.3, 0.5])
 def merged(session: Session, method: str, weights: TaskWeights) -> dict[str, torch.Tensor]:
     precision = 1.0 if method == "simple" else 0.003  # the recipe's, where there is curvature for it to compete with
     prior = Gaussian(snapshot(parameters_of(session.problem.model)), Isotropic(precision))
-    return dict(merge(prior, made(session, fit(session), method).sites(prior), weights).params)
+    return dict(merge(prior, prepare(session, method).sites(prior), weights).params)
 
 
 def test_simple_takes_posteriors_as_isotropic(session: Session) -> None:
     """So its preview is the alpha-weighted mean of the tasks' params."""
-    fitted = fit(session)
+    fit(session)
     found = merged(session, "simple", POINT)
     for name, tensor in found.items():
-        expected = sum(alpha * fitted[task].curved.center[name].double() for task, alpha in POINT.items())
+        expected = sum(alpha * site_at(session, task).center[name].double() for task, alpha in POINT.items())
         torch.testing.assert_close(tensor.double(), expected, atol=1e-6, rtol=1e-5)
     assert any(not torch.allclose(tensor, merged(session, "diagonal", POINT)[name]) for name, tensor in found.items())
 
 
 @pytest.mark.parametrize("method", ["simple", "diagonal"])
 def test_rows_are_evaluations_of_the_merge(session: Session, method: str) -> None:
-    rows = preview(session, fit(session), [method], [POINT, uniform(session.problem.names)])
+    rows = preview(session, [method], [POINT, uniform(session.problem.names)])
     assert [row.weights for row in rows] == [POINT, uniform(session.problem.names)]
     assert {(row.method, row.fidelity, row.seed) for row in rows} == {(method, Fidelity.PREVIEW, 0)}
     expected = evaluate(session.problem.model, merged(session, method, POINT), session.problem.tasks)
@@ -59,9 +61,10 @@ def test_rows_are_evaluations_of_the_merge(session: Session, method: str) -> Non
 
 
 def test_the_prior_is_of_no_matter_to_simple(session: Session) -> None:
-    fitted, precisions = fit(session), (0.003, 1.0, 100.0)
+    fit(session)
+    precisions = (0.003, 1.0, 100.0)
     start = snapshot(parameters_of(session.problem.model))
-    sites = made(session, fitted, "simple")
+    sites = prepare(session, "simple")
     found = [sites.under(Gaussian(start, Isotropic(precision))).merge(POINT).params for precision in precisions]
     for other in found[1:]:
         torch.testing.assert_close(dict(other), dict(found[0]), atol=1e-6, rtol=1e-5)
@@ -69,18 +72,16 @@ def test_the_prior_is_of_no_matter_to_simple(session: Session) -> None:
 
 def test_corners_are_the_single_task_models(session: Session) -> None:
     fitted = fit(session)
-    for corner, row in zip(
-        corners(session.problem.names), preview(session, fitted, ["diagonal"], corners(session.problem.names)), strict=True
-    ):
+    for corner, row in zip(corners(session.problem.names), preview(session, ["diagonal"], corners(session.problem.names)), strict=True):
         params = session.study.tensors(fitted[str(corner.corner)].run.artefact)
         expected = evaluate(session.problem.model, params, session.problem.tasks)
         assert all(dict(row.metrics[task]) == dict(expected[task].metrics) for task in expected)
 
 
 def test_a_preview_is_made_once_and_keeps_results_per_example(session: Session) -> None:
-    first = preview(session, fit(session), ["diagonal"], [POINT])
+    first = preview(session, ["diagonal"], [POINT])
     kept = session.study.all_work("evaluation")
-    assert preview(session, fit(session), ["diagonal"], [POINT]) == first
+    assert preview(session, ["diagonal"], [POINT]) == first
     assert session.study.all_work("evaluation") == kept
     results = session.study.tensors(kept[0].artefact)
     assert {name.partition("/")[2] for name in results} == {"losses", "predicted"}
@@ -90,8 +91,9 @@ def test_a_preview_is_made_once_and_keeps_results_per_example(session: Session) 
 
 def test_small_models_are_previewed_together_and_rows_are_found(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three of nine are there; the others are made four at a time, as evaluating each by itself would make them."""
-    fitted, points = fit(session), lattice(session.problem.names, 3)[:9]
-    before = preview(session, fitted, ["diagonal"], points[2:5])
+    fit(session)
+    points = lattice(session.problem.names, 3)[:9]
+    before = preview(session, ["diagonal"], points[2:5])
     together: list[int] = []
 
     def counted(
@@ -102,7 +104,7 @@ def test_small_models_are_previewed_together_and_rows_are_found(session: Session
 
     monkeypatch.setattr(previewing, "evaluate_each", counted)
     monkeypatch.setattr(previewing, "at_once", lambda model, tasks: 4)
-    rows = preview(session, fitted, ["diagonal"], points)
+    rows = preview(session, ["diagonal"], points)
     assert together == [4, 2]
     assert rows[2:5] == before
     for weights, row in zip(points, rows, strict=True):
@@ -126,14 +128,15 @@ def test_what_is_frozen_runs_once_and_changes_nothing(tmp_path: Path, monkeypatc
     recipe = parse(text)
     session = start(recipe, text, load(recipe, text, ""), tmp_path / "study")
     with session.study:
-        fitted, points = fit(session), lattice(session.problem.names, 2)
-        assert set(fitted["low"].curved.center) == {"4.weight", "4.bias"}
-        _, found = ready(session, fitted, "simple")
+        fit(session)
+        points = lattice(session.problem.names, 2)
+        assert set(site_at(session, "low").center) == {"4.weight", "4.bias"}
+        _, found = ready(session, "simple")
         assert memory_of(session, found).modules == ["0", "2"]
         first: list[int] = []
         with monkeypatch.context() as patch:
             patch.setattr(nn.Linear, "forward", counting(first))
-            rows = preview(session, fitted, ["simple"], points)
+            rows = preview(session, ["simple"], points)
         batches = sum(-(-len(task.validation) // 128) for task in session.problem.tasks)
         assert first.count(32) == 2 * (batches + 1)  # both frozen layers: every batch once, the first twice
         assert first.count(10) == batches * len(points)
@@ -149,13 +152,13 @@ def test_statistics_that_move_are_not_remembered(tmp_path: Path, monkeypatch: py
         problem = frozen(Problem(linear(), (blobs("a", 1), blobs("b", 2))), ["0", "1"])
         session = start(parse(text), text, problem, tmp_path / batch_norm)
         with session.study:
-            assert memory_of(session, ready(session, fit(session), "simple")[1]).modules == expected
+            assert memory_of(session, ready(session, "simple")[1]).modules == expected
 
 
 def test_keys_name_what_a_preview_depends_on(session: Session) -> None:
     """The curvature and the prior's precision matter to `diagonal` only."""
     fitted = fit(session)
-    preview(session, fitted, ["simple", "diagonal"], [POINT])
+    preview(session, ["simple", "diagonal"], [POINT])
     simple, diagonal = (done.inputs for done in session.study.all_work("evaluation"))
     assert "prior_precision" not in simple
     assert diagonal["prior_precision"] == 0.003
@@ -182,7 +185,7 @@ def test_progress_is_told(session: Session) -> None:
             return False
 
     looker = Looker()
-    preview(replace(session, watch=looker), fit(session), ["simple", "diagonal"], [POINT])
+    preview(replace(session, watch=looker), ["simple", "diagonal"], [POINT])
     assert looker.told == ["previews by simple 1", str(POINT), "previews by diagonal 1", str(POINT)]
 
 
@@ -195,10 +198,10 @@ def test_batch_norm_statistics_inside_the_simplex(tmp_path_factory: pytest.TempP
     folder = tmp_path_factory.mktemp("norm") / "study"
     session = start(parse(text), text, problem, folder)
     with session.study:
-        fitted = fit(session)
-        row = preview(session, fitted, ["simple"], [uniform("ab")])[0]
+        fit(session)
+        row = preview(session, ["simple"], [uniform("ab")])[0]
         prior = Gaussian(snapshot(parameters_of(problem.model)), Isotropic(1.0))
-        params = merge(prior, made(session, fitted, "simple").sites(prior), uniform("ab")).params
+        params = merge(prior, prepare(session, "simple").sites(prior), uniform("ab")).params
     generator = torch.Generator().manual_seed(0)
     expected = params if how == "average" else reestimated(problem.model, params, problem.tasks, uniform("ab"), generator=generator)
     found = evaluate(problem.model, expected, problem.tasks)

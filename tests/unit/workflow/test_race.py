@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from foretaste.engine import Unwatched
 from foretaste.errors import Stopped, TaskError, WeightsError
 from foretaste.evaluation import Evaluation
+from foretaste.methods import previews as previewing
 from foretaste.metrics import METRICS, SEQUENCE_METRICS
 from foretaste.recipe import parse, read
 from foretaste.sources.digits import digits
@@ -20,7 +20,7 @@ from foretaste.surface.race import Raced
 from foretaste.surface.table import Surface, headlines
 from foretaste.task import Batch, Rows, Task, TextMetric
 from foretaste.weights import TaskWeights, lattice, uniform
-from foretaste.workflow import preview as previewing
+from foretaste.work.context import Unwatched
 from foretaste.workflow import runners as running
 from foretaste.workflow.fit import fit
 from foretaste.workflow.outcome import look
@@ -45,7 +45,7 @@ def points(session: Session) -> list[TaskWeights]:
 
 
 def raced(session: Session, preference: Preference = MEAN, floors: tuple[Floor, ...] = ()) -> Raced:
-    return race(session, fit(session), "simple", points(session), preference, floors)
+    return race(session, "simple", points(session), preference, floors)
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def truth(fitted_folder: Path, tmp_path: Path) -> Iterator[dict[TaskWeights, Eva
     plan, text = read(tmp_path / "other" / "small.yaml")
     with start(plan, text, digits(plan.seed), tmp_path / "other" / "study").study as study:
         session = Session(study, plan, digits(plan.seed), digits(plan.seed).base(), Unwatched())
-        yield {row.weights: row for row in preview(session, fit(session), ["simple"], points(session))}
+        yield {row.weights: row for row in preview(session, ["simple"], points(session))}
 
 
 def chosen(session: Session, rows: dict[TaskWeights, Evaluation], preference: Preference) -> TaskWeights:
@@ -84,7 +84,7 @@ def test_rows_are_ordinary_ones_with_results_per_example(session: Session, truth
     found = raced(session)
     works = session.study.all_work("evaluation")
     assert len(works) == len(found.rows)
-    again = preview(session, fit(session), ["simple"], [row.weights for row in found.rows])
+    again = preview(session, ["simple"], [row.weights for row in found.rows])
     assert again == list(found.rows)
     assert session.study.all_work("evaluation") == works
     inner = next(row for row in found.rows if row.weights.corner is None)
@@ -147,16 +147,16 @@ def test_a_race_that_was_stopped_goes_on(alone: None, session: Session, truth: d
         def stopping(self) -> bool:
             return self.seen > self.most
 
-    fitted = fit(session)
+    fit(session)
     with pytest.raises(Stopped):
-        race(replace(session, watch=Impatient(5000)), fitted, "simple", points(session), MEAN)
+        race(replace(session, watch=Impatient(5000)), "simple", points(session), MEAN)
     parts = {done.key for done in session.study.all_work("slice")}
     assert parts
     found = raced(session)
     assert found.best == chosen(session, truth, MEAN)
     assert parts < {done.key for done in session.study.all_work("slice")}
     whole = Impatient(10**9)
-    race(replace(session, watch=whole), fitted, "simple", points(session), MEAN)
+    race(replace(session, watch=whole), "simple", points(session), MEAN)
     assert whole.seen == found.whole + 3  # the bar ends where it should; the single-task models have one of their own
 
 
@@ -172,17 +172,17 @@ def test_costs_count_what_was_seen_once(alone: None, session: Session) -> None:
 def test_floors_of_the_single_task_metric_bring_the_corners(session: Session) -> None:
     inner = [weights for weights in points(session) if weights.corner is None]
     floors = [Floor("low", 0.9, True)]
-    found = race(session, fit(session), "simple", inner, MEAN, floors)
+    found = race(session, "simple", inner, MEAN, floors)
     assert {row.weights.corner for row in found.rows} >= {"low", "mid", "high"}
-    everything = preview(session, fit(session), ["simple"], points(session))
+    everything = preview(session, ["simple"], points(session))
     surface = Surface(headlines(session.problem.tasks), tuple(everything))
     assert found.best == choose(surface, MEAN, floors).weights
 
 
 def test_a_knee_is_settled_first(session: Session) -> None:
     inner = [weights for weights in points(session) if weights.corner is None]
-    found = race(session, fit(session), "simple", inner, Preference("knee", {}))
-    everything = preview(session, fit(session), ["simple"], points(session))
+    found = race(session, "simple", inner, Preference("knee", {}))
+    everything = preview(session, ["simple"], points(session))
     surface = Surface(headlines(session.problem.tasks), tuple(everything))
     assert found.best == choose(surface, Preference("knee", {}).settled(surface)).weights
 
@@ -196,14 +196,14 @@ def test_what_is_no_mean_over_examples_is_not_raced(tmp_path: Path) -> None:
     tasks = [replace(blobs(name, seed), metrics=[METRICS["f1"], METRICS["accuracy"]]) for seed, name in enumerate("ab")]
     session = small(tmp_path, *tasks)
     with session.study:
-        found = race(session, fit(session), "simple", lattice("ab", 3), MEAN)
+        found = race(session, "simple", lattice("ab", 3), MEAN)
         assert len(found.rows) == 4
     assert found.reason.startswith("f1 of task 'a' is no mean over examples")
     assert (found.dropped, found.evaluated) == ((), found.whole)
 
 
 def test_an_ensemble_has_no_pass_to_save(session: Session) -> None:
-    found = race(session, fit(session), "ensemble", points(session), MEAN)
+    found = race(session, "ensemble", points(session), MEAN)
     assert "need no pass" in found.reason
     assert len(found.rows) == 21
 
@@ -213,7 +213,7 @@ def test_a_method_that_cannot_preview_is_refused(tmp_path: Path) -> None:
     tasks = [replace(blobs(name, seed), metrics=[texts], write=lambda model, examples: [("", "")]) for seed, name in enumerate("ab")]
     session = small(tmp_path, *tasks)
     with session.study, pytest.raises(TaskError, match="an ensemble is no model"):
-        race(session, fit(session), "ensemble", lattice("ab", 3), MEAN)
+        race(session, "ensemble", lattice("ab", 3), MEAN)
 
 
 @pytest.mark.parametrize("one_by_one", [True, False])
@@ -240,10 +240,10 @@ def test_sequences_with_statistics_of_their_own(tmp_path: Path, monkeypatch: pyt
     grid = lattice("ab", 8)
     session = small(tmp_path / "raced", tokens("a", 3), tokens("b", 4))
     with session.study:
-        found = race(session, fit(session), "simple", grid, MEAN)
+        found = race(session, "simple", grid, MEAN)
     session = small(tmp_path / "whole", tokens("a", 3), tokens("b", 4))
     with session.study:
-        rows = {row.weights: row for row in preview(session, fit(session), ["simple"], grid)}
+        rows = {row.weights: row for row in preview(session, ["simple"], grid)}
     assert found.reason == ""
     assert found.best == chosen(session, rows, MEAN)
     assert_same_rows(found, rows)
@@ -262,8 +262,8 @@ def test_with_heads_of_their_own_only_inner_weights_can_win(tmp_path: Path) -> N
 
     session = small(tmp_path, task("a", 1), task("b", 2), model=model)
     with session.study:
-        found = race(session, fit(session), "simple", lattice("ab", 6), MEAN)
+        found = race(session, "simple", lattice("ab", 6), MEAN)
         assert found.best.corner is None
         with pytest.raises(WeightsError, match="all need some weight"):
-            race(session, fit(session), "simple", [TaskWeights("ab", [1.0, 0.0])], MEAN)
-        assert race(session, fit(session), "simple", [uniform("ab")], MEAN).best == uniform("ab")
+            race(session, "simple", [TaskWeights("ab", [1.0, 0.0])], MEAN)
+        assert race(session, "simple", [uniform("ab")], MEAN).best == uniform("ab")

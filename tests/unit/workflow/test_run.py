@@ -2,11 +2,11 @@ import pytest
 
 from foretaste.errors import StudyError
 from foretaste.evaluation import Fidelity
-from foretaste.workflow.fit import fit
 from foretaste.workflow.outcome import look
+from foretaste.workflow.points import grid, joint_points
 from foretaste.workflow.preview import preview
 from foretaste.workflow.run import recommended, run
-from foretaste.workflow.session import Session, grid, joint_points
+from foretaste.workflow.session import Session
 
 
 def test_run_makes_every_row_and_confirms_its_choice(session: Session) -> None:
@@ -35,7 +35,7 @@ def test_without_joint_runs_the_choice_is_near_the_best_preview(session: Session
     with pytest.raises(StudyError, match="too few previews to recommend from"):
         recommended(session)
     points = grid(session.recipe, session.problem)
-    rows = preview(session, fit(session), ["diagonal"], points)
+    rows = preview(session, ["diagonal"], points)
     best = max(rows, key=lambda row: sum(found["accuracy"] for found in row.metrics.values()))
     found = recommended(session)
     assert not found.confirmed

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from foretaste.methods import previews as previewing
 from foretaste.task import Example, ModelMetric, TextMetric
 from foretaste.weights import corners, lattice, uniform
-from foretaste.workflow import preview as previewing
+from foretaste.work.judge import shuffled
 from foretaste.workflow import runners as running
 from foretaste.workflow.fit import fit
-from foretaste.workflow.judge import shuffled
 from foretaste.workflow.preview import preview
 from foretaste.workflow.runners import Runners
 from foretaste.workflow.session import Session
@@ -24,15 +24,15 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_all_see_the_same_examples_in_the_same_order(way: str, session: Session) -> None:
-    found = Runners.of(session, fit(session), "simple", lattice(session.problem.names, 2))
-    known = Runners.of(session, fit(session), "simple", lattice(session.problem.names, 2))
+    found = Runners.of(session, "simple", lattice(session.problem.names, 2))
+    known = Runners.of(session, "simple", lattice(session.problem.names, 2))
     for share in (0.25, 0.5, 0.5, 1.0):
         found.go_on(share)
     rows = [found.finished(runner) for runner in found.running]
     assert [row.weights for row in rows] == lattice(session.problem.names, 2)
     assert found.evaluated == 6 * found.examples
 
-    known = Runners.of(session, fit(session), "simple", lattice(session.problem.names, 2))  # from what the study keeps
+    known = Runners.of(session, "simple", lattice(session.problem.names, 2))  # from what the study keeps
     assert known.evaluated == 6 * known.examples
     known.go_on(1.0)
     for task, tally in found.tallies().items():
@@ -51,19 +51,20 @@ def test_all_see_the_same_examples_in_the_same_order(way: str, session: Session)
 
 
 def test_a_row_whose_results_were_deleted_runs_again(way: str, session: Session) -> None:
-    fitted, points = fit(session), lattice(session.problem.names, 2)
-    rows = preview(session, fitted, ["simple"], points)
+    fit(session)
+    points = lattice(session.problem.names, 2)
+    rows = preview(session, ["simple"], points)
     works = session.study.all_work("evaluation")
     for done in works[:2]:
         (session.study.path / "tensors" / f"{done.artefact}.safetensors").unlink()
-    found = Runners.of(session, fitted, "simple", points)
+    found = Runners.of(session, "simple", points)
     assert [runner.row is None for runner in found.running] == [True, True, False, False, False, False]
     found.go_on(1.0)
     assert [found.finished(runner) for runner in found.running] == rows
 
 
 def test_a_first_look_is_no_shorter_than_a_bootstrap_needs(session: Session) -> None:
-    found = Runners.of(session, fit(session), "simple", corners(session.problem.names))
+    found = Runners.of(session, "simple", corners(session.problem.names))
     found.go_on(0.01)
     assert set(found.seen.values()) == {32}
     found.go_on(0.02)
@@ -72,7 +73,7 @@ def test_a_first_look_is_no_shorter_than_a_bootstrap_needs(session: Session) -> 
 
 
 def test_who_stops_sees_no_more(way: str, session: Session) -> None:
-    found = Runners.of(session, fit(session), "simple", lattice(session.problem.names, 2))
+    found = Runners.of(session, "simple", lattice(session.problem.names, 2))
     found.go_on(0.25)
     before = found.evaluated
     stopped = found.stop([1, 4])
@@ -95,18 +96,18 @@ def test_texts_and_judges_are_asked_for_rows(way: str, session: Session, monkeyp
         return {"size": float(sum(p.detach().abs().sum() for p in model.parameters()))}
 
     same = TextMetric("same", lambda written, wanted: sum(a == b for a, b in zip(written, wanted, strict=True)) / len(wanted))
-    fitted = fit(session)
+    fit(session)
     for task in session.problem.tasks[:1]:
         monkeypatch.setitem(task.__dict__, "metrics", [*task.metrics, same, ModelMetric("size")])
         monkeypatch.setitem(task.__dict__, "write", write)
         monkeypatch.setitem(task.__dict__, "judge", judge)
-    found = Runners.of(session, fitted, "simple", [uniform(session.problem.names)])
+    found = Runners.of(session, "simple", [uniform(session.problem.names)])
     for share in (0.5, 1.0):
         found.go_on(share)
     assert asked == []
     row = found.finished(found.running[0])
     assert asked == [("size",)]
     assert row.metrics["low"]["same"] == row.metrics["low"]["accuracy"]
-    (again,) = preview(session, fitted, ["simple"], [uniform(session.problem.names)])
+    (again,) = preview(session, ["simple"], [uniform(session.problem.names)])
     assert again == row
     assert set(row.metrics["low"]) == {"loss", "accuracy", "same", "size"}

@@ -1,6 +1,6 @@
 """Searching a small digits study: within the budget, resumable, surviving failures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -12,7 +12,6 @@ from foretaste.surface.searched import Budget, Progress
 from foretaste.weights import TaskWeights, corners, uniform
 from foretaste.workflow import search as module
 from foretaste.workflow.confirm import confirm
-from foretaste.workflow.fit import Fitted
 from foretaste.workflow.outcome import look
 from foretaste.workflow.preview import preview
 from foretaste.workflow.search import search
@@ -121,12 +120,12 @@ def test_failed_joint_runs_are_told_and_not_tried_again(simple: Session, monkeyp
 def test_one_failed_preview_of_many_leaves_the_others(simple: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     refused = set[TaskWeights]()
 
-    def fails(session: Session, fitted: Mapping[str, Fitted], methods: Sequence[str], points: Sequence[TaskWeights]) -> list[Evaluation]:
+    def fails(session: Session, methods: Sequence[str], points: Sequence[TaskWeights]) -> list[Evaluation]:
         if len(rows(session, Fidelity.JOINT)) and points and points[-1].corner is None:
             refused.update(points[-1:] if not refused else ())
             if refused & set(points):
                 raise Diverged("not this one")
-        return preview(session, fitted, methods, points)
+        return preview(session, methods, points)
 
     monkeypatch.setattr(module, "preview", fails)
     found = search(simple, Budget(joint=1, previews=20), MEAN, tolerance=0.0)

@@ -7,12 +7,15 @@ import pytest
 import torch
 
 from foretaste.errors import DataError, RecipeError
+from foretaste.loading import load
 from foretaste.params import parameters_of
 from foretaste.recipe import parse
 from foretaste.sources.digits import digits
 from foretaste.sources.problem import Problem
 from foretaste.weights import corners, lattice, uniform
-from foretaste.workflow.session import Session, check, grid, has_private_heads, joint_points, load
+from foretaste.workflow.check import check
+from foretaste.workflow.points import grid, joint_points
+from foretaste.workflow.session import Session
 from problems import blobs, linear
 
 DIGITS = "name: a\nmodel: {source: digits}\n"
@@ -100,8 +103,8 @@ def test_joint_points_leave_out_faces_where_heads_are_private() -> None:
 def test_tasks_that_leave_the_same_parameters_alone_have_no_heads_of_their_own() -> None:
     made = problem(3)
     names = frozenset(list(parameters_of(made.model))[:2])
-    assert not has_private_heads(replace(made, tasks=tuple(replace(task, names=names) for task in made.tasks)))
-    assert has_private_heads(problem(3, private=True))
+    assert not replace(made, tasks=tuple(replace(task, names=names) for task in made.tasks)).has_private_heads
+    assert problem(3, private=True).has_private_heads
 
 
 def test_a_finer_lattice_is_taken_where_many_joint_runs_are_asked_for() -> None:
@@ -135,7 +138,7 @@ def test_lora_is_of_the_model_and_not_of_the_runs(session: Session) -> None:
     assert other.training == replace(session.training, learning_rate=other.training.learning_rate, prior_precision=0.0, warmup=0.1)
     found = load(parse(text), text, "r.yaml")
     assert all(".lora_" in name for name in found.trained)
-    assert not has_private_heads(found)
+    assert not found.has_private_heads
 
 
 def test_a_fault_of_lora_names_its_line() -> None:
@@ -189,7 +192,7 @@ WITHOUT_PEFT = """
 import sys
 sys.modules["peft"] = None  # as Python does for a package that cannot be imported
 from foretaste.recipe import parse
-from foretaste.workflow.session import load
+from foretaste.loading import load
 text = "{name: a, model: {source: digits}, finetune: {method: lora, targets: all-linear}}"
 try:
     load(parse(text), text, "r.yaml")

@@ -14,7 +14,7 @@ from foretaste.workflow.fit import fit
 from foretaste.workflow.outcome import look
 from foretaste.workflow.preview import preview, ready
 from foretaste.workflow.session import Session
-from foretaste.workflow.sharpen import cut, sharpened
+from foretaste.workflow.sharpen import sharpen_previews, train_briefly
 
 POINT = TaskWeights(["low", "mid", "high"], [0.2, 0.3, 0.5])
 EDGE = TaskWeights(["low", "mid", "high"], [0.5, 0.5, 0.0])
@@ -29,62 +29,63 @@ def headed(session: Session) -> Session:
 
 
 def test_rows_are_previews_trained_on_and_evaluated(session: Session) -> None:
-    fitted = fit(session)
-    rows = sharpened(session, fitted, "diagonal", 3, [POINT, uniform(session.problem.names)])
+    fit(session)
+    rows = sharpen_previews(session, "diagonal", 3, [POINT, uniform(session.problem.names)])
     assert [row.weights for row in rows] == [POINT, uniform(session.problem.names)]
     assert {(row.method, row.fidelity, row.seed) for row in rows} == {("diagonal+3", Fidelity.SHARPENED, 0)}
-    begin = ready(session, fitted, "diagonal")[1].merge(POINT).params
+    begin = ready(session, "diagonal")[1].merge(POINT).params
     run = sharpen(session.problem.model, None, begin, session.problem.tasks, POINT, session.joint_training, steps=3)
     expected = evaluate(session.problem.model, run.params, session.problem.tasks)
     assert all(dict(rows[0].metrics[task]) == pytest.approx(dict(each.metrics), rel=1e-6) for task, each in expected.items())
 
 
 def test_the_cost_holds_the_steps(session: Session) -> None:
-    fitted = fit(session)
-    (short,), (long,) = (sharpened(session, fitted, "simple", steps, [POINT]) for steps in (1, 300))
+    fit(session)
+    (short,), (long,) = (sharpen_previews(session, "simple", steps, [POINT]) for steps in (1, 300))
     assert long.cost > 2 * short.cost > 0
 
 
 def test_every_length_and_method_is_work_of_its_own_done_once(session: Session) -> None:
-    fitted = fit(session)
+    fit(session)
     asked = [("simple", 1), ("simple", 2), ("diagonal", 1)]
-    first = [sharpened(session, fitted, method, steps, [POINT]) for method, steps in asked]
+    first = [sharpen_previews(session, method, steps, [POINT]) for method, steps in asked]
     before = session.study.all_work()
     assert len(session.study.all_work("evaluation")) == 3
-    assert [sharpened(session, fitted, method, steps, [POINT]) for method, steps in asked] == first
+    assert [sharpen_previews(session, method, steps, [POINT]) for method, steps in asked] == first
     assert session.study.all_work() == before
 
 
 def test_sharpened_rows_are_no_previews(session: Session) -> None:
-    fitted = fit(session)
-    sharpened(session, fitted, "simple", 1, [POINT])
+    fit(session)
+    sharpen_previews(session, "simple", 1, [POINT])
     surface = look(session.study).surface
     assert surface.methods() == []
-    preview(session, fitted, ["simple"], [POINT])
+    preview(session, ["simple"], [POINT])
     assert look(session.study).surface.methods() == ["simple"]
     assert [row.method for row in look(session.study).surface.where(Fidelity.SHARPENED).rows] == ["simple+1"]
 
 
 def test_a_cut_run_is_a_short_joint_run_from_the_pretrained_params(session: Session) -> None:
-    (row,) = cut(session, 2, [POINT])
+    (row,) = train_briefly(session, 2, [POINT])
     run = joint(session.problem.model, None, session.problem.tasks, POINT, replace(session.joint_training, steps=2))
     expected = evaluate(session.problem.model, run.params, session.problem.tasks)
     assert all(dict(row.metrics[task]) == pytest.approx(dict(each.metrics), rel=1e-6) for task, each in expected.items())
     assert (row.method, row.fidelity) == ("pretrained+2", Fidelity.SHARPENED)
-    assert cut(session, 2, [POINT]) == [row]
+    assert train_briefly(session, 2, [POINT]) == [row]
     assert session.study.all_work("joint") == []
 
 
 def test_a_task_without_weight_is_fine_where_all_share_the_head(session: Session) -> None:
-    assert [row.weights for row in sharpened(session, fit(session), "simple", 1, [EDGE])] == [EDGE]
+    assert [row.weights for row in sharpen_previews(session, "simple", 1, [EDGE])] == [EDGE]
 
 
 def test_a_head_that_would_stay_untrained_is_refused_before_any_work(headed: Session) -> None:
-    fitted, before = fit(headed), headed.study.all_work()
+    fit(headed)
+    before = headed.study.all_work()
     message = "joint finetuning at low=0.5,mid=0.5,high=0 would never train the head of task 'high'; give it some weight"
     with pytest.raises(WeightsError, match=message):
-        sharpened(headed, fitted, "simple", 1, [POINT, EDGE])
+        sharpen_previews(headed, "simple", 1, [POINT, EDGE])
     with pytest.raises(WeightsError, match=message):
-        cut(headed, 1, [EDGE])
+        train_briefly(headed, 1, [EDGE])
     assert headed.study.all_work() == before
-    assert torch.isfinite(torch.tensor(sharpened(headed, fitted, "simple", 1, [POINT])[0].cost))
+    assert torch.isfinite(torch.tensor(sharpen_previews(headed, "simple", 1, [POINT])[0].cost))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from foretaste import __version__
-from foretaste.engine import REVISION
+from foretaste.engines.catalogue import REVISIONS
 from foretaste.errors import StudyError
 from foretaste.recipe import parse
 from foretaste.workflow.reopen import reopen
@@ -82,6 +82,6 @@ def test_a_study_of_the_same_question_is_gone_on_with_whatever_version_made_it(s
 
 
 def test_a_study_of_an_earlier_version_with_other_numbers(session: Session) -> None:
-    changed(session, lambda plan: plan["identity"]["revisions"].update(factors=REVISION["factors"] - 1))
+    changed(session, lambda plan: plan["identity"]["revisions"].update(factors=REVISIONS["factors"] - 1))
     with pytest.raises(StudyError, match=r"which computes factors in another way \(revision 1, here 2\): go on with that version"):
         begin_again(session)

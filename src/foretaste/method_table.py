@@ -1,0 +1,119 @@
+"""The table of preview methods: one row each. What a method does is in the file that its row names (`foretaste.methods`).
+
+Rows hold what recipes, options, reports and predictions need to know, so that none of these import torch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from foretaste.errors import RecipeError
+from foretaste.field_names import nearest
+
+__all__ = ["METHOD_TABLE", "MethodRow", "add_method", "check_method_name", "with_controls"]
+
+
+@dataclass(frozen=True)
+class MethodRow:
+    """What is known of a preview method without making previews.
+
+    Args:
+        name: In recipes, options and rows.
+        title: For tables and help.
+        implementation: Where the `foretaste.methods.method.Method` is, as ``module:class``.
+        has_curvature: Whether the prior's precision matters: without curvature it does not.
+        trains: Whether it needs more training runs than one per task.
+        controls: Methods that are previewed beside it, to judge its gain by.
+        is_control: Whether it is there to judge another method by.
+        has_params: Whether a preview has params; if not, it mixes the predictions of the tasks' models.
+        has_anchor: Whether it is corrected by the joint run at uniform weights.
+        credit: How far its previews are trusted beside others before there is any joint run.
+    """
+
+    name: str
+    title: str
+    implementation: str
+    has_curvature: bool = True
+    trains: bool = False
+    controls: tuple[str, ...] = ()
+    is_control: bool = False
+    has_params: bool = True
+    has_anchor: bool = False
+    credit: float = 1.0
+
+
+_ROOM = "foretaste.methods"
+
+METHOD_TABLE: dict[str, MethodRow] = {
+    row.name: row
+    for row in (
+        MethodRow("simple", "simple averaging (isotropic)", f"{_ROOM}.simple:Simple", has_curvature=False),
+        MethodRow("diagonal", "diagonal Gaussian (Fisher)", f"{_ROOM}.diagonal:Diagonal", credit=2.0),
+        MethodRow("variational", "diagonal Gaussian, learned by IVON", f"{_ROOM}.variational:Variational", trains=True),
+        MethodRow("kronecker", "Kronecker-factored Gaussian (EKFAC)", f"{_ROOM}.kronecker:Kronecker", credit=8.0),
+        MethodRow("lowrank", "diagonal + low rank (secants of K runs)", f"{_ROOM}.lowrank:LowRank", trains=True, credit=2.0),
+        MethodRow(
+            "anchored",
+            "Kronecker or diagonal, corrected at one joint run",
+            f"{_ROOM}.anchored:Anchored",
+            trains=True,
+            has_anchor=True,
+            credit=16.0,
+        ),
+        MethodRow("mixture", "mixture of K runs (EM)", f"{_ROOM}.mixture:Mixture", trains=True, controls=("average", "weighted")),
+        MethodRow(
+            "average",
+            "plain average of the same K runs",
+            f"{_ROOM}.average:Average",
+            has_curvature=False,
+            trains=True,
+            is_control=True,
+        ),
+        MethodRow("weighted", "curvature-weighted average of the same K runs", f"{_ROOM}.weighted:Weighted", trains=True, is_control=True),
+        MethodRow(
+            "ensemble",
+            "mixture of what the tasks' models say, no params",
+            f"{_ROOM}.predictive:Predictive",
+            has_curvature=False,
+            has_params=False,
+        ),
+    )
+}
+
+
+def add_method(row: MethodRow) -> None:
+    """Make a method of your own known: recipes, options and reports then take its name.
+
+    Args:
+        row: Its class must be importable wherever the work runs.
+
+    Raises:
+        RecipeError: There is another method of this name.
+    """
+    known = METHOD_TABLE.setdefault(row.name, row)
+    if known != row:
+        raise RecipeError(f"there is a method called {row.name} already ({known.title}); choose another name")
+
+
+def check_method_name(name: str) -> str:
+    """The name, if there is a method of this name.
+
+    Raises:
+        RecipeError: There is none.
+
+    >>> check_method_name("diagonl")
+    Traceback (most recent call last):
+    ...
+    foretaste.errors.RecipeError: there is no method 'diagonl'; did you mean diagonal?
+    """
+    if name not in METHOD_TABLE:
+        raise RecipeError(f"there is no method {name!r}; {nearest(name, list(METHOD_TABLE))}")
+    return name
+
+
+def with_controls(methods: Sequence[str]) -> list[str]:
+    """The same methods, each followed by its controls: without them its gain may be that of averaging more runs.
+
+    >>> with_controls(["simple", "mixture"])
+    ['simple', 'mixture', 'average', 'weighted']
+    """
+    return list(dict.fromkeys(name for each in methods for name in (each, *METHOD_TABLE[each].controls)))

@@ -1,0 +1,1 @@
+"""Preview methods: one file each, and the work that previews by them."""

@@ -1,0 +1,89 @@
+"""The anchored method: the better of Kronecker and diagonal previews, corrected by what one joint run shows."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from foretaste.merge import corrected
+from foretaste.methods.diagonal import Diagonal
+from foretaste.methods.kronecker import Kronecker
+from foretaste.methods.method import Method, prior_of
+from foretaste.methods.site_set import AnchorRun, SiteSet
+from foretaste.methods.tune import ChoiceWork, PriorPrecision, is_tuned, tuned_precision
+from foretaste.weights import uniform
+from foretaste.work.context import Context
+from foretaste.work.judge import objective
+from foretaste.work.runs import JointRun
+from foretaste.work.work import Work
+
+__all__ = ["AnchorTrust", "Anchored"]
+
+_CURVED = (Kronecker(), Diagonal())
+
+
+class Anchored(Method):
+    """The better of two previews, moved by how far off merging is at the joint run of uniform weights.
+
+    Which is better, and how far the correction is carried, is chosen on validation loss (`foretaste.work.judge.objective`);
+    no trust at all is among the choices, so that there it is never worse than the previews it starts from.
+    """
+
+    name = "anchored"
+
+    def work(self, context: Context) -> tuple[Work[Any], ...]:
+        return (*_uncorrected_work(context), AnchorTrust())
+
+    def sites(self, context: Context) -> SiteSet:
+        own, trust = _uncorrected(context), AnchorTrust().found(context)
+        joint, weights = _joint_run(context), uniform(context.problem.names)
+        params = context.study.tensors(joint.done(context).artefact)
+        return own.anchored_at(AnchorRun(weights, params, trust.value)).resting_on(trust.done)
+
+
+@dataclass(frozen=True)
+class AnchorTrust(ChoiceWork):
+    """How far the correction at the joint run is carried to other weights: a number from 0 to 1."""
+
+    stage = "trust in the joint run"
+
+    def __str__(self) -> str:
+        return "choosing how far to trust the joint run of the anchored method"
+
+    def needs(self, context: Context) -> tuple[Work[Any], ...]:
+        return _uncorrected_work(context)
+
+    def first(self, context: Context) -> tuple[float, ...]:
+        return (0.0, 0.5, 1.0)
+
+    def own_inputs(self, context: Context) -> dict[str, object]:
+        own = _uncorrected(context)
+        return {"sites": own.artefacts, "prior_precision": own.precision, **own.options}
+
+    def loss_of(self, context: Context) -> Callable[[float], float]:
+        own, weights = _uncorrected(context), uniform(context.problem.names)
+        joint = context.study.tensors(_joint_run(context).done(context).artefact)
+        assert own.precision is not None
+        merged = functools.cache(own.under(prior_of(context, own.precision)).merge)
+        return lambda trust: objective(context, lambda at: corrected(merged(at), merged(weights), joint, trust).params)
+
+
+def _joint_run(context: Context) -> JointRun:
+    return JointRun(uniform(context.problem.names))
+
+
+def _uncorrected_work(context: Context) -> tuple[Work[Any], ...]:
+    choices = [PriorPrecision(method.name) for method in _CURVED] if is_tuned(context.recipe) else []
+    return (*(work for method in _CURVED for work in method.work(context)), *choices, _joint_run(context))
+
+
+def _uncorrected(context: Context) -> SiteSet:
+    """Kronecker or diagonal sites, whichever has the lower validation loss under its own prior; Kronecker under a fixed one."""
+    sites = {method.name: method.sites(context) for method in _CURVED}
+    precisions = {method.name: tuned_precision(context, method.name, sites[method.name])[0] for method in _CURVED}
+    choices = {method.name: PriorPrecision(method.name).found(context) for method in _CURVED} if is_tuned(context.recipe) else {}
+    best = min(choices, key=lambda name: choices[name].loss, default="kronecker")
+    works = {task: tuple(work for each in sites.values() for work in each.works[task]) for task in context.problem.names}
+    own = replace(sites[best], works=works, precision=precisions[best], options={**sites[best].options, "curvature": best})
+    finished = [*(choice.done for choice in choices.values()), _joint_run(context).done(context)]
+    return functools.reduce(SiteSet.resting_on, finished, own)

@@ -1,0 +1,36 @@
+"""Kronecker-factored Gaussians: every task's curvature in a basis of its own."""
+
+from dataclasses import asdict
+from functools import cache
+from typing import Any
+
+from foretaste.methods.method import Method
+from foretaste.methods.simple import task_runs
+from foretaste.methods.site_set import SiteSet
+from foretaste.posterior.precision import Stop
+from foretaste.work.context import Context
+from foretaste.work.curvature import KroneckerCurvature
+from foretaste.work.work import Work
+
+__all__ = ["Kronecker"]
+
+# On digits the error of previews was .075 at a tolerance of 1e-2 (43 steps on average), .071 at 1e-3 (123), .072 exactly.
+_STOP = Stop(3e-3, steps=100)
+
+
+class Kronecker(Method):
+    """Each task's model with Kronecker-factored curvature; sums of these are solved by conjugate gradients."""
+
+    name = "kronecker"
+
+    def work(self, context: Context) -> tuple[Work[Any], ...]:
+        return tuple(self._curvatures(context).values())
+
+    def sites(self, context: Context) -> SiteSet:
+        curvatures = self._curvatures(context)
+        sites = cache(lambda: {task: each.site(context) for task, each in curvatures.items()})
+        works = {task: (each.run.done(context), each.done(context)) for task, each in curvatures.items()}
+        return SiteSet(works, lambda prior: sites(), stop=_STOP, options={"stop": asdict(_STOP)})
+
+    def _curvatures(self, context: Context) -> dict[str, KroneckerCurvature]:
+        return {task: KroneckerCurvature(task, run) for task, run in task_runs(context).items()}

@@ -1,0 +1,53 @@
+"""A preview method: which posterior stands in for each task, and the work that it takes."""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from foretaste.methods.site_set import SiteSet
+from foretaste.params import parameters_of, snapshot
+from foretaste.posterior.gaussian import Gaussian
+from foretaste.posterior.isotropic import Isotropic
+from foretaste.work.context import Context
+from foretaste.work.work import Work
+
+__all__ = ["Method", "prior_of"]
+
+
+class Method(ABC):
+    """A way to preview. A method of your own is a subclass in a module of yours, with a row in `foretaste.method_table`.
+
+    Attributes:
+        name: The name of its row.
+    """
+
+    name: ClassVar[str]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+    @abstractmethod
+    def work(self, context: Context) -> tuple[Work[Any], ...]:
+        """The work that the sites rest on, listed before any of it is done."""
+
+    @abstractmethod
+    def sites(self, context: Context) -> SiteSet:
+        """Every task's site, from finished work.
+
+        Raises:
+            StudyError: Some of the work is not finished.
+        """
+
+
+def prior_of(context: Context, precision: float) -> Gaussian:
+    """The prior: a Gaussian around the pretrained params, of those that tasks have.
+
+    Args:
+        context: Has the model.
+        precision: delta, on the scale of the mean loss.
+
+    >>> from foretaste.workflow.example import small_study
+    >>> with small_study() as context:
+    ...     prior_of(context, 0.5).precision.scale
+    0.5
+    """
+    return Gaussian(snapshot(parameters_of(context.problem.model, context.problem.trained)), Isotropic(precision))

@@ -1,0 +1,242 @@
+"""Previews as work: merge the tasks' sites at some weightings and evaluate what comes out, or train on from there."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.method_table import METHOD_TABLE
+from foretaste.methods.method import prior_of
+from foretaste.methods.registry import method_named, require_params
+from foretaste.methods.resident import resident
+from foretaste.methods.site_set import Merger, SiteSet
+from foretaste.methods.tune import PriorPrecision, is_tuned, tuned_precision
+from foretaste.outputs import Outputs
+from foretaste.params import Params, buffers_of, tensors_of
+from foretaste.remembered import Memory
+from foretaste.together import at_once, evaluate_each
+from foretaste.train.sharpen import sharpen
+from foretaste.weights import TaskWeights
+from foretaste.work.context import Context
+from foretaste.work.judge import at_precision, judged_by, per_example, reestimates, row, row_of, with_statistics
+from foretaste.work.observer import Observer
+from foretaste.work.work import EvaluationWork, Work
+
+__all__ = ["Previews", "SharpenedPreview", "memory_of", "merger_of", "method_work", "preview_inputs", "sites_of"]
+
+
+def method_work(context: Context, method: str) -> tuple[Work[Any], ...]:
+    """The work that a method needs before its first preview.
+
+    Args:
+        context: The recipe and the tasks.
+        method: The method's name.
+
+    >>> from foretaste.workflow.example import small_study
+    >>> with small_study() as context:
+    ...     [str(work) for work in method_work(context, "simple")][:1]
+    ["finetuning on task 'low'"]
+    """
+    work = method_named(method).work(context)
+    row = METHOD_TABLE[method]
+    chooses = row.has_curvature and not row.has_anchor and is_tuned(context.recipe)
+    return (*work, PriorPrecision(method)) if chooses else work
+
+
+def sites_of(context: Context, method: str) -> tuple[SiteSet, float]:
+    """A method's sites, and the precision of the prior that suits them; the last ones are remembered.
+
+    Args:
+        context: Has the finished work of `method_work`.
+        method: The method's name.
+
+    Raises:
+        StudyError: Some of the work is not finished.
+    """
+
+    def build() -> tuple[SiteSet, float]:
+        sites = method_named(method).sites(context)
+        precision, choice = tuned_precision(context, method, sites)
+        return sites if choice is None else sites.resting_on(choice), precision
+
+    return context.remember("sites", method, build)
+
+
+def merger_of(context: Context, method: str, observer: Observer | None = None) -> tuple[SiteSet, Merger]:
+    """A method's sites, and the same under the prior that suits them; the last ones are remembered.
+
+    Args:
+        context: Has the finished work of `method_work`.
+        method: The method's name.
+        observer: Told if the sites do not fit on the device.
+
+    Raises:
+        RecipeError: A method without params.
+        StudyError: Some of the work is not finished.
+    """
+    require_params(method)
+    sites, precision = sites_of(context, method)
+    say = (lambda text: None) if observer is None else observer.say
+    merger = context.remember("merger", method, lambda: resident(context, sites.under(prior_of(context, precision)), say))
+    return sites, merger
+
+
+def preview_inputs(context: Context, method: str, weights: TaskWeights) -> dict[str, object]:
+    """What a preview's params depend on.
+
+    Args:
+        context: Has the finished work of `method_work`.
+        method: The method's name.
+        weights: alpha.
+    """
+    sites, precision = sites_of(context, method)
+    inputs: dict[str, object] = {"method": method, "sites": sites.artefacts, "weights": weights.key, **sites.options}
+    if METHOD_TABLE[method].has_curvature:
+        inputs["prior_precision"] = precision
+    if METHOD_TABLE[method].has_params and reestimates(context):
+        inputs["batch_norm"] = "reestimate"
+    return inputs
+
+
+@dataclass(frozen=True)
+class Previews(EvaluationWork):
+    """Previews by one method at some weightings.
+
+    Args:
+        method: The method's name.
+        points: The weightings.
+    """
+
+    method: str
+    points: tuple[TaskWeights, ...]
+
+    @property
+    def stage(self) -> str:  # type: ignore[override]
+        return f"previews by {self.method}"
+
+    def __str__(self) -> str:
+        where = f"at {self.points[0]}" if len(self.points) == 1 else f"at {len(self.points)} weightings"
+        return f"previews by {self.method} {where}"
+
+    def needs(self, context: Context) -> tuple[Work[Any], ...]:
+        return method_work(context, self.method)
+
+    def begin(self, context: Context, observer: Observer) -> None:
+        if METHOD_TABLE[self.method].has_params:
+            merger_of(context, self.method, observer)
+
+    def at_once(self, context: Context) -> int:
+        if not METHOD_TABLE[self.method].has_params:
+            return 1
+        return at_once(context.problem.model, context.problem.tasks)
+
+    def inputs_at(self, context: Context, weights: TaskWeights) -> dict[str, object]:
+        return {**preview_inputs(context, self.method, weights), **judged_by(context)}
+
+    def evaluate(self, context: Context, points: Sequence[TaskWeights], observer: Observer) -> list[tuple[Evaluation, Params]]:
+        if METHOD_TABLE[self.method].has_params:
+            return self._merge_and_evaluate(context, points, observer)
+        return [self._mix(context, weights) for weights in points]
+
+    def _merge_and_evaluate(self, context: Context, points: Sequence[TaskWeights], observer: Observer) -> list[tuple[Evaluation, Params]]:
+        """Rows of weightings that are evaluated together: each costs what its merge did, and its share of the rest."""
+        _, merger = merger_of(context, self.method)
+        many, seconds = [], []
+        for weights in points:
+            start = time.perf_counter()
+            many.append(with_statistics(context, merger.merge(weights).params, weights))
+            seconds.append(time.perf_counter() - start)
+        start, problem, recipe = time.perf_counter(), context.problem, context.recipe
+        memory = context.remember("memory", context.key_in("merger"), lambda: memory_of(context, merger))
+        on_batch = observer.stop_if_asked
+        with memory.at_work(), at_precision(context):
+            found = evaluate_each(problem.model, many, problem.tasks, batch_size=recipe.preview.batch_size, on_batch=on_batch)
+        share = (time.perf_counter() - start) / len(points)
+        return [
+            (row_of(results, weights, Fidelity.PREVIEW, self.method, seed=recipe.seed, cost=own + share), per_example(results))
+            for results, weights, own in zip(found, points, seconds, strict=True)
+        ]
+
+    def _mix(self, context: Context, weights: TaskWeights) -> tuple[Evaluation, Params]:
+        """A row from the outputs that are kept, as far as loss and metrics follow from these."""
+        works, tasks = sites_of(context, self.method)[0].works, context.problem.tasks
+        artefacts = {task: done[-1].artefact for task, done in works.items()}
+        key = tuple(artefacts.items())
+        outputs = context.remember(
+            "outputs",
+            key,
+            lambda: {task.name: Outputs.from_tensors(context.study.tensors(artefacts[task.name]), task.loss) for task in tasks},
+        )
+        start = time.perf_counter()
+        results = {task.name: outputs[task.name].results(task, [weights])[0] for task in tasks}
+        cost = time.perf_counter() - start
+        return row_of(results, weights, Fidelity.PREVIEW, self.method, seed=context.recipe.seed, cost=cost), per_example(results)
+
+
+@dataclass(frozen=True)
+class SharpenedPreview(EvaluationWork):
+    """A preview, trained on for a few joint steps.
+
+    Args:
+        method: Of the preview.
+        steps: Joint steps from it.
+        weights: alpha.
+    """
+
+    method: str
+    steps: int
+    weights: TaskWeights
+
+    @property
+    def stage(self) -> str:  # type: ignore[override]
+        return f"previews by {self.method}, {self.steps} joint steps each"
+
+    @property
+    def points(self) -> tuple[TaskWeights, ...]:  # type: ignore[override]
+        return (self.weights,)
+
+    def __str__(self) -> str:
+        return f"preview by {self.method} and {self.steps} joint steps at {self.weights}"
+
+    def needs(self, context: Context) -> tuple[Work[Any], ...]:
+        return method_work(context, self.method)
+
+    def inputs_at(self, context: Context, weights: TaskWeights) -> dict[str, object]:
+        inputs = preview_inputs(context, self.method, weights)
+        training, realise = asdict(context.joint_training), context.recipe.joint.realise
+        return {**inputs, "sharpened": self.steps, "training": training, "realise": realise, **judged_by(context)}
+
+    def evaluate(self, context: Context, points: Sequence[TaskWeights], observer: Observer) -> list[tuple[Evaluation, Params]]:
+        start, problem, realise = time.perf_counter(), context.problem, context.recipe.joint.realise
+        _, merger = merger_of(context, self.method, observer)
+        params = with_statistics(context, merger.merge(self.weights).params, self.weights)
+        training = context.joint_training
+        run = sharpen(problem.model, None, params, problem.tasks, self.weights, training, steps=self.steps, realise=realise)
+        return [row(context, run.params, self.weights, Fidelity.SHARPENED, f"{self.method}+{self.steps}", start)]
+
+
+def memory_of(context: Context, merger: Merger) -> Memory:
+    """For evaluating previews one after the other: of the modules that all of them share, such as those that training froze.
+
+    It is empty where previews are evaluated together anyway, or where a model writes or is judged, which is no pass over the data.
+
+    Args:
+        context: The model and the tasks.
+        merger: Gives the previews.
+
+    >>> from foretaste.workflow.example import small_study
+    >>> from foretaste.workflow.preview import ready
+    >>> with small_study() as session:
+    ...     memory_of(session, ready(session, "simple")[1]).modules
+    []
+    """
+    model, tasks = context.problem.model, context.problem.tasks
+    if at_once(model, tasks) > 1 or any(task.writes or task.judged for task in tasks):
+        return Memory(model, tensors_of(model))
+    own, moves = buffers_of(model), reestimates(context)
+    runs = [site.buffers for site in merger.sites.values()] + ([] if merger.anchor is None else [merger.anchor.joint])
+    moved = {name for run in runs for name in own if name in run and (moves or not torch.equal(run[name], own[name].to(run[name].device)))}
+    return Memory(model, context.problem.trained | moved)

@@ -1,0 +1,152 @@
+"""Parts of a race of previews: what one preview gives on some of the validation data."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from foretaste.evaluate import seen_by
+from foretaste.methods.previews import Previews, memory_of, merger_of
+from foretaste.methods.site_set import Merger
+from foretaste.params import Params, in_eval_mode, swapped
+from foretaste.remembered import Memory
+from foretaste.store.study import Done, Json
+from foretaste.task import Seen
+from foretaste.together import seen_by_each
+from foretaste.weights import TaskWeights
+from foretaste.work.context import Context
+from foretaste.work.judge import Subset, at_precision, shuffled, with_statistics
+from foretaste.work.observer import Observer
+from foretaste.work.work import Computation, Work
+
+__all__ = ["MergedParams", "Part", "PartOutputs", "RacePart", "evaluate_part", "merged_params"]
+
+PartOutputs = Mapping[str, Seen]  # of each task, some examples in the race's order
+Part = Mapping[str, tuple[int, int]]  # of each task, from which example to which, in the race's order
+
+_HELD = 2 << 30  # bytes of merged params that are kept from part to part
+_SMALLEST, _BATCHES = 8, 4  # examples of a batch, and batches of a part: a batch costs as much as its longest
+
+
+@dataclass(frozen=True)
+class RacePart(Computation[PartOutputs]):
+    """The outputs of one preview on a part of the validation data.
+
+    Args:
+        method: The preview's method.
+        weights: alpha.
+        ranges: Each task's name, with the first and the last example of the part, in the race's order.
+    """
+
+    method: str
+    weights: TaskWeights
+    ranges: tuple[tuple[str, int, int], ...]
+
+    stage = "race of previews"
+    kind = "slice"
+
+    def __str__(self) -> str:
+        return f"preview by {self.method} at {self.weights}, on a part of the data"
+
+    @property
+    def part(self) -> Part:
+        """From which example to which, by task."""
+        return {task: (start, end) for task, start, end in self.ranges}
+
+    def needs(self, context: Context) -> tuple[Work[Any], ...]:
+        return Previews(self.method, (self.weights,)).needs(context)
+
+    def size(self, context: Context) -> int:
+        return sum(end - start for start, end in self.part.values())
+
+    def inputs(self, context: Context) -> dict[str, object]:
+        row = Previews(self.method, (self.weights,)).keys(context)[0]
+        return {"of": row, "seed": context.recipe.seed, "part": {task: list(ends) for task, ends in self.part.items()}}
+
+    def make(self, context: Context, observer: Observer) -> tuple[Json, Params]:
+        params = merged_params(context, self.method).at(context, self.weights)
+        return {}, _to_tensors(evaluate_part(context, self.method, [params], self.part, observer)[0])
+
+    def read(self, context: Context, done: Done) -> PartOutputs:
+        tensors, outputs = context.study.tensors(done.artefact), dict[str, Seen]()
+        for task in dict.fromkeys(name.partition("/")[0] for name in tensors):
+            texts = json.loads(bytes(tensors[f"{task}/texts"].tolist())) if f"{task}/texts" in tensors else []
+            pairs = tuple((written, wanted) for written, wanted in texts)
+            labels = tensors[f"{task}/labels"]
+            counted = context.task(task).loss.counts({"labels": labels})
+            outputs[task] = Seen(tensors[f"{task}/losses"], tensors[f"{task}/predicted"], labels, counted, pairs)
+        return outputs
+
+
+def _to_tensors(outputs: PartOutputs) -> dict[str, Tensor]:
+    """As tensors; texts as the bytes of a JSON list."""
+    tensors: dict[str, Tensor] = {}
+    for task, own in outputs.items():
+        tensors |= {f"{task}/losses": own.losses, f"{task}/predicted": own.predicted, f"{task}/labels": own.labels}
+        if own.texts:
+            tensors[f"{task}/texts"] = torch.tensor(list(json.dumps(own.texts).encode()), dtype=torch.uint8)
+    return tensors
+
+
+@dataclass(eq=False)
+class MergedParams:
+    """Previews' params, kept from part to part as far as 2 GiB allow.
+
+    Args:
+        merger: Gives them.
+        memory: For evaluating them one after the other.
+    """
+
+    merger: Merger
+    memory: Memory
+    _held: dict[TaskWeights, Params] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"MergedParams({len(self._held)} held)"
+
+    def at(self, context: Context, weights: TaskWeights) -> Params:
+        """The preview's params at some weights."""
+        if weights in self._held:
+            return self._held[weights]
+        params = with_statistics(context, self.merger.merge(weights).params, weights)
+        held = [*self._held.values(), params]
+        if sum(tensor.nbytes for each in held for tensor in each.values()) <= _HELD:
+            self._held[weights] = params
+        return params
+
+    def drop(self, weights: TaskWeights) -> None:
+        """Forget the params at some weights."""
+        self._held.pop(weights, None)
+
+
+def merged_params(context: Context, method: str) -> MergedParams:
+    """The merged params of a method's previews, remembered by the context."""
+    _, merger = merger_of(context, method)
+    return context.remember("merged params", context.key_in("merger"), lambda: MergedParams(merger, memory_of(context, merger)))
+
+
+def evaluate_part(context: Context, method: str, many: Sequence[Params], part: Part, observer: Observer) -> list[PartOutputs]:
+    """Evaluate params on a part of the validation data, small ones together.
+
+    Args:
+        context: The model and the tasks.
+        method: The previews' method.
+        many: Their params.
+        part: From which example to which, by task.
+        observer: May stop it.
+    """
+    model = context.problem.model
+    tasks = [task for task in context.problem.tasks if task.name in part]
+    seed = context.recipe.seed
+    examples = {task.name: Subset(task.validation, shuffled(task, seed)[slice(*part[task.name])]) for task in tasks}
+    longest = max((len(each) for each in examples.values()), default=1)  # few examples have few of similar length
+    size = min(context.recipe.preview.batch_size, max(_SMALLEST, -(-longest // _BATCHES)))
+    with in_eval_mode(model), merged_params(context, method).memory.at_work(), at_precision(context):
+        if len(many) == 1:
+            with swapped(model, many[0]):
+                return [{task.name: seen_by(model, task, examples[task.name], size) for task in tasks}]
+        outputs = {task.name: seen_by_each(model, many, task, examples[task.name], size, on_batch=observer.stop_if_asked) for task in tasks}
+    return [{name: each[place] for name, each in outputs.items()} for place in range(len(many))]

@@ -1,0 +1,80 @@
+"""From a method's name to the method, and what must hold before it is used."""
+
+from collections.abc import Sequence
+from functools import cache
+from importlib import import_module
+
+from foretaste.errors import RecipeError
+from foretaste.method_table import METHOD_TABLE
+from foretaste.methods.method import Method
+from foretaste.methods.predictive import without_params
+from foretaste.outputs import check_mixable
+from foretaste.task import Task
+
+__all__ = ["check_methods", "last_with_params", "method_named", "require_params"]
+
+
+@cache
+def method_named(name: str) -> Method:
+    """The method of this name.
+
+    Raises:
+        RecipeError: Its row names no `Method`.
+
+    >>> method_named("diagonal")
+    Diagonal('diagonal')
+    """
+    module, _, cls = METHOD_TABLE[name].implementation.partition(":")
+    method = getattr(import_module(module), cls)()
+    if not isinstance(method, Method):
+        raise RecipeError(f"{METHOD_TABLE[name].implementation} is no foretaste.methods.method.Method")
+    return method
+
+
+def check_methods(methods: Sequence[str], tasks: Sequence[Task]) -> None:
+    """Check, before any work, that these methods can preview these tasks.
+
+    Args:
+        methods: Their names.
+        tasks: The tasks.
+
+    Raises:
+        TaskError: One mixes predictions, and a task's headline metric does not follow from predictions.
+
+    >>> check_methods(["simple", "ensemble"], [])
+    """
+    if not all(METHOD_TABLE[method].has_params for method in methods):
+        check_mixable(tasks)
+
+
+def require_params(method: str) -> None:
+    """Check that previews by a method have params.
+
+    Args:
+        method: The method's name.
+
+    Raises:
+        RecipeError: They have none.
+
+    >>> require_params("diagonal")
+    """
+    if not METHOD_TABLE[method].has_params:
+        raise without_params(method)
+
+
+def last_with_params(methods: Sequence[str]) -> str:
+    """The last method whose previews have params.
+
+    Args:
+        methods: Their names, at least one.
+
+    Raises:
+        RecipeError: None of them has.
+
+    >>> last_with_params(["simple", "diagonal", "ensemble"])
+    'diagonal'
+    """
+    names = [name for name in methods if METHOD_TABLE[name].has_params]
+    if not names:
+        raise without_params(methods[-1])
+    return names[-1]

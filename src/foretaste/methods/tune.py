@@ -1,0 +1,193 @@
+"""Numbers that a merge needs and nobody knows beforehand: chosen by validation loss, and kept with their curve."""
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scipy.optimize import minimize_scalar
+
+from foretaste.method_table import METHOD_TABLE
+from foretaste.methods.diagonal import task_curvatures
+from foretaste.methods.method import prior_of
+from foretaste.methods.registry import method_named
+from foretaste.methods.resident import resident
+from foretaste.methods.site_set import SiteSet
+from foretaste.plan import Recipe
+from foretaste.store.study import Done, Json
+from foretaste.work.context import Context
+from foretaste.work.curvature import mean_curvature
+from foretaste.work.judge import CHOOSING, judged_by, objective
+from foretaste.work.observer import Observer
+from foretaste.work.results import Choice
+from foretaste.work.work import Computation, Work
+
+__all__ = ["ChoiceWork", "PriorPrecision", "choose_number", "is_tuned", "prior_precision", "tuned_precision"]
+
+_DECADES = 4.0  # searched on either side of the tasks' mean curvature
+_CLOSE = 0.15  # decades: a finer delta changes no digit that matters
+_TRIES = 4
+_SHARES = (0.0, -0.5, 0.5, -1.0, 1.0)  # of the decades: tried first
+
+
+class ChoiceWork(Computation[Choice]):
+    """A number of least validation loss. Subclasses say which, and between which bounds."""
+
+    kind = "choice"
+
+    @abstractmethod
+    def first(self, context: Context) -> tuple[float, ...]:
+        """The numbers that are tried first; the first of them wins a tie."""
+
+    @abstractmethod
+    def loss_of(self, context: Context) -> Callable[[float], float]:
+        """From a number to its validation loss."""
+
+    @abstractmethod
+    def own_inputs(self, context: Context) -> dict[str, object]:
+        """What the choice depends on beside the data and the numbers tried."""
+
+    def size(self, context: Context) -> int:
+        return len(_SHARES) + _TRIES
+
+    def inputs(self, context: Context) -> dict[str, object]:
+        tries = [*self.first(context), _TRIES]
+        common = {"what": self.stage, "rows": CHOOSING, "tries": tries, "seed": context.recipe.seed, **judged_by(context)}
+        return {**self.own_inputs(context), **common}
+
+    def make(self, context: Context, observer: Observer) -> tuple[Json, None]:
+        loss, first = self.loss_of(context), self.first(context)
+
+        def value(number: float) -> float:
+            observer.stop_if_asked()
+            found = loss(number)
+            observer.advance(1)
+            return found
+
+        curve = choose_number(value, first, (min(first), max(first)))
+        best, least = min(curve, key=lambda point: point[1])
+        return {"value": best, "loss": least, "curve": [list(point) for point in sorted(curve)]}, None
+
+    def read(self, context: Context, done: Done) -> Choice:
+        return Choice.of(done)
+
+
+def choose_number(value: Callable[[float], float], first: Sequence[float], bounds: tuple[float, float]) -> list[tuple[float, float]]:
+    """Look for the number of least value between bounds.
+
+    The values of a few given numbers say where to look; Brent's bounded search goes on between the neighbours of the best one.
+
+    Args:
+        value: To minimise; a value that is not finite counts as 1e30.
+        first: Numbers tried first, in this order.
+        bounds: Of the search.
+
+    Returns:
+        All numbers that were tried, in this order, with their values.
+
+    References:
+        Brent: Algorithms for Minimization without Derivatives, 1973, chapter 5.
+
+    >>> curve = choose_number(lambda x: (x - 1) ** 2, (), (-4, 4))
+    >>> round(min(curve, key=lambda point: point[1])[0], 1)
+    1.0
+    """
+    curve: list[tuple[float, float]] = []
+
+    def attempt(number: float) -> float:
+        found = value(float(number))
+        curve.append((float(number), found if math.isfinite(found) else 1e30))
+        return curve[-1][1]
+
+    for number in first:
+        attempt(number)
+    minimize_scalar(attempt, bounds=_around_best(bounds, curve), method="bounded", options={"xatol": _CLOSE, "maxiter": _TRIES})
+    return curve
+
+
+def _around_best(bounds: tuple[float, float], curve: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """The numbers on either side of the best one that was tried."""
+    if not curve:
+        return bounds
+    tried = sorted({*bounds, *(number for number, _ in curve)})
+    place = tried.index(min(curve, key=lambda point: point[1])[0])
+    return tried[max(place - 1, 0)], tried[min(place + 1, len(tried) - 1)]
+
+
+@dataclass(frozen=True)
+class PriorPrecision(ChoiceWork):
+    """The prior's precision delta for a method, in decades: the one whose previews have the lowest validation loss.
+
+    Args:
+        method: The method's name.
+    """
+
+    method: str
+
+    stage = "prior precision"
+
+    def __str__(self) -> str:
+        return f"choosing the prior precision of method {self.method}"
+
+    def needs(self, context: Context) -> tuple[Work[Any], ...]:
+        return (*method_named(self.method).work(context), *task_curvatures(context).values())
+
+    def first(self, context: Context) -> tuple[float, ...]:
+        middle = math.log10(prior_precision(context))
+        return tuple(middle + _DECADES * share for share in _SHARES)
+
+    def own_inputs(self, context: Context) -> dict[str, object]:
+        sites = method_named(self.method).sites(context)
+        return {"method": self.method, "sites": sites.artefacts, **sites.options}
+
+    def loss_of(self, context: Context) -> Callable[[float], float]:
+        sites = method_named(self.method).sites(context)
+
+        def loss(decades: float) -> float:
+            merger = resident(context, sites.under(prior_of(context, 10**decades)))
+            return objective(context, lambda weights: merger.merge(weights).params)
+
+        return loss
+
+
+def is_tuned(recipe: Recipe) -> bool:
+    """Whether the prior's precision is chosen by validation loss.
+
+    >>> from foretaste.recipe import parse
+    >>> is_tuned(parse("{name: a, model: {source: digits}}"))
+    True
+    """
+    return recipe.preview.prior_precision == "auto"
+
+
+def prior_precision(context: Context) -> float:
+    """The prior's precision where it is not searched: as the recipe says, or the mean diagonal curvature over all tasks' entries.
+
+    >>> from foretaste.workflow.example import small_study
+    >>> with small_study("preview: {prior_precision: 0.01}") as context:
+    ...     prior_precision(context)
+    0.01
+    """
+    precision = context.recipe.preview.prior_precision
+    if not isinstance(precision, str):
+        return float(precision)
+    return mean_curvature([each.site(context) for each in task_curvatures(context).values()])
+
+
+def tuned_precision(context: Context, method: str, sites: SiteSet) -> tuple[float, Done | None]:
+    """The prior's precision for a method, and the finished work that chose it.
+
+    Args:
+        context: Has the finished work.
+        method: The method's name.
+        sites: Its sites.
+    """
+    if sites.precision is not None:
+        return sites.precision, None
+    if not METHOD_TABLE[method].has_curvature:
+        return 1.0, None  # any prior gives the same preview
+    if not is_tuned(context.recipe):
+        return prior_precision(context), None
+    choice = PriorPrecision(method).found(context)
+    return float(10**choice.value), choice.done

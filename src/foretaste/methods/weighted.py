@@ -1,0 +1,24 @@
+"""The curvature-weighted average of a task's runs: a control of the mixture."""
+
+from typing import Any
+
+from foretaste.estimate.ensemble import weighted
+from foretaste.methods.members import EVEN, combined_sites, finished_works, member_curvatures
+from foretaste.methods.method import Method
+from foretaste.methods.site_set import SiteSet
+from foretaste.work.context import Context
+from foretaste.work.work import Work
+
+__all__ = ["Weighted"]
+
+
+class Weighted(Method):
+    """Each task's runs averaged, weighted by their curvature."""
+
+    name = "weighted"
+
+    def work(self, context: Context) -> tuple[Work[Any], ...]:
+        return tuple(each for own in member_curvatures(context).values() for each in own)
+
+    def sites(self, context: Context) -> SiteSet:
+        return SiteSet(finished_works(context), combined_sites(context, weighted), options=EVEN)

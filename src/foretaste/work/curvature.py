@@ -1,0 +1,218 @@
+"""Curvature of a task's loss at the params of a run: the tasks' sites."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, TypedDict
+
+import torch
+
+from foretaste.estimate.fisher import fisher
+from foretaste.estimate.kfac import kfac
+from foretaste.estimate.secant import secant
+from foretaste.loss.loss import Labels
+from foretaste.params import Params, parameters_of
+from foretaste.plan import Recipe
+from foretaste.posterior.diagonal import Diagonal
+from foretaste.posterior.kronecker import Kronecker
+from foretaste.posterior.lowrank import LowRank
+from foretaste.posterior.precision import Precision
+from foretaste.posterior.site import GaussianSite
+from foretaste.store.study import Done, Json
+from foretaste.work.context import Context
+from foretaste.work.imported_models import imported_models, site_of_model
+from foretaste.work.observer import Observer
+from foretaste.work.results import SiteRecord
+from foretaste.work.runs import ImportedRun, JointRun, SingleTaskRun, TaskRun, single_task_run
+from foretaste.work.work import Computation, Work
+
+__all__ = ["Curvature", "FisherCurvature", "KroneckerCurvature", "SecantCurvature", "mean_curvature", "task_curvature"]
+
+_STRUCTURES: Mapping[str, type[Precision]] = {each.structure: each for each in (Diagonal, Kronecker, LowRank)}
+_GRADIENT = "gradient/"
+_LEAST = 1e-12
+
+
+class Curvature(Computation[SiteRecord]):
+    """An estimate of a task's curvature at a run's params. Subclasses say by which estimator."""
+
+    task: str
+    run: SingleTaskRun | ImportedRun | JointRun
+
+    stage = "curvature"
+    kind = "site"
+    revision = 2
+
+    def __str__(self) -> str:
+        return f"{self.stage} of task {self.task!r}"
+
+    def needs(self, context: Context) -> tuple[Work[Any], ...]:
+        return (self.run,)
+
+    def size(self, context: Context) -> int:
+        examples = len(context.task(self.task).train)
+        return min(examples, context.recipe.curvature.max_examples or examples)
+
+    def inputs(self, context: Context) -> dict[str, object]:
+        return {
+            "params": self.run.done(context).artefact,
+            "task": [self.task, context.task(self.task).identity],
+            "curvature": context.recipe.curvature.model_dump(),
+            "seed": context.recipe.seed,
+            **self.own_inputs(context),
+        }
+
+    @abstractmethod
+    def own_inputs(self, context: Context) -> dict[str, object]:
+        """What the estimate depends on beside the params, the task and the recipe's curvature."""
+
+    @abstractmethod
+    def estimate(self, context: Context, params: Params, on_batch: Callable[[int], None]) -> GaussianSite:
+        """Estimate the site.
+
+        Args:
+            context: The model and the tasks.
+            params: The run's params.
+            on_batch: Called with the number of examples seen so far.
+        """
+
+    def make(self, context: Context, observer: Observer) -> tuple[Json, Params]:
+        def on_batch(examples: int) -> None:
+            observer.advance_to(examples, self.task)
+            observer.stop_if_asked()
+
+        site = self.estimate(context, context.study.tensors(self.run.done(context).artefact), on_batch)
+        gradient = {_GRADIENT + name: tensor for name, tensor in (site.gradient or {}).items()}
+        return {"structure": site.precision.structure, "record": asdict(site.record)}, {**site.precision.to_tensors(), **gradient}
+
+    def read(self, context: Context, done: Done) -> SiteRecord:
+        return SiteRecord.of(done)
+
+    def site(self, context: Context) -> GaussianSite:
+        """The site, once the estimate is finished: around the params of the task's own parameters."""
+        estimate, params = self.found(context), context.study.tensors(self.run.done(context).artefact)
+        model = context.problem.model
+        center = {name: params[name] for name in parameters_of(model, context.task(self.task).names)}
+        carried = {name: params[name] for name in params if name not in parameters_of(model)}
+        tensors = context.study.tensors(estimate.done.artefact)
+        gradient = {name.removeprefix(_GRADIENT): tensor for name, tensor in tensors.items() if name.startswith(_GRADIENT)}
+        entries = {name: tensor for name, tensor in tensors.items() if not name.startswith(_GRADIENT)}
+        precision = _STRUCTURES[estimate.structure].from_tensors(entries)
+        return GaussianSite(center, precision, gradient or None, carried, estimate.record)
+
+
+@dataclass(frozen=True)
+class FisherCurvature(Curvature):
+    """The diagonal Fisher; of an imported model that came with a site file, what that file says.
+
+    Args:
+        task: The task's name.
+        run: Whose params it is taken at.
+    """
+
+    task: str
+    run: TaskRun
+
+    def own_inputs(self, context: Context) -> dict[str, object]:
+        site = self._site_file(context)
+        return {"site file": site} if site else {}
+
+    def estimate(self, context: Context, params: Params, on_batch: Callable[[int], None]) -> GaussianSite:
+        task = context.task(self.task)
+        if self._site_file(context):
+            return site_of_model(context, task, imported_models(context.study)[self.task], params)
+        generator = torch.Generator().manual_seed(context.recipe.seed)
+        return fisher(context.problem.model, params, task, generator=generator, on_batch=on_batch, **_options(context.recipe))
+
+    def _site_file(self, context: Context) -> str | None:
+        """The hash of the site file that the run's model came with."""
+        if not isinstance(self.run, ImportedRun):
+            return None
+        model = imported_models(context.study).get(self.task)
+        return model.site if model is not None and model.digest == self.run.digest else None
+
+
+@dataclass(frozen=True)
+class KroneckerCurvature(Curvature):
+    """Kronecker-factored curvature (EKFAC).
+
+    Args:
+        task: The task's name.
+        run: Whose params it is taken at.
+        gradient: Whether the site has the loss's gradient there, as one at a joint run needs.
+    """
+
+    task: str
+    run: SingleTaskRun | ImportedRun | JointRun
+    gradient: bool = False
+
+    stage = "Kronecker curvature"
+
+    def own_inputs(self, context: Context) -> dict[str, object]:
+        return {"estimator": "kfac", "gradient": self.gradient}
+
+    def estimate(self, context: Context, params: Params, on_batch: Callable[[int], None]) -> GaussianSite:
+        generator = torch.Generator().manual_seed(context.recipe.seed)
+        task, options = context.task(self.task), _options(context.recipe)
+        return kfac(context.problem.model, params, task, generator=generator, gradient=self.gradient, on_batch=on_batch, **options)
+
+
+@dataclass(frozen=True)
+class SecantCurvature(Curvature):
+    """Diagonal and low-rank curvature from secants between a task's runs.
+
+    Secants to the pretrained params would be too long to say much about the optimum.
+
+    Args:
+        task: The task's name.
+        run: Whose params it is taken at.
+        others: The task's other runs.
+    """
+
+    task: str
+    run: TaskRun
+    others: tuple[SingleTaskRun, ...]
+
+    stage = "low-rank curvature"
+
+    def needs(self, context: Context) -> tuple[Work[Any], ...]:
+        return (self.run, *self.others)
+
+    def own_inputs(self, context: Context) -> dict[str, object]:
+        return {"estimator": "secant", "checkpoints": self._artefacts(context)}
+
+    def estimate(self, context: Context, params: Params, on_batch: Callable[[int], None]) -> GaussianSite:
+        generator, task = torch.Generator().manual_seed(context.recipe.seed), context.task(self.task)
+        checkpoints = [context.study.tensors(artefact) for artefact in self._artefacts(context)]
+        options = _options(context.recipe)
+        return secant(context.problem.model, params, task, checkpoints, generator=generator, on_batch=on_batch, **options)
+
+    def _artefacts(self, context: Context) -> list[str | None]:
+        return [run.done(context).artefact for run in self.others]
+
+
+class _Options(TypedDict):
+    labels: Labels
+    max_examples: int | None
+    batch_size: int
+
+
+def _options(recipe: Recipe) -> _Options:
+    plan = recipe.curvature
+    return {"labels": plan.labels, "max_examples": plan.max_examples, "batch_size": plan.batch_size}
+
+
+def task_curvature(context: Context, task: str) -> FisherCurvature:
+    """The diagonal curvature at a task's model."""
+    return FisherCurvature(task, single_task_run(context, task))
+
+
+def mean_curvature(sites: Sequence[GaussianSite]) -> float:
+    """The mean over all entries of diagonal sites, at least 1e-12.
+
+    >>> mean_curvature([GaussianSite({"w": torch.zeros(2)}, Diagonal({"w": torch.tensor([1.0, 3.0])}))])
+    2.0
+    """
+    entries = [tensor for site in sites for tensor in site.precision.to_tensors().values()]
+    total = sum(float(tensor.double().sum()) for tensor in entries)
+    return max(total / sum(tensor.numel() for tensor in entries), _LEAST)

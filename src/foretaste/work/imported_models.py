@@ -1,0 +1,177 @@
+"""Imported models: models that were trained elsewhere and take the place of a task's own run.
+
+A study knows where they are and what they hold (a content hash), and copies them only when a recipe's model needs them in
+memory; without a recipe they are merged where they are (`foretaste.workflow.files`).
+"""
+
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import Tensor
+
+from foretaste.errors import DataError, ParamsError
+from foretaste.one_line import one_line
+from foretaste.params import Params
+from foretaste.posterior.diagonal import Diagonal
+from foretaste.posterior.site import GaussianSite
+from foretaste.sources.expert import Expert, hashed, look, stamped
+from foretaste.sources.preflight import Vocabulary
+from foretaste.sources.site_file import load_site
+from foretaste.store.study import Study
+from foretaste.task import Task
+from foretaste.work.context import Context
+from foretaste.work.imports import SHOWN, latest, record
+
+__all__ = ["ImportedModel", "check_unchanged", "files_of", "forget_curvature", "imported_models", "remember_model", "site_of_model"]
+
+_ANEW = "let `foretaste fit --estimate fisher` make it anew"
+
+
+@dataclass(frozen=True)
+class ImportedModel:
+    """A model that was imported into a study.
+
+    Args:
+        task: Whose model it is; `BASE` for the pretrained one.
+        expert: The folder.
+        digest: The hash of its params.
+        site: The hash of its site file, if that is to be used.
+        vocabulary: How added tokens are handled.
+        stamp: Sizes and times of its files and its site file when they were read.
+    """
+
+    task: str
+    expert: Expert
+    digest: str
+    site: str | None
+    vocabulary: Vocabulary | None = None
+    stamp: Sequence[Sequence[int]] = ()
+
+    __repr__ = one_line
+
+
+def imported_models(study: Study, without: Collection[str] = ()) -> dict[str, ImportedModel]:
+    """The models that were imported into a study, by task; the pretrained checkpoint under `BASE`.
+
+    Args:
+        study: The study.
+        without: Tasks to leave out.
+
+    Raises:
+        DataError: A folder is no longer there, or holds no model.
+    """
+    models = {}
+    for task, done in latest(study).items():
+        if task in without:
+            continue
+        try:
+            expert = look(Path(done.result["folder"]))
+        except DataError as error:
+            way = f"import it again, or leave it out: foretaste import {study.path} --remove {shlex.quote(task or SHOWN)}"
+            raise DataError(f"the expert of {task or 'the base'} is not there any more: {error}; {way}") from error
+        facts = {name: done.inputs[name] for name in ("digest", "site", "vocabulary")}
+        models[task] = ImportedModel(task, expert, **facts, stamp=done.result.get("stamp", ()))
+    return models
+
+
+def remember_model(study: Study, model: ImportedModel, number: int) -> None:
+    """Record an imported model in a row of its own, even where its task had one before: the latest counts.
+
+    Args:
+        study: The study.
+        model: The model.
+        number: The import's number.
+    """
+    facts = {"digest": model.digest, "site": model.site, "vocabulary": model.vocabulary}
+    record(study, model.task, number, facts, {"folder": str(model.expert.folder), "kind": model.expert.kind, "stamp": model.stamp})
+
+
+def files_of(expert: Expert) -> list[Path]:
+    """The files that an imported model consists of, its site file included."""
+    return [*expert.files, *([expert.site] if expert.site and expert.kind != "site" else [])]
+
+
+def check_unchanged(model: ImportedModel) -> None:
+    """Check that a model's files are what was imported: by size and time, and by content where these have changed.
+
+    Raises:
+        DataError: They hold something else.
+
+    >>> import tempfile, torch
+    >>> from safetensors.torch import save_file
+    >>> from foretaste.sources.expert import look
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_file({"w": torch.ones(1)}, Path(folder, "model.safetensors"))
+    ...     check_unchanged(ImportedModel("a", look(Path(folder)), "another hash", None))
+    Traceback (most recent call last):
+    ...
+    foretaste.errors.DataError: ... has changed since it was imported for task 'a'; import it again
+    """
+    expert = model.expert
+    if stamped(files_of(expert)) == [list(file) for file in model.stamp]:
+        return
+    site = None if model.site is None or expert.site is None else hashed([expert.site])
+    if hashed(expert.files) != model.digest or site != model.site:
+        what = f"for task {model.task!r}" if model.task else "as the base"
+        raise DataError(f"{expert.folder} has changed since it was imported {what}; import it again")
+
+
+def site_of_model(context: Context, task: Task, model: ImportedModel, params: Params) -> GaussianSite:
+    """The site in an imported model's own site file, at its params.
+
+    Args:
+        context: Its problem gives the names.
+        task: The model's task.
+        model: It has a site file.
+        params: The task's params, by the study's names.
+
+    Raises:
+        DataError: The site does not fit, was taken at other params, or is in another unit than the task.
+    """
+    check_unchanged(model)
+    path = model.expert.site
+    assert path is not None
+    names = {context.problem.own_name(name): name for name in params}
+    try:
+        site = load_site(path, mean={own: params[name] for own, name in names.items()})
+    except ParamsError as error:
+        raise DataError(f"{error}; or {_ANEW}") from error
+    if site.record.unit != task.unit:
+        raise DataError(
+            f"{path} is curvature per {site.record.unit}, and task {task.name!r} counts in units of one {task.unit}; "
+            f"take it in this unit, or {_ANEW}"
+        )
+    if all(own == name for own, name in names.items()):
+        return replace(site, center={name: params[name] for name in site.center})
+    if not isinstance(site.precision, Diagonal):
+        raise DataError(f"{path} has {site.precision.structure} curvature, and only diagonal can be split into trunk and heads; {_ANEW}")
+    return _renamed(site, params, names)
+
+
+def _renamed(site: GaussianSite, params: Params, names: Mapping[str, str]) -> GaussianSite:
+    """A diagonal site under the study's names."""
+    assert isinstance(site.precision, Diagonal)
+
+    def rename(tensors: Params) -> dict[str, Tensor]:
+        return {names[own]: tensor for own, tensor in tensors.items() if own in names}
+
+    gradient = None if site.gradient is None else rename(site.gradient)
+    center = {name: params[name] for name in rename(site.center)}
+    return replace(site, center=center, precision=Diagonal(rename(site.precision.entries)), gradient=gradient, carried=rename(site.carried))
+
+
+def forget_curvature(study: Study) -> None:
+    """From now on use imported models without the curvature in their site files.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, Study.create(Path(folder)) as study:
+    ...     forget_curvature(study)
+    ...     imported_models(study)
+    {}
+    """
+    number = len(study.all_work("import"))
+    for model in imported_models(study).values():
+        if model.site is not None:
+            remember_model(study, replace(model, site=None), number)

@@ -1,0 +1,79 @@
+"""Checking a recipe before any work."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from accelerate import PartialState
+
+from foretaste.errors import BadInput
+from foretaste.loading import load
+from foretaste.one_line import one_line
+from foretaste.outputs import check_mixable
+from foretaste.params import parameters_of
+from foretaste.plan import FunctionModel, Recipe
+from foretaste.recipe import where
+from foretaste.sources.problem import Problem
+from foretaste.task import Task
+from foretaste.workflow.points import grid, joint_points
+from foretaste.workflow.trial import try_batches, try_labels
+
+__all__ = ["Checked", "check"]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a recipe came to, before any work.
+
+    Args:
+        parameters: In the model.
+        tasks: Per task: training rows, validation rows, classes, metrics.
+        trainings: Single-task and joint runs that `run` makes.
+        previews: Weightings that are previewed, per method.
+        warnings: What makes results worth less than they seem.
+    """
+
+    parameters: int
+    tasks: Mapping[str, Mapping[str, object]]
+    trainings: tuple[int, int]
+    previews: int
+    warnings: tuple[str, ...] = ()
+
+    __repr__ = one_line
+
+
+def check(recipe: Recipe, text: str, file: str) -> tuple[Checked, Problem]:
+    """Open every data file, check every label, and try every task on a full batch.
+
+    Raises:
+        BadInput: The first fault found; nothing is written.
+
+    >>> from foretaste.recipe import parse
+    >>> text = "{name: a, model: {source: digits}, joint: {points: 4}}"
+    >>> found, problem = check(parse(text), text, "study.yaml")
+    >>> found.parameters, found.trainings
+    (3466, (3, 5))
+    """
+    problem = load(recipe, text, file)
+    problem.model.to(PartialState().device)
+    try:
+        classes = try_batches(problem, recipe.finetune.micro_batch or recipe.finetune.batch_size, recipe.preview.batch_size)
+        warnings = (
+            recipe.twin_warnings + problem.warnings + (try_labels(problem, classes) if isinstance(recipe.model, FunctionModel) else ())
+        )
+    except BadInput as error:
+        raise where(error, file, text) from error.__cause__
+    try:
+        recipe.check_goal(problem.names)
+        if "ensemble" in recipe.preview.methods:
+            check_mixable(problem.tasks)
+    except BadInput as error:
+        raise where(error.at("preview", "methods"), file, text) from error
+    tasks = {task.name: _described(task) for task in problem.tasks}
+    count = sum(tensor.numel() for tensor in parameters_of(problem.model).values())
+    trainings = (len(tasks), len(joint_points(recipe, problem)) + 1)
+    return Checked(count, tasks, trainings, len(grid(recipe, problem)), warnings), problem
+
+
+def _described(task: Task) -> dict[str, object]:
+    metrics = [metric.name for metric in task.metrics]
+    return {"train": len(task.train), "validation": len(task.validation), "classes": len(task.classes), "metrics": metrics}

@@ -1,0 +1,51 @@
+"""The weightings of a study: those that are previewed, and those of its joint runs."""
+
+import math
+
+from foretaste.plan import Recipe
+from foretaste.sources.problem import Problem
+from foretaste.weights import TaskWeights, covering, inside, lattice, lattice_near, spread, uniform
+
+__all__ = ["grid", "joint_points"]
+
+_FINEST = 40  # lattice resolution, where the joint runs ask for many points
+_LARGEST = 50_000  # points of a lattice; a finer one of many tasks takes minutes to list
+
+
+def grid(recipe: Recipe, problem: Problem) -> list[TaskWeights]:
+    """The weightings that are previewed: as many over the simplex as are asked for, uniform weights, the joint runs' weights.
+
+    >>> from foretaste.recipe import parse
+    >>> recipe = parse("{name: a, model: {source: digits}, preview: {points: 3}, joint: {points: 1}}")
+    >>> from foretaste.sources.digits import digits
+    >>> [str(weights) for weights in grid(recipe, digits())][-2:]
+    ['low=0,mid=0,high=1', 'low=0.333333333,mid=0.333333333,high=0.333333333']
+    """
+    points = covering(problem.names, recipe.preview.points)
+    return list(dict.fromkeys([*points, uniform(problem.names), *joint_points(recipe, problem)]))
+
+
+def joint_points(recipe: Recipe, problem: Problem) -> list[TaskWeights]:
+    """The weightings of the joint runs, far from each other.
+
+    Corners are left out: there a preview is exact by law. So are the simplex's faces where tasks
+    have heads of their own, since a joint run without a task never trains its head.
+
+    >>> from foretaste.recipe import parse
+    >>> recipe = parse("{name: a, model: {source: digits}, preview: {points: 6}, joint: {points: 2}}")
+    >>> from foretaste.sources.digits import digits
+    >>> [str(weights) for weights in joint_points(recipe, digits())]
+    ['low=0.333333333,mid=0.333333333,high=0.333333333', 'low=0.5,mid=0.5,high=0']
+    """
+    names = problem.names
+    private = problem.has_private_heads
+    chosen: list[TaskWeights] = []
+    first = max(lattice_near(names, recipe.preview.points), len(names) if private else 1)  # none is inside before
+    for resolution in range(first, max(first, _FINEST) + 1):
+        if math.comb(resolution + len(names) - 1, len(names) - 1) > _LARGEST:
+            chosen = inside(names, recipe.joint.points)
+            break
+        chosen = [w for w in lattice(names, resolution) if w.corner is None and (not private or min(w.values()) > 0)]
+        if len(chosen) >= recipe.joint.points:
+            break
+    return spread(list(dict.fromkeys([uniform(names), *chosen])), recipe.joint.points)
