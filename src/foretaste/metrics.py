@@ -30,6 +30,7 @@ __all__ = [
     "macro_f1",
     "mcc",
     "mean_absolute_error",
+    "metric_named",
     "needs_classes",
     "perplexity",
     "r2",
@@ -176,6 +177,15 @@ REGRESSION_METRICS: Mapping[str, AnyMetric] = {
 LABEL_SET_METRICS: Mapping[str, AnyMetric] = {
     metric.name: metric for metric in (SequenceMetric("macro_f1", macro_f1), SequenceMetric("exact_match", exact_match))
 }
+
+
+def metric_named(name: str) -> AnyMetric:
+    """Return one of this module's metrics.
+
+    >>> metric_named("r2").higher_is_better
+    True
+    """
+    return {**METRICS, **SEQUENCE_METRICS, **REGRESSION_METRICS, **LABEL_SET_METRICS}[name]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -12,13 +12,14 @@ from pydantic import (
     StrictInt,
     StrictStr,
     ValidationInfo,
-    WithJsonSchema,
     field_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from foretaste import bounds
-from foretaste.errors import WeightsError
+from foretaste.errors import MissingExtra, RecipeError, WeightsError
+from foretaste.sources.kinds import ModelKind, column_description, column_roles, kind_named, kinds, metric_names
+from foretaste.sources.request import HarnessOptions, ModelRequest, TaskRequest
 from foretaste.surface.preference import Floor, Preference
 
 __all__ = [
@@ -31,7 +32,6 @@ __all__ = [
     "Harness",
     "Joint",
     "MethodName",
-    "MetricName",
     "Preview",
     "Recipe",
     "Recommend",
@@ -41,23 +41,37 @@ __all__ = [
 ]
 
 
-MetricName = Literal["accuracy", "f1", "mcc", "perplexity", "token_accuracy", "exact_match", "bleu", "chrf"]
 _HARNESS_METRIC = r"^[^\s:]+:[^\s:]+(:[^\s:]+)?$"
 
 
-def _known(name: str) -> str:
-    if name not in get_args(MetricName) and not re.match(_HARNESS_METRIC, name):
-        listed = ", ".join(repr(each) for each in get_args(MetricName))
+def _check_metric(name: str) -> str:
+    """Check that some kind of model has this metric, or that it may be one of lm-evaluation-harness."""
+    if name not in metric_names() and not re.match(_HARNESS_METRIC, name):
+        listed = ", ".join(repr(metric) for metric in metric_names())
         advice = "or, of lm-evaluation-harness, TASK:METRIC or TASK:METRIC:FILTER"
         raise PydanticCustomError("metric", "Input should be {listed}; {advice}", {"listed": listed, "advice": advice})
     return name
 
 
-_Named = Annotated[
-    str,
-    AfterValidator(_known),
-    WithJsonSchema({"anyOf": [{"enum": list(get_args(MetricName))}, {"type": "string", "pattern": _HARNESS_METRIC}]}),
-]
+def _check_kind(name: str) -> str:
+    """Check that the table of kinds has this name."""
+    try:
+        return kind_named(name).name
+    except RecipeError as error:
+        raise PydanticCustomError("kind", "{message}", {"message": str(error)}) from None
+
+
+def _list_metrics(schema: dict[str, Any]) -> None:
+    schema["anyOf"] = [{"enum": list(metric_names())}, {"type": "string", "pattern": _HARNESS_METRIC}]
+    del schema["type"]
+
+
+def _list_kinds(schema: dict[str, Any]) -> None:
+    schema["enum"] = [kind.name for kind in kinds()]
+
+
+_Metric = Annotated[str, AfterValidator(_check_metric), Field(json_schema_extra=_list_metrics)]
+_Kind = Annotated[str, AfterValidator(_check_kind), Field(json_schema_extra=_list_kinds)]
 
 
 class _Part(BaseModel):
@@ -81,24 +95,33 @@ class TransformersModel(_Part):
 
     source: Literal["transformers"]
     path: str = Field(description="checkpoint folder (relative to this file) or hub id")
-    kind: Literal["text-classification", "image-classification", "causal-lm", "seq2seq"]
+    kind: _Kind
     head: Literal["auto", "shared", "private"] = Field("auto", description="one head per distinct label set, one for all, or one each")
     max_length: int = Field(
         128,
         ge=4,
         le=bounds.TOKENS,
-        description="longest text, in tokens: prompt and completion together for causal-lm, source and target each for seq2seq",
+        description="longest text, in tokens: a prompt and its completion together, a source and its target each",
     )
     unit: Literal["example", "token"] | None = Field(
         None, description="what a language model's losses are means over: label tokens if left out, or examples"
     )
     max_new_tokens: int | None = Field(None, ge=1, le=bounds.TOKENS, description="most tokens written for bleu and chrf; 64 if left out")
-    harness: Harness | None = Field(None, description="causal-lm: how metrics of lm-evaluation-harness are measured")
+    harness: Harness | None = Field(None, description="how metrics of lm-evaluation-harness are measured")
 
     @property
-    def is_language(self) -> bool:
-        """Whether it is a language model."""
-        return self.kind in ("causal-lm", "seq2seq")
+    def row(self) -> ModelKind:
+        """The kind's row in the table of kinds."""
+        return kind_named(self.kind)
+
+    def request(self, seed: int) -> ModelRequest:
+        """Ask for this model.
+
+        Args:
+            seed: Seed of new parameters.
+        """
+        options = None if self.harness is None else HarnessOptions(**self.harness.model_dump())
+        return ModelRequest(self.path, self.head, self.max_length, self.unit, self.max_new_tokens, options, seed)
 
 
 class FunctionModel(_Part):
@@ -120,37 +143,61 @@ class TaskData(_Part):
 
     train: str = Field(description="data file, image folder, or hub id")
     validation: str = Field(description="the same; never trained on")
-    text: str | list[str] | None = Field(None, description="text column, or two for pairs; for causal-lm, to learn every token of")
-    image: str | None = Field(None, description="image column")
-    prompt: str | None = Field(None, description="causal-lm: column of what the completion follows; prompt if left out")
-    completion: str | None = Field(None, description="causal-lm: column of what is to be learned; completion if left out")
-    messages: str | None = Field(None, description="causal-lm: column of chats, lists of role and content; messages if left out")
-    source: str | None = Field(None, description="seq2seq: column of what is read; source if left out")
-    target: str | None = Field(None, description="seq2seq: column of what is written; target if left out")
+    text: str | list[str] | None = Field(None, description=column_description("text"))
+    image: str | None = Field(None, description=column_description("image"))
+    prompt: str | None = Field(None, description=column_description("prompt"))
+    completion: str | None = Field(None, description=column_description("completion"))
+    messages: str | None = Field(None, description=column_description("messages"))
+    source: str | None = Field(None, description=column_description("source"))
+    target: str | None = Field(None, description=column_description("target"))
     label: str = Field("label", description="label column")
     labels: list[StrictStr | StrictInt] | None = Field(None, description="all labels, in order; taken from the data if left out")
-    metrics: list[_Named] = Field(
+    metrics: list[_Metric] = Field(
         ["accuracy"],
         min_length=1,
-        description="the first is the headline; of a language model perplexity if left out; TASK:METRIC is one of lm-evaluation-harness",
+        description="the first is the headline; the kind's own headline if left out; TASK:METRIC is one of lm-evaluation-harness",
     )
     max_train: int | None = Field(None, ge=1, le=bounds.ROWS, description="use at most so many training rows")
     max_validation: int | None = Field(None, ge=1, le=bounds.ROWS)
     splits: tuple[str, str] = Field(("train", "validation"), description="names of the splits of a hub data set")
     quoted: bool = Field(False, description=".tsv files: fields may stand in quotation marks; if left out, these are text")
+    columns: dict[str, str] = Field(default_factory=dict, description="columns of other roles, which kinds of your own read, by role")
 
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Input columns."""
-        if self.image is not None:
-            return (self.image,)
-        return (self.text,) if isinstance(self.text, str) else tuple(self.text or ())
+    def request(self, name: str, kind: ModelKind) -> TaskRequest:
+        """Ask for this task's data.
 
-    @property
-    def columns(self) -> dict[str, str]:
-        """A language model's columns, by what they are, as far as they are named."""
-        roles = ("prompt", "completion", "messages", "text", "source", "target")
-        return {role: named for role in roles if isinstance(named := getattr(self, role), str)}
+        Args:
+            name: The task.
+            kind: The kind of its model, which says what columns and metrics there are.
+
+        Raises:
+            MissingExtra: A metric needs a library that is not installed; the field is named.
+        """
+        try:
+            metrics = tuple(kind.metric_named(metric) for metric in self.metrics)
+        except MissingExtra as error:
+            raise error.at("tasks", name, "metrics") from error.__cause__
+        return TaskRequest(
+            name,
+            self.train,
+            self.validation,
+            metrics,
+            {role: columns for role in kind.columns if role != "labels" and (columns := self._column(role))},
+            tuple(self.labels) if self.labels else None,
+            self.max_train,
+            self.max_validation,
+            self.splits,
+            self.quoted,
+        )
+
+    def named_roles(self) -> set[str]:
+        """Return the roles whose columns the recipe names."""
+        return {role for role in column_roles() if role in self.model_fields_set} | set(self.columns)
+
+    def _column(self, role: str) -> str | tuple[str, ...] | None:
+        """Return the column of a role, several for pairs of texts, or None where the recipe names none."""
+        named = self.columns.get(role) if role not in TaskData.model_fields else getattr(self, role)
+        return tuple(named) if isinstance(named, list) else named
 
 
 _LORA_DEFAULTS: Mapping[str, float] = {"r": 16, "dropout": 0.0, "rslora": False, "train_a": True}
@@ -278,6 +325,14 @@ class Recommend(_Part):
     floors: list[str] = Field(default_factory=list, description="task>=0.85 or all>=97% (of the single-task metric)")
 
 
+def _suited(kind: ModelKind, task: Mapping[str, object]) -> dict[str, object]:
+    """Return a task with its kind's headline metric, and with columns of its kind's own roles under ``columns``."""
+    own = {role: task[role] for role in kind.columns if role in task and role not in TaskData.model_fields}
+    rest = {name: value for name, value in task.items() if name not in own}
+    usual = [kind.headline] == TaskData.model_fields["metrics"].default
+    return {**({} if usual else {"metrics": [kind.headline]}), **rest, **({"columns": own} if own else {})}
+
+
 class Recipe(_Part):
     """What to study."""
 
@@ -296,12 +351,12 @@ class Recipe(_Part):
 
     @field_validator("tasks", mode="before")
     @classmethod
-    def _judged(cls, tasks: object, info: ValidationInfo) -> object:
-        """A language model's tasks are judged by perplexity where they do not say."""
+    def _suit_kind(cls, tasks: object, info: ValidationInfo) -> object:
+        """Give tasks the headline metric of their kind of model, and put the columns that only this kind has in their place."""
         model = info.data.get("model")
-        if not isinstance(model, TransformersModel) or not model.is_language or not isinstance(tasks, dict):
+        if not isinstance(model, TransformersModel) or not isinstance(tasks, dict):
             return tasks
-        return {name: {"metrics": ["perplexity"], **task} if isinstance(task, dict) else task for name, task in tasks.items()}
+        return {name: _suited(model.row, task) if isinstance(task, dict) else task for name, task in tasks.items()}
 
     @property
     def twin_warnings(self) -> tuple[str, ...]:
@@ -340,6 +395,8 @@ class Recipe(_Part):
             plan["model"]["harness"] = {name: value for name, value in told.items() if value is not None} or None
         for task in plan["tasks"].values():
             del task["train"], task["validation"], task["quoted"]  # the data's hash knows how the files were read
+            if not task["columns"]:  # recipes from before there were columns of other roles keep their identity
+                del task["columns"]
         for free in ("name", "recommend", "snapshot_seconds"):
             del plan[free]
         for part, free in (("preview", "methods"), ("preview", "points"), ("preview", "batch_size"), ("joint", "points")):

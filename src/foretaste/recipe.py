@@ -33,6 +33,7 @@ from foretaste.plan import (
     TransformersModel,
     Variational,
 )
+from foretaste.sources.kinds import ModelKind, column_roles, kinds, names_listed
 
 __all__ = ["Recipe", "parse", "read", "schema", "where"]
 
@@ -126,8 +127,8 @@ def _check_parts(recipe: Recipe) -> None:
         except TaskError as error:
             raise error.at("tasks", name) from None
         _check_lists(task, ("tasks", name))
-        _check_columns(recipe.model.kind, task, ("tasks", name))
-        _check_metrics(recipe.model.kind, task, ("tasks", name))
+        _check_columns(recipe.model.row, task, ("tasks", name))
+        _check_metrics(recipe.model.row, task, ("tasks", name))
     _check_model(recipe.model)
     _check_harness(recipe.model, recipe.tasks)
     recipe.check_goal(list(recipe.tasks))
@@ -155,58 +156,50 @@ def _check_lists(task: TaskData, field: tuple[str, str]) -> None:
             raise RecipeError("a task needs at least two labels; name all, or leave this out to take those of the data").at(*field, name)
 
 
-def _check_columns(kind: str, task: TaskData, field: tuple[str, str]) -> None:
-    """A task names columns that its kind of model reads, and those that it must."""
-    needed = {"text-classification": "text", "image-classification": "image"}.get(kind)
-    if needed is not None and not getattr(task, needed):
-        raise RecipeError(f"{kind} needs the name of the {needed} column in {needed!r}").at(*field)
-    named = [name for names in _COLUMNS.values() for name in names if name in task.model_fields_set]
-    wrong = next((name for name in named if name not in _COLUMNS[kind]), None)
+def _check_columns(kind: ModelKind, task: TaskData, field: tuple[str, str]) -> None:
+    """Check that a task names columns that its kind of model reads, and those that it must."""
+    for role in kind.required:
+        if not getattr(task, role, None) and role not in task.columns:
+            raise RecipeError(f"{kind.name} needs the name of the {role} column in {role!r}").at(*field)
+    named = task.named_roles()
+    wrong = next((role for role in (*column_roles(), *task.columns) if role in named and role not in kind.columns), None)
     if wrong is not None:
-        raise RecipeError(f"{kind} has no use for {wrong!r}; it reads {', '.join(_COLUMNS[kind])}").at(*field, wrong)
-    if kind == "causal-lm":
-        if isinstance(task.text, list):
-            raise RecipeError("causal-lm reads one text column; for two take 'prompt' and 'completion'").at(*field, "text")
-        if len({_COLUMNS[kind].index("completion" if name == "prompt" else name) for name in named}) > 1:
-            raise RecipeError("name one kind of rows: prompt and completion, or messages, or text").at(*field)
+        raise RecipeError(f"{kind.name} has no use for {wrong!r}; it reads {', '.join(kind.columns)}").at(*field, wrong)
+    if not kind.formats:
+        return
+    if isinstance(task.text, list):
+        raise RecipeError(f"{kind.name} reads one text column; for two take 'prompt' and 'completion'").at(*field, "text")
+    if not any(named <= set(roles) for roles in kind.formats):
+        by_column = sorted(kind.formats, key=lambda roles: list(kind.columns).index(roles[0]))
+        forms = ", or ".join(" and ".join(roles) for roles in by_column)
+        raise RecipeError(f"name one kind of rows: {forms}").at(*field)
 
 
-def _check_metrics(kind: str, task: TaskData, field: tuple[str, str]) -> None:
-    allowed = _METRICS["language" if kind in ("causal-lm", "seq2seq") else "classification"]
+def _check_metrics(kind: ModelKind, task: TaskData, field: tuple[str, str]) -> None:
     for place, metric in enumerate(task.metrics):
-        if ":" in metric:
-            if kind != "causal-lm":
-                raise RecipeError(f"{metric} is of lm-evaluation-harness, which is for causal-lm alone, not {kind}; remove this").at(
-                    *field, "metrics", str(place)
-                )
-        elif metric not in allowed:
-            raise RecipeError(f"{kind} is not judged by {metric}; choose from {', '.join(allowed)}").at(*field, "metrics", str(place))
+        at = (*field, "metrics", str(place))
+        if ":" in metric and not kind.harness:
+            able = names_listed(each for each in kinds() if each.harness)
+            raise RecipeError(f"{metric} is of lm-evaluation-harness, which is for {able} alone, not {kind.name}; remove this").at(*at)
+        if ":" not in metric and metric not in kind.metrics:
+            raise RecipeError(f"{kind.name} is not judged by {metric}; choose from {', '.join(kind.metrics)}").at(*at)
 
 
 def _check_model(model: TransformersModel) -> None:
-    if model.is_language and model.head != "auto":
+    if not model.row.has_heads and model.head != "auto":
         raise RecipeError(f"{model.kind} has no heads to share; remove this").at("model", "head")
-    for name in ("unit", "max_new_tokens"):
-        if not model.is_language and getattr(model, name) not in (None, "example"):
-            raise RecipeError(f"{name} {getattr(model, name)!r} is for causal-lm and seq2seq; remove this").at("model", name)
+    if model.unit is not None and model.unit not in model.row.units:
+        able = names_listed(kind for kind in kinds() if model.unit in kind.units)
+        raise RecipeError(f"unit {model.unit!r} is for {able}; remove this").at("model", "unit")
+    if model.max_new_tokens is not None and not model.row.writes_text:
+        able = names_listed(kind for kind in kinds() if kind.writes_text)
+        raise RecipeError(f"max_new_tokens {model.max_new_tokens} is for {able}; remove this").at("model", "max_new_tokens")
 
 
 def _check_harness(model: TransformersModel, tasks: Mapping[str, TaskData]) -> None:
     if model.harness is not None and not any(":" in metric for task in tasks.values() for metric in task.metrics):
         advice = "name one among a task's metrics, for example arc_easy:acc, or remove this"
         raise RecipeError(f"no task is judged by a metric of lm-evaluation-harness; {advice}").at("model", "harness")
-
-
-_COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "text-classification": ("text", "label", "labels"),
-    "image-classification": ("image", "label", "labels"),
-    "causal-lm": ("prompt", "completion", "messages", "text"),
-    "seq2seq": ("source", "target"),
-}
-_METRICS: Mapping[str, tuple[str, ...]] = {
-    "classification": ("accuracy", "f1", "mcc"),
-    "language": ("perplexity", "token_accuracy", "exact_match", "bleu", "chrf"),
-}
 
 
 def where(error: BadInput, file: str, text: str) -> BadInput:

@@ -29,7 +29,7 @@ from foretaste.export.trainers import check, configuration
 from foretaste.lazy import lazy
 from foretaste.metrics import METRICS
 from foretaste.sources.extra import datasets
-from foretaste.sources.language import columns_of
+from foretaste.sources.formats import columns_of
 from foretaste.task import Example, Task, Unit
 from foretaste.train.mixture import mixture
 from foretaste.weights import TaskWeights
@@ -144,7 +144,8 @@ def write_mixture(
         check(trainer, unit, settings)
     file = f"train.{format}"
     with new_folder(folder, overwrite=overwrite, keep=keep) as hidden:
-        plan = _planned(parts, weights, unit, rows, seed, bool(trainers), task_column)
+        kind = settings.kind if trainers and settings else None
+        plan = _planned(parts, weights, unit, rows, seed, kind, task_column)
         if format == "jsonl" and (found := binary_columns(plan.features)):
             raise DataError(f"column {found[0]!r} holds pictures, sounds or bytes, which JSON lines cannot; write format='parquet'")
         manifest = _manifest(parts, weights, plan, unit, seed, file)
@@ -156,14 +157,16 @@ def write_mixture(
     return manifest
 
 
-def _planned(parts: Mapping[str, Part], weights: TaskWeights, unit: Unit, rows: int, seed: int, named: bool, task_column: str) -> _Plan:
+def _planned(
+    parts: Mapping[str, Part], weights: TaskWeights, unit: Unit, rows: int, seed: int, kind: str | None, task_column: str
+) -> _Plan:
     if rows < 1:
         raise DataError(f"a mixture of {rows} rows was asked for; it needs at least 1")
     opens = {name: opened(part.rows, {}, f"task {name}") for name, part in parts.items()}
     units = {name: _units(name, part, len(opens[name]), unit) for name, part in parts.items()}
     draw = _drawn(units, weights, unit, rows, seed)
     drawn = [name for name in parts if len(draw.of(name))]
-    roles = {name: _roles(name, parts[name], opens[name]) if named else {} for name in drawn}
+    roles = {name: {} if kind is None else _roles(kind, name, parts[name], opens[name]) for name in drawn}
     if len({tuple(sorted(each)) for each in roles.values()}) > 1:
         found = "; ".join(f"{name}: {', '.join(each)}" for name, each in roles.items())
         raise DataError(f"trainers read rows of one format from one file, and tasks have several ({found}); bring all tasks to one")
@@ -210,8 +213,8 @@ def _drawn(units: Mapping[str, NDArray[np.int64]], weights: TaskWeights, unit: U
     return _Draw(names, codes, np.fromiter((portion.indices[0] for (portion,) in plan), np.int64, rows))
 
 
-def _roles(name: str, part: Part, rows: "datasets.Dataset") -> dict[str, str]:
-    return columns_of("causal-lm", part.columns, rows.column_names, part.source or f"task {name}")
+def _roles(kind: str, name: str, part: Part, rows: "datasets.Dataset") -> dict[str, str]:
+    return columns_of(kind, part.columns, rows.column_names, part.source or f"task {name}")
 
 
 def _mixed(data: Path, parts: Mapping[str, Part], plan: _Plan, unit: Unit) -> Mixed:

@@ -32,6 +32,7 @@ from foretaste.one_line import one_line
 from foretaste.params import Params, snapshot
 from foretaste.sources.adapter import PREFIX, TENSORS
 from foretaste.sources.expert import Expert
+from foretaste.sources.kinds import kind_named
 from foretaste.sources.problem import Problem
 from foretaste.task import Task
 
@@ -53,7 +54,6 @@ __all__ = ["Checkpoint", "LoraPlan", "adapted"]
 
 _LAYERS = (nn.Linear, Conv1D, nn.Embedding, nn.Conv1d, nn.Conv2d)
 _BYPASSING = (nn.MultiheadAttention, nn.TransformerEncoderLayer)  # use their layers' weights without calling the layers
-_TASK_TYPES = {"text-classification": "SEQ_CLS", "causal-lm": "CAUSAL_LM", "seq2seq": "SEQ_2_SEQ_LM"}
 _ADVICE = "name layers under finetune.targets"
 
 
@@ -86,11 +86,11 @@ class Checkpoint:
 
     Args:
         path: Folder or hub id.
-        kind: What the model does.
+        kind: Name of the kind of model.
     """
 
     path: str
-    kind: Literal["text-classification", "image-classification", "causal-lm", "seq2seq"]
+    kind: str
 
 
 def adapted(problem: Problem, plan: LoraPlan, *, seed: int = 0, base: Checkpoint | None = None) -> Problem:
@@ -233,7 +233,7 @@ def _write(model: nn.Module, folder: Path, plan: LoraPlan, base: Checkpoint | No
         elif any(name.startswith(f"{each}.") for each in whole):
             tensors[PREFIX + name] = tensor
     save_file(snapshot(tensors), folder / TENSORS, metadata={"format": "pt"})
-    task_type = _TASK_TYPES.get(base.kind) if base else None
+    task_type = kind_named(base.kind).peft_type if base else None
     known = isinstance(model, PreTrainedModel) and task_type is None
     origin = {"base_model_class": type(model).__name__, "parent_library": type(model).__module__} if known else None
     peft.LoraConfig(

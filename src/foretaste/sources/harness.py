@@ -30,6 +30,7 @@ from foretaste.sources.chat import chat_template
 from foretaste.sources.extra import transformers
 from foretaste.sources.pretrained import at, quiet
 from foretaste.sources.problem import text_digest
+from foretaste.sources.request import HarnessOptions
 from foretaste.task import ModelMetric
 
 try:
@@ -41,7 +42,7 @@ try:
 except ImportError as error:  # pragma: no cover - the tests install the extra, and try without it in another process
     raise MissingExtra("metrics such as arc_easy:acc need lm_eval; install it with: pip install 'foretaste[harness]'") from error
 
-__all__ = ["Asked", "Harness", "Options", "asked"]
+__all__ = ["Asked", "Harness", "asked"]
 
 _SEED = 1234
 _SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p")
@@ -72,25 +73,6 @@ def asked(name: str) -> Asked:
     'strict-match'
     """
     return Asked(name, *name.split(":"))
-
-
-@dataclass(frozen=True)
-class Options:
-    """How harness tasks are asked.
-
-    Args:
-        tasks: Folder with YAML files of tasks of one's own; they come before the harness's.
-        num_fewshot: Examples in a prompt, unless a task allows none; as the task says, if left out.
-        limit: At most so many documents of each task.
-        batch_size: Requests per forward pass; 8 if left out.
-        chat_template: Whether prompts are put into the tokenizer's chat template.
-    """
-
-    tasks: str | None = None
-    num_fewshot: int | None = None
-    limit: int | None = None
-    batch_size: int | None = None
-    chat_template: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -131,7 +113,7 @@ class Harness:
         DataError: The folder of one's own tasks is not there.
     """
 
-    def __init__(self, tokenizer: "transformers.PreTrainedTokenizerBase", padding: int, options: Options) -> None:
+    def __init__(self, tokenizer: "transformers.PreTrainedTokenizerBase", padding: int, options: HarnessOptions) -> None:
         if options.tasks is not None and not Path(options.tasks).is_dir():
             raise DataError(f"{options.tasks} is no folder; relative paths start at the recipe's folder").at("model", "harness", "tasks")
         self._tokenizer, self._options = copy.deepcopy(tokenizer), options
@@ -226,7 +208,7 @@ class _Lent(HFLM):  # type: ignore[misc] # lm_eval is not typed
             return super()._model_generate(*inputs, **options)
 
 
-def _load(name: str, options: Options) -> _Loaded:
+def _load(name: str, options: HarnessOptions) -> _Loaded:
     """A task of one's own, or else of the harness."""
     with _muted():
         manager = _manager(name, options.tasks)

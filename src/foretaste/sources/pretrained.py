@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import torch
 from torch import nn
@@ -13,9 +13,9 @@ from foretaste.errors import DataError
 from foretaste.sources.checkpoint import INDEX, beside
 from foretaste.sources.extra import datasets, transformers
 from foretaste.sources.heads import Heads
+from foretaste.sources.kinds import kind_named
 
 __all__ = [
-    "Kind",
     "at",
     "check_positions",
     "configuration",
@@ -29,15 +29,6 @@ __all__ = [
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
-
-Kind = Literal["text-classification", "image-classification", "causal-lm", "seq2seq"]
-
-_CLASSES: Mapping[Kind, type] = {
-    "text-classification": transformers.AutoModelForSequenceClassification,
-    "image-classification": transformers.AutoModelForImageClassification,
-    "causal-lm": transformers.AutoModelForCausalLM,
-    "seq2seq": transformers.AutoModelForSeq2SeqLM,
-}
 
 
 @contextmanager
@@ -74,12 +65,12 @@ def at(field: tuple[str, ...], function: Callable[_P, _R], *arguments: _P.args, 
         raise error.at(*field) from error.__cause__
 
 
-def pretrained(path: str, kind: Kind, classes: int | None = None, *, whole: bool = False) -> nn.Module:
+def pretrained(path: str, kind: str, classes: int | None = None, *, whole: bool = False) -> nn.Module:
     """A model with the checkpoint's weights.
 
     Args:
         path: Checkpoint folder or hub id.
-        kind: What the model does.
+        kind: Name of the kind of model.
         classes: Of a classification head, which is made anew where the checkpoint has none of this size; None
             for models that the checkpoint must fill to the last tensor.
         whole: Whether it must fill the head too.
@@ -93,7 +84,7 @@ def pretrained(path: str, kind: Kind, classes: int | None = None, *, whole: bool
     foretaste.errors.DataError: 'no-checkpoint/anywhere/at-all' cannot be loaded for causal-lm: ...
     """
     try:
-        model, report = _CLASSES[kind].from_pretrained(  # type: ignore[attr-defined] # transformers is not typed
+        model, report = kind_named(kind).model_class.from_pretrained(
             path,
             ignore_mismatched_sizes=True,
             dtype=torch.float32,

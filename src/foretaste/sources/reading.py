@@ -11,7 +11,7 @@ from foretaste.sources.adapter import open_adapter
 from foretaste.sources.expert import Expert, fitted_to, read_tensors
 from foretaste.sources.extra import transformers
 from foretaste.sources.heads import Heads
-from foretaste.sources.pretrained import Kind, pretrained, quiet
+from foretaste.sources.pretrained import pretrained, quiet
 from foretaste.task import Task
 
 __all__ = ["reader"]
@@ -19,12 +19,12 @@ __all__ = ["reader"]
 _OWN_LABELS = "LABEL_"  # what transformers calls classes that nobody has named
 
 
-def reader(path: str, kind: Kind) -> Callable[[nn.Module, Task, Expert], Params]:
+def reader(path: str, kind: str) -> Callable[[nn.Module, Task, Expert], Params]:
     """How experts of this model are read.
 
     Args:
         path: The checkpoint folder or hub id of the pretrained model, which adapters are added to.
-        kind: What the model does.
+        kind: Name of the kind of model.
 
     >>> callable(reader("no-checkpoint", "causal-lm"))
     True

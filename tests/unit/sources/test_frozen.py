@@ -13,7 +13,8 @@ from foretaste.sources.digits import digits
 from foretaste.sources.expert import look
 from foretaste.sources.frozen import frozen
 from foretaste.sources.heads import Heads
-from foretaste.sources.transformers import DataPlan, load
+from foretaste.sources.request import TaskRequest
+from foretaste.sources.transformers import load
 from foretaste.train.finetune import finetune
 from foretaste.train.joint import joint
 from foretaste.train.training import Training
@@ -40,7 +41,7 @@ def test_runs_and_sites_leave_them_as_they_are() -> None:
     assert problem.base() == digits().base()
 
 
-def test_names_are_ends_of_modules_names(checkpoints: Checkpoints, plans: list[DataPlan]) -> None:
+def test_names_are_ends_of_modules_names(checkpoints: Checkpoints, plans: list[TaskRequest]) -> None:
     def left(*names: str) -> set[str]:
         return set(frozen(load(str(checkpoints.bert), "text-classification", plans[:2], max_length=16), names).trained)
 
@@ -52,7 +53,7 @@ def test_names_are_ends_of_modules_names(checkpoints: Checkpoints, plans: list[D
     }
 
 
-def test_heads_of_their_own_stay_their_tasks(checkpoints: Checkpoints, plans: list[DataPlan]) -> None:
+def test_heads_of_their_own_stay_their_tasks(checkpoints: Checkpoints, plans: list[TaskRequest]) -> None:
     problem = frozen(load(str(checkpoints.bert), "text-classification", plans, max_length=16), ["embeddings"])
     assert isinstance(problem.model, Heads)
     assert len({problem.names_of(task) for task in problem.tasks}) == 2
