@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.errors import ParamsError
+from foretaste.names import first_few
 from foretaste.stored import Stored
 
 __all__ = [
@@ -131,7 +132,7 @@ def swapped(model: nn.Module, params: Params) -> Iterator[nn.Module]:
     own = parameters_of(model) | dict(model.named_buffers())
     unknown = sorted(set(params) - set(own))
     if unknown:
-        raise ParamsError(f"the model has no tensor {_listed(unknown)}; its params come from another architecture")
+        raise ParamsError(f"the model has no tensor {first_few(unknown)}; its params come from another architecture")
     check_fit({name: own[name] for name in params}, params, "the params to swap in")
     kept = {name: own[name].clone() for name in params}
     try:
@@ -206,9 +207,9 @@ def check_fit(reference: Params, params: Params, whose: str, *, among: Collectio
     expected = [name for name in reference if among is None or name in among]
     missing, extra = sorted(set(expected) - set(params)), sorted(set(params) - set(expected))
     if missing:
-        faults.append(f"missing {_listed(missing)}")
+        faults.append(f"missing {first_few(missing)}")
     if extra:
-        faults.append(f"additional {_listed(extra)}")
+        faults.append(f"additional {first_few(extra)}")
     pairs = {name: (shape_of(params, name), shape_of(reference, name)) for name in expected if name in params}
     shapes = [f"shape of {name} is {list(own)}, not {list(other)}" for name, (own, other) in pairs.items() if own != other]
     faults += shapes[:_LISTED]
@@ -216,11 +217,6 @@ def check_fit(reference: Params, params: Params, whose: str, *, among: Collectio
         faults.append(f"and {len(shapes) - _LISTED} more shapes")
     if faults:
         raise ParamsError(f"{whose} does not fit the pretrained model: {'; '.join(faults)}")
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(names[:_LISTED]) + more
 
 
 def first_nonfinite(params: Params) -> str | None:

@@ -30,6 +30,7 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.errors import ParamsError, TaskError
+from foretaste.names import first_few
 from foretaste.one_line import one_line
 from foretaste.params import Params, snapshot, wide
 from foretaste.posterior.diagonal import Diagonal
@@ -205,8 +206,7 @@ def _beta2(name: str, group: Mapping[str, object]) -> float:
 def _check_present(wanted: Iterable[str], found: Mapping[str, object], whose: str) -> None:
     missing = [name for name in wanted if name not in found]
     if missing:
-        more = f" and {len(missing) - _LISTED} more" if len(missing) > _LISTED else ""
-        listed = ", ".join(missing[:_LISTED]) + more
+        listed = first_few(missing, _LISTED)
         raise ParamsError(f"{whose} has no second moment for {listed}; name what was frozen, freeze what has no gradient, or {_INSTEAD}")
 
 

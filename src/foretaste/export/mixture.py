@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from foretaste import __version__
 from foretaste.errors import DataError
-from foretaste.export.columns import CHUNK, binary_columns, digests, opened, table_of, united, weight_notes
+from foretaste.export.columns import CHUNK, binary_columns, opened, table_of, united, weight_notes
 from foretaste.export.folder import MANIFEST, new_folder
 from foretaste.export.part import Part
 from foretaste.export.settings import READABLE, Mixed, Settings, Source, Trainer
@@ -30,6 +30,7 @@ from foretaste.lazy import lazy
 from foretaste.metrics import METRICS
 from foretaste.sources.extra import datasets
 from foretaste.sources.formats import columns_of
+from foretaste.sources.row_warnings import count_shared, row_digests
 from foretaste.task import Example, Task, Unit
 from foretaste.train.mixture import mixture
 from foretaste.weights import TaskWeights
@@ -293,8 +294,7 @@ def _leaking(part: Part) -> int | None:
     train, validation = opened(part.rows, {}, "training rows"), opened(part.validation, {}, "validation rows")
     if not set(train.column_names) <= set(validation.column_names):
         return None
-    kept = set(digests(validation, train.column_names))
-    return sum(row in kept for row in digests(train, train.column_names))
+    return count_shared(row_digests(train, train.column_names), set(row_digests(validation, train.column_names)))
 
 
 def _write(path: Path, plan: _Plan, format: Format) -> None:  # noqa: A002

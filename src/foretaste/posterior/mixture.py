@@ -85,7 +85,9 @@ class MixtureSite(Site):
         if len({site.record.unit for site in self.components}) > 1:
             raise ParamsError("components of different units cannot be mixed; estimate them again in one unit")
         if any(site.gradient is not None for site in self.components):
-            raise ParamsError("a mixture's components are runs at their optima; use AnchoredSite for a site with a gradient")
+            raise ParamsError(
+                "a mixture's components are runs at their optima, and have no gradient; give sites that were taken at an optimum"
+            )
 
     @property
     def record(self) -> Record:  # type: ignore[override]

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from foretaste.errors import DataError, ParamsError
 from foretaste.lora import BASE_LAYER, Adapter, Factors, Layout, misfits
+from foretaste.names import first_few
 from foretaste.params import Params, first_nonfinite, shape_of
-from foretaste.sources.checkpoint import read_json
+from foretaste.sources.checkpoint import read_json, refuse_pickles
 from foretaste.sources.patterns import matches_module
 from foretaste.stored import Stored
 
@@ -24,7 +25,6 @@ __all__ = ["CONFIG", "PREFIX", "TENSORS", "check_adapters", "open_adapter", "sav
 CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
 
-_PICKLES = ("adapter_model.bin", "*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _FLOATS = {"F64", "F32", "F16", "BF16"}
 _PARTS = {".lora_A.weight": ".lora_B.weight", ".lora_embedding_A": ".lora_embedding_B"}
 
@@ -128,8 +128,7 @@ def check_adapters(adapters: Mapping[str, Adapter]) -> tuple[str, ...]:
     notes = []
     for task, adapter in adapters.items():
         if absent := [name for name in names if name not in adapter.modules]:
-            more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
-            notes.append(f"task {task!r} does not change {', '.join(absent[:3])}{more}; its update counts as zero there")
+            notes.append(f"task {task!r} does not change {first_few(absent, 3)}; its update counts as zero there")
         if not adapter.base and any(other.base for other in adapters.values()):
             notes.append(f"task {task!r} does not say what it was trained on; make sure that it is the model of the others")
     return (*notes, *_notes_of_full({task: adapter.full for task, adapter in adapters.items()}))
@@ -183,13 +182,8 @@ def _tensors(folder: Path) -> Path:
     path = folder / TENSORS
     if path.is_file():
         return path
-    pickles = sorted(each.name for pattern in _PICKLES for each in folder.glob(pattern))
-    if not pickles:
-        raise DataError(f"{folder} has no {TENSORS}; name a folder in which PEFT saved a LoRA adapter")
-    raise DataError(
-        f"{folder / pickles[0]} is a pickle, which can run code when loaded, and is refused; only safetensors is read. "
-        "If you trust it, convert it once with PEFT: PeftModel.from_pretrained(MODEL, FOLDER).save_pretrained(NEW_FOLDER)"
-    )
+    refuse_pickles(folder, "convert it once with PEFT: PeftModel.from_pretrained(MODEL, FOLDER).save_pretrained(NEW_FOLDER)")
+    raise DataError(f"{folder} has no {TENSORS}; name a folder in which PEFT saved a LoRA adapter")
 
 
 def _modules(stored: Stored, config: Mapping[str, object], path: Path) -> dict[str, Factors]:

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.errors import DataError
+from foretaste.names import first_few
 from foretaste.one_line import one_line
 from foretaste.params import Params, buffers_of, parameters_of, shape_of, tied_names, wide
 from foretaste.sources.adapter import CONFIG, TENSORS, open_adapter
-from foretaste.sources.checkpoint import open_checkpoint
+from foretaste.sources.checkpoint import open_checkpoint, refuse_pickles
 from foretaste.sources.site_file import NAME
 from foretaste.stored import Stored
 from foretaste.task import Task
@@ -76,12 +77,7 @@ def look(folder: Path) -> Expert:
         return Expert(folder, "tensors", tuple(files), site)
     if site is not None:
         return Expert(folder, "site", (site,), site)
-    pickles = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl") for path in folder.glob(pattern))
-    if pickles:
-        raise DataError(
-            f"{folder} holds {pickles[0]}, a pickle, which can run code when loaded, and is refused; only safetensors is read. "
-            "If you trust it, load it once with the program that made it and save it with save_pretrained"
-        )
+    refuse_pickles(folder, "load it once with the program that made it and save it with save_pretrained")
     raise DataError(f"{folder} holds no model; name a checkpoint folder, an adapter folder, or one with {NAME}")
 
 
@@ -160,9 +156,8 @@ def fitted_to(model: nn.Module, task: Task, found: Params, folder: Path) -> Para
         if name in found and shape_of(found, name) != tensor.shape
     ]
     if faults:
-        more = f" and {len(faults) - _LISTED} more" if len(faults) > _LISTED else ""
         raise DataError(
-            f"{folder} does not fit the model of the study for task {task.name!r}: {'; '.join(faults[:_LISTED])}{more}; "
+            f"{folder} does not fit the model of the study for task {task.name!r}: {first_few(faults, _LISTED, separator='; ')}; "
             "bring a model that was finetuned from the recipe's, with this task's labels"
         )
     return {name: wide(found.get(name, tensor)).detach().cpu().clone() for name, tensor in (own | buffers).items()}

@@ -26,6 +26,7 @@ import torch
 from torch import nn
 
 from foretaste.errors import DataError, MissingExtra, TaskError
+from foretaste.names import first_few
 from foretaste.sources.chat import chat_template
 from foretaste.sources.extra import transformers
 from foretaste.sources.pretrained import at, quiet
@@ -264,8 +265,7 @@ def _builtin() -> TaskManager:
 
 
 def _some(names: Collection[str]) -> str:
-    listed = sorted(names)
-    return ", ".join(listed[:6]) + (f" and {len(listed) - 6} more" if len(listed) > 6 else "")
+    return first_few(sorted(names))
 
 
 def _offers(task: ConfigurableTask) -> dict[tuple[str, str], bool]:

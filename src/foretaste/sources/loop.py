@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from inspect import Parameter, signature
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from accelerate.utils import extract_model_from_parallel
@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, default_collate
 
 from foretaste.errors import ParamsError, TaskError
-from foretaste.estimate.fisher import Labels, fisher
-from foretaste.estimate.kfac import kfac
+from foretaste.estimate.estimators import EstimatePlan, Estimator, estimate_site
+from foretaste.estimate.fisher import Labels
 from foretaste.loss.class_labels import shift_labels
 from foretaste.loss.cross_entropy import ShapedCrossEntropy
 from foretaste.metrics import METRICS
@@ -35,7 +35,6 @@ from foretaste.task import Batch, Examples, Predict, Task, Unit
 __all__ = ["Collate", "Estimator", "below_adapter", "capture", "described", "plain", "task_of"]
 
 Collate = Callable[[list[Any]], object]
-Estimator = Literal["fisher", "kfac"]
 
 _LOOKED_AT = 4  # examples that the two readings of labels are compared on
 _CLOSE = 0.01  # of two losses; some models compute theirs in half precision
@@ -87,9 +86,7 @@ def capture(
         torch.default_generator.manual_seed(seed)  # collators may draw, too
         task = task_of(own, data, most=max_examples, unit=unit, collate=collate, predict=predict)
         size = batch_size or _size_of(data)
-        generator = torch.Generator().manual_seed(seed)
-        run = kfac if estimate == "kfac" else fisher
-        site = run(own, None, task, generator=generator, labels=labels, max_examples=max_examples, batch_size=size)
+        site = estimate_site(own, None, task, EstimatePlan(estimate, labels, max_examples, size, seed))
         return described(site, own, seed=str(seed))
 
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 from foretaste.errors import DataError
 from foretaste.json_text import parse_json
+from foretaste.names import first_faults, first_few
 from foretaste.one_line import one_line
 from foretaste.sources.checkpoint import Checkpoint
 from foretaste.stored import Entry, Stored
@@ -97,7 +98,7 @@ class _Look:
             for name, entry in entries.items()
             if entry.type.is_floating_point != self._own(name).type.is_floating_point
         ]
-        self.faults += [*_few(shapes), *_few(types)]
+        self.faults += [*first_faults(shapes, _LISTED), *first_faults(types, _LISTED)]
         if {entry.dtype for entry in entries.values()} != {entry.dtype for entry in self.base.params.entries.values()}:
             kept = sorted({entry.dtype for entry in self.base.params.entries.values()})
             self.notes.append(f"its types differ from the base's; what is merged is kept in the base's ({', '.join(kept)})")
@@ -216,10 +217,5 @@ def vocabulary_of(folder: Path) -> dict[str, int]:
         raise DataError(f"{folder / 'tokenizer.json'} is damaged ({error}); copy or download it again") from error
 
 
-def _few(faults: list[str]) -> list[str]:
-    return [*faults[:_LISTED], f"and {len(faults) - _LISTED} more like it"] if len(faults) > _LISTED else faults
-
-
 def _listed(names: Iterable[str]) -> str:
-    found = list(names)
-    return ", ".join(found[:_LISTED]) + (f" and {len(found) - _LISTED} more" if len(found) > _LISTED else "")
+    return first_few(names, _LISTED)

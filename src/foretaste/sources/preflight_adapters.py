@@ -5,6 +5,7 @@ from pathlib import Path
 
 from foretaste.errors import DataError
 from foretaste.lora import BASE_LAYER, WEIGHT, Adapter, Factors
+from foretaste.names import first_faults
 from foretaste.sources.checkpoint import Checkpoint, open_checkpoint
 from foretaste.stored import Entry, Stored
 
@@ -51,7 +52,7 @@ def preflight_adapters(base: Checkpoint, adapters: Mapping[str, Adapter]) -> tup
     for task, adapter in adapters.items():
         found = [fault for name, own in adapter.modules.items() for fault in _apart(base, places, name, own)]
         said = f" (it says that it was trained on {adapter.base})" if adapter.base and found else ""
-        faults += [f"task {task!r} does not fit the base{said}: {fault}" for fault in _few(found)]
+        faults += [f"task {task!r} does not fit the base{said}: {fault}" for fault in first_faults(found, _LISTED)]
         if not found and adapter.base and _is_another(base, Path(adapter.base)):
             notes.append(
                 f"task {task!r} says that it was trained on {adapter.base}, which holds another model than the base {base.folder}; "
@@ -158,7 +159,3 @@ def _is_another(base: Checkpoint, said: Path) -> bool:
         if not base.params.part(name, cut).equal(other.part(name, cut)):
             return True
     return False
-
-
-def _few(faults: list[str]) -> list[str]:
-    return [*faults[:_LISTED], f"and {len(faults) - _LISTED} more like it"] if len(faults) > _LISTED else faults

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from foretaste.errors import DataError
+from foretaste.names import first_few
 from foretaste.sources.checkpoint import INDEX, beside
 from foretaste.sources.extra import datasets, transformers
 from foretaste.sources.heads import Heads
@@ -109,10 +110,8 @@ def _refuse_gaps(path: str, model: nn.Module, report: Mapping[str, Iterable[obje
         if str(name).startswith(part):
             faults.append(f"shape of {name} is {list(stored)}, its configuration says {list(wanted)}")
     if faults:
-        more = f" and {len(faults) - 6} more" if len(faults) > 6 else ""
-        raise DataError(
-            f"the checkpoint {path!r} does not fit its own config.json: {'; '.join(sorted(faults)[:6])}{more}; copy or download it again"
-        )
+        listed = first_few(sorted(faults), separator="; ")
+        raise DataError(f"the checkpoint {path!r} does not fit its own config.json: {listed}; copy or download it again")
 
 
 def _checkpoint(model: nn.Module, folder: Path) -> None:

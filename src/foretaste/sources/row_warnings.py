@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from foretaste.one_line import one_line
 from foretaste.sources.extra import datasets
 from foretaste.sources.files import FORMATS, lines_warning, read_table
 
-__all__ = ["Cut", "TaskRows", "cut_warning", "file_warnings", "overlap_warnings", "row_digests"]
+__all__ = ["Cut", "TaskRows", "count_shared", "cut_warning", "file_warnings", "overlap_warnings", "row_digests"]
 
 _CHUNK = 1000
 
@@ -60,10 +60,8 @@ def overlap_warnings(tasks: Mapping[str, TaskRows]) -> tuple[str, ...]:
     validation = {name: set(row_digests(rows.validation, rows.columns)) for name, rows in tasks.items()}
     found = []
     for name, rows in tasks.items():
-        counts = dict.fromkeys(tasks, 0)
-        for digest in row_digests(rows.train, rows.columns):
-            for other, known in validation.items():
-                counts[other] += digest in known
+        train = list(row_digests(rows.train, rows.columns))
+        counts = {other: count_shared(train, known) for other, known in validation.items()}
         for other, count in sorted(counts.items(), key=lambda pair: pair[0] != name):
             if not count:
                 continue
@@ -76,25 +74,43 @@ def overlap_warnings(tasks: Mapping[str, TaskRows]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def count_shared(train: Iterable[bytes], validation: Set[bytes]) -> int:
+    """Count the training rows that are validation rows too, by their digests.
+
+    >>> count_shared([b"a", b"b", b"a"], {b"a"})
+    2
+    """
+    return sum(digest in validation for digest in train)
+
+
 def row_digests(rows: datasets.Dataset, columns: Sequence[str]) -> Iterator[bytes]:
-    """A hash of each row; pictures by their files' bytes.
+    """Hash each row: pictures and sounds by their files' bytes, classes by their names.
 
     Args:
-        rows: All of them.
-        columns: That count, in this order, whatever their names.
+        rows: All rows.
+        columns: The columns that count, in this order, whatever their names.
 
     >>> one, other = datasets.Dataset.from_dict({"text": ["a"]}), datasets.Dataset.from_dict({"sentence": ["a"]})
     >>> list(row_digests(one, ["text"])) == list(row_digests(other, ["sentence"]))
     True
     """
+    rows = rows.with_format(None)
     for name in columns:
-        if isinstance(rows.features[name], datasets.Image):
-            rows = rows.cast_column(name, datasets.Image(decode=False))
+        if isinstance(kind := rows.features[name], datasets.Image | datasets.Audio):
+            rows = rows.cast_column(name, type(kind)(decode=False))
     for start in range(0, len(rows), _CHUNK):
         part = rows[start : start + _CHUNK]
-        for values in zip(*(part[name] for name in columns), strict=True):
+        for values in zip(*(_class_names(rows, name, part[name]) for name in columns), strict=True):
             text = json.dumps([_bytes_of(value) for value in values], sort_keys=True, default=repr)
             yield hashlib.sha256(text.encode()).digest()
+
+
+def _class_names(rows: datasets.Dataset, name: str, values: Sequence[object]) -> Sequence[object]:
+    """A column's values, class numbers as the names that the file gives them."""
+    kind = rows.features[name]
+    if not isinstance(kind, datasets.ClassLabel):
+        return values
+    return [kind.names[value] if isinstance(value, int) and value >= 0 else None for value in values]
 
 
 def _bytes_of(value: object) -> object:

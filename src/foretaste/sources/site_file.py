@@ -10,7 +10,6 @@ References:
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,11 @@ from torch import Tensor
 
 from foretaste.errors import DataError, ParamsError
 from foretaste.json_text import parse_json
+from foretaste.names import first_few
 from foretaste.params import Params, check_fit, digest, digest_of, snapshot
 from foretaste.posterior.diagonal import Diagonal
-from foretaste.posterior.isotropic import Isotropic
-from foretaste.posterior.kronecker import Kronecker
-from foretaste.posterior.lowrank import LowRank
-from foretaste.posterior.precision import Precision
 from foretaste.posterior.site import GaussianSite, Record
+from foretaste.posterior.site_form import GRADIENT, PRECISION, facts_of, site_from, tensors_of
 from foretaste.stored import Stored
 from foretaste.whole import written_whole
 
@@ -36,8 +33,7 @@ __all__ = ["NAME", "check_taken_at", "load_site", "open_diagonal", "save_site"]
 NAME = "foretaste-site.safetensors"
 
 _FORMAT, _VERSION = "foretaste-site", 1
-_STRUCTURES: Mapping[str, type[Precision]] = {each.structure: each for each in (Isotropic, Diagonal, Kronecker, LowRank)}
-_PARTS = ("center", "precision", "gradient", "carried")
+_CENTER, _CARRIED = "center/", "carried/"
 _PICKLED = (b"PK\x03\x04", b"\x80")  # what torch.save and pickle begin with
 
 
@@ -55,19 +51,18 @@ def save_site(site: GaussianSite, path: Path | str, *, mean: bool = True) -> Non
         StorageError: The disk refuses; nothing is left under the final name.
 
     >>> import tempfile, torch
+    >>> from foretaste.posterior.isotropic import Isotropic
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_site(GaussianSite({"w": torch.ones(2)}, Isotropic(3.0)), f"{folder}/{NAME}")
     ...     load_site(f"{folder}/{NAME}").center
     {'w': tensor([1., 1.])}
     """
-    if type(site.precision) not in _STRUCTURES.values():
-        raise ParamsError(f"a site of structure {site.precision.structure!r} is not kept on disk; save the sites that it was made of")
-    held = {"center": site.center, "precision": site.precision.to_tensors(), "gradient": site.gradient or {}, "carried": site.carried}
-    parts = {part: held[part] for part in _PARTS if mean or part != "center"}
-    tensors = _apart({f"{part}/{name}": tensor for part, params in parts.items() for name, tensor in params.items()})
+    facts = facts_of(site)
+    center = {_CENTER + name: tensor for name, tensor in site.center.items()} if mean else {}
+    carried = {_CARRIED + name: tensor for name, tensor in site.carried.items()}
+    tensors = _apart(center | tensors_of(site, PRECISION) | carried)
     said = {
-        "structure": site.precision.structure,
-        "record": asdict(site.record),
+        **facts,
         "power": site.power,
         "stationary": site.gradient is None,
         "mean": {"inside": mean, "sha256": digest(site.center), "names": list(site.center), "dtype": _types(site.center)},
@@ -100,15 +95,12 @@ def load_site(path: Path | str, mean: Params | None = None) -> GaussianSite:
     path = Path(path)
     tensors, said = _read(path)
     try:
-        parts: dict[str, dict[str, Tensor]] = {part: {} for part in _PARTS}
-        for key, tensor in tensors.items():
-            part, _, name = key.partition("/")
-            parts[part][name] = tensor
         kept, names = said["mean"], list(said["mean"]["names"])
-        center = _inside(path, parts["center"], names, mean) if kept["inside"] else _given(path, mean, kept)
-        precision = _STRUCTURES[said["structure"]].from_tensors(parts["precision"])
-        gradient = None if said["stationary"] else parts["gradient"]
-        found = GaussianSite(center, precision, gradient, parts["carried"], Record(**said["record"]), float(said["power"]))
+        own, carried = _taken(tensors, _CENTER), _taken(tensors, _CARRIED)
+        center = _inside(path, own, names, mean) if kept["inside"] else _given(path, mean, kept)
+        if strange := [name for name in tensors if not name.startswith((PRECISION, GRADIENT))]:
+            raise KeyError(strange[0])
+        found = site_from(said, tensors, center, carried)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, ParamsError):
             raise
@@ -130,6 +122,7 @@ def open_diagonal(path: Path) -> tuple[Stored, Record]:
         DataError: No site file, or of another structure than a diagonal.
 
     >>> import tempfile, torch
+    >>> from foretaste.posterior.isotropic import Isotropic
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_site(GaussianSite({"w": torch.ones(2)}, Diagonal({"w": torch.ones(2)})), path := Path(folder, NAME))
     ...     open_diagonal(path)[0]["w"]
@@ -138,7 +131,7 @@ def open_diagonal(path: Path) -> tuple[Stored, Record]:
     said = _header(path)
     if said["structure"] != Diagonal.structure:
         raise DataError(f"{path} has curvature of structure {said['structure']}; merging in files needs a diagonal one")
-    return _stored(path, "precision"), Record(**said["record"])
+    return _stored(path, PRECISION), Record(**said["record"])
 
 
 def check_taken_at(path: Path, params: Params) -> None:
@@ -153,6 +146,7 @@ def check_taken_at(path: Path, params: Params) -> None:
         ParamsError: The site was taken at other params.
 
     >>> import tempfile, torch
+    >>> from foretaste.posterior.isotropic import Isotropic
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_site(GaussianSite({"w": torch.ones(2)}, Isotropic(1.0)), path := Path(folder, NAME))
     ...     check_taken_at(path, {"w": torch.ones(2, dtype=torch.bfloat16), "other": torch.ones(1)})
@@ -161,9 +155,14 @@ def check_taken_at(path: Path, params: Params) -> None:
     if not set(kept["names"]) <= set(params):
         return
     if kept["inside"]:
-        _check_values(path, _stored(path, "center"), kept["names"], params)
+        _check_values(path, _stored(path, _CENTER), kept["names"], params)
     else:
         _check_digest(path, digest_of((name, _typed(params[name], kept["dtype"])) for name in sorted(kept["names"])), kept)
+
+
+def _taken(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Take the tensors of one part out of a file's, under their own names."""
+    return {name.removeprefix(prefix): tensors.pop(name) for name in list(tensors) if name.startswith(prefix)}
 
 
 def _header(path: Path) -> dict[str, Any]:
@@ -174,10 +173,10 @@ def _header(path: Path) -> dict[str, Any]:
         raise DataError(f"{path} is truncated or damaged ({error}); copy or make it again") from error
 
 
-def _stored(path: Path, part: str) -> Stored:
+def _stored(path: Path, prefix: str) -> Stored:
     """One part of a site file, left there."""
-    entries = {name: entry for name, entry in Stored.open([path]).entries.items() if name.startswith(f"{part}/")}
-    return Stored({name.removeprefix(f"{part}/"): entry for name, entry in entries.items()})
+    entries = Stored.open([path]).entries
+    return Stored({name.removeprefix(prefix): entry for name, entry in entries.items() if name.startswith(prefix)})
 
 
 def _apart(tensors: Params) -> dict[str, Tensor]:
@@ -263,8 +262,9 @@ def _given(path: Path, mean: Params | None, kept: Mapping[str, Any]) -> dict[str
 def _check_there(path: Path, mean: Params, names: list[str]) -> None:
     missing = [name for name in names if name not in mean]
     if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise ParamsError(f"the mean given for {path} lacks {missing[0]}{more}; give the params of the model that the site was taken of")
+        raise ParamsError(
+            f"the mean given for {path} lacks {first_few(missing, 1)}; give the params of the model that the site was taken of"
+        )
 
 
 def _check_digest(path: Path, found: str, kept: Mapping[str, Any]) -> None:

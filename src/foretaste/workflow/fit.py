@@ -1,23 +1,17 @@
 """Fit: train every task on its own, then estimate its curvature there."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-
-import torch
 
 from foretaste.engine import do, stop_if_asked
 from foretaste.errors import StudyError
-from foretaste.estimate.fisher import fisher
-from foretaste.estimate.kfac import kfac
+from foretaste.estimate.estimators import EstimatePlan, Estimator, estimate_site
 from foretaste.one_line import one_line
 from foretaste.params import Params, parameters_of
 from foretaste.plan import Recipe
-from foretaste.posterior.diagonal import Diagonal
-from foretaste.posterior.kronecker import Kronecker
-from foretaste.posterior.lowrank import LowRank
-from foretaste.posterior.precision import Precision
-from foretaste.posterior.site import GaussianSite, Record
+from foretaste.posterior.site import GaussianSite
+from foretaste.posterior.site_form import facts_of, site_from, tensors_of
 from foretaste.sources.problem import Problem
 from foretaste.store.study import Done, Study
 from foretaste.task import Task
@@ -26,9 +20,6 @@ from foretaste.workflow.runs import finetuned
 from foretaste.workflow.session import Session
 
 __all__ = ["Fitted", "Reported", "curved", "estimated", "examples_of", "fit", "kronecker_at", "prior_precision", "require_models"]
-
-_STRUCTURES: Mapping[str, type[Precision]] = {each.structure: each for each in (Diagonal, Kronecker, LowRank)}
-_GRADIENT = "gradient/"
 
 Reported = Callable[[int], None]
 
@@ -125,23 +116,13 @@ def curved(session: Session, task: Task, run: Done) -> Fitted:
     ...         curved(session, task, finetuned(session, task)).curved.precision.structure
     'diagonal'
     """
-    plan, known = session.recipe.curvature, brought(session.study).get(task.name)
+    known = brought(session.study).get(task.name)
     own = known.site if known and run.inputs.get("import") == known.digest else None
 
     def make(params: Params, on_batch: Reported) -> GaussianSite:
         if known and own:
             return curvature_of(session, task, known, params)
-        generator = torch.Generator().manual_seed(session.recipe.seed)
-        return fisher(
-            session.problem.model,
-            params,
-            task,
-            generator=generator,
-            on_batch=on_batch,
-            labels=plan.labels,
-            max_examples=plan.max_examples,
-            batch_size=plan.batch_size,
-        )
+        return estimate_site(session.problem.model, params, task, _plan(session, "fisher"), on_batch)
 
     done, site = estimated(session, task, run, {"site file": own} if own else {}, make)
     return Fitted(run, site, (str(run.artefact), str(done.artefact)), done)
@@ -168,21 +149,9 @@ def kronecker_at(session: Session, task: Task, run: Done, *, gradient: bool = Fa
     ...         kronecker_at(session, task, finetuned(session, task))[1].precision.structure
     'kronecker'
     """
-    plan = session.recipe.curvature
 
     def make(params: Params, on_batch: Reported) -> GaussianSite:
-        generator = torch.Generator().manual_seed(session.recipe.seed)
-        return kfac(
-            session.problem.model,
-            params,
-            task,
-            generator=generator,
-            gradient=gradient,
-            on_batch=on_batch,
-            labels=plan.labels,
-            max_examples=plan.max_examples,
-            batch_size=plan.batch_size,
-        )
+        return estimate_site(session.problem.model, params, task, _plan(session, "kfac", gradient=gradient), on_batch)
 
     return estimated(session, task, run, {"estimator": "kfac", "gradient": gradient}, make)
 
@@ -200,6 +169,7 @@ def estimated(
         make: From the params; is given what to call with the count of examples seen.
 
     >>> import pathlib, tempfile
+    >>> from foretaste.posterior.diagonal import Diagonal
     >>> from foretaste.recipe import parse
     >>> from foretaste.workflow.session import load
     >>> from foretaste.workflow.start import start
@@ -223,19 +193,20 @@ def estimated(
 
     def kept() -> tuple[dict[str, object], Params]:
         site = make(params, on_batch)
-        slopes = {_GRADIENT + name: tensor for name, tensor in (site.gradient or {}).items()}
-        return {"structure": site.precision.structure, "record": asdict(site.record)}, {**site.precision.to_tensors(), **slopes}
+        return facts_of(site), tensors_of(site)
 
     depends = {"params": run.artefact, "task": [task.name, task.identity], "curvature": plan.model_dump(), "seed": session.recipe.seed}
     done = do(session.study, "site", {**depends, **inputs}, kept, session.watch)
     session.watch.advance(examples_of(session, task) - seen)
     own = parameters_of(model, task.names)
     carried = {name: params[name] for name in params if name not in parameters_of(model)}
-    tensors = session.study.tensors(done.artefact)
-    slopes = {name.removeprefix(_GRADIENT): tensor for name, tensor in tensors.items() if name.startswith(_GRADIENT)}
-    held = {name: tensor for name, tensor in tensors.items() if not name.startswith(_GRADIENT)}
-    precision = _STRUCTURES[done.result["structure"]].from_tensors(held)
-    return done, GaussianSite({name: params[name] for name in own}, precision, slopes or None, carried, Record(**done.result["record"]))
+    return done, site_from(done.result, session.study.tensors(done.artefact), {name: params[name] for name in own}, carried)
+
+
+def _plan(session: Session, estimator: Estimator, *, gradient: bool = False) -> EstimatePlan:
+    """The recipe's plan for curvature, with its seed."""
+    plan = session.recipe.curvature
+    return EstimatePlan(estimator, plan.labels, plan.max_examples, plan.batch_size, session.recipe.seed, gradient)
 
 
 def examples_of(session: Session, task: Task) -> int:

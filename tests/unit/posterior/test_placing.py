@@ -1,10 +1,11 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from away import AWAY, Away, is_away
 from foretaste.merge import corrected, merge
 from foretaste.params import Params
-from foretaste.posterior.anchored import AnchoredSite
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.mixture import MixtureSite
@@ -29,13 +30,12 @@ def gaussian(seed: int, structure: str = "diagonal") -> GaussianSite:
 def sites_of(kind: str) -> dict[str, Site]:
     if kind == "mixture":
         return {name: MixtureSite(PRIOR, [gaussian(seed), gaussian(seed + 2)], tempering=1e4) for seed, name in enumerate("ab")}
-    if kind == "anchored":
-        anchor = GaussianSite(moved(9), STRUCTURES["diagonal"](LIKE), moved(8))
-        return {name: AnchoredSite(gaussian(seed), anchor) for seed, name in enumerate("ab")}
+    if kind == "with a gradient":
+        return {name: replace(gaussian(seed), gradient=moved(8)) for seed, name in enumerate("ab")}
     return {name: gaussian(seed, kind) for seed, name in enumerate("ab")}
 
 
-@pytest.mark.parametrize("kind", [*STRUCTURES, "mixture", "anchored"])
+@pytest.mark.parametrize("kind", [*STRUCTURES, "mixture", "with a gradient"])
 def test_what_lies_elsewhere_is_merged_there_to_the_same(kind: str) -> None:
     sites = sites_of(kind)
     expected = merge(PRIOR, sites, AT)

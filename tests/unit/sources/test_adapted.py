@@ -61,8 +61,8 @@ def language(folder: Path, name: str, checkpoint: Path, plan: LoraPlan = SMALL) 
     files = {task: str(table(folder / f"{task}.jsonl", translations(5, seed, 1))) for seed, task in enumerate("ab")}
     kind, columns = ("seq2seq", {}) if name == "t5" else ("causal-lm", {"prompt": "source", "completion": "target"})
     plans = [TaskRequest(task, file, file, metrics_named(["perplexity"]), columns) for task, file in files.items()]
-    found = load_language(str(checkpoint), kind, plans, max_length=32)  # type: ignore[arg-type]
-    return adapted(found, plan, base=Checkpoint(str(checkpoint), kind))  # type: ignore[arg-type]
+    found = load_language(str(checkpoint), kind, plans, max_length=32)
+    return adapted(found, plan, base=Checkpoint(str(checkpoint), kind))
 
 
 def images(folder: Path, checkpoint: Path, plan: LoraPlan) -> Problem:

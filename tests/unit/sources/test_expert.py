@@ -35,7 +35,7 @@ class TestLooking:
         with pytest.raises(DataError, match="does not exist or is no folder"):
             look(tmp_path / "none")
         (tmp_path / "model.pt").touch()
-        with pytest.raises(DataError, match=r"holds model\.pt, a pickle"):
+        with pytest.raises(DataError, match=r"model\.pt is a pickle"):
             look(tmp_path)
 
 
