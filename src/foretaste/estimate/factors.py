@@ -24,11 +24,12 @@ from torch import Tensor, nn
 from foretaste.errors import TaskError
 from foretaste.estimate import fisher
 from foretaste.estimate.capture import Contribution, Plan
-from foretaste.estimate.fisher import Labels, State, backwards, batches_of, counted
-from foretaste.estimate.layers import bias_joins, is_outer, operands
+from foretaste.estimate.fisher import Labels
+from foretaste.estimate.operands import bias_joins, is_outer, operands
+from foretaste.estimate.passes import State, backward_passes, batches_of, count_batch
 from foretaste.one_line import one_line
 from foretaste.params import Params, in_eval_mode, swapped
-from foretaste.posterior.kronecker import Axes, Basis
+from foretaste.posterior.axes import Axes, Basis
 from foretaste.task import Task
 
 __all__ = ["CARRIED", "Factors", "factors", "shared_basis"]
@@ -115,10 +116,10 @@ def factors(
                 state = fisher.init(estimate, batch)
                 biases = {name: bias for name, bias in _layers(state.plan, task).items() if bias is not None}
                 chosen = set(_layers(state.plan, task))
-            for parts, *_ in backwards(estimate, state, batch):
+            for parts, *_ in backward_passes(estimate, state, batch):
                 for name in chosen & set(parts):
                     _add_outer(left, right, name, parts[name], name in biases)
-            state = counted(estimate, state, batch)
+            state = count_batch(estimate, state, batch)
             on_batch(state.examples)
         if state is None or not state.units:
             raise TaskError(f"no labelled examples were seen for the curvature of task {task.name!r}")

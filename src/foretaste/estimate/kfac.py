@@ -27,18 +27,21 @@ References:
 
 from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from foretaste.errors import TaskError
 from foretaste.estimate import fisher
 from foretaste.estimate.capture import Contribution, summed_squares
 from foretaste.estimate.factors import CARRIED, factors, shared_basis
-from foretaste.estimate.fisher import Fisher, Labels, State, backwards, batches_of, counted, slow_gradients
-from foretaste.estimate.layers import OUTER, operands
+from foretaste.estimate.fisher import Labels
+from foretaste.estimate.layers import OUTER
+from foretaste.estimate.operands import operands
+from foretaste.estimate.passes import Estimate, State, backward_passes, batches_of, count_batch, slow_gradients, sum_over
 from foretaste.params import Params, in_eval_mode, parameters_of, swapped, wide
-from foretaste.posterior.kronecker import Axes, Basis, Kronecker
+from foretaste.posterior.axes import Axes, Basis
+from foretaste.posterior.kronecker import Kronecker
 from foretaste.posterior.site import GaussianSite
 from foretaste.task import Batch, Task
 
@@ -49,9 +52,9 @@ _NORM = "norm of "  # of a layer's gradients, among the sums
 
 @dataclass(frozen=True)
 class _Kfac:
-    """What stays the same during the second pass: the Fisher's part, and the layers' basis."""
+    """What stays the same during the second pass: the estimate's own part, and the layers' basis."""
 
-    fisher: Fisher
+    fisher: Estimate
     basis: Basis
 
 
@@ -86,7 +89,7 @@ def update(estimate: _Kfac, state: State, batch: Batch) -> State:
     """Add one batch; the sums are added to in place."""
     plan, basis = state.plan, estimate.basis
     apart = {name: axes for name, axes in basis.items() if {name, axes.bias} & (plan.slow | plan.unseen)}
-    for parts, root, late in backwards(estimate.fisher, state, batch):
+    for parts, root, late in backward_passes(estimate.fisher, state, batch):
         for name, each in parts.items():
             if name in state.squares and name not in apart:
                 axes = basis.get(name)
@@ -99,7 +102,7 @@ def update(estimate: _Kfac, state: State, batch: Batch) -> State:
         names = single.union(layers, (axes.bias for axes in layers.values() if axes.bias is not None))
         for gradient in slow_gradients(estimate.fisher, batch, root, names):
             _add_one(state, gradient, layers, single)
-    return counted(estimate.fisher, state, batch)
+    return count_batch(estimate.fisher, state, batch)
 
 
 def _add_one(state: State, gradient: Params, layers: Basis, single: Set[str]) -> None:
@@ -211,10 +214,5 @@ def kfac(
         basis = shared_basis([own], share)
     with in_eval_mode(model), swapped(model, params or {}):
         estimate = build(model, task, basis, labels=labels, gradient=gradient, generator=generator)
-        state: State | None = None
-        for batch in batches_of(model, task, generator, max_examples, batch_size) if batches is None else batches:
-            state = update(estimate, state or init(estimate, batch), batch)
-            on_batch(state.examples)
-        if state is None:
-            raise TaskError(f"no batches were given for the curvature of task {task.name!r}")
-        return finish(estimate, state)
+        data = batches_of(model, task, generator, max_examples, batch_size) if batches is None else batches
+        return finish(estimate, sum_over(task, data, partial(init, estimate), partial(update, estimate), on_batch))

@@ -24,7 +24,8 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.errors import ParamsError
-from foretaste.estimate.fisher import Labels, batches_of, fisher
+from foretaste.estimate.fisher import Labels, fisher
+from foretaste.estimate.passes import batches_of
 from foretaste.loss.unit import count_units, unit_factors
 from foretaste.params import Params, check_fit, in_eval_mode, parameters_of, swapped, wide
 from foretaste.posterior.diagonal import Diagonal

@@ -23,62 +23,19 @@ import functools
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from foretaste.errors import ParamsError
-from foretaste.one_line import one_line
-from foretaste.params import Params, digest, wide
+from foretaste.params import Params, wide
+from foretaste.posterior.axes import Axes, Basis
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.precision import EXACT, Piece, Precision, Stop, Sum, conjugate_gradients
+from foretaste.posterior.span import Span
 
-__all__ = ["Axes", "Basis", "Kronecker", "KroneckerSum"]
-
-
-@dataclass(frozen=True)
-class Axes:
-    """The directions of one layer.
-
-    Args:
-        left: U, `[rows, r]`, orthonormal columns; the weight's first dimension.
-        right: V, `[columns, c]`, the same of its others, flattened, and one more for the bias.
-        bias: The name of the bias, where the layer has one.
-    """
-
-    left: Tensor
-    right: Tensor
-    bias: str | None = None
-
-    __repr__ = one_line
-
-    @cached_property
-    def key(self) -> str:
-        """Equal for equal bases, whoever loaded them."""
-        return digest({"left": self.left, "right": self.right}) + (self.bias or "")
-
-    def is_same(self, other: "Axes") -> bool:
-        """Whether both are the same basis."""
-        return self is other or self.key == other.key
-
-    @property
-    def outside(self) -> int:
-        """Entries of the layer beyond those that the directions span."""
-        return self.left.shape[0] * self.right.shape[0] - self.left.shape[1] * self.right.shape[1]
-
-    def within(self, matrix: Tensor) -> Tensor:
-        """``U' M V``: a matrix in this basis."""
-        return self.left.T.to(matrix.dtype) @ matrix @ self.right.to(matrix.dtype)
-
-    def without(self, matrix: Tensor) -> Tensor:
-        """``U M V'``: the way back."""
-        return self.left.to(matrix.dtype) @ matrix @ self.right.T.to(matrix.dtype)
-
-
-Basis = Mapping[str, Axes]
+__all__ = ["Kronecker", "KroneckerSum"]
 
 
 class Kronecker(Precision):
@@ -260,7 +217,7 @@ class KroneckerSum(Sum):
         right = first.matrix(params, name)
         begin = right * 0 if start is None else first.matrix(start, name)
         seen = self.apply(_unpacked(begin, params, name, bias))
-        span = _Span(
+        span = Span(
             [(term.basis[name], term.eigenvalues[name], term.outside[name]) for term in self.terms], right - first.matrix(seen, name)
         )
         limit = stop.steps or 10 * right.numel()
@@ -281,63 +238,6 @@ class KroneckerSum(Sum):
 
     def restrict(self, piece: Piece) -> "KroneckerSum":
         return KroneckerSum(term.restrict(piece) for term in self.terms)
-
-
-class _Span:
-    """All ``a r + sum_t U_t w_t V_t'`` in one layer: each a vector of a, the w and, beside them, its ``U_s' x V_s``.
-
-    Args:
-        terms: Per precision its axes, lambda and rho.
-        residual: r, `[rows, columns]`; its type is that of the computation, coordinates are in float64.
-    """
-
-    def __init__(self, terms: Sequence[tuple[Axes, Tensor, Tensor]], residual: Tensor) -> None:
-        self._of, self._axes = residual, [axes for axes, _, _ in terms]
-        self._outside = float(sum(outside.double() for _, _, outside in terms))
-        self._excess = _joined([values.double() - outside.double() for _, values, outside in terms])
-        self._shapes = [values.shape for _, values, _ in terms]
-        left, right = (torch.cat(sides, dim=1).double() for sides in zip(*((axes.left, axes.right) for axes in self._axes), strict=True))
-        self._left, self._right = left.T @ left, right.T @ right
-        seen = _joined([axes.within(residual) for axes in self._axes])
-        self._seen, self._size = seen, float(residual.double().square().sum())
-        self.residual = torch.cat([seen.new_ones(1), torch.zeros_like(seen), seen])
-
-    def image(self, vector: Tensor) -> Tensor:
-        """``S x``."""
-        more = self._excess * self._parts(vector)[2]
-        return self._outside * vector + torch.cat([vector.new_zeros(1), more, self._within(more)])
-
-    def dot(self, left: Tensor, right: Tensor) -> Tensor:
-        """The inner product of two matrices."""
-        (alone, inside, _), (other, coordinates, seen) = self._parts(left), self._parts(right)
-        return alone * (other * self._size + self._seen @ coordinates) + inside @ seen
-
-    def matrix(self, vector: Tensor) -> Tensor:
-        """The matrix x itself, `[rows, columns]`."""
-        alone, inside, _ = self._parts(vector)
-        total = self._of * float(alone)
-        for axes, part in zip(self._axes, self._matrices(inside), strict=True):
-            total += axes.without(part.to(total.dtype))
-        return total
-
-    def _parts(self, vector: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        alone, inside, seen = torch.split(vector, [1, len(self._excess), len(self._excess)])
-        return alone.squeeze(), inside, seen
-
-    def _matrices(self, vector: Tensor) -> list[Tensor]:
-        parts = torch.split(vector, [shape.numel() for shape in self._shapes])
-        return [part.reshape(shape) for part, shape in zip(parts, self._shapes, strict=True)]
-
-    def _within(self, coordinates: Tensor) -> Tensor:
-        """``U_s' (sum_t U_t w_t V_t') V_s`` for every s."""
-        rows, columns = ([shape[side] for shape in self._shapes] for side in (0, 1))
-        left = [part @ each for part, each in zip(torch.split(self._left, rows, dim=1), self._matrices(coordinates), strict=True)]
-        across = torch.split(torch.cat(left, dim=1), rows)
-        return _joined([part @ each for part, each in zip(across, torch.split(self._right, columns, dim=1), strict=True)])
-
-
-def _joined(matrices: Iterable[Tensor]) -> Tensor:
-    return torch.cat([matrix.double().flatten() for matrix in matrices])
 
 
 def _unpacked(matrix: Tensor, like: Params, name: str, bias: str | None) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ from torch import nn
 
 from foretaste.errors import ParamsError
 from foretaste.estimate.adam import AdamRun, Moments, adam
-from foretaste.estimate.fisher import batches_of
+from foretaste.estimate.passes import batches_of
 from foretaste.loss.unit import count_units
 from foretaste.params import buffers_of, in_eval_mode, parameters_of
 from foretaste.posterior.site import GaussianSite

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.errors import ParamsError, RunFailed
-from foretaste.estimate import ivon
+from foretaste.estimate import ivon_step
 from foretaste.estimate.ivon import IVON, beta2_for, learned
 from laws import normal, random
 
@@ -67,7 +67,7 @@ class TestFormulas:
     def test_steps_are_those_written_out_in_float64(
         self, size: int, to_start: bool, clip_radius: float, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(ivon, "_PIECE", 1024)
+        monkeypatch.setattr(ivon_step, "_PIECE", 1024)
         curvature, bottom = normal(size, seed=1).square() + 0.1, normal(size, seed=2)
         param = nn.Parameter(normal(size, seed=3))
         m = c = param.detach().double()
