@@ -7,7 +7,7 @@ import transformers
 from torch import Tensor, nn
 
 from foretaste.sources.data import column, read_rows, rows_digest
-from foretaste.sources.kinds import ModelKind
+from foretaste.sources.kind import ModelKind
 from foretaste.sources.problem import Problem, text_digest
 from foretaste.sources.request import ModelRequest, TaskRequest
 from foretaste.task import AnyMetric, Batch, Example, Rows, Task

@@ -1,210 +1,27 @@
 """Plans: what a recipe can say, part by part, with defaults and bounds."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
-    StrictInt,
-    StrictStr,
     ValidationInfo,
     field_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from foretaste import bounds
-from foretaste.errors import MissingExtra, RecipeError, WeightsError
-from foretaste.sources.kinds import ModelKind, column_description, column_roles, kind_named, kinds, metric_names
-from foretaste.sources.request import HarnessOptions, ModelRequest, TaskRequest
+from foretaste.errors import WeightsError
+from foretaste.sources.plans import DigitsModel, FunctionModel, RecipePart, TaskData, TransformersModel, suit_kind
 from foretaste.surface.preference import Floor, Preference
 
-__all__ = [
-    "LORA",
-    "Curvature",
-    "DigitsModel",
-    "Ensemble",
-    "Finetune",
-    "FunctionModel",
-    "Harness",
-    "Joint",
-    "MethodName",
-    "Preview",
-    "Recipe",
-    "Recommend",
-    "TaskData",
-    "TransformersModel",
-    "Variational",
-]
-
-
-_HARNESS_METRIC = r"^[^\s:]+:[^\s:]+(:[^\s:]+)?$"
-
-
-def _check_metric(name: str) -> str:
-    """Check that some kind of model has this metric, or that it may be one of lm-evaluation-harness."""
-    if name not in metric_names() and not re.match(_HARNESS_METRIC, name):
-        listed = ", ".join(repr(metric) for metric in metric_names())
-        advice = "or, of lm-evaluation-harness, TASK:METRIC or TASK:METRIC:FILTER"
-        raise PydanticCustomError("metric", "Input should be {listed}; {advice}", {"listed": listed, "advice": advice})
-    return name
-
-
-def _check_kind(name: str) -> str:
-    """Check that the table of kinds has this name."""
-    try:
-        return kind_named(name).name
-    except RecipeError as error:
-        raise PydanticCustomError("kind", "{message}", {"message": str(error)}) from None
-
-
-def _list_metrics(schema: dict[str, Any]) -> None:
-    schema["anyOf"] = [{"enum": list(metric_names())}, {"type": "string", "pattern": _HARNESS_METRIC}]
-    del schema["type"]
-
-
-def _list_kinds(schema: dict[str, Any]) -> None:
-    schema["enum"] = [kind.name for kind in kinds()]
-
-
-_Metric = Annotated[str, AfterValidator(_check_metric), Field(json_schema_extra=_list_metrics)]
-_Kind = Annotated[str, AfterValidator(_check_kind), Field(json_schema_extra=_list_kinds)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Harness(_Part):
-    """How metrics of lm-evaluation-harness are measured."""
-
-    tasks: str | None = Field(None, description="folder with YAML files of tasks of your own (relative to this file)")
-    num_fewshot: int | None = Field(
-        None, ge=0, le=10_000, description="examples in a prompt, unless a task allows none; as the task says if left out"
-    )
-    limit: int | None = Field(None, ge=1, le=bounds.ROWS, description="at most so many documents of each task; all if left out")
-    batch_size: int | None = Field(None, ge=1, le=bounds.BATCH, description="requests per forward pass; 8 if left out")
-    chat_template: bool | None = Field(None, description="put prompts into the tokenizer's chat template; bare if left out")
-
-
-class TransformersModel(_Part):
-    """A Hugging Face model, from a folder or the hub."""
-
-    source: Literal["transformers"]
-    path: str = Field(description="checkpoint folder (relative to this file) or hub id")
-    kind: _Kind
-    head: Literal["auto", "shared", "private"] = Field("auto", description="one head per distinct label set, one for all, or one each")
-    max_length: int = Field(
-        128,
-        ge=4,
-        le=bounds.TOKENS,
-        description="longest text, in tokens: a prompt and its completion together, a source and its target each",
-    )
-    unit: Literal["example", "token"] | None = Field(
-        None, description="what a language model's losses are means over: label tokens if left out, or examples"
-    )
-    max_new_tokens: int | None = Field(None, ge=1, le=bounds.TOKENS, description="most tokens written for bleu and chrf; 64 if left out")
-    harness: Harness | None = Field(None, description="how metrics of lm-evaluation-harness are measured")
-
-    @property
-    def row(self) -> ModelKind:
-        """The kind's row in the table of kinds."""
-        return kind_named(self.kind)
-
-    def request(self, seed: int) -> ModelRequest:
-        """Ask for this model.
-
-        Args:
-            seed: Seed of new parameters.
-        """
-        options = None if self.harness is None else HarnessOptions(**self.harness.model_dump())
-        return ModelRequest(self.path, self.head, self.max_length, self.unit, self.max_new_tokens, options, seed)
-
-
-class FunctionModel(_Part):
-    """A Python function that returns a model and its tasks."""
-
-    source: Literal["function"]
-    call: str = Field(pattern=r"^[\w.]+:\w+$", description="module:function")
-    arguments: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the call")
-
-
-class DigitsModel(_Part):
-    """The embedded digits: three tasks, one small network."""
-
-    source: Literal["digits"]
-
-
-class TaskData(_Part):
-    """One task's data."""
-
-    train: str = Field(description="data file, image folder, or hub id")
-    validation: str = Field(description="the same; never trained on")
-    text: str | list[str] | None = Field(None, description=column_description("text"))
-    image: str | None = Field(None, description=column_description("image"))
-    prompt: str | None = Field(None, description=column_description("prompt"))
-    completion: str | None = Field(None, description=column_description("completion"))
-    messages: str | None = Field(None, description=column_description("messages"))
-    source: str | None = Field(None, description=column_description("source"))
-    target: str | None = Field(None, description=column_description("target"))
-    label: str = Field("label", description="label column")
-    labels: list[StrictStr | StrictInt] | None = Field(None, description="all labels, in order; taken from the data if left out")
-    metrics: list[_Metric] = Field(
-        ["accuracy"],
-        min_length=1,
-        description="the first is the headline; the kind's own headline if left out; TASK:METRIC is one of lm-evaluation-harness",
-    )
-    max_train: int | None = Field(None, ge=1, le=bounds.ROWS, description="use at most so many training rows")
-    max_validation: int | None = Field(None, ge=1, le=bounds.ROWS)
-    splits: tuple[str, str] = Field(("train", "validation"), description="names of the splits of a hub data set")
-    quoted: bool = Field(False, description=".tsv files: fields may stand in quotation marks; if left out, these are text")
-    columns: dict[str, str] = Field(default_factory=dict, description="columns of other roles, which kinds of your own read, by role")
-
-    def request(self, name: str, kind: ModelKind) -> TaskRequest:
-        """Ask for this task's data.
-
-        Args:
-            name: The task.
-            kind: The kind of its model, which says what columns and metrics there are.
-
-        Raises:
-            MissingExtra: A metric needs a library that is not installed; the field is named.
-        """
-        try:
-            metrics = tuple(kind.metric_named(metric) for metric in self.metrics)
-        except MissingExtra as error:
-            raise error.at("tasks", name, "metrics") from error.__cause__
-        return TaskRequest(
-            name,
-            self.train,
-            self.validation,
-            metrics,
-            {role: columns for role in kind.columns if role != "labels" and (columns := self._column(role))},
-            tuple(self.labels) if self.labels else None,
-            self.max_train,
-            self.max_validation,
-            self.splits,
-            self.quoted,
-        )
-
-    def named_roles(self) -> set[str]:
-        """Return the roles whose columns the recipe names."""
-        return {role for role in column_roles() if role in self.model_fields_set} | set(self.columns)
-
-    def _column(self, role: str) -> str | tuple[str, ...] | None:
-        """Return the column of a role, several for pairs of texts, or None where the recipe names none."""
-        named = self.columns.get(role) if role not in TaskData.model_fields else getattr(self, role)
-        return tuple(named) if isinstance(named, list) else named
+__all__ = ["LORA", "Curvature", "Ensemble", "Finetune", "Joint", "MethodName", "Preview", "Recipe", "Recommend", "Variational"]
 
 
 _LORA_DEFAULTS: Mapping[str, float] = {"r": 16, "dropout": 0.0, "rslora": False, "train_a": True}
 LORA = ("method", "r", "alpha", "targets", "dropout", "rslora", "train_a")  # fields of `Finetune` that say what is trained
 
 
-class Finetune(_Part):
+class Finetune(RecipePart):
     """How every model is trained, alone and jointly."""
 
     steps: int = Field(300, ge=1, le=bounds.STEPS)
@@ -256,7 +73,7 @@ class Finetune(_Part):
         return self.model_dump(exclude={*LORA, "freeze"})
 
 
-class Curvature(_Part):
+class Curvature(RecipePart):
     """How each task's curvature is estimated."""
 
     estimator: Literal["fisher"] = "fisher"
@@ -265,7 +82,7 @@ class Curvature(_Part):
     batch_size: int = Field(32, ge=1, le=bounds.BATCH)
 
 
-class Ensemble(_Part):
+class Ensemble(RecipePart):
     """Several runs per task, for the methods that want them (mixture, lowrank and the controls)."""
 
     members: int = Field(3, ge=1, le=1000, description="runs per task, the first included")
@@ -275,7 +92,7 @@ class Ensemble(_Part):
     )
 
 
-class Variational(_Part):
+class Variational(RecipePart):
     """How the method `variational` trains: IVON, with the batches and steps of `finetune`."""
 
     learning_rate: float = Field(0.1, gt=0, lt=1e30, description="of a step in units of hessian_init")
@@ -286,7 +103,7 @@ class Variational(_Part):
 MethodName = Literal["simple", "diagonal", "variational", "kronecker", "lowrank", "anchored", "mixture", "average", "weighted", "ensemble"]
 
 
-class Preview(_Part):
+class Preview(RecipePart):
     """Which previews are made."""
 
     methods: list[MethodName] = Field(["simple", "anchored"], min_length=1, description="the last one is recommended from")
@@ -310,7 +127,7 @@ class Preview(_Part):
         return value
 
 
-class Joint(_Part):
+class Joint(RecipePart):
     """The joint runs that previews are checked against."""
 
     points: int = Field(7, ge=0, le=bounds.JOINT_RUNS, description="joint runs, spread over the inside and the edges of the simplex")
@@ -318,22 +135,14 @@ class Joint(_Part):
     steps: int | None = Field(None, ge=1, le=bounds.STEPS, description="steps of a joint run; as in finetune if left out")
 
 
-class Recommend(_Part):
+class Recommend(RecipePart):
     """What to recommend."""
 
     prefer: str = Field("mean", description="mean, worst, knee, or task=2,other=1")
     floors: list[str] = Field(default_factory=list, description="task>=0.85 or all>=97% (of the single-task metric)")
 
 
-def _suited(kind: ModelKind, task: Mapping[str, object]) -> dict[str, object]:
-    """Return a task with its kind's headline metric, and with columns of its kind's own roles under ``columns``."""
-    own = {role: task[role] for role in kind.columns if role in task and role not in TaskData.model_fields}
-    rest = {name: value for name, value in task.items() if name not in own}
-    usual = [kind.headline] == TaskData.model_fields["metrics"].default
-    return {**({} if usual else {"metrics": [kind.headline]}), **rest, **({"columns": own} if own else {})}
-
-
-class Recipe(_Part):
+class Recipe(RecipePart):
     """What to study."""
 
     name: str = Field(min_length=1, max_length=bounds.NAME)
@@ -356,7 +165,7 @@ class Recipe(_Part):
         model = info.data.get("model")
         if not isinstance(model, TransformersModel) or not isinstance(tasks, dict):
             return tasks
-        return {name: _suited(model.row, task) if isinstance(task, dict) else task for name, task in tasks.items()}
+        return {name: suit_kind(model.row, task) if isinstance(task, dict) else task for name, task in tasks.items()}
 
     @property
     def twin_warnings(self) -> tuple[str, ...]:

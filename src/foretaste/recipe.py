@@ -17,23 +17,9 @@ from foretaste.errors import BadInput, RecipeError, TaskError
 from foretaste.field_names import suggestion
 from foretaste.located import line_of, loaded
 from foretaste.names import check_name
-from foretaste.plan import (
-    LORA,
-    Curvature,
-    DigitsModel,
-    Ensemble,
-    Finetune,
-    FunctionModel,
-    Harness,
-    Joint,
-    Preview,
-    Recipe,
-    Recommend,
-    TaskData,
-    TransformersModel,
-    Variational,
-)
-from foretaste.sources.kinds import ModelKind, column_roles, kinds, names_listed
+from foretaste.plan import LORA, Curvature, Ensemble, Finetune, Joint, Preview, Recipe, Recommend, Variational
+from foretaste.sources.plan_checks import check_columns, check_harness, check_lists, check_metrics, check_model
+from foretaste.sources.plans import DigitsModel, FunctionModel, Harness, TaskData, TransformersModel
 
 __all__ = ["Recipe", "parse", "read", "schema", "where"]
 
@@ -126,11 +112,11 @@ def _check_parts(recipe: Recipe) -> None:
             check_name(name)
         except TaskError as error:
             raise error.at("tasks", name) from None
-        _check_lists(task, ("tasks", name))
-        _check_columns(recipe.model.row, task, ("tasks", name))
-        _check_metrics(recipe.model.row, task, ("tasks", name))
-    _check_model(recipe.model)
-    _check_harness(recipe.model, recipe.tasks)
+        check_lists(task, ("tasks", name))
+        check_columns(recipe.model.row, task, ("tasks", name))
+        check_metrics(recipe.model.row, task, ("tasks", name))
+    check_model(recipe.model)
+    check_harness(recipe.model, recipe.tasks)
     recipe.check_goal(list(recipe.tasks))
 
 
@@ -139,67 +125,6 @@ def _check_finetune(plan: Finetune) -> None:
         raise RecipeError(f"{said[0]} is for LoRA; remove this, or set method: lora").at("finetune", said[0])
     if plan.method is not None and plan.freeze is not None:
         raise RecipeError("LoRA trains nothing but its factors and new heads anyway; remove this").at("finetune", "freeze")
-
-
-def _check_lists(task: TaskData, field: tuple[str, str]) -> None:
-    """One text column or two, two labels or more, and nothing twice."""
-    for name in ("text", "labels", "metrics"):
-        values = getattr(task, name)
-        if not isinstance(values, list):
-            continue
-        repeated = next((value for place, value in enumerate(values) if value in values[:place]), None)
-        if repeated is not None:
-            raise RecipeError(f"{repeated!r} is there twice; name each once").at(*field, name)
-        if name == "text" and len(values) > 2:
-            raise RecipeError(f"{len(values)} text columns are named; name one, or two for pairs").at(*field, name)
-        if name == "labels" and len(values) < 2:
-            raise RecipeError("a task needs at least two labels; name all, or leave this out to take those of the data").at(*field, name)
-
-
-def _check_columns(kind: ModelKind, task: TaskData, field: tuple[str, str]) -> None:
-    """Check that a task names columns that its kind of model reads, and those that it must."""
-    for role in kind.required:
-        if not getattr(task, role, None) and role not in task.columns:
-            raise RecipeError(f"{kind.name} needs the name of the {role} column in {role!r}").at(*field)
-    named = task.named_roles()
-    wrong = next((role for role in (*column_roles(), *task.columns) if role in named and role not in kind.columns), None)
-    if wrong is not None:
-        raise RecipeError(f"{kind.name} has no use for {wrong!r}; it reads {', '.join(kind.columns)}").at(*field, wrong)
-    if not kind.formats:
-        return
-    if isinstance(task.text, list):
-        raise RecipeError(f"{kind.name} reads one text column; for two take 'prompt' and 'completion'").at(*field, "text")
-    if not any(named <= set(roles) for roles in kind.formats):
-        by_column = sorted(kind.formats, key=lambda roles: list(kind.columns).index(roles[0]))
-        forms = ", or ".join(" and ".join(roles) for roles in by_column)
-        raise RecipeError(f"name one kind of rows: {forms}").at(*field)
-
-
-def _check_metrics(kind: ModelKind, task: TaskData, field: tuple[str, str]) -> None:
-    for place, metric in enumerate(task.metrics):
-        at = (*field, "metrics", str(place))
-        if ":" in metric and not kind.harness:
-            able = names_listed(each for each in kinds() if each.harness)
-            raise RecipeError(f"{metric} is of lm-evaluation-harness, which is for {able} alone, not {kind.name}; remove this").at(*at)
-        if ":" not in metric and metric not in kind.metrics:
-            raise RecipeError(f"{kind.name} is not judged by {metric}; choose from {', '.join(kind.metrics)}").at(*at)
-
-
-def _check_model(model: TransformersModel) -> None:
-    if not model.row.has_heads and model.head != "auto":
-        raise RecipeError(f"{model.kind} has no heads to share; remove this").at("model", "head")
-    if model.unit is not None and model.unit not in model.row.units:
-        able = names_listed(kind for kind in kinds() if model.unit in kind.units)
-        raise RecipeError(f"unit {model.unit!r} is for {able}; remove this").at("model", "unit")
-    if model.max_new_tokens is not None and not model.row.writes_text:
-        able = names_listed(kind for kind in kinds() if kind.writes_text)
-        raise RecipeError(f"max_new_tokens {model.max_new_tokens} is for {able}; remove this").at("model", "max_new_tokens")
-
-
-def _check_harness(model: TransformersModel, tasks: Mapping[str, TaskData]) -> None:
-    if model.harness is not None and not any(":" in metric for task in tasks.values() for metric in task.metrics):
-        advice = "name one among a task's metrics, for example arc_easy:acc, or remove this"
-        raise RecipeError(f"no task is judged by a metric of lm-evaluation-harness; {advice}").at("model", "harness")
 
 
 def where(error: BadInput, file: str, text: str) -> BadInput:

@@ -4,8 +4,10 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from foretaste.plan import LORA, Recipe, TaskData, TransformersModel
-from foretaste.sources.kinds import CAUSAL_LM, IMAGE_CLASSIFICATION, TEXT_CLASSIFICATION, ModelKind
+from foretaste.plan import LORA, Recipe
+from foretaste.sources.kind import ModelKind
+from foretaste.sources.kinds import CAUSAL_LM, IMAGE_CLASSIFICATION, TEXT_CLASSIFICATION
+from foretaste.sources.plans import TaskData, TransformersModel
 
 DIGITS: Mapping[str, object] = {"name": "a", "model": {"source": "digits"}}
 TEXT = """name: a

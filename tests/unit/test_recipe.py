@@ -8,9 +8,9 @@ import yaml
 
 from foretaste.errors import DataError, RecipeError, StudyError
 from foretaste.metrics import METRICS, SEQUENCE_METRICS
-from foretaste.plan import FunctionModel, TransformersModel
 from foretaste.recipe import parse, read, schema, where
 from foretaste.sources.kinds import CAUSAL_LM, IMAGE_CLASSIFICATION, TEXT_CLASSIFICATION, metric_names
+from foretaste.sources.plans import FunctionModel, TransformersModel
 from foretaste.sources.texts import TEXT_METRICS
 
 DIGITS = "name: a\nmodel: {source: digits}\n"

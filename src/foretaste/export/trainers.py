@@ -23,7 +23,8 @@ import yaml
 from foretaste.errors import DataError, TaskError
 from foretaste.export.settings import LoraSettings, Mixed, Settings, Trainer, batch_sizes
 from foretaste.export.trainer_notes import notes
-from foretaste.sources.kinds import ModelKind, kind_named
+from foretaste.sources.kind import ModelKind
+from foretaste.sources.kinds import kind_named
 from foretaste.task import Unit
 from foretaste.train.training import Training
 

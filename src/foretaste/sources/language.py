@@ -1,7 +1,6 @@
 """Transformers language models: causal ones that go on from a prompt or chat, and sequence-to-sequence ones."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,32 +11,35 @@ from foretaste.errors import DataError
 from foretaste.lazy import lazy
 from foretaste.metrics import SEQUENCE_METRICS
 from foretaste.params import in_eval_mode, parameters_of
-from foretaste.sources.chat import chat_template, learned_messages, marked, messages_of, segments
+from foretaste.sources.chat import chat_template
 from foretaste.sources.checkpoint import check_checkpoint
-from foretaste.sources.data import Part, RawRows, column, read_rows, rows_digest
+from foretaste.sources.data import Part, RawRows, read_rows, rows_digest
 from foretaste.sources.extra import datasets, transformers
 from foretaste.sources.formats import shared_columns, standard_rows
-from foretaste.sources.kinds import ModelKind, kind_named, kinds, names_listed
+from foretaste.sources.kind import ModelKind
+from foretaste.sources.kinds import kind_named, kinds, names_listed
+from foretaste.sources.language_rows import code_rows
 from foretaste.sources.pretrained import at, check_positions, configuration, pretrained, quiet, saver, tokenizer_at
 from foretaste.sources.problem import Problem, text_digest
 from foretaste.sources.reading import reader
-from foretaste.sources.request import HarnessOptions, ModelRequest, TaskRequest
+from foretaste.sources.request import HarnessMetric, HarnessOptions, ModelRequest, TaskRequest
 from foretaste.sources.row_warnings import Cut, TaskRows, cut_warning, file_warnings, overlap_warnings
-from foretaste.sources.tokens import Coded, Row, Tokens
+from foretaste.sources.tokens import Coded, Tokens
 from foretaste.sources.writing import Writer
 from foretaste.task import AnyMetric, Batch, ModelMetric, Task, TextMetric, Unit
 
 if TYPE_CHECKING:
-    from foretaste.sources import harness, texts
-else:
-    harness, texts = lazy("foretaste.sources.harness"), lazy("foretaste.sources.texts")  # their extras may be missing
+    from foretaste.sources import harness, harness_tasks, texts
+else:  # their extras may be missing
+    harness, harness_tasks = lazy("foretaste.sources.harness"), lazy("foretaste.sources.harness_tasks")
+    texts = lazy("foretaste.sources.texts")
 
 __all__ = ["load", "load_kind", "metric_named", "metrics_named", "predict_next_tokens", "predict_target_tokens", "prepare_tokens"]
 
 _MOST = 64
 
 
-def metrics_named(names: Sequence[str]) -> "tuple[AnyMetric | harness.Asked, ...]":
+def metrics_named(names: Sequence[str]) -> "tuple[AnyMetric | HarnessMetric, ...]":
     """Metrics of language models.
 
     Args:
@@ -52,10 +54,10 @@ def metrics_named(names: Sequence[str]) -> "tuple[AnyMetric | harness.Asked, ...
     return tuple(metric_named(name) for name in names)
 
 
-def metric_named(name: str) -> "AnyMetric | harness.Asked":
+def metric_named(name: str) -> "AnyMetric | HarnessMetric":
     """Return a metric of language models; see `metrics_named`."""
     if ":" in name:
-        return harness.asked(name)
+        return harness_tasks.parse_metric(name)
     return SEQUENCE_METRICS[name] if name in SEQUENCE_METRICS else texts.TEXT_METRICS[name]
 
 
@@ -228,7 +230,7 @@ def _task(
             "tasks", plan.name, "metrics"
         )
     train, validation = (
-        at(("tasks", plan.name, part), _coded, rows, columns, where, writer.tokens)
+        at(("tasks", plan.name, part), code_rows, rows, columns, where, writer.tokens)
         for (part, where, *_), rows in zip(plan.parts, data, strict=True)
     )
     digests = [
@@ -257,47 +259,6 @@ def _task(
     )
     cut, count = sum(row.cut for part in (train, validation) for row in part.rows), len(train) + len(validation)
     return task, f"{plan.name}: {cut} of {count} rows" if cut else ""
-
-
-def _coded(rows: "datasets.Dataset", columns: Mapping[str, str], where: str, tokens: Tokens) -> Coded:
-    """All rows of a file as examples."""
-    values = {role: column(rows, name, where) for role, name in columns.items()}
-    make: Callable[..., Row] = _chat if "messages" in columns else _pair if "source" in columns else _text
-    found = []
-    for place in range(len(rows)):
-        try:
-            found.append(make(tokens, columns, {role: each[place] for role, each in values.items()}))
-        except DataError as error:
-            raise DataError(f"row {place + 1} of {where} {error}") from error.__cause__
-    return Coded(found)
-
-
-def _chat(tokens: Tokens, columns: Mapping[str, str], row: Mapping[str, object]) -> Row:
-    messages = messages_of(row["messages"])
-    learned = learned_messages(row["messages"])
-    answer = next(message["content"] for message, counts in zip(reversed(messages), reversed(learned), strict=True) if counts)
-    found = marked(tokens.tokenizer, messages, learned)
-    coded = found or tokens.spelled(segments(tokens.tokenizer, messages, learned), whole=False)
-    masked = any(message["role"] == "assistant" and not counts for message, counts in zip(messages, learned, strict=True))
-    return replace(tokens.continued(*coded, answer), masked=masked)
-
-
-def _text(tokens: Tokens, columns: Mapping[str, str], row: Mapping[str, object]) -> Row:
-    said = {role: _said(value, columns[role], empty=role == "prompt") for role, value in row.items()}
-    spelled = tokens.spelled([(text, role != "prompt") for role, text in said.items()], whole=True)
-    return tokens.continued(*spelled, said.get("completion"))
-
-
-def _pair(tokens: Tokens, columns: Mapping[str, str], row: Mapping[str, object]) -> Row:
-    return tokens.translated(*(_said(row[role], columns[role], empty=role == "source") for role in ("source", "target")))
-
-
-def _said(value: object, name: str, *, empty: bool) -> str:
-    if not isinstance(value, str):
-        raise DataError(f"has {type(value).__name__} in column {name!r} where a text is expected; name a text column")
-    if not empty and not value.strip():
-        raise DataError(f"has no text in column {name!r}; fill or remove it")
-    return value
 
 
 def predict_next_tokens(model: nn.Module, batch: Batch) -> Tensor:

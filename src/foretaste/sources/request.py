@@ -8,14 +8,30 @@ from foretaste.one_line import one_line
 
 if TYPE_CHECKING:
     from foretaste.loss.unit import Unit
-    from foretaste.sources.harness import Asked
     from foretaste.task import AnyMetric
 
-__all__ = ["HarnessOptions", "Head", "ModelRequest", "TaskRequest"]
+__all__ = ["HarnessMetric", "HarnessOptions", "Head", "ModelRequest", "TaskRequest"]
 
 Head = Literal["auto", "shared", "private"]
 
 _LABEL_ROLES = ("label", "labels")
+
+
+@dataclass(frozen=True)
+class HarnessMetric:
+    """A metric of lm-evaluation-harness, as a recipe names it.
+
+    Args:
+        name: All of it, as it appears in tables.
+        task: Of the harness; or a group that says how its tasks' metrics become one.
+        metric: Of this task.
+        filter: How answers are read before they are judged; may be left out where there is one way.
+    """
+
+    name: str
+    task: str
+    metric: str
+    filter: str | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +102,7 @@ class TaskRequest:
     name: str
     train: str
     validation: str
-    metrics: "tuple[AnyMetric | Asked, ...]"
+    metrics: "tuple[AnyMetric | HarnessMetric, ...]"
     columns: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     labels: tuple[str | int, ...] | None = None
     max_train: int | None = None

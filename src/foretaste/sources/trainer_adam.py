@@ -24,7 +24,7 @@ from foretaste.loss.unit import count_units
 from foretaste.params import buffers_of, in_eval_mode, parameters_of
 from foretaste.posterior.site import GaussianSite
 from foretaste.sources.extra import transformers
-from foretaste.sources.loop import below_adapter
+from foretaste.sources.loop_batches import below_adapter
 from foretaste.task import Batch, Task
 
 __all__ = ["check_adam", "clip_of", "site_of_adam"]

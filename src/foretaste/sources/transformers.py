@@ -14,7 +14,8 @@ from foretaste.sources.class_warnings import one_class_warnings
 from foretaste.sources.data import Label, LabelSet, Part, RawRows, check_columns, column, label_set, read_rows, rows_digest
 from foretaste.sources.extra import datasets, transformers
 from foretaste.sources.heads import Heads
-from foretaste.sources.kinds import ModelKind, kind_named
+from foretaste.sources.kind import ModelKind
+from foretaste.sources.kinds import kind_named
 from foretaste.sources.prepare import CodedTexts, Images, Preparation, Texts
 from foretaste.sources.pretrained import at, check_positions, configuration, pretrained, quiet, saver
 from foretaste.sources.problem import Problem, text_digest

@@ -7,7 +7,8 @@ from pathlib import Path
 from foretaste import __version__
 from foretaste.export.folder import FACTS, check_folder, new_folder
 from foretaste.params import Params, swapped, tensors_of
-from foretaste.plan import Recipe, TransformersModel
+from foretaste.plan import Recipe
+from foretaste.sources.plans import TransformersModel
 from foretaste.store.study import Study
 from foretaste.target import EXPORTS, resolved
 from foretaste.weights import TaskWeights

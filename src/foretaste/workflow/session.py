@@ -14,11 +14,12 @@ from foretaste.lazy import lazy
 from foretaste.one_line import one_line
 from foretaste.outputs import check_mixable
 from foretaste.params import parameters_of
-from foretaste.plan import LORA, DigitsModel, FunctionModel, Recipe, TransformersModel
+from foretaste.plan import LORA, Recipe
 from foretaste.recipe import where
 from foretaste.sources.digits import digits
 from foretaste.sources.frozen import frozen
 from foretaste.sources.function import call
+from foretaste.sources.plans import DigitsModel, FunctionModel, TransformersModel
 from foretaste.sources.problem import Problem
 from foretaste.store.study import Study
 from foretaste.task import Task

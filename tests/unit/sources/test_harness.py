@@ -21,11 +21,12 @@ from foretaste.errors import DataError, TaskError
 from foretaste.evaluate import evaluate, measure
 from foretaste.params import parameters_of, snapshot, swapped
 from foretaste.sources.adapted import LoraPlan, adapted
-from foretaste.sources.harness import Asked, Harness, asked
+from foretaste.sources.harness import Harness
+from foretaste.sources.harness_tasks import parse_metric
 from foretaste.sources.language import load, metrics_named
 from foretaste.sources.pretrained import tokenizer_at
 from foretaste.sources.problem import Problem
-from foretaste.sources.request import HarnessOptions, TaskRequest
+from foretaste.sources.request import HarnessMetric, HarnessOptions, TaskRequest
 from foretaste.task import ModelMetric
 from foretaste.train.finetune import finetune
 from foretaste.train.training import Training
@@ -274,8 +275,8 @@ class TestMetrics:
         assert "lm-evaluation-harness" not in dict(problem(folder, checkpoints.gpt2, {"a": ["perplexity"], "b": ["perplexity"]}).facts)
 
     def test_names(self) -> None:
-        assert asked("a:b") == Asked("a:b", "a", "b")
-        assert asked("a:b:c") == Asked("a:b:c", "a", "b", "c")
+        assert parse_metric("a:b") == HarnessMetric("a:b", "a", "b")
+        assert parse_metric("a:b:c") == HarnessMetric("a:b:c", "a", "b", "c")
 
 
 FAULTS = [
@@ -295,7 +296,7 @@ class TestFaults:
         """Looking through all of them takes half a minute."""
         few = tmp_path / "few"
         few.mkdir()
-        monkeypatch.setattr("foretaste.sources.harness._builtin", lambda: TaskManager(include_path=str(few), include_defaults=False))
+        monkeypatch.setattr("foretaste.sources.harness_tasks._builtin", lambda: TaskManager(include_path=str(few), include_defaults=False))
 
     @pytest.mark.parametrize(("name", "message"), FAULTS)
     def test_metrics_that_there_are_not(self, checkpoints: Checkpoints, folder: Path, name: str, message: str) -> None:

@@ -10,7 +10,8 @@ from commands import foretaste
 from foretaste.errors import RecipeError
 from foretaste.recipe import parse, schema
 from foretaste.sources import kinds as table
-from foretaste.sources.kinds import CAUSAL_LM, ModelKind, column_description, column_roles, kind_named, kinds, metric_names, register
+from foretaste.sources.kind import ModelKind
+from foretaste.sources.kinds import CAUSAL_LM, column_description, column_roles, kind_named, kinds, metric_names, register
 from toy_kind import SCORES
 
 SOURCE = Path(__file__).parents[3] / "src" / "foretaste"

@@ -14,7 +14,8 @@ from foretaste.errors import ParamsError, TaskError
 from foretaste.estimate.fisher import fisher
 from foretaste.params import parameters_of
 from foretaste.posterior.site import GaussianSite
-from foretaste.sources.loop import below_adapter, capture, described, plain, task_of
+from foretaste.sources.loop import capture, described, plain, task_of
+from foretaste.sources.loop_batches import below_adapter
 from foretaste.task import Batch
 from laws import assert_close, assert_same
 from loops import State, assert_sites_equal, bert, causal, classified, entries, gpt2, network, no_labels, pad, pairs, seeded, shifted, task
