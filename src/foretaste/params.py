@@ -5,10 +5,8 @@ A model has two kinds of tensors. *Parameters* are trained and merged by their p
 averaged by alpha, the others stay the pretrained model's.
 """
 
-import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -18,15 +16,11 @@ from foretaste.names import first_few
 from foretaste.stored import Stored
 
 __all__ = [
-    "Indexed",
     "Params",
     "average",
     "buffers_of",
     "check_fit",
-    "digest",
-    "digest_of",
     "dtype_of",
-    "examples_digest",
     "first_nonfinite",
     "in_eval_mode",
     "parameters_of",
@@ -226,51 +220,6 @@ def first_nonfinite(params: Params) -> str | None:
     'b'
     """
     return next((name for name, tensor in params.items() if not bool(torch.isfinite(tensor).all())), None)
-
-
-def digest(params: Params) -> str:
-    """SHA-256 over names, dtypes, shapes and bytes; independent of order and of the file's layout.
-
-    >>> digest({"a": torch.zeros(1)}) == digest({"a": torch.zeros(1)})
-    True
-    """
-    return digest_of((name, params[name]) for name in sorted(params))
-
-
-def digest_of(named: Iterable[tuple[str, Tensor]]) -> str:
-    """The `digest` of params that are made one by one, sorted by name.
-
-    >>> digest_of([("a", torch.zeros(1))]) == digest({"a": torch.zeros(1)})
-    True
-    """
-    total = hashlib.sha256()
-    for name, given in named:
-        tensor = given.detach().cpu().contiguous()
-        total.update(f"{name}|{tensor.dtype}|{list(tensor.shape)}|".encode())
-        total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return total.hexdigest()
-
-
-class Indexed(Protocol):
-    """Anything with a length whose items are tensors by name."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Params: ...
-
-
-def examples_digest(parts: Sequence[Indexed]) -> str:
-    """Content hash of examples as they are fed to the model.
-
-    >>> examples_digest([[{"inputs": torch.eye(2)}]]) == examples_digest([[{"inputs": torch.eye(2)}]])
-    True
-    """
-    total = hashlib.sha256()
-    for examples in parts:
-        total.update(f"{len(examples)}|".encode())
-        for index in range(len(examples)):
-            total.update(digest(examples[index]).encode())
-    return total.hexdigest()
 
 
 def wide(tensor: Tensor) -> Tensor:

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
+from foretaste.digests import digest, examples_digest
 from foretaste.errors import TaskError
 from foretaste.loss.cross_entropy import ShapedCrossEntropy
 from foretaste.loss.loss import Batch, Loss
 from foretaste.loss.unit import Unit
 from foretaste.names import check_name
 from foretaste.one_line import one_line
-from foretaste.params import digest, examples_digest
 
 __all__ = [
     "AnyMetric",

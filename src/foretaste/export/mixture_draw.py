@@ -12,6 +12,7 @@ from foretaste.errors import DataError
 from foretaste.export.part import Part
 from foretaste.lazy import lazy
 from foretaste.metrics import METRICS
+from foretaste.one_line import one_line
 from foretaste.sources.extra import datasets
 from foretaste.task import Example, Task, Unit
 from foretaste.train.mixture import mixture
@@ -47,6 +48,8 @@ class Draw:
     tasks: NDArray[np.int32]
     indices: NDArray[np.int64]
 
+    __repr__ = one_line
+
     def of(self, task: str) -> NDArray[np.int64]:
         """Indices of one task's rows."""
         found: NDArray[np.int64] = self.indices[self.tasks == self.names.index(task)]
@@ -64,6 +67,8 @@ class MixturePlan:
     features: "datasets.Features"
     notes: Sequence[str]
     task_column: str
+
+    __repr__ = one_line
 
 
 def units_of(name: str, part: Part, rows: int, unit: Unit) -> NDArray[np.int64]:

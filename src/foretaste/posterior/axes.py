@@ -6,8 +6,8 @@ from functools import cached_property
 
 from torch import Tensor
 
+from foretaste.digests import digest
 from foretaste.one_line import one_line
-from foretaste.params import digest
 
 __all__ = ["Axes", "Basis"]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from foretaste.errors import DataError
 from foretaste.names import first_few
+from foretaste.one_line import one_line
 from foretaste.sources.harness_extra import ConfigurableTask, TaskManager
 from foretaste.sources.problem import text_digest
 from foretaste.sources.request import HarnessMetric, HarnessOptions
@@ -40,6 +41,8 @@ class HarnessTasks:
     name: str
     found: Mapping[str, Mapping[str, object]]
     offers: Mapping[tuple[str, str], bool]
+
+    __repr__ = one_line
 
     @property
     def tasks(self) -> list[ConfigurableTask]:

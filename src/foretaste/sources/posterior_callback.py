@@ -22,9 +22,10 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
+from foretaste.digests import digest
 from foretaste.errors import ForetasteError, RunFailed
 from foretaste.estimate.fisher import Labels
-from foretaste.params import digest, parameters_of
+from foretaste.params import parameters_of
 from foretaste.posterior.site import GaussianSite
 from foretaste.sources.extra import transformers
 from foretaste.sources.loop import Collate, Estimator, capture, described, plain, task_of

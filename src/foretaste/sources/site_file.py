@@ -18,10 +18,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from foretaste.digests import digest, digest_of
 from foretaste.errors import DataError, ParamsError
 from foretaste.json_text import parse_json
 from foretaste.names import first_few
-from foretaste.params import Params, check_fit, digest, digest_of, snapshot
+from foretaste.params import Params, check_fit, snapshot
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.site import GaussianSite, Record
 from foretaste.posterior.site_form import GRADIENT, PRECISION, facts_of, site_from, tensors_of
