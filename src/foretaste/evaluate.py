@@ -85,10 +85,10 @@ def evaluate(
     1.0
     """
     with in_eval_mode(model), swapped(model, params or {}):
-        found = {task.name: (data or {}).get(task.name, task.validation) for task in tasks}
+        examples_by_task = {task.name: (data or {}).get(task.name, task.validation) for task in tasks}
         judged = {} if loss_only else judgements(model, tasks)
         return {
-            task.name: measure(model, task, found[task.name], batch_size, loss_only=loss_only, judged=judged.get(task.judge))
+            task.name: measure(model, task, examples_by_task[task.name], batch_size, loss_only=loss_only, judged=judged.get(task.judge))
             for task in tasks
         }
 
@@ -99,11 +99,11 @@ def judgements(model: nn.Module, tasks: Sequence[Task]) -> dict[Judge | None, Ma
     >>> judgements(nn.Linear(1, 1), [])
     {}
     """
-    asked: dict[Judge, list[str]] = {}
+    metrics_by_judge: dict[Judge, list[str]] = {}
     for task in tasks:
         if task.judge is not None and task.judged:
-            asked.setdefault(task.judge, []).extend(task.judged)
-    return {judge: judge(model, tuple(dict.fromkeys(names)), None) for judge, names in asked.items()}
+            metrics_by_judge.setdefault(task.judge, []).extend(task.judged)
+    return {judge: judge(model, tuple(dict.fromkeys(names)), None) for judge, names in metrics_by_judge.items()}
 
 
 def measure(
@@ -169,8 +169,8 @@ def seen_by(model: nn.Module, task: Task, examples: Examples, batch_size: int, *
             outputs = task.predict(model, batch)
         shape = (len(indices), -1)
         columns = (task.loss.per_unit(outputs, batch), task.loss.predict(outputs), batch["labels"], task.loss.counts(batch))
-        each, guess, labels, counted = (column.reshape(shape).cpu() for column in columns)
-        parts.append((each.double(), guess, labels, counted))
+        unit_losses, guess, labels, counted = (column.reshape(shape).cpu() for column in columns)
+        parts.append((unit_losses.double(), guess, labels, counted))
         order += indices
         if task.write is not None and task.writes and texts:
             written += task.write(model, found)
@@ -182,7 +182,7 @@ def joined(parts: Sequence[Columns], padding: float, order: Tensor, texts: tuple
     """Put together what was seen of the examples of several batches.
 
     Args:
-        parts: Of each batch, of different S.
+        parts: The columns of each batch; S may differ.
         padding: Fills up shorter rows of labels.
         order: `[N]`, the place of each example among those of all batches.
         texts: See `Seen`.
@@ -192,8 +192,8 @@ def joined(parts: Sequence[Columns], padding: float, order: Tensor, texts: tuple
     tensor([[ 1, -1],
             [ 1,  1]])
     """
-    each, guess, labels, counted = zip(*parts, strict=True)
-    return Seen(padded(each)[order], padded(guess)[order], padded(labels, padding)[order], padded(counted)[order], texts)
+    unit_losses, guess, labels, counted = zip(*parts, strict=True)
+    return Seen(padded(unit_losses)[order], padded(guess)[order], padded(labels, padding)[order], padded(counted)[order], texts)
 
 
 def padded(parts: Sequence[Tensor], filling: float = 0) -> Tensor:
@@ -229,7 +229,7 @@ def result_of(task: Task, seen: Seen, judges: Sequence[AnyMetric]) -> Result:
 
     Args:
         task: Has the unit of the loss.
-        seen: Of N examples.
+        seen: What evaluation saw of N examples.
         judges: Metrics to compute.
 
     Raises:

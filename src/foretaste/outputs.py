@@ -81,9 +81,9 @@ class Outputs:
 
     def _seen(self, lost: Tensor, predicted: Tensor) -> Seen:
         labels, counted = self.labels, self.counted
-        each, guess = torch.zeros(labels.shape, dtype=torch.float64), torch.zeros(labels.shape, dtype=predicted.dtype)
-        each[counted], guess[counted] = lost, predicted
-        return Seen(each, guess, labels if labels.is_floating_point() else labels.long(), counted)
+        unit_losses, guess = torch.zeros(labels.shape, dtype=torch.float64), torch.zeros(labels.shape, dtype=predicted.dtype)
+        unit_losses[counted], guess[counted] = lost, predicted
+        return Seen(unit_losses, guess, labels if labels.is_floating_point() else labels.long(), counted)
 
     def to_tensors(self) -> dict[str, Tensor]:
         """As tensors to keep.

@@ -44,8 +44,8 @@ def parameters_of(model: nn.Module, names: Collection[str] | None = None) -> dic
     >>> sorted(parameters_of(nn.Linear(2, 3)))
     ['bias', 'weight']
     """
-    found = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    return found if names is None else {name: tensor for name, tensor in found.items() if name in names}
+    parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    return parameters if names is None else {name: tensor for name, tensor in parameters.items() if name in names}
 
 
 def buffers_of(model: nn.Module) -> dict[str, Tensor]:
@@ -80,7 +80,7 @@ def tied_names(model: nn.Module) -> dict[str, tuple[str, ...]]:
     names: dict[int, list[str]] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
         names.setdefault(id(parameter), []).append(name)
-    return {each[0]: tuple(each) for each in names.values() if len(each) > 1}
+    return {tied[0]: tuple(tied) for tied in names.values() if len(tied) > 1}
 
 
 def under_all_names(model: nn.Module) -> dict[str, Tensor]:
@@ -128,12 +128,12 @@ def swapped(model: nn.Module, params: Params) -> Iterator[nn.Module]:
     if unknown:
         raise ParamsError(f"the model has no tensor {first_few(unknown)}; its params come from another architecture")
     check_fit({name: own[name] for name in params}, params, "the params to swap in")
-    kept = {name: own[name].clone() for name in params}
+    originals = {name: own[name].clone() for name in params}
     try:
         _copy_into(own, params)
         yield model
     finally:
-        _copy_into(own, kept)
+        _copy_into(own, originals)
 
 
 def _copy_into(own: Params, params: Params) -> None:

@@ -75,11 +75,11 @@ def owned(prior: Gaussian, surrogates: Mapping[str, Surrogate]) -> dict[tuple[tu
     >>> owned(Gaussian({"v": torch.zeros(1), "w": torch.zeros(1)}, Isotropic(1.0)), {"a": (a,), "b": (b,)})
     {(('a', 0),): ['v'], (('a', 0), ('b', 0)): ['w']}
     """
-    found: dict[tuple[tuple[str, int], ...], list[str]] = {}
+    groups: dict[tuple[tuple[str, int], ...], list[str]] = {}
     for key in prior.mean:
         owners = tuple((task, place) for task, parts in surrogates.items() for place, part in enumerate(parts) if key in part.center)
-        found.setdefault(owners, []).append(key)
-    return found
+        groups.setdefault(owners, []).append(key)
+    return groups
 
 
 def renormalised(alpha: Mapping[str, float]) -> dict[str, float]:
@@ -100,8 +100,8 @@ def pieces_of(prior: Gaussian, factors: Sequence[Factor], names: list[str], entr
     Args:
         prior: Its precision is one of them.
         factors: The sites.
-        names: Of the params to part.
-        entries: Of a slice, where nothing is coupled.
+        names: Names of the params to part.
+        entries: Most entries of a slice, where nothing is coupled.
 
     >>> from foretaste.posterior.isotropic import Isotropic
     >>> prior = Gaussian({"w": torch.zeros(CHUNK + 1)}, Isotropic(1.0))

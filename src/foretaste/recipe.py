@@ -128,7 +128,7 @@ def _check_finetune(plan: Finetune) -> None:
 
 
 def where(error: BadInput, file: str, text: str) -> BadInput:
-    """The same error with the recipe's line and field in front, where it knows its field.
+    """Put the recipe's line and field in front of an error that knows its field.
 
     >>> where(TaskError("too few rows").at("tasks", "news"), "study.yaml", "{name: a, tasks: {news: {}}}")
     RecipeError('study.yaml, line 1, tasks.news: too few rows')

@@ -284,7 +284,8 @@ class Task:
                 )
         metrics = [(metric.name, metric.higher_is_better) for metric in self.metrics]
         functions = [
-            getattr(each, "__qualname__", type(each).__qualname__) for each in (self.predict, self.collate, self.write, self.judge)
+            getattr(function, "__qualname__", type(function).__qualname__)
+            for function in (self.predict, self.collate, self.write, self.judge)
         ]
         names = None if self.names is None else sorted(self.names)
         parts = [examples_digest([self.train, self.validation]), self.unit, tuple(self.classes), names, metrics, functions]

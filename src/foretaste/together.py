@@ -46,8 +46,8 @@ def at_once(model: nn.Module, tasks: Sequence[Task]) -> int:
     >>> [at_once(nn.Linear(2, width), [Task("a", rows, rows, [METRICS["accuracy"]])]) for width in (2, 1 << 20)]
     [64, 1]
     """
-    found = tensors_of(model).values()
-    size, entries = sum(tensor.nbytes for tensor in found), sum(tensor.numel() for tensor in found)
+    tensors = tensors_of(model).values()
+    size, entries = sum(tensor.nbytes for tensor in tensors), sum(tensor.numel() for tensor in tensors)
     work = max(entries, 1) * sum(len(task.validation) for task in tasks)
     return 1 if size > _LARGEST else max(1, int(min(_MOST, _HELD / max(size, 1), _WORK / max(work, 1))))
 
@@ -86,8 +86,8 @@ def evaluate_each(
     with in_eval_mode(model):
         seen = [seen_by_each(model, many, task, task.validation, batch_size, on_batch=on_batch) for task in tasks]
     return [
-        {task.name: result_of(task, each, task.metrics) for task, each in zip(tasks, found, strict=True)}
-        for found in zip(*seen, strict=True)
+        {task.name: result_of(task, observed, task.metrics) for task, observed in zip(tasks, task_data, strict=True)}
+        for task_data in zip(*seen, strict=True)
     ]
 
 
@@ -131,10 +131,10 @@ def seen_by_each(
         on_batch()
         batch = {key: tensor.to(device) for key, tensor in task.collate(found).items()}
         with torch.no_grad():
-            each, guess = through(batch)
+            unit_losses, guess = through(batch)
         shape = (len(indices), -1)
         labels, counted = (column.reshape(shape).cpu() for column in (batch["labels"], task.loss.counts(batch)))
-        pairs = zip(each.cpu().double(), guess.cpu(), strict=True)
+        pairs = zip(unit_losses.cpu().double(), guess.cpu(), strict=True)
         parts.append([(losses.reshape(shape), predicted.reshape(shape), labels, counted) for losses, predicted in pairs])
         order += indices
     back = torch.tensor(order).argsort()
@@ -186,23 +186,23 @@ def _says(
 ) -> bool:
     """Whether a way works for these params on this batch, and gives the same losses."""
     try:
-        found, _ = way(model, few, task)(batch)
+        losses, _ = way(model, few, task)(batch)
     except Exception:  # whatever an operation that cannot be stacked raises
         return False
     expected, _ = truth
     tolerance = max(_AGREES, 4 * max(torch.finfo(tensor.dtype).eps for tensor in parameters_of(model).values()))
-    return found.shape == expected.shape and bool(torch.allclose(found, expected, rtol=tolerance, atol=tolerance))
+    return losses.shape == expected.shape and bool(torch.allclose(losses, expected, rtol=tolerance, atol=tolerance))
 
 
 def _lent(model: nn.Module, many: Sequence[Params], task: Task) -> _Pass:
     def through(batch: Batch) -> tuple[Tensor, Tensor]:
-        found = []
+        results = []
         for params in many:
             with swapped(model, params):
                 outputs = task.predict(model, batch)
-            found.append((task.loss.per_unit(outputs, batch), task.loss.predict(outputs)))
-        each, guess = zip(*found, strict=True)
-        return torch.stack(each), torch.stack(guess)
+            results.append((task.loss.per_unit(outputs, batch), task.loss.predict(outputs)))
+        losses, guess = zip(*results, strict=True)
+        return torch.stack(losses), torch.stack(guess)
 
     return through
 
@@ -221,8 +221,8 @@ def _stacked(model: nn.Module, many: Sequence[Params], task: Task) -> _Pass:
             warnings.filterwarnings("ignore", message="There is a performance drop")  # some operations are looped over inside
             outputs = vmap(one)(stack)
         flat, shape = outputs.flatten(0, 1), (*outputs.shape[:2], -1)
-        each = task.loss.per_unit(flat, _Repeated(batch, len(many)))
-        return each.reshape(shape), task.loss.predict(flat).reshape(shape)
+        unit_losses = task.loss.per_unit(flat, _Repeated(batch, len(many)))
+        return unit_losses.reshape(shape), task.loss.predict(flat).reshape(shape)
 
     return through
 

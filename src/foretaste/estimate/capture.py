@@ -116,7 +116,7 @@ def contributions(plan: Plan, calls: Sequence[Call], grads: Sequence[Tensor | No
     >>> sorted(contributions(plan, calls, torch.autograd.grad(output.sum(), [calls[0].output])))
     ['bias', 'weight']
     """
-    found: dict[str, list[Contribution]] = {}
+    by_parameter: dict[str, list[Contribution]] = {}
     for call, grad in zip(calls, grads, strict=True):
         if grad is None:
             continue
@@ -124,8 +124,8 @@ def contributions(plan: Plan, calls: Sequence[Call], grads: Sequence[Tensor | No
         inputs = wide(call.inputs) if call.inputs.is_floating_point() else call.inputs
         for local, name in plan.layers[call.module].items():
             if name not in plan.slow | plan.unseen:
-                found.setdefault(name, []).append((rules[local], call.module, inputs, wide(grad)))
-    return found
+                by_parameter.setdefault(name, []).append((rules[local], call.module, inputs, wide(grad)))
+    return by_parameter
 
 
 def summed_squares(parts: Sequence[Contribution]) -> Tensor:
@@ -145,14 +145,14 @@ def summed_squares(parts: Sequence[Contribution]) -> Tensor:
     rule, module, inputs, grad = parts[0]
     if len(parts) == 1 and rule.squares is not None:
         return rule.squares(module, inputs, grad)
-    if all(each.rows is not None for each, *_ in parts):
+    if all(gradients.rows is not None for gradients, *_ in parts):
         return squares_by_rows(parts)
     first = rule.per_example(module, inputs[:1], grad[:1])
     step = max(1, _CHUNK // max(first.numel(), 1))
     total = torch.zeros_like(first[0])
     for start in range(0, len(grad), step):
-        each = _per_example(parts, slice(start, start + step))
-        total = total.addcmul_(each[0], each[0]) if len(each) == 1 else total.add_(each.square().sum(0))
+        gradients = _per_example(parts, slice(start, start + step))
+        total = total.addcmul_(gradients[0], gradients[0]) if len(gradients) == 1 else total.add_(gradients.square().sum(0))
     return total
 
 
@@ -173,8 +173,8 @@ def one_example(batch: Batch, index: int) -> dict[str, Tensor]:
     count = len(batch["labels"])
     for key, tensor in batch.items():
         if not tensor.dim() or len(tensor) != count:
-            found = f"{key} has shape {list(tensor.shape)} for {count} examples"
-            raise TaskError(f"a batch needs one row per example in every tensor; {found}")
+            description = f"{key} has shape {list(tensor.shape)} for {count} examples"
+            raise TaskError(f"a batch needs one row per example in every tensor; {description}")
     return {key: tensor[index : index + 1] for key, tensor in batch.items()}
 
 
@@ -217,8 +217,8 @@ def probe(model: nn.Module, task: Task, batch: Batch) -> Plan:
         if not broadcast:
             raise
         # An example may have several rows in the layers (the choices of a multiple choice), so that one row per example does not fit.
-        known = {module: own for module, own in plan.layers.items() if module not in broadcast}
-        return _verified(model, task, Plan(known, overwritten=overwritten), both)
+        watched = {module: own for module, own in plan.layers.items() if module not in broadcast}
+        return _verified(model, task, Plan(watched, overwritten=overwritten), both)
 
 
 def _calls(model: nn.Module, task: Task, plan: Plan, batch: Batch) -> list[Call]:
@@ -228,10 +228,10 @@ def _calls(model: nn.Module, task: Task, plan: Plan, batch: Batch) -> list[Call]
 
 
 def _sizes(calls: Sequence[Call]) -> dict[nn.Module, set[int]]:
-    found: dict[nn.Module, set[int]] = {}
+    sizes: dict[nn.Module, set[int]] = {}
     for call in calls:
-        found.setdefault(call.module, set()).add(len(call.output) if call.output.dim() else 0)
-    return found
+        sizes.setdefault(call.module, set()).add(len(call.output) if call.output.dim() else 0)
+    return sizes
 
 
 def _verified(model: nn.Module, task: Task, plan: Plan, batch: Batch) -> Plan:
@@ -263,7 +263,7 @@ def _agrees(parts: Sequence[Contribution] | None, truth: Tensor, tolerance: floa
     """Whether the layers' gradients add up; a gradient that is only rounding noise always does."""
     if parts is None:
         return False
-    found = torch.zeros_like(truth)
+    total = torch.zeros_like(truth)
     for row in range(len(parts[0][3])):
-        found += _per_example(parts, slice(row, row + 1))[0]
-    return float((found - truth).norm()) <= tolerance * float(truth.norm()) + noise
+        total += _per_example(parts, slice(row, row + 1))[0]
+    return float((total - truth).norm()) <= tolerance * float(truth.norm()) + noise

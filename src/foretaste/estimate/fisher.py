@@ -73,9 +73,9 @@ def update(estimate: Estimate, state: State, batch: Batch) -> State:
     2
     """
     for parts, root, late in backward_passes(estimate, state, batch):
-        for name, each in parts.items():
+        for name, contributions in parts.items():
             if name in state.squares:
-                state.squares[name].add_(summed_squares(each))
+                state.squares[name].add_(summed_squares(contributions))
         slow = [name for name in state.plan.slow | late if name in state.squares]
         for gradient in slow_gradients(estimate, batch, root, slow):
             for name, grad in gradient.items():

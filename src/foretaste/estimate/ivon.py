@@ -255,13 +255,13 @@ class IVON(torch.optim.Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up a state, in float32 whatever the parameters' type."""
         super().load_state_dict(state_dict)
-        kept = state_dict["state"]
+        stored = state_dict["state"]
         ordered = [param for group in self.param_groups for param in group["params"]]
         for index, param in enumerate(ordered):
             for key in _KEPT:
-                if key in kept.get(index, {}):
+                if key in stored.get(index, {}):
                     place = "cpu" if key == "step" else param.device
-                    self.state[param][key] = torch.as_tensor(kept[index][key]).to(place, copy=True)
+                    self.state[param][key] = torch.as_tensor(stored[index][key]).to(place, copy=True)
 
     def estimates(self) -> dict[str, dict[Tensor, Tensor]]:
         """The curvature h of every parameter that ever had a gradient, in its shape, by kind and parameter."""

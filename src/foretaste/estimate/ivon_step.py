@@ -25,11 +25,11 @@ def in_pieces(columns: Sequence[Sequence[Tensor | None]], factors: list[float]) 
         columns: Lists of tensors of the same shapes; a column of None is left out.
         factors: One number per tensor.
     """
-    kept = [[tensor for tensor in column if tensor is not None] for column in columns if column and column[0] is not None]
-    if not kept or kept[0][0].device.type != "cpu":
-        yield kept, factors
+    present = [[tensor for tensor in column if tensor is not None] for column in columns if column and column[0] is not None]
+    if not present or present[0][0].device.type != "cpu":
+        yield present, factors
         return
-    for *row, factor in zip(*kept, factors, strict=True):
+    for *row, factor in zip(*present, factors, strict=True):
         whole = not all(tensor.is_contiguous() for tensor in row)
         for piece in zip(*([tensor] if whole else tensor.view(-1).split(_PIECE) for tensor in row), strict=True):
             yield [[tensor] for tensor in piece], [factor]

@@ -69,8 +69,8 @@ def build(
     >>> build(nn.Linear(2, 2), Task("a", rows, rows, [METRICS["accuracy"]]), {}, generator=torch.Generator()).basis
     {}
     """
-    known: set[str | None] = {None, *parameters_of(model, task.names)}
-    own = {name: axes for name, axes in basis.items() if {name, axes.bias} <= known}
+    own_names: set[str | None] = {None, *parameters_of(model, task.names)}
+    own = {name: axes for name, axes in basis.items() if {name, axes.bias} <= own_names}
     return _Kfac(fisher.build(model, task, labels=labels, gradient=gradient, generator=generator), own)
 
 
@@ -90,12 +90,12 @@ def update(estimate: _Kfac, state: State, batch: Batch) -> State:
     plan, basis = state.plan, estimate.basis
     apart = {name: axes for name, axes in basis.items() if {name, axes.bias} & (plan.slow | plan.unseen)}
     for parts, root, late in backward_passes(estimate.fisher, state, batch):
-        for name, each in parts.items():
+        for name, contributions in parts.items():
             if name in state.squares and name not in apart:
                 axes = basis.get(name)
-                state.squares[name].add_(summed_squares(_turned(each, axes)))
+                state.squares[name].add_(summed_squares(_turned(contributions, axes)))
                 if axes is not None and axes.outside:
-                    state.squares[_NORM + name].add_(_squared_norms(each, axes.bias is not None))
+                    state.squares[_NORM + name].add_(_squared_norms(contributions, axes.bias is not None))
         slow = plan.slow | late
         layers = {name: axes for name, axes in apart.items() if {name, axes.bias} & (slow | parts.keys())}
         single = {name for name in slow if name in state.squares and name not in basis}
@@ -127,15 +127,15 @@ def _matrix(gradient: Params, name: str, axes: Axes) -> Tensor:
 
 
 def _turned(parts: Sequence[Contribution], axes: Axes | None) -> Sequence[Contribution]:
-    """The same contributions in the layer's basis."""
+    """Turn contributions into the layer's basis."""
     if axes is None:
         return parts
-    found = []
+    turned = []
     for _, module, inputs, grad in parts:
         rows, columns = operands(module, inputs, grad, bias=axes.bias is not None)
         left, right = axes.left.to(rows), axes.right.to(columns)
-        found.append((OUTER, module, *_squeezed(columns @ right, rows @ left)))
-    return found
+        turned.append((OUTER, module, *_squeezed(columns @ right, rows @ left)))
+    return turned
 
 
 def _squared_norms(parts: Sequence[Contribution], bias: bool) -> Tensor:
@@ -199,7 +199,7 @@ def kfac(
         A `GaussianSite` centred on the params, curvature per unit in float32.
 
     Raises:
-        TaskError: As of `fisher.fisher`.
+        TaskError: No labelled examples, or outputs that are not finite or depend on no trained parameter.
 
     >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows

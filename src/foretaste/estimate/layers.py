@@ -71,8 +71,8 @@ def rules_for(module: nn.Module) -> Mapping[str, Rule]:
         return {"weight": Rule(_transposed_weight, rows=_transposed_rows), "bias": Rule(_sum_positions)}
     if kind.__name__.endswith(("RMSNorm", "T5LayerNorm")):
         return {"weight": Rule(_rms_weight)}
-    for known, rules in _RULES:
-        if isinstance(module, known):
+    for layer_type, rules in _RULES:
+        if isinstance(module, layer_type):
             return rules
     return {}
 
@@ -105,13 +105,13 @@ def squares_by_rows(parts: Sequence[Contribution]) -> Tensor:
         stop = min(start + step, height)
         for example in range(len(grad)):
             first, *others = (call.part(example, start, stop) for call in calls)
-            each = sum(others, first)
-            total[start:stop].addcmul_(each, each)
+            gradient = sum(others, first)
+            total[start:stop].addcmul_(gradient, gradient)
     return total
 
 
 def _outer_rows(rows: Tensor, columns: Tensor) -> ByRows:
-    """Of ``sum_s rows_s columns_s'``, from `[B, S, R]` and `[B, S, C]`."""
+    """Return rows of ``sum_s rows_s columns_s'``, from `[B, S, R]` and `[B, S, C]`."""
     return ByRows(rows.shape[2], columns.shape[2], lambda example, start, stop: rows[example, :, start:stop].T @ columns[example])
 
 
@@ -190,14 +190,14 @@ def _layer_norm_bias(module: nn.Module, inputs: Tensor, grad: Tensor) -> Tensor:
     return _sum_to(module, grad)
 
 
-def _sum_to(module: nn.Module, each: Tensor) -> Tensor:
+def _sum_to(module: nn.Module, gradients: Tensor) -> Tensor:
     assert isinstance(module.weight, Tensor)
-    return each.reshape(len(each), -1, *module.weight.shape).sum(1)
+    return gradients.reshape(len(gradients), -1, *module.weight.shape).sum(1)
 
 
 def _rms_weight(module: nn.Module, inputs: Tensor, grad: Tensor) -> Tensor:
-    found = getattr(module, "variance_epsilon", getattr(module, "eps", None))
-    eps = torch.finfo(inputs.dtype).eps if found is None else float(found)
+    configured = getattr(module, "variance_epsilon", getattr(module, "eps", None))
+    eps = torch.finfo(inputs.dtype).eps if configured is None else float(configured)
     return _sum_to(module, grad * inputs * torch.rsqrt(inputs.square().mean(-1, keepdim=True) + eps))
 
 

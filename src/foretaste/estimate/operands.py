@@ -40,7 +40,7 @@ def operands(module: nn.Module, inputs: Tensor, grad: Tensor, *, bias: bool) -> 
     Args:
         module: A layer that `is_outer`.
         inputs: `[B, ...]`.
-        grad: Of the output, `[B, ...]`.
+        grad: The output's gradient, `[B, ...]`.
         bias: Whether the matrix has the bias as its last column: then every column vector ends with a 1.
 
     Returns:

@@ -61,7 +61,7 @@ class State:
 
 
 def count_batch(estimate: Estimate, state: State, batch: Batch) -> State:
-    """The same sums, with the batch's examples and units count_batch in.
+    """The same sums, with the batch's examples and units counted in.
 
     >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
@@ -85,7 +85,7 @@ def backward_passes(estimate: Estimate, state: State, batch: Batch) -> Iterator[
     Args:
         estimate: Says where labels come from.
         state: Its plan says which layers are watched; asked for slopes, they are added to.
-        batch: Of B examples.
+        batch: A batch of B examples.
 
     Yields:
         Per pass: what each parameter's gradient is made of; the root that it starts from (see
@@ -100,13 +100,13 @@ def backward_passes(estimate: Estimate, state: State, batch: Batch) -> Iterator[
         outputs = task.predict(estimate.model, batch)
     if not bool(torch.isfinite(wide(outputs).sum())) and not bool(torch.isfinite(outputs).all()):  # the sum is one quick pass
         raise TaskError(f"the model's outputs on task {task.name!r} hold NaN or infinity; its params are not usable")
-    each = unit_factors(task.loss.counts(batch), task.unit)
+    factors = unit_factors(task.loss.counts(batch), task.unit)
     if estimate.gradient:
-        _add_slopes(estimate, state, (task.loss.per_unit(outputs, batch) * each.unsqueeze(1)).sum())
+        _add_slopes(estimate, state, (task.loss.per_unit(outputs, batch) * factors.unsqueeze(1)).sum())
     watched = [call.output for call in calls]
     unseen = {name: p for name, p in estimate.model.named_parameters() if name in plan.unseen}
     sources, again = [*watched, *unseen.values()], estimate.labels == "exact"
-    for root in task.loss.roots(estimate.labels, outputs.detach(), batch, each.sqrt(), estimate.generator):
+    for root in task.loss.roots(estimate.labels, outputs.detach(), batch, factors.sqrt(), estimate.generator):
         grads = torch.autograd.grad(outputs, sources, root.slopes, retain_graph=again, allow_unused=True) if sources else ()
         late = frozenset(name for name, grad in zip(unseen, grads[len(watched) :], strict=True) if grad is not None)
         yield contributions(plan, calls, grads[: len(watched)]), root, late
@@ -117,7 +117,7 @@ def batches_of(model: nn.Module, task: Task, generator: torch.Generator, most: i
 
     Args:
         model: Says the device.
-        task: Whose examples.
+        task: Its training examples are used.
         generator: Orders them.
         most: At most so many; None for all.
         size: Examples per batch.
@@ -152,8 +152,8 @@ def slow_gradients(estimate: Estimate, batch: Batch, root: Root, names: Collecti
     """Compute gradients one example at a time, for parameters whose layers cannot give them.
 
     Args:
-        estimate: Whose model goes forward.
-        batch: Of B examples.
+        estimate: The estimate, whose model goes forward.
+        batch: A batch of B examples.
         root: Where the backward passes start.
         names: The parameters; without any there is nothing to do.
 
@@ -189,7 +189,7 @@ def sum_over(
 
     Args:
         task: Named in the error.
-        batches: Of its examples.
+        batches: Batches of the task's examples.
         init: From the first batch to sums of 0.
         update: From sums and a batch to the sums with the batch in them.
         on_batch: Called with the number of examples seen.

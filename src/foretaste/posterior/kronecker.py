@@ -73,30 +73,30 @@ class Kronecker(Precision):
         self, params: Params, change: Callable[[Tensor, Tensor], Tensor], diagonal: Callable[[Params], dict[str, Tensor]]
     ) -> dict[str, Tensor]:
         layers, rest = self.parted(params)
-        found = diagonal({name: params[name] for name in rest})
+        changed = diagonal({name: params[name] for name in rest})
         for name in layers:
             matrix = self._layer(name, self.matrix(params, name), change)
-            found |= _unpacked(matrix, params, name, self.basis[name].bias)
-        return {name: found[name] for name in params}
+            changed |= _unpacked(matrix, params, name, self.basis[name].bias)
+        return {name: changed[name] for name in params}
 
     def _layer(self, name: str, matrix: Tensor, change: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """A function of one layer's precision at a matrix, from that function of numbers."""
         axes, inside = self.basis[name], self.basis[name].within(matrix)
-        found = axes.without(change(inside, self.eigenvalues[name].to(matrix.dtype)))
+        changed = axes.without(change(inside, self.eigenvalues[name].to(matrix.dtype)))
         if axes.outside:
-            found += change(matrix - axes.without(inside), self.outside[name].to(matrix.dtype))
-        return found
+            changed += change(matrix - axes.without(inside), self.outside[name].to(matrix.dtype))
+        return changed
 
     def parted(self, names: Iterable[str]) -> tuple[list[str], list[str]]:
         """The weights of layers and the parameters outside of layers, among these names."""
-        known = dict.fromkeys(names)
-        layers = [name for name in known if name in self.basis]
+        distinct = dict.fromkeys(names)
+        layers = [name for name in distinct if name in self.basis]
         pairs = [(name, axes.bias) for name, axes in self.basis.items() if axes.bias is not None]
         for weight, bias in pairs:
-            if (weight in known) != (bias in known):
-                given = weight if weight in known else bias
+            if (weight in distinct) != (bias in distinct):
+                given = weight if weight in distinct else bias
                 raise ParamsError(f"the Kronecker precision couples {weight} with {bias}, and only {given} was given; give both")
-        return layers, [name for name in known if name not in self.basis and name not in self._biases]
+        return layers, [name for name in distinct if name not in self.basis and name not in self._biases]
 
     def matrix(self, params: Params, name: str) -> Tensor:
         """A layer as `[rows, columns]`, its bias as the last column; in float32 or wider."""
@@ -105,7 +105,9 @@ class Kronecker(Precision):
         return matrix if bias is None else torch.cat([matrix, wide(params[bias]).reshape(-1, 1)], dim=1)
 
     def __mul__(self, factor: float) -> "Kronecker":
-        values, outside = ({name: wide(tensor) * factor for name, tensor in each.items()} for each in (self.eigenvalues, self.outside))
+        values, outside = (
+            {name: wide(tensor) * factor for name, tensor in tensors.items()} for tensors in (self.eigenvalues, self.outside)
+        )
         return Kronecker(self.basis, values, (self.diagonal * factor).entries, outside)
 
     def plus(self, other: Precision) -> "Kronecker | KroneckerSum | None":
@@ -121,7 +123,7 @@ class Kronecker(Precision):
     def _raised(
         self, diagonal: Diagonal | None, inside: Mapping[str, Tensor | float], outside: Mapping[str, Tensor | float]
     ) -> "Kronecker":
-        """The same directions, with more in each."""
+        """Add to the curvature in each direction."""
         assert diagonal is not None  # what is added is diagonal or isotropic outside of layers
         values = {name: wide(tensor) + inside[name] for name, tensor in self.eigenvalues.items()}
         return Kronecker(self.basis, values, diagonal.entries, {name: wide(t) + outside[name] for name, t in self.outside.items()})
@@ -142,20 +144,20 @@ class Kronecker(Precision):
 
     def sample(self, like: Params, generator: torch.Generator) -> dict[str, Tensor]:
         layers, rest = self.parted(like)
-        found = self.diagonal.sample({name: like[name] for name in rest}, generator)
+        sample = self.diagonal.sample({name: like[name] for name in rest}, generator)
         noise = {name: torch.randn(tensor.shape, generator=generator) for name, tensor in like.items() if name not in rest}
         for name in layers:
             matrix = self._layer(name, self.matrix(noise, name), lambda part, values: part * values.rsqrt())
-            found |= _unpacked(matrix, like, name, self.basis[name].bias)
-        return {name: found[name] for name in like}
+            sample |= _unpacked(matrix, like, name, self.basis[name].bias)
+        return {name: sample[name] for name in like}
 
     def to_tensors(self) -> dict[str, Tensor]:
-        found = {f"entries/{name}": tensor for name, tensor in self.diagonal.entries.items()}
+        tensors = {f"entries/{name}": tensor for name, tensor in self.diagonal.entries.items()}
         for name, axes in self.basis.items():
-            found |= {f"left/{name}": axes.left, f"right/{name}": axes.right, f"eigenvalues/{name}": self.eigenvalues[name]}
-            found[f"outside/{name}"] = self.outside[name]
-            found[f"bias/{name}"] = torch.tensor(list((axes.bias or "").encode()), dtype=torch.uint8)
-        return found
+            tensors |= {f"left/{name}": axes.left, f"right/{name}": axes.right, f"eigenvalues/{name}": self.eigenvalues[name]}
+            tensors[f"outside/{name}"] = self.outside[name]
+            tensors[f"bias/{name}"] = torch.tensor(list((axes.bias or "").encode()), dtype=torch.uint8)
+        return tensors
 
     @classmethod
     def from_tensors(cls, tensors: Params) -> "Kronecker":
@@ -170,11 +172,11 @@ class Kronecker(Precision):
         return cls(basis, parts["eigenvalues"], Diagonal.checked(parts["entries"]).entries, parts["outside"])
 
     def groups(self, names: Sequence[str]) -> list[tuple[str, ...]]:
-        found: list[tuple[str, ...]] = []
+        groups: list[tuple[str, ...]] = []
         for name in (name for name in names if name not in self._biases or self._biases[name] not in names):
             bias = self.basis[name].bias if name in self.basis else None
-            found.append((name, bias) if bias in names and bias is not None else (name,))
-        return found
+            groups.append((name, bias) if bias in names and bias is not None else (name,))
+        return groups
 
     def check(self, like: Params, whose: str) -> None:
         self.diagonal.check(like, whose)
@@ -185,7 +187,7 @@ class Kronecker(Precision):
             raise ParamsError(f"a piece cuts through the layer of {piece.names[0]}; ask the precision for its groups")
         entries = self.diagonal.restrict(Piece(rest, piece.cut)).entries
         basis = {name: self.basis[name] for name in layers}
-        values, outside = ({name: each[name] for name in layers} for each in (self.eigenvalues, self.outside))
+        values, outside = ({name: tensors[name] for name in layers} for tensors in (self.eigenvalues, self.outside))
         return Kronecker(basis, values, entries, outside)
 
 
@@ -201,15 +203,15 @@ class KroneckerSum(Sum):
     def solve(self, params: Params, start: Params | None = None, stop: Stop = EXACT) -> dict[str, Tensor]:
         layers, rest = self.terms[0].parted(params)
         entries = {name: torch.stack([wide(term.diagonal.entries[name]) for term in self.terms]).sum(0) for name in rest}
-        found = Diagonal(entries).solve({name: params[name] for name in rest})
+        solution = Diagonal(entries).solve({name: params[name] for name in rest})
         for name in layers:
             bias = self.terms[0].basis[name].bias
             piece = Piece([name] if bias is None else [name, bias])
             own, part, begin = self.restrict(piece), piece.of(params), None if start is None else piece.of(start)
             coordinates = sum(term.eigenvalues[name].numel() for term in self.terms)
             short = coordinates < sum(tensor.numel() for tensor in part.values())
-            found |= own._in_coordinates(name, part, begin, stop) if short else Sum.solve(own, part, begin, stop)
-        return {name: found[name] for name in params}
+            solution |= own._in_coordinates(name, part, begin, stop) if short else Sum.solve(own, part, begin, stop)
+        return {name: solution[name] for name in params}
 
     def _in_coordinates(self, name: str, params: Params, start: Params | None, stop: Stop) -> dict[str, Tensor]:
         """`solve` for one layer."""

@@ -103,7 +103,7 @@ class MixtureSite(Site):
         return {key: average((share, site.carried[key]) for site in self.components) for key in self.components[0].carried}
 
     def tempered(self, tempering: float) -> "MixtureSite":
-        """The same mixture at another temperature; merging from high to low anneals."""
+        """Return this mixture at another temperature; merging from high to low anneals."""
         return replace(self, tempering=tempering)
 
     def surrogate(self, at: Params) -> tuple[GaussianSite, ...]:
@@ -163,8 +163,8 @@ class MixtureSite(Site):
 
 
 def _counting(shares: Tensor) -> Tensor:
-    kept = torch.where(shares < _NOTHING, 0, shares)
-    return kept / kept.sum()
+    counting = torch.where(shares < _NOTHING, 0, shares)
+    return counting / counting.sum()
 
 
 class _Normalised:

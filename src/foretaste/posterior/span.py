@@ -63,9 +63,9 @@ class Span:
     def _within(self, coordinates: Tensor) -> Tensor:
         """``U_s' (sum_t U_t w_t V_t') V_s`` for every s."""
         rows, columns = ([shape[side] for shape in self._shapes] for side in (0, 1))
-        left = [part @ each for part, each in zip(torch.split(self._left, rows, dim=1), self._matrices(coordinates), strict=True)]
+        left = [part @ matrix for part, matrix in zip(torch.split(self._left, rows, dim=1), self._matrices(coordinates), strict=True)]
         across = torch.split(torch.cat(left, dim=1), rows)
-        return _joined([part @ each for part, each in zip(across, torch.split(self._right, columns, dim=1), strict=True)])
+        return _joined([part @ matrix for part, matrix in zip(across, torch.split(self._right, columns, dim=1), strict=True)])
 
 
 def _joined(matrices: Iterable[Tensor]) -> Tensor:

@@ -99,7 +99,7 @@ def adapted(problem: Problem, plan: LoraPlan, *, seed: int = 0, base: Checkpoint
     Args:
         problem: Its model gets the factors in place, and computes what it did before.
         plan: Where factors are put, and how.
-        seed: Of A.
+        seed: Seed of the factors A.
         base: Where the model comes from; written into adapters.
 
     Raises:
@@ -117,13 +117,13 @@ def adapted(problem: Problem, plan: LoraPlan, *, seed: int = 0, base: Checkpoint
     layers = _layers(model, shared)
     targets = _targets(model, layers, plan)
     _inject(model, plan, targets, seed)
-    known = {id(parameter) for parameter in before.values()}
-    factors = {name: each for name, each in model.named_parameters() if id(each) not in known}
+    before_ids = {id(parameter) for parameter in before.values()}
+    factors = {name: added for name, added in model.named_parameters() if id(added) not in before_ids}
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in whole or (name in factors and (plan.train_a or not _is_a(name))))
     trained = frozenset(name for name in factors if plan.train_a or not _is_a(name))
     tasks = tuple(replace(task, names=trained | (whole & names)) for task, names in zip(problem.tasks, own, strict=True))
-    count = sum(each.numel() for name, each in model.named_parameters() if name in trained | whole)
+    count = sum(added.numel() for name, added in model.named_parameters() if name in trained | whole)
     ends = ", ".join(dict.fromkeys(name.rpartition(".")[2] for name in targets))
     fact = f"LoRA of rank {plan.r}, layers: {len(targets)} ({ends}), {count:,} parameters trained"
     write = partial(_write, plan=plan, base=base)
@@ -159,29 +159,29 @@ def _targets(model: nn.Module, layers: Mapping[str, nn.Module], plan: LoraPlan) 
     """Names of the layers that get factors."""
     wanted = plan.targets if plan.targets is not None else _usual(model, layers)
     if wanted == "all-linear":
-        last = {id(each.get_output_embeddings()) for each in model.modules() if isinstance(each, PreTrainedModel)}
-        found = [name for name, each in layers.items() if isinstance(each, nn.Linear | Conv1D) and id(each) not in last]
-        if not found:
+        last = {id(target.get_output_embeddings()) for target in model.modules() if isinstance(target, PreTrainedModel)}
+        linear = [name for name, target in layers.items() if isinstance(target, nn.Linear | Conv1D) and id(target) not in last]
+        if not linear:
             raise _at_targets(f"the model has no linear layer to put factors beside; {_ADVICE}{_such_as(layers)}")
-        return found
+        return linear
     if isinstance(wanted, str):  # some of PEFT's defaults are patterns
         return [name for name in layers if re.fullmatch(wanted, name)]
-    for each in wanted:
-        if not any(_ends(name, each) for name in layers):
-            there = any(_ends(name, each) for name, _ in model.named_modules())
+    for target in wanted:
+        if not any(_ends(name, target) for name in layers):
+            there = any(_ends(name, target) for name, _ in model.named_modules())
             reason = "cannot have factors: it is new, not every task's, or of another kind" if there else "is the name of no layer"
-            raise _at_targets(f"{each!r} {reason}; {_ADVICE}{_such_as(layers)}")
-    return [name for name in layers if any(_ends(name, each) for each in wanted)]
+            raise _at_targets(f"{target!r} {reason}; {_ADVICE}{_such_as(layers)}")
+    return [name for name in layers if any(_ends(name, target) for target in wanted)]
 
 
 def _usual(model: nn.Module, layers: Mapping[str, nn.Module]) -> str | Sequence[str]:
-    configs = (each.config for each in model.modules() if isinstance(each, PreTrainedModel))
+    configs = (module.config for module in model.modules() if isinstance(module, PreTrainedModel))
     kind = next((str(config.model_type) for config in configs), None)
-    found = USUAL.get(kind)
-    if found is None:
+    usual = USUAL.get(kind)
+    if usual is None:
         whose = f"models of type {kind!r}" if kind else "a model of your own"
         raise _at_targets(f"PEFT has no usual layers for {whose}; {_ADVICE}{_such_as(layers)}, or all-linear")
-    wanted: str | Sequence[str] = found
+    wanted: str | Sequence[str] = usual
     return wanted
 
 
@@ -191,7 +191,7 @@ def _ends(name: str, end: str) -> bool:
 
 def _such_as(layers: Mapping[str, nn.Module]) -> str:
     """A few layers that there are, by the ends of their names, which many have in common."""
-    ends = list(dict.fromkeys(name.rpartition(".")[2] for name, each in layers.items() if not isinstance(each, nn.Embedding)))
+    ends = list(dict.fromkeys(name.rpartition(".")[2] for name, layer in layers.items() if not isinstance(layer, nn.Embedding)))
     return f", for example [{', '.join(ends[:6])}]" if ends else ""
 
 
@@ -228,14 +228,14 @@ def _write(model: nn.Module, folder: Path, plan: LoraPlan, base: Checkpoint | No
     modules = {name: module for name, module in model.named_modules() if isinstance(module, LoraLayer)}
     tensors = {}
     for name, tensor in model.state_dict().items():
-        if "lora_" in name and any(name.startswith(f"{each}.") for each in modules):
+        if "lora_" in name and any(name.startswith(f"{prefix}.") for prefix in modules):
             tensors[PREFIX + re.sub(r"\.default(?=\.|$)", "", name)] = tensor
-        elif any(name.startswith(f"{each}.") for each in whole):
+        elif any(name.startswith(f"{prefix}.") for prefix in whole):
             tensors[PREFIX + name] = tensor
     save_file(snapshot(tensors), folder / TENSORS, metadata={"format": "pt"})
     task_type = kind_named(base.kind).peft_type if base else None
-    known = isinstance(model, PreTrainedModel) and task_type is None
-    origin = {"base_model_class": type(model).__name__, "parent_library": type(model).__module__} if known else None
+    needs_origin = isinstance(model, PreTrainedModel) and task_type is None
+    origin = {"base_model_class": type(model).__name__, "parent_library": type(model).__module__} if needs_origin else None
     peft.LoraConfig(
         r=plan.r,
         lora_alpha=plan.alpha,
@@ -257,7 +257,7 @@ def _whole(module: nn.Module, path: str = "") -> Iterator[str]:
         own = list(child.named_parameters())
         if isinstance(child, LoraLayer):
             continue
-        if isinstance(child, nn.modules.batchnorm._BatchNorm) or (own and all(each.requires_grad for _, each in own)):
+        if isinstance(child, nn.modules.batchnorm._BatchNorm) or (own and all(parameter.requires_grad for _, parameter in own)):
             yield path + name
         else:
             yield from _whole(child, f"{path}{name}.")

@@ -71,14 +71,16 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     elif len(files) > 1:
         names = ", ".join(path.name for path in files)
         raise DataError(f"{folder} has several safetensors files ({names}) and no {INDEX}; copy the index too, or keep one file")
-    found = Checkpoint(folder, Stored.open(files))
+    checkpoint = Checkpoint(folder, Stored.open(files))
     if index.is_file():
-        absent = sorted(name for name, file in places.items() if name not in found.params or found.params.entries[name].file.name != file)
+        absent = sorted(
+            name for name, file in places.items() if name not in checkpoint.params or checkpoint.params.entries[name].file.name != file
+        )
         if absent:
             listed = first_few(absent, 1)
             raise DataError(f"{index} says that {listed} is in {places[absent[0]]}, which it is not; copy or download them again")
-    _refuse_quantised(found)
-    return found
+    _refuse_quantised(checkpoint)
+    return checkpoint
 
 
 def _refuse_quantised(checkpoint: Checkpoint) -> None:
@@ -142,15 +144,15 @@ def beside(folder: Path) -> list[Path]:
     ...     [path.name for path in beside(Path(folder))]
     ['config.json', 'tokenizer.json']
     """
-    return [path for path in sorted(folder.iterdir()) if path.is_file() and not any(path.match(each) for each in _NOT_BESIDE)]
+    return [path for path in sorted(folder.iterdir()) if path.is_file() and not any(path.match(pattern) for pattern in _NOT_BESIDE)]
 
 
 def _places(index: Path) -> dict[str, str]:
     """The file of every tensor."""
-    found = read_json(index).get("weight_map")
-    if not isinstance(found, dict) or not all(isinstance(file, str) for file in found.values()):
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
         raise DataError(f"{index} is damaged (its weight_map does not name a file for every tensor); copy or download it again")
-    return found
+    return weight_map
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -167,12 +169,12 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         if path.exists() and not path.is_file():
             raise ValueError("it is no ordinary file")
-        found = parse_json(path.read_bytes())
+        document = parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is damaged ({type(error).__name__}: {error}); copy or download it again") from error
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         raise DataError(f"{path} is damaged (it holds no JSON object); copy or download it again")
-    return found
+    return document
 
 
 def refuse_pickles(folder: Path, advice: str) -> None:

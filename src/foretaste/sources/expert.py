@@ -106,7 +106,7 @@ def stamped(files: Iterable[Path]) -> list[list[int]]:
     >>> stamped([])
     []
     """
-    return [[found.st_size, found.st_mtime_ns] for found in (path.stat() for path in files)]
+    return [[status.st_size, status.st_mtime_ns] for status in (path.stat() for path in files)]
 
 
 def read_tensors(model: nn.Module, task: Task, expert: Expert) -> Params:
@@ -131,13 +131,13 @@ def read_tensors(model: nn.Module, task: Task, expert: Expert) -> Params:
     return fitted_to(model, task, Stored.open(path for path in expert.files if path.suffix == ".safetensors"), expert.folder)
 
 
-def fitted_to(model: nn.Module, task: Task, found: Params, folder: Path) -> Params:
+def fitted_to(model: nn.Module, task: Task, params: Params, folder: Path) -> Params:
     """Params under a model's names, looked at: all that the task has must be there, in its shapes.
 
     Args:
         model: Gives names, shapes and the buffers that are not found.
         task: Says which parameters it has.
-        found: By the model's names; a tied parameter may be there under any of its names, or under several.
+        params: By the model's names; a tied parameter may be there under any of its names, or under several.
         folder: For errors.
 
     Returns:
@@ -148,19 +148,19 @@ def fitted_to(model: nn.Module, task: Task, found: Params, folder: Path) -> Para
             hold different tensors, which the model cannot hold.
     """
     own, buffers = parameters_of(model, task.names), buffers_of(model)
-    found = _with_tied(model, found, folder)
-    faults = [f"{name} is missing" for name in own if name not in found]
+    params = _with_tied(model, params, folder)
+    faults = [f"{name} is missing" for name in own if name not in params]
     faults += [
-        f"shape of {name} is {list(shape_of(found, name))}, not {list(tensor.shape)}"
+        f"shape of {name} is {list(shape_of(params, name))}, not {list(tensor.shape)}"
         for name, tensor in (own | buffers).items()
-        if name in found and shape_of(found, name) != tensor.shape
+        if name in params and shape_of(params, name) != tensor.shape
     ]
     if faults:
         raise DataError(
             f"{folder} does not fit the model of the study for task {task.name!r}: {first_few(faults, _LISTED, separator='; ')}; "
             "bring a model that was finetuned from the recipe's, with this task's labels"
         )
-    return {name: wide(found.get(name, tensor)).detach().cpu().clone() for name, tensor in (own | buffers).items()}
+    return {name: wide(params.get(name, tensor)).detach().cpu().clone() for name, tensor in (own | buffers).items()}
 
 
 def _with_tied(model: nn.Module, params: Params, folder: Path) -> Params:

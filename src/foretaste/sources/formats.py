@@ -31,7 +31,7 @@ def columns_of(kind: str, named: Mapping[str, str], there: Collection[str], wher
         kind: Name of the kind of model.
         named: By what they are, as the recipe names them.
         there: The file's columns.
-        where: Of the file, for errors.
+        where: The file's place, for errors.
 
     Raises:
         DataError: None are named, and the usual ones are not there.
@@ -42,15 +42,15 @@ def columns_of(kind: str, named: Mapping[str, str], there: Collection[str], wher
     {'prompt': 'question', 'completion': 'completion'}
     """
     formats = kind_named(kind).formats
-    for each in formats:
-        if set(each) & set(named) if named else set(each) <= set(there):
-            return {role: named.get(role, role) for role in each}
+    for roles in formats:
+        if set(roles) & set(named) if named else set(roles) <= set(there):
+            return {role: named.get(role, role) for role in roles}
     if {"chosen", "rejected"} <= set(there):
         raise DataError(
             f"{where} holds preference rows (a chosen and a rejected answer), which are not supported yet; to learn the chosen answers "
             "alone, name their column, as in 'completion: chosen', or 'messages: chosen' where it holds whole chats"
         )
-    usual = ", or ".join(" and ".join(each) for each in formats)
+    usual = ", or ".join(" and ".join(roles) for roles in formats)
     example = ", ".join(f"{role}: YOUR_COLUMN" for role in formats[-1])
     raise DataError(f"{where} has none of the columns {usual}; it has {', '.join(there)}; name yours in the task, as in {example}")
 
@@ -66,26 +66,26 @@ def shared_columns(kind: str, named: Mapping[str, Mapping[str, str]], parts: Map
     Raises:
         DataError: Some files lack columns; all of them are listed.
     """
-    found: dict[str, dict[str, str]] = {}
+    columns: dict[str, dict[str, str]] = {}
     faults = []
     for task, (train, validation) in parts.items():
         try:
-            found[task] = columns_of(kind, named[task], train.rows.column_names, train.where)
+            columns[task] = columns_of(kind, named[task], train.rows.column_names, train.where)
         except DataError as error:
             faults.append((train.field, str(error)))
             continue
-        fitting = [each for each in kind_named(kind).formats if set(each) <= set(validation.rows.column_names)]
-        both = [each for each in fitting if set(each) <= set(train.rows.column_names)]
+        fitting = [roles for roles in kind_named(kind).formats if set(roles) <= set(validation.rows.column_names)]
+        both = [roles for roles in fitting if set(roles) <= set(train.rows.column_names)]
         if not named[task] and both:
-            found[task] = {role: role for role in both[0]}
+            columns[task] = {role: role for role in both[0]}
         elif not named[task] and fitting:
-            ours, theirs = (" and ".join(each) for each in (found.pop(task), fitting[0]))
+            ours, theirs = (" and ".join(roles) for roles in (columns.pop(task), fitting[0]))
             faults.append(
                 (train.field, f"{train.where} has {ours}, and {validation.where} has {theirs}; both files of a task need the same columns")
             )
     refuse(faults)
-    check_columns((part, list(found[task].values())) for task, each in parts.items() for part in each)
-    return found
+    check_columns((part, list(columns[task].values())) for task, roles in parts.items() for part in roles)
+    return columns
 
 
 def standard_rows(kind: str, rows: "datasets.Dataset", named: Mapping[str, str], where: str) -> "datasets.Dataset":
@@ -95,7 +95,7 @@ def standard_rows(kind: str, rows: "datasets.Dataset", named: Mapping[str, str],
         kind: Name of the kind of model.
         rows: As they were read.
         named: Columns by what they are, as the recipe names them; Alpaca rows of named columns are not converted.
-        where: Of the file, for errors.
+        where: The file's place, for errors.
 
     Raises:
         DataError: Alpaca rows with a history, which has no place in the template.
@@ -109,19 +109,19 @@ def standard_rows(kind: str, rows: "datasets.Dataset", named: Mapping[str, str],
     if ("messages",) in formats and (name := _chat_column(formats, rows, named)) is not None:
         target = name if named else "messages"
         return rows.map(_messages, batched=True, remove_columns=[name], fn_kwargs={"name": name, "target": target})
-    usual = any(set(each) <= columns for each in formats)
+    usual = any(set(roles) <= columns for roles in formats)
     if named or usual or not {"instruction", "output"} <= columns:
         return rows
     if "history" in columns and any(rows["history"]):
         raise DataError(f"{where} holds Alpaca rows with a 'history', which are not supported; write them as messages of role and content")
-    targets = next(each for each in formats if len(each) == 2)
+    targets = next(roles for roles in formats if len(roles) == 2)
     gone = sorted({"instruction", "input", "output", "history"} & columns)
     return rows.map(_filled_template, batched=True, remove_columns=gone, fn_kwargs={"targets": targets})
 
 
 def _chat_column(formats: Sequence[tuple[str, ...]], rows: "datasets.Dataset", named: Mapping[str, str]) -> str | None:
     """The column of chats whose messages have ``from`` and ``value``, or which is called ``conversations``; None if there is none."""
-    usual = any(set(each) <= set(rows.column_names) for each in formats)
+    usual = any(set(roles) <= set(rows.column_names) for roles in formats)
     name = named.get("messages") if named else None if usual else "conversations"
     if name not in rows.column_names:
         return None
@@ -141,7 +141,7 @@ def _chat(chat: object, system: object) -> object:
     if not isinstance(chat, list):
         return chat
     start = [{"role": "system", "content": system}] if isinstance(system, str) and system.strip() else []
-    return start + [_message(each) if isinstance(each, dict) else each for each in chat]
+    return start + [_message(message) if isinstance(message, dict) else message for message in chat]
 
 
 def _message(message: Mapping[str, object]) -> dict[str, object]:
@@ -153,7 +153,7 @@ def _message(message: Mapping[str, object]) -> dict[str, object]:
 
 def _filled_template(batch: Mapping[str, Sequence[object]], targets: tuple[str, ...]) -> dict[str, list[object]]:
     inputs = batch.get("input") or [None] * len(batch["instruction"])
-    prompts = [_prompt(*each) for each in zip(batch["instruction"], inputs, strict=True)]
+    prompts = [_prompt(*pair) for pair in zip(batch["instruction"], inputs, strict=True)]
     return {targets[0]: prompts, targets[1]: list(batch["output"])}
 
 

@@ -76,12 +76,12 @@ class Harness:
     @property
     def fact(self) -> str:
         """Versions and sizes, for the provenance of results."""
-        told = []
+        parts = []
         for loaded in self._loaded.values():
             versions = ", ".join(sorted({str(task.VERSION) for task in loaded.tasks}))
             count = sum(min(len(task.eval_docs), self._options.limit or sys.maxsize) for task in loaded.tasks)
-            told.append(f"{loaded.name} (version {versions}, {count} documents)")
-        return f"lm_eval {lm_eval.__version__}: {', '.join(told)}"
+            parts.append(f"{loaded.name} (version {versions}, {count} documents)")
+        return f"lm_eval {lm_eval.__version__}: {', '.join(parts)}"
 
     def __call__(self, model: nn.Module, names: Collection[str], most: int | None) -> dict[str, float]:
         """The numbers of some metrics; one pass for all those of one harness task.
@@ -95,22 +95,22 @@ class Harness:
             TaskError: A harness task that fails, or does not give a metric that it names.
         """
         passes: dict[str, Mapping[str, object]] = {}
-        found = {}
-        for each in (parse_metric(name) for name in names):
-            loaded = self._loaded[each.task]
-            if each.task not in passes:
-                passes[each.task] = self._passed(model, loaded, most)
-            number = passes[each.task].get(",".join(loaded.key(each)))
+        numbers = {}
+        for metric in (parse_metric(name) for name in names):
+            loaded = self._loaded[metric.task]
+            if metric.task not in passes:
+                passes[metric.task] = self._passed(model, loaded, most)
+            number = passes[metric.task].get(",".join(loaded.key(metric)))
             if not isinstance(number, int | float):
                 raise TaskError(
-                    f"harness task {each.task!r} gave no number for {each.name}; it gave {first_few(sorted(passes[each.task]))}"
+                    f"harness task {metric.task!r} gave no number for {metric.name}; it gave {first_few(sorted(passes[metric.task]))}"
                 )
-            found[each.name] = float(number)
-        return found
+            numbers[metric.name] = float(number)
+        return numbers
 
     def _passed(self, model: nn.Module, loaded: HarnessTasks, most: int | None) -> Mapping[str, object]:
         """All that the harness says of one task or group."""
-        limit = min((each for each in (self._options.limit, most) if each is not None), default=None)
+        limit = min((bound for bound in (self._options.limit, most) if bound is not None), default=None)
         if self._lent is None or self._lent.model is not model:
             with muted():
                 size = self._options.batch_size or 8
@@ -119,10 +119,10 @@ class Harness:
         chat = {"apply_chat_template": self._chat is not None, "fewshot_as_multiturn": self._chat is not None}
         with quiet(), _seeded(loaded.tasks, self._lent.device), muted():
             try:
-                found = evaluate(lm=self._lent, task_dict=loaded.found, limit=limit, bootstrap_iters=0, log_samples=False, **chat)
+                outcome = evaluate(lm=self._lent, task_dict=loaded.found, limit=limit, bootstrap_iters=0, log_samples=False, **chat)
             except Exception as error:
                 raise TaskError(f"harness task {loaded.name!r} failed: {type(error).__name__}: {error}") from error
-        results: Mapping[str, Mapping[str, object]] = found["results"]
+        results: Mapping[str, Mapping[str, object]] = outcome["results"]
         return results[loaded.name]
 
 
@@ -146,7 +146,7 @@ class _Lent(HFLM):  # type: ignore[misc] # lm_eval is not typed
 
 @contextmanager
 def _seeded(tasks: Sequence[ConfigurableTask], device: torch.device) -> Iterator[None]:
-    """The same draws in every pass: of examples in prompts, and of whatever a task draws itself; all others go on undisturbed."""
+    """Make every pass draw the same, for examples in prompts and whatever a task draws; other random numbers are undisturbed."""
     drawn, drawn_by_numpy = random.getstate(), np.random.get_state()
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         random.seed(_SEED)

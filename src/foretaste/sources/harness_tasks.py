@@ -50,12 +50,12 @@ class HarnessTasks:
 
     def key(self, metric: HarnessMetric) -> tuple[str, str]:
         """Metric and filter, if there are such."""
-        there = list(dict.fromkeys(each for each, _ in self.offers))
+        there = list(dict.fromkeys(filter_name for filter_name, _ in self.offers))
         if metric.metric not in there:
             raise DataError(f"harness task {self.name!r} has no metric {metric.metric!r}; it has {', '.join(there)}")
-        filters = [each for name, each in self.offers if name == metric.metric]
+        filters = [filter_name for name, filter_name in self.offers if name == metric.metric]
         if metric.filter is None and len(filters) > 1:
-            choice = " or ".join(f"{metric.name}:{each}" for each in filters)
+            choice = " or ".join(f"{metric.name}:{filter_name}" for filter_name in filters)
             raise DataError(f"harness task {self.name!r} reads answers in several ways; write {choice}")
         if metric.filter not in (None, *filters):
             raise DataError(f"{metric.metric} of harness task {self.name!r} has no filter {metric.filter!r}; it has {', '.join(filters)}")
@@ -71,35 +71,37 @@ def load_tasks(name: str, options: HarnessOptions) -> HarnessTasks:
     with muted():
         manager = _manager(name, options.tasks)
         try:
-            found = manager.load([name])
+            loaded = manager.load([name])
         except Exception as error:
-            said = (str(error).splitlines() or [""])[0]
+            reason = (str(error).splitlines() or [""])[0]
             advice = "where its data is not on this machine, fetch it once with a network, or name another task"
-            raise DataError(f"harness task {name!r} cannot be loaded: {type(error).__name__}: {said}; {advice}") from error
-    for each, task in found["tasks"].items():
+            raise DataError(f"harness task {name!r} cannot be loaded: {type(error).__name__}: {reason}; {advice}") from error
+    for task_name, task in loaded["tasks"].items():
         if getattr(task, "UNSAFE_CODE", False):
-            raise DataError(f"harness task {each!r} runs code that the model writes, which is not done here; name another task")
+            raise DataError(f"harness task {task_name!r} runs code that the model writes, which is not done here; name another task")
         if getattr(task, "MULTIMODAL", False):
-            raise DataError(f"harness task {each!r} has images or sounds, which the model does not read; name another task")
+            raise DataError(f"harness task {task_name!r} has images or sounds, which the model does not read; name another task")
         _settle(task, options.num_fewshot)
-    offers = {key: better for task in found["tasks"].values() for key, better in _offers(task).items()}
-    if name in found.get("groups", {}):
-        joined = {each.metric: each.filter_list for each in found["groups"][name].aggregate_metric_list or ()}
+    offers = {key: better for task in loaded["tasks"].values() for key, better in _offers(task).items()}
+    if name in loaded.get("groups", {}):
+        joined = {task_name.metric: task_name.filter_list for task_name in loaded["groups"][name].aggregate_metric_list or ()}
         offers = {key: better for key, better in offers.items() if key[0] in joined and key[1] in (joined[key[0]] or (key[1],))}
         if not offers:
             raise DataError(
-                f"harness group {name!r} does not say how its tasks' metrics become one; name one of {first_few(sorted(found['tasks']))}"
+                f"harness group {name!r} does not say how its tasks' metrics become one; name one of {first_few(sorted(loaded['tasks']))}"
             )
-    return HarnessTasks(name, found, offers)
+    return HarnessTasks(name, loaded, offers)
 
 
 def _settle(task: ConfigurableTask, num_fewshot: int | None) -> None:
     """Examples in prompts as the harness itself counts them, so that a task that says 0 stays so; and greedy decoding."""
-    own, said = task.get_config("num_fewshot"), task.get_config("generation_kwargs")
+    own, sampling = task.get_config("num_fewshot"), task.get_config("generation_kwargs")
     if own != 0:
         task.set_config("num_fewshot", own or 0 if num_fewshot is None else num_fewshot)
-    if said:
-        task.set_config("generation_kwargs", {name: each for name, each in said.items() if name not in _SAMPLING} | {"do_sample": False})
+    if sampling:
+        task.set_config(
+            "generation_kwargs", {name: value for name, value in sampling.items() if name not in _SAMPLING} | {"do_sample": False}
+        )
 
 
 def _manager(name: str, folder: str | None) -> TaskManager:
@@ -125,9 +127,9 @@ def _builtin() -> TaskManager:
 
 def _offers(task: ConfigurableTask) -> dict[tuple[str, str], bool]:
     """A task's metrics and filters, with whether more is better."""
-    filters = [each["name"] for each in task.get_config("filter_list") or ()] or ["none"]
+    filters = [filter_name["name"] for filter_name in task.get_config("filter_list") or ()] or ["none"]
     directions = {str(metric): better for metric, better in task.higher_is_better().items() if better is not None}
-    return {(metric, each): bool(better) for metric, better in directions.items() for each in filters}
+    return {(metric, filter_name): bool(better) for metric, better in directions.items() for filter_name in filters}
 
 
 def describe_tasks(loaded: HarnessTasks, limit: int | None) -> list[object]:
@@ -135,20 +137,20 @@ def describe_tasks(loaded: HarnessTasks, limit: int | None) -> list[object]:
     groups = [group.to_dict() for group in loaded.found.get("groups", {}).values()]  # type: ignore[attr-defined] # lm_eval is not typed
     parts = [loaded.name, sorted(loaded.offers.items()), _plain(groups)]
     for task in loaded.tasks:
-        config = {name: each for name, each in task.config.to_dict(keep_callable=True).items() if name not in _PLACES}
+        config = {name: value for name, value in task.config.to_dict(keep_callable=True).items() if name not in _PLACES}
         examples = list(task.fewshot_docs() or ()) if task.get_config("num_fewshot") else []
         documents = [_plain(dict(document)) for _, document in task.doc_iterator(limit=limit)]
         code = "" if type(task) is ConfigurableTask else _plain(type(task))
-        parts.append([task.VERSION, _plain(config), code, text_digest(documents), text_digest(_plain(dict(each)) for each in examples)])
+        parts.append([task.VERSION, _plain(config), code, text_digest(documents), text_digest(_plain(dict(value)) for value in examples)])
     return parts
 
 
 def _plain(value: object) -> object:
     """A value whose text is the same in every process; of a function or class the file that it is written in."""
     if isinstance(value, Mapping):
-        return sorted((str(name), _plain(each)) for name, each in value.items())
+        return sorted((str(name), _plain(element)) for name, element in value.items())
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [_plain(element) for element in value]
     if callable(value):
         try:
             return text_digest([getattr(value, "__qualname__", ""), Path(inspect.getsourcefile(value) or "").read_text()])

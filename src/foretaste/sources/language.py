@@ -109,21 +109,25 @@ def load(
         writing = any(isinstance(metric, TextMetric) for plan in plans for metric in plan.metrics)
         check_positions(model, max_length, (most or _MOST) if writing else 0)
         judge = _judge(plans, kind, tokens, options)
-        made = [_task(plan, data[plan.name], columns[plan.name], kind, model, Writer(tokens, most or _MOST), unit, judge) for plan in plans]
+        tasks_and_cuts = [
+            _task(plan, data[plan.name], columns[plan.name], kind, model, Writer(tokens, most or _MOST), unit, judge) for plan in plans
+        ]
     raw = {
         plan.name: RawRows.of(data[plan.name], plan.train, plan.max_train, plan.single_columns, converted=read[plan.name][0][1])
         for plan in plans
     }
     count = sum(tensor.numel() for tensor in parameters_of(model).values())
     facts = (("architecture", f"{type(model).__name__}, {count:,} parameters"), ("model", path))
-    cut = "; ".join(said for _, said in made if said)
-    told = (*facts, ("cut to max_length", cut)) if cut else facts
+    cut = "; ".join(note for _, note in tasks_and_cuts if note)
+    all_facts = (*facts, ("cut to max_length", cut)) if cut else facts
     if judge is not None:
-        told = (*told, ("lm-evaluation-harness", judge.fact))
-    warnings = _warnings(plans, raw, columns, [task for task, _ in made], max_length)
+        all_facts = (*all_facts, ("lm-evaluation-harness", judge.fact))
+    warnings = _warnings(plans, raw, columns, [task for task, _ in tasks_and_cuts], max_length)
     if warnings:
-        told = (*told, ("warning", "; ".join(warnings)))
-    return Problem(model, tuple(task for task, _ in made), told, saver(path), reader(path, kind), rows=raw, warnings=warnings)
+        all_facts = (*all_facts, ("warning", "; ".join(warnings)))
+    return Problem(
+        model, tuple(task for task, _ in tasks_and_cuts), all_facts, saver(path), reader(path, kind), rows=raw, warnings=warnings
+    )
 
 
 def _warnings(
@@ -135,7 +139,7 @@ def _warnings(
 ) -> tuple[str, ...]:
     """What makes results worth less than they seem, a line each."""
     fed = {name: TaskRows(rows.train, rows.validation, list(columns[name].values())) for name, rows in raw.items()}
-    found = list(overlap_warnings(fed))
+    warnings = list(overlap_warnings(fed))
     for plan, task in zip(plans, tasks, strict=True):
         rows = raw[plan.name]
         for (part, where, _, most), given, examples in zip(
@@ -143,9 +147,9 @@ def _warnings(
         ):
             assert isinstance(examples, Coded)
             cut = Cut(sum(row.cut for row in examples.rows), len(examples.rows), max(row.length for row in examples.rows))
-            found += cut_warning(plan.name, "training" if part == "train" else part, cut, max_length)
-            found += file_warnings(where, given, most, quoted=plan.quoted)
-    return tuple(found)
+            warnings += cut_warning(plan.name, "training" if part == "train" else part, cut, max_length)
+            warnings += file_warnings(where, given, most, quoted=plan.quoted)
+    return tuple(warnings)
 
 
 def _read(kind: str, plan: TaskRequest, part: tuple[str, str, str, int | None]) -> tuple["datasets.Dataset", bool]:
@@ -196,7 +200,7 @@ def _judge(plans: Sequence[TaskRequest], kind: str, tokens: Tokens, options: Har
     if all(isinstance(metric, AnyMetric) for plan in plans for metric in plan.metrics):
         return None
     if not kind_named(kind).harness:
-        able = names_listed(each for each in kinds() if each.harness)
+        able = names_listed(row for row in kinds() if row.harness)
         raise DataError(f"metrics of lm-evaluation-harness are for {able} alone, not {kind}; remove them").at("tasks")
     return harness.Harness(tokens.tokenizer, tokens.padding, options or HarnessOptions())
 
@@ -237,13 +241,13 @@ def _task(
         at(("tasks", plan.name, part), rows_digest, where, rows, quoted=plan.quoted)
         for (part, where, *_), rows in zip(plan.parts, data, strict=True)
     ]
-    known = [digests, columns, template, writer.tokens.fingerprint, writer.most, unit, configuration(model)]
+    parts = [digests, columns, template, writer.tokens.fingerprint, writer.most, unit, configuration(model)]
     if any(row.masked for part in (train, validation) for row in part.rows):
-        known.append("answers of weight 0 are masked")
+        parts.append("answers of weight 0 are masked")
     metrics = tuple(_metrics(plan, judge))
     judged = [metric.name for metric in metrics if isinstance(metric, ModelMetric)]
     if judge is not None and judged:
-        known.append(judge.fingerprint(judged))
+        parts.append(judge.fingerprint(judged))
     task = Task(
         plan.name,
         train,
@@ -252,7 +256,7 @@ def _task(
         predict=kind_named(kind).predictor(),
         collate=writer.tokens.collate,
         unit=unit,
-        fingerprint=text_digest(known),
+        fingerprint=text_digest(parts),
         write=None if texts_only else writer,
         judge=judge,
         loss=kind_named(kind).new_loss(),

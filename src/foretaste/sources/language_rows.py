@@ -23,29 +23,29 @@ def code_rows(rows: "datasets.Dataset", columns: Mapping[str, str], where: str, 
     """All rows of a file as examples."""
     values = {role: column(rows, name, where) for role, name in columns.items()}
     make: Callable[..., Row] = _chat if "messages" in columns else _pair if "source" in columns else _text
-    found = []
+    coded = []
     for place in range(len(rows)):
         try:
-            found.append(make(tokens, columns, {role: each[place] for role, each in values.items()}))
+            coded.append(make(tokens, columns, {role: column_values[place] for role, column_values in values.items()}))
         except DataError as error:
             raise DataError(f"row {place + 1} of {where} {error}") from error.__cause__
-    return Coded(found)
+    return Coded(coded)
 
 
 def _chat(tokens: Tokens, columns: Mapping[str, str], row: Mapping[str, object]) -> Row:
     messages = messages_of(row["messages"])
     learned = learned_messages(row["messages"])
     answer = next(message["content"] for message, counts in zip(reversed(messages), reversed(learned), strict=True) if counts)
-    found = marked(tokens.tokenizer, messages, learned)
-    coded = found or tokens.spelled(segments(tokens.tokenizer, messages, learned), whole=False)
+    marked_ids = marked(tokens.tokenizer, messages, learned)
+    coded = marked_ids or tokens.spelled(segments(tokens.tokenizer, messages, learned), whole=False)
     masked = any(message["role"] == "assistant" and not counts for message, counts in zip(messages, learned, strict=True))
     return replace(tokens.continued(*coded, answer), masked=masked)
 
 
 def _text(tokens: Tokens, columns: Mapping[str, str], row: Mapping[str, object]) -> Row:
-    said = {role: _checked_text(value, columns[role], empty=role == "prompt") for role, value in row.items()}
-    spelled = tokens.spelled([(text, role != "prompt") for role, text in said.items()], whole=True)
-    return tokens.continued(*spelled, said.get("completion"))
+    texts = {role: _checked_text(value, columns[role], empty=role == "prompt") for role, value in row.items()}
+    spelled = tokens.spelled([(text, role != "prompt") for role, text in texts.items()], whole=True)
+    return tokens.continued(*spelled, texts.get("completion"))
 
 
 def _pair(tokens: Tokens, columns: Mapping[str, str], row: Mapping[str, object]) -> Row:

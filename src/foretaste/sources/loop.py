@@ -92,7 +92,7 @@ def described(site: GaussianSite, model: nn.Module, **more: str) -> GaussianSite
     """The site with what it was made of added to its record.
 
     Args:
-        site: Of the model.
+        site: The model's site.
         model: Without wrappers.
         more: Further details.
 
@@ -102,10 +102,10 @@ def described(site: GaussianSite, model: nn.Module, **more: str) -> GaussianSite
     """
     types = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in site.center.values()})
     count = sum(1 for _ in model.named_parameters())
-    said = {"model": type(below_adapter(model)).__name__, "dtype": ", ".join(types), "trained": f"{len(site.center)} of {count} tensors"}
+    details = {"model": type(below_adapter(model)).__name__, "dtype": ", ".join(types), "trained": f"{len(site.center)} of {count} tensors"}
     if adapters := getattr(model, "peft_config", None):  # peft is not needed to see that a model is one of its
-        said["adapter"] = ", ".join(str(getattr(each.peft_type, "value", each.peft_type)) for each in adapters.values())
-    return replace(site, record=replace(site.record, details={**site.record.details, **said, **more}))
+        details["adapter"] = ", ".join(str(getattr(adapter.peft_type, "value", adapter.peft_type)) for adapter in adapters.values())
+    return replace(site, record=replace(site.record, details={**site.record.details, **details, **more}))
 
 
 @contextmanager
@@ -124,13 +124,13 @@ def plain(model: nn.Module) -> Iterator[nn.Module]:
     """
     own: nn.Module = extract_model_from_parallel(model, keep_torch_compile=False)
     _check_whole(own)
-    kept: dict[str, object] = {key: vars(own)[key] for key in ("forward", "_original_forward") if key in vars(own)}
-    if "_original_forward" in kept:
+    wrappers: dict[str, object] = {key: vars(own)[key] for key in ("forward", "_original_forward") if key in vars(own)}
+    if "_original_forward" in wrappers:
         extract_model_from_parallel(own, keep_fp32_wrapper=False, keep_torch_compile=False)
     try:
         yield own
     finally:
-        vars(own).update(kept)
+        vars(own).update(wrappers)
 
 
 def task_of(
@@ -146,17 +146,17 @@ def task_of(
 
     Args:
         model: Without wrappers (`plain`); goes forward on a few examples.
-        data: As of `capture`.
+        data: The training data, see `capture`.
         most: Examples to take of data without a length.
-        unit: As of `capture`.
-        collate: As of `capture`.
-        predict: As of `capture`.
+        unit: What losses are means over, see `capture`.
+        collate: From examples to a batch, see `capture`.
+        predict: From model and batch to logits, see `capture`.
 
     Returns:
         A task called ``loop`` whose validation data is its training data.
 
     Raises:
-        TaskError: As of `capture`.
+        TaskError: The data cannot be read as cross-entropy, see `capture`.
         ParamsError: No parameter is trained.
 
     >>> task = task_of(nn.Linear(2, 2), [{"inputs": torch.eye(2)[0], "labels": 1}])
@@ -178,9 +178,9 @@ def task_of(
     loss.check(logits, batch)
 
     def put_together(rows: list[Any]) -> Batch:
-        found = name_tensors(make(rows))
-        loss.check_labels(found["labels"], logits.shape[-1])
-        return {**found, "labels": shift_labels(found["labels"])} if shift else found
+        tensors = name_tensors(make(rows))
+        loss.check_labels(tensors["labels"], logits.shape[-1])
+        return {**tensors, "labels": shift_labels(tensors["labels"])} if shift else tensors
 
     return Task(
         "loop",
@@ -206,14 +206,14 @@ def _check_whole(model: nn.Module) -> None:
 
 def _examples(data: object, most: int | None) -> Examples:
     """Data with a length; of data without one, the first examples."""
-    found: Any = data.dataset if isinstance(data, DataLoader) else data
-    if isinstance(found, IterableDataset) or not isinstance(found, Sized):
-        if not isinstance(found, IterableDataset) and not callable(getattr(found, "__iter__", None)):
-            raise TaskError(f"a {type(found).__name__} is no data; give a DataLoader or a data set")
-        found = list(islice(iter(found), most))
-    if len(found) == 0:
+    dataset: Any = data.dataset if isinstance(data, DataLoader) else data
+    if isinstance(dataset, IterableDataset) or not isinstance(dataset, Sized):
+        if not isinstance(dataset, IterableDataset) and not callable(getattr(dataset, "__iter__", None)):
+            raise TaskError(f"a {type(dataset).__name__} is no data; give a DataLoader or a data set")
+        dataset = list(islice(iter(dataset), most))
+    if len(dataset) == 0:
         raise TaskError("there are no examples to estimate the curvature on; give the data that the run was trained with")
-    examples: Examples = found
+    examples: Examples = dataset
     return examples
 
 

@@ -26,30 +26,30 @@ def below_adapter(model: nn.Module) -> nn.Module:
     'Linear'
     """
     below = getattr(model, "get_base_model", None)
-    found = below() if callable(below) else model
-    assert isinstance(found, nn.Module)
-    return found
+    base = below() if callable(below) else model
+    assert isinstance(base, nn.Module)
+    return base
 
 
 def name_tensors(batch: object) -> dict[str, Tensor]:
     """A batch as tensors by name, with ``labels``."""
     if isinstance(batch, Mapping):
-        found: dict[str, Any] = unpacked({str(key): value for key, value in batch.items() if value is not None})
+        tensors: dict[str, Any] = unpacked({str(key): value for key, value in batch.items() if value is not None})
     elif isinstance(batch, tuple | list) and len(batch) == 2:
-        found = {"inputs": batch[0], "labels": batch[1]}
+        tensors = {"inputs": batch[0], "labels": batch[1]}
     else:
         raise TaskError(f"a batch is a {type(batch).__name__}; it should be (inputs, labels), or a mapping with 'labels': give collate=...")
-    if "labels" not in found and "label" in found:
-        found["labels"] = found.pop("label")
-    if "labels" not in found:
-        raise TaskError(f"a batch has {', '.join(found) or 'nothing'} and no labels; let the collator make them, as for training")
-    for key, value in found.items():
+    if "labels" not in tensors and "label" in tensors:
+        tensors["labels"] = tensors.pop("label")
+    if "labels" not in tensors:
+        raise TaskError(f"a batch has {', '.join(tensors) or 'nothing'} and no labels; let the collator make them, as for training")
+    for key, value in tensors.items():
         if not isinstance(value, Tensor):
             raise TaskError(f"{key} of a batch is a {type(value).__name__} and no tensor; leave it out, or give collate=...")
-    if found["labels"].is_floating_point() or not found["labels"].dim():
-        kind = f"{found['labels'].dtype} of shape {list(found['labels'].shape)}"
+    if tensors["labels"].is_floating_point() or not tensors["labels"].dim():
+        kind = f"{tensors['labels'].dtype} of shape {list(tensors['labels'].shape)}"
         raise TaskError(f"labels are {kind}, not classes by number; curvature is of cross-entropy (no regression, no multi-label)")
-    return {**found, "labels": found["labels"].long()}
+    return {**tensors, "labels": tensors["labels"].long()}
 
 
 def labels_are_next(model: nn.Module, batch: Batch) -> bool:
@@ -67,13 +67,13 @@ def labels_are_next(model: nn.Module, batch: Batch) -> bool:
     if own is None or not bool(torch.isfinite(own).all()):
         return labels.dim() > 1 and by_name
     readings = {False: labels, True: shift_labels(labels)} if labels.dim() > 1 else {False: labels}
-    found = {shift: _mean_loss(_logits(outputs), each) for shift, each in readings.items()}
+    losses = {shift: _mean_loss(_logits(outputs), reading) for shift, reading in readings.items()}
     loss = float(own.float().mean())
-    best = min(found, key=lambda shift: (round(abs(found[shift] - loss), 4), shift != by_name))
-    if abs(found[best] - loss) > _CLOSE * max(1.0, abs(loss)):
+    best = min(losses, key=lambda shift: (round(abs(losses[shift] - loss), 4), shift != by_name))
+    if abs(losses[best] - loss) > _CLOSE * max(1.0, abs(loss)):
         raise TaskError(
             f"the model's own loss on {len(labels)} examples is {loss:.4g}, the cross-entropy of its logits and labels "
-            f"{found[best]:.4g}; another loss has another curvature: give predict=... with the logits whose cross-entropy was trained"
+            f"{losses[best]:.4g}; another loss has another curvature: give predict=... with the logits whose cross-entropy was trained"
         )
     return best
 
@@ -83,8 +83,8 @@ def _is_pair(batch: Batch) -> bool:
 
 
 def _takes_labels(model: nn.Module) -> bool:
-    found = signature(model.forward).parameters
-    return "labels" in found or any(each.kind is Parameter.VAR_KEYWORD for each in found.values())
+    parameters = signature(model.forward).parameters
+    return "labels" in parameters or any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters.values())
 
 
 def _mean_loss(logits: Tensor, labels: Tensor) -> float:

@@ -65,7 +65,7 @@ def check_metrics(kind: ModelKind, task: TaskData, field: tuple[str, str]) -> No
     for place, metric in enumerate(task.metrics):
         at = (*field, "metrics", str(place))
         if ":" in metric and not kind.harness:
-            able = names_listed(each for each in kinds() if each.harness)
+            able = names_listed(row for row in kinds() if row.harness)
             raise RecipeError(f"{metric} is of lm-evaluation-harness, which is for {able} alone, not {kind.name}; remove this").at(*at)
         if ":" not in metric and metric not in kind.metrics:
             raise RecipeError(f"{kind.name} is not judged by {metric}; choose from {', '.join(kind.metrics)}").at(*at)

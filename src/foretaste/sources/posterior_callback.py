@@ -62,7 +62,7 @@ class PosteriorCallback(transformers.TrainerCallback):  # type: ignore[misc] # t
 
     Attributes:
         site: The site, on the CPU; None as long as there is none.
-        path: Of the file; None as long as no path was given and no run has begun.
+        path: The site's file; None as long as no path was given and no run has begun.
 
     >>> PosteriorCallback("news.safetensors", labels="exact").path
     PosixPath('news.safetensors')

@@ -50,11 +50,11 @@ def reader(path: str, kind: str) -> Callable[[nn.Module, Task, Expert], Params]:
 def _check_labels(own: nn.Module, task: Task, expert: Expert) -> None:
     """Classes in another order would be other classes."""
     assert isinstance(own, transformers.PreTrainedModel)
-    said = {int(place): str(label) for place, label in own.config.id2label.items()} if task.classes else {}
-    found = [said[place] for place in sorted(said)]
-    if found and not all(label.startswith(_OWN_LABELS) for label in found) and found != list(task.classes):
+    labels = {int(place): str(label) for place, label in own.config.id2label.items()} if task.classes else {}
+    names = [labels[place] for place in sorted(labels)]
+    if names and not all(label.startswith(_OWN_LABELS) for label in names) and names != list(task.classes):
         raise DataError(
-            f"{expert.folder} has the labels {', '.join(found[:8])}, task {task.name!r} has {', '.join(task.classes[:8])}, in this order; "
+            f"{expert.folder} has the labels {', '.join(names[:8])}, task {task.name!r} has {', '.join(task.classes[:8])}, in this order; "
             "list them under 'labels' in the recipe in the expert's order"
         )
 

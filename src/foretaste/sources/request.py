@@ -23,8 +23,8 @@ class HarnessMetric:
 
     Args:
         name: All of it, as it appears in tables.
-        task: Of the harness; or a group that says how its tasks' metrics become one.
-        metric: Of this task.
+        task: A task of the harness, or a group that says how its tasks' metrics become one.
+        metric: One of the task's metrics.
         filter: How answers are read before they are judged; may be left out where there is one way.
     """
 

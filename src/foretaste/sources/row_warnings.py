@@ -58,20 +58,20 @@ def overlap_warnings(tasks: Mapping[str, TaskRows]) -> tuple[str, ...]:
     ("2 of 3 training rows of task 'news' are in its validation data too: its metrics look better than they are; remove them from one",)
     """
     validation = {name: set(row_digests(rows.validation, rows.columns)) for name, rows in tasks.items()}
-    found = []
+    warnings = []
     for name, rows in tasks.items():
         train = list(row_digests(rows.train, rows.columns))
-        counts = {other: count_shared(train, known) for other, known in validation.items()}
+        counts = {other: count_shared(train, digests) for other, digests in validation.items()}
         for other, count in sorted(counts.items(), key=lambda pair: pair[0] != name):
             if not count:
                 continue
-            said = f"{count} of {len(rows.train)} training rows of task {name!r} are in"
+            finding = f"{count} of {len(rows.train)} training rows of task {name!r} are in"
             advice = "look better than they are; remove them from one"
             if other == name:
-                found.append(f"{said} its validation data too: its metrics {advice}")
+                warnings.append(f"{finding} its validation data too: its metrics {advice}")
             else:
-                found.append(f"{said} the validation data of task {other!r}: after joint runs the metrics of {other!r} {advice}")
-    return tuple(found)
+                warnings.append(f"{finding} the validation data of task {other!r}: after joint runs the metrics of {other!r} {advice}")
+    return tuple(warnings)
 
 
 def count_shared(train: Iterable[bytes], validation: Set[bytes]) -> int:
@@ -127,7 +127,7 @@ def cut_warning(task: str, part: str, cut: Cut, max_length: int) -> tuple[str, .
     """A warning of rows that do not fit into the most tokens.
 
     Args:
-        task: Whose rows they are.
+        task: Name of the task that has the rows.
         part: Training or validation.
         cut: How many.
         max_length: The most tokens.
@@ -139,8 +139,8 @@ def cut_warning(task: str, part: str, cut: Cut, max_length: int) -> tuple[str, .
         return ()
     percent = 100 * cut.rows / cut.count
     share = f"{percent:.0f} %" if percent >= 1 else "under 1 %"
-    said = f"{cut.rows} of {cut.count} {part} rows of task {task!r} ({share}) are cut to max_length {max_length}"
-    return (f"{said}; the longest has {cut.longest} tokens",)
+    finding = f"{cut.rows} of {cut.count} {part} rows of task {task!r} ({share}) are cut to max_length {max_length}"
+    return (f"{finding}; the longest has {cut.longest} tokens",)
 
 
 def file_warnings(where: str, rows: datasets.Dataset, most: int | None, *, quoted: bool = False) -> tuple[str, ...]:
@@ -150,7 +150,7 @@ def file_warnings(where: str, rows: datasets.Dataset, most: int | None, *, quote
         where: Path or hub id.
         rows: As `read_rows` gave them.
         most: At most so many were taken.
-        quoted: As of `read_rows`.
+        quoted: Whether fields of a .tsv file may stand in quotation marks.
 
     >>> file_warnings("organisation/news", datasets.Dataset.from_dict({"text": ["a"]}), None)
     ()

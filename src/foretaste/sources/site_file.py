@@ -43,7 +43,7 @@ def save_site(site: GaussianSite, path: Path | str, *, mean: bool = True) -> Non
 
     Args:
         site: On any device; types are kept.
-        path: Of the file; missing folders are made.
+        path: The file to write; missing folders are made.
         mean: Whether the task's params are inside. Without them the file is smaller by as much, and
             `load_site` wants them back, from the checkpoint that was saved with the site.
 
@@ -62,13 +62,13 @@ def save_site(site: GaussianSite, path: Path | str, *, mean: bool = True) -> Non
     center = {_CENTER + name: tensor for name, tensor in site.center.items()} if mean else {}
     carried = {_CARRIED + name: tensor for name, tensor in site.carried.items()}
     tensors = _apart(center | tensors_of(site, PRECISION) | carried)
-    said = {
+    description = {
         **facts,
         "power": site.power,
         "stationary": site.gradient is None,
         "mean": {"inside": mean, "sha256": digest(site.center), "names": list(site.center), "dtype": _types(site.center)},
     }
-    metadata = {"format": _FORMAT, "version": str(_VERSION), "site": json.dumps(said)}
+    metadata = {"format": _FORMAT, "version": str(_VERSION), "site": json.dumps(description)}
 
     def fill(temporary: Path) -> None:
         temporary.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ def load_site(path: Path | str, mean: Params | None = None) -> GaussianSite:
     """Read a site that `save_site` wrote.
 
     Args:
-        path: Of the file.
+        path: The site's file.
         mean: The task's params, among others if need be: needed where they are not in the file, and compared where they are.
 
     Raises:
@@ -94,27 +94,27 @@ def load_site(path: Path | str, mean: Params | None = None) -> GaussianSite:
     foretaste.errors.DataError: no-such-folder/foretaste-site.safetensors does not exist; save_site writes a site
     """
     path = Path(path)
-    tensors, said = _read(path)
+    tensors, description = _read(path)
     try:
-        kept, names = said["mean"], list(said["mean"]["names"])
+        mean_facts, names = description["mean"], list(description["mean"]["names"])
         own, carried = _taken(tensors, _CENTER), _taken(tensors, _CARRIED)
-        center = _inside(path, own, names, mean) if kept["inside"] else _given(path, mean, kept)
+        center = _inside(path, own, names, mean) if mean_facts["inside"] else _given(path, mean, mean_facts)
         if strange := [name for name in tensors if not name.startswith((PRECISION, GRADIENT))]:
             raise KeyError(strange[0])
-        found = site_from(said, tensors, center, carried)
+        site = site_from(description, tensors, center, carried)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, ParamsError):
             raise
         raise DataError(f"{path} is damaged ({type(error).__name__}: {error}); copy or make it again") from error
-    _check(path, found)
-    return found
+    _check(path, site)
+    return site
 
 
 def open_diagonal(path: Path) -> tuple[Stored, Record]:
     """The diagonal curvature of a site file, left in the file.
 
     Args:
-        path: Of the file.
+        path: The site's file.
 
     Returns:
         h by name, and how it came about.
@@ -129,18 +129,18 @@ def open_diagonal(path: Path) -> tuple[Stored, Record]:
     ...     open_diagonal(path)[0]["w"]
     tensor([1., 1.])
     """
-    said = _header(path)
-    if said["structure"] != Diagonal.structure:
-        raise DataError(f"{path} has curvature of structure {said['structure']}; merging in files needs a diagonal one")
-    return _stored(path, PRECISION), Record(**said["record"])
+    description = _header(path)
+    if description["structure"] != Diagonal.structure:
+        raise DataError(f"{path} has curvature of structure {description['structure']}; merging in files needs a diagonal one")
+    return _stored(path, PRECISION), Record(**description["record"])
 
 
 def check_taken_at(path: Path, params: Params) -> None:
     """Look whether a site file belongs to these params, tensor by tensor; where they have other names, it is not known.
 
     Args:
-        path: Of the file.
-        params: Of the model that lies beside it; may be on disk.
+        path: The site's file.
+        params: Params of the model that lies beside the file; may be on disk.
 
     Raises:
         DataError: No site file.
@@ -152,13 +152,15 @@ def check_taken_at(path: Path, params: Params) -> None:
     ...     save_site(GaussianSite({"w": torch.ones(2)}, Isotropic(1.0)), path := Path(folder, NAME))
     ...     check_taken_at(path, {"w": torch.ones(2, dtype=torch.bfloat16), "other": torch.ones(1)})
     """
-    kept = _header(path)["mean"]
-    if not set(kept["names"]) <= set(params):
+    mean_facts = _header(path)["mean"]
+    if not set(mean_facts["names"]) <= set(params):
         return
-    if kept["inside"]:
-        _check_values(path, _stored(path, _CENTER), kept["names"], params)
+    if mean_facts["inside"]:
+        _check_values(path, _stored(path, _CENTER), mean_facts["names"], params)
     else:
-        _check_digest(path, digest_of((name, _typed(params[name], kept["dtype"])) for name in sorted(kept["names"])), kept)
+        _check_digest(
+            path, digest_of((name, _typed(params[name], mean_facts["dtype"])) for name in sorted(mean_facts["names"])), mean_facts
+        )
 
 
 def _taken(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -182,15 +184,15 @@ def _stored(path: Path, prefix: str) -> Stored:
 
 def _apart(tensors: Params) -> dict[str, Tensor]:
     """On the CPU, contiguous, none sharing memory with another, as safetensors wants them."""
-    found, seen = {}, set[int]()
+    separate, seen = {}, set[int]()
     for name, tensor in tensors.items():
         own = tensor.detach().cpu().contiguous()
         storage = own.untyped_storage()
         if storage.data_ptr() in seen or storage.nbytes() != own.nbytes:
             own = own.clone()
         seen.add(own.untyped_storage().data_ptr())
-        found[name] = own
-    return found
+        separate[name] = own
+    return separate
 
 
 def _types(params: Params) -> str:
@@ -202,8 +204,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as handle:
             metadata = handle.metadata() or {}
-            said = _said(path, metadata)
-            return {name: handle.get_tensor(name) for name in handle.keys()}, said  # noqa: SIM118
+            description = _said(path, metadata)
+            return {name: handle.get_tensor(name) for name in handle.keys()}, description  # noqa: SIM118
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; save_site writes a site") from None
     except (SafetensorError, OSError) as error:
@@ -228,12 +230,12 @@ def _said(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
             f"{path} is a site of version {version or 'none'}, this foretaste reads {_VERSION}; upgrade foretaste, or make it again"
         )
     try:
-        said = parse_json(metadata["site"])
+        description = parse_json(metadata["site"])
     except (KeyError, ValueError) as error:
         raise DataError(f"{path} is damaged ({type(error).__name__} in its metadata); copy or make it again") from error
-    if not isinstance(said, dict):
+    if not isinstance(description, dict):
         raise DataError(f"{path} is damaged (its metadata holds no JSON object); copy or make it again")
-    return said
+    return description
 
 
 def _inside(path: Path, center: Params, names: list[str], mean: Params | None) -> dict[str, Tensor]:
@@ -250,13 +252,13 @@ def _check_values(path: Path, center: Params, names: list[str], mean: Params) ->
         raise ParamsError(f"{path} was taken at another {other} than the params given have; name the site of this very model")
 
 
-def _given(path: Path, mean: Params | None, kept: Mapping[str, Any]) -> dict[str, Tensor]:
+def _given(path: Path, mean: Params | None, facts: Mapping[str, Any]) -> dict[str, Tensor]:
     """The mean that the caller has, looked at."""
     if mean is None:
         raise ParamsError(f"{path} was saved without the task's params; give them: load_site(path, mean=parameters_of(model))")
-    _check_there(path, mean, kept["names"])
-    center = snapshot({name: _typed(mean[name], kept["dtype"]) for name in kept["names"]})
-    _check_digest(path, digest(center), kept)
+    _check_there(path, mean, facts["names"])
+    center = snapshot({name: _typed(mean[name], facts["dtype"]) for name in facts["names"]})
+    _check_digest(path, digest(center), facts)
     return center
 
 
@@ -268,8 +270,8 @@ def _check_there(path: Path, mean: Params, names: list[str]) -> None:
         )
 
 
-def _check_digest(path: Path, found: str, kept: Mapping[str, Any]) -> None:
-    if found != kept["sha256"]:
+def _check_digest(path: Path, actual: str, facts: Mapping[str, Any]) -> None:
+    if actual != facts["sha256"]:
         raise ParamsError(
             f"the mean given for {path} has other values or types than the params that the site was taken at; "
             "load the checkpoint that was saved with it, in the type it was trained in"

@@ -48,7 +48,7 @@ def load(path: str, kind: str, plans: Sequence[TaskRequest], *, head: Head = "au
         plans: The tasks.
         head: One head for all tasks, one each, or (``auto``) one per distinct label set.
         max_length: Longest text in tokens.
-        seed: Of the new heads' initial params.
+        seed: Seed of the new heads' initial params.
 
     Raises:
         DataError: Anything that cannot be read or does not fit; the field is named.
@@ -66,38 +66,45 @@ def load(path: str, kind: str, plans: Sequence[TaskRequest], *, head: Head = "au
         data = [_read(plan, own) for plan, own in zip(plans, parts, strict=True)]
         if Path(path).is_dir():
             at(("model", "path"), check_checkpoint, Path(path))
-        groups = heads_of({each.plan.name: each.labels for each in data}, head)
+        groups = heads_of({task_data.plan.name: task_data.labels for task_data in data}, head)
         model = at(("model", "path"), _model, path, kind, groups, seed)
         row = kind_named(kind)
         prepare = at(("model", "path"), row.new_preparation, path, max_length, model)
         assert isinstance(prepare, Preparation)
-        tasks = tuple(_task(row, each, model, groups, prepare) for each in data)
+        tasks = tuple(_task(row, task_data, model, groups, prepare) for task_data in data)
     described = "; ".join(f"{', '.join(members)}: {len(labels)} classes" for members, labels in groups.values())
     count = sum(tensor.numel() for tensor in parameters_of(model).values())
     architecture = f"{type(_owner(model)).__name__}, {count:,} parameters"
-    rows = {each.plan.name: RawRows.of((each.train, each.validation), each.plan.train, each.plan.max_train, {}) for each in data}
+    rows = {
+        task_data.plan.name: RawRows.of((task_data.train, task_data.validation), task_data.plan.train, task_data.plan.max_train, {})
+        for task_data in data
+    }
     warnings = _warnings(data, tasks, max_length)
-    told = (("warning", "; ".join(warnings)),) if warnings else ()
-    facts = (("architecture", architecture), ("model", path), ("heads", described), *told)
+    warning_facts = (("warning", "; ".join(warnings)),) if warnings else ()
+    facts = (("architecture", architecture), ("model", path), ("heads", described), *warning_facts)
     own_name = model.own_name if isinstance(model, Heads) else str
     return Problem(model, tasks, facts, saver(path), reader(path, kind), own_name, _new_in(model), rows, warnings)
 
 
 def _warnings(data: Sequence[_Data], tasks: Sequence[Task], max_length: int) -> tuple[str, ...]:
     """What makes results worth less than they seem, a line each."""
-    found = list(overlap_warnings({each.plan.name: TaskRows(each.train, each.validation, each.plan.inputs) for each in data}))
-    for each, task in zip(data, tasks, strict=True):
-        plan, labels = each.plan, each.known[1]
-        found += one_class_warnings(task.name, task.metrics, set(labels), len(labels))
+    warnings = list(
+        overlap_warnings(
+            {task_data.plan.name: TaskRows(task_data.train, task_data.validation, task_data.plan.inputs) for task_data in data}
+        )
+    )
+    for task_data, task in zip(data, tasks, strict=True):
+        plan, labels = task_data.plan, task_data.known[1]
+        warnings += one_class_warnings(task.name, task.metrics, set(labels), len(labels))
         parts = (
-            ("training", task.train, plan.train, each.train, plan.max_train),
-            ("validation", task.validation, plan.validation, each.validation, plan.max_validation),
+            ("training", task.train, plan.train, task_data.train, plan.max_train),
+            ("validation", task.validation, plan.validation, task_data.validation, plan.max_validation),
         )
         for part, given, where, rows, most in parts:
             examples = given.examples if isinstance(given, _ForHead) else given
-            found += cut_warning(task.name, part, examples.cut, max_length) if isinstance(examples, CodedTexts) else ()
-            found += file_warnings(where, rows, most, quoted=plan.quoted)
-    return tuple(found)
+            warnings += cut_warning(task.name, part, examples.cut, max_length) if isinstance(examples, CodedTexts) else ()
+            warnings += file_warnings(where, rows, most, quoted=plan.quoted)
+    return tuple(warnings)
 
 
 def _new_in(model: nn.Module) -> frozenset[str]:
@@ -149,27 +156,27 @@ def _parts(plan: TaskRequest) -> list[Part]:
 
 
 def _read(plan: TaskRequest, parts: Sequence[Part]) -> _Data:
-    known, sets = [], []
+    values_of_parts, sets = [], []
     for part in parts:
         for name in plan.inputs:
             at(part.field, column, part.rows.select([0]), name, part.where)
         values, labels = at(part.field, label_set, part.rows, plan.label, part.where)
-        known.append(values)
+        values_of_parts.append(values)
         sets.append(labels)
     allowed = plan.labels or sets[0]
-    for part, values in zip(parts, known, strict=True):
+    for part, values in zip(parts, values_of_parts, strict=True):
         _check_labels(values, allowed, part.where, part.field)
     digests = [at(part.field, rows_digest, part.where, part.rows, quoted=plan.quoted) for part in parts]
     digest = text_digest([*digests, plan.inputs, plan.label, allowed])
     train, validation = (part.rows for part in parts)
-    return _Data(plan, train, validation, (known[0], known[1]), allowed, digest)
+    return _Data(plan, train, validation, (values_of_parts[0], values_of_parts[1]), allowed, digest)
 
 
 def _check_labels(values: Sequence[Label], allowed: LabelSet, where: str, field: tuple[str, ...]) -> None:
     inside = set(allowed)
     for place, value in enumerate(values):
         if value not in inside:
-            listed = ", ".join(str(each) for each in allowed[:10]) + (", ..." if len(allowed) > 10 else "")
+            listed = ", ".join(str(label) for label in allowed[:10]) + (", ..." if len(allowed) > 10 else "")
             raise DataError(
                 f"label {value!r} in row {place + 1} of {where} is not one of: {listed}; mend the row or list all labels under 'labels'"
             ).at(*field)
@@ -192,8 +199,8 @@ def heads_of(labels: Mapping[str, LabelSet], head: Head) -> dict[str, tuple[tupl
         united = sorted({label for each in labels.values() for label in each}, key=lambda value: (isinstance(value, str), value))
         return {"shared": (tuple(labels), tuple(united))}
     groups: dict[object, list[str]] = {}
-    for task, found in labels.items():
-        groups.setdefault(frozenset(found) if head == "auto" else task, []).append(task)
+    for task, own_labels in labels.items():
+        groups.setdefault(frozenset(own_labels) if head == "auto" else task, []).append(task)
     return {"+".join(members): (tuple(members), labels[members[0]]) for members in groups.values()}
 
 
@@ -221,8 +228,8 @@ def _task(
     head, labels = next((name, labels) for name, (members, labels) in groups.items() if data.plan.name in members)
     place = {label: index for index, label in enumerate(labels)}
     train, validation = (
-        at(("tasks", data.plan.name, part), prepare.examples, rows, data.plan.inputs, [place[label] for label in known], where)
-        for part, rows, known, where in (
+        at(("tasks", data.plan.name, part), prepare.examples, rows, data.plan.inputs, [place[label] for label in values], where)
+        for part, rows, values, where in (
             ("train", data.train, data.known[0], data.plan.train),
             ("validation", data.validation, data.known[1], data.plan.validation),
         )

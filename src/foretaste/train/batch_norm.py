@@ -72,13 +72,13 @@ def reestimated(
         raise TaskError("tasks that predict or collate differently cannot share a batch, nor its statistics; average them instead")
     plan = mixture(tasks, weights, batches, batch_size, generator)
     device = next(model.parameters()).device
-    kept = snapshot(dict(model.named_buffers()))
-    with torch.random.fork_rng([device] if device.type == "cuda" else []), in_eval_mode(model), swapped(model, {**kept, **params}):
+    originals = snapshot(dict(model.named_buffers()))
+    with torch.random.fork_rng([device] if device.type == "cuda" else []), in_eval_mode(model), swapped(model, {**originals, **params}):
         torch.manual_seed(0)  # of dropout, should the model have any before its batch norms
         named = {task.name: task for task in tasks}
         update_bn(([(task, batch)] for step in plan for task, batch, _ in mixed(step, named, device)), _Predicting(model))
-        found = snapshot(buffers_of(model))
-    return {**params, **found}
+        statistics = snapshot(buffers_of(model))
+    return {**params, **statistics}
 
 
 class _Predicting(nn.Module):
@@ -88,6 +88,6 @@ class _Predicting(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, asked: tuple[Task, Batch]) -> Tensor:
-        task, batch = asked
+    def forward(self, task_and_batch: tuple[Task, Batch]) -> Tensor:
+        task, batch = task_and_batch
         return task.predict(self.model, batch)
