@@ -24,7 +24,7 @@ from foretaste.one_line import one_line
 from foretaste.params import Params, average, first_nonfinite, shape_of, wide
 from foretaste.weights import TaskWeights
 
-__all__ = ["Combination", "Reduced", "combine", "reduced"]
+__all__ = ["Combination", "Reduced", "combine", "reduce_rank"]
 
 _GIVE_BASE = "give the model that they were trained on, whose weight counts there, or name the tensor as private"
 
@@ -97,7 +97,7 @@ def combine(
     ranks = dict.fromkeys(summed.modules, rank) if isinstance(rank, int) else rank
     if strange := sorted(set(ranks) - {name for adapter in adapters.values() for name in adapter.modules}):
         raise ParamsError(f"a rank is given for {', '.join(strange)}, which no adapter changes; it changes {', '.join(summed.modules)}")
-    reductions = {name: reduced(own, ranks.get(name, own.rank)) for name, own in summed.modules.items()}
+    reductions = {name: reduce_rank(own, ranks.get(name, own.rank)) for name, own in summed.modules.items()}
     lost, norm = (
         math.hypot(*(reduction.lost for reduction in reductions.values())),
         math.hypot(*(reduction.norm for reduction in reductions.values())),
@@ -206,7 +206,7 @@ class Reduced:
     __repr__ = one_line
 
 
-def reduced(own: Factors, rank: int) -> Reduced:
+def reduce_rank(own: Factors, rank: int) -> Reduced:
     """The best approximation of an update by one of a lower rank; with its rank or more, the factors themselves.
 
     ``B A = Q_B (R_B R_A') Q_A'`` by QR of the two factors; the singular values of the small matrix are the product's.
@@ -219,7 +219,7 @@ def reduced(own: Factors, rank: int) -> Reduced:
         ParamsError: A rank below 1.
 
     >>> twice = Factors(torch.eye(2), torch.diag(torch.tensor([4.0, 3.0])), alpha=2)
-    >>> found = reduced(twice, 1)
+    >>> found = reduce_rank(twice, 1)
     >>> found.factors.rank, round(found.lost, 6), round(found.norm, 6)
     (1, 3.0, 5.0)
     """

@@ -17,12 +17,12 @@ __all__ = [
     "Result",
     "batches",
     "evaluate",
-    "joined",
-    "judgements",
+    "join_batches",
+    "judge_model",
     "measure",
     "padded",
+    "predict_examples",
     "result_of",
-    "seen_by",
 ]
 
 Columns = tuple[Tensor, Tensor, Tensor, Tensor]  # losses, predictions, labels, and which count, `[B, S]` each
@@ -86,17 +86,17 @@ def evaluate(
     """
     with in_eval_mode(model), swapped(model, params or {}):
         examples_by_task = {task.name: (data or {}).get(task.name, task.validation) for task in tasks}
-        judged = {} if loss_only else judgements(model, tasks)
+        judged = {} if loss_only else judge_model(model, tasks)
         return {
             task.name: measure(model, task, examples_by_task[task.name], batch_size, loss_only=loss_only, judged=judged.get(task.judge))
             for task in tasks
         }
 
 
-def judgements(model: nn.Module, tasks: Sequence[Task]) -> dict[Judge | None, Mapping[str, float]]:
+def judge_model(model: nn.Module, tasks: Sequence[Task]) -> dict[Judge | None, Mapping[str, float]]:
     """What each judge says of the model as it stands; one that judges for several tasks is asked once.
 
-    >>> judgements(nn.Linear(1, 1), [])
+    >>> judge_model(nn.Linear(1, 1), [])
     {}
     """
     metrics_by_judge: dict[Judge, list[str]] = {}
@@ -136,13 +136,13 @@ def measure(
     >>> measure(nn.Linear(2, 2), Task("a", rows, rows, [METRICS["accuracy"]]), rows, batch_size=1).losses.shape
     torch.Size([2])
     """
-    seen = seen_by(model, task, examples, batch_size, texts=not loss_only)
+    seen = predict_examples(model, task, examples, batch_size, texts=not loss_only)
     if judged is None and task.judge is not None and task.judged and not loss_only:
         judged = task.judge(model, task.judged, None if examples is task.validation else len(examples))
     return result_of(task, replace(seen, judged=judged or {}), () if loss_only else task.metrics)
 
 
-def seen_by(model: nn.Module, task: Task, examples: Examples, batch_size: int, *, texts: bool = True) -> Seen:
+def predict_examples(model: nn.Module, task: Task, examples: Examples, batch_size: int, *, texts: bool = True) -> Seen:
     """What the model as it stands says of these examples, in their order; the task's judge is not asked.
 
     Args:
@@ -156,7 +156,7 @@ def seen_by(model: nn.Module, task: Task, examples: Examples, batch_size: int, *
 
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
-    >>> seen_by(nn.Linear(2, 2), Task("a", rows, rows, [METRICS["accuracy"]]), rows, batch_size=1).predicted.shape
+    >>> predict_examples(nn.Linear(2, 2), Task("a", rows, rows, [METRICS["accuracy"]]), rows, batch_size=1).predicted.shape
     torch.Size([2, 1])
     """
     device = next(model.parameters()).device
@@ -175,10 +175,10 @@ def seen_by(model: nn.Module, task: Task, examples: Examples, batch_size: int, *
         if task.write is not None and task.writes and texts:
             written += task.write(model, found)
     back = torch.tensor(order).argsort()
-    return joined(parts, task.loss.padding, back, tuple(written[place] for place in back.tolist()) if written else ())
+    return join_batches(parts, task.loss.padding, back, tuple(written[place] for place in back.tolist()) if written else ())
 
 
-def joined(parts: Sequence[Columns], padding: float, order: Tensor, texts: tuple[tuple[str, str], ...]) -> Seen:
+def join_batches(parts: Sequence[Columns], padding: float, order: Tensor, texts: tuple[tuple[str, str], ...]) -> Seen:
     """Put together what was seen of the examples of several batches.
 
     Args:
@@ -188,7 +188,7 @@ def joined(parts: Sequence[Columns], padding: float, order: Tensor, texts: tuple
         texts: See `Seen`.
 
     >>> parts = [(torch.ones(1, size), *[torch.ones(1, size).long()] * 2, torch.ones(1, size).bool()) for size in (2, 1)]
-    >>> joined(parts, -1.0, torch.tensor([1, 0]), ()).labels
+    >>> join_batches(parts, -1.0, torch.tensor([1, 0]), ()).labels
     tensor([[ 1, -1],
             [ 1,  1]])
     """

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from foretaste.errors import ParamsError
 from foretaste.params import Params, dtype_of, shape_of, wide
-from foretaste.pieces import CHUNK, Factor, blamed, check_sites, is_finite, owned, pieces_of, renormalised
+from foretaste.pieces import CHUNK, Factor, check_sites, is_finite, name_culprit, owned, pieces_of, renormalise
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
@@ -68,7 +68,7 @@ def stream(
         check_sites(prior, sites, weights)
     parts: list[_Part] = []
     for owners, names in owned(prior, {name: (site,) for name, site in sites.items()}).items():
-        shares = [renormalised({task: weights[task] for task, _ in owners}) for weights in weightings]
+        shares = [renormalise({task: weights[task] for task, _ in owners}) for weights in weightings]
         used = {task: sites[task] for task, _ in owners if any(share[task] > 0 for share in shares)}
         table = [[share[task] for task in used] for share in shares]
         parts.append((used, table, names, _entries_within(memory, prior, used, names, len(weightings))))
@@ -116,7 +116,7 @@ def _checked(
     for shares, tensors in zip(table, merged, strict=True):
         for name, tensor in tensors.items():
             if not is_finite(tensor):
-                raise ParamsError(blamed(name, piece, prior, _factors(sites, shares)))
+                raise ParamsError(name_culprit(name, piece, prior, _factors(sites, shares)))
     return merged
 
 

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import vmap
 
-from foretaste.evaluate import Columns, Result, batches, evaluate, joined, result_of, seen_by
+from foretaste.evaluate import Columns, Result, batches, evaluate, join_batches, predict_examples, result_of
 from foretaste.params import Params, in_eval_mode, parameters_of, swapped, tensors_of
 from foretaste.task import Batch, Examples, Seen, Task
 
-__all__ = ["at_once", "evaluate_each", "seen_by_each"]
+__all__ = ["at_once", "evaluate_each", "predict_examples_of_each"]
 
 _MOST = 64
 _LARGEST = 4 << 20  # bytes of params: lending larger ones anew for every batch costs more than reading it
@@ -84,14 +84,14 @@ def evaluate_each(
     if len(many) == 1 or any(task.judged for task in tasks):
         return [evaluate(model, params, tasks, batch_size=batch_size) for params in many]
     with in_eval_mode(model):
-        seen = [seen_by_each(model, many, task, task.validation, batch_size, on_batch=on_batch) for task in tasks]
+        seen = [predict_examples_of_each(model, many, task, task.validation, batch_size, on_batch=on_batch) for task in tasks]
     return [
         {task.name: result_of(task, observed, task.metrics) for task, observed in zip(tasks, task_data, strict=True)}
         for task_data in zip(*seen, strict=True)
     ]
 
 
-def seen_by_each(
+def predict_examples_of_each(
     model: nn.Module,
     many: Sequence[Params],
     task: Task,
@@ -118,7 +118,8 @@ def seen_by_each(
     >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
     >>> straight, crossed = ({"weight": weight} for weight in (torch.eye(2), torch.eye(2).flip(0)))
     >>> task = Task("a", rows, rows, [METRICS["accuracy"]])
-    >>> [seen.predicted.flatten().tolist() for seen in seen_by_each(nn.Linear(2, 2, bias=False), [straight, crossed], task, rows, 2)]
+    >>> layer = nn.Linear(2, 2, bias=False)
+    >>> [seen.predicted.flatten().tolist() for seen in predict_examples_of_each(layer, [straight, crossed], task, rows, 2)]
     [[0, 1], [1, 0]]
     """
     if len(many) == 1 or task.writes:
@@ -138,12 +139,12 @@ def seen_by_each(
         parts.append([(losses.reshape(shape), predicted.reshape(shape), labels, counted) for losses, predicted in pairs])
         order += indices
     back = torch.tensor(order).argsort()
-    return [joined(part, task.loss.padding, back, ()) for part in zip(*parts, strict=True)]
+    return [join_batches(part, task.loss.padding, back, ()) for part in zip(*parts, strict=True)]
 
 
 def _seen_under(model: nn.Module, params: Params, task: Task, examples: Examples, batch_size: int) -> Seen:
     with swapped(model, params):
-        return seen_by(model, task, examples, batch_size)
+        return predict_examples(model, task, examples, batch_size)
 
 
 def _way(model: nn.Module, many: Sequence[Params], task: Task, examples: Examples, batch_size: int) -> _Pass:

@@ -19,7 +19,7 @@ from foretaste.one_line import one_line
 from foretaste.params import wide
 from foretaste.task import Batch, Task
 
-__all__ = ["Call", "Contribution", "Plan", "captured", "contributions", "one_example", "probe", "summed_squares"]
+__all__ = ["Call", "Contribution", "Plan", "capture_calls", "collect_contributions", "one_example", "probe", "summed_squares"]
 
 _AGREES = 1e-3  # float32; types with fewer digits get some units of their last place
 _NOISE = 1e-6
@@ -68,7 +68,7 @@ class Plan:
 
 
 @contextmanager
-def captured(plan: Plan, count: int) -> Iterator[list[Call]]:
+def capture_calls(plan: Plan, count: int) -> Iterator[list[Call]]:
     """Record the calls of the plan's layers during a forward pass on ``count`` examples.
 
     Args:
@@ -76,7 +76,7 @@ def captured(plan: Plan, count: int) -> Iterator[list[Call]]:
         count: B, the examples of the batch.
 
     >>> layer = nn.Linear(2, 3)
-    >>> with captured(Plan({layer: {"weight": "weight"}}), count=4) as calls:
+    >>> with capture_calls(Plan({layer: {"weight": "weight"}}), count=4) as calls:
     ...     _ = layer(torch.ones(4, 2))
     >>> [(call.inputs.shape, call.output.shape) for call in calls]
     [(torch.Size([4, 2]), torch.Size([4, 3]))]
@@ -101,19 +101,19 @@ def captured(plan: Plan, count: int) -> Iterator[list[Call]]:
             handle.remove()
 
 
-def contributions(plan: Plan, calls: Sequence[Call], grads: Sequence[Tensor | None]) -> dict[str, list[Contribution]]:
+def collect_contributions(plan: Plan, calls: Sequence[Call], grads: Sequence[Tensor | None]) -> dict[str, list[Contribution]]:
     """The layers' calls sorted by parameter; a tied parameter has several.
 
     Args:
         plan: Names the layers' parameters.
-        calls: As `captured` recorded them.
+        calls: As `capture_calls` recorded them.
         grads: Per call, the gradient of the summed losses by the call's output, `[B, ...]`; None for an unused one.
 
     >>> layer = nn.Linear(2, 1)
     >>> plan = Plan({layer: {"weight": "weight", "bias": "bias"}})
-    >>> with captured(plan, count=4) as calls:
+    >>> with capture_calls(plan, count=4) as calls:
     ...     output = layer(torch.ones(4, 2))
-    >>> sorted(contributions(plan, calls, torch.autograd.grad(output.sum(), [calls[0].output])))
+    >>> sorted(collect_contributions(plan, calls, torch.autograd.grad(output.sum(), [calls[0].output])))
     ['bias', 'weight']
     """
     by_parameter: dict[str, list[Contribution]] = {}
@@ -132,7 +132,7 @@ def summed_squares(parts: Sequence[Contribution]) -> Tensor:
     """``sum_b (sum_calls gradient_b)^2``: calls of one example add up before they are squared.
 
     Args:
-        parts: The calls of one parameter, from `contributions`.
+        parts: The calls of one parameter, from `collect_contributions`.
 
     Returns:
         In the parameter's shape.
@@ -222,7 +222,7 @@ def probe(model: nn.Module, task: Task, batch: Batch) -> Plan:
 
 
 def _calls(model: nn.Module, task: Task, plan: Plan, batch: Batch) -> list[Call]:
-    with captured(plan, len(batch["labels"])) as calls, torch.enable_grad():
+    with capture_calls(plan, len(batch["labels"])) as calls, torch.enable_grad():
         task.predict(model, batch)
     return calls
 
@@ -241,14 +241,14 @@ def _verified(model: nn.Module, task: Task, plan: Plan, batch: Batch) -> Plan:
     the model is sure of every label or no token counts.
     """
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    with captured(plan, len(batch["labels"])) as calls, torch.enable_grad():
+    with capture_calls(plan, len(batch["labels"])) as calls, torch.enable_grad():
         logits = task.predict(model, batch)
     if not logits.requires_grad:
         raise TaskError(f"the outputs on task {task.name!r} depend on no trained parameter; unfreeze some, and predict with gradients")
     total = (logits * torch.randn(logits.shape, generator=torch.Generator().manual_seed(0)).to(logits)).sum()
     outputs = [call.output for call in calls]
     grads = torch.autograd.grad(total, [*trained.values(), *outputs], allow_unused=True)
-    parts = contributions(plan, calls, grads[len(trained) :])
+    parts = collect_contributions(plan, calls, grads[len(trained) :])
     truth = {name: wide(grad) for name, grad in zip(trained, grads, strict=False) if grad is not None}
     noise = _NOISE * max((float(grad.norm()) for grad in truth.values()), default=0.0)
     slow = frozenset(name for name in truth if not _agrees(parts.get(name), truth[name], _tolerance(trained[name]), noise))

@@ -36,7 +36,7 @@ from foretaste.errors import ParamsError, RunFailed
 from foretaste.estimate.ivon_step import check_settings, in_pieces, move_params
 from foretaste.params import wide
 
-__all__ = ["IVON", "beta2_for", "learned"]
+__all__ = ["IVON", "beta2_for", "learned_share"]
 
 _MEMORIES = 4.0  # b2 forgets the first guess e^-4 = 2 % by the end
 _KEPT = ("momentum", "hessian", "center", "product", "step")
@@ -51,10 +51,10 @@ def beta2_for(steps: int) -> float:
     return max(0.0, 1 - _MEMORIES / max(steps, 1))
 
 
-def learned(beta2: float, steps: int) -> float:
+def learned_share(beta2: float, steps: int) -> float:
     """The share of h that is learned rather than its first guess: ``1 - beta2^steps``.
 
-    >>> round(learned(0.99999, 300), 3)
+    >>> round(learned_share(0.99999, 300), 3)
     0.003
     """
     return 1 - beta2**steps

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.errors import TaskError
-from foretaste.estimate.capture import Contribution, Plan, captured, contributions, one_example
+from foretaste.estimate.capture import Contribution, Plan, capture_calls, collect_contributions, one_example
 from foretaste.loss.loss import Labels, Root
 from foretaste.loss.unit import count_units, unit_factors
 from foretaste.one_line import one_line
@@ -96,7 +96,7 @@ def backward_passes(estimate: Estimate, state: State, batch: Batch) -> Iterator[
         TaskError: Outputs that are not finite.
     """
     task, plan = estimate.task, state.plan
-    with captured(plan, len(batch["labels"])) as calls, torch.enable_grad():
+    with capture_calls(plan, len(batch["labels"])) as calls, torch.enable_grad():
         outputs = task.predict(estimate.model, batch)
     if not bool(torch.isfinite(wide(outputs).sum())) and not bool(torch.isfinite(outputs).all()):  # the sum is one quick pass
         raise TaskError(f"the model's outputs on task {task.name!r} hold NaN or infinity; its params are not usable")
@@ -109,7 +109,7 @@ def backward_passes(estimate: Estimate, state: State, batch: Batch) -> Iterator[
     for root in task.loss.roots(estimate.labels, outputs.detach(), batch, factors.sqrt(), estimate.generator):
         grads = torch.autograd.grad(outputs, sources, root.slopes, retain_graph=again, allow_unused=True) if sources else ()
         late = frozenset(name for name, grad in zip(unseen, grads[len(watched) :], strict=True) if grad is not None)
-        yield contributions(plan, calls, grads[: len(watched)]), root, late
+        yield collect_contributions(plan, calls, grads[: len(watched)]), root, late
 
 
 def batches_of(model: nn.Module, task: Task, generator: torch.Generator, most: int | None, size: int) -> Iterator[Batch]:

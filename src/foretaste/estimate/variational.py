@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from foretaste.errors import ParamsError
-from foretaste.estimate.ivon import IVON, beta2_for, learned
+from foretaste.estimate.ivon import IVON, beta2_for, learned_share
 from foretaste.params import Params, wide
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.site import GaussianSite, Record
@@ -141,7 +141,7 @@ def gather(
     if beyond or not hessian:
         problem = f"h of {', '.join(beyond[:3])}, which the params lack" if beyond else "no h at all"
         raise ParamsError(f"a variational run{whose} came with {problem}; give the estimates of the same run")
-    share = learned(beta2_for(steps) if beta2 is None else beta2, steps)
+    share = learned_share(beta2_for(steps) if beta2 is None else beta2, steps)
     if share < _STALE:
         advice = f"give IVON steps={steps}, or beta2 of at most {beta2_for(steps):.6g}"
         warnings.warn(f"{1 - share:.0%} of the learned curvature is still its first guess; {advice}", StaleCurvature, stacklevel=3)

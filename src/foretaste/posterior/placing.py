@@ -10,13 +10,13 @@ from torch import Tensor
 
 from foretaste.stored import Stored
 
-__all__ = ["bytes_of", "placed"]
+__all__ = ["bytes_of", "place_on"]
 
 _T = TypeVar("_T")
 _PLAIN = (str, bytes, int, float, complex, bool, type(None), type, slice, torch.dtype, torch.device, FunctionType, Stored)
 
 
-def placed(value: _T, device: torch.device | None) -> _T:
+def place_on(value: _T, device: torch.device | None) -> _T:
     """Put every tensor of a value on a device; what is shared stays shared, and what lies there already is not copied.
 
     Args:
@@ -25,7 +25,7 @@ def placed(value: _T, device: torch.device | None) -> _T:
 
     >>> from foretaste.posterior.isotropic import Isotropic
     >>> from foretaste.posterior.site import GaussianSite
-    >>> placed(GaussianSite({"w": torch.ones(1)}, Isotropic(1.0)), torch.device("meta")).center["w"].device
+    >>> place_on(GaussianSite({"w": torch.ones(1)}, Isotropic(1.0)), torch.device("meta")).center["w"].device
     device(type='meta')
     """
     return value if device is None else cast("_T", _placed(value, device, {}))

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 else:
     pretrained = lazy("foretaste.sources.pretrained")  # its extra is not needed by a model of one's own
 
-__all__ = ["Checkpoint", "LoraPlan", "adapted"]
+__all__ = ["Checkpoint", "LoraPlan", "add_lora"]
 
 _LAYERS = (nn.Linear, Conv1D, nn.Embedding, nn.Conv1d, nn.Conv2d)
 _BYPASSING = (nn.MultiheadAttention, nn.TransformerEncoderLayer)  # use their layers' weights without calling the layers
@@ -93,7 +93,7 @@ class Checkpoint:
     kind: str
 
 
-def adapted(problem: Problem, plan: LoraPlan, *, seed: int = 0, base: Checkpoint | None = None) -> Problem:
+def add_lora(problem: Problem, plan: LoraPlan, *, seed: int = 0, base: Checkpoint | None = None) -> Problem:
     """A problem whose tasks train LoRA factors, and whole what is new or not every task's (heads); all else is frozen.
 
     Args:
@@ -106,7 +106,7 @@ def adapted(problem: Problem, plan: LoraPlan, *, seed: int = 0, base: Checkpoint
         DataError: A layer that is not there or cannot have factors, or PEFT knows none for the architecture; the field is named.
 
     >>> from foretaste.sources.digits import digits
-    >>> found = adapted(digits(), LoraPlan(r=2, targets=["0", "2"]))
+    >>> found = add_lora(digits(), LoraPlan(r=2, targets=["0", "2"]))
     >>> sorted(found.trained)
     ['0.lora_A.default.weight', '0.lora_B.default.weight', '2.lora_A.default.weight', '2.lora_B.default.weight']
     """

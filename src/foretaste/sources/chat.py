@@ -7,7 +7,7 @@ from foretaste.errors import DataError
 from foretaste.sources.extra import transformers
 from foretaste.sources.tokens import Segment
 
-__all__ = ["chat_template", "learned_messages", "marked", "messages_of", "segments"]
+__all__ = ["chat_template", "learned_messages", "mark_answers", "messages_of", "segments"]
 
 _ROLES = ("system", "user", "assistant")
 _MARK = re.compile(r"{%-?\s*generation\s*-?%}")
@@ -114,7 +114,7 @@ def learned_messages(value: object) -> list[bool]:
     return learned
 
 
-def marked(
+def mark_answers(
     tokenizer: "transformers.PreTrainedTokenizerBase", messages: Messages, learned: Sequence[bool] | None = None
 ) -> tuple[list[int], list[bool]] | None:
     """A chat's ids, and which are learned, where the template itself marks answers (``{% generation %}``); else None.

@@ -23,7 +23,7 @@ from foretaste.sources.site_file import NAME
 from foretaste.stored import Stored
 from foretaste.task import Task
 
-__all__ = ["Expert", "Kind", "fitted_to", "hashed", "look", "read_tensors", "stamped"]
+__all__ = ["Expert", "Kind", "fitted_to", "hash_files", "look", "read_tensors", "stamp_files"]
 
 Kind = Literal["checkpoint", "adapter", "site", "tensors"]
 
@@ -81,14 +81,14 @@ def look(folder: Path) -> Expert:
     raise DataError(f"{folder} holds no model; name a checkpoint folder, an adapter folder, or one with {NAME}")
 
 
-def hashed(files: Iterable[Path], advance: Callable[[int], object] = lambda size: None) -> str:
+def hash_files(files: Iterable[Path], advance: Callable[[int], object] = lambda size: None) -> str:
     """Hash of what some files hold, in this order.
 
     Args:
         files: Read once.
         advance: Told of bytes read.
 
-    >>> hashed([])[:8]
+    >>> hash_files([])[:8]
     'e3b0c442'
     """
     total, block = hashlib.sha256(), bytearray(_BLOCK)
@@ -100,10 +100,10 @@ def hashed(files: Iterable[Path], advance: Callable[[int], object] = lambda size
     return total.hexdigest()
 
 
-def stamped(files: Iterable[Path]) -> list[list[int]]:
+def stamp_files(files: Iterable[Path]) -> list[list[int]]:
     """Size and time of last change of some files, by which a change is noticed without reading.
 
-    >>> stamped([])
+    >>> stamp_files([])
     []
     """
     return [[status.st_size, status.st_mtime_ns] for status in (path.stat() for path in files)]

@@ -14,13 +14,13 @@ from foretaste.sources.expert import Expert
 from foretaste.sources.problem import Problem
 from foretaste.task import Task
 
-__all__ = ["frozen"]
+__all__ = ["freeze_modules"]
 
 _LISTED = 12
 _DEPTH = 3  # of the modules that an error lists
 
 
-def frozen(problem: Problem, names: Sequence[str]) -> Problem:
+def freeze_modules(problem: Problem, names: Sequence[str]) -> Problem:
     """A problem whose tasks leave some modules as they are; these have no site, and previews share them.
 
     Args:
@@ -32,7 +32,7 @@ def frozen(problem: Problem, names: Sequence[str]) -> Problem:
         TaskError: A task has nothing left to train.
 
     >>> from foretaste.sources.digits import digits
-    >>> sorted(frozen(digits(), ["0", "2"]).trained)
+    >>> sorted(freeze_modules(digits(), ["0", "2"]).trained)
     ['4.bias', '4.weight']
     """
     model = problem.model

@@ -24,7 +24,7 @@ from foretaste.names import first_few
 from foretaste.sources.chat import chat_template
 from foretaste.sources.extra import transformers
 from foretaste.sources.harness_extra import HFLM, ConfigurableTask, evaluate, lm_eval
-from foretaste.sources.harness_tasks import HarnessTasks, describe_tasks, load_tasks, muted, parse_metric
+from foretaste.sources.harness_tasks import HarnessTasks, describe_tasks, load_tasks, mute, parse_metric
 from foretaste.sources.pretrained import at, quiet
 from foretaste.sources.problem import text_digest
 from foretaste.sources.request import HarnessMetric, HarnessOptions
@@ -70,7 +70,7 @@ class Harness:
     def fingerprint(self, names: Collection[str]) -> str:
         """Hash of all that metrics of these names depend on beside the model: what tasks say, their code and documents, the options."""
         tasks = [self._loaded[name] for name in dict.fromkeys(parse_metric(each).task for each in names)]
-        with muted():
+        with mute():
             return text_digest([[describe_tasks(loaded, self._options.limit) for loaded in tasks], self._options.limit, self._chat, _SEED])
 
     @property
@@ -112,12 +112,12 @@ class Harness:
         """All that the harness says of one task or group."""
         limit = min((bound for bound in (self._options.limit, most) if bound is not None), default=None)
         if self._lent is None or self._lent.model is not model:
-            with muted():
+            with mute():
                 size = self._options.batch_size or 8
                 self._lent = _Lent(pretrained=model, backend="causal", tokenizer=self._tokenizer, batch_size=size)
         self._lent.screen = sys.stderr
         chat = {"apply_chat_template": self._chat is not None, "fewshot_as_multiturn": self._chat is not None}
-        with quiet(), _seeded(loaded.tasks, self._lent.device), muted():
+        with quiet(), _seeded(loaded.tasks, self._lent.device), mute():
             try:
                 outcome = evaluate(lm=self._lent, task_dict=loaded.found, limit=limit, bootstrap_iters=0, log_samples=False, **chat)
             except Exception as error:

@@ -17,7 +17,7 @@ from foretaste.sources.harness_extra import ConfigurableTask, TaskManager
 from foretaste.sources.problem import text_digest
 from foretaste.sources.request import HarnessMetric, HarnessOptions
 
-__all__ = ["HarnessTasks", "describe_tasks", "load_tasks", "muted", "parse_metric"]
+__all__ = ["HarnessTasks", "describe_tasks", "load_tasks", "mute", "parse_metric"]
 
 _SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p")
 
@@ -68,7 +68,7 @@ def load_tasks(name: str, options: HarnessOptions) -> HarnessTasks:
     Raises:
         DataError: There is no such task, its data cannot be had, or it needs what is not done here.
     """
-    with muted():
+    with mute():
         manager = _manager(name, options.tasks)
         try:
             loaded = manager.load([name])
@@ -160,7 +160,7 @@ def _plain(value: object) -> object:
 
 
 @contextmanager
-def muted() -> Iterator[None]:
+def mute() -> Iterator[None]:
     """Keep the harness from logging and printing."""
     logger = logging.getLogger("lm_eval")
     level = logger.level

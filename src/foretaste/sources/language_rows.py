@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from foretaste.errors import DataError
 from foretaste.lazy import lazy
-from foretaste.sources.chat import learned_messages, marked, messages_of, segments
+from foretaste.sources.chat import learned_messages, mark_answers, messages_of, segments
 from foretaste.sources.data import column
 from foretaste.sources.extra import datasets
 from foretaste.sources.tokens import Coded, Row, Tokens
@@ -36,7 +36,7 @@ def _chat(tokens: Tokens, columns: Mapping[str, str], row: Mapping[str, object])
     messages = messages_of(row["messages"])
     learned = learned_messages(row["messages"])
     answer = next(message["content"] for message, counts in zip(reversed(messages), reversed(learned), strict=True) if counts)
-    marked_ids = marked(tokens.tokenizer, messages, learned)
+    marked_ids = mark_answers(tokens.tokenizer, messages, learned)
     coded = marked_ids or tokens.spelled(segments(tokens.tokenizer, messages, learned), whole=False)
     masked = any(message["role"] == "assistant" and not counts for message, counts in zip(messages, learned, strict=True))
     return replace(tokens.continued(*coded, answer), masked=masked)

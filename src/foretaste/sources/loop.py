@@ -31,7 +31,7 @@ from foretaste.posterior.site import GaussianSite
 from foretaste.sources.loop_batches import below_adapter, labels_are_next, name_tensors, predictor_for
 from foretaste.task import Batch, Examples, Predict, Task, Unit
 
-__all__ = ["Collate", "Estimator", "capture", "described", "plain", "task_of"]
+__all__ = ["Collate", "Estimator", "capture", "describe_site", "task_of", "unwrapped"]
 
 Collate = Callable[[list[Any]], object]
 
@@ -80,15 +80,15 @@ def capture(
     >>> site.record.estimator, site.record.examples, site.record.details["trained"]
     ('fisher:sampled', 3, '2 of 2 tensors')
     """
-    with plain(model) as own, torch.random.fork_rng([]):
+    with unwrapped(model) as own, torch.random.fork_rng([]):
         torch.default_generator.manual_seed(seed)  # collators may draw, too
         task = task_of(own, data, most=max_examples, unit=unit, collate=collate, predict=predict)
         size = batch_size or _size_of(data)
         site = estimate_site(own, None, task, EstimatePlan(estimate, labels, max_examples, size, seed))
-        return described(site, own, seed=str(seed))
+        return describe_site(site, own, seed=str(seed))
 
 
-def described(site: GaussianSite, model: nn.Module, **more: str) -> GaussianSite:
+def describe_site(site: GaussianSite, model: nn.Module, **more: str) -> GaussianSite:
     """The site with what it was made of added to its record.
 
     Args:
@@ -97,7 +97,7 @@ def described(site: GaussianSite, model: nn.Module, **more: str) -> GaussianSite
         more: Further details.
 
     >>> from foretaste.posterior.site import GaussianSite
-    >>> described(GaussianSite.flat({"weight": torch.ones(1, 1)}), nn.Linear(1, 1), seed="3").record.details
+    >>> describe_site(GaussianSite.flat({"weight": torch.ones(1, 1)}), nn.Linear(1, 1), seed="3").record.details
     {'model': 'Linear', 'dtype': 'float32', 'trained': '1 of 2 tensors', 'seed': '3'}
     """
     types = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in site.center.values()})
@@ -109,7 +109,7 @@ def described(site: GaussianSite, model: nn.Module, **more: str) -> GaussianSite
 
 
 @contextmanager
-def plain(model: nn.Module) -> Iterator[nn.Module]:
+def unwrapped(model: nn.Module) -> Iterator[nn.Module]:
     """The model itself: out of `DataParallel` and its like, uncompiled, and in its params' own precision.
 
     Args:
@@ -118,7 +118,7 @@ def plain(model: nn.Module) -> Iterator[nn.Module]:
     Raises:
         ParamsError: Its params are sharded over processes, so that none has them whole.
 
-    >>> with plain(nn.DataParallel(nn.Linear(1, 1))) as own:
+    >>> with unwrapped(nn.DataParallel(nn.Linear(1, 1))) as own:
     ...     type(own).__name__
     'Linear'
     """
@@ -145,7 +145,7 @@ def task_of(
     """What a loop trains, as a task: for the estimators, `evaluate` and `joint`.
 
     Args:
-        model: Without wrappers (`plain`); goes forward on a few examples.
+        model: Without wrappers (`unwrapped`); goes forward on a few examples.
         data: The training data, see `capture`.
         most: Examples to take of data without a length.
         unit: What losses are means over, see `capture`.

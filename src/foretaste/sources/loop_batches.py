@@ -11,7 +11,7 @@ from foretaste.errors import TaskError
 from foretaste.loss.class_labels import shift_labels
 from foretaste.loss.cross_entropy import ShapedCrossEntropy
 from foretaste.params import in_eval_mode
-from foretaste.sources.packed import unpacked
+from foretaste.sources.packed import unpack_rows
 from foretaste.task import Batch, Predict
 
 __all__ = ["below_adapter", "labels_are_next", "name_tensors", "predictor_for"]
@@ -34,7 +34,7 @@ def below_adapter(model: nn.Module) -> nn.Module:
 def name_tensors(batch: object) -> dict[str, Tensor]:
     """A batch as tensors by name, with ``labels``."""
     if isinstance(batch, Mapping):
-        tensors: dict[str, Any] = unpacked({str(key): value for key, value in batch.items() if value is not None})
+        tensors: dict[str, Any] = unpack_rows({str(key): value for key, value in batch.items() if value is not None})
     elif isinstance(batch, tuple | list) and len(batch) == 2:
         tensors = {"inputs": batch[0], "labels": batch[1]}
     else:

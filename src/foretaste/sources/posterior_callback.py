@@ -28,7 +28,7 @@ from foretaste.estimate.fisher import Labels
 from foretaste.params import parameters_of
 from foretaste.posterior.site import GaussianSite
 from foretaste.sources.extra import transformers
-from foretaste.sources.loop import Collate, Estimator, capture, described, plain, task_of
+from foretaste.sources.loop import Collate, Estimator, capture, describe_site, task_of, unwrapped
 from foretaste.sources.site_file import NAME, save_site
 from foretaste.sources.trainer_adam import check_adam, site_of_adam
 from foretaste.task import Unit
@@ -183,17 +183,17 @@ class PosteriorCallback(transformers.TrainerCallback):  # type: ignore[misc] # t
         optimizer: torch.optim.Optimizer,
         loader: DataLoader[Any],
     ) -> GaussianSite:
-        with plain(model) as own, torch.random.fork_rng([]):
+        with unwrapped(model) as own, torch.random.fork_rng([]):
             torch.default_generator.manual_seed(self._seed)
             task = task_of(own, self._data(loader), most=self._max_examples, unit=self._unit, collate=loader.collate_fn)
             most, seed = self._max_examples, self._seed
-            return described(site_of_adam(own, task, optimizer, args, state, clip=self._clip, max_examples=most, seed=seed), own)
+            return describe_site(site_of_adam(own, task, optimizer, args, state, clip=self._clip, max_examples=most, seed=seed), own)
 
     def _data(self, loader: DataLoader[Any]) -> object:
         return loader.dataset if self._examples is None else self._examples
 
     def _look(self, model: nn.Module, loader: DataLoader[Any], *, fresh: bool) -> None:
-        with plain(model) as own, torch.random.fork_rng([]):
+        with unwrapped(model) as own, torch.random.fork_rng([]):
             data = self._data(loader)
             if not isinstance(data, IterableDataset):  # a stream would lose what is looked at
                 task_of(own, data, unit=self._unit, collate=loader.collate_fn)

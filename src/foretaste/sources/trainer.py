@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 from foretaste.errors import ParamsError, RunFailed
-from foretaste.estimate.ivon import IVON, learned
+from foretaste.estimate.ivon import IVON, learned_share
 from foretaste.estimate.variational import gather
 from foretaste.params import buffers_of, parameters_of, snapshot
 from foretaste.posterior.site import GaussianSite
@@ -160,4 +160,4 @@ def _least_learned(optimizer: IVON) -> tuple[int, float]:
         for parameter in group["params"]
         if parameter in hessian
     ]
-    return min(pairs, key=lambda pair: learned(pair[1], pair[0]), default=(0, 0.0))
+    return min(pairs, key=lambda pair: learned_share(pair[1], pair[0]), default=(0, 0.0))

@@ -21,7 +21,7 @@ from foretaste.task import Batch, Task
 from foretaste.train.mixture import mixed, mixture, predict_alike
 from foretaste.weights import TaskWeights
 
-__all__ = ["has_batch_norm", "reestimated"]
+__all__ = ["has_batch_norm", "reestimate"]
 
 
 def has_batch_norm(model: nn.Module) -> bool:
@@ -33,7 +33,7 @@ def has_batch_norm(model: nn.Module) -> bool:
     return any(isinstance(module, nn.modules.batchnorm._BatchNorm) and module.track_running_stats for module in model.modules())
 
 
-def reestimated(
+def reestimate(
     model: nn.Module,
     params: Params,
     tasks: Sequence[Task],
@@ -64,7 +64,7 @@ def reestimated(
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.tensor([[1.0], [3.0]]), torch.tensor([0, 1]))
     >>> task = Task("a", rows, rows, [METRICS["accuracy"]])
-    >>> found = reestimated(nn.BatchNorm1d(1), {}, [task], TaskWeights(["a"], [1.0]), generator=torch.Generator(), batches=2)
+    >>> found = reestimate(nn.BatchNorm1d(1), {}, [task], TaskWeights(["a"], [1.0]), generator=torch.Generator(), batches=2)
     >>> found["running_mean"]
     tensor([2.])
     """

@@ -20,7 +20,7 @@ from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.site import GaussianSite
 from foretaste.sources.adapter import check_adapters, open_adapter
 from foretaste.sources.checkpoint import open_checkpoint
-from foretaste.sources.expert import Expert, fitted_to, hashed, look, stamped
+from foretaste.sources.expert import Expert, fitted_to, hash_files, look, stamp_files
 from foretaste.sources.preflight import Vocabulary, preflight
 from foretaste.sources.preflight_adapters import preflight_adapters
 from foretaste.sources.site_file import check_taken_at, load_site
@@ -127,7 +127,7 @@ def _looked(folders: Mapping[str, Path]) -> dict[str, Expert]:
 def _new_base(folder: Path, former: Done | None) -> dict[str, Expert]:
     """The base, unless it is known as it is."""
     found = look(folder)
-    if former is not None and former.result["folder"] == str(folder) and former.result.get("stamp") == stamped(_files(found)):
+    if former is not None and former.result["folder"] == str(folder) and former.result.get("stamp") == stamp_files(_files(found)):
         return {}
     return {BASE: found}
 
@@ -156,10 +156,10 @@ def _keep(study: Study, task: str, expert: Expert, vocabulary: Vocabulary | None
         watch.advance(size, task or "base")
         stop_if_asked(watch)
 
-    stamp = stamped(_files(expert))  # before reading, so that a change meanwhile is noticed
-    digest, site = hashed(expert.files, advance), None
+    stamp = stamp_files(_files(expert))  # before reading, so that a change meanwhile is noticed
+    digest, site = hash_files(expert.files, advance), None
     if expert.site is not None:
-        site = digest if expert.kind == "site" else hashed([expert.site], advance)
+        site = digest if expert.kind == "site" else hash_files([expert.site], advance)
     if expert.site is not None and expert.kind in ("checkpoint", "tensors"):
         _check_site(expert.site, Stored.open(expert.files))
     _remember(study, Brought(task, expert, digest, site, vocabulary, stamp), number)
@@ -274,10 +274,10 @@ def check_same(each: Brought) -> None:
     foretaste.errors.DataError: ... has changed since it was imported for task 'a'; import it again
     """
     expert = each.expert
-    if stamped(_files(expert)) == [list(file) for file in each.stamp]:
+    if stamp_files(_files(expert)) == [list(file) for file in each.stamp]:
         return
-    site = None if each.site is None or expert.site is None else hashed([expert.site])
-    if hashed(expert.files) != each.digest or site != each.site:
+    site = None if each.site is None or expert.site is None else hash_files([expert.site])
+    if hash_files(expert.files) != each.digest or site != each.site:
         what = f"for task {each.task!r}" if each.task else "as the base"
         raise DataError(f"{expert.folder} has changed since it was imported {what}; import it again")
 

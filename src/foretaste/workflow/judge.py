@@ -15,7 +15,7 @@ from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.one_line import one_line
 from foretaste.params import Params
 from foretaste.task import Example, Examples, Task
-from foretaste.train.batch_norm import has_batch_norm, reestimated
+from foretaste.train.batch_norm import has_batch_norm, reestimate
 from foretaste.train.mixture import predict_alike
 from foretaste.weights import TaskWeights, corners, uniform
 from foretaste.workflow.session import Session
@@ -56,7 +56,7 @@ def with_statistics(session: Session, params: Params, weights: TaskWeights) -> P
     if weights.corner is not None or not reestimates(session):
         return params
     generator = torch.Generator().manual_seed(session.recipe.seed)
-    return reestimated(session.problem.model, params, session.problem.tasks, weights, generator=generator)
+    return reestimate(session.problem.model, params, session.problem.tasks, weights, generator=generator)
 
 
 def reestimates(session: Session) -> bool:

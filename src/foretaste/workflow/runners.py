@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from foretaste.engine import REVISION, do, do_evaluation, stop_if_asked
-from foretaste.evaluate import batches, joined, judgements, padded, result_of, seen_by
+from foretaste.evaluate import batches, join_batches, judge_model, padded, predict_examples, result_of
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.metrics import Adds, adds
 from foretaste.one_line import one_line
@@ -21,7 +21,7 @@ from foretaste.remembered import Memory
 from foretaste.store.study import Done, Json, Study, key_of
 from foretaste.surface.race import Tally
 from foretaste.task import Seen, Task
-from foretaste.together import at_once, seen_by_each
+from foretaste.together import at_once, predict_examples_of_each
 from foretaste.weights import TaskWeights
 from foretaste.workflow.fit import Fitted
 from foretaste.workflow.judge import Some, at_precision, judged_by, made_row, per_example, shuffled, with_statistics
@@ -191,7 +191,7 @@ class Runners:
         judged = {}
         if any(task.judged for task in tasks):
             with in_eval_mode(model), swapped(model, self._params(runner)), at_precision(self.session):
-                judged = judgements(model, tasks)
+                judged = judge_model(model, tasks)
         results = {
             task.name: result_of(task, replace(self._whole(task, parts), judged=judged.get(task.judge, {})), task.metrics) for task in tasks
         }
@@ -205,7 +205,7 @@ class Runners:
         back = torch.tensor(self.orders[task.name]).argsort()
         texts = [text for each in found for text in each.texts]
         columns = [(each.losses, each.predicted, each.labels, each.counted) for each in found]
-        return joined(columns, task.loss.padding, back, tuple(texts[place] for place in back.tolist()) if texts else ())
+        return join_batches(columns, task.loss.padding, back, tuple(texts[place] for place in back.tolist()) if texts else ())
 
     def _advance(self, runner: Runner, examples: int) -> None:
         self.evaluated += examples
@@ -256,8 +256,8 @@ class Runners:
         with in_eval_mode(model), self.memory.at_work(), at_precision(session):
             if len(many) == 1:
                 with swapped(model, many[0]):
-                    return [{task.name: seen_by(model, task, examples[task.name], size) for task in tasks}]
-            found = {task.name: seen_by_each(model, many, task, examples[task.name], size, on_batch=on_batch) for task in tasks}
+                    return [{task.name: predict_examples(model, task, examples[task.name], size) for task in tasks}]
+            found = {task.name: predict_examples_of_each(model, many, task, examples[task.name], size, on_batch=on_batch) for task in tasks}
         return [{name: each[place] for name, each in found.items()} for place in range(len(many))]
 
     def _keep(self, runner: Runner, sight: Sight, again: Callable[[], Sight]) -> None:

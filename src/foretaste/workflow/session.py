@@ -17,7 +17,7 @@ from foretaste.params import parameters_of
 from foretaste.plan import LORA, Recipe
 from foretaste.recipe import where
 from foretaste.sources.digits import digits
-from foretaste.sources.frozen import frozen
+from foretaste.sources.frozen import freeze_modules
 from foretaste.sources.function import call
 from foretaste.sources.plans import DigitsModel, FunctionModel, TransformersModel
 from foretaste.sources.problem import Problem
@@ -143,11 +143,11 @@ def _adapted(recipe: Recipe, problem: Problem) -> Problem:
     """The problem, with parts frozen or by LoRA where the recipe says so."""
     plan, model = recipe.finetune, recipe.model
     if plan.method is None:
-        return problem if plan.freeze is None else frozen(problem, plan.freeze)
+        return problem if plan.freeze is None else freeze_modules(problem, plan.freeze)
     said = plan.model_dump(include=set(LORA) - {"method"})
     try:
         base = adapted.Checkpoint(model.path, model.kind) if isinstance(model, TransformersModel) else None
-        return adapted.adapted(problem, adapted.LoraPlan(**said), seed=recipe.seed, base=base)
+        return adapted.add_lora(problem, adapted.LoraPlan(**said), seed=recipe.seed, base=base)
     except MissingExtra as error:
         raise error.at("finetune", "method") from error.__cause__
 

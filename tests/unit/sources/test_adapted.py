@@ -23,7 +23,7 @@ from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.kronecker import Kronecker
 from foretaste.posterior.site import GaussianSite
-from foretaste.sources.adapted import Checkpoint, LoraPlan, adapted
+from foretaste.sources.adapted import Checkpoint, LoraPlan, add_lora
 from foretaste.sources.adapter import open_adapter
 from foretaste.sources.digits import digits
 from foretaste.sources.expert import Expert
@@ -54,7 +54,7 @@ SMALL = LoraPlan(r=2, alpha=4.0)
 def text(checkpoints: Checkpoints, plans: Sequence[TaskRequest], plan: LoraPlan = SMALL, seed: int = 0) -> Problem:
     path = str(checkpoints.bert)
     found = load(path, "text-classification", plans, max_length=16)
-    return adapted(found, plan, seed=seed, base=Checkpoint(path, "text-classification"))
+    return add_lora(found, plan, seed=seed, base=Checkpoint(path, "text-classification"))
 
 
 def language(folder: Path, name: str, checkpoint: Path, plan: LoraPlan = SMALL) -> Problem:
@@ -62,14 +62,14 @@ def language(folder: Path, name: str, checkpoint: Path, plan: LoraPlan = SMALL) 
     kind, columns = ("seq2seq", {}) if name == "t5" else ("causal-lm", {"prompt": "source", "completion": "target"})
     plans = [TaskRequest(task, file, file, metrics_named(["perplexity"]), columns) for task, file in files.items()]
     found = load_language(str(checkpoint), kind, plans, max_length=32)
-    return adapted(found, plan, base=Checkpoint(str(checkpoint), kind))
+    return add_lora(found, plan, base=Checkpoint(str(checkpoint), kind))
 
 
 def images(folder: Path, checkpoint: Path, plan: LoraPlan) -> Problem:
     files = {name: str(parquet(folder / f"{name}.parquet", 6, seed, ["dark", "light"])) for seed, name in enumerate("ab")}
     plans = [TaskRequest(name, file, file, (METRICS["accuracy"],), {"image": "image"}) for name, file in files.items()]
     found = load(str(checkpoint), "image-classification", plans)
-    return adapted(found, plan, base=Checkpoint(str(checkpoint), "image-classification"))
+    return add_lora(found, plan, base=Checkpoint(str(checkpoint), "image-classification"))
 
 
 def batch_of(task: Task) -> Batch:
@@ -272,7 +272,7 @@ def stack() -> nn.Sequential:
 
 
 def test_a_model_of_one_s_own(tmp_path: Path) -> None:
-    problem = adapted(digits(), LoraPlan(r=3, targets="all-linear"))
+    problem = add_lora(digits(), LoraPlan(r=3, targets="all-linear"))
     params = stirred(problem)
     with swapped(problem.model, params):
         problem.save(problem.model, tmp_path)
@@ -284,7 +284,7 @@ def test_a_model_of_one_s_own(tmp_path: Path) -> None:
 
 def test_what_is_not_every_task_s_is_trained_whole() -> None:
     names = [frozenset({"0.weight", "0.bias", "2.weight", "2.bias"}), frozenset({"0.weight", "0.bias"})]
-    first, second = (task.names for task in adapted(tiny(stack(), names), LoraPlan(r=1, targets=["0"])).tasks)
+    first, second = (task.names for task in add_lora(tiny(stack(), names), LoraPlan(r=1, targets=["0"])).tasks)
     factors = {"0.lora_A.default.weight", "0.lora_B.default.weight"}
     assert (set(first or ()), set(second or ())) == (factors | {"2.weight", "2.bias"}, factors)
 
@@ -321,7 +321,7 @@ def encoder() -> nn.Module:
 )
 def test_what_cannot_be_adapted_is_said(model: Callable[[], nn.Module], targets: list[str] | None, message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
-        adapted(tiny(model()), LoraPlan(r=3, targets=targets))
+        add_lora(tiny(model()), LoraPlan(r=3, targets=targets))
     assert caught.value.field == ("finetune", "targets")
 
 
@@ -331,6 +331,6 @@ def test_an_architecture_that_peft_does_not_know(checkpoints: Checkpoints, tmp_p
 
 
 def test_an_expert_is_not_one_of_ours(tmp_path: Path) -> None:
-    problem = adapted(digits(), LoraPlan(r=1, targets=["0"]))
+    problem = add_lora(digits(), LoraPlan(r=1, targets=["0"]))
     with pytest.raises(DataError, match="cannot be brought into a study by LoRA"):
         problem.read(problem.model, problem.tasks[0], Expert(tmp_path, "tensors", ()))

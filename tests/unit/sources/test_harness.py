@@ -20,7 +20,7 @@ from checkpoints import Checkpoints, table, translations
 from foretaste.errors import DataError, TaskError
 from foretaste.evaluate import evaluate, measure
 from foretaste.params import parameters_of, snapshot, swapped
-from foretaste.sources.adapted import LoraPlan, adapted
+from foretaste.sources.adapted import LoraPlan, add_lora
 from foretaste.sources.harness import Harness
 from foretaste.sources.harness_tasks import parse_metric
 from foretaste.sources.language import load, metrics_named
@@ -201,7 +201,7 @@ class TestNumbers:
 
     @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft asks transformers
     def test_lora(self, checkpoints: Checkpoints, folder: Path) -> None:
-        found = adapted(problem(folder, checkpoints.llama, {"a": TEXTS, "b": ["perplexity"]}), LoraPlan(r=2))
+        found = add_lora(problem(folder, checkpoints.llama, {"a": TEXTS, "b": ["perplexity"]}), LoraPlan(r=2))
         before = evaluate(found.model, None, found.tasks)["a"].metrics
         params = finetune(found.model, None, found.tasks[0], Training(steps=20, batch_size=6, learning_rate=0.05)).params
         assert {name for name in params if "inv_freq" not in name} == found.trained
