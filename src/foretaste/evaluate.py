@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from foretaste.errors import TaskError
 from foretaste.one_line import one_line
 from foretaste.params import Params, in_eval_mode, swapped
-from foretaste.task import AnyMetric, Example, Examples, Judge, Seen, Task
+from foretaste.task import AnyMetric, Example, Examples, Judge, Predictions, Task
 
 __all__ = [
     "Columns",
@@ -142,7 +142,7 @@ def measure(
     return result_of(task, replace(seen, judged=judged or {}), () if loss_only else task.metrics)
 
 
-def predict_examples(model: nn.Module, task: Task, examples: Examples, batch_size: int, *, texts: bool = True) -> Seen:
+def predict_examples(model: nn.Module, task: Task, examples: Examples, batch_size: int, *, texts: bool = True) -> Predictions:
     """What the model as it stands says of these examples, in their order; the task's judge is not asked.
 
     Args:
@@ -178,14 +178,14 @@ def predict_examples(model: nn.Module, task: Task, examples: Examples, batch_siz
     return join_batches(parts, task.loss.padding, back, tuple(written[place] for place in back.tolist()) if written else ())
 
 
-def join_batches(parts: Sequence[Columns], padding: float, order: Tensor, texts: tuple[tuple[str, str], ...]) -> Seen:
+def join_batches(parts: Sequence[Columns], padding: float, order: Tensor, texts: tuple[tuple[str, str], ...]) -> Predictions:
     """Put together what was seen of the examples of several batches.
 
     Args:
         parts: The columns of each batch; S may differ.
         padding: Fills up shorter rows of labels.
         order: `[N]`, the place of each example among those of all batches.
-        texts: See `Seen`.
+        texts: See `Predictions`.
 
     >>> parts = [(torch.ones(1, size), *[torch.ones(1, size).long()] * 2, torch.ones(1, size).bool()) for size in (2, 1)]
     >>> join_batches(parts, -1.0, torch.tensor([1, 0]), ()).labels
@@ -193,7 +193,7 @@ def join_batches(parts: Sequence[Columns], padding: float, order: Tensor, texts:
             [ 1,  1]])
     """
     unit_losses, guess, labels, counted = zip(*parts, strict=True)
-    return Seen(padded(unit_losses)[order], padded(guess)[order], padded(labels, padding)[order], padded(counted)[order], texts)
+    return Predictions(padded(unit_losses)[order], padded(guess)[order], padded(labels, padding)[order], padded(counted)[order], texts)
 
 
 def padded(parts: Sequence[Tensor], filling: float = 0) -> Tensor:
@@ -224,7 +224,7 @@ def batches(examples: Examples, batch_size: int) -> Iterator[tuple[list[int], li
             yield chosen, [fetched[index] for index in chosen]
 
 
-def result_of(task: Task, seen: Seen, judges: Sequence[AnyMetric]) -> Result:
+def result_of(task: Task, seen: Predictions, judges: Sequence[AnyMetric]) -> Result:
     """What was seen of a task's examples, as its loss and metrics.
 
     Args:
@@ -239,7 +239,7 @@ def result_of(task: Task, seen: Seen, judges: Sequence[AnyMetric]) -> Result:
 
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
-    >>> seen = Seen(torch.tensor([[0.5], [1.5]]), torch.tensor([[0], [0]]), torch.tensor([[0], [1]]), torch.ones(2, 1).bool())
+    >>> seen = Predictions(torch.tensor([[0.5], [1.5]]), torch.tensor([[0], [0]]), torch.tensor([[0], [1]]), torch.ones(2, 1).bool())
     >>> result_of(Task("a", rows, rows, [METRICS["accuracy"]]), seen, [METRICS["accuracy"]]).metrics
     {'loss': 1.0, 'accuracy': 0.5}
     """

@@ -18,7 +18,7 @@ from torch.func import vmap
 
 from foretaste.evaluate import Columns, Result, batches, evaluate, join_batches, predict_examples, result_of
 from foretaste.params import Params, in_eval_mode, parameters_of, swapped, tensors_of
-from foretaste.task import Batch, Examples, Seen, Task
+from foretaste.task import Batch, Examples, Predictions, Task
 
 __all__ = ["at_once", "evaluate_each", "predict_examples_of_each"]
 
@@ -99,8 +99,8 @@ def predict_examples_of_each(
     batch_size: int,
     *,
     on_batch: Callable[[], None] = lambda: None,
-) -> list[Seen]:
-    """What the model says of these examples under each params: see `foretaste.evaluate.seen_by`.
+) -> list[Predictions]:
+    """What the model says of these examples under each params: see `foretaste.evaluate.predict_examples`.
 
     Args:
         model: In evaluation mode, on its own device; it is left as it was.
@@ -142,7 +142,7 @@ def predict_examples_of_each(
     return [join_batches(part, task.loss.padding, back, ()) for part in zip(*parts, strict=True)]
 
 
-def _seen_under(model: nn.Module, params: Params, task: Task, examples: Examples, batch_size: int) -> Seen:
+def _seen_under(model: nn.Module, params: Params, task: Task, examples: Examples, batch_size: int) -> Predictions:
     with swapped(model, params):
         return predict_examples(model, task, examples, batch_size)
 

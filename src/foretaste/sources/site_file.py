@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -21,11 +20,11 @@ from torch import Tensor
 from foretaste.digests import digest, digest_of
 from foretaste.errors import DataError, ParamsError
 from foretaste.json_text import parse_json
-from foretaste.names import first_few
-from foretaste.params import Params, check_fit, snapshot
+from foretaste.params import Params, check_fit
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.site import GaussianSite, Record
 from foretaste.posterior.site_form import GRADIENT, PRECISION, facts_of, site_from, tensors_of
+from foretaste.sources.site_mean import as_type, check_digest, check_values, mean_given, mean_inside
 from foretaste.stored import Stored
 from foretaste.whole import written_whole
 
@@ -98,7 +97,7 @@ def load_site(path: Path | str, mean: Params | None = None) -> GaussianSite:
     try:
         mean_facts, names = description["mean"], list(description["mean"]["names"])
         own, carried = _taken(tensors, _CENTER), _taken(tensors, _CARRIED)
-        center = _inside(path, own, names, mean) if mean_facts["inside"] else _given(path, mean, mean_facts)
+        center = mean_inside(path, own, names, mean) if mean_facts["inside"] else mean_given(path, mean, mean_facts)
         if strange := [name for name in tensors if not name.startswith((PRECISION, GRADIENT))]:
             raise KeyError(strange[0])
         site = site_from(description, tensors, center, carried)
@@ -156,10 +155,10 @@ def check_taken_at(path: Path, params: Params) -> None:
     if not set(mean_facts["names"]) <= set(params):
         return
     if mean_facts["inside"]:
-        _check_values(path, _stored(path, _CENTER), mean_facts["names"], params)
+        check_values(path, _stored(path, _CENTER), mean_facts["names"], params)
     else:
-        _check_digest(
-            path, digest_of((name, _typed(params[name], mean_facts["dtype"])) for name in sorted(mean_facts["names"])), mean_facts
+        check_digest(
+            path, digest_of((name, as_type(params[name], mean_facts["dtype"])) for name in sorted(mean_facts["names"])), mean_facts
         )
 
 
@@ -236,58 +235,6 @@ def _said(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     if not isinstance(description, dict):
         raise DataError(f"{path} is damaged (its metadata holds no JSON object); copy or make it again")
     return description
-
-
-def _inside(path: Path, center: Params, names: list[str], mean: Params | None) -> dict[str, Tensor]:
-    """The file's own mean; that of the caller must be the same, up to rounding to the coarser of both types."""
-    if mean is not None:
-        _check_there(path, mean, names)
-        _check_values(path, center, names, mean)
-    return {name: center[name] for name in names}
-
-
-def _check_values(path: Path, center: Params, names: list[str], mean: Params) -> None:
-    other = next((name for name in names if not _same(center[name], mean[name])), None)
-    if other is not None:
-        raise ParamsError(f"{path} was taken at another {other} than the params given have; name the site of this very model")
-
-
-def _given(path: Path, mean: Params | None, facts: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The mean that the caller has, looked at."""
-    if mean is None:
-        raise ParamsError(f"{path} was saved without the task's params; give them: load_site(path, mean=parameters_of(model))")
-    _check_there(path, mean, facts["names"])
-    center = snapshot({name: _typed(mean[name], facts["dtype"]) for name in facts["names"]})
-    _check_digest(path, digest(center), facts)
-    return center
-
-
-def _check_there(path: Path, mean: Params, names: list[str]) -> None:
-    missing = [name for name in names if name not in mean]
-    if missing:
-        raise ParamsError(
-            f"the mean given for {path} lacks {first_few(missing, 1)}; give the params of the model that the site was taken of"
-        )
-
-
-def _check_digest(path: Path, actual: str, facts: Mapping[str, Any]) -> None:
-    if actual != facts["sha256"]:
-        raise ParamsError(
-            f"the mean given for {path} has other values or types than the params that the site was taken at; "
-            "load the checkpoint that was saved with it, in the type it was trained in"
-        )
-
-
-def _typed(tensor: Tensor, types: str) -> Tensor:
-    """In the one type that a site was taken in, where that changes no value (a bf16 model that was loaded as float32)."""
-    kind = getattr(torch, types, None)
-    cast = tensor.to(kind) if isinstance(kind, torch.dtype) and kind.is_floating_point else tensor
-    return cast if torch.equal(cast.to(tensor.dtype), tensor) else tensor
-
-
-def _same(one: Tensor, other: Tensor) -> bool:
-    coarser = min(one.dtype, other.dtype, key=lambda kind: kind.itemsize)
-    return one.shape == other.shape and torch.equal(one.to(coarser).cpu(), other.to(coarser).cpu())
 
 
 def _check(path: Path, site: GaussianSite) -> None:

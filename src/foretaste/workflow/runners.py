@@ -20,7 +20,7 @@ from foretaste.params import Params, in_eval_mode, swapped
 from foretaste.remembered import Memory
 from foretaste.store.study import Done, Json, Study, key_of
 from foretaste.surface.race import Tally
-from foretaste.task import Seen, Task
+from foretaste.task import Predictions, Task
 from foretaste.together import at_once, predict_examples_of_each
 from foretaste.weights import TaskWeights
 from foretaste.workflow.fit import Fitted
@@ -36,7 +36,7 @@ _HELD = 2 << 30  # bytes of merged params kept from look to look
 _SMALLEST, _BATCHES = 8, 4  # examples of a batch, and batches of a part: a batch costs as much as its longest
 _LEAST = 32  # examples of a task in the first look: fewer are no ground for a bootstrap
 
-Sight = Mapping[str, Seen]  # of each task, some examples in the race's order
+Sight = Mapping[str, Predictions]  # of each task, some examples in the race's order
 
 
 @dataclass(eq=False)
@@ -199,7 +199,7 @@ class Runners:
         row = made_row(session, results, runner.weights, Fidelity.PREVIEW, self.method, cost)
         return do_evaluation(session.study, runner.inputs, lambda: (row, per_example(results)), session.watch)
 
-    def _whole(self, task: Task, parts: Sequence[Sight]) -> Seen:
+    def _whole(self, task: Task, parts: Sequence[Sight]) -> Predictions:
         """All that was seen of a task, in the order of its examples."""
         found = [part[task.name] for part in parts if task.name in part]
         back = torch.tensor(self.orders[task.name]).argsort()
@@ -280,7 +280,7 @@ class Runners:
             predicted[counted] = kept[f"{task.name}/predicted"].to(labels.dtype)
             losses = kept[f"{task.name}/losses"].double().unsqueeze(1) * counted
             order = torch.tensor(self.orders[task.name])
-            sight[task.name] = Seen(losses[order], predicted[order], labels[order], counted[order])
+            sight[task.name] = Predictions(losses[order], predicted[order], labels[order], counted[order])
         return dict(self._added(sight))
 
 
@@ -305,12 +305,12 @@ def _tensors(sight: Sight) -> dict[str, Tensor]:
 
 def _sight(study: Study, artefact: str | None, tasks: Sequence[Task]) -> Sight:
     """What `_tensors` was given."""
-    kept, found = study.tensors(artefact), dict[str, Seen]()
+    kept, found = study.tensors(artefact), dict[str, Predictions]()
     losses = {task.name: task.loss for task in tasks}
     for task in dict.fromkeys(name.partition("/")[0] for name in kept):
         texts = json.loads(bytes(kept[f"{task}/texts"].tolist())) if f"{task}/texts" in kept else []
         pairs = tuple((written, wanted) for written, wanted in texts)
         labels = kept[f"{task}/labels"]
         counted = losses[task].counts({"labels": labels})
-        found[task] = Seen(kept[f"{task}/losses"], kept[f"{task}/predicted"], labels, counted, pairs)
+        found[task] = Predictions(kept[f"{task}/losses"], kept[f"{task}/predicted"], labels, counted, pairs)
     return found
