@@ -8,9 +8,10 @@ from hypothesis import settings
 from torch import Tensor
 
 from foretaste.params import Params, wide
+from foretaste.posterior.axes import Axes
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.isotropic import Isotropic
-from foretaste.posterior.kronecker import Axes, Kronecker, KroneckerSum
+from foretaste.posterior.kronecker import Kronecker, KroneckerSum
 from foretaste.posterior.lowrank import LowRank
 from foretaste.posterior.precision import Piece, Precision, Sum, dense, flat, unflat
 

@@ -24,7 +24,7 @@ from foretaste.one_line import one_line
 from foretaste.params import Params, average, first_nonfinite, shape_of, wide
 from foretaste.weights import TaskWeights
 
-__all__ = ["Combination", "Reduced", "combine", "reduced"]
+__all__ = ["Combination", "Reduced", "combine", "reduce_rank"]
 
 _GIVE_BASE = "give the model that they were trained on, whose weight counts there, or name the tensor as private"
 
@@ -37,7 +37,7 @@ class Combination:
         weights: Over the adapters' tasks.
         adapter: The sum; with a single task of weight 1 that task's adapter itself.
         errors: Relative Frobenius error of the reduction ``||W - W_k|| / ||W||`` by module; 0 where nothing was reduced.
-        error: The same of all modules together.
+        error: The share that is lost over all modules together.
         left_out: Full tensors that were not averaged, since tasks lack them, have other shapes, or keep them private.
     """
 
@@ -97,10 +97,13 @@ def combine(
     ranks = dict.fromkeys(summed.modules, rank) if isinstance(rank, int) else rank
     if strange := sorted(set(ranks) - {name for adapter in adapters.values() for name in adapter.modules}):
         raise ParamsError(f"a rank is given for {', '.join(strange)}, which no adapter changes; it changes {', '.join(summed.modules)}")
-    made = {name: reduced(own, ranks.get(name, own.rank)) for name, own in summed.modules.items()}
-    lost, norm = math.hypot(*(each.lost for each in made.values())), math.hypot(*(each.norm for each in made.values()))
-    smaller = Adapter({name: each.factors for name, each in made.items()}, summed.full, summed.config)
-    errors = {name: _share(each.lost, each.norm) for name, each in made.items()}
+    reductions = {name: reduce_rank(own, ranks.get(name, own.rank)) for name, own in summed.modules.items()}
+    lost, norm = (
+        math.hypot(*(reduction.lost for reduction in reductions.values())),
+        math.hypot(*(reduction.norm for reduction in reductions.values())),
+    )
+    smaller = Adapter({name: reduction.factors for name, reduction in reductions.items()}, summed.full, summed.config)
+    errors = {name: _share(reduction.lost, reduction.norm) for name, reduction in reductions.items()}
     return Combination(weights, smaller, errors, _share(lost, norm), left_out)
 
 
@@ -140,11 +143,11 @@ def _with_dense_modules(task: str, adapter: Adapter, whole: Collection[str], bas
 
 def _common(configs: Sequence[Mapping[str, object]]) -> dict[str, object]:
     """What all say; of what the model is, what any says."""
-    found = {key: said for key, said in configs[0].items() if all(key in other and other[key] == said for other in configs)}
+    common = {key: value for key, value in configs[0].items() if all(key in other and other[key] == value for other in configs)}
     for key in ("fan_in_fan_out", "auto_mapping", *MODEL):
-        said = [config[key] for config in configs if config.get(key)]
-        found |= {key: said[0]} if said else {}
-    return found
+        value = [config[key] for config in configs if config.get(key)]
+        common |= {key: value[0]} if value else {}
+    return common
 
 
 def _beside(parts: Sequence[tuple[float, Factors]]) -> Factors:
@@ -203,7 +206,7 @@ class Reduced:
     __repr__ = one_line
 
 
-def reduced(own: Factors, rank: int) -> Reduced:
+def reduce_rank(own: Factors, rank: int) -> Reduced:
     """The best approximation of an update by one of a lower rank; with its rank or more, the factors themselves.
 
     ``B A = Q_B (R_B R_A') Q_A'`` by QR of the two factors; the singular values of the small matrix are the product's.
@@ -216,7 +219,7 @@ def reduced(own: Factors, rank: int) -> Reduced:
         ParamsError: A rank below 1.
 
     >>> twice = Factors(torch.eye(2), torch.diag(torch.tensor([4.0, 3.0])), alpha=2)
-    >>> found = reduced(twice, 1)
+    >>> found = reduce_rank(twice, 1)
     >>> found.factors.rank, round(found.lost, 6), round(found.norm, 6)
     (1, 3.0, 5.0)
     """
@@ -229,8 +232,8 @@ def reduced(own: Factors, rank: int) -> Reduced:
     norm = float(values.square().sum().sqrt())
     if rank >= own.rank:
         return Reduced(own, 0.0, norm)
-    kept, lost = values[:rank].sqrt(), float(values[rank:].square().sum().sqrt())
-    count, dtype = len(kept), torch.promote_types(wide(own.a).dtype, own.b.dtype)
-    small_a = (kept[:, None] * (right[:count] @ q_a.T)).to(dtype).reshape(count, *own.a.shape[1:])
-    small_b = (q_b @ left[:, :count] * kept).to(dtype).reshape(len(b), count, *own.b.shape[2:])
+    roots, lost = values[:rank].sqrt(), float(values[rank:].square().sum().sqrt())
+    count, dtype = len(roots), torch.promote_types(wide(own.a).dtype, own.b.dtype)
+    small_a = (roots[:, None] * (right[:count] @ q_a.T)).to(dtype).reshape(count, *own.a.shape[1:])
+    small_b = (q_b @ left[:, :count] * roots).to(dtype).reshape(len(b), count, *own.b.shape[2:])
     return Reduced(Factors(small_a, small_b, alpha=count, layout=own.layout), lost, norm)

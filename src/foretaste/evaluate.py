@@ -10,19 +10,19 @@ from torch import Tensor, nn
 from foretaste.errors import TaskError
 from foretaste.one_line import one_line
 from foretaste.params import Params, in_eval_mode, swapped
-from foretaste.task import AnyMetric, Example, Examples, Judge, Seen, Task
+from foretaste.task import AnyMetric, Example, Examples, Judge, Predictions, Task
 
 __all__ = [
     "Columns",
     "Result",
     "batches",
     "evaluate",
-    "joined",
-    "judgements",
+    "join_batches",
+    "judge_model",
     "measure",
     "padded",
+    "predict_examples",
     "result_of",
-    "seen_by",
 ]
 
 Columns = tuple[Tensor, Tensor, Tensor, Tensor]  # losses, predictions, labels, and which count, `[B, S]` each
@@ -85,25 +85,25 @@ def evaluate(
     1.0
     """
     with in_eval_mode(model), swapped(model, params or {}):
-        found = {task.name: (data or {}).get(task.name, task.validation) for task in tasks}
-        judged = {} if loss_only else judgements(model, tasks)
+        examples_by_task = {task.name: (data or {}).get(task.name, task.validation) for task in tasks}
+        judged = {} if loss_only else judge_model(model, tasks)
         return {
-            task.name: measure(model, task, found[task.name], batch_size, loss_only=loss_only, judged=judged.get(task.judge))
+            task.name: measure(model, task, examples_by_task[task.name], batch_size, loss_only=loss_only, judged=judged.get(task.judge))
             for task in tasks
         }
 
 
-def judgements(model: nn.Module, tasks: Sequence[Task]) -> dict[Judge | None, Mapping[str, float]]:
+def judge_model(model: nn.Module, tasks: Sequence[Task]) -> dict[Judge | None, Mapping[str, float]]:
     """What each judge says of the model as it stands; one that judges for several tasks is asked once.
 
-    >>> judgements(nn.Linear(1, 1), [])
+    >>> judge_model(nn.Linear(1, 1), [])
     {}
     """
-    asked: dict[Judge, list[str]] = {}
+    metrics_by_judge: dict[Judge, list[str]] = {}
     for task in tasks:
         if task.judge is not None and task.judged:
-            asked.setdefault(task.judge, []).extend(task.judged)
-    return {judge: judge(model, tuple(dict.fromkeys(names)), None) for judge, names in asked.items()}
+            metrics_by_judge.setdefault(task.judge, []).extend(task.judged)
+    return {judge: judge(model, tuple(dict.fromkeys(names)), None) for judge, names in metrics_by_judge.items()}
 
 
 def measure(
@@ -136,13 +136,13 @@ def measure(
     >>> measure(nn.Linear(2, 2), Task("a", rows, rows, [METRICS["accuracy"]]), rows, batch_size=1).losses.shape
     torch.Size([2])
     """
-    seen = seen_by(model, task, examples, batch_size, texts=not loss_only)
+    seen = predict_examples(model, task, examples, batch_size, texts=not loss_only)
     if judged is None and task.judge is not None and task.judged and not loss_only:
         judged = task.judge(model, task.judged, None if examples is task.validation else len(examples))
     return result_of(task, replace(seen, judged=judged or {}), () if loss_only else task.metrics)
 
 
-def seen_by(model: nn.Module, task: Task, examples: Examples, batch_size: int, *, texts: bool = True) -> Seen:
+def predict_examples(model: nn.Module, task: Task, examples: Examples, batch_size: int, *, texts: bool = True) -> Predictions:
     """What the model as it stands says of these examples, in their order; the task's judge is not asked.
 
     Args:
@@ -156,7 +156,7 @@ def seen_by(model: nn.Module, task: Task, examples: Examples, batch_size: int, *
 
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
-    >>> seen_by(nn.Linear(2, 2), Task("a", rows, rows, [METRICS["accuracy"]]), rows, batch_size=1).predicted.shape
+    >>> predict_examples(nn.Linear(2, 2), Task("a", rows, rows, [METRICS["accuracy"]]), rows, batch_size=1).predicted.shape
     torch.Size([2, 1])
     """
     device = next(model.parameters()).device
@@ -169,31 +169,31 @@ def seen_by(model: nn.Module, task: Task, examples: Examples, batch_size: int, *
             outputs = task.predict(model, batch)
         shape = (len(indices), -1)
         columns = (task.loss.per_unit(outputs, batch), task.loss.predict(outputs), batch["labels"], task.loss.counts(batch))
-        each, guess, labels, counted = (column.reshape(shape).cpu() for column in columns)
-        parts.append((each.double(), guess, labels, counted))
+        unit_losses, guess, labels, counted = (column.reshape(shape).cpu() for column in columns)
+        parts.append((unit_losses.double(), guess, labels, counted))
         order += indices
         if task.write is not None and task.writes and texts:
             written += task.write(model, found)
     back = torch.tensor(order).argsort()
-    return joined(parts, task.loss.padding, back, tuple(written[place] for place in back.tolist()) if written else ())
+    return join_batches(parts, task.loss.padding, back, tuple(written[place] for place in back.tolist()) if written else ())
 
 
-def joined(parts: Sequence[Columns], padding: float, order: Tensor, texts: tuple[tuple[str, str], ...]) -> Seen:
+def join_batches(parts: Sequence[Columns], padding: float, order: Tensor, texts: tuple[tuple[str, str], ...]) -> Predictions:
     """Put together what was seen of the examples of several batches.
 
     Args:
-        parts: Of each batch, of different S.
+        parts: The columns of each batch; S may differ.
         padding: Fills up shorter rows of labels.
         order: `[N]`, the place of each example among those of all batches.
-        texts: See `Seen`.
+        texts: See `Predictions`.
 
     >>> parts = [(torch.ones(1, size), *[torch.ones(1, size).long()] * 2, torch.ones(1, size).bool()) for size in (2, 1)]
-    >>> joined(parts, -1.0, torch.tensor([1, 0]), ()).labels
+    >>> join_batches(parts, -1.0, torch.tensor([1, 0]), ()).labels
     tensor([[ 1, -1],
             [ 1,  1]])
     """
-    each, guess, labels, counted = zip(*parts, strict=True)
-    return Seen(padded(each)[order], padded(guess)[order], padded(labels, padding)[order], padded(counted)[order], texts)
+    unit_losses, guess, labels, counted = zip(*parts, strict=True)
+    return Predictions(padded(unit_losses)[order], padded(guess)[order], padded(labels, padding)[order], padded(counted)[order], texts)
 
 
 def padded(parts: Sequence[Tensor], filling: float = 0) -> Tensor:
@@ -224,12 +224,12 @@ def batches(examples: Examples, batch_size: int) -> Iterator[tuple[list[int], li
             yield chosen, [fetched[index] for index in chosen]
 
 
-def result_of(task: Task, seen: Seen, judges: Sequence[AnyMetric]) -> Result:
+def result_of(task: Task, seen: Predictions, judges: Sequence[AnyMetric]) -> Result:
     """What was seen of a task's examples, as its loss and metrics.
 
     Args:
         task: Has the unit of the loss.
-        seen: Of N examples.
+        seen: What evaluation saw of N examples.
         judges: Metrics to compute.
 
     Raises:
@@ -239,7 +239,7 @@ def result_of(task: Task, seen: Seen, judges: Sequence[AnyMetric]) -> Result:
 
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
-    >>> seen = Seen(torch.tensor([[0.5], [1.5]]), torch.tensor([[0], [0]]), torch.tensor([[0], [1]]), torch.ones(2, 1).bool())
+    >>> seen = Predictions(torch.tensor([[0.5], [1.5]]), torch.tensor([[0], [0]]), torch.tensor([[0], [1]]), torch.ones(2, 1).bool())
     >>> result_of(Task("a", rows, rows, [METRICS["accuracy"]]), seen, [METRICS["accuracy"]]).metrics
     {'loss': 1.0, 'accuracy': 0.5}
     """

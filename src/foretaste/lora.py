@@ -76,7 +76,7 @@ class Factors:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the update: ``[out, in]``, an embedding's ``[rows, dim]``, a convolution's ``[out, in, *kernel]``."""
+        """Shape of the update: ``[out, in]``, an embedding's ``[rows, dim]``, a convolution's ``[out, in, *kernel]``."""
         out, rest = self.b.shape[0], tuple(self.a.shape[1:])
         return (*rest, out) if self.layout == "embedding" else (out, *rest)
 
@@ -98,7 +98,7 @@ class Adapter:
     __repr__ = one_line
 
     def with_full(self, full: Params) -> "Adapter":
-        """The same with other full tensors beside its own, for example one task's head for a sum of adapters.
+        """Add full tensors to an adapter's own, for example one task's head for a sum of adapters.
 
         >>> sorted(Adapter({}, {"a": torch.ones(1)}).with_full({"b": torch.ones(1)}).full)
         ['a', 'b']
@@ -108,8 +108,8 @@ class Adapter:
     @property
     def base(self) -> str | None:
         """The name of the model it was trained on."""
-        found = self.config.get("base_model_name_or_path")
-        return str(found) if found else None
+        path = self.config.get("base_model_name_or_path")
+        return str(path) if path else None
 
     @property
     def fan_in_fan_out(self) -> bool:
@@ -124,7 +124,7 @@ def delta(adapter: Adapter, module: str, *, transposed: bool = False) -> Tensor:
 
     Args:
         adapter: Has the module.
-        module: Its name.
+        module: Name of the module.
         transposed: For layers that keep ``[in, out]``, as transformers' Conv1D in GPT-2 does.
 
     Returns:
@@ -142,10 +142,10 @@ def delta(adapter: Adapter, module: str, *, transposed: bool = False) -> Tensor:
         raise ParamsError(f"the adapter does not change {module!r}; it has {', '.join(adapter.modules)}")
     own = adapter.modules[module]
     dtype = torch.promote_types(wide(own.a).dtype, own.b.dtype)
-    found = own.b.flatten(1).to(dtype) @ own.a.flatten(1).to(dtype) * own.scaling
+    update = own.b.flatten(1).to(dtype) @ own.a.flatten(1).to(dtype) * own.scaling
     if own.layout == "embedding":
-        return found.T
-    return found.T if transposed and own.layout == "linear" else found.reshape(own.shape)
+        return update.T
+    return update.T if transposed and own.layout == "linear" else update.reshape(own.shape)
 
 
 def misfits(adapters: Mapping[str, Adapter]) -> list[str]:
@@ -161,13 +161,13 @@ def misfits(adapters: Mapping[str, Adapter]) -> list[str]:
     models: dict[str, tuple[str, object]] = {}
     for task, adapter in adapters.items():
         for key in (key for key in MODEL if adapter.config.get(key)):
-            whose, said = models.setdefault(key, (task, adapter.config[key]))
-            if adapter.config[key] != said:
-                faults.append(f"task {task!r}: {key} is {adapter.config[key]}, in task {whose!r} {said}; {_ONE_MODEL}")
+            whose, value = models.setdefault(key, (task, adapter.config[key]))
+            if adapter.config[key] != value:
+                faults.append(f"task {task!r}: {key} is {adapter.config[key]}, in task {whose!r} {value}; {_ONE_MODEL}")
         for name, own in adapter.modules.items():
             whose, other = first.setdefault(name, (task, own))
             if (own.layout, own.shape) != (other.layout, other.shape):
-                kinds = [f"{list(each.shape)} ({each.layout})" for each in (own, other)]
+                kinds = [f"{list(factors.shape)} ({factors.layout})" for factors in (own, other)]
                 faults.append(f"task {task!r}: {name} is {kinds[0]}, in task {whose!r} {kinds[1]}; use adapters of one model")
             if (factor := first_nonfinite({"A": own.a, "B": own.b})) is not None:
                 faults.append(f"task {task!r}: factor {factor} of {name} holds NaN or infinity; train it again, or take one saved before")

@@ -19,9 +19,9 @@ from torch import Tensor
 from foretaste.errors import ParamsError, WeightsError
 from foretaste.one_line import one_line
 from foretaste.params import Params, average, check_fit, wide
-from foretaste.pieces import CHUNK, Factor, Surrogate, blamed, broken, check_sites, is_finite, owned, pieces_of, renormalised
+from foretaste.pieces import CHUNK, Factor, Surrogate, broken, check_sites, is_finite, name_culprit, owned, pieces_of, renormalise
 from foretaste.posterior.gaussian import Gaussian
-from foretaste.posterior.placing import placed
+from foretaste.posterior.placing import place_on
 from foretaste.posterior.precision import EXACT, Piece, Precision, Stop
 from foretaste.posterior.site import Site, product
 from foretaste.weights import TaskWeights
@@ -195,7 +195,7 @@ def _mean(
     means = prior.mean.items()
     merged = {name: torch.empty_like(mean, device=device, memory_format=torch.contiguous_format) for name, mean in means}
     for owners, names in owned(prior, surrogates).items():
-        shares = renormalised({task: weights[task] for task, _ in owners})
+        shares = renormalise({task: weights[task] for task, _ in owners})
         factors = [(task, surrogates[task][place], shares[task]) for task, place in owners if shares[task] > 0]
         task, first, share = factors[0]
         if len(factors) == 1 and share * first.power == 1.0 and first.gradient is None:
@@ -211,12 +211,12 @@ def _mean(
 
 
 def _merge_piece(prior: Gaussian, factors: Sequence[Factor], piece: Piece, merged: Params, stop: Stop, device: torch.device | None) -> None:
-    part = placed(Gaussian(piece.of(prior.mean), prior.precision.restrict(piece)), device)
-    sites = [placed(replace(site.on(piece), carried={}), device) ** share for _, site, share in factors]
+    part = place_on(Gaussian(piece.of(prior.mean), prior.precision.restrict(piece)), device)
+    sites = [place_on(replace(site.on(piece), carried={}), device) ** share for _, site, share in factors]
     mean = product(part, sites, stop).mean
     for name, target in piece.of(merged).items():
         if not is_finite(mean[name]):
-            raise ParamsError(blamed(name, piece, prior, factors))
+            raise ParamsError(name_culprit(name, piece, prior, factors))
         target.copy_(mean[name])
 
 
@@ -227,7 +227,7 @@ def _shared(prior: Gaussian, surrogates: Mapping[str, Surrogate]) -> list[str]:
 def _with_buffers(point: Params, sites: Mapping[str, Site], weights: TaskWeights) -> dict[str, Tensor]:
     merged = dict(point)
     for key in dict.fromkeys(key for site in sites.values() for key in site.buffers):
-        alpha = renormalised({name: weights[name] for name, site in sites.items() if key in site.buffers})
+        alpha = renormalise({name: weights[name] for name, site in sites.items() if key in site.buffers})
         merged[key] = average((share, sites[name].buffers[key]) for name, share in alpha.items())
     return merged
 

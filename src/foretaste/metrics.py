@@ -15,7 +15,7 @@ from torch import Tensor
 
 from foretaste.lazy import lazy
 from foretaste.one_line import one_line
-from foretaste.task import AnyMetric, Metric, Seen, SequenceMetric
+from foretaste.task import AnyMetric, Metric, Predictions, SequenceMetric
 
 __all__ = [
     "LABEL_SET_METRICS",
@@ -30,6 +30,7 @@ __all__ = [
     "macro_f1",
     "mcc",
     "mean_absolute_error",
+    "metric_named",
     "needs_classes",
     "perplexity",
     "r2",
@@ -84,19 +85,19 @@ def needs_classes(metric: AnyMetric) -> bool:
 METRICS: Mapping[str, Metric] = {metric.name: metric for metric in (Metric("accuracy", accuracy), Metric("f1", f1), Metric("mcc", mcc))}
 
 
-def perplexity(seen: Seen) -> float:
+def perplexity(seen: Predictions) -> float:
     """``exp`` of the mean loss per label token, whatever the task's unit; less is better.
 
     Losses above 700 count as 700: a preview may be as bad as that, and a study goes on.
 
-    >>> perplexity(Seen(torch.tensor([[0.0, 4.0]]).log1p(), torch.zeros(1, 2), torch.zeros(1, 2), torch.ones(1, 2).bool()))
+    >>> perplexity(Predictions(torch.tensor([[0.0, 4.0]]).log1p(), torch.zeros(1, 2), torch.zeros(1, 2), torch.ones(1, 2).bool()))
     2.23606...
     """
     mean = float(seen.losses.sum()) / max(int(seen.counted.sum()), 1)
     return math.exp(min(mean, _LARGEST))
 
 
-def exact_match(seen: Seen) -> float:
+def exact_match(seen: Predictions) -> float:
     """Share of the examples at whose every label the likeliest token is the right one.
 
     The likeliest tokens are those after the reference's own beginning (teacher forcing). Where all of them are
@@ -104,7 +105,7 @@ def exact_match(seen: Seen) -> float:
     labels are left out.
 
     >>> labels = torch.tensor([[1, 2], [3, 2]])
-    >>> exact_match(Seen(torch.zeros(2, 2), torch.tensor([[1, 2], [1, 2]]), labels, torch.ones(2, 2).bool()))
+    >>> exact_match(Predictions(torch.zeros(2, 2), torch.tensor([[1, 2], [1, 2]]), labels, torch.ones(2, 2).bool()))
     0.5
     """
     right = ((seen.predicted == seen.labels) | ~seen.counted).all(1)
@@ -121,39 +122,39 @@ SEQUENCE_METRICS: Mapping[str, AnyMetric] = {
 }
 
 
-def r2(seen: Seen) -> float:
+def r2(seen: Predictions) -> float:
     """Share of the targets' variance that predictions explain; of vectors the mean over their numbers.
 
     Numbers with fewer than two targets are left out; without any others the result is 0, as where all targets are the same.
 
     >>> targets, predicted = torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([[1.0], [2.0], [2.0]])
-    >>> r2(Seen(torch.zeros(3, 1), predicted, targets, torch.ones(3, 1).bool()))
+    >>> r2(Predictions(torch.zeros(3, 1), predicted, targets, torch.ones(3, 1).bool()))
     0.5
     """
     return _mean_over_columns(seen, _sklearn.r2_score, least=2)
 
 
-def mean_absolute_error(seen: Seen) -> float:
+def mean_absolute_error(seen: Predictions) -> float:
     """Mean distance of predictions from their targets; less is better.
 
     >>> targets, predicted = torch.tensor([[1.0], [2.0]]), torch.tensor([[1.0], [5.0]])
-    >>> mean_absolute_error(Seen(torch.zeros(2, 1), predicted, targets, torch.ones(2, 1).bool()))
+    >>> mean_absolute_error(Predictions(torch.zeros(2, 1), predicted, targets, torch.ones(2, 1).bool()))
     1.5
     """
     return float(_absolute_errors(seen).sum()) / max(int(seen.counted.sum()), 1)
 
 
-def macro_f1(seen: Seen) -> float:
+def macro_f1(seen: Predictions) -> float:
     """F1 of every label of a set, whether it is there, averaged over the labels; 0 of one that is never there and never predicted.
 
     >>> sets, predicted = torch.tensor([[1, 0], [1, 1]]), torch.tensor([[1, 0], [1, 0]])
-    >>> macro_f1(Seen(torch.zeros(2, 2), predicted, sets, torch.ones(2, 2).bool()))
+    >>> macro_f1(Predictions(torch.zeros(2, 2), predicted, sets, torch.ones(2, 2).bool()))
     0.5
     """
     return _mean_over_columns(seen, partial(_sklearn.f1_score, zero_division=0.0), least=1)
 
 
-def _mean_over_columns(seen: Seen, score: Callable[..., SupportsFloat], least: int) -> float:
+def _mean_over_columns(seen: Predictions, score: Callable[..., SupportsFloat], least: int) -> float:
     """The mean of scikit-learn's score over the columns that have so many labels at least."""
     columns = zip(seen.labels.T, seen.predicted.T, seen.counted.T, strict=True)
     pairs = [(labels[counted].double().numpy(), predicted[counted].double().numpy()) for labels, predicted, counted in columns]
@@ -161,7 +162,7 @@ def _mean_over_columns(seen: Seen, score: Callable[..., SupportsFloat], least: i
     return sum(scores) / max(len(scores), 1)
 
 
-def _absolute_errors(seen: Seen) -> Tensor:
+def _absolute_errors(seen: Predictions) -> Tensor:
     return torch.where(seen.counted, (seen.predicted - seen.labels).double().abs(), 0)
 
 
@@ -176,6 +177,15 @@ REGRESSION_METRICS: Mapping[str, AnyMetric] = {
 LABEL_SET_METRICS: Mapping[str, AnyMetric] = {
     metric.name: metric for metric in (SequenceMetric("macro_f1", macro_f1), SequenceMetric("exact_match", exact_match))
 }
+
+
+def metric_named(name: str) -> AnyMetric:
+    """Return one of this module's metrics.
+
+    >>> metric_named("r2").higher_is_better
+    True
+    """
+    return {**METRICS, **SEQUENCE_METRICS, **REGRESSION_METRICS, **LABEL_SET_METRICS}[name]
 
 
 @dataclass(frozen=True)
@@ -195,14 +205,14 @@ class Adds:
     __repr__ = one_line
 
 
-def adds(metric: AnyMetric, seen: Seen) -> Adds | None:
+def adds(metric: AnyMetric, seen: Predictions) -> Adds | None:
     """What each example adds to a metric, or None where the metric is no such ratio.
 
     Accuracy, of tokens too, exact match, perplexity and mean absolute error are, under any name; R2, F1, Matthews correlation and
     metrics of texts or of the model itself are not, and of a metric of one's own nobody knows.
 
     >>> labels, counted = torch.tensor([[1, 2], [3, 0]]), torch.tensor([[True, True], [True, False]])
-    >>> seen = Seen(torch.zeros(2, 2), torch.tensor([[1, 2], [1, 0]]), labels, counted)
+    >>> seen = Predictions(torch.zeros(2, 2), torch.tensor([[1, 2], [1, 0]]), labels, counted)
     >>> found = adds(SEQUENCE_METRICS["token_accuracy"], seen)
     >>> found.added.tolist(), found.counts.tolist(), found.exponential
     ([2.0, 0.0], [2.0, 1.0], False)

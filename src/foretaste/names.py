@@ -1,8 +1,10 @@
-"""Names of tasks: one rule for recipes, imports and Python."""
+"""Names: the rule for those of tasks, and how many of a list a sentence has."""
+
+from collections.abc import Iterable, Sequence
 
 from foretaste.errors import TaskError
 
-__all__ = ["check_name"]
+__all__ = ["check_name", "first_faults", "first_few"]
 
 _LONGEST = 64
 _FORBIDDEN = set(",=/\\.<>+;:*?|\"'`$!&")
@@ -36,3 +38,35 @@ def check_name(name: str) -> None:
         raise TaskError(f"the task name {name!r} begins with '-', as options do; {_ADVICE}")
     if name in _RESERVED:
         raise TaskError(f"the task name {name!r} means something else in weights, preferences, floors or commands; choose another")
+
+
+def first_few(items: Iterable[str], most: int = 6, *, separator: str = ", ", kind: str = "") -> str:
+    """List the first items, and count the others.
+
+    Args:
+        items: Names, or faults.
+        most: How many are listed.
+        separator: Stands between items.
+        kind: What the others are called after "and N more".
+
+    >>> first_few(["a", "b", "c"], 2)
+    'a, b and 1 more'
+    >>> first_few(["a is missing", "b is missing"], separator="; ")
+    'a is missing; b is missing'
+    """
+    listed = list(items)
+    more = f" and {len(listed) - most} more{kind and ' ' + kind}" if len(listed) > most else ""
+    return separator.join(listed[:most]) + more
+
+
+def first_faults(faults: Sequence[str], most: int) -> list[str]:
+    """Return the first faults, and a last one that counts the others.
+
+    Args:
+        faults: Sentences that are alike.
+        most: How many are kept.
+
+    >>> first_faults(["a is missing", "b is missing", "c is missing"], 1)
+    ['a is missing', 'and 2 more like it']
+    """
+    return [*faults[:most], f"and {len(faults) - most} more like it"] if len(faults) > most else list(faults)

@@ -18,7 +18,7 @@ from foretaste.evaluate import Result, batches, padded, result_of
 from foretaste.loss.loss import Loss
 from foretaste.one_line import one_line
 from foretaste.params import Params, in_eval_mode, swapped
-from foretaste.task import Batch, ModelMetric, Seen, Task, TextMetric
+from foretaste.task import Batch, ModelMetric, Predictions, Task, TextMetric
 from foretaste.weights import TaskWeights
 
 __all__ = ["Outputs", "check_mixable", "is_mixable", "outputs_of"]
@@ -79,11 +79,11 @@ class Outputs:
         lost, predicted = self.mixed(torch.tensor([list(point.values()) for point in points], dtype=torch.float64))
         return [result_of(task, self._seen(*pair), judges) for pair in zip(lost, predicted, strict=True)]
 
-    def _seen(self, lost: Tensor, predicted: Tensor) -> Seen:
+    def _seen(self, lost: Tensor, predicted: Tensor) -> Predictions:
         labels, counted = self.labels, self.counted
-        each, guess = torch.zeros(labels.shape, dtype=torch.float64), torch.zeros(labels.shape, dtype=predicted.dtype)
-        each[counted], guess[counted] = lost, predicted
-        return Seen(each, guess, labels if labels.is_floating_point() else labels.long(), counted)
+        unit_losses, guess = torch.zeros(labels.shape, dtype=torch.float64), torch.zeros(labels.shape, dtype=predicted.dtype)
+        unit_losses[counted], guess[counted] = lost, predicted
+        return Predictions(unit_losses, guess, labels if labels.is_floating_point() else labels.long(), counted)
 
     def to_tensors(self) -> dict[str, Tensor]:
         """As tensors to keep.

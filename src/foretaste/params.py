@@ -5,27 +5,22 @@ A model has two kinds of tensors. *Parameters* are trained and merged by their p
 averaged by alpha, the others stay the pretrained model's.
 """
 
-import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from foretaste.errors import ParamsError
+from foretaste.names import first_few
 from foretaste.stored import Stored
 
 __all__ = [
-    "Indexed",
     "Params",
     "average",
     "buffers_of",
     "check_fit",
-    "digest",
-    "digest_of",
     "dtype_of",
-    "examples_digest",
     "first_nonfinite",
     "in_eval_mode",
     "parameters_of",
@@ -49,8 +44,8 @@ def parameters_of(model: nn.Module, names: Collection[str] | None = None) -> dic
     >>> sorted(parameters_of(nn.Linear(2, 3)))
     ['bias', 'weight']
     """
-    found = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    return found if names is None else {name: tensor for name, tensor in found.items() if name in names}
+    parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    return parameters if names is None else {name: tensor for name, tensor in parameters.items() if name in names}
 
 
 def buffers_of(model: nn.Module) -> dict[str, Tensor]:
@@ -85,7 +80,7 @@ def tied_names(model: nn.Module) -> dict[str, tuple[str, ...]]:
     names: dict[int, list[str]] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
         names.setdefault(id(parameter), []).append(name)
-    return {each[0]: tuple(each) for each in names.values() if len(each) > 1}
+    return {tied[0]: tuple(tied) for tied in names.values() if len(tied) > 1}
 
 
 def under_all_names(model: nn.Module) -> dict[str, Tensor]:
@@ -131,14 +126,14 @@ def swapped(model: nn.Module, params: Params) -> Iterator[nn.Module]:
     own = parameters_of(model) | dict(model.named_buffers())
     unknown = sorted(set(params) - set(own))
     if unknown:
-        raise ParamsError(f"the model has no tensor {_listed(unknown)}; its params come from another architecture")
+        raise ParamsError(f"the model has no tensor {first_few(unknown)}; its params come from another architecture")
     check_fit({name: own[name] for name in params}, params, "the params to swap in")
-    kept = {name: own[name].clone() for name in params}
+    originals = {name: own[name].clone() for name in params}
     try:
         _copy_into(own, params)
         yield model
     finally:
-        _copy_into(own, kept)
+        _copy_into(own, originals)
 
 
 def _copy_into(own: Params, params: Params) -> None:
@@ -206,9 +201,9 @@ def check_fit(reference: Params, params: Params, whose: str, *, among: Collectio
     expected = [name for name in reference if among is None or name in among]
     missing, extra = sorted(set(expected) - set(params)), sorted(set(params) - set(expected))
     if missing:
-        faults.append(f"missing {_listed(missing)}")
+        faults.append(f"missing {first_few(missing)}")
     if extra:
-        faults.append(f"additional {_listed(extra)}")
+        faults.append(f"additional {first_few(extra)}")
     pairs = {name: (shape_of(params, name), shape_of(reference, name)) for name in expected if name in params}
     shapes = [f"shape of {name} is {list(own)}, not {list(other)}" for name, (own, other) in pairs.items() if own != other]
     faults += shapes[:_LISTED]
@@ -218,11 +213,6 @@ def check_fit(reference: Params, params: Params, whose: str, *, among: Collectio
         raise ParamsError(f"{whose} does not fit the pretrained model: {'; '.join(faults)}")
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return ", ".join(names[:_LISTED]) + more
-
-
 def first_nonfinite(params: Params) -> str | None:
     """Name of the first tensor that holds NaN or infinity, or None.
 
@@ -230,51 +220,6 @@ def first_nonfinite(params: Params) -> str | None:
     'b'
     """
     return next((name for name, tensor in params.items() if not bool(torch.isfinite(tensor).all())), None)
-
-
-def digest(params: Params) -> str:
-    """SHA-256 over names, dtypes, shapes and bytes; independent of order and of the file's layout.
-
-    >>> digest({"a": torch.zeros(1)}) == digest({"a": torch.zeros(1)})
-    True
-    """
-    return digest_of((name, params[name]) for name in sorted(params))
-
-
-def digest_of(named: Iterable[tuple[str, Tensor]]) -> str:
-    """The `digest` of params that are made one by one, sorted by name.
-
-    >>> digest_of([("a", torch.zeros(1))]) == digest({"a": torch.zeros(1)})
-    True
-    """
-    total = hashlib.sha256()
-    for name, given in named:
-        tensor = given.detach().cpu().contiguous()
-        total.update(f"{name}|{tensor.dtype}|{list(tensor.shape)}|".encode())
-        total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return total.hexdigest()
-
-
-class Indexed(Protocol):
-    """Anything with a length whose items are tensors by name."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Params: ...
-
-
-def examples_digest(parts: Sequence[Indexed]) -> str:
-    """Content hash of examples as they are fed to the model.
-
-    >>> examples_digest([[{"inputs": torch.eye(2)}]]) == examples_digest([[{"inputs": torch.eye(2)}]])
-    True
-    """
-    total = hashlib.sha256()
-    for examples in parts:
-        total.update(f"{len(examples)}|".encode())
-        for index in range(len(examples)):
-            total.update(digest(examples[index]).encode())
-    return total.hexdigest()
 
 
 def wide(tensor: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from foretaste.posterior.precision import Piece, coupled
 from foretaste.posterior.site import GaussianSite, Site
 from foretaste.weights import TaskWeights
 
-__all__ = ["CHUNK", "Factor", "Surrogate", "blamed", "broken", "check_sites", "is_finite", "owned", "pieces_of", "renormalised"]
+__all__ = ["CHUNK", "Factor", "Surrogate", "broken", "check_sites", "is_finite", "name_culprit", "owned", "pieces_of", "renormalise"]
 
 CHUNK = 1 << 17  # entries: a few of these stay in the cache, and few enough steps are Python's
 _STILL = 1e-6
@@ -75,17 +75,17 @@ def owned(prior: Gaussian, surrogates: Mapping[str, Surrogate]) -> dict[tuple[tu
     >>> owned(Gaussian({"v": torch.zeros(1), "w": torch.zeros(1)}, Isotropic(1.0)), {"a": (a,), "b": (b,)})
     {(('a', 0),): ['v'], (('a', 0), ('b', 0)): ['w']}
     """
-    found: dict[tuple[tuple[str, int], ...], list[str]] = {}
+    groups: dict[tuple[tuple[str, int], ...], list[str]] = {}
     for key in prior.mean:
         owners = tuple((task, place) for task, parts in surrogates.items() for place, part in enumerate(parts) if key in part.center)
-        found.setdefault(owners, []).append(key)
-    return found
+        groups.setdefault(owners, []).append(key)
+    return groups
 
 
-def renormalised(alpha: Mapping[str, float]) -> dict[str, float]:
+def renormalise(alpha: Mapping[str, float]) -> dict[str, float]:
     """Weights among the tasks that have a parameter; equal if none of them has any weight.
 
-    >>> renormalised({"a": 0.25, "b": 0.25})
+    >>> renormalise({"a": 0.25, "b": 0.25})
     {'a': 0.5, 'b': 0.5}
     """
     total = sum(alpha.values())
@@ -100,8 +100,8 @@ def pieces_of(prior: Gaussian, factors: Sequence[Factor], names: list[str], entr
     Args:
         prior: Its precision is one of them.
         factors: The sites.
-        names: Of the params to part.
-        entries: Of a slice, where nothing is coupled.
+        names: Names of the params to part.
+        entries: Most entries of a slice, where nothing is coupled.
 
     >>> from foretaste.posterior.isotropic import Isotropic
     >>> prior = Gaussian({"w": torch.zeros(CHUNK + 1)}, Isotropic(1.0))
@@ -118,12 +118,12 @@ def pieces_of(prior: Gaussian, factors: Sequence[Factor], names: list[str], entr
             yield Piece([name], slice(start, min(start + entries, count)))
 
 
-def blamed(name: str, piece: Piece, prior: Gaussian, factors: Sequence[Factor]) -> str:
+def name_culprit(name: str, piece: Piece, prior: Gaussian, factors: Sequence[Factor]) -> str:
     """What made the merged tensor non-finite; in a coupled piece that may be another tensor.
 
     >>> from foretaste.posterior.isotropic import Isotropic
     >>> prior = Gaussian({"w": torch.zeros(1)}, Isotropic(1.0))
-    >>> blamed("w", Piece(["w"]), prior, [("a", GaussianSite.flat({"w": torch.tensor([torch.nan])}), 1.0)])
+    >>> name_culprit("w", Piece(["w"]), prior, [("a", GaussianSite.flat({"w": torch.tensor([torch.nan])}), 1.0)])
     "the params of task 'a' hold NaN or infinity in w; train that task again with a lower learning rate"
     """
     start = piece.of(prior.mean)

@@ -1,165 +1,25 @@
 """Plans: what a recipe can say, part by part, with defaults and bounds."""
 
-import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictInt,
-    StrictStr,
-    ValidationInfo,
-    WithJsonSchema,
-    field_validator,
-)
+from pydantic import AfterValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 from pydantic_core import PydanticCustomError
 
 from foretaste import bounds
 from foretaste.errors import RecipeError, WeightsError
 from foretaste.method_table import METHOD_TABLE, check_method_name
+from foretaste.sources.plans import DigitsModel, FunctionModel, RecipePart, TaskData, TransformersModel, suit_kind
 from foretaste.surface.preference import Floor, Preference
 
-__all__ = [
-    "LORA",
-    "Curvature",
-    "DigitsModel",
-    "Ensemble",
-    "Finetune",
-    "FunctionModel",
-    "Harness",
-    "Joint",
-    "MethodName",
-    "MetricName",
-    "Preview",
-    "Recipe",
-    "Recommend",
-    "Resources",
-    "TaskData",
-    "TransformersModel",
-    "Variational",
-]
-
-
-MetricName = Literal["accuracy", "f1", "mcc", "perplexity", "token_accuracy", "exact_match", "bleu", "chrf"]
-_HARNESS_METRIC = r"^[^\s:]+:[^\s:]+(:[^\s:]+)?$"
-
-
-def _known(name: str) -> str:
-    if name not in get_args(MetricName) and not re.match(_HARNESS_METRIC, name):
-        listed = ", ".join(repr(each) for each in get_args(MetricName))
-        advice = "or, of lm-evaluation-harness, TASK:METRIC or TASK:METRIC:FILTER"
-        raise PydanticCustomError("metric", "Input should be {listed}; {advice}", {"listed": listed, "advice": advice})
-    return name
-
-
-_Named = Annotated[
-    str,
-    AfterValidator(_known),
-    WithJsonSchema({"anyOf": [{"enum": list(get_args(MetricName))}, {"type": "string", "pattern": _HARNESS_METRIC}]}),
-]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Harness(_Part):
-    """How metrics of lm-evaluation-harness are measured."""
-
-    tasks: str | None = Field(None, description="folder with YAML files of tasks of your own (relative to this file)")
-    num_fewshot: int | None = Field(
-        None, ge=0, le=10_000, description="examples in a prompt, unless a task allows none; as the task says if left out"
-    )
-    limit: int | None = Field(None, ge=1, le=bounds.ROWS, description="at most so many documents of each task; all if left out")
-    batch_size: int | None = Field(None, ge=1, le=bounds.BATCH, description="requests per forward pass; 8 if left out")
-    chat_template: bool | None = Field(None, description="put prompts into the tokenizer's chat template; bare if left out")
-
-
-class TransformersModel(_Part):
-    """A Hugging Face model, from a folder or the hub."""
-
-    source: Literal["transformers"]
-    path: str = Field(description="checkpoint folder (relative to this file) or hub id")
-    kind: Literal["text-classification", "image-classification", "causal-lm", "seq2seq"]
-    head: Literal["auto", "shared", "private"] = Field("auto", description="one head per distinct label set, one for all, or one each")
-    max_length: int = Field(
-        128,
-        ge=4,
-        le=bounds.TOKENS,
-        description="longest text, in tokens: prompt and completion together for causal-lm, source and target each for seq2seq",
-    )
-    unit: Literal["example", "token"] | None = Field(
-        None, description="what a language model's losses are means over: label tokens if left out, or examples"
-    )
-    max_new_tokens: int | None = Field(None, ge=1, le=bounds.TOKENS, description="most tokens written for bleu and chrf; 64 if left out")
-    harness: Harness | None = Field(None, description="causal-lm: how metrics of lm-evaluation-harness are measured")
-
-    @property
-    def is_language(self) -> bool:
-        """Whether it is a language model."""
-        return self.kind in ("causal-lm", "seq2seq")
-
-
-class FunctionModel(_Part):
-    """A Python function that returns a model and its tasks."""
-
-    source: Literal["function"]
-    call: str = Field(pattern=r"^[\w.]+:\w+$", description="module:function")
-    arguments: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the call")
-
-
-class DigitsModel(_Part):
-    """The embedded digits: three tasks, one small network."""
-
-    source: Literal["digits"]
-
-
-class TaskData(_Part):
-    """One task's data."""
-
-    train: str = Field(description="data file, image folder, or hub id")
-    validation: str = Field(description="the same; never trained on")
-    text: str | list[str] | None = Field(None, description="text column, or two for pairs; for causal-lm, to learn every token of")
-    image: str | None = Field(None, description="image column")
-    prompt: str | None = Field(None, description="causal-lm: column of what the completion follows; prompt if left out")
-    completion: str | None = Field(None, description="causal-lm: column of what is to be learned; completion if left out")
-    messages: str | None = Field(None, description="causal-lm: column of chats, lists of role and content; messages if left out")
-    source: str | None = Field(None, description="seq2seq: column of what is read; source if left out")
-    target: str | None = Field(None, description="seq2seq: column of what is written; target if left out")
-    label: str = Field("label", description="label column")
-    labels: list[StrictStr | StrictInt] | None = Field(None, description="all labels, in order; taken from the data if left out")
-    metrics: list[_Named] = Field(
-        ["accuracy"],
-        min_length=1,
-        description="the first is the headline; of a language model perplexity if left out; TASK:METRIC is one of lm-evaluation-harness",
-    )
-    max_train: int | None = Field(None, ge=1, le=bounds.ROWS, description="use at most so many training rows")
-    max_validation: int | None = Field(None, ge=1, le=bounds.ROWS)
-    splits: tuple[str, str] = Field(("train", "validation"), description="names of the splits of a hub data set")
-    quoted: bool = Field(False, description=".tsv files: fields may stand in quotation marks; if left out, these are text")
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Input columns."""
-        if self.image is not None:
-            return (self.image,)
-        return (self.text,) if isinstance(self.text, str) else tuple(self.text or ())
-
-    @property
-    def columns(self) -> dict[str, str]:
-        """A language model's columns, by what they are, as far as they are named."""
-        roles = ("prompt", "completion", "messages", "text", "source", "target")
-        return {role: named for role in roles if isinstance(named := getattr(self, role), str)}
+__all__ = ["LORA", "Curvature", "Ensemble", "Finetune", "Joint", "MethodName", "Preview", "Recipe", "Recommend", "Resources", "Variational"]
 
 
 _LORA_DEFAULTS: Mapping[str, float] = {"r": 16, "dropout": 0.0, "rslora": False, "train_a": True}
 LORA = ("method", "r", "alpha", "targets", "dropout", "rslora", "train_a")  # fields of `Finetune` that say what is trained
 
 
-class Finetune(_Part):
+class Finetune(RecipePart):
     """How every model is trained, alone and jointly."""
 
     steps: int = Field(300, ge=1, le=bounds.STEPS)
@@ -211,7 +71,7 @@ class Finetune(_Part):
         return self.model_dump(exclude={*LORA, "freeze"})
 
 
-class Curvature(_Part):
+class Curvature(RecipePart):
     """How each task's curvature is estimated."""
 
     estimator: Literal["fisher"] = "fisher"
@@ -220,7 +80,7 @@ class Curvature(_Part):
     batch_size: int = Field(32, ge=1, le=bounds.BATCH)
 
 
-class Ensemble(_Part):
+class Ensemble(RecipePart):
     """Several runs per task, for the methods that want them (mixture, lowrank and the controls)."""
 
     members: int = Field(3, ge=1, le=1000, description="runs per task, the first included")
@@ -230,7 +90,7 @@ class Ensemble(_Part):
     )
 
 
-class Variational(_Part):
+class Variational(RecipePart):
     """How the method `variational` trains: IVON, with the batches and steps of `finetune`."""
 
     learning_rate: float = Field(0.1, gt=0, lt=1e30, description="of a step in units of hessian_init")
@@ -248,7 +108,7 @@ def _check_method(name: str) -> str:
 MethodName = Annotated[str, AfterValidator(_check_method), WithJsonSchema({"type": "string", "enum": list(METHOD_TABLE)})]
 
 
-class Preview(_Part):
+class Preview(RecipePart):
     """Which previews are made."""
 
     methods: list[MethodName] = Field(["simple", "anchored"], min_length=1, description="the last one is recommended from")
@@ -272,7 +132,7 @@ class Preview(_Part):
         return value
 
 
-class Joint(_Part):
+class Joint(RecipePart):
     """The joint runs that previews are checked against."""
 
     points: int = Field(7, ge=0, le=bounds.JOINT_RUNS, description="joint runs, spread over the inside and the edges of the simplex")
@@ -280,22 +140,20 @@ class Joint(_Part):
     steps: int | None = Field(None, ge=1, le=bounds.STEPS, description="steps of a joint run; as in finetune if left out")
 
 
-class Recommend(_Part):
+class Recommend(RecipePart):
     """What to recommend."""
 
     prefer: str = Field("mean", description="mean, worst, knee, or task=2,other=1")
     floors: list[str] = Field(default_factory=list, description="task>=0.85 or all>=97% (of the single-task metric)")
 
 
-class Resources(_Part):
+class Resources(RecipePart):
     """What the work may use; results do not depend on it."""
 
     workers: int = Field(1, ge=1, le=bounds.WORKERS, description="processes of this machine, each on its own device where there are any")
-        1, ge=1, le=bounds.WORKERS, description="processes of this machine, each on a device of its own where there are any"
-    )
 
 
-class Recipe(_Part):
+class Recipe(RecipePart):
     """What to study."""
 
     name: str = Field(min_length=1, max_length=bounds.NAME)
@@ -314,12 +172,12 @@ class Recipe(_Part):
 
     @field_validator("tasks", mode="before")
     @classmethod
-    def _judged(cls, tasks: object, info: ValidationInfo) -> object:
-        """A language model's tasks are judged by perplexity where they do not say."""
+    def _suit_kind(cls, tasks: object, info: ValidationInfo) -> object:
+        """Give tasks the headline metric of their kind of model, and put the columns that only this kind has in their place."""
         model = info.data.get("model")
-        if not isinstance(model, TransformersModel) or not model.is_language or not isinstance(tasks, dict):
+        if not isinstance(model, TransformersModel) or not isinstance(tasks, dict):
             return tasks
-        return {name: {"metrics": ["perplexity"], **task} if isinstance(task, dict) else task for name, task in tasks.items()}
+        return {name: suit_kind(model.row, task) if isinstance(task, dict) else task for name, task in tasks.items()}
 
     @property
     def twin_warnings(self) -> tuple[str, ...]:
@@ -358,6 +216,8 @@ class Recipe(_Part):
             plan["model"]["harness"] = {name: value for name, value in told.items() if value is not None} or None
         for task in plan["tasks"].values():
             del task["train"], task["validation"], task["quoted"]  # the data's hash knows how the files were read
+            if not task["columns"]:  # recipes from before there were columns of other roles keep their identity
+                del task["columns"]
         for free in ("name", "recommend", "resources", "snapshot_seconds"):
             del plan[free]
         for part, free in (("preview", "methods"), ("preview", "points"), ("preview", "batch_size"), ("joint", "points")):

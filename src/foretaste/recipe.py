@@ -17,22 +17,9 @@ from foretaste.errors import BadInput, RecipeError, TaskError
 from foretaste.field_names import suggestion
 from foretaste.located import line_of, loaded
 from foretaste.names import check_name
-from foretaste.plan import (
-    LORA,
-    Curvature,
-    DigitsModel,
-    Ensemble,
-    Finetune,
-    FunctionModel,
-    Harness,
-    Joint,
-    Preview,
-    Recipe,
-    Recommend,
-    TaskData,
-    TransformersModel,
-    Variational,
-)
+from foretaste.plan import LORA, Curvature, Ensemble, Finetune, Joint, Preview, Recipe, Recommend, Variational
+from foretaste.sources.plan_checks import check_columns, check_harness, check_lists, check_metrics, check_model
+from foretaste.sources.plans import DigitsModel, FunctionModel, Harness, TaskData, TransformersModel
 
 __all__ = ["Recipe", "parse", "read", "schema", "where"]
 
@@ -125,11 +112,11 @@ def _check_parts(recipe: Recipe) -> None:
             check_name(name)
         except TaskError as error:
             raise error.at("tasks", name) from None
-        _check_lists(task, ("tasks", name))
-        _check_columns(recipe.model.kind, task, ("tasks", name))
-        _check_metrics(recipe.model.kind, task, ("tasks", name))
-    _check_model(recipe.model)
-    _check_harness(recipe.model, recipe.tasks)
+        check_lists(task, ("tasks", name))
+        check_columns(recipe.model.row, task, ("tasks", name))
+        check_metrics(recipe.model.row, task, ("tasks", name))
+    check_model(recipe.model)
+    check_harness(recipe.model, recipe.tasks)
     recipe.check_goal(list(recipe.tasks))
 
 
@@ -140,77 +127,8 @@ def _check_finetune(plan: Finetune) -> None:
         raise RecipeError("LoRA trains nothing but its factors and new heads anyway; remove this").at("finetune", "freeze")
 
 
-def _check_lists(task: TaskData, field: tuple[str, str]) -> None:
-    """One text column or two, two labels or more, and nothing twice."""
-    for name in ("text", "labels", "metrics"):
-        values = getattr(task, name)
-        if not isinstance(values, list):
-            continue
-        repeated = next((value for place, value in enumerate(values) if value in values[:place]), None)
-        if repeated is not None:
-            raise RecipeError(f"{repeated!r} is there twice; name each once").at(*field, name)
-        if name == "text" and len(values) > 2:
-            raise RecipeError(f"{len(values)} text columns are named; name one, or two for pairs").at(*field, name)
-        if name == "labels" and len(values) < 2:
-            raise RecipeError("a task needs at least two labels; name all, or leave this out to take those of the data").at(*field, name)
-
-
-def _check_columns(kind: str, task: TaskData, field: tuple[str, str]) -> None:
-    """A task names columns that its kind of model reads, and those that it must."""
-    needed = {"text-classification": "text", "image-classification": "image"}.get(kind)
-    if needed is not None and not getattr(task, needed):
-        raise RecipeError(f"{kind} needs the name of the {needed} column in {needed!r}").at(*field)
-    named = [name for names in _COLUMNS.values() for name in names if name in task.model_fields_set]
-    wrong = next((name for name in named if name not in _COLUMNS[kind]), None)
-    if wrong is not None:
-        raise RecipeError(f"{kind} has no use for {wrong!r}; it reads {', '.join(_COLUMNS[kind])}").at(*field, wrong)
-    if kind == "causal-lm":
-        if isinstance(task.text, list):
-            raise RecipeError("causal-lm reads one text column; for two take 'prompt' and 'completion'").at(*field, "text")
-        if len({_COLUMNS[kind].index("completion" if name == "prompt" else name) for name in named}) > 1:
-            raise RecipeError("name one kind of rows: prompt and completion, or messages, or text").at(*field)
-
-
-def _check_metrics(kind: str, task: TaskData, field: tuple[str, str]) -> None:
-    allowed = _METRICS["language" if kind in ("causal-lm", "seq2seq") else "classification"]
-    for place, metric in enumerate(task.metrics):
-        if ":" in metric:
-            if kind != "causal-lm":
-                raise RecipeError(f"{metric} is of lm-evaluation-harness, which is for causal-lm alone, not {kind}; remove this").at(
-                    *field, "metrics", str(place)
-                )
-        elif metric not in allowed:
-            raise RecipeError(f"{kind} is not judged by {metric}; choose from {', '.join(allowed)}").at(*field, "metrics", str(place))
-
-
-def _check_model(model: TransformersModel) -> None:
-    if model.is_language and model.head != "auto":
-        raise RecipeError(f"{model.kind} has no heads to share; remove this").at("model", "head")
-    for name in ("unit", "max_new_tokens"):
-        if not model.is_language and getattr(model, name) not in (None, "example"):
-            raise RecipeError(f"{name} {getattr(model, name)!r} is for causal-lm and seq2seq; remove this").at("model", name)
-
-
-def _check_harness(model: TransformersModel, tasks: Mapping[str, TaskData]) -> None:
-    if model.harness is not None and not any(":" in metric for task in tasks.values() for metric in task.metrics):
-        advice = "name one among a task's metrics, for example arc_easy:acc, or remove this"
-        raise RecipeError(f"no task is judged by a metric of lm-evaluation-harness; {advice}").at("model", "harness")
-
-
-_COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "text-classification": ("text", "label", "labels"),
-    "image-classification": ("image", "label", "labels"),
-    "causal-lm": ("prompt", "completion", "messages", "text"),
-    "seq2seq": ("source", "target"),
-}
-_METRICS: Mapping[str, tuple[str, ...]] = {
-    "classification": ("accuracy", "f1", "mcc"),
-    "language": ("perplexity", "token_accuracy", "exact_match", "bleu", "chrf"),
-}
-
-
 def where(error: BadInput, file: str, text: str) -> BadInput:
-    """The same error with the recipe's line and field in front, where it knows its field.
+    """Put the recipe's line and field in front of an error that knows its field.
 
     >>> where(TaskError("too few rows").at("tasks", "news"), "study.yaml", "{name: a, tasks: {news: {}}}")
     RecipeError('study.yaml, line 1, tasks.news: too few rows')

@@ -33,7 +33,7 @@ class _Call:
 
     @property
     def tensors(self) -> list[Tensor]:
-        return [each for each in (*self.asked, *self.said) if isinstance(each, Tensor)]
+        return [value for value in (*self.asked, *self.said) if isinstance(value, Tensor)]
 
     def fits(self, asked: tuple[object, ...], question: TreeSpec) -> bool:
         """Whether this is what was asked, and nothing was changed since."""
@@ -93,30 +93,30 @@ class Memory:
         self._places[name] += 1
         if calls is None or torch.is_grad_enabled():
             return forward(*args, **kwargs)
-        asked, question = tree_flatten((args, kwargs))
+        inputs, question = tree_flatten((args, kwargs))
         if place < len(calls):
-            if calls[place].fits(tuple(asked), question):
+            if calls[place].fits(tuple(inputs), question):
                 return tree_unflatten(calls[place].said, calls[place].answer)
             del self._calls[name]
             return forward(*args, **kwargs)
-        found = forward(*args, **kwargs)
-        if place == len(calls) and (place or _answers_alike(found, forward(*args, **kwargs))):
-            said, answer = tree_flatten(found)
-            self._keep(name, tuple(asked), question, tuple(said), answer)
+        result = forward(*args, **kwargs)
+        if place == len(calls) and (place or _answers_alike(result, forward(*args, **kwargs))):
+            outputs, answer = tree_flatten(result)
+            self._keep(name, tuple(inputs), question, tuple(outputs), answer)
         elif not place:
             del self._calls[name]
-        return found
+        return result
 
-    def _keep(self, name: str, asked: tuple[object, ...], question: TreeSpec, said: tuple[object, ...], answer: TreeSpec) -> None:
-        if not all(_is_known(each) for each in (*asked, *said)):
+    def _keep(self, name: str, inputs: tuple[object, ...], question: TreeSpec, outputs: tuple[object, ...], answer: TreeSpec) -> None:
+        if not all(_is_known(value) for value in (*inputs, *outputs)):
             del self._calls[name]
             return
-        tensors = [each for each in (*asked, *said) if isinstance(each, Tensor)]
+        tensors = [value for value in (*inputs, *outputs) if isinstance(value, Tensor)]
         new = {id(tensor): tensor.nbytes for tensor in tensors if id(tensor) not in self._kept}
         if sum(new.values()) <= self._left:
             self._left -= sum(new.values())
             self._kept |= set(new)
-            self._calls[name].append(_Call(asked, question, said, answer, tuple(tensor._version for tensor in tensors)))
+            self._calls[name].append(_Call(inputs, question, outputs, answer, tuple(tensor._version for tensor in tensors)))
 
 
 def _unchanging(module: nn.Module, changing: Collection[int], path: str = "") -> Iterator[tuple[str, nn.Module]]:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from foretaste.errors import ParamsError
 from foretaste.params import Params, dtype_of, shape_of, wide
-from foretaste.pieces import CHUNK, Factor, blamed, check_sites, is_finite, owned, pieces_of, renormalised
+from foretaste.pieces import CHUNK, Factor, check_sites, is_finite, name_culprit, owned, pieces_of, renormalise
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
@@ -68,7 +68,7 @@ def stream(
         check_sites(prior, sites, weights)
     parts: list[_Part] = []
     for owners, names in owned(prior, {name: (site,) for name, site in sites.items()}).items():
-        shares = [renormalised({task: weights[task] for task, _ in owners}) for weights in weightings]
+        shares = [renormalise({task: weights[task] for task, _ in owners}) for weights in weightings]
         used = {task: sites[task] for task, _ in owners if any(share[task] > 0 for share in shares)}
         table = [[share[task] for task in used] for share in shares]
         parts.append((used, table, names, _entries_within(memory, prior, used, names, len(weightings))))
@@ -91,9 +91,9 @@ def _entries_within(memory: int, prior: Gaussian, sites: Mapping[str, GaussianSi
     """
     every = [dtype_of(params, name) for params in (prior.mean, *(site.center for site in sites.values())) for name in names]
     width = max(torch.promote_types(torch.float32, dtype).itemsize for dtype in every)
-    each = (5 * len(sites) + 5 * count + 8) * width
+    bytes_per_entry = (5 * len(sites) + 5 * count + 8) * width
     groups = coupled([prior.precision, *(site.precision for site in sites.values())], names)
-    needed, what = _FEWEST * each, "a slice"
+    needed, what = _FEWEST * bytes_per_entry, "a slice"
     if groups is not None:
         longest = max(sum(math.prod(shape_of(prior.mean, name)) for name in group) for group in groups)
         needed, what = longest * (len(sites) + count + 3) * width, "what is coupled"
@@ -102,7 +102,7 @@ def _entries_within(memory: int, prior: Gaussian, sites: Mapping[str, GaussianSi
             f"a memory budget of {memory / 2**20:.1f} MiB is too small: the buffers for {what} (tasks: {len(sites)}, weightings: {count}) "
             f"take {needed / 2**20:.1f} MiB at least; allow more (--memory)"
         )
-    return max(1, min(CHUNK, memory // each))
+    return max(1, min(CHUNK, memory // bytes_per_entry))
 
 
 def _factors(sites: Mapping[str, GaussianSite], shares: Sequence[float]) -> list[Factor]:
@@ -112,12 +112,12 @@ def _factors(sites: Mapping[str, GaussianSite], shares: Sequence[float]) -> list
 def _checked(
     prior: Gaussian, sites: Mapping[str, GaussianSite], piece: Piece, table: Sequence[Sequence[float]], stop: Stop
 ) -> list[dict[str, Tensor]]:
-    found = _merged(prior, [site.on(piece) for site in sites.values()], piece, table, stop)
-    for shares, tensors in zip(table, found, strict=True):
+    merged = _merged(prior, [site.on(piece) for site in sites.values()], piece, table, stop)
+    for shares, tensors in zip(table, merged, strict=True):
         for name, tensor in tensors.items():
             if not is_finite(tensor):
-                raise ParamsError(blamed(name, piece, prior, _factors(sites, shares)))
-    return found
+                raise ParamsError(name_culprit(name, piece, prior, _factors(sites, shares)))
+    return merged
 
 
 def _merged(
@@ -144,16 +144,16 @@ def _together(
     shares = torch.tensor(table, dtype=torch.float64)
     still = plain and isinstance(prior.precision, Isotropic) and all(part.gradient is None for part in parts)
     if still and all(isinstance(part.precision, Isotropic) and part.precision.scale == 0 for part in parts):
-        found = {name: _sums([part.center[name] for part in parts], shares) for name in piece.names}
+        params = {name: _sums([part.center[name] for part in parts], shares) for name in piece.names}
     elif still and _are_short((prior.mean, *(part.center for part in parts)), piece.names):
-        found = {name: _averages(prior.precision, parts, name, shares) for name in piece.names}
+        params = {name: _averages(prior.precision, parts, name, shares) for name in piece.names}
     else:
         part = Gaussian(piece.of(prior.mean), prior.precision.restrict(piece))
         if not (plain and isinstance(part.precision, Isotropic | Diagonal)):
             means = (product(part, [site**share for site, share in zip(parts, row, strict=True)], stop).mean for row in table)
             return [dict(mean) for mean in means]
-        found = {name: _quotients(part, parts, name, shares) for name in piece.names}
-    return [{name: tensor[place] for name, tensor in found.items()} for place in range(len(table))]
+        params = {name: _quotients(part, parts, name, shares) for name in piece.names}
+    return [{name: tensor[place] for name, tensor in params.items()} for place in range(len(table))]
 
 
 def _are_short(every: Sequence[Params], names: Sequence[str]) -> bool:
@@ -206,7 +206,7 @@ def _entries(precision: Precision, name: str) -> Tensor:
 def _stacked(tensors: Sequence[Tensor]) -> Tensor:
     """`[T, n]`, in float32 or the widest of their types."""
     dtype = reduce(torch.promote_types, [tensor.dtype for tensor in tensors], torch.float32)
-    found = torch.empty(len(tensors), *tensors[0].shape, dtype=dtype)
-    for row, tensor in zip(found, tensors, strict=True):
+    stacked = torch.empty(len(tensors), *tensors[0].shape, dtype=dtype)
+    for row, tensor in zip(stacked, tensors, strict=True):
         row.copy_(tensor)
-    return found
+    return stacked

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
+from foretaste.digests import digest, examples_digest
 from foretaste.errors import TaskError
 from foretaste.loss.cross_entropy import ShapedCrossEntropy
 from foretaste.loss.loss import Batch, Loss
 from foretaste.loss.unit import Unit
 from foretaste.names import check_name
 from foretaste.one_line import one_line
-from foretaste.params import digest, examples_digest
 
 __all__ = [
     "AnyMetric",
@@ -27,8 +27,8 @@ __all__ = [
     "Metric",
     "ModelMetric",
     "Predict",
+    "Predictions",
     "Rows",
-    "Seen",
     "SequenceMetric",
     "Task",
     "TextMetric",
@@ -76,8 +76,8 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What evaluation saw of a task's N examples, of up to S labels each; what metrics are computed from.
+class Predictions:
+    """What a model predicts for a task's N examples, of up to S labels each: what metrics are computed from.
 
     Args:
         losses: `[N, S]`, 0 where no label counts.
@@ -87,7 +87,7 @@ class Seen:
         texts: Per example what the model wrote and what it should have; empty where no metric asks for texts.
         judged: Numbers by metric that the task's judge found; empty where no metric asks for one.
 
-    >>> seen = Seen(torch.zeros(1, 2), torch.tensor([[4, 5]]), torch.tensor([[4, 0]]), torch.tensor([[True, False]]))
+    >>> seen = Predictions(torch.zeros(1, 2), torch.tensor([[4, 5]]), torch.tensor([[4, 0]]), torch.tensor([[True, False]]))
     >>> seen.labels[seen.counted]
     tensor([4])
     """
@@ -118,7 +118,7 @@ class Metric:
 
     __repr__ = one_line
 
-    def of(self, seen: Seen) -> float:
+    def of(self, seen: Predictions) -> float:
         """The number, from the labels that count."""
         return self.compute(seen.predicted[seen.counted], seen.labels[seen.counted])
 
@@ -134,12 +134,12 @@ class SequenceMetric:
     """
 
     name: str
-    compute: Callable[[Seen], float]
+    compute: Callable[[Predictions], float]
     higher_is_better: bool = True
 
     __repr__ = one_line
 
-    def of(self, seen: Seen) -> float:
+    def of(self, seen: Predictions) -> float:
         """The number."""
         return self.compute(seen)
 
@@ -160,7 +160,7 @@ class TextMetric:
 
     __repr__ = one_line
 
-    def of(self, seen: Seen) -> float:
+    def of(self, seen: Predictions) -> float:
         """The number."""
         return self.compute([written for written, _ in seen.texts], [wanted for _, wanted in seen.texts])
 
@@ -177,7 +177,7 @@ class ModelMetric:
     name: str
     higher_is_better: bool = True
 
-    def of(self, seen: Seen) -> float:
+    def of(self, seen: Predictions) -> float:
         """The number."""
         return seen.judged[self.name]
 
@@ -284,7 +284,8 @@ class Task:
                 )
         metrics = [(metric.name, metric.higher_is_better) for metric in self.metrics]
         functions = [
-            getattr(each, "__qualname__", type(each).__qualname__) for each in (self.predict, self.collate, self.write, self.judge)
+            getattr(function, "__qualname__", type(function).__qualname__)
+            for function in (self.predict, self.collate, self.write, self.judge)
         ]
         names = None if self.names is None else sorted(self.names)
         parts = [examples_digest([self.train, self.validation]), self.unit, tuple(self.classes), names, metrics, functions]

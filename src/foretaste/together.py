@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import vmap
 
-from foretaste.evaluate import Columns, Result, batches, evaluate, joined, result_of, seen_by
+from foretaste.evaluate import Columns, Result, batches, evaluate, join_batches, predict_examples, result_of
 from foretaste.params import Params, in_eval_mode, parameters_of, swapped, tensors_of
-from foretaste.task import Batch, Examples, Seen, Task
+from foretaste.task import Batch, Examples, Predictions, Task
 
-__all__ = ["at_once", "evaluate_each", "seen_by_each"]
+__all__ = ["at_once", "evaluate_each", "predict_examples_of_each"]
 
 _MOST = 64
 _LARGEST = 4 << 20  # bytes of params: lending larger ones anew for every batch costs more than reading it
@@ -46,8 +46,8 @@ def at_once(model: nn.Module, tasks: Sequence[Task]) -> int:
     >>> [at_once(nn.Linear(2, width), [Task("a", rows, rows, [METRICS["accuracy"]])]) for width in (2, 1 << 20)]
     [64, 1]
     """
-    found = tensors_of(model).values()
-    size, entries = sum(tensor.nbytes for tensor in found), sum(tensor.numel() for tensor in found)
+    tensors = tensors_of(model).values()
+    size, entries = sum(tensor.nbytes for tensor in tensors), sum(tensor.numel() for tensor in tensors)
     work = max(entries, 1) * sum(len(task.validation) for task in tasks)
     return 1 if size > _LARGEST else max(1, int(min(_MOST, _HELD / max(size, 1), _WORK / max(work, 1))))
 
@@ -84,14 +84,14 @@ def evaluate_each(
     if len(many) == 1 or any(task.judged for task in tasks):
         return [evaluate(model, params, tasks, batch_size=batch_size) for params in many]
     with in_eval_mode(model):
-        seen = [seen_by_each(model, many, task, task.validation, batch_size, on_batch=on_batch) for task in tasks]
+        seen = [predict_examples_of_each(model, many, task, task.validation, batch_size, on_batch=on_batch) for task in tasks]
     return [
-        {task.name: result_of(task, each, task.metrics) for task, each in zip(tasks, found, strict=True)}
-        for found in zip(*seen, strict=True)
+        {task.name: result_of(task, observed, task.metrics) for task, observed in zip(tasks, task_data, strict=True)}
+        for task_data in zip(*seen, strict=True)
     ]
 
 
-def seen_by_each(
+def predict_examples_of_each(
     model: nn.Module,
     many: Sequence[Params],
     task: Task,
@@ -99,8 +99,8 @@ def seen_by_each(
     batch_size: int,
     *,
     on_batch: Callable[[], None] = lambda: None,
-) -> list[Seen]:
-    """What the model says of these examples under each params: see `foretaste.evaluate.seen_by`.
+) -> list[Predictions]:
+    """What the model says of these examples under each params: see `foretaste.evaluate.predict_examples`.
 
     Args:
         model: In evaluation mode, on its own device; it is left as it was.
@@ -118,7 +118,8 @@ def seen_by_each(
     >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
     >>> straight, crossed = ({"weight": weight} for weight in (torch.eye(2), torch.eye(2).flip(0)))
     >>> task = Task("a", rows, rows, [METRICS["accuracy"]])
-    >>> [seen.predicted.flatten().tolist() for seen in seen_by_each(nn.Linear(2, 2, bias=False), [straight, crossed], task, rows, 2)]
+    >>> layer = nn.Linear(2, 2, bias=False)
+    >>> [seen.predicted.flatten().tolist() for seen in predict_examples_of_each(layer, [straight, crossed], task, rows, 2)]
     [[0, 1], [1, 0]]
     """
     if len(many) == 1 or task.writes:
@@ -131,19 +132,19 @@ def seen_by_each(
         on_batch()
         batch = {key: tensor.to(device) for key, tensor in task.collate(found).items()}
         with torch.no_grad():
-            each, guess = through(batch)
+            unit_losses, guess = through(batch)
         shape = (len(indices), -1)
         labels, counted = (column.reshape(shape).cpu() for column in (batch["labels"], task.loss.counts(batch)))
-        pairs = zip(each.cpu().double(), guess.cpu(), strict=True)
+        pairs = zip(unit_losses.cpu().double(), guess.cpu(), strict=True)
         parts.append([(losses.reshape(shape), predicted.reshape(shape), labels, counted) for losses, predicted in pairs])
         order += indices
     back = torch.tensor(order).argsort()
-    return [joined(part, task.loss.padding, back, ()) for part in zip(*parts, strict=True)]
+    return [join_batches(part, task.loss.padding, back, ()) for part in zip(*parts, strict=True)]
 
 
-def _seen_under(model: nn.Module, params: Params, task: Task, examples: Examples, batch_size: int) -> Seen:
+def _seen_under(model: nn.Module, params: Params, task: Task, examples: Examples, batch_size: int) -> Predictions:
     with swapped(model, params):
-        return seen_by(model, task, examples, batch_size)
+        return predict_examples(model, task, examples, batch_size)
 
 
 def _way(model: nn.Module, many: Sequence[Params], task: Task, examples: Examples, batch_size: int) -> _Pass:
@@ -186,23 +187,23 @@ def _says(
 ) -> bool:
     """Whether a way works for these params on this batch, and gives the same losses."""
     try:
-        found, _ = way(model, few, task)(batch)
+        losses, _ = way(model, few, task)(batch)
     except Exception:  # whatever an operation that cannot be stacked raises
         return False
     expected, _ = truth
     tolerance = max(_AGREES, 4 * max(torch.finfo(tensor.dtype).eps for tensor in parameters_of(model).values()))
-    return found.shape == expected.shape and bool(torch.allclose(found, expected, rtol=tolerance, atol=tolerance))
+    return losses.shape == expected.shape and bool(torch.allclose(losses, expected, rtol=tolerance, atol=tolerance))
 
 
 def _lent(model: nn.Module, many: Sequence[Params], task: Task) -> _Pass:
     def through(batch: Batch) -> tuple[Tensor, Tensor]:
-        found = []
+        results = []
         for params in many:
             with swapped(model, params):
                 outputs = task.predict(model, batch)
-            found.append((task.loss.per_unit(outputs, batch), task.loss.predict(outputs)))
-        each, guess = zip(*found, strict=True)
-        return torch.stack(each), torch.stack(guess)
+            results.append((task.loss.per_unit(outputs, batch), task.loss.predict(outputs)))
+        losses, guess = zip(*results, strict=True)
+        return torch.stack(losses), torch.stack(guess)
 
     return through
 
@@ -221,8 +222,8 @@ def _stacked(model: nn.Module, many: Sequence[Params], task: Task) -> _Pass:
             warnings.filterwarnings("ignore", message="There is a performance drop")  # some operations are looped over inside
             outputs = vmap(one)(stack)
         flat, shape = outputs.flatten(0, 1), (*outputs.shape[:2], -1)
-        each = task.loss.per_unit(flat, _Repeated(batch, len(many)))
-        return each.reshape(shape), task.loss.predict(flat).reshape(shape)
+        unit_losses = task.loss.per_unit(flat, _Repeated(batch, len(many)))
+        return unit_losses.reshape(shape), task.loss.predict(flat).reshape(shape)
 
     return through
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from foretaste.digests import digest
 from foretaste.errors import DataError
-from foretaste.params import digest
 from foretaste.store.artefacts import Artefacts
 
 __all__ = ["ArtefactsContract", "Opener"]

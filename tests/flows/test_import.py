@@ -265,7 +265,7 @@ class TestWithoutARecipe:
         (tmp_path / "expert").mkdir()
         (tmp_path / "expert" / "pytorch_model.bin").touch()
         said = refused("import", tmp_path / "study", "--task", f"code={tmp_path / 'expert'}")
-        assert "holds pytorch_model.bin, a pickle" in said
+        assert "pytorch_model.bin is a pickle" in said
 
 
 class TestWithARecipe:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factors import LAYOUTS, OUT, dense, factors
-from foretaste.combine import combine, reduced
+from foretaste.combine import combine, reduce_rank
 from foretaste.errors import ParamsError, WeightsError
 from foretaste.lora import Adapter, Factors, Layout, delta, misfits
 from foretaste.weights import TaskWeights, corners, uniform
@@ -77,7 +77,7 @@ class TestReducing:
     @pytest.mark.parametrize("rank", [1, 2, 3, 4])
     def test_the_error_is_the_dense_one_and_the_best(self, layout: Layout, rank: int) -> None:
         own = factors(6, 0, layout, stabilised=True)
-        found = reduced(own, rank)
+        found = reduce_rank(own, rank)
         matrix = dense(own).flatten(1)
         best = torch.linalg.svdvals(matrix)[rank:].norm()
         assert found.factors.rank == rank
@@ -87,7 +87,7 @@ class TestReducing:
 
     def test_rank_beyond_the_sides_is_lossless(self) -> None:
         own = factors(8, 0)  # of a matrix of 5 rows
-        found = reduced(own, 7)
+        found = reduce_rank(own, 7)
         assert found.factors.rank == OUT
         assert found.lost == 0
         torch.testing.assert_close(dense(found.factors), dense(own), rtol=1e-5, atol=1e-5)
@@ -113,8 +113,8 @@ class TestReducing:
     @pytest.mark.parametrize("scale", [1e-30, 1e-10, 1e10, 1e30])
     def test_numbers_of_any_size(self, scale: float) -> None:
         own = replace(factors(4, 0), alpha=scale)
-        found = reduced(own, 2)
-        assert found.lost / found.norm == pytest.approx(reduced(factors(4, 0), 2).lost / reduced(factors(4, 0), 2).norm, rel=1e-9)
+        found = reduce_rank(own, 2)
+        assert found.lost / found.norm == pytest.approx(reduce_rank(factors(4, 0), 2).lost / reduce_rank(factors(4, 0), 2).norm, rel=1e-9)
 
     def test_a_rank_of_its_own_for_a_module(self, adapters: Mapping[str, Adapter]) -> None:
         exact, found = combine(adapters, uniform("abc")), combine(adapters, uniform("abc"), rank={"linear": 2})

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.errors import ParamsError, TaskError
-from foretaste.evaluate import evaluate, judgements, measure, seen_by
+from foretaste.evaluate import evaluate, judge_model, measure, predict_examples
 from foretaste.loss.class_labels import IGNORED, losses
 from foretaste.metrics import METRICS, SEQUENCE_METRICS
 from foretaste.params import snapshot, tensors_of
@@ -34,7 +34,7 @@ def test_perplexity_is_of_tokens_whatever_the_unit(unit: Literal["example", "tok
     each = losses(model().eval()(TOKENS.inputs).detach(), TOKENS.labels)[TOKENS.labels != IGNORED]
     assert found["perplexity"] == pytest.approx(float(each.double().mean().exp()))
     assert list(found) == ["loss", "perplexity", "token_accuracy", "exact_match"]
-    assert found["token_accuracy"] == METRICS["accuracy"].of(seen_by(model().eval(), task, TOKENS, 3))
+    assert found["token_accuracy"] == METRICS["accuracy"].of(predict_examples(model().eval(), task, TOKENS, 3))
 
 
 class TestTexts:
@@ -251,8 +251,8 @@ def test_examples_of_different_lengths_come_back_in_their_order() -> None:
 
 def test_what_is_seen_comes_in_the_examples_order() -> None:
     net = model().eval()
-    whole = seen_by(net, TASK, ROWS, 4)
-    parts = [seen_by(net, TASK, [ROWS[place] for place in range(start, min(start + 5, 23))], 4) for start in range(0, 23, 5)]
+    whole = predict_examples(net, TASK, ROWS, 4)
+    parts = [predict_examples(net, TASK, [ROWS[place] for place in range(start, min(start + 5, 23))], 4) for start in range(0, 23, 5)]
     torch.testing.assert_close(whole.losses, torch.cat([part.losses for part in parts]))
     assert torch.equal(whole.labels.squeeze(1), ROWS.labels)
 
@@ -265,5 +265,5 @@ def test_a_judge_of_several_tasks_is_asked_once() -> None:
         return dict.fromkeys(names, 1.0)
 
     tasks = [Task(name, ROWS, ROWS, [ModelMetric(f"m{name}"), ModelMetric("both")], judge=judge) for name in "ab"]
-    assert judgements(model(), [*tasks, TASK]) == {judge: {"ma": 1.0, "both": 1.0, "mb": 1.0}}
+    assert judge_model(model(), [*tasks, TASK]) == {judge: {"ma": 1.0, "both": 1.0, "mb": 1.0}}
     assert asked == [(("ma", "both", "mb"), None)]

@@ -3,8 +3,9 @@ from pydantic import BaseModel
 
 from foretaste.errors import RecipeError
 from foretaste.field_names import _ELSEWHERE, suggestion
-from foretaste.plan import Finetune, Harness, Preview, Recipe, TaskData, TransformersModel
+from foretaste.plan import Finetune, Preview, Recipe
 from foretaste.recipe import parse
+from foretaste.sources.plans import Harness, TaskData, TransformersModel
 
 HEAD = "name: a\nmodel: {source: digits}\n"
 FIELDS: dict[str, type[BaseModel]] = {

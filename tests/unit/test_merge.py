@@ -15,7 +15,6 @@ import foretaste.pieces
 from foretaste.errors import ParamsError, WeightsError
 from foretaste.merge import Preview, merge
 from foretaste.params import Params
-from foretaste.posterior.anchored import AnchoredSite
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
@@ -566,11 +565,8 @@ def test_curvature_of_another_shape_is_refused_and_not_broadcast(wrong: torch.Te
 def test_every_part_of_a_site_is_looked_at() -> None:
     prior, center = Gaussian({"w": torch.zeros(3)}, Isotropic(1.0)), {"w": torch.ones(3)}
     good, bad = GaussianSite(center, Isotropic(1.0)), GaussianSite(center, Diagonal({"w": torch.ones(1)}))
-    anchor = replace(good, gradient={"w": torch.ones(3)})
     for site, said in [
         (MixtureSite(prior, [good, bad]), "the curvature of component 2 of task 'b' has shape [1] in w"),
-        (AnchoredSite(bad, anchor), "the curvature of task 'b' has shape [1] in w"),
-        (AnchoredSite(good, replace(anchor, precision=bad.precision)), "the curvature of the anchor of task 'b' has shape [1] in w"),
         (
             replace(good, gradient={"w": torch.ones(1)}),
             "the gradient of task 'b' does not fit the pretrained model: shape of w is [1], not [3]",

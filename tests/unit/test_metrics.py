@@ -21,7 +21,7 @@ from foretaste.metrics import (
     perplexity,
     r2,
 )
-from foretaste.task import AnyMetric, Metric, ModelMetric, Seen, TextMetric
+from foretaste.task import AnyMetric, Metric, ModelMetric, Predictions, TextMetric
 from laws import random
 
 LABELS = torch.randint(0, 3, (7, 5), generator=random(2))
@@ -63,7 +63,7 @@ class TestSequenceMetrics:
         }
 
     def test_a_perplexity_beyond_numbers_is_a_large_number(self) -> None:
-        bad = Seen(torch.full((1, 2), 1e6), torch.zeros(1, 2), torch.zeros(1, 2), torch.ones(1, 2).bool())
+        bad = Predictions(torch.full((1, 2), 1e6), torch.zeros(1, 2), torch.zeros(1, 2), torch.ones(1, 2).bool())
         assert perplexity(bad) == math.exp(700)
 
     @pytest.mark.parametrize("wrong", [[], [(0, 1)], [(0, 1), (0, 0)], [(0, 1), (1, 0), (4, 2)]])
@@ -73,25 +73,25 @@ class TestSequenceMetrics:
         for place in wrong:
             predicted[place] = 9
         rows = {row for row, _ in wrong}
-        seen = Seen(torch.zeros(7, 5), predicted, LABELS, LABELS != IGNORED)
+        seen = Predictions(torch.zeros(7, 5), predicted, LABELS, LABELS != IGNORED)
         assert exact_match(seen) == pytest.approx(1 - len(rows) / 6)  # one has no labels
 
 
-def seen_tokens(count: int = 30) -> Seen:
+def seen_tokens(count: int = 30) -> Predictions:
     labels, predicted = torch.randint(0, 3, (2, count, 4), generator=random(0))
     labels[torch.rand(labels.shape, generator=random(1)) < 0.3] = IGNORED
     labels[0] = IGNORED
     lost = torch.rand(labels.shape, generator=random(2)).double()
-    return Seen(torch.where(labels == IGNORED, 0.0, lost), predicted, labels, labels != IGNORED)
+    return Predictions(torch.where(labels == IGNORED, 0.0, lost), predicted, labels, labels != IGNORED)
 
 
 class TestNumbers:
     """Of regression, with targets that are missing."""
 
-    def seen(self) -> Seen:
+    def seen(self) -> Predictions:
         targets, predicted = torch.randn(2, 20, 3, generator=random(0))
         targets[4:9, 1] = torch.nan
-        return Seen(torch.zeros(20, 3).double(), predicted, targets, ~targets.isnan())
+        return Predictions(torch.zeros(20, 3).double(), predicted, targets, ~targets.isnan())
 
     def test_they_agree_with_scikit_learn_number_by_number(self) -> None:
         seen = self.seen()
@@ -101,9 +101,9 @@ class TestNumbers:
         assert mean_absolute_error(seen) == pytest.approx(absolute_error(*flat))
 
     def test_too_few_targets_are_no_reason_to_fail_or_warn(self) -> None:
-        one = Seen(torch.zeros(1, 1), torch.zeros(1, 1), torch.ones(1, 1), torch.ones(1, 1).bool())
+        one = Predictions(torch.zeros(1, 1), torch.zeros(1, 1), torch.ones(1, 1), torch.ones(1, 1).bool())
         assert (r2(one), mean_absolute_error(one)) == (0.0, 1.0)
-        none = Seen(torch.zeros(2, 1), torch.zeros(2, 1), torch.full((2, 1), torch.nan), torch.zeros(2, 1).bool())
+        none = Predictions(torch.zeros(2, 1), torch.zeros(2, 1), torch.full((2, 1), torch.nan), torch.zeros(2, 1).bool())
         assert (r2(none), mean_absolute_error(none)) == (0.0, 0.0)
 
     def test_directions(self) -> None:
@@ -114,7 +114,7 @@ class TestNumbers:
 class TestLabelSets:
     def test_they_agree_with_scikit_learn(self) -> None:
         predicted, sets = torch.randint(0, 2, (2, 20, 4), generator=random(0))
-        seen = Seen(torch.zeros(20, 4), predicted, sets.float(), torch.ones(20, 4).bool())
+        seen = Predictions(torch.zeros(20, 4), predicted, sets.float(), torch.ones(20, 4).bool())
         assert macro_f1(seen) == pytest.approx(f1_score(sets.numpy(), predicted.numpy(), average="macro"))
         assert exact_match(seen) == pytest.approx(accuracy_score(sets.numpy(), predicted.numpy()))
         assert set(LABEL_SET_METRICS) == {"macro_f1", "exact_match"}
@@ -122,12 +122,12 @@ class TestLabelSets:
     @pytest.mark.parametrize("label", [0.0, 1.0])
     def test_a_label_that_all_or_none_have_does_not_warn(self, label: float) -> None:
         sets, guess = torch.full((3, 1), label), torch.full((3, 1), int(label))
-        assert macro_f1(Seen(torch.zeros(3, 1), guess, sets, torch.ones(3, 1).bool())) == label
-        assert macro_f1(Seen(torch.zeros(3, 1), 1 - guess, sets, torch.ones(3, 1).bool())) == 0.0
+        assert macro_f1(Predictions(torch.zeros(3, 1), guess, sets, torch.ones(3, 1).bool())) == label
+        assert macro_f1(Predictions(torch.zeros(3, 1), 1 - guess, sets, torch.ones(3, 1).bool())) == 0.0
 
     def test_labels_that_nobody_knows_are_left_out(self) -> None:
         sets, predicted = torch.tensor([[1.0, torch.nan], [0.0, 1.0]]), torch.tensor([[1, 0], [0, 1]])
-        seen = Seen(torch.zeros(2, 2), predicted, sets, ~sets.isnan())
+        seen = Predictions(torch.zeros(2, 2), predicted, sets, ~sets.isnan())
         assert (macro_f1(seen), exact_match(seen)) == (1.0, 1.0)
 
 
@@ -143,7 +143,7 @@ def test_what_examples_add_makes_the_metric(metric: AnyMetric) -> None:
     assert found.added.shape == found.counts.shape == (30,)
     ratio = float(found.added.sum() / found.counts.sum())
     assert (math.exp(ratio) if found.exponential else ratio) == pytest.approx(metric.of(seen), rel=1e-12)
-    half = Seen(seen.losses[10:], seen.predicted[10:], seen.labels[10:], seen.counted[10:])
+    half = Predictions(seen.losses[10:], seen.predicted[10:], seen.labels[10:], seen.counted[10:])
     parts = adds(metric, half)
     assert parts is not None
     assert torch.equal(parts.added, found.added[10:])

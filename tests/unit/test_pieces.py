@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from foretaste.errors import ParamsError
-from foretaste.pieces import CHUNK, blamed, check_sites, is_finite, owned, pieces_of, renormalised
+from foretaste.pieces import CHUNK, check_sites, is_finite, name_culprit, owned, pieces_of, renormalise
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.precision import Piece
@@ -38,8 +38,8 @@ def test_a_parameter_belongs_to_the_tasks_that_have_it() -> None:
 
 
 def test_weights_of_owners_without_any_are_equal() -> None:
-    assert renormalised({"a": 0.0, "b": 0.0}) == {"a": 0.5, "b": 0.5}
-    assert sum(renormalised({"a": 0.1, "b": 0.3, "c": 0.2}).values()) == pytest.approx(1.0)
+    assert renormalise({"a": 0.0, "b": 0.0}) == {"a": 0.5, "b": 0.5}
+    assert sum(renormalise({"a": 0.1, "b": 0.3, "c": 0.2}).values()) == pytest.approx(1.0)
 
 
 def test_shapes_that_differ_are_refused_and_the_task_is_named() -> None:
@@ -52,10 +52,10 @@ def test_the_part_that_is_not_finite_is_named() -> None:
     good, bad = {"w": torch.ones(2)}, {"w": torch.tensor([1.0, torch.nan])}
     prior, piece = Gaussian(good, Isotropic(0.0)), Piece(["w"])
     site = GaussianSite.flat(good)
-    assert "the pretrained params hold NaN" in blamed("w", piece, Gaussian(bad, Isotropic(1.0)), [("a", site, 1.0)])
-    assert "the params of task 'a' hold NaN" in blamed("w", piece, prior, [("a", GaussianSite.flat(bad), 1.0)])
-    assert "the gradient of task 'a' holds NaN" in blamed("w", piece, prior, [("a", GaussianSite(good, Isotropic(1.0), bad), 1.0)])
-    assert "give the prior a precision above 0" in blamed("w", piece, prior, [("a", site, 1.0)])
+    assert "the pretrained params hold NaN" in name_culprit("w", piece, Gaussian(bad, Isotropic(1.0)), [("a", site, 1.0)])
+    assert "the params of task 'a' hold NaN" in name_culprit("w", piece, prior, [("a", GaussianSite.flat(bad), 1.0)])
+    assert "the gradient of task 'a' holds NaN" in name_culprit("w", piece, prior, [("a", GaussianSite(good, Isotropic(1.0), bad), 1.0)])
+    assert "give the prior a precision above 0" in name_culprit("w", piece, prior, [("a", site, 1.0)])
 
 
 def test_finite_sums_may_overflow() -> None:

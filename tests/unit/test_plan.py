@@ -4,7 +4,10 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from foretaste.plan import LORA, Recipe, TaskData, TransformersModel
+from foretaste.plan import LORA, Recipe
+from foretaste.sources.kind import ModelKind
+from foretaste.sources.kinds import CAUSAL_LM, IMAGE_CLASSIFICATION, TEXT_CLASSIFICATION
+from foretaste.sources.plans import TaskData, TransformersModel
 
 DIGITS: Mapping[str, object] = {"name": "a", "model": {"source": "digits"}}
 TEXT = """name: a
@@ -38,10 +41,16 @@ def test_a_plan_does_not_change() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "found"), [({"text": "a"}, ("a",)), ({"text": ["a", "b"]}, ("a", "b")), ({"image": "c"}, ("c",)), ({}, ())]
+    ("change", "kind", "expected"),
+    [
+        ({"text": "a"}, TEXT_CLASSIFICATION, ("a",)),
+        ({"text": ["a", "b"]}, TEXT_CLASSIFICATION, ("a", "b")),
+        ({"image": "c"}, IMAGE_CLASSIFICATION, ("c",)),
+        ({}, TEXT_CLASSIFICATION, ()),
+    ],
 )
-def test_input_columns(change: Mapping[str, object], found: Sequence[str]) -> None:
-    assert TaskData.model_validate({"train": "t", "validation": "v", **change}).inputs == found
+def test_input_columns(change: Mapping[str, object], kind: ModelKind, expected: Sequence[str]) -> None:
+    assert TaskData.model_validate({"train": "t", "validation": "v", **change}).request("task", kind).inputs == expected
 
 
 LANGUAGE = """name: a
@@ -65,8 +74,11 @@ def test_a_language_model_s_tasks_are_judged_by_perplexity_where_they_do_not_say
 
 def test_a_language_model_s_columns() -> None:
     tasks = plan(LANGUAGE).tasks
-    assert (tasks["chats"].columns, tasks["sums"].columns) == ({}, {"prompt": "question"})
-    assert [each.is_language for each in (plan(LANGUAGE).model, plan(TEXT).model) if isinstance(each, TransformersModel)] == [True, False]
+    assert [tasks[name].request(name, CAUSAL_LM).columns for name in ("chats", "sums")] == [{}, {"prompt": "question"}]
+    assert [each.row for each in (plan(LANGUAGE).model, plan(TEXT).model) if isinstance(each, TransformersModel)] == [
+        CAUSAL_LM,
+        TEXT_CLASSIFICATION,
+    ]
 
 
 def test_the_identity_of_a_classification_study_is_what_it_was() -> None:

@@ -1,7 +1,6 @@
 import re
 from importlib.resources import files
 from pathlib import Path
-from typing import get_args
 
 import jsonschema
 import pytest
@@ -9,8 +8,9 @@ import yaml
 
 from foretaste.errors import DataError, RecipeError, StudyError
 from foretaste.metrics import METRICS, SEQUENCE_METRICS
-from foretaste.plan import FunctionModel, MetricName, TransformersModel
 from foretaste.recipe import parse, read, schema, where
+from foretaste.sources.kinds import CAUSAL_LM, IMAGE_CLASSIFICATION, TEXT_CLASSIFICATION, metric_names
+from foretaste.sources.plans import FunctionModel, TransformersModel
 from foretaste.sources.texts import TEXT_METRICS
 
 DIGITS = "name: a\nmodel: {source: digits}\n"
@@ -51,9 +51,9 @@ def test_the_schema_refuses_what_the_parser_refuses() -> None:
 
 def test_inputs_are_text_columns_pairs_or_an_image() -> None:
     recipe = parse(TEXT)
-    assert [task.inputs for task in recipe.tasks.values()] == [("text",), ("premise", "hypothesis")]
+    assert [task.request("a", TEXT_CLASSIFICATION).inputs for task in recipe.tasks.values()] == [("text",), ("premise", "hypothesis")]
     image = parse(TEXT.replace("text-", "image-").replace("text:", "image:").replace("[premise, hypothesis]", "picture"))
-    assert [task.inputs for task in image.tasks.values()] == [("text",), ("picture",)]
+    assert [task.request("a", IMAGE_CLASSIFICATION).inputs for task in image.tasks.values()] == [("text",), ("picture",)]
 
 
 @pytest.mark.parametrize(
@@ -190,15 +190,15 @@ def test_recipes_of_language_models() -> None:
     found = parse(CAUSAL.replace("path: model", "unit: example\n  max_new_tokens: 9\n  path: model"))
     assert isinstance(found.model, TransformersModel)
     assert (found.model.unit, found.model.max_new_tokens) == ("example", 9)
-    assert found.tasks["sums"].columns == {"prompt": "question"}
+    assert found.tasks["sums"].request("sums", CAUSAL_LM).columns == {"prompt": "question"}
     assert parse(TEXT.replace("path: model", "unit: example\n  path: model")).name == "a"
     both = parse(CAUSAL + "    completion: answer\n")
-    assert both.tasks["sums"].columns == {"prompt": "question", "completion": "answer"}
+    assert both.tasks["sums"].request("sums", CAUSAL_LM).columns == {"prompt": "question", "completion": "answer"}
 
 
 def test_metrics_are_those_that_there_are() -> None:
     """Named by the plan, by the recipe's checks, and by what computes them."""
-    assert list(get_args(MetricName)) == [*METRICS, *SEQUENCE_METRICS, *TEXT_METRICS]
+    assert list(metric_names()) == [*METRICS, *SEQUENCE_METRICS, *TEXT_METRICS]
     for names, kind in (((*SEQUENCE_METRICS, *TEXT_METRICS), CAUSAL), (tuple(METRICS), TEXT)):
         last = parse(f"{kind}    metrics: [{', '.join(names)}]\n").tasks
         assert list(last.values())[-1].metrics == list(names)

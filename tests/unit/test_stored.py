@@ -8,8 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from foretaste.digests import digest
 from foretaste.errors import DataError
-from foretaste.params import check_fit, digest, shape_of
+from foretaste.params import check_fit, shape_of
 from foretaste.posterior.precision import Piece
 from foretaste.stored import DTYPES, Stored, header_of
 from laws import HARD, normal

@@ -17,8 +17,8 @@ from foretaste.task import (
     Example,
     Metric,
     ModelMetric,
+    Predictions,
     Rows,
-    Seen,
     SequenceMetric,
     Task,
     TextMetric,
@@ -87,7 +87,7 @@ class TestLoss:
 
 
 class TestMetrics:
-    SEEN = Seen(
+    SEEN = Predictions(
         torch.tensor([[1.0, 0.0], [2.0, 3.0]]),
         torch.tensor([[4, 5], [6, 7]]),
         torch.tensor([[4, 0], [5, 7]]),

@@ -13,7 +13,7 @@ from foretaste.metrics import METRICS, SEQUENCE_METRICS
 from foretaste.params import Params, snapshot, tensors_of
 from foretaste.sources.digits import digits
 from foretaste.task import Batch, Example, ModelMetric, Rows, Task, TextMetric, predict_inputs
-from foretaste.together import at_once, evaluate_each, seen_by_each
+from foretaste.together import at_once, evaluate_each, predict_examples_of_each
 from laws import normal, random
 
 COUNT = 5
@@ -285,7 +285,7 @@ def test_it_can_be_stopped_between_batches() -> None:
 def test_one_is_evaluated_as_ever() -> None:
     model = nn.Linear(4, 3)
     assert_as_one_by_one(model, [task()], stirred(model, 1))
-    (seen,) = seen_by_each(model, stirred(model, 1), task(), rows(), 7)
+    (seen,) = predict_examples_of_each(model, stirred(model, 1), task(), rows(), 7)
     assert seen.losses.shape == (23, 1)
 
 

@@ -11,6 +11,7 @@ from foretaste import target
 from foretaste.cli.base import Json, again, app, printed
 from foretaste.errors import RecipeError
 from foretaste.lazy import lazy
+from foretaste.sources.kinds import kinds
 
 if TYPE_CHECKING:
     from foretaste import recipe as recipes
@@ -20,13 +21,18 @@ else:
 
 __all__ = ["init"]
 
+_TEMPLATES = (*(kind.template for kind in kinds() if kind.template), "function", "digits")
+
+if TYPE_CHECKING:
+    _Template = str
+else:
+    _Template = Literal[_TEMPLATES]
+
 
 @app.command(epilog="Example: [bold]foretaste init study.yaml --kind text[/]")
 def init(
     path: Annotated[Path | None, typer.Argument(help="File to write; recipe.yaml or recipe.schema.json if left out.")] = None,
-    kind: Annotated[
-        Literal["text", "image", "causal-lm", "seq2seq", "function", "digits"], typer.Option(help="What to start from.")
-    ] = "text",
+    kind: Annotated[_Template, typer.Option(help="What to start from.")] = _TEMPLATES[0],
     schema: Annotated[bool, typer.Option("--schema", help="Write the recipe's JSON schema for editors instead.")] = False,
     overwrite: Annotated[bool, typer.Option("--force", "--overwrite", help="Replace a file that is there.")] = False,
     as_json: Json = False,

@@ -30,6 +30,7 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.errors import ParamsError, TaskError
+from foretaste.names import first_few
 from foretaste.one_line import one_line
 from foretaste.params import Params, snapshot, wide
 from foretaste.posterior.diagonal import Diagonal
@@ -94,7 +95,7 @@ class Moments:
     Args:
         exp_avg_sq: v by parameter name, in the parameters' shapes.
         step: k, of all parameters or by name.
-        beta2: Of all parameters or by name.
+        beta2: One number for all parameters, or one by name.
         frozen: Parameters that were not trained and have no curvature.
 
     >>> Moments({"w": torch.ones(2)}, step=100, beta2=0.999).frozen
@@ -164,11 +165,11 @@ def adam(center: Params, state: Moments, *, run: AdamRun, carried: Params | None
     _check_kind(foreign, "the state")
     _check_present([name for name in center if name not in state.frozen], state.exp_avg_sq, "the state")
     entries = {name: _curvature(name, tensor, state, run) for name, tensor in center.items()}
-    kept = {"batch": str(run.batch), "clip": str(run.clip)}
+    details = {"batch": str(run.batch), "clip": str(run.clip)}
     for key, value in (("step", state.step), ("beta2", state.beta2)):
-        each = {value[name] for name in center if name in value} if isinstance(value, Mapping) else {value}
-        kept[key] = ", ".join(f"{one:g}" for one in sorted(each))
-    record = Record(run.unit, "adam", run.examples, run.units, details=kept)
+        values = {value[name] for name in center if name in value} if isinstance(value, Mapping) else {value}
+        details[key] = ", ".join(f"{one:g}" for one in sorted(values))
+    record = Record(run.unit, "adam", run.examples, run.units, details=details)
     return GaussianSite(snapshot(center), Diagonal.checked(entries), carried=snapshot(carried or {}), record=record)
 
 
@@ -202,11 +203,10 @@ def _beta2(name: str, group: Mapping[str, object]) -> float:
     return float(betas[1])
 
 
-def _check_present(wanted: Iterable[str], found: Mapping[str, object], whose: str) -> None:
-    missing = [name for name in wanted if name not in found]
+def _check_present(wanted: Iterable[str], moments: Mapping[str, object], whose: str) -> None:
+    missing = [name for name in wanted if name not in moments]
     if missing:
-        more = f" and {len(missing) - _LISTED} more" if len(missing) > _LISTED else ""
-        listed = ", ".join(missing[:_LISTED]) + more
+        listed = first_few(missing, _LISTED)
         raise ParamsError(f"{whose} has no second moment for {listed}; name what was frozen, freeze what has no gradient, or {_INSTEAD}")
 
 
@@ -227,7 +227,7 @@ def _check_kind(keys: Mapping[str, str], whose: str) -> None:
 def _check_plain(name: str, moment: Tensor, parameter: Tensor) -> None:
     kind = type(moment)
     if kind.__name__ == "DTensor" or moment.shape != parameter.shape:
-        found = f"{kind.__name__} of shape {list(moment.shape)}, the parameter's is {list(parameter.shape)}"
-        raise ParamsError(f"exp_avg_sq of {name} is sharded or of another model ({found}); gather the full state, or {_INSTEAD}")
+        description = f"{kind.__name__} of shape {list(moment.shape)}, the parameter's is {list(parameter.shape)}"
+        raise ParamsError(f"exp_avg_sq of {name} is sharded or of another model ({description}); gather the full state, or {_INSTEAD}")
     if not moment.is_floating_point() or kind not in (Tensor, nn.Parameter):
         raise ParamsError(f"exp_avg_sq of {name} is quantised ({kind.__name__} of {moment.dtype}): too coarse; {_INSTEAD}")

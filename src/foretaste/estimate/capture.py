@@ -19,7 +19,7 @@ from foretaste.one_line import one_line
 from foretaste.params import wide
 from foretaste.task import Batch, Task
 
-__all__ = ["Call", "Contribution", "Plan", "captured", "contributions", "one_example", "probe", "summed_squares"]
+__all__ = ["Call", "Contribution", "Plan", "capture_calls", "collect_contributions", "one_example", "probe", "summed_squares"]
 
 _AGREES = 1e-3  # float32; types with fewer digits get some units of their last place
 _NOISE = 1e-6
@@ -68,7 +68,7 @@ class Plan:
 
 
 @contextmanager
-def captured(plan: Plan, count: int) -> Iterator[list[Call]]:
+def capture_calls(plan: Plan, count: int) -> Iterator[list[Call]]:
     """Record the calls of the plan's layers during a forward pass on ``count`` examples.
 
     Args:
@@ -76,7 +76,7 @@ def captured(plan: Plan, count: int) -> Iterator[list[Call]]:
         count: B, the examples of the batch.
 
     >>> layer = nn.Linear(2, 3)
-    >>> with captured(Plan({layer: {"weight": "weight"}}), count=4) as calls:
+    >>> with capture_calls(Plan({layer: {"weight": "weight"}}), count=4) as calls:
     ...     _ = layer(torch.ones(4, 2))
     >>> [(call.inputs.shape, call.output.shape) for call in calls]
     [(torch.Size([4, 2]), torch.Size([4, 3]))]
@@ -101,22 +101,22 @@ def captured(plan: Plan, count: int) -> Iterator[list[Call]]:
             handle.remove()
 
 
-def contributions(plan: Plan, calls: Sequence[Call], grads: Sequence[Tensor | None]) -> dict[str, list[Contribution]]:
+def collect_contributions(plan: Plan, calls: Sequence[Call], grads: Sequence[Tensor | None]) -> dict[str, list[Contribution]]:
     """The layers' calls sorted by parameter; a tied parameter has several.
 
     Args:
         plan: Names the layers' parameters.
-        calls: As `captured` recorded them.
+        calls: As `capture_calls` recorded them.
         grads: Per call, the gradient of the summed losses by the call's output, `[B, ...]`; None for an unused one.
 
     >>> layer = nn.Linear(2, 1)
     >>> plan = Plan({layer: {"weight": "weight", "bias": "bias"}})
-    >>> with captured(plan, count=4) as calls:
+    >>> with capture_calls(plan, count=4) as calls:
     ...     output = layer(torch.ones(4, 2))
-    >>> sorted(contributions(plan, calls, torch.autograd.grad(output.sum(), [calls[0].output])))
+    >>> sorted(collect_contributions(plan, calls, torch.autograd.grad(output.sum(), [calls[0].output])))
     ['bias', 'weight']
     """
-    found: dict[str, list[Contribution]] = {}
+    by_parameter: dict[str, list[Contribution]] = {}
     for call, grad in zip(calls, grads, strict=True):
         if grad is None:
             continue
@@ -124,15 +124,15 @@ def contributions(plan: Plan, calls: Sequence[Call], grads: Sequence[Tensor | No
         inputs = wide(call.inputs) if call.inputs.is_floating_point() else call.inputs
         for local, name in plan.layers[call.module].items():
             if name not in plan.slow | plan.unseen:
-                found.setdefault(name, []).append((rules[local], call.module, inputs, wide(grad)))
-    return found
+                by_parameter.setdefault(name, []).append((rules[local], call.module, inputs, wide(grad)))
+    return by_parameter
 
 
 def summed_squares(parts: Sequence[Contribution]) -> Tensor:
     """``sum_b (sum_calls gradient_b)^2``: calls of one example add up before they are squared.
 
     Args:
-        parts: The calls of one parameter, from `contributions`.
+        parts: The calls of one parameter, from `collect_contributions`.
 
     Returns:
         In the parameter's shape.
@@ -145,14 +145,14 @@ def summed_squares(parts: Sequence[Contribution]) -> Tensor:
     rule, module, inputs, grad = parts[0]
     if len(parts) == 1 and rule.squares is not None:
         return rule.squares(module, inputs, grad)
-    if all(each.rows is not None for each, *_ in parts):
+    if all(gradients.rows is not None for gradients, *_ in parts):
         return squares_by_rows(parts)
     first = rule.per_example(module, inputs[:1], grad[:1])
     step = max(1, _CHUNK // max(first.numel(), 1))
     total = torch.zeros_like(first[0])
     for start in range(0, len(grad), step):
-        each = _per_example(parts, slice(start, start + step))
-        total = total.addcmul_(each[0], each[0]) if len(each) == 1 else total.add_(each.square().sum(0))
+        gradients = _per_example(parts, slice(start, start + step))
+        total = total.addcmul_(gradients[0], gradients[0]) if len(gradients) == 1 else total.add_(gradients.square().sum(0))
     return total
 
 
@@ -173,8 +173,8 @@ def one_example(batch: Batch, index: int) -> dict[str, Tensor]:
     count = len(batch["labels"])
     for key, tensor in batch.items():
         if not tensor.dim() or len(tensor) != count:
-            found = f"{key} has shape {list(tensor.shape)} for {count} examples"
-            raise TaskError(f"a batch needs one row per example in every tensor; {found}")
+            description = f"{key} has shape {list(tensor.shape)} for {count} examples"
+            raise TaskError(f"a batch needs one row per example in every tensor; {description}")
     return {key: tensor[index : index + 1] for key, tensor in batch.items()}
 
 
@@ -217,21 +217,21 @@ def probe(model: nn.Module, task: Task, batch: Batch) -> Plan:
         if not broadcast:
             raise
         # An example may have several rows in the layers (the choices of a multiple choice), so that one row per example does not fit.
-        known = {module: own for module, own in plan.layers.items() if module not in broadcast}
-        return _verified(model, task, Plan(known, overwritten=overwritten), both)
+        watched = {module: own for module, own in plan.layers.items() if module not in broadcast}
+        return _verified(model, task, Plan(watched, overwritten=overwritten), both)
 
 
 def _calls(model: nn.Module, task: Task, plan: Plan, batch: Batch) -> list[Call]:
-    with captured(plan, len(batch["labels"])) as calls, torch.enable_grad():
+    with capture_calls(plan, len(batch["labels"])) as calls, torch.enable_grad():
         task.predict(model, batch)
     return calls
 
 
 def _sizes(calls: Sequence[Call]) -> dict[nn.Module, set[int]]:
-    found: dict[nn.Module, set[int]] = {}
+    sizes: dict[nn.Module, set[int]] = {}
     for call in calls:
-        found.setdefault(call.module, set()).add(len(call.output) if call.output.dim() else 0)
-    return found
+        sizes.setdefault(call.module, set()).add(len(call.output) if call.output.dim() else 0)
+    return sizes
 
 
 def _verified(model: nn.Module, task: Task, plan: Plan, batch: Batch) -> Plan:
@@ -241,14 +241,14 @@ def _verified(model: nn.Module, task: Task, plan: Plan, batch: Batch) -> Plan:
     the model is sure of every label or no token counts.
     """
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    with captured(plan, len(batch["labels"])) as calls, torch.enable_grad():
+    with capture_calls(plan, len(batch["labels"])) as calls, torch.enable_grad():
         logits = task.predict(model, batch)
     if not logits.requires_grad:
         raise TaskError(f"the outputs on task {task.name!r} depend on no trained parameter; unfreeze some, and predict with gradients")
     total = (logits * torch.randn(logits.shape, generator=torch.Generator().manual_seed(0)).to(logits)).sum()
     outputs = [call.output for call in calls]
     grads = torch.autograd.grad(total, [*trained.values(), *outputs], allow_unused=True)
-    parts = contributions(plan, calls, grads[len(trained) :])
+    parts = collect_contributions(plan, calls, grads[len(trained) :])
     truth = {name: wide(grad) for name, grad in zip(trained, grads, strict=False) if grad is not None}
     noise = _NOISE * max((float(grad.norm()) for grad in truth.values()), default=0.0)
     slow = frozenset(name for name in truth if not _agrees(parts.get(name), truth[name], _tolerance(trained[name]), noise))
@@ -263,7 +263,7 @@ def _agrees(parts: Sequence[Contribution] | None, truth: Tensor, tolerance: floa
     """Whether the layers' gradients add up; a gradient that is only rounding noise always does."""
     if parts is None:
         return False
-    found = torch.zeros_like(truth)
+    total = torch.zeros_like(truth)
     for row in range(len(parts[0][3])):
-        found += _per_example(parts, slice(row, row + 1))[0]
-    return float((found - truth).norm()) <= tolerance * float(truth.norm()) + noise
+        total += _per_example(parts, slice(row, row + 1))[0]
+    return float((total - truth).norm()) <= tolerance * float(truth.norm()) + noise

@@ -26,7 +26,7 @@ def ensemble(prior: Gaussian, runs: Sequence[GaussianSite], *, tempering: float 
     """The mixture of a task's runs.
 
     Args:
-        prior: Of the merge.
+        prior: The merge's prior.
         runs: K stationary sites of one task, from different seeds.
         tempering: tau; see `MixtureSite`.
         blocks: Where responsibilities are shared.

@@ -24,11 +24,12 @@ from torch import Tensor, nn
 from foretaste.errors import TaskError
 from foretaste.estimate import fisher
 from foretaste.estimate.capture import Contribution, Plan
-from foretaste.estimate.fisher import Labels, State, backwards, batches_of, counted
-from foretaste.estimate.layers import bias_joins, is_outer, operands
+from foretaste.estimate.fisher import Labels
+from foretaste.estimate.operands import bias_joins, is_outer, operands
+from foretaste.estimate.passes import State, backward_passes, batches_of, count_batch
 from foretaste.one_line import one_line
 from foretaste.params import Params, in_eval_mode, swapped
-from foretaste.posterior.kronecker import Axes, Basis
+from foretaste.posterior.axes import Axes, Basis
 from foretaste.task import Task
 
 __all__ = ["CARRIED", "Factors", "factors", "shared_basis"]
@@ -95,7 +96,7 @@ def factors(
         on_batch: Called with the number of examples seen.
 
     Raises:
-        TaskError: As of `fisher.fisher`.
+        TaskError: No labelled examples, or outputs that are not finite or depend on no trained parameter.
 
     >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
@@ -115,10 +116,10 @@ def factors(
                 state = fisher.init(estimate, batch)
                 biases = {name: bias for name, bias in _layers(state.plan, task).items() if bias is not None}
                 chosen = set(_layers(state.plan, task))
-            for parts, *_ in backwards(estimate, state, batch):
+            for parts, *_ in backward_passes(estimate, state, batch):
                 for name in chosen & set(parts):
                     _add_outer(left, right, name, parts[name], name in biases)
-            state = counted(estimate, state, batch)
+            state = count_batch(estimate, state, batch)
             on_batch(state.examples)
         if state is None or not state.units:
             raise TaskError(f"no labelled examples were seen for the curvature of task {task.name!r}")
@@ -130,9 +131,9 @@ def _layers(plan: Plan, task: Task) -> dict[str, str | None]:
     """Names of the weights that can be treated as matrices, and of the biases that join them."""
     users: dict[str, list[nn.Module]] = {}
     for module, own in plan.layers.items():
-        for each in own.values():
-            users.setdefault(each, []).append(module)
-    found: dict[str, str | None] = {}
+        for parameter in own.values():
+            users.setdefault(parameter, []).append(module)
+    matrices: dict[str, str | None] = {}
     lost = plan.slow | plan.unseen
     for module, own in plan.layers.items():
         name, bias = own.get("weight"), own.get("bias")
@@ -143,8 +144,8 @@ def _layers(plan: Plan, task: Task) -> dict[str, str | None]:
         if max(len(weight), weight[0].numel()) > _WIDEST:
             continue
         sole = len(users[name]) == 1 and bias is not None and len(users[bias]) == 1 and bias not in lost and _has(task, bias)
-        found[name] = bias if sole and bias_joins(module) else None
-    return found
+        matrices[name] = bias if sole and bias_joins(module) else None
+    return matrices
 
 
 def _has(task: Task, name: str) -> bool:
@@ -153,17 +154,17 @@ def _has(task: Task, name: str) -> bool:
 
 def _add_outer(left: dict[str, Tensor], right: dict[str, Tensor], name: str, parts: Sequence[Contribution], bias: bool) -> None:
     for _, module, inputs, grad in parts:
-        rows, columns = (each.flatten(0, 1) for each in operands(module, inputs, grad, bias=bias))
-        for total, each in ((left, rows), (right, columns)):
-            outer = each.T @ each
+        rows, columns = (vectors.flatten(0, 1) for vectors in operands(module, inputs, grad, bias=bias))
+        for total, vectors in ((left, rows), (right, columns)):
+            outer = vectors.T @ vectors
             total[name] = total[name].add_(outer) if name in total else outer
 
 
-def shared_basis(each: Sequence[Factors], share: float = CARRIED) -> Basis:
+def shared_basis(tasks: Sequence[Factors], share: float = CARRIED) -> Basis:
     """One basis for all tasks, from the sum of their factors, each scaled to a trace of 1.
 
     Args:
-        each: Of every task, or of one; a layer that only some tasks have takes theirs.
+        tasks: Of every task, or of one; a layer that only some tasks have takes theirs.
         share: Of each factor's trace that the kept directions carry, at most 96 on a side; 1 keeps all.
 
     >>> one = Factors({"w": torch.diag(torch.tensor([1.0, 2.0]))}, {"w": torch.eye(1)}, {})
@@ -171,13 +172,13 @@ def shared_basis(each: Sequence[Factors], share: float = CARRIED) -> Basis:
     tensor([[1., 0.],
             [0., 1.]])
     """
-    names = dict.fromkeys(name for found in each for name in found.left)
-    return {name: _axes(name, [found for found in each if name in found.left], share) for name in names}
+    names = dict.fromkeys(name for task_factors in tasks for name in task_factors.left)
+    return {name: _axes(name, [task_factors for task_factors in tasks if name in task_factors.left], share) for name in names}
 
 
-def _axes(name: str, each: Sequence[Factors], share: float) -> Axes:
-    left, right = (_directions([getattr(found, side)[name] for found in each], share) for side in ("left", "right"))
-    return Axes(left, right, each[0].biases.get(name))
+def _axes(name: str, tasks: Sequence[Factors], share: float) -> Axes:
+    left, right = (_directions([getattr(task_factors, side)[name] for task_factors in tasks], share) for side in ("left", "right"))
+    return Axes(left, right, tasks[0].biases.get(name))
 
 
 def _directions(matrices: Sequence[Tensor], share: float) -> Tensor:
@@ -190,5 +191,5 @@ def _directions(matrices: Sequence[Tensor], share: float) -> Tensor:
         values, vectors = torch.linalg.eigh(total.double())
     ahead = values.clamp(min=0).flip(0).cumsum(0)
     count = len(values) if share >= 1 else min(int((ahead < share * ahead[-1]).sum()) + 1, _MOST)
-    kept: Tensor = vectors[:, -count:]
-    return kept.float().contiguous()
+    leading: Tensor = vectors[:, -count:]
+    return leading.float().contiguous()

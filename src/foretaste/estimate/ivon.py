@@ -23,7 +23,7 @@ References:
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, overload
@@ -33,12 +33,12 @@ from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 from foretaste.errors import ParamsError, RunFailed
+from foretaste.estimate.ivon_step import check_settings, in_pieces, move_params
 from foretaste.params import wide
 
-__all__ = ["IVON", "beta2_for", "learned"]
+__all__ = ["IVON", "beta2_for", "learned_share"]
 
 _MEMORIES = 4.0  # b2 forgets the first guess e^-4 = 2 % by the end
-_PIECE = 1 << 18  # entries: a few of these stay in the cache, and few enough steps are Python's
 _KEPT = ("momentum", "hessian", "center", "product", "step")
 
 
@@ -51,10 +51,10 @@ def beta2_for(steps: int) -> float:
     return max(0.0, 1 - _MEMORIES / max(steps, 1))
 
 
-def learned(beta2: float, steps: int) -> float:
+def learned_share(beta2: float, steps: int) -> float:
     """The share of h that is learned rather than its first guess: ``1 - beta2^steps``.
 
-    >>> round(learned(0.99999, 300), 3)
+    >>> round(learned_share(0.99999, 300), 3)
     0.003
     """
     return 1 - beta2**steps
@@ -132,7 +132,7 @@ class IVON(torch.optim.Optimizer):
         Raises:
             ParamsError: A setting out of its range.
         """
-        _check(self.defaults | param_group)
+        check_settings(self.defaults | param_group)
         super().add_param_group(param_group)
 
     @contextmanager
@@ -169,7 +169,7 @@ class IVON(torch.optim.Optimizer):
         state = self._begun(param, group)
         self._means[param] = param.detach().clone()
         self._hooks.append(param.register_hook(partial(self._collect, param)))  # type: ignore[no-untyped-call]
-        for ((place,), (hessian,)), _ in _parts([[param], [state["hessian"]]], [1.0]):
+        for ((place,), (hessian,)), _ in in_pieces([[param], [state["hessian"]]], [1.0]):
             scale = hessian.add(group["weight_decay"]).mul_(group["ess"]).rsqrt_()
             place.add_(torch.empty_like(scale).normal_(generator=self.generator).mul_(scale))
 
@@ -199,7 +199,7 @@ class IVON(torch.optim.Optimizer):
         if grad.is_sparse:
             raise RunFailed("IVON needs dense gradients; make the embedding with sparse=False")
         self._has_collected = True
-        for ((draw,), (mean,), (slope,), (product,)), _ in _parts(
+        for ((draw,), (mean,), (slope,), (product,)), _ in in_pieces(
             [[param], [self._means[param]], [grad], [self.state[param]["product"]]], [1.0]
         ):
             product.addcmul_(wide(draw) - wide(mean), wide(slope))
@@ -249,85 +249,20 @@ class IVON(torch.optim.Optimizer):
             state["step"] += 1
         debias = [1 / (1 - group["beta1"] ** float(state["step"])) for state in states]
         columns = [[state.get(key) for state in states] for key in ("momentum", "hessian", "product", "center")]
-        for part, factors in _parts([params, [param.grad for param in params], *columns], debias):
-            _step(group, part, factors)
+        for part, factors in in_pieces([params, [param.grad for param in params], *columns], debias):
+            move_params(group, part, factors)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up a state, in float32 whatever the parameters' type."""
         super().load_state_dict(state_dict)
-        kept = state_dict["state"]
+        stored = state_dict["state"]
         ordered = [param for group in self.param_groups for param in group["params"]]
         for index, param in enumerate(ordered):
             for key in _KEPT:
-                if key in kept.get(index, {}):
+                if key in stored.get(index, {}):
                     place = "cpu" if key == "step" else param.device
-                    self.state[param][key] = torch.as_tensor(kept[index][key]).to(place, copy=True)
+                    self.state[param][key] = torch.as_tensor(stored[index][key]).to(place, copy=True)
 
     def estimates(self) -> dict[str, dict[Tensor, Tensor]]:
         """The curvature h of every parameter that ever had a gradient, in its shape, by kind and parameter."""
         return {"hessian": {param: state["hessian"] for param, state in self.state.items() if state and state["step"]}}
-
-
-_Columns = Sequence[list[Tensor]]
-
-
-def _parts(columns: Sequence[Sequence[Tensor | None]], factors: list[float]) -> Iterator[tuple[_Columns, list[float]]]:
-    """The same tensors, all at once for an accelerator; for a CPU in pieces that stay in its cache.
-
-    Args:
-        columns: Lists of tensors of the same shapes; a column of None is left out.
-        factors: One number per tensor.
-    """
-    kept = [[tensor for tensor in column if tensor is not None] for column in columns if column and column[0] is not None]
-    if not kept or kept[0][0].device.type != "cpu":
-        yield kept, factors
-        return
-    for *row, factor in zip(*kept, factors, strict=True):
-        whole = not all(tensor.is_contiguous() for tensor in row)
-        for piece in zip(*([tensor] if whole else tensor.view(-1).split(_PIECE) for tensor in row), strict=True):
-            yield [[tensor] for tensor in piece], [factor]
-
-
-def _step(group: Mapping[str, Any], columns: _Columns, debias: list[float]) -> None:
-    """The formulas of this file, in place; the center is missing where the prior is at 0."""
-    params, grads, momenta, hessians, products, *centers = columns
-    decay = group["weight_decay"]
-    torch._foreach_lerp_(momenta, [wide(grad) for grad in grads], 1 - group["beta1"])
-    torch._foreach_add_(hessians, decay)  # h + w from here on
-    rate = 1 - group["beta2"]
-    change = torch._foreach_reciprocal(hessians)
-    torch._foreach_mul_(change, rate * decay)
-    torch._foreach_add_(change, products, alpha=rate * group["ess"])
-    torch._foreach_add_(change, group["beta2"])  # 1 + u, where hhat / (h + w) = lambda (e * G)
-    torch._foreach_mul_(change, change)
-    torch._foreach_add_(change, 1.0)
-    torch._foreach_mul_(hessians, change)
-    torch._foreach_mul_(hessians, 0.5)  # 1 + u + u^2 / 2 = (1 + (1 + u)^2) / 2
-    torch._foreach_zero_(products)
-    moves = torch._foreach_mul(momenta, debias)
-    if decay:
-        torch._foreach_add_(moves, [wide(param) for param in params], alpha=decay)
-        for center in centers:
-            torch._foreach_sub_(moves, center, alpha=decay)
-    torch._foreach_div_(moves, hessians)
-    if math.isfinite(group["clip_radius"]):
-        torch._foreach_clamp_max_(moves, group["clip_radius"])
-        torch._foreach_clamp_min_(moves, -group["clip_radius"])
-    torch._foreach_mul_(moves, -group["lr"] * (group["hessian_init"] + decay))
-    torch._foreach_add_(params, [move.to(param.dtype) for move, param in zip(moves, params, strict=True)])
-    torch._foreach_sub_(hessians, decay)
-
-
-def _check(group: Mapping[str, Any]) -> None:
-    """Raise where a setting is out of its range."""
-    if not group["clip_radius"] > 0:
-        raise ParamsError(f"clip_radius of IVON must be above 0, not {group['clip_radius']}")
-    for name in ("ess", "hessian_init"):
-        if not 0 < group[name] < math.inf:
-            raise ParamsError(f"{name} of IVON must be a finite number above 0, not {group[name]}")
-    for name in ("lr", "weight_decay"):
-        if not 0 <= group[name] < math.inf:
-            raise ParamsError(f"{name} of IVON must be a finite number of at least 0, not {group[name]}")
-    for name in ("beta1", "beta2"):
-        if not 0 <= group[name] < 1:
-            raise ParamsError(f"{name} of IVON must be at least 0 and below 1, not {group[name]}")

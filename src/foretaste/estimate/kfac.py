@@ -27,18 +27,21 @@ References:
 
 from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from foretaste.errors import TaskError
 from foretaste.estimate import fisher
 from foretaste.estimate.capture import Contribution, summed_squares
 from foretaste.estimate.factors import CARRIED, factors, shared_basis
-from foretaste.estimate.fisher import Fisher, Labels, State, backwards, batches_of, counted, slow_gradients
-from foretaste.estimate.layers import OUTER, operands
+from foretaste.estimate.fisher import Labels
+from foretaste.estimate.layers import OUTER
+from foretaste.estimate.operands import operands
+from foretaste.estimate.passes import Estimate, State, backward_passes, batches_of, count_batch, slow_gradients, sum_over
 from foretaste.params import Params, in_eval_mode, parameters_of, swapped, wide
-from foretaste.posterior.kronecker import Axes, Basis, Kronecker
+from foretaste.posterior.axes import Axes, Basis
+from foretaste.posterior.kronecker import Kronecker
 from foretaste.posterior.site import GaussianSite
 from foretaste.task import Batch, Task
 
@@ -49,9 +52,9 @@ _NORM = "norm of "  # of a layer's gradients, among the sums
 
 @dataclass(frozen=True)
 class _Kfac:
-    """What stays the same during the second pass: the Fisher's part, and the layers' basis."""
+    """What stays the same during the second pass: the estimate's own part, and the layers' basis."""
 
-    fisher: Fisher
+    fisher: Estimate
     basis: Basis
 
 
@@ -66,8 +69,8 @@ def build(
     >>> build(nn.Linear(2, 2), Task("a", rows, rows, [METRICS["accuracy"]]), {}, generator=torch.Generator()).basis
     {}
     """
-    known: set[str | None] = {None, *parameters_of(model, task.names)}
-    own = {name: axes for name, axes in basis.items() if {name, axes.bias} <= known}
+    own_names: set[str | None] = {None, *parameters_of(model, task.names)}
+    own = {name: axes for name, axes in basis.items() if {name, axes.bias} <= own_names}
     return _Kfac(fisher.build(model, task, labels=labels, gradient=gradient, generator=generator), own)
 
 
@@ -86,20 +89,20 @@ def update(estimate: _Kfac, state: State, batch: Batch) -> State:
     """Add one batch; the sums are added to in place."""
     plan, basis = state.plan, estimate.basis
     apart = {name: axes for name, axes in basis.items() if {name, axes.bias} & (plan.slow | plan.unseen)}
-    for parts, root, late in backwards(estimate.fisher, state, batch):
-        for name, each in parts.items():
+    for parts, root, late in backward_passes(estimate.fisher, state, batch):
+        for name, contributions in parts.items():
             if name in state.squares and name not in apart:
                 axes = basis.get(name)
-                state.squares[name].add_(summed_squares(_turned(each, axes)))
+                state.squares[name].add_(summed_squares(_turned(contributions, axes)))
                 if axes is not None and axes.outside:
-                    state.squares[_NORM + name].add_(_squared_norms(each, axes.bias is not None))
+                    state.squares[_NORM + name].add_(_squared_norms(contributions, axes.bias is not None))
         slow = plan.slow | late
         layers = {name: axes for name, axes in apart.items() if {name, axes.bias} & (slow | parts.keys())}
         single = {name for name in slow if name in state.squares and name not in basis}
         names = single.union(layers, (axes.bias for axes in layers.values() if axes.bias is not None))
         for gradient in slow_gradients(estimate.fisher, batch, root, names):
             _add_one(state, gradient, layers, single)
-    return counted(estimate.fisher, state, batch)
+    return count_batch(estimate.fisher, state, batch)
 
 
 def _add_one(state: State, gradient: Params, layers: Basis, single: Set[str]) -> None:
@@ -124,15 +127,15 @@ def _matrix(gradient: Params, name: str, axes: Axes) -> Tensor:
 
 
 def _turned(parts: Sequence[Contribution], axes: Axes | None) -> Sequence[Contribution]:
-    """The same contributions in the layer's basis."""
+    """Turn contributions into the layer's basis."""
     if axes is None:
         return parts
-    found = []
+    turned = []
     for _, module, inputs, grad in parts:
         rows, columns = operands(module, inputs, grad, bias=axes.bias is not None)
         left, right = axes.left.to(rows), axes.right.to(columns)
-        found.append((OUTER, module, *_squeezed(columns @ right, rows @ left)))
-    return found
+        turned.append((OUTER, module, *_squeezed(columns @ right, rows @ left)))
+    return turned
 
 
 def _squared_norms(parts: Sequence[Contribution], bias: bool) -> Tensor:
@@ -196,7 +199,7 @@ def kfac(
         A `GaussianSite` centred on the params, curvature per unit in float32.
 
     Raises:
-        TaskError: As of `fisher.fisher`.
+        TaskError: No labelled examples, or outputs that are not finite or depend on no trained parameter.
 
     >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
@@ -211,10 +214,5 @@ def kfac(
         basis = shared_basis([own], share)
     with in_eval_mode(model), swapped(model, params or {}):
         estimate = build(model, task, basis, labels=labels, gradient=gradient, generator=generator)
-        state: State | None = None
-        for batch in batches_of(model, task, generator, max_examples, batch_size) if batches is None else batches:
-            state = update(estimate, state or init(estimate, batch), batch)
-            on_batch(state.examples)
-        if state is None:
-            raise TaskError(f"no batches were given for the curvature of task {task.name!r}")
-        return finish(estimate, state)
+        data = batches_of(model, task, generator, max_examples, batch_size) if batches is None else batches
+        return finish(estimate, sum_over(task, data, partial(init, estimate), partial(update, estimate), on_batch))

@@ -24,7 +24,8 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.errors import ParamsError
-from foretaste.estimate.fisher import Labels, batches_of, fisher
+from foretaste.estimate.fisher import Labels, fisher
+from foretaste.estimate.passes import batches_of
 from foretaste.loss.unit import count_units, unit_factors
 from foretaste.params import Params, check_fit, in_eval_mode, parameters_of, swapped, wide
 from foretaste.posterior.diagonal import Diagonal
@@ -58,7 +59,7 @@ def secant(
         task: Its training examples are used, the same ones for every gradient.
         checkpoints: Other params on the way to c or from other runs; the last one counts most.
         generator: Chooses the examples and draws the labels.
-        labels: Of the diagonal Fisher.
+        labels: Where the labels of the diagonal Fisher come from.
         max_examples: At most so many; None for all.
         batch_size: Examples per pass.
         on_batch: Called with the number of examples seen by the Fisher's pass.
@@ -68,7 +69,7 @@ def secant(
 
     Raises:
         ParamsError: Checkpoints of other shapes, or none at all.
-        TaskError: As of `fisher.fisher`.
+        TaskError: No labelled examples, or outputs that are not finite or depend on no trained parameter.
 
     >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
@@ -103,7 +104,7 @@ def slope(model: nn.Module, params: Params, task: Task, batches: Iterable[Batch]
         model: Any module; it is left as it was.
         params: Where.
         task: Predicts with the model.
-        batches: Its examples.
+        batches: Batches of the task's examples.
 
     >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
@@ -119,9 +120,9 @@ def slope(model: nn.Module, params: Params, task: Task, batches: Iterable[Batch]
         total, count = {name: torch.zeros_like(wide(tensor)) for name, tensor in own.items()}, 0
         for batch in batches:
             with torch.enable_grad():
-                each = task.loss.per_unit(task.predict(model, batch), batch).sum(1)
+                example_losses = task.loss.per_unit(task.predict(model, batch), batch).sum(1)
                 counted = task.loss.counts(batch)
-                loss = (each * unit_factors(counted, task.unit)).sum()
+                loss = (example_losses * unit_factors(counted, task.unit)).sum()
             grads = torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
             for name, grad in zip(trained, grads, strict=True):
                 if grad is not None:
@@ -144,9 +145,9 @@ def corrected(diagonal: Diagonal, pairs: Sequence[tuple[Params, Params]]) -> Low
     count = max(sum(tensor.numel() for tensor in diagonal.entries.values()), 1)
     mean = sum(float(tensor.double().sum()) for tensor in diagonal.entries.values()) / count
     entries = {name: tensor.clamp(min=_FLOOR * mean) for name, tensor in diagonal.entries.items()}
-    found = LowRank(entries, {name: tensor.new_zeros(0, *tensor.shape) for name, tensor in entries.items()}, torch.zeros(0))
+    precision = LowRank(entries, {name: tensor.new_zeros(0, *tensor.shape) for name, tensor in entries.items()}, torch.zeros(0))
     for step, change in pairs:
-        image = found.apply(step)
+        image = precision.apply(step)
         bend, curve = _dot(step, image), _dot(step, change)
         if bend <= 0:
             continue  # the checkpoint is the centre itself
@@ -154,9 +155,9 @@ def corrected(diagonal: Diagonal, pairs: Sequence[tuple[Params, Params]]) -> Low
         pulled = {name: share * change[name] + (1 - share) * tensor for name, tensor in image.items()}
         curve = _dot(step, pulled)
         more = {name: torch.stack([tensor / bend**0.5, pulled[name] / curve**0.5]) for name, tensor in image.items()}
-        vectors = {name: torch.cat([tensor, more[name]]) for name, tensor in found.vectors.items()}
-        found = LowRank(entries, vectors, torch.cat([found.scales, torch.tensor([-1.0, 1.0])]))
-    return found
+        vectors = {name: torch.cat([tensor, more[name]]) for name, tensor in precision.vectors.items()}
+        precision = LowRank(entries, vectors, torch.cat([precision.scales, torch.tensor([-1.0, 1.0])]))
+    return precision
 
 
 def _dot(left: Params, right: Params) -> float:

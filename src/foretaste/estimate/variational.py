@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from foretaste.errors import ParamsError
-from foretaste.estimate.ivon import IVON, beta2_for, learned
+from foretaste.estimate.ivon import IVON, beta2_for, learned_share
 from foretaste.params import Params, wide
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.site import GaussianSite, Record
@@ -47,7 +47,7 @@ def build(
 
     Args:
         task: Its training examples are counted.
-        steps: Of the run.
+        steps: Steps of the run.
         ess: lambda; ten times the number of training examples if left out. (Draws as wide as the examples
             alone allow were measured to drive small data sets' means apart.)
         learning_rate: In units of the first guess.
@@ -86,7 +86,7 @@ def finish(
         hessian: h by name, of the mean loss, as `IVON.estimates` gives it; below 0 it counts as 0. Parameters
             without one (frozen ones) have no curvature.
         task: That was trained on.
-        steps: Of the run.
+        steps: Steps of the run.
         beta2: Decay of h in the run, where it does not follow from the steps.
         carried: Floating-point buffers.
 
@@ -124,8 +124,8 @@ def gather(
         mean: m by name.
         hessian: h by name.
         unit: What the loss was a mean over.
-        examples: Of the training set, for the record.
-        steps: Of the run.
+        examples: Examples in the training set, for the record.
+        steps: Steps of the run.
         beta2: Decay of h in the run, where it does not follow from the steps.
         carried: Floating-point buffers.
         whose: Names the run in an error.
@@ -139,9 +139,9 @@ def gather(
     """
     beyond = sorted(set(hessian) - set(mean))
     if beyond or not hessian:
-        found = f"h of {', '.join(beyond[:3])}, which the params lack" if beyond else "no h at all"
-        raise ParamsError(f"a variational run{whose} came with {found}; give the estimates of the same run")
-    share = learned(beta2_for(steps) if beta2 is None else beta2, steps)
+        problem = f"h of {', '.join(beyond[:3])}, which the params lack" if beyond else "no h at all"
+        raise ParamsError(f"a variational run{whose} came with {problem}; give the estimates of the same run")
+    share = learned_share(beta2_for(steps) if beta2 is None else beta2, steps)
     if share < _STALE:
         advice = f"give IVON steps={steps}, or beta2 of at most {beta2_for(steps):.6g}"
         warnings.warn(f"{1 - share:.0%} of the learned curvature is still its first guess; {advice}", StaleCurvature, stacklevel=3)

@@ -4,9 +4,7 @@ Columns are united: what a task lacks is null in its rows. Where tasks number th
 names of the classes are kept in place of their numbers.
 """
 
-import hashlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from foretaste.errors import DataError
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 else:
     pa, pc = lazy("pyarrow"), lazy("pyarrow.compute")  # they come with datasets
 
-__all__ = ["CHUNK", "binary_columns", "digests", "opened", "table_of", "united", "weight_notes"]
+__all__ = ["CHUNK", "binary_columns", "opened", "table_of", "united", "weight_notes"]
 
 CHUNK = 1000
 
@@ -187,26 +185,3 @@ def _has_bytes(kind: "pa.DataType") -> bool:
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         return True
     return any(_has_bytes(kind.field(place).type) for place in range(kind.num_fields))
-
-
-def digests(rows: "datasets.Dataset", columns: Sequence[str]) -> Iterator[bytes]:
-    """A hash of each row's content in these columns.
-
-    Args:
-        rows: As `opened` gives them.
-        columns: All of them are there. Pictures are hashed by their bytes, classes by their names.
-
-    >>> one, other = (opened(rows, {}, "a") for rows in ([{"x": 1}, {"x": 2}], [{"x": 2, "y": 0}]))
-    >>> set(digests(one, ["x"])) & set(digests(other, ["x"])) == set(list(digests(one, ["x"]))[1:])
-    True
-    """
-    for start in range(0, len(rows), CHUNK):
-        table = _whole(rows[start : start + CHUNK]).select(list(columns))
-        for name in columns:
-            kind = rows.features[name]
-            if isinstance(kind, datasets.ClassLabel):
-                table = _with(table, name, _named(table[name], kind))
-            elif isinstance(kind, datasets.Image | datasets.Audio):
-                table = _with(table, name, pc.struct_field(table[name], "bytes"))
-        for row in table.to_pylist():
-            yield hashlib.sha256(json.dumps(row, sort_keys=True, default=repr).encode()).digest()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from foretaste.errors import ForetasteError, StorageError
 from foretaste.json_text import parse_json
+from foretaste.names import first_few
 from foretaste.target import check_outside_studies, check_text, path_kind, resolved
 from foretaste.temporary import sweep, temporary_path
 from foretaste.whole import synced
@@ -104,7 +105,7 @@ def _is_ours(folder: Path) -> bool:
 
 def _held(folder: Path) -> str:
     names = sorted(path.name for path in folder.iterdir())
-    return ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
+    return first_few(names, _LISTED)
 
 
 @contextmanager

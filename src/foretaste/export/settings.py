@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from foretaste.one_line import one_line
+from foretaste.sources.kinds import CAUSAL_LM
 from foretaste.task import Unit
 from foretaste.train.training import Training
 
@@ -47,7 +48,7 @@ class Settings:
         model: Path or hub id.
         training: As of foretaste's joint run; its steps are not used, since the mixture's rows give them.
         max_length: Most tokens of a row.
-        kind: What the model does; other trainers are for ``causal-lm``.
+        kind: Name of the kind of model; its row in the table of kinds says which trainers can be configured.
         lora: The factors, where the joint run trains these alone.
         trained: Names of the parameters that are trained, where the joint run freezes the others; all if left out.
     """
@@ -55,7 +56,7 @@ class Settings:
     model: str
     training: Training
     max_length: int = 1024
-    kind: str = "causal-lm"
+    kind: str = CAUSAL_LM.name
     lora: LoraSettings | None = None
     trained: tuple[str, ...] | None = None
 

@@ -23,15 +23,15 @@ import yaml
 from foretaste.errors import DataError, TaskError
 from foretaste.export.settings import LoraSettings, Mixed, Settings, Trainer, batch_sizes
 from foretaste.export.trainer_notes import notes
+from foretaste.sources.kind import ModelKind
+from foretaste.sources.kinds import kind_named
 from foretaste.task import Unit
 from foretaste.train.training import Training
 
 __all__ = ["check", "configuration"]
 
-_FORMATS = (("messages",), ("prompt", "completion"), ("text",))
-_USUAL = ", or ".join(" and ".join(each) for each in _FORMATS)
 _NAMES: Mapping[Trainer, str] = {"trl": "TRL", "axolotl": "axolotl", "llama-factory": "LLaMA-Factory"}
-_RUN: Mapping[Trainer, str] = {"trl": "trl sft --config", "axolotl": "axolotl train", "llama-factory": "llamafactory-cli train"}
+_RUN: Mapping[Trainer, str] = {"trl": "trl {} --config", "axolotl": "axolotl train", "llama-factory": "llamafactory-cli train"}
 _MIXTURE = "foretaste-mixture"
 
 
@@ -57,12 +57,13 @@ def configuration(trainer: Trainer, mixed: Mixed, settings: Settings) -> dict[st
     (['trl.yaml'], [{'path': 'json', 'data_files': '/m/train.jsonl', 'split': 'train', 'columns': ['text']}])
     """
     check(trainer, mixed.unit, settings)
-    _check_columns(trainer, mixed)
+    kind = kind_named(settings.kind)
+    _check_columns(trainer, kind, mixed)
     said = notes(trainer, mixed, settings)
     if trainer == "llama-factory":
-        return _llama_factory_files(mixed, settings, said)
+        return _llama_factory_files(mixed, settings, kind, said)
     values = _trl(mixed, settings) if trainer == "trl" else _axolotl(mixed, settings)
-    return {f"{trainer}.yaml": _text(trainer, f"{trainer}.yaml", said, values)}
+    return {f"{trainer}.yaml": _text(trainer, kind, f"{trainer}.yaml", said, values)}
 
 
 def check(trainer: Trainer, unit: Unit, settings: Settings | None) -> None:
@@ -76,7 +77,7 @@ def check(trainer: Trainer, unit: Unit, settings: Settings | None) -> None:
     name = _NAMES[trainer]
     if settings is None:
         raise TaskError(f"a configuration of {name} needs to know the model; give settings=Settings(model, training)")
-    if settings.kind != "causal-lm":
+    if trainer not in kind_named(settings.kind).trainers:
         raise TaskError(
             f"{name} is configured here for causal language models, and this model is of the kind {settings.kind!r}; "
             "export without it, and train on the mixture with a script of your own: one epoch, without shuffling"
@@ -105,16 +106,18 @@ def _check_lora(name: str, lora: LoraSettings) -> None:
         raise TaskError(f"{name} takes a whole number for LoRA's alpha, and the recipe has {lora.alpha}; choose a whole one")
 
 
-def _check_columns(trainer: Trainer, mixed: Mixed) -> None:
-    if mixed.roles not in _FORMATS:
-        raise DataError(f"{_NAMES[trainer]} needs columns {_USUAL}; the mixture has {', '.join(mixed.roles)}")
+def _check_columns(trainer: Trainer, kind: ModelKind, mixed: Mixed) -> None:
+    if mixed.roles not in kind.formats:
+        usual = ", or ".join(" and ".join(roles) for roles in kind.formats)
+        raise DataError(f"{_NAMES[trainer]} needs columns {usual}; the mixture has {', '.join(mixed.roles)}")
     for column in ("input", "system"):
         if trainer == "axolotl" and "prompt" in mixed.roles and column in mixed.columns:
             raise DataError(f"axolotl would put the column {column!r} into prompts; rename or remove it in the data")
 
 
-def _text(trainer: Trainer, file: str, said: Sequence[str], values: Mapping[str, object]) -> str:
-    run = f"{_NAMES[trainer]}, written by foretaste. Run in this folder: {_RUN[trainer]} {file}. If it moves, mend the paths."
+def _text(trainer: Trainer, kind: ModelKind, file: str, said: Sequence[str], values: Mapping[str, object]) -> str:
+    command = _RUN[trainer].format(kind.trainers[trainer])
+    run = f"{_NAMES[trainer]}, written by foretaste. Run in this folder: {command} {file}. If it moves, mend the paths."
     comments = "".join(f"# {line}\n" for line in (run, *said))
     return comments + yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=1000)
 
@@ -161,18 +164,18 @@ def _trl(mixed: Mixed, settings: Settings) -> dict[str, object]:
         "max_length": settings.max_length,
         "eval_strategy": "no",
         **_transformers(mixed, settings.training),
-        **(_trl_lora(settings.lora) if settings.lora else {}),
+        **(_trl_lora(settings, settings.lora) if settings.lora else {}),
     }
 
 
-def _trl_lora(lora: LoraSettings) -> dict[str, object]:
+def _trl_lora(settings: Settings, lora: LoraSettings) -> dict[str, object]:
     return {
         "use_peft": True,
         "lora_r": lora.r,
         "lora_alpha": int(lora.alpha),
         "lora_dropout": lora.dropout,
         "lora_target_modules": list(lora.targets),
-        "lora_task_type": "CAUSAL_LM",
+        "lora_task_type": kind_named(settings.kind).peft_type,
         "use_rslora": lora.rslora,
     }
 
@@ -217,7 +220,7 @@ def _axolotl_lora(lora: LoraSettings) -> dict[str, object]:
     }
 
 
-def _llama_factory_files(mixed: Mixed, settings: Settings, said: Sequence[str]) -> dict[str, str]:
+def _llama_factory_files(mixed: Mixed, settings: Settings, kind: ModelKind, said: Sequence[str]) -> dict[str, str]:
     native, entries = {}, {_MIXTURE: _entry(mixed.data.name, {role: role for role in mixed.roles})}
     for task, source in mixed.sources.items():
         entries[task] = {**_entry(str(source.file), source.columns), "num_samples": mixed.counts[task]}
@@ -227,9 +230,9 @@ def _llama_factory_files(mixed: Mixed, settings: Settings, said: Sequence[str]) 
             "dataset_info.json says. These are the mixture's counts; order and repeats are drawn by LLaMA-Factory."
         )
         values = _llama_factory(mixed, settings, {"dataset": ",".join(mixed.sources), "mix_strategy": "concat"})
-        native["llama-factory-sources.yaml"] = _text("llama-factory", "llama-factory-sources.yaml", [reads, *said[2:]], values)
+        native["llama-factory-sources.yaml"] = _text("llama-factory", kind, "llama-factory-sources.yaml", [reads, *said[2:]], values)
     written = _llama_factory(mixed, settings, {"dataset": _MIXTURE, "disable_shuffling": True})
-    text, listed = _text("llama-factory", "llama-factory.yaml", said, written), json.dumps(entries, indent=1, ensure_ascii=False)
+    text, listed = _text("llama-factory", kind, "llama-factory.yaml", said, written), json.dumps(entries, indent=1, ensure_ascii=False)
     return {"llama-factory.yaml": text, **native, "dataset_info.json": listed + "\n"}
 
 
@@ -246,7 +249,7 @@ def _entry(file: str, columns: Mapping[str, str]) -> dict[str, object]:
 def _llama_factory(mixed: Mixed, settings: Settings, data: Mapping[str, object]) -> dict[str, object]:
     return {
         "model_name_or_path": settings.model,
-        "stage": "pt" if mixed.roles == ("text",) else "sft",
+        "stage": "pt" if mixed.roles == ("text",) else kind_named(settings.kind).trainers["llama-factory"],
         "do_train": True,
         **(_llama_factory_lora(settings.lora) if settings.lora else {"finetuning_type": "full"}),
         "output_dir": str(mixed.data.parent / "trained-by-llama-factory"),

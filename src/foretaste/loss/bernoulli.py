@@ -58,8 +58,8 @@ class Bernoulli:
 
     def per_unit(self, outputs: Tensor, batch: Batch) -> Tensor:
         logits, labels, counted = self._parts(outputs, batch)
-        each = nn.functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
-        return torch.where(counted, each, 0)
+        label_losses = nn.functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+        return torch.where(counted, label_losses, 0)
 
     def counts(self, batch: Batch) -> Tensor:
         return _is_counted(as_columns(batch["labels"]))
@@ -77,15 +77,15 @@ class Bernoulli:
             columns = [chances - (uniforms < chances).to(chances)]
         else:
             columns = one_column_each((chances * (-logits).sigmoid()).sqrt())
-        for each in columns:
-            yield GivenRoot((torch.where(counted, each, 0) * factor.unsqueeze(1)).reshape(outputs.shape).to(outputs))
+        for column in columns:
+            yield GivenRoot((torch.where(counted, column, 0) * factor.unsqueeze(1)).reshape(outputs.shape).to(outputs))
 
     def condense(self, outputs: Iterable[Tensor], batch: Batch) -> dict[str, Tensor]:
-        each = []
+        probabilities = []
         for one in outputs:
             check_columns(one, batch["labels"], "Bernoulli")
-            each.append(as_columns(one)[self.counts(batch)].float().cpu())
-        return {"outputs": torch.stack(each)}
+            probabilities.append(as_columns(one)[self.counts(batch)].float().cpu())
+        return {"outputs": torch.stack(probabilities)}
 
     def mix(self, condensed: Mapping[str, Tensor], labels: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
         logits = condensed["outputs"].double()

@@ -56,8 +56,8 @@ def check_logits(logits: Tensor, labels: Tensor) -> None:
     """
     _check_whole(labels)
     if logits.shape[:-1] != labels.shape:
-        found = f"logits {list(logits.shape)} and labels {list(labels.shape)}"
-        raise TaskError(f"{found} do not fit; logits need the labels' shape and one more dimension, the classes")
+        shapes = f"logits {list(logits.shape)} and labels {list(labels.shape)}"
+        raise TaskError(f"{shapes} do not fit; logits need the labels' shape and one more dimension, the classes")
     if logits.shape[-1] == 1:
         raise TaskError(
             f"logits {list(logits.shape)} have a single class, whose cross-entropy is 0 whatever the model; where one logit z is trained "
@@ -83,8 +83,8 @@ def check_labels(labels: Tensor, classes: int) -> None:
     _check_whole(labels)
     outside = labels[(labels != IGNORED) & ((labels < 0) | (labels >= classes))]
     if len(outside):
-        said = f"label {int(outside[0])} is not one of the {classes} classes, 0 to {classes - 1}"
-        raise TaskError(f"{said}; correct the labels, or give the model more outputs")
+        problem = f"label {int(outside[0])} is not one of the {classes} classes, 0 to {classes - 1}"
+        raise TaskError(f"{problem}; correct the labels, or give the model more outputs")
 
 
 def _check_whole(labels: Tensor) -> None:

@@ -46,19 +46,19 @@ def condense_classes(outputs: Iterable[Tensor], labels: Tensor) -> dict[str, Ten
     >>> {name: list(t.shape) for name, t in condense_classes([torch.zeros(2, 3), torch.zeros(2, 3)], torch.tensor([0, -100])).items()}
     {'right': [2, 1], 'told': [2, 1, 3]}
     """
-    each = [_log_probabilities(logits, labels) for logits in outputs]
-    right = torch.stack([own for own, _ in each]).float().cpu()
-    if each[0][1].shape[-1] <= _ALL:
-        return {"right": right, "told": torch.stack([every for _, every in each]).float().cpu()}
-    classes = torch.cat([every.topk(_TOP, -1).indices for _, every in each], -1).sort(-1).values
-    told = torch.stack([every.gather(-1, classes) for _, every in each]).float().cpu()
-    return {"right": right, "told": told, "classes": classes.int().cpu()}
+    pairs = [_log_probabilities(logits, labels) for logits in outputs]
+    right = torch.stack([own for own, _ in pairs]).float().cpu()
+    if pairs[0][1].shape[-1] <= _ALL:
+        return {"right": right, "told": torch.stack([every for _, every in pairs]).float().cpu()}
+    classes = torch.cat([every.topk(_TOP, -1).indices for _, every in pairs], -1).sort(-1).values
+    log_shares = torch.stack([every.gather(-1, classes) for _, every in pairs]).float().cpu()
+    return {"right": right, "told": log_shares, "classes": classes.int().cpu()}
 
 
 def _log_probabilities(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Of the labels that count, `[P]`, and of all classes there, `[P, C]`."""
-    each, counted = losses(logits, labels), find_counted(labels)
-    return -each[counted.reshape(each.shape)], nn.functional.log_softmax(wide(logits[counted]), -1)
+    """Return log-probabilities of the labels that count, `[P]`, and of all classes there, `[P, C]`."""
+    label_losses, counted = losses(logits, labels), find_counted(labels)
+    return -label_losses[counted.reshape(label_losses.shape)], nn.functional.log_softmax(wide(logits[counted]), -1)
 
 
 def mix_classes(condensed: Mapping[str, Tensor], shares: Tensor) -> tuple[Tensor, Tensor]:
@@ -77,16 +77,16 @@ def mix_classes(condensed: Mapping[str, Tensor], shares: Tensor) -> tuple[Tensor
     (tensor([0.1000, 0.4500, 0.8000], dtype=torch.float64), tensor([0, 0, 1]))
     """
     weights, right = shares.double(), condensed["right"].double()
-    each = [-torch.logsumexp(right[row > 0] + row[row > 0].log().unsqueeze(1), 0) for row in weights]
-    return torch.stack(each).clamp(min=0.0), _likeliest(weights, condensed["told"], condensed.get("classes"))
+    mixed_losses = [-torch.logsumexp(right[row > 0] + row[row > 0].log().unsqueeze(1), 0) for row in weights]
+    return torch.stack(mixed_losses).clamp(min=0.0), _likeliest(weights, condensed["told"], condensed.get("classes"))
 
 
-def _likeliest(weights: Tensor, told: Tensor, classes: Tensor | None) -> Tensor:
-    models, places, kept = told.shape
-    step = max(1, _CHUNK // ((len(weights) + models) * kept))
+def _likeliest(weights: Tensor, log_shares: Tensor, classes: Tensor | None) -> Tensor:
+    models, places, width = log_shares.shape
+    step = max(1, _CHUNK // ((len(weights) + models) * width))
     parts = []
     for start in range(0, max(places, 1), step):
-        some = told[:, start : start + step].double().exp()
-        best = (weights @ some.flatten(1)).reshape(len(weights), some.shape[1], kept).argmax(-1)
+        some = log_shares[:, start : start + step].double().exp()
+        best = (weights @ some.flatten(1)).reshape(len(weights), some.shape[1], width).argmax(-1)
         parts.append(best if classes is None else classes[start : start + step].gather(1, best.T).T.long())
     return torch.cat(parts, 1)

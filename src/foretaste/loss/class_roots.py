@@ -57,7 +57,7 @@ def class_roots(how: Labels, logits: Tensor, given: Tensor, factor: Tensor, gene
         how: Where the labels come from.
         logits: `[B, C]` or `[B, S, C]`, finite and detached.
         given: The data's labels, `[B]` or `[B, S]`; where they are -100 none is drawn.
-        factor: Of each example, `[B]`.
+        factor: A factor for each example, `[B]`.
         generator: Draws one uniform number per label that counts, on the CPU.
 
     Yields:
@@ -95,11 +95,11 @@ def draw(chances: Tensor, uniforms: Tensor) -> Tensor:
     sums = chances.cumsum(1)
     total = sums[:, -1:]
     below = torch.minimum(uniforms.to(total).unsqueeze(1) * total, total.nextafter(torch.zeros_like(total)))
-    found = torch.searchsorted(sums, below, right=True)
-    lost = chances.gather(1, found) == 0
+    drawn = torch.searchsorted(sums, below, right=True)
+    lost = chances.gather(1, drawn) == 0
     if bool(lost.any()):  # sums made in parallel, on a GPU, may step back by a rounding
-        found = torch.where(lost, chances.argmax(1, keepdim=True), found)
-    return found.squeeze(1)
+        drawn = torch.where(lost, chances.argmax(1, keepdim=True), drawn)
+    return drawn.squeeze(1)
 
 
 def _root(logits: Tensor, given: Tensor, factor: Tensor, uniforms: Tensor | None) -> ClassRoot:

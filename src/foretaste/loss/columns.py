@@ -75,9 +75,9 @@ def draw_where(counted: Tensor, draw: Tensor) -> Tensor:
     >>> draw_where(torch.tensor([[True, False]]), torch.tensor([0.5]))
     tensor([[0.5000, 0.0000]])
     """
-    found = torch.zeros(counted.shape, dtype=draw.dtype)
-    found[counted.cpu()] = draw
-    return found.to(counted.device)
+    draws = torch.zeros(counted.shape, dtype=draw.dtype)
+    draws[counted.cpu()] = draw
+    return draws.to(counted.device)
 
 
 def one_column_each(columns: Tensor) -> list[Tensor]:

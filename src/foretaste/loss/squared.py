@@ -73,15 +73,15 @@ class Squared:
             columns = [draw_where(counted, torch.randn(int(counted.sum()), dtype=torch.float64, generator=generator))]
         else:
             columns = one_column_each(counted.to(errors))
-        for each in columns:
-            yield GivenRoot((each * factor.unsqueeze(1)).reshape(outputs.shape).to(outputs))
+        for column in columns:
+            yield GivenRoot((column * factor.unsqueeze(1)).reshape(outputs.shape).to(outputs))
 
     def condense(self, outputs: Iterable[Tensor], batch: Batch) -> dict[str, Tensor]:
-        each = []
+        predictions = []
         for one in outputs:
             check_columns(one, batch["labels"], "Squared")
-            each.append(as_columns(one)[self.counts(batch)].float().cpu())
-        return {"outputs": torch.stack(each)}
+            predictions.append(as_columns(one)[self.counts(batch)].float().cpu())
+        return {"outputs": torch.stack(predictions)}
 
     def mix(self, condensed: Mapping[str, Tensor], labels: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
         means = shares @ condensed["outputs"].double()

@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from foretaste.evaluate import seen_by
+from foretaste.evaluate import predict_examples
 from foretaste.methods.previews import Previews, memory_of, merger_of
 from foretaste.methods.site_set import Merger
 from foretaste.params import Params, in_eval_mode, swapped
 from foretaste.remembered import Memory
 from foretaste.store.study import Done, Json
-from foretaste.task import Seen
-from foretaste.together import seen_by_each
+from foretaste.task import Predictions
+from foretaste.together import predict_examples_of_each
 from foretaste.weights import TaskWeights
 from foretaste.work.context import Context
 from foretaste.work.judge import Subset, at_precision, shuffled, with_statistics
@@ -24,7 +24,7 @@ from foretaste.work.work import Computation, Work
 
 __all__ = ["MergedParams", "Part", "PartOutputs", "RacePart", "evaluate_part", "merged_params"]
 
-PartOutputs = Mapping[str, Seen]  # of each task, some examples in the race's order
+PartOutputs = Mapping[str, Predictions]  # of each task, some examples in the race's order
 Part = Mapping[str, tuple[int, int]]  # of each task, from which example to which, in the race's order
 
 _HELD = 2 << 30  # bytes of merged params that are kept from part to part
@@ -71,13 +71,13 @@ class RacePart(Computation[PartOutputs]):
         return {}, _to_tensors(evaluate_part(context, self.method, [params], self.part, observer)[0])
 
     def read(self, context: Context, done: Done) -> PartOutputs:
-        tensors, outputs = context.study.tensors(done.artefact), dict[str, Seen]()
+        tensors, outputs = context.study.tensors(done.artefact), dict[str, Predictions]()
         for task in dict.fromkeys(name.partition("/")[0] for name in tensors):
             texts = json.loads(bytes(tensors[f"{task}/texts"].tolist())) if f"{task}/texts" in tensors else []
             pairs = tuple((written, wanted) for written, wanted in texts)
             labels = tensors[f"{task}/labels"]
             counted = context.task(task).loss.counts({"labels": labels})
-            outputs[task] = Seen(tensors[f"{task}/losses"], tensors[f"{task}/predicted"], labels, counted, pairs)
+            outputs[task] = Predictions(tensors[f"{task}/losses"], tensors[f"{task}/predicted"], labels, counted, pairs)
         return outputs
 
 
@@ -147,6 +147,9 @@ def evaluate_part(context: Context, method: str, many: Sequence[Params], part: P
     with in_eval_mode(model), merged_params(context, method).memory.at_work(), at_precision(context):
         if len(many) == 1:
             with swapped(model, many[0]):
-                return [{task.name: seen_by(model, task, examples[task.name], size) for task in tasks}]
-        outputs = {task.name: seen_by_each(model, many, task, examples[task.name], size, on_batch=observer.stop_if_asked) for task in tasks}
+                return [{task.name: predict_examples(model, task, examples[task.name], size) for task in tasks}]
+        outputs = {
+            task.name: predict_examples_of_each(model, many, task, examples[task.name], size, on_batch=observer.stop_if_asked)
+            for task in tasks
+        }
     return [{name: each[place] for name, each in outputs.items()} for place in range(len(many))]

@@ -11,7 +11,7 @@ from foretaste.one_line import one_line
 from foretaste.params import Params
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.mixture import MixtureSite
-from foretaste.posterior.placing import bytes_of, placed
+from foretaste.posterior.placing import bytes_of
 from foretaste.posterior.precision import EXACT, Stop
 from foretaste.posterior.site import GaussianSite, Site
 from foretaste.store.study import Done
@@ -73,7 +73,7 @@ class Merger:
         >>> merger.prior.mean["w"].device.type
         'meta'
         """
-        prior, sites, start, anchor = placed((self.prior, self.sites, self.start, self.anchor), device)
+        prior, sites, start, anchor = place_on((self.prior, self.sites, self.start, self.anchor), device)
         return replace(self, prior=prior, sites=sites, start=start, anchor=anchor, device=device)
 
     @property

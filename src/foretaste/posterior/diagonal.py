@@ -85,9 +85,9 @@ class Diagonal(Precision):
 
     def check(self, like: Params, whose: str) -> None:
         for name in self.entries:
-            if name in like and (found := shape_of(self.entries, name)) != (own := shape_of(like, name)):
+            if name in like and (shape := shape_of(self.entries, name)) != (own := shape_of(like, name)):
                 raise ParamsError(
-                    f"the curvature of {whose} has shape {list(found)} in {name}, the parameter {list(own)}; give both one shape"
+                    f"the curvature of {whose} has shape {list(shape)} in {name}, the parameter {list(own)}; give both one shape"
                 )
 
     def restrict(self, piece: Piece) -> "Diagonal":

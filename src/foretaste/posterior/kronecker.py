@@ -23,62 +23,19 @@ import functools
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from foretaste.errors import ParamsError
-from foretaste.one_line import one_line
-from foretaste.params import Params, digest, wide
+from foretaste.params import Params, wide
+from foretaste.posterior.axes import Axes, Basis
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.precision import EXACT, Piece, Precision, Stop, Sum, conjugate_gradients
+from foretaste.posterior.span import Span
 
-__all__ = ["Axes", "Basis", "Kronecker", "KroneckerSum"]
-
-
-@dataclass(frozen=True)
-class Axes:
-    """The directions of one layer.
-
-    Args:
-        left: U, `[rows, r]`, orthonormal columns; the weight's first dimension.
-        right: V, `[columns, c]`, the same of its others, flattened, and one more for the bias.
-        bias: The name of the bias, where the layer has one.
-    """
-
-    left: Tensor
-    right: Tensor
-    bias: str | None = None
-
-    __repr__ = one_line
-
-    @cached_property
-    def key(self) -> str:
-        """Equal for equal bases, whoever loaded them."""
-        return digest({"left": self.left, "right": self.right}) + (self.bias or "")
-
-    def is_same(self, other: "Axes") -> bool:
-        """Whether both are the same basis."""
-        return self is other or self.key == other.key
-
-    @property
-    def outside(self) -> int:
-        """Entries of the layer beyond those that the directions span."""
-        return self.left.shape[0] * self.right.shape[0] - self.left.shape[1] * self.right.shape[1]
-
-    def within(self, matrix: Tensor) -> Tensor:
-        """``U' M V``: a matrix in this basis."""
-        return self.left.T.to(matrix.dtype) @ matrix @ self.right.to(matrix.dtype)
-
-    def without(self, matrix: Tensor) -> Tensor:
-        """``U M V'``: the way back."""
-        return self.left.to(matrix.dtype) @ matrix @ self.right.T.to(matrix.dtype)
-
-
-Basis = Mapping[str, Axes]
+__all__ = ["Kronecker", "KroneckerSum"]
 
 
 class Kronecker(Precision):
@@ -116,30 +73,30 @@ class Kronecker(Precision):
         self, params: Params, change: Callable[[Tensor, Tensor], Tensor], diagonal: Callable[[Params], dict[str, Tensor]]
     ) -> dict[str, Tensor]:
         layers, rest = self.parted(params)
-        found = diagonal({name: params[name] for name in rest})
+        changed = diagonal({name: params[name] for name in rest})
         for name in layers:
             matrix = self._layer(name, self.matrix(params, name), change)
-            found |= _unpacked(matrix, params, name, self.basis[name].bias)
-        return {name: found[name] for name in params}
+            changed |= _unpacked(matrix, params, name, self.basis[name].bias)
+        return {name: changed[name] for name in params}
 
     def _layer(self, name: str, matrix: Tensor, change: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """A function of one layer's precision at a matrix, from that function of numbers."""
         axes, inside = self.basis[name], self.basis[name].within(matrix)
-        found = axes.without(change(inside, self.eigenvalues[name].to(matrix.dtype)))
+        changed = axes.without(change(inside, self.eigenvalues[name].to(matrix.dtype)))
         if axes.outside:
-            found += change(matrix - axes.without(inside), self.outside[name].to(matrix.dtype))
-        return found
+            changed += change(matrix - axes.without(inside), self.outside[name].to(matrix.dtype))
+        return changed
 
     def parted(self, names: Iterable[str]) -> tuple[list[str], list[str]]:
         """The weights of layers and the parameters outside of layers, among these names."""
-        known = dict.fromkeys(names)
-        layers = [name for name in known if name in self.basis]
+        distinct = dict.fromkeys(names)
+        layers = [name for name in distinct if name in self.basis]
         pairs = [(name, axes.bias) for name, axes in self.basis.items() if axes.bias is not None]
         for weight, bias in pairs:
-            if (weight in known) != (bias in known):
-                given = weight if weight in known else bias
+            if (weight in distinct) != (bias in distinct):
+                given = weight if weight in distinct else bias
                 raise ParamsError(f"the Kronecker precision couples {weight} with {bias}, and only {given} was given; give both")
-        return layers, [name for name in known if name not in self.basis and name not in self._biases]
+        return layers, [name for name in distinct if name not in self.basis and name not in self._biases]
 
     def matrix(self, params: Params, name: str) -> Tensor:
         """A layer as `[rows, columns]`, its bias as the last column; in float32 or wider."""
@@ -148,7 +105,9 @@ class Kronecker(Precision):
         return matrix if bias is None else torch.cat([matrix, wide(params[bias]).reshape(-1, 1)], dim=1)
 
     def __mul__(self, factor: float) -> "Kronecker":
-        values, outside = ({name: wide(tensor) * factor for name, tensor in each.items()} for each in (self.eigenvalues, self.outside))
+        values, outside = (
+            {name: wide(tensor) * factor for name, tensor in tensors.items()} for tensors in (self.eigenvalues, self.outside)
+        )
         return Kronecker(self.basis, values, (self.diagonal * factor).entries, outside)
 
     def plus(self, other: Precision) -> "Kronecker | KroneckerSum | None":
@@ -164,7 +123,7 @@ class Kronecker(Precision):
     def _raised(
         self, diagonal: Diagonal | None, inside: Mapping[str, Tensor | float], outside: Mapping[str, Tensor | float]
     ) -> "Kronecker":
-        """The same directions, with more in each."""
+        """Add to the curvature in each direction."""
         assert diagonal is not None  # what is added is diagonal or isotropic outside of layers
         values = {name: wide(tensor) + inside[name] for name, tensor in self.eigenvalues.items()}
         return Kronecker(self.basis, values, diagonal.entries, {name: wide(t) + outside[name] for name, t in self.outside.items()})
@@ -185,20 +144,20 @@ class Kronecker(Precision):
 
     def sample(self, like: Params, generator: torch.Generator) -> dict[str, Tensor]:
         layers, rest = self.parted(like)
-        found = self.diagonal.sample({name: like[name] for name in rest}, generator)
+        sample = self.diagonal.sample({name: like[name] for name in rest}, generator)
         noise = {name: torch.randn(tensor.shape, generator=generator) for name, tensor in like.items() if name not in rest}
         for name in layers:
             matrix = self._layer(name, self.matrix(noise, name), lambda part, values: part * values.rsqrt())
-            found |= _unpacked(matrix, like, name, self.basis[name].bias)
-        return {name: found[name] for name in like}
+            sample |= _unpacked(matrix, like, name, self.basis[name].bias)
+        return {name: sample[name] for name in like}
 
     def to_tensors(self) -> dict[str, Tensor]:
-        found = {f"entries/{name}": tensor for name, tensor in self.diagonal.entries.items()}
+        tensors = {f"entries/{name}": tensor for name, tensor in self.diagonal.entries.items()}
         for name, axes in self.basis.items():
-            found |= {f"left/{name}": axes.left, f"right/{name}": axes.right, f"eigenvalues/{name}": self.eigenvalues[name]}
-            found[f"outside/{name}"] = self.outside[name]
-            found[f"bias/{name}"] = torch.tensor(list((axes.bias or "").encode()), dtype=torch.uint8)
-        return found
+            tensors |= {f"left/{name}": axes.left, f"right/{name}": axes.right, f"eigenvalues/{name}": self.eigenvalues[name]}
+            tensors[f"outside/{name}"] = self.outside[name]
+            tensors[f"bias/{name}"] = torch.tensor(list((axes.bias or "").encode()), dtype=torch.uint8)
+        return tensors
 
     @classmethod
     def from_tensors(cls, tensors: Params) -> "Kronecker":
@@ -213,11 +172,11 @@ class Kronecker(Precision):
         return cls(basis, parts["eigenvalues"], Diagonal.checked(parts["entries"]).entries, parts["outside"])
 
     def groups(self, names: Sequence[str]) -> list[tuple[str, ...]]:
-        found: list[tuple[str, ...]] = []
+        groups: list[tuple[str, ...]] = []
         for name in (name for name in names if name not in self._biases or self._biases[name] not in names):
             bias = self.basis[name].bias if name in self.basis else None
-            found.append((name, bias) if bias in names and bias is not None else (name,))
-        return found
+            groups.append((name, bias) if bias in names and bias is not None else (name,))
+        return groups
 
     def check(self, like: Params, whose: str) -> None:
         self.diagonal.check(like, whose)
@@ -228,7 +187,7 @@ class Kronecker(Precision):
             raise ParamsError(f"a piece cuts through the layer of {piece.names[0]}; ask the precision for its groups")
         entries = self.diagonal.restrict(Piece(rest, piece.cut)).entries
         basis = {name: self.basis[name] for name in layers}
-        values, outside = ({name: each[name] for name in layers} for each in (self.eigenvalues, self.outside))
+        values, outside = ({name: tensors[name] for name in layers} for tensors in (self.eigenvalues, self.outside))
         return Kronecker(basis, values, entries, outside)
 
 
@@ -244,15 +203,15 @@ class KroneckerSum(Sum):
     def solve(self, params: Params, start: Params | None = None, stop: Stop = EXACT) -> dict[str, Tensor]:
         layers, rest = self.terms[0].parted(params)
         entries = {name: torch.stack([wide(term.diagonal.entries[name]) for term in self.terms]).sum(0) for name in rest}
-        found = Diagonal(entries).solve({name: params[name] for name in rest})
+        solution = Diagonal(entries).solve({name: params[name] for name in rest})
         for name in layers:
             bias = self.terms[0].basis[name].bias
             piece = Piece([name] if bias is None else [name, bias])
             own, part, begin = self.restrict(piece), piece.of(params), None if start is None else piece.of(start)
             coordinates = sum(term.eigenvalues[name].numel() for term in self.terms)
             short = coordinates < sum(tensor.numel() for tensor in part.values())
-            found |= own._in_coordinates(name, part, begin, stop) if short else Sum.solve(own, part, begin, stop)
-        return {name: found[name] for name in params}
+            solution |= own._in_coordinates(name, part, begin, stop) if short else Sum.solve(own, part, begin, stop)
+        return {name: solution[name] for name in params}
 
     def _in_coordinates(self, name: str, params: Params, start: Params | None, stop: Stop) -> dict[str, Tensor]:
         """`solve` for one layer."""
@@ -260,7 +219,7 @@ class KroneckerSum(Sum):
         right = first.matrix(params, name)
         begin = right * 0 if start is None else first.matrix(start, name)
         seen = self.apply(_unpacked(begin, params, name, bias))
-        span = _Span(
+        span = Span(
             [(term.basis[name], term.eigenvalues[name], term.outside[name]) for term in self.terms], right - first.matrix(seen, name)
         )
         limit = stop.steps or 10 * right.numel()
@@ -281,63 +240,6 @@ class KroneckerSum(Sum):
 
     def restrict(self, piece: Piece) -> "KroneckerSum":
         return KroneckerSum(term.restrict(piece) for term in self.terms)
-
-
-class _Span:
-    """All ``a r + sum_t U_t w_t V_t'`` in one layer: each a vector of a, the w and, beside them, its ``U_s' x V_s``.
-
-    Args:
-        terms: Per precision its axes, lambda and rho.
-        residual: r, `[rows, columns]`; its type is that of the computation, coordinates are in float64.
-    """
-
-    def __init__(self, terms: Sequence[tuple[Axes, Tensor, Tensor]], residual: Tensor) -> None:
-        self._of, self._axes = residual, [axes for axes, _, _ in terms]
-        self._outside = float(sum(outside.double() for _, _, outside in terms))
-        self._excess = _joined([values.double() - outside.double() for _, values, outside in terms])
-        self._shapes = [values.shape for _, values, _ in terms]
-        left, right = (torch.cat(sides, dim=1).double() for sides in zip(*((axes.left, axes.right) for axes in self._axes), strict=True))
-        self._left, self._right = left.T @ left, right.T @ right
-        seen = _joined([axes.within(residual) for axes in self._axes])
-        self._seen, self._size = seen, float(residual.double().square().sum())
-        self.residual = torch.cat([seen.new_ones(1), torch.zeros_like(seen), seen])
-
-    def image(self, vector: Tensor) -> Tensor:
-        """``S x``."""
-        more = self._excess * self._parts(vector)[2]
-        return self._outside * vector + torch.cat([vector.new_zeros(1), more, self._within(more)])
-
-    def dot(self, left: Tensor, right: Tensor) -> Tensor:
-        """The inner product of two matrices."""
-        (alone, inside, _), (other, coordinates, seen) = self._parts(left), self._parts(right)
-        return alone * (other * self._size + self._seen @ coordinates) + inside @ seen
-
-    def matrix(self, vector: Tensor) -> Tensor:
-        """The matrix x itself, `[rows, columns]`."""
-        alone, inside, _ = self._parts(vector)
-        total = self._of * float(alone)
-        for axes, part in zip(self._axes, self._matrices(inside), strict=True):
-            total += axes.without(part.to(total.dtype))
-        return total
-
-    def _parts(self, vector: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        alone, inside, seen = torch.split(vector, [1, len(self._excess), len(self._excess)])
-        return alone.squeeze(), inside, seen
-
-    def _matrices(self, vector: Tensor) -> list[Tensor]:
-        parts = torch.split(vector, [shape.numel() for shape in self._shapes])
-        return [part.reshape(shape) for part, shape in zip(parts, self._shapes, strict=True)]
-
-    def _within(self, coordinates: Tensor) -> Tensor:
-        """``U_s' (sum_t U_t w_t V_t') V_s`` for every s."""
-        rows, columns = ([shape[side] for shape in self._shapes] for side in (0, 1))
-        left = [part @ each for part, each in zip(torch.split(self._left, rows, dim=1), self._matrices(coordinates), strict=True)]
-        across = torch.split(torch.cat(left, dim=1), rows)
-        return _joined([part @ each for part, each in zip(across, torch.split(self._right, columns, dim=1), strict=True)])
-
-
-def _joined(matrices: Iterable[Tensor]) -> Tensor:
-    return torch.cat([matrix.double().flatten() for matrix in matrices])
 
 
 def _unpacked(matrix: Tensor, like: Params, name: str, bias: str | None) -> dict[str, Tensor]:

@@ -115,8 +115,8 @@ class LowRank(Precision):
         basis = basis @ turn
         draw = flat(noise)
         draw = draw + basis @ (((1 + values).rsqrt() - 1) * (basis.T @ draw))
-        found = unflat(draw, noise)
-        return {name: (found[name] / roots[name]).to(wide(like[name]).dtype) for name in like}
+        sample = unflat(draw, noise)
+        return {name: (sample[name] / roots[name]).to(wide(like[name]).dtype) for name in like}
 
     def to_tensors(self) -> dict[str, Tensor]:
         vectors = {f"vectors/{name}": tensor for name, tensor in self.vectors.items()}

@@ -85,7 +85,9 @@ class MixtureSite(Site):
         if len({site.record.unit for site in self.components}) > 1:
             raise ParamsError("components of different units cannot be mixed; estimate them again in one unit")
         if any(site.gradient is not None for site in self.components):
-            raise ParamsError("a mixture's components are runs at their optima; use AnchoredSite for a site with a gradient")
+            raise ParamsError(
+                "a mixture's components are runs at their optima, and have no gradient; give sites that were taken at an optimum"
+            )
 
     @property
     def record(self) -> Record:  # type: ignore[override]
@@ -101,7 +103,7 @@ class MixtureSite(Site):
         return {key: average((share, site.carried[key]) for site in self.components) for key in self.components[0].carried}
 
     def tempered(self, tempering: float) -> "MixtureSite":
-        """The same mixture at another temperature; merging from high to low anneals."""
+        """Return this mixture at another temperature; merging from high to low anneals."""
         return replace(self, tempering=tempering)
 
     def surrogate(self, at: Params) -> tuple[GaussianSite, ...]:
@@ -161,8 +163,8 @@ class MixtureSite(Site):
 
 
 def _counting(shares: Tensor) -> Tensor:
-    kept = torch.where(shares < _NOTHING, 0, shares)
-    return kept / kept.sum()
+    counting = torch.where(shares < _NOTHING, 0, shares)
+    return counting / counting.sum()
 
 
 class _Normalised:

@@ -10,14 +10,14 @@ from torch import Tensor
 
 from foretaste.stored import Stored
 
-__all__ = ["bytes_of", "placed"]
+__all__ = ["bytes_of", "place_on"]
 
 _T = TypeVar("_T")
 _PLAIN = (str, bytes, int, float, complex, bool, type(None), type, slice, torch.dtype, torch.device, FunctionType, Stored)
 
 
-def placed(value: _T, device: torch.device | None) -> _T:
-    """The same with every tensor on a device; what is shared stays shared, what lies there already is not copied.
+def place_on(value: _T, device: torch.device | None) -> _T:
+    """Put every tensor of a value on a device; what is shared stays shared, and what lies there already is not copied.
 
     Args:
         value: Params, a precision, a Gaussian, a site, or mappings and sequences of them. Params that stay in files stay there.
@@ -25,7 +25,7 @@ def placed(value: _T, device: torch.device | None) -> _T:
 
     >>> from foretaste.posterior.isotropic import Isotropic
     >>> from foretaste.posterior.site import GaussianSite
-    >>> placed(GaussianSite({"w": torch.ones(1)}, Isotropic(1.0)), torch.device("meta")).center["w"].device
+    >>> place_on(GaussianSite({"w": torch.ones(1)}, Isotropic(1.0)), torch.device("meta")).center["w"].device
     device(type='meta')
     """
     return value if device is None else cast("_T", _placed(value, device, {}))
@@ -41,39 +41,39 @@ def bytes_of(value: object) -> int:
     return sum({id(tensor): tensor.nbytes for tensor in _tensors(value, set())}.values())
 
 
-def _placed(value: object, device: torch.device, known: dict[int, tuple[object, object]]) -> object:
+def _placed(value: object, device: torch.device, copies: dict[int, tuple[object, object]]) -> object:
     if isinstance(value, _PLAIN):
         return value
-    if id(value) not in known:
-        known[id(value)] = value, _copied(value, device, known)  # the first is kept, so that no other takes its id
-    return known[id(value)][1]
+    if id(value) not in copies:
+        copies[id(value)] = value, _copied(value, device, copies)  # the first is kept, so that no other takes its id
+    return copies[id(value)][1]
 
 
-def _copied(value: object, device: torch.device, known: dict[int, tuple[object, object]]) -> object:
+def _copied(value: object, device: torch.device, copies: dict[int, tuple[object, object]]) -> object:
     if isinstance(value, Tensor):
         return value.to(device)
     if isinstance(value, Mapping):
-        return {key: _placed(each, device, known) for key, each in value.items()}
+        return {key: _placed(attribute, device, copies) for key, attribute in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)([_placed(each, device, known) for each in value])
-    found = copy.copy(value)
-    for name, each in vars(value).items():
-        found.__dict__[name] = _placed(each, device, known)  # dataclasses may be frozen
-    return found
+        return type(value)([_placed(attribute, device, copies) for attribute in value])
+    copied = copy.copy(value)
+    for name, attribute in vars(value).items():
+        copied.__dict__[name] = _placed(attribute, device, copies)  # dataclasses may be frozen
+    return copied
 
 
-def _tensors(value: object, known: set[int]) -> Iterator[Tensor]:
-    if isinstance(value, _PLAIN) or id(value) in known:
+def _tensors(value: object, visited: set[int]) -> Iterator[Tensor]:
+    if isinstance(value, _PLAIN) or id(value) in visited:
         return
-    known.add(id(value))
+    visited.add(id(value))
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from _tensors(each, known)
+        for element in value.values():
+            yield from _tensors(element, visited)
     elif isinstance(value, (list, tuple)):
-        for each in value:
-            yield from _tensors(each, known)
+        for element in value:
+            yield from _tensors(element, visited)
     else:
-        for each in vars(value).values():
-            yield from _tensors(each, known)
+        for element in vars(value).values():
+            yield from _tensors(element, visited)

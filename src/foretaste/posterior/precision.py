@@ -158,8 +158,8 @@ class Sum(Precision):
         def image(vector: Tensor) -> Tensor:
             return flat(self.apply({name: part.to(like[name].dtype) for name, part in unflat(vector, like).items()}))
 
-        found = begin + conjugate_gradients(right - image(begin), image, torch.dot, stop)
-        return {name: part.to(like[name].dtype) for name, part in unflat(found, like).items()}
+        solution = begin + conjugate_gradients(right - image(begin), image, torch.dot, stop)
+        return {name: part.to(like[name].dtype) for name, part in unflat(solution, like).items()}
 
     def __mul__(self, factor: float) -> "Sum":
         return Sum(term * factor for term in self.terms)
@@ -215,7 +215,7 @@ def coupled(precisions: Iterable[Precision], names: Sequence[str]) -> list[tuple
     >>> coupled([], ["a", "b"]) is None
     True
     """
-    partitions = [groups for each in precisions if (groups := each.groups(names)) is not None]
+    partitions = [groups for precision in precisions if (groups := precision.groups(names)) is not None]
     if not partitions:
         return None
     home = {name: {name} for name in names}

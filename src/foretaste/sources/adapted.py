@@ -32,6 +32,7 @@ from foretaste.one_line import one_line
 from foretaste.params import Params, snapshot
 from foretaste.sources.adapter import PREFIX, TENSORS
 from foretaste.sources.expert import Expert
+from foretaste.sources.kinds import kind_named
 from foretaste.sources.problem import Problem
 from foretaste.task import Task
 
@@ -49,11 +50,10 @@ if TYPE_CHECKING:
 else:
     pretrained = lazy("foretaste.sources.pretrained")  # its extra is not needed by a model of one's own
 
-__all__ = ["Checkpoint", "LoraPlan", "adapted"]
+__all__ = ["Checkpoint", "LoraPlan", "add_lora"]
 
 _LAYERS = (nn.Linear, Conv1D, nn.Embedding, nn.Conv1d, nn.Conv2d)
 _BYPASSING = (nn.MultiheadAttention, nn.TransformerEncoderLayer)  # use their layers' weights without calling the layers
-_TASK_TYPES = {"text-classification": "SEQ_CLS", "causal-lm": "CAUSAL_LM", "seq2seq": "SEQ_2_SEQ_LM"}
 _ADVICE = "name layers under finetune.targets"
 
 
@@ -86,27 +86,27 @@ class Checkpoint:
 
     Args:
         path: Folder or hub id.
-        kind: What the model does.
+        kind: Name of the kind of model.
     """
 
     path: str
-    kind: Literal["text-classification", "image-classification", "causal-lm", "seq2seq"]
+    kind: str
 
 
-def adapted(problem: Problem, plan: LoraPlan, *, seed: int = 0, base: Checkpoint | None = None) -> Problem:
+def add_lora(problem: Problem, plan: LoraPlan, *, seed: int = 0, base: Checkpoint | None = None) -> Problem:
     """A problem whose tasks train LoRA factors, and whole what is new or not every task's (heads); all else is frozen.
 
     Args:
         problem: Its model gets the factors in place, and computes what it did before.
         plan: Where factors are put, and how.
-        seed: Of A.
+        seed: Seed of the factors A.
         base: Where the model comes from; written into adapters.
 
     Raises:
         DataError: A layer that is not there or cannot have factors, or PEFT knows none for the architecture; the field is named.
 
     >>> from foretaste.sources.digits import digits
-    >>> found = adapted(digits(), LoraPlan(r=2, targets=["0", "2"]))
+    >>> found = add_lora(digits(), LoraPlan(r=2, targets=["0", "2"]))
     >>> sorted(found.trained)
     ['0.lora_A.default.weight', '0.lora_B.default.weight', '2.lora_A.default.weight', '2.lora_B.default.weight']
     """
@@ -117,13 +117,13 @@ def adapted(problem: Problem, plan: LoraPlan, *, seed: int = 0, base: Checkpoint
     layers = _layers(model, shared)
     targets = _targets(model, layers, plan)
     _inject(model, plan, targets, seed)
-    known = {id(parameter) for parameter in before.values()}
-    factors = {name: each for name, each in model.named_parameters() if id(each) not in known}
+    before_ids = {id(parameter) for parameter in before.values()}
+    factors = {name: added for name, added in model.named_parameters() if id(added) not in before_ids}
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in whole or (name in factors and (plan.train_a or not _is_a(name))))
     trained = frozenset(name for name in factors if plan.train_a or not _is_a(name))
     tasks = tuple(replace(task, names=trained | (whole & names)) for task, names in zip(problem.tasks, own, strict=True))
-    count = sum(each.numel() for name, each in model.named_parameters() if name in trained | whole)
+    count = sum(added.numel() for name, added in model.named_parameters() if name in trained | whole)
     ends = ", ".join(dict.fromkeys(name.rpartition(".")[2] for name in targets))
     fact = f"LoRA of rank {plan.r}, layers: {len(targets)} ({ends}), {count:,} parameters trained"
     write = partial(_write, plan=plan, base=base)
@@ -159,29 +159,29 @@ def _targets(model: nn.Module, layers: Mapping[str, nn.Module], plan: LoraPlan) 
     """Names of the layers that get factors."""
     wanted = plan.targets if plan.targets is not None else _usual(model, layers)
     if wanted == "all-linear":
-        last = {id(each.get_output_embeddings()) for each in model.modules() if isinstance(each, PreTrainedModel)}
-        found = [name for name, each in layers.items() if isinstance(each, nn.Linear | Conv1D) and id(each) not in last]
-        if not found:
+        last = {id(target.get_output_embeddings()) for target in model.modules() if isinstance(target, PreTrainedModel)}
+        linear = [name for name, target in layers.items() if isinstance(target, nn.Linear | Conv1D) and id(target) not in last]
+        if not linear:
             raise _at_targets(f"the model has no linear layer to put factors beside; {_ADVICE}{_such_as(layers)}")
-        return found
+        return linear
     if isinstance(wanted, str):  # some of PEFT's defaults are patterns
         return [name for name in layers if re.fullmatch(wanted, name)]
-    for each in wanted:
-        if not any(_ends(name, each) for name in layers):
-            there = any(_ends(name, each) for name, _ in model.named_modules())
+    for target in wanted:
+        if not any(_ends(name, target) for name in layers):
+            there = any(_ends(name, target) for name, _ in model.named_modules())
             reason = "cannot have factors: it is new, not every task's, or of another kind" if there else "is the name of no layer"
-            raise _at_targets(f"{each!r} {reason}; {_ADVICE}{_such_as(layers)}")
-    return [name for name in layers if any(_ends(name, each) for each in wanted)]
+            raise _at_targets(f"{target!r} {reason}; {_ADVICE}{_such_as(layers)}")
+    return [name for name in layers if any(_ends(name, target) for target in wanted)]
 
 
 def _usual(model: nn.Module, layers: Mapping[str, nn.Module]) -> str | Sequence[str]:
-    configs = (each.config for each in model.modules() if isinstance(each, PreTrainedModel))
+    configs = (module.config for module in model.modules() if isinstance(module, PreTrainedModel))
     kind = next((str(config.model_type) for config in configs), None)
-    found = USUAL.get(kind)
-    if found is None:
+    usual = USUAL.get(kind)
+    if usual is None:
         whose = f"models of type {kind!r}" if kind else "a model of your own"
         raise _at_targets(f"PEFT has no usual layers for {whose}; {_ADVICE}{_such_as(layers)}, or all-linear")
-    wanted: str | Sequence[str] = found
+    wanted: str | Sequence[str] = usual
     return wanted
 
 
@@ -191,7 +191,7 @@ def _ends(name: str, end: str) -> bool:
 
 def _such_as(layers: Mapping[str, nn.Module]) -> str:
     """A few layers that there are, by the ends of their names, which many have in common."""
-    ends = list(dict.fromkeys(name.rpartition(".")[2] for name, each in layers.items() if not isinstance(each, nn.Embedding)))
+    ends = list(dict.fromkeys(name.rpartition(".")[2] for name, layer in layers.items() if not isinstance(layer, nn.Embedding)))
     return f", for example [{', '.join(ends[:6])}]" if ends else ""
 
 
@@ -228,14 +228,14 @@ def _write(model: nn.Module, folder: Path, plan: LoraPlan, base: Checkpoint | No
     modules = {name: module for name, module in model.named_modules() if isinstance(module, LoraLayer)}
     tensors = {}
     for name, tensor in model.state_dict().items():
-        if "lora_" in name and any(name.startswith(f"{each}.") for each in modules):
+        if "lora_" in name and any(name.startswith(f"{prefix}.") for prefix in modules):
             tensors[PREFIX + re.sub(r"\.default(?=\.|$)", "", name)] = tensor
-        elif any(name.startswith(f"{each}.") for each in whole):
+        elif any(name.startswith(f"{prefix}.") for prefix in whole):
             tensors[PREFIX + name] = tensor
     save_file(snapshot(tensors), folder / TENSORS, metadata={"format": "pt"})
-    task_type = _TASK_TYPES.get(base.kind) if base else None
-    known = isinstance(model, PreTrainedModel) and task_type is None
-    origin = {"base_model_class": type(model).__name__, "parent_library": type(model).__module__} if known else None
+    task_type = kind_named(base.kind).peft_type if base else None
+    needs_origin = isinstance(model, PreTrainedModel) and task_type is None
+    origin = {"base_model_class": type(model).__name__, "parent_library": type(model).__module__} if needs_origin else None
     peft.LoraConfig(
         r=plan.r,
         lora_alpha=plan.alpha,
@@ -257,7 +257,7 @@ def _whole(module: nn.Module, path: str = "") -> Iterator[str]:
         own = list(child.named_parameters())
         if isinstance(child, LoraLayer):
             continue
-        if isinstance(child, nn.modules.batchnorm._BatchNorm) or (own and all(each.requires_grad for _, each in own)):
+        if isinstance(child, nn.modules.batchnorm._BatchNorm) or (own and all(parameter.requires_grad for _, parameter in own)):
             yield path + name
         else:
             yield from _whole(child, f"{path}{name}.")

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from foretaste.errors import DataError, ParamsError
 from foretaste.lora import BASE_LAYER, Adapter, Factors, Layout, misfits
+from foretaste.names import first_few
 from foretaste.params import Params, first_nonfinite, shape_of
-from foretaste.sources.checkpoint import read_json
+from foretaste.sources.checkpoint import read_json, refuse_pickles
 from foretaste.sources.patterns import matches_module
 from foretaste.stored import Stored
 
@@ -24,7 +25,6 @@ __all__ = ["CONFIG", "PREFIX", "TENSORS", "check_adapters", "open_adapter", "sav
 CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
 
-_PICKLES = ("adapter_model.bin", "*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _FLOATS = {"F64", "F32", "F16", "BF16"}
 _PARTS = {".lora_A.weight": ".lora_B.weight", ".lora_embedding_A": ".lora_embedding_B"}
 
@@ -97,8 +97,8 @@ def saved_as(name: str, entries: object) -> str | None:
     """
     parts = name.split(".")
     paths = [".".join(parts[:end]) for end in range(1, len(parts))]
-    known = [str(entry) for entry in entries] if isinstance(entries, list) else []
-    return next((entry for entry in known if any(path.endswith(entry) for path in paths)), None)
+    names = [str(entry) for entry in entries] if isinstance(entries, list) else []
+    return next((entry for entry in names if any(path.endswith(entry) for path in paths)), None)
 
 
 def check_adapters(adapters: Mapping[str, Adapter]) -> tuple[str, ...]:
@@ -128,8 +128,7 @@ def check_adapters(adapters: Mapping[str, Adapter]) -> tuple[str, ...]:
     notes = []
     for task, adapter in adapters.items():
         if absent := [name for name in names if name not in adapter.modules]:
-            more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
-            notes.append(f"task {task!r} does not change {', '.join(absent[:3])}{more}; its update counts as zero there")
+            notes.append(f"task {task!r} does not change {first_few(absent, 3)}; its update counts as zero there")
         if not adapter.base and any(other.base for other in adapters.values()):
             notes.append(f"task {task!r} does not say what it was trained on; make sure that it is the model of the others")
     return (*notes, *_notes_of_full({task: adapter.full for task, adapter in adapters.items()}))
@@ -155,13 +154,13 @@ def _config(folder: Path) -> Mapping[str, object]:
     path = folder / CONFIG
     if not path.is_file():
         raise DataError(f"{folder} has no {CONFIG}; name a folder in which PEFT saved a LoRA adapter")
-    found = read_json(path)
+    config = read_json(path)
     try:
-        json.dumps(found, allow_nan=False)
+        json.dumps(config, allow_nan=False)
     except ValueError as error:
         raise DataError(f"{path} holds NaN or infinity; copy or download it again, or train the adapter with other numbers") from error
-    _refuse(path, found)
-    return found
+    _refuse(path, config)
+    return config
 
 
 def _refuse(path: Path, config: Mapping[str, object]) -> None:
@@ -183,17 +182,12 @@ def _tensors(folder: Path) -> Path:
     path = folder / TENSORS
     if path.is_file():
         return path
-    pickles = sorted(each.name for pattern in _PICKLES for each in folder.glob(pattern))
-    if not pickles:
-        raise DataError(f"{folder} has no {TENSORS}; name a folder in which PEFT saved a LoRA adapter")
-    raise DataError(
-        f"{folder / pickles[0]} is a pickle, which can run code when loaded, and is refused; only safetensors is read. "
-        "If you trust it, convert it once with PEFT: PeftModel.from_pretrained(MODEL, FOLDER).save_pretrained(NEW_FOLDER)"
-    )
+    refuse_pickles(folder, "convert it once with PEFT: PeftModel.from_pretrained(MODEL, FOLDER).save_pretrained(NEW_FOLDER)")
+    raise DataError(f"{folder} has no {TENSORS}; name a folder in which PEFT saved a LoRA adapter")
 
 
 def _modules(stored: Stored, config: Mapping[str, object], path: Path) -> dict[str, Factors]:
-    found = {}
+    factors = {}
     for key in stored:
         first = next((part for part in _PARTS if key.endswith(part)), None)
         if first is None:
@@ -207,31 +201,31 @@ def _modules(stored: Stored, config: Mapping[str, object], path: Path) -> dict[s
         layout: Layout = "embedding" if "embedding" in first else "linear" if a.ndim == 2 else "convolution"
         alpha, rank = _said(name, config, "alpha_pattern", "lora_alpha"), _said(name, config, "rank_pattern", "r")
         try:
-            found[name] = Factors(a, b, alpha, stabilised=bool(config.get("use_rslora")), layout=layout)
+            factors[name] = Factors(a, b, alpha, stabilised=bool(config.get("use_rslora")), layout=layout)
         except ParamsError as error:
             reason = "is it a convolution in groups? " if a.ndim > 2 else ""
             raise DataError(f"{name} in {path}: {error}; {reason}{_MERGE_IT}") from error
-        if rank != found[name].rank:
-            raise DataError(f"{name} in {path} has rank {found[name].rank}, and {rank:g} by {CONFIG}; copy or download both again")
-    return found
+        if rank != factors[name].rank:
+            raise DataError(f"{name} in {path} has rank {factors[name].rank}, and {rank:g} by {CONFIG}; copy or download both again")
+    return factors
 
 
 def _said(name: str, config: Mapping[str, object], patterns: str, default: str) -> float:
     """A number of a module: of the first pattern that matches its name or the end of it, or the one for all."""
-    known = config.get(patterns) or {}
+    values = config.get(patterns) or {}
     try:
-        pairs = known.items() if isinstance(known, dict) else ()
-        said = next((said for pattern, said in pairs if matches_module(pattern, name)), config.get(default))
+        pairs = values.items() if isinstance(values, dict) else ()
+        value = next((value for pattern, value in pairs if matches_module(pattern, name)), config.get(default))
     except re.error:
-        said = None
-    if isinstance(said, bool) or not isinstance(said, int | float):
+        value = None
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise DataError(f"{CONFIG} is damaged: {default} or {patterns} give no number for {name}; copy or download it again")
-    if not 0 < abs(said) <= _LARGEST:
+    if not 0 < abs(value) <= _LARGEST:
         raise DataError(
-            f"{CONFIG} gives {said} for {name} ({default} or {patterns}), and a number between 0 and {_LARGEST:,} is expected; "
+            f"{CONFIG} gives {value} for {name} ({default} or {patterns}), and a number between 0 and {_LARGEST:,} is expected; "
             "copy or download it again, or train the adapter with another"
         )
-    return float(said)
+    return float(value)
 
 
 def _check_full(name: str, modules: Collection[str], config: Mapping[str, object], path: Path) -> None:

@@ -7,7 +7,7 @@ from foretaste.errors import DataError
 from foretaste.sources.extra import transformers
 from foretaste.sources.tokens import Segment
 
-__all__ = ["chat_template", "learned_messages", "marked", "messages_of", "segments"]
+__all__ = ["chat_template", "learned_messages", "mark_answers", "messages_of", "segments"]
 
 _ROLES = ("system", "user", "assistant")
 _MARK = re.compile(r"{%-?\s*generation\s*-?%}")
@@ -30,14 +30,14 @@ def chat_template(tokenizer: "transformers.PreTrainedTokenizerBase") -> str:
     foretaste.errors.DataError: the tokenizer has no chat template; put one ...
     """
     try:
-        found = tokenizer.get_chat_template()
+        template = tokenizer.get_chat_template()
     except ValueError as error:
         raise DataError(
             "the tokenizer has no chat template; put one in the checkpoint's chat_template.jinja, or give the data "
             "as columns 'prompt' and 'completion'"
         ) from error
-    assert isinstance(found, str)
-    return found
+    assert isinstance(template, str)
+    return template
 
 
 def messages_of(value: object) -> Messages:
@@ -55,7 +55,7 @@ def messages_of(value: object) -> Messages:
     """
     if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
         raise DataError(f"has {type(value).__name__} where a list of messages, each with role and content, is expected")
-    found = []
+    messages = []
     for message in value:
         role, content = message.get("role"), _text_of(message.get("content"))
         if role not in _ROLES:
@@ -64,12 +64,12 @@ def messages_of(value: object) -> Messages:
             raise DataError("has a message with tool_calls, which are not supported; write the call into its content")
         if not isinstance(content, str) or (role == "assistant" and not content.strip()):
             raise DataError(f"has a message of {role} without text in 'content'; fill or remove it")
-        found.append({"role": role, "content": content})
-    if found and found[0]["role"] == "assistant":
+        messages.append({"role": role, "content": content})
+    if messages and messages[0]["role"] == "assistant":
         raise DataError("begins with a message of the assistant, which has nothing to answer yet; put one of user or system before it")
-    if not any(message["role"] == "assistant" for message in found):
+    if not any(message["role"] == "assistant" for message in messages):
         raise DataError("has no message of the assistant, so nothing to learn; add one or remove the row")
-    return found
+    return messages
 
 
 def _text_of(content: object) -> object:
@@ -103,18 +103,18 @@ def learned_messages(value: object) -> list[bool]:
     [False, False, False, True]
     """
     assert isinstance(value, list)
-    found = []
+    learned = []
     for message in value:
         weight = message.get("weight")
         if weight not in (None, 0, 1):
             raise DataError(f"has a message of the weight {weight!r}; weights are 0 (not learned) and 1")
-        found.append(message["role"] == "assistant" and weight != 0)
-    if not any(found):
+        learned.append(message["role"] == "assistant" and weight != 0)
+    if not any(learned):
         raise DataError("has the weight 0 at every message of the assistant, so nothing to learn; remove the row")
-    return found
+    return learned
 
 
-def marked(
+def mark_answers(
     tokenizer: "transformers.PreTrainedTokenizerBase", messages: Messages, learned: Sequence[bool] | None = None
 ) -> tuple[list[int], list[bool]] | None:
     """A chat's ids, and which are learned, where the template itself marks answers (``{% generation %}``); else None.
@@ -130,12 +130,12 @@ def marked(
     if not _MARK.search(chat_template(tokenizer)):
         return None
     try:
-        found = tokenizer.apply_chat_template(messages, tokenize=True, return_dict=True, return_assistant_tokens_mask=True)
+        encoded = tokenizer.apply_chat_template(messages, tokenize=True, return_dict=True, return_assistant_tokens_mask=True)
     except Exception as error:
         raise _refusal(error) from error
-    mask = [bool(each) for each in found["assistant_masks"]]
-    answers = [counts for counts, each in zip(learned or [True] * len(messages), messages, strict=True) if _answers(each)]
-    return list(found["input_ids"]), _less_unlearned(mask, answers)
+    mask = [bool(mark) for mark in encoded["assistant_masks"]]
+    answers = [counts for counts, mark in zip(learned or [True] * len(messages), messages, strict=True) if _answers(mark)]
+    return list(encoded["input_ids"]), _less_unlearned(mask, answers)
 
 
 def _answers(message: Mapping[str, str]) -> bool:
@@ -172,7 +172,7 @@ def segments(tokenizer: "transformers.PreTrainedTokenizerBase", messages: Messag
             answer, is not how it begins the whole chat.
     """
     whole, done = _rendered(tokenizer, messages, ask=False), 0
-    found: list[Segment] = []
+    parts: list[Segment] = []
     for place, message in enumerate(messages):
         if not _answers(message):
             continue
@@ -183,9 +183,9 @@ def segments(tokenizer: "transformers.PreTrainedTokenizerBase", messages: Messag
                 "does not suit the chat template: what it writes up to an answer is not how the whole chat begins; "
                 "mark the answers in the template with {% generation %}, or give columns 'prompt' and 'completion'"
             )
-        found += [(whole[done : len(before)], False), (whole[len(before) : len(after)], learned is None or learned[place])]
+        parts += [(whole[done : len(before)], False), (whole[len(before) : len(after)], learned is None or learned[place])]
         done = len(after)
-    return found
+    return parts
 
 
 def _rendered(tokenizer: "transformers.PreTrainedTokenizerBase", messages: Messages, *, ask: bool) -> str:

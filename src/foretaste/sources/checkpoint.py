@@ -8,11 +8,12 @@ from typing import Any
 
 from foretaste.errors import DataError
 from foretaste.json_text import parse_json
+from foretaste.names import first_few
 from foretaste.one_line import one_line
 from foretaste.sources.site_file import NAME
 from foretaste.stored import Stored, header_of
 
-__all__ = ["INDEX", "Checkpoint", "beside", "check_checkpoint", "open_checkpoint", "read_json"]
+__all__ = ["INDEX", "Checkpoint", "beside", "check_checkpoint", "open_checkpoint", "read_json", "refuse_pickles"]
 
 INDEX = "model.safetensors.index.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
@@ -70,14 +71,16 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     elif len(files) > 1:
         names = ", ".join(path.name for path in files)
         raise DataError(f"{folder} has several safetensors files ({names}) and no {INDEX}; copy the index too, or keep one file")
-    found = Checkpoint(folder, Stored.open(files))
+    checkpoint = Checkpoint(folder, Stored.open(files))
     if index.is_file():
-        absent = sorted(name for name, file in places.items() if name not in found.params or found.params.entries[name].file.name != file)
+        absent = sorted(
+            name for name, file in places.items() if name not in checkpoint.params or checkpoint.params.entries[name].file.name != file
+        )
         if absent:
-            more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
-            raise DataError(f"{index} says that {absent[0]}{more} is in {places[absent[0]]}, which it is not; copy or download them again")
-    _refuse_quantised(found)
-    return found
+            listed = first_few(absent, 1)
+            raise DataError(f"{index} says that {listed} is in {places[absent[0]]}, which it is not; copy or download them again")
+    _refuse_quantised(checkpoint)
+    return checkpoint
 
 
 def _refuse_quantised(checkpoint: Checkpoint) -> None:
@@ -118,9 +121,8 @@ def check_checkpoint(folder: Path) -> list[Path]:
         raise DataError(f"{folder} has no config.json; name a folder that save_pretrained made")
     files = sorted(path for path in folder.glob("*.safetensors") if path.name != NAME)
     if not files:
-        pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
-        if pickles:
-            raise DataError(_refusal(folder, pickles[0]))
+        way = "AutoModelForCausalLM (or the class that it is for).from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)"
+        refuse_pickles(folder, f"convert it once with transformers: {way}")
         raise DataError(f"{folder} has no .safetensors file; name a folder that save_pretrained made")
     index = folder / INDEX
     if index.is_file():
@@ -142,15 +144,15 @@ def beside(folder: Path) -> list[Path]:
     ...     [path.name for path in beside(Path(folder))]
     ['config.json', 'tokenizer.json']
     """
-    return [path for path in sorted(folder.iterdir()) if path.is_file() and not any(path.match(each) for each in _NOT_BESIDE)]
+    return [path for path in sorted(folder.iterdir()) if path.is_file() and not any(path.match(pattern) for pattern in _NOT_BESIDE)]
 
 
 def _places(index: Path) -> dict[str, str]:
     """The file of every tensor."""
-    found = read_json(index).get("weight_map")
-    if not isinstance(found, dict) or not all(isinstance(file, str) for file in found.values()):
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
         raise DataError(f"{index} is damaged (its weight_map does not name a file for every tensor); copy or download it again")
-    return found
+    return weight_map
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -167,17 +169,30 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         if path.exists() and not path.is_file():
             raise ValueError("it is no ordinary file")
-        found = parse_json(path.read_bytes())
+        document = parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is damaged ({type(error).__name__}: {error}); copy or download it again") from error
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         raise DataError(f"{path} is damaged (it holds no JSON object); copy or download it again")
-    return found
+    return document
 
 
-def _refusal(folder: Path, name: str) -> str:
-    way = "AutoModelForCausalLM (or the class that it is for).from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)"
-    return (
-        f"{folder / name} is a pickle, which can run code when loaded, and is refused; only safetensors is read. "
-        f"If you trust it, convert it once with transformers: {way}"
-    )
+def refuse_pickles(folder: Path, advice: str) -> None:
+    """Refuse a folder that holds pickles.
+
+    Args:
+        folder: Has no safetensors file that could be read instead.
+        advice: How to convert the first pickle, for people who trust it.
+
+    Raises:
+        DataError: There is a pickle.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     refuse_pickles(Path(folder), "convert it")
+    """
+    pickles = sorted(path for pattern in _PICKLES for path in folder.glob(pattern))
+    if pickles:
+        raise DataError(
+            f"{pickles[0]} is a pickle, which can run code when loaded, and is refused; only safetensors is read. If you trust it, {advice}"
+        )

@@ -12,7 +12,7 @@ def one_class_warnings(task: str, metrics: Sequence[AnyMetric], labels: Collecti
     """A warning where all validation rows have one label, and a metric tells classes apart.
 
     Args:
-        task: Whose rows they are.
+        task: Name of the task that has the rows.
         metrics: The task's.
         labels: Those that occur.
         count: Validation rows.
@@ -25,5 +25,5 @@ def one_class_warnings(task: str, metrics: Sequence[AnyMetric], labels: Collecti
     if not names or len(labels) != 1:
         return ()
     rows = "the only validation row" if count == 1 else f"all {count} validation rows"
-    said = f"{rows} of task {task!r} {'has' if count == 1 else 'have'} the label {next(iter(labels))!r}"
-    return (f"{said}: {' and '.join(names)} {'say' if len(names) > 1 else 'says'} nothing there; add rows of other labels",)
+    finding = f"{rows} of task {task!r} {'has' if count == 1 else 'have'} the label {next(iter(labels))!r}"
+    return (f"{finding}: {' and '.join(names)} {'say' if len(names) > 1 else 'says'} nothing there; add rows of other labels",)

@@ -54,8 +54,8 @@ def read_rows(where: str, split: str, most: int | None, *, quoted: bool = False)
         raise
     except Exception as error:
         reason = _bad_line(path) or re.sub(r"(?<= in row )\d+", lambda place: str(int(place[0]) + 1), _innermost(error))
-        found = "has no rows" if "corresponds to no data" in reason else f"cannot be read as data: {reason}"
-        raise DataError(f"{where} {found}") from error
+        problem = "has no rows" if "corresponds to no data" in reason else f"cannot be read as data: {reason}"
+        raise DataError(f"{where} {problem}") from error
     if not len(rows):
         raise DataError(f"{where} has no rows")
     # Files are often sorted by label: take rows from all over, the same ones every time.
@@ -101,7 +101,7 @@ class RawRows:
 
     Args:
         train: In the order of the task's training examples.
-        validation: The same.
+        validation: In the order of the task's validation examples.
         source: Absolute path or hub id of the training rows.
         whole: Whether they are all rows of that one file.
         columns: By what they are, where the recipe names them.
@@ -203,8 +203,8 @@ def check_columns(wanted: Iterable[tuple[Part, Collection[str]]]) -> None:
     for part, names in wanted:
         absent = [repr(name) for name in dict.fromkeys(names) if name not in part.rows.column_names]
         if absent:
-            said = f"column{'s' if len(absent) > 1 else ''} {', '.join(absent)}"
-            faults.append((part.field, f"{part.where} has no {said}; it has {', '.join(part.rows.column_names)}"))
+            columns_text = f"column{'s' if len(absent) > 1 else ''} {', '.join(absent)}"
+            faults.append((part.field, f"{part.where} has no {columns_text}; it has {', '.join(part.rows.column_names)}"))
     refuse(faults)
 
 
@@ -220,7 +220,7 @@ def refuse(faults: "Sequence[tuple[tuple[str, ...], str]]") -> None:
     >>> refuse([])
     """
     if faults:
-        others = [f"{'.'.join(field)}: {said}" for field, said in faults[1:]]
+        others = [f"{'.'.join(field)}: {message}" for field, message in faults[1:]]
         raise DataError("\n".join([faults[0][1], *others])).at(*faults[0][0])
 
 

@@ -28,13 +28,13 @@ def digits(seed: int = 0) -> Problem:
     """Three tasks on handwritten digits: 0 to 3, 4 to 6, 7 to 9.
 
     Args:
-        seed: Of the split, the initial params and pretraining.
+        seed: Seed of the split, the initial params and pretraining.
 
     >>> digits().names
     ['low', 'mid', 'high']
     """
-    found = _sklearn.load_digits()
-    images, labels = torch.tensor(found.data / 16.0, dtype=torch.float32), torch.tensor(found.target)
+    bunch = _sklearn.load_digits()
+    images, labels = torch.tensor(bunch.data / 16.0, dtype=torch.float32), torch.tensor(bunch.target)
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     images, labels = images[order], labels[order]
     first = Rows(images[:_PRETRAINING], labels[:_PRETRAINING])
@@ -46,9 +46,9 @@ def digits(seed: int = 0) -> Problem:
 
 def _task(name: str, classes: tuple[int, ...], images: Tensor, labels: Tensor) -> Task:
     chosen = torch.isin(labels, torch.tensor(classes))
-    mine, known = images[chosen], labels[chosen]
-    train, validation = Rows(mine[:_PER_TASK], known[:_PER_TASK]), Rows(mine[_PER_TASK:], known[_PER_TASK:])
-    names = tuple(str(each) for each in classes)
+    mine, classes_of_images = images[chosen], labels[chosen]
+    train, validation = Rows(mine[:_PER_TASK], classes_of_images[:_PER_TASK]), Rows(mine[_PER_TASK:], classes_of_images[_PER_TASK:])
+    names = tuple(str(digit) for digit in classes)
     fingerprint = examples_digest([train, validation])
     return Task(name, train, validation, [METRICS["accuracy"]], fingerprint=fingerprint, classes=names, loss=CrossEntropy())
 

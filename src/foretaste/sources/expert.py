@@ -14,15 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.errors import DataError
+from foretaste.names import first_few
 from foretaste.one_line import one_line
 from foretaste.params import Params, buffers_of, parameters_of, shape_of, tied_names, wide
 from foretaste.sources.adapter import CONFIG, TENSORS, open_adapter
-from foretaste.sources.checkpoint import open_checkpoint
+from foretaste.sources.checkpoint import open_checkpoint, refuse_pickles
 from foretaste.sources.site_file import NAME
 from foretaste.stored import Stored
 from foretaste.task import Task
 
-__all__ = ["Expert", "Kind", "fitted_to", "hashed", "look", "read_tensors", "stamped"]
+__all__ = ["Expert", "Kind", "fitted_to", "hash_files", "look", "read_tensors", "stamp_files"]
 
 Kind = Literal["checkpoint", "adapter", "site", "tensors"]
 
@@ -76,23 +77,18 @@ def look(folder: Path) -> Expert:
         return Expert(folder, "tensors", tuple(files), site)
     if site is not None:
         return Expert(folder, "site", (site,), site)
-    pickles = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl") for path in folder.glob(pattern))
-    if pickles:
-        raise DataError(
-            f"{folder} holds {pickles[0]}, a pickle, which can run code when loaded, and is refused; only safetensors is read. "
-            "If you trust it, load it once with the program that made it and save it with save_pretrained"
-        )
+    refuse_pickles(folder, "load it once with the program that made it and save it with save_pretrained")
     raise DataError(f"{folder} holds no model; name a checkpoint folder, an adapter folder, or one with {NAME}")
 
 
-def hashed(files: Iterable[Path], advance: Callable[[int], object] = lambda size: None) -> str:
+def hash_files(files: Iterable[Path], advance: Callable[[int], object] = lambda size: None) -> str:
     """Hash of what some files hold, in this order.
 
     Args:
         files: Read once.
         advance: Told of bytes read.
 
-    >>> hashed([])[:8]
+    >>> hash_files([])[:8]
     'e3b0c442'
     """
     total, block = hashlib.sha256(), bytearray(_BLOCK)
@@ -104,13 +100,13 @@ def hashed(files: Iterable[Path], advance: Callable[[int], object] = lambda size
     return total.hexdigest()
 
 
-def stamped(files: Iterable[Path]) -> list[list[int]]:
+def stamp_files(files: Iterable[Path]) -> list[list[int]]:
     """Size and time of last change of some files, by which a change is noticed without reading.
 
-    >>> stamped([])
+    >>> stamp_files([])
     []
     """
-    return [[found.st_size, found.st_mtime_ns] for found in (path.stat() for path in files)]
+    return [[status.st_size, status.st_mtime_ns] for status in (path.stat() for path in files)]
 
 
 def read_tensors(model: nn.Module, task: Task, expert: Expert) -> Params:
@@ -135,13 +131,13 @@ def read_tensors(model: nn.Module, task: Task, expert: Expert) -> Params:
     return fitted_to(model, task, Stored.open(path for path in expert.files if path.suffix == ".safetensors"), expert.folder)
 
 
-def fitted_to(model: nn.Module, task: Task, found: Params, folder: Path) -> Params:
+def fitted_to(model: nn.Module, task: Task, params: Params, folder: Path) -> Params:
     """Params under a model's names, looked at: all that the task has must be there, in its shapes.
 
     Args:
         model: Gives names, shapes and the buffers that are not found.
         task: Says which parameters it has.
-        found: By the model's names; a tied parameter may be there under any of its names, or under several.
+        params: By the model's names; a tied parameter may be there under any of its names, or under several.
         folder: For errors.
 
     Returns:
@@ -152,20 +148,19 @@ def fitted_to(model: nn.Module, task: Task, found: Params, folder: Path) -> Para
             hold different tensors, which the model cannot hold.
     """
     own, buffers = parameters_of(model, task.names), buffers_of(model)
-    found = _with_tied(model, found, folder)
-    faults = [f"{name} is missing" for name in own if name not in found]
+    params = _with_tied(model, params, folder)
+    faults = [f"{name} is missing" for name in own if name not in params]
     faults += [
-        f"shape of {name} is {list(shape_of(found, name))}, not {list(tensor.shape)}"
+        f"shape of {name} is {list(shape_of(params, name))}, not {list(tensor.shape)}"
         for name, tensor in (own | buffers).items()
-        if name in found and shape_of(found, name) != tensor.shape
+        if name in params and shape_of(params, name) != tensor.shape
     ]
     if faults:
-        more = f" and {len(faults) - _LISTED} more" if len(faults) > _LISTED else ""
         raise DataError(
-            f"{folder} does not fit the model of the study for task {task.name!r}: {'; '.join(faults[:_LISTED])}{more}; "
+            f"{folder} does not fit the model of the study for task {task.name!r}: {first_few(faults, _LISTED, separator='; ')}; "
             "bring a model that was finetuned from the recipe's, with this task's labels"
         )
-    return {name: wide(found.get(name, tensor)).detach().cpu().clone() for name, tensor in (own | buffers).items()}
+    return {name: wide(params.get(name, tensor)).detach().cpu().clone() for name, tensor in (own | buffers).items()}
 
 
 def _with_tied(model: nn.Module, params: Params, folder: Path) -> Params:

@@ -97,7 +97,7 @@ def content_digest(path: Path) -> str:
         if not path.is_dir():
             return _digest_of_file(path)
         files = sorted(_files_below(path))
-        parts = [f"{each.relative_to(path)}:{hashlib.sha256(each.read_bytes()).hexdigest()}" for each in files]
+        parts = [f"{file.relative_to(path)}:{hashlib.sha256(file.read_bytes()).hexdigest()}" for file in files]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
     except OSError as error:
         raise DataError(
@@ -132,12 +132,12 @@ def lines_warning(path: Path, rows: int) -> tuple[str, ...]:
 def _files_below(folder: Path) -> list[Path]:
     """All files, through links to folders too, in the order of their paths; a folder that contains itself is entered once."""
     entered: set[str] = set()
-    found: list[str] = []
+    paths: list[str] = []
     for place, folders, names in os.walk(folder, followlinks=True):
         entered.add(os.path.realpath(place))
         folders[:] = [name for name in folders if os.path.realpath(os.path.join(place, name)) not in entered]
-        found += [os.path.join(place, name) for name in names]
-    return [path for each in sorted(found) if (path := Path(each)).is_file()]
+        paths += [os.path.join(place, name) for name in names]
+    return [path for path_name in sorted(paths) if (path := Path(path_name)).is_file()]
 
 
 def _built(kind: str, files: list[str], digest: str, options: dict[str, object]) -> datasets.Dataset:

@@ -8,36 +8,30 @@ References:
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from foretaste.errors import DataError
 from foretaste.sources.data import Part, check_columns, refuse
+from foretaste.sources.kinds import kind_named
 
 if TYPE_CHECKING:
     from foretaste.sources.extra import datasets
 
-__all__ = ["FORMATS", "Kind", "columns_of", "shared_columns", "standard_rows"]
-
-Kind = Literal["causal-lm", "seq2seq"]
-
-FORMATS: Mapping[Kind, Sequence[tuple[str, ...]]] = {
-    "causal-lm": (("messages",), ("prompt", "completion"), ("text",)),
-    "seq2seq": (("source", "target"),),
-}
+__all__ = ["columns_of", "shared_columns", "standard_rows"]
 
 _ROLES = {"human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant", "assistant": "assistant", "system": "system"}
 _TASK = "Below is an instruction that describes a task"
 _REQUEST = "Write a response that appropriately completes the request."
 
 
-def columns_of(kind: Kind, named: Mapping[str, str], there: Collection[str], where: str) -> dict[str, str]:
+def columns_of(kind: str, named: Mapping[str, str], there: Collection[str], where: str) -> dict[str, str]:
     """Which columns a task reads: those that the recipe names, else the first usual ones that are there.
 
     Args:
-        kind: What the model does.
+        kind: Name of the kind of model.
         named: By what they are, as the recipe names them.
         there: The file's columns.
-        where: Of the file, for errors.
+        where: The file's place, for errors.
 
     Raises:
         DataError: None are named, and the usual ones are not there.
@@ -47,60 +41,61 @@ def columns_of(kind: Kind, named: Mapping[str, str], there: Collection[str], whe
     >>> columns_of("causal-lm", {"prompt": "question"}, ["text", "question", "completion"], "a.csv")
     {'prompt': 'question', 'completion': 'completion'}
     """
-    for each in FORMATS[kind]:
-        if set(each) & set(named) if named else set(each) <= set(there):
-            return {role: named.get(role, role) for role in each}
+    formats = kind_named(kind).formats
+    for roles in formats:
+        if set(roles) & set(named) if named else set(roles) <= set(there):
+            return {role: named.get(role, role) for role in roles}
     if {"chosen", "rejected"} <= set(there):
         raise DataError(
             f"{where} holds preference rows (a chosen and a rejected answer), which are not supported yet; to learn the chosen answers "
             "alone, name their column, as in 'completion: chosen', or 'messages: chosen' where it holds whole chats"
         )
-    usual = ", or ".join(" and ".join(each) for each in FORMATS[kind])
-    example = ", ".join(f"{role}: YOUR_COLUMN" for role in FORMATS[kind][-1])
+    usual = ", or ".join(" and ".join(roles) for roles in formats)
+    example = ", ".join(f"{role}: YOUR_COLUMN" for role in formats[-1])
     raise DataError(f"{where} has none of the columns {usual}; it has {', '.join(there)}; name yours in the task, as in {example}")
 
 
-def shared_columns(kind: Kind, named: Mapping[str, Mapping[str, str]], parts: Mapping[str, Sequence[Part]]) -> dict[str, dict[str, str]]:
+def shared_columns(kind: str, named: Mapping[str, Mapping[str, str]], parts: Mapping[str, Sequence[Part]]) -> dict[str, dict[str, str]]:
     """Which columns every task reads, which both of its files must have.
 
     Args:
-        kind: What the model does.
+        kind: Name of the kind of model.
         named: By task, columns by what they are, as the recipe names them.
         parts: By task, its training and its validation rows.
 
     Raises:
         DataError: Some files lack columns; all of them are listed.
     """
-    found: dict[str, dict[str, str]] = {}
+    columns: dict[str, dict[str, str]] = {}
     faults = []
     for task, (train, validation) in parts.items():
         try:
-            found[task] = columns_of(kind, named[task], train.rows.column_names, train.where)
+            columns[task] = columns_of(kind, named[task], train.rows.column_names, train.where)
         except DataError as error:
             faults.append((train.field, str(error)))
             continue
-        fitting = [each for each in FORMATS[kind] if set(each) <= set(validation.rows.column_names)]
-        both = [each for each in fitting if set(each) <= set(train.rows.column_names)]
+        fitting = [roles for roles in kind_named(kind).formats if set(roles) <= set(validation.rows.column_names)]
+        both = [roles for roles in fitting if set(roles) <= set(train.rows.column_names)]
         if not named[task] and both:
-            found[task] = {role: role for role in both[0]}
+            columns[task] = {role: role for role in both[0]}
         elif not named[task] and fitting:
-            ours, theirs = (" and ".join(each) for each in (found.pop(task), fitting[0]))
+            ours, theirs = (" and ".join(roles) for roles in (columns.pop(task), fitting[0]))
             faults.append(
                 (train.field, f"{train.where} has {ours}, and {validation.where} has {theirs}; both files of a task need the same columns")
             )
     refuse(faults)
-    check_columns((part, list(found[task].values())) for task, each in parts.items() for part in each)
-    return found
+    check_columns((part, list(columns[task].values())) for task, roles in parts.items() for part in roles)
+    return columns
 
 
-def standard_rows(kind: Kind, rows: "datasets.Dataset", named: Mapping[str, str], where: str) -> "datasets.Dataset":
+def standard_rows(kind: str, rows: "datasets.Dataset", named: Mapping[str, str], where: str) -> "datasets.Dataset":
     """Rows in a form that this kind of model reads: ShareGPT and Alpaca rows are converted, all others stay as they are.
 
     Args:
-        kind: What the model does.
+        kind: Name of the kind of model.
         rows: As they were read.
         named: Columns by what they are, as the recipe names them; Alpaca rows of named columns are not converted.
-        where: Of the file, for errors.
+        where: The file's place, for errors.
 
     Raises:
         DataError: Alpaca rows with a history, which has no place in the template.
@@ -110,23 +105,23 @@ def standard_rows(kind: Kind, rows: "datasets.Dataset", named: Mapping[str, str]
     >>> standard_rows("causal-lm", rows, {}, "a.jsonl")["messages"][0]
     [{'role': 'user', 'content': '2 + 2?'}, {'role': 'assistant', 'content': '4'}]
     """
-    columns = set(rows.column_names)
-    if kind == "causal-lm" and (name := _chat_column(rows, named)) is not None:
+    columns, formats = set(rows.column_names), kind_named(kind).formats
+    if ("messages",) in formats and (name := _chat_column(formats, rows, named)) is not None:
         target = name if named else "messages"
         return rows.map(_messages, batched=True, remove_columns=[name], fn_kwargs={"name": name, "target": target})
-    usual = any(set(each) <= columns for each in FORMATS[kind])
+    usual = any(set(roles) <= columns for roles in formats)
     if named or usual or not {"instruction", "output"} <= columns:
         return rows
     if "history" in columns and any(rows["history"]):
         raise DataError(f"{where} holds Alpaca rows with a 'history', which are not supported; write them as messages of role and content")
-    targets = ("prompt", "completion") if kind == "causal-lm" else ("source", "target")
+    targets = next(roles for roles in formats if len(roles) == 2)
     gone = sorted({"instruction", "input", "output", "history"} & columns)
     return rows.map(_filled_template, batched=True, remove_columns=gone, fn_kwargs={"targets": targets})
 
 
-def _chat_column(rows: "datasets.Dataset", named: Mapping[str, str]) -> str | None:
+def _chat_column(formats: Sequence[tuple[str, ...]], rows: "datasets.Dataset", named: Mapping[str, str]) -> str | None:
     """The column of chats whose messages have ``from`` and ``value``, or which is called ``conversations``; None if there is none."""
-    usual = any(set(each) <= set(rows.column_names) for each in FORMATS["causal-lm"])
+    usual = any(set(roles) <= set(rows.column_names) for roles in formats)
     name = named.get("messages") if named else None if usual else "conversations"
     if name not in rows.column_names:
         return None
@@ -146,7 +141,7 @@ def _chat(chat: object, system: object) -> object:
     if not isinstance(chat, list):
         return chat
     start = [{"role": "system", "content": system}] if isinstance(system, str) and system.strip() else []
-    return start + [_message(each) if isinstance(each, dict) else each for each in chat]
+    return start + [_message(message) if isinstance(message, dict) else message for message in chat]
 
 
 def _message(message: Mapping[str, object]) -> dict[str, object]:
@@ -156,9 +151,9 @@ def _message(message: Mapping[str, object]) -> dict[str, object]:
     return {"role": role, "content": message.get("value", message.get("content")), **rest}
 
 
-def _filled_template(batch: Mapping[str, Sequence[object]], targets: tuple[str, str]) -> dict[str, list[object]]:
+def _filled_template(batch: Mapping[str, Sequence[object]], targets: tuple[str, ...]) -> dict[str, list[object]]:
     inputs = batch.get("input") or [None] * len(batch["instruction"])
-    prompts = [_prompt(*each) for each in zip(batch["instruction"], inputs, strict=True)]
+    prompts = [_prompt(*pair) for pair in zip(batch["instruction"], inputs, strict=True)]
     return {targets[0]: prompts, targets[1]: list(batch["output"])}
 
 

@@ -14,17 +14,17 @@ from foretaste.sources.expert import Expert
 from foretaste.sources.problem import Problem
 from foretaste.task import Task
 
-__all__ = ["frozen"]
+__all__ = ["freeze_modules"]
 
 _LISTED = 12
 _DEPTH = 3  # of the modules that an error lists
 
 
-def frozen(problem: Problem, names: Sequence[str]) -> Problem:
+def freeze_modules(problem: Problem, names: Sequence[str]) -> Problem:
     """A problem whose tasks leave some modules as they are; these have no site, and previews share them.
 
     Args:
-        problem: Its model's parameters there need no gradient any more.
+        problem: The problem; the frozen parameters of its model need no gradient any more.
         names: Of modules, or the ends of them; ``*``, ``?`` and ``[0-3]`` stand for what they do in file names.
 
     Raises:
@@ -32,18 +32,18 @@ def frozen(problem: Problem, names: Sequence[str]) -> Problem:
         TaskError: A task has nothing left to train.
 
     >>> from foretaste.sources.digits import digits
-    >>> sorted(frozen(digits(), ["0", "2"]).trained)
+    >>> sorted(freeze_modules(digits(), ["0", "2"]).trained)
     ['4.bias', '4.weight']
     """
     model = problem.model
     own = {id(parameter): name for name, parameter in model.named_parameters()}
     stay: set[str] = set()
-    for each in names:
-        found = [module for name, module in _modules(model).items() if fnmatchcase(f".{name}", f"*.{each}")]
-        if not found:
+    for ending in names:
+        matching = [module for name, module in _modules(model).items() if fnmatchcase(f".{name}", f"*.{ending}")]
+        if not matching:
             there = _listed(list(_modules(model)))
-            raise DataError(f"{each!r} is the name of no module with parameters; there are {there}").at("finetune", "freeze")
-        stay |= {own[id(parameter)] for module in found for parameter in module.parameters()}
+            raise DataError(f"{ending!r} is the name of no module with parameters; there are {there}").at("finetune", "freeze")
+        stay |= {own[id(parameter)] for module in matching for parameter in module.parameters()}
     left = {task.name: problem.names_of(task) - stay for task in problem.tasks}
     if empty := [task for task, trained in left.items() if not trained]:
         raise TaskError(f"task {empty[0]!r} has no parameters left to train; freeze less").at("finetune", "freeze")
@@ -79,12 +79,12 @@ def _read(
     expert: Expert,
 ) -> Params:
     """An expert's params, whose frozen ones must be the pretrained model's."""
-    found = read(model, tasks[task.name], expert)
+    params = read(model, tasks[task.name], expert)
     own = parameters_of(model, stay)
-    moved = [name for name, tensor in own.items() if name in found and not torch.equal(found[name], wide(tensor).cpu())]
+    moved = [name for name, tensor in own.items() if name in params and not torch.equal(params[name], wide(tensor).cpu())]
     if moved:
         raise DataError(
             f"{expert.folder} was trained in parts that finetune.freeze leaves as they are: {_listed(moved)}; "
             "freeze less, or let this study train the task"
         )
-    return {name: tensor for name, tensor in found.items() if name not in stay}
+    return {name: tensor for name, tensor in params.items() if name not in stay}

@@ -116,19 +116,19 @@ def _place(error: BaseException, name: str, folder: Path) -> str:
         return ""  # it says where itself
     frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is ours
     module = sys.modules.get(name)
-    known = {str(module.__file__)} if module is not None else set()
-    near = [each for each in frames if "site-packages" not in each.filename]  # an environment may lie in the recipe's folder
-    own = [each for each in near if each.filename in known or Path(each.filename).resolve().is_relative_to(folder.resolve())]
+    files = {str(module.__file__)} if module is not None else set()
+    near = [frame for frame in frames if "site-packages" not in frame.filename]  # an environment may lie in the recipe's folder
+    own = [frame for frame in near if frame.filename in files or Path(frame.filename).resolve().is_relative_to(folder.resolve())]
     return f" ({own[-1].filename}, line {own[-1].lineno}, in {own[-1].name})" if own else ""
 
 
-def _checked(target: str, found: object) -> tuple[nn.Module, Sequence[Task]]:
-    match found:
+def _checked(target: str, result: object) -> tuple[nn.Module, Sequence[Task]]:
+    match result:
         case (nn.Module() as model, [*given]) if given:
             tasks = [task for task in given if isinstance(task, Task)]
             if len(tasks) == len(given):
                 return model, tasks
-    raise DataError(f"{target!r} returned {type(found).__name__}; it must return (model, [Task, ...])")
+    raise DataError(f"{target!r} returned {type(result).__name__}; it must return (model, [Task, ...])")
 
 
 def _fingerprint(task: Task, source: str) -> str:

@@ -120,8 +120,8 @@ def _copied(value: object) -> object:
     if isinstance(value, Tensor):
         return value.clone()
     if isinstance(value, transformers.utils.ModelOutput):
-        return type(value)(**{key: _copied(each) for key, each in value.items()})
-    return type(value)(_copied(each) for each in value) if isinstance(value, tuple) else value
+        return type(value)(**{key: _copied(element) for key, element in value.items()})
+    return type(value)(_copied(element) for element in value) if isinstance(value, tuple) else value
 
 
 def _key(head: str) -> str:

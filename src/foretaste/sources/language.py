@@ -1,7 +1,6 @@
 """Transformers language models: causal ones that go on from a prompt or chat, and sequence-to-sequence ones."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,72 +9,37 @@ from torch import Tensor, nn
 
 from foretaste.errors import DataError
 from foretaste.lazy import lazy
-from foretaste.loss.token_cross_entropy import TokenCrossEntropy
 from foretaste.metrics import SEQUENCE_METRICS
-from foretaste.one_line import one_line
 from foretaste.params import in_eval_mode, parameters_of
-from foretaste.sources.chat import chat_template, learned_messages, marked, messages_of, segments
+from foretaste.sources.chat import chat_template
 from foretaste.sources.checkpoint import check_checkpoint
-from foretaste.sources.data import Part, RawRows, column, read_rows, rows_digest
+from foretaste.sources.data import Part, RawRows, read_rows, rows_digest
 from foretaste.sources.extra import datasets, transformers
-from foretaste.sources.formats import Kind, columns_of, shared_columns, standard_rows
+from foretaste.sources.formats import shared_columns, standard_rows
+from foretaste.sources.kind import ModelKind
+from foretaste.sources.kinds import kind_named, kinds, names_listed
+from foretaste.sources.language_rows import code_rows
 from foretaste.sources.pretrained import at, check_positions, configuration, pretrained, quiet, saver, tokenizer_at
 from foretaste.sources.problem import Problem, text_digest
 from foretaste.sources.reading import reader
+from foretaste.sources.request import HarnessMetric, HarnessOptions, ModelRequest, TaskRequest
 from foretaste.sources.row_warnings import Cut, TaskRows, cut_warning, file_warnings, overlap_warnings
-from foretaste.sources.tokens import Coded, Row, Tokens
+from foretaste.sources.tokens import Coded, Tokens
 from foretaste.sources.writing import Writer
 from foretaste.task import AnyMetric, Batch, ModelMetric, Task, TextMetric, Unit
 
 if TYPE_CHECKING:
-    from foretaste.sources import harness, texts
-else:
-    harness, texts = lazy("foretaste.sources.harness"), lazy("foretaste.sources.texts")  # their extras may be missing
+    from foretaste.sources import harness, harness_tasks, texts
+else:  # their extras may be missing
+    harness, harness_tasks = lazy("foretaste.sources.harness"), lazy("foretaste.sources.harness_tasks")
+    texts = lazy("foretaste.sources.texts")
 
-__all__ = ["Kind", "LanguagePlan", "columns_of", "load", "metrics_named"]
+__all__ = ["load", "load_kind", "metric_named", "metrics_named", "predict_next_tokens", "predict_target_tokens", "prepare_tokens"]
 
 _MOST = 64
 
 
-@dataclass(frozen=True)
-class LanguagePlan:
-    """One task's data, as a recipe names it.
-
-    Args:
-        name: The task.
-        train: Path or hub id.
-        validation: The same.
-        metrics: The first is the headline.
-        columns: By what they are (``prompt``, ``completion``, ``messages``, ``text``, ``source``, ``target``), where
-            columns have other names.
-        max_train: At most so many training rows.
-        max_validation: At most so many validation rows.
-        splits: Names of the splits of a hub data set.
-        quoted: Whether fields of .tsv files may stand in quotation marks.
-    """
-
-    name: str
-    train: str
-    validation: str
-    metrics: "tuple[AnyMetric | harness.Asked, ...]"
-    columns: Mapping[str, str] = field(default_factory=dict)
-    max_train: int | None = None
-    max_validation: int | None = None
-    splits: tuple[str, str] = ("train", "validation")
-    quoted: bool = False
-
-    __repr__ = one_line
-
-    @property
-    def parts(self) -> tuple[tuple[str, str, str, int | None], ...]:
-        """Part, place, split and most rows of the training and the validation data."""
-        return (
-            ("train", self.train, self.splits[0], self.max_train),
-            ("validation", self.validation, self.splits[1], self.max_validation),
-        )
-
-
-def metrics_named(names: Sequence[str]) -> "tuple[AnyMetric | harness.Asked, ...]":
+def metrics_named(names: Sequence[str]) -> "tuple[AnyMetric | HarnessMetric, ...]":
     """Metrics of language models.
 
     Args:
@@ -87,30 +51,37 @@ def metrics_named(names: Sequence[str]) -> "tuple[AnyMetric | harness.Asked, ...
     >>> [metric.higher_is_better for metric in metrics_named(["perplexity", "exact_match"])]
     [False, True]
     """
-    return tuple(_named(name) for name in names)
+    return tuple(metric_named(name) for name in names)
 
 
-def _named(name: str) -> "AnyMetric | harness.Asked":
+def metric_named(name: str) -> "AnyMetric | HarnessMetric":
+    """Return a metric of language models; see `metrics_named`."""
     if ":" in name:
-        return harness.asked(name)
+        return harness_tasks.parse_metric(name)
     return SEQUENCE_METRICS[name] if name in SEQUENCE_METRICS else texts.TEXT_METRICS[name]
+
+
+def load_kind(kind: ModelKind, model: ModelRequest, tasks: Sequence[TaskRequest]) -> Problem:
+    """Load a language model as its row of the table of kinds says; see `load`."""
+    unit = model.unit or kind.units[0]
+    return load(model.path, kind.name, tasks, unit=unit, max_length=model.max_length, most=model.max_new_tokens, options=model.harness)
 
 
 def load(
     path: str,
-    kind: Kind,
-    plans: Sequence[LanguagePlan],
+    kind: str,
+    plans: Sequence[TaskRequest],
     *,
     unit: Unit = "token",
     max_length: int = 128,
     most: int | None = None,
-    options: "harness.Options | None" = None,
+    options: HarnessOptions | None = None,
 ) -> Problem:
     """A pretrained language model and tasks from data.
 
     Args:
         path: Checkpoint folder or hub id.
-        kind: What the model does.
+        kind: Name of the kind of model.
         plans: The tasks.
         unit: What losses are means over: label tokens or examples.
         max_length: Most tokens of prompt and completion together, or of source and target each.
@@ -120,7 +91,7 @@ def load(
     Raises:
         DataError: Anything that cannot be read or does not fit; the field is named.
 
-    >>> plan = LanguagePlan("news", "no/train.jsonl", "no/test.jsonl", metrics_named(["perplexity"]))
+    >>> plan = TaskRequest("news", "no/train.jsonl", "no/test.jsonl", metrics_named(["perplexity"]))
     >>> load("no-checkpoint", "causal-lm", [plan])
     Traceback (most recent call last):
     ...
@@ -133,28 +104,34 @@ def load(
         if Path(path).is_dir():
             at(("model", "path"), check_checkpoint, Path(path))
         model = at(("model", "path"), pretrained, path, kind).eval()
-        tokens = at(("model", "path"), _tokens, path, model, max_length)
+        tokens = at(("model", "path"), kind_named(kind).new_preparation, path, max_length, model)
+        assert isinstance(tokens, Tokens)
         writing = any(isinstance(metric, TextMetric) for plan in plans for metric in plan.metrics)
         check_positions(model, max_length, (most or _MOST) if writing else 0)
         judge = _judge(plans, kind, tokens, options)
-        made = [_task(plan, data[plan.name], columns[plan.name], kind, model, Writer(tokens, most or _MOST), unit, judge) for plan in plans]
+        tasks_and_cuts = [
+            _task(plan, data[plan.name], columns[plan.name], kind, model, Writer(tokens, most or _MOST), unit, judge) for plan in plans
+        ]
     raw = {
-        plan.name: RawRows.of(data[plan.name], plan.train, plan.max_train, plan.columns, converted=read[plan.name][0][1]) for plan in plans
+        plan.name: RawRows.of(data[plan.name], plan.train, plan.max_train, plan.single_columns, converted=read[plan.name][0][1])
+        for plan in plans
     }
     count = sum(tensor.numel() for tensor in parameters_of(model).values())
     facts = (("architecture", f"{type(model).__name__}, {count:,} parameters"), ("model", path))
-    cut = "; ".join(said for _, said in made if said)
-    told = (*facts, ("cut to max_length", cut)) if cut else facts
+    cut = "; ".join(note for _, note in tasks_and_cuts if note)
+    all_facts = (*facts, ("cut to max_length", cut)) if cut else facts
     if judge is not None:
-        told = (*told, ("lm-evaluation-harness", judge.fact))
-    warnings = _warnings(plans, raw, columns, [task for task, _ in made], max_length)
+        all_facts = (*all_facts, ("lm-evaluation-harness", judge.fact))
+    warnings = _warnings(plans, raw, columns, [task for task, _ in tasks_and_cuts], max_length)
     if warnings:
-        told = (*told, ("warning", "; ".join(warnings)))
-    return Problem(model, tuple(task for task, _ in made), told, saver(path), reader(path, kind), rows=raw, warnings=warnings)
+        all_facts = (*all_facts, ("warning", "; ".join(warnings)))
+    return Problem(
+        model, tuple(task for task, _ in tasks_and_cuts), all_facts, saver(path), reader(path, kind), rows=raw, warnings=warnings
+    )
 
 
 def _warnings(
-    plans: Sequence[LanguagePlan],
+    plans: Sequence[TaskRequest],
     raw: Mapping[str, RawRows],
     columns: Mapping[str, Mapping[str, str]],
     tasks: Sequence[Task],
@@ -162,7 +139,7 @@ def _warnings(
 ) -> tuple[str, ...]:
     """What makes results worth less than they seem, a line each."""
     fed = {name: TaskRows(rows.train, rows.validation, list(columns[name].values())) for name, rows in raw.items()}
-    found = list(overlap_warnings(fed))
+    warnings = list(overlap_warnings(fed))
     for plan, task in zip(plans, tasks, strict=True):
         rows = raw[plan.name]
         for (part, where, _, most), given, examples in zip(
@@ -170,20 +147,20 @@ def _warnings(
         ):
             assert isinstance(examples, Coded)
             cut = Cut(sum(row.cut for row in examples.rows), len(examples.rows), max(row.length for row in examples.rows))
-            found += cut_warning(plan.name, "training" if part == "train" else part, cut, max_length)
-            found += file_warnings(where, given, most, quoted=plan.quoted)
-    return tuple(found)
+            warnings += cut_warning(plan.name, "training" if part == "train" else part, cut, max_length)
+            warnings += file_warnings(where, given, most, quoted=plan.quoted)
+    return tuple(warnings)
 
 
-def _read(kind: Kind, plan: LanguagePlan, part: tuple[str, str, str, int | None]) -> tuple["datasets.Dataset", bool]:
+def _read(kind: str, plan: TaskRequest, part: tuple[str, str, str, int | None]) -> tuple["datasets.Dataset", bool]:
     """The rows of one file of a task, in a form that this kind of model reads, and whether they had another."""
     field, (_, where, split, most) = ("tasks", plan.name, part[0]), part
     rows = at(field, read_rows, where, split, most, quoted=plan.quoted)
-    standard = at(field, standard_rows, kind, rows, plan.columns, where)
+    standard = at(field, standard_rows, kind, rows, plan.single_columns, where)
     return standard, standard is not rows
 
 
-def _columns(kind: Kind, plans: Sequence[LanguagePlan], data: Mapping[str, Sequence["datasets.Dataset"]]) -> dict[str, dict[str, str]]:
+def _columns(kind: str, plans: Sequence[TaskRequest], data: Mapping[str, Sequence["datasets.Dataset"]]) -> dict[str, dict[str, str]]:
     """Which columns every task reads, from both of its files; all that lack some are named at once."""
     parts = {
         plan.name: [
@@ -191,10 +168,15 @@ def _columns(kind: Kind, plans: Sequence[LanguagePlan], data: Mapping[str, Seque
         ]
         for plan in plans
     }
-    return shared_columns(kind, {plan.name: plan.columns for plan in plans}, parts)
+    return shared_columns(kind, {plan.name: plan.single_columns for plan in plans}, parts)
 
 
-def _tokens(path: str, model: nn.Module, max_length: int) -> Tokens:
+def prepare_tokens(path: str, max_length: int, model: nn.Module) -> Tokens:
+    """Make what turns texts into tokens and batches, for a model that is known to look at no later token.
+
+    Raises:
+        DataError: There is no tokenizer, or a decoder sees the token that it should predict.
+    """
     assert isinstance(model, transformers.PreTrainedModel)
     tokens = Tokens(tokenizer_at(path), max_length, model.get_input_embeddings().num_embeddings)
     if not model.config.is_encoder_decoder:
@@ -213,16 +195,17 @@ def _check_causal(path: str, model: nn.Module) -> None:
         )
 
 
-def _judge(plans: Sequence[LanguagePlan], kind: Kind, tokens: Tokens, options: "harness.Options | None") -> "harness.Harness | None":
+def _judge(plans: Sequence[TaskRequest], kind: str, tokens: Tokens, options: HarnessOptions | None) -> "harness.Harness | None":
     """The harness, where a task asks for a metric of it."""
     if all(isinstance(metric, AnyMetric) for plan in plans for metric in plan.metrics):
         return None
-    if kind != "causal-lm":
-        raise DataError(f"metrics of lm-evaluation-harness are for causal-lm alone, not {kind}; remove them").at("tasks")
-    return harness.Harness(tokens.tokenizer, tokens.padding, options or harness.Options())
+    if not kind_named(kind).harness:
+        able = names_listed(row for row in kinds() if row.harness)
+        raise DataError(f"metrics of lm-evaluation-harness are for {able} alone, not {kind}; remove them").at("tasks")
+    return harness.Harness(tokens.tokenizer, tokens.padding, options or HarnessOptions())
 
 
-def _metrics(plan: LanguagePlan, judge: "harness.Harness | None") -> Iterator[AnyMetric]:
+def _metrics(plan: TaskRequest, judge: "harness.Harness | None") -> Iterator[AnyMetric]:
     """A task's metrics; those of the harness with the direction that it says."""
     for place, metric in enumerate(plan.metrics):
         if isinstance(metric, AnyMetric):
@@ -232,10 +215,10 @@ def _metrics(plan: LanguagePlan, judge: "harness.Harness | None") -> Iterator[An
 
 
 def _task(
-    plan: LanguagePlan,
+    plan: TaskRequest,
     data: Sequence["datasets.Dataset"],
     columns: Mapping[str, str],
-    kind: Kind,
+    kind: str,
     model: nn.Module,
     writer: Writer,
     unit: Unit,
@@ -251,87 +234,46 @@ def _task(
             "tasks", plan.name, "metrics"
         )
     train, validation = (
-        at(("tasks", plan.name, part), _coded, rows, columns, where, writer.tokens)
+        at(("tasks", plan.name, part), code_rows, rows, columns, where, writer.tokens)
         for (part, where, *_), rows in zip(plan.parts, data, strict=True)
     )
     digests = [
         at(("tasks", plan.name, part), rows_digest, where, rows, quoted=plan.quoted)
         for (part, where, *_), rows in zip(plan.parts, data, strict=True)
     ]
-    known = [digests, columns, template, writer.tokens.fingerprint, writer.most, unit, configuration(model)]
+    parts = [digests, columns, template, writer.tokens.fingerprint, writer.most, unit, configuration(model)]
     if any(row.masked for part in (train, validation) for row in part.rows):
-        known.append("answers of weight 0 are masked")
+        parts.append("answers of weight 0 are masked")
     metrics = tuple(_metrics(plan, judge))
     judged = [metric.name for metric in metrics if isinstance(metric, ModelMetric)]
     if judge is not None and judged:
-        known.append(judge.fingerprint(judged))
+        parts.append(judge.fingerprint(judged))
     task = Task(
         plan.name,
         train,
         validation,
         metrics,
-        predict=_translated if kind == "seq2seq" else _continued,
+        predict=kind_named(kind).predictor(),
         collate=writer.tokens.collate,
         unit=unit,
-        fingerprint=text_digest(known),
+        fingerprint=text_digest(parts),
         write=None if texts_only else writer,
         judge=judge,
-        loss=TokenCrossEntropy(),
+        loss=kind_named(kind).new_loss(),
     )
     cut, count = sum(row.cut for part in (train, validation) for row in part.rows), len(train) + len(validation)
     return task, f"{plan.name}: {cut} of {count} rows" if cut else ""
 
 
-def _coded(rows: "datasets.Dataset", columns: Mapping[str, str], where: str, tokens: Tokens) -> Coded:
-    """All rows of a file as examples."""
-    values = {role: column(rows, name, where) for role, name in columns.items()}
-    make: Callable[..., Row] = _chat if "messages" in columns else _pair if "source" in columns else _text
-    found = []
-    for place in range(len(rows)):
-        try:
-            found.append(make(tokens, columns, {role: each[place] for role, each in values.items()}))
-        except DataError as error:
-            raise DataError(f"row {place + 1} of {where} {error}") from error.__cause__
-    return Coded(found)
-
-
-def _chat(tokens: Tokens, columns: Mapping[str, str], row: Mapping[str, object]) -> Row:
-    messages = messages_of(row["messages"])
-    learned = learned_messages(row["messages"])
-    answer = next(message["content"] for message, counts in zip(reversed(messages), reversed(learned), strict=True) if counts)
-    found = marked(tokens.tokenizer, messages, learned)
-    coded = found or tokens.spelled(segments(tokens.tokenizer, messages, learned), whole=False)
-    masked = any(message["role"] == "assistant" and not counts for message, counts in zip(messages, learned, strict=True))
-    return replace(tokens.continued(*coded, answer), masked=masked)
-
-
-def _text(tokens: Tokens, columns: Mapping[str, str], row: Mapping[str, object]) -> Row:
-    said = {role: _said(value, columns[role], empty=role == "prompt") for role, value in row.items()}
-    spelled = tokens.spelled([(text, role != "prompt") for role, text in said.items()], whole=True)
-    return tokens.continued(*spelled, said.get("completion"))
-
-
-def _pair(tokens: Tokens, columns: Mapping[str, str], row: Mapping[str, object]) -> Row:
-    return tokens.translated(*(_said(row[role], columns[role], empty=role == "source") for role in ("source", "target")))
-
-
-def _said(value: object, name: str, *, empty: bool) -> str:
-    if not isinstance(value, str):
-        raise DataError(f"has {type(value).__name__} in column {name!r} where a text is expected; name a text column")
-    if not empty and not value.strip():
-        raise DataError(f"has no text in column {name!r}; fill or remove it")
-    return value
-
-
-def _continued(model: nn.Module, batch: Batch) -> Tensor:
-    """Logits `[B, S, C]`: at every place, of the next token."""
+def predict_next_tokens(model: nn.Module, batch: Batch) -> Tensor:
+    """Return logits `[B, S, C]`: at every place, those of the next token."""
     logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False).logits
     assert isinstance(logits, Tensor)
     return logits
 
 
-def _translated(model: nn.Module, batch: Batch) -> Tensor:
-    """Logits `[B, S, C]` of the labels, each after those before it: the model itself makes them its decoder's inputs."""
+def predict_target_tokens(model: nn.Module, batch: Batch) -> Tensor:
+    """Return logits `[B, S, C]` of the labels, each after those before it; the model makes them its decoder's inputs."""
     logits = model(**batch, use_cache=False).logits
     assert isinstance(logits, Tensor)
     return logits

@@ -9,36 +9,33 @@ of one of the two readings. A loss that is neither is refused, as its curvature 
 The data set is what counts: examples are drawn from it evenly, whatever sampler the loader has.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import replace
-from inspect import Parameter, signature
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from accelerate.utils import extract_model_from_parallel
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, default_collate
 
 from foretaste.errors import ParamsError, TaskError
-from foretaste.estimate.fisher import Labels, fisher
-from foretaste.estimate.kfac import kfac
+from foretaste.estimate.estimators import EstimatePlan, Estimator, estimate_site
+from foretaste.estimate.fisher import Labels
 from foretaste.loss.class_labels import shift_labels
 from foretaste.loss.cross_entropy import ShapedCrossEntropy
 from foretaste.metrics import METRICS
 from foretaste.params import in_eval_mode
 from foretaste.posterior.site import GaussianSite
-from foretaste.sources.packed import unpacked
+from foretaste.sources.loop_batches import below_adapter, labels_are_next, name_tensors, predictor_for
 from foretaste.task import Batch, Examples, Predict, Task, Unit
 
-__all__ = ["Collate", "Estimator", "below_adapter", "capture", "described", "plain", "task_of"]
+__all__ = ["Collate", "Estimator", "capture", "describe_site", "task_of", "unwrapped"]
 
 Collate = Callable[[list[Any]], object]
-Estimator = Literal["fisher", "kfac"]
 
 _LOOKED_AT = 4  # examples that the two readings of labels are compared on
-_CLOSE = 0.01  # of two losses; some models compute theirs in half precision
 _BATCH = 8
 
 
@@ -83,38 +80,36 @@ def capture(
     >>> site.record.estimator, site.record.examples, site.record.details["trained"]
     ('fisher:sampled', 3, '2 of 2 tensors')
     """
-    with plain(model) as own, torch.random.fork_rng([]):
+    with unwrapped(model) as own, torch.random.fork_rng([]):
         torch.default_generator.manual_seed(seed)  # collators may draw, too
         task = task_of(own, data, most=max_examples, unit=unit, collate=collate, predict=predict)
         size = batch_size or _size_of(data)
-        generator = torch.Generator().manual_seed(seed)
-        run = kfac if estimate == "kfac" else fisher
-        site = run(own, None, task, generator=generator, labels=labels, max_examples=max_examples, batch_size=size)
-        return described(site, own, seed=str(seed))
+        site = estimate_site(own, None, task, EstimatePlan(estimate, labels, max_examples, size, seed))
+        return describe_site(site, own, seed=str(seed))
 
 
-def described(site: GaussianSite, model: nn.Module, **more: str) -> GaussianSite:
+def describe_site(site: GaussianSite, model: nn.Module, **more: str) -> GaussianSite:
     """The site with what it was made of added to its record.
 
     Args:
-        site: Of the model.
+        site: The model's site.
         model: Without wrappers.
         more: Further details.
 
     >>> from foretaste.posterior.site import GaussianSite
-    >>> described(GaussianSite.flat({"weight": torch.ones(1, 1)}), nn.Linear(1, 1), seed="3").record.details
+    >>> describe_site(GaussianSite.flat({"weight": torch.ones(1, 1)}), nn.Linear(1, 1), seed="3").record.details
     {'model': 'Linear', 'dtype': 'float32', 'trained': '1 of 2 tensors', 'seed': '3'}
     """
     types = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in site.center.values()})
     count = sum(1 for _ in model.named_parameters())
-    said = {"model": type(below_adapter(model)).__name__, "dtype": ", ".join(types), "trained": f"{len(site.center)} of {count} tensors"}
+    details = {"model": type(below_adapter(model)).__name__, "dtype": ", ".join(types), "trained": f"{len(site.center)} of {count} tensors"}
     if adapters := getattr(model, "peft_config", None):  # peft is not needed to see that a model is one of its
-        said["adapter"] = ", ".join(str(getattr(each.peft_type, "value", each.peft_type)) for each in adapters.values())
-    return replace(site, record=replace(site.record, details={**site.record.details, **said, **more}))
+        details["adapter"] = ", ".join(str(getattr(adapter.peft_type, "value", adapter.peft_type)) for adapter in adapters.values())
+    return replace(site, record=replace(site.record, details={**site.record.details, **details, **more}))
 
 
 @contextmanager
-def plain(model: nn.Module) -> Iterator[nn.Module]:
+def unwrapped(model: nn.Module) -> Iterator[nn.Module]:
     """The model itself: out of `DataParallel` and its like, uncompiled, and in its params' own precision.
 
     Args:
@@ -123,31 +118,19 @@ def plain(model: nn.Module) -> Iterator[nn.Module]:
     Raises:
         ParamsError: Its params are sharded over processes, so that none has them whole.
 
-    >>> with plain(nn.DataParallel(nn.Linear(1, 1))) as own:
+    >>> with unwrapped(nn.DataParallel(nn.Linear(1, 1))) as own:
     ...     type(own).__name__
     'Linear'
     """
     own: nn.Module = extract_model_from_parallel(model, keep_torch_compile=False)
     _check_whole(own)
-    kept: dict[str, object] = {key: vars(own)[key] for key in ("forward", "_original_forward") if key in vars(own)}
-    if "_original_forward" in kept:
+    wrappers: dict[str, object] = {key: vars(own)[key] for key in ("forward", "_original_forward") if key in vars(own)}
+    if "_original_forward" in wrappers:
         extract_model_from_parallel(own, keep_fp32_wrapper=False, keep_torch_compile=False)
     try:
         yield own
     finally:
-        vars(own).update(kept)
-
-
-def below_adapter(model: nn.Module) -> nn.Module:
-    """The model below an adapter of PEFT; another model itself.
-
-    >>> type(below_adapter(nn.Linear(1, 1))).__name__
-    'Linear'
-    """
-    below = getattr(model, "get_base_model", None)
-    found = below() if callable(below) else model
-    assert isinstance(found, nn.Module)
-    return found
+        vars(own).update(wrappers)
 
 
 def task_of(
@@ -162,18 +145,18 @@ def task_of(
     """What a loop trains, as a task: for the estimators, `evaluate` and `joint`.
 
     Args:
-        model: Without wrappers (`plain`); goes forward on a few examples.
-        data: As of `capture`.
+        model: Without wrappers (`unwrapped`); goes forward on a few examples.
+        data: The training data, see `capture`.
         most: Examples to take of data without a length.
-        unit: As of `capture`.
-        collate: As of `capture`.
-        predict: As of `capture`.
+        unit: What losses are means over, see `capture`.
+        collate: From examples to a batch, see `capture`.
+        predict: From model and batch to logits, see `capture`.
 
     Returns:
         A task called ``loop`` whose validation data is its training data.
 
     Raises:
-        TaskError: As of `capture`.
+        TaskError: The data cannot be read as cross-entropy, see `capture`.
         ParamsError: No parameter is trained.
 
     >>> task = task_of(nn.Linear(2, 2), [{"inputs": torch.eye(2)[0], "labels": 1}])
@@ -186,18 +169,18 @@ def task_of(
     make = collate or (data.collate_fn if isinstance(data, DataLoader) else default_collate)
     examples = _examples(data, most)
     device = next(model.parameters()).device
-    batch = {key: tensor.to(device) for key, tensor in _named(make([examples[place] for place in _first(examples)])).items()}
-    shift = predict is None and _is_of_the_next(model, batch)
-    forward = predict or _predictor(model, batch)
+    batch = {key: tensor.to(device) for key, tensor in name_tensors(make([examples[place] for place in _first(examples)])).items()}
+    shift = predict is None and labels_are_next(model, batch)
+    forward = predict or predictor_for(model, batch)
     with in_eval_mode(model), torch.no_grad():
         logits = forward(model, batch)
     loss = ShapedCrossEntropy()
     loss.check(logits, batch)
 
     def put_together(rows: list[Any]) -> Batch:
-        found = _named(make(rows))
-        loss.check_labels(found["labels"], logits.shape[-1])
-        return {**found, "labels": shift_labels(found["labels"])} if shift else found
+        tensors = name_tensors(make(rows))
+        loss.check_labels(tensors["labels"], logits.shape[-1])
+        return {**tensors, "labels": shift_labels(tensors["labels"])} if shift else tensors
 
     return Task(
         "loop",
@@ -223,14 +206,14 @@ def _check_whole(model: nn.Module) -> None:
 
 def _examples(data: object, most: int | None) -> Examples:
     """Data with a length; of data without one, the first examples."""
-    found: Any = data.dataset if isinstance(data, DataLoader) else data
-    if isinstance(found, IterableDataset) or not isinstance(found, Sized):
-        if not isinstance(found, IterableDataset) and not callable(getattr(found, "__iter__", None)):
-            raise TaskError(f"a {type(found).__name__} is no data; give a DataLoader or a data set")
-        found = list(islice(iter(found), most))
-    if len(found) == 0:
+    dataset: Any = data.dataset if isinstance(data, DataLoader) else data
+    if isinstance(dataset, IterableDataset) or not isinstance(dataset, Sized):
+        if not isinstance(dataset, IterableDataset) and not callable(getattr(dataset, "__iter__", None)):
+            raise TaskError(f"a {type(dataset).__name__} is no data; give a DataLoader or a data set")
+        dataset = list(islice(iter(dataset), most))
+    if len(dataset) == 0:
         raise TaskError("there are no examples to estimate the curvature on; give the data that the run was trained with")
-    examples: Examples = found
+    examples: Examples = dataset
     return examples
 
 
@@ -242,104 +225,3 @@ def _size_of(data: object) -> int:
 
 def _first(examples: Examples) -> range:
     return range(min(len(examples), _LOOKED_AT))
-
-
-def _named(batch: object) -> dict[str, Tensor]:
-    """A batch as tensors by name, with ``labels``."""
-    if isinstance(batch, Mapping):
-        found: dict[str, Any] = unpacked({str(key): value for key, value in batch.items() if value is not None})
-    elif isinstance(batch, tuple | list) and len(batch) == 2:
-        found = {"inputs": batch[0], "labels": batch[1]}
-    else:
-        raise TaskError(f"a batch is a {type(batch).__name__}; it should be (inputs, labels), or a mapping with 'labels': give collate=...")
-    if "labels" not in found and "label" in found:
-        found["labels"] = found.pop("label")
-    if "labels" not in found:
-        raise TaskError(f"a batch has {', '.join(found) or 'nothing'} and no labels; let the collator make them, as for training")
-    for key, value in found.items():
-        if not isinstance(value, Tensor):
-            raise TaskError(f"{key} of a batch is a {type(value).__name__} and no tensor; leave it out, or give collate=...")
-    if found["labels"].is_floating_point() or not found["labels"].dim():
-        kind = f"{found['labels'].dtype} of shape {list(found['labels'].shape)}"
-        raise TaskError(f"labels are {kind}, not classes by number; curvature is of cross-entropy (no regression, no multi-label)")
-    return {**found, "labels": found["labels"].long()}
-
-
-def _is_of_the_next(model: nn.Module, batch: Batch) -> bool:
-    """Whether the model's own loss takes a place's label for the place before it.
-
-    Raises:
-        TaskError: Its loss is no cross-entropy of its logits and labels.
-    """
-    if _is_pair(batch) or not _takes_labels(model):
-        return False
-    with in_eval_mode(model), torch.no_grad():
-        outputs = _outputs(model, batch)
-    own = outputs.get("loss") if isinstance(outputs, Mapping) else None
-    labels, by_name = batch["labels"], _is_causal(model)
-    if own is None or not bool(torch.isfinite(own).all()):
-        return labels.dim() > 1 and by_name
-    readings = {False: labels, True: shift_labels(labels)} if labels.dim() > 1 else {False: labels}
-    found = {shift: _mean_loss(_logits(outputs), each) for shift, each in readings.items()}
-    loss = float(own.float().mean())
-    best = min(found, key=lambda shift: (round(abs(found[shift] - loss), 4), shift != by_name))
-    if abs(found[best] - loss) > _CLOSE * max(1.0, abs(loss)):
-        raise TaskError(
-            f"the model's own loss on {len(labels)} examples is {loss:.4g}, the cross-entropy of its logits and labels "
-            f"{found[best]:.4g}; another loss has another curvature: give predict=... with the logits whose cross-entropy was trained"
-        )
-    return best
-
-
-def _is_pair(batch: Batch) -> bool:
-    return set(batch) == {"inputs", "labels"}
-
-
-def _takes_labels(model: nn.Module) -> bool:
-    found = signature(model.forward).parameters
-    return "labels" in found or any(each.kind is Parameter.VAR_KEYWORD for each in found.values())
-
-
-def _mean_loss(logits: Tensor, labels: Tensor) -> float:
-    loss, batch = ShapedCrossEntropy(), {"labels": labels}
-    return float(loss.per_unit(logits, batch).sum() / loss.counts(batch).sum())
-
-
-def _is_causal(model: nn.Module) -> bool:
-    return type(below_adapter(model)).__name__.endswith(("ForCausalLM", "LMHeadModel")) and not _has_decoder(model)
-
-
-def _has_decoder(model: nn.Module) -> bool:
-    return bool(getattr(getattr(model, "config", None), "is_encoder_decoder", False))
-
-
-def _predictor(model: nn.Module, batch: Batch) -> Predict:
-    """From a batch to logits: a model with a decoder makes its inputs from the labels, others do without."""
-    if _is_pair(batch):
-        return _from_pair
-    return _from_all if _has_decoder(model) else _from_inputs
-
-
-def _from_pair(model: nn.Module, batch: Batch) -> Tensor:
-    return _logits(model(batch["inputs"]))
-
-
-def _from_inputs(model: nn.Module, batch: Batch) -> Tensor:
-    return _logits(_outputs(model, {key: tensor for key, tensor in batch.items() if key != "labels"}))
-
-
-def _from_all(model: nn.Module, batch: Batch) -> Tensor:
-    return _logits(_outputs(model, batch))
-
-
-def _outputs(model: nn.Module, batch: Batch) -> object:
-    """Without a cache, as in training: with one, transformers lets texts that are packed into a row see each other."""
-    cached = "use_cache" in signature(below_adapter(model).forward).parameters
-    return model(**batch, use_cache=False) if cached else model(**batch)
-
-
-def _logits(outputs: object) -> Tensor:
-    logits = outputs.get("logits") if isinstance(outputs, Mapping) else outputs
-    if not isinstance(logits, Tensor):
-        raise TaskError(f"the model gives a {type(outputs).__name__} without logits (a fused loss?); switch that off, or give predict=...")
-    return logits

@@ -9,12 +9,12 @@ from torch.nn.utils.rnn import pad_sequence
 
 from foretaste.loss.class_labels import pad_labels
 
-__all__ = ["unpacked"]
+__all__ = ["unpack_rows"]
 
 _OF_THE_WHOLE = {"cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k", "seq_idx"}
 
 
-def unpacked(batch: Mapping[str, Any]) -> dict[str, Any]:
+def unpack_rows(batch: Mapping[str, Any]) -> dict[str, Any]:
     """A batch in which every text has a row of its own.
 
     TRL's packed and padding-free batches, and those of transformers' `DataCollatorWithFlattening`, are one row of N texts,
@@ -28,7 +28,7 @@ def unpacked(batch: Mapping[str, Any]) -> dict[str, Any]:
         Such a batch as `[N, longest]`, with an ``attention_mask`` and without what describes the one row; any other as it is.
 
     >>> row = torch.tensor([[5, 6, 7, 8, 9]])
-    >>> unpacked({"input_ids": row, "position_ids": torch.tensor([[0, 1, 0, 1, 2]])})["input_ids"]
+    >>> unpack_rows({"input_ids": row, "position_ids": torch.tensor([[0, 1, 0, 1, 2]])})["input_ids"]
     tensor([[5, 6, 0],
             [7, 8, 9]])
     """

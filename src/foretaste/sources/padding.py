@@ -19,8 +19,8 @@ def align_padding(model: nn.Module, tokenizer: "transformers.PreTrainedTokenizer
 
     Args:
         model: A transformers model; if it looks for padding, its configuration gets the token.
-        tokenizer: Of its texts.
-        path: Of the checkpoint, for errors.
+        tokenizer: The tokenizer of the model's texts.
+        path: The checkpoint's path, for errors.
 
     Returns:
         The token to pad with.

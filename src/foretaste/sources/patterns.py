@@ -34,7 +34,7 @@ def matches_module(pattern: str, name: str) -> bool:
 
     Args:
         pattern: A regular expression.
-        name: Of a module.
+        name: A module's name.
 
     Raises:
         DataError: Matching it might never end.

@@ -22,12 +22,13 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
+from foretaste.digests import digest
 from foretaste.errors import ForetasteError, RunFailed
 from foretaste.estimate.fisher import Labels
-from foretaste.params import digest, parameters_of
+from foretaste.params import parameters_of
 from foretaste.posterior.site import GaussianSite
 from foretaste.sources.extra import transformers
-from foretaste.sources.loop import Collate, Estimator, capture, described, plain, task_of
+from foretaste.sources.loop import Collate, Estimator, capture, describe_site, task_of, unwrapped
 from foretaste.sources.site_file import NAME, save_site
 from foretaste.sources.trainer_adam import check_adam, site_of_adam
 from foretaste.task import Unit
@@ -61,7 +62,7 @@ class PosteriorCallback(transformers.TrainerCallback):  # type: ignore[misc] # t
 
     Attributes:
         site: The site, on the CPU; None as long as there is none.
-        path: Of the file; None as long as no path was given and no run has begun.
+        path: The site's file; None as long as no path was given and no run has begun.
 
     >>> PosteriorCallback("news.safetensors", labels="exact").path
     PosixPath('news.safetensors')
@@ -182,17 +183,17 @@ class PosteriorCallback(transformers.TrainerCallback):  # type: ignore[misc] # t
         optimizer: torch.optim.Optimizer,
         loader: DataLoader[Any],
     ) -> GaussianSite:
-        with plain(model) as own, torch.random.fork_rng([]):
+        with unwrapped(model) as own, torch.random.fork_rng([]):
             torch.default_generator.manual_seed(self._seed)
             task = task_of(own, self._data(loader), most=self._max_examples, unit=self._unit, collate=loader.collate_fn)
             most, seed = self._max_examples, self._seed
-            return described(site_of_adam(own, task, optimizer, args, state, clip=self._clip, max_examples=most, seed=seed), own)
+            return describe_site(site_of_adam(own, task, optimizer, args, state, clip=self._clip, max_examples=most, seed=seed), own)
 
     def _data(self, loader: DataLoader[Any]) -> object:
         return loader.dataset if self._examples is None else self._examples
 
     def _look(self, model: nn.Module, loader: DataLoader[Any], *, fresh: bool) -> None:
-        with plain(model) as own, torch.random.fork_rng([]):
+        with unwrapped(model) as own, torch.random.fork_rng([]):
             data = self._data(loader)
             if not isinstance(data, IterableDataset):  # a stream would lose what is looked at
                 task_of(own, data, unit=self._unit, collate=loader.collate_fn)

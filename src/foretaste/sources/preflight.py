@@ -11,6 +11,7 @@ from typing import Literal
 
 from foretaste.errors import DataError
 from foretaste.json_text import parse_json
+from foretaste.names import first_faults, first_few
 from foretaste.one_line import one_line
 from foretaste.sources.checkpoint import Checkpoint
 from foretaste.stored import Entry, Stored
@@ -63,15 +64,15 @@ def preflight(base: Checkpoint, experts: Mapping[str, Checkpoint], *, vocabulary
     ...
     foretaste.errors.DataError: task 'code' does not fit the base: shape of w is [3], not [2]
     """
-    found, faults, notes = {}, [], []
+    fitted, faults, notes = {}, [], []
     for task, expert in experts.items():
         own = _Look(base, expert, vocabulary)
-        found[task] = own.params()
+        fitted[task] = own.params()
         faults += [f"task {task!r} does not fit the base: {fault}" for fault in own.faults]
         notes += [f"task {task!r}: {note}" for note in own.notes]
     if faults:
         raise DataError("\n".join(faults))
-    return Fitting(found, tuple(notes))
+    return Fitting(fitted, tuple(notes))
 
 
 class _Look:
@@ -97,7 +98,7 @@ class _Look:
             for name, entry in entries.items()
             if entry.type.is_floating_point != self._own(name).type.is_floating_point
         ]
-        self.faults += [*_few(shapes), *_few(types)]
+        self.faults += [*first_faults(shapes, _LISTED), *first_faults(types, _LISTED)]
         if {entry.dtype for entry in entries.values()} != {entry.dtype for entry in self.base.params.entries.values()}:
             kept = sorted({entry.dtype for entry in self.base.params.entries.values()})
             self.notes.append(f"its types differ from the base's; what is merged is kept in the base's ({', '.join(kept)})")
@@ -183,7 +184,11 @@ def _setting(checkpoint: Checkpoint, name: str) -> object:
 def _twin(params: Stored, name: str) -> str | None:
     """Another tensor with the same numbers."""
     entry = params.entries[name]
-    alike = [other for other, found in params.entries.items() if other != name and (found.dtype, found.shape) == (entry.dtype, entry.shape)]
+    alike = [
+        other
+        for other, candidate in params.entries.items()
+        if other != name and (candidate.dtype, candidate.shape) == (entry.dtype, entry.shape)
+    ]
     embedding = [other for other in alike if "embed" in other or "shared" in other or "wte" in other]
     return next((other for other in embedding if _is_equal(params, name, other)), None)
 
@@ -204,22 +209,17 @@ def vocabulary_of(folder: Path) -> dict[str, int]:
         path = folder / "tokenizer.json"
         if path.exists() and not path.is_file():
             raise ValueError("it is no ordinary file")
-        said = parse_json(path.read_bytes())
-        if not isinstance(said, dict):
+        document = parse_json(path.read_bytes())
+        if not isinstance(document, dict):
             raise ValueError("it is no JSON object")
-        known = said["model"].get("vocab", {})
-        found = dict(known) if isinstance(known, dict) else {token: place for place, (token, _) in enumerate(known)}
-        return found | {str(each["content"]): int(each["id"]) for each in said.get("added_tokens", [])}
+        vocabulary = document["model"].get("vocab", {})
+        tokens = dict(vocabulary) if isinstance(vocabulary, dict) else {token: place for place, (token, _) in enumerate(vocabulary)}
+        return tokens | {str(added["content"]): int(added["id"]) for added in document.get("added_tokens", [])}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise DataError(f"{folder / 'tokenizer.json'} is damaged ({error}); copy or download it again") from error
 
 
-def _few(faults: list[str]) -> list[str]:
-    return [*faults[:_LISTED], f"and {len(faults) - _LISTED} more like it"] if len(faults) > _LISTED else faults
-
-
 def _listed(names: Iterable[str]) -> str:
-    found = list(names)
-    return ", ".join(found[:_LISTED]) + (f" and {len(found) - _LISTED} more" if len(found) > _LISTED else "")
+    return first_few(names, _LISTED)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from foretaste.errors import DataError
 from foretaste.lora import BASE_LAYER, WEIGHT, Adapter, Factors
+from foretaste.names import first_faults
 from foretaste.sources.checkpoint import Checkpoint, open_checkpoint
 from foretaste.stored import Entry, Stored
 
@@ -49,15 +50,15 @@ def preflight_adapters(base: Checkpoint, adapters: Mapping[str, Adapter]) -> tup
         places.setdefault(_in_layers(name), []).append(name)
     faults, notes = [], []
     for task, adapter in adapters.items():
-        found = [fault for name, own in adapter.modules.items() for fault in _apart(base, places, name, own)]
-        said = f" (it says that it was trained on {adapter.base})" if adapter.base and found else ""
-        faults += [f"task {task!r} does not fit the base{said}: {fault}" for fault in _few(found)]
-        if not found and adapter.base and _is_another(base, Path(adapter.base)):
+        mismatches = [fault for name, own in adapter.modules.items() for fault in _apart(base, places, name, own)]
+        origin = f" (it says that it was trained on {adapter.base})" if adapter.base and mismatches else ""
+        faults += [f"task {task!r} does not fit the base{origin}: {fault}" for fault in first_faults(mismatches, _LISTED)]
+        if not mismatches and adapter.base and _is_another(base, Path(adapter.base)):
             notes.append(
                 f"task {task!r} says that it was trained on {adapter.base}, which holds another model than the base {base.folder}; "
                 "what is merged is then another model too"
             )
-        if not found and (changed := _one_of_two_tied(base, adapter)) is not None:
+        if not mismatches and (changed := _one_of_two_tied(base, adapter)) is not None:
             notes.append(
                 f"task {task!r} changes {changed}, which the base ties to another layer; the adapter merges with others as it is "
                 "(foretaste export), and a recipe that starts from this base will refuse it, because one tied parameter cannot hold both"
@@ -80,7 +81,7 @@ def _one_of_two_tied(base: Checkpoint, adapter: Adapter) -> str | None:
 def _is_language(base: Checkpoint) -> bool:
     """Whether the model writes tokens, by the class that its configuration names."""
     classes = base.config.get("architectures") or []
-    return any(str(each).endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")) for each in classes)
+    return any(str(name).endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")) for name in classes)
 
 
 def base_tensors(base: Checkpoint, adapters: Mapping[str, Adapter]) -> Stored:
@@ -123,10 +124,10 @@ def _apart(base: Checkpoint, places: Mapping[str, list[str]], name: str, own: Fa
     weight = f"{name}.weight"
     there = places.get(_in_layers(weight), [])
     if not any(part.isdigit() for part in name.split(".")):
-        there = [each for each in there if f".{each}".endswith(f".{weight}") or f".{weight}".endswith(f".{each}")]
+        there = [path_name for path_name in there if f".{path_name}".endswith(f".{weight}") or f".{weight}".endswith(f".{path_name}")]
         if not there:
             return []  # an output layer that is tied to the embeddings, or one that the base lacks
-    shapes = [base.params.entries[each].shape for each in there]
+    shapes = [base.params.entries[path_name].shape for path_name in there]
     if not there:
         return [f"it changes {name}, which the base does not have"]
     turned = own.layout == "linear"  # some layers keep their weight as [in, out]
@@ -143,12 +144,12 @@ def _in_layers(name: str) -> str:
     return ".".join(last if first is None else parts[max(first - 1, 0) :])
 
 
-def _is_another(base: Checkpoint, said: Path) -> bool:
+def _is_another(base: Checkpoint, folder: Path) -> bool:
     """Whether a folder that an adapter names is there and holds other numbers than the base."""
     try:
-        if not (said / "config.json").is_file() or said.resolve() == base.folder.resolve():
+        if not (folder / "config.json").is_file() or folder.resolve() == base.folder.resolve():
             return False
-        other = open_checkpoint(said).params
+        other = open_checkpoint(folder).params
     except (DataError, OSError):
         return False
     for name, entry in base.params.entries.items():
@@ -158,7 +159,3 @@ def _is_another(base: Checkpoint, said: Path) -> bool:
         if not base.params.part(name, cut).equal(other.part(name, cut)):
             return True
     return False
-
-
-def _few(faults: list[str]) -> list[str]:
-    return [*faults[:_LISTED], f"and {len(faults) - _LISTED} more like it"] if len(faults) > _LISTED else faults

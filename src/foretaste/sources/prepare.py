@@ -66,8 +66,10 @@ class Texts(Preparation):
         for name, values in zip(inputs, columns, strict=True):
             wrong = next((place for place, value in enumerate(values) if not isinstance(value, str)), None)
             if wrong is not None:
-                found = type(values[wrong]).__name__
-                raise DataError(f"row {wrong + 1} of {where} has {found} in column {name!r} where a text is expected; name a text column")
+                type_name = type(values[wrong]).__name__
+                raise DataError(
+                    f"row {wrong + 1} of {where} has {type_name} in column {name!r} where a text is expected; name a text column"
+                )
         coded = self._tokenizer(*columns).data
         lengths = [len(ids) for ids in coded["input_ids"]]
         cut = Cut(sum(length > self._max_length for length in lengths), len(lengths), max(lengths, default=0))
@@ -83,11 +85,11 @@ class Texts(Preparation):
                 raise DataError(f"row {place + 1} of {where} has no tokens: its text is empty; fill or remove it")
             most = max([*ids, self._padding["input_ids"]])
             if self._vocabulary is not None and most >= self._vocabulary:
-                said = f"row {place + 1} of {where} has the token {most}, the model knows {self._vocabulary}"
-                raise DataError(f"{said}; give the checkpoint its own tokenizer")
+                problem = f"row {place + 1} of {where} has the token {most}, the model knows {self._vocabulary}"
+                raise DataError(f"{problem}; give the checkpoint its own tokenizer")
 
     def collate(self, examples: list[Example]) -> dict[str, Tensor]:
-        columns = {key: [each[key] for each in examples] for key in examples[0]}
+        columns = {key: [example[key] for example in examples] for key in examples[0]}
         return {
             key: torch.nn.utils.rnn.pad_sequence(values, batch_first=True, padding_value=self._padding.get(key, 0))
             if values[0].dim()
@@ -102,7 +104,7 @@ class CodedTexts:
 
     Args:
         columns: What the tokenizer gives of each row, by name.
-        labels: Of each row.
+        labels: The class of each row.
         cut: How many rows were too long.
     """
 
@@ -143,9 +145,9 @@ class Images(Preparation):
 
     def pixels(self, image: PIL.Image.Image) -> Tensor:
         """`[channels, height, width]` of one image."""
-        found = self._processor(image.convert("RGB"), return_tensors="pt")["pixel_values"][0]
-        assert isinstance(found, Tensor)
-        return found
+        pixels = self._processor(image.convert("RGB"), return_tensors="pt")["pixel_values"][0]
+        assert isinstance(pixels, Tensor)
+        return pixels
 
     def collate(self, examples: list[Example]) -> dict[str, Tensor]:
         batch: dict[str, Tensor] = default_collate(examples)
@@ -181,6 +183,6 @@ def _image(rows: datasets.Dataset, index: int, name: str, where: str) -> PIL.Ima
     except Exception as error:
         raise DataError(f"the image in row {index + 1} of {where} cannot be decoded: {error}") from error
     if not isinstance(image, PIL.Image.Image):
-        found = type(image).__name__
-        raise DataError(f"row {index + 1} of {where} has {found} in column {name!r} where an image is expected; name an image column")
+        type_name = type(image).__name__
+        raise DataError(f"row {index + 1} of {where} has {type_name} in column {name!r} where an image is expected; name an image column")
     return image

@@ -4,18 +4,19 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import torch
 from torch import nn
 
 from foretaste.errors import DataError
+from foretaste.names import first_few
 from foretaste.sources.checkpoint import INDEX, beside
 from foretaste.sources.extra import datasets, transformers
 from foretaste.sources.heads import Heads
+from foretaste.sources.kinds import kind_named
 
 __all__ = [
-    "Kind",
     "at",
     "check_positions",
     "configuration",
@@ -30,15 +31,6 @@ __all__ = [
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-Kind = Literal["text-classification", "image-classification", "causal-lm", "seq2seq"]
-
-_CLASSES: Mapping[Kind, type] = {
-    "text-classification": transformers.AutoModelForSequenceClassification,
-    "image-classification": transformers.AutoModelForImageClassification,
-    "causal-lm": transformers.AutoModelForCausalLM,
-    "seq2seq": transformers.AutoModelForSeq2SeqLM,
-}
-
 
 @contextmanager
 def quiet() -> Iterator[None]:
@@ -48,7 +40,7 @@ def quiet() -> Iterator[None]:
     ...     transformers.utils.logging.get_verbosity() == transformers.utils.logging.ERROR
     True
     """
-    verbosity, told = transformers.utils.logging.get_verbosity(), datasets.logging.get_verbosity()
+    verbosity, datasets_verbosity = transformers.utils.logging.get_verbosity(), datasets.logging.get_verbosity()
     transformers.utils.logging.set_verbosity_error()
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)
     transformers.utils.logging.disable_progress_bar()
@@ -57,7 +49,7 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         transformers.utils.logging.set_verbosity(verbosity)
-        datasets.logging.set_verbosity(told)
+        datasets.logging.set_verbosity(datasets_verbosity)
         transformers.utils.logging.enable_progress_bar()
         datasets.enable_progress_bars()
 
@@ -74,12 +66,12 @@ def at(field: tuple[str, ...], function: Callable[_P, _R], *arguments: _P.args, 
         raise error.at(*field) from error.__cause__
 
 
-def pretrained(path: str, kind: Kind, classes: int | None = None, *, whole: bool = False) -> nn.Module:
+def pretrained(path: str, kind: str, classes: int | None = None, *, whole: bool = False) -> nn.Module:
     """A model with the checkpoint's weights.
 
     Args:
         path: Checkpoint folder or hub id.
-        kind: What the model does.
+        kind: Name of the kind of model.
         classes: Of a classification head, which is made anew where the checkpoint has none of this size; None
             for models that the checkpoint must fill to the last tensor.
         whole: Whether it must fill the head too.
@@ -93,7 +85,7 @@ def pretrained(path: str, kind: Kind, classes: int | None = None, *, whole: bool
     foretaste.errors.DataError: 'no-checkpoint/anywhere/at-all' cannot be loaded for causal-lm: ...
     """
     try:
-        model, report = _CLASSES[kind].from_pretrained(  # type: ignore[attr-defined] # transformers is not typed
+        model, report = kind_named(kind).model_class.from_pretrained(
             path,
             ignore_mismatched_sizes=True,
             dtype=torch.float32,
@@ -114,14 +106,12 @@ def _refuse_gaps(path: str, model: nn.Module, report: Mapping[str, Iterable[obje
     """A new head is expected; a part that the checkpoint does not fill would be random."""
     missing = [str(name) for name in report["missing_keys"]]
     faults = [f"{name} is missing" for name in missing if name.startswith(part) and ".pooler." not in name]
-    for name, stored, wanted in (tuple(each) for each in report["mismatched_keys"] if isinstance(each, Iterable)):
+    for name, stored, wanted in (tuple(mismatch) for mismatch in report["mismatched_keys"] if isinstance(mismatch, Iterable)):
         if str(name).startswith(part):
             faults.append(f"shape of {name} is {list(stored)}, its configuration says {list(wanted)}")
     if faults:
-        more = f" and {len(faults) - 6} more" if len(faults) > 6 else ""
-        raise DataError(
-            f"the checkpoint {path!r} does not fit its own config.json: {'; '.join(sorted(faults)[:6])}{more}; copy or download it again"
-        )
+        listed = first_few(sorted(faults), separator="; ")
+        raise DataError(f"the checkpoint {path!r} does not fit its own config.json: {listed}; copy or download it again")
 
 
 def _checkpoint(model: nn.Module, folder: Path) -> None:
@@ -193,13 +183,13 @@ def positions_of(model: nn.Module) -> int | None:
     """
     assert isinstance(model, transformers.PreTrainedModel)
     config = model.config.get_text_config()
-    found = getattr(config, "max_position_embeddings", None)
-    if not isinstance(found, int) or getattr(config, "position_biased_input", None) is False:
+    positions = getattr(config, "max_position_embeddings", None)
+    if not isinstance(positions, int) or getattr(config, "position_biased_input", None) is False:
         return None
-    for name, each in model.named_modules():
-        if name.endswith("position_embeddings") and isinstance(each, nn.Embedding) and each.padding_idx is not None:
-            return each.num_embeddings - each.padding_idx - 1
-    return found
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding) and module.padding_idx is not None:
+            return module.num_embeddings - module.padding_idx - 1
+    return positions
 
 
 def check_positions(model: nn.Module, max_length: int, most: int = 0) -> None:
@@ -207,7 +197,7 @@ def check_positions(model: nn.Module, max_length: int, most: int = 0) -> None:
 
     Args:
         model: A transformers model.
-        max_length: Of a text, in tokens.
+        max_length: Most tokens of a text.
         most: Tokens that are written after it.
 
     Raises:
@@ -224,10 +214,12 @@ def check_positions(model: nn.Module, max_length: int, most: int = 0) -> None:
     if positions is None or (max(max_length, most) if alone else max_length + most) <= positions:
         return
     fits = most and max_length <= positions
-    said, name = (f" and max_new_tokens {most}", "max_new_tokens") if fits else ("", "max_length")
+    addition, name = (f" and max_new_tokens {most}", "max_new_tokens") if fits else ("", "max_length")
     left = positions - (max_length if fits and not alone else 0)
     way = f", to {left} or less" if left > 0 else ", or max_length"
-    raise DataError(f"max_length {max_length}{said} are more than the model's {positions} positions; lower {name}{way}").at("model", name)
+    raise DataError(f"max_length {max_length}{addition} are more than the model's {positions} positions; lower {name}{way}").at(
+        "model", name
+    )
 
 
 def tokenizer_at(path: str) -> "transformers.PreTrainedTokenizerBase":

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from safetensors.torch import save_file
 from torch import nn
 
+from foretaste.digests import digest, examples_digest
 from foretaste.errors import TaskError
 from foretaste.one_line import one_line
-from foretaste.params import Params, buffers_of, digest, examples_digest, first_nonfinite, parameters_of, snapshot, tensors_of
+from foretaste.params import Params, buffers_of, first_nonfinite, parameters_of, snapshot, tensors_of
 from foretaste.sources.expert import Expert, read_tensors
 from foretaste.task import Task
 

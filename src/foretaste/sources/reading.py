@@ -11,7 +11,7 @@ from foretaste.sources.adapter import open_adapter
 from foretaste.sources.expert import Expert, fitted_to, read_tensors
 from foretaste.sources.extra import transformers
 from foretaste.sources.heads import Heads
-from foretaste.sources.pretrained import Kind, pretrained, quiet
+from foretaste.sources.pretrained import pretrained, quiet
 from foretaste.task import Task
 
 __all__ = ["reader"]
@@ -19,12 +19,12 @@ __all__ = ["reader"]
 _OWN_LABELS = "LABEL_"  # what transformers calls classes that nobody has named
 
 
-def reader(path: str, kind: Kind) -> Callable[[nn.Module, Task, Expert], Params]:
+def reader(path: str, kind: str) -> Callable[[nn.Module, Task, Expert], Params]:
     """How experts of this model are read.
 
     Args:
         path: The checkpoint folder or hub id of the pretrained model, which adapters are added to.
-        kind: What the model does.
+        kind: Name of the kind of model.
 
     >>> callable(reader("no-checkpoint", "causal-lm"))
     True
@@ -50,11 +50,11 @@ def reader(path: str, kind: Kind) -> Callable[[nn.Module, Task, Expert], Params]
 def _check_labels(own: nn.Module, task: Task, expert: Expert) -> None:
     """Classes in another order would be other classes."""
     assert isinstance(own, transformers.PreTrainedModel)
-    said = {int(place): str(label) for place, label in own.config.id2label.items()} if task.classes else {}
-    found = [said[place] for place in sorted(said)]
-    if found and not all(label.startswith(_OWN_LABELS) for label in found) and found != list(task.classes):
+    labels = {int(place): str(label) for place, label in own.config.id2label.items()} if task.classes else {}
+    names = [labels[place] for place in sorted(labels)]
+    if names and not all(label.startswith(_OWN_LABELS) for label in names) and names != list(task.classes):
         raise DataError(
-            f"{expert.folder} has the labels {', '.join(found[:8])}, task {task.name!r} has {', '.join(task.classes[:8])}, in this order; "
+            f"{expert.folder} has the labels {', '.join(names[:8])}, task {task.name!r} has {', '.join(task.classes[:8])}, in this order; "
             "list them under 'labels' in the recipe in the expert's order"
         )
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from foretaste.one_line import one_line
 from foretaste.sources.extra import datasets
 from foretaste.sources.files import FORMATS, lines_warning, read_table
 
-__all__ = ["Cut", "TaskRows", "cut_warning", "file_warnings", "overlap_warnings", "row_digests"]
+__all__ = ["Cut", "TaskRows", "count_shared", "cut_warning", "file_warnings", "overlap_warnings", "row_digests"]
 
 _CHUNK = 1000
 
@@ -58,43 +58,59 @@ def overlap_warnings(tasks: Mapping[str, TaskRows]) -> tuple[str, ...]:
     ("2 of 3 training rows of task 'news' are in its validation data too: its metrics look better than they are; remove them from one",)
     """
     validation = {name: set(row_digests(rows.validation, rows.columns)) for name, rows in tasks.items()}
-    found = []
+    warnings = []
     for name, rows in tasks.items():
-        counts = dict.fromkeys(tasks, 0)
-        for digest in row_digests(rows.train, rows.columns):
-            for other, known in validation.items():
-                counts[other] += digest in known
+        train = list(row_digests(rows.train, rows.columns))
+        counts = {other: count_shared(train, digests) for other, digests in validation.items()}
         for other, count in sorted(counts.items(), key=lambda pair: pair[0] != name):
             if not count:
                 continue
-            said = f"{count} of {len(rows.train)} training rows of task {name!r} are in"
+            finding = f"{count} of {len(rows.train)} training rows of task {name!r} are in"
             advice = "look better than they are; remove them from one"
             if other == name:
-                found.append(f"{said} its validation data too: its metrics {advice}")
+                warnings.append(f"{finding} its validation data too: its metrics {advice}")
             else:
-                found.append(f"{said} the validation data of task {other!r}: after joint runs the metrics of {other!r} {advice}")
-    return tuple(found)
+                warnings.append(f"{finding} the validation data of task {other!r}: after joint runs the metrics of {other!r} {advice}")
+    return tuple(warnings)
+
+
+def count_shared(train: Iterable[bytes], validation: Set[bytes]) -> int:
+    """Count the training rows that are validation rows too, by their digests.
+
+    >>> count_shared([b"a", b"b", b"a"], {b"a"})
+    2
+    """
+    return sum(digest in validation for digest in train)
 
 
 def row_digests(rows: datasets.Dataset, columns: Sequence[str]) -> Iterator[bytes]:
-    """A hash of each row; pictures by their files' bytes.
+    """Hash each row: pictures and sounds by their files' bytes, classes by their names.
 
     Args:
-        rows: All of them.
-        columns: That count, in this order, whatever their names.
+        rows: All rows.
+        columns: The columns that count, in this order, whatever their names.
 
     >>> one, other = datasets.Dataset.from_dict({"text": ["a"]}), datasets.Dataset.from_dict({"sentence": ["a"]})
     >>> list(row_digests(one, ["text"])) == list(row_digests(other, ["sentence"]))
     True
     """
+    rows = rows.with_format(None)
     for name in columns:
-        if isinstance(rows.features[name], datasets.Image):
-            rows = rows.cast_column(name, datasets.Image(decode=False))
+        if isinstance(kind := rows.features[name], datasets.Image | datasets.Audio):
+            rows = rows.cast_column(name, type(kind)(decode=False))
     for start in range(0, len(rows), _CHUNK):
         part = rows[start : start + _CHUNK]
-        for values in zip(*(part[name] for name in columns), strict=True):
+        for values in zip(*(_class_names(rows, name, part[name]) for name in columns), strict=True):
             text = json.dumps([_bytes_of(value) for value in values], sort_keys=True, default=repr)
             yield hashlib.sha256(text.encode()).digest()
+
+
+def _class_names(rows: datasets.Dataset, name: str, values: Sequence[object]) -> Sequence[object]:
+    """A column's values, class numbers as the names that the file gives them."""
+    kind = rows.features[name]
+    if not isinstance(kind, datasets.ClassLabel):
+        return values
+    return [kind.names[value] if isinstance(value, int) and value >= 0 else None for value in values]
 
 
 def _bytes_of(value: object) -> object:
@@ -111,7 +127,7 @@ def cut_warning(task: str, part: str, cut: Cut, max_length: int) -> tuple[str, .
     """A warning of rows that do not fit into the most tokens.
 
     Args:
-        task: Whose rows they are.
+        task: Name of the task that has the rows.
         part: Training or validation.
         cut: How many.
         max_length: The most tokens.
@@ -123,8 +139,8 @@ def cut_warning(task: str, part: str, cut: Cut, max_length: int) -> tuple[str, .
         return ()
     percent = 100 * cut.rows / cut.count
     share = f"{percent:.0f} %" if percent >= 1 else "under 1 %"
-    said = f"{cut.rows} of {cut.count} {part} rows of task {task!r} ({share}) are cut to max_length {max_length}"
-    return (f"{said}; the longest has {cut.longest} tokens",)
+    finding = f"{cut.rows} of {cut.count} {part} rows of task {task!r} ({share}) are cut to max_length {max_length}"
+    return (f"{finding}; the longest has {cut.longest} tokens",)
 
 
 def file_warnings(where: str, rows: datasets.Dataset, most: int | None, *, quoted: bool = False) -> tuple[str, ...]:
@@ -134,7 +150,7 @@ def file_warnings(where: str, rows: datasets.Dataset, most: int | None, *, quote
         where: Path or hub id.
         rows: As `read_rows` gave them.
         most: At most so many were taken.
-        quoted: As of `read_rows`.
+        quoted: Whether fields of a .tsv file may stand in quotation marks.
 
     >>> file_warnings("organisation/news", datasets.Dataset.from_dict({"text": ["a"]}), None)
     ()

@@ -10,24 +10,21 @@ References:
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from foretaste.digests import digest, digest_of
 from foretaste.errors import DataError, ParamsError
 from foretaste.json_text import parse_json
-from foretaste.params import Params, check_fit, digest, digest_of, snapshot
+from foretaste.params import Params, check_fit
 from foretaste.posterior.diagonal import Diagonal
-from foretaste.posterior.isotropic import Isotropic
-from foretaste.posterior.kronecker import Kronecker
-from foretaste.posterior.lowrank import LowRank
-from foretaste.posterior.precision import Precision
 from foretaste.posterior.site import GaussianSite, Record
+from foretaste.posterior.site_form import GRADIENT, PRECISION, facts_of, site_from, tensors_of
+from foretaste.sources.site_mean import as_type, check_digest, check_values, mean_given, mean_inside
 from foretaste.stored import Stored
 from foretaste.whole import written_whole
 
@@ -36,8 +33,7 @@ __all__ = ["NAME", "check_taken_at", "load_site", "open_diagonal", "save_site"]
 NAME = "foretaste-site.safetensors"
 
 _FORMAT, _VERSION = "foretaste-site", 1
-_STRUCTURES: Mapping[str, type[Precision]] = {each.structure: each for each in (Isotropic, Diagonal, Kronecker, LowRank)}
-_PARTS = ("center", "precision", "gradient", "carried")
+_CENTER, _CARRIED = "center/", "carried/"
 _PICKLED = (b"PK\x03\x04", b"\x80")  # what torch.save and pickle begin with
 
 
@@ -46,7 +42,7 @@ def save_site(site: GaussianSite, path: Path | str, *, mean: bool = True) -> Non
 
     Args:
         site: On any device; types are kept.
-        path: Of the file; missing folders are made.
+        path: The file to write; missing folders are made.
         mean: Whether the task's params are inside. Without them the file is smaller by as much, and
             `load_site` wants them back, from the checkpoint that was saved with the site.
 
@@ -55,24 +51,23 @@ def save_site(site: GaussianSite, path: Path | str, *, mean: bool = True) -> Non
         StorageError: The disk refuses; nothing is left under the final name.
 
     >>> import tempfile, torch
+    >>> from foretaste.posterior.isotropic import Isotropic
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_site(GaussianSite({"w": torch.ones(2)}, Isotropic(3.0)), f"{folder}/{NAME}")
     ...     load_site(f"{folder}/{NAME}").center
     {'w': tensor([1., 1.])}
     """
-    if type(site.precision) not in _STRUCTURES.values():
-        raise ParamsError(f"a site of structure {site.precision.structure!r} is not kept on disk; save the sites that it was made of")
-    held = {"center": site.center, "precision": site.precision.to_tensors(), "gradient": site.gradient or {}, "carried": site.carried}
-    parts = {part: held[part] for part in _PARTS if mean or part != "center"}
-    tensors = _apart({f"{part}/{name}": tensor for part, params in parts.items() for name, tensor in params.items()})
-    said = {
-        "structure": site.precision.structure,
-        "record": asdict(site.record),
+    facts = facts_of(site)
+    center = {_CENTER + name: tensor for name, tensor in site.center.items()} if mean else {}
+    carried = {_CARRIED + name: tensor for name, tensor in site.carried.items()}
+    tensors = _apart(center | tensors_of(site, PRECISION) | carried)
+    description = {
+        **facts,
         "power": site.power,
         "stationary": site.gradient is None,
         "mean": {"inside": mean, "sha256": digest(site.center), "names": list(site.center), "dtype": _types(site.center)},
     }
-    metadata = {"format": _FORMAT, "version": str(_VERSION), "site": json.dumps(said)}
+    metadata = {"format": _FORMAT, "version": str(_VERSION), "site": json.dumps(description)}
 
     def fill(temporary: Path) -> None:
         temporary.parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +80,7 @@ def load_site(path: Path | str, mean: Params | None = None) -> GaussianSite:
     """Read a site that `save_site` wrote.
 
     Args:
-        path: Of the file.
+        path: The site's file.
         mean: The task's params, among others if need be: needed where they are not in the file, and compared where they are.
 
     Raises:
@@ -98,30 +93,27 @@ def load_site(path: Path | str, mean: Params | None = None) -> GaussianSite:
     foretaste.errors.DataError: no-such-folder/foretaste-site.safetensors does not exist; save_site writes a site
     """
     path = Path(path)
-    tensors, said = _read(path)
+    tensors, description = _read(path)
     try:
-        parts: dict[str, dict[str, Tensor]] = {part: {} for part in _PARTS}
-        for key, tensor in tensors.items():
-            part, _, name = key.partition("/")
-            parts[part][name] = tensor
-        kept, names = said["mean"], list(said["mean"]["names"])
-        center = _inside(path, parts["center"], names, mean) if kept["inside"] else _given(path, mean, kept)
-        precision = _STRUCTURES[said["structure"]].from_tensors(parts["precision"])
-        gradient = None if said["stationary"] else parts["gradient"]
-        found = GaussianSite(center, precision, gradient, parts["carried"], Record(**said["record"]), float(said["power"]))
+        mean_facts, names = description["mean"], list(description["mean"]["names"])
+        own, carried = _taken(tensors, _CENTER), _taken(tensors, _CARRIED)
+        center = mean_inside(path, own, names, mean) if mean_facts["inside"] else mean_given(path, mean, mean_facts)
+        if strange := [name for name in tensors if not name.startswith((PRECISION, GRADIENT))]:
+            raise KeyError(strange[0])
+        site = site_from(description, tensors, center, carried)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, ParamsError):
             raise
         raise DataError(f"{path} is damaged ({type(error).__name__}: {error}); copy or make it again") from error
-    _check(path, found)
-    return found
+    _check(path, site)
+    return site
 
 
 def open_diagonal(path: Path) -> tuple[Stored, Record]:
     """The diagonal curvature of a site file, left in the file.
 
     Args:
-        path: Of the file.
+        path: The site's file.
 
     Returns:
         h by name, and how it came about.
@@ -130,40 +122,49 @@ def open_diagonal(path: Path) -> tuple[Stored, Record]:
         DataError: No site file, or of another structure than a diagonal.
 
     >>> import tempfile, torch
+    >>> from foretaste.posterior.isotropic import Isotropic
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_site(GaussianSite({"w": torch.ones(2)}, Diagonal({"w": torch.ones(2)})), path := Path(folder, NAME))
     ...     open_diagonal(path)[0]["w"]
     tensor([1., 1.])
     """
-    said = _header(path)
-    if said["structure"] != Diagonal.structure:
-        raise DataError(f"{path} has curvature of structure {said['structure']}; merging in files needs a diagonal one")
-    return _stored(path, "precision"), Record(**said["record"])
+    description = _header(path)
+    if description["structure"] != Diagonal.structure:
+        raise DataError(f"{path} has curvature of structure {description['structure']}; merging in files needs a diagonal one")
+    return _stored(path, PRECISION), Record(**description["record"])
 
 
 def check_taken_at(path: Path, params: Params) -> None:
     """Look whether a site file belongs to these params, tensor by tensor; where they have other names, it is not known.
 
     Args:
-        path: Of the file.
-        params: Of the model that lies beside it; may be on disk.
+        path: The site's file.
+        params: Params of the model that lies beside the file; may be on disk.
 
     Raises:
         DataError: No site file.
         ParamsError: The site was taken at other params.
 
     >>> import tempfile, torch
+    >>> from foretaste.posterior.isotropic import Isotropic
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_site(GaussianSite({"w": torch.ones(2)}, Isotropic(1.0)), path := Path(folder, NAME))
     ...     check_taken_at(path, {"w": torch.ones(2, dtype=torch.bfloat16), "other": torch.ones(1)})
     """
-    kept = _header(path)["mean"]
-    if not set(kept["names"]) <= set(params):
+    mean_facts = _header(path)["mean"]
+    if not set(mean_facts["names"]) <= set(params):
         return
-    if kept["inside"]:
-        _check_values(path, _stored(path, "center"), kept["names"], params)
+    if mean_facts["inside"]:
+        check_values(path, _stored(path, _CENTER), mean_facts["names"], params)
     else:
-        _check_digest(path, digest_of((name, _typed(params[name], kept["dtype"])) for name in sorted(kept["names"])), kept)
+        check_digest(
+            path, digest_of((name, as_type(params[name], mean_facts["dtype"])) for name in sorted(mean_facts["names"])), mean_facts
+        )
+
+
+def _taken(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Take the tensors of one part out of a file's, under their own names."""
+    return {name.removeprefix(prefix): tensors.pop(name) for name in list(tensors) if name.startswith(prefix)}
 
 
 def _header(path: Path) -> dict[str, Any]:
@@ -174,23 +175,23 @@ def _header(path: Path) -> dict[str, Any]:
         raise DataError(f"{path} is truncated or damaged ({error}); copy or make it again") from error
 
 
-def _stored(path: Path, part: str) -> Stored:
+def _stored(path: Path, prefix: str) -> Stored:
     """One part of a site file, left there."""
-    entries = {name: entry for name, entry in Stored.open([path]).entries.items() if name.startswith(f"{part}/")}
-    return Stored({name.removeprefix(f"{part}/"): entry for name, entry in entries.items()})
+    entries = Stored.open([path]).entries
+    return Stored({name.removeprefix(prefix): entry for name, entry in entries.items() if name.startswith(prefix)})
 
 
 def _apart(tensors: Params) -> dict[str, Tensor]:
     """On the CPU, contiguous, none sharing memory with another, as safetensors wants them."""
-    found, seen = {}, set[int]()
+    separate, seen = {}, set[int]()
     for name, tensor in tensors.items():
         own = tensor.detach().cpu().contiguous()
         storage = own.untyped_storage()
         if storage.data_ptr() in seen or storage.nbytes() != own.nbytes:
             own = own.clone()
         seen.add(own.untyped_storage().data_ptr())
-        found[name] = own
-    return found
+        separate[name] = own
+    return separate
 
 
 def _types(params: Params) -> str:
@@ -202,8 +203,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as handle:
             metadata = handle.metadata() or {}
-            said = _said(path, metadata)
-            return {name: handle.get_tensor(name) for name in handle.keys()}, said  # noqa: SIM118
+            description = _said(path, metadata)
+            return {name: handle.get_tensor(name) for name in handle.keys()}, description  # noqa: SIM118
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; save_site writes a site") from None
     except (SafetensorError, OSError) as error:
@@ -228,63 +229,12 @@ def _said(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
             f"{path} is a site of version {version or 'none'}, this foretaste reads {_VERSION}; upgrade foretaste, or make it again"
         )
     try:
-        said = parse_json(metadata["site"])
+        description = parse_json(metadata["site"])
     except (KeyError, ValueError) as error:
         raise DataError(f"{path} is damaged ({type(error).__name__} in its metadata); copy or make it again") from error
-    if not isinstance(said, dict):
+    if not isinstance(description, dict):
         raise DataError(f"{path} is damaged (its metadata holds no JSON object); copy or make it again")
-    return said
-
-
-def _inside(path: Path, center: Params, names: list[str], mean: Params | None) -> dict[str, Tensor]:
-    """The file's own mean; that of the caller must be the same, up to rounding to the coarser of both types."""
-    if mean is not None:
-        _check_there(path, mean, names)
-        _check_values(path, center, names, mean)
-    return {name: center[name] for name in names}
-
-
-def _check_values(path: Path, center: Params, names: list[str], mean: Params) -> None:
-    other = next((name for name in names if not _same(center[name], mean[name])), None)
-    if other is not None:
-        raise ParamsError(f"{path} was taken at another {other} than the params given have; name the site of this very model")
-
-
-def _given(path: Path, mean: Params | None, kept: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The mean that the caller has, looked at."""
-    if mean is None:
-        raise ParamsError(f"{path} was saved without the task's params; give them: load_site(path, mean=parameters_of(model))")
-    _check_there(path, mean, kept["names"])
-    center = snapshot({name: _typed(mean[name], kept["dtype"]) for name in kept["names"]})
-    _check_digest(path, digest(center), kept)
-    return center
-
-
-def _check_there(path: Path, mean: Params, names: list[str]) -> None:
-    missing = [name for name in names if name not in mean]
-    if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise ParamsError(f"the mean given for {path} lacks {missing[0]}{more}; give the params of the model that the site was taken of")
-
-
-def _check_digest(path: Path, found: str, kept: Mapping[str, Any]) -> None:
-    if found != kept["sha256"]:
-        raise ParamsError(
-            f"the mean given for {path} has other values or types than the params that the site was taken at; "
-            "load the checkpoint that was saved with it, in the type it was trained in"
-        )
-
-
-def _typed(tensor: Tensor, types: str) -> Tensor:
-    """In the one type that a site was taken in, where that changes no value (a bf16 model that was loaded as float32)."""
-    kind = getattr(torch, types, None)
-    cast = tensor.to(kind) if isinstance(kind, torch.dtype) and kind.is_floating_point else tensor
-    return cast if torch.equal(cast.to(tensor.dtype), tensor) else tensor
-
-
-def _same(one: Tensor, other: Tensor) -> bool:
-    coarser = min(one.dtype, other.dtype, key=lambda kind: kind.itemsize)
-    return one.shape == other.shape and torch.equal(one.to(coarser).cpu(), other.to(coarser).cpu())
+    return description
 
 
 def _check(path: Path, site: GaussianSite) -> None:

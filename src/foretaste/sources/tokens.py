@@ -93,11 +93,11 @@ class Tokens:
 
     def collate(self, examples: list[Example]) -> dict[str, Tensor]:
         """One batch: ids padded on the right, their attention mask, and labels."""
-        ids, labels = ([each[key] for each in examples] for key in ("input_ids", "labels"))
+        ids, labels = ([example[key] for example in examples] for key in ("input_ids", "labels"))
         pad = torch.nn.utils.rnn.pad_sequence
         return {
             "input_ids": pad(ids, batch_first=True, padding_value=self.padding),
-            "attention_mask": pad([torch.ones_like(each) for each in ids], batch_first=True),
+            "attention_mask": pad([torch.ones_like(example) for example in ids], batch_first=True),
             "labels": pad_labels(labels),
         }
 
@@ -128,8 +128,8 @@ class Tokens:
 
     def _ids(self, text: str, *, special: bool) -> list[int]:
         """Without an end token, which some tokenizers add themselves."""
-        found: list[int] = list(self.tokenizer(text, add_special_tokens=special)["input_ids"])
-        return found[:-1] if special and found[-1:] == [self.end] else found
+        ids: list[int] = list(self.tokenizer(text, add_special_tokens=special)["input_ids"])
+        return ids[:-1] if special and ids[-1:] == [self.end] else ids
 
     def continued(self, ids: Sequence[int], learned: Sequence[bool], reference: str | None) -> Row:
         """A row for a causal model: what it should say next, at every place.
@@ -150,11 +150,11 @@ class Tokens:
         first = int(answer.start > 0 and ids[0] == self.tokenizer.bos_token_id)
         over = max(answer.stop - self._max_length, 0)
         place = first + min(over, answer.start - first)
-        kept = [*ids[:first], *ids[place : answer.stop]][: self._max_length]
+        shortened = [*ids[:first], *ids[place : answer.stop]][: self._max_length]
         counts = [*learned[:first], *learned[place : answer.stop]][: self._max_length]
         if not any(counts[1:]):
             raise DataError("leaves nothing to learn")
-        return Row(kept[:-1], hide_labels(kept[1:], counts[1:]), reference, over > 0, answer.stop)
+        return Row(shortened[:-1], hide_labels(shortened[1:], counts[1:]), reference, over > 0, answer.stop)
 
     def translated(self, source: str, target: str) -> Row:
         """A row for a sequence-to-sequence model; what is too long is cut at the right, before its end token.

@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 from foretaste.errors import ParamsError, RunFailed
-from foretaste.estimate.ivon import IVON, learned
+from foretaste.estimate.ivon import IVON, learned_share
 from foretaste.estimate.variational import gather
 from foretaste.params import buffers_of, parameters_of, snapshot
 from foretaste.posterior.site import GaussianSite
@@ -70,16 +70,16 @@ class VariationalCallback(transformers.TrainerCallback):  # type: ignore[misc] #
             RunFailed: Several processes, each of which would be at a draw of its own.
         """
         self._restore()  # where an earlier try was broken off
-        found = getattr(optimizer, "optimizer", optimizer)  # accelerate wraps it
-        if not isinstance(found, IVON):
+        unwrapped = getattr(optimizer, "optimizer", optimizer)  # accelerate wraps it
+        if not isinstance(unwrapped, IVON):
             raise ParamsError(
-                f"VariationalCallback needs the optimizer IVON, not {type(found).__name__}; give Trainer optimizers=(IVON(...), None)"
+                f"VariationalCallback needs the optimizer IVON, not {type(unwrapped).__name__}; give Trainer optimizers=(IVON(...), None)"
             )
         if args.fp16:
             raise ParamsError("IVON would learn the curvature from fp16's scaled gradients; set bf16=True, or neither, in its arguments")
         if args.world_size > 1:
             raise RunFailed(f"IVON was started in {args.world_size} processes, each with draws of its own; start one")
-        self._optimizer = found
+        self._optimizer = unwrapped
 
     def on_step_begin(
         self,
@@ -153,11 +153,11 @@ class VariationalCallback(transformers.TrainerCallback):  # type: ignore[misc] #
 
 def _least_learned(optimizer: IVON) -> tuple[int, float]:
     """Steps and decay of the parameter whose h is nearest to its first guess."""
-    found = optimizer.estimates()["hessian"]
+    hessian = optimizer.estimates()["hessian"]
     pairs = [
         (int(optimizer.state[parameter]["step"]), float(group["beta2"]))
         for group in optimizer.param_groups
         for parameter in group["params"]
-        if parameter in found
+        if parameter in hessian
     ]
-    return min(pairs, key=lambda pair: learned(pair[1], pair[0]), default=(0, 0.0))
+    return min(pairs, key=lambda pair: learned_share(pair[1], pair[0]), default=(0, 0.0))

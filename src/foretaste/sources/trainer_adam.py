@@ -19,12 +19,12 @@ from torch import nn
 
 from foretaste.errors import ParamsError
 from foretaste.estimate.adam import AdamRun, Moments, adam
-from foretaste.estimate.fisher import batches_of
+from foretaste.estimate.passes import batches_of
 from foretaste.loss.unit import count_units
 from foretaste.params import buffers_of, in_eval_mode, parameters_of
 from foretaste.posterior.site import GaussianSite
 from foretaste.sources.extra import transformers
-from foretaste.sources.loop import below_adapter
+from foretaste.sources.loop_batches import below_adapter
 from foretaste.task import Batch, Task
 
 __all__ = ["check_adam", "clip_of", "site_of_adam"]
@@ -39,7 +39,7 @@ def check_adam(
     """Look at what can be known before training.
 
     Args:
-        args: Of the run.
+        args: The run's arguments.
         state: At its beginning.
         optimizer: Itself, or in Accelerate's wrapper.
         clip: As the user gives it.
@@ -73,7 +73,7 @@ def clip_of(args: "transformers.TrainingArguments", state: "transformers.Trainer
     """The factor c of clipping: what gradients were multiplied with, from the norms in the run's log.
 
     Args:
-        args: Of the run; its ``max_grad_norm`` of 0 is no clipping.
+        args: The run's arguments; a ``max_grad_norm`` of 0 means no clipping.
         state: At its end.
         beta2: Adam's.
 
@@ -86,7 +86,7 @@ def clip_of(args: "transformers.TrainingArguments", state: "transformers.Trainer
     """
     if not args.max_grad_norm:
         return 1.0
-    norms = [(float(each["grad_norm"]), int(each["step"])) for each in state.log_history if each.get("grad_norm") is not None]
+    norms = [(float(entry["grad_norm"]), int(entry["step"])) for entry in state.log_history if entry.get("grad_norm") is not None]
     factors = [(min(1.0, args.max_grad_norm / (norm + 1e-6)), step) for norm, step in norms if math.isfinite(norm)]
     weights = [beta2 ** (state.global_step - step) for _, step in factors]
     if not sum(weights):
@@ -111,7 +111,7 @@ def site_of_adam(
         model: That was trained, without wrappers.
         task: Its training data, read as the model's loss reads it; the task's unit is the loss's.
         optimizer: Itself, or in Accelerate's wrapper.
-        args: Of the run.
+        args: The run's arguments.
         state: At its end.
         clip: What gradients were multiplied with by clipping; from the log if left out.
         max_examples: Label tokens are counted on so many.
@@ -146,9 +146,9 @@ def site_of_adam(
 
 def _own(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
     """Out of Accelerate's wrapper."""
-    found = getattr(optimizer, "optimizer", optimizer)
-    assert isinstance(found, torch.optim.Optimizer)
-    return found
+    unwrapped = getattr(optimizer, "optimizer", optimizer)
+    assert isinstance(unwrapped, torch.optim.Optimizer)
+    return unwrapped
 
 
 def _run(
@@ -182,7 +182,7 @@ def _scale(model: nn.Module, task: Task, args: "transformers.TrainingArguments")
 def _is_told(model: nn.Module) -> bool:
     """Whether `Trainer` gives the model ``num_items_in_batch``."""
     base = below_adapter(model)
-    takes = any(each.kind is Parameter.VAR_KEYWORD for each in signature(base.forward).parameters.values())
+    takes = any(parameter.kind is Parameter.VAR_KEYWORD for parameter in signature(base.forward).parameters.values())
     return bool(getattr(base, "accepts_loss_kwargs", takes))
 
 

@@ -3,71 +3,35 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from foretaste.errors import DataError
-from foretaste.loss.cross_entropy import CrossEntropy
-from foretaste.one_line import one_line
 from foretaste.params import parameters_of
 from foretaste.sources.checkpoint import check_checkpoint
 from foretaste.sources.class_warnings import one_class_warnings
 from foretaste.sources.data import Label, LabelSet, Part, RawRows, check_columns, column, label_set, read_rows, rows_digest
 from foretaste.sources.extra import datasets, transformers
 from foretaste.sources.heads import Heads
+from foretaste.sources.kind import ModelKind
+from foretaste.sources.kinds import kind_named
 from foretaste.sources.prepare import CodedTexts, Images, Preparation, Texts
 from foretaste.sources.pretrained import at, check_positions, configuration, pretrained, quiet, saver
 from foretaste.sources.problem import Problem, text_digest
 from foretaste.sources.reading import reader
+from foretaste.sources.request import Head, ModelRequest, TaskRequest
 from foretaste.sources.row_warnings import TaskRows, cut_warning, file_warnings, overlap_warnings
-from foretaste.task import Batch, Example, Examples, Metric, Task
+from foretaste.task import AnyMetric, Batch, Example, Examples, Task
 
-__all__ = ["DataPlan", "Head", "Kind", "heads_of", "load"]
-
-Kind = Literal["text-classification", "image-classification"]
-Head = Literal["auto", "shared", "private"]
-
-
-@dataclass(frozen=True)
-class DataPlan:
-    """One task's data, as a recipe names it.
-
-    Args:
-        name: The task.
-        train: Path, folder or hub id.
-        validation: The same.
-        inputs: Text column or columns (a pair is encoded as a pair), or the image column.
-        label: Label column.
-        metrics: The first is the headline.
-        labels: The label set, where it should not be taken from the data.
-        max_train: At most so many training rows.
-        max_validation: At most so many validation rows.
-        splits: Names of the splits of a hub data set.
-        quoted: Whether fields of .tsv files may stand in quotation marks.
-    """
-
-    name: str
-    train: str
-    validation: str
-    inputs: tuple[str, ...]
-    label: str
-    metrics: tuple[Metric, ...]
-    labels: LabelSet | None = None
-    max_train: int | None = None
-    max_validation: int | None = None
-    splits: tuple[str, str] = ("train", "validation")
-    quoted: bool = False
-
-    __repr__ = one_line
+__all__ = ["heads_of", "load", "load_kind", "predict_classes", "prepare_images", "prepare_texts"]
 
 
 @dataclass(frozen=True)
 class _Data:
     """One task's rows, read and checked."""
 
-    plan: DataPlan
+    plan: TaskRequest
     train: "datasets.Dataset"
     validation: "datasets.Dataset"
     known: tuple[list[Label], list[Label]]
@@ -75,22 +39,22 @@ class _Data:
     digest: str
 
 
-def load(path: str, kind: Kind, plans: Sequence[DataPlan], *, head: Head = "auto", max_length: int = 128, seed: int = 0) -> Problem:
+def load(path: str, kind: str, plans: Sequence[TaskRequest], *, head: Head = "auto", max_length: int = 128, seed: int = 0) -> Problem:
     """A pretrained model and tasks from data.
 
     Args:
         path: Checkpoint folder or hub id.
-        kind: What the model does.
+        kind: Name of the kind of model.
         plans: The tasks.
         head: One head for all tasks, one each, or (``auto``) one per distinct label set.
         max_length: Longest text in tokens.
-        seed: Of the new heads' initial params.
+        seed: Seed of the new heads' initial params.
 
     Raises:
         DataError: Anything that cannot be read or does not fit; the field is named.
 
     >>> from foretaste.metrics import METRICS
-    >>> plan = DataPlan("news", "no/train.csv", "no/test.csv", ("text",), "label", (METRICS["accuracy"],))
+    >>> plan = TaskRequest("news", "no/train.csv", "no/test.csv", (METRICS["accuracy"],), {"text": "text"})
     >>> load("no-checkpoint", "text-classification", [plan])
     Traceback (most recent call last):
     ...
@@ -102,38 +66,45 @@ def load(path: str, kind: Kind, plans: Sequence[DataPlan], *, head: Head = "auto
         data = [_read(plan, own) for plan, own in zip(plans, parts, strict=True)]
         if Path(path).is_dir():
             at(("model", "path"), check_checkpoint, Path(path))
-        groups = heads_of({each.plan.name: each.labels for each in data}, head)
+        groups = heads_of({task_data.plan.name: task_data.labels for task_data in data}, head)
         model = at(("model", "path"), _model, path, kind, groups, seed)
-        if kind == "text-classification":
-            check_positions(_owner(model), max_length)
-        prepare = at(("model", "path"), _preparation, path, kind, max_length, model)
-        tasks = tuple(_task(each, model, groups, prepare) for each in data)
+        row = kind_named(kind)
+        prepare = at(("model", "path"), row.new_preparation, path, max_length, model)
+        assert isinstance(prepare, Preparation)
+        tasks = tuple(_task(row, task_data, model, groups, prepare) for task_data in data)
     described = "; ".join(f"{', '.join(members)}: {len(labels)} classes" for members, labels in groups.values())
     count = sum(tensor.numel() for tensor in parameters_of(model).values())
     architecture = f"{type(_owner(model)).__name__}, {count:,} parameters"
-    rows = {each.plan.name: RawRows.of((each.train, each.validation), each.plan.train, each.plan.max_train, {}) for each in data}
+    rows = {
+        task_data.plan.name: RawRows.of((task_data.train, task_data.validation), task_data.plan.train, task_data.plan.max_train, {})
+        for task_data in data
+    }
     warnings = _warnings(data, tasks, max_length)
-    told = (("warning", "; ".join(warnings)),) if warnings else ()
-    facts = (("architecture", architecture), ("model", path), ("heads", described), *told)
+    warning_facts = (("warning", "; ".join(warnings)),) if warnings else ()
+    facts = (("architecture", architecture), ("model", path), ("heads", described), *warning_facts)
     own_name = model.own_name if isinstance(model, Heads) else str
     return Problem(model, tasks, facts, saver(path), reader(path, kind), own_name, _new_in(model), rows, warnings)
 
 
 def _warnings(data: Sequence[_Data], tasks: Sequence[Task], max_length: int) -> tuple[str, ...]:
     """What makes results worth less than they seem, a line each."""
-    found = list(overlap_warnings({each.plan.name: TaskRows(each.train, each.validation, each.plan.inputs) for each in data}))
-    for each, task in zip(data, tasks, strict=True):
-        plan, labels = each.plan, each.known[1]
-        found += one_class_warnings(task.name, task.metrics, set(labels), len(labels))
+    warnings = list(
+        overlap_warnings(
+            {task_data.plan.name: TaskRows(task_data.train, task_data.validation, task_data.plan.inputs) for task_data in data}
+        )
+    )
+    for task_data, task in zip(data, tasks, strict=True):
+        plan, labels = task_data.plan, task_data.known[1]
+        warnings += one_class_warnings(task.name, task.metrics, set(labels), len(labels))
         parts = (
-            ("training", task.train, plan.train, each.train, plan.max_train),
-            ("validation", task.validation, plan.validation, each.validation, plan.max_validation),
+            ("training", task.train, plan.train, task_data.train, plan.max_train),
+            ("validation", task.validation, plan.validation, task_data.validation, plan.max_validation),
         )
         for part, given, where, rows, most in parts:
             examples = given.examples if isinstance(given, _ForHead) else given
-            found += cut_warning(task.name, part, examples.cut, max_length) if isinstance(examples, CodedTexts) else ()
-            found += file_warnings(where, rows, most, quoted=plan.quoted)
-    return tuple(found)
+            warnings += cut_warning(task.name, part, examples.cut, max_length) if isinstance(examples, CodedTexts) else ()
+            warnings += file_warnings(where, rows, most, quoted=plan.quoted)
+    return tuple(warnings)
 
 
 def _new_in(model: nn.Module) -> frozenset[str]:
@@ -147,10 +118,28 @@ def _owner(model: nn.Module) -> nn.Module:
     return next(iter(model.heads.values())) if isinstance(model, Heads) else model
 
 
-def _preparation(path: str, kind: Kind, max_length: int, model: nn.Module) -> Preparation:
-    """How rows become examples; the padding of each head's own model is the tokenizer's."""
-    if kind == "image-classification":
-        return Images(path)
+def load_kind(kind: ModelKind, model: ModelRequest, tasks: Sequence[TaskRequest]) -> Problem:
+    """Load a classifier as its row of the table of kinds says; see `load`."""
+    return load(model.path, kind.name, tasks, head=model.head, max_length=model.max_length, seed=model.seed)
+
+
+def prepare_images(path: str, max_length: int, model: nn.Module) -> Preparation:
+    """Make what turns rows of images into examples; texts' length and the model do not matter."""
+    return Images(path)
+
+
+def prepare_texts(path: str, max_length: int, model: nn.Module) -> Preparation:
+    """Make what turns rows of texts into examples; each head's own model gets the tokenizer's padding.
+
+    Args:
+        path: Folder or hub id of the tokenizer.
+        max_length: Most tokens of a text.
+        model: The transformers model, or `Heads`.
+
+    Raises:
+        DataError: The model has too few positions, or the tokenizer does not suit it.
+    """
+    check_positions(_owner(model), max_length)
     if not isinstance(model, Heads):
         return Texts(path, max_length, model)
     with model.apart() as models:
@@ -158,39 +147,36 @@ def _preparation(path: str, kind: Kind, max_length: int, model: nn.Module) -> Pr
     return preparations[0]
 
 
-def _parts(plan: DataPlan) -> list[Part]:
+def _parts(plan: TaskRequest) -> list[Part]:
     """A task's two files."""
     return [
         Part((field := ("tasks", plan.name, part)), where, at(field, read_rows, where, split, most, quoted=plan.quoted))
-        for part, where, split, most in (
-            ("train", plan.train, plan.splits[0], plan.max_train),
-            ("validation", plan.validation, plan.splits[1], plan.max_validation),
-        )
+        for part, where, split, most in plan.parts
     ]
 
 
-def _read(plan: DataPlan, parts: Sequence[Part]) -> _Data:
-    known, sets = [], []
+def _read(plan: TaskRequest, parts: Sequence[Part]) -> _Data:
+    values_of_parts, sets = [], []
     for part in parts:
         for name in plan.inputs:
             at(part.field, column, part.rows.select([0]), name, part.where)
         values, labels = at(part.field, label_set, part.rows, plan.label, part.where)
-        known.append(values)
+        values_of_parts.append(values)
         sets.append(labels)
     allowed = plan.labels or sets[0]
-    for part, values in zip(parts, known, strict=True):
+    for part, values in zip(parts, values_of_parts, strict=True):
         _check_labels(values, allowed, part.where, part.field)
     digests = [at(part.field, rows_digest, part.where, part.rows, quoted=plan.quoted) for part in parts]
     digest = text_digest([*digests, plan.inputs, plan.label, allowed])
     train, validation = (part.rows for part in parts)
-    return _Data(plan, train, validation, (known[0], known[1]), allowed, digest)
+    return _Data(plan, train, validation, (values_of_parts[0], values_of_parts[1]), allowed, digest)
 
 
 def _check_labels(values: Sequence[Label], allowed: LabelSet, where: str, field: tuple[str, ...]) -> None:
     inside = set(allowed)
     for place, value in enumerate(values):
         if value not in inside:
-            listed = ", ".join(str(each) for each in allowed[:10]) + (", ..." if len(allowed) > 10 else "")
+            listed = ", ".join(str(label) for label in allowed[:10]) + (", ..." if len(allowed) > 10 else "")
             raise DataError(
                 f"label {value!r} in row {place + 1} of {where} is not one of: {listed}; mend the row or list all labels under 'labels'"
             ).at(*field)
@@ -213,12 +199,12 @@ def heads_of(labels: Mapping[str, LabelSet], head: Head) -> dict[str, tuple[tupl
         united = sorted({label for each in labels.values() for label in each}, key=lambda value: (isinstance(value, str), value))
         return {"shared": (tuple(labels), tuple(united))}
     groups: dict[object, list[str]] = {}
-    for task, found in labels.items():
-        groups.setdefault(frozenset(found) if head == "auto" else task, []).append(task)
+    for task, own_labels in labels.items():
+        groups.setdefault(frozenset(own_labels) if head == "auto" else task, []).append(task)
     return {"+".join(members): (tuple(members), labels[members[0]]) for members in groups.values()}
 
 
-def _model(path: str, kind: Kind, groups: Mapping[str, tuple[tuple[str, ...], LabelSet]], seed: int) -> nn.Module:
+def _model(path: str, kind: str, groups: Mapping[str, tuple[tuple[str, ...], LabelSet]], seed: int) -> nn.Module:
     models = {}
     for place, (name, (_, labels)) in enumerate(groups.items()):
         with torch.random.fork_rng([]):
@@ -228,7 +214,7 @@ def _model(path: str, kind: Kind, groups: Mapping[str, tuple[tuple[str, ...], La
     return model.eval()
 
 
-def _pretrained(path: str, kind: Kind, labels: LabelSet) -> nn.Module:
+def _pretrained(path: str, kind: str, labels: LabelSet) -> nn.Module:
     model = pretrained(path, kind, len(labels))
     config: transformers.PretrainedConfig = model.config
     config.id2label = {place: str(label) for place, label in enumerate(labels)}
@@ -236,12 +222,14 @@ def _pretrained(path: str, kind: Kind, labels: LabelSet) -> nn.Module:
     return model
 
 
-def _task(data: _Data, model: nn.Module, groups: Mapping[str, tuple[tuple[str, ...], LabelSet]], prepare: Preparation) -> Task:
+def _task(
+    kind: ModelKind, data: _Data, model: nn.Module, groups: Mapping[str, tuple[tuple[str, ...], LabelSet]], prepare: Preparation
+) -> Task:
     head, labels = next((name, labels) for name, (members, labels) in groups.items() if data.plan.name in members)
     place = {label: index for index, label in enumerate(labels)}
     train, validation = (
-        at(("tasks", data.plan.name, part), prepare.examples, rows, data.plan.inputs, [place[label] for label in known], where)
-        for part, rows, known, where in (
+        at(("tasks", data.plan.name, part), prepare.examples, rows, data.plan.inputs, [place[label] for label in values], where)
+        for part, rows, values, where in (
             ("train", data.train, data.known[0], data.plan.train),
             ("validation", data.validation, data.known[1], data.plan.validation),
         )
@@ -253,17 +241,18 @@ def _task(data: _Data, model: nn.Module, groups: Mapping[str, tuple[tuple[str, .
         data.plan.name,
         train,
         validation,
-        data.plan.metrics,
-        predict=_predict_heads if isinstance(model, Heads) else _predict,
+        [metric for metric in data.plan.metrics if isinstance(metric, AnyMetric)],
+        predict=_predict_heads if isinstance(model, Heads) else kind.predictor(),
         collate=prepare.collate,
         names=model.names(head) if isinstance(model, Heads) else None,
         fingerprint=text_digest([data.digest, prepare.fingerprint, labels, configuration(_owner(model))]),
         classes=tuple(str(label) for label in labels),
-        loss=CrossEntropy(),
+        loss=kind.new_loss(),
     )
 
 
-def _predict(model: nn.Module, batch: Batch) -> Tensor:
+def predict_classes(model: nn.Module, batch: Batch) -> Tensor:
+    """Return the logits `[B, C]` of a batch."""
     logits = model(**{key: tensor for key, tensor in batch.items() if key != "labels"}).logits
     assert isinstance(logits, Tensor)
     return logits

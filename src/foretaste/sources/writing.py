@@ -43,12 +43,12 @@ class Writer:
         """
         assert isinstance(model, transformers.PreTrainedModel)
         translates = bool(model.config.is_encoder_decoder)
-        prompts = [each["input_ids"] if translates else _prompt(each) for each in examples]
+        prompts = [example["input_ids"] if translates else _prompt(example) for example in examples]
         ids, mask = self._padded(prompts, left=not translates)
         with _settings(model, self._greedy(model)):
-            found = model.generate(ids.to(model.device), attention_mask=mask.to(model.device))
-        written = self.tokens.tokenizer.batch_decode(found if translates else found[:, ids.shape[1] :], skip_special_tokens=True)
-        return [(text, bytes(each["reference"].tolist()).decode()) for text, each in zip(written, examples, strict=True)]
+            generated = model.generate(ids.to(model.device), attention_mask=mask.to(model.device))
+        written = self.tokens.tokenizer.batch_decode(generated if translates else generated[:, ids.shape[1] :], skip_special_tokens=True)
+        return [(text, bytes(example["reference"].tolist()).decode()) for text, example in zip(written, examples, strict=True)]
 
     def _padded(self, prompts: Sequence[Tensor], *, left: bool) -> tuple[Tensor, Tensor]:
         width = max(len(prompt) for prompt in prompts)
@@ -67,7 +67,7 @@ class Writer:
             do_sample=False,
             num_beams=1,
             pad_token_id=self.tokens.padding,
-            eos_token_id=sorted({self.tokens.end, *(each for each in ends if each is not None)}),
+            eos_token_id=sorted({self.tokens.end, *(end for end in ends if end is not None)}),
             bos_token_id=own.bos_token_id,
             decoder_start_token_id=own.decoder_start_token_id,
             forced_bos_token_id=own.forced_bos_token_id,

@@ -22,12 +22,12 @@ from foretaste.temporary import sweep
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from foretaste import params as hashing
+    from foretaste import digests as hashing
     from foretaste import stored
     from foretaste.params import Params
     from foretaste.store import tensors
 else:
-    hashing, stored, tensors = (lazy(f"foretaste.{name}") for name in ("params", "stored", "store.tensors"))  # rows need no torch
+    hashing, stored, tensors = (lazy(f"foretaste.{name}") for name in ("digests", "stored", "store.tensors"))  # rows need no torch
 
 __all__ = ["FolderArtefacts"]
 

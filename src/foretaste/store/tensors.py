@@ -9,9 +9,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from foretaste.digests import digest
 from foretaste.errors import DataError
 from foretaste.json_text import parse_json
-from foretaste.params import Params, digest
+from foretaste.params import Params
 from foretaste.whole import written_whole
 
 __all__ = ["load", "load_metadata", "save", "write"]

@@ -21,7 +21,7 @@ from foretaste.task import Batch, Task
 from foretaste.train.mixture import mixed, mixture, predict_alike
 from foretaste.weights import TaskWeights
 
-__all__ = ["has_batch_norm", "reestimated"]
+__all__ = ["has_batch_norm", "reestimate"]
 
 
 def has_batch_norm(model: nn.Module) -> bool:
@@ -33,7 +33,7 @@ def has_batch_norm(model: nn.Module) -> bool:
     return any(isinstance(module, nn.modules.batchnorm._BatchNorm) and module.track_running_stats for module in model.modules())
 
 
-def reestimated(
+def reestimate(
     model: nn.Module,
     params: Params,
     tasks: Sequence[Task],
@@ -64,7 +64,7 @@ def reestimated(
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.tensor([[1.0], [3.0]]), torch.tensor([0, 1]))
     >>> task = Task("a", rows, rows, [METRICS["accuracy"]])
-    >>> found = reestimated(nn.BatchNorm1d(1), {}, [task], TaskWeights(["a"], [1.0]), generator=torch.Generator(), batches=2)
+    >>> found = reestimate(nn.BatchNorm1d(1), {}, [task], TaskWeights(["a"], [1.0]), generator=torch.Generator(), batches=2)
     >>> found["running_mean"]
     tensor([2.])
     """
@@ -72,13 +72,13 @@ def reestimated(
         raise TaskError("tasks that predict or collate differently cannot share a batch, nor its statistics; average them instead")
     plan = mixture(tasks, weights, batches, batch_size, generator)
     device = next(model.parameters()).device
-    kept = snapshot(dict(model.named_buffers()))
-    with torch.random.fork_rng([device] if device.type == "cuda" else []), in_eval_mode(model), swapped(model, {**kept, **params}):
+    originals = snapshot(dict(model.named_buffers()))
+    with torch.random.fork_rng([device] if device.type == "cuda" else []), in_eval_mode(model), swapped(model, {**originals, **params}):
         torch.manual_seed(0)  # of dropout, should the model have any before its batch norms
         named = {task.name: task for task in tasks}
         update_bn(([(task, batch)] for step in plan for task, batch, _ in mixed(step, named, device)), _Predicting(model))
-        found = snapshot(buffers_of(model))
-    return {**params, **found}
+        statistics = snapshot(buffers_of(model))
+    return {**params, **statistics}
 
 
 class _Predicting(nn.Module):
@@ -88,6 +88,6 @@ class _Predicting(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, asked: tuple[Task, Batch]) -> Tensor:
-        task, batch = asked
+    def forward(self, task_and_batch: tuple[Task, Batch]) -> Tensor:
+        task, batch = task_and_batch
         return task.predict(self.model, batch)

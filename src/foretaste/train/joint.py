@@ -79,5 +79,5 @@ def _of_tasks(run: Trained, model: nn.Module, tasks: Sequence[Task]) -> Trained:
     if any(task.names is None for task in tasks):
         return run
     strange = {name for name, _ in model.named_parameters()}.difference(*(task.names or () for task in tasks))
-    state = {kind: {name: tensor for name, tensor in each.items() if name not in strange} for kind, each in run.state.items()}
+    state = {kind: {name: tensor for name, tensor in tensors.items() if name not in strange} for kind, tensors in run.state.items()}
     return Trained({name: tensor for name, tensor in run.params.items() if name not in strange}, run.history, run.seen, state)

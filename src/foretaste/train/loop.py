@@ -110,10 +110,10 @@ class _Run:
             _load(bare, params)
         trained = {name: parameter for name, parameter in bare.named_parameters() if parameter.requires_grad}
         self.pretrained = _center(trained, center) if training.prior_precision else []
-        made = optimizer(list(trained.values())) if optimizer else _optimizer(list(trained.values()), training)
-        self.sampling = _sampling(made, training)
+        created = optimizer(list(trained.values())) if optimizer else _optimizer(list(trained.values()), training)
+        self.sampling = _sampling(created, training)
         self.accelerator = _accelerator(training)
-        self.model, self.optimizer = self.accelerator.prepare(bare, made)
+        self.model, self.optimizer = self.accelerator.prepare(bare, created)
         self.bare = self.accelerator.unwrap_model(self.model)
         self._set_mode()
 
@@ -145,8 +145,8 @@ class _Run:
         for task, batch, factors in batches:
             with self.accelerator.autocast():
                 outputs = task.predict(self.model, batch)
-            each = task.loss.per_unit(outputs, batch).sum(1) * unit_factors(task.loss.counts(batch), task.unit)
-            loss = (each * factors).sum()
+            example_losses = task.loss.per_unit(outputs, batch).sum(1) * unit_factors(task.loss.counts(batch), task.unit)
+            loss = (example_losses * factors).sum()
             self.accelerator.backward(loss)
             total += float(loss.detach())
             if not math.isfinite(total):
@@ -156,14 +156,14 @@ class _Run:
     def _batches(self, portions: Step, seen: dict[str, dict[str, int]]) -> list[tuple[Task, Batch, Tensor]]:
         """The step's micro-batches, with the factor of each example's loss, `[B]`."""
         device = self.accelerator.device
-        found = mixed(portions, self.tasks, device, self.training.micro_batch)
+        batches = mixed(portions, self.tasks, device, self.training.micro_batch)
         counted = dict.fromkeys((portion.task for portion in portions), 0)
-        for task, batch, owners in found:
+        for task, batch, owners in batches:
             for portion, own in zip(owners, task.loss.counts(batch), strict=True):
                 counted[portion.task] += count_units(own.unsqueeze(0), task.unit)
         _count(seen, portions, counted)
-        each = {portion: _factor(portion, counted) for portion in portions}
-        return [(task, batch, torch.tensor([each[portion] for portion in owners], device=device)) for task, batch, owners in found]
+        factors = {portion: _factor(portion, counted) for portion in portions}
+        return [(task, batch, torch.tensor([factors[portion] for portion in owners], device=device)) for task, batch, owners in batches]
 
     def _add_prior(self) -> None:
         trained = (parameter for parameter in self.bare.parameters() if parameter.requires_grad)
@@ -209,8 +209,8 @@ class _Run:
     def estimates(self) -> dict[str, dict[str, Tensor]]:
         """What a sampling optimizer learned, by kind and name."""
         names = {parameter: name for name, parameter in self.bare.named_parameters()}
-        found = self.sampling.estimates() if self.sampling else {}
-        return {kind: snapshot({names[parameter]: tensor for parameter, tensor in each.items()}) for kind, each in found.items()}
+        estimates = self.sampling.estimates() if self.sampling else {}
+        return {kind: snapshot({names[parameter]: tensor for parameter, tensor in tensors.items()}) for kind, tensors in estimates.items()}
 
     def _check(self, done: int) -> None:
         """Raise before a broken state is handed out: the loss shows it only a step later."""
@@ -221,10 +221,10 @@ class _Run:
 
 def _accelerator(training: Training) -> Accelerator:
     AcceleratorState._reset_state()  # a process may train at one precision after another
-    found = Accelerator(mixed_precision=training.mixed_precision)
-    if found.num_processes > 1:
-        raise RunFailed(f"started by {found.num_processes} processes at once; start one: it uses one device")
-    return found
+    accelerator = Accelerator(mixed_precision=training.mixed_precision)
+    if accelerator.num_processes > 1:
+        raise RunFailed(f"started by {accelerator.num_processes} processes at once; start one: it uses one device")
+    return accelerator
 
 
 def _factor(portion: Portion, counted: Mapping[str, int]) -> float:

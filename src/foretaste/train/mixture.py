@@ -121,7 +121,7 @@ def mixed(
     Args:
         step: What to collate.
         tasks: By name.
-        device: Of the batches.
+        device: Where the batches are put.
         micro_batch: At most so many examples in a batch; None for all.
 
     Returns:
@@ -139,15 +139,15 @@ def mixed(
     for portion in step:
         task = tasks[portion.task]
         alike.setdefault(_way(task), []).extend((portion, index) for index in portion.indices)
-    found: list[tuple[Task, Batch, list[Portion]]] = []
+    batches: list[tuple[Task, Batch, list[Portion]]] = []
     for members in alike.values():
         parts = -(-len(members) // (micro_batch or len(members)))
         for chunk in (members[part::parts] for part in range(parts)):
             task = tasks[chunk[0][0].task]
             collated = task.collate([tasks[portion.task].train[index] for portion, index in chunk])
             batch = {key: tensor.to(device) for key, tensor in collated.items()}
-            found.append((task, batch, [portion for portion, _ in chunk]))
-    return found
+            batches.append((task, batch, [portion for portion, _ in chunk]))
+    return batches
 
 
 def units_per_example(task: Task) -> float:
@@ -174,7 +174,7 @@ def count_label_tokens(task: Task) -> list[int]:
     [2, 2]
     """
     labels = (task.train[index]["labels"].unsqueeze(0) for index in range(len(task.train)))
-    return [count_units(task.loss.counts({"labels": each}), "token") for each in labels]
+    return [count_units(task.loss.counts({"labels": row_labels}), "token") for row_labels in labels]
 
 
 def exact_counts(shares: Mapping[str, float], total: int) -> dict[str, int]:

@@ -44,7 +44,7 @@ def sharpen(
         preview: Where to start.
         tasks: In the order of the weights.
         weights: alpha.
-        training: Of the joint run that this stands in for.
+        training: How the joint run that this stands in for is trained.
         steps: At least 1.
         realise: alpha as sampling shares or as factors of the losses.
 

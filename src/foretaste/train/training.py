@@ -25,7 +25,7 @@ class Training:
         micro_batch: At most so many examples per backward pass (gradient accumulation).
         mixed_precision: ``no``, ``bf16`` or ``fp16``.
         batch_norm: ``update`` trains as usual; ``freeze`` keeps the pretrained statistics.
-        seed: Of the order of examples and of dropout.
+        seed: Seed of the order of examples and of dropout.
     """
 
     steps: int

@@ -1,23 +1,18 @@
 """Curvature of a task's loss at the params of a run: the tasks' sites."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, TypedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-from foretaste.estimate.fisher import fisher
-from foretaste.estimate.kfac import kfac
+from foretaste.estimate.estimators import EstimatePlan, Estimator, estimate_site
 from foretaste.estimate.secant import secant
-from foretaste.loss.loss import Labels
 from foretaste.params import Params, parameters_of
 from foretaste.plan import Recipe
-from foretaste.posterior.diagonal import Diagonal
-from foretaste.posterior.kronecker import Kronecker
-from foretaste.posterior.lowrank import LowRank
-from foretaste.posterior.precision import Precision
 from foretaste.posterior.site import GaussianSite
+from foretaste.posterior.site_form import facts_of, site_from, tensors_of
 from foretaste.store.study import Done, Json
 from foretaste.work.context import Context
 from foretaste.work.imported_models import imported_models, site_of_model
@@ -28,8 +23,6 @@ from foretaste.work.work import Computation, Work
 
 __all__ = ["Curvature", "FisherCurvature", "KroneckerCurvature", "SecantCurvature", "mean_curvature", "task_curvature"]
 
-_STRUCTURES: Mapping[str, type[Precision]] = {each.structure: each for each in (Diagonal, Kronecker, LowRank)}
-_GRADIENT = "gradient/"
 _LEAST = 1e-12
 
 
@@ -82,23 +75,18 @@ class Curvature(Computation[SiteRecord]):
             observer.stop_if_asked()
 
         site = self.estimate(context, context.study.tensors(self.run.done(context).artefact), on_batch)
-        gradient = {_GRADIENT + name: tensor for name, tensor in (site.gradient or {}).items()}
-        return {"structure": site.precision.structure, "record": asdict(site.record)}, {**site.precision.to_tensors(), **gradient}
+        return facts_of(site), tensors_of(site)
 
     def read(self, context: Context, done: Done) -> SiteRecord:
         return SiteRecord.of(done)
 
     def site(self, context: Context) -> GaussianSite:
         """The site, once the estimate is finished: around the params of the task's own parameters."""
-        estimate, params = self.found(context), context.study.tensors(self.run.done(context).artefact)
+        done, params = self.done(context), context.study.tensors(self.run.done(context).artefact)
         model = context.problem.model
         center = {name: params[name] for name in parameters_of(model, context.task(self.task).names)}
         carried = {name: params[name] for name in params if name not in parameters_of(model)}
-        tensors = context.study.tensors(estimate.done.artefact)
-        gradient = {name.removeprefix(_GRADIENT): tensor for name, tensor in tensors.items() if name.startswith(_GRADIENT)}
-        entries = {name: tensor for name, tensor in tensors.items() if not name.startswith(_GRADIENT)}
-        precision = _STRUCTURES[estimate.structure].from_tensors(entries)
-        return GaussianSite(center, precision, gradient or None, carried, estimate.record)
+        return site_from(done.result, context.study.tensors(done.artefact), center, carried)
 
 
 @dataclass(frozen=True)
@@ -121,8 +109,7 @@ class FisherCurvature(Curvature):
         task = context.task(self.task)
         if self._site_file(context):
             return site_of_model(context, task, imported_models(context.study)[self.task], params)
-        generator = torch.Generator().manual_seed(context.recipe.seed)
-        return fisher(context.problem.model, params, task, generator=generator, on_batch=on_batch, **_options(context.recipe))
+        return estimate_site(context.problem.model, params, task, _plan(context.recipe, "fisher"), on_batch)
 
     def _site_file(self, context: Context) -> str | None:
         """The hash of the site file that the run's model came with."""
@@ -152,9 +139,8 @@ class KroneckerCurvature(Curvature):
         return {"estimator": "kfac", "gradient": self.gradient}
 
     def estimate(self, context: Context, params: Params, on_batch: Callable[[int], None]) -> GaussianSite:
-        generator = torch.Generator().manual_seed(context.recipe.seed)
-        task, options = context.task(self.task), _options(context.recipe)
-        return kfac(context.problem.model, params, task, generator=generator, gradient=self.gradient, on_batch=on_batch, **options)
+        plan = _plan(context.recipe, "kfac", gradient=self.gradient)
+        return estimate_site(context.problem.model, params, context.task(self.task), plan, on_batch)
 
 
 @dataclass(frozen=True)
@@ -182,24 +168,27 @@ class SecantCurvature(Curvature):
         return {"estimator": "secant", "checkpoints": self._artefacts(context)}
 
     def estimate(self, context: Context, params: Params, on_batch: Callable[[int], None]) -> GaussianSite:
-        generator, task = torch.Generator().manual_seed(context.recipe.seed), context.task(self.task)
-        checkpoints = [context.study.tensors(artefact) for artefact in self._artefacts(context)]
-        options = _options(context.recipe)
-        return secant(context.problem.model, params, task, checkpoints, generator=generator, on_batch=on_batch, **options)
+        generator, plan = torch.Generator().manual_seed(context.recipe.seed), context.recipe.curvature
+        return secant(
+            context.problem.model,
+            params,
+            context.task(self.task),
+            [context.study.tensors(artefact) for artefact in self._artefacts(context)],
+            generator=generator,
+            on_batch=on_batch,
+            labels=plan.labels,
+            max_examples=plan.max_examples,
+            batch_size=plan.batch_size,
+        )
 
     def _artefacts(self, context: Context) -> list[str | None]:
         return [run.done(context).artefact for run in self.others]
 
 
-class _Options(TypedDict):
-    labels: Labels
-    max_examples: int | None
-    batch_size: int
-
-
-def _options(recipe: Recipe) -> _Options:
+def _plan(recipe: Recipe, estimator: Estimator, *, gradient: bool = False) -> EstimatePlan:
+    """The recipe's plan for curvature, with its seed."""
     plan = recipe.curvature
-    return {"labels": plan.labels, "max_examples": plan.max_examples, "batch_size": plan.batch_size}
+    return EstimatePlan(estimator, plan.labels, plan.max_examples, plan.batch_size, recipe.seed, gradient)
 
 
 def task_curvature(context: Context, task: str) -> FisherCurvature:
@@ -210,6 +199,7 @@ def task_curvature(context: Context, task: str) -> FisherCurvature:
 def mean_curvature(sites: Sequence[GaussianSite]) -> float:
     """The mean over all entries of diagonal sites, at least 1e-12.
 
+    >>> from foretaste.posterior.diagonal import Diagonal
     >>> mean_curvature([GaussianSite({"w": torch.zeros(2)}, Diagonal({"w": torch.tensor([1.0, 3.0])}))])
     2.0
     """

@@ -16,7 +16,7 @@ from foretaste.one_line import one_line
 from foretaste.params import Params
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.site import GaussianSite
-from foretaste.sources.expert import Expert, hashed, look, stamped
+from foretaste.sources.expert import Expert, hash_files, look, stamp_files
 from foretaste.sources.preflight import Vocabulary
 from foretaste.sources.site_file import load_site
 from foretaste.store.study import Study
@@ -110,10 +110,10 @@ def check_unchanged(model: ImportedModel) -> None:
     foretaste.errors.DataError: ... has changed since it was imported for task 'a'; import it again
     """
     expert = model.expert
-    if stamped(files_of(expert)) == [list(file) for file in model.stamp]:
+    if stamp_files(files_of(expert)) == [list(file) for file in model.stamp]:
         return
-    site = None if model.site is None or expert.site is None else hashed([expert.site])
-    if hashed(expert.files) != model.digest or site != model.site:
+    site = None if model.site is None or expert.site is None else hash_files([expert.site])
+    if hash_files(expert.files) != model.digest or site != model.site:
         what = f"for task {model.task!r}" if model.task else "as the base"
         raise DataError(f"{expert.folder} has changed since it was imported {what}; import it again")
 

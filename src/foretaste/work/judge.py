@@ -16,7 +16,7 @@ from foretaste.one_line import one_line
 from foretaste.params import Params
 from foretaste.plan import Recipe
 from foretaste.task import Example, Examples, Task
-from foretaste.train.batch_norm import has_batch_norm, reestimated
+from foretaste.train.batch_norm import has_batch_norm, reestimate
 from foretaste.train.mixture import predict_alike
 from foretaste.weights import TaskWeights, corners, uniform
 from foretaste.work.context import Context
@@ -51,7 +51,7 @@ def with_statistics(context: Context, params: Params, weights: TaskWeights) -> P
     if weights.corner is not None or not reestimates(context):
         return params
     generator = torch.Generator().manual_seed(context.recipe.seed)
-    return reestimated(context.problem.model, params, context.problem.tasks, weights, generator=generator)
+    return reestimate(context.problem.model, params, context.problem.tasks, weights, generator=generator)
 
 
 def reestimates(context: Context) -> bool:

@@ -10,8 +10,9 @@ from foretaste.loading import load
 from foretaste.one_line import one_line
 from foretaste.outputs import check_mixable
 from foretaste.params import parameters_of
-from foretaste.plan import FunctionModel, Recipe
+from foretaste.plan import Recipe
 from foretaste.recipe import where
+from foretaste.sources.plans import FunctionModel
 from foretaste.sources.problem import Problem
 from foretaste.task import Task
 from foretaste.workflow.points import grid, joint_points

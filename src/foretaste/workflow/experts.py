@@ -8,7 +8,7 @@ from foretaste.names import check_name
 from foretaste.params import Params
 from foretaste.sources.adapter import check_adapters, open_adapter
 from foretaste.sources.checkpoint import open_checkpoint
-from foretaste.sources.expert import Expert, hashed, look, stamped
+from foretaste.sources.expert import Expert, hash_files, look, stamp_files
 from foretaste.sources.preflight import Vocabulary, preflight
 from foretaste.sources.preflight_adapters import preflight_adapters
 from foretaste.sources.site_file import check_taken_at
@@ -95,7 +95,7 @@ def _looked(folders: Mapping[str, Path]) -> dict[str, Expert]:
 def _new_base(folder: Path, former: Done | None) -> dict[str, Expert]:
     """The base, unless it is known as it is."""
     found = look(folder)
-    if former is not None and former.result["folder"] == str(folder) and former.result.get("stamp") == stamped(files_of(found)):
+    if former is not None and former.result["folder"] == str(folder) and former.result.get("stamp") == stamp_files(files_of(found)):
         return {}
     return {BASE: found}
 
@@ -124,10 +124,10 @@ def _keep(study: Study, task: str, expert: Expert, vocabulary: Vocabulary | None
         watch.advance(size, task or "base")
         stop_if_asked(watch)
 
-    stamp = stamped(files_of(expert))  # before reading, so that a change meanwhile is noticed
-    digest, site = hashed(expert.files, advance), None
+    stamp = stamp_files(files_of(expert))  # before reading, so that a change meanwhile is noticed
+    digest, site = hash_files(expert.files, advance), None
     if expert.site is not None:
-        site = digest if expert.kind == "site" else hashed([expert.site], advance)
+        site = digest if expert.kind == "site" else hash_files([expert.site], advance)
     if expert.site is not None and expert.kind in ("checkpoint", "tensors"):
         _check_site(expert.site, Stored.open(expert.files))
     remember_model(study, ImportedModel(task, expert, digest, site, vocabulary, stamp), number)

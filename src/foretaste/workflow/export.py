@@ -10,7 +10,8 @@ from foretaste.method_table import METHOD_TABLE
 from foretaste.methods.previews import preview_inputs
 from foretaste.methods.registry import last_with_params, require_params
 from foretaste.params import Params, swapped, tensors_of
-from foretaste.plan import Recipe, TransformersModel
+from foretaste.plan import Recipe
+from foretaste.sources.plans import TransformersModel
 from foretaste.store.study import Study
 from foretaste.target import EXPORTS, resolved
 from foretaste.weights import TaskWeights

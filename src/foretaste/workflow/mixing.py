@@ -11,7 +11,8 @@ from foretaste.errors import DataError
 from foretaste.export.settings import LoraSettings, Settings
 from foretaste.export.trainers import check
 from foretaste.lazy import lazy
-from foretaste.plan import Recipe, TransformersModel
+from foretaste.plan import Recipe
+from foretaste.sources.plans import TransformersModel
 from foretaste.sources.problem import Problem
 from foretaste.train.mixture import count_label_tokens
 from foretaste.weights import TaskWeights

@@ -18,7 +18,7 @@ from foretaste.surface.choose import choose
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.race import ERROR, Apart, Dropped, Goal, Raced, Standing, stand
 from foretaste.surface.table import Surface, headlines
-from foretaste.task import AnyMetric, Seen, Task
+from foretaste.task import AnyMetric, Predictions, Task
 from foretaste.weights import TaskWeights, corners
 from foretaste.workflow.preview import preview
 from foretaste.workflow.runners import Runners
@@ -118,4 +118,4 @@ def _unfit(tasks: Sequence[Task], method: str) -> str:
 
 def _is_ratio(metric: AnyMetric) -> bool:
     one = torch.zeros(1, 1, dtype=torch.long)
-    return adds(metric, Seen(one.double(), one, one, one.bool())) is not None
+    return adds(metric, Predictions(one.double(), one, one, one.bool())) is not None

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from foretaste.evaluate import batches, joined, judgements, padded, result_of
+from foretaste.evaluate import batches, join_batches, judge_model, padded, result_of
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.methods.previews import Previews
 from foretaste.methods.race_part import MergedParams, Part, PartOutputs, RacePart, evaluate_part, merged_params
@@ -19,7 +19,7 @@ from foretaste.one_line import one_line
 from foretaste.params import Params, in_eval_mode, swapped
 from foretaste.store.study import Done
 from foretaste.surface.race import Tally
-from foretaste.task import Seen, Task
+from foretaste.task import Predictions, Task
 from foretaste.together import at_once
 from foretaste.weights import TaskWeights
 from foretaste.work.judge import at_precision, per_example, row_of, shuffled
@@ -165,7 +165,7 @@ class Runners:
         judged = {}
         if any(task.judged for task in tasks):
             with in_eval_mode(model), swapped(model, self._merged.at(session, runner.weights)), at_precision(self.session):
-                judged = judgements(model, tasks)
+                judged = judge_model(model, tasks)
         results = {
             task.name: result_of(task, replace(self._whole(task, parts), judged=judged.get(task.judge, {})), task.metrics) for task in tasks
         }
@@ -173,13 +173,13 @@ class Runners:
         row = row_of(results, runner.weights, Fidelity.PREVIEW, self.method, seed=session.recipe.seed, cost=cost)
         return Previews(self.method, (runner.weights,)).keep(session, row, per_example(results))
 
-    def _whole(self, task: Task, parts: Sequence[PartOutputs]) -> Seen:
+    def _whole(self, task: Task, parts: Sequence[PartOutputs]) -> Predictions:
         """All that was seen of a task, in the order of its examples."""
         found = [part[task.name] for part in parts if task.name in part]
         back = torch.tensor(self.orders[task.name]).argsort()
         texts = [text for each in found for text in each.texts]
         columns = [(each.losses, each.predicted, each.labels, each.counted) for each in found]
-        return joined(columns, task.loss.padding, back, tuple(texts[place] for place in back.tolist()) if texts else ())
+        return join_batches(columns, task.loss.padding, back, tuple(texts[place] for place in back.tolist()) if texts else ())
 
     def _advance(self, runner: Runner, examples: int) -> None:
         self.evaluated += examples
@@ -230,7 +230,7 @@ class Runners:
             predicted[counted] = kept[f"{task.name}/predicted"].to(labels.dtype)
             losses = kept[f"{task.name}/losses"].double().unsqueeze(1) * counted
             order = torch.tensor(self.orders[task.name])
-            sight[task.name] = Seen(losses[order], predicted[order], labels[order], counted[order])
+            sight[task.name] = Predictions(losses[order], predicted[order], labels[order], counted[order])
         return dict(self._added(sight))
 
 

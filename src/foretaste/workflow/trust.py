@@ -21,7 +21,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from foretaste.errors import StudyError
-from foretaste.plan import FunctionModel, Recipe, TransformersModel
+from foretaste.plan import Recipe
+from foretaste.sources.plans import FunctionModel, TransformersModel
 from foretaste.store.study import Study
 
 __all__ = ["check_stored_recipe", "check_trust", "code_run_by", "is_trusted", "remember_trust"]

@@ -5,7 +5,7 @@ import pytest
 from commands import foretaste
 from foretaste.cli import entry
 from foretaste.errors import RunFailed, Stopped, WeightsError
-from foretaste.export.mixture import LeakWarning
+from foretaste.export.manifest import LeakWarning
 
 
 @pytest.mark.parametrize(

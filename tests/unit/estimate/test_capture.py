@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from foretaste.errors import TaskError
-from foretaste.estimate.capture import Plan, captured, contributions, one_example, probe, summed_squares
+from foretaste.estimate.capture import Plan, capture_calls, collect_contributions, one_example, probe, summed_squares
 from foretaste.params import in_eval_mode
 from foretaste.task import Batch
 from laws import normal
@@ -112,7 +112,7 @@ class TestCaptured:
         plan = Plan({model.get_submodule("0"): {"weight": "0.weight"}})
 
         def fail() -> None:
-            with captured(plan, 2):
+            with capture_calls(plan, 2):
                 model(normal(2, 5))
 
         with pytest.raises(RuntimeError):
@@ -122,27 +122,27 @@ class TestCaptured:
     def test_calls_are_recorded_in_order_and_without_gradient_not_at_all(self) -> None:
         found = net("called twice")
         plan = plan_of(found)
-        with captured(plan, 5) as calls:
+        with capture_calls(plan, 5) as calls:
             found.model(found.batch["inputs"])
         assert [call.module for call in calls] == [found.model.get_submodule(name) for name in ("body", "body", "head")]
         assert not calls[0].inputs.requires_grad
-        with captured(plan, 5) as calls, torch.no_grad():
+        with capture_calls(plan, 5) as calls, torch.no_grad():
             found.model(found.batch["inputs"])
         assert calls == []
 
     def test_copies_do_not_change_the_outputs(self) -> None:
         found = net("in place")
         expected = found.model(found.batch["inputs"])
-        with captured(plan_of(found), 5):
+        with capture_calls(plan_of(found), 5):
             assert torch.equal(found.model(found.batch["inputs"]), expected)
 
 
 def test_calls_of_one_example_add_up_before_they_are_squared() -> None:
     found = net("called twice")
     plan = plan_of(found)
-    with captured(plan, 5) as calls:
+    with capture_calls(plan, 5) as calls:
         total = found.model(found.batch["inputs"]).sum()
-    parts = contributions(plan, calls, torch.autograd.grad(total, [call.output for call in calls]))
+    parts = collect_contributions(plan, calls, torch.autograd.grad(total, [call.output for call in calls]))
     assert {name: len(each) for name, each in parts.items()} == {"body.weight": 2, "body.bias": 2, "head.weight": 1, "head.bias": 1}
     weight = found.model.get_parameter("body.weight")
     rows = [torch.autograd.grad(found.model(found.batch["inputs"][row]).sum(), weight)[0] for row in range(5)]
@@ -154,9 +154,9 @@ def test_long_gradients_are_squared_in_chunks() -> None:
     layer = nn.LayerNorm(1 << 20)
     found = Net(nn.Sequential(layer, nn.AdaptiveAvgPool1d(3)), {"inputs": normal(3, 1 << 20), "labels": classes(3)})
     plan = Plan({layer: {"bias": "0.bias"}})
-    with captured(plan, 3) as calls:
+    with capture_calls(plan, 3) as calls:
         total = (found.model(found.batch["inputs"]) * torch.tensor([1.0, 2.0, 3.0]).unsqueeze(1)).sum()
-    parts = contributions(plan, calls, torch.autograd.grad(total, [call.output for call in calls]))
+    parts = collect_contributions(plan, calls, torch.autograd.grad(total, [call.output for call in calls]))
     slope = 3 / (1 << 20)
     torch.testing.assert_close(summed_squares(parts["0.bias"])[100:200], torch.full((100,), 14 * slope**2), rtol=1e-3, atol=0)
 

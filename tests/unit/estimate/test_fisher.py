@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from foretaste.errors import TaskError
-from foretaste.estimate.fisher import Labels, build, fisher, slow_gradients
+from foretaste.estimate.fisher import Labels, build, fisher
+from foretaste.estimate.passes import slow_gradients
 from foretaste.loss.class_labels import IGNORED, losses
 from foretaste.loss.cross_entropy import CrossEntropy
 from foretaste.metrics import METRICS

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.errors import ParamsError, RunFailed
-from foretaste.estimate import ivon
-from foretaste.estimate.ivon import IVON, beta2_for, learned
+from foretaste.estimate import ivon_step
+from foretaste.estimate.ivon import IVON, beta2_for, learned_share
 from laws import normal, random
 
 Group = dict[str, Any]  # a group of an optimizer holds parameters and numbers of all types
@@ -67,7 +67,7 @@ class TestFormulas:
     def test_steps_are_those_written_out_in_float64(
         self, size: int, to_start: bool, clip_radius: float, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(ivon, "_PIECE", 1024)
+        monkeypatch.setattr(ivon_step, "_PIECE", 1024)
         curvature, bottom = normal(size, seed=1).square() + 0.1, normal(size, seed=2)
         param = nn.Parameter(normal(size, seed=3))
         m = c = param.detach().double()
@@ -165,9 +165,9 @@ class TestWhereItSettles:
 
 class TestStaleness:
     def test_the_published_decay_learns_nothing_in_a_short_run(self) -> None:
-        assert learned(0.99999, 300) < 0.01
-        assert learned(beta2_for(300), 300) > 0.97
-        assert learned(0.9, 0) == 0
+        assert learned_share(0.99999, 300) < 0.01
+        assert learned_share(beta2_for(300), 300) > 0.97
+        assert learned_share(0.9, 0) == 0
 
     @pytest.mark.parametrize("steps", [0, 1, 3, 4])
     def test_the_shortest_runs_forget_the_first_guess_at_once(self, steps: int) -> None:

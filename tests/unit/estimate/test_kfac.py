@@ -12,8 +12,9 @@ from foretaste.loss.class_labels import IGNORED, losses
 from foretaste.loss.unit import count_units, unit_factors
 from foretaste.metrics import METRICS
 from foretaste.params import Params, in_eval_mode, snapshot, tensors_of
+from foretaste.posterior.axes import Axes, Basis
 from foretaste.posterior.diagonal import Diagonal
-from foretaste.posterior.kronecker import Axes, Basis, Kronecker
+from foretaste.posterior.kronecker import Kronecker
 from foretaste.posterior.precision import Sum
 from foretaste.posterior.site import GaussianSite
 from foretaste.task import Batch, Rows, Task, Unit

@@ -3,7 +3,8 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.errors import ParamsError, TaskError
-from foretaste.estimate.fisher import Labels, batches_of, fisher
+from foretaste.estimate.fisher import Labels, fisher
+from foretaste.estimate.passes import batches_of
 from foretaste.estimate.secant import corrected, secant, slope
 from foretaste.loss.class_labels import IGNORED, losses
 from foretaste.metrics import METRICS

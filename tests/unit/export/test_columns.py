@@ -6,8 +6,9 @@ import pytest
 
 from checkpoints import image_folder, parquet
 from foretaste.errors import DataError
-from foretaste.export.columns import binary_columns, digests, opened, table_of, united, weight_notes
+from foretaste.export.columns import binary_columns, opened, table_of, united, weight_notes
 from foretaste.sources.data import read_rows
+from foretaste.sources.row_warnings import row_digests
 
 TEXT, NUMBER = datasets.Value("string"), datasets.Value("int64")
 
@@ -105,12 +106,12 @@ def test_digests_are_of_the_content(tmp_path: Path) -> None:
     """Of pictures whatever their files are called, and of classes whatever their numbers."""
     folder = opened(read_rows(str(image_folder(tmp_path / "i", 4, 0, ["cat", "dog"])), "train", None), {}, "a")
     file = opened(read_rows(str(parquet(tmp_path / "p.parquet", 4, 0, ["cat", "dog"])), "train", None), {}, "b")
-    pixels = [set(digests(each, ["image", "label"])) for each in (folder, file)]
+    pixels = [set(row_digests(each, ["image", "label"])) for each in (folder, file)]
     assert len(pixels[0]) == len(pixels[1]) == 4
     again = opened(read_rows(str(image_folder(tmp_path / "j", 4, 0, ["cat", "elk"])), "train", None), {}, "a")
-    shared = set(digests(folder, ["image", "label"])) & set(digests(again, ["image", "label"]))
+    shared = set(row_digests(folder, ["image", "label"])) & set(row_digests(again, ["image", "label"]))
     assert len(shared) == 2  # the cats
-    assert set(digests(folder, ["image"])) == set(digests(again, ["image"]))
+    assert set(row_digests(folder, ["image"])) == set(row_digests(again, ["image"]))
 
 
 def test_answers_that_other_trainers_would_learn_are_noted() -> None:

@@ -15,7 +15,8 @@ from checkpoints import image_folder
 from foretaste.errors import DataError, StorageError, TaskError, WeightsError
 from foretaste.export import mixture as module
 from foretaste.export.folder import MANIFEST
-from foretaste.export.mixture import Format, LeakWarning, write_mixture
+from foretaste.export.manifest import LeakWarning
+from foretaste.export.mixture import Format, write_mixture
 from foretaste.export.part import Part
 from foretaste.export.settings import Settings
 from foretaste.metrics import METRICS

@@ -8,9 +8,10 @@ import torch
 
 from foretaste.errors import ParamsError
 from foretaste.params import Params
+from foretaste.posterior.axes import Axes
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.isotropic import Isotropic
-from foretaste.posterior.kronecker import Axes, Kronecker, KroneckerSum
+from foretaste.posterior.kronecker import Kronecker, KroneckerSum
 from foretaste.posterior.precision import Piece, Precision, Stop, Sum, dense, flat, unflat
 from laws import (
     HARD,

@@ -92,7 +92,7 @@ def test_params_are_the_first_runs_and_buffers_the_average() -> None:
         ({"tempering": 0.0}, "must be above 0"),
         ({"components": [_run(0), GaussianSite({"w": torch.zeros(1)}, Isotropic(1.0))]}, "component 2 of a mixture does not fit"),
         ({"components": [_run(0), replace(_run(1), record=Record(unit="token"))]}, "different units"),
-        ({"components": [replace(_run(0), gradient=LIKE)]}, "use AnchoredSite"),
+        ({"components": [replace(_run(0), gradient=LIKE)]}, "taken at an optimum"),
     ],
 )
 def test_what_cannot_be_mixed_is_refused(change: dict[str, object], message: str) -> None:

@@ -1,14 +1,15 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from away import AWAY, Away, is_away
 from foretaste.merge import corrected, merge
 from foretaste.params import Params
-from foretaste.posterior.anchored import AnchoredSite
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.mixture import MixtureSite
-from foretaste.posterior.placing import bytes_of, placed
+from foretaste.posterior.placing import bytes_of, place_on
 from foretaste.posterior.site import GaussianSite, Site
 from foretaste.weights import TaskWeights
 from laws import HARD, STRUCTURES, assert_same, normal
@@ -29,18 +30,17 @@ def gaussian(seed: int, structure: str = "diagonal") -> GaussianSite:
 def sites_of(kind: str) -> dict[str, Site]:
     if kind == "mixture":
         return {name: MixtureSite(PRIOR, [gaussian(seed), gaussian(seed + 2)], tempering=1e4) for seed, name in enumerate("ab")}
-    if kind == "anchored":
-        anchor = GaussianSite(moved(9), STRUCTURES["diagonal"](LIKE), moved(8))
-        return {name: AnchoredSite(gaussian(seed), anchor) for seed, name in enumerate("ab")}
+    if kind == "with a gradient":
+        return {name: replace(gaussian(seed), gradient=moved(8)) for seed, name in enumerate("ab")}
     return {name: gaussian(seed, kind) for seed, name in enumerate("ab")}
 
 
-@pytest.mark.parametrize("kind", [*STRUCTURES, "mixture", "anchored"])
+@pytest.mark.parametrize("kind", [*STRUCTURES, "mixture", "with a gradient"])
 def test_what_lies_elsewhere_is_merged_there_to_the_same(kind: str) -> None:
     sites = sites_of(kind)
     expected = merge(PRIOR, sites, AT)
     with Away() as away:
-        there = placed((PRIOR, sites), AWAY)
+        there = place_on((PRIOR, sites), AWAY)
         assert bytes_of(there) == sum(away.brought) == bytes_of((PRIOR, sites))
         found = merge(*there, AT)
         assert sum(away.brought) == bytes_of((PRIOR, sites))
@@ -74,11 +74,11 @@ def test_mixing_two_devices_is_what_the_second_one_refuses() -> None:
 
 def test_what_is_shared_stays_shared() -> None:
     tensor = torch.zeros(3)
-    one, other = placed([{"w": tensor}, {"w": tensor}], torch.device("meta"))
+    one, other = place_on([{"w": tensor}, {"w": tensor}], torch.device("meta"))
     assert one["w"] is other["w"]
     assert bytes_of([one, other]) == 12
 
 
 def test_nothing_moves_without_a_device_or_where_it_lies_already() -> None:
-    assert placed(LIKE, None) is LIKE
-    assert all(tensor is LIKE[name] for name, tensor in placed(LIKE, torch.device("cpu")).items())
+    assert place_on(LIKE, None) is LIKE
+    assert all(tensor is LIKE[name] for name, tensor in place_on(LIKE, torch.device("cpu")).items())

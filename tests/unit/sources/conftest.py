@@ -6,16 +6,16 @@ import pytest
 
 from checkpoints import checkpoints, offline, sentences, table
 from foretaste.metrics import METRICS
-from foretaste.sources.transformers import DataPlan
+from foretaste.sources.request import TaskRequest
 
 __all__ = ["checkpoints", "offline"]
 
 
 @pytest.fixture
-def plans(tmp_path: Path) -> list[DataPlan]:
+def plans(tmp_path: Path) -> list[TaskRequest]:
     """Two tasks of the same labels and one of others."""
     files = {
         name: str(table(tmp_path / f"{name}.jsonl", sentences(10, seed, labels)))
         for name, seed, labels in (("a", 1, ["bad", "good"]), ("b", 2, ["bad", "good"]), ("c", 3, [0, 1]))
     }
-    return [DataPlan(name, file, file, ("text",), "label", (METRICS["accuracy"],)) for name, file in files.items()]
+    return [TaskRequest(name, file, file, (METRICS["accuracy"],), {"text": "text"}) for name, file in files.items()]

@@ -23,15 +23,16 @@ from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.kronecker import Kronecker
 from foretaste.posterior.site import GaussianSite
-from foretaste.sources.adapted import Checkpoint, LoraPlan, adapted
+from foretaste.sources.adapted import Checkpoint, LoraPlan, add_lora
 from foretaste.sources.adapter import open_adapter
 from foretaste.sources.digits import digits
 from foretaste.sources.expert import Expert
 from foretaste.sources.heads import Heads
-from foretaste.sources.language import LanguagePlan, metrics_named
 from foretaste.sources.language import load as load_language
+from foretaste.sources.language import metrics_named
 from foretaste.sources.problem import Problem
-from foretaste.sources.transformers import DataPlan, load
+from foretaste.sources.request import TaskRequest
+from foretaste.sources.transformers import load
 from foretaste.task import Batch, Rows, Task
 from foretaste.train.finetune import finetune
 from foretaste.train.joint import joint
@@ -50,25 +51,25 @@ TRAINING = Training(steps=3, batch_size=4, learning_rate=0.05)
 SMALL = LoraPlan(r=2, alpha=4.0)
 
 
-def text(checkpoints: Checkpoints, plans: Sequence[DataPlan], plan: LoraPlan = SMALL, seed: int = 0) -> Problem:
+def text(checkpoints: Checkpoints, plans: Sequence[TaskRequest], plan: LoraPlan = SMALL, seed: int = 0) -> Problem:
     path = str(checkpoints.bert)
     found = load(path, "text-classification", plans, max_length=16)
-    return adapted(found, plan, seed=seed, base=Checkpoint(path, "text-classification"))
+    return add_lora(found, plan, seed=seed, base=Checkpoint(path, "text-classification"))
 
 
 def language(folder: Path, name: str, checkpoint: Path, plan: LoraPlan = SMALL) -> Problem:
     files = {task: str(table(folder / f"{task}.jsonl", translations(5, seed, 1))) for seed, task in enumerate("ab")}
     kind, columns = ("seq2seq", {}) if name == "t5" else ("causal-lm", {"prompt": "source", "completion": "target"})
-    plans = [LanguagePlan(task, file, file, metrics_named(["perplexity"]), columns) for task, file in files.items()]
-    found = load_language(str(checkpoint), kind, plans, max_length=32)  # type: ignore[arg-type]
-    return adapted(found, plan, base=Checkpoint(str(checkpoint), kind))  # type: ignore[arg-type]
+    plans = [TaskRequest(task, file, file, metrics_named(["perplexity"]), columns) for task, file in files.items()]
+    found = load_language(str(checkpoint), kind, plans, max_length=32)
+    return add_lora(found, plan, base=Checkpoint(str(checkpoint), kind))
 
 
 def images(folder: Path, checkpoint: Path, plan: LoraPlan) -> Problem:
     files = {name: str(parquet(folder / f"{name}.parquet", 6, seed, ["dark", "light"])) for seed, name in enumerate("ab")}
-    plans = [DataPlan(name, file, file, ("image",), "label", (METRICS["accuracy"],)) for name, file in files.items()]
+    plans = [TaskRequest(name, file, file, (METRICS["accuracy"],), {"image": "image"}) for name, file in files.items()]
     found = load(str(checkpoint), "image-classification", plans)
-    return adapted(found, plan, base=Checkpoint(str(checkpoint), "image-classification"))
+    return add_lora(found, plan, base=Checkpoint(str(checkpoint), "image-classification"))
 
 
 def batch_of(task: Task) -> Batch:
@@ -88,7 +89,7 @@ def stirred(problem: Problem) -> dict[str, Tensor]:
     return {name: tensor + 0.3 * torch.rand(tensor.shape, generator=generator) for name, tensor in own.items()}
 
 
-def test_the_model_computes_what_it_did_and_trains_factors_and_heads(checkpoints: Checkpoints, plans: list[DataPlan]) -> None:
+def test_the_model_computes_what_it_did_and_trains_factors_and_heads(checkpoints: Checkpoints, plans: list[TaskRequest]) -> None:
     plain = load(str(checkpoints.bert), "text-classification", plans, max_length=16)
     problem = text(checkpoints, plans)
     assert isinstance(problem.model, Heads)
@@ -104,14 +105,14 @@ def test_the_model_computes_what_it_did_and_trains_factors_and_heads(checkpoints
     assert "LoRA of rank 2, layers: 2 (query, value)" in dict(problem.facts)["finetuned"]
 
 
-def test_all_tasks_begin_with_the_seed_s_a(checkpoints: Checkpoints, plans: list[DataPlan]) -> None:
+def test_all_tasks_begin_with_the_seed_s_a(checkpoints: Checkpoints, plans: list[TaskRequest]) -> None:
     first, again, other = (text(checkpoints, plans[:2], seed=seed) for seed in (0, 0, 1))
     assert first.base() == again.base() != other.base()
     assert torch.equal(logits(first), logits(other))
     assert first.tasks[0].names == first.tasks[1].names
 
 
-def test_runs_keep_only_what_tasks_have_and_leave_the_rest_alone(checkpoints: Checkpoints, plans: list[DataPlan]) -> None:
+def test_runs_keep_only_what_tasks_have_and_leave_the_rest_alone(checkpoints: Checkpoints, plans: list[TaskRequest]) -> None:
     problem = text(checkpoints, plans)
     before = snapshot(parameters_of(problem.model))
     weights = TaskWeights(problem.names, [0.5, 0.25, 0.25])
@@ -125,7 +126,7 @@ def test_runs_keep_only_what_tasks_have_and_leave_the_rest_alone(checkpoints: Ch
     assert all(torch.equal(tensor, before[name]) for name, tensor in parameters_of(problem.model).items())
 
 
-def test_a_stays_where_b_alone_is_trained(checkpoints: Checkpoints, plans: list[DataPlan]) -> None:
+def test_a_stays_where_b_alone_is_trained(checkpoints: Checkpoints, plans: list[TaskRequest]) -> None:
     problem = text(checkpoints, plans[:2], replace(SMALL, train_a=False))
     assert not [name for name in problem.trained if ".lora_A." in name]
     assert [name for name in problem.trained if ".lora_B." in name]
@@ -136,7 +137,7 @@ def product(folder: Path, module: str) -> Tensor:
 
 
 @pytest.mark.parametrize("train_a", [False, True])
-def test_averaging_b_is_averaging_the_products(checkpoints: Checkpoints, plans: list[DataPlan], tmp_path: Path, train_a: bool) -> None:
+def test_averaging_b_is_averaging_the_products(checkpoints: Checkpoints, plans: list[TaskRequest], tmp_path: Path, train_a: bool) -> None:
     """Exactly, where A is not trained; and not, where it is."""
     problem = text(checkpoints, plans[:2], replace(SMALL, train_a=train_a))
     runs = {task.name: finetune(problem.model, None, task, TRAINING).params for task in problem.tasks}
@@ -153,7 +154,7 @@ def test_averaging_b_is_averaging_the_products(checkpoints: Checkpoints, plans: 
         assert (gap < 1e-6) != train_a
 
 
-def test_curvature_of_the_factors(checkpoints: Checkpoints, plans: list[DataPlan]) -> None:
+def test_curvature_of_the_factors(checkpoints: Checkpoints, plans: list[TaskRequest]) -> None:
     """The layers' hooks give what autograd gives, one example at a time."""
     problem = text(checkpoints, plans[:2])
     task, params = problem.tasks[0], stirred(problem)
@@ -172,7 +173,7 @@ def test_curvature_of_the_factors(checkpoints: Checkpoints, plans: list[DataPlan
     assert {name for name in precision.basis if ".lora_" in name} == {name for name in truth if ".lora_" in name}
 
 
-def test_dropout_is_for_training_alone(checkpoints: Checkpoints, plans: list[DataPlan]) -> None:
+def test_dropout_is_for_training_alone(checkpoints: Checkpoints, plans: list[TaskRequest]) -> None:
     plain, dropping = (text(checkpoints, plans[:2], replace(SMALL, dropout=share)) for share in (0.0, 0.5))
     params = stirred(plain)
     assert torch.equal(logits(plain, 0, params), logits(dropping, 0, params))
@@ -219,7 +220,7 @@ def test_language_models_are_loaded_by_peft(checkpoints: Checkpoints, tmp_path: 
     assert sum(path.stat().st_size for path in (tmp_path / "out").glob("*.safetensors")) < 60_000
 
 
-def test_every_head_s_adapter_is_loaded_by_peft(checkpoints: Checkpoints, plans: list[DataPlan], tmp_path: Path) -> None:
+def test_every_head_s_adapter_is_loaded_by_peft(checkpoints: Checkpoints, plans: list[TaskRequest], tmp_path: Path) -> None:
     three = [replace(plans[0], labels=("bad", "good", "fair")), plans[1]]
     problem = text(checkpoints, three)
     params = stirred(problem)
@@ -271,7 +272,7 @@ def stack() -> nn.Sequential:
 
 
 def test_a_model_of_one_s_own(tmp_path: Path) -> None:
-    problem = adapted(digits(), LoraPlan(r=3, targets="all-linear"))
+    problem = add_lora(digits(), LoraPlan(r=3, targets="all-linear"))
     params = stirred(problem)
     with swapped(problem.model, params):
         problem.save(problem.model, tmp_path)
@@ -283,7 +284,7 @@ def test_a_model_of_one_s_own(tmp_path: Path) -> None:
 
 def test_what_is_not_every_task_s_is_trained_whole() -> None:
     names = [frozenset({"0.weight", "0.bias", "2.weight", "2.bias"}), frozenset({"0.weight", "0.bias"})]
-    first, second = (task.names for task in adapted(tiny(stack(), names), LoraPlan(r=1, targets=["0"])).tasks)
+    first, second = (task.names for task in add_lora(tiny(stack(), names), LoraPlan(r=1, targets=["0"])).tasks)
     factors = {"0.lora_A.default.weight", "0.lora_B.default.weight"}
     assert (set(first or ()), set(second or ())) == (factors | {"2.weight", "2.bias"}, factors)
 
@@ -320,7 +321,7 @@ def encoder() -> nn.Module:
 )
 def test_what_cannot_be_adapted_is_said(model: Callable[[], nn.Module], targets: list[str] | None, message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
-        adapted(tiny(model()), LoraPlan(r=3, targets=targets))
+        add_lora(tiny(model()), LoraPlan(r=3, targets=targets))
     assert caught.value.field == ("finetune", "targets")
 
 
@@ -330,6 +331,6 @@ def test_an_architecture_that_peft_does_not_know(checkpoints: Checkpoints, tmp_p
 
 
 def test_an_expert_is_not_one_of_ours(tmp_path: Path) -> None:
-    problem = adapted(digits(), LoraPlan(r=1, targets=["0"]))
+    problem = add_lora(digits(), LoraPlan(r=1, targets=["0"]))
     with pytest.raises(DataError, match="cannot be brought into a study by LoRA"):
         problem.read(problem.model, problem.tasks[0], Expert(tmp_path, "tensors", ()))

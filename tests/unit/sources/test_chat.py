@@ -3,7 +3,7 @@ import transformers
 
 from checkpoints import CHAT_TEMPLATE, Checkpoints
 from foretaste.errors import DataError
-from foretaste.sources.chat import Messages, chat_template, learned_messages, marked, messages_of, segments
+from foretaste.sources.chat import Messages, chat_template, learned_messages, mark_answers, messages_of, segments
 from foretaste.sources.pretrained import tokenizer_at
 
 USER, ANSWER, SYSTEM = ({"role": role, "content": text} for role, text in (("user", "good"), ("assistant", "fine"), ("system", "be brief")))
@@ -50,9 +50,9 @@ def test_a_template_that_rewrites_earlier_turns_is_refused(tokenizer: transforme
 
 
 def test_answers_that_the_template_marks(tokenizer: transformers.PreTrainedTokenizerBase) -> None:
-    assert marked(tokenizer, [USER, ANSWER]) is None
+    assert mark_answers(tokenizer, [USER, ANSWER]) is None
     tokenizer.chat_template = MARKED
-    found = marked(tokenizer, [USER, ANSWER, USER, ANSWER])
+    found = mark_answers(tokenizer, [USER, ANSWER, USER, ANSWER])
     assert found is not None
     ids, learned = found
     assert tokenizer.decode([each for each, counts in zip(ids, learned, strict=True) if counts]) == "fine</s>fine</s>"
@@ -63,7 +63,7 @@ def test_answers_that_the_template_marks(tokenizer: transformers.PreTrainedToken
 def test_what_the_template_refuses_is_said(tokenizer: transformers.PreTrainedTokenizerBase, template: str) -> None:
     tokenizer.chat_template = template
     with pytest.raises(DataError, match=r"is refused by the chat template: (no system here|division by zero)"):
-        marked(tokenizer, [SYSTEM, USER, ANSWER]) or segments(tokenizer, [SYSTEM, USER, ANSWER])
+        mark_answers(tokenizer, [SYSTEM, USER, ANSWER]) or segments(tokenizer, [SYSTEM, USER, ANSWER])
 
 
 def test_a_tokenizer_without_a_template(checkpoints: Checkpoints, tokenizer: transformers.PreTrainedTokenizerBase) -> None:
@@ -110,7 +110,7 @@ def test_answers_of_weight_0_are_not_learned(
     learned = learned_messages(chat)
     plain = messages_of(chat)
     assert learned == [False, weights[0] != 0, False, weights[1] != 0]
-    found = marked(tokenizer, plain, learned)
+    found = mark_answers(tokenizer, plain, learned)
     if found is None:
         texts = [text for text, counts in segments(tokenizer, plain, learned) if counts]
     else:
@@ -135,7 +135,7 @@ def test_weights_that_leave_nothing_to_learn(chat: list[dict[str, object]], mess
 def test_answers_that_the_template_marks_as_one_cannot_be_told_apart(tokenizer: transformers.PreTrainedTokenizerBase) -> None:
     tokenizer.chat_template = "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}"
     with pytest.raises(DataError, match="has 2 messages of the assistant, of which the chat template marks 1 apart"):
-        marked(tokenizer, [USER, ANSWER, ANSWER], [False, True, False])
+        mark_answers(tokenizer, [USER, ANSWER, ANSWER], [False, True, False])
 
 
 def test_contents_may_be_lists_of_texts() -> None:

@@ -11,7 +11,7 @@ from foretaste.errors import DataError
 from foretaste.metrics import METRICS
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.site import GaussianSite
-from foretaste.sources.expert import Expert, fitted_to, hashed, look, read_tensors
+from foretaste.sources.expert import Expert, fitted_to, hash_files, look, read_tensors
 from foretaste.sources.site_file import NAME, save_site
 from foretaste.task import Rows, Task
 
@@ -35,7 +35,7 @@ class TestLooking:
         with pytest.raises(DataError, match="does not exist or is no folder"):
             look(tmp_path / "none")
         (tmp_path / "model.pt").touch()
-        with pytest.raises(DataError, match=r"holds model\.pt, a pickle"):
+        with pytest.raises(DataError, match=r"model\.pt is a pickle"):
             look(tmp_path)
 
 
@@ -43,8 +43,8 @@ def test_the_hash_is_of_the_content(tmp_path: Path) -> None:
     for name, content in (("a", b"12"), ("b", b"3"), ("c", b"123")):
         (tmp_path / name).write_bytes(content)
     seen: list[int] = []
-    assert hashed([tmp_path / "a", tmp_path / "b"], seen.append) == hashed([tmp_path / "c"])
-    assert hashed([tmp_path / "b", tmp_path / "a"]) != hashed([tmp_path / "c"])
+    assert hash_files([tmp_path / "a", tmp_path / "b"], seen.append) == hash_files([tmp_path / "c"])
+    assert hash_files([tmp_path / "b", tmp_path / "a"]) != hash_files([tmp_path / "c"])
     assert seen == [2, 1]
 
 

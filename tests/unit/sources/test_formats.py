@@ -9,7 +9,8 @@ from foretaste.errors import DataError
 from foretaste.metrics import SEQUENCE_METRICS
 from foretaste.sources.data import Part
 from foretaste.sources.formats import columns_of, shared_columns, standard_rows
-from foretaste.sources.language import LanguagePlan, load
+from foretaste.sources.language import load
+from foretaste.sources.request import TaskRequest
 
 TURNS = [("human", "2 + 2?"), ("gpt", "4"), ("human", "3 + 3?"), ("gpt", "6")]
 SHAREGPT = [{"conversations": [{"from": sender, "value": text} for sender, text in TURNS], "id": 1}]
@@ -104,7 +105,7 @@ def test_tasks_of_sharegpt_and_of_messages_are_the_same(checkpoints: Checkpoints
         "theirs": table(tmp_path / "theirs.jsonl", [dict(row) for row in SHAREGPT * 3]),
         "ours": table(tmp_path / "ours.jsonl", [{"messages": MESSAGES}] * 3),
     }
-    plans = [LanguagePlan(name, str(file), str(file), (SEQUENCE_METRICS["perplexity"],)) for name, file in files.items()]
+    plans = [TaskRequest(name, str(file), str(file), (SEQUENCE_METRICS["perplexity"],)) for name, file in files.items()]
     problem = load(str(checkpoints.llama), "causal-lm", plans, max_length=64)
     theirs, ours = (task.train[0] for task in problem.tasks)
     assert {key: value.tolist() for key, value in theirs.items()} == {key: value.tolist() for key, value in ours.items()}

@@ -11,9 +11,10 @@ from foretaste.estimate.fisher import fisher
 from foretaste.params import parameters_of, snapshot, tensors_of
 from foretaste.sources.digits import digits
 from foretaste.sources.expert import look
-from foretaste.sources.frozen import frozen
+from foretaste.sources.frozen import freeze_modules
 from foretaste.sources.heads import Heads
-from foretaste.sources.transformers import DataPlan, load
+from foretaste.sources.request import TaskRequest
+from foretaste.sources.transformers import load
 from foretaste.train.finetune import finetune
 from foretaste.train.joint import joint
 from foretaste.train.training import Training
@@ -23,7 +24,7 @@ TRAINING = Training(steps=3, batch_size=4, learning_rate=0.05)
 
 
 def test_runs_and_sites_leave_them_as_they_are() -> None:
-    problem = frozen(digits(), ["0"])
+    problem = freeze_modules(digits(), ["0"])
     before, trained = snapshot(parameters_of(problem.model)), {"2.weight", "2.bias", "4.weight", "4.bias"}
     assert problem.trained == trained
     runs = [
@@ -40,9 +41,9 @@ def test_runs_and_sites_leave_them_as_they_are() -> None:
     assert problem.base() == digits().base()
 
 
-def test_names_are_ends_of_modules_names(checkpoints: Checkpoints, plans: list[DataPlan]) -> None:
+def test_names_are_ends_of_modules_names(checkpoints: Checkpoints, plans: list[TaskRequest]) -> None:
     def left(*names: str) -> set[str]:
-        return set(frozen(load(str(checkpoints.bert), "text-classification", plans[:2], max_length=16), names).trained)
+        return set(freeze_modules(load(str(checkpoints.bert), "text-classification", plans[:2], max_length=16), names).trained)
 
     every = left("classifier") | {"classifier.weight", "classifier.bias"}
     assert every - left("embeddings") == {name for name in every if ".embeddings." in name}
@@ -52,8 +53,8 @@ def test_names_are_ends_of_modules_names(checkpoints: Checkpoints, plans: list[D
     }
 
 
-def test_heads_of_their_own_stay_their_tasks(checkpoints: Checkpoints, plans: list[DataPlan]) -> None:
-    problem = frozen(load(str(checkpoints.bert), "text-classification", plans, max_length=16), ["embeddings"])
+def test_heads_of_their_own_stay_their_tasks(checkpoints: Checkpoints, plans: list[TaskRequest]) -> None:
+    problem = freeze_modules(load(str(checkpoints.bert), "text-classification", plans, max_length=16), ["embeddings"])
     assert isinstance(problem.model, Heads)
     assert len({problem.names_of(task) for task in problem.tasks}) == 2
     assert not any(".embeddings." in name for name in problem.trained)
@@ -66,17 +67,17 @@ def test_heads_of_their_own_stay_their_tasks(checkpoints: Checkpoints, plans: li
 )
 def test_unknown_names_are_refused_with_those_that_there_are(names: list[str], told: str) -> None:
     with pytest.raises(DataError, match=told) as found:
-        frozen(digits(), names)
+        freeze_modules(digits(), names)
     assert found.value.field == ("finetune", "freeze")
 
 
 def test_something_must_be_left_to_train() -> None:
     with pytest.raises(TaskError, match="task 'low' has no parameters left to train"):
-        frozen(digits(), ["*"])
+        freeze_modules(digits(), ["*"])
 
 
 def test_experts_that_left_them_alone_are_welcome(tmp_path: Path) -> None:
-    problem = frozen(digits(), ["0"])
+    problem = freeze_modules(digits(), ["0"])
     tensors = snapshot(tensors_of(problem.model))
     save_file(tensors | {"4.bias": tensors["4.bias"] + 1}, tmp_path / "model.safetensors")
     found = problem.read(problem.model, problem.tasks[0], look(tmp_path))
@@ -92,5 +93,5 @@ def test_tied_params_are_frozen_wherever_they_are() -> None:
     problem = digits()
     problem.model[4] = torch.nn.Linear(32, 32)  # type: ignore[operator]
     problem.model.get_submodule("4").weight = problem.model.get_parameter("2.weight")
-    found = frozen(replace(problem), ["4"])
+    found = freeze_modules(replace(problem), ["4"])
     assert found.trained == {"0.weight", "0.bias", "2.bias"}

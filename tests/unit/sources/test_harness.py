@@ -20,11 +20,13 @@ from checkpoints import Checkpoints, table, translations
 from foretaste.errors import DataError, TaskError
 from foretaste.evaluate import evaluate, measure
 from foretaste.params import parameters_of, snapshot, swapped
-from foretaste.sources.adapted import LoraPlan, adapted
-from foretaste.sources.harness import Asked, Harness, Options, asked
-from foretaste.sources.language import LanguagePlan, load, metrics_named
+from foretaste.sources.adapted import LoraPlan, add_lora
+from foretaste.sources.harness import Harness
+from foretaste.sources.harness_tasks import parse_metric
+from foretaste.sources.language import load, metrics_named
 from foretaste.sources.pretrained import tokenizer_at
 from foretaste.sources.problem import Problem
+from foretaste.sources.request import HarnessMetric, HarnessOptions, TaskRequest
 from foretaste.task import ModelMetric
 from foretaste.train.finetune import finetune
 from foretaste.train.training import Training
@@ -101,8 +103,8 @@ def problem(folder: Path, checkpoint: Path, metrics: Mapping[str, Collection[str
     """Two tasks, each with its metrics."""
     file = str(table(folder.parent / "rows.jsonl", translations(6, 1, 1)))
     columns = {"prompt": "source", "completion": "target"}
-    plans = [LanguagePlan(name, file, file, metrics_named(list(names)), columns) for name, names in metrics.items()]
-    return load(str(checkpoint), "causal-lm", plans, max_length=32, options=Options(tasks=str(folder), **options))
+    plans = [TaskRequest(name, file, file, metrics_named(list(names)), columns) for name, names in metrics.items()]
+    return load(str(checkpoint), "causal-lm", plans, max_length=32, options=HarnessOptions(tasks=str(folder), **options))
 
 
 def by_itself(model: str | nn.Module, checkpoint: Path, folder: Path, tasks: list[str], **options: object) -> dict[str, dict[str, float]]:
@@ -169,9 +171,9 @@ class TestNumbers:
         rows = [{"source": f"the {word} film is", "target": f" {word}"} for word in WORDS]
         file = str(table(folder.parent / "known.jsonl", rows))
         metrics = metrics_named(["choice:acc", "drawn:exact_match"])
-        plan = LanguagePlan("a", file, file, metrics, {"prompt": "source", "completion": "target"})
+        plan = TaskRequest("a", file, file, metrics, {"prompt": "source", "completion": "target"})
         plans = [plan, replace(plan, name="b")]
-        found = load(str(checkpoints.gpt2), "causal-lm", plans, max_length=32, options=Options(tasks=str(folder)))
+        found = load(str(checkpoints.gpt2), "causal-lm", plans, max_length=32, options=HarnessOptions(tasks=str(folder)))
         training = Training(steps=300, batch_size=6, learning_rate=0.02, decay="constant")
         result = evaluate(found.model, finetune(found.model, None, found.tasks[0], training).params, found.tasks)["b"].metrics
         assert (result["choice:acc"], result["drawn:exact_match"]) == (1.0, 1.0)
@@ -199,7 +201,7 @@ class TestNumbers:
 
     @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft asks transformers
     def test_lora(self, checkpoints: Checkpoints, folder: Path) -> None:
-        found = adapted(problem(folder, checkpoints.llama, {"a": TEXTS, "b": ["perplexity"]}), LoraPlan(r=2))
+        found = add_lora(problem(folder, checkpoints.llama, {"a": TEXTS, "b": ["perplexity"]}), LoraPlan(r=2))
         before = evaluate(found.model, None, found.tasks)["a"].metrics
         params = finetune(found.model, None, found.tasks[0], Training(steps=20, batch_size=6, learning_rate=0.05)).params
         assert {name for name in params if "inv_freq" not in name} == found.trained
@@ -273,8 +275,8 @@ class TestMetrics:
         assert "lm-evaluation-harness" not in dict(problem(folder, checkpoints.gpt2, {"a": ["perplexity"], "b": ["perplexity"]}).facts)
 
     def test_names(self) -> None:
-        assert asked("a:b") == Asked("a:b", "a", "b")
-        assert asked("a:b:c") == Asked("a:b:c", "a", "b", "c")
+        assert parse_metric("a:b") == HarnessMetric("a:b", "a", "b")
+        assert parse_metric("a:b:c") == HarnessMetric("a:b:c", "a", "b", "c")
 
 
 FAULTS = [
@@ -294,7 +296,7 @@ class TestFaults:
         """Looking through all of them takes half a minute."""
         few = tmp_path / "few"
         few.mkdir()
-        monkeypatch.setattr("foretaste.sources.harness._builtin", lambda: TaskManager(include_path=str(few), include_defaults=False))
+        monkeypatch.setattr("foretaste.sources.harness_tasks._builtin", lambda: TaskManager(include_path=str(few), include_defaults=False))
 
     @pytest.mark.parametrize(("name", "message"), FAULTS)
     def test_metrics_that_there_are_not(self, checkpoints: Checkpoints, folder: Path, name: str, message: str) -> None:
@@ -323,7 +325,7 @@ class TestFaults:
     def test_other_models(self, checkpoints: Checkpoints, folder: Path) -> None:
         file = str(table(folder.parent / "rows.jsonl", translations(4, 1, 1)))
         with pytest.raises(DataError, match="metrics of lm-evaluation-harness are for causal-lm alone, not seq2seq"):
-            load(str(checkpoints.t5), "seq2seq", [LanguagePlan(name, file, file, metrics_named(CHOICE)) for name in "ab"])
+            load(str(checkpoints.t5), "seq2seq", [TaskRequest(name, file, file, metrics_named(CHOICE)) for name in "ab"])
 
     def test_a_pass_that_fails_says_which_task(self, checkpoints: Checkpoints, folder: Path) -> None:
         """A tiny model has no room for so many tokens."""
@@ -395,6 +397,6 @@ def test_the_package_is_needed_where_a_metric_asks_for_it_alone() -> None:
 
 def test_a_tokenizer_is_left_as_it_was(checkpoints: Checkpoints) -> None:
     tokenizer = tokenizer_at(str(checkpoints.gpt2))
-    Harness(tokenizer, 0, Options())
+    Harness(tokenizer, 0, HarnessOptions())
     assert tokenizer.pad_token is None
     assert json.loads(tokenizer.backend_tokenizer.to_str())["padding"] is None

@@ -10,11 +10,12 @@ from foretaste.metrics import METRICS
 from foretaste.params import buffers_of, in_eval_mode, parameters_of
 from foretaste.sources.heads import Heads
 from foretaste.sources.problem import Problem
-from foretaste.sources.transformers import DataPlan, load
+from foretaste.sources.request import TaskRequest
+from foretaste.sources.transformers import load
 
 
 @pytest.fixture
-def heads(checkpoints: Checkpoints, plans: list[DataPlan]) -> Problem:
+def heads(checkpoints: Checkpoints, plans: list[TaskRequest]) -> Problem:
     return load(str(checkpoints.bert), "text-classification", plans, head="private", max_length=16)
 
 
@@ -53,7 +54,7 @@ def test_a_mixed_batch_is_its_parts(heads: Problem) -> None:
 def test_classes_that_a_head_lacks_are_impossible(checkpoints: Checkpoints, tmp_path: Path) -> None:
     """Their probability is 0, and no gradient comes from them."""
     plans = [
-        DataPlan(name, file, file, ("image",), "label", (METRICS["accuracy"],))
+        TaskRequest(name, file, file, (METRICS["accuracy"],), {"image": "image"})
         for name, classes in (("few", 2), ("many", 5))
         for file in [str(parquet(tmp_path / f"{name}.parquet", 10, 1, [f"{name}{place}" for place in range(classes)]))]
     ]

@@ -19,9 +19,11 @@ from foretaste.loss.unit import count_units, unit_factors
 from foretaste.params import in_eval_mode, parameters_of
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.kronecker import Kronecker
-from foretaste.sources.language import Kind, LanguagePlan, columns_of, load, metrics_named
+from foretaste.sources.formats import columns_of
+from foretaste.sources.language import load, metrics_named, predict_target_tokens
 from foretaste.sources.pretrained import tokenizer_at
 from foretaste.sources.problem import Problem
+from foretaste.sources.request import TaskRequest
 from foretaste.task import Task, Unit
 from foretaste.train.finetune import finetune
 from foretaste.train.joint import joint
@@ -34,7 +36,7 @@ from networks import assert_curvature_close
 Rows = Sequence[Mapping[str, object]]
 
 ALL = metrics_named(["perplexity", "token_accuracy", "exact_match", "bleu", "chrf"])
-MODELS: Mapping[str, Kind] = {"gpt2": "causal-lm", "llama": "causal-lm", "t5": "seq2seq"}
+MODELS: Mapping[str, str] = {"gpt2": "causal-lm", "llama": "causal-lm", "t5": "seq2seq"}
 CAUSAL = {"prompt": "source", "completion": "target"}
 
 
@@ -45,7 +47,7 @@ def problem(folder: Path, checkpoint: Path, data: Mapping[str, Rows], unit: Unit
     options = {"max_length": 32, "most": 12, **options}
     columns = CAUSAL if kind == "causal-lm" and "source" in next(iter(data.values()))[0] else {}
     metrics = options.pop("metrics", ALL)
-    plans = [LanguagePlan(name, file, file, metrics, columns) for name, file in files.items()]
+    plans = [TaskRequest(name, file, file, metrics, columns) for name, file in files.items()]
     return load(str(checkpoint), kind, plans, unit=unit, **options)
 
 
@@ -59,7 +61,7 @@ def loss_of_the_model(task: Task, model: torch.nn.Module, folder: Path, row: Map
     """transformers' own mean loss on one row that is tokenised here, all in one."""
     tokenizer = tokenizer_at(str(folder))
     with in_eval_mode(model), torch.no_grad():
-        if task.predict.__name__ == "_translated":
+        if task.predict is predict_target_tokens:
             ids, labels = tokenizer(row["source"])["input_ids"], tokenizer(row["target"])["input_ids"]
         else:
             prompt = tokenizer(row["source"])["input_ids"]
@@ -272,7 +274,7 @@ class TestData:
             datasets.Dataset.from_list(rows).to_parquet(str(path))
         else:
             table(path, rows)
-        plans = [LanguagePlan(name, str(path), str(path), ALL, max_train=4, max_validation=3) for name in "ab"]
+        plans = [TaskRequest(name, str(path), str(path), ALL, max_train=4, max_validation=3) for name in "ab"]
         found = load(str(checkpoints.t5), "seq2seq", plans)
         assert [(len(task.train), len(task.validation)) for task in found.tasks] == [(4, 3)] * 2
         assert dict(found.facts)["architecture"].startswith("T5ForConditionalGeneration, ")
@@ -285,10 +287,10 @@ class TestData:
 
     def test_fingerprints_change_with_all_that_makes_a_task(self, checkpoints: Checkpoints, tmp_path: Path) -> None:
         file, other = (str(table(tmp_path / f"{name}.jsonl", translations(6, seed, 1))) for name, seed in (("x", 1), ("y", 2)))
-        plan = LanguagePlan("a", file, file, ALL)
+        plan = TaskRequest("a", file, file, ALL)
         second = replace(plan, name="b")
 
-        def mark(changed: LanguagePlan, unit: Unit = "token", length: int = 16, most: int = 8) -> str:
+        def mark(changed: TaskRequest, unit: Unit = "token", length: int = 16, most: int = 8) -> str:
             return load(str(checkpoints.t5), "seq2seq", [changed, second], unit=unit, max_length=length, most=most).tasks[0].fingerprint
 
         whole = mark(plan)
@@ -343,7 +345,7 @@ class TestFaults:
 
     def test_a_column_that_the_recipe_names_and_validation_lacks(self, checkpoints: Checkpoints, tmp_path: Path) -> None:
         file, other = table(tmp_path / "x.jsonl", [GOOD]), table(tmp_path / "y.jsonl", [{"source": "good", "german": "fein"}])
-        plans = [LanguagePlan(name, str(file), str(other), ALL) for name in "ab"]
+        plans = [TaskRequest(name, str(file), str(other), ALL) for name in "ab"]
         with pytest.raises(DataError, match=r"y\.jsonl has no column 'target'; it has source, german") as caught:
             load(str(checkpoints.t5), "seq2seq", plans)
         assert caught.value.field == ("tasks", "a", "validation")
@@ -354,7 +356,7 @@ class TestFaults:
         rows = {"pair": [pair], "text": [text], "both": [{**pair, **text}], "none": [{"a": "b"}]}
         files = {name: str(table(tmp_path / f"{name}.jsonl", each)) for name, each in rows.items()}
         tried = {"one": ("text", "pair"), "two": ("none", "pair"), "fine": ("both", "text"), "four": ("pair", "none")}
-        plans = [LanguagePlan(name, files[train], files[other], ALL[:1]) for name, (train, other) in tried.items()]
+        plans = [TaskRequest(name, files[train], files[other], ALL[:1]) for name, (train, other) in tried.items()]
         with pytest.raises(DataError) as caught:
             load(str(checkpoints.gpt2), "causal-lm", plans[:3])
         assert caught.value.field == ("tasks", "one", "train")
@@ -405,7 +407,7 @@ class TestFaults:
             transformers.BertLMHeadModel(config).save_pretrained(folder)
             tokenizer_at(str(checkpoints.gpt2)).save_pretrained(folder)
             file = str(table(tmp_path / "a.jsonl", [{"text": "the good film"}]))
-            plans = [LanguagePlan(name, file, file, ALL[:3]) for name in "ab"]
+            plans = [TaskRequest(name, file, file, ALL[:3]) for name in "ab"]
             if decoder:
                 assert load(str(folder), "causal-lm", plans, max_length=16).names == ["a", "b"]
             else:
@@ -417,7 +419,7 @@ class TestFaults:
         file = str(table(tmp_path / "a.jsonl", [GOOD]))
         for path in (tmp_path, checkpoints.bert):
             with pytest.raises(DataError) as caught:
-                load(str(path), "seq2seq", [LanguagePlan(name, file, file, ALL) for name in "ab"])
+                load(str(path), "seq2seq", [TaskRequest(name, file, file, ALL) for name in "ab"])
             assert caught.value.field == ("model", "path")
 
 

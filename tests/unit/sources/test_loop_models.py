@@ -14,7 +14,8 @@ from foretaste.errors import ParamsError, TaskError
 from foretaste.estimate.fisher import fisher
 from foretaste.params import parameters_of
 from foretaste.posterior.site import GaussianSite
-from foretaste.sources.loop import below_adapter, capture, described, plain, task_of
+from foretaste.sources.loop import capture, describe_site, task_of, unwrapped
+from foretaste.sources.loop_batches import below_adapter
 from foretaste.task import Batch
 from laws import assert_close, assert_same
 from loops import State, assert_sites_equal, bert, causal, classified, entries, gpt2, network, no_labels, pad, pairs, seeded, shifted, task
@@ -85,7 +86,7 @@ class TestModels:
         state.assert_same()
         assert_sites_equal(found, expected)
         assert torch.equal(prepared(**batch).logits, before)
-        with plain(prepared) as own:
+        with unwrapped(prepared) as own:
             assert not torch.equal(own(**batch).logits, before)
 
     @pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")  # torch.compile imports it
@@ -120,7 +121,7 @@ class TestDescribed:
     def test_an_adapter_is_named(self) -> None:
         model = nn.Linear(1, 1)
         model.peft_config = {"default": SimpleNamespace(peft_type=peft.PeftType.LORA)}  # type: ignore[assignment]
-        site = described(GaussianSite.flat(parameters_of(model)), model, seed="3")
+        site = describe_site(GaussianSite.flat(parameters_of(model)), model, seed="3")
         assert site.record.details == {"model": "Linear", "dtype": "float32", "trained": "2 of 2 tensors", "adapter": "LORA", "seed": "3"}
 
     @peft_warns

@@ -9,7 +9,7 @@ from transformers import DataCollatorWithFlattening
 
 from foretaste.loss.class_labels import IGNORED
 from foretaste.sources.loop import capture
-from foretaste.sources.packed import unpacked
+from foretaste.sources.packed import unpack_rows
 from foretaste.task import Batch
 from loops import causal, gpt2, pad
 
@@ -31,7 +31,7 @@ def test_a_site_is_the_same_however_texts_are_packed(described: bool) -> None:
 
 def test_labels_are_filled_with_what_is_ignored() -> None:
     row = {"input_ids": torch.tensor([[5, 6, 7]]), "labels": torch.tensor([[5, 6, 7]]), "position_ids": torch.tensor([[0, 0, 1]])}
-    found = unpacked({**row, "max_length_q": 2, "cu_seq_lens_q": torch.tensor([0, 1, 3])})
+    found = unpack_rows({**row, "max_length_q": 2, "cu_seq_lens_q": torch.tensor([0, 1, 3])})
     assert set(found) == {"input_ids", "labels", "position_ids", "attention_mask"}
     assert found["labels"].tolist() == [[5, IGNORED], [6, 7]]
     assert found["attention_mask"].tolist() == [[1, 0], [1, 1]]
@@ -45,4 +45,4 @@ def test_labels_are_filled_with_what_is_ignored() -> None:
 )
 def test_another_batch_stays_as_it_is(places: list[list[int]] | None) -> None:
     batch = {"input_ids": torch.ones(1, 3)} | ({} if places is None else {"position_ids": torch.tensor(places)})
-    assert unpacked(batch) == batch
+    assert unpack_rows(batch) == batch

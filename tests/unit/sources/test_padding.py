@@ -18,7 +18,8 @@ from foretaste.params import in_eval_mode
 from foretaste.sources.padding import align_padding, padding_token, pools_by_padding
 from foretaste.sources.prepare import Texts
 from foretaste.sources.problem import Problem
-from foretaste.sources.transformers import DataPlan, Head, load
+from foretaste.sources.request import Head, TaskRequest
+from foretaste.sources.transformers import load
 from foretaste.train.finetune import finetune
 from foretaste.train.training import Training
 
@@ -50,7 +51,7 @@ def problem(folder: Path, path: Path, head: Head = "auto") -> Problem:
     plans = []
     for name, labels in (("a", ("bad", "good")), ("b", (0, 1))):
         file = str(table(folder / f"{name}.jsonl", sentences(9, len(name), labels)))
-        plans.append(DataPlan(name, file, file, ("text",), "label", (METRICS["accuracy"],)))
+        plans.append(TaskRequest(name, file, file, (METRICS["accuracy"],), {"text": "text"}))
     return load(str(path), "text-classification", plans, max_length=32, head=head)
 
 

@@ -14,10 +14,11 @@ import transformers
 from torch import nn
 from torch.utils.data import IterableDataset
 
+from foretaste.digests import digest
 from foretaste.errors import DataError, ParamsError, RunFailed, StorageError, TaskError
 from foretaste.estimate.fisher import fisher
 from foretaste.metrics import METRICS
-from foretaste.params import digest, parameters_of, snapshot
+from foretaste.params import parameters_of, snapshot
 from foretaste.posterior.kronecker import Kronecker
 from foretaste.sources.loop import capture, task_of
 from foretaste.sources.posterior_callback import NoPosterior, PosteriorCallback

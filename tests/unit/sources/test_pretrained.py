@@ -10,7 +10,6 @@ from checkpoints import Checkpoints
 from foretaste.errors import DataError
 from foretaste.params import parameters_of, tensors_of
 from foretaste.sources.pretrained import (
-    Kind,
     at,
     check_positions,
     configuration,
@@ -27,7 +26,7 @@ BART = {
     f"{side}_{name}": size for side in ("encoder", "decoder") for name, size in {"layers": 1, "attention_heads": 2, "ffn_dim": 12}.items()
 }
 
-CLASSES: dict[str, tuple[Kind, type]] = {
+CLASSES: dict[str, tuple[str, type]] = {
     "gpt2": ("causal-lm", transformers.GPT2LMHeadModel),
     "llama": ("causal-lm", transformers.LlamaForCausalLM),
     "t5": ("seq2seq", transformers.T5ForConditionalGeneration),

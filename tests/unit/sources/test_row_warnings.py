@@ -6,8 +6,9 @@ import pytest
 from checkpoints import Checkpoints, image_folder, table, translations
 from foretaste.metrics import METRICS
 from foretaste.sources.data import read_rows
-from foretaste.sources.language import LanguagePlan, metrics_named
 from foretaste.sources.language import load as load_language
+from foretaste.sources.language import metrics_named
+from foretaste.sources.request import TaskRequest
 from foretaste.sources.row_warnings import (
     Cut,
     TaskRows,
@@ -16,7 +17,7 @@ from foretaste.sources.row_warnings import (
     overlap_warnings,
     row_digests,
 )
-from foretaste.sources.transformers import DataPlan, load
+from foretaste.sources.transformers import load
 
 
 def texts(*values: str, name: str = "text") -> datasets.Dataset:
@@ -78,7 +79,7 @@ def test_all_warnings_of_a_classification_problem(checkpoints: Checkpoints, tmp_
     }
     (tmp_path / "bv.csv").write_text('text,label\ndull,bad\n"the\nfilm",good\n')
     metrics = (METRICS["accuracy"], METRICS["mcc"])
-    plans = [DataPlan(name, str(train), str(other), ("text",), "label", metrics) for name, (train, other) in files.items()]
+    plans = [TaskRequest(name, str(train), str(other), metrics, {"text": "text"}) for name, (train, other) in files.items()]
     problem = load(str(checkpoints.bert), "text-classification", plans, max_length=6)
     assert problem.warnings == (
         "1 of 3 training rows of task 'a' are in the validation data of task 'b': "
@@ -98,7 +99,7 @@ def test_cut_rows_of_language_models(checkpoints: Checkpoints, tmp_path: Path, n
     plans = []
     for task, seed in (("a", 1), ("b", 2)):
         train, other = (str(table(tmp_path / f"{task}{part}.jsonl", translations(8, 10 * seed + part, 1))) for part in (0, 1))
-        plans.append(LanguagePlan(task, train, other, metrics_named(["perplexity"]), columns))
+        plans.append(TaskRequest(task, train, other, metrics_named(["perplexity"]), columns))
     path, kind = str(getattr(checkpoints, name)), "seq2seq" if name == "t5" else "causal-lm"
     assert kind in ("seq2seq", "causal-lm")
     whole = load_language(path, "seq2seq" if name == "t5" else "causal-lm", plans, max_length=64)

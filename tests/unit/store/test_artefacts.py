@@ -13,8 +13,9 @@ import pytest
 from torch import Tensor
 
 from contracts.artefacts import ArtefactsContract, Opener
+from foretaste.digests import digest
 from foretaste.errors import DataError
-from foretaste.params import Params, digest
+from foretaste.params import Params
 from foretaste.store.artefacts import Artefacts
 
 

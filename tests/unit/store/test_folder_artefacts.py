@@ -6,8 +6,8 @@ import torch
 
 from contracts.artefacts import ArtefactsContract, Opener
 from disks import read_only
+from foretaste.digests import digest
 from foretaste.errors import DataError, StorageError
-from foretaste.params import digest
 from foretaste.store.folder_artefacts import FolderArtefacts
 from foretaste.temporary import temporary_path
 

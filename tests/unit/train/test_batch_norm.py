@@ -3,7 +3,7 @@ from torch import nn
 
 from foretaste.params import buffers_of, snapshot, tensors_of
 from foretaste.task import Rows, Task
-from foretaste.train.batch_norm import has_batch_norm, reestimated
+from foretaste.train.batch_norm import has_batch_norm, reestimate
 from foretaste.weights import TaskWeights, uniform
 from problems import blobs, linear
 
@@ -25,7 +25,7 @@ def truth(model: nn.Module, task: Task) -> torch.Tensor:
 
 def test_statistics_are_those_of_the_mixture() -> None:
     model, alpha = linear(), TaskWeights(["a", "b"], [0.25, 0.75])
-    found = reestimated(model, {}, TASKS, alpha, generator=generator(), batches=30, batch_size=40)
+    found = reestimate(model, {}, TASKS, alpha, generator=generator(), batches=30, batch_size=40)
     mixed = 0.25 * truth(model, TASKS[0]) + 0.75 * truth(model, TASKS[1])
     torch.testing.assert_close(found["1.running_mean"], mixed, rtol=1e-4, atol=1e-4)
 
@@ -35,7 +35,7 @@ def test_parameters_stay_and_the_model_is_left_alone() -> None:
     before, state = snapshot(tensors_of(model)), torch.get_rng_state()
     counted = model.get_buffer("1.num_batches_tracked").clone()
     params = {name: tensor + 1 for name, tensor in before.items()}
-    found = reestimated(model, params, TASKS, uniform(["a", "b"]), generator=generator())
+    found = reestimate(model, params, TASKS, uniform(["a", "b"]), generator=generator())
     assert all(torch.equal(found[name], params[name]) for name in params if name not in buffers_of(model))
     assert not torch.equal(found["1.running_var"], params["1.running_var"])
     assert all(torch.equal(before[name], tensor) for name, tensor in tensors_of(model).items())
@@ -45,7 +45,7 @@ def test_parameters_stay_and_the_model_is_left_alone() -> None:
 
 
 def test_the_generator_decides() -> None:
-    first, again = (reestimated(linear(), {}, TASKS, uniform(["a", "b"]), generator=generator(), batches=1) for _ in range(2))
+    first, again = (reestimate(linear(), {}, TASKS, uniform(["a", "b"]), generator=generator(), batches=1) for _ in range(2))
     assert torch.equal(first["1.running_mean"], again["1.running_mean"])
 
 

@@ -15,7 +15,7 @@ from foretaste.plan import Preview
 from foretaste.recipe import parse
 from foretaste.sources.problem import Problem
 from foretaste.task import Example, Metric, Rows, Task, TextMetric
-from foretaste.train.batch_norm import reestimated
+from foretaste.train.batch_norm import reestimate
 from foretaste.weights import TaskWeights, uniform
 from foretaste.work.judge import at_precision, judged_by, objective, reestimates, row, with_statistics
 from foretaste.workflow.session import Session
@@ -38,7 +38,7 @@ def test_inside_the_simplex_statistics_are_those_of_the_tasks_at_these_weights(n
     params, weights = snapshot(tensors_of(normed.problem.model)), TaskWeights(AB, [0.25, 0.75])
     found = with_statistics(normed, params, weights)
     generator = torch.Generator().manual_seed(3)
-    expected = reestimated(normed.problem.model, params, normed.problem.tasks, weights, generator=generator)
+    expected = reestimate(normed.problem.model, params, normed.problem.tasks, weights, generator=generator)
     assert all(torch.equal(found[name], expected[name]) for name in params)
     assert [name for name in params if not torch.equal(found[name], params[name])] == ["1.running_mean", "1.running_var"]
 

@@ -17,12 +17,12 @@ from foretaste.params import Params, parameters_of, snapshot
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.recipe import parse
-from foretaste.sources.frozen import frozen
+from foretaste.sources.frozen import freeze_modules
 from foretaste.sources.problem import Problem
 from foretaste.store.study import Study
 from foretaste.task import Task
 from foretaste.together import evaluate_each
-from foretaste.train.batch_norm import reestimated
+from foretaste.train.batch_norm import reestimate
 from foretaste.weights import TaskWeights, corners, lattice, uniform
 from foretaste.work.judge import judged_by
 from foretaste.workflow.fit import fit
@@ -149,7 +149,7 @@ def test_statistics_that_move_are_not_remembered(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(previewing, "at_once", lambda model, tasks: 1)
     for batch_norm, expected in (("update", ["0"]), ("freeze", ["0", "1"])):
         text = f"name: a\nmodel: {{source: digits}}\nfinetune: {{steps: 4, batch_size: 8, freeze: ['0', '1'], batch_norm: {batch_norm}}}\n"
-        problem = frozen(Problem(linear(), (blobs("a", 1), blobs("b", 2))), ["0", "1"])
+        problem = freeze_modules(Problem(linear(), (blobs("a", 1), blobs("b", 2))), ["0", "1"])
         session = start(parse(text), text, problem, tmp_path / batch_norm)
         with session.study:
             assert memory_of(session, ready(session, "simple")[1]).modules == expected
@@ -203,7 +203,7 @@ def test_batch_norm_statistics_inside_the_simplex(tmp_path_factory: pytest.TempP
         prior = Gaussian(snapshot(parameters_of(problem.model)), Isotropic(1.0))
         params = merge(prior, prepare(session, "simple").sites(prior), uniform("ab")).params
     generator = torch.Generator().manual_seed(0)
-    expected = params if how == "average" else reestimated(problem.model, params, problem.tasks, uniform("ab"), generator=generator)
+    expected = params if how == "average" else reestimate(problem.model, params, problem.tasks, uniform("ab"), generator=generator)
     found = evaluate(problem.model, expected, problem.tasks)
     assert all(dict(row.metrics[task]) == pytest.approx(dict(each.metrics), rel=1e-6) for task, each in found.items())
     with Study.open(folder) as study:

@@ -1,0 +1,60 @@
+"""Rows of language data as tokens: chats, prompts and completions, whole texts, sources and targets."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from foretaste.errors import DataError
+from foretaste.lazy import lazy
+from foretaste.sources.chat import learned_messages, mark_answers, messages_of, segments
+from foretaste.sources.data import column
+from foretaste.sources.extra import datasets
+from foretaste.sources.tokens import Coded, Row, Tokens
+
+if TYPE_CHECKING:
+    from foretaste.sources import harness, texts
+else:
+    harness, texts = lazy("foretaste.sources.harness"), lazy("foretaste.sources.texts")  # their extras may be missing
+
+__all__ = ["code_rows"]
+
+
+def code_rows(rows: "datasets.Dataset", columns: Mapping[str, str], where: str, tokens: Tokens) -> Coded:
+    """All rows of a file as examples."""
+    values = {role: column(rows, name, where) for role, name in columns.items()}
+    make: Callable[..., Row] = _chat if "messages" in columns else _pair if "source" in columns else _text
+    coded = []
+    for place in range(len(rows)):
+        try:
+            coded.append(make(tokens, columns, {role: column_values[place] for role, column_values in values.items()}))
+        except DataError as error:
+            raise DataError(f"row {place + 1} of {where} {error}") from error.__cause__
+    return Coded(coded)
+
+
+def _chat(tokens: Tokens, columns: Mapping[str, str], row: Mapping[str, object]) -> Row:
+    messages = messages_of(row["messages"])
+    learned = learned_messages(row["messages"])
+    answer = next(message["content"] for message, counts in zip(reversed(messages), reversed(learned), strict=True) if counts)
+    marked_ids = mark_answers(tokens.tokenizer, messages, learned)
+    coded = marked_ids or tokens.spelled(segments(tokens.tokenizer, messages, learned), whole=False)
+    masked = any(message["role"] == "assistant" and not counts for message, counts in zip(messages, learned, strict=True))
+    return replace(tokens.continued(*coded, answer), masked=masked)
+
+
+def _text(tokens: Tokens, columns: Mapping[str, str], row: Mapping[str, object]) -> Row:
+    texts = {role: _checked_text(value, columns[role], empty=role == "prompt") for role, value in row.items()}
+    spelled = tokens.spelled([(text, role != "prompt") for role, text in texts.items()], whole=True)
+    return tokens.continued(*spelled, texts.get("completion"))
+
+
+def _pair(tokens: Tokens, columns: Mapping[str, str], row: Mapping[str, object]) -> Row:
+    return tokens.translated(*(_checked_text(row[role], columns[role], empty=role == "source") for role in ("source", "target")))
+
+
+def _checked_text(value: object, name: str, *, empty: bool) -> str:
+    if not isinstance(value, str):
+        raise DataError(f"has {type(value).__name__} in column {name!r} where a text is expected; name a text column")
+    if not empty and not value.strip():
+        raise DataError(f"has no text in column {name!r}; fill or remove it")
+    return value

@@ -1,0 +1,193 @@
+"""What a recipe says about its model and the data of its tasks, with defaults and bounds."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictInt,
+    StrictStr,
+)
+from pydantic_core import PydanticCustomError
+
+from foretaste import bounds
+from foretaste.errors import MissingExtra, RecipeError
+from foretaste.sources.kind import ModelKind
+from foretaste.sources.kinds import column_description, column_roles, kind_named, kinds, metric_names
+from foretaste.sources.request import HarnessOptions, ModelRequest, TaskRequest
+
+__all__ = ["DigitsModel", "FunctionModel", "Harness", "RecipePart", "TaskData", "TransformersModel", "suit_kind"]
+
+_HARNESS_METRIC = r"^[^\s:]+:[^\s:]+(:[^\s:]+)?$"
+
+
+def _check_metric(name: str) -> str:
+    """Check that some kind of model has this metric, or that it may be one of lm-evaluation-harness."""
+    if name not in metric_names() and not re.match(_HARNESS_METRIC, name):
+        listed = ", ".join(repr(metric) for metric in metric_names())
+        advice = "or, of lm-evaluation-harness, TASK:METRIC or TASK:METRIC:FILTER"
+        raise PydanticCustomError("metric", "Input should be {listed}; {advice}", {"listed": listed, "advice": advice})
+    return name
+
+
+def _check_kind(name: str) -> str:
+    """Check that the table of kinds has this name."""
+    try:
+        return kind_named(name).name
+    except RecipeError as error:
+        raise PydanticCustomError("kind", "{message}", {"message": str(error)}) from None
+
+
+def _list_metrics(schema: dict[str, Any]) -> None:
+    schema["anyOf"] = [{"enum": list(metric_names())}, {"type": "string", "pattern": _HARNESS_METRIC}]
+    del schema["type"]
+
+
+def _list_kinds(schema: dict[str, Any]) -> None:
+    schema["enum"] = [kind.name for kind in kinds()]
+
+
+_Metric = Annotated[str, AfterValidator(_check_metric), Field(json_schema_extra=_list_metrics)]
+
+
+_Kind = Annotated[str, AfterValidator(_check_kind), Field(json_schema_extra=_list_kinds)]
+
+
+class RecipePart(BaseModel):
+    """A part of a recipe: it does not change, and has no fields but its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Harness(RecipePart):
+    """How metrics of lm-evaluation-harness are measured."""
+
+    tasks: str | None = Field(None, description="folder with YAML files of tasks of your own (relative to this file)")
+    num_fewshot: int | None = Field(
+        None, ge=0, le=10_000, description="examples in a prompt, unless a task allows none; as the task says if left out"
+    )
+    limit: int | None = Field(None, ge=1, le=bounds.ROWS, description="at most so many documents of each task; all if left out")
+    batch_size: int | None = Field(None, ge=1, le=bounds.BATCH, description="requests per forward pass; 8 if left out")
+    chat_template: bool | None = Field(None, description="put prompts into the tokenizer's chat template; bare if left out")
+
+
+class TransformersModel(RecipePart):
+    """A Hugging Face model, from a folder or the hub."""
+
+    source: Literal["transformers"]
+    path: str = Field(description="checkpoint folder (relative to this file) or hub id")
+    kind: _Kind
+    head: Literal["auto", "shared", "private"] = Field("auto", description="one head per distinct label set, one for all, or one each")
+    max_length: int = Field(
+        128,
+        ge=4,
+        le=bounds.TOKENS,
+        description="longest text, in tokens: a prompt and its completion together, a source and its target each",
+    )
+    unit: Literal["example", "token"] | None = Field(
+        None, description="what a language model's losses are means over: label tokens if left out, or examples"
+    )
+    max_new_tokens: int | None = Field(None, ge=1, le=bounds.TOKENS, description="most tokens written for bleu and chrf; 64 if left out")
+    harness: Harness | None = Field(None, description="how metrics of lm-evaluation-harness are measured")
+
+    @property
+    def row(self) -> ModelKind:
+        """The kind's row in the table of kinds."""
+        return kind_named(self.kind)
+
+    def request(self, seed: int) -> ModelRequest:
+        """Ask for this model.
+
+        Args:
+            seed: Seed of new parameters.
+        """
+        options = None if self.harness is None else HarnessOptions(**self.harness.model_dump())
+        return ModelRequest(self.path, self.head, self.max_length, self.unit, self.max_new_tokens, options, seed)
+
+
+class FunctionModel(RecipePart):
+    """A Python function that returns a model and its tasks."""
+
+    source: Literal["function"]
+    call: str = Field(pattern=r"^[\w.]+:\w+$", description="module:function")
+    arguments: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the call")
+
+
+class DigitsModel(RecipePart):
+    """The embedded digits: three tasks, one small network."""
+
+    source: Literal["digits"]
+
+
+class TaskData(RecipePart):
+    """One task's data."""
+
+    train: str = Field(description="data file, image folder, or hub id")
+    validation: str = Field(description="the same; never trained on")
+    text: str | list[str] | None = Field(None, description=column_description("text"))
+    image: str | None = Field(None, description=column_description("image"))
+    prompt: str | None = Field(None, description=column_description("prompt"))
+    completion: str | None = Field(None, description=column_description("completion"))
+    messages: str | None = Field(None, description=column_description("messages"))
+    source: str | None = Field(None, description=column_description("source"))
+    target: str | None = Field(None, description=column_description("target"))
+    label: str = Field("label", description="label column")
+    labels: list[StrictStr | StrictInt] | None = Field(None, description="all labels, in order; taken from the data if left out")
+    metrics: list[_Metric] = Field(
+        ["accuracy"],
+        min_length=1,
+        description="the first is the headline; the kind's own headline if left out; TASK:METRIC is one of lm-evaluation-harness",
+    )
+    max_train: int | None = Field(None, ge=1, le=bounds.ROWS, description="use at most so many training rows")
+    max_validation: int | None = Field(None, ge=1, le=bounds.ROWS)
+    splits: tuple[str, str] = Field(("train", "validation"), description="names of the splits of a hub data set")
+    quoted: bool = Field(False, description=".tsv files: fields may stand in quotation marks; if left out, these are text")
+    columns: dict[str, str] = Field(default_factory=dict, description="columns of other roles, which kinds of your own read, by role")
+
+    def request(self, name: str, kind: ModelKind) -> TaskRequest:
+        """Ask for this task's data.
+
+        Args:
+            name: The task.
+            kind: The kind of its model, which says what columns and metrics there are.
+
+        Raises:
+            MissingExtra: A metric needs a library that is not installed; the field is named.
+        """
+        try:
+            metrics = tuple(kind.metric_named(metric) for metric in self.metrics)
+        except MissingExtra as error:
+            raise error.at("tasks", name, "metrics") from error.__cause__
+        return TaskRequest(
+            name,
+            self.train,
+            self.validation,
+            metrics,
+            {role: columns for role in kind.columns if role != "labels" and (columns := self._column(role))},
+            tuple(self.labels) if self.labels else None,
+            self.max_train,
+            self.max_validation,
+            self.splits,
+            self.quoted,
+        )
+
+    def named_roles(self) -> set[str]:
+        """Return the roles whose columns the recipe names."""
+        return {role for role in column_roles() if role in self.model_fields_set} | set(self.columns)
+
+    def _column(self, role: str) -> str | tuple[str, ...] | None:
+        """Return the column of a role, several for pairs of texts, or None where the recipe names none."""
+        named = self.columns.get(role) if role not in TaskData.model_fields else getattr(self, role)
+        return tuple(named) if isinstance(named, list) else named
+
+
+def suit_kind(kind: ModelKind, task: Mapping[str, object]) -> dict[str, object]:
+    """Return a task with its kind's headline metric, and with columns of its kind's own roles under ``columns``."""
+    own = {role: task[role] for role in kind.columns if role in task and role not in TaskData.model_fields}
+    rest = {name: value for name, value in task.items() if name not in own}
+    usual = [kind.headline] == TaskData.model_fields["metrics"].default
+    return {**({} if usual else {"metrics": [kind.headline]}), **rest, **({"columns": own} if own else {})}

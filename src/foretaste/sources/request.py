@@ -1,0 +1,141 @@
+"""What a recipe asks of a source: which model to load, and which data each task has."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from foretaste.one_line import one_line
+
+if TYPE_CHECKING:
+    from foretaste.loss.unit import Unit
+    from foretaste.task import AnyMetric
+
+__all__ = ["HarnessMetric", "HarnessOptions", "Head", "ModelRequest", "TaskRequest"]
+
+Head = Literal["auto", "shared", "private"]
+
+_LABEL_ROLES = ("label", "labels")
+
+
+@dataclass(frozen=True)
+class HarnessMetric:
+    """A metric of lm-evaluation-harness, as a recipe names it.
+
+    Args:
+        name: All of it, as it appears in tables.
+        task: A task of the harness, or a group that says how its tasks' metrics become one.
+        metric: One of the task's metrics.
+        filter: How answers are read before they are judged; may be left out where there is one way.
+    """
+
+    name: str
+    task: str
+    metric: str
+    filter: str | None = None
+
+
+@dataclass(frozen=True)
+class HarnessOptions:
+    """How tasks of lm-evaluation-harness are run.
+
+    Args:
+        tasks: Folder with YAML files of your own tasks; they come before the harness's.
+        num_fewshot: Examples in a prompt, unless a task allows none; as the task says if left out.
+        limit: Most documents of each task; all if left out.
+        batch_size: Requests per forward pass; 8 if left out.
+        chat_template: Whether prompts are put into the tokenizer's chat template; no if left out.
+    """
+
+    tasks: str | None = None
+    num_fewshot: int | None = None
+    limit: int | None = None
+    batch_size: int | None = None
+    chat_template: bool | None = None
+
+
+@dataclass(frozen=True)
+class ModelRequest:
+    """A model, as a recipe names it.
+
+    Args:
+        path: Checkpoint folder or hub id.
+        head: One head for all tasks, one each, or (``auto``) one per distinct label set.
+        max_length: Longest text in tokens.
+        unit: What losses are means over; the kind's first unit if left out.
+        max_new_tokens: Most tokens written for metrics of texts; the source's default if left out.
+        harness: How tasks of lm-evaluation-harness are run.
+        seed: Seed of new parameters, such as heads.
+    """
+
+    path: str
+    head: Head = "auto"
+    max_length: int = 128
+    unit: "Unit | None" = None
+    max_new_tokens: int | None = None
+    harness: HarnessOptions | None = None
+    seed: int = 0
+
+    __repr__ = one_line
+
+
+@dataclass(frozen=True)
+class TaskRequest:
+    """One task's data, as a recipe names it.
+
+    Args:
+        name: The task.
+        train: Path, folder or hub id of the training data.
+        validation: Path, folder or hub id of the validation data.
+        metrics: The first is the headline.
+        columns: Column names by role (``text``, ``image``, ``label``, ``prompt``, ...); two for pairs of texts.
+        labels: The label set; taken from the data if left out.
+        max_train: Most training rows that are used; all if left out.
+        max_validation: Most validation rows that are used; all if left out.
+        splits: Names of the training and the validation split of a hub data set.
+        quoted: Whether fields of .tsv files may stand in quotation marks.
+
+    >>> task = TaskRequest("pairs", "a.csv", "b.csv", (), {"text": ("premise", "hypothesis")})
+    >>> task.inputs, task.label
+    (('premise', 'hypothesis'), 'label')
+    """
+
+    name: str
+    train: str
+    validation: str
+    metrics: "tuple[AnyMetric | HarnessMetric, ...]"
+    columns: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    labels: tuple[str | int, ...] | None = None
+    max_train: int | None = None
+    max_validation: int | None = None
+    splits: tuple[str, str] = ("train", "validation")
+    quoted: bool = False
+
+    __repr__ = one_line
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The columns that are read, without the label's."""
+        names: list[str] = []
+        for role, columns in self.columns.items():
+            if role not in _LABEL_ROLES:
+                names += [columns] if isinstance(columns, str) else columns
+        return tuple(names)
+
+    @property
+    def label(self) -> str:
+        """The label column."""
+        column = self.columns.get("label", "label")
+        return column if isinstance(column, str) else column[0]
+
+    @property
+    def single_columns(self) -> dict[str, str]:
+        """The columns by role, for kinds that read one column for each role."""
+        return {role: column for role, column in self.columns.items() if isinstance(column, str)}
+
+    @property
+    def parts(self) -> tuple[tuple[str, str, str, int | None], ...]:
+        """Part, place, split and most rows of the training and the validation data."""
+        return (
+            ("train", self.train, self.splits[0], self.max_train),
+            ("validation", self.validation, self.splits[1], self.max_validation),
+        )

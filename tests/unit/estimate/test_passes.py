@@ -1,0 +1,35 @@
+import pytest
+import torch
+from torch import nn
+
+from foretaste.errors import TaskError
+from foretaste.estimate.fisher import build, init, update
+from foretaste.estimate.passes import batches_of, count_batch, own_parameters, sum_over
+from foretaste.metrics import METRICS
+from foretaste.task import Rows, Task
+
+ROWS = Rows(torch.eye(5), torch.arange(5))
+TASK = Task("a", ROWS, ROWS, [METRICS["accuracy"]], names=frozenset({"weight"}))
+
+
+def test_batches_are_all_examples_once_in_random_order() -> None:
+    batches = list(batches_of(nn.Linear(5, 5), TASK, torch.Generator().manual_seed(1), None, 2))
+    assert [len(batch["labels"]) for batch in batches] == [2, 2, 1]
+    labels = torch.cat([batch["labels"] for batch in batches]).tolist()
+    assert sorted(labels) == list(range(5)) != labels
+    assert sum(len(batch["labels"]) for batch in batches_of(nn.Linear(5, 5), TASK, torch.Generator(), 3, 2)) == 3
+
+
+def test_sums_are_over_every_batch() -> None:
+    estimate = build(nn.Linear(5, 5), TASK, labels="empirical", generator=torch.Generator())
+    batches, seen = list(batches_of(estimate.model, TASK, torch.Generator(), None, 2)), list[int]()
+    state = sum_over(TASK, batches, lambda batch: init(estimate, batch), lambda sums, batch: update(estimate, sums, batch), seen.append)
+    assert (state.examples, state.units, seen) == (5, 5, [2, 4, 5])
+    assert count_batch(estimate, state, batches[0]).examples == 7
+    assert set(state.squares) == set(own_parameters(estimate)) == {"weight"}
+
+
+def test_without_batches_there_is_no_curvature() -> None:
+    estimate = build(nn.Linear(5, 5), TASK, generator=torch.Generator())
+    with pytest.raises(TaskError, match="no batches were given for the curvature of task 'a'"):
+        sum_over(TASK, [], lambda batch: init(estimate, batch), lambda sums, batch: update(estimate, sums, batch), lambda examples: None)
