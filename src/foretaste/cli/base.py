@@ -1,4 +1,4 @@
-"""What all commands share: the application, options, a recipe at work, and what is printed."""
+"""What all commands share: the application, a recipe at work on its study, and how reports are printed."""
 
 import json
 import os
@@ -6,15 +6,14 @@ import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import Console
 
 from foretaste import __version__
-from foretaste.bounds import STEPS
+from foretaste.cli.options import MethodName
 from foretaste.errors import RecipeError, Stopped
 from foretaste.lazy import lazy
 from foretaste.one_line import one_line
@@ -22,7 +21,9 @@ from foretaste.one_line import one_line
 if TYPE_CHECKING:
     from foretaste import recipe as recipes
     from foretaste import weights as simplex
-    from foretaste.report import progress
+    from foretaste.document.blocks import Section
+    from foretaste.report import json as reports
+    from foretaste.report import progress, text
     from foretaste.sources.problem import Problem
     from foretaste.surface import preference as preferences
     from foretaste.workflow import session
@@ -32,31 +33,16 @@ else:
         lazy(f"foretaste.{name}") for name in ("recipe", "weights", "report.progress", "workflow.session", "workflow.start")
     )
     preferences = lazy("foretaste.surface.preference")
+    reports, text = lazy("foretaste.report.json"), lazy("foretaste.report.text")
 
 __all__ = [
-    "Corners",
-    "Explain",
-    "Floors",
-    "Json",
-    "Method",
-    "MethodName",
-    "Methods",
-    "Open",
-    "Overwrite",
-    "Prefer",
-    "RecipeFile",
     "Request",
-    "Steps",
-    "StudyFolder",
-    "StudyOption",
-    "Variables",
-    "WeightsOption",
     "again",
     "app",
     "goal",
     "once_each",
     "pairs",
-    "printed",
+    "print_report",
     "use_one_thread",
     "variables",
     "working",
@@ -72,65 +58,6 @@ app = typer.Typer(
     help="Taste task weights before baking: preview multitask finetuning at any task weights by merging models, "
     "check the previews against joint finetuning, and get a recommendation.\n\nStart with: [bold]foretaste demo[/]",
 )
-
-
-class MethodName(StrEnum):
-    """Preview methods; those of `foretaste.plan.MethodName`, which is not imported before there is work."""
-
-    SIMPLE = "simple"
-    DIAGONAL = "diagonal"
-    VARIATIONAL = "variational"
-    KRONECKER = "kronecker"
-    LOWRANK = "lowrank"
-    ANCHORED = "anchored"
-    MIXTURE = "mixture"
-    AVERAGE = "average"
-    WEIGHTED = "weighted"
-    ENSEMBLE = "ensemble"
-
-
-_METHODS = ", ".join(MethodName)
-
-RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe (YAML); `foretaste init` writes one.")]
-StudyFolder = Annotated[Path, typer.Argument(metavar="STUDY", help="A study's folder.")]
-StudyOption = Annotated[
-    Path | None,
-    typer.Option("--study", help="Folder that keeps everything; if left out, in the current folder, named as RECIPE's file with .study."),
-]
-Variables = Annotated[list[str] | None, typer.Option("--var", metavar="NAME=VALUE", help="Value of ${NAME} in the recipe; repeatable.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for machines.")]
-WeightsOption = Annotated[
-    list[str] | None,
-    typer.Option("--weights", "-w", metavar="TASK=SHARE,...", help="For example movies=0.5,news=0.5, or uniform; repeatable."),
-]
-Prefer = Annotated[str | None, typer.Option("--prefer", help="mean, worst, knee, or movies=2,news=1; the recipe's if left out.")]
-Floors = Annotated[
-    list[str] | None,
-    typer.Option("--floor", help="news>=0.85 (where less is better: at most so much), or all>=97% of the single-task metric; repeatable."),
-]
-Method = Annotated[
-    MethodName | None,
-    typer.Option("--method", metavar="METHOD", help=f"By which method; as in the recipe if left out. One of {_METHODS}."),
-]
-Methods = Annotated[
-    list[MethodName] | None,
-    typer.Option("--method", metavar="METHOD", help=f"A method to compare; repeatable; all if left out. One of {_METHODS}."),
-]
-Corners = Annotated[
-    list[MethodName] | None,
-    typer.Option(
-        "--method",
-        metavar="METHOD",
-        help=f"A method whose previews of one task alone are checked; repeatable; if left out, the recipe's that train no more. "
-        f"One of {_METHODS}.",
-    ),
-]
-Explain = Annotated[bool, typer.Option("--explain", help="Say in sentences what is recommended, why, and how sure that is.")]
-Steps = Annotated[
-    list[int] | None, typer.Option("--sharpen", min=1, max=STEPS, help="Also add so many joint steps to each preview; repeatable.")
-]
-Open = Annotated[bool, typer.Option("--open/--no-open", help="Open the report in a browser.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a folder that foretaste wrote, once the new one is complete.")]
 
 
 def _version(asked: bool) -> None:
@@ -282,13 +209,27 @@ def pairs(given: Sequence[str] | None, option: str, form: str, example: str) -> 
     return found
 
 
-def printed(as_json: bool, data: object, shown: "RenderableType | Callable[[], RenderableType]", after: str = "") -> None:
-    """A report for people, or JSON for machines; either may be a function, which is called only if it is wanted."""
+def print_report(
+    as_json: bool,
+    record: object,
+    shown: "str | Sequence[Section] | Callable[[], Sequence[Section]]",
+    after: str = "",
+    name: str = "",
+) -> None:
+    """Print a report for people, or its record for machines; either may be a function, which is called only if it is wanted.
+
+    Args:
+        as_json: Whether machines read it.
+        record: What JSON holds.
+        shown: Sections, or text.
+        after: Lines under the report.
+        name: What the report is about.
+    """
     if as_json:
-        typer.echo(json.dumps(data() if callable(data) else data, indent=2, allow_nan=False))
+        typer.echo(json.dumps(reports.plain(record() if callable(record) else record), indent=2, allow_nan=False))
         return
     console = Console()
-    report: RenderableType = shown() if callable(shown) else shown
+    report = shown if isinstance(shown, str) else text.render(shown() if callable(shown) else shown, name)
     for part in (report, after) if after else (report,):
         plain = isinstance(part, str)  # paths are printed as they are, on one line
         console.print(part, markup=not plain, highlight=not plain, soft_wrap=plain)

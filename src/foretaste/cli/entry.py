@@ -8,13 +8,13 @@ from typing import TextIO
 
 from rich.console import Console
 
-from foretaste.cli import exploring, searching, studying, templates, transfer
+from foretaste.cli import exploring, running, searching, showing, studying, templates, transfer
 from foretaste.cli.base import app
 from foretaste.errors import BadInput, ForetasteError, Stopped
 
 __all__ = ["main", "plain"]
 
-_COMMANDS = (studying, templates, searching, exploring, transfer)  # importing them is what adds their commands, in this order
+_COMMANDS = (running, studying, showing, templates, searching, exploring, transfer)  # importing them adds their commands, in this order
 
 
 def main() -> None:

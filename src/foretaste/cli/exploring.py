@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foretaste.cli.base import StudyFolder, app
+from foretaste.cli.base import app
+from foretaste.cli.options import StudyFolder
 from foretaste.errors import MissingExtra
 from foretaste.lazy import lazy
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from foretaste import target
-from foretaste.cli.base import Json, again, app, printed
+from foretaste.cli.base import again, app, print_report
+from foretaste.cli.options import Json
 from foretaste.errors import RecipeError
 from foretaste.lazy import lazy
 
@@ -43,7 +44,7 @@ def init(
         lines.append(_write_module(path.with_name("my_problem.py")))
     if not schema:
         lines.append(f"next: edit it, then {again(['check', str(path)], None, None)}")
-    printed(as_json, {"written": str(path)}, "\n".join(lines))
+    print_report(as_json, {"written": str(path)}, "\n".join(lines))
 
 
 def _write_module(path: Path) -> str:

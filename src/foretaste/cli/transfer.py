@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
-from foretaste.cli.base import Json, Method, Overwrite, Request, StudyOption, Variables, app, pairs, printed, working
+from foretaste.cli.base import Request, app, pairs, print_report, working
+from foretaste.cli.options import Json, Method, Overwrite, StudyOption, Variables
 from foretaste.cli.sizes import finite, size
 from foretaste.errors import StudyError
 from foretaste.lazy import lazy
 
 if TYPE_CHECKING:
-    from foretaste.report import progress, tables
+    from foretaste.report import progress
+    from foretaste.report.sections import work as sections
     from foretaste.store import study as studies
     from foretaste.workflow import confirm as confirming
     from foretaste.workflow import experts, files, imports, mixing
     from foretaste.workflow import export as exporting
     from foretaste.workflow import run as running
 else:
-    progress, tables, studies = (lazy(f"foretaste.{name}") for name in ("report.progress", "report.tables", "store.study"))
+    progress, sections, studies = (lazy(f"foretaste.{name}") for name in ("report.progress", "report.sections.work", "store.study"))
     experts, files, imports, mixing = (lazy(f"foretaste.workflow.{name}") for name in ("experts", "files", "imports", "mixing"))
     confirming = lazy("foretaste.workflow.confirm")
     exporting, running = lazy("foretaste.workflow.export"), lazy("foretaste.workflow.run")
@@ -66,7 +68,9 @@ def import_(
         name: {"folder": str(each.expert.folder), "kind": each.expert.kind, "curvature": bool(each.site)} for name, each in rows.items()
     }
     after = [*(f"removed: {name}" for name in remove or ()), *(f"note: {note}" for note in notes), *_next(study, found)]
-    printed(as_json, {"experts": data, "notes": list(notes), "removed": list(remove or ())}, tables.experts(data), "\n".join(after))
+    print_report(
+        as_json, {"experts": data, "notes": list(notes), "removed": list(remove or ())}, [sections.experts_section(data)], "\n".join(after)
+    )
 
 
 def _next(study: Path, found: "Mapping[str, experts.Brought]") -> list[str]:
@@ -156,10 +160,10 @@ def _model(
         if exporting.checked_method(request.recipe, method) == "joint":
             confirming.check_trainable(request.problem, request.points)
 
-    with working(recipe, study, var, command, None if weights is None else [weights], accept) as (work, asked):
-        at = asked[0] if asked else running.recommended(work).weights
-        found = exporting.export(work, to, at, method, overwrite=overwrite)
-    printed(as_json, {"written": str(to), **found}, f"wrote {to}: {found['method']} at {found['at']}")
+    with working(recipe, study, var, command, None if weights is None else [weights], accept) as (session, given):
+        at = given[0] if given else running.recommended(session).weights
+        found = exporting.export(session, to, at, method, overwrite=overwrite)
+    print_report(as_json, {"written": str(to), **found}, f"wrote {to}: {found['method']} at {found['at']}")
 
 
 def _mix(
@@ -181,10 +185,10 @@ def _mix(
         exporting.check_target(request.recipe, request.folder, to, overwrite=overwrite)
         mixing.check_mixture(request.recipe, request.problem, names)
 
-    with working(recipe, study, var, command, None if weights is None else [weights], accept) as (work, asked):
-        at = asked[0] if asked else running.recommended(work).weights
-        found = mixing.export_mixture(work, to, at, form=form, names=names, overwrite=overwrite)
-    printed(as_json, {"written": str(to), **found}, tables.mixed(found), f"wrote {to}: {at}")
+    with working(recipe, study, var, command, None if weights is None else [weights], accept) as (session, given):
+        at = given[0] if given else running.recommended(session).weights
+        found = mixing.export_mixture(session, to, at, form=form, names=names, overwrite=overwrite)
+    print_report(as_json, {"written": str(to), **found}, [sections.mixture_section(found)], f"wrote {to}: {at}")
 
 
 def _merge(
@@ -213,4 +217,4 @@ def _merge(
     if rank is not None:
         error = found["relative error of the reduction"]
         said.append(f"relative error of the reduction to rank {rank}: {error:.3g} of the exact sum's norm (Frobenius)")
-    printed(as_json, {"written": str(to), **found}, "\n".join(said))
+    print_report(as_json, {"written": str(to), **found}, "\n".join(said))

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from foretaste.errors import RunFailed, StudyError
 from foretaste.one_line import one_line
-from foretaste.report.explorer import expected, explored
-from foretaste.report.page import page, sections
+from foretaste.report.explorer import explorer_state, predict_at
+from foretaste.report.page import page, sections_html
+from foretaste.report.sections.study import study_report
 from foretaste.report.summary import summarise
 from foretaste.store.study import Study
 from foretaste.surface.predict import Predictor
@@ -86,9 +87,10 @@ def shown(folder: Path, wish: Wish) -> Shown:
         provenance=found.provenance,
         costs=found.costs,
     )
-    state = {"revision": revision, **explored(summary)}
+    report = study_report(summary)
+    state = {"revision": revision, **explorer_state(summary)}
     learned = summary.outlook.learned if summary.outlook else None
-    return Shown(revision, summary.tasks, json.dumps(state), page(summary, state), sections(summary), learned)
+    return Shown(revision, summary.tasks, json.dumps(state), page(report, state, live=True), sections_html(report), learned)
 
 
 class Reader:
@@ -169,7 +171,7 @@ class Reader:
         points = [TaskWeights.parse(each, found.tasks) for each in texts]
         if found.predictor is None:
             raise StudyError("there is too little to predict from; preview a few weightings, corners among them")
-        return expected(found.predictor, points)
+        return predict_at(found.predictor, points)
 
     def _newest(self, but: Wish) -> list[tuple[Wish, Shown]]:
         others = [(wish, old) for wish, old in self._kept.items() if wish != but]
