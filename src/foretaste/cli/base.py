@@ -40,9 +40,9 @@ __all__ = [
     "again",
     "app",
     "goal",
-    "once_each",
     "pairs",
     "print_report",
+    "unique_names",
     "use_one_thread",
     "variables",
     "working",
@@ -60,15 +60,15 @@ app = typer.Typer(
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"foretaste {__version__}")
         raise typer.Exit
 
 
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")] = False,
 ) -> None:
     pass
 
@@ -78,10 +78,10 @@ class Request:
     """What a command is asked to do, before there is a study.
 
     Args:
-        recipe: Checked.
+        recipe: The checked recipe.
         problem: Its model and tasks.
         folder: Where the study is, or will be.
-        points: The weights asked for.
+        points: The given weights.
     """
 
     recipe: "recipes.Recipe"
@@ -101,15 +101,15 @@ def working(
     weights: Sequence[str] | None = None,
     accept: "Callable[[Request], None] | None" = None,
 ) -> "Iterator[tuple[session.Session, list[simplex.TaskWeights]]]":
-    """A recipe at work on its study, and the weights asked for; says how to resume if it is stopped.
+    """Open a session on a recipe's study, with the given weights; if it is stopped, say how to resume.
 
     Args:
         file: The recipe's.
-        study: The folder; beside the current one, named as the recipe, if left out.
+        study: The folder; if left out, in the current one, named like the recipe's file.
         var: Values of the recipe's variables.
         command: As typed, to say how to go on.
         weights: As typed.
-        accept: Looks at the command's own options, and raises where they cannot be used; called before anything is created.
+        accept: Checks the command's own options and raises if they cannot be used; called before anything is created.
     """
     plan, content = recipes.read(file, variables(var))
     folder = study or Path(f"{file.stem}.study")
@@ -118,7 +118,7 @@ def working(
         checked, problem = session.check(plan, content, str(file))
         for warning in checked.warnings:
             watch.say(f"warning: {warning}")
-        points = [simplex.TaskWeights.parse(each, problem.names) for each in weights or ()]
+        points = [simplex.TaskWeights.parse(text, problem.names) for text in weights or ()]
         if accept is not None:
             accept(Request(plan, problem, folder, points))
         work = starting.start(plan, content, problem, folder, watch)
@@ -132,7 +132,7 @@ def working(
 def goal(
     work: "Request | session.Session", prefer: str | None, floor: Sequence[str] | None
 ) -> "tuple[preferences.Preference, list[preferences.Floor]]":
-    """The preference and the floors that were asked for, or the recipe's.
+    """Return the given preference and floors, or those of the recipe.
 
     Args:
         work: Whose recipe and tasks.
@@ -140,73 +140,73 @@ def goal(
         floor: As typed.
 
     Raises:
-        WeightsError: They are not understood.
+        WeightsError: They cannot be read.
     """
     own, names = work.recipe.recommend, work.problem.names
     wanted = preferences.Preference.parse(own.prefer if prefer is None else prefer, names)
-    return wanted, [preferences.Floor.parse(each, names) for each in (own.floors if floor is None else floor)]
+    return wanted, [preferences.Floor.parse(text, names) for text in (own.floors if floor is None else floor)]
 
 
-def once_each(methods: Sequence[MethodName] | None) -> list[str]:
-    """The names of methods that were asked for.
+def unique_names(methods: Sequence[MethodName] | None) -> list[str]:
+    """Return the names of the given methods.
 
     Raises:
-        RecipeError: One twice.
+        RecipeError: One is named twice.
 
-    >>> once_each([MethodName.SIMPLE, MethodName.DIAGONAL])
+    >>> unique_names([MethodName.SIMPLE, MethodName.DIAGONAL])
     ['simple', 'diagonal']
     """
-    names = [each.value for each in methods or ()]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise RecipeError(f"--method names {twice} twice; give each method once")
+    names = [method.value for method in methods or ()]
+    duplicate = next((name for name in names if names.count(name) > 1), None)
+    if duplicate is not None:
+        raise RecipeError(f"--method names {duplicate} twice; give each method once")
     return names
 
 
 def use_one_thread() -> None:
-    """Compute on one thread unless the user says otherwise; for arrays this small, threads only wait for each other.
+    """Compute on one thread unless the user chose a number: on arrays this small, threads only wait for each other.
 
-    numpy and torch read it when they are imported, so this comes first.
+    numpy and torch read the number when they are imported, so call this first.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def again(command: Sequence[str], study: Path | None, var: Sequence[str] | None, weights: Sequence[str] | None = None) -> str:
-    """A command with the options it needs here, ready to paste."""
+    """Return a command with the options that it needs here, ready to paste."""
     options = [("--study", str(study))] if study else []
-    options += [("--var", each) for each in var or ()] + [("--weights", each) for each in weights or ()]
+    options += [("--var", pair) for pair in var or ()] + [("--weights", text) for text in weights or ()]
     return shlex.join(["foretaste", *command, *(word for option in options for word in option)])
 
 
 def variables(given: Sequence[str] | None) -> dict[str, str]:
-    """The values of a recipe's variables."""
+    """Read the values of a recipe's variables."""
     return pairs(given, "--var", "NAME=VALUE", "data=/path/to/data")
 
 
 def pairs(given: Sequence[str] | None, option: str, form: str, example: str) -> dict[str, str]:
-    """What a repeatable option of two parts says.
+    """Read a repeatable option that has a name and a value.
 
     Args:
         given: As typed.
-        option: For errors.
-        form: The same.
-        example: The same.
+        option: Its name, for errors.
+        form: How a value looks, for errors.
+        example: A good value, for errors.
 
     Raises:
-        RecipeError: No two parts, or a name twice.
+        RecipeError: A part is missing, or a name is given twice.
 
     >>> pairs(["a=1"], "--var", "NAME=VALUE", "x=y")
     {'a': '1'}
     """
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for pair in given or ():
         name, equals, value = pair.partition("=")
         if not name or not equals:
             raise RecipeError(f"{option} {pair!r} is not {form}; write for example {option} {example}")
-        if name in found and option != "--var":
+        if name in values and option != "--var":
             raise RecipeError(f"{option} names {name!r} twice; give each once")
-        found[name] = value
-    return found
+        values[name] = value
+    return values
 
 
 def print_report(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from foretaste.cli.base import Request, again, app, goal, once_each, print_report, variables, working
+from foretaste.cli.base import Request, again, app, goal, print_report, unique_names, variables, working
 from foretaste.cli.options import Corners, Floors, Json, Method, Methods, Prefer, RecipeFile, Steps, StudyOption, Variables, WeightsOption
 from foretaste.cli.racing import Race, goal_words, run_races
 from foretaste.lazy import lazy
@@ -72,7 +72,7 @@ def mergeability(
     recipe: RecipeFile, method: Corners = None, study: StudyOption = None, var: Variables = None, as_json: Json = False
 ) -> None:
     """Check before any preview whether the tasks' models can be merged, two at a time, and whether corners are the tasks' models."""
-    names = once_each(method)
+    names = unique_names(method)
     command = ["mergeability", str(recipe), *(word for name in names for word in ("--method", name))]
 
     def accept(request: Request) -> None:
@@ -144,7 +144,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Compare preview methods by the same joint runs: error, ranking, regret and cost."""
-    names = once_each(method)
+    names = unique_names(method)
     options = [("--method", name) for name in names] + [("--sharpen", str(steps)) for steps in sharpen or ()]
 
     def accept(request: Request) -> None:

@@ -29,7 +29,7 @@ def init(
         Literal["text", "image", "causal-lm", "seq2seq", "function", "digits"], typer.Option(help="What to start from.")
     ] = "text",
     schema: Annotated[bool, typer.Option("--schema", help="Write the recipe's JSON schema for editors instead.")] = False,
-    overwrite: Annotated[bool, typer.Option("--force", "--overwrite", help="Replace a file that is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--force", "--overwrite", help="Replace an existing file.")] = False,
     as_json: Json = False,
 ) -> None:
     """Write a commented recipe to start from (or the JSON schema of recipes)."""
@@ -48,9 +48,9 @@ def init(
 
 
 def _write_module(path: Path) -> str:
-    """Write the function that a recipe of this kind calls, unless there is one already; returns what to tell."""
+    """Write the function that a recipe of this kind calls, unless the file exists; return a line that says so."""
     if target.path_kind(path) != "missing":
-        return f"kept {path}, which was there already"
+        return f"kept {path}, which exists already"
     content, written = _template("my_problem.txt"), target.check_file(path, overwrite=False)
     whole.written_whole(written, lambda temporary: temporary.write_text(content, encoding="utf-8"))
     return f"wrote {path}, the function that it calls"

@@ -1,6 +1,6 @@
-"""Work in a process of its own: one question at a time, and an end at any moment.
+"""A function that runs in a process of its own, one call at a time.
 
-Unlike a pool, it can be ended while it works, holds nothing that outlives it, and is started again if it dies.
+Unlike a pool, the process can be ended while it works, leaves nothing behind, and is started again if it dies.
 """
 
 import signal
@@ -16,36 +16,36 @@ from typing import Generic, ParamSpec, TypeVar
 
 from foretaste.errors import RunFailed
 
-__all__ = ["Apart"]
+__all__ = ["WorkerProcess"]
 
-_Asked = ParamSpec("_Asked")
+_Arguments = ParamSpec("_Arguments")
 _Answer = TypeVar("_Answer")
 
 
-class Apart(Generic[_Asked, _Answer]):
-    """A function that is called in another process, which starts with the first call; may be called from several threads.
+class WorkerProcess(Generic[_Arguments, _Answer]):
+    """Calls a function in another process, which starts with the first call; safe to call from several threads.
 
     Args:
-        work: The function; it can be imported, and what it takes, returns and raises can be pickled.
+        work: The function. It can be imported, and its arguments, results and errors can be pickled.
 
-    >>> apart = Apart(divmod)
-    >>> apart.close()
+    >>> process = WorkerProcess(divmod)
+    >>> process.close()
     """
 
-    def __init__(self, work: Callable[_Asked, _Answer]) -> None:
+    def __init__(self, work: Callable[_Arguments, _Answer]) -> None:
         self._work, self._closed = work, False
-        self._one, self._life = threading.Lock(), threading.Lock()  # one call at a time; starting and ending
+        self._calling, self._changing = threading.Lock(), threading.Lock()  # one call at a time; start or end the process
         self._process: SpawnProcess | None = None
         self._line: Connection | None = None
 
-    def __call__(self, *args: _Asked.args, **kwargs: _Asked.kwargs) -> _Answer:
-        """What the function returns; raises what it raises.
+    def __call__(self, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Answer:
+        """Return what the function returns; raise what it raises.
 
         Raises:
-            RunFailed: Closed, or the process has died; the next call starts another.
+            RunFailed: It is closed, or the process has died; the next call starts another one.
         """
-        with self._one:
-            line = self._opened()
+        with self._calling:
+            line = self._open()
             try:
                 line.send((args, kwargs))
                 answer, error = line.recv()
@@ -57,51 +57,51 @@ class Apart(Generic[_Asked, _Answer]):
         return answer  # type: ignore[no-any-return]
 
     def close(self) -> None:
-        """End the process, whatever it is at; calls that wait for it fail, as later ones do."""
-        with self._life:
+        """End the process whatever it is doing; waiting and later calls fail."""
+        with self._changing:
             self._closed = True
             if self._process is not None:
                 self._process.kill()
                 self._process.join()
 
-    def _opened(self) -> Connection:
-        with self._life:
+    def _open(self) -> Connection:
+        with self._changing:
             if self._closed:
                 raise RunFailed(_ENDED)
             if self._line is None:
                 context = get_context("spawn")
                 self._line, theirs = context.Pipe()
-                self._process = context.Process(target=_answers, args=(theirs, self._work), daemon=True)
-                with _deaf():
+                self._process = context.Process(target=_answer_calls, args=(theirs, self._work), daemon=True)
+                with _ignoring_interrupts():
                     self._process.start()
                 theirs.close()
             return self._line
 
 
 _ENDED = "the server is being stopped"
-_DIED = "the process that works out what is shown has died, perhaps for want of memory; it is started again"
+_DIED = "the process that prepares the page has died, perhaps for lack of memory; it is started again"
 
 
-def _answers(line: Connection, work: Callable[..., object]) -> None:
-    """Answer questions until nobody is left to ask."""
+def _answer_calls(line: Connection, work: Callable[..., object]) -> None:
+    """Answer calls until the other end is closed."""
     with suppress(EOFError, OSError):
         while True:
             args, kwargs = line.recv()
             try:
                 answer, failed = work(*args, **kwargs), None
-            except Exception as error:  # whatever it is, who asked is told
+            except Exception as error:  # whatever it is, the caller gets it
                 error.add_note(traceback.format_exc())
                 answer, failed = None, error
             line.send((answer, failed))
 
 
 @contextmanager
-def _deaf() -> Iterator[None]:
-    """A process that starts here never hears Ctrl-C, which a terminal tells it too: its parent ends it."""
+def _ignoring_interrupts() -> Iterator[None]:
+    """Start processes that ignore Ctrl-C, which a terminal sends to them too: their parent ends them."""
     if sys.platform == "win32":
         yield
         return
-    resource_tracker.ensure_running()  # it would start with the process, and unblock the signal
+    resource_tracker.ensure_running()  # it would start with the process and unblock the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -9,12 +9,12 @@ from multiprocessing import active_children
 import pytest
 
 from foretaste.errors import RunFailed, WeightsError
-from foretaste.web.apart import Apart
+from foretaste.web.process import WorkerProcess
 from foretaste.weights import TaskWeights
 
 
 def test_answers_come_from_one_other_process() -> None:
-    apart = Apart(os.getpid)
+    apart = WorkerProcess(os.getpid)
     first = apart()
     assert first == apart() != os.getpid()
     apart.close()
@@ -24,7 +24,7 @@ def test_answers_come_from_one_other_process() -> None:
 
 
 def test_errors_are_those_of_the_function() -> None:
-    apart = Apart(TaskWeights.parse)
+    apart = WorkerProcess(TaskWeights.parse)
     with pytest.raises(WeightsError, match="unknown task 'c'") as told:
         apart("c=1", ("a", "b"))
     assert "in parse" in told.value.__notes__[0]  # where it was raised
@@ -33,7 +33,7 @@ def test_errors_are_those_of_the_function() -> None:
 
 
 def test_one_that_dies_is_started_again() -> None:
-    apart = Apart(os.getpid)
+    apart = WorkerProcess(os.getpid)
     os.kill(first := apart(), signal.SIGKILL)
     with pytest.raises(RunFailed, match="has died"):
         apart()
@@ -42,14 +42,14 @@ def test_one_that_dies_is_started_again() -> None:
 
 
 def test_it_does_not_hear_what_a_terminal_tells_everyone() -> None:
-    apart = Apart(os.getpid)
+    apart = WorkerProcess(os.getpid)
     os.kill(number := apart(), signal.SIGINT)
     assert apart() == number
     apart.close()
 
 
 def test_closing_does_not_wait_for_what_it_is_at() -> None:
-    apart, failed = Apart(time.sleep), list[RunFailed]()
+    apart, failed = WorkerProcess(time.sleep), list[RunFailed]()
 
     def ask() -> None:
         with pytest.raises(RunFailed, match="is being stopped") as found:
@@ -66,5 +66,5 @@ def test_closing_does_not_wait_for_what_it_is_at() -> None:
 
 
 def test_one_that_was_never_asked_is_closed() -> None:
-    Apart(os.getpid).close()
+    WorkerProcess(os.getpid).close()
     assert active_children() == []
