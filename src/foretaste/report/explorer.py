@@ -122,7 +122,7 @@ def predict_at(learned: Predictor, points: Sequence[TaskWeights]) -> dict[str, l
     """
     parts = [learned.at(points[start : start + _CHUNK]) for start in range(0, len(points), _CHUNK)]
     tables = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ("median", "low", "high")}
-    return {"weights": [list(each.values()) for each in points], **{name: np.round(table, 6).tolist() for name, table in tables.items()}}
+    return {"weights": [list(point.values()) for point in points], **{name: np.round(table, 6).tolist() for name, table in tables.items()}}
 
 
 def grid_of(surface: Surface) -> tuple[list[TaskWeights], int]:

@@ -98,8 +98,8 @@ def lay_out(table: Table) -> Fitting:
     shapes = [_side_by_side(table, count, tight=place > 0) for place, count in enumerate(dict.fromkeys((most, few)))]
     stacked = [f"{column.name}\n{column.parts[few - 1]}" if column.parts else column.name for column in table.columns]
     cells = [[_first_parts(cell, few) for cell in row] for row in table.rows]
-    said = _caption(table, few, table.narrow_caption)
-    return Fitting((*shapes, Shape(_grid(table, stacked, cells, tight=True, fold=True), said), Shape(_list(table, few), said)))
+    caption = _caption(table, few, table.narrow_caption)
+    return Fitting((*shapes, Shape(_grid(table, stacked, cells, tight=True, fold=True), caption), Shape(_list(table, few), caption)))
 
 
 def _side_by_side(table: Table, count: int, *, tight: bool) -> Shape:

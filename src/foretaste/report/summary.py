@@ -183,8 +183,8 @@ def verdict(agreement: Agreement, *, worst: bool = False) -> str:
     at = f"{counted(agreement.points, 'weighting')}{without}"
     if agreement.points < _FEWEST:
         few = f"{at} {'has' if agreement.points == 1 else 'have'} both a preview and a joint run"
-        said = f"Too few joint runs to judge: {few}, and it takes at least {_FEWEST}."
-        return f"{said} {error}." if agreement.points else said
+        text = f"Too few joint runs to judge: {few}, and it takes at least {_FEWEST}."
+        return f"{text} {error}." if agreement.points else text
     if agreement.spread < _STILL:
         return f"There is nothing to choose: joint finetuning has the same mean at all {at}. {error}."
     noun, rank, regret = (

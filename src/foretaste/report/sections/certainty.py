@@ -186,9 +186,9 @@ def describe_next_run(summary: Summary) -> str:
     best = summary.recommendation
     assert best is not None
     may = "is unlikely to change" if is_settled(summary) else "may change"
-    said = f"Another joint run {may} the choice (expected gain {number(best.next_gain)})."
+    sentence = f"Another joint run {may} the choice (expected gain {number(best.next_gain)})."
     close = "; ".join(shares(other.weights) for other in best.runners_up if other.undecided)
-    return f"{said} Too close to call: {close}." if close else said
+    return f"{sentence} Too close to call: {close}." if close else sentence
 
 
 def is_settled(summary: Summary) -> bool:

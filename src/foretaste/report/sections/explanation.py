@@ -86,10 +86,10 @@ def describe_front(outlook: Outlook) -> str:
     """
     efficient = int(is_efficient(outlook.prediction.median * outlook.surface.signs).sum())
     count = counted(len(outlook.points), "weighting")
-    said = f"{efficient} of {count} {'is' if efficient == 1 else 'are'} on the expected Pareto front."
+    text = f"{efficient} of {count} {'is' if efficient == 1 else 'are'} on the expected Pareto front."
     middle, low, high = outlook.hypervolume
     if low < _ALL:  # else the uncertainty of single weightings is larger than what they differ by
-        said += f" The front dominates {middle:.0%} of the box between the worst and best expected metrics ({low:.0%} to {high:.0%})."
+        text += f" The front dominates {middle:.0%} of the box between the worst and best expected metrics ({low:.0%} to {high:.0%})."
     if len(outlook.surface.tasks) >= _MANY:
-        said += " With so many tasks a front settles little: set floors (--floor) or look at the worst task (--prefer worst)."
-    return said
+        text += " With so many tasks a front settles little: set floors (--floor) or look at the worst task (--prefer worst)."
+    return text

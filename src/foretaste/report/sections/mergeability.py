@@ -79,9 +79,9 @@ def describe_pairs(simple: Surface) -> str:
     if not pairs:
         return ""
     counts = [(words, sum(pair.verdict == verdict for pair in pairs)) for verdict, words in _VERDICTS.items()]
-    said = joined([f"{words} for {counted(count, 'pair')}" for words, count in counts if count])
+    verdicts = joined([f"{words} for {counted(count, 'pair')}" for words, count in counts if count])
     worst = min(pairs, key=lambda pair: 1.0 if pair.kept is None else pair.kept)
-    return f"{capitalized(said)} of tasks. Worst pair: halfway between {joined(worst.tasks)}, merging {_describe_halfway(worst)}."
+    return f"{capitalized(verdicts)} of tasks. Worst pair: halfway between {joined(worst.tasks)}, merging {_describe_halfway(worst)}."
 
 
 def describe_corner(corner: Corner) -> str:

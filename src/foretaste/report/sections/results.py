@@ -1,5 +1,7 @@
 """The rows of a study as sections: the best previews, all rows, predictions beside results, time and provenance."""
 
+from collections.abc import Sequence
+
 from foretaste.document.blocks import Cell, Column, Note, Section, Table, Tone, cell_of, line_table
 from foretaste.document.wording import and_more, counted, duration, number, share, shares, span
 from foretaste.evaluation import Evaluation
@@ -8,7 +10,7 @@ from foretaste.surface.hindsight import Foretold, coverage, foretold, mean_error
 from foretaste.surface.pareto import front
 from foretaste.surface.views import metrics_of
 
-__all__ = ["history_sections", "previews_section", "provenance_section", "rows_section", "time_sections"]
+__all__ = ["describe_accuracy", "history_sections", "previews_section", "provenance_section", "rows_section", "time_sections"]
 
 _LIMIT = 12
 _HASH = 12
@@ -67,14 +69,26 @@ def _cell(row: Evaluation, task: str, metrics: list[str]) -> Cell:
 def history_sections(summary: Summary) -> list[Section]:
     """Compare the last joint runs with what was predicted before each; empty if there is nothing to compare."""
     past = [] if summary.outlook is None else foretold(summary.outlook.surface, _PAST)
-    covered, error = coverage(past), mean_error(past)
-    if covered is None:
+    if not past:
         return []
-    said = f"{covered:.0%} of the metrics lie in their 90 % interval; the predictions are off by {number(error)} on average."
     columns = [Column(task, ("measured", "predicted")) for task in summary.tasks]
     rows = [(cell_of(shares(run.weights)), *_history_cells(run), cell_of(f"{run.inside} of {len(run.real)}")) for run in past]
     table = Table((Column("weights"), *columns, Column("in the interval")), tuple(rows))
-    return [Section("Predictions and results", (Note(f"Each joint run, and what was predicted just before it. {said}"), table))]
+    return [
+        Section(
+            "Predictions and results", (Note(f"Each joint run, and what was predicted just before it. {describe_accuracy(past)}"), table)
+        )
+    ]
+
+
+def describe_accuracy(runs: Sequence[Foretold]) -> str:
+    """Say how well joint runs were predicted: how many metrics lie in their intervals, and the mean error.
+
+    Args:
+        runs: At least one.
+    """
+    within, error = f"{coverage(runs):.0%}", number(mean_error(runs))
+    return f"{within} of the metrics lie in their 90 % interval; the predictions are off by {error} on average."
 
 
 def _history_cells(run: Foretold) -> list[Cell]:

@@ -2,7 +2,8 @@
 
 from foretaste.document.blocks import Block, Cell, Column, Note, Section, Table, cell_of
 from foretaste.document.wording import and_more, number, share, shares, span
-from foretaste.surface.hindsight import Foretold, coverage, mean_error
+from foretaste.report.sections.results import describe_accuracy
+from foretaste.surface.hindsight import Foretold
 from foretaste.surface.searched import Budget, Progress, Searched
 
 __all__ = ["describe_step", "search_section"]
@@ -38,9 +39,7 @@ def search_section(search: Searched) -> Section:
     """Compare joint runs with what was predicted for them, and say why the search ended."""
     blocks: list[Block] = []
     if search.foretold:
-        covered, error = coverage(search.foretold), mean_error(search.foretold)
-        said = f"{covered:.0%} of the metrics lie in their 90 % interval; the predictions are off by {number(error)} on average."
-        blocks += [_predictions_table(search), Note(said)]
+        blocks += [_predictions_table(search), Note(describe_accuracy(search.foretold))]
     blocks += [Note(f"{what}: {why}", "Failed", "warning") for what, why in search.failed.items()]
     return Section("", (*blocks, Note(f"The search ended: {search.stopped}.")))
 
