@@ -125,6 +125,6 @@ def test_the_template_that_needs_nothing_else(kind: str, tmp_path: Path) -> None
 
 def test_a_module_of_the_user_s_is_kept(tmp_path: Path) -> None:
     (tmp_path / "my_problem.py").write_text("mine")
-    assert "my_problem.py, which was there already" in foretaste("init", tmp_path / "r.yaml", "--kind", "function").out
+    assert "my_problem.py, which exists already" in foretaste("init", tmp_path / "r.yaml", "--kind", "function").out
     assert "my_problem.py" in foretaste("init", tmp_path / "r.yaml", "--kind", "function", "--force").out
     assert (tmp_path / "my_problem.py").read_text() == "mine"

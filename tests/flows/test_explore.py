@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from commands import ENVIRONMENT, foretaste
 from foretaste.evaluation import Evaluation, Fidelity
-from foretaste.report.page import page as report
+from foretaste.report.explorer import study_page
 from foretaste.report.summary import summarise
 from foretaste.store.queue import Kind, Queue, State
 from foretaste.surface.preference import Preference
@@ -153,7 +153,7 @@ def test_dragging_typing_and_keys_move_every_number(study: Path, page: Page) -> 
         page.get_by_role("button", name="Equal weights").click()
         expect(page.get_by_label("weight of mid in percent")).to_have_value("33.3")
         page.get_by_role("button", name="Recommended", exact=True).click()
-        expect(page.locator(".value")).to_contain_text("0.000 against the recommended weights")
+        expect(page.locator(".value")).to_contain_text("the same as at the recommended weights")
         page.get_by_label("what the map shows").select_option("mid")
         expect(page.locator(".map .tick.middle").last).to_have_text("accuracy")
         with page.expect_response("**/api/predict**") as answer:
@@ -244,7 +244,7 @@ def test_preferences_and_floors_change_the_recommendation(study: Path, page: Pag
         page.get_by_label("floors").fill("all>=10%; high>=0.1")
         page.get_by_role("button", name="Recommend", exact=True).click()
         expect(page.locator("#sections")).to_contain_text("Floor: high>=0.1 holds with probability", timeout=LONG)
-        expect(page.locator(".value")).to_contain_text("the mean weighted low 100%")
+        expect(page.locator(".value")).to_contain_text("Mean weighted low 100%")
         page.get_by_label("preference", exact=True).fill("best")
         page.get_by_role("button", name="Recommend", exact=True).click()
         expect(page.locator(".panel .note").first).to_contain_text("preference 'best' is not understood")
@@ -337,13 +337,13 @@ def test_a_full_disk(study: Path, page: Page, tmp_path: Path) -> None:
         tight = Path(shutil.copytree(study, disk / "study"))
         with served(tight) as server:
             page.goto(f"{server.address}#weights=low=0.2,mid=0.3,high=0.5")
-            expect(page.locator(".jobs")).to_contain_text("No work was asked for yet")
+            expect(page.locator(".jobs")).to_contain_text("No work yet")
             previews = page.locator(".mark.preview").count()
             filler = _fill(disk)
             notice = page.get_by_text("The disk is full. Nothing is lost")
             expect(notice).to_be_visible(timeout=LONG)
             page.get_by_role("button", name="Preview here").click()
-            expect(page.locator(".panel .note").first).to_contain_text("Not done, and nothing is lost: the study's database", timeout=LONG)
+            expect(page.locator(".panel .note").first).to_contain_text("Not done, but nothing is lost: the study's database", timeout=LONG)
             for path in ("", "api/state", "api/state?prefer=worst", "api/sections", "api/jobs", "api/predict?weights=low=1"):
                 assert httpx.get(f"http://127.0.0.1:{server.port}/{path}", timeout=60).status_code == 200
             before = _numbers(page)
@@ -365,7 +365,7 @@ def test_a_disk_that_fills_while_work_goes_on(study: Path, page: Page) -> None:
         page.get_by_role("button", name="Export preview").click()
         failed = page.locator(".job.failed")
         expect(failed).to_contain_text("free some space or choose another place", timeout=LONG)
-        expect(failed).to_contain_text("Nothing that was finished is lost.")
+        expect(failed).to_contain_text("Finished work is kept.")
         page.get_by_role("button", name="Preview here").click()
         expect(page.locator(".job.done")).to_have_count(1, timeout=LONG)  # other work is not kept from being done
         filler.unlink()
@@ -377,7 +377,7 @@ def test_a_disk_that_fills_while_work_goes_on(study: Path, page: Page) -> None:
 def test_a_study_that_is_deleted(study: Path, page: Page) -> None:
     with served(study) as server:
         page.goto(server.address)
-        expect(page.locator(".jobs")).to_contain_text("No work was asked for yet")
+        expect(page.locator(".jobs")).to_contain_text("No work yet")
         while study.exists():  # the server looks into it meanwhile
             shutil.rmtree(study, ignore_errors=True)
         expect(page.locator(".panel .note").first).to_contain_text("is not a study", timeout=LONG)
@@ -408,7 +408,7 @@ def test_a_report_has_one_prediction_of_the_same_weights_and_nothing_to_complain
     rows = [Evaluation(w, {t: {"loss": 1.0, "accuracy": 0.5 + 0.4 * w[t] ** 0.5} for t in names}, how, "simple") for w, how in made]
     surface = Surface({task: Headline("accuracy") for task in names}, tuple(rows))
     found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
-    (tmp_path / "report.html").write_text(report(found))
+    (tmp_path / "report.html").write_text(study_page(found))
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
     page.goto(f"file://{tmp_path}/report.html")

@@ -113,7 +113,7 @@ def test_stopped_it_names_the_command_that_goes_on(
         process.send_signal(number)
         out, err = process.communicate()
     assert (process.returncode, out) == (130, "")
-    assert "stopping after the step in hand" in err
+    assert "stopping after the current step" in err
     words = shlex.split(err.rpartition("go on with: ")[2])
     assert words == ["foretaste", command, str(recipe), "--study", str(study), *options]
     assert in_training(study)

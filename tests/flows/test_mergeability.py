@@ -29,8 +29,8 @@ def test_a_line_for_each_two_tasks_and_what_to_do(recipe: Path) -> None:
     assert all(each["barrier"] == 0.0 and len(each["losses"]) == 5 for each in found["pairs"])
     assert found["corners"] == [{"method": "simple", "off": {"low": 0.0, "mid": 0.0, "high": 0.0}, "exact": True}]
     for pair in ("low, mid", "low, high", "mid, high"):
-        assert f"{pair}: averaging loses; half-way" in words
-    assert "at the corners, previews by simple are the single-task models" in words
+        assert f"{pair}: averaging loses. Halfway" in words
+    assert "At the corners, previews by simple are the single-task models" in words
     assert "Where averaging loses" in words
     assert "Rules of thumb" in words
     assert shown.out.splitlines()[-1] == f"next: foretaste run {recipe} --study {recipe.parent / 'study'}"
@@ -53,7 +53,7 @@ def test_corners_of_methods_that_are_asked_for(recipe: Path, tmp_path: Path) -> 
         ("ensemble", True),
         ("mixture", False),
     ]
-    assert "previews by mixture are other models than the first single-task runs" in " ".join(shown.out.split())
+    assert "previews by mixture are not the first single-task models" in " ".join(shown.out.split())
 
 
 def test_training_that_went_too_far_is_told(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_training_that_went_too_far_is_told(tmp_path: Path) -> None:
 def test_the_report_has_it_in_a_sentence(tmp_path: Path) -> None:
     recipe = digits_recipe(tmp_path, finetune_steps="5", preview_points="6", preview_methods="[simple]", joint_points="1")
     ran = json.loads(foretaste("run", recipe, "--study", tmp_path / "study", "--json").out)
-    assert "Between two tasks, averaging " in Path(ran["report"]).read_text()
+    assert "Worst pair: halfway between " in Path(ran["report"]).read_text()
 
 
 def test_tasks_with_heads_of_their_own(tmp_path: Path, checkpoints: Checkpoints) -> None:

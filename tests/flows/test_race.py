@@ -53,7 +53,7 @@ def test_a_race_ends_where_evaluating_everything_does(tmp_path: Path) -> None:
 
     shown = foretaste(*command, "--method", "simple")
     assert shown.code == 0, shown.err
-    assert "Stopped: surely not the best" in shown.out
+    assert "Stopped early: almost certainly not the best" in shown.out
     found = json.loads(foretaste("show", tmp_path / "raced", "--json").out)
     assert {json.dumps(row["weights"]) for row in found["rows"]} >= {json.dumps(row["weights"]) for row in simple["rows"]}
     assert foretaste("report", tmp_path / "raced").code == 0
@@ -95,7 +95,7 @@ def test_texts_as_the_headline_are_evaluated_in_full(tmp_path: Path, checkpoints
     recipe = language_recipe(tmp_path / "tiny.yaml", checkpoints.t5, "seq2seq", tasks, "metrics: [bleu, perplexity]", "max_new_tokens: 8")
     found = foretaste("preview", recipe, "--study", tmp_path / "study", "--method", "simple", "--race")
     assert found.code == 0, found.err
-    assert "No race: bleu of task 'near' is no mean over examples" in " ".join(found.out.split())
+    assert "racing is not possible here: bleu of task 'near' is no mean over examples" in " ".join(found.out.split())
     mixed = language_recipe(tmp_path / "mixed.yaml", checkpoints.t5, "seq2seq", tasks, "metrics: [perplexity, bleu]", "max_new_tokens: 8")
     found = foretaste("preview", mixed, "--study", tmp_path / "mixed", "--method", "simple", "--race", "--json")
     assert found.code == 0, found.err

@@ -8,18 +8,18 @@ from typing import TextIO
 
 from rich.console import Console
 
-from foretaste.cli import exploring, searching, studying, templates, transfer
+from foretaste.cli import exploring, running, searching, showing, studying, templates, transfer
 from foretaste.cli.base import app
 from foretaste.errors import BadInput, ForetasteError, Stopped
 
 __all__ = ["main", "plain"]
 
-_COMMANDS = (studying, templates, searching, exploring, transfer)  # importing them is what adds their commands, in this order
+_COMMANDS = (running, studying, showing, templates, searching, exploring, transfer)  # importing them adds their commands, in this order
 
 
 def main() -> None:
     """Run the command line; errors that foretaste raises on purpose end with their exit code."""
-    warnings.showwarning = _told
+    warnings.showwarning = _show_warning
     _print_any_name()
     try:
         app()
@@ -33,31 +33,31 @@ def main() -> None:
 
 
 def _path_fault(error: BaseException) -> BadInput | None:
-    """A name that no file system can hold, wherever it was used."""
+    """Return an error about a name that no file system can hold, wherever it was used."""
     if not isinstance(error, OSError) or error.errno not in (errno.ENAMETOOLONG, errno.ELOOP):
         return None
     return BadInput(f"{error.filename} cannot be used as a path ({error.strerror}); name another")
 
 
 def _print_any_name() -> None:
-    """File names need not be text: print what is not as an escape, rather than fail."""
+    """Print characters that are no text as escapes instead of failing: file names may hold any."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def _users_fault(error: BaseException) -> ForetasteError | None:
-    """The error as one of the user's own code, where a recipe called some and it comes from there."""
-    module = sys.modules.get("foretaste.sources.function")  # imported by whoever called such code
-    found = None if module is None else module.users_fault(error)
-    assert found is None or isinstance(found, ForetasteError)
-    return found
+    """Return the error as a fault of the user's own code, if a recipe called some and it comes from there."""
+    module = sys.modules.get("foretaste.sources.function")  # imported if such code was called
+    fault = None if module is None else module.users_fault(error)
+    assert fault is None or isinstance(fault, ForetasteError)
+    return fault
 
 
-def _told(
+def _show_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: str | None = None
 ) -> None:
-    """Our own warnings as one line for people; those of libraries as ever."""
+    """Print our own warnings as one line; show those of libraries as usual."""
     if not category.__module__.startswith("foretaste."):
         sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
         return
@@ -75,9 +75,9 @@ def _fail(error: Exception, code: int) -> None:
 
 
 def plain(text: str) -> str:
-    r"""The text with escapes in place of what a terminal would obey or hide.
+    r"""Return the text with escapes for characters that a terminal would obey or hide.
 
     >>> print(plain("a\x1b[31mb"))
     a\x1b[31mb
     """
-    return "".join(each if each.isprintable() or each in "\n\t" else ascii(each)[1:-1] for each in text)
+    return "".join(character if character.isprintable() or character in "\n\t" else ascii(character)[1:-1] for character in text)

@@ -1,4 +1,4 @@
-"""The explorer's command."""
+"""The command that opens the explorer."""
 
 import webbrowser
 from importlib.util import find_spec
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foretaste.cli.base import StudyFolder, app
+from foretaste.cli.base import app
+from foretaste.cli.options import StudyFolder
 from foretaste.errors import MissingExtra
 from foretaste.lazy import lazy
 
@@ -23,23 +24,23 @@ __all__ = ["explore"]
 def explore(
     study: StudyFolder,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in who know the printed address.")
+        str, typer.Option(help="Address to listen on; 0.0.0.0 lets in other machines that know the printed address.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; any that is free if left out.")] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with work that was asked for before and still waits.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; any free one if left out.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Start work that was requested before and still waits.")] = False,
     trust: Annotated[
-        bool, typer.Option("--trust", help="Let a study that somebody else made run its own Python code when work is asked for.")
+        bool, typer.Option("--trust", help="Let a study that somebody else made run its own Python code when you request work.")
     ] = False,
     browse: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the address as JSON, for machines.")] = False,
 ) -> None:
-    """Taste any weighting in the browser: drag a point, see every task move, ask for previews and joint runs."""
+    """Taste any weighting in the browser: drag a point, see every task move, request previews and joint runs."""
     if any(find_spec(name) is None for name in ("starlette", "uvicorn")):
         raise MissingExtra("the explorer needs starlette and uvicorn; install them with: pip install 'foretaste[web]'")
 
     def opened(address: str) -> None:
         typer.echo(
-            f'{{"address": "{address}"}}' if as_json else f"exploring {study} at {address}\nCtrl-C stops; work that was asked for goes on"
+            f'{{"address": "{address}"}}' if as_json else f"exploring {study} at {address}\nCtrl-C stops the page; requested work goes on"
         )
         if browse:
             webbrowser.open(address)

@@ -6,23 +6,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foretaste.cli.base import Explain, Floors, Json, Open, RecipeFile, Request, StudyOption, Variables, again, app, goal, printed, working
+from foretaste.cli.base import Request, again, app, goal, print_report, working
+from foretaste.cli.options import Explain, Floors, Json, Open, RecipeFile, StudyOption, Variables, Workers
+from foretaste.cli.showing import check_own_report, print_study, summarize_study, write_report
 from foretaste.cli.sizes import finite
-from foretaste.cli.studying import check_own_report, report_written, summarised
 from foretaste.lazy import lazy
 from foretaste.target import REPORT
 
 if TYPE_CHECKING:
-    from rich import console
-
-    from foretaste.report import explain as explaining
-    from foretaste.report import search as reporting
-    from foretaste.report import summary_json, text
+    from foretaste.report import records
+    from foretaste.report.sections import explanation
+    from foretaste.report.sections import search as sections
     from foretaste.surface import searched
     from foretaste.workflow import search as searching
 else:
-    console = lazy("rich.console")
-    reporting, explaining, summary_json, text = (lazy(f"foretaste.report.{name}") for name in ("search", "explain", "summary_json", "text"))
+    records, explanation, sections = (lazy(f"foretaste.report.{name}") for name in ("records", "sections.explanation", "sections.search"))
     searched, searching = lazy("foretaste.surface.searched"), lazy("foretaste.workflow.search")
 
 __all__ = ["search"]
@@ -34,7 +32,7 @@ _FRONT = "front"
 def search(
     recipe: RecipeFile,
     budget: Annotated[
-        str, typer.Option(help="What may be evaluated in all: joint runs, previews, previews sharpened by a tenth of a joint run.")
+        str, typer.Option(help="How much may be evaluated in all: joint runs, previews, and previews sharpened by a tenth of a joint run.")
     ] = "joint=5,previews=100",
     prefer: Annotated[str | None, typer.Option(help="mean, worst, knee, movies=2,news=1, or front; the recipe's if left out.")] = None,
     floor: Floors = None,
@@ -49,15 +47,16 @@ def search(
     ] = 0.002,
     study: StudyOption = None,
     var: Variables = None,
+    workers: Workers = None,
     explain: Explain = False,
     browse: Open = False,
     as_json: Json = False,
 ) -> None:
-    """Find the weights: previews first, then joint runs where the decision hangs, within a budget; a larger one goes on."""
+    """Find the weights within a budget: previews first, then the joint runs that tell most; with a larger budget it goes on."""
     limit = searched.Budget.parse(budget)
-    given = [("--budget", budget), ("--prefer", prefer), *(("--floor", each) for each in floor or ())]
-    given += [("--tolerance", str(tolerance))] if tolerance != 0.002 else []
-    command = ["search", str(recipe), *(word for name, value in given if value is not None for word in (name, value))]
+    options = [("--budget", budget), ("--prefer", prefer), *(("--floor", bound) for bound in floor or ())]
+    options += [("--tolerance", str(tolerance))] if tolerance != 0.002 else []
+    command = ["search", str(recipe), *(word for name, value in options if value is not None for word in (name, value))]
     front = prefer == _FRONT
 
     def accept(request: Request) -> None:
@@ -65,26 +64,25 @@ def search(
         goal(request, "knee" if front else prefer, floor)
         check_own_report(request.folder)
 
-    with working(recipe, study, var, command, accept=accept) as (work, _):
+    with working(recipe, study, var, command, accept=accept, workers=workers) as (work, _):
         wanted, floors = goal(work, "knee" if front else prefer, floor)
-        found = searching.search(
-            work,
+        result = work.search(
             limit,
             None if front else wanted,
             floors,
             tolerance=tolerance,
-            on_progress=lambda step: work.watch.say(reporting.step(step, limit)),
+            on_progress=lambda progress: work.watch.say(sections.describe_step(progress, limit)),
         )
-        folder = work.study.path
-    seen = summarised(folder, "knee" if front else prefer, floor)
-    path = report_written(seen, folder / REPORT)
-    report = {"study": str(folder), "report": str(path), "search": reporting.search_json(found)}
-    shown = "\n\n".join(explaining.explained(seen)) if explain else text.render(seen)
-    printed(
-        as_json,
-        summary_json.to_json(seen) | report,
-        console.Group(reporting.searched(found), "", shown),
-        f"report: {path}\nnext: {again(['confirm', str(recipe)], study, var)}" if not found.recommendation.confirmed else f"report: {path}",
-    )
+        folder = work.folder
+    summary = summarize_study(folder, "knee" if front else prefer, floor)
+    path = write_report(summary, folder / REPORT)
+    more = {"study": str(folder), "report": str(path), "search": records.search_record(result)}
+    after = f"report: {path}" + ("" if result.recommendation.confirmed else f"\nnext: {again(['confirm', str(recipe)], study, var)}")
+    if explain and not as_json:
+        print_report(False, None, [sections.search_section(result)], "\n\n".join([*explanation.explain(summary), after]))
+    else:
+        if not as_json:
+            print_report(False, None, [sections.search_section(result)])
+        print_study(summary, more, after, as_json=as_json)
     if browse:
         webbrowser.open(Path(path).resolve().as_uri())

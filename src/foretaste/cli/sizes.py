@@ -1,4 +1,4 @@
-"""Sizes of memory, as people write them."""
+"""Numbers that options take: sizes of memory as people write them, and finite ones."""
 
 import math
 import re
@@ -13,22 +13,22 @@ _MOST = 2**50  # bytes
 
 
 def size(text: str, option: str) -> int:
-    """Bytes, from a number and a unit.
+    """Read a number of bytes from a number and a unit.
 
     Args:
         text: As typed: KiB, MiB, GiB and TiB are powers of 1024 (the short forms K, M, G and T too), kB, MB, GB and TB of 1000.
-        option: For errors.
+        option: Its name, for errors.
 
     Raises:
-        StudyError: No such thing.
+        StudyError: The text is not a size, or too large.
 
     >>> size("2GiB", "--memory"), size("1.5 MB", "--memory")
     (2147483648, 1500000)
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?B)?", text.strip())
-    if found is None or not float(found[1]):
-        raise StudyError(f"{option} {text!r} is no size; write a number above 0 and a unit, for example {option} 2GiB")
-    number, prefix, unit = float(found[1]), found[2], found[3]
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?B)?", text.strip())
+    if match is None or not float(match[1]):
+        raise StudyError(f"{option} {text!r} is not a size; write a number above 0 and a unit, for example {option} 2GiB")
+    number, prefix, unit = float(match[1]), match[2], match[3]
     power = "KMGT".index(prefix.upper()) + 1 if prefix else 0
     bytes_given = number * (1000 if unit == "B" else 1024) ** power
     if bytes_given > _MOST:
@@ -37,7 +37,7 @@ def size(text: str, option: str) -> int:
 
 
 def finite(value: float | None) -> float | None:
-    """A number as it was given, unless it is NaN, which is within all bounds.
+    """Return a number unless it is NaN, which would pass all bounds.
 
     Raises:
         typer.BadParameter: It is NaN.
@@ -46,5 +46,5 @@ def finite(value: float | None) -> float | None:
     0.5
     """
     if value is not None and math.isnan(value):
-        raise typer.BadParameter("nan is no number; give one")
+        raise typer.BadParameter("nan is not a number; give one")
     return value

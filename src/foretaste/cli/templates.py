@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from foretaste import target
-from foretaste.cli.base import Json, again, app, printed
+from foretaste.cli.base import again, app, print_report
+from foretaste.cli.options import Json
 from foretaste.errors import RecipeError
 from foretaste.lazy import lazy
 from foretaste.sources.kinds import kinds
@@ -34,7 +35,7 @@ def init(
     path: Annotated[Path | None, typer.Argument(help="File to write; recipe.yaml or recipe.schema.json if left out.")] = None,
     kind: Annotated[_Template, typer.Option(help="What to start from.")] = _TEMPLATES[0],
     schema: Annotated[bool, typer.Option("--schema", help="Write the recipe's JSON schema for editors instead.")] = False,
-    overwrite: Annotated[bool, typer.Option("--force", "--overwrite", help="Replace a file that is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--force", "--overwrite", help="Replace an existing file.")] = False,
     as_json: Json = False,
 ) -> None:
     """Write a commented recipe to start from (or the JSON schema of recipes)."""
@@ -49,13 +50,13 @@ def init(
         lines.append(_write_module(path.with_name("my_problem.py")))
     if not schema:
         lines.append(f"next: edit it, then {again(['check', str(path)], None, None)}")
-    printed(as_json, {"written": str(path)}, "\n".join(lines))
+    print_report(as_json, {"written": str(path)}, "\n".join(lines))
 
 
 def _write_module(path: Path) -> str:
-    """Write the function that a recipe of this kind calls, unless there is one already; returns what to tell."""
+    """Write the function that a recipe of this kind calls, unless the file exists; return a line that says so."""
     if target.path_kind(path) != "missing":
-        return f"kept {path}, which was there already"
+        return f"kept {path}, which exists already"
     content, written = _template("my_problem.txt"), target.check_file(path, overwrite=False)
     whole.written_whole(written, lambda temporary: temporary.write_text(content, encoding="utf-8"))
     return f"wrote {path}, the function that it calls"

@@ -1,4 +1,4 @@
-"""Commands on models on disk: bringing experts in, writing merged ones out."""
+"""Commands on models on disk: import experts, export merged models."""
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -8,32 +8,32 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
-from foretaste.cli.base import Json, Method, Overwrite, Request, StudyOption, Variables, app, pairs, printed, working
+from foretaste.cli.base import Request, app, pairs, print_report, working
+from foretaste.cli.options import Json, Method, Overwrite, StudyOption, Variables
 from foretaste.cli.sizes import finite, size
 from foretaste.errors import StudyError
 from foretaste.lazy import lazy
 
 if TYPE_CHECKING:
-    from foretaste.report import progress, tables
+    from foretaste.report import progress
+    from foretaste.report.sections import work as sections
     from foretaste.store import study as studies
-    from foretaste.work import imported_models as models
+    from foretaste.work import imported_models as imported
     from foretaste.work import imports
     from foretaste.workflow import confirm as confirming
     from foretaste.workflow import experts, files, mixing
     from foretaste.workflow import export as exporting
-    from foretaste.workflow import run as running
 else:
-    progress, tables, studies = (lazy(f"foretaste.{name}") for name in ("report.progress", "report.tables", "store.study"))
+    progress, sections, studies = (lazy(f"foretaste.{name}") for name in ("report.progress", "report.sections.work", "store.study"))
+    imports, imported = lazy("foretaste.work.imports"), lazy("foretaste.work.imported_models")
     experts, files, mixing = (lazy(f"foretaste.workflow.{name}") for name in ("experts", "files", "mixing"))
-    imports, models = lazy("foretaste.work.imports"), lazy("foretaste.work.imported_models")
-    confirming = lazy("foretaste.workflow.confirm")
-    exporting, running = lazy("foretaste.workflow.export"), lazy("foretaste.workflow.run")
+    confirming, exporting = lazy("foretaste.workflow.confirm"), lazy("foretaste.workflow.export")
 
 __all__ = ["TrainerChoice", "export", "import_"]
 
 
 class TrainerChoice(StrEnum):
-    """Other trainers; those of `foretaste.workflow.mixing.TrainerName`."""
+    """Other trainers: those of `foretaste.workflow.mixing.TrainerName`."""
 
     TRL = "trl"
     AXOLOTL = "axolotl"
@@ -42,7 +42,7 @@ class TrainerChoice(StrEnum):
 
 @app.command("import", epilog="Example: [bold]foretaste import merged.study --base llama --task code=llama-code --task math=llama-math[/]")
 def import_(
-    study: Annotated[Path, typer.Argument(metavar="STUDY", help="A study's folder; made if it is not there.")],
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="A study's folder; created if it does not exist.")],
     task: Annotated[list[str] | None, typer.Option("--task", metavar="NAME=FOLDER", help="A task's model; repeatable.")] = None,
     base: Annotated[Path | None, typer.Option(help="The pretrained checkpoint; needed to merge checkpoints without a recipe.")] = None,
     vocabulary: Annotated[Literal["base"] | None, typer.Option(help="base: leave out tokens that experts added.")] = None,
@@ -52,31 +52,33 @@ def import_(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Bring models that were trained elsewhere: checkpoints, LoRA adapters, or a site file; compared before anything is read."""
+    """Import models that were trained elsewhere: checkpoints, LoRA adapters, or a site file; all are compared before any is read."""
     folders = {name: Path(folder) for name, folder in pairs(task, "--task", "NAME=FOLDER", "code=/path/to/expert").items()}
     if not folders and base is None and not remove:
         raise StudyError("nothing to import; name models, as in --task code=FOLDER --task math=FOLDER")
     if not study.exists():
         if remove:
-            raise StudyError(f"{study} is not there, so there is nothing to remove; name the study's folder")
-        experts.check(folders, base, vocabulary)  # so that nothing is made for what does not fit
+            raise StudyError(f"{study} does not exist, so there is nothing to remove; name the study's folder")
+        experts.check(folders, base, vocabulary)  # so that no study is created for models that do not fit
     with progress.watching(Console(stderr=True)) as watch, studies.Study.create(study) as opened:
         imports.remove(opened, remove or ())
         notes = experts.bring(opened, folders, base, vocabulary=vocabulary, watch=watch) if folders or base else ()
-        found = models.imported_models(opened)
-    rows = {name or imports.SHOWN: each for name, each in found.items()}
+        models = imported.imported_models(opened)
+    rows = {name or imports.SHOWN: model for name, model in models.items()}
     data = {
-        name: {"folder": str(each.expert.folder), "kind": each.expert.kind, "curvature": bool(each.site)} for name, each in rows.items()
+        name: {"folder": str(model.expert.folder), "kind": model.expert.kind, "curvature": bool(model.site)} for name, model in rows.items()
     }
-    after = [*(f"removed: {name}" for name in remove or ()), *(f"note: {note}" for note in notes), *_next(study, found)]
-    printed(as_json, {"experts": data, "notes": list(notes), "removed": list(remove or ())}, tables.experts(data), "\n".join(after))
+    after = [*(f"removed: {name}" for name in remove or ()), *(f"note: {note}" for note in notes), *_next_commands(study, models)]
+    print_report(
+        as_json, {"experts": data, "notes": list(notes), "removed": list(remove or ())}, [sections.experts_section(data)], "\n".join(after)
+    )
 
 
-def _next(study: Path, found: "Mapping[str, models.ImportedModel]") -> list[str]:
-    """What to do with a study's experts, and why they do not merge as they are."""
-    if not set(found) - {imports.BASE}:
+def _next_commands(study: Path, models: "Mapping[str, imported.ImportedModel]") -> list[str]:
+    """Say what to do with a study's experts, or why they do not merge as they are."""
+    if not set(models) - {imports.BASE}:
         return [f"next: foretaste import {study} --task NAME=FOLDER"]
-    reason = files.mergeable(study, found)
+    reason = files.mergeable(study, models)
     first = f"next: foretaste export {study} --to merged --weights uniform" if reason is None else f"note: {reason}"
     return [first, f"next, with the tasks' data: foretaste run RECIPE --study {study}"]
 
@@ -90,7 +92,7 @@ def export(
     joint: Annotated[
         bool, typer.Option("--joint", help="The joint run at these weights instead of their preview; trained if there is none.")
     ] = False,
-    rank: Annotated[int | None, typer.Option(min=1, max=2**16, help="Of a sum of imported adapters; exact if left out.")] = None,
+    rank: Annotated[int | None, typer.Option(min=1, max=2**16, help="Rank of a sum of imported adapters; exact if left out.")] = None,
     prior_precision: Annotated[
         float | None,
         typer.Option(
@@ -126,13 +128,13 @@ def export(
         _merge(recipe, to, weights, method, prior_precision, rank, room, overwrite, as_json)
         return
     of_files = {"--rank": (rank, "sums of imported adapters"), "--prior-precision": (prior_precision, "merges of imported experts")}
-    for name, (given, of) in (of_files | {"--memory": (memory, "merges of imported checkpoints")}).items():
+    for name, (given, use) in (of_files | {"--memory": (memory, "merges of imported checkpoints")}).items():
         if given is not None:
-            raise StudyError(f"{name} is for {of}; name the study's folder in place of the recipe, or leave it out")
+            raise StudyError(f"{name} is for {use}; name the study's folder in place of the recipe, or leave it out")
     if mixture or trainer:
         if joint or method or rank:
-            raise StudyError("a mixture is rows and no model; leave out --joint, --method and --rank")
-        form, names = mixture or "jsonl", [each.value for each in trainer or ()]
+            raise StudyError("a mixture is rows, not a model; leave out --joint, --method and --rank")
+        form, names = mixture or "jsonl", [choice.value for choice in trainer or ()]
         _mix(recipe, to, weights, form, names, overwrite, study, var, as_json)
         return
     if joint and method:
@@ -150,7 +152,7 @@ def _model(
     var: list[str] | None,
     as_json: bool,
 ) -> None:
-    """A preview, or the joint run."""
+    """Export a preview or the joint run."""
     options = ["--joint"] if method == "joint" else ["--method", method] if method else []
     command = ["export", str(recipe), "--to", str(to), *options, *(["--overwrite"] if overwrite else [])]
 
@@ -159,10 +161,9 @@ def _model(
         if exporting.checked_method(request.recipe, method) == "joint":
             confirming.check_trainable(request.problem, request.points)
 
-    with working(recipe, study, var, command, None if weights is None else [weights], accept) as (work, asked):
-        at = asked[0] if asked else running.recommended(work).weights
-        found = exporting.export(work, to, at, method, overwrite=overwrite)
-    printed(as_json, {"written": str(to), **found}, f"wrote {to}: {found['method']} at {found['at']}")
+    with working(recipe, study, var, command, None if weights is None else [weights], accept) as (work, given):
+        record = work.export(to, given[0] if given else None, method, overwrite=overwrite)
+    print_report(as_json, {"written": str(to), **record}, f"wrote {to}: {record['method']} at {record['at']}")
 
 
 def _mix(
@@ -176,7 +177,7 @@ def _mix(
     var: list[str] | None,
     as_json: bool,
 ) -> None:
-    """The rows of a joint run."""
+    """Export the rows of a joint run."""
     options = [*(word for name in names for word in ("--trainer", name)), *(["--overwrite"] if overwrite else [])]
     command = ["export", str(recipe), "--to", str(to), "--mixture", form, *options]
 
@@ -184,10 +185,10 @@ def _mix(
         exporting.check_target(request.recipe, request.folder, to, overwrite=overwrite)
         mixing.check_mixture(request.recipe, request.problem, names)
 
-    with working(recipe, study, var, command, None if weights is None else [weights], accept) as (work, asked):
-        at = asked[0] if asked else running.recommended(work).weights
-        found = mixing.export_mixture(work, to, at, form=form, names=names, overwrite=overwrite)
-    printed(as_json, {"written": str(to), **found}, tables.mixed(found), f"wrote {to}: {at}")
+    with working(recipe, study, var, command, None if weights is None else [weights], accept) as (work, given):
+        at = given[0] if given else work.recommended().weights
+        manifest = work.export_mixture(to, at, form=form, trainers=names, overwrite=overwrite)
+    print_report(as_json, {"written": str(to), **manifest}, [sections.mixture_section(manifest)], f"wrote {to}: {at}")
 
 
 def _merge(
@@ -201,7 +202,7 @@ def _merge(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Imported experts, merged where they are."""
+    """Merge imported experts where they are."""
     if weights is None:
         raise StudyError("merging imported experts without a recipe needs --weights, as in --weights code=0.6,math=0.4, or uniform")
     if method not in (None, "simple", "diagonal"):
@@ -210,10 +211,10 @@ def _merge(
         raise StudyError("--prior-precision is for --method diagonal; simple averaging has none")
     with progress.watching(Console(stderr=True)) as watch, studies.Study.open(folder) as opened:
         how: files.FileMethod = "diagonal" if method == "diagonal" else "simple"
-        asked = files.Merging(files.weights_over(opened, weights), how, prior_precision, rank, memory)
-        found = files.merge_files(opened, to, asked, watch, overwrite=overwrite)
-    said = [f"wrote {to}: {found['method']} at {found['at']}"]
+        merging = files.Merging(files.weights_over(opened, weights), how, prior_precision, rank, memory)
+        record = files.merge_files(opened, to, merging, watch, overwrite=overwrite)
+    lines = [f"wrote {to}: {record['method']} at {record['at']}"]
     if rank is not None:
-        error = found["relative error of the reduction"]
-        said.append(f"relative error of the reduction to rank {rank}: {error:.3g} of the exact sum's norm (Frobenius)")
-    printed(as_json, {"written": str(to), **found}, "\n".join(said))
+        error = record["relative error of the reduction"]
+        lines.append(f"relative error of the reduction to rank {rank}: {error:.3g} of the exact sum's norm (Frobenius)")
+    print_report(as_json, {"written": str(to), **record}, "\n".join(lines))

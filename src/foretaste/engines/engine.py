@@ -60,6 +60,9 @@ class Engine(ABC):
         if failures:
             raise _summary(failures)
 
+    def close(self) -> None:  # noqa: B027 (most engines hold nothing)
+        """Let go of what the engine holds, such as worker processes."""
+
     def split(self, points: Sequence[TaskWeights]) -> list[tuple[TaskWeights, ...]]:
         """Weightings in parts that can be previewed at the same time."""
         return [tuple(points)]

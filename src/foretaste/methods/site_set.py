@@ -11,7 +11,7 @@ from foretaste.one_line import one_line
 from foretaste.params import Params
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.mixture import MixtureSite
-from foretaste.posterior.placing import bytes_of
+from foretaste.posterior.placing import bytes_of, place_on
 from foretaste.posterior.precision import EXACT, Stop
 from foretaste.posterior.site import GaussianSite, Site
 from foretaste.store.study import Done

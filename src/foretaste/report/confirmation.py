@@ -9,7 +9,7 @@ from foretaste.surface.agreement import anchor_of
 from foretaste.surface.choose import choose
 from foretaste.weights import TaskWeights
 
-__all__ = ["Confirmation", "confirmation"]
+__all__ = ["Confirmation", "confirm_recommendation"]
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class Confirmation:
     Args:
         weights: The recommended ones.
         previewed: Headline metric per task; empty where these weights were not previewed.
-        joint: The same after joint finetuning.
+        joint: Headline metric per task after joint finetuning.
         previewed_value: What the preference gives the preview, if there is one.
-        joint_value: What it gives the joint run.
+        joint_value: What the preference gives the joint run.
         floors_met: Whether the joint run keeps every floor.
         better: Other weights whose joint run suits better, and their value, where the study has them.
         anchored: Whether the preview rests on this very joint run, so that their difference says nothing.
@@ -45,43 +45,43 @@ class Confirmation:
 
     @property
     def value_difference(self) -> float | None:
-        """The same of the preference's value."""
+        """Joint minus previewed value of the preference; None where it would say nothing."""
         return None if self.anchored or self.previewed_value is None else self.joint_value - self.previewed_value
 
 
-def confirmation(summary: Summary) -> Confirmation | None:
-    """What the joint run at the recommended weights came to, or None where it was not made.
+def confirm_recommendation(summary: Summary) -> Confirmation | None:
+    """Compare the joint run at the recommended weights with its preview; None if there is no such run.
 
-    Relative floors are held against the single-task metric, as in the recommendation.
+    Relative floors are shares of the single-task metric, as in the recommendation.
 
     >>> from foretaste.evaluation import Evaluation, Fidelity
     >>> from foretaste.report.summary import summarise
     >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline, Surface
     >>> from foretaste.weights import lattice
-    >>> made = ((w, how) for w in lattice("ab", 2) for how in (Fidelity.PREVIEW, Fidelity.JOINT))
-    >>> rows = [Evaluation(w, {t: {"loss": 1.0, "accuracy": w[t]} for t in w}, how, "simple") for w, how in made]
+    >>> pairs = ((w, fidelity) for w in lattice("ab", 2) for fidelity in (Fidelity.PREVIEW, Fidelity.JOINT))
+    >>> rows = [Evaluation(w, {t: {"loss": 1.0, "accuracy": w[t]} for t in w}, fidelity, "simple") for w, fidelity in pairs]
     >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, tuple(rows))
-    >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
-    >>> confirmation(found).difference
+    >>> summary = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> confirm_recommendation(summary).difference
     {'a': 0.0, 'b': 0.0}
     """
-    chosen, joint = summary.recommendation, summary.joint
-    row = joint.at(chosen.weights) if chosen else None
-    if chosen is None or row is None:
+    recommended, joint = summary.recommendation, summary.joint
+    run = joint.at(recommended.weights) if recommended else None
+    if recommended is None or run is None:
         return None
-    here = choose(replace(joint, rows=(row,)), summary.preference, summary.floors, summary.single)
+    own = choose(replace(joint, rows=(run,)), summary.preference, summary.floors, summary.single)
     best = choose(joint, summary.preference, summary.floors, summary.single)
-    seen = summary.previews.at(chosen.weights)
-    preview = seen and choose(replace(joint, rows=(seen,)), summary.preference, (), summary.single)
-    outdone = best.weights != here.weights and (best.floors_met > here.floors_met or best.value > here.value)
+    row = summary.previews.at(recommended.weights)
+    preview = row and choose(replace(joint, rows=(row,)), summary.preference, (), summary.single)
+    is_beaten = best.weights != own.weights and (best.floors_met > own.floors_met or best.value > own.value)
     return Confirmation(
-        weights=chosen.weights,
+        weights=recommended.weights,
         previewed=preview.expected if preview else {},
-        joint=here.expected,
+        joint=own.expected,
         previewed_value=preview.value if preview else None,
-        joint_value=here.value,
-        floors_met=here.floors_met,
-        better=(best.weights, best.value) if outdone else None,
-        anchored=seen is not None and chosen.weights == anchor_of(summary.method, summary.tasks),
+        joint_value=own.value,
+        floors_met=own.floors_met,
+        better=(best.weights, best.value) if is_beaten else None,
+        anchored=row is not None and recommended.weights == anchor_of(summary.method, summary.tasks),
     )

@@ -1,26 +1,41 @@
-"""What the explorer shows of a study, as JSON: rows, and what joint finetuning is expected to give all over the simplex."""
+"""What the explorer begins with, as JSON: rows, and predictions of joint runs all over the simplex."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from foretaste.evaluation import Fidelity
+from foretaste.report.json import plain
+from foretaste.report.page import page
+from foretaste.report.records import study_record
+from foretaste.report.sections.study import study_facts, study_report
 from foretaste.report.summary import Summary
-from foretaste.report.summary_json import plain, to_json
-from foretaste.report.wording import counted
 from foretaste.surface.predict import Predictor
 from foretaste.surface.spline import Spline
 from foretaste.surface.table import Surface
 from foretaste.weights import TaskWeights, corners, dirichlet, lattice, uniform
 
-__all__ = ["expected", "explored", "facts", "grid_of"]
+__all__ = ["explorer_state", "grid_of", "predict_at", "study_page"]
 
 _CURVE, _TRIANGLE, _SCATTER = 100, 40, 500
 _CHUNK = 60
 
 
-def explored(summary: Summary) -> dict[str, object]:
-    """All of it.
+def study_page(summary: Summary) -> str:
+    """Write a study's report with its explorer as one HTML file that needs no network and no server.
+
+    >>> from foretaste.report.summary import summarise
+    >>> from foretaste.surface.preference import Preference
+    >>> from foretaste.surface.table import Headline
+    >>> surface = Surface({"a": Headline("accuracy")}, ())
+    >>> summary = summarise(surface, name="<s>", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> "&lt;s&gt; has no results yet" in study_page(summary)
+    True
+    """
+    return page(study_report(summary), explorer_state(summary) if summary.surface.rows else {})
+
+
+def explorer_state(summary: Summary) -> dict[str, object]:
+    """Make all that the explorer begins with.
 
     ``prediction`` holds the expected metrics at weightings all over the simplex, `[N, T]` each, from which a page
     interpolates: ``resolution`` says that they are a lattice's, in its order; where it is 0 they are scattered, and
@@ -32,10 +47,10 @@ def explored(summary: Summary) -> dict[str, object]:
     >>> from foretaste.surface.table import Headline
     >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
     >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
-    >>> explored(found)["prediction"] is None, explored(found)["tasks"][0]["name"]
+    >>> explorer_state(found)["prediction"] is None, explorer_state(found)["tasks"][0]["name"]
     (True, 'a')
     """
-    document = to_json(summary)
+    record = study_record(summary)
     heads, single = summary.surface.headlines, summary.single
     tasks = [
         {"name": task, "metric": head.metric, "higher_is_better": head.higher_is_better, "single": single.get(task)}
@@ -54,12 +69,12 @@ def explored(summary: Summary) -> dict[str, object]:
         }
         for row in summary.surface.rows
     ]
-    kept = ("name", "method", "recommendation", "confirmation", "agreements", "floors", "provenance", "costs")
+    shared = ("name", "method", "recommendation", "confirmation", "agreements", "floors", "provenance", "costs")
     preference = {"kind": summary.preference.kind, "importance": dict(summary.preference.importance), "text": str(summary.preference)}
     preference["measure"] = summary.measure
-    return {key: document[key] for key in kept} | {
+    return {key: plain(record[key]) for key in shared} | {
         "tasks": plain(tasks),
-        "facts": facts(summary),
+        "facts": study_facts(summary),
         "inside": summary.surface.inside,
         "rows": plain(rows),
         "preference": preference,
@@ -73,24 +88,24 @@ def _prediction(summary: Summary) -> dict[str, object] | None:
     surface, learned = summary.outlook.surface, summary.outlook.learned
     points, resolution = grid_of(surface)
     first = [summary.recommendation.weights] if summary.recommendation else []
-    known = list(dict.fromkeys([*first, *(row.weights for row in surface.rows)]))  # what people look at first is exact
-    found = expected(learned, points if resolution else list(dict.fromkeys([*known, *points])))
-    more = {"known": expected(learned, known)} if resolution else {"splines": _splines(found)}
-    return {"resolution": resolution, "basis": summary.outlook.prediction.basis, **found, **more}
+    evaluated = list(dict.fromkeys([*first, *(row.weights for row in surface.rows)]))  # what people look at first is exact
+    table = predict_at(learned, points if resolution else list(dict.fromkeys([*evaluated, *points])))
+    more = {"known": predict_at(learned, evaluated)} if resolution else {"splines": _splines(table)}
+    return {"resolution": resolution, "basis": summary.outlook.prediction.basis, **table, **more}
 
 
-def _splines(found: Mapping[str, list[list[float]]]) -> dict[str, object]:
-    """Of the median and both ends of the interval, for a page to evaluate."""
-    points = np.array(found["weights"])
-    each = {name: Spline.through(points, np.array(table)) for name, table in found.items() if name != "weights"}
+def _splines(tables: Mapping[str, list[list[float]]]) -> dict[str, object]:
+    """Fit splines through the median and both ends of the interval, for a page to evaluate."""
+    points = np.array(tables["weights"])
+    splines = {name: Spline.through(points, np.array(table)) for name, table in tables.items() if name != "weights"}
     return {
         name: {"coefficients": np.round(spline.coefficients, 7).tolist(), "constants": np.round(spline.constants, 6).tolist()}
-        for name, spline in each.items()
+        for name, spline in splines.items()
     }
 
 
-def expected(learned: Predictor, points: Sequence[TaskWeights]) -> dict[str, list[list[float]]]:
-    """Expected metrics with 90 % intervals at any weightings, `[N, T]` each, as lists.
+def predict_at(learned: Predictor, points: Sequence[TaskWeights]) -> dict[str, list[list[float]]]:
+    """Predict metrics with 90 % intervals at any weightings, `[N, T]` each, as lists.
 
     Args:
         learned: From a study's rows.
@@ -101,17 +116,17 @@ def expected(learned: Predictor, points: Sequence[TaskWeights]) -> dict[str, lis
     >>> from foretaste.evaluation import Evaluation, Fidelity
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.JOINT, "joint") for w in lattice("ab", 2)]
     >>> learned = predictor(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)))
-    >>> found = expected(learned, [uniform("ab")])
+    >>> found = predict_at(learned, [uniform("ab")])
     >>> found["weights"], len(found["median"][0])
     ([[0.5, 0.5]], 2)
     """
     parts = [learned.at(points[start : start + _CHUNK]) for start in range(0, len(points), _CHUNK)]
     tables = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ("median", "low", "high")}
-    return {"weights": [list(each.values()) for each in points], **{name: np.round(table, 6).tolist() for name, table in tables.items()}}
+    return {"weights": [list(point.values()) for point in points], **{name: np.round(table, 6).tolist() for name, table in tables.items()}}
 
 
 def grid_of(surface: Surface) -> tuple[list[TaskWeights], int]:
-    """Weightings to predict at: a fine lattice of 2 or 3 tasks; scattered ones of more, on faces too where joint runs may be.
+    """List weightings to predict at: a fine lattice for 2 or 3 tasks; scattered ones for more, on faces too where joint runs may be.
 
     >>> from foretaste.surface.table import Headline
     >>> [len(grid_of(Surface({t: Headline("accuracy") for t in names}, ()))[0]) for names in ("ab", "abc", "abcd")]
@@ -122,32 +137,12 @@ def grid_of(surface: Surface) -> tuple[list[TaskWeights], int]:
         resolution = {1: 1, 2: _CURVE}.get(len(names), _TRIANGLE)
         return lattice(names, resolution), resolution
     random = np.random.default_rng(0)
-    drawn = [_drawn(names, random, surface.inside, concentration) for concentration in (1.0, 0.3) for _ in range(_SCATTER)]
-    return [*corners(names), uniform(names), *drawn], 0
+    scattered = [_draw_weights(names, random, surface.inside, concentration) for concentration in (1.0, 0.3) for _ in range(_SCATTER)]
+    return [*corners(names), uniform(names), *scattered], 0
 
 
-def _drawn(names: Sequence[str], random: np.random.Generator, inside: bool, concentration: float) -> TaskWeights:
-    """At random: of any number of tasks, the others without weight, or of all."""
+def _draw_weights(names: Sequence[str], random: np.random.Generator, inside: bool, concentration: float) -> TaskWeights:
+    """Draw weights at random: of some tasks, the others having none, or of all."""
     some = list(names) if inside else random.choice(names, random.integers(2, len(names) + 1), replace=False).tolist()
-    found = dict(dirichlet(some, 1, random, concentration)[0])
-    return TaskWeights(names, [found.get(name, 0.0) for name in names])
-
-
-def facts(summary: Summary) -> str:
-    """The tasks, how much there is, and what is wanted, in a line.
-
-    >>> from foretaste.report.summary import summarise
-    >>> from foretaste.surface.preference import Preference
-    >>> from foretaste.surface.table import Headline
-    >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
-    >>> facts(summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={}))
-    'a, b. 0 previews, 0 joint runs. Wanted: the best of the mean over tasks.'
-    """
-    surface = summary.surface
-    previews, joint = (len(surface.where(kind).rows) for kind in (Fidelity.PREVIEW, Fidelity.JOINT))
-    return f"{', '.join(summary.tasks)}. {counted(previews, 'preview')}, {counted(joint, 'joint run')}. Wanted: {_wanted(summary)}."
-
-
-def _wanted(summary: Summary) -> str:
-    floors = " and ".join(str(floor) for floor in summary.floors)
-    return f"the best of {summary.preference}" + (f", with {floors}" if floors else "")
+    weights = dict(dirichlet(some, 1, random, concentration)[0])
+    return TaskWeights(names, [weights.get(name, 0.0) for name in names])

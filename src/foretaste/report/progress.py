@@ -22,11 +22,11 @@ from rich.progress import (
 __all__ = ["TerminalWatch", "watching"]
 
 _NOTE = 34
-_LONG = 0.5  # seconds after which a stage is told where there is no terminal
+_LONG = 0.5  # seconds after which a stage is announced without a terminal
 
 
 class TerminalWatch:
-    """Draws stages as bars where there is a terminal, as lines where there is none.
+    """Shows stages as bars in a terminal, as lines elsewhere.
 
     Args:
         console: Where to draw; standard error, so that results alone are on standard output.
@@ -35,7 +35,7 @@ class TerminalWatch:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._stage: TaskID | None = None
-        self._told = True  # whether the stage was, where there is no terminal
+        self._is_announced = True  # needed only without a terminal
         self._since = 0.0
         self._stop = False
         self.progress = Progress(
@@ -52,26 +52,26 @@ class TerminalWatch:
         )
 
     def begin(self, label: str, total: int) -> None:
-        """A new stage; the one before is done."""
+        """Begin a new stage; the one before is done."""
         self._finish()
         self._stage = self.progress.add_task(label, total=total, note="")
-        self._told, self._since = self._console.is_terminal, time.monotonic()
+        self._is_announced, self._since = self._console.is_terminal, time.monotonic()
 
     def advance(self, amount: int, note: str = "") -> None:
         """Move the stage's bar."""
         if self._stage is not None:
             self.progress.update(self._stage, advance=amount, note=note[:_NOTE])
-            if not self._told and time.monotonic() - self._since >= _LONG:
-                self._tell(self.progress.tasks[self._stage])
+            if not self._is_announced and time.monotonic() - self._since >= _LONG:
+                self._announce(self.progress.tasks[self._stage])
 
-    def _tell(self, stage: Task) -> None:
-        """In a line, once there is work that takes time; what is found in the study is none."""
+    def _announce(self, stage: Task) -> None:
+        """Announce a stage in one line once its work takes time; finished work found in the study takes none."""
         if stage.remaining:
-            self._told = True
+            self._is_announced = True
             self._console.print(f"{stage.description}: {stage.remaining:.0f} of {stage.total:.0f} to do", markup=False, highlight=False)
 
     def say(self, text: str) -> None:
-        """A line above the bars."""
+        """Print a line above the bars."""
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def stopping(self) -> bool:
@@ -83,16 +83,16 @@ class TerminalWatch:
             self.progress.update(self._stage, note="")
 
     def stop(self, number: int, frame: FrameType | None) -> None:
-        """A signal: finish the step in hand; a second one does not wait."""
+        """Handle a signal: finish the current step; at a second signal stop at once."""
         if self._stop:
             raise KeyboardInterrupt
         self._stop = True
-        self._console.print("[yellow]stopping after the step in hand; press Ctrl-C again to stop at once[/]")
+        self._console.print("[yellow]stopping after the current step; press Ctrl-C again to stop at once[/]")
 
 
 @contextmanager
 def watching(console: Console) -> Iterator[TerminalWatch]:
-    """Show progress, and turn Ctrl-C and SIGTERM into a clean stop, until leaving.
+    """Show progress and turn Ctrl-C and SIGTERM into a clean stop, while the context is open.
 
     >>> import io
     >>> with watching(Console(file=io.StringIO(), force_terminal=False)) as watch:

@@ -1,4 +1,4 @@
-"""A summary: everything a reader of a study wants, as values; what text, JSON and pages are made from."""
+"""A summary: everything that a study's rows say, as values. Sections and records are made from it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -6,9 +6,9 @@ from functools import cached_property
 
 import numpy as np
 
+from foretaste.document.wording import counted, number
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.one_line import one_line
-from foretaste.report.wording import counted, number
 from foretaste.surface.agreement import Agreement, judged
 from foretaste.surface.outlook import Outlook, evaluated, outlook, tellable, usable
 from foretaste.surface.preference import Floor, Preference, caution, measure, mute
@@ -25,7 +25,7 @@ _STILL = 1e-9
 
 @dataclass(frozen=True)
 class Summary:
-    """What a study has found so far.
+    """What a study's rows say so far.
 
     Args:
         name: The study's.
@@ -70,38 +70,38 @@ class Summary:
 
     @property
     def chosen(self) -> Evaluation | None:
-        """The preview at the recommended weights, else the joint run there."""
-        found = self.recommendation
-        return None if found is None else self.previews.at(found.weights) or self.joint.at(found.weights)
+        """The preview at the recommended weights, or the joint run if there is no preview."""
+        best = self.recommendation
+        return None if best is None else self.previews.at(best.weights) or self.joint.at(best.weights)
 
     @property
     def trust(self) -> Agreement | None:
-        """The agreement of the method's previews, where there is one."""
-        return next((found for found in self.agreements if found.method == self.method), None)
+        """The agreement of the shown previews with joint runs, if there are any to compare with."""
+        return next((agreement for agreement in self.agreements if agreement.method == self.method), None)
 
     @cached_property
     def single(self) -> dict[str, float]:
-        """Each task's headline metric by its single-task model, for the tasks that have one."""
+        """Each task's headline metric by its own single-task model, for the tasks that have one."""
         return {task: row.metrics[task][self.surface.headlines[task].metric] for task, row in self.surface.singles().items()}
 
     @property
     def measure(self) -> str:
-        """What the preference's number is called."""
+        """The name of the number that the preference gives."""
         return measure(self.preference, self.surface.headlines)
 
     @property
     def wanted(self) -> str:
-        """The preference, by the name of its number where that is not plain."""
+        """The preference, or the name of its number where that says more."""
         return str(self.preference) if self.measure == "value" else self.measure
 
     @property
     def caution(self) -> str:
-        """What to mind: metrics that should not be added up, or that say nothing; empty where there is nothing."""
+        """A warning about metrics that should not be averaged or that say nothing; empty if all is well."""
         heads = self.surface.headlines
-        return " ".join(each for each in (caution(self.preference, heads, self.floors), mute(heads, self.single)) if each)
+        return " ".join(filter(None, (caution(self.preference, heads, self.floors), mute(heads, self.single))))
 
     def values(self, surface: Surface) -> Array:
-        """`[N]`: what the preference gives each row of a surface; more is better."""
+        """Return `[N]` values of the preference for a surface's rows; more is better."""
         return self.preference.of(surface.oriented()) if surface.rows else np.zeros(0)
 
 
@@ -116,7 +116,7 @@ def summarise(
     costs: Mapping[str, float],
     only: str | None = None,
 ) -> Summary:
-    """Recommend, and compare previews with joint runs, as far as the rows allow.
+    """Recommend weights and compare previews with joint runs, as far as the rows allow.
 
     Args:
         surface: All rows of the study.
@@ -138,14 +138,14 @@ def summarise(
     (True, ())
     """
     preference = preference.settled(surface) if surface.rows else preference
-    told = usable(surface, only)
-    seen = outlook(told) if tellable(told) else None
+    rows = usable(surface, only)
+    prediction = outlook(rows) if tellable(rows) else None
     return Summary(
         name=name,
         surface=surface,
         method=method,
-        outlook=seen,
-        recommendation=None if seen is None else recommend(seen, preference, floors, among=evaluated(told)),
+        outlook=prediction,
+        recommendation=None if prediction is None else recommend(prediction, preference, floors, among=evaluated(rows)),
         agreements=_agreements(surface),
         preference=preference,
         floors=tuple(floors),
@@ -179,44 +179,48 @@ def with_preference(summary: Summary, preference: Preference, floors: Sequence[F
 def _agreements(surface: Surface) -> tuple[Agreement, ...]:
     joint = surface.where(Fidelity.JOINT)
     confirmed = {row.weights for row in joint.rows}
-    found = []
+    agreements = []
     for method in surface.methods():
         previews = surface.where(Fidelity.PREVIEW, method)
         if confirmed & {row.weights for row in previews.rows}:
-            found.append(judged(previews, joint, method))
-    return tuple(found)
+            agreements.append(judged(previews, joint, method))
+    return tuple(agreements)
 
 
-def verdict(found: Agreement, *, worst: bool = False) -> str:
-    """How far to trust the previews, in a sentence or two.
+def verdict(agreement: Agreement, *, worst: bool = False) -> str:
+    """Say in a sentence or two how far to trust a method's previews.
 
-    Errors and regret are held against the spread of the joint mean: what there is to choose.
+    Errors and regret are compared with the spread of the joint mean, which is what there is to choose.
 
     Args:
-        found: One method's.
-        worst: Judge the ranking of the worst task, not of the mean over tasks.
+        agreement: Of one method.
+        worst: Judge the ranking of the worst task instead of that of the mean over tasks.
 
     >>> even = {"a": 0.0}
     >>> verdict(Agreement("simple", 1, {"a": 0.02}, even, {"a": None}, None, None, None, 0.0, 0.0, 0.0))
-    'Too few points to tell: 1 weighting has both a preview and a joint run, ...'
+    'Too few joint runs to judge: 1 weighting has both a preview and a joint run, ...'
     """
-    off = f"the metrics are off by {number(found.mean_error)} on average"
-    apart = " (without the one that anchored the previews)" if found.left_out else ""
-    if found.points < _FEWEST:
-        have = f"{counted(found.points, 'weighting')}{apart} {'has' if found.points == 1 else 'have'}"
-        few = f"Too few points to tell: {have} both a preview and a joint run, at least {_FEWEST} are needed."
-        return f"{few} There {off}." if found.points else few
-    if found.spread < _STILL:
-        return f"There is nothing to choose: joint finetuning has the same mean at all {found.points} weightings{apart}. There {off}."
-    noun, rank, regret = ("worst task", found.rank_worst, found.regret_worst) if worst else ("mean", found.rank_mean, found.regret_mean)
-    varies = f"{off}, where the joint mean varies by {number(found.spread)}"
+    error = f"The previewed metrics are off by {number(agreement.mean_error)} on average"
+    without = " (not counting the joint run that anchored the previews)" if agreement.left_out else ""
+    at = f"{counted(agreement.points, 'weighting')}{without}"
+    if agreement.points < _FEWEST:
+        few = f"{at} {'has' if agreement.points == 1 else 'have'} both a preview and a joint run"
+        text = f"Too few joint runs to judge: {few}, and it takes at least {_FEWEST}."
+        return f"{text} {error}." if agreement.points else text
+    if agreement.spread < _STILL:
+        return f"There is nothing to choose: joint finetuning has the same mean at all {at}. {error}."
+    noun, rank, regret = (
+        ("worst task", agreement.rank_worst, agreement.regret_worst) if worst else ("mean", agreement.rank_mean, agreement.regret_mean)
+    )
+    spread = f"{error}; the mean of the joint runs varies by {number(agreement.spread)}."
     if rank is None:
-        return f"Do not choose by these previews: their {noun} has no ranking to compare at {found.points} weightings{apart}; {varies}."
-    lead = _lead(rank, regret / found.spread, found.mean_error / found.spread)
-    return f"{lead}: rank correlation of the {noun} {rank:.2f} at {found.points} weightings{apart}; {varies}. {_price(noun, regret)}"
+        return f"Do not choose by these previews: their {noun} gives no ranking at {at}. {spread}"
+    advice = _advice(rank, regret / agreement.spread, agreement.mean_error / agreement.spread)
+    return f"{advice}: the rank correlation of the {noun} is {rank:.2f} at {at}. {spread} {_regret(noun, regret)}"
 
 
-def _lead(rank: float, regret: float, error: float) -> str:
+def _advice(rank: float, regret: float, error: float) -> str:
+    """Advise by rank correlation, and by regret and error as shares of the spread."""
     if rank >= _GOOD and regret <= _SMALL:
         return "Trust the ranking and the numbers" if error <= _SMALL else "Trust the ranking, not the numbers"
     if rank >= _FAIR:
@@ -224,7 +228,7 @@ def _lead(rank: float, regret: float, error: float) -> str:
     return "The numbers are close, the ranking is not" if error <= _SMALL else "Do not choose by these previews"
 
 
-def _price(noun: str, regret: float) -> str:
+def _regret(noun: str, regret: float) -> str:
     if regret < _STILL:
-        return f"The weighting with the best previewed {noun} also has the best joint one."
-    return f"Taking the best previewed {noun} gives up {number(regret)} against the best of these joint runs."
+        return f"The weighting with the best previewed {noun} is also the best of the joint runs."
+    return f"Choosing by the previewed {noun} gives up {number(regret)} against the best joint run."

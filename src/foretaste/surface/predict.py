@@ -300,4 +300,4 @@ def _basis(joint: int, singles: int, previewed: Sequence[tuple[Fidelity, str]]) 
     rest = " and ".join(part for part in have if part)
     if joint:
         return f"{runs}{', ' if rest else ''}{rest}"
-    return f"no joint run, only {rest}: how wide the intervals are rests on nothing but how far previews were off in other studies"
+    return f"only {rest}; without a joint run, the intervals rest on how far previews were off in other studies"

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from foretaste.html_table import html_table
+from foretaste.document.markup import table_html
 from foretaste.one_line import one_line
 from foretaste.surface.outlook import Beliefs, Outlook
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.propose import gains
 from foretaste.surface.table import Array
+from foretaste.surface.views import weights_table
 from foretaste.weights import TaskWeights, uniform
 
 __all__ = ["SURE", "Alternative", "Kept", "Recommendation", "recommend"]
@@ -108,9 +109,9 @@ class Recommendation:
     __repr__ = one_line
 
     def _repr_html_(self) -> str:
-        """As a notebook shows it: each task's weight, and the metric that a joint run is expected to have."""
-        rows = [[task, share, self.expected[task], self.low[task], self.high[task]] for task, share in self.weights.items()]
-        return html_table(f"Recommended weights: {self.reason}", ["task", "weight", "expected", "90 % from", "to"], rows)
+        """Show a notebook each task's weight and the metric that a joint run is expected to have."""
+        title = f"Recommended weights: {self.reason}"
+        return table_html(weights_table(self.weights, self.expected, self.low, self.high, title=title))
 
     @property
     def floors_met(self) -> bool:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from foretaste.document.markup import table_html
 from foretaste.evaluation import Evaluation, Fidelity
-from foretaste.html_table import html_table
 from foretaste.one_line import one_line
+from foretaste.surface.views import rows_table
 from foretaste.weights import TaskWeights
 
 if TYPE_CHECKING:
@@ -109,19 +110,10 @@ class Surface:
     __repr__ = one_line
 
     def _repr_html_(self) -> str:
-        """The rows as a notebook shows them: weights and each task's headline metric, 30 at most."""
-        shown = self.rows[:_SHOWN]
-        header = [
-            "made by",
-            *(f"weight of {task}" for task in self.tasks),
-            *(f"{task} {head.metric}" for task, head in self.headlines.items()),
-        ]
-        cells = [
-            [row.method, *row.weights.values(), *(row.metrics[task].get(head.metric, "") for task, head in self.headlines.items())]
-            for row in shown
-        ]
-        more = f", of which the first {_SHOWN} are shown" if len(self.rows) > _SHOWN else ""
-        return html_table(f"{len(self.rows)} evaluations{more}", header, cells)
+        """Show a notebook the weights and metrics of the rows, 30 at most."""
+        if not self.rows:
+            return "<p>no evaluations</p>"
+        return table_html(rows_table(self.rows, _SHOWN, first={task: head.metric for task, head in self.headlines.items()}))
 
     @property
     def tasks(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from shutil import disk_usage
 from starlette.concurrency import run_in_threadpool
 
 from foretaste.errors import ForetasteError
-from foretaste.report.summary_json import plain
+from foretaste.report.json import plain
 from foretaste.store.queue import Job, Queue
 from foretaste.store.study import Study
 from foretaste.web.reading import Reader

@@ -1,9 +1,9 @@
-"""The guard: who may ask what, before any route sees a request.
+"""The guard decides which requests reach the routes.
 
-A page of another site must not reach a study through its reader's browser: the host and the origin have to be ours
-(DNS rebinding, cross-site requests), and what changes anything needs the token of the opened address, as does every request
-where the server can be reached from other machines. Only the page's own scripts, which say nothing of any study, need none: a
-browser asks for them without it. Bodies are small. Answers forbid scripts that are not our files.
+A page of another site must not reach a study through its reader's browser. So host and origin have to be ours (against DNS
+rebinding and cross-site requests), and requests that change anything need the token of the opened address. If other machines
+can reach the server, every request needs it, except those for the page's own scripts, which hold nothing of any study and which
+a browser requests without it. Bodies are small. Answers forbid all scripts but our own files.
 """
 
 import secrets
@@ -23,7 +23,7 @@ HEADER = "x-foretaste-token"
 LARGEST = 16_384  # bytes of a body
 STATIC = "/static/"  # path of the page's scripts
 _SAFE = ("GET", "HEAD")
-_FOREIGN = (403, "another site's page may not ask this")
+_FOREIGN = (403, "a page of another site may not request this")
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self'; "
     "font-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
@@ -39,7 +39,7 @@ _HEADERS = {
 
 
 def new_token() -> str:
-    """A token that cannot be guessed.
+    """Make a token that cannot be guessed.
 
     >>> len(new_token()) >= 32
     True
@@ -49,12 +49,12 @@ def new_token() -> str:
 
 @dataclass(frozen=True)
 class Rules:
-    """What is let in.
+    """Which requests are let in.
 
     Args:
-        token: Of the opened address.
-        hosts: Values of the Host header that are ours; any if empty.
-        open_reading: Whether reading needs no token: where only this machine can ask.
+        token: The token of the opened address.
+        hosts: Our values of the Host header; any value if empty.
+        open_reading: Whether reading needs no token, because only this machine can connect.
     """
 
     token: str
@@ -65,11 +65,11 @@ class Rules:
 
 
 class Guard:
-    """Middleware that refuses what the rules do not let in.
+    """Middleware that refuses requests that the rules do not let in.
 
     Args:
         app: The routes.
-        rules: What is let in.
+        rules: Which requests are let in.
     """
 
     def __init__(self, app: ASGIApp, rules: Rules) -> None:
@@ -79,28 +79,29 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        refused = self._refused(scope)
-        if refused is not None:
-            await JSONResponse({"error": refused[1]}, refused[0], dict(_HEADERS))(scope, receive, send)
+        refusal = self._refusal(scope)
+        if refusal is not None:
+            status, message = refusal
+            await JSONResponse({"error": message}, status, dict(_HEADERS))(scope, receive, send)
             return
         started = False
 
-        async def noted(message: Message) -> None:
+        async def send_and_note(message: Message) -> None:
             nonlocal started
             started = started or message["type"] == "http.response.start"
             await send(message)
 
         try:
-            await self._app(scope, _limited(receive), _headed(noted))
+            await self._app(scope, _limit(receive), _with_headers(send_and_note))
         except _TooLarge:
             if started:
                 raise
             await JSONResponse({"error": _TOO_LARGE}, 413, dict(_HEADERS))(scope, receive, send)
 
-    def _refused(self, scope: Scope) -> tuple[int, str] | None:
+    def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         headers, reads = Headers(scope=scope), scope["method"] in _SAFE
         if self._rules.hosts and headers.get("host", "") not in self._rules.hosts:
-            return 421, "this server is not called so; open the address that `foretaste explore` printed"
+            return 421, "this server has another name; open the address that `foretaste explore` printed"
         if _is_foreign(scope, headers):
             return _FOREIGN
         if scope["path"].startswith(STATIC) and reads:
@@ -114,12 +115,12 @@ class Guard:
 
     def _has_token(self, scope: Scope, headers: Headers) -> bool:
         given = headers.get(HEADER) or ""
-        if not given and scope["method"] in _SAFE:  # a page and an event stream are opened by an address alone
+        if not given and scope["method"] in _SAFE:  # a page and an event stream are opened by their address alone
             given = next(iter(parse_qs(scope["query_string"].decode("latin-1")).get("token", [])), "")
         return secrets.compare_digest(given.encode(), self._rules.token.encode())
 
 
-_TOO_LARGE = f"a request may have {LARGEST} bytes"
+_TOO_LARGE = f"a request may have at most {LARGEST} bytes"
 
 
 class _TooLarge(Exception):
@@ -127,46 +128,46 @@ class _TooLarge(Exception):
 
 
 def _is_foreign(scope: Scope, headers: Headers) -> bool:
-    """Whether a page of another site asks, as far as its browser says; following a link to the plain page is no such request."""
+    """Whether another site's page sends a request, as far as its browser says; following a link to the plain page is allowed."""
     origin = headers.get("origin")
-    if origin is not None and _place_of(origin) != headers.get("host"):
+    if origin is not None and _address_of(origin) != headers.get("host"):
         return True
     if headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none"):
         return False
-    followed = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
-    wished = parse_qs(scope["query_string"].decode("latin-1")).keys() - {"token"}
-    return not (scope["method"] in _SAFE and followed and scope["path"] == "/" and not wished)
+    is_link = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
+    parameters = parse_qs(scope["query_string"].decode("latin-1")).keys() - {"token"}
+    return not (scope["method"] in _SAFE and is_link and scope["path"] == "/" and not parameters)
 
 
-def _place_of(origin: str) -> str | None:
-    """Host and port of an origin; None where it is no address."""
+def _address_of(origin: str) -> str | None:
+    """Return host and port of an origin; None if it is not an address."""
     try:
         return urlsplit(origin).netloc
     except ValueError:
         return None
 
 
-def _limited(receive: Receive) -> Receive:
-    """A source of messages that fails where a body without a length becomes too large."""
-    seen = 0
+def _limit(receive: Receive) -> Receive:
+    """Limit a body: reading it fails once it is too large, even if it had no length."""
+    size = 0
 
     async def next_message() -> Message:
-        nonlocal seen
+        nonlocal size
         message = await receive()
-        seen += len(message.get("body", b""))
-        if seen > LARGEST:
+        size += len(message.get("body", b""))
+        if size > LARGEST:
             raise _TooLarge
         return message
 
     return next_message
 
 
-def _headed(send: Send) -> Callable[[Message], Awaitable[None]]:
-    async def with_headers(message: Message) -> None:
+def _with_headers(send: Send) -> Callable[[Message], Awaitable[None]]:
+    async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
         await send(message)
 
-    return with_headers
+    return send_with_headers

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from foretaste.errors import RunFailed, StudyError
 from foretaste.one_line import one_line
-from foretaste.report.explorer import expected, explored
-from foretaste.report.page import page, sections
-from foretaste.report.summary import Summary, summarise, with_preference
+from foretaste.report.explorer import explorer_state, predict_at
+from foretaste.report.page import page, sections_html
+from foretaste.report.sections.study import study_report
+from foretaste.report.summary import Summary, with_preference
 from foretaste.store.study import Study
 from foretaste.surface.predict import Predictor
 from foretaste.surface.preference import Floor, Preference
@@ -90,9 +91,10 @@ def shown(folder: Path, wish: Wish) -> Shown:
         revision = study.revision()
         outcome = look(study, wish.prefer, None if wish.floors is None else list(wish.floors))
     summary = _summary_of(folder, revision, outcome)
-    state = {"revision": revision, **explored(summary)}
+    report = study_report(summary)
+    state = {"revision": revision, **explorer_state(summary)}
     learned = summary.outlook.learned if summary.outlook else None
-    return Shown(revision, summary.tasks, json.dumps(state), page(summary, state), sections(summary), learned)
+    return Shown(revision, summary.tasks, json.dumps(state), page(report, state, live=True), sections_html(report), learned)
 
 
 def _summary_of(folder: Path, revision: str, outcome: Outcome) -> Summary:
@@ -100,15 +102,7 @@ def _summary_of(folder: Path, revision: str, outcome: Outcome) -> Summary:
     known_revision, known = _summaries.get(folder, ("", None))
     if known is not None and known_revision == revision:
         return with_preference(known, outcome.preference, outcome.floors)
-    summary = summarise(
-        outcome.surface,
-        name=outcome.name,
-        method=outcome.method,
-        preference=outcome.preference,
-        floors=outcome.floors,
-        provenance=outcome.provenance,
-        costs=outcome.costs,
-    )
+    summary = outcome.summary()
     _summaries.clear()
     _summaries[folder] = (revision, summary)
     return summary
@@ -222,7 +216,7 @@ class Reader:
         points = [TaskWeights.parse(each, found.tasks) for each in texts]
         if found.predictor is None:
             raise StudyError("there is too little to predict from; preview a few weightings, corners among them")
-        return expected(found.predictor, points)
+        return predict_at(found.predictor, points)
 
     def _newest(self, but: Wish) -> list[tuple[Wish, Shown]]:
         others = [(wish, old) for wish, old in self._kept.items() if wish != but]

@@ -12,9 +12,9 @@ import uvicorn
 from foretaste.errors import StorageError, StudyError
 from foretaste.store.queue import Queue
 from foretaste.store.study import Study
-from foretaste.web.apart import Apart
 from foretaste.web.app import create_app
 from foretaste.web.guard import Rules, new_token
+from foretaste.web.process import WorkerProcess
 from foretaste.web.reading import Reader, Wish, shown
 from foretaste.web.worker import Waker
 from foretaste.workflow.trust import check_stored_recipe
@@ -27,19 +27,19 @@ def serve(folder: Path, host: str, port: int, opened: Callable[[str], None], *, 
 
     Args:
         folder: The study's.
-        host: Address to listen on; on others than this machine's own, every request needs the token.
-        port: 0 for any that is free.
-        opened: Called with the page's address, once it can be opened.
-        resume: Whether jobs that wait from before are done at once; otherwise they wait until work is asked for on the page.
-        trust: Whether code that the study's recipe runs may run, whoever made the study.
+        host: Address to listen on. Every request needs the token unless the address is this machine's own.
+        port: 0 takes any free one.
+        opened: Called with the page's address once it can be opened.
+        resume: Whether waiting jobs start at once; otherwise they wait until the page asks for work.
+        trust: Whether the study's recipe may run its own Python code, whoever made the study.
 
     Raises:
-        StudyError: The folder is no study, or an empty one, or the address cannot be listened on.
+        StudyError: The folder is not a study or is empty, or the address cannot be listened on.
     """
     token, waker = new_token(), Waker(folder, trust=trust)
     if not host.strip():
         raise StudyError("--host is empty; name an address to listen on, such as 127.0.0.1, or 0.0.0.0 for every address of this machine")
-    Queue(folder).close()  # nothing is listened on for what is no study
+    Queue(folder).close()  # fails before listening if this is not a study
     if resume and not trust:
         check_stored_recipe(folder)
     try:
@@ -47,14 +47,14 @@ def serve(folder: Path, host: str, port: int, opened: Callable[[str], None], *, 
     except OSError as error:
         raise StudyError(f"cannot listen on {host}, port {port}: {error.strerror or error}; name others with --host and --port") from error
     port = listening.getsockname()[1]
-    own = _own(host)
+    is_local = _is_local(host)
     printed = f"[{host}]" if ":" in host else host
-    names = {f"{name.lower()}:{port}" for name in (printed, "localhost", "127.0.0.1", "[::1]")} if own else set[str]()
-    work = Apart(shown)
+    names = {f"{name.lower()}:{port}" for name in (printed, "localhost", "127.0.0.1", "[::1]")} if is_local else set[str]()
+    work = WorkerProcess(shown)
     reader = Reader(folder, work)
     app = create_app(
         folder,
-        Rules(token, frozenset(names), open_reading=own),
+        Rules(token, frozenset(names), open_reading=is_local),
         waker,
         reader,
         lambda: server.should_exit,
@@ -63,20 +63,20 @@ def serve(folder: Path, host: str, port: int, opened: Callable[[str], None], *, 
     )
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, server_header=False)
     server = _Server(config, lambda: opened(f"http://{printed}:{port}/?token={token}"), work.close)
-    with listening, closing(work), Queue(folder), _opened(folder):  # once open, databases can be read though the disk be full
-        reader.shown(Wish())  # nobody waits for the first
+    with listening, closing(work), Queue(folder), _open_study(folder):  # open databases can be read even if the disk is full
+        reader.shown(Wish())  # so that no reader waits for the first page
         server.run(sockets=[listening])
 
 
-def _opened(folder: Path) -> Study:
-    """The study, held open; one of an earlier version is moved first, since a reader would copy it at each look."""
+def _open_study(folder: Path) -> Study:
+    """Open the study for as long as it is served. One of an earlier version is upgraded, since readers would copy it every time."""
     with suppress(StorageError):  # a full or read-only disk
         Study.upgrade(folder)
     return Study.open(folder)
 
 
-def _own(host: str) -> bool:
-    """Whether only this machine can ask."""
+def _is_local(host: str) -> bool:
+    """Whether only this machine can connect to an address."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -93,9 +93,9 @@ class _Server(uvicorn.Server):
         self._opened()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._leave()  # before anything waits for the answers of those who wait for it
+        self._leave()  # before waiting for requests that wait for it
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stop, at once if asked again. Uvicorn raises the signal anew when it has stopped, which ends the process before `serve` does."""
+        """Stop; a second signal stops at once. Uvicorn would raise the signal again at the end, before `serve` can clean up."""
         self.force_exit, self.should_exit = self.should_exit, True

@@ -13,8 +13,8 @@ from types import FrameType
 
 from foretaste.errors import ForetasteError, StorageError
 from foretaste.store.queue import Queue, State
-from foretaste.workflow.jobs import work_off
-from foretaste.workflow.reopen import reopen
+from foretaste.study import Study
+from foretaste.web.jobs import work_off
 
 __all__ = ["Waker", "main"]
 
@@ -73,15 +73,15 @@ def _work(folder: Path, leaving: threading.Event, *, trust: bool = False) -> int
         if not alone:
             return 0
         try:
-            session = reopen(folder, trust=trust)
+            study = Study.reopen(folder, trust=trust)
         except ForetasteError as error:
             while job := queue.next():
                 queue.end(job.id, State.FAILED, str(error))
             return error.exit_code
-        with session.study:
+        with study:
             last = time.monotonic()
             while not leaving.is_set() and time.monotonic() - last < _IDLE:
-                if work_off(session, queue, leaving.is_set):
+                if work_off(study, queue, leaving.is_set):
                     last = time.monotonic()
                 leaving.wait(_LOOK)
     return 0

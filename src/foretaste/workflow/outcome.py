@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from foretaste.errors import StudyError
 from foretaste.one_line import one_line
+from foretaste.report.summary import Summary, summarise
 from foretaste.store.study import Done, Json, Study
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.table import Headline, Surface
@@ -38,6 +39,26 @@ class Outcome:
     costs: Mapping[str, float]
 
     __repr__ = one_line
+
+    def summary(self, only: str | None = None) -> Summary:
+        """Everything a report shows.
+
+        Args:
+            only: A method, where the recommendation is not to rest on previews by others.
+
+        Raises:
+            StudyError: A relative floor, and its task's corner was not previewed.
+        """
+        return summarise(
+            self.surface,
+            name=self.name,
+            method=self.method,
+            preference=self.preference,
+            floors=self.floors,
+            provenance=self.provenance,
+            costs=self.costs,
+            only=only,
+        )
 
 
 def look(study: Study, prefer: str | None = None, floors: list[str] | None = None, method: str | None = None) -> Outcome:

@@ -38,8 +38,8 @@ def test_only_what_was_asked_for_is_raced(recipe: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--prefer", "worst"], "--prefer says what a race is about; add --race, or leave it out"),
-        (["--floor", "all>=97%"], "--floor says what a race is about; add --race"),
+        (["--prefer", "worst"], "--prefer only matters in a race; add --race, or leave it out"),
+        (["--floor", "all>=97%"], "--floor only matters in a race; add --race"),
         (["--race", "--prefer", "speed"], "preference 'speed' is not understood"),
         (["--race", "--floor", "all>=high"], "floor 'all>=high' is not understood"),
     ],

@@ -18,9 +18,9 @@ def test_a_search_ends_with_a_report_and_goes_on_with_more(recipe: Path) -> None
     study = recipe.parent / "study"
     first = foretaste("search", recipe, "--study", study, "--budget", "joint=1,previews=6", "--explain")
     assert first.code == 0, first.err
-    assert "What was expected of each joint run, and what it gave" in first.out
+    assert "Each joint run: what was predicted, and what it gave" in first.out
     assert "Recommended: " in first.out
-    assert "joint runs 1/1, previews 6/6 | best" in first.err
+    assert "joint runs 1/1, previews 6/6 | best so far" in first.err
     assert (study / "report.html").is_file()
     more = foretaste(
         "search", recipe, "--study", study, "--budget", "joint=2,previews=16", "--prefer", "front", "--tolerance", "0", "--json"
@@ -31,7 +31,7 @@ def test_a_search_ends_with_a_report_and_goes_on_with_more(recipe: Path) -> None
     assert len(document["search"]["foretold"]) == 2
     assert document["preference"].startswith("the knee of the front")
     shown = foretaste("show", study, "--explain", "--prefer", "worst", "--floor", "all>=50%")
-    assert "All of them" not in shown.out
+    assert "All floors" not in shown.out
     assert "all>=50% of its single-task metric holds with probability" in shown.out
     assert json.loads(foretaste("show", study, "--explain", "--json").out)["explanation"][0].startswith("Recommended: ")
 

@@ -24,7 +24,7 @@ def test_numbers_with_units(text: str, expected: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "GiB", "-1GiB", "0", "0.0 MiB", "2 gigs", "1e9", "2GiB of it"])
 def test_what_is_no_size(text: str) -> None:
-    with pytest.raises(StudyError, match=r"--memory .* is no size; write a number above 0 and a unit, for example --memory 2GiB"):
+    with pytest.raises(StudyError, match=r"--memory .* is not a size; write a number above 0 and a unit, for example --memory 2GiB"):
         size(text, "--memory")
 
 
@@ -37,5 +37,5 @@ def test_more_than_any_machine_has(text: str) -> None:
 def test_numbers_that_are_none() -> None:
     assert finite(None) is None
     assert finite(3.0) == 3.0
-    with pytest.raises(typer.BadParameter, match="nan is no number"):
+    with pytest.raises(typer.BadParameter, match="nan is not a number"):
         finite(float("nan"))

@@ -29,7 +29,7 @@ def test_what_is_replaced_and_removed_is_said(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         save_file({"w": torch.ones(1)}, tmp_path / name / "model.safetensors")
     study = tmp_path / "study"
-    assert f"{study} is not there, so there is nothing to remove" in refused("import", study, "--remove", "a")
+    assert f"{study} does not exist, so there is nothing to remove" in refused("import", study, "--remove", "a")
     assert not study.exists()
     foretaste("import", study, "--task", f"a={tmp_path / 'one'}", "--task", f"b={tmp_path / 'one'}")
     again = foretaste("import", study, "--task", f"a={tmp_path / 'two'}").out
@@ -89,7 +89,7 @@ def test_a_rank_is_for_imported_adapters(tmp_path: Path) -> None:
 def test_a_memory_budget_is_for_imported_checkpoints(tmp_path: Path) -> None:
     export = ["export", digits_recipe(tmp_path), "--to", tmp_path / "x", "--memory"]
     assert "--memory is for merges of imported checkpoints; name the study's folder" in refused(*export, "2GiB")
-    assert "--memory 'lots' is no size; write a number above 0 and a unit" in refused(
+    assert "--memory 'lots' is not a size; write a number above 0 and a unit" in refused(
         "export", tmp_path, "--to", tmp_path / "x", "--memory", "lots"
     )
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from foretaste.evaluation import Evaluation, Fidelity
-from foretaste.report.confirmation import confirmation
+from foretaste.report.confirmation import confirm_recommendation
 from foretaste.report.summary import Summary, summarise
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.table import Headline, Surface
@@ -18,7 +18,7 @@ AB = ("a", "b")
 
 
 def test_confirmation_holds_the_preview_against_the_joint_run(make: Study) -> None:
-    found = confirmation(make(AB))
+    found = confirm_recommendation(make(AB))
     assert found is not None
     assert found.weights == uniform(AB)
     assert found.difference == pytest.approx({"a": 0.02, "b": 0.02})
@@ -32,7 +32,7 @@ def test_confirmation_admits_that_another_joint_run_is_better(make: Study) -> No
     other = TaskWeights(AB, (0.25, 0.75))
     study = with_rows(make(AB, joint=[uniform(AB)]), joint_row(other, 0.95, 0.97))
     assert study.recommendation is not None
-    found = confirmation(replace(study, recommendation=replace(study.recommendation, weights=uniform(AB))))
+    found = confirm_recommendation(replace(study, recommendation=replace(study.recommendation, weights=uniform(AB))))
     assert found is not None
     assert found.better is not None
     assert found.better[0] == other
@@ -42,7 +42,7 @@ def test_confirmation_admits_that_another_joint_run_is_better(make: Study) -> No
 def test_equal_joint_runs_are_not_better(make: Study) -> None:
     study = make(AB, joint=[uniform(AB)])
     value = study.joint.values()[0, 0]
-    found = confirmation(with_rows(study, joint_row(TaskWeights(AB, (0.25, 0.75)), value, value)))
+    found = confirm_recommendation(with_rows(study, joint_row(TaskWeights(AB, (0.25, 0.75)), value, value)))
     assert found is not None
     assert found.better is None
 
@@ -51,7 +51,7 @@ def test_equal_joint_runs_are_not_better(make: Study) -> None:
     ("floor", "kept"), [("a>=0.7", True), ("all>=0.79", True), ("all>=0.81", False), ("all>=88%", True), ("all>=95%", False)]
 )
 def test_floors_are_held_against_the_joint_run(make: Study, floor: str, kept: bool) -> None:
-    found = confirmation(make(AB, joint=[uniform(AB)], floors=[floor], resolution=2))
+    found = confirm_recommendation(make(AB, joint=[uniform(AB)], floors=[floor], resolution=2))
     assert found is not None
     assert found.joint["a"] == pytest.approx(0.5 + 0.4 * 0.5**0.5 + 0.02)
     assert found.floors_met is kept
@@ -69,7 +69,7 @@ def test_a_relative_floor_on_a_loss_is_an_upper_bound() -> None:
     for share, kept in ((0.75, True), (0.9, False)):
         floors = [Floor("all", share, relative=True)]
         found = summarise(surface, name="s", method="preview", preference=Preference("mean", {}), floors=floors, provenance={}, costs={})
-        confirmed = confirmation(found)
+        confirmed = confirm_recommendation(found)
         assert confirmed is not None
         assert confirmed.floors_met is kept
         assert confirmed.joint_value == pytest.approx(-0.25)

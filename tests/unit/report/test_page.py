@@ -9,7 +9,9 @@ from html.parser import HTMLParser
 import pytest
 from plotly.offline import get_plotlyjs
 
-from foretaste.report.page import SCRIPTS, page, script
+from foretaste.document.blocks import Report
+from foretaste.report.explorer import study_page
+from foretaste.report.page import SCRIPTS, page, script, sections_html
 from foretaste.report.summary import Summary, summarise
 from foretaste.surface.preference import Preference
 from foretaste.surface.table import Headline, Surface
@@ -62,7 +64,7 @@ def _sections(found: _Reader) -> str:
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 def test_every_number_of_tasks_has_its_figures(make: Study, count: int) -> None:
-    found = _read(page(make(NAMES[:count], resolution=2)))
+    found = _read(study_page(make(NAMES[:count], resolution=2)))
     maps = {1: 1, 2: 3, 3: 4, 5: 1}[count]
     places = {attrs["id"] for tag, attrs in found.tags if attrs.get("role") == "img"}
     data = [attrs["data-plot"] for tag, attrs in found.tags if tag == "script" and "data-plot" in attrs]
@@ -74,27 +76,30 @@ def test_every_number_of_tasks_has_its_figures(make: Study, count: int) -> None:
 
 
 def test_the_page_has_the_numbers(make: Study) -> None:
-    text = _sections(_read(page(make(NAMES[:2], floors=["all>=80%"]))))
+    text = _sections(_read(study_page(make(NAMES[:2], floors=["all>=80%"]))))
     for part in (
         "movies=0.5,news=0.5",
         "0.920 -0.1",
-        "Why: best expected value of the mean over tasks among the ",
+        "Why: Highest expected mean of the ",
         "Floor: all>=80% of its single-task metric holds with probability 100%.",
-        "How sure: Joint finetuning at these weights gives 0.803 (+0.020 against the preview)",
+        "How sure: Joint finetuning at these weights gives 0.803 (+0.020 against the preview).",
         "simple 5 0.020 1.00 1.00 1.00 0.000 0.000 0.083",
         "movies 0.783 0.803 +0.020",
         "15 rows",
-        "joint joint 0 100% 0% 0.000 0.920 1.000 0.520 2",
+        "joint joint 0 100% 0% 0.920 0.000 0.520 1.000 2",
         "torch 2.8",
         "previews 1 min 15 s",
     ):
         assert part in text
-    order = [text.index(title) for title in ("Recommendation", "The map", "The trade-off", "How far to trust it", "All rows", "Provenance")]
+    order = [
+        text.index(title)
+        for title in ("Recommendation", "The map", "The trade-off", "How far to trust the previews", "All rows", "Provenance")
+    ]
     assert order == sorted(order)
 
 
 def test_nothing_is_loaded_from_elsewhere(make: Study) -> None:
-    document = page(make(NAMES[:3]))
+    document = study_page(make(NAMES[:3]))
     library = str(get_plotlyjs())
     assert document.count(library) == 1
     rest = document.replace(library, "").replace('"http://www.w3.org/2000/svg"', "")  # the name of SVG's elements
@@ -109,8 +114,8 @@ def test_nothing_is_loaded_from_elsewhere(make: Study) -> None:
 def test_hostile_names_stay_text(make: Study) -> None:
     tasks = (HOSTILE, "b")
     study = make(tasks, name=HOSTILE, methods=(HOSTILE,), joint=[uniform(tasks)])
-    found = _read(page(replace(study, provenance={HOSTILE: HOSTILE}, costs={HOSTILE: 1.0})))
-    plain = _read(page(make(("a", "b"), methods=("m",), joint=[uniform(("a", "b"))])))
+    found = _read(study_page(replace(study, provenance={HOSTILE: HOSTILE}, costs={HOSTILE: 1.0})))
+    plain = _read(study_page(make(("a", "b"), methods=("m",), joint=[uniform(("a", "b"))])))
     assert [tag for tag, _ in found.tags].count("script") == [tag for tag, _ in plain.tags].count("script")
     assert "img" not in [tag for tag, _ in found.tags]
     assert not any(key.startswith("on") for _, attrs in found.tags for key in attrs)
@@ -119,27 +124,29 @@ def test_hostile_names_stay_text(make: Study) -> None:
 
 
 def test_missed_floors_are_a_warning(make: Study) -> None:
-    text = _sections(_read(page(make(NAMES[:2], floors=["all>=0.99"]))))
-    assert "Floors not met: no weighting is likely (80%) to keep all>=0.99" in text
+    text = _sections(_read(study_page(make(NAMES[:2], floors=["all>=0.99"]))))
+    assert "weightings is likely (at least 80%) to keep all>=0.99. These weights" in text
     assert "with all>=0.99" in text
 
 
 def test_only_previews(make: Study) -> None:
-    text = _sections(_read(page(make(NAMES[:3], joint=()))))
+    text = _sections(_read(study_page(make(NAMES[:3], joint=()))))
     assert "Not confirmed" in text
-    assert "How far to trust it" not in text
+    assert "How far to trust the previews" not in text
 
 
 def test_only_joint_runs(make: Study) -> None:
-    text = _sections(_read(page(make(NAMES[:3], methods=()))))
+    text = _sections(_read(study_page(make(NAMES[:3], methods=()))))
     assert "The prediction rests on 12 joint runs, 3 single-task models." in text
     assert "The map" not in text
 
 
 def test_an_empty_study_is_a_small_page() -> None:
     surface = Surface({"a": Headline("accuracy")}, ())
-    document = page(summarise(surface, name="new", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={}))
-    assert "nothing evaluated yet; run `foretaste run RECIPE`" in document
+    document = study_page(
+        summarise(surface, name="new", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    )
+    assert "no results yet; run `foretaste run RECIPE`" in document
     assert len(document) < 10_000
     assert "<script" not in document
 
@@ -148,4 +155,16 @@ def test_a_loss_is_named_as_less_is_better(make: Study) -> None:
     heads = {"a": Headline("accuracy"), "b": Headline("loss", higher_is_better=False)}
     surface = Surface(heads, make(("a", "b")).surface.rows)
     found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
-    assert "loss (less is better)" in _sections(_read(page(found)))
+    assert "loss (less is better)" in _sections(_read(study_page(found)))
+
+
+def test_behind_a_server_scripts_are_read_from_it() -> None:
+    document = page(Report("s", "facts", ()), {"name": "</script>"}, live=True)
+    assert '<script src="/static/explore.js"></script>' in document
+    assert "data-live" in document
+    assert "Content-Security-Policy" not in document
+    assert "</script>" not in _read(document).scripts[0]
+
+
+def test_a_report_without_sections_is_empty() -> None:
+    assert sections_html(Report("s", "facts", ())) == ""

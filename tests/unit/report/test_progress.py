@@ -67,7 +67,7 @@ def test_the_first_signal_asks_and_the_second_does_not_wait(number: int) -> None
         assert watch.stopping()
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
-    assert out.getvalue() == "stopping after the step in hand; press Ctrl-C again to stop at once\n"
+    assert out.getvalue() == "stopping after the current step; press Ctrl-C again to stop at once\n"
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -7,9 +7,9 @@ import pytest
 
 from foretaste.errors import StudyError
 from foretaste.evaluation import Fidelity
-from foretaste.report.confirmation import confirmation
+from foretaste.report.confirmation import confirm_recommendation
+from foretaste.report.records import study_record
 from foretaste.report.summary import Summary, summarise, verdict
-from foretaste.report.summary_json import to_json
 from foretaste.surface.agreement import Agreement
 from foretaste.surface.preference import Floor, Preference
 from foretaste.weights import TaskWeights, uniform
@@ -39,7 +39,7 @@ def test_without_joint_runs_nothing_is_compared(make: Study) -> None:
     found = make(AB, joint=())
     assert found.agreements == ()
     assert found.trust is None
-    assert confirmation(found) is None
+    assert confirm_recommendation(found) is None
 
 
 def test_joint_runs_at_other_weights_are_no_agreement(make: Study) -> None:
@@ -59,7 +59,7 @@ def test_without_any_row_nothing_is_recommended(make: Study) -> None:
     found = make(AB, methods=(), joint=())
     assert found.recommendation is None
     assert found.chosen is None
-    assert confirmation(found) is None
+    assert confirm_recommendation(found) is None
     assert found.values(found.previews).shape == (0,)
 
 
@@ -73,15 +73,15 @@ def test_a_relative_floor_needs_its_corner(make: Study) -> None:
 @pytest.mark.parametrize(
     ("found", "lead"),
     [
-        (_found(points=4), "Too few points to tell: 4 weightings have"),
-        (_found(points=1, rank=None), "Too few points to tell: 1 weighting has"),
-        (_found(), "Trust the ranking and the numbers: rank correlation of the mean 0.90 at 12 weightings"),
+        (_found(points=4), "Too few joint runs to judge: 4 weightings have"),
+        (_found(points=1, rank=None), "Too few joint runs to judge: 1 weighting has"),
+        (_found(), "Trust the ranking and the numbers: the rank correlation of the mean is 0.90 at 12 weightings"),
         (_found(error=0.08), "Trust the ranking, not the numbers: "),
         (_found(regret=0.05), "Use the previews to narrow the choice, not to settle it: "),
         (_found(rank=0.6), "Use the previews to narrow the choice, not to settle it: "),
         (_found(rank=0.1), "The numbers are close, the ranking is not: "),
-        (_found(rank=-0.5, error=0.08), "Do not choose by these previews: rank correlation of the mean -0.50"),
-        (_found(rank=None), "Do not choose by these previews: their mean has no ranking to compare at 12 weightings"),
+        (_found(rank=-0.5, error=0.08), "Do not choose by these previews: the rank correlation of the mean is -0.50"),
+        (_found(rank=None), "Do not choose by these previews: their mean gives no ranking at 12 weightings"),
         (_found(spread=0.0, rank=None), "There is nothing to choose: "),
     ],
 )
@@ -91,15 +91,15 @@ def test_verdict(found: Agreement, lead: str) -> None:
 
 def test_verdict_names_error_spread_and_regret() -> None:
     text = verdict(_found(error=0.03, regret=0.02))
-    assert "off by 0.030 on average, where the joint mean varies by 0.100" in text
-    assert text.endswith("gives up 0.020 against the best of these joint runs.")
-    assert verdict(_found()).endswith("The weighting with the best previewed mean also has the best joint one.")
+    assert "off by 0.030 on average; the mean of the joint runs varies by 0.100" in text
+    assert text.endswith("gives up 0.020 against the best joint run.")
+    assert verdict(_found()).endswith("The weighting with the best previewed mean is also the best of the joint runs.")
 
 
 def test_verdict_of_the_worst_task_uses_its_own_numbers() -> None:
     text = verdict(_found(), worst=True)
-    assert "rank correlation of the worst task -1.00" in text
-    assert "Taking the best previewed worst task gives up 0.050" in text
+    assert "rank correlation of the worst task is -1.00" in text
+    assert "Choosing by the previewed worst task gives up 0.050" in text
 
 
 def _anchored(make: Study, *, joint: int = 5) -> Summary:
@@ -117,12 +117,14 @@ def test_the_joint_run_that_anchored_the_previews_neither_judges_nor_confirms_th
     simple, anchored = found.agreements
     assert (simple.points, simple.left_out, anchored.points, anchored.left_out) == (5, 0, 4, 1)
     assert anchored.mean_error == pytest.approx(0.02)
-    assert verdict(anchored).startswith("Too few points to tell: 4 weightings (without the one that anchored the previews) have both")
-    seen = confirmation(found)
+    assert verdict(anchored).startswith(
+        "Too few joint runs to judge: 4 weightings (not counting the joint run that anchored the previews) have both"
+    )
+    seen = confirm_recommendation(found)
     assert seen is not None
     assert (seen.anchored, seen.difference, seen.value_difference) == (True, {}, None)
-    assert to_json(found)["confirmation"]["anchored"] is True  # type: ignore[index]
-    other = confirmation(replace(found, method="simple"))
+    assert study_record(found)["confirmation"]["anchored"] is True  # type: ignore[index]
+    other = confirm_recommendation(replace(found, method="simple"))
     assert other is not None
     assert other.value_difference == pytest.approx(0.02)
 
@@ -131,5 +133,5 @@ def test_an_anchor_alone_tells_nothing(make: Study) -> None:
     found = _anchored(make, joint=1).agreements[1]
     assert (found.points, found.left_out) == (0, 1)
     assert verdict(found).endswith(
-        "0 weightings (without the one that anchored the previews) have both a preview and a joint run, at least 5 are needed."
+        "0 weightings (not counting the joint run that anchored the previews) have both a preview and a joint run, and it takes at least 5."
     )

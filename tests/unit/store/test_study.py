@@ -11,10 +11,11 @@ import torch
 
 from disks import fill, read_only, small_disk
 from earlier import EARLIER, earlier_study, shown_earlier
-from foretaste.cli.studying import summarised
+from foretaste.cli.showing import summarize_study
 from foretaste.errors import DataError, StorageError, StudyError
 from foretaste.evaluation import Evaluation, Fidelity
-from foretaste.report.summary_json import to_json
+from foretaste.report.json import plain
+from foretaste.report.records import study_record
 from foretaste.store.study import Study, key_of, require_space
 from foretaste.surface.table import Headline
 from foretaste.train.run import Snapshot
@@ -162,7 +163,8 @@ def test_a_study_of_an_earlier_version_shows_what_it_showed(tmp_path: Path) -> N
     """Read as it is, and once more after it was opened for work; the recommendation is the same."""
     study, shown = earlier_study(tmp_path), shown_earlier()
     for _ in range(2):
-        found = to_json(summarised(study))
+        found = plain(study_record(summarize_study(study)))
+        assert isinstance(found, dict)
         assert found["rows"] == shown["rows"]
         recommendation = found["recommendation"]
         assert isinstance(recommendation, dict)

@@ -94,7 +94,7 @@ def test_large_bodies_are_refused() -> None:
 def test_a_body_without_a_length_is_refused_where_it_is_too_large() -> None:
     found = client().post("/", content=iter([b"x" * LARGEST, b"x"]), headers={HEADER: TOKEN})
     assert found.status_code == 413
-    assert found.json() == {"error": f"a request may have {LARGEST} bytes"}
+    assert found.json() == {"error": f"a request may have at most {LARGEST} bytes"}
     assert client().post("/", content=iter([b"x" * (LARGEST - 1), b"x"]), headers={HEADER: TOKEN}).text == f"read {LARGEST}"
 
 

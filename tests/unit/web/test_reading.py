@@ -15,9 +15,9 @@ from foretaste.recipe import parse
 from foretaste.sources.digits import digits
 from foretaste.store.queue import Kind, Queue
 from foretaste.store.study import Study
-from foretaste.web.apart import Apart
+from foretaste.web.jobs import work_off
+from foretaste.web.process import WorkerProcess
 from foretaste.web.reading import Busy, Reader, Shown, Wish, _summaries, shown
-from foretaste.workflow.jobs import work_off
 from foretaste.workflow.reopen import reopen
 from foretaste.workflow.start import start
 from rounding import is_near
@@ -156,7 +156,7 @@ def test_a_wish_that_is_not_understood_leaves_everything_as_it_was(study: Path) 
 
 
 def test_a_process_of_its_own_says_the_same(study: Path) -> None:
-    with closing(Apart(shown)) as work:
+    with closing(WorkerProcess(shown)) as work:
         apart, here = Reader(study, work), Reader(study)
         assert is_near(json.loads(apart.shown(Wish()).state), json.loads(here.shown(Wish()).state))
         assert is_near(apart.expected(["low=0.2,mid=0.3,high=0.5"]), here.expected(["low=0.2,mid=0.3,high=0.5"]))

@@ -116,8 +116,8 @@ def test_an_address_that_is_taken(study: Path) -> None:
 
 
 def test_this_machines_own_addresses() -> None:
-    assert all(module._own(host) for host in ("127.0.0.1", "localhost", "::1"))
-    assert not any(module._own(host) for host in ("0.0.0.0", "192.168.0.1", "example.org"))  # noqa: S104
+    assert all(module._is_local(host) for host in ("127.0.0.1", "localhost", "::1"))
+    assert not any(module._is_local(host) for host in ("0.0.0.0", "192.168.0.1", "example.org"))  # noqa: S104
 
 
 def _below(number: int) -> set[int]:

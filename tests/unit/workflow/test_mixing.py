@@ -57,7 +57,7 @@ def test_the_command_writes_mixture_manifest_and_configurations(recipe: Path, tm
     assert json.loads((tmp_path / "mix" / "manifest.json").read_text())["weights"] == {"short": 0.5, "long": 0.5}
     assert yaml.safe_load((tmp_path / "mix" / "trl.yaml").read_text())["num_train_epochs"] == 1
     assert (tmp_path / "mix" / "axolotl.yaml").is_file()
-    assert "a mixture is rows and no model" in refused("export", recipe, "--to", tmp_path / "other", *options, "--joint")
+    assert "a mixture is rows, not a model" in refused("export", recipe, "--to", tmp_path / "other", *options, "--joint")
     assert "exists already" in refused("export", recipe, "--to", tmp_path / "mix", *options)
 
 

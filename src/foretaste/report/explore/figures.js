@@ -1,35 +1,35 @@
-// The figures of the report, by plotly, in the page's colours.
+// The report's figures, drawn by plotly in the page's colours.
 
-/** What follows the page among the colours that the report is made with. */
+/** The colours of the report's figures that follow the page. */
 const FOLLOWING = { "#1f2933": "--ink", "#dde3ea": "--line", "#444444": "--quiet" };
 
 /** @type {ResizeObserver[]} */
-const watched = [];
+const observers = [];
 
-/** Draw all of them, again if need be. */
+/** Draw all figures, again if need be. */
 function drawFigures() {
-  for (const each of watched.splice(0)) each.disconnect();
+  for (const observer of observers.splice(0)) observer.disconnect();
   for (const holder of /** @type {NodeListOf<HTMLScriptElement>} */ (document.querySelectorAll("script[data-plot]"))) {
     const name = holder.dataset.plot ?? "";
-    const place = onPage(`#${name}`);
-    const figure = coloured(holder.textContent ?? "");
+    const place = findOnPage(`#${name}`);
+    const figure = recolour(holder.textContent ?? "");
     const resize = () => {
       place.style.height = `${figure.layout.height}px`;
       Plotly.Plots.resize(place);
     };
-    Plotly.newPlot(place, figure.data, figure.layout, offers(name)).then(() => {
+    Plotly.newPlot(place, figure.data, figure.layout, plotOptions(name)).then(() => {
       const watching = new ResizeObserver(resize);
       watching.observe(place);
-      watched.push(watching);
+      observers.push(watching);
     });
   }
 }
 
 /** @param {string} text of a figure as JSON @returns {Figure} */
-function coloured(text) {
+function recolour(text) {
   const [ink, line, card] = ["--ink", "--line", "--card"].map(colour);
   /** @type {Figure} */
-  const figure = JSON.parse(Object.entries(FOLLOWING).reduce((found, [from, to]) => found.replaceAll(`"${from}"`, `"${colour(to)}"`), text));
+  const figure = JSON.parse(Object.entries(FOLLOWING).reduce((text, [from, to]) => text.replaceAll(`"${from}"`, `"${colour(to)}"`), text));
   Object.assign(figure.layout, { paper_bgcolor: card, plot_bgcolor: card });
   figure.layout.font.color = ink;
   figure.layout.hoverlabel = { align: "left", bgcolor: card, font: { color: ink } };
@@ -38,8 +38,8 @@ function coloured(text) {
   return figure;
 }
 
-/** The buttons above a figure. @param {string} name */
-function offers(name) {
+/** Options of a figure's buttons. @param {string} name */
+function plotOptions(name) {
   /** @param {object} plot */
   const click = (plot) => Plotly.downloadImage(plot, { format: "svg", filename: name });
   return {

@@ -1,7 +1,7 @@
 // The map: a metric over the simplex as an SVG, with a handle to drag.
 
 const SVG = "http://www.w3.org/2000/svg";
-const FEW = 0.15; // of the values
+const FEW = 0.15; // share of the values
 const VIRIDIS = ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
 
 /**
@@ -11,11 +11,11 @@ const VIRIDIS = ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89
  * @param {string} [text]
  * @returns {SVGElementTagNameMap[Tag]}
  */
-function drawn(tag, attributes = {}, text) {
-  const made = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, String(value));
-  if (text !== undefined) made.textContent = text;
-  return made;
+function svgElement(tag, attributes = {}, text) {
+  const node = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, String(value));
+  if (text !== undefined) node.textContent = text;
+  return node;
 }
 
 /** @param {number} share between 0 and 1 */
@@ -30,7 +30,7 @@ function shade(share) {
 }
 
 /**
- * What the colours go over: all values, unless the worst few are so far off that the others would look alike.
+ * Choose the range of the colours: all values, unless the worst few are so far off that the others would look alike.
  * @param {number[]} values @param {boolean} less whether less is better
  */
 function spread(values, less) {
@@ -41,35 +41,35 @@ function spread(values, less) {
   return fence - low > high - fence ? { low: fence, high, beyond: "≤ " } : { low, high, beyond: "" };
 }
 
-/** What both kinds of map draw alike: each says which shares lie where. */
+/** What both kinds of map have in common; each knows which shares lie where. */
 class Field {
   width = 560;
   /** Where the handle is. */
   at = [0, 0];
 
-  /** @param {HTMLElement} holder @param {(shares: number[]) => void} chosen @param {string} label @param {number} height */
-  constructor(holder, chosen, label, height) {
+  /** @param {HTMLElement} holder @param {(shares: number[]) => void} choose @param {string} label @param {number} height */
+  constructor(holder, choose, label, height) {
     this.height = height;
-    this.chosen = chosen;
-    this.svg = drawn("svg", { viewBox: `0 0 ${this.width} ${height}`, class: "map", role: "group", "aria-label": label });
-    this.back = this.svg.appendChild(drawn("g"));
-    this.marks = this.svg.appendChild(drawn("g"));
-    const told = { role: "slider", "aria-label": "weights: arrow keys move, Shift moves further", "aria-valuemin": 0, "aria-valuemax": 1 };
-    this.handle = this.svg.appendChild(drawn("g", { class: "handle", tabindex: 0, ...told }));
-    this.handle.append(drawn("circle", { r: 13, class: "halo" }), drawn("circle", { r: 7, class: "dot" }));
+    this.choose = choose;
+    this.svg = svgElement("svg", { viewBox: `0 0 ${this.width} ${height}`, class: "map", role: "group", "aria-label": label });
+    this.back = this.svg.appendChild(svgElement("g"));
+    this.marks = this.svg.appendChild(svgElement("g"));
+    const attributes = { role: "slider", "aria-label": "weights: arrow keys move the point, with Shift further", "aria-valuemin": 0, "aria-valuemax": 1 };
+    this.handle = this.svg.appendChild(svgElement("g", { class: "handle", tabindex: 0, ...attributes }));
+    this.handle.append(svgElement("circle", { r: 13, class: "halo" }), svgElement("circle", { r: 7, class: "dot" }));
     holder.replaceChildren(this.svg);
     this.svg.addEventListener("pointerdown", (event) => this.grab(event));
-    this.handle.addEventListener("keydown", (event) => this.pressed(event));
+    this.handle.addEventListener("keydown", (event) => this.moveByKey(event));
   }
 
-  /** Where shares lie. @param {number[]} shares @returns {number[]} */
+  /** Where shares lie on the map. @param {number[]} shares @returns {number[]} */
   pointOf(shares) {
-    throw new Error(`a map says where ${shares} are`);
+    throw new Error(`this map does not know where ${shares} are`);
   }
 
-  /** What lies there. @param {number} x @param {number} y @returns {number[]} */
+  /** Which shares lie at a point. @param {number} x @param {number} y @returns {number[]} */
   sharesAt(x, y) {
-    throw new Error(`a map says what is at ${x}, ${y}`);
+    throw new Error(`this map does not know what is at ${x}, ${y}`);
   }
 
   /** @param {PointerEvent} event */
@@ -79,7 +79,7 @@ class Field {
     /** @param {PointerEvent} moved */
     const move = (moved) => {
       const at = new DOMPoint(moved.clientX, moved.clientY).matrixTransform(this.svg.getScreenCTM()?.inverse());
-      this.chosen(this.sharesAt(at.x, at.y));
+      this.choose(this.sharesAt(at.x, at.y));
     };
     const leave = () => {
       window.removeEventListener("pointermove", move);
@@ -93,14 +93,14 @@ class Field {
   }
 
   /** @param {KeyboardEvent} event */
-  pressed(event) {
+  moveByKey(event) {
     const step = event.shiftKey ? 25 : 5;
     /** @type {Record<string, number[]>} */
     const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
     const by = moves[event.key];
     if (!by) return;
     event.preventDefault();
-    this.chosen(this.sharesAt(this.at[0] + by[0] * step, this.at[1] + by[1] * step));
+    this.choose(this.sharesAt(this.at[0] + by[0] * step, this.at[1] + by[1] * step));
   }
 
   /** @param {number[]} point @param {string} text of the screen reader */
@@ -110,25 +110,25 @@ class Field {
     this.handle.setAttribute("aria-valuetext", text);
   }
 
-  /** A colour bar under the map. @param {string} low @param {string} high @param {string} text @param {number} y */
+  /** Draw a colour bar under the map. @param {string} low @param {string} high @param {string} text @param {number} y */
   bar(low, high, text, y) {
     const [left, width] = [this.width / 2 - 140, 280];
     for (let place = 0; place < 56; place += 1) {
       const fill = shade((place + 0.5) / 56);
-      this.back.append(drawn("rect", { x: left + (place * width) / 56, y, width: width / 56 + 0.6, height: 10, fill }));
+      this.back.append(svgElement("rect", { x: left + (place * width) / 56, y, width: width / 56 + 0.6, height: 10, fill }));
     }
-    this.back.append(drawn("text", { x: left, y: y + 28, class: "tick" }, low));
-    this.back.append(drawn("text", { x: left + width, y: y + 28, class: "tick end" }, high));
-    this.back.append(drawn("text", { x: this.width / 2, y: y + 28, class: "tick middle" }, text));
+    this.back.append(svgElement("text", { x: left, y: y + 28, class: "tick" }, low));
+    this.back.append(svgElement("text", { x: left + width, y: y + 28, class: "tick end" }, high));
+    this.back.append(svgElement("text", { x: this.width / 2, y: y + 28, class: "tick middle" }, text));
   }
 
   /** @param {number[]} point @param {string} kind @param {string} title */
   mark(point, kind, title) {
-    const holder = drawn("g", { transform: `translate(${point[0]} ${point[1]})`, class: `mark ${kind}` });
-    if (kind === "star") holder.append(drawn("path", { d: STAR_PATH }));
-    else if (kind === "joint") holder.append(drawn("rect", { x: -5, y: -5, width: 10, height: 10, transform: "rotate(45)" }));
-    else holder.append(drawn("circle", { r: kind === "sharpened" ? 4.5 : 3 }));
-    holder.append(drawn("title", {}, title));
+    const holder = svgElement("g", { transform: `translate(${point[0]} ${point[1]})`, class: `mark ${kind}` });
+    if (kind === "star") holder.append(svgElement("path", { d: STAR_PATH }));
+    else if (kind === "joint") holder.append(svgElement("rect", { x: -5, y: -5, width: 10, height: 10, transform: "rotate(45)" }));
+    else holder.append(svgElement("circle", { r: kind === "sharpened" ? 4.5 : 3 }));
+    holder.append(svgElement("title", {}, title));
     this.marks.append(holder);
   }
 }
@@ -140,11 +140,11 @@ const STAR_PATH = Array.from({ length: 10 }, (_, place) => {
 
 /** @typedef {{point: number[], value: number}} Spot */
 
-/** Three corners: three tasks, or two and all the others together. */
+/** A triangle whose corners are three tasks, or two tasks and all others together. */
 class Triangle extends Field {
-  /** @param {HTMLElement} holder @param {(three: number[]) => void} chosen @param {string[]} names */
-  constructor(holder, chosen, names) {
-    super(holder, chosen, `map of ${names.join(", ")}`, 560);
+  /** @param {HTMLElement} holder @param {(three: number[]) => void} choose @param {string[]} names */
+  constructor(holder, choose, names) {
+    super(holder, choose, `map of ${names.join(", ")}`, 560);
     this.names = names;
     this.points = [[280, 52], [40, 456], [520, 456]];
   }
@@ -160,7 +160,7 @@ class Triangle extends Field {
     const whole = (by - cy) * (ax - cx) + (cx - bx) * (ay - cy);
     const first = ((by - cy) * (x - cx) + (cx - bx) * (y - cy)) / whole;
     const second = ((cy - ay) * (x - cx) + (ax - cx) * (y - cy)) / whole;
-    return Simplex.normalised([first, second, 1 - first - second]);
+    return Simplex.normalize([first, second, 1 - first - second]);
   }
 
   /** @param {(three: number[]) => number} value @param {number} resolution @param {string} text @param {boolean} less */
@@ -171,7 +171,7 @@ class Triangle extends Field {
       const three = [i / resolution, j / resolution, (resolution - i - j) / resolution];
       return { point: this.pointOf(three), value: value(three) };
     }));
-    const { low, high, beyond } = spread(grid.flat().map((each) => each.value), less);
+    const { low, high, beyond } = spread(grid.flat().map((spot) => spot.value), less);
     /** @type {Spot[][]} */
     const cells = [];
     for (let i = 0; i < resolution; i += 1) for (let j = 0; j < resolution - i; j += 1) {
@@ -180,7 +180,7 @@ class Triangle extends Field {
     }
     this.fill(cells, low, high, less);
     this.contours(cells, low, high);
-    this.back.append(drawn("path", { d: `M${this.points.map((point) => point.join(" ")).join("L")}Z`, class: "edge" }));
+    this.back.append(svgElement("path", { d: `M${this.points.map((point) => point.join(" ")).join("L")}Z`, class: "edge" }));
     this.frame();
     this.bar(beyond + Simplex.number(less ? high : low), Simplex.number(less ? low : high), text, 520);
   }
@@ -190,13 +190,13 @@ class Triangle extends Field {
     /** @type {Map<number, string[]>} */
     const shades = new Map();
     for (const cell of cells) {
-      const share = high > low ? (cell.reduce((sum, each) => sum + each.value, 0) / 3 - low) / (high - low) : 0.5;
+      const share = high > low ? (cell.reduce((sum, spot) => sum + spot.value, 0) / 3 - low) / (high - low) : 0.5;
       const bin = Math.round(Math.min(1, Math.max(0, less ? 1 - share : share)) * 63);
-      const path = `M${cell.map((each) => each.point.map((part) => part.toFixed(1)).join(" ")).join("L")}Z`;
+      const path = `M${cell.map((spot) => spot.point.map((part) => part.toFixed(1)).join(" ")).join("L")}Z`;
       shades.set(bin, [...(shades.get(bin) ?? []), path]);
     }
     for (const [bin, paths] of shades) {
-      this.back.append(drawn("path", { d: paths.join(""), fill: shade(bin / 63), stroke: shade(bin / 63), "stroke-width": 0.7 }));
+      this.back.append(svgElement("path", { d: paths.join(""), fill: shade(bin / 63), stroke: shade(bin / 63), "stroke-width": 0.7 }));
     }
   }
 
@@ -204,7 +204,7 @@ class Triangle extends Field {
   contours(cells, low, high) {
     if (!(high > low)) return;
     const step = 10 ** Math.floor(Math.log10((high - low) / 3));
-    const wide = [1, 2, 5, 10].map((times) => times * step).find((each) => (high - low) / each <= 9) ?? high - low;
+    const wide = [1, 2, 5, 10].map((times) => times * step).find((width) => (high - low) / width <= 9) ?? high - low;
     for (let level = Math.ceil(low / wide) * wide; level < high; level += wide) {
       /** @type {string[]} */
       const lines = [];
@@ -218,20 +218,20 @@ class Triangle extends Field {
         }
         if (cuts.length === 2) lines.push(`M${cuts.join("L")}`);
       }
-      const line = drawn("path", { d: lines.join(""), class: "contour" });
-      line.append(drawn("title", {}, Simplex.number(level)));
+      const line = svgElement("path", { d: lines.join(""), class: "contour" });
+      line.append(svgElement("title", {}, Simplex.number(level)));
       if (lines.length) this.back.append(line);
     }
   }
 
   frame() {
     const [[ax, ay], [bx, by], [cx, cy]] = this.points;
-    this.back.append(drawn("text", { x: ax, y: ay - 24, class: "name middle" }, this.names[0]));
-    this.back.append(drawn("text", { x: Math.max(4, bx - 34), y: by + 34, class: "name" }, this.names[1]));
-    this.back.append(drawn("text", { x: Math.min(this.width - 4, cx + 34), y: cy + 34, class: "name end" }, this.names[2]));
+    this.back.append(svgElement("text", { x: ax, y: ay - 24, class: "name middle" }, this.names[0]));
+    this.back.append(svgElement("text", { x: Math.max(4, bx - 34), y: by + 34, class: "name" }, this.names[1]));
+    this.back.append(svgElement("text", { x: Math.min(this.width - 4, cx + 34), y: cy + 34, class: "name end" }, this.names[2]));
     for (const share of [0.25, 0.5, 0.75]) {
       const [x, y] = this.pointOf([share, 1 - share, 0]);
-      this.back.append(drawn("text", { x: x - 8, y: y + 4, class: "tick end" }, `${share * 100}%`));
+      this.back.append(svgElement("text", { x: x - 8, y: y + 4, class: "tick end" }, `${share * 100}%`));
     }
   }
 }

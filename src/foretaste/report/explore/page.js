@@ -1,55 +1,55 @@
-// The page's elements: made, found, saved.
+// The page's elements: how they are made, found and saved.
 
 /**
- * An element with attributes, listeners and what is inside.
+ * Make an element with attributes, listeners and content.
  * @template {keyof HTMLElementTagNameMap} Tag
  * @param {Tag} tag
  * @param {Record<string, string | number | boolean | ((event: Event) => void)>} [attributes]
  * @param {...(Node | string)} inside
  * @returns {HTMLElementTagNameMap[Tag]}
  */
-function made(tag, attributes = {}, ...inside) {
-  const element = document.createElement(tag);
+function element(tag, attributes = {}, ...inside) {
+  const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (typeof value === "function") element.addEventListener(name, value);
-    else if (typeof value === "boolean") element.toggleAttribute(name, value);
-    else element.setAttribute(name, String(value));
+    if (typeof value === "function") node.addEventListener(name, value);
+    else if (typeof value === "boolean") node.toggleAttribute(name, value);
+    else node.setAttribute(name, String(value));
   }
-  element.append(...inside);
-  return element;
+  node.append(...inside);
+  return node;
 }
 
 /** @param {string} text @param {() => void} click @param {Record<string, string>} [attributes] */
 function button(text, click, attributes = {}) {
-  return made("button", { type: "button", ...attributes, click }, text);
+  return element("button", { type: "button", ...attributes, click }, text);
 }
 
 /** @param {string} label @param {string[][]} options values and texts @param {string} now @param {(value: string) => void} change */
 function selection(label, options, now, change) {
-  const choices = options.map(([value, text]) => made("option", { value }, text));
-  const select = made("select", { "aria-label": label, change: () => change(select.value) }, ...choices);
+  const choices = options.map(([value, text]) => element("option", { value }, text));
+  const select = element("select", { "aria-label": label, change: () => change(select.value) }, ...choices);
   select.value = now;
   return select;
 }
 
 function legend() {
   const entries = [["preview", "preview"], ["sharpened", "sharpened"], ["joint", "joint run"], ["star", "recommended"]];
-  return made("p", { class: "legend" }, ...entries.map(([kind, text]) => made("span", {}, made("span", { class: `key ${kind}` }), text)));
+  return element("p", { class: "legend" }, ...entries.map(([kind, text]) => element("span", {}, element("span", { class: `key ${kind}` }), text)));
 }
 
-/** An element that the page has. @param {string} selector @returns {HTMLElement} */
-function onPage(selector) {
-  const found = document.querySelector(selector);
-  if (!(found instanceof HTMLElement)) throw new Error(`the page has no ${selector}`);
-  return found;
+/** Find an element that the page must have. @param {string} selector @returns {HTMLElement} */
+function findOnPage(selector) {
+  const node = document.querySelector(selector);
+  if (!(node instanceof HTMLElement)) throw new Error(`the page has no ${selector}`);
+  return node;
 }
 
-/** A colour of the page, as it is now. @param {string} name */
+/** Look up a colour of the page as it is now. @param {string} name */
 function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
-/** To the clipboard; where there is none, it is shown. @param {string} text @param {string} what @param {HTMLElement} note */
+/** Copy to the clipboard; without one, show the text. @param {string} text @param {string} what @param {HTMLElement} note */
 async function copy(text, what, note) {
   try {
     await navigator.clipboard.writeText(text);
@@ -61,7 +61,7 @@ async function copy(text, what, note) {
 
 /** @param {Blob} blob @param {string} name */
 function save(blob, name) {
-  const link = made("a", { href: URL.createObjectURL(blob), download: name });
+  const link = element("a", { href: URL.createObjectURL(blob), download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
@@ -75,25 +75,25 @@ function saveMap(field, name, form) {
     + ".contour,.edge,.grid{fill:none;stroke:#fff8;stroke-width:1}.edge,.grid,.guide{stroke:#8898}.mark{fill:#fff;stroke:#1f2933}"
     + ".sharpened{fill:#e69f00}.star{fill:#ff3b30;stroke:#fff}.joint{fill:#d1006c;stroke:#fff;stroke-width:1.6}"
     + ".halo{fill:#fff6;stroke:#1f2933;stroke-width:2.5}.dot{fill:#fff;stroke:#1f2933;stroke-width:2.5}";
-  copy.prepend(drawn("style", {}, style), drawn("rect", { width: field.width, height: field.height, fill: colour("--card") }));
+  copy.prepend(svgElement("style", {}, style), svgElement("rect", { width: field.width, height: field.height, fill: colour("--card") }));
   const blob = new Blob([new XMLSerializer().serializeToString(copy)], { type: "image/svg+xml" });
   if (form === "svg") save(blob, `${name}.svg`);
-  else rasterise(blob, 2 * field.width, 2 * field.height, (found) => save(found, `${name}.png`));
+  else rasterise(blob, 2 * field.width, 2 * field.height, (picture) => save(picture, `${name}.png`));
 }
 
-/** @param {Blob} drawing @param {number} width @param {number} height @param {(found: Blob) => void} done */
+/** @param {Blob} drawing @param {number} width @param {number} height @param {(picture: Blob) => void} done */
 function rasterise(drawing, width, height, done) {
   const image = new Image();
   image.onload = () => {
-    const canvas = made("canvas", { width, height });
+    const canvas = element("canvas", { width, height });
     canvas.getContext("2d")?.drawImage(image, 0, 0, width, height);
-    canvas.toBlob((found) => found && done(found));
+    canvas.toBlob((picture) => picture && done(picture));
     URL.revokeObjectURL(image.src);
   };
   image.src = URL.createObjectURL(drawing);
 }
 
-/** All rows, as the study has them. @param {State} state */
+/** Save all rows as the study has them. @param {State} state */
 function saveTable(state) {
   /** @param {unknown} value */
   const quoted = (value) => (/[",\n]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : String(value ?? ""));

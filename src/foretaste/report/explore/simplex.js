@@ -1,4 +1,4 @@
-// Task weights and expected metrics: pure functions, no page.
+// Task weights and expected metrics: pure functions without a page.
 
 /**
  * @typedef {{
@@ -18,14 +18,14 @@
  */
 
 const Simplex = {
-  /** Shares that add up to 1; equal ones where nothing is left. @param {number[]} shares @returns {number[]} */
-  normalised(shares) {
-    const kept = shares.map((share) => Math.max(0, Number.isFinite(share) ? share : 0));
-    const total = kept.reduce((sum, share) => sum + share, 0);
-    return total > 0 ? kept.map((share) => share / total) : kept.map(() => 1 / kept.length);
+  /** Scale shares to add up to 1; all equal if all are 0. @param {number[]} shares @returns {number[]} */
+  normalize(shares) {
+    const clean = shares.map((share) => Math.max(0, Number.isFinite(share) ? share : 0));
+    const total = clean.reduce((sum, share) => sum + share, 0);
+    return total > 0 ? clean.map((share) => share / total) : clean.map(() => 1 / clean.length);
   },
 
-  /** One share set, the others keeping their proportions. @param {number[]} shares @param {number} index @param {number} value */
+  /** Set one share; the others keep their proportions. @param {number[]} shares @param {number} index @param {number} value */
   withShare(shares, index, value) {
     const own = Math.min(1, Math.max(0, value));
     const rest = 1 - shares[index];
@@ -34,7 +34,7 @@ const Simplex = {
     return shares.map((share, place) => (place === index ? own : other(share)));
   },
 
-  /** As the command line reads them; the last takes what rounding leaves. @param {number[]} shares @param {string[]} names */
+  /** Write weights as the command line reads them; the largest takes what rounding leaves. @param {number[]} shares @param {string[]} names */
   key(shares, names) {
     const rounded = shares.map((share) => Math.round(share * 1e6) / 1e6);
     const largest = rounded.indexOf(Math.max(...rounded));
@@ -43,42 +43,42 @@ const Simplex = {
     return names.map((name, place) => `${name}=${rounded[place]}`).join(",");
   },
 
-  /** Of many tasks, what two have and what the others have together. @param {number[]} shares @param {number[]} pair */
+  /** Of many tasks, the shares of two and of all others together. @param {number[]} shares @param {number[]} pair */
   corners(shares, pair) {
     const [first, second] = pair.map((place) => shares[place]);
     return [first, second, Math.max(0, 1 - first - second)];
   },
 
-  /** The other way round; the others keep their proportions. @param {number[]} three @param {number[]} shares @param {number[]} pair */
+  /** The inverse of `corners`; the others keep their proportions. @param {number[]} three @param {number[]} shares @param {number[]} pair */
   spread(three, shares, pair) {
     const others = shares.map((share, place) => (pair.includes(place) ? 0 : share));
-    const kept = others.some((share) => share > 1e-9) ? others : others.map((_, place) => (pair.includes(place) ? 0 : 1));
-    const total = kept.reduce((sum, share) => sum + share, 0);
-    return kept.map((share, place) => (pair.includes(place) ? three[pair.indexOf(place)] : (share / total) * three[2]));
+    const proportions = others.some((share) => share > 1e-9) ? others : others.map((_, place) => (pair.includes(place) ? 0 : 1));
+    const total = proportions.reduce((sum, share) => sum + share, 0);
+    return proportions.map((share, place) => (pair.includes(place) ? three[pair.indexOf(place)] : (share / total) * three[2]));
   },
 
-  /** As `key` writes them; null for anything else. @param {string} text @param {string[]} names @returns {number[] | null} */
-  parsed(text, names) {
+  /** Read what `key` writes; null for anything else. @param {string} text @param {string[]} names @returns {number[] | null} */
+  parse(text, names) {
     /** @type {Map<string, number>} */
-    const found = new Map();
+    const given = new Map();
     for (const part of text.split(",")) {
       const at = part.lastIndexOf("=");
       const name = part.slice(0, at).trim();
       const share = Number(part.slice(at + 1));
       if (at < 0 || !names.includes(name) || !Number.isFinite(share) || share < 0) return null;
-      found.set(name, share);
+      given.set(name, share);
     }
-    const shares = names.map((name) => found.get(name) ?? 0);
-    return shares.some((share) => share > 0) ? Simplex.normalised(shares) : null;
+    const shares = names.map((name) => given.get(name) ?? 0);
+    return shares.some((share) => share > 0) ? Simplex.normalize(shares) : null;
   },
 
-  /** For people. @param {number[]} shares @param {string[]} names */
-  said(shares, names) {
+  /** Describe weights. @param {number[]} shares @param {string[]} names */
+  describe(shares, names) {
     return names.map((name, place) => `${name} ${Simplex.percent(shares[place])}`).join(", ");
   },
 
-  /** A row for people. @param {Row} row @param {string[]} names */
-  told(row, names) {
+  /** Describe a row. @param {Row} row @param {string[]} names */
+  describeRow(row, names) {
     const kind = row.fidelity === "joint" ? "joint run" : `${row.fidelity}, ${row.method}`;
     const values = names.map((name, place) => `${name} ${Simplex.percent(row.weights[place])} ${Simplex.number(row.values[place])}`);
     const facts = [`seed ${row.seed}`, `${Simplex.number(row.cost)} s`, row.hash].filter(Boolean);
@@ -90,7 +90,7 @@ const Simplex = {
     return `${Math.round(share * 1000) / 10}%`;
   },
 
-  /** As many digits as the report has. @param {number | null | undefined} value */
+  /** Write a number with as many digits as the report does. @param {number | null | undefined} value */
   number(value) {
     if (value === null || value === undefined || !Number.isFinite(value)) return "–";
     const size = Math.abs(value);
@@ -103,7 +103,7 @@ const Simplex = {
     return Math.abs(value) < 5e-4 ? "0.000" : (value > 0 ? "+" : "") + Simplex.number(value);
   },
 
-  /** What a preference gives; more is better. @param {number[]} values @param {Task[]} tasks @param {Preference} preference */
+  /** The preference's value of metrics; more is better. @param {number[]} values @param {Task[]} tasks @param {Preference} preference */
   value(values, tasks, preference) {
     const good = values.map((value, place) => {
       if (tasks[place].logarithm) return -Math.log(Math.max(value, 1e-12));
@@ -116,15 +116,15 @@ const Simplex = {
   },
 
   /**
-   * Expected metrics anywhere, from the stored ones: as they are where a weighting was evaluated, else linear on a
-   * lattice, by splines where they are scattered.
+   * Predict metrics anywhere from the stored predictions: exactly where a weighting was evaluated, linearly between
+   * the points of a lattice, by splines between scattered points.
    * @param {Prediction} prediction @returns {(shares: number[]) => Expected}
    */
   predictor(prediction) {
-    if (prediction.splines) return Simplex._splined(prediction.weights, prediction.splines);
+    if (prediction.splines) return Simplex._splinePredictor(prediction.weights, prediction.splines);
     const places = new Map(prediction.weights.map((weights, index) => [Simplex._place(weights, prediction.resolution), index]));
     return (shares) => {
-      const exact = prediction.known && Simplex._known(prediction.known, shares);
+      const exact = prediction.known && Simplex._stored(prediction.known, shares);
       if (exact) return exact;
       const parts = Simplex._corners(shares, prediction.resolution, places);
       /** @param {number[][]} table */
@@ -133,23 +133,24 @@ const Simplex = {
     };
   },
 
-  /** What is stored for weights that read the same; null where there is nothing. @param {Table} known @param {number[]} shares */
-  _known(known, shares) {
+  /** The stored prediction for weights that read the same; null if there is none. @param {Table} known @param {number[]} shares */
+  _stored(known, shares) {
     const index = known.weights.findIndex((weights) => weights.every((weight, task) => Math.abs(weight - shares[task]) < 5e-4));
     return index < 0 ? null : { median: known.median[index], low: known.low[index], high: known.high[index] };
   },
 
   /**
-   * A constant and so much of the distance to every known place: the roots of the weights, and which are none.
+   * Evaluate splines: a constant plus multiples of the distances to every stored place, which is the roots of the weights
+   * and which weights are 0.
    * @param {number[][]} weights @param {{median: Spline, low: Spline, high: Spline}} splines
    * @returns {(shares: number[]) => Expected}
    */
-  _splined(weights, splines) {
-    /** @param {number[]} each */
-    const placed = (each) => [...each.map(Math.sqrt), ...each.map((share) => (share > 0 ? 0 : 1))];
-    const places = weights.map(placed);
+  _splinePredictor(weights, splines) {
+    /** @param {number[]} weights */
+    const placeOf = (weights) => [...weights.map(Math.sqrt), ...weights.map((share) => (share > 0 ? 0 : 1))];
+    const places = weights.map(placeOf);
     return (shares) => {
-      const own = placed(shares);
+      const own = placeOf(shares);
       const far = places.map((place) => Math.hypot(...place.map((value, axis) => value - own[axis])));
       /** @param {Spline} spline */
       const at = ({ coefficients, constants }) =>

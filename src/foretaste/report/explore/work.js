@@ -1,4 +1,4 @@
-// The server behind the page: what is asked of it, and what it tells.
+// The server behind the page: requests to it, and its events.
 
 /**
  * @typedef {{
@@ -15,16 +15,16 @@ const KINDS = {
   "export joint": "Export joint model",
   "export mixture": "Export data mixture",
 };
-const FULL = "The disk is full. Nothing is lost: what was finished is kept, and the map goes on. Free some space, then ask again.";
-const SILENT = "The server does not answer; the page goes on by itself, and tries again.";
+const FULL = "The disk is full. Nothing is lost: finished work is kept and the map still works. Free some space, then ask again.";
+const SILENT = "The server does not answer. The page still works, and keeps trying to connect.";
 
-/** The queue of work, as a list of its own. */
+/** The queue of work, shown as a list. */
 class Work {
   /** @type {Job[]} */
   jobs = [];
-  list = made("div", { class: "jobs", role: "log", "aria-label": "work" });
-  full = made("p", { class: "warn", role: "alert", hidden: true }, FULL);
-  note = made("p", { class: "note", role: "status" });
+  list = element("div", { class: "jobs", role: "log", "aria-label": "work" });
+  full = element("p", { class: "warn", role: "alert", hidden: true }, FULL);
+  note = element("p", { class: "note", role: "status" });
 
   /** @param {string} token @param {string[]} names of the tasks @param {(shares: number[]) => void} choose */
   constructor(token, names, choose) {
@@ -33,36 +33,36 @@ class Work {
     this.choose = choose;
   }
 
-  /** What it answers; throws what it says is wrong. @param {string} path @param {RequestInit} [options] */
-  async asked(path, options = {}) {
+  /** Send a request; throws the error that the server reports. @param {string} path @param {RequestInit} [options] */
+  async request(path, options = {}) {
     const answer = await fetch(path, { ...options, headers: { "x-foretaste-token": this.token } });
     if (answer.ok) return answer;
     const data = await answer.json();
-    throw new Error(answer.status === 507 ? `Not done, and nothing is lost: ${data.error}` : data.error);
+    throw new Error(answer.status === 507 ? `Not done, but nothing is lost: ${data.error}` : data.error);
   }
 
-  /** Do something, and say what is wrong if it fails. @param {() => Promise<unknown>} act */
-  async tried(act) {
+  /** Do something, and show the error if it fails. @param {() => Promise<unknown>} act */
+  async attempt(act) {
     try {
       this.note.textContent = "";
       await act();
     } catch (error) {
-      const unheard = error instanceof TypeError || !(error instanceof Error);
-      this.note.textContent = unheard ? "The server does not answer; is foretaste explore still running?" : error.message;
+      const unreachable = error instanceof TypeError || !(error instanceof Error);
+      this.note.textContent = unreachable ? "The server does not answer; is foretaste explore still running?" : error.message;
     }
   }
 
   /** @param {string} kind @param {string} weights */
   ask(kind, weights) {
-    return this.tried(() => this.asked("/api/jobs", { method: "POST", body: JSON.stringify({ kind, weights }) }));
+    return this.attempt(() => this.request("/api/jobs", { method: "POST", body: JSON.stringify({ kind, weights }) }));
   }
 
   /** @param {number} number */
   cancel(number) {
-    return this.tried(() => this.asked(`/api/jobs/${number}`, { method: "DELETE" }));
+    return this.attempt(() => this.request(`/api/jobs/${number}`, { method: "DELETE" }));
   }
 
-  /** Hear what happens. @param {(revision: string) => void} changed */
+  /** Follow the server's events. @param {(revision: string) => void} changed */
   listen(changed) {
     const events = new EventSource(`/api/events?token=${encodeURIComponent(this.token)}`);
     /** @param {string} name @param {(data: any) => void} heard any: JSON, of its own shape for every name */
@@ -71,58 +71,58 @@ class Work {
     on("study", (data) => changed(data.revision));
     on("disk", (data) => { this.full.hidden = !data.full; });
     on("gone", (data) => {
-      this.note.textContent = `${data.error}. What is shown here is the last that was read.`;
+      this.note.textContent = `${data.error}. This page shows the study as it was last read.`;
       events.close();
     });
     events.onerror = () => { this.note.textContent = SILENT; };
     events.onopen = () => { this.note.textContent = ""; };
   }
 
-  /** @param {Job[]} [jobs] the last that were told if left out */
+  /** @param {Job[]} [jobs] the last known ones if left out */
   show(jobs = this.jobs) {
     this.jobs = jobs;
-    const none = "No work was asked for yet. Preview, sharpen or train at the weights above; it goes on when this page is closed.";
+    const none = "No work yet. Preview, sharpen or train at the weights above; the work goes on when this page is closed.";
     const rows = [...jobs].reverse().slice(0, 12).map((job) => this.row(job));
-    this.list.replaceChildren(...(rows.length ? rows : [made("p", { class: "note" }, none)]));
+    this.list.replaceChildren(...(rows.length ? rows : [element("p", { class: "note" }, none)]));
   }
 
   /** @param {Job} job */
   row(job) {
-    const shares = Simplex.parsed(job.weights, this.names);
-    const title = `${job.kind} at ${shares ? Simplex.said(shares, this.names) : job.weights}`;
+    const shares = Simplex.parse(job.weights, this.names);
+    const title = `${job.kind} at ${shares ? Simplex.describe(shares, this.names) : job.weights}`;
     const link = button(title, () => shares && this.choose(shares), { class: "link" });
-    const row = made("p", { class: `job ${job.state}` }, link, `: ${job.state}${job.state === "done" && job.message ? ", " : " "}`);
+    const row = element("p", { class: `job ${job.state}` }, link, `: ${job.state}${job.state === "done" && job.message ? ", " : " "}`);
     if (["queued", "running", "stopping"].includes(job.state)) {
       const progress = { max: job.total, value: Math.min(job.done, job.total), "aria-label": job.stage };
-      if (job.total) row.append(made("progress", progress), ` ${job.stage} `);
-      const idle = !this.jobs.some((each) => ["running", "stopping"].includes(each.state));
+      if (job.total) row.append(element("progress", progress), ` ${job.stage} `);
+      const idle = !this.jobs.some((other) => ["running", "stopping"].includes(other.state));
       if (job.state === "queued" && idle) row.append(button("Start", () => this.ask(job.kind, job.weights)), " ");
       row.append(button("Cancel", () => this.cancel(job.id)));
     } else if (job.state === "failed") {
       const again = button("Ask again", () => this.ask(job.kind, job.weights));
-      row.append(made("span", { class: "warn" }, job.message), ". Nothing that was finished is lost. ", again);
-    } else if (job.message) row.append(made("span", { class: "note" }, job.message));
+      row.append(element("span", { class: "warn" }, job.message), ". Finished work is kept. ", again);
+    } else if (job.message) row.append(element("span", { class: "note" }, job.message));
     return row;
   }
 }
 
-/** A form for what is wanted. @param {State} state @param {(wish: URLSearchParams) => void} wanted */
-function wishes(state, wanted) {
+/** Make a form for preference and floors. @param {State} state @param {(wish: URLSearchParams) => void} submitted */
+function preferenceForm(state, submitted) {
   const { kind, importance } = state.preference;
   const [words, names] = [["mean", "worst", "knee"], state.tasks.map((task) => task.name)];
   const shares = Object.entries(importance).map(([name, share]) => `${name}=${Math.round(share * 100) / 100}`);
   const now = { type: "text", value: words.includes(kind) ? kind : shares.join(), list: "preferences", "aria-label": "preference" };
-  const prefer = made("input", now);
+  const prefer = element("input", now);
   const value = state.floors.map((floor) => floor.replace(/ of its single-task metric$/, "")).join("; ");
   const title = `floors, such as all>=97%; ${names[0]}>=0.85`;
-  const floors = made("input", { type: "text", value, placeholder: "all>=97%", title, "aria-label": "floors" });
+  const floors = element("input", { type: "text", value, placeholder: "all>=97%", title, "aria-label": "floors" });
   /** @param {Event} event */
   const submit = (event) => {
     event.preventDefault();
-    wanted(new URLSearchParams([["prefer", prefer.value.trim()], ...floors.value.split(";").map((floor) => ["floor", floor.trim()])]));
+    submitted(new URLSearchParams([["prefer", prefer.value.trim()], ...floors.value.split(";").map((floor) => ["floor", floor.trim()])]));
   };
-  const usual = [...words, names.map((name, place) => `${name}=${place ? 1 : 2}`).join()].map((each) => made("option", { value: each }));
-  const go = made("button", { type: "submit" }, "Recommend");
-  const labels = [made("label", {}, "Maximise ", prefer), made("label", {}, "with floors ", floors)];
-  return made("form", { class: "wishes", submit }, ...labels, go, made("datalist", { id: "preferences" }, ...usual));
+  const usual = [...words, names.map((name, place) => `${name}=${place ? 1 : 2}`).join()].map((value) => element("option", { value }));
+  const go = element("button", { type: "submit" }, "Recommend");
+  const labels = [element("label", {}, "Maximise ", prefer), element("label", {}, "with floors ", floors)];
+  return element("form", { class: "wishes", submit }, ...labels, go, element("datalist", { id: "preferences" }, ...usual));
 }

@@ -1,0 +1,1 @@
+"""Reports as plain data, how numbers read in them, and their HTML."""

@@ -1,0 +1,1 @@
+"""What each report says, as plain data that the writers lay out."""

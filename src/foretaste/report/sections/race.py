@@ -1,0 +1,66 @@
+"""A race: the previews that finished, those that stopped early, and how much evaluation that saved."""
+
+from collections.abc import Sequence
+
+from foretaste.document.blocks import Block, Cell, Column, Note, Section, Table, cell_of
+from foretaste.document.wording import and_more, counted, number, share, shares, span
+from foretaste.surface.race import ERROR, Dropped, Raced
+from foretaste.surface.views import rows_table
+
+__all__ = ["race_sections"]
+
+_LIMIT = 12
+_CLOSE = 3
+
+
+def race_sections(races: Sequence[Raced]) -> list[Section]:
+    """Make a section of each method's race.
+
+    >>> from foretaste.evaluation import Evaluation, Fidelity
+    >>> from foretaste.weights import uniform
+    >>> row = Evaluation(uniform("ab"), {t: {"accuracy": 0.9} for t in "ab"}, Fidelity.PREVIEW, "simple")
+    >>> [note.text for note in race_sections([Raced("simple", (row,), (), row.weights, {}, 10, 40)])[0].blocks[1:]]
+    ['Best by simple: a 50%, b 50%.', '10 of 40 evaluations of single examples were needed: 75% were saved.']
+    """
+    return [Section("", tuple(_blocks(race))) for race in races]
+
+
+def _blocks(race: Raced) -> list[Block]:
+    blocks: list[Block] = [rows_table(race.rows, hint="`foretaste show STUDY` sorts them, --json has all")]
+    if race.dropped:
+        blocks.append(_stopped_table(race.dropped))
+    blocks.append(Note(f"Best by {race.method}: {shares(race.best)}.{_close_calls(race)}"))
+    if race.reason:
+        blocks.append(Note(f"Every weighting was evaluated in full, because racing is not possible here: {race.reason}.", tone="warning"))
+    else:
+        saved = share(1 - race.evaluated / race.whole)
+        blocks.append(Note(f"{race.evaluated:,} of {race.whole:,} evaluations of single examples were needed: {saved} were saved."))
+    if race.dropped:
+        blocks.append(Note(f"The probability that the best weighting on all examples was stopped is at most {ERROR:.0%}."))
+    return blocks
+
+
+def _stopped_table(dropped: Sequence[Dropped]) -> Table:
+    names = ("weights", "examples", "value", "behind the leader")
+    more = and_more(len(dropped), _LIMIT, "--json has all")
+    return Table(
+        tuple(map(Column, names)),
+        tuple(map(_stopped_row, dropped[:_LIMIT])),
+        title="Stopped early: almost certainly not the best",
+        caption=f"… {more}" if more else "",
+    )
+
+
+def _stopped_row(one: Dropped) -> tuple[Cell, ...]:
+    behind = "misses the floors" if one.missing else f"{number(one.apart.behind)} ({span(one.apart.low, one.apart.high)})"
+    weights = " ".join(share(weight) for weight in one.weights.values())
+    return tuple(map(cell_of, (weights, str(one.examples), number(one.value), behind)))
+
+
+def _close_calls(race: Raced) -> str:
+    others = race.undecided
+    if not others:
+        return ""
+    more = and_more(len(others), _CLOSE)
+    listed = "; ".join(shares(weights) for weights in others[:_CLOSE]) + (f" {more}" if more else "")
+    return f" {counted(len(others), 'other')} {'is' if len(others) == 1 else 'are'} too close to call on these examples: {listed}."

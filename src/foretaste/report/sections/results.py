@@ -1,0 +1,108 @@
+"""The rows of a study as sections: the best previews, all rows, predictions beside results, time and provenance."""
+
+from collections.abc import Sequence
+
+from foretaste.document.blocks import Cell, Column, Note, Section, Table, Tone, cell_of, line_table
+from foretaste.document.wording import and_more, counted, duration, number, share, shares, span
+from foretaste.evaluation import Evaluation
+from foretaste.report.summary import Summary
+from foretaste.surface.hindsight import Foretold, coverage, foretold, mean_error
+from foretaste.surface.pareto import front
+from foretaste.surface.views import metrics_of
+
+__all__ = ["describe_accuracy", "history_sections", "previews_section", "provenance_section", "rows_section", "time_sections"]
+
+_LIMIT = 12
+_HASH = 12
+_PAST = 8  # joint runs whose history is shown: each is predicted anew
+
+
+def previews_section(summary: Summary, limit: int = _LIMIT) -> Section:
+    """List the best previews by the preference; marks show the recommended one and the Pareto front.
+
+    Args:
+        summary: Of a study with previews.
+        limit: How many to list.
+    """
+    surface = summary.previews
+    values = summary.values(surface)
+    order = sorted(range(len(values)), key=lambda place: -values[place])
+    efficient = {row.weights for row in front(surface).rows}
+    best = summary.recommendation.weights if summary.recommendation else None
+    heads = summary.surface.headlines
+    columns = [Column(task, ("weight", head.metric)) for task, head in heads.items()]
+    rows = []
+    for place in order[:limit]:
+        row = surface.rows[place]
+        marks = (">" if row.weights == best else "") + ("*" if row.weights in efficient else "")
+        tone: Tone = "strong" if row.weights == best else ""
+        pairs = [Cell((share(row.weights[task]), number(row.metrics[task][head.metric])), tone) for task, head in heads.items()]
+        rows.append((Cell((f"{number(values[place])} {marks}".rstrip(),), tone), *pairs))
+    more = and_more(len(order), limit)
+    legend = f"{f'… {more}. ' if more else ''}> recommended, * on the Pareto front."
+    table = Table((Column("value"), *columns), tuple(rows), caption=legend, narrow_caption="Each cell: weight, then metric.")
+    return Section(f"Best {summary.method} previews by {summary.wanted}", (table,))
+
+
+def rows_section(summary: Summary) -> Section:
+    """List every row as it was made: weights, all metrics, seed, seconds."""
+    rows, tasks = summary.surface.rows, summary.tasks
+    metrics = {task: metrics_of(rows, task, summary.surface.headlines[task].metric) for task in tasks}
+    columns = [Column("made by"), Column("method"), Column("seed"), *(Column(task, ("weight", *metrics[task])) for task in tasks)]
+    lines = [
+        (
+            *map(cell_of, (str(row.fidelity), row.method, str(row.seed))),
+            *(_cell(row, task, metrics[task]) for task in tasks),
+            cell_of(f"{row.cost:.3g}"),
+            cell_of(row.key[:_HASH]),
+        )
+        for row in rows
+    ]
+    folded = f"{counted(len(rows), 'row')}: weights, metrics, seconds"
+    return Section("All rows", (Table((*columns, Column("seconds"), Column("hash")), tuple(lines), apart=True, folded=folded),))
+
+
+def _cell(row: Evaluation, task: str, metrics: list[str]) -> Cell:
+    return Cell((share(row.weights[task]), *(number(row.metrics[task].get(metric)) for metric in metrics)))
+
+
+def history_sections(summary: Summary) -> list[Section]:
+    """Compare the last joint runs with what was predicted before each; empty if there is nothing to compare."""
+    past = [] if summary.outlook is None else foretold(summary.outlook.surface, _PAST)
+    if not past:
+        return []
+    columns = [Column(task, ("measured", "predicted")) for task in summary.tasks]
+    rows = [(cell_of(shares(run.weights)), *_history_cells(run), cell_of(f"{run.inside} of {len(run.real)}")) for run in past]
+    table = Table((Column("weights"), *columns, Column("in the interval")), tuple(rows))
+    return [
+        Section(
+            "Predictions and results", (Note(f"Each joint run, and what was predicted just before it. {describe_accuracy(past)}"), table)
+        )
+    ]
+
+
+def describe_accuracy(runs: Sequence[Foretold]) -> str:
+    """Say how well joint runs were predicted: how many metrics lie in their intervals, and the mean error.
+
+    Args:
+        runs: At least one.
+    """
+    within, error = f"{coverage(runs):.0%}", number(mean_error(runs))
+    return f"{within} of the metrics lie in their 90 % interval; the predictions are off by {error} on average."
+
+
+def _history_cells(run: Foretold) -> list[Cell]:
+    columns = zip(*(column.tolist() for column in (run.expected, run.low, run.high, run.real)), strict=True)
+    return [Cell((number(real), f"{number(expected)} ({span(low, high)})")) for expected, low, high, real in columns]
+
+
+def time_sections(summary: Summary) -> list[Section]:
+    """Say how long each step took; empty if nothing was timed."""
+    if not summary.costs:
+        return []
+    return [Section("Time", (line_table("", {step: duration(seconds) for step, seconds in summary.costs.items()}),))]
+
+
+def provenance_section(summary: Summary) -> Section:
+    """Say what the study was made with: versions, seeds, hashes."""
+    return Section("Provenance", (line_table("", dict(summary.provenance)),) if summary.provenance else ())

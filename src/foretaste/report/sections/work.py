@@ -1,0 +1,100 @@
+"""Single steps of the work as sections: a checked recipe, fitted tasks, evaluations, imported models, a data mixture."""
+
+from collections.abc import Mapping, Sequence
+
+from foretaste.document.blocks import Column, Note, Section, Table, cell_of
+from foretaste.document.wording import counted, duration, number, share
+from foretaste.evaluation import Evaluation
+from foretaste.surface.views import rows_table
+
+__all__ = ["check_section", "experts_section", "fit_section", "mixture_section", "rows_section"]
+
+_HASH = 16
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[str] = ()) -> Table:
+    return Table(tuple(Column(name, left=name in left) for name in columns), tuple(tuple(map(cell_of, row)) for row in rows))
+
+
+def check_section(tasks: Mapping[str, Mapping[str, object]], parameters: int, trainings: tuple[int, int], previews: int) -> Section:
+    """Describe what a recipe asks for: its tasks, and the work that `run` makes of it.
+
+    Args:
+        tasks: By name, the counts and metrics of each.
+        parameters: Of the model.
+        trainings: How many single-task runs, and at most how many joint runs.
+        previews: How many weightings per preview method.
+
+    >>> tasks = {"a": {"train": 300, "validation": 50, "classes": 2, "metrics": ["accuracy"]}}
+    >>> len(check_section(tasks, 3466, (1, 2), 3).blocks[0].rows)
+    1
+    """
+    rows = []
+    for name, task in tasks.items():
+        metrics = task["metrics"]
+        assert isinstance(metrics, list)
+        rows.append((name, str(task["train"]), str(task["validation"]), str(task["classes"] or "?"), ", ".join(metrics)))
+    single, joint = trainings
+    work = (
+        f"{parameters:,} parameters. `foretaste run` makes {counted(single, 'single-task run')}, "
+        f"{counted(previews, 'weighting')} per preview method and at most {counted(joint, 'joint run')}."
+    )
+    columns = ("task", "train", "validation", "classes", "metrics")
+    return Section("The recipe is fine", (_table(columns, rows, left=("metrics",)), Note(work)))
+
+
+def fit_section(tasks: Mapping[str, Mapping[str, object]]) -> Section:
+    """List every task's model and curvature, by hash.
+
+    >>> len(fit_section({"a": {"params": "0" * 64, "site": "1" * 64, "seconds": 3.2}}).blocks[0].rows)
+    1
+    """
+    rows = []
+    for name, task in tasks.items():
+        seconds = task["seconds"]
+        assert isinstance(seconds, float)
+        rows.append((name, str(task["params"])[:_HASH], str(task["site"])[:_HASH], duration(seconds)))
+    return Section("", (_table(("task", "params", "site", "training"), rows),))
+
+
+def rows_section(rows: Sequence[Evaluation]) -> Section:
+    """List evaluations as they were made.
+
+    >>> from foretaste.evaluation import Fidelity
+    >>> from foretaste.weights import uniform
+    >>> row = Evaluation(uniform("a"), {"a": {"accuracy": 0.9}}, Fidelity.JOINT, "joint")
+    >>> len(rows_section([row] * 40).blocks[0].rows)
+    30
+    """
+    return Section("", (rows_table(rows, hint="`foretaste show STUDY` sorts them, --json has all"),))
+
+
+def experts_section(experts: Mapping[str, Mapping[str, object]]) -> Section:
+    """List the models that were imported into a study.
+
+    >>> len(experts_section({"code": {"kind": "adapter", "curvature": False, "folder": "/models/code"}}).blocks[0].rows)
+    1
+    """
+    columns = ("task", "kind", "curvature", "folder")
+    rows = [
+        (name, str(expert["kind"]), "from its site file" if expert["curvature"] else "none", str(expert["folder"]))
+        for name, expert in experts.items()
+    ]
+    return Section("", (_table(columns, rows, left=columns),))
+
+
+def mixture_section(manifest: Mapping[str, object]) -> Section:
+    """List what a data mixture holds of every task.
+
+    >>> tasks = {"a": {"rows": 6, "repeats": 1.5, "share_of_units": 0.25}}
+    >>> len(mixture_section({"tasks": tasks, "meaning": "read it once", "notes": [], "warnings": []}).blocks)
+    2
+    """
+    tasks, notes = manifest["tasks"], [Note(str(manifest["meaning"]), tone="quiet")]
+    assert isinstance(tasks, Mapping)
+    for kind in ("warnings", "notes"):
+        lines = manifest[kind]
+        assert isinstance(lines, Sequence)
+        notes += [Note(str(line), kind.removesuffix("s"), "quiet") for line in lines]
+    rows = [(name, str(task["rows"]), number(task["repeats"]), share(task["share_of_units"])) for name, task in tasks.items()]
+    return Section("", (_table(("task", "rows", "repeats", "share of units"), rows), *notes))
