@@ -353,6 +353,7 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     assert "cannot make the study folder" in refused("run", recipe, "--study", recipe)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [4_000, 70_000])
 def test_a_full_disk(tmp_path: Path, limit: int) -> None:
     """A real limit on file size stands in for a full disk: first for the new database, then for the report."""

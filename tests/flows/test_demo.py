@@ -12,6 +12,7 @@ from problems import digits_recipe
 EXTRAS = ("transformers", "datasets", "PIL", "sacrebleu", "peft", "lm_eval", "starlette", "uvicorn", "pandas", "pyarrow", "tokenizers")
 
 
+@pytest.mark.slow
 def test_it_needs_no_extra(tmp_path: Path) -> None:
     """As after `pip install -e .`, which installs none."""
     code = (

@@ -14,6 +14,8 @@ from checkpoints import Checkpoints, chats, parquet, sentences, table, translati
 from commands import foretaste, spawned
 from foretaste.cli.base import app
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"finetune": {"steps": 5}, "curvature": {"max_examples": 20}, "preview": {"points": 6}, "joint": {"points": 3}}
 PROBLEM = """from problems import blobs, linear
 def problem():

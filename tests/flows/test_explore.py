@@ -161,6 +161,7 @@ def test_dragging_typing_and_keys_move_every_number(study: Path, page: Page) -> 
         assert answer.value.ok  # the server's exact prediction follows the stored one
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("host", [".".join("0000"), "::1", "localhost"])
 def test_the_printed_address_works_whatever_it_listens_on(study: Path, page: Page, host: str) -> None:
     refused = list[str]()
@@ -176,6 +177,7 @@ def test_the_printed_address_works_whatever_it_listens_on(study: Path, page: Pag
         assert refused == []
 
 
+@pytest.mark.slow
 def test_work_that_waits_is_started_from_the_page(study: Path, page: Page) -> None:
     """Opening a study runs nothing; a click does."""
     with Queue(study) as queue:
@@ -190,6 +192,7 @@ def test_work_that_waits_is_started_from_the_page(study: Path, page: Page) -> No
         expect(page.locator(".job.done")).to_have_count(1, timeout=LONG)
 
 
+@pytest.mark.slow
 def test_dragging_is_quick(study: Path, page: Page) -> None:
     """Numbers follow the pointer before the next frame is due: measured inside the page, without the driver's own time."""
     with served(study) as server:
@@ -213,6 +216,7 @@ def test_a_link_holds_the_weights(study: Path, page: Page) -> None:
         expect(page.locator(".map")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_work_appears_without_reloading_and_in_another_tab(study: Path, browser: Browser, page: Page) -> None:
     with served(study) as server:
         page.goto(f"{server.address}#weights=low=0.2,mid=0.3,high=0.5")
@@ -237,6 +241,7 @@ def test_work_appears_without_reloading_and_in_another_tab(study: Path, browser:
         other.close()
 
 
+@pytest.mark.slow
 def test_preferences_and_floors_change_the_recommendation(study: Path, page: Page) -> None:
     with served(study) as server:
         page.goto(server.address)
@@ -275,6 +280,7 @@ def _answer_pending(route: Route, held: list[Route]) -> None:
     route.fulfill(response=answer, status=202)
 
 
+@pytest.mark.slow
 def test_a_server_that_is_restarted_in_mid_run(study: Path, page: Page) -> None:
     with served(study) as server:
         page.goto(f"{server.address}#weights=low=0.6,mid=0.2,high=0.2")
@@ -288,6 +294,7 @@ def test_a_server_that_is_restarted_in_mid_run(study: Path, page: Page) -> None:
         expect(page.locator(".job.done")).to_contain_text("train", timeout=LONG)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_and_a_cancelled_job(study: Path, page: Page) -> None:
     with served(study) as server:
         page.goto(f"{server.address}#weights=low=0.7,mid=0.1,high=0.2")
@@ -331,6 +338,7 @@ def _fill(folder: Path) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_a_full_disk(study: Path, page: Page, tmp_path: Path) -> None:
     """Nothing can be noted down, and everything can be read; with room again, the same click does it."""
     with _tiny_disk(tmp_path / "disk") as disk:
@@ -357,6 +365,7 @@ def test_a_full_disk(study: Path, page: Page, tmp_path: Path) -> None:
         _stop_worker(tight)
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_while_work_goes_on(study: Path, page: Page) -> None:
     """Exports lie on a disk that is full: the job says what failed, and is asked for again from there."""
     with _tiny_disk(study / "exports") as disk, served(study) as server:
@@ -374,6 +383,7 @@ def test_a_disk_that_fills_while_work_goes_on(study: Path, page: Page) -> None:
         assert (disk / "simple-0.2-0.3-0.5" / "model.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_a_study_that_is_deleted(study: Path, page: Page) -> None:
     with served(study) as server:
         page.goto(server.address)

@@ -24,7 +24,7 @@ from foretaste.workflow.start import start
 SHADES, SIGNS = ["dark", "light"], ["hands", "signs", "words"]
 
 
-@pytest.fixture(scope="module", params=["vit", "mobilenet"])
+@pytest.fixture(scope="module", params=["vit", pytest.param("mobilenet", marks=pytest.mark.slow)])
 def recipe(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, checkpoints: Checkpoints) -> Path:
     folder = tmp_path_factory.mktemp("image")
     tasks = {

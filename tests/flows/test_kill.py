@@ -74,6 +74,7 @@ def wait(process: subprocess.Popen[str], moment: Callable[[], bool]) -> None:
         time.sleep(0.002)
 
 
+@pytest.mark.slow
 def test_killed_at_many_moments_it_ends_the_same(recipe: Path, whole: Facts, tmp_path: Path) -> None:
     """Each run goes on from the ruins of the one before, and is killed a little later."""
     study = tmp_path / "study"

@@ -27,6 +27,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "study"
 
 
+@pytest.mark.slow
 def test_a_report_replaces_only_reports(study: Path, tmp_path: Path) -> None:
     thesis, out = tmp_path / "thesis.html", tmp_path / "report.html"
     thesis.write_text("<title>foretaste: years of work</title>")
@@ -89,6 +90,7 @@ def test_another_programs_database_is_no_study(tmp_path: Path) -> None:
     assert contents(tmp_path / "s") == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ODD)
 def test_a_study_keeps_everything_in_its_folder_whatever_its_name(tmp_path: Path, name: str) -> None:
     (tmp_path / "place").mkdir()

@@ -50,7 +50,8 @@ def test_the_last_is_shown_until_it_is_refreshed(study: Path) -> None:
 
 
 def test_only_a_few_wishes_are_remembered(study: Path) -> None:
-    reader = Reader(study)
+    first = shown(study, Wish())
+    reader = Reader(study, lambda folder, wish: replace(first, state=str(wish)))
     found = [reader.shown(Wish(f"low={place + 1},mid=1")) for place in range(9)]
     assert reader.shown(Wish("low=9,mid=1")) is found[8]
     assert reader.shown(Wish("low=1,mid=1")) is not found[0]

@@ -137,6 +137,7 @@ def _command(number: int) -> str:
     return ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("kill", [os.kill, os.killpg])  # as `kill` does, and as a terminal does
 def test_a_signal_ends_the_server_and_not_the_work(study: Path, tmp_path: Path, number: int, kill: Callable[[int, int], None]) -> None:

@@ -25,6 +25,7 @@ def until(queue: Queue, state: State, seconds: float = 60.0) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_a_waker_starts_one_worker_which_does_the_jobs(study: Path) -> None:
     waker = Waker(study)
     waker()

@@ -110,6 +110,7 @@ def test_failed_joint_runs_are_told_and_not_tried_again(simple: Session, monkeyp
         raise Diverged("the loss became NaN at step 3")
 
     monkeypatch.setattr(module, "confirm", fails)
+    monkeypatch.setattr("foretaste.surface.outlook._LATTICE", 15)  # weightings that a joint run may be tried at
     found = search(simple, Budget(joint=2, previews=12), MEAN, tolerance=0.0)
     assert tried
     assert len(tried) == len(set(tried)) == len(found.failed)
