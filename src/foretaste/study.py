@@ -55,7 +55,7 @@ class Study:
         session: The recipe at work.
 
     >>> from foretaste.workflow.example import small_study
-    >>> with small_study("finetune: {steps: 1}, preview: {points: 3, methods: [simple]}") as session:
+    >>> with small_study("finetune: {steps: 1}, preview: {points: 3, methods: [simple]}, joint: {points: 0}") as session:
     ...     study = Study(session)
     ...     rows = study.preview()
     ...     study

@@ -6,6 +6,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from commands import ENVIRONMENT, spawned
 from problems import digits_recipe
 
