@@ -1,7 +1,7 @@
 import pytest
 
 from foretaste.errors import RecipeError
-from foretaste.method_table import METHOD_TABLE, MethodRow, add_method, check_method_name
+from foretaste.method_table import METHOD_TABLE, MethodRow, add_method, check_method_name, with_controls
 from foretaste.recipe import parse
 
 
@@ -28,3 +28,9 @@ def test_a_method_is_added_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_unknown_method_in_a_recipe_gets_a_suggestion() -> None:
     with pytest.raises(RecipeError, match=r"there is no method 'kroneker'; did you mean kronecker\?"):
         parse("{name: a, model: {source: digits}, preview: {methods: [simple, kroneker]}}")
+
+
+def test_a_mixture_is_never_without_its_controls() -> None:
+    assert with_controls(["simple", "mixture"]) == ["simple", "mixture", "average", "weighted"]
+    assert with_controls(["average", "mixture", "diagonal"]) == ["average", "mixture", "weighted", "diagonal"]
+    assert with_controls(["simple", "kronecker"]) == ["simple", "kronecker"]
