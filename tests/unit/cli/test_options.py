@@ -1,13 +1,24 @@
 """Options that several commands take."""
 
-from typing import get_args
+import pytest
 
-from foretaste.workflow.methods import METHODS
-
-from foretaste.cli.options import MethodName as Choices
-from foretaste.plan import MethodName
+from commands import foretaste
+from foretaste.method_table import METHOD_TABLE
 
 
-def test_methods_are_those_of_the_recipe() -> None:
-    """Named once more in `foretaste.cli.options`, which imports neither before there is work."""
-    assert [method.value for method in Choices] == list(get_args(MethodName)) == list(METHODS)
+@pytest.mark.parametrize("command", ["preview", "compare"])
+def test_help_lists_every_method(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    shown = " ".join(foretaste(command, "--help").out.split())
+    assert all(name in shown for name in METHOD_TABLE)
+
+
+def test_an_unknown_method_gets_a_suggestion() -> None:
+    assert "did you mean kronecker?" in " ".join(refused_usage("preview", "r.yaml", "--method", "kroneker").split())
+
+
+def refused_usage(*arguments: object) -> str:
+    """What is said of arguments that no command takes."""
+    found = foretaste(*arguments)
+    assert found.code == 2
+    return found.err
