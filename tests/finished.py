@@ -8,7 +8,7 @@ from foretaste.work.curvature import task_curvature
 from foretaste.work.runs import JointRun, SingleTaskRun, single_task_run
 from foretaste.workflow.session import Session
 
-__all__ = ["finetuned", "jointly", "site_at"]
+__all__ = ["finetuned", "jointly", "run_artefacts", "site_at"]
 
 
 def finetuned(session: Session, task: Task, member: int = 0) -> Done:
@@ -16,6 +16,11 @@ def finetuned(session: Session, task: Task, member: int = 0) -> Done:
     work = SingleTaskRun(task.name, member) if member else single_task_run(session, task.name)
     session.finish([work])
     return work.done(session)
+
+
+def run_artefacts(session: Session, task: str, count: int = 2) -> list[str]:
+    """The hashes of the params of a task's first runs."""
+    return [str(finetuned(session, session.task(task), member).artefact) for member in range(count)]
 
 
 def jointly(session: Session, weights: TaskWeights) -> Done:

@@ -1,13 +1,20 @@
 """Options that several commands take."""
 
-from typing import get_args
+import pytest
 
-from foretaste.workflow.methods import METHODS
-
-from foretaste.cli.options import MethodName as Choices
-from foretaste.plan import MethodName
+from commands import foretaste
+from foretaste.method_table import METHOD_TABLE
 
 
-def test_methods_are_those_of_the_recipe() -> None:
-    """Named once more in `foretaste.cli.options`, which imports neither before there is work."""
-    assert [method.value for method in Choices] == list(get_args(MethodName)) == list(METHODS)
+@pytest.mark.parametrize("command", ["preview", "compare"])
+def test_help_lists_every_method(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    shown = " ".join(foretaste(command, "--help").out.split())
+    assert all(name in shown for name in METHOD_TABLE)
+
+
+def test_an_unknown_method_gets_a_suggestion() -> None:
+    result = foretaste("preview", "r.yaml", "--method", "kroneker")
+    assert result.code == 2
+    assert "there is no method 'kroneker'" in result.err
+    assert "kronecker?" in result.err

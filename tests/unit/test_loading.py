@@ -1,0 +1,72 @@
+"""From a recipe to its model and tasks."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from foretaste.errors import DataError, RecipeError
+from foretaste.loading import load
+from foretaste.recipe import parse
+from foretaste.sources.digits import digits
+
+DIGITS = "name: a\nmodel: {source: digits}\n"
+
+
+def test_digits_follow_the_recipe_s_seed() -> None:
+    text = DIGITS + "seed: 1\n"
+    assert load(parse(text), text, "r.yaml").base() == digits(1).base()
+
+
+def test_functions_are_looked_for_beside_the_recipe(tmp_path: Path) -> None:
+    code = "from problems import blobs, linear\ndef made(count):\n    return linear(), [blobs(f't{i}', i) for i in range(count)]\n"
+    (tmp_path / "beside.py").write_text(code)
+    text = "name: a\nmodel: {source: function, call: 'beside:made', arguments: {count: 3}}\n"
+    assert load(parse(text), text, str(tmp_path / "r.yaml")).names == ["t0", "t1", "t2"]
+
+
+def test_errors_of_sources_name_the_recipe_s_line(tmp_path: Path) -> None:
+    tasks = "".join(f"  {name}:\n    train: gone.csv\n    validation: gone.csv\n    text: t\n" for name in "ab")
+    text = f"name: a\nmodel: {{source: transformers, path: x, kind: text-classification}}\ntasks:\n{tasks}"
+    with pytest.raises(RecipeError, match=r"r\.yaml, line 5, tasks\.a\.train: gone\.csv does not exist"):
+        load(parse(text), text, "r.yaml")
+    text = "name: a\nmodel: {source: function, call: 'nowhere_at_all:f'}\n"
+    with pytest.raises(DataError, match="No module named 'nowhere_at_all'"):
+        load(parse(text), text, str(tmp_path / "r.yaml"))
+
+
+def test_a_fault_of_lora_names_its_line() -> None:
+    text = DIGITS + "finetune:\n  method: lora\n  targets: [query]\n"
+    with pytest.raises(RecipeError, match=r"r\.yaml, line 5, finetune\.targets: 'query' is the name of no layer; .* \[0, 2, 4\]"):
+        load(parse(text), text, "r.yaml")
+    text = DIGITS + "finetune:\n  method: lora\n"
+    with pytest.raises(RecipeError, match=r"r\.yaml, line 3, finetune\.targets: PEFT has no usual layers for a model of your own"):
+        load(parse(text), text, "r.yaml")
+
+
+def test_lora_belongs_to_the_model() -> None:
+    text = DIGITS + "finetune: {steps: 5, method: lora, r: 2, targets: all-linear}\n"
+    loaded = load(parse(text), text, "r.yaml")
+    assert all(".lora_" in name for name in loaded.trained)
+    assert not loaded.has_private_heads
+
+
+WITHOUT_PEFT = """
+import sys
+sys.modules["peft"] = None  # as Python does for a package that cannot be imported
+from foretaste.recipe import parse
+from foretaste.loading import load
+text = "{name: a, model: {source: digits}, finetune: {method: lora, targets: all-linear}}"
+try:
+    load(parse(text), text, "r.yaml")
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_lora_without_peft_names_what_to_install() -> None:
+    found = subprocess.run([sys.executable, "-c", WITHOUT_PEFT], capture_output=True, text=True, check=True)
+    assert found.stdout.startswith(
+        "r.yaml, line 1, finetune.method: finetuning by LoRA needs peft; install it with: pip install 'foretaste[lora]'"
+    )
