@@ -1,6 +1,6 @@
 import importlib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,17 @@ from foretaste.work.work import Work
 SOURCE = Path(foretaste.__file__).parent
 
 
-def subclasses_of(cls: type[Work[Any]]) -> Iterator[type[Work[Any]]]:
-    for each in cls.__subclasses__():
-        yield each
-        yield from subclasses_of(each)
+def subclasses_of(classes: Iterable[type[Work[Any]]]) -> Iterator[type[Work[Any]]]:
+    for cls in classes:
+        yield cls
+        yield from subclasses_of(cls.__subclasses__())
 
 
 def work_classes() -> list[type[Work[Any]]]:
     """Every class of work in the package that can be done."""
     for path in (path for room in ("methods", "work") for path in (SOURCE / room).glob("*.py")):
         importlib.import_module(f"foretaste.{path.parent.name}.{path.stem}")
-    return [cls for cls in subclasses_of(Work) if cls.__module__.startswith("foretaste.") and not inspect.isabstract(cls)]
+    return [cls for cls in subclasses_of(Work.__subclasses__()) if cls.__module__.startswith("foretaste.") and not inspect.isabstract(cls)]
 
 
 def test_every_module_with_work_is_listed() -> None:

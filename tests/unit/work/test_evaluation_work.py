@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -70,7 +70,7 @@ def _forget() -> None:
     ToyRows.asked.clear()
 
 
-def finish(session: Session, work: Work[object], watch: Unwatched | None = None) -> object:
+def finish(session: Session, work: Work[Any], watch: Unwatched | None = None) -> object:
     return work.finish(session, Observer(watch or Unwatched(), work.size(session)))
 
 

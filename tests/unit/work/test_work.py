@@ -5,7 +5,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -32,7 +32,7 @@ from foretaste.work.joint_evaluations import JointEvaluation, ShortJointRun
 from foretaste.work.observer import Observer
 from foretaste.work.runs import ImportedRun, JointRun, SingleTaskRun
 from foretaste.work.single_task import SingleTaskMetrics
-from foretaste.work.work import Computation, TrainingPiece, Work, from_json, revisions, to_json
+from foretaste.work.work import Computation, Piece, TrainingPiece, Work, from_json, revisions, to_json
 from foretaste.workflow.session import Session
 from problems import blobs, linear
 
@@ -111,7 +111,7 @@ def with_snapshots(session: Session, seconds: float) -> Session:
     return replace(session, recipe=session.recipe.model_copy(update={"snapshot_seconds": seconds}))
 
 
-def finish(session: Session, work: Work[object], watch: Unwatched | None = None) -> object:
+def finish(session: Session, work: Work[Any], watch: Unwatched | None = None) -> object:
     return work.finish(session, Observer(watch or Unwatched(), work.size(session)))
 
 
@@ -160,7 +160,7 @@ def test_a_run_that_diverges_keeps_its_last_good_state(session: Session) -> None
 
 
 ODD = TaskWeights(["low", "mid", "high"], [1 / 3, 1 / 3 + 1e-10, 1 / 3 - 1e-10])
-ALL_WORK: list[Work[object]] = [
+ALL_WORK: list[Work[Any]] = [
     SingleTaskRun("low"),
     SingleTaskRun("low", 2),
     ImportedRun("mid", "1f"),
@@ -183,7 +183,7 @@ ALL_WORK: list[Work[object]] = [
 
 
 @pytest.mark.parametrize("work", ALL_WORK, ids=str)
-def test_every_kind_of_work_travels_as_json(work: Work[object]) -> None:
+def test_every_kind_of_work_travels_as_json(work: Work[Any]) -> None:
     other = from_json(json.loads(json.dumps(to_json(work))))
     assert other == work
     assert hash(other) == hash(work)
@@ -236,7 +236,7 @@ with session.study:
 
 def test_work_is_the_same_in_another_process(session: Session, tmp_path: Path) -> None:
     """Through a file into a new process and another study: the same key, the same bits."""
-    work = [SingleTaskRun("low", 1), FisherCurvature("low", SingleTaskRun("low", 1)), JointRun(ODD)]
+    work: list[Piece[Any]] = [SingleTaskRun("low", 1), FisherCurvature("low", SingleTaskRun("low", 1)), JointRun(ODD)]
     session.finish(work)
     here = [[each.key(session), each.done(session).artefact] for each in work]
     file, other = tmp_path / "work.jsonl", tmp_path / "other"
