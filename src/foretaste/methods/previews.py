@@ -21,9 +21,10 @@ from foretaste.together import at_once, evaluate_each
 from foretaste.train.sharpen import sharpen
 from foretaste.weights import TaskWeights
 from foretaste.work.context import Context
+from foretaste.work.evaluation_work import EvaluationWork
 from foretaste.work.judge import at_precision, judged_by, per_example, reestimates, row, row_of, with_statistics
 from foretaste.work.observer import Observer
-from foretaste.work.work import EvaluationWork, Work
+from foretaste.work.work import Work
 
 __all__ = ["Previews", "SharpenedPreview", "memory_of", "merger_of", "method_work", "preview_inputs", "sites_of"]
 

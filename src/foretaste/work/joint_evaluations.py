@@ -10,10 +10,10 @@ from foretaste.train.joint import joint
 from foretaste.train.training import Training
 from foretaste.weights import TaskWeights
 from foretaste.work.context import Context
+from foretaste.work.evaluation_work import EvaluationWork
 from foretaste.work.judge import judged_by, row
 from foretaste.work.observer import Observer
 from foretaste.work.runs import JointRun
-from foretaste.work.work import EvaluationWork
 
 __all__ = ["JointEvaluation", "ShortJointRun"]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from foretaste.work.context import Unwatched
 from foretaste.work.curvature import task_curvature
 from foretaste.work.joint_evaluations import JointEvaluation
 from foretaste.work.runs import JointRun
+from foretaste.work.work import Work
 from foretaste.workflow.preview import preview
 from foretaste.workflow.session import Session
 
@@ -117,7 +119,7 @@ def test_a_stop_keeps_states_and_goes_on(session: Session, tmp_path: Path, engin
 
 
 def test_stages_begin_with_what_is_needed(session: Session) -> None:
-    works = [Previews("diagonal", (uniform(NAMES),)), JointRun(uniform(NAMES))]
+    works: list[Work[Any]] = [Previews("diagonal", (uniform(NAMES),)), JointRun(uniform(NAMES))]
     labels = [label for label, _ in stages_of(works, session)]
     assert labels.index("single-task finetuning") < labels.index("curvature") < labels.index("previews by diagonal")
     counts = {label: len(stage) for label, stage in stages_of(works, session)}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from foretaste import study as front
 from foretaste.errors import StudyError, WeightsError
 from foretaste.recipe import parse
 from foretaste.sources.digits import digits
@@ -18,15 +19,14 @@ from foretaste.store.study import Study
 from foretaste.web.jobs import work_off
 from foretaste.web.process import WorkerProcess
 from foretaste.web.reading import Busy, Reader, Shown, Wish, _summaries, shown
-from foretaste.workflow.reopen import reopen
 from foretaste.workflow.start import start
 from rounding import is_near
 
 
 def _previewed(study: Path, weights: str) -> None:
-    with Queue(study) as queue, (session := reopen(study)).study:
+    with Queue(study) as queue, front.Study.reopen(study) as work:
         queue.add(Kind.PREVIEW, weights)
-        work_off(session, queue)
+        work_off(work, queue)
 
 
 def test_the_last_is_shown_until_it_is_refreshed(study: Path) -> None:

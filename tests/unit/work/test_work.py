@@ -3,10 +3,9 @@
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -14,7 +13,6 @@ import torch
 from commands import ENVIRONMENT
 from foretaste.engines.catalogue import REVISIONS
 from foretaste.errors import Diverged, Stopped, StudyError
-from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.methods.anchored import AnchorTrust
 from foretaste.methods.predictive import TaskOutputs
 from foretaste.methods.previews import Previews, SharpenedPreview
@@ -22,11 +20,11 @@ from foretaste.methods.race_part import RacePart
 from foretaste.methods.tune import PriorPrecision
 from foretaste.methods.variational import VariationalRun
 from foretaste.params import Params
-from foretaste.store.study import Done, Json, Study, key_of
+from foretaste.store.study import Done, Json, Study
 from foretaste.train.finetune import finetune
 from foretaste.train.run import Snapshot, Trained
 from foretaste.train.training import Training
-from foretaste.weights import TaskWeights, lattice, uniform
+from foretaste.weights import TaskWeights, uniform
 from foretaste.work import work as module
 from foretaste.work.context import Context, Unwatched
 from foretaste.work.curvature import FisherCurvature, KroneckerCurvature, SecantCurvature
@@ -34,10 +32,9 @@ from foretaste.work.joint_evaluations import JointEvaluation, ShortJointRun
 from foretaste.work.observer import Observer
 from foretaste.work.runs import ImportedRun, JointRun, SingleTaskRun
 from foretaste.work.single_task import SingleTaskMetrics
-from foretaste.work.work import Computation, EvaluationWork, TrainingPiece, Work, from_json, revisions, to_json
+from foretaste.work.work import Computation, Piece, TrainingPiece, Work, from_json, revisions, to_json
 from foretaste.workflow.session import Session
 from problems import blobs, linear
-from statements import recorded_queries
 
 TRAINING = Training(steps=6, batch_size=5)
 
@@ -105,49 +102,16 @@ class ToyRun(TrainingPiece[Done]):
         return done
 
 
-@dataclass(frozen=True)
-class ToyRows(EvaluationWork):
-    """Rows that say their weights, some at a time."""
-
-    points: tuple[TaskWeights, ...]
-    together: int = 1
-    refused: str = ""
-
-    stage = "toy rows"
-    asked: ClassVar[list[list[str]]] = []
-
-    def at_once(self, context: Context) -> int:
-        return self.together
-
-    def inputs_at(self, context: Context, weights: TaskWeights) -> dict[str, object]:
-        return {"toy": weights.key}
-
-    def evaluate(self, context: Context, points: Sequence[TaskWeights], observer: Observer) -> list[tuple[Evaluation, Params]]:
-        self.asked.append([weights.key for weights in points])
-        if self.refused in self.asked[-1]:
-            raise ValueError("broken")
-        return [(row_at(weights), {"a/losses": torch.full((2,), weights["a"])}) for weights in points]
-
-
-def row_at(weights: TaskWeights) -> Evaluation:
-    return Evaluation(weights, {"a": {"loss": weights["a"]}}, Fidelity.PREVIEW, "simple")
-
-
-POINTS = tuple(lattice("ab", 6))
-KEYS = [weights.key for weights in POINTS]
-
-
 @pytest.fixture(autouse=True)
 def _forget() -> None:
     Toy.calls.clear()
-    ToyRows.asked.clear()
 
 
 def with_snapshots(session: Session, seconds: float) -> Session:
     return replace(session, recipe=session.recipe.model_copy(update={"snapshot_seconds": seconds}))
 
 
-def finish(session: Session, work: Work[object], watch: Unwatched | None = None) -> object:
+def finish(session: Session, work: Work[Any], watch: Unwatched | None = None) -> object:
     return work.finish(session, Observer(watch or Unwatched(), work.size(session)))
 
 
@@ -195,72 +159,8 @@ def test_a_run_that_diverges_keeps_its_last_good_state(session: Session) -> None
     assert all(bool(torch.isfinite(tensor).all()) for name, tensor in state.tensors.items() if name.startswith("params/"))
 
 
-def test_some_rows_are_made_at_once_and_others_found(session: Session) -> None:
-    finish(session, ToyRows((POINTS[2], POINTS[5])))
-    ToyRows.asked.clear()
-    counting = Counting()
-    assert finish(session, ToyRows(POINTS, together=2), counting) == tuple(row_at(weights) for weights in POINTS)
-    assert ToyRows.asked == [[KEYS[0], KEYS[1]], [KEYS[3], KEYS[4]], [KEYS[6]]]
-    assert counting.count == len(POINTS)
-    finish(session, ToyRows(POINTS, together=9))
-    assert len(ToyRows.asked) == 3
-    works = session.study.all_work("evaluation")
-    assert len({done.artefact for done in works}) == 7
-
-
-def test_rows_that_are_there_are_found_by_one_query(session: Session) -> None:
-    finish(session, ToyRows(POINTS, together=9))
-    with recorded_queries() as queries:
-        finish(session, ToyRows(POINTS))
-    assert len(queries) == 1
-
-
-def test_a_weighting_that_is_asked_for_twice_is_evaluated_once(session: Session) -> None:
-    counting = Counting()
-    rows = finish(session, ToyRows((POINTS[0], POINTS[1], POINTS[0]), together=9), counting)
-    assert rows == (row_at(POINTS[0]), row_at(POINTS[1]), row_at(POINTS[0]))
-    assert ToyRows.asked == [KEYS[:2]]
-    assert counting.count == 3
-
-
-def test_rows_stop_between_groups_and_go_on(session: Session) -> None:
-    with pytest.raises(Stopped):
-        finish(session, ToyRows(POINTS, together=2), Counting(until=2))
-    assert ToyRows.asked == [KEYS[:2]]
-    finish(session, ToyRows(POINTS, together=3))
-    assert ToyRows.asked == [KEYS[:2], KEYS[2:5], KEYS[5:]]
-
-
-def test_a_failure_keeps_the_rows_that_were_made_before(session: Session) -> None:
-    with pytest.raises(ValueError, match="broken"):
-        finish(session, ToyRows(POINTS, together=2, refused=KEYS[2]))
-    assert len(session.study.all_work("evaluation")) == 2
-    finish(session, ToyRows(POINTS, together=2))
-    assert len(session.study.all_work("evaluation")) == len(POINTS)
-
-
-def test_another_process_s_rows_are_found_while_one_waits(session: Session) -> None:
-    """Rows that appear between looking and claiming are not made again."""
-    work = ToyRows(POINTS[:3], together=3)
-
-    class Late(Unwatched):
-        def stopping(self) -> bool:
-            inputs = {"toy": KEYS[1], "revision": 1}
-            session.study.add_evaluation(key_of("evaluation", inputs), inputs, row_at(POINTS[1]), {"a/losses": torch.zeros(2)})
-            return False
-
-    assert finish(session, work, Late()) == tuple(row_at(weights) for weights in POINTS[:3])
-    assert ToyRows.asked == [[KEYS[0], KEYS[2]]]
-
-
-def test_a_row_that_was_made_elsewhere_is_kept_once(session: Session) -> None:
-    work, other = ToyRows(POINTS[:1]), replace(row_at(POINTS[0]), cost=9.0)
-    assert work.keep(session, row_at(POINTS[0]), {"a/losses": torch.zeros(2)}) == row_at(POINTS[0])
-    assert work.keep(session, other, {"a/losses": torch.zeros(2)}) == row_at(POINTS[0])
-
-
 ODD = TaskWeights(["low", "mid", "high"], [1 / 3, 1 / 3 + 1e-10, 1 / 3 - 1e-10])
-ALL_WORK: list[Work[object]] = [
+ALL_WORK: list[Work[Any]] = [
     SingleTaskRun("low"),
     SingleTaskRun("low", 2),
     ImportedRun("mid", "1f"),
@@ -283,7 +183,7 @@ ALL_WORK: list[Work[object]] = [
 
 
 @pytest.mark.parametrize("work", ALL_WORK, ids=str)
-def test_every_kind_of_work_travels_as_json(work: Work[object]) -> None:
+def test_every_kind_of_work_travels_as_json(work: Work[Any]) -> None:
     other = from_json(json.loads(json.dumps(to_json(work))))
     assert other == work
     assert hash(other) == hash(work)
@@ -336,7 +236,7 @@ with session.study:
 
 def test_work_is_the_same_in_another_process(session: Session, tmp_path: Path) -> None:
     """Through a file into a new process and another study: the same key, the same bits."""
-    work = [SingleTaskRun("low", 1), FisherCurvature("low", SingleTaskRun("low", 1)), JointRun(ODD)]
+    work: list[Piece[Any]] = [SingleTaskRun("low", 1), FisherCurvature("low", SingleTaskRun("low", 1)), JointRun(ODD)]
     session.finish(work)
     here = [[each.key(session), each.done(session).artefact] for each in work]
     file, other = tmp_path / "work.jsonl", tmp_path / "other"
