@@ -65,9 +65,9 @@ def suggestion(name: str, place: str, allowed: Sequence[str], elsewhere: Mapping
     """
     if name in _ELSEWHERE:
         field, note = _ELSEWHERE[name]
-        own = field.removeprefix(f"{place}.") if place else field
-        asked = f"did you mean {own}?" if own else ""
-        return f"{asked} ({note})" if asked and note else asked or note
+        closest = field.removeprefix(f"{place}.") if place else field
+        question = f"did you mean {closest}?" if closest else ""
+        return f"{question} ({note})" if question and note else question or note
     close = _close(name, allowed)
     if close:
         return f"did you mean {close}?"

@@ -77,13 +77,13 @@ class Outputs:
         """
         judges = [metric for metric in task.metrics if not isinstance(metric, _OF_MODELS)]
         lost, predicted = self.mixed(torch.tensor([list(point.values()) for point in points], dtype=torch.float64))
-        return [result_of(task, self._seen(*pair), judges) for pair in zip(lost, predicted, strict=True)]
+        return [result_of(task, self._predictions(*pair), judges) for pair in zip(lost, predicted, strict=True)]
 
-    def _seen(self, lost: Tensor, predicted: Tensor) -> Predictions:
-        labels, counted = self.labels, self.counted
+    def _predictions(self, lost: Tensor, predicted: Tensor) -> Predictions:
+        labels, counts = self.labels, self.counted
         unit_losses, guess = torch.zeros(labels.shape, dtype=torch.float64), torch.zeros(labels.shape, dtype=predicted.dtype)
-        unit_losses[counted], guess[counted] = lost, predicted
-        return Predictions(unit_losses, guess, labels if labels.is_floating_point() else labels.long(), counted)
+        unit_losses[counts], guess[counts] = lost, predicted
+        return Predictions(unit_losses, guess, labels if labels.is_floating_point() else labels.long(), counts)
 
     def to_tensors(self) -> dict[str, Tensor]:
         """As tensors to keep.
@@ -124,20 +124,21 @@ def outputs_of(
     >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
     >>> straight, crossed = ({"weight": weight} for weight in (torch.eye(2), torch.eye(2).flip(0)))
     >>> task = Task("a", rows, rows, [METRICS["accuracy"]])
-    >>> found = outputs_of(nn.Linear(2, 2, bias=False), [straight, crossed], task)
-    >>> [result.metrics["accuracy"] for result in found.results(task, [TaskWeights("ab", [share, 1 - share]) for share in (0.6, 0.4)])]
+    >>> outputs = outputs_of(nn.Linear(2, 2, bias=False), [straight, crossed], task)
+    >>> points = [TaskWeights("ab", [share, 1 - share]) for share in (0.6, 0.4)]
+    >>> [result.metrics["accuracy"] for result in outputs.results(task, points)]
     [1.0, 0.0]
     """
     device = next(model.parameters()).device
     order: list[int] = []
     labels, owners, parts = [], [], []
     with in_eval_mode(model), torch.no_grad():
-        for indices, found in batches(task.validation, batch_size):
-            batch = {key: tensor.to(device) for key, tensor in task.collate(found).items()}
+        for indices, batch_examples in batches(task.validation, batch_size):
+            batch = {key: tensor.to(device) for key, tensor in task.collate(batch_examples).items()}
             parts.append(task.loss.condense(_each(model, singles, task, batch, on_batch), batch))
             labels.append(batch["labels"].reshape(len(indices), -1).cpu())
-            counted = task.loss.counts(batch).cpu()
-            owners.append(torch.tensor(indices).unsqueeze(1).expand(counted.shape)[counted])
+            counts = task.loss.counts(batch).cpu()
+            owners.append(torch.tensor(indices).unsqueeze(1).expand(counts.shape)[counts])
             order += indices
     places = torch.cat(owners).argsort(stable=True)  # back to the examples' order
     condensed = {name: _in_order([part[name] for part in parts], places) for name in parts[0]}

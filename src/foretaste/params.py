@@ -98,8 +98,8 @@ def snapshot(params: Params) -> dict[str, Tensor]:
     """A copy on the CPU that later training cannot change.
 
     >>> model = nn.Linear(1, 1)
-    >>> kept = snapshot(parameters_of(model))
-    >>> kept["weight"] is model.weight
+    >>> copies = snapshot(parameters_of(model))
+    >>> copies["weight"] is model.weight
     False
     """
     return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in params.items()}

@@ -10,7 +10,7 @@ from foretaste.sources.kinds import CAUSAL_LM
 from foretaste.task import Unit
 from foretaste.train.training import Training
 
-__all__ = ["READABLE", "LoraSettings", "Mixed", "Settings", "Source", "Trainer", "batch_sizes"]
+__all__ = ["READABLE", "LoraSettings", "Settings", "Source", "Trainer", "WrittenMixture", "batch_sizes"]
 
 Trainer = Literal["trl", "axolotl", "llama-factory"]
 
@@ -79,7 +79,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Mixed:
+class WrittenMixture:
     """A written mixture, as a trainer sees it.
 
     Args:

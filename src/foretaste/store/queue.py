@@ -179,15 +179,15 @@ class Queue:
         if self._engine is None:
             return []
         with self._transaction() as connection:
-            found = self._read(connection, sa.true())
-        return [job for place, job in enumerate(found) if job.state.open or place >= len(found) - last]
+            jobs = self._read(connection, sa.true())
+        return [job for place, job in enumerate(jobs) if job.state.open or place >= len(jobs) - last]
 
     def next(self) -> Job | None:
         """The first that waits, which then runs."""
         with self._writing() as connection:
             for job in self._read(connection, _jobs.c.state == State.QUEUED):
-                taken = sa.update(_jobs).where(_jobs.c.id == job.id, _jobs.c.state == State.QUEUED).values(state=State.RUNNING)
-                if connection.execute(taken).rowcount:
+                statement = sa.update(_jobs).where(_jobs.c.id == job.id, _jobs.c.state == State.QUEUED).values(state=State.RUNNING)
+                if connection.execute(statement).rowcount:
                     return self._read(connection, _jobs.c.id == job.id)[0]
         return None
 
@@ -209,18 +209,18 @@ class Queue:
     def cancel(self, number: int) -> Job | None:
         """Cancel what waits, ask what runs to stop; None where there is no such job."""
         with self._writing() as connection:
-            found = self._read(connection, _jobs.c.id == number)
-            if found and found[0].state == State.QUEUED:
+            matching = self._read(connection, _jobs.c.id == number)
+            if matching and matching[0].state == State.QUEUED:
                 self._write(connection, number, state=State.CANCELLED, ended=_now())
-            elif found and found[0].state == State.RUNNING:
+            elif matching and matching[0].state == State.RUNNING:
                 self._write(connection, number, state=State.STOPPING)
             return next(iter(self._read(connection, _jobs.c.id == number)), None)
 
     def stopping(self, number: int) -> bool:
         """Whether a job was asked to stop."""
         with self._transaction() as connection:
-            found = self._read(connection, _jobs.c.id == number)
-        return not found or found[0].state == State.STOPPING
+            matching = self._read(connection, _jobs.c.id == number)
+        return not matching or matching[0].state == State.STOPPING
 
     @contextmanager
     def at_work(self) -> Iterator[bool]:
@@ -252,8 +252,8 @@ class Queue:
         lock.release()
         return False
 
-    def _read(self, connection: sa.Connection, which: sa.ColumnElement[bool]) -> list[Job]:
-        rows = connection.execute(sa.select(_jobs).where(which).order_by(_jobs.c.id)).mappings()
+    def _read(self, connection: sa.Connection, condition: sa.ColumnElement[bool]) -> list[Job]:
+        rows = connection.execute(sa.select(_jobs).where(condition).order_by(_jobs.c.id)).mappings()
         return [Job(**{**row, "kind": Kind(row["kind"]), "state": State(row["state"])}) for row in rows]
 
     def _write(self, connection: sa.Connection, number: int, **values: object) -> None:

@@ -67,7 +67,7 @@ class Study:
         above = study_above(resolved(path).parent)
         if above is not None:
             raise StudyError(f"{path} is within the study {above}; name another folder with --study")
-        if path_kind(path) == "folder" and not (path / DATABASE).exists() and {each.name for each in path.iterdir()} - _OURS:
+        if path_kind(path) == "folder" and not (path / DATABASE).exists() and {child.name for child in path.iterdir()} - _OURS:
             raise StudyError(f"{path} holds files that are not a study; name another folder with --study")
         database.check_schema(path / DATABASE, create=True)
         try:
@@ -253,8 +253,8 @@ def require_space(path: Path, needed: int) -> None:
 
     >>> require_space(Path("no-such-study"), 1)
     """
-    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
-    total, _, free = shutil.disk_usage(there)
+    existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    total, _, free = shutil.disk_usage(existing)
     if total and free < needed:  # a place that holds no files at all is refused when the study is made
         sizes = f"needs about {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free"
         raise StorageError(f"{path} {sizes}; free some space or name another folder with --study")

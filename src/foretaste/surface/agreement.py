@@ -12,7 +12,7 @@ from foretaste.one_line import one_line
 from foretaste.surface.table import Array, Surface
 from foretaste.weights import TaskWeights, uniform
 
-__all__ = ["Agreement", "agreement", "anchor_of", "judged", "spearman"]
+__all__ = ["Agreement", "agreement", "agreement_without_anchor", "anchor_of", "spearman"]
 
 _TOP = 0.25
 _FEWEST = 3
@@ -90,26 +90,26 @@ def agreement(previews: Surface, joint: Surface, method: str = "") -> Agreement:
         raise StudyError("no weighting has both a preview and a joint run; run `foretaste confirm` first")
     guess = Surface(cheap.headlines, tuple(row for w in shared if (row := cheap.at(w))))
     truth = Surface(truth.headlines, tuple(row for w in shared if (row := truth.at(w))))
-    seen, real = guess.oriented(), truth.oriented()
-    told = [one.metrics != other.metrics for one, other in zip(guess.rows, truth.rows, strict=True)]
-    told = told if any(told) else [True] * len(told)
+    predicted, real = guess.oriented(), truth.oriented()
+    informative = [preview.metrics != run.metrics for preview, run in zip(guess.rows, truth.rows, strict=True)]
+    informative = informative if any(informative) else [True] * len(informative)
     top = np.argsort(-real.mean(1), kind="stable")[: max(_FEWEST, round(_TOP * len(shared)))]
     return Agreement(
         method=method,
         points=len(shared),
-        error=_by_task(guess, np.abs(guess.values() - truth.values())[told].mean(0)),
-        loss_error=_by_task(guess, np.abs(guess.values("loss") - truth.values("loss"))[told].mean(0)),
-        rank={task: spearman(seen[:, i], real[:, i]) for i, task in enumerate(guess.tasks)},
-        rank_mean=spearman(seen.mean(1), real.mean(1)),
-        rank_worst=spearman(seen.min(1), real.min(1)),
-        rank_top=spearman(seen.mean(1)[top], real.mean(1)[top]),
-        regret_mean=_regret(seen.mean(1), real.mean(1)),
-        regret_worst=_regret(seen.min(1), real.min(1)),
+        error=_by_task(guess, np.abs(guess.values() - truth.values())[informative].mean(0)),
+        loss_error=_by_task(guess, np.abs(guess.values("loss") - truth.values("loss"))[informative].mean(0)),
+        rank={task: spearman(predicted[:, i], real[:, i]) for i, task in enumerate(guess.tasks)},
+        rank_mean=spearman(predicted.mean(1), real.mean(1)),
+        rank_worst=spearman(predicted.min(1), real.min(1)),
+        rank_top=spearman(predicted.mean(1)[top], real.mean(1)[top]),
+        regret_mean=_regret(predicted.mean(1), real.mean(1)),
+        regret_worst=_regret(predicted.min(1), real.min(1)),
         spread=float(np.ptp(real.mean(1))),
     )
 
 
-def judged(previews: Surface, joint: Surface, method: str) -> Agreement:
+def agreement_without_anchor(previews: Surface, joint: Surface, method: str) -> Agreement:
     """The same, but without the joint run that the previews rest on; where there is no other, nothing is known: NaN.
 
     Args:
@@ -124,7 +124,8 @@ def judged(previews: Surface, joint: Surface, method: str) -> Agreement:
     >>> from foretaste.evaluation import Evaluation, Fidelity
     >>> rows = tuple(Evaluation(w, {t: {"loss": 1.0, "accuracy": w[t]} for t in w}, Fidelity.JOINT, "joint") for w in [uniform("ab")])
     >>> surface = Surface({t: Headline("accuracy") for t in "ab"}, rows)
-    >>> [(found.points, found.left_out) for found in (judged(surface, surface, name) for name in ("simple", "anchored"))]
+    >>> results = (agreement_without_anchor(surface, surface, name) for name in ("simple", "anchored"))
+    >>> [(result.points, result.left_out) for result in results]
     [(1, 0), (0, 1)]
     """
     anchor, confirmed = anchor_of(method, previews.tasks), {row.weights for row in joint.trainable().rows}
@@ -155,9 +156,9 @@ def spearman(left: Array, right: Array) -> float | None:
     """
     if len(left) < _FEWEST or not np.isfinite([left, right]).all():
         return None
-    one, other = (ranks - ranks.mean() for ranks in (_ranks(left), _ranks(right)))
-    size = float(np.sqrt((one @ one) * (other @ other)))
-    return round(float(one @ other) / size, 12) if size else None
+    left_ranks, right_ranks = (ranks - ranks.mean() for ranks in (_ranks(left), _ranks(right)))
+    size = float(np.sqrt((left_ranks @ left_ranks) * (right_ranks @ right_ranks)))
+    return round(float(left_ranks @ right_ranks) / size, 12) if size else None
 
 
 def _ranks(values: Array) -> Array:
@@ -170,6 +171,6 @@ def _by_task(surface: Surface, numbers: Array) -> dict[str, float]:
     return {task: float(number) for task, number in zip(surface.tasks, numbers, strict=True)}
 
 
-def _regret(seen: Array, real: Array) -> float:
+def _regret(predicted: Array, real: Array) -> float:
     """On average over the weightings that share the best place: which of them is taken is chance."""
-    return float(real.max() - real[seen >= seen.max() - _TIE].mean())
+    return float(real.max() - real[predicted >= predicted.max() - _TIE].mean())

@@ -15,7 +15,7 @@ from foretaste.store.queue import Job, Queue
 from foretaste.store.study import Study
 from foretaste.web.reading import Reader
 
-__all__ = ["Feed", "job_json", "listed"]
+__all__ = ["Feed", "job_json", "list_jobs"]
 
 _NAMES = ("jobs", "study", "disk", "gone", "leaving")
 _LAST = frozenset({"gone", "leaving"})  # after these there is nothing to tell
@@ -67,11 +67,11 @@ class Feed:
         await self._tell("disk", json.dumps({"full": room.free < _ROOM}))
 
     async def _look_at_jobs(self) -> None:
-        await self._tell("jobs", json.dumps(await run_in_threadpool(listed, self._folder)))
+        await self._tell("jobs", json.dumps(await run_in_threadpool(list_jobs, self._folder)))
 
     async def _look_at_study(self) -> None:
         if await run_in_threadpool(self._reader.revision) != self._news.get("revision"):
-            self._news["revision"] = await run_in_threadpool(self._reader.refresh)
+            self._news["revision"] = await run_in_threadpool(self._reader.refresh_all)
             await self._tell("study", json.dumps({"revision": self._news["revision"]}))
 
     async def _tell(self, name: str, data: str) -> None:
@@ -86,13 +86,13 @@ class Feed:
         ``jobs`` has the list, ``study`` the revision, ``disk`` whether it is full; ``gone`` (the study is) and ``leaving``
         (the server is) end the stream.
         """
-        told: dict[str, str] = {}
-        while _LAST.isdisjoint(told):
-            fresh = {name: self._news[name] for name in _NAMES if self._news.get(name) != told.get(name)}
-            for name, data in fresh.items():
+        sent: dict[str, str] = {}
+        while _LAST.isdisjoint(sent):
+            news = {name: self._news[name] for name in _NAMES if self._news.get(name) != sent.get(name)}
+            for name, data in news.items():
                 yield f"event: {name}\ndata: {data}\n\n"
-            told |= fresh
-            if not fresh:
+            sent |= news
+            if not news:
                 try:
                     async with self._changed:
                         await asyncio.wait_for(self._changed.wait(), _BEAT)
@@ -100,7 +100,7 @@ class Feed:
                     yield ": still here\n\n"
 
 
-def listed(folder: Path) -> list[Mapping[str, object]]:
+def list_jobs(folder: Path) -> list[Mapping[str, object]]:
     """The queue's jobs, ready for `json.dumps`.
 
     Raises:

@@ -14,7 +14,7 @@ from types import FrameType
 from foretaste.errors import ForetasteError, StorageError
 from foretaste.store.queue import Queue, State
 from foretaste.study import Study
-from foretaste.web.jobs import work_off
+from foretaste.web.jobs import do_waiting_jobs
 
 __all__ = ["Waker", "main"]
 
@@ -81,7 +81,7 @@ def _work(folder: Path, leaving: threading.Event, *, trust: bool = False) -> int
         with study:
             last = time.monotonic()
             while not leaving.is_set() and time.monotonic() - last < _IDLE:
-                if work_off(study, queue, leaving.is_set):
+                if do_waiting_jobs(study, queue, leaving.is_set):
                     last = time.monotonic()
                 leaving.wait(_LOOK)
     return 0

@@ -40,10 +40,10 @@ def reopen(folder: Path, watch: Watch | None = None, *, trust: bool = False) -> 
     True
     """
     with Study.open(folder) as study:
-        found = study.recipe()
-    if found is None:
+        stored = study.recipe()
+    if stored is None:
         raise StudyError(f"the study {folder} is empty; run `foretaste run RECIPE --study {folder}` first")
-    text, plan = found
+    text, plan = stored
     try:
         recipe = Recipe.model_validate(plan["recipe"])
     except (KeyError, ValidationError):

@@ -29,8 +29,7 @@ def sharpen_previews(session: Session, method: str, steps: int, points: Sequence
         WeightsError: A task with a head of its own has no weight.
         RecipeError: A method without params.
 
-    >>> from foretaste.methods.registry import require_params
-    from foretaste.weights import uniform
+    >>> from foretaste.weights import uniform
     >>> from foretaste.workflow.example import small_study
     >>> with small_study() as session:
     ...     rows = sharpen_previews(session, "simple", 2, [uniform(session.problem.names)])
@@ -58,8 +57,7 @@ def train_briefly(session: Session, steps: int, points: Sequence[TaskWeights]) -
     Raises:
         WeightsError: A task with a head of its own has no weight.
 
-    >>> from foretaste.methods.registry import require_params
-    from foretaste.weights import uniform
+    >>> from foretaste.weights import uniform
     >>> from foretaste.workflow.example import small_study
     >>> with small_study() as session:
     ...     [row.method for row in train_briefly(session, 2, [uniform(session.problem.names)])]

@@ -67,7 +67,7 @@ def test_export_replaces_only_what_foretaste_wrote(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path / "mine")
     for target in (tmp_path / "mine", Path("."), Path("..")):
         said = refused(*export, target)
-        assert "--overwrite replaces only what was" in said or "is the folder that you are in" in said or "holds the study's folder" in said
+        assert "--overwrite replaces only what foretaste wrote" in said or "is the folder that you are in" in said or "holds the study's folder" in said
         assert "finetuning" not in said
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "mine"
     assert foretaste(*export, tmp_path / "out").code == 0

@@ -12,7 +12,7 @@ from foretaste.methods.registry import method_named
 from foretaste.plan import Ensemble
 from foretaste.weights import TaskWeights, corners, uniform
 from foretaste.workflow.fit import fit
-from foretaste.workflow.preview import prepare, preview, ready
+from foretaste.workflow.preview import prepare, prepare_merger, preview
 from foretaste.workflow.session import Session
 
 POINT = TaskWeights(["low", "mid", "high"], [0.2, 0.3, 0.5])
@@ -40,7 +40,7 @@ def test_a_row_without_a_method_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize("method", ONE_RUN)
 def test_at_a_corner_the_preview_is_the_task_s_own_params(pairs: Session, method: str) -> None:
     fitted = fit(pairs)
-    merged = ready(pairs, method)[1]
+    merged = prepare_merger(pairs, method)[1]
     for corner in corners(pairs.problem.names):
         own = pairs.study.tensors(fitted[str(corner.corner)].run.artefact)
         assert all(torch.equal(merged.merge(corner).params[name], tensor) for name, tensor in own.items())
@@ -49,10 +49,10 @@ def test_at_a_corner_the_preview_is_the_task_s_own_params(pairs: Session, method
 @pytest.mark.parametrize("method", ONE_RUN)
 def test_inside_it_is_another_one_by_each_method(pairs: Session, method: str) -> None:
     fit(pairs)
-    found = ready(pairs, method)[1].merge(POINT)
+    found = prepare_merger(pairs, method)[1].merge(POINT)
     assert found.converged
     for other in ONE_RUN:
-        params = ready(pairs, other)[1].merge(POINT).params
+        params = prepare_merger(pairs, other)[1].merge(POINT).params
         same = all(torch.equal(params[name], tensor) for name, tensor in found.params.items())
         assert same == (other == method)
 
@@ -69,19 +69,19 @@ def test_work_is_found_not_done_again(pairs: Session, method: str) -> None:
 def test_a_mixture_of_one_run_is_diagonal(session: Session, method: str) -> None:
     alone = replace(session, recipe=session.recipe.model_copy(update={"ensemble": Ensemble(members=1)}))
     fit(alone)
-    found, expected = (ready(alone, name)[1].merge(POINT).params for name in (method, "diagonal"))
+    found, expected = (prepare_merger(alone, name)[1].merge(POINT).params for name in (method, "diagonal"))
     torch.testing.assert_close(dict(found), dict(expected), atol=1e-6, rtol=1e-5)
 
 
 def test_an_average_of_one_run_is_simple(session: Session) -> None:
     alone = replace(session, recipe=session.recipe.model_copy(update={"ensemble": Ensemble(members=1)}))
     fit(alone)
-    found, expected = (ready(alone, name)[1].merge(POINT).params for name in ("average", "simple"))
+    found, expected = (prepare_merger(alone, name)[1].merge(POINT).params for name in ("average", "simple"))
     torch.testing.assert_close(dict(found), dict(expected), atol=1e-6, rtol=1e-5)
 
 
 def test_average_is_the_mean_of_all_runs_under_alpha(pairs: Session) -> None:
-    found = ready(pairs, "average")[1].merge(POINT).params
+    found = prepare_merger(pairs, "average")[1].merge(POINT).params
     runs = {task: [pairs.study.tensors(artefact) for artefact in runs_of(pairs, task)] for task in POINT}
     for name, tensor in found.items():
         expected = sum(POINT[task] / 2 * run[name].double() for task, each in runs.items() for run in each)
@@ -90,7 +90,7 @@ def test_average_is_the_mean_of_all_runs_under_alpha(pairs: Session) -> None:
 
 def test_a_mixture_begins_at_its_control(pairs: Session) -> None:
     fit(pairs)
-    found, control = (ready(pairs, name)[1] for name in ("mixture", "weighted"))
+    found, control = (prepare_merger(pairs, name)[1] for name in ("mixture", "weighted"))
     begun, expected = found.merge(POINT).start, control.merge(POINT).params
     torch.testing.assert_close(dict(begun), dict(expected), atol=1e-6, rtol=1e-5)
 
