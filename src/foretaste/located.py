@@ -12,7 +12,7 @@ __all__ = ["line_of", "load_yaml"]
 _LONGEST = 10_000_000  # characters
 _DEEPEST = 50
 _MOST = 1_000_000  # values, aliases written out
-_SHOWN = 200  # characters of a message
+_CHARACTERS_IN_MESSAGE = 200  # characters of a message
 
 
 def load_yaml(text: str, file: str) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def load_yaml(text: str, file: str) -> dict[str, Any]:
         place = f", line {mark.line + 1}" if mark else ""
         raise RecipeError(f"{file}{place}: not valid YAML: {getattr(error, 'problem', error)}") from error
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:  # a number or date that cannot be, for one
-        raise RecipeError(f"{file}: not valid YAML: {str(error)[:_SHOWN]}") from error
+        raise RecipeError(f"{file}: not valid YAML: {str(error)[:_CHARACTERS_IN_MESSAGE]}") from error
     if not isinstance(plain, dict):
         raise RecipeError(f"{file} is empty or not a mapping; `foretaste init` writes one to start from")
     return plain
@@ -100,7 +100,7 @@ def _refuse_repeats(node: yaml.Node | None, file: str) -> None:
                 continue
             line = key.start_mark.line + 1
             if key.value in lines:
-                raise RecipeError(f"{file}, line {line}: {key.value!r} is there already in line {lines[key.value]}; give it another name")
+                raise RecipeError(f"{file}, line {line}: {key.value!r} is already there in line {lines[key.value]}; give it another name")
             lines[key.value] = line
     elif isinstance(node, yaml.SequenceNode):
         for child in node.value:

@@ -111,7 +111,7 @@ def check_method_name(name: str) -> str:
 
 
 def with_controls(methods: Sequence[str]) -> list[str]:
-    """The same methods, each followed by its controls: without them its gain may be that of averaging more runs.
+    """Add its controls after each method: without them its gain may be that of averaging more runs.
 
     >>> with_controls(["simple", "mixture"])
     ['simple', 'mixture', 'average', 'weighted']

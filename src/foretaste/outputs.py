@@ -135,7 +135,7 @@ def outputs_of(
     with in_eval_mode(model), torch.no_grad():
         for indices, batch_examples in batches(task.validation, batch_size):
             batch = {key: tensor.to(device) for key, tensor in task.collate(batch_examples).items()}
-            parts.append(task.loss.condense(_each(model, singles, task, batch, on_batch), batch))
+            parts.append(task.loss.condense(_outputs_of(model, singles, task, batch, on_batch), batch))
             labels.append(batch["labels"].reshape(len(indices), -1).cpu())
             counts = task.loss.counts(batch).cpu()
             owners.append(torch.tensor(indices).unsqueeze(1).expand(counts.shape)[counts])
@@ -145,7 +145,7 @@ def outputs_of(
     return Outputs(task.loss, padded(labels, task.loss.padding)[torch.tensor(order).argsort()], condensed)
 
 
-def _each(model: nn.Module, singles: Sequence[Params], task: Task, batch: Batch, on_batch: Callable[[int], None]) -> Iterator[Tensor]:
+def _outputs_of(model: nn.Module, singles: Sequence[Params], task: Task, batch: Batch, on_batch: Callable[[int], None]) -> Iterator[Tensor]:
     """The outputs under one params after the other."""
     for params in singles:
         with swapped(model, params):
@@ -171,7 +171,7 @@ def check_mixable(tasks: Sequence[Task]) -> None:
     >>> check_mixable([Task("a", rows, rows, [TextMetric("bleu", lambda written, wanted: 0.0)], write=lambda model, examples: [])])
     Traceback (most recent call last):
     ...
-    foretaste.errors.TaskError: metric 'bleu' of task 'a' is of what a model writes, and an ensemble is no model: ...
+    foretaste.errors.TaskError: metric 'bleu' of task 'a' is of what a model writes, and an ensemble is not a model: ...
     """
     for task in tasks:
         first = task.metrics[0]
@@ -183,7 +183,7 @@ def check_mixable(tasks: Sequence[Task]) -> None:
         if isinstance(first, _OF_MODELS):
             what = "of what a model writes" if isinstance(first, TextMetric) else "measured from a model itself"
             raise TaskError(
-                f"metric {first.name!r} of task {task.name!r} is {what}, and an ensemble is no model: "
+                f"metric {first.name!r} of task {task.name!r} is {what}, and an ensemble is not a model: "
                 "leave out the method ensemble, or put a metric of labels first, such as accuracy or perplexity"
             )
 

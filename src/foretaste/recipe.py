@@ -23,7 +23,7 @@ from foretaste.sources.plans import DigitsModel, FunctionModel, Harness, TaskDat
 
 __all__ = ["Recipe", "parse", "read", "schema", "where"]
 
-_SHOWN = 100  # characters of a wrong value
+_CHARACTERS_IN_MESSAGE = 100  # characters of a wrong value
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
 
@@ -57,7 +57,7 @@ def read(path: Path, variables: Mapping[str, str] | None = None) -> tuple[Recipe
     """
     try:
         if path.exists() and not path.is_file():
-            raise OSError("it is no ordinary file")
+            raise OSError("it is not a regular file")
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"cannot read the recipe {path}: {error}; `foretaste init` writes one") from error
@@ -262,4 +262,4 @@ def _shorten(value: str | float) -> str:
         text = repr(value)
     except ValueError:
         text = "a number of thousands of digits"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return text if len(text) <= _CHARACTERS_IN_MESSAGE else f"{text[:_CHARACTERS_IN_MESSAGE]}..."

@@ -92,7 +92,7 @@ def header_of(path: Path) -> dict[str, Entry]:
     """
     try:
         if path.exists() and not path.is_file():
-            raise ValueError("it is no ordinary file")
+            raise ValueError("it is not a regular file")
         with path.open("rb") as file:
             length = int.from_bytes(file.read(_LENGTH), "little")
             whole = path.stat().st_size
@@ -100,7 +100,7 @@ def header_of(path: Path) -> dict[str, Entry]:
                 raise ValueError("it ends inside its header")
             fields = parse_json(file.read(length), strict=True)
         if not isinstance(fields, dict):
-            raise ValueError("its header is no JSON object")
+            raise ValueError("its header is not a JSON object")
         entries = [
             _entry(path, name, description, _LENGTH + length, whole) for name, description in fields.items() if name != "__metadata__"
         ]

@@ -140,7 +140,7 @@ class SequenceMetric:
     __repr__ = one_line
 
     def of(self, predictions: Predictions) -> float:
-        """The number."""
+        """Compute the metric from the predictions."""
         return self.compute(predictions)
 
 
@@ -161,7 +161,7 @@ class TextMetric:
     __repr__ = one_line
 
     def of(self, predictions: Predictions) -> float:
-        """The number."""
+        """Compute the metric from the predictions."""
         return self.compute([text for text, _ in predictions.texts], [reference for _, reference in predictions.texts])
 
 
@@ -178,7 +178,7 @@ class ModelMetric:
     higher_is_better: bool = True
 
     def of(self, predictions: Predictions) -> float:
-        """The number."""
+        """Compute the metric from the predictions."""
         return predictions.judged[self.name]
 
 

@@ -120,7 +120,7 @@ class TaskWeights(Mapping[str, float]):
         if text.strip() == "uniform":
             return uniform(tasks)
         shares = dict.fromkeys(tasks, 0.0)
-        seen: set[str] = set()
+        names: set[str] = set()
         for part in text.split(","):
             name, sign, number = (piece.strip() for piece in part.partition("="))
             if not sign:
@@ -129,9 +129,9 @@ class TaskWeights(Mapping[str, float]):
                 )
             if name not in shares:
                 raise WeightsError(f"unknown task {name!r} in weights {text!r}; the tasks are {', '.join(tasks)}")
-            if name in seen:
+            if name in names:
                 raise WeightsError(f"task {name!r} is given twice in weights {text!r}")
-            seen.add(name)
+            names.add(name)
             try:
                 shares[name] = float(number)
             except ValueError:

@@ -31,7 +31,7 @@ def write_whole(path: Path, fill: Callable[[Path], object]) -> None:
     'whole'
     """
     if path_kind(path) not in ("missing", "file"):
-        raise StorageError(f"could not write {path}: it is no ordinary file and is never replaced; choose another place")
+        raise StorageError(f"could not write {path}: it is not a regular file and is never replaced; choose another place")
     temporary = temporary_path(path)
     try:
         try:

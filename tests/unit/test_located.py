@@ -40,8 +40,8 @@ def test_plain_values() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: 1\nb: 2\na: 3\n", "r.yaml, line 3: 'a' is there already in line 1; give it another name"),
-        ("a:\n  - {b: 1, c: 2}\n  - b: 1\n    b: 2\n", "r.yaml, line 4: 'b' is there already in line 3"),
+        ("a: 1\nb: 2\na: 3\n", "r.yaml, line 3: 'a' is already there in line 1; give it another name"),
+        ("a:\n  - {b: 1, c: 2}\n  - b: 1\n    b: 2\n", "r.yaml, line 4: 'b' is already there in line 3"),
         ("a: [1\nb: 2\n", "r.yaml, line 2: not valid YAML"),
         ("a: \x00", "r.yaml: not valid YAML"),
         ("? [a, b]\n: c\n", "r.yaml, line 1: not valid YAML: found unhashable key"),

@@ -39,7 +39,7 @@ def test_only_ordinary_files_are_replaced(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
     for name in ("pipe", "folder"):
-        with pytest.raises(StorageError, match="is no ordinary file and is never replaced"):
+        with pytest.raises(StorageError, match="is not a regular file and is never replaced"):
             write_whole(tmp_path / name, lambda path: path.write_text("x"))
     with pytest.raises(StorageError, match="never replaced"):
         write_whole(Path("/dev/null"), lambda path: path.write_text("x"))

@@ -128,7 +128,7 @@ def _unite_types(name: str, kinds_by_task: Mapping[str, object]) -> tuple[object
 def _type_error(name: str, kinds: Mapping[str, object]) -> DataError:
     listing = "; ".join(f"{task}: {_short(kind)}" for task, kind in kinds.items())
     return DataError(
-        f"column {name!r} is not of one type in all tasks ({listing}); rename it in the files of one task, or bring all to one type"
+        f"column {name!r} is not of one type in all tasks ({listing}); rename it in the files of one task, or give it one type in all tasks"
     )
 
 

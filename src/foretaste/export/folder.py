@@ -21,7 +21,7 @@ __all__ = ["FACTS", "MANIFEST", "check_folder", "new_folder"]
 FACTS = "foretaste.json"
 MANIFEST = "manifest.json"
 
-_LISTED = 4
+_NAMES_IN_MESSAGE = 4
 
 
 def check_folder(target: Path, *, overwrite: bool = False, keep: Mapping[str, Path] | None = None) -> Path:
@@ -56,7 +56,7 @@ def check_folder(target: Path, *, overwrite: bool = False, keep: Mapping[str, Pa
     above = next((path for path in whole.parents if path.exists()), whole)
     if not above.is_dir() or not os.access(above, os.W_OK):
         lacking = "" if above == whole.parent else f"the folder {whole.parent} does not exist and cannot be made: "
-        fault = "is not writable" if above.is_dir() else "is no folder"
+        fault = "is not writable" if above.is_dir() else "is not a folder"
         raise StorageError(f"could not write {target}: {lacking}{above} {fault}; choose another place")
     if kind == "missing" or not any(whole.iterdir()):
         _refuse_if_inside(target, whole)
@@ -114,7 +114,7 @@ def _is_ours(folder: Path) -> bool:
 
 def _content_of(folder: Path) -> str:
     names = sorted(path.name for path in folder.iterdir())
-    return first_few(names, _LISTED)
+    return first_few(names, _NAMES_IN_MESSAGE)
 
 
 @contextmanager

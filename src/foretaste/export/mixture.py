@@ -122,7 +122,7 @@ def _plan_mixture(
     roles = {name: {} if kind is None else _roles(kind, name, parts[name], opens[name]) for name in drawn}
     if len({tuple(sorted(columns)) for columns in roles.values()}) > 1:
         listing = "; ".join(f"{name}: {', '.join(columns)}" for name, columns in roles.items())
-        raise DataError(f"trainers read rows of one format from one file, and tasks have several ({listing}); bring all tasks to one")
+        raise DataError(f"trainers read rows of one format from one file, and tasks have several ({listing}); give all tasks one format")
     renamed = {
         name: open_rows(opens[name], {column: role for role, column in columns.items()}, f"task {name}") for name, columns in roles.items()
     }

@@ -104,7 +104,7 @@ class WrittenMixture:
 
     @property
     def rows(self) -> int:
-        """All rows."""
+        """The number of rows of all tasks together."""
         return sum(self.counts.values())
 
     @property

@@ -31,7 +31,7 @@ def notes(trainer: Trainer, mixed: WrittenMixture, settings: Settings) -> tuple[
     if training.prior_precision:
         lines.append("The pull to the pretrained params (prior_precision) is left out: this trainer has none.")
     if training.optimizer != "adamw":
-        lines.append(f"foretaste's joint run uses {training.optimizer}; this is AdamW: choose the learning rate anew.")
+        lines.append(f"foretaste's joint run uses {training.optimizer}; this is AdamW: choose its learning rate again.")
     if training.warmup:
         lines.append("Warm-up begins at 0 here and with one step's share in foretaste: its rates come one step later.")
     if training.weight_decay:

@@ -117,7 +117,7 @@ def _check_columns(trainer: Trainer, kind: ModelKind, mixed: WrittenMixture) -> 
 
 def _text(trainer: Trainer, kind: ModelKind, file: str, notes: Sequence[str], values: Mapping[str, object]) -> str:
     command = _RUN[trainer].format(kind.trainers[trainer])
-    run = f"{_NAMES[trainer]}, written by foretaste. Run in this folder: {command} {file}. If it moves, mend the paths."
+    run = f"{_NAMES[trainer]}, written by foretaste. Run in this folder: {command} {file}. If it moves, correct the paths."
     comments = "".join(f"# {line}\n" for line in (run, *notes))
     return comments + yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=1000)
 

@@ -145,6 +145,6 @@ def grid_of(surface: Surface) -> tuple[list[TaskWeights], int]:
 
 def _draw_weights(names: Sequence[str], random: np.random.Generator, inside: bool, concentration: float) -> TaskWeights:
     """Draw weights at random: of some tasks, the others having none, or of all."""
-    some = list(names) if inside else random.choice(names, random.integers(2, len(names) + 1), replace=False).tolist()
-    weights = dict(dirichlet(some, 1, random, concentration)[0])
+    chosen = list(names) if inside else random.choice(names, random.integers(2, len(names) + 1), replace=False).tolist()
+    weights = dict(dirichlet(chosen, 1, random, concentration)[0])
     return TaskWeights(names, [weights.get(name, 0.0) for name in names])

@@ -90,7 +90,7 @@ class Summary:
         return measure(self.preference, self.surface.headlines)
 
     @property
-    def wanted(self) -> str:
+    def objective(self) -> str:
         """The preference, or the name of its number where that says more."""
         return str(self.preference) if self.measure == "value" else self.measure
 

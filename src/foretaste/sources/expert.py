@@ -64,7 +64,7 @@ def look(folder: Path) -> Expert:
     'tensors'
     """
     if not folder.is_dir():
-        raise DataError(f"{folder} does not exist or is no folder; name the folder that the expert was saved in")
+        raise DataError(f"{folder} does not exist or is not a folder; name the folder that the expert was saved in")
     site = folder / NAME if (folder / NAME).is_file() else None
     if (folder / CONFIG).is_file():
         open_adapter(folder)

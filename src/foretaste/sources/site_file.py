@@ -245,4 +245,4 @@ def _check(path: Path, site: GaussianSite) -> None:
             if params is not None:
                 check_fit(site.center, params, f"the {what}")
         except ParamsError as error:
-            raise ParamsError(f"{path} is no whole site: {error}") from error
+            raise ParamsError(f"{path} is an incomplete site: {error}") from error

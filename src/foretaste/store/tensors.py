@@ -97,7 +97,7 @@ def load_metadata(path: Path) -> dict[str, Any]:
         with safe_open(path, framework="pt") as handle:
             metadata = parse_json(handle.metadata()["foretaste"])
         if not isinstance(metadata, dict):
-            raise ValueError("it is no JSON object")
+            raise ValueError("it is not a JSON object")
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} has no readable metadata of foretaste ({error})") from error
     return metadata

@@ -29,13 +29,13 @@ class Agreement:
         method: The previews' posterior.
         points: Weightings that have both a preview and a joint run.
         error: Mean absolute error of each task's headline metric.
-        loss_error: The same of each task's loss.
+        loss_error: Mean absolute error of each task's loss.
         rank: Spearman correlation per task.
-        rank_mean: Of the mean over tasks.
-        rank_worst: Of the worst task.
-        rank_top: Of the mean, among the quarter of points (at least 3) where joint is best.
+        rank_mean: Rank correlation of the mean over tasks.
+        rank_worst: Rank correlation of the worst task.
+        rank_top: Rank correlation of the mean, among the quarter of points (at least 3) where joint is best.
         regret_mean: Joint's best mean minus joint's mean where the previews' mean is best; averaged over ties.
-        regret_worst: The same of the worst task.
+        regret_worst: The same regret for the worst task.
         spread: Range of the joint mean over the points: what there is to choose.
         left_out: Weightings that have both, but whose joint run the previews rest on.
     """
@@ -110,7 +110,7 @@ def agreement(previews: Surface, joint: Surface, method: str = "") -> Agreement:
 
 
 def agreement_without_anchor(previews: Surface, joint: Surface, method: str) -> Agreement:
-    """The same, but without the joint run that the previews rest on; where there is no other, nothing is known: NaN.
+    """Compare previews with joint runs, without the one that the previews were corrected by; errors are NaN if there is no other.
 
     Args:
         previews: Rows of one method.
@@ -139,7 +139,7 @@ def agreement_without_anchor(previews: Surface, joint: Surface, method: str) -> 
 
 
 def anchor_of(method: str, tasks: Sequence[str]) -> TaskWeights | None:
-    """Where the joint run was made that a method's previews, also sharpened ones, are corrected by.
+    """Return the weights of the joint run that a method's previews are corrected by; None for most methods.
 
     >>> anchor_of("anchored", "ab"), anchor_of("simple", "ab")
     (TaskWeights(a=0.5,b=0.5), None)
@@ -149,7 +149,7 @@ def anchor_of(method: str, tasks: Sequence[str]) -> TaskWeights | None:
 
 
 def spearman(left: Array, right: Array) -> float | None:
-    """Spearman's rank correlation, or None where it is undefined.
+    """Compute Spearman's rank correlation; None where it is undefined.
 
     >>> spearman(np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 9.0]))
     1.0
@@ -172,5 +172,5 @@ def _by_task(surface: Surface, numbers: Array) -> dict[str, float]:
 
 
 def _regret(predicted: Array, real: Array) -> float:
-    """On average over the weightings that share the best place: which of them is taken is chance."""
+    """Average over the weightings that are predicted best equally: which of them is chosen is chance."""
     return float(real.max() - real[predicted >= predicted.max() - _TIE].mean())

@@ -82,7 +82,7 @@ class Previews:
 
     @classmethod
     def through(cls, name: str, alphas: Array, values: Array, credit: float = 1.0) -> "Previews":
-        """The smoothest description that predicts rows well when they are left out.
+        """Fit the smoothest process that predicts each row well from the others.
 
         Args:
             name: What they are called.
@@ -111,7 +111,7 @@ class Previews:
 
 @dataclass(frozen=True)
 class KnownRuns:
-    """Runs whose values are known.
+    """Joint runs and single-task models, with their values.
 
     Args:
         alphas: `[N, T]`.

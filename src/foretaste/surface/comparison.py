@@ -39,7 +39,7 @@ class MethodComparison:
 
     @property
     def method(self) -> str:
-        """Its name."""
+        """The name of the method."""
         return self.agreement.method
 
 
@@ -76,20 +76,20 @@ class Comparison:
     def best(self) -> str:
         """The preview method of least regret; of several, the one with the least error."""
         previews = [method for method in self.methods if method.kind == "preview"] or self.methods
-        return min(previews, key=lambda method: (_known(method.agreement.regret_mean), _known(method.agreement.mean_error))).method
+        return min(previews, key=lambda method: (_or_inf(method.agreement.regret_mean), _or_inf(method.agreement.mean_error))).method
 
 
-def _known(number: float) -> float:
+def _or_inf(number: float) -> float:
     return inf if isnan(number) else number
 
 
 def regret_of(joint: Surface, points: Sequence[TaskWeights], weights: TaskWeights) -> Regret:
-    """What the best of some weightings has over others, by joint finetuning.
+    """Compute what weights give up against the best of some weightings, by joint finetuning.
 
     Args:
         joint: Joint runs; at all of these weightings.
         points: The weightings compared.
-        weights: Those taken instead.
+        weights: The weights chosen instead.
 
     >>> from foretaste.surface.table import Headline
     >>> from foretaste.evaluation import Evaluation, Fidelity

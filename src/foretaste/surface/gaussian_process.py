@@ -50,11 +50,11 @@ class Kernel:
     Args:
         size: Standard deviation of what neither preview nor polynomial explain.
         own: How far it reaches along the task's own coordinate.
-        others: And along those of other tasks.
+        others: How far it reaches along the coordinates of other tasks.
         offset: Standard deviation of a constant.
-        slope: Of the factor on the preview, around 1 if the preview is the mean.
-        quadratic: Of a polynomial of second degree.
-        absent: Of what there is besides where the task has no weight.
+        slope: Standard deviation of the factor on the preview, around 1 if the preview is the mean.
+        quadratic: Standard deviation of a polynomial of second degree.
+        absent: Standard deviation of the extra part where the task has no weight.
     """
 
     size: float
@@ -66,7 +66,7 @@ class Kernel:
     absent: float = 0.0
 
     def between(self, left: Places, right: Places) -> Array:
-        """`[N, M]`.
+        """Covariance `[N, M]` of the values at two sets of places.
 
         >>> corners = Places(np.eye(2), 0, np.zeros(2))
         >>> Kernel(2.0, 1.0, 1.0).between(corners, corners).round(2)

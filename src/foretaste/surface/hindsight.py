@@ -1,4 +1,4 @@
-"""Hindsight: what was expected of each joint run before it was made, beside what it gave."""
+"""Hindsight: what was predicted of each joint run before it was made, beside what it gave."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ __all__ = ["PastPrediction", "coverage", "mean_error", "predict_past_runs"]
 
 @dataclass(frozen=True, eq=False)
 class PastPrediction:
-    """One joint run.
+    """One joint run, with what was predicted of it beforehand.
 
     Args:
         weights: alpha.
@@ -46,7 +46,7 @@ def predict_past_runs(surface: Surface, most: int = 20) -> list[PastPrediction]:
 
     Args:
         surface: Rows in the order they were made.
-        most: Only the last so many joint runs.
+        most: Predict only this many of the last joint runs.
 
     >>> from foretaste.surface.table import Headline
     >>> from foretaste.evaluation import Evaluation

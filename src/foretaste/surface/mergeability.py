@@ -55,7 +55,7 @@ class Pair:
         shares: l of every average, from 0 to 1.
         losses: L there.
         own: Each task's headline metric by its own model.
-        half: The same half-way.
+        half: Each task's headline metric half-way.
         own_loss: Mean over both tasks of the loss by the task's own model.
         headlines: Of both tasks.
     """
@@ -77,7 +77,7 @@ class Pair:
 
     @property
     def peak(self) -> float:
-        """Its l."""
+        """The share l at which the barrier is highest."""
         return self.shares[self._rises.index(self.barrier)]
 
     @property
@@ -95,19 +95,19 @@ class Pair:
 
     @property
     def half_loss(self) -> float:
-        """L half-way."""
+        """The mean loss L half-way between the two models."""
         return self.losses[self.shares.index(_HALF)]
 
     @property
     def shares_kept(self) -> dict[str, float]:
-        """Half-way, the share of its own model's metric that each task keeps; of those that have one above 0."""
+        """The share of its own model's metric that each task keeps half-way, for tasks whose own metric is above 0."""
         better = {task: (self.half[task], self.own[task]) for task in self.tasks}
         ordered = {task: pair if self.headlines[task].higher_is_better else pair[::-1] for task, pair in better.items()}
         return {task: max(few, 0.0) / many for task, (few, many) in ordered.items() if many > 0}
 
     @property
     def kept(self) -> float | None:
-        """Their mean; None where there is none."""
+        """The mean of `shares_kept`; None if no task has such a share."""
         return fmean(self.shares_kept.values()) if self.shares_kept else None
 
     @property
@@ -119,7 +119,7 @@ class Pair:
         return "sound" if (self._lost(_SOUND) if self.shares_kept else rise) <= 1 else "loses"
 
     def _lost(self, bounds: Mapping[bool, float]) -> float:
-        """What is not kept, in units of what may be lost."""
+        """The mean loss of the metrics, in units of what may be lost."""
         return fmean((1 - share) / (1 - bounds[self.headlines[task].higher_is_better]) for task, share in self.shares_kept.items())
 
 

@@ -34,7 +34,7 @@ _LEAST = 1e-12
 
 
 def candidates(surface: Surface) -> list[TaskWeights]:
-    """Weightings to choose among: a lattice of about 200, and those of `evaluated_weights`; such as a joint run can be held to.
+    """Weightings to choose among: a lattice of about 200, and those of `evaluated_weights`, all of which can be trained jointly.
 
     >>> from foretaste.surface.table import Headline
     >>> len(candidates(Surface({task: Headline("accuracy") for task in "abc"}, ())))
@@ -46,7 +46,7 @@ def candidates(surface: Surface) -> list[TaskWeights]:
 
 
 def select_usable_rows(surface: Surface, method: str | None = None) -> Surface:
-    """The rows that have every task's headline metric, as a finite number.
+    """Select the rows that have every task's headline metric as a finite number.
 
     Args:
         surface: Any rows.
@@ -71,7 +71,7 @@ def select_usable_rows(surface: Surface, method: str | None = None) -> Surface:
 
 
 def evaluated_weights(surface: Surface) -> list[TaskWeights]:
-    """The weightings that were evaluated in any way, and that a joint run can be held to.
+    """List the weightings that were evaluated in any way and that can be trained jointly.
 
     Of more than 300 these are 300 that are far from each other, those with a joint run, corners, and the best rows of each kind
     for the mean, the worst task and each single task; others are so near to one of them that nobody can tell the difference.
@@ -110,7 +110,7 @@ def _best(surface: Surface) -> list[TaskWeights]:
 
 
 def can_predict(surface: Surface) -> bool:
-    """Whether there is enough to predict from: a joint run, a corner, or previews of more weightings than tasks.
+    """Tell whether there is enough to predict from: a joint run, a corner, or previews of more weightings than tasks.
 
     >>> from foretaste.surface.table import Headline
     >>> can_predict(Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ()))

@@ -59,7 +59,7 @@ class Preference:
         return cls("weighted", {task: importance.get(task, 0.0) / total for task in tasks})
 
     def resolve_knee(self, surface: Surface) -> "Preference":
-        """The same, with the importance that the knee of the front gives each task; other kinds as they are.
+        """Give a knee preference the importance that each task has at the knee of the front; return other kinds unchanged.
 
         At the knee the front is farthest from the plane through the points where each task is at its best. Each task
         counts in units of what it can lose: from its single-task model to the worst that another task's makes of it.

@@ -129,7 +129,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Gap:
-    """By how much a candidate is behind the best one, on the same examples.
+    """The gap between a candidate and the best one, on the same examples.
 
     Args:
         behind: The difference.
@@ -165,7 +165,7 @@ class DroppedCandidate:
 
 @dataclass(frozen=True)
 class RaceResult:
-    """What came of a race.
+    """The result of a race.
 
     Args:
         method: Of the previews.
@@ -191,7 +191,7 @@ class RaceResult:
 
     @property
     def undecided(self) -> tuple[TaskWeights, ...]:
-        """Those that cannot be told apart from the best."""
+        """The weights that are too close to the best to call."""
         return tuple(weights for weights, gap in self.gaps.items() if weights != self.best and gap.low <= 0)
 
 

@@ -1,4 +1,4 @@
-"""What a search is given, and what it comes to."""
+"""A search's budget, its progress and its result."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -44,7 +44,7 @@ class Budget:
             if name not in names or name in numbers or not number.isdecimal():
                 raise WeightsError(f"budget {text!r} is not understood at {part!r}; write for example joint=5,previews=100,sharpened=10")
             if len(number) > len(str(POINTS)) or int(number) > POINTS:
-                raise WeightsError(f"budget {name} {number[:20]} is beyond all means; give at most {POINTS}")
+                raise WeightsError(f"budget {name} {number[:20]} is too large; give at most {POINTS}")
             numbers[name] = int(number)
         return cls(**{"joint": 0, **numbers})
 
@@ -54,7 +54,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a search is.
+    """How far a search is.
 
     Args:
         recommendation: The best so far.
@@ -71,7 +71,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search came to.
+    """The result of a search.
 
     Args:
         recommendation: The best weights, with a joint run where the budget allowed one.

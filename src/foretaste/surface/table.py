@@ -21,7 +21,7 @@ __all__ = ["Array", "Headline", "Surface", "headlines", "oriented"]
 
 Array = NDArray[np.float64]
 _EXACT = "simple"
-_SHOWN = 30  # rows in a notebook
+_ROWS_IN_NOTEBOOK = 30  # rows in a notebook
 _LEAST = 1e-12  # of a perplexity, which is at least 1 where it is what its name says
 
 
@@ -113,7 +113,7 @@ class Surface:
         """Show a notebook the weights and metrics of the rows, 30 at most."""
         if not self.rows:
             return "<p>no evaluations</p>"
-        return table_html(rows_table(self.rows, _SHOWN, first={task: head.metric for task, head in self.headlines.items()}))
+        return table_html(rows_table(self.rows, _ROWS_IN_NOTEBOOK, first={task: head.metric for task, head in self.headlines.items()}))
 
     @property
     def tasks(self) -> tuple[str, ...]:

@@ -43,7 +43,7 @@ def create_app(
     resume: bool = False,
     check_asking: Callable[[], None] = lambda: None,
 ) -> Starlette:
-    """The application.
+    """Build the explorer's web application.
 
     Args:
         folder: The study's; nothing that a client says is ever part of a path.
@@ -95,7 +95,7 @@ def _state(view: StudyView) -> Response:
 
 
 def _status(view: StudyView) -> int:
-    """202 says: this is what is known so far, ask again for the rest."""
+    """Return 202 while only part of the view is ready: the client asks again for the rest."""
     return 202 if view.is_pending else 200
 
 
@@ -134,7 +134,10 @@ def _static_handler() -> _Handler:
 
 
 def _errors_as_json(handler: _Handler) -> _Handler:
-    """Errors on purpose as JSON: 400 for what the client can mend, 503 for too much at once, 507 where the disk refuses, else 409."""
+    """Turn expected errors into JSON.
+
+    400 is for what the client can correct, 503 for too much at once, 507 where the disk refuses, 409 for all others.
+    """
 
     async def answer(request: Request) -> Response:
         try:
@@ -202,10 +205,10 @@ class _Work:
 
 
 def _parse_job(body: bytes, tasks: tuple[str, ...]) -> tuple[Kind, TaskWeights]:
-    """What a request for work says.
+    """Read which work a request asks for.
 
     Raises:
-        BadInput: Something else.
+        BadInput: The request has another form.
     """
     try:
         request = parse_json(body)

@@ -36,7 +36,7 @@ class Busy(RunFailed):
 
 @dataclass(frozen=True)
 class PreferenceRequest:
-    """What a reader wants recommended; the recipe's where left out.
+    """The preference and floors that a reader asks for; the recipe's where left out.
 
     Args:
         prefer: As `--prefer`.
@@ -51,7 +51,7 @@ class PreferenceRequest:
 
 @dataclass(frozen=True)
 class StudyView:
-    """What is shown of one revision of a study.
+    """What the page shows of one revision of a study.
 
     Args:
         revision: Of the study.
@@ -74,7 +74,7 @@ class StudyView:
     __repr__ = one_line
 
     def pending(self) -> "StudyView":
-        """What is known, marked as such for a reader whose own preference is still being worked out."""
+        """Return this view marked as pending, for a reader whose own preference is still being worked out."""
         return replace(self, state='{"pending": true, ' + self.state[1:], is_pending=True)
 
 
@@ -82,10 +82,10 @@ _summaries: dict[Path, tuple[str, Summary]] = {}  # the last one, with its revis
 
 
 def view_study(folder: Path, request: PreferenceRequest) -> StudyView:
-    """Work out what is shown of a study as it is now.
+    """Work out the view of a study as it is now.
 
     Raises:
-        BadInput: A wish that is not understood, or a study that is empty or gone.
+        BadInput: A request that is not understood, or a study that is empty or gone.
     """
     with Study.open(folder) as study:
         revision = study.revision()
@@ -124,7 +124,7 @@ class Reader:
         self._asking, self._pending = threading.Lock(), dict[PreferenceRequest, Future[StudyView]]()
 
     def revision(self) -> str:
-        """Of the study; changes whenever its rows or its recipe do.
+        """Return the study's revision, which changes whenever its rows or its recipe do.
 
         Raises:
             StudyError: The study is gone.
@@ -133,13 +133,13 @@ class Reader:
             return study.revision()
 
     def view(self, request: PreferenceRequest) -> StudyView:
-        """The last that was worked out for this wish, or, the first time, the newest.
+        """Return the last view worked out for this request; the first time, work it out now.
 
-        What is known is answered at once. What is not is worked out one wish after the other, while a few more may wait.
+        A view that exists is returned at once. Others are worked out one after the other, while a few more requests may wait.
 
         Raises:
-            BadInput: A wish that is not understood, or a study that is empty or gone.
-            Busy: Too many wishes wait already.
+            BadInput: A request that is not understood, or a study that is empty or gone.
+            Busy: Too many requests wait already.
         """
         view = self._views.get(request)
         if view is not None:
@@ -152,11 +152,11 @@ class Reader:
             self._waiting.release()
 
     def view_soon(self, request: PreferenceRequest, patience: float = 1.0) -> StudyView:
-        """What is shown for this wish, or, while it takes longer, what is known, marked as pending.
+        """Return the view for this request, or, if that takes longer, the base view marked as pending.
 
         Args:
             request: What to recommend by.
-            patience: Seconds to wait for the answer to a new wish.
+            patience: Seconds to wait for the answer to a new request.
 
         Raises:
             BadInput: See `view_study`.
@@ -171,7 +171,7 @@ class Reader:
         return base.pending()
 
     def _work_out(self, request: PreferenceRequest) -> "Future[StudyView]":
-        """The wish's answer in the making; an answer that failed is forgotten once somebody has heard of it."""
+        """Start working out the view for a request; a failed one is dropped once its error was reported."""
         with self._asking:
             future = self._pending.get(request) or self._threads.submit(self.view, request)
             self._pending = {pending_request: answer for pending_request, answer in self._pending.items() if not answer.done()}
@@ -193,7 +193,7 @@ class Reader:
             return view
 
     def refresh_all(self) -> str:
-        """Bring all remembered wishes up to date, and say of what revision they are.
+        """Refresh every remembered view, and return their revision.
 
         Raises:
             BadInput: The study is empty or gone.
@@ -204,7 +204,7 @@ class Reader:
         return revision
 
     def predict(self, texts: Sequence[str]) -> dict[str, list[list[float]]]:
-        """Expected metrics at any weightings.
+        """Predict the metrics at any weightings.
 
         Args:
             texts: As the command line reads weights.
@@ -224,7 +224,7 @@ class Reader:
 
 
 def _check_request(request: PreferenceRequest, tasks: Sequence[str]) -> None:
-    """Refuse at once what is not understood.
+    """Refuse a preference or floor that is not understood before any work.
 
     Raises:
         WeightsError: A preference or floor that is not understood.

@@ -23,14 +23,14 @@ __all__ = ["CheckResult", "check"]
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What a recipe came to, before any work.
+    """What a recipe asks for, known before any work.
 
     Args:
         parameters: In the model.
         tasks: Per task: training rows, validation rows, classes, metrics.
         trainings: Single-task and joint runs that `run` makes.
         previews: Weightings that are previewed, per method.
-        warnings: What makes results worth less than they seem.
+        warnings: Reasons why results may look better than they are.
     """
 
     parameters: int

@@ -1,4 +1,4 @@
-"""Importing: models that were trained elsewhere become known to a study."""
+"""Import models that were trained elsewhere into a study."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,17 +32,17 @@ def import_experts(
     vocabulary: Vocabulary | None = None,
     watch: Watch | None = None,
 ) -> tuple[str, ...]:
-    """Let a study know experts; headers are compared before anything is read.
+    """Import experts into a study; headers are compared before anything is read.
 
     Args:
-        study: Has a recipe, or not yet.
+        study: With or without a recipe.
         folders: By task.
         base: The pretrained checkpoint, with which experts are compared; needed where they are merged without a recipe.
         vocabulary: See `preflight`.
         watch: Told of bytes read.
 
     Returns:
-        Notes on what was put right or is worth knowing.
+        Notes on what was adapted or is worth knowing.
 
     Raises:
         DataError: They are no models, or do not fit; everything that is in the way is listed.
@@ -137,7 +137,7 @@ def _check_site(path: Path, params: Params) -> None:
     try:
         check_taken_at(path, params)
     except ParamsError as error:
-        raise DataError(f"{error}; or remove {path.name}, and the model is brought without curvature") from error
+        raise DataError(f"{error}; or remove {path.name}, and the model is imported without its curvature") from error
 
 
 def read_experts(session: Session) -> None:

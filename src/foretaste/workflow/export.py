@@ -79,7 +79,7 @@ def export(
 
 
 def default_method(recipe: Recipe) -> str:
-    """The preview method that is exported where none is asked for: the last of the recipe's whose previews have params.
+    """Return the preview method that is exported by default: the last of the recipe's whose previews have params.
 
     >>> from foretaste.recipe import parse
     >>> default_method(parse("{name: a, model: {source: digits}, preview: {methods: [diagonal, ensemble]}}"))
@@ -89,7 +89,7 @@ def default_method(recipe: Recipe) -> str:
 
 
 def choose_export_method(recipe: Recipe, method: str | None) -> str:
-    """The method to export by.
+    """Return the method to export by.
 
     Raises:
         RecipeError: A preview method without params.
@@ -121,7 +121,7 @@ def check_target(recipe: Recipe, study: Path, target: Path, *, overwrite: bool =
 
 
 def protected_paths(recipe: Recipe, study: Path, target: Path) -> dict[str, Path]:
-    """What an export must not replace: the study, the model, the data, imported experts; by what they are.
+    """List what an export must not replace: the study, the model, the data, imported experts; by what they are.
 
     Args:
         recipe: Of the study.

@@ -95,7 +95,7 @@ def merge_obstacle(study: Path, models: Mapping[str, ImportedModel]) -> str | No
         return f"nothing was imported into {study}; begin with foretaste import {study} --base FOLDER --task NAME=FOLDER"
     if kinds not in ({"adapter"}, {"checkpoint"}):
         return (
-            f"experts of these kinds do not merge without a recipe: {', '.join(sorted(kinds))}; bring checkpoints alone or adapters alone "
+            f"experts of these kinds do not merge without a recipe: {', '.join(sorted(kinds))}; import only checkpoints or only adapters "
             "(PeftModel.merge_and_unload makes an adapter a checkpoint), or use foretaste run RECIPE --study with the tasks' data"
         )
     if kinds == {"checkpoint"} and BASE not in models:
@@ -204,14 +204,14 @@ def _site_of(model: ImportedModel, params: Stored) -> GaussianSite:
     """A site with the curvature that lies beside an expert, left in its file."""
     if model.site is None or model.expert.site is None:
         raise DataError(
-            f"{model.expert.folder} has no curvature beside it; train with PosteriorCallback, take it with foretaste.sources.loop.capture, "
+            f"{model.expert.folder} has no curvature beside it; train with PosteriorCallback, use foretaste.sources.loop.capture, "
             "or merge by --method simple"
         )
     entries, record = open_diagonal(model.expert.site)
     absent = [name for name in params if name not in entries]
     if absent:
         more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
-        raise DataError(f"{model.expert.site} has no curvature of {absent[0]}{more}; was it taken of another model?")
+        raise DataError(f"{model.expert.site} has no curvature of {absent[0]}{more}; was it estimated on another model?")
     return GaussianSite(params, Diagonal(entries), record=record)
 
 

@@ -16,7 +16,7 @@ __all__ = ["FittedTask", "fit", "require_models"]
 
 @dataclass(frozen=True)
 class FittedTask:
-    """What one task's training and curvature gave.
+    """One task's finished training and curvature.
 
     Args:
         run: The finished training.
@@ -77,6 +77,6 @@ def require_models(problem: Problem, folder: Path) -> None:
     lacking = [task.name for task in problem.tasks if not tasks & {task.name, (task.name, task.identity)}]
     if lacking:
         raise StudyError(
-            f"no model is there yet of {', '.join(lacking)}; import it (foretaste import {folder} "
+            f"there is no model yet of {', '.join(lacking)}; import it (foretaste import {folder} "
             f"--task {lacking[0]}=FOLDER), or leave out --estimate and it is trained"
         )

@@ -18,7 +18,7 @@ _NAMED = {"finetune": "single-task finetuning", "site": "curvature", "joint": "j
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a study has come to.
+    """Everything that a study has recorded so far.
 
     Args:
         name: The recipe's.

@@ -54,7 +54,7 @@ def prepare(session: Session, method: str) -> SiteSet:
 
 
 def prepare_merger(session: Session, method: str) -> tuple[SiteSet, Merger]:
-    """Do all that a method needs before its first preview; its sites, and the same under the prior that suits them.
+    """Do all that a method needs before its first preview; return its sites and their merger under the prior that suits them.
 
     Raises:
         RecipeError: A method without params.

@@ -72,22 +72,22 @@ def race(
         return RaceResult(method, tuple(rows), (), choose(surface, goal.preference, floors, singles).weights, {}, whole, whole, reason)
     session.watch.begin(f"race of previews by {method}", len(candidates) * sum(len(task.validation) for task in tasks))
     runners = Runners.of(session, method, candidates)
-    dropped = [candidate for look in range(1, _LOOKS + 1) for candidate in _advance_race(runners, goal, look, inside)]
+    dropped = [candidate for number in range(1, _LOOKS + 1) for candidate in _advance_race(runners, goal, number, inside)]
     result = replace(surface, rows=tuple(runners.finished(runner) for runner in runners.running))
     best = choose(result, goal.preference, floors, singles).weights
     whole = len(candidates) * runners.examples
     return RaceResult(method, result.rows, tuple(dropped), best, _gaps(runners, goal, best), runners.evaluated, whole)
 
 
-def _advance_race(runners: Runners, goal: Goal, look: int, inside: bool) -> list[DroppedCandidate]:
+def _advance_race(runners: Runners, goal: Goal, number: int, inside: bool) -> list[DroppedCandidate]:
     """One more part of the data, and who stops after it."""
-    runners.go_on(look / _LOOKS)
-    if look == _LOOKS:
+    runners.go_on(number / _LOOKS)
+    if number == _LOOKS:
         return []
     may_lead = [not inside or min(runner.weights.values()) > 0 for runner in runners.running]
-    standing = compare_candidates(runners.tallies(), goal, ERROR / _LOOKS, eligible=may_lead, seed=look)
+    standing = compare_candidates(runners.tallies(), goal, ERROR / _LOOKS, eligible=may_lead, seed=number)
     places = [place for place, runner in enumerate(runners.running) if standing.beaten[place] and runner.row is None]
-    stopped, examples = runners.stop(places), sum(runners.seen.values())
+    stopped, examples = runners.stop(places), sum(runners.positions.values())
     return [
         DroppedCandidate(runner.weights, examples, float(standing.values[place]), _gap_of(standing, place), bool(standing.missing[place]))
         for place, runner in zip(places, stopped, strict=True)

@@ -49,7 +49,7 @@ def _beside(session: Session, points: Sequence[TaskWeights]) -> int:
 
 
 def recommend_weights(session: Session) -> Recommendation:
-    """The recommendation from all that was evaluated so far, among the weightings that were.
+    """Recommend weights among all weightings evaluated so far.
 
     Raises:
         StudyError: There is too little to predict from.

@@ -34,7 +34,7 @@ _LEAST = 32  # examples of a task in the first look: fewer are no ground for a b
 
 @dataclass(eq=False)
 class Runner:
-    """One preview.
+    """One preview in a race.
 
     Args:
         weights: alpha.
@@ -64,7 +64,7 @@ class Runners:
         method: Of the previews.
         orders: By task, the places of its validation examples as the race goes through them.
         running: Who has not stopped.
-        seen: By task, how many examples the race has gone through.
+        positions: By task, how many examples the race has gone through.
         evaluated: Evaluations of single examples so far, of all runners.
     """
 
@@ -72,14 +72,14 @@ class Runners:
     method: str
     orders: Mapping[str, Sequence[int]]
     running: list[Runner]
-    seen: dict[str, int]
+    positions: dict[str, int]
     evaluated: int = 0
 
     __repr__ = one_line
 
     @classmethod
     def of(cls, session: Session, method: str, points: Sequence[TaskWeights]) -> "Runners":
-        """At the start; who has a row in the study is at the end already.
+        """Line up all previews at the start; those with a row in the study are at the end already.
 
         Args:
             session: The recipe at work.
@@ -104,13 +104,13 @@ class Runners:
         rows = session.study.evaluations(finished)
         for runner in (runner for runner in running if runner.key in finished):
             runner.row = rows.get(runner.key)
-            runner.added = {name: [sums] for name, sums in runners._known(finished[runner.key]).items()}
+            runner.added = {name: [sums] for name, sums in runners._sums_of_row(finished[runner.key]).items()}
             runners._advance(runner, runners.examples)
         return runners
 
     @property
     def examples(self) -> int:
-        """Of all tasks together."""
+        """The number of validation examples of all tasks together."""
         return sum(len(order) for order in self.orders.values())
 
     def go_on(self, share: float) -> None:
@@ -120,10 +120,10 @@ class Runners:
             Stopped: The user asked to.
         """
         ends = {
-            task: min(len(order), max(math.ceil(share * len(order)), min(_LEAST, len(order)), self.seen[task]))
+            task: min(len(order), max(math.ceil(share * len(order)), min(_LEAST, len(order)), self.positions[task]))
             for task, order in self.orders.items()
         }
-        part = {task: (self.seen[task], end) for task, end in ends.items() if end > self.seen[task]}
+        part = {task: (self.positions[task], end) for task, end in ends.items() if end > self.positions[task]}
         lacking = [runner for runner in self.running if runner.row is None] if part else []
         size = at_once(self.session.problem.model, self.session.problem.tasks)
         for start in range(0, len(lacking), size):
@@ -135,13 +135,13 @@ class Runners:
                 self._alone(group[0], part)
             for runner in group:
                 self._advance(runner, sum(end - begin for begin, end in part.values()))
-        self.seen |= ends
+        self.positions |= ends
 
     def tallies(self) -> dict[str, Tally]:
-        """What all who are running have seen."""
+        """Tabulate by task what the examples seen so far add to the metric of each running preview."""
         tallies = {}
         for task in self.session.problem.tasks:
-            end, first = self.seen[task.name], self.running[0].added[task.name]
+            end, first = self.positions[task.name], self.running[0].added[task.name]
             rows = [np.concatenate([sums.added.numpy() for sums in runner.added[task.name]])[:end] for runner in self.running]
             counts = np.concatenate([sums.counts.numpy() for sums in first])[:end]
             tallies[task.name] = Tally(np.stack(rows), counts, len(task.validation), first[0].exponential)
@@ -151,13 +151,13 @@ class Runners:
         """Let some of those who are running go no further."""
         stopped = [self.running[place] for place in places]
         self.running = [runner for runner in self.running if runner not in stopped]
-        self.session.watch.advance(len(stopped) * (self.examples - sum(self.seen.values())))
+        self.session.watch.advance(len(stopped) * (self.examples - sum(self.positions.values())))
         for runner in stopped:
             self._merged.drop(runner.weights)
         return stopped
 
     def finished(self, runner: Runner) -> Evaluation:
-        """The row of one who has seen everything, found or kept."""
+        """Return the row of a preview that has seen all examples, and keep it in the study."""
         if runner.row is not None:
             return runner.row
         session, model, tasks = self.session, self.session.problem.model, self.session.problem.tasks
@@ -222,8 +222,8 @@ class Runners:
             if sums is not None:
                 yield task.name, sums
 
-    def _known(self, record: Done) -> dict[str, ExampleSums]:
-        """The same of a row in the study, from the results per example beside it, in the race's order."""
+    def _sums_of_row(self, record: Done) -> dict[str, ExampleSums]:
+        """Compute what each example adds from the results of a row in the study, in the race's order."""
         tensors, sight = self.session.study.tensors(record.artefact), {}
         for task in self.session.problem.tasks:
             labels = _labels(task, self.session.recipe.preview.batch_size)

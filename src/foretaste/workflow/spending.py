@@ -56,7 +56,7 @@ class Account:
         return cls(study, empty_surface(study))
 
     def surface(self) -> Surface:
-        """All rows."""
+        """Return the study's surface with all usable rows."""
         self._read_new()
         return replace(self.empty, rows=tuple(self._rows))
 
@@ -76,7 +76,7 @@ class Account:
         return Budget(len(joint), previews, sharpened)
 
     def previewed(self, method: str) -> set[TaskWeights]:
-        """Where there are previews by a method."""
+        """Return the weights at which a method has previews."""
         self._read_new()
         return {row.weights for row in self._groups.get((Fidelity.PREVIEW, method), ())}
 

@@ -174,7 +174,7 @@ class TestFolders:
         (tmp_path / "out" / "thesis.txt").write_text("mine")
         for target in (tmp_path / "out", base):
             before = contents(target)
-            with pytest.raises(StorageError, match="was not written by foretaste; --overwrite replaces only what foretaste wrote; choose another"):
+            with pytest.raises(StorageError, match="was not written by foretaste; --overwrite replaces only what foretaste wrote"):
                 merged_into(target, base, {"a": base, "b": base}, overwrite=True)
             assert contents(target) == before
 

@@ -203,7 +203,7 @@ def test_a_headline_that_needs_a_model_is_refused_before_any_work(session: Sessi
     other = judged_by_texts(session, first=True)
     fit(other)
     before = session.study.all_work()
-    with pytest.raises(TaskError, match="metric 'bleu' of task 'low' is of what a model writes, and an ensemble is no model"):
+    with pytest.raises(TaskError, match="metric 'bleu' of task 'low' is of what a model writes, and an ensemble is not a model"):
         preview(other, ["simple", "ensemble"], [POINT])
     assert session.study.all_work() == before
 

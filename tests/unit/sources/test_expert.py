@@ -32,7 +32,7 @@ class TestLooking:
     def test_folders_without_a_model(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="holds no model; name a checkpoint folder"):
             look(tmp_path)
-        with pytest.raises(DataError, match="does not exist or is no folder"):
+        with pytest.raises(DataError, match="does not exist or is not a folder"):
             look(tmp_path / "none")
         (tmp_path / "model.pt").touch()
         with pytest.raises(DataError, match=r"model\.pt is a pickle"):

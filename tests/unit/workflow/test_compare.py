@@ -42,7 +42,7 @@ def test_methods_that_cannot_preview_the_tasks_are_compared_only_if_asked_for(th
     assert set(methods_to_compare(tasks=changed)) == set(METHOD_TABLE) - {"ensemble"}
     assert methods_to_compare(["ensemble"], changed) == ["ensemble"]
     before = three.study.all_work()
-    with pytest.raises(TaskError, match="an ensemble is no model"):
+    with pytest.raises(TaskError, match="an ensemble is not a model"):
         compare(replace(three, problem=replace(three.problem, tasks=changed)), ["simple", "ensemble"])
     assert three.study.all_work() == before
 

@@ -79,7 +79,7 @@ def test_a_method_that_cannot_preview_the_tasks_is_refused_before_any_work(sessi
     low, *others = session.problem.tasks
     texts = replace(low, metrics=[TextMetric("bleu", lambda said, wanted: 0.0)], write=lambda model, examples: [("", "") for _ in examples])
     other, before = replace(session, problem=replace(session.problem, tasks=(texts, *others))), session.study.all_work()
-    with pytest.raises(TaskError, match="an ensemble is no model"):
+    with pytest.raises(TaskError, match="an ensemble is not a model"):
         mergeability(other, ["ensemble"])
     assert session.study.all_work() == before
 

@@ -212,7 +212,7 @@ def test_a_method_that_cannot_preview_is_refused(tmp_path: Path) -> None:
     texts = TextMetric("same", lambda written, wanted: 0.0)
     tasks = [replace(blobs(name, seed), metrics=[texts], write=lambda model, examples: [("", "")]) for seed, name in enumerate("ab")]
     session = small(tmp_path, *tasks)
-    with session.study, pytest.raises(TaskError, match="an ensemble is no model"):
+    with session.study, pytest.raises(TaskError, match="an ensemble is not a model"):
         race(session, "ensemble", lattice("ab", 3), MEAN)
 
 

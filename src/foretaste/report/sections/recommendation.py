@@ -47,7 +47,7 @@ def confirmation_sections(summary: Summary) -> list[Section]:
     lines = [
         (task, confirmation.previewed.get(task), value, confirmation.difference.get(task)) for task, value in confirmation.joint.items()
     ]
-    lines.append((summary.wanted, confirmation.previewed_value, confirmation.joint_value, confirmation.value_difference))
+    lines.append((summary.objective, confirmation.previewed_value, confirmation.joint_value, confirmation.value_difference))
     header = ["task", "previewed", "joint run", "difference"]
     rows: list[tuple[Cell, ...]] = [
         (cell_of(name), *map(cell_of, (number(previewed), number(real), signed(change)))) for name, previewed, real, change in lines

@@ -41,7 +41,7 @@ def previews_section(summary: Summary, limit: int = _LIMIT) -> Section:
     more = and_more(len(order), limit)
     legend = f"{f'… {more}. ' if more else ''}> recommended, * on the Pareto front."
     table = Table((Column("value"), *columns), tuple(rows), caption=legend, narrow_caption="Each cell: weight, then metric.")
-    return Section(f"Best {summary.method} previews by {summary.wanted}", (table,))
+    return Section(f"Best {summary.method} previews by {summary.objective}", (table,))
 
 
 def rows_section(summary: Summary) -> Section:
