@@ -23,8 +23,6 @@ DIALECT = frozenset(
 # Names of the dialect that are right where they are.
 RIGHT = {
     ("field", "judged"): "a task's metrics that its judge computes, beside those that are computed from predictions",
-    ("field", "told"): "log probabilities of all classes, as outputs are kept in studies",
-    ("evaluate", "judged"): "sets the field of that name",
     ("surface", "kept"): "the share of its metric that a pair of tasks keeps, a key of the JSON report",
     ("surface", "each"): "the cost of each further weighting, beside that of all together",
     ("surface", "usable"): "rows that are usable, inside one function",
@@ -157,8 +155,8 @@ PRIVATE = re.compile(
     r"\b(foretold|tellable|brought|bring (a|an|all|the|checkpoints|models)|is no (ordinary|folder|function|JSON)|there twice|"
     r"taken of|mend|anew|beyond all means)\b"
 )
-# Beginnings that keep their capital: names, and codes.
-CAPITAL = re.compile(r"^(LoRA|JSON|PEFT|SQLite|NaN|SIGTERM|TRL|LLaMA|A100|CUDA|B )")
+# Beginnings that keep their capital: names of things and of classes.
+CAPITAL = re.compile(r"^([A-Z]{2,}\b|[A-Z][a-z]+[A-Z]|LoRA\b|Adam\b)")
 
 
 def test_messages_are_collected() -> None:
