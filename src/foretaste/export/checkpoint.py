@@ -127,7 +127,7 @@ def _write_at(file: BinaryIO, data: memoryview, start: int) -> None:
 def new_checkpoint(
     target: Path, like: Checkpoint, facts: Mapping[str, object], *, overwrite: bool = False, keep: Mapping[str, Path] | None = None
 ) -> Iterator[Writer]:
-    """A checkpoint folder, there under its name when it is complete and not before.
+    """Write a checkpoint folder, which appears under its name once it is complete.
 
     Args:
         target: The folder to be.

@@ -23,7 +23,7 @@ CHUNK = 1000
 
 
 def open_rows(rows: "datasets.Dataset | Sequence[Mapping[str, object]]", renamed: Mapping[str, str], owner: str) -> "datasets.Dataset":
-    """Rows as a data set that hands out Arrow tables.
+    """Open rows as a data set that returns Arrow tables.
 
     Args:
         rows: A data set, or mappings by column, N of them; columns may be missing in some.
@@ -61,7 +61,7 @@ def _from_mappings(rows: Sequence[Mapping[str, object]], owner: str) -> "dataset
 
 
 def unite_columns(features: Mapping[str, "datasets.Features"]) -> tuple["datasets.Features", list[str]]:
-    """The columns of all tasks, and what has to be said about them.
+    """Unite the columns of all tasks, with notes on what that changes.
 
     Args:
         features: Columns and their types by task.
@@ -84,7 +84,7 @@ def unite_columns(features: Mapping[str, "datasets.Features"]) -> tuple["dataset
 
 
 def weight_notes(task: str, rows: "datasets.Dataset") -> list[str]:
-    """A note where chats have answers of weight 0, which the joint run does not learn and other trainers may.
+    """Write a note where chats have answers of weight 0, which the joint run does not learn and other trainers may.
 
     Args:
         task: Whose rows they are.
@@ -138,7 +138,7 @@ def _short(kind: object) -> str:
 
 
 def table_of(rows: "datasets.Dataset", indices: Sequence[int], features: "datasets.Features") -> "pa.Table":
-    """Some rows as a table of the united columns; files that rows only point at are taken in.
+    """Make a table of some rows in the united columns, with the content of the files that rows point at.
 
     Args:
         rows: As `open_rows` gives them.

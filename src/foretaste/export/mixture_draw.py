@@ -84,7 +84,7 @@ def units_of(name: str, part: Part, rows: int, unit: Unit) -> NDArray[np.int64]:
 
 
 def draw_rows(units: Mapping[str, NDArray[np.int64]], weights: TaskWeights, unit: Unit, rows: int, seed: int) -> Draw:
-    """What the joint run draws, one row a step, so that the order within its steps is seen."""
+    """Draw rows as the joint run does, one row a step, so that the order within its steps shows."""
     examples = {name: _Units(counts.tolist()) for name, counts in units.items()}
     tasks = [Task(name, stand_in, stand_in, (METRICS["accuracy"],), unit=unit) for name, stand_in in examples.items()]
     plan = mixture(tasks, weights, rows, 1, torch.Generator().manual_seed(seed))

@@ -42,7 +42,7 @@ class LoraSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a trainer has to know beside the data.
+    """What a trainer needs to know beside the data.
 
     Args:
         model: Path or hub id.

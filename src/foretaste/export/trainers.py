@@ -36,7 +36,7 @@ _MIXTURE = "foretaste-mixture"
 
 
 def configuration(trainer: Trainer, mixed: WrittenMixture, settings: Settings) -> dict[str, str]:
-    """Files that make a trainer train one epoch of a mixture, in its order.
+    """Write the files that make a trainer train one epoch of a mixture, in its order.
 
     Args:
         trainer: ``trl`` (``trl sft``), ``axolotl`` or ``llama-factory``.
@@ -67,7 +67,7 @@ def configuration(trainer: Trainer, mixed: WrittenMixture, settings: Settings) -
 
 
 def check(trainer: Trainer, unit: Unit, settings: Settings | None) -> None:
-    """Whether a trainer can train what a mixture is for.
+    """Check that a trainer can train what a mixture is for.
 
     Raises:
         TaskError: No settings, another kind of model, or alpha of another unit than tokens.

@@ -189,7 +189,7 @@ class Study:
         return Surface(headlines, tuple(self.evaluations_after(0)[0]), inside)
 
     def revision(self) -> str:
-        """Changes whenever an evaluation or a recipe is added."""
+        """Return a text that changes whenever an evaluation or a recipe is added."""
         return self._rows.revision()
 
     def tensors(self, artefact: str | None) -> "dict[str, Tensor]":
@@ -203,7 +203,7 @@ class Study:
         return self._artefacts.get(artefact)
 
     def claim(self, key: str, waiting: Callable[[], None] = lambda: None) -> AbstractContextManager[None]:
-        """Only one process at a time does the work of this name; a killed one lets go.
+        """Claim a piece of work, so that one process at a time does it; the claim of a killed process ends.
 
         Args:
             key: The work.
@@ -225,7 +225,7 @@ class Study:
         return run.Snapshot(facts["step"], tensors, facts["history"], facts["seen"], facts["scaler"]), facts["seconds"]
 
     def drop_snapshot(self, key: str) -> None:
-        """Forget the state of training that is finished."""
+        """Delete the snapshot of training that is finished."""
         self._artefacts.drop_snapshot(key)
 
     @property

@@ -26,7 +26,7 @@ _TOGETHER = 0.5  # share of a task's uncertainty that it has in common with the 
 
 @dataclass(frozen=True)
 class Predictor:
-    """What has been learned from a surface; predicts any weightings, also where nothing was evaluated.
+    """A fitted predictor of joint runs at any weightings, also where nothing was evaluated.
 
     Args:
         tasks: Task names.
@@ -107,8 +107,8 @@ def fit_predictor(surface: Surface, metric: str | None = None) -> Predictor:
     """Learn from previews of all fidelities, single-task models and joint runs what joint runs elsewhere will give.
 
     Joint runs at a corner are single-task models; where there is none, a preview there is taken for one (that of
-    simple averaging if there is one), which it is by law. Where tasks have heads of their own (`Surface.has_private_heads`), a run
-    says something of those tasks only that have weight. A row that lacks the metric for some task is left out, and
+    simple averaging if there is one), as merging guarantees. Where tasks have heads of their own (`Surface.has_private_heads`), a run
+    tells only about the tasks that have weight. A row that lacks the metric for some task is left out, and
     so are previews of a method with fewer than T + 1 weightings.
 
     Args:

@@ -27,7 +27,7 @@ _TIE = 1e-9
 
 @dataclass(frozen=True)
 class Alternative:
-    """Other weights worth a thought.
+    """Other weights worth considering.
 
     Args:
         weights: alpha.
@@ -45,7 +45,7 @@ class Alternative:
 
     @property
     def undecided(self) -> bool:
-        """Whether these and the recommended weights cannot be told apart yet."""
+        """Whether these and the recommended weights are too close to call."""
         return self.chance >= _UNDECIDED
 
 
@@ -72,13 +72,13 @@ class Recommendation:
         weights: alpha.
         expected: Headline metric of each task: a joint run is as likely above as below.
         low: Lower end of each task's 90 % interval for a joint run.
-        high: Its upper end.
+        high: Upper end of each task's 90 % interval.
         value: What the preference is expected to give.
         value_low: Lower end of its 90 % interval for a joint run.
-        value_high: Its upper end.
+        value_high: Upper end of each task's 90 % interval.
         gain: Value minus that of uniform weights; None where these are no candidate.
         gain_low: Lower end of its 90 % interval.
-        gain_high: Its upper end.
+        gain_high: Upper end of each task's 90 % interval.
         floors: What must hold, and how likely that is.
         chance: Probability that all floors hold together.
         next_gain: What one more joint run is expected to add to the value, through a better choice.
@@ -189,7 +189,7 @@ def _order(view: Outlook, mean: Array, chances: Array, among: Sequence[TaskWeigh
 
 
 def _confirmed_first(view: Outlook, values: Array, chances: Array, order: list[int]) -> list[int]:
-    """The same order, but that weights with a joint run come first if the best are hardly better."""
+    """Put weights with a joint run first if the best ones are hardly better."""
     best, hardly = order[0], _HARDLY * float(np.ptp(values.mean(0)))
     confirmed = [place for place in order if view.points[place] in view.joint and (chances[place] >= SURE) == (chances[best] >= SURE)]
     for place in confirmed[:1]:

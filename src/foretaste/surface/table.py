@@ -157,7 +157,7 @@ class Surface:
         return replace(self, rows=tuple(row for row in self.rows if not self.has_private_heads or min(row.weights.values()) > 0))
 
     def singles(self) -> dict[str, Evaluation]:
-        """By task, what its single-task model gives: a joint run at the corner, else a preview there.
+        """Return the row of each single-task model, by task: a joint run at the corner, else a preview there.
 
         A preview at a corner is the single-task model by law, and that of simple averaging to the last bit.
         """
@@ -168,14 +168,14 @@ class Surface:
         return {task: rows[task] for task in self.headlines if task in rows}
 
     def averaged(self) -> "Surface":
-        """One row per weighting: the mean over seeds and repeats."""
+        """Average rows over seeds and repeats, to one row per weighting."""
         groups: dict[TaskWeights, list[Evaluation]] = {}
         for row in self.rows:
             groups.setdefault(row.weights, []).append(row)
         return replace(self, rows=tuple(_mean(rows) for rows in groups.values()))
 
     def at(self, weights: TaskWeights) -> Evaluation | None:
-        """The first row at these weights."""
+        """Return the first row at these weights; None if there is none."""
         return self._first.get(weights)
 
     @cached_property

@@ -67,7 +67,7 @@ def compare(session: Session, methods: Sequence[str] = (), steps: Sequence[int] 
 
 
 def check_comparison(recipe: Recipe, problem: Problem, methods: Sequence[str] = ()) -> list[str]:
-    """The methods that are compared, once it is known that they can be.
+    """Check that a comparison is possible, and list the methods to compare.
 
     Args:
         recipe: What is studied.
@@ -86,7 +86,7 @@ def check_comparison(recipe: Recipe, problem: Problem, methods: Sequence[str] = 
 
 
 def methods_to_compare(methods: Sequence[str] = (), tasks: Sequence[Task] = ()) -> list[str]:
-    """The methods that are compared where these were asked for.
+    """List the methods to compare: those requested, and their controls.
 
     Args:
         methods: Names in `foretaste.method_table`; if left out, all but the controls.

@@ -118,7 +118,7 @@ def _together(worth: Sequence[Proposal], fewest: int) -> list[Proposal]:
 
 
 def methods_to_search(recipe: Recipe, problem: Problem, budget: Budget) -> tuple[str, ...]:
-    """The preview methods of a search, once it is known that the budget allows one.
+    """Check that the budget allows a search, and list its preview methods.
 
     Args:
         recipe: What is studied.
