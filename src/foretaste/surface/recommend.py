@@ -75,10 +75,10 @@ class Recommendation:
         high: Upper end of each task's 90 % interval.
         value: What the preference is expected to give.
         value_low: Lower end of its 90 % interval for a joint run.
-        value_high: Upper end of each task's 90 % interval.
+        value_high: Upper end of its 90 % interval.
         gain: Value minus that of uniform weights; None where these are no candidate.
         gain_low: Lower end of its 90 % interval.
-        gain_high: Upper end of each task's 90 % interval.
+        gain_high: Upper end of its 90 % interval.
         floors: What must hold, and how likely that is.
         chance: Probability that all floors hold together.
         next_gain: What one more joint run is expected to add to the value, through a better choice.
