@@ -34,11 +34,11 @@ from foretaste.recipe import Recipe, read
 from foretaste.report.progress import watching
 from foretaste.sources.problem import Problem
 from foretaste.weights import TaskWeights, corners
-from foretaste.whole import written_whole
+from foretaste.whole import write_whole
 from foretaste.workflow.confirm import confirm
 from foretaste.workflow.fit import fit
 from foretaste.workflow.points import joint_points
-from foretaste.workflow.preview import prepare, preview, ready
+from foretaste.workflow.preview import prepare, prepare_merger, preview
 from foretaste.workflow.session import Session
 from foretaste.workflow.sharpen import sharpen_previews, train_briefly
 from foretaste.workflow.start import start
@@ -154,7 +154,7 @@ def one_run(session: Session, suite: Suite, methods: Sequence[str]) -> dict[str,
     found = {name: _previewed(session, name, points, cost) for name in methods}
     total = session.joint_training.steps
     for base in suite.bases:
-        once = ready(session, base)[0].seconds
+        once = prepare_merger(session, base)[0].seconds
         for share in suite.sharpened:
             steps = max(1, round(share * total))
             rows = sharpen_previews(session, base, steps, points)
@@ -201,7 +201,7 @@ def _previewed(session: Session, name: str, points: Sequence[TaskWeights], cost:
     method, sites = METHOD_TABLE[name], prepare(session, name)
     rows = preview(session, [name], points)
     kind = "control" if method.is_control else "anchored" if name == "anchored" else "preview"
-    prior = ready(session, name)[1].prior.precision if method.curved else None
+    prior = prepare_merger(session, name)[1].prior.precision if method.curved else None
     details = {**sites.options, **({"prior_precision": prior.to_tensors()["scale"].item()} if prior is not None else {})}
     return cost.of(rows, sites.seconds, kind, method.title, details)
 
@@ -214,7 +214,7 @@ def _row(row: Evaluation) -> dict[str, list[float]]:
 
 def write(path: Path, data: Mapping[str, Any]) -> None:
     rounded = json.loads(json.dumps(data), parse_float=lambda text: float(f"{float(text):.6g}"))
-    written_whole(path, lambda temporary: temporary.write_text(json.dumps(rounded, separators=(",", ":")) + "\n"))
+    write_whole(path, lambda temporary: temporary.write_text(json.dumps(rounded, separators=(",", ":")) + "\n"))
     print(f"wrote {path}")
 
 

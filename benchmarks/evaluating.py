@@ -43,13 +43,13 @@ from foretaste.sources.problem import Problem
 from foretaste.store.study import Study
 from foretaste.surface.choose import choose
 from foretaste.surface.preference import Preference
-from foretaste.surface.race import ERROR, Goal, Tally, stand
+from foretaste.surface.race import ERROR, Goal, Tally, compare_candidates
 from foretaste.surface.table import Array, Surface, headlines
 from foretaste.together import evaluate_each
 from foretaste.weights import TaskWeights, corners, lattice
 from foretaste.work.judge import at_precision, made_row
 from foretaste.workflow.fit import fit
-from foretaste.workflow.preview import memory_of, preview, ready
+from foretaste.workflow.preview import memory_of, prepare_merger, preview
 from foretaste.workflow.race import race
 from foretaste.workflow.session import Session
 from foretaste.workflow.start import start
@@ -113,7 +113,7 @@ def digits(seed: int) -> dict[str, Any]:
         with at_work(recipe, text, problem, Path(folder, "fitted")) as session:
             fit(session)
             points = lattice(problem.names, 10)
-            merged = ready(session, "simple")[1]
+            merged = prepare_merger(session, "simple")[1]
         model, tasks, many = problem.model, problem.tasks, [merged.merge(weights).params for weights in points]
         results = [evaluate(model, params, tasks) for params in many]
         rows = [made_row(session, each, at, Fidelity.PREVIEW, "simple", 0.0) for at, each in zip(points, results, strict=True)]
@@ -204,7 +204,7 @@ def _surface(problem: Problem, rows: Sequence[Evaluation]) -> dict[str, Any]:
 def _timed(session: Session, folder: Path) -> dict[str, Any]:
     fit(session)
     problem = session.problem
-    points, merged = lattice(problem.names, 7), ready(session, "simple")[1]
+    points, merged = lattice(problem.names, 7), prepare_merger(session, "simple")[1]
     seconds, usual, narrow = _ways(session, merged, points)
     rows, others = (
         [made_row(session, each, at, Fidelity.PREVIEW, "simple", 0.0) for at, each in zip(points, results, strict=True)]
@@ -307,7 +307,7 @@ def _race(added: Mapping[str, Array], goal: Goal, alone: Sequence[int], seed: in
         evaluated += len(running) * sum(end - begin for begin, end in ends.values())
         if look < LOOKS:
             seen = {task: Tally(each[running, : ends[task][1]], np.ones(ends[task][1]), each.shape[1]) for task, each in shuffled.items()}
-            found = stand(seen, goal, ERROR / LOOKS, seed=look)
+            found = compare_candidates(seen, goal, ERROR / LOOKS, seed=look)
             running = running[~found.beaten | np.isin(running, alone)]
     whole = len(full) * sum(each.shape[1] for each in added.values())
     return evaluated / whole, bool(full[running].max() >= full.max() - 1e-9)

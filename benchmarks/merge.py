@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from foretaste.export.checkpoint import writing
+from foretaste.export.checkpoint import new_checkpoint
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
@@ -32,7 +32,7 @@ from foretaste.sources.checkpoint import open_checkpoint
 from foretaste.stored import Stored
 from foretaste.stream import stream
 from foretaste.weights import TaskWeights, dirichlet
-from foretaste.whole import written_whole
+from foretaste.whole import write_whole
 
 EXPERTS = ("a", "b", "c")
 WIDTH, INNER, VOCABULARY, SHARDS = 2048, 5632, 16000, 4
@@ -154,7 +154,7 @@ def merged(folder: Path, method: str) -> dict[str, float]:
     begin = time.perf_counter()
     base, sites = opened(folder, method)
     weights = TaskWeights(EXPERTS, [1 / 3] * 3)
-    with writing(folder / f"out-{method}", open_checkpoint(folder / "base"), {"method": method}, overwrite=True) as writer:
+    with new_checkpoint(folder / f"out-{method}", open_checkpoint(folder / "base"), {"method": method}, overwrite=True) as writer:
         for piece, (found,) in stream(base, sites, [weights]):
             writer.put(piece, found)
     return {"seconds": time.perf_counter() - begin}
@@ -211,7 +211,7 @@ def keep(figures: dict[str, dict[str, float]], mebibytes: int, repeats: int) -> 
         "figures": figures,
         "ratios": ratios,
     }
-    written_whole(RESULT, lambda path: path.write_text(json.dumps(said, indent=1) + "\n"))
+    write_whole(RESULT, lambda path: path.write_text(json.dumps(said, indent=1) + "\n"))
     print(json.dumps(ratios, indent=1))
 
 

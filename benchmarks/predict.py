@@ -33,7 +33,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
 from foretaste.evaluation import Evaluation, Fidelity
-from foretaste.surface.predict import predict, predictor
+from foretaste.surface.predict import fit_predictor, predict
 from foretaste.surface.scales import scale_of
 from foretaste.surface.table import Array, Headline, Surface
 from foretaste.weights import TaskWeights, corners, dirichlet, uniform
@@ -121,7 +121,7 @@ def tables(suite: str) -> Iterator[Table]:
     for run in data["runs"]:
         others = [other["truth"] for other in data["runs"] if other["problem_seed"] == run["problem_seed"] and other is not run]
         truth, *again = (
-            Surface(best, tuple(_row(found, tasks, Fidelity.JOINT, "joint") for found in rows), inside=suite == "vision")
+            Surface(best, tuple(_row(found, tasks, Fidelity.JOINT, "joint") for found in rows), has_private_heads=suite == "vision")
             for rows in (run["truth"], *others)
         )
         singles = tuple(_row(run["single"][task], tasks, Fidelity.JOINT, "joint") for task in tasks)
@@ -220,7 +220,7 @@ def _at(surface: Surface, points: Sequence[TaskWeights], metric: str) -> Array:
 
 def _counts(known: Surface) -> list[list[int]]:
     """For each task, the known rows that say something of it."""
-    return [[place for place, row in enumerate(known.rows) if not known.inside or row.weights[task] > 0] for task in known.tasks]
+    return [[place for place, row in enumerate(known.rows) if not known.has_private_heads or row.weights[task] > 0] for task in known.tasks]
 
 
 def _affine(cheap: Surface, known: Surface, points: Sequence[TaskWeights], metric: str) -> Array:
@@ -262,7 +262,7 @@ def _speed(count: int) -> dict[str, float]:
         for weights in points
     )
     times = [time.perf_counter()]
-    learned = predictor(Surface({task: Headline("accuracy") for task in tasks}, rows))
+    learned = fit_predictor(Surface({task: Headline("accuracy") for task in tasks}, rows))
     times.append(time.perf_counter())
     for points in (66, 1):
         learned.at(dirichlet(tasks, points, random))

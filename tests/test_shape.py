@@ -17,10 +17,6 @@ SOURCE = ROOT / "src" / "foretaste"
 MODULES = sorted(path for path in SOURCE.rglob("*.py") if path.name != "__init__.py")
 FILE_LINES, FUNCTION_LINES = 300, 40
 
-# Rooms whose files are still cut at a length; take a room out of this list once its files keep the limits above.
-UNCUT_ROOMS = ("store", "surface")
-UNCUT_FILE_LINES, UNCUT_FUNCTION_LINES = 350, 45
-
 
 def name_of(path: Path) -> str:
     return str(path.relative_to(SOURCE).with_suffix("")).replace("/", ".")
@@ -36,29 +32,14 @@ def body_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return body[-1].end_lineno - body[0].lineno + 1 if body and body[-1].end_lineno else 0
 
 
-def limits_of(path: Path) -> tuple[int, int]:
-    """Most lines of a file, and of a function's body, in the room of a module."""
-    uncut = path.relative_to(SOURCE).parts[0] in UNCUT_ROOMS
-    return (UNCUT_FILE_LINES, UNCUT_FUNCTION_LINES) if uncut else (FILE_LINES, FUNCTION_LINES)
-
-
-@pytest.mark.parametrize("room", UNCUT_ROOMS)
-def test_a_room_is_listed_as_uncut_for_a_reason(room: str) -> None:
-    paths = [path for path in MODULES if path.relative_to(SOURCE).parts[0] == room]
-    bodies = [body_lines(node) for path in paths for node in functions(ast.parse(path.read_text()))]
-    lines = max(len(path.read_text().splitlines()) for path in paths)
-    assert lines > FILE_LINES or max(bodies) > FUNCTION_LINES, f"{room} keeps the limits; remove it from UNCUT_ROOMS"
-
-
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_every_module(path: Path) -> None:
     text = path.read_text()
     tree = ast.parse(text)
     assert ast.get_docstring(tree), "no docstring"
-    file_lines, function_lines = limits_of(path)
-    assert len(text.splitlines()) <= file_lines, "two rooms in one?"
+    assert len(text.splitlines()) <= FILE_LINES, "two rooms in one?"
     for node in functions(tree):
-        assert body_lines(node) <= function_lines, f"{node.name} is too long"
+        assert body_lines(node) <= FUNCTION_LINES, f"{node.name} is too long"
         inner = [each for each in ast.walk(node) if isinstance(each, ast.Import | ast.ImportFrom)]
         assert not [each for each in inner if "foretaste" in ast.unparse(each)], f"own import inside {node.name}"
 

@@ -24,7 +24,7 @@ from foretaste.one_line import one_line
 from foretaste.params import Params, average, first_nonfinite, shape_of, wide
 from foretaste.weights import TaskWeights
 
-__all__ = ["Combination", "Reduced", "combine", "reduce_rank"]
+__all__ = ["Combination", "Reduction", "combine", "reduce_rank"]
 
 _GIVE_BASE = "give the model that they were trained on, whose weight counts there, or name the tensor as private"
 
@@ -78,10 +78,10 @@ def combine(
         ParamsError: Shapes that differ, NaN or infinity, a rank below 1 or of a module that no adapter has; or a full tensor
             that only some tasks have, and no base.
 
-    >>> one = Adapter({"q": Factors(torch.ones(1, 3), torch.ones(2, 1), alpha=1)})
-    >>> two = Adapter({"q": Factors(torch.ones(2, 3), torch.ones(2, 2), alpha=4)})
-    >>> found = combine({"a": one, "b": two}, TaskWeights(["a", "b"], [0.5, 0.5]))
-    >>> found.adapter.modules["q"].rank, found.adapter.modules["q"].scaling, delta(found.adapter, "q")[0]
+    >>> first = Adapter({"q": Factors(torch.ones(1, 3), torch.ones(2, 1), alpha=1)})
+    >>> second = Adapter({"q": Factors(torch.ones(2, 3), torch.ones(2, 2), alpha=4)})
+    >>> combined = combine({"a": first, "b": second}, TaskWeights(["a", "b"], [0.5, 0.5]))
+    >>> combined.adapter.modules["q"].rank, combined.adapter.modules["q"].scaling, delta(combined.adapter, "q")[0]
     (3, 1.0, tensor([2.5000, 2.5000, 2.5000]))
     """
     if set(adapters) != set(weights):
@@ -97,7 +97,7 @@ def combine(
     ranks = dict.fromkeys(summed.modules, rank) if isinstance(rank, int) else rank
     if strange := sorted(set(ranks) - {name for adapter in adapters.values() for name in adapter.modules}):
         raise ParamsError(f"a rank is given for {', '.join(strange)}, which no adapter changes; it changes {', '.join(summed.modules)}")
-    reductions = {name: reduce_rank(own, ranks.get(name, own.rank)) for name, own in summed.modules.items()}
+    reductions = {name: reduce_rank(factors, ranks.get(name, factors.rank)) for name, factors in summed.modules.items()}
     lost, norm = (
         math.hypot(*(reduction.lost for reduction in reductions.values())),
         math.hypot(*(reduction.norm for reduction in reductions.values())),
@@ -113,11 +113,13 @@ def _share(lost: float, norm: float) -> float:
 
 def _sum(weights: TaskWeights, adapters: Mapping[str, Adapter], private: Collection[str], base: Params | None) -> Adapter:
     whole = {name.removesuffix(WEIGHT) for adapter in adapters.values() for name in adapter.full} - set(private)
-    own = {task: _with_dense_modules(task, adapter, whole, base) for task, adapter in adapters.items()}
-    parts = [(weights[task], adapter) for task, adapter in own.items()]
+    factors = {task: _with_dense_modules(task, adapter, whole, base) for task, adapter in adapters.items()}
+    parts = [(weights[task], adapter) for task, adapter in factors.items()]
     names = dict.fromkeys(name for _, adapter in parts for name in adapter.modules)
-    modules = {name: _beside([(weight, adapter.modules[name]) for weight, adapter in parts if name in adapter.modules]) for name in names}
-    full = _averaged(weights, {task: adapter.full for task, adapter in own.items()}, private, base)
+    modules = {
+        name: _stack_factors([(weight, adapter.modules[name]) for weight, adapter in parts if name in adapter.modules]) for name in names
+    }
+    full = _average_full(weights, {task: adapter.full for task, adapter in factors.items()}, private, base)
     return Adapter(modules, full, _common([adapter.config for _, adapter in parts]))
 
 
@@ -138,7 +140,7 @@ def _with_dense_modules(task: str, adapter: Adapter, whole: Collection[str], bas
         square = weight.shape == weight.shape[::-1]
         turned = adapter.fan_in_fan_out if square else delta(adapter, module).shape != weight.shape
         full[name] = weight + delta(adapter, module, transposed=turned)
-    return replace(adapter, modules={name: own for name, own in adapter.modules.items() if name not in dense}, full=full)
+    return replace(adapter, modules={name: factors for name, factors in adapter.modules.items() if name not in dense}, full=full)
 
 
 def _common(configs: Sequence[Mapping[str, object]]) -> dict[str, object]:
@@ -150,18 +152,18 @@ def _common(configs: Sequence[Mapping[str, object]]) -> dict[str, object]:
     return common
 
 
-def _beside(parts: Sequence[tuple[float, Factors]]) -> Factors:
+def _stack_factors(parts: Sequence[tuple[float, Factors]]) -> Factors:
     """The factors side by side, every weight and scaling within B, each entry rounded once."""
-    dtype = reduce(torch.promote_types, [tensor.dtype for _, own in parts for tensor in (own.a, own.b)], torch.float32)
-    a = torch.cat([own.a.to(dtype) for _, own in parts])
-    b = torch.cat([(own.b.double() * (weight * own.scaling)).to(dtype) for weight, own in parts], dim=1)
+    dtype = reduce(torch.promote_types, [tensor.dtype for _, factors in parts for tensor in (factors.a, factors.b)], torch.float32)
+    a = torch.cat([factors.a.to(dtype) for _, factors in parts])
+    b = torch.cat([(factors.b.double() * (weight * factors.scaling)).to(dtype) for weight, factors in parts], dim=1)
     return Factors(a, b, alpha=a.shape[0], layout=parts[0][1].layout)
 
 
-def _averaged(weights: TaskWeights, full: Mapping[str, Params], private: Collection[str], base: Params | None) -> dict[str, Tensor]:
+def _average_full(weights: TaskWeights, full: Mapping[str, Params], private: Collection[str], base: Params | None) -> dict[str, Tensor]:
     averages: dict[str, Tensor] = {}
     for name in dict.fromkeys(name for params in full.values() for name in params):
-        tensors = None if name in private else _of_every_task(name, full, base)
+        tensors = None if name in private else _tensors_by_task(name, full, base)
         if tensors is None:
             continue
         dtype = reduce(torch.promote_types, [tensor.dtype for tensor in tensors.values()])
@@ -172,7 +174,7 @@ def _averaged(weights: TaskWeights, full: Mapping[str, Params], private: Collect
     return averages
 
 
-def _of_every_task(name: str, full: Mapping[str, Params], base: Params | None) -> dict[str, Tensor] | None:
+def _tensors_by_task(name: str, full: Mapping[str, Params], base: Params | None) -> dict[str, Tensor] | None:
     """A full tensor as each task's model has it; None where it is not averaged, because it is some task's own head.
 
     Raises:
@@ -188,15 +190,15 @@ def _of_every_task(name: str, full: Mapping[str, Params], base: Params | None) -
             raise ParamsError(f"task {lacking[0]!r} does not have {name}, which other tasks have whole; {_GIVE_BASE}")
         return None
     if len(shapes | {shape_of(base, plain)}) > 1:
-        listed = " and ".join(str(list(shape)) for shape in sorted(shapes))
+        listing = " and ".join(str(list(shape)) for shape in sorted(shapes))
         raise ParamsError(
-            f"{name} is {listed} in the adapters and {list(shape_of(base, plain))} in the base; use adapters of one vocabulary"
+            f"{name} is {listing} in the adapters and {list(shape_of(base, plain))} in the base; use adapters of one vocabulary"
         )
     return {task: params[name] if name in params else base[plain] for task, params in full.items()}
 
 
 @dataclass(frozen=True, eq=False)
-class Reduced:
+class Reduction:
     """Factors of a lower rank, what was lost, and the norm of what there was (Frobenius, scaling included)."""
 
     factors: Factors
@@ -206,34 +208,34 @@ class Reduced:
     __repr__ = one_line
 
 
-def reduce_rank(own: Factors, rank: int) -> Reduced:
+def reduce_rank(factors: Factors, rank: int) -> Reduction:
     """The best approximation of an update by one of a lower rank; with its rank or more, the factors themselves.
 
     ``B A = Q_B (R_B R_A') Q_A'`` by QR of the two factors; the singular values of the small matrix are the product's.
 
     Args:
-        own: The factors.
+        factors: The factors.
         rank: At least 1.
 
     Raises:
         ParamsError: A rank below 1.
 
     >>> twice = Factors(torch.eye(2), torch.diag(torch.tensor([4.0, 3.0])), alpha=2)
-    >>> found = reduce_rank(twice, 1)
-    >>> found.factors.rank, round(found.lost, 6), round(found.norm, 6)
+    >>> reduction = reduce_rank(twice, 1)
+    >>> reduction.factors.rank, round(reduction.lost, 6), round(reduction.norm, 6)
     (1, 3.0, 5.0)
     """
     if rank < 1:
         raise ParamsError(f"a rank must be at least 1, not {rank}")
-    a, b = own.a.flatten(1).double(), own.b.flatten(1).double()
+    a, b = factors.a.flatten(1).double(), factors.b.flatten(1).double()
     q_a, r_a = torch.linalg.qr(a.T)
     q_b, r_b = torch.linalg.qr(b)
-    left, values, right = torch.linalg.svd(own.scaling * r_b @ r_a.T)
+    left, values, right = torch.linalg.svd(factors.scaling * r_b @ r_a.T)
     norm = float(values.square().sum().sqrt())
-    if rank >= own.rank:
-        return Reduced(own, 0.0, norm)
+    if rank >= factors.rank:
+        return Reduction(factors, 0.0, norm)
     roots, lost = values[:rank].sqrt(), float(values[rank:].square().sum().sqrt())
-    count, dtype = len(roots), torch.promote_types(wide(own.a).dtype, own.b.dtype)
-    small_a = (roots[:, None] * (right[:count] @ q_a.T)).to(dtype).reshape(count, *own.a.shape[1:])
-    small_b = (q_b @ left[:, :count] * roots).to(dtype).reshape(len(b), count, *own.b.shape[2:])
-    return Reduced(Factors(small_a, small_b, alpha=count, layout=own.layout), lost, norm)
+    count, dtype = len(roots), torch.promote_types(wide(factors.a).dtype, factors.b.dtype)
+    small_a = (roots[:, None] * (right[:count] @ q_a.T)).to(dtype).reshape(count, *factors.a.shape[1:])
+    small_b = (q_b @ left[:, :count] * roots).to(dtype).reshape(len(b), count, *factors.b.shape[2:])
+    return Reduction(Factors(small_a, small_b, alpha=count, layout=factors.layout), lost, norm)

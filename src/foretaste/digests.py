@@ -21,15 +21,15 @@ def digest(params: Params) -> str:
     return digest_of((name, params[name]) for name in sorted(params))
 
 
-def digest_of(named: Iterable[tuple[str, Tensor]]) -> str:
+def digest_of(tensors: Iterable[tuple[str, Tensor]]) -> str:
     """Hash params that are made one by one, sorted by name, as `digest` does.
 
     >>> digest_of([("a", torch.zeros(1))]) == digest({"a": torch.zeros(1)})
     True
     """
     total = hashlib.sha256()
-    for name, given in named:
-        tensor = given.detach().cpu().contiguous()
+    for name, value in tensors:
+        tensor = value.detach().cpu().contiguous()
         total.update(f"{name}|{tensor.dtype}|{list(tensor.shape)}|".encode())
         total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return total.hexdigest()

@@ -3,7 +3,7 @@
 ::
 
     ForetasteError
-    |-- BadInput (ValueError)            the caller can mend it; exit code 2
+    |-- BadInput (ValueError)            the caller can fix it;  exit code 2
     |   |-- WeightsError                 task weights
     |   |-- ParamsError                  names, shapes, values of params
     |   |-- TaskError                    a task's data, labels or metrics

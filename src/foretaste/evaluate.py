@@ -86,9 +86,11 @@ def evaluate(
     """
     with in_eval_mode(model), swapped(model, params or {}):
         examples_by_task = {task.name: (data or {}).get(task.name, task.validation) for task in tasks}
-        judged = {} if loss_only else judge_model(model, tasks)
+        judgements = {} if loss_only else judge_model(model, tasks)
         return {
-            task.name: measure(model, task, examples_by_task[task.name], batch_size, loss_only=loss_only, judged=judged.get(task.judge))
+            task.name: measure(
+                model, task, examples_by_task[task.name], batch_size, loss_only=loss_only, judgements=judgements.get(task.judge)
+            )
             for task in tasks
         }
 
@@ -113,7 +115,7 @@ def measure(
     batch_size: int,
     *,
     loss_only: bool = False,
-    judged: Mapping[str, float] | None = None,
+    judgements: Mapping[str, float] | None = None,
 ) -> Result:
     """The result of the model as it stands on these examples.
 
@@ -127,7 +129,7 @@ def measure(
         examples: N of them, at least one.
         batch_size: Examples per forward pass.
         loss_only: Leave the metrics out.
-        judged: What the task's judge said of the model; it is asked, if left out.
+        judgements: What the task's judge said of the model; it is asked, if left out.
 
     >>> from foretaste.metrics import METRICS
 
@@ -136,10 +138,10 @@ def measure(
     >>> measure(nn.Linear(2, 2), Task("a", rows, rows, [METRICS["accuracy"]]), rows, batch_size=1).losses.shape
     torch.Size([2])
     """
-    seen = predict_examples(model, task, examples, batch_size, texts=not loss_only)
-    if judged is None and task.judge is not None and task.judged and not loss_only:
-        judged = task.judge(model, task.judged, None if examples is task.validation else len(examples))
-    return result_of(task, replace(seen, judged=judged or {}), () if loss_only else task.metrics)
+    predictions = predict_examples(model, task, examples, batch_size, texts=not loss_only)
+    if judgements is None and task.judge is not None and task.judged and not loss_only:
+        judgements = task.judge(model, task.judged, None if examples is task.validation else len(examples))
+    return result_of(task, replace(predictions, judged=judgements or {}), () if loss_only else task.metrics)
 
 
 def predict_examples(model: nn.Module, task: Task, examples: Examples, batch_size: int, *, texts: bool = True) -> Predictions:
@@ -162,20 +164,20 @@ def predict_examples(model: nn.Module, task: Task, examples: Examples, batch_siz
     device = next(model.parameters()).device
     order: list[int] = []
     parts: list[Columns] = []
-    written: list[tuple[str, str]] = []
-    for indices, found in batches(examples, batch_size):
-        batch = {key: tensor.to(device) for key, tensor in task.collate(found).items()}
+    documents: list[tuple[str, str]] = []
+    for indices, batch_examples in batches(examples, batch_size):
+        batch = {key: tensor.to(device) for key, tensor in task.collate(batch_examples).items()}
         with torch.no_grad():
             outputs = task.predict(model, batch)
         shape = (len(indices), -1)
         columns = (task.loss.per_unit(outputs, batch), task.loss.predict(outputs), batch["labels"], task.loss.counts(batch))
-        unit_losses, guess, labels, counted = (column.reshape(shape).cpu() for column in columns)
-        parts.append((unit_losses.double(), guess, labels, counted))
+        unit_losses, guess, labels, counts = (column.reshape(shape).cpu() for column in columns)
+        parts.append((unit_losses.double(), guess, labels, counts))
         order += indices
         if task.write is not None and task.writes and texts:
-            written += task.write(model, found)
+            documents += task.write(model, batch_examples)
     back = torch.tensor(order).argsort()
-    return join_batches(parts, task.loss.padding, back, tuple(written[place] for place in back.tolist()) if written else ())
+    return join_batches(parts, task.loss.padding, back, tuple(documents[place] for place in back.tolist()) if documents else ())
 
 
 def join_batches(parts: Sequence[Columns], padding: float, order: Tensor, texts: tuple[tuple[str, str], ...]) -> Predictions:
@@ -192,8 +194,8 @@ def join_batches(parts: Sequence[Columns], padding: float, order: Tensor, texts:
     tensor([[ 1, -1],
             [ 1,  1]])
     """
-    unit_losses, guess, labels, counted = zip(*parts, strict=True)
-    return Predictions(padded(unit_losses)[order], padded(guess)[order], padded(labels, padding)[order], padded(counted)[order], texts)
+    unit_losses, guess, labels, counts = zip(*parts, strict=True)
+    return Predictions(padded(unit_losses)[order], padded(guess)[order], padded(labels, padding)[order], padded(counts)[order], texts)
 
 
 def padded(parts: Sequence[Tensor], filling: float = 0) -> Tensor:
@@ -224,12 +226,12 @@ def batches(examples: Examples, batch_size: int) -> Iterator[tuple[list[int], li
             yield chosen, [fetched[index] for index in chosen]
 
 
-def result_of(task: Task, seen: Predictions, judges: Sequence[AnyMetric]) -> Result:
+def result_of(task: Task, predictions: Predictions, judges: Sequence[AnyMetric]) -> Result:
     """What was seen of a task's examples, as its loss and metrics.
 
     Args:
         task: Has the unit of the loss.
-        seen: What evaluation saw of N examples.
+        predictions: What evaluation saw of N examples.
         judges: Metrics to compute.
 
     Raises:
@@ -239,18 +241,18 @@ def result_of(task: Task, seen: Predictions, judges: Sequence[AnyMetric]) -> Res
 
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
-    >>> seen = Predictions(torch.tensor([[0.5], [1.5]]), torch.tensor([[0], [0]]), torch.tensor([[0], [1]]), torch.ones(2, 1).bool())
-    >>> result_of(Task("a", rows, rows, [METRICS["accuracy"]]), seen, [METRICS["accuracy"]]).metrics
+    >>> predictions = Predictions(torch.tensor([[0.5], [1.5]]), torch.tensor([[0], [0]]), torch.tensor([[0], [1]]), torch.ones(2, 1).bool())
+    >>> result_of(Task("a", rows, rows, [METRICS["accuracy"]]), predictions, [METRICS["accuracy"]]).metrics
     {'loss': 1.0, 'accuracy': 0.5}
     """
-    means = seen.losses.sum(1) / seen.counted.sum(1).clamp(min=1)
-    total, count = float(seen.losses.sum()), max(int(seen.counted.sum()), 1)
+    means = predictions.losses.sum(1) / predictions.counted.sum(1).clamp(min=1)
+    total, count = float(predictions.losses.sum()), max(int(predictions.counted.sum()), 1)
     metrics = {"loss": float(means.mean()) if task.unit == "example" else total / count}
     for metric in judges:
         try:
-            metrics[metric.name] = float(metric.of(seen))
+            metrics[metric.name] = float(metric.of(predictions))
         except Exception as error:
             raise TaskError(f"metric {metric.name!r} of task {task.name!r} failed: {error}") from error
         if not math.isfinite(metrics[metric.name]):
             raise TaskError(f"metric {metric.name!r} of task {task.name!r} gave {metrics[metric.name]}; it must be a finite number")
-    return Result(metrics, means.float(), seen.predicted[seen.counted], tuple(written for written, _ in seen.texts))
+    return Result(metrics, means.float(), predictions.predicted[predictions.counted], tuple(text for text, _ in predictions.texts))

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 __all__ = ["nearest", "suggestion"]
 
-_LISTED = 8
+_NAMES_IN_MESSAGE = 8
 
 # What PEFT, TRL, transformers, axolotl and LLaMA-Factory call it: the field here, and what to mind.
 _ELSEWHERE: Mapping[str, tuple[str, str]] = {
@@ -65,9 +65,9 @@ def suggestion(name: str, place: str, allowed: Sequence[str], elsewhere: Mapping
     """
     if name in _ELSEWHERE:
         field, note = _ELSEWHERE[name]
-        own = field.removeprefix(f"{place}.") if place else field
-        asked = f"did you mean {own}?" if own else ""
-        return f"{asked} ({note})" if asked and note else asked or note
+        closest = field.removeprefix(f"{place}.") if place else field
+        question = f"did you mean {closest}?" if closest else ""
+        return f"{question} ({note})" if question and note else question or note
     close = _close(name, allowed)
     if close:
         return f"did you mean {close}?"
@@ -91,9 +91,9 @@ def nearest(name: str, allowed: Sequence[str], where: str = "") -> str:
     close = _close(name, allowed)
     if close:
         return f"did you mean {close}?"
-    if len(allowed) <= _LISTED or not where:
+    if len(allowed) <= _NAMES_IN_MESSAGE or not where:
         return f"there are {', '.join(allowed)}" if len(allowed) > 1 else f"there is only {allowed[0]}"
-    return f"there are {', '.join(allowed[:_LISTED])} and {len(allowed) - _LISTED} more{where}"
+    return f"there are {', '.join(allowed[:_NAMES_IN_MESSAGE])} and {len(allowed) - _NAMES_IN_MESSAGE} more{where}"
 
 
 def _close(name: str, allowed: Sequence[str]) -> str | None:

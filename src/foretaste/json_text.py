@@ -36,7 +36,7 @@ def _once(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
     values = dict(pairs)
     if len(values) < len(pairs):
         counts = Counter(name for name, _ in pairs)
-        raise ValueError(f"{counts.most_common(1)[0][0]} is there twice")
+        raise ValueError(f"{counts.most_common(1)[0][0]} appears twice")
     return values
 
 

@@ -59,9 +59,9 @@ def _adapted(recipe: Recipe, problem: Problem) -> Problem:
     plan, model = recipe.finetune, recipe.model
     if plan.method is None:
         return problem if plan.freeze is None else freeze_modules(problem, plan.freeze)
-    said = plan.model_dump(include=set(LORA) - {"method"})
+    options = plan.model_dump(include=set(LORA) - {"method"})
     try:
         base = adapted.Checkpoint(model.path, model.kind) if isinstance(model, TransformersModel) else None
-        return adapted.add_lora(problem, adapted.LoraPlan(**said), seed=recipe.seed, base=base)
+        return adapted.add_lora(problem, adapted.LoraPlan(**options), seed=recipe.seed, base=base)
     except MissingExtra as error:
         raise error.at("finetune", "method") from error.__cause__

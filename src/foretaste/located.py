@@ -7,15 +7,15 @@ import yaml
 
 from foretaste.errors import RecipeError
 
-__all__ = ["line_of", "loaded"]
+__all__ = ["line_of", "load_yaml"]
 
 _LONGEST = 10_000_000  # characters
 _DEEPEST = 50
 _MOST = 1_000_000  # values, aliases written out
-_SHOWN = 200  # characters of a message
+_CHARACTERS_IN_MESSAGE = 200  # characters of a message
 
 
-def loaded(text: str, file: str) -> dict[str, Any]:
+def load_yaml(text: str, file: str) -> dict[str, Any]:
     """A YAML mapping.
 
     Args:
@@ -25,7 +25,7 @@ def loaded(text: str, file: str) -> dict[str, Any]:
     Raises:
         RecipeError: Not YAML, not a mapping, too long, too deep, or a key that is there twice.
 
-    >>> loaded("name: a", "recipe.yaml")
+    >>> load_yaml("name: a", "recipe.yaml")
     {'name': 'a'}
     """
     try:
@@ -41,7 +41,7 @@ def loaded(text: str, file: str) -> dict[str, Any]:
         place = f", line {mark.line + 1}" if mark else ""
         raise RecipeError(f"{file}{place}: not valid YAML: {getattr(error, 'problem', error)}") from error
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:  # a number or date that cannot be, for one
-        raise RecipeError(f"{file}: not valid YAML: {str(error)[:_SHOWN]}") from error
+        raise RecipeError(f"{file}: not valid YAML: {str(error)[:_CHARACTERS_IN_MESSAGE]}") from error
     if not isinstance(plain, dict):
         raise RecipeError(f"{file} is empty or not a mapping; `foretaste init` writes one to start from")
     return plain
@@ -93,18 +93,18 @@ def _parts_of(node: yaml.Node) -> list[yaml.Node]:
 def _refuse_repeats(node: yaml.Node | None, file: str) -> None:
     """YAML keeps the last of two equal keys in silence; a second task of one name would vanish."""
     if isinstance(node, yaml.MappingNode):
-        seen: dict[str, int] = {}
+        lines: dict[str, int] = {}
         for key, value in node.value:
             _refuse_repeats(value, file)
             if not isinstance(key, yaml.ScalarNode):
                 continue
             line = key.start_mark.line + 1
-            if key.value in seen:
-                raise RecipeError(f"{file}, line {line}: {key.value!r} is there already in line {seen[key.value]}; give it another name")
-            seen[key.value] = line
+            if key.value in lines:
+                raise RecipeError(f"{file}, line {line}: {key.value!r} is already there in line {lines[key.value]}; give it another name")
+            lines[key.value] = line
     elif isinstance(node, yaml.SequenceNode):
-        for each in node.value:
-            _refuse_repeats(each, file)
+        for child in node.value:
+            _refuse_repeats(child, file)
 
 
 def line_of(text: str, field: Sequence[str]) -> int:
@@ -116,10 +116,10 @@ def line_of(text: str, field: Sequence[str]) -> int:
     node, line = yaml.compose(text, Loader=yaml.SafeLoader), 1
     for part in field:
         if isinstance(node, yaml.MappingNode):
-            found = next(((key, value) for key, value in node.value if key.value == part), None)
-            if found is None:
+            match = next(((key, value) for key, value in node.value if key.value == part), None)
+            if match is None:
                 return line
-            line, node = found[0].start_mark.line + 1, found[1]
+            line, node = match[0].start_mark.line + 1, match[1]
         elif isinstance(node, yaml.SequenceNode) and part.isdigit() and int(part) < len(node.value):
             node = node.value[int(part)]
             line = node.start_mark.line + 1

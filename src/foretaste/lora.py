@@ -140,20 +140,20 @@ def delta(adapter: Adapter, module: str, *, transposed: bool = False) -> Tensor:
     """
     if module not in adapter.modules:
         raise ParamsError(f"the adapter does not change {module!r}; it has {', '.join(adapter.modules)}")
-    own = adapter.modules[module]
-    dtype = torch.promote_types(wide(own.a).dtype, own.b.dtype)
-    update = own.b.flatten(1).to(dtype) @ own.a.flatten(1).to(dtype) * own.scaling
-    if own.layout == "embedding":
+    factors = adapter.modules[module]
+    dtype = torch.promote_types(wide(factors.a).dtype, factors.b.dtype)
+    update = factors.b.flatten(1).to(dtype) @ factors.a.flatten(1).to(dtype) * factors.scaling
+    if factors.layout == "embedding":
         return update.T
-    return update.T if transposed and own.layout == "linear" else update.reshape(own.shape)
+    return update.T if transposed and factors.layout == "linear" else update.reshape(factors.shape)
 
 
 def misfits(adapters: Mapping[str, Adapter]) -> list[str]:
     """What is in the way of adding adapters up: another model, shapes that differ, NaN or infinity in the factors.
 
-    >>> one = Adapter({"q": Factors(torch.ones(1, 3), torch.ones(2, 1), alpha=1)})
-    >>> two = Adapter({"q": Factors(torch.ones(1, 4), torch.ones(2, 1), alpha=1)})
-    >>> misfits({"a": one, "b": two})
+    >>> first = Adapter({"q": Factors(torch.ones(1, 3), torch.ones(2, 1), alpha=1)})
+    >>> second = Adapter({"q": Factors(torch.ones(1, 4), torch.ones(2, 1), alpha=1)})
+    >>> misfits({"a": first, "b": second})
     ["task 'b': q is [2, 4] (linear), in task 'a' [2, 3] (linear); use adapters of one model"]
     """
     faults: list[str] = []
@@ -161,15 +161,15 @@ def misfits(adapters: Mapping[str, Adapter]) -> list[str]:
     models: dict[str, tuple[str, object]] = {}
     for task, adapter in adapters.items():
         for key in (key for key in MODEL if adapter.config.get(key)):
-            whose, value = models.setdefault(key, (task, adapter.config[key]))
+            first_task, value = models.setdefault(key, (task, adapter.config[key]))
             if adapter.config[key] != value:
-                faults.append(f"task {task!r}: {key} is {adapter.config[key]}, in task {whose!r} {value}; {_ONE_MODEL}")
-        for name, own in adapter.modules.items():
-            whose, other = first.setdefault(name, (task, own))
-            if (own.layout, own.shape) != (other.layout, other.shape):
-                kinds = [f"{list(factors.shape)} ({factors.layout})" for factors in (own, other)]
-                faults.append(f"task {task!r}: {name} is {kinds[0]}, in task {whose!r} {kinds[1]}; use adapters of one model")
-            if (factor := first_nonfinite({"A": own.a, "B": own.b})) is not None:
+                faults.append(f"task {task!r}: {key} is {adapter.config[key]}, in task {first_task!r} {value}; {_ONE_MODEL}")
+        for name, factors in adapter.modules.items():
+            first_task, first_factors = first.setdefault(name, (task, factors))
+            if (factors.layout, factors.shape) != (first_factors.layout, first_factors.shape):
+                kinds = [f"{list(entry.shape)} ({entry.layout})" for entry in (factors, first_factors)]
+                faults.append(f"task {task!r}: {name} is {kinds[0]}, in task {first_task!r} {kinds[1]}; use adapters of one model")
+            if (factor := first_nonfinite({"A": factors.a, "B": factors.b})) is not None:
                 faults.append(f"task {task!r}: factor {factor} of {name} holds NaN or infinity; train it again, or take one saved before")
     return faults
 

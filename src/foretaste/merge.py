@@ -19,14 +19,14 @@ from torch import Tensor
 from foretaste.errors import ParamsError, WeightsError
 from foretaste.one_line import one_line
 from foretaste.params import Params, average, check_fit, wide
-from foretaste.pieces import CHUNK, Factor, Surrogate, broken, check_sites, is_finite, name_culprit, owned, pieces_of, renormalise
+from foretaste.pieces import CHUNK, Factor, Surrogate, check_sites, is_finite, name_culprit, nonfinite_error, owned, pieces_of, renormalise
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.placing import place_on
 from foretaste.posterior.precision import EXACT, Piece, Precision, Stop
 from foretaste.posterior.site import Site, product
 from foretaste.weights import TaskWeights
 
-__all__ = ["Preview", "corrected", "merge", "nearness"]
+__all__ = ["Preview", "correct_preview", "merge", "nearness"]
 
 _STILL = 1e-6
 _CHUNK_AWAY = 1 << 24  # entries of a piece on an accelerator: enough to keep it busy
@@ -112,15 +112,15 @@ def merge(
     surrogates = {name: site.surrogate(point) for name, site in sites.items()}
     step, converged = 0, False
     while step < max_steps and not converged:
-        before, point, seen = point, _mean(prior, surrogates, weights, stop, device), surrogates
+        before, point, former = point, _mean(prior, surrogates, weights, stop, device), surrogates
         surrogates = {name: site.surrogate(point) for name, site in sites.items()}
-        unchanged = all(_is_same(surrogates[name], seen[name]) for name in sites)
+        unchanged = all(_is_same(surrogates[name], former[name]) for name in sites)
         converged = unchanged or (step > 0 and _is_still(before, point))
         step += 1
     return Preview(weights, _with_buffers(point, sites, weights), step, converged, prior, surrogates, begin)
 
 
-def corrected(preview: Preview, known: Preview, joint: Params, trust: float = 1.0) -> Preview:
+def correct_preview(preview: Preview, anchor: Preview, joint: Params, trust: float = 1.0) -> Preview:
     """A preview, moved by what one joint run has shown merging to be off by.
 
     At the weights u of the joint run the error of merging is known: ``joint - known``. It is carried
@@ -133,7 +133,7 @@ def corrected(preview: Preview, known: Preview, joint: Params, trust: float = 1.
 
     Args:
         preview: At any weights alpha.
-        known: By the same sites and prior, at the joint run's weights u.
+        anchor: By the same sites and prior, at the joint run's weights u.
         joint: What the joint run came to; tensors it lacks are left alone.
         trust: How far the error is carried: at 0 nothing moves, at 1 it is the same all over the inside.
 
@@ -144,22 +144,26 @@ def corrected(preview: Preview, known: Preview, joint: Params, trust: float = 1.
     >>> from foretaste.posterior.site import GaussianSite
     >>> prior = Gaussian({"w": torch.zeros(1)}, Isotropic(1.0))
     >>> sites = {"a": GaussianSite.flat({"w": torch.ones(1)}), "b": GaussianSite.flat({"w": -torch.ones(1)})}
-    >>> known = merge(prior, sites, TaskWeights(("a", "b"), (0.5, 0.5)))
-    >>> corrected(known, known, {"w": torch.tensor([0.3])}).params
+    >>> anchor = merge(prior, sites, TaskWeights(("a", "b"), (0.5, 0.5)))
+    >>> correct_preview(anchor, anchor, {"w": torch.tensor([0.3])}).params
     {'w': tensor([0.3000])}
     """
     if not 0 <= trust <= 1:
         raise ParamsError(f"trust in a joint run is between 0 and 1, not {trust}")
-    own = {name: tensor for name, tensor in joint.items() if name in preview.params}
-    check_fit({name: preview.params[name] for name in own}, own, "the joint run")
-    near = nearness(known.weights, preview.weights)
+    joint_params = {name: tensor for name, tensor in joint.items() if name in preview.params}
+    check_fit({name: preview.params[name] for name in joint_params}, joint_params, "the joint run")
+    near = nearness(anchor.weights, preview.weights)
     share = near ** ((1 - trust) / trust) if trust and near else 0.0
-    moved = {name: _carried(preview.params[name], known.params[name], tensor, share) for name, tensor in own.items()} if share else {}
+    moved = (
+        {name: _correct_tensor(preview.params[name], anchor.params[name], tensor, share) for name, tensor in joint_params.items()}
+        if share
+        else {}
+    )
     return replace(preview, params={**preview.params, **moved})
 
 
-def _carried(tensor: Tensor, known: Tensor, joint: Tensor, share: float) -> Tensor:
-    return (wide(tensor) + share * (wide(joint.to(tensor.device)) - wide(known))).to(tensor.dtype)
+def _correct_tensor(tensor: Tensor, anchor: Tensor, joint: Tensor, share: float) -> Tensor:
+    return (wide(tensor) + share * (wide(joint.to(tensor.device)) - wide(anchor))).to(tensor.dtype)
 
 
 def nearness(center: TaskWeights, weights: TaskWeights) -> float:
@@ -185,7 +189,7 @@ def nearness(center: TaskWeights, weights: TaskWeights) -> float:
 
 
 def _is_same(left: Surrogate, right: Surrogate) -> bool:
-    return len(left) == len(right) and all(one is other for one, other in zip(left, right, strict=True))
+    return len(left) == len(right) and all(first is second for first, second in zip(left, right, strict=True))
 
 
 def _mean(
@@ -201,7 +205,7 @@ def _mean(
         if len(factors) == 1 and share * first.power == 1.0 and first.gradient is None:
             for name in names:
                 if not is_finite(first.center[name]):
-                    raise ParamsError(broken(task, name))
+                    raise ParamsError(nonfinite_error(task, name))
                 merged[name].copy_(first.center[name])
             continue
         here = merged[names[0]].device.type == "cpu"

@@ -89,9 +89,9 @@ def add_method(row: MethodRow) -> None:
     Raises:
         RecipeError: There is another method of this name.
     """
-    known = METHOD_TABLE.setdefault(row.name, row)
-    if known != row:
-        raise RecipeError(f"there is a method called {row.name} already ({known.title}); choose another name")
+    existing = METHOD_TABLE.setdefault(row.name, row)
+    if existing != row:
+        raise RecipeError(f"there is a method called {row.name} already ({existing.title}); choose another name")
 
 
 def check_method_name(name: str) -> str:
@@ -111,9 +111,9 @@ def check_method_name(name: str) -> str:
 
 
 def with_controls(methods: Sequence[str]) -> list[str]:
-    """The same methods, each followed by its controls: without them its gain may be that of averaging more runs.
+    """Add its controls after each method: without them its gain may be that of averaging more runs.
 
     >>> with_controls(["simple", "mixture"])
     ['simple', 'mixture', 'average', 'weighted']
     """
-    return list(dict.fromkeys(name for each in methods for name in (each, *METHOD_TABLE[each].controls)))
+    return list(dict.fromkeys(name for method in methods for name in (method, *METHOD_TABLE[method].controls)))

@@ -22,10 +22,10 @@ __all__ = [
     "METRICS",
     "REGRESSION_METRICS",
     "SEQUENCE_METRICS",
-    "Adds",
+    "ExampleSums",
     "accuracy",
-    "adds",
     "exact_match",
+    "example_sums",
     "f1",
     "macro_f1",
     "mcc",
@@ -67,8 +67,8 @@ def mcc(predicted: Tensor, labels: Tensor) -> float:
     >>> mcc(torch.tensor([1, 0]), torch.tensor([1, 0]))
     1.0
     """
-    seen = torch.cat([predicted, labels])
-    if bool((seen == seen[0]).all()):
+    values = torch.cat([predicted, labels])
+    if bool((values == values[0]).all()):
         return 0.0  # undefined; scikit-learn gives 0 too, and warns
     return float(_sklearn.matthews_corrcoef(labels.numpy(), predicted.numpy()))
 
@@ -85,7 +85,7 @@ def needs_classes(metric: AnyMetric) -> bool:
 METRICS: Mapping[str, Metric] = {metric.name: metric for metric in (Metric("accuracy", accuracy), Metric("f1", f1), Metric("mcc", mcc))}
 
 
-def perplexity(seen: Predictions) -> float:
+def perplexity(predictions: Predictions) -> float:
     """``exp`` of the mean loss per label token, whatever the task's unit; less is better.
 
     Losses above 700 count as 700: a preview may be as bad as that, and a study goes on.
@@ -93,11 +93,11 @@ def perplexity(seen: Predictions) -> float:
     >>> perplexity(Predictions(torch.tensor([[0.0, 4.0]]).log1p(), torch.zeros(1, 2), torch.zeros(1, 2), torch.ones(1, 2).bool()))
     2.23606...
     """
-    mean = float(seen.losses.sum()) / max(int(seen.counted.sum()), 1)
+    mean = float(predictions.losses.sum()) / max(int(predictions.counted.sum()), 1)
     return math.exp(min(mean, _LARGEST))
 
 
-def exact_match(seen: Predictions) -> float:
+def exact_match(predictions: Predictions) -> float:
     """Share of the examples at whose every label the likeliest token is the right one.
 
     The likeliest tokens are those after the reference's own beginning (teacher forcing). Where all of them are
@@ -108,8 +108,8 @@ def exact_match(seen: Predictions) -> float:
     >>> exact_match(Predictions(torch.zeros(2, 2), torch.tensor([[1, 2], [1, 2]]), labels, torch.ones(2, 2).bool()))
     0.5
     """
-    right = ((seen.predicted == seen.labels) | ~seen.counted).all(1)
-    return float(right[seen.counted.any(1)].double().mean())
+    right = ((predictions.predicted == predictions.labels) | ~predictions.counted).all(1)
+    return float(right[predictions.counted.any(1)].double().mean())
 
 
 SEQUENCE_METRICS: Mapping[str, AnyMetric] = {
@@ -122,7 +122,7 @@ SEQUENCE_METRICS: Mapping[str, AnyMetric] = {
 }
 
 
-def r2(seen: Predictions) -> float:
+def r2(predictions: Predictions) -> float:
     """Share of the targets' variance that predictions explain; of vectors the mean over their numbers.
 
     Numbers with fewer than two targets are left out; without any others the result is 0, as where all targets are the same.
@@ -131,39 +131,39 @@ def r2(seen: Predictions) -> float:
     >>> r2(Predictions(torch.zeros(3, 1), predicted, targets, torch.ones(3, 1).bool()))
     0.5
     """
-    return _mean_over_columns(seen, _sklearn.r2_score, least=2)
+    return _mean_over_columns(predictions, _sklearn.r2_score, least=2)
 
 
-def mean_absolute_error(seen: Predictions) -> float:
+def mean_absolute_error(predictions: Predictions) -> float:
     """Mean distance of predictions from their targets; less is better.
 
     >>> targets, predicted = torch.tensor([[1.0], [2.0]]), torch.tensor([[1.0], [5.0]])
     >>> mean_absolute_error(Predictions(torch.zeros(2, 1), predicted, targets, torch.ones(2, 1).bool()))
     1.5
     """
-    return float(_absolute_errors(seen).sum()) / max(int(seen.counted.sum()), 1)
+    return float(_absolute_errors(predictions).sum()) / max(int(predictions.counted.sum()), 1)
 
 
-def macro_f1(seen: Predictions) -> float:
+def macro_f1(predictions: Predictions) -> float:
     """F1 of every label of a set, whether it is there, averaged over the labels; 0 of one that is never there and never predicted.
 
     >>> sets, predicted = torch.tensor([[1, 0], [1, 1]]), torch.tensor([[1, 0], [1, 0]])
     >>> macro_f1(Predictions(torch.zeros(2, 2), predicted, sets, torch.ones(2, 2).bool()))
     0.5
     """
-    return _mean_over_columns(seen, partial(_sklearn.f1_score, zero_division=0.0), least=1)
+    return _mean_over_columns(predictions, partial(_sklearn.f1_score, zero_division=0.0), least=1)
 
 
-def _mean_over_columns(seen: Predictions, score: Callable[..., SupportsFloat], least: int) -> float:
+def _mean_over_columns(predictions: Predictions, score: Callable[..., SupportsFloat], least: int) -> float:
     """The mean of scikit-learn's score over the columns that have so many labels at least."""
-    columns = zip(seen.labels.T, seen.predicted.T, seen.counted.T, strict=True)
-    pairs = [(labels[counted].double().numpy(), predicted[counted].double().numpy()) for labels, predicted, counted in columns]
+    columns = zip(predictions.labels.T, predictions.predicted.T, predictions.counted.T, strict=True)
+    pairs = [(labels[counts].double().numpy(), predicted[counts].double().numpy()) for labels, predicted, counts in columns]
     scores = [float(score(*pair)) for pair in pairs if len(pair[0]) >= least]
     return sum(scores) / max(len(scores), 1)
 
 
-def _absolute_errors(seen: Predictions) -> Tensor:
-    return torch.where(seen.counted, (seen.predicted - seen.labels).double().abs(), 0)
+def _absolute_errors(predictions: Predictions) -> Tensor:
+    return torch.where(predictions.counted, (predictions.predicted - predictions.labels).double().abs(), 0)
 
 
 REGRESSION_METRICS: Mapping[str, AnyMetric] = {
@@ -189,7 +189,7 @@ def metric_named(name: str) -> AnyMetric:
 
 
 @dataclass(frozen=True)
-class Adds:
+class ExampleSums:
     """What each of N examples adds to a metric that is a ratio of sums over examples, or that ratio's exponential.
 
     Args:
@@ -205,29 +205,29 @@ class Adds:
     __repr__ = one_line
 
 
-def adds(metric: AnyMetric, seen: Predictions) -> Adds | None:
+def example_sums(metric: AnyMetric, predictions: Predictions) -> ExampleSums | None:
     """What each example adds to a metric, or None where the metric is no such ratio.
 
     Accuracy, of tokens too, exact match, perplexity and mean absolute error are, under any name; R2, F1, Matthews correlation and
     metrics of texts or of the model itself are not, and of a metric of one's own nobody knows.
 
-    >>> labels, counted = torch.tensor([[1, 2], [3, 0]]), torch.tensor([[True, True], [True, False]])
-    >>> seen = Predictions(torch.zeros(2, 2), torch.tensor([[1, 2], [1, 0]]), labels, counted)
-    >>> found = adds(SEQUENCE_METRICS["token_accuracy"], seen)
-    >>> found.added.tolist(), found.counts.tolist(), found.exponential
+    >>> labels, counts = torch.tensor([[1, 2], [3, 0]]), torch.tensor([[True, True], [True, False]])
+    >>> predictions = Predictions(torch.zeros(2, 2), torch.tensor([[1, 2], [1, 0]]), labels, counts)
+    >>> sums = example_sums(SEQUENCE_METRICS["token_accuracy"], predictions)
+    >>> sums.added.tolist(), sums.counts.tolist(), sums.exponential
     ([2.0, 0.0], [2.0, 1.0], False)
-    >>> adds(METRICS["f1"], seen) is None
+    >>> example_sums(METRICS["f1"], predictions) is None
     True
     """
-    right, labels = (seen.predicted == seen.labels) & seen.counted, seen.counted.sum(1).double()
+    right, labels = (predictions.predicted == predictions.labels) & predictions.counted, predictions.counted.sum(1).double()
     match metric:
         case Metric() if metric.compute is accuracy:
-            return Adds(right.sum(1).double(), labels)
+            return ExampleSums(right.sum(1).double(), labels)
         case SequenceMetric() if metric.compute is exact_match:
-            has = seen.counted.any(1)
-            return Adds(((right | ~seen.counted).all(1) & has).double(), has.double())
+            has_any = predictions.counted.any(1)
+            return ExampleSums(((right | ~predictions.counted).all(1) & has_any).double(), has_any.double())
         case SequenceMetric() if metric.compute is perplexity:
-            return Adds(seen.losses.sum(1), labels, exponential=True)
+            return ExampleSums(predictions.losses.sum(1), labels, exponential=True)
         case SequenceMetric() if metric.compute is mean_absolute_error:
-            return Adds(_absolute_errors(seen).sum(1), labels)
+            return ExampleSums(_absolute_errors(predictions).sum(1), labels)
     return None

@@ -31,7 +31,7 @@ def check_name(name: str) -> None:
         raise TaskError(f"a task has an empty name; {_ADVICE}")
     if len(name) > _LONGEST:
         raise TaskError(f"the task name {name[:20]!a}... has {len(name)} characters, more than {_LONGEST}; choose a shorter one")
-    wrong = next((each for each in name if each in _FORBIDDEN or each.isspace() or not each.isprintable()), None)
+    wrong = next((character for character in name if character in _FORBIDDEN or character.isspace() or not character.isprintable()), None)
     if wrong is not None:
         raise TaskError(f"the task name {name!a} has {wrong!a}; {_ADVICE}")
     if name.startswith("-"):
@@ -54,9 +54,9 @@ def first_few(items: Iterable[str], most: int = 6, *, separator: str = ", ", kin
     >>> first_few(["a is missing", "b is missing"], separator="; ")
     'a is missing; b is missing'
     """
-    listed = list(items)
-    more = f" and {len(listed) - most} more{kind and ' ' + kind}" if len(listed) > most else ""
-    return separator.join(listed[:most]) + more
+    items = list(items)
+    more = f" and {len(items) - most} more{kind and ' ' + kind}" if len(items) > most else ""
+    return separator.join(items[:most]) + more
 
 
 def first_faults(faults: Sequence[str], most: int) -> list[str]:

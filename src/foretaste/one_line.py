@@ -30,8 +30,8 @@ def one_line(value: object) -> str:
     assert is_dataclass(value)
     parts: list[str] = []
     length = len(type(value).__name__) + 2
-    for each in fields(value):
-        part = f"{each.name}={_short(getattr(value, each.name))}"
+    for field in fields(value):
+        part = f"{field.name}={_short(getattr(value, field.name))}"
         length += len(part) + 2
         if length > _LONGEST:
             return f"{type(value).__name__}({', '.join([*parts, '...'])})"
@@ -60,14 +60,14 @@ def _short(value: object) -> str:
 
 
 def _mapping(value: Mapping[object, object]) -> str:
-    if all(isinstance(each, float | int) for each in value.values()) and len(value) <= _FEW:
-        return "{" + ", ".join(f"{key}: {_short(each)}" for key, each in value.items()) + "}"
+    if all(isinstance(item, float | int) for item in value.values()) and len(value) <= _FEW:
+        return "{" + ", ".join(f"{key}: {_short(item)}" for key, item in value.items()) + "}"
     names = [str(key)[:_WORD] for _, key in zip(range(_FEW), value, strict=False)]
     return "{" + ", ".join([*names, *([f"and {len(value) - _FEW} more"] if len(value) > _FEW else [])]) + "}"
 
 
 def _sequence(value: Sequence[object] | Set[object]) -> str:
-    kinds = {type(each).__name__ for each in value}
+    kinds = {type(item).__name__ for item in value}
     if len(value) <= _FEW and kinds <= {"str", "int", "float"}:
-        return "[" + ", ".join(_short(each) for each in value) + "]"
+        return "[" + ", ".join(_short(item) for item in value) + "]"
     return f"{len(value)} {kinds.pop() if len(kinds) == 1 else 'values'}"

@@ -77,13 +77,13 @@ class Outputs:
         """
         judges = [metric for metric in task.metrics if not isinstance(metric, _OF_MODELS)]
         lost, predicted = self.mixed(torch.tensor([list(point.values()) for point in points], dtype=torch.float64))
-        return [result_of(task, self._seen(*pair), judges) for pair in zip(lost, predicted, strict=True)]
+        return [result_of(task, self._predictions(*pair), judges) for pair in zip(lost, predicted, strict=True)]
 
-    def _seen(self, lost: Tensor, predicted: Tensor) -> Predictions:
-        labels, counted = self.labels, self.counted
+    def _predictions(self, lost: Tensor, predicted: Tensor) -> Predictions:
+        labels, counts = self.labels, self.counted
         unit_losses, guess = torch.zeros(labels.shape, dtype=torch.float64), torch.zeros(labels.shape, dtype=predicted.dtype)
-        unit_losses[counted], guess[counted] = lost, predicted
-        return Predictions(unit_losses, guess, labels if labels.is_floating_point() else labels.long(), counted)
+        unit_losses[counts], guess[counts] = lost, predicted
+        return Predictions(unit_losses, guess, labels if labels.is_floating_point() else labels.long(), counts)
 
     def to_tensors(self) -> dict[str, Tensor]:
         """As tensors to keep.
@@ -124,27 +124,28 @@ def outputs_of(
     >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
     >>> straight, crossed = ({"weight": weight} for weight in (torch.eye(2), torch.eye(2).flip(0)))
     >>> task = Task("a", rows, rows, [METRICS["accuracy"]])
-    >>> found = outputs_of(nn.Linear(2, 2, bias=False), [straight, crossed], task)
-    >>> [result.metrics["accuracy"] for result in found.results(task, [TaskWeights("ab", [share, 1 - share]) for share in (0.6, 0.4)])]
+    >>> outputs = outputs_of(nn.Linear(2, 2, bias=False), [straight, crossed], task)
+    >>> points = [TaskWeights("ab", [share, 1 - share]) for share in (0.6, 0.4)]
+    >>> [result.metrics["accuracy"] for result in outputs.results(task, points)]
     [1.0, 0.0]
     """
     device = next(model.parameters()).device
     order: list[int] = []
     labels, owners, parts = [], [], []
     with in_eval_mode(model), torch.no_grad():
-        for indices, found in batches(task.validation, batch_size):
-            batch = {key: tensor.to(device) for key, tensor in task.collate(found).items()}
-            parts.append(task.loss.condense(_each(model, singles, task, batch, on_batch), batch))
+        for indices, batch_examples in batches(task.validation, batch_size):
+            batch = {key: tensor.to(device) for key, tensor in task.collate(batch_examples).items()}
+            parts.append(task.loss.condense(_outputs_of(model, singles, task, batch, on_batch), batch))
             labels.append(batch["labels"].reshape(len(indices), -1).cpu())
-            counted = task.loss.counts(batch).cpu()
-            owners.append(torch.tensor(indices).unsqueeze(1).expand(counted.shape)[counted])
+            counts = task.loss.counts(batch).cpu()
+            owners.append(torch.tensor(indices).unsqueeze(1).expand(counts.shape)[counts])
             order += indices
     places = torch.cat(owners).argsort(stable=True)  # back to the examples' order
     condensed = {name: _in_order([part[name] for part in parts], places) for name in parts[0]}
     return Outputs(task.loss, padded(labels, task.loss.padding)[torch.tensor(order).argsort()], condensed)
 
 
-def _each(model: nn.Module, singles: Sequence[Params], task: Task, batch: Batch, on_batch: Callable[[int], None]) -> Iterator[Tensor]:
+def _outputs_of(model: nn.Module, singles: Sequence[Params], task: Task, batch: Batch, on_batch: Callable[[int], None]) -> Iterator[Tensor]:
     """The outputs under one params after the other."""
     for params in singles:
         with swapped(model, params):
@@ -170,7 +171,7 @@ def check_mixable(tasks: Sequence[Task]) -> None:
     >>> check_mixable([Task("a", rows, rows, [TextMetric("bleu", lambda written, wanted: 0.0)], write=lambda model, examples: [])])
     Traceback (most recent call last):
     ...
-    foretaste.errors.TaskError: metric 'bleu' of task 'a' is of what a model writes, and an ensemble is no model: ...
+    foretaste.errors.TaskError: metric 'bleu' of task 'a' is of what a model writes, and an ensemble is not a model: ...
     """
     for task in tasks:
         first = task.metrics[0]
@@ -182,7 +183,7 @@ def check_mixable(tasks: Sequence[Task]) -> None:
         if isinstance(first, _OF_MODELS):
             what = "of what a model writes" if isinstance(first, TextMetric) else "measured from a model itself"
             raise TaskError(
-                f"metric {first.name!r} of task {task.name!r} is {what}, and an ensemble is no model: "
+                f"metric {first.name!r} of task {task.name!r} is {what}, and an ensemble is not a model: "
                 "leave out the method ensemble, or put a metric of labels first, such as accuracy or perplexity"
             )
 

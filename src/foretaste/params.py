@@ -35,7 +35,7 @@ __all__ = [
 
 Params = Mapping[str, Tensor]
 
-_LISTED = 6
+_NAMES_IN_MESSAGE = 6
 
 
 def parameters_of(model: nn.Module, names: Collection[str] | None = None) -> dict[str, Tensor]:
@@ -98,8 +98,8 @@ def snapshot(params: Params) -> dict[str, Tensor]:
     """A copy on the CPU that later training cannot change.
 
     >>> model = nn.Linear(1, 1)
-    >>> kept = snapshot(parameters_of(model))
-    >>> kept["weight"] is model.weight
+    >>> copies = snapshot(parameters_of(model))
+    >>> copies["weight"] is model.weight
     False
     """
     return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in params.items()}
@@ -180,13 +180,13 @@ def dtype_of(params: Params, name: str) -> torch.dtype:
     return params.entries[name].type if isinstance(params, Stored) else params[name].dtype
 
 
-def check_fit(reference: Params, params: Params, whose: str, *, among: Collection[str] | None = None) -> None:
+def check_fit(reference: Params, params: Params, source: str, *, among: Collection[str] | None = None) -> None:
     """Check that two params have the same names and shapes.
 
     Args:
         reference: What is expected.
         params: What was found.
-        whose: Named in the error, for example ``"expert 'code'"``.
+        source: Named in the error, for example ``"expert 'code'"``.
         among: Look at these names of the reference alone.
 
     Raises:
@@ -206,11 +206,11 @@ def check_fit(reference: Params, params: Params, whose: str, *, among: Collectio
         faults.append(f"additional {first_few(extra)}")
     pairs = {name: (shape_of(params, name), shape_of(reference, name)) for name in expected if name in params}
     shapes = [f"shape of {name} is {list(own)}, not {list(other)}" for name, (own, other) in pairs.items() if own != other]
-    faults += shapes[:_LISTED]
-    if len(shapes) > _LISTED:
-        faults.append(f"and {len(shapes) - _LISTED} more shapes")
+    faults += shapes[:_NAMES_IN_MESSAGE]
+    if len(shapes) > _NAMES_IN_MESSAGE:
+        faults.append(f"and {len(shapes) - _NAMES_IN_MESSAGE} more shapes")
     if faults:
-        raise ParamsError(f"{whose} does not fit the pretrained model: {'; '.join(faults)}")
+        raise ParamsError(f"{source} does not fit the pretrained model: {'; '.join(faults)}")
 
 
 def first_nonfinite(params: Params) -> str | None:

@@ -21,7 +21,18 @@ from foretaste.posterior.precision import Piece, coupled
 from foretaste.posterior.site import GaussianSite, Site
 from foretaste.weights import TaskWeights
 
-__all__ = ["CHUNK", "Factor", "Surrogate", "broken", "check_sites", "is_finite", "name_culprit", "owned", "pieces_of", "renormalise"]
+__all__ = [
+    "CHUNK",
+    "Factor",
+    "Surrogate",
+    "check_sites",
+    "is_finite",
+    "name_culprit",
+    "nonfinite_error",
+    "owned",
+    "pieces_of",
+    "renormalise",
+]
 
 CHUNK = 1 << 17  # entries: a few of these stay in the cache, and few enough steps are Python's
 _STILL = 1e-6
@@ -127,21 +138,21 @@ def name_culprit(name: str, piece: Piece, prior: Gaussian, factors: Sequence[Fac
     "the params of task 'a' hold NaN or infinity in w; train that task again with a lower learning rate"
     """
     start = piece.of(prior.mean)
-    if found := first_nonfinite(start):
-        return f"the pretrained params hold NaN or infinity in {found}; load them again"
+    if culprit := first_nonfinite(start):
+        return f"the pretrained params hold NaN or infinity in {culprit}; load them again"
     for task, site, _ in factors:
         part = site.on(piece)
-        if found := first_nonfinite(part.center):
-            return broken(task, found)
+        if culprit := first_nonfinite(part.center):
+            return nonfinite_error(task, culprit)
         curvature = part.precision.apply({key: torch.ones_like(tensor) for key, tensor in start.items()})
-        if found := first_nonfinite(curvature):
-            return f"the curvature of task {task!r} holds NaN or infinity in {found}; estimate it again"
-        if found := first_nonfinite(part.gradient or {}):
-            return f"the gradient of task {task!r} holds NaN or infinity in {found}; estimate it again"
+        if culprit := first_nonfinite(curvature):
+            return f"the curvature of task {task!r} holds NaN or infinity in {culprit}; estimate it again"
+        if culprit := first_nonfinite(part.gradient or {}):
+            return f"the gradient of task {task!r} holds NaN or infinity in {culprit}; estimate it again"
     return f"the preview of {name} is not finite; give the prior a precision above 0 (it has no curvature there)"
 
 
-def broken(task: str, name: str) -> str:
+def nonfinite_error(task: str, name: str) -> str:
     """What is wrong with a task's tensor that is not finite, and what to do."""
     return f"the params of task {task!r} hold NaN or infinity in {name}; train that task again with a lower learning rate"
 

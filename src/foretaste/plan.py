@@ -53,13 +53,13 @@ class Finetune(RecipePart):
 
     @field_validator("method")
     @classmethod
-    def _usual(cls, method: str | None) -> str | None:
+    def _omit_usual_method(cls, method: str | None) -> str | None:
         """The usual method is the one left out: recipes from before there was another keep their identity."""
         return None if method == "full" else method
 
     @field_validator("alpha", *_LORA_DEFAULTS)
     @classmethod
-    def _filled(cls, value: float | None, info: ValidationInfo) -> float | None:
+    def _write_out_defaults(cls, value: float | None, info: ValidationInfo) -> float | None:
         """LoRA's defaults are written out, so that a recipe that says them asks the same question."""
         if value is not None or info.data.get("method") != "lora":
             return value
@@ -184,7 +184,7 @@ class Recipe(RecipePart):
         """A warning for each task that is another one in everything: they are one task, whose weight counts twice."""
         names = list(self.tasks)
         pairs = [
-            (next((one for one in names[:place] if self.tasks[one] == self.tasks[name]), None), name) for place, name in enumerate(names)
+            (next((twin for twin in names[:place] if self.tasks[twin] == self.tasks[name]), None), name) for place, name in enumerate(names)
         ]
         advice = "so that one task's weight counts twice; remove one, or name other data"
         return tuple(f"tasks {twin!r} and {name!r} are the same in everything, {advice}" for twin, name in pairs if twin is not None)
@@ -212,8 +212,8 @@ class Recipe(RecipePart):
         plan = self.model_dump(mode="json")
         plan["model"].pop("path", None)
         if plan["model"].get("harness"):
-            told = {name: value for name, value in plan["model"]["harness"].items() if name not in ("tasks", "batch_size")}
-            plan["model"]["harness"] = {name: value for name, value in told.items() if value is not None} or None
+            identity = {name: value for name, value in plan["model"]["harness"].items() if name not in ("tasks", "batch_size")}
+            plan["model"]["harness"] = {name: value for name, value in identity.items() if value is not None} or None
         for task in plan["tasks"].values():
             del task["train"], task["validation"], task["quoted"]  # the data's hash knows how the files were read
             if not task["columns"]:  # recipes from before there were columns of other roles keep their identity

@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 
 from foretaste.errors import BadInput, RecipeError, TaskError
 from foretaste.field_names import suggestion
-from foretaste.located import line_of, loaded
+from foretaste.located import line_of, load_yaml
 from foretaste.names import check_name
 from foretaste.plan import LORA, Curvature, Ensemble, Finetune, Joint, Preview, Recipe, Recommend, Variational
 from foretaste.sources.plan_checks import check_columns, check_harness, check_lists, check_metrics, check_model
@@ -23,7 +23,7 @@ from foretaste.sources.plans import DigitsModel, FunctionModel, Harness, TaskDat
 
 __all__ = ["Recipe", "parse", "read", "schema", "where"]
 
-_SHOWN = 100  # characters of a wrong value
+_CHARACTERS_IN_MESSAGE = 100  # characters of a wrong value
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
 
@@ -57,7 +57,7 @@ def read(path: Path, variables: Mapping[str, str] | None = None) -> tuple[Recipe
     """
     try:
         if path.exists() and not path.is_file():
-            raise OSError("it is no ordinary file")
+            raise OSError("it is not a regular file")
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"cannot read the recipe {path}: {error}; `foretaste init` writes one") from error
@@ -79,13 +79,13 @@ def parse(text: str, file: str = "recipe", variables: Mapping[str, str] | None =
     >>> parse("name: a\nmodel: {source: digits}\n").finetune.steps
     300
     """
-    plain = loaded(text, file)
+    plain = load_yaml(text, file)
     try:
-        plain = {key: _expanded(each, {**os.environ, **(variables or {})}, (str(key),)) for key, each in plain.items()}
+        plain = {key: _expand_variables(value, {**os.environ, **(variables or {})}, (str(key),)) for key, value in plain.items()}
         truths = [str(where(RecipeError(_TRUTH).at(*field), file, text)) for field in _truth_values(plain, (Recipe,), ())]
         if truths:
             raise RecipeError("\n".join(truths))
-        recipe = Recipe.model_validate(_anchored(plain, folder))
+        recipe = Recipe.model_validate(_anchor_paths(plain, folder))
         _check_parts(recipe)
     except BadInput as error:
         raise where(error, file, text) from None
@@ -121,8 +121,8 @@ def _check_parts(recipe: Recipe) -> None:
 
 
 def _check_finetune(plan: Finetune) -> None:
-    if plan.method is None and (said := [name for name in LORA if getattr(plan, name) is not None]):
-        raise RecipeError(f"{said[0]} is for LoRA; remove this, or set method: lora").at("finetune", said[0])
+    if plan.method is None and (fields := [name for name in LORA if getattr(plan, name) is not None]):
+        raise RecipeError(f"{fields[0]} is for LoRA; remove this, or set method: lora").at("finetune", fields[0])
     if plan.method is not None and plan.freeze is not None:
         raise RecipeError("LoRA trains nothing but its factors and new heads anyway; remove this").at("finetune", "freeze")
 
@@ -138,37 +138,37 @@ def where(error: BadInput, file: str, text: str) -> BadInput:
     return RecipeError(f"{file}, line {line_of(text, error.field)}, {'.'.join(error.field)}: {error}")
 
 
-def _expanded(value: object, variables: Mapping[str, str], field: tuple[str, ...]) -> object:
+def _expand_variables(value: object, variables: Mapping[str, str], field: tuple[str, ...]) -> object:
     if isinstance(value, dict):
-        return {key: _expanded(each, variables, (*field, str(key))) for key, each in value.items()}
+        return {key: _expand_variables(item, variables, (*field, str(key))) for key, item in value.items()}
     if isinstance(value, list):
-        return [_expanded(each, variables, (*field, str(place))) for place, each in enumerate(value)]
+        return [_expand_variables(item, variables, (*field, str(place))) for place, item in enumerate(value)]
     if not isinstance(value, str):
         return value
     for name, default in _VARIABLE.findall(value):
         if name not in variables and not default:
             advice = f"give --var {name}=VALUE or set the environment variable {name}"
             raise RecipeError(f"${{{name}}} has no value; {advice}").at(*field)
-    return _VARIABLE.sub(lambda found: variables.get(found[1], found[2]), value)
+    return _VARIABLE.sub(lambda match: variables.get(match[1], match[2]), value)
 
 
-def _anchored(plain: dict[str, Any], folder: Path | None) -> dict[str, Any]:
+def _anchor_paths(plain: dict[str, Any], folder: Path | None) -> dict[str, Any]:
     """Paths that exist relative to the recipe's folder, made whole."""
     if folder is None:
         return plain
     model = plain.get("model")
     parts = [model, *_mappings(plain.get("tasks"))]
-    named = [(part, key) for part in parts if isinstance(part, dict) for key in ("path", "train", "validation")]
+    tasks = [(part, key) for part in parts if isinstance(part, dict) for key in ("path", "train", "validation")]
     if isinstance(model, dict) and isinstance(model.get("harness"), dict):
-        named.append((model["harness"], "tasks"))
-    for part, key in named:
+        tasks.append((model["harness"], "tasks"))
+    for part, key in tasks:
         value = part.get(key)
         if isinstance(value, str):
-            part[key] = _anchored_path(value, folder)
+            part[key] = _anchor_path(value, folder)
     return plain
 
 
-def _anchored_path(value: str, folder: Path) -> str:
+def _anchor_path(value: str, folder: Path) -> str:
     """A path that exists relative to a folder, or says that it is relative, made whole; anything else as it is."""
     try:
         return str((folder / value).resolve()) if value.startswith(".") or (folder / value).exists() else value
@@ -177,7 +177,7 @@ def _anchored_path(value: str, folder: Path) -> str:
 
 
 def _mappings(value: object) -> Iterator[dict[str, Any]]:
-    yield from (each for each in value.values() if isinstance(each, dict)) if isinstance(value, dict) else ()
+    yield from (item for item in value.values() if isinstance(item, dict)) if isinstance(value, dict) else ()
 
 
 _TRUTH = "should not be true or false, which yes, no, on and off mean in YAML too; write a number, or a word in quotation marks"
@@ -190,20 +190,20 @@ def _truth_values(plain: Mapping[str, Any], parts: Sequence[type[BaseModel]], fi
         models = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
         place = (*field, str(key))
         if models and isinstance(value, dict):
-            named = {(*place, str(name)): each for name, each in value.items()} if dict in kinds else {place: value}
-            for deeper, each in named.items():
-                yield from _truth_values(each, models, deeper) if isinstance(each, dict) else ()
+            fields = {(*place, str(name)): item for name, item in value.items()} if dict in kinds else {place: value}
+            for deeper, item in fields.items():
+                yield from _truth_values(item, models, deeper) if isinstance(item, dict) else ()
         elif kinds and not {bool, Any} & kinds:
-            listed = value if isinstance(value, list) else [value]
-            if any(isinstance(each, bool) for each in listed):
+            items = value if isinstance(value, list) else [value]
+            if any(isinstance(item, bool) for item in items):
                 yield place
 
 
 def _kinds(annotation: object) -> Iterator[object]:
     """All types that an annotation is made of."""
     yield from (annotation, get_origin(annotation))
-    for each in get_args(annotation):
-        yield from _kinds(each)
+    for argument in get_args(annotation):
+        yield from _kinds(argument)
 
 
 def _message(fault: ErrorDetails) -> str:
@@ -214,11 +214,11 @@ def _message(fault: ErrorDetails) -> str:
         return fault["msg"] if bound is None else f"Input should be a valid integer, less than or equal to {bound}"
     if fault["type"] != "extra_forbidden":
         return fault["msg"]
-    known: dict[str, list[str]] = {"": list(Recipe.model_fields)}
+    note: dict[str, list[str]] = {"": list(Recipe.model_fields)}
     for name, part in _PARTS.items():
-        known.setdefault(_PLACES.get(name, name), []).extend(part.model_fields)
+        note.setdefault(_PLACES.get(name, name), []).extend(part.model_fields)
     name = _part_name(fault)
-    return f"unknown field; {suggestion(str(fault['loc'][-1]), _PLACES.get(name, name), list(_part_of(fault).model_fields), known)}"
+    return f"unknown field; {suggestion(str(fault['loc'][-1]), _PLACES.get(name, name), list(_part_of(fault).model_fields), note)}"
 
 
 def _part_name(fault: ErrorDetails) -> str:
@@ -249,17 +249,17 @@ _PARTS: dict[str, type[BaseModel]] = {
 }
 
 
-def _line(file: str, text: str, location: Sequence[str | int], message: str, found: object) -> str:
+def _line(file: str, text: str, location: Sequence[str | int], message: str, value: object) -> str:
     field = [str(part) for place, part in enumerate(location) if (location[0], place) != ("model", 1)]
-    shown = f"; found {_shortened(found)}" if isinstance(found, str | int | float) else ""
-    named = f", {'.'.join(field)}" if field else ""
-    return f"{file}, line {line_of(text, field)}{named}: {message.removeprefix('Value error, ')}{shown}"
+    value_text = f"; found {_shorten(value)}" if isinstance(value, str | int | float) else ""
+    field_text = f", {'.'.join(field)}" if field else ""
+    return f"{file}, line {line_of(text, field)}{field_text}: {message.removeprefix('Value error, ')}{value_text}"
 
 
-def _shortened(value: str | float) -> str:
+def _shorten(value: str | float) -> str:
     """A value as Python writes it, cut where it is long."""
     try:
         text = repr(value)
     except ValueError:
         text = "a number of thousands of digits"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return text if len(text) <= _CHARACTERS_IN_MESSAGE else f"{text[:_CHARACTERS_IN_MESSAGE]}..."

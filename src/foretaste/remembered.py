@@ -25,20 +25,20 @@ _PLAIN = (bool, int, float, str, torch.dtype, torch.device, type(None))
 class _Call:
     """One call of a module: what went in and came out, and each tensor's count of changes in place at that time."""
 
-    asked: tuple[object, ...]
+    arguments: tuple[object, ...]
     question: TreeSpec
-    said: tuple[object, ...]
+    results: tuple[object, ...]
     answer: TreeSpec
     versions: tuple[int, ...]
 
     @property
     def tensors(self) -> list[Tensor]:
-        return [value for value in (*self.asked, *self.said) if isinstance(value, Tensor)]
+        return [value for value in (*self.arguments, *self.results) if isinstance(value, Tensor)]
 
-    def fits(self, asked: tuple[object, ...], question: TreeSpec) -> bool:
+    def fits(self, arguments: tuple[object, ...], question: TreeSpec) -> bool:
         """Whether this is what was asked, and nothing was changed since."""
         unchanged = self.versions == tuple(tensor._version for tensor in self.tensors)
-        return unchanged and question == self.question and _same(self.asked, asked)
+        return unchanged and question == self.question and _same(self.arguments, arguments)
 
 
 class Memory:
@@ -61,8 +61,8 @@ class Memory:
     """
 
     def __init__(self, model: nn.Module, changing: Collection[str], held: int = _HELD) -> None:
-        named = dict(model.named_parameters()) | dict(model.named_buffers())
-        self._modules = dict(_unchanging(model, {id(tensor) for name, tensor in named.items() if name in changing}))
+        modules = dict(model.named_parameters()) | dict(model.named_buffers())
+        self._modules = dict(_unchanging(model, {id(tensor) for name, tensor in modules.items() if name in changing}))
         self._calls: dict[str, list[_Call]] = {name: [] for name in self._modules}
         self._places: dict[str, int] = {}
         self._left = held
@@ -96,7 +96,7 @@ class Memory:
         inputs, question = tree_flatten((args, kwargs))
         if place < len(calls):
             if calls[place].fits(tuple(inputs), question):
-                return tree_unflatten(calls[place].said, calls[place].answer)
+                return tree_unflatten(calls[place].results, calls[place].answer)
             del self._calls[name]
             return forward(*args, **kwargs)
         result = forward(*args, **kwargs)

@@ -92,7 +92,7 @@ def header_of(path: Path) -> dict[str, Entry]:
     """
     try:
         if path.exists() and not path.is_file():
-            raise ValueError("it is no ordinary file")
+            raise ValueError("it is not a regular file")
         with path.open("rb") as file:
             length = int.from_bytes(file.read(_LENGTH), "little")
             whole = path.stat().st_size
@@ -100,13 +100,15 @@ def header_of(path: Path) -> dict[str, Entry]:
                 raise ValueError("it ends inside its header")
             fields = parse_json(file.read(length), strict=True)
         if not isinstance(fields, dict):
-            raise ValueError("its header is no JSON object")
-        found = [_entry(path, name, said, _LENGTH + length, whole) for name, said in fields.items() if name != "__metadata__"]
+            raise ValueError("its header is not a JSON object")
+        entries = [
+            _entry(path, name, description, _LENGTH + length, whole) for name, description in fields.items() if name != "__metadata__"
+        ]
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is truncated or damaged ({error}); copy or download it again") from error
-    return dict(sorted(found, key=lambda pair: (pair[1].start, pair[1].size)))
+    return dict(sorted(entries, key=lambda pair: (pair[1].start, pair[1].size)))
 
 
 def _entry(path: Path, name: str, fields: object, data: int, whole: int) -> tuple[str, Entry]:
@@ -165,13 +167,13 @@ class Stored(Mapping[str, Tensor]):
         Raises:
             DataError: A file cannot be read, or a tensor is in two of them.
         """
-        found: dict[str, Entry] = {}
+        entries: dict[str, Entry] = {}
         for path in files:
             for name, entry in header_of(path).items():
-                if name in found:
-                    raise DataError(f"{name} is both in {found[name].file} and in {path.name}; remove the file that is left over")
-                found[name] = entry
-        return cls(found)
+                if name in entries:
+                    raise DataError(f"{name} is both in {entries[name].file} and in {path.name}; remove the file that is left over")
+                entries[name] = entry
+        return cls(entries)
 
     def __getitem__(self, name: str) -> Tensor:
         entry = self.entries[name]
@@ -186,8 +188,8 @@ class Stored(Mapping[str, Tensor]):
         entry = self.entries[name]
         start, stop, _ = cut.indices(entry.count)
         width = entry.type.itemsize
-        found = torch.empty(max(stop - start, 0), dtype=entry.type)
-        view, place = memoryview(found.view(torch.uint8).numpy().data), entry.start + start * width
+        content = torch.empty(max(stop - start, 0), dtype=entry.type)
+        view, place = memoryview(content.view(torch.uint8).numpy().data), entry.start + start * width
         try:
             file = os.open(entry.file, os.O_RDONLY)
             try:
@@ -199,7 +201,7 @@ class Stored(Mapping[str, Tensor]):
             raise DataError(f"{entry.file} cannot be read any more ({error}); it was there when the work began") from error
         if len(view):
             raise DataError(f"{entry.file} has become shorter while it was read; copy or download it again")
-        return found
+        return content
 
     def __contains__(self, name: object) -> bool:
         return name in self.entries  # the default would read the tensor

@@ -33,7 +33,7 @@ MEMORY = 2 << 30  # bytes
 
 _FEWEST = 1 << 13  # entries of a slice: with fewer nearly all the time is Python's
 _SHORT = 2  # bytes
-_KEPT = 31 << 20  # bytes; at 32 MiB glibc always asks the system
+_BLOCK = 31 << 20  # bytes; at 32 MiB glibc always asks the system
 
 _Part = tuple[Mapping[str, GaussianSite], list[list[float]], list[str], int]
 
@@ -76,7 +76,7 @@ def stream(
 
 
 def _streamed(prior: Gaussian, parts: Sequence[_Part], stop: Stop) -> Iterator[tuple[Piece, list[dict[str, Tensor]]]]:
-    torch.empty(_KEPT, dtype=torch.uint8)  # once this is freed, glibc keeps what pieces give back: else its pages are zeroed for each anew
+    torch.empty(_BLOCK, dtype=torch.uint8)  # once freed, glibc keeps what pieces give back; else it zeroes pages for each
     for used, table, names, entries in parts:
         for piece in pieces_of(prior, _factors(used, table[0]), names, entries):
             yield piece, _checked(prior, used, piece, table, stop)

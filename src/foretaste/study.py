@@ -14,7 +14,7 @@ from foretaste.report.sections.study import study_sections
 from foretaste.report.summary import Summary
 from foretaste.sources.problem import Problem
 from foretaste.surface.preference import Floor, Preference
-from foretaste.surface.race import Raced
+from foretaste.surface.race import RaceResult
 from foretaste.surface.recommend import Recommendation
 from foretaste.surface.table import Surface
 from foretaste.weights import TaskWeights
@@ -22,15 +22,15 @@ from foretaste.work.context import Watch
 from foretaste.workflow.compare import compare
 from foretaste.workflow.confirm import confirm
 from foretaste.workflow.export import export
-from foretaste.workflow.fit import Fitted, fit
+from foretaste.workflow.fit import FittedTask, fit
 from foretaste.workflow.mergeability import mergeability
 from foretaste.workflow.mixing import RowFormat, export_mixture
-from foretaste.workflow.outcome import look
+from foretaste.workflow.outcome import read_outcome
 from foretaste.workflow.points import grid
 from foretaste.workflow.preview import preview
 from foretaste.workflow.race import race
 from foretaste.workflow.reopen import reopen
-from foretaste.workflow.run import recommended, run
+from foretaste.workflow.run import recommend_weights, run
 from foretaste.workflow.search import search
 from foretaste.workflow.session import Session
 from foretaste.workflow.sharpen import sharpen_previews
@@ -39,7 +39,7 @@ from foretaste.workflow.start import start
 if TYPE_CHECKING:
     from foretaste.surface.comparison import Comparison
     from foretaste.surface.mergeability import Mergeability
-    from foretaste.surface.searched import Budget, Progress, Searched
+    from foretaste.surface.searched import Budget, Progress, SearchResult
 
 __all__ = ["Study"]
 
@@ -155,7 +155,7 @@ class Study:
 
     def surface(self) -> Surface:
         """Every evaluation so far."""
-        return look(self._session.study).surface
+        return read_outcome(self._session.study).surface
 
     def summary(self, prefer: str | None = None, floors: list[str] | None = None) -> Summary:
         """What the study has come to.
@@ -164,9 +164,9 @@ class Study:
             prefer: What to maximise; as the recipe says if left out.
             floors: What must hold; the same.
         """
-        return look(self._session.study, prefer, floors).summary()
+        return read_outcome(self._session.study, prefer, floors).summary()
 
-    def fit(self, *, only_estimate: bool = False) -> dict[str, Fitted]:
+    def fit(self, *, only_estimate: bool = False) -> dict[str, FittedTask]:
         """Train every task on its own and estimate its curvature; see `foretaste.workflow.fit.fit`."""
         return fit(self._session, only_estimate=only_estimate)
 
@@ -192,7 +192,7 @@ class Study:
         floors: Sequence[Floor] = (),
         points: Sequence[TaskWeights] = (),
         methods: Sequence[str] = (),
-    ) -> list[Raced]:
+    ) -> list[RaceResult]:
         """Preview weightings, and evaluate on all validation data only those that may be the best.
 
         Args:
@@ -260,7 +260,7 @@ class Study:
         *,
         tolerance: float = 0.002,
         on_progress: "Callable[[Progress], None]" = lambda progress: None,
-    ) -> "Searched":
+    ) -> "SearchResult":
         """Look for the best weights within a budget; see `foretaste.workflow.search.search`."""
         return search(self._session, budget, preference, floors, tolerance=tolerance, on_progress=on_progress)
 
@@ -274,7 +274,7 @@ class Study:
         Raises:
             StudyError: There is too little to predict from.
         """
-        return recommended(self._session)
+        return recommend_weights(self._session)
 
     def export(
         self, target: Path, weights: TaskWeights | None = None, method: str | None = None, *, overwrite: bool = False

@@ -99,7 +99,7 @@ def check_file(target: Path, *, overwrite: bool, is_ours: Callable[[Path], bool]
     if kind == "folder":
         raise StorageError(f"{target} is a folder; name a file in it")
     if kind == "special":
-        raise StorageError(f"{target} is a device, a pipe or a socket, which is never replaced; name an ordinary file")
+        raise StorageError(f"{target} is a device, a pipe or a socket, which is never replaced; name a regular file")
     check_outside_studies(target, path)
     if path_kind(path.parent) != "folder":
         raise StorageError(f"could not write {target}: {path.parent} is not a folder; make it, or name another file")

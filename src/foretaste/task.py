@@ -118,9 +118,9 @@ class Metric:
 
     __repr__ = one_line
 
-    def of(self, seen: Predictions) -> float:
+    def of(self, predictions: Predictions) -> float:
         """The number, from the labels that count."""
-        return self.compute(seen.predicted[seen.counted], seen.labels[seen.counted])
+        return self.compute(predictions.predicted[predictions.counted], predictions.labels[predictions.counted])
 
 
 @dataclass(frozen=True)
@@ -139,9 +139,9 @@ class SequenceMetric:
 
     __repr__ = one_line
 
-    def of(self, seen: Predictions) -> float:
-        """The number."""
-        return self.compute(seen)
+    def of(self, predictions: Predictions) -> float:
+        """Compute the metric from the predictions."""
+        return self.compute(predictions)
 
 
 @dataclass(frozen=True)
@@ -160,9 +160,9 @@ class TextMetric:
 
     __repr__ = one_line
 
-    def of(self, seen: Predictions) -> float:
-        """The number."""
-        return self.compute([written for written, _ in seen.texts], [wanted for _, wanted in seen.texts])
+    def of(self, predictions: Predictions) -> float:
+        """Compute the metric from the predictions."""
+        return self.compute([text for text, _ in predictions.texts], [reference for _, reference in predictions.texts])
 
 
 @dataclass(frozen=True)
@@ -177,9 +177,9 @@ class ModelMetric:
     name: str
     higher_is_better: bool = True
 
-    def of(self, seen: Predictions) -> float:
-        """The number."""
-        return seen.judged[self.name]
+    def of(self, predictions: Predictions) -> float:
+        """Compute the metric from the predictions."""
+        return predictions.judged[self.name]
 
 
 AnyMetric = Metric | SequenceMetric | TextMetric | ModelMetric

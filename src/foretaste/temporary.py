@@ -91,9 +91,9 @@ def _remove(path: Path, original: Path | None) -> None:
 def _age(path: Path) -> float:
     """Seconds since a file, or anything in a folder, last changed."""
     newest = 0.0
-    for each in [path, *(path.rglob("*") if path.is_dir() else ())]:
+    for content in [path, *(path.rglob("*") if path.is_dir() else ())]:
         try:
-            newest = max(newest, each.lstat().st_mtime)
+            newest = max(newest, content.lstat().st_mtime)
         except FileNotFoundError:
             return 0.0  # somebody is at work there
     return time.time() - newest

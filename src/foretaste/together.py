@@ -77,17 +77,17 @@ def evaluate_each(
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
     >>> straight, crossed = ({"weight": weight} for weight in (torch.eye(2), torch.eye(2).flip(0)))
-    >>> found = evaluate_each(nn.Linear(2, 2, bias=False), [straight, crossed], [Task("a", rows, rows, [METRICS["accuracy"]])])
-    >>> [results["a"].metrics["accuracy"] for results in found]
+    >>> results = evaluate_each(nn.Linear(2, 2, bias=False), [straight, crossed], [Task("a", rows, rows, [METRICS["accuracy"]])])
+    >>> [results["a"].metrics["accuracy"] for results in results]
     [1.0, 0.0]
     """
     if len(many) == 1 or any(task.judged for task in tasks):
         return [evaluate(model, params, tasks, batch_size=batch_size) for params in many]
     with in_eval_mode(model):
-        seen = [predict_examples_of_each(model, many, task, task.validation, batch_size, on_batch=on_batch) for task in tasks]
+        predictions = [predict_examples_of_each(model, many, task, task.validation, batch_size, on_batch=on_batch) for task in tasks]
     return [
         {task.name: result_of(task, observed, task.metrics) for task, observed in zip(tasks, task_data, strict=True)}
-        for task_data in zip(*seen, strict=True)
+        for task_data in zip(*predictions, strict=True)
     ]
 
 
@@ -123,42 +123,42 @@ def predict_examples_of_each(
     [[0, 1], [1, 0]]
     """
     if len(many) == 1 or task.writes:
-        return [_seen_under(model, params, task, examples, batch_size) for params in many]
-    through = _way(model, many, task, examples, batch_size)
+        return [_predict_under(model, params, task, examples, batch_size) for params in many]
+    through = _choose_pass(model, many, task, examples, batch_size)
     device = next(model.parameters()).device
     order: list[int] = []
     parts: list[list[Columns]] = []
-    for indices, found in batches(examples, batch_size):
+    for indices, batch_examples in batches(examples, batch_size):
         on_batch()
-        batch = {key: tensor.to(device) for key, tensor in task.collate(found).items()}
+        batch = {key: tensor.to(device) for key, tensor in task.collate(batch_examples).items()}
         with torch.no_grad():
             unit_losses, guess = through(batch)
         shape = (len(indices), -1)
-        labels, counted = (column.reshape(shape).cpu() for column in (batch["labels"], task.loss.counts(batch)))
+        labels, counts = (column.reshape(shape).cpu() for column in (batch["labels"], task.loss.counts(batch)))
         pairs = zip(unit_losses.cpu().double(), guess.cpu(), strict=True)
-        parts.append([(losses.reshape(shape), predicted.reshape(shape), labels, counted) for losses, predicted in pairs])
+        parts.append([(losses.reshape(shape), predicted.reshape(shape), labels, counts) for losses, predicted in pairs])
         order += indices
     back = torch.tensor(order).argsort()
     return [join_batches(part, task.loss.padding, back, ()) for part in zip(*parts, strict=True)]
 
 
-def _seen_under(model: nn.Module, params: Params, task: Task, examples: Examples, batch_size: int) -> Predictions:
+def _predict_under(model: nn.Module, params: Params, task: Task, examples: Examples, batch_size: int) -> Predictions:
     with swapped(model, params):
         return predict_examples(model, task, examples, batch_size)
 
 
-def _way(model: nn.Module, many: Sequence[Params], task: Task, examples: Examples, batch_size: int) -> _Pass:
+def _choose_pass(model: nn.Module, many: Sequence[Params], task: Task, examples: Examples, batch_size: int) -> _Pass:
     """How a batch goes through the model under every params: stacked where that is quicker and says the same."""
     device = next(model.parameters()).device
     pair = task.batch(examples, [0, min(1, len(examples) - 1)], device)
     few = [many[0], many[-1]]
-    one_by_one = _lent(model, few, task)
+    one_by_one = _lend_modules(model, few, task)
     with torch.no_grad():
         truth, entries = _counted(model, lambda: one_by_one(pair), len(pair["labels"]))
         small = sum(tensor.numel() for tensor in many[0].values()) + entries / len(few) * batch_size <= _STACKED
-        if small and _says(_stacked, model, few, task, pair, truth):
-            return _stacked(model, many, task)
-    return _lent(model, many, task)
+        if small and _agrees(_stack_modules, model, few, task, pair, truth):
+            return _stack_modules(model, many, task)
+    return _lend_modules(model, many, task)
 
 
 def _counted(model: nn.Module, work: Callable[[], tuple[Tensor, Tensor]], examples: int) -> tuple[tuple[Tensor, Tensor], float]:
@@ -177,7 +177,7 @@ def _counted(model: nn.Module, work: Callable[[], tuple[Tensor, Tensor]], exampl
             handle.remove()
 
 
-def _says(
+def _agrees(
     way: Callable[[nn.Module, Sequence[Params], Task], _Pass],
     model: nn.Module,
     few: Sequence[Params],
@@ -195,7 +195,7 @@ def _says(
     return losses.shape == expected.shape and bool(torch.allclose(losses, expected, rtol=tolerance, atol=tolerance))
 
 
-def _lent(model: nn.Module, many: Sequence[Params], task: Task) -> _Pass:
+def _lend_modules(model: nn.Module, many: Sequence[Params], task: Task) -> _Pass:
     def through(batch: Batch) -> tuple[Tensor, Tensor]:
         results = []
         for params in many:
@@ -208,10 +208,10 @@ def _lent(model: nn.Module, many: Sequence[Params], task: Task) -> _Pass:
     return through
 
 
-def _stacked(model: nn.Module, many: Sequence[Params], task: Task) -> _Pass:
-    own = dict(model.named_parameters()) | dict(model.named_buffers())
-    stack = {name: torch.stack([params[name] for params in many]).to(own[name]) for name in many[0]}
-    slots = list(_slots(model, {id(own[name]): name for name in stack}))
+def _stack_modules(model: nn.Module, many: Sequence[Params], task: Task) -> _Pass:
+    parameters = dict(model.named_parameters()) | dict(model.named_buffers())
+    stack = {name: torch.stack([params[name] for params in many]).to(parameters[name]) for name in many[0]}
+    slots = list(_slots(model, {id(parameters[name]): name for name in stack}))
 
     def through(batch: Batch) -> tuple[Tensor, Tensor]:
         def one(params: dict[str, Tensor]) -> Tensor:

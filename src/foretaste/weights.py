@@ -47,8 +47,8 @@ class TaskWeights(Mapping[str, float]):
 
     def _check(self) -> None:
         if not self.names or len(self.names) != len(self.shares):
-            found = f"{len(self.names)} tasks and {len(self.shares)} weights"
-            raise WeightsError(f"weights need one number per task; found {found}")
+            listing = f"{len(self.names)} tasks and {len(self.shares)} weights"
+            raise WeightsError(f"weights need one number per task; found {listing}")
         if len(set(self.names)) != len(self.names):
             raise WeightsError(f"a task is named twice in the weights: {', '.join(self.names)}")
         for name, value in self.items():
@@ -119,25 +119,25 @@ class TaskWeights(Mapping[str, float]):
         """
         if text.strip() == "uniform":
             return uniform(tasks)
-        found = dict.fromkeys(tasks, 0.0)
-        seen: set[str] = set()
+        shares = dict.fromkeys(tasks, 0.0)
+        names: set[str] = set()
         for part in text.split(","):
             name, sign, number = (piece.strip() for piece in part.partition("="))
             if not sign:
                 raise WeightsError(
                     f"weights {text!r} are not understood at {part!r}; write for example {[*tasks, 'news'][0]}=1, or uniform"
                 )
-            if name not in found:
+            if name not in shares:
                 raise WeightsError(f"unknown task {name!r} in weights {text!r}; the tasks are {', '.join(tasks)}")
-            if name in seen:
+            if name in names:
                 raise WeightsError(f"task {name!r} is given twice in weights {text!r}")
-            seen.add(name)
+            names.add(name)
             try:
-                found[name] = float(number)
+                shares[name] = float(number)
             except ValueError:
                 message = f"weight of task {name!r} in {text!r} is {number!r}; write a number, for example {name}=0.5"
                 raise WeightsError(message) from None
-        return cls(tuple(found), tuple(found.values()))
+        return cls(tuple(shares), tuple(shares.values()))
 
 
 def uniform(tasks: Sequence[str]) -> TaskWeights:

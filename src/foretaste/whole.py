@@ -10,10 +10,10 @@ from foretaste.errors import StorageError
 from foretaste.target import path_kind
 from foretaste.temporary import temporary_path
 
-__all__ = ["synced", "written_whole"]
+__all__ = ["sync_folder", "write_whole"]
 
 
-def written_whole(path: Path, fill: Callable[[Path], object]) -> None:
+def write_whole(path: Path, fill: Callable[[Path], object]) -> None:
     """Let ``fill`` write a temporary file beside ``path``, then rename it.
 
     Args:
@@ -26,12 +26,12 @@ def written_whole(path: Path, fill: Callable[[Path], object]) -> None:
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     written_whole(Path(folder) / "a.txt", lambda path: path.write_text("whole"))
+    ...     write_whole(Path(folder) / "a.txt", lambda path: path.write_text("whole"))
     ...     (Path(folder) / "a.txt").read_text()
     'whole'
     """
     if path_kind(path) not in ("missing", "file"):
-        raise StorageError(f"could not write {path}: it is no ordinary file and is never replaced; choose another place")
+        raise StorageError(f"could not write {path}: it is not a regular file and is never replaced; choose another place")
     temporary = temporary_path(path)
     try:
         try:
@@ -41,13 +41,13 @@ def written_whole(path: Path, fill: Callable[[Path], object]) -> None:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-        synced(path.parent)
+        sync_folder(path.parent)
     except (OSError, SafetensorError) as error:
         room = "" if isinstance(error, PermissionError | FileNotFoundError | NotADirectoryError) else "free some space or "
         raise StorageError(f"could not write {path}: {error}; {room}choose another place, then run again; nothing is lost") from error
 
 
-def synced(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a rename in this folder outlast a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:

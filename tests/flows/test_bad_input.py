@@ -98,7 +98,7 @@ def test_floors_and_preferences_in_a_recipe(tmp_path: Path, goal: str, words: st
             "line 3, model.source: ${NOWHERE_AT_ALL} has no value; give --var NOWHERE_AT_ALL=",
         ),
         ("", "is empty or not a mapping; `foretaste init` writes one"),
-        (DIGITS + "seed: 1\nseed: 2\n", "line 4: 'seed' is there already in line 3"),
+        (DIGITS + "seed: 1\nseed: 2\n", "line 4: 'seed' is already there in line 3"),
         ("name: a\nmodel: {source: magic}\n", "line 2, model: "),
     ],
 )
@@ -111,7 +111,7 @@ def test_recipes(tmp_path: Path, content: str, words: str) -> None:
 def test_two_tasks_with_one_name(tmp_path: Path, checkpoints: Checkpoints, good: Path) -> None:
     recipe = transformers_recipe(tmp_path / "r.yaml", checkpoints.bert, {"a": (good, good), "b": (good, good)})
     recipe.write_text(recipe.read_text().replace("  b:", "  a:"))
-    assert "r.yaml, line 9: 'a' is there already in line 5; give it another name" in never_written(tmp_path, recipe)
+    assert "r.yaml, line 9: 'a' is already there in line 5; give it another name" in never_written(tmp_path, recipe)
 
 
 def test_a_recipe_that_is_not_there(tmp_path: Path) -> None:

@@ -92,7 +92,9 @@ def test_texts_are_left_out_and_refused_as_the_headline(tmp_path: Path, checkpoi
     before = contents(tmp_path)
     texts = made("texts.yaml", "bleu, perplexity")
     message = refused("preview", texts, "--study", tmp_path / "other", "--method", "ensemble")
-    assert "metric 'bleu' of task 'near' is of what a model writes, and an ensemble is no model: leave out the method ensemble" in message
+    assert (
+        "metric 'bleu' of task 'near' is of what a model writes, and an ensemble is not a model: leave out the method ensemble" in message
+    )
     kept = contents(tmp_path)
     assert not [name for name in kept if name.startswith("other/tensors")]
     assert {name: kept[name] for name in before} == before

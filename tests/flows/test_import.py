@@ -322,7 +322,7 @@ class TestWithARecipe:
 
     def test_curvature_without_training(self, place: Path, tmp_path: Path) -> None:
         fit = ["fit", place / "tiny.yaml", "--study", tmp_path / "study", "--estimate", "fisher"]
-        assert "no model is there yet of movies, books" in refused(*fit)
+        assert "there is no model yet of movies, books" in refused(*fit)
         bring(place, tmp_path / "study", "expert")
         assert foretaste(*fit).code == 0
         assert foretaste(*fit, "--json").out.count('"site"') == 2

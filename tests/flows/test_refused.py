@@ -8,7 +8,7 @@ from commands import refused
 from problems import digits_recipe
 
 REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
-    "fit without models": (("fit", "--estimate", "fisher"), "no model is there yet of low, mid, high"),
+    "fit without models": (("fit", "--estimate", "fisher"), "there is no model yet of low, mid, high"),
     "weights of other tasks": (("preview", "--weights", "low=1,other=1"), "other"),
     "an empty preference": (("preview", "--race", "--prefer", ""), "preference '' is not understood"),
     "a race for a task that is not there": (("preview", "--race", "--floor", "other>=1"), "floor 'other>=1' is not understood"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from foretaste.export.settings import LoraSettings, Mixed, Settings, Trainer
+from foretaste.export.settings import LoraSettings, Settings, Trainer, WrittenMixture
 from foretaste.export.trainers import configuration
 from foretaste.train.training import Training
 
@@ -20,7 +20,7 @@ FROZEN = replace(PLAIN, trained=("model.layers.1.mlp.down_proj.weight", "lm_head
 def written(trainer: Trainer, settings: Settings, folder: Path) -> Path:
     data = folder / "train.jsonl"
     data.write_text('{"prompt": "2 + 2?", "completion": "4"}\n')
-    mixed = Mixed(data, "token", ("prompt", "completion"), ("task", "prompt", "completion"), {"a": 1}, {"a": 1})
+    mixed = WrittenMixture(data, "token", ("prompt", "completion"), ("task", "prompt", "completion"), {"a": 1}, {"a": 1})
     for name, text in configuration(trainer, mixed, settings).items():
         (folder / name).write_text(text)
     return folder / f"{trainer}.yaml"

@@ -49,7 +49,7 @@ def test_names() -> None:
 
 @pytest.mark.parametrize("number", ["1000000000000000000000", "9" * 5000, "100001"])
 def test_budgets(number: str) -> None:
-    with pytest.raises(WeightsError, match="is beyond all means; give at most 100000"):
+    with pytest.raises(WeightsError, match="is too large; give at most 100000"):
         Budget.parse(f"previews={number}")
 
 

@@ -3,7 +3,7 @@ import time
 import pytest
 
 from foretaste.errors import RecipeError
-from foretaste.located import line_of, loaded
+from foretaste.located import line_of, load_yaml
 
 TEXT = """name: a
 tasks:
@@ -34,14 +34,14 @@ def test_lines_of_fields(field: list[str], line: int) -> None:
 
 
 def test_plain_values() -> None:
-    assert loaded(TEXT, "r.yaml")["tasks"]["movies"]["labels"] == ["bad", "good"]
+    assert load_yaml(TEXT, "r.yaml")["tasks"]["movies"]["labels"] == ["bad", "good"]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: 1\nb: 2\na: 3\n", "r.yaml, line 3: 'a' is there already in line 1; give it another name"),
-        ("a:\n  - {b: 1, c: 2}\n  - b: 1\n    b: 2\n", "r.yaml, line 4: 'b' is there already in line 3"),
+        ("a: 1\nb: 2\na: 3\n", "r.yaml, line 3: 'a' is already there in line 1; give it another name"),
+        ("a:\n  - {b: 1, c: 2}\n  - b: 1\n    b: 2\n", "r.yaml, line 4: 'b' is already there in line 3"),
         ("a: [1\nb: 2\n", "r.yaml, line 2: not valid YAML"),
         ("a: \x00", "r.yaml: not valid YAML"),
         ("? [a, b]\n: c\n", "r.yaml, line 1: not valid YAML: found unhashable key"),
@@ -52,12 +52,12 @@ def test_plain_values() -> None:
 )
 def test_faults_are_placed(text: str, message: str) -> None:
     with pytest.raises(RecipeError) as caught:
-        loaded(text, "r.yaml")
+        load_yaml(text, "r.yaml")
     assert message in str(caught.value)
 
 
 def test_equal_keys_of_different_parts_are_no_repeats() -> None:
-    assert loaded("a: {c: 1}\nb: {c: 2}\nd: [{c: 1}, {c: 2}]\n", "r.yaml")["d"] == [{"c": 1}, {"c": 2}]
+    assert load_yaml("a: {c: 1}\nb: {c: 2}\nd: [{c: 1}, {c: 2}]\n", "r.yaml")["d"] == [{"c": 1}, {"c": 2}]
 
 
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -83,11 +83,11 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
 def test_hostile_yaml(text: str, words: str) -> None:
     start = time.monotonic()
     with pytest.raises(RecipeError) as caught:
-        loaded(text, "recipe.yaml")
+        load_yaml(text, "recipe.yaml")
     assert words in str(caught.value)
     assert time.monotonic() - start < 10
 
 
 def test_honest_aliases() -> None:
     text = "base: &base {train: a, labels: [1, 2]}\nnews: {<<: *base, text: t}\nothers: [*base, *base]"
-    assert loaded(text, "r")["news"] == {"train": "a", "labels": [1, 2], "text": "t"}
+    assert load_yaml(text, "r")["news"] == {"train": "a", "labels": [1, 2], "text": "t"}

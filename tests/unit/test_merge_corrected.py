@@ -1,4 +1,4 @@
-"""`corrected` and `nearness` of `foretaste.merge`: previews moved by a joint run."""
+"""`correct_preview` and `nearness` of `foretaste.merge`: previews moved by a joint run."""
 
 import math
 from dataclasses import replace
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foretaste.errors import ParamsError, WeightsError
-from foretaste.merge import Preview, corrected, merge, nearness
+from foretaste.merge import Preview, correct_preview, merge, nearness
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.site import GaussianSite, Site
@@ -75,33 +75,37 @@ class TestNearness:
 class TestCorrected:
     @pytest.mark.parametrize("trust", [1e-6, 0.01, 0.5, 1.0])
     def test_at_the_joint_run_s_weights_it_is_the_joint_run(self, trust: float) -> None:
-        found = corrected(preview(AT), preview(AT), JOINT, trust).params
+        found = correct_preview(preview(AT), preview(AT), JOINT, trust).params
         torch.testing.assert_close({name: found[name] for name in JOINT}, JOINT)
 
     @pytest.mark.parametrize("weights", [AT, *INSIDE])
     def test_no_trust_changes_nothing(self, weights: TaskWeights) -> None:
-        assert_same(corrected(preview(weights), preview(AT), JOINT, 0.0).params, preview(weights).params)
+        assert_same(correct_preview(preview(weights), preview(AT), JOINT, 0.0).params, preview(weights).params)
 
     @pytest.mark.parametrize("trust", [0.01, 0.5, 1.0])
     @pytest.mark.parametrize("weights", FACES)
     def test_faces_stay_as_they_were(self, weights: TaskWeights, trust: float) -> None:
-        assert_same(corrected(preview(weights), preview(AT), JOINT, trust).params, preview(weights).params)
+        assert_same(correct_preview(preview(weights), preview(AT), JOINT, trust).params, preview(weights).params)
 
     @pytest.mark.parametrize("weights", INSIDE)
     def test_whole_trust_moves_all_of_the_inside_alike(self, weights: TaskWeights) -> None:
-        found, plain, known = corrected(preview(weights), preview(AT), JOINT).params, preview(weights).params, preview(AT).params
+        found, plain, known = correct_preview(preview(weights), preview(AT), JOINT).params, preview(weights).params, preview(AT).params
         torch.testing.assert_close({name: found[name] - plain[name] for name in JOINT}, {name: JOINT[name] - known[name] for name in JOINT})
 
     @pytest.mark.parametrize("weights", INSIDE)
     def test_the_error_is_carried_by_a_power_of_the_nearness(self, weights: TaskWeights) -> None:
-        found, plain, known = corrected(preview(weights), preview(AT), JOINT, 0.25).params, preview(weights).params, preview(AT).params
+        found, plain, known = (
+            correct_preview(preview(weights), preview(AT), JOINT, 0.25).params,
+            preview(weights).params,
+            preview(AT).params,
+        )
         share = nearness(AT, weights) ** 3
         torch.testing.assert_close(found["matrix"], plain["matrix"] + share * (JOINT["matrix"] - known["matrix"]))
 
     def test_more_trust_carries_it_further(self) -> None:
         plain = preview(INSIDE[1])
         moves = [
-            float((corrected(plain, preview(AT), JOINT, trust).params["matrix"] - plain.params["matrix"]).norm())
+            float((correct_preview(plain, preview(AT), JOINT, trust).params["matrix"] - plain.params["matrix"]).norm())
             for trust in (0.0, 0.1, 0.3, 0.6, 1.0)
         ]
         assert all(before < after for before, after in pairwise(moves))
@@ -109,7 +113,7 @@ class TestCorrected:
     def test_tensors_that_the_joint_run_lacks_are_left_alone(self) -> None:
         """Private parameters and buffers among them; what only the joint run has is not taken over."""
         plain = preview(INSIDE[0])
-        found = corrected(plain, preview(AT), {"matrix": JOINT["matrix"], "elsewhere": torch.ones(1)}).params
+        found = correct_preview(plain, preview(AT), {"matrix": JOINT["matrix"], "elsewhere": torch.ones(1)}).params
         assert found.keys() == plain.params.keys()
         assert_same({name: found[name] for name in ("scalar", "buffer")}, {name: plain.params[name] for name in ("scalar", "buffer")})
 
@@ -123,40 +127,40 @@ class TestCorrected:
         even = uniform("ab")
         known = merge(prior, sites, even)
         joint = {"body": torch.tensor([0.3]), "head": torch.tensor([5.0])}
-        torch.testing.assert_close(dict(corrected(known, known, joint, 0.5).params), joint)
+        torch.testing.assert_close(dict(correct_preview(known, known, joint, 0.5).params), joint)
         corner = merge(prior, sites, TaskWeights("ab", (0.0, 1.0)))
-        assert_same(corrected(corner, known, joint, 0.5).params, {"body": -torch.ones(1), "head": torch.ones(1)})
+        assert_same(correct_preview(corner, known, joint, 0.5).params, {"body": -torch.ones(1), "head": torch.ones(1)})
 
     def test_buffers_of_the_joint_run_are_carried_too(self) -> None:
-        found = corrected(preview(AT), preview(AT), {**JOINT, "buffer": torch.tensor([7.0])}).params
+        found = correct_preview(preview(AT), preview(AT), {**JOINT, "buffer": torch.tensor([7.0])}).params
         torch.testing.assert_close(found["buffer"], torch.tensor([7.0]))
 
     @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
     def test_types_are_the_preview_s(self, dtype: torch.dtype) -> None:
         low = {name: tensor.to(dtype) for name, tensor in JOINT.items()}
-        found = corrected(preview(INSIDE[0], dtype), preview(AT, dtype), low).params
+        found = correct_preview(preview(INSIDE[0], dtype), preview(AT, dtype), low).params
         assert {found[name].dtype for name in JOINT} == {dtype}
 
     def test_nothing_that_was_given_changes(self) -> None:
         plain, known = preview(INSIDE[0]), preview(AT)
-        corrected(plain, known, JOINT)
+        correct_preview(plain, known, JOINT)
         assert_same(plain.params, preview(INSIDE[0]).params)
         assert_same(known.params, preview(AT).params)
 
     def test_the_rest_of_the_preview_stays(self) -> None:
         plain = preview(INSIDE[0])
-        found = corrected(plain, preview(AT), JOINT)
+        found = correct_preview(plain, preview(AT), JOINT)
         assert replace(found, params=plain.params) == plain
 
     @pytest.mark.parametrize("trust", [-0.1, 1.1, math.nan])
     def test_a_trust_outside_0_to_1_is_refused(self, trust: float) -> None:
         with pytest.raises(ParamsError, match="trust in a joint run is between 0 and 1"):
-            corrected(preview(AT), preview(AT), JOINT, trust)
+            correct_preview(preview(AT), preview(AT), JOINT, trust)
 
     def test_a_joint_run_of_other_shapes_is_refused(self) -> None:
         with pytest.raises(ParamsError, match=r"the joint run.*matrix|matrix.*the joint run"):
-            corrected(preview(AT), preview(AT), {"matrix": torch.zeros(2, 3)})
+            correct_preview(preview(AT), preview(AT), {"matrix": torch.zeros(2, 3)})
 
     def test_previews_of_other_tasks_are_refused(self) -> None:
         with pytest.raises(WeightsError, match="cannot be compared"):
-            corrected(replace(preview(AT), weights=uniform(["a", "d"])), preview(AT), JOINT)
+            correct_preview(replace(preview(AT), weights=uniform(["a", "d"])), preview(AT), JOINT)

@@ -12,8 +12,8 @@ from foretaste.metrics import (
     REGRESSION_METRICS,
     SEQUENCE_METRICS,
     accuracy,
-    adds,
     exact_match,
+    example_sums,
     f1,
     macro_f1,
     mcc,
@@ -138,13 +138,13 @@ class TestLabelSets:
 )
 def test_what_examples_add_makes_the_metric(metric: AnyMetric) -> None:
     seen = seen_tokens()
-    found = adds(metric, seen)
+    found = example_sums(metric, seen)
     assert found is not None
     assert found.added.shape == found.counts.shape == (30,)
     ratio = float(found.added.sum() / found.counts.sum())
     assert (math.exp(ratio) if found.exponential else ratio) == pytest.approx(metric.of(seen), rel=1e-12)
     half = Predictions(seen.losses[10:], seen.predicted[10:], seen.labels[10:], seen.counted[10:])
-    parts = adds(metric, half)
+    parts = example_sums(metric, half)
     assert parts is not None
     assert torch.equal(parts.added, found.added[10:])
 
@@ -162,4 +162,4 @@ def test_what_examples_add_makes_the_metric(metric: AnyMetric) -> None:
     ],
 )
 def test_of_other_metrics_nobody_knows(metric: AnyMetric) -> None:
-    assert adds(metric, seen_tokens()) is None
+    assert example_sums(metric, seen_tokens()) is None

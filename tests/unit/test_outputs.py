@@ -325,5 +325,5 @@ class TestMetricsOfModels:
     def test_a_headline_is_refused(self, metric: AnyMetric, what: str) -> None:
         fine = task("classes")
         assert not is_mixable([fine, self.made(metric)])
-        with pytest.raises(TaskError, match=f"{what}, and an ensemble is no model: leave out the method ensemble, or put"):
+        with pytest.raises(TaskError, match=f"{what}, and an ensemble is not a model: leave out the method ensemble, or put"):
             check_mixable([fine, self.made(metric, METRICS["accuracy"])])

@@ -336,11 +336,11 @@ def test_true_and_false_stand_where_they_are_meant() -> None:
     ("line", "message"),
     [
         ("text: [a, b, c]", "tasks.movies.text: 3 text columns are named; name one, or two for pairs"),
-        ("text: [a, a]", "tasks.movies.text: 'a' is there twice; name each once"),
-        ("text: text\n    labels: [x, y, x]", "tasks.movies.labels: 'x' is there twice; name each once"),
-        ("text: text\n    labels: [3, 3]", "tasks.movies.labels: 3 is there twice; name each once"),
+        ("text: [a, a]", "tasks.movies.text: 'a' appears twice; name each once"),
+        ("text: text\n    labels: [x, y, x]", "tasks.movies.labels: 'x' appears twice; name each once"),
+        ("text: text\n    labels: [3, 3]", "tasks.movies.labels: 3 appears twice; name each once"),
         ("text: text\n    labels: [x]", "tasks.movies.labels: a task needs at least two labels; name all, or leave this out"),
-        ("text: text\n    metrics: [f1, f1]", "tasks.movies.metrics: 'f1' is there twice; name each once"),
+        ("text: text\n    metrics: [f1, f1]", "tasks.movies.metrics: 'f1' appears twice; name each once"),
     ],
 )
 def test_lists_hold_as_many_as_they_should_and_nothing_twice(line: str, message: str) -> None:
@@ -359,5 +359,5 @@ def test_one_task_under_two_names() -> None:
 
 @pytest.mark.parametrize("name", ["movies", "'movies'", '"movies"'])
 def test_one_name_for_two_tasks(name: str) -> None:
-    with pytest.raises(RecipeError, match=r"^r\.yaml, line 15: 'movies' is there already in line 7; give it another name"):
+    with pytest.raises(RecipeError, match=r"^r\.yaml, line 15: 'movies' is already there in line 7; give it another name"):
         parse(f"{TEXT}  {name}:\n    train: a.csv\n    validation: b.csv\n    text: t\n", "r.yaml")

@@ -92,7 +92,7 @@ class TestRefusals:
 
     def test_a_tensor_that_is_named_twice(self, tmp_path: Path) -> None:
         one = '"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}'
-        assert "w is there twice" in self.refused(raw(tmp_path / "x.safetensors", f"{{{one}, {one}}}", bytes(4)))
+        assert "w appears twice" in self.refused(raw(tmp_path / "x.safetensors", f"{{{one}, {one}}}", bytes(4)))
 
     def test_bytes_that_do_not_fit_the_shape(self, tmp_path: Path) -> None:
         header = {"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}

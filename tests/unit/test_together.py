@@ -33,7 +33,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> Passes:
 
         return made
 
-    for name in ("_stacked", "_lent"):
+    for name in ("_stack_modules", "_lend_modules"):
         monkeypatch.setattr(together, name, noted(name, getattr(together, name)))
     return found
 
@@ -100,7 +100,7 @@ def task(examples: Rows | None = None, **parts: object) -> Task:
 def test_digits(passes: Passes) -> None:
     problem = digits()
     assert_as_one_by_one(problem.model, problem.tasks, stirred(problem.model))
-    assert passes == ["_stacked"] * 3
+    assert passes == ["_stack_modules"] * 3
 
 
 def test_a_small_bert(passes: Passes) -> None:
@@ -109,7 +109,7 @@ def test_a_small_bert(passes: Passes) -> None:
     examples = Tokens()
     sentences = Task("t", examples, examples, [METRICS["accuracy"]], predict=Tokens.predict, collate=Tokens.collate)
     assert_as_one_by_one(model, [sentences], stirred(model))
-    assert passes == ["_stacked"]
+    assert passes == ["_stack_modules"]
 
 
 def test_batch_norm_with_statistics_of_its_own(passes: Passes) -> None:
@@ -117,7 +117,7 @@ def test_batch_norm_with_statistics_of_its_own(passes: Passes) -> None:
     many = stirred(model)
     assert "1.running_var" in many[0]
     assert_as_one_by_one(model, [task()], many)
-    assert passes == ["_stacked"]
+    assert passes == ["_stack_modules"]
 
 
 def test_tokens_and_ignored_labels(passes: Passes) -> None:
@@ -127,7 +127,7 @@ def test_tokens_and_ignored_labels(passes: Passes) -> None:
     model = nn.Linear(4, 3)
     words = Task("t", examples, examples, list(SEQUENCE_METRICS.values()), unit="token")
     assert_as_one_by_one(model, [words], stirred(model))
-    assert passes == ["_stacked"]
+    assert passes == ["_stack_modules"]
 
 
 def test_tied_params_and_some_of_them(passes: Passes) -> None:
@@ -136,7 +136,7 @@ def test_tied_params_and_some_of_them(passes: Passes) -> None:
     model = nn.Sequential(first, second)
     many = [{"0.weight": each["0.weight"]} for each in stirred(model)]
     assert_as_one_by_one(model, [task(rows(classes=4))], many)
-    assert passes == ["_stacked"]
+    assert passes == ["_stack_modules"]
 
 
 def test_bfloat16(passes: Passes) -> None:
@@ -187,7 +187,7 @@ class Drawing(nn.Module):
 def test_what_cannot_be_stacked_is_lent(kind: Callable[[], nn.Module], passes: Passes) -> None:
     model = kind()
     assert_as_one_by_one(model, [task()], stirred(model))
-    assert passes == ["_lent"]
+    assert passes == ["_lend_modules"]
 
 
 def test_a_model_that_draws_is_evaluated_all_the_same() -> None:
@@ -213,7 +213,7 @@ def test_modules_that_are_shared_come_back_as_they_were(breaks: bool, passes: Pa
     model = Shared(breaks)
     own = dict(model.named_parameters())
     assert_as_one_by_one(model, [task()], stirred(model))
-    assert passes == ["_lent" if breaks else "_stacked"]
+    assert passes == ["_lend_modules" if breaks else "_stack_modules"]
     assert all(parameter is own[name] for name, parameter in model.named_parameters())
     assert model.again["trunk"].weight is model.trunk.weight
 
@@ -221,7 +221,7 @@ def test_modules_that_are_shared_come_back_as_they_were(breaks: bool, passes: Pa
 def test_large_ones_are_lent(passes: Passes) -> None:
     model = nn.Sequential(nn.Linear(4, 2000), nn.Linear(2000, 300), nn.Linear(300, 3))
     assert_as_one_by_one(model, [task()], stirred(model, 3))
-    assert passes == ["_lent"]
+    assert passes == ["_lend_modules"]
 
 
 def test_heads_of_their_own_are_their_tasks(passes: Passes) -> None:
@@ -235,7 +235,7 @@ def test_heads_of_their_own_are_their_tasks(passes: Passes) -> None:
         for head, examples in (("a", rows()), ("b", rows(classes=2)))
     ]
     assert_as_one_by_one(model, tasks, stirred(model))
-    assert passes == ["_stacked"] * 2
+    assert passes == ["_stack_modules"] * 2
 
 
 def test_texts_and_judges_go_one_by_one(passes: Passes) -> None:
@@ -256,9 +256,9 @@ def test_texts_and_judges_go_one_by_one(passes: Passes) -> None:
     writes = Task("w", examples, examples, [METRICS["accuracy"], same], write=write)
     judged = Task("j", examples, examples, [METRICS["accuracy"], size], judge=judge)
     assert_as_one_by_one(model, [writes, task()], stirred(model))
-    assert passes == ["_stacked"]
+    assert passes == ["_stack_modules"]
     found = assert_as_one_by_one(model, [writes, judged], stirred(model))
-    assert passes == ["_stacked"]
+    assert passes == ["_stack_modules"]
     assert len({results["j"].metrics["size"] for results in found}) == COUNT
 
 

@@ -60,7 +60,7 @@ def search(
     front = prefer == _FRONT
 
     def accept(request: Request) -> None:
-        searching.searched_methods(request.recipe, request.problem, limit)
+        searching.methods_to_search(request.recipe, request.problem, limit)
         goal(request, "knee" if front else prefer, floor)
         check_own_report(request.folder)
 

@@ -79,7 +79,7 @@ def summarize_study(
         method: A method's name.
     """
     with studies.Study.open(folder) as study:
-        rows = outcome.look(study, prefer, floors, method)
+        rows = outcome.read_outcome(study, prefer, floors, method)
     return rows.summary(method)
 
 
@@ -115,5 +115,5 @@ def check_own_report(folder: Path) -> None:
 def write_report(summary: "summaries.Summary", path: Path, *, overwrite: bool = False) -> Path:
     """Write the page, whole, and return the path as it was given."""
     file, content = check_report(path, overwrite=overwrite), explorer.study_page(summary)
-    whole.written_whole(file, lambda temporary: temporary.write_text(content, encoding="utf-8"))
+    whole.write_whole(file, lambda temporary: temporary.write_text(content, encoding="utf-8"))
     return path

@@ -96,7 +96,7 @@ def mergeability(
     command = ["mergeability", str(recipe), *(word for name in names for word in ("--method", name))]
 
     def accept(request: Request) -> None:
-        methods = merging.checked_methods(names or request.recipe.preview.methods, asked=bool(names))
+        methods = merging.methods_to_check(names or request.recipe.preview.methods, named=bool(names))
         registry.check_methods(methods, request.problem.tasks)
 
     with working(recipe, study, var, command, accept=accept, workers=workers) as (work, _):

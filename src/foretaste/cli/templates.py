@@ -44,7 +44,7 @@ def init(
         raise RecipeError(f"{path} exists; name another file or give --force")
     written = target.check_file(path, overwrite=overwrite)
     content = json.dumps(recipes.schema(), indent=2) + "\n" if schema else _template(f"{kind}.yaml")
-    whole.written_whole(written, lambda temporary: temporary.write_text(content, encoding="utf-8"))
+    whole.write_whole(written, lambda temporary: temporary.write_text(content, encoding="utf-8"))
     lines = [f"wrote {path}"]
     if kind == "function" and not schema:
         lines.append(_write_module(path.with_name("my_problem.py")))
@@ -58,7 +58,7 @@ def _write_module(path: Path) -> str:
     if target.path_kind(path) != "missing":
         return f"kept {path}, which exists already"
     content, written = _template("my_problem.txt"), target.check_file(path, overwrite=False)
-    whole.written_whole(written, lambda temporary: temporary.write_text(content, encoding="utf-8"))
+    whole.write_whole(written, lambda temporary: temporary.write_text(content, encoding="utf-8"))
     return f"wrote {path}, the function that it calls"
 
 

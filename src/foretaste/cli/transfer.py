@@ -62,7 +62,7 @@ def import_(
         experts.check(folders, base, vocabulary)  # so that no study is created for models that do not fit
     with progress.watching(Console(stderr=True)) as watch, studies.Study.create(study) as opened:
         imports.remove(opened, remove or ())
-        notes = experts.bring(opened, folders, base, vocabulary=vocabulary, watch=watch) if folders or base else ()
+        notes = experts.import_experts(opened, folders, base, vocabulary=vocabulary, watch=watch) if folders or base else ()
         models = imported.imported_models(opened)
     rows = {name or imports.SHOWN: model for name, model in models.items()}
     data = {
@@ -78,7 +78,7 @@ def _next_commands(study: Path, models: "Mapping[str, imported.ImportedModel]") 
     """Say what to do with a study's experts, or why they do not merge as they are."""
     if not set(models) - {imports.BASE}:
         return [f"next: foretaste import {study} --task NAME=FOLDER"]
-    reason = files.mergeable(study, models)
+    reason = files.merge_obstacle(study, models)
     first = f"next: foretaste export {study} --to merged --weights uniform" if reason is None else f"note: {reason}"
     return [first, f"next, with the tasks' data: foretaste run RECIPE --study {study}"]
 
@@ -158,7 +158,7 @@ def _model(
 
     def accept(request: Request) -> None:
         exporting.check_target(request.recipe, request.folder, to, overwrite=overwrite)
-        if exporting.checked_method(request.recipe, method) == "joint":
+        if exporting.choose_export_method(request.recipe, method) == "joint":
             confirming.check_trainable(request.problem, request.points)
 
     with working(recipe, study, var, command, None if weights is None else [weights], accept) as (work, given):
@@ -211,7 +211,7 @@ def _merge(
         raise StudyError("--prior-precision is for --method diagonal; simple averaging has none")
     with progress.watching(Console(stderr=True)) as watch, studies.Study.open(folder) as opened:
         how: files.FileMethod = "diagonal" if method == "diagonal" else "simple"
-        merging = files.Merging(files.weights_over(opened, weights), how, prior_precision, rank, memory)
+        merging = files.Merging(files.parse_weights(opened, weights), how, prior_precision, rank, memory)
         record = files.merge_files(opened, to, merging, watch, overwrite=overwrite)
     lines = [f"wrote {to}: {record['method']} at {record['at']}"]
     if rank is not None:

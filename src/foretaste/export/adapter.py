@@ -18,7 +18,7 @@ from foretaste.errors import ParamsError
 from foretaste.export.folder import FACTS, new_folder
 from foretaste.lora import BASE_LAYER, Adapter, Factors
 from foretaste.sources.adapter import CONFIG, PREFIX, TENSORS, saved_as
-from foretaste.whole import written_whole
+from foretaste.whole import write_whole
 
 __all__ = ["write_adapter"]
 
@@ -49,7 +49,7 @@ def write_adapter(
     ...     open_adapter(Path(place, "new")).modules["q"].scaling
     0.5
     """
-    if (task := adapter.config.get("task_type")) in _WITH_HEAD and not _saved(adapter):
+    if (task := adapter.config.get("task_type")) in _WITH_HEAD and not _modules_to_save(adapter):
         raise ParamsError(
             f"the adapter's task_type is {task}, for which PEFT expects a head, and none was averaged; lend it a task's own: "
             "adapter.with_full(adapters[TASK].full)"
@@ -58,27 +58,27 @@ def write_adapter(
     needed = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     with new_folder(target, needed, overwrite=overwrite, keep=keep) as folder:
         metadata = {"format": "pt", "foretaste": json.dumps(facts)}
-        written_whole(folder / TENSORS, lambda path: save_file(tensors, path, metadata=metadata))
-        for name, said in ((CONFIG, _config(adapter)), (FACTS, facts)):
-            (folder / name).write_text(json.dumps(said, indent=1, allow_nan=False) + "\n")
+        write_whole(folder / TENSORS, lambda path: save_file(tensors, path, metadata=metadata))
+        for name, content in ((CONFIG, _config(adapter)), (FACTS, facts)):
+            (folder / name).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
 def _tensors(adapter: Adapter) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = {}
-    for name, own in adapter.modules.items():
-        parts = ("lora_embedding_A", "lora_embedding_B") if own.layout == "embedding" else ("lora_A.weight", "lora_B.weight")
-        found |= {f"{PREFIX}{name}.{part}": tensor for part, tensor in zip(parts, (own.a, own.b), strict=True)}
-    found |= {f"{PREFIX}{name}": tensor for name, tensor in adapter.full.items()}
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in found.items()}
+    tensors: dict[str, Tensor] = {}
+    for name, factors in adapter.modules.items():
+        parts = ("lora_embedding_A", "lora_embedding_B") if factors.layout == "embedding" else ("lora_A.weight", "lora_B.weight")
+        tensors |= {f"{PREFIX}{name}.{part}": tensor for part, tensor in zip(parts, (factors.a, factors.b), strict=True)}
+    tensors |= {f"{PREFIX}{name}": tensor for name, tensor in adapter.full.items()}
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
 def _config(adapter: Adapter) -> dict[str, object]:
     """What the adapter's configuration says, with every module named and its own rank and scaling."""
-    own = adapter.modules
-    stabilised = all(each.stabilised for each in own.values())
-    ranks = {name: each.rank for name, each in own.items()}
-    alphas = {name: each.alpha if stabilised else _plain_alpha(each) for name, each in own.items()}
-    rank, alpha = (Counter(each.values()).most_common(1)[0][0] for each in (ranks, alphas))
+    modules = adapter.modules
+    stabilised = all(factors.stabilised for factors in modules.values())
+    ranks = {name: factors.rank for name, factors in modules.items()}
+    alphas = {name: factors.alpha if stabilised else _plain_alpha(factors) for name, factors in modules.items()}
+    rank, alpha = (Counter(factors.values()).most_common(1)[0][0] for factors in (ranks, alphas))
     return dict(adapter.config) | {
         "peft_type": "LORA",
         "inference_mode": True,
@@ -87,33 +87,33 @@ def _config(adapter: Adapter) -> dict[str, object]:
         "r": rank,
         "lora_alpha": _short(alpha),
         "use_rslora": stabilised,
-        "rank_pattern": {_only(name): each for name, each in ranks.items() if each != rank},
-        "alpha_pattern": {_only(name): _short(each) for name, each in alphas.items() if each != alpha},
-        "target_modules": list(own),
+        "rank_pattern": {_exact_pattern(name): factors for name, factors in ranks.items() if factors != rank},
+        "alpha_pattern": {_exact_pattern(name): _short(factors) for name, factors in alphas.items() if factors != alpha},
+        "target_modules": list(modules),
         "exclude_modules": None,
         "layers_to_transform": None,
         "layers_pattern": None,
-        "modules_to_save": _saved(adapter) or None,
+        "modules_to_save": _modules_to_save(adapter) or None,
         "fan_in_fan_out": adapter.fan_in_fan_out,
     }
 
 
-def _saved(adapter: Adapter) -> list[str]:
+def _modules_to_save(adapter: Adapter) -> list[str]:
     """Entries of ``modules_to_save`` for all full tensors: the configuration's own, else the module's name."""
-    named = [name for name in adapter.full if not name.endswith(BASE_LAYER)]
-    entries = (saved_as(name, adapter.config.get("modules_to_save")) or name.rpartition(".")[0] for name in named)
+    names = [name for name in adapter.full if not name.endswith(BASE_LAYER)]
+    entries = (saved_as(name, adapter.config.get("modules_to_save")) or name.rpartition(".")[0] for name in names)
     return list(dict.fromkeys(entries))
 
 
-def _plain_alpha(own: Factors) -> float:
+def _plain_alpha(factors: Factors) -> float:
     """The numerator over the rank, also of a scaling over its root."""
-    return own.alpha * math.sqrt(own.rank) if own.stabilised else own.alpha
+    return factors.alpha * math.sqrt(factors.rank) if factors.stabilised else factors.alpha
 
 
 def _short(alpha: float) -> int | float:
     return int(alpha) if float(alpha).is_integer() else alpha
 
 
-def _only(name: str) -> str:
+def _exact_pattern(name: str) -> str:
     """A pattern for this module and no other whose name ends like it."""
     return f"^{re.escape(name)}"

@@ -22,7 +22,7 @@ from foretaste.posterior.precision import Piece
 from foretaste.sources.checkpoint import Checkpoint, beside
 from foretaste.stored import Entry
 
-__all__ = ["Writer", "writing"]
+__all__ = ["Writer", "new_checkpoint"]
 
 _BLOCK = 1 << 15  # entries
 
@@ -55,21 +55,21 @@ class Writer:
         """Write a file's header; its data follow in any order."""
         file = (self.folder / path.name).open("w+b", buffering=0)
         self._files.append(file)
-        own = {name: entry for name, entry in self._like.params.entries.items() if entry.file == path}
+        entries = {name: entry for name, entry in self._like.params.entries.items() if entry.file == path}
         header: dict[str, object] = {"__metadata__": {"format": "pt", "foretaste": json.dumps(facts)}}
         end = 0
-        for name, entry in own.items():
+        for name, entry in entries.items():
             header[name] = {"dtype": entry.dtype, "shape": list(entry.shape), "data_offsets": [end, end + entry.size]}
             end += entry.size
         text = json.dumps(header, separators=(",", ":")).encode()
         text += b" " * (-len(text) % 8)
         file.write(len(text).to_bytes(8, "little") + text)
         start = 8 + len(text)
-        for name, entry in own.items():
+        for name, entry in entries.items():
             self._places[name] = (file, Entry(self.folder / path.name, entry.dtype, entry.shape, start, entry.size))
             start += entry.size
         os.truncate(file.fileno(), start)
-        self._left[file] = sum(entry.count for entry in own.values())
+        self._left[file] = sum(entry.count for entry in entries.values())
         self._sync_if_complete(file)
 
     def put(self, piece: Piece, tensors: Mapping[str, Tensor]) -> None:
@@ -107,8 +107,8 @@ class Writer:
                 part = self._like.params.part(name, slice(start, start + _BLOCK))
                 _write_at(file, part.view(torch.uint8).numpy().data, entry.start + start * entry.type.itemsize)
             self._wrote(name, entry.count)
-        for done in self._synced:
-            done.result()
+        for sync in self._synced:
+            sync.result()
 
     def close(self) -> None:
         """Close all files."""
@@ -124,10 +124,10 @@ def _write_at(file: BinaryIO, data: memoryview, start: int) -> None:
 
 
 @contextmanager
-def writing(
+def new_checkpoint(
     target: Path, like: Checkpoint, facts: Mapping[str, object], *, overwrite: bool = False, keep: Mapping[str, Path] | None = None
 ) -> Iterator[Writer]:
-    """A checkpoint folder, there under its name when it is complete and not before.
+    """Write a checkpoint folder, which appears under its name once it is complete.
 
     Args:
         target: The folder to be.
@@ -146,7 +146,7 @@ def writing(
     ...     (base := Path(folder, "base")).mkdir()
     ...     _ = (base / "config.json").write_text("{}")
     ...     save_file({"w": torch.ones(2)}, base / "model.safetensors")
-    ...     with writing(Path(folder, "new"), open_checkpoint(base), {"method": "simple"}) as writer:
+    ...     with new_checkpoint(Path(folder, "new"), open_checkpoint(base), {"method": "simple"}) as writer:
     ...         writer.put(Piece(["w"]), {"w": torch.tensor([0.5, 0.25])})
     ...     load_file(Path(folder, "new", "model.safetensors"))
     {'w': tensor([0.5000, 0.2500])}

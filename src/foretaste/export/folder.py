@@ -14,14 +14,14 @@ from foretaste.json_text import parse_json
 from foretaste.names import first_few
 from foretaste.target import check_outside_studies, check_text, path_kind, resolved
 from foretaste.temporary import sweep, temporary_path
-from foretaste.whole import synced
+from foretaste.whole import sync_folder
 
 __all__ = ["FACTS", "MANIFEST", "check_folder", "new_folder"]
 
 FACTS = "foretaste.json"
 MANIFEST = "manifest.json"
 
-_LISTED = 4
+_NAMES_IN_MESSAGE = 4
 
 
 def check_folder(target: Path, *, overwrite: bool = False, keep: Mapping[str, Path] | None = None) -> Path:
@@ -44,7 +44,7 @@ def check_folder(target: Path, *, overwrite: bool = False, keep: Mapping[str, Pa
     ...     check_folder(Path(place), overwrite=True)
     Traceback (most recent call last):
     ...
-    foretaste.errors.StorageError: ... holds thesis.txt and was not written by foretaste; --overwrite replaces only what was, ...
+    foretaste.errors.StorageError: ... holds thesis.txt and was not written by foretaste; --overwrite replaces only ...
     """
     whole = resolved(target)
     check_text(whole)
@@ -56,7 +56,7 @@ def check_folder(target: Path, *, overwrite: bool = False, keep: Mapping[str, Pa
     above = next((path for path in whole.parents if path.exists()), whole)
     if not above.is_dir() or not os.access(above, os.W_OK):
         lacking = "" if above == whole.parent else f"the folder {whole.parent} does not exist and cannot be made: "
-        fault = "is not writable" if above.is_dir() else "is no folder"
+        fault = "is not writable" if above.is_dir() else "is not a folder"
         raise StorageError(f"could not write {target}: {lacking}{above} {fault}; choose another place")
     if kind == "missing" or not any(whole.iterdir()):
         _refuse_if_inside(target, whole)
@@ -64,12 +64,13 @@ def check_folder(target: Path, *, overwrite: bool = False, keep: Mapping[str, Pa
         return whole
     if not overwrite:
         way = ", or replace it with --overwrite" if _is_ours(whole) else ""
-        raise StorageError(f"{target} exists already{'' if way else f' and holds {_held(whole)}'}; choose another folder{way}")
-    _refuse_kept(target, whole, keep or {})
+        raise StorageError(f"{target} exists already{'' if way else f' and holds {_content_of(whole)}'}; choose another folder{way}")
+    _refuse_protected(target, whole, keep or {})
     check_outside_studies(target, whole)
     if not _is_ours(whole):
         raise StorageError(
-            f"{target} holds {_held(whole)} and was not written by foretaste; --overwrite replaces only what was, choose another folder"
+            f"{target} holds {_content_of(whole)} and was not written by foretaste; --overwrite replaces only what foretaste wrote; "
+            "choose another folder"
         )
     _refuse_if_inside(target, whole)
     return whole
@@ -80,13 +81,21 @@ def _refuse_if_inside(target: Path, whole: Path) -> None:
         raise StorageError(f"{target} is the folder that you are in, or above it, and cannot be replaced; choose another folder")
 
 
-def _refuse_kept(target: Path, whole: Path, keep: Mapping[str, Path]) -> None:
+def _refuse_protected(target: Path, whole: Path, keep: Mapping[str, Path]) -> None:
     """Nothing that a study needs is replaced, whoever wrote it."""
-    for what, path in keep.items():
-        kept = path.resolve()
-        how = "is" if whole == kept else "holds" if kept.is_relative_to(whole) else "is within" if whole.is_relative_to(kept) else None
-        if how is not None:
-            raise StorageError(f"{target} {how} {what} ({kept}), which --overwrite does not replace; choose another folder")
+    for name, path in keep.items():
+        protected = path.resolve()
+        relation = (
+            "is"
+            if whole == protected
+            else "holds"
+            if protected.is_relative_to(whole)
+            else "is within"
+            if whole.is_relative_to(protected)
+            else None
+        )
+        if relation is not None:
+            raise StorageError(f"{target} {relation} {name} ({protected}), which --overwrite does not replace; choose another folder")
 
 
 def _is_ours(folder: Path) -> bool:
@@ -94,18 +103,18 @@ def _is_ours(folder: Path) -> bool:
     if (folder / FACTS).is_file():
         return True
     try:
-        said = parse_json((folder / MANIFEST).read_text(encoding="utf-8"))
-        if not isinstance(said, dict):
+        manifest = parse_json((folder / MANIFEST).read_text(encoding="utf-8"))
+        if not isinstance(manifest, dict):
             return False
-        known = {MANIFEST, said["file"], *(file for each in said["trainers"].values() for file in each["files"])}
-        return "foretaste" in said["versions"] and {path.name for path in folder.iterdir()} <= known
+        files = {MANIFEST, manifest["file"], *(file for trainer in manifest["trainers"].values() for file in trainer["files"])}
+        return "foretaste" in manifest["versions"] and {path.name for path in folder.iterdir()} <= files
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return False
 
 
-def _held(folder: Path) -> str:
+def _content_of(folder: Path) -> str:
     names = sorted(path.name for path in folder.iterdir())
-    return first_few(names, _LISTED)
+    return first_few(names, _NAMES_IN_MESSAGE)
 
 
 @contextmanager
@@ -167,5 +176,5 @@ def _replace(target: Path, hidden: Path) -> None:
     if target.exists():
         target.rename(old)
     hidden.rename(target)
-    synced(target.parent)
+    sync_folder(target.parent)
     shutil.rmtree(old, ignore_errors=True)

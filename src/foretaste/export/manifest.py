@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from foretaste import __version__
-from foretaste.export.columns import opened
+from foretaste.export.columns import open_rows
 from foretaste.export.mixture_draw import MixturePlan
 from foretaste.export.part import Part
 from foretaste.lazy import lazy
@@ -91,7 +91,7 @@ def _leaking(part: Part) -> int | None:
     """How many training rows are validation rows too; None if that cannot be said."""
     if part.validation is None:
         return None
-    train, validation = opened(part.rows, {}, "training rows"), opened(part.validation, {}, "validation rows")
+    train, validation = open_rows(part.rows, {}, "training rows"), open_rows(part.validation, {}, "validation rows")
     if not set(train.column_names) <= set(validation.column_names):
         return None
     return count_shared(row_digests(train, train.column_names), set(row_digests(validation, train.column_names)))
@@ -99,11 +99,11 @@ def _leaking(part: Part) -> int | None:
 
 def _warn_of_leaks(leaking: Mapping[str, int | None]) -> list[str]:
     """Warn of rows that are both training and validation rows, by task; returns the warnings."""
-    found = [
+    texts = [
         f"rows of task {name} that are both training and validation rows: {count}; remove them from one of the two"
         for name, count in leaking.items()
         if count
     ]
-    for text in found:
+    for text in texts:
         warnings.warn(text, LeakWarning, stacklevel=4)
-    return found
+    return texts

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from foretaste.errors import DataError
-from foretaste.export.columns import CHUNK, binary_columns, opened, table_of, united, weight_notes
+from foretaste.export.columns import CHUNK, binary_columns, open_rows, table_of, unite_columns, weight_notes
 from foretaste.export.folder import MANIFEST, new_folder
 from foretaste.export.manifest import manifest_of
 from foretaste.export.mixture_draw import MixturePlan, draw_rows, units_of
 from foretaste.export.part import Part
-from foretaste.export.settings import READABLE, Mixed, Settings, Source, Trainer
+from foretaste.export.settings import READABLE, Settings, Source, Trainer, WrittenMixture
 from foretaste.export.trainer_notes import notes
 from foretaste.export.trainers import check, configuration
 from foretaste.lazy import lazy
@@ -28,7 +28,7 @@ from foretaste.sources.extra import datasets
 from foretaste.sources.formats import columns_of
 from foretaste.task import Unit
 from foretaste.weights import TaskWeights
-from foretaste.whole import written_whole
+from foretaste.whole import write_whole
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]
@@ -85,10 +85,10 @@ def write_mixture(
     >>> parts = {"sums": Part([{"q": "2 + 2?"}, {"q": "3 + 3?"}]), "poems": Part([{"q": "A rose"}])}
     >>> alpha = TaskWeights(("sums", "poems"), (0.75, 0.25))
     >>> with tempfile.TemporaryDirectory() as place:
-    ...     made = write_mixture(Path(place, "mix"), parts, alpha, unit="example", rows=4, format="jsonl")
+    ...     manifest = write_mixture(Path(place, "mix"), parts, alpha, unit="example", rows=4, format="jsonl")
     ...     print(Path(place, "mix", "train.jsonl").read_text().splitlines()[2])
     {"task": "poems", "q": "A rose"}
-    >>> {task: (found["rows"], found["repeats"]) for task, found in made["tasks"].items()}
+    >>> {task: (facts["rows"], facts["repeats"]) for task, facts in manifest["tasks"].items()}
     {'sums': (3, 1.5), 'poems': (1, 1.0)}
     """
     for trainer in trainers:
@@ -96,61 +96,65 @@ def write_mixture(
     file = f"train.{format}"
     with new_folder(folder, overwrite=overwrite, keep=keep) as hidden:
         kind = settings.kind if trainers and settings else None
-        plan = _planned(parts, weights, unit, rows, seed, kind, task_column)
-        if format == "jsonl" and (found := binary_columns(plan.features)):
-            raise DataError(f"column {found[0]!r} holds pictures, sounds or bytes, which JSON lines cannot; write format='parquet'")
+        plan = _plan_mixture(parts, weights, unit, rows, seed, kind, task_column)
+        if format == "jsonl" and (binary := binary_columns(plan.features)):
+            raise DataError(f"column {binary[0]!r} holds pictures, sounds or bytes, which JSON lines cannot; write format='parquet'")
         manifest = manifest_of(parts, weights, plan, unit, seed, file)
-        manifest["trainers"] = _configured(hidden, _mixed(folder.resolve() / file, parts, plan, unit), trainers, settings)
-        written_whole(hidden / file, lambda path: _write(path, plan, format))
+        manifest["trainers"] = _write_configurations(
+            hidden, _describe_mixture(folder.resolve() / file, parts, plan, unit), trainers, settings
+        )
+        write_whole(hidden / file, lambda path: _write(path, plan, format))
         with (hidden / file).open("rb") as handle:
             manifest["sha256"] = hashlib.file_digest(handle, "sha256").hexdigest()
         (hidden / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return manifest
 
 
-def _planned(
+def _plan_mixture(
     parts: Mapping[str, Part], weights: TaskWeights, unit: Unit, rows: int, seed: int, kind: str | None, task_column: str
 ) -> MixturePlan:
     if rows < 1:
         raise DataError(f"a mixture of {rows} rows was asked for; it needs at least 1")
-    opens = {name: opened(part.rows, {}, f"task {name}") for name, part in parts.items()}
+    opens = {name: open_rows(part.rows, {}, f"task {name}") for name, part in parts.items()}
     units = {name: units_of(name, part, len(opens[name]), unit) for name, part in parts.items()}
     draw = draw_rows(units, weights, unit, rows, seed)
     drawn = [name for name in parts if len(draw.of(name))]
     roles = {name: {} if kind is None else _roles(kind, name, parts[name], opens[name]) for name in drawn}
-    if len({tuple(sorted(each)) for each in roles.values()}) > 1:
-        found = "; ".join(f"{name}: {', '.join(each)}" for name, each in roles.items())
-        raise DataError(f"trainers read rows of one format from one file, and tasks have several ({found}); bring all tasks to one")
-    renamed = {name: opened(opens[name], {column: role for role, column in each.items()}, f"task {name}") for name, each in roles.items()}
-    features, notes = united({name: each.features for name, each in renamed.items()})
-    notes += [note for name, each in renamed.items() for note in weight_notes(name, each)]
+    if len({tuple(sorted(columns)) for columns in roles.values()}) > 1:
+        listing = "; ".join(f"{name}: {', '.join(columns)}" for name, columns in roles.items())
+        raise DataError(f"trainers read rows of one format from one file, and tasks have several ({listing}); give all tasks one format")
+    renamed = {
+        name: open_rows(opens[name], {column: role for role, column in columns.items()}, f"task {name}") for name, columns in roles.items()
+    }
+    features, notes = unite_columns({name: columns.features for name, columns in renamed.items()})
+    notes += [note for name, columns in renamed.items() for note in weight_notes(name, columns)]
     if task_column in features:
         raise DataError(f"the data have a column {task_column!r} already; give the column that says the task another name (task_column)")
     return MixturePlan(draw, units, renamed, roles, features, notes, task_column)
 
 
-def _configured(folder: Path, mixed: Mixed, trainers: Sequence[Trainer], settings: Settings | None) -> dict[str, object]:
+def _write_configurations(folder: Path, mixed: WrittenMixture, trainers: Sequence[Trainer], settings: Settings | None) -> dict[str, object]:
     """Write trainers' configurations; what the manifest says of each."""
-    found: dict[str, object] = {}
+    summary: dict[str, object] = {}
     for trainer in trainers:
         assert settings is not None
-        made = configuration(trainer, mixed, settings)
-        for name, text in made.items():
+        files = configuration(trainer, mixed, settings)
+        for name, text in files.items():
             (folder / name).write_text(text, encoding="utf-8")
-        found[trainer] = {"files": list(made), "notes": list(notes(trainer, mixed, settings))}
-    return found
+        summary[trainer] = {"files": list(files), "notes": list(notes(trainer, mixed, settings))}
+    return summary
 
 
 def _roles(kind: str, name: str, part: Part, rows: "datasets.Dataset") -> dict[str, str]:
     return columns_of(kind, part.columns, rows.column_names, part.source or f"task {name}")
 
 
-def _mixed(data: Path, parts: Mapping[str, Part], plan: MixturePlan, unit: Unit) -> Mixed:
+def _describe_mixture(data: Path, parts: Mapping[str, Part], plan: MixturePlan, unit: Unit) -> WrittenMixture:
     """The mixture as trainers see it."""
     drawn = {name: plan.draw.of(name) for name in plan.rows}
     files = {name: Path(parts[name].source).resolve() for name in drawn if parts[name].whole}
     readable = len(files) == len(drawn) and all(file.is_file() and file.suffix in READABLE for file in files.values())
-    return Mixed(
+    return WrittenMixture(
         data,
         unit,
         tuple(next(iter(plan.roles.values()))),
@@ -179,10 +183,10 @@ def _chunk(plan: MixturePlan, part: slice) -> "pa.Table":
     tasks, indices = plan.draw.tasks[part], plan.draw.indices[part]
     tables, places = [], []
     for code in np.unique(tasks):
-        here, name = np.flatnonzero(tasks == code), plan.draw.names[code]
-        found = table_of(plan.rows[name], indices[here].tolist(), plan.features)
-        tables.append(found.add_column(0, plan.task_column, pa.array([name] * len(here), pa.string())))
-        places.append(here)
+        places_of_task, name = np.flatnonzero(tasks == code), plan.draw.names[code]
+        table = table_of(plan.rows[name], indices[places_of_task].tolist(), plan.features)
+        tables.append(table.add_column(0, plan.task_column, pa.array([name] * len(places_of_task), pa.string())))
+        places.append(places_of_task)
     return pa.concat_tables(tables).take(pa.array(np.argsort(np.concatenate(places))))
 
 

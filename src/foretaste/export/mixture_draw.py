@@ -52,8 +52,8 @@ class Draw:
 
     def of(self, task: str) -> NDArray[np.int64]:
         """Indices of one task's rows."""
-        found: NDArray[np.int64] = self.indices[self.tasks == self.names.index(task)]
-        return found
+        indices: NDArray[np.int64] = self.indices[self.tasks == self.names.index(task)]
+        return indices
 
 
 @dataclass(frozen=True)
@@ -77,16 +77,16 @@ def units_of(name: str, part: Part, rows: int, unit: Unit) -> NDArray[np.int64]:
         return np.ones(rows, dtype=np.int64)
     if part.units_per_row is None:
         raise DataError(f"alpha is of tokens, and task {name} does not say how many label tokens its rows have; give units_per_row")
-    found = np.asarray(part.units_per_row, dtype=np.int64)
-    if found.shape != (rows,) or (found < 0).any() or not found.any():
+    units = np.asarray(part.units_per_row, dtype=np.int64)
+    if units.shape != (rows,) or (units < 0).any() or not units.any():
         raise DataError(f"units_per_row of task {name} must be {rows} numbers of at least 0, one for each row, and not all 0")
-    return found
+    return units
 
 
 def draw_rows(units: Mapping[str, NDArray[np.int64]], weights: TaskWeights, unit: Unit, rows: int, seed: int) -> Draw:
-    """What the joint run draws, one row a step, so that the order within its steps is seen."""
+    """Draw rows as the joint run does, one row a step, so that the order within its steps shows."""
     examples = {name: _Units(counts.tolist()) for name, counts in units.items()}
-    tasks = [Task(name, each, each, (METRICS["accuracy"],), unit=unit) for name, each in examples.items()]
+    tasks = [Task(name, stand_in, stand_in, (METRICS["accuracy"],), unit=unit) for name, stand_in in examples.items()]
     plan = mixture(tasks, weights, rows, 1, torch.Generator().manual_seed(seed))
     names = tuple(units)
     places = {name: place for place, name in enumerate(names)}

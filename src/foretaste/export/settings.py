@@ -10,7 +10,7 @@ from foretaste.sources.kinds import CAUSAL_LM
 from foretaste.task import Unit
 from foretaste.train.training import Training
 
-__all__ = ["READABLE", "LoraSettings", "Mixed", "Settings", "Source", "Trainer", "batch_sizes"]
+__all__ = ["READABLE", "LoraSettings", "Settings", "Source", "Trainer", "WrittenMixture", "batch_sizes"]
 
 Trainer = Literal["trl", "axolotl", "llama-factory"]
 
@@ -42,7 +42,7 @@ class LoraSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a trainer has to know beside the data.
+    """What a trainer needs to know beside the data.
 
     Args:
         model: Path or hub id.
@@ -79,7 +79,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Mixed:
+class WrittenMixture:
     """A written mixture, as a trainer sees it.
 
     Args:
@@ -104,7 +104,7 @@ class Mixed:
 
     @property
     def rows(self) -> int:
-        """All rows."""
+        """The number of rows of all tasks together."""
         return sum(self.counts.values())
 
     @property

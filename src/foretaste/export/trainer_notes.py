@@ -1,16 +1,16 @@
 """What to know about another trainer's configuration: why it is as it is, and where it differs from the joint run."""
 
-from foretaste.export.settings import READABLE, Mixed, Settings, Trainer, batch_sizes
+from foretaste.export.settings import READABLE, Settings, Trainer, WrittenMixture, batch_sizes
 
 __all__ = ["notes"]
 
 
-def notes(trainer: Trainer, mixed: Mixed, settings: Settings) -> tuple[str, ...]:
+def notes(trainer: Trainer, mixed: WrittenMixture, settings: Settings) -> tuple[str, ...]:
     """What to know about a trainer's configuration: why it is as it is, and where it differs from foretaste's joint run.
 
     >>> from pathlib import Path
     >>> from foretaste.train.training import Training
-    >>> mixed = Mixed(Path("/m/train.jsonl"), "token", ("text",), ("task", "text"), {"a": 8, "b": 2}, {"a": 40, "b": 40})
+    >>> mixed = WrittenMixture(Path("/m/train.jsonl"), "token", ("text",), ("task", "text"), {"a": 8, "b": 2}, {"a": 40, "b": 40})
     >>> notes("trl", mixed, Settings("gpt2", Training(steps=5)))[0]
     'Reads train.jsonl: TRL itself concatenates data sets, without weights, so that the share of each would be its size.'
     """
@@ -21,7 +21,7 @@ def notes(trainer: Trainer, mixed: Mixed, settings: Settings) -> tuple[str, ...]
         "axolotl": "The order is kept (curriculum_sampling). Do not turn on dataset_exact_deduplication: it would undo repeats.",
         "llama-factory": "The order is kept (disable_shuffling).",
     }[trainer]
-    found = [
+    lines = [
         _why(trainer, mixed),
         order,
         "Losses are means over the label tokens of a step (transformers 4.46 and later), as alpha needs them.",
@@ -29,17 +29,17 @@ def notes(trainer: Trainer, mixed: Mixed, settings: Settings) -> tuple[str, ...]
         f"Rows of more than {settings.max_length} tokens are cut here at the end; foretaste cuts the prompt's beginning first.",
     ]
     if training.prior_precision:
-        found.append("The pull to the pretrained params (prior_precision) is left out: this trainer has none.")
+        lines.append("The pull to the pretrained params (prior_precision) is left out: this trainer has none.")
     if training.optimizer != "adamw":
-        found.append(f"foretaste's joint run uses {training.optimizer}; this is AdamW: choose the learning rate anew.")
+        lines.append(f"foretaste's joint run uses {training.optimizer}; this is AdamW: choose its learning rate again.")
     if training.warmup:
-        found.append("Warm-up begins at 0 here and with one step's share in foretaste: its rates come one step later.")
+        lines.append("Warm-up begins at 0 here and with one step's share in foretaste: its rates come one step later.")
     if training.weight_decay:
-        found.append("Weight decay leaves out biases and norms here; foretaste's does not.")
-    return (*found, *_of_format(trainer, mixed))
+        lines.append("Weight decay leaves out biases and norms here; foretaste's does not.")
+    return (*lines, *_of_format(trainer, mixed))
 
 
-def _why(trainer: Trainer, mixed: Mixed) -> str:
+def _why(trainer: Trainer, mixed: WrittenMixture) -> str:
     name, readable = mixed.data.name, ", ".join(READABLE)
     if trainer == "trl":
         return f"Reads {name}: TRL itself concatenates data sets, without weights, so that the share of each would be its size."
@@ -51,7 +51,7 @@ def _why(trainer: Trainer, mixed: Mixed) -> str:
     return f"{why} llama-factory-sources.yaml reads the sources themselves, with the same exact counts (num_samples)."
 
 
-def _of_format(trainer: Trainer, mixed: Mixed) -> list[str]:
+def _of_format(trainer: Trainer, mixed: WrittenMixture) -> list[str]:
     if trainer == "trl" and mixed.roles == ("messages",):
         return ["assistant_only_loss needs a chat template that marks answers with {% generation %}, or a model whose template TRL knows."]
     if trainer != "llama-factory" or mixed.roles == ("text",):

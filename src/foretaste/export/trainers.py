@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 import yaml
 
 from foretaste.errors import DataError, TaskError
-from foretaste.export.settings import LoraSettings, Mixed, Settings, Trainer, batch_sizes
+from foretaste.export.settings import LoraSettings, Settings, Trainer, WrittenMixture, batch_sizes
 from foretaste.export.trainer_notes import notes
 from foretaste.sources.kind import ModelKind
 from foretaste.sources.kinds import kind_named
@@ -35,8 +35,8 @@ _RUN: Mapping[Trainer, str] = {"trl": "trl {} --config", "axolotl": "axolotl tra
 _MIXTURE = "foretaste-mixture"
 
 
-def configuration(trainer: Trainer, mixed: Mixed, settings: Settings) -> dict[str, str]:
-    """Files that make a trainer train one epoch of a mixture, in its order.
+def configuration(trainer: Trainer, mixed: WrittenMixture, settings: Settings) -> dict[str, str]:
+    """Write the files that make a trainer train one epoch of a mixture, in its order.
 
     Args:
         trainer: ``trl`` (``trl sft``), ``axolotl`` or ``llama-factory``.
@@ -51,23 +51,23 @@ def configuration(trainer: Trainer, mixed: Mixed, settings: Settings) -> dict[st
         DataError: Columns that the trainer cannot train on.
 
     >>> from pathlib import Path
-    >>> mixed = Mixed(Path("/m/train.jsonl"), "token", ("text",), ("task", "text"), {"a": 8, "b": 2}, {"a": 40, "b": 40})
-    >>> made = configuration("trl", mixed, Settings("gpt2", Training(steps=5, batch_size=2)))
-    >>> list(made), yaml.safe_load(made["trl.yaml"])["datasets"]
+    >>> mixed = WrittenMixture(Path("/m/train.jsonl"), "token", ("text",), ("task", "text"), {"a": 8, "b": 2}, {"a": 40, "b": 40})
+    >>> files = configuration("trl", mixed, Settings("gpt2", Training(steps=5, batch_size=2)))
+    >>> list(files), yaml.safe_load(files["trl.yaml"])["datasets"]
     (['trl.yaml'], [{'path': 'json', 'data_files': '/m/train.jsonl', 'split': 'train', 'columns': ['text']}])
     """
     check(trainer, mixed.unit, settings)
     kind = kind_named(settings.kind)
     _check_columns(trainer, kind, mixed)
-    said = notes(trainer, mixed, settings)
+    comments = notes(trainer, mixed, settings)
     if trainer == "llama-factory":
-        return _llama_factory_files(mixed, settings, kind, said)
+        return _llama_factory_files(mixed, settings, kind, comments)
     values = _trl(mixed, settings) if trainer == "trl" else _axolotl(mixed, settings)
-    return {f"{trainer}.yaml": _text(trainer, kind, f"{trainer}.yaml", said, values)}
+    return {f"{trainer}.yaml": _text(trainer, kind, f"{trainer}.yaml", comments, values)}
 
 
 def check(trainer: Trainer, unit: Unit, settings: Settings | None) -> None:
-    """Whether a trainer can train what a mixture is for.
+    """Check that a trainer can train what a mixture is for.
 
     Raises:
         TaskError: No settings, another kind of model, or alpha of another unit than tokens.
@@ -106,7 +106,7 @@ def _check_lora(name: str, lora: LoraSettings) -> None:
         raise TaskError(f"{name} takes a whole number for LoRA's alpha, and the recipe has {lora.alpha}; choose a whole one")
 
 
-def _check_columns(trainer: Trainer, kind: ModelKind, mixed: Mixed) -> None:
+def _check_columns(trainer: Trainer, kind: ModelKind, mixed: WrittenMixture) -> None:
     if mixed.roles not in kind.formats:
         usual = ", or ".join(" and ".join(roles) for roles in kind.formats)
         raise DataError(f"{_NAMES[trainer]} needs columns {usual}; the mixture has {', '.join(mixed.roles)}")
@@ -115,14 +115,14 @@ def _check_columns(trainer: Trainer, kind: ModelKind, mixed: Mixed) -> None:
             raise DataError(f"axolotl would put the column {column!r} into prompts; rename or remove it in the data")
 
 
-def _text(trainer: Trainer, kind: ModelKind, file: str, said: Sequence[str], values: Mapping[str, object]) -> str:
+def _text(trainer: Trainer, kind: ModelKind, file: str, notes: Sequence[str], values: Mapping[str, object]) -> str:
     command = _RUN[trainer].format(kind.trainers[trainer])
-    run = f"{_NAMES[trainer]}, written by foretaste. Run in this folder: {command} {file}. If it moves, mend the paths."
-    comments = "".join(f"# {line}\n" for line in (run, *said))
+    run = f"{_NAMES[trainer]}, written by foretaste. Run in this folder: {command} {file}. If it moves, correct the paths."
+    comments = "".join(f"# {line}\n" for line in (run, *notes))
     return comments + yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=1000)
 
 
-def _common(mixed: Mixed, training: Training) -> dict[str, object]:
+def _common(mixed: WrittenMixture, training: Training) -> dict[str, object]:
     """What all three call the same, since all three are transformers' Trainer."""
     return {
         "gradient_accumulation_steps": batch_sizes(training)[1],
@@ -140,15 +140,15 @@ def _schedule(training: Training) -> str:
     return "constant_with_warmup" if training.decay == "constant" and training.warmup else training.decay
 
 
-def _transformers(mixed: Mixed, training: Training) -> dict[str, object]:
+def _transformers(mixed: WrittenMixture, training: Training) -> dict[str, object]:
     """As TRL and LLaMA-Factory call it."""
     size = {"num_train_epochs": 1, "per_device_train_batch_size": batch_sizes(training)[0]}
     return {**size, "lr_scheduler_type": _schedule(training), "optim": "adamw_torch", **_common(mixed, training)}
 
 
-def _trl(mixed: Mixed, settings: Settings) -> dict[str, object]:
+def _trl(mixed: WrittenMixture, settings: Settings) -> dict[str, object]:
     data = {"path": mixed.builder, "data_files": str(mixed.data), "split": "train", "columns": list(mixed.roles)}
-    learned: dict[str, dict[str, object]] = {
+    loss_settings: dict[str, dict[str, object]] = {
         "messages": {"assistant_only_loss": True},
         "prompt": {"completion_only_loss": True},
         "text": {"dataset_text_field": "text"},
@@ -160,7 +160,7 @@ def _trl(mixed: Mixed, settings: Settings) -> dict[str, object]:
         "shuffle_dataset": False,
         "train_sampling_strategy": "sequential",
         "packing": False,
-        **learned[mixed.roles[0]],
+        **loss_settings[mixed.roles[0]],
         "max_length": settings.max_length,
         "eval_strategy": "no",
         **_transformers(mixed, settings.training),
@@ -180,7 +180,7 @@ def _trl_lora(settings: Settings, lora: LoraSettings) -> dict[str, object]:
     }
 
 
-def _axolotl(mixed: Mixed, settings: Settings) -> dict[str, object]:
+def _axolotl(mixed: WrittenMixture, settings: Settings) -> dict[str, object]:
     plain = {"system_prompt": "", "field_instruction": "prompt", "field_output": "completion", "format": "{instruction}"}
     formats: dict[str, dict[str, object]] = {
         "messages": {"type": "chat_template", "field_messages": "messages", "roles_to_train": ["assistant"], "train_on_eos": "turn"},
@@ -220,7 +220,7 @@ def _axolotl_lora(lora: LoraSettings) -> dict[str, object]:
     }
 
 
-def _llama_factory_files(mixed: Mixed, settings: Settings, kind: ModelKind, said: Sequence[str]) -> dict[str, str]:
+def _llama_factory_files(mixed: WrittenMixture, settings: Settings, kind: ModelKind, comments: Sequence[str]) -> dict[str, str]:
     native, entries = {}, {_MIXTURE: _entry(mixed.data.name, {role: role for role in mixed.roles})}
     for task, source in mixed.sources.items():
         entries[task] = {**_entry(str(source.file), source.columns), "num_samples": mixed.counts[task]}
@@ -230,10 +230,13 @@ def _llama_factory_files(mixed: Mixed, settings: Settings, kind: ModelKind, said
             "dataset_info.json says. These are the mixture's counts; order and repeats are drawn by LLaMA-Factory."
         )
         values = _llama_factory(mixed, settings, {"dataset": ",".join(mixed.sources), "mix_strategy": "concat"})
-        native["llama-factory-sources.yaml"] = _text("llama-factory", kind, "llama-factory-sources.yaml", [reads, *said[2:]], values)
-    written = _llama_factory(mixed, settings, {"dataset": _MIXTURE, "disable_shuffling": True})
-    text, listed = _text("llama-factory", kind, "llama-factory.yaml", said, written), json.dumps(entries, indent=1, ensure_ascii=False)
-    return {"llama-factory.yaml": text, **native, "dataset_info.json": listed + "\n"}
+        native["llama-factory-sources.yaml"] = _text("llama-factory", kind, "llama-factory-sources.yaml", [reads, *comments[2:]], values)
+    values = _llama_factory(mixed, settings, {"dataset": _MIXTURE, "disable_shuffling": True})
+    text, data_sets = (
+        _text("llama-factory", kind, "llama-factory.yaml", comments, values),
+        json.dumps(entries, indent=1, ensure_ascii=False),
+    )
+    return {"llama-factory.yaml": text, **native, "dataset_info.json": data_sets + "\n"}
 
 
 def _entry(file: str, columns: Mapping[str, str]) -> dict[str, object]:
@@ -246,7 +249,7 @@ def _entry(file: str, columns: Mapping[str, str]) -> dict[str, object]:
     return {"file_name": file, "columns": {"prompt": columns["prompt"], "response": columns["completion"]}}
 
 
-def _llama_factory(mixed: Mixed, settings: Settings, data: Mapping[str, object]) -> dict[str, object]:
+def _llama_factory(mixed: WrittenMixture, settings: Settings, data: Mapping[str, object]) -> dict[str, object]:
     return {
         "model_name_or_path": settings.model,
         "stage": "pt" if mixed.roles == ("text",) else kind_named(settings.kind).trainers["llama-factory"],

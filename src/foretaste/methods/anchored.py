@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from foretaste.merge import corrected
+from foretaste.merge import correct_preview
 from foretaste.methods.diagonal import Diagonal
 from foretaste.methods.kronecker import Kronecker
 from foretaste.methods.method import Method, prior_of
@@ -65,7 +65,7 @@ class AnchorTrust(ChoiceWork):
         joint = context.study.tensors(_joint_run(context).done(context).artefact)
         assert own.precision is not None
         merged = functools.cache(own.under(prior_of(context, own.precision)).merge)
-        return lambda trust: objective(context, lambda at: corrected(merged(at), merged(weights), joint, trust).params)
+        return lambda trust: objective(context, lambda at: correct_preview(merged(at), merged(weights), joint, trust).params)
 
 
 def _joint_run(context: Context) -> JointRun:

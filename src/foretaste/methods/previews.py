@@ -229,7 +229,7 @@ def memory_of(context: Context, merger: Merger) -> Memory:
         merger: Gives the previews.
 
     >>> from foretaste.workflow.example import small_study
-    >>> from foretaste.workflow.preview import ready
+    >>> from foretaste.workflow.preview import prepare_merger
     >>> with small_study() as session:
     ...     memory_of(session, ready(session, "simple")[1]).modules
     []

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import torch
 
-from foretaste.merge import Preview, corrected, merge
+from foretaste.merge import Preview, correct_preview, merge
 from foretaste.one_line import one_line
 from foretaste.params import Params
 from foretaste.posterior.gaussian import Gaussian
@@ -99,7 +99,7 @@ class Merger:
         preview = self._merge_sites(weights)
         if self.anchor is None or not self.anchor.trust:
             return preview
-        return corrected(preview, self._at_anchor, self.anchor.joint, self.anchor.trust)
+        return correct_preview(preview, self._at_anchor, self.anchor.joint, self.anchor.trust)
 
     @cached_property
     def _at_anchor(self) -> Preview:

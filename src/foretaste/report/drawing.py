@@ -114,8 +114,8 @@ def _add(figure: go.Figure, trace: go.Scatter | go.Scatterternary, series: Serie
         return
     ends = {key: [None] for key in (("x", "y") if isinstance(trace, go.Scatter) else ("a", "b", "c"))}
     marker = {"size": trace.marker.size, "symbol": trace.marker.symbol, "line": trace.marker.line, "color": _LEGEND}
-    shown = type(trace)(ends, mode="markers", name=trace.name, legendgroup=trace.name, marker=marker, hoverinfo="skip")
-    figure.add_traces([shown, trace.update(showlegend=False, legendgroup=trace.name)])
+    legend = type(trace)(ends, mode="markers", name=trace.name, legendgroup=trace.name, marker=marker, hoverinfo="skip")
+    figure.add_traces([legend, trace.update(showlegend=False, legendgroup=trace.name)])
 
 
 def _draw_triangle(chart: Chart) -> go.Figure:

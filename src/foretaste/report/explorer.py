@@ -46,8 +46,8 @@ def explorer_state(summary: Summary) -> dict[str, object]:
     >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline
     >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
-    >>> found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
-    >>> explorer_state(found)["prediction"] is None, explorer_state(found)["tasks"][0]["name"]
+    >>> summary = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> explorer_state(summary)["prediction"] is None, explorer_state(summary)["tasks"][0]["name"]
     (True, 'a')
     """
     record = study_record(summary)
@@ -75,7 +75,7 @@ def explorer_state(summary: Summary) -> dict[str, object]:
     return {key: plain(record[key]) for key in shared} | {
         "tasks": plain(tasks),
         "facts": study_facts(summary),
-        "inside": summary.surface.inside,
+        "inside": summary.surface.has_private_heads,
         "rows": plain(rows),
         "preference": preference,
         "prediction": _prediction(summary),
@@ -85,12 +85,12 @@ def explorer_state(summary: Summary) -> dict[str, object]:
 def _prediction(summary: Summary) -> dict[str, object] | None:
     if summary.outlook is None:
         return None
-    surface, learned = summary.outlook.surface, summary.outlook.learned
+    surface, predictor = summary.outlook.surface, summary.outlook.predictor
     points, resolution = grid_of(surface)
     first = [summary.recommendation.weights] if summary.recommendation else []
-    evaluated = list(dict.fromkeys([*first, *(row.weights for row in surface.rows)]))  # what people look at first is exact
-    table = predict_at(learned, points if resolution else list(dict.fromkeys([*evaluated, *points])))
-    more = {"known": predict_at(learned, evaluated)} if resolution else {"splines": _splines(table)}
+    tried = list(dict.fromkeys([*first, *(row.weights for row in surface.rows)]))  # what people look at first is exact
+    table = predict_at(predictor, points if resolution else list(dict.fromkeys([*tried, *points])))
+    more = {"known": predict_at(predictor, tried)} if resolution else {"splines": _splines(table)}
     return {"resolution": resolution, "basis": summary.outlook.prediction.basis, **table, **more}
 
 
@@ -104,23 +104,23 @@ def _splines(tables: Mapping[str, list[list[float]]]) -> dict[str, object]:
     }
 
 
-def predict_at(learned: Predictor, points: Sequence[TaskWeights]) -> dict[str, list[list[float]]]:
+def predict_at(predictor: Predictor, points: Sequence[TaskWeights]) -> dict[str, list[list[float]]]:
     """Predict metrics with 90 % intervals at any weightings, `[N, T]` each, as lists.
 
     Args:
-        learned: From a study's rows.
+        predictor: From a study's rows.
         points: N of them.
 
-    >>> from foretaste.surface.predict import predictor
+    >>> from foretaste.surface.predict import fit_predictor
     >>> from foretaste.surface.table import Headline
     >>> from foretaste.evaluation import Evaluation, Fidelity
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.JOINT, "joint") for w in lattice("ab", 2)]
-    >>> learned = predictor(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)))
-    >>> found = predict_at(learned, [uniform("ab")])
-    >>> found["weights"], len(found["median"][0])
+    >>> predictor = fit_predictor(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)))
+    >>> prediction = predict_at(predictor, [uniform("ab")])
+    >>> prediction["weights"], len(prediction["median"][0])
     ([[0.5, 0.5]], 2)
     """
-    parts = [learned.at(points[start : start + _CHUNK]) for start in range(0, len(points), _CHUNK)]
+    parts = [predictor.at(points[start : start + _CHUNK]) for start in range(0, len(points), _CHUNK)]
     tables = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ("median", "low", "high")}
     return {"weights": [list(point.values()) for point in points], **{name: np.round(table, 6).tolist() for name, table in tables.items()}}
 
@@ -137,12 +137,14 @@ def grid_of(surface: Surface) -> tuple[list[TaskWeights], int]:
         resolution = {1: 1, 2: _CURVE}.get(len(names), _TRIANGLE)
         return lattice(names, resolution), resolution
     random = np.random.default_rng(0)
-    scattered = [_draw_weights(names, random, surface.inside, concentration) for concentration in (1.0, 0.3) for _ in range(_SCATTER)]
+    scattered = [
+        _draw_weights(names, random, surface.has_private_heads, concentration) for concentration in (1.0, 0.3) for _ in range(_SCATTER)
+    ]
     return [*corners(names), uniform(names), *scattered], 0
 
 
 def _draw_weights(names: Sequence[str], random: np.random.Generator, inside: bool, concentration: float) -> TaskWeights:
     """Draw weights at random: of some tasks, the others having none, or of all."""
-    some = list(names) if inside else random.choice(names, random.integers(2, len(names) + 1), replace=False).tolist()
-    weights = dict(dirichlet(some, 1, random, concentration)[0])
+    chosen = list(names) if inside else random.choice(names, random.integers(2, len(names) + 1), replace=False).tolist()
+    weights = dict(dirichlet(chosen, 1, random, concentration)[0])
     return TaskWeights(names, [weights.get(name, 0.0) for name in names])

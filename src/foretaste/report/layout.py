@@ -118,8 +118,8 @@ def _first_parts(cell: Cell, count: int) -> Cell:
 
 
 def _empty_grid(title: str = "") -> Grid:
-    shown = Text(title, "bold") if title else None
-    return Grid(box=box.SIMPLE_HEAD, title=shown, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    columns = Text(title, "bold") if title else None
+    return Grid(box=box.SIMPLE_HEAD, title=columns, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
 
 
 def _plain_grid(table: Table) -> Grid:
@@ -163,10 +163,10 @@ def _list(table: Table, parts: int) -> Grid:
     grid.add_column("", justify="right", overflow="fold", no_wrap=not has_text)
     for first, *others in table.rows:
         for place, (column, cell) in enumerate(zip(table.columns[1:], others, strict=True)):
-            shown = _first_parts(cell, parts) if parts else cell
+            items = _first_parts(cell, parts) if parts else cell
             last = place == len(others) - 1
             grid.add_row(
-                "" if place else _text(first), Text(column.name), _text(shown, "  " if len(shown.parts) < 3 else "\n"), end_section=last
+                "" if place else _text(first), Text(column.name), _text(items, "  " if len(items.parts) < 3 else "\n"), end_section=last
             )
     return grid
 

@@ -11,11 +11,11 @@ from foretaste.surface.agreement import Agreement
 from foretaste.surface.comparison import Comparison
 from foretaste.surface.hindsight import coverage, mean_error
 from foretaste.surface.mergeability import Mergeability
-from foretaste.surface.outlook import Outlook, evaluated
+from foretaste.surface.outlook import Outlook, evaluated_weights
 from foretaste.surface.pareto import front
-from foretaste.surface.race import ERROR, Apart, Raced
+from foretaste.surface.race import ERROR, Gap, RaceResult
 from foretaste.surface.recommend import Alternative, Recommendation
-from foretaste.surface.searched import Searched
+from foretaste.surface.searched import SearchResult
 from foretaste.surface.table import Headline
 
 __all__ = ["comparison_record", "mergeability_record", "race_records", "row_record", "search_record", "study_record"]
@@ -67,7 +67,7 @@ def _recommendation(best: Recommendation) -> Record:
 
 def _prediction(outlook: Outlook) -> Record:
     """Record what joint runs are expected to give at the evaluated weightings, with 90 % intervals."""
-    points, prediction = evaluated(outlook.surface), outlook.prediction
+    points, prediction = evaluated_weights(outlook.surface), outlook.prediction
     places = [outlook.places[weights] for weights in points]
     tables = {"median": prediction.median, "low": prediction.low, "high": prediction.high}
     return {
@@ -103,21 +103,21 @@ def row_record(row: Evaluation) -> Record:
     }
 
 
-def race_records(races: Sequence[Raced]) -> list[Record]:
+def race_records(races: Sequence[RaceResult]) -> list[Record]:
     """Record races: rows, those that stopped, and how each stands to the best.
 
     >>> from foretaste.evaluation import Fidelity
     >>> from foretaste.weights import uniform
     >>> row = Evaluation(uniform("a"), {"a": {"accuracy": 0.9}}, Fidelity.PREVIEW, "simple")
-    >>> race_records([Raced("simple", (row,), (), row.weights, {}, 10, 40)])[0]["best"]
+    >>> race_records([RaceResult("simple", (row,), (), row.weights, {}, 10, 40)])[0]["best"]
     {'a': 1.0}
     """
     return [
         {
             "method": race.method,
-            "rows": [row_record(row) | _apart(race.apart.get(row.weights)) for row in race.rows],
+            "rows": [row_record(row) | _gap_record(race.gaps.get(row.weights)) for row in race.rows],
             "dropped": [
-                {"weights": dict(one.weights), "examples": one.examples, "value": one.value, "missing": one.missing} | _apart(one.apart)
+                {"weights": dict(one.weights), "examples": one.examples, "value": one.value, "missing": one.missing} | _gap_record(one.gap)
                 for one in race.dropped
             ],
             "best": dict(race.best),
@@ -131,11 +131,11 @@ def race_records(races: Sequence[Raced]) -> list[Record]:
     ]
 
 
-def _apart(apart: Apart | None) -> Record:
+def _gap_record(apart: Gap | None) -> Record:
     return {} if apart is None else asdict(apart)
 
 
-def search_record(search: Searched) -> Record:
+def search_record(search: SearchResult) -> Record:
     """Record a search: what it spent, why it stopped, and predictions beside results.
 
     >>> from foretaste.surface.outlook import outlook
@@ -147,31 +147,31 @@ def search_record(search: Searched) -> Record:
     >>> from foretaste.weights import corners
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.JOINT, "joint") for w in corners("ab")]
     >>> prediction = outlook(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)), corners("ab"))
-    >>> search_record(Searched(recommend(prediction, Preference("mean", {})), Budget(1, 2, 3), "done", {}, ()))["spent"]
+    >>> search_record(SearchResult(recommend(prediction, Preference("mean", {})), Budget(1, 2, 3), "done", {}, ()))["spent"]
     {'joint': 1, 'previews': 2, 'sharpened': 3}
     """
     runs = [
         {"weights": run.weights, "expected": run.expected.tolist(), "low": run.low.tolist(), "high": run.high.tolist()}
         | {"real": run.real.tolist()}
-        for run in search.foretold
+        for run in search.past_predictions
     ]
     return {
         "spent": asdict(search.spent),
         "stopped": search.stopped,
         "failed": dict(search.failed),
         "foretold": runs,
-        "coverage": coverage(search.foretold),
-        "mean_error": mean_error(search.foretold),
+        "coverage": coverage(search.past_predictions),
+        "mean_error": mean_error(search.past_predictions),
     }
 
 
 def comparison_record(comparison: Comparison) -> Record:
     """Record a comparison of methods.
 
-    >>> from foretaste.surface.comparison import Compared, Regret
+    >>> from foretaste.surface.comparison import MethodComparison, Regret
     >>> even = {"a": 0.01, "b": 0.03}
     >>> near = Agreement("simple", 3, even, even, {"a": None, "b": None}, 0.5, None, None, 0.0, 0.01, 0.1)
-    >>> comparison = Comparison((Compared(near, "averaging", "preview", 2.0, 0.001),), {"uniform": Regret(0.02, 0.0)}, 75.0)
+    >>> comparison = Comparison((MethodComparison(near, "averaging", "preview", 2.0, 0.001),), {"uniform": Regret(0.02, 0.0)}, 75.0)
     >>> comparison_record(comparison)["rivals"]
     {'uniform': {'mean': 0.02, 'worst': 0.0}}
     """

@@ -9,9 +9,9 @@ import numpy as np
 from foretaste.document.wording import counted, number
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.one_line import one_line
-from foretaste.surface.agreement import Agreement, judged
-from foretaste.surface.outlook import Outlook, evaluated, outlook, tellable, usable
-from foretaste.surface.preference import Floor, Preference, caution, measure, mute
+from foretaste.surface.agreement import Agreement, agreement_without_anchor
+from foretaste.surface.outlook import Outlook, can_predict, evaluated_weights, outlook, select_usable_rows
+from foretaste.surface.preference import Floor, Preference, caution, measure, zero_metric_caution
 from foretaste.surface.recommend import Recommendation, recommend
 from foretaste.surface.table import Array, Surface
 
@@ -90,7 +90,7 @@ class Summary:
         return measure(self.preference, self.surface.headlines)
 
     @property
-    def wanted(self) -> str:
+    def objective(self) -> str:
         """The preference, or the name of its number where that says more."""
         return str(self.preference) if self.measure == "value" else self.measure
 
@@ -98,7 +98,7 @@ class Summary:
     def caution(self) -> str:
         """A warning about metrics that should not be averaged or that say nothing; empty if all is well."""
         heads = self.surface.headlines
-        return " ".join(filter(None, (caution(self.preference, heads, self.floors), mute(heads, self.single))))
+        return " ".join(filter(None, (caution(self.preference, heads, self.floors), zero_metric_caution(heads, self.single))))
 
     def values(self, surface: Surface) -> Array:
         """Return `[N]` values of the preference for a surface's rows; more is better."""
@@ -133,19 +133,19 @@ def summarise(
 
     >>> from foretaste.surface.table import Headline
     >>> empty = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
-    >>> found = summarise(empty, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
-    >>> found.recommendation is None, found.agreements
+    >>> summary = summarise(empty, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> summary.recommendation is None, summary.agreements
     (True, ())
     """
-    preference = preference.settled(surface) if surface.rows else preference
-    rows = usable(surface, only)
-    prediction = outlook(rows) if tellable(rows) else None
+    preference = preference.resolve_knee(surface) if surface.rows else preference
+    rows = select_usable_rows(surface, only)
+    prediction = outlook(rows) if can_predict(rows) else None
     return Summary(
         name=name,
         surface=surface,
         method=method,
         outlook=prediction,
-        recommendation=None if prediction is None else recommend(prediction, preference, floors, among=evaluated(rows)),
+        recommendation=None if prediction is None else recommend(prediction, preference, floors, among=evaluated_weights(rows)),
         agreements=_agreements(surface),
         preference=preference,
         floors=tuple(floors),
@@ -171,8 +171,8 @@ def with_preference(summary: Summary, preference: Preference, floors: Sequence[F
     >>> with_preference(mean, Preference("worst", {}), ()).preference.kind
     'worst'
     """
-    preference = preference.settled(summary.surface) if summary.surface.rows else preference
-    best = recommend(summary.outlook, preference, floors, among=evaluated(summary.outlook.surface)) if summary.outlook else None
+    preference = preference.resolve_knee(summary.surface) if summary.surface.rows else preference
+    best = recommend(summary.outlook, preference, floors, among=evaluated_weights(summary.outlook.surface)) if summary.outlook else None
     return replace(summary, preference=preference, floors=tuple(floors), recommendation=best)
 
 
@@ -183,7 +183,7 @@ def _agreements(surface: Surface) -> tuple[Agreement, ...]:
     for method in surface.methods():
         previews = surface.where(Fidelity.PREVIEW, method)
         if confirmed & {row.weights for row in previews.rows}:
-            agreements.append(judged(previews, joint, method))
+            agreements.append(agreement_without_anchor(previews, joint, method))
     return tuple(agreements)
 
 

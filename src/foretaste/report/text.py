@@ -37,13 +37,13 @@ def render(sections: Sequence[Section], name: str = "") -> Group:
 
 def _blocks(section: Section) -> list[RenderableType]:
     """All blocks, with a blank line after each table that has another one or a paragraph below it."""
-    shown: list[RenderableType] = []
+    lines: list[RenderableType] = []
     for place, block in enumerate(section.blocks):
         below_table = place and isinstance(section.blocks[place - 1], Table)
         if below_table and not (isinstance(block, Note) and block.tone == "quiet"):
-            shown.append(Text())
-        shown += _block(block)
-    return shown
+            lines.append(Text())
+        lines += _block(block)
+    return lines
 
 
 def _block(block: Block) -> list[RenderableType]:

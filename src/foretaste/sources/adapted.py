@@ -137,7 +137,7 @@ def _is_a(name: str) -> bool:
 
 def _read(model: nn.Module, task: Task, expert: Expert) -> Params:
     raise DataError(
-        f"{expert.folder} cannot be brought into a study by LoRA: its factors began elsewhere, and only those from one A belong together; "
+        f"{expert.folder} cannot be imported into a study by LoRA: its factors began elsewhere, and only those from one A belong together; "
         "remove finetune.method, or let this study train the task"
     )
 

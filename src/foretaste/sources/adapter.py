@@ -75,7 +75,7 @@ def open_adapter(folder: Path) -> Adapter:
         if entry.dtype not in _FLOATS:
             raise DataError(f"{name} in {path} is {entry.dtype}, too coarse to be merged; use the adapter in bfloat16 or wider")
         if not name.startswith(PREFIX):
-            raise DataError(f"{name} in {path} is no name that PEFT gives (they begin with {PREFIX}); save the adapter with PEFT")
+            raise DataError(f"{name} in {path} is not a name that PEFT gives (they begin with {PREFIX}); save the adapter with PEFT")
     own = Stored({name.removeprefix(PREFIX): entry for name, entry in stored.entries.items()})
     modules = _modules(own, config, path)
     if not modules:
@@ -231,7 +231,7 @@ def _said(name: str, config: Mapping[str, object], patterns: str, default: str) 
 def _check_full(name: str, modules: Collection[str], config: Mapping[str, object], path: Path) -> None:
     """A full tensor is one of ``modules_to_save``, or what PEFT repeats of the model below factors of an output layer."""
     if "lora_" in name:
-        raise DataError(f"{name} in {path} is no factor of plain LoRA; {_MERGE_IT}")
+        raise DataError(f"{name} in {path} is not a factor of plain LoRA; {_MERGE_IT}")
     tied = bool(config.get("ensure_weight_tying"))  # PEFT then saves the output layer with the embeddings, and names the latter alone
     if saved_as(name, config.get("modules_to_save")) is None and name.removesuffix(BASE_LAYER) not in modules and not tied:
         raise DataError(f"{name} in {path} is of no module that modules_to_save names (a larger vocabulary?); {_MERGE_IT}")

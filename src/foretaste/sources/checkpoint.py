@@ -168,7 +168,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         if path.exists() and not path.is_file():
-            raise ValueError("it is no ordinary file")
+            raise ValueError("it is not a regular file")
         document = parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is damaged ({type(error).__name__}: {error}); copy or download it again") from error

@@ -71,7 +71,7 @@ def _bad_line(path: Path) -> str | None:
             for place, line in enumerate(lines, start=1):
                 try:
                     if line.strip() and not isinstance(json.loads(line.strip()), dict):
-                        return f"row {place} is no JSON object"
+                        return f"row {place} is not a JSON object"
                 except json.JSONDecodeError as error:
                     return f"row {place} is no JSON ({error.msg}, column {error.colno})"
                 except (ValueError, RecursionError) as error:

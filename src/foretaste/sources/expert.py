@@ -64,7 +64,7 @@ def look(folder: Path) -> Expert:
     'tensors'
     """
     if not folder.is_dir():
-        raise DataError(f"{folder} does not exist or is no folder; name the folder that the expert was saved in")
+        raise DataError(f"{folder} does not exist or is not a folder; name the folder that the expert was saved in")
     site = folder / NAME if (folder / NAME).is_file() else None
     if (folder / CONFIG).is_file():
         open_adapter(folder)
@@ -158,7 +158,7 @@ def fitted_to(model: nn.Module, task: Task, params: Params, folder: Path) -> Par
     if faults:
         raise DataError(
             f"{folder} does not fit the model of the study for task {task.name!r}: {first_few(faults, _LISTED, separator='; ')}; "
-            "bring a model that was finetuned from the recipe's, with this task's labels"
+            "import a model that was finetuned from the recipe's, with this task's labels"
         )
     return {name: wide(params.get(name, tensor)).detach().cpu().clone() for name, tensor in (own | buffers).items()}
 

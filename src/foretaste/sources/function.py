@@ -77,7 +77,7 @@ def _check_defined_in(module: ModuleType, function: object, target: str, folder:
     if not own and module.__name__.partition(".")[0] in sys.stdlib_module_names:
         raise DataError(f"{target!r} is part of Python itself; name a function of your own that returns (model, [Task, ...])")
     if not callable(function):
-        raise DataError(f"{target!r} is no function; name a function that returns (model, [Task, ...])")
+        raise DataError(f"{target!r} is not a function; name a function that returns (model, [Task, ...])")
     home = getattr(function, "__module__", None)
     if home != module.__name__:
         raise DataError(f"{target!r} is not defined in {module.__name__} but in {home}; name the module that defines it")

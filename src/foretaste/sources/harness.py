@@ -49,7 +49,7 @@ class Harness:
 
     def __init__(self, tokenizer: "transformers.PreTrainedTokenizerBase", padding: int, options: HarnessOptions) -> None:
         if options.tasks is not None and not Path(options.tasks).is_dir():
-            raise DataError(f"{options.tasks} is no folder; relative paths start at the recipe's folder").at("model", "harness", "tasks")
+            raise DataError(f"{options.tasks} is not a folder; relative paths start at the recipe's folder").at("model", "harness", "tasks")
         self._tokenizer, self._options = copy.deepcopy(tokenizer), options
         self._tokenizer.pad_token_id = padding
         self._chat = at(("model", "harness", "chat_template"), chat_template, self._tokenizer) if options.chat_template else None

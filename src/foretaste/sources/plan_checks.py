@@ -26,7 +26,7 @@ def check_lists(task: TaskData, field: tuple[str, str]) -> None:
             continue
         repeated = next((value for place, value in enumerate(values) if value in values[:place]), None)
         if repeated is not None:
-            raise RecipeError(f"{repeated!r} is there twice; name each once").at(*field, name)
+            raise RecipeError(f"{repeated!r} appears twice; name each once").at(*field, name)
         if name == "text" and len(values) > 2:
             raise RecipeError(f"{len(values)} text columns are named; name one, or two for pairs").at(*field, name)
         if name == "labels" and len(values) < 2:

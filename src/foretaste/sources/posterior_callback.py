@@ -116,7 +116,7 @@ class PosteriorCallback(transformers.TrainerCallback):  # type: ignore[misc] # t
         except Exception as error:
             raise RunFailed(
                 f"PosteriorCallback could not run the model once before training ({type(error).__name__}: {error}); "
-                "mend it, or leave the callback out and use foretaste.sources.loop.capture later"
+                "fix it, or leave the callback out and use foretaste.sources.loop.capture later"
             ) from error
 
     def on_train_end(

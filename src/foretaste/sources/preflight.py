@@ -208,10 +208,10 @@ def vocabulary_of(folder: Path) -> dict[str, int]:
     try:
         path = folder / "tokenizer.json"
         if path.exists() and not path.is_file():
-            raise ValueError("it is no ordinary file")
+            raise ValueError("it is not a regular file")
         document = parse_json(path.read_bytes())
         if not isinstance(document, dict):
-            raise ValueError("it is no JSON object")
+            raise ValueError("it is not a JSON object")
         vocabulary = document["model"].get("vocab", {})
         tokens = dict(vocabulary) if isinstance(vocabulary, dict) else {token: place for place, (token, _) in enumerate(vocabulary)}
         return tokens | {str(added["content"]): int(added["id"]) for added in document.get("added_tokens", [])}

@@ -43,7 +43,7 @@ def preflight_adapters(base: Checkpoint, adapters: Mapping[str, Adapter]) -> tup
     Traceback (most recent call last):
     ...
     foretaste.errors.DataError: task 'code' does not fit the base: it changes h.0.q by [2, 3], and h.0.q.weight of the base is [4, 4]
-    give the base that the adapter was trained on (--base), or bring an adapter of this one
+    give the base that the adapter was trained on (--base), or import an adapter of this one
     """
     places: dict[str, list[str]] = {}
     for name in base.params.entries:
@@ -64,7 +64,7 @@ def preflight_adapters(base: Checkpoint, adapters: Mapping[str, Adapter]) -> tup
                 "(foretaste export), and a recipe that starts from this base will refuse it, because one tied parameter cannot hold both"
             )
     if faults:
-        raise DataError("\n".join([*faults, "give the base that the adapter was trained on (--base), or bring an adapter of this one"]))
+        raise DataError("\n".join([*faults, "give the base that the adapter was trained on (--base), or import an adapter of this one"]))
     return tuple(notes)
 
 

@@ -68,7 +68,7 @@ class Problem:
     def __post_init__(self) -> None:
         names = [task.name for task in self.tasks]
         if len(names) < 2:
-            raise TaskError(f"{len(names)} tasks were given; there is something to weigh from two on")
+            raise TaskError(f"{len(names)} tasks were given; weighting needs at least two")
         if len(set(names)) != len(names):
             raise TaskError(f"two tasks have one name: {', '.join(sorted(names))}; give each its own")
         if len({task.unit for task in self.tasks}) > 1:

@@ -83,7 +83,7 @@ def _with_adapter(model: nn.Module, adapter: Adapter, expert: Expert, *, needs_h
     if needs_head and not replaced:
         raise DataError(
             f"{expert.folder} has no head of its own (modules_to_save), and the pretrained model's is new; "
-            "bring the merged model (PeftModel.merge_and_unload, then save_pretrained)"
+            "import the merged model (PeftModel.merge_and_unload, then save_pretrained)"
         )
     _copy_into(shared, {_below_factors(name): tensor for name, tensor in adapter.full.items() if name not in replaced}, expert)
     params = {name: tensor.clone() for name, tensor in shared.items()}

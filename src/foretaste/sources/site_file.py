@@ -26,7 +26,7 @@ from foretaste.posterior.site import GaussianSite, Record
 from foretaste.posterior.site_form import GRADIENT, PRECISION, facts_of, site_from, tensors_of
 from foretaste.sources.site_mean import as_type, check_digest, check_values, mean_given, mean_inside
 from foretaste.stored import Stored
-from foretaste.whole import written_whole
+from foretaste.whole import write_whole
 
 __all__ = ["NAME", "check_taken_at", "load_site", "open_diagonal", "save_site"]
 
@@ -73,7 +73,7 @@ def save_site(site: GaussianSite, path: Path | str, *, mean: bool = True) -> Non
         temporary.parent.mkdir(parents=True, exist_ok=True)
         save_file(tensors, temporary, metadata=metadata)
 
-    written_whole(Path(path), fill)
+    write_whole(Path(path), fill)
 
 
 def load_site(path: Path | str, mean: Params | None = None) -> GaussianSite:
@@ -245,4 +245,4 @@ def _check(path: Path, site: GaussianSite) -> None:
             if params is not None:
                 check_fit(site.center, params, f"the {what}")
         except ParamsError as error:
-            raise ParamsError(f"{path} is no whole site: {error}") from error
+            raise ParamsError(f"{path} is an incomplete site: {error}") from error

@@ -56,7 +56,7 @@ def _check_there(path: Path, mean: Params, names: list[str]) -> None:
     missing = [name for name in names if name not in mean]
     if missing:
         raise ParamsError(
-            f"the mean given for {path} lacks {first_few(missing, 1)}; give the params of the model that the site was taken of"
+            f"the mean given for {path} lacks {first_few(missing, 1)}; give the params of the model that the site was estimated on"
         )
 
 

@@ -178,7 +178,7 @@ def _check_labels(values: Sequence[Label], allowed: LabelSet, where: str, field:
         if value not in inside:
             listed = ", ".join(str(label) for label in allowed[:10]) + (", ..." if len(allowed) > 10 else "")
             raise DataError(
-                f"label {value!r} in row {place + 1} of {where} is not one of: {listed}; mend the row or list all labels under 'labels'"
+                f"label {value!r} in row {place + 1} of {where} is not one of: {listed}; correct the row, or list all labels under 'labels'"
             ).at(*field)
 
 

@@ -172,8 +172,8 @@ def _read_only(path: Path) -> sa.Engine:
     """A database that cannot be written: SQLite takes no locks, unless another left its log, which is then read too."""
     log = path.with_name(f"{path.name}-wal")
     logged = log.is_file() and log.stat().st_size > 0
-    how = {"mode": "ro"} if logged else {"immutable": "1"}
-    address = sa.URL.create("sqlite", database=path.resolve().as_uri(), query=how | {"uri": "true"})
+    options = {"mode": "ro"} if logged else {"immutable": "1"}
+    address = sa.URL.create("sqlite", database=path.resolve().as_uri(), query=options | {"uri": "true"})
     return sa.create_engine(address, connect_args={"timeout": _WAIT_SECONDS})
 
 
@@ -198,13 +198,13 @@ def check_schema(path: Path, *, create: bool) -> int | None:
         engine = _plain_engine(path) if create else _readable(path, _plain_engine)
     with _clear_errors(path), engine.connect() as connection:
         names = sa.inspect(connection).get_table_names()
-        found = schema_of(connection) if "study" in names or not create else None
+        stored = schema_of(connection) if "study" in names or not create else None
     engine.dispose()
     if create and names and "study" not in names:
         raise StudyError(f"{path} is another program's database (its tables are {', '.join(names[:4])}); name another folder with --study")
-    if found is None:
+    if stored is None:
         return None
-    schema, version = found
+    schema, version = stored
     if schema > tables.SCHEMA:
         maker = f"made by foretaste {version} (schema {schema})"
         raise StudyError(f"{path.parent} was {maker}; this version reads schema {tables.SCHEMA}: upgrade foretaste")

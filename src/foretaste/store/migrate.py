@@ -59,8 +59,8 @@ def upgrade_schema(connection: sa.Connection) -> None:
     Args:
         connection: In a transaction that no other process writes beside, and with foreign keys off in SQLite.
     """
-    found = schema_of(connection)
-    schema = 1 if found is None else found[0]  # the first version made the tables before the row
+    stored = schema_of(connection)
+    schema = 1 if stored is None else stored[0]  # the first version made the tables before the row
     if schema >= tables.SCHEMA:
         return
     scripts, context = script.ScriptDirectory(str(_SCRIPTS)), migration.MigrationContext.configure(connection)

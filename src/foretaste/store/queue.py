@@ -39,7 +39,7 @@ _jobs = sa.Table(
 
 
 class Kind(StrEnum):
-    """What can be asked for."""
+    """The kinds of work that the page can ask for."""
 
     PREVIEW = "preview"
     SHARPEN = "sharpen"
@@ -50,7 +50,7 @@ class Kind(StrEnum):
 
 
 class State(StrEnum):
-    """Where a job is."""
+    """The states of a job."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -175,56 +175,56 @@ class Queue:
             return self._read(connection, _jobs.c.id == number[0])[0]
 
     def jobs(self, last: int = 50) -> list[Job]:
-        """The last so many, and all that are open, in the order they were asked for."""
+        """List the last jobs and all open ones, in the order they were requested."""
         if self._engine is None:
             return []
         with self._transaction() as connection:
-            found = self._read(connection, sa.true())
-        return [job for place, job in enumerate(found) if job.state.open or place >= len(found) - last]
+            jobs = self._read(connection, sa.true())
+        return [job for place, job in enumerate(jobs) if job.state.open or place >= len(jobs) - last]
 
     def next(self) -> Job | None:
-        """The first that waits, which then runs."""
+        """Start the first waiting job and return it; None if none waits."""
         with self._writing() as connection:
             for job in self._read(connection, _jobs.c.state == State.QUEUED):
-                taken = sa.update(_jobs).where(_jobs.c.id == job.id, _jobs.c.state == State.QUEUED).values(state=State.RUNNING)
-                if connection.execute(taken).rowcount:
+                statement = sa.update(_jobs).where(_jobs.c.id == job.id, _jobs.c.state == State.QUEUED).values(state=State.RUNNING)
+                if connection.execute(statement).rowcount:
                     return self._read(connection, _jobs.c.id == job.id)[0]
         return None
 
     def progress(self, number: int, stage: str, done: int, total: int) -> None:
-        """Tell how far a job is."""
+        """Record how far a job is."""
         with self._transaction() as connection:
             self._write(connection, number, stage=stage, done=done, total=total)
 
     def end(self, number: int, state: State, message: str = "") -> None:
-        """A job has ended."""
+        """Record that a job has ended."""
         with self._transaction() as connection:
             self._write(connection, number, state=state, message=message, ended=_now())
 
     def again(self, number: int) -> None:
-        """A job that its worker let go of waits again."""
+        """Put a job that its worker gave up back into the queue."""
         with self._transaction() as connection:
             self._write(connection, number, state=State.QUEUED, stage="", done=0, total=0)
 
     def cancel(self, number: int) -> Job | None:
         """Cancel what waits, ask what runs to stop; None where there is no such job."""
         with self._writing() as connection:
-            found = self._read(connection, _jobs.c.id == number)
-            if found and found[0].state == State.QUEUED:
+            matching = self._read(connection, _jobs.c.id == number)
+            if matching and matching[0].state == State.QUEUED:
                 self._write(connection, number, state=State.CANCELLED, ended=_now())
-            elif found and found[0].state == State.RUNNING:
+            elif matching and matching[0].state == State.RUNNING:
                 self._write(connection, number, state=State.STOPPING)
             return next(iter(self._read(connection, _jobs.c.id == number)), None)
 
     def stopping(self, number: int) -> bool:
         """Whether a job was asked to stop."""
         with self._transaction() as connection:
-            found = self._read(connection, _jobs.c.id == number)
-        return not found or found[0].state == State.STOPPING
+            matching = self._read(connection, _jobs.c.id == number)
+        return not matching or matching[0].state == State.STOPPING
 
     @contextmanager
     def at_work(self) -> Iterator[bool]:
-        """Be the worker: True if no other is; what one that died left running is queued again."""
+        """Become the worker; False if there is one. Jobs that a dead worker left running are queued again."""
         lock = FileLock(self.path.with_suffix(".lock"))
         try:
             lock.acquire(blocking=False)
@@ -241,7 +241,7 @@ class Queue:
             lock.release()
 
     def has_worker(self) -> bool:
-        """Whether a worker lives."""
+        """Whether a worker is running."""
         lock = FileLock(self.path.with_suffix(".lock"))
         try:
             lock.acquire(blocking=False)
@@ -252,8 +252,8 @@ class Queue:
         lock.release()
         return False
 
-    def _read(self, connection: sa.Connection, which: sa.ColumnElement[bool]) -> list[Job]:
-        rows = connection.execute(sa.select(_jobs).where(which).order_by(_jobs.c.id)).mappings()
+    def _read(self, connection: sa.Connection, condition: sa.ColumnElement[bool]) -> list[Job]:
+        rows = connection.execute(sa.select(_jobs).where(condition).order_by(_jobs.c.id)).mappings()
         return [Job(**{**row, "kind": Kind(row["kind"]), "state": State(row["state"])}) for row in rows]
 
     def _write(self, connection: sa.Connection, number: int, **values: object) -> None:

@@ -93,13 +93,13 @@ class SqlRows(Rows):
 
     def _among(self, table: sa.Table, keys: Collection[str]) -> dict[str, sa.Row[Any]]:
         """The rows of a table that have one of these keys, in the order of the keys."""
-        wanted, rows = list(keys), dict[str, sa.Row[Any]]()
+        ordered, rows = list(keys), dict[str, sa.Row[Any]]()
         with self._reading() as connection:
             most = database.most_parameters(connection)
-            for first in range(0, len(wanted), most):
-                query = sa.select(table).where(table.c.key.in_(wanted[first : first + most]))
+            for first in range(0, len(ordered), most):
+                query = sa.select(table).where(table.c.key.in_(ordered[first : first + most]))
                 rows |= {row.key: row for row in connection.execute(query)}
-        return {key: rows[key] for key in wanted if key in rows}
+        return {key: rows[key] for key in ordered if key in rows}
 
     def _reading(self) -> AbstractContextManager[sa.Connection]:
         return database.transaction(self._engine, self._path)

@@ -67,7 +67,7 @@ class Study:
         above = study_above(resolved(path).parent)
         if above is not None:
             raise StudyError(f"{path} is within the study {above}; name another folder with --study")
-        if path_kind(path) == "folder" and not (path / DATABASE).exists() and {each.name for each in path.iterdir()} - _OURS:
+        if path_kind(path) == "folder" and not (path / DATABASE).exists() and {child.name for child in path.iterdir()} - _OURS:
             raise StudyError(f"{path} holds files that are not a study; name another folder with --study")
         database.check_schema(path / DATABASE, create=True)
         try:
@@ -189,7 +189,7 @@ class Study:
         return Surface(headlines, tuple(self.evaluations_after(0)[0]), inside)
 
     def revision(self) -> str:
-        """Changes whenever an evaluation or a recipe is added."""
+        """Return a text that changes whenever an evaluation or a recipe is added."""
         return self._rows.revision()
 
     def tensors(self, artefact: str | None) -> "dict[str, Tensor]":
@@ -203,7 +203,7 @@ class Study:
         return self._artefacts.get(artefact)
 
     def claim(self, key: str, waiting: Callable[[], None] = lambda: None) -> AbstractContextManager[None]:
-        """Only one process at a time does the work of this name; a killed one lets go.
+        """Claim a piece of work, so that one process at a time does it; the claim of a killed process ends.
 
         Args:
             key: The work.
@@ -225,7 +225,7 @@ class Study:
         return run.Snapshot(facts["step"], tensors, facts["history"], facts["seen"], facts["scaler"]), facts["seconds"]
 
     def drop_snapshot(self, key: str) -> None:
-        """Forget the state of training that is finished."""
+        """Delete the snapshot of training that is finished."""
         self._artefacts.drop_snapshot(key)
 
     @property
@@ -253,8 +253,8 @@ def require_space(path: Path, needed: int) -> None:
 
     >>> require_space(Path("no-such-study"), 1)
     """
-    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
-    total, _, free = shutil.disk_usage(there)
+    existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    total, _, free = shutil.disk_usage(existing)
     if total and free < needed:  # a place that holds no files at all is refused when the study is made
         sizes = f"needs about {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free"
         raise StorageError(f"{path} {sizes}; free some space or name another folder with --study")

@@ -13,7 +13,7 @@ from foretaste.digests import digest
 from foretaste.errors import DataError
 from foretaste.json_text import parse_json
 from foretaste.params import Params
-from foretaste.whole import written_whole
+from foretaste.whole import write_whole
 
 __all__ = ["load", "load_metadata", "save", "write"]
 
@@ -58,7 +58,7 @@ def write(path: Path, params: Params, metadata: Mapping[str, object] | None = No
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in params.items()}
     header = {"foretaste": json.dumps(metadata)} if metadata is not None else None
-    written_whole(path, lambda temporary: save_file(tensors, temporary, metadata=header))
+    write_whole(path, lambda temporary: save_file(tensors, temporary, metadata=header))
 
 
 def load(path: Path) -> dict[str, Tensor]:
@@ -95,9 +95,9 @@ def load_metadata(path: Path) -> dict[str, Any]:
     """
     try:
         with safe_open(path, framework="pt") as handle:
-            found = parse_json(handle.metadata()["foretaste"])
-        if not isinstance(found, dict):
-            raise ValueError("it is no JSON object")
+            metadata = parse_json(handle.metadata()["foretaste"])
+        if not isinstance(metadata, dict):
+            raise ValueError("it is not a JSON object")
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} has no readable metadata of foretaste ({error})") from error
-    return found
+    return metadata

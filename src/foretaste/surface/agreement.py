@@ -12,7 +12,7 @@ from foretaste.one_line import one_line
 from foretaste.surface.table import Array, Surface
 from foretaste.weights import TaskWeights, uniform
 
-__all__ = ["Agreement", "agreement", "anchor_of", "judged", "spearman"]
+__all__ = ["Agreement", "agreement", "agreement_without_anchor", "anchor_of", "spearman"]
 
 _TOP = 0.25
 _FEWEST = 3
@@ -29,13 +29,13 @@ class Agreement:
         method: The previews' posterior.
         points: Weightings that have both a preview and a joint run.
         error: Mean absolute error of each task's headline metric.
-        loss_error: The same of each task's loss.
+        loss_error: Mean absolute error of each task's loss.
         rank: Spearman correlation per task.
-        rank_mean: Of the mean over tasks.
-        rank_worst: Of the worst task.
-        rank_top: Of the mean, among the quarter of points (at least 3) where joint is best.
+        rank_mean: Rank correlation of the mean over tasks.
+        rank_worst: Rank correlation of the worst task.
+        rank_top: Rank correlation of the mean, among the quarter of points (at least 3) where joint is best.
         regret_mean: Joint's best mean minus joint's mean where the previews' mean is best; averaged over ties.
-        regret_worst: The same of the worst task.
+        regret_worst: The same regret for the worst task.
         spread: Range of the joint mean over the points: what there is to choose.
         left_out: Weightings that have both, but whose joint run the previews rest on.
     """
@@ -90,27 +90,27 @@ def agreement(previews: Surface, joint: Surface, method: str = "") -> Agreement:
         raise StudyError("no weighting has both a preview and a joint run; run `foretaste confirm` first")
     guess = Surface(cheap.headlines, tuple(row for w in shared if (row := cheap.at(w))))
     truth = Surface(truth.headlines, tuple(row for w in shared if (row := truth.at(w))))
-    seen, real = guess.oriented(), truth.oriented()
-    told = [one.metrics != other.metrics for one, other in zip(guess.rows, truth.rows, strict=True)]
-    told = told if any(told) else [True] * len(told)
+    predicted, real = guess.oriented(), truth.oriented()
+    informative = [preview.metrics != run.metrics for preview, run in zip(guess.rows, truth.rows, strict=True)]
+    informative = informative if any(informative) else [True] * len(informative)
     top = np.argsort(-real.mean(1), kind="stable")[: max(_FEWEST, round(_TOP * len(shared)))]
     return Agreement(
         method=method,
         points=len(shared),
-        error=_by_task(guess, np.abs(guess.values() - truth.values())[told].mean(0)),
-        loss_error=_by_task(guess, np.abs(guess.values("loss") - truth.values("loss"))[told].mean(0)),
-        rank={task: spearman(seen[:, i], real[:, i]) for i, task in enumerate(guess.tasks)},
-        rank_mean=spearman(seen.mean(1), real.mean(1)),
-        rank_worst=spearman(seen.min(1), real.min(1)),
-        rank_top=spearman(seen.mean(1)[top], real.mean(1)[top]),
-        regret_mean=_regret(seen.mean(1), real.mean(1)),
-        regret_worst=_regret(seen.min(1), real.min(1)),
+        error=_by_task(guess, np.abs(guess.values() - truth.values())[informative].mean(0)),
+        loss_error=_by_task(guess, np.abs(guess.values("loss") - truth.values("loss"))[informative].mean(0)),
+        rank={task: spearman(predicted[:, i], real[:, i]) for i, task in enumerate(guess.tasks)},
+        rank_mean=spearman(predicted.mean(1), real.mean(1)),
+        rank_worst=spearman(predicted.min(1), real.min(1)),
+        rank_top=spearman(predicted.mean(1)[top], real.mean(1)[top]),
+        regret_mean=_regret(predicted.mean(1), real.mean(1)),
+        regret_worst=_regret(predicted.min(1), real.min(1)),
         spread=float(np.ptp(real.mean(1))),
     )
 
 
-def judged(previews: Surface, joint: Surface, method: str) -> Agreement:
-    """The same, but without the joint run that the previews rest on; where there is no other, nothing is known: NaN.
+def agreement_without_anchor(previews: Surface, joint: Surface, method: str) -> Agreement:
+    """Compare previews with joint runs, without the one that the previews were corrected by; errors are NaN if there is no other.
 
     Args:
         previews: Rows of one method.
@@ -124,7 +124,8 @@ def judged(previews: Surface, joint: Surface, method: str) -> Agreement:
     >>> from foretaste.evaluation import Evaluation, Fidelity
     >>> rows = tuple(Evaluation(w, {t: {"loss": 1.0, "accuracy": w[t]} for t in w}, Fidelity.JOINT, "joint") for w in [uniform("ab")])
     >>> surface = Surface({t: Headline("accuracy") for t in "ab"}, rows)
-    >>> [(found.points, found.left_out) for found in (judged(surface, surface, name) for name in ("simple", "anchored"))]
+    >>> results = (agreement_without_anchor(surface, surface, name) for name in ("simple", "anchored"))
+    >>> [(result.points, result.left_out) for result in results]
     [(1, 0), (0, 1)]
     """
     anchor, confirmed = anchor_of(method, previews.tasks), {row.weights for row in joint.trainable().rows}
@@ -138,7 +139,7 @@ def judged(previews: Surface, joint: Surface, method: str) -> Agreement:
 
 
 def anchor_of(method: str, tasks: Sequence[str]) -> TaskWeights | None:
-    """Where the joint run was made that a method's previews, also sharpened ones, are corrected by.
+    """Return the weights of the joint run that a method's previews are corrected by; None for most methods.
 
     >>> anchor_of("anchored", "ab"), anchor_of("simple", "ab")
     (TaskWeights(a=0.5,b=0.5), None)
@@ -148,16 +149,16 @@ def anchor_of(method: str, tasks: Sequence[str]) -> TaskWeights | None:
 
 
 def spearman(left: Array, right: Array) -> float | None:
-    """Spearman's rank correlation, or None where it is undefined.
+    """Compute Spearman's rank correlation; None where it is undefined.
 
     >>> spearman(np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 9.0]))
     1.0
     """
     if len(left) < _FEWEST or not np.isfinite([left, right]).all():
         return None
-    one, other = (ranks - ranks.mean() for ranks in (_ranks(left), _ranks(right)))
-    size = float(np.sqrt((one @ one) * (other @ other)))
-    return round(float(one @ other) / size, 12) if size else None
+    left_ranks, right_ranks = (ranks - ranks.mean() for ranks in (_ranks(left), _ranks(right)))
+    size = float(np.sqrt((left_ranks @ left_ranks) * (right_ranks @ right_ranks)))
+    return round(float(left_ranks @ right_ranks) / size, 12) if size else None
 
 
 def _ranks(values: Array) -> Array:
@@ -170,6 +171,6 @@ def _by_task(surface: Surface, numbers: Array) -> dict[str, float]:
     return {task: float(number) for task, number in zip(surface.tasks, numbers, strict=True)}
 
 
-def _regret(seen: Array, real: Array) -> float:
-    """On average over the weightings that share the best place: which of them is taken is chance."""
-    return float(real.max() - real[seen >= seen.max() - _TIE].mean())
+def _regret(predicted: Array, real: Array) -> float:
+    """Average over the weightings that are predicted best equally: which of them is chosen is chance."""
+    return float(real.max() - real[predicted >= predicted.max() - _TIE].mean())

@@ -38,7 +38,7 @@ from foretaste.one_line import one_line
 from foretaste.surface.gaussian_process import Conditioned, Kernel, Places
 from foretaste.surface.table import Array
 
-__all__ = ["Known", "Mixture", "Previews", "Seen", "mixtures"]
+__all__ = ["KnownRuns", "Mixture", "PreviewValues", "Previews", "mixtures"]
 
 _NOISES = (0.06, 0.2, 0.6)
 _SIZES = (0.15, 0.4, 0.9)
@@ -53,7 +53,7 @@ _EXACT = 1e-2
 _SMOOTHERS = tuple(product((0.2, 0.5), (0.4, 1.2), (0.03, 0.2)))  # power, reach and noise of previews over the simplex
 
 
-Seen = tuple[Array, Array]  # `[M, T]` values and `[M]` variances of previews at M places
+PreviewValues = tuple[Array, Array]  # `[M, T]` values and `[M]` variances of previews at M places
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Previews:
 
     @classmethod
     def through(cls, name: str, alphas: Array, values: Array, credit: float = 1.0) -> "Previews":
-        """The smoothest description that predicts rows well when they are left out.
+        """Fit the smoothest process that predicts each row well from the others.
 
         Args:
             name: What they are called.
@@ -95,12 +95,12 @@ class Previews:
         array([[0.6, 0.4]])
         """
         center = values.mean(0)
-        tried = []
+        candidates = []
         for power, reach, noise in _SMOOTHERS:
             places = _places(alphas, power)
             process = Conditioned.on(Kernel(1.0, reach, reach).between(places, places), np.full(len(alphas), noise**2), values - center)
-            tried.append((float(process.densities().sum()), cls(name, center, alphas, process, power, reach, credit)))
-        return max(tried, key=lambda pair: pair[0])[1]
+            candidates.append((float(process.densities().sum()), cls(name, center, alphas, process, power, reach, credit)))
+        return max(candidates, key=lambda pair: pair[0])[1]
 
     def at(self, alphas: Array) -> tuple[Array, Array]:
         """`[M, T]` values and `[M]` variances elsewhere."""
@@ -110,8 +110,8 @@ class Previews:
 
 
 @dataclass(frozen=True)
-class Known:
-    """Runs whose values are known.
+class KnownRuns:
+    """Joint runs and single-task models, with their values.
 
     Args:
         alphas: `[N, T]`.
@@ -140,7 +140,7 @@ class Mixture:
         least: Standard deviation that a single run has at least.
     """
 
-    parts: tuple[tuple[float, "_Fitted"], ...]
+    parts: tuple[tuple[float, "_Fit"], ...]
     left_out: Array
     least: float
 
@@ -150,55 +150,59 @@ class Mixture:
     def shares(self) -> Mapping[str, float]:
         """How much each kind of predictor counts, the most important first."""
         names = sorted({part.candidate.name for _, part in self.parts})
-        found = {name: sum(share for share, part in self.parts if part.candidate.name == name) for name in names}
-        return dict(sorted(found.items(), key=lambda pair: -pair[1]))
+        shares = {name: sum(share for share, part in self.parts if part.candidate.name == name) for name in names}
+        return dict(sorted(shares.items(), key=lambda pair: -pair[1]))
 
-    def at(self, alphas: Array, seen: Sequence[Seen]) -> tuple[Array, Array, float]:
+    def at(self, alphas: Array, previewed: Sequence[PreviewValues]) -> tuple[Array, Array, float]:
         """Mean `[M]` and covariance `[M, M]` elsewhere, and the standard deviation of a single run.
 
         Args:
             alphas: `[M, T]`.
-            seen: What each of the previews says there.
+            previewed: What each of the previews says there.
         """
-        places = {part.candidate.previews: part.elsewhere(alphas, seen) for _, part in self.parts}  # shared, so that distances are too
-        found = [(share, *part.at(places[part.candidate.previews])) for share, part in self.parts]
-        mean = np.sum([share * own for share, own, _ in found], axis=0)
-        spread = [share * (covariance + np.outer(own - mean, own - mean)) for share, own, covariance in found]
+        places = {part.candidate.previews: part.elsewhere(alphas, previewed) for _, part in self.parts}
+        predictions = [(share, *part.at(places[part.candidate.previews])) for share, part in self.parts]
+        mean = np.sum([share * part_mean for share, part_mean, _ in predictions], axis=0)
+        spread = [share * (covariance + np.outer(part_mean - mean, part_mean - mean)) for share, part_mean, covariance in predictions]
         noise = sum(share * part.candidate.noise**2 for share, part in self.parts) + self.least**2
-        return mean, np.sum(spread, axis=0) + np.diag(self.doubts(seen).sum(1)) if seen else np.sum(spread, axis=0), float(np.sqrt(noise))
+        return (
+            mean,
+            np.sum(spread, axis=0) + np.diag(self.doubts(previewed).sum(1)) if previewed else np.sum(spread, axis=0),
+            float(np.sqrt(noise)),
+        )
 
-    def doubts(self, seen: Sequence[Seen]) -> Array:
+    def doubts(self, previewed: Sequence[PreviewValues]) -> Array:
         """`[M, P]`: variance that is there because each of P previews has not been evaluated at M places.
 
         Args:
-            seen: What each of the previews says there.
+            previewed: What each of the previews says there.
         """
-        counts = [sum(share for share, part in self.parts if part.candidate.previews == place) for place in range(len(seen))]
-        return np.stack([count * variance for count, (_, variance) in zip(counts, seen, strict=True)], axis=-1)
+        counts = [sum(share for share, part in self.parts if part.candidate.previews == place) for place in range(len(previewed))]
+        return np.stack([count * variance for count, (_, variance) in zip(counts, previewed, strict=True)], axis=-1)
 
 
-def mixtures(known: Known, previews: Sequence[Previews]) -> list[Mixture]:
+def mixtures(runs: KnownRuns, previews: Sequence[Previews]) -> list[Mixture]:
     """Weigh all predictors against each other, for each of T tasks.
 
     Args:
-        known: Joint runs and single-task models.
+        runs: Joint runs and single-task models.
         previews: Of every fidelity and method.
 
     >>> alphas = np.array([[1.0, 0.0], [0.8, 0.2], [0.5, 0.5], [0.2, 0.8], [0.0, 1.0]])
-    >>> joint = Known(alphas, alphas + 0.3, np.full((5, 2), True), np.full(5, False), np.zeros(2))
-    >>> found = mixtures(joint, [Previews.through("simple", alphas, alphas)])
-    >>> bool((np.abs(found[0].left_out - joint.values[:, 0]) < 0.1).all())
+    >>> joint = KnownRuns(alphas, alphas + 0.3, np.full((5, 2), True), np.full(5, False), np.zeros(2))
+    >>> mixed = mixtures(joint, [Previews.through("simple", alphas, alphas)])
+    >>> bool((np.abs(mixed[0].left_out - joint.values[:, 0]) < 0.1).all())
     True
     """
-    candidates, seen = _candidates(previews), [each.at(known.alphas) for each in previews]
-    fitted = [_fit(candidates, known, previews, seen, task) for task in range(known.alphas.shape[1])]
-    judged = [~known.exact[rows] for rows in known.counts.T]
-    scores = np.array([[each.process.densities()[rows].sum() for each in own] for own, rows in zip(fitted, judged, strict=True)])
-    count = int((~known.exact).sum())
+    candidates, previewed = _candidates(previews), [preview.at(runs.alphas) for preview in previews]
+    fits = [_fit(candidates, runs, previews, previewed, task) for task in range(runs.alphas.shape[1])]
+    is_joint = [~runs.exact[rows] for rows in runs.counts.T]
+    scores = np.array([[fit.process.densities()[rows].sum() for fit in task_fits] for task_fits, rows in zip(fits, is_joint, strict=True)])
+    count = int((~runs.exact).sum())
     believed = count / (count + _UNSURE)
     pooled = believed * (scores + _POOLED * (scores.sum(0) - scores)) + np.log([candidate.prior for candidate in candidates])
-    mixed = zip(pooled, fitted, judged, known.noise.tolist(), strict=True)
-    return [_mixture(_softmax(score), own, rows, least) for score, own, rows, least in mixed]
+    mixed = zip(pooled, fits, is_joint, runs.noise.tolist(), strict=True)
+    return [_mixture(_softmax(score), task_fits, rows, least) for score, task_fits, rows, least in mixed]
 
 
 def _softmax(scores: Array) -> Array:
@@ -219,14 +223,14 @@ class _Candidate:
 def _candidates(previews: Sequence[Previews]) -> list[_Candidate]:
     """Every kind of predictor with every size it may have; kinds with previews are as likely at first as these have credit."""
     polynomials = [(Kernel(0.0, 1.0, 1.0, 2 * _OFFSET, 0.0, size, _ABSENT), noise) for size, noise in product(_SIZES, _NOISES)]
-    found = _kind("no preview", None, _smooth(2 * _OFFSET, 0.0), _UNPREVIEWED)
-    found += _kind("quadratic", None, polynomials, _UNPREVIEWED)
-    for index, each in enumerate(previews):
-        share = each.credit / sum(other.credit for other in previews)
-        found += _kind(f"{each.name} as it is", index, _rough(0.0, 0.0), share)
-        found += _kind(f"{each.name}, affine", index, _rough(_OFFSET, _SLOPE), share)
-        found += _kind(f"{each.name}, Gaussian process", index, _smooth(_OFFSET, _SLOPE), share)
-    return found
+    candidates = _kind("no preview", None, _smooth(2 * _OFFSET, 0.0), _UNPREVIEWED)
+    candidates += _kind("quadratic", None, polynomials, _UNPREVIEWED)
+    for index, preview in enumerate(previews):
+        share = preview.credit / sum(other.credit for other in previews)
+        candidates += _kind(f"{preview.name} as it is", index, _rough(0.0, 0.0), share)
+        candidates += _kind(f"{preview.name}, affine", index, _rough(_OFFSET, _SLOPE), share)
+        candidates += _kind(f"{preview.name}, Gaussian process", index, _smooth(_OFFSET, _SLOPE), share)
+    return candidates
 
 
 def _kind(name: str, previews: int | None, choices: Sequence[tuple[Kernel, float]], share: float) -> list[_Candidate]:
@@ -244,15 +248,15 @@ def _rough(offset: float, slope: float) -> list[tuple[Kernel, float]]:
 
 
 @dataclass(frozen=True)
-class _Fitted:
+class _Fit:
     candidate: _Candidate
     places: Places
     center: float
     process: Conditioned
 
-    def elsewhere(self, alphas: Array, seen: Sequence[Seen]) -> Places:
+    def elsewhere(self, alphas: Array, previewed: Sequence[PreviewValues]) -> Places:
         index, task = self.candidate.previews, self.places.task
-        return Places(alphas, task, np.zeros(len(alphas)) if index is None else seen[index][0][:, task] - self.center)
+        return Places(alphas, task, np.zeros(len(alphas)) if index is None else previewed[index][0][:, task] - self.center)
 
     def at(self, places: Places) -> tuple[Array, Array]:
         kernel = self.candidate.kernel
@@ -260,29 +264,33 @@ class _Fitted:
         return self.center + places.preview + mean, covariance
 
 
-def _fit(candidates: Sequence[_Candidate], known: Known, previews: Sequence[Previews], seen: Sequence[Seen], task: int) -> list[_Fitted]:
-    rows = known.counts[:, task]
-    alphas, values, exact = known.alphas[rows], known.values[rows, task], known.exact[rows]
+def _fit(
+    candidates: Sequence[_Candidate], runs: KnownRuns, previews: Sequence[Previews], previewed: Sequence[PreviewValues], task: int
+) -> list[_Fit]:
+    rows = runs.counts[:, task]
+    alphas, values, exact = runs.alphas[rows], runs.values[rows, task], runs.exact[rows]
     constant = float(values.mean()) if len(values) else 0.0
     bare = (Places(alphas, task, np.zeros(len(values))), constant)
-    centers = [float(each.center[task]) for each in previews]
-    given = [(Places(alphas, task, at[rows, task] - center), center) for (at, _), center in zip(seen, centers, strict=True)]
-    found = []
+    centers = [float(preview.center[task]) for preview in previews]
+    places_by_preview = [
+        (Places(alphas, task, at[rows, task] - center), center) for (at, _), center in zip(previewed, centers, strict=True)
+    ]
+    fits = []
     for candidate in candidates:
         index = candidate.previews
-        places, center = bare if index is None else given[index]
-        least = float(known.noise[task])
+        places, center = bare if index is None else places_by_preview[index]
+        least = float(runs.noise[task])
         noise = np.where(exact & (index is not None), _EXACT**2, candidate.noise**2 + least**2)
         process = Conditioned.on(candidate.kernel.between(places, places), noise, values - places.preview - center)
-        found.append(_Fitted(candidate, places, center, process))
-    return found
+        fits.append(_Fit(candidate, places, center, process))
+    return fits
 
 
-def _mixture(shares: Array, fitted: Sequence[_Fitted], judged: NDArray[np.bool_], least: float) -> Mixture:
-    kept = [(float(share), each) for share, each in zip(shares, fitted, strict=True) if share > _KEPT * shares.max()]
-    total = sum(share for share, _ in kept)
-    parts = tuple((share / total, each) for share, each in kept)
-    left_out = [share * (each.places.preview + each.center + each.process.left_out()[0])[judged] for share, each in parts]
+def _mixture(shares: Array, fits: Sequence[_Fit], is_joint: NDArray[np.bool_], least: float) -> Mixture:
+    counting = [(float(share), fit) for share, fit in zip(shares, fits, strict=True) if share > _KEPT * shares.max()]
+    total = sum(share for share, _ in counting)
+    parts = tuple((share / total, fit) for share, fit in counting)
+    left_out = [share * (fit.places.preview + fit.center + fit.process.left_out()[0])[is_joint] for share, fit in parts]
     return Mixture(parts, np.sum(left_out, axis=0), least)
 
 

@@ -60,19 +60,19 @@ def choose(rows: Surface, preference: Preference, floors: Sequence[Floor] = (), 
     >>> choose(Surface({t: Headline("accuracy") for t in "ab"}, rows), Preference.parse("mean", ["a", "b"])).weights
     TaskWeights(a=0.5,b=0.5)
     """
-    chosen = rows.trainable()
-    if not chosen.rows:
+    trainable = rows.trainable()
+    if not trainable.rows:
         raise StudyError("there are no previews to recommend from; run `foretaste preview` first")
     if singles is None:
         singles = {task: row.metrics[task][rows.headlines[task].metric] for task, row in rows.singles().items()}
-    values = chosen.values()
-    goodness = np.round(preference.of(chosen.oriented(values)), 9)
-    missing = np.round(shortfalls(floors, chosen.headlines, singles, values).max(-1, initial=0.0), 9)
-    unevenness = np.round(np.linalg.norm(chosen.alphas(), axis=1), 9)
+    values = trainable.values()
+    goodness = np.round(preference.of(trainable.oriented(values)), 9)
+    missing = np.round(shortfalls(floors, trainable.headlines, singles, values).max(-1, initial=0.0), 9)
+    unevenness = np.round(np.linalg.norm(trainable.alphas(), axis=1), 9)
     best = int(np.lexsort((unevenness, -goodness, missing))[0])
     return Choice(
-        weights=chosen.rows[best].weights,
-        expected=dict(zip(chosen.tasks, values[best].tolist(), strict=True)),
+        weights=trainable.rows[best].weights,
+        expected=dict(zip(trainable.tasks, values[best].tolist(), strict=True)),
         value=float(goodness[best]),
         missing=float(missing[best]),
     )

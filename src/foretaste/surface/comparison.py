@@ -10,13 +10,13 @@ from foretaste.surface.agreement import Agreement
 from foretaste.surface.table import Surface
 from foretaste.weights import TaskWeights
 
-__all__ = ["Compared", "Comparison", "Kind", "Regret", "regret_of"]
+__all__ = ["Comparison", "Kind", "MethodComparison", "Regret", "regret_of"]
 
 Kind = Literal["preview", "sharpened", "control"]
 
 
 @dataclass(frozen=True)
-class Compared:
+class MethodComparison:
     """One method, how near it comes, and what it takes.
 
     Costs are in joint runs, evaluation left out: every weighting of every method needs the same one.
@@ -39,7 +39,7 @@ class Compared:
 
     @property
     def method(self) -> str:
-        """Its name."""
+        """The name of the method."""
         return self.agreement.method
 
 
@@ -66,7 +66,7 @@ class Comparison:
         joint_seconds: What one joint run takes.
     """
 
-    methods: tuple[Compared, ...]
+    methods: tuple[MethodComparison, ...]
     rivals: Mapping[str, Regret]
     joint_seconds: float
 
@@ -75,21 +75,21 @@ class Comparison:
     @property
     def best(self) -> str:
         """The preview method of least regret; of several, the one with the least error."""
-        previews = [each for each in self.methods if each.kind == "preview"] or self.methods
-        return min(previews, key=lambda each: (_known(each.agreement.regret_mean), _known(each.agreement.mean_error))).method
+        previews = [method for method in self.methods if method.kind == "preview"] or self.methods
+        return min(previews, key=lambda method: (_or_inf(method.agreement.regret_mean), _or_inf(method.agreement.mean_error))).method
 
 
-def _known(number: float) -> float:
+def _or_inf(number: float) -> float:
     return inf if isnan(number) else number
 
 
 def regret_of(joint: Surface, points: Sequence[TaskWeights], weights: TaskWeights) -> Regret:
-    """What the best of some weightings has over others, by joint finetuning.
+    """Compute what weights give up against the best of some weightings, by joint finetuning.
 
     Args:
         joint: Joint runs; at all of these weightings.
         points: The weightings compared.
-        weights: Those taken instead.
+        weights: The weights chosen instead.
 
     >>> from foretaste.surface.table import Headline
     >>> from foretaste.evaluation import Evaluation, Fidelity
@@ -100,5 +100,5 @@ def regret_of(joint: Surface, points: Sequence[TaskWeights], weights: TaskWeight
     Regret(mean=0.25, worst=-0.25)
     """
     values, at = joint.oriented(), [row.weights for row in joint.rows]
-    compared, own = values[[at.index(point) for point in points]], values[at.index(weights)]
-    return Regret(float(compared.mean(1).max() - own.mean()), float(compared.min(1).max() - own.min()))
+    compared, reached = values[[at.index(point) for point in points]], values[at.index(weights)]
+    return Regret(float(compared.mean(1).max() - reached.mean()), float(compared.min(1).max() - reached.min()))

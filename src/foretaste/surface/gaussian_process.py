@@ -50,11 +50,11 @@ class Kernel:
     Args:
         size: Standard deviation of what neither preview nor polynomial explain.
         own: How far it reaches along the task's own coordinate.
-        others: And along those of other tasks.
+        others: How far it reaches along the coordinates of other tasks.
         offset: Standard deviation of a constant.
-        slope: Of the factor on the preview, around 1 if the preview is the mean.
-        quadratic: Of a polynomial of second degree.
-        absent: Of what there is besides where the task has no weight.
+        slope: Standard deviation of the factor on the preview, around 1 if the preview is the mean.
+        quadratic: Standard deviation of a polynomial of second degree.
+        absent: Standard deviation of the extra part where the task has no weight.
     """
 
     size: float
@@ -66,7 +66,7 @@ class Kernel:
     absent: float = 0.0
 
     def between(self, left: Places, right: Places) -> Array:
-        """`[N, M]`.
+        """Covariance `[N, M]` of the values at two sets of places.
 
         >>> corners = Places(np.eye(2), 0, np.zeros(2))
         >>> Kernel(2.0, 1.0, 1.0).between(corners, corners).round(2)
@@ -74,15 +74,15 @@ class Kernel:
                [1.47, 4.  ]])
         """
         own, others = _squares(left, right)
-        found = self.size**2 * np.exp(-own / (2 * self.own**2) - others / (2 * self.others**2)) + self.offset**2
+        covariance = self.size**2 * np.exp(-own / (2 * self.own**2) - others / (2 * self.others**2)) + self.offset**2
         if self.slope:
-            found += self.slope**2 * np.outer(left.preview, right.preview)
+            covariance += self.slope**2 * np.outer(left.preview, right.preview)
         if self.quadratic:
-            found += self.quadratic**2 * (1 + np.sqrt(left.alphas) @ np.sqrt(right.alphas).T) ** 2 / 4
+            covariance += self.quadratic**2 * (1 + np.sqrt(left.alphas) @ np.sqrt(right.alphas).T) ** 2 / 4
         if self.absent:
             without = np.outer(left.alphas[:, left.task] == 0, right.alphas[:, right.task] == 0)
-            found += self.absent**2 * without * np.exp(-others / (2 * _FAR**2))
-        return np.asarray(found)
+            covariance += self.absent**2 * without * np.exp(-others / (2 * _FAR**2))
+        return np.asarray(covariance)
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,8 @@ class Conditioned:
         Rasmussen, Williams: Gaussian Processes for Machine Learning, 2006, https://gaussianprocess.org/gpml,
         equations 2.23, 2.24 and 5.12
 
-    >>> given = Conditioned.on(np.eye(2), np.ones(2), np.array([1.0, -1.0]))
-    >>> given.at(np.array([[1.0, 0.0]]), np.eye(1))
+    >>> conditioned = Conditioned.on(np.eye(2), np.ones(2), np.array([1.0, -1.0]))
+    >>> conditioned.at(np.array([[1.0, 0.0]]), np.eye(1))
     (array([0.5]), array([[0.5]]))
     """
 

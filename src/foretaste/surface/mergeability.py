@@ -55,7 +55,7 @@ class Pair:
         shares: l of every average, from 0 to 1.
         losses: L there.
         own: Each task's headline metric by its own model.
-        half: The same half-way.
+        half: Each task's headline metric half-way.
         own_loss: Mean over both tasks of the loss by the task's own model.
         headlines: Of both tasks.
     """
@@ -77,7 +77,7 @@ class Pair:
 
     @property
     def peak(self) -> float:
-        """Its l."""
+        """The share l at which the barrier is highest."""
         return self.shares[self._rises.index(self.barrier)]
 
     @property
@@ -87,27 +87,27 @@ class Pair:
 
     @property
     def _rises(self) -> list[float]:
-        found = [loss - self._line(share) for share, loss in zip(self.shares, self.losses, strict=True)]
-        return [math.inf if math.isnan(rise) else rise for rise in found]
+        rises = [loss - self._line(share) for share, loss in zip(self.shares, self.losses, strict=True)]
+        return [math.inf if math.isnan(rise) else rise for rise in rises]
 
     def _line(self, share: float) -> float:
         return (1 - share) * self.losses[0] + share * self.losses[-1]
 
     @property
     def half_loss(self) -> float:
-        """L half-way."""
+        """The mean loss L half-way between the two models."""
         return self.losses[self.shares.index(_HALF)]
 
     @property
     def shares_kept(self) -> dict[str, float]:
-        """Half-way, the share of its own model's metric that each task keeps; of those that have one above 0."""
+        """The share of its own model's metric that each task keeps half-way, for tasks whose own metric is above 0."""
         better = {task: (self.half[task], self.own[task]) for task in self.tasks}
         ordered = {task: pair if self.headlines[task].higher_is_better else pair[::-1] for task, pair in better.items()}
         return {task: max(few, 0.0) / many for task, (few, many) in ordered.items() if many > 0}
 
     @property
     def kept(self) -> float | None:
-        """Their mean; None where there is none."""
+        """The mean of `shares_kept`; None if no task has such a share."""
         return fmean(self.shares_kept.values()) if self.shares_kept else None
 
     @property
@@ -119,8 +119,8 @@ class Pair:
         return "sound" if (self._lost(_SOUND) if self.shares_kept else rise) <= 1 else "loses"
 
     def _lost(self, bounds: Mapping[bool, float]) -> float:
-        """What is not kept, in units of what may be lost."""
-        return fmean((1 - kept) / (1 - bounds[self.headlines[task].higher_is_better]) for task, kept in self.shares_kept.items())
+        """The mean loss of the metrics, in units of what may be lost."""
+        return fmean((1 - share) / (1 - bounds[self.headlines[task].higher_is_better]) for task, share in self.shares_kept.items())
 
 
 @dataclass(frozen=True)
@@ -181,23 +181,23 @@ def pairs_of(simple: Surface) -> tuple[Pair, ...]:
     >>> pair.losses, pair.barrier, round(pair.kept, 2), pair.verdict
     ((0.5, 0.5, 0.5, 0.5, 0.5), 0.0, 0.71, 'loses')
     """
-    found = [_pair(simple, pair) for pair in combinations(simple.tasks, 2)]
-    return tuple(pair for pair in found if pair is not None)
+    pairs = [_pair(simple, pair) for pair in combinations(simple.tasks, 2)]
+    return tuple(pair for pair in pairs if pair is not None)
 
 
 def _pair(simple: Surface, tasks: tuple[str, str]) -> Pair | None:
     rows = {share: simple.at(_at(simple.tasks, tasks, share)) for share in _ALONG}
-    there = {share: row for share, row in rows.items() if row is not None}
-    if not {0.0, _HALF, 1.0} <= set(there):
+    evaluated = {share: row for share, row in rows.items() if row is not None}
+    if not {0.0, _HALF, 1.0} <= set(evaluated):
         return None
-    alone = {tasks[0]: there[0.0], tasks[1]: there[1.0]}
+    alone = {tasks[0]: evaluated[0.0], tasks[1]: evaluated[1.0]}
     heads = {task: simple.headlines[task] for task in tasks}
     return Pair(
         tasks=tasks,
-        shares=tuple(there),
-        losses=tuple(fmean(row.metrics[task]["loss"] for task in tasks) for row in there.values()),
+        shares=tuple(evaluated),
+        losses=tuple(fmean(row.metrics[task]["loss"] for task in tasks) for row in evaluated.values()),
         own={task: row.metrics[task][heads[task].metric] for task, row in alone.items()},
-        half={task: there[_HALF].metrics[task][heads[task].metric] for task in tasks},
+        half={task: evaluated[_HALF].metrics[task][heads[task].metric] for task in tasks},
         own_loss=fmean(row.metrics[task]["loss"] for task, row in alone.items()),
         headlines=heads,
     )
@@ -218,10 +218,10 @@ def corner_of(method: str, rows: Sequence[Evaluation], alone: Mapping[str, Mappi
     Corner(method='mixture', off={a: 0, b: 0.25}, exact=False)
     """
     pairs = {task: (row.metrics[task], alone[task]) for row in rows if (task := row.weights.corner) is not None}
-    off = {task: found[heads[task].metric] - known[heads[task].metric] for task, (found, known) in pairs.items()}
-    exact = all(_same(number, known[name]) for found, known in pairs.values() for name, number in found.items())
+    off = {task: previewed[heads[task].metric] - own[heads[task].metric] for task, (previewed, own) in pairs.items()}
+    exact = all(_same(number, own[name]) for previewed, own in pairs.values() for name, number in previewed.items())
     return Corner(method, off, exact)
 
 
-def _same(number: float, known: float) -> bool:
-    return number == known or abs(number - known) <= _ROUNDING * max(1.0, abs(known))
+def _same(number: float, other: float) -> bool:
+    return number == other or abs(number - other) <= _ROUNDING * max(1.0, abs(other))

@@ -15,12 +15,13 @@ import numpy as np
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.one_line import one_line
 from foretaste.surface.pareto import is_efficient
-from foretaste.surface.predict import Prediction, Predictor, predictor
+from foretaste.surface.predict import Predictor, fit_predictor
+from foretaste.surface.prediction import Prediction
 from foretaste.surface.preference import Floor, shortfalls
 from foretaste.surface.table import Array, Surface
 from foretaste.weights import TaskWeights, lattice, lattice_near, spread, uniform
 
-__all__ = ["Beliefs", "Outlook", "Wanted", "candidates", "evaluated", "outlook", "tellable", "usable"]
+__all__ = ["Beliefs", "Objective", "Outlook", "can_predict", "candidates", "evaluated_weights", "outlook", "select_usable_rows"]
 
 _DRAWS = 1000
 _FRONTS = 200
@@ -33,19 +34,19 @@ _LEAST = 1e-12
 
 
 def candidates(surface: Surface) -> list[TaskWeights]:
-    """Weightings to choose among: a lattice of about 200, and those of `evaluated`; such as a joint run can be held to.
+    """Weightings to choose among: a lattice of about 200, and those of `evaluated_weights`, all of which can be trained jointly.
 
     >>> from foretaste.surface.table import Headline
     >>> len(candidates(Surface({task: Headline("accuracy") for task in "abc"}, ())))
     190
     """
     fine = lattice(surface.tasks, lattice_near(surface.tasks, _LATTICE))
-    points = dict.fromkeys([uniform(surface.tasks), *evaluated(surface), *fine])
-    return [weights for weights in points if not surface.inside or min(weights.values()) > 0]
+    points = dict.fromkeys([uniform(surface.tasks), *evaluated_weights(surface), *fine])
+    return [weights for weights in points if not surface.has_private_heads or min(weights.values()) > 0]
 
 
-def usable(surface: Surface, method: str | None = None) -> Surface:
-    """The rows that have every task's headline metric, as a finite number.
+def select_usable_rows(surface: Surface, method: str | None = None) -> Surface:
+    """Select the rows that have every task's headline metric as a finite number.
 
     Args:
         surface: Any rows.
@@ -55,7 +56,7 @@ def usable(surface: Surface, method: str | None = None) -> Surface:
     >>> from foretaste.evaluation import Evaluation
     >>> from foretaste.weights import uniform
     >>> row = Evaluation(uniform("a"), {"a": {"accuracy": float("nan")}}, Fidelity.PREVIEW, "simple")
-    >>> usable(Surface({"a": Headline("accuracy")}, (row,))).rows
+    >>> select_usable_rows(Surface({"a": Headline("accuracy")}, (row,))).rows
     ()
     """
     return replace(
@@ -69,8 +70,8 @@ def usable(surface: Surface, method: str | None = None) -> Surface:
     )
 
 
-def evaluated(surface: Surface) -> list[TaskWeights]:
-    """The weightings that were evaluated in any way, and that a joint run can be held to.
+def evaluated_weights(surface: Surface) -> list[TaskWeights]:
+    """List the weightings that were evaluated in any way and that can be trained jointly.
 
     Of more than 300 these are 300 that are far from each other, those with a joint run, corners, and the best rows of each kind
     for the mean, the worst task and each single task; others are so near to one of them that nobody can tell the difference.
@@ -79,7 +80,7 @@ def evaluated(surface: Surface) -> list[TaskWeights]:
     >>> from foretaste.evaluation import Evaluation
     >>> from foretaste.weights import uniform
     >>> row = Evaluation(uniform("ab"), {}, Fidelity.PREVIEW, "simple")
-    >>> evaluated(Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, (row, row)))
+    >>> evaluated_weights(Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, (row, row)))
     [TaskWeights(a=0.5,b=0.5)]
     """
     rows = surface.trainable().rows
@@ -87,7 +88,7 @@ def evaluated(surface: Surface) -> list[TaskWeights]:
     if len(points) <= _MOST:
         return points
     chosen = {row.weights for row in rows if row.fidelity == Fidelity.JOINT or row.weights.corner is not None}
-    chosen |= {weights for group in _by_kind(rows) for weights in _best(usable(replace(surface, rows=group)))}
+    chosen |= {weights for group in _by_kind(rows) for weights in _best(select_usable_rows(replace(surface, rows=group)))}
     chosen |= set(spread(points, _MOST))
     return [weights for weights in points if weights in chosen]
 
@@ -104,22 +105,22 @@ def _best(surface: Surface) -> list[TaskWeights]:
     if not surface.rows:
         return []
     values = surface.oriented()
-    wanted = [values.mean(1), values.min(1), *values.T]
-    return [surface.rows[place].weights for scores in wanted for place in np.argsort(-scores, kind="stable")[:_FEW].tolist()]
+    measures = [values.mean(1), values.min(1), *values.T]
+    return [surface.rows[place].weights for scores in measures for place in np.argsort(-scores, kind="stable")[:_FEW].tolist()]
 
 
-def tellable(surface: Surface) -> bool:
-    """Whether there is enough to predict from: a joint run, a corner, or previews of more weightings than tasks.
+def can_predict(surface: Surface) -> bool:
+    """Tell whether there is enough to predict from: a joint run, a corner, or previews of more weightings than tasks.
 
     >>> from foretaste.surface.table import Headline
-    >>> tellable(Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ()))
+    >>> can_predict(Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ()))
     False
     """
-    found = evaluated(surface)
-    return bool(found and (surface.singles() or surface.where(Fidelity.JOINT).rows or len(found) > len(surface.headlines)))
+    points = evaluated_weights(surface)
+    return bool(points and (surface.singles() or surface.where(Fidelity.JOINT).rows or len(points) > len(surface.headlines)))
 
 
-class Wanted(Protocol):
+class Objective(Protocol):
     """What turns metrics into one number; a `Preference`, for example."""
 
     def of(self, values: Array) -> Array:
@@ -150,7 +151,7 @@ class Outlook:
     Args:
         surface: What is known.
         points: N weightings.
-        learned: From what is known; predicts anywhere else.
+        predictor: From what is known; predicts anywhere else.
         prediction: At the points.
         draws: `[S, N, T]` headline metrics, without the noise of single runs.
         measured: The same as single runs would measure them.
@@ -158,7 +159,7 @@ class Outlook:
 
     surface: Surface
     points: tuple[TaskWeights, ...]
-    learned: Predictor
+    predictor: Predictor
     prediction: Prediction
     draws: Array
     measured: Array
@@ -175,7 +176,7 @@ class Outlook:
         """Where each weighting is."""
         return {weights: place for place, weights in enumerate(self.points)}
 
-    def values(self, preference: Wanted, *, measured: bool = False) -> Array:
+    def values(self, preference: Objective, *, measured: bool = False) -> Array:
         """`[S, N]`: what a preference gives on each possible surface; more is better."""
         return preference.of(self.surface.oriented(self.measured if measured else self.draws))
 
@@ -187,18 +188,18 @@ class Outlook:
         """`[N, F]`: probability that a joint run keeps each floor."""
         return np.asarray((self.shortfalls(floors, measured=True) <= 0).mean(0))
 
-    def beliefs(self, preference: Wanted, floors: Sequence[Floor] = ()) -> Beliefs:
+    def beliefs(self, preference: Objective, floors: Sequence[Floor] = ()) -> Beliefs:
         """What is believed of a preference; where floors are missed, ten times as much is taken off, at most the range of values."""
         utility, single = (self._utility(preference, floors, measured) for measured in (False, True))
         centred = utility - utility.mean(0)
         return Beliefs(utility.mean(0), centred.T @ centred / max(len(utility) - 1, 1), (single - utility).var(0))
 
-    def most_to_gain(self, preference: Wanted, floors: Sequence[Floor] = ()) -> float:
+    def most_to_gain(self, preference: Objective, floors: Sequence[Floor] = ()) -> float:
         """What knowing every weighting would add to the value that is chosen: no run can be expected to add more."""
         utility = self._utility(preference, floors, False)
         return float(utility.max(1).mean() - utility.mean(0).max())
 
-    def _utility(self, preference: Wanted, floors: Sequence[Floor], measured: bool) -> Array:
+    def _utility(self, preference: Objective, floors: Sequence[Floor], measured: bool) -> Array:
         most = float(np.ptp(self.values(preference).mean(0)))
         missed = self.shortfalls(floors, measured=measured).sum(-1)
         return np.asarray(self.values(preference, measured=measured) - np.minimum(_PENALTY * missed, most))
@@ -230,7 +231,7 @@ class Outlook:
         """Weightings with a joint run, and its headline metrics."""
         rows = self.surface.where(Fidelity.JOINT).averaged()
         values = rows.values().tolist()
-        return {row.weights: dict(zip(rows.tasks, found, strict=True)) for row, found in zip(rows.rows, values, strict=True)}
+        return {row.weights: dict(zip(rows.tasks, metrics, strict=True)) for row, metrics in zip(rows.rows, values, strict=True)}
 
 
 def outlook(surface: Surface, points: Sequence[TaskWeights] | None = None, seed: int = 0) -> Outlook:
@@ -242,17 +243,17 @@ def outlook(surface: Surface, points: Sequence[TaskWeights] | None = None, seed:
         seed: Of the draws.
 
     Raises:
-        StudyError: Nothing to predict from; see `foretaste.surface.predict.predictor`.
+        StudyError: Nothing to predict from; see `foretaste.surface.predict.fit_predictor`.
 
     >>> from foretaste.surface.table import Headline
     >>> from foretaste.evaluation import Evaluation
     >>> from foretaste.weights import lattice
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 4)]
-    >>> found = outlook(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)))
-    >>> found.draws.shape, len(found.points)
+    >>> prediction = outlook(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)))
+    >>> prediction.draws.shape, len(prediction.points)
     ((1000, 203, 2), 203)
     """
-    chosen = tuple(candidates(surface) if points is None else points)
-    learned = predictor(surface)
-    found = learned.at(chosen)
-    return Outlook(surface, chosen, learned, found, found.draw(_DRAWS, seed), found.draw(_DRAWS, seed, measured=True))
+    weightings = tuple(candidates(surface) if points is None else points)
+    predictor = fit_predictor(surface)
+    prediction = predictor.at(weightings)
+    return Outlook(surface, weightings, predictor, prediction, prediction.draw(_DRAWS, seed), prediction.draw(_DRAWS, seed, measured=True))

@@ -37,15 +37,15 @@ def front(surface: Surface) -> Surface:
     >>> from foretaste.surface.table import Headline
     >>> from foretaste.evaluation import Evaluation, Fidelity
     >>> from foretaste.weights import uniform
-    >>> found = [{"a": {"accuracy": 0.9}, "b": {"accuracy": 0.8}}, {"a": {"accuracy": 0.7}, "b": {"accuracy": 0.8}}]
-    >>> rows = tuple(Evaluation(uniform("ab"), metrics, Fidelity.PREVIEW, "simple") for metrics in found)
+    >>> metrics = [{"a": {"accuracy": 0.9}, "b": {"accuracy": 0.8}}, {"a": {"accuracy": 0.7}, "b": {"accuracy": 0.8}}]
+    >>> rows = tuple(Evaluation(uniform("ab"), metrics, Fidelity.PREVIEW, "simple") for metrics in metrics)
     >>> front(Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, rows)).values()
     array([[0.9, 0.8]])
     """
     if not surface.rows:
         return surface
     keep = is_efficient(surface.values() * surface.signs)
-    return replace(surface, rows=tuple(row for row, kept in zip(surface.rows, keep, strict=True) if kept))
+    return replace(surface, rows=tuple(row for row, is_kept in zip(surface.rows, keep, strict=True) if is_kept))
 
 
 def hypervolume(values: Array, reference: Array) -> float:

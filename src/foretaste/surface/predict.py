@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from statistics import NormalDist
 
 import numpy as np
 
@@ -11,14 +9,14 @@ from foretaste.errors import StudyError
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.method_table import METHOD_TABLE
 from foretaste.one_line import one_line
-from foretaste.surface.calibrate import Known, Mixture, Previews, mixtures
+from foretaste.surface.calibrate import KnownRuns, Mixture, Previews, mixtures
+from foretaste.surface.prediction import Prediction
 from foretaste.surface.scales import Scale, sampling_noise, scale_of
 from foretaste.surface.table import Array, Surface
 from foretaste.weights import TaskWeights, spread
 
-__all__ = ["Prediction", "Predictor", "predict", "predictor"]
+__all__ = ["Predictor", "fit_predictor", "predict"]
 
-_QUANTILE = NormalDist().inv_cdf(0.95)
 _LEAST_SPREAD = 0.02
 _LEAST_VARIANCE = 1e-12
 _SHARPENED = 16.0  # the credit of sharpened previews
@@ -27,81 +25,8 @@ _TOGETHER = 0.5  # share of a task's uncertainty that it has in common with the 
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """One metric of T tasks at N weightings, as a joint run would measure it.
-
-    Args:
-        weights: N of them.
-        scales: Of each task's metric.
-        means: `[N, T]`, on these scales.
-        covariances: `[T, N, N]`, on these scales, without the noise of a single run.
-        noises: `[T]`, standard deviation of a single run on these scales.
-        common: `[T]`, correlation of each task's errors with what all tasks have in common: 1 or -1 before any joint run.
-        shares: For each task, how much each predictor counts, the most important first.
-        errors: For each task, mean absolute error when each joint run is left out; None without one.
-        basis: What the prediction rests on.
-        doubts: By method, `[N, T]`: the share of the variance that a preview by it at the weighting itself would take away.
-    """
-
-    weights: tuple[TaskWeights, ...]
-    scales: tuple[Scale, ...]
-    means: Array
-    covariances: Array
-    noises: Array
-    common: Array
-    shares: Mapping[str, Mapping[str, float]]
-    errors: Mapping[str, float | None]
-    basis: str
-    doubts: Mapping[str, Array]
-
-    __repr__ = one_line
-
-    @property
-    def median(self) -> Array:
-        """`[N, T]`: a joint run is as likely above as below."""
-        return self._quantile(0.0)
-
-    @property
-    def low(self) -> Array:
-        """`[N, T]`: lower end of the interval that has a joint run with probability 90 %."""
-        return self._quantile(-_QUANTILE)
-
-    @property
-    def high(self) -> Array:
-        """`[N, T]`: its upper end."""
-        return self._quantile(_QUANTILE)
-
-    def _quantile(self, deviations: float) -> Array:
-        spread = np.sqrt(np.diagonal(self.covariances, axis1=1, axis2=2).T + self.noises**2)
-        return _backward(self.scales, self.means + deviations * spread)
-
-    @cached_property
-    def _roots(self) -> list[Array]:
-        """The symmetric root `[N, N]` of each task's covariance."""
-        found = [np.linalg.eigh(covariance) for covariance in self.covariances]
-        return [vectors * np.sqrt(np.maximum(values, 0.0)) @ vectors.T for values, vectors in found]
-
-    def draw(self, count: int, seed: int = 0, *, measured: bool = False) -> Array:
-        """`[S, N, T]`: possible surfaces, for the distribution of anything that is computed from one.
-
-        Args:
-            count: How many.
-            seed: The same seed gives the same surfaces.
-            measured: Whether each value has the noise of a single run.
-        """
-        generator = np.random.default_rng(seed)
-        shared = generator.standard_normal((count, len(self.weights)))
-        numbers = []
-        for mean, root, noise, common in zip(self.means.T, self._roots, self.noises, self.common, strict=True):
-            own, single = generator.standard_normal((2, *shared.shape))
-            both = common * shared + np.sqrt(1 - common**2) * own
-            numbers.append(mean + both @ root + measured * noise * single)
-        return _backward(self.scales, np.stack(numbers, axis=-1))
-
-
-@dataclass(frozen=True)
 class Predictor:
-    """What has been learned from a surface; predicts any weightings, also where nothing was evaluated.
+    """A fitted predictor of joint runs at any weightings, also where nothing was evaluated.
 
     Args:
         tasks: Task names.
@@ -128,22 +53,22 @@ class Predictor:
     def at(self, points: Sequence[TaskWeights]) -> Prediction:
         """Predict joint runs at N weightings."""
         alphas = _alphas(points, self.tasks)
-        seen = [previews.at(alphas) for previews in self.previews]
-        found = [mixture.at(alphas, seen) for mixture in self.mixtures]
-        variances = [np.maximum(np.diag(own), _LEAST_VARIANCE) for _, own, _ in found]
+        preview_values = [previews.at(alphas) for previews in self.previews]
+        predictions = [mixture.at(alphas, preview_values) for mixture in self.mixtures]
+        variances = [np.maximum(np.diag(own), _LEAST_VARIANCE) for _, own, _ in predictions]
         return Prediction(
             weights=tuple(points),
             scales=self.scales,
-            means=np.stack([mean for mean, _, _ in found], axis=1) * self.units,
-            covariances=np.stack([covariance for _, covariance, _ in found]) * self.units[:, None, None] ** 2,
-            noises=np.array([noise for _, _, noise in found]) * self.units,
+            means=np.stack([mean for mean, _, _ in predictions], axis=1) * self.units,
+            covariances=np.stack([covariance for _, covariance, _ in predictions]) * self.units[:, None, None] ** 2,
+            noises=np.array([noise for _, _, noise in predictions]) * self.units,
             common=self.common,
             shares={task: mixture.shares for task, mixture in zip(self.tasks, self.mixtures, strict=True)},
             errors=self.errors,
             basis=self.basis,
             doubts={
                 previews.name: np.stack(
-                    [mixture.doubts(seen)[:, place] / own for mixture, own in zip(self.mixtures, variances, strict=True)], 1
+                    [mixture.doubts(preview_values)[:, place] / own for mixture, own in zip(self.mixtures, variances, strict=True)], 1
                 )
                 for place, previews in enumerate(self.previews)
             },
@@ -151,39 +76,39 @@ class Predictor:
 
 
 def predict(surface: Surface, points: Sequence[TaskWeights], metric: str | None = None) -> Prediction:
-    """Predict joint runs at some weightings: `predictor`, then `Predictor.at`.
+    """Predict joint runs at some weightings: `fit_predictor`, then `Predictor.at`.
 
     Args:
-        surface: See `predictor`.
+        surface: See `fit_predictor`.
         points: N weightings.
-        metric: See `predictor`.
+        metric: See `fit_predictor`.
 
     Raises:
-        StudyError: See `predictor`.
+        StudyError: See `fit_predictor`.
 
     >>> from foretaste.surface.table import Headline
     >>> from foretaste.weights import lattice
-    >>> made, points = [(Fidelity.PREVIEW, 0.8), (Fidelity.JOINT, 0.2)], lattice("ab", 6)
+    >>> fidelities, points = [(Fidelity.PREVIEW, 0.8), (Fidelity.JOINT, 0.2)], lattice("ab", 6)
     >>> rows = [
     ...     Evaluation(w, {t: {"accuracy": 0.5 + 0.4 * w[t] - loss * min(w.values())} for t in w}, fidelity, "simple")
-    ...     for fidelity, loss in made
+    ...     for fidelity, loss in fidelities
     ...     for w in points
     ... ]
-    >>> found = predict(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows[:-3])), points[-3:-2])
-    >>> found.median.round(1), list(rows[-3].metrics.values())
+    >>> prediction = predict(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows[:-3])), points[-3:-2])
+    >>> prediction.median.round(1), list(rows[-3].metrics.values())
     (array([[0.6, 0.7]]), [{'accuracy': 0.5666666666666667}, {'accuracy': 0.7}])
-    >>> found.basis
+    >>> prediction.basis
     '3 joint runs, 2 single-task models and previews (simple)'
     """
-    return predictor(surface, metric).at(points)
+    return fit_predictor(surface, metric).at(points)
 
 
-def predictor(surface: Surface, metric: str | None = None) -> Predictor:
+def fit_predictor(surface: Surface, metric: str | None = None) -> Predictor:
     """Learn from previews of all fidelities, single-task models and joint runs what joint runs elsewhere will give.
 
     Joint runs at a corner are single-task models; where there is none, a preview there is taken for one (that of
-    simple averaging if there is one), which it is by law. Where tasks have heads of their own (`Surface.inside`), a run
-    says something of those tasks only that have weight. A row that lacks the metric for some task is left out, and
+    simple averaging if there is one), as merging guarantees. Where tasks have heads of their own (`Surface.has_private_heads`), a run
+    tells only about the tasks that have weight. A row that lacks the metric for some task is left out, and
     so are previews of a method with fewer than T + 1 weightings.
 
     Args:
@@ -194,7 +119,7 @@ def predictor(surface: Surface, metric: str | None = None) -> Predictor:
         StudyError: A metric that is not a finite number, or no rows to learn from.
 
     >>> from foretaste.surface.table import Headline
-    >>> predictor(Surface({"a": Headline("accuracy")}, ()))
+    >>> fit_predictor(Surface({"a": Headline("accuracy")}, ()))
     Traceback (most recent call last):
     ...
     foretaste.errors.StudyError: nothing to predict accuracy from; preview at least 2 weightings, or confirm one
@@ -205,14 +130,14 @@ def predictor(surface: Surface, metric: str | None = None) -> Predictor:
     singles, joint, previewed = _singles(surface, rows), _joint(rows), _previewed(rows, len(columns) + 1)
     used = [*singles, *joint, *(row for group in previewed.values() for row in group)]
     if not used:
-        wanted = " and ".join(sorted(set(columns.values())))
-        raise StudyError(f"nothing to predict {wanted} from; preview at least {len(columns) + 1} weightings, or confirm one")
+        metrics = " and ".join(sorted(set(columns.values())))
+        raise StudyError(f"nothing to predict {metrics} from; preview at least {len(columns) + 1} weightings, or confirm one")
     units = np.maximum(_numbers(used, columns, scales).std(0), _LEAST_SPREAD)
     alphas = _alphas([row.weights for row in (*singles, *joint)], surface.tasks)
-    known = Known(
+    runs = KnownRuns(
         alphas=alphas,
         values=_numbers([*singles, *joint], columns, scales) / units,
-        counts=(alphas > 0) | (not surface.inside),
+        counts=(alphas > 0) | (not surface.has_private_heads),
         exact=np.arange(len(alphas)) < len(singles),
         noise=_sampling(surface, columns) / units,
     )
@@ -225,14 +150,14 @@ def predictor(surface: Surface, metric: str | None = None) -> Predictor:
         )
         for (fidelity, method), group in previewed.items()
     )
-    found = tuple(mixtures(known, previews))
-    left_out = [known.values[known.counts[:, task] & ~known.exact, task] for task in range(len(columns))]
+    weighed = tuple(mixtures(runs, previews))
+    left_out = [runs.values[runs.counts[:, task] & ~runs.exact, task] for task in range(len(columns))]
     errors = {
         task: _error(scale, unit * mixture.left_out, unit * real)
-        for task, scale, unit, mixture, real in zip(columns, scales, units, found, left_out, strict=True)
+        for task, scale, unit, mixture, real in zip(columns, scales, units, weighed, left_out, strict=True)
     }
     common = (surface.signs if metric is None else np.ones(len(columns))) * (np.sqrt(_TOGETHER) if joint else 1.0)
-    return Predictor(surface.tasks, scales, units, previews, found, common, errors, _basis(len(joint), len(singles), list(previewed)))
+    return Predictor(surface.tasks, scales, units, previews, weighed, common, errors, _basis(len(joint), len(singles), list(previewed)))
 
 
 def _sampling(surface: Surface, columns: Mapping[str, str]) -> Array:
@@ -256,11 +181,6 @@ def _numbers(rows: Sequence[Evaluation], columns: Mapping[str, str], scales: Seq
 
 def _alphas(points: Sequence[TaskWeights], tasks: Sequence[str]) -> Array:
     return np.array([[point[task] for task in tasks] for point in points]).reshape(len(points), len(tasks))
-
-
-def _backward(scales: Sequence[Scale], numbers: Array) -> Array:
-    """From `[..., T]` numbers to metrics."""
-    return np.stack([scale.backward(numbers[..., task]) for task, scale in enumerate(scales)], axis=-1)
 
 
 def _joint(rows: Sequence[Evaluation]) -> list[Evaluation]:
@@ -289,8 +209,8 @@ def _thinned(rows: Sequence[Evaluation]) -> list[Evaluation]:
     return [row for row in rows if row.weights in chosen]
 
 
-def _error(scale: Scale, seen: Array, real: Array) -> float | None:
-    return float(np.abs(scale.backward(seen) - scale.backward(real)).mean()) if len(real) else None
+def _error(scale: Scale, predicted: Array, real: Array) -> float | None:
+    return float(np.abs(scale.backward(predicted) - scale.backward(real)).mean()) if len(real) else None
 
 
 def _basis(joint: int, singles: int, previewed: Sequence[tuple[Fidelity, str]]) -> str:

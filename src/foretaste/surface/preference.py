@@ -11,7 +11,7 @@ from foretaste.one_line import one_line
 from foretaste.surface.scales import on_one_scale
 from foretaste.surface.table import Array, Headline, Surface
 
-__all__ = ["Floor", "Preference", "caution", "measure", "mute", "shortfalls"]
+__all__ = ["Floor", "Preference", "caution", "measure", "shortfalls", "zero_metric_caution"]
 
 _LEAST_LOSS = 0.01  # of the largest: a task that loses less is no reason to give it all the weight
 
@@ -50,16 +50,16 @@ class Preference:
             raise WeightsError(
                 f"preference {text!r} is not understood; write mean, worst, knee, or for example {tasks[0]}=2,{tasks[-1]}=1"
             ) from None
-        given = dict(pairs)
-        if len(given) < len(pairs):
+        importance = dict(pairs)
+        if len(importance) < len(pairs):
             raise WeightsError(f"preference {text!r} names a task twice; give each one number")
-        total = sum(given.values())
-        if set(given) - set(tasks) or min(given.values()) < 0 or not 0 < total < float("inf"):
+        total = sum(importance.values())
+        if set(importance) - set(tasks) or min(importance.values()) < 0 or not 0 < total < float("inf"):
             raise WeightsError(f"preference {text!r} needs numbers of at least 0, one above 0, for tasks among {', '.join(tasks)}")
-        return cls("weighted", {task: given.get(task, 0.0) / total for task in tasks})
+        return cls("weighted", {task: importance.get(task, 0.0) / total for task in tasks})
 
-    def settled(self, surface: Surface) -> "Preference":
-        """The same, with the importance that the knee of the front gives each task; other kinds as they are.
+    def resolve_knee(self, surface: Surface) -> "Preference":
+        """Give a knee preference the importance that each task has at the knee of the front; return other kinds unchanged.
 
         At the knee the front is farthest from the plane through the points where each task is at its best. Each task
         counts in units of what it can lose: from its single-task model to the worst that another task's makes of it.
@@ -90,9 +90,9 @@ class Preference:
         return np.asarray(values @ np.array(share))
 
     def __str__(self) -> str:
-        named = {"mean": "the mean over tasks", "worst": "the worst task"}
-        if self.kind in named:
-            return named[self.kind]
+        names = {"mean": "the mean over tasks", "worst": "the worst task"}
+        if self.kind in names:
+            return names[self.kind]
         shares = ", ".join(f"{task} {share:.0%}" for task, share in self.importance.items())
         if self.kind == "knee":
             return "the knee of the front" + (f" (tasks weighted {shares})" if shares else "")
@@ -123,16 +123,16 @@ class Floor:
         >>> Floor.parse("all>=97%", ["a", "b"])
         Floor(task='all', bound=0.97, relative=True)
         """
-        found = _FLOOR.match(text)
+        match = _FLOOR.match(text)
         try:
-            number = float(found["number"]) if found else float("nan")
+            number = float(match["number"]) if match else float("nan")
         except ValueError:
             number = float("nan")
-        impossible = not np.isfinite(number) or (found is not None and bool(found["percent"]) and number <= 0)
-        if found is None or impossible or found["task"] not in (*tasks, "all"):
+        impossible = not np.isfinite(number) or (match is not None and bool(match["percent"]) and number <= 0)
+        if match is None or impossible or match["task"] not in (*tasks, "all"):
             raise WeightsError(f"floor {text!r} is not understood; write {tasks[0]}>=0.85 or all>=97%, with tasks among {', '.join(tasks)}")
-        relative = bool(found["percent"])
-        return cls(found["task"], number / 100 if relative else number, relative)
+        relative = bool(match["percent"])
+        return cls(match["task"], number / 100 if relative else number, relative)
 
     def of(self, task: str, headline: Headline, singles: Mapping[str, float]) -> float:
         """The bound as a value of a task's metric.
@@ -166,17 +166,17 @@ def shortfalls(floors: Sequence[Floor], headlines: Mapping[str, Headline], singl
     Raises:
         StudyError: A relative floor for a task without a single-task metric.
 
-    >>> found = shortfalls([Floor("all", 0.9, True)], {"a": Headline("accuracy")}, {"a": 0.5}, np.array([[0.4], [0.6]]))
-    >>> found.round(6).tolist()
+    >>> missing = shortfalls([Floor("all", 0.9, True)], {"a": Headline("accuracy")}, {"a": 0.5}, np.array([[0.4], [0.6]]))
+    >>> missing.round(6).tolist()
     [[0.05], [0.0]]
     """
-    found = np.zeros((*values.shape[:-1], len(floors)))
+    missing = np.zeros((*values.shape[:-1], len(floors)))
     for place, floor in enumerate(floors):
         for column, (task, head) in enumerate(headlines.items()):
             if floor.task in ("all", task):
                 short = head.sign * (floor.of(task, head, singles) - values[..., column])
-                found[..., place] = np.maximum(found[..., place], short)
-    return found
+                missing[..., place] = np.maximum(missing[..., place], short)
+    return missing
 
 
 def measure(preference: Preference, headlines: Mapping[str, Headline]) -> str:
@@ -219,16 +219,16 @@ def caution(preference: Preference, headlines: Mapping[str, Headline], floors: S
     held = preference.kind == "worst" and any(floor.relative and floor.task == "all" for floor in floors)
     if preference.kind not in ("mean", "worst") or held or on_one_scale(head.metric for head in headlines.values()):
         return ""
-    named, first, *_, last = ", ".join(f"{task} {head.metric}" for task, head in headlines.items()), *headlines
+    metrics, first, *_, last = ", ".join(f"{task} {head.metric}" for task, head in headlines.items()), *headlines
     return (
-        f"The tasks have different metrics ({named}), which count as they are in {preference}: the one with the largest numbers "
+        f"The tasks have different metrics ({metrics}), which count as they are in {preference}: the one with the largest numbers "
         "decides. Make one metric the first of every task, or say how much each task counts "
         f"(--prefer {first}=1,{last}=10), or take the worst task with floors relative to single-task models, which hold on any scale "
         "(--prefer worst --floor 'all>=95%')."
     )
 
 
-def mute(headlines: Mapping[str, Headline], singles: Mapping[str, float]) -> str:
+def zero_metric_caution(headlines: Mapping[str, Headline], singles: Mapping[str, float]) -> str:
     """What to mind where a task's own model has a headline metric of 0, so that no weighting can be told from another by it.
 
     Args:
@@ -238,7 +238,7 @@ def mute(headlines: Mapping[str, Headline], singles: Mapping[str, float]) -> str
     Returns:
         Empty where there is nothing.
 
-    >>> mute({"a": Headline("exact_match")}, {"a": 0.0}).partition(".")[0]
+    >>> zero_metric_caution({"a": Headline("exact_match")}, {"a": 0.0}).partition(".")[0]
     'The exact_match of a is 0 even for its own single-task model, so it says nothing about the weights'
     """
     tasks = [task for task, head in headlines.items() if head.higher_is_better and singles.get(task) == 0]

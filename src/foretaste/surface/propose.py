@@ -26,7 +26,7 @@ import numpy as np
 from foretaste.errors import StudyError
 from foretaste.evaluation import Fidelity
 from foretaste.one_line import one_line
-from foretaste.surface.outlook import Beliefs, Outlook, Wanted
+from foretaste.surface.outlook import Beliefs, Objective, Outlook
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.table import Array
 from foretaste.weights import TaskWeights
@@ -80,11 +80,11 @@ def gains(beliefs: Beliefs, places: Sequence[int]) -> Array:
     array([0.4, 0. ])
     """
     chosen, variance = list(places), np.diag(beliefs.covariance) + beliefs.noise
-    return _gained(beliefs.mean, beliefs.covariance[:, chosen] / np.sqrt(np.maximum(variance, _LEAST))[chosen])
+    return _expected_gains(beliefs.mean, beliefs.covariance[:, chosen] / np.sqrt(np.maximum(variance, _LEAST))[chosen])
 
 
 def propose(
-    found: Outlook,
+    view: Outlook,
     preference: Preference | None,
     floors: Sequence[Floor] = (),
     *,
@@ -99,7 +99,7 @@ def propose(
     Nothing is evaluated here: the caller does, adds the rows to the surface and asks again.
 
     Args:
-        found: What joint finetuning may give at the candidates.
+        view: What joint finetuning may give at the candidates.
         preference: What is maximised; None for the whole front.
         floors: What must hold.
         options: Ways to evaluate that are open. Joint runs and sharpened previews are not proposed at corners.
@@ -119,25 +119,25 @@ def propose(
     >>> from foretaste.evaluation import Evaluation
     >>> from foretaste.weights import lattice
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 4)]
-    >>> seen = outlook(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)), lattice("ab", 4))
-    >>> [str(each.weights) for each in propose(seen, Preference("mean", {}), options=[Option(Fidelity.JOINT, "joint", 1.0)])]
+    >>> view = outlook(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)), lattice("ab", 4))
+    >>> [str(proposal.weights) for proposal in propose(view, Preference("mean", {}), options=[Option(Fidelity.JOINT, "joint", 1.0)])]
     ['a=0.5,b=0.5']
     """
     if not options:
         raise StudyError("nothing can be proposed: no way to evaluate is open")
-    beliefs = [found.beliefs(own, floors) for own in _wanted(found, preference, seed)]
-    for each in pending:
-        beliefs = _after(found, beliefs, each)
-    closed = {(each.weights, each.option.method) for each in (*pending, *failed)}
-    closed |= {(row.weights, row.method if row.fidelity != Fidelity.JOINT else str(Fidelity.JOINT)) for row in found.surface.rows}
+    beliefs = [view.beliefs(objective, floors) for objective in _objectives(view, preference, seed)]
+    for proposal in pending:
+        beliefs = _after(view, beliefs, proposal)
+    closed = {(proposal.weights, proposal.option.method) for proposal in (*pending, *failed)}
+    closed |= {(row.weights, row.method if row.fidelity != Fidelity.JOINT else str(Fidelity.JOINT)) for row in view.surface.rows}
     proposals: list[Proposal] = []
     while len(proposals) < count:
-        best = max((_best(found, beliefs, option, closed) for option in options), key=lambda each: each.gain / each.option.cost)
+        best = max((_best(view, beliefs, option, closed) for option in options), key=lambda proposal: proposal.gain / proposal.option.cost)
         if best.gain <= _LEAST:
             break
         proposals.append(best)
         closed.add((best.weights, best.option.method))
-        beliefs = _after(found, beliefs, best)
+        beliefs = _after(view, beliefs, best)
     return proposals
 
 
@@ -154,49 +154,49 @@ class _WorstUnder:
         return np.asarray((scaled * self.weights).min(-1) + 0.05 * (scaled * self.weights).sum(-1))
 
 
-def _wanted(found: Outlook, preference: Preference | None, seed: int) -> Sequence[Wanted]:
+def _objectives(view: Outlook, preference: Preference | None, seed: int) -> Sequence[Objective]:
     if preference is not None:
-        return [preference.settled(found.surface)]
-    medians = found.surface.oriented(found.prediction.median)
+        return [preference.resolve_knee(view.surface)]
+    medians = view.surface.oriented(view.prediction.median)
     low, span = medians.min(0), np.maximum(np.ptp(medians, axis=0), _LEAST)
-    drawn = np.random.default_rng(seed).dirichlet(np.ones(medians.shape[1]), _PREFERENCES)
-    return [_WorstUnder(1 / np.maximum(weights, _LITTLE), low, span) for weights in drawn]
+    task_weights = np.random.default_rng(seed).dirichlet(np.ones(medians.shape[1]), _PREFERENCES)
+    return [_WorstUnder(1 / np.maximum(weights, _LITTLE), low, span) for weights in task_weights]
 
 
-def _best(found: Outlook, beliefs: Sequence[Beliefs], option: Option, closed: Collection[tuple[TaskWeights, str]]) -> Proposal:
+def _best(view: Outlook, beliefs: Sequence[Beliefs], option: Option, closed: Collection[tuple[TaskWeights, str]]) -> Proposal:
     """Where the option is worth most; with a gain of 0 where it is closed everywhere."""
     places = [
         place
-        for place, weights in enumerate(found.points)
+        for place, weights in enumerate(view.points)
         if (weights, option.method) not in closed and (weights.corner is None or option.fidelity == Fidelity.PREVIEW)
     ]
     if not places:
-        return Proposal(found.points[0], option, 0.0)
-    gained = np.mean([_gained(each.mean, _moves(found, each, option)[:, places]) for each in beliefs], axis=0)
+        return Proposal(view.points[0], option, 0.0)
+    gained = np.mean([_expected_gains(belief.mean, _moves(view, belief, option)[:, places]) for belief in beliefs], axis=0)
     top = int(gained.argmax())
-    return Proposal(found.points[places[top]], option, float(gained[top]))
+    return Proposal(view.points[places[top]], option, float(gained[top]))
 
 
-def _moves(found: Outlook, beliefs: Beliefs, option: Option) -> Array:
+def _moves(view: Outlook, beliefs: Beliefs, option: Option) -> Array:
     """`[N, N]`: how an evaluation at each place moves the mean at all, per standard deviation of what it shows."""
     variance = np.maximum(np.diag(beliefs.covariance), 0.0)
-    doubt = found.prediction.doubts.get(option.method)
+    doubt = view.prediction.doubts.get(option.method)
     if doubt is not None:  # what previews of this method give elsewhere says little of here
         return np.diag(np.sqrt(doubt.mean(1) * variance))
     noise = beliefs.noise if option.fidelity == Fidelity.JOINT else _UNKNOWN**2 * variance
     return np.asarray(beliefs.covariance / np.sqrt(np.maximum(variance + noise, _LEAST)))
 
 
-def _gained(mean: Array, moves: Array) -> Array:
+def _expected_gains(mean: Array, moves: Array) -> Array:
     """`[P]` from moves `[N, P]`."""
     best = float(mean.max())
     return np.array([float((mean[:, None] + np.outer(move, _STANDARD)).max(0).mean()) - best for move in moves.T])
 
 
-def _after(found: Outlook, beliefs: Sequence[Beliefs], done: Proposal) -> list[Beliefs]:
+def _after(view: Outlook, beliefs: Sequence[Beliefs], proposal: Proposal) -> list[Beliefs]:
     """The beliefs once an evaluation is made, whatever it shows."""
-    place = found.places.get(done.weights)
+    place = view.places.get(proposal.weights)
     if place is None:
         return list(beliefs)
-    moved = [_moves(found, each, done.option)[:, place] for each in beliefs]
-    return [replace(each, covariance=each.covariance - np.outer(move, move)) for each, move in zip(beliefs, moved, strict=True)]
+    moved = [_moves(view, belief, proposal.option)[:, place] for belief in beliefs]
+    return [replace(belief, covariance=belief.covariance - np.outer(move, move)) for belief, move in zip(beliefs, moved, strict=True)]

@@ -28,7 +28,7 @@ from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.table import Array, Headline, oriented
 from foretaste.weights import TaskWeights
 
-__all__ = ["ERROR", "Apart", "Dropped", "Flags", "Goal", "Raced", "Standing", "Tally", "stand"]
+__all__ = ["ERROR", "DroppedCandidate", "Flags", "Gap", "Goal", "RaceResult", "Standing", "Tally", "compare_candidates"]
 
 Flags = NDArray[np.bool_]
 
@@ -92,14 +92,14 @@ class Goal:
         >>> goal.measures(np.array([[0.5], [1.0]]))
         array([ 0.5 ,  1.  , -0.25,  0.25])
         """
-        found = [self.preference.of(oriented(values, self.headlines))]
+        columns = [self.preference.of(oriented(values, self.headlines))]
         room = [
             head.sign * (values[..., column] - floor.of(task, head, self.singles))
             for floor in self.floors
             for column, (task, head) in enumerate(self.headlines.items())
             if floor.task in ("all", task)
         ]
-        return np.concatenate([*found, *([np.min(room, axis=0)] if room else [])], axis=-1)
+        return np.concatenate([*columns, *([np.min(room, axis=0)] if room else [])], axis=-1)
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,8 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Apart:
-    """By how much a candidate is behind the best one, on the same examples.
+class Gap:
+    """The gap between a candidate and the best one, on the same examples.
 
     Args:
         behind: The difference.
@@ -143,36 +143,36 @@ class Apart:
 
 
 @dataclass(frozen=True)
-class Dropped:
+class DroppedCandidate:
     """A candidate that stopped.
 
     Args:
         weights: alpha.
         examples: How many it was evaluated on, over all tasks.
         value: What the preference gave on them.
-        apart: How it stood to the leader.
+        gap: How it stood to the leader.
         missing: Whether it stopped because it misses the floors, whatever its value.
     """
 
     weights: TaskWeights
     examples: int
     value: float
-    apart: Apart
+    gap: Gap
     missing: bool = False
 
     __repr__ = one_line
 
 
 @dataclass(frozen=True)
-class Raced:
-    """What came of a race.
+class RaceResult:
+    """The result of a race.
 
     Args:
         method: Of the previews.
         rows: Of the candidates that were evaluated on all examples.
         dropped: The others, in the order in which they stopped.
         best: What is chosen among the rows.
-        apart: For each row's weights how they stand to the best, as other examples of the same kind would say.
+        gaps: For each row's weights how they stand to the best, as other examples of the same kind would say.
         evaluated: Evaluations of single examples.
         whole: The same, had all candidates seen all of them.
         reason: Why nothing could be raced; empty where it was.
@@ -180,9 +180,9 @@ class Raced:
 
     method: str
     rows: tuple[Evaluation, ...]
-    dropped: tuple[Dropped, ...]
+    dropped: tuple[DroppedCandidate, ...]
     best: TaskWeights
-    apart: Mapping[TaskWeights, Apart]
+    gaps: Mapping[TaskWeights, Gap]
     evaluated: int
     whole: int
     reason: str = ""
@@ -191,12 +191,12 @@ class Raced:
 
     @property
     def undecided(self) -> tuple[TaskWeights, ...]:
-        """Those that cannot be told apart from the best."""
-        return tuple(weights for weights, each in self.apart.items() if weights != self.best and each.low <= 0)
+        """The weights that are too close to the best to call."""
+        return tuple(weights for weights, gap in self.gaps.items() if weights != self.best and gap.low <= 0)
 
 
-def stand(
-    seen: Mapping[str, Tally],
+def compare_candidates(
+    tallies: Mapping[str, Tally],
     goal: Goal,
     level: float,
     *,
@@ -208,7 +208,7 @@ def stand(
     """Compare candidates with the leader, on the examples seen so far.
 
     Args:
-        seen: Of each task, in the order of the goal's; all of the same A candidates.
+        tallies: Of each task, in the order of the goal's; all of the same A candidates.
         goal: What they are compared by.
         level: Probability that the best of them is called beaten.
         eligible: Which may lead; all if left out.
@@ -217,17 +217,17 @@ def stand(
         seed: Of the draws.
 
     >>> tally = Tally(np.array([[1.0] * 40, [0.0] * 40, [1.0] * 40]), np.ones(40), 80)
-    >>> found = stand({"a": tally}, Goal({"a": Headline("accuracy")}, Preference("mean", {})), 0.05)
-    >>> found.leader, found.beaten
+    >>> standing = compare_candidates({"a": tally}, Goal({"a": Headline("accuracy")}, Preference("mean", {})), 0.05)
+    >>> standing.leader, standing.beaten
     (0, array([False,  True, False]))
     """
-    random, count = np.random.default_rng(seed), len(next(iter(seen.values())).added)
-    now = np.stack([tally.metric(np.ones((1, len(tally.counts))))[0] for tally in seen.values()], -1)
-    shrunk = now + np.stack([_deviations(tally, random, beyond) for tally in seen.values()], -1)
+    random, count = np.random.default_rng(seed), len(next(iter(tallies.values())).added)
+    now = np.stack([tally.metric(np.ones((1, len(tally.counts))))[0] for tally in tallies.values()], -1)
+    shrunk = now + np.stack([_deviations(tally, random, beyond) for tally in tallies.values()], -1)
     measured = goal.measures(now)
     covariance = np.cov(goal.measures(shrunk).T).reshape(len(measured), len(measured))
     single, pair = _spreads(covariance)
-    fewest = min(len(tally.counts) for tally in seen.values())
+    fewest = min(len(tally.counts) for tally in tallies.values())
     quantiles = _quantiles(_student(covariance, fewest - 1, random), single, pair, count, level)
     if leader is None:
         leader = _leader(measured, single, count, [True] * count if eligible is None else eligible)
@@ -261,15 +261,15 @@ def _student(covariance: Array, freedom: int, random: np.random.Generator) -> Ar
 
 def _quantiles(drawn: Array, single: Array, pair: Array, count: int, level: float) -> Array:
     """`[A]`: q_c of every candidate, over all that it is compared by."""
-    found = np.empty(count)
+    quantiles = np.empty(count)
     for place in range(count):
         most = _over(drawn[:, :count] - drawn[:, [place]], pair[:count, place])
         if len(single) > count:
             room, own = drawn[:, count:], count + place
             least = _over(-drawn[:, [own]], single[[own]])
             most = np.max([most, _over(room - drawn[:, [own]], pair[count:, own]), _over(room, single[count:]), least], axis=0)
-        found[place] = np.quantile(most, 1 - level)
-    return found
+        quantiles[place] = np.quantile(most, 1 - level)
+    return quantiles
 
 
 def _over(drawn: Array, spread: Array) -> Array:

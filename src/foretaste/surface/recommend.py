@@ -14,7 +14,7 @@ from foretaste.surface.table import Array
 from foretaste.surface.views import weights_table
 from foretaste.weights import TaskWeights, uniform
 
-__all__ = ["SURE", "Alternative", "Kept", "Recommendation", "recommend"]
+__all__ = ["SURE", "Alternative", "FloorChance", "Recommendation", "recommend"]
 
 SURE = 0.8  # a floor is taken to hold from this probability on
 _QUANTILES = (0.05, 0.95)
@@ -27,7 +27,7 @@ _TIE = 1e-9
 
 @dataclass(frozen=True)
 class Alternative:
-    """Other weights worth a thought.
+    """Other weights worth considering.
 
     Args:
         weights: alpha.
@@ -45,12 +45,12 @@ class Alternative:
 
     @property
     def undecided(self) -> bool:
-        """Whether these and the recommended weights cannot be told apart yet."""
+        """Whether these and the recommended weights are too close to call."""
         return self.chance >= _UNDECIDED
 
 
 @dataclass(frozen=True)
-class Kept:
+class FloorChance:
     """A floor at the recommended weights.
 
     Args:
@@ -72,13 +72,13 @@ class Recommendation:
         weights: alpha.
         expected: Headline metric of each task: a joint run is as likely above as below.
         low: Lower end of each task's 90 % interval for a joint run.
-        high: Its upper end.
+        high: Upper end of each task's 90 % interval.
         value: What the preference is expected to give.
         value_low: Lower end of its 90 % interval for a joint run.
-        value_high: Its upper end.
+        value_high: Upper end of its 90 % interval.
         gain: Value minus that of uniform weights; None where these are no candidate.
         gain_low: Lower end of its 90 % interval.
-        gain_high: Its upper end.
+        gain_high: Upper end of its 90 % interval.
         floors: What must hold, and how likely that is.
         chance: Probability that all floors hold together.
         next_gain: What one more joint run is expected to add to the value, through a better choice.
@@ -98,7 +98,7 @@ class Recommendation:
     gain: float | None
     gain_low: float | None
     gain_high: float | None
-    floors: tuple[Kept, ...]
+    floors: tuple[FloorChance, ...]
     chance: float
     next_gain: float
     confirmed: bool
@@ -120,7 +120,7 @@ class Recommendation:
 
 
 def recommend(
-    found: Outlook, preference: Preference, floors: Sequence[Floor] = (), *, among: Sequence[TaskWeights] | None = None, runners_up: int = 3
+    view: Outlook, preference: Preference, floors: Sequence[Floor] = (), *, among: Sequence[TaskWeights] | None = None, runners_up: int = 3
 ) -> Recommendation:
     """Choose the weights with the best expected value among those that are likely enough to keep every floor.
 
@@ -129,7 +129,7 @@ def recommend(
     of that difference; ties go to the more even weights.
 
     Args:
-        found: What joint finetuning may give.
+        view: What joint finetuning may give.
         preference: What to maximise.
         floors: What must hold.
         among: Of the outlook's weightings; all if left out.
@@ -143,23 +143,23 @@ def recommend(
     >>> from foretaste.evaluation import Evaluation, Fidelity
     >>> from foretaste.weights import lattice
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 4)]
-    >>> seen = outlook(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)), lattice("ab", 4))
-    >>> recommend(seen, Preference.parse("mean", ["a", "b"])).weights
+    >>> view = outlook(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)), lattice("ab", 4))
+    >>> recommend(view, Preference.parse("mean", ["a", "b"])).weights
     TaskWeights(a=0.5,b=0.5)
     """
-    preference = preference.settled(found.surface)
-    values = found.values(preference)
+    preference = preference.resolve_knee(view.surface)
+    values = view.values(preference)
     mean = np.round(values.mean(0), 9)
-    together = np.asarray((found.shortfalls(floors, measured=True).max(-1, initial=0.0) <= 0).mean(0))
-    order = _confirmed_first(found, values, together, _order(found, mean, together, among))
+    chances = np.asarray((view.shortfalls(floors, measured=True).max(-1, initial=0.0) <= 0).mean(0))
+    order = _confirmed_first(view, values, chances, _order(view, mean, chances, among))
     best = order[0]
-    medians, low, high = found.prediction.median, found.prediction.low, found.prediction.high
-    columns = [dict(zip(found.surface.tasks, table[best].tolist(), strict=True)) for table in (medians, low, high)]
-    single = np.quantile(found.values(preference, measured=True)[:, best], _QUANTILES).tolist()
-    even = found.places.get(uniform(found.surface.tasks))
+    medians, low, high = view.prediction.median, view.prediction.low, view.prediction.high
+    columns = [dict(zip(view.surface.tasks, table[best].tolist(), strict=True)) for table in (medians, low, high)]
+    single = np.quantile(view.values(preference, measured=True)[:, best], _QUANTILES).tolist()
+    even = view.places.get(uniform(view.surface.tasks))
     gained = None if even is None else values[:, best] - values[:, even]
     return Recommendation(
-        weights=found.points[best],
+        weights=view.points[best],
         expected=columns[0],
         low=columns[1],
         high=columns[2],
@@ -169,66 +169,66 @@ def recommend(
         gain=None if gained is None else float(gained.mean()),
         gain_low=None if gained is None else float(np.quantile(gained, _QUANTILES[0])),
         gain_high=None if gained is None else float(np.quantile(gained, _QUANTILES[1])),
-        floors=tuple(Kept(floor, float(chance)) for floor, chance in zip(floors, found.chances(floors)[best], strict=True)),
-        chance=float(together[best]),
-        next_gain=min(_next_gain(found, found.beliefs(preference, floors)), found.most_to_gain(preference, floors)),
-        confirmed=found.points[best] in found.joint,
-        runners_up=tuple(_others(found, values, order, medians)[:runners_up]),
-        reason=_reason(preference, floors, together[order], float(together[best])),
-        basis=found.prediction.basis,
+        floors=tuple(FloorChance(floor, float(chance)) for floor, chance in zip(floors, view.chances(floors)[best], strict=True)),
+        chance=float(chances[best]),
+        next_gain=min(_next_gain(view, view.beliefs(preference, floors)), view.most_to_gain(preference, floors)),
+        confirmed=view.points[best] in view.joint,
+        runners_up=tuple(_others(view, values, order, medians)[:runners_up]),
+        reason=_reason(preference, floors, chances[order], float(chances[best])),
+        basis=view.prediction.basis,
     )
 
 
-def _order(found: Outlook, mean: Array, together: Array, among: Sequence[TaskWeights] | None) -> list[int]:
+def _order(view: Outlook, mean: Array, chances: Array, among: Sequence[TaskWeights] | None) -> list[int]:
     """Candidates, the best first."""
-    alphas = np.array([list(point.values()) for point in found.points])
+    alphas = np.array([list(point.values()) for point in view.points])
     unevenness = np.round(np.linalg.norm(alphas, axis=1), 9)
-    likely = np.where(together >= SURE, 1.0, np.round(together, 2))
-    wanted = range(len(found.points)) if among is None else [found.places[weights] for weights in among]
-    return sorted(wanted, key=lambda place: (-likely[place], -mean[place], unevenness[place]))
+    likely = np.where(chances >= SURE, 1.0, np.round(chances, 2))
+    places = range(len(view.points)) if among is None else [view.places[weights] for weights in among]
+    return sorted(places, key=lambda place: (-likely[place], -mean[place], unevenness[place]))
 
 
-def _confirmed_first(found: Outlook, values: Array, together: Array, order: list[int]) -> list[int]:
-    """The same order, but that weights with a joint run come first if the best are hardly better."""
+def _confirmed_first(view: Outlook, values: Array, chances: Array, order: list[int]) -> list[int]:
+    """Put weights with a joint run first if the best ones are hardly better."""
     best, hardly = order[0], _HARDLY * float(np.ptp(values.mean(0)))
-    known = [place for place in order if found.points[place] in found.joint and (together[place] >= SURE) == (together[best] >= SURE)]
-    for place in known[:1]:
+    confirmed = [place for place in order if view.points[place] in view.joint and (chances[place] >= SURE) == (chances[best] >= SURE)]
+    for place in confirmed[:1]:
         better = values[:, best] - values[:, place]
         if better.mean() <= max(hardly, _UNSURE * float(better.std())):
             return [place, *(other for other in order if other != place)]
     return order
 
 
-def _next_gain(found: Outlook, beliefs: Beliefs) -> float:
-    fresh = [place for place, weights in enumerate(found.points) if weights not in found.joint and weights.corner is None]
-    return float(gains(beliefs, fresh).max(initial=0.0))
+def _next_gain(view: Outlook, beliefs: Beliefs) -> float:
+    places = [place for place, weights in enumerate(view.points) if weights not in view.joint and weights.corner is None]
+    return float(gains(beliefs, places).max(initial=0.0))
 
 
-def _others(found: Outlook, values: Array, order: Sequence[int], medians: Array) -> list[Alternative]:
+def _others(view: Outlook, values: Array, order: Sequence[int], medians: Array) -> list[Alternative]:
     """Good weights that are apart from the best and from each other."""
-    alphas, kept = np.array([list(point.values()) for point in found.points]), [order[0]]
+    alphas, places = np.array([list(point.values()) for point in view.points]), [order[0]]
     for place in order[1:]:
-        if np.abs(alphas[kept] - alphas[place]).sum(1).min() / 2 >= _APART - _TIE:
-            kept.append(place)
-    best = kept[0]
+        if np.abs(alphas[places] - alphas[place]).sum(1).min() / 2 >= _APART - _TIE:
+            places.append(place)
+    best = places[0]
     return [
         Alternative(
-            weights=found.points[place],
+            weights=view.points[place],
             value=float(values[:, place].mean()),
             chance=float((values[:, place] > values[:, best]).mean()),
-            difference=dict(zip(found.surface.tasks, (medians[place] - medians[best]).tolist(), strict=True)),
+            difference=dict(zip(view.surface.tasks, (medians[place] - medians[best]).tolist(), strict=True)),
         )
-        for place in kept[1:]
+        for place in places[1:]
     ]
 
 
-def _reason(preference: Preference, floors: Sequence[Floor], together: Array, best: float) -> str:
+def _reason(preference: Preference, floors: Sequence[Floor], chances: Array, best: float) -> str:
     """Of the chosen weights; `[N]` chances that each candidate keeps all floors."""
-    asked, count = " and ".join(str(floor) for floor in floors), f"{len(together)} weighting{'s' if len(together) != 1 else ''}"
+    bounds, count = " and ".join(str(floor) for floor in floors), f"{len(chances)} weighting{'s' if len(chances) != 1 else ''}"
     if not floors:
         return f"best expected value of {preference} among {count}"
     if best < SURE:
-        return f"no weighting is likely ({SURE:.0%}) to keep {asked}; this one is likeliest to, at {best:.0%}"
-    kept = int((together >= SURE).sum())
-    likely = f"that {'is' if kept == 1 else 'are'} likely ({SURE:.0%})"
-    return f"best expected value of {preference} among the {kept} of {count} {likely} to keep {asked}"
+        return f"no weighting is likely ({SURE:.0%}) to keep {bounds}; this one is likeliest to, at {best:.0%}"
+    likely_count = int((chances >= SURE).sum())
+    likely = f"that {'is' if likely_count == 1 else 'are'} likely ({SURE:.0%})"
+    return f"best expected value of {preference} among the {likely_count} of {count} {likely} to keep {bounds}"

@@ -57,7 +57,7 @@ class Scale:
     high: float
 
     def forward(self, values: Array) -> Array:
-        """From the metric."""
+        """Turn values of the metric into numbers on the scale."""
         if np.isfinite(self.high):
             return np.asarray(np.arcsin(np.sqrt(np.clip((values - self.low) / (self.high - self.low), 0.0, 1.0))))
         if self.low == 1.0:
@@ -65,7 +65,7 @@ class Scale:
         return np.asarray(np.log(np.maximum(values, _LEAST))) if self.low == 0.0 else values
 
     def backward(self, numbers: Array) -> Array:
-        """To the metric, within its bounds."""
+        """Turn numbers on the scale into values of the metric, within its bounds."""
         if np.isfinite(self.high):
             return np.asarray(self.low + (self.high - self.low) * np.sin(np.clip(numbers, 0.0, np.pi / 2)) ** 2)
         if self.low == 1.0:

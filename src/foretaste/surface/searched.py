@@ -1,4 +1,4 @@
-"""What a search is given, and what it comes to."""
+"""A search's budget, its progress and its result."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 from foretaste.bounds import POINTS
 from foretaste.errors import WeightsError
 from foretaste.one_line import one_line
-from foretaste.surface.hindsight import Foretold
+from foretaste.surface.hindsight import PastPrediction
 from foretaste.surface.propose import Proposal
 from foretaste.surface.recommend import Recommendation
 
-__all__ = ["Budget", "Progress", "Searched"]
+__all__ = ["Budget", "Progress", "SearchResult"]
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,15 @@ class Budget:
         (Budget(joint=3, previews=100, sharpened=0), Budget(joint=0, previews=50, sharpened=0))
         """
         names = asdict(cls())
-        found: dict[str, int] = {}
+        numbers: dict[str, int] = {}
         for part in text.split(","):
             name, _, number = (piece.strip() for piece in part.partition("="))
-            if name not in names or name in found or not number.isdecimal():
+            if name not in names or name in numbers or not number.isdecimal():
                 raise WeightsError(f"budget {text!r} is not understood at {part!r}; write for example joint=5,previews=100,sharpened=10")
             if len(number) > len(str(POINTS)) or int(number) > POINTS:
-                raise WeightsError(f"budget {name} {number[:20]} is beyond all means; give at most {POINTS}")
-            found[name] = int(number)
-        return cls(**{"joint": 0, **found})
+                raise WeightsError(f"budget {name} {number[:20]} is too large; give at most {POINTS}")
+            numbers[name] = int(number)
+        return cls(**{"joint": 0, **numbers})
 
     def __str__(self) -> str:
         return ",".join(f"{name}={number}" for name, number in asdict(self).items())
@@ -54,7 +54,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a search is.
+    """How far a search is.
 
     Args:
         recommendation: The best so far.
@@ -70,21 +70,21 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Searched:
-    """What a search came to.
+class SearchResult:
+    """The result of a search.
 
     Args:
         recommendation: The best weights, with a joint run where the budget allowed one.
         spent: Of the budget.
         stopped: Why it ended, as a sentence.
         failed: Evaluations that failed, and why.
-        foretold: Each joint run beside what had been expected of it.
+        past_predictions: Each joint run beside what had been expected of it.
     """
 
     recommendation: Recommendation
     spent: Budget
     stopped: str
     failed: Mapping[str, str]
-    foretold: tuple[Foretold, ...]
+    past_predictions: tuple[PastPrediction, ...]
 
     __repr__ = one_line

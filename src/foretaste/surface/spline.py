@@ -41,7 +41,7 @@ class Spline:
 
     @classmethod
     def through(cls, points: Array, values: Array) -> "Spline":
-        """The one that has these values.
+        """Fit the spline that has these values.
 
         Args:
             points: `[N, T]` weights, no two alike.
@@ -59,7 +59,7 @@ class Spline:
 
 
 def places_of(points: Array) -> Array:
-    """x: `[N, 2 T]` from weights `[N, T]`.
+    """Compute the coordinates x, `[N, 2 T]`, from weights `[N, T]`.
 
     >>> places_of(np.array([[0.25, 0.75, 0.0]])).round(3)
     array([[0.5  , 0.866, 0.   , 0.   , 0.   , 1.   ]])

@@ -21,7 +21,7 @@ __all__ = ["Array", "Headline", "Surface", "headlines", "oriented"]
 
 Array = NDArray[np.float64]
 _EXACT = "simple"
-_SHOWN = 30  # rows in a notebook
+_ROWS_IN_NOTEBOOK = 30  # rows in a notebook
 _LEAST = 1e-12  # of a perplexity, which is at least 1 where it is what its name says
 
 
@@ -94,7 +94,7 @@ class Surface:
     Args:
         headlines: By task, in the study's order.
         rows: Evaluations, in the order they were made.
-        inside: Whether joint finetuning needs every task, because some have heads of their own,
+        has_private_heads: Whether joint finetuning needs every task, because some have heads of their own,
             which a joint run without the task never trains.
 
     >>> from foretaste.weights import uniform
@@ -105,7 +105,7 @@ class Surface:
 
     headlines: Mapping[str, Headline]
     rows: tuple[Evaluation, ...]
-    inside: bool = False
+    has_private_heads: bool = False
 
     __repr__ = one_line
 
@@ -113,7 +113,7 @@ class Surface:
         """Show a notebook the weights and metrics of the rows, 30 at most."""
         if not self.rows:
             return "<p>no evaluations</p>"
-        return table_html(rows_table(self.rows, _SHOWN, first={task: head.metric for task, head in self.headlines.items()}))
+        return table_html(rows_table(self.rows, _ROWS_IN_NOTEBOOK, first={task: head.metric for task, head in self.headlines.items()}))
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -127,8 +127,8 @@ class Surface:
 
     def where(self, fidelity: Fidelity, method: str | None = None) -> "Surface":
         """Only the rows of one fidelity, and of one method where given."""
-        kept = [row for row in self.rows if row.fidelity == fidelity and method in (None, row.method)]
-        return replace(self, rows=tuple(kept))
+        rows = [row for row in self.rows if row.fidelity == fidelity and method in (None, row.method)]
+        return replace(self, rows=tuple(rows))
 
     def methods(self) -> list[str]:
         """The methods that previews were made with, in order of appearance."""
@@ -153,29 +153,29 @@ class Surface:
         return oriented(self.values() if values is None else values, self.headlines)
 
     def trainable(self) -> "Surface":
-        """Only the rows whose weights a joint run can be held to: see ``inside``."""
-        return replace(self, rows=tuple(row for row in self.rows if not self.inside or min(row.weights.values()) > 0))
+        """Only the rows whose weights a joint run can be held to: see `has_private_heads`."""
+        return replace(self, rows=tuple(row for row in self.rows if not self.has_private_heads or min(row.weights.values()) > 0))
 
     def singles(self) -> dict[str, Evaluation]:
-        """By task, what its single-task model gives: a joint run at the corner, else a preview there.
+        """Return the row of each single-task model, by task: a joint run at the corner, else a preview there.
 
         A preview at a corner is the single-task model by law, and that of simple averaging to the last bit.
         """
-        found: dict[str, Evaluation] = {}
+        rows: dict[str, Evaluation] = {}
         corners = [row for row in self.rows if row.weights.corner is not None and row.fidelity != Fidelity.SHARPENED]
         for row in sorted(corners, key=lambda row: (row.fidelity != Fidelity.JOINT, row.method != _EXACT, row.method, row.seed)):
-            found.setdefault(str(row.weights.corner), row)
-        return {task: found[task] for task in self.headlines if task in found}
+            rows.setdefault(str(row.weights.corner), row)
+        return {task: rows[task] for task in self.headlines if task in rows}
 
     def averaged(self) -> "Surface":
-        """One row per weighting: the mean over seeds and repeats."""
+        """Average rows over seeds and repeats, to one row per weighting."""
         groups: dict[TaskWeights, list[Evaluation]] = {}
         for row in self.rows:
             groups.setdefault(row.weights, []).append(row)
         return replace(self, rows=tuple(_mean(rows) for rows in groups.values()))
 
     def at(self, weights: TaskWeights) -> Evaluation | None:
-        """The first row at these weights."""
+        """Return the first row at these weights; None if there is none."""
         return self._first.get(weights)
 
     @cached_property
@@ -187,6 +187,6 @@ def _mean(rows: Sequence[Evaluation]) -> Evaluation:
     if len(rows) == 1:
         return rows[0]
     metrics = {
-        task: {name: float(np.mean([row.metrics[task][name] for row in rows])) for name in found} for task, found in rows[0].metrics.items()
+        task: {name: float(np.mean([row.metrics[task][name] for row in rows])) for name in names} for task, names in rows[0].metrics.items()
     }
     return replace(rows[0], metrics=metrics, cost=float(np.mean([row.cost for row in rows])))

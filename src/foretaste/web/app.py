@@ -18,9 +18,9 @@ from foretaste.errors import BadInput, ForetasteError
 from foretaste.json_text import parse_json
 from foretaste.report.page import SCRIPTS, script
 from foretaste.store.queue import Job, Kind, Queue
-from foretaste.web.feed import Feed, job_json, listed
+from foretaste.web.feed import Feed, job_json, list_jobs
 from foretaste.web.guard import Guard, Rules
-from foretaste.web.reading import Busy, Reader, Shown, Wish
+from foretaste.web.reading import Busy, PreferenceRequest, Reader, StudyView
 from foretaste.weights import TaskWeights
 
 __all__ = ["create_app"]
@@ -43,7 +43,7 @@ def create_app(
     resume: bool = False,
     check_asking: Callable[[], None] = lambda: None,
 ) -> Starlette:
-    """The application.
+    """Build the explorer's web application.
 
     Args:
         folder: The study's; nothing that a client says is ever part of a path.
@@ -63,7 +63,7 @@ def create_app(
     feed = Feed(folder, reading, work.wake_if_asked, leaving)
 
     @asynccontextmanager
-    async def lives(app: Starlette) -> AsyncIterator[None]:
+    async def run_feed(app: Starlette) -> AsyncIterator[None]:
         task = asyncio.create_task(feed.watch())
         try:
             yield
@@ -73,54 +73,54 @@ def create_app(
     async def events(request: Request) -> Response:
         return StreamingResponse(feed.stream(), media_type="text/event-stream")
 
-    read = [
-        Route("/", _told(_shown(reading.shown, lambda found: HTMLResponse(found.page)))),
-        Route("/api/state", _told(_shown(reading.shown_soon, _state))),
-        Route("/api/sections", _told(_shown(reading.shown_soon, lambda found: HTMLResponse(found.sections, _status(found))))),
-        Route("/api/predict", _told(_predict(reading))),
+    reading_routes = [
+        Route("/", _errors_as_json(_view_handler(reading.view, lambda view: HTMLResponse(view.page)))),
+        Route("/api/state", _errors_as_json(_view_handler(reading.view_soon, _state))),
+        Route("/api/sections", _errors_as_json(_view_handler(reading.view_soon, lambda view: HTMLResponse(view.sections, _status(view))))),
+        Route("/api/predict", _errors_as_json(_predict_handler(reading))),
         Route("/api/events", events),
-        Route("/static/{name}", _static()),
+        Route("/static/{name}", _static_handler()),
     ]
-    written = [
-        Route("/api/jobs", _told(work.jobs)),
-        Route("/api/jobs", _told(work.ask), methods=["POST"]),
-        Route("/api/jobs/{number}", _told(work.cancel), methods=["DELETE"]),
+    work_routes = [
+        Route("/api/jobs", _errors_as_json(work.jobs)),
+        Route("/api/jobs", _errors_as_json(work.ask), methods=["POST"]),
+        Route("/api/jobs/{number}", _errors_as_json(work.cancel), methods=["DELETE"]),
     ]
     middleware = [Middleware(Guard, rules=rules), Middleware(GZipMiddleware, minimum_size=2000, compresslevel=3)]
-    return Starlette(routes=[*read, *written], middleware=middleware, lifespan=lives)
+    return Starlette(routes=[*reading_routes, *work_routes], middleware=middleware, lifespan=run_feed)
 
 
-def _state(found: Shown) -> Response:
-    return Response(found.state, _status(found), media_type="application/json")
+def _state(view: StudyView) -> Response:
+    return Response(view.state, _status(view), media_type="application/json")
 
 
-def _status(found: Shown) -> int:
-    """202 says: this is what is known so far, ask again for the rest."""
-    return 202 if found.is_pending else 200
+def _status(view: StudyView) -> int:
+    """Return 202 while only part of the view is ready: the client asks again for the rest."""
+    return 202 if view.is_pending else 200
 
 
-def _shown(read: Callable[[Wish], Shown], answered: Callable[[Shown], Response]) -> _Handler:
+def _view_handler(read: Callable[[PreferenceRequest], StudyView], respond: Callable[[StudyView], Response]) -> _Handler:
     async def answer(request: Request) -> Response:
         floors = request.query_params.getlist("floor")
         if len(floors) > _FLOORS or any(len(text) > _LONGEST for text in (*floors, request.query_params.get("prefer", ""))):
             raise BadInput(f"ask for at most {_FLOORS} floors, and for none or a preference of more than {_LONGEST} characters")
-        given = tuple(floor for floor in floors if floor) if "floor" in request.query_params else None
-        return answered(await run_in_threadpool(read, Wish(request.query_params.get("prefer") or None, given)))
+        chosen = tuple(floor for floor in floors if floor) if "floor" in request.query_params else None
+        return respond(await run_in_threadpool(read, PreferenceRequest(request.query_params.get("prefer") or None, chosen)))
 
     return answer
 
 
-def _predict(reader: Reader) -> _Handler:
+def _predict_handler(reader: Reader) -> _Handler:
     async def answer(request: Request) -> Response:
-        asked = request.query_params.getlist("weights")
-        if not 0 < len(asked) <= _MOST:
+        texts = request.query_params.getlist("weights")
+        if not 0 < len(texts) <= _MOST:
             raise BadInput(f"name 1 to {_MOST} weightings, each as weights=TASK=SHARE,OTHER=SHARE")
-        return JSONResponse(await run_in_threadpool(reader.expected, asked))
+        return JSONResponse(await run_in_threadpool(reader.predict, texts))
 
     return answer
 
 
-def _static() -> _Handler:
+def _static_handler() -> _Handler:
     files = {name: script(name).encode() for name in SCRIPTS} | {"plotly.js": get_plotlyjs().encode()}
 
     async def answer(request: Request) -> Response:
@@ -133,8 +133,11 @@ def _static() -> _Handler:
     return answer
 
 
-def _told(handler: _Handler) -> _Handler:
-    """Errors on purpose as JSON: 400 for what the client can mend, 503 for too much at once, 507 where the disk refuses, else 409."""
+def _errors_as_json(handler: _Handler) -> _Handler:
+    """Turn expected errors into JSON.
+
+    400 is for what the client can correct, 503 for too much at once, 507 where the disk refuses, 409 for all others.
+    """
 
     async def answer(request: Request) -> Response:
         try:
@@ -172,13 +175,13 @@ class _Work:
             self._wake()
 
     async def jobs(self, request: Request) -> Response:
-        return JSONResponse(await run_in_threadpool(listed, self._folder))
+        return JSONResponse(await run_in_threadpool(list_jobs, self._folder))
 
     async def ask(self, request: Request) -> Response:
-        found = await run_in_threadpool(self._reader.shown, Wish())
-        kind, weights = _asked(await request.body(), found.tasks)
+        view = await run_in_threadpool(self._reader.view, PreferenceRequest())
+        kind, weights = _parse_job(await request.body(), view.tasks)
 
-        def added() -> Job:
+        def add_job() -> Job:
             self._check_asking()
             with Queue(self._folder) as queue:
                 job = queue.add(kind, weights.key)
@@ -186,32 +189,32 @@ class _Work:
             self._wake()
             return job
 
-        return JSONResponse(job_json(await run_in_threadpool(added)), 202)
+        return JSONResponse(job_json(await run_in_threadpool(add_job)), 202)
 
     async def cancel(self, request: Request) -> Response:
         number = request.path_params["number"]
 
-        def cancelled() -> Job | None:
+        def cancel_job() -> Job | None:
             if not number.isascii() or not number.isdecimal() or len(number) > len(str(_LARGEST_NUMBER)) or int(number) > _LARGEST_NUMBER:
                 return None
             with Queue(self._folder) as queue:
                 return queue.cancel(int(number))
 
-        job = await run_in_threadpool(cancelled)
+        job = await run_in_threadpool(cancel_job)
         return JSONResponse({"error": "there is no such job"}, 404) if job is None else JSONResponse(job_json(job))
 
 
-def _asked(body: bytes, tasks: tuple[str, ...]) -> tuple[Kind, TaskWeights]:
-    """What a request for work says.
+def _parse_job(body: bytes, tasks: tuple[str, ...]) -> tuple[Kind, TaskWeights]:
+    """Read which work a request asks for.
 
     Raises:
-        BadInput: Something else.
+        BadInput: The request has another form.
     """
     try:
-        found = parse_json(body)
-        if not isinstance(found, dict):
+        request = parse_json(body)
+        if not isinstance(request, dict):
             raise TypeError
-        kind, weights = Kind(found["kind"]), str(found["weights"])
+        kind, weights = Kind(request["kind"]), str(request["weights"])
     except (ValueError, KeyError, TypeError):
         raise BadInput(f'ask for work as {{"kind": "train", "weights": "..."}}, with a kind among {", ".join(Kind)}') from None
     return kind, TaskWeights.parse(weights, tasks)

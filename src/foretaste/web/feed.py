@@ -1,4 +1,4 @@
-"""The feed: one look at the queue and the study for everyone who listens."""
+"""The feed: polls the queue and the study once for everyone who listens."""
 
 import asyncio
 import json
@@ -15,22 +15,22 @@ from foretaste.store.queue import Job, Queue
 from foretaste.store.study import Study
 from foretaste.web.reading import Reader
 
-__all__ = ["Feed", "job_json", "listed"]
+__all__ = ["Feed", "job_json", "list_jobs"]
 
 _NAMES = ("jobs", "study", "disk", "gone", "leaving")
-_LAST = frozenset({"gone", "leaving"})  # after these there is nothing to tell
-_EVERY = 0.3  # seconds between two looks
+_LAST = frozenset({"gone", "leaving"})  # after these nothing else is sent
+_EVERY = 0.3  # seconds between two checks
 _ROOM = 2**20  # bytes; with less the disk is as good as full
-_WAKE = 2.0  # between two looks at whether a worker is needed
+_WAKE = 2.0  # seconds between two checks whether a worker is needed
 _BEAT = 15.0  # after which a silent stream says that it lives
 
 
 class Feed:
-    """Looks while the server lives, and tells every stream what is new.
+    """Polls the study while the server runs, and sends every stream what is new.
 
     Args:
         folder: The study's.
-        reader: Brought up to date before a change of the study is told.
+        reader: Refreshed before a change of the study is announced.
         wake: Sees to it that a worker does the queue's jobs.
         leaving: Whether the server is being stopped.
     """
@@ -40,18 +40,18 @@ class Feed:
         self._news, self._changed = dict[str, str](), asyncio.Condition()
 
     async def watch(self) -> None:
-        """Look until cancelled, or until the study is gone or the server is stopped."""
+        """Poll until cancelled, or until the study is gone or the server is stopped."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._look(_EVERY, self._look_at_server))
-            tasks.create_task(self._look(_EVERY, self._look_at_jobs))
-            tasks.create_task(self._look(_EVERY, self._look_at_study))
-            tasks.create_task(self._look(_EVERY, self._look_at_disk))
-            tasks.create_task(self._look(_WAKE, lambda: run_in_threadpool(self._wake)))
+            tasks.create_task(self._poll(_EVERY, self._look_at_server))
+            tasks.create_task(self._poll(_EVERY, self._look_at_jobs))
+            tasks.create_task(self._poll(_EVERY, self._look_at_study))
+            tasks.create_task(self._poll(_EVERY, self._look_at_disk))
+            tasks.create_task(self._poll(_WAKE, lambda: run_in_threadpool(self._wake)))
 
-    async def _look(self, every: float, look: Callable[[], Awaitable[None]]) -> None:
+    async def _poll(self, every: float, check: Callable[[], Awaitable[None]]) -> None:
         while _LAST.isdisjoint(self._news):
             try:
-                await look()
+                await check()
             except (ForetasteError, OSError):
                 if not Study.exists(self._folder):
                     error = f"{self._folder} is not a study any more: it was moved or deleted"
@@ -67,11 +67,11 @@ class Feed:
         await self._tell("disk", json.dumps({"full": room.free < _ROOM}))
 
     async def _look_at_jobs(self) -> None:
-        await self._tell("jobs", json.dumps(await run_in_threadpool(listed, self._folder)))
+        await self._tell("jobs", json.dumps(await run_in_threadpool(list_jobs, self._folder)))
 
     async def _look_at_study(self) -> None:
         if await run_in_threadpool(self._reader.revision) != self._news.get("revision"):
-            self._news["revision"] = await run_in_threadpool(self._reader.refresh)
+            self._news["revision"] = await run_in_threadpool(self._reader.refresh_all)
             await self._tell("study", json.dumps({"revision": self._news["revision"]}))
 
     async def _tell(self, name: str, data: str) -> None:
@@ -81,18 +81,18 @@ class Feed:
                 self._changed.notify_all()
 
     async def stream(self) -> AsyncIterator[str]:
-        """Server-sent events.
+        """Stream the news as server-sent events.
 
         ``jobs`` has the list, ``study`` the revision, ``disk`` whether it is full; ``gone`` (the study is) and ``leaving``
         (the server is) end the stream.
         """
-        told: dict[str, str] = {}
-        while _LAST.isdisjoint(told):
-            fresh = {name: self._news[name] for name in _NAMES if self._news.get(name) != told.get(name)}
-            for name, data in fresh.items():
+        sent: dict[str, str] = {}
+        while _LAST.isdisjoint(sent):
+            news = {name: self._news[name] for name in _NAMES if self._news.get(name) != sent.get(name)}
+            for name, data in news.items():
                 yield f"event: {name}\ndata: {data}\n\n"
-            told |= fresh
-            if not fresh:
+            sent |= news
+            if not news:
                 try:
                     async with self._changed:
                         await asyncio.wait_for(self._changed.wait(), _BEAT)
@@ -100,8 +100,8 @@ class Feed:
                     yield ": still here\n\n"
 
 
-def listed(folder: Path) -> list[Mapping[str, object]]:
-    """The queue's jobs, ready for `json.dumps`.
+def list_jobs(folder: Path) -> list[Mapping[str, object]]:
+    """List the queue's jobs, ready for `json.dumps`.
 
     Raises:
         StudyError: The folder is no study.

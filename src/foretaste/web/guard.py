@@ -114,10 +114,10 @@ class Guard:
         return None
 
     def _has_token(self, scope: Scope, headers: Headers) -> bool:
-        given = headers.get(HEADER) or ""
-        if not given and scope["method"] in _SAFE:  # a page and an event stream are opened by their address alone
-            given = next(iter(parse_qs(scope["query_string"].decode("latin-1")).get("token", [])), "")
-        return secrets.compare_digest(given.encode(), self._rules.token.encode())
+        token = headers.get(HEADER) or ""
+        if not token and scope["method"] in _SAFE:  # a page and an event stream are opened by their address alone
+            token = next(iter(parse_qs(scope["query_string"].decode("latin-1")).get("token", [])), "")
+        return secrets.compare_digest(token.encode(), self._rules.token.encode())
 
 
 _TOO_LARGE = f"a request may have at most {LARGEST} bytes"

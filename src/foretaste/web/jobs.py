@@ -12,15 +12,15 @@ from foretaste.study import Study
 from foretaste.weights import TaskWeights
 from foretaste.workflow.export import EXPORTS, default_method
 
-__all__ = ["folder_name", "perform", "work_off"]
+__all__ = ["do_waiting_jobs", "folder_name", "perform"]
 
-_EVERY = 0.2  # seconds between two looks at whether to stop
+_EVERY = 0.2  # seconds between two checks whether to stop
 
 
-def work_off(study: Study, queue: Queue, stopping: Callable[[], bool] = lambda: False) -> int:
+def do_waiting_jobs(study: Study, queue: Queue, stopping: Callable[[], bool] = lambda: False) -> int:
     """Do the jobs that wait, one after the other, until none is left.
 
-    A job that fails is told and does not keep others from being done.
+    A job that fails is marked as failed, and the others are still done.
 
     Args:
         study: The study.
@@ -33,7 +33,7 @@ def work_off(study: Study, queue: Queue, stopping: Callable[[], bool] = lambda: 
     >>> from foretaste.workflow.example import small_study
     >>> with small_study() as session, Queue(session.study.path) as queue:
     ...     _ = queue.add(Kind.TRAIN, "low=0.2,mid=0.3,high=0.5")
-    ...     work_off(Study(session), queue), str(queue.jobs()[0].state)
+    ...     do_waiting_jobs(Study(session), queue), str(queue.jobs()[0].state)
     (1, 'done')
     """
     done = 0
@@ -94,7 +94,7 @@ def _export(study: Study, kind: Kind, weights: TaskWeights) -> str:
 
 
 def folder_name(method: str, weights: TaskWeights) -> str:
-    """A folder of its own for what is exported by a method at some weights.
+    """Name the folder for an export by a method at some weights.
 
     Args:
         method: A preview method, ``joint``, or ``data-mixture`` for rows.

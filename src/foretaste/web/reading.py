@@ -22,11 +22,11 @@ from foretaste.store.study import Study
 from foretaste.surface.predict import Predictor
 from foretaste.surface.preference import Floor, Preference
 from foretaste.weights import TaskWeights
-from foretaste.workflow.outcome import Outcome, look
+from foretaste.workflow.outcome import Outcome, read_outcome
 
-__all__ = ["Busy", "Reader", "Shown", "Wish", "shown"]
+__all__ = ["Busy", "PreferenceRequest", "Reader", "StudyView", "view_study"]
 
-_KEPT = 8  # preferences whose state is remembered
+_REMEMBERED = 8  # preferences whose state is remembered
 _WAITING = 4  # preferences that may wait to be worked out
 
 
@@ -35,8 +35,8 @@ class Busy(RunFailed):
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What a reader wants recommended; the recipe's where left out.
+class PreferenceRequest:
+    """The preference and floors that a reader asks for; the recipe's where left out.
 
     Args:
         prefer: As `--prefer`.
@@ -50,8 +50,8 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What is shown of one revision of a study.
+class StudyView:
+    """What the page shows of one revision of a study.
 
     Args:
         revision: Of the study.
@@ -73,35 +73,35 @@ class Shown:
 
     __repr__ = one_line
 
-    def pending(self) -> "Shown":
-        """What is known, marked as such for a reader whose own preference is still being worked out."""
+    def pending(self) -> "StudyView":
+        """Return this view marked as pending, for a reader whose own preference is still being worked out."""
         return replace(self, state='{"pending": true, ' + self.state[1:], is_pending=True)
 
 
 _summaries: dict[Path, tuple[str, Summary]] = {}  # the last one, with its revision: other preferences start from it
 
 
-def shown(folder: Path, wish: Wish) -> Shown:
-    """Work out what is shown of a study as it is now.
+def view_study(folder: Path, request: PreferenceRequest) -> StudyView:
+    """Work out the view of a study as it is now.
 
     Raises:
-        BadInput: A wish that is not understood, or a study that is empty or gone.
+        BadInput: A request that is not understood, or a study that is empty or gone.
     """
     with Study.open(folder) as study:
         revision = study.revision()
-        outcome = look(study, wish.prefer, None if wish.floors is None else list(wish.floors))
+        outcome = read_outcome(study, request.prefer, None if request.floors is None else list(request.floors))
     summary = _summary_of(folder, revision, outcome)
     report = study_report(summary)
     state = {"revision": revision, **explorer_state(summary)}
-    learned = summary.outlook.learned if summary.outlook else None
-    return Shown(revision, summary.tasks, json.dumps(state), page(report, state, live=True), sections_html(report), learned)
+    predictor = summary.outlook.predictor if summary.outlook else None
+    return StudyView(revision, summary.tasks, json.dumps(state), page(report, state, live=True), sections_html(report), predictor)
 
 
 def _summary_of(folder: Path, revision: str, outcome: Outcome) -> Summary:
     """The summary of a study; the prediction is computed once a revision, whatever the preference."""
-    known_revision, known = _summaries.get(folder, ("", None))
-    if known is not None and known_revision == revision:
-        return with_preference(known, outcome.preference, outcome.floors)
+    former_revision, former = _summaries.get(folder, ("", None))
+    if former is not None and former_revision == revision:
+        return with_preference(former, outcome.preference, outcome.floors)
     summary = outcome.summary()
     _summaries.clear()
     _summaries[folder] = (revision, summary)
@@ -116,15 +116,15 @@ class Reader:
         work: Works out what is shown; in the asking thread if left out.
     """
 
-    def __init__(self, folder: Path, work: Callable[[Path, Wish], Shown] = shown) -> None:
+    def __init__(self, folder: Path, work: Callable[[Path, PreferenceRequest], StudyView] = view_study) -> None:
         self._folder, self._work = folder, work
-        self._working, self._kept = threading.Lock(), dict[Wish, Shown]()
+        self._working, self._views = threading.Lock(), dict[PreferenceRequest, StudyView]()
         self._waiting = threading.BoundedSemaphore(_WAITING)
         self._threads = ThreadPoolExecutor(_WAITING + 1, thread_name_prefix="preferences")
-        self._asking, self._pending = threading.Lock(), dict[Wish, Future[Shown]]()
+        self._asking, self._pending = threading.Lock(), dict[PreferenceRequest, Future[StudyView]]()
 
     def revision(self) -> str:
-        """Of the study; changes whenever its rows or its recipe do.
+        """Return the study's revision, which changes whenever its rows or its recipe do.
 
         Raises:
             StudyError: The study is gone.
@@ -132,79 +132,79 @@ class Reader:
         with Study.open(self._folder) as study:
             return study.revision()
 
-    def shown(self, wish: Wish) -> Shown:
-        """The last that was worked out for this wish, or, the first time, the newest.
+    def view(self, request: PreferenceRequest) -> StudyView:
+        """Return the last view worked out for this request; the first time, work it out now.
 
-        What is known is answered at once. What is not is worked out one wish after the other, while a few more may wait.
+        A view that exists is returned at once. Others are worked out one after the other, while a few more requests may wait.
 
         Raises:
-            BadInput: A wish that is not understood, or a study that is empty or gone.
-            Busy: Too many wishes wait already.
+            BadInput: A request that is not understood, or a study that is empty or gone.
+            Busy: Too many requests wait already.
         """
-        known = self._kept.get(wish)
-        if known is not None:
-            return known
+        view = self._views.get(request)
+        if view is not None:
+            return view
         if not self._waiting.acquire(blocking=False):
             raise Busy(f"{_WAITING} other preferences are being worked out; ask again in a few seconds")
         try:
-            return self.refreshed(wish)
+            return self.refresh_view(request)
         finally:
             self._waiting.release()
 
-    def shown_soon(self, wish: Wish, patience: float = 1.0) -> Shown:
-        """What is shown for this wish, or, while it takes longer, what is known, marked as pending.
+    def view_soon(self, request: PreferenceRequest, patience: float = 1.0) -> StudyView:
+        """Return the view for this request, or, if that takes longer, the base view marked as pending.
 
         Args:
-            wish: What to recommend by.
-            patience: Seconds to wait for the answer to a new wish.
+            request: What to recommend by.
+            patience: Seconds to wait for the answer to a new request.
 
         Raises:
-            BadInput: As `shown`.
-            Busy: As `shown`.
+            BadInput: See `view_study`.
+            Busy: As `view_study`.
         """
-        newest, base = self._kept.get(wish), self._kept.get(Wish())
+        newest, base = self._views.get(request), self._views.get(PreferenceRequest())
         if newest is not None or base is None:
-            return newest or self.shown(wish)
-        _check_wish(wish, base.tasks)
+            return newest or self.view(request)
+        _check_request(request, base.tasks)
         with suppress(TimeoutError):
-            return self._work_out(wish).result(patience)
+            return self._work_out(request).result(patience)
         return base.pending()
 
-    def _work_out(self, wish: Wish) -> "Future[Shown]":
-        """The wish's answer in the making; an answer that failed is forgotten once somebody has heard of it."""
+    def _work_out(self, request: PreferenceRequest) -> "Future[StudyView]":
+        """Start working out the view for a request; a failed one is dropped once its error was reported."""
         with self._asking:
-            future = self._pending.get(wish) or self._threads.submit(self.shown, wish)
-            self._pending = {other: made for other, made in self._pending.items() if not made.done()}
+            future = self._pending.get(request) or self._threads.submit(self.view, request)
+            self._pending = {pending_request: answer for pending_request, answer in self._pending.items() if not answer.done()}
             if not future.done():
-                self._pending[wish] = future
+                self._pending[request] = future
             return future
 
-    def refreshed(self, wish: Wish) -> Shown:
-        """The newest.
+    def refresh_view(self, request: PreferenceRequest) -> StudyView:
+        """Return the newest view for a request, worked out again if the study has changed.
 
         Raises:
-            BadInput: As `shown`.
+            BadInput: As `view_study`.
         """
         with self._working:
-            found = self._kept.get(wish)
-            if found is None or found.revision != self.revision():
-                found = self._work(self._folder, wish)
-                self._kept = dict([(wish, found), *self._newest(wish)])
-            return found
+            view = self._views.get(request)
+            if view is None or view.revision != self.revision():
+                view = self._work(self._folder, request)
+                self._views = dict([(request, view), *self._other_views(request)])
+            return view
 
-    def refresh(self) -> str:
-        """Bring all remembered wishes up to date, and say of what revision they are.
+    def refresh_all(self) -> str:
+        """Refresh every remembered view, and return their revision.
 
         Raises:
             BadInput: The study is empty or gone.
         """
-        revision = self.refreshed(Wish()).revision
-        for wish in [wish for wish, old in self._kept.items() if old.revision != revision]:
-            self.refreshed(wish)
+        revision = self.refresh_view(PreferenceRequest()).revision
+        for request in [request for request, old in self._views.items() if old.revision != revision]:
+            self.refresh_view(request)
         return revision
 
-    def expected(self, texts: Sequence[str]) -> dict[str, list[list[float]]]:
-        """Expected metrics at any weightings.
+    def predict(self, texts: Sequence[str]) -> dict[str, list[list[float]]]:
+        """Predict the metrics at any weightings.
 
         Args:
             texts: As the command line reads weights.
@@ -212,24 +212,24 @@ class Reader:
         Raises:
             BadInput: Weights that are not understood, or too little to predict from.
         """
-        found = self.shown(Wish())
-        points = [TaskWeights.parse(each, found.tasks) for each in texts]
-        if found.predictor is None:
+        view = self.view(PreferenceRequest())
+        points = [TaskWeights.parse(text, view.tasks) for text in texts]
+        if view.predictor is None:
             raise StudyError("there is too little to predict from; preview a few weightings, corners among them")
-        return predict_at(found.predictor, points)
+        return predict_at(view.predictor, points)
 
-    def _newest(self, but: Wish) -> list[tuple[Wish, Shown]]:
-        others = [(wish, old) for wish, old in self._kept.items() if wish != but]
-        return sorted(others, key=lambda pair: pair[0] != Wish())[: _KEPT - 1]  # what every page begins with is never forgotten
+    def _other_views(self, request: PreferenceRequest) -> list[tuple[PreferenceRequest, StudyView]]:
+        views = [(other, view) for other, view in self._views.items() if other != request]
+        return sorted(views, key=lambda pair: pair[0] != PreferenceRequest())[: _REMEMBERED - 1]  # the first page's is kept
 
 
-def _check_wish(wish: Wish, tasks: Sequence[str]) -> None:
-    """Refuse at once what is not understood.
+def _check_request(request: PreferenceRequest, tasks: Sequence[str]) -> None:
+    """Refuse a preference or floor that is not understood before any work.
 
     Raises:
         WeightsError: A preference or floor that is not understood.
     """
-    if wish.prefer:
-        Preference.parse(wish.prefer, tasks)
-    for floor in wish.floors or ():
+    if request.prefer:
+        Preference.parse(request.prefer, tasks)
+    for floor in request.floors or ():
         Floor.parse(floor, tasks)

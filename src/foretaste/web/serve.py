@@ -15,7 +15,7 @@ from foretaste.store.study import Study
 from foretaste.web.app import create_app
 from foretaste.web.guard import Rules, new_token
 from foretaste.web.process import WorkerProcess
-from foretaste.web.reading import Reader, Wish, shown
+from foretaste.web.reading import PreferenceRequest, Reader, view_study
 from foretaste.web.worker import Waker
 from foretaste.workflow.trust import check_stored_recipe
 
@@ -50,7 +50,7 @@ def serve(folder: Path, host: str, port: int, opened: Callable[[str], None], *, 
     is_local = _is_local(host)
     printed = f"[{host}]" if ":" in host else host
     names = {f"{name.lower()}:{port}" for name in (printed, "localhost", "127.0.0.1", "[::1]")} if is_local else set[str]()
-    work = WorkerProcess(shown)
+    work = WorkerProcess(view_study)
     reader = Reader(folder, work)
     app = create_app(
         folder,
@@ -64,7 +64,7 @@ def serve(folder: Path, host: str, port: int, opened: Callable[[str], None], *, 
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, server_header=False)
     server = _Server(config, lambda: opened(f"http://{printed}:{port}/?token={token}"), work.close)
     with listening, closing(work), Queue(folder), _open_study(folder):  # open databases can be read even if the disk is full
-        reader.shown(Wish())  # so that no reader waits for the first page
+        reader.view(PreferenceRequest())  # so that no reader waits for the first page
         server.run(sockets=[listening])
 
 

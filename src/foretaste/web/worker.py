@@ -14,13 +14,13 @@ from types import FrameType
 from foretaste.errors import ForetasteError, StorageError
 from foretaste.store.queue import Queue, State
 from foretaste.study import Study
-from foretaste.web.jobs import work_off
+from foretaste.web.jobs import do_waiting_jobs
 
 __all__ = ["Waker", "main"]
 
 _IDLE = 30.0  # seconds without a job after which the worker ends
-_LOOK = 0.3
-_FULL = 2.0  # between two looks at a full disk
+_POLL_SECONDS = 0.3
+_FULL = 2.0  # seconds between two attempts while the disk is full
 _PATIENCE = 600.0  # with a full disk
 
 
@@ -47,7 +47,7 @@ class Waker:
 
 
 def main(folder: Path, *, trust: bool = False) -> int:
-    """Do the jobs until none has come for a while.
+    """Do jobs until none has been waiting for a while.
 
     SIGTERM stops after the step in hand, and the job goes on with the next worker. Where the disk refuses even to note down
     how a job ended, it is done again once there is room.
@@ -81,9 +81,9 @@ def _work(folder: Path, leaving: threading.Event, *, trust: bool = False) -> int
         with study:
             last = time.monotonic()
             while not leaving.is_set() and time.monotonic() - last < _IDLE:
-                if work_off(study, queue, leaving.is_set):
+                if do_waiting_jobs(study, queue, leaving.is_set):
                     last = time.monotonic()
-                leaving.wait(_LOOK)
+                leaving.wait(_POLL_SECONDS)
     return 0
 
 

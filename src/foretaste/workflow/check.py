@@ -18,19 +18,19 @@ from foretaste.task import Task
 from foretaste.workflow.points import grid, joint_points
 from foretaste.workflow.trial import try_batches, try_labels
 
-__all__ = ["Checked", "check"]
+__all__ = ["CheckResult", "check"]
 
 
 @dataclass(frozen=True)
-class Checked:
-    """What a recipe came to, before any work.
+class CheckResult:
+    """What a recipe asks for, known before any work.
 
     Args:
         parameters: In the model.
         tasks: Per task: training rows, validation rows, classes, metrics.
         trainings: Single-task and joint runs that `run` makes.
         previews: Weightings that are previewed, per method.
-        warnings: What makes results worth less than they seem.
+        warnings: Reasons why results may look better than they are.
     """
 
     parameters: int
@@ -42,7 +42,7 @@ class Checked:
     __repr__ = one_line
 
 
-def check(recipe: Recipe, text: str, file: str) -> tuple[Checked, Problem]:
+def check(recipe: Recipe, text: str, file: str) -> tuple[CheckResult, Problem]:
     """Open every data file, check every label, and try every task on a full batch.
 
     Raises:
@@ -50,8 +50,8 @@ def check(recipe: Recipe, text: str, file: str) -> tuple[Checked, Problem]:
 
     >>> from foretaste.recipe import parse
     >>> text = "{name: a, model: {source: digits}, joint: {points: 4}}"
-    >>> found, problem = check(parse(text), text, "study.yaml")
-    >>> found.parameters, found.trainings
+    >>> result, problem = check(parse(text), text, "study.yaml")
+    >>> result.parameters, result.trainings
     (3466, (3, 5))
     """
     problem = load(recipe, text, file)
@@ -69,12 +69,12 @@ def check(recipe: Recipe, text: str, file: str) -> tuple[Checked, Problem]:
             check_mixable(problem.tasks)
     except BadInput as error:
         raise where(error.at("preview", "methods"), file, text) from error
-    tasks = {task.name: _described(task) for task in problem.tasks}
+    tasks = {task.name: _describe_task(task) for task in problem.tasks}
     count = sum(tensor.numel() for tensor in parameters_of(problem.model).values())
     trainings = (len(tasks), len(joint_points(recipe, problem)) + 1)
-    return Checked(count, tasks, trainings, len(grid(recipe, problem)), warnings), problem
+    return CheckResult(count, tasks, trainings, len(grid(recipe, problem)), warnings), problem
 
 
-def _described(task: Task) -> dict[str, object]:
+def _describe_task(task: Task) -> dict[str, object]:
     metrics = [metric.name for metric in task.metrics]
     return {"train": len(task.train), "validation": len(task.validation), "classes": len(task.classes), "metrics": metrics}

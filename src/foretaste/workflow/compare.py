@@ -11,8 +11,8 @@ from foretaste.methods.registry import check_methods
 from foretaste.outputs import is_mixable
 from foretaste.plan import Recipe
 from foretaste.sources.problem import Problem
-from foretaste.surface.agreement import judged
-from foretaste.surface.comparison import Compared, Comparison, Kind, regret_of
+from foretaste.surface.agreement import agreement_without_anchor
+from foretaste.surface.comparison import Comparison, Kind, MethodComparison, regret_of
 from foretaste.surface.table import Surface, headlines
 from foretaste.task import Task
 from foretaste.weights import TaskWeights, uniform
@@ -23,7 +23,7 @@ from foretaste.workflow.preview import prepare, preview
 from foretaste.workflow.session import Session
 from foretaste.workflow.sharpen import sharpen_previews, train_briefly
 
-__all__ = ["check_comparison", "compare", "compared_methods"]
+__all__ = ["check_comparison", "compare", "methods_to_compare"]
 
 
 def compare(session: Session, methods: Sequence[str] = (), steps: Sequence[int] = ()) -> Comparison:
@@ -42,37 +42,37 @@ def compare(session: Session, methods: Sequence[str] = (), steps: Sequence[int] 
 
     >>> from foretaste.workflow.example import small_study
     >>> with small_study("finetune: {steps: 2}, curvature: {max_examples: 2}, joint: {points: 3}") as session:
-    ...     found = compare(session, ["simple"], [1])
-    >>> [each.method for each in found.methods], found.best, list(found.rivals)
+    ...     compared = compare(session, ["simple"], [1])
+    >>> [candidate.method for candidate in compared.methods], compared.best, list(compared.rivals)
     (['simple', 'simple+1', 'pretrained+1'], 'simple', ['uniform', 'proportional'])
     """
-    asked, points = check_comparison(session.recipe, session.problem, methods), joint_points(session.recipe, session.problem)
+    names, points = check_comparison(session.recipe, session.problem, methods), joint_points(session.recipe, session.problem)
     fit(session)
-    tried = list(_tried(session, asked, steps, points))
+    candidates = list(_method_rows(session, names, steps, points))
     rivals = _rivals(session)
     truth = confirm(session, list(dict.fromkeys([*points, *rivals.values()])))
     joint = _surface(session, truth)
     seconds, judging = _joint_seconds(session, truth)
-    found = tuple(
-        Compared(
-            judged(_surface(session, each.rows), joint, each.method),
-            each.title,
-            each.kind,
-            once=each.seconds / seconds,
-            each=max(0.0, mean(row.cost for row in each.rows) - judging) / seconds,
+    compared = tuple(
+        MethodComparison(
+            agreement_without_anchor(_surface(session, candidate.rows), joint, candidate.method),
+            candidate.title,
+            candidate.kind,
+            once=candidate.seconds / seconds,
+            each=max(0.0, mean(row.cost for row in candidate.rows) - judging) / seconds,
         )
-        for each in tried
+        for candidate in candidates
     )
-    return Comparison(found, {name: regret_of(joint, points, weights) for name, weights in rivals.items()}, seconds)
+    return Comparison(compared, {name: regret_of(joint, points, weights) for name, weights in rivals.items()}, seconds)
 
 
 def check_comparison(recipe: Recipe, problem: Problem, methods: Sequence[str] = ()) -> list[str]:
-    """The methods that are compared, once it is known that they can be.
+    """Check that a comparison is possible, and list the methods to compare.
 
     Args:
         recipe: What is studied.
         problem: Its model and tasks.
-        methods: See `compared_methods`.
+        methods: See `methods_to_compare`.
 
     Raises:
         RecipeError: The recipe asks for no joint run.
@@ -80,19 +80,19 @@ def check_comparison(recipe: Recipe, problem: Problem, methods: Sequence[str] = 
     """
     if not joint_points(recipe, problem):
         raise RecipeError("there is nothing to compare previews with: joint.points is 0; set it to 3 or more in the recipe")
-    asked = compared_methods(methods, problem.tasks)
-    check_methods(asked, problem.tasks)
-    return asked
+    names = methods_to_compare(methods, problem.tasks)
+    check_methods(names, problem.tasks)
+    return names
 
 
-def compared_methods(methods: Sequence[str] = (), tasks: Sequence[Task] = ()) -> list[str]:
-    """The methods that are compared where these were asked for.
+def methods_to_compare(methods: Sequence[str] = (), tasks: Sequence[Task] = ()) -> list[str]:
+    """List the methods to compare: those requested, and their controls.
 
     Args:
         methods: Names in `foretaste.method_table`; if left out, all but the controls.
         tasks: Methods that cannot preview these are left out too, unless they were asked for.
 
-    >>> compared_methods(["mixture", "simple"])
+    >>> methods_to_compare(["mixture", "simple"])
     ['mixture', 'average', 'weighted', 'simple']
     """
     return with_controls(
@@ -101,7 +101,7 @@ def compared_methods(methods: Sequence[str] = (), tasks: Sequence[Task] = ()) ->
 
 
 @dataclass(frozen=True)
-class _Tried:
+class _MethodRows:
     method: str
     title: str
     kind: Kind
@@ -109,18 +109,18 @@ class _Tried:
     rows: Sequence[Evaluation]
 
 
-def _tried(session: Session, methods: Sequence[str], steps: Sequence[int], points: Sequence[TaskWeights]) -> Iterator[_Tried]:
+def _method_rows(session: Session, methods: Sequence[str], steps: Sequence[int], points: Sequence[TaskWeights]) -> Iterator[_MethodRows]:
     """Every method's rows, plain and sharpened, and joint runs cut to the same steps."""
     for name in methods:
         row, sites = METHOD_TABLE[name], prepare(session, name)
         kind: Kind = "control" if row.is_control else "preview"
-        yield _Tried(name, row.title, kind, sites.seconds, preview(session, [name], points))
+        yield _MethodRows(name, row.title, kind, sites.seconds, preview(session, [name], points))
         for count in steps if row.has_params and not row.is_control else ():
             rows = sharpen_previews(session, name, count, points)
-            yield _Tried(rows[0].method, f"{name} preview and {count} joint steps", "sharpened", sites.seconds, rows)
+            yield _MethodRows(rows[0].method, f"{name} preview and {count} joint steps", "sharpened", sites.seconds, rows)
     for count in steps:
         rows = train_briefly(session, count, points)
-        yield _Tried(rows[0].method, f"joint finetuning cut to {count} steps, no preview", "control", 0.0, rows)
+        yield _MethodRows(rows[0].method, f"joint finetuning cut to {count} steps, no preview", "control", 0.0, rows)
 
 
 def _rivals(session: Session) -> dict[str, TaskWeights]:
@@ -135,6 +135,6 @@ def _surface(session: Session, rows: Sequence[Evaluation]) -> Surface:
 
 def _joint_seconds(session: Session, truth: Sequence[Evaluation]) -> tuple[float, float]:
     """Seconds of one joint run's training, and of one evaluation."""
-    made = {row.weights.key for row in truth}
-    training = mean(done.seconds for done in session.study.all_work("joint") if done.inputs["weights"] in made)
+    keys = {row.weights.key for row in truth}
+    training = mean(run.seconds for run in session.study.all_work("joint") if run.inputs["weights"] in keys)
     return training, mean(row.cost for row in truth) - training

@@ -1,4 +1,4 @@
-"""Importing: models that were trained elsewhere become known to a study."""
+"""Import models that were trained elsewhere into a study."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,10 +21,10 @@ from foretaste.work.observer import Observer, stop_if_asked
 from foretaste.work.runs import ImportedRun
 from foretaste.workflow.session import Session
 
-__all__ = ["bring", "check", "read_experts"]
+__all__ = ["check", "import_experts", "read_experts"]
 
 
-def bring(
+def import_experts(
     study: Study,
     folders: Mapping[str, Path],
     base: Path | None = None,
@@ -32,17 +32,17 @@ def bring(
     vocabulary: Vocabulary | None = None,
     watch: Watch | None = None,
 ) -> tuple[str, ...]:
-    """Let a study know experts; headers are compared before anything is read.
+    """Import experts into a study; headers are compared before anything is read.
 
     Args:
-        study: Has a recipe, or not yet.
+        study: With or without a recipe.
         folders: By task.
         base: The pretrained checkpoint, with which experts are compared; needed where they are merged without a recipe.
         vocabulary: See `preflight`.
         watch: Told of bytes read.
 
     Returns:
-        Notes on what was put right or is worth knowing.
+        Notes on what was adapted or is worth knowing.
 
     Raises:
         DataError: They are no models, or do not fit; everything that is in the way is listed.
@@ -51,40 +51,40 @@ def bring(
     >>> from safetensors.torch import save_file
     >>> with tempfile.TemporaryDirectory() as folder, Study.create(Path(folder, "study")) as study:
     ...     save_file({"w": torch.ones(1)}, Path(folder, "model.safetensors"))
-    ...     _ = bring(study, {"a": Path(folder)})
-    ...     [found.expert.kind for found in imported_models(study).values()]
+    ...     _ = import_experts(study, {"a": Path(folder)})
+    ...     [experts_here.expert.kind for experts_here in imported_models(study).values()]
     ['tensors']
     """
-    watch, found, former = watch or Unwatched(), _looked(folders), latest(study)
-    notes = _free(found)
-    known = imported_models(study, without={*found, *([BASE] if base else [])})  # what is replaced may be gone
-    experts = {**{task: each.expert for task, each in known.items() if task != BASE}, **found}
+    watch, experts_here, former = watch or Unwatched(), _open_experts(folders), latest(study)
+    notes = _unread_optimizers(experts_here)
+    former_models = imported_models(study, without={*experts_here, *([BASE] if base else [])})  # what is replaced may be gone
+    experts = {**{task: model.expert for task, model in former_models.items() if task != BASE}, **experts_here}
     if base is not None:
-        found |= _new_base(base.resolve(), former.get(BASE))
-    elif BASE in known:
-        base = known[BASE].expert.folder
-    notes += _compared(experts, base, vocabulary)
-    replaced = {task or SHOWN: former[task].result["folder"] for task in found if task in former}
+        experts_here |= _new_base(base.resolve(), former.get(BASE))
+    elif BASE in former_models:
+        base = former_models[BASE].expert.folder
+    notes += _compare_experts(experts, base, vocabulary)
+    replaced = {task or SHOWN: former[task].result["folder"] for task in experts_here if task in former}
     notes += tuple(f"{name} replaces the former {name} ({folder})" for name, folder in replaced.items())
-    watch.begin("reading", sum(path.stat().st_size for expert in found.values() for path in files_of(expert)))
+    watch.begin("reading", sum(path.stat().st_size for expert in experts_here.values() for path in files_of(expert)))
     number = len(study.all_work("import"))
-    for task, expert in found.items():
-        _keep(study, task, expert, vocabulary, number, watch)
+    for task, expert in experts_here.items():
+        _remember_expert(study, task, expert, vocabulary, number, watch)
     return notes
 
 
 def check(folders: Mapping[str, Path], base: Path | None = None, vocabulary: Vocabulary | None = None) -> None:
-    """Look at folders before a study is made for them; see `bring`.
+    """Look at folders before a study is made for them; see `import_experts`.
 
     Raises:
         DataError: They are no models, or do not fit.
 
     >>> check({})
     """
-    _compared(_looked(folders), base, vocabulary)
+    _compare_experts(_open_experts(folders), base, vocabulary)
 
 
-def _looked(folders: Mapping[str, Path]) -> dict[str, Expert]:
+def _open_experts(folders: Mapping[str, Path]) -> dict[str, Expert]:
     if BASE in folders:
         raise DataError("an expert needs its task's name, as in --task code=FOLDER")
     for task in folders:
@@ -94,22 +94,22 @@ def _looked(folders: Mapping[str, Path]) -> dict[str, Expert]:
 
 def _new_base(folder: Path, former: Done | None) -> dict[str, Expert]:
     """The base, unless it is known as it is."""
-    found = look(folder)
-    if former is not None and former.result["folder"] == str(folder) and former.result.get("stamp") == stamp_files(files_of(found)):
+    expert = look(folder)
+    if former is not None and former.result["folder"] == str(folder) and former.result.get("stamp") == stamp_files(files_of(expert)):
         return {}
-    return {BASE: found}
+    return {BASE: expert}
 
 
-def _free(experts: Mapping[str, Expert]) -> tuple[str, ...]:
+def _unread_optimizers(experts: Mapping[str, Expert]) -> tuple[str, ...]:
     return tuple(
-        f"task {task!r}: {each.folder.name}/optimizer.pt is a pickle and is not read; a run with PosteriorCallback(estimate='adam') "
+        f"task {task!r}: {expert.folder.name}/optimizer.pt is a pickle and is not read; a run with PosteriorCallback(estimate='adam') "
         "leaves its curvature as a site file"
-        for task, each in experts.items()
-        if each.site is None and (each.folder / "optimizer.pt").is_file()
+        for task, expert in experts.items()
+        if expert.site is None and (expert.folder / "optimizer.pt").is_file()
     )
 
 
-def _compared(experts: Mapping[str, Expert], base: Path | None, vocabulary: Vocabulary | None) -> tuple[str, ...]:
+def _compare_experts(experts: Mapping[str, Expert], base: Path | None, vocabulary: Vocabulary | None) -> tuple[str, ...]:
     adapters = {task: open_adapter(expert.folder) for task, expert in experts.items() if expert.kind == "adapter"}
     notes = check_adapters(adapters) if adapters else ()
     if base is None:
@@ -119,7 +119,7 @@ def _compared(experts: Mapping[str, Expert], base: Path | None, vocabulary: Voca
     return (*notes, *preflight_adapters(like, adapters), *preflight(like, checkpoints, vocabulary=vocabulary).notes)
 
 
-def _keep(study: Study, task: str, expert: Expert, vocabulary: Vocabulary | None, number: int, watch: Watch) -> None:
+def _remember_expert(study: Study, task: str, expert: Expert, vocabulary: Vocabulary | None, number: int, watch: Watch) -> None:
     def advance(size: int) -> None:
         watch.advance(size, task or "base")
         stop_if_asked(watch)
@@ -137,7 +137,7 @@ def _check_site(path: Path, params: Params) -> None:
     try:
         check_taken_at(path, params)
     except ParamsError as error:
-        raise DataError(f"{error}; or remove {path.name}, and the model is brought without curvature") from error
+        raise DataError(f"{error}; or remove {path.name}, and the model is imported without its curvature") from error
 
 
 def read_experts(session: Session) -> None:
@@ -157,13 +157,13 @@ def read_experts(session: Session) -> None:
     ...     with session.study:
     ...         read_experts(session)
     """
-    known, tasks = imported_models(session.study), session.problem.names
-    strange = sorted(set(known) - {BASE, *tasks})
-    if strange:
+    models, tasks = imported_models(session.study), session.problem.names
+    unknown = sorted(set(models) - {BASE, *tasks})
+    if unknown:
         raise StudyError(
-            f"the study has models for {', '.join(strange)}, the recipe has the tasks {', '.join(tasks)}; use the same names, or take "
-            f"a model out with foretaste import {session.study.path} --remove {strange[0]}"
+            f"the study has models for {', '.join(unknown)}, the recipe has the tasks {', '.join(tasks)}; use the same names, or take "
+            f"a model out with foretaste import {session.study.path} --remove {unknown[0]}"
         )
-    for name, model in known.items():
+    for name, model in models.items():
         if name != BASE:
             ImportedRun(name, model.digest).finish(session, Observer(session.watch, 0))

@@ -19,10 +19,10 @@ from foretaste.work.imports import folders_of
 from foretaste.work.judge import with_statistics
 from foretaste.work.runs import JointRun
 from foretaste.workflow.confirm import check_trainable
-from foretaste.workflow.preview import ready
+from foretaste.workflow.preview import prepare_merger
 from foretaste.workflow.session import Session
 
-__all__ = ["EXPORTS", "check_target", "checked_method", "default_method", "export", "kept_by"]
+__all__ = ["EXPORTS", "check_target", "choose_export_method", "default_method", "export", "protected_paths"]
 
 
 def export(
@@ -53,19 +53,19 @@ def export(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     session = start(recipe, text, load(recipe, text, ""), Path(folder, "study"))
     ...     with session.study:
-    ...         found = export(session, Path(folder, "out"), uniform(session.problem.names), "simple")
-    ...     found["method"], sorted(path.name for path in Path(folder, "out").iterdir())
+    ...         facts = export(session, Path(folder, "out"), uniform(session.problem.names), "simple")
+    ...     facts["method"], sorted(path.name for path in Path(folder, "out").iterdir())
     ('simple', ['foretaste.json', 'model.safetensors'])
     """
-    method = checked_method(session.recipe, method)
+    method = choose_export_method(session.recipe, method)
     model, needed = session.problem.model, sum(t.numel() * t.element_size() for t in tensors_of(session.problem.model).values())
-    with new_folder(target, needed, overwrite=overwrite, keep=kept_by(session.recipe, session.study.path, target)) as folder:
-        params, made_of = _joint(session, weights) if method == "joint" else _preview(session, weights, method)
+    with new_folder(target, needed, overwrite=overwrite, keep=protected_paths(session.recipe, session.study.path, target)) as folder:
+        params, origin = _joint(session, weights) if method == "joint" else _preview(session, weights, method)
         facts = {
             "at": str(weights),
             "weights": dict(weights.items()),
             "method": method,
-            **made_of,
+            **origin,
             "study": session.recipe.name,
             "pretrained": session.base,
             "data": session.data,
@@ -79,7 +79,7 @@ def export(
 
 
 def default_method(recipe: Recipe) -> str:
-    """The preview method that is exported where none is asked for: the last of the recipe's whose previews have params.
+    """Return the preview method that is exported by default: the last of the recipe's whose previews have params.
 
     >>> from foretaste.recipe import parse
     >>> default_method(parse("{name: a, model: {source: digits}, preview: {methods: [diagonal, ensemble]}}"))
@@ -88,14 +88,14 @@ def default_method(recipe: Recipe) -> str:
     return last_with_params(recipe.preview.methods)
 
 
-def checked_method(recipe: Recipe, method: str | None) -> str:
-    """The method to export by.
+def choose_export_method(recipe: Recipe, method: str | None) -> str:
+    """Return the method to export by.
 
     Raises:
         RecipeError: A preview method without params.
 
     >>> from foretaste.recipe import parse
-    >>> checked_method(parse("{name: a, model: {source: digits}}"), "simple")
+    >>> choose_export_method(parse("{name: a, model: {source: digits}}"), "simple")
     'simple'
     """
     if method is None:
@@ -117,19 +117,19 @@ def check_target(recipe: Recipe, study: Path, target: Path, *, overwrite: bool =
     Raises:
         StorageError: It may not.
     """
-    check_folder(target, overwrite=overwrite, keep=kept_by(recipe, study, target))
+    check_folder(target, overwrite=overwrite, keep=protected_paths(recipe, study, target))
 
 
-def kept_by(recipe: Recipe, study: Path, target: Path) -> dict[str, Path]:
-    """What an export must not replace: the study, the model, the data, imported experts; by what they are.
+def protected_paths(recipe: Recipe, study: Path, target: Path) -> dict[str, Path]:
+    """List what an export must not replace: the study, the model, the data, imported experts; by what they are.
 
     Args:
         recipe: Of the study.
         study: The study's folder.
         target: The folder to be; in the study's own folder of exports it may be.
     """
-    own = resolved(target).parent.is_relative_to(resolved(study / EXPORTS))
-    paths = {} if own else {"the study's folder": study}
+    in_exports = resolved(target).parent.is_relative_to(resolved(study / EXPORTS))
+    paths = {} if in_exports else {"the study's folder": study}
     if isinstance(recipe.model, TransformersModel):
         paths["the recipe's model"] = Path(recipe.model.path)
     for task, data in recipe.tasks.items():
@@ -139,7 +139,7 @@ def kept_by(recipe: Recipe, study: Path, target: Path) -> dict[str, Path]:
     if Study.exists(study):
         with Study.open(study) as opened:
             paths |= folders_of(opened)
-    return {what: path for what, path in paths.items() if path.exists()}
+    return {name: path for name, path in paths.items() if path.exists()}
 
 
 def _joint(session: Session, weights: TaskWeights) -> tuple[Params, Mapping[str, object]]:
@@ -147,12 +147,12 @@ def _joint(session: Session, weights: TaskWeights) -> tuple[Params, Mapping[str,
     work = JointRun(weights)
     if not work.is_finished(session):
         session.watch.say(f"no joint run at {weights} yet: training one, {session.joint_training.steps} steps")
-    done = session.finish([work])[0].done
-    return session.study.tensors(done.artefact), {"params": done.artefact, "training": done.inputs["training"]}
+    record = session.finish([work])[0].done
+    return session.study.tensors(record.artefact), {"params": record.artefact, "training": record.inputs["training"]}
 
 
 def _preview(session: Session, weights: TaskWeights, method: str) -> tuple[Params, Mapping[str, object]]:
-    _, merger = ready(session, method)
+    _, merger = prepare_merger(session, method)
     params = with_statistics(session, merger.merge(weights).params, weights)
     inputs = preview_inputs(session, method, weights)
     return params, {name: value for name, value in inputs.items() if name not in ("method", "weights")}

@@ -14,7 +14,7 @@ from foretaste import __version__
 from foretaste.combine import combine
 from foretaste.errors import DataError, ParamsError, StudyError
 from foretaste.export.adapter import write_adapter
-from foretaste.export.checkpoint import writing
+from foretaste.export.checkpoint import new_checkpoint
 from foretaste.export.folder import check_folder
 from foretaste.one_line import one_line
 from foretaste.pieces import CHUNK
@@ -36,7 +36,7 @@ from foretaste.work.imported_models import ImportedModel, check_unchanged, impor
 from foretaste.work.imports import BASE, folders_of
 from foretaste.work.observer import stop_if_asked
 
-__all__ = ["FileMethod", "Merging", "merge_files", "mergeable", "weights_over"]
+__all__ = ["FileMethod", "Merging", "merge_files", "merge_obstacle", "parse_weights"]
 
 FileMethod = Literal["simple", "diagonal"]
 
@@ -62,7 +62,7 @@ class Merging:
     __repr__ = one_line
 
 
-def weights_over(study: Study, text: str) -> TaskWeights:
+def parse_weights(study: Study, text: str) -> TaskWeights:
     """Task weights over a study's imported experts.
 
     Args:
@@ -73,43 +73,43 @@ def weights_over(study: Study, text: str) -> TaskWeights:
         StudyError: Nothing was imported.
         WeightsError: Weights of other tasks.
     """
-    known = imported_models(study)
-    tasks = [task for task in known if task != BASE]
+    models = imported_models(study)
+    tasks = [task for task in models if task != BASE]
     if not tasks:
-        raise StudyError(mergeable(study.path, known))
+        raise StudyError(merge_obstacle(study.path, models))
     return uniform(tasks) if text == "uniform" else TaskWeights.parse(text, tasks)
 
 
-def mergeable(study: Path, known: Mapping[str, ImportedModel]) -> str | None:
+def merge_obstacle(study: Path, models: Mapping[str, ImportedModel]) -> str | None:
     """Why a study's experts cannot be merged without a recipe; None if they can.
 
     Args:
         study: Its folder.
-        known: As `foretaste.workflow.experts.brought` gives them.
+        models: As `foretaste.work.imported_models.imported_models` gives them.
 
-    >>> mergeable(Path("study"), {})
+    >>> merge_obstacle(Path("study"), {})
     'nothing was imported into study; begin with foretaste import study --base FOLDER --task NAME=FOLDER'
     """
-    kinds = {each.expert.kind for task, each in known.items() if task != BASE}
+    kinds = {model.expert.kind for task, model in models.items() if task != BASE}
     if not kinds:
         return f"nothing was imported into {study}; begin with foretaste import {study} --base FOLDER --task NAME=FOLDER"
     if kinds not in ({"adapter"}, {"checkpoint"}):
         return (
-            f"experts of these kinds do not merge without a recipe: {', '.join(sorted(kinds))}; bring checkpoints alone or adapters alone "
+            f"experts of these kinds do not merge without a recipe: {', '.join(sorted(kinds))}; import only checkpoints or only adapters "
             "(PeftModel.merge_and_unload makes an adapter a checkpoint), or use foretaste run RECIPE --study with the tasks' data"
         )
-    if kinds == {"checkpoint"} and BASE not in known:
+    if kinds == {"checkpoint"} and BASE not in models:
         return f"merging checkpoints needs the model they come from; add it: foretaste import {study} --base FOLDER"
     return None
 
 
-def merge_files(study: Study, target: Path, asked: Merging, watch: Watch, *, overwrite: bool = False) -> dict[str, object]:
+def merge_files(study: Study, target: Path, merging: Merging, watch: Watch, *, overwrite: bool = False) -> dict[str, object]:
     """Merge imported experts into a new folder: a checkpoint as the base is, or an adapter.
 
     Args:
         study: Knows the experts.
         target: A folder that does not exist yet.
-        asked: How.
+        merging: How.
         watch: Told of bytes written.
         overwrite: Whether a folder that foretaste wrote is replaced, when the new one is complete; never the study's or an expert's.
 
@@ -123,50 +123,50 @@ def merge_files(study: Study, target: Path, asked: Merging, watch: Watch, *, ove
     """
     keep = {"the study's folder": study.path, **folders_of(study)}
     check_folder(target, overwrite=overwrite, keep=keep)  # before anything is read
-    known = imported_models(study)
-    for each in known.values():
-        check_unchanged(each)
-    experts = {task: each for task, each in known.items() if task != BASE}
+    models = imported_models(study)
+    for model in models.values():
+        check_unchanged(model)
+    experts = {task: model for task, model in models.items() if task != BASE}
     facts: dict[str, object] = {
-        "at": str(asked.weights),
-        "weights": dict(asked.weights.items()),
-        "method": asked.method,
-        "pretrained": known[BASE].digest if BASE in known else None,
-        "experts": {task: {"folder": each.expert.folder.name, "sha256": each.digest} for task, each in experts.items()},
+        "at": str(merging.weights),
+        "weights": dict(merging.weights.items()),
+        "method": merging.method,
+        "pretrained": models[BASE].digest if BASE in models else None,
+        "experts": {task: {"folder": model.expert.folder.name, "sha256": model.digest} for task, model in experts.items()},
         "version": f"foretaste {__version__}",
     }
-    if (reason := mergeable(study.path, known)) is not None:
+    if (reason := merge_obstacle(study.path, models)) is not None:
         raise StudyError(reason)
-    if {each.expert.kind for each in experts.values()} == {"adapter"}:
-        return _adapters(experts, known.get(BASE), target, asked, facts, overwrite, keep)
-    if asked.rank is not None:
+    if {model.expert.kind for model in experts.values()} == {"adapter"}:
+        return _adapters(experts, models.get(BASE), target, merging, facts, overwrite, keep)
+    if merging.rank is not None:
         raise StudyError("a rank is for sums of adapters, and these experts are checkpoints; leave it out")
-    return _checkpoints(experts, known[BASE], target, asked, facts, watch, overwrite, keep)
+    return _checkpoints(experts, models[BASE], target, merging, facts, watch, overwrite, keep)
 
 
 def _adapters(
     experts: Mapping[str, ImportedModel],
     base: ImportedModel | None,
     target: Path,
-    asked: Merging,
+    merging: Merging,
     facts: dict[str, object],
     overwrite: bool,
     keep: Mapping[str, Path],
 ) -> dict[str, object]:
-    if asked.method != "simple":
+    if merging.method != "simple":
         raise StudyError("adapters add up exactly by method simple; diagonal needs a recipe with the tasks' data")
-    if asked.memory is not None:
+    if merging.memory is not None:
         raise StudyError("a memory budget is for checkpoints, and these experts are adapters, which are held whole; leave it out")
-    adapters = {task: open_adapter(each.expert.folder) for task, each in experts.items()}
+    adapters = {task: open_adapter(model.expert.folder) for task, model in experts.items()}
     tensors = None if base is None else base_tensors(open_checkpoint(base.expert.folder), adapters)
     try:
-        found = combine(adapters, asked.weights, rank=asked.rank, base=tensors)
+        combined = combine(adapters, merging.weights, rank=merging.rank, base=tensors)
     except ParamsError as error:
         way = " (foretaste import STUDY --base FOLDER)" if base is None else ""
         raise DataError(f"{error}{way}") from error
-    ranks = sorted({factors.rank for factors in found.adapter.modules.values()})
-    facts |= {"ranks": ranks, "relative error of the reduction": found.error, "left out": list(found.left_out)}
-    write_adapter(target, found.adapter, facts, overwrite=overwrite, keep=keep)
+    ranks = sorted({factors.rank for factors in combined.adapter.modules.values()})
+    facts |= {"ranks": ranks, "relative error of the reduction": combined.error, "left out": list(combined.left_out)}
+    write_adapter(target, combined.adapter, facts, overwrite=overwrite, keep=keep)
     return facts
 
 
@@ -174,44 +174,44 @@ def _checkpoints(
     experts: Mapping[str, ImportedModel],
     base: ImportedModel,
     target: Path,
-    asked: Merging,
+    merging: Merging,
     facts: dict[str, object],
     watch: Watch,
     overwrite: bool,
     keep: Mapping[str, Path],
 ) -> dict[str, object]:
     like = open_checkpoint(base.expert.folder)
-    vocabulary = next((each.vocabulary for each in experts.values() if each.vocabulary), None)
-    fitting = preflight(like, {task: open_checkpoint(each.expert.folder) for task, each in experts.items()}, vocabulary=vocabulary)
-    if asked.method == "diagonal":
-        sites = {task: _curved(experts[task], params) for task, params in fitting.params.items()}
-        scale = _mean_curvature(sites.values()) if asked.prior_precision is None else asked.prior_precision
+    vocabulary = next((model.vocabulary for model in experts.values() if model.vocabulary), None)
+    fitting = preflight(like, {task: open_checkpoint(model.expert.folder) for task, model in experts.items()}, vocabulary=vocabulary)
+    if merging.method == "diagonal":
+        sites = {task: _site_of(experts[task], params) for task, params in fitting.params.items()}
+        scale = _mean_curvature(sites.values()) if merging.prior_precision is None else merging.prior_precision
         facts["prior precision"] = scale
     else:
         sites, scale = {task: GaussianSite.flat(params) for task, params in fitting.params.items()}, 1.0
-    memory = MEMORY if asked.memory is None else asked.memory
-    pieces = stream(Gaussian(like.params, Isotropic(scale)), sites, [asked.weights], memory=memory)
+    memory = MEMORY if merging.memory is None else merging.memory
+    pieces = stream(Gaussian(like.params, Isotropic(scale)), sites, [merging.weights], memory=memory)
     watch.begin("merging", sum(entry.count for entry in like.params.entries.values()))
-    with writing(target, like, facts, overwrite=overwrite, keep=keep) as writer:
-        for piece, (found,) in pieces:
-            writer.put(piece, found)
-            watch.advance(sum(tensor.numel() for tensor in found.values()))
+    with new_checkpoint(target, like, facts, overwrite=overwrite, keep=keep) as writer:
+        for piece, (tensors,) in pieces:
+            writer.put(piece, tensors)
+            watch.advance(sum(tensor.numel() for tensor in tensors.values()))
             stop_if_asked(watch)
     return facts
 
 
-def _curved(each: ImportedModel, params: Stored) -> GaussianSite:
+def _site_of(model: ImportedModel, params: Stored) -> GaussianSite:
     """A site with the curvature that lies beside an expert, left in its file."""
-    if each.site is None or each.expert.site is None:
+    if model.site is None or model.expert.site is None:
         raise DataError(
-            f"{each.expert.folder} has no curvature beside it; train with PosteriorCallback, take it with foretaste.sources.loop.capture, "
+            f"{model.expert.folder} has no curvature beside it; train with PosteriorCallback, use foretaste.sources.loop.capture, "
             "or merge by --method simple"
         )
-    entries, record = open_diagonal(each.expert.site)
+    entries, record = open_diagonal(model.expert.site)
     absent = [name for name in params if name not in entries]
     if absent:
         more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
-        raise DataError(f"{each.expert.site} has no curvature of {absent[0]}{more}; was it taken of another model?")
+        raise DataError(f"{model.expert.site} has no curvature of {absent[0]}{more}; was it estimated on another model?")
     return GaussianSite(params, Diagonal(entries), record=record)
 
 

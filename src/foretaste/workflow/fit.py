@@ -11,12 +11,12 @@ from foretaste.store.study import Done, Study
 from foretaste.work.imported_models import forget_curvature, imported_models
 from foretaste.workflow.session import Session
 
-__all__ = ["Fitted", "fit", "require_models"]
+__all__ = ["FittedTask", "fit", "require_models"]
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """What one task's training and curvature gave.
+class FittedTask:
+    """One task's finished training and curvature.
 
     Args:
         run: The finished training.
@@ -34,7 +34,7 @@ class Fitted:
         return str(self.run.artefact), str(self.site_record.artefact)
 
 
-def fit(session: Session, *, only_estimate: bool = False) -> dict[str, Fitted]:
+def fit(session: Session, *, only_estimate: bool = False) -> dict[str, FittedTask]:
     """Train every task on its own, or take the model that was imported for it, and estimate its diagonal curvature there.
 
     Args:
@@ -54,7 +54,10 @@ def fit(session: Session, *, only_estimate: bool = False) -> dict[str, Fitted]:
         forget_curvature(session.study)
     curvatures = task_curvatures(session)
     records = session.finish(list(curvatures.values()))
-    return {task: Fitted(each.run.done(session), record.done) for (task, each), record in zip(curvatures.items(), records, strict=True)}
+    return {
+        task: FittedTask(curvature.run.done(session), record.done)
+        for (task, curvature), record in zip(curvatures.items(), records, strict=True)
+    }
 
 
 def require_models(problem: Problem, folder: Path) -> None:
@@ -67,13 +70,13 @@ def require_models(problem: Problem, folder: Path) -> None:
     Raises:
         StudyError: Some are not.
     """
-    there: set[object] = set()
+    tasks: set[object] = set()
     if Study.exists(folder):
         with Study.open(folder) as study:
-            there = {*imported_models(study), *(tuple(done.inputs["task"]) for done in study.all_work("finetune"))}
-    lacking = [task.name for task in problem.tasks if not there & {task.name, (task.name, task.identity)}]
+            tasks = {*imported_models(study), *(tuple(run.inputs["task"]) for run in study.all_work("finetune"))}
+    lacking = [task.name for task in problem.tasks if not tasks & {task.name, (task.name, task.identity)}]
     if lacking:
         raise StudyError(
-            f"no model is there yet of {', '.join(lacking)}; import it (foretaste import {folder} "
+            f"there is no model yet of {', '.join(lacking)}; import it (foretaste import {folder} "
             f"--task {lacking[0]}=FOLDER), or leave out --estimate and it is trained"
         )

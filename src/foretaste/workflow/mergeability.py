@@ -12,7 +12,7 @@ from foretaste.workflow.fit import fit
 from foretaste.workflow.preview import preview
 from foretaste.workflow.session import Session
 
-__all__ = ["checked_methods", "mergeability"]
+__all__ = ["mergeability", "methods_to_check"]
 
 _AVERAGING = "simple"
 
@@ -24,35 +24,35 @@ def mergeability(session: Session, methods: Sequence[str] = ()) -> Mergeability:
 
     Args:
         session: The recipe at work.
-        methods: Whose previews are checked at the corners; see `checked_methods`.
+        methods: Whose previews are checked at the corners; see `methods_to_check`.
 
     Raises:
         TaskError: A method that cannot preview these tasks.
 
     >>> from foretaste.workflow.example import small_study
     >>> with small_study() as session:
-    ...     found = mergeability(session)
-    >>> [pair.tasks for pair in found.pairs], [(corner.method, corner.exact) for corner in found.corners]
+    ...     result = mergeability(session)
+    >>> [pair.tasks for pair in result.pairs], [(corner.method, corner.exact) for corner in result.corners]
     ([('low', 'mid'), ('low', 'high'), ('mid', 'high')], [('simple', True)])
     """
-    asked = checked_methods(methods or session.recipe.preview.methods, asked=bool(methods))
-    check_methods(asked, session.problem.tasks)
+    checked = methods_to_check(methods or session.recipe.preview.methods, named=bool(methods))
+    check_methods(checked, session.problem.tasks)
     names, heads = session.problem.names, headlines(session.problem.tasks)
     fit(session)
     rows = preview(session, [_AVERAGING], paths(names))
     single = dict(zip(names, session.finish([SingleTaskMetrics(task) for task in names]), strict=True))
-    found = [corner_of(method, preview(session, [method], corners(names)), single, heads) for method in asked]
-    return Mergeability(pairs_of(Surface(heads, tuple(rows))), tuple(found))
+    corner_results = [corner_of(method, preview(session, [method], corners(names)), single, heads) for method in checked]
+    return Mergeability(pairs_of(Surface(heads, tuple(rows))), tuple(corner_results))
 
 
-def checked_methods(methods: Sequence[str], *, asked: bool) -> list[str]:
+def methods_to_check(methods: Sequence[str], *, named: bool) -> list[str]:
     """The methods whose corners are checked: simple averaging, and those of these that train nothing more.
 
     Args:
         methods: Names in `foretaste.method_table`.
-        asked: Whether they were asked for, and so are all checked.
+        named: Whether the user named them; then all of them are checked.
 
-    >>> checked_methods(["diagonal", "anchored"], asked=False), checked_methods(["anchored"], asked=True)
+    >>> methods_to_check(["diagonal", "anchored"], named=False), methods_to_check(["anchored"], named=True)
     (['simple', 'diagonal'], ['simple', 'anchored'])
     """
-    return list(dict.fromkeys([_AVERAGING, *(name for name in methods if asked or not METHOD_TABLE[name].trains)]))
+    return list(dict.fromkeys([_AVERAGING, *(name for name in methods if named or not METHOD_TABLE[name].trains)]))

@@ -17,7 +17,7 @@ from foretaste.sources.problem import Problem
 from foretaste.train.mixture import count_label_tokens
 from foretaste.weights import TaskWeights
 from foretaste.work.context import joint_training
-from foretaste.workflow.export import kept_by
+from foretaste.workflow.export import protected_paths
 from foretaste.workflow.session import Session
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def export_mixture(
         trainers=[name for name in get_args(TrainerName) if name in names],
         settings=settings,
         overwrite=overwrite,
-        keep=kept_by(session.recipe, session.study.path, target),
+        keep=protected_paths(session.recipe, session.study.path, target),
     )
 
 

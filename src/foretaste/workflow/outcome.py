@@ -10,7 +10,7 @@ from foretaste.store.study import Done, Json, Study
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.table import Headline, Surface
 
-__all__ = ["Outcome", "empty_surface", "look"]
+__all__ = ["Outcome", "empty_surface", "read_outcome"]
 
 _RARE = {"choice": "choices", "outputs": "what the models say", "slice": "previews that stopped in a race"}
 _NAMED = {"finetune": "single-task finetuning", "site": "curvature", "joint": "joint finetuning", "preview": "previews"}
@@ -18,7 +18,7 @@ _NAMED = {"finetune": "single-task finetuning", "site": "curvature", "joint": "j
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a study has come to.
+    """Everything that a study has recorded so far.
 
     Args:
         name: The recipe's.
@@ -61,7 +61,7 @@ class Outcome:
         )
 
 
-def look(study: Study, prefer: str | None = None, floors: list[str] | None = None, method: str | None = None) -> Outcome:
+def read_outcome(study: Study, prefer: str | None = None, floors: list[str] | None = None, method: str | None = None) -> Outcome:
     """Read a study.
 
     Args:
@@ -77,24 +77,24 @@ def look(study: Study, prefer: str | None = None, floors: list[str] | None = Non
 
     >>> import pathlib, tempfile
     >>> with tempfile.TemporaryDirectory() as folder, Study.create(pathlib.Path(folder)) as study:
-    ...     look(study)
+    ...     read_outcome(study)
     Traceback (most recent call last):
     ...
     foretaste.errors.StudyError: the study ... is empty; run `foretaste run RECIPE --study ...` first
     """
     plan, empty = _plan(study), empty_surface(study)
-    tasks, surface = list(empty.tasks), study.surface(empty.headlines, empty.inside)
-    known = surface.methods()
-    if method is not None and surface.rows and method not in known:
-        raise StudyError(f"the study has no previews by {method!r}; it has {', '.join(known) or 'none'}")
-    usual = known[-1] if known and plan["method"] not in known else plan["method"]
-    asked = plan["recommend"]["floors"] if floors is None else floors
+    tasks, surface = list(empty.tasks), study.surface(empty.headlines, empty.has_private_heads)
+    methods = surface.methods()
+    if method is not None and surface.rows and method not in methods:
+        raise StudyError(f"the study has no previews by {method!r}; it has {', '.join(methods) or 'none'}")
+    usual = methods[-1] if methods and plan["method"] not in methods else plan["method"]
+    floor_texts = plan["recommend"]["floors"] if floors is None else floors
     return Outcome(
         name=plan["name"],
         surface=surface,
         method=method or usual,
         preference=Preference.parse(prefer or plan["recommend"]["prefer"], tasks),
-        floors=tuple(Floor.parse(floor, tasks) for floor in asked),
+        floors=tuple(Floor.parse(floor, tasks) for floor in floor_texts),
         provenance=_provenance(study, plan),
         costs=_costs(study),
     )
@@ -119,8 +119,8 @@ def _plan(study: Study) -> Json:
 
 def _provenance(study: Study, plan: Json) -> dict[str, str]:
     identity = plan["identity"]
-    precisions = {done.inputs["prior_precision"] for done in study.all_work("evaluation") if "prior_precision" in done.inputs}
-    examples = {str(done.result["record"]["examples"]) for done in study.all_work("site")}
+    precisions = {work.inputs["prior_precision"] for work in study.all_work("evaluation") if "prior_precision" in work.inputs}
+    examples = {str(work.result["record"]["examples"]) for work in study.all_work("site")}
     curvature, training = identity["curvature"], identity["finetune"]
     lines = {str(name): str(value) for name, value in plan["facts"]}
     lines["pretrained params"] = f"sha256 {str(plan['base'])[:16]}"
@@ -128,7 +128,7 @@ def _provenance(study: Study, plan: Json) -> dict[str, str]:
     lines["unit of the loss"] = str(plan["unit"])
     length = f"{training['steps']} steps of {training['batch_size']}"
     lines["training"] = f"{length}, {training['optimizer']}, learning rate {training['learning_rate']:g}"
-    lines["alpha in joint runs"] = _realised(study, identity["joint"]["realise"])
+    lines["alpha in joint runs"] = _describe_sampling(study, identity["joint"]["realise"])
     lines["curvature"] = f"{curvature['estimator']}, {curvature['labels']} labels, {'/'.join(sorted(examples)) or 'all'} examples a task"
     lines["prior precision"] = ", ".join(f"{value:.4g}" for value in sorted(precisions)) or "not used yet"
     lines["seed"] = str(identity["seed"])
@@ -136,30 +136,30 @@ def _provenance(study: Study, plan: Json) -> dict[str, str]:
     return lines
 
 
-def _realised(study: Study, realise: str) -> str:
+def _describe_sampling(study: Study, realise: str) -> str:
     """How near the joint runs came to the shares asked of them."""
     if realise == "loss":
         return "by factors of the losses, exactly"
     off = [0.0]
-    for done in study.all_work("joint"):
-        total = sum(seen["units"] for seen in done.result["seen"].values())
-        asked = (pair.split("=") for pair in done.inputs["weights"].split(","))
-        off += [abs(done.result["seen"].get(task, {"units": 0})["units"] / total - float(share)) for task, share in asked]
+    for run in study.all_work("joint"):
+        total = sum(counts["units"] for counts in run.result["seen"].values())
+        shares = (pair.split("=") for pair in run.inputs["weights"].split(","))
+        off += [abs(run.result["seen"].get(task, {"units": 0})["units"] / total - float(share)) for task, share in shares]
     return f"by sampling; realised shares of units within {max(off):.2%} of alpha"
 
 
 def _costs(study: Study) -> dict[str, float]:
     seconds, works = dict.fromkeys(_NAMED.values(), 0.0), study.all_work()
-    known = {done.key for done in works}
-    for done in works:
-        if (name := _name_of(done)) is not None and done.inputs.get("of") not in known:  # a row's cost holds that of its slices
-            seconds[name] = seconds.get(name, 0.0) + done.seconds
+    keys = {work.key for work in works}
+    for work in works:
+        if (name := _name_of(work)) is not None and work.inputs.get("of") not in keys:  # a row's cost holds that of its slices
+            seconds[name] = seconds.get(name, 0.0) + work.seconds
     return seconds
 
 
-def _name_of(done: Done) -> str | None:
-    if done.kind in _RARE:
-        return _RARE[done.kind]
-    if "sharpened" in done.inputs:
+def _name_of(work: Done) -> str | None:
+    if work.kind in _RARE:
+        return _RARE[work.kind]
+    if "sharpened" in work.inputs:
         return "sharpening"
-    return _NAMED.get("preview" if "sites" in done.inputs else done.kind)
+    return _NAMED.get("preview" if "sites" in work.inputs else work.kind)

@@ -39,13 +39,13 @@ def joint_points(recipe: Recipe, problem: Problem) -> list[TaskWeights]:
     """
     names = problem.names
     private = problem.has_private_heads
-    chosen: list[TaskWeights] = []
+    points: list[TaskWeights] = []
     first = max(lattice_near(names, recipe.preview.points), len(names) if private else 1)  # none is inside before
     for resolution in range(first, max(first, _FINEST) + 1):
         if math.comb(resolution + len(names) - 1, len(names) - 1) > _LARGEST:
-            chosen = inside(names, recipe.joint.points)
+            points = inside(names, recipe.joint.points)
             break
-        chosen = [w for w in lattice(names, resolution) if w.corner is None and (not private or min(w.values()) > 0)]
-        if len(chosen) >= recipe.joint.points:
+        points = [w for w in lattice(names, resolution) if w.corner is None and (not private or min(w.values()) > 0)]
+        if len(points) >= recipe.joint.points:
             break
-    return spread(list(dict.fromkeys([uniform(names), *chosen])), recipe.joint.points)
+    return spread(list(dict.fromkeys([uniform(names), *points])), recipe.joint.points)

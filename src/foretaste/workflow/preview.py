@@ -9,7 +9,7 @@ from foretaste.methods.site_set import Merger, SiteSet
 from foretaste.weights import TaskWeights
 from foretaste.workflow.session import Session
 
-__all__ = ["prepare", "preview", "ready"]
+__all__ = ["prepare", "prepare_merger", "preview"]
 
 
 def preview(session: Session, methods: Sequence[str], points: Sequence[TaskWeights]) -> list[Evaluation]:
@@ -53,8 +53,8 @@ def prepare(session: Session, method: str) -> SiteSet:
     return method_named(method).sites(session)
 
 
-def ready(session: Session, method: str) -> tuple[SiteSet, Merger]:
-    """Do all that a method needs before its first preview; its sites, and the same under the prior that suits them.
+def prepare_merger(session: Session, method: str) -> tuple[SiteSet, Merger]:
+    """Do all that a method needs before its first preview; return its sites and their merger under the prior that suits them.
 
     Raises:
         RecipeError: A method without params.
@@ -62,7 +62,7 @@ def ready(session: Session, method: str) -> tuple[SiteSet, Merger]:
     >>> from foretaste.weights import uniform
     >>> from foretaste.workflow.example import small_study
     >>> with small_study() as session:
-    ...     ready(session, "simple")[1].merge(uniform(session.problem.names)).converged
+    ...     prepare_merger(session, "simple")[1].merge(uniform(session.problem.names)).converged
     True
     """
     require_params(method)

@@ -13,10 +13,10 @@ import torch
 
 from foretaste.errors import WeightsError
 from foretaste.method_table import METHOD_TABLE
-from foretaste.metrics import adds
+from foretaste.metrics import example_sums
 from foretaste.surface.choose import choose
 from foretaste.surface.preference import Floor, Preference
-from foretaste.surface.race import ERROR, Apart, Dropped, Goal, Raced, Standing, stand
+from foretaste.surface.race import ERROR, DroppedCandidate, Gap, Goal, RaceResult, Standing, compare_candidates
 from foretaste.surface.table import Surface, headlines
 from foretaste.task import AnyMetric, Predictions, Task
 from foretaste.weights import TaskWeights, corners
@@ -35,7 +35,7 @@ def race(
     points: Sequence[TaskWeights],
     preference: Preference,
     floors: Sequence[Floor] = (),
-) -> Raced:
+) -> RaceResult:
     """Preview weightings, and evaluate on all validation data only those that may be the best.
 
     Args:
@@ -52,8 +52,8 @@ def race(
     >>> from foretaste.weights import lattice
     >>> from foretaste.workflow.example import small_study
     >>> with small_study("finetune: {steps: 9}, curvature: {max_examples: 1}") as session:
-    ...     found = race(session, "simple", lattice(session.problem.names, 3), Preference("mean", {}))
-    >>> found.reason, len(found.rows) + len(found.dropped), found.best in [row.weights for row in found.rows]
+    ...     result = race(session, "simple", lattice(session.problem.names, 3), Preference("mean", {}))
+    >>> result.reason, len(result.rows) + len(result.dropped), result.best in [row.weights for row in result.rows]
     ('', 10, True)
     """
     tasks, inside = session.problem.tasks, session.problem.has_private_heads
@@ -61,51 +61,51 @@ def race(
         raise WeightsError("tasks with heads of their own all need some weight in what is chosen; give weights inside the simplex")
     needed = preference.kind == "knee" or any(floor.relative for floor in floors)
     alone = corners(session.problem.names) if needed else [weights for weights in points if weights.corner is not None]
-    asked = list(dict.fromkeys([*points, *alone]))
-    reason = _unfit(tasks, method)
-    rows = preview(session, [method], asked if reason else alone)
+    candidates = list(dict.fromkeys([*points, *alone]))
+    reason = _why_not_raced(tasks, method)
+    rows = preview(session, [method], candidates if reason else alone)
     surface = Surface(headlines(tasks), tuple(rows), inside)
     singles = {task: row.metrics[task][surface.headlines[task].metric] for task, row in surface.singles().items()}
-    goal = Goal(surface.headlines, preference.settled(surface), floors, singles)
+    goal = Goal(surface.headlines, preference.resolve_knee(surface), floors, singles)
     if reason:
         whole = len(rows) * sum(len(task.validation) for task in tasks)
-        return Raced(method, tuple(rows), (), choose(surface, goal.preference, floors, singles).weights, {}, whole, whole, reason)
-    session.watch.begin(f"race of previews by {method}", len(asked) * sum(len(task.validation) for task in tasks))
-    runners = Runners.of(session, method, asked)
-    dropped = [each for look in range(1, _LOOKS + 1) for each in _look(runners, goal, look, inside)]
-    found = replace(surface, rows=tuple(runners.finished(runner) for runner in runners.running))
-    best = choose(found, goal.preference, floors, singles).weights
-    whole = len(asked) * runners.examples
-    return Raced(method, found.rows, tuple(dropped), best, _apart(runners, goal, best), runners.evaluated, whole)
+        return RaceResult(method, tuple(rows), (), choose(surface, goal.preference, floors, singles).weights, {}, whole, whole, reason)
+    session.watch.begin(f"race of previews by {method}", len(candidates) * sum(len(task.validation) for task in tasks))
+    runners = Runners.of(session, method, candidates)
+    dropped = [candidate for number in range(1, _LOOKS + 1) for candidate in _advance_race(runners, goal, number, inside)]
+    result = replace(surface, rows=tuple(runners.finished(runner) for runner in runners.running))
+    best = choose(result, goal.preference, floors, singles).weights
+    whole = len(candidates) * runners.examples
+    return RaceResult(method, result.rows, tuple(dropped), best, _gaps(runners, goal, best), runners.evaluated, whole)
 
 
-def _look(runners: Runners, goal: Goal, look: int, inside: bool) -> list[Dropped]:
+def _advance_race(runners: Runners, goal: Goal, number: int, inside: bool) -> list[DroppedCandidate]:
     """One more part of the data, and who stops after it."""
-    runners.go_on(look / _LOOKS)
-    if look == _LOOKS:
+    runners.go_on(number / _LOOKS)
+    if number == _LOOKS:
         return []
     may_lead = [not inside or min(runner.weights.values()) > 0 for runner in runners.running]
-    found = stand(runners.tallies(), goal, ERROR / _LOOKS, eligible=may_lead, seed=look)
-    places = [place for place, runner in enumerate(runners.running) if found.beaten[place] and runner.row is None]
-    stopped, examples = runners.stop(places), sum(runners.seen.values())
+    standing = compare_candidates(runners.tallies(), goal, ERROR / _LOOKS, eligible=may_lead, seed=number)
+    places = [place for place, runner in enumerate(runners.running) if standing.beaten[place] and runner.row is None]
+    stopped, examples = runners.stop(places), sum(runners.positions.values())
     return [
-        Dropped(runner.weights, examples, float(found.values[place]), _at(found, place), bool(found.missing[place]))
+        DroppedCandidate(runner.weights, examples, float(standing.values[place]), _gap_of(standing, place), bool(standing.missing[place]))
         for place, runner in zip(places, stopped, strict=True)
     ]
 
 
-def _apart(runners: Runners, goal: Goal, best: TaskWeights) -> dict[TaskWeights, Apart]:
+def _gaps(runners: Runners, goal: Goal, best: TaskWeights) -> dict[TaskWeights, Gap]:
     """How all who came to the end stand to the best, as other examples of the same kind would say."""
     points = [runner.weights for runner in runners.running]
-    found = stand(runners.tallies(), goal, ERROR / _LOOKS, leader=points.index(best), beyond=True)
-    return {weights: _at(found, place) for place, weights in enumerate(points)}
+    standing = compare_candidates(runners.tallies(), goal, ERROR / _LOOKS, leader=points.index(best), beyond=True)
+    return {weights: _gap_of(standing, place) for place, weights in enumerate(points)}
 
 
-def _at(found: Standing, place: int) -> Apart:
-    return Apart(float(found.behind[place]), float(found.low[place]), float(found.high[place]))
+def _gap_of(standing: Standing, place: int) -> Gap:
+    return Gap(float(standing.behind[place]), float(standing.low[place]), float(standing.high[place]))
 
 
-def _unfit(tasks: Sequence[Task], method: str) -> str:
+def _why_not_raced(tasks: Sequence[Task], method: str) -> str:
     """Why previews by this method cannot be raced, or nothing."""
     if not METHOD_TABLE[method].has_params:
         return f"previews by {method} need no pass over the validation data, so that there is nothing to save"
@@ -118,4 +118,4 @@ def _unfit(tasks: Sequence[Task], method: str) -> str:
 
 def _is_ratio(metric: AnyMetric) -> bool:
     one = torch.zeros(1, 1, dtype=torch.long)
-    return adds(metric, Predictions(one.double(), one, one, one.bool())) is not None
+    return example_sums(metric, Predictions(one.double(), one, one, one.bool())) is not None

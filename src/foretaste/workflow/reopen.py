@@ -1,4 +1,4 @@
-"""A study at work again, without its recipe's file: what was studied is kept in the study."""
+"""Open a study for work without its recipe's file, from the recipe that the study keeps."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ __all__ = ["reopen"]
 
 
 def reopen(folder: Path, watch: Watch | None = None, *, trust: bool = False) -> Session:
-    """The session that the study's latest recipe began, its model and data loaded anew.
+    """Open a session of the study's latest recipe, with its model and data loaded again.
 
     Args:
         folder: The study's.
@@ -40,10 +40,10 @@ def reopen(folder: Path, watch: Watch | None = None, *, trust: bool = False) -> 
     True
     """
     with Study.open(folder) as study:
-        found = study.recipe()
-    if found is None:
+        stored = study.recipe()
+    if stored is None:
         raise StudyError(f"the study {folder} is empty; run `foretaste run RECIPE --study {folder}` first")
-    text, plan = found
+    text, plan = stored
     try:
         recipe = Recipe.model_validate(plan["recipe"])
     except (KeyError, ValidationError):

@@ -5,17 +5,17 @@ from collections.abc import Sequence
 from foretaste.errors import StudyError
 from foretaste.evaluation import Fidelity
 from foretaste.method_table import with_controls
-from foretaste.surface.outlook import evaluated, outlook, tellable, usable
+from foretaste.surface.outlook import can_predict, evaluated_weights, outlook, select_usable_rows
 from foretaste.surface.recommend import Recommendation, recommend
 from foretaste.weights import TaskWeights
 from foretaste.workflow.confirm import confirm
 from foretaste.workflow.fit import fit
-from foretaste.workflow.outcome import look
+from foretaste.workflow.outcome import read_outcome
 from foretaste.workflow.points import grid, joint_points
 from foretaste.workflow.preview import preview
 from foretaste.workflow.session import Session
 
-__all__ = ["recommended", "run"]
+__all__ = ["recommend_weights", "run"]
 
 _CONFIRMATIONS = 3
 
@@ -31,25 +31,25 @@ def run(session: Session) -> Recommendation:
 
     >>> from foretaste.workflow.example import small_study
     >>> with small_study("finetune: {steps: 1}, preview: {points: 3, methods: [simple]}, joint: {points: 0}") as session:
-    ...     run(session).floors_met, len(look(session.study).surface.rows)
+    ...     run(session).floors_met, len(read_outcome(session.study).surface.rows)
     (True, 5)
     """
     fit(session)
     preview(session, with_controls(session.recipe.preview.methods), grid(session.recipe, session.problem))
     points = joint_points(session.recipe, session.problem)
     confirm(session, points)
-    while not (chosen := recommended(session)).confirmed and _beside(session, points) < _CONFIRMATIONS:
-        confirm(session, [chosen.weights])
-    return chosen
+    while not (recommendation := recommend_weights(session)).confirmed and _beside(session, points) < _CONFIRMATIONS:
+        confirm(session, [recommendation.weights])
+    return recommendation
 
 
 def _beside(session: Session, points: Sequence[TaskWeights]) -> int:
     """How many weightings have a joint run beside these."""
-    return len({row.weights for row in look(session.study).surface.where(Fidelity.JOINT).rows} - set(points))
+    return len({row.weights for row in read_outcome(session.study).surface.where(Fidelity.JOINT).rows} - set(points))
 
 
-def recommended(session: Session) -> Recommendation:
-    """The recommendation from all that was evaluated so far, among the weightings that were.
+def recommend_weights(session: Session) -> Recommendation:
+    """Recommend weights among all weightings evaluated so far.
 
     Raises:
         StudyError: There is too little to predict from.
@@ -57,11 +57,11 @@ def recommended(session: Session) -> Recommendation:
     >>> from foretaste.workflow.example import small_study
     >>> with small_study() as session:
     ...     _ = preview(session, ["diagonal"], grid(session.recipe, session.problem)[:1])
-    ...     recommended(session).weights
+    ...     recommend_weights(session).weights
     TaskWeights(low=1,mid=0,high=0)
     """
-    outcome = look(session.study)
-    told = usable(outcome.surface)
-    if not tellable(told):
+    outcome = read_outcome(session.study)
+    rows = select_usable_rows(outcome.surface)
+    if not can_predict(rows):
         raise StudyError("there are too few previews to recommend from; run `foretaste preview` first")
-    return recommend(outlook(told), outcome.preference, outcome.floors, among=evaluated(told))
+    return recommend(outlook(rows), outcome.preference, outcome.floors, among=evaluated_weights(rows))

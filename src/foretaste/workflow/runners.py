@@ -14,7 +14,7 @@ from foretaste.evaluate import batches, join_batches, judge_model, padded, resul
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.methods.previews import Previews
 from foretaste.methods.race_part import MergedParams, Part, PartOutputs, RacePart, evaluate_part, merged_params
-from foretaste.metrics import Adds, adds
+from foretaste.metrics import ExampleSums, example_sums
 from foretaste.one_line import one_line
 from foretaste.params import Params, in_eval_mode, swapped
 from foretaste.store.study import Done
@@ -24,7 +24,7 @@ from foretaste.together import at_once
 from foretaste.weights import TaskWeights
 from foretaste.work.judge import at_precision, per_example, row_of, shuffled
 from foretaste.work.observer import Observer, stop_if_asked
-from foretaste.workflow.preview import ready
+from foretaste.workflow.preview import prepare_merger
 from foretaste.workflow.session import Session
 
 __all__ = ["Runner", "Runners"]
@@ -34,7 +34,7 @@ _LEAST = 32  # examples of a task in the first look: fewer are no ground for a b
 
 @dataclass(eq=False)
 class Runner:
-    """One preview.
+    """One preview in a race.
 
     Args:
         weights: alpha.
@@ -49,7 +49,7 @@ class Runner:
     key: str
     row: Evaluation | None = None
     parts: list[Callable[[], PartOutputs]] = field(default_factory=list)
-    added: dict[str, list[Adds]] = field(default_factory=dict)
+    added: dict[str, list[ExampleSums]] = field(default_factory=dict)
     seconds: float = 0.0
 
     __repr__ = one_line
@@ -64,7 +64,7 @@ class Runners:
         method: Of the previews.
         orders: By task, the places of its validation examples as the race goes through them.
         running: Who has not stopped.
-        seen: By task, how many examples the race has gone through.
+        positions: By task, how many examples the race has gone through.
         evaluated: Evaluations of single examples so far, of all runners.
     """
 
@@ -72,14 +72,14 @@ class Runners:
     method: str
     orders: Mapping[str, Sequence[int]]
     running: list[Runner]
-    seen: dict[str, int]
+    positions: dict[str, int]
     evaluated: int = 0
 
     __repr__ = one_line
 
     @classmethod
     def of(cls, session: Session, method: str, points: Sequence[TaskWeights]) -> "Runners":
-        """At the start; who has a row in the study is at the end already.
+        """Line up all previews at the start; those with a row in the study are at the end already.
 
         Args:
             session: The recipe at work.
@@ -89,28 +89,28 @@ class Runners:
         >>> from foretaste.weights import corners
         >>> from foretaste.workflow.example import small_study
         >>> with small_study("finetune: {steps: 9}, curvature: {max_examples: 1}") as session:
-        ...     found = Runners.of(session, "simple", corners(session.problem.names))
-        ...     found.go_on(0.5)
-        ...     {task: tally.added.shape for task, tally in found.tallies().items()}
+        ...     runners = Runners.of(session, "simple", corners(session.problem.names))
+        ...     runners.go_on(0.5)
+        ...     {task: tally.added.shape for task, tally in runners.tallies().items()}
         {'low': (3, 199), 'mid': (3, 111), 'high': (3, 109)}
         """
         tasks = session.problem.tasks
-        ready(session, method)
+        prepare_merger(session, method)
         keys = Previews(method, tuple(points)).keys(session)
         running = [Runner(weights, key) for weights, key in zip(points, keys, strict=True)]
         orders = {task.name: shuffled(task, session.recipe.seed) for task in tasks}
-        found = cls(session, method, orders, running, {task.name: 0 for task in tasks})
+        runners = cls(session, method, orders, running, {task.name: 0 for task in tasks})
         finished = session.study.find_all([runner.key for runner in running])
         rows = session.study.evaluations(finished)
         for runner in (runner for runner in running if runner.key in finished):
             runner.row = rows.get(runner.key)
-            runner.added = {name: [each] for name, each in found._known(finished[runner.key]).items()}
-            found._advance(runner, found.examples)
-        return found
+            runner.added = {name: [sums] for name, sums in runners._sums_of_row(finished[runner.key]).items()}
+            runners._advance(runner, runners.examples)
+        return runners
 
     @property
     def examples(self) -> int:
-        """Of all tasks together."""
+        """The number of validation examples of all tasks together."""
         return sum(len(order) for order in self.orders.values())
 
     def go_on(self, share: float) -> None:
@@ -120,54 +120,55 @@ class Runners:
             Stopped: The user asked to.
         """
         ends = {
-            task: min(len(order), max(math.ceil(share * len(order)), min(_LEAST, len(order)), self.seen[task]))
+            task: min(len(order), max(math.ceil(share * len(order)), min(_LEAST, len(order)), self.positions[task]))
             for task, order in self.orders.items()
         }
-        part = {task: (self.seen[task], end) for task, end in ends.items() if end > self.seen[task]}
+        part = {task: (self.positions[task], end) for task, end in ends.items() if end > self.positions[task]}
         lacking = [runner for runner in self.running if runner.row is None] if part else []
         size = at_once(self.session.problem.model, self.session.problem.tasks)
         for start in range(0, len(lacking), size):
             stop_if_asked(self.session.watch)
-            some = lacking[start : start + size]
+            group = lacking[start : start + size]
             if size > 1:
-                self._together(some, part)
+                self._together(group, part)
             else:
-                self._alone(some[0], part)
-            for runner in some:
+                self._alone(group[0], part)
+            for runner in group:
                 self._advance(runner, sum(end - begin for begin, end in part.values()))
-        self.seen |= ends
+        self.positions |= ends
 
     def tallies(self) -> dict[str, Tally]:
-        """What all who are running have seen."""
-        found = {}
+        """Tabulate by task what the examples seen so far add to the metric of each running preview."""
+        tallies = {}
         for task in self.session.problem.tasks:
-            end, first = self.seen[task.name], self.running[0].added[task.name]
-            rows = [np.concatenate([each.added.numpy() for each in runner.added[task.name]])[:end] for runner in self.running]
-            counts = np.concatenate([each.counts.numpy() for each in first])[:end]
-            found[task.name] = Tally(np.stack(rows), counts, len(task.validation), first[0].exponential)
-        return found
+            end, first = self.positions[task.name], self.running[0].added[task.name]
+            rows = [np.concatenate([sums.added.numpy() for sums in runner.added[task.name]])[:end] for runner in self.running]
+            counts = np.concatenate([sums.counts.numpy() for sums in first])[:end]
+            tallies[task.name] = Tally(np.stack(rows), counts, len(task.validation), first[0].exponential)
+        return tallies
 
     def stop(self, places: Sequence[int]) -> list[Runner]:
         """Let some of those who are running go no further."""
         stopped = [self.running[place] for place in places]
         self.running = [runner for runner in self.running if runner not in stopped]
-        self.session.watch.advance(len(stopped) * (self.examples - sum(self.seen.values())))
+        self.session.watch.advance(len(stopped) * (self.examples - sum(self.positions.values())))
         for runner in stopped:
             self._merged.drop(runner.weights)
         return stopped
 
     def finished(self, runner: Runner) -> Evaluation:
-        """The row of one who has seen everything, found or kept."""
+        """Return the row of a preview that has seen all examples, and keep it in the study."""
         if runner.row is not None:
             return runner.row
         session, model, tasks = self.session, self.session.problem.model, self.session.problem.tasks
         begin, parts = time.perf_counter(), [part() for part in runner.parts]
-        judged = {}
+        judgements = {}
         if any(task.judged for task in tasks):
             with in_eval_mode(model), swapped(model, self._merged.at(session, runner.weights)), at_precision(self.session):
-                judged = judge_model(model, tasks)
+                judgements = judge_model(model, tasks)
         results = {
-            task.name: result_of(task, replace(self._whole(task, parts), judged=judged.get(task.judge, {})), task.metrics) for task in tasks
+            task.name: result_of(task, replace(self._whole(task, parts), judged=judgements.get(task.judge, {})), task.metrics)
+            for task in tasks
         }
         cost = runner.seconds + time.perf_counter() - begin
         row = row_of(results, runner.weights, Fidelity.PREVIEW, self.method, seed=session.recipe.seed, cost=cost)
@@ -175,10 +176,10 @@ class Runners:
 
     def _whole(self, task: Task, parts: Sequence[PartOutputs]) -> Predictions:
         """All that was seen of a task, in the order of its examples."""
-        found = [part[task.name] for part in parts if task.name in part]
+        outputs = [part[task.name] for part in parts if task.name in part]
         back = torch.tensor(self.orders[task.name]).argsort()
-        texts = [text for each in found for text in each.texts]
-        columns = [(each.losses, each.predicted, each.labels, each.counted) for each in found]
+        texts = [text for output in outputs for text in output.texts]
+        columns = [(output.losses, output.predicted, output.labels, output.counted) for output in outputs]
         return join_batches(columns, task.loss.padding, back, tuple(texts[place] for place in back.tolist()) if texts else ())
 
     def _advance(self, runner: Runner, examples: int) -> None:
@@ -198,8 +199,8 @@ class Runners:
             runner.seconds += time.perf_counter() - begin
         begin = time.perf_counter()
         outputs = evaluate_part(self.session, self.method, many, part, Observer(self.session.watch, 0))
-        for runner, own in zip(group, outputs, strict=True):
-            self._keep(runner, own, partial(dict, own))
+        for runner, own_outputs in zip(group, outputs, strict=True):
+            self._keep(runner, own_outputs, partial(dict, own_outputs))
         for runner in group:
             runner.seconds += (time.perf_counter() - begin) / len(group)
 
@@ -212,23 +213,23 @@ class Runners:
 
     def _keep(self, runner: Runner, outputs: PartOutputs, again: Callable[[], PartOutputs]) -> None:
         runner.parts.append(again)
-        for name, each in self._added(outputs):
-            runner.added.setdefault(name, []).append(each)
+        for name, sums in self._added(outputs):
+            runner.added.setdefault(name, []).append(sums)
 
-    def _added(self, outputs: PartOutputs) -> Iterator[tuple[str, Adds]]:
+    def _added(self, outputs: PartOutputs) -> Iterator[tuple[str, ExampleSums]]:
         for task in self.session.problem.tasks:
-            found = adds(task.metrics[0], outputs[task.name]) if task.name in outputs else None
-            if found is not None:
-                yield task.name, found
+            sums = example_sums(task.metrics[0], outputs[task.name]) if task.name in outputs else None
+            if sums is not None:
+                yield task.name, sums
 
-    def _known(self, done: Done) -> dict[str, Adds]:
-        """The same of a row in the study, from the results per example beside it, in the race's order."""
-        kept, sight = self.session.study.tensors(done.artefact), {}
+    def _sums_of_row(self, record: Done) -> dict[str, ExampleSums]:
+        """Compute what each example adds from the results of a row in the study, in the race's order."""
+        tensors, sight = self.session.study.tensors(record.artefact), {}
         for task in self.session.problem.tasks:
             labels = _labels(task, self.session.recipe.preview.batch_size)
             counted, predicted = task.loss.counts({"labels": labels}), torch.zeros_like(labels)
-            predicted[counted] = kept[f"{task.name}/predicted"].to(labels.dtype)
-            losses = kept[f"{task.name}/losses"].double().unsqueeze(1) * counted
+            predicted[counted] = tensors[f"{task.name}/predicted"].to(labels.dtype)
+            losses = tensors[f"{task.name}/losses"].double().unsqueeze(1) * counted
             order = torch.tensor(self.orders[task.name])
             sight[task.name] = Predictions(losses[order], predicted[order], labels[order], counted[order])
         return dict(self._added(sight))
@@ -237,7 +238,7 @@ class Runners:
 def _labels(task: Task, batch_size: int) -> Tensor:
     """`[N, S]`, of all validation examples."""
     order, parts = [], []
-    for indices, found in batches(task.validation, batch_size):
+    for indices, batch in batches(task.validation, batch_size):
         order += indices
-        parts.append(task.collate(found)["labels"].reshape(len(indices), -1))
+        parts.append(task.collate(batch)["labels"].reshape(len(indices), -1))
     return padded(parts, task.loss.padding)[torch.tensor(order).argsort()]

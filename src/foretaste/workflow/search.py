@@ -15,22 +15,22 @@ from foretaste.evaluation import Fidelity
 from foretaste.methods.registry import check_methods, last_with_params
 from foretaste.plan import Recipe
 from foretaste.sources.problem import Problem
-from foretaste.surface.hindsight import foretold
-from foretaste.surface.outlook import Outlook, evaluated, outlook
+from foretaste.surface.hindsight import predict_past_runs
+from foretaste.surface.outlook import Outlook, evaluated_weights, outlook
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.propose import Option, Proposal, propose
 from foretaste.surface.recommend import Recommendation, recommend
-from foretaste.surface.searched import Budget, Progress, Searched
+from foretaste.surface.searched import Budget, Progress, SearchResult
 from foretaste.surface.table import Surface
 from foretaste.weights import TaskWeights, corners, inside, lattice, lattice_near, reaches_inside, spread, uniform
 from foretaste.workflow.confirm import confirm
-from foretaste.workflow.fit import Fitted, fit
+from foretaste.workflow.fit import FittedTask, fit
 from foretaste.workflow.preview import preview
 from foretaste.workflow.session import Session
 from foretaste.workflow.sharpen import sharpen_previews
 from foretaste.workflow.spending import Account
 
-__all__ = ["search", "searched_methods"]
+__all__ = ["methods_to_search", "search"]
 
 _FIRST = 0.6  # of the previews are spread evenly; the rest go where they tell most
 _BATCH = 8
@@ -46,7 +46,7 @@ def search(
     *,
     tolerance: float = 0.002,
     on_progress: Callable[[Progress], None] = lambda progress: None,
-) -> Searched:
+) -> SearchResult:
     """Look for the weights that suit best, by as many evaluations as the budget allows.
 
     First come previews all over the simplex by every method of the recipe, the joint run at uniform weights (which
@@ -66,25 +66,25 @@ def search(
 
     >>> from foretaste.workflow.example import small_study
     >>> with small_study("finetune: {steps: 1}, curvature: {max_examples: 1}, preview: {methods: [simple]}") as session:
-    ...     found = search(session, Budget(joint=1, previews=6), Preference("mean", {}))
-    >>> found.spent, len(found.foretold)
+    ...     result = search(session, Budget(joint=1, previews=6), Preference("mean", {}))
+    >>> result.spent, len(result.past_predictions)
     (Budget(joint=1, previews=6, sharpened=0), 1)
     """
-    work = _Work.begun(session, budget)
+    work = _Work.begin(session, budget)
     work.spread_out()
     while True:
-        seen = outlook(work.surface())
-        wanted = preference or Preference("knee", {})
-        best = recommend(seen, wanted, floors, among=evaluated(seen.surface))
-        chosen, stopped = _next(work, seen, best, preference, floors, tolerance)
-        on_progress(Progress(best, work.spent(), tuple(chosen)))
-        if not chosen:
-            return Searched(best, work.spent(), stopped, work.reasons, tuple(foretold(seen.surface)))
-        work.evaluate(chosen)
+        view = outlook(work.surface())
+        target = preference or Preference("knee", {})
+        best = recommend(view, target, floors, among=evaluated_weights(view.surface))
+        proposals, stopped = _next(work, view, best, preference, floors, tolerance)
+        on_progress(Progress(best, work.spent(), tuple(proposals)))
+        if not proposals:
+            return SearchResult(best, work.spent(), stopped, work.reasons, tuple(predict_past_runs(view.surface)))
+        work.evaluate(proposals)
 
 
 def _next(
-    work: "_Work", seen: Outlook, best: Recommendation, preference: Preference | None, floors: Sequence[Floor], tolerance: float
+    work: "_Work", view: Outlook, best: Recommendation, preference: Preference | None, floors: Sequence[Floor], tolerance: float
 ) -> tuple[list[Proposal], str]:
     """What to evaluate next, or why nothing is left to do."""
     left, options = work.left(), work.options()
@@ -92,12 +92,12 @@ def _next(
     confirming = Proposal(best.weights, joint, best.next_gain)
     unconfirmed = left.joint > 0 and not best.confirmed and best.weights.corner is None and confirming not in work.failed
     open_to = [*options, *([joint] if left.joint > (1 if unconfirmed else 0) else [])]
-    least = tolerance * _choice(seen, preference)
+    least = tolerance * _choice(view, preference)
     if open_to:
-        found = propose(seen, preference, floors, options=open_to, count=_BATCH, failed=work.failed)
-        worth = [each for each in found if each.gain / each.option.cost * joint.cost >= least]
+        proposals = propose(view, preference, floors, options=open_to, count=_BATCH, failed=work.failed)
+        worth = [proposal for proposal in proposals if proposal.gain / proposal.option.cost * joint.cost >= least]
         if worth:
-            return _together(worth, len(seen.surface.tasks) + 1), ""
+            return _together(worth, len(view.surface.tasks) + 1), ""
     if unconfirmed:
         return [confirming], ""
     if not (options or left.joint):
@@ -105,20 +105,20 @@ def _next(
     return [], f"what the budget leaves is expected to add less than {least:.2g} for the cost of a joint run"
 
 
-def _choice(seen: Outlook, preference: Preference | None) -> float:
+def _choice(view: Outlook, preference: Preference | None) -> float:
     """The range of expected values: what there is to choose; of the front, in the units of its gains."""
-    return 1.0 if preference is None else float(np.ptp(seen.values(preference.settled(seen.surface)).mean(0)))
+    return 1.0 if preference is None else float(np.ptp(view.values(preference.resolve_knee(view.surface)).mean(0)))
 
 
 def _together(worth: Sequence[Proposal], fewest: int) -> list[Proposal]:
     """Proposals to evaluate before asking again: joint runs one by one, others of a kind together."""
     kind = worth[0].option
-    alike = [each for each in worth if each.option == kind]
+    alike = [proposal for proposal in worth if proposal.option == kind]
     return {Fidelity.JOINT: alike[:1], Fidelity.SHARPENED: alike[:fewest], Fidelity.PREVIEW: alike}[kind.fidelity]
 
 
-def searched_methods(recipe: Recipe, problem: Problem, budget: Budget) -> tuple[str, ...]:
-    """The preview methods of a search, once it is known that the budget allows one.
+def methods_to_search(recipe: Recipe, problem: Problem, budget: Budget) -> tuple[str, ...]:
+    """Check that the budget allows a search, and list its preview methods.
 
     Args:
         recipe: What is studied.
@@ -131,7 +131,7 @@ def searched_methods(recipe: Recipe, problem: Problem, budget: Budget) -> tuple[
 
     >>> from foretaste.recipe import parse
     >>> from foretaste.sources.digits import digits
-    >>> searched_methods(parse("{name: a, model: {source: digits}, preview: {methods: [simple]}}"), digits(), Budget(joint=2))
+    >>> methods_to_search(parse("{name: a, model: {source: digits}, preview: {methods: [simple]}}"), digits(), Budget(joint=2))
     ('simple', 'anchored')
     """
     names = problem.names
@@ -155,15 +155,15 @@ class _Work:
 
     session: Session
     budget: Budget
-    fitted: Mapping[str, Fitted]
+    fitted: Mapping[str, FittedTask]
     methods: tuple[str, ...]
     account: Account
     failed: list[Proposal] = field(default_factory=list)
     reasons: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def begun(cls, session: Session, budget: Budget) -> "_Work":
-        methods = searched_methods(session.recipe, session.problem, budget)
+    def begin(cls, session: Session, budget: Budget) -> "_Work":
+        methods = methods_to_search(session.recipe, session.problem, budget)
         return cls(session, budget, fit(session), methods, Account.of(session.study))
 
     def surface(self) -> Surface:
@@ -195,16 +195,16 @@ class _Work:
         mean = self.account.mean_cost(fidelity, method)
         if mean is not None:
             return max(mean, 1e-6)
-        trained = statistics.mean(each.run.seconds for each in self.fitted.values())
+        trained = statistics.mean(task.run.seconds for task in self.fitted.values())
         return max({Fidelity.JOINT: 1.0, Fidelity.SHARPENED: _SHARPENED, Fidelity.PREVIEW: 0.01}[fidelity] * trained, 1e-6)
 
     def options(self) -> list[Option]:
         """Ways to evaluate that the budget leaves open, joint runs aside."""
         left = self.left()
-        found = [Option(Fidelity.PREVIEW, name, self.cost(Fidelity.PREVIEW, name)) for name in self.methods if left.previews]
+        options = [Option(Fidelity.PREVIEW, name, self.cost(Fidelity.PREVIEW, name)) for name in self.methods if left.previews]
         if left.sharpened:
-            found.append(Option(Fidelity.SHARPENED, self.sharpening, self.cost(Fidelity.SHARPENED, self.sharpening)))
-        return found
+            options.append(Option(Fidelity.SHARPENED, self.sharpening, self.cost(Fidelity.SHARPENED, self.sharpening)))
+        return options
 
     def spread_out(self) -> None:
         """Single-task models, previews all over the simplex, and the joint run at uniform weights."""
@@ -218,11 +218,11 @@ class _Work:
 
     def left_for(self, method: str, points: Sequence[TaskWeights]) -> int:
         """How many of these points fit the budget; those that are there already cost nothing."""
-        known = self.account.previewed(method)
-        fresh, left = 0, self.left().previews
+        previewed = self.account.previewed(method)
+        new, left = 0, self.left().previews
         for place, weights in enumerate(points):
-            fresh += weights not in known
-            if fresh > left:
+            new += weights not in previewed
+            if new > left:
                 return place
         return len(points)
 
@@ -232,25 +232,25 @@ class _Work:
 
     def _evenly(self) -> list[TaskWeights]:
         names = self.session.problem.names
-        each = max(len(names), round(_FIRST * self.budget.previews / len(self.methods)))
-        resolution = lattice_near(names, each)
-        finer = lattice(names, resolution + 1) if reaches_inside(names, resolution + 1) else inside(names, each)
+        count = max(len(names), round(_FIRST * self.budget.previews / len(self.methods)))
+        resolution = lattice_near(names, count)
+        finer = lattice(names, resolution + 1) if reaches_inside(names, resolution + 1) else inside(names, count)
         inner = [weights for weights in [uniform(names), *finer] if weights.corner is None]
         if self.session.problem.has_private_heads:
             inner = [weights for weights in inner if min(weights.values()) > 0] or [uniform(names)]
-        return list(dict.fromkeys([*corners(names), *spread(inner, max(0, each - len(names)))]))
+        return list(dict.fromkeys([*corners(names), *spread(inner, max(0, count - len(names)))]))
 
-    def evaluate(self, chosen: Sequence[Proposal]) -> None:
+    def evaluate(self, proposals: Sequence[Proposal]) -> None:
         """Evaluate proposals of one kind together; if that fails, one by one: which fail is remembered, and not tried again."""
-        kept = chosen[: self._room(chosen[0].option.fidelity)]
+        affordable = proposals[: self._room(proposals[0].option.fidelity)]
         try:
-            self._evaluate(kept[0].option, [each.weights for each in kept])
+            self._evaluate(affordable[0].option, [proposal.weights for proposal in affordable])
         except (RunFailed, BadInput) as error:
-            for each in kept if len(kept) > 1 else ():
-                self.evaluate([each])
-            if len(kept) == 1:
-                self.failed.append(kept[0])
-                self.reasons[f"{kept[0].option.method} at {kept[0].weights}"] = str(error)
+            for proposal in affordable if len(affordable) > 1 else ():
+                self.evaluate([proposal])
+            if len(affordable) == 1:
+                self.failed.append(affordable[0])
+                self.reasons[f"{affordable[0].option.method} at {affordable[0].weights}"] = str(error)
 
     def _room(self, fidelity: Fidelity) -> int:
         left = self.left()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.one_line import one_line
 from foretaste.store.study import Study
-from foretaste.surface.outlook import usable
+from foretaste.surface.outlook import select_usable_rows
 from foretaste.surface.searched import Budget
 from foretaste.surface.table import Surface
 from foretaste.weights import TaskWeights
@@ -56,7 +56,7 @@ class Account:
         return cls(study, empty_surface(study))
 
     def surface(self) -> Surface:
-        """All rows."""
+        """Return the study's surface with all usable rows."""
         self._read_new()
         return replace(self.empty, rows=tuple(self._rows))
 
@@ -76,7 +76,7 @@ class Account:
         return Budget(len(joint), previews, sharpened)
 
     def previewed(self, method: str) -> set[TaskWeights]:
-        """Where there are previews by a method."""
+        """Return the weights at which a method has previews."""
         self._read_new()
         return {row.weights for row in self._groups.get((Fidelity.PREVIEW, method), ())}
 
@@ -90,7 +90,7 @@ class Account:
         return (row for (kind, _), rows in self._groups.items() if kind == fidelity for row in rows)
 
     def _read_new(self) -> None:
-        fresh, self._last = self.study.evaluations_after(self._last)
-        for row in usable(replace(self.empty, rows=tuple(fresh))).rows:
+        rows, self._last = self.study.evaluations_after(self._last)
+        for row in select_usable_rows(replace(self.empty, rows=tuple(rows))).rows:
             self._rows.append(row)
             self._groups.setdefault((row.fidelity, row.method), []).append(row)

@@ -67,12 +67,12 @@ def start(
     base = problem.base()
     problem.model.to(PartialState().device)
     copies = 3 * len(problem.tasks) + recipe.joint.points + 4
-    kept = parameters_of(problem.model, problem.trained) | buffers_of(problem.model)
-    require_space(folder, copies * sum(tensor.numel() * tensor.element_size() for tensor in kept.values()))
+    tensors = parameters_of(problem.model, problem.trained) | buffers_of(problem.model)
+    require_space(folder, copies * sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()))
     plan = _plan_of(recipe, problem, base)
     if Study.is_earlier(folder):
-        with Study.open(folder) as there:
-            _check_question(there, plan)  # before it is moved to this version
+        with Study.open(folder) as study:
+            _check_question(study, plan)  # before it is moved to this version
     with ExitStack() as stack:
         study = stack.enter_context(Study.create(folder))
         origin = None if file is None else Origin(text, file)
@@ -122,9 +122,9 @@ def _check_question(study: Study, plan: Mapping[str, object]) -> None:
         check_version(former[1], study.path)
         if all(line.startswith("revisions.") for line in changes):
             check_revisions(former[1], study.path)
-        listed = "\n  ".join(changes)
+        lines = "\n  ".join(changes)
         raise StudyError(
-            f"the study {study.path} was made by another recipe, model or data:\n  {listed}\n"
+            f"the study {study.path} was made by another recipe, model or data:\n  {lines}\n"
             "name another folder with --study, or undo the change; the study is untouched"
         )
 

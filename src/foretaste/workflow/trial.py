@@ -42,8 +42,8 @@ def try_batches(problem: Problem, train_size: int, validation_size: int) -> dict
     for task in problem.tasks:
         for part, examples, size in (("train", task.train, train_size), ("validation", task.validation, validation_size)):
             few, many = min(2, len(examples)), min(size, len(examples))
-            _attempt(task, part, few, partial(_measured, model, task, examples, few))
-            classes[task.name] = _attempt(task, part, many, partial(_checked_batch, model, task, examples, many))
+            _try(task, part, few, partial(_measure_few, model, task, examples, few))
+            classes[task.name] = _try(task, part, many, partial(_check_batch, model, task, examples, many))
     return classes
 
 
@@ -66,15 +66,15 @@ def try_labels(problem: Problem, classes: Mapping[str, int]) -> tuple[str, ...]:
     """
     warnings: list[str] = []
     for task in problem.tasks:
-        _seen_labels(task, "train", task.train, classes[task.name])
-        seen = _seen_labels(task, "validation", task.validation, classes[task.name])
-        warnings += one_class_warnings(task.name, task.metrics, seen, len(task.validation))
+        _check_labels(task, "train", task.train, classes[task.name])
+        labels = _check_labels(task, "validation", task.validation, classes[task.name])
+        warnings += one_class_warnings(task.name, task.metrics, labels, len(task.validation))
     return tuple(warnings)
 
 
-def _seen_labels(task: Task, part: str, examples: Examples, width: int) -> set[float]:
+def _check_labels(task: Task, part: str, examples: Examples, width: int) -> set[float]:
     """The labels that occur, all of which can be ones."""
-    seen: set[float] = set()
+    values: set[float] = set()
     for place, labels in _labels(task, part, examples):
         try:
             task.loss.check_labels(labels, width)
@@ -82,32 +82,32 @@ def _seen_labels(task: Task, part: str, examples: Examples, width: int) -> set[f
             where = f"the {part} examples" if place is None else f"{part} example {place + 1}"
             raise TaskError(f"{where} of task {task.name!r}: {error}").at("tasks", task.name, part) from error
         rows = labels if place is None else labels.unsqueeze(0)
-        seen.update(rows.reshape(len(rows), -1)[task.loss.counts({"labels": rows})].tolist())
-    return seen
+        values.update(rows.reshape(len(rows), -1)[task.loss.counts({"labels": rows})].tolist())
+    return values
 
 
-def _attempt(task: Task, part: str, count: int, trial: Callable[[], _R]) -> _R:
+def _try(task: Task, part: str, count: int, trial: Callable[[], _R]) -> _R:
     """What a trial gives; what it raises is said to be the trial's."""
-    said = f"trying task {task.name!r} on {'two' if count == 2 else count} {part} rows"
+    action = f"trying task {task.name!r} on {'two' if count == 2 else count} {part} rows"
     try:
         return trial()
     except ForetasteError as error:
         raise (error.at("tasks", task.name, part) if isinstance(error, BadInput) else error) from error.__cause__
     except KeyboardInterrupt:
-        raise Stopped(f"interrupted while {said}; nothing was written") from None
+        raise Stopped(f"interrupted while {action}; nothing was written") from None
     except SystemExit as error:
-        fault = f"{said} called sys.exit({error.code!r}); raise an error instead"
+        fault = f"{action} called sys.exit({error.code!r}); raise an error instead"
         raise TaskError(fault).at("tasks", task.name, part) from error
     except Exception as error:
-        raise TaskError(f"{said} failed: {type(error).__name__}: {error}").at("tasks", task.name, part) from error
+        raise TaskError(f"{action} failed: {type(error).__name__}: {error}").at("tasks", task.name, part) from error
 
 
-def _measured(model: nn.Module, task: Task, examples: Examples, count: int) -> None:
+def _measure_few(model: nn.Module, task: Task, examples: Examples, count: int) -> None:
     """The task's metrics on a few examples."""
     measure(model, task, [examples[index] for index in range(count)], batch_size=count)
 
 
-def _checked_batch(model: nn.Module, task: Task, examples: Examples, count: int) -> int:
+def _check_batch(model: nn.Module, task: Task, examples: Examples, count: int) -> int:
     """The width of a batch's outputs, which are finite, as the losses are."""
     batch: Batch = task.batch(examples, range(count), next(model.parameters()).device)
     with torch.no_grad():
@@ -137,6 +137,6 @@ def _labels(task: Task, part: str, examples: Examples) -> Iterator[tuple[int | N
         try:
             labels = torch.as_tensor(examples[place]["labels"])
         except Exception as error:
-            said = f"{part} example {place + 1} of task {task.name!r} cannot be read: {type(error).__name__}: {error}"
-            raise TaskError(said).at("tasks", task.name, part) from error
+            fault = f"{part} example {place + 1} of task {task.name!r} cannot be read: {type(error).__name__}: {error}"
+            raise TaskError(fault).at("tasks", task.name, part) from error
         yield place, labels

@@ -63,9 +63,9 @@ def check_revisions(plan: Mapping[str, Any], folder: Path) -> None:
     """
     changed = {kind: number for kind, number in _revisions_of(plan).items() if number != REVISIONS.get(kind)}
     if changed:
-        listed = ", ".join(f"{kind} in another way (revision {number}, here {REVISIONS.get(kind)})" for kind, number in changed.items())
+        kinds = ", ".join(f"{kind} in another way (revision {number}, here {REVISIONS.get(kind)})" for kind, number in changed.items())
         raise StudyError(
-            f"the study {folder} was made by foretaste {maker_of(plan)}, which computes {listed}: "
+            f"the study {folder} was made by foretaste {maker_of(plan)}, which computes {kinds}: "
             "go on with that version, or name another folder with --study; the study is untouched"
         )
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from checkpoints import Checkpoints
 from commands import contents
 from foretaste.errors import ParamsError, StorageError
-from foretaste.export.checkpoint import writing
+from foretaste.export.checkpoint import new_checkpoint
 from foretaste.export.folder import FACTS
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
@@ -55,7 +55,7 @@ def merged_into(target: Path, base: Path, experts: Mapping[str, Path], *, overwr
     like = open_checkpoint(base)
     names = [name for name, entry in like.params.entries.items() if entry.type.is_floating_point]
     sites = {task: GaussianSite.flat(_some(open_checkpoint(path).params, names)) for task, path in experts.items()}
-    with writing(target, like, {"weights": HALVES.key}, overwrite=overwrite) as writer:
+    with new_checkpoint(target, like, {"weights": HALVES.key}, overwrite=overwrite) as writer:
         for piece, (found,) in stream(Gaussian(_some(like.params, names), Isotropic(1.0)), sites, [HALVES]):
             writer.put(piece, found)
 
@@ -174,7 +174,7 @@ class TestFolders:
         (tmp_path / "out" / "thesis.txt").write_text("mine")
         for target in (tmp_path / "out", base):
             before = contents(target)
-            with pytest.raises(StorageError, match="was not written by foretaste; --overwrite replaces only what was, choose another"):
+            with pytest.raises(StorageError, match="was not written by foretaste; --overwrite replaces only what foretaste wrote"):
                 merged_into(target, base, {"a": base, "b": base}, overwrite=True)
             assert contents(target) == before
 
@@ -186,9 +186,9 @@ class TestFolders:
 
     def test_killed_while_writing_nothing_is_left_under_the_name_and_the_rest_goes_next_time(self, base: Path, tmp_path: Path) -> None:
         code = (
-            "import sys, time; from pathlib import Path; from foretaste.export.checkpoint import writing;"
+            "import sys, time; from pathlib import Path; from foretaste.export.checkpoint import new_checkpoint;"
             "from foretaste.sources.checkpoint import open_checkpoint\n"
-            "with writing(Path(sys.argv[2]), open_checkpoint(Path(sys.argv[1])), {}): print('writing', flush=True); time.sleep(60)"
+            "with new_checkpoint(Path(sys.argv[2]), open_checkpoint(Path(sys.argv[1])), {}): print('writing', flush=True); time.sleep(60)"
         )
         process = subprocess.Popen([sys.executable, "-c", code, base, tmp_path / "out"], stdout=subprocess.PIPE)
         assert process.stdout is not None
@@ -206,7 +206,7 @@ class TestFolders:
 PEAK = """
 import sys
 from pathlib import Path
-from foretaste.export.checkpoint import writing
+from foretaste.export.checkpoint import new_checkpoint
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
@@ -220,7 +220,7 @@ folder, memory, count = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 def merge(name):
     base = open_checkpoint(folder / name)
     sites = {task: GaussianSite(base.params, Diagonal(base.params)) for task in "abc"}
-    with writing(folder / (name + "-out"), base, {}, overwrite=True) as writer:
+    with new_checkpoint(folder / (name + "-out"), base, {}, overwrite=True) as writer:
         for piece, found in stream(Gaussian(base.params, Isotropic(1.0)), sites, lattice("abc", 30)[100:100 + count], memory=memory):
             writer.put(piece, found[0])
     lines = Path("/proc/self/status").read_text().splitlines()

@@ -278,7 +278,7 @@ class TestTrainers:
 
     def test_formats_that_differ(self, tmp_path: Path) -> None:
         parts = {"a": Part([{"text": "x"}], [1]), "b": self.asks()["b"]}
-        with pytest.raises(DataError, match=r"tasks have several \(a: text; b: prompt, completion\); bring all tasks to one"):
+        with pytest.raises(DataError, match=r"tasks have several \(a: text; b: prompt, completion\); give all tasks one format"):
             write_mixture(
                 tmp_path / "m", parts, TaskWeights("ab", [0.5, 0.5]), unit="token", rows=4, trainers=("trl",), settings=self.SETTINGS
             )

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from foretaste.export.settings import Mixed, Settings, Trainer
+from foretaste.export.settings import Settings, Trainer, WrittenMixture
 from foretaste.export.trainer_notes import notes
 from foretaste.train.training import Training
 
-MIXED = Mixed(Path("/m/train.jsonl"), "token", ("text",), ("task", "text"), {"a": 8, "b": 2}, {"a": 40, "b": 40})
+MIXED = WrittenMixture(Path("/m/train.jsonl"), "token", ("text",), ("task", "text"), {"a": 8, "b": 2}, {"a": 40, "b": 40})
 
 
 @pytest.mark.parametrize("trainer", ["trl", "axolotl", "llama-factory"])

@@ -9,7 +9,7 @@ import transformers
 import yaml
 
 from foretaste.errors import DataError, TaskError
-from foretaste.export.settings import LoraSettings, Mixed, Settings, Source, Trainer
+from foretaste.export.settings import LoraSettings, Settings, Source, Trainer, WrittenMixture
 from foretaste.export.trainer_notes import notes
 from foretaste.export.trainers import configuration
 from foretaste.train.training import Training
@@ -19,11 +19,11 @@ ROLES = [("messages",), ("prompt", "completion"), ("text",)]
 SETTINGS = Settings("org/model", Training(steps=5, batch_size=12, micro_batch=5, learning_rate=3e-5, warmup=0.25, seed=7), max_length=64)
 
 
-def mixed(*roles: str) -> Mixed:
-    return Mixed(Path("/m/train.parquet"), "token", roles, ("task", *roles), {"a": 75, "b": 25}, {"a": 150, "b": 150})
+def mixed(*roles: str) -> WrittenMixture:
+    return WrittenMixture(Path("/m/train.parquet"), "token", roles, ("task", *roles), {"a": 75, "b": 25}, {"a": 150, "b": 150})
 
 
-def values_of(trainer: Trainer, made: Mixed, settings: Settings = SETTINGS) -> dict[str, Any]:
+def values_of(trainer: Trainer, made: WrittenMixture, settings: Settings = SETTINGS) -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load(configuration(trainer, made, settings)[f"{trainer}.yaml"])
     return found
 
@@ -140,7 +140,7 @@ class TestAxolotl:
 
 
 class TestLlamaFactory:
-    def info(self, made: Mixed) -> dict[str, Any]:
+    def info(self, made: WrittenMixture) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(configuration("llama-factory", made, SETTINGS)["dataset_info.json"])
         return found
 

@@ -20,8 +20,8 @@ from foretaste.task import Batch
 from foretaste.weights import TaskWeights, corners, uniform
 from foretaste.work.context import Context
 from foretaste.work.judge import objective
-from foretaste.workflow.fit import Fitted, fit
-from foretaste.workflow.preview import prepare, preview, ready
+from foretaste.workflow.fit import FittedTask, fit
+from foretaste.workflow.preview import prepare, prepare_merger, preview
 from foretaste.workflow.session import Session
 from foretaste.workflow.start import start
 from problems import blobs
@@ -86,7 +86,7 @@ def assert_is_joint(session: Session, found: Mapping[str, Tensor]) -> None:
     assert all(torch.allclose(found[name], joint[name], atol=1e-6) for name in found)
 
 
-def own_params(session: Session, fitted: Mapping[str, Fitted], task: str) -> Mapping[str, Tensor]:
+def own_params(session: Session, fitted: Mapping[str, FittedTask], task: str) -> Mapping[str, Tensor]:
     return session.study.tensors(fitted[task].run.artefact)
 
 
@@ -96,7 +96,7 @@ def test_at_the_joint_run_s_weights_the_preview_is_the_joint_run(session: Sessio
 
 
 def test_the_method_is_the_joint_run_there_where_it_trusts_it(session: Session) -> None:
-    sites, merged = ready(session, "anchored")
+    sites, merged = prepare_merger(session, "anchored")
     assert sites.options["trust"] == trust_of(sites).result["value"]
     found, plain = (each(uniform(session.problem.names)).params for each in (merged.merge, trusting(session, 0.0)))
     if sites.options["trust"]:
@@ -107,7 +107,7 @@ def test_the_method_is_the_joint_run_there_where_it_trusts_it(session: Session) 
 
 def test_at_a_corner_it_is_the_task_s_own_params(session: Session) -> None:
     fitted = fit(session)
-    merged = ready(session, "anchored")[1]
+    merged = prepare_merger(session, "anchored")[1]
     for corner in corners(session.problem.names):
         for merge in (merged.merge, trusting(session, 1.0)):
             found = merge(corner).params
@@ -115,7 +115,7 @@ def test_at_a_corner_it_is_the_task_s_own_params(session: Session) -> None:
 
 
 def test_no_trust_is_among_the_choices_and_the_best_is_taken(session: Session) -> None:
-    sites, merged = ready(session, "anchored")
+    sites, merged = prepare_merger(session, "anchored")
     choice = trust_of(sites).result
     curve = dict(choice["curve"])
     assert {0.0, 0.5, 1.0} <= curve.keys()
@@ -137,7 +137,7 @@ def test_work_is_found_not_done_again(session: Session) -> None:
 
 def test_its_cost_holds_the_joint_run_and_the_choice(session: Session) -> None:
     fitted = fit(session)
-    plain, found = (ready(session, method)[0] for method in ("kronecker", "anchored"))
+    plain, found = (prepare_merger(session, method)[0] for method in ("kronecker", "anchored"))
     run, choice = jointly(session, uniform(session.problem.names)), trust_of(found)
     looked_at = sum(each.site_record.seconds for each in fitted.values())  # the diagonals, to choose between
     assert found.seconds == pytest.approx(plain.seconds + looked_at + run.seconds + choice.seconds)
@@ -145,7 +145,7 @@ def test_its_cost_holds_the_joint_run_and_the_choice(session: Session) -> None:
 
 def test_it_starts_from_the_curvature_whose_previews_are_better(session: Session) -> None:
     tuning = replace(session, recipe=session.recipe.model_copy(update={"preview": PreviewPlan(prior_precision="auto")}))
-    sites, merged = ready(tuning, "anchored")
+    sites, merged = prepare_merger(tuning, "anchored")
     tuned = {done.inputs["method"]: done.result for done in tuning.study.all_work("choice") if done.inputs["what"] == "prior precision"}
     best = min(tuned, key=lambda method: tuned[method]["loss"])
     assert set(tuned) == {"kronecker", "diagonal"}
@@ -162,7 +162,7 @@ def test_either_curvature_can_be_the_better_one(session: Session, best: str, mon
     monkeypatch.setattr(PriorPrecision, "loss_of", loss_of)
     session = replace(session, recipe=session.recipe.model_copy(update={"preview": PreviewPlan(prior_precision="auto")}))
     plain = prepare(session, best)
-    sites, merged = ready(session, "anchored")
+    sites, merged = prepare_merger(session, "anchored")
     weights = TaskWeights(session.problem.names, [0.2, 0.8, 0.0])  # no correction where a task has no weight
     expected = plain.under(prior_of(session, 10**-2.5)).merge(weights).params
     assert all(torch.equal(tensor, expected[name]) for name, tensor in merged.merge(weights).params.items())
@@ -173,7 +173,7 @@ def test_either_curvature_can_be_the_better_one(session: Session, best: str, mon
 
 
 def test_under_a_fixed_prior_it_starts_from_kronecker(session: Session) -> None:
-    assert ready(session, "anchored")[0].options["curvature"] == "kronecker"
+    assert prepare_merger(session, "anchored")[0].options["curvature"] == "kronecker"
 
 
 class TestHeadsOfTheirOwn:
@@ -182,11 +182,11 @@ class TestHeadsOfTheirOwn:
 
     def test_at_a_corner_the_other_head_is_its_task_s(self, headed: Session) -> None:
         fitted = fit(headed)
-        found = ready(headed, "anchored")[1].merge(TaskWeights("ab", [1.0, 0.0])).params
+        found = prepare_merger(headed, "anchored")[1].merge(TaskWeights("ab", [1.0, 0.0])).params
         whole = {**own_params(headed, fitted, "b"), **own_params(headed, fitted, "a")}
         assert found.keys() == whole.keys()
         assert all(torch.equal(found[name], tensor) for name, tensor in whole.items())
 
     def test_the_choice_is_never_worse_than_no_trust(self, headed: Session) -> None:
-        choice = trust_of(ready(headed, "anchored")[0]).result
+        choice = trust_of(prepare_merger(headed, "anchored")[0]).result
         assert choice["loss"] <= dict(choice["curve"])[0.0]

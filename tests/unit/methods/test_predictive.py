@@ -17,7 +17,7 @@ from foretaste.task import AnyMetric, Batch, TextMetric
 from foretaste.weights import TaskWeights, corners, lattice, uniform
 from foretaste.workflow.export import export
 from foretaste.workflow.fit import fit
-from foretaste.workflow.preview import prepare, preview, ready
+from foretaste.workflow.preview import prepare, prepare_merger, preview
 from foretaste.workflow.session import Session
 from foretaste.workflow.sharpen import sharpen_previews
 from foretaste.workflow.start import start
@@ -177,7 +177,7 @@ def test_there_are_no_params_to_sharpen_or_export(session: Session, tmp_path: Pa
     with pytest.raises(RecipeError, match=said):
         export(session, tmp_path / "out", POINT, "ensemble")
     with pytest.raises(RecipeError, match=said):
-        ready(session, "ensemble")
+        prepare_merger(session, "ensemble")
     assert session.study.all_work() == before
     assert not (tmp_path / "out").exists()
     with pytest.raises(RecipeError, match=said):
@@ -203,7 +203,7 @@ def test_a_headline_that_needs_a_model_is_refused_before_any_work(session: Sessi
     other = judged_by_texts(session, first=True)
     fit(other)
     before = session.study.all_work()
-    with pytest.raises(TaskError, match="metric 'bleu' of task 'low' is of what a model writes, and an ensemble is no model"):
+    with pytest.raises(TaskError, match="metric 'bleu' of task 'low' is of what a model writes, and an ensemble is not a model"):
         preview(other, ["simple", "ensemble"], [POINT])
     assert session.study.all_work() == before
 

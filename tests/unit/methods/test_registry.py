@@ -9,7 +9,7 @@ from foretaste.methods.registry import check_methods, last_with_params, method_n
 from foretaste.task import ModelMetric
 from foretaste.weights import TaskWeights, corners
 from foretaste.workflow.fit import fit
-from foretaste.workflow.preview import prepare, preview, ready
+from foretaste.workflow.preview import prepare, prepare_merger, preview
 from foretaste.workflow.session import Session
 
 POINT = TaskWeights(["low", "mid", "high"], [0.2, 0.3, 0.5])
@@ -31,7 +31,7 @@ def test_a_row_without_a_method_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize("method", ONE_RUN)
 def test_at_a_corner_the_preview_is_the_task_s_own_params(pairs: Session, method: str) -> None:
     fitted = fit(pairs)
-    merged = ready(pairs, method)[1]
+    merged = prepare_merger(pairs, method)[1]
     for corner in corners(pairs.problem.names):
         own = pairs.study.tensors(fitted[str(corner.corner)].run.artefact)
         assert all(torch.equal(merged.merge(corner).params[name], tensor) for name, tensor in own.items())
@@ -40,10 +40,10 @@ def test_at_a_corner_the_preview_is_the_task_s_own_params(pairs: Session, method
 @pytest.mark.parametrize("method", ONE_RUN)
 def test_inside_it_is_another_one_by_each_method(pairs: Session, method: str) -> None:
     fit(pairs)
-    found = ready(pairs, method)[1].merge(POINT)
+    found = prepare_merger(pairs, method)[1].merge(POINT)
     assert found.converged
     for other in ONE_RUN:
-        params = ready(pairs, other)[1].merge(POINT).params
+        params = prepare_merger(pairs, other)[1].merge(POINT).params
         same = all(torch.equal(params[name], tensor) for name, tensor in found.params.items())
         assert same == (other == method)
 

@@ -19,7 +19,7 @@ from foretaste.posterior.site import GaussianSite
 from foretaste.weights import lattice
 from foretaste.work.context import Unwatched
 from foretaste.workflow.fit import fit
-from foretaste.workflow.preview import preview, ready
+from foretaste.workflow.preview import prepare_merger, preview
 from foretaste.workflow.session import Session
 
 PLENTY, LITTLE, NOTHING = 1 << 30, 60_000, 0  # bytes; the model has 9.5 KB
@@ -47,7 +47,7 @@ def test_a_sweep_on_a_device_gives_what_it_gives_in_main_memory(
 ) -> None:
     fit(apart)
     points, problem = lattice(apart.problem.names, 3), apart.problem
-    merged = ready(apart, method)[1]
+    merged = prepare_merger(apart, method)[1]
     expected = [evaluate(problem.model, merged.merge(weights).params, problem.tasks) for weights in points]
     monkeypatch.setattr(placing, "_free", lambda device: free)
     with Away(problem.model):
@@ -59,7 +59,7 @@ def test_a_sweep_over_resident_sites_moves_nothing_but_data(apart: Session, monk
     monkeypatch.setattr(placing, "_free", lambda device: PLENTY)
     fit(apart)
     model = apart.problem.model
-    merged, points = ready(apart, "diagonal")[1], lattice(apart.problem.names, 4)
+    merged, points = prepare_merger(apart, "diagonal")[1], lattice(apart.problem.names, 4)
     with Away(model) as away:
         there = resident(apart, merged)
         assert sum(away.brought) == merged.bytes
@@ -73,7 +73,7 @@ def test_a_sweep_over_resident_sites_moves_nothing_but_data(apart: Session, monk
 
 def test_what_does_not_fit_is_streamed_and_told(apart: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(placing, "_free", lambda device: LITTLE)
-    merged = ready(apart, "diagonal")[1]
+    merged = prepare_merger(apart, "diagonal")[1]
     with Away(apart.problem.model) as away:
         there = resident(apart, merged)
         assert away.brought == []
@@ -92,7 +92,7 @@ def test_mixtures_that_do_not_fit_are_merged_in_main_memory() -> None:
 
 
 def test_on_a_cpu_nothing_changes(session: Session) -> None:
-    merged = ready(session, "simple")[1]
+    merged = prepare_merger(session, "simple")[1]
     assert resident(session, merged) is merged
 
 

@@ -15,7 +15,7 @@ from foretaste.weights import TaskWeights, uniform
 from foretaste.work.context import Unwatched
 from foretaste.work.judge import objective
 from foretaste.work.results import Choice
-from foretaste.workflow.preview import prepare, preview, ready
+from foretaste.workflow.preview import prepare, prepare_merger, preview
 from foretaste.workflow.session import Session
 
 
@@ -92,7 +92,7 @@ def test_a_fixed_value_is_taken_as_it_is(session: Session, asked: float | str) -
 
 def test_previews_are_made_with_the_choice_and_their_cost_holds_it(tuning: Session) -> None:
     precision, _ = tuned(tuning)
-    sites, merged = ready(tuning, "diagonal")
+    sites, merged = prepare_merger(tuning, "diagonal")
     assert isinstance(merged.prior.precision, Isotropic)
     assert merged.prior.precision.scale == precision
     (choice,) = tuning.study.all_work("choice")

@@ -12,7 +12,7 @@ from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.site import GaussianSite
 from foretaste.weights import TaskWeights, corners
 from foretaste.workflow.fit import fit
-from foretaste.workflow.preview import prepare, preview, ready
+from foretaste.workflow.preview import prepare, prepare_merger, preview
 from foretaste.workflow.session import Session
 
 POINT = TaskWeights(["low", "mid", "high"], [0.2, 0.3, 0.5])
@@ -59,7 +59,7 @@ def test_a_second_call_trains_nothing(session: Session) -> None:
 
 
 def test_at_a_corner_the_preview_is_the_task_s_learned_mean(session: Session) -> None:
-    sites, merged = sites_of(session), ready(session, "variational")[1]
+    sites, merged = sites_of(session), prepare_merger(session, "variational")[1]
     for corner in corners(session.problem.names):
         found = merged.merge(corner).params
         assert all(torch.equal(found[name], tensor) for name, tensor in sites[str(corner.corner)].center.items())

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from away import AWAY, Away, is_away
-from foretaste.merge import corrected, merge
+from foretaste.merge import correct_preview, merge
 from foretaste.params import Params
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
@@ -56,11 +56,11 @@ def test_what_stays_is_streamed_where_it_is_merged(kind: str) -> None:
     expected = merge(PRIOR, sites, AT)
     with Away() as away:
         found = merge(PRIOR, sites, AT, device=AWAY)
-        joint = corrected(found, found, moved(5))
+        joint = correct_preview(found, found, moved(5))
         assert away.taken == []
     assert all(is_away(found.params[name]) and is_away(joint.params[name]) for name in LIKE)
     assert_same(found.params, expected.params)
-    assert_same(joint.params, corrected(expected, expected, moved(5)).params)
+    assert_same(joint.params, correct_preview(expected, expected, moved(5)).params)
 
 
 def test_mixing_two_devices_is_what_the_second_one_refuses() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from foretaste.report.explorer import explorer_state, grid_of, predict_at, study_page
 from foretaste.report.summary import Summary
-from foretaste.surface.predict import predictor
+from foretaste.surface.predict import fit_predictor
 from foretaste.surface.spline import Spline, places_of
 from foretaste.surface.table import Headline, Surface
 from foretaste.weights import corners, uniform
@@ -37,7 +37,7 @@ def test_of_many_tasks_the_recommendation_and_all_rows_are_among_what_is_stored(
     state = explorer_state(summary)["prediction"]
     for weights in (summary.recommendation.weights, *(row.weights for row in summary.surface.rows)):
         place = state["weights"].index(list(weights.values()))  # type: ignore[index]
-        direct = predictor(summary.outlook.surface).at([weights])
+        direct = fit_predictor(summary.outlook.surface).at([weights])
         assert state["median"][place] == pytest.approx(direct.median[0].tolist(), abs=1e-5)  # type: ignore[index]
 
 
@@ -53,7 +53,7 @@ def test_the_stored_prediction_is_the_prediction(make: Study) -> None:
     summary = make(NAMES[:2])
     assert summary.outlook is not None
     state = explorer_state(summary)["prediction"]
-    direct = predictor(summary.outlook.surface).at([uniform(NAMES[:2])])
+    direct = fit_predictor(summary.outlook.surface).at([uniform(NAMES[:2])])
     place = state["weights"].index([0.5, 0.5])  # type: ignore[index]
     assert state["median"][place] == pytest.approx(direct.median[0].tolist(), abs=1e-5)  # type: ignore[index]
     assert state["high"][place] == pytest.approx(direct.high[0].tolist(), abs=1e-5)  # type: ignore[index]
@@ -76,7 +76,7 @@ def test_grids_hold_corners_and_equal_weights() -> None:
 def test_many_weightings_are_predicted_in_parts(make: Study) -> None:
     summary = make(NAMES[:2])
     assert summary.outlook is not None
-    learned = predictor(summary.outlook.surface)
+    learned = fit_predictor(summary.outlook.surface)
     points = grid_of(summary.surface)[0]
     whole = predict_at(learned, points)
     part = predict_at(learned, points[70:72])
@@ -104,4 +104,4 @@ def test_there_is_one_prediction_of_a_study(make: Study) -> None:
     summary = make(NAMES[:2])
     assert summary.outlook is not None
     points = list(summary.outlook.points)
-    np.testing.assert_allclose(predict_at(summary.outlook.learned, points)["median"], summary.outlook.prediction.median, atol=1e-6)
+    np.testing.assert_allclose(predict_at(summary.outlook.predictor, points)["median"], summary.outlook.prediction.median, atol=1e-6)

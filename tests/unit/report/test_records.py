@@ -65,6 +65,6 @@ def test_what_is_to_be_minded_is_in_json(make: Study) -> None:
     made = make(AB)
     heads = {"a": Headline("loss", higher_is_better=False), "b": Headline("accuracy")}
     mixed = replace(made, surface=replace(made.surface, headlines=heads))
-    assert (made.caution, made.measure, made.wanted) == ("", "value", "the mean over tasks")
+    assert (made.caution, made.measure, made.objective) == ("", "value", "the mean over tasks")
     assert str(study_json(mixed)["caution"]).startswith("The tasks have different metrics")
-    assert mixed.measure == mixed.wanted == "value (loss counts with a minus)"
+    assert mixed.measure == mixed.objective == "value (loss counts with a minus)"

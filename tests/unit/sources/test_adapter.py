@@ -109,7 +109,7 @@ class TestRefusing:
     @pytest.mark.parametrize(
         ("tensors", "reason"),
         [
-            ({"q.lora_magnitude_vector": torch.ones(4)}, "q.lora_magnitude_vector .* is no factor of plain LoRA"),
+            ({"q.lora_magnitude_vector": torch.ones(4)}, "q.lora_magnitude_vector .* is not a factor of plain LoRA"),
             ({"q.lora_B.bias": torch.ones(4)}, "q.lora_B.bias .* is no factor"),
             ({"wte.weight": torch.ones(4)}, r"wte.weight .* is of no module that modules_to_save names \(a larger vocabulary"),
             ({"wte.base_layer.weight": torch.ones(4)}, "modules_to_save"),
@@ -146,7 +146,7 @@ class TestRefusing:
     def test_names_of_other_tools(self, tmp_path: Path) -> None:
         folder_of(tmp_path, {})
         save_file({"lora_unet_q.lora_down.weight": torch.ones(2, 3)}, tmp_path / TENSORS)
-        with pytest.raises(DataError, match=r"is no name that PEFT gives \(they begin with base_model\.model\.\)"):
+        with pytest.raises(DataError, match=r"is not a name that PEFT gives \(they begin with base_model\.model\.\)"):
             open_adapter(tmp_path)
 
     def test_pickles(self, tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def test_digests_of_rows_that_are_no_file() -> None:
         ),
         ("b.jsonl", '{"text": "a"}\n' * 5 + "oops\n", "row 6 is no JSON"),
         ("e.jsonl", '{"text": "a"}\n\x00\n', "row 2 is no JSON"),
-        ("c.jsonl", '{"text": "a"}\n["b"]\n', "row 2 is no JSON object"),
+        ("c.jsonl", '{"text": "a"}\n["b"]\n', "row 2 is not a JSON object"),
         ("d.json", '{"text": "a"}\n{"text" "b"}\n', "in row 2$"),
     ],
 )

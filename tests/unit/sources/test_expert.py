@@ -32,7 +32,7 @@ class TestLooking:
     def test_folders_without_a_model(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="holds no model; name a checkpoint folder"):
             look(tmp_path)
-        with pytest.raises(DataError, match="does not exist or is no folder"):
+        with pytest.raises(DataError, match="does not exist or is not a folder"):
             look(tmp_path / "none")
         (tmp_path / "model.pt").touch()
         with pytest.raises(DataError, match=r"model\.pt is a pickle"):
@@ -59,7 +59,7 @@ class TestReading:
     def test_all_that_does_not_fit_is_listed(self) -> None:
         with pytest.raises(DataError, match=r"there does not fit .* 'a': bias is missing; shape of weight is \[2\], not \[2, 2\]"):
             fitted_to(nn.Linear(2, 2), TASK, {"weight": torch.ones(2)}, Path("there"))
-        with pytest.raises(DataError, match=r"is missing and 2 more; bring"):
+        with pytest.raises(DataError, match=r"is missing and 2 more; import"):
             fitted_to(nn.Sequential(*(nn.Linear(2, 2) for _ in range(3))), TASK, {}, Path("there"))
 
     def test_an_adapter_is_not_for_models_of_one_s_own(self) -> None:

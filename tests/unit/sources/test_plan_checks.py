@@ -22,7 +22,7 @@ def model(kind: ModelKind, **fields: object) -> TransformersModel:
 @pytest.mark.parametrize(
     ("fields", "field", "message"),
     [
-        ({"text": ["a", "a"]}, "text", "'a' is there twice"),
+        ({"text": ["a", "a"]}, "text", "'a' appears twice"),
         ({"text": ["a", "b", "c"]}, "text", "3 text columns are named"),
         ({"labels": ["a"]}, "labels", "at least two labels"),
     ],

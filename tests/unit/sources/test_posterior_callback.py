@@ -282,7 +282,7 @@ class TestFailing:
 
         model = bert()
         model.register_forward_pre_hook(fails)
-        with pytest.raises(RunFailed, match=r"could not run the model once before training \(ValueError: half precision only\); mend it"):
+        with pytest.raises(RunFailed, match=r"could not run the model once before training \(ValueError: half precision only\); fix it"):
             trainer(tmp_path, model, classified(8), [PosteriorCallback()]).train()
 
     def test_by_hand_it_raises(self, tmp_path: Path) -> None:

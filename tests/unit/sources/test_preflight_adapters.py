@@ -57,7 +57,7 @@ def test_every_mismatch_is_told_at_once(tmp_path: Path) -> None:
         f"{whose}: it changes model.layers.1.q, which the base does not have",
         f"{whose}: it changes model.layers.0.v, which the base does not have",
         "task 'b' does not fit the base: it changes model.embed by [10, 6], and model.embed.weight of the base is [9, 6]",
-        "give the base that the adapter was trained on (--base), or bring an adapter of this one",
+        "give the base that the adapter was trained on (--base), or import an adapter of this one",
     ]
 
 

@@ -196,7 +196,7 @@ class TestRefused:
         ("mean", "message"),
         [
             (None, r"was saved without the task's params; give them: load_site\(path, mean=parameters_of\(model\)\)"),
-            ({"v": torch.ones(2)}, "lacks w; give the params of the model that the site was taken of"),
+            ({"v": torch.ones(2)}, "lacks w; give the params of the model that the site was estimated on"),
             ({"w": torch.zeros(2)}, "has other values or types than the params that the site was taken at"),
             ({"w": torch.full((2,), 1 + 2**-12)}, "has other values or types"),
         ],

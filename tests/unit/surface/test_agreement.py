@@ -7,7 +7,7 @@ from scipy.stats import spearmanr
 
 from foretaste.errors import StudyError
 from foretaste.evaluation import Evaluation, Fidelity
-from foretaste.surface.agreement import agreement, judged, spearman
+from foretaste.surface.agreement import agreement, agreement_without_anchor, spearman
 from foretaste.surface.table import Headline, Surface
 from foretaste.weights import TaskWeights, lattice
 
@@ -154,21 +154,21 @@ def test_regret_averages_over_weightings_that_share_the_best_place() -> None:
 
 def test_the_joint_run_that_anchored_the_previews_does_not_judge_them() -> None:
     seen = surface(UP, [*SEEN[:2], REAL[2], *SEEN[3:]])
-    found = judged(seen, surface(UP, REAL), "anchored")
+    found = agreement_without_anchor(seen, surface(UP, REAL), "anchored")
     others = [0, 1, 3, 4]
     assert (found.points, found.left_out) == (4, 1)
     direct = agreement(surface(UP, [SEEN[place] for place in others], [GRID[place] for place in others]), surface(UP, REAL), "anchored")
     assert found == replace(direct, left_out=1)
-    assert judged(seen, surface(UP, REAL), "anchored+10").left_out == 1
-    assert judged(seen, surface(UP, REAL), "kronecker") == agreement(seen, surface(UP, REAL), "kronecker")
+    assert agreement_without_anchor(seen, surface(UP, REAL), "anchored+10").left_out == 1
+    assert agreement_without_anchor(seen, surface(UP, REAL), "kronecker") == agreement(seen, surface(UP, REAL), "kronecker")
 
 
 def test_a_joint_run_elsewhere_judges_anchored_previews_too() -> None:
     real = surface(UP, REAL[:2])
-    assert judged(surface(UP, SEEN), real, "anchored") == agreement(surface(UP, SEEN), real, "anchored")
+    assert agreement_without_anchor(surface(UP, SEEN), real, "anchored") == agreement(surface(UP, SEEN), real, "anchored")
 
 
 def test_where_no_other_is_left_nothing_is_known() -> None:
-    found = judged(surface(UP, SEEN), surface(UP, REAL[2:3], GRID[2:3]), "anchored")
+    found = agreement_without_anchor(surface(UP, SEEN), surface(UP, REAL[2:3], GRID[2:3]), "anchored")
     assert (found.points, found.left_out, found.rank_mean) == (0, 1, None)
     assert np.isnan([found.mean_error, found.regret_mean, found.spread]).all()

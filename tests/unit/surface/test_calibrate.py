@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from foretaste.surface.calibrate import Known, Mixture, Previews, mixtures
+from foretaste.surface.calibrate import KnownRuns, Mixture, Previews, mixtures
 from foretaste.surface.table import Array
 from foretaste.weights import lattice
 
@@ -18,10 +18,10 @@ def curve(alphas: Array) -> Array:
     return np.asarray(4 * np.sqrt(alphas) - 2)
 
 
-def known(alphas: Array, values: Array) -> Known:
+def known(alphas: Array, values: Array) -> KnownRuns:
     """These joint runs, and single-task models from the curve."""
     exact = np.arange(len(alphas) + 3) < 3
-    return Known(
+    return KnownRuns(
         np.vstack([CORNERS, alphas]), np.vstack([curve(CORNERS), values]), np.ones((len(alphas) + 3, 3), dtype=bool), exact, np.zeros(3)
     )
 
@@ -106,7 +106,7 @@ class TestMixtures:
         assert np.abs(found - curve(INSIDE)).mean() < 0.1
 
     def test_nothing_known_and_no_preview_known(self) -> None:
-        nothing = Known(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 3), dtype=bool), np.zeros(0, dtype=bool), np.zeros(3))
+        nothing = KnownRuns(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 3), dtype=bool), np.zeros(0, dtype=bool), np.zeros(3))
         assert np.abs(at(mixtures(nothing, self.PREVIEWS[:1]), INSIDE, self.PREVIEWS[:1]) - curve(INSIDE)).mean() < 0.3
         assert np.isfinite(at(mixtures(known(self.EVIDENCE, curve(self.EVIDENCE)), ()), INSIDE, ())).all()
 

@@ -58,7 +58,7 @@ class TestWithoutFloors:
         assert chosen(found) in (0.25, 0.75)
 
     def test_only_weights_that_train_every_head_are_chosen(self) -> None:
-        assert chosen(choose(replace(surface(headlines=MIXED), inside=True), MEAN)) == 0.75
+        assert chosen(choose(replace(surface(headlines=MIXED), has_private_heads=True), MEAN)) == 0.75
 
     def test_single_task_metrics_may_be_given(self) -> None:
         found = choose(surface(VALUES[:3], grid=GRID[:3]), MEAN, [Floor("b", 0.9, True)], {"b": 0.6})

@@ -2,7 +2,7 @@ import pytest
 
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.surface.agreement import Agreement
-from foretaste.surface.comparison import Compared, Comparison, Kind, Regret, regret_of
+from foretaste.surface.comparison import Comparison, Kind, MethodComparison, Regret, regret_of
 from foretaste.surface.table import Headline, Surface
 from foretaste.weights import TaskWeights, uniform
 
@@ -10,9 +10,9 @@ AB = ["a", "b"]
 POINTS = [TaskWeights(AB, [share, 1 - share]) for share in (0.25, 0.75)]
 
 
-def compared(method: str, kind: Kind, regret: float, error: float) -> Compared:
+def compared(method: str, kind: Kind, regret: float, error: float) -> MethodComparison:
     found = Agreement(method, 3, {"a": error, "b": error}, {"a": 0.0, "b": 0.0}, {"a": None, "b": None}, None, None, None, regret, 0.0, 0.1)
-    return Compared(found, method, kind, 1.0, 0.0)
+    return MethodComparison(found, method, kind, 1.0, 0.0)
 
 
 def joint(metric: str, values: dict[TaskWeights, tuple[float, float]], higher: bool = True) -> Surface:

@@ -5,7 +5,7 @@ import pytest
 
 from foretaste.errors import StudyError
 from foretaste.evaluation import Evaluation, Fidelity
-from foretaste.surface.outlook import Outlook, candidates, evaluated, outlook, tellable, usable
+from foretaste.surface.outlook import Outlook, can_predict, candidates, evaluated_weights, outlook, select_usable_rows
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.recommend import recommend
 from foretaste.surface.table import Headline, Surface
@@ -38,18 +38,18 @@ def test_candidates_hold_what_was_evaluated_and_a_lattice() -> None:
     assert points[0] == uniform(TASKS)
     assert own in points
     assert len(points) == len(set(points)) > 190
-    inside = candidates(Surface(HEADS, (), inside=True))
+    inside = candidates(Surface(HEADS, (), has_private_heads=True))
     assert all(min(weights.values()) > 0 for weights in inside)
 
 
 def test_evaluated_and_tellable() -> None:
     surface = made(joint=0)
-    assert evaluated(surface) == GRID
-    assert tellable(surface)
-    assert not tellable(replace(surface, rows=surface.rows[3:5]))
-    assert tellable(replace(surface, rows=surface.rows[3:6]))
-    assert tellable(replace(surface, rows=surface.rows[:1]))  # a corner
-    assert tellable(replace(made(), rows=made().rows[-1:]))  # a joint run
+    assert evaluated_weights(surface) == GRID
+    assert can_predict(surface)
+    assert not can_predict(replace(surface, rows=surface.rows[3:5]))
+    assert can_predict(replace(surface, rows=surface.rows[3:6]))
+    assert can_predict(replace(surface, rows=surface.rows[:1]))  # a corner
+    assert can_predict(replace(made(), rows=made().rows[-1:]))  # a joint run
     with pytest.raises(StudyError, match="nothing to predict"):
         outlook(Surface(HEADS, ()))
 
@@ -60,10 +60,10 @@ def test_rows_that_cannot_be_used_are_left_out() -> None:
     partial = replace(surface.rows[0], metrics={"a": {"loss": 0.1}, "b": {"loss": 0.1}})
     other = replace(surface.rows[0], method="mixture")
     sharpened = replace(surface.rows[0], method="simple+5", fidelity=Fidelity.SHARPENED)
-    assert usable(replace(surface, rows=(broken, partial, *surface.rows))).rows == surface.rows
+    assert select_usable_rows(replace(surface, rows=(broken, partial, *surface.rows))).rows == surface.rows
     both = replace(surface, rows=(*surface.rows, other, sharpened))
-    assert usable(both, "simple").rows == (*surface.rows, sharpened)
-    assert usable(both, "mixture").rows == (*surface.rows[-3:], other)
+    assert select_usable_rows(both, "simple").rows == (*surface.rows, sharpened)
+    assert select_usable_rows(both, "mixture").rows == (*surface.rows[-3:], other)
 
 
 def test_draws_are_spread_as_predicted(found: Outlook) -> None:
@@ -124,11 +124,11 @@ class TestMany:
 
     def test_few_are_all_there(self) -> None:
         surface = self.surface(290)
-        assert evaluated(surface) == list(dict.fromkeys(row.weights for row in surface.rows))
+        assert evaluated_weights(surface) == list(dict.fromkeys(row.weights for row in surface.rows))
 
     def test_of_many_joint_runs_and_the_best_stay(self) -> None:
         surface = self.surface(3000)
-        found = evaluated(surface)
+        found = evaluated_weights(surface)
         assert 300 <= len(found) <= 360
         assert {row.weights for row in surface.where(Fidelity.JOINT).rows} <= set(found)
         values = surface.where(Fidelity.PREVIEW).values()
@@ -141,5 +141,5 @@ class TestMany:
 
     def test_the_choice_is_as_good_as_among_all(self) -> None:
         surface = self.surface(1500)
-        best = recommend(outlook(surface), Preference("mean", {}), among=evaluated(surface))
+        best = recommend(outlook(surface), Preference("mean", {}), among=evaluated_weights(surface))
         assert np.mean(list(best.expected.values())) == pytest.approx(surface.values().mean(1).max(), abs=2e-3)

@@ -6,7 +6,8 @@ import pytest
 
 from foretaste.errors import StudyError
 from foretaste.evaluation import Evaluation, Fidelity
-from foretaste.surface.predict import Prediction, predict, predictor
+from foretaste.surface.predict import fit_predictor, predict
+from foretaste.surface.prediction import Prediction
 from foretaste.surface.table import Array, Headline, Surface
 from foretaste.weights import TaskWeights, corners, lattice, uniform
 
@@ -44,8 +45,8 @@ def rows(points: Sequence[TaskWeights], fidelity: Fidelity, method: str, noise: 
     ]
 
 
-def surface(*parts: Sequence[Evaluation], inside: bool = False) -> Surface:
-    return Surface(UP, tuple(row for part in parts for row in part), inside)
+def surface(*parts: Sequence[Evaluation], has_private_heads: bool = False) -> Surface:
+    return Surface(UP, tuple(row for part in parts for row in part), has_private_heads)
 
 
 def real(points: Sequence[TaskWeights]) -> Array:
@@ -169,8 +170,8 @@ HARD = {
     "constant previews": surface(of(0.5), JOINT),
     "previews without corners": surface(rows(HIDDEN, Fidelity.PREVIEW, "diagonal"), JOINT),
     "previews twice": surface(SIMPLE, SIMPLE, JOINT),
-    "heads of their own": surface(SIMPLE, JOINT, inside=True),
-    "heads of their own, no joint run": surface(SIMPLE, inside=True),
+    "heads of their own": surface(SIMPLE, JOINT, has_private_heads=True),
+    "heads of their own, no joint run": surface(SIMPLE, has_private_heads=True),
     "sharpened": surface(SIMPLE, rows(GRID[::2], Fidelity.SHARPENED, "simple+5"), JOINT),
 }
 
@@ -203,7 +204,7 @@ def test_with_heads_of_their_own_a_run_without_a_task_says_nothing_of_it() -> No
     assert face["c"] == 0
     told = [replace(row, metrics={**row.metrics, "c": {"accuracy": 0.99}}) if row.weights == face else row for row in JOINT]
     for inside in (True, False):
-        one, other = (predict(surface(SIMPLE, joint, inside=inside), HIDDEN).median[:, 2] for joint in (JOINT, told))
+        one, other = (predict(surface(SIMPLE, joint, has_private_heads=inside), HIDDEN).median[:, 2] for joint in (JOINT, told))
         assert (np.abs(one - other).max() < 0.02) == inside
 
 
@@ -236,12 +237,12 @@ def test_simple_averaging_is_the_single_task_model() -> None:
 def test_what_is_no_number_is_refused(value: float) -> None:
     broken = replace(JOINT[2], metrics={**JOINT[2].metrics, "b": {"accuracy": value}})
     with pytest.raises(StudyError, match=rf"accuracy of task 'b' is {value} in the row joint joint at a=0.1,b=0.3,c=0.6"):
-        predictor(surface(SIMPLE, JOINT, [broken]))
+        fit_predictor(surface(SIMPLE, JOINT, [broken]))
 
 
 def test_nothing_to_learn_from_is_refused() -> None:
     with pytest.raises(StudyError, match="nothing to predict bleu from; preview at least 4 weightings"):
-        predictor(SURFACE, "bleu")
+        fit_predictor(SURFACE, "bleu")
 
 
 def test_a_perplexity_is_never_expected_below_one() -> None:

@@ -3,7 +3,7 @@ import pytest
 
 from foretaste.errors import StudyError, WeightsError
 from foretaste.evaluation import Evaluation, Fidelity
-from foretaste.surface.preference import Floor, Preference, caution, measure, mute, shortfalls
+from foretaste.surface.preference import Floor, Preference, caution, measure, shortfalls, zero_metric_caution
 from foretaste.surface.table import Headline, Surface, oriented
 from foretaste.weights import corners
 
@@ -54,13 +54,13 @@ class TestKnee:
         return Surface({task: Headline("accuracy") for task in TASKS}, tuple(rows))
 
     def test_tasks_count_in_units_of_what_they_can_lose(self) -> None:
-        found = Preference.parse("knee", TASKS).settled(self.surface("a", "b"))
+        found = Preference.parse("knee", TASKS).resolve_knee(self.surface("a", "b"))
         assert found.importance == pytest.approx({"a": 1 / 3, "b": 2 / 3})
         assert str(found) == "the knee of the front (tasks weighted a 33%, b 67%)"
-        assert found.settled(self.surface()) == found
+        assert found.resolve_knee(self.surface()) == found
 
     def test_it_is_where_the_front_is_farthest_from_the_line_between_its_ends(self) -> None:
-        found = Preference.parse("knee", TASKS).settled(self.surface("a", "b"))
+        found = Preference.parse("knee", TASKS).resolve_knee(self.surface("a", "b"))
         front = np.array([[0.9, 0.1], [0.8, 0.25], [0.5, 0.3]])
         ends = front[2] - front[0]
         distance = np.abs(np.cross(np.broadcast_to([*ends, 0.0], (3, 3)), np.pad(front - front[0], ((0, 0), (0, 1))))).sum(1)
@@ -68,10 +68,10 @@ class TestKnee:
 
     def test_every_single_task_model_is_needed(self) -> None:
         with pytest.raises(StudyError, match="lacks b's; preview the corners first"):
-            Preference.parse("knee", TASKS).settled(self.surface("a"))
+            Preference.parse("knee", TASKS).resolve_knee(self.surface("a"))
 
     def test_other_preferences_are_settled(self) -> None:
-        assert MEAN.settled(self.surface()) is MEAN
+        assert MEAN.resolve_knee(self.surface()) is MEAN
 
     def test_as_text_before(self) -> None:
         assert str(Preference("knee", {})) == "the knee of the front"
@@ -158,6 +158,8 @@ def test_perplexities_are_averaged_as_logarithms() -> None:
 
 def test_a_headline_that_says_nothing_is_named() -> None:
     heads = {"a": Headline("exact_match"), "b": Headline("exact_match"), "c": LESS}
-    assert mute(heads, {"a": 0.0, "b": 0.2, "c": 0.0}).startswith("The exact_match of a is 0 even for its own single-task model")
-    assert mute(heads, {"a": 0.0, "b": 0.0}).startswith("The exact_match of a and exact_match of b are 0 even for their own")
-    assert mute(heads, {"b": 0.1}) == mute({"a": Headline("loss", higher_is_better=False)}, {"a": 0.0}) == ""
+    assert zero_metric_caution(heads, {"a": 0.0, "b": 0.2, "c": 0.0}).startswith(
+        "The exact_match of a is 0 even for its own single-task model"
+    )
+    assert zero_metric_caution(heads, {"a": 0.0, "b": 0.0}).startswith("The exact_match of a and exact_match of b are 0 even for their own")
+    assert zero_metric_caution(heads, {"b": 0.1}) == zero_metric_caution({"a": Headline("loss", higher_is_better=False)}, {"a": 0.0}) == ""

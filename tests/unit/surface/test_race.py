@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from foretaste.surface.preference import Floor, Preference
-from foretaste.surface.race import ERROR, Apart, Goal, Raced, Tally, stand
+from foretaste.surface.race import ERROR, Gap, Goal, RaceResult, Tally, compare_candidates
 from foretaste.surface.table import Array, Headline
 from foretaste.weights import lattice
 
@@ -40,7 +40,7 @@ def test_the_metric_is_a_ratio_of_sums() -> None:
 @pytest.mark.parametrize("preference", [MEAN, WORST, Preference("weighted", {"a": 0.3, "b": 0.7})])
 def test_who_is_clearly_worse_is_beaten(preference: Preference) -> None:
     chances = np.array([[0.9, 0.9], [0.5, 0.5], [0.9, 0.9], [0.88, 0.9]])
-    found = stand(tallies(drawn(chances, 100, 0), 800), Goal(HEADS, preference), LEVEL)
+    found = compare_candidates(tallies(drawn(chances, 100, 0), 800), Goal(HEADS, preference), LEVEL)
     assert found.leader in (0, 2)
     assert found.beaten.tolist() == [False, True, False, False]
     assert not found.missing.any()
@@ -52,8 +52,8 @@ def test_who_is_clearly_worse_is_beaten(preference: Preference) -> None:
 def test_the_worst_task_decides_where_it_is_preferred() -> None:
     chances = np.array([[0.7, 0.7], [0.95, 0.4]])
     right = independent(chances, 200, 1)
-    assert stand(tallies(right), Goal(HEADS, WORST), LEVEL, beyond=True).beaten.tolist() == [False, True]
-    assert not stand(tallies(right), Goal(HEADS, MEAN), LEVEL, beyond=True).beaten.any()
+    assert compare_candidates(tallies(right), Goal(HEADS, WORST), LEVEL, beyond=True).beaten.tolist() == [False, True]
+    assert not compare_candidates(tallies(right), Goal(HEADS, MEAN), LEVEL, beyond=True).beaten.any()
 
 
 def test_less_may_be_better() -> None:
@@ -61,7 +61,7 @@ def test_less_may_be_better() -> None:
     random = np.random.default_rng(0)
     losses = random.gamma(2.0, size=(1, 2, 80)) + np.array([0.0, 0.5])[:, None, None]
     seen = {task: Tally(losses[:, place], np.full(80, 4.0), 400, exponential=True) for place, task in enumerate("ab")}
-    found = stand(seen, Goal(heads, MEAN), LEVEL)
+    found = compare_candidates(seen, Goal(heads, MEAN), LEVEL)
     assert found.leader == 0
     assert found.beaten.tolist() == [False, True]
 
@@ -70,39 +70,39 @@ def test_pairs_say_more_than_two_samples_would() -> None:
     """The same difference: on the same hard examples it is sure, on others it is not."""
     chances = np.array([[0.62, 0.62], [0.5, 0.5]])
     paired, apart = (make(chances, 100, 3) for make in (drawn, independent))
-    assert stand(tallies(paired, 800), Goal(HEADS, MEAN), LEVEL).beaten[1]
-    found = stand(tallies(apart, 800), Goal(HEADS, MEAN), LEVEL)
+    assert compare_candidates(tallies(paired, 800), Goal(HEADS, MEAN), LEVEL).beaten[1]
+    found = compare_candidates(tallies(apart, 800), Goal(HEADS, MEAN), LEVEL)
     assert found.high[1] - found.low[1] > 0.2
 
 
 def test_the_more_was_seen_the_surer_it_is() -> None:
     right = independent(np.array([[0.6, 0.6], [0.5, 0.5]]), 100, 5)
-    ends = [stand(tallies(right, whole), Goal(HEADS, MEAN), LEVEL).high[1] for whole in (100, 110, 200, 10**6)]
-    beyond = stand(tallies(right), Goal(HEADS, MEAN), LEVEL, beyond=True)
+    ends = [compare_candidates(tallies(right, whole), Goal(HEADS, MEAN), LEVEL).high[1] for whole in (100, 110, 200, 10**6)]
+    beyond = compare_candidates(tallies(right), Goal(HEADS, MEAN), LEVEL, beyond=True)
     assert ends == sorted(ends)
-    assert ends[0] == pytest.approx(stand(tallies(right), Goal(HEADS, MEAN), LEVEL).behind[1])  # nothing is left to see
+    assert ends[0] == pytest.approx(compare_candidates(tallies(right), Goal(HEADS, MEAN), LEVEL).behind[1])  # nothing is left to see
     assert ends[3] == pytest.approx(float(beyond.high[1]), rel=1e-3)
 
 
 def test_equals_are_never_beaten() -> None:
     right = np.repeat(independent(np.array([[0.6, 0.6]]), 100, 0), 4, axis=0)
-    found = stand(tallies(right, 800), Goal(HEADS, MEAN), LEVEL)
+    found = compare_candidates(tallies(right, 800), Goal(HEADS, MEAN), LEVEL)
     assert not found.beaten.any()
     assert not found.behind.any()
 
 
 def test_one_alone_leads() -> None:
-    found = stand(tallies(independent(np.array([[0.6, 0.6]]), 50, 0), 800), Goal(HEADS, MEAN), LEVEL)
+    found = compare_candidates(tallies(independent(np.array([[0.6, 0.6]]), 50, 0), 800), Goal(HEADS, MEAN), LEVEL)
     assert (found.leader, found.beaten.tolist()) == (0, [False])
 
 
 def test_only_who_may_lead_does() -> None:
     right = drawn(np.array([[0.9, 0.9], [0.8, 0.8], [0.3, 0.3]]), 100, 0)
-    found = stand(tallies(right, 800), Goal(HEADS, MEAN), LEVEL, eligible=[False, True, True])
+    found = compare_candidates(tallies(right, 800), Goal(HEADS, MEAN), LEVEL, eligible=[False, True, True])
     assert found.leader == 1
     assert found.behind[0] < 0
     assert found.beaten.tolist() == [False, False, True]
-    assert stand(tallies(right, 800), Goal(HEADS, MEAN), LEVEL, leader=2).leader == 2
+    assert compare_candidates(tallies(right, 800), Goal(HEADS, MEAN), LEVEL, leader=2).leader == 2
 
 
 class TestFloors:
@@ -110,7 +110,7 @@ class TestFloors:
 
     def test_they_come_first(self) -> None:
         goal = Goal(HEADS, MEAN, [Floor("b", 0.6, False)])
-        found = stand(tallies(drawn(self.CHANCES, 300, 0), 2400), goal, LEVEL)
+        found = compare_candidates(tallies(drawn(self.CHANCES, 300, 0), 2400), goal, LEVEL)
         assert found.leader == 1
         assert found.beaten.tolist() == [True, False, True, True]
         assert found.missing.tolist() == [True, False, False, False]  # the last is behind anyway
@@ -119,14 +119,14 @@ class TestFloors:
     def test_a_leader_that_may_miss_them_beats_none_by_its_value(self) -> None:
         chances, free = np.array([[0.9, 0.75], [0.6, 0.76]]), Goal(HEADS, MEAN)
         seen = tallies(drawn(chances, 300, 0), 2400)
-        assert stand(seen, free, LEVEL).beaten.tolist() == [False, True]
-        found = stand(seen, Goal(HEADS, MEAN, [Floor("b", float(seen["b"].added[0].mean()), False)]), LEVEL)
+        assert compare_candidates(seen, free, LEVEL).beaten.tolist() == [False, True]
+        found = compare_candidates(seen, Goal(HEADS, MEAN, [Floor("b", float(seen["b"].added[0].mean()), False)]), LEVEL)
         assert found.leader == 0
         assert not found.beaten.any()
 
     def test_none_keeps_them(self) -> None:
         goal = Goal(HEADS, MEAN, [Floor("all", 0.99, False)])
-        found = stand(tallies(drawn(self.CHANCES, 300, 0), 2400), goal, LEVEL)
+        found = compare_candidates(tallies(drawn(self.CHANCES, 300, 0), 2400), goal, LEVEL)
         assert found.leader == 1  # misses least
         assert found.beaten.tolist() == found.missing.tolist() == [True, False, True, True]
 
@@ -145,7 +145,7 @@ def test_the_best_stops_as_rarely_as_is_said(preference: Preference) -> None:
         running = np.arange(6)
         for look in range(1, 4):
             seen = right[running, :, : whole * look // 4]
-            found = stand(tallies(seen, whole), Goal(HEADS, preference), ERROR / 3, seed=look)
+            found = compare_candidates(tallies(seen, whole), Goal(HEADS, preference), ERROR / 3, seed=look)
             running = running[~found.beaten]
         lost += full[running].max() < full.max()
     assert lost <= races * ERROR + 3 * math.sqrt(races * ERROR)
@@ -153,11 +153,11 @@ def test_the_best_stops_as_rarely_as_is_said(preference: Preference) -> None:
 
 def test_the_same_seed_says_the_same() -> None:
     right = independent(np.full((3, 2), 0.7), 60, 0)
-    one, other = (stand(tallies(right, 800), Goal(HEADS, MEAN), LEVEL, seed=4) for _ in range(2))
+    one, other = (compare_candidates(tallies(right, 800), Goal(HEADS, MEAN), LEVEL, seed=4) for _ in range(2))
     assert one.low.tolist() == other.low.tolist()
 
 
 def test_undecided_are_those_whose_interval_holds_no_difference() -> None:
     points = lattice("ab", 2)
-    apart = {points[0]: Apart(0.0, 0.0, 0.0), points[1]: Apart(0.1, -0.1, 0.3), points[2]: Apart(0.2, 0.1, 0.3)}
-    assert Raced("simple", (), (), points[0], apart, 1, 1).undecided == (points[1],)
+    apart = {points[0]: Gap(0.0, 0.0, 0.0), points[1]: Gap(0.1, -0.1, 0.3), points[2]: Gap(0.2, 0.1, 0.3)}
+    assert RaceResult("simple", (), (), points[0], apart, 1, 1).undecided == (points[1],)

@@ -7,7 +7,7 @@ from foretaste.errors import StudyError
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.surface.outlook import Outlook, outlook
 from foretaste.surface.preference import Floor, Preference
-from foretaste.surface.recommend import SURE, Alternative, Kept, Recommendation, recommend
+from foretaste.surface.recommend import SURE, Alternative, FloorChance, Recommendation, recommend
 from foretaste.surface.table import Headline, Surface
 from foretaste.weights import TaskWeights, lattice, uniform
 
@@ -28,7 +28,7 @@ def row(weights: TaskWeights, fidelity: Fidelity, method: str, heads: dict[str, 
 def seen(joint: int = 9, heads: dict[str, Headline] = UP, previews: bool = True, inside: bool = False) -> Outlook:
     rows = [row(w, Fidelity.PREVIEW, "diagonal", heads, 0.05 * min(w.values())) for w in GRID if previews]
     rows += [row(w, Fidelity.JOINT, "joint", heads) for w in GRID[:joint]]
-    return outlook(Surface(heads, tuple(rows), inside=inside), [w for w in GRID if not inside or min(w.values()) > 0])
+    return outlook(Surface(heads, tuple(rows), has_private_heads=inside), [w for w in GRID if not inside or min(w.values()) > 0])
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_gain_against_uniform_weights(known: Outlook) -> None:
     assert found.gain_high is not None
     assert found.gain_low <= found.gain <= found.gain_high
     assert found.gain > 0
-    apart = Outlook(known.surface, known.points[:3], known.learned, *(_cut(known, part) for part in ("prediction", "draws", "measured")))  # type: ignore[arg-type]
+    apart = Outlook(known.surface, known.points[:3], known.predictor, *(_cut(known, part) for part in ("prediction", "draws", "measured")))  # type: ignore[arg-type]
     assert recommend(apart, MEAN).gain is None
 
 
@@ -103,7 +103,7 @@ def test_weights_with_a_joint_run_are_preferred_where_it_hardly_matters() -> Non
 def test_floors_are_held_against_the_chance_that_they_hold(known: Outlook) -> None:
     free, floored = recommend(known, MEAN), recommend(known, MEAN, [Floor("b", 0.52, relative=False)])
     assert best(floored) < best(free)
-    assert isinstance(floored.floors[0], Kept)
+    assert isinstance(floored.floors[0], FloorChance)
     assert floored.floors[0].chance >= SURE
     assert floored.chance == floored.floors[0].chance
     assert floored.floors_met

@@ -10,8 +10,8 @@ import pytest
 
 from foretaste.store.queue import Kind, Queue
 from foretaste.web import feed as module
-from foretaste.web.feed import Feed, job_json, listed
-from foretaste.web.reading import Reader, Wish
+from foretaste.web.feed import Feed, job_json, list_jobs
+from foretaste.web.reading import PreferenceRequest, Reader
 
 
 async def told(feed: Feed, count: int) -> list[str]:
@@ -42,7 +42,7 @@ def test_jobs_and_the_study_are_told_once_and_again_when_they_change(study: Path
             queue.add(Kind.PREVIEW, "low=1")
 
     *found, last = asyncio.run(watched(study, ask))
-    revision = Reader(study).shown(Wish()).revision
+    revision = Reader(study).view(PreferenceRequest()).revision
     said = ['event: disk\ndata: {"full": false}\n\n', "event: jobs\ndata: []\n\n", f'event: study\ndata: {{"revision": "{revision}"}}\n\n']
     assert sorted(found[:3]) == sorted(found[3:]) == said  # whoever comes later hears all of it
     assert json.loads(last.split("data: ")[1])[0]["weights"] == "low=1"
@@ -93,5 +93,5 @@ def test_a_worker_is_looked_after(study: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_jobs_as_json(study: Path) -> None:
     with Queue(study) as queue:
         job = queue.add(Kind.TRAIN, "low=1")
-    assert listed(study) == [job_json(job)]
+    assert list_jobs(study) == [job_json(job)]
     assert json.loads(json.dumps(job_json(job)))["state"] == "queued"

@@ -16,12 +16,12 @@ from foretaste.recipe import read
 from foretaste.store.queue import Kind, Queue, State
 from foretaste.study import Study
 from foretaste.web import jobs as module
-from foretaste.web.jobs import folder_name, work_off
+from foretaste.web.jobs import do_waiting_jobs, folder_name
 from foretaste.weights import TaskWeights
 from foretaste.work.context import Unwatched
 from foretaste.workflow.check import check
 from foretaste.workflow.export import EXPORTS
-from foretaste.workflow.outcome import look
+from foretaste.workflow.outcome import read_outcome
 from foretaste.workflow.session import Session
 from foretaste.workflow.start import start
 
@@ -42,29 +42,29 @@ def queue(session: Session) -> Iterator[Queue]:
 
 
 def made(session: Session) -> set[tuple[str, str]]:
-    return {(str(row.fidelity), row.method) for row in look(session.study).surface.rows if row.weights == WEIGHTS}
+    return {(str(row.fidelity), row.method) for row in read_outcome(session.study).surface.rows if row.weights == WEIGHTS}
 
 
 def test_each_kind(simple: Session, queue: Queue) -> None:
     queue.add(Kind.PREVIEW, HERE)
-    assert work_off(Study(simple), queue) == 1
+    assert do_waiting_jobs(Study(simple), queue) == 1
     assert made(simple) == {("preview", "simple"), ("preview", "ensemble")}
     queue.add(Kind.SHARPEN, HERE)
     queue.add(Kind.TRAIN, HERE)
-    assert work_off(Study(simple), queue) == 2
+    assert do_waiting_jobs(Study(simple), queue) == 2
     assert made(simple) == {("preview", "simple"), ("preview", "ensemble"), ("sharpened", "simple+1"), ("joint", "joint")}
     assert [job.state for job in queue.jobs()] == [State.DONE] * 3
-    rows = {row.method: row.metrics for row in look(simple.study).surface.rows if row.weights == WEIGHTS}
+    rows = {row.method: row.metrics for row in read_outcome(simple.study).surface.rows if row.weights == WEIGHTS}
     for job, method in zip(queue.jobs(), ("ensemble", "simple+1", "joint"), strict=True):  # what was found is told
         assert job.message == ", ".join(f"{task} {rows[method][task]['accuracy']:.3f}" for task in simple.problem.names)
     assert queue.jobs()[2].total > 0
-    assert work_off(Study(simple), queue) == 0
+    assert do_waiting_jobs(Study(simple), queue) == 0
 
 
 def test_exports_go_to_a_folder_of_the_study(simple: Session, queue: Queue) -> None:
     for kind in (Kind.EXPORT_PREVIEW, Kind.EXPORT_JOINT, Kind.EXPORT_PREVIEW):
         queue.add(kind, HERE)
-        assert work_off(Study(simple), queue) == 1
+        assert do_waiting_jobs(Study(simple), queue) == 1
     messages = [job.message for job in queue.jobs()]
     assert messages == [f"{EXPORTS}/simple-0.2-0.3-0.5", f"{EXPORTS}/joint-0.2-0.3-0.5", f"{EXPORTS}/simple-0.2-0.3-0.5"]
     for message, method in zip(messages, ("simple", "joint"), strict=False):
@@ -74,7 +74,7 @@ def test_exports_go_to_a_folder_of_the_study(simple: Session, queue: Queue) -> N
 
 def test_a_mixture_needs_tasks_from_files(simple: Session, queue: Queue) -> None:
     queue.add(Kind.EXPORT_MIXTURE, HERE)
-    assert work_off(Study(simple), queue) == 0
+    assert do_waiting_jobs(Study(simple), queue) == 0
     assert queue.jobs()[0].state == State.FAILED
     assert "have no rows to write" in queue.jobs()[0].message
 
@@ -86,7 +86,7 @@ def test_a_mixture_of_tasks_from_files(tmp_path: Path, checkpoints: Checkpoints,
     with (session := start(plan, text, check(plan, text, str(recipe))[1], tmp_path / "study")).study, Queue(tmp_path / "study") as queue:
         names = session.problem.names
         queue.add(Kind.EXPORT_MIXTURE, ",".join(f"{name}={1 / len(names)}" for name in names))
-        assert work_off(Study(session), queue) == 1, queue.jobs()
+        assert do_waiting_jobs(Study(session), queue) == 1, queue.jobs()
         folder = tmp_path / "study" / queue.jobs()[0].message
         assert folder.name.startswith("data-mixture-")
         assert any(path.suffix == ".jsonl" for path in folder.iterdir())
@@ -98,7 +98,7 @@ def test_a_full_disk_fails_the_job_and_leaves_nothing_half_done(simple: Session,
 
     queue.add(Kind.EXPORT_PREVIEW, HERE)
     monkeypatch.setattr("foretaste.sources.problem.save_file", full)
-    assert work_off(Study(simple), queue) == 0
+    assert do_waiting_jobs(Study(simple), queue) == 0
     assert queue.jobs()[0].state == State.FAILED
     assert "No space left on device" in queue.jobs()[0].message
     assert list((simple.study.path / EXPORTS).iterdir()) == []
@@ -112,7 +112,7 @@ def test_a_job_that_fails_does_not_keep_others(simple: Session, queue: Queue, mo
     queue.add(Kind.TRAIN, HERE)
     queue.add(Kind.PREVIEW, HERE)
     queue.add(Kind.PREVIEW, "nonsense=1")
-    assert work_off(Study(simple), queue) == 1
+    assert do_waiting_jobs(Study(simple), queue) == 1
     assert [job.state for job in queue.jobs()] == [State.FAILED, State.DONE, State.FAILED]
     assert queue.jobs()[0].message == "the loss became NaN at step 3"
     assert "unknown task 'nonsense'" in queue.jobs()[2].message
@@ -128,7 +128,7 @@ def test_a_cancelled_job_stops_and_what_it_had_stays(simple: Session, queue: Que
         return fit(study)
 
     monkeypatch.setattr(Study, "fit", cancels)
-    assert work_off(Study(simple), queue) == 0
+    assert do_waiting_jobs(Study(simple), queue) == 0
     assert queue.jobs()[0].state == State.CANCELLED
     assert made(simple) == set()
 
@@ -137,17 +137,17 @@ def test_a_worker_that_leaves_lets_the_job_wait(simple: Session, queue: Queue, m
     monkeypatch.setattr(module, "_EVERY", 0.0)
     queue.add(Kind.TRAIN, HERE)
     asked = iter([False, False, True, True, True, True])
-    assert work_off(Study(simple), queue, lambda: next(asked, True)) == 0
+    assert do_waiting_jobs(Study(simple), queue, lambda: next(asked, True)) == 0
     assert queue.jobs()[0].state == State.QUEUED
-    assert work_off(Study(simple), queue) == 1
+    assert do_waiting_jobs(Study(simple), queue) == 1
     assert ("joint", "joint") in made(simple)
 
 
 def test_the_recipe_is_left_as_it_was(simple: Session, queue: Queue) -> None:
     queue.add(Kind.PREVIEW, HERE)
-    work_off(Study(simple), queue)
+    do_waiting_jobs(Study(simple), queue)
     assert isinstance(simple.watch, Unwatched)
-    assert look(simple.study).surface.where(Fidelity.PREVIEW).rows
+    assert read_outcome(simple.study).surface.where(Fidelity.PREVIEW).rows
 
 
 def test_exports_at_almost_the_same_weights_have_folders_of_their_own() -> None:

@@ -16,9 +16,9 @@ from foretaste.recipe import parse
 from foretaste.sources.digits import digits
 from foretaste.store.queue import Kind, Queue
 from foretaste.store.study import Study
-from foretaste.web.jobs import work_off
+from foretaste.web.jobs import do_waiting_jobs
 from foretaste.web.process import WorkerProcess
-from foretaste.web.reading import Busy, Reader, Shown, Wish, _summaries, shown
+from foretaste.web.reading import Busy, PreferenceRequest, Reader, StudyView, _summaries, view_study
 from foretaste.workflow.start import start
 from rounding import is_near
 
@@ -26,147 +26,152 @@ from rounding import is_near
 def _previewed(study: Path, weights: str) -> None:
     with Queue(study) as queue, front.Study.reopen(study) as work:
         queue.add(Kind.PREVIEW, weights)
-        work_off(work, queue)
+        do_waiting_jobs(work, queue)
 
 
 def test_the_last_is_shown_until_it_is_refreshed(study: Path) -> None:
-    calls = list[Wish]()
+    calls = list[PreferenceRequest]()
 
-    def counted(folder: Path, wish: Wish) -> Shown:
-        calls.append(wish)
-        return shown(folder, wish)
+    def counted(folder: Path, request: PreferenceRequest) -> StudyView:
+        calls.append(request)
+        return view_study(folder, request)
 
     reader = Reader(study, counted)
-    first, worst = reader.shown(Wish()), reader.shown(Wish("worst"))
-    assert reader.refreshed(Wish()) is first
+    first, worst = reader.view(PreferenceRequest()), reader.view(PreferenceRequest("worst"))
+    assert reader.refresh_view(PreferenceRequest()) is first
     assert json.loads(worst.state)["preference"]["kind"] == "worst"
     assert len(calls) == 2
     _previewed(study, "low=0.2,mid=0.3,high=0.5")
-    assert reader.shown(Wish()) is first
+    assert reader.view(PreferenceRequest()) is first
     assert reader.revision() != first.revision
-    assert reader.refresh() == reader.revision()
+    assert reader.refresh_all() == reader.revision()
     assert len(calls) == 4
-    assert len(json.loads(reader.shown(Wish("worst")).state)["rows"]) == len(json.loads(first.state)["rows"]) + 1
+    assert len(json.loads(reader.view(PreferenceRequest("worst")).state)["rows"]) == len(json.loads(first.state)["rows"]) + 1
 
 
 def test_only_a_few_wishes_are_remembered(study: Path) -> None:
-    first = shown(study, Wish())
-    reader = Reader(study, lambda folder, wish: replace(first, state=str(wish)))
-    found = [reader.shown(Wish(f"low={place + 1},mid=1")) for place in range(9)]
-    assert reader.shown(Wish("low=9,mid=1")) is found[8]
-    assert reader.shown(Wish("low=1,mid=1")) is not found[0]
+    first = view_study(study, PreferenceRequest())
+    reader = Reader(study, lambda folder, request: replace(first, state=str(request)))
+    found = [reader.view(PreferenceRequest(f"low={place + 1},mid=1")) for place in range(9)]
+    assert reader.view(PreferenceRequest("low=9,mid=1")) is found[8]
+    assert reader.view(PreferenceRequest("low=1,mid=1")) is not found[0]
 
 
 def test_many_wishes_at_once_wait_in_a_short_line(study: Path) -> None:
     """What is known is answered meanwhile; what every page begins with is never forgotten."""
     go, begun = threading.Event(), threading.Event()
 
-    def slow(folder: Path, wish: Wish) -> Shown:
-        if wish != Wish():
+    def slow(folder: Path, request: PreferenceRequest) -> StudyView:
+        if request != PreferenceRequest():
             begun.set()
             assert go.wait(60)
-        return replace(first, state=str(wish))
+        return replace(first, state=str(request))
 
-    first = shown(study, Wish())
+    first = view_study(study, PreferenceRequest())
     reader = Reader(study, slow)
-    known = reader.shown(Wish())
+    known = reader.view(PreferenceRequest())
     with ThreadPoolExecutor(20) as threads:
-        asked = [threads.submit(reader.shown, Wish(f"low={place + 1}")) for place in range(20)]
+        asked = [threads.submit(reader.view, PreferenceRequest(f"low={place + 1}")) for place in range(20)]
         assert begun.wait(60)
         while sum(each.done() for each in asked) < 16:
             time.sleep(0.01)
-        assert reader.shown(Wish()) is known
+        assert reader.view(PreferenceRequest()) is known
         go.set()
     refused = [each for each in asked if isinstance(each.exception(), Busy)]
     assert len(refused) == 16
     for place in range(20, 40):
-        reader.shown(Wish(f"low={place}"))
-    assert reader.shown(Wish()) is known
+        reader.view(PreferenceRequest(f"low={place}"))
+    assert reader.view(PreferenceRequest()) is known
 
 
 def test_what_is_known_is_shown_while_a_new_preference_is_worked_out(study: Path) -> None:
     go = threading.Event()
 
-    def slow(folder: Path, wish: Wish) -> Shown:
-        if wish != Wish():
+    def slow(folder: Path, request: PreferenceRequest) -> StudyView:
+        if request != PreferenceRequest():
             assert go.wait(60)
-        return shown(folder, wish)
+        return view_study(folder, request)
 
     reader = Reader(study, slow)
-    known = reader.shown_soon(Wish())
+    known = reader.view_soon(PreferenceRequest())
     assert not known.is_pending
-    early = [reader.shown_soon(Wish("worst", ("low>=0.1",)), 0.01) for _ in range(9)]  # asking again is no further question
+    early = [reader.view_soon(PreferenceRequest("worst", ("low>=0.1",)), 0.01) for _ in range(9)]  # asking again is no further question
     assert all(each.is_pending and json.loads(each.state) == {"pending": True, **json.loads(known.state)} for each in early)
     with pytest.raises(WeightsError, match="is not understood"):
-        reader.shown_soon(Wish("best"), 0.01)
+        reader.view_soon(PreferenceRequest("best"), 0.01)
     with pytest.raises(WeightsError, match="is not understood"):
-        reader.shown_soon(Wish(None, ("low>>1",)), 0.01)
+        reader.view_soon(PreferenceRequest(None, ("low>>1",)), 0.01)
     go.set()
-    final = reader.shown_soon(Wish("worst", ("low>=0.1",)), 60)
+    final = reader.view_soon(PreferenceRequest("worst", ("low>=0.1",)), 60)
     assert not final.is_pending
-    assert is_near(json.loads(final.state), json.loads(shown(study, Wish("worst", ("low>=0.1",))).state))
+    assert is_near(json.loads(final.state), json.loads(view_study(study, PreferenceRequest("worst", ("low>=0.1",))).state))
 
 
 def test_no_more_new_preferences_than_may_wait(study: Path) -> None:
     go = threading.Event()
-    reader = Reader(study, lambda folder, wish: shown(folder, wish) if go.wait(0 if wish == Wish() else 60) or wish == Wish() else known)
-    known = reader.shown(Wish())
+    reader = Reader(
+        study,
+        lambda folder, request: (
+            view_study(folder, request) if go.wait(0 if request == PreferenceRequest() else 60) or request == PreferenceRequest() else known
+        ),
+    )
+    known = reader.view(PreferenceRequest())
     for place in range(4):
-        assert reader.shown_soon(Wish(f"low={place + 1}"), 0.01).is_pending
+        assert reader.view_soon(PreferenceRequest(f"low={place + 1}"), 0.01).is_pending
     with pytest.raises(Busy):
-        reader.shown_soon(Wish("low=9,mid=1"), 60)
+        reader.view_soon(PreferenceRequest("low=9,mid=1"), 60)
     go.set()
     for place in range(4):
-        assert not reader.shown_soon(Wish(f"low={place + 1}"), 60).is_pending
-    assert not reader.shown_soon(Wish("low=9,mid=1"), 60).is_pending
+        assert not reader.view_soon(PreferenceRequest(f"low={place + 1}"), 60).is_pending
+    assert not reader.view_soon(PreferenceRequest("low=9,mid=1"), 60).is_pending
 
 
 def test_a_preference_that_fails_is_told_to_whoever_asks_again(study: Path) -> None:
     go = threading.Event()
 
-    def failing(folder: Path, wish: Wish) -> Shown:
-        if wish == Wish():
-            return shown(folder, wish)
+    def failing(folder: Path, request: PreferenceRequest) -> StudyView:
+        if request == PreferenceRequest():
+            return view_study(folder, request)
         assert go.wait(60)
         raise StudyError("no corner was previewed")
 
     reader = Reader(study, failing)
-    reader.shown(Wish())
-    assert reader.shown_soon(Wish("worst"), 0.01).is_pending
+    reader.view(PreferenceRequest())
+    assert reader.view_soon(PreferenceRequest("worst"), 0.01).is_pending
     go.set()
     with pytest.raises(StudyError, match="no corner"):
-        reader.shown_soon(Wish("worst"), 60)
+        reader.view_soon(PreferenceRequest("worst"), 60)
 
 
 def test_another_preference_rests_on_the_same_prediction(study: Path) -> None:
     """The recommendation alone is made again, and it is the one that a process without memory makes."""
     _summaries.clear()
-    first = shown(study, Wish())
-    worst = shown(study, Wish("worst", ("all>=50%",)))
+    first = view_study(study, PreferenceRequest())
+    worst = view_study(study, PreferenceRequest("worst", ("all>=50%",)))
     assert worst.predictor is first.predictor
     _summaries.clear()
-    assert json.loads(shown(study, Wish("worst", ("all>=50%",))).state) == json.loads(worst.state)
+    assert json.loads(view_study(study, PreferenceRequest("worst", ("all>=50%",))).state) == json.loads(worst.state)
 
 
 def test_a_wish_that_is_not_understood_leaves_everything_as_it_was(study: Path) -> None:
     reader = Reader(study)
-    before = reader.shown(Wish())
+    before = reader.view(PreferenceRequest())
     with pytest.raises(WeightsError):
-        reader.shown(Wish("best"))
-    assert reader.shown(Wish()) is before
+        reader.view(PreferenceRequest("best"))
+    assert reader.view(PreferenceRequest()) is before
 
 
 def test_a_process_of_its_own_says_the_same(study: Path) -> None:
-    with closing(WorkerProcess(shown)) as work:
+    with closing(WorkerProcess(view_study)) as work:
         apart, here = Reader(study, work), Reader(study)
-        assert is_near(json.loads(apart.shown(Wish()).state), json.loads(here.shown(Wish()).state))
-        assert is_near(apart.expected(["low=0.2,mid=0.3,high=0.5"]), here.expected(["low=0.2,mid=0.3,high=0.5"]))
+        assert is_near(json.loads(apart.view(PreferenceRequest()).state), json.loads(here.view(PreferenceRequest()).state))
+        assert is_near(apart.predict(["low=0.2,mid=0.3,high=0.5"]), here.predict(["low=0.2,mid=0.3,high=0.5"]))
         with pytest.raises(WeightsError, match="is not understood"):
-            apart.shown(Wish("best"))
+            apart.view(PreferenceRequest("best"))
 
 
 def test_what_is_shown(study: Path) -> None:
-    found = shown(study, Wish())
+    found = view_study(study, PreferenceRequest())
     assert found.tasks == ("low", "mid", "high")
     assert json.loads(found.state)["revision"] == found.revision
     assert "<section" in found.sections
@@ -176,9 +181,9 @@ def test_what_is_shown(study: Path) -> None:
 def test_too_little_to_predict_from(tmp_path: Path) -> None:
     with begun(tmp_path) as study:
         reader = Reader(study.path)
-        assert json.loads(reader.shown(Wish()).state)["prediction"] is None
+        assert json.loads(reader.view(PreferenceRequest()).state)["prediction"] is None
         with pytest.raises(StudyError, match="too little to predict from; preview a few weightings"):
-            reader.expected(["low=1"])
+            reader.predict(["low=1"])
 
 
 def begun(folder: Path) -> Study:

@@ -11,10 +11,10 @@ from foretaste.surface.comparison import Comparison
 from foretaste.surface.table import Surface, headlines
 from foretaste.task import TextMetric
 from foretaste.weights import TaskWeights
-from foretaste.workflow.compare import compare, compared_methods
+from foretaste.workflow.compare import compare, methods_to_compare
 from foretaste.workflow.confirm import confirm
 from foretaste.workflow.points import joint_points
-from foretaste.workflow.preview import preview, ready
+from foretaste.workflow.preview import prepare_merger, preview
 from foretaste.workflow.session import Session
 from foretaste.workflow.sharpen import sharpen_previews
 
@@ -30,19 +30,19 @@ def names(found: Comparison) -> list[str]:
 
 
 def test_methods_asked_for_and_controls_where_a_mixture_is() -> None:
-    assert compared_methods(["diagonal", "simple", "diagonal"]) == ["diagonal", "simple"]
-    assert compared_methods(["average", "mixture"]) == ["average", "mixture", "weighted"]
-    assert set(compared_methods()) == set(METHOD_TABLE)  # all, and so the mixture's controls
+    assert methods_to_compare(["diagonal", "simple", "diagonal"]) == ["diagonal", "simple"]
+    assert methods_to_compare(["average", "mixture"]) == ["average", "mixture", "weighted"]
+    assert set(methods_to_compare()) == set(METHOD_TABLE)  # all, and so the mixture's controls
 
 
 def test_methods_that_cannot_preview_the_tasks_are_compared_only_if_asked_for(three: Session) -> None:
     texts = TextMetric("bleu", lambda said, wanted: 0.0)
     low, *others = three.problem.tasks
     changed = (replace(low, metrics=[texts], write=lambda model, examples: [("", "") for _ in examples]), *others)
-    assert set(compared_methods(tasks=changed)) == set(METHOD_TABLE) - {"ensemble"}
-    assert compared_methods(["ensemble"], changed) == ["ensemble"]
+    assert set(methods_to_compare(tasks=changed)) == set(METHOD_TABLE) - {"ensemble"}
+    assert methods_to_compare(["ensemble"], changed) == ["ensemble"]
     before = three.study.all_work()
-    with pytest.raises(TaskError, match="an ensemble is no model"):
+    with pytest.raises(TaskError, match="an ensemble is not a model"):
         compare(replace(three, problem=replace(three.problem, tasks=changed)), ["simple", "ensemble"])
     assert three.study.all_work() == before
 
@@ -94,7 +94,7 @@ def test_costs_are_in_joint_runs(three: Session) -> None:
     assert found.joint_seconds == pytest.approx(sum(seconds) / len(seconds))
     for each in found.methods[:2]:
         base = each.method.partition("+")[0]
-        assert each.once == pytest.approx(ready(three, base)[0].seconds / found.joint_seconds)
+        assert each.once == pytest.approx(prepare_merger(three, base)[0].seconds / found.joint_seconds)
     assert found.methods[1].method == "simple+3"
     assert found.methods[1].each > 0
     assert found.methods[2].once > found.methods[0].once  # its curvature

@@ -11,7 +11,7 @@ from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.site import GaussianSite, Record
 from foretaste.sources.site_file import NAME, save_site
 from foretaste.work.imported_models import check_unchanged, forget_curvature, imported_models
-from foretaste.workflow.experts import bring, check, read_experts
+from foretaste.workflow.experts import check, import_experts, read_experts
 from foretaste.workflow.fit import fit
 from foretaste.workflow.session import Session
 
@@ -29,7 +29,7 @@ def expert(session: Session, folder: Path, *, height: float | None = None, unit:
 
 
 def test_an_expert_takes_the_place_of_the_first_run_alone(session: Session, tmp_path: Path) -> None:
-    bring(session.study, {"mid": expert(session, tmp_path / "mid")})
+    import_experts(session.study, {"mid": expert(session, tmp_path / "mid")})
     task = session.problem.tasks[1]
     run = finetuned(session, task)
     assert run.result["imported"] == str(tmp_path / "mid")
@@ -40,7 +40,7 @@ def test_an_expert_takes_the_place_of_the_first_run_alone(session: Session, tmp_
 
 @pytest.mark.parametrize("mean", [False, True])
 def test_curvature_that_came_along_is_used_until_it_is_made_anew(session: Session, tmp_path: Path, mean: bool) -> None:
-    bring(session.study, {name: expert(session, tmp_path / name, height=2.5, mean=mean) for name in session.problem.names})
+    import_experts(session.study, {name: expert(session, tmp_path / name, height=2.5, mean=mean) for name in session.problem.names})
     site = site_at(session, "low")
     assert site.record.estimator == "adam"
     assert all(set(tensor.flatten().tolist()) == {2.5} for tensor in site.precision.to_tensors().values())
@@ -51,18 +51,18 @@ def test_curvature_that_came_along_is_used_until_it_is_made_anew(session: Sessio
 def test_the_latest_counts(session: Session, tmp_path: Path) -> None:
     one, two = expert(session, tmp_path / "one"), expert(session, tmp_path / "two", height=1.0)
     for folder in (one, two, one):
-        bring(session.study, {"low": folder})
+        import_experts(session.study, {"low": folder})
         assert imported_models(session.study)["low"].expert.folder == folder
 
 
 def test_curvature_in_another_unit_is_refused(session: Session, tmp_path: Path) -> None:
-    bring(session.study, {"low": expert(session, tmp_path / "low", height=1.0, unit="token")})
+    import_experts(session.study, {"low": expert(session, tmp_path / "low", height=1.0, unit="token")})
     with pytest.raises(DataError, match="is curvature per token, and task 'low' counts in units of one example"):
         fit(session)
 
 
 def test_nothing_to_forget_is_no_new_row(session: Session, tmp_path: Path) -> None:
-    bring(session.study, {"low": expert(session, tmp_path / "low")})
+    import_experts(session.study, {"low": expert(session, tmp_path / "low")})
     forget_curvature(session.study)
     assert len(session.study.all_work("import")) == 1
 
@@ -71,7 +71,7 @@ def test_refusals(session: Session, tmp_path: Path) -> None:
     folder = expert(session, tmp_path / "low")
     with pytest.raises(DataError, match="needs its task's name"):
         check({"": folder})
-    bring(session.study, {"other": folder})
+    import_experts(session.study, {"other": folder})
     with pytest.raises(StudyError, match="models for other, the recipe has the tasks low, mid, high"):
         read_experts(session)
     (folder / "model.safetensors").unlink()
@@ -82,7 +82,7 @@ def test_refusals(session: Session, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["model.safetensors", NAME])
 def test_files_that_change_after_import_are_noticed(session: Session, tmp_path: Path, name: str) -> None:
     folder = expert(session, tmp_path / "low", height=1.0)
-    bring(session.study, {"low": folder})
+    import_experts(session.study, {"low": folder})
     check_unchanged(imported_models(session.study)["low"])
     whole = (folder / name).read_bytes()
     (folder / name).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
@@ -98,5 +98,5 @@ def test_curvature_of_another_model_is_refused_before_anything_is_kept(session: 
     other = {name: torch.full_like(tensor, 2.0) for name, tensor in snapshot(parameters_of(session.problem.model)).items()}
     save_site(GaussianSite(other, Diagonal(other)), folder / NAME, mean=mean)
     with pytest.raises(DataError, match=r"low/foretaste-site.*; or remove foretaste-site.safetensors"):
-        bring(session.study, {"low": folder})
+        import_experts(session.study, {"low": folder})
     assert imported_models(session.study) == {}

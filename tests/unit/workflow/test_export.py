@@ -12,10 +12,10 @@ from foretaste.errors import StorageError, WeightsError
 from foretaste.params import parameters_of, snapshot
 from foretaste.weights import TaskWeights, corners, uniform
 from foretaste.work.context import Unwatched
-from foretaste.workflow.experts import bring
+from foretaste.workflow.experts import import_experts
 from foretaste.workflow.export import check_target, export
 from foretaste.workflow.fit import fit
-from foretaste.workflow.preview import ready
+from foretaste.workflow.preview import prepare_merger
 from foretaste.workflow.session import Session
 
 
@@ -24,7 +24,7 @@ def test_a_preview_is_what_is_written(session: Session, tmp_path: Path, method: 
     weights = TaskWeights(session.problem.names, [0.2, 0.3, 0.5])
     own = snapshot(parameters_of(session.problem.model))
     facts = export(session, tmp_path / "out", weights, method)
-    expected = ready(session, method)[1].merge(weights).params
+    expected = prepare_merger(session, method)[1].merge(weights).params
     found = load_file(tmp_path / "out" / "model.safetensors")
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
@@ -71,7 +71,7 @@ def test_what_the_study_needs_is_never_replaced(session: Session, tmp_path: Path
     with pytest.raises(StorageError, match=r"is within the study .*, which only the study itself writes to"):
         export(session, within, weights, "simple")
     shutil.copytree(own, within)
-    bring(session.study, {"low": tmp_path / "expert"})
+    import_experts(session.study, {"low": tmp_path / "expert"})
     for target, what in ((tmp_path / "expert", "is the imported model of task 'low'"), (within, "is within the study's folder")):
         with pytest.raises(StorageError, match=f"{what} .*, which --overwrite does not replace"):
             check_target(session.recipe, session.study.path, target, overwrite=True)

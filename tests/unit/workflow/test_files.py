@@ -8,17 +8,17 @@ from safetensors.torch import save_file
 
 from foretaste.errors import StudyError, WeightsError
 from foretaste.store.study import Study
-from foretaste.workflow.experts import bring
-from foretaste.workflow.files import Merging, weights_over
+from foretaste.workflow.experts import import_experts
+from foretaste.workflow.files import Merging, parse_weights
 
 
 def test_weights_are_over_the_experts(tmp_path: Path) -> None:
     save_file({"w": torch.ones(1)}, tmp_path / "model.safetensors")
     with Study.create(tmp_path / "study") as study:
         with pytest.raises(StudyError, match="nothing was imported"):
-            weights_over(study, "uniform")
-        bring(study, {"a": tmp_path, "b": tmp_path})
-        assert str(weights_over(study, "uniform")) == "a=0.5,b=0.5"
-        assert Merging(weights_over(study, "a=0.25,b=0.75")).weights["b"] == 0.75
+            parse_weights(study, "uniform")
+        import_experts(study, {"a": tmp_path, "b": tmp_path})
+        assert str(parse_weights(study, "uniform")) == "a=0.5,b=0.5"
+        assert Merging(parse_weights(study, "a=0.25,b=0.75")).weights["b"] == 0.75
         with pytest.raises(WeightsError):
-            weights_over(study, "a=0.5,c=0.5")
+            parse_weights(study, "a=0.5,c=0.5")

@@ -15,7 +15,7 @@ from foretaste.sources.problem import Problem
 from foretaste.task import Batch, TextMetric
 from foretaste.weights import lattice
 from foretaste.workflow.fit import fit
-from foretaste.workflow.mergeability import checked_methods, mergeability
+from foretaste.workflow.mergeability import mergeability, methods_to_check
 from foretaste.workflow.preview import preview
 from foretaste.workflow.session import Session
 from foretaste.workflow.start import start
@@ -72,14 +72,14 @@ def test_methods_of_the_recipe_are_checked_where_they_train_nothing_more(session
     )
     assert [corner.method for corner in mergeability(other).corners] == ["simple", "diagonal"]
     assert not session.study.all_work("joint")
-    assert checked_methods(["simple", "anchored"], asked=True) == ["simple", "anchored"]
+    assert methods_to_check(["simple", "anchored"], named=True) == ["simple", "anchored"]
 
 
 def test_a_method_that_cannot_preview_the_tasks_is_refused_before_any_work(session: Session) -> None:
     low, *others = session.problem.tasks
     texts = replace(low, metrics=[TextMetric("bleu", lambda said, wanted: 0.0)], write=lambda model, examples: [("", "") for _ in examples])
     other, before = replace(session, problem=replace(session.problem, tasks=(texts, *others))), session.study.all_work()
-    with pytest.raises(TaskError, match="an ensemble is no model"):
+    with pytest.raises(TaskError, match="an ensemble is not a model"):
         mergeability(other, ["ensemble"])
     assert session.study.all_work() == before
 

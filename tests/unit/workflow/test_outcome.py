@@ -9,7 +9,7 @@ from foretaste.store.study import Study
 from foretaste.surface.preference import Floor, Preference
 from foretaste.weights import corners, uniform
 from foretaste.workflow.confirm import confirm
-from foretaste.workflow.outcome import empty_surface, look
+from foretaste.workflow.outcome import empty_surface, read_outcome
 from foretaste.workflow.preview import preview
 from foretaste.workflow.session import Session
 from foretaste.workflow.start import start
@@ -17,11 +17,11 @@ from foretaste.workflow.start import start
 
 def test_an_empty_study_says_what_to_run(tmp_path: Path) -> None:
     with Study.create(tmp_path / "s") as study, pytest.raises(StudyError, match=r"is empty; run `foretaste run RECIPE --study .*/s` first"):
-        look(study)
+        read_outcome(study)
 
 
 def test_a_study_without_rows_can_be_looked_at(session: Session) -> None:
-    found = look(session.study)
+    found = read_outcome(session.study)
     assert found.name == "small digits"
     assert found.surface.rows == ()
     assert found.method == "anchored"
@@ -31,25 +31,25 @@ def test_a_study_without_rows_can_be_looked_at(session: Session) -> None:
 def test_rows_goal_and_method_come_from_the_study_or_the_caller(session: Session) -> None:
     names = session.problem.names
     rows = preview(session, ["simple", "diagonal"], [uniform(names)])
-    found = look(session.study)
+    found = read_outcome(session.study)
     assert list(found.surface.rows) == rows
     assert (found.preference, found.floors, found.method) == (Preference("mean", {}), (), "diagonal")
-    other = look(session.study, "low=1", ["all>=90%"], "simple")
+    other = read_outcome(session.study, "low=1", ["all>=90%"], "simple")
     assert other.preference == Preference.parse("low=1", names)
     assert other.floors == (Floor("all", 0.9, True),)
     assert other.method == "simple"
     with pytest.raises(StudyError, match="has no previews by 'kfac'; it has simple, diagonal"):
-        look(session.study, method="kfac")
+        read_outcome(session.study, method="kfac")
     with pytest.raises(WeightsError, match="preference 'best' is not understood"):
-        look(session.study, "best")
+        read_outcome(session.study, "best")
     with pytest.raises(WeightsError, match="floor 'x' is not understood"):
-        look(session.study, floors=["x"])
+        read_outcome(session.study, floors=["x"])
 
 
 def test_costs_are_those_of_the_work(session: Session) -> None:
     rows = preview(session, ["simple"], corners(session.problem.names))
     joint = confirm(session, [uniform(session.problem.names)])
-    costs = look(session.study).costs
+    costs = read_outcome(session.study).costs
     assert set(costs) == {"single-task finetuning", "curvature", "joint finetuning", "previews"}
     assert costs["previews"] == pytest.approx(sum(row.cost for row in rows))
     for name, kind in (("single-task finetuning", "finetune"), ("curvature", "site"), ("joint finetuning", "joint")):
@@ -59,7 +59,7 @@ def test_costs_are_those_of_the_work(session: Session) -> None:
 
 def test_provenance_says_where_numbers_come_from(session: Session) -> None:
     preview(session, ["diagonal"], [uniform(session.problem.names)])
-    found = look(session.study).provenance
+    found = read_outcome(session.study).provenance
     assert found["pretrained params"] == f"sha256 {session.base[:16]}"
     assert found["data of mid"] == f"sha256 {session.data['mid'][:16]}"
     assert "5 steps of 32" in found["training"]
@@ -73,22 +73,22 @@ def test_provenance_says_where_numbers_come_from(session: Session) -> None:
 
 def test_provenance_says_how_near_joint_runs_came_to_alpha(session: Session, tmp_path: Path) -> None:
     confirm(session, [uniform(session.problem.names)])
-    assert look(session.study).provenance["alpha in joint runs"].startswith("by sampling; realised shares of units within ")
+    assert read_outcome(session.study).provenance["alpha in joint runs"].startswith("by sampling; realised shares of units within ")
     text = "name: a\nmodel: {source: digits}\njoint: {realise: loss}\n"
     with start(parse(text), text, session.problem, tmp_path / "other").study as study:
-        assert look(study).provenance["alpha in joint runs"] == "by factors of the losses, exactly"
+        assert read_outcome(study).provenance["alpha in joint runs"] == "by factors of the losses, exactly"
 
 
 def test_an_outcome_needs_the_study_alone(session: Session) -> None:
     preview(session, ["diagonal"], [uniform(session.problem.names)])
     with Study.open(session.study.path) as study:
-        found = look(study)
-    assert found == look(session.study)
+        found = read_outcome(study)
+    assert found == read_outcome(session.study)
     assert len(found.surface.where(Fidelity.PREVIEW).rows) == 1
 
 
 def test_an_empty_surface_knows_the_tasks(session: Session, tmp_path: Path) -> None:
-    empty, surface = empty_surface(session.study), look(session.study).surface
-    assert (empty.headlines, empty.inside, empty.rows) == (surface.headlines, surface.inside, ())
+    empty, surface = empty_surface(session.study), read_outcome(session.study).surface
+    assert (empty.headlines, empty.has_private_heads, empty.rows) == (surface.headlines, surface.has_private_heads, ())
     with Study.create(tmp_path / "new") as study, pytest.raises(StudyError, match="is empty; run `foretaste run RECIPE"):
         empty_surface(study)

@@ -16,14 +16,14 @@ from foretaste.sources.digits import digits
 from foretaste.sources.problem import Problem
 from foretaste.surface.choose import choose
 from foretaste.surface.preference import Floor, Preference
-from foretaste.surface.race import Raced
+from foretaste.surface.race import RaceResult
 from foretaste.surface.table import Surface, headlines
 from foretaste.task import Batch, Rows, Task, TextMetric
 from foretaste.weights import TaskWeights, lattice, uniform
 from foretaste.work.context import Unwatched
 from foretaste.workflow import runners as running
 from foretaste.workflow.fit import fit
-from foretaste.workflow.outcome import look
+from foretaste.workflow.outcome import read_outcome
 from foretaste.workflow.preview import preview
 from foretaste.workflow.race import race
 from foretaste.workflow.session import Session
@@ -44,7 +44,7 @@ def points(session: Session) -> list[TaskWeights]:
     return lattice(session.problem.names, 5)
 
 
-def raced(session: Session, preference: Preference = MEAN, floors: tuple[Floor, ...] = ()) -> Raced:
+def raced(session: Session, preference: Preference = MEAN, floors: tuple[Floor, ...] = ()) -> RaceResult:
     return race(session, "simple", points(session), preference, floors)
 
 
@@ -62,7 +62,7 @@ def chosen(session: Session, rows: dict[TaskWeights, Evaluation], preference: Pr
     return choose(Surface(headlines(session.problem.tasks), tuple(rows.values())), preference).weights
 
 
-def assert_same_rows(found: Raced, truth: dict[TaskWeights, Evaluation]) -> None:
+def assert_same_rows(found: RaceResult, truth: dict[TaskWeights, Evaluation]) -> None:
     for row in found.rows:
         for task, metrics in truth[row.weights].metrics.items():
             assert row.metrics[task] == pytest.approx(metrics, rel=1e-6)
@@ -96,15 +96,15 @@ def test_rows_are_ordinary_ones_with_results_per_example(session: Session, truth
 
 def test_who_stopped_says_what_was_seen(session: Session, truth: dict[TaskWeights, Evaluation]) -> None:
     found = raced(session)
-    sizes = {sum(-(-len(task.validation) * look // 8) for task in session.problem.tasks) for look in range(1, 8)}
+    sizes = {sum(-(-len(task.validation) * read_outcome // 8) for task in session.problem.tasks) for read_outcome in range(1, 8)}
     for each in found.dropped:
         assert each.examples >= 96  # 32 of each task at least
         assert each.examples in sizes or each.examples < min(sizes) + 3 * 32
-        assert 0 < each.apart.low < each.apart.behind < each.apart.high
+        assert 0 < each.gap.low < each.gap.behind < each.gap.high
         assert 0 < each.value < 1
     assert [each.examples for each in found.dropped] == sorted(each.examples for each in found.dropped)
-    assert set(found.apart) == {row.weights for row in found.rows}
-    assert found.apart[found.best].behind == 0
+    assert set(found.gaps) == {row.weights for row in found.rows}
+    assert found.gaps[found.best].behind == 0
     assert found.best not in found.undecided
 
 
@@ -162,7 +162,7 @@ def test_a_race_that_was_stopped_goes_on(alone: None, session: Session, truth: d
 
 def test_costs_count_what_was_seen_once(alone: None, session: Session) -> None:
     found = raced(session)
-    costs = look(session.study).costs
+    costs = read_outcome(session.study).costs
     kept = {done.key for done in session.study.all_work("evaluation")}
     stopped = [done for done in session.study.all_work("slice") if done.inputs["of"] not in kept]
     assert costs["previews that stopped in a race"] == pytest.approx(sum(done.seconds for done in stopped))
@@ -184,7 +184,7 @@ def test_a_knee_is_settled_first(session: Session) -> None:
     found = race(session, "simple", inner, Preference("knee", {}))
     everything = preview(session, ["simple"], points(session))
     surface = Surface(headlines(session.problem.tasks), tuple(everything))
-    assert found.best == choose(surface, Preference("knee", {}).settled(surface)).weights
+    assert found.best == choose(surface, Preference("knee", {}).resolve_knee(surface)).weights
 
 
 def small(folder: Path, *tasks: Task, model: nn.Module | None = None) -> Session:
@@ -212,7 +212,7 @@ def test_a_method_that_cannot_preview_is_refused(tmp_path: Path) -> None:
     texts = TextMetric("same", lambda written, wanted: 0.0)
     tasks = [replace(blobs(name, seed), metrics=[texts], write=lambda model, examples: [("", "")]) for seed, name in enumerate("ab")]
     session = small(tmp_path, *tasks)
-    with session.study, pytest.raises(TaskError, match="an ensemble is no model"):
+    with session.study, pytest.raises(TaskError, match="an ensemble is not a model"):
         race(session, "ensemble", lattice("ab", 3), MEAN)
 
 

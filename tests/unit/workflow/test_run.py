@@ -2,16 +2,16 @@ import pytest
 
 from foretaste.errors import StudyError
 from foretaste.evaluation import Fidelity
-from foretaste.workflow.outcome import look
+from foretaste.workflow.outcome import read_outcome
 from foretaste.workflow.points import grid, joint_points
 from foretaste.workflow.preview import preview
-from foretaste.workflow.run import recommended, run
+from foretaste.workflow.run import recommend_weights, run
 from foretaste.workflow.session import Session
 
 
 def test_run_makes_every_row_and_confirms_its_choice(session: Session) -> None:
     chosen = run(session)
-    surface = look(session.study).surface
+    surface = read_outcome(session.study).surface
     points = grid(session.recipe, session.problem)
     for method in ("simple", "anchored"):
         assert [row.weights for row in surface.where(Fidelity.PREVIEW, method).rows] == points
@@ -33,10 +33,10 @@ def test_run_again_finds_everything(session: Session) -> None:
 
 def test_without_joint_runs_the_choice_is_near_the_best_preview(session: Session) -> None:
     with pytest.raises(StudyError, match="too few previews to recommend from"):
-        recommended(session)
+        recommend_weights(session)
     points = grid(session.recipe, session.problem)
     rows = preview(session, ["diagonal"], points)
     best = max(rows, key=lambda row: sum(found["accuracy"] for found in row.metrics.values()))
-    found = recommended(session)
+    found = recommend_weights(session)
     assert not found.confirmed
     assert sum(abs(found.weights[task] - best.weights[task]) for task in best.weights) / 2 <= 0.4

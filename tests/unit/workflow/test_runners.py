@@ -66,9 +66,9 @@ def test_a_row_whose_results_were_deleted_runs_again(way: str, session: Session)
 def test_a_first_look_is_no_shorter_than_a_bootstrap_needs(session: Session) -> None:
     found = Runners.of(session, "simple", corners(session.problem.names))
     found.go_on(0.01)
-    assert set(found.seen.values()) == {32}
+    assert set(found.positions.values()) == {32}
     found.go_on(0.02)
-    assert set(found.seen.values()) == {32}
+    assert set(found.positions.values()) == {32}
     assert found.evaluated == 3 * 3 * 32
 
 

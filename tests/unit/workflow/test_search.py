@@ -12,7 +12,7 @@ from foretaste.surface.searched import Budget, Progress
 from foretaste.weights import TaskWeights, corners, uniform
 from foretaste.workflow import search as module
 from foretaste.workflow.confirm import confirm
-from foretaste.workflow.outcome import look
+from foretaste.workflow.outcome import read_outcome
 from foretaste.workflow.preview import preview
 from foretaste.workflow.search import search
 from foretaste.workflow.session import Session
@@ -29,7 +29,7 @@ def simple(session: Session) -> Session:
 
 
 def rows(session: Session, fidelity: Fidelity) -> list[Evaluation]:
-    return list(look(session.study).surface.where(fidelity).rows)
+    return list(read_outcome(session.study).surface.where(fidelity).rows)
 
 
 def test_it_stays_within_its_budget_and_confirms(simple: Session) -> None:
@@ -44,7 +44,7 @@ def test_it_stays_within_its_budget_and_confirms(simple: Session) -> None:
     assert set(corners(simple.problem.names)) <= {row.weights for row in previews}
     assert found.spent.joint == 2
     assert found.failed == {}
-    assert [each.weights for each in found.foretold] == joint
+    assert [each.weights for each in found.past_predictions] == joint
     assert told[-1].next == ()
     assert all(step.next for step in told[:-1])
     assert told[-1].recommendation == found.recommendation
@@ -59,7 +59,7 @@ def test_going_on_finds_what_was_done(simple: Session) -> None:
     assert again.recommendation == first.recommendation
     more = search(simple, Budget(joint=3, previews=16), MEAN, tolerance=0.0)
     assert more.spent.joint == 3
-    assert len(more.foretold) == 3
+    assert len(more.past_predictions) == 3
 
 
 def test_a_tolerance_ends_it_early(simple: Session) -> None:
@@ -75,7 +75,7 @@ def test_without_joint_runs_it_previews(simple: Session) -> None:
     assert {row.method for row in rows(simple, Fidelity.PREVIEW)} == {"simple"}
     assert found.spent.previews <= 9
     assert not found.recommendation.confirmed
-    assert found.foretold == ()
+    assert found.past_predictions == ()
 
 
 def test_one_joint_run_checks_uniform_weights(simple: Session) -> None:

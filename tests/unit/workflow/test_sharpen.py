@@ -11,8 +11,8 @@ from foretaste.train.joint import joint
 from foretaste.train.sharpen import sharpen
 from foretaste.weights import TaskWeights, uniform
 from foretaste.workflow.fit import fit
-from foretaste.workflow.outcome import look
-from foretaste.workflow.preview import preview, ready
+from foretaste.workflow.outcome import read_outcome
+from foretaste.workflow.preview import prepare_merger, preview
 from foretaste.workflow.session import Session
 from foretaste.workflow.sharpen import sharpen_previews, train_briefly
 
@@ -33,7 +33,7 @@ def test_rows_are_previews_trained_on_and_evaluated(session: Session) -> None:
     rows = sharpen_previews(session, "diagonal", 3, [POINT, uniform(session.problem.names)])
     assert [row.weights for row in rows] == [POINT, uniform(session.problem.names)]
     assert {(row.method, row.fidelity, row.seed) for row in rows} == {("diagonal+3", Fidelity.SHARPENED, 0)}
-    begin = ready(session, "diagonal")[1].merge(POINT).params
+    begin = prepare_merger(session, "diagonal")[1].merge(POINT).params
     run = sharpen(session.problem.model, None, begin, session.problem.tasks, POINT, session.joint_training, steps=3)
     expected = evaluate(session.problem.model, run.params, session.problem.tasks)
     assert all(dict(rows[0].metrics[task]) == pytest.approx(dict(each.metrics), rel=1e-6) for task, each in expected.items())
@@ -58,11 +58,11 @@ def test_every_length_and_method_is_work_of_its_own_done_once(session: Session) 
 def test_sharpened_rows_are_no_previews(session: Session) -> None:
     fit(session)
     sharpen_previews(session, "simple", 1, [POINT])
-    surface = look(session.study).surface
+    surface = read_outcome(session.study).surface
     assert surface.methods() == []
     preview(session, ["simple"], [POINT])
-    assert look(session.study).surface.methods() == ["simple"]
-    assert [row.method for row in look(session.study).surface.where(Fidelity.SHARPENED).rows] == ["simple+1"]
+    assert read_outcome(session.study).surface.methods() == ["simple"]
+    assert [row.method for row in read_outcome(session.study).surface.where(Fidelity.SHARPENED).rows] == ["simple+1"]
 
 
 def test_a_cut_run_is_a_short_joint_run_from_the_pretrained_params(session: Session) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.store.study import Study
-from foretaste.surface.outlook import usable
+from foretaste.surface.outlook import select_usable_rows
 from foretaste.surface.searched import Budget
 from foretaste.surface.table import Headline, Surface
 from foretaste.weights import TaskWeights, corners, lattice, uniform
@@ -74,7 +74,7 @@ def test_it_follows_what_other_processes_add(study: Study) -> None:
             assert account.spent(("simple",), "").previews == place + 1
             assert account.previewed("simple") == set(lattice("ab", 5)[: place + 1])
             assert account.mean_cost(Fidelity.PREVIEW, "simple") == mean(range(place + 1))
-            assert account.surface() == usable(study.surface(EMPTY.headlines))
+            assert account.surface() == select_usable_rows(study.surface(EMPTY.headlines))
 
 
 def test_counting_is_one_query_of_the_rows_that_are_new(study: Study) -> None:

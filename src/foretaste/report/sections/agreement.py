@@ -81,12 +81,13 @@ def _figure(summary: Summary, place: int) -> Figure:
     agreement = summary.agreements[place]
     method, anchor = agreement.method, anchor_of(agreement.method, summary.tasks)
     previews = summary.surface.where(Fidelity.PREVIEW, method).averaged()
-    pairs = [(seen, row) for row in summary.joint.rows if row.weights != anchor and (seen := previews.at(row.weights))]
+    pairs = [(preview, row) for row in summary.joint.rows if row.weights != anchor and (preview := previews.at(row.weights))]
     series, reached = [], list[float]()
     for task, head in summary.surface.headlines.items():
-        points = tuple((seen.metrics[task][head.metric], real.metrics[task][head.metric]) for seen, real in pairs)
+        points = tuple((preview.metrics[task][head.metric], real.metrics[task][head.metric]) for preview, real in pairs)
         texts = tuple(
-            (*describe_row(summary, seen), f"joint run, {task}: {number(real)}") for (seen, _), (_, real) in zip(pairs, points, strict=True)
+            (*describe_row(summary, preview), f"joint run, {task}: {number(real)}")
+            for (preview, _), (_, real) in zip(pairs, points, strict=True)
         )
         series.append(Series(task, "task", points, texts))
         reached += [number for point in points for number in point]

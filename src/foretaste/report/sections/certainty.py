@@ -5,7 +5,7 @@ import numpy as np
 from foretaste.document.wording import counted, interval, joined, number, shares, signed
 from foretaste.report.confirmation import confirm_recommendation
 from foretaste.report.summary import Summary
-from foretaste.surface.outlook import Outlook, evaluated
+from foretaste.surface.outlook import Outlook, evaluated_weights
 from foretaste.surface.preference import Preference
 from foretaste.surface.recommend import SURE, Alternative, Recommendation
 from foretaste.weights import TaskWeights, uniform
@@ -54,7 +54,7 @@ def describe_reason(summary: Summary) -> str:
     best, outlook = summary.recommendation, summary.outlook
     assert best is not None
     assert outlook is not None
-    count = counted(len(evaluated(outlook.surface)), "weighting")
+    count = counted(len(evaluated_weights(outlook.surface)), "weighting")
     highest = f"Highest expected {_goal(summary.preference)} of"
     if not summary.floors:
         return f"{highest} {count}: {describe_value(best, summary.measure)}"
@@ -62,9 +62,10 @@ def describe_reason(summary: Summary) -> str:
     if not best.floors_met:
         likeliest = f"These weights have the best chance, {best.chance:.0%}."
         return f"None of {count} is likely (at least {SURE:.0%}) to keep {floors}. {likeliest} {_expected(best, summary)}"
-    kept = _likely_to_keep(outlook, summary)
-    return f"{highest} the {kept} out of {count} that {'is' if kept == 1 else 'are'} likely (at least {SURE:.0%}) to keep {floors}: " + (
-        describe_value(best, summary.measure)
+    likely = _likely_to_keep(outlook, summary)
+    return (
+        f"{highest} the {likely} out of {count} that {'is' if likely == 1 else 'are'} likely (at least {SURE:.0%}) to keep {floors}: "
+        + (describe_value(best, summary.measure))
     )
 
 
@@ -86,7 +87,7 @@ def _goal(preference: Preference) -> str:
 
 def _likely_to_keep(outlook: Outlook, summary: Summary) -> int:
     """Count the evaluated weightings that are likely to keep all floors."""
-    places = [outlook.places[weights] for weights in evaluated(outlook.surface)]
+    places = [outlook.places[weights] for weights in evaluated_weights(outlook.surface)]
     missed = outlook.shortfalls(summary.floors, measured=True).max(-1, initial=0.0)
     return int((np.asarray((missed <= 0).mean(0))[places] >= SURE).sum())
 
@@ -108,8 +109,8 @@ def describe_value(best: Recommendation, measure: str = "value") -> str:
     >>> describe_value(recommend(prediction, Preference("mean", {})))
     '0.7... (90 % interval 0.6... to 0.7...). These are equal weights.'
     """
-    named = "" if measure == "value" else f"{measure} "
-    text = f"{named}{number(best.value)} ({interval(best.value_low, best.value_high)})."
+    name = "" if measure == "value" else f"{measure} "
+    text = f"{name}{number(best.value)} ({interval(best.value_low, best.value_high)})."
     if best.gain is None or best.gain_low is None or best.gain_high is None:
         return text
     if best.weights == uniform(best.weights.names):
@@ -148,8 +149,8 @@ def describe_confirmation(summary: Summary) -> str:
     confirmation = confirm_recommendation(summary)
     if confirmation is None:
         return "Not confirmed: no joint run at these weights yet; run `foretaste confirm RECIPE`."
-    named = "" if summary.measure == "value" else f"{summary.measure} "
-    text = f"Joint finetuning at these weights gives {named}{number(confirmation.joint_value)}"
+    name = "" if summary.measure == "value" else f"{summary.measure} "
+    text = f"Joint finetuning at these weights gives {name}{number(confirmation.joint_value)}"
     if confirmation.anchored:
         text += " (the previews are anchored to this joint run)"
     elif confirmation.value_difference is not None:

@@ -16,10 +16,10 @@ def comparison_section(comparison: Comparison) -> Section:
     """Show methods beside each other, a method a row; controls, and weights that need no preview, are dim.
 
     >>> from foretaste.surface.agreement import Agreement
-    >>> from foretaste.surface.comparison import Compared, Regret
+    >>> from foretaste.surface.comparison import MethodComparison, Regret
     >>> even = {"a": 0.01, "b": 0.03}
     >>> near = Agreement("simple", 3, even, even, {"a": None, "b": None}, 0.5, None, None, 0.0, 0.01, 0.1)
-    >>> comparison = Comparison((Compared(near, "averaging", "preview", 2.0, 0.001),), {"uniform": Regret(0.02, 0.0)}, 75.0)
+    >>> comparison = Comparison((MethodComparison(near, "averaging", "preview", 2.0, 0.001),), {"uniform": Regret(0.02, 0.0)}, 75.0)
     >>> len(comparison_section(comparison).blocks[0].rows)
     2
     """

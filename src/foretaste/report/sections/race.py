@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from foretaste.document.blocks import Block, Cell, Column, Note, Section, Table, cell_of
 from foretaste.document.wording import and_more, counted, number, share, shares, span
-from foretaste.surface.race import ERROR, Dropped, Raced
+from foretaste.surface.race import ERROR, DroppedCandidate, RaceResult
 from foretaste.surface.views import rows_table
 
 __all__ = ["race_sections"]
@@ -13,19 +13,19 @@ _LIMIT = 12
 _CLOSE = 3
 
 
-def race_sections(races: Sequence[Raced]) -> list[Section]:
+def race_sections(races: Sequence[RaceResult]) -> list[Section]:
     """Make a section of each method's race.
 
     >>> from foretaste.evaluation import Evaluation, Fidelity
     >>> from foretaste.weights import uniform
     >>> row = Evaluation(uniform("ab"), {t: {"accuracy": 0.9} for t in "ab"}, Fidelity.PREVIEW, "simple")
-    >>> [note.text for note in race_sections([Raced("simple", (row,), (), row.weights, {}, 10, 40)])[0].blocks[1:]]
+    >>> [note.text for note in race_sections([RaceResult("simple", (row,), (), row.weights, {}, 10, 40)])[0].blocks[1:]]
     ['Best by simple: a 50%, b 50%.', '10 of 40 evaluations of single examples were needed: 75% were saved.']
     """
     return [Section("", tuple(_blocks(race))) for race in races]
 
 
-def _blocks(race: Raced) -> list[Block]:
+def _blocks(race: RaceResult) -> list[Block]:
     blocks: list[Block] = [rows_table(race.rows, hint="`foretaste show STUDY` sorts them, --json has all")]
     if race.dropped:
         blocks.append(_stopped_table(race.dropped))
@@ -40,7 +40,7 @@ def _blocks(race: Raced) -> list[Block]:
     return blocks
 
 
-def _stopped_table(dropped: Sequence[Dropped]) -> Table:
+def _stopped_table(dropped: Sequence[DroppedCandidate]) -> Table:
     names = ("weights", "examples", "value", "behind the leader")
     more = and_more(len(dropped), _LIMIT, "--json has all")
     return Table(
@@ -51,16 +51,16 @@ def _stopped_table(dropped: Sequence[Dropped]) -> Table:
     )
 
 
-def _stopped_row(one: Dropped) -> tuple[Cell, ...]:
-    behind = "misses the floors" if one.missing else f"{number(one.apart.behind)} ({span(one.apart.low, one.apart.high)})"
+def _stopped_row(one: DroppedCandidate) -> tuple[Cell, ...]:
+    behind = "misses the floors" if one.missing else f"{number(one.gap.behind)} ({span(one.gap.low, one.gap.high)})"
     weights = " ".join(share(weight) for weight in one.weights.values())
     return tuple(map(cell_of, (weights, str(one.examples), number(one.value), behind)))
 
 
-def _close_calls(race: Raced) -> str:
+def _close_calls(race: RaceResult) -> str:
     others = race.undecided
     if not others:
         return ""
     more = and_more(len(others), _CLOSE)
-    listed = "; ".join(shares(weights) for weights in others[:_CLOSE]) + (f" {more}" if more else "")
-    return f" {counted(len(others), 'other')} {'is' if len(others) == 1 else 'are'} too close to call on these examples: {listed}."
+    names = "; ".join(shares(weights) for weights in others[:_CLOSE]) + (f" {more}" if more else "")
+    return f" {counted(len(others), 'other')} {'is' if len(others) == 1 else 'are'} too close to call on these examples: {names}."

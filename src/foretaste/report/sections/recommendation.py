@@ -47,10 +47,10 @@ def confirmation_sections(summary: Summary) -> list[Section]:
     lines = [
         (task, confirmation.previewed.get(task), value, confirmation.difference.get(task)) for task, value in confirmation.joint.items()
     ]
-    lines.append((summary.wanted, confirmation.previewed_value, confirmation.joint_value, confirmation.value_difference))
+    lines.append((summary.objective, confirmation.previewed_value, confirmation.joint_value, confirmation.value_difference))
     header = ["task", "previewed", "joint run", "difference"]
     rows: list[tuple[Cell, ...]] = [
-        (cell_of(name), *map(cell_of, (number(seen), number(real), signed(change)))) for name, seen, real, change in lines
+        (cell_of(name), *map(cell_of, (number(previewed), number(real), signed(change)))) for name, previewed, real, change in lines
     ]
     if confirmation.anchored:
         header, rows = header[:-1], [row[:-1] for row in rows]

@@ -6,7 +6,7 @@ from foretaste.document.blocks import Cell, Column, Note, Section, Table, Tone, 
 from foretaste.document.wording import and_more, counted, duration, number, share, shares, span
 from foretaste.evaluation import Evaluation
 from foretaste.report.summary import Summary
-from foretaste.surface.hindsight import Foretold, coverage, foretold, mean_error
+from foretaste.surface.hindsight import PastPrediction, coverage, mean_error, predict_past_runs
 from foretaste.surface.pareto import front
 from foretaste.surface.views import metrics_of
 
@@ -41,7 +41,7 @@ def previews_section(summary: Summary, limit: int = _LIMIT) -> Section:
     more = and_more(len(order), limit)
     legend = f"{f'… {more}. ' if more else ''}> recommended, * on the Pareto front."
     table = Table((Column("value"), *columns), tuple(rows), caption=legend, narrow_caption="Each cell: weight, then metric.")
-    return Section(f"Best {summary.method} previews by {summary.wanted}", (table,))
+    return Section(f"Best {summary.method} previews by {summary.objective}", (table,))
 
 
 def rows_section(summary: Summary) -> Section:
@@ -68,11 +68,11 @@ def _cell(row: Evaluation, task: str, metrics: list[str]) -> Cell:
 
 def history_sections(summary: Summary) -> list[Section]:
     """Compare the last joint runs with what was predicted before each; empty if there is nothing to compare."""
-    past = [] if summary.outlook is None else foretold(summary.outlook.surface, _PAST)
+    past = [] if summary.outlook is None else predict_past_runs(summary.outlook.surface, _PAST)
     if not past:
         return []
     columns = [Column(task, ("measured", "predicted")) for task in summary.tasks]
-    rows = [(cell_of(shares(run.weights)), *_history_cells(run), cell_of(f"{run.inside} of {len(run.real)}")) for run in past]
+    rows = [(cell_of(shares(run.weights)), *_history_cells(run), cell_of(f"{run.inside_count} of {len(run.real)}")) for run in past]
     table = Table((Column("weights"), *columns, Column("in the interval")), tuple(rows))
     return [
         Section(
@@ -81,7 +81,7 @@ def history_sections(summary: Summary) -> list[Section]:
     ]
 
 
-def describe_accuracy(runs: Sequence[Foretold]) -> str:
+def describe_accuracy(runs: Sequence[PastPrediction]) -> str:
     """Say how well joint runs were predicted: how many metrics lie in their intervals, and the mean error.
 
     Args:
@@ -91,7 +91,7 @@ def describe_accuracy(runs: Sequence[Foretold]) -> str:
     return f"{within} of the metrics lie in their 90 % interval; the predictions are off by {error} on average."
 
 
-def _history_cells(run: Foretold) -> list[Cell]:
+def _history_cells(run: PastPrediction) -> list[Cell]:
     columns = zip(*(column.tolist() for column in (run.expected, run.low, run.high, run.real)), strict=True)
     return [Cell((number(real), f"{number(expected)} ({span(low, high)})")) for expected, low, high, real in columns]
 

@@ -3,8 +3,8 @@
 from foretaste.document.blocks import Block, Cell, Column, Note, Section, Table, cell_of
 from foretaste.document.wording import and_more, number, share, shares, span
 from foretaste.report.sections.results import describe_accuracy
-from foretaste.surface.hindsight import Foretold
-from foretaste.surface.searched import Budget, Progress, Searched
+from foretaste.surface.hindsight import PastPrediction
+from foretaste.surface.searched import Budget, Progress, SearchResult
 
 __all__ = ["describe_step", "search_section"]
 
@@ -35,27 +35,27 @@ def describe_step(progress: Progress, budget: Budget) -> str:
     return " | ".join(parts)
 
 
-def search_section(search: Searched) -> Section:
+def search_section(search: SearchResult) -> Section:
     """Compare joint runs with what was predicted for them, and say why the search ended."""
     blocks: list[Block] = []
-    if search.foretold:
-        blocks += [_predictions_table(search), Note(describe_accuracy(search.foretold))]
+    if search.past_predictions:
+        blocks += [_predictions_table(search), Note(describe_accuracy(search.past_predictions))]
     blocks += [Note(f"{what}: {why}", "Failed", "warning") for what, why in search.failed.items()]
     return Section("", (*blocks, Note(f"The search ended: {search.stopped}.")))
 
 
-def _predictions_table(search: Searched) -> Table:
+def _predictions_table(search: SearchResult) -> Table:
     columns = [Column(task, ("predicted", "interval", "measured")) for task in search.recommendation.weights.names]
     return Table(
         (Column("weights"), *columns),
-        tuple(map(_predictions_row, search.foretold)),
+        tuple(map(_predictions_row, search.past_predictions)),
         title="Each joint run: what was predicted, and what it gave",
         narrow_parts=3,
         narrow_caption="Each cell: predicted metric, its 90 % interval, measured metric.",
     )
 
 
-def _predictions_row(run: Foretold) -> tuple[Cell, ...]:
+def _predictions_row(run: PastPrediction) -> tuple[Cell, ...]:
     """Weights and a cell for each task, marked where a run left its interval."""
     columns = zip(*(column.tolist() for column in (run.expected, run.low, run.high, run.real)), strict=True)
     cells = [

@@ -72,7 +72,7 @@ def study_facts(summary: Summary) -> str:
 def _goal(summary: Summary) -> str:
     floors = " and ".join(str(floor) for floor in summary.floors)
     kind = summary.preference.kind
-    wanted = {"worst": "the best worst task", "knee": str(summary.preference)}.get(
+    goal = {"worst": "the best worst task", "knee": str(summary.preference)}.get(
         kind, f"the highest {str(summary.preference).removeprefix('the ')}"
     )
-    return wanted + (f", with {floors}" if floors else "")
+    return goal + (f", with {floors}" if floors else "")

@@ -7,14 +7,14 @@ from foretaste.report.json import plain
 from foretaste.report.records import comparison_record
 from foretaste.report.sections.comparison import comparison_section
 from foretaste.surface.agreement import Agreement
-from foretaste.surface.comparison import Compared, Comparison, Kind, Regret
+from foretaste.surface.comparison import Comparison, Kind, MethodComparison, Regret
 from summaries import shown
 
 
-def compared(method: str, kind: Kind, error: float, rank: float | None, once: float, each: float) -> Compared:
+def compared(method: str, kind: Kind, error: float, rank: float | None, once: float, each: float) -> MethodComparison:
     even = {"movies": error, "news": error}
     found = Agreement(method, 7, even, even, {"movies": rank, "news": rank}, rank, rank, None, 0.0041, 0.03, 0.125)
-    return Compared(found, f"what {method} is", kind, once, each)
+    return MethodComparison(found, f"what {method} is", kind, once, each)
 
 
 FOUND = Comparison(
@@ -83,7 +83,7 @@ def test_numbers_that_json_lacks_are_null() -> None:
 def test_a_method_that_has_nothing_but_its_anchor_is_never_the_best() -> None:
     nothing = {"movies": math.nan}
     unknown = Agreement("anchored", 0, nothing, nothing, {"movies": None}, None, None, None, math.nan, math.nan, math.nan, 1)
-    found = Comparison((Compared(unknown, "anchored", "preview", 3.0, 0.1), *FOUND.methods), FOUND.rivals, 75.0)
+    found = Comparison((MethodComparison(unknown, "anchored", "preview", 3.0, 0.1), *FOUND.methods), FOUND.rivals, 75.0)
     assert found.best == "diagonal"
     words = " ".join(shown([comparison_section(found)], 80).split())
     assert "Methods at 7 weightings" in words

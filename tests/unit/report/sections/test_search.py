@@ -11,10 +11,10 @@ from foretaste.report.json import plain
 from foretaste.report.records import search_record
 from foretaste.report.sections.search import describe_step, search_section
 from foretaste.report.summary import Summary
-from foretaste.surface.hindsight import Foretold
+from foretaste.surface.hindsight import PastPrediction
 from foretaste.surface.propose import Option, Proposal
 from foretaste.surface.recommend import Recommendation
-from foretaste.surface.searched import Budget, Progress, Searched
+from foretaste.surface.searched import Budget, Progress, SearchResult
 from foretaste.weights import uniform
 from summaries import shown
 
@@ -41,8 +41,8 @@ def test_a_step_in_one_line(best: Recommendation) -> None:
 
 def test_the_end(best: Recommendation) -> None:
     expected, low, high, real = (np.array(numbers) for numbers in ([0.5, 0.6], [0.4, 0.5], [0.6, 0.7], [0.55, 0.8]))
-    foretold = (Foretold(uniform(AB), expected, low, high, real),)
-    found = Searched(best, Budget(1, 20, 0), "the budget is spent", {"joint at a=1": "the loss became NaN"}, foretold)
+    foretold = (PastPrediction(uniform(AB), expected, low, high, real),)
+    found = SearchResult(best, Budget(1, 20, 0), "the budget is spent", {"joint at a=1": "the loss became NaN"}, foretold)
     text = shown([search_section(found)])
     assert text.splitlines()[4].split() == [
         "50%",
@@ -70,7 +70,7 @@ def test_the_end(best: Recommendation) -> None:
 
 
 def test_without_joint_runs(best: Recommendation) -> None:
-    found = Searched(best, Budget(0, 20, 0), "the budget is spent", {}, ())
+    found = SearchResult(best, Budget(0, 20, 0), "the budget is spent", {}, ())
     assert shown([search_section(found)]) == "The search ended: the budget is spent.\n"
     assert search_record(found)["coverage"] is None
 
@@ -82,7 +82,7 @@ def test_no_number_is_cut(make: Callable[..., Summary], width: int, count: int) 
     best = make(names, resolution=2).recommendation
     assert best is not None
     expected, low, high, real = (np.full(count, number) for number in (0.511, 0.412, 0.613, 0.554))
-    found = Searched(best, Budget(1, 20, 0), "done", {}, (Foretold(uniform(names), expected, low, high, real),))
+    found = SearchResult(best, Budget(1, 20, 0), "done", {}, (PastPrediction(uniform(names), expected, low, high, real),))
     text = shown([search_section(found)], width)
     assert max(map(len, text.splitlines())) <= width
     assert all(text.count(number) == count for number in ("0.511", "0.412 to 0.613", "0.554"))

@@ -31,6 +31,10 @@ def upgrade() -> None:
         sa.Column("bytes", sa.Integer(), nullable=False),
         sa.Column("created", sa.String(), nullable=False),
     )
+    _create_rows()
+
+
+def _create_rows() -> None:
     op.create_table(
         "work",
         sa.Column("key", sa.String(), primary_key=True),
