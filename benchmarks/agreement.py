@@ -201,7 +201,7 @@ def _previewed(session: Session, name: str, points: Sequence[TaskWeights], cost:
     method, sites = METHOD_TABLE[name], prepare(session, name)
     rows = preview(session, [name], points)
     kind = "control" if method.is_control else "anchored" if name == "anchored" else "preview"
-    prior = prepare_merger(session, name)[1].prior.precision if method.curved else None
+    prior = prepare_merger(session, name)[1].prior.precision if method.has_curvature else None
     details = {**sites.options, **({"prior_precision": prior.to_tensors()["scale"].item()} if prior is not None else {})}
     return cost.of(rows, sites.seconds, kind, method.title, details)
 

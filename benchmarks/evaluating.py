@@ -36,6 +36,7 @@ from foretaste import __version__
 from foretaste.evaluate import Result, evaluate
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.loading import load
+from foretaste.methods.previews import memory_of
 from foretaste.methods.site_set import Merger
 from foretaste.plan import Recipe
 from foretaste.recipe import parse
@@ -47,9 +48,9 @@ from foretaste.surface.race import ERROR, Goal, Tally, compare_candidates
 from foretaste.surface.table import Array, Surface, headlines
 from foretaste.together import evaluate_each
 from foretaste.weights import TaskWeights, corners, lattice
-from foretaste.work.judge import at_precision, made_row
+from foretaste.work.judge import at_precision, row_of
 from foretaste.workflow.fit import fit
-from foretaste.workflow.preview import memory_of, prepare_merger, preview
+from foretaste.workflow.preview import prepare_merger, preview
 from foretaste.workflow.race import race
 from foretaste.workflow.session import Session
 from foretaste.workflow.start import start
@@ -116,14 +117,17 @@ def digits(seed: int) -> dict[str, Any]:
             merged = prepare_merger(session, "simple")[1]
         model, tasks, many = problem.model, problem.tasks, [merged.merge(weights).params for weights in points]
         results = [evaluate(model, params, tasks) for params in many]
-        rows = [made_row(session, each, at, Fidelity.PREVIEW, "simple", 0.0) for at, each in zip(points, results, strict=True)]
+        rows = [
+            row_of(each, at, Fidelity.PREVIEW, "simple", seed=session.recipe.seed, cost=0.0)
+            for at, each in zip(points, results, strict=True)
+        ]
         times: dict[str, list[float]] = {"one by one": [], "together": [], "merging": []}
         for _ in range(REPEATS + 1):
             times["one by one"].append(seconds(lambda: [evaluate(model, params, tasks) for params in many]))
             times["together"].append(seconds(lambda: evaluate_each(model, many, tasks)))
             times["merging"].append(seconds(lambda: [merged.merge(weights) for weights in points]))
         stacked = [
-            made_row(session, each, at, Fidelity.PREVIEW, "simple", 0.0)
+            row_of(each, at, Fidelity.PREVIEW, "simple", seed=session.recipe.seed, cost=0.0)
             for at, each in zip(points, evaluate_each(model, many, tasks), strict=True)
         ]
         races = {kind: _digits_race(recipe, text, problem, Path(folder), points, kind, rows) for kind in GOALS}
@@ -207,7 +211,7 @@ def _timed(session: Session, folder: Path) -> dict[str, Any]:
     points, merged = lattice(problem.names, 7), prepare_merger(session, "simple")[1]
     seconds, usual, narrow = _ways(session, merged, points)
     rows, others = (
-        [made_row(session, each, at, Fidelity.PREVIEW, "simple", 0.0) for at, each in zip(points, results, strict=True)]
+        [row_of(each, at, Fidelity.PREVIEW, "simple", seed=session.recipe.seed, cost=0.0) for at, each in zip(points, results, strict=True)]
         for results in (usual, narrow)
     )
     bests = {kind: best(problem, rows, kind) for kind in GOALS}

@@ -62,7 +62,7 @@ def test_weights(tmp_path: Path, command: str, weights: str, words: str) -> None
 def test_an_unknown_method(tmp_path: Path) -> None:
     found = foretaste("preview", digits_recipe(tmp_path), "--method", "kfac", "--study", tmp_path / "study")
     assert found.code == 2
-    assert all(word in found.err for word in ("--method", "'kfac'", "'simple'", "'diagonal'"))
+    assert all(word in found.err for word in ("--method", "'kfac'", "simple", "diagonal"))
     assert not (tmp_path / "study").exists()
 
 
@@ -403,7 +403,7 @@ def test_a_loss_that_becomes_nan(tmp_path: Path, optimizer: str, rate: str, scal
     assert "; lower learning_rate (now " in found.err
     assert (str(tmp_path / "study" / "running") if states else "no good state was reached") in found.err
     kept = list((tmp_path / "study" / "running").glob("*.safetensors"))
-    assert len(kept) == states
+    assert len(kept) == 2 * states  # both tasks' runs fail: one does not keep the other from being tried
     for file in kept:
         assert all(bool(torch.isfinite(tensor).all()) for key, tensor in load_file(file).items() if key.startswith("params/"))
 

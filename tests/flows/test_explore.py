@@ -269,7 +269,7 @@ def test_the_page_shows_the_last_recommendation_until_the_new_one_is_ready(study
         page.unroute("**/api/state?*")
         for route in held[1:]:
             route.continue_()
-        expect(page.locator(".value")).to_contain_text("the mean weighted low 100%", timeout=LONG)
+        expect(page.locator(".value")).to_contain_text("Mean weighted low 100%", timeout=LONG)
         expect(page.locator(".panel .note").first).to_be_empty()
 
 

@@ -8,7 +8,7 @@ from foretaste.methods.method import prior_of
 from foretaste.posterior.diagonal import Diagonal as Precision
 from foretaste.posterior.site import GaussianSite
 from foretaste.weights import TaskWeights
-from foretaste.workflow.preview import prepare, ready
+from foretaste.workflow.preview import prepare, prepare_merger
 from foretaste.workflow.session import Session
 
 POINT = TaskWeights(["low", "mid", "high"], [0.2, 0.3, 0.5])
@@ -27,7 +27,7 @@ def test_sites_are_the_tasks_curvatures_at_their_models(session: Session) -> Non
 
 def test_more_curvature_means_more_weight(session: Session) -> None:
     """The merged params solve a linear equation, entry by entry: the tasks' posteriors, each by its precision."""
-    merger = ready(session, "diagonal")[1]
+    merger = prepare_merger(session, "diagonal")[1]
     sites = {task: site_at(session, task) for task in session.problem.names}
     for name, tensor in merger.merge(POINT).params.items():
         precisions = {task: POINT[task] * (0.003 + site.precision.to_tensors()[name].double()) for task, site in sites.items()}

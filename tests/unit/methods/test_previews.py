@@ -28,7 +28,7 @@ from foretaste.train.sharpen import sharpen
 from foretaste.weights import TaskWeights, lattice
 from foretaste.work.judge import judged_by
 from foretaste.workflow.fit import fit
-from foretaste.workflow.preview import prepare, preview, ready
+from foretaste.workflow.preview import prepare, prepare_merger, preview
 from foretaste.workflow.session import Session
 from foretaste.workflow.start import start
 from problems import blobs, linear
@@ -84,7 +84,7 @@ def test_what_is_frozen_runs_once_and_changes_nothing(tmp_path: Path, monkeypatc
         fit(session)
         points = lattice(session.problem.names, 2)
         assert set(site_at(session, "low").center) == {"4.weight", "4.bias"}
-        _, found = ready(session, "simple")
+        _, found = prepare_merger(session, "simple")
         assert memory_of(session, found).modules == ["0", "2"]
         first: list[int] = []
         with monkeypatch.context() as patch:
@@ -105,7 +105,7 @@ def test_statistics_that_move_are_not_remembered(tmp_path: Path, monkeypatch: py
         problem = freeze_modules(Problem(linear(), (blobs("a", 1), blobs("b", 2))), ["0", "1"])
         session = start(parse(text), text, problem, tmp_path / batch_norm)
         with session.study:
-            assert memory_of(session, ready(session, "simple")[1]).modules == expected
+            assert memory_of(session, prepare_merger(session, "simple")[1]).modules == expected
 
 
 def test_keys_name_what_a_preview_depends_on(session: Session) -> None:
@@ -137,7 +137,7 @@ def test_a_sharpened_preview_goes_on_from_the_merge(session: Session) -> None:
 
 
 def test_sites_and_merger_are_built_once(session: Session) -> None:
-    ready(session, "diagonal")
+    prepare_merger(session, "diagonal")
     assert merger_of(session, "diagonal")[1] is merger_of(session, "diagonal")[1]
     assert sites_of(session, "diagonal")[1] == 0.003
     with pytest.raises(RecipeError):

@@ -10,7 +10,7 @@ from foretaste.weights import TaskWeights, uniform
 from foretaste.work.context import Unwatched
 from foretaste.work.judge import Subset, shuffled
 from foretaste.work.observer import Observer
-from foretaste.workflow.preview import ready
+from foretaste.workflow.preview import prepare_merger
 from foretaste.workflow.session import Session
 
 POINT = TaskWeights(["low", "mid", "high"], [0.2, 0.3, 0.5])
@@ -21,7 +21,7 @@ WORK = RacePart("diagonal", POINT, (("low", 0, 12), ("high", 4, 20)))
 def test_outputs_are_those_of_the_preview_on_these_examples(session: Session) -> None:
     outputs = session.finish([WORK])[0]
     assert set(outputs) == {"low", "high"}
-    params, model = ready(session, "diagonal")[1].merge(POINT).params, session.problem.model
+    params, model = prepare_merger(session, "diagonal")[1].merge(POINT).params, session.problem.model
     for name, (start, end) in PART.items():
         task = session.task(name)
         examples = Subset(task.validation, shuffled(task, session.recipe.seed)[start:end])
@@ -44,7 +44,7 @@ def test_the_size_is_the_number_of_examples(session: Session) -> None:
 
 
 def test_previews_together_give_what_each_gives_alone(session: Session) -> None:
-    merger = ready(session, "diagonal")[1]
+    merger = prepare_merger(session, "diagonal")[1]
     many = [merger.merge(weights).params for weights in (POINT, uniform(session.problem.names))]
     observer = Observer(Unwatched(), 0)
     together = evaluate_part(session, "diagonal", many, PART, observer)
@@ -54,7 +54,7 @@ def test_previews_together_give_what_each_gives_alone(session: Session) -> None:
 
 
 def test_params_are_kept_as_far_as_memory_allows(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    ready(session, "diagonal")
+    prepare_merger(session, "diagonal")
     kept = merged_params(session, "diagonal")
     first = kept.at(session, POINT)
     assert kept.at(session, POINT) is first

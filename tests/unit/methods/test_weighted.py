@@ -8,7 +8,7 @@ from foretaste.methods.members import EVEN, member_curvatures
 from foretaste.plan import Ensemble
 from foretaste.weights import TaskWeights
 from foretaste.workflow.fit import fit
-from foretaste.workflow.preview import ready
+from foretaste.workflow.preview import prepare_merger
 from foretaste.workflow.session import Session
 
 POINT = TaskWeights(["low", "mid", "high"], [0.2, 0.3, 0.5])
@@ -17,13 +17,13 @@ POINT = TaskWeights(["low", "mid", "high"], [0.2, 0.3, 0.5])
 def test_the_average_of_one_run_is_diagonal(session: Session) -> None:
     alone = replace(session, recipe=session.recipe.model_copy(update={"ensemble": Ensemble(members=1)}))
     fit(alone)
-    found, expected = (ready(alone, name)[1].merge(POINT).params for name in ("weighted", "diagonal"))
+    found, expected = (prepare_merger(alone, name)[1].merge(POINT).params for name in ("weighted", "diagonal"))
     torch.testing.assert_close(dict(found), dict(expected), atol=1e-6, rtol=1e-5)
 
 
 def test_every_run_counts_by_its_curvature(pairs: Session) -> None:
     """The merged params solve a linear equation, entry by entry: the runs' posteriors, each by its precision."""
-    sites, merger = ready(pairs, "weighted")
+    sites, merger = prepare_merger(pairs, "weighted")
     merged = merger.merge(POINT).params
     curvatures = member_curvatures(pairs)
     for name, tensor in merged.items():
