@@ -1,8 +1,8 @@
 """The front door: a study and everything that can be done with it. Commands, the page's jobs and notebooks call the same verbs."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from foretaste.document.markup import html
 from foretaste.engines.choose import engine_for
@@ -13,9 +13,12 @@ from foretaste.plan import Recipe
 from foretaste.report.sections.study import study_sections
 from foretaste.report.summary import Summary
 from foretaste.sources.problem import Problem
+from foretaste.surface.comparison import Comparison
+from foretaste.surface.mergeability import Mergeability
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.race import RaceResult
 from foretaste.surface.recommend import Recommendation
+from foretaste.surface.searched import Budget, Progress, SearchResult
 from foretaste.surface.table import Surface
 from foretaste.weights import TaskWeights
 from foretaste.work.context import Watch
@@ -35,11 +38,6 @@ from foretaste.workflow.search import search
 from foretaste.workflow.session import Session
 from foretaste.workflow.sharpen import sharpen_previews
 from foretaste.workflow.start import start
-
-if TYPE_CHECKING:
-    from foretaste.surface.comparison import Comparison
-    from foretaste.surface.mergeability import Mergeability
-    from foretaste.surface.searched import Budget, Progress, SearchResult
 
 __all__ = ["Study"]
 
@@ -89,9 +87,7 @@ class Study:
             workers: How many processes do the work; as the recipe says if left out.
 
         Raises:
-            StudyError: The study was made by another recipe, model or data.
-            DataError: A model that was imported into it does not fit the recipe's.
-            StorageError: The folder cannot be written, or lacks space.
+            BadInput: See `foretaste.workflow.start.start`.
         """
         return cls(start(recipe, text, problem, folder, watch, file=file, engine=engine_for(recipe, workers)))
 
@@ -105,8 +101,7 @@ class Study:
             trust: Whether code that the recipe runs may run, whoever made the study.
 
         Raises:
-            StudyError: The study is empty, or its recipe runs code that is not trusted.
-            DataError: The model or data are no longer where they were.
+            BadInput: See `foretaste.workflow.reopen.reopen`.
         """
         return cls(reopen(folder, watch, trust=trust))
 
@@ -149,21 +144,14 @@ class Study:
 
     def watched_by(self, watch: Watch) -> "Study":
         """The same study, watched by another."""
-        session = self._session
-        other = Session(session.study, session.recipe, session.problem, session.base, watch, session.engine, origin=session.origin)
-        return Study(other)
+        return Study(replace(self._session, watch=watch))
 
     def surface(self) -> Surface:
         """Every evaluation so far."""
         return read_outcome(self._session.study).surface
 
     def summary(self, prefer: str | None = None, floors: list[str] | None = None) -> Summary:
-        """What the study has come to.
-
-        Args:
-            prefer: What to maximise; as the recipe says if left out.
-            floors: What must hold; the same.
-        """
+        """Everything a report shows, under another preference or other floors than the recipe's if given."""
         return read_outcome(self._session.study, prefer, floors).summary()
 
     def fit(self, *, only_estimate: bool = False) -> dict[str, FittedTask]:
@@ -201,8 +189,6 @@ class Study:
             points: Weightings; those of the recipe if left out.
             methods: Preview methods; the recipe's if left out.
 
-        Returns:
-            One race per method.
         """
         self.fit()
         where = points or grid(self.recipe, self.problem)
@@ -244,23 +230,23 @@ class Study:
         steps = steps or max(1, round(_SHARPENED * self._session.joint_training.steps))
         return sharpen_previews(self._session, method or last_with_params(self.recipe.preview.methods), steps, points)
 
-    def mergeability(self, methods: Sequence[str] = ()) -> "Mergeability":
+    def mergeability(self, methods: Sequence[str] = ()) -> Mergeability:
         """Whether the tasks' models can be merged at all; see `foretaste.workflow.mergeability.mergeability`."""
         return mergeability(self._session, methods)
 
-    def compare(self, methods: Sequence[str] = (), steps: Sequence[int] = ()) -> "Comparison":
+    def compare(self, methods: Sequence[str] = (), steps: Sequence[int] = ()) -> Comparison:
         """Preview methods side by side, by the same joint runs; see `foretaste.workflow.compare.compare`."""
         return compare(self._session, methods, steps)
 
     def search(
         self,
-        budget: "Budget",
+        budget: Budget,
         preference: Preference | None,
         floors: Sequence[Floor] = (),
         *,
         tolerance: float = 0.002,
-        on_progress: "Callable[[Progress], None]" = lambda progress: None,
-    ) -> "SearchResult":
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+    ) -> SearchResult:
         """Look for the best weights within a budget; see `foretaste.workflow.search.search`."""
         return search(self._session, budget, preference, floors, tolerance=tolerance, on_progress=on_progress)
 

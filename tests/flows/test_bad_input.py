@@ -169,7 +169,7 @@ def test_a_label_outside_the_set(tmp_path: Path, checkpoints: Checkpoints, good:
     strange = table(tmp_path / "strange.jsonl", [*sentences(4, 2), {"text": "the film", "label": "meh"}])
     recipe = transformers_recipe(tmp_path / "r.yaml", checkpoints.bert, {"movies": (good, strange), "books": (good, good)})
     message = never_written(tmp_path, recipe)
-    assert f"{recipe}, line 7, tasks.movies.validation: label 'meh' in row 5 of {strange} is not one of: bad, good; mend" in message
+    assert f"{recipe}, line 7, tasks.movies.validation: label 'meh' in row 5 of {strange} is not one of: bad, good; correct" in message
 
 
 @pytest.mark.parametrize("column", ["text", "image"])
@@ -334,7 +334,7 @@ def test_a_study_without_a_recipe_or_the_method_that_is_asked_for(copied: Path, 
     assert "has no previews by 'diagonal'; it has simple" in refused("show", tmp_path / "s", "--method", "diagonal")
     assert "floor 'low' is not understood" in refused("show", tmp_path / "s", "--floor", "low")
     assert "preference 'low' is not understood" in refused("report", tmp_path / "s", "--prefer", "low")
-    assert "Too little to recommend from yet" in foretaste("show", tmp_path / "s", "--floor", "all>=97%").out
+    assert "Too few results to recommend weights" in foretaste("show", tmp_path / "s", "--floor", "all>=97%").out
     more = [word for share in (0.2, 0.4, 0.5) for word in ("--weights", f"low={share},mid={share / 2},high={1 - 1.5 * share}")]
     assert foretaste("preview", recipe, *more, "--study", tmp_path / "s").code == 0
     assert "needs the preview at weights low=1" in refused("show", tmp_path / "s", "--floor", "all>=97%")

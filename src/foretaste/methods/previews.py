@@ -231,7 +231,7 @@ def memory_of(context: Context, merger: Merger) -> Memory:
     >>> from foretaste.workflow.example import small_study
     >>> from foretaste.workflow.preview import prepare_merger
     >>> with small_study() as session:
-    ...     memory_of(session, ready(session, "simple")[1]).modules
+    ...     memory_of(session, prepare_merger(session, "simple")[1]).modules
     []
     """
     model, tasks = context.problem.model, context.problem.tasks
