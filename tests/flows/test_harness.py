@@ -160,7 +160,7 @@ class TestFaults:
             ("[colour_choice:acc_norm, ", "[colour_choice:norm, ", "line 12, tasks.colours.metrics.0: harness task 'colour_choice' has no"),
             ("exact_match:word", "exact_match", "line 16, tasks.words.metrics.1: harness task 'colour_name' reads answers in several ways"),
             ("limit: 200", "limt: 200", "line 7, model.harness.limt: unknown field; did you mean limit?"),
-            ("tasks: tasks", "tasks: ./no", "line 7, model.harness.tasks: .*no is no folder; relative paths start at the recipe's"),
+            ("tasks: tasks", "tasks: ./no", "line 7, model.harness.tasks: .*no is not a folder; relative paths start at the recipe's"),
             ("limit: 200", "chat_template: yes", "line 7, model.harness.chat_template: the tokenizer has no chat template"),
         ],
     )

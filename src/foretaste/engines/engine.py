@@ -19,7 +19,9 @@ Failure = tuple[Work[Any], ForetasteError]
 class Engine(ABC):
     """Runs work. Whatever the engine, the keys and what is kept under them are the same."""
 
-    def run(self, works: Sequence[Work[Result]], context: Context, watch: Watch) -> Iterator[tuple[Work[Result], Result]]:
+    def run(
+        self, works: Sequence[Work[Result]], context: Context, watch: Watch, *, only_lacking: bool = False
+    ) -> Iterator[tuple[Work[Result], Result]]:
         """Do what the study lacks of some work and of all that it needs.
 
         A piece that fails does not keep others from being done, unless they need it.
@@ -28,6 +30,7 @@ class Engine(ABC):
             works: Any work.
             context: What it is done with.
             watch: Shows progress, and may ask to stop.
+            only_lacking: Whether finished work is passed over in silence; then nothing is yielded.
 
         Yields:
             Each piece that was asked for with its result, in whatever order they finish.
@@ -37,7 +40,7 @@ class Engine(ABC):
             RunFailed: Some pieces failed; raised when all others are done. A single failure is raised as it is.
             StorageError: The study cannot be written; raised at once.
         """
-        asked, failures = set(works), list[Failure]()
+        asked, failures = set[Work[Any]]() if only_lacking else set[Work[Any]](works), list[Failure]()
         failed = set[Work[Any]]()
         context.memory.clear()
         for label, stage in stages_of(works, context):

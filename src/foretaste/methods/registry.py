@@ -27,7 +27,7 @@ def method_named(name: str) -> Method:
     module, _, cls = METHOD_TABLE[name].implementation.partition(":")
     method = getattr(import_module(module), cls)()
     if not isinstance(method, Method):
-        raise RecipeError(f"{METHOD_TABLE[name].implementation} is no foretaste.methods.method.Method")
+        raise RecipeError(f"{METHOD_TABLE[name].implementation} is not a foretaste.methods.method.Method")
     return method
 
 

@@ -49,7 +49,7 @@ def prepare(session: Session, method: str) -> SiteSet:
     ...     [work.kind for work in prepare(session, "ensemble").works["low"]]
     ['finetune', 'outputs']
     """
-    session.finish(method_work(session, method))
+    session.prepare(method_work(session, method))
     return method_named(method).sites(session)
 
 
@@ -66,5 +66,5 @@ def prepare_merger(session: Session, method: str) -> tuple[SiteSet, Merger]:
     True
     """
     require_params(method)
-    session.finish(method_work(session, method))
+    session.prepare(method_work(session, method))
     return merger_of(session, method)

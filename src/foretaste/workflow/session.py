@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from foretaste.engines.engine import Engine
 from foretaste.engines.here import Here
@@ -41,3 +41,16 @@ class Session(Context):
         """
         results = dict(self.engine.run(works, self, self.watch))
         return [results[work] for work in works]
+
+    def prepare(self, works: Sequence[Work[Any]]) -> None:
+        """Do what the study lacks of some work and of all that it needs; what is there already is passed over in silence.
+
+        Args:
+            works: Any work.
+
+        Raises:
+            Stopped: The user asked to stop; everything finished so far is kept.
+            RunFailed: Some pieces failed; the others are finished.
+        """
+        for _ in self.engine.run(works, self, self.watch, only_lacking=True):
+            pass

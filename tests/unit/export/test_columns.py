@@ -85,7 +85,9 @@ class TestUnited:
     )
     def test_what_does_not_go_together_is_refused(self, kinds: tuple[object, object]) -> None:
         for one, other in (kinds, kinds[::-1]):
-            with pytest.raises(DataError, match=r"column 'x' is not of one type in all tasks \(a: .*; b: .*\); rename it .*or bring all"):
+            with pytest.raises(
+                DataError, match=r"column 'x' is not of one type in all tasks \(a: .*; b: .*\); rename it .*or give it one type"
+            ):
                 unite_columns(features_of(a=one, b=other))
 
     def test_pictures_decoded_differently_are_pictures(self) -> None:

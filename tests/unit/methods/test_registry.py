@@ -24,7 +24,7 @@ def test_every_row_of_the_table_has_its_method(name: str) -> None:
 
 def test_a_row_without_a_method_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(METHOD_TABLE, "strange", MethodRow("strange", "no method at all", "pathlib:Path"))
-    with pytest.raises(RecipeError, match=r"pathlib:Path is no foretaste\.methods\.method\.Method"):
+    with pytest.raises(RecipeError, match=r"pathlib:Path is not a foretaste\.methods\.method\.Method"):
         method_named("strange")
 
 
@@ -82,5 +82,5 @@ def test_methods_that_mix_predictions_need_metrics_that_follow_from_them(session
     check_methods(["ensemble"], session.problem.tasks)
     judged = replace(session.task("low"), metrics=[ModelMetric("x")], judge=lambda model, names, most: {"x": 1.0})
     check_methods(["simple"], [judged])
-    with pytest.raises(TaskError, match="an ensemble is no model"):
+    with pytest.raises(TaskError, match="an ensemble is not a model"):
         check_methods(["ensemble"], [judged])

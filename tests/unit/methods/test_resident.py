@@ -74,13 +74,13 @@ def test_a_sweep_over_resident_sites_moves_nothing_but_data(apart: Session, monk
 def test_what_does_not_fit_is_streamed_and_told(apart: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(placing, "_free", lambda device: LITTLE)
     merged = prepare_merger(apart, "diagonal")[1]
+    lines: list[str] = []
     with Away(apart.problem.model) as away:
-        there = resident(apart, merged)
+        there = resident(apart, merged, lines.append)
         assert away.brought == []
         there.merge(lattice(apart.problem.names, 3)[1])
         assert 0 < sum(away.brought) <= merged.bytes
-    assert isinstance(apart.watch, Told)
-    assert apart.watch.said == ["the tasks' sites need 0.0 GiB and xpu:0 has 0.0 GiB free: they are streamed there, weighting by weighting"]
+    assert lines == ["the tasks' sites need 0.0 GiB and xpu:0 has 0.0 GiB free: they are streamed there, weighting by weighting"]
 
 
 def test_mixtures_that_do_not_fit_are_merged_in_main_memory() -> None:

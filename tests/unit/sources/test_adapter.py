@@ -110,11 +110,11 @@ class TestRefusing:
         ("tensors", "reason"),
         [
             ({"q.lora_magnitude_vector": torch.ones(4)}, "q.lora_magnitude_vector .* is not a factor of plain LoRA"),
-            ({"q.lora_B.bias": torch.ones(4)}, "q.lora_B.bias .* is no factor"),
+            ({"q.lora_B.bias": torch.ones(4)}, "q.lora_B.bias .* is not a factor"),
             ({"wte.weight": torch.ones(4)}, r"wte.weight .* is of no module that modules_to_save names \(a larger vocabulary"),
             ({"wte.base_layer.weight": torch.ones(4)}, "modules_to_save"),
             ({"v.lora_A.weight": torch.ones(2, 3)}, "has v.lora_A.weight and no v.lora_B.weight; copy or download it again"),
-            ({"v.lora_B.weight": torch.ones(2, 3)}, "v.lora_B.weight .* is no factor"),
+            ({"v.lora_B.weight": torch.ones(2, 3)}, "v.lora_B.weight .* is not a factor"),
             (pair("mha.base_layer.out_proj"), "nn.MultiheadAttention"),
             ({"q.lora_A.weight": torch.ones(2, 3, 3), "q.lora_B.weight": torch.ones(4, 1, 1)}, "a convolution in groups"),
             ({"q.lora_A.weight": torch.ones(3, 3), "q.lora_B.weight": torch.ones(4, 3)}, "rank 3, and 2 by adapter_config.json"),

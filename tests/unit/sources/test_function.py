@@ -114,7 +114,7 @@ def test_a_function_is_defined_in_the_module_that_is_named(folder: tuple[Path, s
         call(f"{name}_again:problem", {}, path)
     with pytest.raises(DataError, match=f"is not defined in {name}_again but in subprocess"):
         call(f"{name}_again:call", {"args": ["touch", str(path / "ran")]}, path)
-    with pytest.raises(DataError, match=r"is no function; name a function that returns \(model, \[Task, \.\.\.\]\)"):
+    with pytest.raises(DataError, match=r"is not a function; name a function that returns \(model, \[Task, \.\.\.\]\)"):
         call(f"{name}_again:value", {}, path)
     assert not (path / "ran").exists()
 

@@ -318,7 +318,7 @@ class TestFaults:
             problem(folder, checkpoints.gpt2, {"a": ["bad:acc"], "b": ["bad:acc"]})
 
     def test_a_folder_that_is_not_there(self, checkpoints: Checkpoints, folder: Path) -> None:
-        with pytest.raises(DataError, match="is no folder; relative paths start at the recipe's folder") as caught:
+        with pytest.raises(DataError, match="is not a folder; relative paths start at the recipe's folder") as caught:
             problem(folder / "no", checkpoints.gpt2, {"a": CHOICE, "b": CHOICE})
         assert caught.value.field == ("model", "harness", "tasks")
 

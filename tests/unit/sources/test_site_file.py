@@ -155,10 +155,10 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("key", "tensor", "message"),
         [
-            ("precision/w", torch.ones(3), r"no whole site: the curvature .* shape of w is \[3\], not \[2\]"),
+            ("precision/w", torch.ones(3), r"an incomplete site: the curvature .* shape of w is \[3\], not \[2\]"),
             ("precision/w", -torch.ones(2), "curvature of w has negative or non-finite entries"),
-            ("precision/v", torch.ones(2), "no whole site: the curvature .* additional v"),
-            ("gradient/w", torch.ones(3), "no whole site: the gradient"),
+            ("precision/v", torch.ones(2), "an incomplete site: the curvature .* additional v"),
+            ("gradient/w", torch.ones(3), "an incomplete site: the gradient"),
         ],
     )
     def test_curvature_that_does_not_fit(self, tmp_path: Path, key: str, tensor: Tensor, message: str) -> None:

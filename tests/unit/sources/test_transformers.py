@@ -113,7 +113,7 @@ def test_faults_name_their_field(checkpoints: Checkpoints, plans: list[TaskReque
     assert field(replace(plans[0], columns={"text": "body"})) == ("tasks", "a", "train")
     assert field(plans[0], str(tmp_path)) == ("model", "path")
     assert field(plans[0], "nobody/nothing-at-all/anywhere") == ("model", "path")
-    with pytest.raises(DataError, match=r"label 0 in row 1 of .* is not one of: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, \.\.\.; mend"):
+    with pytest.raises(DataError, match=r"label 0 in row 1 of .* is not one of: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, \.\.\.; correct"):
         load(str(checkpoints.bert), "text-classification", [replace(plans[2], labels=tuple(str(n) for n in range(12))), plans[1]])
 
 
