@@ -22,8 +22,10 @@ import torch
 from foretaste.engines.engine import Engine
 from foretaste.engines.pool_worker import Progress, Ticket, begin_worker, do_work
 from foretaste.errors import ForetasteError, RunFailed, StudyError
+from foretaste.method_table import METHOD_TABLE
 from foretaste.one_line import one_line
 from foretaste.processes import without_interrupts
+from foretaste.sources.kinds import kinds
 from foretaste.weights import TaskWeights
 from foretaste.work.context import Context, Watch
 from foretaste.work.work import Work, to_json
@@ -188,7 +190,7 @@ def _ticket_of(context: Context) -> Ticket:
             "the model and tasks were made in memory, where other processes cannot load them; use 1 worker, or a recipe's file"
         )
     recipe = context.recipe.model_dump(mode="json", exclude_unset=True)
-    return Ticket(context.study.path.resolve(), recipe, context.origin, context.base, context.data)
+    return Ticket(context.study.path.resolve(), recipe, context.origin, context.base, context.data, tuple(METHOD_TABLE.values()), kinds())
 
 
 def _device(number: int) -> str | None:

@@ -15,9 +15,12 @@ from accelerate import PartialState
 from foretaste.engines.catalogue import MODULES
 from foretaste.errors import StudyError
 from foretaste.loading import load
+from foretaste.method_table import MethodRow, add_method
 from foretaste.one_line import one_line
 from foretaste.plan import Recipe
 from foretaste.processes import end_with_parent
+from foretaste.sources.kind import ModelKind
+from foretaste.sources.kinds import register
 from foretaste.store.study import Study
 from foretaste.work.context import Context, Origin
 from foretaste.work.observer import Observer
@@ -40,6 +43,8 @@ class Ticket:
         origin: Where the recipe came from.
         base: Content hash of the pretrained params, as the worker must find it.
         data: The hash of each task's data, as the worker must find it.
+        methods: The rows of all preview methods, those that were added included.
+        kinds: The rows of all kinds of models, the same.
     """
 
     folder: Path
@@ -47,6 +52,8 @@ class Ticket:
     origin: Origin
     base: str
     data: Mapping[str, str]
+    methods: tuple[MethodRow, ...] = ()
+    kinds: tuple[ModelKind, ...] = ()
 
     __repr__ = one_line
 
@@ -56,6 +63,10 @@ class Ticket:
         Raises:
             StudyError: The model or the data are others than those of the process that hands out the work.
         """
+        for row in self.methods:
+            add_method(row)
+        for kind in self.kinds:
+            register(kind)
         recipe = Recipe.model_validate(self.recipe)
         problem = load(recipe, self.origin.text, self.origin.file)
         base = problem.base()

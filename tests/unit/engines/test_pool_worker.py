@@ -15,6 +15,8 @@ from foretaste.engines import pool_worker
 from foretaste.engines.here import Here
 from foretaste.engines.pool_worker import Progress, Ticket, begin_worker, do_work
 from foretaste.errors import Stopped, StudyError
+from foretaste.method_table import METHOD_TABLE, MethodRow, check_method_name
+from foretaste.sources.kinds import kinds
 from foretaste.work.results import Run
 from foretaste.work.runs import SingleTaskRun
 from foretaste.work.work import to_json
@@ -78,3 +80,12 @@ def test_other_content_is_refused(ticket: Ticket) -> None:
         replace(ticket, base="another").load()
     with pytest.raises(StudyError, match=r"a worker loaded the data of .* and found other content"):
         replace(ticket, data={}).load()
+
+
+def test_methods_that_were_added_are_known_to_workers(
+    ticket: Ticket, worker: tuple[Event, "Queue[Progress]"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("foretaste.method_table.METHOD_TABLE", dict(METHOD_TABLE))
+    row = MethodRow("mine", "a method of mine", "foretaste.methods.simple:Simple")
+    do_work(replace(ticket, methods=(*METHOD_TABLE.values(), row), kinds=kinds()), to_json(LOW), 0)
+    assert check_method_name("mine") == "mine"
