@@ -5,6 +5,7 @@ What is particular to SQLite is here: how a file is opened, how a writer keeps o
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 _WAIT_SECONDS = 60
+_RETRY_SECONDS = 0.05
 _MOST_PARAMETERS = 32_000  # of other databases than SQLite
 _UNWRITABLE = ("full", "disk I/O", "unable to open", "readonly")  # what SQLite says where a disk is full or read-only
 
@@ -243,9 +245,22 @@ def insert_new(table: sa.Table) -> Insert:
 
 def _set_pragmas(connection: sa.engine.interfaces.DBAPIConnection, _: object) -> None:
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "foreign_keys=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while not _is_in_wal_mode(cursor) and time.monotonic() < deadline:
+        time.sleep(_RETRY_SECONDS)
     cursor.close()
+
+
+def _is_in_wal_mode(cursor: sa.engine.interfaces.DBAPICursor) -> bool:
+    """Move the database to write-ahead logging; false while others keep it, for which SQLite itself does not wait here."""
+    try:
+        cursor.execute("PRAGMA journal_mode=WAL")
+    except sqlite3.OperationalError as error:
+        if "locked" not in str(error):
+            raise
+        return False
+    return True
 
 
 @contextmanager
