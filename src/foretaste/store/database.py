@@ -1,12 +1,7 @@
-"""The study's database: SQLite in WAL mode. Where it cannot be written, it can still be read.
+"""The study's database: its tables, its transactions, and what its errors mean; `foretaste.store.sqlite_file` opens the file."""
 
-What is particular to SQLite is here: how a file is opened, how a writer keeps others out, and what its errors mean.
-"""
-
-import os
 import sqlite3
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,13 +14,13 @@ from foretaste import __version__
 from foretaste.errors import StorageError, StudyError
 from foretaste.store import tables
 from foretaste.store.migrate import mark_schema, schema_of, upgrade_schema
+from foretaste.store.sqlite_file import open_file, open_plain, open_readable
 from foretaste.target import path_kind
 
 __all__ = [
     "begin_writing",
     "check_schema",
     "connect",
-    "engine_of",
     "insert_new",
     "is_upgraded_copy",
     "most_parameters",
@@ -33,10 +28,7 @@ __all__ = [
     "transaction",
 ]
 
-_WAIT_SECONDS = 60
-_RETRY_SECONDS = 0.05
 _MOST_PARAMETERS = 32_000  # of other databases than SQLite
-_UNWRITABLE = ("full", "disk I/O", "unable to open", "readonly")  # what SQLite says where a disk is full or read-only
 
 
 def connect(path: Path, *, create: bool) -> sa.Engine:
@@ -66,16 +58,16 @@ def connect(path: Path, *, create: bool) -> sa.Engine:
     with _clear_errors(path):
         if create:
             _prepare(path)
-            engine = engine_of(path)
+            engine = open_file(path)
             engine.connect().close()
             return engine
-        engine = _readable(path, engine_of)
+        engine = open_readable(path, open_file)
         return engine if schema is None or schema >= tables.SCHEMA else _upgraded_copy(engine)
 
 
 def _prepare(path: Path) -> None:
     """Make the tables, or move those of an earlier version: all of it or nothing, and by one process at a time."""
-    engine = _plain_engine(path)  # without foreign keys, which would keep tables from being copied
+    engine = open_plain(path)  # without foreign keys, which would keep tables from being copied
     with engine.begin() as connection:
         begin_writing(connection)
         if "study" in sa.inspect(connection).get_table_names():
@@ -107,7 +99,7 @@ def _upgraded_copy(source: sa.Engine) -> sa.Engine:
 def is_upgraded_copy(engine: sa.Engine) -> bool:
     """Whether an engine reads a copy in memory of an earlier version's study, which nothing can be added to.
 
-    >>> is_upgraded_copy(engine_of(Path("study.db")))
+    >>> is_upgraded_copy(open_file(Path("study.db")))
     False
     """
     return not engine.url.database
@@ -131,52 +123,7 @@ def readable_engine(path: Path) -> sa.Engine:
     True
     """
     with _clear_errors(path):
-        return _readable(path, engine_of)
-
-
-def _readable(path: Path, make: Callable[[Path], sa.Engine]) -> sa.Engine:
-    if _is_writable(path):
-        engine = make(path)
-        try:
-            with engine.connect() as connection:
-                connection.exec_driver_sql("SELECT 1 FROM sqlite_master").first()
-        except OperationalError as error:
-            engine.dispose()
-            if not any(reason in str(error.orig) for reason in _UNWRITABLE):
-                raise
-        else:
-            return engine
-    return _read_only(path)
-
-
-def engine_of(path: Path) -> sa.Engine:
-    """A database file, opened as all of ours are: in WAL mode, waiting for others up to a minute.
-
-    >>> engine_of(Path("/a folder?/study.db")).url.database
-    '/a folder?/study.db'
-    """
-    engine = _plain_engine(path)
-    sa.event.listen(engine, "connect", _set_pragmas)
-    return engine
-
-
-def _plain_engine(path: Path) -> sa.Engine:
-    """A database file as SQLite opens it; whatever its name holds, none of it is read as part of an address."""
-    address = sa.URL.create("sqlite", database=str(path.absolute()))
-    return sa.create_engine(address, connect_args={"timeout": _WAIT_SECONDS})
-
-
-def _is_writable(path: Path) -> bool:
-    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
-
-
-def _read_only(path: Path) -> sa.Engine:
-    """A database that cannot be written: SQLite takes no locks, unless another left its log, which is then read too."""
-    log = path.with_name(f"{path.name}-wal")
-    logged = log.is_file() and log.stat().st_size > 0
-    options = {"mode": "ro"} if logged else {"immutable": "1"}
-    address = sa.URL.create("sqlite", database=path.resolve().as_uri(), query=options | {"uri": "true"})
-    return sa.create_engine(address, connect_args={"timeout": _WAIT_SECONDS})
+        return open_readable(path, open_file)
 
 
 def check_schema(path: Path, *, create: bool) -> int | None:
@@ -197,7 +144,7 @@ def check_schema(path: Path, *, create: bool) -> int | None:
     if path_kind(path) != "file":
         return None
     with _clear_errors(path):
-        engine = _plain_engine(path) if create else _readable(path, _plain_engine)
+        engine = open_plain(path) if create else open_readable(path, open_plain)
     with _clear_errors(path), engine.connect() as connection:
         names = sa.inspect(connection).get_table_names()
         stored = schema_of(connection) if "study" in names or not create else None
@@ -241,26 +188,6 @@ def insert_new(table: sa.Table) -> Insert:
     INSERT INTO study (id) VALUES (?) ON CONFLICT DO NOTHING
     """
     return insert(table).on_conflict_do_nothing()
-
-
-def _set_pragmas(connection: sa.engine.interfaces.DBAPIConnection, _: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA foreign_keys=ON")
-    deadline = time.monotonic() + _WAIT_SECONDS
-    while not _is_in_wal_mode(cursor) and time.monotonic() < deadline:
-        time.sleep(_RETRY_SECONDS)
-    cursor.close()
-
-
-def _is_in_wal_mode(cursor: sa.engine.interfaces.DBAPICursor) -> bool:
-    """Move the database to write-ahead logging; false while others keep it, for which SQLite itself does not wait here."""
-    try:
-        cursor.execute("PRAGMA journal_mode=WAL")
-    except sqlite3.OperationalError as error:
-        if "locked" not in str(error):
-            raise
-        return False
-    return True
 
 
 @contextmanager

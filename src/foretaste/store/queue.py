@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from foretaste.errors import StorageError, StudyError
 from foretaste.store import database
+from foretaste.store.sqlite_file import open_file
 from foretaste.target import DATABASE, is_study
 
 __all__ = ["Job", "Kind", "Queue", "State"]
@@ -115,7 +116,7 @@ class Queue:
         if not is_study(folder):
             raise StudyError(f"{folder} is not a study (it has no {DATABASE}); name the folder that `foretaste run` made")
         self.path = folder / _NAME
-        self._engine: sa.Engine | None = database.engine_of(self.path)
+        self._engine: sa.Engine | None = open_file(self.path)
         try:
             with self._transaction() as connection:
                 _metadata.create_all(connection)

@@ -1,6 +1,5 @@
 import os
 import sqlite3
-import threading
 from pathlib import Path
 
 import pytest
@@ -89,21 +88,3 @@ def test_what_cannot_be_written_can_be_read(tmp_path: Path, monkeypatch: pytest.
     reader.dispose()
     assert sorted(path.parent.iterdir()) == before
     writer.dispose()
-
-
-def test_a_database_is_opened_while_another_writes_its_first_row(tmp_path: Path) -> None:
-    """SQLite does not wait by itself when it moves a database to write-ahead logging."""
-    path = tmp_path / "study.db"
-    held = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-    held.execute("CREATE TABLE study (id)")
-    held.execute("BEGIN IMMEDIATE")
-    held.execute("INSERT INTO study VALUES (1)")
-    timer = threading.Timer(0.3, lambda: held.execute("COMMIT"))
-    timer.start()
-    engine = database.engine_of(path)
-    with engine.connect() as connection:
-        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
-        assert connection.exec_driver_sql("SELECT count(*) FROM study").scalar() == 1
-    timer.join()
-    engine.dispose()
-    held.close()
