@@ -120,11 +120,11 @@ class Pool(Engine):
                     yield from self._outcome(future, running.pop(future), watch, waiting)
         finally:
             self._stop.set()
-            wait(running)  # until each has kept its state
+            wait(running)  # until each has saved its state
 
     def _find(self, works: Sequence[Work[Any]], context: Context, watch: Watch) -> Iterator[tuple[Work[Any], Any]]:
         for work in works:
-            yield work, work.found(context)
+            yield work, work.stored_result(context)
             watch.advance(work.size(context))
 
     def _submit(self, assignment: _Assignment, ticket: Ticket, running: "dict[Future[Any], _Assignment]") -> None:

@@ -74,7 +74,9 @@ class Ticket:
         context = Context(Study.open(self.folder), recipe, problem, base, origin=self.origin)
         if base != self.base or context.data != self.data:
             changed = "the model" if base != self.base else "the data"
-            raise StudyError(f"a worker loaded {changed} of {self.folder} and found other content; was a file changed meanwhile?")
+            raise StudyError(
+                f"a worker loaded {changed} of {self.folder} with other content than this study's; was a file changed meanwhile?"
+            )
         return context
 
 

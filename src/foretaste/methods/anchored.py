@@ -35,7 +35,7 @@ class Anchored(Method):
         return (*_uncorrected_work(context), AnchorTrust())
 
     def sites(self, context: Context) -> SiteSet:
-        own, trust = _uncorrected(context), AnchorTrust().found(context)
+        own, trust = _uncorrected(context), AnchorTrust().stored_result(context)
         joint, weights = _joint_run(context), uniform(context.problem.names)
         params = context.study.tensors(joint.done(context).artefact)
         return own.anchored_at(AnchorRun(weights, params, trust.value)).resting_on(trust.done)
@@ -81,7 +81,7 @@ def _uncorrected(context: Context) -> SiteSet:
     """Kronecker or diagonal sites, whichever has the lower validation loss under its own prior; Kronecker under a fixed one."""
     sites = {method.name: method.sites(context) for method in _CURVED}
     precisions = {method.name: tuned_precision(context, method.name, sites[method.name])[0] for method in _CURVED}
-    choices = {method.name: PriorPrecision(method.name).found(context) for method in _CURVED} if is_tuned(context.recipe) else {}
+    choices = {method.name: PriorPrecision(method.name).stored_result(context) for method in _CURVED} if is_tuned(context.recipe) else {}
     best = min(choices, key=lambda name: choices[name].loss, default="kronecker")
     works = {task: tuple(work for each in sites.values() for work in each.works[task]) for task in context.problem.names}
     own = replace(sites[best], works=works, precision=precisions[best], options={**sites[best].options, "curvature": best})

@@ -154,11 +154,11 @@ class Previews(EvaluationWork):
         memory = context.remember("memory", context.key_in("merger"), lambda: memory_of(context, merger))
         on_batch = observer.stop_if_asked
         with memory.at_work(), at_precision(context):
-            found = evaluate_each(problem.model, many, problem.tasks, batch_size=recipe.preview.batch_size, on_batch=on_batch)
+            evaluated = evaluate_each(problem.model, many, problem.tasks, batch_size=recipe.preview.batch_size, on_batch=on_batch)
         share = (time.perf_counter() - start) / len(points)
         return [
             (row_of(results, weights, Fidelity.PREVIEW, self.method, seed=recipe.seed, cost=own + share), per_example(results))
-            for results, weights, own in zip(found, points, seconds, strict=True)
+            for results, weights, own in zip(evaluated, points, seconds, strict=True)
         ]
 
     def _mix(self, context: Context, weights: TaskWeights) -> tuple[Evaluation, Params]:

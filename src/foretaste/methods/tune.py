@@ -61,9 +61,9 @@ class ChoiceWork(Computation[Choice]):
 
         def value(number: float) -> float:
             observer.stop_if_asked()
-            found = loss(number)
+            validation_loss = loss(number)
             observer.advance(1)
-            return found
+            return validation_loss
 
         curve = choose_number(value, first, (min(first), max(first)))
         best, least = min(curve, key=lambda point: point[1])
@@ -96,8 +96,8 @@ def choose_number(value: Callable[[float], float], first: Sequence[float], bound
     curve: list[tuple[float, float]] = []
 
     def attempt(number: float) -> float:
-        found = value(float(number))
-        curve.append((float(number), found if math.isfinite(found) else 1e30))
+        result = value(float(number))
+        curve.append((float(number), result if math.isfinite(result) else 1e30))
         return curve[-1][1]
 
     for number in first:
@@ -189,5 +189,5 @@ def tuned_precision(context: Context, method: str, sites: SiteSet) -> tuple[floa
         return 1.0, None  # any prior gives the same preview
     if not is_tuned(context.recipe):
         return prior_precision(context), None
-    choice = PriorPrecision(method).found(context)
+    choice = PriorPrecision(method).stored_result(context)
     return float(10**choice.value), choice.done

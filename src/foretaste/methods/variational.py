@@ -45,7 +45,7 @@ class Variational(Method):
     def sites(self, context: Context) -> SiteSet:
         runs = {task: VariationalRun(task) for task in context.problem.names}
         for task, ordinary in task_runs(context).items():
-            warn_of_little(task, runs[task].found(context).history, ordinary.found(context).history)
+            warn_of_little(task, runs[task].stored_result(context).history, ordinary.stored_result(context).history)
         sites = cache(lambda: {task: run.site(context) for task, run in runs.items()})
         return SiteSet({task: (run.done(context),) for task, run in runs.items()}, lambda prior: sites())
 

@@ -1,7 +1,7 @@
 """Evaluations as work: each weighting is a row of the study under a key of its own."""
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 from foretaste.errors import StudyError
@@ -35,7 +35,7 @@ class EvaluationWork(Work[tuple[Evaluation, ...]]):
         return 1
 
     def begin(self, context: Context, observer: Observer) -> None:
-        """Prepare what all points share, and tell the observer what is worth knowing."""
+        """Prepare what all points share; called only if some rows are lacking."""
 
     def size(self, context: Context) -> int:
         return len(self.points)
@@ -48,7 +48,7 @@ class EvaluationWork(Work[tuple[Evaluation, ...]]):
         keys = self.keys(context)
         return set(keys) <= set(context.study.evaluations(keys))
 
-    def found(self, context: Context) -> tuple[Evaluation, ...]:
+    def stored_result(self, context: Context) -> tuple[Evaluation, ...]:
         keys = self.keys(context)
         rows = context.study.evaluations(keys)
         if not set(keys) <= set(rows):
@@ -56,35 +56,36 @@ class EvaluationWork(Work[tuple[Evaluation, ...]]):
         return tuple(rows[key] for key in keys)
 
     def finish(self, context: Context, observer: Observer) -> tuple[Evaluation, ...]:
-        self.begin(context, observer)
-        study, points = context.study, dict[str, TaskWeights]()
-        inputs = {}
-        for weights in self.points:
-            named = self._named(context, weights)
-            key = key_of(self.kind, named)
-            points[key], inputs[key] = weights, named
-        order = self.keys(context) if len(points) < len(self.points) else list(points)
-        rows = study.evaluations(points)
-        for key in order:
-            if key in rows:
-                observer.advance(1, str(points[key]))
-        lacking = [key for key in points if key not in rows]
+        inputs = [self._named(context, weights) for weights in self.points]
+        keys = [key_of(self.kind, named) for named in inputs]
+        pieces = {key: (weights, named) for key, weights, named in zip(keys, self.points, inputs, strict=True)}
+        rows = context.study.evaluations(pieces)
+        self._count(rows, keys, pieces, observer)
+        lacking = [key for key in pieces if key not in rows]
+        if lacking:
+            self.begin(context, observer)
         size = self.at_once(context)
         for start in range(0, len(lacking), size):
             group = lacking[start : start + size]
             observer.stop_if_asked()
             with _claimed(context, group, observer):
-                rows |= study.evaluations(group)
+                rows |= context.study.evaluations(group)
                 fresh = [key for key in group if key not in rows]
-                made = dict(zip(fresh, self.evaluate(context, [points[key] for key in fresh], observer) if fresh else (), strict=True))
-                study.add_evaluations([(key, inputs[key], *row) for key, row in made.items()])
-                rows |= {key: row for key, (row, _) in made.items()}
-            for key in group:
-                observer.advance(order.count(key), str(points[key]))
-        return tuple(rows[key] for key in order)
+                results = self.evaluate(context, [pieces[key][0] for key in fresh], observer) if fresh else ()
+                context.study.add_evaluations([(key, pieces[key][1], *result) for key, result in zip(fresh, results, strict=True)])
+                rows |= {key: row for key, (row, _) in zip(fresh, results, strict=True)}
+            self._count(group, keys, pieces, observer)
+        return tuple(rows[key] for key in keys)
+
+    def _count(
+        self, finished: Iterable[str], keys: Sequence[str], pieces: Mapping[str, tuple[TaskWeights, object]], observer: Observer
+    ) -> None:
+        """Count finished rows as progress, each as often as it was asked for."""
+        for key in finished:
+            observer.advance(keys.count(key), str(pieces[key][0]))
 
     def keep(self, context: Context, row: Evaluation, results: Params) -> Evaluation:
-        """Keep a row that was made elsewhere, unless the study has one by now; the one that it has.
+        """Store a row that was made elsewhere, unless the study has one by now, and return the row that it has.
 
         Args:
             context: Has the study.
@@ -94,9 +95,9 @@ class EvaluationWork(Work[tuple[Evaluation, ...]]):
         inputs = self._named(context, row.weights)
         key = key_of(self.kind, inputs)
         context.study.add_evaluations([(key, inputs, row, results)])
-        kept = context.study.evaluation(key)
-        assert kept is not None
-        return kept
+        stored = context.study.evaluation(key)
+        assert stored is not None
+        return stored
 
     def _named(self, context: Context, weights: TaskWeights) -> dict[str, object]:
         return {**self.inputs_at(context, weights), "revision": self.revision}

@@ -55,7 +55,7 @@ class Work(ABC, Generic[Result]):
         """Whether the study has it; asked only when all that it needs is finished."""
 
     @abstractmethod
-    def found(self, context: Context) -> Result:
+    def stored_result(self, context: Context) -> Result:
         """The result of finished work, from the study.
 
         Raises:
@@ -104,7 +104,7 @@ class Piece(Work[Result]):
             raise StudyError(f"{self} is not in the study {context.study.path} yet")
         return done
 
-    def found(self, context: Context) -> Result:
+    def stored_result(self, context: Context) -> Result:
         return self.read(context, self.done(context))
 
     def finish(self, context: Context, observer: Observer) -> Result:

@@ -209,7 +209,7 @@ class Runners:
         work = RacePart(self.method, runner.weights, tuple((task, *ends) for task, ends in part.items()))
         outputs = work.finish(self.session, Observer(self.session.watch, 0).without_progress())
         runner.seconds += work.done(self.session).seconds
-        self._keep(runner, outputs, partial(work.found, self.session))
+        self._keep(runner, outputs, partial(work.stored_result, self.session))
 
     def _keep(self, runner: Runner, outputs: PartOutputs, again: Callable[[], PartOutputs]) -> None:
         runner.parts.append(again)

@@ -60,7 +60,7 @@ def test_a_problem_that_was_made_in_memory_is_refused(session: Session, tmp_path
 def test_a_worker_that_loads_other_content_refuses(session: Session, tmp_path: Path) -> None:
     with Pool(2) as pool:
         other = replace(empty_study(session, tmp_path / "study", pool), base="another")
-        with pytest.raises(StudyError, match=r"a worker loaded the model of .* and found other content"):
+        with pytest.raises(StudyError, match=r"a worker loaded the model of .* with other content"):
             other.finish([SingleTaskRun("low")])
         other.study.close()
 

@@ -76,9 +76,9 @@ def test_a_worker_stops_when_all_are_to_stop(ticket: Ticket, worker: tuple[Event
 
 
 def test_other_content_is_refused(ticket: Ticket) -> None:
-    with pytest.raises(StudyError, match=r"a worker loaded the model of .* and found other content"):
+    with pytest.raises(StudyError, match=r"a worker loaded the model of .* with other content"):
         replace(ticket, base="another").load()
-    with pytest.raises(StudyError, match=r"a worker loaded the data of .* and found other content"):
+    with pytest.raises(StudyError, match=r"a worker loaded the data of .* with other content"):
         replace(ticket, data={}).load()
 
 

@@ -32,7 +32,7 @@ def test_outputs_are_those_of_the_preview_on_these_examples(session: Session) ->
 
 
 def test_what_is_read_is_what_was_made(session: Session) -> None:
-    made, found = session.finish([WORK])[0], WORK.found(session)
+    made, found = session.finish([WORK])[0], WORK.stored_result(session)
     for name in PART:
         assert torch.equal(made[name].losses, found[name].losses)
         assert made[name].texts == found[name].texts == ()

@@ -28,7 +28,7 @@ def made(joint: int = 3, method: str = "diagonal") -> Surface:
 
 
 @pytest.fixture(scope="module")
-def found() -> Outlook:
+def stored_result() -> Outlook:
     return outlook(made(), GRID)
 
 

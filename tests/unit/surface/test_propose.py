@@ -32,7 +32,7 @@ def surface(previews: int = len(GRID), joint: int = 0) -> Surface:
 
 
 @pytest.fixture(scope="module")
-def found() -> Outlook:
+def stored_result() -> Outlook:
     return outlook(surface(), GRID)
 
 

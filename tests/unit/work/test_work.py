@@ -125,7 +125,7 @@ def test_work_is_done_once(session: Session) -> None:
 def test_work_that_is_not_finished_has_no_result(session: Session) -> None:
     assert not Toy(3).is_finished(session)
     with pytest.raises(StudyError, match="is not in the study"):
-        Toy(3).found(session)
+        Toy(3).stored_result(session)
 
 
 def test_stopped_training_goes_on_where_it_was(session: Session, tmp_path: Path) -> None:

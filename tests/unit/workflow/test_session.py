@@ -24,7 +24,7 @@ def test_finetuning_by_lora_keeps_the_other_numbers_of_training(session: Session
 def test_results_come_in_the_order_that_was_asked_for(session: Session) -> None:
     works = [SingleTaskMetrics("high"), SingleTaskMetrics("low")]
     results = session.finish(works)
-    assert [dict(result) for result in results] == [dict(work.found(session)) for work in works]
+    assert [dict(result) for result in results] == [dict(work.stored_result(session)) for work in works]
     assert results[0] != results[1]
 
 
