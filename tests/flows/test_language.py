@@ -28,7 +28,7 @@ class Flow:
     ran: Ran
 
     @property
-    def stored_result(self) -> dict[str, object]:
+    def found(self) -> dict[str, object]:
         document = json.loads(self.ran.out)
         assert isinstance(document, dict)
         return document

@@ -87,7 +87,7 @@ INSIDE = [TaskWeights(TASKS, [0.2, 0.3, 0.5]), TaskWeights(TASKS, [0.5, 0.3, 0.2
 class TestMemory:
     """Sites of 3 tasks at K weightings take (5 * 3 + 5 K + 8) * 4 bytes per entry."""
 
-    def stored_result(self, memory: int, weightings: Sequence[TaskWeights]) -> list[Tensor]:
+    def found(self, memory: int, weightings: Sequence[TaskWeights]) -> list[Tensor]:
         sites = {task: GaussianSite(near(LONG, seed), diagonal_like(LONG, seed)) for seed, task in enumerate(TASKS)}
         return [own["w"] for _, (own, *_) in stream(Gaussian(LONG, Isotropic(1.0)), sites, weightings, memory=memory)]
 

@@ -22,7 +22,7 @@ class TestFactors:
         columns = torch.cat([inputs, torch.ones(5, 1)], dim=1)
         return Net(model, {"inputs": inputs, "labels": classes()}), columns, model(inputs).detach().softmax(1)
 
-    def stored_result(self, each: Net, labels: Labels) -> Factors:
+    def found(self, each: Net, labels: Labels) -> Factors:
         return factors(each.model, None, each.task(), generator=random(0), labels=labels, batch_size=2)
 
     def test_empirical_ones_are_the_means_of_outer_products(self) -> None:

@@ -169,7 +169,7 @@ class TestCorners:
     def rows(shift: float) -> list[Evaluation]:
         return [Evaluation(w, {t: {"loss": 1.0, "accuracy": w[t] - shift} for t in w}, Fidelity.PREVIEW, "mixture") for w in corners("ab")]
 
-    def stored_result(self, shift: float, **alone: float) -> Corner:
+    def found(self, shift: float, **alone: float) -> Corner:
         known = {task: {"loss": 1.0, "accuracy": 1.0, **alone} for task in "ab"}
         return corner_of("mixture", self.rows(shift), known, dict.fromkeys("ab", ACCURACY))
 

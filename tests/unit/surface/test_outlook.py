@@ -28,7 +28,7 @@ def made(joint: int = 3, method: str = "diagonal") -> Surface:
 
 
 @pytest.fixture(scope="module")
-def stored_result() -> Outlook:
+def found() -> Outlook:
     return outlook(made(), GRID)
 
 

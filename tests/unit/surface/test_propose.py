@@ -32,7 +32,7 @@ def surface(previews: int = len(GRID), joint: int = 0) -> Surface:
 
 
 @pytest.fixture(scope="module")
-def stored_result() -> Outlook:
+def found() -> Outlook:
     return outlook(surface(), GRID)
 
 
