@@ -94,7 +94,9 @@ def main() -> None:
         agreement_page.write()
 
 
-def run_suite(name: str, folder: Path, variables: Mapping[str, str], methods: Sequence[str], only: str | None, steps: bool) -> None:
+def run_suite(
+    name: str, folder: Path, variables: Mapping[str, str], methods: Sequence[str], only: str | None, steps: bool
+) -> None:
     path = ROOT / "recipes" / f"{name}.yaml"
     for problem_seed in SUITES[name].problems:
         recipe, text = read(path, {**variables, "seed": str(problem_seed)})
@@ -107,7 +109,9 @@ def run_suite(name: str, folder: Path, variables: Mapping[str, str], methods: Se
                 session = start(own, text, problem, folder / f"{name}-p{problem_seed}-r{seed}", watch)
                 with session.study:
                     run = one_run(session, SUITES[name] if steps else replace(SUITES[name], bases=(), cut=()), methods)
-            command = f"python benchmarks/agreement.py run {name}" + "".join(f" --var {key}={key.upper()}" for key in variables)
+            command = f"python benchmarks/agreement.py run {name}" + "".join(
+                f" --var {key}={key.upper()}" for key in variables
+            )
             keep(name, command, recipe, problem, {"problem_seed": problem_seed, "seed": seed, **run})
 
 
@@ -149,7 +153,9 @@ def one_run(session: Session, suite: Suite, methods: Sequence[str]) -> dict[str,
     fit(session)
     truth = confirm(session, points)
     seconds = statistics.mean(done.seconds for done in session.study.all_work("joint"))
-    judging = statistics.mean(row.cost for row in truth) - statistics.mean(_joint_seconds(session, row.weights) for row in truth)
+    judging = statistics.mean(row.cost for row in truth) - statistics.mean(
+        _joint_seconds(session, row.weights) for row in truth
+    )
     cost = _Cost(seconds, judging)
     found = {name: _previewed(session, name, points, cost) for name in methods}
     total = session.joint_training.steps
@@ -158,7 +164,9 @@ def one_run(session: Session, suite: Suite, methods: Sequence[str]) -> dict[str,
         for share in suite.sharpened:
             steps = max(1, round(share * total))
             rows = sharpen_previews(session, base, steps, points)
-            found[f"{base} + {share:.0%}"] = cost.of(rows, once, "sharpened", f"{base} preview + {steps} of {total} joint steps")
+            found[f"{base} + {share:.0%}"] = cost.of(
+                rows, once, "sharpened", f"{base} preview + {steps} of {total} joint steps"
+            )
     for share in suite.cut:
         steps = max(1, round(share * total))
         found[f"joint cut to {share:.0%}"] = cost.of(
@@ -194,7 +202,13 @@ class _Cost:
         """Rows with their costs in joint runs: once for all weightings, and for each without its evaluation."""
         each = max(0.0, statistics.mean(row.cost for row in rows) - self.judging)
         costs = {"fixed_cost": fixed / self.joint, "point_cost": each / self.joint}
-        return {"kind": kind, "title": title, **costs, "details": dict(details or {}), "rows": [_row(row) for row in rows]}
+        return {
+            "kind": kind,
+            "title": title,
+            **costs,
+            "details": dict(details or {}),
+            "rows": [_row(row) for row in rows],
+        }
 
 
 def _previewed(session: Session, name: str, points: Sequence[TaskWeights], cost: _Cost) -> dict[str, Any]:
@@ -202,14 +216,20 @@ def _previewed(session: Session, name: str, points: Sequence[TaskWeights], cost:
     rows = preview(session, [name], points)
     kind = "control" if method.is_control else "anchored" if name == "anchored" else "preview"
     prior = prepare_merger(session, name)[1].prior.precision if method.has_curvature else None
-    details = {**sites.options, **({"prior_precision": prior.to_tensors()["scale"].item()} if prior is not None else {})}
+    details = {
+        **sites.options,
+        **({"prior_precision": prior.to_tensors()["scale"].item()} if prior is not None else {}),
+    }
     return cost.of(rows, sites.seconds, kind, method.title, details)
 
 
 def _row(row: Evaluation) -> dict[str, list[float]]:
     """Weights and metrics as columns over the tasks."""
     names = row.metrics[row.weights.names[0]]
-    return {"weights": list(row.weights.shares), **{name: [row.metrics[task][name] for task in row.weights] for name in names}}
+    return {
+        "weights": list(row.weights.shares),
+        **{name: [row.metrics[task][name] for task in row.weights] for name in names},
+    }
 
 
 def write(path: Path, data: Mapping[str, Any]) -> None:

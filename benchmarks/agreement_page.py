@@ -73,7 +73,10 @@ class Run:
 
     def _row(self, row: Mapping[str, Any]) -> Evaluation:
         tasks, shares = list(self.headlines), row["weights"]
-        metrics = {task: {name: each[place] for name, each in row.items() if name != "weights"} for place, task in enumerate(tasks)}
+        metrics = {
+            task: {name: each[place] for name, each in row.items() if name != "weights"}
+            for place, task in enumerate(tasks)
+        }
         return Evaluation(TaskWeights(tasks, [share / sum(shares) for share in shares]), metrics, Fidelity.JOINT, "")
 
     @property
@@ -129,7 +132,11 @@ def _error(guess: Surface, truth: Surface) -> float:
 def _gap(guess: Surface, truth: Surface) -> float:
     real = truth.values() * truth.signs
     seen = np.array(
-        [(guess.at(row.weights) or row).metrics[task][line.metric] for row in truth.rows for task, line in truth.headlines.items()]
+        [
+            (guess.at(row.weights) or row).metrics[task][line.metric]
+            for row in truth.rows
+            for task, line in truth.headlines.items()
+        ]
     )
     chosen = is_efficient(seen.reshape(real.shape) * truth.signs)
     whole = hypervolume(real, real.min(axis=0))
@@ -145,18 +152,33 @@ def table_of(suite: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         for name, kind, guess, once, each in predictors(run, runs):
             line = found.setdefault(name, {"kind": kind, "once": [], "each": [], **{column: [] for column in COLUMNS}})
             numbers = scores(run, guess)
-            for column, number in {**numbers, "ratio": (numbers["error"] or 0.0) / diagonal, "once": once, "each": each}.items():
+            for column, number in {
+                **numbers,
+                "ratio": (numbers["error"] or 0.0) / diagonal,
+                "once": once,
+                "each": each,
+            }.items():
                 line[column].append(number)
     return found
 
 
 def choices_of(suite: Mapping[str, Any]) -> dict[str, tuple[list[float], list[float]]]:
     """Regret of mean and worst task of weights that are chosen without looking at anything."""
-    found: dict[str, tuple[list[float], list[float]]] = {"uniform weights": ([], []), "data-proportional weights": ([], [])}
+    found: dict[str, tuple[list[float], list[float]]] = {
+        "uniform weights": ([], []),
+        "data-proportional weights": ([], []),
+    }
     for run in runs_of(suite):
         real = run.truth.values() * run.truth.signs
-        even = next(place for place, row in enumerate(run.truth.rows) if len({round(share, 6) for share in row.weights.values()}) == 1)
-        picked = {"uniform weights": real[even], "data-proportional weights": run.surface([run.data["proportional"]]).values()[0]}
+        even = next(
+            place
+            for place, row in enumerate(run.truth.rows)
+            if len({round(share, 6) for share in row.weights.values()}) == 1
+        )
+        picked = {
+            "uniform weights": real[even],
+            "data-proportional weights": run.surface([run.data["proportional"]]).values()[0],
+        }
         for name, values in picked.items():
             found[name][0].append(float(real.mean(1).max() - values.mean()))
             found[name][1].append(float(real.min(1).max() - values.min()))
@@ -176,7 +198,10 @@ def _section(name: str, suite: Mapping[str, Any]) -> list[str]:
     table, runs = table_of(suite), suite["runs"]
     seeds = "; ".join(f"problem {run['problem_seed']}, training {run['seed']}" for run in runs)
     lines = [f"## {name}", "", *(f"- {key}: {value}" for key, value in suite["facts"].items())]
-    lines += [f"- {len(runs[0]['truth'])} joint runs per truth table; seeds: {seeds}", f"- command: `{suite['command']}`"]
+    lines += [
+        f"- {len(runs[0]['truth'])} joint runs per truth table; seeds: {seeds}",
+        f"- command: `{suite['command']}`",
+    ]
     lines += [f"- {suite['versions']}; one joint run takes {mean(run['joint_seconds'] for run in runs):.1f} s", ""]
     lines += [f"![{name}: error of every predictor, and what it costs](agreement-{name}.svg)", ""]
     lines += ["| | " + " | ".join(COLUMNS.values()) + " | once | each |", "|---|" + "---|" * (len(COLUMNS) + 2)]
@@ -187,7 +212,9 @@ def _section(name: str, suite: Mapping[str, Any]) -> list[str]:
                 shown = predictor if kind in ("preview", "sharpened", "noise") else f"{predictor} ({kind})"
                 lines.append(f"| {shown} | {' | '.join(cells)} | {mean(line['once']):.2f} | {mean(line['each']):.3f} |")
     lines += ["", "| chosen without looking | regret mean | regret worst |", "|---|---|---|"]
-    lines += [f"| {choice} | {_cell(average)} | {_cell(worst)} |" for choice, (average, worst) in choices_of(suite).items()]
+    lines += [
+        f"| {choice} | {_cell(average)} | {_cell(worst)} |" for choice, (average, worst) in choices_of(suite).items()
+    ]
     return [*lines, "", *_by_task(suite), ""]
 
 
@@ -202,7 +229,10 @@ def _by_task(suite: Mapping[str, Any]) -> list[str]:
             for task in tasks:
                 found.setdefault(name, {}).setdefault(task, []).append((each.error[task], each.rank[task]))
     for name, by_task in found.items():
-        cells = [f"{_cell([error for error, _ in by_task[task]])}, {_cell([rank for _, rank in by_task[task]])}" for task in tasks]
+        cells = [
+            f"{_cell([error for error, _ in by_task[task]])}, {_cell([rank for _, rank in by_task[task]])}"
+            for task in tasks
+        ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines
 

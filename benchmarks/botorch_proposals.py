@@ -1,16 +1,17 @@
-"""Where joint runs are made: by `propose`, against BoTorch's acquisition on the same predictions, truth tables and recommendation.
+"""Where to make joint runs: `propose` against BoTorch's acquisition, on the same predictions and truth tables.
 
     pip install botorch==0.18.1
     python benchmarks/botorch_proposals.py            # on one thread, 17 minutes; reads benchmarks/results/*.json
     python benchmarks/botorch_proposals.py digits     # one suite alone; nothing is written
 
 Everything is as in decision.py but for the middle joint runs (the first is at uniform weights, the last confirms the
-recommendation): one exact Gaussian process per task over sqrt(alpha), whose prior mean is what foretaste predicts from previews
-alone, fitted to the joint runs so far by BoTorch, and qLogNoisyExpectedImprovement of the preference over the table's
-weightings. Regrets in points, as in decision.py.
+recommendation): one exact Gaussian process per task over sqrt(alpha), whose prior mean is what foretaste predicts from
+previews alone, fitted to the joint runs so far by BoTorch, and qLogNoisyExpectedImprovement of the preference over the
+table's weightings. Regrets in points, as in decision.py.
 
-For the whole front (`propose` with no preference, qLogNParEGO, or places at random) all joint runs but the first are proposed, and
-what is counted is the hypervolume that they miss, in % of what the whole table's means over seeds have above each task's worst.
+For the whole front (`propose` with no preference, qLogNParEGO, or places at random) all joint runs but the first are
+proposed, and what is counted is the hypervolume that they miss, in % of what the whole table's means over seeds have
+above each task's worst.
 """
 
 import json
@@ -75,7 +76,9 @@ def by_botorch(table: Table, seen: Outlook, preference: Preference, seed: int, m
     torch.manual_seed(seed)
     model, places, units, at = believed(table, made)
     objective = GenericMCObjective(lambda samples, X=None: preferred(preference, samples * units))  # noqa: N803 (theirs)
-    return best(table, qLogNoisyExpectedImprovement(model, places[at], objective=objective, prune_baseline=False), places, at)
+    return best(
+        table, qLogNoisyExpectedImprovement(model, places[at], objective=objective, prune_baseline=False), places, at
+    )
 
 
 def believed(table: Table, made: list[TaskWeights]) -> tuple[ModelListGP, Tensor, Tensor, list[int]]:
@@ -86,7 +89,9 @@ def believed(table: Table, made: list[TaskWeights]) -> tuple[ModelListGP, Tensor
     apart = (values - mean[at]).std(0) if len(at) > 1 else torch.zeros(values.shape[1])
     units = apart.clamp(min=SMALLEST)
     models = [
-        SingleTaskGP(places[at], values[:, [task]] / units[task], mean_module=Known(places, mean[:, task] / units[task]))
+        SingleTaskGP(
+            places[at], values[:, [task]] / units[task], mean_module=Known(places, mean[:, task] / units[task])
+        )
         for task in range(values.shape[1])
     ]
     model = ModelListGP(*models)
@@ -123,7 +128,9 @@ def front_at_random(table: Table, made: list[TaskWeights], seed: int) -> TaskWei
     return next(table.points[place] for place in order if table.points[place] not in made)
 
 
-def missed(table: Table, proposer: Callable[[Table, list[TaskWeights], int], TaskWeights], count: int, seed: int) -> float:
+def missed(
+    table: Table, proposer: Callable[[Table, list[TaskWeights], int], TaskWeights], count: int, seed: int
+) -> float:
     """% of the table's hypervolume that the joint runs made do not have."""
     made = [uniform(table.truth.tasks)]
     while len(made) < count:
@@ -132,7 +139,9 @@ def missed(table: Table, proposer: Callable[[Table, list[TaskWeights], int], Tas
     low = values.min(0)
     scaled = (values - low) / np.ptp(values, axis=0)
     below = np.full(values.shape[1], -1e-9)
-    return 100 * (1 - hypervolume(scaled[[table.place(weights) for weights in made]], below) / hypervolume(scaled, below))
+    return 100 * (
+        1 - hypervolume(scaled[[table.place(weights) for weights in made]], below) / hypervolume(scaled, below)
+    )
 
 
 PROPOSERS: dict[str, Callable[..., TaskWeights]] = {"foretaste": decision._proposed, "BoTorch": by_botorch}
@@ -161,7 +170,9 @@ def main() -> None:
     data = {
         "command": "python benchmarks/botorch_proposals.py",
         "date": time.strftime("%Y-%m-%d"),
-        "versions": f"botorch {botorch.__version__}, gpytorch {gpytorch.__version__}, torch {torch.__version__}, 1 thread",
+        "versions": (
+            f"botorch {botorch.__version__}, gpytorch {gpytorch.__version__}, torch {torch.__version__}, 1 thread"
+        ),
         "seconds": time.perf_counter() - start,
         "figures": figures,
     }

@@ -2,13 +2,14 @@
 
     python benchmarks/constants.py               # on one thread; reads benchmarks/results/{digits,sentiment,...}.json
 
-Every choice of a small grid predicts the joint runs of predict.py's setting (3 draws). A suite's constants are then chosen
-by the four others: of all choices whose interval score (its logarithm; less is better) is at
-most .03 above the least, the one whose coverages are nearest to 90 %. ``shipped`` is what the library has. The grid itself, and the
-form of the predictor, were found by looking at all five suites: that is not left out.
+Every choice of a small grid predicts the joint runs of predict.py's setting (3 draws). A suite's constants are then
+chosen by the four others: of all choices whose interval score (its logarithm; less is better) is at most .03 above the
+least, the one whose coverages are nearest to 90 %. ``shipped`` is what the library has. The grid itself, and the form
+of the predictor, were found by looking at all five suites: that is not left out.
 
 References:
-    Gneiting, Raftery: Strictly Proper Scoring Rules, Prediction, and Estimation, 2007, https://doi.org/10.1198/016214506000001437
+    Gneiting, Raftery: Strictly Proper Scoring Rules, Prediction, and Estimation, 2007,
+    https://doi.org/10.1198/016214506000001437
 """
 
 import json
@@ -50,7 +51,12 @@ def main() -> None:
         results.append(measured(found, choice))
         print(choice, {key: round(value, 3) for key, value in summary(results[-1], SUITES).items()}, flush=True)
     shipped = choices.index(
-        {"sizes": calibrate._SIZES, "absent": calibrate._ABSENT, "pooled": calibrate._POOLED, "unsure": calibrate._UNSURE}
+        {
+            "sizes": calibrate._SIZES,
+            "absent": calibrate._ABSENT,
+            "pooled": calibrate._POOLED,
+            "unsure": calibrate._UNSURE,
+        }
         | {"apart": scales._APART}
     )
     chosen = {suite: choose(results[1:], [other for other in SUITES if other != suite]) + 1 for suite in SUITES}
@@ -62,7 +68,9 @@ def main() -> None:
         "before": told(choices[0], results[0]),
         "shipped": told(choices[shipped], results[shipped]),
         "chosen by all": told(choices[place := choose(results[1:], SUITES) + 1], results[place]),
-        "chosen by the other four": {suite: told(choices[place], results[place], [suite]) for suite, place in chosen.items()},
+        "chosen by the other four": {
+            suite: told(choices[place], results[place], [suite]) for suite, place in chosen.items()
+        },
     }
     rounded = json.loads(json.dumps(data), parse_float=lambda text: float(f"{float(text):.4g}"))
     OUT.write_text(json.dumps(rounded, indent=1) + "\n")
@@ -85,7 +93,10 @@ def judged(found: Sequence[Table], count: int) -> Iterator[tuple[float, float]]:
     for metric, methods in product(metrics, PREVIEWS.values()):
         if set(methods) <= set(found[0].previews):
             draws = [(table, seed) for table in found for seed in range(DRAWS if count > 1 else 1)]
-            cells = [cell(table, [name for name in methods if count or name != "anchored"], count, metric, seed) for table, seed in draws]
+            cells = [
+                cell(table, [name for name in methods if count or name != "anchored"], count, metric, seed)
+                for table, seed in draws
+            ]
             covered, score = np.mean(cells, axis=0)
             yield covered, np.log(score)
 
@@ -107,11 +118,16 @@ def summary(result: Mapping[Cell, Array], suites: Sequence[str]) -> dict[str, fl
 def choose(results: Sequence[Mapping[Cell, Array]], suites: Sequence[str]) -> int:
     each = [summary(result, suites) for result in results]
     least = min(one["score"] for one in each)
-    return min((place for place, one in enumerate(each) if one["score"] <= least + NEAR), key=lambda place: each[place]["off"])
+    return min(
+        (place for place, one in enumerate(each) if one["score"] <= least + NEAR), key=lambda place: each[place]["off"]
+    )
 
 
 def told(choice: Mapping[str, Any], result: Mapping[Cell, Array], suites: Sequence[str] = SUITES) -> dict[str, Any]:
-    covered = {suite: {str(count): float(value[0]) for (own, count), value in result.items() if own == suite} for suite in suites}
+    covered = {
+        suite: {str(count): float(value[0]) for (own, count), value in result.items() if own == suite}
+        for suite in suites
+    }
     return {"constants": choice, **summary(result, suites), "coverage": covered}
 
 

@@ -1,4 +1,4 @@
-"""Decisions with few joint runs: regret, error of the predicted surface, coverage and cost, against truth tables and rivals.
+"""Decisions with few joint runs: regret, error, coverage and cost, against truth tables and rivals.
 
     python benchmarks/decision.py            # on one thread; reads benchmarks/results/*.json; needs the extra ``bench``
 
@@ -6,18 +6,19 @@ A truth table has joint runs at all its weightings. A budget of J joint runs may
 the searcher wants it; then it recommends. Regret is what the recommended weights give less than the best of the table,
 both as means over the table's training seeds, in points (hundredths of the metric); the joint runs that a searcher sees
 are of one seed. So even who sees the whole grid of joint runs of that seed has a regret: it is listed as ``full grid``.
-Regret favours who believes what one seed happened to give, since that seed is among its judges: ``gain`` is what the recommended
-weights give more than uniform ones in joint runs of the other seed, which nobody saw (not for the suite with one seed).
-Every searcher is repeated on all problems and seeds, 10 times on each with a quarter of the weightings left out at random
-(never the uniform one), so that no single weighting decides; 90 % intervals are by bootstrap over these.
+Regret favours who believes what one seed happened to give, since that seed is among its judges: ``gain`` is what the
+recommended weights give more than uniform ones in joint runs of the other seed, which nobody saw (not for the suite
+with one seed). Every searcher is repeated on all problems and seeds, 10 times on each with a quarter of the weightings
+left out at random (never the uniform one), so that no single weighting decides; 90 % intervals are by bootstrap over
+these.
 
-foretaste has single-task models and previews (simple, diagonal, Kronecker, and anchored ones from its first joint run on,
-which is at uniform weights), proposes by `propose`, keeps its last joint run for its recommendation, and recommends one of
-its joint runs. ``no previews`` is the same without previews. Rivals see joint runs alone (random, Optuna's TPE and Gaussian
-process: the best run seen is taken), or previews alone (as they are; a quadratic in sqrt(alpha) fitted to them), or check the
-best Kronecker previews one by one. Optuna's samplers begin with two runs at random. Costs are in joint runs:
-single-task models and curvature as the dearest method needs them, previews and their evaluation as measured in the
-tables' runs.
+foretaste has single-task models and previews (simple, diagonal, Kronecker, and anchored ones from its first joint run
+on, which is at uniform weights), proposes by `propose`, keeps its last joint run for its recommendation, and recommends
+one of its joint runs. ``no previews`` is the same without previews. Rivals see joint runs alone (random, Optuna's TPE
+and Gaussian process: the best run seen is taken), or previews alone (as they are; a quadratic in sqrt(alpha) fitted to
+them), or check the best Kronecker previews one by one. Optuna's samplers begin with two runs at random. Costs are in
+joint runs: single-task models and curvature as the dearest method needs them, previews and their evaluation as measured
+in the tables' runs.
 """
 
 import argparse
@@ -94,7 +95,8 @@ def tables(suite: str) -> Iterator[Table]:
     for problem in sorted({run["problem_seed"] for run in data["runs"]}):
         runs = [run for run in data["runs"] if run["problem_seed"] == problem]
         truths = [
-            Surface(heads, tuple(_row(row, tasks, Fidelity.JOINT, "joint") for row in run["truth"]), suite == "vision") for run in runs
+            Surface(heads, tuple(_row(row, tasks, Fidelity.JOINT, "joint") for row in run["truth"]), suite == "vision")
+            for run in runs
         ]
         judged = np.mean([truth.values() for truth in truths], axis=0)
         proportional = np.mean([_headline(run["proportional"], heads) for run in runs], axis=0)
@@ -103,10 +105,14 @@ def tables(suite: str) -> Iterator[Table]:
             yield Table(
                 truth=truth,
                 judged=judged,
-                unseen=np.mean(others, axis=0) if (others := [each.values() for each in truths if each is not truth]) else None,
+                unseen=np.mean(others, axis=0)
+                if (others := [each.values() for each in truths if each is not truth])
+                else None,
                 singles=tuple(_row(run["single"][task], tasks, Fidelity.JOINT, "joint") for task in tasks),
                 previews={
-                    name: tuple(_row(row, tasks, Fidelity.PREVIEW, name) for row in [*each["rows"], *run["single"].values()])
+                    name: tuple(
+                        _row(row, tasks, Fidelity.PREVIEW, name) for row in [*each["rows"], *run["single"].values()]
+                    )
                     for name, each in found.items()
                 },
                 proportional=proportional,
@@ -124,14 +130,18 @@ def _thinned(table: Table, seed: int) -> Table:
     order = np.random.default_rng(seed).permutation(len(table.points)).tolist()
     kept = sorted({*order[: round(KEPT * len(order))], table.place(uniform(table.truth.tasks))})
     truth = replace(table.truth, rows=tuple(table.truth.rows[place] for place in kept))
-    return replace(table, truth=truth, judged=table.judged[kept], unseen=None if table.unseen is None else table.unseen[kept])
+    return replace(
+        table, truth=truth, judged=table.judged[kept], unseen=None if table.unseen is None else table.unseen[kept]
+    )
 
 
 def _headline(row: Mapping[str, list[float]], heads: Mapping[str, Headline]) -> list[float]:
     return [row[head.metric][place] for place, head in enumerate(heads.values())]
 
 
-def outlooks(table: Table, preference: Preference, count: int, seed: int, methods: Sequence[str]) -> list[tuple[Outlook, int]]:
+def outlooks(
+    table: Table, preference: Preference, count: int, seed: int, methods: Sequence[str]
+) -> list[tuple[Outlook, int]]:
     """What is thought and recommended before the first joint run and after each."""
     known: list[Evaluation] = []
     steps = []
@@ -150,7 +160,14 @@ def outlooks(table: Table, preference: Preference, count: int, seed: int, method
 
 
 def _next(
-    table: Table, seen: Outlook, preference: Preference, seed: int, best: TaskWeights, made: list[TaskWeights], *, last: bool
+    table: Table,
+    seen: Outlook,
+    preference: Preference,
+    seed: int,
+    best: TaskWeights,
+    made: list[TaskWeights],
+    *,
+    last: bool,
 ) -> TaskWeights:
     if not made:
         return uniform(table.truth.tasks)
@@ -187,7 +204,10 @@ def checked(table: Table, preference: Preference, count: int, seed: int) -> int:
 
 
 def sampled(name: str) -> Searcher:
-    """An Optuna sampler; weights are normalised exponential variables, so that at random they are uniform on the simplex."""
+    """An Optuna sampler.
+
+    Weights are normalised exponential variables, so that at random they are uniform on the simplex.
+    """
 
     def search(table: Table, preference: Preference, count: int, seed: int) -> int:
         makers: Mapping[str, Callable[[], optuna.samplers.BaseSampler]] = {
@@ -237,7 +257,10 @@ def judged(suite: str) -> Iterator[dict[str, Any]]:
     budgets = (1, 3, tasks + 3)
     for kind in PREFERENCES:
         preference = Preference(kind, {})
-        yield {**_named(suite, kind, "proportional", 0), **summed([_regret(table, preference, table.proportional) for table, _ in found])}
+        yield {
+            **_named(suite, kind, "proportional", 0),
+            **summed([_regret(table, preference, table.proportional) for table, _ in found]),
+        }
         for name, searcher in WITHOUT.items():
             yield {**_named(suite, kind, name, 0), **searched(found, searcher, preference, 0)}
         for count in budgets:
@@ -252,7 +275,9 @@ def _named(suite: str, kind: str, name: str, count: int) -> dict[str, Any]:
     return {"suite": suite, "preference": kind, "searcher": name, "joint": count}
 
 
-def searched(found: Sequence[tuple[Table, int]], searcher: Searcher, preference: Preference, count: int) -> dict[str, Any]:
+def searched(
+    found: Sequence[tuple[Table, int]], searcher: Searcher, preference: Preference, count: int
+) -> dict[str, Any]:
     """Regret, and the gain over uniform weights by seeds that were not seen."""
     chosen = [(table, searcher(table, preference, count, seed)) for table, seed in found]
     gains = [
@@ -291,7 +316,9 @@ def surface_figures(found: Sequence[tuple[Table, int]], count: int, methods: Seq
         errors.append(np.abs(seen.prediction.median[fresh] - real).mean())
         before.append([np.abs(table.previewed(name)[fresh] - real).mean() for name in MERGED])
         inside.append(((real >= seen.prediction.low[fresh]) & (real <= seen.prediction.high[fresh])).mean())
-        costs.append(_cost(table, count, [name for name in methods if name in table.costs and (count or name != ANCHORED)]))
+        costs.append(
+            _cost(table, count, [name for name in methods if name in table.costs and (count or name != ANCHORED)])
+        )
     tasks = found[0][0].truth.tasks
     full = len(lattice(tasks, GRID)) * (1 + float(np.mean([table.judging for table, _ in found])))
     return {
@@ -305,9 +332,17 @@ def surface_figures(found: Sequence[tuple[Table, int]], count: int, methods: Seq
 
 def _cost(table: Table, count: int, methods: Sequence[str]) -> float:
     """Single-task models and curvature, of which the dearest method has all; previews and joint runs, evaluated."""
-    once = max([table.costs["simple"][0], *(table.costs[name][0] - (name == ANCHORED) for name in methods)])  # its joint run is counted
-    previewed = {name: len(table.previews[name]) - len(table.truth.tasks) for name in methods}  # corners are single-task models
-    return once + count * (1 + table.judging) + sum(previewed[name] * (table.costs[name][1] + table.judging) for name in methods)
+    once = max(
+        [table.costs["simple"][0], *(table.costs[name][0] - (name == ANCHORED) for name in methods)]
+    )  # its joint run is counted
+    previewed = {
+        name: len(table.previews[name]) - len(table.truth.tasks) for name in methods
+    }  # corners are single-task models
+    return (
+        once
+        + count * (1 + table.judging)
+        + sum(previewed[name] * (table.costs[name][1] + table.judging) for name in methods)
+    )
 
 
 def main() -> None:
@@ -319,7 +354,12 @@ def main() -> None:
     for suite in [asked.only] if asked.only else [name for name in SUITES if (RESULTS / f"{name}.json").is_file()]:
         for row in judged(suite):
             figures.append(row)
-            print("  ".join(f"{key} {value:.3f}" if isinstance(value, float) else str(value) for key, value in row.items()), flush=True)
+            print(
+                "  ".join(
+                    f"{key} {value:.3f}" if isinstance(value, float) else str(value) for key, value in row.items()
+                ),
+                flush=True,
+            )
     if asked.only:
         return
     data = {

@@ -3,10 +3,10 @@
     python benchmarks/device.py [--layers 4] [--width 256] [--previews 4] [--out benchmarks/results/device.json]
     python benchmarks/device.py --layers 16 --width 2048 --previews 16   # 1.1 G parameters: for an accelerator
 
-A random Llama of that many layers, three tasks of 16 rows of 128 random tokens, diagonal sites. Every preview is merged and
-evaluated on all rows. Ways: sites in main memory, merged there and lent to the model; streamed to the device piece by piece and
-merged there; resident on the device. On a CPU the three are one. Seconds are the wall's, median over repetitions
-in which the ways alternate, per preview; ratios are to main memory in float32.
+A random Llama of that many layers, three tasks of 16 rows of 128 random tokens, diagonal sites. Every preview is merged
+and evaluated on all rows. Ways: sites in main memory, merged there and lent to the model; streamed to the device piece
+by piece and merged there; resident on the device. On a CPU the three are one. Seconds are the wall's, median over
+repetitions in which the ways alternate, per preview; ratios are to main memory in float32.
 """
 
 import argparse
@@ -58,7 +58,10 @@ def main() -> None:
     medians = {way: statistics.median(found[1:]) for way, found in seconds.items()}
     _tell(
         {
-            "command": f"python benchmarks/device.py --layers {options.layers} --width {options.width} --previews {options.previews}",
+            "command": (
+                f"python benchmarks/device.py --layers {options.layers} --width {options.width} --previews"
+                f" {options.previews}"
+            ),
             "date": time.strftime("%Y-%m-%d"),
             **_machine(device),
             "parameters": sum(tensor.numel() for tensor in model.parameters()),
@@ -81,7 +84,12 @@ def _options() -> argparse.Namespace:
 
 def _problem(layers: int, width: int, seed: int) -> tuple[nn.Module, list[Task], Merger]:
     torch.manual_seed(seed)
-    sizes = {"hidden_size": width, "intermediate_size": 11 * width // 4, "num_hidden_layers": layers, "num_attention_heads": width // 64}
+    sizes = {
+        "hidden_size": width,
+        "intermediate_size": 11 * width // 4,
+        "num_hidden_layers": layers,
+        "num_attention_heads": width // 64,
+    }
     model = LlamaForCausalLM(LlamaConfig(vocab_size=VOCABULARY, **sizes)).eval()
     tasks = []
     for name in NAMES:
@@ -104,7 +112,9 @@ def _logits(model: nn.Module, batch: Batch) -> torch.Tensor:
     return logits
 
 
-def _sweep(model: nn.Module, tasks: Sequence[Task], ready: Merger, points: Sequence[TaskWeights], precision: torch.dtype) -> float:
+def _sweep(
+    model: nn.Module, tasks: Sequence[Task], ready: Merger, points: Sequence[TaskWeights], precision: torch.dtype
+) -> float:
     _wait(model)
     start = time.perf_counter()
     for weights in points:
@@ -113,19 +123,27 @@ def _sweep(model: nn.Module, tasks: Sequence[Task], ready: Merger, points: Seque
     return time.perf_counter() - start
 
 
-def _losses(model: nn.Module, tasks: Sequence[Task], ready: Merger, weights: TaskWeights, precision: torch.dtype) -> list[float]:
+def _losses(
+    model: nn.Module, tasks: Sequence[Task], ready: Merger, weights: TaskWeights, precision: torch.dtype
+) -> list[float]:
     kind = next(model.parameters()).device.type
-    with torch.autocast(kind, precision, cache_enabled=False) if precision != torch.float32 else contextlib.nullcontext():
+    with (
+        torch.autocast(kind, precision, cache_enabled=False) if precision != torch.float32 else contextlib.nullcontext()
+    ):
         found = evaluate(model, ready.merge(weights).params, tasks, batch_size=16)
     return [result.metrics["loss"] for result in found.values()]
 
 
-def _differences(model: nn.Module, tasks: Sequence[Task], ways: Mapping[str, Merger], weights: TaskWeights) -> dict[str, float]:
+def _differences(
+    model: nn.Module, tasks: Sequence[Task], ways: Mapping[str, Merger], weights: TaskWeights
+) -> dict[str, float]:
     usual = _losses(model, tasks, ways["main memory"], weights, torch.float32)
     others = {f"{way}, float32": (ready, torch.float32) for way, ready in ways.items() if way != "main memory"}
     others["main memory, bfloat16"] = (ways["main memory"], torch.bfloat16)
     return {
-        way: max(abs(one - other) for one, other in zip(usual, _losses(model, tasks, ready, weights, precision), strict=True))
+        way: max(
+            abs(one - other) for one, other in zip(usual, _losses(model, tasks, ready, weights, precision), strict=True)
+        )
         for way, (ready, precision) in others.items()
     }
 

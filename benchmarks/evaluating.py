@@ -1,18 +1,18 @@
-"""Evaluating previews: one after the other on all validation data, against together, raced, and with what they share remembered.
+"""Evaluating previews one by one on all validation data, against together, raced and with shared work remembered.
 
     python benchmarks/evaluating.py                                           # digits alone, on one thread
     python benchmarks/evaluating.py --data DATA --model FOLDER --study FOLDER # sentiment too, about 35 minutes
 
-DATA holds sentiment/*/{train,validation}.jsonl, FOLDER after --model is a transformers checkpoint of all-MiniLM-L6-v2, and the
-study's folder keeps the single-task models, so that they are trained once; everything else is measured anew. Without them what
-the file of results has of sentiment stays.
+DATA holds sentiment/*/{train,validation}.jsonl, FOLDER after --model is a transformers checkpoint of all-MiniLM-L6-v2,
+and the study's folder keeps the single-task models, so that they are trained once; everything else is measured anew.
+Without them what the file of results has of sentiment stays.
 
-All previews are by simple averaging. Seconds are the process's (CPU). On digits ways alternate, each figure is the median over
-repetitions of the ratio; on sentiment each preview is evaluated in every way in turn, once. "Usual" is one preview after the other on
-all validation data in float32, in batches of 128, merging included; "bf16" the same by `preview: {mixed_precision: bf16}`, with
-what is frozen remembered; a race by that includes its keeping of slices. The decision is the best preview for the mean over tasks
-and for the worst task, on all validation data, in float32. ``orders``: the same race on the results per example that were
-measured in float32, for 20 random orders of the data.
+All previews are by simple averaging. Seconds are the process's (CPU). On digits ways alternate, each figure is the
+median over repetitions of the ratio; on sentiment each preview is evaluated in every way in turn, once. "Usual" is one
+preview after the other on all validation data in float32, in batches of 128, merging included; "bf16" the same by
+`preview: {mixed_precision: bf16}`, with what is frozen remembered; a race by that includes its keeping of slices. The
+decision is the best preview for the mean over tasks and for the worst task, on all validation data, in float32.
+``orders``: the same race on the results per example that were measured in float32, for 20 random orders of the data.
 """
 
 import argparse
@@ -140,9 +140,13 @@ def digits(seed: int) -> dict[str, Any]:
             "examples": sum(len(task.validation) for task in tasks),
             **{f"{name}, seconds": statistics.median(found[1:]) for name, found in times.items()},
             "ratio": statistics.median(one / other for one, other in zip(slow, fast, strict=True)),
-            "ratio with merging": statistics.median((a + c) / (b + c) for a, b, c in zip(slow, fast, merging, strict=True)),
+            "ratio with merging": statistics.median(
+                (a + c) / (b + c) for a, b, c in zip(slow, fast, merging, strict=True)
+            ),
             "preview with its study, seconds": statistics.median(command),
-            "largest difference of a metric": max(_difference(one, other) for one, other in zip(rows, stacked, strict=True)),
+            "largest difference of a metric": max(
+                _difference(one, other) for one, other in zip(rows, stacked, strict=True)
+            ),
             "same best": {kind: best(problem, rows, kind) == best(problem, stacked, kind) for kind in GOALS},
             "race": races,
         }
@@ -156,14 +160,24 @@ def _command(recipe: Recipe, text: str, problem: Problem, folder: Path, points: 
 
 
 def _digits_race(
-    recipe: Recipe, text: str, problem: Problem, folder: Path, points: Sequence[TaskWeights], kind: str, rows: Sequence[Evaluation]
+    recipe: Recipe,
+    text: str,
+    problem: Problem,
+    folder: Path,
+    points: Sequence[TaskWeights],
+    kind: str,
+    rows: Sequence[Evaluation],
 ) -> dict[str, Any]:
     with _fresh(folder) as copy, at_work(recipe, text, problem, copy) as session:
         fit(session)
         begin = time.process_time()
         found = race(session, "simple", points, GOALS[kind])
         spent = time.process_time() - begin
-    return {"seconds": spent, "evaluated": found.evaluated / found.whole, "same best": found.best == best(problem, rows, kind)}
+    return {
+        "seconds": spent,
+        "evaluated": found.evaluated / found.whole,
+        "same best": found.best == best(problem, rows, kind),
+    }
 
 
 @contextmanager
@@ -179,16 +193,22 @@ def best(problem: Problem, rows: Sequence[Evaluation], kind: str) -> TaskWeights
 
 
 def _difference(one: Evaluation, other: Evaluation, only: str | None = None) -> float:
-    pairs = [(name, value, other.metrics[task][name]) for task, found in one.metrics.items() for name, value in found.items()]
+    pairs = [
+        (name, value, other.metrics[task][name]) for task, found in one.metrics.items() for name, value in found.items()
+    ]
     return max(abs(value - its) for name, value, its in pairs if only in (None, name))
 
 
 def sentiment(data: Path, model: Path, folder: Path) -> Iterator[dict[str, Any]]:
-    """36 previews of three tasks by the recipe as it is, of two training seeds, and with the lower half of the model frozen."""
+    """36 previews of three tasks by the recipe as it is, of two training seeds, and with half of the model frozen."""
     variables = {"data": str(data), "minilm": str(model)}
     source = HERE / "recipes" / "sentiment.yaml"
     halved = source.read_text().replace("  steps: 60", f"  steps: 60\n{FREEZE}")
-    for name, seed, text in (("whole", 0, source.read_text()), ("whole", 1, source.read_text()), ("half frozen", 0, halved)):
+    for name, seed, text in (
+        ("whole", 0, source.read_text()),
+        ("whole", 1, source.read_text()),
+        ("half frozen", 0, halved),
+    ):
         recipe = parse(text, str(source), variables | {"seed": str(seed)}, source.parent)
         problem = load(recipe, text, str(source))
         kept = folder / f"{name.replace(' ', '-')}-{seed}" / "fitted"
@@ -201,7 +221,9 @@ def _surface(problem: Problem, rows: Sequence[Evaluation]) -> dict[str, Any]:
     return {
         "previews": len(rows),
         "examples": sum(len(task.validation) for task in problem.tasks),
-        "within 0.005 and 0.01 of the best mean accuracy": [int((values[0] - values <= near).sum()) for near in (0.005, 0.01)],
+        "within 0.005 and 0.01 of the best mean accuracy": [
+            int((values[0] - values <= near).sum()) for near in (0.005, 0.01)
+        ],
     }
 
 
@@ -211,12 +233,17 @@ def _timed(session: Session, folder: Path) -> dict[str, Any]:
     points, merged = lattice(problem.names, 7), prepare_merger(session, "simple")[1]
     seconds, usual, narrow = _ways(session, merged, points)
     rows, others = (
-        [row_of(each, at, Fidelity.PREVIEW, "simple", seed=session.recipe.seed, cost=0.0) for at, each in zip(points, results, strict=True)]
+        [
+            row_of(each, at, Fidelity.PREVIEW, "simple", seed=session.recipe.seed, cost=0.0)
+            for at, each in zip(points, results, strict=True)
+        ]
         for results in (usual, narrow)
     )
     bests = {kind: best(problem, rows, kind) for kind in GOALS}
     races = {
-        f"race for the {kind} in {'bf16' if each is not session else 'float32'}": _raced(each, folder, points, kind, rows, seconds["usual"])
+        f"race for the {kind} in {'bf16' if each is not session else 'float32'}": _raced(
+            each, folder, points, kind, rows, seconds["usual"]
+        )
         for kind, each in (("mean", session), ("mean", _narrow(session)), ("worst", _narrow(session)))
     }
     predicted = [{name: each.predicted for name, each in result.items()} for result in usual]
@@ -225,7 +252,9 @@ def _timed(session: Session, folder: Path) -> dict[str, Any]:
         **{f"{way}, seconds": spent for way, spent in seconds.items()},
         **{f"ratio of {way}": seconds["usual"] / spent for way, spent in seconds.items() if way != "usual"},
         "same best in bf16": {kind: best(problem, others, kind) == each for kind, each in bests.items()},
-        "largest difference of an accuracy in bf16": max(_difference(*pair, only="accuracy") for pair in zip(rows, others, strict=True)),
+        "largest difference of an accuracy in bf16": max(
+            _difference(*pair, only="accuracy") for pair in zip(rows, others, strict=True)
+        ),
         **races,
         "orders": {kind: orders(problem, points, predicted, kind) for kind in GOALS},
     }
@@ -256,7 +285,9 @@ def _raced(
         "rows": len(found.rows),
         "undecided": len(found.undecided),
         "same best": found.best == best(session.problem, rows, kind),
-        "largest difference of an accuracy": max(_difference(row, truth[row.weights], only="accuracy") for row in found.rows),
+        "largest difference of an accuracy": max(
+            _difference(row, truth[row.weights], only="accuracy") for row in found.rows
+        ),
     }
 
 
@@ -286,16 +317,25 @@ def _ways(
     return seconds, usual, narrow
 
 
-def orders(problem: Problem, points: Sequence[TaskWeights], predicted: Sequence[Mapping[str, Tensor]], kind: str) -> dict[str, Any]:
+def orders(
+    problem: Problem, points: Sequence[TaskWeights], predicted: Sequence[Mapping[str, Tensor]], kind: str
+) -> dict[str, Any]:
     """The share of evaluations that a race makes, and whether it ends at the best, over random orders of the data."""
     added = {}
     for task in problem.tasks:
         labels = torch.stack([task.validation[index]["labels"] for index in range(len(task.validation))])
         added[task.name] = np.stack([(each[task.name] == labels).numpy().astype(float) for each in predicted])
-    goal, alone = Goal(headlines(problem.tasks), GOALS[kind]), [points.index(corner) for corner in corners(problem.names)]
+    goal, alone = (
+        Goal(headlines(problem.tasks), GOALS[kind]),
+        [points.index(corner) for corner in corners(problem.names)],
+    )
     runs = [_race(added, goal, alone, seed) for seed in range(ORDERS)]
     return {
-        "evaluated": {"mean": float(np.mean([share for share, _ in runs])), "least": min(runs)[0], "most": max(runs)[0]},
+        "evaluated": {
+            "mean": float(np.mean([share for share, _ in runs])),
+            "least": min(runs)[0],
+            "most": max(runs)[0],
+        },
         "same best": sum(same for _, same in runs),
         "of": ORDERS,
     }
@@ -307,10 +347,15 @@ def _race(added: Mapping[str, Array], goal: Goal, alone: Sequence[int], seed: in
     full = goal.measures(np.stack([each.mean(1) for each in added.values()], -1))
     running, evaluated = np.arange(len(full)), 0
     for look in range(1, LOOKS + 1):
-        ends = {task: [-(-each.shape[1] * (look - back) // LOOKS) for back in (1, 0)] for task, each in shuffled.items()}
+        ends = {
+            task: [-(-each.shape[1] * (look - back) // LOOKS) for back in (1, 0)] for task, each in shuffled.items()
+        }
         evaluated += len(running) * sum(end - begin for begin, end in ends.values())
         if look < LOOKS:
-            seen = {task: Tally(each[running, : ends[task][1]], np.ones(ends[task][1]), each.shape[1]) for task, each in shuffled.items()}
+            seen = {
+                task: Tally(each[running, : ends[task][1]], np.ones(ends[task][1]), each.shape[1])
+                for task, each in shuffled.items()
+            }
             found = compare_candidates(seen, goal, ERROR / LOOKS, seed=look)
             running = running[~found.beaten | np.isin(running, alone)]
     whole = len(full) * sum(each.shape[1] for each in added.values())

@@ -4,8 +4,8 @@
     python benchmarks/explorer.py foretaste-demo [--seconds 120] [--clients 20]
 
 Every client reads the state and its sections now and then and drags in between (an exact prediction every .2 s); two of
-them also ask for work: previews and sharpened previews at random weights, one after the other. Each client holds an event
-stream open. Kept are the number of requests, errors, and percentiles of their time in milliseconds.
+them also ask for work: previews and sharpened previews at random weights, one after the other. Each client holds an
+event stream open. Kept are the number of requests, errors, and percentiles of their time in milliseconds.
 """
 
 import argparse
@@ -48,7 +48,12 @@ class Load:
         self.events = 0
 
     async def ask(
-        self, client: httpx.AsyncClient, kind: str, path: str, params: dict[str, str] | None = None, body: dict[str, str] | None = None
+        self,
+        client: httpx.AsyncClient,
+        kind: str,
+        path: str,
+        params: dict[str, str] | None = None,
+        body: dict[str, str] | None = None,
     ) -> httpx.Response | None:
         start = time.perf_counter()
         try:
@@ -86,10 +91,15 @@ class Load:
         async with httpx.AsyncClient(base_url=self.base, headers=self.headers, timeout=30) as client:
             tasks = [task["name"] for task in (await client.get("/api/state")).json()["tasks"]]
             while time.perf_counter() < self.end:
-                job = await self.ask(client, "work", "/api/jobs", body={"kind": kind, "weights": weights(tasks, chance)})
+                job = await self.ask(
+                    client, "work", "/api/jobs", body={"kind": kind, "weights": weights(tasks, chance)}
+                )
                 while job is not None and time.perf_counter() < self.end:
                     listed = (await self.ask(client, "jobs", "/api/jobs")) or job
-                    if next((each["state"] for each in listed.json() if each["id"] == job.json()["id"]), "done") in ("done", "failed"):
+                    if next((each["state"] for each in listed.json() if each["id"] == job.json()["id"]), "done") in (
+                        "done",
+                        "failed",
+                    ):
                         break
                     await asyncio.sleep(0.5)
 
@@ -124,7 +134,10 @@ def main() -> None:
         "jobs done": done,
         "events": load.events,
         "p95 of reads": percentile(reads, 95),
-        **{kind: {"count": len(each), "median": statistics.median(each), "p95": percentile(each, 95)} for kind, each in load.times.items()},
+        **{
+            kind: {"count": len(each), "median": statistics.median(each), "p95": percentile(each, 95)}
+            for kind, each in load.times.items()
+        },
     }
     rounded = json.loads(json.dumps(found), parse_float=lambda text: float(f"{float(text):.4g}"))
     print(json.dumps(rounded, indent=1))

@@ -1,11 +1,11 @@
 """Merging checkpoints on disk: time and memory against copying the same bytes, and against mergekit.
 
-    python benchmarks/merge.py --folder /tmp/merge                             # a generated 1 GiB checkpoint, three experts
-    python benchmarks/merge.py --folder /tmp/merge --mergekit ENV/bin/mergekit-yaml
+    python benchmarks/merge.py --folder /tmp/merge                             # a generated 1 GiB checkpoint, three
+    experts python benchmarks/merge.py --folder /tmp/merge --mergekit ENV/bin/mergekit-yaml
 
 Everything is measured in the same call on the same files, each way in a process of its own, in turns, with what others
-wrote on the disk already; the median of ``--repeats`` is kept. Copying reads every expert and writes one model, which is
-what a merge has to do at least.
+wrote on the disk already; the median of ``--repeats`` is kept. Copying reads every expert and writes one model, which
+is what a merge has to do at least.
 """
 
 import argparse
@@ -62,16 +62,25 @@ def main() -> None:
         print(json.dumps(WAYS[asked.way](asked.folder)))
         return
     # In a process of its own: a child's peak memory counts what its parent held when it was started.
-    subprocess.run([sys.executable, __file__, "--folder", str(asked.folder), "--mebibytes", str(asked.mebibytes), "--way", "-"], check=True)
+    subprocess.run(
+        [sys.executable, __file__, "--folder", str(asked.folder), "--mebibytes", str(asked.mebibytes), "--way", "-"],
+        check=True,
+    )
     commands = {way: [sys.executable, __file__, "--folder", str(asked.folder), "--way", way] for way in WAYS}
     if asked.mergekit:
-        commands["mergekit linear"] = [str(asked.mergekit), str(recipe(asked.folder)), str(asked.folder / "out-mergekit")]
+        commands["mergekit linear"] = [
+            str(asked.mergekit),
+            str(recipe(asked.folder)),
+            str(asked.folder / "out-mergekit"),
+        ]
     taken: dict[str, list[dict[str, float]]] = {name: [] for name in commands}
     for _ in range(asked.repeats):
         for name, command in commands.items():
             taken[name].append(measured(command))
             print(name, taken[name][-1])
-    figures = {name: {key: statistics.median(run[key] for run in runs) for key in runs[0]} for name, runs in taken.items()}
+    figures = {
+        name: {key: statistics.median(run[key] for run in runs) for key in runs[0]} for name, runs in taken.items()
+    }
     keep(figures, asked.mebibytes, asked.repeats)
 
 
@@ -154,7 +163,9 @@ def merged(folder: Path, method: str) -> dict[str, float]:
     begin = time.perf_counter()
     base, sites = opened(folder, method)
     weights = TaskWeights(EXPERTS, [1 / 3] * 3)
-    with new_checkpoint(folder / f"out-{method}", open_checkpoint(folder / "base"), {"method": method}, overwrite=True) as writer:
+    with new_checkpoint(
+        folder / f"out-{method}", open_checkpoint(folder / "base"), {"method": method}, overwrite=True
+    ) as writer:
         for piece, (found,) in stream(base, sites, [weights]):
             writer.put(piece, found)
     return {"seconds": time.perf_counter() - begin}
@@ -164,9 +175,12 @@ def opened(folder: Path, method: str) -> tuple[Gaussian, dict[str, GaussianSite]
     """A prior and sites that stay in their files."""
     params: dict[str, Stored] = {name: open_checkpoint(folder / name).params for name in ("base", *EXPERTS)}
     curvature = {
-        task: Isotropic(0.0) if method == "linear" else Diagonal(open_checkpoint(folder / f"{task}-curvature").params) for task in EXPERTS
+        task: Isotropic(0.0) if method == "linear" else Diagonal(open_checkpoint(folder / f"{task}-curvature").params)
+        for task in EXPERTS
     }
-    return Gaussian(params["base"], Isotropic(0.1)), {task: GaussianSite(params[task], curvature[task]) for task in EXPERTS}
+    return Gaussian(params["base"], Isotropic(0.1)), {
+        task: GaussianSite(params[task], curvature[task]) for task in EXPERTS
+    }
 
 
 def in_memory(folder: Path, method: str, count: int) -> dict[str, float]:
@@ -207,7 +221,9 @@ def keep(figures: dict[str, dict[str, float]], mebibytes: int, repeats: int) -> 
         "command": "python benchmarks/merge.py --folder FOLDER --mergekit ENV/bin/mergekit-yaml",
         "date": time.strftime("%Y-%m-%d"),
         "versions": f"torch {torch.__version__}, {torch.get_num_threads()} threads",
-        "facts": f"{mebibytes} MiB in {SHARDS} shards of bfloat16, three experts, float32 curvature; median of {repeats}",
+        "facts": (
+            f"{mebibytes} MiB in {SHARDS} shards of bfloat16, three experts, float32 curvature; median of {repeats}"
+        ),
         "figures": figures,
         "ratios": ratios,
     }

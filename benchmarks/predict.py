@@ -5,11 +5,11 @@
 
 Of each truth table a few joint runs are known, drawn at random (a single one is at uniform weights), and the others are
 predicted; single-task models and previews are known everywhere. Three sets of previews are tried: ``averaging`` alone,
-``merged`` (simple, diagonal, Kronecker) and, where the tables have them, ``all`` (also the diagonal preview sharpened by
-2 % and by 10 % of a joint run's steps, and, where joint runs are known, anchored, which needs the one at uniform weights:
-that one is then always among them). Coverage of a suite is the mean over sets, metrics, problems, seeds and draws;
-``again`` is of joint runs of another seed at the weightings that are known from one, where tables have two seeds.
-constants.py says how the predictor's constants do on a suite that they were not set on.
+``merged`` (simple, diagonal, Kronecker) and, where the tables have them, ``all`` (also the diagonal preview sharpened
+by 2 % and by 10 % of a joint run's steps, and, where joint runs are known, anchored, which needs the one at uniform
+weights: that one is then always among them). Coverage of a suite is the mean over sets, metrics, problems, seeds and
+draws; ``again`` is of joint runs of another seed at the weightings that are known from one, where tables have two
+seeds. constants.py says how the predictor's constants do on a suite that they were not set on.
 
 Rivals are given an advantage: the best preview, and the best affine calibration of one (least squares on known runs
 and single-task models, on the predictor's scale), are the best in hindsight, task by task. Joint runs alone are
@@ -100,9 +100,13 @@ def coverages(figures: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float
         most = max(row["joint"] for row in own)
         for count in sorted({row["joint"] for row in own}):
             name = str(count) if count < most else f"tasks + {MORE}"
-            found.setdefault(suite, {})[name] = float(np.mean([row["coverage"] for row in own if row["joint"] == count]))
+            found.setdefault(suite, {})[name] = float(
+                np.mean([row["coverage"] for row in own if row["joint"] == count])
+            )
         found[suite]["again"] = _mean([row["again"] for row in own if row["joint"] == most])
-    return found | {"all": {name: _mean([each[name] for each in found.values()]) for name in next(iter(found.values()))}}
+    return found | {
+        "all": {name: _mean([each[name] for each in found.values()]) for name in next(iter(found.values()))}
+    }
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -119,14 +123,25 @@ def tables(suite: str) -> Iterator[Table]:
     data = json.loads((RESULTS / f"{suite}.json").read_text())
     tasks, best = data["tasks"], headlines_of(data)
     for run in data["runs"]:
-        others = [other["truth"] for other in data["runs"] if other["problem_seed"] == run["problem_seed"] and other is not run]
+        others = [
+            other["truth"]
+            for other in data["runs"]
+            if other["problem_seed"] == run["problem_seed"] and other is not run
+        ]
         truth, *again = (
-            Surface(best, tuple(_row(found, tasks, Fidelity.JOINT, "joint") for found in rows), has_private_heads=suite == "vision")
+            Surface(
+                best,
+                tuple(_row(found, tasks, Fidelity.JOINT, "joint") for found in rows),
+                has_private_heads=suite == "vision",
+            )
             for rows in (run["truth"], *others)
         )
         singles = tuple(_row(run["single"][task], tasks, Fidelity.JOINT, "joint") for task in tasks)
         previews = {
-            name: tuple(_row(found, tasks, _fidelity(name), name) for found in [*run["methods"][name]["rows"], *run["single"].values()])
+            name: tuple(
+                _row(found, tasks, _fidelity(name), name)
+                for found in [*run["methods"][name]["rows"], *run["single"].values()]
+            )
             for name in PREVIEWS["all"]
             if name in run["methods"]
         }
@@ -145,7 +160,10 @@ def _fidelity(name: str) -> Fidelity:
 
 def _row(found: Mapping[str, list[float]], tasks: Sequence[str], fidelity: Fidelity, method: str) -> Evaluation:
     total = sum(found["weights"])
-    metrics = {task: {name: column[place] for name, column in found.items() if name != "weights"} for place, task in enumerate(tasks)}
+    metrics = {
+        task: {name: column[place] for name, column in found.items() if name != "weights"}
+        for place, task in enumerate(tasks)
+    }
     return Evaluation(TaskWeights(tasks, [weight / total for weight in found["weights"]]), metrics, fidelity, method)
 
 
@@ -180,7 +198,10 @@ def one(table: Table, methods: Sequence[str], count: int, metric: str, seed: int
     real, points = hidden.values(metric), [row.weights for row in hidden.rows]
     cheap = {name: replace(table.truth, rows=table.previews[name]) for name in methods}
     found = predict(given, points, metric)
-    inside, drawn = (real >= found.low - 1e-9) & (real <= found.high + 1e-9), found.draw(400, seed, measured=True).mean(2)
+    inside, drawn = (
+        (real >= found.low - 1e-9) & (real <= found.high + 1e-9),
+        found.draw(400, seed, measured=True).mean(2),
+    )
     low, high = np.quantile(drawn, (0.05, 0.95), axis=0)
     return {
         "error": _error(found.median, real),
@@ -220,12 +241,18 @@ def _at(surface: Surface, points: Sequence[TaskWeights], metric: str) -> Array:
 
 def _counts(known: Surface) -> list[list[int]]:
     """For each task, the known rows that say something of it."""
-    return [[place for place, row in enumerate(known.rows) if not known.has_private_heads or row.weights[task] > 0] for task in known.tasks]
+    return [
+        [place for place, row in enumerate(known.rows) if not known.has_private_heads or row.weights[task] > 0]
+        for task in known.tasks
+    ]
 
 
 def _affine(cheap: Surface, known: Surface, points: Sequence[TaskWeights], metric: str) -> Array:
     scale, found = scale_of(metric, known.values(metric)), []
-    seen, left = scale.forward(_at(cheap, points, metric)), scale.forward(_at(cheap, [row.weights for row in known.rows], metric))
+    seen, left = (
+        scale.forward(_at(cheap, points, metric)),
+        scale.forward(_at(cheap, [row.weights for row in known.rows], metric)),
+    )
     for task, rows in enumerate(_counts(known)):
         x, y = left[rows, task], scale.forward(known.values(metric))[rows, task]
         slope, offset = np.polyfit(x, y, 1) if len(rows) > 2 else (1.0, float(np.mean(y - x)))
@@ -247,7 +274,7 @@ def _alone(known: Surface, points: Sequence[TaskWeights], metric: str) -> Array:
 
 
 def speed() -> dict[str, dict[str, float]]:
-    """Seconds for 10 tasks, 500 previews of 5 methods and some joint runs: to learn, for 66 weightings, and for one more."""
+    """Seconds for 10 tasks, 500 previews of 5 methods and some joint runs: to learn, and for 1 or 66 weightings."""
     return {f"{count} joint runs": _speed(count) for count in (0, 50)}
 
 
@@ -256,7 +283,10 @@ def _speed(count: int) -> dict[str, float]:
     made = [(Fidelity.PREVIEW, f"method{place}", corners(tasks) + dirichlet(tasks, 90, random)) for place in range(5)]
     rows = tuple(
         Evaluation(
-            weights, {task: {"accuracy": 0.4 + 0.5 * weights[task] ** 0.3 + 0.02 * random.random()} for task in tasks}, fidelity, method
+            weights,
+            {task: {"accuracy": 0.4 + 0.5 * weights[task] ** 0.3 + 0.02 * random.random()} for task in tasks},
+            fidelity,
+            method,
         )
         for fidelity, method, points in [*made, (Fidelity.JOINT, "joint", dirichlet(tasks, count, random))]
         for weights in points

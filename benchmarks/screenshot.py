@@ -29,7 +29,9 @@ def main() -> None:
     command = [sys.executable, "-m", "foretaste", "explore", str(asked.study), "--no-open", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server, sync_playwright() as driver:
         address = json.loads(next(iter(server.stdout or ())))["address"]
-        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"])
+        browser = driver.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
         size = ViewportSize(width=asked.width, height=asked.height)
         page = browser.new_page(viewport=size, color_scheme="dark" if asked.dark else "light", device_scale_factor=1.5)
         page.goto(address + asked.at)

@@ -1,10 +1,11 @@
-"""What a step of `foretaste search` costs beside prediction, training and evaluation: finding out what is done, left and paid.
+"""What a step of `foretaste search` costs beside prediction, training and evaluation: finding out what is left to do.
 
     python benchmarks/searching.py [--rows 100 1000] [--out FILE]
 
-Studies are those of showing_study.py, with joint runs and previews from a formula. A search then goes on with them for a few more
-joint runs and previews of digits. Counted is the time of the whole search without what it waits for: fitting, previews, joint runs,
-prediction, recommendation and proposals, each of which is timed where the search calls it.
+Studies are those of showing_study.py, with joint runs and previews from a formula. A search then goes on with them for
+a few more joint runs and previews of digits. Counted is the time of the whole search without what it waits for:
+fitting, previews, joint runs, prediction, recommendation and proposals, each of which is timed where the search calls
+it.
 """
 
 import argparse

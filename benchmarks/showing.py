@@ -1,4 +1,4 @@
-"""How `foretaste show` grows with a study: time and memory of the whole command, beside a bare import of numpy and SQLAlchemy.
+"""How `foretaste show` grows with a study: time and memory of the command, beside an import of numpy and SQLAlchemy.
 
     python benchmarks/showing.py [--rows 91 1000 5000] [--repeats 3]
 
@@ -15,7 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 
-MAKER = Path(__file__).with_name("showing_study.py")  # apart, because a process counts the memory of the one that started it
+MAKER = Path(__file__).with_name(
+    "showing_study.py"
+)  # apart, because a process counts the memory of the one that started it
 BASELINE = "import numpy, sqlalchemy, rich.table, typer"
 
 
@@ -43,8 +45,14 @@ def main() -> None:
     for count in options.rows:
         with tempfile.TemporaryDirectory() as folder:
             subprocess.run([sys.executable, str(MAKER), f"{folder}/study", str(count)], check=True)
-            taken, used = measured([sys.executable, "-m", "foretaste", "show", str(Path(folder, "study"))], options.repeats)
-        found[f"{count} rows"] = {"seconds": round(taken, 2), "MiB": round(used), "times the imports": round(taken / seconds, 1)}
+            taken, used = measured(
+                [sys.executable, "-m", "foretaste", "show", str(Path(folder, "study"))], options.repeats
+            )
+        found[f"{count} rows"] = {
+            "seconds": round(taken, 2),
+            "MiB": round(used),
+            "times the imports": round(taken / seconds, 1),
+        }
         print(f"{count} rows: {found[f'{count} rows']}", flush=True)
     found |= {"date": time.strftime("%Y-%m-%d"), "python": sys.version.split()[0], "repeats": options.repeats}  # type: ignore[dict-item]
     text = json.dumps(found, indent=1)

@@ -33,7 +33,9 @@ def study_of(folder: Path, count: int) -> None:
     session = start(recipe, RECIPE, load(recipe, RECIPE, ""), folder)
     names = session.problem.names
     joint = spread([uniform(names), *lattice(names, 6)], min(20, count // 10))
-    previews = list(dict.fromkeys([*corners(names), uniform(names), *dirichlet(names, (count - len(joint)) // 2, generator)]))
+    previews = list(
+        dict.fromkeys([*corners(names), uniform(names), *dirichlet(names, (count - len(joint)) // 2, generator)])
+    )
     rows = [Evaluation(w, metrics(w, 0.0, generator), Fidelity.JOINT, "joint", 0, 3.0) for w in joint]
     for method, off in (("simple", 0.1), ("anchored", 0.03)):
         rows += [Evaluation(w, metrics(w, off, generator), Fidelity.PREVIEW, method, 0, 0.1) for w in previews]

@@ -51,7 +51,9 @@ def main() -> None:
     options = _options()
     if options.model is None:
         alone = {"fisher_causal": _fisher_causal(options.repeats) | {"date": time.strftime("%Y-%m-%d"), **_machine()}}
-        _tell((json.loads(options.out.read_text()) if options.out and options.out.exists() else {}) | alone, options.out)
+        _tell(
+            (json.loads(options.out.read_text()) if options.out and options.out.exists() else {}) | alone, options.out
+        )
         return
     variables = {"minilm": str(options.model), "data": str(options.data)}
     recipe, text = read(RECIPE, variables)
@@ -65,7 +67,11 @@ def main() -> None:
         "evaluate": _evaluate(problem, options.repeats),
         "ivon": {f"{tokens} tokens": _ivon(problem, tokens, options.repeats) for tokens in (32, 64, 128)},
     }
-    facts = {"command": "python benchmarks/speed.py --model FOLDER --data DATA", "date": time.strftime("%Y-%m-%d"), **_machine()}
+    facts = {
+        "command": "python benchmarks/speed.py --model FOLDER --data DATA",
+        "date": time.strftime("%Y-%m-%d"),
+        **_machine(),
+    }
     _tell(facts | found, options.out)
 
 
@@ -93,7 +99,10 @@ def _machine() -> dict[str, object]:
 
 
 def _paired(
-    ours: Callable[[], object], baseline: Callable[[], object], repeats: int, clock: Callable[[], float] = time.perf_counter
+    ours: Callable[[], object],
+    baseline: Callable[[], object],
+    repeats: int,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
     """Medians of alternating runs, after one of each to warm up."""
     times: dict[str, list[float]] = {"ours": [], "baseline": []}
@@ -123,7 +132,14 @@ def _check(variables: dict[str, str]) -> dict[str, float]:
         "from transformers import AutoModelForSequenceClassification as M, AutoTokenizer\n"
         "M.from_pretrained(sys.argv[1]); AutoTokenizer.from_pretrained(sys.argv[1])"
     )
-    command = [sys.executable, "-m", "foretaste", "check", str(RECIPE), *(f"--var={name}={value}" for name, value in variables.items())]
+    command = [
+        sys.executable,
+        "-m",
+        "foretaste",
+        "check",
+        str(RECIPE),
+        *(f"--var={name}={value}" for name, value in variables.items()),
+    ]
     found = _paired(
         lambda: subprocess.run(command, check=True, capture_output=True),
         lambda: subprocess.run([sys.executable, "-c", loading, variables["minilm"]], check=True, capture_output=True),
@@ -147,13 +163,19 @@ def _fisher(problem: Problem, repeats: int) -> dict[str, float]:
 
 
 def _fisher_causal(repeats: int) -> dict[str, dict[str, float]]:
-    """The diagonal Fisher of a causal model of 7.4 million parameters, random, and of the same with its head tied to its embeddings.
+    """The diagonal Fisher of a random causal model of 7.4 million parameters, with its head tied or not.
 
     Against one forward and backward pass on the same 8 rows of 128 random tokens; processor time.
     """
     found = {}
     for name, tied in (("own head", False), ("tied head", True)):
-        sizes = {"vocab_size": 8192, "hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 4, "num_attention_heads": 4}
+        sizes = {
+            "vocab_size": 8192,
+            "hidden_size": 256,
+            "intermediate_size": 688,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 4,
+        }
         model = LlamaForCausalLM(LlamaConfig(**sizes, tie_word_embeddings=tied)).eval()
         tokens = torch.randint(0, 8192, (8, 128), generator=torch.Generator().manual_seed(0))
         rows = Rows(tokens, tokens.roll(-1, 1))
@@ -190,7 +212,11 @@ def _merge(problem: Problem, repeats: int) -> dict[str, float]:
         for name in problem.names
     }
     weights = TaskWeights(problem.names, [0.2, 0.3, 0.5])
-    sources = [mean, *(site.center for site in sites.values()), *(site.precision.to_tensors() for site in sites.values())]
+    sources = [
+        mean,
+        *(site.center for site in sites.values()),
+        *(site.precision.to_tensors() for site in sites.values()),
+    ]
 
     def copies() -> dict[str, torch.Tensor]:
         out = {key: torch.empty_like(tensor) for key, tensor in mean.items()}

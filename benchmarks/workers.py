@@ -2,9 +2,9 @@
 
     python benchmarks/workers.py [--workers 2] [--steps 3000] [--repeats 3] [--out FILE]
 
-A study of digits whose joint runs take seconds is run by one process and by several, in turns, each time from the start and with
-one thread per process. Said is the ratio of the wall-clock times (loading included), and whether both studies hold the same
-artefacts under the same keys.
+A study of digits whose joint runs take seconds is run by one process and by several, in turns, each time from the start
+and with one thread per process. Said is the ratio of the wall-clock times (loading included), and whether both studies
+hold the same artefacts under the same keys.
 """
 
 import argparse
@@ -24,7 +24,8 @@ from foretaste.store.study import Study
 RECIPE = """
 name: digits
 model: {{source: digits}}
-finetune: {{steps: {steps}, batch_size: 32, learning_rate: 0.003, prior_precision: 0.00333, warmup: 0.0, decay: constant}}
+finetune:
+  {{steps: {steps}, batch_size: 32, learning_rate: 0.003, prior_precision: 0.00333, warmup: 0.0, decay: constant}}
 curvature: {{labels: exact}}
 preview: {{methods: [simple, diagonal], points: 28, prior_precision: 0.00333}}
 joint: {{points: 11}}

@@ -1,4 +1,4 @@
-"""A second device for tests where there is none: it computes as the CPU does, and refuses to mix with it as an accelerator would."""
+"""A second device for tests: it computes as the CPU does, and refuses to mix with it as an accelerator would."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -38,13 +38,22 @@ class Away(TorchFunctionMode):
             setattr(tensor, _MARK, True)
 
     def __torch_function__(
-        self, func: Callable[..., Any], types: Sequence[type], args: tuple[object, ...] = (), kwargs: dict[str, object] | None = None
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
     ) -> object:
-        named, tensors = dict(kwargs or {}), [each for each in tree_leaves((args, kwargs or {})) if isinstance(each, Tensor)]
+        named, tensors = (
+            dict(kwargs or {}),
+            [each for each in tree_leaves((args, kwargs or {})) if isinstance(each, Tensor)],
+        )
         away = any(is_away(tensor) for tensor in tensors)
         if func == Tensor.device.__get__:
             return AWAY if away else func(*args)
-        wanted: torch.device | None = next((each for each in (*args, *named.values()) if isinstance(each, torch.device)), None)
+        wanted: torch.device | None = next(
+            (each for each in (*args, *named.values()) if isinstance(each, torch.device)), None
+        )
         if func is Tensor.copy_:
             self._count(tensors[1], tensors[0])
         elif func is Tensor.cpu or (func is Tensor.to and (wanted is not None or "cpu" in args)):

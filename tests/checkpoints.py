@@ -39,7 +39,11 @@ __all__ = [
     "vit",
 ]
 
-_WORDS = {"good": ("fine", "great", "superb"), "bad": ("dull", "poor", "awful"), "none": ("film", "book", "the", "a", "is", "was")}
+_WORDS = {
+    "good": ("fine", "great", "superb"),
+    "bad": ("dull", "poor", "awful"),
+    "none": ("film", "book", "the", "a", "is", "was"),
+}
 _SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
 _SIDE = 32
 
@@ -119,7 +123,13 @@ def llama(folder: Path) -> Path:
     special = {"bos_token": "<s>", "eos_token": "</s>"}
     start = TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
     size = _tokenizer(folder, ByteLevel(add_prefix_space=False), decoders.ByteLevel(), special, start, CHAT_TEMPLATE)
-    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1}
+    sizes = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+    }
     config = transformers.LlamaConfig(
         vocab_size=size, bos_token_id=0, eos_token_id=1, max_position_embeddings=96, initializer_range=0.3, **sizes
     )
@@ -127,8 +137,8 @@ def llama(folder: Path) -> Path:
 
 
 CHAT_TEMPLATE = (
-    "{{ bos_token }}{% for message in messages %}[{{ message['role'] }}]{{ message['content'] }}{{ eos_token }}\n{% endfor %}"
-    "{% if add_generation_prompt %}[assistant]{% endif %}"
+    "{{ bos_token }}{% for message in messages %}[{{ message['role'] }}]{{ message['content'] }}{{ eos_token }}\n{%"
+    " endfor %}{% if add_generation_prompt %}[assistant]{% endif %}"
 )
 
 
@@ -154,7 +164,9 @@ def _tokenizer(
     found = Tokenizer(BPE(unk_token=special.get("unk_token")))
     found.pre_tokenizer, found.decoder = splitter, joiner
     alphabet = sorted(ByteLevel.alphabet()) if isinstance(splitter, ByteLevel) else []
-    trainer = BpeTrainer(vocab_size=320, special_tokens=list(special.values()), initial_alphabet=alphabet, show_progress=False)
+    trainer = BpeTrainer(
+        vocab_size=320, special_tokens=list(special.values()), initial_alphabet=alphabet, show_progress=False
+    )
     texts = [str(text) for seed in range(2) for row in translations(20, seed, 1) for text in row.values()]
     found.train_from_iterator(texts, trainer)
     if ends is not None:
@@ -198,7 +210,11 @@ def sentences(count: int, seed: int, labels: Sequence[str | int] = ("bad", "good
     rows: list[dict[str, str | int]] = []
     for index in range(count):
         place = index % 2
-        words = [_drawn(_WORDS["none"], generator), _drawn(_WORDS[("bad", "good")[place]], generator), _drawn(_WORDS["none"], generator)]
+        words = [
+            _drawn(_WORDS["none"], generator),
+            _drawn(_WORDS[("bad", "good")[place]], generator),
+            _drawn(_WORDS["none"], generator),
+        ]
         rows.append({"text": " ".join(words[: 2 + index % 3]), "label": labels[place]})
     return rows
 
@@ -258,7 +274,10 @@ def transformers_recipe(
     lines = [
         "name: tiny",
         "snapshot_seconds: 0",
-        f"model: {{source: transformers, path: '{checkpoint}', kind: {kind}-classification, head: {head}, max_length: 16}}",
+        (
+            f"model: {{source: transformers, path: '{checkpoint}', kind: {kind}-classification, head: {head},"
+            " max_length: 16}"
+        ),
         "tasks:",
     ]
     for name, (train, validation) in tasks.items():
@@ -270,13 +289,24 @@ def transformers_recipe(
 
 
 def language_recipe(
-    path: Path, checkpoint: Path, kind: str, tasks: Mapping[str, tuple[Path, Path]], task: str = "", model: str = "", **parts: str
+    path: Path,
+    checkpoint: Path,
+    kind: str,
+    tasks: Mapping[str, tuple[Path, Path]],
+    task: str = "",
+    model: str = "",
+    **parts: str,
 ) -> Path:
     """A recipe small enough for a test: what all tasks and the model say beside, and other parts."""
     lines = ["name: tiny", "snapshot_seconds: 0"]
-    lines.append(f"model: {{source: transformers, path: '{checkpoint}', kind: {kind}, max_length: 32{model and ', ' + model}}}")
+    lines.append(
+        f"model: {{source: transformers, path: '{checkpoint}', kind: {kind}, max_length: 32{model and ', ' + model}}}"
+    )
     lines.append("tasks:")
-    lines += [f"  {name}: {{train: {train}, validation: {other}{task and ', ' + task}}}" for name, (train, other) in tasks.items()]
+    lines += [
+        f"  {name}: {{train: {train}, validation: {other}{task and ', ' + task}}}"
+        for name, (train, other) in tasks.items()
+    ]
     defaults = {
         "finetune": "{steps: 6, batch_size: 4, learning_rate: 0.01}",
         "curvature": "{max_examples: 8}",

@@ -1,4 +1,4 @@
-"""What every test starts from: few threads, Accelerate's shared state fresh, and a state folder that is not the user's."""
+"""What every test starts from: few threads, fresh shared state of Accelerate, a state folder not the user's."""
 
 import atexit
 import os

@@ -14,7 +14,9 @@ __all__ = ["fill", "read_only", "small_disk"]
 def _run(*command: object) -> str:
     """Run a program; what it says is wrong."""
     words = [str(each) for each in command]
-    found = subprocess.run([shutil.which(words[0]) or words[0], *words[1:]], capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        [shutil.which(words[0]) or words[0], *words[1:]], capture_output=True, text=True, check=False
+    )
     return found.stderr.strip() if found.returncode else ""
 
 

@@ -16,7 +16,9 @@ SHAPES: Mapping[Layout, tuple[tuple[int, ...], tuple[int, ...]]] = {
 OUT = 5
 
 
-def factors(rank: int, seed: int, layout: Layout = "linear", alpha: float = 3.0, *, stabilised: bool = False) -> Factors:
+def factors(
+    rank: int, seed: int, layout: Layout = "linear", alpha: float = 3.0, *, stabilised: bool = False
+) -> Factors:
     generator = torch.Generator().manual_seed(seed)
     inner, ones = SHAPES[layout]
     a, b = torch.randn(rank, *inner, generator=generator), torch.randn(OUT, rank, *ones, generator=generator)

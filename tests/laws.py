@@ -69,7 +69,9 @@ class Dense(Precision):
 
     @classmethod
     def from_tensors(cls, tensors: Params) -> "Dense":
-        shapes = {name.removeprefix("shape/"): torch.Size(t.tolist()) for name, t in tensors.items() if name != "matrix"}
+        shapes = {
+            name.removeprefix("shape/"): torch.Size(t.tolist()) for name, t in tensors.items() if name != "matrix"
+        }
         return cls(tensors["matrix"], shapes)
 
     def check(self, like: Params, whose: str) -> None:
@@ -134,7 +136,7 @@ def orthogonal(size: int, seed: int = 0) -> Tensor:
 
 
 def lowrank_like(like: Params, seed: int = 0) -> LowRank:
-    """Two directions with more curvature than the diagonal says, and one with less: a fifth of the diagonal is left there."""
+    """Two directions with more curvature than the diagonal, and one with less: a fifth of the diagonal stays there."""
     diagonal = diagonal_like(like, seed)
     rows = {name: normal(3, *tensor.shape, seed=seed + 60 + place) for place, (name, tensor) in enumerate(like.items())}
     last = {name: tensor[2] for name, tensor in rows.items()}
@@ -150,7 +152,9 @@ def kronecker_by_hand(precision: Kronecker, like: Params) -> Tensor:
     for name, axes in precision.basis.items():
         both = torch.einsum("ia,jb->ijab", axes.left.double(), axes.right.double()).flatten(2).flatten(0, 1)
         places = order[name].flatten(1)
-        places = (places if axes.bias is None else torch.cat([places, order[axes.bias].reshape(-1, 1)], dim=1)).flatten()
+        places = (
+            places if axes.bias is None else torch.cat([places, order[axes.bias].reshape(-1, 1)], dim=1)
+        ).flatten()
         inside = both @ torch.diag(precision.eigenvalues[name].double().flatten()) @ both.T
         left, right = axes.left.double(), axes.right.double()
         beyond = torch.eye(len(both), dtype=torch.float64) - torch.kron(left @ left.T, right @ right.T)
@@ -162,7 +166,9 @@ def kronecker_by_hand(precision: Kronecker, like: Params) -> Tensor:
 
 def lowrank_by_hand(precision: LowRank, like: Params) -> Tensor:
     """The matrix from its diagonal and its directions."""
-    rows = torch.stack([flat({name: precision.vectors[name][place] for name in like}) for place in range(len(precision.scales))])
+    rows = torch.stack(
+        [flat({name: precision.vectors[name][place] for name in like}) for place in range(len(precision.scales))]
+    )
     entries = flat({name: precision.diagonal.entries[name] for name in like})
     return torch.diag(entries) + rows.T @ torch.diag(precision.scales.double()) @ rows
 
@@ -319,7 +325,9 @@ def assert_groups_are_uncoupled(precision: Precision, like: Params) -> None:
         assert torch.equal(matrix, torch.diag(matrix.diagonal()))
         return
     assert sorted(name for group in groups for name in group) == sorted(like)
-    home = torch.cat([torch.full((like[name].numel(),), index) for name in like for index, g in enumerate(groups) if name in g])
+    home = torch.cat(
+        [torch.full((like[name].numel(),), index) for name in like for index, g in enumerate(groups) if name in g]
+    )
     assert not matrix[home[:, None] != home[None, :]].any()
 
 

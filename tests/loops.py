@@ -41,7 +41,13 @@ __all__ = [
 ]
 
 WORDS, LENGTH = 12, 6
-_SIZES = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "max_position_embeddings": 16}
+_SIZES = {
+    "hidden_size": 8,
+    "intermediate_size": 8,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 16,
+}
 _STILL = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 Item = dict[str, Tensor]
 
@@ -111,7 +117,10 @@ def gpt2(**changes: Any) -> nn.Module:  # noqa: ANN401 - settings of all types
 
 def t5() -> nn.Module:
     sizes = {"vocab_size": WORDS, "d_model": 8, "d_ff": 8, "d_kv": 4, "num_layers": 1, "num_heads": 2}
-    return _made(transformers.T5ForConditionalGeneration, transformers.T5Config(dropout_rate=0.0, decoder_start_token_id=0, **sizes))
+    return _made(
+        transformers.T5ForConditionalGeneration,
+        transformers.T5Config(dropout_rate=0.0, decoder_start_token_id=0, **sizes),
+    )
 
 
 def _made(kind: type, config: "transformers.PretrainedConfig") -> nn.Module:

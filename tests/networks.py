@@ -82,32 +82,52 @@ def _of_sequences(model: nn.Module) -> Net:
 
 
 def bert() -> Net:
-    config = BertConfig(vocab_size=20, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16, num_labels=3)
+    config = BertConfig(
+        vocab_size=20, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16, num_labels=3
+    )
     return Net(BertForSequenceClassification(config), _tokens() | {"labels": classes()}, hf_logits)
 
 
 def llama(tied: bool) -> Net:
-    sizes = {"vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+    sizes = {
+        "vocab_size": 20,
+        "hidden_size": 8,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+    }
     return _of_sequences(LlamaForCausalLM(LlamaConfig(**sizes, num_key_value_heads=1, tie_word_embeddings=tied)))
 
 
 def gpt2() -> Net:
     return _of_sequences(
-        GPT2LMHeadModel(GPT2Config(vocab_size=20, n_embd=8, n_layer=2, n_head=2, n_positions=8, bos_token_id=0, eos_token_id=0))
+        GPT2LMHeadModel(
+            GPT2Config(vocab_size=20, n_embd=8, n_layer=2, n_head=2, n_positions=8, bos_token_id=0, eos_token_id=0)
+        )
     )
 
 
 def t5() -> Net:
     config = T5Config(vocab_size=20, d_model=8, num_layers=2, num_heads=2, d_ff=16, d_kv=4, decoder_start_token_id=0)
     tokens = _tokens()
-    return Net(T5ForConditionalGeneration(config), {**tokens, "decoder_input_ids": tokens["input_ids"].flip(1)}, hf_logits)
+    return Net(
+        T5ForConditionalGeneration(config), {**tokens, "decoder_input_ids": tokens["input_ids"].flip(1)}, hf_logits
+    )
 
 
 def vit() -> Net:
     config = ViTConfig(
-        image_size=8, patch_size=4, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16, num_labels=3
+        image_size=8,
+        patch_size=4,
+        hidden_size=8,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=16,
+        num_labels=3,
     )
-    return Net(ViTForImageClassification(config), {"pixel_values": normal(COUNT, 3, 8, 8), "labels": classes()}, hf_logits)
+    return Net(
+        ViTForImageClassification(config), {"pixel_values": normal(COUNT, 3, 8, 8), "labels": classes()}, hf_logits
+    )
 
 
 class Bare(nn.Module):
@@ -285,22 +305,29 @@ def _tied() -> Net:
 
 NETS: dict[str, Callable[[], Net]] = {
     "mlp": lambda: _labelled(nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 3)), normal(COUNT, 4)),
-    "linear over positions": lambda: _labelled(nn.Sequential(nn.Linear(4, 2), nn.Flatten(), nn.Linear(6, 3)), normal(COUNT, 3, 4)),
+    "linear over positions": lambda: _labelled(
+        nn.Sequential(nn.Linear(4, 2), nn.Flatten(), nn.Linear(6, 3)), normal(COUNT, 3, 4)
+    ),
     "conv1d": lambda: _labelled(
-        nn.Sequential(nn.Conv1d(2, 4, 3, stride=2, padding=1), nn.GELU(), nn.Flatten(), nn.Linear(16, 3)), normal(COUNT, 2, 8)
+        nn.Sequential(nn.Conv1d(2, 4, 3, stride=2, padding=1), nn.GELU(), nn.Flatten(), nn.Linear(16, 3)),
+        normal(COUNT, 2, 8),
     ),
     "cnn": lambda: _labelled(_cnn(), normal(COUNT, 2, 8, 8)),
     "circular padding": lambda: _labelled(
-        nn.Sequential(nn.Conv1d(2, 2, 3, padding=1, padding_mode="circular"), nn.Flatten(), nn.Linear(8, 3)), normal(COUNT, 2, 4)
+        nn.Sequential(nn.Conv1d(2, 2, 3, padding=1, padding_mode="circular"), nn.Flatten(), nn.Linear(8, 3)),
+        normal(COUNT, 2, 4),
     ),
     "batch norm": lambda: _labelled(
-        _with_statistics(nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 3))), normal(COUNT, 4)
+        _with_statistics(nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 3))),
+        normal(COUNT, 4),
     ),
     "embedding": lambda: _labelled(
         nn.Sequential(nn.Embedding(7, 4, padding_idx=0), nn.Flatten(), nn.Linear(4 * LENGTH, 3)),
         torch.randint(0, 7, (COUNT, LENGTH), generator=random(3)),
     ),
-    "norms": lambda: _labelled(nn.Sequential(nn.LayerNorm(4), nn.Linear(4, 4), nn.RMSNorm(4), nn.Linear(4, 3)), normal(COUNT, 4)),
+    "norms": lambda: _labelled(
+        nn.Sequential(nn.LayerNorm(4), nn.Linear(4, 4), nn.RMSNorm(4), nn.Linear(4, 3)), normal(COUNT, 4)
+    ),
     "in place": _inplace,
     "bare parameter": lambda: _labelled(Bare(), normal(COUNT, 4)),
     "called twice": lambda: _labelled(Twice(), normal(COUNT, 4)),
@@ -312,7 +339,8 @@ NETS: dict[str, Callable[[], Net]] = {
     "positions once": lambda: _labelled(PositionsOnce(), normal(COUNT, 3, 4)),
     "another norm": lambda: _labelled(Swapped(), normal(COUNT, 4)),
     "attention": lambda: _labelled(
-        nn.Sequential(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), nn.Flatten(), nn.Linear(24, 3)), normal(COUNT, 3, 8)
+        nn.Sequential(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), nn.Flatten(), nn.Linear(24, 3)),
+        normal(COUNT, 3, 8),
     ),
     "bert": bert,
     "llama": lambda: llama(tied=False),
@@ -332,7 +360,10 @@ def _built(name: str) -> Net:
 
 
 def net(name: str) -> Net:
-    """The network with fixed weights, in training mode as a model comes out of training; shared, to be left as it is."""
+    """The network with fixed weights, in training mode as a model comes out of training.
+
+    Shared, to be left as it is.
+    """
     found = _built(name)
     found.model.train()
     return found
@@ -342,7 +373,9 @@ def gradients(model: nn.Module, task: Task, batch: Batch, index: int, labels: Te
     """Of one example's summed losses, by autograd on a batch of one."""
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     logits = task.predict(model, {key: tensor[index : index + 1] for key, tensor in batch.items()})
-    found = torch.autograd.grad(losses(logits, labels[index : index + 1]).sum(), list(named.values()), allow_unused=True)
+    found = torch.autograd.grad(
+        losses(logits, labels[index : index + 1]).sum(), list(named.values()), allow_unused=True
+    )
     return {n: torch.zeros_like(p) if g is None else g for (n, p), g in zip(named.items(), found, strict=True)}
 
 
@@ -367,10 +400,15 @@ def gauss_newton(model: nn.Module, task: Task, batch: Batch) -> dict[str, Tensor
         logits = task.predict(model, batch).reshape(*labels.shape, -1)
         for row, column in (labels != IGNORED).nonzero().tolist():
             chances = logits[row, column].detach().double().softmax(0)
-            rows = [torch.autograd.grad(one, list(named.values()), retain_graph=True, allow_unused=True) for one in logits[row, column]]
+            rows = [
+                torch.autograd.grad(one, list(named.values()), retain_graph=True, allow_unused=True)
+                for one in logits[row, column]
+            ]
             middle = torch.diag(chances) - torch.outer(chances, chances)
             for place, (name, parameter) in enumerate(named.items()):
-                jacobian = torch.stack([torch.zeros_like(parameter) if each[place] is None else each[place] for each in rows]).double()
+                jacobian = torch.stack(
+                    [torch.zeros_like(parameter) if each[place] is None else each[place] for each in rows]
+                ).double()
                 total[name] += factors[row] * torch.einsum("c...,cd,d...->...", jacobian, middle, jacobian)
     return {name: tensor / count_units(batch["labels"] != IGNORED, task.unit) for name, tensor in total.items()}
 

@@ -19,7 +19,11 @@ def blobs(name: str, seed: int, count: int = 40, classes: int = 3) -> Task:
     points = centers[labels] + torch.randn(count, 4, generator=generator)
     half = count // 2
     return Task(
-        name, Rows(points[:half], labels[:half]), Rows(points[half:], labels[half:]), [METRICS["accuracy"]], fingerprint=f"{name}{seed}"
+        name,
+        Rows(points[:half], labels[:half]),
+        Rows(points[half:], labels[half:]),
+        [METRICS["accuracy"]],
+        fingerprint=f"{name}{seed}",
     )
 
 

@@ -14,7 +14,9 @@ def is_near(one: object, other: object, tolerance: float = 1e-6) -> bool:
     if isinstance(one, dict) and isinstance(other, dict):
         return list(one) == list(other) and all(is_near(one[key], other[key], tolerance) for key in one)
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        return len(one) == len(other) and all(is_near(left, right, tolerance) for left, right in zip(one, other, strict=True))
+        return len(one) == len(other) and all(
+            is_near(left, right, tolerance) for left, right in zip(one, other, strict=True)
+        )
     if isinstance(one, float) and isinstance(other, float):
         return math.isclose(one, other, rel_tol=tolerance, abs_tol=tolerance)
     return one == other

@@ -29,7 +29,9 @@ def with_rows(summary: Summary, *rows: Evaluation) -> Summary:
 
 
 def joint_row(weights: TaskWeights, a: float, b: float) -> Evaluation:
-    return Evaluation(weights, {"a": {"loss": 1.0, "accuracy": a}, "b": {"loss": 1.0, "accuracy": b}}, Fidelity.JOINT, "joint")
+    return Evaluation(
+        weights, {"a": {"loss": 1.0, "accuracy": a}, "b": {"loss": 1.0, "accuracy": b}}, Fidelity.JOINT, "joint"
+    )
 
 
 def shown(sections: Sequence[Section], width: int = 120, name: str = "") -> str:

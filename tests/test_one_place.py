@@ -7,7 +7,10 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "foretaste"
 APART = {"loss": "the losses themselves", "surface": "numbers of a study", "report": "numbers of a study"}
-NO_OUTPUTS = {"weights.py": "points of the simplex", "posterior/mixture.py": "responsibilities of a mixture's components"}
+NO_OUTPUTS = {
+    "weights.py": "points of the simplex",
+    "posterior/mixture.py": "responsibilities of a mixture's components",
+}
 OF_A_LOSS = re.compile(
     r"IGNORED|ignore_index|-100\b|functional\.cross_entropy|CrossEntropyLoss|softmax|argmax|binary_cross_entropy|mse_loss"
 )
@@ -20,7 +23,10 @@ def modules() -> list[str]:
 
 @pytest.mark.parametrize("name", modules())
 def test_only_the_losses_name_an_ignored_index_softmax_or_argmax(name: str) -> None:
-    """Metrics, estimators, ensembles, evaluation and training ask the task's loss; a new one is one file, and its test."""
+    """Metrics, estimators, ensembles, evaluation and training ask the task's loss.
+
+    A new one is one file, and its test.
+    """
     assert OF_A_LOSS.findall((SOURCE / name).read_text()) == []
 
 

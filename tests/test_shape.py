@@ -15,7 +15,7 @@ from foretaste.cli.base import app
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "foretaste"
 MODULES = sorted(path for path in SOURCE.rglob("*.py") if path.name != "__init__.py")
-FILE_LINES, FUNCTION_LINES = 300, 40
+FILE_LINES, FUNCTION_LINES, COLUMNS = 300, 40, 120
 
 
 def name_of(path: Path) -> str:
@@ -38,13 +38,27 @@ def test_every_module(path: Path) -> None:
     tree = ast.parse(text)
     assert ast.get_docstring(tree), "no docstring"
     assert len(text.splitlines()) <= FILE_LINES, "two rooms in one?"
+    assert max(map(len, text.splitlines())) <= COLUMNS
     for node in functions(tree):
         assert body_lines(node) <= FUNCTION_LINES, f"{node.name} is too long"
         inner = [each for each in ast.walk(node) if isinstance(each, ast.Import | ast.ImportFrom)]
         assert not [each for each in inner if "foretaste" in ast.unparse(each)], f"own import inside {node.name}"
 
 
-LARGE = {"Tensor", "Params", "Array", "Mapping", "Sequence", "list", "dict", "Module", "Task", "Evaluation", "Recipe", "Problem"}
+LARGE = {
+    "Tensor",
+    "Params",
+    "Array",
+    "Mapping",
+    "Sequence",
+    "list",
+    "dict",
+    "Module",
+    "Task",
+    "Evaluation",
+    "Recipe",
+    "Problem",
+}
 
 
 def words_of(annotation: ast.expr) -> Iterator[str]:
@@ -62,13 +76,25 @@ def words_of(annotation: ast.expr) -> Iterator[str]:
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_every_public_value_is_shown_in_one_line(path: Path) -> None:
     """A dataclass that holds tensors, rows or mappings says ``__repr__ = one_line``, or writes its own."""
-    classes = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
+    classes = [
+        node
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
     for node in classes:
         if not any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
             continue
-        large = {word for each in node.body if isinstance(each, ast.AnnAssign) for word in words_of(each.annotation)} & LARGE
+        large = {
+            word for each in node.body if isinstance(each, ast.AnnAssign) for word in words_of(each.annotation)
+        } & LARGE
         own = {each.name for each in node.body if isinstance(each, ast.FunctionDef)}
-        own |= {target.id for each in node.body if isinstance(each, ast.Assign) for target in each.targets if isinstance(target, ast.Name)}
+        own |= {
+            target.id
+            for each in node.body
+            if isinstance(each, ast.Assign)
+            for target in each.targets
+            if isinstance(target, ast.Name)
+        }
         assert not large or "__repr__" in own, f"{node.name} may print pages: give it __repr__ = one_line"
 
 
@@ -83,7 +109,11 @@ def test_all_is_complete(path: Path) -> None:
     """``__all__`` lists exactly the public functions and classes that the module defines, and its public constants."""
     module = importlib.import_module(f"foretaste.{name_of(path)}")
     tree = ast.parse(path.read_text())
-    defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")}
+    defined = {
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+    }
     promised = set(module.__all__)
     assert list(module.__all__) == sorted(module.__all__, key=_isort_order)
     assert all(hasattr(module, name) for name in promised)
@@ -104,7 +134,9 @@ def test_public_things_are_documented(path: Path) -> None:
 def test_init_files_are_for_outsiders() -> None:
     """Inside the package nothing is imported through an ``__init__``, which would make cycles."""
     for path in SOURCE.rglob("__init__.py"):
-        assert not [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import | ast.ImportFrom)], path
+        assert not [
+            node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import | ast.ImportFrom)
+        ], path
 
 
 def test_the_floors_hold() -> None:
@@ -114,11 +146,19 @@ def test_the_floors_hold() -> None:
     assert found.returncode == 0, found.stdout
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if path.parent != SOURCE / "store" and path.name != "target.py"], ids=name_of)
+@pytest.mark.parametrize(
+    "path", [path for path in MODULES if path.parent != SOURCE / "store" and path.name != "target.py"], ids=name_of
+)
 def test_only_the_store_knows_what_lies_in_a_study(path: Path) -> None:
     tree = ast.parse(path.read_text())
     joined = [node.right for node in ast.walk(tree) if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)]
-    names = {node.value for node in joined if isinstance(node, ast.Constant)} & {"study.db", "queue.db", "tensors", "running", "study.lock"}
+    names = {node.value for node in joined if isinstance(node, ast.Constant)} & {
+        "study.db",
+        "queue.db",
+        "tensors",
+        "running",
+        "study.lock",
+    }
     assert not names, f"{names} lie behind the ports of foretaste.store"
 
 

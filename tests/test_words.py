@@ -59,7 +59,11 @@ def dialect_in(room: str) -> list[str]:
     """Every name of the dialect in a room, with its place."""
     paths = [path for path in MODULES if room_of(path) == room]
     found = ((path, name, line) for path in paths for name, line in names_in(TREES[path]))
-    return [f"{path.relative_to(SOURCE)}:{line} {name}" for path, name, line in found if name in DIALECT and not is_right(room, name)]
+    return [
+        f"{path.relative_to(SOURCE)}:{line} {name}"
+        for path, name, line in found
+        if name in DIALECT and not is_right(room, name)
+    ]
 
 
 @pytest.mark.parametrize("room", [room for room in ROOMS if room not in UNCLEAN_ROOMS])
@@ -75,7 +79,9 @@ def test_a_room_is_listed_as_unclean_for_a_reason(room: str) -> None:
 def test_every_exception_is_needed() -> None:
     used = {(room_of(path), name) for path, tree in TREES.items() for name, _ in names_in(tree) if name in DIALECT}
     for room, name in RIGHT:
-        assert any(name == other and room in ("field", place) for place, other in used), f"nothing in {room} is called {name}"
+        assert any(name == other and room in ("field", place) for place, other in used), (
+            f"nothing in {room} is called {name}"
+        )
 
 
 def public_things(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
@@ -85,7 +91,9 @@ def public_things(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunct
             yield node
             if isinstance(node, ast.ClassDef):
                 methods = [child for child in node.body if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)]
-                yield from (method for method in methods if not method.name.startswith("_") and ast.get_docstring(method))
+                yield from (
+                    method for method in methods if not method.name.startswith("_") and ast.get_docstring(method)
+                )
 
 
 SUMMARY_FAULTS = {
@@ -101,7 +109,9 @@ UNCLEAN_SUMMARIES = ("document", "estimate", "loss", "methods", "posterior", "so
 def summary_faults_in(room: str) -> list[str]:
     """Every summary in a room that does not stand alone."""
     things = [(path, node) for path in MODULES if room_of(path) == room for node in public_things(TREES[path])]
-    summaries = [(path, node, " ".join((ast.get_docstring(node) or "").split("\n\n")[0].split())) for path, node in things]
+    summaries = [
+        (path, node, " ".join((ast.get_docstring(node) or "").split("\n\n")[0].split())) for path, node in things
+    ]
     return [
         f"{path.relative_to(SOURCE)}:{node.lineno} {fault}: {summary}"
         for path, node, summary in summaries
@@ -138,10 +148,20 @@ def messages_of(tree: ast.Module) -> Iterator[tuple[int, str, str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Raise) and node.exc is not None:
             calls = [call for call in ast.walk(node.exc) if isinstance(call, ast.Call)]
-            errors = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id[0].isupper() and call.args]
-            yield from ((call.lineno, "error", text) for call in errors[:1] if (text := text_of(call.args[0])) is not None)
+            errors = [
+                call for call in calls if isinstance(call.func, ast.Name) and call.func.id[0].isupper() and call.args
+            ]
+            yield from (
+                (call.lineno, "error", text) for call in errors[:1] if (text := text_of(call.args[0])) is not None
+            )
         elif isinstance(node, ast.Call):
-            name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id if isinstance(node.func, ast.Name) else ""
+            name = (
+                node.func.attr
+                if isinstance(node.func, ast.Attribute)
+                else node.func.id
+                if isinstance(node.func, ast.Name)
+                else ""
+            )
             if name in ("say", "warn") and node.args and (text := text_of(node.args[0])) is not None:
                 yield node.lineno, "notice", text
             if name in ("Option", "Argument", "command"):
@@ -152,7 +172,8 @@ def messages_of(tree: ast.Module) -> Iterator[tuple[int, str, str]]:
 MESSAGES = [(path, *message) for path, tree in TREES.items() for message in messages_of(tree)]
 LONGEST = 420  # characters, before anything is filled in
 PRIVATE = re.compile(
-    r"\b(foretold|tellable|brought|bring (a|an|all|the|checkpoints|models)|is no (ordinary|folder|function|JSON)|there twice|"
+    r"\b(foretold|tellable|brought|bring (a|an|all|the|checkpoints|models)|is no (ordinary|folder|function|JSON)|there"
+    r" twice|"
     r"taken of|mend|anew|beyond all means)\b"
 )
 # Beginnings that keep their capital: names of things and of classes.
@@ -183,7 +204,9 @@ def test_no_message_has(fault: str, pattern: re.Pattern[str]) -> None:
 
 
 def test_messages_are_short() -> None:
-    assert [f"{path.relative_to(SOURCE)}:{line} {text}" for path, line, _, text in MESSAGES if len(text) > LONGEST] == []
+    assert [
+        f"{path.relative_to(SOURCE)}:{line} {text}" for path, line, _, text in MESSAGES if len(text) > LONGEST
+    ] == []
 
 
 def test_errors_begin_in_lower_case() -> None:

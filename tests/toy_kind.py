@@ -1,4 +1,4 @@
-"""A kind of model that foretaste does not know: one small BERT, made from a configuration, that scores texts with a number."""
+"""A kind of model that foretaste does not know: a small BERT, made from a configuration, that scores texts."""
 
 from collections.abc import Mapping, Sequence
 

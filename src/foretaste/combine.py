@@ -36,7 +36,8 @@ class Combination:
     Args:
         weights: Over the adapters' tasks.
         adapter: The sum; with a single task of weight 1 that task's adapter itself.
-        errors: Relative Frobenius error of the reduction ``||W - W_k|| / ||W||`` by module; 0 where nothing was reduced.
+        errors: Relative Frobenius error of the reduction ``||W - W_k|| / ||W||`` by module; 0 where nothing was
+            reduced.
         error: The share that is lost over all modules together.
         left_out: Full tensors that were not averaged, since tasks lack them, have other shapes, or keep them private.
     """
@@ -60,9 +61,9 @@ def combine(
 ) -> Combination:
     """The weighted sum of adapters: exact, or reduced to a rank with its error.
 
-    The result's scaling is 1, and its numbers are in float32 or wider. A task of weight 0 is left out, a module that an adapter
-    does not change counts as zero there. Full tensors are averaged as the weights that each task's model has: its own, else the
-    base's, else the base's with the task's factors added.
+    The result's scaling is 1, and its numbers are in float32 or wider. A task of weight 0 is left out, a module that an
+    adapter does not change counts as zero there. Full tensors are averaged as the weights that each task's model has:
+    its own, else the base's, else the base's with the task's factors added.
 
     Args:
         adapters: By task.
@@ -70,13 +71,13 @@ def combine(
         rank: None is exact. A number is the largest rank of every module, a mapping of the modules it names; the best
             approximation (Eckart and Young, 1936) is found without the dense matrix.
         private: Names of full tensors that travel with their tasks and are not averaged.
-        base: Tensors of the model that all adapters were trained on, by the adapters' names; needed for full tensors that
-            only some tasks have. One that the base lacks is a task's own head, and is not averaged.
+        base: Tensors of the model that all adapters were trained on, by the adapters' names; needed for full tensors
+            that only some tasks have. One that the base lacks is a task's own head, and is not averaged.
 
     Raises:
         WeightsError: Other tasks in the weights than in the adapters.
-        ParamsError: Shapes that differ, NaN or infinity, a rank below 1 or of a module that no adapter has; or a full tensor
-            that only some tasks have, and no base.
+        ParamsError: Shapes that differ, NaN or infinity, a rank below 1 or of a module that no adapter has; or a full
+            tensor that only some tasks have, and no base.
 
     >>> first = Adapter({"q": Factors(torch.ones(1, 3), torch.ones(2, 1), alpha=1)})
     >>> second = Adapter({"q": Factors(torch.ones(2, 3), torch.ones(2, 2), alpha=4)})
@@ -85,18 +86,27 @@ def combine(
     (3, 1.0, tensor([2.5000, 2.5000, 2.5000]))
     """
     if set(adapters) != set(weights):
-        raise WeightsError(f"weights are for {', '.join(weights)}, adapters for {', '.join(adapters)}; give one weight per adapter")
+        raise WeightsError(
+            f"weights are for {', '.join(weights)}, adapters for {', '.join(adapters)}; give one weight per adapter"
+        )
     weighing = [task for task in adapters if weights[task] != 0] if weights.corner is None else [weights.corner]
     if faults := misfits({task: adapters[task] for task in weighing}):
         raise ParamsError("\n".join(faults))
     parts = [(weights[task], adapters[task]) for task in weighing]
-    summed = parts[0][1] if weights.corner is not None else _sum(weights, {task: adapters[task] for task in weighing}, private, base)
+    summed = (
+        parts[0][1]
+        if weights.corner is not None
+        else _sum(weights, {task: adapters[task] for task in weighing}, private, base)
+    )
     left_out = tuple(sorted({name for _, adapter in parts for name in adapter.full} - set(summed.full)))
     if rank is None:
         return Combination(weights, summed, dict.fromkeys(summed.modules, 0.0), 0.0, left_out)
     ranks = dict.fromkeys(summed.modules, rank) if isinstance(rank, int) else rank
     if strange := sorted(set(ranks) - {name for adapter in adapters.values() for name in adapter.modules}):
-        raise ParamsError(f"a rank is given for {', '.join(strange)}, which no adapter changes; it changes {', '.join(summed.modules)}")
+        raise ParamsError(
+            f"a rank is given for {', '.join(strange)}, which no adapter changes; it changes"
+            f" {', '.join(summed.modules)}"
+        )
     reductions = {name: reduce_rank(factors, ranks.get(name, factors.rank)) for name, factors in summed.modules.items()}
     lost, norm = (
         math.hypot(*(reduction.lost for reduction in reductions.values())),
@@ -111,13 +121,16 @@ def _share(lost: float, norm: float) -> float:
     return lost / norm if norm else 0.0
 
 
-def _sum(weights: TaskWeights, adapters: Mapping[str, Adapter], private: Collection[str], base: Params | None) -> Adapter:
+def _sum(
+    weights: TaskWeights, adapters: Mapping[str, Adapter], private: Collection[str], base: Params | None
+) -> Adapter:
     whole = {name.removesuffix(WEIGHT) for adapter in adapters.values() for name in adapter.full} - set(private)
     factors = {task: _with_dense_modules(task, adapter, whole, base) for task, adapter in adapters.items()}
     parts = [(weights[task], adapter) for task, adapter in factors.items()]
     names = dict.fromkeys(name for _, adapter in parts for name in adapter.modules)
     modules = {
-        name: _stack_factors([(weight, adapter.modules[name]) for weight, adapter in parts if name in adapter.modules]) for name in names
+        name: _stack_factors([(weight, adapter.modules[name]) for weight, adapter in parts if name in adapter.modules])
+        for name in names
     }
     full = _average_full(weights, {task: adapter.full for task, adapter in factors.items()}, private, base)
     return Adapter(modules, full, _common([adapter.config for _, adapter in parts]))
@@ -140,12 +153,18 @@ def _with_dense_modules(task: str, adapter: Adapter, whole: Collection[str], bas
         square = weight.shape == weight.shape[::-1]
         turned = adapter.fan_in_fan_out if square else delta(adapter, module).shape != weight.shape
         full[name] = weight + delta(adapter, module, transposed=turned)
-    return replace(adapter, modules={name: factors for name, factors in adapter.modules.items() if name not in dense}, full=full)
+    return replace(
+        adapter, modules={name: factors for name, factors in adapter.modules.items() if name not in dense}, full=full
+    )
 
 
 def _common(configs: Sequence[Mapping[str, object]]) -> dict[str, object]:
     """What all say; of what the model is, what any says."""
-    common = {key: value for key, value in configs[0].items() if all(key in other and other[key] == value for other in configs)}
+    common = {
+        key: value
+        for key, value in configs[0].items()
+        if all(key in other and other[key] == value for other in configs)
+    }
     for key in ("fan_in_fan_out", "auto_mapping", *MODEL):
         value = [config[key] for config in configs if config.get(key)]
         common |= {key: value[0]} if value else {}
@@ -154,13 +173,17 @@ def _common(configs: Sequence[Mapping[str, object]]) -> dict[str, object]:
 
 def _stack_factors(parts: Sequence[tuple[float, Factors]]) -> Factors:
     """The factors side by side, every weight and scaling within B, each entry rounded once."""
-    dtype = reduce(torch.promote_types, [tensor.dtype for _, factors in parts for tensor in (factors.a, factors.b)], torch.float32)
+    dtype = reduce(
+        torch.promote_types, [tensor.dtype for _, factors in parts for tensor in (factors.a, factors.b)], torch.float32
+    )
     a = torch.cat([factors.a.to(dtype) for _, factors in parts])
     b = torch.cat([(factors.b.double() * (weight * factors.scaling)).to(dtype) for weight, factors in parts], dim=1)
     return Factors(a, b, alpha=a.shape[0], layout=parts[0][1].layout)
 
 
-def _average_full(weights: TaskWeights, full: Mapping[str, Params], private: Collection[str], base: Params | None) -> dict[str, Tensor]:
+def _average_full(
+    weights: TaskWeights, full: Mapping[str, Params], private: Collection[str], base: Params | None
+) -> dict[str, Tensor]:
     averages: dict[str, Tensor] = {}
     for name in dict.fromkeys(name for params in full.values() for name in params):
         tensors = None if name in private else _tensors_by_task(name, full, base)
@@ -192,7 +215,8 @@ def _tensors_by_task(name: str, full: Mapping[str, Params], base: Params | None)
     if len(shapes | {shape_of(base, plain)}) > 1:
         listing = " and ".join(str(list(shape)) for shape in sorted(shapes))
         raise ParamsError(
-            f"{name} is {listing} in the adapters and {list(shape_of(base, plain))} in the base; use adapters of one vocabulary"
+            f"{name} is {listing} in the adapters and {list(shape_of(base, plain))} in the base; use adapters of one"
+            " vocabulary"
         )
     return {task: params[name] if name in params else base[plain] for task, params in full.items()}
 

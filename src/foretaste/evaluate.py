@@ -89,7 +89,12 @@ def evaluate(
         judgements = {} if loss_only else judge_model(model, tasks)
         return {
             task.name: measure(
-                model, task, examples_by_task[task.name], batch_size, loss_only=loss_only, judgements=judgements.get(task.judge)
+                model,
+                task,
+                examples_by_task[task.name],
+                batch_size,
+                loss_only=loss_only,
+                judgements=judgements.get(task.judge),
             )
             for task in tasks
         }
@@ -144,7 +149,9 @@ def measure(
     return result_of(task, replace(predictions, judged=judgements or {}), () if loss_only else task.metrics)
 
 
-def predict_examples(model: nn.Module, task: Task, examples: Examples, batch_size: int, *, texts: bool = True) -> Predictions:
+def predict_examples(
+    model: nn.Module, task: Task, examples: Examples, batch_size: int, *, texts: bool = True
+) -> Predictions:
     """What the model as it stands says of these examples, in their order; the task's judge is not asked.
 
     Args:
@@ -158,7 +165,9 @@ def predict_examples(model: nn.Module, task: Task, examples: Examples, batch_siz
 
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
-    >>> predict_examples(nn.Linear(2, 2), Task("a", rows, rows, [METRICS["accuracy"]]), rows, batch_size=1).predicted.shape
+    >>> predict_examples(
+    ...     nn.Linear(2, 2), Task("a", rows, rows, [METRICS["accuracy"]]), rows, batch_size=1
+    ... ).predicted.shape
     torch.Size([2, 1])
     """
     device = next(model.parameters()).device
@@ -170,17 +179,26 @@ def predict_examples(model: nn.Module, task: Task, examples: Examples, batch_siz
         with torch.no_grad():
             outputs = task.predict(model, batch)
         shape = (len(indices), -1)
-        columns = (task.loss.per_unit(outputs, batch), task.loss.predict(outputs), batch["labels"], task.loss.counts(batch))
+        columns = (
+            task.loss.per_unit(outputs, batch),
+            task.loss.predict(outputs),
+            batch["labels"],
+            task.loss.counts(batch),
+        )
         unit_losses, guess, labels, counts = (column.reshape(shape).cpu() for column in columns)
         parts.append((unit_losses.double(), guess, labels, counts))
         order += indices
         if task.write is not None and task.writes and texts:
             documents += task.write(model, batch_examples)
     back = torch.tensor(order).argsort()
-    return join_batches(parts, task.loss.padding, back, tuple(documents[place] for place in back.tolist()) if documents else ())
+    return join_batches(
+        parts, task.loss.padding, back, tuple(documents[place] for place in back.tolist()) if documents else ()
+    )
 
 
-def join_batches(parts: Sequence[Columns], padding: float, order: Tensor, texts: tuple[tuple[str, str], ...]) -> Predictions:
+def join_batches(
+    parts: Sequence[Columns], padding: float, order: Tensor, texts: tuple[tuple[str, str], ...]
+) -> Predictions:
     """Put together what was seen of the examples of several batches.
 
     Args:
@@ -189,13 +207,17 @@ def join_batches(parts: Sequence[Columns], padding: float, order: Tensor, texts:
         order: `[N]`, the place of each example among those of all batches.
         texts: See `Predictions`.
 
-    >>> parts = [(torch.ones(1, size), *[torch.ones(1, size).long()] * 2, torch.ones(1, size).bool()) for size in (2, 1)]
+    >>> parts = [
+    ...     (torch.ones(1, size), *[torch.ones(1, size).long()] * 2, torch.ones(1, size).bool()) for size in (2, 1)
+    ... ]
     >>> join_batches(parts, -1.0, torch.tensor([1, 0]), ()).labels
     tensor([[ 1, -1],
             [ 1,  1]])
     """
     unit_losses, guess, labels, counts = zip(*parts, strict=True)
-    return Predictions(padded(unit_losses)[order], padded(guess)[order], padded(labels, padding)[order], padded(counts)[order], texts)
+    return Predictions(
+        padded(unit_losses)[order], padded(guess)[order], padded(labels, padding)[order], padded(counts)[order], texts
+    )
 
 
 def padded(parts: Sequence[Tensor], filling: float = 0) -> Tensor:
@@ -207,7 +229,12 @@ def padded(parts: Sequence[Tensor], filling: float = 0) -> Tensor:
     """
     width = max(part.shape[-1] for part in parts)
     short = [width - part.shape[-1] for part in parts]
-    return torch.cat([nn.functional.pad(part, (0, more), value=filling) if more else part for part, more in zip(parts, short, strict=True)])
+    return torch.cat(
+        [
+            nn.functional.pad(part, (0, more), value=filling) if more else part
+            for part, more in zip(parts, short, strict=True)
+        ]
+    )
 
 
 def batches(examples: Examples, batch_size: int) -> Iterator[tuple[list[int], list[Example]]]:
@@ -241,7 +268,9 @@ def result_of(task: Task, predictions: Predictions, judges: Sequence[AnyMetric])
 
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
-    >>> predictions = Predictions(torch.tensor([[0.5], [1.5]]), torch.tensor([[0], [0]]), torch.tensor([[0], [1]]), torch.ones(2, 1).bool())
+    >>> predictions = Predictions(
+    ...     torch.tensor([[0.5], [1.5]]), torch.tensor([[0], [0]]), torch.tensor([[0], [1]]), torch.ones(2, 1).bool()
+    ... )
     >>> result_of(Task("a", rows, rows, [METRICS["accuracy"]]), predictions, [METRICS["accuracy"]]).metrics
     {'loss': 1.0, 'accuracy': 0.5}
     """
@@ -254,5 +283,9 @@ def result_of(task: Task, predictions: Predictions, judges: Sequence[AnyMetric])
         except Exception as error:
             raise TaskError(f"metric {metric.name!r} of task {task.name!r} failed: {error}") from error
         if not math.isfinite(metrics[metric.name]):
-            raise TaskError(f"metric {metric.name!r} of task {task.name!r} gave {metrics[metric.name]}; it must be a finite number")
-    return Result(metrics, means.float(), predictions.predicted[predictions.counted], tuple(text for text, _ in predictions.texts))
+            raise TaskError(
+                f"metric {metric.name!r} of task {task.name!r} gave {metrics[metric.name]}; it must be a finite number"
+            )
+    return Result(
+        metrics, means.float(), predictions.predicted[predictions.counted], tuple(text for text, _ in predictions.texts)
+    )

@@ -12,24 +12,38 @@ _ELSEWHERE: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys(("lora_r", "lora_rank", "rank"), ("finetune.r", "")),
     "lora_alpha": ("finetune.alpha", ""),
     "lora_dropout": ("finetune.dropout", ""),
-    **dict.fromkeys(("lora_target_modules", "target_modules", "lora_target", "lora_target_linear"), ("finetune.targets", "")),
+    **dict.fromkeys(
+        ("lora_target_modules", "target_modules", "lora_target", "lora_target_linear"), ("finetune.targets", "")
+    ),
     **dict.fromkeys(("use_rslora", "peft_use_rslora"), ("finetune.rslora", "")),
     **dict.fromkeys(("use_peft", "adapter", "finetuning_type", "peft", "lora"), ("finetune.method", "method: lora")),
     "modules_to_save": ("", "new heads are trained whole, and nothing else can be yet"),
     **dict.fromkeys(
-        ("epochs", "epoch", "num_epochs", "num_train_epochs"), ("finetune.steps", "an epoch has as many steps as rows / batch_size")
+        ("epochs", "epoch", "num_epochs", "num_train_epochs"),
+        ("finetune.steps", "an epoch has as many steps as rows / batch_size"),
     ),
     **dict.fromkeys(("max_steps", "num_steps", "iterations"), ("finetune.steps", "")),
     **dict.fromkeys(("lr", "learning_rates"), ("finetune.learning_rate", "")),
-    **dict.fromkeys(("per_device_train_batch_size", "train_batch_size"), ("finetune.batch_size", "of a whole step, on all devices")),
+    **dict.fromkeys(
+        ("per_device_train_batch_size", "train_batch_size"), ("finetune.batch_size", "of a whole step, on all devices")
+    ),
     **dict.fromkeys(("per_device_eval_batch_size", "eval_batch_size"), ("preview.batch_size", "")),
     "micro_batch_size": ("finetune.micro_batch", ""),
-    "gradient_accumulation_steps": ("finetune.micro_batch", "rows per backward pass: batch_size divided by the accumulation steps"),
-    **dict.fromkeys(("max_seq_length", "max_seq_len", "sequence_len", "cutoff_len", "model_max_length"), ("model.max_length", "")),
+    "gradient_accumulation_steps": (
+        "finetune.micro_batch",
+        "rows per backward pass: batch_size divided by the accumulation steps",
+    ),
+    **dict.fromkeys(
+        ("max_seq_length", "max_seq_len", "sequence_len", "cutoff_len", "model_max_length"), ("model.max_length", "")
+    ),
     **dict.fromkeys(("base_model", "model_name_or_path", "model_name", "pretrained", "checkpoint"), ("model.path", "")),
     "task_type": ("model.kind", ""),
-    **dict.fromkeys(("dataset", "datasets", "data", "data_files", "train_file", "train_data"), ("tasks.NAME.train", "")),
-    **dict.fromkeys(("eval", "val", "valid", "dev", "eval_dataset", "eval_data", "validation_file"), ("tasks.NAME.validation", "")),
+    **dict.fromkeys(
+        ("dataset", "datasets", "data", "data_files", "train_file", "train_data"), ("tasks.NAME.train", "")
+    ),
+    **dict.fromkeys(
+        ("eval", "val", "valid", "dev", "eval_dataset", "eval_data", "validation_file"), ("tasks.NAME.validation", "")
+    ),
     **dict.fromkeys(("max_samples", "max_train_samples"), ("tasks.NAME.max_train", "")),
     "max_eval_samples": ("tasks.NAME.max_validation", ""),
     **dict.fromkeys(("num_labels", "classes", "label_names"), ("tasks.NAME.labels", "a list of all labels")),
@@ -39,8 +53,13 @@ _ELSEWHERE: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys(("max_grad_norm", "gradient_clip", "grad_clip"), ("finetune.clip", "")),
     **dict.fromkeys(("bf16", "fp16"), ("finetune.mixed_precision", "mixed_precision: bf16, or fp16")),
     **dict.fromkeys(("optim", "optimizers"), ("finetune.optimizer", "")),
-    **dict.fromkeys(("freeze_layers", "frozen", "unfrozen_parameters"), ("finetune.freeze", "modules that stay as they are")),
-    **dict.fromkeys(("weights", "weight", "alphas", "probs", "interleave_probs"), ("", "foretaste looks for the weights; remove this")),
+    **dict.fromkeys(
+        ("freeze_layers", "frozen", "unfrozen_parameters"), ("finetune.freeze", "modules that stay as they are")
+    ),
+    **dict.fromkeys(
+        ("weights", "weight", "alphas", "probs", "interleave_probs"),
+        ("", "foretaste looks for the weights; remove this"),
+    ),
 }
 
 

@@ -40,7 +40,13 @@ def load_yaml(text: str, file: str) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark else ""
         raise RecipeError(f"{file}{place}: not valid YAML: {getattr(error, 'problem', error)}") from error
-    except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:  # a number or date that cannot be, for one
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+    ) as error:  # a number or date that cannot be, for one
         raise RecipeError(f"{file}: not valid YAML: {str(error)[:_CHARACTERS_IN_MESSAGE]}") from error
     if not isinstance(plain, dict):
         raise RecipeError(f"{file} is empty or not a mapping; `foretaste init` writes one to start from")
@@ -75,10 +81,13 @@ def _refuse_size(root: yaml.Node | None, file: str) -> None:
             sizes[id(node)] = 1 + sum(sizes[id(part)] for part in parts)
             if sizes[id(node)] > _MOST:
                 raise RecipeError(
-                    f"{file}, line {node.start_mark.line + 1}: more than {_MOST} values, by aliases of aliases; write them out"
+                    f"{file}, line {node.start_mark.line + 1}: more than {_MOST} values, by aliases of aliases; write"
+                    " them out"
                 )
         elif id(node) in path:
-            raise RecipeError(f"{file}, line {node.start_mark.line + 1}: an alias within what it stands for; write it out")
+            raise RecipeError(
+                f"{file}, line {node.start_mark.line + 1}: an alias within what it stands for; write it out"
+            )
         elif id(node) not in sizes:
             path.add(id(node))
             stack += [(node, True), *((part, False) for part in parts)]
@@ -100,7 +109,10 @@ def _refuse_repeats(node: yaml.Node | None, file: str) -> None:
                 continue
             line = key.start_mark.line + 1
             if key.value in lines:
-                raise RecipeError(f"{file}, line {line}: {key.value!r} is already there in line {lines[key.value]}; give it another name")
+                raise RecipeError(
+                    f"{file}, line {line}: {key.value!r} is already there in line {lines[key.value]}; give it another"
+                    " name"
+                )
             lines[key.value] = line
     elif isinstance(node, yaml.SequenceNode):
         for child in node.value:

@@ -1,6 +1,7 @@
 """LoRA adapters: factors beside a model's weights.
 
-An adapter changes a module's weight by ``s B A``, a product of two thin factors and its scaling. `foretaste.combine` adds adapters up.
+An adapter changes a module's weight by ``s B A``, a product of two thin factors and its scaling. `foretaste.combine`
+adds adapters up.
 
 References:
     LoRA: Low-Rank Adaptation of Large Language Models, Hu et al., 2021, https://arxiv.org/abs/2106.09685
@@ -59,10 +60,19 @@ class Factors:
 
     def __post_init__(self) -> None:
         sides = 2 if self.layout != "convolution" else max(self.a.ndim, 3)
-        if self.a.ndim != sides or self.b.ndim != sides or self.b.shape[1:] != (self.rank, *[1] * (sides - 2)) or not self.rank:
-            raise ParamsError(f"factors of shapes {list(self.a.shape)} and {list(self.b.shape)} make no update ({self.layout})")
+        if (
+            self.a.ndim != sides
+            or self.b.ndim != sides
+            or self.b.shape[1:] != (self.rank, *[1] * (sides - 2))
+            or not self.rank
+        ):
+            raise ParamsError(
+                f"factors of shapes {list(self.a.shape)} and {list(self.b.shape)} make no update ({self.layout})"
+            )
         if not 0 < abs(self.alpha) < math.inf:
-            raise ParamsError(f"factors with alpha {self.alpha} make no update; alpha must be a finite number other than 0")
+            raise ParamsError(
+                f"factors with alpha {self.alpha} make no update; alpha must be a finite number other than 0"
+            )
 
     @property
     def rank(self) -> int:
@@ -76,7 +86,7 @@ class Factors:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of the update: ``[out, in]``, an embedding's ``[rows, dim]``, a convolution's ``[out, in, *kernel]``."""
+        """Shape of the update: ``[out, in]``, or ``[rows, dim]`` of embeddings, ``[out, in, *kernel]`` of filters."""
         out, rest = self.b.shape[0], tuple(self.a.shape[1:])
         return (*rest, out) if self.layout == "embedding" else (out, *rest)
 
@@ -87,7 +97,8 @@ class Adapter:
 
     Args:
         modules: Factors by the module's name in the model.
-        full: Whole new tensors by name (PEFT's ``modules_to_save``, for example a classification head); may be file-backed.
+        full: Whole new tensors by name (PEFT's ``modules_to_save``, for example a classification head); may be
+            file-backed.
         config: PEFT's configuration, as far as it is not said by the factors.
     """
 
@@ -113,14 +124,18 @@ class Adapter:
 
     @property
     def fan_in_fan_out(self) -> bool:
-        """Whether the configuration says that weights are ``[in, out]``, as in GPT-2; a note, as it is one for all modules."""
+        """Whether the configuration says that weights are ``[in, out]``, as in GPT-2.
+
+        A note, as it is one for all modules.
+        """
         return bool(self.config.get("fan_in_fan_out"))
 
 
 def delta(adapter: Adapter, module: str, *, transposed: bool = False) -> Tensor:
     """The dense update ``s B A`` of a module's weight, in float32 or wider.
 
-    An adapter acts on its module alone. Where weights are tied (the output layer to the embeddings), untie them before adding this.
+    An adapter acts on its module alone. Where weights are tied (the output layer to the embeddings), untie them before
+    adding this.
 
     Args:
         adapter: Has the module.
@@ -163,14 +178,21 @@ def misfits(adapters: Mapping[str, Adapter]) -> list[str]:
         for key in (key for key in MODEL if adapter.config.get(key)):
             first_task, value = models.setdefault(key, (task, adapter.config[key]))
             if adapter.config[key] != value:
-                faults.append(f"task {task!r}: {key} is {adapter.config[key]}, in task {first_task!r} {value}; {_ONE_MODEL}")
+                faults.append(
+                    f"task {task!r}: {key} is {adapter.config[key]}, in task {first_task!r} {value}; {_ONE_MODEL}"
+                )
         for name, factors in adapter.modules.items():
             first_task, first_factors = first.setdefault(name, (task, factors))
             if (factors.layout, factors.shape) != (first_factors.layout, first_factors.shape):
                 kinds = [f"{list(entry.shape)} ({entry.layout})" for entry in (factors, first_factors)]
-                faults.append(f"task {task!r}: {name} is {kinds[0]}, in task {first_task!r} {kinds[1]}; use adapters of one model")
+                faults.append(
+                    f"task {task!r}: {name} is {kinds[0]}, in task {first_task!r} {kinds[1]}; use adapters of one model"
+                )
             if (factor := first_nonfinite({"A": factors.a, "B": factors.b})) is not None:
-                faults.append(f"task {task!r}: factor {factor} of {name} holds NaN or infinity; train it again, or take one saved before")
+                faults.append(
+                    f"task {task!r}: factor {factor} of {name} holds NaN or infinity; train it again, or take one saved"
+                    " before"
+                )
     return faults
 
 

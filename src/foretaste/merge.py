@@ -19,7 +19,18 @@ from torch import Tensor
 from foretaste.errors import ParamsError, WeightsError
 from foretaste.one_line import one_line
 from foretaste.params import Params, average, check_fit, wide
-from foretaste.pieces import CHUNK, Factor, Surrogate, check_sites, is_finite, name_culprit, nonfinite_error, owned, pieces_of, renormalise
+from foretaste.pieces import (
+    CHUNK,
+    Factor,
+    Surrogate,
+    check_sites,
+    is_finite,
+    name_culprit,
+    nonfinite_error,
+    owned,
+    pieces_of,
+    renormalise,
+)
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.placing import place_on
 from foretaste.posterior.precision import EXACT, Piece, Precision, Stop
@@ -100,14 +111,18 @@ def merge(
     >>> from foretaste.posterior.isotropic import Isotropic
     >>> from foretaste.posterior.site import GaussianSite
     >>> prior = Gaussian({"w": torch.zeros(1)}, Isotropic(1.0))
-    >>> sites = {"a": GaussianSite({"w": torch.ones(1)}, Isotropic(1.0)),
-    ...          "b": GaussianSite({"w": -torch.ones(1)}, Isotropic(3.0))}
+    >>> sites = {
+    ...     "a": GaussianSite({"w": torch.ones(1)}, Isotropic(1.0)),
+    ...     "b": GaussianSite({"w": -torch.ones(1)}, Isotropic(3.0)),
+    ... }
     >>> merge(prior, sites, TaskWeights(("a", "b"), (0.5, 0.5))).params["w"]
     tensor([-0.3333])
     """
     check_sites(prior, sites, weights)
     begin = prior.mean if start is None else start
-    check_fit(prior.mean, {name: tensor for name, tensor in begin.items() if name in prior.mean}, "the start of the merge")
+    check_fit(
+        prior.mean, {name: tensor for name, tensor in begin.items() if name in prior.mean}, "the start of the merge"
+    )
     point: Params = begin
     surrogates = {name: site.surrogate(point) for name, site in sites.items()}
     step, converged = 0, False
@@ -126,7 +141,7 @@ def correct_preview(preview: Preview, anchor: Preview, joint: Params, trust: flo
     At the weights u of the joint run the error of merging is known: ``joint - known``. It is carried
     over to other weights as far as they are near::
 
-        preview + nearness(u, alpha)^((1 - trust) / trust) * (joint - known)
+        preview + nearness(u, alpha) ^ ((1 - trust) / trust) * (joint - known)
 
     so that the preview at u is the joint run itself, and faces of the simplex where a task that u weighs
     has no weight stay as they were.
@@ -155,7 +170,10 @@ def correct_preview(preview: Preview, anchor: Preview, joint: Params, trust: flo
     near = nearness(anchor.weights, preview.weights)
     share = near ** ((1 - trust) / trust) if trust and near else 0.0
     moved = (
-        {name: _correct_tensor(preview.params[name], anchor.params[name], tensor, share) for name, tensor in joint_params.items()}
+        {
+            name: _correct_tensor(preview.params[name], anchor.params[name], tensor, share)
+            for name, tensor in joint_params.items()
+        }
         if share
         else {}
     )
@@ -197,7 +215,9 @@ def _mean(
 ) -> dict[str, Tensor]:
     """One step of the loop: the mean of the product, piece by piece, each rounded once."""
     means = prior.mean.items()
-    merged = {name: torch.empty_like(mean, device=device, memory_format=torch.contiguous_format) for name, mean in means}
+    merged = {
+        name: torch.empty_like(mean, device=device, memory_format=torch.contiguous_format) for name, mean in means
+    }
     for owners, names in owned(prior, surrogates).items():
         shares = renormalise({task: weights[task] for task, _ in owners})
         factors = [(task, surrogates[task][place], shares[task]) for task, place in owners if shares[task] > 0]
@@ -214,7 +234,9 @@ def _mean(
     return merged
 
 
-def _merge_piece(prior: Gaussian, factors: Sequence[Factor], piece: Piece, merged: Params, stop: Stop, device: torch.device | None) -> None:
+def _merge_piece(
+    prior: Gaussian, factors: Sequence[Factor], piece: Piece, merged: Params, stop: Stop, device: torch.device | None
+) -> None:
     part = place_on(Gaussian(piece.of(prior.mean), prior.precision.restrict(piece)), device)
     sites = [place_on(replace(site.on(piece), carried={}), device) ** share for _, site, share in factors]
     mean = product(part, sites, stop).mean
@@ -225,7 +247,9 @@ def _merge_piece(prior: Gaussian, factors: Sequence[Factor], piece: Piece, merge
 
 
 def _shared(prior: Gaussian, surrogates: Mapping[str, Surrogate]) -> list[str]:
-    return [key for key in prior.mean if all(any(key in part.center for part in parts) for parts in surrogates.values())]
+    return [
+        key for key in prior.mean if all(any(key in part.center for part in parts) for parts in surrogates.values())
+    ]
 
 
 def _with_buffers(point: Params, sites: Mapping[str, Site], weights: TaskWeights) -> dict[str, Tensor]:

@@ -1,4 +1,6 @@
-"""The table of preview methods: one row each. What a method does is in the file that its row names (`foretaste.methods`).
+"""The table of preview methods: one row each.
+
+What a method does is in the file that its row names (`foretaste.methods`).
 
 Rows hold what recipes, options, reports and predictions need to know, so that none of these import torch.
 """
@@ -50,7 +52,9 @@ METHOD_TABLE: dict[str, MethodRow] = {
         MethodRow("diagonal", "diagonal Gaussian (Fisher)", f"{_ROOM}.diagonal:Diagonal", credit=2.0),
         MethodRow("variational", "diagonal Gaussian, learned by IVON", f"{_ROOM}.variational:Variational", trains=True),
         MethodRow("kronecker", "Kronecker-factored Gaussian (EKFAC)", f"{_ROOM}.kronecker:Kronecker", credit=8.0),
-        MethodRow("lowrank", "diagonal + low rank (secants of K runs)", f"{_ROOM}.lowrank:LowRank", trains=True, credit=2.0),
+        MethodRow(
+            "lowrank", "diagonal + low rank (secants of K runs)", f"{_ROOM}.lowrank:LowRank", trains=True, credit=2.0
+        ),
         MethodRow(
             "anchored",
             "Kronecker or diagonal, corrected at one joint run",
@@ -59,7 +63,13 @@ METHOD_TABLE: dict[str, MethodRow] = {
             has_anchor=True,
             credit=16.0,
         ),
-        MethodRow("mixture", "mixture of K runs (EM)", f"{_ROOM}.mixture:Mixture", trains=True, controls=("average", "weighted")),
+        MethodRow(
+            "mixture",
+            "mixture of K runs (EM)",
+            f"{_ROOM}.mixture:Mixture",
+            trains=True,
+            controls=("average", "weighted"),
+        ),
         MethodRow(
             "average",
             "plain average of the same K runs",
@@ -68,7 +78,13 @@ METHOD_TABLE: dict[str, MethodRow] = {
             trains=True,
             is_control=True,
         ),
-        MethodRow("weighted", "curvature-weighted average of the same K runs", f"{_ROOM}.weighted:Weighted", trains=True, is_control=True),
+        MethodRow(
+            "weighted",
+            "curvature-weighted average of the same K runs",
+            f"{_ROOM}.weighted:Weighted",
+            trains=True,
+            is_control=True,
+        ),
         MethodRow(
             "ensemble",
             "mixture of what the tasks' models say, no params",

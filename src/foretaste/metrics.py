@@ -1,7 +1,7 @@
 """Metrics: what is counted of a model's answers, by name; and what each example adds to them.
 
-A metric is a function of predicted and right labels, of what was seen of every label, of texts, or of the model itself; a
-user's own are made in the same way (`foretaste.task.Metric` and its siblings).
+A metric is a function of predicted and right labels, of what was seen of every label, of texts, or of the model itself;
+a user's own are made in the same way (`foretaste.task.Metric` and its siblings).
 """
 
 import math
@@ -58,7 +58,9 @@ def f1(predicted: Tensor, labels: Tensor) -> float:
     classes = sorted(set(labels.tolist()))
     if classes[-1] <= 1:
         return float(_sklearn.f1_score(labels.numpy() == 1, predicted.numpy() == 1, zero_division=0.0))
-    return float(_sklearn.f1_score(labels.numpy(), predicted.numpy(), labels=classes, average="macro", zero_division=0.0))
+    return float(
+        _sklearn.f1_score(labels.numpy(), predicted.numpy(), labels=classes, average="macro", zero_division=0.0)
+    )
 
 
 def mcc(predicted: Tensor, labels: Tensor) -> float:
@@ -82,7 +84,9 @@ def needs_classes(metric: AnyMetric) -> bool:
     return isinstance(metric, Metric) and metric.compute in (f1, mcc)
 
 
-METRICS: Mapping[str, Metric] = {metric.name: metric for metric in (Metric("accuracy", accuracy), Metric("f1", f1), Metric("mcc", mcc))}
+METRICS: Mapping[str, Metric] = {
+    metric.name: metric for metric in (Metric("accuracy", accuracy), Metric("f1", f1), Metric("mcc", mcc))
+}
 
 
 def perplexity(predictions: Predictions) -> float:
@@ -90,7 +94,11 @@ def perplexity(predictions: Predictions) -> float:
 
     Losses above 700 count as 700: a preview may be as bad as that, and a study goes on.
 
-    >>> perplexity(Predictions(torch.tensor([[0.0, 4.0]]).log1p(), torch.zeros(1, 2), torch.zeros(1, 2), torch.ones(1, 2).bool()))
+    >>> perplexity(
+    ...     Predictions(
+    ...         torch.tensor([[0.0, 4.0]]).log1p(), torch.zeros(1, 2), torch.zeros(1, 2), torch.ones(1, 2).bool()
+    ...     )
+    ... )
     2.23606...
     """
     mean = float(predictions.losses.sum()) / max(int(predictions.counted.sum()), 1)
@@ -125,7 +133,8 @@ SEQUENCE_METRICS: Mapping[str, AnyMetric] = {
 def r2(predictions: Predictions) -> float:
     """Share of the targets' variance that predictions explain; of vectors the mean over their numbers.
 
-    Numbers with fewer than two targets are left out; without any others the result is 0, as where all targets are the same.
+    Numbers with fewer than two targets are left out; without any others the result is 0, as where all targets are the
+    same.
 
     >>> targets, predicted = torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([[1.0], [2.0], [2.0]])
     >>> r2(Predictions(torch.zeros(3, 1), predicted, targets, torch.ones(3, 1).bool()))
@@ -145,7 +154,7 @@ def mean_absolute_error(predictions: Predictions) -> float:
 
 
 def macro_f1(predictions: Predictions) -> float:
-    """F1 of every label of a set, whether it is there, averaged over the labels; 0 of one that is never there and never predicted.
+    """Mean F1 over the labels of a set; 0 for a label that is never there and never predicted.
 
     >>> sets, predicted = torch.tensor([[1, 0], [1, 1]]), torch.tensor([[1, 0], [1, 0]])
     >>> macro_f1(Predictions(torch.zeros(2, 2), predicted, sets, torch.ones(2, 2).bool()))
@@ -157,7 +166,9 @@ def macro_f1(predictions: Predictions) -> float:
 def _mean_over_columns(predictions: Predictions, score: Callable[..., SupportsFloat], least: int) -> float:
     """The mean of scikit-learn's score over the columns that have so many labels at least."""
     columns = zip(predictions.labels.T, predictions.predicted.T, predictions.counted.T, strict=True)
-    pairs = [(labels[counts].double().numpy(), predicted[counts].double().numpy()) for labels, predicted, counts in columns]
+    pairs = [
+        (labels[counts].double().numpy(), predicted[counts].double().numpy()) for labels, predicted, counts in columns
+    ]
     scores = [float(score(*pair)) for pair in pairs if len(pair[0]) >= least]
     return sum(scores) / max(len(scores), 1)
 
@@ -208,8 +219,8 @@ class ExampleSums:
 def example_sums(metric: AnyMetric, predictions: Predictions) -> ExampleSums | None:
     """What each example adds to a metric, or None where the metric is no such ratio.
 
-    Accuracy, of tokens too, exact match, perplexity and mean absolute error are, under any name; R2, F1, Matthews correlation and
-    metrics of texts or of the model itself are not, and of a metric of one's own nobody knows.
+    Accuracy, of tokens too, exact match, perplexity and mean absolute error are, under any name; R2, F1, Matthews
+    correlation and metrics of texts or of the model itself are not, and of a metric of one's own nobody knows.
 
     >>> labels, counts = torch.tensor([[1, 2], [3, 0]]), torch.tensor([[True, True], [True, False]])
     >>> predictions = Predictions(torch.zeros(2, 2), torch.tensor([[1, 2], [1, 0]]), labels, counts)
@@ -219,7 +230,10 @@ def example_sums(metric: AnyMetric, predictions: Predictions) -> ExampleSums | N
     >>> example_sums(METRICS["f1"], predictions) is None
     True
     """
-    right, labels = (predictions.predicted == predictions.labels) & predictions.counted, predictions.counted.sum(1).double()
+    right, labels = (
+        (predictions.predicted == predictions.labels) & predictions.counted,
+        predictions.counted.sum(1).double(),
+    )
     match metric:
         case Metric() if metric.compute is accuracy:
             return ExampleSums(right.sum(1).double(), labels)

@@ -16,7 +16,8 @@ def check_name(name: str) -> None:
     """Check a task's name: it stands in weights, preferences, floors, file names, names of tensors and tables.
 
     Args:
-        name: Of at most 64 printable characters without white space, and no word that means something else in weights or floors.
+        name: Of at most 64 printable characters without white space, and no word that means something else in weights
+            or floors.
 
     Raises:
         TaskError: It cannot be used; the message says why, with the name as plain text.
@@ -30,14 +31,25 @@ def check_name(name: str) -> None:
     if not name:
         raise TaskError(f"a task has an empty name; {_ADVICE}")
     if len(name) > _LONGEST:
-        raise TaskError(f"the task name {name[:20]!a}... has {len(name)} characters, more than {_LONGEST}; choose a shorter one")
-    wrong = next((character for character in name if character in _FORBIDDEN or character.isspace() or not character.isprintable()), None)
+        raise TaskError(
+            f"the task name {name[:20]!a}... has {len(name)} characters, more than {_LONGEST}; choose a shorter one"
+        )
+    wrong = next(
+        (
+            character
+            for character in name
+            if character in _FORBIDDEN or character.isspace() or not character.isprintable()
+        ),
+        None,
+    )
     if wrong is not None:
         raise TaskError(f"the task name {name!a} has {wrong!a}; {_ADVICE}")
     if name.startswith("-"):
         raise TaskError(f"the task name {name!r} begins with '-', as options do; {_ADVICE}")
     if name in _RESERVED:
-        raise TaskError(f"the task name {name!r} means something else in weights, preferences, floors or commands; choose another")
+        raise TaskError(
+            f"the task name {name!r} means something else in weights, preferences, floors or commands; choose another"
+        )
 
 
 def first_few(items: Iterable[str], most: int = 6, *, separator: str = ", ", kind: str = "") -> str:

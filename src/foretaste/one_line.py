@@ -1,4 +1,4 @@
-"""One line for any value: what a notebook or a debugger shows of an object that holds tensors, rows or whole studies."""
+"""One line for any value that holds tensors, rows or whole studies, as a notebook or a debugger shows it."""
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import fields, is_dataclass

@@ -1,10 +1,11 @@
 """Outputs: what several models say of a task's validation examples, kept, so that their mixtures need no forward pass.
 
-How predictions are mixed, and what of the outputs that needs, is the loss's own (`foretaste.loss.loss.Loss`). What a model writes,
-or what a judge says of it, is no function of outputs.
+How predictions are mixed, and what of the outputs that needs, is the loss's own (`foretaste.loss.loss.Loss`). What a
+model writes, or what a judge says of it, is no function of outputs.
 
 References:
-    Belenki et al.: Optimizing Pre-Training Data Mixtures with Mixtures of Data Expert Models, 2025, https://arxiv.org/abs/2502.15950
+    Belenki et al.: Optimizing Pre-Training Data Mixtures with Mixtures of Data Expert Models, 2025,
+    https://arxiv.org/abs/2502.15950
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -81,7 +82,10 @@ class Outputs:
 
     def _predictions(self, lost: Tensor, predicted: Tensor) -> Predictions:
         labels, counts = self.labels, self.counted
-        unit_losses, guess = torch.zeros(labels.shape, dtype=torch.float64), torch.zeros(labels.shape, dtype=predicted.dtype)
+        unit_losses, guess = (
+            torch.zeros(labels.shape, dtype=torch.float64),
+            torch.zeros(labels.shape, dtype=predicted.dtype),
+        )
         unit_losses[counts], guess[counts] = lost, predicted
         return Predictions(unit_losses, guess, labels if labels.is_floating_point() else labels.long(), counts)
 
@@ -90,7 +94,9 @@ class Outputs:
 
         >>> from foretaste.loss.cross_entropy import CrossEntropy
         >>> told = torch.zeros(1, 2, 1)
-        >>> sorted(Outputs(CrossEntropy(), torch.zeros(2, 1).long(), {"right": told[:, :, 0], "told": told}).to_tensors())
+        >>> sorted(
+        ...     Outputs(CrossEntropy(), torch.zeros(2, 1).long(), {"right": told[:, :, 0], "told": told}).to_tensors()
+        ... )
         ['labels', 'right', 'told']
         """
         return {"labels": self.labels if self.labels.is_floating_point() else self.labels.int(), **self.condensed}
@@ -102,12 +108,17 @@ class Outputs:
 
 
 def outputs_of(
-    model: nn.Module, singles: Sequence[Params], task: Task, *, batch_size: int = 128, on_batch: Callable[[int], None] = lambda count: None
+    model: nn.Module,
+    singles: Sequence[Params],
+    task: Task,
+    *,
+    batch_size: int = 128,
+    on_batch: Callable[[int], None] = lambda count: None,
 ) -> Outputs:
     """What models say of a task's validation examples: one forward pass of each over all of them.
 
-    All models see a batch before the next one, and batches are those of `evaluate`. The model is put in evaluation mode and lent
-    each one's params; both are undone on leaving.
+    All models see a batch before the next one, and batches are those of `evaluate`. The model is put in evaluation mode
+    and lent each one's params; both are undone on leaving.
 
     Args:
         model: The module the task predicts with, on its own device.
@@ -145,7 +156,9 @@ def outputs_of(
     return Outputs(task.loss, padded(labels, task.loss.padding)[torch.tensor(order).argsort()], condensed)
 
 
-def _outputs_of(model: nn.Module, singles: Sequence[Params], task: Task, batch: Batch, on_batch: Callable[[int], None]) -> Iterator[Tensor]:
+def _outputs_of(
+    model: nn.Module, singles: Sequence[Params], task: Task, batch: Batch, on_batch: Callable[[int], None]
+) -> Iterator[Tensor]:
     """The outputs under one params after the other."""
     for params in singles:
         with swapped(model, params):
@@ -155,7 +168,7 @@ def _outputs_of(model: nn.Module, singles: Sequence[Params], task: Task, batch: 
 
 
 def _in_order(parts: Sequence[Tensor], places: Tensor) -> Tensor:
-    """Batches `[M, b, ...]` of numbers, or `[b, ...]` of integers that all models share, as one tensor in another order."""
+    """Reshape batches `[M, b, ...]` of numbers, or `[b, ...]` of integers that all models share, into one tensor."""
     axis = int(parts[0].is_floating_point())
     return torch.cat(list(parts), axis).index_select(axis, places)
 
@@ -168,7 +181,9 @@ def check_mixable(tasks: Sequence[Task]) -> None:
 
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
-    >>> check_mixable([Task("a", rows, rows, [TextMetric("bleu", lambda written, wanted: 0.0)], write=lambda model, examples: [])])
+    >>> check_mixable(
+    ...     [Task("a", rows, rows, [TextMetric("bleu", lambda written, wanted: 0.0)], write=lambda model, examples: [])]
+    ... )
     Traceback (most recent call last):
     ...
     foretaste.errors.TaskError: metric 'bleu' of task 'a' is of what a model writes, and an ensemble is not a model: ...

@@ -91,7 +91,9 @@ def under_all_names(model: nn.Module) -> dict[str, Tensor]:
     >>> sorted(under_all_names(model))
     ['0.weight', '1.weight']
     """
-    return {name: parameter.detach() for name, parameter in model.named_parameters(remove_duplicate=False)} | buffers_of(model)
+    return {
+        name: parameter.detach() for name, parameter in model.named_parameters(remove_duplicate=False)
+    } | buffers_of(model)
 
 
 def snapshot(params: Params) -> dict[str, Tensor]:
@@ -205,7 +207,9 @@ def check_fit(reference: Params, params: Params, source: str, *, among: Collecti
     if extra:
         faults.append(f"additional {first_few(extra)}")
     pairs = {name: (shape_of(params, name), shape_of(reference, name)) for name in expected if name in params}
-    shapes = [f"shape of {name} is {list(own)}, not {list(other)}" for name, (own, other) in pairs.items() if own != other]
+    shapes = [
+        f"shape of {name} is {list(own)}, not {list(other)}" for name, (own, other) in pairs.items() if own != other
+    ]
     faults += shapes[:_NAMES_IN_MESSAGE]
     if len(shapes) > _NAMES_IN_MESSAGE:
         faults.append(f"and {len(shapes) - _NAMES_IN_MESSAGE} more shapes")

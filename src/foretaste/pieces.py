@@ -63,11 +63,14 @@ def check_sites(prior: Gaussian, sites: Mapping[str, Site], weights: TaskWeights
     for name, site in sites.items():
         if not isinstance(site, Site):
             raise ParamsError(
-                f"task {name!r} has a {type(site).__name__}, not a site; make one, for example GaussianSite(params, Diagonal(curvature))"
+                f"task {name!r} has a {type(site).__name__}, not a site; make one, for example GaussianSite(params,"
+                " Diagonal(curvature))"
             )
         site.check(f"task {name!r}")
     if set(sites) != set(weights):
-        raise WeightsError(f"weights are for {', '.join(weights)}, sites for {', '.join(sites)}; give one weight per site")
+        raise WeightsError(
+            f"weights are for {', '.join(weights)}, sites for {', '.join(sites)}; give one weight per site"
+        )
     units = {name: site.record.unit for name, site in sites.items()}
     if len(set(units.values())) > 1:
         raise ParamsError(f"sites of different units cannot be merged: {units}; estimate them again in one unit")
@@ -88,7 +91,12 @@ def owned(prior: Gaussian, surrogates: Mapping[str, Surrogate]) -> dict[tuple[tu
     """
     groups: dict[tuple[tuple[str, int], ...], list[str]] = {}
     for key in prior.mean:
-        owners = tuple((task, place) for task, parts in surrogates.items() for place, part in enumerate(parts) if key in part.center)
+        owners = tuple(
+            (task, place)
+            for task, parts in surrogates.items()
+            for place, part in enumerate(parts)
+            if key in part.center
+        )
         groups.setdefault(owners, []).append(key)
     return groups
 
@@ -102,7 +110,7 @@ def renormalise(alpha: Mapping[str, float]) -> dict[str, float]:
     total = sum(alpha.values())
     if total == 0:
         return {name: 1 / len(alpha) for name in alpha}
-    return {name: (value / total if abs(total - 1) > _STILL else value) for name, value in alpha.items()}
+    return {name: value / total if abs(total - 1) > _STILL else value for name, value in alpha.items()}
 
 
 def pieces_of(prior: Gaussian, factors: Sequence[Factor], names: list[str], entries: int = CHUNK) -> Iterator[Piece]:
@@ -154,7 +162,9 @@ def name_culprit(name: str, piece: Piece, prior: Gaussian, factors: Sequence[Fac
 
 def nonfinite_error(task: str, name: str) -> str:
     """What is wrong with a task's tensor that is not finite, and what to do."""
-    return f"the params of task {task!r} hold NaN or infinity in {name}; train that task again with a lower learning rate"
+    return (
+        f"the params of task {task!r} hold NaN or infinity in {name}; train that task again with a lower learning rate"
+    )
 
 
 def is_finite(tensor: Tensor) -> bool:

@@ -12,11 +12,31 @@ from foretaste.method_table import METHOD_TABLE, check_method_name
 from foretaste.sources.plans import DigitsModel, FunctionModel, RecipePart, TaskData, TransformersModel, suit_kind
 from foretaste.surface.preference import Floor, Preference
 
-__all__ = ["LORA", "Curvature", "Ensemble", "Finetune", "Joint", "MethodName", "Preview", "Recipe", "Recommend", "Resources", "Variational"]
+__all__ = [
+    "LORA",
+    "Curvature",
+    "Ensemble",
+    "Finetune",
+    "Joint",
+    "MethodName",
+    "Preview",
+    "Recipe",
+    "Recommend",
+    "Resources",
+    "Variational",
+]
 
 
 _LORA_DEFAULTS: Mapping[str, float] = {"r": 16, "dropout": 0.0, "rslora": False, "train_a": True}
-LORA = ("method", "r", "alpha", "targets", "dropout", "rslora", "train_a")  # fields of `Finetune` that say what is trained
+LORA = (
+    "method",
+    "r",
+    "alpha",
+    "targets",
+    "dropout",
+    "rslora",
+    "train_a",
+)  # fields of `Finetune` that say what is trained
 
 
 class Finetune(RecipePart):
@@ -27,20 +47,38 @@ class Finetune(RecipePart):
     learning_rate: float = Field(5e-5, gt=0, lt=1e30)
     optimizer: Literal["adamw", "sgd"] = "adamw"
     weight_decay: float = Field(0.0, ge=0, lt=1e30)
-    prior_precision: float = Field(0.0, ge=0, lt=1e30, description="pull towards the pretrained params, on the scale of the mean loss")
+    prior_precision: float = Field(
+        0.0, ge=0, lt=1e30, description="pull towards the pretrained params, on the scale of the mean loss"
+    )
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps")
     decay: Literal["linear", "cosine", "constant"] = "linear"
     clip: float | None = Field(1.0, gt=0)
-    micro_batch: int | None = Field(None, ge=1, le=bounds.BATCH, description="examples per backward pass, where a batch does not fit")
-    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
-    batch_norm: Literal["update", "freeze"] = Field("update", description="train batch-norm statistics, or keep the pretrained ones")
-    freeze: Annotated[list[str], Field(min_length=1)] | None = Field(
-        None, description="modules that keep the pretrained params, by the ends of their names, such as embeddings or encoder.layer.[0-2]"
+    micro_batch: int | None = Field(
+        None, ge=1, le=bounds.BATCH, description="examples per backward pass, where a batch does not fit"
     )
-    method: Literal["full", "lora"] | None = Field(None, description="what is trained: all params (full, if left out) or LoRA factors")
-    r: int | None = Field(None, ge=1, le=bounds.RANK, validate_default=True, description="lora: rank of the factors; 16 if left out")
+    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    batch_norm: Literal["update", "freeze"] = Field(
+        "update", description="train batch-norm statistics, or keep the pretrained ones"
+    )
+    freeze: Annotated[list[str], Field(min_length=1)] | None = Field(
+        None,
+        description=(
+            "modules that keep the pretrained params, by the ends of their names, such as embeddings or"
+            " encoder.layer.[0-2]"
+        ),
+    )
+    method: Literal["full", "lora"] | None = Field(
+        None, description="what is trained: all params (full, if left out) or LoRA factors"
+    )
+    r: int | None = Field(
+        None, ge=1, le=bounds.RANK, validate_default=True, description="lora: rank of the factors; 16 if left out"
+    )
     alpha: float | None = Field(
-        None, gt=0, lt=1e30, validate_default=True, description="lora: the update is alpha / r times B A; 2 r if left out"
+        None,
+        gt=0,
+        lt=1e30,
+        validate_default=True,
+        description="lora: the update is alpha / r times B A; 2 r if left out",
     )
     targets: Literal["all-linear"] | Annotated[list[str], Field(min_length=1)] | None = Field(
         None, description="lora: names of layers, or all-linear; PEFT's choice for the architecture if left out"
@@ -49,7 +87,9 @@ class Finetune(RecipePart):
         None, ge=0, lt=1, validate_default=True, description="lora: before the factors, in training; 0 if left out"
     )
     rslora: bool | None = Field(None, validate_default=True, description="lora: divide alpha by the root of r")
-    train_a: bool | None = Field(None, validate_default=True, description="lora: false trains B alone; A stays the same in all tasks")
+    train_a: bool | None = Field(
+        None, validate_default=True, description="lora: false trains B alone; A stays the same in all tasks"
+    )
 
     @field_validator("method")
     @classmethod
@@ -84,9 +124,13 @@ class Ensemble(RecipePart):
     """Several runs per task, for the methods that want them (mixture, lowrank and the controls)."""
 
     members: int = Field(3, ge=1, le=1000, description="runs per task, the first included")
-    blocks: Literal["whole", "tensor"] = Field("whole", description="one responsibility for all params, or one for each tensor")
+    blocks: Literal["whole", "tensor"] = Field(
+        "whole", description="one responsibility for all params, or one for each tensor"
+    )
     temperatures: list[Annotated[float, Field(gt=0, lt=1e30)]] = Field(
-        [1.0], min_length=1, description="of the mixture's responsibilities, one merge after the other: falling ones anneal"
+        [1.0],
+        min_length=1,
+        description="of the mixture's responsibilities, one merge after the other: falling ones anneal",
     )
 
 
@@ -95,7 +139,9 @@ class Variational(RecipePart):
 
     learning_rate: float = Field(0.1, gt=0, lt=1e30, description="of a step in units of hessian_init")
     hessian_init: float = Field(0.1, gt=0, lt=1e30, description="first guess of the mean loss's curvature")
-    ess: float | None = Field(None, gt=0, lt=1e30, description="effective sample size; ten times the task's training examples if left out")
+    ess: float | None = Field(
+        None, gt=0, lt=1e30, description="effective sample size; ten times the task's training examples if left out"
+    )
 
 
 def _check_method(name: str) -> str:
@@ -105,23 +151,34 @@ def _check_method(name: str) -> str:
         raise PydanticCustomError("method", "{error}", {"error": str(error)}) from None
 
 
-MethodName = Annotated[str, AfterValidator(_check_method), WithJsonSchema({"type": "string", "enum": list(METHOD_TABLE)})]
+MethodName = Annotated[
+    str, AfterValidator(_check_method), WithJsonSchema({"type": "string", "enum": list(METHOD_TABLE)})
+]
 
 
 class Preview(RecipePart):
     """Which previews are made."""
 
-    methods: list[MethodName] = Field(["simple", "anchored"], min_length=1, description="the last one is recommended from")
+    methods: list[MethodName] = Field(
+        ["simple", "anchored"], min_length=1, description="the last one is recommended from"
+    )
     points: int = Field(66, ge=2, le=bounds.POINTS, description="at most so many weightings over the simplex")
     prior_precision: float | Literal["mean", "auto"] = Field(
-        "auto", description="delta of the merge: 'auto' by validation loss, per method; 'mean' curvature of the tasks; or a number"
+        "auto",
+        description=(
+            "delta of the merge: 'auto' by validation loss, per method; 'mean' curvature of the tasks; or a number"
+        ),
     )
     batch_norm: Literal["reestimate", "average"] = Field(
         "reestimate", description="statistics from the tasks' data where finetune updates them, or averaged by alpha"
     )
     batch_size: int = Field(128, ge=1, le=bounds.BATCH, description="of evaluation")
     mixed_precision: Literal["no", "bf16"] = Field(
-        "no", description="of every evaluation; bf16 is several times faster where the processor computes in it, and moves single examples"
+        "no",
+        description=(
+            "of every evaluation; bf16 is several times faster where the processor computes in it, and moves single"
+            " examples"
+        ),
     )
 
     @field_validator("prior_precision")
@@ -135,9 +192,13 @@ class Preview(RecipePart):
 class Joint(RecipePart):
     """The joint runs that previews are checked against."""
 
-    points: int = Field(7, ge=0, le=bounds.JOINT_RUNS, description="joint runs, spread over the inside and the edges of the simplex")
+    points: int = Field(
+        7, ge=0, le=bounds.JOINT_RUNS, description="joint runs, spread over the inside and the edges of the simplex"
+    )
     realise: Literal["sampling", "loss"] = "sampling"
-    steps: int | None = Field(None, ge=1, le=bounds.STEPS, description="steps of a joint run; as in finetune if left out")
+    steps: int | None = Field(
+        None, ge=1, le=bounds.STEPS, description="steps of a joint run; as in finetune if left out"
+    )
 
 
 class Recommend(RecipePart):
@@ -150,7 +211,9 @@ class Recommend(RecipePart):
 class Resources(RecipePart):
     """What the work may use; results do not depend on it."""
 
-    workers: int = Field(1, ge=1, le=bounds.WORKERS, description="processes of this machine, each on its own device where there are any")
+    workers: int = Field(
+        1, ge=1, le=bounds.WORKERS, description="processes of this machine, each on its own device where there are any"
+    )
 
 
 class Recipe(RecipePart):
@@ -173,7 +236,7 @@ class Recipe(RecipePart):
     @field_validator("tasks", mode="before")
     @classmethod
     def _suit_kind(cls, tasks: object, info: ValidationInfo) -> object:
-        """Give tasks the headline metric of their kind of model, and put the columns that only this kind has in their place."""
+        """Give tasks the default metric of their kind of model, and move columns that only it has to their place."""
         model = info.data.get("model")
         if not isinstance(model, TransformersModel) or not isinstance(tasks, dict):
             return tasks
@@ -184,10 +247,15 @@ class Recipe(RecipePart):
         """A warning for each task that is another one in everything: they are one task, whose weight counts twice."""
         names = list(self.tasks)
         pairs = [
-            (next((twin for twin in names[:place] if self.tasks[twin] == self.tasks[name]), None), name) for place, name in enumerate(names)
+            (next((twin for twin in names[:place] if self.tasks[twin] == self.tasks[name]), None), name)
+            for place, name in enumerate(names)
         ]
         advice = "so that one task's weight counts twice; remove one, or name other data"
-        return tuple(f"tasks {twin!r} and {name!r} are the same in everything, {advice}" for twin, name in pairs if twin is not None)
+        return tuple(
+            f"tasks {twin!r} and {name!r} are the same in everything, {advice}"
+            for twin, name in pairs
+            if twin is not None
+        )
 
     def check_goal(self, tasks: Sequence[str]) -> None:
         """Check that preference and floors are about these tasks.
@@ -212,7 +280,9 @@ class Recipe(RecipePart):
         plan = self.model_dump(mode="json")
         plan["model"].pop("path", None)
         if plan["model"].get("harness"):
-            identity = {name: value for name, value in plan["model"]["harness"].items() if name not in ("tasks", "batch_size")}
+            identity = {
+                name: value for name, value in plan["model"]["harness"].items() if name not in ("tasks", "batch_size")
+            }
             plan["model"]["harness"] = {name: value for name, value in identity.items() if value is not None} or None
         for task in plan["tasks"].values():
             del task["train"], task["validation"], task["quoted"]  # the data's hash knows how the files were read
@@ -220,7 +290,12 @@ class Recipe(RecipePart):
                 del task["columns"]
         for free in ("name", "recommend", "resources", "snapshot_seconds"):
             del plan[free]
-        for part, free in (("preview", "methods"), ("preview", "points"), ("preview", "batch_size"), ("joint", "points")):
+        for part, free in (
+            ("preview", "methods"),
+            ("preview", "points"),
+            ("preview", "batch_size"),
+            ("joint", "points"),
+        ):
             del plan[part][free]
         if self.preview.mixed_precision == "no":  # so it was before there was another
             del plan["preview"]["mixed_precision"]

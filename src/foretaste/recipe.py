@@ -64,7 +64,9 @@ def read(path: Path, variables: Mapping[str, str] | None = None) -> tuple[Recipe
     return parse(text, str(path), variables, path.parent), text
 
 
-def parse(text: str, file: str = "recipe", variables: Mapping[str, str] | None = None, folder: Path | None = None) -> Recipe:
+def parse(
+    text: str, file: str = "recipe", variables: Mapping[str, str] | None = None, folder: Path | None = None
+) -> Recipe:
     r"""Check a recipe's text.
 
     Args:
@@ -81,8 +83,13 @@ def parse(text: str, file: str = "recipe", variables: Mapping[str, str] | None =
     """
     plain = load_yaml(text, file)
     try:
-        plain = {key: _expand_variables(value, {**os.environ, **(variables or {})}, (str(key),)) for key, value in plain.items()}
-        truths = [str(where(RecipeError(_TRUTH).at(*field), file, text)) for field in _truth_values(plain, (Recipe,), ())]
+        plain = {
+            key: _expand_variables(value, {**os.environ, **(variables or {})}, (str(key),))
+            for key, value in plain.items()
+        }
+        truths = [
+            str(where(RecipeError(_TRUTH).at(*field), file, text)) for field in _truth_values(plain, (Recipe,), ())
+        ]
         if truths:
             raise RecipeError("\n".join(truths))
         recipe = Recipe.model_validate(_anchor_paths(plain, folder))
@@ -106,7 +113,9 @@ def _check_parts(recipe: Recipe) -> None:
             raise RecipeError(f"source {recipe.model.source!r} brings its own tasks; remove this part").at("tasks")
         return
     if len(recipe.tasks) < 2:
-        raise RecipeError(f"a transformers model needs at least two tasks, found {len(recipe.tasks)}; add one").at("tasks")
+        raise RecipeError(f"a transformers model needs at least two tasks, found {len(recipe.tasks)}; add one").at(
+            "tasks"
+        )
     for name, task in recipe.tasks.items():
         try:
             check_name(name)
@@ -124,7 +133,9 @@ def _check_finetune(plan: Finetune) -> None:
     if plan.method is None and (fields := [name for name in LORA if getattr(plan, name) is not None]):
         raise RecipeError(f"{fields[0]} is for LoRA; remove this, or set method: lora").at("finetune", fields[0])
     if plan.method is not None and plan.freeze is not None:
-        raise RecipeError("LoRA trains nothing but its factors and new heads anyway; remove this").at("finetune", "freeze")
+        raise RecipeError("LoRA trains nothing but its factors and new heads anyway; remove this").at(
+            "finetune", "freeze"
+        )
 
 
 def where(error: BadInput, file: str, text: str) -> BadInput:
@@ -172,7 +183,11 @@ def _anchor_path(value: str, folder: Path) -> str:
     """A path that exists relative to a folder, or says that it is relative, made whole; anything else as it is."""
     try:
         return str((folder / value).resolve()) if value.startswith(".") or (folder / value).exists() else value
-    except (OSError, RuntimeError, ValueError):  # a name that is too long, or links in a circle: whoever opens it says so
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+    ):  # a name that is too long, or links in a circle: whoever opens it says so
         return value
 
 
@@ -180,13 +195,20 @@ def _mappings(value: object) -> Iterator[dict[str, Any]]:
     yield from (item for item in value.values() if isinstance(item, dict)) if isinstance(value, dict) else ()
 
 
-_TRUTH = "should not be true or false, which yes, no, on and off mean in YAML too; write a number, or a word in quotation marks"
+_TRUTH = (
+    "should not be true or false, which yes, no, on and off mean in YAML too; write a number, or a word in quotation"
+    " marks"
+)
 
 
-def _truth_values(plain: Mapping[str, Any], parts: Sequence[type[BaseModel]], field: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+def _truth_values(
+    plain: Mapping[str, Any], parts: Sequence[type[BaseModel]], field: tuple[str, ...]
+) -> Iterator[tuple[str, ...]]:
     """Fields whose value is true or false where it cannot be meant: pydantic would take it for the number 1 or 0."""
     for key, value in plain.items():
-        kinds = {kind for part in parts if key in part.model_fields for kind in _kinds(part.model_fields[key].annotation)}
+        kinds = {
+            kind for part in parts if key in part.model_fields for kind in _kinds(part.model_fields[key].annotation)
+        }
         models = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
         place = (*field, str(key))
         if models and isinstance(value, dict):
@@ -207,10 +229,17 @@ def _kinds(annotation: object) -> Iterator[object]:
 
 
 def _message(fault: ErrorDetails) -> str:
-    """Pydantic's message; for an unknown field, those that there are; for a number that is none or far too large, the bound."""
+    """Pydantic's message; for an unknown field, those that there are.
+
+    For a number that is none or far too large, the bound.
+    """
     if fault["type"] in ("int_parsing", "int_parsing_size"):
         field = _part_of(fault).model_fields.get(str(fault["loc"][-1]))
-        bound = next((constraint.le for constraint in field.metadata if isinstance(constraint, Le)), None) if field else None
+        bound = (
+            next((constraint.le for constraint in field.metadata if isinstance(constraint, Le)), None)
+            if field
+            else None
+        )
         return fault["msg"] if bound is None else f"Input should be a valid integer, less than or equal to {bound}"
     if fault["type"] != "extra_forbidden":
         return fault["msg"]
@@ -218,7 +247,10 @@ def _message(fault: ErrorDetails) -> str:
     for name, part in _PARTS.items():
         note.setdefault(_PLACES.get(name, name), []).extend(part.model_fields)
     name = _part_name(fault)
-    return f"unknown field; {suggestion(str(fault['loc'][-1]), _PLACES.get(name, name), list(_part_of(fault).model_fields), note)}"
+    return (
+        "unknown field;"
+        f" {suggestion(str(fault['loc'][-1]), _PLACES.get(name, name), list(_part_of(fault).model_fields), note)}"
+    )
 
 
 def _part_name(fault: ErrorDetails) -> str:
@@ -232,7 +264,13 @@ def _part_of(fault: ErrorDetails) -> type[BaseModel]:
     return _PARTS.get(_part_name(fault), Recipe)
 
 
-_PLACES = {"transformers": "model", "function": "model", "digits": "model", "harness": "model.harness", "tasks": "tasks.NAME"}
+_PLACES = {
+    "transformers": "model",
+    "function": "model",
+    "digits": "model",
+    "harness": "model.harness",
+    "tasks": "tasks.NAME",
+}
 _PARTS: dict[str, type[BaseModel]] = {
     "transformers": TransformersModel,
     "harness": Harness,

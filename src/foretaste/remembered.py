@@ -1,9 +1,10 @@
 """Remembering: modules whose params all candidates share run once per batch, not once per candidate.
 
-A module none of whose tensors change gives, in evaluation mode, the same outputs for the same inputs. So outputs are kept during a
-first pass over the data, and given again during later ones wherever the inputs are the same, bit for bit: what comes before
-the first trained layer is computed once. Nothing is taken on trust: a module that gives two answers to one question (it
-draws, or counts), is asked something else in a later pass, or whose outputs are changed in place, runs as ever.
+A module none of whose tensors change gives, in evaluation mode, the same outputs for the same inputs. So outputs are
+kept during a first pass over the data, and given again during later ones wherever the inputs are the same, bit for bit:
+what comes before the first trained layer is computed once. Nothing is taken on trust: a module that gives two answers
+to one question (it draws, or counts), is asked something else in a later pass, or whose outputs are changed in place,
+runs as ever.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -75,7 +76,7 @@ class Memory:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """One pass over the data: the same batches in the same order every time, in evaluation mode, without gradients."""
+        """Pass over the data once: the same batches in the same order every time, in evaluation mode, no gradients."""
         self._places = dict.fromkeys(self._modules, 0)
         before = {name: module.__dict__.get("forward") for name, module in self._modules.items()}
         try:
@@ -107,7 +108,9 @@ class Memory:
             del self._calls[name]
         return result
 
-    def _keep(self, name: str, inputs: tuple[object, ...], question: TreeSpec, outputs: tuple[object, ...], answer: TreeSpec) -> None:
+    def _keep(
+        self, name: str, inputs: tuple[object, ...], question: TreeSpec, outputs: tuple[object, ...], answer: TreeSpec
+    ) -> None:
         if not all(_is_known(value) for value in (*inputs, *outputs)):
             del self._calls[name]
             return
@@ -116,7 +119,9 @@ class Memory:
         if sum(new.values()) <= self._left:
             self._left -= sum(new.values())
             self._kept |= set(new)
-            self._calls[name].append(_Call(inputs, question, outputs, answer, tuple(tensor._version for tensor in tensors)))
+            self._calls[name].append(
+                _Call(inputs, question, outputs, answer, tuple(tensor._version for tensor in tensors))
+            )
 
 
 def _unchanging(module: nn.Module, changing: Collection[int], path: str = "") -> Iterator[tuple[str, nn.Module]]:

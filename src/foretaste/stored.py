@@ -73,7 +73,10 @@ class Entry:
             DataError: A type that torch or this library does not know.
         """
         if self.dtype not in DTYPES:
-            raise DataError(f"{self.file} holds tensors of type {self.dtype}, which is not supported; convert it to bfloat16 or float32")
+            raise DataError(
+                f"{self.file} holds tensors of type {self.dtype}, which is not supported; convert it to bfloat16 or"
+                " float32"
+            )
         return DTYPES[self.dtype]
 
 
@@ -102,7 +105,9 @@ def header_of(path: Path) -> dict[str, Entry]:
         if not isinstance(fields, dict):
             raise ValueError("its header is not a JSON object")
         entries = [
-            _entry(path, name, description, _LENGTH + length, whole) for name, description in fields.items() if name != "__metadata__"
+            _entry(path, name, description, _LENGTH + length, whole)
+            for name, description in fields.items()
+            if name != "__metadata__"
         ]
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
@@ -124,7 +129,9 @@ def _entry(path: Path, name: str, fields: object, data: int, whole: int) -> tupl
     Raises:
         ValueError: Something of it is of a wrong type, or does not fit the rest.
     """
-    dtype, shape, offsets = (fields.get(part) for part in ("dtype", "shape", "data_offsets")) if isinstance(fields, dict) else (None,) * 3
+    dtype, shape, offsets = (
+        (fields.get(part) for part in ("dtype", "shape", "data_offsets")) if isinstance(fields, dict) else (None,) * 3
+    )
     if not isinstance(dtype, str) or not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2:
         raise ValueError(f"its header does not give a type, a shape and two offsets for {name}")
     entry = Entry(path, dtype, tuple(shape), data + offsets[0], offsets[1] - offsets[0])
@@ -171,7 +178,9 @@ class Stored(Mapping[str, Tensor]):
         for path in files:
             for name, entry in header_of(path).items():
                 if name in entries:
-                    raise DataError(f"{name} is both in {entries[name].file} and in {path.name}; remove the file that is left over")
+                    raise DataError(
+                        f"{name} is both in {entries[name].file} and in {path.name}; remove the file that is left over"
+                    )
                 entries[name] = entry
         return cls(entries)
 
@@ -198,7 +207,9 @@ class Stored(Mapping[str, Tensor]):
             finally:
                 os.close(file)
         except OSError as error:
-            raise DataError(f"{entry.file} cannot be read any more ({error}); it was there when the work began") from error
+            raise DataError(
+                f"{entry.file} cannot be read any more ({error}); it was there when the work began"
+            ) from error
         if len(view):
             raise DataError(f"{entry.file} has become shorter while it was read; copy or download it again")
         return content

@@ -3,11 +3,12 @@
 Where no precision couples entries, each entry of a preview is a quotient of sums over the tasks, so that
 all weightings of a chunk are two matrix products, ``[K, T] @ [T, n]`` (m, S: the prior; c, h, g: a site)::
 
-    mean_k = m + sum_t alpha_kt p_t / (S + sum_t alpha_kt h_t)        p_t = (S + h_t) (c_t - m)   or   h_t (c_t - m) - g_t
+    mean_k = m + sum_t alpha_kt p_t / (S + sum_t alpha_kt h_t)        p_t = (S + h_t) (c_t - m)   or   h_t (c_t - m) -
+    g_t
 
-Where all h are 0 and S is one number this is ``sum_t alpha_kt c_t``, for which the prior is not read. Nor is it for params in 16
-bits where S is one number and there are no gradients: that is ``sum_t w_kt c_t / sum_t w_kt`` with ``w_kt = alpha_kt (S + h_t)``,
-whose rounding in float32 is far below the params' own.
+Where all h are 0 and S is one number this is ``sum_t alpha_kt c_t``, for which the prior is not read. Nor is it for
+params in 16 bits where S is one number and there are no gradients: that is ``sum_t w_kt c_t / sum_t w_kt`` with ``w_kt
+= alpha_kt (S + h_t)``, whose rounding in float32 is far below the params' own.
 """
 
 import math
@@ -39,7 +40,12 @@ _Part = tuple[Mapping[str, GaussianSite], list[list[float]], list[str], int]
 
 
 def stream(
-    prior: Gaussian, sites: Mapping[str, GaussianSite], weightings: Sequence[TaskWeights], *, stop: Stop = EXACT, memory: int = MEMORY
+    prior: Gaussian,
+    sites: Mapping[str, GaussianSite],
+    weightings: Sequence[TaskWeights],
+    *,
+    stop: Stop = EXACT,
+    memory: int = MEMORY,
 ) -> Iterator[tuple[Piece, list[dict[str, Tensor]]]]:
     """The previews of several weightings, piece by piece.
 
@@ -48,8 +54,9 @@ def stream(
         sites: One Gaussian site per task; centres, curvature and gradients may be `Stored`.
         weightings: Each over exactly these tasks.
         stop: See `foretaste.posterior.site.product`; for pieces whose precisions are coupled.
-        memory: Most bytes that a piece may take, with all that it is made of and all previews of it. Slices are as long as fits, up to
-            2^17 entries, which is fastest: many weightings have use for more than the default, few for much less.
+        memory: Most bytes that a piece may take, with all that it is made of and all previews of it. Slices are as long
+            as fits, up to 2^17 entries, which is fastest: many weightings have use for more than the default, few for
+            much less.
 
     Yields:
         A piece of the params, and for each weighting what belongs there: tensors by name, flat where the
@@ -61,7 +68,10 @@ def stream(
 
     >>> sites = {"a": GaussianSite.flat({"w": torch.ones(1)}), "b": GaussianSite.flat({"w": torch.zeros(1)})}
     >>> weightings = [TaskWeights(["a", "b"], [share, 1 - share]) for share in (0.25, 1.0)]
-    >>> [[each["w"] for each in found] for _, found in stream(Gaussian({"w": torch.zeros(1)}, Isotropic(1.0)), sites, weightings)]
+    >>> [
+    ...     [each["w"] for each in found]
+    ...     for _, found in stream(Gaussian({"w": torch.zeros(1)}, Isotropic(1.0)), sites, weightings)
+    ... ]
     [[tensor([0.2500]), tensor([1.])]]
     """
     for weights in weightings:
@@ -76,20 +86,26 @@ def stream(
 
 
 def _streamed(prior: Gaussian, parts: Sequence[_Part], stop: Stop) -> Iterator[tuple[Piece, list[dict[str, Tensor]]]]:
-    torch.empty(_BLOCK, dtype=torch.uint8)  # once freed, glibc keeps what pieces give back; else it zeroes pages for each
+    torch.empty(
+        _BLOCK, dtype=torch.uint8
+    )  # once freed, glibc keeps what pieces give back; else it zeroes pages for each
     for used, table, names, entries in parts:
         for piece in pieces_of(prior, _factors(used, table[0]), names, entries):
             yield piece, _checked(prior, used, piece, table, stop)
 
 
-def _entries_within(memory: int, prior: Gaussian, sites: Mapping[str, GaussianSite], names: list[str], count: int) -> int:
+def _entries_within(
+    memory: int, prior: Gaussian, sites: Mapping[str, GaussianSite], names: list[str], count: int
+) -> int:
     """How long slices may be.
 
-    Held at once per entry: of every site centre, curvature, gradient and two intermediates; of every weighting a numerator, a
-    denominator, what was given out before, and as much again in gaps between; and eight more. What is coupled is held whole: every
-    centre, every preview and three more at least.
+    Held at once per entry: of every site centre, curvature, gradient and two intermediates; of every weighting a
+    numerator, a denominator, what was given out before, and as much again in gaps between; and eight more. What is
+    coupled is held whole: every centre, every preview and three more at least.
     """
-    every = [dtype_of(params, name) for params in (prior.mean, *(site.center for site in sites.values())) for name in names]
+    every = [
+        dtype_of(params, name) for params in (prior.mean, *(site.center for site in sites.values())) for name in names
+    ]
     width = max(torch.promote_types(torch.float32, dtype).itemsize for dtype in every)
     bytes_per_entry = (5 * len(sites) + 5 * count + 8) * width
     groups = coupled([prior.precision, *(site.precision for site in sites.values())], names)
@@ -99,8 +115,8 @@ def _entries_within(memory: int, prior: Gaussian, sites: Mapping[str, GaussianSi
         needed, what = longest * (len(sites) + count + 3) * width, "what is coupled"
     if needed > memory:
         raise ParamsError(
-            f"a memory budget of {memory / 2**20:.1f} MiB is too small: the buffers for {what} (tasks: {len(sites)}, weightings: {count}) "
-            f"take {needed / 2**20:.1f} MiB at least; allow more (--memory)"
+            f"a memory budget of {memory / 2**20:.1f} MiB is too small: the buffers for {what} (tasks: {len(sites)},"
+            f" weightings: {count}) take {needed / 2**20:.1f} MiB at least; allow more (--memory)"
         )
     return max(1, min(CHUNK, memory // bytes_per_entry))
 
@@ -150,7 +166,9 @@ def _together(
     else:
         part = Gaussian(piece.of(prior.mean), prior.precision.restrict(piece))
         if not (plain and isinstance(part.precision, Isotropic | Diagonal)):
-            means = (product(part, [site**share for site, share in zip(parts, row, strict=True)], stop).mean for row in table)
+            means = (
+                product(part, [site**share for site, share in zip(parts, row, strict=True)], stop).mean for row in table
+            )
             return [dict(mean) for mean in means]
         params = {name: _quotients(part, parts, name, shares) for name in piece.names}
     return [{name: tensor[place] for name, tensor in params.items()} for place in range(len(table))]
@@ -200,7 +218,11 @@ def _quotients(prior: Gaussian, parts: Sequence[GaussianSite], name: str, table:
 
 def _entries(precision: Precision, name: str) -> Tensor:
     assert isinstance(precision, Isotropic | Diagonal)
-    return torch.tensor(precision.scale, dtype=torch.float64) if isinstance(precision, Isotropic) else precision.entries[name]
+    return (
+        torch.tensor(precision.scale, dtype=torch.float64)
+        if isinstance(precision, Isotropic)
+        else precision.entries[name]
+    )
 
 
 def _stacked(tensors: Sequence[Tensor]) -> Tensor:

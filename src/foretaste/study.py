@@ -1,4 +1,7 @@
-"""The front door: a study and everything that can be done with it. Commands, the page's jobs and notebooks call the same verbs."""
+"""The front door: a study and everything that can be done with it.
+
+Commands, the page's jobs and notebooks call the same verbs.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -53,7 +56,9 @@ class Study:
         session: The recipe at work.
 
     >>> from foretaste.workflow.example import small_study
-    >>> with small_study("finetune: {steps: 1}, preview: {points: 3, methods: [simple]}, joint: {points: 0}") as session:
+    >>> with small_study(
+    ...     "finetune: {steps: 1}, preview: {points: 3, methods: [simple]}, joint: {points: 0}"
+    ... ) as session:
     ...     study = Study(session)
     ...     rows = study.preview()
     ...     study
@@ -218,7 +223,9 @@ class Study:
         preview(self._session, self._methods(()), points)
         return rows
 
-    def sharpen(self, points: Sequence[TaskWeights], steps: int | None = None, method: str | None = None) -> list[Evaluation]:
+    def sharpen(
+        self, points: Sequence[TaskWeights], steps: int | None = None, method: str | None = None
+    ) -> list[Evaluation]:
         """Train on from previews for a few joint steps, and evaluate.
 
         Args:

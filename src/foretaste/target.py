@@ -1,7 +1,7 @@
-"""The one rule for every path that a command writes: what is there is kept unless foretaste wrote it or the user says so.
+"""The one rule for every path that a command writes: never replace what foretaste did not write, unless told to.
 
-A file that foretaste did not write is replaced only with ``--overwrite``. Folders, devices, pipes and sockets are never replaced by a
-file. Within a study's folder a command writes only to the study's own places.
+A file that foretaste did not write is replaced only with ``--overwrite``. Folders, devices, pipes and sockets are never
+replaced by a file. Within a study's folder a command writes only to the study's own places.
 """
 
 import os
@@ -92,7 +92,8 @@ def check_file(target: Path, *, overwrite: bool, is_ours: Callable[[Path], bool]
     ...     check_file(Path(folder, "thesis.html"), overwrite=False)
     Traceback (most recent call last):
     ...
-    foretaste.errors.StorageError: ... exists and was not written by foretaste; name another file, or replace it with --overwrite
+    foretaste.errors.StorageError: ... exists and was not written by foretaste; name another file, or replace it with
+    --overwrite
     """
     path = resolved(target)
     kind = path_kind(path)
@@ -106,7 +107,9 @@ def check_file(target: Path, *, overwrite: bool, is_ours: Callable[[Path], bool]
     if not os.access(path.parent, os.W_OK):
         raise StorageError(f"could not write {target}: the folder {path.parent} is not writable; name another file")
     if kind == "file" and not overwrite and not is_ours(path):
-        raise StorageError(f"{target} exists and was not written by foretaste; name another file, or replace it with --overwrite")
+        raise StorageError(
+            f"{target} exists and was not written by foretaste; name another file, or replace it with --overwrite"
+        )
     return path
 
 
@@ -121,7 +124,9 @@ def check_text(folder: Path) -> None:
     try:
         str(folder).encode()
     except UnicodeEncodeError:
-        raise StorageError(f"the name of {folder} is not valid UTF-8, which safetensors files need; choose another name") from None
+        raise StorageError(
+            f"the name of {folder} is not valid UTF-8, which safetensors files need; choose another name"
+        ) from None
 
 
 def check_outside_studies(target: Path, path: Path) -> None:

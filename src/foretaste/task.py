@@ -87,7 +87,9 @@ class Predictions:
         texts: Per example what the model wrote and what it should have; empty where no metric asks for texts.
         judged: Numbers by metric that the task's judge found; empty where no metric asks for one.
 
-    >>> seen = Predictions(torch.zeros(1, 2), torch.tensor([[4, 5]]), torch.tensor([[4, 0]]), torch.tensor([[True, False]]))
+    >>> seen = Predictions(
+    ...     torch.zeros(1, 2), torch.tensor([[4, 5]]), torch.tensor([[4, 0]]), torch.tensor([[True, False]])
+    ... )
     >>> seen.labels[seen.counted]
     tensor([4])
     """
@@ -212,9 +214,12 @@ class Task:
         names: The parameters that this task has; None means all of the model's.
         fingerprint: Hash of the data and its preparation; names the work done on it. If left out, see `identity`.
         classes: Label names, where known.
-        write: From model and examples to what the model writes for each and what it should have written; for metrics of texts.
-        judge: From model, names of metrics and most documents to look at (None: all) to numbers; tasks that share one ask it once.
-        loss: Of outputs and labels; cross-entropy of one label per example, or of the label tokens of a sequence, if left out.
+        write: From model and examples to what the model writes for each and what it should have written; for metrics of
+            texts.
+        judge: From model, names of metrics and most documents to look at (None: all) to numbers; tasks that share one
+            ask it once.
+        loss: Of outputs and labels; cross-entropy of one label per example, or of the label tokens of a sequence, if
+            left out.
 
     Raises:
         TaskError: A bad name, no metric, no examples, or a metric of texts or of the model and no way to have any.
@@ -245,9 +250,14 @@ class Task:
                 raise TaskError(f"task {self.name!r} has no {part} examples")
         if self.writes and self.write is None:
             judge = next(metric.name for metric in self.metrics if isinstance(metric, TextMetric))
-            raise TaskError(f"metric {judge!r} of task {self.name!r} judges texts, which the task cannot write; give it write=...")
+            raise TaskError(
+                f"metric {judge!r} of task {self.name!r} judges texts, which the task cannot write; give it write=..."
+            )
         if self.judged and self.judge is None:
-            raise TaskError(f"metric {self.judged[0]!r} of task {self.name!r} judges the model, which the task cannot; give it judge=...")
+            raise TaskError(
+                f"metric {self.judged[0]!r} of task {self.name!r} judges the model, which the task cannot; give it"
+                " judge=..."
+            )
 
     @property
     def writes(self) -> bool:
@@ -261,7 +271,9 @@ class Task:
 
     @cached_property
     def identity(self) -> str:
-        """The fingerprint and the loss; where no fingerprint was given, a hash of all that the task holds, which is made once.
+        """The fingerprint and the loss.
+
+        Where no fingerprint was given, a hash of all that the task holds, which is made once.
 
         That is its examples, unit, classes, parameters, metrics and loss, and the names of its functions.
 
@@ -279,8 +291,8 @@ class Task:
         for examples in (self.train, self.validation):
             if digest(examples[0]) != digest(examples[0]):
                 raise TaskError(
-                    f"the examples of task {self.name!r} change every time they are read (augmented at random?), so that a study "
-                    "cannot know its data again; give the task a fingerprint=... that names its data"
+                    f"the examples of task {self.name!r} change every time they are read (augmented at random?), so"
+                    " that a study cannot know its data again; give the task a fingerprint=... that names its data"
                 )
         metrics = [(metric.name, metric.higher_is_better) for metric in self.metrics]
         functions = [
@@ -288,7 +300,14 @@ class Task:
             for function in (self.predict, self.collate, self.write, self.judge)
         ]
         names = None if self.names is None else sorted(self.names)
-        parts = [examples_digest([self.train, self.validation]), self.unit, tuple(self.classes), names, metrics, functions]
+        parts = [
+            examples_digest([self.train, self.validation]),
+            self.unit,
+            tuple(self.classes),
+            names,
+            metrics,
+            functions,
+        ]
         return _hash(*parts, *([self.loss.key] if self.loss.key else []))
 
     def batch(self, examples: Examples, indices: Sequence[int], device: torch.device) -> dict[str, Tensor]:

@@ -1,8 +1,8 @@
 """Names of temporary files and folders, and removal of those that killed writers left behind.
 
-A name says who writes: the host together with its PID namespace, the process, when that process started, and random bits.
-Two containers that share a volume have processes of the same number, so only a leftover of the same host and PID namespace is
-judged by its process. Any other leftover is judged by its age.
+A name says who writes: the host together with its PID namespace, the process, when that process started, and random
+bits. Two containers that share a volume have processes of the same number, so only a leftover of the same host and PID
+namespace is judged by its process. Any other leftover is judged by its age.
 """
 
 import hashlib
@@ -23,9 +23,12 @@ OLD_AGE = 7 * 24 * 3600.0  # seconds without a change after which a leftover of 
 
 _LONGEST = 150  # bytes of a name that are repeated in the temporary name; file systems allow 255 in all
 _PATTERN = re.compile(
-    r"\.(?P<name>.+)\.(?P<host>[0-9a-f]{8})-(?P<pid>\d{1,10})-(?P<start>\d{1,20})-[0-9a-f]{8}(?P<old>\.old)?\.tmp", re.DOTALL
+    r"\.(?P<name>.+)\.(?P<host>[0-9a-f]{8})-(?P<pid>\d{1,10})-(?P<start>\d{1,20})-[0-9a-f]{8}(?P<old>\.old)?\.tmp",
+    re.DOTALL,
 )
-_EARLIER = re.compile(r"\.(?P<name>.+?)(?P<old>\.old)?\.\d+\.tmp", re.DOTALL)  # names of earlier versions, by process number alone
+_EARLIER = re.compile(
+    r"\.(?P<name>.+?)(?P<old>\.old)?\.\d+\.tmp", re.DOTALL
+)  # names of earlier versions, by process number alone
 
 
 def temporary_path(path: Path, *, old: bool = False) -> Path:
@@ -70,7 +73,9 @@ def sweep(folder: Path, name: str | None = None) -> None:
         own = current is not None and current["host"] == _host()
         dead = not _is_running(int(match["pid"]), int(match["start"])) if own else _age(path) > OLD_AGE
         if dead:
-            _remove(path, folder / match["name"] if match["old"] and len(os.fsencode(match["name"])) <= _LONGEST else None)
+            _remove(
+                path, folder / match["name"] if match["old"] and len(os.fsencode(match["name"])) <= _LONGEST else None
+            )
 
 
 def _short(name: str) -> str:
@@ -133,6 +138,8 @@ def _is_running(pid: int, start: int) -> bool:
 def _start_of(process: str) -> int | None:
     """When a process started, in clock ticks since the host did; None where the system does not say."""
     try:
-        return int(Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19])
+        return int(
+            Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+        )
     except (OSError, ValueError, IndexError):
         return None

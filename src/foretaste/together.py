@@ -1,9 +1,9 @@
-"""Several params of one model evaluated together: each batch is read once for all, and small models see it in one stacked pass.
+"""Several params of one model evaluated together: one reading of the data for all, small models in one stacked pass.
 
-A stacked pass (`torch.func.vmap` over stacked params) pays where calling a model costs more than computing does, and it is not
-taken on trust: on two examples it must say what the model says when it is lent each of two params. Where it does not (an
-operation that cannot be stacked, a module that keeps its params elsewhere), the model is lent one params after the other,
-batch by batch.
+A stacked pass (`torch.func.vmap` over stacked params) pays where calling a model costs more than computing does, and it
+is not taken on trust: on two examples it must say what the model says when it is lent each of two params. Where it does
+not (an operation that cannot be stacked, a module that keeps its params elsewhere), the model is lent one params after
+the other, batch by batch.
 """
 
 import warnings
@@ -77,14 +77,19 @@ def evaluate_each(
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
     >>> straight, crossed = ({"weight": weight} for weight in (torch.eye(2), torch.eye(2).flip(0)))
-    >>> results = evaluate_each(nn.Linear(2, 2, bias=False), [straight, crossed], [Task("a", rows, rows, [METRICS["accuracy"]])])
+    >>> results = evaluate_each(
+    ...     nn.Linear(2, 2, bias=False), [straight, crossed], [Task("a", rows, rows, [METRICS["accuracy"]])]
+    ... )
     >>> [results["a"].metrics["accuracy"] for results in results]
     [1.0, 0.0]
     """
     if len(many) == 1 or any(task.judged for task in tasks):
         return [evaluate(model, params, tasks, batch_size=batch_size) for params in many]
     with in_eval_mode(model):
-        predictions = [predict_examples_of_each(model, many, task, task.validation, batch_size, on_batch=on_batch) for task in tasks]
+        predictions = [
+            predict_examples_of_each(model, many, task, task.validation, batch_size, on_batch=on_batch)
+            for task in tasks
+        ]
     return [
         {task.name: result_of(task, observed, task.metrics) for task, observed in zip(tasks, task_data, strict=True)}
         for task_data in zip(*predictions, strict=True)
@@ -119,7 +124,10 @@ def predict_examples_of_each(
     >>> straight, crossed = ({"weight": weight} for weight in (torch.eye(2), torch.eye(2).flip(0)))
     >>> task = Task("a", rows, rows, [METRICS["accuracy"]])
     >>> layer = nn.Linear(2, 2, bias=False)
-    >>> [seen.predicted.flatten().tolist() for seen in predict_examples_of_each(layer, [straight, crossed], task, rows, 2)]
+    >>> [
+    ...     seen.predicted.flatten().tolist()
+    ...     for seen in predict_examples_of_each(layer, [straight, crossed], task, rows, 2)
+    ... ]
     [[0, 1], [1, 0]]
     """
     if len(many) == 1 or task.writes:
@@ -161,7 +169,9 @@ def _choose_pass(model: nn.Module, many: Sequence[Params], task: Task, examples:
     return _lend_modules(model, many, task)
 
 
-def _counted(model: nn.Module, work: Callable[[], tuple[Tensor, Tensor]], examples: int) -> tuple[tuple[Tensor, Tensor], float]:
+def _counted(
+    model: nn.Module, work: Callable[[], tuple[Tensor, Tensor]], examples: int
+) -> tuple[tuple[Tensor, Tensor], float]:
     """What the work gives, and how many entries the model's innermost modules put out for each example."""
     total = 0
 
@@ -169,7 +179,9 @@ def _counted(model: nn.Module, work: Callable[[], tuple[Tensor, Tensor]], exampl
         nonlocal total
         total += output.numel() if isinstance(output, Tensor) else 0
 
-    handles = [module.register_forward_hook(count) for module in model.modules() if next(module.children(), None) is None]
+    handles = [
+        module.register_forward_hook(count) for module in model.modules() if next(module.children(), None) is None
+    ]
     try:
         return work(), total / examples
     finally:
@@ -219,7 +231,9 @@ def _stack_modules(model: nn.Module, many: Sequence[Params], task: Task) -> _Pas
                 return task.predict(model, batch)
 
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="There is a performance drop")  # some operations are looped over inside
+            warnings.filterwarnings(
+                "ignore", message="There is a performance drop"
+            )  # some operations are looped over inside
             outputs = vmap(one)(stack)
         flat, shape = outputs.flatten(0, 1), (*outputs.shape[:2], -1)
         unit_losses = task.loss.per_unit(flat, _Repeated(batch, len(many)))
@@ -247,7 +261,7 @@ class _Repeated(Mapping[str, Tensor]):
 
 
 def _slots(model: nn.Module, names: Mapping[int, str]) -> Iterator[tuple[_Tensors, str, str]]:
-    """Where a module, met once however often it is shared, keeps one of these tensors: its own name there, and the model's."""
+    """Where a module, visited once even if shared, holds one of these tensors: its own name, and the model's."""
     for module in model.modules():
         for held in (module._parameters, module._buffers):
             yield from ((held, local, names[id(tensor)]) for local, tensor in held.items() if id(tensor) in names)
@@ -255,7 +269,7 @@ def _slots(model: nn.Module, names: Mapping[int, str]) -> Iterator[tuple[_Tensor
 
 @contextmanager
 def _in_place_of_its_own(slots: Sequence[tuple[_Tensors, str, str]], params: Params) -> Iterator[None]:
-    """The model computes with these; `torch.func.functional_call` would leave some behind in modules that are shared."""
+    """Make the model compute with these; `torch.func.functional_call` would leave some behind in shared modules."""
     before = [held[local] for held, local, _ in slots]
     try:
         for held, local, name in slots:

@@ -11,7 +11,18 @@ import numpy as np
 from foretaste.errors import WeightsError
 from foretaste.lazy import lazy
 
-__all__ = ["TaskWeights", "corners", "covering", "dirichlet", "inside", "lattice", "lattice_near", "reaches_inside", "spread", "uniform"]
+__all__ = [
+    "TaskWeights",
+    "corners",
+    "covering",
+    "dirichlet",
+    "inside",
+    "lattice",
+    "lattice_near",
+    "reaches_inside",
+    "spread",
+    "uniform",
+]
 
 _qmc = lazy("scipy.stats.qmc")  # slow to import, and few studies have so many tasks
 
@@ -125,7 +136,8 @@ class TaskWeights(Mapping[str, float]):
             name, sign, number = (piece.strip() for piece in part.partition("="))
             if not sign:
                 raise WeightsError(
-                    f"weights {text!r} are not understood at {part!r}; write for example {[*tasks, 'news'][0]}=1, or uniform"
+                    f"weights {text!r} are not understood at {part!r}; write for example {[*tasks, 'news'][0]}=1, or"
+                    " uniform"
                 )
             if name not in shares:
                 raise WeightsError(f"unknown task {name!r} in weights {text!r}; the tasks are {', '.join(tasks)}")
@@ -202,8 +214,9 @@ def lattice_near(tasks: Sequence[str], points: int) -> int:
 def covering(tasks: Sequence[str], points: int) -> list[TaskWeights]:
     """Weights all over the simplex, its inside included: a lattice, if one of so many points reaches the inside.
 
-    A lattice of T tasks has no point at which all of them weigh something until its resolution is T. With more than three tasks
-    and too few points for that, half of the points at most are a coarser lattice, and the others are spread over the inside.
+    A lattice of T tasks has no point at which all of them weigh something until its resolution is T. With more than
+    three tasks and too few points for that, half of the points at most are a coarser lattice, and the others are spread
+    over the inside.
 
     Args:
         tasks: T task names.
@@ -222,7 +235,7 @@ def covering(tasks: Sequence[str], points: int) -> list[TaskWeights]:
 
 
 def reaches_inside(tasks: Sequence[str], resolution: int) -> bool:
-    """Whether a lattice stands for the whole simplex: it has a point at which all tasks weigh something, or there are few tasks.
+    """Tell whether a lattice stands for the whole simplex: some point weighs all tasks, or there are few tasks.
 
     >>> reaches_inside("abcd", 3), reaches_inside("abcd", 4), reaches_inside("abc", 1)
     (False, True, True)
@@ -233,8 +246,8 @@ def reaches_inside(tasks: Sequence[str], resolution: int) -> bool:
 def inside(tasks: Sequence[str], count: int) -> list[TaskWeights]:
     """Points at which every task weighs something, spread evenly over the simplex and always the same.
 
-    The points ``x`` of a Sobol sequence become weights ``log(1 - x_t) / sum_s log(1 - x_s)``, which are uniform over the simplex
-    where the ``x`` are uniform over the cube.
+    The points ``x`` of a Sobol sequence become weights ``log(1 - x_t) / sum_s log(1 - x_s)``, which are uniform over
+    the simplex where the ``x`` are uniform over the cube.
 
     Args:
         tasks: T task names, three or more.
@@ -252,7 +265,9 @@ def inside(tasks: Sequence[str], count: int) -> list[TaskWeights]:
     return [TaskWeights(tasks, size / size.sum()) for size in sizes]
 
 
-def dirichlet(tasks: Sequence[str], count: int, generator: np.random.Generator, concentration: float = 1.0) -> list[TaskWeights]:
+def dirichlet(
+    tasks: Sequence[str], count: int, generator: np.random.Generator, concentration: float = 1.0
+) -> list[TaskWeights]:
     """Independent draws from the symmetric Dirichlet distribution.
 
     Args:

@@ -21,8 +21,8 @@ def write_whole(path: Path, fill: Callable[[Path], object]) -> None:
         fill: Writes the file that it is given.
 
     Raises:
-        StorageError: There is a folder, device, pipe or socket under this name, which is never replaced; or the disk refuses, and the
-            temporary file is removed.
+        StorageError: There is a folder, device, pipe or socket under this name, which is never replaced; or the disk
+            refuses, and the temporary file is removed.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -31,7 +31,9 @@ def write_whole(path: Path, fill: Callable[[Path], object]) -> None:
     'whole'
     """
     if path_kind(path) not in ("missing", "file"):
-        raise StorageError(f"could not write {path}: it is not a regular file and is never replaced; choose another place")
+        raise StorageError(
+            f"could not write {path}: it is not a regular file and is never replaced; choose another place"
+        )
     temporary = temporary_path(path)
     try:
         try:
@@ -43,8 +45,12 @@ def write_whole(path: Path, fill: Callable[[Path], object]) -> None:
             temporary.unlink(missing_ok=True)
         sync_folder(path.parent)
     except (OSError, SafetensorError) as error:
-        room = "" if isinstance(error, PermissionError | FileNotFoundError | NotADirectoryError) else "free some space or "
-        raise StorageError(f"could not write {path}: {error}; {room}choose another place, then run again; nothing is lost") from error
+        room = (
+            "" if isinstance(error, PermissionError | FileNotFoundError | NotADirectoryError) else "free some space or "
+        )
+        raise StorageError(
+            f"could not write {path}: {error}; {room}choose another place, then run again; nothing is lost"
+        ) from error
 
 
 def sync_folder(folder: Path) -> None:

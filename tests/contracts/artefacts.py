@@ -1,4 +1,7 @@
-"""What every implementation of the artefact port does. A test class inherits these and says how its artefacts are opened."""
+"""What every implementation of the artefact port does.
+
+A test class inherits these and says how its artefacts are opened.
+"""
 
 import threading
 from collections.abc import Callable

@@ -84,7 +84,12 @@ class RowsContract:
     def test_what_is_there_stays_as_it_is(self, opened: Opener) -> None:
         rows = opened()
         rows.add([worked("k", artefact="1f", size=3), evaluated("e")])
-        rows.add([replace(worked("k"), done=replace(worked("k").done, result={"units": 4})), evaluated("e", replace(ROW, cost=9.0))])
+        rows.add(
+            [
+                replace(worked("k"), done=replace(worked("k").done, result={"units": 4})),
+                evaluated("e", replace(ROW, cost=9.0)),
+            ]
+        )
         assert rows.work(["k"])["k"].result == {"units": 3}
         assert rows.evaluations(["e"])["e"].cost == 0.25
         assert len(rows.all_work()) == 2

@@ -72,7 +72,13 @@ def test_an_unknown_method(tmp_path: Path) -> None:
         ("floors: ['low>0.9']", "recommend.floors: floor 'low>0.9' is not understood; write low>=0.85 or all>=97%"),
         ("floors: ['lowest>=0.9']", "with tasks among low, mid, high"),
         ("floors: ['all>=much']", "floor 'all>=much' is not understood"),
-        ("prefer: best", "recommend.prefer: preference 'best' is not understood; write mean, worst, knee, or for example low=2,high=1"),
+        (
+            "prefer: best",
+            (
+                "recommend.prefer: preference 'best' is not understood; write mean, worst, knee, or for example"
+                " low=2,high=1"
+            ),
+        ),
         ("prefer: lowest=1", "for tasks among low, mid, high"),
     ],
 )
@@ -91,7 +97,10 @@ def test_floors_and_preferences_in_a_recipe(tmp_path: Path, goal: str, words: st
     [
         (DIGITS + "finetune:\n  stepz: 3\n", "line 4, finetune.stepz: unknown field; did you mean steps?"),
         (DIGITS + "finetune:\n  steps: many\n", "line 4, finetune.steps: Input should be a valid integer"),
-        (DIGITS + "finetune: {learning_rate: .inf}\n", "line 3, finetune.learning_rate: Input should be a finite number; found inf"),
+        (
+            DIGITS + "finetune: {learning_rate: .inf}\n",
+            "line 3, finetune.learning_rate: Input should be a finite number; found inf",
+        ),
         ("name: [a\nmodel: {source: digits}\n", "line 2: not valid YAML: "),
         (
             "name: a\nmodel:\n  source: ${NOWHERE_AT_ALL}\n",
@@ -156,10 +165,14 @@ def test_init_does_not_replace_a_file(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_data_files(tmp_path: Path, checkpoints: Checkpoints, good: Path, name: str, content: bytes | None, words: str) -> None:
+def test_data_files(
+    tmp_path: Path, checkpoints: Checkpoints, good: Path, name: str, content: bytes | None, words: str
+) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    recipe = transformers_recipe(tmp_path / "r.yaml", checkpoints.bert, {"movies": (tmp_path / name, good), "books": (good, good)})
+    recipe = transformers_recipe(
+        tmp_path / "r.yaml", checkpoints.bert, {"movies": (tmp_path / name, good), "books": (good, good)}
+    )
     message = never_written(tmp_path, recipe)
     assert words in message
     assert f"{recipe}, line 6, tasks.movies.train: " in message
@@ -167,26 +180,38 @@ def test_data_files(tmp_path: Path, checkpoints: Checkpoints, good: Path, name: 
 
 def test_a_label_outside_the_set(tmp_path: Path, checkpoints: Checkpoints, good: Path) -> None:
     strange = table(tmp_path / "strange.jsonl", [*sentences(4, 2), {"text": "the film", "label": "meh"}])
-    recipe = transformers_recipe(tmp_path / "r.yaml", checkpoints.bert, {"movies": (good, strange), "books": (good, good)})
+    recipe = transformers_recipe(
+        tmp_path / "r.yaml", checkpoints.bert, {"movies": (good, strange), "books": (good, good)}
+    )
     message = never_written(tmp_path, recipe)
-    assert f"{recipe}, line 7, tasks.movies.validation: label 'meh' in row 5 of {strange} is not one of: bad, good; correct" in message
+    assert (
+        f"{recipe}, line 7, tasks.movies.validation: label 'meh' in row 5 of {strange} is not one of: bad, good;"
+        " correct" in message
+    )
 
 
 @pytest.mark.parametrize("column", ["text", "image"])
-def test_images_and_texts_in_each_others_place(tmp_path: Path, checkpoints: Checkpoints, good: Path, column: str) -> None:
+def test_images_and_texts_in_each_others_place(
+    tmp_path: Path, checkpoints: Checkpoints, good: Path, column: str
+) -> None:
     images = parquet(tmp_path / "images.parquet", 4, 1, ["dark", "light"])
     kind, data, found = ("image", good, "str") if column == "text" else ("text", images, "PngImageFile")
     model = checkpoints.vit if kind == "image" else checkpoints.bert
-    recipe = transformers_recipe(tmp_path / "r.yaml", model, {"a": (data, data), "b": (data, data)}, kind=kind, column=column)
-    assert f"has {found} in column {column!r} where a{'n' * (kind == 'image')} {kind} is expected; name a" in never_written(
-        tmp_path, recipe
+    recipe = transformers_recipe(
+        tmp_path / "r.yaml", model, {"a": (data, data), "b": (data, data)}, kind=kind, column=column
+    )
+    assert (
+        f"has {found} in column {column!r} where a{'n' * (kind == 'image')} {kind} is expected; name a"
+        in never_written(tmp_path, recipe)
     )
 
 
 def test_an_image_that_cannot_be_decoded(tmp_path: Path, checkpoints: Checkpoints) -> None:
     images = image_folder(tmp_path / "images", 6, 1, ["dark", "light"])
     (images / "dark" / "0.png").write_bytes(b"not a picture")
-    recipe = transformers_recipe(tmp_path / "r.yaml", checkpoints.vit, {"a": (images, images), "b": (images, images)}, kind="image")
+    recipe = transformers_recipe(
+        tmp_path / "r.yaml", checkpoints.vit, {"a": (images, images), "b": (images, images)}, kind="image"
+    )
     message = never_written(tmp_path, recipe)
     assert f"tasks.a.train: column 'image' of {images} cannot be decoded: UnidentifiedImageError" in message
 
@@ -250,12 +275,17 @@ def _tokenizer_damaged(folder: Path) -> None:
         (_shard_missing, ["lacks the shards model-00002-of-00002.safetensors", "copy them too"]),
         (_index_damaged, ["model.safetensors.index.json is damaged", "copy or download it again"]),
         (_tensor_missing, ["does not fit its own config.json", "bert.encoder.layer.0.output.dense.weight is missing"]),
-        (_configuration_changed, ["shape of bert.encoder.layer.0.output.dense.weight is [16, 16], its configuration says [16, 24]"]),
+        (
+            _configuration_changed,
+            ["shape of bert.encoder.layer.0.output.dense.weight is [16, 16], its configuration says [16, 24]"],
+        ),
         (_config_missing, ["has no config.json", "name a folder that save_pretrained made"]),
         (_tokenizer_damaged, ["has no tokenizer that can be loaded"]),
     ],
 )
-def test_checkpoints(tmp_path: Path, checkpoints: Checkpoints, good: Path, damage: Callable[[Path], None], words: list[str]) -> None:
+def test_checkpoints(
+    tmp_path: Path, checkpoints: Checkpoints, good: Path, damage: Callable[[Path], None], words: list[str]
+) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(checkpoints.bert, broken)
     damage(broken)
@@ -317,7 +347,9 @@ def test_a_folder_that_is_no_study(tmp_path: Path) -> None:
     recipe = digits_recipe(tmp_path)
     before = contents(tmp_path)
     assert "is not a study (it has no study.db); name the folder that `foretaste run` made" in refused("show", tmp_path)
-    assert "holds files that are not a study; name another folder with --study" in refused("run", recipe, "--study", tmp_path)
+    assert "holds files that are not a study; name another folder with --study" in refused(
+        "run", recipe, "--study", tmp_path
+    )
     assert contents(tmp_path) == before
     written(tmp_path / "study.db", "not a database" * 100)
     assert "is not a study's database" in refused("show", tmp_path)
@@ -335,10 +367,16 @@ def test_a_study_without_a_recipe_or_the_method_that_is_asked_for(copied: Path, 
     assert "floor 'low' is not understood" in refused("show", tmp_path / "s", "--floor", "low")
     assert "preference 'low' is not understood" in refused("report", tmp_path / "s", "--prefer", "low")
     assert "Too few results to recommend weights" in foretaste("show", tmp_path / "s", "--floor", "all>=97%").out
-    more = [word for share in (0.2, 0.4, 0.5) for word in ("--weights", f"low={share},mid={share / 2},high={1 - 1.5 * share}")]
+    more = [
+        word
+        for share in (0.2, 0.4, 0.5)
+        for word in ("--weights", f"low={share},mid={share / 2},high={1 - 1.5 * share}")
+    ]
     assert foretaste("preview", recipe, *more, "--study", tmp_path / "s").code == 0
     assert "needs the preview at weights low=1" in refused("show", tmp_path / "s", "--floor", "all>=97%")
-    assert "the knee needs every single-task model's metrics, and lacks low's" in refused("show", tmp_path / "s", "--prefer", "knee")
+    assert "the knee needs every single-task model's metrics, and lacks low's" in refused(
+        "show", tmp_path / "s", "--prefer", "knee"
+    )
 
 
 def test_the_demo_minds_a_study_that_is_there(copied: Path) -> None:
@@ -389,15 +427,18 @@ def problem():
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "rate", "scale", "states"), [("sgd", "1.0e+4", "1", 1), ("adamw", "1.0e+29", "1", 1), ("sgd", "1.0e+29", "1e12", 0)]
+    ("optimizer", "rate", "scale", "states"),
+    [("sgd", "1.0e+4", "1", 1), ("adamw", "1.0e+29", "1", 1), ("sgd", "1.0e+29", "1e12", 0)],
 )
 def test_a_loss_that_becomes_nan(tmp_path: Path, optimizer: str, rate: str, scale: str, states: int) -> None:
-    """Exit code 1: what to lower is said, and a state that is kept holds finite numbers, even where the loss was finite still."""
+    """Exit code 1: the message says what to lower, and a state that is kept holds finite numbers."""
     name = f"diverging_{optimizer}_{scale}"
     written(tmp_path / f"{name}.py", DIVERGING.replace("NAMES", "'ab'").replace("SCALE", scale))
     model = f"name: a\nsnapshot_seconds: 0\nmodel: {{source: function, call: '{name}:problem'}}\n"
     training = f"{{steps: 60, batch_size: 4, optimizer: {optimizer}, learning_rate: {rate}, warmup: 0.5, clip: null}}"
-    found = foretaste("run", written(tmp_path / "r.yaml", f"{model}finetune: {training}\n"), "--study", tmp_path / "study")
+    found = foretaste(
+        "run", written(tmp_path / "r.yaml", f"{model}finetune: {training}\n"), "--study", tmp_path / "study"
+    )
     assert found.code == 1, found
     assert found.out == ""
     assert "; lower learning_rate (now " in found.err
@@ -405,7 +446,9 @@ def test_a_loss_that_becomes_nan(tmp_path: Path, optimizer: str, rate: str, scal
     kept = list((tmp_path / "study" / "running").glob("*.safetensors"))
     assert len(kept) == 2 * states  # both tasks' runs fail: one does not keep the other from being tried
     for file in kept:
-        assert all(bool(torch.isfinite(tensor).all()) for key, tensor in load_file(file).items() if key.startswith("params/"))
+        assert all(
+            bool(torch.isfinite(tensor).all()) for key, tensor in load_file(file).items() if key.startswith("params/")
+        )
 
 
 def test_a_function_that_gives_one_name_twice(tmp_path: Path) -> None:

@@ -32,7 +32,17 @@ def ran(recipe: Path) -> Ran:
 
 def test_every_method_has_its_agreement_and_its_price(ran: Ran) -> None:
     found = {each["method"]: each for each in json.loads(ran.out)["methods"]}
-    assert list(found) == ["simple", "simple+2", "diagonal", "diagonal+2", "mixture", "mixture+2", "average", "weighted", "pretrained+2"]
+    assert list(found) == [
+        "simple",
+        "simple+2",
+        "diagonal",
+        "diagonal+2",
+        "mixture",
+        "mixture+2",
+        "average",
+        "weighted",
+        "pretrained+2",
+    ]
     assert {each["points"] for each in found.values()} == {3}
     assert all(0 <= each["mean_error"] <= 1 for each in found.values())
     assert all(each["regret_mean"] >= 0 and each["regret_worst"] >= 0 for each in found.values())

@@ -11,7 +11,19 @@ import pytest
 from commands import ENVIRONMENT, spawned
 from problems import digits_recipe
 
-EXTRAS = ("transformers", "datasets", "PIL", "sacrebleu", "peft", "lm_eval", "starlette", "uvicorn", "pandas", "pyarrow", "tokenizers")
+EXTRAS = (
+    "transformers",
+    "datasets",
+    "PIL",
+    "sacrebleu",
+    "peft",
+    "lm_eval",
+    "starlette",
+    "uvicorn",
+    "pandas",
+    "pyarrow",
+    "tokenizers",
+)
 
 
 @pytest.mark.slow

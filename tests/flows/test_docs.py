@@ -96,14 +96,21 @@ def test_what_the_trust_page_says_of_intervals_is_so() -> None:
         assert all(0.8 <= share <= 0.97 for count, share in found["coverage"][suite].items() if int(count) >= 3)
     assert constants["shipped"]["score"] < constants["before"]["score"]
     sizes, absent, pooled, unsure, apart = constants["shipped"]["constants"].values()
-    assert (tuple(sizes), absent, pooled, unsure) == (calibrate._SIZES, calibrate._ABSENT, calibrate._POOLED, calibrate._UNSURE)
+    assert (tuple(sizes), absent, pooled, unsure) == (
+        calibrate._SIZES,
+        calibrate._ABSENT,
+        calibrate._POOLED,
+        calibrate._UNSURE,
+    )
     assert apart == scales._APART
 
 
 def test_what_the_trust_page_says_of_decisions_is_so() -> None:
-    """With three joint runs more than tasks, judged by a seed that nobody saw: no worse than any of Optuna's samplers."""
+    """With three joint runs more than tasks, judged by an unseen seed: no worse than any of Optuna's samplers."""
     figures = results("decision")["figures"]
-    rows = {(row["suite"], row["preference"], row["searcher"], row["joint"]): row for row in figures if "preference" in row}
+    rows = {
+        (row["suite"], row["preference"], row["searcher"], row["joint"]): row for row in figures if "preference" in row
+    }
     samplers = [f"optuna {name}" for name in ("random", "tpe", "gp")]
     for suite in ("digits", "sentiment", "vision", "translation"):
         for kind in ("mean", "worst") if suite != "sentiment" else ("mean",):
@@ -114,7 +121,10 @@ def test_what_the_trust_page_says_of_decisions_is_so() -> None:
 
 def test_what_the_readme_says_of_cheaper_previews_is_so() -> None:
     found = results("evaluating")
-    digits, sentiment = found["digits"]["runs"], {(run["recipe"], run["seed"]): run for run in found["sentiment"]["runs"]}
+    digits, sentiment = (
+        found["digits"]["runs"],
+        {(run["recipe"], run["seed"]): run for run in found["sentiment"]["runs"]},
+    )
     assert all(run["ratio"] >= 4 and run["same best"] == {"mean": True, "worst": True} for run in digits)
     for run in (sentiment["whole", seed] for seed in (0, 1)):
         assert run["ratio of bf16"] >= 3
@@ -139,7 +149,9 @@ def test_what_the_readme_says_of_merging_checkpoints_is_so() -> None:
 def test_botorch_chose_joint_runs_no_better() -> None:
     figures = results("botorch")["figures"]
     for kind in ("mean", "worst", "front"):
-        rows = {(row["suite"], row["joint"], row["searcher"]): row["regret"] for row in figures if row["preference"] == kind}
+        rows = {
+            (row["suite"], row["joint"], row["searcher"]): row["regret"] for row in figures if row["preference"] == kind
+        }
         most = [(suite, joint) for suite, joint, _ in rows if joint > 3]
         ours, theirs = (sum(rows[suite, joint, name] for suite, joint in most) for name in ("foretaste", "BoTorch"))
         assert ours < theirs

@@ -1,4 +1,4 @@
-"""Ensemble previews, as a user makes them: of digits, of language models that are judged by texts too, of heads of their own."""
+"""Ensemble previews, as a user makes them: of digits, of language models judged by texts, of private heads."""
 
 import json
 from pathlib import Path
@@ -53,9 +53,16 @@ def test_any_weights_are_previewed_without_a_pass(recipe: Path) -> None:
 
 
 def test_they_are_compared_with_the_others(recipe: Path) -> None:
-    found = foretaste("compare", recipe, *study_of(recipe), "--method", "simple", "--method", "ensemble", "--sharpen", 1, "--json")
+    found = foretaste(
+        "compare", recipe, *study_of(recipe), "--method", "simple", "--method", "ensemble", "--sharpen", 1, "--json"
+    )
     assert found.code == 0, found.err
-    assert [each["method"] for each in json.loads(found.out)["methods"]] == ["simple", "simple+1", "ensemble", "pretrained+1"]
+    assert [each["method"] for each in json.loads(found.out)["methods"]] == [
+        "simple",
+        "simple+1",
+        "ensemble",
+        "pretrained+1",
+    ]
 
 
 def test_what_has_no_params_is_not_exported(recipe: Path, tmp_path: Path) -> None:
@@ -69,10 +76,15 @@ def test_what_has_no_params_is_not_exported(recipe: Path, tmp_path: Path) -> Non
 
 
 def test_texts_are_left_out_and_refused_as_the_headline(tmp_path: Path, checkpoints: Checkpoints) -> None:
-    tasks = {name: (table(tmp_path / f"{name}.jsonl", translations(8, seed, seed)),) * 2 for seed, name in enumerate(("near", "far"), 1)}
+    tasks = {
+        name: (table(tmp_path / f"{name}.jsonl", translations(8, seed, seed)),) * 2
+        for seed, name in enumerate(("near", "far"), 1)
+    }
 
     def made(name: str, metrics: str) -> Path:
-        return language_recipe(tmp_path / name, checkpoints.t5, "seq2seq", tasks, f"metrics: [{metrics}]", "max_new_tokens: 8")
+        return language_recipe(
+            tmp_path / name, checkpoints.t5, "seq2seq", tasks, f"metrics: [{metrics}]", "max_new_tokens: 8"
+        )
 
     study = ["--study", tmp_path / "study"]
     mixed = made("mixed.yaml", "token_accuracy, bleu, perplexity")
@@ -80,8 +92,12 @@ def test_texts_are_left_out_and_refused_as_the_headline(tmp_path: Path, checkpoi
     assert found.code == 0, found.err
     (row,) = json.loads(found.out)
     assert list(row["metrics"]["near"]) == ["loss", "token_accuracy", "perplexity"]
-    simple = json.loads(foretaste("preview", mixed, *study, "--method", "simple", "--weights", "near=1", "--json").out)[0]
-    corner = json.loads(foretaste("preview", mixed, *study, "--method", "ensemble", "--weights", "near=1", "--json").out)[0]
+    simple = json.loads(foretaste("preview", mixed, *study, "--method", "simple", "--weights", "near=1", "--json").out)[
+        0
+    ]
+    corner = json.loads(
+        foretaste("preview", mixed, *study, "--method", "ensemble", "--weights", "near=1", "--json").out
+    )[0]
     assert "bleu" in simple["metrics"]["near"]
     for task, metrics in corner["metrics"].items():
         assert metrics == pytest.approx({name: simple["metrics"][task][name] for name in metrics}, rel=1e-9)
@@ -93,7 +109,8 @@ def test_texts_are_left_out_and_refused_as_the_headline(tmp_path: Path, checkpoi
     texts = made("texts.yaml", "bleu, perplexity")
     message = refused("preview", texts, "--study", tmp_path / "other", "--method", "ensemble")
     assert (
-        "metric 'bleu' of task 'near' is of what a model writes, and an ensemble is not a model: leave out the method ensemble" in message
+        "metric 'bleu' of task 'near' is of what a model writes, and an ensemble is not a model: leave out the method"
+        " ensemble" in message
     )
     kept = contents(tmp_path)
     assert not [name for name in kept if name.startswith("other/tensors")]
@@ -103,11 +120,18 @@ def test_texts_are_left_out_and_refused_as_the_headline(tmp_path: Path, checkpoi
 def test_a_trunk_is_heard_through_the_task_s_own_head(tmp_path: Path, checkpoints: Checkpoints) -> None:
     shades, signs = ["dark", "light"], ["hands", "signs", "words"]
     tasks = {
-        "shades": (parquet(tmp_path / "train.parquet", 16, 1, shades), parquet(tmp_path / "validation.parquet", 8, 2, shades)),
+        "shades": (
+            parquet(tmp_path / "train.parquet", 16, 1, shades),
+            parquet(tmp_path / "validation.parquet", 8, 2, shades),
+        ),
         "signs": (image_folder(tmp_path / "train", 18, 3, signs), image_folder(tmp_path / "validation", 9, 4, signs)),
     }
     recipe = transformers_recipe(tmp_path / "tiny.yaml", checkpoints.vit, tasks, kind="image")
     corners = ["--weights", "shades=1", "--weights", "signs=1", "--study", tmp_path / "study", "--json"]
-    simple, found = (json.loads(foretaste("preview", recipe, "--method", method, *corners).out) for method in ("simple", "ensemble"))
+    simple, found = (
+        json.loads(foretaste("preview", recipe, "--method", method, *corners).out) for method in ("simple", "ensemble")
+    )
     for one, other in zip(simple, found, strict=True):
-        assert all(metrics == pytest.approx(one["metrics"][task], rel=1e-6) for task, metrics in other["metrics"].items())
+        assert all(
+            metrics == pytest.approx(one["metrics"][task], rel=1e-6) for task, metrics in other["metrics"].items()
+        )

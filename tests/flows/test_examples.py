@@ -47,7 +47,11 @@ def place(tmp_path_factory: pytest.TempPathFactory, checkpoints: Checkpoints) ->
     folder = tmp_path_factory.mktemp("examples")
     (folder / "my_movies.py").write_text(PROBLEM)
     recipe = folder / "study.yaml"
-    recipe.write_text(yaml.safe_dump({"name": "movies and news", "model": {"source": "function", "call": "my_movies:problem"}, **SMALL}))
+    recipe.write_text(
+        yaml.safe_dump(
+            {"name": "movies and news", "model": {"source": "function", "call": "my_movies:problem"}, **SMALL}
+        )
+    )
     for name in ("llama", "llama-code", "llama-math"):
         shutil.copytree(checkpoints.llama, folder / name)
     assert foretaste("run", recipe, "--study", folder / "study.study").code == 0
@@ -97,7 +101,9 @@ def data_for(folder: Path, plan: dict[str, dict[str, dict[str, str]]], kind: str
             elif kind == "seq2seq":
                 table(path, translations(12, seed, 1))
             else:
-                table(path, [{"prompt": row["source"], "completion": row["target"]} for row in translations(12, seed, 1)])
+                table(
+                    path, [{"prompt": row["source"], "completion": row["target"]} for row in translations(12, seed, 1)]
+                )
 
 
 @pytest.mark.parametrize("kind", ["text", "image", "causal-lm", "seq2seq"])
@@ -106,7 +112,12 @@ def test_the_template_of(kind: str, checkpoints: Checkpoints, tmp_path: Path) ->
     recipe = tmp_path / "recipe.yaml"
     assert foretaste("init", recipe, "--kind", kind).code == 0
     assert foretaste("check", recipe).code == 2  # it names no model yet
-    model = {"text": checkpoints.bert, "image": checkpoints.vit, "causal-lm": checkpoints.llama, "seq2seq": checkpoints.t5}[kind]
+    model = {
+        "text": checkpoints.bert,
+        "image": checkpoints.vit,
+        "causal-lm": checkpoints.llama,
+        "seq2seq": checkpoints.t5,
+    }[kind]
     data_for(tmp_path, yaml.safe_load(recipe.read_text()), kind)
     smaller(recipe, model={"path": str(model), **({} if kind == "image" else {"max_length": 32})}, joint={"points": 1})
     if kind in ("causal-lm", "seq2seq"):

@@ -28,11 +28,16 @@ from foretaste.surface.table import Headline, Surface
 from foretaste.weights import lattice, uniform
 from problems import digits_recipe
 
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed (on Debian: apt-get install chromium)")
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no chromium is installed (on Debian: apt-get install chromium)"
+)
 FAINT = """() => {
   const channel = (v) => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4);
-  const lit = (text) => text.match(/[0-9.]+/g).slice(0, 3).reduce((sum, v, i) => sum + [0.2126, 0.7152, 0.0722][i] * channel(v), 0);
+  const parts = [0.2126, 0.7152, 0.0722];
+  const lit = (text) => text.match(/[0-9.]+/g).slice(0, 3).reduce((sum, v, i) => sum + parts[i] * channel(v), 0);
   const ground = (e) => {
     for (; e; e = e.parentElement) {
       const colour = getComputedStyle(e).backgroundColor;
@@ -67,7 +72,10 @@ def served(study: Path, *options: str) -> Iterator[Served]:
     """Whatever is done with it, it says nothing but its address; SIGTERM ends it."""
     command = [sys.executable, "-m", "foretaste", "explore", str(study), "--no-open", "--json", *options]
     pipe = subprocess.PIPE
-    with TemporaryFile() as said, subprocess.Popen(command, stdout=pipe, stderr=said, text=True, env=ENVIRONMENT) as process:
+    with (
+        TemporaryFile() as said,
+        subprocess.Popen(command, stdout=pipe, stderr=said, text=True, env=ENVIRONMENT) as process,
+    ):
         assert process.stdout is not None
         try:
             yield Served(json.loads(process.stdout.readline())["address"])
@@ -81,7 +89,9 @@ def served(study: Path, *options: str) -> Iterator[Served]:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("explore")
-    recipe = digits_recipe(folder, finetune_steps="20", preview_points="10", preview_methods="[simple]", joint_points="2")
+    recipe = digits_recipe(
+        folder, finetune_steps="20", preview_points="10", preview_methods="[simple]", joint_points="2"
+    )
     assert foretaste("run", recipe, "--study", folder / "study").code == 0
     return folder / "study"
 
@@ -95,7 +105,10 @@ def study(finished: Path, tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as driver, driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]) as found:
+    with (
+        sync_playwright() as driver,
+        driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]) as found,
+    ):
         yield found
 
 
@@ -105,7 +118,9 @@ def page(browser: Browser) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1280, "height": 1000}, accept_downloads=True)
     found, errors = context.new_page(), list[str]()
     found.on("pageerror", lambda error: errors.append(str(error)))
-    found.on("console", lambda message: errors.append(message.text) if "Content Security Policy" in message.text else None)
+    found.on(
+        "console", lambda message: errors.append(message.text) if "Content Security Policy" in message.text else None
+    )
     yield found
     context.close()
     assert errors == []
@@ -143,7 +158,9 @@ def test_dragging_typing_and_keys_move_every_number(study: Path, page: Page) -> 
         assert "#weights=low=" in page.url
         page.get_by_label("weight of low in percent").fill("50")
         page.get_by_label("weight of low in percent").press("Tab")
-        shares = [float(page.get_by_label(f"weight of {task} in percent").input_value()) for task in ("low", "mid", "high")]
+        shares = [
+            float(page.get_by_label(f"weight of {task} in percent").input_value()) for task in ("low", "mid", "high")
+        ]
         assert shares[0] == 50
         assert sum(shares) == pytest.approx(100, abs=0.2)
         page.locator(".handle").focus()
@@ -194,7 +211,7 @@ def test_work_that_waits_is_started_from_the_page(study: Path, page: Page) -> No
 
 @pytest.mark.slow
 def test_dragging_is_quick(study: Path, page: Page) -> None:
-    """Numbers follow the pointer before the next frame is due: measured inside the page, without the driver's own time."""
+    """Numbers follow the pointer before the next frame is due, measured inside the page."""
     with served(study) as server:
         page.goto(server.address)
         took = page.evaluate("""() => {
@@ -318,7 +335,8 @@ def test_a_killed_worker_and_a_cancelled_job(study: Path, page: Page) -> None:
 def _tiny_disk(folder: Path) -> Iterator[Path]:
     """A disk of its own, of 8 MiB."""
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder], capture_output=True, check=False)  # noqa: S607
+    command = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder]
+    mounted = subprocess.run(command, capture_output=True, check=False)
     if mounted.returncode:
         pytest.skip(f"no disk can be mounted here: {mounted.stderr.decode().strip()}")
     try:
@@ -351,8 +369,17 @@ def test_a_full_disk(study: Path, page: Page, tmp_path: Path) -> None:
             notice = page.get_by_text("The disk is full. Nothing is lost")
             expect(notice).to_be_visible(timeout=LONG)
             page.get_by_role("button", name="Preview here").click()
-            expect(page.locator(".panel .note").first).to_contain_text("Not done, but nothing is lost: the study's database", timeout=LONG)
-            for path in ("", "api/state", "api/state?prefer=worst", "api/sections", "api/jobs", "api/predict?weights=low=1"):
+            expect(page.locator(".panel .note").first).to_contain_text(
+                "Not done, but nothing is lost: the study's database", timeout=LONG
+            )
+            for path in (
+                "",
+                "api/state",
+                "api/state?prefer=worst",
+                "api/sections",
+                "api/jobs",
+                "api/predict?weights=low=1",
+            ):
                 assert httpx.get(f"http://127.0.0.1:{server.port}/{path}", timeout=60).status_code == 200
             before = _numbers(page)
             _drag(page, 0.1, 0.1)
@@ -414,10 +441,17 @@ def test_the_report_drags_without_a_server(study: Path, page: Page, tmp_path: Pa
 def test_a_report_has_one_prediction_of_the_same_weights_and_nothing_to_complain_of(page: Page, tmp_path: Path) -> None:
     names = ("a", "b", "c")
     points = lattice(names, 3)  # thirds are not on the lattice that the page interpolates on
-    made = [(w, Fidelity.PREVIEW) for w in points] + [(w, Fidelity.JOINT) for w in (uniform(names), points[1], points[2])]
-    rows = [Evaluation(w, {t: {"loss": 1.0, "accuracy": 0.5 + 0.4 * w[t] ** 0.5} for t in names}, how, "simple") for w, how in made]
+    made = [(w, Fidelity.PREVIEW) for w in points] + [
+        (w, Fidelity.JOINT) for w in (uniform(names), points[1], points[2])
+    ]
+    rows = [
+        Evaluation(w, {t: {"loss": 1.0, "accuracy": 0.5 + 0.4 * w[t] ** 0.5} for t in names}, how, "simple")
+        for w, how in made
+    ]
     surface = Surface({task: Headline("accuracy") for task in names}, tuple(rows))
-    found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    found = summarise(
+        surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={}
+    )
     (tmp_path / "report.html").write_text(study_page(found))
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))

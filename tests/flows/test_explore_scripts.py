@@ -11,8 +11,12 @@ from playwright.sync_api import Page, sync_playwright
 from foretaste.surface.spline import Spline
 from foretaste.weights import dirichlet
 
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed (on Debian: apt-get install chromium)")
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no chromium is installed (on Debian: apt-get install chromium)"
+)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +33,11 @@ def page() -> Iterator[Page]:
 @pytest.mark.parametrize(
     ("values", "less", "expected"),
     [
-        ([0.1, *([0.9] * 10), *([1.0] * 10)], False, (0.9, 1.0, "≤ ")),  # one far below: the others would all look alike
+        (
+            [0.1, *([0.9] * 10), *([1.0] * 10)],
+            False,
+            (0.9, 1.0, "≤ "),
+        ),  # one far below: the others would all look alike
         ([0.5, 0.6, 0.7, 0.8, 0.9], False, (0.5, 0.9, "")),
         ([0.1, 0.1, 0.1, 0.1, 0.9], False, (0.1, 0.9, "")),  # the best is never cut off
         ([*([1.0] * 10), *([1.1] * 10), 50.0], True, (1.0, 1.1, "≥ ")),
@@ -38,7 +46,9 @@ def page() -> Iterator[Page]:
         ([0.5, 0.5], False, (0.5, 0.5, "")),
     ],
 )
-def test_colours_go_over_what_differs(page: Page, values: Sequence[float], less: bool, expected: tuple[float, float, str]) -> None:
+def test_colours_go_over_what_differs(
+    page: Page, values: Sequence[float], less: bool, expected: tuple[float, float, str]
+) -> None:
     found = page.evaluate("([values, less]) => spread(values, less)", [list(values), less])
     assert (found["low"], found["high"], found["beyond"]) == expected
 

@@ -1,4 +1,4 @@
-"""A tiny GPT-2 judged by lm-evaluation-harness on tasks of one's own, the whole way: the recipe and the tasks of docs/harness.md."""
+"""A tiny GPT-2 judged by lm-evaluation-harness on one's own tasks: the recipe and the tasks of docs/harness.md."""
 
 import json
 import re
@@ -61,10 +61,18 @@ def written(folder: Path, checkpoint: Path) -> Path:
         (folder / "tasks" / f"{name}.yaml").write_text(text.replace("/data/", f"{folder}/"))
     for name, shift in (("colours", 1), ("words", 3)):
         for part, count in (("", 20), ("_validation", 6)):
-            rows = [{"prompt": row["source"], "completion": f" {row['target']}"} for row in translations(count, shift + count, shift)]
-            rows += [{"prompt": f"a {colour} book is", "completion": f" {colour}"} for colour in COLOURS] * (name == "colours")
+            rows = [
+                {"prompt": row["source"], "completion": f" {row['target']}"}
+                for row in translations(count, shift + count, shift)
+            ]
+            rows += [{"prompt": f"a {colour} book is", "completion": f" {colour}"} for colour in COLOURS] * (
+                name == "colours"
+            )
             table(folder / f"{name}{part}.jsonl", rows)
-    documents = [{"question": f"a {colour} book is", "choices": list(COLOURS), "answer": place} for place, colour in enumerate(COLOURS)]
+    documents = [
+        {"question": f"a {colour} book is", "choices": list(COLOURS), "answer": place}
+        for place, colour in enumerate(COLOURS)
+    ]
     table(folder / "choices.jsonl", documents * 3)
     table(folder / "choices_train.jsonl", documents)
     path = folder / "recipe.yaml"
@@ -82,7 +90,11 @@ def flow(tmp_path_factory: pytest.TempPathFactory, checkpoints: Checkpoints) -> 
 
 def test_rows_have_the_harness_s_metrics_beside_the_others(flow: Flow) -> None:
     found = json.loads(flow.ran.out)
-    assert found["tasks"]["colours"] == {**found["tasks"]["colours"], "metric": "colour_choice:acc_norm", "higher_is_better": True}
+    assert found["tasks"]["colours"] == {
+        **found["tasks"]["colours"],
+        "metric": "colour_choice:acc_norm",
+        "higher_is_better": True,
+    }
     rows = found["rows"]
     assert {row["fidelity"] for row in rows} == {"preview", "joint"}
     assert all({task: list(each) for task, each in row["metrics"].items()} == METRICS for row in rows)
@@ -114,7 +126,9 @@ def test_nothing_is_judged_twice(flow: Flow) -> None:
 
 def test_the_harness_says_the_same_of_the_exported_model(flow: Flow, tmp_path: Path) -> None:
     """Loaded by itself, from the folder that `export` wrote."""
-    exported = foretaste("export", flow.recipe, "--study", flow.study, "--to", tmp_path / "out", "--weights", "uniform", "--json")
+    exported = foretaste(
+        "export", flow.recipe, "--study", flow.study, "--to", tmp_path / "out", "--weights", "uniform", "--json"
+    )
     assert exported.code == 0, exported.err
     method = json.loads(exported.out)["method"]
     rows = json.loads(flow.ran.out)["rows"]
@@ -128,7 +142,9 @@ def test_the_harness_says_the_same_of_the_exported_model(flow: Flow, tmp_path: P
         bootstrap_iters=0,
     )["results"]
     assert row["metrics"]["colours"]["colour_choice:acc_norm"] == pytest.approx(found["colour_choice"]["acc_norm,none"])
-    assert row["metrics"]["words"]["colour_name:exact_match:word"] == pytest.approx(found["colour_name"]["exact_match,word"])
+    assert row["metrics"]["words"]["colour_name:exact_match:word"] == pytest.approx(
+        found["colour_name"]["exact_match,word"]
+    )
 
 
 def test_tables_and_pages_show_them(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,14 +173,32 @@ class TestFaults:
     @pytest.mark.parametrize(
         ("old", "new", "message"),
         [
-            ("[colour_choice:acc_norm, ", "[colour_choice:norm, ", "line 12, tasks.colours.metrics.0: harness task 'colour_choice' has no"),
-            ("exact_match:word", "exact_match", "line 16, tasks.words.metrics.1: harness task 'colour_name' reads answers in several ways"),
+            (
+                "[colour_choice:acc_norm, ",
+                "[colour_choice:norm, ",
+                "line 12, tasks.colours.metrics.0: harness task 'colour_choice' has no",
+            ),
+            (
+                "exact_match:word",
+                "exact_match",
+                "line 16, tasks.words.metrics.1: harness task 'colour_name' reads answers in several ways",
+            ),
             ("limit: 200", "limt: 200", "line 7, model.harness.limt: unknown field; did you mean limit?"),
-            ("tasks: tasks", "tasks: ./no", "line 7, model.harness.tasks: .*no is not a folder; relative paths start at the recipe's"),
-            ("limit: 200", "chat_template: yes", "line 7, model.harness.chat_template: the tokenizer has no chat template"),
+            (
+                "tasks: tasks",
+                "tasks: ./no",
+                "line 7, model.harness.tasks: .*no is not a folder; relative paths start at the recipe's",
+            ),
+            (
+                "limit: 200",
+                "chat_template: yes",
+                "line 7, model.harness.chat_template: the tokenizer has no chat template",
+            ),
         ],
     )
-    def test_a_field_that_is_wrong_is_named(self, tmp_path: Path, checkpoints: Checkpoints, old: str, new: str, message: str) -> None:
+    def test_a_field_that_is_wrong_is_named(
+        self, tmp_path: Path, checkpoints: Checkpoints, old: str, new: str, message: str
+    ) -> None:
         recipe = written(tmp_path, checkpoints.gpt2)
         text = recipe.read_text()
         assert old in text

@@ -1,4 +1,4 @@
-"""Mutated files of every format are read, or refused with an error on purpose; FORETASTE_FUZZ says how many of each are tried."""
+"""Mutated files of every format are read, or refused with an error of ours; FORETASTE_FUZZ sets how many."""
 
 import json
 import os
@@ -41,8 +41,19 @@ preview: {methods: [simple, anchored], points: 20, prior_precision: auto}
 joint: {points: 3, steps: 20}
 recommend: {prefer: movies=2, floors: ['all>=97%', 'news>=0.5']}
 """
-CONFIGURATION = {"model_type": "bert", "hidden_size": 4, "num_labels": 2, "id2label": {"0": "a"}, "architectures": ["BertModel"]}
-QUANTISATION = {"quant_method": "gptq", "bits": 4, "modules_to_not_convert": ["lm_head"], "config": {"groups": {"size": 128}}}
+CONFIGURATION = {
+    "model_type": "bert",
+    "hidden_size": 4,
+    "num_labels": 2,
+    "id2label": {"0": "a"},
+    "architectures": ["BertModel"],
+}
+QUANTISATION = {
+    "quant_method": "gptq",
+    "bits": 4,
+    "modules_to_not_convert": ["lm_head"],
+    "config": {"groups": {"size": 128}},
+}
 ADAPTER = {
     "peft_type": "LORA",
     "r": 2,
@@ -129,14 +140,18 @@ def test_quantisation_configurations(folder: Path, draw: random.Random) -> None:
     whole = {**CONFIGURATION, "quantization_config": json.loads(json.dumps(QUANTISATION))}
     tolerated(open_checkpoint, checkpoint(folder / "quantised", mutated_json(whole, draw)))
     value = draw.choice([None, True, 3, "gptq", [], [1], [["a", 1]], {}, {"quant_method": None}])
-    tolerated(open_checkpoint, checkpoint(folder / "quantised", json.dumps(whole | {"quantization_config": value}).encode()))
+    tolerated(
+        open_checkpoint, checkpoint(folder / "quantised", json.dumps(whole | {"quantization_config": value}).encode())
+    )
 
 
 @MANY
 @given(draw=DRAWS)
 def test_indexes(folder: Path, draw: random.Random) -> None:
     index = {"metadata": {"total_size": 20}, "weight_map": {"w": "model.safetensors", "v": "model.safetensors"}}
-    tolerated(open_checkpoint, checkpoint(folder / "index", json.dumps(CONFIGURATION).encode(), mutated_json(index, draw)))
+    tolerated(
+        open_checkpoint, checkpoint(folder / "index", json.dumps(CONFIGURATION).encode(), mutated_json(index, draw))
+    )
 
 
 @MANY

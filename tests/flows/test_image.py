@@ -28,7 +28,10 @@ SHADES, SIGNS = ["dark", "light"], ["hands", "signs", "words"]
 def recipe(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, checkpoints: Checkpoints) -> Path:
     folder = tmp_path_factory.mktemp("image")
     tasks = {
-        "shades": (parquet(folder / "train.parquet", 16, 1, SHADES), parquet(folder / "validation.parquet", 8, 2, SHADES)),
+        "shades": (
+            parquet(folder / "train.parquet", 16, 1, SHADES),
+            parquet(folder / "validation.parquet", 8, 2, SHADES),
+        ),
         "signs": (image_folder(folder / "train", 18, 3, SIGNS), image_folder(folder / "validation", 9, 4, SIGNS)),
     }
     return transformers_recipe(folder / "tiny.yaml", getattr(checkpoints, request.param), tasks, kind="image")
@@ -70,7 +73,9 @@ def test_each_task_has_its_own_head_and_labels(session: Session) -> None:
         assert shades.names is not None
         assert signs.names is not None
         assert {name.split(".")[1] for name in shades.names - signs.names} == {"for_shades"}
-        assert shades.names & signs.names == {name for name in parameters_of(session.problem.model) if name.startswith("trunk.")}
+        assert shades.names & signs.names == {
+            name for name in parameters_of(session.problem.model) if name.startswith("trunk.")
+        }
 
 
 def test_private_heads_travel_unmerged_and_corners_are_exact(session: Session) -> None:
@@ -108,11 +113,20 @@ def test_a_corner_preview_is_evaluated_as_the_single_task_model(session: Session
 
 def test_a_joint_run_that_would_leave_a_head_untrained_is_refused(recipe: Path, ran: Ran) -> None:
     message = refused("confirm", recipe, "--weights", "shades=1", "--study", recipe.parent / "study")
-    assert "joint finetuning at shades=1,signs=0 would never train the head of task 'signs'; give it some weight" in message
+    assert (
+        "joint finetuning at shades=1,signs=0 would never train the head of task 'signs'; give it some weight"
+        in message
+    )
 
 
 def test_confirm_at_given_weights(recipe: Path, ran: Ran) -> None:
     options = ["--weights", "uniform", "--study", recipe.parent / "study", "--json"]
     rows = json.loads(foretaste("confirm", recipe, *options).out)
-    assert [(row["fidelity"], row["method"]) for row in rows] == [("preview", "simple"), ("preview", "anchored"), ("joint", "joint")]
-    assert all(TaskWeights(list(row["weights"]), list(row["weights"].values())) == uniform(["shades", "signs"]) for row in rows)
+    assert [(row["fidelity"], row["method"]) for row in rows] == [
+        ("preview", "simple"),
+        ("preview", "anchored"),
+        ("joint", "joint"),
+    ]
+    assert all(
+        TaskWeights(list(row["weights"]), list(row["weights"].values())) == uniform(["shades", "signs"]) for row in rows
+    )

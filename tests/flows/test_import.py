@@ -34,7 +34,10 @@ def expert(base: Path, folder: Path, seed: int, labels: dict[int, str] | None = 
     model = transformers.BertForSequenceClassification.from_pretrained(base, num_labels=2)
     for parameter in model.parameters():
         parameter.data.add_(0.1 * torch.randn_like(parameter))
-    model.config.id2label, model.config.label2id = labels or LABELS, {label: place for place, label in (labels or LABELS).items()}
+    model.config.id2label, model.config.label2id = (
+        labels or LABELS,
+        {label: place for place, label in (labels or LABELS).items()},
+    )
     model.save_pretrained(folder)
     for file in base.glob("tokenizer*"):
         shutil.copyfile(file, folder / file.name)
@@ -45,7 +48,9 @@ def adapter(base: Path, folder: Path, seed: int, rank: int = 2) -> Path:
     """A LoRA adapter of the base with a head of its own, by PEFT."""
     torch.manual_seed(seed)
     model = transformers.BertForSequenceClassification.from_pretrained(base, num_labels=2)
-    config = peft.LoraConfig(task_type="SEQ_CLS", r=rank, lora_alpha=3, target_modules=["query", "dense"], init_lora_weights=False)
+    config = peft.LoraConfig(
+        task_type="SEQ_CLS", r=rank, lora_alpha=3, target_modules=["query", "dense"], init_lora_weights=False
+    )
     peft.get_peft_model(model, config).save_pretrained(folder)
     return folder
 
@@ -72,20 +77,32 @@ def bring(place: Path, study: Path, kind: str, *options: object) -> str:
 
 
 class TestWithoutARecipe:
-    def test_checkpoints_are_averaged_into_one_that_transformers_loads(self, place: Path, checkpoints: Checkpoints, tmp_path: Path) -> None:
+    def test_checkpoints_are_averaged_into_one_that_transformers_loads(
+        self, place: Path, checkpoints: Checkpoints, tmp_path: Path
+    ) -> None:
         base = expert(checkpoints.bert, tmp_path / "base", 0)
-        assert f"next: foretaste export {tmp_path / 'study'}" in bring(place, tmp_path / "study", "expert", "--base", base)
+        assert f"next: foretaste export {tmp_path / 'study'}" in bring(
+            place, tmp_path / "study", "expert", "--base", base
+        )
         found = foretaste("export", tmp_path / "study", "--to", tmp_path / "merged", "-w", "movies=0.25,books=0.75")
         assert found.code == 0, found.err
         one, two = (load_file(place / f"{name}-expert" / "model.safetensors") for name in ("movies", "books"))
         merged = load_file(tmp_path / "merged" / "model.safetensors")
         for name, tensor in merged.items():
             assert torch.allclose(tensor, 0.25 * one[name] + 0.75 * two[name], atol=1e-6)
-        assert transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "merged").config.id2label == LABELS
+        assert (
+            transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "merged").config.id2label
+            == LABELS
+        )
         assert transformers.AutoTokenizer.from_pretrained(tmp_path / "merged").vocab_size
-        assert json.loads((tmp_path / "merged" / "foretaste.json").read_text())["weights"] == {"movies": 0.25, "books": 0.75}
+        assert json.loads((tmp_path / "merged" / "foretaste.json").read_text())["weights"] == {
+            "movies": 0.25,
+            "books": 0.75,
+        }
 
-    def test_a_memory_budget_changes_nothing_but_the_pieces(self, place: Path, checkpoints: Checkpoints, tmp_path: Path) -> None:
+    def test_a_memory_budget_changes_nothing_but_the_pieces(
+        self, place: Path, checkpoints: Checkpoints, tmp_path: Path
+    ) -> None:
         bring(place, tmp_path / "study", "expert", "--base", expert(checkpoints.bert, tmp_path / "base", 0))
         export = ["export", tmp_path / "study", "-w", "movies=0.25,books=0.75"]
         for name, options in (("free", []), ("tight", ["--memory", "2MiB"])):
@@ -112,15 +129,21 @@ class TestWithoutARecipe:
             shutil.copytree(place / f"{name}-expert", tmp_path / f"{name}-expert")
             params = load_file(tmp_path / f"{name}-expert" / "model.safetensors")
             curvature = Diagonal({key: torch.full_like(tensor, height) for key, tensor in params.items()})
-            save_site(GaussianSite(params, curvature, record=Record("token")), tmp_path / f"{name}-expert" / NAME, mean=False)
+            save_site(
+                GaussianSite(params, curvature, record=Record("token")), tmp_path / f"{name}-expert" / NAME, mean=False
+            )
         assert "from its site file" in bring(tmp_path, tmp_path / "study", "expert", "--base", base)
         options = ["-w", "uniform", "--method", "diagonal", *asked]
         assert foretaste("export", tmp_path / "study", "--to", tmp_path / "merged", *options).code == 0
         facts = json.loads((tmp_path / "merged" / "foretaste.json").read_text())
         assert facts["prior precision"] == pytest.approx(scale)
-        own, one, two = (load_file(tmp_path / f"{name}" / "model.safetensors") for name in ("base", "movies-expert", "books-expert"))
+        own, one, two = (
+            load_file(tmp_path / f"{name}" / "model.safetensors") for name in ("base", "movies-expert", "books-expert")
+        )
         for name, tensor in load_file(tmp_path / "merged" / "model.safetensors").items():
-            expected = own[name] + (0.5 * (scale + 1) * (one[name] - own[name]) + 0.5 * scale * (two[name] - own[name])) / (scale + 0.5)
+            expected = own[name] + (
+                0.5 * (scale + 1) * (one[name] - own[name]) + 0.5 * scale * (two[name] - own[name])
+            ) / (scale + 0.5)
             assert torch.allclose(tensor, expected, atol=1e-5)
 
     def test_from_a_trainer_to_a_merge_by_curvature(self, checkpoints: Checkpoints, tmp_path: Path) -> None:
@@ -132,7 +155,9 @@ class TestWithoutARecipe:
             )
             model = transformers.GPT2LMHeadModel.from_pretrained(checkpoints.gpt2)
             data = [{"input_ids": row, "labels": row} for row in rows]
-            trainer = transformers.Trainer(model, settings, train_dataset=data, callbacks=[PosteriorCallback(mean=False, max_examples=8)])
+            trainer = transformers.Trainer(
+                model, settings, train_dataset=data, callbacks=[PosteriorCallback(mean=False, max_examples=8)]
+            )
             trainer.train()
             trainer.save_model()
         tasks = [word for name in ("code", "math") for word in ("--task", f"{name}={tmp_path / name}")]
@@ -141,7 +166,10 @@ class TestWithoutARecipe:
         options = ["-w", "code=0.3,math=0.7", "--method", "diagonal"]
         found = foretaste("export", tmp_path / "study", "--to", tmp_path / "merged", *options)
         assert found.code == 0, found.err
-        sites = {name: load_site(tmp_path / name / NAME, load_file(tmp_path / name / "model.safetensors")) for name in ("code", "math")}
+        sites = {
+            name: load_site(tmp_path / name / NAME, load_file(tmp_path / name / "model.safetensors"))
+            for name in ("code", "math")
+        }
         facts = json.loads((tmp_path / "merged" / "foretaste.json").read_text())
         prior = Gaussian(load_file(checkpoints.gpt2 / "model.safetensors"), Isotropic(facts["prior precision"]))
         expected = merge(prior, sites, TaskWeights(["code", "math"], [0.3, 0.7])).params
@@ -162,24 +190,33 @@ class TestWithoutARecipe:
 
     def test_a_rank_is_reached_and_its_error_told(self, place: Path, tmp_path: Path) -> None:
         bring(place, tmp_path / "study", "adapter")
-        found = foretaste("export", tmp_path / "study", "--to", tmp_path / "sum", "-w", "uniform", "--rank", 2, "--json")
+        found = foretaste(
+            "export", tmp_path / "study", "--to", tmp_path / "sum", "-w", "uniform", "--rank", 2, "--json"
+        )
         facts = json.loads(found.out)
         assert facts["ranks"] == [2]
         assert 0 < facts["relative error of the reduction"] < 1
         shown = foretaste("export", tmp_path / "study", "--to", tmp_path / "shown", "-w", "uniform", "--rank", 2).out
-        assert f"relative error of the reduction to rank 2: {facts['relative error of the reduction']:.3g} of the exact sum's norm" in shown
+        assert (
+            f"relative error of the reduction to rank 2: {facts['relative error of the reduction']:.3g} of the exact"
+            " sum's norm" in shown
+        )
         said = refused("export", tmp_path / "study", "--to", tmp_path / "x", "-w", "uniform", "--memory", "1GiB")
         assert "a memory budget is for checkpoints, and these experts are adapters" in said
 
     def test_an_adapter_of_another_base_is_refused(self, place: Path, checkpoints: Checkpoints, tmp_path: Path) -> None:
-        wide = transformers.BertConfig(vocab_size=20, hidden_size=32, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2)
+        wide = transformers.BertConfig(
+            vocab_size=20, hidden_size=32, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2
+        )
         transformers.BertModel(wide).save_pretrained(tmp_path / "wide")
         query = "encoder.layer.0.attention.self.query"
         for base, said in (
             (tmp_path / "wide", f"changes bert.{query} by [16, 16], and {query}.weight of the base is [32, 32]"),
             (checkpoints.gpt2, f"changes bert.{query}, which the base does not have"),
         ):
-            message = refused("import", tmp_path / "study", "--base", base, "--task", f"books={place / 'books-adapter'}")
+            message = refused(
+                "import", tmp_path / "study", "--base", base, "--task", f"books={place / 'books-adapter'}"
+            )
             assert said in message
             assert "give the base that the adapter was trained on (--base)" in message
         assert not (tmp_path / "study").exists()
@@ -213,12 +250,16 @@ class TestWithoutARecipe:
         assert "needs --weights" in refused(*export)
         assert "needs the model they come from" in refused(*export, "-w", "uniform")
         assert "movies" in refused(*export, "-w", "news=1")
-        assert foretaste("import", tmp_path / "study", "--base", expert(checkpoints.bert, tmp_path / "base", 0)).code == 0
+        assert (
+            foretaste("import", tmp_path / "study", "--base", expert(checkpoints.bert, tmp_path / "base", 0)).code == 0
+        )
         assert "has no curvature beside it" in refused(*export, "-w", "uniform", "--method", "diagonal")
         assert "method kronecker needs a recipe" in refused(*export, "-w", "uniform", "--method", "kronecker")
         assert "--joint needs a recipe" in refused(*export, "-w", "uniform", "--joint")
         assert "--prior-precision is for --method diagonal" in refused(*export, "-w", "uniform", "--prior-precision", 1)
-        assert "--prior-precision is for merges" in refused("export", place / "tiny.yaml", "--to", tmp_path / "x", "--prior-precision", 1)
+        assert "--prior-precision is for merges" in refused(
+            "export", place / "tiny.yaml", "--to", tmp_path / "x", "--prior-precision", 1
+        )
         assert "rank is for sums of adapters" in refused(*export, "-w", "uniform", "--rank", 2)
         assert not (tmp_path / "merged").exists()
         shutil.copytree(place / "movies-adapter", tmp_path / "one")
@@ -227,7 +268,9 @@ class TestWithoutARecipe:
         shutil.rmtree(tmp_path / "one")
         assert "import it again" in refused(*export, "-w", "uniform")
 
-    def test_an_expert_that_changed_since_it_was_imported(self, place: Path, checkpoints: Checkpoints, tmp_path: Path) -> None:
+    def test_an_expert_that_changed_since_it_was_imported(
+        self, place: Path, checkpoints: Checkpoints, tmp_path: Path
+    ) -> None:
         for name in ("movies", "books"):
             shutil.copytree(place / f"{name}-expert", tmp_path / f"{name}-expert")
         bring(tmp_path, tmp_path / "study", "expert", "--base", expert(checkpoints.bert, tmp_path / "base", 0))
@@ -236,7 +279,9 @@ class TestWithoutARecipe:
         assert "books-expert has changed since it was imported for task 'books'" in said
         assert not (tmp_path / "merged").exists()
 
-    def test_a_number_that_is_none_is_named_and_nothing_is_left(self, place: Path, checkpoints: Checkpoints, tmp_path: Path) -> None:
+    def test_a_number_that_is_none_is_named_and_nothing_is_left(
+        self, place: Path, checkpoints: Checkpoints, tmp_path: Path
+    ) -> None:
         for name in ("movies", "books"):
             shutil.copytree(place / f"{name}-expert", tmp_path / f"{name}-expert")
         params = load_file(tmp_path / "books-expert" / "model.safetensors")
@@ -274,35 +319,51 @@ class TestWithARecipe:
         found = foretaste("run", place / "tiny.yaml", "--study", tmp_path / "study", "--json")
         assert found.code == 0, found.err
         assert "single-task finetuning" not in found.err  # there is nothing to do
-        rows = json.loads(foretaste("preview", place / "tiny.yaml", "--study", tmp_path / "study", "-w", "books=1,movies=0", "--json").out)
+        rows = json.loads(
+            foretaste(
+                "preview", place / "tiny.yaml", "--study", tmp_path / "study", "-w", "books=1,movies=0", "--json"
+            ).out
+        )
         model = transformers.AutoModelForSequenceClassification.from_pretrained(place / "books-expert").eval()
         tokenizer = transformers.AutoTokenizer.from_pretrained(place / "books-expert")
         data = [json.loads(line) for line in (place / "books_validation.jsonl").read_text().splitlines()]
         with torch.no_grad():
             logits = torch.cat([model(**tokenizer(row["text"], return_tensors="pt")).logits for row in data])
-        loss = torch.nn.functional.cross_entropy(logits, torch.tensor([("bad", "good").index(row["label"]) for row in data]))
+        loss = torch.nn.functional.cross_entropy(
+            logits, torch.tensor([("bad", "good").index(row["label"]) for row in data])
+        )
         assert rows[0]["metrics"]["books"]["loss"] == pytest.approx(float(loss), abs=1e-5)
 
-    def test_an_adapter_is_its_model_with_the_factors_in_it(self, place: Path, checkpoints: Checkpoints, tmp_path: Path) -> None:
+    def test_an_adapter_is_its_model_with_the_factors_in_it(
+        self, place: Path, checkpoints: Checkpoints, tmp_path: Path
+    ) -> None:
         bring(place, tmp_path / "study", "adapter")
         options = ["--study", tmp_path / "study", "-w", "books=1,movies=0", "--method", "simple", "--json"]
         rows = json.loads(foretaste("preview", place / "tiny.yaml", *options).out)
         torch.manual_seed(0)
         model = peft.PeftModel.from_pretrained(
-            transformers.BertForSequenceClassification.from_pretrained(checkpoints.bert, num_labels=2), place / "books-adapter"
+            transformers.BertForSequenceClassification.from_pretrained(checkpoints.bert, num_labels=2),
+            place / "books-adapter",
         ).eval()
         tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoints.bert)
         data = [json.loads(line) for line in (place / "books_validation.jsonl").read_text().splitlines()]
         with torch.no_grad():
             logits = torch.cat([model(**tokenizer(row["text"], return_tensors="pt")).logits for row in data])
-        loss = torch.nn.functional.cross_entropy(logits, torch.tensor([("bad", "good").index(row["label"]) for row in data]))
+        loss = torch.nn.functional.cross_entropy(
+            logits, torch.tensor([("bad", "good").index(row["label"]) for row in data])
+        )
         assert rows[0]["metrics"]["books"]["loss"] == pytest.approx(float(loss), abs=1e-5)
 
     def test_a_refused_recipe_leaves_the_study_open_to_another(self, place: Path, tmp_path: Path) -> None:
         """A LoRA recipe cannot hold adapters of another start; the way out that its refusal names leads out."""
         bring(place, tmp_path / "study", "adapter")
         lora = tmp_path / "lora.yaml"
-        text = (place / "tiny.yaml").read_text().replace("train: ", f"train: {place}/").replace("validation: ", f"validation: {place}/")
+        text = (
+            (place / "tiny.yaml")
+            .read_text()
+            .replace("train: ", f"train: {place}/")
+            .replace("validation: ", f"validation: {place}/")
+        )
         lora.write_text(text.replace("learning_rate: 0.01", "learning_rate: 0.01, method: lora"))
         fit = ["--study", tmp_path / "study"]
         message = refused("fit", lora, *fit)
@@ -327,8 +388,13 @@ class TestWithARecipe:
         assert foretaste(*fit).code == 0
         assert foretaste(*fit, "--json").out.count('"site"') == 2
 
-    def test_curvature_of_a_model_with_a_head_of_its_own(self, place: Path, checkpoints: Checkpoints, tmp_path: Path) -> None:
-        """Whose params have other names in the study, where trunk and heads are apart; without its params in the site file."""
+    def test_curvature_of_a_model_with_a_head_of_its_own(
+        self, place: Path, checkpoints: Checkpoints, tmp_path: Path
+    ) -> None:
+        """Whose params have other names in the study, where trunk and heads are apart.
+
+        Without its params in the site file.
+        """
         names = ("movies", "books")
         for name in names:
             trained = transformers.BertForSequenceClassification.from_pretrained(
@@ -336,11 +402,20 @@ class TestWithARecipe:
             ).eval()
             tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / name)
             rows = [dict(tokenizer(row["text"]), labels=int(row["label"] == "good")) for row in sentences(8, 1)]
-            save_site(capture(trained, rows, collate=transformers.DataCollatorWithPadding(tokenizer)), tmp_path / name / NAME, mean=False)
+            save_site(
+                capture(trained, rows, collate=transformers.DataCollatorWithPadding(tokenizer)),
+                tmp_path / name / NAME,
+                mean=False,
+            )
         tasks = {name: (place / f"{name}.jsonl", place / f"{name}_validation.jsonl") for name in names}
         recipe = transformers_recipe(tmp_path / "heads.yaml", checkpoints.bert, tasks, head="private")
         study = tmp_path / "study"
-        assert foretaste("import", study, *(word for name in names for word in ("--task", f"{name}={tmp_path / name}"))).code == 0
+        assert (
+            foretaste(
+                "import", study, *(word for name in names for word in ("--task", f"{name}={tmp_path / name}"))
+            ).code
+            == 0
+        )
         found = foretaste("fit", recipe, "--study", study)
         assert found.code == 0, found.err
         with Study.open(study) as opened:
@@ -353,7 +428,9 @@ class TestWithARecipe:
             at = next(name for name in kept["books"] if name.endswith(here))
             assert torch.equal(kept["books"][at], own[f"precision/{there}"])
 
-    def test_labels_in_another_order_are_other_labels(self, place: Path, checkpoints: Checkpoints, tmp_path: Path) -> None:
+    def test_labels_in_another_order_are_other_labels(
+        self, place: Path, checkpoints: Checkpoints, tmp_path: Path
+    ) -> None:
         turned = expert(checkpoints.bert, tmp_path / "turned", 3, {0: "good", 1: "bad"})
         assert foretaste("import", tmp_path / "study", "--task", f"movies={turned}").code == 0
         said = refused("fit", place / "tiny.yaml", "--study", tmp_path / "study")

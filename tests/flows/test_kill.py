@@ -119,7 +119,11 @@ def test_stopped_it_names_the_command_that_goes_on(
     assert words == ["foretaste", command, str(recipe), "--study", str(study), *options]
     assert in_training(study)
     assert foretaste(*words[1:]).code == 0
-    assert not [path for path in study.rglob("*") if path.name.endswith(".tmp") or (path.parent.name == "running" and path.stat().st_size)]
+    assert not [
+        path
+        for path in study.rglob("*")
+        if path.name.endswith(".tmp") or (path.parent.name == "running" and path.stat().st_size)
+    ]
     work, rows = facts(study)
     if command == "run":
         assert (work, rows) == whole

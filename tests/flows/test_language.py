@@ -1,4 +1,4 @@
-"""Tiny language models, the whole way to a recommendation: T5 on two tongues, GPT-2 on completions and Llama on chats."""
+"""Tiny language models, all the way to a recommendation: T5 on two languages, GPT-2 on completions, Llama on chats."""
 
 import json
 import re
@@ -38,7 +38,10 @@ def tongues(folder: Path) -> dict[str, tuple[Path, Path]]:
     """Two tongues; the second says everything twice."""
     for name, shift, times in (("near", 1, 1), ("far", 3, 2)):
         for part, count in (("", 20), ("_validation", 6)):
-            rows = [{**row, "target": " ".join([row["target"]] * times)} for row in translations(count, shift + count, shift)]
+            rows = [
+                {**row, "target": " ".join([row["target"]] * times)}
+                for row in translations(count, shift + count, shift)
+            ]
             table(folder / f"{name}{part}.jsonl", rows)
     return {name: (Path(f"{name}.jsonl"), Path(f"{name}_validation.jsonl")) for name in ("near", "far")}
 
@@ -60,7 +63,14 @@ def gpt2(tmp_path_factory: pytest.TempPathFactory, checkpoints: Checkpoints) -> 
     """Every example counts the same, and the headline is a metric where more is better."""
     folder = tmp_path_factory.mktemp("gpt2")
     task = "prompt: source, completion: target, metrics: [token_accuracy, perplexity]"
-    return run(folder, checkpoints.gpt2, "causal-lm", task, "unit: example", preview="{points: 3, methods: [simple, diagonal, kronecker]}")
+    return run(
+        folder,
+        checkpoints.gpt2,
+        "causal-lm",
+        task,
+        "unit: example",
+        preview="{points: 3, methods: [simple, diagonal, kronecker]}",
+    )
 
 
 @pytest.fixture(params=["t5", "gpt2"])
@@ -76,7 +86,9 @@ def test_the_recommendation_is_the_best_preview_and_confirmed(flow: Flow) -> Non
     better = min if metric == "perplexity" else max
     assert found["tasks"]["far"]["higher_is_better"] == (metric != "perplexity")
     rows = [row for row in found["rows"] if row["fidelity"] == "preview" and row["method"] == found["method"]]
-    means = {tuple(row["weights"].values()): sum(row["metrics"][task][metric] for task in ("near", "far")) for row in rows}
+    means = {
+        tuple(row["weights"].values()): sum(row["metrics"][task][metric] for task in ("near", "far")) for row in rows
+    }
     assert means[tuple(weights.values())] == pytest.approx(better(means.values()))
     assert any(row["weights"] == weights and row["fidelity"] == "joint" for row in found["rows"])
     assert found["agreements"]
@@ -121,7 +133,10 @@ def test_what_was_written_is_kept(t5: Flow, gpt2: Flow) -> None:
             assert len(texts) == len(kept["near/losses"]) == 6
             assert all(isinstance(text, str) for text in texts)
     with Study.open(gpt2.study) as study:
-        assert {name.partition("/")[2] for name in study.tensors(study.all_work("evaluation")[0].artefact)} == {"losses", "predicted"}
+        assert {name.partition("/")[2] for name in study.tensors(study.all_work("evaluation")[0].artefact)} == {
+            "losses",
+            "predicted",
+        }
 
 
 def test_reports_say_that_less_is_better(t5: Flow) -> None:
@@ -137,7 +152,12 @@ def test_chats(tmp_path: Path, checkpoints: Checkpoints) -> None:
     """From the messages' columns, found by their name; `check` and `fit`."""
     tasks = {name: (table(tmp_path / f"{name}.jsonl", chats(8, seed)),) * 2 for seed, name in enumerate("ab")}
     recipe = language_recipe(
-        tmp_path / "tiny.yaml", checkpoints.llama, "causal-lm", tasks, "metrics: [perplexity, chrf]", "max_new_tokens: 8"
+        tmp_path / "tiny.yaml",
+        checkpoints.llama,
+        "causal-lm",
+        tasks,
+        "metrics: [perplexity, chrf]",
+        "max_new_tokens: 8",
     )
     checked = json.loads(foretaste("check", recipe, "--json").out)
     assert checked["tasks"]["a"] == {"train": 8, "validation": 8, "classes": 0, "metrics": ["perplexity", "chrf"]}
@@ -165,21 +185,36 @@ class TestFaults:
                 "",
                 "line 5, tasks.a.train: .* has none of the columns messages, or prompt and completion, or text; it has",
             ),
-            ([{"prompt": "a"}], "prompt: prompt", "", "line 5, tasks.a.train: .* has no column 'completion'; it has prompt"),
+            (
+                [{"prompt": "a"}],
+                "prompt: prompt",
+                "",
+                "line 5, tasks.a.train: .* has no column 'completion'; it has prompt",
+            ),
             (
                 [{"prompt": "a", "completion": ""}],
                 "",
                 "",
                 "line 5, tasks.a.train: row 1 of .* has no text in column 'completion'; fill or remove",
             ),
-            (chats(2, 1), "", "", "line 5, tasks.a.train: the tokenizer has no chat template; put one in the checkpoint's"),
+            (
+                chats(2, 1),
+                "",
+                "",
+                "line 5, tasks.a.train: the tokenizer has no chat template; put one in the checkpoint's",
+            ),
             (
                 [{"prompt": "a", "completion": "b"}],
                 "metrics: [accuracy]",
                 "",
                 r"line 5, tasks.a.metrics.0: causal-lm is not judged by accuracy",
             ),
-            ([{"text": "the film"}], "metrics: [chrf]", "max_new_tokens: 4", "line 5, tasks.a.metrics: chrf needs a prompt to write from"),
+            (
+                [{"text": "the film"}],
+                "metrics: [chrf]",
+                "max_new_tokens: 4",
+                "line 5, tasks.a.metrics: chrf needs a prompt to write from",
+            ),
             ([{"text": "the film"}], "", "head: private", "line 3, model.head: causal-lm has no heads to share"),
             (
                 [{"prompt": "a", "completion": "b"}],
@@ -193,23 +228,31 @@ class TestFaults:
         self, tmp_path: Path, checkpoints: Checkpoints, rows: list[dict[str, object]], task: str, model: str, words: str
     ) -> None:
         bad = table(tmp_path / "bad.jsonl", rows)
-        recipe = language_recipe(tmp_path / "r.yaml", checkpoints.gpt2, "causal-lm", {"a": (bad, bad), "b": (bad, bad)}, task, model)
+        recipe = language_recipe(
+            tmp_path / "r.yaml", checkpoints.gpt2, "causal-lm", {"a": (bad, bad), "b": (bad, bad)}, task, model
+        )
         message = self.never_written(tmp_path, recipe)
         assert re.search(f"{re.escape(str(recipe))}, {words}", message), message
 
     def test_a_role_that_is_none(self, tmp_path: Path, checkpoints: Checkpoints) -> None:
         rows = [*chats(2, 1), {"messages": [{"role": "user", "content": "x"}, {"role": "robot", "content": "y"}]}]
         bad = table(tmp_path / "bad.jsonl", rows)
-        recipe = language_recipe(tmp_path / "r.yaml", checkpoints.llama, "causal-lm", {"a": (bad, bad), "b": (bad, bad)})
+        recipe = language_recipe(
+            tmp_path / "r.yaml", checkpoints.llama, "causal-lm", {"a": (bad, bad), "b": (bad, bad)}
+        )
         message = self.never_written(tmp_path, recipe)
         assert f"row 3 of {bad} has a message of the role 'robot'; roles are system, user, assistant" in message
 
     def test_a_kind_that_the_checkpoint_is_not(self, tmp_path: Path, checkpoints: Checkpoints, good: Path) -> None:
-        recipe = language_recipe(tmp_path / "r.yaml", checkpoints.gpt2, "seq2seq", {"a": (good, good), "b": (good, good)})
+        recipe = language_recipe(
+            tmp_path / "r.yaml", checkpoints.gpt2, "seq2seq", {"a": (good, good), "b": (good, good)}
+        )
         assert "line 3, model.path: " in (message := self.never_written(tmp_path, recipe))
         assert "cannot be loaded for seq2seq" in message
 
-    def test_bleu_without_its_extra(self, tmp_path: Path, checkpoints: Checkpoints, good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_bleu_without_its_extra(
+        self, tmp_path: Path, checkpoints: Checkpoints, good: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Where sacrebleu cannot be imported; without bleu nothing is missed."""
         for name in [name for name in sys.modules if name.startswith(("sacrebleu", "foretaste.sources.texts"))]:
             monkeypatch.delitem(sys.modules, name)
@@ -219,6 +262,8 @@ class TestFaults:
             language_recipe(tmp_path / f"{number}.yaml", checkpoints.t5, "seq2seq", tasks, f"metrics: {metrics}")
             for number, metrics in enumerate(("[perplexity, bleu]", "[perplexity]"))
         )
-        words = "tasks.a.metrics: the metrics bleu and chrf need sacrebleu; install it with: pip install 'foretaste[text]'"
+        words = (
+            "tasks.a.metrics: the metrics bleu and chrf need sacrebleu; install it with: pip install 'foretaste[text]'"
+        )
         assert f"{with_bleu}, line 5, {words}" in self.never_written(tmp_path, with_bleu)
         assert foretaste("check", without).code == 0

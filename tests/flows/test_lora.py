@@ -17,7 +17,9 @@ from foretaste.recipe import read
 from foretaste.sources.problem import Problem
 from foretaste.store.study import Study
 
-pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft asks transformers
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"
+)  # peft asks transformers
 LORA = "finetune: {steps: 6, batch_size: 4, learning_rate: 0.02, method: lora, r: 2"
 
 
@@ -28,7 +30,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory, checkpoints: Checkpoints, r
     tasks = {}
     for seed, name in enumerate(("movies", "books")):
         parts = (f"{name}.jsonl", 24, seed), (f"{name}_validation.jsonl", 12, seed + 10)
-        tasks[name] = (table(folder / parts[0][0], sentences(24, seed)), table(folder / parts[1][0], sentences(12, seed + 10)))
+        tasks[name] = (
+            table(folder / parts[0][0], sentences(24, seed)),
+            table(folder / parts[1][0], sentences(12, seed + 10)),
+        )
     recipe = transformers_recipe(folder / "tiny.yaml", checkpoints.bert, tasks, head=request.param)
     changed = recipe.read_text().replace("finetune: {steps: 6, batch_size: 4, learning_rate: 0.01", LORA)
     assert LORA in changed
@@ -50,7 +55,9 @@ def loaded(folder: Path) -> Problem:
 
 def test_previews_differ_and_joint_runs_confirm(folder: Path, ran: Ran) -> None:
     rows = json.loads(ran.out)["rows"]
-    losses = {tuple(row["weights"].values()): row["metrics"]["movies"]["loss"] for row in rows if row["method"] == "anchored"}
+    losses = {
+        tuple(row["weights"].values()): row["metrics"]["movies"]["loss"] for row in rows if row["method"] == "anchored"
+    }
     assert len(losses) > 2
     assert len(set(losses.values())) == len(losses)
     assert [row for row in rows if row["fidelity"] == "joint"]
@@ -63,7 +70,9 @@ def test_no_artefact_holds_the_frozen_base(folder: Path, ran: Ran) -> None:
     count = 0
     with Study.open(folder / "study") as study:
         for path in (folder / "study").rglob("*.safetensors"):
-            names = {name.removeprefix("params/") for name in study.tensors(path.stem)} if len(path.stem) == 64 else set()
+            names = (
+                {name.removeprefix("params/") for name in study.tensors(path.stem)} if len(path.stem) == 64 else set()
+            )
             assert not names & frozen
             count += bool(names)
     assert count > 5
@@ -83,19 +92,27 @@ def test_a_corner_preview_is_the_single_task_model(folder: Path, ran: Ran) -> No
         for task in problem.tasks:
             params = study.tensors(fitted[task.name]["params"])
             expected = evaluate(problem.model, params, [task])[task.name].metrics
-            shown = foretaste("preview", folder / "tiny.yaml", "--weights", f"{task.name}=1", "--study", folder / "study", "--json")
+            shown = foretaste(
+                "preview", folder / "tiny.yaml", "--weights", f"{task.name}=1", "--study", folder / "study", "--json"
+            )
             for row in json.loads(shown.out):
                 assert row["metrics"][task.name] == pytest.approx(dict(expected), rel=1e-6)
 
 
 @pytest.mark.parametrize("options", [[], ["--joint"]], ids=["preview", "joint"])
-def test_peft_loads_what_is_exported(folder: Path, ran: Ran, tmp_path: Path, checkpoints: Checkpoints, options: list[str]) -> None:
+def test_peft_loads_what_is_exported(
+    folder: Path, ran: Ran, tmp_path: Path, checkpoints: Checkpoints, options: list[str]
+) -> None:
     out = tmp_path / "out"
     where = ["--study", folder / "study", "--to", out, "--weights", "uniform"]
     found = foretaste("export", folder / "tiny.yaml", *where, *options, "--json")
     assert found.code == 0, found.err
     method = json.loads(found.out)["method"]
-    row = next(each for each in json.loads(ran.out)["rows"] if each["method"] == method and set(each["weights"].values()) == {0.5})
+    row = next(
+        each
+        for each in json.loads(ran.out)["rows"]
+        if each["method"] == method and set(each["weights"].values()) == {0.5}
+    )
     own = out if (out / "adapter_config.json").is_file() else out / "movies"
     model = peft.AutoPeftModelForSequenceClassification.from_pretrained(own).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(own)
@@ -110,7 +127,10 @@ def test_peft_loads_what_is_exported(folder: Path, ran: Ran, tmp_path: Path, che
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ("targets: [quer]", "finetune.targets: 'quer' is the name of no layer; name layers under finetune.targets, for example [query"),
+        (
+            "targets: [quer]",
+            "finetune.targets: 'quer' is the name of no layer; name layers under finetune.targets, for example [query",
+        ),
         ("dropout: 2", "finetune.dropout: Input should be less than 1"),
     ],
 )

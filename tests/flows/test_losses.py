@@ -37,7 +37,8 @@ def _problem(loss, metrics, labels_of, bad):
     common, tasks = torch.randn(4, 3, generator=generator), []
     for name in ("west", "east"):
         inputs = torch.randn(80, 4, generator=generator)
-        labels = labels_of(inputs @ (common + 0.7 * torch.randn(4, 3, generator=generator)) + 0.2 * torch.randn(80, 3, generator=generator))
+        slopes = common + 0.7 * torch.randn(4, 3, generator=generator)
+    labels = labels_of(inputs @ slopes + 0.2 * torch.randn(80, 3, generator=generator))
         labels[torch.rand(labels.shape, generator=generator) < 0.1] = torch.nan
         if bad is not None and name == "east":
             labels[50, 1] = bad
@@ -62,10 +63,10 @@ def written(folder: Path, call: str, bad: str = "") -> Path:
     (folder / "regions.py").write_text(SOURCE)
     recipe = folder / "tiny.yaml"
     recipe.write_text(
-        f"name: regions\nsnapshot_seconds: 0\nmodel: {{source: function, call: 'regions:{call}'{bad and f', arguments: {{bad: {bad}}}'}}}\n"
-        "finetune: {steps: 60, batch_size: 8, learning_rate: 0.01}\ncurvature: {labels: exact}\nensemble: {members: 2}\n"
-        "variational: {learning_rate: 3, hessian_init: 1}\n"
-        f"preview: {{points: 5, methods: [{', '.join(METHODS)}]}}\njoint: {{points: 2}}\n"
+        "name: regions\nsnapshot_seconds: 0\nmodel: {source: function, call:"
+        f" 'regions:{call}'{bad and f', arguments: {{bad: {bad}}}'}}}\nfinetune: {{steps: 60, batch_size: 8,"
+        " learning_rate: 0.01}\ncurvature: {labels: exact}\nensemble: {members: 2}\nvariational: {learning_rate:"
+        f" 3, hessian_init: 1}}\npreview: {{points: 5, methods: [{', '.join(METHODS)}]}}\njoint: {{points: 2}}\n"
     )
     return recipe
 
@@ -138,7 +139,11 @@ def test_previews_can_be_raced(flow: Flow, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("call", "bad", "message"),
     [
-        ("numbers", ".inf", "tasks.east.validation: a label is infinite, and so is its squared error; correct it, or give NaN"),
+        (
+            "numbers",
+            ".inf",
+            "tasks.east.validation: a label is infinite, and so is its squared error; correct it, or give NaN",
+        ),
         ("label_sets", "2", "tasks.east.validation: label 2 is neither 0 nor 1"),
     ],
 )

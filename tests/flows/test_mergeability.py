@@ -66,7 +66,9 @@ def test_training_that_went_too_far_is_told(tmp_path: Path) -> None:
 
 
 def test_the_report_has_it_in_a_sentence(tmp_path: Path) -> None:
-    recipe = digits_recipe(tmp_path, finetune_steps="5", preview_points="6", preview_methods="[simple]", joint_points="1")
+    recipe = digits_recipe(
+        tmp_path, finetune_steps="5", preview_points="6", preview_methods="[simple]", joint_points="1"
+    )
     ran = json.loads(foretaste("run", recipe, "--study", tmp_path / "study", "--json").out)
     assert "Worst pair: halfway between " in Path(ran["report"]).read_text()
 
@@ -74,7 +76,10 @@ def test_the_report_has_it_in_a_sentence(tmp_path: Path) -> None:
 def test_tasks_with_heads_of_their_own(tmp_path: Path, checkpoints: Checkpoints) -> None:
     shades, signs = ["dark", "light"], ["hands", "signs", "words"]
     tasks = {
-        "shades": (parquet(tmp_path / "train.parquet", 16, 1, shades), parquet(tmp_path / "validation.parquet", 8, 2, shades)),
+        "shades": (
+            parquet(tmp_path / "train.parquet", 16, 1, shades),
+            parquet(tmp_path / "validation.parquet", 8, 2, shades),
+        ),
         "signs": (image_folder(tmp_path / "train", 18, 3, signs), image_folder(tmp_path / "validation", 9, 4, signs)),
     }
     recipe = transformers_recipe(tmp_path / "tiny.yaml", checkpoints.vit, tasks, kind="image")

@@ -1,4 +1,4 @@
-"""Cheaper previews, as a user makes them: raced, together and with parts frozen, by the command line on tiny real models."""
+"""Cheaper previews, as a user makes them: raced, together, with parts frozen, by commands on tiny real models."""
 
 import json
 from pathlib import Path
@@ -16,11 +16,18 @@ def texts(tmp_path_factory: pytest.TempPathFactory, checkpoints: Checkpoints) ->
     """Two tasks of a tiny BERT whose embeddings stay as they are."""
     folder = tmp_path_factory.mktemp("texts")
     tasks = {
-        name: (table(folder / f"{name}.jsonl", sentences(24, seed)), table(folder / f"{name}_validation.jsonl", sentences(160, seed + 10)))
+        name: (
+            table(folder / f"{name}.jsonl", sentences(24, seed)),
+            table(folder / f"{name}_validation.jsonl", sentences(160, seed + 10)),
+        )
         for seed, name in enumerate(("movies", "books"))
     }
     recipe = transformers_recipe(folder / "tiny.yaml", checkpoints.bert, tasks)
-    said = recipe.read_text().replace("finetune: {steps: 6", "finetune: {freeze: [embeddings], steps: 6").replace("points: 3", "points: 9")
+    said = (
+        recipe.read_text()
+        .replace("finetune: {steps: 6", "finetune: {freeze: [embeddings], steps: 6")
+        .replace("points: 3", "points: 9")
+    )
     recipe.write_text(said)
     return recipe
 
@@ -55,7 +62,9 @@ def test_a_race_ends_where_evaluating_everything_does(tmp_path: Path) -> None:
     assert shown.code == 0, shown.err
     assert "Stopped early: almost certainly not the best" in shown.out
     found = json.loads(foretaste("show", tmp_path / "raced", "--json").out)
-    assert {json.dumps(row["weights"]) for row in found["rows"]} >= {json.dumps(row["weights"]) for row in simple["rows"]}
+    assert {json.dumps(row["weights"]) for row in found["rows"]} >= {
+        json.dumps(row["weights"]) for row in simple["rows"]
+    }
     assert foretaste("report", tmp_path / "raced").code == 0
 
 
@@ -73,7 +82,9 @@ def test_what_is_frozen_is_in_no_run_and_no_site(texts: Path) -> None:
     (race,) = json.loads(raced.out)
     assert len(race["rows"]) == len(rows)  # all are there already
     assert race["dropped"] == []
-    assert foretaste("export", texts, "--study", study, "--to", texts.parent / "model", "--method", "diagonal").code == 0
+    assert (
+        foretaste("export", texts, "--study", study, "--to", texts.parent / "model", "--method", "diagonal").code == 0
+    )
     assert "another recipe" in refused("preview", written(texts, "[embeddings]", "[pooler]"), "--study", study)
 
 
@@ -86,17 +97,27 @@ def written(recipe: Path, old: str, new: str) -> Path:
 
 def test_unknown_modules_are_refused_by_line(texts: Path) -> None:
     message = refused("check", written(texts, "[embeddings]", "[embedings]"))
-    assert "finetune.freeze: 'embedings' is the name of no module with parameters; there are bert, bert.embeddings" in message
+    assert (
+        "finetune.freeze: 'embedings' is the name of no module with parameters; there are bert, bert.embeddings"
+        in message
+    )
     assert "line " in message
 
 
 def test_texts_as_the_headline_are_evaluated_in_full(tmp_path: Path, checkpoints: Checkpoints) -> None:
-    tasks = {name: (table(tmp_path / f"{name}.jsonl", translations(8, seed, seed)),) * 2 for seed, name in enumerate(("near", "far"), 1)}
-    recipe = language_recipe(tmp_path / "tiny.yaml", checkpoints.t5, "seq2seq", tasks, "metrics: [bleu, perplexity]", "max_new_tokens: 8")
+    tasks = {
+        name: (table(tmp_path / f"{name}.jsonl", translations(8, seed, seed)),) * 2
+        for seed, name in enumerate(("near", "far"), 1)
+    }
+    recipe = language_recipe(
+        tmp_path / "tiny.yaml", checkpoints.t5, "seq2seq", tasks, "metrics: [bleu, perplexity]", "max_new_tokens: 8"
+    )
     found = foretaste("preview", recipe, "--study", tmp_path / "study", "--method", "simple", "--race")
     assert found.code == 0, found.err
     assert "racing is not possible here: bleu of task 'near' is no mean over examples" in " ".join(found.out.split())
-    mixed = language_recipe(tmp_path / "mixed.yaml", checkpoints.t5, "seq2seq", tasks, "metrics: [perplexity, bleu]", "max_new_tokens: 8")
+    mixed = language_recipe(
+        tmp_path / "mixed.yaml", checkpoints.t5, "seq2seq", tasks, "metrics: [perplexity, bleu]", "max_new_tokens: 8"
+    )
     found = foretaste("preview", mixed, "--study", tmp_path / "mixed", "--method", "simple", "--race", "--json")
     assert found.code == 0, found.err
     (race,) = json.loads(found.out)

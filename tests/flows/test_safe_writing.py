@@ -37,7 +37,9 @@ def test_a_report_replaces_only_reports(study: Path, tmp_path: Path) -> None:
         assert foretaste("report", study, "--out", out).code == 0
     assert foretaste("report", study, "--out", thesis, "--overwrite").code == 0
     assert thesis.read_bytes() == out.read_bytes()
-    out.write_text(out.read_text().replace('<meta name="generator" content="foretaste">', ""))  # as earlier versions wrote it
+    out.write_text(
+        out.read_text().replace('<meta name="generator" content="foretaste">', "")
+    )  # as earlier versions wrote it
     assert foretaste("report", study, "--out", out).code == 0
 
 
@@ -69,7 +71,9 @@ def test_special_places(study: Path, tmp_path: Path, command: list[str], monkeyp
 
 
 def test_exports_to_special_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = digits_recipe(tmp_path, finetune_steps="2", preview_points="3", preview_methods="[simple]", joint_points="0")
+    recipe = digits_recipe(
+        tmp_path, finetune_steps="2", preview_points="3", preview_methods="[simple]", joint_points="0"
+    )
     monkeypatch.chdir(tmp_path)
     os.mkfifo("pipe")
     Path("first").symlink_to("second")

@@ -54,7 +54,11 @@ def ran(folder: Path) -> Ran:
 
 def rows(study: Path) -> list[tuple[object, ...]]:
     connection = sqlite3.connect(study / "study.db")
-    found = [row for table in ("recipes", "artefacts", "work", "evaluations") for row in connection.execute(f"SELECT * FROM {table}")]  # noqa: S608
+    found = [
+        row
+        for table in ("recipes", "artefacts", "work", "evaluations")
+        for row in connection.execute(f"SELECT * FROM {table}")  # noqa: S608
+    ]
     connection.close()
     return found
 
@@ -83,7 +87,9 @@ def test_show_and_report(ran: Ran, folder: Path) -> None:
     shown = foretaste("show", folder / "study", "--json")
     assert json.loads(shown.out)["recommendation"] == json.loads(ran.out)["recommendation"]
     other = json.loads(
-        foretaste("show", folder / "study", "--prefer", "books=1", "--floor", "movies>=0", "--method", "simple", "--json").out
+        foretaste(
+            "show", folder / "study", "--prefer", "books=1", "--floor", "movies>=0", "--method", "simple", "--json"
+        ).out
     )
     assert other["method"] == "simple"
     out = folder / "page.html"
@@ -104,7 +110,7 @@ def test_heads_are_shared_and_files_agree(folder: Path, ran: Ran) -> None:
 
 
 def test_a_corner_preview_is_the_single_task_model(folder: Path, ran: Ran) -> None:
-    """Its row is that of the very params that training that task gave, but for rounding: small models are evaluated together."""
+    """Its row is that of the params that training the task gave, up to rounding, since small models are stacked."""
     fitted = json.loads(foretaste("fit", folder / "tiny.yaml", "--study", folder / "study", "--json").out)
     plan, text = read(folder / "tiny.yaml")
     problem = load(plan, text, str(folder / "tiny.yaml"))
@@ -112,9 +118,13 @@ def test_a_corner_preview_is_the_single_task_model(folder: Path, ran: Ran) -> No
         for task in ("movies", "books"):
             params = study.tensors(fitted[task]["params"])
             expected = {name: result.metrics for name, result in evaluate(problem.model, params, problem.tasks).items()}
-            shown = foretaste("preview", folder / "tiny.yaml", "--weights", f"{task}=1", "--study", folder / "study", "--json")
+            shown = foretaste(
+                "preview", folder / "tiny.yaml", "--weights", f"{task}=1", "--study", folder / "study", "--json"
+            )
             for row in json.loads(shown.out):
-                assert all(found == pytest.approx(dict(expected[name]), rel=1e-6) for name, found in row["metrics"].items())
+                assert all(
+                    found == pytest.approx(dict(expected[name]), rel=1e-6) for name, found in row["metrics"].items()
+                )
     assert fitted["movies"]["params"] != fitted["books"]["params"]
 
 
@@ -140,7 +150,16 @@ def test_an_exported_model_does_what_its_row_says_without_this_library(folder: P
     for options in ([], ["--joint"]):
         out = tmp_path / f"model{len(options)}"
         found = foretaste(
-            "export", folder / "tiny.yaml", "--study", folder / "study", "--to", out, "--weights", "uniform", *options, "--json"
+            "export",
+            folder / "tiny.yaml",
+            "--study",
+            folder / "study",
+            "--to",
+            out,
+            "--weights",
+            "uniform",
+            *options,
+            "--json",
         )
         assert found.code == 0, found.err
         method = json.loads(found.out)["method"]

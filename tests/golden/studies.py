@@ -1,9 +1,9 @@
 """Four small studies, and what each of them gave when its golden file was written.
 
-A golden file holds the key of every piece of work, every row, and the recommendation. Keys are hashes of all that a piece of
-work depends on, so they show when a study would no longer find its own work. They hold neither places of files nor versions
-of libraries, but the initial params of the tiny checkpoints: a library that draws these in another way changes them. Numbers
-are rounded to six digits, which one thread reproduces.
+A golden file holds the key of every piece of work, every row, and the recommendation. Keys are hashes of all that a
+piece of work depends on, so they show when a study would no longer find its own work. They hold neither places of files
+nor versions of libraries, but the initial params of the tiny checkpoints: a library that draws these in another way
+changes them. Numbers are rounded to six digits, which one thread reproduces.
 """
 
 import json
@@ -62,7 +62,9 @@ def _language(folder: Path) -> Path:
             checkpoints.table(folder / f"{name}{part}.jsonl", checkpoints.translations(count, shift + count, shift))
         tasks[name] = (Path(f"{name}.jsonl"), Path(f"{name}_validation.jsonl"))
     columns = "prompt: source, completion: target, metrics: [perplexity, token_accuracy, exact_match]"
-    recipe = checkpoints.language_recipe(folder / "tiny.yaml", checkpoints.gpt2(folder / "gpt2"), "causal-lm", tasks, columns)
+    recipe = checkpoints.language_recipe(
+        folder / "tiny.yaml", checkpoints.gpt2(folder / "gpt2"), "causal-lm", tasks, columns
+    )
     return _with_methods(recipe, "simple, diagonal, ensemble, anchored")
 
 
@@ -75,7 +77,12 @@ def _with_methods(recipe: Path, methods: str) -> Path:
     return recipe
 
 
-STUDIES: Mapping[str, Callable[[Path], Path]] = {"digits": _digits, "text": _text, "image": _image, "language": _language}
+STUDIES: Mapping[str, Callable[[Path], Path]] = {
+    "digits": _digits,
+    "text": _text,
+    "image": _image,
+    "language": _language,
+}
 """By name: what writes recipe, model and data into a folder, and returns the recipe's path."""
 
 
@@ -92,7 +99,9 @@ def outcome(study: Path, recommendation: object) -> dict[str, object]:
     connection = sqlite3.connect(study / "study.db")
     try:
         work = sorted(connection.execute("SELECT kind, key FROM work"))
-        rows = list(connection.execute("SELECT key, weights, fidelity, method, seed, metrics FROM evaluations ORDER BY id"))
+        rows = list(
+            connection.execute("SELECT key, weights, fidelity, method, seed, metrics FROM evaluations ORDER BY id")
+        )
     finally:
         connection.close()
     return {
@@ -128,12 +137,16 @@ def keep_small_study(target: Path) -> None:
     """Run a small digits study and keep its folder, with what `foretaste show` recommends beside it."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        recipe = digits_recipe(place, finetune_steps="10", preview_points="3", joint_points="1", curvature_max_examples="20")
+        recipe = digits_recipe(
+            place, finetune_steps="10", preview_points="3", joint_points="1", curvature_max_examples="20"
+        )
         done = foretaste("run", recipe, "--study", place / "study", "--json")
         assert done.code == 0, done.err
         (place / "study" / "report.html").unlink()
         shutil.copytree(place / "study", target, ignore=shutil.ignore_patterns("*.lock", "running"))
-    target.with_name(f"{target.name}.json").write_text(json.dumps(json.loads(done.out)["recommendation"], indent=1) + "\n")
+    target.with_name(f"{target.name}.json").write_text(
+        json.dumps(json.loads(done.out)["recommendation"], indent=1) + "\n"
+    )
 
 
 def _main(names: list[str]) -> None:

@@ -28,11 +28,12 @@ def numbers_of(value: object, path: str = "") -> Iterator[tuple[str, object]]:
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_study_gives_what_it_gave(name: str, tmp_path: Path) -> None:
-    """A difference is a mistake, unless a revision was raised on purpose: then `python tests/golden/make.py` writes the files anew."""
+    """A difference is a mistake, unless a revision was raised on purpose: then run `python tests/golden/make.py`."""
     expected, found = json.loads((FOLDER / f"{name}.json").read_text()), run(name, tmp_path)
     assert found["work"] == expected["work"]
     assert dict(numbers_of(found)) == {
-        place: pytest.approx(value, rel=TOLERANCE) if isinstance(value, float) else value for place, value in numbers_of(expected)
+        place: pytest.approx(value, rel=TOLERANCE) if isinstance(value, float) else value
+        for place, value in numbers_of(expected)
     }
 
 

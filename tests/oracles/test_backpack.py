@@ -16,17 +16,33 @@ from foretaste.posterior.diagonal import Diagonal
 from laws import normal, random
 from networks import Net, classes
 
-backpack = pytest.importorskip("backpack", reason="independent curvature: pip install --no-deps backpack-for-pytorch einops unfoldNd")
+backpack = pytest.importorskip(
+    "backpack", reason="independent curvature: pip install --no-deps backpack-for-pytorch einops unfoldNd"
+)
 extensions = pytest.importorskip("backpack.extensions")
-pytestmark = pytest.mark.filterwarnings("ignore:Full backward hook is firing when gradients are computed:UserWarning")  # its own hooks
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Full backward hook is firing when gradients are computed:UserWarning"
+)  # its own hooks
 
 NETS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "softmax regression": (lambda: nn.Sequential(nn.Linear(4, 3)), (4,)),
     "mlp": (lambda: nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 5), nn.Sigmoid(), nn.Linear(5, 3)), (4,)),
-    "without biases": (lambda: nn.Sequential(nn.Linear(4, 6, bias=False), nn.ReLU(), nn.Linear(6, 3, bias=False)), (4,)),
-    "conv1d": (lambda: nn.Sequential(nn.Conv1d(2, 4, 3, stride=2, padding=1), nn.Tanh(), nn.Flatten(), nn.Linear(16, 3)), (2, 8)),
-    "conv2d": (lambda: nn.Sequential(nn.Conv2d(2, 4, 3, padding=1, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3)), (2, 8, 8)),
-    "grouped": (lambda: nn.Sequential(nn.Conv2d(4, 4, (3, 1), groups=2, dilation=2), nn.ReLU(), nn.Flatten(), nn.Linear(32, 3)), (4, 6, 4)),
+    "without biases": (
+        lambda: nn.Sequential(nn.Linear(4, 6, bias=False), nn.ReLU(), nn.Linear(6, 3, bias=False)),
+        (4,),
+    ),
+    "conv1d": (
+        lambda: nn.Sequential(nn.Conv1d(2, 4, 3, stride=2, padding=1), nn.Tanh(), nn.Flatten(), nn.Linear(16, 3)),
+        (2, 8),
+    ),
+    "conv2d": (
+        lambda: nn.Sequential(nn.Conv2d(2, 4, 3, padding=1, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3)),
+        (2, 8, 8),
+    ),
+    "grouped": (
+        lambda: nn.Sequential(nn.Conv2d(4, 4, (3, 1), groups=2, dilation=2), nn.ReLU(), nn.Flatten(), nn.Linear(32, 3)),
+        (4, 6, 4),
+    ),
 }
 
 
@@ -79,7 +95,9 @@ def check_other(model: nn.Module, inputs: Tensor, labels: Tensor, own: Loss, the
     assert isinstance(precision, Diagonal)
     for parameter, tensor in copied.named_parameters():
         expected = tensor.diag_ggn_exact / times
-        torch.testing.assert_close(precision.entries[parameter].double(), expected, rtol=1e-4, atol=1e-6 * float(expected.max()))
+        torch.testing.assert_close(
+            precision.entries[parameter].double(), expected, rtol=1e-4, atol=1e-6 * float(expected.max())
+        )
 
 
 @pytest.mark.parametrize("name", NETS)

@@ -18,16 +18,26 @@ from networks import Net, classes
 
 curvlinops = pytest.importorskip(
     "curvlinops",
-    reason="independent curvature: pip install --no-deps curvlinops-for-pytorch backpack-for-pytorch einconv einops linear_operator "
-    "opt_einsum unfoldNd",
+    reason=(
+        "independent curvature: pip install --no-deps curvlinops-for-pytorch backpack-for-pytorch einconv einops"
+        " linear_operator opt_einsum unfoldNd"
+    ),
 )
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")  # torch's own, in forward mode
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.torch.jit.script. is deprecated:DeprecationWarning"
+)  # torch's own, in forward mode
 
 NETS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "softmax regression": (lambda: nn.Sequential(nn.Linear(4, 3)), (4,)),
     "mlp": (lambda: nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 3)), (4,)),
-    "without biases": (lambda: nn.Sequential(nn.Linear(4, 5, bias=False), nn.ReLU(), nn.Linear(5, 3, bias=False)), (4,)),
-    "conv2d": (lambda: nn.Sequential(nn.Conv2d(2, 3, 3, padding=1, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(12, 3)), (2, 4, 4)),
+    "without biases": (
+        lambda: nn.Sequential(nn.Linear(4, 5, bias=False), nn.ReLU(), nn.Linear(5, 3, bias=False)),
+        (4,),
+    ),
+    "conv2d": (
+        lambda: nn.Sequential(nn.Conv2d(2, 3, 3, padding=1, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(12, 3)),
+        (2, 4, 4),
+    ),
 }
 
 
@@ -40,7 +50,11 @@ def network(name: str) -> Net:
 
 
 def layers(found: Net) -> dict[str, nn.Module]:
-    return {f"{name}.weight": module for name, module in found.model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)}
+    return {
+        f"{name}.weight": module
+        for name, module in found.model.named_modules()
+        if isinstance(module, nn.Linear | nn.Conv2d)
+    }
 
 
 def block(found: Net, module: nn.Module, operator: str, loss: nn.Module | None = None, **options: object) -> Tensor:
@@ -66,8 +80,12 @@ def test_eigenvalues_are_the_diagonal_in_the_basis_of_their_gauss_newton_matrix(
     for weight, module in layers(found).items():
         axes = precision.basis[weight]
         turn = torch.kron(axes.left.double(), axes.right.double())
-        expected = (turn.T @ block(found, module, "GGNLinearOperator") @ turn).diagonal().reshape(axes.left.shape[1], -1)
-        torch.testing.assert_close(precision.eigenvalues[weight].double(), expected, rtol=1e-5, atol=1e-7 * float(expected.max()))
+        expected = (
+            (turn.T @ block(found, module, "GGNLinearOperator") @ turn).diagonal().reshape(axes.left.shape[1], -1)
+        )
+        torch.testing.assert_close(
+            precision.eigenvalues[weight].double(), expected, rtol=1e-5, atol=1e-7 * float(expected.max())
+        )
 
 
 @pytest.mark.parametrize(("labels", "kind"), [("exact", "type-2"), ("empirical", "empirical")])
@@ -76,7 +94,9 @@ def test_factors_are_theirs_up_to_a_scale(name: str, labels: str, kind: str) -> 
     """Only their eigenvectors are used, so that how often a position or a label is counted does not matter."""
     found = network(name)
     task = found.task()
-    each = factors(found.model, None, task, generator=random(0), labels="exact" if labels == "exact" else "empirical", batch_size=2)
+    each = factors(
+        found.model, None, task, generator=random(0), labels="exact" if labels == "exact" else "empirical", batch_size=2
+    )
     for weight, module in layers(found).items():
         expected = block(found, module, "KFACLinearOperator", fisher_type=kind, separate_weight_and_bias=False)
         product = torch.kron(each.left[weight].double(), each.right[weight].double())
@@ -104,4 +124,6 @@ def test_of_other_losses_too(name: str, other: str) -> None:
         turn = torch.kron(axes.left.double(), axes.right.double())
         exact = block(found, module, "GGNLinearOperator", theirs) / times
         expected = (turn.T @ exact @ turn).diagonal().reshape(axes.left.shape[1], -1)
-        torch.testing.assert_close(precision.eigenvalues[weight].double(), expected, rtol=1e-5, atol=1e-7 * float(expected.max()))
+        torch.testing.assert_close(
+            precision.eigenvalues[weight].double(), expected, rtol=1e-5, atol=1e-7 * float(expected.max())
+        )

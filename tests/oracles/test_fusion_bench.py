@@ -22,7 +22,9 @@ FLOOR = 1e-6  # FusionBench's, added to every entry
 def params(seed: int, dtype: torch.dtype = torch.float64) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     shapes = {"embed": (50, 8), "layer.weight": (8, 8), "layer.bias": (8,), "kernel": (4, 2, 3, 3), "scale": ()}
-    return {name: torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype) for name, shape in shapes.items()}
+    return {
+        name: torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype) for name, shape in shapes.items()
+    }
 
 
 def curvatures(seed: int, dtype: torch.dtype = torch.float64) -> dict[str, Tensor]:
@@ -31,17 +33,22 @@ def curvatures(seed: int, dtype: torch.dtype = torch.float64) -> dict[str, Tenso
 
 
 def experts(count: int, dtype: torch.dtype = torch.float64) -> tuple[list[dict[str, Tensor]], list[dict[str, Tensor]]]:
-    return [params(seed, dtype) for seed in range(1, count + 1)], [curvatures(seed, dtype) for seed in range(1, count + 1)]
+    return [params(seed, dtype) for seed in range(1, count + 1)], [
+        curvatures(seed, dtype) for seed in range(1, count + 1)
+    ]
 
 
 def previewed(shares: Sequence[float], delta: float, dtype: torch.dtype = torch.float64) -> Mapping[str, Tensor]:
     centers, fishers = experts(len(shares), dtype)
-    sites = {f"t{k}": GaussianSite(center, Diagonal(each)) for k, (center, each) in enumerate(zip(centers, fishers, strict=True))}
+    sites = {
+        f"t{k}": GaussianSite(center, Diagonal(each))
+        for k, (center, each) in enumerate(zip(centers, fishers, strict=True))
+    }
     return merge(Gaussian(params(0, dtype), Isotropic(delta)), sites, TaskWeights(tuple(sites), shares)).params
 
 
 def published(shares: Sequence[float]) -> dict[str, npt.NDArray[np.float64]]:
-    """``sum_t a_t F_t theta_t / sum_t a_t F_t`` (Matena, Raffel: Merging Models with Fisher-Weighted Averaging, 2021)."""
+    """Merge by ``sum_t a_t F_t theta_t / sum_t a_t F_t``, as Matena and Raffel do (2021)."""
     centers, fishers = experts(len(shares))
     merged = {}
     for name in centers[0]:
@@ -69,7 +76,9 @@ def test_the_priors_precision_is_fusion_benchs_floor(shares: Sequence[float], dt
     centers, fishers = experts(len(shares), dtype)
     together = {name: [center[name] for center in centers] for name in centers[0]}
     scaling = torch.tensor(shares, dtype=dtype)
-    expected = fusion.merging_with_fisher_weights(together, fishers, scaling, normalize_fisher_weight=False, minimal_fisher_weight=FLOOR)
+    expected = fusion.merging_with_fisher_weights(
+        together, fishers, scaling, normalize_fisher_weight=False, minimal_fisher_weight=FLOOR
+    )
     found = previewed(shares, FLOOR, dtype)
     assert set(found) == set(expected)
     tolerance = 1e-5 if dtype == torch.float32 else 1e-9

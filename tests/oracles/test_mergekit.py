@@ -13,7 +13,8 @@ from foretaste.posterior.site import GaussianSite
 from foretaste.weights import TaskWeights
 
 merge_methods = pytest.importorskip(
-    "mergekit.merge_methods", reason="mergekit pins its own torch and transformers: run this file in an environment of its own"
+    "mergekit.merge_methods",
+    reason="mergekit pins its own torch and transformers: run this file in an environment of its own",
 )
 
 SHARES = [(0.5, 0.5), (0.2, 0.8), (0.1, 0.3, 0.6), (0.7, 0.0, 0.3), (1.0, 0.0)]
@@ -25,7 +26,9 @@ def params(seed: int, dtype: torch.dtype) -> dict[str, Tensor]:
     return {name: torch.randn(shape, generator=generator).to(dtype) for name, shape in shapes.items()}
 
 
-def previewed(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], shares: Sequence[float]) -> Mapping[str, Tensor]:
+def previewed(
+    base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], shares: Sequence[float]
+) -> Mapping[str, Tensor]:
     sites = {f"t{index}": GaussianSite.flat(expert) for index, expert in enumerate(experts)}
     return merge(Gaussian(base, Isotropic(1.0)), sites, TaskWeights(tuple(sites), shares)).params
 
@@ -34,7 +37,9 @@ def previewed(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]
 @pytest.mark.parametrize("shares", SHARES)
 def test_linear(shares: Sequence[float], dtype: torch.dtype) -> None:
     base, *experts = (params(seed, dtype) for seed in range(len(shares) + 1))
-    expected = merge_methods.merge_state_dicts(experts, "linear", parameters={"weight": list(shares), "normalize": False})
+    expected = merge_methods.merge_state_dicts(
+        experts, "linear", parameters={"weight": list(shares), "normalize": False}
+    )
     found = previewed(base, experts, shares)
     assert set(found) == set(expected)
     for name, tensor in expected.items():

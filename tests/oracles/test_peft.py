@@ -22,7 +22,8 @@ from foretaste.weights import TaskWeights, corners
 
 peft = pytest.importorskip("peft", reason="an independent sum: pip install peft")
 
-pytestmark = pytest.mark.filterwarnings(  # of making adapters; that ones written here load without a warning is part of the tests
+# Warnings of making adapters; that those written here load without one is part of the tests.
+pytestmark = pytest.mark.filterwarnings(
     "ignore:Setting `save_embedding_layers`:UserWarning",
     "ignore:.*tie_word_embeddings.*:UserWarning",
     "ignore:You have requested `ensure_weight_tying`:UserWarning",
@@ -89,7 +90,9 @@ def settings(case: Case, **options: object) -> Mapping[str, Mapping[str, object]
     }
 
 
-def trained(base: Path, case: Case, folder: Path, options: Mapping[str, object], seed: int, dtype: torch.dtype = torch.float32) -> Path:
+def trained(
+    base: Path, case: Case, folder: Path, options: Mapping[str, object], seed: int, dtype: torch.dtype = torch.float32
+) -> Path:
     """An adapter as it could come out of training: no factor is zero, and full tensors moved."""
     torch.manual_seed(seed)
     model = peft.get_peft_model(case.auto.from_pretrained(base), peft.LoraConfig(**options))  # type: ignore[attr-defined]
@@ -107,7 +110,10 @@ def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     transformers.utils.logging.disable_progress_bar()
     base: Path = getattr(checkpoints, request.param)(folder / "base")
     with torch.random.fork_rng([]):
-        folders = {task: trained(base, case, folder / task, said, seed) for seed, (task, said) in enumerate(settings(case).items())}
+        folders = {
+            task: trained(base, case, folder / task, said, seed)
+            for seed, (task, said) in enumerate(settings(case).items())
+        }
         yield Bench(case, base, folders)
 
 
@@ -117,7 +123,11 @@ def inputs(model: nn.Module) -> Mapping[str, Tensor]:
     if config.model_type == "vit":
         return {"pixel_values": torch.randn(3, 3, 8, 8, generator=generator).double()}
     tokens = torch.randint(config.vocab_size, (3, 7), generator=generator)
-    return {"input_ids": tokens, "decoder_input_ids": tokens[:, :4]} if config.model_type == "t5" else {"input_ids": tokens}
+    return (
+        {"input_ids": tokens, "decoder_input_ids": tokens[:, :4]}
+        if config.model_type == "t5"
+        else {"input_ids": tokens}
+    )
 
 
 def logits(model: nn.Module) -> Tensor:
@@ -130,11 +140,17 @@ def summed_by_peft(bench: Bench, weights: TaskWeights, folders: Mapping[str, Pat
     """The model plus the weighted dense updates in float64, each as PEFT merges it into its model."""
     model = bench.model()
     total = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    tied = model.get_parameter("lm_head.weight") is model.get_parameter("transformer.wte.weight") if "gpt2" in str(bench.base) else False
+    tied = (
+        model.get_parameter("lm_head.weight") is model.get_parameter("transformer.wte.weight")
+        if "gpt2" in str(bench.base)
+        else False
+    )
     for task, folder in folders.items():
         merged = bench.adapted(folder).merge_and_unload().state_dict()  # type: ignore[operator]
         for name, tensor in model.state_dict().items():
-            if not (tied and name == "lm_head.weight"):  # an adapter of the embeddings leaves the output layer alone; PEFT's merge does not
+            if not (
+                tied and name == "lm_head.weight"
+            ):  # an adapter of the embeddings leaves the output layer alone; PEFT's merge does not
                 total[name] += weights[task] * (merged[name] - tensor)
     if tied:
         model.get_submodule("lm_head").weight = nn.Parameter(total["lm_head.weight"].clone())
@@ -177,9 +193,21 @@ def test_the_dense_update_is_that_of_peft(bench: Bench) -> None:
 
 def test_concatenation_agrees_where_it_is_right(bench: Bench, tmp_path: Path) -> None:
     """PEFT's ``cat`` takes the scaling of each adapter into account, but for rsLoRA's, and of linear layers."""
-    plain: dict[str, object] = {"use_rslora": False, "modules_to_save": None, "task_type": None, "rank_pattern": {}, "alpha_pattern": {}}
-    said = {task: {**each, **plain, "target_modules": list(bench.case.targets[:1])} for task, each in settings(bench.case).items()}
-    folders = {task: trained(bench.base, bench.case, tmp_path / task, each, seed) for seed, (task, each) in enumerate(said.items())}
+    plain: dict[str, object] = {
+        "use_rslora": False,
+        "modules_to_save": None,
+        "task_type": None,
+        "rank_pattern": {},
+        "alpha_pattern": {},
+    }
+    said = {
+        task: {**each, **plain, "target_modules": list(bench.case.targets[:1])}
+        for task, each in settings(bench.case).items()
+    }
+    folders = {
+        task: trained(bench.base, bench.case, tmp_path / task, each, seed)
+        for seed, (task, each) in enumerate(said.items())
+    }
     model = peft.PeftModel.from_pretrained(bench.model(), folders["a"], adapter_name="a")
     for task in TASKS[1:]:
         model.load_adapter(folders[task], adapter_name=task)
@@ -244,14 +272,19 @@ def test_bfloat16_adapters(bench: Bench, tmp_path: Path) -> None:
     """Their numbers are read as they are, and the sum is not rounded to their type."""
     said = settings(bench.case)
     folders = {
-        task: trained(bench.base, bench.case, tmp_path / task, each, seed, torch.bfloat16) for seed, (task, each) in enumerate(said.items())
+        task: trained(bench.base, bench.case, tmp_path / task, each, seed, torch.bfloat16)
+        for seed, (task, each) in enumerate(said.items())
     }
-    assert {own.a.dtype for folder in folders.values() for own in open_adapter(folder).modules.values()} == {torch.bfloat16}
+    assert {own.a.dtype for folder in folders.values() for own in open_adapter(folder).modules.values()} == {
+        torch.bfloat16
+    }
     narrow = Bench(bench.case, bench.base, folders)
     full = {name for folder in folders.values() for name in open_adapter(folder).full}
     expected = logits(summed_by_peft(narrow, WEIGHTS, folders))
     tolerance = 2e-2 if full else 1e-5  # full tensors keep their type
-    torch.testing.assert_close(logits(written(narrow, WEIGHTS, tmp_path / "out")), expected, rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(
+        logits(written(narrow, WEIGHTS, tmp_path / "out")), expected, rtol=tolerance, atol=tolerance
+    )
 
 
 def test_olora_converted_by_peft_is_plain(tmp_path: Path) -> None:
@@ -268,7 +301,9 @@ def test_olora_converted_by_peft_is_plain(tmp_path: Path) -> None:
             if "lora" in name:
                 parameter.add_(torch.randn_like(parameter))
     expected = logits(model.double().eval())
-    model.float().save_pretrained(tmp_path / "plain", path_initial_model_for_weight_conversion=str(tmp_path / "initial"))
+    model.float().save_pretrained(
+        tmp_path / "plain", path_initial_model_for_weight_conversion=str(tmp_path / "initial")
+    )
     bench = Bench(case, base, {"a": tmp_path / "plain"})
     found = logits(written(bench, TaskWeights(["a"], [1.0]), tmp_path / "out"))
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
@@ -305,7 +340,9 @@ def effective(model: nn.Module) -> dict[str, Tensor]:
         if hasattr(module, "modules_to_save"):
             weights[f"{name}.weight"] = module.modules_to_save["default"].weight.detach()
         elif hasattr(module, "get_delta_weight"):
-            weights[f"{name}.weight"] = module.get_base_layer().weight.detach() + module.get_delta_weight("default").detach()
+            weights[f"{name}.weight"] = (
+                module.get_base_layer().weight.detach() + module.get_delta_weight("default").detach()
+            )
     return weights
 
 
@@ -317,7 +354,10 @@ def test_full_tensors_of_one_adapter_average_with_the_base(unlike: str, tied: bo
     transformers.LlamaForCausalLM(config).save_pretrained(tmp_path / "base")
     case = Case(transformers.AutoModelForCausalLM, ("q_proj",), "CAUSAL_LM")
     common = {"r": 2, "task_type": "CAUSAL_LM", "init_lora_weights": False}
-    folders = {task: trained(tmp_path / "base", case, tmp_path / task, {**common, **each}, 1) for task, each in UNLIKE[unlike].items()}
+    folders = {
+        task: trained(tmp_path / "base", case, tmp_path / task, {**common, **each}, 1)
+        for task, each in UNLIKE[unlike].items()
+    }
     bench, weights = Bench(case, tmp_path / "base", folders), TaskWeights("ab", (0.3, 0.7))
     adapters = {task: open_adapter(folder) for task, folder in folders.items()}
     tensors = base_tensors(open_checkpoint(tmp_path / "base"), adapters)

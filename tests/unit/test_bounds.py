@@ -38,7 +38,9 @@ def test_recipes(text: str, field: str, bound: str) -> None:
 
 
 def test_names() -> None:
-    with pytest.raises(RecipeError, match=r"line 1, name: String should have at most 200 characters; found 'nnn.*\.\.\."):
+    with pytest.raises(
+        RecipeError, match=r"line 1, name: String should have at most 200 characters; found 'nnn.*\.\.\."
+    ):
         parse(f"name: {'n' * 300}\nmodel: {{source: digits}}\n")
     assert parse(f"name: {'n' * bounds.NAME}\nmodel: {{source: digits}}\n").name == "n" * 200
     task = "{train: a.jsonl, validation: b.jsonl, text: t}"
@@ -54,5 +56,8 @@ def test_budgets(number: str) -> None:
 
 
 def test_the_largest_that_can_be_asked_for() -> None:
-    text = f"seed: {bounds.SEED - 1}\npreview: {{points: {bounds.POINTS}}}\nfinetune: {{steps: {bounds.STEPS}, batch_size: {bounds.BATCH}}}"
+    text = (
+        f"seed: {bounds.SEED - 1}\npreview: {{points: {bounds.POINTS}}}\nfinetune: {{steps: {bounds.STEPS}, batch_size:"
+        f" {bounds.BATCH}}}"
+    )
     assert parse(DIGITS + text).seed == bounds.SEED - 1

@@ -45,7 +45,10 @@ def test_the_sum_is_exact(shares: list[float]) -> None:
 def test_a_corner_is_that_adapter_bit_for_bit(adapters: Mapping[str, Adapter], corner: TaskWeights) -> None:
     assert corner.corner is not None
     assert combine(adapters, corner).adapter is adapters[corner.corner]
-    assert all(own is adapters[corner.corner].modules[name] for name, own in combine(adapters, corner, rank=9).adapter.modules.items())
+    assert all(
+        own is adapters[corner.corner].modules[name]
+        for name, own in combine(adapters, corner, rank=9).adapter.modules.items()
+    )
 
 
 def test_a_task_of_weight_0_is_left_out_whatever_it_holds(adapters: Mapping[str, Adapter]) -> None:
@@ -53,7 +56,10 @@ def test_a_task_of_weight_0_is_left_out_whatever_it_holds(adapters: Mapping[str,
     with_it = combine({**adapters, "d": broken}, TaskWeights("abcd", [0.5, 0.25, 0.25, 0])).adapter
     without = combine(adapters, TaskWeights("abc", [0.5, 0.25, 0.25])).adapter
     assert list(with_it.modules) == list(without.modules)
-    assert all(own.a.equal(without.modules[name].a) and own.b.equal(without.modules[name].b) for name, own in with_it.modules.items())
+    assert all(
+        own.a.equal(without.modules[name].a) and own.b.equal(without.modules[name].b)
+        for name, own in with_it.modules.items()
+    )
 
 
 def test_nothing_that_was_given_changes(adapters: Mapping[str, Adapter]) -> None:
@@ -114,7 +120,9 @@ class TestReducing:
     def test_numbers_of_any_size(self, scale: float) -> None:
         own = replace(factors(4, 0), alpha=scale)
         found = reduce_rank(own, 2)
-        assert found.lost / found.norm == pytest.approx(reduce_rank(factors(4, 0), 2).lost / reduce_rank(factors(4, 0), 2).norm, rel=1e-9)
+        assert found.lost / found.norm == pytest.approx(
+            reduce_rank(factors(4, 0), 2).lost / reduce_rank(factors(4, 0), 2).norm, rel=1e-9
+        )
 
     def test_a_rank_of_its_own_for_a_module(self, adapters: Mapping[str, Adapter]) -> None:
         exact, found = combine(adapters, uniform("abc")), combine(adapters, uniform("abc"), rank={"linear": 2})
@@ -128,7 +136,9 @@ class TestReducing:
     def test_ranks_that_cannot_be(self, adapters: Mapping[str, Adapter]) -> None:
         with pytest.raises(ParamsError, match="a rank must be at least 1, not 0"):
             combine(adapters, uniform("abc"), rank=0)
-        with pytest.raises(ParamsError, match="a rank is given for q, which no adapter changes; it changes linear, embedding"):
+        with pytest.raises(
+            ParamsError, match="a rank is given for q, which no adapter changes; it changes linear, embedding"
+        ):
             combine(adapters, uniform("abc"), rank={"q": 1})
 
 
@@ -148,7 +158,9 @@ class TestFullTensors:
     def test_what_is_the_same_everywhere_stays_bit_for_bit(self) -> None:
         made = {task: Adapter({"m": factors(2, 1)}, {"lm_head": torch.rand(100)}) for task in "abc"}
         made = {task: replace(adapter, full=made["a"].full) for task, adapter in made.items()}
-        assert combine(made, TaskWeights("abc", [0.1, 0.2, 0.7])).adapter.full["lm_head"].equal(made["a"].full["lm_head"])
+        assert (
+            combine(made, TaskWeights("abc", [0.1, 0.2, 0.7])).adapter.full["lm_head"].equal(made["a"].full["lm_head"])
+        )
 
     def test_of_other_shapes_travel_with_their_task(self) -> None:
         made = {task: Adapter({"m": factors(2, 1)}, {"head": torch.ones(size)}) for task, size in (("a", 2), ("b", 3))}
@@ -159,7 +171,9 @@ class TestFullTensors:
 
     def test_that_one_task_has_average_with_the_base(self) -> None:
         made = {"a": Adapter({"m": factors(2, 1)}, {"e.weight": torch.ones(2)}), "b": Adapter({"m": factors(2, 2)})}
-        with pytest.raises(ParamsError, match=r"task 'b' does not have e\.weight, which other tasks have whole; give the model"):
+        with pytest.raises(
+            ParamsError, match=r"task 'b' does not have e\.weight, which other tasks have whole; give the model"
+        ):
             combine(made, uniform("ab"))
         found = combine(made, TaskWeights("ab", [0.25, 0.75]), base={"e.weight": torch.tensor([3.0, 5.0])})
         assert found.adapter.full["e.weight"].equal(torch.tensor([2.5, 4.0]))
@@ -199,7 +213,9 @@ class TestFullTensors:
 
 class TestRefusing:
     def test_other_tasks(self, adapters: Mapping[str, Adapter]) -> None:
-        with pytest.raises(WeightsError, match="weights are for a, b, adapters for a, b, c; give one weight per adapter"):
+        with pytest.raises(
+            WeightsError, match="weights are for a, b, adapters for a, b, c; give one weight per adapter"
+        ):
             combine(adapters, uniform("ab"))
 
     def test_all_that_does_not_fit_is_told_at_once(self) -> None:
@@ -210,7 +226,9 @@ class TestRefusing:
         assert one.base == "gpt2"
         faults = misfits({"a": one, "b": two})
         assert len(faults) == 3
-        assert faults[0].startswith("task 'b': base_model_name_or_path is llama, in task 'a' gpt2; use adapters of one model (if")
+        assert faults[0].startswith(
+            "task 'b': base_model_name_or_path is llama, in task 'a' gpt2; use adapters of one model (if"
+        )
         assert faults[1] == "task 'b': m is [9, 5] (embedding), in task 'a' [5, 7] (linear); use adapters of one model"
         assert faults[2].startswith("task 'b': factor B of n holds NaN or infinity")
         with pytest.raises(ParamsError, match=r"(?s)llama.*embedding.*factor B of n"):

@@ -31,7 +31,9 @@ def test_one_root(kind: type[ForetasteError]) -> None:
         ("Stopped", Exception, 130),
     ],
 )
-def test_each_is_caught_as_its_builtin_and_has_an_exit_code(name: str, builtin: type[Exception], exit_code: int) -> None:
+def test_each_is_caught_as_its_builtin_and_has_an_exit_code(
+    name: str, builtin: type[Exception], exit_code: int
+) -> None:
     kind = getattr(errors, name)
     with pytest.raises(builtin, match="what happened"):
         raise kind("what happened")

@@ -72,11 +72,22 @@ class Judging:
 
 class TestJudges:
     def task(self, judge: Judging, name: str, *metrics: str) -> Task:
-        return Task(name, ROWS, Rows(ROWS.inputs, ROWS.labels), [METRICS["f1"], *(ModelMetric(each) for each in metrics)], judge=judge)
+        return Task(
+            name,
+            ROWS,
+            Rows(ROWS.inputs, ROWS.labels),
+            [METRICS["f1"], *(ModelMetric(each) for each in metrics)],
+            judge=judge,
+        )
 
     def test_one_that_is_shared_is_asked_once_of_the_params_in_question(self) -> None:
         judge, other, net = Judging(), Judging(), model()
-        tasks = [self.task(judge, "a", "x", "y"), self.task(judge, "b", "y", "z"), self.task(other, "c", "x"), self.task(other, "d")]
+        tasks = [
+            self.task(judge, "a", "x", "y"),
+            self.task(judge, "b", "y", "z"),
+            self.task(other, "c", "x"),
+            self.task(other, "d"),
+        ]
         weight = torch.ones(8, 4)
         found = evaluate(net, {"0.weight": weight}, tasks)
         assert (judge.asked, other.asked) == ([(("x", "y", "z"), None)], [(("x",), None)])
@@ -126,9 +137,13 @@ class TestResults:
         each, counted = losses(logits, TOKENS.labels), TOKENS.labels != IGNORED
         means = [float(row[kept].mean()) if kept.any() else 0.0 for row, kept in zip(each, counted, strict=True)]
         assert result.losses.tolist() == pytest.approx(means)
-        assert result.metrics["loss"] == pytest.approx(sum(means) / 7 if unit == "example" else float(each[counted].mean()))
+        assert result.metrics["loss"] == pytest.approx(
+            sum(means) / 7 if unit == "example" else float(each[counted].mean())
+        )
         assert torch.equal(result.predicted, logits.argmax(-1)[counted])
-        assert result.metrics["accuracy"] == pytest.approx(float((logits.argmax(-1) == TOKENS.labels)[counted].float().mean()))
+        assert result.metrics["accuracy"] == pytest.approx(
+            float((logits.argmax(-1) == TOKENS.labels)[counted].float().mean())
+        )
 
     @pytest.mark.parametrize("batch_size", [1, 5, 23, 100])
     def test_batch_size_does_not_matter(self, batch_size: int) -> None:
@@ -222,7 +237,9 @@ def test_a_metric_of_ones_own_sees_predicted_and_true_labels() -> None:
     def errors(predicted: Tensor, labels: Tensor) -> float:
         return float((predicted != labels).sum())
 
-    metrics = evaluate(model(), None, [Task("a", ROWS, ROWS, [Metric("errors", errors, False), METRICS["accuracy"]])])["a"].metrics
+    metrics = evaluate(model(), None, [Task("a", ROWS, ROWS, [Metric("errors", errors, False), METRICS["accuracy"]])])[
+        "a"
+    ].metrics
     assert metrics["errors"] == round(23 * (1 - metrics["accuracy"]))
     assert math.isfinite(metrics["loss"])
 
@@ -252,7 +269,10 @@ def test_examples_of_different_lengths_come_back_in_their_order() -> None:
 def test_what_is_seen_comes_in_the_examples_order() -> None:
     net = model().eval()
     whole = predict_examples(net, TASK, ROWS, 4)
-    parts = [predict_examples(net, TASK, [ROWS[place] for place in range(start, min(start + 5, 23))], 4) for start in range(0, 23, 5)]
+    parts = [
+        predict_examples(net, TASK, [ROWS[place] for place in range(start, min(start + 5, 23))], 4)
+        for start in range(0, 23, 5)
+    ]
     torch.testing.assert_close(whole.losses, torch.cat([part.losses for part in parts]))
     assert torch.equal(whole.labels.squeeze(1), ROWS.labels)
 

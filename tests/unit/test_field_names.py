@@ -29,7 +29,10 @@ FIELDS: dict[str, type[BaseModel]] = {
         ("steps: 3", "did you mean finetune.steps or joint.steps?"),
         ("finetune: {points: 3}", "did you mean preview.points or joint.points?"),
         ("finetune: {modules_to_save: [score]}", "unknown field; new heads are trained whole"),
-        ("finetune: {zzz: 1}", "there are steps, batch_size, learning_rate, optimizer, weight_decay, prior_precision, warmup, decay and"),
+        (
+            "finetune: {zzz: 1}",
+            "there are steps, batch_size, learning_rate, optimizer, weight_decay, prior_precision, warmup, decay and",
+        ),
         ("joint: {zzz: 1}", "there are points, realise, steps"),
     ],
 )

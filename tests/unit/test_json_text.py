@@ -12,7 +12,11 @@ def test_what_is_no_json(text: str | bytes) -> None:
 
 
 def test_what_the_standard_does_not_allow() -> None:
-    faults = {"[Infinity]": "Infinity is no number", '{"a": NaN}': "NaN is no number", '{"a": 1, "b": 2, "a": 3}': "a appears twice"}
+    faults = {
+        "[Infinity]": "Infinity is no number",
+        '{"a": NaN}': "NaN is no number",
+        '{"a": 1, "b": 2, "a": 3}': "a appears twice",
+    }
     for text, reason in faults.items():
         with pytest.raises(ValueError, match=reason):
             parse_json(text, strict=True)

@@ -20,7 +20,10 @@ def test_digits_follow_the_recipe_s_seed() -> None:
 
 
 def test_functions_are_looked_for_beside_the_recipe(tmp_path: Path) -> None:
-    code = "from problems import blobs, linear\ndef made(count):\n    return linear(), [blobs(f't{i}', i) for i in range(count)]\n"
+    code = (
+        "from problems import blobs, linear\ndef made(count):\n    return linear(), [blobs(f't{i}', i) for i in"
+        " range(count)]\n"
+    )
     (tmp_path / "beside.py").write_text(code)
     text = "name: a\nmodel: {source: function, call: 'beside:made', arguments: {count: 3}}\n"
     assert load(parse(text), text, str(tmp_path / "r.yaml")).names == ["t0", "t1", "t2"]
@@ -38,10 +41,14 @@ def test_errors_of_sources_name_the_recipe_s_line(tmp_path: Path) -> None:
 
 def test_a_fault_of_lora_names_its_line() -> None:
     text = DIGITS + "finetune:\n  method: lora\n  targets: [query]\n"
-    with pytest.raises(RecipeError, match=r"r\.yaml, line 5, finetune\.targets: 'query' is the name of no layer; .* \[0, 2, 4\]"):
+    with pytest.raises(
+        RecipeError, match=r"r\.yaml, line 5, finetune\.targets: 'query' is the name of no layer; .* \[0, 2, 4\]"
+    ):
         load(parse(text), text, "r.yaml")
     text = DIGITS + "finetune:\n  method: lora\n"
-    with pytest.raises(RecipeError, match=r"r\.yaml, line 3, finetune\.targets: PEFT has no usual layers for a model of your own"):
+    with pytest.raises(
+        RecipeError, match=r"r\.yaml, line 3, finetune\.targets: PEFT has no usual layers for a model of your own"
+    ):
         load(parse(text), text, "r.yaml")
 
 

@@ -47,7 +47,10 @@ def test_plain_values() -> None:
         ("? [a, b]\n: c\n", "r.yaml, line 1: not valid YAML: found unhashable key"),
         ("- a\n- b\n", "r.yaml is empty or not a mapping; `foretaste init` writes one"),
         ("", "r.yaml is empty or not a mapping"),
-        ("a: !!python/object/apply:os.getcwd []\n", "r.yaml, line 1: not valid YAML: could not determine a constructor"),
+        (
+            "a: !!python/object/apply:os.getcwd []\n",
+            "r.yaml, line 1: not valid YAML: could not determine a constructor",
+        ),
     ],
 )
 def test_faults_are_placed(text: str, message: str) -> None:

@@ -43,11 +43,16 @@ CURVED: dict[str, Callable[[Params, int], Precision]] = {
     "dense of rank one": _rank_one,
     "sum": lambda like, seed: Sum([dense_like(like, seed), diagonal_like(like, seed)]),
 }
-DOUBLES = {name: {key: tensor.double() for key, tensor in HARD[name].items()} for name in ("several", "scalars", "empty", "non-contiguous")}
+DOUBLES = {
+    name: {key: tensor.double() for key, tensor in HARD[name].items()}
+    for name in ("several", "scalars", "empty", "non-contiguous")
+}
 
 
 def moved(like: Params, seed: int, by: float = 1.0) -> dict[str, Tensor]:
-    return {name: tensor + by * normal(*tensor.shape, seed=seed + 100, dtype=tensor.dtype) for name, tensor in like.items()}
+    return {
+        name: tensor + by * normal(*tensor.shape, seed=seed + 100, dtype=tensor.dtype) for name, tensor in like.items()
+    }
 
 
 def at_weights(sites: Mapping[str, Site], *shares: float) -> TaskWeights:
@@ -142,8 +147,13 @@ class TestQuadraticLosses:
         """The two tests above can fail: as if stationary, a site elsewhere misleads."""
         like = DOUBLES["several"]
         curvatures = [CURVED[structure](like, task) for task in range(2)]
-        problem = Problem(Gaussian(like, Isotropic(1.0)), [moved(like, 1), moved(like, 2)], curvatures, uniform(["t0", "t1"]))
-        ignoring = {name: GaussianSite(site.params, site.surrogate(like)[0].precision) for name, site in problem.sites_elsewhere(3).items()}
+        problem = Problem(
+            Gaussian(like, Isotropic(1.0)), [moved(like, 1), moved(like, 2)], curvatures, uniform(["t0", "t1"])
+        )
+        ignoring = {
+            name: GaussianSite(site.params, site.surrogate(like)[0].precision)
+            for name, site in problem.sites_elsewhere(3).items()
+        }
         found = flat(merge(problem.prior, ignoring, problem.weights).params)
         assert (found - flat(problem.minimum([0.5, 0.5]))).norm() > 0.1
 
@@ -163,7 +173,9 @@ class TestQuadraticLosses:
         sites = problem.stationary_sites()
         turned = dict(reversed(sites.items()))
         weights = TaskWeights(problem.weights.names[::-1], problem.weights.shares[::-1])
-        assert_close(merge(problem.prior, turned, weights).params, merge(problem.prior, sites, problem.weights).params, 1e-9)
+        assert_close(
+            merge(problem.prior, turned, weights).params, merge(problem.prior, sites, problem.weights).params, 1e-9
+        )
 
     @quick
     @given(problems(), st.sampled_from([1e10, 1e15, math.inf, math.nan]))
@@ -202,7 +214,9 @@ class TestEveryStructure:
         sites = named([GaussianSite.flat(center) for center in centers])
         found = merge(Gaussian(like, Isotropic(prior)), sites, at_weights(sites, 0.1, 0.3, 0.6)).params
         vectors = [{key: center[key] - like[key] for key in like} for center in centers]
-        expected = {key: like[key] + 0.1 * vectors[0][key] + 0.3 * vectors[1][key] + 0.6 * vectors[2][key] for key in like}
+        expected = {
+            key: like[key] + 0.1 * vectors[0][key] + 0.3 * vectors[1][key] + 0.6 * vectors[2][key] for key in like
+        }
         assert_close(found, expected, 1e-5)
 
     @pytest.mark.parametrize("structure", ["isotropic", "diagonal", "diagonal 1e-10 to 1e15", "dense", "sum"])
@@ -216,8 +230,12 @@ class TestEveryStructure:
 
     def test_a_weak_prior_slides_to_curvature_weighting(self) -> None:
         like = {"w": torch.zeros(2, dtype=torch.float64)}
-        left = GaussianSite({"w": torch.tensor([1.0, 1.0]).double()}, Diagonal({"w": torch.tensor([3.0, 0.0]).double()}))
-        right = GaussianSite({"w": torch.tensor([5.0, 5.0]).double()}, Diagonal({"w": torch.tensor([1.0, 4.0]).double()}))
+        left = GaussianSite(
+            {"w": torch.tensor([1.0, 1.0]).double()}, Diagonal({"w": torch.tensor([3.0, 0.0]).double()})
+        )
+        right = GaussianSite(
+            {"w": torch.tensor([5.0, 5.0]).double()}, Diagonal({"w": torch.tensor([1.0, 4.0]).double()})
+        )
         found = merge(Gaussian(like, Isotropic(1e-12)), {"a": left, "b": right}, uniform(["a", "b"])).params["w"]
         torch.testing.assert_close(found, torch.tensor([2.0, 5.0]).double())
 
@@ -229,7 +247,10 @@ class TestEveryStructure:
         centers = [moved(like, task) for task in range(3)]
         low = named([GaussianSite(center, precision * (task + 1.0)) for task, center in enumerate(centers)])
         wide = named(
-            [GaussianSite({key: t.float() for key, t in center.items()}, precision * (task + 1.0)) for task, center in enumerate(centers)]
+            [
+                GaussianSite({key: t.float() for key, t in center.items()}, precision * (task + 1.0))
+                for task, center in enumerate(centers)
+            ]
         )
         weights = at_weights(low, 0.2, 0.3, 0.5)
         found = merge(Gaussian(like, Isotropic(0.5)), low, weights).params
@@ -283,13 +304,20 @@ def _by_hand(mean: Tensor, sites: Mapping[str, Site], key: str, shares: Sequence
 
 
 class TestOwnership:
-    PRIOR = Gaussian({"body": torch.zeros(2), "pair": torch.zeros(1), "head.a": torch.zeros(1), "head.b": torch.zeros(1)}, Isotropic(1.0))
+    PRIOR = Gaussian(
+        {"body": torch.zeros(2), "pair": torch.zeros(1), "head.a": torch.zeros(1), "head.b": torch.zeros(1)},
+        Isotropic(1.0),
+    )
 
     def sites(self) -> dict[str, Site]:
         """``pair`` belongs to a and b; the heads to one task each; c has the body alone."""
         return {
-            "a": GaussianSite.flat({"body": torch.tensor([1.0, 2.0]), "pair": torch.tensor([10.0]), "head.a": torch.tensor([0.1])}),
-            "b": GaussianSite.flat({"body": torch.tensor([3.0, 4.0]), "pair": torch.tensor([20.0]), "head.b": torch.tensor([0.2])}),
+            "a": GaussianSite.flat(
+                {"body": torch.tensor([1.0, 2.0]), "pair": torch.tensor([10.0]), "head.a": torch.tensor([0.1])}
+            ),
+            "b": GaussianSite.flat(
+                {"body": torch.tensor([3.0, 4.0]), "pair": torch.tensor([20.0]), "head.b": torch.tensor([0.2])}
+            ),
             "c": GaussianSite.flat({"body": torch.tensor([5.0, 6.0])}),
         }
 
@@ -337,21 +365,31 @@ class TestOwnership:
 class TestBuffers:
     def test_floating_ones_are_averaged_by_alpha(self) -> None:
         sites = {
-            "a": GaussianSite({"w": torch.ones(1)}, Isotropic(100.0), carried={"mean": torch.tensor([1.0]), "only": torch.tensor(3.0)}),
+            "a": GaussianSite(
+                {"w": torch.ones(1)}, Isotropic(100.0), carried={"mean": torch.tensor([1.0]), "only": torch.tensor(3.0)}
+            ),
             "b": GaussianSite({"w": torch.ones(1)}, Isotropic(1.0), carried={"mean": torch.tensor([5.0])}),
         }
         found = merge(Gaussian({"w": torch.zeros(1)}, Isotropic(1.0)), sites, TaskWeights("ab", (0.25, 0.75))).params
-        assert_same({key: found[key] for key in ("mean", "only")}, {"mean": torch.tensor([4.0]), "only": torch.tensor(3.0)})
+        assert_same(
+            {key: found[key] for key in ("mean", "only")}, {"mean": torch.tensor([4.0]), "only": torch.tensor(3.0)}
+        )
 
     def test_a_corner_keeps_their_bits_and_types(self) -> None:
-        carried = {"a": {"m": normal(3, seed=1, dtype=torch.bfloat16)}, "b": {"m": normal(3, seed=2, dtype=torch.bfloat16) * 1e30}}
+        carried = {
+            "a": {"m": normal(3, seed=1, dtype=torch.bfloat16)},
+            "b": {"m": normal(3, seed=2, dtype=torch.bfloat16) * 1e30},
+        }
         sites = {name: GaussianSite.flat({"w": torch.ones(1)}, carried[name]) for name in "ab"}
         found = merge(Gaussian({"w": torch.zeros(1)}, Isotropic(1.0)), sites, TaskWeights("ab", (1.0, 0.0))).params
         assert_same({"m": found["m"]}, carried["a"])
 
     def test_the_result_has_parameters_and_buffers_and_nothing_else(self) -> None:
         site = GaussianSite.flat({"w": torch.ones(1)}, {"m": torch.ones(1)})
-        assert list(merge(Gaussian({"w": torch.zeros(1)}, Isotropic(1.0)), {"a": site}, uniform(["a"])).params) == ["w", "m"]
+        assert list(merge(Gaussian({"w": torch.zeros(1)}, Isotropic(1.0)), {"a": site}, uniform(["a"])).params) == [
+            "w",
+            "m",
+        ]
 
 
 class TestRefusals:
@@ -382,11 +420,15 @@ class TestRefusals:
     @pytest.mark.parametrize("value", [math.nan, math.inf])
     def test_curvature_that_is_not_finite(self, value: float) -> None:
         entries = {"w": torch.ones(3), "v": torch.tensor([1.0, value])}
-        self.refused(GaussianSite(self.GOOD, Diagonal(entries)), "the curvature of task 'news' holds NaN or infinity in v")
+        self.refused(
+            GaussianSite(self.GOOD, Diagonal(entries)), "the curvature of task 'news' holds NaN or infinity in v"
+        )
 
     def test_a_gradient_that_is_not_finite(self) -> None:
         gradient = {"w": torch.tensor([0.0, math.nan, 0.0]), "v": torch.zeros(2)}
-        self.refused(GaussianSite(self.GOOD, Isotropic(1.0), gradient), "the gradient of task 'news' holds NaN or infinity in w")
+        self.refused(
+            GaussianSite(self.GOOD, Isotropic(1.0), gradient), "the gradient of task 'news' holds NaN or infinity in w"
+        )
 
     def test_pretrained_params_that_are_not_finite(self) -> None:
         prior = Gaussian({"w": torch.tensor([math.nan])}, Isotropic(1.0))
@@ -434,7 +476,9 @@ class TestMixtures:
     LIKE = DOUBLES["several"]
     PRIOR = Gaussian(LIKE, Isotropic(0.5))
 
-    def mixture(self, seed: int, count: int, by: float, tempering: float = 1.0, blocks: Blocks = "whole") -> MixtureSite:
+    def mixture(
+        self, seed: int, count: int, by: float, tempering: float = 1.0, blocks: Blocks = "whole"
+    ) -> MixtureSite:
         centers = [moved(self.LIKE, seed * 10 + index, by) for index in range(count)]
         runs = [GaussianSite(center, diagonal_like(self.LIKE, seed + i)) for i, center in enumerate(centers)]
         return MixtureSite(self.PRIOR, runs, tempering=tempering, blocks=blocks)
@@ -445,12 +489,19 @@ class TestMixtures:
         return start + sum(alpha * (mixtures[name].log_density(at) - start) for name, alpha in weights.items())
 
     @quick
-    @given(seed=st.integers(0, 1000), counts=st.lists(st.integers(1, 4), min_size=1, max_size=3), by=st.sampled_from([0.3, 1.0, 3.0]))
+    @given(
+        seed=st.integers(0, 1000),
+        counts=st.lists(st.integers(1, 4), min_size=1, max_size=3),
+        by=st.sampled_from([0.3, 1.0, 3.0]),
+    )
     def test_no_step_lowers_the_joint_density(self, seed: int, counts: list[int], by: float) -> None:
         mixtures = {f"t{i}": self.mixture(seed + i, count, by) for i, count in enumerate(counts)}
         numbers = torch.rand(len(counts), generator=random(seed), dtype=torch.float64) + 0.01
         weights = TaskWeights(tuple(mixtures), (numbers / numbers.sum()).tolist())
-        points = [self.LIKE, *(merge(self.PRIOR, mixtures, weights, max_steps=steps).params for steps in (1, 2, 3, 5, 10, 50))]
+        points = [
+            self.LIKE,
+            *(merge(self.PRIOR, mixtures, weights, max_steps=steps).params for steps in (1, 2, 3, 5, 10, 50)),
+        ]
         heights = [self.log_joint(mixtures, weights, point) for point in points]
         assert all(after >= before - 1e-9 * abs(before) for before, after in pairwise(heights))
         assert heights[-1] > heights[0]
@@ -496,7 +547,10 @@ class TestMixtures:
             assert len({part.power for part in again}) > 1
 
     def test_mixtures_merge_with_gaussians(self) -> None:
-        sites: dict[str, Site] = {"a": self.mixture(0, 2, 0.5), "b": GaussianSite(moved(self.LIKE, 5), diagonal_like(self.LIKE))}
+        sites: dict[str, Site] = {
+            "a": self.mixture(0, 2, 0.5),
+            "b": GaussianSite(moved(self.LIKE, 5), diagonal_like(self.LIKE)),
+        }
         preview = merge(self.PRIOR, sites, uniform(["a", "b"]))
         assert preview.converged
         assert isinstance(preview.precision(), Diagonal)
@@ -506,7 +560,10 @@ class TestMixtures:
     def test_no_step_lowers_what_a_tempered_or_blockwise_mixture_climbs(self, tempering: float, blocks: Blocks) -> None:
         mixtures = {name: self.mixture(seed, 3, 1.0, tempering, blocks) for seed, name in enumerate("abc")}
         weights = TaskWeights("abc", (0.2, 0.3, 0.5))
-        points = [self.LIKE, *(merge(self.PRIOR, mixtures, weights, max_steps=steps).params for steps in (1, 2, 3, 5, 10, 50))]
+        points = [
+            self.LIKE,
+            *(merge(self.PRIOR, mixtures, weights, max_steps=steps).params for steps in (1, 2, 3, 5, 10, 50)),
+        ]
         heights = [self.log_joint(mixtures, weights, point) for point in points]
         assert all(after >= before - 1e-9 * abs(before) for before, after in pairwise(heights))
 
@@ -521,7 +578,10 @@ class TestMixtures:
 
     def test_the_start_is_kept_and_decides_between_far_modes(self) -> None:
         """Two runs far apart: EM ends at the one it started near, and the corner is that run bit for bit."""
-        far = [GaussianSite({name: tensor + shift for name, tensor in self.LIKE.items()}, Isotropic(4.0)) for shift in (-50.0, 50.0)]
+        far = [
+            GaussianSite({name: tensor + shift for name, tensor in self.LIKE.items()}, Isotropic(4.0))
+            for shift in (-50.0, 50.0)
+        ]
         sites = {"a": MixtureSite(self.PRIOR, far), "b": GaussianSite(self.LIKE, Isotropic(1.0))}
         for run in far:
             preview = merge(self.PRIOR, sites, TaskWeights("ab", (1.0, 0.0)), start=run.center)
@@ -558,7 +618,9 @@ def test_curvature_of_another_shape_is_refused_and_not_broadcast(wrong: torch.Te
         "a": GaussianSite({"w": torch.ones(3)}, Diagonal({"w": torch.ones(3)})),
         "b": GaussianSite({"w": torch.ones(3)}, Diagonal({"w": wrong})),
     }
-    with pytest.raises(ParamsError, match=re.escape(f"the curvature of task 'b' has shape {list(wrong.shape)} in w, the parameter [3]")):
+    with pytest.raises(
+        ParamsError, match=re.escape(f"the curvature of task 'b' has shape {list(wrong.shape)} in w, the parameter [3]")
+    ):
         merge(prior, sites, TaskWeights(["a", "b"], [0.5, 0.5]))
 
 
@@ -579,5 +641,7 @@ def test_every_part_of_a_site_is_looked_at() -> None:
 @pytest.mark.parametrize("wrong", [{"w": torch.ones(3)}, Gaussian({"w": torch.ones(3)}, Isotropic(1.0))])
 def test_what_is_no_site_is_refused(wrong: object) -> None:
     prior = Gaussian({"w": torch.zeros(3)}, Isotropic(1.0))
-    with pytest.raises(ParamsError, match=r"task 'a' has a (dict|Gaussian), not a site; make one, for example GaussianSite"):
+    with pytest.raises(
+        ParamsError, match=r"task 'a' has a (dict|Gaussian), not a site; make one, for example GaussianSite"
+    ):
         merge(prior, {"a": wrong}, TaskWeights(["a"], [1.0]))  # type: ignore[dict-item]

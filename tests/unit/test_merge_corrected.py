@@ -24,7 +24,9 @@ FACES = [*corners(NAMES), TaskWeights(NAMES, [0.0, 0.5, 0.5]), TaskWeights(NAMES
 SHAPES = {"matrix": (3, 2), "scalar": (), "empty": (0, 2)}
 JOINT = {name: normal(*shape, seed=99) for name, shape in SHAPES.items()}
 
-shares = st.lists(st.floats(0.01, 1.0), min_size=3, max_size=3).map(lambda each: TaskWeights(NAMES, [x / math.fsum(each) for x in each]))
+shares = st.lists(st.floats(0.01, 1.0), min_size=3, max_size=3).map(
+    lambda each: TaskWeights(NAMES, [x / math.fsum(each) for x in each])
+)
 
 
 def preview(weights: TaskWeights, dtype: torch.dtype = torch.float32) -> Preview:
@@ -54,7 +56,9 @@ class TestNearness:
     @given(shares, shares)
     def test_it_falls_along_every_segment_from_the_center(self, center: TaskWeights, end: TaskWeights) -> None:
         steps = [place / 10 for place in range(11)]
-        between = [TaskWeights(NAMES, [(1 - step) * center[name] + step * end[name] for name in NAMES]) for step in steps]
+        between = [
+            TaskWeights(NAMES, [(1 - step) * center[name] + step * end[name] for name in NAMES]) for step in steps
+        ]
         values = [nearness(center, weights) for weights in between]
         assert all(before >= after - 1e-12 for before, after in pairwise(values))
 
@@ -89,8 +93,14 @@ class TestCorrected:
 
     @pytest.mark.parametrize("weights", INSIDE)
     def test_whole_trust_moves_all_of_the_inside_alike(self, weights: TaskWeights) -> None:
-        found, plain, known = correct_preview(preview(weights), preview(AT), JOINT).params, preview(weights).params, preview(AT).params
-        torch.testing.assert_close({name: found[name] - plain[name] for name in JOINT}, {name: JOINT[name] - known[name] for name in JOINT})
+        found, plain, known = (
+            correct_preview(preview(weights), preview(AT), JOINT).params,
+            preview(weights).params,
+            preview(AT).params,
+        )
+        torch.testing.assert_close(
+            {name: found[name] - plain[name] for name in JOINT}, {name: JOINT[name] - known[name] for name in JOINT}
+        )
 
     @pytest.mark.parametrize("weights", INSIDE)
     def test_the_error_is_carried_by_a_power_of_the_nearness(self, weights: TaskWeights) -> None:
@@ -115,7 +125,10 @@ class TestCorrected:
         plain = preview(INSIDE[0])
         found = correct_preview(plain, preview(AT), {"matrix": JOINT["matrix"], "elsewhere": torch.ones(1)}).params
         assert found.keys() == plain.params.keys()
-        assert_same({name: found[name] for name in ("scalar", "buffer")}, {name: plain.params[name] for name in ("scalar", "buffer")})
+        assert_same(
+            {name: found[name] for name in ("scalar", "buffer")},
+            {name: plain.params[name] for name in ("scalar", "buffer")},
+        )
 
     def test_private_parameters_are_corrected_like_others_inside(self) -> None:
         """A head that only one task has is the joint run's at the joint run's weights, and its task's at corners."""

@@ -30,7 +30,9 @@ def test_a_method_is_added_once(monkeypatch: pytest.MonkeyPatch) -> None:
     add_method(MethodRow("mine", "a method of mine", "module:Class"))
     add_method(MethodRow("mine", "a method of mine", "module:Class"))
     assert check_method_name("mine") == "mine"
-    with pytest.raises(RecipeError, match=r"there is a method called mine already \(a method of mine\); choose another name"):
+    with pytest.raises(
+        RecipeError, match=r"there is a method called mine already \(a method of mine\); choose another name"
+    ):
         add_method(MethodRow("mine", "another method", "module:Other"))
 
 
@@ -63,10 +65,14 @@ def test_a_method_is_one_file_and_one_row(tmp_path: Path) -> None:
     ran = foretaste("run", recipe, "--study", study, "--json")
     assert ran.code == 0, ran.err
     shown = json.loads(foretaste("show", study, "--json").out)
-    weights = {method: [row["weights"] for row in shown["rows"] if row["method"] == method] for method in ("simple", "moved")}
+    weights = {
+        method: [row["weights"] for row in shown["rows"] if row["method"] == method] for method in ("simple", "moved")
+    }
     assert len(weights["moved"]) >= 6
     assert weights["moved"] == weights["simple"]
-    metrics = {method: [row["metrics"] for row in shown["rows"] if row["method"] == method] for method in ("simple", "moved")}
+    metrics = {
+        method: [row["metrics"] for row in shown["rows"] if row["method"] == method] for method in ("simple", "moved")
+    }
     assert metrics["moved"] != metrics["simple"]
     compared = foretaste("compare", recipe, "--study", study, "--method", "moved", "--json")
     assert compared.code == 0, compared.err
@@ -82,5 +88,7 @@ def test_without_its_row_a_method_is_unknown() -> None:
 
 @pytest.mark.usefixtures("moved")
 def test_a_recipe_takes_a_method_that_was_added() -> None:
-    assert parse("{name: a, model: {source: digits}, preview: {methods: [moved]}}").preview == Preview(methods=["moved"])
+    assert parse("{name: a, model: {source: digits}, preview: {methods: [moved]}}").preview == Preview(
+        methods=["moved"]
+    )
     assert isinstance(method_named("moved"), Moved)

@@ -37,7 +37,9 @@ class TestMetrics:
         average = "binary" if classes == 2 else "macro"
         assert f1(predicted, labels) == f1_score(labels.numpy(), predicted.numpy(), average=average)
         assert mcc(predicted, labels) == pytest.approx(matthews_corrcoef(labels.numpy(), predicted.numpy()))
-        assert accuracy(predicted, labels) == pytest.approx(sum(p == y for p, y in zip(predicted, labels, strict=True)) / 40)
+        assert accuracy(predicted, labels) == pytest.approx(
+            sum(p == y for p, y in zip(predicted, labels, strict=True)) / 40
+        )
 
     @pytest.mark.parametrize("metric", METRICS)
     def test_perfect_predictions_score_one(self, metric: str) -> None:
@@ -95,7 +97,10 @@ class TestNumbers:
 
     def test_they_agree_with_scikit_learn_number_by_number(self) -> None:
         seen = self.seen()
-        pairs = [(seen.labels[seen.counted[:, d], d].numpy(), seen.predicted[seen.counted[:, d], d].numpy()) for d in range(3)]
+        pairs = [
+            (seen.labels[seen.counted[:, d], d].numpy(), seen.predicted[seen.counted[:, d], d].numpy())
+            for d in range(3)
+        ]
         assert r2(seen) == pytest.approx(sum(r2_score(*pair) for pair in pairs) / 3)
         flat = seen.labels[seen.counted].numpy(), seen.predicted[seen.counted].numpy()
         assert mean_absolute_error(seen) == pytest.approx(absolute_error(*flat))
@@ -103,7 +108,9 @@ class TestNumbers:
     def test_too_few_targets_are_no_reason_to_fail_or_warn(self) -> None:
         one = Predictions(torch.zeros(1, 1), torch.zeros(1, 1), torch.ones(1, 1), torch.ones(1, 1).bool())
         assert (r2(one), mean_absolute_error(one)) == (0.0, 1.0)
-        none = Predictions(torch.zeros(2, 1), torch.zeros(2, 1), torch.full((2, 1), torch.nan), torch.zeros(2, 1).bool())
+        none = Predictions(
+            torch.zeros(2, 1), torch.zeros(2, 1), torch.full((2, 1), torch.nan), torch.zeros(2, 1).bool()
+        )
         assert (r2(none), mean_absolute_error(none)) == (0.0, 0.0)
 
     def test_directions(self) -> None:
@@ -133,7 +140,12 @@ class TestLabelSets:
 
 @pytest.mark.parametrize(
     "metric",
-    [METRICS["accuracy"], REGRESSION_METRICS["mean_absolute_error"], *SEQUENCE_METRICS.values(), Metric("right", accuracy)],
+    [
+        METRICS["accuracy"],
+        REGRESSION_METRICS["mean_absolute_error"],
+        *SEQUENCE_METRICS.values(),
+        Metric("right", accuracy),
+    ],
     ids=lambda metric: metric.name,
 )
 def test_what_examples_add_makes_the_metric(metric: AnyMetric) -> None:

@@ -52,7 +52,10 @@ class Ragged:
 def collate(examples: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     pad = nn.utils.rnn.pad_sequence
     inputs = pad([each["inputs"] for each in examples], batch_first=True)
-    return {"inputs": inputs, "labels": pad([each["labels"] for each in examples], batch_first=True, padding_value=IGNORED)}
+    return {
+        "inputs": inputs,
+        "labels": pad([each["labels"] for each in examples], batch_first=True, padding_value=IGNORED),
+    }
 
 
 def task(kind: str, unit: Literal["example", "token"] = "example") -> Task:
@@ -69,7 +72,10 @@ def model(classes: int = 3) -> nn.Module:
 
 def singles(net: nn.Module, count: int = 3) -> list[Params]:
     return [
-        {name: 2 * normal(*tensor.shape, seed=10 * index + place) for place, (name, tensor) in enumerate(tensors_of(net).items())}
+        {
+            name: 2 * normal(*tensor.shape, seed=10 * index + place)
+            for place, (name, tensor) in enumerate(tensors_of(net).items())
+        }
         for index in range(count)
     ]
 
@@ -99,7 +105,9 @@ KINDS = [("classes", "example"), ("tokens", "example"), ("tokens", "token"), ("r
 
 @pytest.mark.parametrize(("kind", "unit"), KINDS)
 @pytest.mark.parametrize("batch_size", [1, 4, 128])
-def test_at_a_corner_it_is_the_model_s_own_evaluation(kind: str, unit: Literal["example", "token"], batch_size: int) -> None:
+def test_at_a_corner_it_is_the_model_s_own_evaluation(
+    kind: str, unit: Literal["example", "token"], batch_size: int
+) -> None:
     net, asked = model(), task(kind, unit)
     params = singles(net)
     found = outputs_of(net, params, asked, batch_size=batch_size).results(asked, corners(NAMES))
@@ -140,7 +148,9 @@ def test_losses_are_convex_in_the_weights(seed: int, share: float) -> None:
     between = share * ends[0] + (1 - share) * ends[1]
     lost, _ = kept.mixed(torch.stack([*ends, between]))
     assert bool((lost[2] <= share * lost[0] + (1 - share) * lost[1] + 1e-9).all())
-    assert bool((lost.amin(0) >= right.neg().amin(0) - 1e-9).all())  # no mixture beats the best of its models at a label
+    assert bool(
+        (lost.amin(0) >= right.neg().amin(0) - 1e-9).all()
+    )  # no mixture beats the best of its models at a label
 
 
 def test_the_order_of_models_does_not_matter() -> None:
@@ -185,8 +195,13 @@ class TestManyClasses:
         for place, own in enumerate(params):
             said, labels = forward(net, own, asked)
             torch.testing.assert_close(told[place].double(), said.gather(1, classes).log(), rtol=1e-5, atol=1e-5)
-            torch.testing.assert_close(right[place].double(), said[torch.arange(27), labels].log(), rtol=1e-5, atol=1e-5)
-            assert all(set(top) <= set(every) for top, every in zip(said.topk(8).indices.tolist(), classes.tolist(), strict=True))
+            torch.testing.assert_close(
+                right[place].double(), said[torch.arange(27), labels].log(), rtol=1e-5, atol=1e-5
+            )
+            assert all(
+                set(top) <= set(every)
+                for top, every in zip(said.topk(8).indices.tolist(), classes.tolist(), strict=True)
+            )
 
     def test_losses_and_predictions_are_those_of_all_classes(self) -> None:
         net, params, asked = self.asked()
@@ -200,7 +215,7 @@ class TestManyClasses:
             assert torch.equal(predicted[place], mixture.argmax(-1))
 
     def test_what_is_missed_has_a_probability_of_a_ninth_at_most(self) -> None:
-        """Two models with eight classes each that the other finds impossible, and a ninth that both find nearly as likely."""
+        """Two models with eight classes each that the other finds impossible, and a ninth nearly as likely to both."""
         said = torch.full((2, 400), -40.0)
         said[0, :8], said[1, 8:16], said[:, 16] = 0.1, 0.1, 0.09
         net = nn.Linear(1, 400, bias=False)
@@ -237,7 +252,9 @@ class TestNumbers:
 
     def test_what_is_impossible_to_one_model_is_not_to_all(self) -> None:
         never = -math.inf
-        kept = outputs(torch.tensor([0]), torch.tensor([[never], [0.0]]), torch.tensor([[[never, 0.0]], [[0.0, never]]]))
+        kept = outputs(
+            torch.tensor([0]), torch.tensor([[never], [0.0]]), torch.tensor([[[never, 0.0]], [[0.0, never]]])
+        )
         lost, predicted = kept.mixed(torch.tensor([[0.4, 0.6], [1.0, 0.0], [0.0, 1.0]]))
         assert lost.flatten().tolist() == pytest.approx([-math.log(0.6), math.inf, 0.0], rel=1e-6)
         assert predicted.flatten().tolist() == [0, 1, 0]
@@ -253,7 +270,9 @@ class TestNumbers:
 def test_kept_and_read_again_they_are_the_same() -> None:
     for classes in (3, 200):
         net = model(classes)
-        asked = Task("t", tokens(classes), tokens(classes), [SEQUENCE_METRICS["exact_match"], SEQUENCE_METRICS["perplexity"]])
+        asked = Task(
+            "t", tokens(classes), tokens(classes), [SEQUENCE_METRICS["exact_match"], SEQUENCE_METRICS["perplexity"]]
+        )
         kept = outputs_of(net, singles(net), asked)
         again = Outputs.from_tensors(kept.to_tensors(), asked.loss)
         for one, other in zip(kept.results(asked, some_weights()), again.results(asked, some_weights()), strict=True):
@@ -297,7 +316,10 @@ class Unmixed(ClassLoss):
 def test_a_loss_without_mixtures_is_refused_before_any_work() -> None:
     asked = replace(task("classes"), loss=Unmixed())
     assert not is_mixable([asked])
-    with pytest.raises(TaskError, match="predictions of task 't' cannot be mixed under its loss, Unmixed: leave out the method ensemble"):
+    with pytest.raises(
+        TaskError,
+        match="predictions of task 't' cannot be mixed under its loss, Unmixed: leave out the method ensemble",
+    ):
         check_mixable([asked])
 
 
@@ -309,7 +331,10 @@ class TestMetricsOfModels:
         return Task("t", rows(), rows(), metrics, write=write, judge=lambda net, names, most: {})
 
     def test_they_are_left_out(self) -> None:
-        net, asked = model(), self.made(METRICS["accuracy"], TextMetric("bleu", lambda written, wanted: 0.0), ModelMetric("x:acc"))
+        net, asked = (
+            model(),
+            self.made(METRICS["accuracy"], TextMetric("bleu", lambda written, wanted: 0.0), ModelMetric("x:acc")),
+        )
         check_mixable([asked])
         assert is_mixable([asked])
         found = outputs_of(net, singles(net), asked).results(asked, [uniform(NAMES)])[0]
@@ -325,5 +350,7 @@ class TestMetricsOfModels:
     def test_a_headline_is_refused(self, metric: AnyMetric, what: str) -> None:
         fine = task("classes")
         assert not is_mixable([fine, self.made(metric)])
-        with pytest.raises(TaskError, match=f"{what}, and an ensemble is not a model: leave out the method ensemble, or put"):
+        with pytest.raises(
+            TaskError, match=f"{what}, and an ensemble is not a model: leave out the method ensemble, or put"
+        ):
             check_mixable([fine, self.made(metric, METRICS["accuracy"])])

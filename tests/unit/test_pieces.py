@@ -32,7 +32,10 @@ def test_what_is_coupled_stays_whole() -> None:
 
 
 def test_a_parameter_belongs_to_the_tasks_that_have_it() -> None:
-    sites = {task: (GaussianSite.flat({name: torch.ones(1) for name in names}),) for task, names in (("x", "ab"), ("y", "bc"))}
+    sites = {
+        task: (GaussianSite.flat({name: torch.ones(1) for name in names}),)
+        for task, names in (("x", "ab"), ("y", "bc"))
+    }
     found = owned(Gaussian({name: torch.zeros(1) for name in "abc"}, Isotropic(1.0)), sites)
     assert found == {(("x", 0),): ["a"], (("x", 0), ("y", 0)): ["b"], (("y", 0),): ["c"]}
 
@@ -52,9 +55,13 @@ def test_the_part_that_is_not_finite_is_named() -> None:
     good, bad = {"w": torch.ones(2)}, {"w": torch.tensor([1.0, torch.nan])}
     prior, piece = Gaussian(good, Isotropic(0.0)), Piece(["w"])
     site = GaussianSite.flat(good)
-    assert "the pretrained params hold NaN" in name_culprit("w", piece, Gaussian(bad, Isotropic(1.0)), [("a", site, 1.0)])
+    assert "the pretrained params hold NaN" in name_culprit(
+        "w", piece, Gaussian(bad, Isotropic(1.0)), [("a", site, 1.0)]
+    )
     assert "the params of task 'a' hold NaN" in name_culprit("w", piece, prior, [("a", GaussianSite.flat(bad), 1.0)])
-    assert "the gradient of task 'a' holds NaN" in name_culprit("w", piece, prior, [("a", GaussianSite(good, Isotropic(1.0), bad), 1.0)])
+    assert "the gradient of task 'a' holds NaN" in name_culprit(
+        "w", piece, prior, [("a", GaussianSite(good, Isotropic(1.0), bad), 1.0)]
+    )
     assert "give the prior a precision above 0" in name_culprit("w", piece, prior, [("a", site, 1.0)])
 
 

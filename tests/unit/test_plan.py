@@ -84,8 +84,18 @@ def test_a_language_model_s_columns() -> None:
 def test_the_identity_of_a_classification_study_is_what_it_was() -> None:
     """Studies made before there were language models go on: what is new is left out, or None, which is the same."""
     identity = plan(TEXT).identity()
-    assert {key for key, value in identity["model"].items() if value is not None} == {"source", "kind", "head", "max_length"}
-    assert {key for key, value in identity["tasks"]["movies"].items() if value is not None} == {"text", "label", "metrics", "splits"}
+    assert {key for key, value in identity["model"].items() if value is not None} == {
+        "source",
+        "kind",
+        "head",
+        "max_length",
+    }
+    assert {key for key, value in identity["tasks"]["movies"].items() if value is not None} == {
+        "text",
+        "label",
+        "metrics",
+        "splits",
+    }
 
 
 def test_the_identity_of_a_study_has_what_the_harness_measures_by() -> None:
@@ -142,7 +152,9 @@ def test_places_of_files_are_not_part_of_the_identity() -> None:
 
 def test_lora_s_defaults_are_written_out_and_full_is_what_is_left_out() -> None:
     said = digits({"finetune": {"method": "lora", "r": "8"}})
-    assert said == digits({"finetune": {"method": "lora", "r": 8, "alpha": 16, "dropout": 0, "rslora": False, "train_a": True}})
+    assert said == digits(
+        {"finetune": {"method": "lora", "r": 8, "alpha": 16, "dropout": 0, "rslora": False, "train_a": True}}
+    )
     assert digits({"finetune": {"method": "lora"}}).finetune.alpha == 32
     usual = digits({})
     assert usual == digits({"finetune": {"method": "full"}})
@@ -151,7 +163,17 @@ def test_lora_s_defaults_are_written_out_and_full_is_what_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"r": 0}, {"alpha": 0}, {"dropout": 1}, {"targets": []}, {"targets": "some"}, {"method": "dora"}, {"rank": 4}, {"r": "a"}]
+    "change",
+    [
+        {"r": 0},
+        {"alpha": 0},
+        {"dropout": 1},
+        {"targets": []},
+        {"targets": "some"},
+        {"method": "dora"},
+        {"rank": 4},
+        {"r": "a"},
+    ],
 )
 def test_lora_s_bounds(change: Mapping[str, object]) -> None:
     with pytest.raises(ValidationError):

@@ -51,36 +51,62 @@ def test_the_schema_refuses_what_the_parser_refuses() -> None:
 
 def test_inputs_are_text_columns_pairs_or_an_image() -> None:
     recipe = parse(TEXT)
-    assert [task.request("a", TEXT_CLASSIFICATION).inputs for task in recipe.tasks.values()] == [("text",), ("premise", "hypothesis")]
-    image = parse(TEXT.replace("text-", "image-").replace("text:", "image:").replace("[premise, hypothesis]", "picture"))
-    assert [task.request("a", IMAGE_CLASSIFICATION).inputs for task in image.tasks.values()] == [("text",), ("picture",)]
+    assert [task.request("a", TEXT_CLASSIFICATION).inputs for task in recipe.tasks.values()] == [
+        ("text",),
+        ("premise", "hypothesis"),
+    ]
+    image = parse(
+        TEXT.replace("text-", "image-").replace("text:", "image:").replace("[premise, hypothesis]", "picture")
+    )
+    assert [task.request("a", IMAGE_CLASSIFICATION).inputs for task in image.tasks.values()] == [
+        ("text",),
+        ("picture",),
+    ]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (DIGITS + "finetune:\n  steps: 0\n", "r.yaml, line 4, finetune.steps: Input should be greater than or equal to 1; found 0"),
-        (DIGITS + "joint:\n  realise: magic\n", "r.yaml, line 4, joint.realise: Input should be 'sampling' or 'loss'; found 'magic'"),
+        (
+            DIGITS + "finetune:\n  steps: 0\n",
+            "r.yaml, line 4, finetune.steps: Input should be greater than or equal to 1; found 0",
+        ),
+        (
+            DIGITS + "joint:\n  realise: magic\n",
+            "r.yaml, line 4, joint.realise: Input should be 'sampling' or 'loss'; found 'magic'",
+        ),
         (
             DIGITS + "preview: {prior_precision: -1}\n",
             "line 3, preview.prior_precision: must be 'auto', 'mean' or a finite number above 0; found -1",
         ),
-        (DIGITS + "finetune: {weight_decay: .nan}\n", "line 3, finetune.weight_decay: Input should be a finite number; found nan"),
+        (
+            DIGITS + "finetune: {weight_decay: .nan}\n",
+            "line 3, finetune.weight_decay: Input should be a finite number; found nan",
+        ),
         (
             DIGITS + "finetune:\n  method: lora\n  freeze: [a]\n",
             "r.yaml, line 5, finetune.freeze: LoRA trains nothing but its factors and new heads anyway; remove this",
         ),
         (DIGITS + "finetune:\n  r: 8\n", "r.yaml, line 4, finetune.r: r is for LoRA; remove this, or set method: lora"),
-        (DIGITS + "finetune: {method: full, targets: [q]}\n", "line 3, finetune.targets: targets is for LoRA; remove this, or set method"),
+        (
+            DIGITS + "finetune: {method: full, targets: [q]}\n",
+            "line 3, finetune.targets: targets is for LoRA; remove this, or set method",
+        ),
         (
             DIGITS + "preview: {methods: [simple, anchored, simple]}\n",
             "line 3, preview.methods: simple is named twice; name each method once",
         ),
         (DIGITS + "nmae: b\n", "line 3, nmae: unknown field; did you mean name?"),
-        ("name: a\nmodel:\n  source: digits\n  path: x\n", "line 4, model.path: unknown field; there is only source; found 'x'"),
+        (
+            "name: a\nmodel:\n  source: digits\n  path: x\n",
+            "line 4, model.path: unknown field; there is only source; found 'x'",
+        ),
         ("model: {source: digits}\n", "r.yaml, line 1, name: Field required"),
         ("name: a\nmodel: {source: function, call: nowhere}\n", "line 2, model.call: String should match pattern"),
-        (DIGITS + "tasks: {a: {train: a.csv, validation: a.csv}}\n", "line 3, tasks: source 'digits' brings its own tasks; remove"),
+        (
+            DIGITS + "tasks: {a: {train: a.csv, validation: a.csv}}\n",
+            "line 3, tasks: source 'digits' brings its own tasks; remove",
+        ),
         (DIGITS + "tasks: [a]\n", "line 3, tasks: Input should be a valid dictionary"),
         (TEXT.replace("text: text", "txt: text"), "line 10, tasks.movies.txt: unknown field; did you mean text?"),
         (
@@ -89,9 +115,15 @@ def test_inputs_are_text_columns_pairs_or_an_image() -> None:
         ),
         (TEXT.partition("  news")[0], "line 6, tasks: a transformers model needs at least two tasks, found 1"),
         (TEXT.replace("news:", "ne ws:"), "line 11, tasks.ne ws: the task name 'ne ws' has ' '"),
-        (TEXT.replace("  movies:", "  preview:").replace("text: text", "txt: x"), "tasks.preview.txt: unknown field; did you mean text?"),
+        (
+            TEXT.replace("  movies:", "  preview:").replace("text: text", "txt: x"),
+            "tasks.preview.txt: unknown field; did you mean text?",
+        ),
         (TEXT.replace("  movies:", "  digits:").replace("text: text", "text: 3"), "line 10, tasks.digits.text"),
-        (TEXT + "recommend:\n  floors: ['sport>=1']\n", "line 16, recommend.floors: floor 'sport>=1' is not understood"),
+        (
+            TEXT + "recommend:\n  floors: ['sport>=1']\n",
+            "line 16, recommend.floors: floor 'sport>=1' is not understood",
+        ),
         (TEXT + "recommend:\n  prefer: sport=1\n", "line 16, recommend.prefer: preference 'sport=1' needs numbers"),
     ],
 )
@@ -125,9 +157,15 @@ tasks:
             "line 14, tasks.sums.image: causal-lm has no use for 'image'; it reads prompt, completion, messages, text",
         ),
         (CAUSAL + "    label: sum\n", "line 14, tasks.sums.label: causal-lm has no use for 'label'"),
-        (CAUSAL + "    messages: m\n", "line 10, tasks.sums: name one kind of rows: prompt and completion, or messages, or text"),
+        (
+            CAUSAL + "    messages: m\n",
+            "line 10, tasks.sums: name one kind of rows: prompt and completion, or messages, or text",
+        ),
         (CAUSAL + "    text: t\n", "line 10, tasks.sums: name one kind of rows"),
-        (CAUSAL.replace("prompt: question", "text: [a, b]"), "line 13, tasks.sums.text: causal-lm reads one text column; for two take"),
+        (
+            CAUSAL.replace("prompt: question", "text: [a, b]"),
+            "line 13, tasks.sums.text: causal-lm reads one text column; for two take",
+        ),
         (
             CAUSAL + "    metrics: [perplexity, f1]\n",
             "line 14, tasks.sums.metrics.1: causal-lm is not judged by f1; choose from perplexity, tok",
@@ -140,7 +178,10 @@ tasks:
             CAUSAL.replace("kind: causal-lm", "kind: seq2seq"),
             "line 13, tasks.sums.prompt: seq2seq has no use for 'prompt'; it reads source, target",
         ),
-        (CAUSAL.replace("path: model", "head: shared\n  path: model"), "line 4, model.head: causal-lm has no heads to share; remove this"),
+        (
+            CAUSAL.replace("path: model", "head: shared\n  path: model"),
+            "line 4, model.head: causal-lm has no heads to share; remove this",
+        ),
         (
             CAUSAL.replace("path: model", "max_new_tokens: 0\n  path: model"),
             "line 4, model.max_new_tokens: Input should be greater than or",
@@ -159,21 +200,33 @@ tasks:
         ),
         (
             TEXT + "    metrics: [accuracy, arc_easy:acc]\n",
-            "line 15, tasks.news.metrics.1: arc_easy:acc is of lm-evaluation-harness, which is for causal-lm alone, not text-clas",
+            (
+                "line 15, tasks.news.metrics.1: arc_easy:acc is of lm-evaluation-harness, which is for causal-lm alone,"
+                " not text-clas"
+            ),
         ),
         (CAUSAL + "    metrics: ['arc_easy:acc:a:b']\n", "of lm-evaluation-harness, TASK:METRIC or TASK:METRIC:FILTER"),
         (CAUSAL + "    metrics: ['arc_easy:']\n", "line 14, tasks.sums.metrics.0: Input should be 'accuracy'"),
         (
             CAUSAL.replace("path: model", "harness: {limit: 4}\n  path: model"),
-            "line 4, model.harness: no task is judged by a metric of lm-evaluation-harness; name one among a task's metrics, for exa",
+            (
+                "line 4, model.harness: no task is judged by a metric of lm-evaluation-harness; name one among a task's"
+                " metrics, for exa"
+            ),
         ),
         (
             CAUSAL.replace("path: model", "harness: {limt: 4}\n  path: model"),
             "line 4, model.harness.limt: unknown field; did you mean limit?",
         ),
-        (CAUSAL.replace("path: model", "harness: {limit: 0}\n  path: model"), "line 4, model.harness.limit: Input should be greater"),
+        (
+            CAUSAL.replace("path: model", "harness: {limit: 0}\n  path: model"),
+            "line 4, model.harness.limit: Input should be greater",
+        ),
         (CAUSAL.replace("path: model", "paht: model"), "line 4, model.paht: unknown field; did you mean path?"),
-        (CAUSAL + "    harness: {limit: 4}\n", "line 14, tasks.sums.harness: unknown field; did you mean model.harness?"),
+        (
+            CAUSAL + "    harness: {limit: 4}\n",
+            "line 14, tasks.sums.harness: unknown field; did you mean model.harness?",
+        ),
         (
             TEXT + "    image: picture\n",
             "line 15, tasks.news.image: text-classification has no use for 'image'; it reads text, label, labels",
@@ -214,7 +267,9 @@ def test_metrics_of_the_harness_have_a_colon() -> None:
     jsonschema.validate(yaml.safe_load(HARNESS), schema())
     for wrong in ("rouge", "gsm8k:", "a:b:c:d"):
         with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate(yaml.safe_load(HARNESS.replace("gsm8k:exact_match:strict-match", f"'{wrong}'")), schema())
+            jsonschema.validate(
+                yaml.safe_load(HARNESS.replace("gsm8k:exact_match:strict-match", f"'{wrong}'")), schema()
+            )
 
 
 def test_the_harness_s_folder_starts_at_the_recipe(tmp_path: Path) -> None:
@@ -243,7 +298,8 @@ def test_all_faults_are_told_at_once() -> None:
 def test_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FROM_OUTSIDE", "outside")
     text = (
-        "name: ${FROM_OUTSIDE}-${given}\nmodel: {source: function, call: 'm:f', arguments: {a: ['${given}', 3], b: '${other:-default}'}}\n"
+        "name: ${FROM_OUTSIDE}-${given}\nmodel: {source: function, call: 'm:f', arguments: {a: ['${given}', 3], b:"
+        " '${other:-default}'}}\n"
     )
     recipe = parse(text, "r.yaml", {"given": "inside"})
     assert recipe.name == "outside-inside"
@@ -252,7 +308,9 @@ def test_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     assert parse(text, "r.yaml", {"given": "x", "FROM_OUTSIDE": "y"}).name == "y-x"
     with pytest.raises(RecipeError) as caught:
         parse("model:\n  source: function\n  arguments:\n    list:\n    - 1\n    - ${absent}\n", "r.yaml")
-    assert str(caught.value).startswith("r.yaml, line 6, model.arguments.list.1: ${absent} has no value; give --var absent=VALUE or set")
+    assert str(caught.value).startswith(
+        "r.yaml, line 6, model.arguments.list.1: ${absent} has no value; give --var absent=VALUE or set"
+    )
 
 
 def test_paths_start_at_the_recipe(tmp_path: Path) -> None:
@@ -307,7 +365,8 @@ def test_true_and_false_are_no_numbers(part: str) -> None:
     (section, value), *_ = yaml.safe_load(part).items()
     field = f"{section}.{list(value)[-1]}" if isinstance(value, dict) else section
     with pytest.raises(
-        RecipeError, match=rf"^r.yaml, line 3, {field}: should not be true or false, which yes, no, on and off mean in YAML too"
+        RecipeError,
+        match=rf"^r.yaml, line 3, {field}: should not be true or false, which yes, no, on and off mean in YAML too",
     ):
         parse(DIGITS + part + "\n", "r.yaml")
 
@@ -319,12 +378,17 @@ def test_true_and_false_of_tasks_and_models_are_all_named_at_once() -> None:
     with pytest.raises(RecipeError) as caught:
         parse(text, "r.yaml")
     lines = [line.split(": should not")[0] for line in str(caught.value).splitlines()]
-    assert lines == ["r.yaml, line 5, model.max_length", "r.yaml, line 12, tasks.movies.max_train", "r.yaml, line 13, tasks.movies.label"]
+    assert lines == [
+        "r.yaml, line 5, model.max_length",
+        "r.yaml, line 12, tasks.movies.max_train",
+        "r.yaml, line 13, tasks.movies.label",
+    ]
 
 
 def test_true_and_false_stand_where_they_are_meant() -> None:
     recipe = parse(
-        "name: a\nmodel: {source: function, call: 'a:b', arguments: {x: true}}\nfinetune: {method: lora, rslora: true, train_a: no}"
+        "name: a\nmodel: {source: function, call: 'a:b', arguments: {x: true}}\nfinetune: {method: lora, rslora: true,"
+        " train_a: no}"
     )
     assert isinstance(recipe.model, FunctionModel)
     assert recipe.model.arguments == {"x": True}
@@ -339,12 +403,17 @@ def test_true_and_false_stand_where_they_are_meant() -> None:
         ("text: [a, a]", "tasks.movies.text: 'a' appears twice; name each once"),
         ("text: text\n    labels: [x, y, x]", "tasks.movies.labels: 'x' appears twice; name each once"),
         ("text: text\n    labels: [3, 3]", "tasks.movies.labels: 3 appears twice; name each once"),
-        ("text: text\n    labels: [x]", "tasks.movies.labels: a task needs at least two labels; name all, or leave this out"),
+        (
+            "text: text\n    labels: [x]",
+            "tasks.movies.labels: a task needs at least two labels; name all, or leave this out",
+        ),
         ("text: text\n    metrics: [f1, f1]", "tasks.movies.metrics: 'f1' appears twice; name each once"),
     ],
 )
 def test_lists_hold_as_many_as_they_should_and_nothing_twice(line: str, message: str) -> None:
-    with pytest.raises(RecipeError, match=f"^r.yaml, line {10 if line.startswith('text: [') else 11}, {re.escape(message)}"):
+    with pytest.raises(
+        RecipeError, match=f"^r.yaml, line {10 if line.startswith('text: [') else 11}, {re.escape(message)}"
+    ):
         parse(TEXT.replace("text: text", line), "r.yaml")
 
 
@@ -352,12 +421,17 @@ def test_one_task_under_two_names() -> None:
     task = "{train: a.csv, validation: b.csv, text: t}"
     head = TEXT.split("tasks:", maxsplit=1)[0]
     one = parse(f"{head}tasks:\n  a: {task}\n  b: {task}\n  c: {task.replace('a.csv', 'c.csv')}\n")
-    said = "tasks 'a' and 'b' are the same in everything, so that one task's weight counts twice; remove one, or name other data"
+    said = (
+        "tasks 'a' and 'b' are the same in everything, so that one task's weight counts twice; remove one, or name"
+        " other data"
+    )
     assert one.twin_warnings == (said,)
     assert parse(f"{head}tasks:\n  a: {task}\n  b: {task.replace('t}', 't, metrics: [f1]}')}\n").twin_warnings == ()
 
 
 @pytest.mark.parametrize("name", ["movies", "'movies'", '"movies"'])
 def test_one_name_for_two_tasks(name: str) -> None:
-    with pytest.raises(RecipeError, match=r"^r\.yaml, line 15: 'movies' is already there in line 7; give it another name"):
+    with pytest.raises(
+        RecipeError, match=r"^r\.yaml, line 15: 'movies' is already there in line 7; give it another name"
+    ):
         parse(f"{TEXT}  {name}:\n    train: a.csv\n    validation: b.csv\n    text: t\n", "r.yaml")

@@ -33,7 +33,10 @@ def model(*before: nn.Module) -> nn.Sequential:
 
 
 def others(net: nn.Module, count: int = 4) -> list[Params]:
-    return [{f"1.{name}": normal(*tensor.shape, seed=seed) for name, tensor in parameters_of(net[1]).items()} for seed in range(count)]  # type: ignore[index]
+    return [
+        {f"1.{name}": normal(*tensor.shape, seed=seed) for name, tensor in parameters_of(net[1]).items()}
+        for seed in range(count)
+    ]  # type: ignore[index]
 
 
 def runs(net: nn.Sequential) -> int:
@@ -63,7 +66,9 @@ def test_what_stays_runs_once_per_batch() -> None:
 
 
 def test_the_largest_unchanging_modules_are_remembered() -> None:
-    net = nn.Sequential(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)), nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 3)), nn.Tanh())
+    net = nn.Sequential(
+        nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)), nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 3)), nn.Tanh()
+    )
     assert Memory(net, ["1.1.weight"]).modules == ["0", "1.0"]
     assert Memory(net, ["0.0.bias"]).modules == ["0.1", "1"]
     assert Memory(net, parameters_of(net)).modules == []
@@ -145,7 +150,9 @@ class Nested(nn.Module):
         super().__init__()
         self.layer, self.runs = nn.Linear(4, 4), 0
 
-    def forward(self, inputs: Tensor, *, scale: dict[str, float], extra: object = None) -> dict[str, tuple[Tensor, float] | None]:
+    def forward(
+        self, inputs: Tensor, *, scale: dict[str, float], extra: object = None
+    ) -> dict[str, tuple[Tensor, float] | None]:
         self.runs += 1
         return {"found": (self.layer(inputs) * scale["by"], 2.0), "more": None}
 

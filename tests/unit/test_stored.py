@@ -85,7 +85,14 @@ class TestRefusals:
         assert "is truncated or damaged" in self.refused(file)
 
     @pytest.mark.parametrize(
-        "header", ["[]", "{", '{"w": 1}', '{"w": {"dtype": "F32"}}', '{"w": {"dtype": "F32", "shape": [1], "data_offsets": [0]}}']
+        "header",
+        [
+            "[]",
+            "{",
+            '{"w": 1}',
+            '{"w": {"dtype": "F32"}}',
+            '{"w": {"dtype": "F32", "shape": [1], "data_offsets": [0]}}',
+        ],
     )
     def test_a_header_of_something_else(self, tmp_path: Path, header: str) -> None:
         assert "is truncated or damaged" in self.refused(raw(tmp_path / "x.safetensors", header))

@@ -27,12 +27,16 @@ GRID = lattice(TASKS, 3)
 def near(like: Params, seed: int) -> dict[str, Tensor]:
     scale = max([float(tensor.abs().max()) for tensor in like.values() if tensor.numel()], default=1.0)
     return {
-        name: (tensor.float() + scale * normal(*tensor.shape, seed=40 + 10 * seed + place)).to(tensor.dtype).contiguous()
+        name: (
+            (tensor.float() + scale * normal(*tensor.shape, seed=40 + 10 * seed + place)).to(tensor.dtype).contiguous()
+        )
         for place, (name, tensor) in enumerate(like.items())
     }
 
 
-def collected(prior: Gaussian, sites: Mapping[str, GaussianSite], weightings: Sequence[TaskWeights]) -> list[dict[str, Tensor]]:
+def collected(
+    prior: Gaussian, sites: Mapping[str, GaussianSite], weightings: Sequence[TaskWeights]
+) -> list[dict[str, Tensor]]:
     """Every preview put together, in the types that `merge` gives."""
     parts: list[dict[str, list[Tensor]]] = [{} for _ in weightings]
     for _, found in stream(prior, sites, weightings):
@@ -40,7 +44,12 @@ def collected(prior: Gaussian, sites: Mapping[str, GaussianSite], weightings: Se
             for name, tensor in tensors.items():
                 own.setdefault(name, []).append(tensor.flatten())
     return [
-        {name: torch.cat(own[name]).reshape(mean.shape).to(mean.dtype) for name, mean in prior.mean.items() if name in own} for own in parts
+        {
+            name: torch.cat(own[name]).reshape(mean.shape).to(mean.dtype)
+            for name, mean in prior.mean.items()
+            if name in own
+        }
+        for own in parts
     ]
 
 
@@ -50,12 +59,16 @@ def tolerance(like: Params) -> float:
 
 @pytest.mark.parametrize("gradients", [False, True])
 @pytest.mark.parametrize("family", HARD)
-@pytest.mark.parametrize("structure", ["isotropic", "diagonal", "diagonal 1e-10 to 1e15", "kronecker with biases", "lowrank"])
+@pytest.mark.parametrize(
+    "structure", ["isotropic", "diagonal", "diagonal 1e-10 to 1e15", "kronecker with biases", "lowrank"]
+)
 def test_every_weighting_is_what_merging_it_alone_gives(structure: str, family: str, gradients: bool) -> None:
     like = HARD[family]
     prior = Gaussian(like, Isotropic(0.7))
     slopes = near(like, 9) if gradients else None
-    sites = {task: GaussianSite(near(like, seed), STRUCTURES[structure](like), slopes) for seed, task in enumerate(TASKS)}
+    sites = {
+        task: GaussianSite(near(like, seed), STRUCTURES[structure](like), slopes) for seed, task in enumerate(TASKS)
+    }
     for weights, found in zip(GRID, collected(prior, sites, GRID), strict=True):
         expected = {name: tensor for name, tensor in merge(prior, sites, weights).params.items() if tensor.numel()}
         assert_close({name: tensor for name, tensor in found.items() if tensor.numel()}, expected, tolerance(like))
@@ -68,7 +81,9 @@ def test_one_weighting_alone_is_what_merging_gives(structure: str, family: str, 
     like = HARD[family]
     prior = Gaussian(like, Isotropic(0.7))
     slopes = near(like, 9) if gradients else None
-    sites = {task: GaussianSite(near(like, seed), STRUCTURES[structure](like), slopes) for seed, task in enumerate(TASKS)}
+    sites = {
+        task: GaussianSite(near(like, seed), STRUCTURES[structure](like), slopes) for seed, task in enumerate(TASKS)
+    }
     before = {task: {name: tensor.clone() for name, tensor in site.center.items()} for task, site in sites.items()}
     for weights in GRID:
         (found,) = collected(prior, sites, [weights])
@@ -101,7 +116,10 @@ class TestMemory:
 
     def test_too_little_is_refused_before_anything_is_read(self) -> None:
         sites = {task: GaussianSite.flat(LONG) for task in TASKS}
-        said = r"budget of 0\.5 MiB is too small: the buffers for a slice \(tasks: 3, weightings: 2\) take 1\.0 MiB at least; allow more"
+        said = (
+            r"budget of 0\.5 MiB is too small: the buffers for a slice \(tasks: 3, weightings: 2\) take 1\.0 MiB at"
+            r" least; allow more"
+        )
         with pytest.raises(ParamsError, match=said):
             stream(Gaussian(LONG, Isotropic(1.0)), sites, INSIDE, memory=1 << 19)
 
@@ -114,7 +132,9 @@ class TestMemory:
         assert list(stream(prior, sites, INSIDE, memory=16 * 4 * largest))
 
 
-@pytest.mark.parametrize("precision", [Isotropic(0.0), diagonal_like({"w": torch.zeros(CHUNK + 9), "v": torch.zeros(3, 2)}, 1, -3, 3)])
+@pytest.mark.parametrize(
+    "precision", [Isotropic(0.0), diagonal_like({"w": torch.zeros(CHUNK + 9), "v": torch.zeros(3, 2)}, 1, -3, 3)]
+)
 def test_params_in_files_give_the_same_as_params_in_memory(tmp_path: Path, precision: Precision) -> None:
     like = {"w": normal(CHUNK + 9, seed=1).bfloat16(), "v": normal(3, 2, seed=2)}
     sites, stored = {}, {}
@@ -125,7 +145,9 @@ def test_params_in_files_give_the_same_as_params_in_memory(tmp_path: Path, preci
     save_file(like, tmp_path / "prior.safetensors")
     files = Gaussian(Stored.open([tmp_path / "prior.safetensors"]), Isotropic(1.0))
     inside = [weights for weights in GRID if weights.corner is None]
-    for one, other in zip(collected(Gaussian(like, Isotropic(1.0)), sites, inside), collected(files, stored, inside), strict=True):
+    for one, other in zip(
+        collected(Gaussian(like, Isotropic(1.0)), sites, inside), collected(files, stored, inside), strict=True
+    ):
         assert all(one[name].equal(other[name]) for name in like)
 
 
@@ -172,13 +194,17 @@ def test_simple_averaging_does_not_read_the_prior(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_averages_by_curvature_of_short_params_do_not_read_the_prior(tmp_path: Path, dtype: torch.dtype, count: int) -> None:
+def test_averages_by_curvature_of_short_params_do_not_read_the_prior(
+    tmp_path: Path, dtype: torch.dtype, count: int
+) -> None:
     save_file({"w": torch.zeros(1000, dtype=dtype)}, tmp_path / "prior.safetensors")
     prior = Gaussian(Stored.open([tmp_path / "prior.safetensors"]), Isotropic(0.5))
     (tmp_path / "prior.safetensors").unlink()
     centers = [normal(1000, seed=seed).to(dtype) for seed in range(3)]
     curvature = [normal(1000, seed=seed).exp() for seed in range(3, 6)]
-    sites = {task: GaussianSite({"w": c}, Diagonal({"w": h})) for task, c, h in zip(TASKS, centers, curvature, strict=True)}
+    sites = {
+        task: GaussianSite({"w": c}, Diagonal({"w": h})) for task, c, h in zip(TASKS, centers, curvature, strict=True)
+    }
     (_, found), *_ = stream(prior, sites, INSIDE[:count])
     for weights, own in zip(INSIDE, found, strict=False):
         pulls = torch.stack([share * (0.5 + h.double()) for share, h in zip(weights.values(), curvature, strict=True)])
@@ -197,7 +223,10 @@ def test_a_task_without_weight_is_not_read(tmp_path: Path) -> None:
 
 def test_heads_of_their_own_stay_as_they_are() -> None:
     prior = Gaussian({"trunk": torch.zeros(2), "head": torch.zeros(2)}, Isotropic(1.0))
-    sites = {"a": GaussianSite.flat({"trunk": torch.ones(2), "head": torch.ones(2)}), "b": GaussianSite.flat({"trunk": torch.zeros(2)})}
+    sites = {
+        "a": GaussianSite.flat({"trunk": torch.ones(2), "head": torch.ones(2)}),
+        "b": GaussianSite.flat({"trunk": torch.zeros(2)}),
+    }
     (found,) = collected(prior, sites, [TaskWeights(["a", "b"], [0.25, 0.75])])
     assert found["trunk"].tolist() == [0.25, 0.25]
     assert found["head"].tolist() == [1.0, 1.0]

@@ -57,7 +57,10 @@ def test_fit_gives_every_task_s_run_and_estimate(study: Study) -> None:
 
 
 def test_nothing_is_trained_where_curvature_alone_is_asked_for(tmp_path: Path) -> None:
-    with started(tmp_path / "new.study") as study, pytest.raises(StudyError, match="there is no model yet of low, mid, high"):
+    with (
+        started(tmp_path / "new.study") as study,
+        pytest.raises(StudyError, match="there is no model yet of low, mid, high"),
+    ):
         study.fit(only_estimate=True)
 
 

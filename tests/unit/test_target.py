@@ -44,7 +44,9 @@ def test_a_folder_is_never_replaced_by_a_file(tmp_path: Path, overwrite: bool) -
 def test_a_file_of_the_users(tmp_path: Path) -> None:
     path = tmp_path / "thesis.html"
     path.write_text("years of work")
-    with pytest.raises(StorageError, match="was not written by foretaste; name another file, or replace it with --overwrite"):
+    with pytest.raises(
+        StorageError, match="was not written by foretaste; name another file, or replace it with --overwrite"
+    ):
         check_file(path, overwrite=False)
     assert check_file(path, overwrite=True) == path
     assert check_file(path, overwrite=False, is_ours=lambda file: file == path) == path
@@ -76,7 +78,9 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
         check_file(tmp_path / "nowhere" / "a.html", overwrite=False)
 
 
-@pytest.mark.parametrize("name", ["study.db", "thesis.html", "tensors/new.safetensors", "exports", "report.html/x", "running/x"])
+@pytest.mark.parametrize(
+    "name", ["study.db", "thesis.html", "tensors/new.safetensors", "exports", "report.html/x", "running/x"]
+)
 def test_within_a_study(study: Path, name: str) -> None:
     with pytest.raises(StorageError, match="which only the study itself writes to"):
         check_file(study / "tensors" / ".." / name, overwrite=True, is_ours=lambda path: True)

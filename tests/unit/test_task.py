@@ -61,7 +61,9 @@ class TestTask:
 
     def test_a_metric_of_the_model_needs_a_judge(self) -> None:
         metrics: list[AnyMetric] = [*METRIC, ModelMetric("arc:acc")]
-        with pytest.raises(TaskError, match=r"metric 'arc:acc' of task 'a' judges the model, which the task cannot; give it judge="):
+        with pytest.raises(
+            TaskError, match=r"metric 'arc:acc' of task 'a' judges the model, which the task cannot; give it judge="
+        ):
             Task("a", ROWS, ROWS, metrics)
         assert Task("a", ROWS, ROWS, metrics, judge=lambda model, names, most: {}).judged == ("arc:acc",)
 
@@ -82,7 +84,11 @@ class TestLoss:
     @pytest.mark.parametrize("fingerprint", ["", "given"])
     def test_another_loss_is_another_identity_and_a_form_of_cross_entropy_is_not(self, fingerprint: str) -> None:
         task = Task("movies", ROWS, ROWS, METRIC, fingerprint=fingerprint)
-        assert replace(task, loss=CrossEntropy()).identity == replace(task, loss=TokenCrossEntropy()).identity == task.identity
+        assert (
+            replace(task, loss=CrossEntropy()).identity
+            == replace(task, loss=TokenCrossEntropy()).identity
+            == task.identity
+        )
         assert len({replace(task, loss=loss).identity for loss in (CrossEntropy(), Squared(), Bernoulli())}) == 3
 
 
@@ -108,7 +114,10 @@ class TestMetrics:
         assert metric.of(self.SEEN) == 1.0
 
     def test_of_the_model_is_what_the_judge_found(self) -> None:
-        assert ModelMetric("arc:acc", higher_is_better=False).of(replace(self.SEEN, judged={"arc:acc": 0.25, "arc": 1.0})) == 0.25
+        assert (
+            ModelMetric("arc:acc", higher_is_better=False).of(replace(self.SEEN, judged={"arc:acc": 0.25, "arc": 1.0}))
+            == 0.25
+        )
 
 
 def test_predict_inputs_calls_the_model() -> None:
@@ -170,5 +179,7 @@ class TestIdentity:
             def __getitem__(self, index: int, /) -> Example:
                 return {"inputs": self.inputs[index] + torch.rand(3), "labels": self.labels[index]}
 
-        with pytest.raises(TaskError, match=r"the examples of task 'a' change every time they are read .* give the task a fingerprint="):
+        with pytest.raises(
+            TaskError, match=r"the examples of task 'a' change every time they are read .* give the task a fingerprint="
+        ):
             _ = replace(self.TASK, validation=Augmented(torch.eye(3), torch.tensor([0, 1, 2]))).identity

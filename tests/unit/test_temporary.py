@@ -81,7 +81,10 @@ def test_a_folder_is_as_old_as_what_changed_last_in_it(tmp_path: Path) -> None:
 
 def test_only_the_name_that_is_asked_for(tmp_path: Path) -> None:
     """A name is compared as it is: its stars and brackets are no pattern, and `a` is no beginning of `a.txt`."""
-    other, wanted = named(tmp_path, temporary._host(), DEAD), tmp_path / f".a[1]*.{temporary._host()}-{DEAD}-1-00112233.tmp"
+    other, wanted = (
+        named(tmp_path, temporary._host(), DEAD),
+        tmp_path / f".a[1]*.{temporary._host()}-{DEAD}-1-00112233.tmp",
+    )
     wanted.touch()
     sweep(tmp_path, "*")
     sweep(tmp_path, "a")
@@ -90,7 +93,9 @@ def test_only_the_name_that_is_asked_for(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [other]
 
 
-@pytest.mark.parametrize("name", [".a.txt.tmp", ".a.txt.editor.tmp", "a.txt", ".a.txt.swp", ".notes.2024-1-1-00112233.tmp"])
+@pytest.mark.parametrize(
+    "name", [".a.txt.tmp", ".a.txt.editor.tmp", "a.txt", ".a.txt.swp", ".notes.2024-1-1-00112233.tmp"]
+)
 def test_files_of_others_stay_whatever_their_age(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
     aged(tmp_path / name)
@@ -119,15 +124,20 @@ def test_a_long_name_leaves_room(tmp_path: Path) -> None:
 def test_a_real_second_pid_namespace(tmp_path: Path) -> None:
     """A process of another PID namespace sweeps a folder that this one writes to, and the other way round."""
     inside = ["unshare", "--fork", "--pid", "--mount-proc"]
-    if shutil.which("unshare") is None or subprocess.run([*inside, "true"], capture_output=True, check=False).returncode:
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*inside, "true"], capture_output=True, check=False).returncode
+    ):
         pytest.skip("no PID namespace can be made here")
     mine = temporary_path(tmp_path / "a.txt")
     mine.write_text("half")
     code = (
-        "import sys; from pathlib import Path; from foretaste.temporary import sweep, temporary_path; folder = Path(sys.argv[1]);"
-        "sweep(folder); path = temporary_path(folder / 'b.txt'); path.touch(); print(path.name)"
+        "import sys; from pathlib import Path; from foretaste.temporary import sweep, temporary_path; folder ="
+        " Path(sys.argv[1]);sweep(folder); path = temporary_path(folder / 'b.txt'); path.touch(); print(path.name)"
     )
-    found = subprocess.run([*inside, sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        [*inside, sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+    )
     theirs = tmp_path / found.stdout.strip()
     assert mine.exists()
     assert int(theirs.name.split("-")[-3]) < 100  # a number of its own namespace, which has ended since

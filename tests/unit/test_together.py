@@ -42,7 +42,10 @@ def stirred(model: nn.Module, count: int = COUNT) -> list[dict[str, Tensor]]:
     """Params around the model's own; variances stay positive."""
     generator = random(3)
     return [
-        {name: tensor + 0.1 * torch.rand(tensor.shape, generator=generator).to(tensor) for name, tensor in tensors_of(model).items()}
+        {
+            name: tensor + 0.1 * torch.rand(tensor.shape, generator=generator).to(tensor)
+            for name, tensor in tensors_of(model).items()
+        }
         for _ in range(count)
     ]
 
@@ -69,7 +72,10 @@ class Tokens:
 
     def __init__(self) -> None:
         generator = random(5)
-        self.rows = [torch.randint(1, 30, (int(size),), generator=generator) for size in torch.randint(2, 9, (17,), generator=generator)]
+        self.rows = [
+            torch.randint(1, 30, (int(size),), generator=generator)
+            for size in torch.randint(2, 9, (17,), generator=generator)
+        ]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -80,7 +86,11 @@ class Tokens:
     @staticmethod
     def collate(examples: list[Example]) -> dict[str, Tensor]:
         ids = nn.utils.rnn.pad_sequence([each["input_ids"] for each in examples], batch_first=True)
-        return {"input_ids": ids, "attention_mask": (ids != 0).long(), "labels": torch.stack([each["labels"] for each in examples])}
+        return {
+            "input_ids": ids,
+            "attention_mask": (ids != 0).long(),
+            "labels": torch.stack([each["labels"] for each in examples]),
+        }
 
     @staticmethod
     def predict(model: nn.Module, batch: Batch) -> Tensor:
@@ -247,7 +257,9 @@ def test_texts_and_judges_go_one_by_one(passes: Passes) -> None:
         return [(str(guess), str(int(each["labels"]))) for guess, each in zip(found, examples, strict=True)]
 
     examples = rows()
-    same = TextMetric("same", lambda written, wanted: sum(a == b for a, b in zip(written, wanted, strict=True)) / len(wanted))
+    same = TextMetric(
+        "same", lambda written, wanted: sum(a == b for a, b in zip(written, wanted, strict=True)) / len(wanted)
+    )
     size = ModelMetric("size")
 
     def judge(model: nn.Module, names: object, most: int | None) -> dict[str, float]:

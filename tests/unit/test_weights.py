@@ -8,7 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foretaste.errors import WeightsError
-from foretaste.weights import TaskWeights, corners, covering, dirichlet, inside, lattice, lattice_near, reaches_inside, spread, uniform
+from foretaste.weights import (
+    TaskWeights,
+    corners,
+    covering,
+    dirichlet,
+    inside,
+    lattice,
+    lattice_near,
+    reaches_inside,
+    spread,
+    uniform,
+)
 from laws import quick
 
 TASKS = ("movies", "news", "sport")
@@ -44,7 +55,9 @@ class TestTaskWeights:
             (("a", "b"), (0.5, 0.50001), "sum to 1.00001, not 1"),
         ],
     )
-    def test_what_is_no_point_of_the_simplex_is_refused(self, names: Sequence[str], values: Sequence[float], match: str) -> None:
+    def test_what_is_no_point_of_the_simplex_is_refused(
+        self, names: Sequence[str], values: Sequence[float], match: str
+    ) -> None:
         with pytest.raises(WeightsError, match=match):
             TaskWeights(names, values)
 
@@ -120,7 +133,9 @@ class TestLattice:
     def test_it_is_every_multiple_once(self, count: int, resolution: int) -> None:
         tasks = [f"t{index}" for index in range(count)]
         expected = {
-            tuple(part / resolution for part in parts) for parts in product(range(resolution + 1), repeat=count) if sum(parts) == resolution
+            tuple(part / resolution for part in parts)
+            for parts in product(range(resolution + 1), repeat=count)
+            if sum(parts) == resolution
         }
         found = [weights.shares for weights in lattice(tasks, resolution)]
         assert len(found) == len(expected) == math.comb(resolution + count - 1, count - 1)

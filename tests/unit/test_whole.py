@@ -31,7 +31,9 @@ def test_no_folder_is_made_for_it(tmp_path: Path) -> None:
 
 
 def test_a_place_that_cannot_be_written_needs_no_space(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match=r"No such file or directory.*; choose another place, then run again; nothing is lost"):
+    with pytest.raises(
+        StorageError, match=r"No such file or directory.*; choose another place, then run again; nothing is lost"
+    ):
         write_whole(tmp_path / "nowhere" / "file", lambda path: path.write_text("x"))
 
 

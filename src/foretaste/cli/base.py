@@ -67,7 +67,9 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     pass
 
@@ -171,7 +173,9 @@ def use_one_thread() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-def again(command: Sequence[str], study: Path | None, var: Sequence[str] | None, weights: Sequence[str] | None = None) -> str:
+def again(
+    command: Sequence[str], study: Path | None, var: Sequence[str] | None, weights: Sequence[str] | None = None
+) -> str:
     """Return a command with the options that it needs here, ready to paste."""
     options = [("--study", str(study))] if study else []
     options += [("--var", pair) for pair in var or ()] + [("--weights", text) for text in weights or ()]
@@ -216,7 +220,9 @@ def print_report(
     after: str = "",
     name: str = "",
 ) -> None:
-    """Print a report for people, or its record for machines; either may be a function, which is called only if it is wanted.
+    """Print a report for people, or its record for machines.
+
+    Either may be a function, which is called only if it is wanted.
 
     Args:
         as_json: Whether machines read it.

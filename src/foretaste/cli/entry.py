@@ -14,7 +14,15 @@ from foretaste.errors import BadInput, ForetasteError, Stopped
 
 __all__ = ["main", "plain"]
 
-_COMMANDS = (running, studying, showing, templates, searching, exploring, transfer)  # importing them adds their commands, in this order
+_COMMANDS = (
+    running,
+    studying,
+    showing,
+    templates,
+    searching,
+    exploring,
+    transfer,
+)  # importing them adds their commands, in this order
 
 
 def main() -> None:
@@ -55,7 +63,12 @@ def _users_fault(error: BaseException) -> ForetasteError | None:
 
 
 def _show_warning(
-    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: str | None = None
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
 ) -> None:
     """Print our own warnings as one line; show those of libraries as usual."""
     if not category.__module__.startswith("foretaste."):
@@ -80,4 +93,6 @@ def plain(text: str) -> str:
     >>> print(plain("a\x1b[31mb"))
     a\x1b[31mb
     """
-    return "".join(character if character.isprintable() or character in "\n\t" else ascii(character)[1:-1] for character in text)
+    return "".join(
+        character if character.isprintable() or character in "\n\t" else ascii(character)[1:-1] for character in text
+    )

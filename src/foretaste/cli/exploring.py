@@ -27,9 +27,14 @@ def explore(
         str, typer.Option(help="Address to listen on; 0.0.0.0 lets in other machines that know the printed address.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; any free one if left out.")] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Start work that was requested before and still waits.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Start work that was requested before and still waits.")
+    ] = False,
     trust: Annotated[
-        bool, typer.Option("--trust", help="Let a study that somebody else made run its own Python code when you request work.")
+        bool,
+        typer.Option(
+            "--trust", help="Let a study that somebody else made run its own Python code when you request work."
+        ),
     ] = False,
     browse: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the address as JSON, for machines.")] = False,
@@ -40,7 +45,9 @@ def explore(
 
     def opened(address: str) -> None:
         typer.echo(
-            f'{{"address": "{address}"}}' if as_json else f"exploring {study} at {address}\nCtrl-C stops the page; requested work goes on"
+            f'{{"address": "{address}"}}'
+            if as_json
+            else f"exploring {study} at {address}\nCtrl-C stops the page; requested work goes on"
         )
         if browse:
             webbrowser.open(address)

@@ -43,30 +43,46 @@ StudyFolder = Annotated[Path, typer.Argument(metavar="STUDY", help="A study's fo
 StudyOption = Annotated[
     Path | None,
     typer.Option(
-        "--study", help="Folder that keeps everything; if left out, in the current folder, named after RECIPE's file with .study."
+        "--study",
+        help="Folder that keeps everything; if left out, in the current folder, named after RECIPE's file with .study.",
     ),
 ]
-Variables = Annotated[list[str] | None, typer.Option("--var", metavar="NAME=VALUE", help="Value of ${NAME} in the recipe; repeatable.")]
+Variables = Annotated[
+    list[str] | None, typer.Option("--var", metavar="NAME=VALUE", help="Value of ${NAME} in the recipe; repeatable.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, for machines.")]
 WeightsOption = Annotated[
     list[str] | None,
-    typer.Option("--weights", "-w", metavar="TASK=SHARE,...", help="For example movies=0.5,news=0.5, or uniform; repeatable."),
+    typer.Option(
+        "--weights", "-w", metavar="TASK=SHARE,...", help="For example movies=0.5,news=0.5, or uniform; repeatable."
+    ),
 ]
-Prefer = Annotated[str | None, typer.Option("--prefer", help="mean, worst, knee, or movies=2,news=1; the recipe's if left out.")]
+Prefer = Annotated[
+    str | None, typer.Option("--prefer", help="mean, worst, knee, or movies=2,news=1; the recipe's if left out.")
+]
 Floors = Annotated[
     list[str] | None,
-    typer.Option("--floor", help="news>=0.85 (a maximum where less is better), or all>=97% of the single-task metric; repeatable."),
+    typer.Option(
+        "--floor",
+        help="news>=0.85 (a maximum where less is better), or all>=97% of the single-task metric; repeatable.",
+    ),
 ]
 Method = Annotated[
     str | None,
     typer.Option(
-        "--method", metavar="METHOD", parser=_method_name, help=f"The preview method; the recipe's if left out. One of {_METHODS}."
+        "--method",
+        metavar="METHOD",
+        parser=_method_name,
+        help=f"The preview method; the recipe's if left out. One of {_METHODS}.",
     ),
 ]
 Methods = Annotated[
     list[str] | None,
     typer.Option(
-        "--method", metavar="METHOD", parser=_method_name, help=f"A method to compare; repeatable; all if left out. One of {_METHODS}."
+        "--method",
+        metavar="METHOD",
+        parser=_method_name,
+        help=f"A method to compare; repeatable; all if left out. One of {_METHODS}.",
     ),
 ]
 Corners = Annotated[
@@ -75,17 +91,29 @@ Corners = Annotated[
         "--method",
         metavar="METHOD",
         parser=_method_name,
-        help=f"A method whose previews of single tasks are checked; repeatable; if left out, the recipe's that train no further. "
-        f"One of {_METHODS}.",
+        help=(
+            "A method whose previews of single tasks are checked; repeatable; if left out, the recipe's that train no"
+            f" further. One of {_METHODS}."
+        ),
     ),
 ]
-Explain = Annotated[bool, typer.Option("--explain", help="Explain in sentences what is recommended, why, and how sure that is.")]
+Explain = Annotated[
+    bool, typer.Option("--explain", help="Explain in sentences what is recommended, why, and how sure that is.")
+]
 Steps = Annotated[
-    list[int] | None, typer.Option("--sharpen", min=1, max=STEPS, help="Also sharpen each preview by this many joint steps; repeatable.")
+    list[int] | None,
+    typer.Option("--sharpen", min=1, max=STEPS, help="Also sharpen each preview by this many joint steps; repeatable."),
 ]
 Open = Annotated[bool, typer.Option("--open/--no-open", help="Open the report in a browser.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a folder that foretaste wrote, once the new one is complete.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace a folder that foretaste wrote, once the new one is complete.")
+]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", min=1, max=WORKERS, help="Processes that share the work, each on its own device where there are any."),
+    typer.Option(
+        "--workers",
+        min=1,
+        max=WORKERS,
+        help="Processes that share the work, each on its own device where there are any.",
+    ),
 ]

@@ -12,7 +12,10 @@ __all__ = ["Race", "goal_words"]
 Race = Annotated[
     bool,
     typer.Option(
-        "--race", help="Evaluate on growing parts of the data, and stop early what is almost certainly not the best for --prefer."
+        "--race",
+        help=(
+            "Evaluate on growing parts of the data, and stop early what is almost certainly not the best for --prefer."
+        ),
     ),
 ]
 

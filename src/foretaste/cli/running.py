@@ -60,6 +60,8 @@ def _run_all(
         work.run()
     summary = summarize_study(folder)
     path = write_report(summary, folder / REPORT)
-    print_study(summary, {"study": str(folder), "report": str(path)}, f"report: {path}\nstudy: {folder}", as_json=as_json)
+    print_study(
+        summary, {"study": str(folder), "report": str(path)}, f"report: {path}\nstudy: {folder}", as_json=as_json
+    )
     if browse:
         webbrowser.open(path.resolve().as_uri())

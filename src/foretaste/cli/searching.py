@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from foretaste.surface import searched
     from foretaste.workflow import search as searching
 else:
-    records, explanation, sections = (lazy(f"foretaste.report.{name}") for name in ("records", "sections.explanation", "sections.search"))
+    records, explanation, sections = (
+        lazy(f"foretaste.report.{name}") for name in ("records", "sections.explanation", "sections.search")
+    )
     searched, searching = lazy("foretaste.surface.searched"), lazy("foretaste.workflow.search")
 
 __all__ = ["search"]
@@ -28,13 +30,25 @@ __all__ = ["search"]
 _FRONT = "front"
 
 
-@app.command(epilog="Example: [bold]foretaste search study.yaml --budget joint=5,previews=100 --prefer worst --floor 'all>=95%'[/]")
+@app.command(
+    epilog=(
+        "Example: [bold]foretaste search study.yaml --budget joint=5,previews=100 --prefer worst --floor 'all>=95%'[/]"
+    )
+)
 def search(
     recipe: RecipeFile,
     budget: Annotated[
-        str, typer.Option(help="How much may be evaluated in all: joint runs, previews, and previews sharpened by a tenth of a joint run.")
+        str,
+        typer.Option(
+            help=(
+                "How much may be evaluated in all: joint runs, previews, and previews sharpened by a tenth of a joint"
+                " run."
+            )
+        ),
     ] = "joint=5,previews=100",
-    prefer: Annotated[str | None, typer.Option(help="mean, worst, knee, movies=2,news=1, or front; the recipe's if left out.")] = None,
+    prefer: Annotated[
+        str | None, typer.Option(help="mean, worst, knee, movies=2,news=1, or front; the recipe's if left out.")
+    ] = None,
     floor: Floors = None,
     tolerance: Annotated[
         float,
@@ -52,7 +66,10 @@ def search(
     browse: Open = False,
     as_json: Json = False,
 ) -> None:
-    """Find the weights within a budget: previews first, then the joint runs that tell most; with a larger budget it goes on."""
+    """Find the weights within a budget: previews first, then the joint runs that tell most.
+
+    With a larger budget it goes on.
+    """
     limit = searched.Budget.parse(budget)
     options = [("--budget", budget), ("--prefer", prefer), *(("--floor", bound) for bound in floor or ())]
     options += [("--tolerance", str(tolerance))] if tolerance != 0.002 else []
@@ -77,9 +94,13 @@ def search(
     summary = summarize_study(folder, "knee" if front else prefer, floor)
     path = write_report(summary, folder / REPORT)
     more = {"study": str(folder), "report": str(path), "search": records.search_record(result)}
-    after = f"report: {path}" + ("" if result.recommendation.confirmed else f"\nnext: {again(['confirm', str(recipe)], study, var)}")
+    after = f"report: {path}" + (
+        "" if result.recommendation.confirmed else f"\nnext: {again(['confirm', str(recipe)], study, var)}"
+    )
     if explain and not as_json:
-        print_report(False, None, [sections.search_section(result)], "\n\n".join([*explanation.explain(summary), after]))
+        print_report(
+            False, None, [sections.search_section(result)], "\n\n".join([*explanation.explain(summary), after])
+        )
     else:
         if not as_json:
             print_report(False, None, [sections.search_section(result)])

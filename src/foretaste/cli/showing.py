@@ -21,9 +21,13 @@ if TYPE_CHECKING:
     from foretaste.store import study as studies
     from foretaste.workflow import outcome
 else:
-    explorer, page, records, summaries = (lazy(f"foretaste.report.{name}") for name in ("explorer", "page", "records", "summary"))
+    explorer, page, records, summaries = (
+        lazy(f"foretaste.report.{name}") for name in ("explorer", "page", "records", "summary")
+    )
     explanation, sections = (lazy(f"foretaste.report.sections.{name}") for name in ("explanation", "study"))
-    studies, target, whole, outcome = (lazy(f"foretaste.{name}") for name in ("store.study", "target", "whole", "workflow.outcome"))
+    studies, target, whole, outcome = (
+        lazy(f"foretaste.{name}") for name in ("store.study", "target", "whole", "workflow.outcome")
+    )
 
 __all__ = ["check_own_report", "check_report", "print_study", "report", "show", "summarize_study", "write_report"]
 
@@ -54,7 +58,9 @@ def report(
     prefer: Prefer = None,
     floor: Floors = None,
     method: Method = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that foretaste did not write.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a file that foretaste did not write.")
+    ] = False,
     browse: Open = False,
     as_json: Json = False,
 ) -> None:
@@ -102,7 +108,7 @@ def print_study(summary: "summaries.Summary", more: Mapping[str, object], after:
 
 
 def check_report(path: Path, *, overwrite: bool = False) -> Path:
-    """Check that a report may be written to a file: a new one, a report that foretaste wrote, or any with ``overwrite``."""
+    """Check that a report may be written here: a new file, a report of foretaste, any file with ``overwrite``."""
     return target.check_file(path, overwrite=overwrite, is_ours=lambda file: target.has_mark(file, page.MARKS))
 
 

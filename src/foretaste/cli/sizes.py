@@ -16,7 +16,8 @@ def size(text: str, option: str) -> int:
     """Read a number of bytes from a number and a unit.
 
     Args:
-        text: As typed: KiB, MiB, GiB and TiB are powers of 1024 (the short forms K, M, G and T too), kB, MB, GB and TB of 1000.
+        text: As typed: KiB, MiB, GiB and TiB are powers of 1024 (the short forms K, M, G and T too), kB, MB, GB and TB
+            of 1000.
         option: Its name, for errors.
 
     Raises:
@@ -27,7 +28,9 @@ def size(text: str, option: str) -> int:
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?B)?", text.strip())
     if match is None or not float(match[1]):
-        raise StudyError(f"{option} {text!r} is not a size; write a number above 0 and a unit, for example {option} 2GiB")
+        raise StudyError(
+            f"{option} {text!r} is not a size; write a number above 0 and a unit, for example {option} 2GiB"
+        )
     number, prefix, unit = float(match[1]), match[2], match[3]
     power = "KMGT".index(prefix.upper()) + 1 if prefix else 0
     bytes_given = number * (1000 if unit == "B" else 1024) ** power

@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from foretaste.workflow import mergeability as merging
 else:
     recipes, records = lazy("foretaste.recipe"), lazy("foretaste.report.records")
-    comparison, pairs, race, steps = (lazy(f"foretaste.report.sections.{name}") for name in ("comparison", "mergeability", "race", "work"))
+    comparison, pairs, race, steps = (
+        lazy(f"foretaste.report.sections.{name}") for name in ("comparison", "mergeability", "race", "work")
+    )
     checking, comparing, confirming, fitting, merging = (
         lazy(f"foretaste.workflow.{name}") for name in ("check", "compare", "confirm", "fit", "mergeability")
     )
@@ -53,7 +55,10 @@ def check(recipe: RecipeFile, var: Variables = None, as_json: Json = False) -> N
     plan, content = recipes.read(recipe, variables(var))
     checked, _ = checking.check(plan, content, str(recipe))
     section = steps.check_section(checked.tasks, checked.parameters, checked.trainings, checked.previews)
-    after = [*(f"warning: {warning}" for warning in checked.warnings), f"next: {again(['run', str(recipe)], None, var)}"]
+    after = [
+        *(f"warning: {warning}" for warning in checked.warnings),
+        f"next: {again(['run', str(recipe)], None, var)}",
+    ]
     print_report(as_json, asdict(checked), [section], "\n".join(after))
 
 
@@ -78,7 +83,10 @@ def fit(
     command = ["fit", str(recipe), *(["--estimate", estimate] if estimate else [])]
     with working(recipe, study, var, command, accept=accept, workers=workers) as (work, _):
         fitted = work.fit(only_estimate=estimate is not None)
-    tasks = {task: {"params": fit.artefacts[0], "site": fit.artefacts[1], "seconds": fit.run.seconds} for task, fit in fitted.items()}
+    tasks = {
+        task: {"params": fit.artefacts[0], "site": fit.artefacts[1], "seconds": fit.run.seconds}
+        for task, fit in fitted.items()
+    }
     print_report(as_json, tasks, [steps.fit_section(tasks)], f"next: {again(['preview', str(recipe)], study, var)}")
 
 
@@ -91,7 +99,7 @@ def mergeability(
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Check before any preview whether the tasks' models can be merged, two at a time, and whether corners are the tasks' models."""
+    """Check before any preview whether the tasks' models can be merged, two at a time."""
     names = unique_names(method)
     command = ["mergeability", str(recipe), *(word for name in names for word in ("--method", name))]
 
@@ -119,7 +127,12 @@ def preview(
     as_json: Json = False,
 ) -> None:
     """Merge the tasks' models at given weights, or over the whole simplex, and evaluate."""
-    command = ["preview", str(recipe), *(["--method", method] if method else []), *goal_words(race_previews, prefer, floor)]
+    command = [
+        "preview",
+        str(recipe),
+        *(["--method", method] if method else []),
+        *goal_words(race_previews, prefer, floor),
+    ]
     after = f"next: {again(['confirm', str(recipe)], study, var)}"
 
     def accept(request: Request) -> None:

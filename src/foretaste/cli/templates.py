@@ -32,9 +32,13 @@ else:
 
 @app.command(epilog="Example: [bold]foretaste init study.yaml --kind text[/]")
 def init(
-    path: Annotated[Path | None, typer.Argument(help="File to write; recipe.yaml or recipe.schema.json if left out.")] = None,
+    path: Annotated[
+        Path | None, typer.Argument(help="File to write; recipe.yaml or recipe.schema.json if left out.")
+    ] = None,
     kind: Annotated[_Template, typer.Option(help="What to start from.")] = _TEMPLATES[0],
-    schema: Annotated[bool, typer.Option("--schema", help="Write the recipe's JSON schema for editors instead.")] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Write the recipe's JSON schema for editors instead.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--force", "--overwrite", help="Replace an existing file.")] = False,
     as_json: Json = False,
 ) -> None:

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from foretaste.workflow import experts, files, mixing
     from foretaste.workflow import export as exporting
 else:
-    progress, sections, studies = (lazy(f"foretaste.{name}") for name in ("report.progress", "report.sections.work", "store.study"))
+    progress, sections, studies = (
+        lazy(f"foretaste.{name}") for name in ("report.progress", "report.sections.work", "store.study")
+    )
     imports, imported = lazy("foretaste.work.imports"), lazy("foretaste.work.imported_models")
     experts, files, mixing = (lazy(f"foretaste.workflow.{name}") for name in ("experts", "files", "mixing"))
     confirming, exporting = lazy("foretaste.workflow.confirm"), lazy("foretaste.workflow.export")
@@ -40,20 +42,36 @@ class TrainerChoice(StrEnum):
     LLAMA_FACTORY = "llama-factory"
 
 
-@app.command("import", epilog="Example: [bold]foretaste import merged.study --base llama --task code=llama-code --task math=llama-math[/]")
+@app.command(
+    "import",
+    epilog="Example: [bold]foretaste import merged.study --base llama --task code=llama-code --task math=llama-math[/]",
+)
 def import_(
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="A study's folder; created if it does not exist.")],
-    task: Annotated[list[str] | None, typer.Option("--task", metavar="NAME=FOLDER", help="A task's model; repeatable.")] = None,
-    base: Annotated[Path | None, typer.Option(help="The pretrained checkpoint; needed to merge checkpoints without a recipe.")] = None,
-    vocabulary: Annotated[Literal["base"] | None, typer.Option(help="base: leave out tokens that experts added.")] = None,
+    task: Annotated[
+        list[str] | None, typer.Option("--task", metavar="NAME=FOLDER", help="A task's model; repeatable.")
+    ] = None,
+    base: Annotated[
+        Path | None, typer.Option(help="The pretrained checkpoint; needed to merge checkpoints without a recipe.")
+    ] = None,
+    vocabulary: Annotated[
+        Literal["base"] | None, typer.Option(help="base: leave out tokens that experts added.")
+    ] = None,
     remove: Annotated[
         list[str] | None,
-        typer.Option("--remove", metavar="NAME", help="A task whose model was imported by mistake; its files stay; repeatable."),
+        typer.Option(
+            "--remove", metavar="NAME", help="A task whose model was imported by mistake; its files stay; repeatable."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Import models that were trained elsewhere: checkpoints, LoRA adapters, or a site file; all are compared before any is read."""
-    folders = {name: Path(folder) for name, folder in pairs(task, "--task", "NAME=FOLDER", "code=/path/to/expert").items()}
+    """Import models that were trained elsewhere: checkpoints, LoRA adapters, or a site file.
+
+    All are compared before any is read.
+    """
+    folders = {
+        name: Path(folder) for name, folder in pairs(task, "--task", "NAME=FOLDER", "code=/path/to/expert").items()
+    }
     if not folders and base is None and not remove:
         raise StudyError("nothing to import; name models, as in --task code=FOLDER --task math=FOLDER")
     if not study.exists():
@@ -62,15 +80,25 @@ def import_(
         experts.check(folders, base, vocabulary)  # so that no study is created for models that do not fit
     with progress.watching(Console(stderr=True)) as watch, studies.Study.create(study) as opened:
         imports.remove(opened, remove or ())
-        notes = experts.import_experts(opened, folders, base, vocabulary=vocabulary, watch=watch) if folders or base else ()
+        notes = (
+            experts.import_experts(opened, folders, base, vocabulary=vocabulary, watch=watch) if folders or base else ()
+        )
         models = imported.imported_models(opened)
     rows = {name or imports.SHOWN: model for name, model in models.items()}
     data = {
-        name: {"folder": str(model.expert.folder), "kind": model.expert.kind, "curvature": bool(model.site)} for name, model in rows.items()
+        name: {"folder": str(model.expert.folder), "kind": model.expert.kind, "curvature": bool(model.site)}
+        for name, model in rows.items()
     }
-    after = [*(f"removed: {name}" for name in remove or ()), *(f"note: {note}" for note in notes), *_next_commands(study, models)]
+    after = [
+        *(f"removed: {name}" for name in remove or ()),
+        *(f"note: {note}" for note in notes),
+        *_next_commands(study, models),
+    ]
     print_report(
-        as_json, {"experts": data, "notes": list(notes), "removed": list(remove or ())}, [sections.experts_section(data)], "\n".join(after)
+        as_json,
+        {"experts": data, "notes": list(notes), "removed": list(remove or ())},
+        [sections.experts_section(data)],
+        "\n".join(after),
     )
 
 
@@ -85,14 +113,23 @@ def _next_commands(study: Path, models: "Mapping[str, imported.ImportedModel]") 
 
 @app.command(epilog="Example: [bold]foretaste export study.yaml --to model --weights movies=0.7,news=0.3[/]")
 def export(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe, or the study folder that experts were imported into.")],
+    recipe: Annotated[
+        Path, typer.Argument(metavar="RECIPE", help="A recipe, or the study folder that experts were imported into.")
+    ],
     to: Annotated[Path, typer.Option(help="Folder to write: a checkpoint as the pretrained model's, or an adapter.")],
-    weights: Annotated[str | None, typer.Option("--weights", "-w", help="Task weights; the recommended ones if left out.")] = None,
+    weights: Annotated[
+        str | None, typer.Option("--weights", "-w", help="Task weights; the recommended ones if left out.")
+    ] = None,
     method: Method = None,
     joint: Annotated[
-        bool, typer.Option("--joint", help="The joint run at these weights instead of their preview; trained if there is none.")
+        bool,
+        typer.Option(
+            "--joint", help="The joint run at these weights instead of their preview; trained if there is none."
+        ),
     ] = False,
-    rank: Annotated[int | None, typer.Option(min=1, max=2**16, help="Rank of a sum of imported adapters; exact if left out.")] = None,
+    rank: Annotated[
+        int | None, typer.Option(min=1, max=2**16, help="Rank of a sum of imported adapters; exact if left out.")
+    ] = None,
     prior_precision: Annotated[
         float | None,
         typer.Option(
@@ -104,14 +141,17 @@ def export(
     ] = None,
     memory: Annotated[
         str | None,
-        typer.Option(metavar="SIZE", help="Most memory for the buffers of a merge of imported checkpoints; 2GiB if left out."),
+        typer.Option(
+            metavar="SIZE", help="Most memory for the buffers of a merge of imported checkpoints; 2GiB if left out."
+        ),
     ] = None,
     mixture: Annotated[
         Literal["parquet", "jsonl"] | None,
         typer.Option(help="Write no model but the rows that the joint run at these weights would see, in its order."),
     ] = None,
     trainer: Annotated[
-        list[TrainerChoice] | None, typer.Option(help="Also write a trainer's configuration for the mixture; repeatable.")
+        list[TrainerChoice] | None,
+        typer.Option(help="Also write a trainer's configuration for the mixture; repeatable."),
     ] = None,
     overwrite: Overwrite = False,
     study: StudyOption = None,
@@ -127,7 +167,10 @@ def export(
         room = None if memory is None else size(memory, "--memory")
         _merge(recipe, to, weights, method, prior_precision, rank, room, overwrite, as_json)
         return
-    of_files = {"--rank": (rank, "sums of imported adapters"), "--prior-precision": (prior_precision, "merges of imported experts")}
+    of_files = {
+        "--rank": (rank, "sums of imported adapters"),
+        "--prior-precision": (prior_precision, "merges of imported experts"),
+    }
     for name, (given, use) in (of_files | {"--memory": (memory, "merges of imported checkpoints")}).items():
         if given is not None:
             raise StudyError(f"{name} is for {use}; name the study's folder in place of the recipe, or leave it out")
@@ -204,9 +247,13 @@ def _merge(
 ) -> None:
     """Merge imported experts where they are."""
     if weights is None:
-        raise StudyError("merging imported experts without a recipe needs --weights, as in --weights code=0.6,math=0.4, or uniform")
+        raise StudyError(
+            "merging imported experts without a recipe needs --weights, as in --weights code=0.6,math=0.4, or uniform"
+        )
     if method not in (None, "simple", "diagonal"):
-        raise StudyError(f"method {method} needs a recipe with the tasks' data; without one there are simple and diagonal")
+        raise StudyError(
+            f"method {method} needs a recipe with the tasks' data; without one there are simple and diagonal"
+        )
     if prior_precision is not None and method != "diagonal":
         raise StudyError("--prior-precision is for --method diagonal; simple averaging has none")
     with progress.watching(Console(stderr=True)) as watch, studies.Study.open(folder) as opened:

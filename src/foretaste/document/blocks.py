@@ -184,8 +184,8 @@ class Chart:
     """What a figure shows, not how it is drawn.
 
     Args:
-        kind: ``triangle``: shares of three; ``plane``: one number over another; ``parallel``: a line per row across all axes;
-            ``bars``: one bar a label, a panel per series.
+        kind: ``triangle``: shares of three; ``plane``: one number over another; ``parallel``: a line per row across all
+            axes; ``bars``: one bar a label, a panel per series.
         axes: In the order of the points' coordinates.
         series: Those drawn last lie on top.
         colours: The axis of the colours, if there is one.

@@ -48,7 +48,11 @@ def _block_html(block: Block, draw: Draw | None) -> str:
 
 def _note_html(note: Note) -> str:
     kind = ' class="note"' if note.tone == "quiet" else ""
-    strong = f'<span class="warn">{escape(note.label)}:</span> ' if note.tone == "warning" else f"<b>{escape(note.label)}:</b> "
+    strong = (
+        f'<span class="warn">{escape(note.label)}:</span> '
+        if note.tone == "warning"
+        else f"<b>{escape(note.label)}:</b> "
+    )
     return f"<p{kind}>{strong if note.label else ''}{escape(note.text)}</p>"
 
 
@@ -72,18 +76,31 @@ def table_html(table: Table) -> str:
     title = f'<p class="note"><b>{escape(table.title)}</b></p>' if table.title else ""
     caption = f'<p class="note">{escape(table.caption)}</p>' if table.caption else ""
     if not table.headed:
-        lines = "".join(f'<tr><th scope="row">{_cell_html(name)}</th><td>{_cell_html(value)}</td></tr>' for name, value in table.rows)
+        lines = "".join(
+            f'<tr><th scope="row">{_cell_html(name)}</th><td>{_cell_html(value)}</td></tr>'
+            for name, value in table.rows
+        )
         return f'{title}<table class="lines">{lines}</table>{caption}'
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in flat_columns(table))
-    body = "\n".join("<tr>" + "".join(f"<td>{_cell_html(cell)}</td>" for cell in flat_row(table, row)) + "</tr>" for row in table.rows)
-    return f'{title}<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>{caption}'
+    body = "\n".join(
+        "<tr>" + "".join(f"<td>{_cell_html(cell)}</td>" for cell in flat_row(table, row)) + "</tr>"
+        for row in table.rows
+    )
+    return (
+        f"{title}<div"
+        f' class="scroll"><table><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>{caption}'
+    )
 
 
 def _cell_html(cell: Cell) -> str:
     text = escape(" ".join(cell.parts))
     if cell.share is not None:
         text = f'<span class="bar"><span style="width:{100 * cell.share:.4g}%"></span></span> {text}'
-    tags = {"strong": f"<b>{text}</b>", "quiet": f"<small>{text}</small>", "warning": f'<span class="warn">{text}</span>'}
+    tags = {
+        "strong": f"<b>{text}</b>",
+        "quiet": f"<small>{text}</small>",
+        "warning": f'<span class="warn">{text}</span>',
+    }
     return tags.get(cell.tone, text)
 
 
@@ -121,7 +138,10 @@ def flat_row(table: Table, row: Sequence[Cell], parts: int | None = None) -> lis
     >>> flat_row(table, [Cell(("50%", "0.9"))])
     [Cell(parts=('50%',), tone='', share=None), Cell(parts=('0.9',), tone='', share=None)]
     """
-    return [row[place] if part is None else replace(row[place], parts=(row[place].parts[part],)) for place, part in _places(table, parts)]
+    return [
+        row[place] if part is None else replace(row[place], parts=(row[place].parts[part],))
+        for place, part in _places(table, parts)
+    ]
 
 
 def _places(table: Table, parts: int | None) -> list[tuple[int, int | None]]:

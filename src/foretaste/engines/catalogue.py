@@ -6,5 +6,19 @@ from foretaste.work.work import revisions
 
 __all__ = ["MODULES", "REVISIONS"]
 
-MODULES = (anchored, curvature, joint_evaluations, predictive, previews, race_part, runs, single_task, tune, variational)
-REVISIONS = {**revisions(), "factors": 2}  # factors were work of their own in earlier versions, whose studies still open
+MODULES = (
+    anchored,
+    curvature,
+    joint_evaluations,
+    predictive,
+    previews,
+    race_part,
+    runs,
+    single_task,
+    tune,
+    variational,
+)
+REVISIONS = {
+    **revisions(),
+    "factors": 2,
+}  # factors were work of their own in earlier versions, whose studies still open

@@ -1,8 +1,8 @@
 """The engine `pool`: worker processes of this machine, each of which loads the model and the data once.
 
-A worker opens the study itself and keeps what it makes there; only work (as JSON), progress and small results pass between
-processes. Every worker is an executor of one process (`concurrent.futures`): if the process dies, its piece goes to a new one and
-on from its snapshot, and the other workers go on undisturbed.
+A worker opens the study itself and keeps what it makes there; only work (as JSON), progress and small results pass
+between processes. Every worker is an executor of one process (`concurrent.futures`): if the process dies, its piece
+goes to a new one and on from its snapshot, and the other workers go on undisturbed.
 """
 
 import multiprocessing
@@ -105,7 +105,10 @@ class Pool(Engine):
         lacking = [work for work in works if not work.is_finished(context)]
         if len(lacking) < len(works):
             yield from self._find([work for work in works if work not in lacking], context, watch)
-        ticket, waiting = _ticket_of(context), deque(_Assignment(work, number, work.size(context)) for number, work in enumerate(lacking))
+        ticket, waiting = (
+            _ticket_of(context),
+            deque(_Assignment(work, number, work.size(context)) for number, work in enumerate(lacking)),
+        )
         running = dict[Future[Any], _Assignment]()
         self._stop.clear()
         try:
@@ -133,7 +136,9 @@ class Pool(Engine):
         assignment.attempts += 1
         assignment.counted = 0
         with without_interrupts():
-            future = self._executor(assignment.worker).submit(do_work, ticket, to_json(assignment.work), assignment.number)
+            future = self._executor(assignment.worker).submit(
+                do_work, ticket, to_json(assignment.work), assignment.number
+            )
         running[future] = assignment
 
     def _executor(self, number: int) -> ProcessPoolExecutor:
@@ -155,7 +160,8 @@ class Pool(Engine):
                 waiting.appendleft(assignment)
                 return
             result = RunFailed(
-                f"{_ATTEMPTS} workers died of it, perhaps for want of memory; use fewer --workers, and look into the system's log"
+                f"{_ATTEMPTS} workers died of it, perhaps for want of memory; use fewer --workers, and look into the"
+                " system's log"
             )
         except ForetasteError as error:
             result = error
@@ -187,10 +193,19 @@ def _ticket_of(context: Context) -> Ticket:
     """
     if context.origin is None:
         raise StudyError(
-            "the model and tasks were made in memory, where other processes cannot load them; use 1 worker, or a recipe's file"
+            "the model and tasks were made in memory, where other processes cannot load them; use 1 worker, or a"
+            " recipe's file"
         )
     recipe = context.recipe.model_dump(mode="json", exclude_unset=True)
-    return Ticket(context.study.path.resolve(), recipe, context.origin, context.base, context.data, tuple(METHOD_TABLE.values()), kinds())
+    return Ticket(
+        context.study.path.resolve(),
+        recipe,
+        context.origin,
+        context.base,
+        context.data,
+        tuple(METHOD_TABLE.values()),
+        kinds(),
+    )
 
 
 def _device(number: int) -> str | None:

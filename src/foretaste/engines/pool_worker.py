@@ -75,7 +75,8 @@ class Ticket:
         if base != self.base or context.data != self.data:
             changed = "the model" if base != self.base else "the data"
             raise StudyError(
-                f"a worker loaded {changed} of {self.folder} with other content than this study's; was a file changed meanwhile?"
+                f"a worker loaded {changed} of {self.folder} with other content than this study's; was a file changed"
+                " meanwhile?"
             )
         return context
 

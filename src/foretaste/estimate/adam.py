@@ -76,11 +76,17 @@ class AdamRun:
     units: int = 0
 
     def __post_init__(self) -> None:
-        for name, value in (("batch_size", self.batch_size), ("accumulation", self.accumulation), ("world_size", self.world_size)):
+        for name, value in (
+            ("batch_size", self.batch_size),
+            ("accumulation", self.accumulation),
+            ("world_size", self.world_size),
+        ):
             if value < 1:
                 raise TaskError(f"{name} of the Adam run is {value}; give what one step averaged over, at least 1")
         if not 0 < self.clip < math.inf:
-            raise TaskError(f"clip of the Adam run is {self.clip}; give the factor that gradients were multiplied with, above 0")
+            raise TaskError(
+                f"clip of the Adam run is {self.clip}; give the factor that gradients were multiplied with, above 0"
+            )
 
     @property
     def batch(self) -> int:
@@ -124,7 +130,8 @@ class Moments:
 
         >>> layer = nn.Linear(1, 1, bias=False)
         >>> optimizer = torch.optim.AdamW(layer.parameters(), lr=0.0)
-        >>> layer(torch.ones(1, 1)).sum().backward(); optimizer.step()
+        >>> layer(torch.ones(1, 1)).sum().backward()
+        >>> optimizer.step()
         >>> Moments.of(optimizer, layer.named_parameters()).step
         {'weight': 1.0}
         """
@@ -137,7 +144,12 @@ class Moments:
         groups = {parameter: group for group in optimizer.param_groups for parameter in group["params"]}
         beta2 = {name: _beta2(name, groups[parameter]) for name, parameter in trained.items()}
         steps = {name: float(state.get("step", 0)) for name, state in states.items()}
-        return cls({name: state["exp_avg_sq"] for name, state in states.items()}, steps, beta2, frozenset(set(named) - set(trained)))
+        return cls(
+            {name: state["exp_avg_sq"] for name, state in states.items()},
+            steps,
+            beta2,
+            frozenset(set(named) - set(trained)),
+        )
 
 
 def adam(center: Params, state: Moments, *, run: AdamRun, carried: Params | None = None) -> GaussianSite:
@@ -183,7 +195,9 @@ def _curvature(name: str, parameter: Tensor, state: Moments, run: AdamRun) -> Te
     if not 0 <= beta2 < 1:
         raise TaskError(f"beta2 of {name} is {beta2}; Adam's is at least 0 and below 1: give the one of the run")
     if not step >= 1:
-        raise TaskError(f"the Adam state of {name} has {step:g} steps, so nothing was averaged; train first, or {_INSTEAD}")
+        raise TaskError(
+            f"the Adam state of {name} has {step:g} steps, so nothing was averaged; train first, or {_INSTEAD}"
+        )
     corrected: Tensor = wide(moment.detach()).cpu() * (run.batch / run.clip**2 / (1 - beta2**step))
     return corrected
 
@@ -199,7 +213,10 @@ def _of(value: float | Mapping[str, float], name: str, what: str) -> float:
 def _beta2(name: str, group: Mapping[str, object]) -> float:
     betas = group.get("betas")
     if not isinstance(betas, tuple | list) or len(betas) < 2:
-        raise TaskError(f"the optimizer has no beta2 for {name} (its options: {', '.join(sorted(group))}); it is not Adam: {_INSTEAD}")
+        raise TaskError(
+            f"the optimizer has no beta2 for {name} (its options: {', '.join(sorted(group))}); it is not Adam:"
+            f" {_INSTEAD}"
+        )
     return float(betas[1])
 
 
@@ -207,18 +224,26 @@ def _check_present(wanted: Iterable[str], moments: Mapping[str, object], whose: 
     missing = [name for name in wanted if name not in moments]
     if missing:
         listed = first_few(missing, _LISTED)
-        raise ParamsError(f"{whose} has no second moment for {listed}; name what was frozen, freeze what has no gradient, or {_INSTEAD}")
+        raise ParamsError(
+            f"{whose} has no second moment for {listed}; name what was frozen, freeze what has no gradient, or"
+            f" {_INSTEAD}"
+        )
 
 
 def _check_slots(name: str, state: Mapping[str, object]) -> None:
     _check_kind(dict.fromkeys(state, name), "the optimizer's state")
     if "exp_avg_sq" not in state:
-        raise ParamsError(f"the optimizer's state of {name} has {', '.join(state)} and no exp_avg_sq; it is not Adam's: {_INSTEAD}")
+        raise ParamsError(
+            f"the optimizer's state of {name} has {', '.join(state)} and no exp_avg_sq; it is not Adam's: {_INSTEAD}"
+        )
 
 
 def _check_kind(keys: Mapping[str, str], whose: str) -> None:
     """Refuse slots of optimizers that keep something else, by what the slot is called."""
-    for slots, kind in ((_EIGHT_BIT, "8-bit: its second moment is rounded block by block"), (_FACTORED, "Adafactor's: it has sums only")):
+    for slots, kind in (
+        (_EIGHT_BIT, "8-bit: its second moment is rounded block by block"),
+        (_FACTORED, "Adafactor's: it has sums only"),
+    ):
         for slot, where in keys.items():
             if slot in slots:
                 raise ParamsError(f"{whose} of {where} is {kind} ({slot}); {_INSTEAD}")
@@ -228,6 +253,10 @@ def _check_plain(name: str, moment: Tensor, parameter: Tensor) -> None:
     kind = type(moment)
     if kind.__name__ == "DTensor" or moment.shape != parameter.shape:
         description = f"{kind.__name__} of shape {list(moment.shape)}, the parameter's is {list(parameter.shape)}"
-        raise ParamsError(f"exp_avg_sq of {name} is sharded or of another model ({description}); gather the full state, or {_INSTEAD}")
+        raise ParamsError(
+            f"exp_avg_sq of {name} is sharded or of another model ({description}); gather the full state, or {_INSTEAD}"
+        )
     if not moment.is_floating_point() or kind not in (Tensor, nn.Parameter):
-        raise ParamsError(f"exp_avg_sq of {name} is quantised ({kind.__name__} of {moment.dtype}): too coarse; {_INSTEAD}")
+        raise ParamsError(
+            f"exp_avg_sq of {name} is quantised ({kind.__name__} of {moment.dtype}): too coarse; {_INSTEAD}"
+        )

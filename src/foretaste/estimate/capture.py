@@ -19,7 +19,16 @@ from foretaste.one_line import one_line
 from foretaste.params import wide
 from foretaste.task import Batch, Task
 
-__all__ = ["Call", "Contribution", "Plan", "capture_calls", "collect_contributions", "one_example", "probe", "summed_squares"]
+__all__ = [
+    "Call",
+    "Contribution",
+    "Plan",
+    "capture_calls",
+    "collect_contributions",
+    "one_example",
+    "probe",
+    "summed_squares",
+]
 
 _AGREES = 1e-3  # float32; types with fewer digits get some units of their last place
 _NOISE = 1e-6
@@ -101,7 +110,9 @@ def capture_calls(plan: Plan, count: int) -> Iterator[list[Call]]:
             handle.remove()
 
 
-def collect_contributions(plan: Plan, calls: Sequence[Call], grads: Sequence[Tensor | None]) -> dict[str, list[Contribution]]:
+def collect_contributions(
+    plan: Plan, calls: Sequence[Call], grads: Sequence[Tensor | None]
+) -> dict[str, list[Contribution]]:
     """The layers' calls sorted by parameter; a tied parameter has several.
 
     Args:
@@ -152,7 +163,9 @@ def summed_squares(parts: Sequence[Contribution]) -> Tensor:
     total = torch.zeros_like(first[0])
     for start in range(0, len(grad), step):
         gradients = _per_example(parts, slice(start, start + step))
-        total = total.addcmul_(gradients[0], gradients[0]) if len(gradients) == 1 else total.add_(gradients.square().sum(0))
+        total = (
+            total.addcmul_(gradients[0], gradients[0]) if len(gradients) == 1 else total.add_(gradients.square().sum(0))
+        )
     return total
 
 
@@ -200,14 +213,20 @@ def probe(model: nn.Module, task: Task, batch: Batch) -> Plan:
     layers: dict[nn.Module, dict[str, str]] = {}
     for module in model.modules():
         rules = rules_for(module)
-        own = {local: names[id(p)] for local, p in module.named_parameters(recurse=False) if local in rules and p.requires_grad}
+        own = {
+            local: names[id(p)]
+            for local, p in module.named_parameters(recurse=False)
+            if local in rules and p.requires_grad
+        }
         if own:
             layers[module] = own
     rows = [one_example(batch, index) for index in (0, min(1, len(batch["labels"]) - 1))]
     both = {key: torch.cat([row[key] for row in rows]) for key in rows[0]}
     one, two = (_calls(model, task, Plan(layers), part) for part in (rows[0], both))
     single, double = _sizes(one), _sizes(two)
-    broadcast = frozenset(module for module in double if isinstance(module, nn.Embedding) and double[module] == single[module] == {1})
+    broadcast = frozenset(
+        module for module in double if isinstance(module, nn.Embedding) and double[module] == single[module] == {1}
+    )
     fits = {module for module in double if single.get(module) == {1} and double[module] == {2}} | broadcast
     overwritten = frozenset(call.module for call in two if call.output._version != call.version)
     plan = Plan({module: own for module, own in layers.items() if module in fits}, broadcast, overwritten)
@@ -216,7 +235,8 @@ def probe(model: nn.Module, task: Task, batch: Batch) -> Plan:
     except RuntimeError:
         if not broadcast:
             raise
-        # An example may have several rows in the layers (the choices of a multiple choice), so that one row per example does not fit.
+        # An example may have several rows in the layers (the choices of a multiple choice), so that one row per example
+        # does not fit.
         watched = {module: own for module, own in plan.layers.items() if module not in broadcast}
         return _verified(model, task, Plan(watched, overwritten=overwritten), both)
 
@@ -244,14 +264,19 @@ def _verified(model: nn.Module, task: Task, plan: Plan, batch: Batch) -> Plan:
     with capture_calls(plan, len(batch["labels"])) as calls, torch.enable_grad():
         logits = task.predict(model, batch)
     if not logits.requires_grad:
-        raise TaskError(f"the outputs on task {task.name!r} depend on no trained parameter; unfreeze some, and predict with gradients")
+        raise TaskError(
+            f"the outputs on task {task.name!r} depend on no trained parameter; unfreeze some, and predict with"
+            " gradients"
+        )
     total = (logits * torch.randn(logits.shape, generator=torch.Generator().manual_seed(0)).to(logits)).sum()
     outputs = [call.output for call in calls]
     grads = torch.autograd.grad(total, [*trained.values(), *outputs], allow_unused=True)
     parts = collect_contributions(plan, calls, grads[len(trained) :])
     truth = {name: wide(grad) for name, grad in zip(trained, grads, strict=False) if grad is not None}
     noise = _NOISE * max((float(grad.norm()) for grad in truth.values()), default=0.0)
-    slow = frozenset(name for name in truth if not _agrees(parts.get(name), truth[name], _tolerance(trained[name]), noise))
+    slow = frozenset(
+        name for name in truth if not _agrees(parts.get(name), truth[name], _tolerance(trained[name]), noise)
+    )
     return replace(plan, slow=slow, unseen=frozenset(set(trained) - set(truth)))
 
 

@@ -22,7 +22,9 @@ from foretaste.posterior.site import GaussianSite
 __all__ = ["ensemble", "plain", "weighted"]
 
 
-def ensemble(prior: Gaussian, runs: Sequence[GaussianSite], *, tempering: float = 1.0, blocks: Blocks = "whole") -> MixtureSite:
+def ensemble(
+    prior: Gaussian, runs: Sequence[GaussianSite], *, tempering: float = 1.0, blocks: Blocks = "whole"
+) -> MixtureSite:
     """The mixture of a task's runs.
 
     Args:

@@ -47,7 +47,8 @@ class Factors:
 
     Args:
         left: E[d d'] by the weight's name, `[rows, rows]`.
-        right: E[a a'] by the weight's name, `[columns, columns]`; with exact labels, one pass per label, times their number.
+        right: E[a a'] by the weight's name, `[columns, columns]`; with exact labels, one pass per label, times their
+            number.
         biases: The bias that is the last column, by the weight's name.
     """
 
@@ -59,7 +60,9 @@ class Factors:
 
     def to_tensors(self) -> dict[str, Tensor]:
         """Everything as tensors, by prefixed names."""
-        names = {f"bias/{name}": torch.tensor(list(bias.encode()), dtype=torch.uint8) for name, bias in self.biases.items()}
+        names = {
+            f"bias/{name}": torch.tensor(list(bias.encode()), dtype=torch.uint8) for name, bias in self.biases.items()
+        }
         return {f"left/{n}": t for n, t in self.left.items()} | {f"right/{n}": t for n, t in self.right.items()} | names
 
     @classmethod
@@ -69,7 +72,11 @@ class Factors:
         for key, tensor in tensors.items():
             part, _, name = key.partition("/")
             parts[part][name] = tensor
-        return cls(parts["left"], parts["right"], {name: bytes(tensor.tolist()).decode() for name, tensor in parts["bias"].items()})
+        return cls(
+            parts["left"],
+            parts["right"],
+            {name: bytes(tensor.tolist()).decode() for name, tensor in parts["bias"].items()},
+        )
 
 
 def factors(
@@ -102,7 +109,10 @@ def factors(
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.arange(2))
     >>> task = Task("a", rows, rows, [METRICS["accuracy"]])
-    >>> {name: list(t.shape) for name, t in factors(nn.Linear(2, 2), None, task, generator=torch.Generator()).right.items()}
+    >>> {
+    ...     name: list(t.shape)
+    ...     for name, t in factors(nn.Linear(2, 2), None, task, generator=torch.Generator()).right.items()
+    ... }
     {'weight': [3, 3]}
     """
     with in_eval_mode(model), swapped(model, params or {}):
@@ -124,7 +134,9 @@ def factors(
         if state is None or not state.units:
             raise TaskError(f"no labelled examples were seen for the curvature of task {task.name!r}")
         count = state.units
-    return Factors({n: t.cpu() / count for n, t in left.items()}, {n: t.cpu() / count for n, t in right.items()}, biases)
+    return Factors(
+        {n: t.cpu() / count for n, t in left.items()}, {n: t.cpu() / count for n, t in right.items()}, biases
+    )
 
 
 def _layers(plan: Plan, task: Task) -> dict[str, str | None]:
@@ -143,7 +155,13 @@ def _layers(plan: Plan, task: Task) -> dict[str, str | None]:
         assert isinstance(weight, Tensor)
         if max(len(weight), weight[0].numel()) > _WIDEST:
             continue
-        sole = len(users[name]) == 1 and bias is not None and len(users[bias]) == 1 and bias not in lost and _has(task, bias)
+        sole = (
+            len(users[name]) == 1
+            and bias is not None
+            and len(users[bias]) == 1
+            and bias not in lost
+            and _has(task, bias)
+        )
         matrices[name] = bias if sole and bias_joins(module) else None
     return matrices
 
@@ -152,7 +170,9 @@ def _has(task: Task, name: str) -> bool:
     return not task.names or name in task.names
 
 
-def _add_outer(left: dict[str, Tensor], right: dict[str, Tensor], name: str, parts: Sequence[Contribution], bias: bool) -> None:
+def _add_outer(
+    left: dict[str, Tensor], right: dict[str, Tensor], name: str, parts: Sequence[Contribution], bias: bool
+) -> None:
     for _, module, inputs, grad in parts:
         rows, columns = (vectors.flatten(0, 1) for vectors in operands(module, inputs, grad, bias=bias))
         for total, vectors in ((left, rows), (right, columns)):
@@ -173,18 +193,26 @@ def shared_basis(tasks: Sequence[Factors], share: float = CARRIED) -> Basis:
             [0., 1.]])
     """
     names = dict.fromkeys(name for task_factors in tasks for name in task_factors.left)
-    return {name: _axes(name, [task_factors for task_factors in tasks if name in task_factors.left], share) for name in names}
+    return {
+        name: _axes(name, [task_factors for task_factors in tasks if name in task_factors.left], share)
+        for name in names
+    }
 
 
 def _axes(name: str, tasks: Sequence[Factors], share: float) -> Axes:
-    left, right = (_directions([getattr(task_factors, side)[name] for task_factors in tasks], share) for side in ("left", "right"))
+    left, right = (
+        _directions([getattr(task_factors, side)[name] for task_factors in tasks], share) for side in ("left", "right")
+    )
     return Axes(left, right, tasks[0].biases.get(name))
 
 
 def _directions(matrices: Sequence[Tensor], share: float) -> Tensor:
     """The leading eigenvectors as columns, steepest last."""
     kind = torch.float64 if len(matrices[0]) <= _EXACT else torch.float32
-    total = sum((m.to(kind) / m.to(kind).trace().clamp(min=torch.finfo(kind).tiny) for m in matrices), torch.zeros((), dtype=kind))
+    total = sum(
+        (m.to(kind) / m.to(kind).trace().clamp(min=torch.finfo(kind).tiny) for m in matrices),
+        torch.zeros((), dtype=kind),
+    )
     try:
         values, vectors = torch.linalg.eigh(total)
     except RuntimeError:  # LinAlgError: float32 fails on some matrices of nearly rank one

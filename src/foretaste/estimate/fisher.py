@@ -1,6 +1,7 @@
 """Diagonal Estimate information: the curvature of a task's mean loss, from per-example gradients.
 
-The losses of `foretaste.loss` are minus log-likelihoods, whose generalised Gauss-Newton matrix is the Estimate of the model's own labels::
+The losses of `foretaste.loss` are minus log-likelihoods, whose generalised Gauss-Newton matrix is the Estimate of the
+model's own labels::
 
     H = 1/N sum_b E_{y ~ p(. | x_b)} [ grad log p(y | x_b) grad log p(y | x_b)' ]
 
@@ -23,7 +24,16 @@ from torch import nn
 
 from foretaste.errors import TaskError
 from foretaste.estimate.capture import probe, summed_squares
-from foretaste.estimate.passes import Estimate, State, backward_passes, batches_of, count_batch, own_parameters, slow_gradients, sum_over
+from foretaste.estimate.passes import (
+    Estimate,
+    State,
+    backward_passes,
+    batches_of,
+    count_batch,
+    own_parameters,
+    slow_gradients,
+    sum_over,
+)
 from foretaste.loss.loss import Labels
 from foretaste.params import Params, buffers_of, in_eval_mode, snapshot, swapped, wide
 from foretaste.posterior.diagonal import Diagonal
@@ -33,7 +43,9 @@ from foretaste.task import Batch, Task
 __all__ = ["Labels", "build", "finish", "fisher", "init", "update"]
 
 
-def build(model: nn.Module, task: Task, *, labels: Labels = "sampled", gradient: bool = False, generator: torch.Generator) -> Estimate:
+def build(
+    model: nn.Module, task: Task, *, labels: Labels = "sampled", gradient: bool = False, generator: torch.Generator
+) -> Estimate:
     """An estimate of the model as it stands; see `fisher` for the whole of it.
 
     >>> from foretaste.metrics import METRICS
@@ -142,7 +154,8 @@ def fisher(
     >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
     >>> task = Task("a", rows, rows, [METRICS["accuracy"]])
     >>> with torch.no_grad():
-    ...     layer = nn.Linear(2, 2, bias=False); _ = layer.weight.zero_()
+    ...     layer = nn.Linear(2, 2, bias=False)
+    ...     _ = layer.weight.zero_()
     >>> fisher(layer, None, task, generator=torch.Generator(), labels="exact").precision.entries["weight"]
     tensor([[0.1250, 0.1250],
             [0.1250, 0.1250]])

@@ -155,7 +155,9 @@ class IVON(torch.optim.Optimizer):
             RunFailed: They are at one already.
         """
         if self._means:
-            raise RunFailed("the params are at a draw already; restore() them first, or use `with optimizer.sampled():`")
+            raise RunFailed(
+                "the params are at a draw already; restore() them first, or use `with optimizer.sampled():`"
+            )
         try:
             for group in self.param_groups:
                 for param in (param for param in group["params"] if param.requires_grad):
@@ -187,7 +189,11 @@ class IVON(torch.optim.Optimizer):
         state: dict[str, Tensor] = self.state[param]
         if not state:
             zeros = torch.zeros_like(wide(param), memory_format=torch.preserve_format)
-            state |= {"momentum": zeros, "product": zeros.clone(), "hessian": torch.full_like(zeros, group["hessian_init"])}
+            state |= {
+                "momentum": zeros,
+                "product": zeros.clone(),
+                "hessian": torch.full_like(zeros, group["hessian_init"]),
+            }
             state["step"] = torch.zeros((), dtype=torch.float32)
             if self.to_start:
                 state["center"] = wide(param.detach()).clone()

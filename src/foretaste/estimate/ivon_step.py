@@ -18,14 +18,18 @@ _PIECE = 1 << 18  # entries: a few of these stay in the cache, and few enough st
 Columns = Sequence[list[Tensor]]
 
 
-def in_pieces(columns: Sequence[Sequence[Tensor | None]], factors: list[float]) -> Iterator[tuple[Columns, list[float]]]:
+def in_pieces(
+    columns: Sequence[Sequence[Tensor | None]], factors: list[float]
+) -> Iterator[tuple[Columns, list[float]]]:
     """Yield tensors all at once for an accelerator, and for a CPU in pieces that stay in its cache.
 
     Args:
         columns: Lists of tensors of the same shapes; a column of None is left out.
         factors: One number per tensor.
     """
-    present = [[tensor for tensor in column if tensor is not None] for column in columns if column and column[0] is not None]
+    present = [
+        [tensor for tensor in column if tensor is not None] for column in columns if column and column[0] is not None
+    ]
     if not present or present[0][0].device.type != "cpu":
         yield present, factors
         return
@@ -40,7 +44,8 @@ def move_params(group: Mapping[str, Any], columns: Columns, debias: list[float])
 
     Args:
         group: The optimizer's settings.
-        columns: Params, gradients, momenta, curvatures h, sums of ``e * G``, and centers; these are missing where the prior is at 0.
+        columns: Params, gradients, momenta, curvatures h, sums of ``e * G``, and centers; these are missing where the
+            prior is at 0.
         debias: ``1 / (1 - b1^k)`` of each parameter.
     """
     params, grads, momenta, hessians, products, *centers = columns

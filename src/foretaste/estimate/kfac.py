@@ -12,7 +12,8 @@ factor's trace up to 96; what the gradients have outside of them is spread evenl
 is right. Linear layers and ungrouped convolutions are treated so;
 every other parameter (embeddings, norms, grouped convolutions, layers above 4096 wide) gets the
 diagonal Fisher. Tasks may share a basis, from the sum of their factors, so that their curvatures add up in
-closed form; it costs most of what the eigenvectors bring where tasks differ. Labels and units are those of `foretaste.estimate.fisher`.
+closed form; it costs most of what the eigenvectors bring where tasks differ. Labels and units are those of
+`foretaste.estimate.fisher`.
 
 References:
     Martens, Grosse: Optimizing Neural Networks with Kronecker-factored Approximate Curvature, 2015,
@@ -38,7 +39,15 @@ from foretaste.estimate.factors import CARRIED, factors, shared_basis
 from foretaste.estimate.fisher import Labels
 from foretaste.estimate.layers import OUTER
 from foretaste.estimate.operands import operands
-from foretaste.estimate.passes import Estimate, State, backward_passes, batches_of, count_batch, slow_gradients, sum_over
+from foretaste.estimate.passes import (
+    Estimate,
+    State,
+    backward_passes,
+    batches_of,
+    count_batch,
+    slow_gradients,
+    sum_over,
+)
 from foretaste.params import Params, in_eval_mode, parameters_of, swapped, wide
 from foretaste.posterior.axes import Axes, Basis
 from foretaste.posterior.kronecker import Kronecker
@@ -59,7 +68,13 @@ class _Kfac:
 
 
 def build(
-    model: nn.Module, task: Task, basis: Basis, *, labels: Labels = "sampled", gradient: bool = False, generator: torch.Generator
+    model: nn.Module,
+    task: Task,
+    basis: Basis,
+    *,
+    labels: Labels = "sampled",
+    gradient: bool = False,
+    generator: torch.Generator,
 ) -> _Kfac:
     """The second pass over a model as it stands; see `kfac` for the whole of it.
 
@@ -158,7 +173,9 @@ def finish(estimate: _Kfac, state: State) -> GaussianSite:
     squares = {name: wide(tensor).cpu() / state.units for name, tensor in state.squares.items()}
     own = estimate.basis
     values, norms = {name: squares.pop(name) for name in own}, {name: squares.pop(_NORM + name) for name in own}
-    outside = {name: (norms[name] - values[name].sum()).clamp(min=0) / max(axes.outside, 1) for name, axes in own.items()}
+    outside = {
+        name: (norms[name] - values[name].sum()).clamp(min=0) / max(axes.outside, 1) for name, axes in own.items()
+    }
     record = replace(site.record, estimator=f"kfac:{estimate.fisher.labels}")
     return replace(site, precision=Kronecker(own, values, squares, outside), record=record)
 
@@ -210,7 +227,9 @@ def kfac(
     ('kronecker', 'kfac:exact')
     """
     if basis is None:
-        own = factors(model, params, task, generator=generator, labels=labels, max_examples=max_examples, batch_size=batch_size)
+        own = factors(
+            model, params, task, generator=generator, labels=labels, max_examples=max_examples, batch_size=batch_size
+        )
         basis = shared_basis([own], share)
     with in_eval_mode(model), swapped(model, params or {}):
         estimate = build(model, task, basis, labels=labels, gradient=gradient, generator=generator)

@@ -91,7 +91,8 @@ def squares_by_rows(parts: Sequence[Contribution]) -> Tensor:
     """``sum_b (sum_calls gradient_b)^2``, so few rows of one example at a time that they stay in the cache.
 
     Args:
-        parts: Rule, layer, input `[B, ...]` and output gradient `[B, ...]` of the calls of one parameter, which must have a rule by rows.
+        parts: Rule, layer, input `[B, ...]` and output gradient `[B, ...]` of the calls of one parameter, which must
+            have a rule by rows.
 
     >>> layer, inputs, grad = nn.Linear(1, 1), torch.tensor([[[1.0], [1.0]], [[0.0], [3.0]]]), torch.ones(2, 2, 1)
     >>> squares_by_rows([(rules_for(layer)["weight"], layer, inputs, grad)])
@@ -112,7 +113,9 @@ def squares_by_rows(parts: Sequence[Contribution]) -> Tensor:
 
 def _outer_rows(rows: Tensor, columns: Tensor) -> ByRows:
     """Return rows of ``sum_s rows_s columns_s'``, from `[B, S, R]` and `[B, S, C]`."""
-    return ByRows(rows.shape[2], columns.shape[2], lambda example, start, stop: rows[example, :, start:stop].T @ columns[example])
+    return ByRows(
+        rows.shape[2], columns.shape[2], lambda example, start, stop: rows[example, :, start:stop].T @ columns[example]
+    )
 
 
 def _linear_rows(module: nn.Module, inputs: Tensor, grad: Tensor) -> ByRows:

@@ -1,4 +1,4 @@
-"""What a layer's per-example gradients are outer products of: its inputs and its output's gradients, as rows and columns."""
+"""The factors of a layer's per-example gradients: its inputs and its output's gradients, as rows and columns."""
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +35,7 @@ def is_outer(module: nn.Module) -> bool:
 
 
 def operands(module: nn.Module, inputs: Tensor, grad: Tensor, *, bias: bool) -> tuple[Tensor, Tensor]:
-    """What the outer products are of: per example, ``sum_s rows_s columns_s'`` is the gradient of the weight as a matrix.
+    """Two factors: per example, ``sum_s rows_s columns_s'`` is the gradient of the weight as a matrix.
 
     Args:
         module: A layer that `is_outer`.
@@ -44,7 +44,8 @@ def operands(module: nn.Module, inputs: Tensor, grad: Tensor, *, bias: bool) -> 
         bias: Whether the matrix has the bias as its last column: then every column vector ends with a 1.
 
     Returns:
-        Rows `[B, S, R]` and columns `[B, S, C]`, for a weight of shape `[R, ...]` with C other entries (and 1 for the bias).
+        Rows `[B, S, R]` and columns `[B, S, C]`, for a weight of shape `[R, ...]` with C other entries (and 1 for the
+        bias).
 
     >>> rows, columns = operands(nn.Linear(2, 3), torch.ones(4, 2), torch.ones(4, 3), bias=True)
     >>> rows.shape, columns.shape
@@ -75,7 +76,9 @@ def bias_joins(module: nn.Module) -> bool:
     return getattr(module, "bias", None) is not None and not is_transposed(module)
 
 
-def _in_2d(module: nn.Conv1d | nn.Conv2d) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, int, int, int]]:
+def _in_2d(
+    module: nn.Conv1d | nn.Conv2d,
+) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, int, int, int]]:
     """Kernel, stride, dilation and padding (left, right, top, bottom) of the layer seen as 2-D."""
     kernel, stride, dilation = (_pair(sizes, 1) for sizes in (module.kernel_size, module.stride, module.dilation))
     if module.padding == "same":

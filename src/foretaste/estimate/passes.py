@@ -15,7 +15,16 @@ from foretaste.one_line import one_line
 from foretaste.params import Params, parameters_of, wide
 from foretaste.task import Batch, Task
 
-__all__ = ["Estimate", "State", "backward_passes", "batches_of", "count_batch", "own_parameters", "slow_gradients", "sum_over"]
+__all__ = [
+    "Estimate",
+    "State",
+    "backward_passes",
+    "batches_of",
+    "count_batch",
+    "own_parameters",
+    "slow_gradients",
+    "sum_over",
+]
 
 
 @dataclass(frozen=True)
@@ -98,7 +107,9 @@ def backward_passes(estimate: Estimate, state: State, batch: Batch) -> Iterator[
     task, plan = estimate.task, state.plan
     with capture_calls(plan, len(batch["labels"])) as calls, torch.enable_grad():
         outputs = task.predict(estimate.model, batch)
-    if not bool(torch.isfinite(wide(outputs).sum())) and not bool(torch.isfinite(outputs).all()):  # the sum is one quick pass
+    if not bool(torch.isfinite(wide(outputs).sum())) and not bool(
+        torch.isfinite(outputs).all()
+    ):  # the sum is one quick pass
         raise TaskError(f"the model's outputs on task {task.name!r} hold NaN or infinity; its params are not usable")
     factors = unit_factors(task.loss.counts(batch), task.unit)
     if estimate.gradient:
@@ -107,12 +118,16 @@ def backward_passes(estimate: Estimate, state: State, batch: Batch) -> Iterator[
     unseen = {name: p for name, p in estimate.model.named_parameters() if name in plan.unseen}
     sources, again = [*watched, *unseen.values()], estimate.labels == "exact"
     for root in task.loss.roots(estimate.labels, outputs.detach(), batch, factors.sqrt(), estimate.generator):
-        grads = torch.autograd.grad(outputs, sources, root.slopes, retain_graph=again, allow_unused=True) if sources else ()
+        grads = (
+            torch.autograd.grad(outputs, sources, root.slopes, retain_graph=again, allow_unused=True) if sources else ()
+        )
         late = frozenset(name for name, grad in zip(unseen, grads[len(watched) :], strict=True) if grad is not None)
         yield collect_contributions(plan, calls, grads[: len(watched)]), root, late
 
 
-def batches_of(model: nn.Module, task: Task, generator: torch.Generator, most: int | None, size: int) -> Iterator[Batch]:
+def batches_of(
+    model: nn.Module, task: Task, generator: torch.Generator, most: int | None, size: int
+) -> Iterator[Batch]:
     """Make batches of the task's training examples in random order, on the model's device.
 
     Args:
@@ -174,7 +189,9 @@ def slow_gradients(estimate: Estimate, batch: Batch, root: Root, names: Collecti
     for index in range(len(root.slopes)) if named else ():
         with torch.enable_grad():
             outputs = estimate.task.predict(estimate.model, one_example(batch, index))
-        grads = torch.autograd.grad(root.total(outputs, slice(index, index + 1)), list(named.values()), allow_unused=True)
+        grads = torch.autograd.grad(
+            root.total(outputs, slice(index, index + 1)), list(named.values()), allow_unused=True
+        )
         yield {name: wide(grad) for name, grad in zip(named, grads, strict=True) if grad is not None}
 
 

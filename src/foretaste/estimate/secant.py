@@ -11,7 +11,8 @@ The diagonal Fisher at c is corrected, one checkpoint after the other, so that i
 
 With Powell's damping (y is moved towards H s where the loss curves too little along s) H stays positive
 definite. Checkpoints should be as near as the merge will go: other runs of the task were measured to
-help, the pretrained params, where the loss is far from quadratic, to harm. The scale is that of the mean loss, as everywhere.
+help, the pretrained params, where the loss is far from quadratic, to harm. The scale is that of the mean loss, as
+everywhere.
 
 References:
     Nocedal, Wright: Numerical Optimization, 2006, chapters 6 and 18 (BFGS, and damping after Powell, 1978).
@@ -75,14 +76,25 @@ def secant(
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
     >>> task, layer = Task("a", rows, rows, [METRICS["accuracy"]]), nn.Linear(2, 2, bias=False)
-    >>> site = secant(layer, {"weight": torch.eye(2)}, task, [{"weight": torch.zeros(2, 2)}], generator=torch.Generator())
+    >>> site = secant(
+    ...     layer, {"weight": torch.eye(2)}, task, [{"weight": torch.zeros(2, 2)}], generator=torch.Generator()
+    ... )
     >>> site.precision.structure, len(site.precision.scales)
     ('lowrank', 2)
     """
     if not checkpoints:
-        raise ParamsError(f"task {task.name!r} has no other checkpoints; give those of another run, or of this one on its way")
+        raise ParamsError(
+            f"task {task.name!r} has no other checkpoints; give those of another run, or of this one on its way"
+        )
     site = fisher(
-        model, params, task, generator=generator, labels=labels, max_examples=max_examples, batch_size=batch_size, on_batch=on_batch
+        model,
+        params,
+        task,
+        generator=generator,
+        labels=labels,
+        max_examples=max_examples,
+        batch_size=batch_size,
+        on_batch=on_batch,
     )
     assert isinstance(site.precision, Diagonal)
     seen = list(batches_of(model, task, generator, max_examples, batch_size))
@@ -92,8 +104,12 @@ def secant(
         own = {name: checkpoint[name] for name in site.center if name in checkpoint}
         check_fit(site.center, own, f"checkpoint {place + 1} of task {task.name!r}")
         there = slope(model, {**params, **own}, task, seen)
-        pairs.append(({n: wide(own[n]) - wide(t) for n, t in site.center.items()}, {n: there[n] - t for n, t in here.items()}))
-    record = replace(site.record, estimator=f"secant:{labels}", details={**site.record.details, "checkpoints": str(len(checkpoints))})
+        pairs.append(
+            ({n: wide(own[n]) - wide(t) for n, t in site.center.items()}, {n: there[n] - t for n, t in here.items()})
+        )
+    record = replace(
+        site.record, estimator=f"secant:{labels}", details={**site.record.details, "checkpoints": str(len(checkpoints))}
+    )
     return replace(site, precision=corrected(site.precision, pairs), record=record)
 
 
@@ -138,14 +154,18 @@ def corrected(diagonal: Diagonal, pairs: Sequence[tuple[Params, Params]]) -> Low
         diagonal: H to begin with; entries far below its mean are raised to a thousandth of it.
         pairs: s and y, by name; the last one is matched exactly unless it had to be damped.
 
-    >>> held = corrected(Diagonal({"w": torch.ones(2)}), [({"w": torch.tensor([1.0, 0.0])}, {"w": torch.tensor([5.0, 0.0])})])
+    >>> held = corrected(
+    ...     Diagonal({"w": torch.ones(2)}), [({"w": torch.tensor([1.0, 0.0])}, {"w": torch.tensor([5.0, 0.0])})]
+    ... )
     >>> held.apply({"w": torch.tensor([1.0, 1.0])})
     {'w': tensor([5., 1.])}
     """
     count = max(sum(tensor.numel() for tensor in diagonal.entries.values()), 1)
     mean = sum(float(tensor.double().sum()) for tensor in diagonal.entries.values()) / count
     entries = {name: tensor.clamp(min=_FLOOR * mean) for name, tensor in diagonal.entries.items()}
-    precision = LowRank(entries, {name: tensor.new_zeros(0, *tensor.shape) for name, tensor in entries.items()}, torch.zeros(0))
+    precision = LowRank(
+        entries, {name: tensor.new_zeros(0, *tensor.shape) for name, tensor in entries.items()}, torch.zeros(0)
+    )
     for step, change in pairs:
         image = precision.apply(step)
         bend, curve = _dot(step, image), _dot(step, change)

@@ -58,7 +58,9 @@ def build(
     >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(4), torch.arange(4))
-    >>> build(Task("a", rows, rows, [METRICS["accuracy"]]), 40)(list(nn.Linear(4, 4).parameters())).param_groups[0]["ess"]
+    >>> build(Task("a", rows, rows, [METRICS["accuracy"]]), 40)(list(nn.Linear(4, 4).parameters())).param_groups[0][
+    ...     "ess"
+    ... ]
     40.0
     """
 
@@ -144,7 +146,12 @@ def gather(
     share = learned_share(beta2_for(steps) if beta2 is None else beta2, steps)
     if share < _STALE:
         advice = f"give IVON steps={steps}, or beta2 of at most {beta2_for(steps):.6g}"
-        warnings.warn(f"{1 - share:.0%} of the learned curvature is still its first guess; {advice}", StaleCurvature, stacklevel=3)
-    entries = {name: hessian[name].clamp(min=0) if name in hessian else torch.zeros_like(wide(tensor)) for name, tensor in mean.items()}
+        warnings.warn(
+            f"{1 - share:.0%} of the learned curvature is still its first guess; {advice}", StaleCurvature, stacklevel=3
+        )
+    entries = {
+        name: hessian[name].clamp(min=0) if name in hessian else torch.zeros_like(wide(tensor))
+        for name, tensor in mean.items()
+    }
     record = Record(unit, "variational", examples, examples, details={"learned": f"{share:.3f}", "steps": str(steps)})
     return GaussianSite(mean, Diagonal.checked(entries), carried=carried or {}, record=record)

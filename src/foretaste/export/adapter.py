@@ -26,13 +26,19 @@ _WITH_HEAD = ("SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS")
 
 
 def write_adapter(
-    target: Path, adapter: Adapter, facts: Mapping[str, object], *, overwrite: bool = False, keep: Mapping[str, Path] | None = None
+    target: Path,
+    adapter: Adapter,
+    facts: Mapping[str, object],
+    *,
+    overwrite: bool = False,
+    keep: Mapping[str, Path] | None = None,
 ) -> None:
     """Write an adapter in PEFT's form, there under its name when it is complete and not before.
 
     Args:
         target: The folder to be.
-        adapter: Its tensors are written as they are; its configuration is carried over, but for ranks, scalings and modules.
+        adapter: Its tensors are written as they are; its configuration is carried over, but for ranks, scalings and
+            modules.
         facts: How it came about; kept in ``foretaste.json`` and in the tensor file's metadata.
         overwrite: Whether a folder that foretaste wrote is replaced.
         keep: What is never replaced, see `new_folder`.
@@ -51,8 +57,8 @@ def write_adapter(
     """
     if (task := adapter.config.get("task_type")) in _WITH_HEAD and not _modules_to_save(adapter):
         raise ParamsError(
-            f"the adapter's task_type is {task}, for which PEFT expects a head, and none was averaged; lend it a task's own: "
-            "adapter.with_full(adapters[TASK].full)"
+            f"the adapter's task_type is {task}, for which PEFT expects a head, and none was averaged; lend it a task's"
+            " own: adapter.with_full(adapters[TASK].full)"
         )
     tensors = _tensors(adapter)
     needed = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
@@ -66,8 +72,14 @@ def write_adapter(
 def _tensors(adapter: Adapter) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for name, factors in adapter.modules.items():
-        parts = ("lora_embedding_A", "lora_embedding_B") if factors.layout == "embedding" else ("lora_A.weight", "lora_B.weight")
-        tensors |= {f"{PREFIX}{name}.{part}": tensor for part, tensor in zip(parts, (factors.a, factors.b), strict=True)}
+        parts = (
+            ("lora_embedding_A", "lora_embedding_B")
+            if factors.layout == "embedding"
+            else ("lora_A.weight", "lora_B.weight")
+        )
+        tensors |= {
+            f"{PREFIX}{name}.{part}": tensor for part, tensor in zip(parts, (factors.a, factors.b), strict=True)
+        }
     tensors |= {f"{PREFIX}{name}": tensor for name, tensor in adapter.full.items()}
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
@@ -88,7 +100,9 @@ def _config(adapter: Adapter) -> dict[str, object]:
         "lora_alpha": _short(alpha),
         "use_rslora": stabilised,
         "rank_pattern": {_exact_pattern(name): factors for name, factors in ranks.items() if factors != rank},
-        "alpha_pattern": {_exact_pattern(name): _short(factors) for name, factors in alphas.items() if factors != alpha},
+        "alpha_pattern": {
+            _exact_pattern(name): _short(factors) for name, factors in alphas.items() if factors != alpha
+        },
         "target_modules": list(modules),
         "exclude_modules": None,
         "layers_to_transform": None,

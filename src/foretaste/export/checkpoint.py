@@ -83,7 +83,9 @@ class Writer:
             begin = 0 if piece.cut is None else piece.cut.start
             rounded = tensor.detach().flatten().to("cpu", entry.type)
             if entry.type == torch.float16 and not is_finite(rounded):
-                raise ParamsError(f"{name} has entries beyond what float16 can hold; use a model in bfloat16 or float32 as the base")
+                raise ParamsError(
+                    f"{name} has entries beyond what float16 can hold; use a model in bfloat16 or float32 as the base"
+                )
             data = rounded.contiguous().view(torch.uint8).numpy().data
             _write_at(file, data, entry.start + begin * entry.type.itemsize)
             self._wrote(name, rounded.numel())
@@ -125,7 +127,12 @@ def _write_at(file: BinaryIO, data: memoryview, start: int) -> None:
 
 @contextmanager
 def new_checkpoint(
-    target: Path, like: Checkpoint, facts: Mapping[str, object], *, overwrite: bool = False, keep: Mapping[str, Path] | None = None
+    target: Path,
+    like: Checkpoint,
+    facts: Mapping[str, object],
+    *,
+    overwrite: bool = False,
+    keep: Mapping[str, Path] | None = None,
 ) -> Iterator[Writer]:
     """Write a checkpoint folder, which appears under its name once it is complete.
 

@@ -22,7 +22,9 @@ __all__ = ["CHUNK", "binary_columns", "open_rows", "table_of", "unite_columns", 
 CHUNK = 1000
 
 
-def open_rows(rows: "datasets.Dataset | Sequence[Mapping[str, object]]", renamed: Mapping[str, str], owner: str) -> "datasets.Dataset":
+def open_rows(
+    rows: "datasets.Dataset | Sequence[Mapping[str, object]]", renamed: Mapping[str, str], owner: str
+) -> "datasets.Dataset":
     """Open rows as a data set that returns Arrow tables.
 
     Args:
@@ -43,7 +45,10 @@ def open_rows(rows: "datasets.Dataset | Sequence[Mapping[str, object]]", renamed
     changed = {old: new for old, new in renamed.items() if old != new}
     for old, new in changed.items():
         if new in dataset.column_names and new not in changed:
-            raise DataError(f"column {old!r} of {owner} would be written as {new!r}, which it has already; rename or remove one of them")
+            raise DataError(
+                f"column {old!r} of {owner} would be written as {new!r}, which it has already; rename or remove one of"
+                " them"
+            )
     return (dataset.rename_columns(changed) if changed else dataset).with_format("arrow")
 
 
@@ -56,7 +61,9 @@ def _from_mappings(rows: Sequence[Mapping[str, object]], owner: str) -> "dataset
         try:
             datasets.Dataset.from_dict({name: column})
         except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError) as error:
-            raise DataError(f"column {name!r} of {owner} has values of several types: {error}; give them one type") from error
+            raise DataError(
+                f"column {name!r} of {owner} has values of several types: {error}; give them one type"
+            ) from error
     return datasets.Dataset.from_dict(values)
 
 
@@ -79,7 +86,9 @@ def unite_columns(features: Mapping[str, "datasets.Features"]) -> tuple["dataset
         kinds = {task: columns_of_task[name] for task, columns_of_task in features.items() if name in columns_of_task}
         columns[name], type_notes = _unite_types(name, kinds)
         lacking = [task for task in features if task not in kinds]
-        notes += type_notes + ([f"column {name!r} is null in rows of {', '.join(lacking)}, which lack it"] if lacking else [])
+        notes += type_notes + (
+            [f"column {name!r} is null in rows of {', '.join(lacking)}, which lack it"] if lacking else []
+        )
     return datasets.Features(columns), notes
 
 
@@ -97,9 +106,16 @@ def weight_notes(task: str, rows: "datasets.Dataset") -> list[str]:
     if "messages" not in rows.features or "weight" not in str(rows.features["messages"]):
         return []
     chats = rows.with_format(None).select_columns(["messages"])
-    if not any(message.get("weight") == 0 and message.get("role") == "assistant" for row in chats for message in row["messages"] or ()):
+    if not any(
+        message.get("weight") == 0 and message.get("role") == "assistant"
+        for row in chats
+        for message in row["messages"] or ()
+    ):
         return []
-    return [f"rows of {task} have answers of weight 0 (not learned), which trainers learn unless they read the weights of messages"]
+    return [
+        f"rows of {task} have answers of weight 0 (not learned), which trainers learn unless they read the weights of"
+        " messages"
+    ]
 
 
 def _unite_types(name: str, kinds_by_task: Mapping[str, object]) -> tuple[object, list[str]]:
@@ -109,7 +125,9 @@ def _unite_types(name: str, kinds_by_task: Mapping[str, object]) -> tuple[object
         return kinds[0], []
     if any(isinstance(kind, datasets.ClassLabel) for kind in kinds):
         if all(isinstance(kind, datasets.ClassLabel) or kind == datasets.Value("string") for kind in kinds):
-            return datasets.Value("string"), [f"column {name!r} has the names of classes, since tasks number them differently"]
+            return datasets.Value("string"), [
+                f"column {name!r} has the names of classes, since tasks number them differently"
+            ]
         raise _type_error(name, kinds_by_task)
     if any(isinstance(kind, datasets.Image) for kind in kinds):
         if all(isinstance(kind, datasets.Image) for kind in kinds):
@@ -128,7 +146,8 @@ def _unite_types(name: str, kinds_by_task: Mapping[str, object]) -> tuple[object
 def _type_error(name: str, kinds: Mapping[str, object]) -> DataError:
     listing = "; ".join(f"{task}: {_short(kind)}" for task, kind in kinds.items())
     return DataError(
-        f"column {name!r} is not of one type in all tasks ({listing}); rename it in the files of one task, or give it one type in all tasks"
+        f"column {name!r} is not of one type in all tasks ({listing}); rename it in the files of one task, or give it"
+        " one type in all tasks"
     )
 
 

@@ -1,4 +1,6 @@
-"""A folder that is there under its name when it is complete, and not before; in place of another only if foretaste wrote that.
+"""A folder that is there under its name when it is complete, and not before.
+
+In place of another only if foretaste wrote that.
 
 Exports are marked: models and adapters hold ``foretaste.json``, mixtures a manifest that names foretaste's version.
 """
@@ -36,7 +38,8 @@ def check_folder(target: Path, *, overwrite: bool = False, keep: Mapping[str, Pa
         Its whole path.
 
     Raises:
-        StorageError: It is a file, is not empty and may not be replaced, or there is no folder that it could be made in.
+        StorageError: It is a file, is not empty and may not be replaced, or there is no folder that it could be made
+            in.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as place:
@@ -64,13 +67,15 @@ def check_folder(target: Path, *, overwrite: bool = False, keep: Mapping[str, Pa
         return whole
     if not overwrite:
         way = ", or replace it with --overwrite" if _is_ours(whole) else ""
-        raise StorageError(f"{target} exists already{'' if way else f' and holds {_content_of(whole)}'}; choose another folder{way}")
+        raise StorageError(
+            f"{target} exists already{'' if way else f' and holds {_content_of(whole)}'}; choose another folder{way}"
+        )
     _refuse_protected(target, whole, keep or {})
     check_outside_studies(target, whole)
     if not _is_ours(whole):
         raise StorageError(
-            f"{target} holds {_content_of(whole)} and was not written by foretaste; --overwrite replaces only what foretaste wrote; "
-            "choose another folder"
+            f"{target} holds {_content_of(whole)} and was not written by foretaste; --overwrite replaces only what"
+            " foretaste wrote; choose another folder"
         )
     _refuse_if_inside(target, whole)
     return whole
@@ -78,7 +83,9 @@ def check_folder(target: Path, *, overwrite: bool = False, keep: Mapping[str, Pa
 
 def _refuse_if_inside(target: Path, whole: Path) -> None:
     if whole.exists() and Path.cwd().is_relative_to(whole):
-        raise StorageError(f"{target} is the folder that you are in, or above it, and cannot be replaced; choose another folder")
+        raise StorageError(
+            f"{target} is the folder that you are in, or above it, and cannot be replaced; choose another folder"
+        )
 
 
 def _refuse_protected(target: Path, whole: Path, keep: Mapping[str, Path]) -> None:
@@ -88,25 +95,32 @@ def _refuse_protected(target: Path, whole: Path, keep: Mapping[str, Path]) -> No
         relation = (
             "is"
             if whole == protected
-            else "holds"
-            if protected.is_relative_to(whole)
-            else "is within"
-            if whole.is_relative_to(protected)
-            else None
+            else (
+                "holds" if protected.is_relative_to(whole) else "is within" if whole.is_relative_to(protected) else None
+            )
         )
         if relation is not None:
-            raise StorageError(f"{target} {relation} {name} ({protected}), which --overwrite does not replace; choose another folder")
+            raise StorageError(
+                f"{target} {relation} {name} ({protected}), which --overwrite does not replace; choose another folder"
+            )
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether an export of ours wrote a folder; a mixture with something beside it, such as a trained model, counts as not."""
+    """Whether an export of ours wrote a folder.
+
+    A mixture with something beside it, such as a trained model, counts as not.
+    """
     if (folder / FACTS).is_file():
         return True
     try:
         manifest = parse_json((folder / MANIFEST).read_text(encoding="utf-8"))
         if not isinstance(manifest, dict):
             return False
-        files = {MANIFEST, manifest["file"], *(file for trainer in manifest["trainers"].values() for file in trainer["files"])}
+        files = {
+            MANIFEST,
+            manifest["file"],
+            *(file for trainer in manifest["trainers"].values() for file in trainer["files"]),
+        }
         return "foretaste" in manifest["versions"] and {path.name for path in folder.iterdir()} <= files
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return False
@@ -118,7 +132,9 @@ def _content_of(folder: Path) -> str:
 
 
 @contextmanager
-def new_folder(target: Path, needed: int = 0, *, overwrite: bool = False, keep: Mapping[str, Path] | None = None) -> Iterator[Path]:
+def new_folder(
+    target: Path, needed: int = 0, *, overwrite: bool = False, keep: Mapping[str, Path] | None = None
+) -> Iterator[Path]:
     """A hidden folder beside the final one, which is renamed at the end; what killed writers left there goes first.
 
     Args:
@@ -150,7 +166,9 @@ def new_folder(target: Path, needed: int = 0, *, overwrite: bool = False, keep: 
     except ForetasteError:
         raise
     except OSError as error:
-        raise StorageError(f"could not write {target}: {error}; free some space or choose another place, then run again") from error
+        raise StorageError(
+            f"could not write {target}: {error}; free some space or choose another place, then run again"
+        ) from error
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
 

@@ -27,7 +27,9 @@ class LeakWarning(UserWarning):
     """A training row is a validation row too."""
 
 
-def manifest_of(parts: Mapping[str, Part], weights: TaskWeights, plan: MixturePlan, unit: Unit, seed: int, file: str) -> dict[str, object]:
+def manifest_of(
+    parts: Mapping[str, Part], weights: TaskWeights, plan: MixturePlan, unit: Unit, seed: int, file: str
+) -> dict[str, object]:
     """Say what a mixture is: shares, counts, sources, meaning, and rows that are training and validation rows.
 
     Args:
@@ -79,11 +81,14 @@ def manifest_of(parts: Mapping[str, Part], weights: TaskWeights, plan: MixturePl
 
 
 def _meaning(file: str, unit: Unit, rows: int, seed: int) -> str:
-    over = "examples (of a sequence, its own mean)" if unit == "example" else "label tokens, all of a step's rows together"
+    over = (
+        "examples (of a sequence, its own mean)" if unit == "example" else "label tokens, all of a step's rows together"
+    )
     return (
-        f"Train one epoch on {file}, in its order, with losses that are means over {over}: tasks then count as 'weights' says. "
-        f"These are the rows, in the order, of foretaste's joint run with seed {seed} and steps x batch_size = {rows}. Shuffling keeps "
-        "the shares of the whole, though not of every stretch of it; do not deduplicate, filter, split or rebalance it."
+        f"Train one epoch on {file}, in its order, with losses that are means over {over}: tasks then count as"
+        f" 'weights' says. These are the rows, in the order, of foretaste's joint run with seed {seed} and steps x"
+        f" batch_size = {rows}. Shuffling keeps the shares of the whole, though not of every stretch of it; do not"
+        " deduplicate, filter, split or rebalance it."
     )
 
 

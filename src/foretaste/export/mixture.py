@@ -98,7 +98,9 @@ def write_mixture(
         kind = settings.kind if trainers and settings else None
         plan = _plan_mixture(parts, weights, unit, rows, seed, kind, task_column)
         if format == "jsonl" and (binary := binary_columns(plan.features)):
-            raise DataError(f"column {binary[0]!r} holds pictures, sounds or bytes, which JSON lines cannot; write format='parquet'")
+            raise DataError(
+                f"column {binary[0]!r} holds pictures, sounds or bytes, which JSON lines cannot; write format='parquet'"
+            )
         manifest = manifest_of(parts, weights, plan, unit, seed, file)
         manifest["trainers"] = _write_configurations(
             hidden, _describe_mixture(folder.resolve() / file, parts, plan, unit), trainers, settings
@@ -111,7 +113,13 @@ def write_mixture(
 
 
 def _plan_mixture(
-    parts: Mapping[str, Part], weights: TaskWeights, unit: Unit, rows: int, seed: int, kind: str | None, task_column: str
+    parts: Mapping[str, Part],
+    weights: TaskWeights,
+    unit: Unit,
+    rows: int,
+    seed: int,
+    kind: str | None,
+    task_column: str,
 ) -> MixturePlan:
     if rows < 1:
         raise DataError(f"a mixture of {rows} rows was asked for; it needs at least 1")
@@ -122,18 +130,27 @@ def _plan_mixture(
     roles = {name: {} if kind is None else _roles(kind, name, parts[name], opens[name]) for name in drawn}
     if len({tuple(sorted(columns)) for columns in roles.values()}) > 1:
         listing = "; ".join(f"{name}: {', '.join(columns)}" for name, columns in roles.items())
-        raise DataError(f"trainers read rows of one format from one file, and tasks have several ({listing}); give all tasks one format")
+        raise DataError(
+            f"trainers read rows of one format from one file, and tasks have several ({listing}); give all tasks one"
+            " format"
+        )
     renamed = {
-        name: open_rows(opens[name], {column: role for role, column in columns.items()}, f"task {name}") for name, columns in roles.items()
+        name: open_rows(opens[name], {column: role for role, column in columns.items()}, f"task {name}")
+        for name, columns in roles.items()
     }
     features, notes = unite_columns({name: columns.features for name, columns in renamed.items()})
     notes += [note for name, columns in renamed.items() for note in weight_notes(name, columns)]
     if task_column in features:
-        raise DataError(f"the data have a column {task_column!r} already; give the column that says the task another name (task_column)")
+        raise DataError(
+            f"the data have a column {task_column!r} already; give the column that says the task another name"
+            " (task_column)"
+        )
     return MixturePlan(draw, units, renamed, roles, features, notes, task_column)
 
 
-def _write_configurations(folder: Path, mixed: WrittenMixture, trainers: Sequence[Trainer], settings: Settings | None) -> dict[str, object]:
+def _write_configurations(
+    folder: Path, mixed: WrittenMixture, trainers: Sequence[Trainer], settings: Settings | None
+) -> dict[str, object]:
     """Write trainers' configurations; what the manifest says of each."""
     summary: dict[str, object] = {}
     for trainer in trainers:

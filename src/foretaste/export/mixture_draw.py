@@ -76,10 +76,14 @@ def units_of(name: str, part: Part, rows: int, unit: Unit) -> NDArray[np.int64]:
     if unit == "example":
         return np.ones(rows, dtype=np.int64)
     if part.units_per_row is None:
-        raise DataError(f"alpha is of tokens, and task {name} does not say how many label tokens its rows have; give units_per_row")
+        raise DataError(
+            f"alpha is of tokens, and task {name} does not say how many label tokens its rows have; give units_per_row"
+        )
     units = np.asarray(part.units_per_row, dtype=np.int64)
     if units.shape != (rows,) or (units < 0).any() or not units.any():
-        raise DataError(f"units_per_row of task {name} must be {rows} numbers of at least 0, one for each row, and not all 0")
+        raise DataError(
+            f"units_per_row of task {name} must be {rows} numbers of at least 0, one for each row, and not all 0"
+        )
     return units
 
 

@@ -6,19 +6,28 @@ __all__ = ["notes"]
 
 
 def notes(trainer: Trainer, mixed: WrittenMixture, settings: Settings) -> tuple[str, ...]:
-    """What to know about a trainer's configuration: why it is as it is, and where it differs from foretaste's joint run.
+    """Notes on a trainer's configuration: why it is as it is, and where it differs from foretaste's joint run.
 
     >>> from pathlib import Path
     >>> from foretaste.train.training import Training
-    >>> mixed = WrittenMixture(Path("/m/train.jsonl"), "token", ("text",), ("task", "text"), {"a": 8, "b": 2}, {"a": 40, "b": 40})
+    >>> mixed = WrittenMixture(
+    ...     Path("/m/train.jsonl"), "token", ("text",), ("task", "text"), {"a": 8, "b": 2}, {"a": 40, "b": 40}
+    ... )
     >>> notes("trl", mixed, Settings("gpt2", Training(steps=5)))[0]
-    'Reads train.jsonl: TRL itself concatenates data sets, without weights, so that the share of each would be its size.'
+    'Reads train.jsonl: TRL itself concatenates data sets, without weights, so that the share of each would be its
+    size.'
     """
     training = settings.training
     rows = " x ".join(map(str, batch_sizes(training)))
     order = {
-        "trl": "The order is kept by transformers from version 5 on; before, rows are shuffled, which keeps the shares of the epoch.",
-        "axolotl": "The order is kept (curriculum_sampling). Do not turn on dataset_exact_deduplication: it would undo repeats.",
+        "trl": (
+            "The order is kept by transformers from version 5 on; before, rows are shuffled, which keeps the shares of"
+            " the epoch."
+        ),
+        "axolotl": (
+            "The order is kept (curriculum_sampling). Do not turn on dataset_exact_deduplication: it would undo"
+            " repeats."
+        ),
         "llama-factory": "The order is kept (disable_shuffling).",
     }[trainer]
     lines = [
@@ -26,7 +35,10 @@ def notes(trainer: Trainer, mixed: WrittenMixture, settings: Settings) -> tuple[
         order,
         "Losses are means over the label tokens of a step (transformers 4.46 and later), as alpha needs them.",
         f"A step has {rows} rows on one device; on n devices divide gradient_accumulation_steps by n.",
-        f"Rows of more than {settings.max_length} tokens are cut here at the end; foretaste cuts the prompt's beginning first.",
+        (
+            f"Rows of more than {settings.max_length} tokens are cut here at the end; foretaste cuts the prompt's"
+            " beginning first."
+        ),
     ]
     if training.prior_precision:
         lines.append("The pull to the pretrained params (prior_precision) is left out: this trainer has none.")
@@ -42,10 +54,18 @@ def notes(trainer: Trainer, mixed: WrittenMixture, settings: Settings) -> tuple[
 def _why(trainer: Trainer, mixed: WrittenMixture) -> str:
     name, readable = mixed.data.name, ", ".join(READABLE)
     if trainer == "trl":
-        return f"Reads {name}: TRL itself concatenates data sets, without weights, so that the share of each would be its size."
+        return (
+            f"Reads {name}: TRL itself concatenates data sets, without weights, so that the share of each would be its"
+            " size."
+        )
     if trainer == "axolotl":
-        return f"Reads {name}: axolotl's 'weight' is the part of a data set to keep, not its share, and repeats nothing."
-    why = f"Reads {name}: interleave_probs hold on average only, and the number of rows depends on the sizes of the data sets."
+        return (
+            f"Reads {name}: axolotl's 'weight' is the part of a data set to keep, not its share, and repeats nothing."
+        )
+    why = (
+        f"Reads {name}: interleave_probs hold on average only, and the number of rows depends on the sizes of the data"
+        " sets."
+    )
     if not mixed.sources:
         return f"{why} Reading the sources by num_samples needs each task's rows to be all rows of one {readable} file."
     return f"{why} llama-factory-sources.yaml reads the sources themselves, with the same exact counts (num_samples)."
@@ -53,14 +73,21 @@ def _why(trainer: Trainer, mixed: WrittenMixture) -> str:
 
 def _of_format(trainer: Trainer, mixed: WrittenMixture) -> list[str]:
     if trainer == "trl" and mixed.roles == ("messages",):
-        return ["assistant_only_loss needs a chat template that marks answers with {% generation %}, or a model whose template TRL knows."]
+        return [
+            "assistant_only_loss needs a chat template that marks answers with {% generation %}, or a model whose"
+            " template TRL knows."
+        ]
     if trainer != "llama-factory" or mixed.roles == ("text",):
         return []
     if mixed.roles == ("messages",):
-        return ["Chats must alternate between user and assistant. Name your model's template if reading it from the tokenizer fails."]
+        return [
+            "Chats must alternate between user and assistant. Name your model's template if reading it from the"
+            " tokenizer fails."
+        ]
     shares = {task: mixed.tokens[task] - count for task, count in mixed.counts.items()}
     realised = ", ".join(f"{task}={share / max(sum(shares.values()), 1):.3f}" for task, share in shares.items())
     return [
-        "The template 'empty' takes texts as they are and writes no end token, which foretaste trains on: one label token less in "
-        f"a row, so the shares of tokens become {realised}. Name another template if its prompts are those you want."
+        "The template 'empty' takes texts as they are and writes no end token, which foretaste trains on: one label"
+        f" token less in a row, so the shares of tokens become {realised}. Name another template if its prompts are"
+        " those you want."
     ]

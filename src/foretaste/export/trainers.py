@@ -31,7 +31,11 @@ from foretaste.train.training import Training
 __all__ = ["check", "configuration"]
 
 _NAMES: Mapping[Trainer, str] = {"trl": "TRL", "axolotl": "axolotl", "llama-factory": "LLaMA-Factory"}
-_RUN: Mapping[Trainer, str] = {"trl": "trl {} --config", "axolotl": "axolotl train", "llama-factory": "llamafactory-cli train"}
+_RUN: Mapping[Trainer, str] = {
+    "trl": "trl {} --config",
+    "axolotl": "axolotl train",
+    "llama-factory": "llamafactory-cli train",
+}
 _MIXTURE = "foretaste-mixture"
 
 
@@ -51,7 +55,9 @@ def configuration(trainer: Trainer, mixed: WrittenMixture, settings: Settings) -
         DataError: Columns that the trainer cannot train on.
 
     >>> from pathlib import Path
-    >>> mixed = WrittenMixture(Path("/m/train.jsonl"), "token", ("text",), ("task", "text"), {"a": 8, "b": 2}, {"a": 40, "b": 40})
+    >>> mixed = WrittenMixture(
+    ...     Path("/m/train.jsonl"), "token", ("text",), ("task", "text"), {"a": 8, "b": 2}, {"a": 40, "b": 40}
+    ... )
     >>> files = configuration("trl", mixed, Settings("gpt2", Training(steps=5, batch_size=2)))
     >>> list(files), yaml.safe_load(files["trl.yaml"])["datasets"]
     (['trl.yaml'], [{'path': 'json', 'data_files': '/m/train.jsonl', 'split': 'train', 'columns': ['text']}])
@@ -84,8 +90,9 @@ def check(trainer: Trainer, unit: Unit, settings: Settings | None) -> None:
         )
     if unit != "token":
         raise TaskError(
-            f"alpha weighs losses that are means over examples, and {name} averages over label tokens, so tasks with long answers "
-            "would weigh more than alpha says; study with unit: token, or export without a trainer's configuration"
+            f"alpha weighs losses that are means over examples, and {name} averages over label tokens, so tasks with"
+            " long answers would weigh more than alpha says; study with unit: token, or export without a trainer's"
+            " configuration"
         )
     if settings.lora is not None:
         _check_lora(name, settings.lora)
@@ -103,7 +110,9 @@ def _check_lora(name: str, lora: LoraSettings) -> None:
             "train A too, or export without a trainer's configuration"
         )
     if not float(lora.alpha).is_integer():
-        raise TaskError(f"{name} takes a whole number for LoRA's alpha, and the recipe has {lora.alpha}; choose a whole one")
+        raise TaskError(
+            f"{name} takes a whole number for LoRA's alpha, and the recipe has {lora.alpha}; choose a whole one"
+        )
 
 
 def _check_columns(trainer: Trainer, kind: ModelKind, mixed: WrittenMixture) -> None:
@@ -117,7 +126,10 @@ def _check_columns(trainer: Trainer, kind: ModelKind, mixed: WrittenMixture) -> 
 
 def _text(trainer: Trainer, kind: ModelKind, file: str, notes: Sequence[str], values: Mapping[str, object]) -> str:
     command = _RUN[trainer].format(kind.trainers[trainer])
-    run = f"{_NAMES[trainer]}, written by foretaste. Run in this folder: {command} {file}. If it moves, correct the paths."
+    run = (
+        f"{_NAMES[trainer]}, written by foretaste. Run in this folder: {command} {file}. If it moves, correct the"
+        " paths."
+    )
     comments = "".join(f"# {line}\n" for line in (run, *notes))
     return comments + yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=1000)
 
@@ -181,9 +193,19 @@ def _trl_lora(settings: Settings, lora: LoraSettings) -> dict[str, object]:
 
 
 def _axolotl(mixed: WrittenMixture, settings: Settings) -> dict[str, object]:
-    plain = {"system_prompt": "", "field_instruction": "prompt", "field_output": "completion", "format": "{instruction}"}
+    plain = {
+        "system_prompt": "",
+        "field_instruction": "prompt",
+        "field_output": "completion",
+        "format": "{instruction}",
+    }
     formats: dict[str, dict[str, object]] = {
-        "messages": {"type": "chat_template", "field_messages": "messages", "roles_to_train": ["assistant"], "train_on_eos": "turn"},
+        "messages": {
+            "type": "chat_template",
+            "field_messages": "messages",
+            "roles_to_train": ["assistant"],
+            "train_on_eos": "turn",
+        },
         "prompt": {"type": {**plain, "no_input_format": "{instruction}"}},
         "text": {"type": "completion", "field": "text"},
     }
@@ -220,17 +242,22 @@ def _axolotl_lora(lora: LoraSettings) -> dict[str, object]:
     }
 
 
-def _llama_factory_files(mixed: WrittenMixture, settings: Settings, kind: ModelKind, comments: Sequence[str]) -> dict[str, str]:
+def _llama_factory_files(
+    mixed: WrittenMixture, settings: Settings, kind: ModelKind, comments: Sequence[str]
+) -> dict[str, str]:
     native, entries = {}, {_MIXTURE: _entry(mixed.data.name, {role: role for role in mixed.roles})}
     for task, source in mixed.sources.items():
         entries[task] = {**_entry(str(source.file), source.columns), "num_samples": mixed.counts[task]}
     if mixed.sources:
         reads = (
-            "Reads the sources themselves: each task's rows are all of its file's, then some again, as many as num_samples in "
-            "dataset_info.json says. These are the mixture's counts; order and repeats are drawn by LLaMA-Factory."
+            "Reads the sources themselves: each task's rows are all of its file's, then some again, as many as"
+            " num_samples in dataset_info.json says. These are the mixture's counts; order and repeats are drawn by"
+            " LLaMA-Factory."
         )
         values = _llama_factory(mixed, settings, {"dataset": ",".join(mixed.sources), "mix_strategy": "concat"})
-        native["llama-factory-sources.yaml"] = _text("llama-factory", kind, "llama-factory-sources.yaml", [reads, *comments[2:]], values)
+        native["llama-factory-sources.yaml"] = _text(
+            "llama-factory", kind, "llama-factory-sources.yaml", [reads, *comments[2:]], values
+        )
     values = _llama_factory(mixed, settings, {"dataset": _MIXTURE, "disable_shuffling": True})
     text, data_sets = (
         _text("llama-factory", kind, "llama-factory.yaml", comments, values),
@@ -242,7 +269,13 @@ def _llama_factory_files(mixed: WrittenMixture, settings: Settings, kind: ModelK
 def _entry(file: str, columns: Mapping[str, str]) -> dict[str, object]:
     """What ``dataset_info.json`` says of a file."""
     if "messages" in columns:
-        tags = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant", "system_tag": "system"}
+        tags = {
+            "role_tag": "role",
+            "content_tag": "content",
+            "user_tag": "user",
+            "assistant_tag": "assistant",
+            "system_tag": "system",
+        }
         return {"file_name": file, "formatting": "sharegpt", "columns": {"messages": columns["messages"]}, "tags": tags}
     if "text" in columns:
         return {"file_name": file, "columns": {"prompt": columns["text"]}}

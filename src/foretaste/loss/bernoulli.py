@@ -52,8 +52,8 @@ class Bernoulli:
         other = labels[_is_counted(labels) & (labels != 0) & (labels != 1)]
         if len(other):
             raise TaskError(
-                f"label {other[0].item():g} is neither 0 nor 1; for every label of a set Bernoulli() needs 1 where it belongs to the set "
-                "and 0 where not: correct the label, or give NaN where it is unknown"
+                f"label {other[0].item():g} is neither 0 nor 1; for every label of a set Bernoulli() needs 1 where it"
+                " belongs to the set and 0 where not: correct the label, or give NaN where it is unknown"
             )
 
     def per_unit(self, outputs: Tensor, batch: Batch) -> Tensor:
@@ -67,7 +67,9 @@ class Bernoulli:
     def predict(self, outputs: Tensor) -> Tensor:
         return (as_columns(outputs) > 0).long()
 
-    def roots(self, how: Labels, outputs: Tensor, batch: Batch, factor: Tensor, generator: torch.Generator) -> Iterator[GivenRoot]:
+    def roots(
+        self, how: Labels, outputs: Tensor, batch: Batch, factor: Tensor, generator: torch.Generator
+    ) -> Iterator[GivenRoot]:
         logits, labels, counted = self._parts(outputs, batch)
         chances = logits.sigmoid()
         if how == "empirical":

@@ -9,7 +9,16 @@ from torch.nn.utils.rnn import pad_sequence
 from foretaste.errors import TaskError
 from foretaste.params import wide
 
-__all__ = ["IGNORED", "check_labels", "check_logits", "find_counted", "hide_labels", "losses", "pad_labels", "shift_labels"]
+__all__ = [
+    "IGNORED",
+    "check_labels",
+    "check_logits",
+    "find_counted",
+    "hide_labels",
+    "losses",
+    "pad_labels",
+    "shift_labels",
+]
 
 IGNORED = -100
 
@@ -32,7 +41,9 @@ def losses(logits: Tensor, labels: Tensor) -> Tensor:
     """
     check_logits(logits, labels)
     try:
-        flat = nn.functional.cross_entropy(wide(logits.flatten(0, -2)), labels.flatten(), reduction="none", ignore_index=IGNORED)
+        flat = nn.functional.cross_entropy(
+            wide(logits.flatten(0, -2)), labels.flatten(), reduction="none", ignore_index=IGNORED
+        )
     except IndexError:
         check_labels(labels, logits.shape[-1])
         raise
@@ -60,8 +71,9 @@ def check_logits(logits: Tensor, labels: Tensor) -> None:
         raise TaskError(f"{shapes} do not fit; logits need the labels' shape and one more dimension, the classes")
     if logits.shape[-1] == 1:
         raise TaskError(
-            f"logits {list(logits.shape)} have a single class, whose cross-entropy is 0 whatever the model; where one logit z is trained "
-            "by binary cross-entropy, predict both classes: torch.cat([torch.zeros_like(z), z], -1)"
+            f"logits {list(logits.shape)} have a single class, whose cross-entropy is 0 whatever the model; where one"
+            " logit z is trained by binary cross-entropy, predict both classes: torch.cat([torch.zeros_like(z),"
+            " z], -1)"
         )
 
 
@@ -78,7 +90,8 @@ def check_labels(labels: Tensor, classes: int) -> None:
     >>> check_labels(torch.tensor([0, 2, -100]), 2)
     Traceback (most recent call last):
     ...
-    foretaste.errors.TaskError: label 2 is not one of the 2 classes, 0 to 1; correct the labels, or give the model more outputs
+    foretaste.errors.TaskError: label 2 is not one of the 2 classes, 0 to 1; correct the labels, or give the model more
+    outputs
     """
     _check_whole(labels)
     outside = labels[(labels != IGNORED) & ((labels < 0) | (labels >= classes))]
@@ -90,8 +103,8 @@ def check_labels(labels: Tensor, classes: int) -> None:
 def _check_whole(labels: Tensor) -> None:
     if labels.is_floating_point() or labels.is_complex():
         raise TaskError(
-            f"labels are {labels.dtype}, not classes by number, which cross-entropy is of; give them as whole numbers, or give the task "
-            "another loss: loss=Squared() for numbers to predict, loss=Bernoulli() for label sets"
+            f"labels are {labels.dtype}, not classes by number, which cross-entropy is of; give them as whole numbers,"
+            " or give the task another loss: loss=Squared() for numbers to predict, loss=Bernoulli() for label sets"
         )
 
 

@@ -1,17 +1,19 @@
 """Mixtures of what several classifiers say, kept so that any of them needs no forward pass.
 
-With p_m the probabilities of model m and alpha_m its weight, for every label (of a sequence: for every label token, given
-those before it)::
+With p_m the probabilities of model m and alpha_m its weight, for every label (of a sequence: for every label token,
+given those before it)::
 
-    p_alpha(y | x) = sum_m alpha_m p_m(y | x)       loss = -log p_alpha(label | x)       predicted = argmax_y p_alpha(y | x)
+    p_alpha(y | x) = sum_m alpha_m p_m(y | x)       loss = -log p_alpha(label | x)       predicted = argmax_y p_alpha(y
+    | x)
 
-Losses are exact up to how log-probabilities are kept: in float32, so that a mixture's loss is off by at most 2^-24 (6e-8)
-times the largest loss of its models. Of up to 128 classes all are kept. Of more, such as a vocabulary, only the 8 likeliest of each
-model, with what every model says of these; another class is the mixture's likeliest only where its probability, and so
-that of every class, is at most 1/9.
+Losses are exact up to how log-probabilities are kept: in float32, so that a mixture's loss is off by at most 2^-24
+(6e-8) times the largest loss of its models. Of up to 128 classes all are kept. Of more, such as a vocabulary, only the
+8 likeliest of each model, with what every model says of these; another class is the mixture's likeliest only where its
+probability, and so that of every class, is at most 1/9.
 
 References:
-    Belenki et al.: Optimizing Pre-Training Data Mixtures with Mixtures of Data Expert Models, 2025, https://arxiv.org/abs/2502.15950
+    Belenki et al.: Optimizing Pre-Training Data Mixtures with Mixtures of Data Expert Models, 2025,
+    https://arxiv.org/abs/2502.15950
 """
 
 from collections.abc import Iterable, Mapping
@@ -37,13 +39,17 @@ def condense_classes(outputs: Iterable[Tensor], labels: Tensor) -> dict[str, Ten
         labels: `[B]` or `[B, S]`, of which P count.
 
     Returns:
-        ``right``, `[M, P]`: of the labels. ``told``, `[M, P, K]`: of classes. ``classes``, `[P, K]`: which these are, in rising
+        ``right``, `[M, P]`: of the labels. ``told``, `[M, P, K]`: of classes. ``classes``, `[P, K]`: which these are,
+        in rising
         order; left out where they are all.
 
     Raises:
         TaskError: Logits that do not fit the labels.
 
-    >>> {name: list(t.shape) for name, t in condense_classes([torch.zeros(2, 3), torch.zeros(2, 3)], torch.tensor([0, -100])).items()}
+    >>> {
+    ...     name: list(t.shape)
+    ...     for name, t in condense_classes([torch.zeros(2, 3), torch.zeros(2, 3)], torch.tensor([0, -100])).items()
+    ... }
     {'right': [2, 1], 'told': [2, 1, 3]}
     """
     pairs = [_log_probabilities(logits, labels) for logits in outputs]
@@ -72,7 +78,9 @@ def mix_classes(condensed: Mapping[str, Tensor], shares: Tensor) -> tuple[Tensor
         `[A, P]` losses in float64, and `[A, P]` classes.
 
     >>> told = torch.tensor([[[0.9, 0.1]], [[0.2, 0.8]]]).log()
-    >>> lost, predicted = mix_classes({"right": told[:, :, 1], "told": told}, torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]]))
+    >>> lost, predicted = mix_classes(
+    ...     {"right": told[:, :, 1], "told": told}, torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
+    ... )
     >>> (-lost).exp().flatten(), predicted.flatten()
     (tensor([0.1000, 0.4500, 0.8000], dtype=torch.float64), tensor([0, 0, 1]))
     """

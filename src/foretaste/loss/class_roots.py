@@ -50,7 +50,9 @@ class ClassRoot:
         return (losses(outputs, self.labels[rows]) * self.factor[rows].unsqueeze(1)).sum()
 
 
-def class_roots(how: Labels, logits: Tensor, given: Tensor, factor: Tensor, generator: torch.Generator) -> Iterator[ClassRoot]:
+def class_roots(
+    how: Labels, logits: Tensor, given: Tensor, factor: Tensor, generator: torch.Generator
+) -> Iterator[ClassRoot]:
     """Factors of the Hessian by the logits: see `Loss.roots`. Exact ones are one per class of every column.
 
     Args:
@@ -61,12 +63,16 @@ def class_roots(how: Labels, logits: Tensor, given: Tensor, factor: Tensor, gene
         generator: Draws one uniform number per label that counts, on the CPU.
 
     Yields:
-        The gradient of the examples' losses, each times its factor, by the logits, as they are; and the labels that it is of.
+        The gradient of the examples' losses, each times its factor, by the logits, as they are; and the labels that it
+        is of.
 
     Raises:
         TaskError: Logits and labels that do not fit each other, or a single class.
 
-    >>> [root.slopes for root in class_roots("empirical", torch.zeros(1, 2), torch.tensor([1]), torch.ones(1), torch.Generator())]
+    >>> [
+    ...     root.slopes
+    ...     for root in class_roots("empirical", torch.zeros(1, 2), torch.tensor([1]), torch.ones(1), torch.Generator())
+    ... ]
     [tensor([[ 0.5000, -0.5000]])]
     """
     check_logits(logits, given)

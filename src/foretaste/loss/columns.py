@@ -54,7 +54,8 @@ def check_columns(outputs: Tensor, labels: Tensor, loss: str) -> None:
     >>> check_columns(torch.zeros(2, 1), torch.zeros(2, 2), "Squared")
     Traceback (most recent call last):
     ...
-    foretaste.errors.TaskError: outputs [2, 1] and labels [2, 2] do not fit; Squared() needs one output per label: [B] or [B, D] of both
+    foretaste.errors.TaskError: outputs [2, 1] and labels [2, 2] do not fit; Squared() needs one output per label: [B]
+    or [B, D] of both
     """
     fits = {outputs.dim(), labels.dim()} <= {1, 2} and as_columns(outputs).shape == as_columns(labels).shape
     if not fits:
@@ -86,4 +87,7 @@ def one_column_each(columns: Tensor) -> list[Tensor]:
     >>> one_column_each(torch.ones(1, 2))
     [tensor([[1., 0.]]), tensor([[0., 1.]])]
     """
-    return [torch.where(torch.arange(columns.shape[1], device=columns.device) == place, columns, 0) for place in range(columns.shape[1])]
+    return [
+        torch.where(torch.arange(columns.shape[1], device=columns.device) == place, columns, 0)
+        for place in range(columns.shape[1])
+    ]

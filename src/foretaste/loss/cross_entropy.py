@@ -65,7 +65,9 @@ class ClassLoss(ABC):
     def predict(self, outputs: Tensor) -> Tensor:
         return outputs.argmax(-1)
 
-    def roots(self, how: Labels, outputs: Tensor, batch: Batch, factor: Tensor, generator: torch.Generator) -> Iterator[ClassRoot]:
+    def roots(
+        self, how: Labels, outputs: Tensor, batch: Batch, factor: Tensor, generator: torch.Generator
+    ) -> Iterator[ClassRoot]:
         return class_roots(how, outputs, batch["labels"], factor, generator)
 
     def condense(self, outputs: Iterable[Tensor], batch: Batch) -> dict[str, Tensor]:
@@ -90,15 +92,15 @@ class CrossEntropy(ClassLoss):
     def check_shape(self, labels: Tensor) -> None:
         if labels.dim() != 1:
             raise TaskError(
-                f"labels {list(labels.shape)} are not one per example, which CrossEntropy() is for; for the label tokens of "
-                "sequences give the task loss=TokenCrossEntropy()"
+                f"labels {list(labels.shape)} are not one per example, which CrossEntropy() is for; for the label"
+                " tokens of sequences give the task loss=TokenCrossEntropy()"
             )
 
 
 @final
 @dataclass(frozen=True)
 class ShapedCrossEntropy(ClassLoss):
-    """Cross-entropy of one class per example or of label tokens, whichever shape the labels have: what a task has by default.
+    """Cross-entropy of one class per example or of label tokens, whichever the labels are: a task's default loss.
 
     >>> [list(ShapedCrossEntropy().counts({"labels": torch.ones(shape)}).shape) for shape in ((2,), (2, 3))]
     [[2, 1], [2, 3]]

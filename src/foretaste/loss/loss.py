@@ -1,8 +1,8 @@
 """What a loss is: everything that depends on the choice of a loss is asked here, and nowhere else.
 
-A loss is a value, mostly a frozen dataclass without fields. It reads the model's outputs and the ``labels`` of a batch. Every
-example has S losses: one per label token of a sequence, one per number of a vector, or one alone. The task's unit says how the
-mean over them is taken.
+A loss is a value, mostly a frozen dataclass without fields. It reads the model's outputs and the ``labels`` of a batch.
+Every example has S losses: one per label token of a sequence, one per number of a vector, or one alone. The task's unit
+says how the mean over them is taken.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -75,12 +75,14 @@ class Loss(Protocol):
     def predict(self, outputs: Tensor) -> Tensor:
         """What the outputs predict, in the shape of the labels."""
 
-    def roots(self, how: Labels, outputs: Tensor, batch: Batch, factor: Tensor, generator: torch.Generator) -> Iterator[Root]:
+    def roots(
+        self, how: Labels, outputs: Tensor, batch: Batch, factor: Tensor, generator: torch.Generator
+    ) -> Iterator[Root]:
         """Factors of the Hessian of every example's summed losses by its outputs, or draws of them.
 
-        With r_k the slopes of the k-th of them, and J an example's Jacobian of outputs by params, ``sum_k J' r_k r_k' J`` is the
-        generalised Gauss-Newton matrix: exactly (``exact``) or in expectation (``sampled``). Where ``how`` is ``empirical``, the
-        only one is the gradient at the data's labels.
+        With r_k the slopes of the k-th of them, and J an example's Jacobian of outputs by params, ``sum_k J' r_k r_k'
+        J`` is the generalised Gauss-Newton matrix: exactly (``exact``) or in expectation (``sampled``). Where ``how``
+        is ``empirical``, the only one is the gradient at the data's labels.
 
         Args:
             how: Which of the three.

@@ -4,8 +4,8 @@
 
     l(z, y) = 1/2 (z - y)^2          d2 l / dz2 = 1
 
-Of vectors every number has a loss. Targets of variance s^2 have the loss ``l / s^2``: a noise scale is a factor of the loss, and
-so of the task's curvature. Scale the targets where it matters, so that their noise is about 1.
+Of vectors every number has a loss. Targets of variance s^2 have the loss ``l / s^2``: a noise scale is a factor of the
+loss, and so of the task's curvature. Scale the targets where it matters, so that their noise is about 1.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,7 +26,7 @@ __all__ = ["Squared"]
 @final
 @dataclass(frozen=True)
 class Squared:
-    """Half the squared error of every target: outputs and labels `[B]`, or `[B, D]` of vectors; NaN where there is no target.
+    """Half the squared error of every target: outputs and labels `[B]` or `[B, D]`; NaN where there is no target.
 
     A mixture of models predicts the mean of their predictions.
 
@@ -52,9 +52,13 @@ class Squared:
 
     def check_labels(self, labels: Tensor, width: int) -> None:
         if labels.is_complex() or labels.dtype == torch.bool:
-            raise TaskError(f"labels are {labels.dtype}, and no numbers to predict; give them as floating-point numbers")
+            raise TaskError(
+                f"labels are {labels.dtype}, and no numbers to predict; give them as floating-point numbers"
+            )
         if bool(labels.isinf().any()):
-            raise TaskError("a label is infinite, and so is its squared error; correct it, or give NaN where there is no target")
+            raise TaskError(
+                "a label is infinite, and so is its squared error; correct it, or give NaN where there is no target"
+            )
 
     def per_unit(self, outputs: Tensor, batch: Batch) -> Tensor:
         return self._errors(outputs, batch).square() / 2
@@ -65,7 +69,9 @@ class Squared:
     def predict(self, outputs: Tensor) -> Tensor:
         return as_columns(wide(outputs))
 
-    def roots(self, how: Labels, outputs: Tensor, batch: Batch, factor: Tensor, generator: torch.Generator) -> Iterator[GivenRoot]:
+    def roots(
+        self, how: Labels, outputs: Tensor, batch: Batch, factor: Tensor, generator: torch.Generator
+    ) -> Iterator[GivenRoot]:
         errors, counted = self._errors(outputs, batch), self.counts(batch)
         if how == "empirical":
             columns = [errors]

@@ -1,4 +1,4 @@
-"""Cross-entropy of the label tokens of a sequence: each token has a loss, and a sequence has as many as it has label tokens."""
+"""Cross-entropy of the label tokens of a sequence: one loss per label token."""
 
 from dataclasses import dataclass
 from typing import final
@@ -24,6 +24,6 @@ class TokenCrossEntropy(ClassLoss):
     def check_shape(self, labels: Tensor) -> None:
         if labels.dim() < 2:
             raise TaskError(
-                f"labels {list(labels.shape)} are no sequences, which TokenCrossEntropy() is for; for one label per example "
-                "give the task loss=CrossEntropy()"
+                f"labels {list(labels.shape)} are no sequences, which TokenCrossEntropy() is for; for one label per"
+                " example give the task loss=CrossEntropy()"
             )

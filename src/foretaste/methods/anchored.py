@@ -25,8 +25,9 @@ _CURVED = (Kronecker(), Diagonal())
 class Anchored(Method):
     """The better of two previews, moved by how far off merging is at the joint run of uniform weights.
 
-    Which is better, and how far the correction is carried, is chosen on validation loss (`foretaste.work.judge.objective`);
-    no trust at all is among the choices, so that there it is never worse than the previews it starts from.
+    Which is better, and how far the correction is carried, is chosen on validation loss
+    (`foretaste.work.judge.objective`); no trust at all is among the choices, so that there it is never worse than the
+    previews it starts from.
     """
 
     name = "anchored"
@@ -65,7 +66,9 @@ class AnchorTrust(ChoiceWork):
         joint = context.study.tensors(_joint_run(context).done(context).artefact)
         assert own.precision is not None
         merged = functools.cache(own.under(prior_of(context, own.precision)).merge)
-        return lambda trust: objective(context, lambda at: correct_preview(merged(at), merged(weights), joint, trust).params)
+        return lambda trust: objective(
+            context, lambda at: correct_preview(merged(at), merged(weights), joint, trust).params
+        )
 
 
 def _joint_run(context: Context) -> JointRun:
@@ -78,12 +81,20 @@ def _uncorrected_work(context: Context) -> tuple[Work[Any], ...]:
 
 
 def _uncorrected(context: Context) -> SiteSet:
-    """Kronecker or diagonal sites, whichever has the lower validation loss under its own prior; Kronecker under a fixed one."""
+    """Kronecker or diagonal sites, whichever has the lower validation loss; Kronecker under a fixed prior."""
     sites = {method.name: method.sites(context) for method in _CURVED}
     precisions = {method.name: tuned_precision(context, method.name, sites[method.name])[0] for method in _CURVED}
-    choices = {method.name: PriorPrecision(method.name).stored_result(context) for method in _CURVED} if is_tuned(context.recipe) else {}
+    choices = (
+        {method.name: PriorPrecision(method.name).stored_result(context) for method in _CURVED}
+        if is_tuned(context.recipe)
+        else {}
+    )
     best = min(choices, key=lambda name: choices[name].loss, default="kronecker")
-    works = {task: tuple(work for each in sites.values() for work in each.works[task]) for task in context.problem.names}
-    own = replace(sites[best], works=works, precision=precisions[best], options={**sites[best].options, "curvature": best})
+    works = {
+        task: tuple(work for each in sites.values() for work in each.works[task]) for task in context.problem.names
+    }
+    own = replace(
+        sites[best], works=works, precision=precisions[best], options={**sites[best].options, "curvature": best}
+    )
     finished = [*(choice.done for choice in choices.values()), _joint_run(context).done(context)]
     return functools.reduce(SiteSet.resting_on, finished, own)

@@ -21,5 +21,7 @@ class Average(Method):
         return tuple(each for own in member_curvatures(context).values() for each in own)
 
     def sites(self, context: Context) -> SiteSet:
-        works = {task: tuple(each.run.done(context) for each in own) for task, own in member_curvatures(context).items()}
+        works = {
+            task: tuple(each.run.done(context) for each in own) for task, own in member_curvatures(context).items()
+        }
         return SiteSet(works, combined_sites(context, plain), options=EVEN)

@@ -14,7 +14,8 @@ from foretaste.work.work import Work
 
 __all__ = ["Kronecker"]
 
-# On digits the error of previews was .075 at a tolerance of 1e-2 (43 steps on average), .071 at 1e-3 (123), .072 exactly.
+# On digits the error of previews was .075 at a tolerance of 1e-2 (43 steps on average), .071 at 1e-3 (123), .072
+# exactly.
 _STOP = Stop(3e-3, steps=100)
 
 

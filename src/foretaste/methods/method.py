@@ -14,7 +14,9 @@ __all__ = ["Method", "prior_of"]
 
 
 class Method(ABC):
-    """A way to preview. A method of your own is a subclass in a module of yours, with a row in `foretaste.method_table`.
+    """A way to preview.
+
+    A method of your own is a subclass in a module of yours, with a row in `foretaste.method_table`.
 
     Attributes:
         name: The name of its row.

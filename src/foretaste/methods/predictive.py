@@ -1,7 +1,8 @@
 """The method that merges no model: the predictions of the tasks' models are computed once and mixed for any weights.
 
-It needs no params, and so it gives none: nothing of it can be sharpened or exported. A task's head of its own travels with the
-task, as in every preview: each model's trunk is evaluated through it. At a corner the mixture is the single-task model.
+It needs no params, and so it gives none: nothing of it can be sharpened or exported. A task's head of its own travels
+with the task, as in every preview: each model's trunk is evaluated through it. At a corner the mixture is the
+single-task model.
 """
 
 from dataclasses import dataclass
@@ -86,7 +87,8 @@ def without_params(method: str) -> RecipeError:
     """The error for asking a method for params that has none.
 
     >>> str(without_params("ensemble"))
-    "method ensemble mixes what the tasks' models say and has no params to sharpen or export; take another, such as simple, ..."
+    "method ensemble mixes what the tasks' models say and has no params to sharpen or export; take another, such as
+    simple, ..."
     """
     return RecipeError(
         f"method {method} mixes what the tasks' models say and has no params to sharpen or export; "

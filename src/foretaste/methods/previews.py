@@ -81,7 +81,9 @@ def merger_of(context: Context, method: str, observer: Observer | None = None) -
     require_params(method)
     sites, precision = sites_of(context, method)
     say = (lambda text: None) if observer is None else observer.say
-    merger = context.remember("merger", method, lambda: resident(context, sites.under(prior_of(context, precision)), say))
+    merger = context.remember(
+        "merger", method, lambda: resident(context, sites.under(prior_of(context, precision)), say)
+    )
     return sites, merger
 
 
@@ -137,12 +139,16 @@ class Previews(EvaluationWork):
     def inputs_at(self, context: Context, weights: TaskWeights) -> dict[str, object]:
         return {**preview_inputs(context, self.method, weights), **judged_by(context)}
 
-    def evaluate(self, context: Context, points: Sequence[TaskWeights], observer: Observer) -> list[tuple[Evaluation, Params]]:
+    def evaluate(
+        self, context: Context, points: Sequence[TaskWeights], observer: Observer
+    ) -> list[tuple[Evaluation, Params]]:
         if METHOD_TABLE[self.method].has_params:
             return self._merge_and_evaluate(context, points, observer)
         return [self._mix(context, weights) for weights in points]
 
-    def _merge_and_evaluate(self, context: Context, points: Sequence[TaskWeights], observer: Observer) -> list[tuple[Evaluation, Params]]:
+    def _merge_and_evaluate(
+        self, context: Context, points: Sequence[TaskWeights], observer: Observer
+    ) -> list[tuple[Evaluation, Params]]:
         """Rows of weightings that are evaluated together: each costs what its merge did, and its share of the rest."""
         _, merger = merger_of(context, self.method)
         many, seconds = [], []
@@ -154,10 +160,15 @@ class Previews(EvaluationWork):
         memory = context.remember("memory", context.key_in("merger"), lambda: memory_of(context, merger))
         on_batch = observer.stop_if_asked
         with memory.at_work(), at_precision(context):
-            evaluated = evaluate_each(problem.model, many, problem.tasks, batch_size=recipe.preview.batch_size, on_batch=on_batch)
+            evaluated = evaluate_each(
+                problem.model, many, problem.tasks, batch_size=recipe.preview.batch_size, on_batch=on_batch
+            )
         share = (time.perf_counter() - start) / len(points)
         return [
-            (row_of(results, weights, Fidelity.PREVIEW, self.method, seed=recipe.seed, cost=own + share), per_example(results))
+            (
+                row_of(results, weights, Fidelity.PREVIEW, self.method, seed=recipe.seed, cost=own + share),
+                per_example(results),
+            )
             for results, weights, own in zip(evaluated, points, seconds, strict=True)
         ]
 
@@ -169,12 +180,17 @@ class Previews(EvaluationWork):
         outputs = context.remember(
             "outputs",
             key,
-            lambda: {task.name: Outputs.from_tensors(context.study.tensors(artefacts[task.name]), task.loss) for task in tasks},
+            lambda: {
+                task.name: Outputs.from_tensors(context.study.tensors(artefacts[task.name]), task.loss)
+                for task in tasks
+            },
         )
         start = time.perf_counter()
         results = {task.name: outputs[task.name].results(task, [weights])[0] for task in tasks}
         cost = time.perf_counter() - start
-        return row_of(results, weights, Fidelity.PREVIEW, self.method, seed=context.recipe.seed, cost=cost), per_example(results)
+        return row_of(
+            results, weights, Fidelity.PREVIEW, self.method, seed=context.recipe.seed, cost=cost
+        ), per_example(results)
 
 
 @dataclass(frozen=True)
@@ -210,19 +226,24 @@ class SharpenedPreview(EvaluationWork):
         training, realise = asdict(context.joint_training), context.recipe.joint.realise
         return {**inputs, "sharpened": self.steps, "training": training, "realise": realise, **judged_by(context)}
 
-    def evaluate(self, context: Context, points: Sequence[TaskWeights], observer: Observer) -> list[tuple[Evaluation, Params]]:
+    def evaluate(
+        self, context: Context, points: Sequence[TaskWeights], observer: Observer
+    ) -> list[tuple[Evaluation, Params]]:
         start, problem, realise = time.perf_counter(), context.problem, context.recipe.joint.realise
         _, merger = merger_of(context, self.method, observer)
         params = with_statistics(context, merger.merge(self.weights).params, self.weights)
         training = context.joint_training
-        run = sharpen(problem.model, None, params, problem.tasks, self.weights, training, steps=self.steps, realise=realise)
+        run = sharpen(
+            problem.model, None, params, problem.tasks, self.weights, training, steps=self.steps, realise=realise
+        )
         return [row(context, run.params, self.weights, Fidelity.SHARPENED, f"{self.method}+{self.steps}", start)]
 
 
 def memory_of(context: Context, merger: Merger) -> Memory:
-    """For evaluating previews one after the other: of the modules that all of them share, such as those that training froze.
+    """Remember what previews that are evaluated one after the other share, such as the output of frozen modules.
 
-    It is empty where previews are evaluated together anyway, or where a model writes or is judged, which is no pass over the data.
+    It is empty where previews are evaluated together anyway, or where a model writes or is judged, which is no pass
+    over the data.
 
     Args:
         context: The model and the tasks.
@@ -239,5 +260,10 @@ def memory_of(context: Context, merger: Merger) -> Memory:
         return Memory(model, tensors_of(model))
     own, moves = buffers_of(model), reestimates(context)
     runs = [site.buffers for site in merger.sites.values()] + ([] if merger.anchor is None else [merger.anchor.joint])
-    moved = {name for run in runs for name in own if name in run and (moves or not torch.equal(run[name], own[name].to(run[name].device)))}
+    moved = {
+        name
+        for run in runs
+        for name in own
+        if name in run and (moves or not torch.equal(run[name], own[name].to(run[name].device)))
+    }
     return Memory(model, context.problem.trained | moved)

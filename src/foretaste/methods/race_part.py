@@ -125,10 +125,14 @@ class MergedParams:
 def merged_params(context: Context, method: str) -> MergedParams:
     """The merged params of a method's previews, remembered by the context."""
     _, merger = merger_of(context, method)
-    return context.remember("merged params", context.key_in("merger"), lambda: MergedParams(merger, memory_of(context, merger)))
+    return context.remember(
+        "merged params", context.key_in("merger"), lambda: MergedParams(merger, memory_of(context, merger))
+    )
 
 
-def evaluate_part(context: Context, method: str, many: Sequence[Params], part: Part, observer: Observer) -> list[PartOutputs]:
+def evaluate_part(
+    context: Context, method: str, many: Sequence[Params], part: Part, observer: Observer
+) -> list[PartOutputs]:
     """Evaluate params on a part of the validation data, small ones together.
 
     Args:
@@ -149,7 +153,9 @@ def evaluate_part(context: Context, method: str, many: Sequence[Params], part: P
             with swapped(model, many[0]):
                 return [{task.name: predict_examples(model, task, examples[task.name], size) for task in tasks}]
         outputs = {
-            task.name: predict_examples_of_each(model, many, task, examples[task.name], size, on_batch=observer.stop_if_asked)
+            task.name: predict_examples_of_each(
+                model, many, task, examples[task.name], size, on_batch=observer.stop_if_asked
+            )
             for task in tasks
         }
     return [{name: each[place] for name, each in outputs.items()} for place in range(len(many))]

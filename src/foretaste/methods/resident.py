@@ -1,7 +1,7 @@
-"""Where previews are merged: on the model's device, with the tasks' sites resident there if they fit, else streamed there.
+"""Choose where previews are merged: on the model's device, with sites resident there if they fit, else streamed.
 
-On an accelerator a sweep of weightings then never leaves it: what is merged is lent to the model where both lie, and only
-losses and predictions come back.
+On an accelerator a sweep of weightings then never leaves it: what is merged is lent to the model where both lie, and
+only losses and predictions come back.
 """
 
 from collections.abc import Callable
@@ -47,7 +47,10 @@ def resident(context: Context, merger: Merger, say: Callable[[str], None] = lamb
     if place == "resident":
         return merger.on(device)
     how = "are streamed there" if place == "streamed" else "are merged in main memory"
-    say(f"the tasks' sites need {_gib(merger.bytes)} and {device} has {_gib(free)} free: they {how}, weighting by weighting")
+    say(
+        f"the tasks' sites need {_gib(merger.bytes)} and {device} has {_gib(free)} free: they {how}, weighting by"
+        " weighting"
+    )
     return replace(merger, device=device) if place == "streamed" else merger
 
 
@@ -61,7 +64,10 @@ def place_of(merger: Merger, own: int, free: int) -> Place:
 
     >>> from foretaste.posterior.gaussian import Gaussian
     >>> from foretaste.posterior.isotropic import Isotropic
-    >>> [place_of(Merger(Gaussian({"w": torch.zeros(256)}, Isotropic(0.5)), {}), 1024, free) for free in (8192, 4096, 2048)]
+    >>> [
+    ...     place_of(Merger(Gaussian({"w": torch.zeros(256)}, Isotropic(0.5)), {}), 1024, free)
+    ...     for free in (8192, 4096, 2048)
+    ... ]
     ['resident', 'streamed', 'host']
     """
     room = _SHARE * free - _COPIES * own

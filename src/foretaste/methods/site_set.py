@@ -84,7 +84,9 @@ class Merger:
     @property
     def streams(self) -> bool:
         """Whether all sites are Gaussian, so that they may lie elsewhere than where they are merged."""
-        return all(isinstance(site, GaussianSite) for sites in (self.sites, self.start or {}) for site in sites.values())
+        return all(
+            isinstance(site, GaussianSite) for sites in (self.sites, self.start or {}) for site in sites.values()
+        )
 
     def merge(self, weights: TaskWeights) -> Preview:
         """The preview at these weights.
@@ -93,7 +95,9 @@ class Merger:
         >>> from foretaste.posterior.isotropic import Isotropic
         >>> from foretaste.posterior.site import GaussianSite
         >>> prior = Gaussian({"w": torch.zeros(1)}, Isotropic(1.0))
-        >>> Merger(prior, {"a": GaussianSite({"w": torch.ones(1)}, Isotropic(1.0))}).merge(TaskWeights(["a"], [1.0])).params
+        >>> Merger(prior, {"a": GaussianSite({"w": torch.ones(1)}, Isotropic(1.0))}).merge(
+        ...     TaskWeights(["a"], [1.0])
+        ... ).params
         {'w': tensor([1.])}
         """
         preview = self._merge_sites(weights)
@@ -161,11 +165,15 @@ class SiteSet:
 
     def under(self, prior: Gaussian) -> Merger:
         """The sites under a prior, ready to be merged."""
-        return Merger(prior, self.sites(prior), self.start and self.start(prior), self.temperatures, self.stop, self.anchor)
+        return Merger(
+            prior, self.sites(prior), self.start and self.start(prior), self.temperatures, self.stop, self.anchor
+        )
 
     def anchored_at(self, anchor: AnchorRun) -> "SiteSet":
         """The same sites, corrected by a joint run."""
-        return replace(self, anchor=anchor, options={**self.options, "trust": anchor.trust, "joint run": anchor.weights.key})
+        return replace(
+            self, anchor=anchor, options={**self.options, "trust": anchor.trust, "joint run": anchor.weights.key}
+        )
 
     def resting_on(self, done: Done) -> "SiteSet":
         """The same sites, resting on one more piece of work for every task."""

@@ -53,7 +53,13 @@ class ChoiceWork(Computation[Choice]):
 
     def inputs(self, context: Context) -> dict[str, object]:
         tries = [*self.first(context), _TRIES]
-        common = {"what": self.stage, "rows": CHOOSING, "tries": tries, "seed": context.recipe.seed, **judged_by(context)}
+        common = {
+            "what": self.stage,
+            "rows": CHOOSING,
+            "tries": tries,
+            "seed": context.recipe.seed,
+            **judged_by(context),
+        }
         return {**self.own_inputs(context), **common}
 
     def make(self, context: Context, observer: Observer) -> tuple[Json, None]:
@@ -73,10 +79,13 @@ class ChoiceWork(Computation[Choice]):
         return Choice.of(done)
 
 
-def choose_number(value: Callable[[float], float], first: Sequence[float], bounds: tuple[float, float]) -> list[tuple[float, float]]:
+def choose_number(
+    value: Callable[[float], float], first: Sequence[float], bounds: tuple[float, float]
+) -> list[tuple[float, float]]:
     """Look for the number of least value between bounds.
 
-    The values of a few given numbers say where to look; Brent's bounded search goes on between the neighbours of the best one.
+    The values of a few given numbers say where to look; Brent's bounded search goes on between the neighbours of the
+    best one.
 
     Args:
         value: To minimise; a value that is not finite counts as 1e30.
@@ -102,7 +111,9 @@ def choose_number(value: Callable[[float], float], first: Sequence[float], bound
 
     for number in first:
         attempt(number)
-    minimize_scalar(attempt, bounds=_around_best(bounds, curve), method="bounded", options={"xatol": _CLOSE, "maxiter": _TRIES})
+    minimize_scalar(
+        attempt, bounds=_around_best(bounds, curve), method="bounded", options={"xatol": _CLOSE, "maxiter": _TRIES}
+    )
     return curve
 
 
@@ -162,7 +173,7 @@ def is_tuned(recipe: Recipe) -> bool:
 
 
 def prior_precision(context: Context) -> float:
-    """The prior's precision where it is not searched: as the recipe says, or the mean diagonal curvature over all tasks' entries.
+    """The prior's precision where none is searched: the recipe's, or the mean diagonal curvature over all tasks.
 
     >>> from foretaste.workflow.example import small_study
     >>> with small_study("preview: {prior_precision: 0.01}") as context:

@@ -31,7 +31,7 @@ _ENOUGH = 0.5  # of what the ordinary run's training loss came down by
 
 
 class LearnedLittle(UserWarning):
-    """A variational run's loss came down far less than the ordinary run's: its preview is of a model that has not learned its task."""
+    """Warn that a variational run's loss came down far less than the ordinary run's: it has not learned its task."""
 
 
 class Variational(Method):
@@ -87,7 +87,9 @@ class VariationalRun(TrainingPiece[Run]):
             hessian_init=plan.hessian_init,
             weight_decay=self._decay(context),
         )
-        return finetune(context.problem.model, None, task, training, optimizer=optimizer, start=start, observer=observer)
+        return finetune(
+            context.problem.model, None, task, training, optimizer=optimizer, start=start, observer=observer
+        )
 
     def read(self, context: Context, done: Done) -> Run:
         return Run.of(done)
@@ -97,7 +99,9 @@ class VariationalRun(TrainingPiece[Run]):
         model, task = context.problem.model, context.task(self.task)
         tensors, own = context.study.tensors(self.done(context).artefact), parameters_of(context.problem.model)
         learned = {name.removeprefix(_LEARNED): tensor for name, tensor in tensors.items() if name.startswith(_LEARNED)}
-        carried = {name: tensor for name, tensor in tensors.items() if name not in own and not name.startswith(_LEARNED)}
+        carried = {
+            name: tensor for name, tensor in tensors.items() if name not in own and not name.startswith(_LEARNED)
+        }
         center = {name: tensors[name] for name in parameters_of(model, task.names)}
         return finish(center, learned, task, steps=context.training.steps, carried=carried)
 
@@ -127,9 +131,10 @@ def warn_of_little(task: str, history: Sequence[float], ordinary: Sequence[float
     (start, end), (_, expected) = _ends(history), _ends(ordinary)
     if start - end < _ENOUGH * (start - expected):
         text = (
-            f"the variational run of task {task!r} ended at a training loss of {end:.3g}, the ordinary one at {expected:.3g} (from "
-            f"{start:.3g}): IVON learns little in {len(history)} steps at these settings; give it more steps, or under 'variational' "
-            "a larger learning_rate and hessian_init (3 and 1 did better on MobileNetV2, with ess 100 times the examples)"
+            f"the variational run of task {task!r} ended at a training loss of {end:.3g}, the ordinary one at"
+            f" {expected:.3g} (from {start:.3g}): IVON learns little in {len(history)} steps at these settings; give it"
+            " more steps, or under 'variational' a larger learning_rate and hessian_init (3 and 1 did better on"
+            " MobileNetV2, with ess 100 times the examples)"
         )
         warnings.warn(text, LearnedLittle, stacklevel=2)
 

@@ -38,7 +38,9 @@ class Diagonal(Precision):
         """
         for name, tensor in entries.items():
             if tensor.numel() and not (bool(torch.isfinite(tensor).all()) and float(tensor.min()) >= 0):
-                raise ParamsError(f"curvature of {name} has negative or non-finite entries; estimate it again in float32")
+                raise ParamsError(
+                    f"curvature of {name} has negative or non-finite entries; estimate it again in float32"
+                )
         return cls(entries)
 
     def apply(self, params: Params) -> dict[str, Tensor]:
@@ -54,7 +56,9 @@ class Diagonal(Precision):
     def _require(self, *names: str) -> None:
         for name in names:
             if name not in self.entries:
-                raise ParamsError(f"the diagonal precision has no entries for {name}; estimate the site on the same model")
+                raise ParamsError(
+                    f"the diagonal precision has no entries for {name}; estimate the site on the same model"
+                )
 
     def __mul__(self, factor: float) -> "Diagonal":
         return Diagonal({name: wide(tensor) * factor for name, tensor in self.entries.items()})
@@ -87,7 +91,8 @@ class Diagonal(Precision):
         for name in self.entries:
             if name in like and (shape := shape_of(self.entries, name)) != (own := shape_of(like, name)):
                 raise ParamsError(
-                    f"the curvature of {whose} has shape {list(shape)} in {name}, the parameter {list(own)}; give both one shape"
+                    f"the curvature of {whose} has shape {list(shape)} in {name}, the parameter {list(own)}; give both"
+                    " one shape"
                 )
 
     def restrict(self, piece: Piece) -> "Diagonal":

@@ -70,7 +70,10 @@ class Kronecker(Precision):
         return self._changed(params, lambda matrix, values: matrix / values, self.diagonal.solve)
 
     def _changed(
-        self, params: Params, change: Callable[[Tensor, Tensor], Tensor], diagonal: Callable[[Params], dict[str, Tensor]]
+        self,
+        params: Params,
+        change: Callable[[Tensor, Tensor], Tensor],
+        diagonal: Callable[[Params], dict[str, Tensor]],
     ) -> dict[str, Tensor]:
         layers, rest = self.parted(params)
         changed = diagonal({name: params[name] for name in rest})
@@ -95,7 +98,9 @@ class Kronecker(Precision):
         for weight, bias in pairs:
             if (weight in distinct) != (bias in distinct):
                 given = weight if weight in distinct else bias
-                raise ParamsError(f"the Kronecker precision couples {weight} with {bias}, and only {given} was given; give both")
+                raise ParamsError(
+                    f"the Kronecker precision couples {weight} with {bias}, and only {given} was given; give both"
+                )
         return layers, [name for name in distinct if name not in self.basis and name not in self._biases]
 
     def matrix(self, params: Params, name: str) -> Tensor:
@@ -106,7 +111,8 @@ class Kronecker(Precision):
 
     def __mul__(self, factor: float) -> "Kronecker":
         values, outside = (
-            {name: wide(tensor) * factor for name, tensor in tensors.items()} for tensors in (self.eigenvalues, self.outside)
+            {name: wide(tensor) * factor for name, tensor in tensors.items()}
+            for tensors in (self.eigenvalues, self.outside)
         )
         return Kronecker(self.basis, values, (self.diagonal * factor).entries, outside)
 
@@ -118,7 +124,9 @@ class Kronecker(Precision):
             return self._raised(self.diagonal.plus(other.diagonal), other.eigenvalues, other.outside)
         if isinstance(other, Kronecker) and self.basis and self.same_layers(other):
             return KroneckerSum((self, other))
-        return self._raised(self.diagonal.plus(other), {}, {}) if isinstance(other, Diagonal) and not self.basis else None
+        return (
+            self._raised(self.diagonal.plus(other), {}, {}) if isinstance(other, Diagonal) and not self.basis else None
+        )
 
     def _raised(
         self, diagonal: Diagonal | None, inside: Mapping[str, Tensor | float], outside: Mapping[str, Tensor | float]
@@ -126,26 +134,38 @@ class Kronecker(Precision):
         """Add to the curvature in each direction."""
         assert diagonal is not None  # what is added is diagonal or isotropic outside of layers
         values = {name: wide(tensor) + inside[name] for name, tensor in self.eigenvalues.items()}
-        return Kronecker(self.basis, values, diagonal.entries, {name: wide(t) + outside[name] for name, t in self.outside.items()})
+        return Kronecker(
+            self.basis, values, diagonal.entries, {name: wide(t) + outside[name] for name, t in self.outside.items()}
+        )
 
     def _shares_basis(self, other: "Kronecker") -> bool:
-        return set(self.basis) == set(other.basis) and all(axes.is_same(other.basis[name]) for name, axes in self.basis.items())
+        return set(self.basis) == set(other.basis) and all(
+            axes.is_same(other.basis[name]) for name, axes in self.basis.items()
+        )
 
     def same_layers(self, other: "Kronecker") -> bool:
         """Whether both see the same parameters as layers, with the same biases."""
-        return {name: axes.bias for name, axes in self.basis.items()} == {name: axes.bias for name, axes in other.basis.items()}
+        return {name: axes.bias for name, axes in self.basis.items()} == {
+            name: axes.bias for name, axes in other.basis.items()
+        }
 
     def log_det(self, like: Params) -> float:
         layers, rest = self.parted(like)
         own = self.diagonal.log_det({name: like[name] for name in rest})
         inside = sum(float(self.eigenvalues[name].double().log().sum()) for name in layers)
         counts = {name: self.basis[name].outside for name in layers}
-        return own + inside + sum(count * float(self.outside[name].double().log()) for name, count in counts.items() if count)
+        return (
+            own
+            + inside
+            + sum(count * float(self.outside[name].double().log()) for name, count in counts.items() if count)
+        )
 
     def sample(self, like: Params, generator: torch.Generator) -> dict[str, Tensor]:
         layers, rest = self.parted(like)
         sample = self.diagonal.sample({name: like[name] for name in rest}, generator)
-        noise = {name: torch.randn(tensor.shape, generator=generator) for name, tensor in like.items() if name not in rest}
+        noise = {
+            name: torch.randn(tensor.shape, generator=generator) for name, tensor in like.items() if name not in rest
+        }
         for name in layers:
             matrix = self._layer(name, self.matrix(noise, name), lambda part, values: part * values.rsqrt())
             sample |= _unpacked(matrix, like, name, self.basis[name].bias)
@@ -154,14 +174,25 @@ class Kronecker(Precision):
     def to_tensors(self) -> dict[str, Tensor]:
         tensors = {f"entries/{name}": tensor for name, tensor in self.diagonal.entries.items()}
         for name, axes in self.basis.items():
-            tensors |= {f"left/{name}": axes.left, f"right/{name}": axes.right, f"eigenvalues/{name}": self.eigenvalues[name]}
+            tensors |= {
+                f"left/{name}": axes.left,
+                f"right/{name}": axes.right,
+                f"eigenvalues/{name}": self.eigenvalues[name],
+            }
             tensors[f"outside/{name}"] = self.outside[name]
             tensors[f"bias/{name}"] = torch.tensor(list((axes.bias or "").encode()), dtype=torch.uint8)
         return tensors
 
     @classmethod
     def from_tensors(cls, tensors: Params) -> "Kronecker":
-        parts: dict[str, dict[str, Tensor]] = {"entries": {}, "left": {}, "right": {}, "eigenvalues": {}, "outside": {}, "bias": {}}
+        parts: dict[str, dict[str, Tensor]] = {
+            "entries": {},
+            "left": {},
+            "right": {},
+            "eigenvalues": {},
+            "outside": {},
+            "bias": {},
+        }
         for key, tensor in tensors.items():
             part, _, name = key.partition("/")
             parts[part][name] = tensor
@@ -202,7 +233,9 @@ class KroneckerSum(Sum):
 
     def solve(self, params: Params, start: Params | None = None, stop: Stop = EXACT) -> dict[str, Tensor]:
         layers, rest = self.terms[0].parted(params)
-        entries = {name: torch.stack([wide(term.diagonal.entries[name]) for term in self.terms]).sum(0) for name in rest}
+        entries = {
+            name: torch.stack([wide(term.diagonal.entries[name]) for term in self.terms]).sum(0) for name in rest
+        }
         solution = Diagonal(entries).solve({name: params[name] for name in rest})
         for name in layers:
             bias = self.terms[0].basis[name].bias
@@ -220,7 +253,8 @@ class KroneckerSum(Sum):
         begin = right * 0 if start is None else first.matrix(start, name)
         seen = self.apply(_unpacked(begin, params, name, bias))
         span = Span(
-            [(term.basis[name], term.eigenvalues[name], term.outside[name]) for term in self.terms], right - first.matrix(seen, name)
+            [(term.basis[name], term.eigenvalues[name], term.outside[name]) for term in self.terms],
+            right - first.matrix(seen, name),
         )
         limit = stop.steps or 10 * right.numel()
         moved = conjugate_gradients(span.residual, span.image, span.dot, Stop(stop.tolerance, limit))

@@ -36,7 +36,9 @@ class LowRank(Precision):
         vectors: v by name, `[rank, *shape]`.
         scales: s, `[rank]`; may be negative, never 0.
 
-    >>> LowRank({"w": torch.ones(2)}, {"w": torch.tensor([[1.0, 1.0]])}, torch.tensor([1.0])).solve({"w": torch.tensor([3.0, 0.0])})
+    >>> LowRank({"w": torch.ones(2)}, {"w": torch.tensor([[1.0, 1.0]])}, torch.tensor([1.0])).solve(
+    ...     {"w": torch.tensor([3.0, 0.0])}
+    ... )
     {'w': tensor([ 2., -1.])}
     """
 
@@ -67,7 +69,9 @@ class LowRank(Precision):
 
     def _vectors(self, name: str) -> Tensor:
         if name not in self.vectors:
-            raise ParamsError(f"the low-rank precision has no directions for {name}; estimate the site on the same model")
+            raise ParamsError(
+                f"the low-rank precision has no directions for {name}; estimate the site on the same model"
+            )
         return self.vectors[name]
 
     def _rows(self, name: str) -> Tensor:
@@ -107,7 +111,9 @@ class LowRank(Precision):
 
     def sample(self, like: Params, generator: torch.Generator) -> dict[str, Tensor]:
         """With ``W = V D^-1/2``: ``S = D^1/2 (1 + W' s W) D^1/2``, whose root needs W's row space only."""
-        noise = {name: torch.randn(tensor.shape, generator=generator, dtype=torch.float64) for name, tensor in like.items()}
+        noise = {
+            name: torch.randn(tensor.shape, generator=generator, dtype=torch.float64) for name, tensor in like.items()
+        }
         roots = {name: entries.double().sqrt() for name, entries in self.diagonal.restrict(Piece(like)).entries.items()}
         rows = torch.cat([self._rows(name) / roots[name].reshape(1, -1) for name in like], dim=1)
         basis, triangle = torch.linalg.qr(rows.T)
@@ -120,7 +126,11 @@ class LowRank(Precision):
 
     def to_tensors(self) -> dict[str, Tensor]:
         vectors = {f"vectors/{name}": tensor for name, tensor in self.vectors.items()}
-        return {f"entries/{name}": tensor for name, tensor in self.diagonal.entries.items()} | vectors | {"scales": self.scales}
+        return (
+            {f"entries/{name}": tensor for name, tensor in self.diagonal.entries.items()}
+            | vectors
+            | {"scales": self.scales}
+        )
 
     @classmethod
     def from_tensors(cls, tensors: Params) -> "LowRank":
@@ -140,4 +150,6 @@ class LowRank(Precision):
     def restrict(self, piece: Piece) -> "LowRank":
         if piece.cut is not None:
             raise ParamsError("a low-rank precision couples all entries of a tensor; a piece cannot cut through one")
-        return LowRank(self.diagonal.restrict(piece).entries, {name: self._vectors(name) for name in piece.names}, self.scales)
+        return LowRank(
+            self.diagonal.restrict(piece).entries, {name: self._vectors(name) for name in piece.names}, self.scales
+        )

@@ -62,7 +62,10 @@ class MixtureSite(Site):
     >>> from foretaste.posterior.isotropic import Isotropic
     >>> prior = Gaussian({"w": torch.zeros(1)}, Isotropic(1.0))
     >>> runs = [GaussianSite({"w": torch.tensor([x])}, Isotropic(9.0)) for x in (-1.0, 1.0)]
-    >>> [(part.center["w"].item(), round(part.power, 3)) for part in MixtureSite(prior, runs).surrogate({"w": torch.tensor([0.2])})]
+    >>> [
+    ...     (part.center["w"].item(), round(part.power, 3))
+    ...     for part in MixtureSite(prior, runs).surrogate({"w": torch.tensor([0.2])})
+    ... ]
     [(-1.0, 0.018), (1.0, 0.982)]
     """
 
@@ -86,7 +89,8 @@ class MixtureSite(Site):
             raise ParamsError("components of different units cannot be mixed; estimate them again in one unit")
         if any(site.gradient is not None for site in self.components):
             raise ParamsError(
-                "a mixture's components are runs at their optima, and have no gradient; give sites that were taken at an optimum"
+                "a mixture's components are runs at their optima, and have no gradient; give sites that were taken at"
+                " an optimum"
             )
 
     @property
@@ -100,7 +104,9 @@ class MixtureSite(Site):
     @property
     def buffers(self) -> Params:
         share = 1 / len(self.components)
-        return {key: average((share, site.carried[key]) for site in self.components) for key in self.components[0].carried}
+        return {
+            key: average((share, site.carried[key]) for site in self.components) for key in self.components[0].carried
+        }
 
     def tempered(self, tempering: float) -> "MixtureSite":
         """Return this mixture at another temperature; merging from high to low anneals."""
@@ -137,7 +143,9 @@ class MixtureSite(Site):
     def _log_parts(self, at: Params) -> list[Tensor]:
         """Per block `[K]`, ``log pi_k + log N(at; m_k, S_k^-1)`` on the block."""
         return [
-            torch.tensor([log + part.log_density(at) for log, part in zip(self._logs, parts, strict=True)], dtype=torch.float64)
+            torch.tensor(
+                [log + part.log_density(at) for log, part in zip(self._logs, parts, strict=True)], dtype=torch.float64
+            )
             for parts in self._parts
         ]
 

@@ -13,14 +13,29 @@ from foretaste.stored import Stored
 __all__ = ["bytes_of", "place_on"]
 
 _T = TypeVar("_T")
-_PLAIN = (str, bytes, int, float, complex, bool, type(None), type, slice, torch.dtype, torch.device, FunctionType, Stored)
+_PLAIN = (
+    str,
+    bytes,
+    int,
+    float,
+    complex,
+    bool,
+    type(None),
+    type,
+    slice,
+    torch.dtype,
+    torch.device,
+    FunctionType,
+    Stored,
+)
 
 
 def place_on(value: _T, device: torch.device | None) -> _T:
     """Put every tensor of a value on a device; what is shared stays shared, and what lies there already is not copied.
 
     Args:
-        value: Params, a precision, a Gaussian, a site, or mappings and sequences of them. Params that stay in files stay there.
+        value: Params, a precision, a Gaussian, a site, or mappings and sequences of them. Params that stay in files
+            stay there.
         device: Where to; None leaves everything where it is.
 
     >>> from foretaste.posterior.isotropic import Isotropic

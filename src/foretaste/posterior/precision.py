@@ -153,7 +153,9 @@ class Sum(Precision):
         """
         like = {name: wide(tensor) for name, tensor in params.items()}
         right = flat(params)
-        begin = right * 0 if start is None else flat({name: start[name] for name in params})  # NaN where x is not finite
+        begin = (
+            right * 0 if start is None else flat({name: start[name] for name in params})
+        )  # NaN where x is not finite
 
         def image(vector: Tensor) -> Tensor:
             return flat(self.apply({name: part.to(like[name].dtype) for name, part in unflat(vector, like).items()}))

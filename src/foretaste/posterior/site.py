@@ -126,7 +126,9 @@ class GaussianSite(Site):
     def on(self, piece: Piece) -> "GaussianSite":
         """This site for one piece of the params."""
         gradient = None if self.gradient is None else piece.of(self.gradient)
-        return GaussianSite(piece.of(self.center), self.precision.restrict(piece), gradient, self.carried, self.record, self.power)
+        return GaussianSite(
+            piece.of(self.center), self.precision.restrict(piece), gradient, self.carried, self.record, self.power
+        )
 
     def __pow__(self, alpha: float) -> "GaussianSite":
         """The site raised to a task weight: H and g times alpha."""
@@ -181,7 +183,9 @@ def product(prior: Gaussian, sites: Sequence[GaussianSite], stop: Stop = EXACT) 
         precision = precision + site.precision
     if not total:
         return prior
-    moved = precision.solve(total, _average(prior, sites), stop) if isinstance(precision, Sum) else precision.solve(total)
+    moved = (
+        precision.solve(total, _average(prior, sites), stop) if isinstance(precision, Sum) else precision.solve(total)
+    )
     return Gaussian({name: moved[name].add_(wide(mean)) for name, mean in prior.mean.items()}, precision)
 
 

@@ -1,8 +1,8 @@
 """The form in which a site is written down: tensors by name, and a few facts that JSON can hold.
 
-Studies and site files both use it, so that a structure of precision needs to be known here alone. The gradient's tensors are called
-``gradient/NAME``. Those of the precision are called as `Precision.to_tensors` calls them, with ``precision/`` in front in site files;
-studies leave this out, since the keys of their work depend on it.
+Studies and site files both use it, so that a structure of precision needs to be known here alone. The gradient's
+tensors are called ``gradient/NAME``. Those of the precision are called as `Precision.to_tensors` calls them, with
+``precision/`` in front in site files; studies leave this out, since the keys of their work depend on it.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,9 @@ __all__ = ["GRADIENT", "PRECISION", "facts_of", "site_from", "tensors_of"]
 
 PRECISION, GRADIENT = "precision/", "gradient/"
 
-_STRUCTURES: Mapping[str, type[Precision]] = {structure.structure: structure for structure in (Isotropic, Diagonal, Kronecker, LowRank)}
+_STRUCTURES: Mapping[str, type[Precision]] = {
+    structure.structure: structure for structure in (Isotropic, Diagonal, Kronecker, LowRank)
+}
 
 
 def facts_of(site: GaussianSite) -> dict[str, Any]:
@@ -38,7 +40,9 @@ def facts_of(site: GaussianSite) -> dict[str, Any]:
     'isotropic'
     """
     if type(site.precision) not in _STRUCTURES.values():
-        raise ParamsError(f"a site of structure {site.precision.structure!r} is not kept on disk; save the sites that it was made of")
+        raise ParamsError(
+            f"a site of structure {site.precision.structure!r} is not kept on disk; save the sites that it was made of"
+        )
     return {"structure": site.precision.structure, "record": asdict(site.record)}
 
 
@@ -50,7 +54,11 @@ def tensors_of(site: GaussianSite, prefix: str = "") -> dict[str, Tensor]:
         prefix: Put before the names of the precision's tensors.
 
     >>> import torch
-    >>> sorted(tensors_of(GaussianSite({"w": torch.ones(1)}, Diagonal({"w": torch.ones(1)}), {"w": torch.zeros(1)}), PRECISION))
+    >>> sorted(
+    ...     tensors_of(
+    ...         GaussianSite({"w": torch.ones(1)}, Diagonal({"w": torch.ones(1)}), {"w": torch.zeros(1)}), PRECISION
+    ...     )
+    ... )
     ['gradient/w', 'precision/w']
     """
     gradient = {GRADIENT + name: tensor for name, tensor in (site.gradient or {}).items()}
@@ -75,7 +83,9 @@ def site_from(facts: Mapping[str, Any], tensors: Params, center: Params, carried
     {'w': tensor([1.])}
     """
     gradient = {name.removeprefix(GRADIENT): tensor for name, tensor in tensors.items() if name.startswith(GRADIENT)}
-    curvature = {name.removeprefix(PRECISION): tensor for name, tensor in tensors.items() if not name.startswith(GRADIENT)}
+    curvature = {
+        name.removeprefix(PRECISION): tensor for name, tensor in tensors.items() if not name.startswith(GRADIENT)
+    }
     stationary = facts.get("stationary", not gradient)
     precision = _STRUCTURES[facts["structure"]].from_tensors(curvature)
     record, power = Record(**facts["record"]), float(facts.get("power", 1.0))

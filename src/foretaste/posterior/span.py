@@ -28,7 +28,10 @@ class Span:
         self._outside = float(sum(outside.double() for _, _, outside in terms))
         self._excess = _joined([values.double() - outside.double() for _, values, outside in terms])
         self._shapes = [values.shape for _, values, _ in terms]
-        left, right = (torch.cat(sides, dim=1).double() for sides in zip(*((axes.left, axes.right) for axes in self._axes), strict=True))
+        left, right = (
+            torch.cat(sides, dim=1).double()
+            for sides in zip(*((axes.left, axes.right) for axes in self._axes), strict=True)
+        )
         self._left, self._right = left.T @ left, right.T @ right
         seen = _joined([axes.within(residual) for axes in self._axes])
         self._seen, self._size = seen, float(residual.double().square().sum())
@@ -63,9 +66,14 @@ class Span:
     def _within(self, coordinates: Tensor) -> Tensor:
         """``U_s' (sum_t U_t w_t V_t') V_s`` for every s."""
         rows, columns = ([shape[side] for shape in self._shapes] for side in (0, 1))
-        left = [part @ matrix for part, matrix in zip(torch.split(self._left, rows, dim=1), self._matrices(coordinates), strict=True)]
+        left = [
+            part @ matrix
+            for part, matrix in zip(torch.split(self._left, rows, dim=1), self._matrices(coordinates), strict=True)
+        ]
         across = torch.split(torch.cat(left, dim=1), rows)
-        return _joined([part @ matrix for part, matrix in zip(across, torch.split(self._right, columns, dim=1), strict=True)])
+        return _joined(
+            [part @ matrix for part, matrix in zip(across, torch.split(self._right, columns, dim=1), strict=True)]
+        )
 
 
 def _joined(matrices: Iterable[Tensor]) -> Tensor:

@@ -60,9 +60,13 @@ def confirm_recommendation(summary: Summary) -> Confirmation | None:
     >>> from foretaste.surface.table import Headline, Surface
     >>> from foretaste.weights import lattice
     >>> pairs = ((w, fidelity) for w in lattice("ab", 2) for fidelity in (Fidelity.PREVIEW, Fidelity.JOINT))
-    >>> rows = [Evaluation(w, {t: {"loss": 1.0, "accuracy": w[t]} for t in w}, fidelity, "simple") for w, fidelity in pairs]
+    >>> rows = [
+    ...     Evaluation(w, {t: {"loss": 1.0, "accuracy": w[t]} for t in w}, fidelity, "simple") for w, fidelity in pairs
+    ... ]
     >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, tuple(rows))
-    >>> summary = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> summary = summarise(
+    ...     surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={}
+    ... )
     >>> confirm_recommendation(summary).difference
     {'a': 0.0, 'b': 0.0}
     """

@@ -13,7 +13,16 @@ from foretaste.document.wording import number, share, trimmed
 __all__ = ["draw"]
 
 _SCALE = "Viridis"  # even steps of lightness, safe for colour-blind readers
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8a7a00", "#444444")  # Okabe and Ito, 2008
+_COLOURS = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#CC79A7",
+    "#D55E00",
+    "#56B4E9",
+    "#8a7a00",
+    "#444444",
+)  # Okabe and Ito, 2008
 _INK, _GRID, _EDGE, _LEGEND, _RED = "#1f2933", "#dde3ea", "#9aa5b1", "#52647a", "#ff3b30"
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif"
 _HEIGHTS = {"small": 380, "medium": 420, "large": 500}
@@ -73,7 +82,10 @@ def _label(name: str, length: int = 24) -> str:
 
 
 def _hover(series: Series) -> list[str]:
-    return ["<br>".join([f"<b>{escape(first)}</b>", *(escape(trimmed(line, 60)) for line in others)]) for first, *others in series.texts]
+    return [
+        "<br>".join([f"<b>{escape(first)}</b>", *(escape(trimmed(line, 60)) for line in others)])
+        for first, *others in series.texts
+    ]
 
 
 def _axis(axis: Axis) -> dict[str, object]:
@@ -108,7 +120,10 @@ def _shading(chart: Chart, bar: Mapping[str, object]) -> dict[str, object]:
 
 
 def _add(figure: go.Figure, trace: go.Scatter | go.Scatterternary, series: Series) -> None:
-    """Add points; the legend, which takes no value for a colour, gets a point of its own where they are coloured by values."""
+    """Add points.
+
+    The legend, which takes no value for a colour, gets a point of its own where they are coloured by values.
+    """
     if not series.colours:
         figure.add_trace(trace)
         return
@@ -122,7 +137,8 @@ def _draw_triangle(chart: Chart) -> go.Figure:
     figure = _canvas(520)
     figure.update_layout(
         coloraxis=_shading(chart, _BELOW),
-        ternary={"sum": 1, "bgcolor": "white"} | {f"{corner}axis": _side(axis) for corner, axis in zip("abc", chart.axes, strict=True)},
+        ternary={"sum": 1, "bgcolor": "white"}
+        | {f"{corner}axis": _side(axis) for corner, axis in zip("abc", chart.axes, strict=True)},
         margin={"l": 64, "r": 64, "t": 56, "b": 150},
         legend={"y": -0.48, "font": {"size": 12}},
     )
@@ -157,7 +173,11 @@ def _draw_plane(chart: Chart) -> go.Figure:
     for place, series in enumerate(chart.series):
         _add(figure, _plane_trace(series, place), series)
     across, up = chart.axes
-    return figure.update_xaxes(_axis(across)).update_yaxes(_axis(up)).update_layout(legend={"y": -0.26 if chart.size == "small" else -0.2})
+    return (
+        figure.update_xaxes(_axis(across))
+        .update_yaxes(_axis(up))
+        .update_layout(legend={"y": -0.26 if chart.size == "small" else -0.2})
+    )
 
 
 def _plane_trace(series: Series, place: int) -> go.Scatter:
@@ -168,9 +188,13 @@ def _plane_trace(series: Series, place: int) -> go.Scatter:
         case "line":
             return trace.update(mode="lines", line={"color": colour, "width": 3 if series.strong else 1.5})
         case "equal":
-            return trace.update(mode="lines", line={"color": _INK, "dash": "dot", "width": 1.5}, showlegend=False, hoverinfo="skip")
+            return trace.update(
+                mode="lines", line={"color": _INK, "dash": "dot", "width": 1.5}, showlegend=False, hoverinfo="skip"
+            )
         case "task":
-            return trace.update(marker={"size": 9, "color": colour, "symbol": place % 8, "line": {"color": "white", "width": 1}})
+            return trace.update(
+                marker={"size": 9, "color": colour, "symbol": place % 8, "line": {"color": "white", "width": 1}}
+            )
         case "expected":
             return trace.update(marker=_MARKERS["expected"], error_x=_bars(series, 0), error_y=_bars(series, 1))
     marker = dict(_MARKERS[series.role])
@@ -185,7 +209,15 @@ def _bars(series: Series, axis: int) -> dict[str, object]:
     """Intervals as error bars."""
     above = [spread[axis][1] - point[axis] for point, spread in zip(series.points, series.spread, strict=True)]
     below = [point[axis] - spread[axis][0] for point, spread in zip(series.points, series.spread, strict=True)]
-    return {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 1, "width": 0, "color": "#8fbfa3"}
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": above,
+        "arrayminus": below,
+        "thickness": 1,
+        "width": 0,
+        "color": "#8fbfa3",
+    }
 
 
 def _draw_parallel(chart: Chart) -> go.Figure:
@@ -204,7 +236,9 @@ def _draw_parallel(chart: Chart) -> go.Figure:
     ends = [min(values), max(values)]
     shading = _shading(chart, _BESIDE)
     marker = {"color": ends, "showscale": True, **shading}  # no points: it carries the colour bar
-    figure.add_trace(go.Scatter(x=[None, None], y=[None, None], mode="markers", marker=marker, showlegend=False, hoverinfo="skip"))
+    figure.add_trace(
+        go.Scatter(x=[None, None], y=[None, None], mode="markers", marker=marker, showlegend=False, hoverinfo="skip")
+    )
     _frame(figure, chart.axes)
     return figure
 
@@ -247,7 +281,13 @@ def _lines(chart: Chart, series: Series, members: Sequence[int], colour: str) ->
 def _frame(figure: go.Figure, axes: Sequence[Axis]) -> None:
     """Names under the axes, and the values at their ends."""
     ticks = {"tickvals": list(range(len(axes))), "ticktext": [_label(axis.title, 11) for axis in axes]}
-    style = {"showgrid": True, "tickangle": 0, "tickfont": {"size": 12}, "gridcolor": _EDGE, "range": [-0.4, len(axes) - 0.6]}
+    style = {
+        "showgrid": True,
+        "tickangle": 0,
+        "tickfont": {"size": 12},
+        "gridcolor": _EDGE,
+        "range": [-0.4, len(axes) - 0.6],
+    }
     figure.update_xaxes(_axis(Axis("")) | ticks | style)
     figure.update_yaxes({"visible": False, "range": [-0.12, 1.12]})
     for place, axis in enumerate(axes):

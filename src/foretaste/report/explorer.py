@@ -27,7 +27,9 @@ def study_page(summary: Summary) -> str:
     >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline
     >>> surface = Surface({"a": Headline("accuracy")}, ())
-    >>> summary = summarise(surface, name="<s>", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> summary = summarise(
+    ...     surface, name="<s>", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={}
+    ... )
     >>> "&lt;s&gt; has no results yet" in study_page(summary)
     True
     """
@@ -46,7 +48,9 @@ def explorer_state(summary: Summary) -> dict[str, object]:
     >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline
     >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
-    >>> summary = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> summary = summarise(
+    ...     surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={}
+    ... )
     >>> explorer_state(summary)["prediction"] is None, explorer_state(summary)["tasks"][0]["name"]
     (True, 'a')
     """
@@ -70,7 +74,11 @@ def explorer_state(summary: Summary) -> dict[str, object]:
         for row in summary.surface.rows
     ]
     shared = ("name", "method", "recommendation", "confirmation", "agreements", "floors", "provenance", "costs")
-    preference = {"kind": summary.preference.kind, "importance": dict(summary.preference.importance), "text": str(summary.preference)}
+    preference = {
+        "kind": summary.preference.kind,
+        "importance": dict(summary.preference.importance),
+        "text": str(summary.preference),
+    }
     preference["measure"] = summary.measure
     return {key: plain(record[key]) for key in shared} | {
         "tasks": plain(tasks),
@@ -99,7 +107,10 @@ def _splines(tables: Mapping[str, list[list[float]]]) -> dict[str, object]:
     points = np.array(tables["weights"])
     splines = {name: Spline.through(points, np.array(table)) for name, table in tables.items() if name != "weights"}
     return {
-        name: {"coefficients": np.round(spline.coefficients, 7).tolist(), "constants": np.round(spline.constants, 6).tolist()}
+        name: {
+            "coefficients": np.round(spline.coefficients, 7).tolist(),
+            "constants": np.round(spline.constants, 6).tolist(),
+        }
         for name, spline in splines.items()
     }
 
@@ -122,11 +133,16 @@ def predict_at(predictor: Predictor, points: Sequence[TaskWeights]) -> dict[str,
     """
     parts = [predictor.at(points[start : start + _CHUNK]) for start in range(0, len(points), _CHUNK)]
     tables = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ("median", "low", "high")}
-    return {"weights": [list(point.values()) for point in points], **{name: np.round(table, 6).tolist() for name, table in tables.items()}}
+    return {
+        "weights": [list(point.values()) for point in points],
+        **{name: np.round(table, 6).tolist() for name, table in tables.items()},
+    }
 
 
 def grid_of(surface: Surface) -> tuple[list[TaskWeights], int]:
-    """List weightings to predict at: a fine lattice for 2 or 3 tasks; scattered ones for more, on faces too where joint runs may be.
+    """List weightings to predict at: a fine lattice for 2 or 3 tasks.
+
+    Scattered ones for more, on faces too where joint runs may be.
 
     >>> from foretaste.surface.table import Headline
     >>> [len(grid_of(Surface({t: Headline("accuracy") for t in names}, ()))[0]) for names in ("ab", "abc", "abcd")]
@@ -138,7 +154,9 @@ def grid_of(surface: Surface) -> tuple[list[TaskWeights], int]:
         return lattice(names, resolution), resolution
     random = np.random.default_rng(0)
     scattered = [
-        _draw_weights(names, random, surface.has_private_heads, concentration) for concentration in (1.0, 0.3) for _ in range(_SCATTER)
+        _draw_weights(names, random, surface.has_private_heads, concentration)
+        for concentration in (1.0, 0.3)
+        for _ in range(_SCATTER)
     ]
     return [*corners(names), uniform(names), *scattered], 0
 

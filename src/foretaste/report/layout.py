@@ -61,7 +61,10 @@ class Fitting:
             width: How many columns of it there are; all if left out.
         """
         room, free = width or console.width, console.options.update(width=_ENDLESS)
-        return next((shape for shape in self.shapes if console.measure(shape.grid, options=free).maximum <= room), self.shapes[-1])
+        return next(
+            (shape for shape in self.shapes if console.measure(shape.grid, options=free).maximum <= room),
+            self.shapes[-1],
+        )
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         shape = self.choose(console, options.max_width)
@@ -71,7 +74,7 @@ class Fitting:
 
 
 def lay_out(table: Table) -> Fitting:
-    """Lay a table out in all its shapes: with parts side by side, with the first parts only, with parts below each other, as a list.
+    """Lay a table out in all its shapes: parts side by side, the first parts only, parts below each other, a list.
 
     Args:
         table: Any.
@@ -99,7 +102,13 @@ def lay_out(table: Table) -> Fitting:
     stacked = [f"{column.name}\n{column.parts[few - 1]}" if column.parts else column.name for column in table.columns]
     cells = [[_first_parts(cell, few) for cell in row] for row in table.rows]
     caption = _caption(table, few, table.narrow_caption)
-    return Fitting((*shapes, Shape(_grid(table, stacked, cells, tight=True, fold=True), caption), Shape(_list(table, few), caption)))
+    return Fitting(
+        (
+            *shapes,
+            Shape(_grid(table, stacked, cells, tight=True, fold=True), caption),
+            Shape(_list(table, few), caption),
+        )
+    )
 
 
 def _side_by_side(table: Table, count: int, *, tight: bool) -> Shape:
@@ -119,7 +128,9 @@ def _first_parts(cell: Cell, count: int) -> Cell:
 
 def _empty_grid(title: str = "") -> Grid:
     columns = Text(title, "bold") if title else None
-    return Grid(box=box.SIMPLE_HEAD, title=columns, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    return Grid(
+        box=box.SIMPLE_HEAD, title=columns, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False, show_edge=False
+    )
 
 
 def _plain_grid(table: Table) -> Grid:
@@ -131,8 +142,13 @@ def _plain_grid(table: Table) -> Grid:
     return grid
 
 
-def _grid(table: Table, names: Sequence[str], rows: Sequence[Sequence[Cell]], *, tight: bool = False, fold: bool = False) -> Grid:
-    """A table whose cells are as wide as they are; tight ones cut the columns' names, and may fold those of the rows."""
+def _grid(
+    table: Table, names: Sequence[str], rows: Sequence[Sequence[Cell]], *, tight: bool = False, fold: bool = False
+) -> Grid:
+    """A table whose cells are as wide as they are.
+
+    Tight ones cut the columns' names, and may fold those of the rows.
+    """
     grid = _empty_grid(table.title)
     lefts = [column.left for column in table.columns] if len(table.columns) == len(names) else [False] * len(names)
     barred = {place for place in range(len(names)) if any(row[place].share is not None for row in rows)}
@@ -148,7 +164,11 @@ def _grid(table: Table, names: Sequence[str], rows: Sequence[Sequence[Cell]], *,
         cells: list[RenderableType] = []
         for place, cell in enumerate(row):
             if place in barred:
-                cells.append(ProgressBar(total=1, completed=cell.share or 0.0, width=_BAR, complete_style="cyan", finished_style="cyan"))
+                cells.append(
+                    ProgressBar(
+                        total=1, completed=cell.share or 0.0, width=_BAR, complete_style="cyan", finished_style="cyan"
+                    )
+                )
             cells.append(_text(cell, "\n"))
         grid.add_row(*cells)
     return grid
@@ -166,7 +186,10 @@ def _list(table: Table, parts: int) -> Grid:
             items = _first_parts(cell, parts) if parts else cell
             last = place == len(others) - 1
             grid.add_row(
-                "" if place else _text(first), Text(column.name), _text(items, "  " if len(items.parts) < 3 else "\n"), end_section=last
+                "" if place else _text(first),
+                Text(column.name),
+                _text(items, "  " if len(items.parts) < 3 else "\n"),
+                end_section=last,
             )
     return grid
 

@@ -17,9 +17,20 @@ from foretaste.report.drawing import draw
 
 __all__ = ["MARKS", "SCRIPTS", "page", "script", "sections_html"]
 
-MARKS = ('<meta name="generator" content="foretaste">', '<p class="product">foretaste</p>')  # in every page, this and earlier versions'
+MARKS = (
+    '<meta name="generator" content="foretaste">',
+    '<p class="product">foretaste</p>',
+)  # in every page, this and earlier versions'
 
-SCRIPTS = ("simplex.js", "page.js", "map.js", "curve.js", "figures.js", "work.js", "explore.js")  # in the order that they are read in
+SCRIPTS = (
+    "simplex.js",
+    "page.js",
+    "map.js",
+    "curve.js",
+    "figures.js",
+    "work.js",
+    "explore.js",
+)  # in the order that they are read in
 _POLICY = (
     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src 'unsafe-inline'; "
     "style-src 'unsafe-inline'; img-src data: blob:\">"
@@ -32,7 +43,8 @@ def page(report: Report, state: Mapping[str, object], *, live: bool = False) -> 
     Args:
         report: What there is to read.
         state: What the explorer begins with; empty without rows.
-        live: Whether there is a server behind it, which the scripts are read from; otherwise the document is complete in itself.
+        live: Whether there is a server behind it, which the scripts are read from; otherwise the document is complete
+            in itself.
 
     >>> "<title>&lt;s&gt;</title>" in page(Report("<s>", "", ()), {})
     True
@@ -40,7 +52,9 @@ def page(report: Report, state: Mapping[str, object], *, live: bool = False) -> 
     if live:
         scripts = "".join(f'<script src="/static/{name}"></script>\n' for name in ("plotly.js", *SCRIPTS))
     else:
-        scripts = "".join(f"<script>{text}</script>\n" for text in (get_plotlyjs(), *map(script, SCRIPTS))) if state else ""
+        scripts = (
+            "".join(f"<script>{text}</script>\n" for text in (get_plotlyjs(), *map(script, SCRIPTS))) if state else ""
+        )
     return Template(_file("page.html")).substitute(
         policy="" if live else _POLICY,
         title=escape(report.name),

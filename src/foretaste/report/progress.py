@@ -68,7 +68,9 @@ class TerminalWatch:
         """Announce a stage in one line once its work takes time; finished work found in the study takes none."""
         if stage.remaining:
             self._is_announced = True
-            self._console.print(f"{stage.description}: {stage.remaining:.0f} of {stage.total:.0f} to do", markup=False, highlight=False)
+            self._console.print(
+                f"{stage.description}: {stage.remaining:.0f} of {stage.total:.0f} to do", markup=False, highlight=False
+            )
 
     def say(self, text: str) -> None:
         """Print a line above the bars."""

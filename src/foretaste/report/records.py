@@ -30,11 +30,17 @@ def study_record(summary: Summary) -> Record:
     >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Surface
     >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
-    >>> summary = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> summary = summarise(
+    ...     surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={}
+    ... )
     >>> study_record(summary)["method"], study_record(summary)["rows"]
     ('simple', [])
     """
-    confirmation, best, worst = confirm_recommendation(summary), summary.recommendation, summary.preference.kind == "worst"
+    confirmation, best, worst = (
+        confirm_recommendation(summary),
+        summary.recommendation,
+        summary.preference.kind == "worst",
+    )
     better = confirmation and confirmation.better and dict(zip(("weights", "value"), confirmation.better, strict=True))
     surfaces = {"preview": summary.previews, "joint": summary.joint}
     return {
@@ -47,7 +53,8 @@ def study_record(summary: Summary) -> Record:
         "recommendation": best and _recommendation(best),
         "prediction": summary.outlook and _prediction(summary.outlook),
         "single_task": summary.single,
-        "confirmation": confirmation and _fields(confirmation) | {"difference": confirmation.difference, "better": better},
+        "confirmation": confirmation
+        and _fields(confirmation) | {"difference": confirmation.difference, "better": better},
         "agreements": [
             _fields(agreement) | {"mean_error": agreement.mean_error, "verdict": verdict(agreement, worst=worst)}
             for agreement in summary.agreements
@@ -117,7 +124,8 @@ def race_records(races: Sequence[RaceResult]) -> list[Record]:
             "method": race.method,
             "rows": [row_record(row) | _gap_record(race.gaps.get(row.weights)) for row in race.rows],
             "dropped": [
-                {"weights": dict(one.weights), "examples": one.examples, "value": one.value, "missing": one.missing} | _gap_record(one.gap)
+                {"weights": dict(one.weights), "examples": one.examples, "value": one.value, "missing": one.missing}
+                | _gap_record(one.gap)
                 for one in race.dropped
             ],
             "best": dict(race.best),
@@ -147,7 +155,9 @@ def search_record(search: SearchResult) -> Record:
     >>> from foretaste.weights import corners
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.JOINT, "joint") for w in corners("ab")]
     >>> prediction = outlook(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)), corners("ab"))
-    >>> search_record(SearchResult(recommend(prediction, Preference("mean", {})), Budget(1, 2, 3), "done", {}, ()))["spent"]
+    >>> search_record(SearchResult(recommend(prediction, Preference("mean", {})), Budget(1, 2, 3), "done", {}, ()))[
+    ...     "spent"
+    ... ]
     {'joint': 1, 'previews': 2, 'sharpened': 3}
     """
     runs = [
@@ -171,7 +181,9 @@ def comparison_record(comparison: Comparison) -> Record:
     >>> from foretaste.surface.comparison import MethodComparison, Regret
     >>> even = {"a": 0.01, "b": 0.03}
     >>> near = Agreement("simple", 3, even, even, {"a": None, "b": None}, 0.5, None, None, 0.0, 0.01, 0.1)
-    >>> comparison = Comparison((MethodComparison(near, "averaging", "preview", 2.0, 0.001),), {"uniform": Regret(0.02, 0.0)}, 75.0)
+    >>> comparison = Comparison(
+    ...     (MethodComparison(near, "averaging", "preview", 2.0, 0.001),), {"uniform": Regret(0.02, 0.0)}, 75.0
+    ... )
     >>> comparison_record(comparison)["rivals"]
     {'uniform': {'mean': 0.02, 'worst': 0.0}}
     """

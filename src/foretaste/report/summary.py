@@ -82,7 +82,9 @@ class Summary:
     @cached_property
     def single(self) -> dict[str, float]:
         """Each task's headline metric by its own single-task model, for the tasks that have one."""
-        return {task: row.metrics[task][self.surface.headlines[task].metric] for task, row in self.surface.singles().items()}
+        return {
+            task: row.metrics[task][self.surface.headlines[task].metric] for task, row in self.surface.singles().items()
+        }
 
     @property
     def measure(self) -> str:
@@ -98,7 +100,9 @@ class Summary:
     def caution(self) -> str:
         """A warning about metrics that should not be averaged or that say nothing; empty if all is well."""
         heads = self.surface.headlines
-        return " ".join(filter(None, (caution(self.preference, heads, self.floors), zero_metric_caution(heads, self.single))))
+        return " ".join(
+            filter(None, (caution(self.preference, heads, self.floors), zero_metric_caution(heads, self.single)))
+        )
 
     def values(self, surface: Surface) -> Array:
         """Return `[N]` values of the preference for a surface's rows; more is better."""
@@ -133,7 +137,9 @@ def summarise(
 
     >>> from foretaste.surface.table import Headline
     >>> empty = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
-    >>> summary = summarise(empty, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> summary = summarise(
+    ...     empty, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={}
+    ... )
     >>> summary.recommendation is None, summary.agreements
     (True, ())
     """
@@ -145,7 +151,9 @@ def summarise(
         surface=surface,
         method=method,
         outlook=prediction,
-        recommendation=None if prediction is None else recommend(prediction, preference, floors, among=evaluated_weights(rows)),
+        recommendation=None
+        if prediction is None
+        else recommend(prediction, preference, floors, among=evaluated_weights(rows)),
         agreements=_agreements(surface),
         preference=preference,
         floors=tuple(floors),
@@ -167,12 +175,18 @@ def with_preference(summary: Summary, preference: Preference, floors: Sequence[F
 
     >>> from foretaste.surface.table import Headline
     >>> empty = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
-    >>> mean = summarise(empty, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> mean = summarise(
+    ...     empty, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={}
+    ... )
     >>> with_preference(mean, Preference("worst", {}), ()).preference.kind
     'worst'
     """
     preference = preference.resolve_knee(summary.surface) if summary.surface.rows else preference
-    best = recommend(summary.outlook, preference, floors, among=evaluated_weights(summary.outlook.surface)) if summary.outlook else None
+    best = (
+        recommend(summary.outlook, preference, floors, among=evaluated_weights(summary.outlook.surface))
+        if summary.outlook
+        else None
+    )
     return replace(summary, preference=preference, floors=tuple(floors), recommendation=best)
 
 
@@ -210,7 +224,9 @@ def verdict(agreement: Agreement, *, worst: bool = False) -> str:
     if agreement.spread < _STILL:
         return f"There is nothing to choose: joint finetuning has the same mean at all {at}. {error}."
     noun, rank, regret = (
-        ("worst task", agreement.rank_worst, agreement.regret_worst) if worst else ("mean", agreement.rank_mean, agreement.regret_mean)
+        ("worst task", agreement.rank_worst, agreement.regret_worst)
+        if worst
+        else ("mean", agreement.rank_mean, agreement.regret_mean)
     )
     spread = f"{error}; the mean of the joint runs varies by {number(agreement.spread)}."
     if rank is None:

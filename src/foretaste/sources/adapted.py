@@ -1,8 +1,8 @@
-"""Training by LoRA: a problem whose tasks train thin factors beside frozen params, and whose models are kept as adapters.
+"""Training by LoRA: tasks train thin factors beside frozen params, and their models are kept as adapters.
 
-A layer's weight ``W`` becomes ``W + s B A`` with ``s = alpha / r`` (``alpha / sqrt(r)`` when rank-stabilised). Every task
-begins with the same random ``A`` and with ``B = 0``, so that sites in these coordinates belong together. Where ``A`` is not
-trained, averaging ``B`` averages the products exactly::
+A layer's weight ``W`` becomes ``W + s B A`` with ``s = alpha / r`` (``alpha / sqrt(r)`` when rank-stabilised). Every
+task begins with the same random ``A`` and with ``B = 0``, so that sites in these coordinates belong together. Where
+``A`` is not trained, averaging ``B`` averages the products exactly::
 
     sum_t alpha_t B_t A = (sum_t alpha_t B_t) A
 
@@ -11,7 +11,8 @@ PEFT, from the extra ``lora``, is imported in this one place.
 References:
     LoRA: Low-Rank Adaptation of Large Language Models, Hu et al., 2021, https://arxiv.org/abs/2106.09685
     A Rank Stabilization Scaling Factor for Fine-Tuning with LoRA, Kalajdzievski, 2023, https://arxiv.org/abs/2312.03732
-    Improving LoRA in Privacy-preserving Federated Learning (A stays, B is averaged), Sun et al., 2024, https://arxiv.org/abs/2403.12313
+    Improving LoRA in Privacy-preserving Federated Learning (A stays, B is averaged), Sun et al., 2024,
+    https://arxiv.org/abs/2403.12313
 """
 
 import re
@@ -103,7 +104,8 @@ def add_lora(problem: Problem, plan: LoraPlan, *, seed: int = 0, base: Checkpoin
         base: Where the model comes from; written into adapters.
 
     Raises:
-        DataError: A layer that is not there or cannot have factors, or PEFT knows none for the architecture; the field is named.
+        DataError: A layer that is not there or cannot have factors, or PEFT knows none for the architecture; the field
+            is named.
 
     >>> from foretaste.sources.digits import digits
     >>> found = add_lora(digits(), LoraPlan(r=2, targets=["0", "2"]))
@@ -122,13 +124,17 @@ def add_lora(problem: Problem, plan: LoraPlan, *, seed: int = 0, base: Checkpoin
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in whole or (name in factors and (plan.train_a or not _is_a(name))))
     trained = frozenset(name for name in factors if plan.train_a or not _is_a(name))
-    tasks = tuple(replace(task, names=trained | (whole & names)) for task, names in zip(problem.tasks, own, strict=True))
+    tasks = tuple(
+        replace(task, names=trained | (whole & names)) for task, names in zip(problem.tasks, own, strict=True)
+    )
     count = sum(added.numel() for name, added in model.named_parameters() if name in trained | whole)
     ends = ", ".join(dict.fromkeys(name.rpartition(".")[2] for name in targets))
     fact = f"LoRA of rank {plan.r}, layers: {len(targets)} ({ends}), {count:,} parameters trained"
     write = partial(_write, plan=plan, base=base)
     save = write if base is None else pretrained.saver(base.path, write)
-    return replace(problem, tasks=tasks, facts=(*problem.facts, ("finetuned", fact)), save=save, read=_read, fresh=whole)
+    return replace(
+        problem, tasks=tasks, facts=(*problem.facts, ("finetuned", fact)), save=save, read=_read, fresh=whole
+    )
 
 
 def _is_a(name: str) -> bool:
@@ -137,15 +143,17 @@ def _is_a(name: str) -> bool:
 
 def _read(model: nn.Module, task: Task, expert: Expert) -> Params:
     raise DataError(
-        f"{expert.folder} cannot be imported into a study by LoRA: its factors began elsewhere, and only those from one A belong together; "
-        "remove finetune.method, or let this study train the task"
+        f"{expert.folder} cannot be imported into a study by LoRA: its factors began elsewhere, and only those from one"
+        " A belong together; remove finetune.method, or let this study train the task"
     )
 
 
 def _layers(model: nn.Module, shared: Collection[str]) -> dict[str, nn.Module]:
-    """The layers that can have factors: of known kinds, called for what they compute, with params that all tasks have."""
+    """The layers that can have factors: of known kinds, used as such, with params that all tasks have."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    bypassed = {id(child) for module in model.modules() if isinstance(module, _BYPASSING) for child in module.children()}
+    bypassed = {
+        id(child) for module in model.modules() if isinstance(module, _BYPASSING) for child in module.children()
+    }
     return {
         name: module
         for name, module in model.named_modules()
@@ -160,7 +168,9 @@ def _targets(model: nn.Module, layers: Mapping[str, nn.Module], plan: LoraPlan) 
     wanted = plan.targets if plan.targets is not None else _usual(model, layers)
     if wanted == "all-linear":
         last = {id(target.get_output_embeddings()) for target in model.modules() if isinstance(target, PreTrainedModel)}
-        linear = [name for name, target in layers.items() if isinstance(target, nn.Linear | Conv1D) and id(target) not in last]
+        linear = [
+            name for name, target in layers.items() if isinstance(target, nn.Linear | Conv1D) and id(target) not in last
+        ]
         if not linear:
             raise _at_targets(f"the model has no linear layer to put factors beside; {_ADVICE}{_such_as(layers)}")
         return linear
@@ -169,7 +179,11 @@ def _targets(model: nn.Module, layers: Mapping[str, nn.Module], plan: LoraPlan) 
     for target in wanted:
         if not any(_ends(name, target) for name in layers):
             there = any(_ends(name, target) for name, _ in model.named_modules())
-            reason = "cannot have factors: it is new, not every task's, or of another kind" if there else "is the name of no layer"
+            reason = (
+                "cannot have factors: it is new, not every task's, or of another kind"
+                if there
+                else "is the name of no layer"
+            )
             raise _at_targets(f"{target!r} {reason}; {_ADVICE}{_such_as(layers)}")
     return [name for name in layers if any(_ends(name, target) for target in wanted)]
 
@@ -191,7 +205,9 @@ def _ends(name: str, end: str) -> bool:
 
 def _such_as(layers: Mapping[str, nn.Module]) -> str:
     """A few layers that there are, by the ends of their names, which many have in common."""
-    ends = list(dict.fromkeys(name.rpartition(".")[2] for name, layer in layers.items() if not isinstance(layer, nn.Embedding)))
+    ends = list(
+        dict.fromkeys(name.rpartition(".")[2] for name, layer in layers.items() if not isinstance(layer, nn.Embedding))
+    )
     return f", for example [{', '.join(ends[:6])}]" if ends else ""
 
 
@@ -210,7 +226,9 @@ def _inject(model: nn.Module, plan: LoraPlan, targets: Sequence[str], seed: int)
     )
     with torch.random.fork_rng([]), warnings.catch_warnings():
         torch.manual_seed(seed)
-        warnings.simplefilter("ignore")  # of layers among the targets for which fan_in_fan_out is otherwise: PEFT puts it right
+        warnings.simplefilter(
+            "ignore"
+        )  # of layers among the targets for which fan_in_fan_out is otherwise: PEFT puts it right
         try:
             peft.inject_adapter_in_model(config, model)
         except (ValueError, TypeError, NotImplementedError) as error:
@@ -235,7 +253,9 @@ def _write(model: nn.Module, folder: Path, plan: LoraPlan, base: Checkpoint | No
     save_file(snapshot(tensors), folder / TENSORS, metadata={"format": "pt"})
     task_type = kind_named(base.kind).peft_type if base else None
     needs_origin = isinstance(model, PreTrainedModel) and task_type is None
-    origin = {"base_model_class": type(model).__name__, "parent_library": type(model).__module__} if needs_origin else None
+    origin = (
+        {"base_model_class": type(model).__name__, "parent_library": type(model).__module__} if needs_origin else None
+    )
     peft.LoraConfig(
         r=plan.r,
         lora_alpha=plan.alpha,
@@ -257,7 +277,9 @@ def _whole(module: nn.Module, path: str = "") -> Iterator[str]:
         own = list(child.named_parameters())
         if isinstance(child, LoraLayer):
             continue
-        if isinstance(child, nn.modules.batchnorm._BatchNorm) or (own and all(parameter.requires_grad for _, parameter in own)):
+        if isinstance(child, nn.modules.batchnorm._BatchNorm) or (
+            own and all(parameter.requires_grad for _, parameter in own)
+        ):
             yield path + name
         else:
             yield from _whole(child, f"{path}{name}.")

@@ -28,7 +28,9 @@ PREFIX = "base_model.model."
 _FLOATS = {"F64", "F32", "F16", "BF16"}
 _PARTS = {".lora_A.weight": ".lora_B.weight", ".lora_embedding_A": ".lora_embedding_B"}
 
-_MERGE_IT = "merge it into its model (PeftModel.merge_and_unload, then save_pretrained) and merge the checkpoints instead"
+_MERGE_IT = (
+    "merge it into its model (PeftModel.merge_and_unload, then save_pretrained) and merge the checkpoints instead"
+)
 _REFUSED = {
     "use_dora": "DoRA rescales the whole weight, which no product of two factors does",
     "lora_bias": "its layers have a bias beside their factors",
@@ -46,7 +48,9 @@ _REFUSED = {
 }
 _LARGEST = 1_000_000  # of alpha and rank: beyond any that is trained
 _HARMLESS_INITS = (True, False, "gaussian", "eva", "orthogonal", "mica")  # the model stays as it was
-_CONVERT_IT = "save it with save_pretrained(..., path_initial_model_for_weight_conversion=...), which makes it plain LoRA, or"
+_CONVERT_IT = (
+    "save it with save_pretrained(..., path_initial_model_for_weight_conversion=...), which makes it plain LoRA, or"
+)
 
 
 def open_adapter(folder: Path) -> Adapter:
@@ -73,9 +77,13 @@ def open_adapter(folder: Path) -> Adapter:
     stored = Stored.open([path])
     for name, entry in stored.entries.items():
         if entry.dtype not in _FLOATS:
-            raise DataError(f"{name} in {path} is {entry.dtype}, too coarse to be merged; use the adapter in bfloat16 or wider")
+            raise DataError(
+                f"{name} in {path} is {entry.dtype}, too coarse to be merged; use the adapter in bfloat16 or wider"
+            )
         if not name.startswith(PREFIX):
-            raise DataError(f"{name} in {path} is not a name that PEFT gives (they begin with {PREFIX}); save the adapter with PEFT")
+            raise DataError(
+                f"{name} in {path} is not a name that PEFT gives (they begin with {PREFIX}); save the adapter with PEFT"
+            )
     own = Stored({name.removeprefix(PREFIX): entry for name, entry in stored.entries.items()})
     modules = _modules(own, config, path)
     if not modules:
@@ -90,7 +98,8 @@ def open_adapter(folder: Path) -> Adapter:
 def saved_as(name: str, entries: object) -> str | None:
     """The entry of ``modules_to_save`` that a full tensor belongs to, or None.
 
-    PEFT saves every module whose name ends with an entry, also in the middle of a word: ``norm`` means ``input_layernorm`` too.
+    PEFT saves every module whose name ends with an entry, also in the middle of a word: ``norm`` means
+    ``input_layernorm`` too.
 
     >>> saved_as("bert.classifier.dense.weight", ["score", "classifier"])
     'classifier'
@@ -130,7 +139,9 @@ def check_adapters(adapters: Mapping[str, Adapter]) -> tuple[str, ...]:
         if absent := [name for name in names if name not in adapter.modules]:
             notes.append(f"task {task!r} does not change {first_few(absent, 3)}; its update counts as zero there")
         if not adapter.base and any(other.base for other in adapters.values()):
-            notes.append(f"task {task!r} does not say what it was trained on; make sure that it is the model of the others")
+            notes.append(
+                f"task {task!r} does not say what it was trained on; make sure that it is the model of the others"
+            )
     return (*notes, *_notes_of_full({task: adapter.full for task, adapter in adapters.items()}))
 
 
@@ -142,11 +153,18 @@ def _notes_of_full(full: Mapping[str, Params]) -> list[str]:
         if name.endswith(BASE_LAYER):
             continue  # the base's own weight, repeated
         if len(shapes) > 1:
-            notes.append(f"{name} has different shapes in different tasks; it is not averaged, and stays with each task")
+            notes.append(
+                f"{name} has different shapes in different tasks; it is not averaged, and stays with each task"
+            )
         elif len(owners) < len(full):
-            notes.append(f"only {', '.join(owners)} saved {name} whole; for the other tasks the base's weight counts (--base)")
+            notes.append(
+                f"only {', '.join(owners)} saved {name} whole; for the other tasks the base's weight counts (--base)"
+            )
         else:
-            notes.append(f"every task saved {name} whole, so it is averaged; keep it private if it means different things there (labels)")
+            notes.append(
+                f"every task saved {name} whole, so it is averaged; keep it private if it means different things there"
+                " (labels)"
+            )
     return notes
 
 
@@ -158,7 +176,9 @@ def _config(folder: Path) -> Mapping[str, object]:
     try:
         json.dumps(config, allow_nan=False)
     except ValueError as error:
-        raise DataError(f"{path} holds NaN or infinity; copy or download it again, or train the adapter with other numbers") from error
+        raise DataError(
+            f"{path} holds NaN or infinity; copy or download it again, or train the adapter with other numbers"
+        ) from error
     _refuse(path, config)
     return config
 
@@ -170,9 +190,13 @@ def _refuse(path: Path, config: Mapping[str, object]) -> None:
         raise DataError(f"{path.parent} is a {kind} adapter; only LoRA adapters add up exactly; {_MERGE_IT}")
     for key, reason in _REFUSED.items():
         if config.get(key):
-            raise DataError(f"{path.parent} cannot be added to others exactly: {reason} ({key} in {CONFIG}); {_MERGE_IT}")
+            raise DataError(
+                f"{path.parent} cannot be added to others exactly: {reason} ({key} in {CONFIG}); {_MERGE_IT}"
+            )
     if (bias := config.get("bias", "none")) != "none":
-        raise DataError(f"{path.parent} has biases of its model trained beside its factors (bias: {bias} in {CONFIG}); {_MERGE_IT}")
+        raise DataError(
+            f"{path.parent} has biases of its model trained beside its factors (bias: {bias} in {CONFIG}); {_MERGE_IT}"
+        )
     if (init := config.get("init_lora_weights", True)) not in _HARMLESS_INITS and init is not None:
         reason = f"its model was changed before training (init_lora_weights: {init} in {CONFIG})"
         raise DataError(f"{path.parent} does not belong to the model it names: {reason}; {_CONVERT_IT} {_MERGE_IT}")
@@ -182,7 +206,9 @@ def _tensors(folder: Path) -> Path:
     path = folder / TENSORS
     if path.is_file():
         return path
-    refuse_pickles(folder, "convert it once with PEFT: PeftModel.from_pretrained(MODEL, FOLDER).save_pretrained(NEW_FOLDER)")
+    refuse_pickles(
+        folder, "convert it once with PEFT: PeftModel.from_pretrained(MODEL, FOLDER).save_pretrained(NEW_FOLDER)"
+    )
     raise DataError(f"{folder} has no {TENSORS}; name a folder in which PEFT saved a LoRA adapter")
 
 
@@ -196,7 +222,9 @@ def _modules(stored: Stored, config: Mapping[str, object], path: Path) -> dict[s
         if second not in stored:
             raise DataError(f"{path} has {key} and no {second}; copy or download it again")
         if ".base_layer" in name:
-            raise DataError(f"{name} in {path} is within another layer that has factors (nn.MultiheadAttention); {_MERGE_IT}")
+            raise DataError(
+                f"{name} in {path} is within another layer that has factors (nn.MultiheadAttention); {_MERGE_IT}"
+            )
         a, b = stored[key], stored[second]
         layout: Layout = "embedding" if "embedding" in first else "linear" if a.ndim == 2 else "convolution"
         alpha, rank = _said(name, config, "alpha_pattern", "lora_alpha"), _said(name, config, "rank_pattern", "r")
@@ -206,7 +234,9 @@ def _modules(stored: Stored, config: Mapping[str, object], path: Path) -> dict[s
             reason = "is it a convolution in groups? " if a.ndim > 2 else ""
             raise DataError(f"{name} in {path}: {error}; {reason}{_MERGE_IT}") from error
         if rank != factors[name].rank:
-            raise DataError(f"{name} in {path} has rank {factors[name].rank}, and {rank:g} by {CONFIG}; copy or download both again")
+            raise DataError(
+                f"{name} in {path} has rank {factors[name].rank}, and {rank:g} by {CONFIG}; copy or download both again"
+            )
     return factors
 
 
@@ -219,19 +249,29 @@ def _said(name: str, config: Mapping[str, object], patterns: str, default: str) 
     except re.error:
         value = None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise DataError(f"{CONFIG} is damaged: {default} or {patterns} give no number for {name}; copy or download it again")
+        raise DataError(
+            f"{CONFIG} is damaged: {default} or {patterns} give no number for {name}; copy or download it again"
+        )
     if not 0 < abs(value) <= _LARGEST:
         raise DataError(
-            f"{CONFIG} gives {value} for {name} ({default} or {patterns}), and a number between 0 and {_LARGEST:,} is expected; "
-            "copy or download it again, or train the adapter with another"
+            f"{CONFIG} gives {value} for {name} ({default} or {patterns}), and a number between 0 and {_LARGEST:,} is"
+            " expected; copy or download it again, or train the adapter with another"
         )
     return float(value)
 
 
 def _check_full(name: str, modules: Collection[str], config: Mapping[str, object], path: Path) -> None:
-    """A full tensor is one of ``modules_to_save``, or what PEFT repeats of the model below factors of an output layer."""
+    """Tell whether a full tensor is of ``modules_to_save``, or repeats the model below an output layer's factors."""
     if "lora_" in name:
         raise DataError(f"{name} in {path} is not a factor of plain LoRA; {_MERGE_IT}")
-    tied = bool(config.get("ensure_weight_tying"))  # PEFT then saves the output layer with the embeddings, and names the latter alone
-    if saved_as(name, config.get("modules_to_save")) is None and name.removesuffix(BASE_LAYER) not in modules and not tied:
-        raise DataError(f"{name} in {path} is of no module that modules_to_save names (a larger vocabulary?); {_MERGE_IT}")
+    tied = bool(
+        config.get("ensure_weight_tying")
+    )  # PEFT then saves the output layer with the embeddings, and names the latter alone
+    if (
+        saved_as(name, config.get("modules_to_save")) is None
+        and name.removesuffix(BASE_LAYER) not in modules
+        and not tied
+    ):
+        raise DataError(
+            f"{name} in {path} is of no module that modules_to_save names (a larger vocabulary?); {_MERGE_IT}"
+        )

@@ -66,7 +66,10 @@ def messages_of(value: object) -> Messages:
             raise DataError(f"has a message of {role} without text in 'content'; fill or remove it")
         messages.append({"role": role, "content": content})
     if messages and messages[0]["role"] == "assistant":
-        raise DataError("begins with a message of the assistant, which has nothing to answer yet; put one of user or system before it")
+        raise DataError(
+            "begins with a message of the assistant, which has nothing to answer yet; put one of user or system"
+            " before it"
+        )
     if not any(message["role"] == "assistant" for message in messages):
         raise DataError("has no message of the assistant, so nothing to learn; add one or remove the row")
     return messages
@@ -84,7 +87,10 @@ def _text_of(content: object) -> object:
     for part in content:
         kind = part.get("type") if isinstance(part, dict) else type(part).__name__
         if not isinstance(part, dict) or kind != "text" or not isinstance(part.get("text"), str):
-            raise DataError(f"has a message with a part of the type {kind!r} in its content; only parts of the type 'text' can be read")
+            raise DataError(
+                f"has a message with a part of the type {kind!r} in its content; only parts of the type 'text' can be"
+                " read"
+            )
         texts.append(part["text"])
     return "".join(texts)
 
@@ -130,11 +136,15 @@ def mark_answers(
     if not _MARK.search(chat_template(tokenizer)):
         return None
     try:
-        encoded = tokenizer.apply_chat_template(messages, tokenize=True, return_dict=True, return_assistant_tokens_mask=True)
+        encoded = tokenizer.apply_chat_template(
+            messages, tokenize=True, return_dict=True, return_assistant_tokens_mask=True
+        )
     except Exception as error:
         raise _refusal(error) from error
     mask = [bool(mark) for mark in encoded["assistant_masks"]]
-    answers = [counts for counts, mark in zip(learned or [True] * len(messages), messages, strict=True) if _answers(mark)]
+    answers = [
+        counts for counts, mark in zip(learned or [True] * len(messages), messages, strict=True) if _answers(mark)
+    ]
     return list(encoded["input_ids"]), _less_unlearned(mask, answers)
 
 
@@ -149,14 +159,17 @@ def _less_unlearned(mask: list[bool], learned: Sequence[bool]) -> list[bool]:
     starts = [place for place, inside in enumerate(mask) if inside and (place == 0 or not mask[place - 1])]
     if len(starts) != len(learned):
         raise DataError(
-            f"has {len(learned)} messages of the assistant, of which the chat template marks {len(starts)} apart, so that those of "
-            "weight 0 cannot be told from the others; end every answer in the template outside of {% generation %}"
+            f"has {len(learned)} messages of the assistant, of which the chat template marks {len(starts)} apart, so"
+            " that those of weight 0 cannot be told from the others; end every answer in the template outside of {%"
+            " generation %}"
         )
     answer = [sum(start <= place for start in starts) - 1 for place in range(len(mask))]
     return [inside and learned[which] for inside, which in zip(mask, answer, strict=True)]
 
 
-def segments(tokenizer: "transformers.PreTrainedTokenizerBase", messages: Messages, learned: Sequence[bool] | None = None) -> list[Segment]:
+def segments(
+    tokenizer: "transformers.PreTrainedTokenizerBase", messages: Messages, learned: Sequence[bool] | None = None
+) -> list[Segment]:
     """A chat as texts, the answers apart, up to the last answer; only those that are learned count.
 
     An answer begins where the template asks for one (its generation prompt) and ends with what the template writes
@@ -183,7 +196,10 @@ def segments(tokenizer: "transformers.PreTrainedTokenizerBase", messages: Messag
                 "does not suit the chat template: what it writes up to an answer is not how the whole chat begins; "
                 "mark the answers in the template with {% generation %}, or give columns 'prompt' and 'completion'"
             )
-        parts += [(whole[done : len(before)], False), (whole[len(before) : len(after)], learned is None or learned[place])]
+        parts += [
+            (whole[done : len(before)], False),
+            (whole[len(before) : len(after)], learned is None or learned[place]),
+        ]
         done = len(after)
     return parts
 

@@ -70,15 +70,21 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         files = [path for path in files if path.name in set(places.values())]
     elif len(files) > 1:
         names = ", ".join(path.name for path in files)
-        raise DataError(f"{folder} has several safetensors files ({names}) and no {INDEX}; copy the index too, or keep one file")
+        raise DataError(
+            f"{folder} has several safetensors files ({names}) and no {INDEX}; copy the index too, or keep one file"
+        )
     checkpoint = Checkpoint(folder, Stored.open(files))
     if index.is_file():
         absent = sorted(
-            name for name, file in places.items() if name not in checkpoint.params or checkpoint.params.entries[name].file.name != file
+            name
+            for name, file in places.items()
+            if name not in checkpoint.params or checkpoint.params.entries[name].file.name != file
         )
         if absent:
             listed = first_few(absent, 1)
-            raise DataError(f"{index} says that {listed} is in {places[absent[0]]}, which it is not; copy or download them again")
+            raise DataError(
+                f"{index} says that {listed} is in {places[absent[0]]}, which it is not; copy or download them again"
+            )
     _refuse_quantised(checkpoint)
     return checkpoint
 
@@ -88,12 +94,14 @@ def _refuse_quantised(checkpoint: Checkpoint) -> None:
         quantisation = checkpoint.config["quantization_config"]
         method = quantisation.get("quant_method", "some method") if isinstance(quantisation, dict) else "some method"
         raise DataError(
-            f"{checkpoint.folder} is quantised ({method}): its numbers are codes, which cannot be averaged; use the model it was made from"
+            f"{checkpoint.folder} is quantised ({method}): its numbers are codes, which cannot be averaged; use the"
+            " model it was made from"
         )
     for name, entry in checkpoint.params.entries.items():
         if entry.dtype in _EIGHT_BITS:
             raise DataError(
-                f"{name} in {entry.file} is in 8 bits ({entry.dtype}), too coarse to be merged; use the model in bfloat16 or wider"
+                f"{name} in {entry.file} is in 8 bits ({entry.dtype}), too coarse to be merged; use the model in"
+                " bfloat16 or wider"
             )
 
 
@@ -144,14 +152,20 @@ def beside(folder: Path) -> list[Path]:
     ...     [path.name for path in beside(Path(folder))]
     ['config.json', 'tokenizer.json']
     """
-    return [path for path in sorted(folder.iterdir()) if path.is_file() and not any(path.match(pattern) for pattern in _NOT_BESIDE)]
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if path.is_file() and not any(path.match(pattern) for pattern in _NOT_BESIDE)
+    ]
 
 
 def _places(index: Path) -> dict[str, str]:
     """The file of every tensor."""
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
-        raise DataError(f"{index} is damaged (its weight_map does not name a file for every tensor); copy or download it again")
+        raise DataError(
+            f"{index} is damaged (its weight_map does not name a file for every tensor); copy or download it again"
+        )
     return weight_map
 
 
@@ -164,7 +178,8 @@ def read_json(path: Path) -> dict[str, Any]:
     >>> read_json(Path("no-such-folder/config.json"))
     Traceback (most recent call last):
     ...
-    foretaste.errors.DataError: no-such-folder/config.json is damaged (FileNotFoundError: ...); copy or download it again
+    foretaste.errors.DataError: no-such-folder/config.json is damaged (FileNotFoundError: ...); copy or download it
+    again
     """
     try:
         if path.exists() and not path.is_file():
@@ -194,5 +209,6 @@ def refuse_pickles(folder: Path, advice: str) -> None:
     pickles = sorted(path for pattern in _PICKLES for path in folder.glob(pattern))
     if pickles:
         raise DataError(
-            f"{pickles[0]} is a pickle, which can run code when loaded, and is refused; only safetensors is read. If you trust it, {advice}"
+            f"{pickles[0]} is a pickle, which can run code when loaded, and is refused; only safetensors is read. If"
+            f" you trust it, {advice}"
         )

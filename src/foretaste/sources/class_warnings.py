@@ -8,7 +8,9 @@ from foretaste.task import AnyMetric
 __all__ = ["one_class_warnings"]
 
 
-def one_class_warnings(task: str, metrics: Sequence[AnyMetric], labels: Collection[object], count: int) -> tuple[str, ...]:
+def one_class_warnings(
+    task: str, metrics: Sequence[AnyMetric], labels: Collection[object], count: int
+) -> tuple[str, ...]:
     """A warning where all validation rows have one label, and a metric tells classes apart.
 
     Args:
@@ -26,4 +28,9 @@ def one_class_warnings(task: str, metrics: Sequence[AnyMetric], labels: Collecti
         return ()
     rows = "the only validation row" if count == 1 else f"all {count} validation rows"
     finding = f"{rows} of task {task!r} {'has' if count == 1 else 'have'} the label {next(iter(labels))!r}"
-    return (f"{finding}: {' and '.join(names)} {'say' if len(names) > 1 else 'says'} nothing there; add rows of other labels",)
+    return (
+        (
+            f"{finding}: {' and '.join(names)} {'say' if len(names) > 1 else 'says'} nothing there; add rows of other"
+            " labels"
+        ),
+    )

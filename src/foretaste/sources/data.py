@@ -37,7 +37,8 @@ def read_rows(where: str, split: str, most: int | None, *, quoted: bool = False)
     >>> read_rows("reviews.xlsx", "train", None)
     Traceback (most recent call last):
     ...
-    foretaste.errors.DataError: reviews.xlsx is not a folder and its ending is not one of .jsonl, .json, .csv, .tsv, .parquet
+    foretaste.errors.DataError: reviews.xlsx is not a folder and its ending is not one of .jsonl, .json, .csv, .tsv,
+    .parquet
     """
     path = Path(where)
     try:
@@ -63,7 +64,7 @@ def read_rows(where: str, split: str, most: int | None, *, quoted: bool = False)
 
 
 def _bad_line(path: Path) -> str | None:
-    """The first line of a .jsonl that is no JSON; Arrow counts rows from 0, and from anew in every part of a long file."""
+    """Find the first line of a .jsonl that is not JSON; Arrow counts rows from 0, again in every part of a file."""
     if path.suffix != ".jsonl":
         return None
     try:
@@ -117,7 +118,13 @@ class RawRows:
 
     @classmethod
     def of(
-        cls, rows: "Sequence[datasets.Dataset]", where: str, most: int | None, columns: Mapping[str, str], *, converted: bool = False
+        cls,
+        rows: "Sequence[datasets.Dataset]",
+        where: str,
+        most: int | None,
+        columns: Mapping[str, str],
+        *,
+        converted: bool = False,
     ) -> "RawRows":
         """Training and validation rows.
 
@@ -204,7 +211,9 @@ def check_columns(wanted: Iterable[tuple[Part, Collection[str]]]) -> None:
         absent = [repr(name) for name in dict.fromkeys(names) if name not in part.rows.column_names]
         if absent:
             columns_text = f"column{'s' if len(absent) > 1 else ''} {', '.join(absent)}"
-            faults.append((part.field, f"{part.where} has no {columns_text}; it has {', '.join(part.rows.column_names)}"))
+            faults.append(
+                (part.field, f"{part.where} has no {columns_text}; it has {', '.join(part.rows.column_names)}")
+            )
     refuse(faults)
 
 
@@ -261,7 +270,8 @@ def label_set(rows: datasets.Dataset, name: str, where: str) -> tuple[list[Label
     for place, value in enumerate(values):
         if not isinstance(value, str | int) or isinstance(value, bool):
             raise DataError(
-                f"label {value!r} in row {place + 1} of {where} is neither text nor a whole number; name the label column with 'label'"
+                f"label {value!r} in row {place + 1} of {where} is neither text nor a whole number; name the label"
+                " column with 'label'"
             )
     return values, tuple(sorted(set(values), key=lambda value: (isinstance(value, str), value)))
 
@@ -270,5 +280,7 @@ def _named(values: "Sequence[int]", names: list[str], where: str) -> list[Label]
     """The names of class numbers; public test splits use -1 where the label is kept secret."""
     for place, value in enumerate(values):
         if not 0 <= value < len(names):
-            raise DataError(f"row {place + 1} of {where} has the label number {value}, which has no name; use a split with labels")
+            raise DataError(
+                f"row {place + 1} of {where} has the label number {value}, which has no name; use a split with labels"
+            )
     return [names[value] for value in values]

@@ -39,18 +39,28 @@ def digits(seed: int = 0) -> Problem:
     images, labels = images[order], labels[order]
     first = Rows(images[:_PRETRAINING], labels[:_PRETRAINING])
     model = _pretrained(Task("pretraining", first, first, [METRICS["accuracy"]]), seed)
-    tasks = tuple(_task(name, classes, images[_PRETRAINING:], labels[_PRETRAINING:]) for name, classes in _GROUPS.items())
-    facts = (("architecture", "64-32-32-10 tanh network, pretrained on 60 digits"), ("data", "scikit-learn digits, 8 x 8 pixels"))
+    tasks = tuple(
+        _task(name, classes, images[_PRETRAINING:], labels[_PRETRAINING:]) for name, classes in _GROUPS.items()
+    )
+    facts = (
+        ("architecture", "64-32-32-10 tanh network, pretrained on 60 digits"),
+        ("data", "scikit-learn digits, 8 x 8 pixels"),
+    )
     return Problem(model, tasks, facts)
 
 
 def _task(name: str, classes: tuple[int, ...], images: Tensor, labels: Tensor) -> Task:
     chosen = torch.isin(labels, torch.tensor(classes))
     mine, classes_of_images = images[chosen], labels[chosen]
-    train, validation = Rows(mine[:_PER_TASK], classes_of_images[:_PER_TASK]), Rows(mine[_PER_TASK:], classes_of_images[_PER_TASK:])
+    train, validation = (
+        Rows(mine[:_PER_TASK], classes_of_images[:_PER_TASK]),
+        Rows(mine[_PER_TASK:], classes_of_images[_PER_TASK:]),
+    )
     names = tuple(str(digit) for digit in classes)
     fingerprint = examples_digest([train, validation])
-    return Task(name, train, validation, [METRICS["accuracy"]], fingerprint=fingerprint, classes=names, loss=CrossEntropy())
+    return Task(
+        name, train, validation, [METRICS["accuracy"]], fingerprint=fingerprint, classes=names, loss=CrossEntropy()
+    )
 
 
 def _pretrained(task: Task, seed: int) -> nn.Module:

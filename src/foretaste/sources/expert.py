@@ -1,7 +1,9 @@
-"""Experts: models that were trained elsewhere, as folders on disk; what kind each is, and its params under a model's names.
+"""Experts: models that were trained elsewhere, as folders on disk.
 
-Four kinds: a transformers checkpoint, an adapter that PEFT saved, a site file of ours that has its own params, and plain
-safetensors whose names are the model's (which is how models that are not of transformers are kept).
+What kind each is, and its params under a model's names.
+
+Four kinds: a transformers checkpoint, an adapter that PEFT saved, a site file of ours that has its own params, and
+plain safetensors whose names are the model's (which is how models that are not of transformers are kept).
 """
 
 import hashlib
@@ -127,8 +129,13 @@ def read_tensors(model: nn.Module, task: Task, expert: Expert) -> Params:
     ['bias', 'weight']
     """
     if expert.kind == "adapter":
-        raise DataError(f"{expert.folder} is an adapter, and this study's model is not of transformers; merge it into its model first")
-    return fitted_to(model, task, Stored.open(path for path in expert.files if path.suffix == ".safetensors"), expert.folder)
+        raise DataError(
+            f"{expert.folder} is an adapter, and this study's model is not of transformers; merge it into its model"
+            " first"
+        )
+    return fitted_to(
+        model, task, Stored.open(path for path in expert.files if path.suffix == ".safetensors"), expert.folder
+    )
 
 
 def fitted_to(model: nn.Module, task: Task, params: Params, folder: Path) -> Params:
@@ -157,8 +164,9 @@ def fitted_to(model: nn.Module, task: Task, params: Params, folder: Path) -> Par
     ]
     if faults:
         raise DataError(
-            f"{folder} does not fit the model of the study for task {task.name!r}: {first_few(faults, _LISTED, separator='; ')}; "
-            "import a model that was finetuned from the recipe's, with this task's labels"
+            f"{folder} does not fit the model of the study for task {task.name!r}:"
+            f" {first_few(faults, _LISTED, separator='; ')}; import a model that was finetuned from the recipe's, with"
+            " this task's labels"
         )
     return {name: wide(params.get(name, tensor)).detach().cpu().clone() for name, tensor in (own | buffers).items()}
 
@@ -177,9 +185,10 @@ def _with_tied(model: nn.Module, params: Params, folder: Path) -> Params:
         different = next((alias for alias in given[1:] if not _is_same(params[given[0]], params[alias])), None)
         if different is not None:
             raise DataError(
-                f"{folder} changes {given[0]} and {different} differently, and the study's model holds both as one tied parameter "
-                "(tie_word_embeddings); start the study from a checkpoint that was saved with tie_word_embeddings=false and its own "
-                "output layer, or train the expert without changing either of the two"
+                f"{folder} changes {given[0]} and {different} differently, and the study's model holds both as one tied"
+                " parameter (tie_word_embeddings); start the study from a checkpoint that was saved with"
+                " tie_word_embeddings=false and its own output layer, or train the expert without changing either of"
+                " the two"
             )
         first[name] = params[given[0]]
     return {name: params[name] if name not in first else first[name] for name in {**dict.fromkeys(params), **first}}

@@ -7,6 +7,8 @@ try:
     import PIL.Image
     import transformers
 except ImportError as error:  # pragma: no cover - the tests install the extra, and try without it in another process
-    raise MissingExtra("this recipe needs transformers and datasets; install them with: pip install 'foretaste[hf]'") from error
+    raise MissingExtra(
+        "this recipe needs transformers and datasets; install them with: pip install 'foretaste[hf]'"
+    ) from error
 
 __all__ = ["PIL", "datasets", "transformers"]

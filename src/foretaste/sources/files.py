@@ -1,7 +1,8 @@
 """Data files and folders of images, read as they are now.
 
-Hugging Face datasets keeps what it read by path and time, expands patterns in paths, and sorts pictures into splits by words in
-their names. Here a path is a path, what is kept is known by the content of its file, and every picture below a folder belongs to it.
+Hugging Face datasets keeps what it read by path and time, expands patterns in paths, and sorts pictures into splits by
+words in their names. Here a path is a path, what is kept is known by the content of its file, and every picture below a
+folder belongs to it.
 """
 
 import csv
@@ -56,14 +57,19 @@ def read_table(path: Path, *, quoted: bool = False) -> datasets.Dataset:
 def read_folder(folder: Path) -> datasets.Dataset:
     """Every picture below a folder, with the name of the folder it lies in as its label.
 
-    There are labels where all pictures lie equally deep, in more than one folder. Columns of a metadata file (``metadata.csv``,
-    ``.jsonl`` or ``.parquet``, with ``file_name``) come in their place, as datasets reads them. Hidden files are left out.
+    There are labels where all pictures lie equally deep, in more than one folder. Columns of a metadata file
+    (``metadata.csv``, ``.jsonl`` or ``.parquet``, with ``file_name``) come in their place, as datasets reads them.
+    Hidden files are left out.
 
     Raises:
         datasets.data_files.EmptyDatasetError: There is none.
     """
     module = import_module("datasets.packaged_modules.imagefolder.imagefolder")
-    files = [path for path in _files_below(folder) if not any(part.startswith((".", "__")) for part in path.relative_to(folder).parts)]
+    files = [
+        path
+        for path in _files_below(folder)
+        if not any(part.startswith((".", "__")) for part in path.relative_to(folder).parts)
+    ]
     endings = set(module.ImageFolder.EXTENSIONS)
     pictures = [path for path in files if path.suffix.lower() in endings]
     others = [path for path in files if path.name in module.ImageFolder.METADATA_FILENAMES or path.suffix == ".zip"]
@@ -126,11 +132,19 @@ def lines_warning(path: Path, rows: int) -> tuple[str, ...]:
     if lines == rows:
         return ()
     read = "1 row was read" if rows == 1 else f"{rows} rows were read"
-    return (f"{path} has {lines} lines below its header, but {read}: fields hold line breaks, or a quotation mark is never closed",)
+    return (
+        (
+            f"{path} has {lines} lines below its header, but {read}: fields hold line breaks, or a quotation mark is"
+            " never closed"
+        ),
+    )
 
 
 def _files_below(folder: Path) -> list[Path]:
-    """All files, through links to folders too, in the order of their paths; a folder that contains itself is entered once."""
+    """All files, through links to folders too, in the order of their paths.
+
+    A folder that contains itself is entered once.
+    """
     entered: set[str] = set()
     paths: list[str] = []
     for place, folders, names in os.walk(folder, followlinks=True):
@@ -170,7 +184,10 @@ def _digest_of_file(path: Path) -> str:
 
 @contextmanager
 def _plainly_named(path: Path) -> Iterator[str]:
-    """The file's path; that of a link to it where datasets could take the path for a pattern, an address or a file in an archive."""
+    """The file's path.
+
+    That of a link to it where datasets could take the path for a pattern, an address or a file in an archive.
+    """
     whole = str(path.absolute())
     if _PLAIN.fullmatch(whole) and "::" not in whole:
         yield whole

@@ -1,10 +1,11 @@
 """Forms of language rows: which columns a task reads, and rows of other usual forms brought to these.
 
-ShareGPT rows (``conversations`` of ``from`` and ``value``) become ``messages``. Alpaca rows (``instruction``, ``input``, ``output``)
-become a prompt and its completion, by Alpaca's own template.
+ShareGPT rows (``conversations`` of ``from`` and ``value``) become ``messages``. Alpaca rows (``instruction``,
+``input``, ``output``) become a prompt and its completion, by Alpaca's own template.
 
 References:
-    Taori and others: Stanford Alpaca: An Instruction-following LLaMA model, 2023, https://github.com/tatsu-lab/stanford_alpaca
+    Taori and others: Stanford Alpaca: An Instruction-following LLaMA model, 2023,
+    https://github.com/tatsu-lab/stanford_alpaca
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -19,7 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = ["columns_of", "shared_columns", "standard_rows"]
 
-_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant", "assistant": "assistant", "system": "system"}
+_ROLES = {
+    "human": "user",
+    "user": "user",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "assistant": "assistant",
+    "system": "system",
+}
 _TASK = "Below is an instruction that describes a task"
 _REQUEST = "Write a response that appropriately completes the request."
 
@@ -47,15 +55,20 @@ def columns_of(kind: str, named: Mapping[str, str], there: Collection[str], wher
             return {role: named.get(role, role) for role in roles}
     if {"chosen", "rejected"} <= set(there):
         raise DataError(
-            f"{where} holds preference rows (a chosen and a rejected answer), which are not supported yet; to learn the chosen answers "
-            "alone, name their column, as in 'completion: chosen', or 'messages: chosen' where it holds whole chats"
+            f"{where} holds preference rows (a chosen and a rejected answer), which are not supported yet; to learn the"
+            " chosen answers alone, name their column, as in 'completion: chosen', or 'messages: chosen' where it"
+            " holds whole chats"
         )
     usual = ", or ".join(" and ".join(roles) for roles in formats)
     example = ", ".join(f"{role}: YOUR_COLUMN" for role in formats[-1])
-    raise DataError(f"{where} has none of the columns {usual}; it has {', '.join(there)}; name yours in the task, as in {example}")
+    raise DataError(
+        f"{where} has none of the columns {usual}; it has {', '.join(there)}; name yours in the task, as in {example}"
+    )
 
 
-def shared_columns(kind: str, named: Mapping[str, Mapping[str, str]], parts: Mapping[str, Sequence[Part]]) -> dict[str, dict[str, str]]:
+def shared_columns(
+    kind: str, named: Mapping[str, Mapping[str, str]], parts: Mapping[str, Sequence[Part]]
+) -> dict[str, dict[str, str]]:
     """Which columns every task reads, which both of its files must have.
 
     Args:
@@ -81,7 +94,11 @@ def shared_columns(kind: str, named: Mapping[str, Mapping[str, str]], parts: Map
         elif not named[task] and fitting:
             ours, theirs = (" and ".join(roles) for roles in (columns.pop(task), fitting[0]))
             faults.append(
-                (train.field, f"{train.where} has {ours}, and {validation.where} has {theirs}; both files of a task need the same columns")
+                (
+                    train.field,
+                    f"{train.where} has {ours}, and {validation.where} has {theirs}; "
+                    "both files of a task need the same columns",
+                )
             )
     refuse(faults)
     check_columns((part, list(columns[task].values())) for task, roles in parts.items() for part in roles)
@@ -89,7 +106,7 @@ def shared_columns(kind: str, named: Mapping[str, Mapping[str, str]], parts: Map
 
 
 def standard_rows(kind: str, rows: "datasets.Dataset", named: Mapping[str, str], where: str) -> "datasets.Dataset":
-    """Rows in a form that this kind of model reads: ShareGPT and Alpaca rows are converted, all others stay as they are.
+    """Convert ShareGPT and Alpaca rows to a form that this kind of model reads; leave all others as they are.
 
     Args:
         kind: Name of the kind of model.
@@ -101,7 +118,9 @@ def standard_rows(kind: str, rows: "datasets.Dataset", named: Mapping[str, str],
         DataError: Alpaca rows with a history, which has no place in the template.
 
     >>> import datasets
-    >>> rows = datasets.Dataset.from_list([{"conversations": [{"from": "human", "value": "2 + 2?"}, {"from": "gpt", "value": "4"}]}])
+    >>> rows = datasets.Dataset.from_list(
+    ...     [{"conversations": [{"from": "human", "value": "2 + 2?"}, {"from": "gpt", "value": "4"}]}]
+    ... )
     >>> standard_rows("causal-lm", rows, {}, "a.jsonl")["messages"][0]
     [{'role': 'user', 'content': '2 + 2?'}, {'role': 'assistant', 'content': '4'}]
     """
@@ -113,14 +132,17 @@ def standard_rows(kind: str, rows: "datasets.Dataset", named: Mapping[str, str],
     if named or usual or not {"instruction", "output"} <= columns:
         return rows
     if "history" in columns and any(rows["history"]):
-        raise DataError(f"{where} holds Alpaca rows with a 'history', which are not supported; write them as messages of role and content")
+        raise DataError(
+            f"{where} holds Alpaca rows with a 'history', which are not supported; write them as messages of role and"
+            " content"
+        )
     targets = next(roles for roles in formats if len(roles) == 2)
     gone = sorted({"instruction", "input", "output", "history"} & columns)
     return rows.map(_filled_template, batched=True, remove_columns=gone, fn_kwargs={"targets": targets})
 
 
 def _chat_column(formats: Sequence[tuple[str, ...]], rows: "datasets.Dataset", named: Mapping[str, str]) -> str | None:
-    """The column of chats whose messages have ``from`` and ``value``, or which is called ``conversations``; None if there is none."""
+    """Find the column of chats with ``from`` and ``value``, or named ``conversations``; None if there is none."""
     usual = any(set(roles) <= set(rows.column_names) for roles in formats)
     name = named.get("messages") if named else None if usual else "conversations"
     if name not in rows.column_names:

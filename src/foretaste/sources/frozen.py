@@ -42,7 +42,9 @@ def freeze_modules(problem: Problem, names: Sequence[str]) -> Problem:
         matching = [module for name, module in _modules(model).items() if fnmatchcase(f".{name}", f"*.{ending}")]
         if not matching:
             there = _listed(list(_modules(model)))
-            raise DataError(f"{ending!r} is the name of no module with parameters; there are {there}").at("finetune", "freeze")
+            raise DataError(f"{ending!r} is the name of no module with parameters; there are {there}").at(
+                "finetune", "freeze"
+            )
         stay |= {own[id(parameter)] for module in matching for parameter in module.parameters()}
     left = {task.name: problem.names_of(task) - stay for task in problem.tasks}
     if empty := [task for task, trained in left.items() if not trained]:
@@ -61,7 +63,9 @@ def freeze_modules(problem: Problem, names: Sequence[str]) -> Problem:
 
 
 def _modules(model: nn.Module) -> dict[str, nn.Module]:
-    return {name: module for name, module in model.named_modules() if name and next(module.parameters(), None) is not None}
+    return {
+        name: module for name, module in model.named_modules() if name and next(module.parameters(), None) is not None
+    }
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -81,7 +85,9 @@ def _read(
     """An expert's params, whose frozen ones must be the pretrained model's."""
     params = read(model, tasks[task.name], expert)
     own = parameters_of(model, stay)
-    moved = [name for name, tensor in own.items() if name in params and not torch.equal(params[name], wide(tensor).cpu())]
+    moved = [
+        name for name, tensor in own.items() if name in params and not torch.equal(params[name], wide(tensor).cpu())
+    ]
     if moved:
         raise DataError(
             f"{expert.folder} was trained in parts that finetune.freeze leaves as they are: {_listed(moved)}; "

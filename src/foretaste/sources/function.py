@@ -23,7 +23,7 @@ _OURS = Path(__file__).parents[1]
 
 
 def call(target: str, arguments: Mapping[str, object], folder: Path) -> Problem:
-    """Call a function that returns a model and its tasks.
+    r"""Call a function that returns a model and its tasks.
 
     Args:
         target: ``module:function``; the module is looked for in ``folder`` first.
@@ -34,11 +34,12 @@ def call(target: str, arguments: Mapping[str, object], folder: Path) -> Problem:
         The problem. A task without a fingerprint gets one from its examples and the module's source.
 
     Raises:
-        DataError: The function cannot be found, is not defined in the module, fails, ends the program, or returns something else.
+        DataError: The function cannot be found, is not defined in the module, fails, ends the program, or returns
+            something else.
         Stopped: It was interrupted.
 
     >>> import tempfile
-    >>> source = "from foretaste.sources.digits import digits; found = digits(); problem = lambda: (found.model, found.tasks)"
+    >>> source = "from foretaste.sources.digits import digits\nd = digits()\nproblem = lambda: (d.model, d.tasks)"
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     _ = Path(folder, "ours.py").write_text(source)
     ...     call("ours:problem", {}, Path(folder)).names
@@ -54,16 +55,22 @@ def call(target: str, arguments: Mapping[str, object], folder: Path) -> Problem:
         _IMPORTED.add(str(module.__file__))
         model, tasks = _checked(target, function(**arguments))
         source = inspect.getsource(module)
-        marked = tuple(task if task.fingerprint else replace(task, fingerprint=_fingerprint(task, source)) for task in tasks)
+        marked = tuple(
+            task if task.fingerprint else replace(task, fingerprint=_fingerprint(task, source)) for task in tasks
+        )
     except ForetasteError:
         raise
     except KeyboardInterrupt:
         raise Stopped(f"interrupted while {target!r} was at work; nothing was written") from None
     except SystemExit as error:
         place = _place(error, name, folder)
-        raise DataError(f"{target!r} called sys.exit({error.code!r}){place}; return the model and its tasks, or raise an error") from error
+        raise DataError(
+            f"{target!r} called sys.exit({error.code!r}){place}; return the model and its tasks, or raise an error"
+        ) from error
     except Exception as error:
-        raise DataError(f"calling {target!r} failed: {type(error).__name__}: {error}{_place(error, name, folder)}") from error
+        raise DataError(
+            f"calling {target!r} failed: {type(error).__name__}: {error}{_place(error, name, folder)}"
+        ) from error
     finally:
         if str(folder) in sys.path:
             sys.path.remove(str(folder))
@@ -71,23 +78,28 @@ def call(target: str, arguments: Mapping[str, object], folder: Path) -> Problem:
 
 
 def _check_defined_in(module: ModuleType, function: object, target: str, folder: Path) -> None:
-    """A recipe's function is written in the module that it names: no name that the module imports, nothing of Python itself."""
+    """Check that the module itself defines the recipe's function: no imported name, nothing of Python's own."""
     file = getattr(module, "__file__", None)
     own = file is not None and Path(file).resolve().is_relative_to(folder.resolve())
     if not own and module.__name__.partition(".")[0] in sys.stdlib_module_names:
-        raise DataError(f"{target!r} is part of Python itself; name a function of your own that returns (model, [Task, ...])")
+        raise DataError(
+            f"{target!r} is part of Python itself; name a function of your own that returns (model, [Task, ...])"
+        )
     if not callable(function):
         raise DataError(f"{target!r} is not a function; name a function that returns (model, [Task, ...])")
     home = getattr(function, "__module__", None)
     if home != module.__name__:
-        raise DataError(f"{target!r} is not defined in {module.__name__} but in {home}; name the module that defines it")
+        raise DataError(
+            f"{target!r} is not defined in {module.__name__} but in {home}; name the module that defines it"
+        )
 
 
 def users_fault(error: BaseException) -> RunFailed | None:
     """An error that comes out of the user's own code at work, as one that says so; None for any other.
 
     Args:
-        error: As it was caught. The user's code is that of modules that `call` imported, and of others in the recipe's folder.
+        error: As it was caught. The user's code is that of modules that `call` imported, and of others in the recipe's
+            folder.
 
     >>> users_fault(ValueError("ours")) is None
     True
@@ -95,7 +107,11 @@ def users_fault(error: BaseException) -> RunFailed | None:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
     if not frames:
         return None
-    what = f"called sys.exit({error.code!r})" if isinstance(error, SystemExit) else f"failed: {type(error).__name__}: {error}"
+    what = (
+        f"called sys.exit({error.code!r})"
+        if isinstance(error, SystemExit)
+        else f"failed: {type(error).__name__}: {error}"
+    )
     last = frames[-1]
     return RunFailed(f"{last.name} in {last.filename}, line {last.lineno}, {what}; everything finished before is kept")
 
@@ -105,20 +121,31 @@ def _is_users(file: str) -> bool:
         return True
     path = Path(file).resolve()
     near = any(path.is_relative_to(folder) for folder in _FOLDERS)
-    return near and "site-packages" not in file and not path.is_relative_to(_OURS)  # an environment may lie in the recipe's folder
+    return (
+        near and "site-packages" not in file and not path.is_relative_to(_OURS)
+    )  # an environment may lie in the recipe's folder
 
 
 def _place(error: BaseException, name: str, folder: Path) -> str:
     """Where in the user's own code it happened, or where their module was looked for."""
     if isinstance(error, ModuleNotFoundError) and error.name is not None and f"{name}.".startswith(f"{error.name}."):
-        return f"; it was looked for in {folder}, the recipe's folder, and where Python looks; write {name.replace('.', '/')}.py there"
+        return (
+            f"; it was looked for in {folder}, the recipe's folder, and where Python looks; write"
+            f" {name.replace('.', '/')}.py there"
+        )
     if isinstance(error, SyntaxError):
         return ""  # it says where itself
     frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is ours
     module = sys.modules.get(name)
     files = {str(module.__file__)} if module is not None else set()
-    near = [frame for frame in frames if "site-packages" not in frame.filename]  # an environment may lie in the recipe's folder
-    own = [frame for frame in near if frame.filename in files or Path(frame.filename).resolve().is_relative_to(folder.resolve())]
+    near = [
+        frame for frame in frames if "site-packages" not in frame.filename
+    ]  # an environment may lie in the recipe's folder
+    own = [
+        frame
+        for frame in near
+        if frame.filename in files or Path(frame.filename).resolve().is_relative_to(folder.resolve())
+    ]
     return f" ({own[-1].filename}, line {own[-1].lineno}, in {own[-1].name})" if own else ""
 
 

@@ -1,7 +1,8 @@
 """Metrics of lm-evaluation-harness, from the extra ``harness``, which is imported in this one place.
 
-The harness is given the very module whose params are swapped, so that nothing is loaded again for other params. A harness
-task is loaded once, too, and passes over it are alike: the same documents, the same examples in prompts, the same seeds.
+The harness is given the very module whose params are swapped, so that nothing is loaded again for other params. A
+harness task is loaded once, too, and passes over it are alike: the same documents, the same examples in prompts, the
+same seeds.
 
 References:
     The Language Model Evaluation Harness, Gao et al., 2024, https://zenodo.org/records/12608602
@@ -47,12 +48,18 @@ class Harness:
         DataError: The folder of one's own tasks is not there.
     """
 
-    def __init__(self, tokenizer: "transformers.PreTrainedTokenizerBase", padding: int, options: HarnessOptions) -> None:
+    def __init__(
+        self, tokenizer: "transformers.PreTrainedTokenizerBase", padding: int, options: HarnessOptions
+    ) -> None:
         if options.tasks is not None and not Path(options.tasks).is_dir():
-            raise DataError(f"{options.tasks} is not a folder; relative paths start at the recipe's folder").at("model", "harness", "tasks")
+            raise DataError(f"{options.tasks} is not a folder; relative paths start at the recipe's folder").at(
+                "model", "harness", "tasks"
+            )
         self._tokenizer, self._options = copy.deepcopy(tokenizer), options
         self._tokenizer.pad_token_id = padding
-        self._chat = at(("model", "harness", "chat_template"), chat_template, self._tokenizer) if options.chat_template else None
+        self._chat = (
+            at(("model", "harness", "chat_template"), chat_template, self._tokenizer) if options.chat_template else None
+        )
         self._loaded: dict[str, HarnessTasks] = {}
         self._lent: _Lent | None = None
 
@@ -68,10 +75,17 @@ class Harness:
         return ModelMetric(wanted.name, loaded.offers[loaded.key(wanted)])
 
     def fingerprint(self, names: Collection[str]) -> str:
-        """Hash of all that metrics of these names depend on beside the model: what tasks say, their code and documents, the options."""
+        """Hash all that these metrics depend on beside the model: what tasks say, their code, documents and options."""
         tasks = [self._loaded[name] for name in dict.fromkeys(parse_metric(each).task for each in names)]
         with mute():
-            return text_digest([[describe_tasks(loaded, self._options.limit) for loaded in tasks], self._options.limit, self._chat, _SEED])
+            return text_digest(
+                [
+                    [describe_tasks(loaded, self._options.limit) for loaded in tasks],
+                    self._options.limit,
+                    self._chat,
+                    _SEED,
+                ]
+            )
 
     @property
     def fact(self) -> str:
@@ -103,7 +117,8 @@ class Harness:
             number = passes[metric.task].get(",".join(loaded.key(metric)))
             if not isinstance(number, int | float):
                 raise TaskError(
-                    f"harness task {metric.task!r} gave no number for {metric.name}; it gave {first_few(sorted(passes[metric.task]))}"
+                    f"harness task {metric.task!r} gave no number for {metric.name}; it gave"
+                    f" {first_few(sorted(passes[metric.task]))}"
                 )
             numbers[metric.name] = float(number)
         return numbers
@@ -119,7 +134,9 @@ class Harness:
         chat = {"apply_chat_template": self._chat is not None, "fewshot_as_multiturn": self._chat is not None}
         with quiet(), _seeded(loaded.tasks, self._lent.device), mute():
             try:
-                outcome = evaluate(lm=self._lent, task_dict=loaded.found, limit=limit, bootstrap_iters=0, log_samples=False, **chat)
+                outcome = evaluate(
+                    lm=self._lent, task_dict=loaded.found, limit=limit, bootstrap_iters=0, log_samples=False, **chat
+                )
             except Exception as error:
                 raise TaskError(f"harness task {loaded.name!r} failed: {type(error).__name__}: {error}") from error
         results: Mapping[str, Mapping[str, object]] = outcome["results"]
@@ -127,7 +144,10 @@ class Harness:
 
 
 class _Lent(HFLM):  # type: ignore[misc] # lm_eval is not typed
-    """The harness's view of a model that others move and swap the params of; the screen is ours while the model computes."""
+    """The harness's view of a model that others move and swap the params of.
+
+    The screen is ours while the model computes.
+    """
 
     screen: TextIO
 
@@ -146,7 +166,10 @@ class _Lent(HFLM):  # type: ignore[misc] # lm_eval is not typed
 
 @contextmanager
 def _seeded(tasks: Sequence[ConfigurableTask], device: torch.device) -> Iterator[None]:
-    """Make every pass draw the same, for examples in prompts and whatever a task draws; other random numbers are undisturbed."""
+    """Make every pass draw the same, for examples in prompts and whatever a task draws.
+
+    Other random numbers are undisturbed.
+    """
     drawn, drawn_by_numpy = random.getstate(), np.random.get_state()
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         random.seed(_SEED)

@@ -9,6 +9,8 @@ try:
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
 except ImportError as error:  # pragma: no cover - the tests install the extra, and try without it in another process
-    raise MissingExtra("metrics such as arc_easy:acc need lm_eval; install it with: pip install 'foretaste[harness]'") from error
+    raise MissingExtra(
+        "metrics such as arc_easy:acc need lm_eval; install it with: pip install 'foretaste[harness]'"
+    ) from error
 
 __all__ = ["HFLM", "ConfigurableTask", "TaskManager", "evaluate", "lm_eval"]

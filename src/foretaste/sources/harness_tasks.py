@@ -22,7 +22,14 @@ __all__ = ["HarnessTasks", "describe_tasks", "load_tasks", "mute", "parse_metric
 _SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p")
 
 
-_PLACES = ("dataset_path", "dataset_name", "dataset_kwargs", "metadata", "tag", "task_alias")  # the data itself is looked at
+_PLACES = (
+    "dataset_path",
+    "dataset_name",
+    "dataset_kwargs",
+    "metadata",
+    "tag",
+    "task_alias",
+)  # the data itself is looked at
 
 
 def parse_metric(name: str) -> HarnessMetric:
@@ -36,7 +43,7 @@ def parse_metric(name: str) -> HarnessMetric:
 
 @dataclass(frozen=True)
 class HarnessTasks:
-    """A harness task, or a group of them, as the harness's own evaluation takes it, with its metrics, filters and directions."""
+    """A harness task or group, as the harness's own evaluation takes it, with its metrics, filters and directions."""
 
     name: str
     found: Mapping[str, Mapping[str, object]]
@@ -58,7 +65,10 @@ class HarnessTasks:
             choice = " or ".join(f"{metric.name}:{filter_name}" for filter_name in filters)
             raise DataError(f"harness task {self.name!r} reads answers in several ways; write {choice}")
         if metric.filter not in (None, *filters):
-            raise DataError(f"{metric.metric} of harness task {self.name!r} has no filter {metric.filter!r}; it has {', '.join(filters)}")
+            raise DataError(
+                f"{metric.metric} of harness task {self.name!r} has no filter {metric.filter!r}; it has"
+                f" {', '.join(filters)}"
+            )
         return metric.metric, metric.filter or filters[0]
 
 
@@ -75,32 +85,49 @@ def load_tasks(name: str, options: HarnessOptions) -> HarnessTasks:
         except Exception as error:
             reason = (str(error).splitlines() or [""])[0]
             advice = "where its data is not on this machine, fetch it once with a network, or name another task"
-            raise DataError(f"harness task {name!r} cannot be loaded: {type(error).__name__}: {reason}; {advice}") from error
+            raise DataError(
+                f"harness task {name!r} cannot be loaded: {type(error).__name__}: {reason}; {advice}"
+            ) from error
     for task_name, task in loaded["tasks"].items():
         if getattr(task, "UNSAFE_CODE", False):
-            raise DataError(f"harness task {task_name!r} runs code that the model writes, which is not done here; name another task")
+            raise DataError(
+                f"harness task {task_name!r} runs code that the model writes, which is not done here; name another task"
+            )
         if getattr(task, "MULTIMODAL", False):
-            raise DataError(f"harness task {task_name!r} has images or sounds, which the model does not read; name another task")
+            raise DataError(
+                f"harness task {task_name!r} has images or sounds, which the model does not read; name another task"
+            )
         _settle(task, options.num_fewshot)
     offers = {key: better for task in loaded["tasks"].values() for key, better in _offers(task).items()}
     if name in loaded.get("groups", {}):
-        joined = {task_name.metric: task_name.filter_list for task_name in loaded["groups"][name].aggregate_metric_list or ()}
-        offers = {key: better for key, better in offers.items() if key[0] in joined and key[1] in (joined[key[0]] or (key[1],))}
+        joined = {
+            task_name.metric: task_name.filter_list for task_name in loaded["groups"][name].aggregate_metric_list or ()
+        }
+        offers = {
+            key: better
+            for key, better in offers.items()
+            if key[0] in joined and key[1] in (joined[key[0]] or (key[1],))
+        }
         if not offers:
             raise DataError(
-                f"harness group {name!r} does not say how its tasks' metrics become one; name one of {first_few(sorted(loaded['tasks']))}"
+                f"harness group {name!r} does not say how its tasks' metrics become one; name one of"
+                f" {first_few(sorted(loaded['tasks']))}"
             )
     return HarnessTasks(name, loaded, offers)
 
 
 def _settle(task: ConfigurableTask, num_fewshot: int | None) -> None:
-    """Examples in prompts as the harness itself counts them, so that a task that says 0 stays so; and greedy decoding."""
+    """Examples in prompts as the harness itself counts them, so that a task that says 0 stays so.
+
+    And greedy decoding.
+    """
     own, sampling = task.get_config("num_fewshot"), task.get_config("generation_kwargs")
     if own != 0:
         task.set_config("num_fewshot", own or 0 if num_fewshot is None else num_fewshot)
     if sampling:
         task.set_config(
-            "generation_kwargs", {name: value for name, value in sampling.items() if name not in _SAMPLING} | {"do_sample": False}
+            "generation_kwargs",
+            {name: value for name, value in sampling.items() if name not in _SAMPLING} | {"do_sample": False},
         )
 
 
@@ -141,7 +168,15 @@ def describe_tasks(loaded: HarnessTasks, limit: int | None) -> list[object]:
         examples = list(task.fewshot_docs() or ()) if task.get_config("num_fewshot") else []
         documents = [_plain(dict(document)) for _, document in task.doc_iterator(limit=limit)]
         code = "" if type(task) is ConfigurableTask else _plain(type(task))
-        parts.append([task.VERSION, _plain(config), code, text_digest(documents), text_digest(_plain(dict(value)) for value in examples)])
+        parts.append(
+            [
+                task.VERSION,
+                _plain(config),
+                code,
+                text_digest(documents),
+                text_digest(_plain(dict(value)) for value in examples),
+            ]
+        )
     return parts
 
 
@@ -153,7 +188,9 @@ def _plain(value: object) -> object:
         return [_plain(element) for element in value]
     if callable(value):
         try:
-            return text_digest([getattr(value, "__qualname__", ""), Path(inspect.getsourcefile(value) or "").read_text()])
+            return text_digest(
+                [getattr(value, "__qualname__", ""), Path(inspect.getsourcefile(value) or "").read_text()]
+            )
         except (TypeError, OSError):
             return getattr(value, "__qualname__", type(value).__qualname__)
     return value

@@ -1,7 +1,7 @@
-"""One kind of model: everything that depends on what a model does, as one frozen row of the table in `foretaste.sources.kinds`.
+"""One kind of model: all that depends on what a model does, as a frozen row of `foretaste.sources.kinds`.
 
-A reference such as ``"foretaste.loss.cross_entropy:CrossEntropy"`` is imported when it is first needed, so that a row costs nothing
-and an optional library may be missing.
+A reference such as ``"foretaste.loss.cross_entropy:CrossEntropy"`` is imported when it is first needed, so that a row
+costs nothing and an optional library may be missing.
 """
 
 import importlib
@@ -30,7 +30,8 @@ class ModelKind:
     Args:
         name: As recipes write it under ``model.kind``.
         auto_class: Reference to the class whose ``from_pretrained`` loads a checkpoint; any library's.
-        load: Function of this row, a `ModelRequest` and the tasks' requests that returns a `Problem`; or a reference to one.
+        load: Function of this row, a `ModelRequest` and the tasks' requests that returns a `Problem`; or a reference to
+            one.
         preparation: Reference to what makes examples of rows and batches of examples; the loader calls it.
         predict: Reference to the function from a model and a batch to outputs.
         loss: Reference to the loss, which is made without arguments.
@@ -93,7 +94,10 @@ class ModelKind:
         return cast("Callable[[], Loss]", _resolve(self.loss))()
 
     def new_preparation(self, *arguments: object) -> object:
-        """Make what turns rows into examples, and examples into batches; the loader knows its arguments and its type."""
+        """Make what turns rows into examples, and examples into batches.
+
+        The loader knows its arguments and its type.
+        """
         return cast("Callable[..., object]", _resolve(self.preparation))(*arguments)
 
     def predictor(self) -> "Predict":

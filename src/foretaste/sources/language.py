@@ -34,7 +34,15 @@ else:  # their extras may be missing
     harness, harness_tasks = lazy("foretaste.sources.harness"), lazy("foretaste.sources.harness_tasks")
     texts = lazy("foretaste.sources.texts")
 
-__all__ = ["load", "load_kind", "metric_named", "metrics_named", "predict_next_tokens", "predict_target_tokens", "prepare_tokens"]
+__all__ = [
+    "load",
+    "load_kind",
+    "metric_named",
+    "metrics_named",
+    "predict_next_tokens",
+    "predict_target_tokens",
+    "prepare_tokens",
+]
 
 _MOST = 64
 
@@ -64,7 +72,15 @@ def metric_named(name: str) -> "AnyMetric | HarnessMetric":
 def load_kind(kind: ModelKind, model: ModelRequest, tasks: Sequence[TaskRequest]) -> Problem:
     """Load a language model as its row of the table of kinds says; see `load`."""
     unit = model.unit or kind.units[0]
-    return load(model.path, kind.name, tasks, unit=unit, max_length=model.max_length, most=model.max_new_tokens, options=model.harness)
+    return load(
+        model.path,
+        kind.name,
+        tasks,
+        unit=unit,
+        max_length=model.max_length,
+        most=model.max_new_tokens,
+        options=model.harness,
+    )
 
 
 def load(
@@ -110,10 +126,13 @@ def load(
         check_positions(model, max_length, (most or _MOST) if writing else 0)
         judge = _judge(plans, kind, tokens, options)
         tasks_and_cuts = [
-            _task(plan, data[plan.name], columns[plan.name], kind, model, Writer(tokens, most or _MOST), unit, judge) for plan in plans
+            _task(plan, data[plan.name], columns[plan.name], kind, model, Writer(tokens, most or _MOST), unit, judge)
+            for plan in plans
         ]
     raw = {
-        plan.name: RawRows.of(data[plan.name], plan.train, plan.max_train, plan.single_columns, converted=read[plan.name][0][1])
+        plan.name: RawRows.of(
+            data[plan.name], plan.train, plan.max_train, plan.single_columns, converted=read[plan.name][0][1]
+        )
         for plan in plans
     }
     count = sum(tensor.numel() for tensor in parameters_of(model).values())
@@ -126,7 +145,13 @@ def load(
     if warnings:
         all_facts = (*all_facts, ("warning", "; ".join(warnings)))
     return Problem(
-        model, tuple(task for task, _ in tasks_and_cuts), all_facts, saver(path), reader(path, kind), rows=raw, warnings=warnings
+        model,
+        tuple(task for task, _ in tasks_and_cuts),
+        all_facts,
+        saver(path),
+        reader(path, kind),
+        rows=raw,
+        warnings=warnings,
     )
 
 
@@ -146,7 +171,9 @@ def _warnings(
             plan.parts, (rows.train, rows.validation), (task.train, task.validation), strict=True
         ):
             assert isinstance(examples, Coded)
-            cut = Cut(sum(row.cut for row in examples.rows), len(examples.rows), max(row.length for row in examples.rows))
+            cut = Cut(
+                sum(row.cut for row in examples.rows), len(examples.rows), max(row.length for row in examples.rows)
+            )
             warnings += cut_warning(plan.name, "training" if part == "train" else part, cut, max_length)
             warnings += file_warnings(where, given, most, quoted=plan.quoted)
     return tuple(warnings)
@@ -160,11 +187,14 @@ def _read(kind: str, plan: TaskRequest, part: tuple[str, str, str, int | None]) 
     return standard, standard is not rows
 
 
-def _columns(kind: str, plans: Sequence[TaskRequest], data: Mapping[str, Sequence["datasets.Dataset"]]) -> dict[str, dict[str, str]]:
+def _columns(
+    kind: str, plans: Sequence[TaskRequest], data: Mapping[str, Sequence["datasets.Dataset"]]
+) -> dict[str, dict[str, str]]:
     """Which columns every task reads, from both of its files; all that lack some are named at once."""
     parts = {
         plan.name: [
-            Part(("tasks", plan.name, part), where, rows) for (part, where, *_), rows in zip(plan.parts, data[plan.name], strict=True)
+            Part(("tasks", plan.name, part), where, rows)
+            for (part, where, *_), rows in zip(plan.parts, data[plan.name], strict=True)
         ]
         for plan in plans
     }
@@ -195,7 +225,9 @@ def _check_causal(path: str, model: nn.Module) -> None:
         )
 
 
-def _judge(plans: Sequence[TaskRequest], kind: str, tokens: Tokens, options: HarnessOptions | None) -> "harness.Harness | None":
+def _judge(
+    plans: Sequence[TaskRequest], kind: str, tokens: Tokens, options: HarnessOptions | None
+) -> "harness.Harness | None":
     """The harness, where a task asks for a metric of it."""
     if all(isinstance(metric, AnyMetric) for plan in plans for metric in plan.metrics):
         return None
@@ -230,9 +262,9 @@ def _task(
     texts_only = "text" in columns
     of_texts = next((metric.name for metric in plan.metrics if isinstance(metric, TextMetric)), None)
     if of_texts is not None and texts_only:
-        raise DataError(f"{of_texts} needs a prompt to write from, and the rows are whole texts; give prompt and completion").at(
-            "tasks", plan.name, "metrics"
-        )
+        raise DataError(
+            f"{of_texts} needs a prompt to write from, and the rows are whole texts; give prompt and completion"
+        ).at("tasks", plan.name, "metrics")
     train, validation = (
         at(("tasks", plan.name, part), code_rows, rows, columns, where, writer.tokens)
         for (part, where, *_), rows in zip(plan.parts, data, strict=True)
@@ -273,7 +305,10 @@ def predict_next_tokens(model: nn.Module, batch: Batch) -> Tensor:
 
 
 def predict_target_tokens(model: nn.Module, batch: Batch) -> Tensor:
-    """Return logits `[B, S, C]` of the labels, each after those before it; the model makes them its decoder's inputs."""
+    """Return logits `[B, S, C]` of the labels, each after those before it.
+
+    The model makes them its decoder's inputs.
+    """
     logits = model(**batch, use_cache=False).logits
     assert isinstance(logits, Tensor)
     return logits

@@ -35,10 +35,14 @@ def code_rows(rows: "datasets.Dataset", columns: Mapping[str, str], where: str, 
 def _chat(tokens: Tokens, columns: Mapping[str, str], row: Mapping[str, object]) -> Row:
     messages = messages_of(row["messages"])
     learned = learned_messages(row["messages"])
-    answer = next(message["content"] for message, counts in zip(reversed(messages), reversed(learned), strict=True) if counts)
+    answer = next(
+        message["content"] for message, counts in zip(reversed(messages), reversed(learned), strict=True) if counts
+    )
     marked_ids = mark_answers(tokens.tokenizer, messages, learned)
     coded = marked_ids or tokens.spelled(segments(tokens.tokenizer, messages, learned), whole=False)
-    masked = any(message["role"] == "assistant" and not counts for message, counts in zip(messages, learned, strict=True))
+    masked = any(
+        message["role"] == "assistant" and not counts for message, counts in zip(messages, learned, strict=True)
+    )
     return replace(tokens.continued(*coded, answer), masked=masked)
 
 
@@ -49,7 +53,9 @@ def _text(tokens: Tokens, columns: Mapping[str, str], row: Mapping[str, object])
 
 
 def _pair(tokens: Tokens, columns: Mapping[str, str], row: Mapping[str, object]) -> Row:
-    return tokens.translated(*(_checked_text(row[role], columns[role], empty=role == "source") for role in ("source", "target")))
+    return tokens.translated(
+        *(_checked_text(row[role], columns[role], empty=role == "source") for role in ("source", "target"))
+    )
 
 
 def _checked_text(value: object, name: str, *, empty: bool) -> str:

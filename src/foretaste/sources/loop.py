@@ -102,9 +102,15 @@ def describe_site(site: GaussianSite, model: nn.Module, **more: str) -> Gaussian
     """
     types = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in site.center.values()})
     count = sum(1 for _ in model.named_parameters())
-    details = {"model": type(below_adapter(model)).__name__, "dtype": ", ".join(types), "trained": f"{len(site.center)} of {count} tensors"}
+    details = {
+        "model": type(below_adapter(model)).__name__,
+        "dtype": ", ".join(types),
+        "trained": f"{len(site.center)} of {count} tensors",
+    }
     if adapters := getattr(model, "peft_config", None):  # peft is not needed to see that a model is one of its
-        details["adapter"] = ", ".join(str(getattr(adapter.peft_type, "value", adapter.peft_type)) for adapter in adapters.values())
+        details["adapter"] = ", ".join(
+            str(getattr(adapter.peft_type, "value", adapter.peft_type)) for adapter in adapters.values()
+        )
     return replace(site, record=replace(site.record, details={**site.record.details, **details, **more}))
 
 
@@ -165,11 +171,17 @@ def task_of(
     """
     names = frozenset(name for name, parameter in model.named_parameters() if parameter.requires_grad)
     if not names:
-        raise ParamsError("the model has no parameter that is trained (requires_grad is False everywhere); unfreeze what the run trained")
+        raise ParamsError(
+            "the model has no parameter that is trained (requires_grad is False everywhere); unfreeze what the run"
+            " trained"
+        )
     make = collate or (data.collate_fn if isinstance(data, DataLoader) else default_collate)
     examples = _examples(data, most)
     device = next(model.parameters()).device
-    batch = {key: tensor.to(device) for key, tensor in name_tensors(make([examples[place] for place in _first(examples)])).items()}
+    batch = {
+        key: tensor.to(device)
+        for key, tensor in name_tensors(make([examples[place] for place in _first(examples)])).items()
+    }
     shift = predict is None and labels_are_next(model, batch)
     forward = predict or predictor_for(model, batch)
     with in_eval_mode(model), torch.no_grad():
@@ -197,7 +209,12 @@ def task_of(
 
 def _check_whole(model: nn.Module) -> None:
     for name, parameter in model.named_parameters():
-        if type(parameter.data).__name__ == "DTensor" or "_fsdp_" in name or "_flat_param" in name or "ds_id" in vars(parameter):
+        if (
+            type(parameter.data).__name__ == "DTensor"
+            or "_fsdp_" in name
+            or "_flat_param" in name
+            or "ds_id" in vars(parameter)
+        ):
             raise ParamsError(
                 f"{name} is sharded over processes (FSDP, DeepSpeed or tensor parallel); "
                 "save the whole model, load it in one process and call foretaste.sources.loop.capture there"
@@ -212,7 +229,9 @@ def _examples(data: object, most: int | None) -> Examples:
             raise TaskError(f"a {type(dataset).__name__} is no data; give a DataLoader or a data set")
         dataset = list(islice(iter(dataset), most))
     if len(dataset) == 0:
-        raise TaskError("there are no examples to estimate the curvature on; give the data that the run was trained with")
+        raise TaskError(
+            "there are no examples to estimate the curvature on; give the data that the run was trained with"
+        )
     examples: Examples = dataset
     return examples
 
@@ -220,7 +239,9 @@ def _examples(data: object, most: int | None) -> Examples:
 def _size_of(data: object) -> int:
     if not isinstance(data, DataLoader):
         return _BATCH
-    return data.batch_size or getattr(data.batch_sampler, "batch_size", None) or _BATCH  # Accelerate's loaders have a sampler
+    return (
+        data.batch_size or getattr(data.batch_sampler, "batch_size", None) or _BATCH
+    )  # Accelerate's loaders have a sampler
 
 
 def _first(examples: Examples) -> range:

@@ -1,4 +1,4 @@
-"""Batches of other people's training loops: which tensors are inputs and labels, and how a model goes from them to logits."""
+"""Batches of other people's training loops: which tensors are inputs and labels, and how they become logits."""
 
 from collections.abc import Mapping
 from inspect import Parameter, signature
@@ -38,17 +38,26 @@ def name_tensors(batch: object) -> dict[str, Tensor]:
     elif isinstance(batch, tuple | list) and len(batch) == 2:
         tensors = {"inputs": batch[0], "labels": batch[1]}
     else:
-        raise TaskError(f"a batch is a {type(batch).__name__}; it should be (inputs, labels), or a mapping with 'labels': give collate=...")
+        raise TaskError(
+            f"a batch is a {type(batch).__name__}; it should be (inputs, labels), or a mapping with 'labels': give"
+            " collate=..."
+        )
     if "labels" not in tensors and "label" in tensors:
         tensors["labels"] = tensors.pop("label")
     if "labels" not in tensors:
-        raise TaskError(f"a batch has {', '.join(tensors) or 'nothing'} and no labels; let the collator make them, as for training")
+        raise TaskError(
+            f"a batch has {', '.join(tensors) or 'nothing'} and no labels; let the collator make them, as for training"
+        )
     for key, value in tensors.items():
         if not isinstance(value, Tensor):
-            raise TaskError(f"{key} of a batch is a {type(value).__name__} and no tensor; leave it out, or give collate=...")
+            raise TaskError(
+                f"{key} of a batch is a {type(value).__name__} and no tensor; leave it out, or give collate=..."
+            )
     if tensors["labels"].is_floating_point() or not tensors["labels"].dim():
         kind = f"{tensors['labels'].dtype} of shape {list(tensors['labels'].shape)}"
-        raise TaskError(f"labels are {kind}, not classes by number; curvature is of cross-entropy (no regression, no multi-label)")
+        raise TaskError(
+            f"labels are {kind}, not classes by number; curvature is of cross-entropy (no regression, no multi-label)"
+        )
     return {**tensors, "labels": tensors["labels"].long()}
 
 
@@ -72,8 +81,9 @@ def labels_are_next(model: nn.Module, batch: Batch) -> bool:
     best = min(losses, key=lambda shift: (round(abs(losses[shift] - loss), 4), shift != by_name))
     if abs(losses[best] - loss) > _CLOSE * max(1.0, abs(loss)):
         raise TaskError(
-            f"the model's own loss on {len(labels)} examples is {loss:.4g}, the cross-entropy of its logits and labels "
-            f"{losses[best]:.4g}; another loss has another curvature: give predict=... with the logits whose cross-entropy was trained"
+            f"the model's own loss on {len(labels)} examples is {loss:.4g}, the cross-entropy of its logits and labels"
+            f" {losses[best]:.4g}; another loss has another curvature: give predict=... with the logits whose"
+            " cross-entropy was trained"
         )
     return best
 
@@ -128,5 +138,8 @@ def _outputs(model: nn.Module, batch: Batch) -> object:
 def _logits(outputs: object) -> Tensor:
     logits = outputs.get("logits") if isinstance(outputs, Mapping) else outputs
     if not isinstance(logits, Tensor):
-        raise TaskError(f"the model gives a {type(outputs).__name__} without logits (a fused loss?); switch that off, or give predict=...")
+        raise TaskError(
+            f"the model gives a {type(outputs).__name__} without logits (a fused loss?); switch that off, or give"
+            " predict=..."
+        )
     return logits

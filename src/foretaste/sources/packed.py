@@ -17,15 +17,16 @@ _OF_THE_WHOLE = {"cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k
 def unpack_rows(batch: Mapping[str, Any]) -> dict[str, Any]:
     """A batch in which every text has a row of its own.
 
-    TRL's packed and padding-free batches, and those of transformers' `DataCollatorWithFlattening`, are one row of N texts,
-    whose ``position_ids`` begin anew with each. Attention that knows nothing of this would let one text see another, and
-    one row would count as one example.
+    TRL's packed and padding-free batches, and those of transformers' `DataCollatorWithFlattening`, are one row of N
+    texts, whose ``position_ids`` begin anew with each. Attention that knows nothing of this would let one text see
+    another, and one row would count as one example.
 
     Args:
         batch: By name; what is `[1, S]` belongs to the S tokens.
 
     Returns:
-        Such a batch as `[N, longest]`, with an ``attention_mask`` and without what describes the one row; any other as it is.
+        Such a batch as `[N, longest]`, with an ``attention_mask`` and without what describes the one row; any other as
+        it is.
 
     >>> row = torch.tensor([[5, 6, 7, 8, 9]])
     >>> unpack_rows({"input_ids": row, "position_ids": torch.tensor([[0, 1, 0, 1, 2]])})["input_ids"]
@@ -38,7 +39,9 @@ def unpack_rows(batch: Mapping[str, Any]) -> dict[str, Any]:
     starts = (places[0] == 0).nonzero().flatten().tolist()
     lengths = [end - start for start, end in zip(starts, [*starts[1:], places.shape[1]], strict=True)]
     return {
-        key: _padded(key, torch.split(value[0], lengths)) if isinstance(value, Tensor) and value.shape == places.shape else value
+        key: _padded(key, torch.split(value[0], lengths))
+        if isinstance(value, Tensor) and value.shape == places.shape
+        else value
         for key, value in {**batch, "attention_mask": torch.ones_like(places)}.items()
         if key not in _OF_THE_WHOLE
     }

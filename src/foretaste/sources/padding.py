@@ -1,7 +1,7 @@
 """The padding token of decoders that classify: they read a text's class off its last token before the padding.
 
-Which token is padding is said twice, by the tokenizer and by the model's configuration. Where the two disagree, or neither says it,
-a padded text is read at a padding token.
+Which token is padding is said twice, by the tokenizer and by the model's configuration. Where the two disagree, or
+neither says it, a padded text is read at a padding token.
 """
 
 import torch
@@ -34,8 +34,8 @@ def align_padding(model: nn.Module, tokenizer: "transformers.PreTrainedTokenizer
     token = padding_token(tokenizer, model.get_input_embeddings().num_embeddings)
     if token is None:
         raise DataError(
-            f"{path!r} reads a text's class at the last token before the padding, and its tokenizer has neither a padding token nor an "
-            "end-of-text token; name one as 'pad_token' in its tokenizer_config.json"
+            f"{path!r} reads a text's class at the last token before the padding, and its tokenizer has neither a"
+            " padding token nor an end-of-text token; name one as 'pad_token' in its tokenizer_config.json"
         )
     for config in (model.config, model.config.get_text_config()):
         config.pad_token_id = token
@@ -56,7 +56,14 @@ def padding_token(tokenizer: "transformers.PreTrainedTokenizerBase", vocabulary:
     >>> padding_token(tokenizer, 3), padding_token(tokenizer, 2), padding_token(tokenizer, 1)
     (2, 1, None)
     """
-    return next((token for token in (tokenizer.pad_token_id, tokenizer.eos_token_id) if token is not None and token < vocabulary), None)
+    return next(
+        (
+            token
+            for token in (tokenizer.pad_token_id, tokenizer.eos_token_id)
+            if token is not None and token < vocabulary
+        ),
+        None,
+    )
 
 
 def pools_by_padding(model: nn.Module) -> bool:

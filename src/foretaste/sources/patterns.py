@@ -1,12 +1,13 @@
 r"""Patterns of module names, as PEFT writes them, matched in bounded time.
 
-A pattern is a regular expression, and one from a file of somebody else may be made so that matching never ends: ``(a+)+b`` tries
-every way to split a row of ``a``. Python cannot interrupt a match. So the most ways in which a pattern can be tried on a name
-are estimated first,
+A pattern is a regular expression, and one from a file of somebody else may be made so that matching never ends:
+``(a+)+b`` tries every way to split a row of ``a``. Python cannot interrupt a match. So the most ways in which a pattern
+can be tried on a name are estimated first,
 
     length ** (1 + repeats) * 2 ** options * product of the groups' alternatives,
 
-and a pattern of more ways than any honest one needs is refused, as are repeated groups, back-references and look-around.
+and a pattern of more ways than any honest one needs is refused, as are repeated groups, back-references and
+look-around.
 
 References:
     PEFT's ``rank_pattern`` and ``alpha_pattern``, https://huggingface.co/docs/peft/package_reference/lora
@@ -25,7 +26,8 @@ __all__ = ["matches_module"]
 _LONGEST = 1000  # characters of a pattern
 _MOST_WAYS = 10**8
 _TOKEN = re.compile(
-    r"\\(?P<escaped>.)|(?P<set>\[\^?\]?(?:\\.|[^\]\\])*\])|(?P<special>\(\?(?!:))|(?P<repeat>[*+]|\{[^}]*\})|(?P<other>.)", re.DOTALL
+    r"\\(?P<escaped>.)|(?P<set>\[\^?\]?(?:\\.|[^\]\\])*\])|(?P<special>\(\?(?!:))|(?P<repeat>[*+]|\{[^}]*\})|(?P<other>.)",
+    re.DOTALL,
 )
 
 
@@ -51,7 +53,9 @@ def matches_module(pattern: str, name: str) -> bool:
     if max(len(name), 2) ** (1 + repeats) * choices > _MOST_WAYS:
         raise _refused(pattern, "it repeats and branches too often")
     try:
-        with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of sets that may mean something else one day
+        with warnings.catch_warnings(
+            action="ignore", category=FutureWarning
+        ):  # of sets that may mean something else one day
             return re.fullmatch(rf"(?:.*\.)?(?:{pattern})", name) is not None
     except (OverflowError, RecursionError) as error:
         raise re.error(str(error)) from error

@@ -1,4 +1,4 @@
-"""Checks of a recipe's model and tasks that span several fields: columns, metrics and options must suit the kind of model."""
+"""Checks of a recipe's model and tasks across fields: columns, metrics and options must suit the kind of model."""
 
 from collections.abc import Mapping
 
@@ -30,7 +30,9 @@ def check_lists(task: TaskData, field: tuple[str, str]) -> None:
         if name == "text" and len(values) > 2:
             raise RecipeError(f"{len(values)} text columns are named; name one, or two for pairs").at(*field, name)
         if name == "labels" and len(values) < 2:
-            raise RecipeError("a task needs at least two labels; name all, or leave this out to take those of the data").at(*field, name)
+            raise RecipeError(
+                "a task needs at least two labels; name all, or leave this out to take those of the data"
+            ).at(*field, name)
 
 
 def check_columns(kind: ModelKind, task: TaskData, field: tuple[str, str]) -> None:
@@ -43,13 +45,17 @@ def check_columns(kind: ModelKind, task: TaskData, field: tuple[str, str]) -> No
         if not getattr(task, role, None) and role not in task.columns:
             raise RecipeError(f"{kind.name} needs the name of the {role} column in {role!r}").at(*field)
     named = task.named_roles()
-    wrong = next((role for role in (*column_roles(), *task.columns) if role in named and role not in kind.columns), None)
+    wrong = next(
+        (role for role in (*column_roles(), *task.columns) if role in named and role not in kind.columns), None
+    )
     if wrong is not None:
         raise RecipeError(f"{kind.name} has no use for {wrong!r}; it reads {', '.join(kind.columns)}").at(*field, wrong)
     if not kind.formats:
         return
     if isinstance(task.text, list):
-        raise RecipeError(f"{kind.name} reads one text column; for two take 'prompt' and 'completion'").at(*field, "text")
+        raise RecipeError(f"{kind.name} reads one text column; for two take 'prompt' and 'completion'").at(
+            *field, "text"
+        )
     if not any(named <= set(roles) for roles in kind.formats):
         by_column = sorted(kind.formats, key=lambda roles: list(kind.columns).index(roles[0]))
         forms = ", or ".join(" and ".join(roles) for roles in by_column)
@@ -66,7 +72,9 @@ def check_metrics(kind: ModelKind, task: TaskData, field: tuple[str, str]) -> No
         at = (*field, "metrics", str(place))
         if ":" in metric and not kind.harness:
             able = names_listed(row for row in kinds() if row.harness)
-            raise RecipeError(f"{metric} is of lm-evaluation-harness, which is for {able} alone, not {kind.name}; remove this").at(*at)
+            raise RecipeError(
+                f"{metric} is of lm-evaluation-harness, which is for {able} alone, not {kind.name}; remove this"
+            ).at(*at)
         if ":" not in metric and metric not in kind.metrics:
             raise RecipeError(f"{kind.name} is not judged by {metric}; choose from {', '.join(kind.metrics)}").at(*at)
 
@@ -84,7 +92,9 @@ def check_model(model: TransformersModel) -> None:
         raise RecipeError(f"unit {model.unit!r} is for {able}; remove this").at("model", "unit")
     if model.max_new_tokens is not None and not model.row.writes_text:
         able = names_listed(kind for kind in kinds() if kind.writes_text)
-        raise RecipeError(f"max_new_tokens {model.max_new_tokens} is for {able}; remove this").at("model", "max_new_tokens")
+        raise RecipeError(f"max_new_tokens {model.max_new_tokens} is for {able}; remove this").at(
+            "model", "max_new_tokens"
+        )
 
 
 def check_harness(model: TransformersModel, tasks: Mapping[str, TaskData]) -> None:

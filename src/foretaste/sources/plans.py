@@ -68,11 +68,18 @@ class Harness(RecipePart):
 
     tasks: str | None = Field(None, description="folder with YAML files of tasks of your own (relative to this file)")
     num_fewshot: int | None = Field(
-        None, ge=0, le=10_000, description="examples in a prompt, unless a task allows none; as the task says if left out"
+        None,
+        ge=0,
+        le=10_000,
+        description="examples in a prompt, unless a task allows none; as the task says if left out",
     )
-    limit: int | None = Field(None, ge=1, le=bounds.ROWS, description="at most so many documents of each task; all if left out")
+    limit: int | None = Field(
+        None, ge=1, le=bounds.ROWS, description="at most so many documents of each task; all if left out"
+    )
     batch_size: int | None = Field(None, ge=1, le=bounds.BATCH, description="requests per forward pass; 8 if left out")
-    chat_template: bool | None = Field(None, description="put prompts into the tokenizer's chat template; bare if left out")
+    chat_template: bool | None = Field(
+        None, description="put prompts into the tokenizer's chat template; bare if left out"
+    )
 
 
 class TransformersModel(RecipePart):
@@ -81,7 +88,9 @@ class TransformersModel(RecipePart):
     source: Literal["transformers"]
     path: str = Field(description="checkpoint folder (relative to this file) or hub id")
     kind: _Kind
-    head: Literal["auto", "shared", "private"] = Field("auto", description="one head per distinct label set, one for all, or one each")
+    head: Literal["auto", "shared", "private"] = Field(
+        "auto", description="one head per distinct label set, one for all, or one each"
+    )
     max_length: int = Field(
         128,
         ge=4,
@@ -91,7 +100,9 @@ class TransformersModel(RecipePart):
     unit: Literal["example", "token"] | None = Field(
         None, description="what a language model's losses are means over: label tokens if left out, or examples"
     )
-    max_new_tokens: int | None = Field(None, ge=1, le=bounds.TOKENS, description="most tokens written for bleu and chrf; 64 if left out")
+    max_new_tokens: int | None = Field(
+        None, ge=1, le=bounds.TOKENS, description="most tokens written for bleu and chrf; 64 if left out"
+    )
     harness: Harness | None = Field(None, description="how metrics of lm-evaluation-harness are measured")
 
     @property
@@ -136,17 +147,26 @@ class TaskData(RecipePart):
     source: str | None = Field(None, description=column_description("source"))
     target: str | None = Field(None, description=column_description("target"))
     label: str = Field("label", description="label column")
-    labels: list[StrictStr | StrictInt] | None = Field(None, description="all labels, in order; taken from the data if left out")
+    labels: list[StrictStr | StrictInt] | None = Field(
+        None, description="all labels, in order; taken from the data if left out"
+    )
     metrics: list[_Metric] = Field(
         ["accuracy"],
         min_length=1,
-        description="the first is the headline; the kind's own headline if left out; TASK:METRIC is one of lm-evaluation-harness",
+        description=(
+            "the first is the headline; the kind's own headline if left out; TASK:METRIC is one of"
+            " lm-evaluation-harness"
+        ),
     )
     max_train: int | None = Field(None, ge=1, le=bounds.ROWS, description="use at most so many training rows")
     max_validation: int | None = Field(None, ge=1, le=bounds.ROWS)
     splits: tuple[str, str] = Field(("train", "validation"), description="names of the splits of a hub data set")
-    quoted: bool = Field(False, description=".tsv files: fields may stand in quotation marks; if left out, these are text")
-    columns: dict[str, str] = Field(default_factory=dict, description="columns of other roles, which kinds of your own read, by role")
+    quoted: bool = Field(
+        False, description=".tsv files: fields may stand in quotation marks; if left out, these are text"
+    )
+    columns: dict[str, str] = Field(
+        default_factory=dict, description="columns of other roles, which kinds of your own read, by role"
+    )
 
     def request(self, name: str, kind: ModelKind) -> TaskRequest:
         """Ask for this task's data.

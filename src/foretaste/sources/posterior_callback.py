@@ -5,7 +5,7 @@ One more callback, and the run leaves a site beside its checkpoint::
     callback = PosteriorCallback()
     trainer = Trainer(model, arguments, train_dataset=data, callbacks=[callback])
     trainer.train()
-    callback.site, callback.path            # the posterior, and the file that it is in
+    callback.site, callback.path  # the posterior, and the file that it is in
 
 The data set, its collator and the model's own reading of labels are the run's (see `foretaste.sources.loop`). With
 ``estimate="adam"`` the curvature is what the run's optimizer has left behind, at no cost. What would stand in the
@@ -49,8 +49,8 @@ class PosteriorCallback(transformers.TrainerCallback):  # type: ignore[misc] # t
 
     Args:
         path: Of the file; ``foretaste-site.safetensors`` in the run's ``output_dir`` if left out.
-        estimate: ``fisher`` (diagonal, from per-example gradients), ``kfac`` (Kronecker), or ``adam`` (diagonal, from the
-            optimizer's second moment).
+        estimate: ``fisher`` (diagonal, from per-example gradients), ``kfac`` (Kronecker), or ``adam`` (diagonal, from
+            the optimizer's second moment).
         labels: ``sampled`` (default), ``empirical`` or ``exact``; Adam's are the data's own.
         max_examples: At most so many, chosen at random; None for all.
         unit: What losses are means over; label tokens of sequences, and examples otherwise, if left out.
@@ -147,7 +147,9 @@ class PosteriorCallback(transformers.TrainerCallback):  # type: ignore[misc] # t
             self._warn(error, model)
 
     def capture(self, model: nn.Module, data: object, collate: Collate | None = None) -> GaussianSite:
-        """Make the site by hand, of a model loaded from a checkpoint, say; by ``fisher`` where the callback's is ``adam``.
+        """Make the site by hand, of a model loaded from a checkpoint, say.
+
+        By ``fisher`` where the callback's is ``adam``.
 
         Args:
             model: As of `foretaste.sources.loop.capture`.
@@ -187,7 +189,9 @@ class PosteriorCallback(transformers.TrainerCallback):  # type: ignore[misc] # t
             torch.default_generator.manual_seed(self._seed)
             task = task_of(own, self._data(loader), most=self._max_examples, unit=self._unit, collate=loader.collate_fn)
             most, seed = self._max_examples, self._seed
-            return describe_site(site_of_adam(own, task, optimizer, args, state, clip=self._clip, max_examples=most, seed=seed), own)
+            return describe_site(
+                site_of_adam(own, task, optimizer, args, state, clip=self._clip, max_examples=most, seed=seed), own
+            )
 
     def _data(self, loader: DataLoader[Any]) -> object:
         return loader.dataset if self._examples is None else self._examples
@@ -210,11 +214,14 @@ class PosteriorCallback(transformers.TrainerCallback):  # type: ignore[misc] # t
     def _warn(self, error: Exception, model: nn.Module) -> None:
         name = type(model).__name__
         again = (
-            "PeftModel.from_pretrained(MODEL, CHECKPOINT, is_trainable=True)" if "Peft" in name else f"{name}.from_pretrained(CHECKPOINT)"
+            "PeftModel.from_pretrained(MODEL, CHECKPOINT, is_trainable=True)"
+            if "Peft" in name
+            else f"{name}.from_pretrained(CHECKPOINT)"
         )
         warnings.warn(
-            f"the posterior could not be captured ({type(error).__name__}: {error}). The trained model is as it would be without it. To "
-            f"make it later: PosteriorCallback({str(self.path)!r}).capture({again}, trainer.get_train_dataloader())",
+            f"the posterior could not be captured ({type(error).__name__}: {error}). The trained model is as it would"
+            f" be without it. To make it later: PosteriorCallback({str(self.path)!r}).capture({again},"
+            " trainer.get_train_dataloader())",
             NoPosterior,
             stacklevel=2,
         )

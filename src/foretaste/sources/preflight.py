@@ -91,8 +91,14 @@ class _Look:
         added = self._added_tokens()
         entries = self._named()
         sizes = self._resized(entries, added)
-        others = [(name, entry) for name, entry in entries.items() if name not in sizes and entry.shape != self._own(name).shape]
-        shapes = [f"shape of {name} is {list(entry.shape)}, not {list(self._own(name).shape)}" for name, entry in others]
+        others = [
+            (name, entry)
+            for name, entry in entries.items()
+            if name not in sizes and entry.shape != self._own(name).shape
+        ]
+        shapes = [
+            f"shape of {name} is {list(entry.shape)}, not {list(self._own(name).shape)}" for name, entry in others
+        ]
         types = [
             f"{name} is {entry.dtype}, {self._own(name).dtype} in the base"
             for name, entry in entries.items()
@@ -101,7 +107,9 @@ class _Look:
         self.faults += [*first_faults(shapes, _LISTED), *first_faults(types, _LISTED)]
         if {entry.dtype for entry in entries.values()} != {entry.dtype for entry in self.base.params.entries.values()}:
             kept = sorted({entry.dtype for entry in self.base.params.entries.values()})
-            self.notes.append(f"its types differ from the base's; what is merged is kept in the base's ({', '.join(kept)})")
+            self.notes.append(
+                f"its types differ from the base's; what is merged is kept in the base's ({', '.join(kept)})"
+            )
         return Stored(entries | sizes)
 
     def _own(self, name: str) -> Entry:
@@ -125,7 +133,8 @@ class _Look:
             elif _setting(self.base, "tie_word_embeddings") and name.endswith("lm_head.weight"):
                 extra.remove(name)
                 self.faults.append(
-                    f"{name} is its own, and the base ties it to the embeddings; save the base with tie_word_embeddings=False"
+                    f"{name} is its own, and the base ties it to the embeddings; save the base with"
+                    " tie_word_embeddings=False"
                 )
         if missing:
             self.faults.append(f"missing {_listed(missing)}")
@@ -141,8 +150,8 @@ class _Look:
         moved = [token for token, place in ours.items() if theirs.get(token, place) != place]
         if moved:
             self.faults.append(
-                f"its tokenizer numbers {len(moved)} tokens otherwise ({_listed([repr(token) for token in moved])}), so that rows of "
-                "its embeddings mean other tokens; use experts with the base's tokenizer"
+                f"its tokenizer numbers {len(moved)} tokens otherwise ({_listed([repr(token) for token in moved])}), so"
+                " that rows of its embeddings mean other tokens; use experts with the base's tokenizer"
             )
         return sorted((token for token in theirs if token not in ours), key=lambda token: theirs[token])
 
@@ -162,20 +171,27 @@ class _Look:
         which = f" ({_listed([repr(token) for token in added])})" if added else ""
         if size < own:
             self.faults.append(
-                f"its vocabulary has {size} tokens, {own - size} fewer than the base's; use experts with the base's tokenizer"
+                f"its vocabulary has {size} tokens, {own - size} fewer than the base's; use experts with the base's"
+                " tokenizer"
             )
         elif self.vocabulary is None:
             self.faults.append(
-                f"its vocabulary has {size} tokens, {size - own} more than the base's{which}; leave them out with --vocabulary base"
+                f"its vocabulary has {size} tokens, {size - own} more than the base's{which}; leave them out with"
+                " --vocabulary base"
             )
         else:
             self.notes.append(f"{size - own} tokens that it added{which} are left out")
         width = {name: entry.size // max(entry.shape[0], 1) for name, entry in rows.items()}
-        return {name: replace(entry, shape=(own, *entry.shape[1:]), size=own * width[name]) for name, entry in rows.items()}
+        return {
+            name: replace(entry, shape=(own, *entry.shape[1:]), size=own * width[name]) for name, entry in rows.items()
+        }
 
 
 def _setting(checkpoint: Checkpoint, name: str) -> object:
-    """A value of a checkpoint's configuration; models of several parts keep that of their language model in ``text_config``."""
+    """A value of a checkpoint's configuration.
+
+    Models of several parts keep that of their language model in ``text_config``.
+    """
     nested = checkpoint.config.get("text_config")
     own = checkpoint.config.get(name)
     return nested.get(name) if own is None and isinstance(nested, dict) else own
@@ -213,7 +229,11 @@ def vocabulary_of(folder: Path) -> dict[str, int]:
         if not isinstance(document, dict):
             raise ValueError("it is not a JSON object")
         vocabulary = document["model"].get("vocab", {})
-        tokens = dict(vocabulary) if isinstance(vocabulary, dict) else {token: place for place, (token, _) in enumerate(vocabulary)}
+        tokens = (
+            dict(vocabulary)
+            if isinstance(vocabulary, dict)
+            else {token: place for place, (token, _) in enumerate(vocabulary)}
+        )
         return tokens | {str(added["content"]): int(added["id"]) for added in document.get("added_tokens", [])}
     except FileNotFoundError:
         return {}

@@ -27,8 +27,8 @@ def preflight_adapters(base: Checkpoint, adapters: Mapping[str, Adapter]) -> tup
         adapters: By task.
 
     Returns:
-        Notes: adapters that say they were trained on a folder that holds plainly another model, and adapters that change one
-            of two tied layers, which a full checkpoint of the base cannot hold.
+        Notes: adapters that say they were trained on a folder that holds plainly another model, and adapters that
+            change one of two tied layers, which a full checkpoint of the base cannot hold.
 
     Raises:
         DataError: They do not fit; everything that is in the way is listed.
@@ -42,8 +42,8 @@ def preflight_adapters(base: Checkpoint, adapters: Mapping[str, Adapter]) -> tup
     ...     preflight_adapters(open_checkpoint(Path(folder)), {"code": adapter})
     Traceback (most recent call last):
     ...
-    foretaste.errors.DataError: task 'code' does not fit the base: it changes h.0.q by [2, 3], and h.0.q.weight of the base is [4, 4]
-    give the base that the adapter was trained on (--base), or import an adapter of this one
+    foretaste.errors.DataError: task 'code' does not fit the base: it changes h.0.q by [2, 3], and h.0.q.weight of the
+    base is [4, 4] give the base that the adapter was trained on (--base), or import an adapter of this one
     """
     places: dict[str, list[str]] = {}
     for name in base.params.entries:
@@ -52,24 +52,31 @@ def preflight_adapters(base: Checkpoint, adapters: Mapping[str, Adapter]) -> tup
     for task, adapter in adapters.items():
         mismatches = [fault for name, own in adapter.modules.items() for fault in _apart(base, places, name, own)]
         origin = f" (it says that it was trained on {adapter.base})" if adapter.base and mismatches else ""
-        faults += [f"task {task!r} does not fit the base{origin}: {fault}" for fault in first_faults(mismatches, _LISTED)]
+        faults += [
+            f"task {task!r} does not fit the base{origin}: {fault}" for fault in first_faults(mismatches, _LISTED)
+        ]
         if not mismatches and adapter.base and _is_another(base, Path(adapter.base)):
             notes.append(
-                f"task {task!r} says that it was trained on {adapter.base}, which holds another model than the base {base.folder}; "
-                "what is merged is then another model too"
+                f"task {task!r} says that it was trained on {adapter.base}, which holds another model than the base"
+                f" {base.folder}; what is merged is then another model too"
             )
         if not mismatches and (changed := _one_of_two_tied(base, adapter)) is not None:
             notes.append(
-                f"task {task!r} changes {changed}, which the base ties to another layer; the adapter merges with others as it is "
-                "(foretaste export), and a recipe that starts from this base will refuse it, because one tied parameter cannot hold both"
+                f"task {task!r} changes {changed}, which the base ties to another layer; the adapter merges with others"
+                " as it is (foretaste export), and a recipe that starts from this base will refuse it, because one"
+                " tied parameter cannot hold both"
             )
     if faults:
-        raise DataError("\n".join([*faults, "give the base that the adapter was trained on (--base), or import an adapter of this one"]))
+        raise DataError(
+            "\n".join(
+                [*faults, "give the base that the adapter was trained on (--base), or import an adapter of this one"]
+            )
+        )
     return tuple(notes)
 
 
 def _one_of_two_tied(base: Checkpoint, adapter: Adapter) -> str | None:
-    """The embeddings or the output layer, where an adapter changes that one alone and the base holds both as one tensor."""
+    """The embeddings or the output layer, if an adapter changes one of them and the base ties both to one tensor."""
     if any(name.endswith(_OUTPUT) for name in base.params.entries) or base.config.get("tie_word_embeddings") is False:
         return None
     changed = [name + WEIGHT for name in adapter.modules]
@@ -124,7 +131,11 @@ def _apart(base: Checkpoint, places: Mapping[str, list[str]], name: str, own: Fa
     weight = f"{name}.weight"
     there = places.get(_in_layers(weight), [])
     if not any(part.isdigit() for part in name.split(".")):
-        there = [path_name for path_name in there if f".{path_name}".endswith(f".{weight}") or f".{weight}".endswith(f".{path_name}")]
+        there = [
+            path_name
+            for path_name in there
+            if f".{path_name}".endswith(f".{weight}") or f".{weight}".endswith(f".{path_name}")
+        ]
         if not there:
             return []  # an output layer that is tied to the embeddings, or one that the base lacks
     shapes = [base.params.entries[path_name].shape for path_name in there]

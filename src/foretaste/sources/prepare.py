@@ -43,7 +43,8 @@ class Texts(Preparation):
     Args:
         path: Folder or hub id of a tokenizer.
         max_length: Longer texts are cut.
-        model: A transformers model that will read the texts; its padding token is made the tokenizer's, see `align_padding`.
+        model: A transformers model that will read the texts; its padding token is made the tokenizer's, see
+            `align_padding`.
 
     Raises:
         DataError: No tokenizer there, or none that suits the model.
@@ -68,7 +69,8 @@ class Texts(Preparation):
             if wrong is not None:
                 type_name = type(values[wrong]).__name__
                 raise DataError(
-                    f"row {wrong + 1} of {where} has {type_name} in column {name!r} where a text is expected; name a text column"
+                    f"row {wrong + 1} of {where} has {type_name} in column {name!r} where a text is expected; name a"
+                    " text column"
                 )
         coded = self._tokenizer(*columns).data
         lengths = [len(ids) for ids in coded["input_ids"]]
@@ -91,9 +93,11 @@ class Texts(Preparation):
     def collate(self, examples: list[Example]) -> dict[str, Tensor]:
         columns = {key: [example[key] for example in examples] for key in examples[0]}
         return {
-            key: torch.nn.utils.rnn.pad_sequence(values, batch_first=True, padding_value=self._padding.get(key, 0))
-            if values[0].dim()
-            else torch.stack(values)
+            key: (
+                torch.nn.utils.rnn.pad_sequence(values, batch_first=True, padding_value=self._padding.get(key, 0))
+                if values[0].dim()
+                else torch.stack(values)
+            )
             for key, values in columns.items()
         }
 
@@ -118,7 +122,9 @@ class CodedTexts:
         return len(self.labels)
 
     def __getitem__(self, index: int, /) -> Example:
-        return {key: torch.tensor(values[index]) for key, values in self.columns.items()} | {"labels": torch.tensor(self.labels[index])}
+        return {key: torch.tensor(values[index]) for key, values in self.columns.items()} | {
+            "labels": torch.tensor(self.labels[index])
+        }
 
 
 class Images(Preparation):
@@ -184,5 +190,8 @@ def _image(rows: datasets.Dataset, index: int, name: str, where: str) -> PIL.Ima
         raise DataError(f"the image in row {index + 1} of {where} cannot be decoded: {error}") from error
     if not isinstance(image, PIL.Image.Image):
         type_name = type(image).__name__
-        raise DataError(f"row {index + 1} of {where} has {type_name} in column {name!r} where an image is expected; name an image column")
+        raise DataError(
+            f"row {index + 1} of {where} has {type_name} in column {name!r} where an image is expected; name an image"
+            " column"
+        )
     return image

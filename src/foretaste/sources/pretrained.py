@@ -106,12 +106,16 @@ def _refuse_gaps(path: str, model: nn.Module, report: Mapping[str, Iterable[obje
     """A new head is expected; a part that the checkpoint does not fill would be random."""
     missing = [str(name) for name in report["missing_keys"]]
     faults = [f"{name} is missing" for name in missing if name.startswith(part) and ".pooler." not in name]
-    for name, stored, wanted in (tuple(mismatch) for mismatch in report["mismatched_keys"] if isinstance(mismatch, Iterable)):
+    for name, stored, wanted in (
+        tuple(mismatch) for mismatch in report["mismatched_keys"] if isinstance(mismatch, Iterable)
+    ):
         if str(name).startswith(part):
             faults.append(f"shape of {name} is {list(stored)}, its configuration says {list(wanted)}")
     if faults:
         listed = first_few(sorted(faults), separator="; ")
-        raise DataError(f"the checkpoint {path!r} does not fit its own config.json: {listed}; copy or download it again")
+        raise DataError(
+            f"the checkpoint {path!r} does not fit its own config.json: {listed}; copy or download it again"
+        )
 
 
 def _checkpoint(model: nn.Module, folder: Path) -> None:
@@ -193,7 +197,9 @@ def positions_of(model: nn.Module) -> int | None:
 
 
 def check_positions(model: nn.Module, max_length: int, most: int = 0) -> None:
-    """Look whether the longest text, and what is written after it, has positions in a model; a translation stands alone.
+    """Look whether the longest text, and what is written after it, has positions in a model.
+
+    A translation stands alone.
 
     Args:
         model: A transformers model.
@@ -203,7 +209,9 @@ def check_positions(model: nn.Module, max_length: int, most: int = 0) -> None:
     Raises:
         DataError: They are more; the recipe's field is named.
 
-    >>> model = transformers.GPT2LMHeadModel(transformers.GPT2Config(vocab_size=2, n_embd=2, n_layer=1, n_head=1, n_positions=8))
+    >>> model = transformers.GPT2LMHeadModel(
+    ...     transformers.GPT2Config(vocab_size=2, n_embd=2, n_layer=1, n_head=1, n_positions=8)
+    ... )
     >>> check_positions(model, 9)
     Traceback (most recent call last):
     ...
@@ -217,9 +225,9 @@ def check_positions(model: nn.Module, max_length: int, most: int = 0) -> None:
     addition, name = (f" and max_new_tokens {most}", "max_new_tokens") if fits else ("", "max_length")
     left = positions - (max_length if fits and not alone else 0)
     way = f", to {left} or less" if left > 0 else ", or max_length"
-    raise DataError(f"max_length {max_length}{addition} are more than the model's {positions} positions; lower {name}{way}").at(
-        "model", name
-    )
+    raise DataError(
+        f"max_length {max_length}{addition} are more than the model's {positions} positions; lower {name}{way}"
+    ).at("model", name)
 
 
 def tokenizer_at(path: str) -> "transformers.PreTrainedTokenizerBase":

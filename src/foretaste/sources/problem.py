@@ -31,7 +31,11 @@ def save_tensors(model: nn.Module, folder: Path) -> None:
     ...     [path.name for path in Path(folder).iterdir()]
     ['model.safetensors']
     """
-    save_file(snapshot(parameters_of(model) | dict(model.named_buffers())), folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(
+        snapshot(parameters_of(model) | dict(model.named_buffers())),
+        folder / "model.safetensors",
+        metadata={"format": "pt"},
+    )
 
 
 @dataclass(frozen=True)
@@ -72,14 +76,19 @@ class Problem:
         if len(set(names)) != len(names):
             raise TaskError(f"two tasks have one name: {', '.join(sorted(names))}; give each its own")
         if len({task.unit for task in self.tasks}) > 1:
-            raise TaskError("tasks of different units (example, token) cannot be weighed against each other; choose one unit")
+            raise TaskError(
+                "tasks of different units (example, token) cannot be weighed against each other; choose one unit"
+            )
         bad = first_nonfinite(tensors_of(self.model))
         if bad is not None:
             raise TaskError(f"the pretrained model holds NaN or infinity in {bad}; its checkpoint is damaged")
         own = set(parameters_of(self.model))
         for task in self.tasks:
             if task.names is not None and not task.names <= own:
-                raise TaskError(f"task {task.name!r} names parameters that the model lacks: {', '.join(sorted(task.names - own)[:3])}")
+                raise TaskError(
+                    f"task {task.name!r} names parameters that the model lacks:"
+                    f" {', '.join(sorted(task.names - own)[:3])}"
+                )
         if not self.fresh <= own:
             raise TaskError(f"fresh names parameters that the model lacks: {', '.join(sorted(self.fresh - own)[:3])}")
 

@@ -1,4 +1,4 @@
-"""Experts for a study of a transformers model: checkpoints and adapters, loaded by transformers under the study's names."""
+"""Experts for a study of a transformers model: checkpoints and adapters, loaded under the study's names."""
 
 from collections.abc import Callable
 
@@ -54,16 +54,18 @@ def _check_labels(own: nn.Module, task: Task, expert: Expert) -> None:
     names = [labels[place] for place in sorted(labels)]
     if names and not all(label.startswith(_OWN_LABELS) for label in names) and names != list(task.classes):
         raise DataError(
-            f"{expert.folder} has the labels {', '.join(names[:8])}, task {task.name!r} has {', '.join(task.classes[:8])}, in this order; "
-            "list them under 'labels' in the recipe in the expert's order"
+            f"{expert.folder} has the labels {', '.join(names[:8])}, task {task.name!r} has"
+            f" {', '.join(task.classes[:8])}, in this order; list them under 'labels' in the recipe in the expert's"
+            " order"
         )
 
 
 def _with_adapter(model: nn.Module, adapter: Adapter, expert: Expert, *, needs_head: bool) -> dict[str, Tensor]:
     """A model's params as PEFT's forward pass uses them with an adapter, under all their names.
 
-    PEFT loads ``X.base_layer.weight`` into the model, where tied parameters share it. A module of ``modules_to_save`` then
-    replaces the model's, and ``s B A`` is added to a module's weight; both change that module alone, whatever it is tied to.
+    PEFT loads ``X.base_layer.weight`` into the model, where tied parameters share it. A module of ``modules_to_save``
+    then replaces the model's, and ``s B A`` is added to a module's weight; both change that module alone, whatever it
+    is tied to.
 
     Args:
         model: The pretrained model; ``base_layer`` tensors are copied into it.
@@ -78,21 +80,29 @@ def _with_adapter(model: nn.Module, adapter: Adapter, expert: Expert, *, needs_h
     strange = [name for name in adapter.modules if name not in modules]
     strange += [name for name in adapter.full if _below_factors(name) not in shared]
     if strange:
-        raise DataError(f"{expert.folder} changes {', '.join(strange[:3])}, which this study's model does not have; was it trained on it?")
+        raise DataError(
+            f"{expert.folder} changes {', '.join(strange[:3])}, which this study's model does not have; was it trained"
+            " on it?"
+        )
     replaced = {name: tensor for name, tensor in adapter.full.items() if _below_factors(name) == name}
     if needs_head and not replaced:
         raise DataError(
             f"{expert.folder} has no head of its own (modules_to_save), and the pretrained model's is new; "
             "import the merged model (PeftModel.merge_and_unload, then save_pretrained)"
         )
-    _copy_into(shared, {_below_factors(name): tensor for name, tensor in adapter.full.items() if name not in replaced}, expert)
+    _copy_into(
+        shared, {_below_factors(name): tensor for name, tensor in adapter.full.items() if name not in replaced}, expert
+    )
     params = {name: tensor.clone() for name, tensor in shared.items()}
     _copy_into(params, replaced, expert)
     for name in adapter.modules:
         change = delta(adapter, name, transposed=isinstance(modules[name], transformers.pytorch_utils.Conv1D))
         weight = params[f"{name}.weight"]
         if change.shape != weight.shape:
-            raise DataError(f"{expert.folder} changes {name} by {list(change.shape)}, and it is {list(weight.shape)} in this study's model")
+            raise DataError(
+                f"{expert.folder} changes {name} by {list(change.shape)}, and it is {list(weight.shape)} in this"
+                " study's model"
+            )
         weight.add_(change)
     return params
 
@@ -101,7 +111,9 @@ def _copy_into(params: Params, tensors: Params, expert: Expert) -> None:
     for name, tensor in tensors.items():
         if tensor.shape != params[name].shape:
             shapes = f"{list(tensor.shape)}, and it is {list(params[name].shape)} in this study's model"
-            raise DataError(f"{expert.folder} has {name} as {shapes}; does it have other labels, or another vocabulary?")
+            raise DataError(
+                f"{expert.folder} has {name} as {shapes}; does it have other labels, or another vocabulary?"
+            )
         params[name].copy_(tensor)
 
 

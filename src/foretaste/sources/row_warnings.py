@@ -55,7 +55,8 @@ def overlap_warnings(tasks: Mapping[str, TaskRows]) -> tuple[str, ...]:
 
     >>> train, validation = (datasets.Dataset.from_dict({"text": texts}) for texts in (["a", "b", "a"], ["c", "a"]))
     >>> overlap_warnings({"news": TaskRows(train, validation, ["text"])})
-    ("2 of 3 training rows of task 'news' are in its validation data too: its metrics look better than they are; remove them from one",)
+    ("2 of 3 training rows of task 'news' are in its validation data too: its metrics look better than they are; remove
+    them from one",)
     """
     validation = {name: set(row_digests(rows.validation, rows.columns)) for name, rows in tasks.items()}
     warnings = []
@@ -70,7 +71,10 @@ def overlap_warnings(tasks: Mapping[str, TaskRows]) -> tuple[str, ...]:
             if other == name:
                 warnings.append(f"{finding} its validation data too: its metrics {advice}")
             else:
-                warnings.append(f"{finding} the validation data of task {other!r}: after joint runs the metrics of {other!r} {advice}")
+                warnings.append(
+                    f"{finding} the validation data of task {other!r}: after joint runs the metrics of {other!r}"
+                    f" {advice}"
+                )
     return tuple(warnings)
 
 
@@ -118,7 +122,9 @@ def _bytes_of(value: object) -> object:
     if not isinstance(value, dict) or set(value) != {"bytes", "path"}:
         return value
     try:
-        return hashlib.sha256(Path(value["path"]).read_bytes() if value["bytes"] is None else value["bytes"]).hexdigest()
+        return hashlib.sha256(
+            Path(value["path"]).read_bytes() if value["bytes"] is None else value["bytes"]
+        ).hexdigest()
     except (OSError, TypeError):
         return value["path"]
 

@@ -1,8 +1,8 @@
 """A site on disk: one safetensors file with a task's params, curvature, gradient and record.
 
 Tensors are called ``center/NAME``, ``precision/KEY``, ``gradient/NAME`` and ``carried/NAME``. The file's metadata has
-``format`` (``foretaste-site``), ``version`` (1) and ``site``: JSON with the precision's structure, the record, the power
-and what is known of the mean: the names, types and content hash of the params, and whether they are inside.
+``format`` (``foretaste-site``), ``version`` (1) and ``site``: JSON with the precision's structure, the record, the
+power and what is known of the mean: the names, types and content hash of the params, and whether they are inside.
 
 References:
     safetensors, Format, https://huggingface.co/docs/safetensors
@@ -65,7 +65,12 @@ def save_site(site: GaussianSite, path: Path | str, *, mean: bool = True) -> Non
         **facts,
         "power": site.power,
         "stationary": site.gradient is None,
-        "mean": {"inside": mean, "sha256": digest(site.center), "names": list(site.center), "dtype": _types(site.center)},
+        "mean": {
+            "inside": mean,
+            "sha256": digest(site.center),
+            "names": list(site.center),
+            "dtype": _types(site.center),
+        },
     }
     metadata = {"format": _FORMAT, "version": str(_VERSION), "site": json.dumps(description)}
 
@@ -81,11 +86,13 @@ def load_site(path: Path | str, mean: Params | None = None) -> GaussianSite:
 
     Args:
         path: The site's file.
-        mean: The task's params, among others if need be: needed where they are not in the file, and compared where they are.
+        mean: The task's params, among others if need be: needed where they are not in the file, and compared where they
+            are.
 
     Raises:
         DataError: A file that is missing, damaged, a pickle, no site, or of a newer foretaste.
-        ParamsError: No mean where one is needed, another one than the site was taken at, or curvature that does not fit.
+        ParamsError: No mean where one is needed, another one than the site was taken at, or curvature that does not
+            fit.
 
     >>> load_site("no-such-folder/foretaste-site.safetensors")
     Traceback (most recent call last):
@@ -130,7 +137,9 @@ def open_diagonal(path: Path) -> tuple[Stored, Record]:
     """
     description = _header(path)
     if description["structure"] != Diagonal.structure:
-        raise DataError(f"{path} has curvature of structure {description['structure']}; merging in files needs a diagonal one")
+        raise DataError(
+            f"{path} has curvature of structure {description['structure']}; merging in files needs a diagonal one"
+        )
     return _stored(path, PRECISION), Record(**description["record"])
 
 
@@ -158,7 +167,9 @@ def check_taken_at(path: Path, params: Params) -> None:
         check_values(path, _stored(path, _CENTER), mean_facts["names"], params)
     else:
         check_digest(
-            path, digest_of((name, as_type(params[name], mean_facts["dtype"])) for name in sorted(mean_facts["names"])), mean_facts
+            path,
+            digest_of((name, as_type(params[name], mean_facts["dtype"])) for name in sorted(mean_facts["names"])),
+            mean_facts,
         )
 
 
@@ -209,7 +220,9 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise DataError(f"{path} does not exist; save_site writes a site") from None
     except (SafetensorError, OSError) as error:
         if _begins(path).startswith(_PICKLED):
-            raise DataError(f"{path} is a pickle, which can run code when loaded, and is refused; save the site with save_site") from None
+            raise DataError(
+                f"{path} is a pickle, which can run code when loaded, and is refused; save the site with save_site"
+            ) from None
         raise DataError(f"{path} is truncated or damaged ({error}); copy or make it again") from error
 
 
@@ -226,7 +239,8 @@ def _said(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     version = metadata.get("version", "")
     if version != str(_VERSION):
         raise DataError(
-            f"{path} is a site of version {version or 'none'}, this foretaste reads {_VERSION}; upgrade foretaste, or make it again"
+            f"{path} is a site of version {version or 'none'}, this foretaste reads {_VERSION}; upgrade foretaste, or"
+            " make it again"
         )
     try:
         description = parse_json(metadata["site"])
@@ -239,7 +253,10 @@ def _said(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
 
 def _check(path: Path, site: GaussianSite) -> None:
     """Refuse curvature and gradients of other shapes than the params'."""
-    shaped = {"gradient": site.gradient, "curvature": site.precision.entries if isinstance(site.precision, Diagonal) else None}
+    shaped = {
+        "gradient": site.gradient,
+        "curvature": site.precision.entries if isinstance(site.precision, Diagonal) else None,
+    }
     for what, params in shaped.items():
         try:
             if params is not None:

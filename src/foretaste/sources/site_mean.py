@@ -35,7 +35,9 @@ def check_values(path: Path, center: Params, names: list[str], mean: Params) -> 
     """
     other = next((name for name in names if not _same(center[name], mean[name])), None)
     if other is not None:
-        raise ParamsError(f"{path} was taken at another {other} than the params given have; name the site of this very model")
+        raise ParamsError(
+            f"{path} was taken at another {other} than the params given have; name the site of this very model"
+        )
 
 
 def mean_given(path: Path, mean: Params | None, facts: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -45,7 +47,9 @@ def mean_given(path: Path, mean: Params | None, facts: Mapping[str, Any]) -> dic
         ParamsError: None is given, or it is another one.
     """
     if mean is None:
-        raise ParamsError(f"{path} was saved without the task's params; give them: load_site(path, mean=parameters_of(model))")
+        raise ParamsError(
+            f"{path} was saved without the task's params; give them: load_site(path, mean=parameters_of(model))"
+        )
     _check_there(path, mean, facts["names"])
     center = snapshot({name: as_type(mean[name], facts["dtype"]) for name in facts["names"]})
     check_digest(path, digest(center), facts)
@@ -56,7 +60,8 @@ def _check_there(path: Path, mean: Params, names: list[str]) -> None:
     missing = [name for name in names if name not in mean]
     if missing:
         raise ParamsError(
-            f"the mean given for {path} lacks {first_few(missing, 1)}; give the params of the model that the site was estimated on"
+            f"the mean given for {path} lacks {first_few(missing, 1)}; give the params of the model that the site was"
+            " estimated on"
         )
 
 
@@ -74,7 +79,7 @@ def check_digest(path: Path, actual: str, facts: Mapping[str, Any]) -> None:
 
 
 def as_type(tensor: Tensor, types: str) -> Tensor:
-    """Cast a tensor to the one type that a site was taken in, where that changes no value (a bf16 model that was loaded as float32)."""
+    """Cast a tensor to the one type that a site was taken in, where that changes no value (bf16 loaded as float32)."""
     kind = getattr(torch, types, None)
     cast = tensor.to(kind) if isinstance(kind, torch.dtype) and kind.is_floating_point else tensor
     return cast if torch.equal(cast.to(tensor.dtype), tensor) else tensor

@@ -9,7 +9,9 @@ try:
     from sacrebleu.metrics.bleu import BLEU
     from sacrebleu.metrics.chrf import CHRF
 except ImportError as error:  # pragma: no cover - the tests install the extra, and try without it in another process
-    raise MissingExtra("the metrics bleu and chrf need sacrebleu; install it with: pip install 'foretaste[text]'") from error
+    raise MissingExtra(
+        "the metrics bleu and chrf need sacrebleu; install it with: pip install 'foretaste[text]'"
+    ) from error
 
 __all__ = ["TEXT_METRICS", "bleu", "chrf"]
 
@@ -40,4 +42,6 @@ def chrf(written: Sequence[str], references: Sequence[str]) -> float:
     return float(CHRF().corpus_score(list(written), [list(references)]).score)
 
 
-TEXT_METRICS: Mapping[str, TextMetric] = {metric.name: metric for metric in (TextMetric("bleu", bleu), TextMetric("chrf", chrf))}
+TEXT_METRICS: Mapping[str, TextMetric] = {
+    metric.name: metric for metric in (TextMetric("bleu", bleu), TextMetric("chrf", chrf))
+}

@@ -85,7 +85,9 @@ class Tokens:
     def __init__(self, tokenizer: "transformers.PreTrainedTokenizerBase", max_length: int, vocabulary: int) -> None:
         end, padding = tokenizer.eos_token_id, tokenizer.pad_token_id
         if end is None:
-            raise DataError("the tokenizer has no end-of-sequence token; name one as 'eos_token' in its tokenizer_config.json")
+            raise DataError(
+                "the tokenizer has no end-of-sequence token; name one as 'eos_token' in its tokenizer_config.json"
+            )
         self.tokenizer, self.end = tokenizer, int(end)
         self.padding = self.end if padding is None or padding >= vocabulary else int(padding)
         self._max_length, self._vocabulary = max_length, vocabulary
@@ -162,7 +164,10 @@ class Tokens:
         Raises:
             DataError: An id that the model does not know.
         """
-        inputs, labels = list(self.tokenizer(source)["input_ids"]), list(self.tokenizer(text_target=target)["input_ids"])
+        inputs, labels = (
+            list(self.tokenizer(source)["input_ids"]),
+            list(self.tokenizer(text_target=target)["input_ids"]),
+        )
         labels += [self.end] if labels[-1:] != [self.end] else []
         cut, length = False, max(len(inputs), len(labels))
         for ids in (inputs, labels):
@@ -175,7 +180,9 @@ class Tokens:
     def _check(self, ids: Sequence[int]) -> None:
         most = max(ids, default=0)
         if most >= self._vocabulary:
-            raise DataError(f"has the token {most}, the model knows {self._vocabulary}; give the checkpoint its own tokenizer")
+            raise DataError(
+                f"has the token {most}, the model knows {self._vocabulary}; give the checkpoint its own tokenizer"
+            )
 
 
 def answer_of(learned: Sequence[bool]) -> slice:

@@ -51,7 +51,9 @@ class VariationalCallback(transformers.TrainerCallback):  # type: ignore[misc] #
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._restore()
 
     def on_train_begin(
@@ -73,10 +75,14 @@ class VariationalCallback(transformers.TrainerCallback):  # type: ignore[misc] #
         unwrapped = getattr(optimizer, "optimizer", optimizer)  # accelerate wraps it
         if not isinstance(unwrapped, IVON):
             raise ParamsError(
-                f"VariationalCallback needs the optimizer IVON, not {type(unwrapped).__name__}; give Trainer optimizers=(IVON(...), None)"
+                f"VariationalCallback needs the optimizer IVON, not {type(unwrapped).__name__}; give Trainer"
+                " optimizers=(IVON(...), None)"
             )
         if args.fp16:
-            raise ParamsError("IVON would learn the curvature from fp16's scaled gradients; set bf16=True, or neither, in its arguments")
+            raise ParamsError(
+                "IVON would learn the curvature from fp16's scaled gradients; set bf16=True, or neither, in its"
+                " arguments"
+            )
         if args.world_size > 1:
             raise RunFailed(f"IVON was started in {args.world_size} processes, each with draws of its own; start one")
         self._optimizer = unwrapped
@@ -143,7 +149,9 @@ class VariationalCallback(transformers.TrainerCallback):  # type: ignore[misc] #
 
     def _ready(self) -> IVON:
         if self._optimizer is None:
-            raise RunFailed("nothing was trained with this VariationalCallback; give it to Trainer in callbacks=[...] and train")
+            raise RunFailed(
+                "nothing was trained with this VariationalCallback; give it to Trainer in callbacks=[...] and train"
+            )
         return self._optimizer
 
     def _restore(self) -> None:

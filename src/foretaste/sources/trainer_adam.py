@@ -2,13 +2,13 @@
 
 B is the examples (or label tokens) of one step. The factor c of `foretaste.estimate.adam` has two parts.
 
-*Clipping.* `Trainer` logs norms of gradients before they are clipped; with ``c_i = min(1, max_grad_norm / norm_i)`` of the
-logged steps i and Adam's own weights ``w_i = beta2^(k - i)``, ``c^2 = sum_i w_i c_i^2 / sum_i w_i``.
+*Clipping.* `Trainer` logs norms of gradients before they are clipped; with ``c_i = min(1, max_grad_norm / norm_i)`` of
+the logged steps i and Adam's own weights ``w_i = beta2^(k - i)``, ``c^2 = sum_i w_i c_i^2 / sum_i w_i``.
 
 *Scale.* With gradient accumulation or several devices `Trainer` leaves the mean over a step to models whose ``forward``
-takes ``**kwargs``: they are told ``num_items_in_batch``. Those that do not listen, BERT's classifier among them, get the
-means of their parts added up: gradients as many times larger (Adam itself does not mind). Whether a model listens is
-found out from its loss.
+takes ``**kwargs``: they are told ``num_items_in_batch``. Those that do not listen, BERT's classifier among them, get
+the means of their parts added up: gradients as many times larger (Adam itself does not mind). Whether a model listens
+is found out from its loss.
 """
 
 import math
@@ -34,7 +34,10 @@ _SAME = 1e-4  # relative, of two losses
 
 
 def check_adam(
-    args: "transformers.TrainingArguments", state: "transformers.TrainerState", optimizer: torch.optim.Optimizer, clip: float | None
+    args: "transformers.TrainingArguments",
+    state: "transformers.TrainerState",
+    optimizer: torch.optim.Optimizer,
+    clip: float | None,
 ) -> None:
     """Look at what can be known before training.
 
@@ -51,21 +54,26 @@ def check_adam(
     >>> check_adam(transformers.TrainingArguments("out", use_cpu=True), transformers.TrainerState(), optimizer, None)
     Traceback (most recent call last):
     ...
-    foretaste.errors.ParamsError: SGD does not keep the second moment that estimate='adam' needs; train with AdamW, or estimate='fisher'
+    foretaste.errors.ParamsError: SGD does not keep the second moment that estimate='adam' needs; train with AdamW, or
+    estimate='fisher'
     """
     own = _own(optimizer)
     for group in own.param_groups:
         if "betas" not in group:
             kind = type(own).__name__
-            raise ParamsError(f"{kind} does not keep the second moment that estimate='adam' needs; train with AdamW, {_INSTEAD}")
+            raise ParamsError(
+                f"{kind} does not keep the second moment that estimate='adam' needs; train with AdamW, {_INSTEAD}"
+            )
         if type(own) is torch.optim.Adam and group["weight_decay"] and not group.get("decoupled_weight_decay"):
-            raise ParamsError(f"Adam's weight decay is among the gradients that it squares; train with AdamW, {_INSTEAD}")
+            raise ParamsError(
+                f"Adam's weight decay is among the gradients that it squares; train with AdamW, {_INSTEAD}"
+            )
     by_step = args.logging_strategy == "steps" and not args.logging_first_step
     silent = args.logging_strategy == "no" or (by_step and state.logging_steps > state.max_steps > 0)
     if args.max_grad_norm and clip is None and silent:
         raise ParamsError(
-            f"gradients are clipped to {args.max_grad_norm:g} and their norms will not be logged, so that nobody will know by how much; "
-            f"set logging_steps to a fraction of the run, max_grad_norm=0, clip=..., {_INSTEAD}"
+            f"gradients are clipped to {args.max_grad_norm:g} and their norms will not be logged, so that nobody will"
+            f" know by how much; set logging_steps to a fraction of the run, max_grad_norm=0, clip=..., {_INSTEAD}"
         )
 
 
@@ -81,17 +89,28 @@ def clip_of(args: "transformers.TrainingArguments", state: "transformers.Trainer
         ParamsError: Clipped gradients and no norm in the log.
 
     >>> args = transformers.TrainingArguments("out", use_cpu=True, max_grad_norm=1.0)
-    >>> clip_of(args, transformers.TrainerState(global_step=2, log_history=[{"grad_norm": 4.0, "step": 2}]), beta2=0.999)
+    >>> clip_of(
+    ...     args, transformers.TrainerState(global_step=2, log_history=[{"grad_norm": 4.0, "step": 2}]), beta2=0.999
+    ... )
     0.24999...
     """
     if not args.max_grad_norm:
         return 1.0
-    norms = [(float(entry["grad_norm"]), int(entry["step"])) for entry in state.log_history if entry.get("grad_norm") is not None]
+    norms = [
+        (float(entry["grad_norm"]), int(entry["step"]))
+        for entry in state.log_history
+        if entry.get("grad_norm") is not None
+    ]
     factors = [(min(1.0, args.max_grad_norm / (norm + 1e-6)), step) for norm, step in norms if math.isfinite(norm)]
     weights = [beta2 ** (state.global_step - step) for _, step in factors]
     if not sum(weights):
-        raise ParamsError(f"gradients were clipped to {args.max_grad_norm:g} and no norm of them is in the log; give clip=..., {_INSTEAD}")
-    return math.sqrt(sum(weight * factor**2 for weight, (factor, _) in zip(weights, factors, strict=True)) / sum(weights))
+        raise ParamsError(
+            f"gradients were clipped to {args.max_grad_norm:g} and no norm of them is in the log; give clip=...,"
+            f" {_INSTEAD}"
+        )
+    return math.sqrt(
+        sum(weight * factor**2 for weight, (factor, _) in zip(weights, factors, strict=True)) / sum(weights)
+    )
 
 
 def site_of_adam(
@@ -123,7 +142,8 @@ def site_of_adam(
     >>> from foretaste.sources.loop import task_of
     >>> layer, data = nn.Linear(1, 2), [{"inputs": torch.ones(1), "labels": 1}]
     >>> optimizer = torch.optim.AdamW(layer.parameters())
-    >>> layer(torch.ones(1, 1)).logsumexp(1).sum().backward(); optimizer.step()
+    >>> layer(torch.ones(1, 1)).logsumexp(1).sum().backward()
+    >>> optimizer.step()
     >>> args = transformers.TrainingArguments("out", use_cpu=True, max_grad_norm=0)
     >>> state = transformers.TrainerState(global_step=1, train_batch_size=1)
     >>> site_of_adam(layer, task_of(layer, data), optimizer, args, state).record.details["batch"]
@@ -132,10 +152,14 @@ def site_of_adam(
     best, last = state.best_global_step, state.global_step
     if args.load_best_model_at_end and best not in (None, last):
         raise ParamsError(
-            f"the model went back to its best step {best}, Adam's moments are of step {last}; set load_best_model_at_end=False, {_INSTEAD}"
+            f"the model went back to its best step {best}, Adam's moments are of step {last}; set"
+            f" load_best_model_at_end=False, {_INSTEAD}"
         )
     if task.unit == "example" and _first_batch(model, task)["labels"].dim() > 1:
-        raise ParamsError(f"the gradients that Adam squared are of a mean over label tokens, not examples; give unit='token', {_INSTEAD}")
+        raise ParamsError(
+            "the gradients that Adam squared are of a mean over label tokens, not examples; give unit='token',"
+            f" {_INSTEAD}"
+        )
     moments = Moments.of(_own(optimizer), model.named_parameters())
     assert not isinstance(moments.beta2, float)
     factor = clip_of(args, state, max(moments.beta2.values())) if clip is None else clip
@@ -170,12 +194,20 @@ def _run(
     tokens = [count_units(task.loss.counts(batch), task.unit) for batch in drawn]
     whole = tokens[: max(1, min(most or count, count) // size)]
     mean = sum(whole) / len(whole)
-    return AdamRun(max(1, round(mean * parts * devices)), clip=clip, unit=task.unit, examples=count, units=round(mean * count / size))
+    return AdamRun(
+        max(1, round(mean * parts * devices)),
+        clip=clip,
+        unit=task.unit,
+        examples=count,
+        units=round(mean * count / size),
+    )
 
 
 def _scale(model: nn.Module, task: Task, args: "transformers.TrainingArguments") -> float:
-    """How many times larger than those of its mean loss the gradients of a model are that does not listen to the count."""
-    parts = args.gradient_accumulation_steps * (max(args.world_size, args.n_gpu) if args.average_tokens_across_devices else 1)
+    """How many times too large the gradients are of a model that ignores the count of items in a batch."""
+    parts = args.gradient_accumulation_steps * (
+        max(args.world_size, args.n_gpu) if args.average_tokens_across_devices else 1
+    )
     return parts if parts > 1 and _is_told(model) and not _listens(model, task) else 1
 
 

@@ -11,7 +11,17 @@ from foretaste.errors import DataError
 from foretaste.params import parameters_of
 from foretaste.sources.checkpoint import check_checkpoint
 from foretaste.sources.class_warnings import one_class_warnings
-from foretaste.sources.data import Label, LabelSet, Part, RawRows, check_columns, column, label_set, read_rows, rows_digest
+from foretaste.sources.data import (
+    Label,
+    LabelSet,
+    Part,
+    RawRows,
+    check_columns,
+    column,
+    label_set,
+    read_rows,
+    rows_digest,
+)
 from foretaste.sources.extra import datasets, transformers
 from foretaste.sources.heads import Heads
 from foretaste.sources.kind import ModelKind
@@ -39,7 +49,9 @@ class _Data:
     digest: str
 
 
-def load(path: str, kind: str, plans: Sequence[TaskRequest], *, head: Head = "auto", max_length: int = 128, seed: int = 0) -> Problem:
+def load(
+    path: str, kind: str, plans: Sequence[TaskRequest], *, head: Head = "auto", max_length: int = 128, seed: int = 0
+) -> Problem:
     """A pretrained model and tasks from data.
 
     Args:
@@ -62,7 +74,9 @@ def load(path: str, kind: str, plans: Sequence[TaskRequest], *, head: Head = "au
     """
     with quiet():
         parts = [_parts(plan) for plan in plans]
-        check_columns((part, (*plan.inputs, plan.label)) for plan, own in zip(plans, parts, strict=True) for part in own)
+        check_columns(
+            (part, (*plan.inputs, plan.label)) for plan, own in zip(plans, parts, strict=True) for part in own
+        )
         data = [_read(plan, own) for plan, own in zip(plans, parts, strict=True)]
         if Path(path).is_dir():
             at(("model", "path"), check_checkpoint, Path(path))
@@ -76,7 +90,9 @@ def load(path: str, kind: str, plans: Sequence[TaskRequest], *, head: Head = "au
     count = sum(tensor.numel() for tensor in parameters_of(model).values())
     architecture = f"{type(_owner(model)).__name__}, {count:,} parameters"
     rows = {
-        task_data.plan.name: RawRows.of((task_data.train, task_data.validation), task_data.plan.train, task_data.plan.max_train, {})
+        task_data.plan.name: RawRows.of(
+            (task_data.train, task_data.validation), task_data.plan.train, task_data.plan.max_train, {}
+        )
         for task_data in data
     }
     warnings = _warnings(data, tasks, max_length)
@@ -90,7 +106,10 @@ def _warnings(data: Sequence[_Data], tasks: Sequence[Task], max_length: int) -> 
     """What makes results worth less than they seem, a line each."""
     warnings = list(
         overlap_warnings(
-            {task_data.plan.name: TaskRows(task_data.train, task_data.validation, task_data.plan.inputs) for task_data in data}
+            {
+                task_data.plan.name: TaskRows(task_data.train, task_data.validation, task_data.plan.inputs)
+                for task_data in data
+            }
         )
     )
     for task_data, task in zip(data, tasks, strict=True):
@@ -102,7 +121,9 @@ def _warnings(data: Sequence[_Data], tasks: Sequence[Task], max_length: int) -> 
         )
         for part, given, where, rows, most in parts:
             examples = given.examples if isinstance(given, _ForHead) else given
-            warnings += cut_warning(task.name, part, examples.cut, max_length) if isinstance(examples, CodedTexts) else ()
+            warnings += (
+                cut_warning(task.name, part, examples.cut, max_length) if isinstance(examples, CodedTexts) else ()
+            )
             warnings += file_warnings(where, rows, most, quoted=plan.quoted)
     return tuple(warnings)
 
@@ -178,7 +199,8 @@ def _check_labels(values: Sequence[Label], allowed: LabelSet, where: str, field:
         if value not in inside:
             listed = ", ".join(str(label) for label in allowed[:10]) + (", ..." if len(allowed) > 10 else "")
             raise DataError(
-                f"label {value!r} in row {place + 1} of {where} is not one of: {listed}; correct the row, or list all labels under 'labels'"
+                f"label {value!r} in row {place + 1} of {where} is not one of: {listed}; correct the row, or list all"
+                " labels under 'labels'"
             ).at(*field)
 
 
@@ -196,7 +218,9 @@ def heads_of(labels: Mapping[str, LabelSet], head: Head) -> dict[str, tuple[tupl
     {'a+b': (('a', 'b'), (0, 1)), 'c': (('c',), ('x', 'y'))}
     """
     if head == "shared":
-        united = sorted({label for each in labels.values() for label in each}, key=lambda value: (isinstance(value, str), value))
+        united = sorted(
+            {label for each in labels.values() for label in each}, key=lambda value: (isinstance(value, str), value)
+        )
         return {"shared": (tuple(labels), tuple(united))}
     groups: dict[object, list[str]] = {}
     for task, own_labels in labels.items():
@@ -210,7 +234,11 @@ def _model(path: str, kind: str, groups: Mapping[str, tuple[tuple[str, ...], Lab
         with torch.random.fork_rng([]):
             torch.manual_seed(seed + place)
             models[name] = _pretrained(path, kind, labels)
-    model = next(iter(models.values())) if len(models) == 1 else Heads(models, [len(labels) for _, labels in groups.values()])
+    model = (
+        next(iter(models.values()))
+        if len(models) == 1
+        else Heads(models, [len(labels) for _, labels in groups.values()])
+    )
     return model.eval()
 
 
@@ -223,12 +251,23 @@ def _pretrained(path: str, kind: str, labels: LabelSet) -> nn.Module:
 
 
 def _task(
-    kind: ModelKind, data: _Data, model: nn.Module, groups: Mapping[str, tuple[tuple[str, ...], LabelSet]], prepare: Preparation
+    kind: ModelKind,
+    data: _Data,
+    model: nn.Module,
+    groups: Mapping[str, tuple[tuple[str, ...], LabelSet]],
+    prepare: Preparation,
 ) -> Task:
     head, labels = next((name, labels) for name, (members, labels) in groups.items() if data.plan.name in members)
     place = {label: index for index, label in enumerate(labels)}
     train, validation = (
-        at(("tasks", data.plan.name, part), prepare.examples, rows, data.plan.inputs, [place[label] for label in values], where)
+        at(
+            ("tasks", data.plan.name, part),
+            prepare.examples,
+            rows,
+            data.plan.inputs,
+            [place[label] for label in values],
+            where,
+        )
         for part, rows, values, where in (
             ("train", data.train, data.known[0], data.plan.train),
             ("validation", data.validation, data.known[1], data.plan.validation),

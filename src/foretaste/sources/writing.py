@@ -47,8 +47,13 @@ class Writer:
         ids, mask = self._padded(prompts, left=not translates)
         with _settings(model, self._greedy(model)):
             generated = model.generate(ids.to(model.device), attention_mask=mask.to(model.device))
-        written = self.tokens.tokenizer.batch_decode(generated if translates else generated[:, ids.shape[1] :], skip_special_tokens=True)
-        return [(text, bytes(example["reference"].tolist()).decode()) for text, example in zip(written, examples, strict=True)]
+        written = self.tokens.tokenizer.batch_decode(
+            generated if translates else generated[:, ids.shape[1] :], skip_special_tokens=True
+        )
+        return [
+            (text, bytes(example["reference"].tolist()).decode())
+            for text, example in zip(written, examples, strict=True)
+        ]
 
     def _padded(self, prompts: Sequence[Tensor], *, left: bool) -> tuple[Tensor, Tensor]:
         width = max(len(prompt) for prompt in prompts)

@@ -1,4 +1,4 @@
-"""The study's database: its tables, its transactions, and what its errors mean; `foretaste.store.sqlite_file` opens the file."""
+"""The study's database: its tables, its transactions, and what its errors mean."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -34,8 +34,9 @@ _MOST_PARAMETERS = 32_000  # of other databases than SQLite
 def connect(path: Path, *, create: bool) -> sa.Engine:
     """Open a database file.
 
-    Opened for work, a missing file is made, and tables of an earlier version are moved to this version's. Opened for reading, a
-    file is left as it is: one of an earlier version is copied into memory and moved there, which also works on a read-only disk.
+    Opened for work, a missing file is made, and tables of an earlier version are moved to this version's. Opened for
+    reading, a file is left as it is: one of an earlier version is copied into memory and moved there, which also works
+    on a read-only disk.
 
     Args:
         path: The file.
@@ -53,7 +54,9 @@ def connect(path: Path, *, create: bool) -> sa.Engine:
     ['alembic_version', 'artefacts', 'evaluations', 'recipes', 'study', 'work']
     """
     if not create and path_kind(path) != "file":
-        raise StudyError(f"{path.parent} is not a study (it has no {path.name}); name the folder that `foretaste run` made")
+        raise StudyError(
+            f"{path.parent} is not a study (it has no {path.name}); name the folder that `foretaste run` made"
+        )
     schema = check_schema(path, create=create)
     with _clear_errors(path):
         if create:
@@ -75,7 +78,12 @@ def _prepare(path: Path) -> None:
         else:
             tables.METADATA.create_all(connection)
             mark_schema(connection)
-        row = {"id": 1, "schema": tables.SCHEMA, "version": __version__, "created": datetime.now(UTC).isoformat(timespec="microseconds")}
+        row = {
+            "id": 1,
+            "schema": tables.SCHEMA,
+            "version": __version__,
+            "created": datetime.now(UTC).isoformat(timespec="microseconds"),
+        }
         connection.execute(insert_new(tables.study).values(row))
     engine.dispose()
 
@@ -108,8 +116,8 @@ def is_upgraded_copy(engine: sa.Engine) -> bool:
 def readable_engine(path: Path) -> sa.Engine:
     """A database file that exists, opened for reading and, where the disk allows, for writing.
 
-    A database in WAL mode is read with the help of a file beside it. Where the disk is full or read-only, that file cannot be made,
-    and the database is opened as one that nobody changes.
+    A database in WAL mode is read with the help of a file beside it. Where the disk is full or read-only, that file
+    cannot be made, and the database is opened as one that nobody changes.
 
     Raises:
         StorageError: It can be read in no way.
@@ -150,7 +158,10 @@ def check_schema(path: Path, *, create: bool) -> int | None:
         stored = schema_of(connection) if "study" in names or not create else None
     engine.dispose()
     if create and names and "study" not in names:
-        raise StudyError(f"{path} is another program's database (its tables are {', '.join(names[:4])}); name another folder with --study")
+        raise StudyError(
+            f"{path} is another program's database (its tables are {', '.join(names[:4])}); name another folder with"
+            " --study"
+        )
     if stored is None:
         return None
     schema, version = stored
@@ -178,7 +189,11 @@ def most_parameters(connection: sa.Connection) -> int:
     True
     """
     driver = connection.connection.driver_connection
-    return driver.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) if isinstance(driver, sqlite3.Connection) else _MOST_PARAMETERS
+    return (
+        driver.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
+        if isinstance(driver, sqlite3.Connection)
+        else _MOST_PARAMETERS
+    )
 
 
 def insert_new(table: sa.Table) -> Insert:
@@ -218,14 +233,18 @@ def _clear_errors(path: Path) -> Iterator[None]:
     except OperationalError as error:
         reason = str(error.orig)
         if "no such table" in reason or "no such column" in reason:
-            raise StudyError(f"{path} is not a study's database ({reason}); name the folder that `foretaste run` made") from error
+            raise StudyError(
+                f"{path} is not a study's database ({reason}); name the folder that `foretaste run` made"
+            ) from error
         if "readonly" in reason or "unable to open" in reason:
             raise StorageError(
-                f"the study's database {path} cannot be written ({reason}); make it and its folder writable, or name another folder with "
-                "--study; `foretaste show` and `foretaste report --out FILE` only read it"
+                f"the study's database {path} cannot be written ({reason}); make it and its folder writable, or name"
+                " another folder with --study; `foretaste show` and `foretaste report --out FILE` only read it"
             ) from error
         raise StorageError(
             f"the study's database {path} refuses ({reason}); free some space or choose another place, then run again"
         ) from error
     except DatabaseError as error:
-        raise StudyError(f"{path} is not a study's database ({error.orig}); name the folder that `foretaste run` made") from error
+        raise StudyError(
+            f"{path} is not a study's database ({error.orig}); name the folder that `foretaste run` made"
+        ) from error

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from foretaste.params import Params
     from foretaste.store import tensors
 else:
-    hashing, stored, tensors = (lazy(f"foretaste.{name}") for name in ("digests", "stored", "store.tensors"))  # rows need no torch
+    hashing, stored, tensors = (
+        lazy(f"foretaste.{name}") for name in ("digests", "stored", "store.tensors")
+    )  # rows need no torch
 
 __all__ = ["FolderArtefacts"]
 

@@ -54,7 +54,8 @@ def mark_schema(connection: sa.Connection) -> None:
 def upgrade_schema(connection: sa.Connection) -> None:
     """Move a study of an earlier schema to this version's, within the caller's transaction.
 
-    The study's row then names this version, so that an earlier foretaste refuses the study and says which version it needs.
+    The study's row then names this version, so that an earlier foretaste refuses the study and says which version it
+    needs.
 
     Args:
         connection: In a transaction that no other process writes beside, and with foreign keys off in SQLite.

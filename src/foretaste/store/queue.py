@@ -1,7 +1,8 @@
 """The queue: work that was asked for on a study's page, done by one process after the other, in a database of its own.
 
-It lies beside the study (``queue.db``), so that it outlives the page, the server and the worker. A worker holds a lock while it
-lives; work that was running when a worker died is queued again, and what it had finished is found in the study.
+It lies beside the study (``queue.db``), so that it outlives the page, the server and the worker. A worker holds a lock
+while it lives; work that was running when a worker died is queued again, and what it had finished is found in the
+study.
 """
 
 from collections.abc import Iterator
@@ -114,7 +115,9 @@ class Queue:
 
     def __init__(self, folder: Path) -> None:
         if not is_study(folder):
-            raise StudyError(f"{folder} is not a study (it has no {DATABASE}); name the folder that `foretaste run` made")
+            raise StudyError(
+                f"{folder} is not a study (it has no {DATABASE}); name the folder that `foretaste run` made"
+            )
         self.path = folder / _NAME
         self._engine: sa.Engine | None = open_file(self.path)
         try:
@@ -187,7 +190,11 @@ class Queue:
         """Start the first waiting job and return it; None if none waits."""
         with self._writing() as connection:
             for job in self._read(connection, _jobs.c.state == State.QUEUED):
-                statement = sa.update(_jobs).where(_jobs.c.id == job.id, _jobs.c.state == State.QUEUED).values(state=State.RUNNING)
+                statement = (
+                    sa.update(_jobs)
+                    .where(_jobs.c.id == job.id, _jobs.c.state == State.QUEUED)
+                    .values(state=State.RUNNING)
+                )
                 if connection.execute(statement).rowcount:
                     return self._read(connection, _jobs.c.id == job.id)[0]
         return None
@@ -234,7 +241,9 @@ class Queue:
             return
         try:
             with self._transaction() as connection:
-                running, stopping = (sa.update(_jobs).where(_jobs.c.state == state) for state in (State.RUNNING, State.STOPPING))
+                running, stopping = (
+                    sa.update(_jobs).where(_jobs.c.state == state) for state in (State.RUNNING, State.STOPPING)
+                )
                 connection.execute(running.values(state=State.QUEUED))
                 connection.execute(stopping.values(state=State.CANCELLED, ended=_now()))
             yield True
@@ -270,7 +279,9 @@ class Queue:
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
         if self._engine is None:
-            raise StorageError(f"the study's queue {self.path} cannot be written; free some space, or make its folder writable")
+            raise StorageError(
+                f"the study's queue {self.path} cannot be written; free some space, or make its folder writable"
+            )
         with database.transaction(self._engine, self.path) as connection:
             yield connection
 

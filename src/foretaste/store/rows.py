@@ -1,7 +1,7 @@
 """The port for a study's rows: recipes, finished work and evaluations, which are only ever added.
 
-An implementation keeps the rows and nothing else: tensors are behind `foretaste.store.artefacts`. Every implementation passes the
-tests of ``tests/contracts/rows.py``.
+An implementation keeps the rows and nothing else: tensors are behind `foretaste.store.artefacts`. Every implementation
+passes the tests of ``tests/contracts/rows.py``.
 """
 
 import hashlib

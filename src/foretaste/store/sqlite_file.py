@@ -62,7 +62,7 @@ def _is_writable(path: Path) -> bool:
 
 
 def _read_only(path: Path) -> sa.Engine:
-    """Open a file that cannot be written: without locks, unless another process left its log, which is then read too."""
+    """Open a file that cannot be written: without locks, unless another process left its log, which is read too."""
     log = path.with_name(f"{path.name}-wal")
     logged = log.is_file() and log.stat().st_size > 0
     options = {"mode": "ro"} if logged else {"immutable": "1"}
@@ -78,7 +78,10 @@ def _set_pragmas(connection: sa.engine.interfaces.DBAPIConnection, _: object) ->
 
 
 def _log_ahead(cursor: sa.engine.interfaces.DBAPICursor) -> None:
-    """Switch to write-ahead logging. While another process has the file locked, SQLite fails here at once, so this waits for it."""
+    """Switch to write-ahead logging.
+
+    While another process has the file locked, SQLite fails here at once, so this waits for it.
+    """
     deadline = time.monotonic() + _WAIT_SECONDS
     while True:
         try:

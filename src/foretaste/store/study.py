@@ -1,7 +1,8 @@
 """A study: a folder that keeps everything made for one question.
 
-Its rows (recipes, work done, evaluations) are behind `foretaste.store.rows`, in ``STUDY/study.db``; its tensors, snapshots and
-claims are behind `foretaste.store.artefacts`, in ``STUDY/tensors`` and ``STUDY/running``. Nothing outside this room opens these.
+Its rows (recipes, work done, evaluations) are behind `foretaste.store.rows`, in ``STUDY/study.db``; its tensors,
+snapshots and claims are behind `foretaste.store.artefacts`, in ``STUDY/tensors`` and ``STUDY/running``. Nothing outside
+this room opens these.
 
 Work is named by the hash of everything it depends on; what is done is found, not redone. Two
 processes may open a study: each piece of work is done by one of them, the other waits for it.
@@ -57,7 +58,7 @@ class Study:
 
     @classmethod
     def create(cls, path: Path) -> "Study":
-        """Open the study in this folder for work: made where there is none, moved to this version where it is of an earlier one.
+        """Open the study in this folder for work: create it if there is none, migrate it if its version is earlier.
 
         Raises:
             StorageError: The folder cannot be written.
@@ -67,7 +68,11 @@ class Study:
         above = study_above(resolved(path).parent)
         if above is not None:
             raise StudyError(f"{path} is within the study {above}; name another folder with --study")
-        if path_kind(path) == "folder" and not (path / DATABASE).exists() and {child.name for child in path.iterdir()} - _OURS:
+        if (
+            path_kind(path) == "folder"
+            and not (path / DATABASE).exists()
+            and {child.name for child in path.iterdir()} - _OURS
+        ):
             raise StudyError(f"{path} holds files that are not a study; name another folder with --study")
         database.check_schema(path / DATABASE, create=True)
         try:
@@ -78,7 +83,9 @@ class Study:
         except StorageError:
             raise
         except OSError as error:
-            raise StorageError(f"cannot make the study folder {path}: {error}; name another folder with --study") from error
+            raise StorageError(
+                f"cannot make the study folder {path}: {error}; name another folder with --study"
+            ) from error
         return cls(path, rows, artefacts)
 
     @classmethod
@@ -92,7 +99,9 @@ class Study:
 
     @classmethod
     def upgrade(cls, path: Path) -> None:
-        """Move a study of an earlier version to this one; a study of this version, or a folder without one, is left as it is.
+        """Move a study of an earlier version to this one.
+
+        A study of this version, or a folder without one, is left as it is.
 
         Raises:
             StudyError: The study is newer than this version.
@@ -144,7 +153,10 @@ class Study:
         return {key: done for key, done in work.items() if done.artefact is None or self._artefacts.has(done.artefact)}
 
     def is_begun(self) -> bool:
-        """Whether any work was done or begun here; bringing models in is none, since they say nothing of how others are trained."""
+        """Whether any work was done or begun here.
+
+        Bringing models in is none, since they say nothing of how others are trained.
+        """
         done = any(work.kind != "import" and "import" not in work.inputs for work in self.all_work())
         return done or self._artefacts.has_snapshots()
 
@@ -213,7 +225,13 @@ class Study:
 
     def save_snapshot(self, key: str, state: "Snapshot", seconds: float) -> None:
         """Keep the state of unfinished training and the time it took so far."""
-        facts = {"seconds": seconds, "step": state.step, "history": state.history, "seen": state.seen, "scaler": state.scaler}
+        facts = {
+            "seconds": seconds,
+            "step": state.step,
+            "history": state.history,
+            "seen": state.seen,
+            "scaler": state.scaler,
+        }
         self._artefacts.put_snapshot(key, state.tensors, facts)
 
     def load_snapshot(self, key: str) -> "tuple[Snapshot | None, float]":

@@ -1,7 +1,7 @@
 """The tables of a study's rows, as this version keeps them.
 
-Integers that hold bytes or seeds are 64 bits wide, also where a database's plain integers are 32. A change of these tables raises
-`SCHEMA` and comes with a script in `foretaste.store.migrations.versions` that moves older studies.
+Integers that hold bytes or seeds are 64 bits wide, also where a database's plain integers are 32. A change of these
+tables raises `SCHEMA` and comes with a script in `foretaste.store.migrations.versions` that moves older studies.
 """
 
 import sqlalchemy as sa

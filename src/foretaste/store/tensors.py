@@ -78,7 +78,9 @@ def load(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise DataError(f"{path} is missing; it may have been deleted from the study") from None
     except (SafetensorError, OSError) as error:
-        raise DataError(f"{path} cannot be read ({error}); it is truncated or not a safetensors file: copy or make it again") from error
+        raise DataError(
+            f"{path} cannot be read ({error}); it is truncated or not a safetensors file: copy or make it again"
+        ) from error
 
 
 def load_metadata(path: Path) -> dict[str, Any]:

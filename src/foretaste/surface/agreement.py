@@ -79,8 +79,14 @@ def agreement(previews: Surface, joint: Surface, method: str = "") -> Agreement:
     >>> from foretaste.surface.table import Headline
     >>> from foretaste.evaluation import Evaluation, Fidelity
     >>> from foretaste.weights import corners
-    >>> rows = tuple(Evaluation(w, {t: {"loss": 1.0, "accuracy": w[t]} for t in w}, Fidelity.JOINT, "joint") for w in corners(["a", "b"]))
-    >>> agreement(Surface({t: Headline("accuracy") for t in "ab"}, rows), Surface({t: Headline("accuracy") for t in "ab"}, rows)).mean_error
+    >>> rows = tuple(
+    ...     Evaluation(w, {t: {"loss": 1.0, "accuracy": w[t]} for t in w}, Fidelity.JOINT, "joint")
+    ...     for w in corners(["a", "b"])
+    ... )
+    >>> agreement(
+    ...     Surface({t: Headline("accuracy") for t in "ab"}, rows),
+    ...     Surface({t: Headline("accuracy") for t in "ab"}, rows),
+    ... ).mean_error
     0.0
     """
     truth = joint.trainable().averaged()
@@ -110,7 +116,9 @@ def agreement(previews: Surface, joint: Surface, method: str = "") -> Agreement:
 
 
 def agreement_without_anchor(previews: Surface, joint: Surface, method: str) -> Agreement:
-    """Compare previews with joint runs, without the one that the previews were corrected by; errors are NaN if there is no other.
+    """Compare previews with joint runs, without the one that the previews were corrected by.
+
+    Errors are NaN if there is no other.
 
     Args:
         previews: Rows of one method.
@@ -122,7 +130,10 @@ def agreement_without_anchor(previews: Surface, joint: Surface, method: str) -> 
 
     >>> from foretaste.surface.table import Headline
     >>> from foretaste.evaluation import Evaluation, Fidelity
-    >>> rows = tuple(Evaluation(w, {t: {"loss": 1.0, "accuracy": w[t]} for t in w}, Fidelity.JOINT, "joint") for w in [uniform("ab")])
+    >>> rows = tuple(
+    ...     Evaluation(w, {t: {"loss": 1.0, "accuracy": w[t]} for t in w}, Fidelity.JOINT, "joint")
+    ...     for w in [uniform("ab")]
+    ... )
     >>> surface = Surface({t: Headline("accuracy") for t in "ab"}, rows)
     >>> results = (agreement_without_anchor(surface, surface, name) for name in ("simple", "anchored"))
     >>> [(result.points, result.left_out) for result in results]
@@ -162,7 +173,10 @@ def spearman(left: Array, right: Array) -> float | None:
 
 
 def _ranks(values: Array) -> Array:
-    """`[N]` ranks from 1; equal values share the mean of theirs. numpy alone, so that showing a study need not import scipy."""
+    """`[N]` ranks from 1.
+
+    Equal values share the mean of theirs. numpy alone, so that showing a study need not import scipy.
+    """
     _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
     return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[places])
 

@@ -98,14 +98,20 @@ class Previews:
         candidates = []
         for power, reach, noise in _SMOOTHERS:
             places = _places(alphas, power)
-            process = Conditioned.on(Kernel(1.0, reach, reach).between(places, places), np.full(len(alphas), noise**2), values - center)
-            candidates.append((float(process.densities().sum()), cls(name, center, alphas, process, power, reach, credit)))
+            process = Conditioned.on(
+                Kernel(1.0, reach, reach).between(places, places), np.full(len(alphas), noise**2), values - center
+            )
+            candidates.append(
+                (float(process.densities().sum()), cls(name, center, alphas, process, power, reach, credit))
+            )
         return max(candidates, key=lambda pair: pair[0])[1]
 
     def at(self, alphas: Array) -> tuple[Array, Array]:
         """`[M, T]` values and `[M]` variances elsewhere."""
         kernel, places = Kernel(1.0, self.reach, self.reach), _places(alphas, self.power)
-        mean, covariance = self.process.at(kernel.between(places, _places(self.alphas, self.power)), kernel.between(places, places))
+        mean, covariance = self.process.at(
+            kernel.between(places, _places(self.alphas, self.power)), kernel.between(places, places)
+        )
         return mean + self.center, np.maximum(np.diag(covariance), 0.0)
 
 
@@ -163,7 +169,10 @@ class Mixture:
         places = {part.candidate.previews: part.elsewhere(alphas, previewed) for _, part in self.parts}
         predictions = [(share, *part.at(places[part.candidate.previews])) for share, part in self.parts]
         mean = np.sum([share * part_mean for share, part_mean, _ in predictions], axis=0)
-        spread = [share * (covariance + np.outer(part_mean - mean, part_mean - mean)) for share, part_mean, covariance in predictions]
+        spread = [
+            share * (covariance + np.outer(part_mean - mean, part_mean - mean))
+            for share, part_mean, covariance in predictions
+        ]
         noise = sum(share * part.candidate.noise**2 for share, part in self.parts) + self.least**2
         return (
             mean,
@@ -177,7 +186,10 @@ class Mixture:
         Args:
             previewed: What each of the previews says there.
         """
-        counts = [sum(share for share, part in self.parts if part.candidate.previews == place) for place in range(len(previewed))]
+        counts = [
+            sum(share for share, part in self.parts if part.candidate.previews == place)
+            for place in range(len(previewed))
+        ]
         return np.stack([count * variance for count, (_, variance) in zip(counts, previewed, strict=True)], axis=-1)
 
 
@@ -197,10 +209,17 @@ def mixtures(runs: KnownRuns, previews: Sequence[Previews]) -> list[Mixture]:
     candidates, previewed = _candidates(previews), [preview.at(runs.alphas) for preview in previews]
     fits = [_fit(candidates, runs, previews, previewed, task) for task in range(runs.alphas.shape[1])]
     is_joint = [~runs.exact[rows] for rows in runs.counts.T]
-    scores = np.array([[fit.process.densities()[rows].sum() for fit in task_fits] for task_fits, rows in zip(fits, is_joint, strict=True)])
+    scores = np.array(
+        [
+            [fit.process.densities()[rows].sum() for fit in task_fits]
+            for task_fits, rows in zip(fits, is_joint, strict=True)
+        ]
+    )
     count = int((~runs.exact).sum())
     believed = count / (count + _UNSURE)
-    pooled = believed * (scores + _POOLED * (scores.sum(0) - scores)) + np.log([candidate.prior for candidate in candidates])
+    pooled = believed * (scores + _POOLED * (scores.sum(0) - scores)) + np.log(
+        [candidate.prior for candidate in candidates]
+    )
     mixed = zip(pooled, fits, is_joint, runs.noise.tolist(), strict=True)
     return [_mixture(_softmax(score), task_fits, rows, least) for score, task_fits, rows, least in mixed]
 
@@ -221,8 +240,13 @@ class _Candidate:
 
 
 def _candidates(previews: Sequence[Previews]) -> list[_Candidate]:
-    """Every kind of predictor with every size it may have; kinds with previews are as likely at first as these have credit."""
-    polynomials = [(Kernel(0.0, 1.0, 1.0, 2 * _OFFSET, 0.0, size, _ABSENT), noise) for size, noise in product(_SIZES, _NOISES)]
+    """Every kind of predictor with every size it may have.
+
+    Kinds with previews are as likely at first as these have credit.
+    """
+    polynomials = [
+        (Kernel(0.0, 1.0, 1.0, 2 * _OFFSET, 0.0, size, _ABSENT), noise) for size, noise in product(_SIZES, _NOISES)
+    ]
     candidates = _kind("no preview", None, _smooth(2 * _OFFSET, 0.0), _UNPREVIEWED)
     candidates += _kind("quadratic", None, polynomials, _UNPREVIEWED)
     for index, preview in enumerate(previews):
@@ -238,13 +262,18 @@ def _kind(name: str, previews: int | None, choices: Sequence[tuple[Kernel, float
 
 
 def _smooth(offset: float, slope: float) -> list[tuple[Kernel, float]]:
-    return [(Kernel(size, *reach, offset, slope, absent=_ABSENT), noise) for size, reach, noise in product(_SIZES, _REACHES, _NOISES)]
+    return [
+        (Kernel(size, *reach, offset, slope, absent=_ABSENT), noise)
+        for size, reach, noise in product(_SIZES, _REACHES, _NOISES)
+    ]
 
 
 def _rough(offset: float, slope: float) -> list[tuple[Kernel, float]]:
-    """What differs from point to point: half of its variance is the weighting's, half the run's, which another seed does not repeat."""
+    """Noise that differs from point to point: half of its variance is the weighting's, half is the run's own."""
     halves = [size * 0.5**0.5 for size in _SIZES]
-    return [(Kernel(half, *_ROUGH, offset, slope, absent=_ABSENT), float(np.hypot(half, _NOISES[0]))) for half in halves]
+    return [
+        (Kernel(half, *_ROUGH, offset, slope, absent=_ABSENT), float(np.hypot(half, _NOISES[0]))) for half in halves
+    ]
 
 
 @dataclass(frozen=True)
@@ -256,7 +285,9 @@ class _Fit:
 
     def elsewhere(self, alphas: Array, previewed: Sequence[PreviewValues]) -> Places:
         index, task = self.candidate.previews, self.places.task
-        return Places(alphas, task, np.zeros(len(alphas)) if index is None else previewed[index][0][:, task] - self.center)
+        return Places(
+            alphas, task, np.zeros(len(alphas)) if index is None else previewed[index][0][:, task] - self.center
+        )
 
     def at(self, places: Places) -> tuple[Array, Array]:
         kernel = self.candidate.kernel
@@ -265,7 +296,11 @@ class _Fit:
 
 
 def _fit(
-    candidates: Sequence[_Candidate], runs: KnownRuns, previews: Sequence[Previews], previewed: Sequence[PreviewValues], task: int
+    candidates: Sequence[_Candidate],
+    runs: KnownRuns,
+    previews: Sequence[Previews],
+    previewed: Sequence[PreviewValues],
+    task: int,
 ) -> list[_Fit]:
     rows = runs.counts[:, task]
     alphas, values, exact = runs.alphas[rows], runs.values[rows, task], runs.exact[rows]
@@ -273,7 +308,8 @@ def _fit(
     bare = (Places(alphas, task, np.zeros(len(values))), constant)
     centers = [float(preview.center[task]) for preview in previews]
     places_by_preview = [
-        (Places(alphas, task, at[rows, task] - center), center) for (at, _), center in zip(previewed, centers, strict=True)
+        (Places(alphas, task, at[rows, task] - center), center)
+        for (at, _), center in zip(previewed, centers, strict=True)
     ]
     fits = []
     for candidate in candidates:

@@ -38,7 +38,9 @@ class Choice:
         return self.missing <= 0
 
 
-def choose(rows: Surface, preference: Preference, floors: Sequence[Floor] = (), singles: Mapping[str, float] | None = None) -> Choice:
+def choose(
+    rows: Surface, preference: Preference, floors: Sequence[Floor] = (), singles: Mapping[str, float] | None = None
+) -> Choice:
     """Choose among rows as they were measured.
 
     Rows that keep every floor come first; if none does, the one that misses them least is taken. Ties go to the
@@ -56,7 +58,10 @@ def choose(rows: Surface, preference: Preference, floors: Sequence[Floor] = (), 
     >>> from foretaste.surface.table import Headline
     >>> from foretaste.evaluation import Evaluation, Fidelity
     >>> from foretaste.weights import lattice
-    >>> rows = tuple(Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 2))
+    >>> rows = tuple(
+    ...     Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.PREVIEW, "simple")
+    ...     for w in lattice("ab", 2)
+    ... )
     >>> choose(Surface({t: Headline("accuracy") for t in "ab"}, rows), Preference.parse("mean", ["a", "b"])).weights
     TaskWeights(a=0.5,b=0.5)
     """

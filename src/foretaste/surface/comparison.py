@@ -76,7 +76,9 @@ class Comparison:
     def best(self) -> str:
         """The preview method of least regret; of several, the one with the least error."""
         previews = [method for method in self.methods if method.kind == "preview"] or self.methods
-        return min(previews, key=lambda method: (_or_inf(method.agreement.regret_mean), _or_inf(method.agreement.mean_error))).method
+        return min(
+            previews, key=lambda method: (_or_inf(method.agreement.regret_mean), _or_inf(method.agreement.mean_error))
+        ).method
 
 
 def _or_inf(number: float) -> float:
@@ -95,7 +97,9 @@ def regret_of(joint: Surface, points: Sequence[TaskWeights], weights: TaskWeight
     >>> from foretaste.evaluation import Evaluation, Fidelity
     >>> from foretaste.weights import corners, uniform
     >>> points, middle = corners("ab"), uniform("ab")
-    >>> rows = [Evaluation(w, {t: {"accuracy": w[t] ** 2} for t in w}, Fidelity.JOINT, "joint") for w in [*points, middle]]
+    >>> rows = [
+    ...     Evaluation(w, {t: {"accuracy": w[t] ** 2} for t in w}, Fidelity.JOINT, "joint") for w in [*points, middle]
+    ... ]
     >>> regret_of(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)), points, middle)
     Regret(mean=0.25, worst=-0.25)
     """

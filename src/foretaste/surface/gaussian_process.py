@@ -115,7 +115,9 @@ class Conditioned:
     def left_out(self) -> tuple[Array, Array]:
         """Mean, as `values`, and variance `[N]` of each value given all others."""
         variance = 1 / np.diag(self.inverse)
-        return self.values - (self.inverse @ self.values) * (variance if self.values.ndim == 1 else variance[:, None]), variance
+        return self.values - (self.inverse @ self.values) * (
+            variance if self.values.ndim == 1 else variance[:, None]
+        ), variance
 
     def densities(self) -> Array:
         """Logarithm of each value's probability density given all others; as `values`."""
@@ -139,4 +141,6 @@ def _squares(left: Places, right: Places) -> tuple[Array, Array]:
     """`[N, M]` squared distances along the task's own coordinate, and along all others."""
     mine, theirs = left.alphas**left.power, right.alphas**right.power
     squares = [(mine[:, None, task] - theirs[None, :, task]) ** 2 for task in range(mine.shape[1])]
-    return squares[left.task], np.sum(squares[: left.task] + squares[left.task + 1 :], axis=0) + np.zeros_like(squares[left.task])
+    return squares[left.task], np.sum(squares[: left.task] + squares[left.task + 1 :], axis=0) + np.zeros_like(
+        squares[left.task]
+    )

@@ -51,23 +51,32 @@ def predict_past_runs(surface: Surface, most: int = 20) -> list[PastPrediction]:
     >>> from foretaste.surface.table import Headline
     >>> from foretaste.evaluation import Evaluation
     >>> from foretaste.weights import lattice
-    >>> rows = [Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 4)]
+    >>> rows = [
+    ...     Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.PREVIEW, "simple")
+    ...     for w in lattice("ab", 4)
+    ... ]
     >>> surface = Surface({t: Headline("accuracy") for t in "ab"}, (*rows, replace(rows[2], fidelity=Fidelity.JOINT)))
     >>> predictions = predict_past_runs(surface)
     >>> str(predictions[0].weights), predictions[0].real.round(2).tolist(), predictions[0].inside_count
     ('a=0.5,b=0.5', [0.71, 0.71], 2)
     """
     usable = select_usable_rows(surface)
-    joint = [place for place, row in enumerate(usable.rows) if row.fidelity == Fidelity.JOINT and row.weights.corner is None]
+    joint = [
+        place for place, row in enumerate(usable.rows) if row.fidelity == Fidelity.JOINT and row.weights.corner is None
+    ]
     first = [
-        place for place in joint if all(usable.rows[earlier].weights != usable.rows[place].weights for earlier in joint if earlier < place)
+        place
+        for place in joint
+        if all(usable.rows[earlier].weights != usable.rows[place].weights for earlier in joint if earlier < place)
     ]
     predictions = []
     for place in first[-most:]:
         before, row = replace(usable, rows=usable.rows[:place]), usable.rows[place]
         if can_predict(before):
             prediction, real = predict(before, [row.weights]), replace(usable, rows=(row,)).values()[0]
-            predictions.append(PastPrediction(row.weights, prediction.median[0], prediction.low[0], prediction.high[0], real))
+            predictions.append(
+                PastPrediction(row.weights, prediction.median[0], prediction.low[0], prediction.high[0], real)
+            )
     return predictions
 
 
@@ -88,4 +97,8 @@ def mean_error(predictions: Sequence[PastPrediction]) -> float | None:
     >>> mean_error([PastPrediction(TaskWeights("a", [1.0]), *(np.array([number]) for number in (0.5, 0.4, 0.6, 0.75)))])
     0.25
     """
-    return float(np.mean([np.abs(prediction.real - prediction.expected) for prediction in predictions])) if predictions else None
+    return (
+        float(np.mean([np.abs(prediction.real - prediction.expected) for prediction in predictions]))
+        if predictions
+        else None
+    )

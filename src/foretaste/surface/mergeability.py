@@ -5,10 +5,11 @@ With theta_s and theta_t the single-task models, and L the mean of both tasks' v
     theta(l) = (1 - l) theta_s + l theta_t
     barrier  = max_l [ L(theta(l)) - ((1 - l) L(theta_s) + l L(theta_t)) ]
 
-Simple averaging at weights 1 - l and l gives just theta(l), so that its rows tell all. Where there is a barrier, the models lie in
-different basins and merging leaves both. That there is none is not enough: a model that knows one task is bad at the
-other, so that L is high at both ends already (digits trained at 30 times their learning rate had no barrier either, and averages
-that knew next to nothing). What is *kept* half-way says more: each task's headline metric there, as a share of what its own model has.
+Simple averaging at weights 1 - l and l gives just theta(l), so that its rows tell all. Where there is a barrier, the
+models lie in different basins and merging leaves both. That there is none is not enough: a model that knows one task is
+bad at the other, so that L is high at both ends already (digits trained at 30 times their learning rate had no barrier
+either, and averages that knew next to nothing). What is *kept* half-way says more: each task's headline metric there,
+as a share of what its own model has.
 
 References:
     Frankle et al.: Linear Mode Connectivity and the Lottery Ticket Hypothesis, 2020, https://arxiv.org/abs/1912.05671
@@ -37,9 +38,10 @@ _ALONG = (0.0, 0.25, 0.5, 0.75, 1.0)
 _HALF = 0.5
 _ROUNDING = 1e-6
 
-# Rules of thumb. In the benchmarks (docs/agreement.md) no pair had a barrier. Where half-way kept .97 and more (sentiment), simple
-# previews between the two were .01 to .04 off joint runs; where it kept less (digits .82 to .95, translation .56 to .67), .04 to .23.
-# Digits at 30 times the learning rate kept .15 to .46. Of a metric where less is better, such as perplexity, other shares count.
+# Rules of thumb. In the benchmarks (docs/agreement.md) no pair had a barrier. Where half-way kept .97 and more
+# (sentiment), simple previews between the two were .01 to .04 off joint runs; where it kept less (digits .82 to .95,
+# translation .56 to .67), .04 to .23. Digits at 30 times the learning rate kept .15 to .46. Of a metric where less is
+# better, such as perplexity, other shares count.
 _BARRIER = 0.05  # of the line between the ends
 _SOUND = {True: 0.97, False: 0.85}  # by whether more is better
 _FAILS = {True: 0.5, False: 0.1}
@@ -120,7 +122,10 @@ class Pair:
 
     def _lost(self, bounds: Mapping[bool, float]) -> float:
         """The mean loss of the metrics, in units of what may be lost."""
-        return fmean((1 - share) / (1 - bounds[self.headlines[task].higher_is_better]) for task, share in self.shares_kept.items())
+        return fmean(
+            (1 - share) / (1 - bounds[self.headlines[task].higher_is_better])
+            for task, share in self.shares_kept.items()
+        )
 
 
 @dataclass(frozen=True)
@@ -176,7 +181,10 @@ def pairs_of(simple: Surface) -> tuple[Pair, ...]:
         simple: Previews by simple averaging.
 
     >>> from foretaste.evaluation import Fidelity
-    >>> rows = [Evaluation(w, {t: {"loss": 1 - w[t], "accuracy": w[t] ** 0.5} for t in w}, Fidelity.PREVIEW, "simple") for w in paths("ab")]
+    >>> rows = [
+    ...     Evaluation(w, {t: {"loss": 1 - w[t], "accuracy": w[t] ** 0.5} for t in w}, Fidelity.PREVIEW, "simple")
+    ...     for w in paths("ab")
+    ... ]
     >>> (pair,) = pairs_of(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)))
     >>> pair.losses, pair.barrier, round(pair.kept, 2), pair.verdict
     ((0.5, 0.5, 0.5, 0.5, 0.5), 0.0, 0.71, 'loses')
@@ -203,7 +211,9 @@ def _pair(simple: Surface, tasks: tuple[str, str]) -> Pair | None:
     )
 
 
-def corner_of(method: str, rows: Sequence[Evaluation], alone: Mapping[str, Mapping[str, float]], heads: Mapping[str, Headline]) -> Corner:
+def corner_of(
+    method: str, rows: Sequence[Evaluation], alone: Mapping[str, Mapping[str, float]], heads: Mapping[str, Headline]
+) -> Corner:
     """Compare a method's previews at the corners with the tasks' models.
 
     Args:
@@ -214,7 +224,9 @@ def corner_of(method: str, rows: Sequence[Evaluation], alone: Mapping[str, Mappi
 
     >>> from foretaste.evaluation import Fidelity
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.PREVIEW, "mixture") for w in corners("ab")]
-    >>> corner_of("mixture", rows, {"a": {"accuracy": 1.0}, "b": {"accuracy": 0.75}}, {t: Headline("accuracy") for t in "ab"})
+    >>> corner_of(
+    ...     "mixture", rows, {"a": {"accuracy": 1.0}, "b": {"accuracy": 0.75}}, {t: Headline("accuracy") for t in "ab"}
+    ... )
     Corner(method='mixture', off={a: 0, b: 0.25}, exact=False)
     """
     pairs = {task: (row.metrics[task], alone[task]) for row in rows if (task := row.weights.corner) is not None}

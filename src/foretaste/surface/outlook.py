@@ -21,7 +21,16 @@ from foretaste.surface.preference import Floor, shortfalls
 from foretaste.surface.table import Array, Surface
 from foretaste.weights import TaskWeights, lattice, lattice_near, spread, uniform
 
-__all__ = ["Beliefs", "Objective", "Outlook", "can_predict", "candidates", "evaluated_weights", "outlook", "select_usable_rows"]
+__all__ = [
+    "Beliefs",
+    "Objective",
+    "Outlook",
+    "can_predict",
+    "candidates",
+    "evaluated_weights",
+    "outlook",
+    "select_usable_rows",
+]
 
 _DRAWS = 1000
 _FRONTS = 200
@@ -34,7 +43,7 @@ _LEAST = 1e-12
 
 
 def candidates(surface: Surface) -> list[TaskWeights]:
-    """Weightings to choose among: a lattice of about 200, and those of `evaluated_weights`, all of which can be trained jointly.
+    """Weightings to choose among: a lattice of about 200, and those already evaluated that can be trained jointly.
 
     >>> from foretaste.surface.table import Headline
     >>> len(candidates(Surface({task: Headline("accuracy") for task in "abc"}, ())))
@@ -65,7 +74,9 @@ def select_usable_rows(surface: Surface, method: str | None = None) -> Surface:
             row
             for row in surface.rows
             if (method is None or row.fidelity == Fidelity.JOINT or row.method.partition("+")[0] == method)
-            and all(isfinite(row.metrics.get(task, {}).get(head.metric, nan)) for task, head in surface.headlines.items())
+            and all(
+                isfinite(row.metrics.get(task, {}).get(head.metric, nan)) for task, head in surface.headlines.items()
+            )
         ),
     )
 
@@ -73,8 +84,9 @@ def select_usable_rows(surface: Surface, method: str | None = None) -> Surface:
 def evaluated_weights(surface: Surface) -> list[TaskWeights]:
     """List the weightings that were evaluated in any way and that can be trained jointly.
 
-    Of more than 300 these are 300 that are far from each other, those with a joint run, corners, and the best rows of each kind
-    for the mean, the worst task and each single task; others are so near to one of them that nobody can tell the difference.
+    Of more than 300 these are 300 that are far from each other, those with a joint run, corners, and the best rows of
+    each kind for the mean, the worst task and each single task; others are so near to one of them that nobody can tell
+    the difference.
 
     >>> from foretaste.surface.table import Headline
     >>> from foretaste.evaluation import Evaluation
@@ -88,7 +100,9 @@ def evaluated_weights(surface: Surface) -> list[TaskWeights]:
     if len(points) <= _MOST:
         return points
     chosen = {row.weights for row in rows if row.fidelity == Fidelity.JOINT or row.weights.corner is not None}
-    chosen |= {weights for group in _by_kind(rows) for weights in _best(select_usable_rows(replace(surface, rows=group)))}
+    chosen |= {
+        weights for group in _by_kind(rows) for weights in _best(select_usable_rows(replace(surface, rows=group)))
+    }
     chosen |= set(spread(points, _MOST))
     return [weights for weights in points if weights in chosen]
 
@@ -106,7 +120,11 @@ def _best(surface: Surface) -> list[TaskWeights]:
         return []
     values = surface.oriented()
     measures = [values.mean(1), values.min(1), *values.T]
-    return [surface.rows[place].weights for scores in measures for place in np.argsort(-scores, kind="stable")[:_FEW].tolist()]
+    return [
+        surface.rows[place].weights
+        for scores in measures
+        for place in np.argsort(-scores, kind="stable")[:_FEW].tolist()
+    ]
 
 
 def can_predict(surface: Surface) -> bool:
@@ -117,7 +135,9 @@ def can_predict(surface: Surface) -> bool:
     False
     """
     points = evaluated_weights(surface)
-    return bool(points and (surface.singles() or surface.where(Fidelity.JOINT).rows or len(points) > len(surface.headlines)))
+    return bool(
+        points and (surface.singles() or surface.where(Fidelity.JOINT).rows or len(points) > len(surface.headlines))
+    )
 
 
 class Objective(Protocol):
@@ -169,7 +189,9 @@ class Outlook:
     @cached_property
     def singles(self) -> dict[str, float]:
         """Each task's headline metric by its single-task model."""
-        return {task: row.metrics[task][self.surface.headlines[task].metric] for task, row in self.surface.singles().items()}
+        return {
+            task: row.metrics[task][self.surface.headlines[task].metric] for task, row in self.surface.singles().items()
+        }
 
     @cached_property
     def places(self) -> dict[TaskWeights, int]:
@@ -189,7 +211,10 @@ class Outlook:
         return np.asarray((self.shortfalls(floors, measured=True) <= 0).mean(0))
 
     def beliefs(self, preference: Objective, floors: Sequence[Floor] = ()) -> Beliefs:
-        """What is believed of a preference; where floors are missed, ten times as much is taken off, at most the range of values."""
+        """What is believed of a preference.
+
+        Where floors are missed, ten times as much is taken off, at most the range of values.
+        """
         utility, single = (self._utility(preference, floors, measured) for measured in (False, True))
         centred = utility - utility.mean(0)
         return Beliefs(utility.mean(0), centred.T @ centred / max(len(utility) - 1, 1), (single - utility).var(0))
@@ -231,7 +256,10 @@ class Outlook:
         """Weightings with a joint run, and its headline metrics."""
         rows = self.surface.where(Fidelity.JOINT).averaged()
         values = rows.values().tolist()
-        return {row.weights: dict(zip(rows.tasks, metrics, strict=True)) for row, metrics in zip(rows.rows, values, strict=True)}
+        return {
+            row.weights: dict(zip(rows.tasks, metrics, strict=True))
+            for row, metrics in zip(rows.rows, values, strict=True)
+        }
 
 
 def outlook(surface: Surface, points: Sequence[TaskWeights] | None = None, seed: int = 0) -> Outlook:
@@ -248,7 +276,10 @@ def outlook(surface: Surface, points: Sequence[TaskWeights] | None = None, seed:
     >>> from foretaste.surface.table import Headline
     >>> from foretaste.evaluation import Evaluation
     >>> from foretaste.weights import lattice
-    >>> rows = [Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 4)]
+    >>> rows = [
+    ...     Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.PREVIEW, "simple")
+    ...     for w in lattice("ab", 4)
+    ... ]
     >>> prediction = outlook(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)))
     >>> prediction.draws.shape, len(prediction.points)
     ((1000, 203, 2), 203)
@@ -256,4 +287,11 @@ def outlook(surface: Surface, points: Sequence[TaskWeights] | None = None, seed:
     weightings = tuple(candidates(surface) if points is None else points)
     predictor = fit_predictor(surface)
     prediction = predictor.at(weightings)
-    return Outlook(surface, weightings, predictor, prediction, prediction.draw(_DRAWS, seed), prediction.draw(_DRAWS, seed, measured=True))
+    return Outlook(
+        surface,
+        weightings,
+        predictor,
+        prediction,
+        prediction.draw(_DRAWS, seed),
+        prediction.draw(_DRAWS, seed, measured=True),
+    )

@@ -28,7 +28,9 @@ def is_efficient(values: Array) -> NDArray[np.bool_]:
     at_least = np.ones((len(values), len(values)), dtype=np.bool_)
     for column in values.T:
         at_least &= column[:, None] >= column[None, :]
-    return np.asarray(~(at_least & ~at_least.T).any(axis=0))  # at least as good, and not the other way round: better somewhere
+    return np.asarray(
+        ~(at_least & ~at_least.T).any(axis=0)
+    )  # at least as good, and not the other way round: better somewhere
 
 
 def front(surface: Surface) -> Surface:
@@ -73,5 +75,7 @@ def hypervolume(values: Array, reference: Array) -> float:
     above = above[np.argsort(-above[:, 0])]
     below = np.append(above[1:, 0], 0.0)
     nothing = np.zeros(above.shape[1] - 1)
-    slices = ((high - low, above[: place + 1, 1:]) for place, (high, low) in enumerate(zip(above[:, 0], below, strict=True)))
+    slices = (
+        (high - low, above[: place + 1, 1:]) for place, (high, low) in enumerate(zip(above[:, 0], below, strict=True))
+    )
     return float(sum(depth * hypervolume(part, nothing) for depth, part in slices if depth > 0))

@@ -68,7 +68,11 @@ class Predictor:
             basis=self.basis,
             doubts={
                 previews.name: np.stack(
-                    [mixture.doubts(preview_values)[:, place] / own for mixture, own in zip(self.mixtures, variances, strict=True)], 1
+                    [
+                        mixture.doubts(preview_values)[:, place] / own
+                        for mixture, own in zip(self.mixtures, variances, strict=True)
+                    ],
+                    1,
                 )
                 for place, previews in enumerate(self.previews)
             },
@@ -107,9 +111,9 @@ def fit_predictor(surface: Surface, metric: str | None = None) -> Predictor:
     """Learn from previews of all fidelities, single-task models and joint runs what joint runs elsewhere will give.
 
     Joint runs at a corner are single-task models; where there is none, a preview there is taken for one (that of
-    simple averaging if there is one), as merging guarantees. Where tasks have heads of their own (`Surface.has_private_heads`), a run
-    tells only about the tasks that have weight. A row that lacks the metric for some task is left out, and
-    so are previews of a method with fewer than T + 1 weightings.
+    simple averaging if there is one), as merging guarantees. Where tasks have heads of their own
+    (`Surface.has_private_heads`), a run tells only about the tasks that have weight. A row that lacks the metric for
+    some task is left out, and so are previews of a method with fewer than T + 1 weightings.
 
     Args:
         surface: Rows in any order.
@@ -126,12 +130,16 @@ def fit_predictor(surface: Surface, metric: str | None = None) -> Predictor:
     """
     columns = {task: metric or headline.metric for task, headline in surface.headlines.items()}
     rows = [row for row in surface.rows if all(name in row.metrics.get(task, {}) for task, name in columns.items())]
-    scales = tuple(scale_of(name, column) for name, column in zip(columns.values(), _values(rows, columns).T, strict=True))
+    scales = tuple(
+        scale_of(name, column) for name, column in zip(columns.values(), _values(rows, columns).T, strict=True)
+    )
     singles, joint, previewed = _singles(surface, rows), _joint(rows), _previewed(rows, len(columns) + 1)
     used = [*singles, *joint, *(row for group in previewed.values() for row in group)]
     if not used:
         metrics = " and ".join(sorted(set(columns.values())))
-        raise StudyError(f"nothing to predict {metrics} from; preview at least {len(columns) + 1} weightings, or confirm one")
+        raise StudyError(
+            f"nothing to predict {metrics} from; preview at least {len(columns) + 1} weightings, or confirm one"
+        )
     units = np.maximum(_numbers(used, columns, scales).std(0), _LEAST_SPREAD)
     alphas = _alphas([row.weights for row in (*singles, *joint)], surface.tasks)
     runs = KnownRuns(
@@ -146,7 +154,13 @@ def fit_predictor(surface: Surface, metric: str | None = None) -> Predictor:
             method,
             _alphas([row.weights for row in group], surface.tasks),
             _numbers(group, columns, scales) / units,
-            _SHARPENED if fidelity == Fidelity.SHARPENED else METHOD_TABLE[method].credit if method in METHOD_TABLE else 1.0,
+            (
+                _SHARPENED
+                if fidelity == Fidelity.SHARPENED
+                else METHOD_TABLE[method].credit
+                if method in METHOD_TABLE
+                else 1.0
+            ),
         )
         for (fidelity, method), group in previewed.items()
     )
@@ -157,7 +171,16 @@ def fit_predictor(surface: Surface, metric: str | None = None) -> Predictor:
         for task, scale, unit, mixture, real in zip(columns, scales, units, weighed, left_out, strict=True)
     }
     common = (surface.signs if metric is None else np.ones(len(columns))) * (np.sqrt(_TOGETHER) if joint else 1.0)
-    return Predictor(surface.tasks, scales, units, previews, weighed, common, errors, _basis(len(joint), len(singles), list(previewed)))
+    return Predictor(
+        surface.tasks,
+        scales,
+        units,
+        previews,
+        weighed,
+        common,
+        errors,
+        _basis(len(joint), len(singles), list(previewed)),
+    )
 
 
 def _sampling(surface: Surface, columns: Mapping[str, str]) -> Array:
@@ -167,16 +190,23 @@ def _sampling(surface: Surface, columns: Mapping[str, str]) -> Array:
 
 def _values(rows: Sequence[Evaluation], columns: Mapping[str, str]) -> Array:
     """`[N, T]`, checked."""
-    table = np.array([[row.metrics[task][name] for task, name in columns.items()] for row in rows]).reshape(len(rows), len(columns))
+    table = np.array([[row.metrics[task][name] for task, name in columns.items()] for row in rows]).reshape(
+        len(rows), len(columns)
+    )
     for place, column in np.argwhere(~np.isfinite(table))[:1]:
         row, (task, name) = rows[place], list(columns.items())[column]
         where = f"{row.fidelity} {row.method} at {row.weights}"
-        raise StudyError(f"{name} of task {task!r} is {table[place, column]} in the row {where}; leave the row out or evaluate it again")
+        raise StudyError(
+            f"{name} of task {task!r} is {table[place, column]} in the row {where}; leave the row out or evaluate it"
+            " again"
+        )
     return table
 
 
 def _numbers(rows: Sequence[Evaluation], columns: Mapping[str, str], scales: Sequence[Scale]) -> Array:
-    return np.stack([scale.forward(column) for scale, column in zip(scales, _values(rows, columns).T, strict=True)], axis=1)
+    return np.stack(
+        [scale.forward(column) for scale, column in zip(scales, _values(rows, columns).T, strict=True)], axis=1
+    )
 
 
 def _alphas(points: Sequence[TaskWeights], tasks: Sequence[str]) -> Array:
@@ -190,11 +220,16 @@ def _joint(rows: Sequence[Evaluation]) -> list[Evaluation]:
 def _singles(surface: Surface, rows: Sequence[Evaluation]) -> list[Evaluation]:
     """Joint runs at corners, and for a corner without one the preview that is nearest to being one."""
     trained = [row for row in rows if row.fidelity == Fidelity.JOINT and row.weights.corner]
-    return trained + [row for row in replace(surface, rows=tuple(rows)).singles().values() if row.fidelity != Fidelity.JOINT]
+    return trained + [
+        row for row in replace(surface, rows=tuple(rows)).singles().values() if row.fidelity != Fidelity.JOINT
+    ]
 
 
 def _previewed(rows: Sequence[Evaluation], least: int) -> dict[tuple[Fidelity, str], list[Evaluation]]:
-    """Rows by fidelity and method, where there are at least so many weightings; of very many, those that are spread out."""
+    """Rows by fidelity and method, where there are at least so many weightings.
+
+    Of very many, those that are spread out.
+    """
     groups: dict[tuple[Fidelity, str], list[Evaluation]] = {}
     for row in rows:
         if row.fidelity != Fidelity.JOINT:
@@ -203,9 +238,11 @@ def _previewed(rows: Sequence[Evaluation], least: int) -> dict[tuple[Fidelity, s
 
 
 def _thinned(rows: Sequence[Evaluation]) -> list[Evaluation]:
-    """Rows at no more than `_MOST` weightings: more of them say nothing new of a smooth surface, and cost their cube."""
+    """Thin rows to `_MOST` weightings: more say nothing new of a smooth surface, and cost grows with their cube."""
     points = list(dict.fromkeys(row.weights for row in rows))
-    chosen = set(points if len(points) <= _MOST else [*spread(points, _MOST), *(point for point in points if point.corner)])
+    chosen = set(
+        points if len(points) <= _MOST else [*spread(points, _MOST), *(point for point in points if point.corner)]
+    )
     return [row for row in rows if row.weights in chosen]
 
 
@@ -215,7 +252,10 @@ def _error(scale: Scale, predicted: Array, real: Array) -> float | None:
 
 def _basis(joint: int, singles: int, previewed: Sequence[tuple[Fidelity, str]]) -> str:
     methods = ", ".join(method for _, method in previewed)
-    models, runs = (f"{count} {noun}{'s' if count != 1 else ''}" for count, noun in ((singles, "single-task model"), (joint, "joint run")))
+    models, runs = (
+        f"{count} {noun}{'s' if count != 1 else ''}"
+        for count, noun in ((singles, "single-task model"), (joint, "joint run"))
+    )
     have = [models if singles else "", f"previews ({methods})" if methods else ""]
     rest = " and ".join(part for part in have if part)
     if joint:

@@ -27,11 +27,13 @@ class Prediction:
         means: `[N, T]`, on these scales.
         covariances: `[T, N, N]`, on these scales, without the noise of a single run.
         noises: `[T]`, standard deviation of a single run on these scales.
-        common: `[T]`, correlation of each task's errors with what all tasks have in common: 1 or -1 before any joint run.
+        common: `[T]`, correlation of each task's errors with what all tasks have in common: 1 or -1 before any joint
+            run.
         shares: For each task, how much each predictor counts, the most important first.
         errors: For each task, mean absolute error when each joint run is left out; None without one.
         basis: What the prediction rests on.
-        doubts: By method, `[N, T]`: the share of the variance that a preview by it at the weighting itself would take away.
+        doubts: By method, `[N, T]`: the share of the variance that a preview by it at the weighting itself would take
+            away.
     """
 
     weights: tuple[TaskWeights, ...]

@@ -48,18 +48,23 @@ class Preference:
             pairs = [(name.strip(), float(number)) for name, number in (part.split("=") for part in text.split(","))]
         except ValueError:
             raise WeightsError(
-                f"preference {text!r} is not understood; write mean, worst, knee, or for example {tasks[0]}=2,{tasks[-1]}=1"
+                f"preference {text!r} is not understood; write mean, worst, knee, or for example"
+                f" {tasks[0]}=2,{tasks[-1]}=1"
             ) from None
         importance = dict(pairs)
         if len(importance) < len(pairs):
             raise WeightsError(f"preference {text!r} names a task twice; give each one number")
         total = sum(importance.values())
         if set(importance) - set(tasks) or min(importance.values()) < 0 or not 0 < total < float("inf"):
-            raise WeightsError(f"preference {text!r} needs numbers of at least 0, one above 0, for tasks among {', '.join(tasks)}")
+            raise WeightsError(
+                f"preference {text!r} needs numbers of at least 0, one above 0, for tasks among {', '.join(tasks)}"
+            )
         return cls("weighted", {task: importance.get(task, 0.0) / total for task in tasks})
 
     def resolve_knee(self, surface: Surface) -> "Preference":
-        """Give a knee preference the importance that each task has at the knee of the front; return other kinds unchanged.
+        """Give a knee preference the importance that each task has at the knee of the front.
+
+        Return other kinds unchanged.
 
         At the knee the front is farthest from the plane through the points where each task is at its best. Each task
         counts in units of what it can lose: from its single-task model to the worst that another task's makes of it.
@@ -75,8 +80,15 @@ class Preference:
             return self
         singles = surface.singles()
         if lacking := [task for task in surface.tasks if task not in singles]:
-            raise StudyError(f"the knee needs every single-task model's metrics, and lacks {lacking[0]}'s; preview the corners first")
-        table = np.array([[singles[own].metrics[task][head.metric] for task, head in surface.headlines.items()] for own in surface.tasks])
+            raise StudyError(
+                f"the knee needs every single-task model's metrics, and lacks {lacking[0]}'s; preview the corners first"
+            )
+        table = np.array(
+            [
+                [singles[own].metrics[task][head.metric] for task, head in surface.headlines.items()]
+                for own in surface.tasks
+            ]
+        )
         table = surface.oriented(table)
         losses = np.diag(table) - table.min(0)
         counts = 1 / np.maximum(losses, max(_LEAST_LOSS * float(losses.max()), 1e-12))
@@ -130,7 +142,10 @@ class Floor:
             number = float("nan")
         impossible = not np.isfinite(number) or (match is not None and bool(match["percent"]) and number <= 0)
         if match is None or impossible or match["task"] not in (*tasks, "all"):
-            raise WeightsError(f"floor {text!r} is not understood; write {tasks[0]}>=0.85 or all>=97%, with tasks among {', '.join(tasks)}")
+            raise WeightsError(
+                f"floor {text!r} is not understood; write {tasks[0]}>=0.85 or all>=97%, with tasks among"
+                f" {', '.join(tasks)}"
+            )
         relative = bool(match["percent"])
         return cls(match["task"], number / 100 if relative else number, relative)
 
@@ -144,7 +159,8 @@ class Floor:
             return self.bound
         if task not in singles:
             raise StudyError(
-                f"a floor relative to the single-task metric needs the preview at weights {task}=1; preview the lattice with its corners"
+                f"a floor relative to the single-task metric needs the preview at weights {task}=1; preview the lattice"
+                " with its corners"
             )
         single = singles[task]
         return single + abs(single) * (self.bound - 1 if headline.higher_is_better else 1 / self.bound - 1)
@@ -154,7 +170,9 @@ class Floor:
         return f"{self.task}>={bound}" + (" of its single-task metric" if self.relative else "")
 
 
-def shortfalls(floors: Sequence[Floor], headlines: Mapping[str, Headline], singles: Mapping[str, float], values: Array) -> Array:
+def shortfalls(
+    floors: Sequence[Floor], headlines: Mapping[str, Headline], singles: Mapping[str, float], values: Array
+) -> Array:
     """`[..., F]`: how far each floor's worst task is below its bound, 0 where it holds.
 
     Args:
@@ -166,7 +184,9 @@ def shortfalls(floors: Sequence[Floor], headlines: Mapping[str, Headline], singl
     Raises:
         StudyError: A relative floor for a task without a single-task metric.
 
-    >>> missing = shortfalls([Floor("all", 0.9, True)], {"a": Headline("accuracy")}, {"a": 0.5}, np.array([[0.4], [0.6]]))
+    >>> missing = shortfalls(
+    ...     [Floor("all", 0.9, True)], {"a": Headline("accuracy")}, {"a": 0.5}, np.array([[0.4], [0.6]])
+    ... )
     >>> missing.round(6).tolist()
     [[0.05], [0.0]]
     """
@@ -205,15 +225,17 @@ def _counted(head: Headline) -> str:
 def caution(preference: Preference, headlines: Mapping[str, Headline], floors: Sequence[Floor] = ()) -> str:
     """What to mind where unlike metrics are put together as they are, and what to do; empty where there is nothing.
 
-    Importances are a user's answer to that already, as are floors of all tasks for the worst one, and the knee counts each
-    task in units of what it can lose.
+    Importances are a user's answer to that already, as are floors of all tasks for the worst one, and the knee counts
+    each task in units of what it can lose.
 
     Args:
         preference: Any.
         headlines: By task.
         floors: What must hold.
 
-    >>> caution(Preference("mean", {}), {"a": Headline("perplexity", higher_is_better=False), "b": Headline("accuracy")}).partition(":")[0]
+    >>> caution(
+    ...     Preference("mean", {}), {"a": Headline("perplexity", higher_is_better=False), "b": Headline("accuracy")}
+    ... ).partition(":")[0]
     'The tasks have different metrics (a perplexity, b accuracy), which count as they are in the mean over tasks'
     """
     held = preference.kind == "worst" and any(floor.relative and floor.task == "all" for floor in floors)
@@ -221,15 +243,15 @@ def caution(preference: Preference, headlines: Mapping[str, Headline], floors: S
         return ""
     metrics, first, *_, last = ", ".join(f"{task} {head.metric}" for task, head in headlines.items()), *headlines
     return (
-        f"The tasks have different metrics ({metrics}), which count as they are in {preference}: the one with the largest numbers "
-        "decides. Make one metric the first of every task, or say how much each task counts "
-        f"(--prefer {first}=1,{last}=10), or take the worst task with floors relative to single-task models, which hold on any scale "
-        "(--prefer worst --floor 'all>=95%')."
+        f"The tasks have different metrics ({metrics}), which count as they are in {preference}: the one with the"
+        " largest numbers decides. Make one metric the first of every task, or say how much each task counts (--prefer"
+        f" {first}=1,{last}=10), or take the worst task with floors relative to single-task models, which hold on any"
+        " scale (--prefer worst --floor 'all>=95%')."
     )
 
 
 def zero_metric_caution(headlines: Mapping[str, Headline], singles: Mapping[str, float]) -> str:
-    """What to mind where a task's own model has a headline metric of 0, so that no weighting can be told from another by it.
+    """Warn that a task's own model has a headline metric of 0, so that it cannot tell weightings apart.
 
     Args:
         headlines: By task.
@@ -245,7 +267,11 @@ def zero_metric_caution(headlines: Mapping[str, Headline], singles: Mapping[str,
     if not tasks:
         return ""
     which = " and ".join(f"{headlines[task].metric} of {task}" for task in tasks)
-    what = ("is", "its own single-task model", "it says") if len(tasks) == 1 else ("are", "their own single-task models", "they say")
+    what = (
+        ("is", "its own single-task model", "it says")
+        if len(tasks) == 1
+        else ("are", "their own single-task models", "they say")
+    )
     return (
         f"The {which} {what[0]} 0 even for {what[1]}, so {what[2]} nothing about the weights. "
         "Put another metric first, train longer, or use more validation rows."

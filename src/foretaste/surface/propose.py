@@ -118,9 +118,15 @@ def propose(
     >>> from foretaste.surface.table import Headline, Surface
     >>> from foretaste.evaluation import Evaluation
     >>> from foretaste.weights import lattice
-    >>> rows = [Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 4)]
+    >>> rows = [
+    ...     Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.PREVIEW, "simple")
+    ...     for w in lattice("ab", 4)
+    ... ]
     >>> view = outlook(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)), lattice("ab", 4))
-    >>> [str(proposal.weights) for proposal in propose(view, Preference("mean", {}), options=[Option(Fidelity.JOINT, "joint", 1.0)])]
+    >>> [
+    ...     str(proposal.weights)
+    ...     for proposal in propose(view, Preference("mean", {}), options=[Option(Fidelity.JOINT, "joint", 1.0)])
+    ... ]
     ['a=0.5,b=0.5']
     """
     if not options:
@@ -129,10 +135,16 @@ def propose(
     for proposal in pending:
         beliefs = _after(view, beliefs, proposal)
     closed = {(proposal.weights, proposal.option.method) for proposal in (*pending, *failed)}
-    closed |= {(row.weights, row.method if row.fidelity != Fidelity.JOINT else str(Fidelity.JOINT)) for row in view.surface.rows}
+    closed |= {
+        (row.weights, row.method if row.fidelity != Fidelity.JOINT else str(Fidelity.JOINT))
+        for row in view.surface.rows
+    }
     proposals: list[Proposal] = []
     while len(proposals) < count:
-        best = max((_best(view, beliefs, option, closed) for option in options), key=lambda proposal: proposal.gain / proposal.option.cost)
+        best = max(
+            (_best(view, beliefs, option, closed) for option in options),
+            key=lambda proposal: proposal.gain / proposal.option.cost,
+        )
         if best.gain <= _LEAST:
             break
         proposals.append(best)
@@ -143,7 +155,7 @@ def propose(
 
 @dataclass(frozen=True)
 class _WorstUnder:
-    """The worst task, with metrics in units of their range, under other weights: a preference for one part of the front."""
+    """The worst task, with metrics in units of their range, under other weights: prefers one part of the front."""
 
     weights: Array
     low: Array
@@ -163,7 +175,9 @@ def _objectives(view: Outlook, preference: Preference | None, seed: int) -> Sequ
     return [_WorstUnder(1 / np.maximum(weights, _LITTLE), low, span) for weights in task_weights]
 
 
-def _best(view: Outlook, beliefs: Sequence[Beliefs], option: Option, closed: Collection[tuple[TaskWeights, str]]) -> Proposal:
+def _best(
+    view: Outlook, beliefs: Sequence[Beliefs], option: Option, closed: Collection[tuple[TaskWeights, str]]
+) -> Proposal:
     """Where the option is worth most; with a gain of 0 where it is closed everywhere."""
     places = [
         place
@@ -172,7 +186,9 @@ def _best(view: Outlook, beliefs: Sequence[Beliefs], option: Option, closed: Col
     ]
     if not places:
         return Proposal(view.points[0], option, 0.0)
-    gained = np.mean([_expected_gains(belief.mean, _moves(view, belief, option)[:, places]) for belief in beliefs], axis=0)
+    gained = np.mean(
+        [_expected_gains(belief.mean, _moves(view, belief, option)[:, places]) for belief in beliefs], axis=0
+    )
     top = int(gained.argmax())
     return Proposal(view.points[places[top]], option, float(gained[top]))
 
@@ -199,4 +215,7 @@ def _after(view: Outlook, beliefs: Sequence[Beliefs], proposal: Proposal) -> lis
     if place is None:
         return list(beliefs)
     moved = [_moves(view, belief, proposal.option)[:, place] for belief in beliefs]
-    return [replace(belief, covariance=belief.covariance - np.outer(move, move)) for belief, move in zip(beliefs, moved, strict=True)]
+    return [
+        replace(belief, covariance=belief.covariance - np.outer(move, move))
+        for belief, move in zip(beliefs, moved, strict=True)
+    ]

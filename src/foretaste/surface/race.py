@@ -1,19 +1,22 @@
 """A race: candidates are judged on growing parts of the same examples, and those that are surely not the best stop.
 
-All candidates see a task's N examples in one random order. After each look at the m first of them, what the preference gives a
-candidate c is compared with the leader's on the same examples, and c stops where ::
+All candidates see a task's N examples in one random order. After each look at the m first of them, what the preference
+gives a candidate c is compared with the leader's on the same examples, and c stops where ::
 
     d_c = u(leader) - u(c) > q_c s_c
 
-s_c is the standard deviation of d_c: by a bootstrap over examples that all candidates share, so that whatever is preferred is
-computed on each draw, and shrunk by ``sqrt(1 - m / N)``, since what is asked is what all N examples will say. q_c is the quantile of
-``max_b (z_b - z_c) / s_bc`` over all candidates b, for z of Student's distribution with the bootstrap's covariance: the one that
-is best on all N examples stops in a look with at most that look's probability, whichever leads. Floors are compared likewise.
+s_c is the standard deviation of d_c: by a bootstrap over examples that all candidates share, so that whatever is
+preferred is computed on each draw, and shrunk by ``sqrt(1 - m / N)``, since what is asked is what all N examples will
+say. q_c is the quantile of ``max_b (z_b - z_c) / s_bc`` over all candidates b, for z of Student's distribution with the
+bootstrap's covariance: the one that is best on all N examples stops in a look with at most that look's probability,
+whichever leads. Floors are compared likewise.
 
 References:
-    Maron, Moore: Hoeffding Races: Accelerating Model Selection Search for Classification and Function Approximation, 1993,
+    Maron, Moore: Hoeffding Races: Accelerating Model Selection Search for Classification and Function Approximation,
+    1993,
     https://papers.nips.cc/paper/841-hoeffding-races-accelerating-model-selection-search-for-classification-and-function-approximation
-    Hothorn, Bretz, Westfall: Simultaneous Inference in General Parametric Models, 2008, https://doi.org/10.1002/bimj.200810425
+    Hothorn, Bretz, Westfall: Simultaneous Inference in General Parametric Models, 2008,
+    https://doi.org/10.1002/bimj.200810425
 """
 
 from collections.abc import Mapping, Sequence
@@ -86,7 +89,9 @@ class Goal:
     __repr__ = one_line
 
     def measures(self, values: Array) -> Array:
-        """`[..., A]` from headline metrics `[..., A, T]`; with floors `[..., 2 A]`, then by how much the tightest is kept.
+        """`[..., A]` from headline metrics `[..., A, T]`.
+
+        With floors `[..., 2 A]`, then by how much the tightest is kept.
 
         >>> goal = Goal({"a": Headline("accuracy")}, Preference("mean", {}), [Floor("all", 0.75, False)])
         >>> goal.measures(np.array([[0.5], [1.0]]))
@@ -233,7 +238,9 @@ def compare_candidates(
         leader = _leader(measured, single, count, [True] * count if eligible is None else eligible)
     behind, reach = measured[leader] - measured[:count], quantiles * pair[:count, leader]
     outdone, missing = _beaten(measured, single, pair, quantiles, leader)
-    return Standing(measured[:count], leader, behind, behind - reach, behind + reach, outdone | missing, missing & ~outdone)
+    return Standing(
+        measured[:count], leader, behind, behind - reach, behind + reach, outdone | missing, missing & ~outdone
+    )
 
 
 def _deviations(tally: Tally, random: np.random.Generator, beyond: bool) -> Array:
@@ -241,7 +248,9 @@ def _deviations(tally: Tally, random: np.random.Generator, beyond: bool) -> Arra
     size = len(tally.counts)
     drawn = random.multinomial(size, np.full(size, 1 / size), _DRAWS).astype(float)
     shrink = 1.0 if beyond else np.sqrt(max(0.0, 1 - size / tally.whole))
-    return np.asarray(shrink * np.sqrt(size / max(size - 1, 1)) * (tally.metric(drawn) - tally.metric(np.ones((1, size)))))
+    return np.asarray(
+        shrink * np.sqrt(size / max(size - 1, 1)) * (tally.metric(drawn) - tally.metric(np.ones((1, size))))
+    )
 
 
 def _spreads(covariance: Array) -> tuple[Array, Array]:
@@ -253,7 +262,7 @@ def _spreads(covariance: Array) -> tuple[Array, Array]:
 
 
 def _student(covariance: Array, freedom: int, random: np.random.Generator) -> Array:
-    """`[Q, D]`, of Student's distribution with this covariance but for its tails: spreads of few examples are uncertain too."""
+    """Samples `[Q, D]` of Student's distribution but for its tails: spreads of few examples are uncertain too."""
     sizes, axes = np.linalg.eigh(covariance)
     normal = random.standard_normal((_VECTORS, len(sizes))) @ (axes * np.sqrt(np.maximum(sizes, 0))).T
     return np.asarray(normal * np.sqrt(max(freedom, 1) / random.chisquare(max(freedom, 1), (_VECTORS, 1))))
@@ -267,7 +276,9 @@ def _quantiles(drawn: Array, single: Array, pair: Array, count: int, level: floa
         if len(single) > count:
             room, own = drawn[:, count:], count + place
             least = _over(-drawn[:, [own]], single[[own]])
-            most = np.max([most, _over(room - drawn[:, [own]], pair[count:, own]), _over(room, single[count:]), least], axis=0)
+            most = np.max(
+                [most, _over(room - drawn[:, [own]], pair[count:, own]), _over(room, single[count:]), least], axis=0
+            )
         quantiles[place] = np.quantile(most, 1 - level)
     return quantiles
 
@@ -288,7 +299,10 @@ def _leader(measured: Array, single: Array, count: int, eligible: Sequence[bool]
 
 
 def _beaten(measured: Array, single: Array, pair: Array, quantiles: Array, leader: int) -> tuple[Flags, Flags]:
-    """`[A]` each: surely behind a leader that surely keeps the floors; surely missing them, by more than the leader does."""
+    """`[A]` each: surely behind a leader that surely keeps the floors.
+
+    Surely missing them, by more than the leader does.
+    """
     count = len(quantiles)
     outdone = measured[leader] - measured[:count] > quantiles * pair[:count, leader]
     missing = np.zeros(count, dtype=bool)

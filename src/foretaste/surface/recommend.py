@@ -1,4 +1,4 @@
-"""Recommendation: the weights that a preference asks for, from what is expected of joint finetuning and how sure that is."""
+"""Recommendation: the weights that a preference asks for, from the prediction of joint finetuning."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -120,7 +120,12 @@ class Recommendation:
 
 
 def recommend(
-    view: Outlook, preference: Preference, floors: Sequence[Floor] = (), *, among: Sequence[TaskWeights] | None = None, runners_up: int = 3
+    view: Outlook,
+    preference: Preference,
+    floors: Sequence[Floor] = (),
+    *,
+    among: Sequence[TaskWeights] | None = None,
+    runners_up: int = 3,
 ) -> Recommendation:
     """Choose the weights with the best expected value among those that are likely enough to keep every floor.
 
@@ -142,7 +147,10 @@ def recommend(
     >>> from foretaste.surface.table import Headline, Surface
     >>> from foretaste.evaluation import Evaluation, Fidelity
     >>> from foretaste.weights import lattice
-    >>> rows = [Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 4)]
+    >>> rows = [
+    ...     Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.PREVIEW, "simple")
+    ...     for w in lattice("ab", 4)
+    ... ]
     >>> view = outlook(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)), lattice("ab", 4))
     >>> recommend(view, Preference.parse("mean", ["a", "b"])).weights
     TaskWeights(a=0.5,b=0.5)
@@ -169,7 +177,9 @@ def recommend(
         gain=None if gained is None else float(gained.mean()),
         gain_low=None if gained is None else float(np.quantile(gained, _QUANTILES[0])),
         gain_high=None if gained is None else float(np.quantile(gained, _QUANTILES[1])),
-        floors=tuple(FloorChance(floor, float(chance)) for floor, chance in zip(floors, view.chances(floors)[best], strict=True)),
+        floors=tuple(
+            FloorChance(floor, float(chance)) for floor, chance in zip(floors, view.chances(floors)[best], strict=True)
+        ),
         chance=float(chances[best]),
         next_gain=min(_next_gain(view, view.beliefs(preference, floors)), view.most_to_gain(preference, floors)),
         confirmed=view.points[best] in view.joint,
@@ -191,7 +201,11 @@ def _order(view: Outlook, mean: Array, chances: Array, among: Sequence[TaskWeigh
 def _confirmed_first(view: Outlook, values: Array, chances: Array, order: list[int]) -> list[int]:
     """Put weights with a joint run first if the best ones are hardly better."""
     best, hardly = order[0], _HARDLY * float(np.ptp(values.mean(0)))
-    confirmed = [place for place in order if view.points[place] in view.joint and (chances[place] >= SURE) == (chances[best] >= SURE)]
+    confirmed = [
+        place
+        for place in order
+        if view.points[place] in view.joint and (chances[place] >= SURE) == (chances[best] >= SURE)
+    ]
     for place in confirmed[:1]:
         better = values[:, best] - values[:, place]
         if better.mean() <= max(hardly, _UNSURE * float(better.std())):
@@ -200,7 +214,9 @@ def _confirmed_first(view: Outlook, values: Array, chances: Array, order: list[i
 
 
 def _next_gain(view: Outlook, beliefs: Beliefs) -> float:
-    places = [place for place, weights in enumerate(view.points) if weights not in view.joint and weights.corner is None]
+    places = [
+        place for place, weights in enumerate(view.points) if weights not in view.joint and weights.corner is None
+    ]
     return float(gains(beliefs, places).max(initial=0.0))
 
 
@@ -224,7 +240,10 @@ def _others(view: Outlook, values: Array, order: Sequence[int], medians: Array) 
 
 def _reason(preference: Preference, floors: Sequence[Floor], chances: Array, best: float) -> str:
     """Of the chosen weights; `[N]` chances that each candidate keeps all floors."""
-    bounds, count = " and ".join(str(floor) for floor in floors), f"{len(chances)} weighting{'s' if len(chances) != 1 else ''}"
+    bounds, count = (
+        " and ".join(str(floor) for floor in floors),
+        f"{len(chances)} weighting{'s' if len(chances) != 1 else ''}",
+    )
     if not floors:
         return f"best expected value of {preference} among {count}"
     if best < SURE:

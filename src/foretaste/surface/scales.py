@@ -2,10 +2,9 @@
 
 ::
 
-    bounded     z = arcsin(sqrt((v - low) / (high - low)))      a share of N examples then has variance 1 / (4 N) everywhere
-    positive    z = log(v)
-    perplexity  z = 2 sqrt(log v)                               the exponential of a loss, which is at least 0
-    other       z = v
+    bounded     z = arcsin(sqrt((v - low) / (high - low)))      a share of N examples then has variance 1 / (4 N)
+    everywhere positive    z = log(v) perplexity  z = 2 sqrt(log v)                               the exponential of a
+    loss, which is at least 0 other       z = v
 """
 
 from collections.abc import Iterable

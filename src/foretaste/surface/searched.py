@@ -42,7 +42,10 @@ class Budget:
         for part in text.split(","):
             name, _, number = (piece.strip() for piece in part.partition("="))
             if name not in names or name in numbers or not number.isdecimal():
-                raise WeightsError(f"budget {text!r} is not understood at {part!r}; write for example joint=5,previews=100,sharpened=10")
+                raise WeightsError(
+                    f"budget {text!r} is not understood at {part!r}; write for example"
+                    " joint=5,previews=100,sharpened=10"
+                )
             if len(number) > len(str(POINTS)) or int(number) > POINTS:
                 raise WeightsError(f"budget {name} {number[:20]} is too large; give at most {POINTS}")
             numbers[name] = int(number)

@@ -1,9 +1,10 @@
 """Interpolation between scattered weightings: exact where values are known, and quick to evaluate anywhere else.
 
-The linear radial spline in the roots of the weights, in which what tasks give is smooth near the faces of the simplex, and in
-whether they have any weight, because what they give without one is not what they give with a little::
+The linear radial spline in the roots of the weights, in which what tasks give is smooth near the faces of the simplex,
+and in whether they have any weight, because what they give without one is not what they give with a little::
 
-    f(alpha) = d + sum_i c_i |x(alpha) - x(alpha_i)|          sum_i c_i = 0          x(alpha) = (sqrt(alpha), [alpha = 0])
+    f(alpha) = d + sum_i c_i |x(alpha) - x(alpha_i)|          sum_i c_i = 0          x(alpha) = (sqrt(alpha), [alpha =
+    0])
 
 References:
     Duchon: Splines Minimizing Rotation-Invariant Semi-Norms in Sobolev Spaces, 1977, https://doi.org/10.1007/BFb0086566

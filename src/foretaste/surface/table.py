@@ -57,7 +57,8 @@ class Headline:
 def oriented(values: Array, headlines: Mapping[str, Headline]) -> Array:
     """`[..., T]` headline metrics as numbers that may be added up over tasks, of which more is better.
 
-    A perplexity counts as minus its logarithm: otherwise the task whose perplexity is in the thousands alone would decide.
+    A perplexity counts as minus its logarithm: otherwise the task whose perplexity is in the thousands alone would
+    decide.
 
     Args:
         values: `[..., T]`, in the order of the headlines.
@@ -84,7 +85,10 @@ def headlines(tasks: "Sequence[Task]") -> dict[str, Headline]:
     >>> headlines([Task("a", rows, rows, [METRICS["f1"], METRICS["accuracy"]])])
     {'a': Headline(metric='f1', higher_is_better=True, examples=2)}
     """
-    return {task.name: Headline(task.metrics[0].name, task.metrics[0].higher_is_better, len(task.validation)) for task in tasks}
+    return {
+        task.name: Headline(task.metrics[0].name, task.metrics[0].higher_is_better, len(task.validation))
+        for task in tasks
+    }
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,9 @@ class Surface:
         """Show a notebook the weights and metrics of the rows, 30 at most."""
         if not self.rows:
             return "<p>no evaluations</p>"
-        return table_html(rows_table(self.rows, _ROWS_IN_NOTEBOOK, first={task: head.metric for task, head in self.headlines.items()}))
+        return table_html(
+            rows_table(self.rows, _ROWS_IN_NOTEBOOK, first={task: head.metric for task, head in self.headlines.items()})
+        )
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -136,7 +142,9 @@ class Surface:
 
     def alphas(self) -> Array:
         """`[N, T]` task weights."""
-        return np.array([[row.weights[task] for task in self.tasks] for row in self.rows]).reshape(len(self.rows), len(self.headlines))
+        return np.array([[row.weights[task] for task in self.tasks] for row in self.rows]).reshape(
+            len(self.rows), len(self.headlines)
+        )
 
     def values(self, metric: str | None = None) -> Array:
         """`[N, T]` of one metric of every task, or of each task's headline metric."""
@@ -154,7 +162,9 @@ class Surface:
 
     def trainable(self) -> "Surface":
         """Only the rows whose weights a joint run can be held to: see `has_private_heads`."""
-        return replace(self, rows=tuple(row for row in self.rows if not self.has_private_heads or min(row.weights.values()) > 0))
+        return replace(
+            self, rows=tuple(row for row in self.rows if not self.has_private_heads or min(row.weights.values()) > 0)
+        )
 
     def singles(self) -> dict[str, Evaluation]:
         """Return the row of each single-task model, by task: a joint run at the corner, else a preview there.
@@ -163,7 +173,9 @@ class Surface:
         """
         rows: dict[str, Evaluation] = {}
         corners = [row for row in self.rows if row.weights.corner is not None and row.fidelity != Fidelity.SHARPENED]
-        for row in sorted(corners, key=lambda row: (row.fidelity != Fidelity.JOINT, row.method != _EXACT, row.method, row.seed)):
+        for row in sorted(
+            corners, key=lambda row: (row.fidelity != Fidelity.JOINT, row.method != _EXACT, row.method, row.seed)
+        ):
             rows.setdefault(str(row.weights.corner), row)
         return {task: rows[task] for task in self.headlines if task in rows}
 
@@ -187,6 +199,7 @@ def _mean(rows: Sequence[Evaluation]) -> Evaluation:
     if len(rows) == 1:
         return rows[0]
     metrics = {
-        task: {name: float(np.mean([row.metrics[task][name] for row in rows])) for name in names} for task, names in rows[0].metrics.items()
+        task: {name: float(np.mean([row.metrics[task][name] for row in rows])) for name in names}
+        for task, names in rows[0].metrics.items()
     }
     return replace(rows[0], metrics=metrics, cost=float(np.mean([row.cost for row in rows])))

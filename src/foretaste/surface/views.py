@@ -9,7 +9,9 @@ from foretaste.evaluation import Evaluation
 __all__ = ["metrics_of", "rows_table", "weights_table"]
 
 
-def rows_table(rows: Sequence[Evaluation], limit: int = 30, hint: str = "", first: Mapping[str, str] | None = None) -> Table:
+def rows_table(
+    rows: Sequence[Evaluation], limit: int = 30, hint: str = "", first: Mapping[str, str] | None = None
+) -> Table:
     """Tabulate evaluations: how each was made, and every task's weight and metrics.
 
     Args:

@@ -30,7 +30,9 @@ def has_batch_norm(model: nn.Module) -> bool:
     >>> has_batch_norm(nn.BatchNorm1d(2)), has_batch_norm(nn.LayerNorm(2))
     (True, False)
     """
-    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) and module.track_running_stats for module in model.modules())
+    return any(
+        isinstance(module, nn.modules.batchnorm._BatchNorm) and module.track_running_stats for module in model.modules()
+    )
 
 
 def reestimate(
@@ -64,19 +66,29 @@ def reestimate(
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.tensor([[1.0], [3.0]]), torch.tensor([0, 1]))
     >>> task = Task("a", rows, rows, [METRICS["accuracy"]])
-    >>> found = reestimate(nn.BatchNorm1d(1), {}, [task], TaskWeights(["a"], [1.0]), generator=torch.Generator(), batches=2)
+    >>> found = reestimate(
+    ...     nn.BatchNorm1d(1), {}, [task], TaskWeights(["a"], [1.0]), generator=torch.Generator(), batches=2
+    ... )
     >>> found["running_mean"]
     tensor([2.])
     """
     if not predict_alike(tasks):
-        raise TaskError("tasks that predict or collate differently cannot share a batch, nor its statistics; average them instead")
+        raise TaskError(
+            "tasks that predict or collate differently cannot share a batch, nor its statistics; average them instead"
+        )
     plan = mixture(tasks, weights, batches, batch_size, generator)
     device = next(model.parameters()).device
     originals = snapshot(dict(model.named_buffers()))
-    with torch.random.fork_rng([device] if device.type == "cuda" else []), in_eval_mode(model), swapped(model, {**originals, **params}):
+    with (
+        torch.random.fork_rng([device] if device.type == "cuda" else []),
+        in_eval_mode(model),
+        swapped(model, {**originals, **params}),
+    ):
         torch.manual_seed(0)  # of dropout, should the model have any before its batch norms
         named = {task.name: task for task in tasks}
-        update_bn(([(task, batch)] for step in plan for task, batch, _ in mixed(step, named, device)), _Predicting(model))
+        update_bn(
+            ([(task, batch)] for step in plan for task, batch, _ in mixed(step, named, device)), _Predicting(model)
+        )
         statistics = snapshot(buffers_of(model))
     return {**params, **statistics}
 

@@ -44,7 +44,8 @@ def joint(
         observer: Told of every step.
 
     Returns:
-        The params that some task has (see `Task.names`) and the buffers, with the examples and units that each task contributed.
+        The params that some task has (see `Task.names`) and the buffers, with the examples and units that each task
+        contributed.
 
     Raises:
         WeightsError: Other tasks in the weights.
@@ -54,7 +55,9 @@ def joint(
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(4), torch.arange(4))
     >>> tasks = [Task(name, rows, rows, [METRICS["accuracy"]]) for name in ("a", "b")]
-    >>> run = joint(nn.Linear(4, 4), None, tasks, TaskWeights(("a", "b"), (0.25, 0.75)), Training(steps=5, batch_size=4))
+    >>> run = joint(
+    ...     nn.Linear(4, 4), None, tasks, TaskWeights(("a", "b"), (0.25, 0.75)), Training(steps=5, batch_size=4)
+    ... )
     >>> {name: seen["examples"] for name, seen in run.seen.items()}
     {'a': 5, 'b': 15}
     """
@@ -79,5 +82,10 @@ def _of_tasks(run: Trained, model: nn.Module, tasks: Sequence[Task]) -> Trained:
     if any(task.names is None for task in tasks):
         return run
     strange = {name for name, _ in model.named_parameters()}.difference(*(task.names or () for task in tasks))
-    state = {kind: {name: tensor for name, tensor in tensors.items() if name not in strange} for kind, tensors in run.state.items()}
-    return Trained({name: tensor for name, tensor in run.params.items() if name not in strange}, run.history, run.seen, state)
+    state = {
+        kind: {name: tensor for name, tensor in tensors.items() if name not in strange}
+        for kind, tensors in run.state.items()
+    }
+    return Trained(
+        {name: tensor for name, tensor in run.params.items() if name not in strange}, run.history, run.seen, state
+    )

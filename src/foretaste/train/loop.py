@@ -61,7 +61,12 @@ def train(
     >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
     >>> from foretaste.train.mixture import Portion
-    >>> task = Task("a", Rows(torch.eye(2), torch.tensor([0, 1])), Rows(torch.eye(2), torch.tensor([0, 1])), [METRICS["accuracy"]])
+    >>> task = Task(
+    ...     "a",
+    ...     Rows(torch.eye(2), torch.tensor([0, 1])),
+    ...     Rows(torch.eye(2), torch.tensor([0, 1])),
+    ...     [METRICS["accuracy"]],
+    ... )
     >>> len(train(nn.Linear(2, 2), None, [task], [(Portion("a", (0, 1)),)] * 3, Training(steps=3)).history)
     3
     """
@@ -145,7 +150,9 @@ class _Run:
         for task, batch, factors in batches:
             with self.accelerator.autocast():
                 outputs = task.predict(self.model, batch)
-            example_losses = task.loss.per_unit(outputs, batch).sum(1) * unit_factors(task.loss.counts(batch), task.unit)
+            example_losses = task.loss.per_unit(outputs, batch).sum(1) * unit_factors(
+                task.loss.counts(batch), task.unit
+            )
             loss = (example_losses * factors).sum()
             self.accelerator.backward(loss)
             total += float(loss.detach())
@@ -163,13 +170,18 @@ class _Run:
                 counted[portion.task] += count_units(own.unsqueeze(0), task.unit)
         _count(seen, portions, counted)
         factors = {portion: _factor(portion, counted) for portion in portions}
-        return [(task, batch, torch.tensor([factors[portion] for portion in owners], device=device)) for task, batch, owners in batches]
+        return [
+            (task, batch, torch.tensor([factors[portion] for portion in owners], device=device))
+            for task, batch, owners in batches
+        ]
 
     def _add_prior(self) -> None:
         trained = (parameter for parameter in self.bare.parameters() if parameter.requires_grad)
         for parameter, center in zip(trained, self.pretrained, strict=False):
             if parameter.grad is not None:
-                scale = self.training.prior_precision * (self.accelerator.scaler.get_scale() if self.accelerator.scaler else 1.0)
+                scale = self.training.prior_precision * (
+                    self.accelerator.scaler.get_scale() if self.accelerator.scaler else 1.0
+                )
                 parameter.grad.add_(parameter.detach() - center.to(parameter.device), alpha=scale)
 
     def state(self, step: int, history: list[float], seen: dict[str, dict[str, int]]) -> Snapshot:
@@ -178,16 +190,31 @@ class _Run:
         trained = {name: parameter for name, parameter in self.bare.named_parameters() if parameter.requires_grad}
         tensors = {f"params/{name}": tensor for name, tensor in (trained | dict(self.bare.named_buffers())).items()}
         for index, entry in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer/{index}/{key}": torch.as_tensor(value) for key, value in entry.items() if value is not None}
+            tensors |= {
+                f"optimizer/{index}/{key}": torch.as_tensor(value) for key, value in entry.items() if value is not None
+            }
         tensors["random/cpu"] = torch.get_rng_state()
         if self.accelerator.device.type == "cuda":
             tensors["random/cuda"] = torch.cuda.get_rng_state(self.accelerator.device)
         scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler else {}
-        return Snapshot(step, snapshot(tensors), list(history), copy.deepcopy(seen), {key: float(value) for key, value in scaler.items()})
+        return Snapshot(
+            step,
+            snapshot(tensors),
+            list(history),
+            copy.deepcopy(seen),
+            {key: float(value) for key, value in scaler.items()},
+        )
 
     def restore(self, start: Snapshot) -> tuple[list[float], dict[str, dict[str, int]], int]:
         """Take up a state."""
-        _load(self.bare, {name.removeprefix("params/"): tensor for name, tensor in start.tensors.items() if name.startswith("params/")})
+        _load(
+            self.bare,
+            {
+                name.removeprefix("params/"): tensor
+                for name, tensor in start.tensors.items()
+                if name.startswith("params/")
+            },
+        )
         state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in start.tensors.items():
             if name.startswith("optimizer/"):
@@ -210,7 +237,10 @@ class _Run:
         """What a sampling optimizer learned, by kind and name."""
         names = {parameter: name for name, parameter in self.bare.named_parameters()}
         estimates = self.sampling.estimates() if self.sampling else {}
-        return {kind: snapshot({names[parameter]: tensor for parameter, tensor in tensors.items()}) for kind, tensors in estimates.items()}
+        return {
+            kind: snapshot({names[parameter]: tensor for parameter, tensor in tensors.items()})
+            for kind, tensors in estimates.items()
+        }
 
     def _check(self, done: int) -> None:
         """Raise before a broken state is handed out: the loss shows it only a step later."""
@@ -271,7 +301,9 @@ def _sampling(optimizer: torch.optim.Optimizer, training: Training) -> Sampling 
             "set mixed_precision to bf16 or no"
         )
     if training.prior_precision and any(group.get("weight_decay") for group in optimizer.param_groups):
-        raise ParamsError("the prior is given twice, as prior_precision and as the optimizer's weight_decay; set one of them to 0")
+        raise ParamsError(
+            "the prior is given twice, as prior_precision and as the optimizer's weight_decay; set one of them to 0"
+        )
     return optimizer
 
 

@@ -21,7 +21,17 @@ from foretaste.one_line import one_line
 from foretaste.task import Batch, Task
 from foretaste.weights import TaskWeights
 
-__all__ = ["Portion", "Realise", "Step", "count_label_tokens", "exact_counts", "mixed", "mixture", "predict_alike", "units_per_example"]
+__all__ = [
+    "Portion",
+    "Realise",
+    "Step",
+    "count_label_tokens",
+    "exact_counts",
+    "mixed",
+    "mixture",
+    "predict_alike",
+    "units_per_example",
+]
 
 Realise = Literal["sampling", "loss"]
 
@@ -116,7 +126,8 @@ def mixed(
 ) -> list[tuple[Task, Batch, list[Portion]]]:
     """A step's examples as batches on a device.
 
-    Tasks that predict and collate alike, under the same loss, share a batch, so that batch statistics mix as the tasks do.
+    Tasks that predict and collate alike, under the same loss, share a batch, so that batch statistics mix as the tasks
+    do.
 
     Args:
         step: What to collate.
@@ -208,12 +219,18 @@ def _stream(size: int, count: int, generator: torch.Generator) -> list[int]:
     return torch.cat(epochs)[:count].tolist() if epochs else []
 
 
-def _by_loss(tasks: Sequence[Task], weights: TaskWeights, steps: int, batch_size: int, generator: torch.Generator) -> list[Step]:
+def _by_loss(
+    tasks: Sequence[Task], weights: TaskWeights, steps: int, batch_size: int, generator: torch.Generator
+) -> list[Step]:
     active = [task for task in tasks if weights[task.name] > 0]
     if batch_size < len(active):
-        raise WeightsError(f"a batch of {batch_size} cannot hold {len(active)} tasks; raise batch_size or realise weights by sampling")
+        raise WeightsError(
+            f"a batch of {batch_size} cannot hold {len(active)} tasks; raise batch_size or realise weights by sampling"
+        )
     sizes = [batch_size // len(active) + (place < batch_size % len(active)) for place in range(len(active))]
-    streams = [iter(_stream(len(task.train), size * steps, generator)) for task, size in zip(active, sizes, strict=True)]
+    streams = [
+        iter(_stream(len(task.train), size * steps, generator)) for task, size in zip(active, sizes, strict=True)
+    ]
     return [
         tuple(
             Portion(task.name, tuple(next(stream) for _ in range(size)), weights[task.name])

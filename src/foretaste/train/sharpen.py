@@ -58,12 +58,26 @@ def sharpen(
     >>> rows = Rows(torch.eye(4), torch.arange(4))
     >>> tasks = [Task(name, rows, rows, [METRICS["accuracy"]]) for name in ("a", "b")]
     >>> start = {"weight": torch.zeros(4, 4), "bias": torch.zeros(4)}
-    >>> run = sharpen(nn.Linear(4, 4), None, start, tasks, TaskWeights(("a", "b"), (0.5, 0.5)), Training(steps=100, batch_size=4), steps=3)
+    >>> run = sharpen(
+    ...     nn.Linear(4, 4),
+    ...     None,
+    ...     start,
+    ...     tasks,
+    ...     TaskWeights(("a", "b"), (0.5, 0.5)),
+    ...     Training(steps=100, batch_size=4),
+    ...     steps=3,
+    ... )
     >>> len(run.history)
     3
     """
     if steps < 1:
         raise RunFailed(f"sharpening takes at least 1 step, not {steps}; a preview without any is the preview itself")
-    short = replace(training, steps=steps, warmup=0.0, decay="linear" if training.decay == "constant" else training.decay)
-    center = pretrained if pretrained is not None else {name: parameter.detach() for name, parameter in model.named_parameters()}
+    short = replace(
+        training, steps=steps, warmup=0.0, decay="linear" if training.decay == "constant" else training.decay
+    )
+    center = (
+        pretrained
+        if pretrained is not None
+        else {name: parameter.detach() for name, parameter in model.named_parameters()}
+    )
     return joint(model, preview, tasks, weights, short, realise=realise, center=center)

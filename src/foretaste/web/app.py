@@ -48,7 +48,8 @@ def create_app(
     Args:
         folder: The study's; nothing that a client says is ever part of a path.
         rules: Who is let in.
-        wake: Sees to it that a worker does the queue's jobs; not called before work is asked for here, unless ``resume``.
+        wake: Sees to it that a worker does the queue's jobs; not called before work is asked for here, unless
+            ``resume``.
         reader: Of the study; one that works out everything in the asking thread, if left out.
         leaving: Whether the server is being stopped: then streams end.
         resume: Whether jobs that wait from before are done at once.
@@ -76,7 +77,10 @@ def create_app(
     reading_routes = [
         Route("/", _errors_as_json(_view_handler(reading.view, lambda view: HTMLResponse(view.page)))),
         Route("/api/state", _errors_as_json(_view_handler(reading.view_soon, _state))),
-        Route("/api/sections", _errors_as_json(_view_handler(reading.view_soon, lambda view: HTMLResponse(view.sections, _status(view))))),
+        Route(
+            "/api/sections",
+            _errors_as_json(_view_handler(reading.view_soon, lambda view: HTMLResponse(view.sections, _status(view)))),
+        ),
         Route("/api/predict", _errors_as_json(_predict_handler(reading))),
         Route("/api/events", events),
         Route("/static/{name}", _static_handler()),
@@ -102,10 +106,16 @@ def _status(view: StudyView) -> int:
 def _view_handler(read: Callable[[PreferenceRequest], StudyView], respond: Callable[[StudyView], Response]) -> _Handler:
     async def answer(request: Request) -> Response:
         floors = request.query_params.getlist("floor")
-        if len(floors) > _FLOORS or any(len(text) > _LONGEST for text in (*floors, request.query_params.get("prefer", ""))):
-            raise BadInput(f"ask for at most {_FLOORS} floors, and for none or a preference of more than {_LONGEST} characters")
+        if len(floors) > _FLOORS or any(
+            len(text) > _LONGEST for text in (*floors, request.query_params.get("prefer", ""))
+        ):
+            raise BadInput(
+                f"ask for at most {_FLOORS} floors, and for none or a preference of more than {_LONGEST} characters"
+            )
         chosen = tuple(floor for floor in floors if floor) if "floor" in request.query_params else None
-        return respond(await run_in_threadpool(read, PreferenceRequest(request.query_params.get("prefer") or None, chosen)))
+        return respond(
+            await run_in_threadpool(read, PreferenceRequest(request.query_params.get("prefer") or None, chosen))
+        )
 
     return answer
 
@@ -165,7 +175,9 @@ class _Work:
         resume: Whether jobs that wait from before are done at once.
     """
 
-    def __init__(self, folder: Path, reader: Reader, wake: Callable[[], None], check_asking: Callable[[], None], *, resume: bool) -> None:
+    def __init__(
+        self, folder: Path, reader: Reader, wake: Callable[[], None], check_asking: Callable[[], None], *, resume: bool
+    ) -> None:
         self._folder, self._reader, self._wake, self._check_asking = folder, reader, wake, check_asking
         self._asked = resume
 
@@ -195,7 +207,12 @@ class _Work:
         number = request.path_params["number"]
 
         def cancel_job() -> Job | None:
-            if not number.isascii() or not number.isdecimal() or len(number) > len(str(_LARGEST_NUMBER)) or int(number) > _LARGEST_NUMBER:
+            if (
+                not number.isascii()
+                or not number.isdecimal()
+                or len(number) > len(str(_LARGEST_NUMBER))
+                or int(number) > _LARGEST_NUMBER
+            ):
                 return None
             with Queue(self._folder) as queue:
                 return queue.cancel(int(number))
@@ -216,5 +233,7 @@ def _parse_job(body: bytes, tasks: tuple[str, ...]) -> tuple[Kind, TaskWeights]:
             raise TypeError
         kind, weights = Kind(request["kind"]), str(request["weights"])
     except (ValueError, KeyError, TypeError):
-        raise BadInput(f'ask for work as {{"kind": "train", "weights": "..."}}, with a kind among {", ".join(Kind)}') from None
+        raise BadInput(
+            f'ask for work as {{"kind": "train", "weights": "..."}}, with a kind among {", ".join(Kind)}'
+        ) from None
     return kind, TaskWeights.parse(weights, tasks)

@@ -35,7 +35,9 @@ class Feed:
         leaving: Whether the server is being stopped.
     """
 
-    def __init__(self, folder: Path, reader: Reader, wake: Callable[[], None], leaving: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self, folder: Path, reader: Reader, wake: Callable[[], None], leaving: Callable[[], bool] = lambda: False
+    ) -> None:
         self._folder, self._reader, self._wake, self._leaving = folder, reader, wake, leaving
         self._news, self._changed = dict[str, str](), asyncio.Condition()
 
@@ -83,8 +85,8 @@ class Feed:
     async def stream(self) -> AsyncIterator[str]:
         """Stream the news as server-sent events.
 
-        ``jobs`` has the list, ``study`` the revision, ``disk`` whether it is full; ``gone`` (the study is) and ``leaving``
-        (the server is) end the stream.
+        ``jobs`` has the list, ``study`` the revision, ``disk`` whether it is full; ``gone`` (the study is) and
+        ``leaving`` (the server is) end the stream.
         """
         sent: dict[str, str] = {}
         while _LAST.isdisjoint(sent):

@@ -1,9 +1,9 @@
 """The guard decides which requests reach the routes.
 
-A page of another site must not reach a study through its reader's browser. So host and origin have to be ours (against DNS
-rebinding and cross-site requests), and requests that change anything need the token of the opened address. If other machines
-can reach the server, every request needs it, except those for the page's own scripts, which hold nothing of any study and which
-a browser requests without it. Bodies are small. Answers forbid all scripts but our own files.
+A page of another site must not reach a study through its reader's browser. So host and origin have to be ours (against
+DNS rebinding and cross-site requests), and requests that change anything need the token of the opened address. If other
+machines can reach the server, every request needs it, except those for the page's own scripts, which hold nothing of
+any study and which a browser requests without it. Bodies are small. Answers forbid all scripts but our own files.
 """
 
 import secrets
@@ -25,8 +25,8 @@ STATIC = "/static/"  # path of the page's scripts
 _SAFE = ("GET", "HEAD")
 _FOREIGN = (403, "a page of another site may not request this")
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self'; "
-    "font-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src"
+    " 'self'; font-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
 _HEADERS = {
     "content-security-policy": _POLICY,  # plotly sets styles of elements
@@ -128,7 +128,10 @@ class _TooLarge(Exception):
 
 
 def _is_foreign(scope: Scope, headers: Headers) -> bool:
-    """Whether another site's page sends a request, as far as its browser says; following a link to the plain page is allowed."""
+    """Whether another site's page sends a request, as far as its browser says.
+
+    Following a link to the plain page is allowed.
+    """
     origin = headers.get("origin")
     if origin is not None and _address_of(origin) != headers.get("host"):
         return True

@@ -78,7 +78,9 @@ def perform(study: Study, job: Job) -> str:
 
 def _headlines(study: Study, row: Evaluation) -> str:
     headlines = [(task.name, task.metrics[0].name) for task in study.problem.tasks]
-    return ", ".join(f"{task} {row.metrics[task][metric]:.3f}" for task, metric in headlines if metric in row.metrics[task])
+    return ", ".join(
+        f"{task} {row.metrics[task][metric]:.3f}" for task, metric in headlines if metric in row.metrics[task]
+    )
 
 
 def _export(study: Study, kind: Kind, weights: TaskWeights) -> str:

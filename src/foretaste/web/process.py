@@ -33,7 +33,10 @@ class WorkerProcess(Generic[_Arguments, _Answer]):
 
     def __init__(self, work: Callable[_Arguments, _Answer]) -> None:
         self._work, self._closed = work, False
-        self._calling, self._changing = threading.Lock(), threading.Lock()  # one call at a time; start or end the process
+        self._calling, self._changing = (
+            threading.Lock(),
+            threading.Lock(),
+        )  # one call at a time; start or end the process
         self._process: SpawnProcess | None = None
         self._line: Connection | None = None
 

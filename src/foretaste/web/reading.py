@@ -94,7 +94,9 @@ def view_study(folder: Path, request: PreferenceRequest) -> StudyView:
     report = study_report(summary)
     state = {"revision": revision, **explorer_state(summary)}
     predictor = summary.outlook.predictor if summary.outlook else None
-    return StudyView(revision, summary.tasks, json.dumps(state), page(report, state, live=True), sections_html(report), predictor)
+    return StudyView(
+        revision, summary.tasks, json.dumps(state), page(report, state, live=True), sections_html(report), predictor
+    )
 
 
 def _summary_of(folder: Path, revision: str, outcome: Outcome) -> Summary:
@@ -135,7 +137,8 @@ class Reader:
     def view(self, request: PreferenceRequest) -> StudyView:
         """Return the last view worked out for this request; the first time, work it out now.
 
-        A view that exists is returned at once. Others are worked out one after the other, while a few more requests may wait.
+        A view that exists is returned at once. Others are worked out one after the other, while a few more requests may
+        wait.
 
         Raises:
             BadInput: A request that is not understood, or a study that is empty or gone.
@@ -174,7 +177,9 @@ class Reader:
         """Start working out the view for a request; a failed one is dropped once its error was reported."""
         with self._asking:
             future = self._pending.get(request) or self._threads.submit(self.view, request)
-            self._pending = {pending_request: answer for pending_request, answer in self._pending.items() if not answer.done()}
+            self._pending = {
+                pending_request: answer for pending_request, answer in self._pending.items() if not answer.done()
+            }
             if not future.done():
                 self._pending[request] = future
             return future
@@ -220,7 +225,9 @@ class Reader:
 
     def _other_views(self, request: PreferenceRequest) -> list[tuple[PreferenceRequest, StudyView]]:
         views = [(other, view) for other, view in self._views.items() if other != request]
-        return sorted(views, key=lambda pair: pair[0] != PreferenceRequest())[: _REMEMBERED - 1]  # the first page's is kept
+        return sorted(views, key=lambda pair: pair[0] != PreferenceRequest())[
+            : _REMEMBERED - 1
+        ]  # the first page's is kept
 
 
 def _check_request(request: PreferenceRequest, tasks: Sequence[str]) -> None:

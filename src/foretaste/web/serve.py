@@ -22,7 +22,9 @@ from foretaste.workflow.trust import check_stored_recipe
 __all__ = ["serve"]
 
 
-def serve(folder: Path, host: str, port: int, opened: Callable[[str], None], *, resume: bool = False, trust: bool = False) -> None:
+def serve(
+    folder: Path, host: str, port: int, opened: Callable[[str], None], *, resume: bool = False, trust: bool = False
+) -> None:
     """Serve a study's page until a signal says to stop.
 
     Args:
@@ -38,18 +40,25 @@ def serve(folder: Path, host: str, port: int, opened: Callable[[str], None], *, 
     """
     token, waker = new_token(), Waker(folder, trust=trust)
     if not host.strip():
-        raise StudyError("--host is empty; name an address to listen on, such as 127.0.0.1, or 0.0.0.0 for every address of this machine")
+        raise StudyError(
+            "--host is empty; name an address to listen on, such as 127.0.0.1, or 0.0.0.0 for every address of this"
+            " machine"
+        )
     Queue(folder).close()  # fails before listening if this is not a study
     if resume and not trust:
         check_stored_recipe(folder)
     try:
         listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        raise StudyError(f"cannot listen on {host}, port {port}: {error.strerror or error}; name others with --host and --port") from error
+        raise StudyError(
+            f"cannot listen on {host}, port {port}: {error.strerror or error}; name others with --host and --port"
+        ) from error
     port = listening.getsockname()[1]
     is_local = _is_local(host)
     printed = f"[{host}]" if ":" in host else host
-    names = {f"{name.lower()}:{port}" for name in (printed, "localhost", "127.0.0.1", "[::1]")} if is_local else set[str]()
+    names = (
+        {f"{name.lower()}:{port}" for name in (printed, "localhost", "127.0.0.1", "[::1]")} if is_local else set[str]()
+    )
     work = WorkerProcess(view_study)
     reader = Reader(folder, work)
     app = create_app(
@@ -61,15 +70,25 @@ def serve(folder: Path, host: str, port: int, opened: Callable[[str], None], *, 
         resume=resume,
         check_asking=(lambda: None) if trust else (lambda: check_stored_recipe(folder)),
     )
-    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, server_header=False)
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, server_header=False
+    )
     server = _Server(config, lambda: opened(f"http://{printed}:{port}/?token={token}"), work.close)
-    with listening, closing(work), Queue(folder), _open_study(folder):  # open databases can be read even if the disk is full
+    with (
+        listening,
+        closing(work),
+        Queue(folder),
+        _open_study(folder),
+    ):  # open databases can be read even if the disk is full
         reader.view(PreferenceRequest())  # so that no reader waits for the first page
         server.run(sockets=[listening])
 
 
 def _open_study(folder: Path) -> Study:
-    """Open the study for as long as it is served. One of an earlier version is upgraded, since readers would copy it every time."""
+    """Open the study for as long as it is served.
+
+    One of an earlier version is upgraded, since readers would copy it every time.
+    """
     with suppress(StorageError):  # a full or read-only disk
         Study.upgrade(folder)
     return Study.open(folder)
@@ -97,5 +116,8 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stop; a second signal stops at once. Uvicorn would raise the signal again at the end, before `serve` can clean up."""
+        """Stop; a second signal stops at once.
+
+        Uvicorn would raise the signal again at the end, before `serve` can clean up.
+        """
         self.force_exit, self.should_exit = self.should_exit, True

@@ -41,7 +41,13 @@ class Waker:
             if self._process is not None and self._process.poll() is not None:
                 self._process = None
             if self._process is None and queue.waiting() and not queue.has_worker():
-                command = [sys.executable, "-m", "foretaste.web.worker", str(self._folder), *(["--trust"] if self._trust else [])]
+                command = [
+                    sys.executable,
+                    "-m",
+                    "foretaste.web.worker",
+                    str(self._folder),
+                    *(["--trust"] if self._trust else []),
+                ]
                 none = subprocess.DEVNULL
                 self._process = subprocess.Popen(command, stdin=none, stdout=none, start_new_session=True)  # noqa: S603 (ourselves)
 
@@ -49,8 +55,8 @@ class Waker:
 def main(folder: Path, *, trust: bool = False) -> int:
     """Do jobs until none has been waiting for a while.
 
-    SIGTERM stops after the step in hand, and the job goes on with the next worker. Where the disk refuses even to note down
-    how a job ended, it is done again once there is room.
+    SIGTERM stops after the step in hand, and the job goes on with the next worker. Where the disk refuses even to note
+    down how a job ended, it is done again once there is room.
     """
     leaving = threading.Event()
 

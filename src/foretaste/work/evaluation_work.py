@@ -27,7 +27,9 @@ class EvaluationWork(Work[tuple[Evaluation, ...]]):
         """Everything that the row at these weights depends on, as JSON."""
 
     @abstractmethod
-    def evaluate(self, context: Context, points: Sequence[TaskWeights], observer: Observer) -> Sequence[tuple[Evaluation, Params]]:
+    def evaluate(
+        self, context: Context, points: Sequence[TaskWeights], observer: Observer
+    ) -> Sequence[tuple[Evaluation, Params]]:
         """Rows at some of the points, with the results per example."""
 
     def at_once(self, context: Context) -> int:
@@ -72,13 +74,19 @@ class EvaluationWork(Work[tuple[Evaluation, ...]]):
                 rows |= context.study.evaluations(group)
                 fresh = [key for key in group if key not in rows]
                 results = self.evaluate(context, [pieces[key][0] for key in fresh], observer) if fresh else ()
-                context.study.add_evaluations([(key, pieces[key][1], *result) for key, result in zip(fresh, results, strict=True)])
+                context.study.add_evaluations(
+                    [(key, pieces[key][1], *result) for key, result in zip(fresh, results, strict=True)]
+                )
                 rows |= {key: row for key, (row, _) in zip(fresh, results, strict=True)}
             self._count(group, keys, pieces, observer)
         return tuple(rows[key] for key in keys)
 
     def _count(
-        self, finished: Iterable[str], keys: Sequence[str], pieces: Mapping[str, tuple[TaskWeights, object]], observer: Observer
+        self,
+        finished: Iterable[str],
+        keys: Sequence[str],
+        pieces: Mapping[str, tuple[TaskWeights, object]],
+        observer: Observer,
     ) -> None:
         """Count finished rows as progress, each as often as it was asked for."""
         for key in finished:

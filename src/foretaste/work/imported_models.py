@@ -1,7 +1,7 @@
 """Imported models: models that were trained elsewhere and take the place of a task's own run.
 
-A study knows where they are and what they hold (a content hash), and copies them only when a recipe's model needs them in
-memory; without a recipe they are merged where they are (`foretaste.workflow.files`).
+A study knows where they are and what they hold (a content hash), and copies them only when a recipe's model needs them
+in memory; without a recipe they are merged where they are (`foretaste.workflow.files`).
 """
 
 import shlex
@@ -24,7 +24,15 @@ from foretaste.task import Task
 from foretaste.work.context import Context
 from foretaste.work.imports import SHOWN, latest, record
 
-__all__ = ["ImportedModel", "check_unchanged", "files_of", "forget_curvature", "imported_models", "remember_model", "site_of_model"]
+__all__ = [
+    "ImportedModel",
+    "check_unchanged",
+    "files_of",
+    "forget_curvature",
+    "imported_models",
+    "remember_model",
+    "site_of_model",
+]
 
 _ANEW = "let `foretaste fit --estimate fisher` make it anew"
 
@@ -69,7 +77,9 @@ def imported_models(study: Study, without: Collection[str] = ()) -> dict[str, Im
         try:
             expert = look(Path(done.result["folder"]))
         except DataError as error:
-            way = f"import it again, or leave it out: foretaste import {study.path} --remove {shlex.quote(task or SHOWN)}"
+            way = (
+                f"import it again, or leave it out: foretaste import {study.path} --remove {shlex.quote(task or SHOWN)}"
+            )
             raise DataError(f"the expert of {task or 'the base'} is not there any more: {error}; {way}") from error
         facts = {name: done.inputs[name] for name in ("digest", "site", "vocabulary")}
         models[task] = ImportedModel(task, expert, **facts, stamp=done.result.get("stamp", ()))
@@ -85,7 +95,13 @@ def remember_model(study: Study, model: ImportedModel, number: int) -> None:
         number: The import's number.
     """
     facts = {"digest": model.digest, "site": model.site, "vocabulary": model.vocabulary}
-    record(study, model.task, number, facts, {"folder": str(model.expert.folder), "kind": model.expert.kind, "stamp": model.stamp})
+    record(
+        study,
+        model.task,
+        number,
+        facts,
+        {"folder": str(model.expert.folder), "kind": model.expert.kind, "stamp": model.stamp},
+    )
 
 
 def files_of(expert: Expert) -> list[Path]:
@@ -146,7 +162,10 @@ def site_of_model(context: Context, task: Task, model: ImportedModel, params: Pa
     if all(own == name for own, name in names.items()):
         return replace(site, center={name: params[name] for name in site.center})
     if not isinstance(site.precision, Diagonal):
-        raise DataError(f"{path} has {site.precision.structure} curvature, and only diagonal can be split into trunk and heads; {_ANEW}")
+        raise DataError(
+            f"{path} has {site.precision.structure} curvature, and only diagonal can be split into trunk and heads;"
+            f" {_ANEW}"
+        )
     return _renamed(site, params, names)
 
 
@@ -159,7 +178,13 @@ def _renamed(site: GaussianSite, params: Params, names: Mapping[str, str]) -> Ga
 
     gradient = None if site.gradient is None else rename(site.gradient)
     center = {name: params[name] for name in rename(site.center)}
-    return replace(site, center=center, precision=Diagonal(rename(site.precision.entries)), gradient=gradient, carried=rename(site.carried))
+    return replace(
+        site,
+        center=center,
+        precision=Diagonal(rename(site.precision.entries)),
+        gradient=gradient,
+        carried=rename(site.carried),
+    )
 
 
 def forget_curvature(study: Study) -> None:

@@ -73,7 +73,9 @@ def named(task: str) -> str:
 
 
 def remove(study: Study, tasks: Iterable[str]) -> None:
-    """From now on a study does not know these tasks' models; files stay where they are, and so does what was made of them.
+    """From now on a study does not know these tasks' models.
+
+    Files stay where they are, and so does what was made of them.
 
     Args:
         study: Knows them.
@@ -94,7 +96,9 @@ def remove(study: Study, tasks: Iterable[str]) -> None:
     strange = [task for task in wanted if task not in known]
     if strange:
         there = ", ".join(task or SHOWN for task in known) or "none"
-        raise StudyError(f"{study.path} has no imported model of {', '.join(map(repr, strange))} to remove; it has: {there}")
+        raise StudyError(
+            f"{study.path} has no imported model of {', '.join(map(repr, strange))} to remove; it has: {there}"
+        )
     number = len(study.all_work("import"))
     for task in wanted:
         record(study, task, number, {**known[task].inputs, "removed": True}, known[task].result)

@@ -50,9 +50,13 @@ class JointEvaluation(EvaluationWork):
     def inputs_at(self, context: Context, weights: TaskWeights) -> dict[str, object]:
         return {"params": JointRun(weights).done(context).artefact, "weights": weights.key, **judged_by(context)}
 
-    def evaluate(self, context: Context, points: Sequence[TaskWeights], observer: Observer) -> list[tuple[Evaluation, Params]]:
+    def evaluate(
+        self, context: Context, points: Sequence[TaskWeights], observer: Observer
+    ) -> list[tuple[Evaluation, Params]]:
         run, start = JointRun(self.weights).done(context), time.perf_counter()
-        return [row(context, context.study.tensors(run.artefact), self.weights, Fidelity.JOINT, "joint", start, run.seconds)]
+        return [
+            row(context, context.study.tensors(run.artefact), self.weights, Fidelity.JOINT, "joint", start, run.seconds)
+        ]
 
 
 @dataclass(frozen=True)
@@ -82,9 +86,17 @@ class ShortJointRun(EvaluationWork):
 
     def inputs_at(self, context: Context, weights: TaskWeights) -> dict[str, object]:
         training, realise = asdict(self._training(context)), context.recipe.joint.realise
-        return {"method": "pretrained", "weights": weights.key, "training": training, "realise": realise, **judged_by(context)}
+        return {
+            "method": "pretrained",
+            "weights": weights.key,
+            "training": training,
+            "realise": realise,
+            **judged_by(context),
+        }
 
-    def evaluate(self, context: Context, points: Sequence[TaskWeights], observer: Observer) -> list[tuple[Evaluation, Params]]:
+    def evaluate(
+        self, context: Context, points: Sequence[TaskWeights], observer: Observer
+    ) -> list[tuple[Evaluation, Params]]:
         start, problem, realise = time.perf_counter(), context.problem, context.recipe.joint.realise
         run = joint(problem.model, None, problem.tasks, self.weights, self._training(context), realise=realise)
         return [row(context, run.params, self.weights, Fidelity.SHARPENED, f"pretrained+{self.steps}", start)]

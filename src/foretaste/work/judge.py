@@ -55,7 +55,7 @@ def with_statistics(context: Context, params: Params, weights: TaskWeights) -> P
 
 
 def reestimates(context: Context) -> bool:
-    """Whether merged params get batch-norm statistics of their own: where there are any, and training changes them too."""
+    """Tell whether merged params need batch-norm statistics of their own: there are some, and training changes them."""
     recipe, problem = context.recipe, context.problem
     wanted = recipe.preview.batch_norm == "reestimate" and recipe.finetune.batch_norm == "update"
     return wanted and has_batch_norm(problem.model) and predict_alike(problem.tasks)
@@ -95,13 +95,20 @@ def at_precision(context: Context) -> Iterator[None]:
     torch.bfloat16
     """
     kind = next(context.problem.model.parameters()).device.type
-    # Without autocast's cache: it knows tensors by where they lie, and evaluation lends the model other params in the same place.
+    # Without autocast's cache: it knows tensors by where they lie, and evaluation lends the model other params in the
+    # same place.
     with torch.autocast(kind, torch.bfloat16, enabled=bool(precision(context.recipe)), cache_enabled=False):
         yield
 
 
 def row(
-    context: Context, params: Params, weights: TaskWeights, fidelity: Fidelity, method: str, start: float, spent: float = 0.0
+    context: Context,
+    params: Params,
+    weights: TaskWeights,
+    fidelity: Fidelity,
+    method: str,
+    start: float,
+    spent: float = 0.0,
 ) -> tuple[Evaluation, Params]:
     """Evaluate params on every task: a row, and the results per example.
 
@@ -124,12 +131,16 @@ def row(
     (['accuracy', 'loss'], torch.Size([398]))
     """
     with at_precision(context):
-        results = evaluate(context.problem.model, params, context.problem.tasks, batch_size=context.recipe.preview.batch_size)
+        results = evaluate(
+            context.problem.model, params, context.problem.tasks, batch_size=context.recipe.preview.batch_size
+        )
     cost = spent + time.perf_counter() - start
     return row_of(results, weights, fidelity, method, seed=context.recipe.seed, cost=cost), per_example(results)
 
 
-def row_of(results: Mapping[str, Result], weights: TaskWeights, fidelity: Fidelity, method: str, *, seed: int, cost: float) -> Evaluation:
+def row_of(
+    results: Mapping[str, Result], weights: TaskWeights, fidelity: Fidelity, method: str, *, seed: int, cost: float
+) -> Evaluation:
     """The results of an evaluation as a row.
 
     Args:
@@ -181,7 +192,9 @@ def objective(context: Context, merge: Callable[[TaskWeights], Params]) -> float
     True
     """
     problem, total = context.problem, 0.0
-    data = {task.name: Subset(task.validation, shuffled(task, context.recipe.seed)[:CHOOSING]) for task in problem.tasks}
+    data = {
+        task.name: Subset(task.validation, shuffled(task, context.recipe.seed)[:CHOOSING]) for task in problem.tasks
+    }
     for weights in _inside(problem.names):
         held = with_statistics(context, merge(weights), weights)
         size = context.recipe.preview.batch_size
@@ -193,7 +206,10 @@ def objective(context: Context, merge: Callable[[TaskWeights], Params]) -> float
 
 def _inside(names: Sequence[str]) -> list[TaskWeights]:
     middle = uniform(names)
-    return [middle, *(TaskWeights(names, [(corner[name] + middle[name]) / 2 for name in names]) for corner in corners(names))]
+    return [
+        middle,
+        *(TaskWeights(names, [(corner[name] + middle[name]) / 2 for name in names]) for corner in corners(names)),
+    ]
 
 
 @dataclass(frozen=True)

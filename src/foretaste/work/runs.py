@@ -47,7 +47,14 @@ class SingleTaskRun(TrainingPiece[Run]):
         return context.training.steps
 
     def train(self, context: Context, start: Snapshot | None, observer: Observer) -> Trained:
-        return finetune(context.problem.model, None, context.task(self.task), self._training(context), start=start, observer=observer)
+        return finetune(
+            context.problem.model,
+            None,
+            context.task(self.task),
+            self._training(context),
+            start=start,
+            observer=observer,
+        )
 
     def read(self, context: Context, done: Done) -> Run:
         return Run.of(done)
@@ -137,7 +144,9 @@ class JointRun(TrainingPiece[Run]):
 
     def train(self, context: Context, start: Snapshot | None, observer: Observer) -> Trained:
         model, tasks, realise = context.problem.model, context.problem.tasks, context.recipe.joint.realise
-        return joint(model, None, tasks, self.weights, context.joint_training, realise=realise, start=start, observer=observer)
+        return joint(
+            model, None, tasks, self.weights, context.joint_training, realise=realise, start=start, observer=observer
+        )
 
     def read(self, context: Context, done: Done) -> Run:
         return Run.of(done)

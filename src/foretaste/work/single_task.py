@@ -44,7 +44,9 @@ class SingleTaskMetrics(Computation[Mapping[str, float]]):
     def make(self, context: Context, observer: Observer) -> tuple[Json, None]:
         params = context.study.tensors(single_task_run(context, self.task).done(context).artefact)
         with at_precision(context):
-            results = evaluate(context.problem.model, params, [context.task(self.task)], batch_size=context.recipe.preview.batch_size)
+            results = evaluate(
+                context.problem.model, params, [context.task(self.task)], batch_size=context.recipe.preview.batch_size
+            )
         return {"metrics": dict(results[self.task].metrics)}, None
 
     def read(self, context: Context, done: Done) -> Mapping[str, float]:

@@ -1,7 +1,7 @@
 """A piece of work as a value: plain data that can be listed, counted, ordered, sent as JSON and done anywhere.
 
-Each piece is named by the hash of everything it depends on. A piece that the study has already is found; any other is made once,
-by whichever process claims it first, and kept before the next one begins.
+Each piece is named by the hash of everything it depends on. A piece that the study has already is found; any other is
+made once, by whichever process claims it first, and kept before the next one begins.
 """
 
 import time
@@ -26,7 +26,9 @@ _CLASSES: dict[str, type["Work[Any]"]] = {}
 
 
 class Work(ABC, Generic[Result]):
-    """What can be done for a study. Subclasses are frozen dataclasses of plain data: names, numbers, weights and other work.
+    """What can be done for a study.
+
+    Subclasses are frozen dataclasses of plain data: names, numbers, weights and other work.
 
     Attributes:
         stage: What is shown while work of this class is being done.
@@ -152,7 +154,8 @@ class TrainingPiece(Piece[Result]):
     def train(self, context: Context, start: Snapshot | None, observer: Observer) -> Trained:
         """Train, from a state if there is one.
 
-        What a `Sampling` optimizer learned is kept beside the params, under names that begin with its kind (``hessian/``).
+        What a `Sampling` optimizer learned is kept beside the params, under names that begin with its kind
+        (``hessian/``).
         """
 
     def size(self, context: Context) -> int:
@@ -173,7 +176,9 @@ class TrainingPiece(Piece[Result]):
             state = f"the last good state is kept in {study.snapshots_at}" if is_kept else "no good state was reached"
             raise Diverged(f"{error}; {state}; change the recipe and name another folder with --study") from error
         facts = {"history": list(trained.history), "seen": {task: dict(seen) for task, seen in trained.seen.items()}}
-        learned = {f"{kind}/{name}": tensor for kind, tensors in trained.state.items() for name, tensor in tensors.items()}
+        learned = {
+            f"{kind}/{name}": tensor for kind, tensors in trained.state.items() for name, tensor in tensors.items()
+        }
         return study.add(self.kind, key, inputs, facts, {**trained.params, **learned}, observer.seconds())
 
 
@@ -219,5 +224,9 @@ def _encode(value: object) -> object:
 
 def _decode(value: "Json | list[Any] | str | float | None") -> object:
     if isinstance(value, Mapping):
-        return from_json(value) if "work" in value else TaskWeights(list(value["weights"]), list(value["weights"].values()))
+        return (
+            from_json(value)
+            if "work" in value
+            else TaskWeights(list(value["weights"]), list(value["weights"].values()))
+        )
     return tuple(_decode(each) for each in value) if isinstance(value, list) else value

@@ -57,9 +57,13 @@ def check(recipe: Recipe, text: str, file: str) -> tuple[CheckResult, Problem]:
     problem = load(recipe, text, file)
     problem.model.to(PartialState().device)
     try:
-        classes = try_batches(problem, recipe.finetune.micro_batch or recipe.finetune.batch_size, recipe.preview.batch_size)
+        classes = try_batches(
+            problem, recipe.finetune.micro_batch or recipe.finetune.batch_size, recipe.preview.batch_size
+        )
         warnings = (
-            recipe.twin_warnings + problem.warnings + (try_labels(problem, classes) if isinstance(recipe.model, FunctionModel) else ())
+            recipe.twin_warnings
+            + problem.warnings
+            + (try_labels(problem, classes) if isinstance(recipe.model, FunctionModel) else ())
         )
     except BadInput as error:
         raise where(error, file, text) from error.__cause__
@@ -77,4 +81,9 @@ def check(recipe: Recipe, text: str, file: str) -> tuple[CheckResult, Problem]:
 
 def _describe_task(task: Task) -> dict[str, object]:
     metrics = [metric.name for metric in task.metrics]
-    return {"train": len(task.train), "validation": len(task.validation), "classes": len(task.classes), "metrics": metrics}
+    return {
+        "train": len(task.train),
+        "validation": len(task.validation),
+        "classes": len(task.classes),
+        "metrics": metrics,
+    }

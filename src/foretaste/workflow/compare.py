@@ -33,7 +33,8 @@ def compare(session: Session, methods: Sequence[str] = (), steps: Sequence[int] 
 
     Args:
         session: The recipe at work.
-        methods: Their names; if left out, all that can preview these tasks, but the controls. Controls go with the mixture.
+        methods: Their names; if left out, all that can preview these tasks, but the controls. Controls go with the
+            mixture.
         steps: Numbers of joint steps; each method's previews are also sharpened by these, and joint runs cut to them.
 
     Raises:
@@ -46,7 +47,10 @@ def compare(session: Session, methods: Sequence[str] = (), steps: Sequence[int] 
     >>> [candidate.method for candidate in compared.methods], compared.best, list(compared.rivals)
     (['simple', 'simple+1', 'pretrained+1'], 'simple', ['uniform', 'proportional'])
     """
-    names, points = check_comparison(session.recipe, session.problem, methods), joint_points(session.recipe, session.problem)
+    names, points = (
+        check_comparison(session.recipe, session.problem, methods),
+        joint_points(session.recipe, session.problem),
+    )
     fit(session)
     candidates = list(_method_rows(session, names, steps, points))
     rivals = _rivals(session)
@@ -79,7 +83,9 @@ def check_comparison(recipe: Recipe, problem: Problem, methods: Sequence[str] = 
         TaskError: A method that cannot preview these tasks.
     """
     if not joint_points(recipe, problem):
-        raise RecipeError("there is nothing to compare previews with: joint.points is 0; set it to 3 or more in the recipe")
+        raise RecipeError(
+            "there is nothing to compare previews with: joint.points is 0; set it to 3 or more in the recipe"
+        )
     names = methods_to_compare(methods, problem.tasks)
     check_methods(names, problem.tasks)
     return names
@@ -96,7 +102,8 @@ def methods_to_compare(methods: Sequence[str] = (), tasks: Sequence[Task] = ()) 
     ['mixture', 'average', 'weighted', 'simple']
     """
     return with_controls(
-        list(methods) or [name for name, row in METHOD_TABLE.items() if not row.is_control and (row.has_params or is_mixable(tasks))]
+        list(methods)
+        or [name for name, row in METHOD_TABLE.items() if not row.is_control and (row.has_params or is_mixable(tasks))]
     )
 
 
@@ -109,7 +116,9 @@ class _MethodRows:
     rows: Sequence[Evaluation]
 
 
-def _method_rows(session: Session, methods: Sequence[str], steps: Sequence[int], points: Sequence[TaskWeights]) -> Iterator[_MethodRows]:
+def _method_rows(
+    session: Session, methods: Sequence[str], steps: Sequence[int], points: Sequence[TaskWeights]
+) -> Iterator[_MethodRows]:
     """Every method's rows, plain and sharpened, and joint runs cut to the same steps."""
     for name in methods:
         row, sites = METHOD_TABLE[name], prepare(session, name)
@@ -117,7 +126,9 @@ def _method_rows(session: Session, methods: Sequence[str], steps: Sequence[int],
         yield _MethodRows(name, row.title, kind, sites.seconds, preview(session, [name], points))
         for count in steps if row.has_params and not row.is_control else ():
             rows = sharpen_previews(session, name, count, points)
-            yield _MethodRows(rows[0].method, f"{name} preview and {count} joint steps", "sharpened", sites.seconds, rows)
+            yield _MethodRows(
+                rows[0].method, f"{name} preview and {count} joint steps", "sharpened", sites.seconds, rows
+            )
     for count in steps:
         rows = train_briefly(session, count, points)
         yield _MethodRows(rows[0].method, f"joint finetuning cut to {count} steps, no preview", "control", 0.0, rows)

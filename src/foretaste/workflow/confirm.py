@@ -48,4 +48,6 @@ def check_trainable(problem: Problem, points: Sequence[TaskWeights]) -> None:
     for weights in points:
         idle = [task for task, share in weights.items() if share == 0]
         if idle and problem.has_private_heads:
-            raise WeightsError(f"joint finetuning at {weights} would never train the head of task {idle[0]!r}; give it some weight")
+            raise WeightsError(
+                f"joint finetuning at {weights} would never train the head of task {idle[0]!r}; give it some weight"
+            )

@@ -57,7 +57,9 @@ def import_experts(
     """
     watch, experts_here, former = watch or Unwatched(), _open_experts(folders), latest(study)
     notes = _unread_optimizers(experts_here)
-    former_models = imported_models(study, without={*experts_here, *([BASE] if base else [])})  # what is replaced may be gone
+    former_models = imported_models(
+        study, without={*experts_here, *([BASE] if base else [])}
+    )  # what is replaced may be gone
     experts = {**{task: model.expert for task, model in former_models.items() if task != BASE}, **experts_here}
     if base is not None:
         experts_here |= _new_base(base.resolve(), former.get(BASE))
@@ -95,31 +97,41 @@ def _open_experts(folders: Mapping[str, Path]) -> dict[str, Expert]:
 def _new_base(folder: Path, former: Done | None) -> dict[str, Expert]:
     """The base, unless it is known as it is."""
     expert = look(folder)
-    if former is not None and former.result["folder"] == str(folder) and former.result.get("stamp") == stamp_files(files_of(expert)):
+    if (
+        former is not None
+        and former.result["folder"] == str(folder)
+        and former.result.get("stamp") == stamp_files(files_of(expert))
+    ):
         return {}
     return {BASE: expert}
 
 
 def _unread_optimizers(experts: Mapping[str, Expert]) -> tuple[str, ...]:
     return tuple(
-        f"task {task!r}: {expert.folder.name}/optimizer.pt is a pickle and is not read; a run with PosteriorCallback(estimate='adam') "
-        "leaves its curvature as a site file"
+        f"task {task!r}: {expert.folder.name}/optimizer.pt is a pickle and is not read; a run with"
+        " PosteriorCallback(estimate='adam') leaves its curvature as a site file"
         for task, expert in experts.items()
         if expert.site is None and (expert.folder / "optimizer.pt").is_file()
     )
 
 
-def _compare_experts(experts: Mapping[str, Expert], base: Path | None, vocabulary: Vocabulary | None) -> tuple[str, ...]:
+def _compare_experts(
+    experts: Mapping[str, Expert], base: Path | None, vocabulary: Vocabulary | None
+) -> tuple[str, ...]:
     adapters = {task: open_adapter(expert.folder) for task, expert in experts.items() if expert.kind == "adapter"}
     notes = check_adapters(adapters) if adapters else ()
     if base is None:
         return notes
-    checkpoints = {task: open_checkpoint(expert.folder) for task, expert in experts.items() if expert.kind == "checkpoint"}
+    checkpoints = {
+        task: open_checkpoint(expert.folder) for task, expert in experts.items() if expert.kind == "checkpoint"
+    }
     like = open_checkpoint(base)
     return (*notes, *preflight_adapters(like, adapters), *preflight(like, checkpoints, vocabulary=vocabulary).notes)
 
 
-def _remember_expert(study: Study, task: str, expert: Expert, vocabulary: Vocabulary | None, number: int, watch: Watch) -> None:
+def _remember_expert(
+    study: Study, task: str, expert: Expert, vocabulary: Vocabulary | None, number: int, watch: Watch
+) -> None:
     def advance(size: int) -> None:
         watch.advance(size, task or "base")
         stop_if_asked(watch)
@@ -161,8 +173,8 @@ def read_experts(session: Session) -> None:
     unknown = sorted(set(models) - {BASE, *tasks})
     if unknown:
         raise StudyError(
-            f"the study has models for {', '.join(unknown)}, the recipe has the tasks {', '.join(tasks)}; use the same names, or take "
-            f"a model out with foretaste import {session.study.path} --remove {unknown[0]}"
+            f"the study has models for {', '.join(unknown)}, the recipe has the tasks {', '.join(tasks)}; use the same"
+            f" names, or take a model out with foretaste import {session.study.path} --remove {unknown[0]}"
         )
     for name, model in models.items():
         if name != BASE:

@@ -34,8 +34,10 @@ def export(
         session: The recipe at work.
         target: A folder that does not exist yet.
         weights: alpha.
-        method: A preview method, or ``joint`` for the joint run, which is made if it is not there; `default_method` if left out.
-        overwrite: Whether a folder that foretaste wrote is replaced, when the new one is complete; never one that the study needs.
+        method: A preview method, or ``joint`` for the joint run, which is made if it is not there; `default_method` if
+            left out.
+        overwrite: Whether a folder that foretaste wrote is replaced, when the new one is complete; never one that the
+            study needs.
 
     Returns:
         Where the params come from, which is also kept beside them in ``foretaste.json``.
@@ -58,8 +60,13 @@ def export(
     ('simple', ['foretaste.json', 'model.safetensors'])
     """
     method = choose_export_method(session.recipe, method)
-    model, needed = session.problem.model, sum(t.numel() * t.element_size() for t in tensors_of(session.problem.model).values())
-    with new_folder(target, needed, overwrite=overwrite, keep=protected_paths(session.recipe, session.study.path, target)) as folder:
+    model, needed = (
+        session.problem.model,
+        sum(t.numel() * t.element_size() for t in tensors_of(session.problem.model).values()),
+    )
+    with new_folder(
+        target, needed, overwrite=overwrite, keep=protected_paths(session.recipe, session.study.path, target)
+    ) as folder:
         params, origin = _joint(session, weights) if method == "joint" else _preview(session, weights, method)
         facts = {
             "at": str(weights),
@@ -134,7 +141,8 @@ def protected_paths(recipe: Recipe, study: Path, target: Path) -> dict[str, Path
         paths["the recipe's model"] = Path(recipe.model.path)
     for task, data in recipe.tasks.items():
         paths |= {
-            f"the {part} data of task {task!r}": Path(path) for part, path in (("training", data.train), ("validation", data.validation))
+            f"the {part} data of task {task!r}": Path(path)
+            for part, path in (("training", data.train), ("validation", data.validation))
         }
     if Study.exists(study):
         with Study.open(study) as opened:

@@ -92,18 +92,23 @@ def merge_obstacle(study: Path, models: Mapping[str, ImportedModel]) -> str | No
     """
     kinds = {model.expert.kind for task, model in models.items() if task != BASE}
     if not kinds:
-        return f"nothing was imported into {study}; begin with foretaste import {study} --base FOLDER --task NAME=FOLDER"
+        return (
+            f"nothing was imported into {study}; begin with foretaste import {study} --base FOLDER --task NAME=FOLDER"
+        )
     if kinds not in ({"adapter"}, {"checkpoint"}):
         return (
-            f"experts of these kinds do not merge without a recipe: {', '.join(sorted(kinds))}; import only checkpoints or only adapters "
-            "(PeftModel.merge_and_unload makes an adapter a checkpoint), or use foretaste run RECIPE --study with the tasks' data"
+            f"experts of these kinds do not merge without a recipe: {', '.join(sorted(kinds))}; import only checkpoints"
+            " or only adapters (PeftModel.merge_and_unload makes an adapter a checkpoint), or use foretaste run RECIPE"
+            " --study with the tasks' data"
         )
     if kinds == {"checkpoint"} and BASE not in models:
         return f"merging checkpoints needs the model they come from; add it: foretaste import {study} --base FOLDER"
     return None
 
 
-def merge_files(study: Study, target: Path, merging: Merging, watch: Watch, *, overwrite: bool = False) -> dict[str, object]:
+def merge_files(
+    study: Study, target: Path, merging: Merging, watch: Watch, *, overwrite: bool = False
+) -> dict[str, object]:
     """Merge imported experts into a new folder: a checkpoint as the base is, or an adapter.
 
     Args:
@@ -111,7 +116,8 @@ def merge_files(study: Study, target: Path, merging: Merging, watch: Watch, *, o
         target: A folder that does not exist yet.
         merging: How.
         watch: Told of bytes written.
-        overwrite: Whether a folder that foretaste wrote is replaced, when the new one is complete; never the study's or an expert's.
+        overwrite: Whether a folder that foretaste wrote is replaced, when the new one is complete; never the study's or
+            an expert's.
 
     Returns:
         How it came about, which is also kept beside it in ``foretaste.json``.
@@ -132,7 +138,9 @@ def merge_files(study: Study, target: Path, merging: Merging, watch: Watch, *, o
         "weights": dict(merging.weights.items()),
         "method": merging.method,
         "pretrained": models[BASE].digest if BASE in models else None,
-        "experts": {task: {"folder": model.expert.folder.name, "sha256": model.digest} for task, model in experts.items()},
+        "experts": {
+            task: {"folder": model.expert.folder.name, "sha256": model.digest} for task, model in experts.items()
+        },
         "version": f"foretaste {__version__}",
     }
     if (reason := merge_obstacle(study.path, models)) is not None:
@@ -156,7 +164,9 @@ def _adapters(
     if merging.method != "simple":
         raise StudyError("adapters add up exactly by method simple; diagonal needs a recipe with the tasks' data")
     if merging.memory is not None:
-        raise StudyError("a memory budget is for checkpoints, and these experts are adapters, which are held whole; leave it out")
+        raise StudyError(
+            "a memory budget is for checkpoints, and these experts are adapters, which are held whole; leave it out"
+        )
     adapters = {task: open_adapter(model.expert.folder) for task, model in experts.items()}
     tensors = None if base is None else base_tensors(open_checkpoint(base.expert.folder), adapters)
     try:
@@ -182,7 +192,9 @@ def _checkpoints(
 ) -> dict[str, object]:
     like = open_checkpoint(base.expert.folder)
     vocabulary = next((model.vocabulary for model in experts.values() if model.vocabulary), None)
-    fitting = preflight(like, {task: open_checkpoint(model.expert.folder) for task, model in experts.items()}, vocabulary=vocabulary)
+    fitting = preflight(
+        like, {task: open_checkpoint(model.expert.folder) for task, model in experts.items()}, vocabulary=vocabulary
+    )
     if merging.method == "diagonal":
         sites = {task: _site_of(experts[task], params) for task, params in fitting.params.items()}
         scale = _mean_curvature(sites.values()) if merging.prior_precision is None else merging.prior_precision
@@ -204,14 +216,16 @@ def _site_of(model: ImportedModel, params: Stored) -> GaussianSite:
     """A site with the curvature that lies beside an expert, left in its file."""
     if model.site is None or model.expert.site is None:
         raise DataError(
-            f"{model.expert.folder} has no curvature beside it; train with PosteriorCallback, use foretaste.sources.loop.capture, "
-            "or merge by --method simple"
+            f"{model.expert.folder} has no curvature beside it; train with PosteriorCallback, use"
+            " foretaste.sources.loop.capture, or merge by --method simple"
         )
     entries, record = open_diagonal(model.expert.site)
     absent = [name for name in params if name not in entries]
     if absent:
         more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
-        raise DataError(f"{model.expert.site} has no curvature of {absent[0]}{more}; was it estimated on another model?")
+        raise DataError(
+            f"{model.expert.site} has no curvature of {absent[0]}{more}; was it estimated on another model?"
+        )
     return GaussianSite(params, Diagonal(entries), record=record)
 
 

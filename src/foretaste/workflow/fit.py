@@ -35,7 +35,7 @@ class FittedTask:
 
 
 def fit(session: Session, *, only_estimate: bool = False) -> dict[str, FittedTask]:
-    """Train every task on its own, or take the model that was imported for it, and estimate its diagonal curvature there.
+    """Train every task on its own, or take the model imported for it, and estimate its diagonal curvature there.
 
     Args:
         session: The recipe at work.

@@ -41,7 +41,9 @@ def mergeability(session: Session, methods: Sequence[str] = ()) -> Mergeability:
     fit(session)
     rows = preview(session, [_AVERAGING], paths(names))
     single = dict(zip(names, session.finish([SingleTaskMetrics(task) for task in names]), strict=True))
-    corner_results = [corner_of(method, preview(session, [method], corners(names)), single, heads) for method in checked]
+    corner_results = [
+        corner_of(method, preview(session, [method], corners(names)), single, heads) for method in checked
+    ]
     return Mergeability(pairs_of(Surface(heads, tuple(rows))), tuple(corner_results))
 
 

@@ -48,7 +48,8 @@ def export_mixture(
         weights: alpha.
         form: Of the file.
         names: Of `TrainerName`; trainers whose configuration is written beside it.
-        overwrite: Whether a folder that foretaste wrote is replaced, when the new one is complete; never one that the study needs.
+        overwrite: Whether a folder that foretaste wrote is replaced, when the new one is complete; never one that the
+            study needs.
 
     Returns:
         The manifest: rows, label tokens and repeats of every task, hashes, and what the order means.
@@ -96,7 +97,9 @@ def check_mixture(recipe: Recipe, problem: Problem, names: Sequence[str]) -> Set
         TaskError: A trainer that cannot train this.
     """
     if not problem.rows or not isinstance(recipe.model, TransformersModel):
-        raise DataError("these tasks' examples are made in memory and have no rows to write; a mixture is for tasks from data files")
+        raise DataError(
+            "these tasks' examples are made in memory and have no rows to write; a mixture is for tasks from data files"
+        )
     settings = _settings(recipe, problem, recipe.model)
     for name in get_args(TrainerName):
         if name in names:
@@ -111,21 +114,30 @@ def _settings(recipe: Recipe, problem: Problem, model: TransformersModel) -> Set
         assert plan.r is not None
         assert plan.alpha is not None
         targets = layers_with_factors(problem.model, problem.trained)
-        lora = LoraSettings(plan.r, plan.alpha, targets, plan.dropout or 0.0, rslora=bool(plan.rslora), train_a=plan.train_a is not False)
+        lora = LoraSettings(
+            plan.r,
+            plan.alpha,
+            targets,
+            plan.dropout or 0.0,
+            rslora=bool(plan.rslora),
+            train_a=plan.train_a is not False,
+        )
     elif plan.freeze is not None:
         trained = tuple(sorted(problem.trained))
     return Settings(model.path, joint_training(recipe), model.max_length, model.kind, lora, trained)
 
 
 def layers_with_factors(model: nn.Module, trained: Collection[str]) -> tuple[str, ...]:
-    """The layers that have LoRA factors, as PEFT's ``target_modules``: ends of names where all such layers have them, else names.
+    """The layers with LoRA factors, as PEFT's ``target_modules``: ends of names where they suffice, else full names.
 
     Args:
         model: Has the factors.
         trained: Names of its trained parameters.
 
     >>> import torch
-    >>> one = nn.ModuleDict({"q": nn.ModuleDict({"lora_B": nn.ModuleDict({"default": nn.Linear(1, 1)})}), "v": nn.Linear(1, 1)})
+    >>> one = nn.ModuleDict(
+    ...     {"q": nn.ModuleDict({"lora_B": nn.ModuleDict({"default": nn.Linear(1, 1)})}), "v": nn.Linear(1, 1)}
+    ... )
     >>> layers_with_factors(nn.ModuleDict({"0": one}), ["0.q.lora_B.default.weight"])
     ('q',)
     """

@@ -61,7 +61,9 @@ class Outcome:
         )
 
 
-def read_outcome(study: Study, prefer: str | None = None, floors: list[str] | None = None, method: str | None = None) -> Outcome:
+def read_outcome(
+    study: Study, prefer: str | None = None, floors: list[str] | None = None, method: str | None = None
+) -> Outcome:
     """Read a study.
 
     Args:
@@ -107,7 +109,9 @@ def empty_surface(study: Study) -> Surface:
         StudyError: No recipe was run on it yet.
     """
     plan = _plan(study)
-    return Surface({task: Headline(**headline) for task, headline in plan["headlines"].items()}, (), bool(plan["inside"]))
+    return Surface(
+        {task: Headline(**headline) for task, headline in plan["headlines"].items()}, (), bool(plan["inside"])
+    )
 
 
 def _plan(study: Study) -> Json:
@@ -119,7 +123,9 @@ def _plan(study: Study) -> Json:
 
 def _provenance(study: Study, plan: Json) -> dict[str, str]:
     identity = plan["identity"]
-    precisions = {work.inputs["prior_precision"] for work in study.all_work("evaluation") if "prior_precision" in work.inputs}
+    precisions = {
+        work.inputs["prior_precision"] for work in study.all_work("evaluation") if "prior_precision" in work.inputs
+    }
     examples = {str(work.result["record"]["examples"]) for work in study.all_work("site")}
     curvature, training = identity["curvature"], identity["finetune"]
     lines = {str(name): str(value) for name, value in plan["facts"]}
@@ -129,7 +135,9 @@ def _provenance(study: Study, plan: Json) -> dict[str, str]:
     length = f"{training['steps']} steps of {training['batch_size']}"
     lines["training"] = f"{length}, {training['optimizer']}, learning rate {training['learning_rate']:g}"
     lines["alpha in joint runs"] = _describe_sampling(study, identity["joint"]["realise"])
-    lines["curvature"] = f"{curvature['estimator']}, {curvature['labels']} labels, {'/'.join(sorted(examples)) or 'all'} examples a task"
+    lines["curvature"] = (
+        f"{curvature['estimator']}, {curvature['labels']} labels, {'/'.join(sorted(examples)) or 'all'} examples a task"
+    )
     lines["prior precision"] = ", ".join(f"{value:.4g}" for value in sorted(precisions)) or "not used yet"
     lines["seed"] = str(identity["seed"])
     lines["versions"] = str(plan["versions"])
@@ -144,7 +152,9 @@ def _describe_sampling(study: Study, realise: str) -> str:
     for run in study.all_work("joint"):
         total = sum(counts["units"] for counts in run.result["seen"].values())
         shares = (pair.split("=") for pair in run.inputs["weights"].split(","))
-        off += [abs(run.result["seen"].get(task, {"units": 0})["units"] / total - float(share)) for task, share in shares]
+        off += [
+            abs(run.result["seen"].get(task, {"units": 0})["units"] / total - float(share)) for task, share in shares
+        ]
     return f"by sampling; realised shares of units within {max(off):.2%} of alpha"
 
 
@@ -152,7 +162,9 @@ def _costs(study: Study) -> dict[str, float]:
     seconds, works = dict.fromkeys(_NAMED.values(), 0.0), study.all_work()
     keys = {work.key for work in works}
     for work in works:
-        if (name := _name_of(work)) is not None and work.inputs.get("of") not in keys:  # a row's cost holds that of its slices
+        if (name := _name_of(work)) is not None and work.inputs.get(
+            "of"
+        ) not in keys:  # a row's cost holds that of its slices
             seconds[name] = seconds.get(name, 0.0) + work.seconds
     return seconds
 

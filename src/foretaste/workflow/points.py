@@ -13,7 +13,7 @@ _LARGEST = 50_000  # points of a lattice; a finer one of many tasks takes minute
 
 
 def grid(recipe: Recipe, problem: Problem) -> list[TaskWeights]:
-    """The weightings that are previewed: as many over the simplex as are asked for, uniform weights, the joint runs' weights.
+    """List the weightings to preview: a lattice of the size asked for, uniform weights, the joint runs' weights.
 
     >>> from foretaste.recipe import parse
     >>> recipe = parse("{name: a, model: {source: digits}, preview: {points: 3}, joint: {points: 1}}")

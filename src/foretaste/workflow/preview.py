@@ -13,7 +13,9 @@ __all__ = ["prepare", "prepare_merger", "preview"]
 
 
 def preview(session: Session, methods: Sequence[str], points: Sequence[TaskWeights]) -> list[Evaluation]:
-    """Merge and evaluate every weighting by every method; where a method merges nothing, mix the predictions of the tasks' models.
+    """Merge and evaluate every weighting by every method.
+
+    Where a method merges nothing, mix the predictions of the tasks' models.
 
     Args:
         session: The recipe at work.
@@ -54,7 +56,9 @@ def prepare(session: Session, method: str) -> SiteSet:
 
 
 def prepare_merger(session: Session, method: str) -> tuple[SiteSet, Merger]:
-    """Do all that a method needs before its first preview; return its sites and their merger under the prior that suits them.
+    """Do all that a method needs before its first preview.
+
+    Return its sites and their merger under the prior that suits them.
 
     Raises:
         RecipeError: A method without params.

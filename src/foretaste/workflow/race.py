@@ -1,9 +1,10 @@
-"""A race of previews: all are evaluated on the same growing part of the validation data, and those that are surely not the best stop.
+"""A race of previews: all are evaluated on a growing part of the validation data, and clear losers stop.
 
-What stops is decided by `foretaste.surface.race`, after every eighth of the data. Survivors reach all of it, each example
-once, and their rows are ordinary ones. Single-task models run to the end whatever they give: floors, the knee and predictions
-are held against them. What a large model gave on a part is kept in the study, so that a race that was stopped goes on, and
-another preference finds what it needs; small models are evaluated together (`foretaste.together`) and begin anew.
+What stops is decided by `foretaste.surface.race`, after every eighth of the data. Survivors reach all of it, each
+example once, and their rows are ordinary ones. Single-task models run to the end whatever they give: floors, the knee
+and predictions are held against them. What a large model gave on a part is kept in the study, so that a race that was
+stopped goes on, and another preference finds what it needs; small models are evaluated together (`foretaste.together`)
+and begin anew.
 """
 
 from collections.abc import Sequence
@@ -58,7 +59,9 @@ def race(
     """
     tasks, inside = session.problem.tasks, session.problem.has_private_heads
     if not any(not inside or min(weights.values()) > 0 for weights in points):
-        raise WeightsError("tasks with heads of their own all need some weight in what is chosen; give weights inside the simplex")
+        raise WeightsError(
+            "tasks with heads of their own all need some weight in what is chosen; give weights inside the simplex"
+        )
     needed = preference.kind == "knee" or any(floor.relative for floor in floors)
     alone = corners(session.problem.names) if needed else [weights for weights in points if weights.corner is not None]
     candidates = list(dict.fromkeys([*points, *alone]))
@@ -69,10 +72,14 @@ def race(
     goal = Goal(surface.headlines, preference.resolve_knee(surface), floors, singles)
     if reason:
         whole = len(rows) * sum(len(task.validation) for task in tasks)
-        return RaceResult(method, tuple(rows), (), choose(surface, goal.preference, floors, singles).weights, {}, whole, whole, reason)
+        return RaceResult(
+            method, tuple(rows), (), choose(surface, goal.preference, floors, singles).weights, {}, whole, whole, reason
+        )
     session.watch.begin(f"race of previews by {method}", len(candidates) * sum(len(task.validation) for task in tasks))
     runners = Runners.of(session, method, candidates)
-    dropped = [candidate for number in range(1, _LOOKS + 1) for candidate in _advance_race(runners, goal, number, inside)]
+    dropped = [
+        candidate for number in range(1, _LOOKS + 1) for candidate in _advance_race(runners, goal, number, inside)
+    ]
     result = replace(surface, rows=tuple(runners.finished(runner) for runner in runners.running))
     best = choose(result, goal.preference, floors, singles).weights
     whole = len(candidates) * runners.examples
@@ -89,7 +96,13 @@ def _advance_race(runners: Runners, goal: Goal, number: int, inside: bool) -> li
     places = [place for place, runner in enumerate(runners.running) if standing.beaten[place] and runner.row is None]
     stopped, examples = runners.stop(places), sum(runners.positions.values())
     return [
-        DroppedCandidate(runner.weights, examples, float(standing.values[place]), _gap_of(standing, place), bool(standing.missing[place]))
+        DroppedCandidate(
+            runner.weights,
+            examples,
+            float(standing.values[place]),
+            _gap_of(standing, place),
+            bool(standing.missing[place]),
+        )
         for place, runner in zip(places, stopped, strict=True)
     ]
 
@@ -112,7 +125,9 @@ def _why_not_raced(tasks: Sequence[Task], method: str) -> str:
     for task in tasks:
         if not _is_ratio(task.metrics[0]):
             what = f"{task.metrics[0].name} of task {task.name!r} is no mean over examples"
-            return f"{what}, so that nothing is known of it from some of them: all previews were evaluated on all examples"
+            return (
+                f"{what}, so that nothing is known of it from some of them: all previews were evaluated on all examples"
+            )
     return ""
 
 

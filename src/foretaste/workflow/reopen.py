@@ -26,7 +26,8 @@ def reopen(folder: Path, watch: Watch | None = None, *, trust: bool = False) -> 
         trust: Whether code that the recipe runs may run, whoever made the study.
 
     Raises:
-        StudyError: The study is empty, was made by a version that did not keep this, or its recipe runs code that is not trusted.
+        StudyError: The study is empty, was made by a version that did not keep this, or its recipe runs code that is
+            not trusted.
         DataError: The model or data are no longer where they were.
 
     >>> import tempfile
@@ -49,7 +50,9 @@ def reopen(folder: Path, watch: Watch | None = None, *, trust: bool = False) -> 
     except (KeyError, ValidationError):
         check_version(plan, folder)
         advice = f"run `foretaste run RECIPE --study {folder}` once (what is done is found), then try again"
-        raise StudyError(f"the study {folder} was made by an earlier version, which did not keep all of its recipe; {advice}") from None
+        raise StudyError(
+            f"the study {folder} was made by an earlier version, which did not keep all of its recipe; {advice}"
+        ) from None
     if not trust:
         check_trust(folder, recipe)
     return start(recipe, text, load(recipe, text, str(folder)), folder, watch, file=str(folder))

@@ -30,7 +30,9 @@ def run(session: Session) -> Recommendation:
         The recommendation.
 
     >>> from foretaste.workflow.example import small_study
-    >>> with small_study("finetune: {steps: 1}, preview: {points: 3, methods: [simple]}, joint: {points: 0}") as session:
+    >>> with small_study(
+    ...     "finetune: {steps: 1}, preview: {points: 3, methods: [simple]}, joint: {points: 0}"
+    ... ) as session:
     ...     run(session).floors_met, len(read_outcome(session.study).surface.rows)
     (True, 5)
     """

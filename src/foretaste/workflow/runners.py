@@ -1,4 +1,4 @@
-"""Runners of a race: previews that see more and more of the validation data, each example once, all in the same order."""
+"""Runners of a race: previews that see more and more of the validation data, each example once, in one order."""
 
 import math
 import time
@@ -142,7 +142,10 @@ class Runners:
         tallies = {}
         for task in self.session.problem.tasks:
             end, first = self.positions[task.name], self.running[0].added[task.name]
-            rows = [np.concatenate([sums.added.numpy() for sums in runner.added[task.name]])[:end] for runner in self.running]
+            rows = [
+                np.concatenate([sums.added.numpy() for sums in runner.added[task.name]])[:end]
+                for runner in self.running
+            ]
             counts = np.concatenate([sums.counts.numpy() for sums in first])[:end]
             tallies[task.name] = Tally(np.stack(rows), counts, len(task.validation), first[0].exponential)
         return tallies
@@ -164,10 +167,16 @@ class Runners:
         begin, parts = time.perf_counter(), [part() for part in runner.parts]
         judgements = {}
         if any(task.judged for task in tasks):
-            with in_eval_mode(model), swapped(model, self._merged.at(session, runner.weights)), at_precision(self.session):
+            with (
+                in_eval_mode(model),
+                swapped(model, self._merged.at(session, runner.weights)),
+                at_precision(self.session),
+            ):
                 judgements = judge_model(model, tasks)
         results = {
-            task.name: result_of(task, replace(self._whole(task, parts), judged=judgements.get(task.judge, {})), task.metrics)
+            task.name: result_of(
+                task, replace(self._whole(task, parts), judged=judgements.get(task.judge, {})), task.metrics
+            )
             for task in tasks
         }
         cost = runner.seconds + time.perf_counter() - begin
@@ -180,7 +189,9 @@ class Runners:
         back = torch.tensor(self.orders[task.name]).argsort()
         texts = [text for output in outputs for text in output.texts]
         columns = [(output.losses, output.predicted, output.labels, output.counted) for output in outputs]
-        return join_batches(columns, task.loss.padding, back, tuple(texts[place] for place in back.tolist()) if texts else ())
+        return join_batches(
+            columns, task.loss.padding, back, tuple(texts[place] for place in back.tolist()) if texts else ()
+        )
 
     def _advance(self, runner: Runner, examples: int) -> None:
         self.evaluated += examples

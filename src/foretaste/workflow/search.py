@@ -1,7 +1,7 @@
 """Search: previews, then joint runs where the decision hangs, until the budget is spent or little is left to gain.
 
-What is next is proposed by `foretaste.surface.propose`; the study keeps every row, so that a search that was stopped goes
-on where it was, and asking for a larger budget goes on from a smaller one.
+What is next is proposed by `foretaste.surface.propose`; the study keeps every row, so that a search that was stopped
+goes on where it was, and asking for a larger budget goes on from a smaller one.
 """
 
 import statistics
@@ -84,13 +84,20 @@ def search(
 
 
 def _next(
-    work: "_Work", view: Outlook, best: Recommendation, preference: Preference | None, floors: Sequence[Floor], tolerance: float
+    work: "_Work",
+    view: Outlook,
+    best: Recommendation,
+    preference: Preference | None,
+    floors: Sequence[Floor],
+    tolerance: float,
 ) -> tuple[list[Proposal], str]:
     """What to evaluate next, or why nothing is left to do."""
     left, options = work.left(), work.options()
     joint = Option(Fidelity.JOINT, str(Fidelity.JOINT), work.cost(Fidelity.JOINT, str(Fidelity.JOINT)))
     confirming = Proposal(best.weights, joint, best.next_gain)
-    unconfirmed = left.joint > 0 and not best.confirmed and best.weights.corner is None and confirming not in work.failed
+    unconfirmed = (
+        left.joint > 0 and not best.confirmed and best.weights.corner is None and confirming not in work.failed
+    )
     open_to = [*options, *([joint] if left.joint > (1 if unconfirmed else 0) else [])]
     least = tolerance * _choice(view, preference)
     if open_to:
@@ -131,7 +138,9 @@ def methods_to_search(recipe: Recipe, problem: Problem, budget: Budget) -> tuple
 
     >>> from foretaste.recipe import parse
     >>> from foretaste.sources.digits import digits
-    >>> methods_to_search(parse("{name: a, model: {source: digits}, preview: {methods: [simple]}}"), digits(), Budget(joint=2))
+    >>> methods_to_search(
+    ...     parse("{name: a, model: {source: digits}, preview: {methods: [simple]}}"), digits(), Budget(joint=2)
+    ... )
     ('simple', 'anchored')
     """
     names = problem.names
@@ -174,7 +183,12 @@ class _Work:
 
     def left(self) -> Budget:
         spent = self.spent()
-        return Budget(*(max(0, ours - used) for ours, used in zip(asdict(self.budget).values(), asdict(spent).values(), strict=True)))
+        return Budget(
+            *(
+                max(0, ours - used)
+                for ours, used in zip(asdict(self.budget).values(), asdict(spent).values(), strict=True)
+            )
+        )
 
     @property
     def steps(self) -> int:
@@ -196,12 +210,16 @@ class _Work:
         if mean is not None:
             return max(mean, 1e-6)
         trained = statistics.mean(task.run.seconds for task in self.fitted.values())
-        return max({Fidelity.JOINT: 1.0, Fidelity.SHARPENED: _SHARPENED, Fidelity.PREVIEW: 0.01}[fidelity] * trained, 1e-6)
+        return max(
+            {Fidelity.JOINT: 1.0, Fidelity.SHARPENED: _SHARPENED, Fidelity.PREVIEW: 0.01}[fidelity] * trained, 1e-6
+        )
 
     def options(self) -> list[Option]:
         """Ways to evaluate that the budget leaves open, joint runs aside."""
         left = self.left()
-        options = [Option(Fidelity.PREVIEW, name, self.cost(Fidelity.PREVIEW, name)) for name in self.methods if left.previews]
+        options = [
+            Option(Fidelity.PREVIEW, name, self.cost(Fidelity.PREVIEW, name)) for name in self.methods if left.previews
+        ]
         if left.sharpened:
             options.append(Option(Fidelity.SHARPENED, self.sharpening, self.cost(Fidelity.SHARPENED, self.sharpening)))
         return options
@@ -241,7 +259,10 @@ class _Work:
         return list(dict.fromkeys([*corners(names), *spread(inner, max(0, count - len(names)))]))
 
     def evaluate(self, proposals: Sequence[Proposal]) -> None:
-        """Evaluate proposals of one kind together; if that fails, one by one: which fail is remembered, and not tried again."""
+        """Evaluate proposals of one kind together.
+
+        If that fails, one by one: which fail is remembered, and not tried again.
+        """
         affordable = proposals[: self._room(proposals[0].option.fidelity)]
         try:
             self._evaluate(affordable[0].option, [proposal.weights for proposal in affordable])
@@ -254,7 +275,9 @@ class _Work:
 
     def _room(self, fidelity: Fidelity) -> int:
         left = self.left()
-        return {Fidelity.JOINT: left.joint, Fidelity.PREVIEW: left.previews, Fidelity.SHARPENED: left.sharpened}[fidelity]
+        return {Fidelity.JOINT: left.joint, Fidelity.PREVIEW: left.previews, Fidelity.SHARPENED: left.sharpened}[
+            fidelity
+        ]
 
     def _evaluate(self, option: Option, points: Sequence[TaskWeights]) -> None:
         if option.fidelity == Fidelity.JOINT:

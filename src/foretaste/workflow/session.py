@@ -43,7 +43,9 @@ class Session(Context):
         return [results[work] for work in works]
 
     def prepare(self, works: Sequence[Work[Any]]) -> None:
-        """Do what the study lacks of some work and of all that it needs; what is there already is passed over in silence.
+        """Do what the study lacks of some work and of all that it needs.
+
+        What is there already is passed over in silence.
 
         Args:
             works: Any work.

@@ -38,7 +38,9 @@ def sharpen_previews(session: Session, method: str, steps: int, points: Sequence
     """
     check_trainable(session.problem, points)
     require_params(method)
-    return [row for rows in session.finish([SharpenedPreview(method, steps, weights) for weights in points]) for row in rows]
+    return [
+        row for rows in session.finish([SharpenedPreview(method, steps, weights) for weights in points]) for row in rows
+    ]
 
 
 def train_briefly(session: Session, steps: int, points: Sequence[TaskWeights]) -> list[Evaluation]:

@@ -61,7 +61,9 @@ class Account:
         return replace(self.empty, rows=tuple(self._rows))
 
     def spent(self, methods: tuple[str, ...], sharpening: str) -> Budget:
-        """How many weightings were evaluated; a weighting counts once for each method, and a joint run of one task not at all.
+        """How many weightings were evaluated.
+
+        A weighting counts once for each method, and a joint run of one task not at all.
 
         Args:
             methods: Of the previews that count.

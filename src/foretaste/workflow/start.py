@@ -50,7 +50,8 @@ def start(
         engine: Does the work; `Here` if left out.
 
     Raises:
-        StudyError: The study was made by another recipe, model or data; the parts are named. Or it has models for other tasks.
+        StudyError: The study was made by another recipe, model or data; the parts are named. Or it has models for other
+            tasks.
         DataError: A model that was imported into it does not fit the recipe's.
         StorageError: The folder cannot be written, or lacks space.
 
@@ -131,7 +132,13 @@ def _check_question(study: Study, plan: Mapping[str, object]) -> None:
 
 def _changes(name: str, before: object, now: object) -> list[str]:
     if isinstance(before, dict) and isinstance(now, dict):
-        keys = before if name == "revisions" else dict.fromkeys([*before, *now])  # a kind of work that is new was not done there
-        return [line for key in keys for line in _changes(f"{name}.{key}".removeprefix("identity."), before.get(key), now.get(key))]
+        keys = (
+            before if name == "revisions" else dict.fromkeys([*before, *now])
+        )  # a kind of work that is new was not done there
+        return [
+            line
+            for key in keys
+            for line in _changes(f"{name}.{key}".removeprefix("identity."), before.get(key), now.get(key))
+        ]
     was = "not recorded (the task had no fingerprint)" if before == "" and name.startswith("data.") else repr(before)
     return [] if before == now else [f"{name}: was {was}, is {now!r}"]

@@ -40,7 +40,10 @@ def try_batches(problem: Problem, train_size: int, validation_size: int) -> dict
     classes = {}
     model = problem.model.eval()
     for task in problem.tasks:
-        for part, examples, size in (("train", task.train, train_size), ("validation", task.validation, validation_size)):
+        for part, examples, size in (
+            ("train", task.train, train_size),
+            ("validation", task.validation, validation_size),
+        ):
             few, many = min(2, len(examples)), min(size, len(examples))
             _try(task, part, few, partial(_measure_few, model, task, examples, few))
             classes[task.name] = _try(task, part, many, partial(_check_batch, model, task, examples, many))
@@ -58,7 +61,8 @@ def try_labels(problem: Problem, classes: Mapping[str, int]) -> tuple[str, ...]:
         A warning for each task whose validation data have one class, where a metric tells classes apart.
 
     Raises:
-        BadInput: A label that the task's loss has no place for, or an example that cannot be read; the recipe's field is named.
+        BadInput: A label that the task's loss has no place for, or an example that cannot be read; the recipe's field
+            is named.
 
     >>> from foretaste.sources.digits import digits
     >>> try_labels(digits(), {"low": 10, "mid": 10, "high": 10})
@@ -117,8 +121,8 @@ def _check_batch(model: nn.Module, task: Task, examples: Examples, count: int) -
         row = _first_bad_row(values)
         if row is not None:
             raise TaskError(
-                f"the model's {name} on task {task.name!r} hold NaN or infinity, first at row {row + 1} of {count}; look at that row's "
-                "values and at the pretrained params"
+                f"the model's {name} on task {task.name!r} hold NaN or infinity, first at row {row + 1} of {count};"
+                " look at that row's values and at the pretrained params"
             )
     return outputs.shape[-1] if outputs.dim() > 1 else 1
 

@@ -1,11 +1,13 @@
 """Whether a stored recipe may run code on this machine.
 
-Some recipes run code that no data file can: a Python function, or tasks of lm-evaluation-harness in files of one's own. Running such
-a recipe from its file is the user's decision. A study keeps its recipe, and a study may come from somebody else, so the recipe that
-a study keeps runs only where this user ran it before, in this folder, or trusted it with ``--trust``.
+Some recipes run code that no data file can: a Python function, or tasks of lm-evaluation-harness in files of one's own.
+Running such a recipe from its file is the user's decision. A study keeps its recipe, and a study may come from somebody
+else, so the recipe that a study keeps runs only where this user ran it before, in this folder, or trusted it with
+``--trust``.
 
-What was trusted is noted in the user's state folder, ``$XDG_STATE_HOME/foretaste/trusted`` or ``~/.local/state/foretaste/trusted``:
-an empty file named by the hash of the study's place and of what it runs. Nothing in the study itself can claim to be trusted.
+What was trusted is noted in the user's state folder, ``$XDG_STATE_HOME/foretaste/trusted`` or
+``~/.local/state/foretaste/trusted``: an empty file named by the hash of the study's place and of what it runs. Nothing
+in the study itself can claim to be trusted.
 
 References:
     XDG Base Directory Specification, https://specifications.freedesktop.org/basedir-spec/latest/
@@ -47,7 +49,9 @@ def code_run_by(recipe: Recipe) -> str | None:
 
 
 def remember_trust(folder: Path, recipe: Recipe) -> None:
-    """Note that this user runs this recipe's code in this study; where that cannot be noted, ``--trust`` is asked for again.
+    """Note that this user runs this recipe's code in this study.
+
+    Where that cannot be noted, ``--trust`` is asked for again.
 
     Args:
         folder: The study's.

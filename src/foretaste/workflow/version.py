@@ -56,14 +56,19 @@ def check_revisions(plan: Mapping[str, Any], folder: Path) -> None:
     Raises:
         StudyError: Work of the study was done in another way than here.
 
-    >>> check_revisions({"identity": {"revisions": {"factors": 1}}, "versions": "foretaste 0.0.9, torch 2.4"}, Path("runs"))
+    >>> check_revisions(
+    ...     {"identity": {"revisions": {"factors": 1}}, "versions": "foretaste 0.0.9, torch 2.4"}, Path("runs")
+    ... )
     Traceback (most recent call last):
     ...
-    foretaste.errors.StudyError: the study runs was made by foretaste 0.0.9, which computes factors in another way (revision 1, here 2): ...
+    foretaste.errors.StudyError: the study runs was made by foretaste 0.0.9, which computes factors in another way
+    (revision 1, here 2): ...
     """
     changed = {kind: number for kind, number in _revisions_of(plan).items() if number != REVISIONS.get(kind)}
     if changed:
-        kinds = ", ".join(f"{kind} in another way (revision {number}, here {REVISIONS.get(kind)})" for kind, number in changed.items())
+        kinds = ", ".join(
+            f"{kind} in another way (revision {number}, here {REVISIONS.get(kind)})" for kind, number in changed.items()
+        )
         raise StudyError(
             f"the study {folder} was made by foretaste {maker_of(plan)}, which computes {kinds}: "
             "go on with that version, or name another folder with --study; the study is untouched"

@@ -16,7 +16,9 @@ from foretaste.export.manifest import LeakWarning
         (Stopped("go on"), 130, "stopped: go on"),
     ],
 )
-def test_errors_end_with_their_exit_code(monkeypatch: pytest.MonkeyPatch, error: Exception, code: int, said: str) -> None:
+def test_errors_end_with_their_exit_code(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, code: int, said: str
+) -> None:
     def failing() -> None:
         raise error
 

@@ -17,7 +17,9 @@ def test_what_is_no_study(tmp_path: Path) -> None:
 
 
 def test_it_prints_its_address_and_stops_on_a_signal(tmp_path: Path) -> None:
-    recipe = digits_recipe(tmp_path, finetune_steps="2", preview_points="3", preview_methods="[simple]", joint_points="0")
+    recipe = digits_recipe(
+        tmp_path, finetune_steps="2", preview_points="3", preview_methods="[simple]", joint_points="0"
+    )
     assert foretaste("preview", recipe, "--study", tmp_path / "s").code == 0
     command = [sys.executable, "-m", "foretaste", "explore", str(tmp_path / "s"), "--no-open", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=ENVIRONMENT, text=True) as process:
@@ -28,17 +30,24 @@ def test_it_prints_its_address_and_stops_on_a_signal(tmp_path: Path) -> None:
 
 
 def test_nothing_stays_behind_when_it_is_killed(tmp_path: Path) -> None:
-    recipe = digits_recipe(tmp_path, finetune_steps="2", preview_points="3", preview_methods="[simple]", joint_points="0")
+    recipe = digits_recipe(
+        tmp_path, finetune_steps="2", preview_points="3", preview_methods="[simple]", joint_points="0"
+    )
     assert foretaste("preview", recipe, "--study", tmp_path / "s").code == 0
     command = [sys.executable, "-m", "foretaste", "explore", str(tmp_path / "s"), "--no-open", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=ENVIRONMENT, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline()
-        children = [int(number) for number in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+        children = [
+            int(number) for number in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        ]
         assert children
         process.kill()
         process.wait(20)
     end = time.monotonic() + 20
-    while any(Path(f"/proc/{child}").exists() and "Z" not in Path(f"/proc/{child}/stat").read_text().split()[2] for child in children):
+    while any(
+        Path(f"/proc/{child}").exists() and "Z" not in Path(f"/proc/{child}/stat").read_text().split()[2]
+        for child in children
+    ):
         assert time.monotonic() < end
         time.sleep(0.1)

@@ -23,7 +23,17 @@ def test_a_search_ends_with_a_report_and_goes_on_with_more(recipe: Path) -> None
     assert "joint runs 1/1, previews 6/6 | best so far" in first.err
     assert (study / "report.html").is_file()
     more = foretaste(
-        "search", recipe, "--study", study, "--budget", "joint=2,previews=16", "--prefer", "front", "--tolerance", "0", "--json"
+        "search",
+        recipe,
+        "--study",
+        study,
+        "--budget",
+        "joint=2,previews=16",
+        "--prefer",
+        "front",
+        "--tolerance",
+        "0",
+        "--json",
     )
     assert more.code == 0, more.err
     document = json.loads(more.out)

@@ -28,7 +28,11 @@ def test_a_study_is_explained_in_sentences(study: Path) -> None:
 
 def test_a_summary_is_made_for_other_wishes(study: Path) -> None:
     summary = summarize_study(study, "low=1", ["all>=50%"], "simple")
-    assert (str(summary.preference), summary.method, len(summary.floors)) == ("the mean weighted low 100%, mid 0%, high 0%", "simple", 1)
+    assert (str(summary.preference), summary.method, len(summary.floors)) == (
+        "the mean weighted low 100%, mid 0%, high 0%",
+        "simple",
+        1,
+    )
 
 
 def test_a_report_replaces_reports_alone(study: Path, tmp_path: Path) -> None:

@@ -24,7 +24,9 @@ def test_numbers_with_units(text: str, expected: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "GiB", "-1GiB", "0", "0.0 MiB", "2 gigs", "1e9", "2GiB of it"])
 def test_what_is_no_size(text: str) -> None:
-    with pytest.raises(StudyError, match=r"--memory .* is not a size; write a number above 0 and a unit, for example --memory 2GiB"):
+    with pytest.raises(
+        StudyError, match=r"--memory .* is not a size; write a number above 0 and a unit, for example --memory 2GiB"
+    ):
         size(text, "--memory")
 
 

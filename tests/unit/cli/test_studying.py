@@ -70,7 +70,9 @@ def test_every_command_explains_itself(command: str) -> None:
 
 def test_the_commands_are_those() -> None:
     found = helped().output
-    assert {command.name or command.callback.__name__ for command in app.registered_commands if command.callback} == set(COMMANDS)
+    assert {
+        command.name or command.callback.__name__ for command in app.registered_commands if command.callback
+    } == set(COMMANDS)
     assert all(command in found for command in COMMANDS)
     assert "Start with: foretaste demo" in found
 
@@ -91,12 +93,21 @@ def test_help_comes_at_once(arguments: list[str]) -> None:
 def test_version() -> None:
     found = foretaste("--version")
     assert (found.code, found.out) == (0, f"foretaste {__version__}\n")
-    module = subprocess.run([sys.executable, "-m", "foretaste", "--version"], capture_output=True, text=True, check=True, env=ENVIRONMENT)
+    module = subprocess.run(
+        [sys.executable, "-m", "foretaste", "--version"], capture_output=True, text=True, check=True, env=ENVIRONMENT
+    )
     assert module.stdout == found.out
 
 
 @pytest.mark.parametrize(
-    "arguments", [["nonsense"], ["run"], ["init", "--kind", "audio"], ["show", "x", "--method", "kfac"], ["compare", "x", "--sharpen", "0"]]
+    "arguments",
+    [
+        ["nonsense"],
+        ["run"],
+        ["init", "--kind", "audio"],
+        ["show", "x", "--method", "kfac"],
+        ["compare", "x", "--sharpen", "0"],
+    ],
 )
 def test_usage_errors_end_with_2(arguments: list[str]) -> None:
     found = foretaste(*arguments)
@@ -158,24 +169,45 @@ def test_the_report_says_what_the_recommendation_rests_on(folder: Path) -> None:
 
 
 def test_compare_takes_methods_and_steps(folder: Path) -> None:
-    command = ["compare", folder / "small.yaml", "--study", folder / "study", "--method", "simple", "--method", "diagonal", "--sharpen", 1]
+    command = [
+        "compare",
+        folder / "small.yaml",
+        "--study",
+        folder / "study",
+        "--method",
+        "simple",
+        "--method",
+        "diagonal",
+        "--sharpen",
+        1,
+    ]
     shown, data = foretaste(*command), foretaste(*command, "--json")
     assert (shown.code, data.code) == (0, 0), shown.err + data.err
     found = finite(data.out)
     assert isinstance(found, dict)
-    assert [each["method"] for each in found["methods"]] == ["simple", "simple+1", "diagonal", "diagonal+1", "pretrained+1"]
+    assert [each["method"] for each in found["methods"]] == [
+        "simple",
+        "simple+1",
+        "diagonal",
+        "diagonal+1",
+        "pretrained+1",
+    ]
     assert all(each["method"] in shown.out and each["title"] in shown.out for each in found["methods"])
     last = f"next: foretaste preview {folder / 'small.yaml'} --method {found['best']} --study {folder / 'study'}"
     assert shown.out.splitlines()[-1] == last
 
 
 def test_preview_without_weights_is_the_whole_grid(folder: Path) -> None:
-    rows = json.loads(foretaste("preview", folder / "small.yaml", "--study", folder / "study", "--method", "simple", "--json").out)
+    rows = json.loads(
+        foretaste("preview", folder / "small.yaml", "--study", folder / "study", "--method", "simple", "--json").out
+    )
     assert len(rows) == 4  # three corners and uniform weights
     assert {row["method"] for row in rows} == {"simple"}
 
 
-def test_the_study_s_folder_is_named_after_the_recipe(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_study_s_folder_is_named_after_the_recipe(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert foretaste("fit", folder / "small.yaml").code == 0
     assert (tmp_path / "small.study" / "study.db").is_file()
@@ -225,7 +257,10 @@ def test_a_signal_in_the_middle_of_work(tmp_path: Path) -> None:
     found = foretaste("fit", recipe, "--study", tmp_path / "study", "--json")
     sender.join()
     assert (found.code, found.out) == (130, "")
-    assert f"stopped: everything finished so far is kept in {tmp_path / 'study'}; go on with: foretaste fit {recipe} --study" in found.err
+    assert (
+        f"stopped: everything finished so far is kept in {tmp_path / 'study'}; go on with: foretaste fit {recipe}"
+        " --study" in found.err
+    )
 
 
 def test_ctrl_c_outside_of_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -257,8 +292,8 @@ def test_export_writes_the_recommended_preview_or_what_is_asked_for(folder: Path
 def test_a_study_is_shown_without_torch_or_scipy(folder: Path) -> None:
     """They take longer to import than the table takes to make."""
     code = (
-        "import sys; sys.modules['torch'] = sys.modules['scipy'] = None; sys.argv = ['foretaste', 'show', sys.argv[1]]\n"
-        "from foretaste.cli.entry import main; main()"
+        "import sys; sys.modules['torch'] = sys.modules['scipy'] = None; sys.argv = ['foretaste', 'show',"
+        " sys.argv[1]]\nfrom foretaste.cli.entry import main; main()"
     )
     command = [sys.executable, "-c", code, str(folder / "study")]
     found = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=True)

@@ -34,7 +34,9 @@ def test_what_is_replaced_and_removed_is_said(tmp_path: Path) -> None:
     foretaste("import", study, "--task", f"a={tmp_path / 'one'}", "--task", f"b={tmp_path / 'one'}")
     again = foretaste("import", study, "--task", f"a={tmp_path / 'two'}").out
     assert f"note: a replaces the former a ({tmp_path / 'one'})" in again
-    assert "has no imported model of 'c' to remove; it has: a, b" in refused("import", study, "--remove", "c", "--remove", "a")
+    assert "has no imported model of 'c' to remove; it has: a, b" in refused(
+        "import", study, "--remove", "c", "--remove", "a"
+    )
     shutil.rmtree(tmp_path / "two")  # what is gone can still be removed, or replaced
     assert f"foretaste import {study} --remove a" in refused("import", study, "--task", f"b={tmp_path / 'one'}")
     assert foretaste("import", study, "--task", f"a={tmp_path / 'one'}").code == 0
@@ -55,7 +57,10 @@ def test_the_next_step_is_one_that_works(tmp_path: Path) -> None:
     assert "foretaste export" not in base
     assert f"next: foretaste export {study}" in foretaste("import", study, "--task", f"a={tmp_path / 'base'}").out
     alone = foretaste("import", tmp_path / "other", "--task", f"a={tmp_path / 'base'}").out
-    assert f"note: merging checkpoints needs the model they come from; add it: foretaste import {tmp_path / 'other'} --base" in alone
+    assert (
+        f"note: merging checkpoints needs the model they come from; add it: foretaste import {tmp_path / 'other'}"
+        " --base" in alone
+    )
     assert "foretaste export" not in alone
 
 
@@ -67,7 +72,11 @@ def test_export_replaces_only_what_foretaste_wrote(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path / "mine")
     for target in (tmp_path / "mine", Path("."), Path("..")):
         said = refused(*export, target)
-        reasons = ("--overwrite replaces only what foretaste wrote", "is the folder that you are in", "holds the study's folder")
+        reasons = (
+            "--overwrite replaces only what foretaste wrote",
+            "is the folder that you are in",
+            "holds the study's folder",
+        )
         assert any(reason in said for reason in reasons)
         assert "finetuning" not in said
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "mine"
@@ -84,7 +93,9 @@ def test_training_a_joint_run_is_said(tmp_path: Path) -> None:
 
 
 def test_a_rank_is_for_imported_adapters(tmp_path: Path) -> None:
-    assert "--rank is for sums of imported adapters" in refused("export", digits_recipe(tmp_path), "--to", tmp_path / "x", "--rank", 2)
+    assert "--rank is for sums of imported adapters" in refused(
+        "export", digits_recipe(tmp_path), "--to", tmp_path / "x", "--rank", 2
+    )
 
 
 def test_a_memory_budget_is_for_imported_checkpoints(tmp_path: Path) -> None:

@@ -68,7 +68,8 @@ def test_texts_are_escaped_and_tags_close(block: Block) -> None:
 
 def test_bars_are_as_long_as_their_share() -> None:
     table = Table(
-        (Column("task"), Column("weight")), ((cell_of("a"), Cell(("100%",), share=1.0)), (cell_of("b"), Cell(("0%",), share=0.0)))
+        (Column("task"), Column("weight")),
+        ((cell_of("a"), Cell(("100%",), share=1.0)), (cell_of("b"), Cell(("0%",), share=0.0))),
     )
     assert 'style="width:100%"></span></span> 100%' in table_html(table)
     assert 'style="width:0%"></span></span> 0%' in table_html(table)
@@ -82,7 +83,14 @@ def test_figures_are_left_out_where_nothing_draws_them() -> None:
 
 def test_parts_have_columns_of_their_own() -> None:
     assert flat_columns(PARTS) == ["made by", "a weight", "a f1", "a loss", "b weight", "b f1", "b loss", "hash"]
-    assert [cell.parts for cell in flat_row(PARTS, PARTS.rows[0], 2)] == [("simple",), ("50%",), ("0.9",), ("50%",), ("0.8",), ("0f",)]
+    assert [cell.parts for cell in flat_row(PARTS, PARTS.rows[0], 2)] == [
+        ("simple",),
+        ("50%",),
+        ("0.9",),
+        ("50%",),
+        ("0.8",),
+        ("0f",),
+    ]
 
 
 def test_first_parts_may_stand_together() -> None:

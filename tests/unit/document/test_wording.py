@@ -4,7 +4,19 @@ import math
 
 import pytest
 
-from foretaste.document.wording import MISSING, and_more, capitalized, counted, duration, joined, number, share, shares, signed, trimmed
+from foretaste.document.wording import (
+    MISSING,
+    and_more,
+    capitalized,
+    counted,
+    duration,
+    joined,
+    number,
+    share,
+    shares,
+    signed,
+    trimmed,
+)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +43,9 @@ def test_a_difference_has_its_sign() -> None:
     assert [signed(value) for value in (0.01, -0.01, 0.0, None)] == ["+0.010", "-0.010", "0.000", MISSING]
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0.414, "0.41 s"), (59.6, "1 min 0 s"), (75, "1 min 15 s"), (3600, "1 h 0 min")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.414, "0.41 s"), (59.6, "1 min 0 s"), (75, "1 min 15 s"), (3600, "1 h 0 min")]
+)
 def test_duration(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 

@@ -21,7 +21,11 @@ def work_classes() -> list[type[Work[Any]]]:
     """Every class of work in the package that can be done."""
     for path in (path for room in ("methods", "work") for path in (SOURCE / room).glob("*.py")):
         importlib.import_module(f"foretaste.{path.parent.name}.{path.stem}")
-    return [cls for cls in subclasses_of(Work.__subclasses__()) if cls.__module__.startswith("foretaste.") and not inspect.isabstract(cls)]
+    return [
+        cls
+        for cls in subclasses_of(Work.__subclasses__())
+        if cls.__module__.startswith("foretaste.") and not inspect.isabstract(cls)
+    ]
 
 
 def test_every_module_with_work_is_listed() -> None:

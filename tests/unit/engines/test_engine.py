@@ -1,4 +1,4 @@
-"""What every engine does, by the engines `here` and `pool`: the same keys and bits, whatever dies, fails or is stopped."""
+"""What every engine does, held for `here` and `pool`: the same keys and bits, whatever dies, fails or is stopped."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,7 +37,10 @@ def kept(session: Session) -> set[tuple[str, str, str | None]]:
 
 def rows(session: Session) -> dict[str, dict[str, dict[str, float]]]:
     works = [done.key for done in session.study.all_work("evaluation")]
-    return {key: {task: dict(own) for task, own in row.metrics.items()} for key, row in session.study.evaluations(works).items()}
+    return {
+        key: {task: dict(own) for task, own in row.metrics.items()}
+        for key, row in session.study.evaluations(works).items()
+    }
 
 
 def test_keys_and_artefacts_are_those_of_serial_work(session: Session, tmp_path: Path, engine: Engine) -> None:
@@ -59,7 +62,9 @@ def test_results_come_for_what_was_asked_alone(session: Session, tmp_path: Path,
     results = dict(engine.run(works, other, Unwatched()))
     assert set(results) == set(works)
     again = dict(engine.run(works, other, Unwatched()))
-    assert {work: result.done.key for work, result in again.items()} == {work: result.done.key for work, result in results.items()}
+    assert {work: result.done.key for work, result in again.items()} == {
+        work: result.done.key for work, result in results.items()
+    }
     assert len(other.study.all_work("finetune")) == len(NAMES)
     other.study.close()
 
@@ -89,7 +94,9 @@ def test_a_failed_piece_ends_it_after_the_others_and_is_named(session: Session, 
     other = empty_study(session, tmp_path / "study", engine, finetune=hot)
     with pytest.raises(Diverged, match="joint finetuning at low=1,mid=0,high=0: "):
         other.finish([JointRun(corners(NAMES)[0])])
-    with pytest.raises(RunFailed, match=r"2 pieces of work failed(.|\n)*at low=0,mid=1,high=0: (.|\n)*at low=0,mid=0,high=1: "):
+    with pytest.raises(
+        RunFailed, match=r"2 pieces of work failed(.|\n)*at low=0,mid=1,high=0: (.|\n)*at low=0,mid=0,high=1: "
+    ):
         other.finish([JointRun(weights) for weights in corners(NAMES)[1:]])
     other.study.close()
 

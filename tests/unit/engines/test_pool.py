@@ -52,7 +52,9 @@ def test_a_killed_worker_s_piece_goes_to_another_and_on_from_its_state(session: 
 def test_a_problem_that_was_made_in_memory_is_refused(session: Session, tmp_path: Path) -> None:
     with Pool(2) as pool:
         other = replace(empty_study(session, tmp_path / "study", pool), origin=None)
-        with pytest.raises(StudyError, match="were made in memory, where other processes cannot load them; use 1 worker"):
+        with pytest.raises(
+            StudyError, match="were made in memory, where other processes cannot load them; use 1 worker"
+        ):
             other.finish([SingleTaskRun("low")])
         other.study.close()
 

@@ -63,7 +63,9 @@ class TestFormula:
         mean = (shares.reshape(-1, 1, 1) * gradients.double().square()).sum(0) / shares.sum()
         torch.testing.assert_close(squares(found)["weight"].double(), 8 * mean, rtol=1e-4, atol=0)
 
-    @pytest.mark.parametrize(("batch_size", "accumulation", "clip"), [(1, 1, 1.0), (16, 1, 1.0), (4, 4, 1.0), (8, 2, 0.1)])
+    @pytest.mark.parametrize(
+        ("batch_size", "accumulation", "clip"), [(1, 1, 1.0), (16, 1, 1.0), (4, 4, 1.0), (8, 2, 0.1)]
+    )
     def test_it_is_the_mean_square_of_one_examples_gradient_where_noise_dominates(
         self, batch_size: int, accumulation: int, clip: float
     ) -> None:
@@ -156,7 +158,10 @@ class TestSite:
 
     def test_step_and_beta2_of_each_group(self) -> None:
         model = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False))
-        groups = [{"params": layer.parameters(), "betas": (0.9, beta2)} for layer, beta2 in zip(model, (0.5, 0.99), strict=True)]
+        groups = [
+            {"params": layer.parameters(), "betas": (0.9, beta2)}
+            for layer, beta2 in zip(model, (0.5, 0.99), strict=True)
+        ]
         optimizer = torch.optim.AdamW(groups, lr=0.0)
         for parameter in model.parameters():
             parameter.grad = torch.full((1, 1), 3.0)
@@ -196,11 +201,15 @@ def live(make: Callable[[nn.Module], torch.optim.Optimizer]) -> Moments:
 class TestOtherOptimizers:
     @pytest.mark.parametrize("kind", [torch.optim.Adamax, torch.optim.RMSprop, torch.optim.Adagrad])
     def test_without_a_second_moment(self, kind: Kind) -> None:
-        with pytest.raises(ParamsError, match=f"state of weight has .* and no exp_avg_sq; it is not Adam's: .*{re.escape(INSTEAD)}"):
+        with pytest.raises(
+            ParamsError, match=f"state of weight has .* and no exp_avg_sq; it is not Adam's: .*{re.escape(INSTEAD)}"
+        ):
             live(lambda model: kind([{"params": model.parameters()}]))
 
     def test_without_any_state(self) -> None:
-        with pytest.raises(ParamsError, match="the optimizer has no second moment for weight, bias; name what was frozen"):
+        with pytest.raises(
+            ParamsError, match="the optimizer has no second moment for weight, bias; name what was frozen"
+        ):
             live(lambda model: torch.optim.SGD(model.parameters()))
 
     def test_adafactor(self) -> None:
@@ -216,7 +225,9 @@ class TestOtherOptimizers:
         optimizer = torch.optim.AdamW(model.parameters())
         model["used"](torch.ones(1, 1)).sum().backward()
         optimizer.step()
-        with pytest.raises(ParamsError, match=r"no second moment for idle.weight, idle.bias; .*freeze what has no gradient"):
+        with pytest.raises(
+            ParamsError, match=r"no second moment for idle.weight, idle.bias; .*freeze what has no gradient"
+        ):
             Moments.of(optimizer, model.named_parameters())
 
     def test_a_parameter_of_no_optimizer_is_named(self) -> None:
@@ -256,18 +267,26 @@ class TestStatesThatCannotBeCorrected:
     def test_a_live_eight_bit_state(self) -> None:
         model = nn.Linear(2, 2, bias=False)
         optimizer = torch.optim.AdamW(model.parameters())
-        optimizer.state[model.weight] = {"step": 1, "state1": torch.zeros(4), "state2": torch.zeros(4, dtype=torch.uint8)}
+        optimizer.state[model.weight] = {
+            "step": 1,
+            "state1": torch.zeros(4),
+            "state2": torch.zeros(4, dtype=torch.uint8),
+        }
         with pytest.raises(ParamsError, match=r"state of weight is 8-bit: .*\(state1\)"):
             Moments.of(optimizer, model.named_parameters())
 
     @pytest.mark.parametrize("slot", ["exp_avg_sq_row", "exp_avg_sq_col"])
     def test_factored(self, slot: str) -> None:
-        with pytest.raises(ParamsError, match=rf"the state of w.{slot} is Adafactor's: .*\({slot}\); .*{re.escape(INSTEAD)}"):
+        with pytest.raises(
+            ParamsError, match=rf"the state of w.{slot} is Adafactor's: .*\({slot}\); .*{re.escape(INSTEAD)}"
+        ):
             adam(ONE, Moments({f"w.{slot}": torch.ones(1)}, 1, 0.9), run=AdamRun(1))
 
     @pytest.mark.parametrize("shape", [(1,), (4,), (2, 1), ()])
     def test_a_shard_by_its_shape(self, shape: tuple[int, ...]) -> None:
-        with pytest.raises(ParamsError, match=rf"exp_avg_sq of w is sharded .*{re.escape(str(list(shape)))}, the parameter's is \[2\]"):
+        with pytest.raises(
+            ParamsError, match=rf"exp_avg_sq of w is sharded .*{re.escape(str(list(shape)))}, the parameter's is \[2\]"
+        ):
             adam(ONE, given(torch.ones(shape)), run=AdamRun(1))
 
     def test_a_shard_by_its_type(self, tmp_path: Path) -> None:
@@ -282,7 +301,9 @@ class TestStatesThatCannotBeCorrected:
 
     @pytest.mark.parametrize("step", [0, -1, math.nan])
     def test_no_steps(self, step: float) -> None:
-        with pytest.raises(TaskError, match=f"state of w has {step:g} steps, so nothing was averaged; .*{re.escape(INSTEAD)}"):
+        with pytest.raises(
+            TaskError, match=f"state of w has {step:g} steps, so nothing was averaged; .*{re.escape(INSTEAD)}"
+        ):
             adam(ONE, given(torch.ones(2), step=step), run=AdamRun(1))
 
     @pytest.mark.parametrize("beta2", [1.0, -0.1, 1.5, math.nan])

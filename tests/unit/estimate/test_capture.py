@@ -26,9 +26,13 @@ SLOW: dict[str, Collection[str]] = {
     "windows": ("body.weight", "body.bias"),
     "another norm": ("norm.weight",),
     "circular padding": ("0.weight",),
-    "attention": tuple(f"0.self_attn.{end}" for end in ("in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias")),
+    "attention": tuple(
+        f"0.self_attn.{end}" for end in ("in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias")
+    ),
     "vit": ("vit.embeddings.cls_token", "vit.embeddings.position_embeddings"),
-    "t5": tuple(f"{part}.block.0.layer.0.SelfAttention.relative_attention_bias.weight" for part in ("encoder", "decoder")),
+    "t5": tuple(
+        f"{part}.block.0.layer.0.SelfAttention.relative_attention_bias.weight" for part in ("encoder", "decoder")
+    ),
 }
 
 
@@ -74,7 +78,9 @@ class TestProbe:
         assert plan.slow == {f"0.{name}" for name in SLOW[name]}
 
     def test_bfloat16_layers_are_not_mistaken_for_wrong_ones(self) -> None:
-        body = nn.Sequential(nn.Linear(16, 32), nn.LayerNorm(32), nn.GELU(), nn.Linear(32, 32), nn.RMSNorm(32), nn.Linear(32, 3))
+        body = nn.Sequential(
+            nn.Linear(16, 32), nn.LayerNorm(32), nn.GELU(), nn.Linear(32, 32), nn.RMSNorm(32), nn.Linear(32, 3)
+        )
         found = Net(body.bfloat16(), {"inputs": normal(5, 16).bfloat16(), "labels": classes()})
         assert plan_of(found).slow == set()
 
@@ -143,7 +149,12 @@ def test_calls_of_one_example_add_up_before_they_are_squared() -> None:
     with capture_calls(plan, 5) as calls:
         total = found.model(found.batch["inputs"]).sum()
     parts = collect_contributions(plan, calls, torch.autograd.grad(total, [call.output for call in calls]))
-    assert {name: len(each) for name, each in parts.items()} == {"body.weight": 2, "body.bias": 2, "head.weight": 1, "head.bias": 1}
+    assert {name: len(each) for name, each in parts.items()} == {
+        "body.weight": 2,
+        "body.bias": 2,
+        "head.weight": 1,
+        "head.bias": 1,
+    }
     weight = found.model.get_parameter("body.weight")
     rows = [torch.autograd.grad(found.model(found.batch["inputs"][row]).sum(), weight)[0] for row in range(5)]
     torch.testing.assert_close(summed_squares(parts["body.weight"]), torch.stack(rows).square().sum(0))
@@ -158,7 +169,9 @@ def test_long_gradients_are_squared_in_chunks() -> None:
         total = (found.model(found.batch["inputs"]) * torch.tensor([1.0, 2.0, 3.0]).unsqueeze(1)).sum()
     parts = collect_contributions(plan, calls, torch.autograd.grad(total, [call.output for call in calls]))
     slope = 3 / (1 << 20)
-    torch.testing.assert_close(summed_squares(parts["0.bias"])[100:200], torch.full((100,), 14 * slope**2), rtol=1e-3, atol=0)
+    torch.testing.assert_close(
+        summed_squares(parts["0.bias"])[100:200], torch.full((100,), 14 * slope**2), rtol=1e-3, atol=0
+    )
 
 
 class TestOneExample:

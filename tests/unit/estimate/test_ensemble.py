@@ -30,7 +30,9 @@ RUNS = {"a": _runs(0), "b": _runs(10)}
 def test_the_plain_control_is_simple_averaging_of_all_runs() -> None:
     found = merge(PRIOR, {task: plain(PRIOR, runs) for task, runs in RUNS.items()}, WEIGHTS).params
     parts = [(WEIGHTS[task] / 3, run) for task, runs in RUNS.items() for run in runs]
-    assert_close(found, {name: sum((share * run.center[name] for share, run in parts), torch.zeros(())) for name in LIKE}, 1e-9)
+    assert_close(
+        found, {name: sum((share * run.center[name] for share, run in parts), torch.zeros(())) for name in LIKE}, 1e-9
+    )
 
 
 def test_the_weighted_control_is_merging_all_runs_as_if_each_were_a_task() -> None:
@@ -42,7 +44,11 @@ def test_the_weighted_control_is_merging_all_runs_as_if_each_were_a_task() -> No
 
 def test_an_ensemble_of_one_is_its_run() -> None:
     sites = {task: ensemble(PRIOR, runs[:1]) for task, runs in RUNS.items()}
-    assert_close(merge(PRIOR, sites, WEIGHTS).params, merge(PRIOR, {task: runs[0] for task, runs in RUNS.items()}, WEIGHTS).params, 1e-9)
+    assert_close(
+        merge(PRIOR, sites, WEIGHTS).params,
+        merge(PRIOR, {task: runs[0] for task, runs in RUNS.items()}, WEIGHTS).params,
+        1e-9,
+    )
 
 
 def test_options_reach_the_mixture() -> None:

@@ -20,7 +20,14 @@ def test_a_plan_is_what_its_estimator_is_called_with(name: Estimator, function: 
     site = estimate_site(model, None, TASK, plan, seen.append)
     assert callable(function)
     expected = function(
-        model, None, TASK, generator=torch.Generator().manual_seed(3), labels="empirical", max_examples=5, batch_size=2, gradient=True
+        model,
+        None,
+        TASK,
+        generator=torch.Generator().manual_seed(3),
+        labels="empirical",
+        max_examples=5,
+        batch_size=2,
+        gradient=True,
     )
     assert_same(site.precision.to_tensors(), expected.precision.to_tensors())
     assert_same(site.gradient or {}, expected.gradient)

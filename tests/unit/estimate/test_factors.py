@@ -36,7 +36,9 @@ class TestFactors:
     def test_exact_ones_up_to_the_number_of_labels(self) -> None:
         each, columns, chances = self.linear()
         found = self.found(each, "exact")
-        torch.testing.assert_close(found.left["weight"], (torch.diag_embed(chances) - chances[:, :, None] * chances[:, None]).mean(0))
+        torch.testing.assert_close(
+            found.left["weight"], (torch.diag_embed(chances) - chances[:, :, None] * chances[:, None]).mean(0)
+        )
         torch.testing.assert_close(found.right["weight"] / 3, columns.T @ columns / 5)
 
     def test_a_convolutions_are_those_of_its_windows(self) -> None:
@@ -48,7 +50,10 @@ class TestFactors:
 
     def test_batch_size_does_not_matter(self) -> None:
         found = net("cnn")
-        one, five = (factors(found.model, None, found.task(), generator=random(0), labels="exact", batch_size=size) for size in (1, 5))
+        one, five = (
+            factors(found.model, None, found.task(), generator=random(0), labels="exact", batch_size=size)
+            for size in (1, 5)
+        )
         assert_close(dict(sorted(one.left.items())), dict(sorted(five.left.items())), 1e-4)
         assert_close(dict(sorted(one.right.items())), dict(sorted(five.right.items())), 1e-4)
 
@@ -87,7 +92,10 @@ class TestSharedBasis:
     def test_it_is_that_of_the_sum_of_scaled_factors(self) -> None:
         matrices = [normal(4, 4, seed=seed).double() for seed in range(4)]
         first, second, third, fourth = (root @ root.T for root in matrices)
-        tasks = [Factors({"w": first}, {"w": 100 * second}, {"w": "b"}), Factors({"w": 1e3 * third}, {"w": fourth}, {"w": "b"})]
+        tasks = [
+            Factors({"w": first}, {"w": 100 * second}, {"w": "b"}),
+            Factors({"w": 1e3 * third}, {"w": fourth}, {"w": "b"}),
+        ]
         axes = shared_basis(tasks)["w"]
         for found, pair in ((axes.left, (first, third)), (axes.right, (second, fourth))):
             inner = found.double().T @ sum(m / m.trace() for m in pair) @ found.double()
@@ -96,7 +104,10 @@ class TestSharedBasis:
         assert axes.bias == "b"
 
     def test_a_layer_of_one_task_takes_its_own(self) -> None:
-        one, two = Factors({"w": torch.eye(2)}, {"w": torch.eye(2)}, {}), Factors({"v": torch.eye(3)}, {"v": torch.eye(1)}, {})
+        one, two = (
+            Factors({"w": torch.eye(2)}, {"w": torch.eye(2)}, {}),
+            Factors({"v": torch.eye(3)}, {"v": torch.eye(1)}, {}),
+        )
         assert {name: len(axes.left) for name, axes in shared_basis([one, two]).items()} == {"w": 2, "v": 3}
 
     def test_no_curvature_still_gives_a_basis(self) -> None:

@@ -26,7 +26,9 @@ def squares(site: GaussianSite) -> Params:
     return site.precision.entries
 
 
-def estimate(found: Net, labels: Labels = "empirical", unit: Unit = "example", seed: int = 0, batch_size: int = 2) -> GaussianSite:
+def estimate(
+    found: Net, labels: Labels = "empirical", unit: Unit = "example", seed: int = 0, batch_size: int = 2
+) -> GaussianSite:
     return fisher(found.model, None, found.task(unit), generator=random(seed), labels=labels, batch_size=batch_size)
 
 
@@ -34,7 +36,9 @@ class TestAgainstALoopOverExamples:
     @pytest.mark.parametrize("name", NETS)
     def test_empirical(self, name: str) -> None:
         found = net(name)
-        assert_curvature_close(squares(estimate(found, batch_size=3)), empirical(found.model, found.task(), found.batch))
+        assert_curvature_close(
+            squares(estimate(found, batch_size=3)), empirical(found.model, found.task(), found.batch)
+        )
 
     @pytest.mark.parametrize("name", NETS)
     def test_empirical_in_the_datas_order(self, name: str) -> None:
@@ -50,7 +54,11 @@ class TestAgainstALoopOverExamples:
         site = estimate(found, unit=unit)
         assert_curvature_close(squares(site), empirical(found.model, found.task(unit), found.batch))
         counted = int((found.batch["labels"] != IGNORED).sum())
-        assert (site.record.unit, site.record.examples, site.record.units) == (unit, 5, 5 if unit == "example" else counted)
+        assert (site.record.unit, site.record.examples, site.record.units) == (
+            unit,
+            5,
+            5 if unit == "example" else counted,
+        )
         assert counted < found.batch["labels"].numel()
 
     @pytest.mark.parametrize("unit", ["example", "token"])
@@ -117,13 +125,17 @@ class TestWhatDoesNotMatter:
 
     def test_the_generator_draws_the_labels(self) -> None:
         found = net("mlp")
-        assert not torch.equal(squares(estimate(found, "sampled", seed=1))["0.weight"], squares(estimate(found, "sampled"))["0.weight"])
+        assert not torch.equal(
+            squares(estimate(found, "sampled", seed=1))["0.weight"], squares(estimate(found, "sampled"))["0.weight"]
+        )
 
     def test_true_labels_do_not_matter_to_sampled_and_exact(self) -> None:
         found = net("mlp")
         other = Net(found.model, {**found.batch, "labels": (found.batch["labels"] + 1) % 3})
         for labels in LABELS:
-            same = torch.equal(squares(estimate(found, labels))["0.weight"], squares(estimate(other, labels))["0.weight"])
+            same = torch.equal(
+                squares(estimate(found, labels))["0.weight"], squares(estimate(other, labels))["0.weight"]
+            )
             assert same == (labels != "empirical")
 
 
@@ -147,8 +159,12 @@ class TestBfloat16:
         low, _ = self.lowered()
         batch = {name: tensor[:1].repeat(1000, *[1] * (tensor.dim() - 1)) for name, tensor in low.batch.items()}
         one = {name: tensor[:1] for name, tensor in low.batch.items()}
-        assert_close(squares(estimate(Net(low.model, batch), batch_size=1000)), squares(estimate(Net(low.model, one))), 1e-3)
-        assert_close(squares(estimate(Net(low.model, batch), batch_size=1)), squares(estimate(Net(low.model, one))), 1e-3)
+        assert_close(
+            squares(estimate(Net(low.model, batch), batch_size=1000)), squares(estimate(Net(low.model, one))), 1e-3
+        )
+        assert_close(
+            squares(estimate(Net(low.model, batch), batch_size=1)), squares(estimate(Net(low.model, one))), 1e-3
+        )
 
     def test_the_center_keeps_the_models_type(self) -> None:
         low, _ = self.lowered()
@@ -164,7 +180,10 @@ class TestData:
     def test_max_examples_are_chosen_at_random(self) -> None:
         found = net("mlp")
         task = found.task()
-        sites = [fisher(found.model, None, task, generator=random(seed), labels="empirical", max_examples=2) for seed in (0, 3, 0)]
+        sites = [
+            fisher(found.model, None, task, generator=random(seed), labels="empirical", max_examples=2)
+            for seed in (0, 3, 0)
+        ]
         assert [site.record.examples for site in sites] == [2, 2, 2]
         assert_same(squares(sites[0]), squares(sites[2]))
         assert not torch.equal(squares(sites[0])["0.weight"], squares(sites[1])["0.weight"])
@@ -183,7 +202,9 @@ class TestData:
     def test_any_loader_of_batches(self) -> None:
         found = net("mlp")
         task = found.task()
-        loader = DataLoader(TensorDataset(found.batch["inputs"], found.batch["labels"]), batch_size=2, collate_fn=_named)
+        loader = DataLoader(
+            TensorDataset(found.batch["inputs"], found.batch["labels"]), batch_size=2, collate_fn=_named
+        )
         site = fisher(found.model, None, task, generator=random(0), labels="empirical", batches=loader)
         assert_curvature_close(squares(site), empirical(found.model, task, found.batch))
         parts = ({name: tensor[rows] for name, tensor in found.batch.items()} for rows in (slice(0, 1), slice(1, 5)))
@@ -237,7 +258,9 @@ class TestGradient:
 
     def test_curvature_is_the_same_with_it(self) -> None:
         found = net("mlp")
-        site = fisher(found.model, None, found.task(), generator=random(0), batch_size=2, labels="empirical", gradient=True)
+        site = fisher(
+            found.model, None, found.task(), generator=random(0), batch_size=2, labels="empirical", gradient=True
+        )
         assert_same(squares(site), squares(estimate(found)))
 
 
@@ -256,7 +279,9 @@ class TestTheModelIsLeftAsItWas:
         assert_same(tensors_of(model), before)
         assert [module.training for module in modules] == modes
         assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
-        assert not any(module._forward_hooks or module._forward_pre_hooks or module._backward_hooks for module in modules)
+        assert not any(
+            module._forward_hooks or module._forward_pre_hooks or module._backward_hooks for module in modules
+        )
 
     def test_after_an_error_too(self) -> None:
         found = net("mlp")
@@ -295,7 +320,10 @@ class TestParams:
 
     def test_buffers_are_carried(self) -> None:
         found = net("batch norm")
-        assert_same(estimate(found).carried, {name: found.model.get_buffer(name) for name in ("1.running_mean", "1.running_var")})
+        assert_same(
+            estimate(found).carried,
+            {name: found.model.get_buffer(name) for name in ("1.running_mean", "1.running_var")},
+        )
 
     def test_only_the_tasks_own_parameters(self) -> None:
         found = net("bare parameter")
@@ -319,7 +347,9 @@ class TestParams:
         truth = empirical(found.model, found.task(), found.batch)
         assert_curvature_close(squares(site), {name: truth[name] * held[name] for name in truth})
         assert site.gradient is not None
-        assert {name for name, tensor in site.gradient.items() if not tensor.any()} == {name for name in held if not held[name]}
+        assert {name for name, tensor in site.gradient.items() if not tensor.any()} == {
+            name for name in held if not held[name]
+        }
 
     def test_a_model_without_trained_parameters(self) -> None:
         model = nn.Linear(4, 3).requires_grad_(False)

@@ -20,7 +20,14 @@ def lone(*values: float, dtype: torch.dtype = torch.float32) -> nn.Parameter:
 
 
 def made(params: Iterable[Tensor] | list[Group], **changes: Any) -> IVON:  # noqa: ANN401 - settings of all types
-    settings: dict[str, Any] = {"ess": ESS, "lr": 0.1, "beta2": 0.9, "hessian_init": FIRST, "weight_decay": DECAY, "generator": random(0)}
+    settings: dict[str, Any] = {
+        "ess": ESS,
+        "lr": 0.1,
+        "beta2": 0.9,
+        "hessian_init": FIRST,
+        "weight_decay": DECAY,
+        "generator": random(0),
+    }
     return IVON(params, **(settings | changes))
 
 
@@ -132,7 +139,9 @@ class TestWhereItSettles:
     def test_at_the_curvature_and_the_optimum_with_the_prior(self, to_start: bool, center: float) -> None:
         mean, found = settled(to_start=to_start)
         torch.testing.assert_close(found, CURVATURE, rtol=0.15, atol=0.02)
-        torch.testing.assert_close(mean, (CURVATURE * BOTTOM + DECAY * center) / (CURVATURE + DECAY), rtol=0.02, atol=0.02)
+        torch.testing.assert_close(
+            mean, (CURVATURE * BOTTOM + DECAY * center) / (CURVATURE + DECAY), rtol=0.02, atol=0.02
+        )
 
     def test_h_is_in_units_of_the_mean_loss_whatever_the_ess(self) -> None:
         for ess in (20.0, 500.0):
@@ -248,7 +257,9 @@ class TestAccumulation:
                     for x, y in zip(torch.split(inputs, pieces), torch.split(targets, pieces), strict=True):
                         ((layer(x) - y).square().sum() / 12).backward()
                 optimizer.step()
-            found.append([*(p.detach() for p in layer.parameters()), *(hessian(optimizer, p) for p in layer.parameters())])
+            found.append(
+                [*(p.detach() for p in layer.parameters()), *(hessian(optimizer, p) for p in layer.parameters())]
+            )
         torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-5)
 
     def test_several_draws_add_up_with_scaled_losses(self) -> None:
@@ -261,7 +272,9 @@ class TestAccumulation:
             backward(optimizer, lambda: loss() / 4)
         optimizer.step()
         noise = random(0)
-        e = torch.stack([torch.empty(2).normal_(generator=noise) for _ in range(4)]).double() / math.sqrt(ESS * (FIRST + DECAY))
+        e = torch.stack([torch.empty(2).normal_(generator=noise) for _ in range(4)]).double() / math.sqrt(
+            ESS * (FIRST + DECAY)
+        )
         grads = CURVATURE[:2].double() * (start + e - BOTTOM[:2].double())
         u = 0.1 * (ESS * (FIRST + DECAY) * (e * grads).mean(0) - FIRST) / (FIRST + DECAY)
         h = (FIRST + DECAY) * (1 + u + u**2 / 2) - DECAY

@@ -4,7 +4,15 @@ import torch
 from foretaste.errors import ParamsError
 from foretaste.estimate.ivon_step import check_settings, in_pieces, move_params
 
-GROUP = {"ess": 10.0, "hessian_init": 0.5, "lr": 0.1, "weight_decay": 0.2, "beta1": 0.9, "beta2": 0.8, "clip_radius": 1e3}
+GROUP = {
+    "ess": 10.0,
+    "hessian_init": 0.5,
+    "lr": 0.1,
+    "weight_decay": 0.2,
+    "beta1": 0.9,
+    "beta2": 0.8,
+    "clip_radius": 1e3,
+}
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,17 @@ from laws import assert_same, normal, orthogonal, random
 from networks import NETS, SEQUENCES, Net, assert_curvature_close, classes, empirical, gradients, net
 
 LABELS: tuple[Labels, ...] = ("sampled", "empirical", "exact")
-EXACT = ["mlp", "linear over positions", "conv1d", "cnn", "called twice", "tied", "norms", "bare parameter", "llama tied"]
+EXACT = [
+    "mlp",
+    "linear over positions",
+    "conv1d",
+    "cnn",
+    "called twice",
+    "tied",
+    "norms",
+    "bare parameter",
+    "llama tied",
+]
 
 
 def curvature(site: GaussianSite) -> Kronecker:
@@ -30,7 +40,9 @@ def curvature(site: GaussianSite) -> Kronecker:
     return site.precision
 
 
-def estimate(found: Net, labels: Labels = "empirical", unit: Unit = "example", seed: int = 0, batch_size: int = 5) -> GaussianSite:
+def estimate(
+    found: Net, labels: Labels = "empirical", unit: Unit = "example", seed: int = 0, batch_size: int = 5
+) -> GaussianSite:
     return kfac(found.model, None, found.task(unit), generator=random(seed), labels=labels, batch_size=batch_size)
 
 
@@ -43,7 +55,9 @@ def turned(gradient: Params, name: str, axes: Axes) -> Tensor:
 
 def empirical_in(basis: Basis, model: nn.Module, task: Task, batch: Batch) -> dict[str, Tensor]:
     """Summed squares, in the basis, of the gradients of examples taken one by one."""
-    total = {name: torch.zeros(axes.left.shape[1], axes.right.shape[1], dtype=torch.float64) for name, axes in basis.items()}
+    total = {
+        name: torch.zeros(axes.left.shape[1], axes.right.shape[1], dtype=torch.float64) for name, axes in basis.items()
+    }
     with in_eval_mode(model):
         for index, factor in enumerate(unit_factors(batch["labels"] != IGNORED, task.unit).tolist()):
             gradient = gradients(model, task, batch, index, batch["labels"])
@@ -53,15 +67,20 @@ def empirical_in(basis: Basis, model: nn.Module, task: Task, batch: Batch) -> di
 
 
 def exact_in(basis: Basis, model: nn.Module, task: Task, batch: Batch) -> dict[str, Tensor]:
-    """Diagonal, in the basis, of ``1/N sum_b J_b' (diag(p) - p p') J_b``, from the logits' jacobian on batches of one."""
+    """Diagonal, in the basis, of ``1/N sum_b J_b' (diag(p) - p p') J_b``, from the logits' Jacobian."""
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    total = {name: torch.zeros(axes.left.shape[1], axes.right.shape[1], dtype=torch.float64) for name, axes in basis.items()}
+    total = {
+        name: torch.zeros(axes.left.shape[1], axes.right.shape[1], dtype=torch.float64) for name, axes in basis.items()
+    }
     with in_eval_mode(model):
         for index, factor in enumerate(unit_factors(batch["labels"] != IGNORED, task.unit).tolist()):
             one = {key: tensor[index : index + 1] for key, tensor in batch.items()}
             logits, labels = task.predict(model, one).flatten(0, -2), one["labels"].flatten()
             for row in logits[labels != IGNORED]:
-                grads = [torch.autograd.grad(each, list(named.values()), retain_graph=True, materialize_grads=True) for each in row]
+                grads = [
+                    torch.autograd.grad(each, list(named.values()), retain_graph=True, materialize_grads=True)
+                    for each in row
+                ]
                 chances = row.detach().double().softmax(0)
                 middle = torch.diag(chances) - torch.outer(chances, chances)
                 for name, axes in basis.items():
@@ -75,7 +94,9 @@ class TestAgainstALoopOverExamples:
     def test_empirical(self, name: str) -> None:
         found = net(name)
         precision = curvature(estimate(found))
-        assert_curvature_close(precision.eigenvalues, empirical_in(precision.basis, found.model, found.task(), found.batch))
+        assert_curvature_close(
+            precision.eigenvalues, empirical_in(precision.basis, found.model, found.task(), found.batch)
+        )
 
     @pytest.mark.parametrize("unit", ["example", "token"])
     @pytest.mark.parametrize("name", EXACT)
@@ -92,7 +113,9 @@ class TestAgainstALoopOverExamples:
         found = net(name)
         site = estimate(found, unit=unit)
         precision = curvature(site)
-        assert_curvature_close(precision.eigenvalues, empirical_in(precision.basis, found.model, found.task(unit), found.batch))
+        assert_curvature_close(
+            precision.eigenvalues, empirical_in(precision.basis, found.model, found.task(unit), found.batch)
+        )
         counted = int((found.batch["labels"] != IGNORED).sum())
         assert (site.record.unit, site.record.units) == (unit, 5 if unit == "example" else counted)
 
@@ -112,7 +135,9 @@ class TestAgainstALoopOverExamples:
     @pytest.mark.parametrize("name", ["mlp", "cnn", "linear over positions", "called twice", "gpt2"])
     def test_the_trace_is_that_of_all_gradients_whatever_directions_are_kept(self, name: str, share: float) -> None:
         found = net(name)
-        precision = curvature(kfac(found.model, None, found.task(), generator=random(0), labels="empirical", share=share))
+        precision = curvature(
+            kfac(found.model, None, found.task(), generator=random(0), labels="empirical", share=share)
+        )
         truth = empirical(found.model, found.task(), found.batch)
         for weight, axes in precision.basis.items():
             trace = float(precision.eigenvalues[weight].sum() + axes.outside * precision.outside[weight])
@@ -121,7 +146,10 @@ class TestAgainstALoopOverExamples:
 
     def test_in_the_basis_of_the_entries_it_is_the_diagonal_fisher(self) -> None:
         found = net("mlp")
-        basis = {f"{at}.weight": Axes(torch.eye(rows), torch.eye(columns), f"{at}.bias") for at, rows, columns in ((0, 6, 5), (2, 3, 7))}
+        basis = {
+            f"{at}.weight": Axes(torch.eye(rows), torch.eye(columns), f"{at}.bias")
+            for at, rows, columns in ((0, 6, 5), (2, 3, 7))
+        }
         site = kfac(found.model, None, found.task(), generator=random(0), labels="exact", basis=basis)
         flat = fisher(found.model, None, found.task(), generator=random(0), labels="exact").precision
         assert isinstance(flat, Diagonal)
@@ -139,13 +167,16 @@ class TestAgainstALoopOverExamples:
         precision = curvature(kfac(same.model, None, same.task(), generator=random(0), labels="exact", share=1))
         left = torch.linalg.eigvalsh(found.left["weight"].double())
         right = torch.linalg.eigvalsh(columns.double().T @ columns.double())
-        torch.testing.assert_close(precision.eigenvalues["weight"].double(), torch.outer(left, right), rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(
+            precision.eigenvalues["weight"].double(), torch.outer(left, right), rtol=1e-4, atol=1e-6
+        )
 
     def test_sampled_labels_are_unbiased(self) -> None:
         found = net("mlp")
         truth = curvature(estimate(found, "exact"))
         draws = [
-            curvature(kfac(found.model, None, found.task(), generator=random(seed), basis=truth.basis, batch_size=5)) for seed in range(400)
+            curvature(kfac(found.model, None, found.task(), generator=random(seed), basis=truth.basis, batch_size=5))
+            for seed in range(400)
         ]
         for name, expected in truth.eigenvalues.items():
             each = torch.stack([draw.eigenvalues[name] for draw in draws]).double()
@@ -191,7 +222,9 @@ class TestLayers:
         precision = curvature(estimate(found, "exact"))
         assert {weight: axes.bias for weight, axes in precision.basis.items()} == {"0.weight": None}
         assert set(precision.diagonal.entries) == {"0.bias", "2.bias"}
-        assert_curvature_close(precision.eigenvalues, exact_in(precision.basis, found.model, found.task(), found.batch), 1e-4)
+        assert_curvature_close(
+            precision.eigenvalues, exact_in(precision.basis, found.model, found.task(), found.batch), 1e-4
+        )
 
     def test_a_frozen_bias_stays_apart(self) -> None:
         model = copy.deepcopy(net("mlp").model)
@@ -206,14 +239,18 @@ class TestASharedBasis:
         found, other = net("mlp"), Net(net("mlp").model, {"inputs": normal(5, 4, seed=5), "labels": classes(seed=5)})
         each = [factors(one.model, None, one.task(), generator=random(0)) for one in (found, other)]
         basis = shared_basis(each)
-        first, second = (kfac(one.model, None, one.task(), generator=random(0), basis=basis).precision for one in (found, other))
+        first, second = (
+            kfac(one.model, None, one.task(), generator=random(0), basis=basis).precision for one in (found, other)
+        )
         assert isinstance(first + second, Kronecker)
         assert isinstance(first + estimate(other).precision, Sum)
 
     def test_layers_that_the_model_lacks_are_passed_over(self) -> None:
         found = net("mlp")
         basis = {"elsewhere": Axes(orthogonal(2), orthogonal(2))}
-        precision = curvature(kfac(found.model, None, found.task(), generator=random(0), labels="empirical", basis=basis))
+        precision = curvature(
+            kfac(found.model, None, found.task(), generator=random(0), labels="empirical", basis=basis)
+        )
         assert not precision.basis
         assert set(precision.diagonal.entries) == {name for name, _ in found.model.named_parameters()}
 
@@ -277,7 +314,16 @@ class TestSite:
         found, seen = net("mlp"), list[int]()
         task, basis = found.task(), curvature(estimate(net("mlp"))).basis
         parts = ({name: tensor[rows] for name, tensor in found.batch.items()} for rows in (slice(0, 2), slice(2, 5)))
-        site = kfac(found.model, None, task, generator=random(0), labels="empirical", basis=basis, batches=parts, on_batch=seen.append)
+        site = kfac(
+            found.model,
+            None,
+            task,
+            generator=random(0),
+            labels="empirical",
+            basis=basis,
+            batches=parts,
+            on_batch=seen.append,
+        )
         assert seen == [2, 5]
         assert_curvature_close(curvature(site).eigenvalues, empirical_in(basis, found.model, task, found.batch))
 
@@ -312,7 +358,9 @@ class TestLayersThatTheSecondPassSeesOtherwise:
     def test_a_layer_that_the_second_probe_does_not_use(self, name: str, bias: str | None) -> None:
         found = net(name)
         basis = {"expert.weight": Axes(orthogonal(3), orthogonal(4 + (bias is not None)), bias)}
-        site = kfac(found.model, None, found.task(), generator=random(0), labels="empirical", basis=basis, batches=[found.batch])
+        site = kfac(
+            found.model, None, found.task(), generator=random(0), labels="empirical", basis=basis, batches=[found.batch]
+        )
         assert_curvature_close(curvature(site).eigenvalues, empirical_in(basis, found.model, found.task(), found.batch))
 
     @pytest.mark.parametrize("name", ["routed", "gated"])
@@ -320,10 +368,14 @@ class TestLayersThatTheSecondPassSeesOtherwise:
         """The trace is that of all gradients there too, and other parameters are as they are without the layer."""
         found = net(name)
         basis = {"expert.weight": Axes(orthogonal(3)[:, :2], orthogonal(5)[:, :2], "expert.bias")}
-        site = kfac(found.model, None, found.task(), generator=random(0), labels="empirical", basis=basis, batches=[found.batch])
+        site = kfac(
+            found.model, None, found.task(), generator=random(0), labels="empirical", basis=basis, batches=[found.batch]
+        )
         precision, truth = curvature(site), empirical(found.model, found.task(), found.batch)
         trace = float(precision.eigenvalues["expert.weight"].sum() + 11 * precision.outside["expert.weight"])
-        assert trace == pytest.approx(float(truth.pop("expert.weight").sum() + truth.pop("expert.bias").sum()), rel=1e-4)
+        assert trace == pytest.approx(
+            float(truth.pop("expert.weight").sum() + truth.pop("expert.bias").sum()), rel=1e-4
+        )
         assert_curvature_close(precision.diagonal.entries, {key: truth[key] for key in precision.diagonal.entries})
 
     def test_a_task_that_has_the_weight_without_its_bias(self) -> None:

@@ -30,7 +30,10 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], Tensor]] = {
     "embedding of one token": (lambda: nn.Embedding(6, 4), ids(COUNT)),
     "embedding with padding": (lambda: nn.Embedding(6, 4, padding_idx=2), ids(COUNT, 9)),
     "conv1d": (lambda: nn.Conv1d(2, 4, 3), normal(COUNT, 2, 8)),
-    "conv1d strided, dilated, grouped": (lambda: nn.Conv1d(2, 4, 3, stride=2, dilation=2, padding=3, groups=2), normal(COUNT, 2, 9)),
+    "conv1d strided, dilated, grouped": (
+        lambda: nn.Conv1d(2, 4, 3, stride=2, dilation=2, padding=3, groups=2),
+        normal(COUNT, 2, 9),
+    ),
     "conv1d same": (lambda: nn.Conv1d(2, 4, 4, padding="same", dilation=3), normal(COUNT, 2, 9)),
     "conv2d": (lambda: nn.Conv2d(2, 4, 3, bias=False), normal(COUNT, 2, 6, 7)),
     "conv2d of every option": (
@@ -64,7 +67,10 @@ def build(name: str) -> tuple[nn.Module, Tensor]:
 def one_by_one(module: nn.Module, inputs: Tensor, grad: Tensor) -> dict[str, Tensor]:
     """Per-example gradients ``[B, *shape]`` by autograd on each example."""
     named = dict(module.named_parameters())
-    rows = [torch.autograd.grad(module(inputs[row : row + 1]), list(named.values()), grad[row : row + 1]) for row in range(len(inputs))]
+    rows = [
+        torch.autograd.grad(module(inputs[row : row + 1]), list(named.values()), grad[row : row + 1])
+        for row in range(len(inputs))
+    ]
     return {name: torch.stack([each[place] for each in rows]) for place, name in enumerate(named)}
 
 
@@ -75,7 +81,9 @@ def test_per_example_gradients_are_autograds(name: str) -> None:
     truth = one_by_one(module, inputs, grad)
     assert set(rules_for(module)) >= set(truth)
     for local, expected in truth.items():
-        torch.testing.assert_close(rules_for(module)[local].per_example(module, inputs, grad), expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(
+            rules_for(module)[local].per_example(module, inputs, grad), expected, rtol=1e-5, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -95,14 +103,19 @@ def test_row_by_row_the_squares_are_the_same(name: str) -> None:
     for local, expected in one_by_one(module, inputs, grad).items():
         rule = rules_for(module)[local]
         if rule.rows is not None:
-            torch.testing.assert_close(squares_by_rows([(rule, module, inputs, grad)]), expected.square().sum(0), rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(
+                squares_by_rows([(rule, module, inputs, grad)]), expected.square().sum(0), rtol=1e-5, atol=1e-5
+            )
 
 
 def test_a_matrix_of_several_blocks_that_an_embedding_shares() -> None:
     embedding, head = nn.Embedding(20_000, 8), nn.Linear(8, 20_000, bias=False)
     tokens = torch.tensor([[0, 19_999, 16_384], [16_383, 5, 5]])
     inputs, slopes, grad = normal(2, 3, 8), normal(2, 3, 8, seed=1), normal(2, 3, 20_000, seed=2)
-    parts = [(rules_for(head)["weight"], head, inputs, grad), (rules_for(embedding)["weight"], embedding, tokens, slopes)]
+    parts = [
+        (rules_for(head)["weight"], head, inputs, grad),
+        (rules_for(embedding)["weight"], embedding, tokens, slopes),
+    ]
     each = [rule.per_example(module, given, slope) for rule, module, given, slope in parts]
     torch.testing.assert_close(squares_by_rows(parts), (each[0] + each[1]).square().sum(0))
 
@@ -112,7 +125,9 @@ def test_the_faster_way_exists_where_it_counts() -> None:
     assert rules_for(nn.Embedding(1, 1))["weight"].squares is not None
 
 
-@pytest.mark.parametrize("module", [nn.ReLU(), nn.MultiheadAttention(4, 2), nn.GRU(2, 2), nn.ConvTranspose1d(1, 1, 1), nn.GroupNorm(1, 2)])
+@pytest.mark.parametrize(
+    "module", [nn.ReLU(), nn.MultiheadAttention(4, 2), nn.GRU(2, 2), nn.ConvTranspose1d(1, 1, 1), nn.GroupNorm(1, 2)]
+)
 def test_other_layers_have_no_rules(module: nn.Module) -> None:
     assert rules_for(module) == {}
 

@@ -66,7 +66,10 @@ def gauss_newton(found: Net, task: Task) -> dict[str, Tensor]:
     counted = task.loss.counts(found.batch)
     factors, count = unit_factors(counted, task.unit).double(), count_units(counted, task.unit)
     found_by_name = jacobians(found, outputs)
-    return {name: torch.einsum("bc...,bcd,bd...,b->...", rows, middle, rows, factors) / count for name, rows in found_by_name.items()}
+    return {
+        name: torch.einsum("bc...,bcd,bd...,b->...", rows, middle, rows, factors) / count
+        for name, rows in found_by_name.items()
+    }
 
 
 def entries(site_precision: object) -> Mapping[str, Tensor]:
@@ -81,7 +84,9 @@ def test_exact_ones_are_the_diagonal_of_the_gauss_newton_matrix(name: str, loss:
     found, task = problem(name, loss, unit)
     site = fisher(found.model, None, task, generator=random(0), labels="exact", batch_size=2)
     for parameter, expected in gauss_newton(found, task).items():
-        torch.testing.assert_close(entries(site.precision)[parameter].double(), expected, rtol=1e-4, atol=1e-6 * float(expected.max()))
+        torch.testing.assert_close(
+            entries(site.precision)[parameter].double(), expected, rtol=1e-4, atol=1e-6 * float(expected.max())
+        )
 
 
 @EVERY
@@ -102,7 +107,13 @@ def test_the_gradient_is_that_of_the_mean_loss(loss: str) -> None:
     counted = task.loss.counts(found.batch)
     each = task.loss.per_unit(task.predict(found.model, found.batch), found.batch)
     total = (each.sum(1) * unit_factors(counted, "example")).mean()
-    expected = dict(zip(dict(found.model.named_parameters()), torch.autograd.grad(total, list(found.model.parameters())), strict=True))
+    expected = dict(
+        zip(
+            dict(found.model.named_parameters()),
+            torch.autograd.grad(total, list(found.model.parameters())),
+            strict=True,
+        )
+    )
     site = fisher(found.model, None, task, generator=random(0), gradient=True, batch_size=2)
     assert site.gradient is not None
     alone = slope(found.model, snapshot(dict(found.model.named_parameters())), task, [found.batch])

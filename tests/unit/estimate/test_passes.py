@@ -23,7 +23,13 @@ def test_batches_are_all_examples_once_in_random_order() -> None:
 def test_sums_are_over_every_batch() -> None:
     estimate = build(nn.Linear(5, 5), TASK, labels="empirical", generator=torch.Generator())
     batches, seen = list(batches_of(estimate.model, TASK, torch.Generator(), None, 2)), list[int]()
-    state = sum_over(TASK, batches, lambda batch: init(estimate, batch), lambda sums, batch: update(estimate, sums, batch), seen.append)
+    state = sum_over(
+        TASK,
+        batches,
+        lambda batch: init(estimate, batch),
+        lambda sums, batch: update(estimate, sums, batch),
+        seen.append,
+    )
     assert (state.examples, state.units, seen) == (5, 5, [2, 4, 5])
     assert count_batch(estimate, state, batches[0]).examples == 7
     assert set(state.squares) == set(own_parameters(estimate)) == {"weight"}
@@ -32,4 +38,10 @@ def test_sums_are_over_every_batch() -> None:
 def test_without_batches_there_is_no_curvature() -> None:
     estimate = build(nn.Linear(5, 5), TASK, generator=torch.Generator())
     with pytest.raises(TaskError, match="no batches were given for the curvature of task 'a'"):
-        sum_over(TASK, [], lambda batch: init(estimate, batch), lambda sums, batch: update(estimate, sums, batch), lambda examples: None)
+        sum_over(
+            TASK,
+            [],
+            lambda batch: init(estimate, batch),
+            lambda sums, batch: update(estimate, sums, batch),
+            lambda examples: None,
+        )

@@ -22,13 +22,19 @@ START = diagonal_like(LIKE, 3)
 
 
 def near(center: Params, seed: int, by: float = 0.1) -> dict[str, Tensor]:
-    return {n: t + by * normal(*t.shape, seed=seed + place, dtype=t.dtype) for place, (n, t) in enumerate(center.items())}
+    return {
+        n: t + by * normal(*t.shape, seed=seed + place, dtype=t.dtype) for place, (n, t) in enumerate(center.items())
+    }
 
 
-def estimate(found: Net, count: int = 1, labels: Labels = "exact", unit: Unit = "example") -> tuple[GaussianSite, list[dict[str, Tensor]]]:
+def estimate(
+    found: Net, count: int = 1, labels: Labels = "exact", unit: Unit = "example"
+) -> tuple[GaussianSite, list[dict[str, Tensor]]]:
     center = snapshot(parameters_of(found.model))
     checkpoints = [near(center, 10 * k) for k in range(count)]
-    return secant(found.model, center, found.task(unit), checkpoints, generator=random(0), labels=labels, batch_size=2), checkpoints
+    return secant(
+        found.model, center, found.task(unit), checkpoints, generator=random(0), labels=labels, batch_size=2
+    ), checkpoints
 
 
 def descent(found: Net, unit: Unit, steps: int = 20) -> list[dict[str, Tensor]]:
@@ -41,7 +47,10 @@ def descent(found: Net, unit: Unit, steps: int = 20) -> list[dict[str, Tensor]]:
 
 
 def pair(seed: int, share: float = 1.0) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """A way s and the change y of the gradient along it, of a random definite curvature; negative for a negative share."""
+    """A way s and the change y of the gradient along it, of a random definite curvature.
+
+    Negative for a negative share.
+    """
     step = near(LIKE, seed, 1.0)
     root = normal(9, 9, seed=seed, dtype=torch.float64)
     change = share * (root @ root.T / 9 + torch.eye(9)) @ flat(step)
@@ -150,11 +159,15 @@ class TestSlope:
 class TestSecant:
     @pytest.mark.parametrize("unit", ["example", "token"])
     @pytest.mark.parametrize(("name", "count"), [("mlp", 1), ("mlp", 3), ("cnn", 1), ("tied", 2), ("norms", 1)])
-    def test_the_gradients_change_on_the_way_from_the_pretrained_params_is_matched(self, name: str, count: int, unit: Unit) -> None:
+    def test_the_gradients_change_on_the_way_from_the_pretrained_params_is_matched(
+        self, name: str, count: int, unit: Unit
+    ) -> None:
         found = net(name)
         path = descent(found, unit)
         checkpoints = [*path[1:count], path[0]]
-        site = secant(found.model, path[-1], found.task(unit), checkpoints, generator=random(0), labels="exact", batch_size=2)
+        site = secant(
+            found.model, path[-1], found.task(unit), checkpoints, generator=random(0), labels="exact", batch_size=2
+        )
         here, there = (slope(found.model, at, found.task(unit), [found.batch]) for at in (site.center, path[0]))
         step = {key: path[0][key] - tensor for key, tensor in site.center.items()}
         change = flat(there) - flat(here)
@@ -175,7 +188,11 @@ class TestSecant:
         assert isinstance(site.precision, LowRank)
         assert len(site.precision.scales) == 6
         assert site.gradient is None
-        assert (site.record.estimator, site.record.examples, site.record.details["checkpoints"]) == ("secant:exact", 5, "3")
+        assert (site.record.estimator, site.record.examples, site.record.details["checkpoints"]) == (
+            "secant:exact",
+            5,
+            "3",
+        )
 
     def test_it_stays_positive_definite_on_a_network(self) -> None:
         found = net("mlp")
@@ -210,7 +227,15 @@ class TestSecant:
     def test_progress_is_told(self) -> None:
         found, seen = net("mlp"), list[int]()
         center = snapshot(parameters_of(found.model))
-        secant(found.model, center, found.task(), [near(center, 1)], generator=random(0), batch_size=2, on_batch=seen.append)
+        secant(
+            found.model,
+            center,
+            found.task(),
+            [near(center, 1)],
+            generator=random(0),
+            batch_size=2,
+            on_batch=seen.append,
+        )
         assert seen == [2, 4, 5]
 
 

@@ -52,7 +52,9 @@ class TestInOurLoop:
         run = finetune(layer(), None, TASK, PLAIN, optimizer=build(TASK, STEPS))
         assert set(run.state) == {"hessian"}
         own = parameters_of(layer())
-        assert {name: tensor.shape for name, tensor in run.state["hessian"].items()} == {name: own[name].shape for name in own}
+        assert {name: tensor.shape for name, tensor in run.state["hessian"].items()} == {
+            name: own[name].shape for name in own
+        }
         assert evaluate(layer(), run.params, [TASK])["a"].metrics["accuracy"] > 0.8
         site = finish({name: run.params[name] for name in own}, run.state["hessian"], TASK, steps=STEPS)
         assert_same(site.center, {name: run.params[name] for name in own})
@@ -75,14 +77,19 @@ class TestInOurLoop:
         """A learning rate of next to nothing leaves it where it started, draws or not."""
         keeper = StopsAt(3)
         with pytest.raises(Stopped):
-            finetune(layer(), None, TASK, replace(PLAIN, learning_rate=1e-30), optimizer=build(TASK, STEPS), observer=keeper)
+            finetune(
+                layer(), None, TASK, replace(PLAIN, learning_rate=1e-30), optimizer=build(TASK, STEPS), observer=keeper
+            )
         for name, tensor in parameters_of(layer()).items():
             assert torch.equal(keeper.kept[0].tensors[f"params/{name}"], tensor)
 
     def test_micro_batches_do_not_change_the_run(self) -> None:
         plan = [(Portion("a", tuple(range(12))),)] * 5
         training = Training(steps=5, learning_rate=0.1)
-        runs = [train(layer(), None, [TASK], plan, replace(training, micro_batch=size), optimizer=build(TASK, 5)) for size in (None, 5, 1)]
+        runs = [
+            train(layer(), None, [TASK], plan, replace(training, micro_batch=size), optimizer=build(TASK, 5))
+            for size in (None, 5, 1)
+        ]
         for run in runs[1:]:
             torch.testing.assert_close(dict(run.params), dict(runs[0].params), rtol=1e-3, atol=1e-5)
             torch.testing.assert_close(dict(run.state["hessian"]), dict(runs[0].state["hessian"]), rtol=1e-3, atol=1e-4)
@@ -93,9 +100,17 @@ class TestInOurLoop:
         assert all(tensor.dtype == torch.float32 for tensor in run.state["hessian"].values())
 
     def test_a_prior_given_twice_is_refused(self) -> None:
-        with pytest.raises(ParamsError, match="the prior is given twice, as prior_precision and as the optimizer's weight_decay"):
+        with pytest.raises(
+            ParamsError, match="the prior is given twice, as prior_precision and as the optimizer's weight_decay"
+        ):
             finetune(layer(), None, TASK, replace(PLAIN, prior_precision=0.1), optimizer=build(TASK, STEPS))
-        finetune(layer(), None, TASK, replace(PLAIN, steps=2, prior_precision=0.1), optimizer=build(TASK, 2, weight_decay=0.0))
+        finetune(
+            layer(),
+            None,
+            TASK,
+            replace(PLAIN, steps=2, prior_precision=0.1),
+            optimizer=build(TASK, 2, weight_decay=0.0),
+        )
 
     def test_fp16_is_refused_wherever_it_would_run(self) -> None:
         with pytest.raises(ParamsError, match="fp16's scaled gradients; set mixed_precision to bf16 or no"):
@@ -110,9 +125,14 @@ class TestBuild:
     def test_settings_reach_the_optimizer(self) -> None:
         found = settings(build(TASK, 40, learning_rate=0.2, hessian_init=0.3, weight_decay=0.4, clip_radius=0.5))
         assert found == {
-            "lr": 0.2, "hessian_init": 0.3, "weight_decay": 0.4, "clip_radius": 0.5, "beta1": 0.9, "beta2": beta2_for(40),
+            "lr": 0.2,
+            "hessian_init": 0.3,
+            "weight_decay": 0.4,
+            "clip_radius": 0.5,
+            "beta1": 0.9,
+            "beta2": beta2_for(40),
             "ess": 10.0 * len(TASK.train),
-        }  # fmt: skip
+        }
 
     def test_an_ess_of_zero_is_not_taken_for_none(self) -> None:
         with pytest.raises(ParamsError, match="ess of IVON must be a finite number above 0"):
@@ -149,13 +169,17 @@ class TestFinish:
     def test_what_does_not_fit(self) -> None:
         with pytest.raises(ParamsError, match="a variational run of task 'a' came with no h at all"):
             finish(ONE, {}, TASK, steps=50)
-        with pytest.raises(ParamsError, match="of task 'a' came with h of v, which the params lack; give the estimates of the same run"):
+        with pytest.raises(
+            ParamsError, match="of task 'a' came with h of v, which the params lack; give the estimates of the same run"
+        ):
             finish(ONE, ONE | {"v": torch.ones(1)}, TASK, steps=50)
         with pytest.raises(ParamsError, match="curvature of w has negative or non-finite entries"):
             finish(ONE, {"w": torch.tensor([1.0, float("nan")])}, TASK, steps=50)
 
     def test_the_published_decay_is_stale(self) -> None:
-        with pytest.warns(StaleCurvature, match="100% of the learned curvature is still its first guess; give IVON steps=300, or"):
+        with pytest.warns(
+            StaleCurvature, match="100% of the learned curvature is still its first guess; give IVON steps=300, or"
+        ):
             site = finish(ONE, ONE, TASK, steps=300, beta2=0.99999)
         assert site.record.details["learned"] == "0.003"
 

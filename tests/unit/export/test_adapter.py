@@ -25,9 +25,15 @@ def adapter(rank: int, *, stabilised: bool = False, config: Mapping[str, object]
         "h.1.q": Factors(torch.randn(rank, 3), torch.randn(4, rank), 6.0, stabilised=stabilised),
         "h.0.v": Factors(torch.randn(rank + 1, 3), torch.randn(4, rank + 1), 0.1, stabilised=stabilised),
         "wte": Factors(torch.randn(rank, 9), torch.randn(3, rank), 6.0, stabilised=stabilised, layout="embedding"),
-        "conv": Factors(torch.randn(rank, 3, 2, 2), torch.randn(4, rank, 1, 1), 6.0, stabilised=stabilised, layout="convolution"),
+        "conv": Factors(
+            torch.randn(rank, 3, 2, 2), torch.randn(4, rank, 1, 1), 6.0, stabilised=stabilised, layout="convolution"
+        ),
     }
-    return Adapter(modules, {"net.head.weight": torch.randn(2)}, config or {"modules_to_save": ["score", "head"], "lora_dropout": 0.1})
+    return Adapter(
+        modules,
+        {"net.head.weight": torch.randn(2)},
+        config or {"modules_to_save": ["score", "head"], "lora_dropout": 0.1},
+    )
 
 
 def same(found: Adapter, expected: Adapter) -> bool:
@@ -47,11 +53,19 @@ def test_what_is_written_is_read_again(tmp_path: Path, rank: int, stabilised: bo
     write_adapter(tmp_path / "out", own, FACTS_GIVEN)
     found = open_adapter(tmp_path / "out")
     assert same(found, own)
-    assert {name: each.scaling for name, each in found.modules.items()} == {name: each.scaling for name, each in own.modules.items()}
+    assert {name: each.scaling for name, each in found.modules.items()} == {
+        name: each.scaling for name, each in own.modules.items()
+    }
 
 
 def test_the_configuration_names_every_module_and_what_differs(tmp_path: Path) -> None:
-    said = {"task_type": "CAUSAL_LM", "layers_to_transform": [0], "exclude_modules": ["x"], "modules_to_save": ["score", "head"], "new": 3}
+    said = {
+        "task_type": "CAUSAL_LM",
+        "layers_to_transform": [0],
+        "exclude_modules": ["x"],
+        "modules_to_save": ["score", "head"],
+        "new": 3,
+    }
     write_adapter(tmp_path / "out", adapter(2, config=said), FACTS_GIVEN)
     found = json.loads((tmp_path / "out" / CONFIG).read_text())
     assert found["target_modules"] == ["h.0.q", "h.1.q", "h.0.v", "wte", "conv"]
@@ -97,7 +111,9 @@ def test_parts_of_larger_tensors_are_written_alone(tmp_path: Path) -> None:
 def test_a_classifier_without_a_head_is_refused_with_the_way_out(tmp_path: Path) -> None:
     made = {task: adapter(2, config={"task_type": "SEQ_CLS", "modules_to_save": ["head"]}) for task in "ab"}
     found = combine(made, TaskWeights("ab", [0.5, 0.5]), private=["net.head.weight"]).adapter
-    with pytest.raises(ParamsError, match=r"task_type is SEQ_CLS, .* expects a head, .*adapter\.with_full\(adapters\[TASK\]\.full\)"):
+    with pytest.raises(
+        ParamsError, match=r"task_type is SEQ_CLS, .* expects a head, .*adapter\.with_full\(adapters\[TASK\]\.full\)"
+    ):
         write_adapter(tmp_path / "out", found, {})
     assert not list(tmp_path.iterdir())
     write_adapter(tmp_path / "out", found.with_full(made["a"].full), {})
@@ -107,7 +123,10 @@ def test_a_classifier_without_a_head_is_refused_with_the_way_out(tmp_path: Path)
 def test_folders_that_exist(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("mine")
-    for overwrite, said in ((False, "out exists already and holds mine.txt; choose another folder$"), (True, "not written by foretaste")):
+    for overwrite, said in (
+        (False, "out exists already and holds mine.txt; choose another folder$"),
+        (True, "not written by foretaste"),
+    ):
         with pytest.raises(StorageError, match=said):
             write_adapter(tmp_path / "out", adapter(2), {}, overwrite=overwrite)
     assert (tmp_path / "out" / "mine.txt").read_text() == "mine"

@@ -46,7 +46,8 @@ def folder_of(path: Path, tensors: Mapping[str, Mapping[str, Tensor]]) -> Path:
 def base(tmp_path: Path) -> Path:
     first = {"w": torch.arange(6.0).reshape(2, 3).bfloat16(), "ids": torch.arange(3)}
     return folder_of(
-        tmp_path / "base", {"model-00001-of-00002.safetensors": first, "model-00002-of-00002.safetensors": {"v": torch.ones(())}}
+        tmp_path / "base",
+        {"model-00001-of-00002.safetensors": first, "model-00002-of-00002.safetensors": {"v": torch.ones(())}},
     )
 
 
@@ -66,7 +67,10 @@ def _some(stored: Stored, names: Sequence[str]) -> Stored:
 
 class TestWriting:
     def test_shards_types_and_order_are_those_of_the_model(self, base: Path, tmp_path: Path) -> None:
-        other = folder_of(tmp_path / "other", {"model.safetensors": {"w": torch.ones(2, 3), "v": torch.zeros(()), "ids": torch.arange(3)}})
+        other = folder_of(
+            tmp_path / "other",
+            {"model.safetensors": {"w": torch.ones(2, 3), "v": torch.zeros(()), "ids": torch.arange(3)}},
+        )
         merged_into(tmp_path / "out", base, {"a": base, "b": other})
         found, like = open_checkpoint(tmp_path / "out"), open_checkpoint(base)
         assert [path.name for path in found.files] == [path.name for path in like.files]
@@ -130,10 +134,15 @@ class TestWriting:
         monkeypatch.setattr(os, "fsync", watched)
         merged_into(tmp_path / "out", base, {"a": base, "b": base})
         files = [path for path in synced if path.suffix == ".safetensors"]
-        assert sorted(path.name for path in files) == ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+        assert sorted(path.name for path in files) == [
+            "model-00001-of-00002.safetensors",
+            "model-00002-of-00002.safetensors",
+        ]
         assert tmp_path / "out" not in {path.parent for path in files}
 
-    def test_a_disk_that_fails_late_leaves_nothing(self, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_disk_that_fails_late_leaves_nothing(
+        self, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         def failing(handle: int) -> None:
             raise OSError(5, "Input/output error")
 
@@ -148,7 +157,9 @@ class TestFolders:
         (tmp_path / "out").mkdir()
         merged_into(tmp_path / "out", base, {"a": base, "b": base})  # an empty one is fine
         before = load_file(tmp_path / "out" / "model-00001-of-00002.safetensors")
-        with pytest.raises(StorageError, match="out exists already; choose another folder, or replace it with --overwrite"):
+        with pytest.raises(
+            StorageError, match="out exists already; choose another folder, or replace it with --overwrite"
+        ):
             merged_into(tmp_path / "out", base, {"a": base, "b": base})
         assert before.keys() == load_file(tmp_path / "out" / "model-00001-of-00002.safetensors").keys()
 
@@ -161,7 +172,9 @@ class TestFolders:
     def test_overwriting_replaces_it_when_complete(self, base: Path, tmp_path: Path) -> None:
         merged_into(tmp_path / "out", base, {"a": base, "b": base})
         (tmp_path / "out" / "more.txt").write_text("before")
-        bad = folder_of(tmp_path / "bad", {"model.safetensors": {"w": torch.full((2, 3), torch.nan), "v": torch.zeros(())}})
+        bad = folder_of(
+            tmp_path / "bad", {"model.safetensors": {"w": torch.full((2, 3), torch.nan), "v": torch.zeros(())}}
+        )
         with pytest.raises(ParamsError):
             merged_into(tmp_path / "out", base, {"a": base, "b": bad}, overwrite=True)
         assert (tmp_path / "out" / "more.txt").read_text() == "before"
@@ -174,7 +187,9 @@ class TestFolders:
         (tmp_path / "out" / "thesis.txt").write_text("mine")
         for target in (tmp_path / "out", base):
             before = contents(target)
-            with pytest.raises(StorageError, match="was not written by foretaste; --overwrite replaces only what foretaste wrote"):
+            with pytest.raises(
+                StorageError, match="was not written by foretaste; --overwrite replaces only what foretaste wrote"
+            ):
                 merged_into(target, base, {"a": base, "b": base}, overwrite=True)
             assert contents(target) == before
 
@@ -184,11 +199,13 @@ class TestFolders:
             merged_into(tmp_path / "out", base, {"a": base, "b": base})
         assert [path.name for path in tmp_path.iterdir()] == ["base"]
 
-    def test_killed_while_writing_nothing_is_left_under_the_name_and_the_rest_goes_next_time(self, base: Path, tmp_path: Path) -> None:
+    def test_killed_while_writing_nothing_is_left_under_the_name_and_the_rest_goes_next_time(
+        self, base: Path, tmp_path: Path
+    ) -> None:
         code = (
-            "import sys, time; from pathlib import Path; from foretaste.export.checkpoint import new_checkpoint;"
-            "from foretaste.sources.checkpoint import open_checkpoint\n"
-            "with new_checkpoint(Path(sys.argv[2]), open_checkpoint(Path(sys.argv[1])), {}): print('writing', flush=True); time.sleep(60)"
+            "import sys, time; from pathlib import Path; from foretaste.export.checkpoint import new_checkpoint;from"
+            " foretaste.sources.checkpoint import open_checkpoint\nwith new_checkpoint(Path(sys.argv[2]),"
+            " open_checkpoint(Path(sys.argv[1])), {}): print('writing', flush=True); time.sleep(60)"
         )
         process = subprocess.Popen([sys.executable, "-c", code, base, tmp_path / "out"], stdout=subprocess.PIPE)
         assert process.stdout is not None
@@ -221,8 +238,9 @@ def merge(name):
     base = open_checkpoint(folder / name)
     sites = {task: GaussianSite(base.params, Diagonal(base.params)) for task in "abc"}
     with new_checkpoint(folder / (name + "-out"), base, {}, overwrite=True) as writer:
-        for piece, found in stream(Gaussian(base.params, Isotropic(1.0)), sites, lattice("abc", 30)[100:100 + count], memory=memory):
-            writer.put(piece, found[0])
+        weightings = lattice("abc", 30)[100:100 + count]
+        for piece, merged in stream(Gaussian(base.params, Isotropic(1.0)), sites, weightings, memory=memory):
+            writer.put(piece, merged[0])
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
@@ -238,7 +256,9 @@ def test_memory_stays_within_the_budget(tmp_path: Path, memory: int, count: int)
     A child's ``ru_maxrss`` begins at what its parent held; ``VmHWM`` is its own.
     """
     folder_of(tmp_path / "small", {"model.safetensors": {"w": torch.ones(8)}})
-    folder_of(tmp_path / "large", {f"model-{place}.safetensors": {f"w{place}": torch.ones(1 << 22)} for place in (1, 2)})
+    folder_of(
+        tmp_path / "large", {f"model-{place}.safetensors": {f"w{place}": torch.ones(1 << 22)} for place in (1, 2)}
+    )
     command = [sys.executable, "-c", PEAK, str(tmp_path), str(memory << 20), str(count)]
     one_thread = {
         **os.environ,

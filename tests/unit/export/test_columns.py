@@ -32,11 +32,15 @@ class TestOpened:
         assert found[:].to_pylist() == [{"b": 1, "a": 2}]
 
     def test_a_name_that_is_taken_is_refused(self) -> None:
-        with pytest.raises(DataError, match="column 'q' of task a would be written as 'prompt', which it has already; rename or remove"):
+        with pytest.raises(
+            DataError, match="column 'q' of task a would be written as 'prompt', which it has already; rename or remove"
+        ):
             open_rows([{"q": "x", "prompt": "y"}], {"q": "prompt"}, "task a")
 
     def test_values_of_several_types_are_refused_with_the_column(self) -> None:
-        with pytest.raises(DataError, match=r"column 'y' of task a has values of several types: .*; give them one type"):
+        with pytest.raises(
+            DataError, match=r"column 'y' of task a has values of several types: .*; give them one type"
+        ):
             rows_of([{"x": 1, "y": 1}, {"x": 2, "y": "a"}])
 
     @pytest.mark.parametrize("rows", [[], datasets.Dataset.from_dict({"x": []})])
@@ -65,9 +69,16 @@ class TestUnited:
         assert table_of(other, [0], found).to_pylist() == [{"m": [{"role": "user", "content": "yo", "name": "Ada"}]}]
 
     def test_classes_numbered_differently_are_named(self) -> None:
-        sets = {"a": datasets.ClassLabel(names=["neg", "pos"]), "b": datasets.ClassLabel(names=["pos", "neg"]), "c": TEXT}
+        sets = {
+            "a": datasets.ClassLabel(names=["neg", "pos"]),
+            "b": datasets.ClassLabel(names=["pos", "neg"]),
+            "c": TEXT,
+        }
         found, notes = unite_columns(features_of(**sets))
-        assert (found["x"], notes) == (TEXT, ["column 'x' has the names of classes, since tasks number them differently"])
+        assert (found["x"], notes) == (
+            TEXT,
+            ["column 'x' has the names of classes, since tasks number them differently"],
+        )
         for task, values in (("a", [1, 0, -1]), ("b", [0, 1, -1]), ("c", ["pos", "neg", None])):
             rows = open_rows(datasets.Dataset.from_dict({"x": values}, features=features_of(**sets)[task]), {}, task)
             assert table_of(rows, [0, 1, 2], found).to_pylist() == [{"x": "pos"}, {"x": "neg"}, {"x": None}]
@@ -86,7 +97,8 @@ class TestUnited:
     def test_what_does_not_go_together_is_refused(self, kinds: tuple[object, object]) -> None:
         for one, other in (kinds, kinds[::-1]):
             with pytest.raises(
-                DataError, match=r"column 'x' is not of one type in all tasks \(a: .*; b: .*\); rename it .*or give it one type"
+                DataError,
+                match=r"column 'x' is not of one type in all tasks \(a: .*; b: .*\); rename it .*or give it one type",
             ):
                 unite_columns(features_of(a=one, b=other))
 
@@ -121,7 +133,10 @@ def test_answers_that_other_trainers_would_learn_are_noted() -> None:
     for weights, noted in (((1, 0), True), ((0, 1), False), ((None, None), False)):
         chat = [{**message, "weight": weight} for message, weight in zip((question, answer), weights, strict=True)]
         found = weight_notes(
-            "a", open_rows([{"messages": [{**question, "weight": 1}, {**answer, "weight": 1}]}, {"messages": chat}], {}, "a")
+            "a",
+            open_rows(
+                [{"messages": [{**question, "weight": 1}, {**answer, "weight": 1}]}, {"messages": chat}], {}, "a"
+            ),
         )
         assert bool(found) is noted
     for rows in ([{"messages": [question, answer]}], [{"text": "a"}]):

@@ -31,7 +31,10 @@ def test_nothing_is_left_after_an_error(tmp_path: Path, error: BaseException) ->
 
 
 def test_a_disk_that_refuses_is_said(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match=r"could not write .*out: no more; free some space"), new_folder(tmp_path / "out"):
+    with (
+        pytest.raises(StorageError, match=r"could not write .*out: no more; free some space"),
+        new_folder(tmp_path / "out"),
+    ):
         raise OSError("no more")
     (tmp_path / "file").write_text("mine")
     with pytest.raises(StorageError, match="could not write"), new_folder(tmp_path / "file" / "out"):
@@ -49,7 +52,9 @@ def test_only_what_foretaste_wrote_is_replaced(tmp_path: Path, name: str) -> Non
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / name).write_text(json.dumps({"name": "a page of mine", "icons": []}))
     before = contents(tmp_path)
-    with pytest.raises(StorageError, match=f"out holds {name} and was not written by foretaste; .*choose another folder"):
+    with pytest.raises(
+        StorageError, match=f"out holds {name} and was not written by foretaste; .*choose another folder"
+    ):
         check_folder(tmp_path / "out", overwrite=True)
     assert contents(tmp_path) == before
     with new_folder(ours(tmp_path / "made"), overwrite=True) as folder:
@@ -57,7 +62,9 @@ def test_only_what_foretaste_wrote_is_replaced(tmp_path: Path, name: str) -> Non
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["new"]
 
 
-@pytest.mark.parametrize(("target", "how"), [("model", "is"), ("around", "holds"), ("model/within", "is within"), ("data.csv/..", "holds")])
+@pytest.mark.parametrize(
+    ("target", "how"), [("model", "is"), ("around", "holds"), ("model/within", "is within"), ("data.csv/..", "holds")]
+)
 def test_what_is_kept_is_never_replaced(tmp_path: Path, target: str, how: str) -> None:
     ours(tmp_path / "model")
     ours(tmp_path / "model" / "within")
@@ -66,7 +73,9 @@ def test_what_is_kept_is_never_replaced(tmp_path: Path, target: str, how: str) -
     (tmp_path / FACTS).touch()
     (tmp_path / "data.csv").mkdir()
     keep = {"the model": tmp_path / "model", "an expert": tmp_path / "around" / "other"}
-    with pytest.raises(StorageError, match=rf"{how} (the model|an expert) \(.*\), which --overwrite does not replace; choose another"):
+    with pytest.raises(
+        StorageError, match=rf"{how} (the model|an expert) \(.*\), which --overwrite does not replace; choose another"
+    ):
         check_folder(tmp_path / target, overwrite=True, keep=keep)
 
 
@@ -97,7 +106,10 @@ def test_where_one_is_cannot_be_replaced(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_place_where_nothing_can_be_made_is_said_before_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    with pytest.raises(StorageError, match=r"the folder .*a does not exist and cannot be made: .* is not writable; choose another place"):
+    with pytest.raises(
+        StorageError,
+        match=r"the folder .*a does not exist and cannot be made: .* is not writable; choose another place",
+    ):
         check_folder(tmp_path / "a" / "b")
     with pytest.raises(StorageError, match=r"could not write .*a: /.* is not writable; choose another place"):
         check_folder(tmp_path / "a")

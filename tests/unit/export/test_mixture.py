@@ -33,7 +33,11 @@ LENGTHS = {"a": 2, "b": 10, "c": 4}
 def parts_of(lengths: Mapping[str, Sequence[int]] | None = None) -> dict[str, Part]:
     """Rows that say which they are; their label tokens, if given."""
     return {
-        name: Part([{"id": f"{name}{index}", "number": index} for index in range(size)], lengths[name] if lengths else None, digest=name)
+        name: Part(
+            [{"id": f"{name}{index}", "number": index} for index in range(size)],
+            lengths[name] if lengths else None,
+            digest=name,
+        )
         for name, size in SIZES.items()
     }
 
@@ -118,7 +122,10 @@ class TestColumns:
             {"task": "a", "x": "1", "label": 1, "y": None},
             {"task": "b", "x": "2", "label": None, "y": [1.5]},
         ]
-        assert made["notes"] == ["column 'label' is null in rows of b, which lack it", "column 'y' is null in rows of a, which lack it"]
+        assert made["notes"] == [
+            "column 'label' is null in rows of b, which lack it",
+            "column 'y' is null in rows of a, which lack it",
+        ]
 
     def test_types_that_do_not_go_together(self, tmp_path: Path) -> None:
         parts = {"a": Part([{"x": 1}]), "b": Part([{"x": "1"}])}
@@ -128,7 +135,9 @@ class TestColumns:
 
     def test_the_name_of_the_task_column(self, tmp_path: Path) -> None:
         part = {"a": Part([{"task": "translate"}])}
-        with pytest.raises(DataError, match="have a column 'task' already; give the column that says the task another name"):
+        with pytest.raises(
+            DataError, match="have a column 'task' already; give the column that says the task another name"
+        ):
             write_mixture(tmp_path / "m", part, TaskWeights("a", [1.0]), unit="example", rows=1)
         write_mixture(tmp_path / "m", part, TaskWeights("a", [1.0]), unit="example", rows=1, task_column="of")
         assert read(tmp_path / "m") == [{"of": "a", "task": "translate"}]
@@ -140,7 +149,9 @@ class TestColumns:
         }
         parts = {name: Part(each) for name, each in rows.items()}
         alpha = TaskWeights("ab", [0.5, 0.5])
-        with pytest.raises(DataError, match=r"column 'image' holds pictures, .* JSON lines cannot; write format='parquet'"):
+        with pytest.raises(
+            DataError, match=r"column 'image' holds pictures, .* JSON lines cannot; write format='parquet'"
+        ):
             write_mixture(tmp_path / "m", parts, alpha, unit="example", rows=6, format="jsonl")
         write_mixture(tmp_path / "m", parts, alpha, unit="example", rows=6)
         found = read(tmp_path / "m")
@@ -175,7 +186,9 @@ class TestManifest:
 
     def test_the_same_twice_is_the_same_file(self, tmp_path: Path) -> None:
         hashes = {
-            write_mixture(tmp_path / name, parts_of(), alpha_of(0.2, 0.5, 0.3), unit="example", rows=30, seed=seed)["sha256"]
+            write_mixture(tmp_path / name, parts_of(), alpha_of(0.2, 0.5, 0.3), unit="example", rows=30, seed=seed)[
+                "sha256"
+            ]
             for name, seed in (("x", 0), ("y", 0), ("z", 1))
         }
         assert len(hashes) == 2
@@ -187,14 +200,18 @@ class TestManifest:
             "b": Part(rows, validation=[{"x": "same", "y": 2}]),
             "c": Part(rows, validation=[{"x": "same"}]),
         }
-        with pytest.warns(LeakWarning, match="rows of task a that are both training and validation rows: 1; remove them"):
+        with pytest.warns(
+            LeakWarning, match="rows of task a that are both training and validation rows: 1; remove them"
+        ):
             made: Any = write_mixture(tmp_path / "m", parts, alpha_of(0.5, 0.25, 0.25), unit="example", rows=4)
         assert [each["rows_also_in_validation"] for each in made["tasks"].values()] == [1, 0, None]
         assert len(made["warnings"]) == 1
 
 
 class TestRefusals:
-    @pytest.mark.parametrize("lengths", [None, {"a": [1] * 6, "b": [1] * 11, "c": [1] * 5}, {"a": [0] * 7, "b": [1] * 11, "c": [1] * 5}])
+    @pytest.mark.parametrize(
+        "lengths", [None, {"a": [1] * 6, "b": [1] * 11, "c": [1] * 5}, {"a": [0] * 7, "b": [1] * 11, "c": [1] * 5}]
+    )
     def test_label_tokens_of_every_row(self, tmp_path: Path, lengths: Mapping[str, Sequence[int]] | None) -> None:
         with pytest.raises(DataError, match="units_per_row"):
             write_mixture(tmp_path / "m", parts_of(lengths), alpha_of(0.2, 0.5, 0.3), unit="token", rows=10)
@@ -209,10 +226,20 @@ class TestRefusals:
         parts = {"a": Part([{"x": 1.0}, {"x": float("nan")}])}
         for before in ([], ["m", MANIFEST, "train.parquet"]):
             with pytest.raises(DataError, match="NaN or infinity, which JSON lines cannot; write format='parquet'"):
-                write_mixture(tmp_path / "m", parts, TaskWeights("a", [1.0]), unit="example", rows=2, format="jsonl", overwrite=True)
+                write_mixture(
+                    tmp_path / "m",
+                    parts,
+                    TaskWeights("a", [1.0]),
+                    unit="example",
+                    rows=2,
+                    format="jsonl",
+                    overwrite=True,
+                )
             assert sorted(path.name for path in tmp_path.rglob("*")) == before
             write_mixture(tmp_path / "m", parts, TaskWeights("a", [1.0]), unit="example", rows=2, overwrite=True)
-        with pytest.raises(StorageError, match="m exists already; choose another folder, or replace it with --overwrite"):
+        with pytest.raises(
+            StorageError, match="m exists already; choose another folder, or replace it with --overwrite"
+        ):
             write_mixture(tmp_path / "m", parts, TaskWeights("a", [1.0]), unit="example", rows=2)
 
     def test_what_was_put_beside_a_mixture_is_not_lost(self, tmp_path: Path) -> None:
@@ -220,7 +247,9 @@ class TestRefusals:
         parts = {"a": Part([{"x": 1.0}])}
         write_mixture(tmp_path / "m", parts, TaskWeights("a", [1.0]), unit="example", rows=2)
         (tmp_path / "m" / "trained-by-trl").mkdir()
-        with pytest.raises(StorageError, match=r"holds manifest\.json, train\.parquet, trained-by-trl and was not written by foretaste"):
+        with pytest.raises(
+            StorageError, match=r"holds manifest\.json, train\.parquet, trained-by-trl and was not written by foretaste"
+        ):
             write_mixture(tmp_path / "m", parts, TaskWeights("a", [1.0]), unit="example", rows=2, overwrite=True)
         assert (tmp_path / "m" / "trained-by-trl").is_dir()
 
@@ -235,7 +264,9 @@ class TestTrainers:
         asked = [{"q": f"q{index}", "reply": "r"} for index in range(4)]
         told = [{"prompt": "p", "completion": "c d e", "id": index} for index in range(4)]
         return {
-            "a": Part(asked, [2] * 4, str(file or ""), columns={"prompt": "q", "completion": "reply"}, whole=file is not None),
+            "a": Part(
+                asked, [2] * 4, str(file or ""), columns={"prompt": "q", "completion": "reply"}, whole=file is not None
+            ),
             "b": Part(told, [6] * 4),
         }
 
@@ -255,9 +286,20 @@ class TestTrainers:
         assert {row["completion"] for row in found} == {"r", "c d e"}
         assert made["tasks"]["a"]["columns"] == {"prompt": "q", "completion": "reply"}
         files = {trainer: each["files"] for trainer, each in made["trainers"].items()}
-        assert files == {"trl": ["trl.yaml"], "axolotl": ["axolotl.yaml"], "llama-factory": ["llama-factory.yaml", "dataset_info.json"]}
+        assert files == {
+            "trl": ["trl.yaml"],
+            "axolotl": ["axolotl.yaml"],
+            "llama-factory": ["llama-factory.yaml", "dataset_info.json"],
+        }
         config = yaml.safe_load((tmp_path / "m" / "trl.yaml").read_text())
-        assert list(datasets.load_dataset(config["datasets"][0]["path"], data_files=config["datasets"][0]["data_files"])["train"]) == found
+        assert (
+            list(
+                datasets.load_dataset(config["datasets"][0]["path"], data_files=config["datasets"][0]["data_files"])[
+                    "train"
+                ]
+            )
+            == found
+        )
         comments = (tmp_path / "m" / "axolotl.yaml").read_text()
         assert all(note in comments for note in made["trainers"]["axolotl"]["notes"])
         assert "a=0.375, b=0.625" in made["trainers"]["llama-factory"]["notes"][-1]
@@ -278,14 +320,24 @@ class TestTrainers:
 
     def test_formats_that_differ(self, tmp_path: Path) -> None:
         parts = {"a": Part([{"text": "x"}], [1]), "b": self.asks()["b"]}
-        with pytest.raises(DataError, match=r"tasks have several \(a: text; b: prompt, completion\); give all tasks one format"):
+        with pytest.raises(
+            DataError, match=r"tasks have several \(a: text; b: prompt, completion\); give all tasks one format"
+        ):
             write_mixture(
-                tmp_path / "m", parts, TaskWeights("ab", [0.5, 0.5]), unit="token", rows=4, trainers=("trl",), settings=self.SETTINGS
+                tmp_path / "m",
+                parts,
+                TaskWeights("ab", [0.5, 0.5]),
+                unit="token",
+                rows=4,
+                trainers=("trl",),
+                settings=self.SETTINGS,
             )
 
     def test_what_they_need(self, tmp_path: Path) -> None:
         with pytest.raises(TaskError, match="a configuration of TRL needs to know the model; give settings="):
-            write_mixture(tmp_path / "m", self.asks(), TaskWeights("ab", [0.5, 0.5]), unit="token", rows=4, trainers=("trl",))
+            write_mixture(
+                tmp_path / "m", self.asks(), TaskWeights("ab", [0.5, 0.5]), unit="token", rows=4, trainers=("trl",)
+            )
         with pytest.raises(TaskError, match="alpha weighs losses that are means over examples"):
             write_mixture(
                 tmp_path / "m",
@@ -302,4 +354,12 @@ class TestTrainers:
         parts = {"a": Part([{"sentence": "fine", "label": 1}])}
         settings = Settings("bert", self.SETTINGS.training, kind="text-classification")
         with pytest.raises(TaskError, match="this model is of the kind 'text-classification'"):
-            write_mixture(tmp_path / "m", parts, TaskWeights("a", [1.0]), unit="example", rows=1, trainers=("axolotl",), settings=settings)
+            write_mixture(
+                tmp_path / "m",
+                parts,
+                TaskWeights("a", [1.0]),
+                unit="example",
+                rows=1,
+                trainers=("axolotl",),
+                settings=settings,
+            )

@@ -8,7 +8,9 @@ from foretaste.export.settings import Settings, Trainer, WrittenMixture
 from foretaste.export.trainer_notes import notes
 from foretaste.train.training import Training
 
-MIXED = WrittenMixture(Path("/m/train.jsonl"), "token", ("text",), ("task", "text"), {"a": 8, "b": 2}, {"a": 40, "b": 40})
+MIXED = WrittenMixture(
+    Path("/m/train.jsonl"), "token", ("text",), ("task", "text"), {"a": 8, "b": 2}, {"a": 40, "b": 40}
+)
 
 
 @pytest.mark.parametrize("trainer", ["trl", "axolotl", "llama-factory"])

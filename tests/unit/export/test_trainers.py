@@ -16,11 +16,15 @@ from foretaste.train.training import Training
 
 TRAINERS: tuple[Trainer, ...] = ("trl", "axolotl", "llama-factory")
 ROLES = [("messages",), ("prompt", "completion"), ("text",)]
-SETTINGS = Settings("org/model", Training(steps=5, batch_size=12, micro_batch=5, learning_rate=3e-5, warmup=0.25, seed=7), max_length=64)
+SETTINGS = Settings(
+    "org/model", Training(steps=5, batch_size=12, micro_batch=5, learning_rate=3e-5, warmup=0.25, seed=7), max_length=64
+)
 
 
 def mixed(*roles: str) -> WrittenMixture:
-    return WrittenMixture(Path("/m/train.parquet"), "token", roles, ("task", *roles), {"a": 75, "b": 25}, {"a": 150, "b": 150})
+    return WrittenMixture(
+        Path("/m/train.parquet"), "token", roles, ("task", *roles), {"a": 75, "b": 25}, {"a": 150, "b": 150}
+    )
 
 
 def values_of(trainer: Trainer, made: WrittenMixture, settings: Settings = SETTINGS) -> dict[str, Any]:
@@ -41,7 +45,12 @@ class TestEveryTrainer:
         assert found["warmup_steps"] == 3  # a quarter of 9 steps
         assert found["lr_scheduler" if trainer == "axolotl" else "lr_scheduler_type"] == "linear"
         assert (found["bf16"], found["fp16"]) == (False, False)
-        assert found["sequence_len" if trainer == "axolotl" else "cutoff_len" if trainer == "llama-factory" else "max_length"] == 64
+        assert (
+            found[
+                "sequence_len" if trainer == "axolotl" else "cutoff_len" if trainer == "llama-factory" else "max_length"
+            ]
+            == 64
+        )
 
     def test_notes_are_comments(self, trainer: Trainer, roles: tuple[str, ...]) -> None:
         text = configuration(trainer, mixed(*roles), SETTINGS)[f"{trainer}.yaml"]
@@ -51,27 +60,37 @@ class TestEveryTrainer:
 
     def test_jsonl_too(self, trainer: Trainer, roles: tuple[str, ...]) -> None:
         files = configuration(trainer, replace(mixed(*roles), data=Path("/m/train.jsonl")), SETTINGS)
-        assert any("train.jsonl" in line for text in files.values() for line in text.splitlines() if not line.startswith("#"))
+        assert any(
+            "train.jsonl" in line for text in files.values() for line in text.splitlines() if not line.startswith("#")
+        )
 
     def test_alpha_of_examples_is_refused(self, trainer: Trainer, roles: tuple[str, ...]) -> None:
-        with pytest.raises(TaskError, match=r"means over examples, and .* averages over label tokens, .*study with unit: token"):
+        with pytest.raises(
+            TaskError, match=r"means over examples, and .* averages over label tokens, .*study with unit: token"
+        ):
             configuration(trainer, replace(mixed(*roles), unit="example"), SETTINGS)
 
     @pytest.mark.parametrize("kind", ["seq2seq", "text-classification", "image-classification"])
     def test_other_models_are_refused(self, trainer: Trainer, roles: tuple[str, ...], kind: str) -> None:
-        with pytest.raises(TaskError, match=f"for causal language models, and this model is of the kind '{kind}'; export without it"):
+        with pytest.raises(
+            TaskError, match=f"for causal language models, and this model is of the kind '{kind}'; export without it"
+        ):
             configuration(trainer, mixed(*roles), replace(SETTINGS, kind=kind))
 
 
 @pytest.mark.parametrize("trainer", TRAINERS)
 def test_other_columns_are_refused(trainer: Trainer) -> None:
-    with pytest.raises(DataError, match="needs columns messages, or prompt and completion, or text; the mixture has source, target"):
+    with pytest.raises(
+        DataError, match="needs columns messages, or prompt and completion, or text; the mixture has source, target"
+    ):
         configuration(trainer, mixed("source", "target"), SETTINGS)
 
 
 @pytest.mark.parametrize("trainer", TRAINERS)
 def test_what_cannot_be_carried_over_is_said(trainer: Trainer) -> None:
-    training = Training(steps=5, prior_precision=0.1, optimizer="sgd", weight_decay=0.01, clip=None, warmup=0.1, decay="constant")
+    training = Training(
+        steps=5, prior_precision=0.1, optimizer="sgd", weight_decay=0.01, clip=None, warmup=0.1, decay="constant"
+    )
     settings = replace(SETTINGS, training=replace(training, mixed_precision="bf16"))
     said = " ".join(notes(trainer, mixed("text"), settings))
     assert "prior_precision" in said
@@ -86,7 +105,10 @@ def test_what_cannot_be_carried_over_is_said(trainer: Trainer) -> None:
 def test_transformers_knows_the_options() -> None:
     """TRL and LLaMA-Factory hand these on to it; the order's option is new in transformers 5."""
     known = {field.name for field in fields(transformers.TrainingArguments)} | {"train_sampling_strategy"}
-    found = set(values_of("trl", mixed("text"))) & set(values_of("llama-factory", mixed("text"))) - {"model_name_or_path", "packing"}
+    found = set(values_of("trl", mixed("text"))) & set(values_of("llama-factory", mixed("text"))) - {
+        "model_name_or_path",
+        "packing",
+    }
     assert len(found) > 10
     assert found | {"eval_strategy", "train_sampling_strategy"} <= known
 
@@ -97,7 +119,11 @@ class TestTrl:
         assert found["datasets"] == [
             {"path": "parquet", "data_files": "/m/train.parquet", "split": "train", "columns": ["prompt", "completion"]}
         ]
-        assert (found["shuffle_dataset"], found["train_sampling_strategy"], found["packing"]) == (False, "sequential", False)
+        assert (found["shuffle_dataset"], found["train_sampling_strategy"], found["packing"]) == (
+            False,
+            "sequential",
+            False,
+        )
         assert found["eval_strategy"] == "no"
 
     @pytest.mark.parametrize(
@@ -118,8 +144,16 @@ class TestAxolotl:
         assert found["datasets"] == [
             {"path": "/m/train.parquet", "ds_type": "parquet", "split": "train", "type": "completion", "field": "text"}
         ]
-        assert (found["shuffle_merged_datasets"], found["curriculum_sampling"], found["sample_packing"]) == (False, True, False)
-        assert (found["dataset_exact_deduplication"], found["val_set_size"], found["excess_length_strategy"]) == (False, 0, "truncate")
+        assert (found["shuffle_merged_datasets"], found["curriculum_sampling"], found["sample_packing"]) == (
+            False,
+            True,
+            False,
+        )
+        assert (found["dataset_exact_deduplication"], found["val_set_size"], found["excess_length_strategy"]) == (
+            False,
+            0,
+            "truncate",
+        )
 
     def test_prompts_are_taken_as_they_are(self) -> None:
         kind = values_of("axolotl", mixed("prompt", "completion"))["datasets"][0]["type"]
@@ -129,12 +163,18 @@ class TestAxolotl:
 
     def test_chats(self) -> None:
         found = values_of("axolotl", mixed("messages"))["datasets"][0]
-        assert (found["type"], found["field_messages"], found["roles_to_train"]) == ("chat_template", "messages", ["assistant"])
+        assert (found["type"], found["field_messages"], found["roles_to_train"]) == (
+            "chat_template",
+            "messages",
+            ["assistant"],
+        )
 
     @pytest.mark.parametrize("column", ["input", "system"])
     def test_columns_that_it_would_put_into_prompts(self, column: str) -> None:
         columns = ("task", "prompt", "completion", column)
-        with pytest.raises(DataError, match=f"axolotl would put the column '{column}' into prompts; rename or remove it"):
+        with pytest.raises(
+            DataError, match=f"axolotl would put the column '{column}' into prompts; rename or remove it"
+        ):
             configuration("axolotl", replace(mixed("prompt", "completion"), columns=columns), SETTINGS)
         assert configuration("axolotl", replace(mixed("messages"), columns=("task", "messages", column)), SETTINGS)
 
@@ -147,9 +187,17 @@ class TestLlamaFactory:
     def test_the_mixture_in_its_order(self) -> None:
         found = values_of("llama-factory", mixed("prompt", "completion"))
         assert (found["dataset"], found["dataset_dir"], found["disable_shuffling"]) == ("foretaste-mixture", "/m", True)
-        assert (found["stage"], found["template"], found["packing"], found["finetuning_type"]) == ("sft", "empty", False, "full")
+        assert (found["stage"], found["template"], found["packing"], found["finetuning_type"]) == (
+            "sft",
+            "empty",
+            False,
+            "full",
+        )
         assert self.info(mixed("prompt", "completion")) == {
-            "foretaste-mixture": {"file_name": "train.parquet", "columns": {"prompt": "prompt", "response": "completion"}}
+            "foretaste-mixture": {
+                "file_name": "train.parquet",
+                "columns": {"prompt": "prompt", "response": "completion"},
+            }
         }
 
     def test_texts_and_chats(self) -> None:
@@ -160,7 +208,10 @@ class TestLlamaFactory:
         assert (entry["formatting"], entry["tags"]["assistant_tag"]) == ("sharegpt", "assistant")
 
     def test_one_token_less_in_a_row_is_said_in_numbers(self) -> None:
-        assert "the shares of tokens become a=0.375, b=0.625" in notes("llama-factory", mixed("prompt", "completion"), SETTINGS)[-1]
+        assert (
+            "the shares of tokens become a=0.375, b=0.625"
+            in notes("llama-factory", mixed("prompt", "completion"), SETTINGS)[-1]
+        )
 
     def test_sources_by_exact_counts(self) -> None:
         sources = {"a": Source(Path("/d/a.csv"), {"text": "body"}), "b": Source(Path("/d/b.jsonl"), {"text": "text"})}
@@ -173,8 +224,13 @@ class TestLlamaFactory:
         assert entries["b"]["num_samples"] == 25
 
     def test_why_there_are_no_sources(self) -> None:
-        assert "needs each task's rows to be all rows of one .jsonl" in notes("llama-factory", mixed("text"), SETTINGS)[0]
-        assert list(configuration("llama-factory", mixed("text"), SETTINGS)) == ["llama-factory.yaml", "dataset_info.json"]
+        assert (
+            "needs each task's rows to be all rows of one .jsonl" in notes("llama-factory", mixed("text"), SETTINGS)[0]
+        )
+        assert list(configuration("llama-factory", mixed("text"), SETTINGS)) == [
+            "llama-factory.yaml",
+            "dataset_info.json",
+        ]
 
 
 class TestLora:
@@ -229,5 +285,7 @@ def test_frozen_modules(trainer: Trainer) -> None:
     if trainer == "axolotl":
         assert values_of(trainer, mixed("text"), settings)["unfrozen_parameters"] == ["h.1.mlp.weight$"]
         return
-    with pytest.raises(TaskError, match=r"freezes some modules \(finetune\.freeze\), which .* cannot say; export for axolotl"):
+    with pytest.raises(
+        TaskError, match=r"freezes some modules \(finetune\.freeze\), which .* cannot say; export for axolotl"
+    ):
         configuration(trainer, mixed("text"), settings)

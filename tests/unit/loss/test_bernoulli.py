@@ -22,7 +22,9 @@ def test_it_is_torchs_binary_cross_entropy() -> None:
 @pytest.mark.parametrize("logit", [0.0, 1e-10, 100.0, 1e15])
 def test_logits_of_any_size_have_finite_losses_and_roots(logit: float) -> None:
     outputs, batch = torch.tensor([[logit, -logit]]), {"labels": torch.tensor([[1, 0]])}
-    assert Bernoulli().per_unit(outputs, batch).tolist() == [[pytest.approx(math.log1p(math.exp(-min(logit, 700.0))))] * 2]
+    assert Bernoulli().per_unit(outputs, batch).tolist() == [
+        [pytest.approx(math.log1p(math.exp(-min(logit, 700.0))))] * 2
+    ]
     for how in ("sampled", "empirical", "exact"):
         for roots in Bernoulli().roots(how, outputs, batch, torch.ones(1), random(0)):
             assert bool(roots.slopes.isfinite().all())
@@ -48,12 +50,16 @@ def test_a_mixture_is_of_probabilities() -> None:
     batch = {"labels": torch.tensor([[1.0, 0.0]])}
     chances = torch.tensor([[[0.9, 0.2]], [[0.3, 0.6]]])
     condensed = Bernoulli().condense(chances.logit(), batch)
-    lost, predicted = Bernoulli().mix(condensed, batch["labels"].flatten(), torch.tensor([[0.5, 0.5]], dtype=torch.float64))
+    lost, predicted = Bernoulli().mix(
+        condensed, batch["labels"].flatten(), torch.tensor([[0.5, 0.5]], dtype=torch.float64)
+    )
     assert lost.flatten().tolist() == pytest.approx([-math.log(0.6), -math.log(0.6)], rel=1e-6)
     assert predicted.tolist() == [[1, 0]]
 
 
 def test_what_one_model_thinks_impossible_a_mixture_does_not() -> None:
     condensed = {"outputs": torch.tensor([[-1e4], [1e4]])}
-    lost, _ = Bernoulli().mix(condensed, torch.tensor([1.0]), torch.tensor([[0.0, 1.0], [0.5, 0.5], [1.0, 0.0]], dtype=torch.float64))
+    lost, _ = Bernoulli().mix(
+        condensed, torch.tensor([1.0]), torch.tensor([[0.0, 1.0], [0.5, 0.5], [1.0, 0.0]], dtype=torch.float64)
+    )
     assert lost.flatten().tolist() == pytest.approx([0.0, math.log(2), 1e4])

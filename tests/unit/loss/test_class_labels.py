@@ -20,7 +20,8 @@ def test_a_single_class_is_refused(shape: tuple[int, ...]) -> None:
     logits, labels = torch.randn(shape), torch.zeros(shape[:-1], dtype=torch.long)
     for refuse in (losses, check_logits):
         with pytest.raises(
-            TaskError, match=r"have a single class, whose cross-entropy is 0 .* torch\.cat\(\[torch\.zeros_like\(z\), z\], -1\)"
+            TaskError,
+            match=r"have a single class, whose cross-entropy is 0 .* torch\.cat\(\[torch\.zeros_like\(z\), z\], -1\)",
         ):
             refuse(logits, labels)
 
@@ -44,7 +45,8 @@ def test_labels_outside_the_classes_are_named(label: int) -> None:
 def test_labels_that_are_no_whole_numbers() -> None:
     """Of label sets too, whose shape would be the first thing to be wrong."""
     advice = (
-        r"labels are torch\.float32, not classes by number, .* loss=Squared\(\) for numbers to predict, loss=Bernoulli\(\) for label sets"
+        r"labels are torch\.float32, not classes by number, .* loss=Squared\(\) for numbers to predict,"
+        r" loss=Bernoulli\(\) for label sets"
     )
     with pytest.raises(TaskError, match=advice):
         check_labels(torch.zeros(2), 2)
@@ -67,7 +69,12 @@ class TestLosses:
 
     @pytest.mark.parametrize(
         ("dtype", "expected"),
-        [(torch.bfloat16, torch.float32), (torch.float16, torch.float32), (torch.float32, torch.float32), (torch.float64, torch.float64)],
+        [
+            (torch.bfloat16, torch.float32),
+            (torch.float16, torch.float32),
+            (torch.float32, torch.float32),
+            (torch.float64, torch.float64),
+        ],
     )
     def test_float32_or_wider(self, dtype: torch.dtype, expected: torch.dtype) -> None:
         logits = normal(2, 3).to(dtype)

@@ -21,6 +21,8 @@ def test_mixtures_are_sums_of_probabilities() -> None:
     shares = torch.tensor([[1.0, 0.0, 0.0], [0.2, 0.3, 0.5]], dtype=torch.float64)
     lost, predicted = mix_classes(condensed, shares)
     for place, row in enumerate(shares):
-        mixture = sum((share * each.softmax(1) for share, each in zip(row, models, strict=True)), torch.zeros(4, 3).double())
+        mixture = sum(
+            (share * each.softmax(1) for share, each in zip(row, models, strict=True)), torch.zeros(4, 3).double()
+        )
         torch.testing.assert_close(lost[place], -mixture[torch.arange(4), labels].log(), rtol=1e-5, atol=1e-6)
         assert torch.equal(predicted[place], mixture.argmax(1))

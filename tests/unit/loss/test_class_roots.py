@@ -42,7 +42,9 @@ def drawn(logits: Tensor, wanted: Tensor) -> Tensor:
 class TestClassRoots:
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
     @pytest.mark.parametrize(("shape", "rows"), SHAPES[:2])
-    def test_they_are_autograds_gradients(self, shape: tuple[int, ...], rows: tuple[int, ...], dtype: torch.dtype) -> None:
+    def test_they_are_autograds_gradients(
+        self, shape: tuple[int, ...], rows: tuple[int, ...], dtype: torch.dtype
+    ) -> None:
         logits, wanted = normal(*shape).to(dtype), given(rows, shape[-1])
         [empirical] = roots_of("empirical", logits, wanted)
         torch.testing.assert_close(empirical, slopes_at(logits, wanted))

@@ -12,7 +12,9 @@ def test_shapes_that_fit(outputs: tuple[int, ...], labels: tuple[int, ...]) -> N
     assert as_columns(torch.zeros(outputs)).shape == as_columns(torch.zeros(labels)).shape
 
 
-@pytest.mark.parametrize(("outputs", "labels"), [((3, 2), (3,)), ((3, 2), (6,)), ((3,), (4,)), ((3, 2, 2), (3, 4)), ((), ())])
+@pytest.mark.parametrize(
+    ("outputs", "labels"), [((3, 2), (3,)), ((3, 2), (6,)), ((3,), (4,)), ((3, 2, 2), (3, 4)), ((), ())]
+)
 def test_shapes_that_do_not(outputs: tuple[int, ...], labels: tuple[int, ...]) -> None:
     with pytest.raises(TaskError, match=r"do not fit; Squared\(\) needs one output per label"):
         check_columns(torch.zeros(outputs), torch.zeros(labels), "Squared")

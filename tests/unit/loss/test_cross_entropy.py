@@ -12,7 +12,9 @@ from laws import normal
 def test_sequences_are_for_the_token_form() -> None:
     batch = {"labels": torch.zeros(2, 4).long()}
     for attempt in (CrossEntropy().check, CrossEntropy().per_unit):
-        with pytest.raises(TaskError, match=r"labels \[2, 4\] are not one per example, .* give the task loss=TokenCrossEntropy\(\)"):
+        with pytest.raises(
+            TaskError, match=r"labels \[2, 4\] are not one per example, .* give the task loss=TokenCrossEntropy\(\)"
+        ):
             attempt(normal(2, 4, 3), batch)
 
 

@@ -76,7 +76,9 @@ class TestRoots:
     def test_empirical_ones_are_the_gradient(self, name: str) -> None:
         case, factor = CASES[name](), torch.arange(1.0, len(CASES[name]().outputs) + 1)
         outputs = case.outputs.clone().requires_grad_()
-        (expected,) = torch.autograd.grad((case.loss.per_unit(outputs, case.batch) * factor.unsqueeze(1)).sum(), outputs)
+        (expected,) = torch.autograd.grad(
+            (case.loss.per_unit(outputs, case.batch) * factor.unsqueeze(1)).sum(), outputs
+        )
         [found] = roots_of(case, "empirical", factor)
         torch.testing.assert_close(found, expected)
 
@@ -95,7 +97,9 @@ class TestRoots:
         """So that how batches are padded does not change what is drawn."""
         case, generator = CASES[name](), random(0)
         none = torch.full_like(case.labels, case.loss.padding)
-        for roots in case.loss.roots("sampled", case.outputs, {"labels": none}, torch.ones(len(case.outputs)), generator):
+        for roots in case.loss.roots(
+            "sampled", case.outputs, {"labels": none}, torch.ones(len(case.outputs)), generator
+        ):
             assert not roots.slopes.any()
         assert torch.equal(generator.get_state(), random(0).get_state())
 

@@ -18,7 +18,9 @@ def test_it_is_half_of_torchs() -> None:
 def test_it_is_minus_the_log_likelihood_of_unit_variance_less_a_constant() -> None:
     outputs, labels = normal(4), normal(4, seed=1)
     each = nn.functional.gaussian_nll_loss(outputs, labels, torch.ones(4), full=True, reduction="none")
-    torch.testing.assert_close(Squared().per_unit(outputs, {"labels": labels}).squeeze(1), each - math.log(2 * math.pi) / 2)
+    torch.testing.assert_close(
+        Squared().per_unit(outputs, {"labels": labels}).squeeze(1), each - math.log(2 * math.pi) / 2
+    )
 
 
 def test_numbers_in_a_column_are_not_spread_over_each_other() -> None:

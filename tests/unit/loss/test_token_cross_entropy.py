@@ -10,7 +10,9 @@ def test_every_label_token_has_a_loss() -> None:
     batch = {"labels": torch.tensor([[1, 0, -100], [2, -100, -100]])}
     each = TokenCrossEntropy().per_unit(normal(2, 3, 4), batch)
     assert each.shape == (2, 3)
-    assert (each > 0).tolist() == TokenCrossEntropy().counts(batch).tolist() == [[True, True, False], [True, False, False]]
+    assert (
+        (each > 0).tolist() == TokenCrossEntropy().counts(batch).tolist() == [[True, True, False], [True, False, False]]
+    )
 
 
 def test_one_label_per_example_is_for_the_other_form() -> None:

@@ -12,12 +12,20 @@ class TestUnits:
     def test_counts(self) -> None:
         assert count_units(LABELS != IGNORED, "example") == 3
         assert count_units(LABELS != IGNORED, "token") == 5
-        assert count_units(torch.tensor([1, 2]) != IGNORED, "token") == count_units(torch.tensor([1, 2]) != IGNORED, "example") == 2
+        assert (
+            count_units(torch.tensor([1, 2]) != IGNORED, "token")
+            == count_units(torch.tensor([1, 2]) != IGNORED, "example")
+            == 2
+        )
 
     def test_factors_turn_sums_into_the_loss(self) -> None:
         each = losses(normal(3, 3, 5), LABELS)
-        by_example = (each.sum(1) * unit_factors(LABELS != IGNORED, "example")).sum() / count_units(LABELS != IGNORED, "example")
-        by_token = (each.sum(1) * unit_factors(LABELS != IGNORED, "token")).sum() / count_units(LABELS != IGNORED, "token")
+        by_example = (each.sum(1) * unit_factors(LABELS != IGNORED, "example")).sum() / count_units(
+            LABELS != IGNORED, "example"
+        )
+        by_token = (each.sum(1) * unit_factors(LABELS != IGNORED, "token")).sum() / count_units(
+            LABELS != IGNORED, "token"
+        )
         torch.testing.assert_close(by_example, (each[0].sum() / 2 + 0 + each[2].mean()) / 3)
         torch.testing.assert_close(by_token, each.sum() / 5)
 

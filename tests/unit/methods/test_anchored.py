@@ -50,8 +50,14 @@ def through(head: str) -> Callable[[nn.Module, Batch], Tensor]:
 
 def headed_problem() -> Problem:
     model = Headed()
-    own = {head: frozenset(name for name in parameters_of(model) if name.startswith(("trunk", f"heads.{head}"))) for head in "ab"}
-    return Problem(model, tuple(replace(blobs(head, seed), predict=through(head), names=own[head]) for seed, head in enumerate("ab")))
+    own = {
+        head: frozenset(name for name in parameters_of(model) if name.startswith(("trunk", f"heads.{head}")))
+        for head in "ab"
+    }
+    return Problem(
+        model,
+        tuple(replace(blobs(head, seed), predict=through(head), names=own[head]) for seed, head in enumerate("ab")),
+    )
 
 
 @pytest.fixture
@@ -69,7 +75,10 @@ def headed(tmp_path: Path) -> Iterator[Session]:
 def trust_of(found: SiteSet) -> Done:
     """The choice that the sites rest on."""
     (choice,) = {
-        done.key: done for works in found.works.values() for done in works if done.inputs.get("what") == "trust in the joint run"
+        done.key: done
+        for works in found.works.values()
+        for done in works
+        if done.inputs.get("what") == "trust in the joint run"
     }.values()
     return choice
 
@@ -78,7 +87,12 @@ def trusting(session: Session, trust: float, precision: float = 0.003) -> Callab
     """Kronecker previews corrected as far as is said, whatever would be chosen."""
     weights = uniform(session.problem.names)
     joint = session.study.tensors(jointly(session, weights).artefact)
-    return prepare(session, "kronecker").anchored_at(AnchorRun(weights, joint, trust)).under(prior_of(session, precision)).merge
+    return (
+        prepare(session, "kronecker")
+        .anchored_at(AnchorRun(weights, joint, trust))
+        .under(prior_of(session, precision))
+        .merge
+    )
 
 
 def assert_is_joint(session: Session, found: Mapping[str, Tensor]) -> None:
@@ -111,7 +125,10 @@ def test_at_a_corner_it_is_the_task_s_own_params(session: Session) -> None:
     for corner in corners(session.problem.names):
         for merge in (merged.merge, trusting(session, 1.0)):
             found = merge(corner).params
-            assert all(torch.equal(found[name], tensor) for name, tensor in own_params(session, fitted, str(corner.corner)).items())
+            assert all(
+                torch.equal(found[name], tensor)
+                for name, tensor in own_params(session, fitted, str(corner.corner)).items()
+            )
 
 
 def test_no_trust_is_among_the_choices_and_the_best_is_taken(session: Session) -> None:
@@ -146,7 +163,11 @@ def test_its_cost_holds_the_joint_run_and_the_choice(session: Session) -> None:
 def test_it_starts_from_the_curvature_whose_previews_are_better(session: Session) -> None:
     tuning = replace(session, recipe=session.recipe.model_copy(update={"preview": PreviewPlan(prior_precision="auto")}))
     sites, merged = prepare_merger(tuning, "anchored")
-    tuned = {done.inputs["method"]: done.result for done in tuning.study.all_work("choice") if done.inputs["what"] == "prior precision"}
+    tuned = {
+        done.inputs["method"]: done.result
+        for done in tuning.study.all_work("choice")
+        if done.inputs["what"] == "prior precision"
+    }
     best = min(tuned, key=lambda method: tuned[method]["loss"])
     assert set(tuned) == {"kronecker", "diagonal"}
     assert sites.options["curvature"] == best
@@ -160,7 +181,9 @@ def test_either_curvature_can_be_the_better_one(session: Session, best: str, mon
 
     monkeypatch.setattr(PriorPrecision, "first", lambda work, context: (-2.5, -3.0, -2.0))
     monkeypatch.setattr(PriorPrecision, "loss_of", loss_of)
-    session = replace(session, recipe=session.recipe.model_copy(update={"preview": PreviewPlan(prior_precision="auto")}))
+    session = replace(
+        session, recipe=session.recipe.model_copy(update={"preview": PreviewPlan(prior_precision="auto")})
+    )
     plain = prepare(session, best)
     sites, merged = prepare_merger(session, "anchored")
     weights = TaskWeights(session.problem.names, [0.2, 0.8, 0.0])  # no correction where a task has no weight

@@ -30,7 +30,9 @@ def test_more_curvature_means_more_weight(session: Session) -> None:
     merger = prepare_merger(session, "diagonal")[1]
     sites = {task: site_at(session, task) for task in session.problem.names}
     for name, tensor in merger.merge(POINT).params.items():
-        precisions = {task: POINT[task] * (0.003 + site.precision.to_tensors()[name].double()) for task, site in sites.items()}
+        precisions = {
+            task: POINT[task] * (0.003 + site.precision.to_tensors()[name].double()) for task, site in sites.items()
+        }
         pulls = [precision * sites[task].center[name].double() for task, precision in precisions.items()]
         expected = sum(pulls) / sum(precisions.values())
         torch.testing.assert_close(tensor.double(), expected, atol=1e-5, rtol=1e-4)

@@ -17,7 +17,9 @@ def test_lowrank_knows_more_than_its_diagonal(pairs: Session) -> None:
     found = prepare(pairs, "lowrank")
     sites = found.sites(prior_of(pairs, 0.003))
     assert {len(done) for done in found.works.values()} == {3}  # two runs and an estimate
-    assert all([done.artefact for done in works[:2]] == run_artefacts(pairs, task) for task, works in found.works.items())
+    assert all(
+        [done.artefact for done in works[:2]] == run_artefacts(pairs, task) for task, works in found.works.items()
+    )
     own = merge(prior_of(pairs, 0.003), sites, uniform(pairs.problem.names)).precision()
     assert own.structure == "lowrank"
 

@@ -16,7 +16,9 @@ from foretaste.workflow.session import Session
 def test_controls_rest_on_the_same_runs_as_the_mixture(pairs: Session) -> None:
     found = {method: prepare(pairs, method) for method in ("mixture", "average", "weighted")}
     for task in pairs.problem.names:
-        runs = {method: [done.key for done in each.works[task] if done.kind == "finetune"] for method, each in found.items()}
+        runs = {
+            method: [done.key for done in each.works[task] if done.kind == "finetune"] for method, each in found.items()
+        }
         assert len(runs["mixture"]) == 2
         assert runs["mixture"] == runs["average"] == runs["weighted"]
         assert found["average"].artefacts[task] == run_artefacts(pairs, task)

@@ -29,4 +29,6 @@ def test_the_prior_is_around_the_pretrained_params(session: Session) -> None:
 
 def test_the_prior_leaves_out_what_no_task_trains(session: Session) -> None:
     frozen = freeze_modules(session.problem, ["0"])
-    assert set(prior_of(replace(session, problem=frozen), 0.5).mean) == {name for name in prior_of(session, 0.5).mean if name[0] != "0"}
+    assert set(prior_of(replace(session, problem=frozen), 0.5).mean) == {
+        name for name in prior_of(session, 0.5).mean if name[0] != "0"
+    }

@@ -53,15 +53,24 @@ def through_b(model: nn.Module, batch: Batch) -> Tensor:
 
 def headed_problem() -> Problem:
     model = Headed()
-    own = {head: frozenset(name for name in parameters_of(model) if name.startswith(("trunk", f"{head}."))) for head in "ab"}
-    tasks = (replace(blobs("a", 0), predict=through_a, names=own["a"]), replace(blobs("b", 1), predict=through_b, names=own["b"]))
+    own = {
+        head: frozenset(name for name in parameters_of(model) if name.startswith(("trunk", f"{head}.")))
+        for head in "ab"
+    }
+    tasks = (
+        replace(blobs("a", 0), predict=through_a, names=own["a"]),
+        replace(blobs("b", 1), predict=through_b, names=own["b"]),
+    )
     return Problem(model, tasks)
 
 
 @pytest.fixture(params=["heads", "batch norm"])
 def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Session]:
     """Two tasks with heads of their own, or with statistics of their own."""
-    text = "{name: a, model: {source: digits}, finetune: {steps: 10, batch_size: 8, learning_rate: 0.01}, curvature: {max_examples: 4}}"
+    text = (
+        "{name: a, model: {source: digits}, finetune: {steps: 10, batch_size: 8, learning_rate: 0.01}, curvature:"
+        " {max_examples: 4}}"
+    )
     problem = headed_problem() if request.param == "heads" else Problem(linear(), (blobs("a", 1), blobs("b", 2)))
     found = start(parse(text), text, problem, tmp_path / "study")
     with found.study:
@@ -69,7 +78,10 @@ def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Session]:
 
 
 def mixture(session: Session, weights: TaskWeights, place: int) -> tuple[Tensor, Tensor]:
-    """Losses and predictions on a task's data, from forward passes of the runs themselves; each head from its own task's run."""
+    """Losses and predictions on a task's data, from forward passes of the runs themselves.
+
+    Each head from its own task's run.
+    """
     task, model = session.problem.tasks[place], session.problem.model
     fitted = fit(session)
     heard = session.study.tensors(fitted[task.name].run.artefact)
@@ -95,7 +107,9 @@ def test_rows_are_mixtures_of_forward_passes(session: Session) -> None:
 def test_at_corners_they_are_the_rows_of_simple_averaging(session: Session) -> None:
     simple, found = (preview(session, [method], corners(session.problem.names)) for method in ("simple", "ensemble"))
     for one, other in zip(simple, found, strict=True):
-        assert all(dict(one.metrics[task]) == pytest.approx(dict(other.metrics[task]), rel=1e-12) for task in one.metrics)
+        assert all(
+            dict(one.metrics[task]) == pytest.approx(dict(other.metrics[task]), rel=1e-12) for task in one.metrics
+        )
 
 
 def test_so_they_are_with_heads_or_statistics_of_their_own(pair: Session) -> None:
@@ -111,7 +125,9 @@ def test_each_trunk_is_heard_through_the_task_s_own_head(pair: Session) -> None:
         assert row.metrics[task]["loss"] == pytest.approx(float(mixture(pair, weights, place)[0].mean()), rel=1e-5)
 
 
-def test_models_speak_once_and_rows_are_kept_with_results_per_example(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_speak_once_and_rows_are_kept_with_results_per_example(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
     points = lattice(session.problem.names, 3)
     first = preview(session, ["ensemble"], points[:4])
     spoken = session.study.all_work("outputs")
@@ -171,7 +187,10 @@ def test_a_stop_keeps_the_tasks_that_are_done(session: Session) -> None:
 def test_there_are_no_params_to_sharpen_or_export(session: Session, tmp_path: Path) -> None:
     fit(session)
     before = session.study.all_work()
-    said = r"method ensemble mixes what the tasks' models say and has no params to sharpen or export; take another, such as simple"
+    said = (
+        r"method ensemble mixes what the tasks' models say and has no params to sharpen or export; take another, such"
+        r" as simple"
+    )
     with pytest.raises(RecipeError, match=said):
         sharpen_previews(session, "ensemble", 1, [POINT])
     with pytest.raises(RecipeError, match=said):
@@ -196,14 +215,19 @@ def judged_by_texts(session: Session, *, first: bool) -> Session:
 def test_metrics_that_need_a_model_are_left_out(session: Session) -> None:
     other = judged_by_texts(session, first=False)
     simple, found = preview(other, ["simple", "ensemble"], [uniform(session.problem.names)])
-    assert (list(simple.metrics["low"]), list(found.metrics["low"])) == (["loss", "accuracy", "bleu"], ["loss", "accuracy"])
+    assert (list(simple.metrics["low"]), list(found.metrics["low"])) == (
+        ["loss", "accuracy", "bleu"],
+        ["loss", "accuracy"],
+    )
 
 
 def test_a_headline_that_needs_a_model_is_refused_before_any_work(session: Session) -> None:
     other = judged_by_texts(session, first=True)
     fit(other)
     before = session.study.all_work()
-    with pytest.raises(TaskError, match="metric 'bleu' of task 'low' is of what a model writes, and an ensemble is not a model"):
+    with pytest.raises(
+        TaskError, match="metric 'bleu' of task 'low' is of what a model writes, and an ensemble is not a model"
+    ):
         preview(other, ["simple", "ensemble"], [POINT])
     assert session.study.all_work() == before
 

@@ -42,7 +42,9 @@ def merged(session: Session, method: str, weights: TaskWeights) -> dict[str, tor
     return dict(merge(prior, prepare(session, method).sites(prior), weights).params)
 
 
-def test_small_models_are_previewed_together_and_rows_are_found(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_models_are_previewed_together_and_rows_are_found(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Three of nine are there; the others are made four at a time, as evaluating each by itself would make them."""
     fit(session)
     points = lattice(session.problem.names, 3)[:9]
@@ -50,7 +52,12 @@ def test_small_models_are_previewed_together_and_rows_are_found(session: Session
     together: list[int] = []
 
     def counted(
-        model: nn.Module, many: Sequence[Params], tasks: Sequence[Task], *, batch_size: int, on_batch: Callable[[], None]
+        model: nn.Module,
+        many: Sequence[Params],
+        tasks: Sequence[Task],
+        *,
+        batch_size: int,
+        on_batch: Callable[[], None],
     ) -> list[dict[str, Result]]:
         together.append(len(many))
         return evaluate_each(model, many, tasks, batch_size=batch_size, on_batch=on_batch)
@@ -62,7 +69,9 @@ def test_small_models_are_previewed_together_and_rows_are_found(session: Session
     assert rows[2:5] == before
     for weights, row in zip(points, rows, strict=True):
         expected = evaluate(session.problem.model, merged(session, "diagonal", weights), session.problem.tasks)
-        assert all(dict(row.metrics[task]) == pytest.approx(dict(each.metrics), rel=1e-6) for task, each in expected.items())
+        assert all(
+            dict(row.metrics[task]) == pytest.approx(dict(each.metrics), rel=1e-6) for task, each in expected.items()
+        )
     assert len({row.cost for row in rows}) > 1
     assert len(session.study.all_work("evaluation")) == 9
 
@@ -77,7 +86,10 @@ def counting(sizes: list[int]) -> Callable[[nn.Linear, torch.Tensor], torch.Tens
 
 def test_what_is_frozen_runs_once_and_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(previewing, "at_once", lambda model, tasks: 1)
-    text = "name: a\nmodel: {source: digits}\nfinetune: {steps: 4, batch_size: 8, freeze: ['0', '2']}\ncurvature: {max_examples: 8}\n"
+    text = (
+        "name: a\nmodel: {source: digits}\nfinetune: {steps: 4, batch_size: 8, freeze: ['0', '2']}\ncurvature:"
+        " {max_examples: 8}\n"
+    )
     recipe = parse(text)
     session = start(recipe, text, load(recipe, text, ""), tmp_path / "study")
     with session.study:
@@ -95,13 +107,18 @@ def test_what_is_frozen_runs_once_and_changes_nothing(tmp_path: Path, monkeypatc
         assert first.count(10) == batches * len(points)
         for weights, row in zip(points, rows, strict=True):
             expected = evaluate(session.problem.model, found.merge(weights).params, session.problem.tasks)
-            assert {task: dict(each.metrics) for task, each in expected.items()} == {task: dict(each) for task, each in row.metrics.items()}
+            assert {task: dict(each.metrics) for task, each in expected.items()} == {
+                task: dict(each) for task, each in row.metrics.items()
+            }
 
 
 def test_statistics_that_move_are_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(previewing, "at_once", lambda model, tasks: 1)
     for batch_norm, expected in (("update", ["0"]), ("freeze", ["0", "1"])):
-        text = f"name: a\nmodel: {{source: digits}}\nfinetune: {{steps: 4, batch_size: 8, freeze: ['0', '1'], batch_norm: {batch_norm}}}\n"
+        text = (
+            "name: a\nmodel: {source: digits}\nfinetune: {steps: 4, batch_size: 8, freeze: ['0', '1'], batch_norm:"
+            f" {batch_norm}}}\n"
+        )
         problem = freeze_modules(Problem(linear(), (blobs("a", 1), blobs("b", 2))), ["0", "1"])
         session = start(parse(text), text, problem, tmp_path / batch_norm)
         with session.study:
@@ -133,7 +150,9 @@ def test_a_sharpened_preview_goes_on_from_the_merge(session: Session) -> None:
         session.problem.model, None, merged(session, "diagonal", POINT), session.problem.tasks, POINT, training, steps=2
     ).params
     expected = evaluate(session.problem.model, params, session.problem.tasks)
-    assert all(dict(row.metrics[task]) == pytest.approx(dict(each.metrics), rel=1e-5) for task, each in expected.items())
+    assert all(
+        dict(row.metrics[task]) == pytest.approx(dict(each.metrics), rel=1e-5) for task, each in expected.items()
+    )
 
 
 def test_sites_and_merger_are_built_once(session: Session) -> None:

@@ -1,4 +1,4 @@
-"""On a second device that tests have everywhere (`away`): where sites lie, what is moved, and that nothing changes by it."""
+"""On a second device that tests have everywhere (`away`): where sites lie, what moves, and that results agree."""
 
 from dataclasses import dataclass, field, replace
 
@@ -52,7 +52,9 @@ def test_a_sweep_on_a_device_gives_what_it_gives_in_main_memory(
     monkeypatch.setattr(placing, "_free", lambda device: free)
     with Away(problem.model):
         found = preview(apart, [method], points)
-    assert [dict(row.metrics) for row in found] == [{task: dict(each.metrics) for task, each in one.items()} for one in expected]
+    assert [dict(row.metrics) for row in found] == [
+        {task: dict(each.metrics) for task, each in one.items()} for one in expected
+    ]
 
 
 def test_a_sweep_over_resident_sites_moves_nothing_but_data(apart: Session, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +68,12 @@ def test_a_sweep_over_resident_sites_moves_nothing_but_data(apart: Session, monk
         away.brought.clear()
         for weights in points:
             evaluate(model, there.merge(weights).params, apart.problem.tasks)
-        data = sum(each.nbytes for task in apart.problem.tasks for i in range(len(task.validation)) for each in task.validation[i].values())
+        data = sum(
+            each.nbytes
+            for task in apart.problem.tasks
+            for i in range(len(task.validation))
+            for each in task.validation[i].values()
+        )
         assert sum(away.brought) == len(points) * data
         assert max(away.taken) < max(tensor.nbytes for tensor in tensors_of(model).values())  # losses and predictions
 
@@ -80,7 +87,9 @@ def test_what_does_not_fit_is_streamed_and_told(apart: Session, monkeypatch: pyt
         assert away.brought == []
         there.merge(lattice(apart.problem.names, 3)[1])
         assert 0 < sum(away.brought) <= merged.bytes
-    assert lines == ["the tasks' sites need 0.0 GiB and xpu:0 has 0.0 GiB free: they are streamed there, weighting by weighting"]
+    assert lines == [
+        "the tasks' sites need 0.0 GiB and xpu:0 has 0.0 GiB free: they are streamed there, weighting by weighting"
+    ]
 
 
 def test_mixtures_that_do_not_fit_are_merged_in_main_memory() -> None:

@@ -22,14 +22,21 @@ def test_simple_takes_posteriors_as_isotropic(session: Session) -> None:
         expected = sum(alpha * site_at(session, task).center[name].double() for task, alpha in POINT.items())
         torch.testing.assert_close(tensor.double(), expected, atol=1e-6, rtol=1e-5)
     assert any(
-        not torch.allclose(tensor, prepare_merger(session, "diagonal")[1].merge(POINT).params[name]) for name, tensor in found.items()
+        not torch.allclose(tensor, prepare_merger(session, "diagonal")[1].merge(POINT).params[name])
+        for name, tensor in found.items()
     )
 
 
 def test_only_the_runs_are_needed(session: Session) -> None:
-    assert Simple().work(session) == tuple(task_runs(session).values()) == tuple(SingleTaskRun(task) for task in session.problem.names)
+    assert (
+        Simple().work(session)
+        == tuple(task_runs(session).values())
+        == tuple(SingleTaskRun(task) for task in session.problem.names)
+    )
     works = prepare(session, "simple").works
-    assert {task: [done.kind for done in own] for task, own in works.items()} == {task: ["finetune"] for task in session.problem.names}
+    assert {task: [done.kind for done in own] for task, own in works.items()} == {
+        task: ["finetune"] for task in session.problem.names
+    }
 
 
 def test_a_flat_site_has_no_curvature(session: Session) -> None:

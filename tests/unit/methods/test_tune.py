@@ -82,7 +82,10 @@ def test_other_sites_are_tuned_on_their_own(tuning: Session) -> None:
 
 @pytest.mark.parametrize("asked", [0.02, "mean"])
 def test_a_fixed_value_is_taken_as_it_is(session: Session, asked: float | str) -> None:
-    fixed = replace(session, recipe=session.recipe.model_copy(update={"preview": Preview.model_validate({"prior_precision": asked})}))
+    fixed = replace(
+        session,
+        recipe=session.recipe.model_copy(update={"preview": Preview.model_validate({"prior_precision": asked})}),
+    )
     sites = prepare(fixed, "diagonal")
     expected = prior_precision(fixed)
     assert tuned_precision(fixed, "diagonal", sites) == (expected, None)

@@ -28,7 +28,9 @@ def sites_of(session: Session) -> Mapping[str, GaussianSite]:
 
 
 def with_plan(session: Session, **changes: float) -> Session:
-    return replace(session, recipe=session.recipe.model_copy(update={"variational": Variational.model_validate(changes)}))
+    return replace(
+        session, recipe=session.recipe.model_copy(update={"variational": Variational.model_validate(changes)})
+    )
 
 
 def test_a_site_is_the_mean_and_the_curvature_of_a_run_that_is_kept(session: Session) -> None:
@@ -47,7 +49,9 @@ def test_a_site_is_the_mean_and_the_curvature_of_a_run_that_is_kept(session: Ses
 def test_its_runs_are_others_than_the_ordinary_ones(session: Session) -> None:
     fitted = fit(session)
     found = learned(session)
-    assert {done.key for works in found.works.values() for done in works}.isdisjoint(each.run.key for each in fitted.values())
+    assert {done.key for works in found.works.values() for done in works}.isdisjoint(
+        each.run.key for each in fitted.values()
+    )
     assert [done.kind for done in session.study.all_work()].count("finetune") == 6
 
 
@@ -91,13 +95,17 @@ def test_a_run_that_learns_little_is_told() -> None:
         warn_of_little("low", [1.0] * 10 + [0.9] * 10, [1.0] * 10 + [0.2] * 10)
 
 
-@pytest.mark.parametrize(("history", "ordinary"), [([1.0] * 19, [0.1] * 19), ([1.0] * 30, []), ([1.0] * 10 + [0.5] * 10, [0.1] * 20)])
+@pytest.mark.parametrize(
+    ("history", "ordinary"), [([1.0] * 19, [0.1] * 19), ([1.0] * 30, []), ([1.0] * 10 + [0.5] * 10, [0.1] * 20)]
+)
 def test_a_run_that_learns_is_not_told(history: list[float], ordinary: list[float]) -> None:
     warn_of_little("low", history, ordinary)
 
 
 def test_the_runs_of_a_study_are_compared(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[str, int, int]] = []
-    monkeypatch.setattr("foretaste.methods.variational.warn_of_little", lambda task, *runs: told.append((task, *map(len, runs))))
+    monkeypatch.setattr(
+        "foretaste.methods.variational.warn_of_little", lambda task, *runs: told.append((task, *map(len, runs)))
+    )
     learned(session)
     assert told == [(task, 5, 5) for task in session.problem.names]

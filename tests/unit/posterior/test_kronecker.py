@@ -62,7 +62,12 @@ class TestSums:
     @pytest.mark.parametrize("family", HARD)
     def test_in_one_basis_it_stays_kronecker(self, family: str, biases: bool) -> None:
         like = HARD[family]
-        assert_adds(kronecker_like(like, 1, biases=biases, few=True), kronecker_like(like, 2, biases=biases, few=True), like, Kronecker)
+        assert_adds(
+            kronecker_like(like, 1, biases=biases, few=True),
+            kronecker_like(like, 2, biases=biases, few=True),
+            like,
+            Kronecker,
+        )
         assert_adds(kronecker_like(like, 1, biases=biases), kronecker_like(like, 2, biases=biases), like, Kronecker)
 
     @pytest.mark.parametrize("family", HARD)
@@ -168,7 +173,9 @@ class TestSumsOfSeveralBases:
 
 class TestDeterminantAndSamples:
     def test_orders_of_magnitude(self) -> None:
-        wide = Kronecker(coupled().basis, diagonal_like({"w": torch.zeros(3, 5)}, 3, -10, 15).entries, {"s": torch.ones(2)})
+        wide = Kronecker(
+            coupled().basis, diagonal_like({"w": torch.zeros(3, 5)}, 3, -10, 15).entries, {"s": torch.ones(2)}
+        )
         expected = math.log(10) * float(torch.log10(wide.eigenvalues["w"].double()).sum())
         assert math.isclose(wide.log_det(LAYER), expected, rel_tol=1e-9)
         assert_log_det_agrees_with_dense(coupled(), LAYER)
@@ -177,7 +184,9 @@ class TestDeterminantAndSamples:
         assert_sample_has_covariance(coupled(), LAYER, 1500)
 
     def test_bfloat16_entries_give_float32_samples(self) -> None:
-        low = {name: tensor.bfloat16() for name, tensor in coupled().to_tensors().items() if not name.startswith("bias")}
+        low = {
+            name: tensor.bfloat16() for name, tensor in coupled().to_tensors().items() if not name.startswith("bias")
+        }
         names = {name: tensor for name, tensor in coupled().to_tensors().items() if name.startswith("bias")}
         drawn = Kronecker.from_tensors(low | names).sample(LAYER, random(0))
         assert {tensor.dtype for tensor in drawn.values()} == {torch.float32}
@@ -192,7 +201,13 @@ class TestPieces:
     def test_half_a_layer_is_refused_by_every_operation(self, name: str) -> None:
         half = {name: LAYER[name]}
         message = f"couples w with b, and only {name} was given; give both"
-        for work in (coupled().apply, coupled().solve, coupled().log_det, lambda like: coupled().sample(like, random(0)), _restricted):
+        for work in (
+            coupled().apply,
+            coupled().solve,
+            coupled().log_det,
+            lambda like: coupled().sample(like, random(0)),
+            _restricted,
+        ):
             with pytest.raises(ParamsError, match=message):
                 work(half)
 
@@ -210,7 +225,13 @@ class TestPieces:
         assert_same(part.apply(own), {name: tensor for name, tensor in coupled().apply(LAYER).items() if name in own})
 
     def test_a_name_that_is_missing_is_named(self) -> None:
-        for work in (coupled().apply, coupled().solve, coupled().log_det, lambda like: coupled().sample(like, random(0)), _restricted):
+        for work in (
+            coupled().apply,
+            coupled().solve,
+            coupled().log_det,
+            lambda like: coupled().sample(like, random(0)),
+            _restricted,
+        ):
             with pytest.raises(ParamsError, match="no entries for head"):
                 work({"head": torch.ones(2)})
 
@@ -227,7 +248,12 @@ class TestStorage:
 
     @pytest.mark.parametrize("value", [-1.0, math.nan, math.inf])
     @pytest.mark.parametrize(
-        ("key", "named"), [("eigenvalues/w", "eigenvalues of w"), ("outside/w", "curvature outside of w"), ("entries/s", "curvature of s")]
+        ("key", "named"),
+        [
+            ("eigenvalues/w", "eigenvalues of w"),
+            ("outside/w", "curvature outside of w"),
+            ("entries/s", "curvature of s"),
+        ],
     )
     def test_bad_numbers_are_refused(self, key: str, named: str, value: float) -> None:
         tensors = coupled().to_tensors()

@@ -28,11 +28,15 @@ LIKE = HARD["several"]
 @pytest.mark.parametrize("family", HARD)
 def test_it_is_what_the_formula_says(family: str) -> None:
     precision = lowrank_like(HARD[family])
-    torch.testing.assert_close(dense(precision, HARD[family]), lowrank_by_hand(precision, HARD[family]), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(
+        dense(precision, HARD[family]), lowrank_by_hand(precision, HARD[family]), rtol=1e-6, atol=1e-6
+    )
 
 
 def test_known_answers() -> None:
-    precision = LowRank({"w": torch.tensor([1.0, 2.0])}, {"w": torch.tensor([[1.0, 1.0]])}, torch.tensor([3.0]))  # [[4, 3], [3, 5]]
+    precision = LowRank(
+        {"w": torch.tensor([1.0, 2.0])}, {"w": torch.tensor([[1.0, 1.0]])}, torch.tensor([3.0])
+    )  # [[4, 3], [3, 5]]
     assert precision.apply({"w": torch.tensor([1.0, 0.0])})["w"].tolist() == [4.0, 3.0]
     torch.testing.assert_close(precision.solve({"w": torch.tensor([4.0, 3.0])})["w"], torch.tensor([1.0, 0.0]))
     assert math.isclose(precision.log_det({"w": torch.zeros(2)}), math.log(11))
@@ -91,7 +95,12 @@ class TestRankZero:
 class TestNames:
     def test_a_missing_tensor_is_named_by_every_operation(self) -> None:
         precision, other = lowrank_like(LIKE), {**LIKE, "head": torch.ones(2)}
-        for work in (precision.apply, precision.solve, precision.log_det, lambda like: precision.sample(like, random(0))):
+        for work in (
+            precision.apply,
+            precision.solve,
+            precision.log_det,
+            lambda like: precision.sample(like, random(0)),
+        ):
             with pytest.raises(ParamsError, match="for head; estimate the site on the same model"):
                 work(other)
         with pytest.raises(ParamsError, match="no entries for head"):
@@ -114,7 +123,9 @@ class TestNames:
         with pytest.raises(ParamsError, match="a piece cannot cut through one"):
             precision.restrict(Piece(["b"], slice(0, 2)))
         part = {name: LIKE[name] for name in ("a", "c")}
-        torch.testing.assert_close(dense(precision.restrict(Piece(part)), part), lowrank_by_hand(precision, part), rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(
+            dense(precision.restrict(Piece(part)), part), lowrank_by_hand(precision, part), rtol=1e-6, atol=1e-6
+        )
 
 
 def test_bfloat16_is_computed_with_in_float32() -> None:
@@ -139,5 +150,8 @@ def test_an_ill_conditioned_one_is_solved() -> None:
     precision = LowRank(diagonal_like(like, 2, -6, 4).entries, vectors, torch.tensor([1e3]))
     right = normal(6, seed=4, dtype=torch.float64)
     torch.testing.assert_close(
-        precision.solve({"w": right})["w"], torch.linalg.solve(lowrank_by_hand(precision, like), right), rtol=1e-6, atol=1e-6
+        precision.solve({"w": right})["w"],
+        torch.linalg.solve(lowrank_by_hand(precision, like), right),
+        rtol=1e-6,
+        atol=1e-6,
     )

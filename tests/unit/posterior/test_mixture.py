@@ -33,7 +33,9 @@ def test_its_density_is_the_weighted_sum_of_its_components() -> None:
 
 def test_responsibilities_are_the_components_shares_of_the_density() -> None:
     mixture = _mixture()
-    logs = torch.tensor([Gaussian(run.center, PRIOR.precision + run.precision).log_density(LIKE) for run in mixture.components])
+    logs = torch.tensor(
+        [Gaussian(run.center, PRIOR.precision + run.precision).log_density(LIKE) for run in mixture.components]
+    )
     torch.testing.assert_close(mixture.responsibilities(LIKE), logs.double().softmax(0)[None], atol=1e-6, rtol=1e-6)
     assert [part.power for part in mixture.surrogate(LIKE)] == mixture.responsibilities(LIKE)[0].tolist()
 
@@ -90,7 +92,10 @@ def test_params_are_the_first_runs_and_buffers_the_average() -> None:
     [
         ({"components": []}, "at least one component"),
         ({"tempering": 0.0}, "must be above 0"),
-        ({"components": [_run(0), GaussianSite({"w": torch.zeros(1)}, Isotropic(1.0))]}, "component 2 of a mixture does not fit"),
+        (
+            {"components": [_run(0), GaussianSite({"w": torch.zeros(1)}, Isotropic(1.0))]},
+            "component 2 of a mixture does not fit",
+        ),
         ({"components": [_run(0), replace(_run(1), record=Record(unit="token"))]}, "different units"),
         ({"components": [replace(_run(0), gradient=LIKE)]}, "taken at an optimum"),
     ],

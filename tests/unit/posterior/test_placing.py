@@ -29,7 +29,10 @@ def gaussian(seed: int, structure: str = "diagonal") -> GaussianSite:
 
 def sites_of(kind: str) -> dict[str, Site]:
     if kind == "mixture":
-        return {name: MixtureSite(PRIOR, [gaussian(seed), gaussian(seed + 2)], tempering=1e4) for seed, name in enumerate("ab")}
+        return {
+            name: MixtureSite(PRIOR, [gaussian(seed), gaussian(seed + 2)], tempering=1e4)
+            for seed, name in enumerate("ab")
+        }
     if kind == "with a gradient":
         return {name: replace(gaussian(seed), gradient=moved(8)) for seed, name in enumerate("ab")}
     return {name: gaussian(seed, kind) for seed, name in enumerate("ab")}

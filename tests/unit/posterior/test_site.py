@@ -61,7 +61,9 @@ def test_a_stationary_site_raised_to_one_gives_its_own_center(structure: str) ->
     site = GaussianSite(moved(LIKE, 1), STRUCTURES[structure](LIKE))
     posterior = product(PRIOR, [site])
     assert_close(posterior.mean, site.center, 1e-7)
-    torch.testing.assert_close(dense(posterior.precision, LIKE), dense(site.precision, LIKE) + 0.5 * torch.eye(6, dtype=torch.float64))
+    torch.testing.assert_close(
+        dense(posterior.precision, LIKE), dense(site.precision, LIKE) + 0.5 * torch.eye(6, dtype=torch.float64)
+    )
 
 
 @pytest.mark.parametrize("structure", ["isotropic", "diagonal", "dense", "sum"])
@@ -102,6 +104,9 @@ def test_small_displacements_survive_large_params() -> None:
     """Displacements of one unit in the last place of params near 1000 are averaged, not lost."""
     mean = {"w": torch.full((1,), 1000.0)}
     step = float(torch.nextafter(mean["w"], torch.tensor([2000.0]))) - 1000.0
-    sites = [GaussianSite({"w": mean["w"] + 2 * step}, Isotropic(1e15)), GaussianSite({"w": mean["w"]}, Isotropic(1e15))]
+    sites = [
+        GaussianSite({"w": mean["w"] + 2 * step}, Isotropic(1e15)),
+        GaussianSite({"w": mean["w"]}, Isotropic(1e15)),
+    ]
     found = product(Gaussian(mean, Isotropic(1.0)), [site**0.5 for site in sites]).mean["w"]
     assert float(found) == 1000.0 + step

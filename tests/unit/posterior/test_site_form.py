@@ -30,7 +30,10 @@ def test_a_site_comes_back_as_it_was(structure: str, gradient: dict[str, object]
 def test_the_facts_say_power_and_whether_there_is_a_gradient() -> None:
     site = GaussianSite(LIKE, STRUCTURES["diagonal"](LIKE))
     found = site_from(
-        {**facts_of(site), "power": 0.5, "stationary": False}, tensors_of(site), LIKE, {"mean": LIKE["b"]} if "b" in LIKE else {}
+        {**facts_of(site), "power": 0.5, "stationary": False},
+        tensors_of(site),
+        LIKE,
+        {"mean": LIKE["b"]} if "b" in LIKE else {},
     )
     assert (found.power, found.gradient) == (0.5, {})
 

@@ -10,7 +10,10 @@ def terms() -> list[tuple[Axes, torch.Tensor, torch.Tensor]]:
     sides = [torch.linalg.qr(normal(size, size, seed=size + place).double())[0] for place in (0, 1) for size in (4, 3)]
     axes = [Axes(sides[0][:, :2], sides[1]), Axes(sides[2], sides[3][:, :1])]
     values = [normal(2, 3, seed=7).double().square(), normal(4, 1, seed=8).double().square()]
-    return [(own, value, torch.tensor(0.3 + place).double()) for place, (own, value) in enumerate(zip(axes, values, strict=True))]
+    return [
+        (own, value, torch.tensor(0.3 + place).double())
+        for place, (own, value) in enumerate(zip(axes, values, strict=True))
+    ]
 
 
 def dense(matrix: torch.Tensor) -> torch.Tensor:

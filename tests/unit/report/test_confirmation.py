@@ -48,7 +48,8 @@ def test_equal_joint_runs_are_not_better(make: Study) -> None:
 
 
 @pytest.mark.parametrize(
-    ("floor", "kept"), [("a>=0.7", True), ("all>=0.79", True), ("all>=0.81", False), ("all>=88%", True), ("all>=95%", False)]
+    ("floor", "kept"),
+    [("a>=0.7", True), ("all>=0.79", True), ("all>=0.81", False), ("all>=88%", True), ("all>=95%", False)],
 )
 def test_floors_are_held_against_the_joint_run(make: Study, floor: str, kept: bool) -> None:
     found = confirm_recommendation(make(AB, joint=[uniform(AB)], floors=[floor], resolution=2))
@@ -68,7 +69,15 @@ def test_a_relative_floor_on_a_loss_is_an_upper_bound() -> None:
     surface = Surface({task: Headline("loss", higher_is_better=False) for task in AB}, tuple(rows))
     for share, kept in ((0.75, True), (0.9, False)):
         floors = [Floor("all", share, relative=True)]
-        found = summarise(surface, name="s", method="preview", preference=Preference("mean", {}), floors=floors, provenance={}, costs={})
+        found = summarise(
+            surface,
+            name="s",
+            method="preview",
+            preference=Preference("mean", {}),
+            floors=floors,
+            provenance={},
+            costs={},
+        )
         confirmed = confirm_recommendation(found)
         assert confirmed is not None
         assert confirmed.floors_met is kept

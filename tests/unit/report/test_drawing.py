@@ -13,9 +13,20 @@ POINT = Series("preview", "preview", ((0.2, 0.3, 0.5),), TEXTS, colours=(0.5,))
 SIDES = tuple(Axis(name, percent=True) for name in ("movies", "news", "<b>questions"))
 LINES = Chart(
     "parallel",
-    (Axis("<b>a\nweight", percent=True, bounds=(0.0, 1.0)), Axis("a\naccuracy", bounds=(0.5, 0.9)), Axis("b\nf1", bounds=(0.5, 0.5))),
     (
-        Series("", "preview", ((0.0, 0.5, 0.5), (0.5, 0.7, 0.5), (1.0, 0.9, 0.5)), (("x",),) * 3, (0.1, 0.2, 0.3), joined=True),
+        Axis("<b>a\nweight", percent=True, bounds=(0.0, 1.0)),
+        Axis("a\naccuracy", bounds=(0.5, 0.9)),
+        Axis("b\nf1", bounds=(0.5, 0.5)),
+    ),
+    (
+        Series(
+            "",
+            "preview",
+            ((0.0, 0.5, 0.5), (0.5, 0.7, 0.5), (1.0, 0.9, 0.5)),
+            (("x",),) * 3,
+            (0.1, 0.2, 0.3),
+            joined=True,
+        ),
         Series("recommended", "recommended", ((0.5, 0.7, 0.5),), (("x",),), joined=True),
     ),
     Axis("value"),
@@ -37,7 +48,11 @@ def test_a_triangle_has_shares_and_colours() -> None:
     assert traces["joint run"]["marker"]["color"] == [0.9]
     assert traces["joint run"]["marker"]["size"] > traces["preview"]["marker"]["size"]
     assert figure.data[-1].name == "recommended"
-    assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax, figure.layout.coloraxis.reversescale) == (0.5, 0.9, True)
+    assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax, figure.layout.coloraxis.reversescale) == (
+        0.5,
+        0.9,
+        True,
+    )
     assert figure.layout.ternary.baxis.title.text == "news"
 
 
@@ -63,7 +78,12 @@ def test_a_plane_has_lines_points_and_intervals() -> None:
     tasks = Series("task", "task", ((0.5, 0.6),), TEXTS)
     equal = Series("", "equal", ((0.0, 0.0), (1.0, 1.0)))
     figure = draw(
-        Chart("plane", (Axis("x", percent=True, bounds=(0.0, 1.0)), Axis("y")), (line, front, expected, tasks, equal), size="small")
+        Chart(
+            "plane",
+            (Axis("x", percent=True, bounds=(0.0, 1.0)), Axis("y")),
+            (line, front, expected, tasks, equal),
+            size="small",
+        )
     )
     traces = _traces(figure)
     assert (traces["preview, simple"]["mode"], traces["preview, simple"]["line"]["width"]) == ("lines", 3)
@@ -101,10 +121,16 @@ def test_bars_have_a_panel_per_series() -> None:
 
 def test_names_are_never_markup() -> None:
     hostile = Series("<b>name", "task", ((0.2, 0.3),), (("<b>first", "<b>second"),))
-    for chart in (Chart("plane", (Axis("<b>x"), Axis("<b>y")), (hostile,)), Chart("triangle", SIDES, (POINT,), Axis("<b>v")), LINES):
+    for chart in (
+        Chart("plane", (Axis("<b>x"), Axis("<b>y")), (hostile,)),
+        Chart("triangle", SIDES, (POINT,), Axis("<b>v")),
+        LINES,
+    ):
         figure = draw(chart)
         assert all("<b>name" not in (trace.name or "") for trace in figure.data)
-        assert all("<b>second" not in text and "<b><b>" not in text for trace in figure.data for text in trace.hovertext or ())
+        assert all(
+            "<b>second" not in text and "<b><b>" not in text for trace in figure.data for text in trace.hovertext or ()
+        )
         assert "<b>" not in str(figure.layout.to_plotly_json())
 
 

@@ -27,7 +27,9 @@ def test_a_state_is_json_and_complete(make: Study) -> None:
     assert state["preference"] == {"kind": "mean", "importance": {}, "text": "the mean over tasks", "measure": "value"}
     assert state["floors"] == ["all>=80% of its single-task metric"]
     assert state["prediction"]["resolution"] == 40
-    assert state["facts"].startswith("Tasks: a, b, c. 30 previews, 15 joint runs. Goal: the highest mean over tasks, with all>=80%")
+    assert state["facts"].startswith(
+        "Tasks: a, b, c. 30 previews, 15 joint runs. Goal: the highest mean over tasks, with all>=80%"
+    )
 
 
 def test_of_many_tasks_the_recommendation_and_all_rows_are_among_what_is_stored(make: Study) -> None:
@@ -104,4 +106,6 @@ def test_there_is_one_prediction_of_a_study(make: Study) -> None:
     summary = make(NAMES[:2])
     assert summary.outlook is not None
     points = list(summary.outlook.points)
-    np.testing.assert_allclose(predict_at(summary.outlook.predictor, points)["median"], summary.outlook.prediction.median, atol=1e-6)
+    np.testing.assert_allclose(
+        predict_at(summary.outlook.predictor, points)["median"], summary.outlook.prediction.median, atol=1e-6
+    )

@@ -13,5 +13,13 @@ def test_numbers_that_json_lacks_are_null() -> None:
 
 
 def test_weights_and_kinds_are_plain() -> None:
-    text = json.dumps(plain({"weights": uniform("ab"), "fidelity": Fidelity.JOINT, "pair": ("a", 1), "none": None, "yes": True}))
-    assert json.loads(text) == {"weights": {"a": 0.5, "b": 0.5}, "fidelity": "joint", "pair": ["a", 1], "none": None, "yes": True}
+    text = json.dumps(
+        plain({"weights": uniform("ab"), "fidelity": Fidelity.JOINT, "pair": ("a", 1), "none": None, "yes": True})
+    )
+    assert json.loads(text) == {
+        "weights": {"a": 0.5, "b": 0.5},
+        "fidelity": "joint",
+        "pair": ["a", 1],
+        "none": None,
+        "yes": True,
+    }

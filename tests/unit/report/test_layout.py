@@ -41,7 +41,14 @@ def test_the_widest_that_fits() -> None:
     assert ROWS[0] in lines
     assert ROWS[1] in lines
     lines = [line.split() for line in _shown(TABLE, 34).splitlines()]
-    assert ["diagonal", "error", "of", "the", "0.0123"] in lines or ["diagonal", "error", "of", "the", "movies", "0.0123"] in lines
+    assert ["diagonal", "error", "of", "the", "0.0123"] in lines or [
+        "diagonal",
+        "error",
+        "of",
+        "the",
+        "movies",
+        "0.0123",
+    ] in lines
     assert ["single-task", "0.987"] in lines
 
 
@@ -69,7 +76,9 @@ def test_cells_are_never_markup() -> None:
 
 
 def test_lines_without_a_heading() -> None:
-    assert [line.split() for line in _shown(line_table("", {"previews": "3 s"}), 40).splitlines()] == [["previews", "3", "s"]]
+    assert [line.split() for line in _shown(line_table("", {"previews": "3 s"}), 40).splitlines()] == [
+        ["previews", "3", "s"]
+    ]
 
 
 def test_bars_are_drawn() -> None:

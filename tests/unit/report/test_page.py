@@ -93,7 +93,14 @@ def test_the_page_has_the_numbers(make: Study) -> None:
         assert part in text
     order = [
         text.index(title)
-        for title in ("Recommendation", "The map", "The trade-off", "How far to trust the previews", "All rows", "Provenance")
+        for title in (
+            "Recommendation",
+            "The map",
+            "The trade-off",
+            "How far to trust the previews",
+            "All rows",
+            "Provenance",
+        )
     ]
     assert order == sorted(order)
 
@@ -144,7 +151,9 @@ def test_only_joint_runs(make: Study) -> None:
 def test_an_empty_study_is_a_small_page() -> None:
     surface = Surface({"a": Headline("accuracy")}, ())
     document = study_page(
-        summarise(surface, name="new", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+        summarise(
+            surface, name="new", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={}
+        )
     )
     assert "no results yet; run `foretaste run RECIPE`" in document
     assert len(document) < 10_000
@@ -154,7 +163,9 @@ def test_an_empty_study_is_a_small_page() -> None:
 def test_a_loss_is_named_as_less_is_better(make: Study) -> None:
     heads = {"a": Headline("accuracy"), "b": Headline("loss", higher_is_better=False)}
     surface = Surface(heads, make(("a", "b")).surface.rows)
-    found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    found = summarise(
+        surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={}
+    )
     assert "loss (less is better)" in _sections(_read(study_page(found)))
 
 

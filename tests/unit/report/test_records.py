@@ -33,10 +33,20 @@ def test_json_is_complete(make: Study) -> None:
     assert document["tasks"]["a"] == {"metric": "accuracy", "higher_is_better": True, "examples": None}
     assert document["floors"] == ["all>=80% of its single-task metric"]
     assert document["recommendation"]["weights"] == {"a": 0.5, "b": 0.5}
-    assert document["recommendation"]["runners_up"][0].keys() == {"weights", "value", "chance", "difference", "undecided"}
+    assert document["recommendation"]["runners_up"][0].keys() == {
+        "weights",
+        "value",
+        "chance",
+        "difference",
+        "undecided",
+    }
     assert document["recommendation"]["floors"] == [{"floor": "all>=80% of its single-task metric", "chance": 1.0}]
     assert len(document["prediction"]["median"]) == len(document["prediction"]["weights"]) == 5
-    assert document["prediction"]["low"][0][0] <= document["prediction"]["median"][0][0] <= document["prediction"]["high"][0][0]
+    assert (
+        document["prediction"]["low"][0][0]
+        <= document["prediction"]["median"][0][0]
+        <= document["prediction"]["high"][0][0]
+    )
     assert document["confirmation"]["difference"]["a"] == pytest.approx(0.02)
     assert document["confirmation"]["better"] is None
     assert document["agreements"][1]["verdict"].startswith("Trust the ranking")
@@ -54,7 +64,9 @@ def test_json_has_no_nan(make: Study) -> None:
 
 def test_json_of_an_empty_study() -> None:
     surface = Surface({"a": Headline("accuracy")}, ())
-    found = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    found = summarise(
+        surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={}
+    )
     document = json.loads(json.dumps(study_json(found), allow_nan=False))
     assert document["recommendation"] is None
     assert document["confirmation"] is None

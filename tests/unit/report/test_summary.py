@@ -19,7 +19,9 @@ Study = Callable[..., Summary]
 AB = ("a", "b")
 
 
-def _found(points: int = 12, error: float = 0.01, rank: float | None = 0.9, regret: float = 0.0, spread: float = 0.1) -> Agreement:
+def _found(
+    points: int = 12, error: float = 0.01, rank: float | None = 0.9, regret: float = 0.0, spread: float = 0.1
+) -> Agreement:
     return Agreement("simple", points, {"a": error}, {"a": error}, {"a": rank}, rank, -1.0, rank, regret, 0.05, spread)
 
 
@@ -49,7 +51,14 @@ def test_joint_runs_at_other_weights_are_no_agreement(make: Study) -> None:
 def test_a_recommendation_may_rest_on_one_method_alone(make: Study) -> None:
     found = make(AB)
     only = summarise(
-        found.surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={}, only="simple"
+        found.surface,
+        name="s",
+        method="simple",
+        preference=Preference("mean", {}),
+        floors=(),
+        provenance={},
+        costs={},
+        only="simple",
     )
     assert only.recommendation is not None
     assert only.recommendation.basis == "3 joint runs, 2 single-task models and previews (simple)"
@@ -67,7 +76,15 @@ def test_a_relative_floor_needs_its_corner(make: Study) -> None:
     surface = replace(make(AB, resolution=6).surface, rows=make(AB, resolution=6).surface.rows[1:5])
     floors = [Floor("all", 0.9, relative=True)]
     with pytest.raises(StudyError, match="single-task"):
-        summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=floors, provenance={}, costs={})
+        summarise(
+            surface,
+            name="s",
+            method="simple",
+            preference=Preference("mean", {}),
+            floors=floors,
+            provenance={},
+            costs={},
+        )
 
 
 @pytest.mark.parametrize(
@@ -107,8 +124,13 @@ def _anchored(make: Study, *, joint: int = 5) -> Summary:
     made = make(AB, methods=("simple", "anchored"))
     runs = [row for row in made.surface.rows if row.fidelity == Fidelity.JOINT]
     at = {row.weights: row.metrics for row in runs if row.weights == uniform(AB)}
-    rows = [replace(row, metrics=at.get(row.weights, row.metrics)) if row.method == "anchored" else row for row in made.surface.rows]
-    kept = [row for row in rows if row.fidelity != Fidelity.JOINT] + sorted(runs, key=lambda row: row.weights != uniform(AB))[:joint]
+    rows = [
+        replace(row, metrics=at.get(row.weights, row.metrics)) if row.method == "anchored" else row
+        for row in made.surface.rows
+    ]
+    kept = [row for row in rows if row.fidelity != Fidelity.JOINT] + sorted(
+        runs, key=lambda row: row.weights != uniform(AB)
+    )[:joint]
     return with_rows(replace(made, surface=replace(made.surface, rows=())), *kept)
 
 
@@ -133,5 +155,6 @@ def test_an_anchor_alone_tells_nothing(make: Study) -> None:
     found = _anchored(make, joint=1).agreements[1]
     assert (found.points, found.left_out) == (0, 1)
     assert verdict(found).endswith(
-        "0 weightings (not counting the joint run that anchored the previews) have both a preview and a joint run, and it takes at least 5."
+        "0 weightings (not counting the joint run that anchored the previews) have both a preview and a joint run, and"
+        " it takes at least 5."
     )

@@ -44,7 +44,9 @@ def test_what_documents_alone_show_is_left_out() -> None:
 
 
 def test_labels_lists_and_tables_keep_their_distance() -> None:
-    section = Section("Time", (line_table("", {"previews": "3 s"}), Note("It is quick.", "Why"), List("Others", ("one", "two"))))
+    section = Section(
+        "Time", (line_table("", {"previews": "3 s"}), Note("It is quick.", "Why"), List("Others", ("one", "two")))
+    )
     assert [line.strip() for line in shown([section]).splitlines()] == [
         "Time",
         "previews  3 s",

@@ -66,7 +66,9 @@ def language(folder: Path, name: str, checkpoint: Path, plan: LoraPlan = SMALL) 
 
 
 def images(folder: Path, checkpoint: Path, plan: LoraPlan) -> Problem:
-    files = {name: str(parquet(folder / f"{name}.parquet", 6, seed, ["dark", "light"])) for seed, name in enumerate("ab")}
+    files = {
+        name: str(parquet(folder / f"{name}.parquet", 6, seed, ["dark", "light"])) for seed, name in enumerate("ab")
+    }
     plans = [TaskRequest(name, file, file, (METRICS["accuracy"],), {"image": "image"}) for name, file in files.items()]
     found = load(str(checkpoint), "image-classification", plans)
     return add_lora(found, plan, base=Checkpoint(str(checkpoint), "image-classification"))
@@ -89,7 +91,9 @@ def stirred(problem: Problem) -> dict[str, Tensor]:
     return {name: tensor + 0.3 * torch.rand(tensor.shape, generator=generator) for name, tensor in own.items()}
 
 
-def test_the_model_computes_what_it_did_and_trains_factors_and_heads(checkpoints: Checkpoints, plans: list[TaskRequest]) -> None:
+def test_the_model_computes_what_it_did_and_trains_factors_and_heads(
+    checkpoints: Checkpoints, plans: list[TaskRequest]
+) -> None:
     plain = load(str(checkpoints.bert), "text-classification", plans, max_length=16)
     problem = text(checkpoints, plans)
     assert isinstance(problem.model, Heads)
@@ -112,7 +116,9 @@ def test_all_tasks_begin_with_the_seed_s_a(checkpoints: Checkpoints, plans: list
     assert first.tasks[0].names == first.tasks[1].names
 
 
-def test_runs_keep_only_what_tasks_have_and_leave_the_rest_alone(checkpoints: Checkpoints, plans: list[TaskRequest]) -> None:
+def test_runs_keep_only_what_tasks_have_and_leave_the_rest_alone(
+    checkpoints: Checkpoints, plans: list[TaskRequest]
+) -> None:
     problem = text(checkpoints, plans)
     before = snapshot(parameters_of(problem.model))
     weights = TaskWeights(problem.names, [0.5, 0.25, 0.25])
@@ -137,11 +143,15 @@ def product(folder: Path, module: str) -> Tensor:
 
 
 @pytest.mark.parametrize("train_a", [False, True])
-def test_averaging_b_is_averaging_the_products(checkpoints: Checkpoints, plans: list[TaskRequest], tmp_path: Path, train_a: bool) -> None:
+def test_averaging_b_is_averaging_the_products(
+    checkpoints: Checkpoints, plans: list[TaskRequest], tmp_path: Path, train_a: bool
+) -> None:
     """Exactly, where A is not trained; and not, where it is."""
     problem = text(checkpoints, plans[:2], replace(SMALL, train_a=train_a))
     runs = {task.name: finetune(problem.model, None, task, TRAINING).params for task in problem.tasks}
-    sites = {task: GaussianSite.flat({name: params[name] for name in problem.trained}, {}) for task, params in runs.items()}
+    sites = {
+        task: GaussianSite.flat({name: params[name] for name in problem.trained}, {}) for task, params in runs.items()
+    }
     prior = Gaussian(snapshot(parameters_of(problem.model, problem.trained)), Isotropic(1.0))
     points = [*corners(problem.names), TaskWeights(problem.names, [0.3, 0.7])]
     for place, weights in enumerate(points):
@@ -207,8 +217,12 @@ def assert_same(problem: Problem, params: Params, folder: Path, models: Sequence
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama", "t5"])
-@pytest.mark.parametrize("plan", [SMALL, LoraPlan(r=2, alpha=3.0, targets="all-linear", rslora=True, train_a=False)], ids=["usual", "all"])
-def test_language_models_are_loaded_by_peft(checkpoints: Checkpoints, tmp_path: Path, name: str, plan: LoraPlan) -> None:
+@pytest.mark.parametrize(
+    "plan", [SMALL, LoraPlan(r=2, alpha=3.0, targets="all-linear", rslora=True, train_a=False)], ids=["usual", "all"]
+)
+def test_language_models_are_loaded_by_peft(
+    checkpoints: Checkpoints, tmp_path: Path, name: str, plan: LoraPlan
+) -> None:
     folder = getattr(checkpoints, name)
     problem = language(tmp_path, name, folder, plan)
     params = stirred(problem)
@@ -220,7 +234,9 @@ def test_language_models_are_loaded_by_peft(checkpoints: Checkpoints, tmp_path: 
     assert sum(path.stat().st_size for path in (tmp_path / "out").glob("*.safetensors")) < 60_000
 
 
-def test_every_head_s_adapter_is_loaded_by_peft(checkpoints: Checkpoints, plans: list[TaskRequest], tmp_path: Path) -> None:
+def test_every_head_s_adapter_is_loaded_by_peft(
+    checkpoints: Checkpoints, plans: list[TaskRequest], tmp_path: Path
+) -> None:
     three = [replace(plans[0], labels=("bad", "good", "fair")), plans[1]]
     problem = text(checkpoints, three)
     params = stirred(problem)
@@ -233,14 +249,20 @@ def test_every_head_s_adapter_is_loaded_by_peft(checkpoints: Checkpoints, plans:
     by_itself = peft.AutoPeftModelForSequenceClassification.from_pretrained(tmp_path / "out" / "a", **three_labels)
     assert_same(problem, params, tmp_path / "out" / "a", [by_hand, by_itself])
     found = open_adapter(tmp_path / "out" / "b")
-    assert set(found.full) == {f"{part}.{kind}" for part in ("classifier", "bert.pooler.dense") for kind in ("weight", "bias")}
+    assert set(found.full) == {
+        f"{part}.{kind}" for part in ("classifier", "bert.pooler.dense") for kind in ("weight", "bias")
+    }
 
 
 @pytest.mark.parametrize("name", ["vit", "mobilenet"])
-def test_image_models_are_loaded_by_peft_with_their_statistics(checkpoints: Checkpoints, tmp_path: Path, name: str) -> None:
+def test_image_models_are_loaded_by_peft_with_their_statistics(
+    checkpoints: Checkpoints, tmp_path: Path, name: str
+) -> None:
     folder = shutil.copytree(getattr(checkpoints, name), tmp_path / name)
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "tf_padding": False}))  # else the model asks convolutions for their stride
+    (folder / "config.json").write_text(
+        json.dumps({**config, "tf_padding": False})
+    )  # else the model asks convolutions for their stride
     problem = images(tmp_path, folder, LoraPlan(r=2, alpha=4.0, targets=targets_of(name, folder)))
     params = stirred(problem)
     with swapped(problem.model, params):
@@ -291,11 +313,16 @@ def test_what_is_not_every_task_s_is_trained_whole() -> None:
 
 def test_an_embedding_has_factors_too(checkpoints: Checkpoints, tmp_path: Path) -> None:
     problem = language(tmp_path, "gpt2", checkpoints.gpt2, replace(SMALL, targets=["wte", "c_attn"]))
-    assert {name.split(".")[-2] for name in problem.trained if "wte" in name} == {"lora_embedding_A", "lora_embedding_B"}
+    assert {name.split(".")[-2] for name in problem.trained if "wte" in name} == {
+        "lora_embedding_A",
+        "lora_embedding_B",
+    }
     params = stirred(problem)
     with swapped(problem.model, params):
         problem.save(problem.model, tmp_path / "out")
-    model = peft.PeftModel.from_pretrained(transformers.AutoModelForCausalLM.from_pretrained(checkpoints.gpt2), tmp_path / "out")
+    model = peft.PeftModel.from_pretrained(
+        transformers.AutoModelForCausalLM.from_pretrained(checkpoints.gpt2), tmp_path / "out"
+    )
     assert_same(problem, params, tmp_path / "out", [model])
     assert isinstance(open_adapter(tmp_path / "out"), Adapter)
 
@@ -307,8 +334,16 @@ def encoder() -> nn.Module:
 @pytest.mark.parametrize(
     ("model", "targets", "message"),
     [
-        (stack, None, r"PEFT has no usual layers for a model of your own; name layers .*, for example \[0, 2\], or all-linear"),
-        (stack, ["0", "q_proj"], r"'q_proj' is the name of no layer; name layers under finetune.targets, for example \[0, 2\]"),
+        (
+            stack,
+            None,
+            r"PEFT has no usual layers for a model of your own; name layers .*, for example \[0, 2\], or all-linear",
+        ),
+        (
+            stack,
+            ["0", "q_proj"],
+            r"'q_proj' is the name of no layer; name layers under finetune.targets, for example \[0, 2\]",
+        ),
         (stack, ["1"], "'1' cannot have factors"),
         (encoder, ["linear1"], "'linear1' cannot have factors"),
         (lambda: nn.LayerNorm(4), "all-linear", "no linear layer"),
@@ -319,7 +354,9 @@ def encoder() -> nn.Module:
         ),
     ],
 )
-def test_what_cannot_be_adapted_is_said(model: Callable[[], nn.Module], targets: list[str] | None, message: str) -> None:
+def test_what_cannot_be_adapted_is_said(
+    model: Callable[[], nn.Module], targets: list[str] | None, message: str
+) -> None:
     with pytest.raises(DataError, match=message) as caught:
         add_lora(tiny(model()), LoraPlan(r=3, targets=targets))
     assert caught.value.field == ("finetune", "targets")

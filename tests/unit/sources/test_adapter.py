@@ -61,7 +61,11 @@ class TestReading:
         assert (found["conv"].layout, found["conv"].shape) == ("convolution", (4, 3, 5, 5))
 
     def test_full_tensors_stay_in_the_file(self, tmp_path: Path) -> None:
-        tensors = pair("q") | pair("lm_head") | {"net.classifier.out.weight": torch.ones(5), "lm_head.base_layer.weight": torch.ones(4, 3)}
+        tensors = (
+            pair("q")
+            | pair("lm_head")
+            | {"net.classifier.out.weight": torch.ones(5), "lm_head.base_layer.weight": torch.ones(4, 3)}
+        )
         found = open_adapter(folder_of(tmp_path, tensors, modules_to_save=["score", "classifier"]))
         assert isinstance(found.full, Stored)
         assert set(found.full) == {"net.classifier.out.weight", "lm_head.base_layer.weight"}
@@ -111,13 +115,25 @@ class TestRefusing:
         [
             ({"q.lora_magnitude_vector": torch.ones(4)}, "q.lora_magnitude_vector .* is not a factor of plain LoRA"),
             ({"q.lora_B.bias": torch.ones(4)}, "q.lora_B.bias .* is not a factor"),
-            ({"wte.weight": torch.ones(4)}, r"wte.weight .* is of no module that modules_to_save names \(a larger vocabulary"),
+            (
+                {"wte.weight": torch.ones(4)},
+                r"wte.weight .* is of no module that modules_to_save names \(a larger vocabulary",
+            ),
             ({"wte.base_layer.weight": torch.ones(4)}, "modules_to_save"),
-            ({"v.lora_A.weight": torch.ones(2, 3)}, "has v.lora_A.weight and no v.lora_B.weight; copy or download it again"),
+            (
+                {"v.lora_A.weight": torch.ones(2, 3)},
+                "has v.lora_A.weight and no v.lora_B.weight; copy or download it again",
+            ),
             ({"v.lora_B.weight": torch.ones(2, 3)}, "v.lora_B.weight .* is not a factor"),
             (pair("mha.base_layer.out_proj"), "nn.MultiheadAttention"),
-            ({"q.lora_A.weight": torch.ones(2, 3, 3), "q.lora_B.weight": torch.ones(4, 1, 1)}, "a convolution in groups"),
-            ({"q.lora_A.weight": torch.ones(3, 3), "q.lora_B.weight": torch.ones(4, 3)}, "rank 3, and 2 by adapter_config.json"),
+            (
+                {"q.lora_A.weight": torch.ones(2, 3, 3), "q.lora_B.weight": torch.ones(4, 1, 1)},
+                "a convolution in groups",
+            ),
+            (
+                {"q.lora_A.weight": torch.ones(3, 3), "q.lora_B.weight": torch.ones(4, 3)},
+                "rank 3, and 2 by adapter_config.json",
+            ),
             ({"q.lora_A.weight": torch.ones(2, 3, dtype=torch.int8)}, "is I8, too coarse"),
             ({"q.lora_A.weight": torch.ones(2, 3).to(torch.float8_e4m3fn)}, "is F8_E4M3, too coarse"),
         ],
@@ -155,7 +171,8 @@ class TestRefusing:
             open_adapter(tmp_path)
         torch.save({}, tmp_path / "adapter_model.bin")
         with pytest.raises(
-            DataError, match=r"adapter_model\.bin is a pickle, which can run code .*PeftModel.*save_pretrained\(NEW_FOLDER\)"
+            DataError,
+            match=r"adapter_model\.bin is a pickle, which can run code .*PeftModel.*save_pretrained\(NEW_FOLDER\)",
         ):
             open_adapter(tmp_path)
 
@@ -166,14 +183,18 @@ class TestRefusing:
             open_adapter(tmp_path)
 
     @pytest.mark.parametrize(
-        "options", [{"r": None}, {"lora_alpha": "6"}, {"alpha_pattern": {"q": True}}, {"rank_pattern": {"(": 1}}], ids=str
+        "options",
+        [{"r": None}, {"lora_alpha": "6"}, {"alpha_pattern": {"q": True}}, {"rank_pattern": {"(": 1}}],
+        ids=str,
     )
     def test_configurations_without_a_number(self, tmp_path: Path, options: Mapping[str, object]) -> None:
         with pytest.raises(DataError, match=r"adapter_config\.json is damaged: .* give no number for q"):
             open_adapter(folder_of(tmp_path, pair("q"), **options))
 
     def test_folders_that_are_none_and_truncated_files(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match=r"has no adapter_config\.json; name a folder in which PEFT saved a LoRA adapter"):
+        with pytest.raises(
+            DataError, match=r"has no adapter_config\.json; name a folder in which PEFT saved a LoRA adapter"
+        ):
             open_adapter(tmp_path / "nothing")
         file = folder_of(tmp_path, pair("q")) / TENSORS
         file.write_bytes(file.read_bytes()[:-8])
@@ -187,7 +208,9 @@ class TestSeveral:
     def test_what_is_in_the_way_is_told_at_once(self) -> None:
         one = Adapter({"q": self.OWN}, config=PLAIN)
         two = Adapter(
-            {"q": replace(self.OWN, a=torch.ones(2, 5))}, {"head": torch.full((2,), torch.nan)}, {"base_model_name_or_path": "bert"}
+            {"q": replace(self.OWN, a=torch.ones(2, 5))},
+            {"head": torch.full((2,), torch.nan)},
+            {"base_model_name_or_path": "bert"},
         )
         three = Adapter({"q": replace(self.OWN, a=torch.full((2, 3), torch.nan))}, config=PLAIN)
         with pytest.raises(DataError) as caught:

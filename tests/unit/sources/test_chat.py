@@ -6,7 +6,9 @@ from foretaste.errors import DataError
 from foretaste.sources.chat import Messages, chat_template, learned_messages, mark_answers, messages_of, segments
 from foretaste.sources.pretrained import tokenizer_at
 
-USER, ANSWER, SYSTEM = ({"role": role, "content": text} for role, text in (("user", "good"), ("assistant", "fine"), ("system", "be brief")))
+USER, ANSWER, SYSTEM = (
+    {"role": role, "content": text} for role, text in (("user", "good"), ("assistant", "fine"), ("system", "be brief"))
+)
 MARKED = (
     "{% for m in messages %}[{{ m.role }}]{% if m.role == 'assistant' %}"
     "{% generation %}{{ m.content }}{{ eos_token }}{% endgeneration %}{% else %}{{ m.content }}{% endif %}{% endfor %}"
@@ -15,7 +17,10 @@ FORGETFUL = (
     "{% for m in messages %}[{{ m.role }}]{{ m.content if loop.last else '...' }}{% endfor %}"
     "{% if add_generation_prompt %}[assistant]{% endif %}"
 )
-STRICT = "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system here') }}{% endif %}{{ m.content }}{% endfor %}"
+STRICT = (
+    "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system here') }}{% endif %}{{ m.content"
+    " }}{% endfor %}"
+)
 
 
 @pytest.fixture
@@ -33,18 +38,28 @@ def test_answers_stand_apart_with_what_ends_them(tokenizer: transformers.PreTrai
     ]
 
 
-@pytest.mark.parametrize("chat", [[USER, ANSWER], [SYSTEM, USER, ANSWER], [USER, ANSWER] * 3, [USER, USER, ANSWER, ANSWER, USER]])
-def test_segments_are_the_template_s_text_up_to_the_last_answer(tokenizer: transformers.PreTrainedTokenizerBase, chat: Messages) -> None:
-    found, last = segments(tokenizer, chat), max(place for place, message in enumerate(chat) if message["role"] == "assistant")
+@pytest.mark.parametrize(
+    "chat", [[USER, ANSWER], [SYSTEM, USER, ANSWER], [USER, ANSWER] * 3, [USER, USER, ANSWER, ANSWER, USER]]
+)
+def test_segments_are_the_template_s_text_up_to_the_last_answer(
+    tokenizer: transformers.PreTrainedTokenizerBase, chat: Messages
+) -> None:
+    found, last = (
+        segments(tokenizer, chat),
+        max(place for place, message in enumerate(chat) if message["role"] == "assistant"),
+    )
     assert "".join(text for text, _ in found) == tokenizer.apply_chat_template(chat[: last + 1], tokenize=False)
     assert sum(counts for _, counts in found) == sum(message["role"] == "assistant" for message in chat)
 
 
 @pytest.mark.parametrize("template", [FORGETFUL, CHAT_TEMPLATE.replace("[assistant]", "(assistant)")])
-def test_a_template_that_rewrites_earlier_turns_is_refused(tokenizer: transformers.PreTrainedTokenizerBase, template: str) -> None:
+def test_a_template_that_rewrites_earlier_turns_is_refused(
+    tokenizer: transformers.PreTrainedTokenizerBase, template: str
+) -> None:
     tokenizer.chat_template = template
     with pytest.raises(
-        DataError, match=r"what it writes up to an answer is not how the whole chat begins; mark the answers in the template"
+        DataError,
+        match=r"what it writes up to an answer is not how the whole chat begins; mark the answers in the template",
     ):
         segments(tokenizer, [USER, ANSWER, USER, ANSWER])
 
@@ -66,9 +81,13 @@ def test_what_the_template_refuses_is_said(tokenizer: transformers.PreTrainedTok
         mark_answers(tokenizer, [SYSTEM, USER, ANSWER]) or segments(tokenizer, [SYSTEM, USER, ANSWER])
 
 
-def test_a_tokenizer_without_a_template(checkpoints: Checkpoints, tokenizer: transformers.PreTrainedTokenizerBase) -> None:
+def test_a_tokenizer_without_a_template(
+    checkpoints: Checkpoints, tokenizer: transformers.PreTrainedTokenizerBase
+) -> None:
     assert chat_template(tokenizer) == CHAT_TEMPLATE
-    with pytest.raises(DataError, match=r"no chat template; put one in the checkpoint's chat_template\.jinja, or give .* 'completion'"):
+    with pytest.raises(
+        DataError, match=r"no chat template; put one in the checkpoint's chat_template\.jinja, or give .* 'completion'"
+    ):
         chat_template(tokenizer_at(str(checkpoints.gpt2)))
 
 
@@ -77,13 +96,19 @@ def test_a_tokenizer_without_a_template(checkpoints: Checkpoints, tokenizer: tra
     [
         ("hello", "has str where a list of messages"),
         (["hello"], "has list where a list of messages"),
-        ([USER, {"role": "robot", "content": "beep"}], "has a message of the role 'robot'; roles are system, user, assistant"),
+        (
+            [USER, {"role": "robot", "content": "beep"}],
+            "has a message of the role 'robot'; roles are system, user, assistant",
+        ),
         ([{"content": "good"}], "has a message of the role None"),
         ([USER, {"role": "assistant", "content": None}], "has a message of assistant without text in 'content'"),
         ([USER, {"role": "assistant", "content": " "}], "has a message of assistant without text in 'content'"),
         ([{"role": "user"}, ANSWER], "has a message of user without text"),
         ([USER, {**ANSWER, "tool_calls": [{"name": "f"}]}], "has a message with tool_calls, which are not supported"),
-        ([ANSWER, USER, ANSWER], "begins with a message of the assistant, which has nothing to answer yet; put one of user or system"),
+        (
+            [ANSWER, USER, ANSWER],
+            "begins with a message of the assistant, which has nothing to answer yet; put one of user or system",
+        ),
         ([SYSTEM, USER], "has no message of the assistant, so nothing to learn"),
         ([], "has no message of the assistant"),
     ],
@@ -105,7 +130,9 @@ def test_answers_of_weight_0_are_not_learned(
 ) -> None:
     """Right are the texts of the answers that count, found by decoding what is learned."""
     tokenizer.chat_template = template
-    answers = [{**ANSWER, "content": text, "weight": weight} for text, weight in zip(("fine", "dull"), weights, strict=True)]
+    answers = [
+        {**ANSWER, "content": text, "weight": weight} for text, weight in zip(("fine", "dull"), weights, strict=True)
+    ]
     chat = [USER, answers[0], {**USER, "weight": 0}, answers[1]]
     learned = learned_messages(chat)
     plain = messages_of(chat)
@@ -124,7 +151,10 @@ def test_answers_of_weight_0_are_not_learned(
     ("chat", "message"),
     [
         ([USER, {**ANSWER, "weight": 0.5}], "has a message of the weight 0.5; weights are 0"),
-        ([USER, {**ANSWER, "weight": 0}], "has the weight 0 at every message of the assistant, so nothing to learn; remove the row"),
+        (
+            [USER, {**ANSWER, "weight": 0}],
+            "has the weight 0 at every message of the assistant, so nothing to learn; remove the row",
+        ),
     ],
 )
 def test_weights_that_leave_nothing_to_learn(chat: list[dict[str, object]], message: str) -> None:
@@ -132,7 +162,9 @@ def test_weights_that_leave_nothing_to_learn(chat: list[dict[str, object]], mess
         learned_messages(chat)
 
 
-def test_answers_that_the_template_marks_as_one_cannot_be_told_apart(tokenizer: transformers.PreTrainedTokenizerBase) -> None:
+def test_answers_that_the_template_marks_as_one_cannot_be_told_apart(
+    tokenizer: transformers.PreTrainedTokenizerBase,
+) -> None:
     tokenizer.chat_template = "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}"
     with pytest.raises(DataError, match="has 2 messages of the assistant, of which the chat template marks 1 apart"):
         mark_answers(tokenizer, [USER, ANSWER, ANSWER], [False, True, False])
@@ -146,7 +178,10 @@ def test_contents_may_be_lists_of_texts() -> None:
         ("fine", "'str'"),
         ({"type": "text", "text": None}, "'text'"),
     ):
-        with pytest.raises(DataError, match=f"has a message with a part of the type {kind} in its content; only parts of the type 'text'"):
+        with pytest.raises(
+            DataError,
+            match=f"has a message with a part of the type {kind} in its content; only parts of the type 'text'",
+        ):
             messages_of([{**USER, "content": [part]}, ANSWER])
     with pytest.raises(DataError, match="without text in 'content'"):
         messages_of([USER, {**ANSWER, "content": []}])

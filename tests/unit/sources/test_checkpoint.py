@@ -38,11 +38,15 @@ def test_one_file_and_shards_are_found(folder: Path) -> None:
 
 def test_a_missing_shard_is_named(folder: Path) -> None:
     sharded(folder)[1].unlink()
-    with pytest.raises(DataError, match=r"lacks the shards model-00002-of-00002\.safetensors, which its index names; copy them too"):
+    with pytest.raises(
+        DataError, match=r"lacks the shards model-00002-of-00002\.safetensors, which its index names; copy them too"
+    ):
         check_checkpoint(folder)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"metadata": {}}', '{"weight_map": 3}', '{"weight_map": {"a": ["b"]}}'])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"metadata": {}}', '{"weight_map": 3}', '{"weight_map": {"a": ["b"]}}']
+)
 def test_a_damaged_index_is_named(folder: Path, content: str) -> None:
     (folder / "model.safetensors.index.json").write_text(content)
     with pytest.raises(DataError, match=r"index\.json is damaged .*copy or download it again"):
@@ -53,7 +57,9 @@ def test_a_damaged_index_is_named(folder: Path, content: str) -> None:
 def test_pickles_are_refused_with_the_way_out(folder: Path, name: str) -> None:
     (folder / "model.safetensors").unlink()
     torch.save({}, folder / name)
-    with pytest.raises(DataError, match=rf"{name} is a pickle, which can run code .*convert it once .*save_pretrained\(NEW_FOLDER\)"):
+    with pytest.raises(
+        DataError, match=rf"{name} is a pickle, which can run code .*convert it once .*save_pretrained\(NEW_FOLDER\)"
+    ):
         check_checkpoint(folder)
 
 
@@ -84,7 +90,10 @@ class TestOpening:
         sharded(folder)
         found = open_checkpoint(folder)
         assert found.config["model_type"] == "bert"
-        assert [path.name for path in found.files] == ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+        assert [path.name for path in found.files] == [
+            "model-00001-of-00002.safetensors",
+            "model-00002-of-00002.safetensors",
+        ]
         assert found.params.keys() == expected.keys()
         assert all(found.params[name].equal(tensor) for name, tensor in expected.items())
 
@@ -100,7 +109,10 @@ class TestOpening:
 
     def test_several_files_without_an_index_are_refused(self, folder: Path) -> None:
         save_file({"other": torch.ones(1)}, folder / "consolidated.safetensors")
-        with pytest.raises(DataError, match=r"several safetensors files \(consolidated.*, model.*\) and no model.safetensors.index.json"):
+        with pytest.raises(
+            DataError,
+            match=r"several safetensors files \(consolidated.*, model.*\) and no model.safetensors.index.json",
+        ):
             open_checkpoint(folder)
 
     def test_an_index_that_names_an_absent_tensor_is_refused(self, folder: Path) -> None:
@@ -115,14 +127,18 @@ class TestOpening:
         first, second = sharded(folder)
         twice = load_file(first)
         save_file(twice | load_file(second), second)
-        with pytest.raises(DataError, match=r"is both in .*00001-of-00002.safetensors and in model-00002-of-00002.safetensors"):
+        with pytest.raises(
+            DataError, match=r"is both in .*00001-of-00002.safetensors and in model-00002-of-00002.safetensors"
+        ):
             open_checkpoint(folder)
 
     @pytest.mark.parametrize("said", [{"quant_method": "gptq", "bits": 4}, {"quant_method": "bitsandbytes"}])
     def test_a_quantised_model_is_refused(self, folder: Path, said: dict[str, object]) -> None:
         config = json.loads((folder / "config.json").read_text())
         (folder / "config.json").write_text(json.dumps(config | {"quantization_config": said}))
-        with pytest.raises(DataError, match=rf"is quantised \({said['quant_method']}\): .*use the model it was made from"):
+        with pytest.raises(
+            DataError, match=rf"is quantised \({said['quant_method']}\): .*use the model it was made from"
+        ):
             open_checkpoint(folder)
 
     def test_eight_bits_are_refused(self, folder: Path) -> None:

@@ -12,7 +12,14 @@ from foretaste.sources.class_warnings import one_class_warnings
             {"x"},
             "all 5 validation rows of task 't' have the label 'x': f1 says nothing there; add rows of other labels",
         ),
-        (["f1", "mcc"], {0}, "all 5 validation rows of task 't' have the label 0: f1 and mcc say nothing there; add rows of other labels"),
+        (
+            ["f1", "mcc"],
+            {0},
+            (
+                "all 5 validation rows of task 't' have the label 0: f1 and mcc say nothing there; add rows of other"
+                " labels"
+            ),
+        ),
         (["accuracy"], {"x"}, None),
         (["mcc"], {"x", "y"}, None),
     ],

@@ -48,14 +48,18 @@ def test_labels_are_those_that_occur_numbers_before_texts() -> None:
 @pytest.mark.parametrize("labels", [[0.5, 1.0], [True, False], [[0], [1]]])
 def test_labels_that_are_neither_text_nor_number(labels: list[object]) -> None:
     rows = datasets.Dataset.from_dict({"label": labels})
-    with pytest.raises(DataError, match="in row 1 of here is neither text nor a whole number; name the label column with 'label'"):
+    with pytest.raises(
+        DataError, match="in row 1 of here is neither text nor a whole number; name the label column with 'label'"
+    ):
         label_set(rows, "label", "here")
 
 
 def test_secret_labels_are_not_taken_for_the_last_class() -> None:
     features = datasets.Features({"label": datasets.ClassLabel(names=["no", "yes"])})
     rows = datasets.Dataset.from_dict({"label": [0, 1, -1]}, features=features)
-    with pytest.raises(DataError, match="row 3 of here has the label number -1, which has no name; use a split with labels"):
+    with pytest.raises(
+        DataError, match="row 3 of here has the label number -1, which has no name; use a split with labels"
+    ):
         label_set(rows, "label", "here")
 
 
@@ -108,7 +112,11 @@ def test_a_hub_that_cannot_be_reached() -> None:
 def test_digests_see_every_byte_and_the_number_of_rows(tmp_path: Path) -> None:
     file, images = table(tmp_path / "a.csv", ROWS), image_folder(tmp_path / "f", 4, 1, ["a", "b"])
     for where in (file, images):
-        assert rows_digest(str(where), read(where)) == rows_digest(str(where), read(where)) != rows_digest(str(where), read(where, 2))
+        assert (
+            rows_digest(str(where), read(where))
+            == rows_digest(str(where), read(where))
+            != rows_digest(str(where), read(where, 2))
+        )
     before = rows_digest(str(file), read(file)), rows_digest(str(images), read(images))
     table(file, [*ROWS[:-1], {**ROWS[-1], "label": "bad"}])
     (images / "a" / "0.png").rename(images / "b" / "0.png")
@@ -150,13 +158,17 @@ def test_what_may_not_be_read_is_said(tmp_path: Path, monkeypatch: pytest.Monkey
     for method, where in (("open", path), ("read_bytes", tmp_path)):
         with monkeypatch.context() as patch:
             patch.setattr(Path, method, closed)
-            with pytest.raises(DataError, match=r"a\.jsonl cannot be read: Permission denied; let yourself read it, or name another"):
+            with pytest.raises(
+                DataError, match=r"a\.jsonl cannot be read: Permission denied; let yourself read it, or name another"
+            ):
                 rows_digest(str(where), rows)
 
 
 def test_all_missing_columns_are_told_at_once() -> None:
     rows = datasets.Dataset.from_dict({"text": ["a"], "label": [0]})
-    parts = [Part(("tasks", task, part), f"{task}-{part}.csv", rows) for task in "ab" for part in ("train", "validation")]
+    parts = [
+        Part(("tasks", task, part), f"{task}-{part}.csv", rows) for task in "ab" for part in ("train", "validation")
+    ]
     check_columns((part, ["text"]) for part in parts)
     with pytest.raises(DataError) as caught:
         check_columns(zip(parts, (["text"], ["txt", "label"], ["txt", "lab", "txt"], ["label"]), strict=True))

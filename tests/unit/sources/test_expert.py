@@ -57,7 +57,9 @@ class TestReading:
         assert "num_batches_tracked" not in found
 
     def test_all_that_does_not_fit_is_listed(self) -> None:
-        with pytest.raises(DataError, match=r"there does not fit .* 'a': bias is missing; shape of weight is \[2\], not \[2, 2\]"):
+        with pytest.raises(
+            DataError, match=r"there does not fit .* 'a': bias is missing; shape of weight is \[2\], not \[2, 2\]"
+        ):
             fitted_to(nn.Linear(2, 2), TASK, {"weight": torch.ones(2)}, Path("there"))
         with pytest.raises(DataError, match=r"is missing and 2 more; import"):
             fitted_to(nn.Sequential(*(nn.Linear(2, 2) for _ in range(3))), TASK, {}, Path("there"))

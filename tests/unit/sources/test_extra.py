@@ -25,5 +25,7 @@ except MissingExtra as error:
     ],
 )
 def test_a_missing_package_is_named_with_the_command_that_installs_it(package: str, module: str, extra: str) -> None:
-    found = subprocess.run([sys.executable, "-c", CODE.format(package=package, module=module)], capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        [sys.executable, "-c", CODE.format(package=package, module=module)], capture_output=True, text=True, check=True
+    )
     assert f"pip install 'foretaste[{extra}]'" in found.stdout

@@ -34,7 +34,9 @@ def test_a_file_that_is_replaced_under_the_same_time_stamp_gives_its_new_rows(tm
     assert texts(path) == ["after!"]
 
 
-@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # datasets leaves its metadata file to the garbage collector
+@pytest.mark.filterwarnings(
+    "ignore:unclosed file:ResourceWarning"
+)  # datasets leaves its metadata file to the garbage collector
 def test_labels_of_a_metadata_file_that_is_replaced_under_the_same_time_stamp(tmp_path: Path) -> None:
     folder = image_folder(tmp_path / "f", 4, 1, ["a", "b"])
     for label in ("one", "two"):
@@ -91,10 +93,13 @@ def test_quotation_marks_count_where_they_are_told_to(tmp_path: Path) -> None:
     assert [dict(row) for row in read_table(path, quoted=True)] == rows
     (warning,) = lines_warning(path, 2)
     assert warning.endswith(
-        "has 3 lines below its header, but 2 rows were read: fields hold line breaks, or a quotation mark is never closed"
+        "has 3 lines below its header, but 2 rows were read: fields hold line breaks, or a quotation mark is never"
+        " closed"
     )
     assert lines_warning(table(tmp_path / "b.csv", sentences(5, 0)), 5) == ()
-    assert lines_warning(tmp_path / "none.csv", 5) == lines_warning(table(tmp_path / "c.jsonl", sentences(5, 0)), 4) == ()
+    assert (
+        lines_warning(tmp_path / "none.csv", 5) == lines_warning(table(tmp_path / "c.jsonl", sentences(5, 0)), 4) == ()
+    )
 
 
 def test_the_digest_says_how_quotation_marks_were_read(tmp_path: Path) -> None:
@@ -108,7 +113,10 @@ def test_the_digest_says_how_quotation_marks_were_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", ["csv", "tsv"])
 def test_words_that_pandas_takes_for_missing_values_are_texts(tmp_path: Path, ending: str) -> None:
     words = ["NA", "N/A", "null", "None", "nan", "NaN", "n/a", "<NA>", "#N/A", "-nan"]
-    path = table(tmp_path / f"a.{ending}", [{"text": f"{word} is", "label": word} for word in words] + [{"text": "", "label": "x"}])
+    path = table(
+        tmp_path / f"a.{ending}",
+        [{"text": f"{word} is", "label": word} for word in words] + [{"text": "", "label": "x"}],
+    )
     rows = read_table(path)
     assert list(rows["label"]) == [*words, "x"]
     assert rows["text"][-1] is None

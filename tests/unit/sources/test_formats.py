@@ -21,10 +21,15 @@ ALPACA = [
     {"instruction": "Greet.", "input": "", "output": "Hello"},
 ]
 ALPACA_PROMPTS = [
-    "Below is an instruction that describes a task, paired with an input that provides further context. Write a response that "
-    "appropriately completes the request.\n\n### Instruction:\nAdd.\n\n### Input:\n2 + 2\n\n### Response:\n",
-    "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
-    "### Instruction:\nGreet.\n\n### Response:\n",
+    (
+        "Below is an instruction that describes a task, paired with an input that provides further context. Write a"
+        " response that appropriately completes the request.\n\n### Instruction:\nAdd.\n\n### Input:\n2 + 2\n\n###"
+        " Response:\n"
+    ),
+    (
+        "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
+        "### Instruction:\nGreet.\n\n### Response:\n"
+    ),
 ]
 
 
@@ -47,13 +52,17 @@ def test_what_else_sharegpt_rows_say_is_kept() -> None:
     (found,) = standard_rows("causal-lm", rows_of([{"conversations": weighted}]), {}, "here")["messages"]
     assert [each["role"] for each in found] == ["system", "tool", "assistant"]
     assert [each["weight"] for each in found] == [0, 1, 0]
-    told = standard_rows("causal-lm", rows_of([{**SHAREGPT[0], "system": "Be brief."}, {**SHAREGPT[0], "system": ""}]), {}, "here")
+    told = standard_rows(
+        "causal-lm", rows_of([{**SHAREGPT[0], "system": "Be brief."}, {**SHAREGPT[0], "system": ""}]), {}, "here"
+    )
     assert [chat[0]["role"] for chat in told["messages"]] == ["system", "user"]
     (usual,) = standard_rows("causal-lm", rows_of([{"conversations": MESSAGES}]), {}, "here")["messages"]
     assert usual == MESSAGES
 
 
-@pytest.mark.parametrize(("kind", "source", "target"), [("causal-lm", "prompt", "completion"), ("seq2seq", "source", "target")])
+@pytest.mark.parametrize(
+    ("kind", "source", "target"), [("causal-lm", "prompt", "completion"), ("seq2seq", "source", "target")]
+)
 def test_alpaca_rows_become_a_prompt_and_its_completion(kind: str, source: str, target: str) -> None:
     assert kind in ("causal-lm", "seq2seq")
     rows = standard_rows("causal-lm" if kind == "causal-lm" else "seq2seq", rows_of(ALPACA), {}, "here")
@@ -65,7 +74,9 @@ def test_alpaca_rows_become_a_prompt_and_its_completion(kind: str, source: str, 
 def test_alpaca_rows_without_inputs_and_with_histories() -> None:
     bare = [{"instruction": "Greet.", "output": "Hello", "history": []}]
     assert standard_rows("causal-lm", rows_of(bare), {}, "here")["prompt"][:] == ALPACA_PROMPTS[1:]
-    with pytest.raises(DataError, match="here holds Alpaca rows with a 'history', which are not supported; write them as messages"):
+    with pytest.raises(
+        DataError, match="here holds Alpaca rows with a 'history', which are not supported; write them as messages"
+    ):
         standard_rows("causal-lm", rows_of([{**bare[0], "history": [["a", "b"]]}]), {}, "here")
 
 
@@ -86,10 +97,14 @@ def test_rows_of_usual_or_named_columns_stay_as_they_are() -> None:
 
 def test_preference_rows_are_named_for_what_they_are() -> None:
     with pytest.raises(
-        DataError, match=r"^a\.jsonl holds preference rows .* not supported yet; .* 'completion: chosen', or 'messages: chosen'"
+        DataError,
+        match=r"^a\.jsonl holds preference rows .* not supported yet; .* 'completion: chosen', or 'messages: chosen'",
     ):
         columns_of("causal-lm", {}, ["prompt", "chosen", "rejected"], "a.jsonl")
-    assert columns_of("causal-lm", {"completion": "chosen"}, ["prompt", "chosen"], "a") == {"prompt": "prompt", "completion": "chosen"}
+    assert columns_of("causal-lm", {"completion": "chosen"}, ["prompt", "chosen"], "a") == {
+        "prompt": "prompt",
+        "completion": "chosen",
+    }
 
 
 def test_columns_are_those_that_both_files_have() -> None:
@@ -108,6 +123,8 @@ def test_tasks_of_sharegpt_and_of_messages_are_the_same(checkpoints: Checkpoints
     plans = [TaskRequest(name, str(file), str(file), (SEQUENCE_METRICS["perplexity"],)) for name, file in files.items()]
     problem = load(str(checkpoints.llama), "causal-lm", plans, max_length=64)
     theirs, ours = (task.train[0] for task in problem.tasks)
-    assert {key: value.tolist() for key, value in theirs.items()} == {key: value.tolist() for key, value in ours.items()}
+    assert {key: value.tolist() for key, value in theirs.items()} == {
+        key: value.tolist() for key, value in ours.items()
+    }
     assert not problem.rows["theirs"].whole
     assert problem.rows["ours"].whole

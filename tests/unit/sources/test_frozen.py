@@ -43,7 +43,9 @@ def test_runs_and_sites_leave_them_as_they_are() -> None:
 
 def test_names_are_ends_of_modules_names(checkpoints: Checkpoints, plans: list[TaskRequest]) -> None:
     def left(*names: str) -> set[str]:
-        return set(freeze_modules(load(str(checkpoints.bert), "text-classification", plans[:2], max_length=16), names).trained)
+        return set(
+            freeze_modules(load(str(checkpoints.bert), "text-classification", plans[:2], max_length=16), names).trained
+        )
 
     every = left("classifier") | {"classifier.weight", "classifier.bias"}
     assert every - left("embeddings") == {name for name in every if ".embeddings." in name}
@@ -63,7 +65,10 @@ def test_heads_of_their_own_stay_their_tasks(checkpoints: Checkpoints, plans: li
 
 @pytest.mark.parametrize(
     ("names", "told"),
-    [(["layer.9"], "'layer.9' is the name of no module with parameters; there are 0, 2, 4"), (["1"], "'1' is the name of no module")],
+    [
+        (["layer.9"], "'layer.9' is the name of no module with parameters; there are 0, 2, 4"),
+        (["1"], "'1' is the name of no module"),
+    ],
 )
 def test_unknown_names_are_refused_with_those_that_there_are(names: list[str], told: str) -> None:
     with pytest.raises(DataError, match=told) as found:
@@ -85,7 +90,9 @@ def test_experts_that_left_them_alone_are_welcome(tmp_path: Path) -> None:
     assert torch.equal(found["4.bias"], tensors["4.bias"] + 1)
 
     save_file(tensors | {"0.bias": tensors["0.bias"] + 1}, tmp_path / "model.safetensors")
-    with pytest.raises(DataError, match=r"trained in parts that finetune\.freeze leaves as they are: 0\.bias; freeze less"):
+    with pytest.raises(
+        DataError, match=r"trained in parts that finetune\.freeze leaves as they are: 0\.bias; freeze less"
+    ):
         problem.read(problem.model, problem.tasks[0], look(tmp_path))
 
 

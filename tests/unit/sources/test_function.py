@@ -62,7 +62,9 @@ def test_a_function_beside_the_recipe(folder: tuple[Path, str]) -> None:
     problem = call(f"{name}:problem", {"classes": 3}, path)
     assert problem.names == ["a", "b"]
     assert all(len(task.fingerprint) == 64 for task in problem.tasks)
-    assert [task.fingerprint for task in call(f"{name}:problem", {}, path).tasks] != [task.fingerprint for task in problem.tasks]
+    assert [task.fingerprint for task in call(f"{name}:problem", {}, path).tasks] != [
+        task.fingerprint for task in problem.tasks
+    ]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +76,10 @@ def test_a_function_beside_the_recipe(folder: tuple[Path, str]) -> None:
         ("deep", r"failed: TypeError: .* \(.*problem_\d+\.py, line 21, in deep\)$"),
         (
             "leaves",
-            r"called sys\.exit\('no data'\) \(.*problem_\d+\.py, line 24, in leaves\); return the model and its tasks, or raise an error$",
+            (
+                r"called sys\.exit\('no data'\) \(.*problem_\d+\.py, line 24, in leaves\); return the model and its"
+                r" tasks, or raise an error$"
+            ),
         ),
         ("broken_rows", r"failed: OSError: row 3 is gone \(.*problem_\d+\.py, line 32, in __getitem__\)$"),
         ("absent", "has no attribute 'absent'"),
@@ -87,12 +92,15 @@ def test_faults_are_named(folder: tuple[Path, str], function: str, message: str)
 
 def test_a_missing_module_and_our_own_errors(folder: tuple[Path, str]) -> None:
     looked = (
-        rf"No module named 'nowhere_at_all'; it was looked for in {folder[0]}, the recipe's folder, and where Python looks; write nowhere"
+        rf"No module named 'nowhere_at_all'; it was looked for in {folder[0]}, the recipe's folder, and where Python"
+        r" looks; write nowhere"
     )
     with pytest.raises(DataError, match=looked):
         call("nowhere_at_all:problem", {}, folder[0])
     (folder[0] / "imports_another.py").write_text("\nimport nowhere_at_all\n")
-    with pytest.raises(DataError, match=r"No module named 'nowhere_at_all' \(.*imports_another\.py, line 2, in <module>\)$"):
+    with pytest.raises(
+        DataError, match=r"No module named 'nowhere_at_all' \(.*imports_another\.py, line 2, in <module>\)$"
+    ):
         call("imports_another:problem", {}, folder[0])
     with pytest.raises(TaskError, match="no training examples"):
         call(f"{folder[1]}:no_rows", {}, folder[0])
@@ -101,7 +109,9 @@ def test_a_missing_module_and_our_own_errors(folder: tuple[Path, str]) -> None:
 @pytest.mark.parametrize("target", ["subprocess:call", "os:system", "builtins:eval", "shutil:rmtree"])
 def test_nothing_of_python_itself_is_called(tmp_path: Path, target: str) -> None:
     (tmp_path / "kept").mkdir()
-    arguments = {"args": ["touch", str(tmp_path / "ran")]} if target == "subprocess:call" else {"path": str(tmp_path / "kept")}
+    arguments = (
+        {"args": ["touch", str(tmp_path / "ran")]} if target == "subprocess:call" else {"path": str(tmp_path / "kept")}
+    )
     with pytest.raises(DataError, match=f"'{target}' is part of Python itself; name a function of your own"):
         call(target, arguments, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
@@ -110,7 +120,9 @@ def test_nothing_of_python_itself_is_called(tmp_path: Path, target: str) -> None
 def test_a_function_is_defined_in_the_module_that_is_named(folder: tuple[Path, str]) -> None:
     path, name = folder
     (path / f"{name}_again.py").write_text(f"from {name} import problem\nfrom subprocess import call\nvalue = 3\n")
-    with pytest.raises(DataError, match=f"is not defined in {name}_again but in {name}; name the module that defines it"):
+    with pytest.raises(
+        DataError, match=f"is not defined in {name}_again but in {name}; name the module that defines it"
+    ):
         call(f"{name}_again:problem", {}, path)
     with pytest.raises(DataError, match=f"is not defined in {name}_again but in subprocess"):
         call(f"{name}_again:call", {"args": ["touch", str(path / "ran")]}, path)
@@ -126,17 +138,24 @@ def test_an_interruption_is_no_fault(folder: tuple[Path, str]) -> None:
 
 def test_errors_at_work_are_told_from_ours(folder: tuple[Path, str]) -> None:
     path, name = folder
-    (path / f"beside_{name}.py").write_text("import sys\n\ndef bad():\n    raise KeyError('x')\n\ndef leaves():\n    sys.exit(3)\n")
+    (path / f"beside_{name}.py").write_text(
+        "import sys\n\ndef bad():\n    raise KeyError('x')\n\ndef leaves():\n    sys.exit(3)\n"
+    )
     with (path / f"{name}.py").open("a") as file:
         file.write(f"\ndef made():\n    import beside_{name} as beside\n    return nn.Linear(4, 2), [beside, beside]\n")
     with pytest.raises(DataError, match="it must return"):
         call(f"{name}:made", {}, path)
     beside = sys.modules[f"beside_{name}"]
-    for function, said in ((beside.bad, "line 4, failed: KeyError: 'x'"), (beside.leaves, r"line 7, called sys.exit(3)")):
+    for function, said in (
+        (beside.bad, "line 4, failed: KeyError: 'x'"),
+        (beside.leaves, r"line 7, called sys.exit(3)"),
+    ):
         with pytest.raises((KeyError, SystemExit)) as caught:
             function()
         fault = users_fault(caught.value)
-        assert str(fault) == f"{function.__name__} in {path}/beside_{name}.py, {said}; everything finished before is kept"
+        assert (
+            str(fault) == f"{function.__name__} in {path}/beside_{name}.py, {said}; everything finished before is kept"
+        )
     with pytest.raises(ZeroDivisionError) as ours:
         _ = 1 / 0
     assert users_fault(ours.value) is None

@@ -55,12 +55,31 @@ def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "tasks"
     folder.mkdir()
     rows = [
-        {"question": f"the {word} film is", "choices": list(WORDS), "answer": place, "gold": word, "other": WORDS[place - 1]}
+        {
+            "question": f"the {word} film is",
+            "choices": list(WORDS),
+            "answer": place,
+            "gold": word,
+            "other": WORDS[place - 1],
+        }
         for place, word in enumerate(WORDS)
     ] * 3
-    files = {"train": str(table(folder / "train.jsonl", rows[::-1])), "test": str(table(folder / "test.jsonl", rows[:10]))}
-    data = {"dataset_path": "json", "dataset_kwargs": {"data_files": files}, "training_split": "train", "test_split": "test"}
-    choice = {"output_type": "multiple_choice", "doc_to_text": "{{question}}", "doc_to_choice": "choices", "doc_to_target": "answer"}
+    files = {
+        "train": str(table(folder / "train.jsonl", rows[::-1])),
+        "test": str(table(folder / "test.jsonl", rows[:10])),
+    }
+    data = {
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": files},
+        "training_split": "train",
+        "test_split": "test",
+    }
+    choice = {
+        "output_type": "multiple_choice",
+        "doc_to_text": "{{question}}",
+        "doc_to_choice": "choices",
+        "doc_to_target": "answer",
+    }
     judges = [metric("acc"), metric("acc_norm"), metric("brier_score", higher=False, aggregation="brier_score")]
     write(folder, "choice", **data, **choice, metric_list=judges, metadata={"version": 2.0}, tag="tiny")
     write(folder, "other", **data, **{**choice, "doc_to_target": "{{(answer + 1) % 6}}"}, metric_list=[metric("acc")])
@@ -87,7 +106,11 @@ def folder(tmp_path: Path) -> Path:
         doc_to_target="{{question}} {{gold}}",
         metric_list=[metric("word_perplexity", higher=False, aggregation="weighted_perplexity")],
     )
-    joined = {"group": "both", "task": ["choice", "other"], "aggregate_metric_list": [{"metric": "acc", "aggregation": "mean"}]}
+    joined = {
+        "group": "both",
+        "task": ["choice", "other"],
+        "aggregate_metric_list": [{"metric": "acc", "aggregation": "mean"}],
+    }
     (folder / "both.yaml").write_text(yaml.safe_dump(joined))
     (folder / "loose.yaml").write_text(yaml.safe_dump({"group": "loose", "task": ["choice", "other"]}))
     (folder / "coded.py").write_text("def target(doc):\n    return doc['answer']\n")
@@ -104,10 +127,14 @@ def problem(folder: Path, checkpoint: Path, metrics: Mapping[str, Collection[str
     file = str(table(folder.parent / "rows.jsonl", translations(6, 1, 1)))
     columns = {"prompt": "source", "completion": "target"}
     plans = [TaskRequest(name, file, file, metrics_named(list(names)), columns) for name, names in metrics.items()]
-    return load(str(checkpoint), "causal-lm", plans, max_length=32, options=HarnessOptions(tasks=str(folder), **options))
+    return load(
+        str(checkpoint), "causal-lm", plans, max_length=32, options=HarnessOptions(tasks=str(folder), **options)
+    )
 
 
-def by_itself(model: str | nn.Module, checkpoint: Path, folder: Path, tasks: list[str], **options: object) -> dict[str, dict[str, float]]:
+def by_itself(
+    model: str | nn.Module, checkpoint: Path, folder: Path, tasks: list[str], **options: object
+) -> dict[str, dict[str, float]]:
     """What lm-evaluation-harness says on its own, of a model that it may load itself."""
     lm = HFLM(pretrained=model, tokenizer=tokenizer_at(str(checkpoint)), device="cpu", dtype="float32", batch_size=3)
     manager = TaskManager(include_path=str(folder), include_defaults=False)
@@ -148,7 +175,9 @@ class TestNumbers:
         checkpoint = getattr(checkpoints, name)
         names = (*CHOICE, *WRITTEN, *TEXTS, "both:acc")
         found = problem(folder, checkpoint, {"a": names, "b": ["perplexity"]}, num_fewshot=shots, limit=8, batch_size=5)
-        params = finetune(found.model, None, found.tasks[1], Training(steps=20, batch_size=6, learning_rate=0.02)).params
+        params = finetune(
+            found.model, None, found.tasks[1], Training(steps=20, batch_size=6, learning_rate=0.02)
+        ).params
         with swapped(found.model, params):
             found.model.save_pretrained(folder.parent / "saved")  # type: ignore[operator] # transformers is not typed
         seen = evaluate(found.model, params, found.tasks)["a"].metrics
@@ -165,7 +194,14 @@ class TestNumbers:
     def test_a_model_that_knows_answers_gives_them(self, checkpoints: Checkpoints, folder: Path) -> None:
         """By greedy decoding, where a task would rather draw."""
         plain = yaml.safe_load((folder / "written.yaml").read_text())
-        way = {"filter_list": [{"name": "word", "filter": [{"function": "regex", "regex_pattern": r"(\w+)"}, {"function": "take_first"}]}]}
+        way = {
+            "filter_list": [
+                {
+                    "name": "word",
+                    "filter": [{"function": "regex", "regex_pattern": r"(\w+)"}, {"function": "take_first"}],
+                }
+            ]
+        }
         settings = {"until": ["\n"], "max_gen_toks": 6, "do_sample": True, "temperature": 50.0}
         write(folder, "drawn", **{**plain, **way, "task": "drawn", "generation_kwargs": settings})
         rows = [{"source": f"the {word} film is", "target": f" {word}"} for word in WORDS]
@@ -173,9 +209,13 @@ class TestNumbers:
         metrics = metrics_named(["choice:acc", "drawn:exact_match"])
         plan = TaskRequest("a", file, file, metrics, {"prompt": "source", "completion": "target"})
         plans = [plan, replace(plan, name="b")]
-        found = load(str(checkpoints.gpt2), "causal-lm", plans, max_length=32, options=HarnessOptions(tasks=str(folder)))
+        found = load(
+            str(checkpoints.gpt2), "causal-lm", plans, max_length=32, options=HarnessOptions(tasks=str(folder))
+        )
         training = Training(steps=300, batch_size=6, learning_rate=0.02, decay="constant")
-        result = evaluate(found.model, finetune(found.model, None, found.tasks[0], training).params, found.tasks)["b"].metrics
+        result = evaluate(found.model, finetune(found.model, None, found.tasks[0], training).params, found.tasks)[
+            "b"
+        ].metrics
         assert (result["choice:acc"], result["drawn:exact_match"]) == (1.0, 1.0)
 
     def test_every_pass_is_alike_and_disturbs_no_draw(self, checkpoints: Checkpoints, folder: Path) -> None:
@@ -189,7 +229,9 @@ class TestNumbers:
 
     def test_chats(self, checkpoints: Checkpoints, folder: Path) -> None:
         """Prompts in the tokenizer's chat template, as the harness puts them."""
-        found = problem(folder, checkpoints.llama, {"a": CHOICE, "b": ["perplexity"]}, num_fewshot=1, chat_template=True)
+        found = problem(
+            folder, checkpoints.llama, {"a": CHOICE, "b": ["perplexity"]}, num_fewshot=1, chat_template=True
+        )
         alone = by_itself(found.model, checkpoints.llama, folder, ["choice"], num_fewshot=1, apply_chat_template=True)
         seen = evaluate(found.model, None, found.tasks)["a"].metrics
         assert seen["choice:brier_score"] == pytest.approx(alone["choice"]["brier_score,none"], rel=1e-5)
@@ -199,11 +241,15 @@ class TestNumbers:
             problem(folder, checkpoints.gpt2, {"a": CHOICE, "b": CHOICE}, chat_template=True)
         assert caught.value.field == ("model", "harness", "chat_template")
 
-    @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft asks transformers
+    @pytest.mark.filterwarnings(
+        "ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"
+    )  # peft asks transformers
     def test_lora(self, checkpoints: Checkpoints, folder: Path) -> None:
         found = add_lora(problem(folder, checkpoints.llama, {"a": TEXTS, "b": ["perplexity"]}), LoraPlan(r=2))
         before = evaluate(found.model, None, found.tasks)["a"].metrics
-        params = finetune(found.model, None, found.tasks[0], Training(steps=20, batch_size=6, learning_rate=0.05)).params
+        params = finetune(
+            found.model, None, found.tasks[0], Training(steps=20, batch_size=6, learning_rate=0.05)
+        ).params
         assert {name for name in params if "inv_freq" not in name} == found.trained
         after = evaluate(found.model, params, found.tasks)["a"].metrics
         assert after["texts:word_perplexity"] != pytest.approx(before["texts:word_perplexity"], rel=1e-3)
@@ -241,7 +287,11 @@ class TestPasses:
         assert (trial.calls - 1, whole.calls - 1) == (2, 6)  # once for each question: two of two documents, six of ten
 
     def test_data_is_read_once_and_nothing_is_printed(
-        self, checkpoints: Checkpoints, folder: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+        self,
+        checkpoints: Checkpoints,
+        folder: Path,
+        capfd: pytest.CaptureFixture[str],
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
         found = problem(folder, checkpoints.gpt2, {"a": (*CHOICE, *WRITTEN, *TEXTS), "b": CHOICE}, num_fewshot=1)
         for path in folder.iterdir():
@@ -270,9 +320,13 @@ class TestMetrics:
 
     def test_what_was_asked_is_told(self, checkpoints: Checkpoints, folder: Path) -> None:
         facts = dict(problem(folder, checkpoints.gpt2, {"a": CHOICE, "b": TEXTS}, limit=4).facts)
-        expected = f"lm_eval {lm_eval.__version__}: choice (version 2.0, 4 documents), texts (version Yaml, 4 documents)"
+        expected = (
+            f"lm_eval {lm_eval.__version__}: choice (version 2.0, 4 documents), texts (version Yaml, 4 documents)"
+        )
         assert facts["lm-evaluation-harness"] == expected
-        assert "lm-evaluation-harness" not in dict(problem(folder, checkpoints.gpt2, {"a": ["perplexity"], "b": ["perplexity"]}).facts)
+        assert "lm-evaluation-harness" not in dict(
+            problem(folder, checkpoints.gpt2, {"a": ["perplexity"], "b": ["perplexity"]}).facts
+        )
 
     def test_names(self) -> None:
         assert parse_metric("a:b") == HarnessMetric("a:b", "a", "b")
@@ -280,10 +334,19 @@ class TestMetrics:
 
 
 FAULTS = [
-    ("chioce:acc", r"lm-evaluation-harness has no task 'chioce'; near are choice.*; .*tasks has both, choice, coded, loose, other, tex"),
+    (
+        "chioce:acc",
+        (
+            r"lm-evaluation-harness has no task 'chioce'; near are choice.*; .*tasks has both, choice, coded, loose,"
+            r" other, tex"
+        ),
+    ),
     ("choice:accuracy", r"harness task 'choice' has no metric 'accuracy'; it has acc, acc_norm, brier_score"),
     ("choice:acc:first", r"acc of harness task 'choice' has no filter 'first'; it has none"),
-    ("written:exact_match", r"harness task 'written' reads answers in several ways; write written:exact_match:first or written:exact_"),
+    (
+        "written:exact_match",
+        r"harness task 'written' reads answers in several ways; write written:exact_match:first or written:exact_",
+    ),
     ("tiny:acc", r"'tiny' is a tag of harness tasks, which have no metric in common; name one of choice"),
     ("loose:acc", r"harness group 'loose' does not say how its tasks' metrics become one; name one of choice, other"),
     ("both:acc_norm", r"harness task 'both' has no metric 'acc_norm'; it has acc"),
@@ -296,7 +359,10 @@ class TestFaults:
         """Looking through all of them takes half a minute."""
         few = tmp_path / "few"
         few.mkdir()
-        monkeypatch.setattr("foretaste.sources.harness_tasks._builtin", lambda: TaskManager(include_path=str(few), include_defaults=False))
+        monkeypatch.setattr(
+            "foretaste.sources.harness_tasks._builtin",
+            lambda: TaskManager(include_path=str(few), include_defaults=False),
+        )
 
     @pytest.mark.parametrize(("name", "message"), FAULTS)
     def test_metrics_that_there_are_not(self, checkpoints: Checkpoints, folder: Path, name: str, message: str) -> None:
@@ -306,12 +372,19 @@ class TestFaults:
 
     def test_data_that_is_not_here(self, checkpoints: Checkpoints, folder: Path) -> None:
         write(folder, "far", dataset_path="organisation/benchmark", output_type="multiple_choice", test_split="test")
-        message = r"harness task 'far' cannot be loaded: .*organisation/benchmark.*; where its data is not on this machine, fetch it once"
+        message = (
+            r"harness task 'far' cannot be loaded: .*organisation/benchmark.*; where its data is not on this machine,"
+            r" fetch it once"
+        )
         with pytest.raises(DataError, match=message):
             problem(folder, checkpoints.gpt2, {"a": ["far:acc"], "b": ["far:acc"]})
 
-    @pytest.mark.parametrize(("said", "message"), [({"unsafe_code": True}, "runs code that"), ({"doc_to_image": "x"}, "has images or")])
-    def test_tasks_that_are_not_for_this(self, checkpoints: Checkpoints, folder: Path, said: dict[str, object], message: str) -> None:
+    @pytest.mark.parametrize(
+        ("said", "message"), [({"unsafe_code": True}, "runs code that"), ({"doc_to_image": "x"}, "has images or")]
+    )
+    def test_tasks_that_are_not_for_this(
+        self, checkpoints: Checkpoints, folder: Path, said: dict[str, object], message: str
+    ) -> None:
         plain = yaml.safe_load((folder / "choice.yaml").read_text())
         write(folder, "bad", **{**plain, **said, "task": "bad"})
         with pytest.raises(DataError, match=f"harness task 'bad' {message}"):
@@ -325,14 +398,18 @@ class TestFaults:
     def test_other_models(self, checkpoints: Checkpoints, folder: Path) -> None:
         file = str(table(folder.parent / "rows.jsonl", translations(4, 1, 1)))
         with pytest.raises(DataError, match="metrics of lm-evaluation-harness are for causal-lm alone, not seq2seq"):
-            load(str(checkpoints.t5), "seq2seq", [TaskRequest(name, file, file, metrics_named(CHOICE)) for name in "ab"])
+            load(
+                str(checkpoints.t5), "seq2seq", [TaskRequest(name, file, file, metrics_named(CHOICE)) for name in "ab"]
+            )
 
     def test_a_pass_that_fails_says_which_task(self, checkpoints: Checkpoints, folder: Path) -> None:
         """A tiny model has no room for so many tokens."""
         plain = yaml.safe_load((folder / "written.yaml").read_text())
         write(folder, "long", **{**plain, "task": "long", "generation_kwargs": {"until": ["\n"], "max_gen_toks": 500}})
         found = problem(folder, checkpoints.gpt2, {"a": ["long:exact_match:whole"], "b": ["perplexity"]})
-        with pytest.raises(TaskError, match=r"harness task 'long' failed: AssertionError: .*500.*maximum sequence length \(64\)"):
+        with pytest.raises(
+            TaskError, match=r"harness task 'long' failed: AssertionError: .*500.*maximum sequence length \(64\)"
+        ):
             evaluate(found.model, None, found.tasks)
 
 
@@ -368,7 +445,9 @@ class TestFingerprint:
             ("both:acc", "other.yaml", "+ 1", "+ 2"),
         ],
     )
-    def test_what_a_task_says_changes_it(self, checkpoints: Checkpoints, folder: Path, name: str, file: str, old: str, new: str) -> None:
+    def test_what_a_task_says_changes_it(
+        self, checkpoints: Checkpoints, folder: Path, name: str, file: str, old: str, new: str
+    ) -> None:
         first = self.of(folder, checkpoints.gpt2, name)
         self.edit(folder / file, old, new)
         assert self.of(folder, checkpoints.gpt2, name) != first
@@ -380,7 +459,9 @@ class TestFingerprint:
         assert self.of(folder, checkpoints.gpt2, num_fewshot=1) != shown
 
     def test_tasks_without_a_harness_metric_keep_theirs(self, checkpoints: Checkpoints, folder: Path) -> None:
-        with_it, without = (problem(folder, checkpoints.gpt2, {"a": a, "b": ["perplexity"]}).tasks for a in (CHOICE, ["perplexity"]))
+        with_it, without = (
+            problem(folder, checkpoints.gpt2, {"a": a, "b": ["perplexity"]}).tasks for a in (CHOICE, ["perplexity"])
+        )
         assert with_it[1].fingerprint == without[1].fingerprint
         assert with_it[0].fingerprint != without[0].fingerprint
 

@@ -46,7 +46,11 @@ def test_a_mixed_batch_is_its_parts(heads: Problem) -> None:
             alone = predict(heads.model, batch_of(heads, [wanted[place] for place in places]))
             torch.testing.assert_close(mixed[places], alone)
     predict(heads.model, batch_of(heads, [(0, 0), (2, 1)]))[0].sum().backward()  # type: ignore[no-untyped-call]
-    touched = {name for name, parameter in heads.model.named_parameters() if parameter.grad is not None and bool(parameter.grad.any())}
+    touched = {
+        name
+        for name, parameter in heads.model.named_parameters()
+        if parameter.grad is not None and bool(parameter.grad.any())
+    }
     assert any(name.startswith("trunk.") for name in touched)
     assert {name.split(".")[1] for name in touched if name.startswith("heads.")} == {"for_a"}
 
@@ -98,7 +102,9 @@ def test_a_head_s_names_are_its_own_and_the_trunk_s(heads: Problem) -> None:
     names = {task.name: heads.model.names(task.name) for task in heads.tasks}
     assert names == {task.name: task.names for task in heads.tasks}
     assert frozenset.union(*names.values()) == set(parameters_of(heads.model))
-    assert frozenset.intersection(*names.values()) == {name for name in parameters_of(heads.model) if name.startswith("trunk.")}
+    assert frozenset.intersection(*names.values()) == {
+        name for name in parameters_of(heads.model) if name.startswith("trunk.")
+    }
 
 
 def test_every_head_is_saved_as_a_model_of_its_own(heads: Problem, tmp_path: Path) -> None:

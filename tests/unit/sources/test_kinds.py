@@ -11,7 +11,15 @@ from foretaste.errors import RecipeError
 from foretaste.recipe import parse, schema
 from foretaste.sources import kinds as table
 from foretaste.sources.kind import ModelKind
-from foretaste.sources.kinds import CAUSAL_LM, column_description, column_roles, kind_named, kinds, metric_names, register
+from foretaste.sources.kinds import (
+    CAUSAL_LM,
+    column_description,
+    column_roles,
+    kind_named,
+    kinds,
+    metric_names,
+    register,
+)
 from toy_kind import SCORES
 
 SOURCE = Path(__file__).parents[3] / "src" / "foretaste"
@@ -30,13 +38,19 @@ def recipe(tmp_path: Path) -> Path:
     """A small study of the kind `SCORES`."""
     words = ("good", "fine", "great", "dull", "poor", "awful")
     for task, sign in (("praise", 1.0), ("blame", -1.0)):
-        rows = [{"body": f"{word} {number}", "stars": sign * (1.0 - place / 3)} for number in range(4) for place, word in enumerate(words)]
+        rows = [
+            {"body": f"{word} {number}", "stars": sign * (1.0 - place / 3)}
+            for number in range(4)
+            for place, word in enumerate(words)
+        ]
         (tmp_path / f"{task}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     columns = {"text": "body", "score": "stars"}
     plan = {
         "name": "scores",
         "model": {"source": "transformers", "path": "made-here", "kind": "text-scores", "max_length": 12},
-        "tasks": {task: {"train": f"{task}.jsonl", "validation": f"{task}.jsonl", **columns} for task in ("praise", "blame")},
+        "tasks": {
+            task: {"train": f"{task}.jsonl", "validation": f"{task}.jsonl", **columns} for task in ("praise", "blame")
+        },
         "finetune": {"steps": 4, "batch_size": 8, "learning_rate": 1e-3},
         "preview": {"methods": ["simple", "diagonal"], "points": 3},
         "joint": {"points": 0},
@@ -67,7 +81,10 @@ def test_a_kind_of_one_s_own_is_studied_like_any_other(recipe: Path, tmp_path: P
     [
         (("score: stars", "label: stars"), "text-scores needs the name of the score column in 'score'"),
         (("text: body", "text: body\n    image: body"), "text-scores has no use for 'image'; it reads text, score"),
-        (("text: body", "metrics: [accuracy]\n    text: body"), "text-scores is not judged by accuracy; choose from r2, mean_abs"),
+        (
+            ("text: body", "metrics: [accuracy]\n    text: body"),
+            "text-scores is not judged by accuracy; choose from r2, mean_abs",
+        ),
         (("max_length: 12", "head: shared"), "text-scores has no heads to share"),
         (("text: body", "text: body\n    scoer: stars"), "scoer: unknown field"),
     ],
@@ -87,7 +104,9 @@ def test_editors_are_told_of_a_new_kind() -> None:
 
 
 def test_an_unknown_kind_is_told_with_its_line_and_the_nearest_one() -> None:
-    text = "name: a\nmodel:\n  source: transformers\n  path: m\n  kind: causal_lm\ntasks: {a: {train: t, validation: v}}\n"
+    text = (
+        "name: a\nmodel:\n  source: transformers\n  path: m\n  kind: causal_lm\ntasks: {a: {train: t, validation: v}}\n"
+    )
     with pytest.raises(RecipeError, match=r"line 5, model\.kind: unknown kind 'causal_lm'; did you mean 'causal-lm'\?"):
         parse(text)
     with pytest.raises(RecipeError, match="there are text-classification, image-classification"):
@@ -110,7 +129,9 @@ def test_every_row_is_complete(kind: ModelKind) -> None:
 
 
 def test_columns_are_described_by_kind() -> None:
-    assert column_description("prompt") == f"{CAUSAL_LM.name}: column of what the completion follows; prompt if left out"
+    assert (
+        column_description("prompt") == f"{CAUSAL_LM.name}: column of what the completion follows; prompt if left out"
+    )
     assert column_description("label") == "text-classification, image-classification: label column"
 
 
@@ -119,6 +140,10 @@ def test_kinds_are_named_in_the_table_alone(path: Path) -> None:
     """Doctests may name a kind, as users do; code looks it up."""
     if path == SOURCE / "sources" / "kinds.py":
         return
-    lines = [line for line in path.read_text().splitlines() if not line.strip().startswith((">>>", "...", "foretaste.errors."))]
+    lines = [
+        line
+        for line in path.read_text().splitlines()
+        if not line.strip().startswith((">>>", "...", "foretaste.errors."))
+    ]
     pattern = "|".join(re.escape(kind.name) for kind in kinds())
     assert not [line for line in lines if re.search(pattern, line)]

@@ -112,7 +112,8 @@ class TestLogitsAndLabels:
     def test_answers_of_weight_0_have_no_labels(self, checkpoints: Checkpoints, tmp_path: Path) -> None:
         """Neither in training nor in the loss; and the task is another one than without the weights."""
         turns = [
-            {"role": role, "content": text} for role, text in (("user", "the"), ("assistant", "fine"), ("user", "a"), ("assistant", "dull"))
+            {"role": role, "content": text}
+            for role, text in (("user", "the"), ("assistant", "fine"), ("user", "a"), ("assistant", "dull"))
         ]
         rows = [{"messages": turns}] * 3
         for place, expected in ((1, "dull"), (3, "fine")):
@@ -135,13 +136,16 @@ class TestLogitsAndLabels:
         parts = [
             {
                 "messages": [
-                    {**turn, "content": [{"type": "text", "text": turn["content"]}]} if place % 2 else turn for turn in row["messages"]
+                    {**turn, "content": [{"type": "text", "text": turn["content"]}]} if place % 2 else turn
+                    for turn in row["messages"]
                 ]
             }
             for place, row in enumerate(plain)
         ]
         one, other = problem(tmp_path, checkpoints.llama, {"a": plain, "b": parts}, max_length=64).tasks
-        assert [one.train[place]["labels"].tolist() for place in range(4)] == [other.train[place]["labels"].tolist() for place in range(4)]
+        assert [one.train[place]["labels"].tolist() for place in range(4)] == [
+            other.train[place]["labels"].tolist() for place in range(4)
+        ]
 
     def test_whole_texts_are_learned_from_the_second_token_on(self, checkpoints: Checkpoints, tmp_path: Path) -> None:
         rows = [{"text": "the good film"}, {"text": "a superb book is great"}]
@@ -157,13 +161,19 @@ class TestLogitsAndLabels:
 class TestWhatIsLearnedIsWritten:
     @pytest.mark.parametrize("name", MODELS)
     def test_a_model_that_knows_its_rows_writes_them(self, checkpoints: Checkpoints, tmp_path: Path, name: str) -> None:
-        rows = [{"source": word, "target": f"{word} is {other}"} for word, other in (("good", "fine"), ("bad film", "dull"), ("book", "a"))]
+        rows = [
+            {"source": word, "target": f"{word} is {other}"}
+            for word, other in (("good", "fine"), ("bad film", "dull"), ("book", "a"))
+        ]
         found = problem(tmp_path, getattr(checkpoints, name), {"a": rows, "b": rows}, most=20)
         training = Training(steps=250, batch_size=3, learning_rate=0.02, decay="constant")
         run = finetune(found.model, None, found.tasks[0], training)
         result = evaluate(found.model, run.params, found.tasks[:1], batch_size=2)["a"]
         assert result.texts == tuple(row["target"] for row in rows)
-        assert {key: result.metrics[key] for key in ("token_accuracy", "exact_match")} == {"token_accuracy": 1.0, "exact_match": 1.0}
+        assert {key: result.metrics[key] for key in ("token_accuracy", "exact_match")} == {
+            "token_accuracy": 1.0,
+            "exact_match": 1.0,
+        }
         assert result.metrics["chrf"] == pytest.approx(100)
         assert result.metrics["perplexity"] < 1.2
 
@@ -176,7 +186,9 @@ class TestWhatIsLearnedIsWritten:
         found = problem(tmp_path, getattr(checkpoints, name), {"a": rows, "b": rows}, most=30)
         params, task, matches = None, found.tasks[0], []
         for _ in range(12):
-            params = finetune(found.model, params, task, Training(steps=20, batch_size=8, learning_rate=0.01, decay="constant")).params
+            params = finetune(
+                found.model, params, task, Training(steps=20, batch_size=8, learning_rate=0.01, decay="constant")
+            ).params
             result = evaluate(found.model, params, [task])["a"]
             same = [text == row["target"] for text, row in zip(result.texts, rows, strict=True)]
             matches.append(result.metrics["exact_match"])
@@ -196,14 +208,21 @@ class TestCurvature:
                 batch = task.batch(task.train, [index], torch.device("cpu"))
                 total = losses(task.predict(found.model, batch), batch["labels"]).sum()
                 grads = torch.autograd.grad(total, list(named.values()), materialize_grads=True)
-                each.append((float(unit_factors(batch["labels"] != IGNORED, task.unit)), dict(zip(named, grads, strict=True))))
+                each.append(
+                    (float(unit_factors(batch["labels"] != IGNORED, task.unit)), dict(zip(named, grads, strict=True)))
+                )
         return each
 
     def count(self, task: Task) -> int:
-        return sum(count_units(task.train[index]["labels"].unsqueeze(0) != IGNORED, task.unit) for index in range(len(task.train)))
+        return sum(
+            count_units(task.train[index]["labels"].unsqueeze(0) != IGNORED, task.unit)
+            for index in range(len(task.train))
+        )
 
     @pytest.mark.parametrize("unit", ["token", "example"])
-    def test_the_diagonal_fisher(self, checkpoints: Checkpoints, tmp_path: Path, name: str, unit: Literal["token", "example"]) -> None:
+    def test_the_diagonal_fisher(
+        self, checkpoints: Checkpoints, tmp_path: Path, name: str, unit: Literal["token", "example"]
+    ) -> None:
         found = problem(tmp_path, getattr(checkpoints, name), two(), unit)
         task = found.tasks[1]
         site = fisher(found.model, None, task, generator=random(0), labels="empirical", batch_size=3)
@@ -227,11 +246,17 @@ class TestCurvature:
             for weight, axes in precision.basis.items():
                 matrix = gradient[weight].double()
                 matrix = torch.cat([matrix, gradient[axes.bias].double().unsqueeze(1)], dim=1) if axes.bias else matrix
-                truth[weight] += factor * (axes.left.double().T @ matrix @ axes.right.double()).square() / self.count(task)
+                truth[weight] += (
+                    factor * (axes.left.double().T @ matrix @ axes.right.double()).square() / self.count(task)
+                )
         assert_curvature_close(precision.eigenvalues, truth, 1e-3)
         embeddings = {"gpt2": "transformer.wte.weight", "llama": "model.embed_tokens.weight", "t5": "shared.weight"}
         assert embeddings[name] in precision.diagonal.entries
-        layers = {name for name, parameter in found.model.named_parameters() if parameter.dim() == 2 and "relative" not in name}
+        layers = {
+            name
+            for name, parameter in found.model.named_parameters()
+            if parameter.dim() == 2 and "relative" not in name
+        }
         expected = {each for each in layers if not any(word in each for word in ("embed", "wte", "wpe", "shared"))}
         assert set(precision.basis) == expected
 
@@ -242,7 +267,11 @@ class TestUnits:
         short, long = (units_per_example(task) for task in found.tasks)
         assert long > 1.5 * short
         run = joint(
-            found.model, None, found.tasks, TaskWeights(["a", "b"], [0.5, 0.5]), Training(steps=40, batch_size=6, learning_rate=1e-3)
+            found.model,
+            None,
+            found.tasks,
+            TaskWeights(["a", "b"], [0.5, 0.5]),
+            Training(steps=40, batch_size=6, learning_rate=1e-3),
         )
         seen = {name: each["units"] for name, each in run.seen.items()}
         assert seen["a"] / sum(seen.values()) == pytest.approx(0.5, abs=0.03)
@@ -262,7 +291,8 @@ class TestData:
         assert columns_of("causal-lm", {"text": "body"}, everything, "x") == {"text": "body"}
         assert columns_of("seq2seq", {"target": "german"}, everything, "x") == {"source": "source", "target": "german"}
         with pytest.raises(
-            DataError, match=r"x has none of the columns messages, or prompt and completion, or text; it has a, b; name yours"
+            DataError,
+            match=r"x has none of the columns messages, or prompt and completion, or text; it has a, b; name yours",
         ):
             columns_of("causal-lm", {}, ["a", "b"], "x")
 
@@ -280,18 +310,28 @@ class TestData:
         assert dict(found.facts)["architecture"].startswith("T5ForConditionalGeneration, ")
 
     def test_rows_that_were_cut_are_counted(self, checkpoints: Checkpoints, tmp_path: Path) -> None:
-        rows = [{"source": "good", "target": "fine"}, {"source": "the " * 30, "target": "fine"}, {"source": "a", "target": "fine " * 40}]
+        rows = [
+            {"source": "good", "target": "fine"},
+            {"source": "the " * 30, "target": "fine"},
+            {"source": "a", "target": "fine " * 40},
+        ]
         facts = dict(problem(tmp_path, checkpoints.gpt2, {"a": rows, "b": rows[:1]}).facts)
         assert facts["cut to max_length"] == "a: 4 of 6 rows"
         assert "cut to max_length" not in dict(problem(tmp_path, checkpoints.t5, two()).facts)
 
     def test_fingerprints_change_with_all_that_makes_a_task(self, checkpoints: Checkpoints, tmp_path: Path) -> None:
-        file, other = (str(table(tmp_path / f"{name}.jsonl", translations(6, seed, 1))) for name, seed in (("x", 1), ("y", 2)))
+        file, other = (
+            str(table(tmp_path / f"{name}.jsonl", translations(6, seed, 1))) for name, seed in (("x", 1), ("y", 2))
+        )
         plan = TaskRequest("a", file, file, ALL)
         second = replace(plan, name="b")
 
         def mark(changed: TaskRequest, unit: Unit = "token", length: int = 16, most: int = 8) -> str:
-            return load(str(checkpoints.t5), "seq2seq", [changed, second], unit=unit, max_length=length, most=most).tasks[0].fingerprint
+            return (
+                load(str(checkpoints.t5), "seq2seq", [changed, second], unit=unit, max_length=length, most=most)
+                .tasks[0]
+                .fingerprint
+            )
 
         whole = mark(plan)
         assert mark(plan) == whole
@@ -313,7 +353,10 @@ class TestData:
         template = tmp_path / "llama" / "chat_template.jinja"
         template.write_text(template.read_text().replace("\n", " "))
         data = {"a": chats(2, 1), "b": chats(2, 2)}
-        marks = [problem(tmp_path, folder, data, max_length=80).tasks[0].fingerprint for folder in (checkpoints.llama, tmp_path / "llama")]
+        marks = [
+            problem(tmp_path, folder, data, max_length=80).tasks[0].fingerprint
+            for folder in (checkpoints.llama, tmp_path / "llama")
+        ]
         assert len(set(marks)) == 2
 
 
@@ -330,11 +373,27 @@ class TestFaults:
                 "has none of the columns source and target; it has source, aim; name yours in the task",
             ),
             ("t5", [GOOD, {"source": "good", "target": None}], "has no value in column 'target'; fill or remove it"),
-            ("t5", [GOOD, {"source": "good", "target": " "}], "row 2 of .* has no text in column 'target'; fill or remove it"),
-            ("t5", [{"source": "good", "target": 3}], "row 1 of .* has int in column 'target' where a text is expected"),
+            (
+                "t5",
+                [GOOD, {"source": "good", "target": " "}],
+                "row 2 of .* has no text in column 'target'; fill or remove it",
+            ),
+            (
+                "t5",
+                [{"source": "good", "target": 3}],
+                "row 1 of .* has int in column 'target' where a text is expected",
+            ),
             ("gpt2", [GOOD, {"source": "good", "target": ""}], "row 2 of .* has no text in column 'target'"),
-            ("gpt2", chats(2, 1), "the tokenizer has no chat template; put one in the checkpoint's chat_template.jinja"),
-            ("llama", [*chats(1, 1), {"messages": [{"role": "robot", "content": "x"}]}], "row 2 of .* has a message of the role 'robot'"),
+            (
+                "gpt2",
+                chats(2, 1),
+                "the tokenizer has no chat template; put one in the checkpoint's chat_template.jinja",
+            ),
+            (
+                "llama",
+                [*chats(1, 1), {"messages": [{"role": "robot", "content": "x"}]}],
+                "row 2 of .* has a message of the role 'robot'",
+            ),
             ("llama", [{"messages": "hello"}], "row 1 of .* has str where a list of messages"),
         ],
     )
@@ -343,8 +402,13 @@ class TestFaults:
             problem(tmp_path, getattr(checkpoints, checkpoint), {"a": rows, "b": rows})
         assert caught.value.field == ("tasks", "a", "train")
 
-    def test_a_column_that_the_recipe_names_and_validation_lacks(self, checkpoints: Checkpoints, tmp_path: Path) -> None:
-        file, other = table(tmp_path / "x.jsonl", [GOOD]), table(tmp_path / "y.jsonl", [{"source": "good", "german": "fein"}])
+    def test_a_column_that_the_recipe_names_and_validation_lacks(
+        self, checkpoints: Checkpoints, tmp_path: Path
+    ) -> None:
+        file, other = (
+            table(tmp_path / "x.jsonl", [GOOD]),
+            table(tmp_path / "y.jsonl", [{"source": "good", "german": "fein"}]),
+        )
         plans = [TaskRequest(name, str(file), str(other), ALL) for name in "ab"]
         with pytest.raises(DataError, match=r"y\.jsonl has no column 'target'; it has source, german") as caught:
             load(str(checkpoints.t5), "seq2seq", plans)
@@ -362,13 +426,17 @@ class TestFaults:
         assert caught.value.field == ("tasks", "one", "train")
         first, second = str(caught.value).splitlines()
         assert (
-            first == f"{files['text']} has text, and {files['pair']} has prompt and completion; both files of a task need the same columns"
+            first
+            == f"{files['text']} has text, and {files['pair']} has prompt and completion; both files of a task need the"
+            " same columns"
         )
         assert second.startswith(f"tasks.two.train: {files['none']} has none of the columns messages, or")
         with pytest.raises(DataError, match="has no columns 'prompt', 'completion'; it has a") as caught:
             load(str(checkpoints.gpt2), "causal-lm", plans[2:])
         assert caught.value.field == ("tasks", "four", "validation")
-        assert load(str(checkpoints.gpt2), "causal-lm", [plans[2], replace(plans[2], name="b")], max_length=16).names == ["fine", "b"]
+        assert load(
+            str(checkpoints.gpt2), "causal-lm", [plans[2], replace(plans[2], name="b")], max_length=16
+        ).names == ["fine", "b"]
 
     def test_rows_of_both_files_are_a_warning(self, checkpoints: Checkpoints, tmp_path: Path) -> None:
         found = problem(tmp_path, checkpoints.gpt2, two())
@@ -379,7 +447,9 @@ class TestFaults:
 
     def test_texts_cannot_be_judged_without_a_prompt(self, checkpoints: Checkpoints, tmp_path: Path) -> None:
         rows = [{"text": "the good film"}]
-        with pytest.raises(DataError, match="bleu needs a prompt to write from, and the rows are whole texts") as caught:
+        with pytest.raises(
+            DataError, match="bleu needs a prompt to write from, and the rows are whole texts"
+        ) as caught:
             problem(tmp_path, checkpoints.gpt2, {"a": rows, "b": rows})
         assert caught.value.field == ("tasks", "a", "metrics")
 
@@ -387,7 +457,12 @@ class TestFaults:
         ("length", "most", "field", "words"),
         [
             (65, 4, "max_length", "max_length 65 are more than the model's 64 positions; lower max_length"),
-            (40, 30, "max_new_tokens", "max_length 40 and max_new_tokens 30 are more than the model's 64 positions; lower max_new_tokens"),
+            (
+                40,
+                30,
+                "max_new_tokens",
+                "max_length 40 and max_new_tokens 30 are more than the model's 64 positions; lower max_new_tokens",
+            ),
         ],
     )
     def test_more_tokens_than_positions(
@@ -400,7 +475,13 @@ class TestFaults:
         problem(tmp_path, checkpoints.t5, two(), max_length=500)
 
     def test_a_model_that_sees_what_it_should_predict(self, tmp_path: Path, checkpoints: Checkpoints) -> None:
-        sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "initializer_range": 0.3}
+        sizes = {
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "initializer_range": 0.3,
+        }
         for decoder in (False, True):
             folder = tmp_path / f"decoder-{decoder}"
             config = transformers.BertConfig(vocab_size=320, max_position_embeddings=40, is_decoder=decoder, **sizes)
@@ -411,7 +492,9 @@ class TestFaults:
             if decoder:
                 assert load(str(folder), "causal-lm", plans, max_length=16).names == ["a", "b"]
             else:
-                with pytest.raises(DataError, match=r"is no causal language model: .* depends on the tokens after it") as caught:
+                with pytest.raises(
+                    DataError, match=r"is no causal language model: .* depends on the tokens after it"
+                ) as caught:
                     load(str(folder), "causal-lm", plans, max_length=16)
                 assert caught.value.field == ("model", "path")
 

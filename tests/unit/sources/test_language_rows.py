@@ -30,6 +30,8 @@ def test_every_row_is_coded(tokens: Tokens) -> None:
         ({"text": "t"}, {"t": [3]}, "row 1 of a.csv has int in column 't' where a text is expected"),
     ],
 )
-def test_a_row_without_text_is_named(tokens: Tokens, columns: Mapping[str, str], values: Mapping[str, list[object]], message: str) -> None:
+def test_a_row_without_text_is_named(
+    tokens: Tokens, columns: Mapping[str, str], values: Mapping[str, list[object]], message: str
+) -> None:
     with pytest.raises(DataError, match=message):
         code_rows(datasets.Dataset.from_dict(dict(values)), columns, "a.csv", tokens)

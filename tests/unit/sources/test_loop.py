@@ -1,4 +1,4 @@
-"""A site at the end of somebody's loop: what `fisher` gives on the same examples, read as the model's own loss reads them."""
+"""A site at the end of somebody's loop: what `fisher` gives, on examples read as the model's loss reads them."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -50,7 +50,9 @@ class TestTheSameAsFisher:
         state = State(model)
         found = capture(model, DataLoader(data, batch_size=3, shuffle=True), max_examples=7, seed=SEED)
         state.assert_same()
-        expected = fisher(model, None, task(data, collate=as_pairs), generator=seeded(SEED), max_examples=7, batch_size=3)
+        expected = fisher(
+            model, None, task(data, collate=as_pairs), generator=seeded(SEED), max_examples=7, batch_size=3
+        )
         assert_sites_equal(found, expected)
         assert (found.record.examples, found.record.unit) == (7, "example")
         assert set(found.carried) == {"1.running_mean", "1.running_var"}
@@ -59,7 +61,9 @@ class TestTheSameAsFisher:
     def test_a_classifier(self, labels: Any) -> None:  # noqa: ANN401 - a literal
         model, data = bert(), classified(9)
         found = capture(model, data, labels=labels, batch_size=4, seed=SEED)
-        expected = fisher(model, None, task(data, predict=no_labels), generator=seeded(SEED), labels=labels, batch_size=4)
+        expected = fisher(
+            model, None, task(data, predict=no_labels), generator=seeded(SEED), labels=labels, batch_size=4
+        )
         assert_sites_equal(found, expected)
 
     @pytest.mark.parametrize("unit", ["token", "example"])
@@ -79,7 +83,9 @@ class TestTheSameAsFisher:
 
         def predict(model: nn.Module, batch: Batch) -> Tensor:
             inputs = model.get_submodule("")._shift_right(batch["labels"])  # type: ignore[operator]
-            logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], decoder_input_ids=inputs).logits
+            logits = model(
+                input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], decoder_input_ids=inputs
+            ).logits
             assert isinstance(logits, Tensor)
             return logits
 
@@ -96,7 +102,9 @@ class TestTheSameAsFisher:
     def test_kronecker(self) -> None:
         model, data = bert(), classified(9)
         found = capture(model, data, estimate="kfac", batch_size=4, seed=SEED)
-        assert_sites_equal(found, kfac(model, None, task(data, predict=no_labels), generator=seeded(SEED), batch_size=4))
+        assert_sites_equal(
+            found, kfac(model, None, task(data, predict=no_labels), generator=seeded(SEED), batch_size=4)
+        )
 
     def test_labels_of_places_from_a_plain_model(self) -> None:
         data: Any = [(normal(4, 3, seed=seed), torch.tensor([0, 1, IGNORED, 1])) for seed in range(4)]
@@ -156,8 +164,14 @@ class TestData:
         ("data", "message"),
         [
             ([{"input_ids": torch.ones(3).long()}], "a batch has input_ids and no labels; let the collator make them"),
-            ([{"input_ids": "word", "labels": 1}], "input_ids of a batch is a list and no tensor; leave it out, or give collate"),
-            ([(torch.ones(1), torch.tensor(0), torch.ones(1))], r"it should be \(inputs, labels\), or a mapping with 'labels'"),
+            (
+                [{"input_ids": "word", "labels": 1}],
+                "input_ids of a batch is a list and no tensor; leave it out, or give collate",
+            ),
+            (
+                [(torch.ones(1), torch.tensor(0), torch.ones(1))],
+                r"it should be \(inputs, labels\), or a mapping with 'labels'",
+            ),
             ([(torch.ones(1), torch.ones(2))], r"labels are torch.float32 of shape \[1, 2\], not classes by number"),
             ([], "no examples to estimate the curvature on"),
             (3, "a int is no data; give a DataLoader or a data set"),
@@ -185,7 +199,10 @@ class TestTheModelsOwnLoss:
                 return {"logits": logits, "loss": nn.functional.cross_entropy(logits, labels, label_smoothing=0.9) + 1}
 
         data = [{"x": x, "labels": label} for x, label in pairs()]
-        with pytest.raises(TaskError, match=r"the model's own loss on 4 examples is .* another loss has another curvature: give predict"):
+        with pytest.raises(
+            TaskError,
+            match=r"the model's own loss on 4 examples is .* another loss has another curvature: give predict",
+        ):
             capture(Smooth(), data)
 
     def test_a_model_without_a_loss_is_read_place_by_place(self) -> None:
@@ -201,7 +218,10 @@ class TestTheModelsOwnLoss:
 
         model = Bare()
         found = capture(model, [{"x": x, "labels": label} for x, label in pairs()], seed=SEED)
-        assert_same(entries(found), {f"layer.{name}": tensor for name, tensor in entries(capture(model.layer, pairs(), seed=SEED)).items()})
+        assert_same(
+            entries(found),
+            {f"layer.{name}": tensor for name, tensor in entries(capture(model.layer, pairs(), seed=SEED)).items()},
+        )
 
     def test_where_both_readings_give_the_same_the_models_name_decides(self) -> None:
         model = gpt2()

@@ -18,11 +18,28 @@ from foretaste.sources.loop import capture, describe_site, task_of, unwrapped
 from foretaste.sources.loop_batches import below_adapter
 from foretaste.task import Batch
 from laws import assert_close, assert_same
-from loops import State, assert_sites_equal, bert, causal, classified, entries, gpt2, network, no_labels, pad, pairs, seeded, shifted, task
+from loops import (
+    State,
+    assert_sites_equal,
+    bert,
+    causal,
+    classified,
+    entries,
+    gpt2,
+    network,
+    no_labels,
+    pad,
+    pairs,
+    seeded,
+    shifted,
+    task,
+)
 
 SEED = 5
 
-peft_warns = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft asks transformers
+peft_warns = pytest.mark.filterwarnings(
+    "ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"
+)  # peft asks transformers
 
 
 class TestModels:
@@ -43,7 +60,9 @@ class TestModels:
     @peft_warns
     def test_an_adapter(self) -> None:
         torch.manual_seed(0)
-        config = peft.LoraConfig(r=2, target_modules=["query", "value"], modules_to_save=["classifier"], lora_dropout=0.5)
+        config = peft.LoraConfig(
+            r=2, target_modules=["query", "value"], modules_to_save=["classifier"], lora_dropout=0.5
+        )
         model = peft.get_peft_model(bert(), config)
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
@@ -55,7 +74,10 @@ class TestModels:
         assert all("lora_" in name or "modules_to_save" in name for name in found.center)
         assert all(float(tensor.sum()) > 0 for tensor in entries(found).values())
         assert found.record.details["adapter"] == "LORA"
-        assert (found.record.details["model"], found.record.details["trained"][:5]) == ("BertForSequenceClassification", "6 of ")
+        assert (found.record.details["model"], found.record.details["trained"][:5]) == (
+            "BertForSequenceClassification",
+            "6 of ",
+        )
         made = task(classified(9), predict=no_labels, names=frozenset(found.center))
         assert_sites_equal(found, fisher(model, None, made, generator=seeded(SEED), batch_size=4))
 
@@ -89,7 +111,9 @@ class TestModels:
         with unwrapped(prepared) as own:
             assert not torch.equal(own(**batch).logits, before)
 
-    @pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")  # torch.compile imports it
+    @pytest.mark.filterwarnings(
+        "ignore:.torch.jit.script_method. is deprecated:DeprecationWarning"
+    )  # torch.compile imports it
     def test_wrappers(self) -> None:
         model = network()
         expected = capture(model, pairs(), seed=SEED)
@@ -112,7 +136,8 @@ class TestModels:
         else:
             model.weight.ds_id = 3  # type: ignore[attr-defined] # as DeepSpeed marks it
         with pytest.raises(
-            ParamsError, match=r"is sharded over processes .* load it in one process and call foretaste.sources.loop.capture"
+            ParamsError,
+            match=r"is sharded over processes .* load it in one process and call foretaste.sources.loop.capture",
         ):
             capture(model, pairs())
 
@@ -122,7 +147,13 @@ class TestDescribed:
         model = nn.Linear(1, 1)
         model.peft_config = {"default": SimpleNamespace(peft_type=peft.PeftType.LORA)}  # type: ignore[assignment]
         site = describe_site(GaussianSite.flat(parameters_of(model)), model, seed="3")
-        assert site.record.details == {"model": "Linear", "dtype": "float32", "trained": "2 of 2 tensors", "adapter": "LORA", "seed": "3"}
+        assert site.record.details == {
+            "model": "Linear",
+            "dtype": "float32",
+            "trained": "2 of 2 tensors",
+            "adapter": "LORA",
+            "seed": "3",
+        }
 
     @peft_warns
     def test_below_an_adapter(self) -> None:
@@ -138,11 +169,15 @@ class TestMultipleChoice:
     def model_and_data(self) -> tuple[nn.Module, list[dict[str, torch.Tensor]]]:
         torch.manual_seed(2)
         sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
-        model = transformers.BertForMultipleChoice(transformers.BertConfig(vocab_size=20, initializer_range=0.5, **sizes)).eval()
-        return model, [{"input_ids": torch.randint(20, (3, 5)), "labels": torch.tensor(place % 3)} for place in range(6)]
+        model = transformers.BertForMultipleChoice(
+            transformers.BertConfig(vocab_size=20, initializer_range=0.5, **sizes)
+        ).eval()
+        return model, [
+            {"input_ids": torch.randint(20, (3, 5)), "labels": torch.tensor(place % 3)} for place in range(6)
+        ]
 
     def test_the_curvature_is_that_of_every_example_by_itself(self) -> None:
-        """Right are the squared gradients of each label's loss, by its probability, by autograd on one example at a time."""
+        """Expect the squared gradients of each label's loss, times its probability, one example at a time."""
         model, data = self.model_and_data()
         expected = {name: torch.zeros_like(parameter) for name, parameter in model.named_parameters()}
         for example in data:
@@ -182,11 +217,15 @@ class TestLossesThatAreNoCrossEntropy:
         found = entries(capture(model, data, labels="exact", predict=both))
         inputs = torch.stack([each for each, _ in data])
         chance = torch.sigmoid(model(inputs))
-        assert torch.allclose(found["weight"], (chance * (1 - chance) * inputs.square()).mean(0, keepdim=True), rtol=1e-4)
+        assert torch.allclose(
+            found["weight"], (chance * (1 - chance) * inputs.square()).mean(0, keepdim=True), rtol=1e-4
+        )
 
     def test_one_logit_of_a_transformers_model(self) -> None:
         sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
-        model = transformers.BertForSequenceClassification(transformers.BertConfig(vocab_size=20, num_labels=1, **sizes))
+        model = transformers.BertForSequenceClassification(
+            transformers.BertConfig(vocab_size=20, num_labels=1, **sizes)
+        )
         with pytest.raises(TaskError, match="have a single class"):
             capture(model, [{"input_ids": torch.randint(20, (5,)), "labels": place % 2} for place in range(6)])
 

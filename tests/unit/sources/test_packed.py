@@ -22,15 +22,23 @@ def test_a_site_is_the_same_however_texts_are_packed(described: bool) -> None:
         batch: Batch = flat([{key: tensor.tolist() for key, tensor in item.items()} for item in items])
         return batch
 
-    one, other = (capture(gpt2(), DataLoader(causal(5), 3, collate_fn=collate), labels="exact") for collate in (pad, packed))
-    assert (other.record.examples, other.record.units) == (one.record.examples, one.record.units) == (5, one.record.units)
+    one, other = (
+        capture(gpt2(), DataLoader(causal(5), 3, collate_fn=collate), labels="exact") for collate in (pad, packed)
+    )
+    assert (
+        (other.record.examples, other.record.units) == (one.record.examples, one.record.units) == (5, one.record.units)
+    )
     assert any(tensor.any() for tensor in one.precision.to_tensors().values())
     for name, tensor in one.precision.to_tensors().items():
         torch.testing.assert_close(other.precision.to_tensors()[name], tensor, msg=name)
 
 
 def test_labels_are_filled_with_what_is_ignored() -> None:
-    row = {"input_ids": torch.tensor([[5, 6, 7]]), "labels": torch.tensor([[5, 6, 7]]), "position_ids": torch.tensor([[0, 0, 1]])}
+    row = {
+        "input_ids": torch.tensor([[5, 6, 7]]),
+        "labels": torch.tensor([[5, 6, 7]]),
+        "position_ids": torch.tensor([[0, 0, 1]]),
+    }
     found = unpack_rows({**row, "max_length_q": 2, "cu_seq_lens_q": torch.tensor([0, 1, 3])})
     assert set(found) == {"input_ids", "labels", "position_ids", "attention_mask"}
     assert found["labels"].tolist() == [[5, IGNORED], [6, 7]]

@@ -25,11 +25,21 @@ from foretaste.train.training import Training
 
 END = {"eos_token": "<end>"}
 TOKENS = ["<pad>", "<end>", *sorted(ByteLevel.alphabet())]
-SIZES = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1}
+SIZES = {
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+}
 MODELS: Mapping[str, tuple[type, type, Mapping[str, int]]] = {
     "llama": (transformers.LlamaConfig, transformers.LlamaForSequenceClassification, SIZES),
     "qwen2": (transformers.Qwen2Config, transformers.Qwen2ForSequenceClassification, SIZES),
-    "gpt2": (transformers.GPT2Config, transformers.GPT2ForSequenceClassification, {"n_embd": 16, "n_layer": 1, "n_head": 2}),
+    "gpt2": (
+        transformers.GPT2Config,
+        transformers.GPT2ForSequenceClassification,
+        {"n_embd": 16, "n_layer": 1, "n_head": 2},
+    ),
 }
 
 
@@ -71,8 +81,12 @@ def by_itself(found: Problem, index: int, text: str) -> Tensor:
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("config_pad", [None, 0, 3])
-@pytest.mark.parametrize("special", [{"pad_token": "<pad>"}, {"eos_token": "<end>"}, {"eos_token": "<end>", "pad_token": "<pad>"}])
-def test_every_row_of_a_batch_is_as_by_itself(tmp_path: Path, name: str, config_pad: int | None, special: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "special", [{"pad_token": "<pad>"}, {"eos_token": "<end>"}, {"eos_token": "<end>", "pad_token": "<pad>"}]
+)
+def test_every_row_of_a_batch_is_as_by_itself(
+    tmp_path: Path, name: str, config_pad: int | None, special: dict[str, str]
+) -> None:
     found = problem(tmp_path, checkpoint(tmp_path / "model", name, config_pad, **special))
     texts = [str(row["text"]) for row in sentences(9, 1, ("bad", "good"))]
     assert len({len(text) for text in texts}) > 1
@@ -91,7 +105,9 @@ def test_one_head_is_aligned_as_several_are_and_is_saved_so(tmp_path: Path) -> N
 
 
 def test_a_tokenizer_without_padding_and_end(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="neither a padding token nor an end-of-text token; name one as 'pad_token'") as caught:
+    with pytest.raises(
+        DataError, match="neither a padding token nor an end-of-text token; name one as 'pad_token'"
+    ) as caught:
         problem(tmp_path, checkpoint(tmp_path / "model", "qwen2", None))
     assert caught.value.field == ("model", "path")
 
@@ -115,7 +131,10 @@ def test_tokens_beyond_the_vocabulary(tmp_path: Path) -> None:
     path = checkpoint(tmp_path / "model", "gpt2", None, **END)
     made = transformers.GPT2Config(vocab_size=8, num_labels=2, n_embd=16, n_layer=1, n_head=2)
     transformers.GPT2ForSequenceClassification(made).save_pretrained(path)
-    with pytest.raises(DataError, match=r"row \d of .*a.jsonl has the token \d+, the model knows 8; give the checkpoint its own tokenizer"):
+    with pytest.raises(
+        DataError,
+        match=r"row \d of .*a.jsonl has the token \d+, the model knows 8; give the checkpoint its own tokenizer",
+    ):
         problem(tmp_path, path)
 
 

@@ -33,7 +33,16 @@ def test_honest_patterns(pattern: str, name: str, matches: bool) -> None:
 @pytest.mark.parametrize(
     "pattern",
     [
-        *("(a+)+b", "(a|a)*b", "(a*)*", "(.*)(.*)(.*)(.*)(.*)x", "(a?){30}a", "a?" * 30 + "a" * 30, "(a|aa)" * 30, r"(a)\1"),
+        *(
+            "(a+)+b",
+            "(a|a)*b",
+            "(a*)*",
+            "(.*)(.*)(.*)(.*)(.*)x",
+            "(a?){30}a",
+            "a?" * 30 + "a" * 30,
+            "(a|aa)" * 30,
+            r"(a)\1",
+        ),
         *("(?=a)a", "(?P<n>a)", "a" * 2000, ".*" * 20, "a{0,30}" * 9, "(a|(a|a)*)b"),
     ],
 )

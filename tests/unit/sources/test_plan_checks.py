@@ -39,7 +39,11 @@ def test_lists(fields: Mapping[str, object], field: str, message: str) -> None:
         (TEXT_CLASSIFICATION, {}, "needs the name of the text column"),
         (TEXT_CLASSIFICATION, {"text": "a", "prompt": "b"}, "has no use for 'prompt'; it reads text, label, labels"),
         (CAUSAL_LM, {"text": ["a", "b"]}, "reads one text column"),
-        (CAUSAL_LM, {"text": "a", "messages": "b"}, "name one kind of rows: prompt and completion, or messages, or text"),
+        (
+            CAUSAL_LM,
+            {"text": "a", "messages": "b"},
+            "name one kind of rows: prompt and completion, or messages, or text",
+        ),
         (SEQ2SEQ, {"columns": {"score": "b"}}, "has no use for 'score'; it reads source, target"),
     ],
 )

@@ -16,7 +16,9 @@ def test_a_model_is_requested_as_the_recipe_says() -> None:
 
 
 def test_a_task_is_requested_as_the_recipe_says() -> None:
-    task = TaskData.model_validate({**DATA, "text": ["a", "b"], "label": "c", "labels": ["x", 1], "metrics": ["f1"], "max_train": 3})
+    task = TaskData.model_validate(
+        {**DATA, "text": ["a", "b"], "label": "c", "labels": ["x", 1], "metrics": ["f1"], "max_train": 3}
+    )
     request = task.request("news", TEXT_CLASSIFICATION)
     assert (request.inputs, request.label, request.labels, request.max_train) == (("a", "b"), "c", ("x", 1), 3)
     assert [metric.name for metric in request.metrics] == ["f1"]

@@ -1,4 +1,4 @@
-"""A real Trainer with one more callback: the site is `capture`'s or Adam's, the file holds it, the run is as without."""
+"""A real Trainer with one more callback: the site is `capture`'s or Adam's, and the run is as without it."""
 
 import re
 import warnings
@@ -29,7 +29,9 @@ from laws import assert_same
 from loops import Items, State, assert_sites_equal, bert, causal, classified, gpt2, pad, seeded, seq2seq, t5, trainer
 
 SEED = 5
-peft_warns = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft asks transformers
+peft_warns = pytest.mark.filterwarnings(
+    "ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"
+)  # peft asks transformers
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +53,13 @@ class TestFisher:
         model, data, callback = bert(), classified(10), PosteriorCallback(seed=SEED)
         start = digest(parameters_of(model))
         trainer(tmp_path, model, data, [callback]).train()
-        task = Task("a", data, data, [METRICS["accuracy"]], predict=lambda model, batch: model(**{**batch, "labels": None}).logits)
+        task = Task(
+            "a",
+            data,
+            data,
+            [METRICS["accuracy"]],
+            predict=lambda model, batch: model(**{**batch, "labels": None}).logits,
+        )
         assert_sites_equal(callback.site, fisher(model, None, task, generator=seeded(SEED), batch_size=4))
         assert_stored(callback, tmp_path / NAME)
         assert callback.site is not None
@@ -91,7 +99,9 @@ class TestFisher:
     def test_columns_that_the_model_does_not_take(self, tmp_path: Path) -> None:
         """Trainer drops them; so does the estimate."""
         data = classified(8)
-        rows = datasets.Dataset.from_list([{key: tensor.tolist() for key, tensor in each.items()} | {"text": "a"} for each in data.items])
+        rows = datasets.Dataset.from_list(
+            [{key: tensor.tolist() for key, tensor in each.items()} | {"text": "a"} for each in data.items]
+        )
         found = []
         for name, each in (("rows", rows), ("items", Items([{**item, "other": torch.ones(1)} for item in data.items]))):
             model, callback = bert(), PosteriorCallback(seed=SEED)
@@ -142,7 +152,16 @@ class TestAdam:
         model, data = (gpt2(), causal(10)) if language else (bert(), classified(10))
         collate = pad if language else None
         callback = PosteriorCallback(estimate="adam")
-        run = trainer(tmp_path, model, data, [callback], collate=collate, logging_strategy="steps", logging_steps=1, max_grad_norm=0.1)
+        run = trainer(
+            tmp_path,
+            model,
+            data,
+            [callback],
+            collate=collate,
+            logging_strategy="steps",
+            logging_steps=1,
+            max_grad_norm=0.1,
+        )
         run.train()
         expected = site_of_adam(model, task_of(model, data, collate=collate), run.optimizer, run.args, run.state)
         assert_sites_equal(callback.site, expected)
@@ -155,7 +174,9 @@ class TestAdam:
         model, data, callback = peft.get_peft_model(bert(), config), classified(8), PosteriorCallback(estimate="adam")
         trainer(tmp_path, model, data, [callback], max_grad_norm=0.0, gradient_accumulation_steps=2).train()
         assert callback.site is not None
-        assert set(callback.site.center) == {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+        assert set(callback.site.center) == {
+            name for name, parameter in model.named_parameters() if parameter.requires_grad
+        }
         assert callback.site.record.details["clip"] == "2.0"  # BERT adds the two means up
 
     def test_what_cannot_be_corrected_is_said_before_training(self, tmp_path: Path) -> None:
@@ -164,7 +185,9 @@ class TestAdam:
         with pytest.raises(ParamsError, match="gradients are clipped to 1 and their norms will not be logged"):
             run.train()
         assert_same(snapshot(parameters_of(model)), snapshot(parameters_of(bert())))
-        run = trainer(tmp_path, model, classified(8), [PosteriorCallback(estimate="adam")], optim="adafactor", max_grad_norm=0.0)
+        run = trainer(
+            tmp_path, model, classified(8), [PosteriorCallback(estimate="adam")], optim="adafactor", max_grad_norm=0.0
+        )
         with pytest.raises(ParamsError, match="Adafactor does not keep the second moment"):
             run.train()
 
@@ -190,7 +213,9 @@ class TestTheRun:
         model, callback = bert(), PosteriorCallback(seed=SEED)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=UserWarning, module="torch")
-            trainer(tmp_path, model, classified(10), [callback]).train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+            trainer(tmp_path, model, classified(10), [callback]).train(
+                resume_from_checkpoint=str(tmp_path / "checkpoint-2")
+            )
         assert callback.site is not None
         assert "pretrained" not in callback.site.record.details
         assert_sites_equal(callback.site, capture(model, classified(10), batch_size=4, seed=SEED))
@@ -199,7 +224,14 @@ class TestTheRun:
         callback, state = PosteriorCallback(), transformers.TrainerState(is_world_process_zero=False)
         run = trainer(tmp_path, bert(), classified(4), [])
         for event in (callback.on_train_begin, callback.on_train_end):
-            event(run.args, state, run.control, model=run.model, optimizer=run.optimizer, train_dataloader=run.get_train_dataloader())
+            event(
+                run.args,
+                state,
+                run.control,
+                model=run.model,
+                optimizer=run.optimizer,
+                train_dataloader=run.get_train_dataloader(),
+            )
         assert callback.site is None
         assert not (tmp_path / NAME).exists()
 
@@ -228,11 +260,16 @@ class TestFailing:
         data = Breaks(classified(16).items)
         model, callback = bert(), PosteriorCallback()
         run = trainer(tmp_path, model, data, [Last(data), callback])
-        with pytest.warns(NoPosterior, match=r"could not be captured \(OSError: the disk with the data is gone\)") as seen:
+        with pytest.warns(
+            NoPosterior, match=r"could not be captured \(OSError: the disk with the data is gone\)"
+        ) as seen:
             output = run.train()
         assert output.global_step == 4
         assert callback.site is None
-        again = f"PosteriorCallback('{tmp_path / NAME}').capture(BertForSequenceClassification.from_pretrained(CHECKPOINT), trainer.get"
+        again = (
+            f"PosteriorCallback('{tmp_path / NAME}').capture(BertForSequenceClassification.from_pretrained(CHECKPOINT),"
+            " trainer.get"
+        )
         assert again in str(seen[0].message)
         other = bert()
         trainer(tmp_path, other, classified(16), []).train()
@@ -268,7 +305,9 @@ class TestFailing:
     def test_the_way_out_of_an_adapter(self, tmp_path: Path) -> None:
         data = Breaks(classified(16).items)
         model = peft.get_peft_model(bert(), peft.LoraConfig(r=2, target_modules=["query"]))
-        way = re.escape("capture(PeftModel.from_pretrained(MODEL, CHECKPOINT, is_trainable=True), trainer.get_train_dataloader())")
+        way = re.escape(
+            "capture(PeftModel.from_pretrained(MODEL, CHECKPOINT, is_trainable=True), trainer.get_train_dataloader())"
+        )
         with pytest.warns(NoPosterior, match=way):
             trainer(tmp_path, model, data, [Last(data), PosteriorCallback()]).train()
 
@@ -282,7 +321,9 @@ class TestFailing:
 
         model = bert()
         model.register_forward_pre_hook(fails)
-        with pytest.raises(RunFailed, match=r"could not run the model once before training \(ValueError: half precision only\); fix it"):
+        with pytest.raises(
+            RunFailed, match=r"could not run the model once before training \(ValueError: half precision only\); fix it"
+        ):
             trainer(tmp_path, model, classified(8), [PosteriorCallback()]).train()
 
     def test_by_hand_it_raises(self, tmp_path: Path) -> None:

@@ -18,7 +18,11 @@ PARAMS = {"embed.weight": EMBEDDINGS, "layer.weight": normal(3, 3, seed=2), "ids
 
 
 def checkpoint(
-    folder: Path, params: Mapping[str, Tensor], words: list[str] | None = None, added: Mapping[str, int] | None = None, **config: object
+    folder: Path,
+    params: Mapping[str, Tensor],
+    words: list[str] | None = None,
+    added: Mapping[str, int] | None = None,
+    **config: object,
 ) -> Checkpoint:
     folder.mkdir()
     said = {"model_type": "bert", "vocab_size": len(params.get("embed.weight", EMBEDDINGS)), **config}
@@ -51,7 +55,9 @@ def test_what_fits_comes_back_as_it_is(base: Checkpoint, tmp_path: Path) -> None
 
 def test_every_fault_of_every_expert_is_told_at_once(base: Checkpoint, tmp_path: Path) -> None:
     one = checkpoint(
-        tmp_path / "one", {"embed.weight": EMBEDDINGS, "layer.weight": normal(2, 3), "other": torch.zeros(1)}, model_type="gpt2"
+        tmp_path / "one",
+        {"embed.weight": EMBEDDINGS, "layer.weight": normal(2, 3), "other": torch.zeros(1)},
+        model_type="gpt2",
     )
     two = checkpoint(tmp_path / "two", PARAMS | {"ids": torch.zeros(3)})
     said = refused(base, one, two)
@@ -81,7 +87,10 @@ class TestVocabulary:
 
     def test_added_tokens_are_named_with_the_way_out(self, base: Checkpoint, tmp_path: Path) -> None:
         (said,) = refused(base, self.grown(tmp_path / "grown"))
-        assert "its vocabulary has 6 tokens, 2 more than the base's ('<user>', '<bot>'); leave them out with --vocabulary base" in said
+        assert (
+            "its vocabulary has 6 tokens, 2 more than the base's ('<user>', '<bot>'); leave them out with --vocabulary"
+            " base" in said
+        )
 
     def test_left_out_the_rows_of_the_base_s_tokens_stay(self, base: Checkpoint, tmp_path: Path) -> None:
         found = preflight(base, {"chat": self.grown(tmp_path / "grown")}, vocabulary="base")
@@ -101,7 +110,9 @@ class TestVocabulary:
     def test_embeddings_that_the_language_model_ties(self, tmp_path: Path) -> None:
         text = {"vocab_size": 4, "tie_word_embeddings": True}
         base = checkpoint(tmp_path / "base", PARAMS, vocab_size=None, text_config=text)
-        expert = checkpoint(tmp_path / "own", PARAMS | {"lm_head.weight": normal(4, 3, seed=5)}, vocab_size=None, text_config=text)
+        expert = checkpoint(
+            tmp_path / "own", PARAMS | {"lm_head.weight": normal(4, 3, seed=5)}, vocab_size=None, text_config=text
+        )
         (said,) = refused(base, expert)
         assert "lm_head.weight is its own, and the base ties it to the embeddings" in said
 
@@ -125,10 +136,14 @@ class TestVocabulary:
 
 
 class TestTies:
-    def test_a_copy_of_the_embeddings_is_left_out_where_the_base_leaves_it_out(self, base: Checkpoint, tmp_path: Path) -> None:
+    def test_a_copy_of_the_embeddings_is_left_out_where_the_base_leaves_it_out(
+        self, base: Checkpoint, tmp_path: Path
+    ) -> None:
         found = preflight(base, {"a": checkpoint(tmp_path / "a", PARAMS | {"lm_head.weight": EMBEDDINGS.clone()})})
         assert "lm_head.weight" not in found.params["a"]
-        assert found.notes == ("task 'a': lm_head.weight repeats embed.weight, as the base, which leaves it out, has it",)
+        assert found.notes == (
+            "task 'a': lm_head.weight repeats embed.weight, as the base, which leaves it out, has it",
+        )
 
     def test_an_expert_that_leaves_out_the_copy_has_it_all_the_same(self, tmp_path: Path) -> None:
         base = checkpoint(tmp_path / "base", PARAMS | {"lm_head.weight": EMBEDDINGS.clone()})
@@ -138,13 +153,18 @@ class TestTies:
     def test_an_output_layer_of_its_own_is_refused(self, tmp_path: Path) -> None:
         base = checkpoint(tmp_path / "base", PARAMS, tie_word_embeddings=True)
         (said,) = refused(base, checkpoint(tmp_path / "a", PARAMS | {"lm_head.weight": EMBEDDINGS + 1}))
-        assert "lm_head.weight is its own, and the base ties it to the embeddings; save the base with tie_word_embeddings=False" in said
+        assert (
+            "lm_head.weight is its own, and the base ties it to the embeddings; save the base with"
+            " tie_word_embeddings=False" in said
+        )
 
 
 def test_other_types_are_noted(base: Checkpoint, tmp_path: Path) -> None:
     low = {name: tensor.bfloat16() if tensor.is_floating_point() else tensor for name, tensor in PARAMS.items()}
     found = preflight(base, {"a": checkpoint(tmp_path / "a", low)})
-    assert found.notes == ("task 'a': its types differ from the base's; what is merged is kept in the base's (F32, I64)",)
+    assert found.notes == (
+        "task 'a': its types differ from the base's; what is merged is kept in the base's (F32, I64)",
+    )
 
 
 def test_nothing_is_read_when_names_are_the_same(base: Checkpoint, tmp_path: Path) -> None:

@@ -24,7 +24,10 @@ def adapter(modules: Mapping[str, tuple[int, int]], base: Path | None = None, la
     """An adapter of rank 1 by the shapes of its updates."""
     factors = {
         name: Factors(
-            torch.ones(1, one if layout == "embedding" else two), torch.ones(two if layout == "embedding" else one, 1), 1, layout=layout
+            torch.ones(1, one if layout == "embedding" else two),
+            torch.ones(two if layout == "embedding" else one, 1),
+            1,
+            layout=layout,
         )
         for name, (one, two) in modules.items()
     }
@@ -46,7 +49,9 @@ def test_names_may_differ_before_the_layers(tmp_path: Path) -> None:
 def test_every_mismatch_is_told_at_once(tmp_path: Path) -> None:
     base = checkpoint(tmp_path / "base", LAYERS)
     found = {
-        "a": adapter({"model.layers.0.q": (4, 48), "model.layers.1.q": (4, 6), "model.layers.0.v": (4, 6)}, tmp_path / "other"),
+        "a": adapter(
+            {"model.layers.0.q": (4, 48), "model.layers.1.q": (4, 6), "model.layers.0.v": (4, 6)}, tmp_path / "other"
+        ),
         "b": adapter({"model.embed": (10, 6)}, layout="embedding"),
     }
     with pytest.raises(DataError) as error:
@@ -56,7 +61,10 @@ def test_every_mismatch_is_told_at_once(tmp_path: Path) -> None:
         f"{whose}: it changes model.layers.0.q by [4, 48], and model.layers.0.q.weight of the base is [4, 6]",
         f"{whose}: it changes model.layers.1.q, which the base does not have",
         f"{whose}: it changes model.layers.0.v, which the base does not have",
-        "task 'b' does not fit the base: it changes model.embed by [10, 6], and model.embed.weight of the base is [9, 6]",
+        (
+            "task 'b' does not fit the base: it changes model.embed by [10, 6], and model.embed.weight of the base is"
+            " [9, 6]"
+        ),
         "give the base that the adapter was trained on (--base), or import an adapter of this one",
     ]
 
@@ -70,7 +78,9 @@ def test_another_base_is_mentioned_where_it_is_plainly_another(tmp_path: Path) -
         assert preflight_adapters(base, {"a": adapter({"layers.0.q": (4, 6)}, said)}) == ()
     for said in (tmp_path / "other", tmp_path / "smaller"):
         (note,) = preflight_adapters(base, {"a": adapter({"layers.0.q": (4, 6)}, said)})
-        assert note.startswith(f"task 'a' says that it was trained on {said}, which holds another model than the base {base.folder}")
+        assert note.startswith(
+            f"task 'a' says that it was trained on {said}, which holds another model than the base {base.folder}"
+        )
 
 
 GPT = {"architectures": ["GPT2LMHeadModel"], "tie_word_embeddings": True}
@@ -80,18 +90,31 @@ GPT = {"architectures": ["GPT2LMHeadModel"], "tie_word_embeddings": True}
 def test_changing_one_of_two_tied_layers_is_noted(tmp_path: Path, config: Mapping[str, object]) -> None:
     base = checkpoint(tmp_path / "base", {"model.embed_tokens.weight": torch.ones(9, 6)}, **config)
     of_embeddings = adapter({"model.embed_tokens": (9, 6)}, layout="embedding")
-    for changed in (of_embeddings, adapter({"lm_head": (9, 6)}), Adapter({}, {"model.embed_tokens.weight": torch.ones(9, 6)})):
+    for changed in (
+        of_embeddings,
+        adapter({"lm_head": (9, 6)}),
+        Adapter({}, {"model.embed_tokens.weight": torch.ones(9, 6)}),
+    ):
         (note,) = preflight_adapters(base, {"a": changed})
         assert "which the base ties to another layer" in note
     assert preflight_adapters(base, {"a": Adapter(of_embeddings.modules, config={"ensure_weight_tying": True})}) == ()
-    untied = checkpoint(tmp_path / "untied", {"model.embed_tokens.weight": torch.ones(9, 6), "lm_head.weight": torch.ones(9, 6)}, **config)
+    untied = checkpoint(
+        tmp_path / "untied",
+        {"model.embed_tokens.weight": torch.ones(9, 6), "lm_head.weight": torch.ones(9, 6)},
+        **config,
+    )
     assert preflight_adapters(untied, {"a": of_embeddings}) == ()
 
 
 def test_the_base_s_tensors_go_by_the_adapters_names(tmp_path: Path) -> None:
     base = checkpoint(tmp_path / "base", {"embed_tokens.weight": torch.arange(54.0).reshape(9, 6)})
     changed = Adapter(
-        {}, {"model.embed_tokens.weight": torch.ones(9, 6), "lm_head.weight": torch.ones(9, 6), "score.weight": torch.ones(2)}
+        {},
+        {
+            "model.embed_tokens.weight": torch.ones(9, 6),
+            "lm_head.weight": torch.ones(9, 6),
+            "score.weight": torch.ones(2),
+        },
     )
     found = base_tensors(base, {"a": changed})
     assert sorted(found) == ["lm_head.weight", "model.embed_tokens.weight"]

@@ -10,7 +10,9 @@ from foretaste.sources import prepare
 from foretaste.sources.data import read_rows
 from foretaste.sources.prepare import Images, Texts
 
-TEXTS = datasets.Dataset.from_dict({"text": ["the fine film", "dull", "a dull a dull a dull a dull"], "other": ["book", "film", "the"]})
+TEXTS = datasets.Dataset.from_dict(
+    {"text": ["the fine film", "dull", "a dull a dull a dull a dull"], "other": ["book", "film", "the"]}
+)
 
 
 def test_texts_are_cut_padded_and_masked(checkpoints: Checkpoints) -> None:
@@ -44,7 +46,9 @@ def test_pairs_are_coded_as_pairs(checkpoints: Checkpoints) -> None:
 
 def test_what_is_no_text_is_named(checkpoints: Checkpoints) -> None:
     rows = datasets.Dataset.from_dict({"text": [1, 2]})
-    with pytest.raises(DataError, match="row 1 of here has int in column 'text' where a text is expected; name a text column"):
+    with pytest.raises(
+        DataError, match="row 1 of here has int in column 'text' where a text is expected; name a text column"
+    ):
         Texts(str(checkpoints.bert), 8).examples(rows, ["text"], [0, 0], "here")
 
 
@@ -55,7 +59,9 @@ def test_text_fingerprints_depend_on_length_and_tokenizer(checkpoints: Checkpoin
     assert Texts(str(tmp_path), 8).fingerprint == same != longer
     tokenizer = (tmp_path / "tokenizer.json").read_text()
     (tmp_path / "tokenizer.json").write_text(
-        tokenizer.replace('"[CLS]",\n          "type_id": 0', '"[SEP]",\n          "type_id": 0').replace('"a": 13', '"an": 13')
+        tokenizer.replace('"[CLS]",\n          "type_id": 0', '"[SEP]",\n          "type_id": 0').replace(
+            '"a": 13', '"an": 13'
+        )
     )
     assert Texts(str(tmp_path), 8).fingerprint != same
 
@@ -94,7 +100,9 @@ def test_grey_images_become_coloured(checkpoints: Checkpoints, tmp_path: Path) -
 
 def test_what_is_no_image_is_named(checkpoints: Checkpoints, tmp_path: Path) -> None:
     images = Images(str(checkpoints.vit))
-    with pytest.raises(DataError, match="row 1 of here has str in column 'text' where an image is expected; name an image column"):
+    with pytest.raises(
+        DataError, match="row 1 of here has str in column 'text' where an image is expected; name an image column"
+    ):
         images.examples(TEXTS, ["text"], [0, 0, 0], "here")
     folder = image_folder(tmp_path / "f", 4, 1, ["a", "b"])
     (folder / "b" / "3.png").write_bytes(b"not a picture")

@@ -23,7 +23,9 @@ from foretaste.sources.pretrained import (
 
 SMALL = {"vocab_size": 9, "hidden_size": 12, "intermediate_size": 12, "num_hidden_layers": 1, "num_attention_heads": 2}
 BART = {
-    f"{side}_{name}": size for side in ("encoder", "decoder") for name, size in {"layers": 1, "attention_heads": 2, "ffn_dim": 12}.items()
+    f"{side}_{name}": size
+    for side in ("encoder", "decoder")
+    for name, size in {"layers": 1, "attention_heads": 2, "ffn_dim": 12}.items()
 }
 
 CLASSES: dict[str, tuple[str, type]] = {
@@ -60,7 +62,9 @@ def test_only_a_classifier_may_have_a_new_head(checkpoints: Checkpoints, tmp_pat
     (tmp_path / "llama").mkdir()
     (tmp_path / "bert").mkdir()
     headless = _without(checkpoints.llama, tmp_path / "llama", "lm_head.weight")
-    with pytest.raises(DataError, match=r"does not fit its own config\.json: lm_head\.weight is missing; copy or download"):
+    with pytest.raises(
+        DataError, match=r"does not fit its own config\.json: lm_head\.weight is missing; copy or download"
+    ):
         pretrained(str(headless), "causal-lm")
     bare = _without(checkpoints.bert, tmp_path / "bert", "classifier.weight", "classifier.bias")
     assert pretrained(str(bare), "text-classification", 5).get_parameter("classifier.weight").shape == (5, 16)
@@ -119,7 +123,9 @@ def test_a_configuration_is_what_the_architecture_depends_on(checkpoints: Checkp
 
 
 def test_tokenizers_are_told_apart(checkpoints: Checkpoints, tmp_path: Path) -> None:
-    found = [tokenizer_text(tokenizer_at(str(folder))) for folder in (checkpoints.gpt2, checkpoints.llama, checkpoints.t5)]
+    found = [
+        tokenizer_text(tokenizer_at(str(folder))) for folder in (checkpoints.gpt2, checkpoints.llama, checkpoints.t5)
+    ]
     assert len({str(each) for each in found}) == 3
     assert tokenizer_text(tokenizer_at(str(checkpoints.gpt2))) == found[0]
     with pytest.raises(DataError, match="has no tokenizer that can be loaded"):
@@ -141,7 +147,9 @@ class TestSaving:
         if name == "mobilenet":
             transformers.AutoImageProcessor.from_pretrained(tmp_path / "out")
         else:
-            assert tokenizer_text(tokenizer_at(str(tmp_path / "out"))) == tokenizer_text(tokenizer_at(str(getattr(checkpoints, name))))
+            assert tokenizer_text(tokenizer_at(str(tmp_path / "out"))) == tokenizer_text(
+                tokenizer_at(str(getattr(checkpoints, name)))
+            )
 
     def test_an_index_of_shards_that_are_not_there_stays_behind(self, checkpoints: Checkpoints, tmp_path: Path) -> None:
         model = pretrained(str(checkpoints.bert), "text-classification", 2)
@@ -157,7 +165,12 @@ class TestPositions:
         [
             (transformers.BertConfig(max_position_embeddings=40, **SMALL), 40),
             (transformers.RobertaConfig(max_position_embeddings=514, **SMALL), 512),  # the first two are padding's
-            (transformers.DebertaV2Config(max_position_embeddings=40, position_biased_input=False, relative_attention=True, **SMALL), None),
+            (
+                transformers.DebertaV2Config(
+                    max_position_embeddings=40, position_biased_input=False, relative_attention=True, **SMALL
+                ),
+                None,
+            ),
             (transformers.T5Config(vocab_size=9, d_model=12, d_ff=12, d_kv=4, num_layers=1, num_heads=1), None),
             (transformers.BartConfig(vocab_size=9, d_model=12, max_position_embeddings=40, **BART), 40),
         ],
@@ -175,15 +188,20 @@ class TestPositions:
             with pytest.raises((RuntimeError, IndexError)):
                 model(input_ids=torch.full((1, expected + 1), 5))
         with pytest.raises(
-            DataError, match=f"max_length {expected + 1} are more than the model's {expected} positions; lower max_length, to"
+            DataError,
+            match=f"max_length {expected + 1} are more than the model's {expected} positions; lower max_length, to",
         ):
             check_positions(model, expected + 1)
 
     def test_positions_of_a_language_model_beside_others(self) -> None:
         """Models of text and images say them in their text_config."""
         text = transformers.LlamaConfig(max_position_embeddings=24, num_key_value_heads=1, **SMALL)
-        vision = transformers.CLIPVisionConfig(image_size=8, patch_size=4, projection_dim=4, **{**SMALL, "vocab_size": 2})
-        model = transformers.LlavaForConditionalGeneration(transformers.LlavaConfig(vision_config=vision, text_config=text))
+        vision = transformers.CLIPVisionConfig(
+            image_size=8, patch_size=4, projection_dim=4, **{**SMALL, "vocab_size": 2}
+        )
+        model = transformers.LlavaForConditionalGeneration(
+            transformers.LlavaConfig(vision_config=vision, text_config=text)
+        )
         assert positions_of(model) == 24
         with pytest.raises(DataError, match="max_length 25 are more than the model's 24 positions"):
             check_positions(model, 25)
@@ -192,7 +210,9 @@ class TestPositions:
         sizes = {"vocab_size": 9, "n_embd": 4, "n_layer": 1, "n_head": 1}
         model = transformers.GPT2LMHeadModel(transformers.GPT2Config(n_positions=8, **sizes))
         check_positions(model, 5, 3)
-        with pytest.raises(DataError, match=r"max_length 5 and max_new_tokens 4 are .* lower max_new_tokens, to 3 or less") as caught:
+        with pytest.raises(
+            DataError, match=r"max_length 5 and max_new_tokens 4 are .* lower max_new_tokens, to 3 or less"
+        ) as caught:
             check_positions(model, 5, 4)
         assert caught.value.field == ("model", "max_new_tokens")
         with pytest.raises(DataError, match="lower max_new_tokens, or max_length"):

@@ -13,7 +13,9 @@ A, B = blobs("a", 1), blobs("b", 2)
 
 
 def test_base_is_the_content_of_the_params() -> None:
-    assert Problem(linear(), (A, B)).base() == Problem(linear(), (B, A)).base() != Problem(linear(seed=1), (A, B)).base()
+    assert (
+        Problem(linear(), (A, B)).base() == Problem(linear(), (B, A)).base() != Problem(linear(seed=1), (A, B)).base()
+    )
 
 
 @pytest.mark.parametrize(
@@ -23,7 +25,10 @@ def test_base_is_the_content_of_the_params() -> None:
         ((A,), "1 tasks were given"),
         ((A, A), "two tasks have one name: a, a"),
         ((A, replace(B, unit="token")), "different units"),
-        ((A, replace(B, names=frozenset(["0.weight", "head.weight"]))), "task 'b' names parameters that the model lacks: head.weight"),
+        (
+            (A, replace(B, names=frozenset(["0.weight", "head.weight"]))),
+            "task 'b' names parameters that the model lacks: head.weight",
+        ),
     ],
 )
 def test_faults_are_named(tasks: tuple[object, ...], message: str) -> None:
@@ -32,7 +37,9 @@ def test_faults_are_named(tasks: tuple[object, ...], message: str) -> None:
 
 
 def test_what_is_trained_is_what_some_task_has() -> None:
-    problem = Problem(linear(), (replace(A, names=frozenset(["0.weight"])), replace(B, names=frozenset(["0.weight", "4.bias"]))))
+    problem = Problem(
+        linear(), (replace(A, names=frozenset(["0.weight"])), replace(B, names=frozenset(["0.weight", "4.bias"])))
+    )
     assert problem.trained == {"0.weight", "4.bias"}
     assert Problem(linear(), (A, B)).trained == problem.names_of(A) == set(parameters_of(linear()))
 

@@ -38,17 +38,26 @@ def test_an_adapter_of_transposed_layers(checkpoints: Checkpoints, tmp_path: Pat
     """GPT-2 keeps its layers ``[in, out]``."""
     model = pretrained(str(checkpoints.gpt2), "causal-lm")
     expert = look(
-        adapter(pretrained(str(checkpoints.gpt2), "causal-lm"), tmp_path, target_modules=["c_attn", "c_proj"], fan_in_fan_out=True)
+        adapter(
+            pretrained(str(checkpoints.gpt2), "causal-lm"),
+            tmp_path,
+            target_modules=["c_attn", "c_proj"],
+            fan_in_fan_out=True,
+        )
     )
     found = reader(str(checkpoints.gpt2), "causal-lm")(model, LANGUAGE, expert)
     own = peft.PeftModel.from_pretrained(pretrained(str(checkpoints.gpt2), "causal-lm"), tmp_path).merge_and_unload()
     assert all(torch.allclose(found[name], tensor, atol=1e-6) for name, tensor in parameters_of(own).items())
-    assert not torch.allclose(found["transformer.h.0.attn.c_attn.weight"], parameters_of(model)["transformer.h.0.attn.c_attn.weight"])
+    assert not torch.allclose(
+        found["transformer.h.0.attn.c_attn.weight"], parameters_of(model)["transformer.h.0.attn.c_attn.weight"]
+    )
 
 
 def test_a_head_of_its_own_goes_to_its_place(checkpoints: Checkpoints, tmp_path: Path) -> None:
     """Two tasks with heads of other sizes: the checkpoint of one is its trunk and its head."""
-    models = {name: pretrained(str(checkpoints.bert), "text-classification", size) for name, size in (("x", 2), ("y", 3))}
+    models = {
+        name: pretrained(str(checkpoints.bert), "text-classification", size) for name, size in (("x", 2), ("y", 3))
+    }
     expert = pretrained(str(checkpoints.bert), "text-classification", 3)
     assert isinstance(expert, transformers.PreTrainedModel)
     expert.get_parameter("classifier.weight").data.fill_(7.0)
@@ -79,7 +88,8 @@ def llama(request: pytest.FixtureRequest, checkpoints: Checkpoints, tmp_path: Pa
 def moved(base: Path, folder: Path, options: dict[str, object]) -> Path:
     """An adapter whose every trained tensor differs from the model's."""
     model = peft.get_peft_model(
-        pretrained(str(base), "causal-lm"), peft.LoraConfig(r=2, init_lora_weights=False, task_type="CAUSAL_LM", **options)
+        pretrained(str(base), "causal-lm"),
+        peft.LoraConfig(r=2, init_lora_weights=False, task_type="CAUSAL_LM", **options),
     )
     with torch.no_grad():
         for parameter in model.parameters():
@@ -102,7 +112,11 @@ CHANGES: dict[str, dict[str, object]] = {
     "whole embeddings": {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens"]},
     "whole output layer": {"target_modules": ["q_proj"], "modules_to_save": ["lm_head"]},
     "whole embeddings, lora of the output layer": {"target_modules": ["lm_head"], "modules_to_save": ["embed_tokens"]},
-    "whole, tied by PEFT": {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens"], "ensure_weight_tying": True},
+    "whole, tied by PEFT": {
+        "target_modules": ["q_proj"],
+        "modules_to_save": ["embed_tokens"],
+        "ensure_weight_tying": True,
+    },
     "lora, tied by PEFT": {"target_modules": ["embed_tokens"], "ensure_weight_tying": True},
     "neither": {"target_modules": ["q_proj", "down_proj"]},
 }
@@ -111,7 +125,9 @@ HELD_TIED = ("whole, tied by PEFT", "lora, tied by PEFT", "neither")
 
 @pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`:UserWarning", "ignore:.*tie.*:UserWarning")
 @pytest.mark.parametrize("change", list(CHANGES))
-def test_an_adapter_of_embeddings_or_the_output_layer_is_as_peft_runs_it(llama: Path, tmp_path: Path, change: str) -> None:
+def test_an_adapter_of_embeddings_or_the_output_layer_is_as_peft_runs_it(
+    llama: Path, tmp_path: Path, change: str
+) -> None:
     torch.manual_seed(1)
     folder = moved(llama, tmp_path / "adapter", CHANGES[change])
     expected = loss_of(peft.PeftModel.from_pretrained(pretrained(str(llama), "causal-lm"), folder))
@@ -129,7 +145,9 @@ def test_an_adapter_of_embeddings_or_the_output_layer_is_as_peft_runs_it(llama: 
 
 @pytest.mark.parametrize("study_tied", [True, False])
 @pytest.mark.parametrize("expert_tied", [True, False])
-def test_checkpoints_that_tie_and_that_do_not(checkpoints: Checkpoints, tmp_path: Path, study_tied: bool, expert_tied: bool) -> None:
+def test_checkpoints_that_tie_and_that_do_not(
+    checkpoints: Checkpoints, tmp_path: Path, study_tied: bool, expert_tied: bool
+) -> None:
     """A tied expert fits an untied study; an untied one fits a tied study only where both its layers are the same."""
     folders = {}
     for name, tied in (("study", study_tied), ("expert", expert_tied)):
@@ -152,16 +170,24 @@ class TestRefusing:
             reader(str(checkpoints.bert), "text-classification")(nn.Linear(1, 1), labelled("x", "y"), look(tmp_path))
 
     def test_an_adapter_without_a_head(self, checkpoints: Checkpoints, tmp_path: Path) -> None:
-        folder = adapter(pretrained(str(checkpoints.bert), "text-classification", 2), tmp_path, target_modules=["query"])
+        folder = adapter(
+            pretrained(str(checkpoints.bert), "text-classification", 2), tmp_path, target_modules=["query"]
+        )
         with pytest.raises(DataError, match=r"has no head of its own \(modules_to_save\)"):
             reader(str(checkpoints.bert), "text-classification")(nn.Linear(1, 1), labelled("x", "y"), look(folder))
 
     def test_an_adapter_of_another_model(self, checkpoints: Checkpoints, tmp_path: Path) -> None:
-        folder = adapter(pretrained(str(checkpoints.gpt2), "causal-lm"), tmp_path, target_modules=["c_attn"], fan_in_fan_out=True)
-        with pytest.raises(DataError, match=r"changes transformer\.h\.0\.attn\.c_attn, which this study's model does not have"):
+        folder = adapter(
+            pretrained(str(checkpoints.gpt2), "causal-lm"), tmp_path, target_modules=["c_attn"], fan_in_fan_out=True
+        )
+        with pytest.raises(
+            DataError, match=r"changes transformer\.h\.0\.attn\.c_attn, which this study's model does not have"
+        ):
             reader(str(checkpoints.llama), "causal-lm")(nn.Linear(1, 1), LANGUAGE, look(folder))
 
-    @pytest.mark.parametrize(("name", "said"), [("lora_A.weight", "changes .* by"), ("classifier", "does it have other labels")])
+    @pytest.mark.parametrize(
+        ("name", "said"), [("lora_A.weight", "changes .* by"), ("classifier", "does it have other labels")]
+    )
     def test_an_adapter_of_other_sizes(self, checkpoints: Checkpoints, tmp_path: Path, name: str, said: str) -> None:
         model = pretrained(str(checkpoints.bert), "text-classification", 2)
         adapter(model, tmp_path, target_modules=["query"], task_type="SEQ_CLS")

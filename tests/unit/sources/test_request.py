@@ -1,6 +1,8 @@
 from foretaste.sources.request import ModelRequest, TaskRequest
 
-TASK = TaskRequest("a", "train.csv", "valid.csv", (), {"text": ("premise", "hypothesis"), "label": "class", "prompt": "question"})
+TASK = TaskRequest(
+    "a", "train.csv", "valid.csv", (), {"text": ("premise", "hypothesis"), "label": "class", "prompt": "question"}
+)
 
 
 def test_columns_by_role() -> None:

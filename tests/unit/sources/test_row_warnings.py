@@ -30,7 +30,9 @@ def test_rows_of_both_files_are_counted(tmp_path: Path) -> None:
     assert overlap_warnings({"news": TaskRows(train, other, ["image"])}) == ()
     both = datasets.concatenate_datasets([other, train.select([3])])
     (said,) = overlap_warnings({"news": TaskRows(train, both, ["image"])})
-    assert said.startswith("1 of 4 training rows of task 'news' are in its validation data too: its metrics look better than they are")
+    assert said.startswith(
+        "1 of 4 training rows of task 'news' are in its validation data too: its metrics look better than they are"
+    )
     one, two = (datasets.Dataset.from_dict({"a": ["x", "y"], "b": second}) for second in (["1", "2"], ["2", "2"]))
     assert overlap_warnings({"t": TaskRows(one, two, ["a", "b"])})[0].startswith("1 of 2")
 
@@ -44,8 +46,8 @@ def test_training_rows_that_another_task_is_judged_by() -> None:
     }
     expected = {("a", "b"): 3, ("b", "a"): 1}
     assert overlap_warnings(tasks) == tuple(
-        f"{count} of {len(tasks[name].train)} training rows of task {name!r} are in the validation data of task {other!r}: "
-        f"after joint runs the metrics of {other!r} look better than they are; remove them from one"
+        f"{count} of {len(tasks[name].train)} training rows of task {name!r} are in the validation data of task"
+        f" {other!r}: after joint runs the metrics of {other!r} look better than they are; remove them from one"
         for (name, other), count in expected.items()
     )
 
@@ -72,33 +74,46 @@ def test_lines_are_counted_of_the_whole_file(tmp_path: Path) -> None:
 
 
 def test_all_warnings_of_a_classification_problem(checkpoints: Checkpoints, tmp_path: Path) -> None:
-    rows = [{"text": text, "label": label} for text, label in (("the fine film", "good"), ("dull", "bad"), ("a dull book is dull", "bad"))]
+    rows = [
+        {"text": text, "label": label}
+        for text, label in (("the fine film", "good"), ("dull", "bad"), ("a dull book is dull", "bad"))
+    ]
     files = {
         "a": (table(tmp_path / "a.csv", rows), table(tmp_path / "av.csv", [{"text": "poor", "label": "bad"}])),
         "b": (table(tmp_path / "b.csv", [{**row, "text": f"a {row['text']}"} for row in rows]), tmp_path / "bv.csv"),
     }
     (tmp_path / "bv.csv").write_text('text,label\ndull,bad\n"the\nfilm",good\n')
     metrics = (METRICS["accuracy"], METRICS["mcc"])
-    plans = [TaskRequest(name, str(train), str(other), metrics, {"text": "text"}) for name, (train, other) in files.items()]
+    plans = [
+        TaskRequest(name, str(train), str(other), metrics, {"text": "text"}) for name, (train, other) in files.items()
+    ]
     problem = load(str(checkpoints.bert), "text-classification", plans, max_length=6)
     assert problem.warnings == (
-        "1 of 3 training rows of task 'a' are in the validation data of task 'b': "
-        "after joint runs the metrics of 'b' look better than they are; remove them from one",
+        (
+            "1 of 3 training rows of task 'a' are in the validation data of task 'b': "
+            "after joint runs the metrics of 'b' look better than they are; remove them from one"
+        ),
         "the only validation row of task 'a' has the label 'bad': mcc says nothing there; add rows of other labels",
         "1 of 3 training rows of task 'a' (33 %) are cut to max_length 6; the longest has 7 tokens",
         "1 of 3 training rows of task 'b' (33 %) are cut to max_length 6; the longest has 8 tokens",
-        f"{tmp_path / 'bv.csv'} has 3 lines below its header, but 2 rows were read: "
-        "fields hold line breaks, or a quotation mark is never closed",
+        (
+            f"{tmp_path / 'bv.csv'} has 3 lines below its header, but 2 rows were read: "
+            "fields hold line breaks, or a quotation mark is never closed"
+        ),
     )
     assert ("warning", "; ".join(problem.warnings)) in problem.facts
 
 
 @pytest.mark.parametrize(("name", "columns"), [("gpt2", {"prompt": "source", "completion": "target"}), ("t5", {})])
-def test_cut_rows_of_language_models(checkpoints: Checkpoints, tmp_path: Path, name: str, columns: dict[str, str]) -> None:
+def test_cut_rows_of_language_models(
+    checkpoints: Checkpoints, tmp_path: Path, name: str, columns: dict[str, str]
+) -> None:
     """Right are the lengths of whole rows, by a length that cuts none."""
     plans = []
     for task, seed in (("a", 1), ("b", 2)):
-        train, other = (str(table(tmp_path / f"{task}{part}.jsonl", translations(8, 10 * seed + part, 1))) for part in (0, 1))
+        train, other = (
+            str(table(tmp_path / f"{task}{part}.jsonl", translations(8, 10 * seed + part, 1))) for part in (0, 1)
+        )
         plans.append(TaskRequest(task, train, other, metrics_named(["perplexity"]), columns))
     path, kind = str(getattr(checkpoints, name)), "seq2seq" if name == "t5" else "causal-lm"
     assert kind in ("seq2seq", "causal-lm")

@@ -20,12 +20,22 @@ from foretaste.posterior.site import GaussianSite, Record
 from foretaste.sources.site_file import NAME, check_taken_at, load_site, save_site
 from laws import HARD, STRUCTURES, assert_same, assert_survives_storage, normal
 
-KEPT = ("isotropic", "diagonal", "diagonal 1e-10 to 1e15", "kronecker", "kronecker with biases", "kronecker of few directions", "lowrank")
+KEPT = (
+    "isotropic",
+    "diagonal",
+    "diagonal 1e-10 to 1e15",
+    "kronecker",
+    "kronecker with biases",
+    "kronecker of few directions",
+    "lowrank",
+)
 RECORD = Record("token", "fisher:sampled", 7, 93, 2.0, {"seed": "3"})
 
 
 def site_like(like: Params, precision: Precision | None = None) -> GaussianSite:
-    return GaussianSite(like, precision or Diagonal({name: tensor.square() for name, tensor in like.items()}), record=RECORD)
+    return GaussianSite(
+        like, precision or Diagonal({name: tensor.square() for name, tensor in like.items()}), record=RECORD
+    )
 
 
 def assert_equal(found: GaussianSite, expected: GaussianSite) -> None:
@@ -133,7 +143,10 @@ class TestRefused:
         ("change", "message"),
         [
             (lambda metadata, tensors: metadata.update(format="pt"), r"holds tensors and no site \(a checkpoint\?\)"),
-            (lambda metadata, tensors: metadata.update(version="2"), "is a site of version 2, this foretaste reads 1; upgrade"),
+            (
+                lambda metadata, tensors: metadata.update(version="2"),
+                "is a site of version 2, this foretaste reads 1; upgrade",
+            ),
             (lambda metadata, tensors: metadata.pop("version"), "is a site of version none"),
             (lambda metadata, tensors: metadata.pop("site"), r"is damaged \(KeyError in its metadata\)"),
             (lambda metadata, tensors: metadata.update(site="{"), r"is damaged \(JSONDecodeError in its metadata\)"),
@@ -146,7 +159,9 @@ class TestRefused:
             (lambda metadata, tensors: tensors.update(extra=torch.ones(1)), "is damaged .KeyError: 'extra'"),
         ],
     )
-    def test_a_damaged_file(self, tmp_path: Path, change: Callable[[dict[str, str], dict[str, Tensor]], object], message: str) -> None:
+    def test_a_damaged_file(
+        self, tmp_path: Path, change: Callable[[dict[str, str], dict[str, Tensor]], object], message: str
+    ) -> None:
         save_site(site_like({"w": torch.ones(2)}), tmp_path / NAME)
         spoilt(tmp_path / NAME, change)
         with pytest.raises(DataError, match=message):
@@ -174,7 +189,9 @@ class TestRefused:
             (tmp_path / NAME).write_bytes(pickle.dumps({"w": 1}))
         else:
             torch.save({"w": torch.ones(1)}, tmp_path / NAME)
-        with pytest.raises(DataError, match="is a pickle, which can run code when loaded, and is refused; save the site with save_site"):
+        with pytest.raises(
+            DataError, match="is a pickle, which can run code when loaded, and is refused; save the site with save_site"
+        ):
             load_site(tmp_path / NAME)
 
     def test_what_is_no_file_or_cut_short(self, tmp_path: Path) -> None:

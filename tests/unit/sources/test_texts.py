@@ -21,14 +21,19 @@ def test_bleu_is_the_formula_of_its_paper() -> None:
         shares.append(sum((w & r).total() for w, r in pairs) / sum(w.total() for w, _ in pairs))
     lengths = [sum(len(text.split()) for text in texts) for texts in (WRITTEN, WANTED)]
     penalty = min(1.0, math.exp(1 - lengths[1] / lengths[0]))
-    assert bleu(WRITTEN, WANTED) == pytest.approx(100 * penalty * math.exp(sum(math.log(share) for share in shares) / 4))
+    assert bleu(WRITTEN, WANTED) == pytest.approx(
+        100 * penalty * math.exp(sum(math.log(share) for share in shares) / 4)
+    )
 
 
 def test_chrf_is_the_formula_of_its_paper() -> None:
     """F2 of the mean precision and the mean recall of character n-grams up to 6, blanks left out."""
     precisions, recalls = [], []
     for size in range(1, 7):
-        pairs = [(ngrams(w.replace(" ", ""), size), ngrams(r.replace(" ", ""), size)) for w, r in zip(WRITTEN, WANTED, strict=True)]
+        pairs = [
+            (ngrams(w.replace(" ", ""), size), ngrams(r.replace(" ", ""), size))
+            for w, r in zip(WRITTEN, WANTED, strict=True)
+        ]
         matched = sum((w & r).total() for w, r in pairs)
         precisions.append(matched / sum(w.total() for w, _ in pairs))
         recalls.append(matched / sum(r.total() for _, r in pairs))

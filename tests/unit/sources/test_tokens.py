@@ -52,7 +52,9 @@ def test_batches_are_padded_on_the_right_and_masked(checkpoints: Checkpoints) ->
 
 @pytest.mark.parametrize("name", ["gpt2", "llama", "t5"])
 @pytest.mark.parametrize("place", range(len(PROMPT + ANSWER) + 1))
-def test_a_prompt_has_the_ids_that_it_has_alone_wherever_a_text_is_split(checkpoints: Checkpoints, name: str, place: int) -> None:
+def test_a_prompt_has_the_ids_that_it_has_alone_wherever_a_text_is_split(
+    checkpoints: Checkpoints, name: str, place: int
+) -> None:
     tokens = tokens_of(getattr(checkpoints, name))
     prompt, answer = (PROMPT + ANSWER)[:place], (PROMPT + ANSWER)[place:]
     ids, learned = tokens.spelled([(prompt, False), (answer, True)], whole=True)
@@ -123,7 +125,10 @@ def test_a_row_that_teaches_nothing_is_refused(checkpoints: Checkpoints, ids: li
 def test_a_source_and_its_target(checkpoints: Checkpoints) -> None:
     tokens = tokens_of(checkpoints.t5)
     row = tokens.translated("the good film", "dull")
-    assert (row.inputs, row.labels) == (tokens.tokenizer("the good film")["input_ids"], tokens.tokenizer("dull")["input_ids"])
+    assert (row.inputs, row.labels) == (
+        tokens.tokenizer("the good film")["input_ids"],
+        tokens.tokenizer("dull")["input_ids"],
+    )
     assert (row.inputs[-1], row.labels[-1], row.reference, row.cut) == (tokens.end, tokens.end, "dull", False)
 
 
@@ -143,7 +148,9 @@ def test_a_target_ends_even_where_the_tokenizer_does_not_end_it(checkpoints: Che
 
 def test_a_token_beyond_the_model_s_vocabulary_is_named(checkpoints: Checkpoints) -> None:
     small = tokens_of(checkpoints.t5, vocabulary=20)
-    with pytest.raises(DataError, match=r"has the token \d+, the model knows 20; give the checkpoint its own tokenizer"):
+    with pytest.raises(
+        DataError, match=r"has the token \d+, the model knows 20; give the checkpoint its own tokenizer"
+    ):
         small.translated("the good film", "dull")
     with pytest.raises(DataError, match="has the token 25, the model knows 20"):
         small.continued([25, 1], [True, True], None)

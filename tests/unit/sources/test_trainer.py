@@ -37,7 +37,11 @@ class Rows(torch.utils.data.Dataset[Row]):
         inputs = self.inputs[index]
         if index == self.broken:
             inputs = inputs + 1000  # outside of the vocabulary
-        return {"input_ids": inputs, "attention_mask": torch.ones(LENGTH, dtype=torch.long), "labels": (self.inputs[index, 0] % 2).long()}
+        return {
+            "input_ids": inputs,
+            "attention_mask": torch.ones(LENGTH, dtype=torch.long),
+            "labels": (self.inputs[index, 0] % 2).long(),
+        }
 
 
 class Watcher(transformers.TrainerCallback):  # type: ignore[misc]
@@ -46,20 +50,26 @@ class Watcher(transformers.TrainerCallback):  # type: ignore[misc]
     def __init__(self) -> None:
         self.at_step_begin, self.at_step_end, self.losses = list[Params](), list[Params](), list[float]()
 
-    def on_step_begin(self, args: object, state: object, control: object, *, model: nn.Module, **kwargs: object) -> None:
+    def on_step_begin(
+        self, args: object, state: object, control: object, *, model: nn.Module, **kwargs: object
+    ) -> None:
         self.at_step_begin.append(snapshot(parameters_of(model)))
 
     def on_step_end(self, args: object, state: object, control: object, *, model: nn.Module, **kwargs: object) -> None:
         self.at_step_end.append(snapshot(parameters_of(model)))
 
-    def on_evaluate(self, args: object, state: object, control: object, metrics: dict[str, float], **kwargs: object) -> None:
+    def on_evaluate(
+        self, args: object, state: object, control: object, metrics: dict[str, float], **kwargs: object
+    ) -> None:
         self.losses.append(metrics["eval_loss"])
 
 
 class StopsBetween(transformers.TrainerCallback):  # type: ignore[misc]
     """Stops training in the middle of a step."""
 
-    def on_substep_end(self, args: object, state: object, control: transformers.TrainerControl, **kwargs: object) -> None:
+    def on_substep_end(
+        self, args: object, state: object, control: transformers.TrainerControl, **kwargs: object
+    ) -> None:
         control.should_training_stop = True
 
 
@@ -72,9 +82,17 @@ def quiet() -> Iterator[None]:
 
 def bert(idle: bool = False) -> nn.Module:
     torch.manual_seed(0)
-    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "max_position_embeddings": 8}
+    sizes = {
+        "hidden_size": 8,
+        "intermediate_size": 8,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 8,
+    }
     dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    model = transformers.BertForSequenceClassification(transformers.BertConfig(vocab_size=WORDS, initializer_range=0.3, **sizes, **dropout))
+    model = transformers.BertForSequenceClassification(
+        transformers.BertConfig(vocab_size=WORDS, initializer_range=0.3, **sizes, **dropout)
+    )
     model.accepts_loss_kwargs = False  # Trainer divides the loss by the number of micro-batches
     assert isinstance(model, nn.Module)
     if idle:
@@ -123,11 +141,18 @@ def trainer(
 class TestTraining:
     @pytest.mark.parametrize("bf16", [False, True])
     @pytest.mark.parametrize("accumulation", [1, 2])
-    def test_params_are_at_a_draw_within_a_step_and_at_the_mean_after_it(self, tmp_path: Path, accumulation: int, bf16: bool) -> None:
+    def test_params_are_at_a_draw_within_a_step_and_at_the_mean_after_it(
+        self, tmp_path: Path, accumulation: int, bf16: bool
+    ) -> None:
         model, watcher = bert(), Watcher()
         start = snapshot(parameters_of(model))
         with VariationalCallback() as callback:
-            changes: dict[str, Any] = {"gradient_accumulation_steps": accumulation, "bf16": bf16, "eval_strategy": "steps", "eval_steps": 1}
+            changes: dict[str, Any] = {
+                "gradient_accumulation_steps": accumulation,
+                "bf16": bf16,
+                "eval_strategy": "steps",
+                "eval_steps": 1,
+            }
             run = trainer(tmp_path, model, ivon(model), [callback, watcher], **changes)
             run.train()
         means = [start, *watcher.at_step_end]
@@ -140,7 +165,9 @@ class TestTraining:
     def test_it_learns(self, tmp_path: Path) -> None:
         model = bert()
         callback = VariationalCallback()
-        run = trainer(tmp_path, model, ivon(model, steps=60), [callback], max_steps=60, learning_rate=0.3, max_grad_norm=0.0)
+        run = trainer(
+            tmp_path, model, ivon(model, steps=60), [callback], max_steps=60, learning_rate=0.3, max_grad_norm=0.0
+        )
         before = run.evaluate()["eval_loss"]
         run.train()
         assert run.evaluate()["eval_loss"] < before
@@ -149,7 +176,10 @@ class TestTraining:
         assert site.record.details == {"learned": f"{1 - (1 - 4 / 60) ** 60:.3f}", "steps": "60"}
         assert (site.record.estimator, site.record.examples, site.record.unit) == ("variational", 32, "example")
         assert_same(site.center, snapshot(parameters_of(model)))
-        assert all(bool(torch.isfinite(h).all()) and h.shape == site.center[name].shape for name, h in site.precision.entries.items())
+        assert all(
+            bool(torch.isfinite(h).all()) and h.shape == site.center[name].shape
+            for name, h in site.precision.entries.items()
+        )
 
     def test_micro_batches_are_one_batch(self, tmp_path: Path) -> None:
         """The same rows, the same draw: the same curvature and mean."""
@@ -158,9 +188,13 @@ class TestTraining:
             model = bert()
             optimizer = ivon(model, generator=torch.Generator().manual_seed(0))
             changes: dict[str, Any] = {"per_device_train_batch_size": size, "gradient_accumulation_steps": accumulation}
-            run = trainer(tmp_path, model, optimizer, [VariationalCallback()], max_steps=2, max_grad_norm=0.0, **changes)
+            run = trainer(
+                tmp_path, model, optimizer, [VariationalCallback()], max_steps=2, max_grad_norm=0.0, **changes
+            )
             run.train()
-            found.append((snapshot(parameters_of(model)), optimizer.state[model.get_parameter("classifier.weight")]["hessian"]))
+            found.append(
+                (snapshot(parameters_of(model)), optimizer.state[model.get_parameter("classifier.weight")]["hessian"])
+            )
         for mean, hessian in found[1:]:
             torch.testing.assert_close(hessian, found[0][1], rtol=1e-3, atol=1e-5)
             torch.testing.assert_close(mean, found[0][0], rtol=1e-3, atol=1e-5)
@@ -186,7 +220,10 @@ class TestTraining:
         moved = {name for name, tensor in parameters_of(model).items() if not torch.equal(tensor, start[name])}
         assert moved == {"classifier.weight", "classifier.bias"}
         with pytest.warns(StaleCurvature, match="92% of the learned curvature"):
-            assert callback.site(model, examples=32).record.details == {"learned": f"{1 - 0.99**STEPS:.3f}", "steps": str(STEPS)}
+            assert callback.site(model, examples=32).record.details == {
+                "learned": f"{1 - 0.99**STEPS:.3f}",
+                "steps": str(STEPS),
+            }
 
     def test_a_parameter_without_gradient(self, tmp_path: Path) -> None:
         model = bert(idle=True)
@@ -210,15 +247,21 @@ class TestResume:
         other = ivon(resumed)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=UserWarning, module="torch")
-            trainer(tmp_path, resumed, other, [VariationalCallback()]).train(resume_from_checkpoint=str(tmp_path / "checkpoint-3"))
+            trainer(tmp_path, resumed, other, [VariationalCallback()]).train(
+                resume_from_checkpoint=str(tmp_path / "checkpoint-3")
+            )
         weight = resumed.get_parameter("classifier.weight")
         assert float(other.state[weight]["step"]) == STEPS
         assert_same(snapshot(parameters_of(resumed)), snapshot(parameters_of(whole)))
-        assert torch.equal(other.state[weight]["hessian"], optimizer.state[whole.get_parameter("classifier.weight")]["hessian"])
+        assert torch.equal(
+            other.state[weight]["hessian"], optimizer.state[whole.get_parameter("classifier.weight")]["hessian"]
+        )
 
     def test_a_checkpoint_holds_the_mean(self, tmp_path: Path) -> None:
         model, watcher = bert(), Watcher()
-        trainer(tmp_path, model, ivon(model), [VariationalCallback(), watcher], save_strategy="steps", save_steps=3).train()
+        trainer(
+            tmp_path, model, ivon(model), [VariationalCallback(), watcher], save_strategy="steps", save_steps=3
+        ).train()
         kept = transformers.BertForSequenceClassification.from_pretrained(tmp_path / "checkpoint-3")
         assert_same(snapshot(parameters_of(kept)), watcher.at_step_end[2])
 

@@ -45,7 +45,17 @@ def trained(
 ) -> "transformers.Trainer":
     """A run whose params stay where they are, on whole passes over the data: every step has the same gradient."""
     optimizer = kind(model.parameters(), lr=0.0, betas=(0.9, 0.9))
-    run = trainer(folder, model, data, [], optimizer=optimizer, collate=collate, logging_strategy="steps", logging_steps=1, **changes)
+    run = trainer(
+        folder,
+        model,
+        data,
+        [],
+        optimizer=optimizer,
+        collate=collate,
+        logging_strategy="steps",
+        logging_steps=1,
+        **changes,
+    )
     run.train()
     return run
 
@@ -58,7 +68,9 @@ def site(run: "transformers.Trainer", data: Items, *, collate: Any = None, **cha
 def mean_gradient(model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
     named = dict(model.named_parameters())
     loss = model(**batch).loss  # the mean over examples, or label tokens
-    return {name: grad.square() for name, grad in zip(named, torch.autograd.grad(loss, list(named.values())), strict=True)}
+    return {
+        name: grad.square() for name, grad in zip(named, torch.autograd.grad(loss, list(named.values())), strict=True)
+    }
 
 
 def assert_is_curvature(found: GaussianSite, squares: Mapping[str, Tensor], batch: float) -> None:
@@ -68,17 +80,26 @@ def assert_is_curvature(found: GaussianSite, squares: Mapping[str, Tensor], batc
 
 
 class TestAgainstGradientsByHand:
-    """The params do not move and every step sees all the data: Adam's curvature is B times the mean gradient squared."""
+    """The params do not move and every step sees all data: Adam's curvature is B times the mean gradient squared."""
 
     @pytest.mark.parametrize("clip", [0.0, 1e-3])
     @pytest.mark.parametrize(("size", "parts"), [(8, 1), (4, 2), (2, 4)])
     @pytest.mark.parametrize("listens", [None, False])
-    def test_a_classifier_that_does_not_listen(self, tmp_path: Path, size: int, parts: int, clip: float, listens: bool | None) -> None:
+    def test_a_classifier_that_does_not_listen(
+        self, tmp_path: Path, size: int, parts: int, clip: float, listens: bool | None
+    ) -> None:
         """BERT is told the count and adds up the means; with `accepts_loss_kwargs = False` Trainer divides itself."""
         model, data = bert(), classified(8)
         if listens is not None:
             setattr(model, "accepts_loss_kwargs", listens)  # noqa: B010 - nn.Module's attributes are tensors to mypy
-        run = trained(tmp_path, model, data, per_device_train_batch_size=size, gradient_accumulation_steps=parts, max_grad_norm=clip)
+        run = trained(
+            tmp_path,
+            model,
+            data,
+            per_device_train_batch_size=size,
+            gradient_accumulation_steps=parts,
+            max_grad_norm=clip,
+        )
         found = site(run, data)
         assert_is_curvature(found, mean_gradient(model, torch.utils.data.default_collate(data.items)), 8)
         assert found.record.details["batch"] == "8"
@@ -88,7 +109,11 @@ class TestAgainstGradientsByHand:
     @pytest.mark.parametrize(("size", "parts"), [(8, 1), (4, 2)])
     def test_a_language_model_that_listens(self, tmp_path: Path, size: int, parts: int, clip: float) -> None:
         model, data = gpt2(), causal(8)
-        changes: dict[str, Any] = {"per_device_train_batch_size": size, "gradient_accumulation_steps": parts, "max_grad_norm": clip}
+        changes: dict[str, Any] = {
+            "per_device_train_batch_size": size,
+            "gradient_accumulation_steps": parts,
+            "max_grad_norm": clip,
+        }
         found = site(trained(tmp_path, model, data, collate=pad, **changes), data, collate=pad)
         tokens = sum(len(each["labels"]) - 1 for each in data.items)
         assert_is_curvature(found, mean_gradient(model, pad(data.items)), tokens)
@@ -101,7 +126,9 @@ class TestAgainstGradientsByHand:
         run = trainer(tmp_path, model, data, [], max_grad_norm=0.0, per_device_train_batch_size=3)
         run.train()
         own = run.optimizer.optimizer  # in Accelerate's wrapper
-        expected = adam(parameters_of(model), Moments.of(own, model.named_parameters()), run=AdamRun(3, examples=10, units=10))
+        expected = adam(
+            parameters_of(model), Moments.of(own, model.named_parameters()), run=AdamRun(3, examples=10, units=10)
+        )
         found = site(run, data)
         assert_same(entries(found), entries(expected))
         assert_same(found.center, expected.center)
@@ -138,7 +165,12 @@ class TestClip:
         assert clip_of(self.arguments(max_grad_norm=0.0), transformers.TrainerState(), 0.9) == 1.0
 
     def test_late_steps_count_more(self) -> None:
-        log = [{"grad_norm": 4.0, "step": 1}, {"loss": 1.0, "step": 2}, {"grad_norm": 0.5, "step": 3}, {"grad_norm": math.inf, "step": 3}]
+        log = [
+            {"grad_norm": 4.0, "step": 1},
+            {"loss": 1.0, "step": 2},
+            {"grad_norm": 0.5, "step": 3},
+            {"grad_norm": math.inf, "step": 3},
+        ]
         state = transformers.TrainerState(global_step=3, log_history=log)
         expected = math.sqrt((0.5**2 * 0.25**2 + 1) / (0.5**2 + 1))
         assert clip_of(self.arguments(max_grad_norm=1.0), state, 0.5) == pytest.approx(expected, rel=1e-5)
@@ -147,7 +179,10 @@ class TestClip:
         model, data = bert(), classified(8)
         run = trainer(tmp_path, model, data, [], max_grad_norm=1e-3)  # and no log
         run.train()
-        with pytest.raises(ParamsError, match=r"clipped to 0.001 and no norm of them is in the log; give clip=..., or estimate='fisher'"):
+        with pytest.raises(
+            ParamsError,
+            match=r"clipped to 0.001 and no norm of them is in the log; give clip=..., or estimate='fisher'",
+        ):
             site(run, data)
         once, twice = (site(run, data, clip=clip) for clip in (1.0, 0.5))
         assert_close(entries(twice), {name: tensor * 4 for name, tensor in entries(once).items()}, 1e-6)
@@ -157,8 +192,14 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"logging_strategy": "no"}, "clipped to 1 and their norms will not be logged.*; set logging_steps to a fraction"),
-            ({"logging_strategy": "steps", "logging_steps": 500}, "set logging_steps to a fraction of the run, max_grad_norm=0, clip=..."),
+            (
+                {"logging_strategy": "no"},
+                "clipped to 1 and their norms will not be logged.*; set logging_steps to a fraction",
+            ),
+            (
+                {"logging_strategy": "steps", "logging_steps": 500},
+                "set logging_steps to a fraction of the run, max_grad_norm=0, clip=...",
+            ),
             ({"logging_strategy": "steps", "logging_steps": 2}, None),
             ({"logging_strategy": "epoch"}, None),
             ({"logging_strategy": "no", "max_grad_norm": 0.0}, None),
@@ -179,7 +220,11 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("kind", "settings", "message"),
         [
-            (torch.optim.SGD, {}, "SGD does not keep the second moment that estimate='adam' needs; train with AdamW, or"),
+            (
+                torch.optim.SGD,
+                {},
+                "SGD does not keep the second moment that estimate='adam' needs; train with AdamW, or",
+            ),
             (torch.optim.Adafactor, {}, "Adafactor does not keep the second moment"),
             (torch.optim.Adam, {"weight_decay": 0.1}, "Adam's weight decay is among the gradients that it squares"),
             (torch.optim.Adam, {}, None),
@@ -198,7 +243,9 @@ class TestRefused:
     def test_a_mean_over_tokens_is_not_one_over_examples(self, tmp_path: Path) -> None:
         model, data = gpt2(), causal(8)
         run = trained(tmp_path, model, data, collate=pad)
-        with pytest.raises(ParamsError, match="of a mean over label tokens, not examples; give unit='token', or estimate='fisher'"):
+        with pytest.raises(
+            ParamsError, match="of a mean over label tokens, not examples; give unit='token', or estimate='fisher'"
+        ):
             site(run, data, collate=pad, unit="example")
 
     def test_a_model_that_went_back(self, tmp_path: Path) -> None:
@@ -216,5 +263,7 @@ class TestRefused:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=UserWarning, module="torch")
             run = trained(tmp_path, model, data)
-        with pytest.raises(ParamsError, match="has no second moment for idle; name what was frozen, freeze what has no gradient"):
+        with pytest.raises(
+            ParamsError, match="has no second moment for idle; name what was frozen, freeze what has no gradient"
+        ):
             site(run, data)

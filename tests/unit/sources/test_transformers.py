@@ -58,11 +58,15 @@ def test_heads_by_label_set(checkpoints: Checkpoints, plans: list[TaskRequest]) 
 def test_any_task_name_can_have_a_head(checkpoints: Checkpoints, plans: list[TaskRequest], name: str) -> None:
     problem = loaded(checkpoints, [replace(plans[0], name=name), plans[1]], "private")
     own = problem.tasks[0].names or frozenset()
-    assert {each for each in own if each.startswith("heads.")} == {each for each in own if each.startswith(f"heads.for_{name}.")}
+    assert {each for each in own if each.startswith("heads.")} == {
+        each for each in own if each.startswith(f"heads.for_{name}.")
+    }
     assert not own >= set(parameters_of(problem.model))
 
 
-def test_a_head_is_the_checkpoint_s_where_it_fits_and_else_new_by_the_seed(checkpoints: Checkpoints, plans: list[TaskRequest]) -> None:
+def test_a_head_is_the_checkpoint_s_where_it_fits_and_else_new_by_the_seed(
+    checkpoints: Checkpoints, plans: list[TaskRequest]
+) -> None:
     three = [replace(plans[0], labels=("bad", "good", "fair")), plans[1]]
     first, again, other = (loaded(checkpoints, three, seed=seed) for seed in (0, 0, 1))
     assert first.base() == again.base() != other.base()
@@ -74,9 +78,15 @@ def test_a_head_is_the_checkpoint_s_where_it_fits_and_else_new_by_the_seed(check
     assert torch.equal(params["heads.for_b.classifier.weight"], original)
 
 
-def test_fingerprints_change_with_data_labels_and_preparation(checkpoints: Checkpoints, plans: list[TaskRequest]) -> None:
+def test_fingerprints_change_with_data_labels_and_preparation(
+    checkpoints: Checkpoints, plans: list[TaskRequest]
+) -> None:
     def marks(changed: TaskRequest, length: int = 16) -> str:
-        return load(str(checkpoints.bert), "text-classification", [changed, plans[1]], max_length=length).tasks[0].fingerprint
+        return (
+            load(str(checkpoints.bert), "text-classification", [changed, plans[1]], max_length=length)
+            .tasks[0]
+            .fingerprint
+        )
 
     whole = marks(plans[0])
     assert marks(plans[0]) == whole
@@ -113,8 +123,14 @@ def test_faults_name_their_field(checkpoints: Checkpoints, plans: list[TaskReque
     assert field(replace(plans[0], columns={"text": "body"})) == ("tasks", "a", "train")
     assert field(plans[0], str(tmp_path)) == ("model", "path")
     assert field(plans[0], "nobody/nothing-at-all/anywhere") == ("model", "path")
-    with pytest.raises(DataError, match=r"label 0 in row 1 of .* is not one of: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, \.\.\.; correct"):
-        load(str(checkpoints.bert), "text-classification", [replace(plans[2], labels=tuple(str(n) for n in range(12))), plans[1]])
+    with pytest.raises(
+        DataError, match=r"label 0 in row 1 of .* is not one of: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, \.\.\.; correct"
+    ):
+        load(
+            str(checkpoints.bert),
+            "text-classification",
+            [replace(plans[2], labels=tuple(str(n) for n in range(12))), plans[1]],
+        )
 
 
 @pytest.fixture
@@ -125,7 +141,9 @@ def verbosity() -> Iterator[tuple[int, int]]:
     datasets.logging.set_verbosity(before[1])
 
 
-def test_the_libraries_are_as_loud_as_before(checkpoints: Checkpoints, plans: list[TaskRequest], verbosity: tuple[int, int]) -> None:
+def test_the_libraries_are_as_loud_as_before(
+    checkpoints: Checkpoints, plans: list[TaskRequest], verbosity: tuple[int, int]
+) -> None:
     loaded(checkpoints, plans)
     assert (transformers.utils.logging.get_verbosity(), datasets.logging.get_verbosity()) == verbosity
     with pytest.raises(DataError):
@@ -133,8 +151,12 @@ def test_the_libraries_are_as_loud_as_before(checkpoints: Checkpoints, plans: li
     assert (transformers.utils.logging.get_verbosity(), datasets.logging.get_verbosity()) == verbosity
 
 
-def test_texts_longer_than_the_model_s_positions_are_refused(checkpoints: Checkpoints, plans: list[TaskRequest]) -> None:
-    with pytest.raises(DataError, match="max_length 128 are more than the model's 40 positions; lower max_length, to 40 or less") as caught:
+def test_texts_longer_than_the_model_s_positions_are_refused(
+    checkpoints: Checkpoints, plans: list[TaskRequest]
+) -> None:
+    with pytest.raises(
+        DataError, match="max_length 128 are more than the model's 40 positions; lower max_length, to 40 or less"
+    ) as caught:
         load(str(checkpoints.bert), "text-classification", plans)
     assert caught.value.field == ("model", "max_length")
     load(str(checkpoints.bert), "text-classification", plans, max_length=40)
@@ -143,12 +165,17 @@ def test_texts_longer_than_the_model_s_positions_are_refused(checkpoints: Checkp
 def test_all_missing_columns_are_told_at_once(checkpoints: Checkpoints, plans: list[TaskRequest]) -> None:
     with pytest.raises(DataError) as caught:
         loaded(
-            checkpoints, [replace(plans[0], columns={"text": "txt"}), plans[1], replace(plans[2], columns={"text": "text", "label": "lab"})]
+            checkpoints,
+            [
+                replace(plans[0], columns={"text": "txt"}),
+                plans[1],
+                replace(plans[2], columns={"text": "text", "label": "lab"}),
+            ],
         )
     assert caught.value.field == ("tasks", plans[0].name, "train")
-    assert [line.split(" has no ")[1].split(";")[0] for line in str(caught.value).splitlines()] == ["column 'txt'"] * 2 + [
-        "column 'lab'"
-    ] * 2
+    assert [line.split(" has no ")[1].split(";")[0] for line in str(caught.value).splitlines()] == [
+        "column 'txt'"
+    ] * 2 + ["column 'lab'"] * 2
 
 
 def test_rows_of_both_files_are_a_warning(checkpoints: Checkpoints, plans: list[TaskRequest]) -> None:

@@ -27,7 +27,10 @@ def model_of(folder: Path) -> transformers.PreTrainedModel:
 
 
 def fill(model: nn.Module, seed: int) -> dict[str, Tensor]:
-    made = {name: normal(*tensor.shape, seed=seed + place) for place, (name, tensor) in enumerate(parameters_of(model).items())}
+    made = {
+        name: normal(*tensor.shape, seed=seed + place)
+        for place, (name, tensor) in enumerate(parameters_of(model).items())
+    }
     with torch.no_grad():
         for name, tensor in made.items():
             model.get_parameter(name).copy_(tensor)

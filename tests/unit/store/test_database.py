@@ -64,7 +64,10 @@ def test_a_newer_schema_is_refused_untouched(tmp_path: Path) -> None:
 
 
 def test_a_place_that_cannot_be_written_is_a_storage_error() -> None:
-    with pytest.raises(StorageError, match=r"study\.db cannot be written \(.*\); make it and its folder writable, or name another folder"):
+    with pytest.raises(
+        StorageError,
+        match=r"study\.db cannot be written \(.*\); make it and its folder writable, or name another folder",
+    ):
         database.connect(Path("/proc/study.db"), create=True)
 
 

@@ -53,7 +53,10 @@ def test_a_read_only_folder_is_read_and_refuses_what_is_written(tmp_path: Path) 
         artefacts = FolderArtefacts(tmp_path)
         assert torch.equal(artefacts.get(name)["w"], torch.ones(2))
         assert artefacts.put({"w": torch.ones(2)}) == name  # it is there already
-        for write in (lambda: artefacts.put({"w": torch.zeros(2)}), lambda: artefacts.put_snapshot("key", {"w": torch.zeros(2)}, {})):
+        for write in (
+            lambda: artefacts.put({"w": torch.zeros(2)}),
+            lambda: artefacts.put_snapshot("key", {"w": torch.zeros(2)}, {}),
+        ):
             with pytest.raises(StorageError, match="could not write"):
                 write()
         with pytest.raises(StorageError, match="could not delete"):

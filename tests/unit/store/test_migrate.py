@@ -34,14 +34,18 @@ def dump(study: Path) -> Dump:
 
 def rows(text: Dump) -> list[str]:
     """The rows of it, but for what says of which version they are."""
-    return sorted(line for line in text if line.startswith("INSERT") and '"study"' not in line and "alembic_version" not in line)
+    return sorted(
+        line for line in text if line.startswith("INSERT") and '"study"' not in line and "alembic_version" not in line
+    )
 
 
 def broken_scripts(folder: Path, how: str) -> Path:
     """The scripts, of which the last ends in the middle."""
     scripts = Path(shutil.copytree(Path(migrate.__file__).parent / "migrations", folder / "migrations"))
     last = scripts / "versions" / "schema_2.py"
-    last.write_text(last.read_text() + f"            if table == 'artefacts':\n                continue\n            {how}\n")
+    last.write_text(
+        last.read_text() + f"            if table == 'artefacts':\n                continue\n            {how}\n"
+    )
     return scripts
 
 
@@ -84,9 +88,8 @@ def test_a_process_killed_while_it_moves_a_study_leaves_it_as_it_was(tmp_path: P
     study = earlier_study(tmp_path)
     before = dump(study)
     code = (
-        "import sys; from pathlib import Path; from foretaste.store import migrate; from foretaste.store.study import Study\n"
-        "migrate._SCRIPTS = Path(sys.argv[2])\n"
-        "Study.create(Path(sys.argv[1]))\n"
+        "import sys; from pathlib import Path; from foretaste.store import migrate; from foretaste.store.study import"
+        " Study\nmigrate._SCRIPTS = Path(sys.argv[2])\nStudy.create(Path(sys.argv[1]))\n"
     )
     scripts = broken_scripts(tmp_path, "__import__('os').kill(__import__('os').getpid(), 9)")
     assert subprocess.run([sys.executable, "-c", code, str(study), str(scripts)], check=False).returncode == -9

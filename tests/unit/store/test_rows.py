@@ -46,12 +46,16 @@ class _MemoryRows(Rows):
                 self._memory.recipes.append((text, dict(plan)))
 
     def add(self, records: Sequence[Record]) -> None:
-        json.dumps([[dict(record.done.inputs), record.evaluation and dict(record.evaluation.metrics)] for record in records])
+        json.dumps(
+            [[dict(record.done.inputs), record.evaluation and dict(record.evaluation.metrics)] for record in records]
+        )
         with self._memory.lock:
             for record in records:
                 self._memory.work.setdefault(record.done.key, record.done)
                 if record.evaluation is not None:
-                    self._memory.evaluations.setdefault(record.done.key, replace(record.evaluation, key=record.done.key))
+                    self._memory.evaluations.setdefault(
+                        record.done.key, replace(record.evaluation, key=record.done.key)
+                    )
 
     def work(self, keys: Collection[str]) -> dict[str, Done]:
         return {key: self._memory.work[key] for key in keys if key in self._memory.work}

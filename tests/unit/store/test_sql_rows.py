@@ -62,7 +62,9 @@ def test_rows_of_an_earlier_version_are_read_and_not_added_to(tmp_path: Path) ->
     study = earlier_study(tmp_path)
     rows = SqlRows.open(study / "study.db", create=False)
     before = rows.all_work()
-    with pytest.raises(StorageError, match=r"was made by an earlier version and is open for reading alone; run its recipe with --study"):
+    with pytest.raises(
+        StorageError, match=r"was made by an earlier version and is open for reading alone; run its recipe with --study"
+    ):
         rows.add([worked("k")])
     assert rows.all_work() == before
     rows.close()

@@ -42,7 +42,9 @@ def test_it_waits_no_longer_than_a_minute(tmp_path: Path, monkeypatch: pytest.Mo
     held.close()
 
 
-def test_a_file_of_a_folder_that_cannot_be_written_is_read_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_a_folder_that_cannot_be_written_is_read_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "study?mode=memory.db"
     first = open_plain(path)
     with first.begin() as connection:

@@ -77,9 +77,14 @@ def test_rows_are_only_ever_appended(tmp_path: Path) -> None:
 def test_evaluations_are_kept_together_or_not_at_all(tmp_path: Path) -> None:
     other = replace(ROW, weights=uniform(["a", "b"]))
     with Study.create(tmp_path / "s") as study:
-        study.add_evaluations([("e", {"x": 1}, ROW, {"w": torch.ones(1)}), ("f", {"x": 2}, other, {"w": torch.zeros(1)})])
+        study.add_evaluations(
+            [("e", {"x": 1}, ROW, {"w": torch.ones(1)}), ("f", {"x": 2}, other, {"w": torch.zeros(1)})]
+        )
         assert study.surface(HEADLINES).rows == (ROW, other)
-        assert [(done.key, done.inputs, done.seconds) for done in study.all_work()] == [("e", {"x": 1}, 0.25), ("f", {"x": 2}, 0.25)]
+        assert [(done.key, done.inputs, done.seconds) for done in study.all_work()] == [
+            ("e", {"x": 1}, 0.25),
+            ("f", {"x": 2}, 0.25),
+        ]
         assert [float(study.tensors(done.artefact)["w"]) for done in study.all_work()] == [1.0, 0.0]
         broken = replace(other, metrics={"a": {"loss": object()}})  # type: ignore[dict-item]
         with pytest.raises(Exception, match="not JSON serializable"):
@@ -97,7 +102,9 @@ def test_evaluations_come_back_bit_for_bit(tmp_path: Path) -> None:
 
 
 def test_snapshots(tmp_path: Path) -> None:
-    state = Snapshot(3, {"params/w": torch.ones(2)}, [1.0, 0.5, 0.1], {"a": {"examples": 3, "units": 3}}, {"scale": 2.0})
+    state = Snapshot(
+        3, {"params/w": torch.ones(2)}, [1.0, 0.5, 0.1], {"a": {"examples": 3, "units": 3}}, {"scale": 2.0}
+    )
     with Study.create(tmp_path / "s") as study:
         assert study.load_snapshot("k") == (None, 0.0)
         study.save_snapshot("k", state, 12.5)
@@ -140,8 +147,12 @@ def test_space_is_checked(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("kind", "inputs", "begun"), [("import", {}, False), ("finetune", {"import": "1f"}, False), ("site", {}, True)])
-def test_models_that_were_brought_in_are_no_beginning(tmp_path: Path, kind: str, inputs: dict[str, str], begun: bool) -> None:
+@pytest.mark.parametrize(
+    ("kind", "inputs", "begun"), [("import", {}, False), ("finetune", {"import": "1f"}, False), ("site", {}, True)]
+)
+def test_models_that_were_brought_in_are_no_beginning(
+    tmp_path: Path, kind: str, inputs: dict[str, str], begun: bool
+) -> None:
     with Study.create(tmp_path / "s") as study:
         study.add(kind, "k", inputs, {}, None, 0.0)
         with study.claim("k"):

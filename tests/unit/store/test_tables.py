@@ -22,6 +22,9 @@ def test_bytes_and_seeds_are_64_bits_in_every_database(table: sa.Table, column: 
 
 def test_the_only_plain_integers_count_rows_and_schemas() -> None:
     plain = {
-        f"{table.name}.{column.name}" for table in tables.METADATA.tables.values() for column in table.c if type(column.type) is sa.Integer
+        f"{table.name}.{column.name}"
+        for table in tables.METADATA.tables.values()
+        for column in table.c
+        if type(column.type) is sa.Integer
     }
     assert plain == {"study.id", "study.schema", "recipes.id", "evaluations.id"}

@@ -17,11 +17,16 @@ MIXED = {"a": Headline("accuracy"), "b": Headline("error", higher_is_better=Fals
 GRID = lattice(TASKS, 4)
 
 
-def surface(headlines: dict[str, Headline], values: Sequence[tuple[float, float]], grid: Sequence[TaskWeights] = GRID) -> Surface:
+def surface(
+    headlines: dict[str, Headline], values: Sequence[tuple[float, float]], grid: Sequence[TaskWeights] = GRID
+) -> Surface:
     rows = [
         Evaluation(
             weights,
-            {task: {headline.metric: value, "loss": 2 * value} for (task, headline), value in zip(headlines.items(), pair, strict=True)},
+            {
+                task: {headline.metric: value, "loss": 2 * value}
+                for (task, headline), value in zip(headlines.items(), pair, strict=True)
+            },
             Fidelity.JOINT,
             "joint",
         )
@@ -56,7 +61,8 @@ class TestKnownAnswers:
         assert self.FOUND.rank_top == pytest.approx(spearmanr([60, 65, 55], [70, 60, 60]).statistic)
 
     def test_regrets(self) -> None:
-        # the previews' best mean is the second point, where joint has .6 of .7; their best worst is the third, joint's too
+        # the previews' best mean is the second point, where joint has .6 of .7; their best worst is the third, joint's
+        # too
         assert self.FOUND.regret_mean == pytest.approx(0.1)
         assert self.FOUND.regret_worst == pytest.approx(0.0)
         assert self.FOUND.spread == pytest.approx(0.25)
@@ -76,7 +82,9 @@ def test_lower_is_better_is_turned_round() -> None:
 
 
 def test_a_preview_that_points_the_wrong_way_has_regret() -> None:
-    found = agreement(surface(UP, [(1.0, 1.0), (0.5, 0.5), (0.0, 0.0)]), surface(UP, [(0.1, 0.1), (0.2, 0.2), (0.7, 0.3)]))
+    found = agreement(
+        surface(UP, [(1.0, 1.0), (0.5, 0.5), (0.0, 0.0)]), surface(UP, [(0.1, 0.1), (0.2, 0.2), (0.7, 0.3)])
+    )
     assert found.rank_mean == -1.0
     assert found.regret_mean == pytest.approx(0.4)
     assert found.regret_worst == pytest.approx(0.2)
@@ -157,15 +165,21 @@ def test_the_joint_run_that_anchored_the_previews_does_not_judge_them() -> None:
     found = agreement_without_anchor(seen, surface(UP, REAL), "anchored")
     others = [0, 1, 3, 4]
     assert (found.points, found.left_out) == (4, 1)
-    direct = agreement(surface(UP, [SEEN[place] for place in others], [GRID[place] for place in others]), surface(UP, REAL), "anchored")
+    direct = agreement(
+        surface(UP, [SEEN[place] for place in others], [GRID[place] for place in others]), surface(UP, REAL), "anchored"
+    )
     assert found == replace(direct, left_out=1)
     assert agreement_without_anchor(seen, surface(UP, REAL), "anchored+10").left_out == 1
-    assert agreement_without_anchor(seen, surface(UP, REAL), "kronecker") == agreement(seen, surface(UP, REAL), "kronecker")
+    assert agreement_without_anchor(seen, surface(UP, REAL), "kronecker") == agreement(
+        seen, surface(UP, REAL), "kronecker"
+    )
 
 
 def test_a_joint_run_elsewhere_judges_anchored_previews_too() -> None:
     real = surface(UP, REAL[:2])
-    assert agreement_without_anchor(surface(UP, SEEN), real, "anchored") == agreement(surface(UP, SEEN), real, "anchored")
+    assert agreement_without_anchor(surface(UP, SEEN), real, "anchored") == agreement(
+        surface(UP, SEEN), real, "anchored"
+    )
 
 
 def test_where_no_other_is_left_nothing_is_known() -> None:

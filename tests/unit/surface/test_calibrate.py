@@ -22,7 +22,11 @@ def known(alphas: Array, values: Array) -> KnownRuns:
     """These joint runs, and single-task models from the curve."""
     exact = np.arange(len(alphas) + 3) < 3
     return KnownRuns(
-        np.vstack([CORNERS, alphas]), np.vstack([curve(CORNERS), values]), np.ones((len(alphas) + 3, 3), dtype=bool), exact, np.zeros(3)
+        np.vstack([CORNERS, alphas]),
+        np.vstack([curve(CORNERS), values]),
+        np.ones((len(alphas) + 3, 3), dtype=bool),
+        exact,
+        np.zeros(3),
     )
 
 
@@ -55,7 +59,10 @@ class TestPreviews:
 
 class TestMixtures:
     EVIDENCE = INSIDE[::4]
-    PREVIEWS = (Previews.through("good", GRID, curve(GRID)), Previews.through("bad", GRID, 2 - 2 * curve(GRID[:, ::-1])))
+    PREVIEWS = (
+        Previews.through("good", GRID, curve(GRID)),
+        Previews.through("bad", GRID, 2 - 2 * curve(GRID[:, ::-1])),
+    )
 
     def test_shares_add_up_to_one_in_order(self) -> None:
         for mixture in mixtures(known(self.EVIDENCE, curve(self.EVIDENCE)), self.PREVIEWS):
@@ -106,7 +113,9 @@ class TestMixtures:
         assert np.abs(found - curve(INSIDE)).mean() < 0.1
 
     def test_nothing_known_and_no_preview_known(self) -> None:
-        nothing = KnownRuns(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 3), dtype=bool), np.zeros(0, dtype=bool), np.zeros(3))
+        nothing = KnownRuns(
+            np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 3), dtype=bool), np.zeros(0, dtype=bool), np.zeros(3)
+        )
         assert np.abs(at(mixtures(nothing, self.PREVIEWS[:1]), INSIDE, self.PREVIEWS[:1]) - curve(INSIDE)).mean() < 0.3
         assert np.isfinite(at(mixtures(known(self.EVIDENCE, curve(self.EVIDENCE)), ()), INSIDE, ())).all()
 
@@ -119,9 +128,15 @@ class TestMixtures:
 
     def test_runs_of_another_seed_are_within_the_interval_where_one_is_known(self) -> None:
         first, again = 0.4 * np.random.default_rng(0).standard_normal((2, *INSIDE.shape))
-        seen, found = [each.at(INSIDE) for each in self.PREVIEWS], mixtures(known(INSIDE, curve(INSIDE) + first), self.PREVIEWS)
+        seen, found = (
+            [each.at(INSIDE) for each in self.PREVIEWS],
+            mixtures(known(INSIDE, curve(INSIDE) + first), self.PREVIEWS),
+        )
         inside = []
         for task, mixture in enumerate(found):
             mean, covariance, noise = mixture.at(INSIDE, seen)
-            inside.append(np.abs(curve(INSIDE)[:, task] + again[:, task] - mean) <= 1.645 * np.sqrt(np.diag(covariance) + noise**2))
+            inside.append(
+                np.abs(curve(INSIDE)[:, task] + again[:, task] - mean)
+                <= 1.645 * np.sqrt(np.diag(covariance) + noise**2)
+            )
         assert 0.7 <= np.mean(inside) <= 0.97  # were all of it the weighting's, .2

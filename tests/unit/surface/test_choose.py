@@ -19,10 +19,17 @@ VALUES = [(0.9, 0.2), (0.85, 0.5), (0.7, 0.6), (0.5, 0.7), (0.1, 0.8)]
 
 
 def surface(
-    values: Sequence[tuple[float, float]] = VALUES, headlines: dict[str, Headline] = UP, grid: Sequence[TaskWeights] = GRID
+    values: Sequence[tuple[float, float]] = VALUES,
+    headlines: dict[str, Headline] = UP,
+    grid: Sequence[TaskWeights] = GRID,
 ) -> Surface:
     rows = [
-        Evaluation(w, {task: {head.metric: v} for (task, head), v in zip(headlines.items(), pair, strict=True)}, Fidelity.PREVIEW, "simple")
+        Evaluation(
+            w,
+            {task: {head.metric: v} for (task, head), v in zip(headlines.items(), pair, strict=True)},
+            Fidelity.PREVIEW,
+            "simple",
+        )
         for w, pair in zip(grid, values, strict=True)
     ]
     return Surface(headlines, tuple(rows))

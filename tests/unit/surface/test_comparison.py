@@ -11,12 +11,26 @@ POINTS = [TaskWeights(AB, [share, 1 - share]) for share in (0.25, 0.75)]
 
 
 def compared(method: str, kind: Kind, regret: float, error: float) -> MethodComparison:
-    found = Agreement(method, 3, {"a": error, "b": error}, {"a": 0.0, "b": 0.0}, {"a": None, "b": None}, None, None, None, regret, 0.0, 0.1)
+    found = Agreement(
+        method,
+        3,
+        {"a": error, "b": error},
+        {"a": 0.0, "b": 0.0},
+        {"a": None, "b": None},
+        None,
+        None,
+        None,
+        regret,
+        0.0,
+        0.1,
+    )
     return MethodComparison(found, method, kind, 1.0, 0.0)
 
 
 def joint(metric: str, values: dict[TaskWeights, tuple[float, float]], higher: bool = True) -> Surface:
-    rows = [Evaluation(at, {"a": {metric: a}, "b": {metric: b}}, Fidelity.JOINT, "joint") for at, (a, b) in values.items()]
+    rows = [
+        Evaluation(at, {"a": {metric: a}, "b": {metric: b}}, Fidelity.JOINT, "joint") for at, (a, b) in values.items()
+    ]
     return Surface({task: Headline(metric, higher) for task in AB}, tuple(rows))
 
 

@@ -35,7 +35,10 @@ class TestKernel:
 
 
 def test_the_own_coordinate_has_its_own_reach() -> None:
-    left, right = Places(np.array([[0.5, 0.25, 0.25]]), 0, np.zeros(1), 1.0), Places(np.array([[0.2, 0.4, 0.4]]), 0, np.zeros(1), 1.0)
+    left, right = (
+        Places(np.array([[0.5, 0.25, 0.25]]), 0, np.zeros(1), 1.0),
+        Places(np.array([[0.2, 0.4, 0.4]]), 0, np.zeros(1), 1.0),
+    )
     expected = 4 * np.exp(-((0.3 / 0.5) ** 2) / 2 - (2 * 0.15**2) / 2)
     assert Kernel(2.0, 0.5, 1.0).between(left, right)[0, 0] == pytest.approx(expected)
 

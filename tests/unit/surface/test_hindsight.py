@@ -14,7 +14,12 @@ GRID = lattice(TASKS, 8)
 
 
 def row(weights: TaskWeights, fidelity: Fidelity, method: str, shift: float = 0.0) -> Evaluation:
-    return Evaluation(weights, {task: {"accuracy": 0.3 + 0.6 * share**0.5 - shift} for task, share in weights.items()}, fidelity, method)
+    return Evaluation(
+        weights,
+        {task: {"accuracy": 0.3 + 0.6 * share**0.5 - shift} for task, share in weights.items()},
+        fidelity,
+        method,
+    )
 
 
 PREVIEWS = tuple(row(w, Fidelity.PREVIEW, "diagonal", 0.2 * min(w.values())) for w in GRID)
@@ -43,7 +48,9 @@ def test_a_run_of_another_seed_was_known_and_a_corner_is_no_joint_run() -> None:
 
 
 def test_what_came_before_everything_was_not_foretold() -> None:
-    assert [each.weights for each in predict_past_runs(replace(SURFACE, rows=(JOINT[0], *PREVIEWS, JOINT[1])))] == [GRID[2]]
+    assert [each.weights for each in predict_past_runs(replace(SURFACE, rows=(JOINT[0], *PREVIEWS, JOINT[1])))] == [
+        GRID[2]
+    ]
     assert predict_past_runs(Surface(SURFACE.headlines, ())) == []
 
 

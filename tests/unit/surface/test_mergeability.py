@@ -21,8 +21,13 @@ ACCURACY = Headline("accuracy")
 LINE = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def surface(tasks: str, metrics: Callable[[TaskWeights, str], Mapping[str, float]], points: list[TaskWeights] | None = None) -> Surface:
-    rows = [Evaluation(w, {t: metrics(w, t) for t in tasks}, Fidelity.PREVIEW, "simple") for w in points or paths(list(tasks))]
+def surface(
+    tasks: str, metrics: Callable[[TaskWeights, str], Mapping[str, float]], points: list[TaskWeights] | None = None
+) -> Surface:
+    rows = [
+        Evaluation(w, {t: metrics(w, t) for t in tasks}, Fidelity.PREVIEW, "simple")
+        for w in points or paths(list(tasks))
+    ]
     return Surface(dict.fromkeys(tasks, ACCURACY), tuple(rows))
 
 
@@ -61,9 +66,11 @@ class TestPaths:
 
 class TestPairs:
     def test_losses_are_the_mean_of_the_two_tasks_alone(self) -> None:
-        found = pairs_of(surface("abc", lambda w, t: {"loss": {"a": 1 - w["a"], "b": 2 * (1 - w["b"]), "c": 100.0}[t], "accuracy": w[t]}))[
-            0
-        ]
+        found = pairs_of(
+            surface(
+                "abc", lambda w, t: {"loss": {"a": 1 - w["a"], "b": 2 * (1 - w["b"]), "c": 100.0}[t], "accuracy": w[t]}
+            )
+        )[0]
         assert found.losses == pytest.approx([(share + 2 * (1 - share)) / 2 for share in LINE])
         assert found.own_loss == 0.0
         assert (found.own, found.half) == ({"a": 1.0, "b": 1.0}, {"a": 0.5, "b": 0.5})
@@ -88,12 +95,15 @@ class TestPairs:
         assert (found.barrier, found.peak, found.verdict) == (math.inf, 0.5, "fails")
 
     @pytest.mark.parametrize(
-        ("half", "verdict"), [(0.9, "sound"), (0.875, "sound"), (0.86, "loses"), (0.5, "loses"), (0.44, "fails"), (0.0, "fails")]
+        ("half", "verdict"),
+        [(0.9, "sound"), (0.875, "sound"), (0.86, "loses"), (0.5, "loses"), (0.44, "fails"), (0.0, "fails")],
     )
     def test_verdicts_by_what_is_kept(self, half: float, verdict: str) -> None:
         assert pair((0.9, 0.9), (half, half)).verdict == verdict
 
-    @pytest.mark.parametrize(("half", "verdict"), [(10.0, "sound"), (11.5, "sound"), (12.5, "loses"), (99.0, "loses"), (101.0, "fails")])
+    @pytest.mark.parametrize(
+        ("half", "verdict"), [(10.0, "sound"), (11.5, "sound"), (12.5, "loses"), (99.0, "loses"), (101.0, "fails")]
+    )
     def test_verdicts_where_less_is_better(self, half: float, verdict: str) -> None:
         found = pair((10.0, 10.0), (half, half), headline=Headline("perplexity", higher_is_better=False))
         assert found.kept == pytest.approx(10 / half)
@@ -120,7 +130,9 @@ class TestPairs:
         def metrics(weights: TaskWeights, task: str) -> Mapping[str, float]:
             return {"loss": 1.0, "accuracy": weights[task]}
 
-        by_resolution = {n: [each.shares for each in pairs_of(surface("ab", metrics, lattice("ab", n)))] for n in (3, 4, 6)}
+        by_resolution = {
+            n: [each.shares for each in pairs_of(surface("ab", metrics, lattice("ab", n)))] for n in (3, 4, 6)
+        }
         assert by_resolution == {3: [], 4: [LINE], 6: [(0.0, 0.5, 1.0)]}
 
 
@@ -156,7 +168,11 @@ class TestRealNetworks:
     def test_with_its_units_in_another_order_there_is_one(self) -> None:
         """The same function at both ends, so every rise is barrier."""
         net, (own, _) = trained()
-        turned = {"0.weight": own["0.weight"].roll(5, 0), "0.bias": own["0.bias"].roll(5, 0), "2.weight": own["2.weight"].roll(5, 1)}
+        turned = {
+            "0.weight": own["0.weight"].roll(5, 0),
+            "0.bias": own["0.bias"].roll(5, 0),
+            "2.weight": own["2.weight"].roll(5, 1),
+        }
         found = self.between(net, own, {**own, **turned})
         assert found.losses[0] == pytest.approx(found.losses[-1], rel=1e-4)
         assert found.is_barred
@@ -167,7 +183,10 @@ class TestRealNetworks:
 class TestCorners:
     @staticmethod
     def rows(shift: float) -> list[Evaluation]:
-        return [Evaluation(w, {t: {"loss": 1.0, "accuracy": w[t] - shift} for t in w}, Fidelity.PREVIEW, "mixture") for w in corners("ab")]
+        return [
+            Evaluation(w, {t: {"loss": 1.0, "accuracy": w[t] - shift} for t in w}, Fidelity.PREVIEW, "mixture")
+            for w in corners("ab")
+        ]
 
     def found(self, shift: float, **alone: float) -> Corner:
         known = {task: {"loss": 1.0, "accuracy": 1.0, **alone} for task in "ab"}

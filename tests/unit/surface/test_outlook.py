@@ -18,7 +18,10 @@ MEAN = Preference("mean", {})
 
 
 def row(weights: TaskWeights, fidelity: Fidelity, method: str, shift: float = 0.0) -> Evaluation:
-    metrics = {"a": {"accuracy": 0.4 + 0.5 * weights["a"] ** 0.5 - shift}, "b": {"loss": 1.5 - weights["b"] ** 0.5 + shift}}
+    metrics = {
+        "a": {"accuracy": 0.4 + 0.5 * weights["a"] ** 0.5 - shift},
+        "b": {"loss": 1.5 - weights["b"] ** 0.5 + shift},
+    }
     return Evaluation(weights, metrics, fidelity, method)
 
 
@@ -101,7 +104,10 @@ def test_chances_of_floors(found: Outlook) -> None:
 def test_the_front_of_two_opposed_tasks_is_everything(found: Outlook) -> None:
     assert found.on_front.shape == (9,)
     assert found.on_front[[0, -1]].min() > 0.5
-    same = tuple(replace(each, metrics={**each.metrics, "b": {"loss": 1 - each.metrics["a"]["accuracy"]}}) for each in made().rows)
+    same = tuple(
+        replace(each, metrics={**each.metrics, "b": {"loss": 1 - each.metrics["a"]["accuracy"]}})
+        for each in made().rows
+    )
     alone = outlook(Surface(HEADS, same), GRID)
     assert alone.on_front[0] > 0.9
     assert alone.on_front[4:].max() < 0.1
@@ -135,7 +141,8 @@ class TestMany:
         for scores in (values.mean(1), values.min(1), values[:, 2]):
             assert surface.rows[int(scores.argmax())].weights in found
         nearest = [
-            min(np.abs(np.subtract(list(row.weights.values()), list(w.values()))).max() for w in found) for row in surface.rows[::97]
+            min(np.abs(np.subtract(list(row.weights.values()), list(w.values()))).max() for w in found)
+            for row in surface.rows[::97]
         ]
         assert max(nearest) < 0.05
 

@@ -9,7 +9,9 @@ from foretaste.weights import lattice
 
 def brute_force(values: list[list[float]]) -> list[bool]:
     def dominates(one: list[float], other: list[float]) -> bool:
-        return all(x >= y for x, y in zip(one, other, strict=True)) and any(x > y for x, y in zip(one, other, strict=True))
+        return all(x >= y for x, y in zip(one, other, strict=True)) and any(
+            x > y for x, y in zip(one, other, strict=True)
+        )
 
     return [not any(dominates(other, one) for other in values) for one in values]
 
@@ -23,7 +25,12 @@ def test_it_agrees_with_brute_force_ties_included(tasks: int, levels: int, seed:
 
 
 def test_equal_rows_stand_or_fall_together() -> None:
-    assert is_efficient(np.array([[1.0, 1.0], [1.0, 1.0], [0.0, 1.0], [0.0, 1.0]])).tolist() == [True, True, False, False]
+    assert is_efficient(np.array([[1.0, 1.0], [1.0, 1.0], [0.0, 1.0], [0.0, 1.0]])).tolist() == [
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_the_front_minds_the_direction_of_each_metric() -> None:

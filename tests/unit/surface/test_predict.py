@@ -15,7 +15,10 @@ TASKS = ("a", "b", "c")
 UP = {task: Headline("accuracy") for task in TASKS}
 GRID = lattice(TASKS, 6)
 HIDDEN = [weights for weights in GRID if weights.corner is None]
-KNOWN = [TaskWeights(TASKS, shares) for shares in ([1 / 3] * 3, [0.5, 0.5, 0.0], [0.1, 0.3, 0.6], [0.0, 0.3, 0.7], [0.7, 0.1, 0.2])]
+KNOWN = [
+    TaskWeights(TASKS, shares)
+    for shares in ([1 / 3] * 3, [0.5, 0.5, 0.0], [0.1, 0.3, 0.6], [0.0, 0.3, 0.7], [0.7, 0.1, 0.2])
+]
 
 
 def truth(weights: TaskWeights, task: str) -> float:
@@ -28,13 +31,18 @@ def worse(weights: TaskWeights, task: str) -> float:
     return truth(weights, task) * (1 - 0.9 * (1 - max(weights.values())) * weights[task])
 
 
-def rows(points: Sequence[TaskWeights], fidelity: Fidelity, method: str, noise: float = 0.0, seed: int = 0) -> list[Evaluation]:
+def rows(
+    points: Sequence[TaskWeights], fidelity: Fidelity, method: str, noise: float = 0.0, seed: int = 0
+) -> list[Evaluation]:
     random, value = np.random.default_rng(seed), truth if fidelity == Fidelity.JOINT else worse
     return [
         Evaluation(
             weights,
             {
-                task: {"accuracy": (level := value(weights, task) + noise * random.standard_normal()), "loss": 2 * (1 - level)}
+                task: {
+                    "accuracy": (level := value(weights, task) + noise * random.standard_normal()),
+                    "loss": 2 * (1 - level),
+                }
                 for task in weights
             },
             fidelity,
@@ -111,7 +119,10 @@ class TestWithoutJointRuns:
         assert 0.2 < correlation(FOUND.draw(500)[:, len(HIDDEN) // 2]) < 0.7  # joint runs tell of each task by itself
 
     def test_tasks_are_off_in_the_direction_of_their_metrics(self) -> None:
-        mixed = replace(surface(SIMPLE), headlines={"a": Headline("accuracy"), "b": Headline("loss", False), "c": Headline("accuracy")})
+        mixed = replace(
+            surface(SIMPLE),
+            headlines={"a": Headline("accuracy"), "b": Headline("loss", False), "c": Headline("accuracy")},
+        )
         drawn = predict(mixed, [uniform(TASKS)]).draw(500)[:, 0]
         assert correlation(drawn) < -0.9
 
@@ -155,13 +166,20 @@ class TestOrder:
 
 
 def of(value: float, points: Sequence[TaskWeights] = GRID, fidelity: Fidelity = Fidelity.PREVIEW) -> list[Evaluation]:
-    return [Evaluation(weights, {task: {"accuracy": value} for task in TASKS}, fidelity, str(fidelity)) for weights in points]
+    return [
+        Evaluation(weights, {task: {"accuracy": value} for task in TASKS}, fidelity, str(fidelity))
+        for weights in points
+    ]
 
 
 HARD = {
     "one joint run": surface(SIMPLE, JOINT[:1]),
-    "all joint runs at one weighting": surface(SIMPLE, *(rows(KNOWN[:1], Fidelity.JOINT, "joint", 0.01, seed) for seed in range(4))),
-    "other seeds at the same weightings": surface(SIMPLE, *(rows(KNOWN, Fidelity.JOINT, "joint", 0.02, seed) for seed in range(3))),
+    "all joint runs at one weighting": surface(
+        SIMPLE, *(rows(KNOWN[:1], Fidelity.JOINT, "joint", 0.01, seed) for seed in range(4))
+    ),
+    "other seeds at the same weightings": surface(
+        SIMPLE, *(rows(KNOWN, Fidelity.JOINT, "joint", 0.02, seed) for seed in range(3))
+    ),
     "joint runs alone": surface(JOINT),
     "one joint run alone": surface(JOINT[:1]),
     "corners alone": surface(rows(corners(TASKS), Fidelity.JOINT, "joint")),
@@ -192,9 +210,14 @@ def test_constant_metrics_stay_what_they_are() -> None:
 
 def test_two_tasks_and_ten() -> None:
     for tasks in ("ab", "abcdefghij"):
-        points = corners(tasks) + [uniform(tasks)] + [weights for weights in lattice(tasks, 2) if weights.corner is None]
+        points = (
+            corners(tasks) + [uniform(tasks)] + [weights for weights in lattice(tasks, 2) if weights.corner is None]
+        )
         parts = rows(points, Fidelity.PREVIEW, "simple"), rows(points[-3:], Fidelity.JOINT, "joint")
-        found = predict(Surface({task: Headline("accuracy") for task in tasks}, tuple(row for part in parts for row in part)), points)
+        found = predict(
+            Surface({task: Headline("accuracy") for task in tasks}, tuple(row for part in parts for row in part)),
+            points,
+        )
         expected = np.array([[truth(weights, task) for task in tasks] for weights in points])
         assert np.abs(found.median - expected).mean() < 0.08
 
@@ -202,16 +225,23 @@ def test_two_tasks_and_ten() -> None:
 def test_with_heads_of_their_own_a_run_without_a_task_says_nothing_of_it() -> None:
     face = KNOWN[1]
     assert face["c"] == 0
-    told = [replace(row, metrics={**row.metrics, "c": {"accuracy": 0.99}}) if row.weights == face else row for row in JOINT]
+    told = [
+        replace(row, metrics={**row.metrics, "c": {"accuracy": 0.99}}) if row.weights == face else row for row in JOINT
+    ]
     for inside in (True, False):
-        one, other = (predict(surface(SIMPLE, joint, has_private_heads=inside), HIDDEN).median[:, 2] for joint in (JOINT, told))
+        one, other = (
+            predict(surface(SIMPLE, joint, has_private_heads=inside), HIDDEN).median[:, 2] for joint in (JOINT, told)
+        )
         assert (np.abs(one - other).max() < 0.02) == inside
 
 
 def test_a_row_that_lacks_the_metric_is_left_out() -> None:
     lacking = replace(JOINT[0], metrics={**JOINT[0].metrics, "b": {"loss": 9.0}})
     missing = replace(JOINT[1], metrics={"a": {"accuracy": 0.0}})
-    found, expected = predict(surface(SIMPLE, [lacking, missing], JOINT[2:]), HIDDEN), predict(surface(SIMPLE, JOINT[2:]), HIDDEN)
+    found, expected = (
+        predict(surface(SIMPLE, [lacking, missing], JOINT[2:]), HIDDEN),
+        predict(surface(SIMPLE, JOINT[2:]), HIDDEN),
+    )
     assert found.median == pytest.approx(expected.median)
 
 
@@ -221,22 +251,32 @@ def test_previews_at_few_weightings_are_left_out() -> None:
 
 
 def test_a_joint_run_at_a_corner_counts_before_a_preview_there() -> None:
-    trained = [replace(row, metrics={task: {"accuracy": 0.4} for task in TASKS}) for row in rows(corners(TASKS), Fidelity.JOINT, "joint")]
+    trained = [
+        replace(row, metrics={task: {"accuracy": 0.4} for task in TASKS})
+        for row in rows(corners(TASKS), Fidelity.JOINT, "joint")
+    ]
     found = predict(surface(SIMPLE, trained), corners(TASKS))
     assert found.median == pytest.approx(0.4, abs=0.02)
     assert found.basis.startswith("only 3 single-task models")
 
 
 def test_simple_averaging_is_the_single_task_model() -> None:
-    other = [replace(row, metrics={task: {"accuracy": 0.2} for task in TASKS}) for row in rows(GRID, Fidelity.PREVIEW, "another")]
-    assert predict(surface(other, SIMPLE, JOINT), corners(TASKS)).median == pytest.approx(real(corners(TASKS)), abs=0.02)
+    other = [
+        replace(row, metrics={task: {"accuracy": 0.2} for task in TASKS})
+        for row in rows(GRID, Fidelity.PREVIEW, "another")
+    ]
+    assert predict(surface(other, SIMPLE, JOINT), corners(TASKS)).median == pytest.approx(
+        real(corners(TASKS)), abs=0.02
+    )
     assert predict(surface(other, JOINT), corners(TASKS)).median == pytest.approx(0.2, abs=0.05)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_what_is_no_number_is_refused(value: float) -> None:
     broken = replace(JOINT[2], metrics={**JOINT[2].metrics, "b": {"accuracy": value}})
-    with pytest.raises(StudyError, match=rf"accuracy of task 'b' is {value} in the row joint joint at a=0.1,b=0.3,c=0.6"):
+    with pytest.raises(
+        StudyError, match=rf"accuracy of task 'b' is {value} in the row joint joint at a=0.1,b=0.3,c=0.6"
+    ):
         fit_predictor(surface(SIMPLE, JOINT, [broken]))
 
 
@@ -249,7 +289,10 @@ def test_a_perplexity_is_never_expected_below_one() -> None:
     heads = {task: Headline("perplexity", higher_is_better=False) for task in "ab"}
     points = lattice("ab", 4)
     made = [(w, Fidelity.PREVIEW) for w in points] + [(points[2], Fidelity.JOINT)]
-    rows = [Evaluation(w, {t: {"perplexity": 1.0 + (1 - w[t]) ** 2} for t in "ab"}, fidelity, "simple") for w, fidelity in made]
+    rows = [
+        Evaluation(w, {t: {"perplexity": 1.0 + (1 - w[t]) ** 2} for t in "ab"}, fidelity, "simple")
+        for w, fidelity in made
+    ]
     found = predict(Surface(heads, tuple(rows)), lattice("ab", 10))
     assert found.low.min() >= 1
     assert found.draw(100, measured=True).min() >= 1
@@ -258,5 +301,6 @@ def test_a_perplexity_is_never_expected_below_one() -> None:
 def test_one_is_not_many() -> None:
     rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in "ab"}, Fidelity.JOINT, "joint") for w in lattice("ab", 2)[:2]]
     assert (
-        predict(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)), lattice("ab", 2)).basis == "1 joint run, 1 single-task model"
+        predict(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)), lattice("ab", 2)).basis
+        == "1 joint run, 1 single-task model"
     )

@@ -33,7 +33,9 @@ class TestPreference:
         np.testing.assert_allclose(MEAN.of(values), [0.5, 0.6])
         np.testing.assert_allclose(Preference("worst", {}).of(values), [0.2, 0.6])
         np.testing.assert_allclose(Preference.parse("b=3,a=1", TASKS).of(values), [0.65, 0.6])
-        np.testing.assert_allclose(Preference("worst", {}).of(np.stack([values, values])), np.array([[0.2, 0.6], [0.2, 0.6]]))
+        np.testing.assert_allclose(
+            Preference("worst", {}).of(np.stack([values, values])), np.array([[0.2, 0.6], [0.2, 0.6]])
+        )
 
     def test_as_text(self) -> None:
         assert str(MEAN) == "the mean over tasks"
@@ -47,7 +49,12 @@ class TestKnee:
     def surface(self, *tasks: str) -> Surface:
         made = {"a": (0.9, 0.1), "b": (0.5, 0.3)}
         rows = [
-            Evaluation(w, {t: {"accuracy": v} for t, v in zip(TASKS, made[str(w.corner)], strict=True)}, Fidelity.PREVIEW, "simple")
+            Evaluation(
+                w,
+                {t: {"accuracy": v} for t, v in zip(TASKS, made[str(w.corner)], strict=True)},
+                Fidelity.PREVIEW,
+                "simple",
+            )
             for w in corners(TASKS)
             if w.corner in tasks
         ]
@@ -63,7 +70,9 @@ class TestKnee:
         found = Preference.parse("knee", TASKS).resolve_knee(self.surface("a", "b"))
         front = np.array([[0.9, 0.1], [0.8, 0.25], [0.5, 0.3]])
         ends = front[2] - front[0]
-        distance = np.abs(np.cross(np.broadcast_to([*ends, 0.0], (3, 3)), np.pad(front - front[0], ((0, 0), (0, 1))))).sum(1)
+        distance = np.abs(
+            np.cross(np.broadcast_to([*ends, 0.0], (3, 3)), np.pad(front - front[0], ((0, 0), (0, 1))))
+        ).sum(1)
         assert found.of(front).argmax() == distance.argmax() == 1
 
     def test_every_single_task_model_is_needed(self) -> None:
@@ -96,7 +105,21 @@ class TestFloor:
         assert str(found) == shown
 
     @pytest.mark.parametrize(
-        "text", ["", "b", "b>0.85", "b=0.85", "b>=", "b>=x", "b>=1e", "b>=1e999", "c>=0.5", "b>=0.5 a>=0.5", "all>=0%", "a>=-5%"]
+        "text",
+        [
+            "",
+            "b",
+            "b>0.85",
+            "b=0.85",
+            "b>=",
+            "b>=x",
+            "b>=1e",
+            "b>=1e999",
+            "c>=0.5",
+            "b>=0.5 a>=0.5",
+            "all>=0%",
+            "a>=-5%",
+        ],
     )
     def test_what_cannot_be_read_shows_how(self, text: str) -> None:
         with pytest.raises(WeightsError, match=r"is not understood; write a>=0\.85 or all>=97%, with tasks among a, b"):
@@ -105,7 +128,9 @@ class TestFloor:
     def test_of(self) -> None:
         assert Floor("a", 0.5, relative=False).of("a", Headline("accuracy"), {}) == 0.5
         assert Floor("a", 0.5, relative=True).of("a", Headline("accuracy"), {"a": 0.8}) == pytest.approx(0.4)
-        assert Floor("a", 0.5, relative=True).of("a", Headline("loss", higher_is_better=False), {"a": 0.8}) == pytest.approx(1.6)
+        assert Floor("a", 0.5, relative=True).of(
+            "a", Headline("loss", higher_is_better=False), {"a": 0.8}
+        ) == pytest.approx(1.6)
         with pytest.raises(StudyError, match="needs the preview at weights a=1"):
             Floor("a", 0.5, relative=True).of("a", Headline("accuracy"), {"b": 0.8})
 
@@ -113,7 +138,10 @@ class TestFloor:
 class TestShortfalls:
     def test_each_floor_by_its_worst_task(self) -> None:
         heads = {"a": Headline("accuracy"), "b": Headline("loss", higher_is_better=False)}
-        floors = [Floor("a", 0.5, relative=False), Floor("all", 0.5, relative=True)]  # a at least .5; a at least .45, b at most .4
+        floors = [
+            Floor("a", 0.5, relative=False),
+            Floor("all", 0.5, relative=True),
+        ]  # a at least .5; a at least .45, b at most .4
         values = np.array([[0.6, 0.3], [0.4, 0.5], [0.48, 0.45]])
         found = shortfalls(floors, heads, {"a": 0.9, "b": 0.2}, values)
         np.testing.assert_allclose(found, np.array([[0, 0], [0.1, 0.1], [0.02, 0.05]]), atol=1e-12)
@@ -127,10 +155,17 @@ LESS = Headline("perplexity", higher_is_better=False)
 
 def test_a_value_says_where_it_is_negated() -> None:
     assert measure(MEAN, dict.fromkeys(TASKS, Headline("f1"))) == "value"
-    assert measure(Preference("worst", {}), dict.fromkeys(TASKS, LESS)) == "value (minus the worst task's log perplexity)"
-    assert measure(Preference.parse("a=1", TASKS), dict.fromkeys(TASKS, LESS)) == "value (minus the weighted mean log perplexity)"
+    assert (
+        measure(Preference("worst", {}), dict.fromkeys(TASKS, LESS)) == "value (minus the worst task's log perplexity)"
+    )
+    assert (
+        measure(Preference.parse("a=1", TASKS), dict.fromkeys(TASKS, LESS))
+        == "value (minus the weighted mean log perplexity)"
+    )
     assert measure(MEAN, {"a": LESS, "b": Headline("f1")}) == "value (log perplexity counts with a minus)"
-    assert measure(MEAN, {"a": LESS, "b": Headline("loss", False)}) == "value (log perplexity and loss count with a minus)"
+    assert (
+        measure(MEAN, {"a": LESS, "b": Headline("loss", False)}) == "value (log perplexity and loss count with a minus)"
+    )
 
 
 def test_unlike_metrics_are_minded_where_they_are_added_as_they_are() -> None:
@@ -138,7 +173,9 @@ def test_unlike_metrics_are_minded_where_they_are_added_as_they_are() -> None:
     assert "--prefer a=1,b=10" in caution(MEAN, unlike)
     assert caution(Preference("worst", {}), unlike, [Floor.parse("all>=95%", TASKS)]) == ""
     assert caution(MEAN, unlike, [Floor.parse("all>=95%", TASKS)]) != ""
-    assert "count as they are in the worst task: the one with the largest numbers decides" in caution(Preference("worst", {}), unlike)
+    assert "count as they are in the worst task: the one with the largest numbers decides" in caution(
+        Preference("worst", {}), unlike
+    )
     assert caution(Preference("knee", {}), unlike) == caution(Preference.parse("a=1,b=9", TASKS), unlike) == ""
     assert caution(MEAN, {"a": LESS, "b": LESS}) == ""
     for pair in (("accuracy", "f1"), ("exact_match", "token_accuracy")):
@@ -161,5 +198,11 @@ def test_a_headline_that_says_nothing_is_named() -> None:
     assert zero_metric_caution(heads, {"a": 0.0, "b": 0.2, "c": 0.0}).startswith(
         "The exact_match of a is 0 even for its own single-task model"
     )
-    assert zero_metric_caution(heads, {"a": 0.0, "b": 0.0}).startswith("The exact_match of a and exact_match of b are 0 even for their own")
-    assert zero_metric_caution(heads, {"b": 0.1}) == zero_metric_caution({"a": Headline("loss", higher_is_better=False)}, {"a": 0.0}) == ""
+    assert zero_metric_caution(heads, {"a": 0.0, "b": 0.0}).startswith(
+        "The exact_match of a and exact_match of b are 0 even for their own"
+    )
+    assert (
+        zero_metric_caution(heads, {"b": 0.1})
+        == zero_metric_caution({"a": Headline("loss", higher_is_better=False)}, {"a": 0.0})
+        == ""
+    )

@@ -21,7 +21,9 @@ SHARPENED = Option(Fidelity.SHARPENED, "diagonal+5", 0.1)
 
 
 def row(weights: TaskWeights, fidelity: Fidelity, method: str, loss: float) -> Evaluation:
-    metrics = {task: {"accuracy": 0.4 + 0.5 * share**0.4 - loss * min(weights.values())} for task, share in weights.items()}
+    metrics = {
+        task: {"accuracy": 0.4 + 0.5 * share**0.4 - loss * min(weights.values())} for task, share in weights.items()
+    }
     return Evaluation(weights, metrics, fidelity, method)
 
 
@@ -71,7 +73,9 @@ def test_known_pending_and_failed_are_not_proposed(found: Outlook) -> None:
     assert propose(found, MEAN, options=[JOINT], pending=[first]) == propose(found, MEAN, options=[JOINT], count=2)[1:]
     elsewhere = Proposal(TaskWeights(TASKS, (0.11, 0.11, 0.78)), JOINT, 0.0)
     assert propose(found, MEAN, options=[JOINT], pending=[elsewhere]) == [first]
-    told = outlook(replace(found.surface, rows=(*found.surface.rows, row(first.weights, Fidelity.JOINT, "joint", 0.0))), GRID)
+    told = outlook(
+        replace(found.surface, rows=(*found.surface.rows, row(first.weights, Fidelity.JOINT, "joint", 0.0))), GRID
+    )
     assert propose(told, MEAN, options=[JOINT])[0].weights != first.weights
 
 

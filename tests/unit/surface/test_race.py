@@ -34,7 +34,10 @@ def test_the_metric_is_a_ratio_of_sums() -> None:
     assert tally.metric(np.ones((1, 3))).tolist() == [[5 / 6]]
     assert tally.metric(np.array([[0.0, 2.0, 1.0]])).tolist() == [[3 / 5]]
     perplexed = Tally(np.array([[2.0, 4.0], [1e6, 1e6]]), np.array([2.0, 2.0]), 9, exponential=True)
-    assert perplexed.metric(np.ones((1, 2)))[0].tolist() == [pytest.approx(math.exp(1.5)), pytest.approx(math.exp(700.0))]
+    assert perplexed.metric(np.ones((1, 2)))[0].tolist() == [
+        pytest.approx(math.exp(1.5)),
+        pytest.approx(math.exp(700.0)),
+    ]
 
 
 @pytest.mark.parametrize("preference", [MEAN, WORST, Preference("weighted", {"a": 0.3, "b": 0.7})])
@@ -77,10 +80,14 @@ def test_pairs_say_more_than_two_samples_would() -> None:
 
 def test_the_more_was_seen_the_surer_it_is() -> None:
     right = independent(np.array([[0.6, 0.6], [0.5, 0.5]]), 100, 5)
-    ends = [compare_candidates(tallies(right, whole), Goal(HEADS, MEAN), LEVEL).high[1] for whole in (100, 110, 200, 10**6)]
+    ends = [
+        compare_candidates(tallies(right, whole), Goal(HEADS, MEAN), LEVEL).high[1] for whole in (100, 110, 200, 10**6)
+    ]
     beyond = compare_candidates(tallies(right), Goal(HEADS, MEAN), LEVEL, beyond=True)
     assert ends == sorted(ends)
-    assert ends[0] == pytest.approx(compare_candidates(tallies(right), Goal(HEADS, MEAN), LEVEL).behind[1])  # nothing is left to see
+    assert ends[0] == pytest.approx(
+        compare_candidates(tallies(right), Goal(HEADS, MEAN), LEVEL).behind[1]
+    )  # nothing is left to see
     assert ends[3] == pytest.approx(float(beyond.high[1]), rel=1e-3)
 
 
@@ -120,7 +127,9 @@ class TestFloors:
         chances, free = np.array([[0.9, 0.75], [0.6, 0.76]]), Goal(HEADS, MEAN)
         seen = tallies(drawn(chances, 300, 0), 2400)
         assert compare_candidates(seen, free, LEVEL).beaten.tolist() == [False, True]
-        found = compare_candidates(seen, Goal(HEADS, MEAN, [Floor("b", float(seen["b"].added[0].mean()), False)]), LEVEL)
+        found = compare_candidates(
+            seen, Goal(HEADS, MEAN, [Floor("b", float(seen["b"].added[0].mean()), False)]), LEVEL
+        )
         assert found.leader == 0
         assert not found.beaten.any()
 

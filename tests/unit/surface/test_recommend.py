@@ -18,17 +18,24 @@ MEAN = Preference("mean", {})
 GRID = lattice(TASKS, 8)
 
 
-def row(weights: TaskWeights, fidelity: Fidelity, method: str, heads: dict[str, Headline], shift: float = 0.0) -> Evaluation:
+def row(
+    weights: TaskWeights, fidelity: Fidelity, method: str, heads: dict[str, Headline], shift: float = 0.0
+) -> Evaluation:
     """Best in the mean at a = 2/3: a is twice as high."""
     goodness = {"a": 0.2 + 0.6 * weights["a"] ** 0.5 - shift, "b": 0.2 + 0.42426 * weights["b"] ** 0.5 - shift}
-    metrics = {task: {head.metric: goodness[task] if head.higher_is_better else 1 - goodness[task]} for task, head in heads.items()}
+    metrics = {
+        task: {head.metric: goodness[task] if head.higher_is_better else 1 - goodness[task]}
+        for task, head in heads.items()
+    }
     return Evaluation(weights, metrics, fidelity, method)
 
 
 def seen(joint: int = 9, heads: dict[str, Headline] = UP, previews: bool = True, inside: bool = False) -> Outlook:
     rows = [row(w, Fidelity.PREVIEW, "diagonal", heads, 0.05 * min(w.values())) for w in GRID if previews]
     rows += [row(w, Fidelity.JOINT, "joint", heads) for w in GRID[:joint]]
-    return outlook(Surface(heads, tuple(rows), has_private_heads=inside), [w for w in GRID if not inside or min(w.values()) > 0])
+    return outlook(
+        Surface(heads, tuple(rows), has_private_heads=inside), [w for w in GRID if not inside or min(w.values()) > 0]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +82,12 @@ def test_gain_against_uniform_weights(known: Outlook) -> None:
     assert found.gain_high is not None
     assert found.gain_low <= found.gain <= found.gain_high
     assert found.gain > 0
-    apart = Outlook(known.surface, known.points[:3], known.predictor, *(_cut(known, part) for part in ("prediction", "draws", "measured")))  # type: ignore[arg-type]
+    apart = Outlook(
+        known.surface,
+        known.points[:3],
+        known.predictor,
+        *(_cut(known, part) for part in ("prediction", "draws", "measured")),
+    )  # type: ignore[arg-type]
     assert recommend(apart, MEAN).gain is None
 
 
@@ -155,7 +167,10 @@ def test_only_weights_that_train_every_head_are_recommended() -> None:
 def test_only_weightings_to_choose_among_are_counted(known: Outlook) -> None:
     floors = [Floor("b", 0.1, False)]
     reason = recommend(known, MEAN, floors, among=GRID[2:5]).reason
-    assert reason == "best expected value of the mean over tasks among the 3 of 3 weightings that are likely (80%) to keep b>=0.1"
+    assert (
+        reason
+        == "best expected value of the mean over tasks among the 3 of 3 weightings that are likely (80%) to keep b>=0.1"
+    )
     assert "the 1 of 1 weighting that is likely (80%)" in recommend(known, MEAN, floors, among=[GRID[3]]).reason
     assert recommend(known, MEAN, among=[GRID[3]]).reason.endswith("among 1 weighting")
 
@@ -163,7 +178,9 @@ def test_only_weightings_to_choose_among_are_counted(known: Outlook) -> None:
 def test_no_run_can_add_more_than_knowing_everything_would() -> None:
     heads = {task: Headline("perplexity", higher_is_better=False) for task in TASKS}
     rows = [
-        Evaluation(w, {task: {"perplexity": float(np.exp(6 * (1 - w[task]) ** 2 + 0.1))} for task in TASKS}, fidelity, "simple")
+        Evaluation(
+            w, {task: {"perplexity": float(np.exp(6 * (1 - w[task]) ** 2 + 0.1))} for task in TASKS}, fidelity, "simple"
+        )
         for w in lattice(TASKS, 4)
         for fidelity in ([Fidelity.PREVIEW, Fidelity.JOINT] if w["a"] in (0.0, 0.5) else [Fidelity.PREVIEW])
     ]

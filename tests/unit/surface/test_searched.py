@@ -18,7 +18,9 @@ def test_parse_and_back(text: str, expected: Budget) -> None:
     assert Budget.parse(str(found)) == found
 
 
-@pytest.mark.parametrize("text", ["", "joint", "joint=", "joint=-1", "joint=1.5", "runs=3", "joint=1,joint=2", "joint=1,,previews=3"])
+@pytest.mark.parametrize(
+    "text", ["", "joint", "joint=", "joint=-1", "joint=1.5", "runs=3", "joint=1,joint=2", "joint=1,,previews=3"]
+)
 def test_what_cannot_be_read_shows_how(text: str) -> None:
     with pytest.raises(WeightsError, match="write for example joint=5,previews=100,sharpened=10"):
         Budget.parse(text)

@@ -1,4 +1,4 @@
-"""Splines are exact where values are known, follow smooth functions between, and do not depend on the order of the points."""
+"""Splines are exact where values are known, smooth between, and independent of the order of the points."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,8 @@ def test_it_goes_through_what_is_known() -> None:
 def test_between_it_is_near_a_smooth_function_and_nearer_with_more() -> None:
     asked = drawn(200, 1)
     errors = [
-        float(np.abs(Spline.through(points, smooth(points)).at(asked) - smooth(asked)).mean()) for points in (drawn(50, 0), drawn(800, 0))
+        float(np.abs(Spline.through(points, smooth(points)).at(asked) - smooth(asked)).mean())
+        for points in (drawn(50, 0), drawn(800, 0))
     ]
     assert errors[0] < 0.02
     assert errors[1] < errors[0] / 2

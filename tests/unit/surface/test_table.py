@@ -13,7 +13,9 @@ AB = ("a", "b")
 HEADLINES = {"a": Headline("accuracy"), "b": Headline("error", higher_is_better=False)}
 
 
-def row(weights: TaskWeights, a: float, b: float, method: str = "joint", seed: int = 0, cost: float = 0.0) -> Evaluation:
+def row(
+    weights: TaskWeights, a: float, b: float, method: str = "joint", seed: int = 0, cost: float = 0.0
+) -> Evaluation:
     metrics: Mapping[str, Mapping[str, float]] = {"a": {"loss": 1 - a, "accuracy": a}, "b": {"loss": b, "error": b}}
     return Evaluation(weights, metrics, Fidelity.JOINT if method == "joint" else Fidelity.PREVIEW, method, seed, cost)
 
@@ -42,7 +44,12 @@ def test_no_rows_have_the_right_shape() -> None:
 
 
 def test_rows_are_chosen_by_fidelity_and_method() -> None:
-    rows = (row(uniform(AB), 1, 0), row(uniform(AB), 2, 0, "simple"), row(uniform(AB), 3, 0, "diagonal"), row(uniform(AB), 4, 0, "simple"))
+    rows = (
+        row(uniform(AB), 1, 0),
+        row(uniform(AB), 2, 0, "simple"),
+        row(uniform(AB), 3, 0, "diagonal"),
+        row(uniform(AB), 4, 0, "simple"),
+    )
     surface = Surface(HEADLINES, rows)
     assert surface.methods() == ["simple", "diagonal"]
     assert surface.where(Fidelity.PREVIEW, "simple").rows == (rows[1], rows[3])
@@ -53,7 +60,9 @@ def test_rows_are_chosen_by_fidelity_and_method() -> None:
 
 def test_seeds_are_averaged_per_weighting() -> None:
     one, two = corners(AB)
-    surface = Surface(HEADLINES, (row(one, 0.2, 0.4, seed=0, cost=1.0), row(two, 0.7, 0.1), row(one, 0.4, 0.8, seed=1, cost=3.0)))
+    surface = Surface(
+        HEADLINES, (row(one, 0.2, 0.4, seed=0, cost=1.0), row(two, 0.7, 0.1), row(one, 0.4, 0.8, seed=1, cost=3.0))
+    )
     averaged = surface.averaged()
     assert [each.weights for each in averaged.rows] == [one, two]
     np.testing.assert_allclose(averaged.values(), [[0.3, 0.6], [0.7, 0.1]])

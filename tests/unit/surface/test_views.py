@@ -15,7 +15,11 @@ def test_rows_have_weights_and_all_metrics_the_headline_first() -> None:
         ("movies", ("weight", "accuracy", "loss")),
         ("news", ("weight", "f1", "loss")),
     ]
-    assert [cell.parts for cell in table.rows[0]] == [("diagonal",), ("25%", "0.938", "0.250"), ("75%", "0.500", "1.500")]
+    assert [cell.parts for cell in table.rows[0]] == [
+        ("diagonal",),
+        ("25%", "0.938", "0.250"),
+        ("75%", "0.500", "1.500"),
+    ]
 
 
 def test_a_headline_may_be_named() -> None:
@@ -24,7 +28,9 @@ def test_a_headline_may_be_named() -> None:
 
 
 def test_metrics_that_only_some_rows_have_are_missing_in_others() -> None:
-    fewer = Evaluation(ROW.weights, {task: {"loss": found["loss"]} for task, found in METRICS.items()}, Fidelity.PREVIEW, "ensemble")
+    fewer = Evaluation(
+        ROW.weights, {task: {"loss": found["loss"]} for task, found in METRICS.items()}, Fidelity.PREVIEW, "ensemble"
+    )
     assert rows_table([fewer, ROW]).rows[0][1].parts == ("25%", "\u2014", "0.250")
 
 
@@ -36,7 +42,9 @@ def test_long_lists_are_cut_and_counted() -> None:
 
 def test_weights_have_intervals_and_changes() -> None:
     weights = {"a": 1.0, "b": 0.0}
-    table = weights_table(weights, {"a": 0.9, "b": 0.5}, {"a": 0.8, "b": 0.4}, {"a": 0.95, "b": 0.6}, {"a": 0.92}, "title")
+    table = weights_table(
+        weights, {"a": 0.9, "b": 0.5}, {"a": 0.8, "b": 0.4}, {"a": 0.95, "b": 0.6}, {"a": 0.92}, "title"
+    )
     assert [cell.parts[0] for cell in table.rows[0]] == ["a", "100%", "0.900", "0.800 to 0.950", "0.920", "-0.020"]
     assert [cell.parts[0] for cell in table.rows[1]][-2:] == ["\u2014", "\u2014"]
     assert [row[1].share for row in table.rows] == [1.0, 0.0]

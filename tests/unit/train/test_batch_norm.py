@@ -45,7 +45,9 @@ def test_parameters_stay_and_the_model_is_left_alone() -> None:
 
 
 def test_the_generator_decides() -> None:
-    first, again = (reestimate(linear(), {}, TASKS, uniform(["a", "b"]), generator=generator(), batches=1) for _ in range(2))
+    first, again = (
+        reestimate(linear(), {}, TASKS, uniform(["a", "b"]), generator=generator(), batches=1) for _ in range(2)
+    )
     assert torch.equal(first["1.running_mean"], again["1.running_mean"])
 
 

@@ -34,7 +34,8 @@ def test_weights_must_be_for_these_tasks() -> None:
 
 def test_parameters_that_no_task_has_are_not_given_back() -> None:
     first, second = (
-        replace(task, names=frozenset(names)) for task, names in zip(TASKS, [["0.weight"], ["0.weight", "4.bias"]], strict=True)
+        replace(task, names=frozenset(names))
+        for task, names in zip(TASKS, [["0.weight"], ["0.weight", "4.bias"]], strict=True)
     )
     weights, short = uniform(["a", "b"]), replace(TRAINING, steps=1)
     own = {name for name in joint(linear(), None, TASKS, weights, short).params if ".running_" in name}

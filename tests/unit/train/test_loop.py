@@ -128,10 +128,14 @@ def test_one_step_follows_every_tasks_own_loss() -> None:
     model = plain_model()
     training = Training(steps=1, optimizer="sgd", learning_rate=0.5, decay="constant", clip=None)
     found = train(model, None, tasks, plan, training).params
-    numbers, sets = (task.batch(task.train, rows, torch.device("cpu")) for task, rows in zip(tasks, [(0, 1, 2), (3,)], strict=True))
+    numbers, sets = (
+        task.batch(task.train, rows, torch.device("cpu")) for task, rows in zip(tasks, [(0, 1, 2), (3,)], strict=True)
+    )
     loss = alpha["a"] * nn.functional.mse_loss(model(numbers["inputs"]), numbers["labels"]) / 2
     loss = loss + alpha["b"] * nn.functional.binary_cross_entropy_with_logits(model(sets["inputs"]), sets["labels"])
-    for (name, parameter), grad in zip(model.named_parameters(), torch.autograd.grad(loss, list(model.parameters())), strict=True):
+    for (name, parameter), grad in zip(
+        model.named_parameters(), torch.autograd.grad(loss, list(model.parameters())), strict=True
+    ):
         torch.testing.assert_close(found[name], parameter.detach() - 0.5 * grad)
 
 
@@ -143,7 +147,13 @@ def test_tasks_that_differ_in_prediction_are_run_apart() -> None:
 
     other = replace(TASKS[1], predict=doubled)
     alone = train(plain_model(), None, [other], [(Portion("b", (0, 1)),)], Training(steps=1))
-    mixed = train(plain_model(), None, [TASKS[0], other], [(Portion("a", (0, 1), 0.0), Portion("b", (0, 1), 1.0))], Training(steps=1))
+    mixed = train(
+        plain_model(),
+        None,
+        [TASKS[0], other],
+        [(Portion("a", (0, 1), 0.0), Portion("b", (0, 1), 1.0))],
+        Training(steps=1),
+    )
     torch.testing.assert_close(dict(alone.params), dict(mixed.params))
 
 
@@ -152,7 +162,9 @@ def test_the_prior_pulls_towards_the_pretrained_params() -> None:
     start = snapshot(parameters_of(model))
     far = [
         sum(float((run.params[name] - start[name]).norm()) for name in start)
-        for run in (joint(model, None, TASKS, EVEN, replace(PLAIN, steps=120, prior_precision=delta)) for delta in (0.0, 10.0))
+        for run in (
+            joint(model, None, TASKS, EVEN, replace(PLAIN, steps=120, prior_precision=delta)) for delta in (0.0, 10.0)
+        )
     ]
     assert far[1] < 0.6 * far[0]
 

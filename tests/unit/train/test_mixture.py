@@ -17,7 +17,9 @@ TASKS = [blobs("a", 1, 40), blobs("b", 2, 20), blobs("c", 3, 30)]
 NAMES = [task.name for task in TASKS]
 
 
-def plan_of(weights: TaskWeights, steps: int = 30, batch: int = 8, realise: Realise = "sampling", seed: int = 0) -> list[Step]:
+def plan_of(
+    weights: TaskWeights, steps: int = 30, batch: int = 8, realise: Realise = "sampling", seed: int = 0
+) -> list[Step]:
     return mixture(TASKS, weights, steps, batch, torch.Generator().manual_seed(seed), realise)
 
 
@@ -66,7 +68,8 @@ def test_the_generator_decides() -> None:
 def test_by_loss_every_step_has_every_active_task() -> None:
     plan = plan_of(TaskWeights(NAMES, [0.2, 0.0, 0.8]), batch=7, realise="loss")
     assert all(
-        [(portion.task, portion.weight, len(portion.indices)) for portion in step] == [("a", 0.2, 4), ("c", 0.8, 3)] for step in plan
+        [(portion.task, portion.weight, len(portion.indices)) for portion in step] == [("a", 0.2, 4), ("c", 0.8, 3)]
+        for step in plan
     )
 
 

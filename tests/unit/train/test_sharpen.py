@@ -65,10 +65,13 @@ def test_the_prior_pulls_to_the_pretrained_params_not_to_the_preview(given: bool
     center = pretrained or snapshot(parameters_of(model))
     preview = shifted(model, 2.0)
     free, pulled = (
-        sharpen(model, pretrained, preview, TASKS, EVEN, replace(SGD, prior_precision=delta), steps=1).params for delta in (0.0, 0.3)
+        sharpen(model, pretrained, preview, TASKS, EVEN, replace(SGD, prior_precision=delta), steps=1).params
+        for delta in (0.0, 0.3)
     )
     for name in preview:
-        torch.testing.assert_close(pulled[name] - free[name], -0.1 * 0.3 * (preview[name] - center[name]), atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(
+            pulled[name] - free[name], -0.1 * 0.3 * (preview[name] - center[name]), atol=1e-6, rtol=1e-5
+        )
 
 
 def test_steps_make_the_preview_better_at_its_weights() -> None:
@@ -96,5 +99,7 @@ def test_nothing_given_is_changed() -> None:
 
 @pytest.mark.parametrize("steps", [0, -3])
 def test_no_steps_are_refused(steps: int) -> None:
-    with pytest.raises(RunFailed, match=f"sharpening takes at least 1 step, not {steps}; a preview without any is the preview itself"):
+    with pytest.raises(
+        RunFailed, match=f"sharpening takes at least 1 step, not {steps}; a preview without any is the preview itself"
+    ):
         sharpen(plain(), None, parameters_of(plain()), TASKS, EVEN, SGD, steps=steps)

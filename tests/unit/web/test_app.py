@@ -35,7 +35,15 @@ def test_scripts_are_served(client: TestClient, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/static/page.html", "/static/..%2Fapp.py", "/static/%2Fetc%2Fpasswd", "/../etc/passwd", "/study.db", "/api/nothing"]
+    "path",
+    [
+        "/static/page.html",
+        "/static/..%2Fapp.py",
+        "/static/%2Fetc%2Fpasswd",
+        "/../etc/passwd",
+        "/study.db",
+        "/api/nothing",
+    ],
 )
 def test_nothing_else_is(client: TestClient, path: str) -> None:
     assert client.get(path).status_code == 404
@@ -72,7 +80,10 @@ def test_a_wish_that_is_not_understood(client: TestClient, query: dict[str, str]
 def test_predictions_at_any_weights(client: TestClient) -> None:
     found = client.get("/api/predict", params={"weights": [EVEN, "low=1"]}).json()
     assert found["weights"] == [[0.2, 0.3, 0.5], [1.0, 0.0, 0.0]]
-    assert all(low <= middle <= high for low, middle, high in zip(found["low"][0], found["median"][0], found["high"][0], strict=True))
+    assert all(
+        low <= middle <= high
+        for low, middle, high in zip(found["low"][0], found["median"][0], found["high"][0], strict=True)
+    )
 
 
 @pytest.mark.parametrize("query", [{}, {"weights": "low=2"}, {"weights": "other=1"}, {"weights": ["low=1"] * 201}])
@@ -88,7 +99,10 @@ def test_work_is_asked_for_cancelled_and_listed(trusted: TestClient, woken: list
     assert trusted.post("/api/jobs", json={"kind": "train", "weights": EVEN}).json()["id"] == first.json()["id"]
     other = trusted.post("/api/jobs", json={"kind": "preview", "weights": EVEN}).json()["id"]
     assert trusted.delete(f"/api/jobs/{first.json()['id']}").json()["state"] == "cancelled"
-    assert [(job["id"], job["state"]) for job in trusted.get("/api/jobs").json()] == [(first.json()["id"], "cancelled"), (other, "queued")]
+    assert [(job["id"], job["state"]) for job in trusted.get("/api/jobs").json()] == [
+        (first.json()["id"], "cancelled"),
+        (other, "queued"),
+    ]
     assert trusted.delete("/api/jobs/99").status_code == 404
 
 

@@ -43,7 +43,11 @@ def test_jobs_and_the_study_are_told_once_and_again_when_they_change(study: Path
 
     *found, last = asyncio.run(watched(study, ask))
     revision = Reader(study).view(PreferenceRequest()).revision
-    said = ['event: disk\ndata: {"full": false}\n\n', "event: jobs\ndata: []\n\n", f'event: study\ndata: {{"revision": "{revision}"}}\n\n']
+    said = [
+        'event: disk\ndata: {"full": false}\n\n',
+        "event: jobs\ndata: []\n\n",
+        f'event: study\ndata: {{"revision": "{revision}"}}\n\n',
+    ]
     assert sorted(found[:3]) == sorted(found[3:]) == said  # whoever comes later hears all of it
     assert json.loads(last.split("data: ")[1])[0]["weights"] == "low=1"
 

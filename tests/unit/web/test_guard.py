@@ -49,7 +49,8 @@ def test_another_name_for_this_server_is_refused(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", ["http://evil.example", "https://here", "null", "http://here:2", "http://[", "http://[::1", "", "x" * 3000]
+    "origin",
+    ["http://evil.example", "https://here", "null", "http://here:2", "http://[", "http://[::1", "", "x" * 3000],
 )
 def test_another_sites_page_is_refused(origin: str) -> None:
     assert client().get("/", headers={"origin": origin}).status_code == 403
@@ -95,7 +96,10 @@ def test_a_body_without_a_length_is_refused_where_it_is_too_large() -> None:
     found = client().post("/", content=iter([b"x" * LARGEST, b"x"]), headers={HEADER: TOKEN})
     assert found.status_code == 413
     assert found.json() == {"error": f"a request may have at most {LARGEST} bytes"}
-    assert client().post("/", content=iter([b"x" * (LARGEST - 1), b"x"]), headers={HEADER: TOKEN}).text == f"read {LARGEST}"
+    assert (
+        client().post("/", content=iter([b"x" * (LARGEST - 1), b"x"]), headers={HEADER: TOKEN}).text
+        == f"read {LARGEST}"
+    )
 
 
 def test_every_answer_has_the_headers() -> None:

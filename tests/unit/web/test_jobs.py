@@ -42,7 +42,9 @@ def queue(session: Session) -> Iterator[Queue]:
 
 
 def made(session: Session) -> set[tuple[str, str]]:
-    return {(str(row.fidelity), row.method) for row in read_outcome(session.study).surface.rows if row.weights == WEIGHTS}
+    return {
+        (str(row.fidelity), row.method) for row in read_outcome(session.study).surface.rows if row.weights == WEIGHTS
+    }
 
 
 def test_each_kind(simple: Session, queue: Queue) -> None:
@@ -52,7 +54,12 @@ def test_each_kind(simple: Session, queue: Queue) -> None:
     queue.add(Kind.SHARPEN, HERE)
     queue.add(Kind.TRAIN, HERE)
     assert do_waiting_jobs(Study(simple), queue) == 2
-    assert made(simple) == {("preview", "simple"), ("preview", "ensemble"), ("sharpened", "simple+1"), ("joint", "joint")}
+    assert made(simple) == {
+        ("preview", "simple"),
+        ("preview", "ensemble"),
+        ("sharpened", "simple+1"),
+        ("joint", "joint"),
+    }
     assert [job.state for job in queue.jobs()] == [State.DONE] * 3
     rows = {row.method: row.metrics for row in read_outcome(simple.study).surface.rows if row.weights == WEIGHTS}
     for job, method in zip(queue.jobs(), ("ensemble", "simple+1", "joint"), strict=True):  # what was found is told
@@ -66,7 +73,11 @@ def test_exports_go_to_a_folder_of_the_study(simple: Session, queue: Queue) -> N
         queue.add(kind, HERE)
         assert do_waiting_jobs(Study(simple), queue) == 1
     messages = [job.message for job in queue.jobs()]
-    assert messages == [f"{EXPORTS}/simple-0.2-0.3-0.5", f"{EXPORTS}/joint-0.2-0.3-0.5", f"{EXPORTS}/simple-0.2-0.3-0.5"]
+    assert messages == [
+        f"{EXPORTS}/simple-0.2-0.3-0.5",
+        f"{EXPORTS}/joint-0.2-0.3-0.5",
+        f"{EXPORTS}/simple-0.2-0.3-0.5",
+    ]
     for message, method in zip(messages, ("simple", "joint"), strict=False):
         facts = json.loads((simple.study.path / message / "foretaste.json").read_text())
         assert (facts["method"], facts["at"]) == (method, WEIGHTS.key)
@@ -80,10 +91,16 @@ def test_a_mixture_needs_tasks_from_files(simple: Session, queue: Queue) -> None
 
 
 def test_a_mixture_of_tasks_from_files(tmp_path: Path, checkpoints: Checkpoints, offline: None) -> None:
-    files = {name: tuple(table(tmp_path / f"{name}-{part}.jsonl", sentences(8, part)) for part in (0, 1)) for name in ("a", "b")}
+    files = {
+        name: tuple(table(tmp_path / f"{name}-{part}.jsonl", sentences(8, part)) for part in (0, 1))
+        for name in ("a", "b")
+    }
     recipe = transformers_recipe(tmp_path / "r.yaml", checkpoints.bert, files)  # type: ignore[arg-type]
     plan, text = read(recipe)
-    with (session := start(plan, text, check(plan, text, str(recipe))[1], tmp_path / "study")).study, Queue(tmp_path / "study") as queue:
+    with (
+        (session := start(plan, text, check(plan, text, str(recipe))[1], tmp_path / "study")).study,
+        Queue(tmp_path / "study") as queue,
+    ):
         names = session.problem.names
         queue.add(Kind.EXPORT_MIXTURE, ",".join(f"{name}={1 / len(names)}" for name in names))
         assert do_waiting_jobs(Study(session), queue) == 1, queue.jobs()
@@ -92,7 +109,9 @@ def test_a_mixture_of_tasks_from_files(tmp_path: Path, checkpoints: Checkpoints,
         assert any(path.suffix == ".jsonl" for path in folder.iterdir())
 
 
-def test_a_full_disk_fails_the_job_and_leaves_nothing_half_done(simple: Session, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_fails_the_job_and_leaves_nothing_half_done(
+    simple: Session, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -118,7 +137,9 @@ def test_a_job_that_fails_does_not_keep_others(simple: Session, queue: Queue, mo
     assert "unknown task 'nonsense'" in queue.jobs()[2].message
 
 
-def test_a_cancelled_job_stops_and_what_it_had_stays(simple: Session, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cancelled_job_stops_and_what_it_had_stays(
+    simple: Session, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fit = Study.fit
     monkeypatch.setattr(module, "_EVERY", 0.0)
     job = queue.add(Kind.TRAIN, HERE)

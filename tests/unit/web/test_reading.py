@@ -46,7 +46,10 @@ def test_the_last_is_shown_until_it_is_refreshed(study: Path) -> None:
     assert reader.revision() != first.revision
     assert reader.refresh_all() == reader.revision()
     assert len(calls) == 4
-    assert len(json.loads(reader.view(PreferenceRequest("worst")).state)["rows"]) == len(json.loads(first.state)["rows"]) + 1
+    assert (
+        len(json.loads(reader.view(PreferenceRequest("worst")).state)["rows"])
+        == len(json.loads(first.state)["rows"]) + 1
+    )
 
 
 def test_only_a_few_wishes_are_remembered(study: Path) -> None:
@@ -95,8 +98,12 @@ def test_what_is_known_is_shown_while_a_new_preference_is_worked_out(study: Path
     reader = Reader(study, slow)
     known = reader.view_soon(PreferenceRequest())
     assert not known.is_pending
-    early = [reader.view_soon(PreferenceRequest("worst", ("low>=0.1",)), 0.01) for _ in range(9)]  # asking again is no further question
-    assert all(each.is_pending and json.loads(each.state) == {"pending": True, **json.loads(known.state)} for each in early)
+    early = [
+        reader.view_soon(PreferenceRequest("worst", ("low>=0.1",)), 0.01) for _ in range(9)
+    ]  # asking again is no further question
+    assert all(
+        each.is_pending and json.loads(each.state) == {"pending": True, **json.loads(known.state)} for each in early
+    )
     with pytest.raises(WeightsError, match="is not understood"):
         reader.view_soon(PreferenceRequest("best"), 0.01)
     with pytest.raises(WeightsError, match="is not understood"):
@@ -104,7 +111,9 @@ def test_what_is_known_is_shown_while_a_new_preference_is_worked_out(study: Path
     go.set()
     final = reader.view_soon(PreferenceRequest("worst", ("low>=0.1",)), 60)
     assert not final.is_pending
-    assert is_near(json.loads(final.state), json.loads(view_study(study, PreferenceRequest("worst", ("low>=0.1",))).state))
+    assert is_near(
+        json.loads(final.state), json.loads(view_study(study, PreferenceRequest("worst", ("low>=0.1",))).state)
+    )
 
 
 def test_no_more_new_preferences_than_may_wait(study: Path) -> None:
@@ -112,7 +121,9 @@ def test_no_more_new_preferences_than_may_wait(study: Path) -> None:
     reader = Reader(
         study,
         lambda folder, request: (
-            view_study(folder, request) if go.wait(0 if request == PreferenceRequest() else 60) or request == PreferenceRequest() else known
+            view_study(folder, request)
+            if go.wait(0 if request == PreferenceRequest() else 60) or request == PreferenceRequest()
+            else known
         ),
     )
     known = reader.view(PreferenceRequest())
@@ -164,7 +175,9 @@ def test_a_wish_that_is_not_understood_leaves_everything_as_it_was(study: Path) 
 def test_a_process_of_its_own_says_the_same(study: Path) -> None:
     with closing(WorkerProcess(view_study)) as work:
         apart, here = Reader(study, work), Reader(study)
-        assert is_near(json.loads(apart.view(PreferenceRequest()).state), json.loads(here.view(PreferenceRequest()).state))
+        assert is_near(
+            json.loads(apart.view(PreferenceRequest()).state), json.loads(here.view(PreferenceRequest()).state)
+        )
         assert is_near(apart.predict(["low=0.2,mid=0.3,high=0.5"]), here.predict(["low=0.2,mid=0.3,high=0.5"]))
         with pytest.raises(WeightsError, match="is not understood"):
             apart.view(PreferenceRequest("best"))

@@ -109,7 +109,10 @@ def test_an_empty_address_is_not_every_address(study: Path, host: str) -> None:
 
 
 def test_an_address_that_is_taken(study: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(StudyError, match="name others with --host and --port"):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(StudyError, match="name others with --host and --port"),
+    ):
         serve(study, "127.0.0.1", taken.getsockname()[1], lambda address: None)
     with pytest.raises(StudyError, match=r"cannot listen on 203\.0\.113\.7"):
         serve(study, "203.0.113.7", 0, lambda address: None)
@@ -140,10 +143,14 @@ def _command(number: int) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("kill", [os.kill, os.killpg])  # as `kill` does, and as a terminal does
-def test_a_signal_ends_the_server_and_not_the_work(study: Path, tmp_path: Path, number: int, kill: Callable[[int, int], None]) -> None:
+def test_a_signal_ends_the_server_and_not_the_work(
+    study: Path, tmp_path: Path, number: int, kill: Callable[[int, int], None]
+) -> None:
     command, said = [sys.executable, "-m", "foretaste", "explore", str(study), "--no-open", "--json"], tmp_path / "said"
     with said.open("wb") as errors, Queue(study) as queue:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, env=ENVIRONMENT, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, env=ENVIRONMENT, start_new_session=True
+        )
         assert process.stdout is not None
         with process.stdout as printed:
             address = json.loads(printed.readline())["address"]

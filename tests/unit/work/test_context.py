@@ -47,7 +47,9 @@ def test_joint_runs_have_their_own_steps(session: Session) -> None:
 
 
 def test_contexts_and_origins_are_shown_in_one_line(session: Session) -> None:
-    context = Context(session.study, session.recipe, session.problem, session.base, origin=Origin("name: a\nmodel: b\n", "a.yaml"))
+    context = Context(
+        session.study, session.recipe, session.problem, session.base, origin=Origin("name: a\nmodel: b\n", "a.yaml")
+    )
     assert "\n" not in repr(context)
     assert "\n" not in repr(context.origin)
 

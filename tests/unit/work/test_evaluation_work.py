@@ -50,7 +50,9 @@ class ToyRows(EvaluationWork):
     def inputs_at(self, context: Context, weights: TaskWeights) -> dict[str, object]:
         return {"toy": weights.key}
 
-    def evaluate(self, context: Context, points: Sequence[TaskWeights], observer: Observer) -> list[tuple[Evaluation, Params]]:
+    def evaluate(
+        self, context: Context, points: Sequence[TaskWeights], observer: Observer
+    ) -> list[tuple[Evaluation, Params]]:
         self.asked.append([weights.key for weights in points])
         if self.refused in self.asked[-1]:
             raise ValueError("broken")
@@ -125,7 +127,9 @@ def test_another_process_s_rows_are_found_while_one_waits(session: Session) -> N
     class Late(Unwatched):
         def stopping(self) -> bool:
             inputs = {"toy": KEYS[1], "revision": 1}
-            session.study.add_evaluation(key_of("evaluation", inputs), inputs, row_at(POINTS[1]), {"a/losses": torch.zeros(2)})
+            session.study.add_evaluation(
+                key_of("evaluation", inputs), inputs, row_at(POINTS[1]), {"a/losses": torch.zeros(2)}
+            )
             return False
 
     assert finish(session, work, Late()) == tuple(row_at(weights) for weights in POINTS[:3])

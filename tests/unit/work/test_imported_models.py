@@ -26,7 +26,9 @@ from foretaste.work.imported_models import (
 from foretaste.workflow.session import Session
 
 
-def model_in(folder: Path, params: dict[str, torch.Tensor], task: str = "low", *, unit: str | None = None) -> ImportedModel:
+def model_in(
+    folder: Path, params: dict[str, torch.Tensor], task: str = "low", *, unit: str | None = None
+) -> ImportedModel:
     """A model in a folder, with curvature 2.5 beside it where a unit is given."""
     folder.mkdir()
     save_file(params, folder / "model.safetensors")
@@ -54,7 +56,9 @@ def test_a_folder_that_is_gone_is_named_with_the_way_out(tmp_path: Path) -> None
     with Study.create(tmp_path / "study") as study:
         remember_model(study, model, 0)
         (tmp_path / "one").rename(tmp_path / "moved")
-        with pytest.raises(DataError, match=r"the expert of low is not there any more: .*; import it again, or .* --remove low"):
+        with pytest.raises(
+            DataError, match=r"the expert of low is not there any more: .*; import it again, or .* --remove low"
+        ):
             imported_models(study)
 
 

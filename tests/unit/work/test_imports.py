@@ -11,7 +11,11 @@ def test_the_latest_counts_until_it_is_removed(tmp_path: Path) -> None:
     with Study.create(tmp_path / "study") as study:
         for number, (task, folder) in enumerate((("a", "one"), ("b", "two"), ("a", "three"), (BASE, "base"))):
             record(study, task, number, {}, {"folder": folder})
-        assert {task: done.result["folder"] for task, done in latest(study).items()} == {"a": "three", "b": "two", BASE: "base"}
+        assert {task: done.result["folder"] for task, done in latest(study).items()} == {
+            "a": "three",
+            "b": "two",
+            BASE: "base",
+        }
         remove(study, ["a", SHOWN])
         assert folders_of(study) == {"the imported model of task 'b'": Path("two")}
         record(study, "a", 6, {}, {"folder": "again"})

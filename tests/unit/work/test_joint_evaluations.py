@@ -20,7 +20,9 @@ def test_a_joint_run_is_evaluated_and_kept(session: Session) -> None:
     assert (row.weights, row.fidelity, row.method) == (POINT, Fidelity.JOINT, "joint")
     done = jointly(session, POINT)
     expected = evaluate(session.problem.model, session.study.tensors(done.artefact), session.problem.tasks)
-    assert {task: dict(found) for task, found in row.metrics.items()} == {task: dict(each.metrics) for task, each in expected.items()}
+    assert {task: dict(found) for task, found in row.metrics.items()} == {
+        task: dict(each.metrics) for task, each in expected.items()
+    }
     assert row.cost > done.seconds
 
 
@@ -45,7 +47,9 @@ def test_a_short_run_begins_at_the_pretrained_params(session: Session) -> None:
     training = replace(session.joint_training, steps=2)
     run = joint(session.problem.model, None, session.problem.tasks, POINT, training)
     expected = evaluate(session.problem.model, run.params, session.problem.tasks)
-    assert {task: dict(found) for task, found in row.metrics.items()} == {task: dict(each.metrics) for task, each in expected.items()}
+    assert {task: dict(found) for task, found in row.metrics.items()} == {
+        task: dict(each.metrics) for task, each in expected.items()
+    }
 
 
 @pytest.mark.parametrize("other", [ShortJointRun(3, POINT), ShortJointRun(2, uniform(["low", "mid", "high"]))])

@@ -40,7 +40,10 @@ def test_inside_the_simplex_statistics_are_those_of_the_tasks_at_these_weights(n
     generator = torch.Generator().manual_seed(3)
     expected = reestimate(normed.problem.model, params, normed.problem.tasks, weights, generator=generator)
     assert all(torch.equal(found[name], expected[name]) for name in params)
-    assert [name for name in params if not torch.equal(found[name], params[name])] == ["1.running_mean", "1.running_var"]
+    assert [name for name in params if not torch.equal(found[name], params[name])] == [
+        "1.running_mean",
+        "1.running_var",
+    ]
 
 
 def test_at_a_corner_they_are_the_task_s_own(normed: Session) -> None:
@@ -49,7 +52,9 @@ def test_at_a_corner_they_are_the_task_s_own(normed: Session) -> None:
 
 
 @pytest.mark.parametrize("change", ["averaged", "frozen", "none there"])
-def test_statistics_are_left_where_they_are_not_to_be_found_anew(normed: Session, session: Session, change: str) -> None:
+def test_statistics_are_left_where_they_are_not_to_be_found_anew(
+    normed: Session, session: Session, change: str
+) -> None:
     recipe = normed.recipe
     frozen = recipe.finetune.model_copy(update={"batch_norm": "freeze"})
     same = {
@@ -67,11 +72,20 @@ def test_a_row_is_the_evaluation_of_the_params_and_their_cost(session: Session) 
     params, weights = snapshot(parameters_of(session.problem.model)), uniform(session.problem.names)
     found, each = row(session, params, weights, Fidelity.SHARPENED, "mine", time.perf_counter() - 5.0, spent=100.0)
     expected = evaluate(session.problem.model, params, session.problem.tasks)
-    assert {task: dict(metrics) for task, metrics in found.metrics.items()} == {task: dict(one.metrics) for task, one in expected.items()}
-    assert (found.weights, found.fidelity, found.method, found.seed) == (weights, Fidelity.SHARPENED, "mine", session.recipe.seed)
+    assert {task: dict(metrics) for task, metrics in found.metrics.items()} == {
+        task: dict(one.metrics) for task, one in expected.items()
+    }
+    assert (found.weights, found.fidelity, found.method, found.seed) == (
+        weights,
+        Fidelity.SHARPENED,
+        "mine",
+        session.recipe.seed,
+    )
     assert 105.0 < found.cost < 150.0
     for task in session.problem.tasks:
-        assert float(each[f"{task.name}/losses"].double().mean()) == pytest.approx(found.metrics[task.name]["loss"], rel=1e-6)
+        assert float(each[f"{task.name}/losses"].double().mean()) == pytest.approx(
+            found.metrics[task.name]["loss"], rel=1e-6
+        )
         assert len(each[f"{task.name}/predicted"]) == len(task.validation)
 
 
@@ -82,7 +96,9 @@ def _columns(task: Task) -> tuple[Tensor, Tensor]:
 
 def test_the_objective_is_the_joint_loss_at_four_weightings_for_three_tasks(session: Session) -> None:
     """With fewer validation examples than are used for choices, it is the rows' own losses, weighted."""
-    tasks = tuple(replace(task, validation=Rows(*(column[:50] for column in _columns(task)))) for task in session.problem.tasks)
+    tasks = tuple(
+        replace(task, validation=Rows(*(column[:50] for column in _columns(task)))) for task in session.problem.tasks
+    )
     small = replace(session, problem=replace(session.problem, tasks=tasks))
     params, asked = snapshot(parameters_of(small.problem.model)), []
 
@@ -93,7 +109,9 @@ def test_the_objective_is_the_joint_loss_at_four_weightings_for_three_tasks(sess
     found = objective(small, merge)
     losses = {task: one.metrics["loss"] for task, one in evaluate(small.problem.model, params, tasks).items()}
     assert [round(max(weights.values()), 4) for weights in asked] == [0.3333, 0.6667, 0.6667, 0.6667]
-    assert found == pytest.approx(sum(share * losses[task] for weights in asked for task, share in weights.items()), rel=1e-6)
+    assert found == pytest.approx(
+        sum(share * losses[task] for weights in asked for task, share in weights.items()), rel=1e-6
+    )
 
 
 def test_choices_are_made_on_the_same_examples_every_time_and_not_on_the_first_ones(session: Session) -> None:
@@ -106,8 +124,12 @@ def test_choices_are_made_on_the_same_examples_every_time_and_not_on_the_first_o
 
 def test_statistics_are_reestimated_for_choices_too(normed: Session) -> None:
     params = snapshot(tensors_of(normed.problem.model))
-    averaged = normed.recipe.model_copy(update={"preview": normed.recipe.preview.model_copy(update={"batch_norm": "average"})})
-    assert objective(normed, lambda weights: params) != objective(replace(normed, recipe=averaged), lambda weights: params)
+    averaged = normed.recipe.model_copy(
+        update={"preview": normed.recipe.preview.model_copy(update={"batch_norm": "average"})}
+    )
+    assert objective(normed, lambda weights: params) != objective(
+        replace(normed, recipe=averaged), lambda weights: params
+    )
 
 
 def test_other_data_or_another_model_is_another_evaluation(session: Session) -> None:
@@ -122,7 +144,9 @@ def test_other_data_or_another_model_is_another_evaluation(session: Session) -> 
 def test_in_bf16_results_move_a_little_and_are_named_apart(session: Session) -> None:
     narrow = replace(session, recipe=session.recipe.model_copy(update={"preview": Preview(mixed_precision="bf16")}))
     own, weights = parameters_of(session.problem.model), uniform(session.problem.names)
-    wide_row, other = (row(each, own, weights, Fidelity.PREVIEW, "simple", time.perf_counter())[0] for each in (session, narrow))
+    wide_row, other = (
+        row(each, own, weights, Fidelity.PREVIEW, "simple", time.perf_counter())[0] for each in (session, narrow)
+    )
     moved = [abs(found["loss"] - other.metrics[task]["loss"]) for task, found in wide_row.metrics.items()]
     assert 0 < max(moved) < 0.02
     assert judged_by(narrow) == judged_by(session) | {"mixed_precision": "bf16"}
@@ -156,7 +180,9 @@ def test_what_the_model_wrote_is_kept_with_its_losses(normed: Session) -> None:
         return [(f"é{int(example['labels'])}", "") for example in examples]
 
     judge = TextMetric("count", lambda written, wanted: float(len(written)))
-    tasks = tuple(replace(task, metrics=[judge], write=write) if task.name == "a" else task for task in normed.problem.tasks)
+    tasks = tuple(
+        replace(task, metrics=[judge], write=write) if task.name == "a" else task for task in normed.problem.tasks
+    )
     writing = replace(normed, problem=replace(normed.problem, tasks=tasks))
     params = snapshot(tensors_of(normed.problem.model))
     found, each = row(writing, params, uniform(AB), Fidelity.PREVIEW, "simple", time.perf_counter())

@@ -24,7 +24,9 @@ def test_the_key_names_the_params(session: Session) -> None:
     assert work.key(session) != SingleTaskMetrics("mid").key(session)
 
 
-def test_without_a_model_there_is_nothing_to_evaluate(session: Session, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_without_a_model_there_is_nothing_to_evaluate(
+    session: Session, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     with Study.create(tmp_path_factory.mktemp("empty") / "study") as study:
         context = Context(study, session.recipe, session.problem, session.base)
         with pytest.raises(StudyError, match=r"finetuning on task 'low' is not in the study .* yet"):

@@ -1,4 +1,4 @@
-"""Work as values, on toy work: found or made once, stopped and gone on with, sent as JSON and done by another process."""
+"""Work as values, on toy work: found or made once, stopped and resumed, sent as JSON to another process."""
 
 import json
 import subprocess
@@ -156,7 +156,9 @@ def test_a_run_that_diverges_keeps_its_last_good_state(session: Session) -> None
     assert state is not None
     assert 0 < state.step < 50
     assert seconds > 0
-    assert all(bool(torch.isfinite(tensor).all()) for name, tensor in state.tensors.items() if name.startswith("params/"))
+    assert all(
+        bool(torch.isfinite(tensor).all()) for name, tensor in state.tensors.items() if name.startswith("params/")
+    )
 
 
 ODD = TaskWeights(["low", "mid", "high"], [1 / 3, 1 / 3 + 1e-10, 1 / 3 - 1e-10])
@@ -192,7 +194,11 @@ def test_every_kind_of_work_travels_as_json(work: Work[Any]) -> None:
 
 def test_every_class_of_work_is_among_these() -> None:
     """A new kind of work is to be added to the list above."""
-    own = {name for name, cls in module._CLASSES.items() if cls.__module__.startswith("foretaste") and not cls.__abstractmethods__}
+    own = {
+        name
+        for name, cls in module._CLASSES.items()
+        if cls.__module__.startswith("foretaste") and not cls.__abstractmethods__
+    }
     assert own == {type(work).__name__ for work in ALL_WORK}
 
 
@@ -251,6 +257,16 @@ def test_work_is_the_same_in_another_process(session: Session, tmp_path: Path) -
 
 
 def test_revisions_are_one_for_each_kind() -> None:
-    expected = {"finetune": 1, "joint": 1, "site": 2, "choice": 1, "evaluation": 1, "outputs": 1, "alone": 1, "slice": 1, "factors": 2}
+    expected = {
+        "finetune": 1,
+        "joint": 1,
+        "site": 2,
+        "choice": 1,
+        "evaluation": 1,
+        "outputs": 1,
+        "alone": 1,
+        "slice": 1,
+        "factors": 2,
+    }
     assert expected == REVISIONS
     assert {kind: number for kind, number in revisions().items() if "toy" not in kind} | {"factors": 2} == expected

@@ -16,15 +16,20 @@ def test_check_counts_what_run_will_make() -> None:
     assert found.parameters == sum(tensor.numel() for tensor in made.model.parameters())
     assert found.trainings == (3, 3)
     assert found.previews == len(lattice("abc", 3)) == 10
-    assert found.tasks["mid"] == {"train": 300, "validation": len(made.tasks[1].validation), "classes": 3, "metrics": ["accuracy"]}
+    assert found.tasks["mid"] == {
+        "train": 300,
+        "validation": len(made.tasks[1].validation),
+        "classes": 3,
+        "metrics": ["accuracy"],
+    }
 
 
 def test_check_tries_every_task(tmp_path: Path) -> None:
     """A label that the model has no class for is found before any work."""
     code = (
-        "import torch\nfrom dataclasses import replace\nfrom problems import blobs, linear\nfrom foretaste.task import Rows\n"
-        "def made():\n    bad = Rows(torch.randn(4, 4), torch.zeros(4, 2, dtype=torch.long))\n"
-        "    return linear(), [blobs('a', 1), replace(blobs('b', 2), validation=bad)]\n"
+        "import torch\nfrom dataclasses import replace\nfrom problems import blobs, linear\nfrom foretaste.task import"
+        " Rows\ndef made():\n    bad = Rows(torch.randn(4, 4), torch.zeros(4, 2, dtype=torch.long))\n    return"
+        " linear(), [blobs('a', 1), replace(blobs('b', 2), validation=bad)]\n"
     )
     (tmp_path / "misfit.py").write_text(code)
     text = "name: a\nmodel: {source: function, call: 'misfit:made'}\n"
@@ -34,26 +39,31 @@ def test_check_tries_every_task(tmp_path: Path) -> None:
 
 def test_check_names_the_task_that_the_model_cannot_take(tmp_path: Path) -> None:
     code = (
-        "import torch\nfrom dataclasses import replace\nfrom problems import blobs, linear\nfrom foretaste.task import Rows\n"
-        "def made():\n    wide = Rows(torch.randn(4, 7), torch.zeros(4, dtype=torch.long))\n"
-        "    return linear(), [blobs('a', 1), replace(blobs('b', 2), train=wide)]\n"
+        "import torch\nfrom dataclasses import replace\nfrom problems import blobs, linear\nfrom foretaste.task import"
+        " Rows\ndef made():\n    wide = Rows(torch.randn(4, 7), torch.zeros(4, dtype=torch.long))\n    return linear(),"
+        " [blobs('a', 1), replace(blobs('b', 2), train=wide)]\n"
     )
     (tmp_path / "wide.py").write_text(code)
     text = "name: a\nmodel: {source: function, call: 'wide:made'}\n"
-    with pytest.raises(RecipeError, match=r"tasks\.b\.train: trying task 'b' on two train rows failed: RuntimeError: mat1 and mat2"):
+    with pytest.raises(
+        RecipeError, match=r"tasks\.b\.train: trying task 'b' on two train rows failed: RuntimeError: mat1 and mat2"
+    ):
         check(parse(text), text, str(tmp_path / "r.yaml"))
 
 
 def test_a_headline_that_no_ensemble_has_is_refused_where_one_is_asked_for(tmp_path: Path) -> None:
     code = (
-        "from dataclasses import replace\nfrom problems import blobs, linear\nfrom foretaste.task import ModelMetric\n"
-        "def made():\n    judged = replace(blobs('b', 2), metrics=[ModelMetric('x')], judge=lambda model, names, most: {'x': 1.0})\n"
-        "    return linear(), [blobs('a', 1), judged]\n"
+        "from dataclasses import replace\nfrom problems import blobs, linear\nfrom foretaste.task import"
+        " ModelMetric\ndef made():\n    judged = replace(blobs('b', 2), metrics=[ModelMetric('x')], judge=lambda model,"
+        " names, most: {'x': 1.0})\n    return linear(), [blobs('a', 1), judged]\n"
     )
     (tmp_path / "judged.py").write_text(code)
     text = "name: a\nmodel: {source: function, call: 'judged:made'}\npreview:\n  methods: [simple]\n"
     assert check(parse(text), text, str(tmp_path / "r.yaml"))
     text = text.replace("[simple]", "[ensemble, simple]")
-    said = r"r\.yaml, line 4, preview\.methods: metric 'x' of task 'b' is measured from a model itself, and an ensemble is not a model"
+    said = (
+        r"r\.yaml, line 4, preview\.methods: metric 'x' of task 'b' is measured from a model itself, and an ensemble is"
+        r" not a model"
+    )
     with pytest.raises(RecipeError, match=said):
         check(parse(text), text, str(tmp_path / "r.yaml"))

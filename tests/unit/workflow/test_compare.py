@@ -84,7 +84,9 @@ def test_sharpened_previews_and_joint_runs_cut_to_the_same_steps(three: Session)
     rows = sharpen_previews(three, "simple", 2, joint_points(three.recipe, three.problem))
     heads = headlines(three.problem.tasks)
     joint = confirm(three, joint_points(three.recipe, three.problem))
-    assert found.methods[2].agreement == agreement(Surface(heads, tuple(rows)), Surface(heads, tuple(joint)), "simple+2")
+    assert found.methods[2].agreement == agreement(
+        Surface(heads, tuple(rows)), Surface(heads, tuple(joint)), "simple+2"
+    )
     assert found.methods[3].once == 0.0
 
 
@@ -136,4 +138,10 @@ def test_without_joint_runs_there_is_nothing_to_compare_with(session: Session) -
 def test_anchored_previews_are_not_judged_by_their_anchor(three: Session) -> None:
     found = compare(three, ["simple", "anchored"], [1])
     counts = {each.method: (each.agreement.points, each.agreement.left_out) for each in found.methods}
-    assert counts == {"simple": (3, 0), "simple+1": (3, 0), "anchored": (2, 1), "anchored+1": (2, 1), "pretrained+1": (3, 0)}
+    assert counts == {
+        "simple": (3, 0),
+        "simple+1": (3, 0),
+        "anchored": (2, 1),
+        "anchored+1": (2, 1),
+        "pretrained+1": (3, 0),
+    }

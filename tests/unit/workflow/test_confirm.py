@@ -20,7 +20,9 @@ def test_rows_are_joint_finetuning_evaluated(session: Session) -> None:
     kept = session.study.tensors(done.artefact)
     assert all(torch.equal(kept[name], tensor) for name, tensor in run.params.items())
     expected = evaluate(session.problem.model, run.params, session.problem.tasks)
-    assert {task: dict(found) for task, found in row.metrics.items()} == {task: dict(each.metrics) for task, each in expected.items()}
+    assert {task: dict(found) for task, found in row.metrics.items()} == {
+        task: dict(each.metrics) for task, each in expected.items()
+    }
     assert (row.weights, row.fidelity, row.method, row.seed) == (POINT, Fidelity.JOINT, "joint", 0)
 
 
@@ -41,4 +43,8 @@ def test_the_recipe_says_how_alpha_is_realised_and_how_long(session: Session) ->
     (done,) = session.study.all_work("joint")
     assert done.inputs["realise"] == "loss"
     assert len(done.result["history"]) == 3
-    assert [value["examples"] for value in done.result["seen"].values()] == [33, 33, 30]  # of batches of 32, not by alpha
+    assert [value["examples"] for value in done.result["seen"].values()] == [
+        33,
+        33,
+        30,
+    ]  # of batches of 32, not by alpha

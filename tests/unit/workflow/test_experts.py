@@ -16,7 +16,9 @@ from foretaste.workflow.fit import fit
 from foretaste.workflow.session import Session
 
 
-def expert(session: Session, folder: Path, *, height: float | None = None, unit: str = "example", mean: bool = False) -> Path:
+def expert(
+    session: Session, folder: Path, *, height: float | None = None, unit: str = "example", mean: bool = False
+) -> Path:
     """All params 1, and curvature of one height beside them; or both in one site file."""
     folder.mkdir()
     params = {name: torch.ones_like(tensor) for name, tensor in snapshot(parameters_of(session.problem.model)).items()}
@@ -33,14 +35,18 @@ def test_an_expert_takes_the_place_of_the_first_run_alone(session: Session, tmp_
     task = session.problem.tasks[1]
     run = finetuned(session, task)
     assert run.result["imported"] == str(tmp_path / "mid")
-    assert all(bool((session.study.tensors(run.artefact)[name] == 1).all()) for name in parameters_of(session.problem.model))
+    assert all(
+        bool((session.study.tensors(run.artefact)[name] == 1).all()) for name in parameters_of(session.problem.model)
+    )
     assert "imported" not in finetuned(session, task, member=1).result
     assert "imported" not in finetuned(session, session.problem.tasks[0]).result
 
 
 @pytest.mark.parametrize("mean", [False, True])
 def test_curvature_that_came_along_is_used_until_it_is_made_anew(session: Session, tmp_path: Path, mean: bool) -> None:
-    import_experts(session.study, {name: expert(session, tmp_path / name, height=2.5, mean=mean) for name in session.problem.names})
+    import_experts(
+        session.study, {name: expert(session, tmp_path / name, height=2.5, mean=mean) for name in session.problem.names}
+    )
     site = site_at(session, "low")
     assert site.record.estimator == "adam"
     assert all(set(tensor.flatten().tolist()) == {2.5} for tensor in site.precision.to_tensors().values())
@@ -93,9 +99,13 @@ def test_files_that_change_after_import_are_noticed(session: Session, tmp_path: 
 
 
 @pytest.mark.parametrize("mean", [False, True])
-def test_curvature_of_another_model_is_refused_before_anything_is_kept(session: Session, tmp_path: Path, mean: bool) -> None:
+def test_curvature_of_another_model_is_refused_before_anything_is_kept(
+    session: Session, tmp_path: Path, mean: bool
+) -> None:
     folder = expert(session, tmp_path / "low")
-    other = {name: torch.full_like(tensor, 2.0) for name, tensor in snapshot(parameters_of(session.problem.model)).items()}
+    other = {
+        name: torch.full_like(tensor, 2.0) for name, tensor in snapshot(parameters_of(session.problem.model)).items()
+    }
     save_site(GaussianSite(other, Diagonal(other)), folder / NAME, mean=mean)
     with pytest.raises(DataError, match=r"low/foretaste-site.*; or remove foretaste-site.safetensors"):
         import_experts(session.study, {"low": folder})

@@ -48,7 +48,10 @@ def test_a_corner_is_the_task_s_model(session: Session, tmp_path: Path) -> None:
     corner = corners(session.problem.names)[0]
     export(session, tmp_path / "out", corner, "diagonal")
     expected = session.study.tensors(fit(session)["low"].run.artefact)
-    assert all(torch.equal(tensor, expected[name]) for name, tensor in load_file(tmp_path / "out" / "model.safetensors").items())
+    assert all(
+        torch.equal(tensor, expected[name])
+        for name, tensor in load_file(tmp_path / "out" / "model.safetensors").items()
+    )
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -72,7 +75,10 @@ def test_what_the_study_needs_is_never_replaced(session: Session, tmp_path: Path
         export(session, within, weights, "simple")
     shutil.copytree(own, within)
     import_experts(session.study, {"low": tmp_path / "expert"})
-    for target, what in ((tmp_path / "expert", "is the imported model of task 'low'"), (within, "is within the study's folder")):
+    for target, what in (
+        (tmp_path / "expert", "is the imported model of task 'low'"),
+        (within, "is within the study's folder"),
+    ):
         with pytest.raises(StorageError, match=f"{what} .*, which --overwrite does not replace"):
             check_target(session.recipe, session.study.path, target, overwrite=True)
     export(session, own, weights, "simple", overwrite=True)  # the page's own exports are made anew

@@ -18,7 +18,9 @@ def test_runs_are_finetunings_and_sites_their_curvature(session: Session) -> Non
     params = finetune(session.problem.model, None, low, session.training).params
     assert all(torch.equal(params[name], tensor) for name, tensor in site_at(session, "low").center.items())
     generator = torch.Generator().manual_seed(0)
-    site = fisher(session.problem.model, params, low, generator=generator, labels="exact", max_examples=60, batch_size=32)
+    site = fisher(
+        session.problem.model, params, low, generator=generator, labels="exact", max_examples=60, batch_size=32
+    )
     assert isinstance(site_at(session, "low").precision, Diagonal)
     for name, tensor in site.precision.to_tensors().items():
         torch.testing.assert_close(site_at(session, "low").precision.to_tensors()[name], tensor)

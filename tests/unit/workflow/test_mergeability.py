@@ -44,7 +44,9 @@ def test_the_line_is_the_plain_average_of_two_runs(session: Session) -> None:
     for pair in found.pairs:
         assert pair.losses == pytest.approx(losses_between(session, *pair.tasks), rel=1e-5)
         assert pair.own_loss <= min(pair.losses[0], pair.losses[-1])
-    assert [(corner.method, corner.exact, set(corner.off.values())) for corner in found.corners] == [("simple", True, {0.0})]
+    assert [(corner.method, corner.exact, set(corner.off.values())) for corner in found.corners] == [
+        ("simple", True, {0.0})
+    ]
 
 
 def test_rows_are_ordinary_previews(session: Session) -> None:
@@ -58,7 +60,9 @@ def test_rows_are_ordinary_previews(session: Session) -> None:
     assert session.study.all_work() == work
 
 
-@pytest.mark.parametrize(("method", "exact"), [("diagonal", True), ("kronecker", True), ("ensemble", True), ("mixture", False)])
+@pytest.mark.parametrize(
+    ("method", "exact"), [("diagonal", True), ("kronecker", True), ("ensemble", True), ("mixture", False)]
+)
 def test_corners_of_the_methods_that_are_asked_for(pairs: Session, method: str, exact: bool) -> None:
     found = mergeability(pairs, [method])
     assert [corner.method for corner in found.corners] == ["simple", method]
@@ -68,7 +72,10 @@ def test_corners_of_the_methods_that_are_asked_for(pairs: Session, method: str, 
 
 def test_methods_of_the_recipe_are_checked_where_they_train_nothing_more(session: Session) -> None:
     other = replace(
-        session, recipe=session.recipe.model_copy(update={"preview": Preview(methods=["anchored", "diagonal"], prior_precision=0.003)})
+        session,
+        recipe=session.recipe.model_copy(
+            update={"preview": Preview(methods=["anchored", "diagonal"], prior_precision=0.003)}
+        ),
     )
     assert [corner.method for corner in mergeability(other).corners] == ["simple", "diagonal"]
     assert not session.study.all_work("joint")
@@ -77,7 +84,11 @@ def test_methods_of_the_recipe_are_checked_where_they_train_nothing_more(session
 
 def test_a_method_that_cannot_preview_the_tasks_is_refused_before_any_work(session: Session) -> None:
     low, *others = session.problem.tasks
-    texts = replace(low, metrics=[TextMetric("bleu", lambda said, wanted: 0.0)], write=lambda model, examples: [("", "") for _ in examples])
+    texts = replace(
+        low,
+        metrics=[TextMetric("bleu", lambda said, wanted: 0.0)],
+        write=lambda model, examples: [("", "") for _ in examples],
+    )
     other, before = replace(session, problem=replace(session.problem, tasks=(texts, *others))), session.study.all_work()
     with pytest.raises(TaskError, match="an ensemble is not a model"):
         mergeability(other, ["ensemble"])
@@ -105,9 +116,14 @@ def through(head: str) -> Callable[[nn.Module, Batch], Tensor]:
 
 def test_a_head_of_its_own_stays_with_its_task(tmp_path: Path) -> None:
     model = Headed()
-    own = {head: frozenset(name for name in parameters_of(model) if name.startswith(("trunk", f"{head}."))) for head in "ab"}
+    own = {
+        head: frozenset(name for name in parameters_of(model) if name.startswith(("trunk", f"{head}.")))
+        for head in "ab"
+    }
     tasks = tuple(replace(blobs(head, seed), predict=through(head), names=own[head]) for seed, head in enumerate("ab"))
-    text = "{name: a, model: {source: digits}, finetune: {steps: 20, learning_rate: 0.01}, curvature: {max_examples: 4}}"
+    text = (
+        "{name: a, model: {source: digits}, finetune: {steps: 20, learning_rate: 0.01}, curvature: {max_examples: 4}}"
+    )
     session = start(parse(text), text, Problem(model, tasks), tmp_path / "study")
     with session.study:
         found = mergeability(session)

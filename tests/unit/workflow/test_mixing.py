@@ -27,7 +27,9 @@ def recipe(tmp_path: Path, checkpoints: Checkpoints) -> Path:
             rows = [{"prompt": f"{part} {place}", "completion": "one " * (3 * seed)} for place in range(count)]
             table(tmp_path / f"{name}-{part}.jsonl", rows)
         tasks[name] = (tmp_path / f"{name}-train.jsonl", tmp_path / f"{name}-validation.jsonl")
-    return language_recipe(tmp_path / "tiny.yaml", checkpoints.gpt2, "causal-lm", tasks, finetune="{steps: 5, batch_size: 4}")
+    return language_recipe(
+        tmp_path / "tiny.yaml", checkpoints.gpt2, "causal-lm", tasks, finetune="{steps: 5, batch_size: 4}"
+    )
 
 
 def test_the_rows_are_those_of_the_joint_run_in_its_order(recipe: Path, tmp_path: Path) -> None:
@@ -37,7 +39,9 @@ def test_the_rows_are_those_of_the_joint_run_in_its_order(recipe: Path, tmp_path
     with session.study:
         manifest = export_mixture(session, tmp_path / "mix", weights)
     training = session.joint_training
-    steps = mixture(problem.tasks, weights, training.steps, training.batch_size, torch.Generator().manual_seed(training.seed))
+    steps = mixture(
+        problem.tasks, weights, training.steps, training.batch_size, torch.Generator().manual_seed(training.seed)
+    )
     seen = pq.read_table(tmp_path / "mix" / "train.parquet").to_pylist()
     for place, step in enumerate(steps):
         expected = sorted((portion.task, f"train {index}") for portion in step for index in portion.indices)
@@ -49,7 +53,18 @@ def test_the_rows_are_those_of_the_joint_run_in_its_order(recipe: Path, tmp_path
 
 
 def test_the_command_writes_mixture_manifest_and_configurations(recipe: Path, tmp_path: Path) -> None:
-    options = ["--study", tmp_path / "study", "-w", "uniform", "--mixture", "jsonl", "--trainer", "trl", "--trainer", "axolotl"]
+    options = [
+        "--study",
+        tmp_path / "study",
+        "-w",
+        "uniform",
+        "--mixture",
+        "jsonl",
+        "--trainer",
+        "trl",
+        "--trainer",
+        "axolotl",
+    ]
     found = foretaste("export", recipe, "--to", tmp_path / "mix", *options)
     assert found.code == 0, found.err
     assert "share of units" in found.out
@@ -57,20 +72,29 @@ def test_the_command_writes_mixture_manifest_and_configurations(recipe: Path, tm
     assert json.loads((tmp_path / "mix" / "manifest.json").read_text())["weights"] == {"short": 0.5, "long": 0.5}
     assert yaml.safe_load((tmp_path / "mix" / "trl.yaml").read_text())["num_train_epochs"] == 1
     assert (tmp_path / "mix" / "axolotl.yaml").is_file()
-    assert "a mixture is rows, not a model" in refused("export", recipe, "--to", tmp_path / "other", *options, "--joint")
+    assert "a mixture is rows, not a model" in refused(
+        "export", recipe, "--to", tmp_path / "other", *options, "--joint"
+    )
     assert "exists already" in refused("export", recipe, "--to", tmp_path / "mix", *options)
 
 
 @pytest.mark.parametrize(
-    ("finetune", "targets"), [("targets: [c_attn]", ["c_attn"]), ("targets: [h.0.mlp.c_proj]", ["transformer.h.0.mlp.c_proj"])]
+    ("finetune", "targets"),
+    [("targets: [c_attn]", ["c_attn"]), ("targets: [h.0.mlp.c_proj]", ["transformer.h.0.mlp.c_proj"])],
 )
 def test_a_lora_recipe_is_exported_as_lora(recipe: Path, tmp_path: Path, finetune: str, targets: list[str]) -> None:
     """Two layers of the model end with c_proj, so the one with factors is written by its whole name."""
     lora = f"{{steps: 5, batch_size: 4, method: lora, r: 2, rslora: true, {finetune}}}"
     recipe.write_text(recipe.read_text().replace("{steps: 5, batch_size: 4}", lora))
     export = ["export", recipe, "--study", tmp_path / "study", "-w", "uniform", "--to", tmp_path / "mix"]
-    assert foretaste(*export, *(word for name in ("trl", "axolotl", "llama-factory") for word in ("--trainer", name))).code == 0
-    values = {name: yaml.safe_load((tmp_path / "mix" / f"{name}.yaml").read_text()) for name in ("trl", "axolotl", "llama-factory")}
+    assert (
+        foretaste(*export, *(word for name in ("trl", "axolotl", "llama-factory") for word in ("--trainer", name))).code
+        == 0
+    )
+    values = {
+        name: yaml.safe_load((tmp_path / "mix" / f"{name}.yaml").read_text())
+        for name in ("trl", "axolotl", "llama-factory")
+    }
     assert values["trl"]["use_peft"] is True
     assert values["axolotl"]["adapter"] == values["llama-factory"]["finetuning_type"] == "lora"
     assert values["trl"]["lora_target_modules"] == values["axolotl"]["lora_target_modules"] == targets
@@ -89,7 +113,10 @@ def test_frozen_modules_are_exported_or_refused(recipe: Path, tmp_path: Path) ->
 
 
 def test_classifiers_have_mixtures_without_trainers(checkpoints: Checkpoints, tmp_path: Path) -> None:
-    tasks = {name: (table(tmp_path / f"{name}.csv", sentences(8, 1)), table(tmp_path / f"{name}-v.csv", sentences(4, 9))) for name in "ab"}
+    tasks = {
+        name: (table(tmp_path / f"{name}.csv", sentences(8, 1)), table(tmp_path / f"{name}-v.csv", sentences(4, 9)))
+        for name in "ab"
+    }
     path = transformers_recipe(tmp_path / "tiny.yaml", checkpoints.bert, tasks)
     export = ["export", path, "--study", tmp_path / "study", "--to", tmp_path / "mix", "-w", "a=0.25,b=0.75"]
     assert "causal" in refused(*export, "--trainer", "trl")
@@ -98,12 +125,33 @@ def test_classifiers_have_mixtures_without_trainers(checkpoints: Checkpoints, tm
 
 
 def test_translations_have_their_rows(checkpoints: Checkpoints, tmp_path: Path) -> None:
-    pairs = {name: tuple(table(tmp_path / f"{name}{part}.jsonl", translations(6, part, part)) for part in (1, 2)) for name in "ab"}
-    path = language_recipe(tmp_path / "tiny.yaml", checkpoints.t5, "seq2seq", {name: (one, two) for name, (one, two) in pairs.items()})
-    assert (
-        foretaste("export", path, "--study", tmp_path / "study", "--to", tmp_path / "mix", "-w", "uniform", "--mixture", "jsonl").code == 0
+    pairs = {
+        name: tuple(table(tmp_path / f"{name}{part}.jsonl", translations(6, part, part)) for part in (1, 2))
+        for name in "ab"
+    }
+    path = language_recipe(
+        tmp_path / "tiny.yaml", checkpoints.t5, "seq2seq", {name: (one, two) for name, (one, two) in pairs.items()}
     )
-    assert set(json.loads((tmp_path / "mix" / "train.jsonl").read_text().splitlines()[0])) == {"source", "target", "task"}
+    assert (
+        foretaste(
+            "export",
+            path,
+            "--study",
+            tmp_path / "study",
+            "--to",
+            tmp_path / "mix",
+            "-w",
+            "uniform",
+            "--mixture",
+            "jsonl",
+        ).code
+        == 0
+    )
+    assert set(json.loads((tmp_path / "mix" / "train.jsonl").read_text().splitlines()[0])) == {
+        "source",
+        "target",
+        "task",
+    }
 
 
 def test_examples_without_rows_are_refused(session: Session, tmp_path: Path) -> None:
@@ -112,4 +160,6 @@ def test_examples_without_rows_are_refused(session: Session, tmp_path: Path) -> 
 
 
 def test_a_study_folder_has_no_data(tmp_path: Path) -> None:
-    assert "a mixture needs the tasks' data" in refused("export", tmp_path, "--to", tmp_path / "mix", "--trainer", "trl")
+    assert "a mixture needs the tasks' data" in refused(
+        "export", tmp_path, "--to", tmp_path / "mix", "--trainer", "trl"
+    )

@@ -16,7 +16,10 @@ from foretaste.workflow.start import start
 
 
 def test_an_empty_study_says_what_to_run(tmp_path: Path) -> None:
-    with Study.create(tmp_path / "s") as study, pytest.raises(StudyError, match=r"is empty; run `foretaste run RECIPE --study .*/s` first"):
+    with (
+        Study.create(tmp_path / "s") as study,
+        pytest.raises(StudyError, match=r"is empty; run `foretaste run RECIPE --study .*/s` first"),
+    ):
         read_outcome(study)
 
 
@@ -73,7 +76,11 @@ def test_provenance_says_where_numbers_come_from(session: Session) -> None:
 
 def test_provenance_says_how_near_joint_runs_came_to_alpha(session: Session, tmp_path: Path) -> None:
     confirm(session, [uniform(session.problem.names)])
-    assert read_outcome(session.study).provenance["alpha in joint runs"].startswith("by sampling; realised shares of units within ")
+    assert (
+        read_outcome(session.study)
+        .provenance["alpha in joint runs"]
+        .startswith("by sampling; realised shares of units within ")
+    )
     text = "name: a\nmodel: {source: digits}\njoint: {realise: loss}\n"
     with start(parse(text), text, session.problem, tmp_path / "other").study as study:
         assert read_outcome(study).provenance["alpha in joint runs"] == "by factors of the losses, exactly"
@@ -90,5 +97,8 @@ def test_an_outcome_needs_the_study_alone(session: Session) -> None:
 def test_an_empty_surface_knows_the_tasks(session: Session, tmp_path: Path) -> None:
     empty, surface = empty_surface(session.study), read_outcome(session.study).surface
     assert (empty.headlines, empty.has_private_heads, empty.rows) == (surface.headlines, surface.has_private_heads, ())
-    with Study.create(tmp_path / "new") as study, pytest.raises(StudyError, match="is empty; run `foretaste run RECIPE"):
+    with (
+        Study.create(tmp_path / "new") as study,
+        pytest.raises(StudyError, match="is empty; run `foretaste run RECIPE"),
+    ):
         empty_surface(study)

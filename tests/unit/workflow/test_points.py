@@ -18,7 +18,9 @@ DIGITS = "name: a\nmodel: {source: digits}\n"
 def problem(count: int, private: bool = False) -> Problem:
     model = linear()
     fewer = frozenset(list(parameters_of(model))[:-1])
-    tasks = [replace(blobs(f"t{place}", place), names=fewer if private and place == 0 else None) for place in range(count)]
+    tasks = [
+        replace(blobs(f"t{place}", place), names=fewer if private and place == 0 else None) for place in range(count)
+    ]
     return Problem(model, tuple(tasks))
 
 
@@ -35,7 +37,9 @@ def test_joint_points_leave_out_faces_where_heads_are_private() -> None:
     recipe = parse(DIGITS + "preview: {points: 21}\njoint: {points: 40}\n")
     assert all(min(point.values()) > 0 for point in joint_points(recipe, problem(3, private=True)))
     few = parse(DIGITS + "preview: {points: 3}\njoint: {points: 3}\n")
-    assert len(joint_points(few, problem(3, private=True))) == 3  # a lattice of corners has no inside; a finer one is taken
+    assert (
+        len(joint_points(few, problem(3, private=True))) == 3
+    )  # a lattice of corners has no inside; a finer one is taken
 
 
 def test_tasks_that_leave_the_same_parameters_alone_have_no_heads_of_their_own() -> None:

@@ -35,7 +35,9 @@ def test_rows_are_evaluations_of_the_merge(session: Session, method: str) -> Non
     assert [row.weights for row in rows] == [POINT, uniform(session.problem.names)]
     assert {(row.method, row.fidelity, row.seed) for row in rows} == {(method, Fidelity.PREVIEW, 0)}
     expected = evaluate(session.problem.model, merged(session, method, POINT), session.problem.tasks)
-    assert {task: dict(found) for task, found in rows[0].metrics.items()} == {task: dict(each.metrics) for task, each in expected.items()}
+    assert {task: dict(found) for task, found in rows[0].metrics.items()} == {
+        task: dict(each.metrics) for task, each in expected.items()
+    }
     assert rows[0].cost > 0
 
 
@@ -51,7 +53,9 @@ def test_the_prior_is_of_no_matter_to_simple(session: Session) -> None:
 
 def test_corners_are_the_single_task_models(session: Session) -> None:
     fitted = fit(session)
-    for corner, row in zip(corners(session.problem.names), preview(session, ["diagonal"], corners(session.problem.names)), strict=True):
+    for corner, row in zip(
+        corners(session.problem.names), preview(session, ["diagonal"], corners(session.problem.names)), strict=True
+    ):
         params = session.study.tensors(fitted[str(corner.corner)].run.artefact)
         expected = evaluate(session.problem.model, params, session.problem.tasks)
         assert all(dict(row.metrics[task]) == dict(expected[task].metrics) for task in expected)
@@ -93,7 +97,8 @@ def test_progress_is_told(session: Session) -> None:
 @pytest.mark.parametrize("how", ["reestimate", "average"])
 def test_batch_norm_statistics_inside_the_simplex(tmp_path_factory: pytest.TempPathFactory, how: str) -> None:
     text = (
-        f"name: a\nmodel: {{source: digits}}\nfinetune: {{steps: 4, batch_size: 8, learning_rate: 0.01}}\npreview: {{batch_norm: {how}}}\n"
+        "name: a\nmodel: {source: digits}\nfinetune: {steps: 4, batch_size: 8, learning_rate: 0.01}\npreview:"
+        f" {{batch_norm: {how}}}\n"
     )
     problem = Problem(linear(), (blobs("a", 1), blobs("b", 2)))
     folder = tmp_path_factory.mktemp("norm") / "study"
@@ -104,7 +109,11 @@ def test_batch_norm_statistics_inside_the_simplex(tmp_path_factory: pytest.TempP
         prior = Gaussian(snapshot(parameters_of(problem.model)), Isotropic(1.0))
         params = merge(prior, prepare(session, "simple").sites(prior), uniform("ab")).params
     generator = torch.Generator().manual_seed(0)
-    expected = params if how == "average" else reestimate(problem.model, params, problem.tasks, uniform("ab"), generator=generator)
+    expected = (
+        params
+        if how == "average"
+        else reestimate(problem.model, params, problem.tasks, uniform("ab"), generator=generator)
+    )
     found = evaluate(problem.model, expected, problem.tasks)
     assert all(dict(row.metrics[task]) == pytest.approx(dict(each.metrics), rel=1e-6) for task, each in found.items())
     with Study.open(folder) as study:

@@ -70,7 +70,9 @@ def assert_same_rows(found: RaceResult, truth: dict[TaskWeights, Evaluation]) ->
 
 
 @pytest.mark.parametrize("preference", [MEAN, WORST, Preference("weighted", {"low": 0.2, "mid": 0.2, "high": 0.6})])
-def test_the_best_is_that_of_evaluating_all(session: Session, truth: dict[TaskWeights, Evaluation], preference: Preference) -> None:
+def test_the_best_is_that_of_evaluating_all(
+    session: Session, truth: dict[TaskWeights, Evaluation], preference: Preference
+) -> None:
     found = raced(session, preference)
     assert found.reason == ""
     assert found.best == chosen(session, truth, preference)
@@ -80,7 +82,9 @@ def test_the_best_is_that_of_evaluating_all(session: Session, truth: dict[TaskWe
     assert_same_rows(found, truth)
 
 
-def test_rows_are_ordinary_ones_with_results_per_example(session: Session, truth: dict[TaskWeights, Evaluation]) -> None:
+def test_rows_are_ordinary_ones_with_results_per_example(
+    session: Session, truth: dict[TaskWeights, Evaluation]
+) -> None:
     found = raced(session)
     works = session.study.all_work("evaluation")
     assert len(works) == len(found.rows)
@@ -96,7 +100,10 @@ def test_rows_are_ordinary_ones_with_results_per_example(session: Session, truth
 
 def test_who_stopped_says_what_was_seen(session: Session, truth: dict[TaskWeights, Evaluation]) -> None:
     found = raced(session)
-    sizes = {sum(-(-len(task.validation) * read_outcome // 8) for task in session.problem.tasks) for read_outcome in range(1, 8)}
+    sizes = {
+        sum(-(-len(task.validation) * read_outcome // 8) for task in session.problem.tasks)
+        for read_outcome in range(1, 8)
+    }
     for each in found.dropped:
         assert each.examples >= 96  # 32 of each task at least
         assert each.examples in sizes or each.examples < min(sizes) + 3 * 32
@@ -188,7 +195,10 @@ def test_a_knee_is_settled_first(session: Session) -> None:
 
 
 def small(folder: Path, *tasks: Task, model: nn.Module | None = None) -> Session:
-    text = "name: a\nmodel: {source: digits}\nfinetune: {steps: 4, batch_size: 8, learning_rate: 0.01}\ncurvature: {max_examples: 4}\n"
+    text = (
+        "name: a\nmodel: {source: digits}\nfinetune: {steps: 4, batch_size: 8, learning_rate: 0.01}\ncurvature:"
+        " {max_examples: 4}\n"
+    )
     return start(parse(text), text, Problem(model or linear(), tasks), folder / "study")
 
 
@@ -210,14 +220,19 @@ def test_an_ensemble_has_no_pass_to_save(session: Session) -> None:
 
 def test_a_method_that_cannot_preview_is_refused(tmp_path: Path) -> None:
     texts = TextMetric("same", lambda written, wanted: 0.0)
-    tasks = [replace(blobs(name, seed), metrics=[texts], write=lambda model, examples: [("", "")]) for seed, name in enumerate("ab")]
+    tasks = [
+        replace(blobs(name, seed), metrics=[texts], write=lambda model, examples: [("", "")])
+        for seed, name in enumerate("ab")
+    ]
     session = small(tmp_path, *tasks)
     with session.study, pytest.raises(TaskError, match="an ensemble is not a model"):
         race(session, "ensemble", lattice("ab", 3), MEAN)
 
 
 @pytest.mark.parametrize("one_by_one", [True, False])
-def test_sequences_with_statistics_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_by_one: bool) -> None:
+def test_sequences_with_statistics_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_by_one: bool
+) -> None:
     """Perplexity of tokens, some ignored, of a model whose batch-norm statistics are re-estimated for every preview."""
     if one_by_one:
         for module in (previewing, running):
@@ -230,7 +245,13 @@ def test_sequences_with_statistics_of_their_own(tmp_path: Path, monkeypatch: pyt
         labels[torch.rand(labels.shape, generator=generator) < 0.2] = -100
         metrics = [SEQUENCE_METRICS[each] for each in ("perplexity", "token_accuracy", "exact_match")]
         return Task(
-            name, Rows(inputs[:40], labels[:40]), Rows(inputs[40:], labels[40:]), metrics, predict=flat, unit="token", fingerprint=name
+            name,
+            Rows(inputs[:40], labels[:40]),
+            Rows(inputs[40:], labels[40:]),
+            metrics,
+            predict=flat,
+            unit="token",
+            fingerprint=name,
         )
 
     def flat(model: nn.Module, batch: Batch) -> torch.Tensor:

@@ -35,7 +35,10 @@ def test_a_study_of_an_earlier_version(session: Session) -> None:
         plan = json.loads(connection.execute("SELECT plan FROM recipes").fetchone()[0])
         del plan["recipe"]
         connection.execute("UPDATE recipes SET plan = ?", [json.dumps(plan)])
-    with pytest.raises(StudyError, match="was made by an earlier version, which did not keep all of its recipe; run `foretaste run RECIPE"):
+    with pytest.raises(
+        StudyError,
+        match="was made by an earlier version, which did not keep all of its recipe; run `foretaste run RECIPE",
+    ):
         reopen(path)
 
 

@@ -95,7 +95,9 @@ def test_texts_and_judges_are_asked_for_rows(way: str, session: Session, monkeyp
         asked.append(tuple(names))
         return {"size": float(sum(p.detach().abs().sum() for p in model.parameters()))}
 
-    same = TextMetric("same", lambda written, wanted: sum(a == b for a, b in zip(written, wanted, strict=True)) / len(wanted))
+    same = TextMetric(
+        "same", lambda written, wanted: sum(a == b for a, b in zip(written, wanted, strict=True)) / len(wanted)
+    )
     fit(session)
     for task in session.problem.tasks[:1]:
         monkeypatch.setitem(task.__dict__, "metrics", [*task.metrics, same, ModelMetric("size")])

@@ -93,7 +93,9 @@ def test_sharpened_previews_and_the_front(simple: Session) -> None:
 
 
 def test_floors_are_kept_in_mind(simple: Session) -> None:
-    found = search(simple, SMALL, MEAN, [Floor("low", 0.1, relative=True), Floor("all", 2.0, relative=False)], tolerance=0.0)
+    found = search(
+        simple, SMALL, MEAN, [Floor("low", 0.1, relative=True), Floor("all", 2.0, relative=False)], tolerance=0.0
+    )
     first, second = found.recommendation.floors
     assert first.chance > 0.8
     assert second.chance == 0.0  # an accuracy of 2
@@ -136,7 +138,9 @@ def test_one_failed_preview_of_many_leaves_the_others(simple: Session, monkeypat
 
 
 def test_too_small_a_budget(simple: Session) -> None:
-    with pytest.raises(WeightsError, match="a budget of 2 previews does not cover the 3 single-task models; write at least previews=3"):
+    with pytest.raises(
+        WeightsError, match="a budget of 2 previews does not cover the 3 single-task models; write at least previews=3"
+    ):
         search(simple, Budget(joint=1, previews=2), MEAN)
 
 

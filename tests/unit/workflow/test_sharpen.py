@@ -36,7 +36,9 @@ def test_rows_are_previews_trained_on_and_evaluated(session: Session) -> None:
     begin = prepare_merger(session, "diagonal")[1].merge(POINT).params
     run = sharpen(session.problem.model, None, begin, session.problem.tasks, POINT, session.joint_training, steps=3)
     expected = evaluate(session.problem.model, run.params, session.problem.tasks)
-    assert all(dict(rows[0].metrics[task]) == pytest.approx(dict(each.metrics), rel=1e-6) for task, each in expected.items())
+    assert all(
+        dict(rows[0].metrics[task]) == pytest.approx(dict(each.metrics), rel=1e-6) for task, each in expected.items()
+    )
 
 
 def test_the_cost_holds_the_steps(session: Session) -> None:
@@ -69,7 +71,9 @@ def test_a_cut_run_is_a_short_joint_run_from_the_pretrained_params(session: Sess
     (row,) = train_briefly(session, 2, [POINT])
     run = joint(session.problem.model, None, session.problem.tasks, POINT, replace(session.joint_training, steps=2))
     expected = evaluate(session.problem.model, run.params, session.problem.tasks)
-    assert all(dict(row.metrics[task]) == pytest.approx(dict(each.metrics), rel=1e-6) for task, each in expected.items())
+    assert all(
+        dict(row.metrics[task]) == pytest.approx(dict(each.metrics), rel=1e-6) for task, each in expected.items()
+    )
     assert (row.method, row.fidelity) == ("pretrained+2", Fidelity.SHARPENED)
     assert train_briefly(session, 2, [POINT]) == [row]
     assert session.study.all_work("joint") == []
@@ -82,7 +86,9 @@ def test_a_task_without_weight_is_fine_where_all_share_the_head(session: Session
 def test_a_head_that_would_stay_untrained_is_refused_before_any_work(headed: Session) -> None:
     fit(headed)
     before = headed.study.all_work()
-    message = "joint finetuning at low=0.5,mid=0.5,high=0 would never train the head of task 'high'; give it some weight"
+    message = (
+        "joint finetuning at low=0.5,mid=0.5,high=0 would never train the head of task 'high'; give it some weight"
+    )
     with pytest.raises(WeightsError, match=message):
         sharpen_previews(headed, "simple", 1, [POINT, EDGE])
     with pytest.raises(WeightsError, match=message):

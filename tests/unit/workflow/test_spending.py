@@ -19,7 +19,9 @@ from statements import recorded_queries
 EMPTY = Surface({task: Headline("accuracy") for task in "ab"}, ())
 
 
-def row(weights: TaskWeights, fidelity: Fidelity = Fidelity.PREVIEW, method: str = "simple", cost: float = 1.0) -> Evaluation:
+def row(
+    weights: TaskWeights, fidelity: Fidelity = Fidelity.PREVIEW, method: str = "simple", cost: float = 1.0
+) -> Evaluation:
     return Evaluation(weights, {task: {"accuracy": 0.5} for task in "ab"}, fidelity, method, 0, cost)
 
 
@@ -52,7 +54,11 @@ def test_joint_runs_of_one_task_are_not_counted_and_cost_as_others(study: Study)
 
 def test_sharpened_previews_are_counted_by_their_method(study: Study) -> None:
     account = Account(study, EMPTY)
-    add(study, row(uniform("ab"), Fidelity.SHARPENED, "simple+4", 2.0), row(uniform("ab"), Fidelity.SHARPENED, "simple+9"))
+    add(
+        study,
+        row(uniform("ab"), Fidelity.SHARPENED, "simple+4", 2.0),
+        row(uniform("ab"), Fidelity.SHARPENED, "simple+9"),
+    )
     assert account.spent(("simple",), "simple+4") == Budget(0, 0, 1)
     assert account.spent(("simple",), "") == Budget(0, 0, 0)
     assert account.mean_cost(Fidelity.SHARPENED, "simple+4") == 2.0

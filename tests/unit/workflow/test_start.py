@@ -24,7 +24,9 @@ def test_start_keeps_the_recipe_and_opens_it_again(session: Session) -> None:
     kept = session.study.recipe()
     assert kept is not None
     sizes = {"low": 398, "mid": 222, "high": 217}
-    assert kept[1]["headlines"] == {task: {"metric": "accuracy", "higher_is_better": True, "examples": n} for task, n in sizes.items()}
+    assert kept[1]["headlines"] == {
+        task: {"metric": "accuracy", "higher_is_better": True, "examples": n} for task, n in sizes.items()
+    }
     assert kept[1]["data"] == session.data
     assert kept[1]["method"] == "anchored"
     text = kept[0].replace("name: small digits", "name: another name")
@@ -49,7 +51,9 @@ def test_another_question_is_refused_and_the_study_let_go(session: Session, part
         "data": r"data\.low: was '\w+', is 'other'",
         "base": r"base: was '\w+', is '\w+'",
     }
-    with pytest.raises(StudyError, match=rf"was made by another recipe, model or data:\n  {changed[part]}\nname another folder"):
+    with pytest.raises(
+        StudyError, match=rf"was made by another recipe, model or data:\n  {changed[part]}\nname another folder"
+    ):
         start(plan, text, made, session.study.path)
     assert session.study.recipe() == before
 
@@ -76,7 +80,9 @@ def test_space_is_asked_for_before_work(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(StorageError, match="full"):
         start(parse(DIGITS), DIGITS, problem(2), tmp_path / "study")
     size = sum(
-        tensor.numel() * tensor.element_size() for tensor in [*linear().parameters(), *linear().buffers()] if tensor.is_floating_point()
+        tensor.numel() * tensor.element_size()
+        for tensor in [*linear().parameters(), *linear().buffers()]
+        if tensor.is_floating_point()
     )
     assert not (tmp_path / "study").exists()
     assert asked == [(3 * 2 + 7 + 4) * size]
@@ -107,6 +113,9 @@ def test_a_task_without_fingerprint_is_known_by_what_it_holds(session: Session) 
         study.add("finetune", "work", {"task": ["low", bare.tasks[0].identity]}, {}, None, 0.0)
     with pytest.raises(StudyError, match=r"data\.low: was '\w{64}', is '\w{64}'"):
         start(plan, text, changed, folder)
-    again = replace(bare, tasks=tuple(replace(task, train=replace(task.train)) for task in bare.tasks if isinstance(task.train, Rows)))
+    again = replace(
+        bare,
+        tasks=tuple(replace(task, train=replace(task.train)) for task in bare.tasks if isinstance(task.train, Rows)),
+    )
     with start(plan, text, again, folder).study as study:
         assert len(study.all_work()) == 1

@@ -78,7 +78,9 @@ def test_nan_anywhere_in_a_full_batch(place: int, size: int, caught: bool, value
 
 def test_the_row_of_nan_is_named() -> None:
     rows = Spoilt(5, lambda example: {**example, "inputs": torch.full((4,), float("nan"))}, rows_of())
-    with pytest.raises(TaskError, match=r"outputs on task 'b' hold NaN or infinity, first at row 6 of 10; look at that row's values"):
+    with pytest.raises(
+        TaskError, match=r"outputs on task 'b' hold NaN or infinity, first at row 6 of 10; look at that row's values"
+    ):
         try_batches(problem(replace(SECOND, train=rows)), 10, 10)
 
 
@@ -98,7 +100,9 @@ def test_losses_that_are_not_finite() -> None:
         (KeyboardInterrupt(), Stopped, "interrupted while trying task 'b' on 8 train rows; nothing was written"),
     ],
 )
-def test_user_code_that_fails_leaves_or_is_interrupted(fault: BaseException, kind: type[Exception], message: str) -> None:
+def test_user_code_that_fails_leaves_or_is_interrupted(
+    fault: BaseException, kind: type[Exception], message: str
+) -> None:
     def fail(example: Example) -> Example:
         raise fault
 
@@ -116,7 +120,9 @@ def test_a_label_outside_the_classes_beyond_the_first_batch(label: int, as_rows:
     broken = problem(replace(SECOND, validation=spoilt if as_rows else Listed(spoilt)))
     assert try_batches(broken, 4, 4) == {"a": 3, "b": 3}
     where = "the validation examples" if as_rows else "validation example 18"
-    with pytest.raises(TaskError, match=f"^{where} of task 'b': label {label} is not one of the 3 classes, 0 to 2") as error:
+    with pytest.raises(
+        TaskError, match=f"^{where} of task 'b': label {label} is not one of the 3 classes, 0 to 2"
+    ) as error:
         try_labels(broken, {"a": 3, "b": 3})
     assert error.value.field == ("tasks", "b", "validation")
 
@@ -135,8 +141,12 @@ def test_an_example_that_cannot_be_read() -> None:
 def test_one_class_is_a_warning_where_a_metric_needs_more() -> None:
     rows = rows_of()
     one = Rows(rows.inputs, torch.ones_like(rows.labels))
-    (said,) = try_labels(problem(replace(SECOND, validation=one, metrics=[METRICS["accuracy"], METRICS["f1"]])), {"a": 3, "b": 3})
-    assert said == "all 20 validation rows of task 'b' have the label 1: f1 says nothing there; add rows of other labels"
+    (said,) = try_labels(
+        problem(replace(SECOND, validation=one, metrics=[METRICS["accuracy"], METRICS["f1"]])), {"a": 3, "b": 3}
+    )
+    assert (
+        said == "all 20 validation rows of task 'b' have the label 1: f1 says nothing there; add rows of other labels"
+    )
     assert try_labels(problem(replace(SECOND, validation=one)), {"a": 3, "b": 3}) == ()
 
 
@@ -188,7 +198,9 @@ RECIPE = (
         ({"predict": "model.training and exit(0)"}, 1, "predict in PATH, line 14, called sys.exit(0)"),
     ],
 )
-def test_a_run_of_user_code_ends_without_a_traceback(tmp_path: Path, parts: dict[str, str], code: int, words: str) -> None:
+def test_a_run_of_user_code_ends_without_a_traceback(
+    tmp_path: Path, parts: dict[str, str], code: int, words: str
+) -> None:
     """Whatever fails in it, and with nothing written where `check` sees it."""
     name = f"user_code_{abs(hash(str(parts)))}"
     filled = CODE.format(**{"late": "pass", "predict": "pass", "made": "pass", "labels": "2", **parts})

@@ -28,7 +28,10 @@ def problem():
     found = digits()
     return found.model, found.tasks
 """
-TEXT = "{name: a, model: {source: function, call: '%s'}, finetune: {steps: 1}, curvature: {max_examples: 1}, preview: {points: 3}}"
+TEXT = (
+    "{name: a, model: {source: function, call: '%s'}, finetune: {steps: 1}, curvature: {max_examples: 1}, preview:"
+    " {points: 3}}"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +62,9 @@ def test_a_study_from_elsewhere_runs_nothing(tmp_path: Path) -> None:
     theirs = studied(tmp_path / "theirs", "their_problem")
     got = tmp_path / "got"
     shutil.copytree(theirs.parent, got)
-    with pytest.raises(StudyError, match=r"runs the Python function their_problem:problem, .*`foretaste explore .*/got/study --trust`"):
+    with pytest.raises(
+        StudyError, match=r"runs the Python function their_problem:problem, .*`foretaste explore .*/got/study --trust`"
+    ):
         check_stored_recipe(got / "study")
     with Queue(got / "study") as queue:
         queue.add(Kind.PREVIEW, "low=1,mid=0,high=0")

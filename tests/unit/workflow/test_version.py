@@ -44,11 +44,15 @@ def test_the_maker_is_read_from_the_plan(session: Session) -> None:
 
 @pytest.mark.parametrize("version", ["99", "99.0rc1", f"{__version__}.1"])
 def test_a_newer_version_is_refused(version: str, session: Session) -> None:
-    with pytest.raises(StudyError, match=rf"was made by foretaste {version}, and this is foretaste {__version__}: upgrade foretaste"):
+    with pytest.raises(
+        StudyError, match=rf"was made by foretaste {version}, and this is foretaste {__version__}: upgrade foretaste"
+    ):
         check_version({"versions": f"foretaste {version}, torch 9"}, session.study.path)
 
 
-@pytest.mark.parametrize("plan", [{}, {"versions": f"foretaste {__version__}, torch 1"}, {"versions": "foretaste 0.0.9"}])
+@pytest.mark.parametrize(
+    "plan", [{}, {"versions": f"foretaste {__version__}, torch 1"}, {"versions": "foretaste 0.0.9"}]
+)
 def test_others_are_not(plan: Plan, session: Session) -> None:
     check_version(plan, session.study.path)
     check_revisions(plan, session.study.path)
@@ -58,7 +62,8 @@ def test_a_study_that_a_newer_version_answers_in_another_way(session: Session) -
     changed(session, lambda plan: plan["identity"]["revisions"].update(factors=9))
     changed(session, lambda plan: plan.update(versions=NEWER))
     with pytest.raises(
-        StudyError, match=r"was made by foretaste 99\.1, and this is foretaste .*: upgrade foretaste, or name another folder"
+        StudyError,
+        match=r"was made by foretaste 99\.1, and this is foretaste .*: upgrade foretaste, or name another folder",
     ):
         begin_again(session)
 
@@ -83,5 +88,7 @@ def test_a_study_of_the_same_question_is_gone_on_with_whatever_version_made_it(s
 
 def test_a_study_of_an_earlier_version_with_other_numbers(session: Session) -> None:
     changed(session, lambda plan: plan["identity"]["revisions"].update(factors=REVISIONS["factors"] - 1))
-    with pytest.raises(StudyError, match=r"which computes factors in another way \(revision 1, here 2\): go on with that version"):
+    with pytest.raises(
+        StudyError, match=r"which computes factors in another way \(revision 1, here 2\): go on with that version"
+    ):
         begin_again(session)

@@ -2,7 +2,20 @@
 
 from collections.abc import Sequence
 
-from foretaste.document.blocks import Axis, Block, Cell, Chart, Column, Figure, Figures, Note, Section, Series, Table, cell_of
+from foretaste.document.blocks import (
+    Axis,
+    Block,
+    Cell,
+    Chart,
+    Column,
+    Figure,
+    Figures,
+    Note,
+    Section,
+    Series,
+    Table,
+    cell_of,
+)
 from foretaste.document.wording import correlation, counted, joined, number
 from foretaste.evaluation import Fidelity
 from foretaste.report.sections.mergeability import describe_pairs
@@ -13,8 +26,9 @@ from foretaste.surface.agreement import Agreement, anchor_of
 __all__ = ["LEGEND", "agreement_cells", "agreement_section", "without_anchor"]
 
 LEGEND = (
-    "Error: mean absolute error. Rank: Spearman correlation of the mean over tasks, of the worst task, and (top) of the mean among the "
-    "quarter of the weightings (at least 3) where joint finetuning is best. Regret: what choosing by preview gives up. "
+    "Error: mean absolute error. Rank: Spearman correlation of the mean over tasks, of the worst task, and (top) of the"
+    " mean among the quarter of the weightings (at least 3) where joint finetuning is best. Regret: what choosing by"
+    " preview gives up. "
 )
 _SPREAD = "Spread: range of the mean over the joint runs."
 
@@ -32,7 +46,11 @@ def agreement_section(summary: Summary, *, full: bool) -> Section:
     if pairs := describe_pairs(summary.surface.where(Fidelity.PREVIEW, "simple").averaged()):
         blocks.append(Note(pairs))
     if full:
-        blocks.append(Figures("", (*(_figure(summary, place) for place in range(len(summary.agreements))), _methods_figure(summary))))
+        blocks.append(
+            Figures(
+                "", (*(_figure(summary, place) for place in range(len(summary.agreements))), _methods_figure(summary))
+            )
+        )
     return Section("How far to trust the previews", tuple(blocks))
 
 
@@ -58,9 +76,24 @@ def without_anchor(agreements: Sequence[Agreement]) -> str:
 
 
 def _methods_table(agreements: Sequence[Agreement]) -> Table:
-    names = ("method", "points", "error", "rank mean", "rank worst", "rank top", "regret mean", "regret worst", "spread")
+    names = (
+        "method",
+        "points",
+        "error",
+        "rank mean",
+        "rank worst",
+        "rank top",
+        "regret mean",
+        "regret worst",
+        "spread",
+    )
     rows = [
-        tuple(map(cell_of, (agreement.method, str(agreement.points), *agreement_cells(agreement), number(agreement.spread))))
+        tuple(
+            map(
+                cell_of,
+                (agreement.method, str(agreement.points), *agreement_cells(agreement), number(agreement.spread)),
+            )
+        )
         for agreement in agreements
     ]
     return Table(tuple(map(Column, names)), tuple(rows), caption=f"{LEGEND}{_SPREAD}{without_anchor(agreements)}")
@@ -70,7 +103,13 @@ def _tasks_table(summary: Summary) -> Table:
     """Each task's error and rank correlation, a task a row."""
     columns = [Column(agreement.method, ("error", "rank")) for agreement in summary.agreements]
     rows = [
-        (cell_of(task), *(Cell((number(agreement.error[task]), correlation(agreement.rank[task]))) for agreement in summary.agreements))
+        (
+            cell_of(task),
+            *(
+                Cell((number(agreement.error[task]), correlation(agreement.rank[task])))
+                for agreement in summary.agreements
+            ),
+        )
         for task in summary.tasks
     ]
     return Table((Column("task"), *columns), tuple(rows), narrow_caption="Each cell: error, then rank correlation.")
@@ -81,7 +120,9 @@ def _figure(summary: Summary, place: int) -> Figure:
     agreement = summary.agreements[place]
     method, anchor = agreement.method, anchor_of(agreement.method, summary.tasks)
     previews = summary.surface.where(Fidelity.PREVIEW, method).averaged()
-    pairs = [(preview, row) for row in summary.joint.rows if row.weights != anchor and (preview := previews.at(row.weights))]
+    pairs = [
+        (preview, row) for row in summary.joint.rows if row.weights != anchor and (preview := previews.at(row.weights))
+    ]
     series, reached = [], list[float]()
     for task, head in summary.surface.headlines.items():
         points = tuple((preview.metrics[task][head.metric], real.metrics[task][head.metric]) for preview, real in pairs)
@@ -117,8 +158,9 @@ def _methods_figure(summary: Summary) -> Figure:
     )
     methods = tuple(agreement.method for agreement in summary.agreements)
     caption = " ".join(
-        f"{agreement.method}: error {number(agreement.mean_error)}, rank correlation "
-        f"{'undefined' if agreement.rank_mean is None else correlation(agreement.rank_mean)}, regret {number(agreement.regret_mean)}."
+        f"{agreement.method}: error {number(agreement.mean_error)}, rank correlation"
+        f" {'undefined' if agreement.rank_mean is None else correlation(agreement.rank_mean)}, regret"
+        f" {number(agreement.regret_mean)}."
         for agreement in summary.agreements
     )
     return Figure("methods", "Methods", Chart("bars", (Axis("", labels=methods),), series), caption)

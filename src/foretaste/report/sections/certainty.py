@@ -32,7 +32,11 @@ def nothing_yet(summary: Summary) -> str:
     >>> from foretaste.report.summary import summarise
     >>> from foretaste.surface.table import Headline, Surface
     >>> empty = Surface({"a": Headline("accuracy")}, ())
-    >>> nothing_yet(summarise(empty, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={}))
+    >>> nothing_yet(
+    ...     summarise(
+    ...         empty, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={}
+    ...     )
+    ... )
     's has no results yet; run `foretaste run RECIPE`'
     """
     return f"{summary.name} has no results yet; run `foretaste run RECIPE`"
@@ -45,9 +49,13 @@ def describe_reason(summary: Summary) -> str:
     >>> from foretaste.surface.table import Headline, Surface
     >>> from foretaste.evaluation import Evaluation, Fidelity
     >>> from foretaste.weights import lattice
-    >>> rows = [Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.JOINT, "joint") for w in lattice("ab", 4)]
+    >>> rows = [
+    ...     Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.JOINT, "joint") for w in lattice("ab", 4)
+    ... ]
     >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, tuple(rows))
-    >>> summary = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> summary = summarise(
+    ...     surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={}
+    ... )
     >>> describe_reason(summary)
     'Highest expected mean of 5 weightings: 0.7... (90 % interval 0.6... to 0.7...). These are equal weights.'
     """
@@ -61,11 +69,13 @@ def describe_reason(summary: Summary) -> str:
     floors = joined([str(floor) for floor in summary.floors])
     if not best.floors_met:
         likeliest = f"These weights have the best chance, {best.chance:.0%}."
-        return f"None of {count} is likely (at least {SURE:.0%}) to keep {floors}. {likeliest} {_expected(best, summary)}"
+        return (
+            f"None of {count} is likely (at least {SURE:.0%}) to keep {floors}. {likeliest} {_expected(best, summary)}"
+        )
     likely = _likely_to_keep(outlook, summary)
     return (
-        f"{highest} the {likely} out of {count} that {'is' if likely == 1 else 'are'} likely (at least {SURE:.0%}) to keep {floors}: "
-        + (describe_value(best, summary.measure))
+        f"{highest} the {likely} out of {count} that {'is' if likely == 1 else 'are'} likely (at least {SURE:.0%}) to"
+        f" keep {floors}: " + (describe_value(best, summary.measure))
     )
 
 
@@ -104,7 +114,9 @@ def describe_value(best: Recommendation, measure: str = "value") -> str:
     >>> from foretaste.surface.table import Headline, Surface
     >>> from foretaste.evaluation import Evaluation, Fidelity
     >>> from foretaste.weights import lattice
-    >>> rows = [Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.JOINT, "joint") for w in lattice("ab", 4)]
+    >>> rows = [
+    ...     Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.JOINT, "joint") for w in lattice("ab", 4)
+    ... ]
     >>> prediction = outlook(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)), lattice("ab", 4))
     >>> describe_value(recommend(prediction, Preference("mean", {})))
     '0.7... (90 % interval 0.6... to 0.7...). These are equal weights.'
@@ -116,17 +128,22 @@ def describe_value(best: Recommendation, measure: str = "value") -> str:
     if best.weights == uniform(best.weights.names):
         return f"{text} These are equal weights."
     if best.gain_low <= 0:
-        return f"{text} Equal weights may be as good: {signed(best.gain)} against them ({interval(best.gain_low, best.gain_high)})."
+        return (
+            f"{text} Equal weights may be as good: {signed(best.gain)} against them"
+            f" ({interval(best.gain_low, best.gain_high)})."
+        )
     return f"{text} That is {signed(best.gain)} against equal weights ({interval(best.gain_low, best.gain_high)})."
 
 
 def describe_certainty(summary: Summary) -> str:
-    """Say how sure the recommendation is: confirmed by a joint run or not, what it rests on, what another run may bring.
+    """Say how sure the recommendation is: confirmed or not, what it rests on, what another run may bring.
 
     >>> from foretaste.report.summary import summarise
     >>> from foretaste.surface.table import Headline, Surface
     >>> empty = Surface({"a": Headline("accuracy")}, ())
-    >>> summary = summarise(empty, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> summary = summarise(
+    ...     empty, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={}
+    ... )
     >>> describe_certainty(summary)
     'Too few results to recommend weights. Run `foretaste preview RECIPE`, which covers the whole simplex.'
     """
@@ -142,7 +159,9 @@ def describe_confirmation(summary: Summary) -> str:
     >>> from foretaste.report.summary import summarise
     >>> from foretaste.surface.table import Headline, Surface
     >>> empty = Surface({"a": Headline("accuracy")}, ())
-    >>> summary = summarise(empty, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> summary = summarise(
+    ...     empty, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={}
+    ... )
     >>> describe_confirmation(summary)
     'Not confirmed: no joint run at these weights yet; run `foretaste confirm RECIPE`.'
     """
@@ -180,7 +199,9 @@ def describe_next_run(summary: Summary) -> str:
     >>> from foretaste.weights import corners
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.JOINT, "joint") for w in corners("ab")]
     >>> surface = Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows))
-    >>> summary = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> summary = summarise(
+    ...     surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={}
+    ... )
     >>> describe_next_run(summary)
     'Another joint run ...'
     """

@@ -3,7 +3,14 @@
 from collections.abc import Iterator
 
 from foretaste.document.wording import counted, interval, number, share, shares, signed
-from foretaste.report.sections.certainty import TOO_FEW, describe_confirmation, describe_next_run, describe_reason, is_settled, nothing_yet
+from foretaste.report.sections.certainty import (
+    TOO_FEW,
+    describe_confirmation,
+    describe_next_run,
+    describe_reason,
+    is_settled,
+    nothing_yet,
+)
 from foretaste.report.summary import Summary
 from foretaste.surface.outlook import Outlook
 from foretaste.surface.pareto import is_efficient
@@ -23,7 +30,17 @@ def explain(summary: Summary) -> list[str]:
     >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline, Surface
     >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
-    >>> explain(summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={}))
+    >>> explain(
+    ...     summarise(
+    ...         surface,
+    ...         name="s",
+    ...         method="simple",
+    ...         preference=Preference("mean", {}),
+    ...         floors=(),
+    ...         provenance={},
+    ...         costs={},
+    ...     )
+    ... )
     ['s has no results yet; run `foretaste run RECIPE`']
     """
     best, outlook = summary.recommendation, summary.outlook
@@ -46,7 +63,10 @@ def _tasks(summary: Summary, best: Recommendation) -> Iterator[str]:
         alone = summary.single.get(task)
         against = "" if alone is None else f", {signed(best.expected[task] - alone)} against its single-task model"
         metric, expected = summary.surface.headlines[task].metric, number(best.expected[task])
-        yield f"{task} (weight {share(weight)}): expected {metric} {expected} ({interval(best.low[task], best.high[task])}){against}."
+        yield (
+            f"{task} (weight {share(weight)}): expected {metric} {expected}"
+            f" ({interval(best.low[task], best.high[task])}){against}."
+        )
 
 
 def _floors(best: Recommendation) -> Iterator[str]:
@@ -61,7 +81,9 @@ def _basis(best: Recommendation, outlook: Outlook) -> str:
     errors = [error for error in outlook.prediction.errors.values() if error is not None]
     if not errors:
         return rests
-    return f"{rests} Predicting each joint run from all others is off by {number(sum(errors) / len(errors))} on average."
+    return (
+        f"{rests} Predicting each joint run from all others is off by {number(sum(errors) / len(errors))} on average."
+    )
 
 
 def _others(best: Recommendation) -> Iterator[str]:
@@ -70,7 +92,10 @@ def _others(best: Recommendation) -> Iterator[str]:
     for other in best.runners_up:
         verdict = "too close to call" if other.undecided else "probably worse"
         changes = ", ".join(f"{task} {signed(change)}" for task, change in other.difference.items())
-        yield f"{shares(other.weights)}: {verdict}, {number(other.value)}, better with probability {other.chance:.0%} ({changes})."
+        yield (
+            f"{shares(other.weights)}: {verdict}, {number(other.value)}, better with probability {other.chance:.0%}"
+            f" ({changes})."
+        )
 
 
 def describe_front(outlook: Outlook) -> str:
@@ -89,7 +114,13 @@ def describe_front(outlook: Outlook) -> str:
     text = f"{efficient} of {count} {'is' if efficient == 1 else 'are'} on the expected Pareto front."
     middle, low, high = outlook.hypervolume
     if low < _ALL:  # else the uncertainty of single weightings is larger than what they differ by
-        text += f" The front dominates {middle:.0%} of the box between the worst and best expected metrics ({low:.0%} to {high:.0%})."
+        text += (
+            f" The front dominates {middle:.0%} of the box between the worst and best expected metrics ({low:.0%} to"
+            f" {high:.0%})."
+        )
     if len(outlook.surface.tasks) >= _MANY:
-        text += " With so many tasks a front settles little: set floors (--floor) or look at the worst task (--prefer worst)."
+        text += (
+            " With so many tasks a front settles little: set floors (--floor) or look at the worst task (--prefer"
+            " worst)."
+        )
     return text

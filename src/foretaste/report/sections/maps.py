@@ -64,10 +64,21 @@ def _alphas(rows: Sequence[Evaluation]) -> list[list[float]]:
 def _triangle(summary: Summary, task: str | None) -> Chart:
     previews, joint = summary.previews, summary.joint
     series = [
-        row_series(summary, previews.rows, "preview", "preview", _alphas(previews.rows), colours=_values(summary, previews, task)),
+        row_series(
+            summary,
+            previews.rows,
+            "preview",
+            "preview",
+            _alphas(previews.rows),
+            colours=_values(summary, previews, task),
+        ),
     ]
     if joint.rows:
-        series.append(row_series(summary, joint.rows, "joint run", "joint", _alphas(joint.rows), colours=_values(summary, joint, task)))
+        series.append(
+            row_series(
+                summary, joint.rows, "joint run", "joint", _alphas(joint.rows), colours=_values(summary, joint, task)
+            )
+        )
     if chosen := summary.chosen:
         series.append(row_series(summary, [chosen], "recommended", "recommended", _alphas([chosen])))
     axes = tuple(Axis(name, percent=True) for name in summary.tasks)
@@ -80,13 +91,20 @@ def _curve(summary: Summary, task: str | None) -> Chart:
     series: list[Series] = []
     for method in summary.surface.methods():
         surface = summary.surface.where(Fidelity.PREVIEW, method).averaged()
-        points = sorted(zip(surface.rows, _values(summary, surface, task), strict=True), key=lambda point: point[0].weights[second])
+        points = sorted(
+            zip(surface.rows, _values(summary, surface, task), strict=True), key=lambda point: point[0].weights[second]
+        )
         places = [(row.weights[second], value) for row, value in points]
         rows = [row for row, _ in points]
-        series.append(row_series(summary, rows, f"preview, {method}", "line", places, joined=True, strong=method == summary.method))
+        series.append(
+            row_series(
+                summary, rows, f"preview, {method}", "line", places, joined=True, strong=method == summary.method
+            )
+        )
     if summary.joint.rows:
         places = [
-            (row.weights[second], value) for row, value in zip(summary.joint.rows, _values(summary, summary.joint, task), strict=True)
+            (row.weights[second], value)
+            for row, value in zip(summary.joint.rows, _values(summary, summary.joint, task), strict=True)
         ]
         series.append(row_series(summary, summary.joint.rows, "joint run", "joint", places))
     if chosen := summary.chosen:
@@ -124,6 +142,7 @@ def _spans(summary: Summary) -> str:
     """Give the range of every task over the previews."""
     values = summary.previews.values()
     ranges = [
-        f"{task} {number(low)} to {number(high)}" for task, low, high in zip(summary.tasks, values.min(0), values.max(0), strict=True)
+        f"{task} {number(low)} to {number(high)}"
+        for task, low, high in zip(summary.tasks, values.min(0), values.max(0), strict=True)
     ]
     return f"Previewed metrics: {', '.join(ranges)}."

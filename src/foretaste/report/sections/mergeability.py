@@ -13,16 +13,21 @@ _TONES: Mapping[Verdict, Tone] = {"sound": "good", "loses": "warning", "fails": 
 _VERDICTS: Mapping[Verdict, str] = {"sound": "averaging works", "loses": "averaging loses", "fails": "averaging fails"}
 _ADVICE: Mapping[Verdict, str] = {
     "sound": "Where averaging works, simple previews are close to joint finetuning and other methods add little.",
-    "loses": "Where averaging loses, simple previews look worse than joint finetuning will be. Use kronecker, or anchored, which corrects "
-    "previews by one joint run, and let a few joint runs show how far to trust them (foretaste compare).",
-    "fails": "Where averaging fails, single-task training went too far for any merging. Shorten it (finetune.steps), lower its "
-    "learning rate (finetune.learning_rate) or keep it closer to the pretrained model (finetune.prior_precision). Until then previews look "
-    "far worse than joint finetuning will be.",
+    "loses": (
+        "Where averaging loses, simple previews look worse than joint finetuning will be. Use kronecker, or anchored,"
+        " which corrects previews by one joint run, and let a few joint runs show how far to trust them (foretaste"
+        " compare)."
+    ),
+    "fails": (
+        "Where averaging fails, single-task training went too far for any merging. Shorten it (finetune.steps), lower"
+        " its learning rate (finetune.learning_rate) or keep it closer to the pretrained model"
+        " (finetune.prior_precision). Until then previews look far worse than joint finetuning will be."
+    ),
 }
 RULE = (
-    "Rules of thumb from three benchmarks: where two tasks kept 97% or more of their metrics, simple previews were .01 to .04 away from "
-    "joint runs; where they kept less, .04 to .23. Keeping less than 50%, or a loss barrier above 5%, counts as failure. For metrics where "
-    "less is better, the bounds are 85% and 10%."
+    "Rules of thumb from three benchmarks: where two tasks kept 97% or more of their metrics, simple previews were .01"
+    " to .04 away from joint runs; where they kept less, .04 to .23. Keeping less than 50%, or a loss barrier above 5%,"
+    " counts as failure. For metrics where less is better, the bounds are 85% and 10%."
 )
 
 
@@ -35,7 +40,9 @@ def mergeability_section(mergeability: Mergeability) -> Section:
     """
     pairs = [Note(describe_pair(pair), tone=_TONES[pair.verdict]) for pair in mergeability.pairs]
     corners = [Note(describe_corner(corner), tone="" if corner.exact else "warning") for corner in mergeability.corners]
-    return Section("Between the tasks' models", (*pairs, *corners, *map(Note, advise(mergeability)), Note(RULE, tone="quiet")))
+    return Section(
+        "Between the tasks' models", (*pairs, *corners, *map(Note, advise(mergeability)), Note(RULE, tone="quiet"))
+    )
 
 
 def describe_pair(pair: Pair) -> str:
@@ -43,14 +50,24 @@ def describe_pair(pair: Pair) -> str:
 
     >>> from foretaste.surface.table import Headline
     >>> own, half = {"a": 0.9, "b": 0.8}, {"a": 0.88, "b": 0.79}
-    >>> pair = Pair(("a", "b"), (0.0, 0.5, 1.0), (0.5, 0.31, 0.6), own, half, 0.3, {t: Headline("accuracy") for t in "ab"})
+    >>> pair = Pair(
+    ...     ("a", "b"), (0.0, 0.5, 1.0), (0.5, 0.31, 0.6), own, half, 0.3, {t: Headline("accuracy") for t in "ab"}
+    ... )
     >>> line = describe_pair(pair)
     >>> line.partition(" (")[0], line.rpartition("; ")[2]
-    ('a, b: averaging works. Halfway, merging keeps 98.3% of their accuracy', 'no loss barrier (loss 0.500, 0.310, 0.600).')
+    ('a, b: averaging works. Halfway, merging keeps 98.3% of their accuracy', 'no loss barrier (loss 0.500, 0.310,
+    0.600).')
     """
-    barrier = f"loss barrier {number(pair.barrier)} at {share(pair.peak)} {pair.tasks[1]}" if pair.is_barred else "no loss barrier"
+    barrier = (
+        f"loss barrier {number(pair.barrier)} at {share(pair.peak)} {pair.tasks[1]}"
+        if pair.is_barred
+        else "no loss barrier"
+    )
     losses = ", ".join(number(loss) for loss in (pair.losses[0], pair.half_loss, pair.losses[-1]))
-    return f"{', '.join(pair.tasks)}: {_VERDICTS[pair.verdict]}. Halfway, merging {_describe_halfway(pair)}; {barrier} (loss {losses})."
+    return (
+        f"{', '.join(pair.tasks)}: {_VERDICTS[pair.verdict]}. Halfway, merging {_describe_halfway(pair)}; {barrier}"
+        f" (loss {losses})."
+    )
 
 
 def _describe_halfway(pair: Pair) -> str:
@@ -71,9 +88,13 @@ def describe_pairs(simple: Surface) -> str:
     >>> from foretaste.surface.table import Headline
     >>> from foretaste.evaluation import Evaluation, Fidelity
     >>> from foretaste.weights import lattice
-    >>> rows = [Evaluation(w, {t: {"loss": 1.0, "accuracy": w[t]} for t in w}, Fidelity.PREVIEW, "simple") for w in lattice("ab", 2)]
+    >>> rows = [
+    ...     Evaluation(w, {t: {"loss": 1.0, "accuracy": w[t]} for t in w}, Fidelity.PREVIEW, "simple")
+    ...     for w in lattice("ab", 2)
+    ... ]
     >>> describe_pairs(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)))
-    'Averaging loses for 1 pair of tasks. Worst pair: halfway between a and b, merging keeps 50% of their accuracy (a 1.000 to 0.500, ...).'
+    'Averaging loses for 1 pair of tasks. Worst pair: halfway between a and b, merging keeps 50% of their accuracy (a
+    1.000 to 0.500, ...).'
     """
     pairs = pairs_of(simple)
     if not pairs:
@@ -81,7 +102,10 @@ def describe_pairs(simple: Surface) -> str:
     counts = [(words, sum(pair.verdict == verdict for pair in pairs)) for verdict, words in _VERDICTS.items()]
     verdicts = joined([f"{words} for {counted(count, 'pair')}" for words, count in counts if count])
     worst = min(pairs, key=lambda pair: 1.0 if pair.kept is None else pair.kept)
-    return f"{capitalized(verdicts)} of tasks. Worst pair: halfway between {joined(worst.tasks)}, merging {_describe_halfway(worst)}."
+    return (
+        f"{capitalized(verdicts)} of tasks. Worst pair: halfway between {joined(worst.tasks)}, merging"
+        f" {_describe_halfway(worst)}."
+    )
 
 
 def describe_corner(corner: Corner) -> str:
@@ -104,4 +128,6 @@ def advise(mergeability: Mergeability) -> list[str]:
     >>> advise(Mergeability((), ()))
     []
     """
-    return [advice for verdict, advice in _ADVICE.items() if any(pair.verdict == verdict for pair in mergeability.pairs)]
+    return [
+        advice for verdict, advice in _ADVICE.items() if any(pair.verdict == verdict for pair in mergeability.pairs)
+    ]

@@ -37,9 +37,13 @@ def parallel_chart(summary: Summary, rows: Sequence[Evaluation], *, weights: boo
         table = np.hstack([alphas, metrics])
     order = np.argsort(values, kind="stable").tolist()
     ordered = [rows[place] for place in order]
-    series = [row_series(summary, ordered, "", "preview", table[order].tolist(), colours=values[order].tolist(), joined=True)]
+    series = [
+        row_series(summary, ordered, "", "preview", table[order].tolist(), colours=values[order].tolist(), joined=True)
+    ]
     best = summary.recommendation.weights if summary.recommendation else None
     if places := [place for place, row in enumerate(rows) if row.weights == best]:
         points = table[places].tolist()
-        series.append(row_series(summary, [rows[place] for place in places], "recommended", "recommended", points, joined=True))
+        series.append(
+            row_series(summary, [rows[place] for place in places], "recommended", "recommended", points, joined=True)
+        )
     return Chart("parallel", tuple(axes), tuple(series), Axis(summary.measure), "large")

@@ -22,7 +22,9 @@ def describe_row(summary: Summary, row: Evaluation) -> tuple[str, ...]:
     >>> from foretaste.surface.table import Headline, Surface
     >>> from foretaste.weights import uniform
     >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
-    >>> summary = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> summary = summarise(
+    ...     surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={}
+    ... )
     >>> describe_row(summary, Evaluation(uniform("ab"), {t: {"accuracy": 0.9} for t in "ab"}, Fidelity.JOINT, "joint"))
     ('joint run', 'a 50%: accuracy 0.900', 'b 50%: accuracy 0.900')
     """

@@ -31,12 +31,23 @@ def _blocks(race: RaceResult) -> list[Block]:
         blocks.append(_stopped_table(race.dropped))
     blocks.append(Note(f"Best by {race.method}: {shares(race.best)}.{_close_calls(race)}"))
     if race.reason:
-        blocks.append(Note(f"Every weighting was evaluated in full, because racing is not possible here: {race.reason}.", tone="warning"))
+        blocks.append(
+            Note(
+                f"Every weighting was evaluated in full, because racing is not possible here: {race.reason}.",
+                tone="warning",
+            )
+        )
     else:
         saved = share(1 - race.evaluated / race.whole)
-        blocks.append(Note(f"{race.evaluated:,} of {race.whole:,} evaluations of single examples were needed: {saved} were saved."))
+        blocks.append(
+            Note(
+                f"{race.evaluated:,} of {race.whole:,} evaluations of single examples were needed: {saved} were saved."
+            )
+        )
     if race.dropped:
-        blocks.append(Note(f"The probability that the best weighting on all examples was stopped is at most {ERROR:.0%}."))
+        blocks.append(
+            Note(f"The probability that the best weighting on all examples was stopped is at most {ERROR:.0%}.")
+        )
     return blocks
 
 
@@ -63,4 +74,7 @@ def _close_calls(race: RaceResult) -> str:
         return ""
     more = and_more(len(others), _CLOSE)
     names = "; ".join(shares(weights) for weights in others[:_CLOSE]) + (f" {more}" if more else "")
-    return f" {counted(len(others), 'other')} {'is' if len(others) == 1 else 'are'} too close to call on these examples: {names}."
+    return (
+        f" {counted(len(others), 'other')} {'is' if len(others) == 1 else 'are'} too close to call on these examples:"
+        f" {names}."
+    )

@@ -33,7 +33,10 @@ def recommendation_section(summary: Summary) -> Section:
 
 def _metrics(summary: Summary) -> str:
     """Name the metrics behind the numbers: once if all tasks share one."""
-    names = {task: head.metric + ("" if head.higher_is_better else " (less is better)") for task, head in summary.surface.headlines.items()}
+    names = {
+        task: head.metric + ("" if head.higher_is_better else " (less is better)")
+        for task, head in summary.surface.headlines.items()
+    }
     if len(set(names.values())) == 1:
         return f"Metric: {next(iter(names.values()))}."
     return f"Metrics: {', '.join(f'{task} {metric}' for task, metric in names.items())}."
@@ -45,15 +48,23 @@ def confirmation_sections(summary: Summary) -> list[Section]:
     if confirmation is None:
         return []
     lines = [
-        (task, confirmation.previewed.get(task), value, confirmation.difference.get(task)) for task, value in confirmation.joint.items()
+        (task, confirmation.previewed.get(task), value, confirmation.difference.get(task))
+        for task, value in confirmation.joint.items()
     ]
-    lines.append((summary.objective, confirmation.previewed_value, confirmation.joint_value, confirmation.value_difference))
+    lines.append(
+        (summary.objective, confirmation.previewed_value, confirmation.joint_value, confirmation.value_difference)
+    )
     header = ["task", "previewed", "joint run", "difference"]
     rows: list[tuple[Cell, ...]] = [
-        (cell_of(name), *map(cell_of, (number(previewed), number(real), signed(change)))) for name, previewed, real, change in lines
+        (cell_of(name), *map(cell_of, (number(previewed), number(real), signed(change))))
+        for name, previewed, real, change in lines
     ]
     if confirmation.anchored:
         header, rows = header[:-1], [row[:-1] for row in rows]
-    notes = [Note("The previews are anchored to this joint run, so it does not test them.", tone="quiet")] if confirmation.anchored else []
+    notes = (
+        [Note("The previews are anchored to this joint run, so it does not test them.", tone="quiet")]
+        if confirmation.anchored
+        else []
+    )
     table = Table(tuple(map(Column, header)), tuple(rows))
     return [Section("Joint run at the recommended weights", (table, *notes))]

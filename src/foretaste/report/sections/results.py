@@ -10,7 +10,14 @@ from foretaste.surface.hindsight import PastPrediction, coverage, mean_error, pr
 from foretaste.surface.pareto import front
 from foretaste.surface.views import metrics_of
 
-__all__ = ["describe_accuracy", "history_sections", "previews_section", "provenance_section", "rows_section", "time_sections"]
+__all__ = [
+    "describe_accuracy",
+    "history_sections",
+    "previews_section",
+    "provenance_section",
+    "rows_section",
+    "time_sections",
+]
 
 _LIMIT = 12
 _HASH = 12
@@ -36,11 +43,16 @@ def previews_section(summary: Summary, limit: int = _LIMIT) -> Section:
         row = surface.rows[place]
         marks = (">" if row.weights == best else "") + ("*" if row.weights in efficient else "")
         tone: Tone = "strong" if row.weights == best else ""
-        pairs = [Cell((share(row.weights[task]), number(row.metrics[task][head.metric])), tone) for task, head in heads.items()]
+        pairs = [
+            Cell((share(row.weights[task]), number(row.metrics[task][head.metric])), tone)
+            for task, head in heads.items()
+        ]
         rows.append((Cell((f"{number(values[place])} {marks}".rstrip(),), tone), *pairs))
     more = and_more(len(order), limit)
     legend = f"{f'… {more}. ' if more else ''}> recommended, * on the Pareto front."
-    table = Table((Column("value"), *columns), tuple(rows), caption=legend, narrow_caption="Each cell: weight, then metric.")
+    table = Table(
+        (Column("value"), *columns), tuple(rows), caption=legend, narrow_caption="Each cell: weight, then metric."
+    )
     return Section(f"Best {summary.method} previews by {summary.objective}", (table,))
 
 
@@ -48,7 +60,12 @@ def rows_section(summary: Summary) -> Section:
     """List every row as it was made: weights, all metrics, seed, seconds."""
     rows, tasks = summary.surface.rows, summary.tasks
     metrics = {task: metrics_of(rows, task, summary.surface.headlines[task].metric) for task in tasks}
-    columns = [Column("made by"), Column("method"), Column("seed"), *(Column(task, ("weight", *metrics[task])) for task in tasks)]
+    columns = [
+        Column("made by"),
+        Column("method"),
+        Column("seed"),
+        *(Column(task, ("weight", *metrics[task])) for task in tasks),
+    ]
     lines = [
         (
             *map(cell_of, (str(row.fidelity), row.method, str(row.seed))),
@@ -59,7 +76,9 @@ def rows_section(summary: Summary) -> Section:
         for row in rows
     ]
     folded = f"{counted(len(rows), 'row')}: weights, metrics, seconds"
-    return Section("All rows", (Table((*columns, Column("seconds"), Column("hash")), tuple(lines), apart=True, folded=folded),))
+    return Section(
+        "All rows", (Table((*columns, Column("seconds"), Column("hash")), tuple(lines), apart=True, folded=folded),)
+    )
 
 
 def _cell(row: Evaluation, task: str, metrics: list[str]) -> Cell:
@@ -72,11 +91,15 @@ def history_sections(summary: Summary) -> list[Section]:
     if not past:
         return []
     columns = [Column(task, ("measured", "predicted")) for task in summary.tasks]
-    rows = [(cell_of(shares(run.weights)), *_history_cells(run), cell_of(f"{run.inside_count} of {len(run.real)}")) for run in past]
+    rows = [
+        (cell_of(shares(run.weights)), *_history_cells(run), cell_of(f"{run.inside_count} of {len(run.real)}"))
+        for run in past
+    ]
     table = Table((Column("weights"), *columns, Column("in the interval")), tuple(rows))
     return [
         Section(
-            "Predictions and results", (Note(f"Each joint run, and what was predicted just before it. {describe_accuracy(past)}"), table)
+            "Predictions and results",
+            (Note(f"Each joint run, and what was predicted just before it. {describe_accuracy(past)}"), table),
         )
     ]
 

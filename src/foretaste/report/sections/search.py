@@ -23,12 +23,19 @@ def describe_step(progress: Progress, budget: Budget) -> str:
     >>> describe_step(Progress(recommend(prediction, Preference("mean", {})), Budget(0, 2, 0), ()), Budget(1, 4, 0))
     'joint runs 0/1, previews 2/4 | best so far a ...: 0... (0... to 0...) | expected gain of another joint run: 0.000'
     """
-    counts = [("joint runs", progress.spent.joint, budget.joint), ("previews", progress.spent.previews, budget.previews)]
+    counts = [
+        ("joint runs", progress.spent.joint, budget.joint),
+        ("previews", progress.spent.previews, budget.previews),
+    ]
     counts += [("sharpened", progress.spent.sharpened, budget.sharpened)] if budget.sharpened else []
     spent = ", ".join(f"{name} {used}/{limit}" for name, used, limit in counts)
     best = progress.recommendation
     value = f"{number(best.value)} ({span(best.value_low, best.value_high)})"
-    parts = [spent, f"best so far {shares(best.weights)}: {value}", f"expected gain of another joint run: {number(best.next_gain)}"]
+    parts = [
+        spent,
+        f"best so far {shares(best.weights)}: {value}",
+        f"expected gain of another joint run: {number(best.next_gain)}",
+    ]
     if progress.next:
         first, more = progress.next[0], and_more(len(progress.next), 1)
         parts.append(f"next: {first.option.method} at {shares(first.weights)}" + (f" {more}" if more else ""))

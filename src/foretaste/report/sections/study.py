@@ -7,7 +7,13 @@ from foretaste.report.sections.agreement import agreement_section
 from foretaste.report.sections.certainty import nothing_yet
 from foretaste.report.sections.maps import map_section
 from foretaste.report.sections.recommendation import confirmation_sections, recommendation_section
-from foretaste.report.sections.results import history_sections, previews_section, provenance_section, rows_section, time_sections
+from foretaste.report.sections.results import (
+    history_sections,
+    previews_section,
+    provenance_section,
+    rows_section,
+    time_sections,
+)
 from foretaste.report.sections.tradeoff import tradeoff_section
 from foretaste.report.summary import Summary
 
@@ -19,13 +25,16 @@ def study_report(summary: Summary, *, full: bool = True) -> Report:
 
     Args:
         summary: What its rows say.
-        full: Whether it has figures, every row and the provenance too, as a document does; a terminal's report has none of these.
+        full: Whether it has figures, every row and the provenance too, as a document does; a terminal's report has none
+            of these.
 
     >>> from foretaste.report.summary import summarise
     >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline, Surface
     >>> empty = Surface({"a": Headline("accuracy")}, ())
-    >>> summary = summarise(empty, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    >>> summary = summarise(
+    ...     empty, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={}
+    ... )
     >>> study_report(summary).sections[0].blocks[0].text
     's has no results yet; run `foretaste run RECIPE`'
     """
@@ -61,7 +70,17 @@ def study_facts(summary: Summary) -> str:
     >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline, Surface
     >>> surface = Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ())
-    >>> study_facts(summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={}))
+    >>> study_facts(
+    ...     summarise(
+    ...         surface,
+    ...         name="s",
+    ...         method="simple",
+    ...         preference=Preference("mean", {}),
+    ...         floors=(),
+    ...         provenance={},
+    ...         costs={},
+    ...     )
+    ... )
     'Tasks: a, b. 0 previews, 0 joint runs. Goal: the highest mean over tasks.'
     """
     previews, joint = (len(summary.surface.where(kind).rows) for kind in (Fidelity.PREVIEW, Fidelity.JOINT))

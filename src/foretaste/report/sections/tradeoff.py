@@ -25,7 +25,11 @@ def tradeoff_section(summary: Summary) -> Section:
     Args:
         summary: Of a study with rows.
     """
-    chart = _plane(summary) if len(summary.tasks) in (2, 3) else parallel_chart(summary, front(summary.previews).rows, weights=False)
+    chart = (
+        _plane(summary)
+        if len(summary.tasks) in (2, 3)
+        else parallel_chart(summary, front(summary.previews).rows, weights=False)
+    )
     caption = " ".join(filter(None, (_caption(summary), describe_front(summary.outlook) if summary.outlook else "")))
     figure = Figure("tradeoff", "Pareto front", chart, caption)
     return Section("The trade-off", (Figures("", (figure,), wide=len(summary.tasks) > 3),))
@@ -39,7 +43,10 @@ def _caption(summary: Summary) -> str:
     best = surface.signs * (surface.values() * surface.signs).max(0)
     ends = ", ".join(f"{task} {number(value)}" for task, value in zip(summary.tasks, best, strict=True))
     count = f"{len(front(surface).rows)} of {counted(len(surface.rows), 'preview')}"
-    return f"{count} are on the Pareto front: no other preview is at least as good for every task. Best preview of each task: {ends}."
+    return (
+        f"{count} are on the Pareto front: no other preview is at least as good for every task. Best preview of each"
+        f" task: {ends}."
+    )
 
 
 def _plane(summary: Summary) -> Chart:
@@ -76,9 +83,14 @@ def _series(summary: Summary, surface: Surface, name: str, role: Role) -> Series
 
 
 def _expected_front(outlook: Outlook) -> Series:
-    """The first two tasks' expected metrics where a weighting is more likely than not on the front, with 90 % intervals."""
+    """The first two tasks' expected metrics where a weighting is probably on the front, with 90 % intervals."""
     places = np.flatnonzero(outlook.on_front >= _LIKELY).tolist()
-    middle, low, high = (table[places][:, :2] for table in (outlook.prediction.median, outlook.prediction.low, outlook.prediction.high))
-    texts = [(shares(outlook.points[place]), f"on the front with probability {outlook.on_front[place]:.0%}") for place in places]
+    middle, low, high = (
+        table[places][:, :2] for table in (outlook.prediction.median, outlook.prediction.low, outlook.prediction.high)
+    )
+    texts = [
+        (shares(outlook.points[place]), f"on the front with probability {outlook.on_front[place]:.0%}")
+        for place in places
+    ]
     spread = tuple(tuple(zip(*pair, strict=True)) for pair in zip(low.tolist(), high.tolist(), strict=True))
     return Series("expected front", "expected", tuple(map(tuple, middle.tolist())), tuple(texts), spread=spread)

@@ -1,4 +1,4 @@
-"""Single steps of the work as sections: a checked recipe, fitted tasks, evaluations, imported models, a data mixture."""
+"""Sections for single steps of the work: a checked recipe, fitted tasks, evaluations, imports, a data mixture."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,10 +13,14 @@ _HASH = 16
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[str] = ()) -> Table:
-    return Table(tuple(Column(name, left=name in left) for name in columns), tuple(tuple(map(cell_of, row)) for row in rows))
+    return Table(
+        tuple(Column(name, left=name in left) for name in columns), tuple(tuple(map(cell_of, row)) for row in rows)
+    )
 
 
-def check_section(tasks: Mapping[str, Mapping[str, object]], parameters: int, trainings: tuple[int, int], previews: int) -> Section:
+def check_section(
+    tasks: Mapping[str, Mapping[str, object]], parameters: int, trainings: tuple[int, int], previews: int
+) -> Section:
     """Describe what a recipe asks for: its tasks, and the work that `run` makes of it.
 
     Args:
@@ -33,7 +37,9 @@ def check_section(tasks: Mapping[str, Mapping[str, object]], parameters: int, tr
     for name, task in tasks.items():
         metrics = task["metrics"]
         assert isinstance(metrics, list)
-        rows.append((name, str(task["train"]), str(task["validation"]), str(task["classes"] or "?"), ", ".join(metrics)))
+        rows.append(
+            (name, str(task["train"]), str(task["validation"]), str(task["classes"] or "?"), ", ".join(metrics))
+        )
     single, joint = trainings
     work = (
         f"{parameters:,} parameters. `foretaste run` makes {counted(single, 'single-task run')}, "
@@ -96,5 +102,8 @@ def mixture_section(manifest: Mapping[str, object]) -> Section:
         lines = manifest[kind]
         assert isinstance(lines, Sequence)
         notes += [Note(str(line), kind.removesuffix("s"), "quiet") for line in lines]
-    rows = [(name, str(task["rows"]), number(task["repeats"]), share(task["share_of_units"])) for name, task in tasks.items()]
+    rows = [
+        (name, str(task["rows"]), number(task["repeats"]), share(task["share_of_units"]))
+        for name, task in tasks.items()
+    ]
     return Section("", (_table(("task", "rows", "repeats", "share of units"), rows), *notes))

@@ -47,7 +47,9 @@ def test_each_tasks_error_and_rank_are_shown(make: Study) -> None:
 
 
 @pytest.mark.parametrize("width", [50, 60, 80, 100, 130])
-@pytest.mark.parametrize("methods", [("simple", "anchored"), ("simple", "diagonal", "kronecker", "lowrank", "anchored", "mixture")])
+@pytest.mark.parametrize(
+    "methods", [("simple", "anchored"), ("simple", "diagonal", "kronecker", "lowrank", "anchored", "mixture")]
+)
 def test_no_number_is_cut(make: Study, width: int, methods: tuple[str, ...]) -> None:
     section = agreement_section(make(NAMES[:5], resolution=2, methods=methods), full=False)
     tables = [block for block in section.blocks if isinstance(block, Table)]
@@ -80,7 +82,9 @@ def test_a_series_per_task_and_the_line_where_both_agree(make: Study) -> None:
 def test_a_figure_leaves_the_anchor_out(make: Study) -> None:
     figures = _figures(make(NAMES[:2], methods=("simple", "anchored"))).figures
     assert [len(figure.chart.series[0].points) for figure in figures[:2]] == [5, 4]
-    assert figures[1].caption.startswith("4 weightings with a preview and a joint run, not counting the one that anchors the previews. ")
+    assert figures[1].caption.startswith(
+        "4 weightings with a preview and a joint run, not counting the one that anchors the previews. "
+    )
 
 
 def test_captions_have_the_numbers(make: Study) -> None:

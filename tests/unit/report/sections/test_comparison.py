@@ -74,7 +74,9 @@ def test_json_has_everything() -> None:
 
 
 def test_numbers_that_json_lacks_are_null() -> None:
-    bad = Comparison((compared("simple", "preview", math.nan, None, 1.0, 1.0),), {"uniform": Regret(math.inf, 0.0)}, 1.0)
+    bad = Comparison(
+        (compared("simple", "preview", math.nan, None, 1.0, 1.0),), {"uniform": Regret(math.inf, 0.0)}, 1.0
+    )
     found = json.loads(json.dumps(plain(comparison_record(bad)), allow_nan=False))
     assert found["methods"][0]["mean_error"] is None
     assert found["rivals"]["uniform"]["mean"] is None
@@ -82,7 +84,9 @@ def test_numbers_that_json_lacks_are_null() -> None:
 
 def test_a_method_that_has_nothing_but_its_anchor_is_never_the_best() -> None:
     nothing = {"movies": math.nan}
-    unknown = Agreement("anchored", 0, nothing, nothing, {"movies": None}, None, None, None, math.nan, math.nan, math.nan, 1)
+    unknown = Agreement(
+        "anchored", 0, nothing, nothing, {"movies": None}, None, None, None, math.nan, math.nan, math.nan, 1
+    )
     found = Comparison((MethodComparison(unknown, "anchored", "preview", 3.0, 0.1), *FOUND.methods), FOUND.rivals, 75.0)
     assert found.best == "diagonal"
     words = " ".join(shown([comparison_section(found)], 80).split())

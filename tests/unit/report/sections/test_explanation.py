@@ -22,13 +22,18 @@ def test_it_says_what_why_and_how_sure(make: Study) -> None:
     what, tasks, floors, basis, others, front, last = explain(summary)
     assert what.startswith("Recommended: a 50%, b 50%. Highest expected mean of the ")
     assert what.endswith("These are equal weights.")
-    assert f"a (weight 50%): expected accuracy {number(found.expected['a'])} (90 % interval {number(found.low['a'])} to" in tasks
+    assert (
+        f"a (weight 50%): expected accuracy {number(found.expected['a'])} (90 % interval {number(found.low['a'])} to"
+        in tasks
+    )
     assert "against its single-task model." in tasks
     assert floors == (
         "a>=0.6 holds with probability 100%. b>=80% of its single-task metric holds with probability 100%. "
         "All floors hold together with probability 100%."
     )
-    assert basis.startswith("The prediction rests on 3 joint runs, 2 single-task models and previews (diagonal, simple). Predicting each")
+    assert basis.startswith(
+        "The prediction rests on 3 joint runs, 2 single-task models and previews (diagonal, simple). Predicting each"
+    )
     assert "probably worse" in others
     assert "on the expected Pareto front." in front
     assert last.startswith("Joint finetuning at these weights gives 0.803")
@@ -67,7 +72,9 @@ def test_without_single_task_models_or_others(make: Study) -> None:
 def test_too_little_to_go_by(make: Study) -> None:
     summary = make(AB, joint=())
     few = replace(summary, recommendation=None, outlook=None)
-    assert explain(few) == ["Too few results to recommend weights. Run `foretaste preview RECIPE`, which covers the whole simplex."]
+    assert explain(few) == [
+        "Too few results to recommend weights. Run `foretaste preview RECIPE`, which covers the whole simplex."
+    ]
 
 
 def test_many_tasks_are_decided_by_floors(make: Study) -> None:
@@ -89,6 +96,8 @@ def test_a_front_is_never_empty_and_its_volume_is_left_out_where_it_says_nothing
 def test_metrics_that_are_not_on_one_scale_are_minded(make: Study) -> None:
     heads = {"a": Headline("loss", higher_is_better=False), "b": Headline("accuracy")}
     mixed = Surface(heads, make(AB).surface.rows)
-    found = summarise(mixed, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    found = summarise(
+        mixed, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={}
+    )
     assert explain(found)[1].startswith("The tasks have different metrics (a loss, b accuracy)")
     assert "value (loss counts with a minus) " in explain(found)[0]

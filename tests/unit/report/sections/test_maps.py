@@ -84,7 +84,9 @@ def test_where_less_is_better_the_axis_says_so(make: Study) -> None:
     names = ("a", "b", "c")
     heads = {"a": Headline("loss", higher_is_better=False), "b": Headline("accuracy"), "c": Headline("accuracy")}
     surface = Surface(heads, make(names).surface.rows)
-    summary = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    summary = summarise(
+        surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={}
+    )
     colours = [chart.colours for chart in _charts(summary)]
     assert [axis.less_is_better for axis in colours if axis] == [True, False, False, False]
     assert "loss 0.000 to 1.000, best at a 100%" in _figures(summary).figures[0].caption
@@ -97,7 +99,9 @@ def test_captions_have_ranges_and_the_expected_value(make: Study) -> None:
     assert first.endswith("Expected at the recommended weights: 0.805.")
     assert value.startswith("5 previews: value 0.700 to 0.783, best at a 50%, b 50%.")
     (only,) = _figures(make("abcd", resolution=1)).figures
-    assert only.caption.endswith("Previewed metrics: a 0.500 to 0.900, b 0.500 to 0.900, c 0.500 to 0.900, d 0.500 to 0.900.")
+    assert only.caption.endswith(
+        "Previewed metrics: a 0.500 to 0.900, b 0.500 to 0.900, c 0.500 to 0.900, d 0.500 to 0.900."
+    )
 
 
 def test_a_value_that_is_negated_is_called_so(make: Study) -> None:

@@ -6,7 +6,13 @@ import pytest
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.report.json import plain
 from foretaste.report.records import mergeability_record
-from foretaste.report.sections.mergeability import advise, describe_corner, describe_pair, describe_pairs, mergeability_section
+from foretaste.report.sections.mergeability import (
+    advise,
+    describe_corner,
+    describe_pair,
+    describe_pairs,
+    mergeability_section,
+)
 from foretaste.surface.mergeability import Corner, Mergeability, Pair
 from foretaste.surface.table import Headline, Surface
 from foretaste.weights import lattice
@@ -45,16 +51,18 @@ CORNERS = (Corner("simple", {"movies": 0.0}, exact=True), Corner("mixture", {"mo
 
 def test_a_line_for_each_pair() -> None:
     lines = shown([mergeability_section(Mergeability((SOUND, LOSES, FAILS), CORNERS))], 500).splitlines()
-    assert lines[1] == (
-        "movies, news: averaging works. Halfway, merging keeps 100% of their accuracy (movies 0.900 to 0.910, news 0.800 to 0.800); "
-        "no loss barrier (loss 0.500, 0.310, 0.600)."
+    assert (
+        lines[1]
+        == "movies, news: averaging works. Halfway, merging keeps 100% of their accuracy (movies 0.900 to 0.910, news"
+        " 0.800 to 0.800); no loss barrier (loss 0.500, 0.310, 0.600)."
     )
-    assert lines[2] == (
-        "movies, [red]: averaging loses. Halfway, merging keeps 88.2% of their accuracy (movies 0.900 to 0.800, [red] 0.800 to 0.700); "
-        "no loss barrier (loss 0.900, 0.500, 1.200)."
+    assert (
+        lines[2]
+        == "movies, [red]: averaging loses. Halfway, merging keeps 88.2% of their accuracy (movies 0.900 to 0.800,"
+        " [red] 0.800 to 0.700); no loss barrier (loss 0.900, 0.500, 1.200)."
     )
-    assert lines[3] == (
-        "news, [red]: averaging fails. Halfway, merging keeps 69.4% of their accuracy and perplexity "
+    assert (
+        lines[3] == "news, [red]: averaging fails. Halfway, merging keeps 69.4% of their accuracy and perplexity "
         "(news 0.900 to 0.800, [red] 8.000 to 16.000); loss barrier 0.750 at 75% [red] (loss 1.000, 1.500, 1.200)."
     )
     assert lines[4:6] == [
@@ -67,7 +75,9 @@ def test_a_line_for_each_pair() -> None:
     assert lines[9].startswith("Rules of thumb")
 
 
-@pytest.mark.parametrize(("pair", "word"), [(SOUND, "add little"), (LOSES, "kronecker, or anchored"), (FAILS, "finetune.learning_rate")])
+@pytest.mark.parametrize(
+    ("pair", "word"), [(SOUND, "add little"), (LOSES, "kronecker, or anchored"), (FAILS, "finetune.learning_rate")]
+)
 def test_advice_is_about_what_was_found(pair: Pair, word: str) -> None:
     (said,) = advise(Mergeability((pair, pair), ()))
     assert word in said
@@ -75,14 +85,26 @@ def test_advice_is_about_what_was_found(pair: Pair, word: str) -> None:
 
 def test_a_metric_without_shares_is_told_as_it_is() -> None:
     none = Pair(
-        ("a", "b"), (0.0, 0.5, 1.0), (0.5, 0.31, 0.6), {"a": 0.0, "b": -1.0}, {"a": 0.1, "b": 0.0}, 0.3, {t: Headline("mcc") for t in "ab"}
+        ("a", "b"),
+        (0.0, 0.5, 1.0),
+        (0.5, 0.31, 0.6),
+        {"a": 0.0, "b": -1.0},
+        {"a": 0.1, "b": 0.0},
+        0.3,
+        {t: Headline("mcc") for t in "ab"},
     )
     assert "merging changes their mcc (a 0.000 to 0.100, b -1.000 to 0.000); no loss barrier" in describe_pair(none)
 
 
 def test_json_has_the_same() -> None:
     odd = Pair(
-        ("a", "b"), (0.0, 0.5, 1.0), (0.5, math.inf, 0.6), {"a": 0.9, "b": 0.8}, {"a": 0.1, "b": 0.1}, 0.3, dict.fromkeys("ab", ACCURACY)
+        ("a", "b"),
+        (0.0, 0.5, 1.0),
+        (0.5, math.inf, 0.6),
+        {"a": 0.9, "b": 0.8},
+        {"a": 0.1, "b": 0.1},
+        0.3,
+        dict.fromkeys("ab", ACCURACY),
     )
     found = json.loads(json.dumps(plain(mergeability_record(Mergeability((LOSES, odd), CORNERS))), allow_nan=False))
     assert found["pairs"][0]["tasks"] == ["movies", "[red]"]
@@ -111,9 +133,10 @@ class TestOverall:
         return Surface(dict.fromkeys("abc", ACCURACY), tuple(rows))
 
     def test_pairs_are_counted_and_the_worst_is_named(self) -> None:
-        assert describe_pairs(self.surface(4)) == (
-            "Averaging works for 1 pair and averaging loses for 2 pairs of tasks. "
-            "Worst pair: halfway between a and c, merging keeps 75% of their accuracy (a 0.900 to 0.900, c 0.900 to 0.450)."
+        assert (
+            describe_pairs(self.surface(4))
+            == "Averaging works for 1 pair and averaging loses for 2 pairs of tasks. Worst pair: halfway between a and"
+            " c, merging keeps 75% of their accuracy (a 0.900 to 0.900, c 0.900 to 0.450)."
         )
 
     def test_without_rows_between_nothing_is_said(self) -> None:

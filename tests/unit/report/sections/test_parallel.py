@@ -27,5 +27,7 @@ def test_better_rows_come_last_and_the_recommended_one_after_them(make: Study) -
     rows, best = parallel_chart(study, study.previews.rows, weights=True).series
     assert list(rows.colours) == sorted(rows.colours)
     assert len(rows.points) == len(study.previews.rows)
-    assert (rows.colours[0], rows.colours[-1]) == pytest.approx((study.values(study.previews).min(), study.values(study.previews).max()))
+    assert (rows.colours[0], rows.colours[-1]) == pytest.approx(
+        (study.values(study.previews).min(), study.values(study.previews).max())
+    )
     assert (best.name, best.role, len(best.points)) == ("recommended", "recommended", 1)

@@ -11,7 +11,10 @@ from foretaste.weights import TaskWeights, lattice
 from summaries import shown
 
 POINTS = lattice("ab", 20)
-ROWS = tuple(Evaluation(weights, {task: {"accuracy": 0.9} for task in "ab"}, Fidelity.PREVIEW, "simple") for weights in POINTS[:3])
+ROWS = tuple(
+    Evaluation(weights, {task: {"accuracy": 0.9} for task in "ab"}, Fidelity.PREVIEW, "simple")
+    for weights in POINTS[:3]
+)
 APART = {POINTS[0]: Gap(0.0, 0.0, 0.0), POINTS[1]: Gap(0.01, -0.02, 0.04), POINTS[2]: Gap(0.1, 0.05, 0.15)}
 
 
@@ -21,7 +24,10 @@ def dropped(weights: TaskWeights, missing: bool = False) -> DroppedCandidate:
 
 def test_rows_those_that_stopped_and_what_was_saved() -> None:
     said = shown(
-        race_sections([RaceResult("simple", ROWS, (dropped(POINTS[3]), dropped(POINTS[4], True)), POINTS[0], APART, 300, 1200)]), 140
+        race_sections(
+            [RaceResult("simple", ROWS, (dropped(POINTS[3]), dropped(POINTS[4], True)), POINTS[0], APART, 300, 1200)]
+        ),
+        140,
     )
     assert "Best by simple: a 100%, b 0%. 1 other is too close to call on these examples: a 95%, b 5%." in said
     assert "The probability that the best weighting on all examples was stopped is at most 5%." in said
@@ -34,7 +40,10 @@ def test_rows_those_that_stopped_and_what_was_saved() -> None:
 def test_long_lists_are_cut() -> None:
     apart = {POINTS[0]: APART[POINTS[0]]} | {weights: Gap(0.0, -0.1, 0.1) for weights in POINTS[1:6]}
     said = shown(
-        race_sections([RaceResult("simple", ROWS, tuple(dropped(weights) for weights in POINTS[6:]), POINTS[0], apart, 300, 1200)]), 140
+        race_sections(
+            [RaceResult("simple", ROWS, tuple(dropped(weights) for weights in POINTS[6:]), POINTS[0], apart, 300, 1200)]
+        ),
+        140,
     )
     assert "… and 3 more; --json has all" in said
     assert "5 others are too close to call on these examples" in said

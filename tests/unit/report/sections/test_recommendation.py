@@ -45,7 +45,9 @@ def test_too_few_results(make: Study) -> None:
 def test_metrics_that_differ_are_all_named(make: Study) -> None:
     heads = {"a": Headline("accuracy"), "b": Headline("loss", higher_is_better=False)}
     surface = Surface(heads, make(AB, joint=()).surface.rows)
-    summary = summarise(surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    summary = summarise(
+        surface, name="s", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={}
+    )
     assert "Metrics: a accuracy, b loss (less is better)" in shown([recommendation_section(summary)])
 
 

@@ -3,7 +3,13 @@
 from collections.abc import Callable
 
 from foretaste.document.blocks import Table
-from foretaste.report.sections.results import history_sections, previews_section, provenance_section, rows_section, time_sections
+from foretaste.report.sections.results import (
+    history_sections,
+    previews_section,
+    provenance_section,
+    rows_section,
+    time_sections,
+)
 from foretaste.report.summary import Summary
 from summaries import shown, words
 

@@ -42,7 +42,9 @@ def test_a_step_in_one_line(best: Recommendation) -> None:
 def test_the_end(best: Recommendation) -> None:
     expected, low, high, real = (np.array(numbers) for numbers in ([0.5, 0.6], [0.4, 0.5], [0.6, 0.7], [0.55, 0.8]))
     foretold = (PastPrediction(uniform(AB), expected, low, high, real),)
-    found = SearchResult(best, Budget(1, 20, 0), "the budget is spent", {"joint at a=1": "the loss became NaN"}, foretold)
+    found = SearchResult(
+        best, Budget(1, 20, 0), "the budget is spent", {"joint at a=1": "the loss became NaN"}, foretold
+    )
     text = shown([search_section(found)])
     assert text.splitlines()[4].split() == [
         "50%",
@@ -63,7 +65,13 @@ def test_the_end(best: Recommendation) -> None:
     assert text.rstrip().endswith("The search ended: the budget is spent.")
     document = json.loads(json.dumps(plain(search_record(found)), allow_nan=False))
     assert document["foretold"] == [
-        {"weights": {"a": 0.5, "b": 0.5}, "expected": [0.5, 0.6], "low": [0.4, 0.5], "high": [0.6, 0.7], "real": [0.55, 0.8]}
+        {
+            "weights": {"a": 0.5, "b": 0.5},
+            "expected": [0.5, 0.6],
+            "low": [0.4, 0.5],
+            "high": [0.6, 0.7],
+            "real": [0.55, 0.8],
+        }
     ]
     assert (document["coverage"], document["mean_error"]) == (0.5, pytest.approx(0.125))
     assert document["failed"] == {"joint at a=1": "the loss became NaN"}
@@ -82,7 +90,9 @@ def test_no_number_is_cut(make: Callable[..., Summary], width: int, count: int) 
     best = make(names, resolution=2).recommendation
     assert best is not None
     expected, low, high, real = (np.full(count, number) for number in (0.511, 0.412, 0.613, 0.554))
-    found = SearchResult(best, Budget(1, 20, 0), "done", {}, (PastPrediction(uniform(names), expected, low, high, real),))
+    found = SearchResult(
+        best, Budget(1, 20, 0), "done", {}, (PastPrediction(uniform(names), expected, low, high, real),)
+    )
     text = shown([search_section(found)], width)
     assert max(map(len, text.splitlines())) <= width
     assert all(text.count(number) == count for number in ("0.511", "0.412 to 0.613", "0.554"))

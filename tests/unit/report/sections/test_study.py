@@ -43,7 +43,9 @@ def test_a_notebook_shows_a_study(make: Study) -> None:
 
 def test_an_empty_study_says_what_to_run() -> None:
     surface = Surface({"a": Headline("accuracy")}, ())
-    summary = summarise(surface, name="new", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    summary = summarise(
+        surface, name="new", method="simple", preference=Preference("mean", {}), floors=(), provenance={}, costs={}
+    )
     assert "new has no results yet; run `foretaste run RECIPE`" in shown(study_sections(summary))
 
 

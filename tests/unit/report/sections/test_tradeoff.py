@@ -31,7 +31,13 @@ def test_two_tasks_are_one_against_the_other(make: Study) -> None:
     assert (len(front.points), front.joined, front.colours) == (5, True, ())
     assert chart.series[0].points == ()
     assert [axis.title for axis in chart.axes] == ["movies, accuracy", "news, accuracy"]
-    assert [series.name for series in chart.series] == ["preview", "expected front", "preview on the front", "joint run", "recommended"]
+    assert [series.name for series in chart.series] == [
+        "preview",
+        "expected front",
+        "preview on the front",
+        "joint run",
+        "recommended",
+    ]
 
 
 def test_intervals_hold_what_is_expected(make: Study) -> None:

@@ -26,7 +26,14 @@ def test_a_checked_recipe() -> None:
     text = printed(check_section(tasks, 1_234_567, (2, 1), 66))
     assert "The recipe is fine" in text
     movies, news = (next(line for line in text.splitlines() if name in line) for name in ("movies", "news"))
-    assert [word for word in movies.replace("│", " ").split() if word] == ["movies", "1000", "200", "2", "accuracy,", "mcc"]
+    assert [word for word in movies.replace("│", " ").split() if word] == [
+        "movies",
+        "1000",
+        "200",
+        "2",
+        "accuracy,",
+        "mcc",
+    ]
     assert " ? " in news
     assert "1,234,567 parameters" in text
     words = " ".join(text.split())
@@ -60,7 +67,9 @@ def test_metrics_that_only_some_rows_have() -> None:
 @pytest.mark.parametrize("count", [2, 3, 5, 8])
 def test_no_number_is_cut_at_any_width(width: int, count: int) -> None:
     names = ["movies", "news", "hotels", "a-task-with-a-very-long-name", "questions", "e", "f", "g"][:count]
-    metrics = {name: {"loss": 0.1234 + place, "accuracy": 0.101 + place / 10, "f1": 0.9} for place, name in enumerate(names)}
+    metrics = {
+        name: {"loss": 0.1234 + place, "accuracy": 0.101 + place / 10, "f1": 0.9} for place, name in enumerate(names)
+    }
     evaluations = [
         Evaluation(uniform(names), metrics, Fidelity.PREVIEW, "anchored"),
         Evaluation(uniform(names), metrics, Fidelity.JOINT, "joint"),
@@ -75,7 +84,9 @@ def test_no_number_is_cut_at_any_width(width: int, count: int) -> None:
 
 def test_five_tasks_are_one_line_of_two_at_eighty_columns() -> None:
     names = ["movies", "news", "hotels", "food", "sports"]
-    row = Evaluation(uniform(names), {name: {"loss": 0.5, "accuracy": 0.5} for name in names}, Fidelity.PREVIEW, "anchored")
+    row = Evaluation(
+        uniform(names), {name: {"loss": 0.5, "accuracy": 0.5} for name in names}, Fidelity.PREVIEW, "anchored"
+    )
     lines = printed(rows_section([row]), 80).splitlines()
     assert lines[3].split() == ["anchored", *["20%"] * 5]
     assert lines[4].split() == ["0.500"] * 5

@@ -16,4 +16,6 @@ def test_it_makes_the_tables_that_foretaste_0_1_made() -> None:
     old = sqlite3.connect(f"file:{EARLIER / 'study.db'}?immutable=1", uri=True)
     kept = sorted(old.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall())
     old.close()
-    assert [(name, " ".join(sql.split())) for name, sql in made] == [(name, " ".join(sql.split())) for name, sql in kept]
+    assert [(name, " ".join(sql.split())) for name, sql in made] == [
+        (name, " ".join(sql.split())) for name, sql in kept
+    ]
