@@ -1,5 +1,6 @@
 """Commands run as a user runs them: in this process, or in one of their own."""
 
+import json
 import os
 import re
 import subprocess
@@ -9,9 +10,30 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
+from typer.testing import CliRunner, Result
+
+from foretaste.cli.app import app
 from foretaste.cli.entry import main
 
-__all__ = ["ENVIRONMENT", "Ran", "contents", "foretaste", "refused", "spawned"]
+__all__ = ["COMMANDS", "ENVIRONMENT", "Ran", "contents", "foretaste", "help_of", "parse_json", "refused", "spawned"]
+
+COMMANDS = [
+    "demo",
+    "init",
+    "check",
+    "run",
+    "export",
+    "import",
+    "fit",
+    "mergeability",
+    "preview",
+    "confirm",
+    "compare",
+    "show",
+    "report",
+    "search",
+    "explore",
+]
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "COLUMNS": "120"}
 
@@ -39,6 +61,20 @@ def foretaste(*arguments: object) -> Ran:
         sys.argv = before
     assert isinstance(code, int)
     return Ran(code, out.getvalue(), err.getvalue())
+
+
+def help_of(*arguments: str) -> Result:
+    """What a command's help says, on a wide terminal; the help of all commands without arguments."""
+    return CliRunner().invoke(app, [*arguments, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
+
+
+def parse_json(text: str) -> object:
+    """Read JSON as machines read it, without NaN and infinities."""
+
+    def refuse(constant: str) -> object:
+        raise AssertionError(constant)
+
+    return json.loads(text, parse_constant=refuse)
 
 
 def spawned(*arguments: object) -> subprocess.Popen[str]:

@@ -1,10 +1,8 @@
 """Loading: from a recipe to its model and tasks."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from foretaste.errors import BadInput, MissingExtra
-from foretaste.lazy import lazy
 from foretaste.plan import LORA, Recipe
 from foretaste.recipe import where
 from foretaste.sources.digits import digits
@@ -12,11 +10,6 @@ from foretaste.sources.frozen import freeze_modules
 from foretaste.sources.function import call
 from foretaste.sources.plans import DigitsModel, FunctionModel, TransformersModel
 from foretaste.sources.problem import Problem
-
-if TYPE_CHECKING:
-    from foretaste.sources import adapted
-else:
-    adapted = lazy("foretaste.sources.adapted")
 
 __all__ = ["load"]
 
@@ -61,7 +54,9 @@ def _adapted(recipe: Recipe, problem: Problem) -> Problem:
         return problem if plan.freeze is None else freeze_modules(problem, plan.freeze)
     options = plan.model_dump(include=set(LORA) - {"method"})
     try:
-        base = adapted.Checkpoint(model.path, model.kind) if isinstance(model, TransformersModel) else None
-        return adapted.add_lora(problem, adapted.LoraPlan(**options), seed=recipe.seed, base=base)
+        from foretaste.sources.adapted import Checkpoint, LoraPlan, add_lora  # its extra may be missing
+
+        base = Checkpoint(model.path, model.kind) if isinstance(model, TransformersModel) else None
+        return add_lora(problem, LoraPlan(**options), seed=recipe.seed, base=base)
     except MissingExtra as error:
         raise error.at("finetune", "method") from error.__cause__

@@ -13,7 +13,6 @@ from typing import SupportsFloat
 import torch
 from torch import Tensor
 
-from foretaste.lazy import lazy
 from foretaste.one_line import one_line
 from foretaste.task import AnyMetric, Metric, Predictions, SequenceMetric
 
@@ -36,7 +35,6 @@ __all__ = [
     "r2",
 ]
 
-_sklearn = lazy("sklearn.metrics")  # slow to import, and most metrics do without
 _LARGEST = 700.0  # its exponential is near the largest float
 
 
@@ -55,12 +53,12 @@ def f1(predicted: Tensor, labels: Tensor) -> float:
     >>> f1(torch.tensor([1, 0, 1]), torch.tensor([1, 0, 0]))
     0.6666666666666666
     """
+    from sklearn.metrics import f1_score
+
     classes = sorted(set(labels.tolist()))
     if classes[-1] <= 1:
-        return float(_sklearn.f1_score(labels.numpy() == 1, predicted.numpy() == 1, zero_division=0.0))
-    return float(
-        _sklearn.f1_score(labels.numpy(), predicted.numpy(), labels=classes, average="macro", zero_division=0.0)
-    )
+        return float(f1_score(labels.numpy() == 1, predicted.numpy() == 1, zero_division=0.0))
+    return float(f1_score(labels.numpy(), predicted.numpy(), labels=classes, average="macro", zero_division=0.0))
 
 
 def mcc(predicted: Tensor, labels: Tensor) -> float:
@@ -69,10 +67,12 @@ def mcc(predicted: Tensor, labels: Tensor) -> float:
     >>> mcc(torch.tensor([1, 0]), torch.tensor([1, 0]))
     1.0
     """
+    from sklearn.metrics import matthews_corrcoef
+
     values = torch.cat([predicted, labels])
     if bool((values == values[0]).all()):
         return 0.0  # undefined; scikit-learn gives 0 too, and warns
-    return float(_sklearn.matthews_corrcoef(labels.numpy(), predicted.numpy()))
+    return float(matthews_corrcoef(labels.numpy(), predicted.numpy()))
 
 
 def needs_classes(metric: AnyMetric) -> bool:
@@ -140,7 +140,9 @@ def r2(predictions: Predictions) -> float:
     >>> r2(Predictions(torch.zeros(3, 1), predicted, targets, torch.ones(3, 1).bool()))
     0.5
     """
-    return _mean_over_columns(predictions, _sklearn.r2_score, least=2)
+    from sklearn.metrics import r2_score
+
+    return _mean_over_columns(predictions, r2_score, least=2)
 
 
 def mean_absolute_error(predictions: Predictions) -> float:
@@ -160,7 +162,9 @@ def macro_f1(predictions: Predictions) -> float:
     >>> macro_f1(Predictions(torch.zeros(2, 2), predicted, sets, torch.ones(2, 2).bool()))
     0.5
     """
-    return _mean_over_columns(predictions, partial(_sklearn.f1_score, zero_division=0.0), least=1)
+    from sklearn.metrics import f1_score
+
+    return _mean_over_columns(predictions, partial(f1_score, zero_division=0.0), least=1)
 
 
 def _mean_over_columns(predictions: Predictions, score: Callable[..., SupportsFloat], least: int) -> float:

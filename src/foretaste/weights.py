@@ -9,7 +9,6 @@ from itertools import combinations, pairwise
 import numpy as np
 
 from foretaste.errors import WeightsError
-from foretaste.lazy import lazy
 
 __all__ = [
     "TaskWeights",
@@ -24,7 +23,6 @@ __all__ = [
     "uniform",
 ]
 
-_qmc = lazy("scipy.stats.qmc")  # slow to import, and few studies have so many tasks
 
 _TOLERANCE = 1e-6
 
@@ -77,7 +75,7 @@ class TaskWeights(Mapping[str, float]):
     def __contains__(self, name: object) -> bool:
         return name in self.names
 
-    def get(self, name: str, default: float | None = None) -> float | None:  # type: ignore[override]  # typed for numbers alone
+    def get(self, name: str, default: float | None = None) -> float | None:  # type: ignore[override]  # of numbers
         """The task's weight, or something else where there is no such task."""
         return self[name] if name in self.names else default
 
@@ -260,7 +258,9 @@ def inside(tasks: Sequence[str], count: int) -> list[TaskWeights]:
     >>> [str(weights) for weights in inside(["a", "b", "c"], 2)]
     ['a=0.706695053,b=0.146652474,c=0.146652474', 'a=0.09400543,b=0.452997285,c=0.452997285']
     """
-    draws = _qmc.Sobol(len(tasks), scramble=False).random_base2(math.ceil(math.log2(count + 2)))
+    from scipy.stats.qmc import Sobol
+
+    draws = Sobol(len(tasks), scramble=False).random_base2(math.ceil(math.log2(count + 2)))
     sizes = -np.log1p(-draws[2 : count + 2])  # the first is the origin, the second has equal weights
     return [TaskWeights(tasks, size / size.sum()) for size in sizes]
 

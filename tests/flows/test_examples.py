@@ -12,7 +12,7 @@ import yaml
 
 from checkpoints import Checkpoints, chats, parquet, sentences, table, translations
 from commands import foretaste, spawned
-from foretaste.cli.base import app
+from foretaste.cli.app import app
 
 pytestmark = pytest.mark.slow
 

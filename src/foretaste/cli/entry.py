@@ -8,8 +8,8 @@ from typing import TextIO
 
 from rich.console import Console
 
-from foretaste.cli import exploring, running, searching, showing, studying, templates, transfer
-from foretaste.cli.base import app
+from foretaste.cli import exploring, exporting, importing, running, searching, showing, studying, templates
+from foretaste.cli.app import app
 from foretaste.errors import BadInput, ForetasteError, Stopped
 
 __all__ = ["main", "plain"]
@@ -21,7 +21,8 @@ _COMMANDS = (
     templates,
     searching,
     exploring,
-    transfer,
+    importing,
+    exporting,
 )  # importing them adds their commands, in this order
 
 

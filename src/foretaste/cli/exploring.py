@@ -3,19 +3,13 @@
 import webbrowser
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from foretaste.cli.base import app
+from foretaste.cli.app import app
 from foretaste.cli.options import StudyFolder
 from foretaste.errors import MissingExtra
-from foretaste.lazy import lazy
-
-if TYPE_CHECKING:
-    from foretaste.web import serve as serving
-else:
-    serving = lazy("foretaste.web.serve")
 
 __all__ = ["explore"]
 
@@ -43,6 +37,8 @@ def explore(
     if any(find_spec(name) is None for name in ("starlette", "uvicorn")):
         raise MissingExtra("the explorer needs starlette and uvicorn; install them with: pip install 'foretaste[web]'")
 
+    from foretaste.web.serve import serve
+
     def opened(address: str) -> None:
         typer.echo(
             f'{{"address": "{address}"}}'
@@ -52,4 +48,4 @@ def explore(
         if browse:
             webbrowser.open(address)
 
-    serving.serve(Path(study), host, port, opened, resume=resume, trust=trust)
+    serve(Path(study), host, port, opened, resume=resume, trust=trust)

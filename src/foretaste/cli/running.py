@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from foretaste.cli.base import Request, app, use_one_thread, working
+from foretaste.cli.app import app
+from foretaste.cli.arguments import use_one_thread
 from foretaste.cli.options import Json, Open, RecipeFile, StudyOption, Variables, Workers
-from foretaste.cli.showing import check_own_report, print_study, summarize_study, write_report
 from foretaste.target import REPORT
 
 __all__ = ["demo", "run"]
@@ -52,6 +52,9 @@ def _run_all(
     browse: bool,
     workers: int | None = None,
 ) -> None:
+    from foretaste.cli.reports import check_own_report, print_study, summarize_study, write_report
+    from foretaste.cli.working import Request, working
+
     def accept(request: Request) -> None:
         check_own_report(request.folder)
 

@@ -2,28 +2,15 @@
 
 import webbrowser
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from foretaste.cli.base import Request, again, app, goal, print_report, working
+from foretaste.cli.app import app
+from foretaste.cli.arguments import again
 from foretaste.cli.options import Explain, Floors, Json, Open, RecipeFile, StudyOption, Variables, Workers
-from foretaste.cli.showing import check_own_report, print_study, summarize_study, write_report
 from foretaste.cli.sizes import finite
-from foretaste.lazy import lazy
 from foretaste.target import REPORT
-
-if TYPE_CHECKING:
-    from foretaste.report import records
-    from foretaste.report.sections import explanation
-    from foretaste.report.sections import search as sections
-    from foretaste.surface import searched
-    from foretaste.workflow import search as searching
-else:
-    records, explanation, sections = (
-        lazy(f"foretaste.report.{name}") for name in ("records", "sections.explanation", "sections.search")
-    )
-    searched, searching = lazy("foretaste.surface.searched"), lazy("foretaste.workflow.search")
 
 __all__ = ["search"]
 
@@ -70,14 +57,21 @@ def search(
 
     With a larger budget it goes on.
     """
-    limit = searched.Budget.parse(budget)
+    from foretaste.cli.reports import check_own_report, print_search, summarize_study, write_report
+    from foretaste.cli.working import Request, goal, working
+    from foretaste.report.records import search_record
+    from foretaste.report.sections.search import describe_step
+    from foretaste.surface.searched import Budget
+    from foretaste.workflow.search import methods_to_search
+
+    limit = Budget.parse(budget)
     options = [("--budget", budget), ("--prefer", prefer), *(("--floor", bound) for bound in floor or ())]
     options += [("--tolerance", str(tolerance))] if tolerance != 0.002 else []
     command = ["search", str(recipe), *(word for name, value in options if value is not None for word in (name, value))]
     front = prefer == _FRONT
 
     def accept(request: Request) -> None:
-        searching.methods_to_search(request.recipe, request.problem, limit)
+        methods_to_search(request.recipe, request.problem, limit)
         goal(request, "knee" if front else prefer, floor)
         check_own_report(request.folder)
 
@@ -88,22 +82,15 @@ def search(
             None if front else wanted,
             floors,
             tolerance=tolerance,
-            on_progress=lambda progress: work.watch.say(sections.describe_step(progress, limit)),
+            on_progress=lambda progress: work.watch.say(describe_step(progress, limit)),
         )
         folder = work.folder
     summary = summarize_study(folder, "knee" if front else prefer, floor)
     path = write_report(summary, folder / REPORT)
-    more = {"study": str(folder), "report": str(path), "search": records.search_record(result)}
+    more = {"study": str(folder), "report": str(path), "search": search_record(result)}
     after = f"report: {path}" + (
         "" if result.recommendation.confirmed else f"\nnext: {again(['confirm', str(recipe)], study, var)}"
     )
-    if explain and not as_json:
-        print_report(
-            False, None, [sections.search_section(result)], "\n\n".join([*explanation.explain(summary), after])
-        )
-    else:
-        if not as_json:
-            print_report(False, None, [sections.search_section(result)])
-        print_study(summary, more, after, as_json=as_json)
+    print_search(result, summary, more, after, explain=explain, as_json=as_json)
     if browse:
         webbrowser.open(Path(path).resolve().as_uri())

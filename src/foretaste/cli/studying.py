@@ -2,11 +2,12 @@
 
 import shlex
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from foretaste.cli.base import Request, again, app, goal, print_report, unique_names, variables, working
+from foretaste.cli.app import app
+from foretaste.cli.arguments import again, unique_names, variables
 from foretaste.cli.options import (
     Corners,
     Floors,
@@ -22,29 +23,6 @@ from foretaste.cli.options import (
     Workers,
 )
 from foretaste.cli.racing import Race, goal_words
-from foretaste.lazy import lazy
-
-if TYPE_CHECKING:
-    from foretaste import recipe as recipes
-    from foretaste.methods import registry
-    from foretaste.report import records
-    from foretaste.report.sections import comparison, race
-    from foretaste.report.sections import mergeability as pairs
-    from foretaste.report.sections import work as steps
-    from foretaste.workflow import check as checking
-    from foretaste.workflow import compare as comparing
-    from foretaste.workflow import confirm as confirming
-    from foretaste.workflow import fit as fitting
-    from foretaste.workflow import mergeability as merging
-else:
-    recipes, records = lazy("foretaste.recipe"), lazy("foretaste.report.records")
-    comparison, pairs, race, steps = (
-        lazy(f"foretaste.report.sections.{name}") for name in ("comparison", "mergeability", "race", "work")
-    )
-    checking, comparing, confirming, fitting, merging = (
-        lazy(f"foretaste.workflow.{name}") for name in ("check", "compare", "confirm", "fit", "mergeability")
-    )
-    registry = lazy("foretaste.methods.registry")
 
 __all__ = ["check", "compare", "confirm", "fit", "mergeability", "preview"]
 
@@ -52,9 +30,14 @@ __all__ = ["check", "compare", "confirm", "fit", "mergeability", "preview"]
 @app.command(epilog="Example: [bold]foretaste check study.yaml[/]")
 def check(recipe: RecipeFile, var: Variables = None, as_json: Json = False) -> None:
     """Open every data file, check every label, and try every task on a full batch; nothing is written."""
-    plan, content = recipes.read(recipe, variables(var))
-    checked, _ = checking.check(plan, content, str(recipe))
-    section = steps.check_section(checked.tasks, checked.parameters, checked.trainings, checked.previews)
+    from foretaste.cli.printing import print_report
+    from foretaste.recipe import read
+    from foretaste.report.sections.work import check_section
+    from foretaste.workflow.check import check as check_recipe
+
+    plan, content = read(recipe, variables(var))
+    checked, _ = check_recipe(plan, content, str(recipe))
+    section = check_section(checked.tasks, checked.parameters, checked.trainings, checked.previews)
     after = [
         *(f"warning: {warning}" for warning in checked.warnings),
         f"next: {again(['run', str(recipe)], None, var)}",
@@ -75,10 +58,14 @@ def fit(
     as_json: Json = False,
 ) -> None:
     """Train one model per task (unless one was imported) and estimate its curvature."""
+    from foretaste.cli.printing import print_report
+    from foretaste.cli.working import Request, working
+    from foretaste.report.sections.work import fit_section
+    from foretaste.workflow.fit import require_models
 
     def accept(request: Request) -> None:
         if estimate is not None:
-            fitting.require_models(request.problem, request.folder)
+            require_models(request.problem, request.folder)
 
     command = ["fit", str(recipe), *(["--estimate", estimate] if estimate else [])]
     with working(recipe, study, var, command, accept=accept, workers=workers) as (work, _):
@@ -87,7 +74,7 @@ def fit(
         task: {"params": fit.artefacts[0], "site": fit.artefacts[1], "seconds": fit.run.seconds}
         for task, fit in fitted.items()
     }
-    print_report(as_json, tasks, [steps.fit_section(tasks)], f"next: {again(['preview', str(recipe)], study, var)}")
+    print_report(as_json, tasks, [fit_section(tasks)], f"next: {again(['preview', str(recipe)], study, var)}")
 
 
 @app.command(epilog="Example: [bold]foretaste mergeability study.yaml[/]")
@@ -100,17 +87,24 @@ def mergeability(
     as_json: Json = False,
 ) -> None:
     """Check before any preview whether the tasks' models can be merged, two at a time."""
+    from foretaste.cli.printing import print_report
+    from foretaste.cli.working import Request, working
+    from foretaste.methods.registry import check_methods
+    from foretaste.report.records import mergeability_record
+    from foretaste.report.sections.mergeability import mergeability_section
+    from foretaste.workflow.mergeability import methods_to_check
+
     names = unique_names(method)
     command = ["mergeability", str(recipe), *(word for name in names for word in ("--method", name))]
 
     def accept(request: Request) -> None:
-        methods = merging.methods_to_check(names or request.recipe.preview.methods, named=bool(names))
-        registry.check_methods(methods, request.problem.tasks)
+        methods = methods_to_check(names or request.recipe.preview.methods, named=bool(names))
+        check_methods(methods, request.problem.tasks)
 
     with working(recipe, study, var, command, accept=accept, workers=workers) as (work, _):
         outcome = work.mergeability(names)
     after = f"next: {again(['run', str(recipe)], study, var)}"
-    print_report(as_json, records.mergeability_record(outcome), [pairs.mergeability_section(outcome)], after)
+    print_report(as_json, mergeability_record(outcome), [mergeability_section(outcome)], after)
 
 
 @app.command(epilog="Example: [bold]foretaste preview study.yaml --weights movies=0.7,news=0.3[/]")
@@ -127,6 +121,13 @@ def preview(
     as_json: Json = False,
 ) -> None:
     """Merge the tasks' models at given weights, or over the whole simplex, and evaluate."""
+    from foretaste.cli.printing import print_report
+    from foretaste.cli.working import Request, goal, working
+    from foretaste.methods.registry import check_methods
+    from foretaste.report.records import race_records, row_record
+    from foretaste.report.sections.race import race_sections
+    from foretaste.report.sections.work import rows_section
+
     command = [
         "preview",
         str(recipe),
@@ -136,7 +137,7 @@ def preview(
     after = f"next: {again(['confirm', str(recipe)], study, var)}"
 
     def accept(request: Request) -> None:
-        registry.check_methods([method] if method else request.recipe.preview.methods, request.problem.tasks)
+        check_methods([method] if method else request.recipe.preview.methods, request.problem.tasks)
         goal(request, prefer, floor)
 
     with working(recipe, study, var, command, weights, accept, workers) as (work, given):
@@ -144,10 +145,10 @@ def preview(
         if race_previews:
             wanted, floors = goal(work, prefer, floor)
             races = work.race(wanted, floors, given, methods)
-            print_report(as_json, records.race_records(races), race.race_sections(races), after)
+            print_report(as_json, race_records(races), race_sections(races), after)
             return
         rows = work.preview(given, methods)
-    print_report(as_json, [records.row_record(row) for row in rows], [steps.rows_section(rows)], after)
+    print_report(as_json, [row_record(row) for row in rows], [rows_section(rows)], after)
 
 
 @app.command(epilog="Example: [bold]foretaste confirm study.yaml --weights movies=0.7,news=0.3[/]")
@@ -160,14 +161,19 @@ def confirm(
     as_json: Json = False,
 ) -> None:
     """Train jointly at given weights, or at the recommended ones, and compare with the preview."""
+    from foretaste.cli.printing import print_report
+    from foretaste.cli.working import Request, working
+    from foretaste.report.records import row_record
+    from foretaste.report.sections.work import rows_section
+    from foretaste.workflow.confirm import check_trainable
 
     def accept(request: Request) -> None:
-        confirming.check_trainable(request.problem, request.points)
+        check_trainable(request.problem, request.points)
 
     with working(recipe, study, var, ["confirm", str(recipe)], weights, accept, workers) as (work, given):
         rows = work.confirm(given)
         after = f"next: {shlex.join(['foretaste', 'show', str(work.folder)])}"
-    print_report(as_json, [records.row_record(row) for row in rows], [steps.rows_section(rows)], after)
+    print_report(as_json, [row_record(row) for row in rows], [rows_section(rows)], after)
 
 
 @app.command(epilog="Example: [bold]foretaste compare study.yaml --method diagonal --method mixture --sharpen 20[/]")
@@ -181,14 +187,20 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Compare preview methods by the same joint runs: error, ranking, regret and cost."""
+    from foretaste.cli.printing import print_report
+    from foretaste.cli.working import Request, working
+    from foretaste.report.records import comparison_record
+    from foretaste.report.sections.comparison import comparison_section
+    from foretaste.workflow.compare import check_comparison
+
     names = unique_names(method)
     options = [("--method", name) for name in names] + [("--sharpen", str(count)) for count in sharpen or ()]
 
     def accept(request: Request) -> None:
-        comparing.check_comparison(request.recipe, request.problem, names)
+        check_comparison(request.recipe, request.problem, names)
 
     command = ["compare", str(recipe), *(word for option in options for word in option)]
     with working(recipe, study, var, command, accept=accept, workers=workers) as (work, _):
         outcome = work.compare(names, sharpen or ())
     after = f"next: {again(['preview', str(recipe), '--method', outcome.best], study, var)}"
-    print_report(as_json, records.comparison_record(outcome), [comparison.comparison_section(outcome)], after)
+    print_report(as_json, comparison_record(outcome), [comparison_section(outcome)], after)

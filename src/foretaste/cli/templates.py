@@ -8,17 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from foretaste import target
-from foretaste.cli.base import again, app, print_report
+from foretaste.cli.app import app
+from foretaste.cli.arguments import again
 from foretaste.cli.options import Json
 from foretaste.errors import RecipeError
-from foretaste.lazy import lazy
 from foretaste.sources.kinds import kinds
-
-if TYPE_CHECKING:
-    from foretaste import recipe as recipes
-    from foretaste import whole
-else:
-    recipes, whole = lazy("foretaste.recipe"), lazy("foretaste.whole")
+from foretaste.whole import write_whole
 
 __all__ = ["init"]
 
@@ -43,12 +38,15 @@ def init(
     as_json: Json = False,
 ) -> None:
     """Write a commented recipe to start from (or the JSON schema of recipes)."""
+    from foretaste.cli.printing import print_report
+    from foretaste.recipe import schema as recipe_schema
+
     path = path or Path("recipe.schema.json" if schema else "recipe.yaml")
     if target.path_kind(path) == "file" and not overwrite:
         raise RecipeError(f"{path} exists; name another file or give --force")
     written = target.check_file(path, overwrite=overwrite)
-    content = json.dumps(recipes.schema(), indent=2) + "\n" if schema else _template(f"{kind}.yaml")
-    whole.write_whole(written, lambda temporary: temporary.write_text(content, encoding="utf-8"))
+    content = json.dumps(recipe_schema(), indent=2) + "\n" if schema else _template(f"{kind}.yaml")
+    write_whole(written, lambda temporary: temporary.write_text(content, encoding="utf-8"))
     lines = [f"wrote {path}"]
     if kind == "function" and not schema:
         lines.append(_write_module(path.with_name("my_problem.py")))
@@ -62,7 +60,7 @@ def _write_module(path: Path) -> str:
     if target.path_kind(path) != "missing":
         return f"kept {path}, which exists already"
     content, written = _template("my_problem.txt"), target.check_file(path, overwrite=False)
-    whole.write_whole(written, lambda temporary: temporary.write_text(content, encoding="utf-8"))
+    write_whole(written, lambda temporary: temporary.write_text(content, encoding="utf-8"))
     return f"wrote {path}, the function that it calls"
 
 

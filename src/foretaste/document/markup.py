@@ -60,7 +60,8 @@ def _figures_html(block: Figures, draw: Draw) -> str:
     lead = f"<p>{escape(block.lead)}</p>" if block.lead else ""
     kind = "wide" if block.wide else ""
     figures = "\n".join(
-        f"<figure><h3>{escape(figure.title)}</h3>{draw(figure)}<figcaption>{escape(figure.caption)}</figcaption></figure>"
+        f"<figure><h3>{escape(figure.title)}</h3>{draw(figure)}"
+        f"<figcaption>{escape(figure.caption)}</figcaption></figure>"
         for figure in block.figures
     )
     return f'{lead}<div class="figures {kind}">{figures}</div>'

@@ -5,17 +5,9 @@ names of the classes are kept in place of their numbers.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from foretaste.errors import DataError
-from foretaste.lazy import lazy
-from foretaste.sources.extra import datasets
-
-if TYPE_CHECKING:
-    import pyarrow as pa  # type: ignore[import-untyped]
-    import pyarrow.compute as pc  # type: ignore[import-untyped]
-else:
-    pa, pc = lazy("pyarrow"), lazy("pyarrow.compute")  # they come with datasets
+from foretaste.sources.extra import datasets, pa, pc
 
 __all__ = ["CHUNK", "binary_columns", "open_rows", "table_of", "unite_columns", "weight_notes"]
 
@@ -156,7 +148,7 @@ def _short(kind: object) -> str:
     return text if len(text) < 80 else text[:77] + "..."
 
 
-def table_of(rows: "datasets.Dataset", indices: Sequence[int], features: "datasets.Features") -> "pa.Table":
+def table_of(rows: "datasets.Dataset", indices: Sequence[int], features: "datasets.Features") -> pa.Table:
     """Make a table of some rows in the united columns, with the content of the files that rows point at.
 
     Args:
@@ -175,18 +167,18 @@ def table_of(rows: "datasets.Dataset", indices: Sequence[int], features: "datase
     return datasets.table.cast_table_to_schema(table, features.arrow_schema)
 
 
-def _embed_files(table: "pa.Table") -> "pa.Table":
+def _embed_files(table: pa.Table) -> pa.Table:
     try:
         return datasets.table.embed_table_storage(table)
     except OSError as error:
         raise DataError(f"a file that rows point at cannot be read: {error}") from error
 
 
-def _with(table: "pa.Table", name: str, values: "pa.ChunkedArray") -> "pa.Table":
+def _with(table: pa.Table, name: str, values: pa.ChunkedArray) -> pa.Table:
     return table.set_column(table.column_names.index(name), name, values)
 
 
-def _class_names(numbers: "pa.ChunkedArray", kind: "datasets.ClassLabel") -> "pa.ChunkedArray":
+def _class_names(numbers: pa.ChunkedArray, kind: "datasets.ClassLabel") -> pa.ChunkedArray:
     """Names of class numbers; null where there is none."""
     return pc.take(pa.array(kind.names, pa.string()), pc.if_else(pc.less(numbers, 0), None, numbers))
 
@@ -200,7 +192,7 @@ def binary_columns(features: "datasets.Features") -> list[str]:
     return [field.name for field in features.arrow_schema if _has_bytes(field.type)]
 
 
-def _has_bytes(kind: "pa.DataType") -> bool:
+def _has_bytes(kind: pa.DataType) -> bool:
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         return True
     return any(_has_bytes(kind.field(place).type) for place in range(kind.num_fields))

@@ -2,23 +2,15 @@
 
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from foretaste import __version__
 from foretaste.export.columns import open_rows
 from foretaste.export.mixture_draw import MixturePlan
 from foretaste.export.part import Part
-from foretaste.lazy import lazy
-from foretaste.sources.extra import datasets
+from foretaste.sources.extra import datasets, pa
 from foretaste.sources.row_warnings import count_shared, row_digests
 from foretaste.task import Unit
 from foretaste.weights import TaskWeights
-
-if TYPE_CHECKING:
-    import pyarrow as pa  # type: ignore[import-untyped]
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
-else:
-    pa, pq = lazy("pyarrow"), lazy("pyarrow.parquet")  # they come with datasets
 
 __all__ = ["LeakWarning", "manifest_of"]
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -23,18 +23,11 @@ from foretaste.export.part import Part
 from foretaste.export.settings import READABLE, Settings, Source, Trainer, WrittenMixture
 from foretaste.export.trainer_notes import notes
 from foretaste.export.trainers import check, configuration
-from foretaste.lazy import lazy
-from foretaste.sources.extra import datasets
+from foretaste.sources.extra import datasets, pa, pq
 from foretaste.sources.formats import columns_of
 from foretaste.task import Unit
 from foretaste.weights import TaskWeights
 from foretaste.whole import write_whole
-
-if TYPE_CHECKING:
-    import pyarrow as pa  # type: ignore[import-untyped]
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
-else:
-    pa, pq = lazy("pyarrow"), lazy("pyarrow.parquet")  # they come with datasets
 
 __all__ = ["Format", "write_mixture"]
 
@@ -195,7 +188,7 @@ def _write(path: Path, plan: MixturePlan, format: Format) -> None:  # noqa: A002
             handle.writelines(_lines(table))
 
 
-def _chunk(plan: MixturePlan, part: slice) -> "pa.Table":
+def _chunk(plan: MixturePlan, part: slice) -> pa.Table:
     """A stretch of the mixture."""
     tasks, indices = plan.draw.tasks[part], plan.draw.indices[part]
     tables, places = [], []
@@ -207,7 +200,7 @@ def _chunk(plan: MixturePlan, part: slice) -> "pa.Table":
     return pa.concat_tables(tables).take(pa.array(np.argsort(np.concatenate(places))))
 
 
-def _lines(table: "pa.Table") -> Iterator[str]:
+def _lines(table: pa.Table) -> Iterator[str]:
     for row in table.to_pylist():
         try:
             yield json.dumps(row, ensure_ascii=False, allow_nan=False, default=str) + "\n"

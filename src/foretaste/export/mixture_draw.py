@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,19 +9,12 @@ from numpy.typing import NDArray
 
 from foretaste.errors import DataError
 from foretaste.export.part import Part
-from foretaste.lazy import lazy
 from foretaste.metrics import METRICS
 from foretaste.one_line import one_line
 from foretaste.sources.extra import datasets
 from foretaste.task import Example, Task, Unit
 from foretaste.train.mixture import mixture
 from foretaste.weights import TaskWeights
-
-if TYPE_CHECKING:
-    import pyarrow as pa  # type: ignore[import-untyped]
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
-else:
-    pa, pq = lazy("pyarrow"), lazy("pyarrow.parquet")  # they come with datasets
 
 __all__ = ["Draw", "MixturePlan", "draw_rows", "units_of"]
 

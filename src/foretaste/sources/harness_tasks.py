@@ -161,7 +161,7 @@ def _offers(task: ConfigurableTask) -> dict[tuple[str, str], bool]:
 
 def describe_tasks(loaded: HarnessTasks, limit: int | None) -> list[object]:
     """Describe tasks for a fingerprint: their configuration, their documents, and the code of their functions."""
-    groups = [group.to_dict() for group in loaded.found.get("groups", {}).values()]  # type: ignore[attr-defined] # lm_eval is not typed
+    groups = [group.to_dict() for group in loaded.found.get("groups", {}).values()]  # type: ignore[attr-defined]
     parts = [loaded.name, sorted(loaded.offers.items()), _plain(groups)]
     for task in loaded.tasks:
         config = {name: value for name, value in task.config.to_dict(keep_callable=True).items() if name not in _PLACES}

@@ -7,13 +7,9 @@ knows a kind by its name.
 
 import difflib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from foretaste.errors import RecipeError
 from foretaste.sources.kind import ModelKind
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = [
     "CAUSAL_LM",

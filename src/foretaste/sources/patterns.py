@@ -26,7 +26,8 @@ __all__ = ["matches_module"]
 _LONGEST = 1000  # characters of a pattern
 _MOST_WAYS = 10**8
 _TOKEN = re.compile(
-    r"\\(?P<escaped>.)|(?P<set>\[\^?\]?(?:\\.|[^\]\\])*\])|(?P<special>\(\?(?!:))|(?P<repeat>[*+]|\{[^}]*\})|(?P<other>.)",
+    r"\\(?P<escaped>.)|(?P<set>\[\^?\]?(?:\\.|[^\]\\])*\])"
+    r"|(?P<special>\(\?(?!:))|(?P<repeat>[*+]|\{[^}]*\})|(?P<other>.)",
     re.DOTALL,
 )
 

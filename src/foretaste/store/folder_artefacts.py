@@ -15,21 +15,13 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from foretaste.errors import DataError, StorageError
-from foretaste.lazy import lazy
 from foretaste.store.artefacts import Artefacts
 from foretaste.temporary import sweep
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from foretaste import digests as hashing
-    from foretaste import stored
     from foretaste.params import Params
-    from foretaste.store import tensors
-else:
-    hashing, stored, tensors = (
-        lazy(f"foretaste.{name}") for name in ("digests", "stored", "store.tensors")
-    )  # rows need no torch
 
 __all__ = ["FolderArtefacts"]
 
@@ -64,20 +56,29 @@ class FolderArtefacts(Artefacts):
             sweep(part)
         return artefacts
 
+    # What reads and writes tensors needs torch, which rows do not: it is imported when it is used.
+
     def put(self, params: "Params") -> str:
-        return tensors.save(self._tensors, params)
+        from foretaste.store.tensors import save
+
+        return save(self._tensors, params)
 
     def get(self, digest: str) -> "dict[str, Tensor]":
+        from foretaste.digests import digest as digest_of
+        from foretaste.store.tensors import load
+
         path = self._file(digest)
-        loaded = tensors.load(path)
-        if hashing.digest(loaded) != digest:
+        loaded = load(path)
+        if digest_of(loaded) != digest:
             raise DataError(f"{path} is damaged: its content is not what its name says; delete it and run again")
         return loaded
 
     def slice(self, digest: str, name: str, entries: slice) -> "Tensor":
+        from foretaste.stored import Stored
+
         path = self._file(digest)
         self._check_present(path)
-        params = stored.Stored.open([path])
+        params = Stored.open([path])
         if name not in params:
             raise DataError(f"{path} has no tensor {name!r}; it has {', '.join(params)}")
         return params.part(name, entries)
@@ -98,11 +99,15 @@ class FolderArtefacts(Artefacts):
         return path.stat().st_size
 
     def put_snapshot(self, key: str, state: "Params", facts: Mapping[str, object]) -> None:
-        tensors.write(self._snapshot(key), state, facts)
+        from foretaste.store.tensors import write
+
+        write(self._snapshot(key), state, facts)
 
     def get_snapshot(self, key: str) -> "tuple[dict[str, Tensor], dict[str, Any]] | None":
+        from foretaste.store.tensors import load, load_metadata
+
         path = self._snapshot(key)
-        return (tensors.load(path), tensors.load_metadata(path)) if path.exists() else None
+        return (load(path), load_metadata(path)) if path.exists() else None
 
     def drop_snapshot(self, key: str) -> None:
         self._snapshot(key).unlink(missing_ok=True)

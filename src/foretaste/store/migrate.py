@@ -7,18 +7,11 @@ References:
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from foretaste import __version__
-from foretaste.lazy import lazy
 from foretaste.store import tables
-
-if TYPE_CHECKING:
-    from alembic import migration, operations, script
-else:
-    migration, operations, script = (lazy(f"alembic.{name}") for name in ("migration", "operations", "script"))
 
 __all__ = ["mark_schema", "schema_of", "upgrade_schema"]
 
@@ -64,9 +57,13 @@ def upgrade_schema(connection: sa.Connection) -> None:
     schema = 1 if stored is None else stored[0]  # the first version made the tables before the row
     if schema >= tables.SCHEMA:
         return
-    scripts, context = script.ScriptDirectory(str(_SCRIPTS)), migration.MigrationContext.configure(connection)
+    from alembic.migration import MigrationContext  # slow to import, and few studies have to move
+    from alembic.operations import Operations
+    from alembic.script import ScriptDirectory
+
+    scripts, context = ScriptDirectory(str(_SCRIPTS)), MigrationContext.configure(connection)
     pending = list(scripts.iterate_revisions(tables.revision_of(tables.SCHEMA), tables.revision_of(schema)))
-    with operations.Operations.context(context):
+    with Operations.context(context):
         for step in reversed(pending):
             step.module.upgrade()
     context.stamp(scripts, tables.revision_of(tables.SCHEMA))

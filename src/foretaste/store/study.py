@@ -19,7 +19,6 @@ from filelock import FileLock
 
 from foretaste.errors import DataError, StorageError, StudyError
 from foretaste.evaluation import Evaluation
-from foretaste.lazy import lazy
 from foretaste.store import database
 from foretaste.store.artefacts import Artefacts
 from foretaste.store.folder_artefacts import FolderArtefacts
@@ -33,10 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from foretaste.params import Params
-    from foretaste.train import run
     from foretaste.train.run import Snapshot
-else:
-    run = lazy("foretaste.train.run")  # rows need no torch
 
 __all__ = ["Done", "Json", "Study", "key_of", "require_space"]
 
@@ -236,11 +232,13 @@ class Study:
 
     def load_snapshot(self, key: str) -> "tuple[Snapshot | None, float]":
         """The last kept state of unfinished training, and the seconds spent until then."""
+        from foretaste.train.run import Snapshot  # needs torch, which rows do not
+
         snapshot = self._artefacts.get_snapshot(key)
         if snapshot is None:
             return None, 0.0
         tensors, facts = snapshot
-        return run.Snapshot(facts["step"], tensors, facts["history"], facts["seen"], facts["scaler"]), facts["seconds"]
+        return Snapshot(facts["step"], tensors, facts["history"], facts["seen"], facts["scaler"]), facts["seconds"]
 
     def drop_snapshot(self, key: str) -> None:
         """Delete the snapshot of training that is finished."""

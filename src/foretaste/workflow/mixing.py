@@ -3,14 +3,13 @@
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 from torch import nn
 
 from foretaste.errors import DataError
 from foretaste.export.settings import LoraSettings, Settings
 from foretaste.export.trainers import check
-from foretaste.lazy import lazy
 from foretaste.plan import Recipe
 from foretaste.sources.plans import TransformersModel
 from foretaste.sources.problem import Problem
@@ -19,11 +18,6 @@ from foretaste.weights import TaskWeights
 from foretaste.work.context import joint_training
 from foretaste.workflow.export import protected_paths
 from foretaste.workflow.session import Session
-
-if TYPE_CHECKING:
-    from foretaste.export import mixture, part
-else:
-    mixture, part = lazy("foretaste.export.mixture"), lazy("foretaste.export.part")  # their extra may be missing
 
 __all__ = ["RowFormat", "TrainerName", "check_mixture", "export_mixture", "layers_with_factors"]
 
@@ -59,14 +53,17 @@ def export_mixture(
         TaskError: A trainer that cannot train this.
         StorageError: The folder exists, or the disk refuses.
     """
+    from foretaste.export.mixture import write_mixture  # its extra may be missing
+    from foretaste.export.part import Part
+
     problem, training = session.problem, session.joint_training
     settings = check_mixture(session.recipe, problem, names)
     parts = {}
     for task in problem.tasks:
         raw = problem.rows[task.name]
         counts = count_label_tokens(task) if task.unit == "token" else None
-        parts[task.name] = part.Part(raw.train, counts, raw.source, raw.digest, raw.validation, raw.columns, raw.whole)
-    return mixture.write_mixture(
+        parts[task.name] = Part(raw.train, counts, raw.source, raw.digest, raw.validation, raw.columns, raw.whole)
+    return write_mixture(
         target,
         parts,
         weights,

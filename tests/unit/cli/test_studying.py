@@ -1,80 +1,24 @@
 import json
-import os
 import shlex
-import signal
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import jsonschema
 import pytest
-from typer.testing import CliRunner, Result
 
-from commands import ENVIRONMENT, foretaste
-from foretaste import __version__
-from foretaste.cli.base import app
+from commands import COMMANDS, ENVIRONMENT, foretaste, help_of, parse_json
 from foretaste.method_table import METHOD_TABLE
 from foretaste.recipe import parse
 from problems import digits_recipe
 
-COMMANDS = [
-    "demo",
-    "init",
-    "check",
-    "run",
-    "export",
-    "import",
-    "fit",
-    "mergeability",
-    "preview",
-    "confirm",
-    "compare",
-    "show",
-    "report",
-    "search",
-    "explore",
-]
-
-
-def finite(text: str) -> object:
-    """JSON as machines read it, without NaN and infinities."""
-
-    def refuse(constant: str) -> object:
-        raise AssertionError(constant)
-
-    return json.loads(text, parse_constant=refuse)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small recipe and its finished study."""
-    folder = tmp_path_factory.mktemp("cli")
-    recipe = digits_recipe(folder, finetune_steps="5", preview_points="3", joint_points="1")
-    assert foretaste("run", recipe, "--study", folder / "study").code == 0
-    return folder
-
-
-def helped(*arguments: str) -> Result:
-    return CliRunner().invoke(app, [*arguments, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
-
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(command: str) -> None:
-    found = helped(command)
+    found = help_of(command)
     assert found.exit_code == 0
     assert f"Example: foretaste {command}" in found.output
     assert "--json" in found.output
-
-
-def test_the_commands_are_those() -> None:
-    found = helped().output
-    assert {
-        command.name or command.callback.__name__ for command in app.registered_commands if command.callback
-    } == set(COMMANDS)
-    assert all(command in found for command in COMMANDS)
-    assert "Start with: foretaste demo" in found
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])
@@ -88,15 +32,6 @@ def test_help_comes_at_once(arguments: list[str]) -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=ENVIRONMENT)
     assert found.stdout.endswith("HEAVY []\n")
-
-
-def test_version() -> None:
-    found = foretaste("--version")
-    assert (found.code, found.out) == (0, f"foretaste {__version__}\n")
-    module = subprocess.run(
-        [sys.executable, "-m", "foretaste", "--version"], capture_output=True, text=True, check=True, env=ENVIRONMENT
-    )
-    assert module.stdout == found.out
 
 
 @pytest.mark.parametrize(
@@ -115,26 +50,6 @@ def test_usage_errors_end_with_2(arguments: list[str]) -> None:
     assert "Usage: " in found.err
 
 
-@pytest.mark.parametrize("command", ["check", "run", "fit", "mergeability", "preview", "confirm"])
-def test_commands_on_a_recipe_print_a_report_or_json(folder: Path, command: str) -> None:
-    study = [] if command == "check" else ["--study", folder / "study"]
-    recipe = folder / "small.yaml"
-    shown, data = foretaste(command, recipe, *study), foretaste(command, recipe, *study, "--json")
-    assert (shown.code, data.code) == (0, 0), shown.err + data.err
-    assert finite(data.out)
-    assert all(task in shown.out for task in ("low", "mid", "high"))
-    assert shown.out.splitlines()[-1].startswith(("next: foretaste ", "study: "))
-
-
-@pytest.mark.parametrize("command", ["show", "report"])
-def test_commands_on_a_study_print_a_report_or_json(folder: Path, command: str) -> None:
-    shown, data = foretaste(command, folder / "study"), foretaste(command, folder / "study", "--json")
-    assert (shown.code, data.code) == (0, 0), shown.err + data.err
-    assert finite(data.out)
-    assert "report" in shown.out
-    assert shown.err == data.err == ""
-
-
 def test_the_next_command_is_one_that_works(folder: Path) -> None:
     found = foretaste("show", folder / "study").out.splitlines()[-1]
     words = found.removeprefix("next: foretaste ").split()
@@ -149,7 +64,7 @@ def test_confirm_without_weights_takes_the_recommended_ones(folder: Path) -> Non
 
 
 def test_help_names_all_methods() -> None:
-    assert all(name in helped("preview").output for name in METHOD_TABLE)
+    assert all(name in help_of("preview").output for name in METHOD_TABLE)
 
 
 def test_any_method_can_be_previewed_shown_and_reported(folder: Path) -> None:
@@ -183,7 +98,7 @@ def test_compare_takes_methods_and_steps(folder: Path) -> None:
     ]
     shown, data = foretaste(*command), foretaste(*command, "--json")
     assert (shown.code, data.code) == (0, 0), shown.err + data.err
-    found = finite(data.out)
+    found = parse_json(data.out)
     assert isinstance(found, dict)
     assert [each["method"] for each in found["methods"]] == [
         "simple",
@@ -243,41 +158,11 @@ def test_opening_the_report(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert opened == [(folder / "study" / "report.html").resolve().as_uri()] * 2
 
 
-def test_a_signal_in_the_middle_of_work(tmp_path: Path) -> None:
-    """Stops this very process's command cleanly; `tests/flows/test_kill.py` does the same to others."""
-    recipe, running = digits_recipe(tmp_path, finetune_steps="5000"), tmp_path / "study" / "running"
-
-    def send() -> None:
-        while not any(running.glob("*.safetensors")):
-            time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    sender = threading.Thread(target=send, daemon=True)
-    sender.start()
-    found = foretaste("fit", recipe, "--study", tmp_path / "study", "--json")
-    sender.join()
-    assert (found.code, found.out) == (130, "")
-    assert (
-        f"stopped: everything finished so far is kept in {tmp_path / 'study'}; go on with: foretaste fit {recipe}"
-        " --study" in found.err
-    )
-
-
-def test_ctrl_c_outside_of_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("foretaste.recipe.read", interrupted)
-    found = foretaste("check", tmp_path / "r.yaml")
-    assert (found.code, found.out) == (130, "")
-    assert "Traceback" not in found.err
-
-
 def test_export_writes_the_recommended_preview_or_what_is_asked_for(folder: Path, tmp_path: Path) -> None:
     command = ["export", folder / "small.yaml", "--study", folder / "study"]
     shown = foretaste(*command, "--to", tmp_path / "best")
     assert shown.code == 0, shown.err
-    chosen = finite(foretaste("show", folder / "study", "--json").out)
+    chosen = parse_json(foretaste("show", folder / "study", "--json").out)
     facts = json.loads((tmp_path / "best" / "foretaste.json").read_text())
     assert isinstance(chosen, dict)
     assert facts["weights"] == pytest.approx(chosen["recommendation"]["weights"])

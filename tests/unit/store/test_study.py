@@ -11,7 +11,7 @@ import torch
 
 from disks import fill, read_only, small_disk
 from earlier import EARLIER, earlier_study, shown_earlier
-from foretaste.cli.showing import summarize_study
+from foretaste.cli.reports import summarize_study
 from foretaste.errors import DataError, StorageError, StudyError
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.report.json import plain

@@ -82,12 +82,8 @@ def test_gain_against_uniform_weights(known: Outlook) -> None:
     assert found.gain_high is not None
     assert found.gain_low <= found.gain <= found.gain_high
     assert found.gain > 0
-    apart = Outlook(
-        known.surface,
-        known.points[:3],
-        known.predictor,
-        *(_cut(known, part) for part in ("prediction", "draws", "measured")),
-    )  # type: ignore[arg-type]
+    parts = [_cut(known, part) for part in ("prediction", "draws", "measured")]
+    apart = Outlook(known.surface, known.points[:3], known.predictor, *parts)  # type: ignore[arg-type]
     assert recommend(apart, MEAN).gain is None
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from foretaste.cli.base import again, pairs, variables
+from foretaste.cli.arguments import again, pairs, variables
 from foretaste.errors import RecipeError
 
 

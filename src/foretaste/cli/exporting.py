@@ -1,0 +1,98 @@
+"""The command that writes a model, or the rows of a joint run, to use elsewhere."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from foretaste.cli.app import app
+from foretaste.cli.options import Json, Method, Overwrite, StudyOption, Variables
+from foretaste.cli.sizes import finite, size
+from foretaste.errors import StudyError
+
+__all__ = ["TrainerChoice", "export"]
+
+
+class TrainerChoice(StrEnum):
+    """Other trainers: those of `foretaste.workflow.mixing.TrainerName`."""
+
+    TRL = "trl"
+    AXOLOTL = "axolotl"
+    LLAMA_FACTORY = "llama-factory"
+
+
+@app.command(epilog="Example: [bold]foretaste export study.yaml --to model --weights movies=0.7,news=0.3[/]")
+def export(
+    recipe: Annotated[
+        Path, typer.Argument(metavar="RECIPE", help="A recipe, or the study folder that experts were imported into.")
+    ],
+    to: Annotated[Path, typer.Option(help="Folder to write: a checkpoint as the pretrained model's, or an adapter.")],
+    weights: Annotated[
+        str | None, typer.Option("--weights", "-w", help="Task weights; the recommended ones if left out.")
+    ] = None,
+    method: Method = None,
+    joint: Annotated[
+        bool,
+        typer.Option(
+            "--joint", help="The joint run at these weights instead of their preview; trained if there is none."
+        ),
+    ] = False,
+    rank: Annotated[
+        int | None, typer.Option(min=1, max=2**16, help="Rank of a sum of imported adapters; exact if left out.")
+    ] = None,
+    prior_precision: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1e30,
+            callback=finite,
+            help="delta of a diagonal merge of imported experts; the mean of their curvature if left out.",
+        ),
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE", help="Most memory for the buffers of a merge of imported checkpoints; 2GiB if left out."
+        ),
+    ] = None,
+    mixture: Annotated[
+        Literal["parquet", "jsonl"] | None,
+        typer.Option(help="Write no model but the rows that the joint run at these weights would see, in its order."),
+    ] = None,
+    trainer: Annotated[
+        list[TrainerChoice] | None,
+        typer.Option(help="Also write a trainer's configuration for the mixture; repeatable."),
+    ] = None,
+    overwrite: Overwrite = False,
+    study: StudyOption = None,
+    var: Variables = None,
+    as_json: Json = False,
+) -> None:
+    """Write the preview at given or recommended weights, the joint run, or its rows, to use elsewhere."""
+    from foretaste.cli.exports import export_merge, export_mixture, export_model
+
+    if recipe.is_dir():
+        if mixture or trainer:
+            raise StudyError("a mixture needs the tasks' data; name the recipe in place of the study's folder")
+        if joint:
+            raise StudyError("--joint needs a recipe with the tasks' data; name it in place of the study's folder")
+        room = None if memory is None else size(memory, "--memory")
+        export_merge(recipe, to, weights, method, prior_precision, rank, room, overwrite, as_json)
+        return
+    of_files = {
+        "--rank": (rank, "sums of imported adapters"),
+        "--prior-precision": (prior_precision, "merges of imported experts"),
+    }
+    for name, (given, use) in (of_files | {"--memory": (memory, "merges of imported checkpoints")}).items():
+        if given is not None:
+            raise StudyError(f"{name} is for {use}; name the study's folder in place of the recipe, or leave it out")
+    if mixture or trainer:
+        if joint or method or rank:
+            raise StudyError("a mixture is rows, not a model; leave out --joint, --method and --rank")
+        form, names = mixture or "jsonl", [choice.value for choice in trainer or ()]
+        export_mixture(recipe, to, weights, form, names, overwrite, study, var, as_json)
+        return
+    if joint and method:
+        raise StudyError("--joint writes the joint run, and --method a preview; leave one of them out")
+    export_model(recipe, to, weights, "joint" if joint else method, overwrite, study, var, as_json)

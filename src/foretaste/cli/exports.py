@@ -1,0 +1,101 @@
+"""The three things that the export command writes: a model, the rows of a joint run, a merge of imported files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from foretaste.cli.printing import print_report
+from foretaste.cli.working import Request, working
+from foretaste.errors import StudyError
+from foretaste.report.progress import watching
+from foretaste.report.sections.work import mixture_section
+from foretaste.store.study import Study
+from foretaste.workflow.confirm import check_trainable
+from foretaste.workflow.export import check_target, choose_export_method
+from foretaste.workflow.files import FileMethod, Merging, merge_files, parse_weights
+from foretaste.workflow.mixing import RowFormat, check_mixture
+
+__all__ = ["export_merge", "export_mixture", "export_model"]
+
+
+def export_model(
+    recipe: Path,
+    to: Path,
+    weights: str | None,
+    method: str | None,
+    overwrite: bool,
+    study: Path | None,
+    var: list[str] | None,
+    as_json: bool,
+) -> None:
+    """Export a preview or the joint run."""
+    options = ["--joint"] if method == "joint" else ["--method", method] if method else []
+    command = ["export", str(recipe), "--to", str(to), *options, *(["--overwrite"] if overwrite else [])]
+
+    def accept(request: Request) -> None:
+        check_target(request.recipe, request.folder, to, overwrite=overwrite)
+        if choose_export_method(request.recipe, method) == "joint":
+            check_trainable(request.problem, request.points)
+
+    with working(recipe, study, var, command, None if weights is None else [weights], accept) as (work, given):
+        record = work.export(to, given[0] if given else None, method, overwrite=overwrite)
+    print_report(as_json, {"written": str(to), **record}, f"wrote {to}: {record['method']} at {record['at']}")
+
+
+def export_mixture(
+    recipe: Path,
+    to: Path,
+    weights: str | None,
+    form: RowFormat,
+    names: Sequence[str],
+    overwrite: bool,
+    study: Path | None,
+    var: list[str] | None,
+    as_json: bool,
+) -> None:
+    """Export the rows of a joint run."""
+    options = [*(word for name in names for word in ("--trainer", name)), *(["--overwrite"] if overwrite else [])]
+    command = ["export", str(recipe), "--to", str(to), "--mixture", form, *options]
+
+    def accept(request: Request) -> None:
+        check_target(request.recipe, request.folder, to, overwrite=overwrite)
+        check_mixture(request.recipe, request.problem, names)
+
+    with working(recipe, study, var, command, None if weights is None else [weights], accept) as (work, given):
+        at = given[0] if given else work.recommended().weights
+        manifest = work.export_mixture(to, at, form=form, trainers=names, overwrite=overwrite)
+    print_report(as_json, {"written": str(to), **manifest}, [mixture_section(manifest)], f"wrote {to}: {at}")
+
+
+def export_merge(
+    folder: Path,
+    to: Path,
+    weights: str | None,
+    method: str | None,
+    prior_precision: float | None,
+    rank: int | None,
+    memory: int | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Merge imported experts where they are."""
+    if weights is None:
+        raise StudyError(
+            "merging imported experts without a recipe needs --weights, as in --weights code=0.6,math=0.4, or uniform"
+        )
+    if method not in (None, "simple", "diagonal"):
+        raise StudyError(
+            f"method {method} needs a recipe with the tasks' data; without one there are simple and diagonal"
+        )
+    if prior_precision is not None and method != "diagonal":
+        raise StudyError("--prior-precision is for --method diagonal; simple averaging has none")
+    with watching(Console(stderr=True)) as watch, Study.open(folder) as opened:
+        how: FileMethod = "diagonal" if method == "diagonal" else "simple"
+        merging = Merging(parse_weights(opened, weights), how, prior_precision, rank, memory)
+        record = merge_files(opened, to, merging, watch, overwrite=overwrite)
+    lines = [f"wrote {to}: {record['method']} at {record['at']}"]
+    if rank is not None:
+        error = record["relative error of the reduction"]
+        lines.append(f"relative error of the reduction to rank {rank}: {error:.3g} of the exact sum's norm (Frobenius)")
+    print_report(as_json, {"written": str(to), **record}, "\n".join(lines))

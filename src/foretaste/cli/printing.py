@@ -1,0 +1,41 @@
+"""How a command prints its report: for people, or as JSON for machines."""
+
+import json
+from collections.abc import Callable, Sequence
+
+import typer
+from rich.console import Console
+
+from foretaste.document.blocks import Section
+from foretaste.report.json import plain
+from foretaste.report.text import render
+
+__all__ = ["print_report"]
+
+
+def print_report(
+    as_json: bool,
+    record: object,
+    shown: str | Sequence[Section] | Callable[[], Sequence[Section]],
+    after: str = "",
+    name: str = "",
+) -> None:
+    """Print a report for people, or its record for machines.
+
+    Either may be a function, which is called only if it is wanted.
+
+    Args:
+        as_json: Whether machines read it.
+        record: What JSON holds.
+        shown: Sections, or text.
+        after: Lines under the report.
+        name: What the report is about.
+    """
+    if as_json:
+        typer.echo(json.dumps(plain(record() if callable(record) else record), indent=2, allow_nan=False))
+        return
+    console = Console()
+    report = shown if isinstance(shown, str) else render(shown() if callable(shown) else shown, name)
+    for part in (report, after) if after else (report,):
+        as_written = isinstance(part, str)  # paths are printed as they are, on one line
+        console.print(part, markup=not as_written, highlight=not as_written, soft_wrap=as_written)

@@ -1,0 +1,94 @@
+"""A study's report, as several commands print and write it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from foretaste.cli.printing import print_report
+from foretaste.report.explorer import study_page
+from foretaste.report.page import MARKS
+from foretaste.report.records import study_record
+from foretaste.report.sections.explanation import explain as explain_summary
+from foretaste.report.sections.search import search_section
+from foretaste.report.sections.study import study_sections
+from foretaste.report.summary import Summary
+from foretaste.store.study import Study
+from foretaste.surface.searched import SearchResult
+from foretaste.target import REPORT, check_file, has_mark
+from foretaste.whole import write_whole
+from foretaste.workflow.outcome import read_outcome
+
+__all__ = ["check_own_report", "check_report", "print_search", "print_study", "summarize_study", "write_report"]
+
+
+def summarize_study(
+    folder: Path, prefer: str | None = None, floors: list[str] | None = None, method: str | None = None
+) -> Summary:
+    """Summarize a study, under another preference, other floors or one method's previews alone if given.
+
+    Args:
+        folder: The study's.
+        prefer: As typed.
+        floors: As typed.
+        method: A method's name.
+    """
+    with Study.open(folder) as study:
+        rows = read_outcome(study, prefer, floors, method)
+    return rows.summary(method)
+
+
+def print_study(summary: Summary, more: Mapping[str, object], after: str, *, as_json: bool) -> None:
+    """Print a study's report for people, or its record for machines.
+
+    Args:
+        summary: What its rows say.
+        more: What the record has beside them.
+        after: Lines under the report.
+        as_json: Whether machines read it.
+    """
+    print_report(
+        as_json,
+        lambda: study_record(summary) | dict(more),
+        lambda: study_sections(summary, full=False),
+        after,
+        name=summary.name,
+    )
+
+
+def print_search(
+    result: SearchResult, summary: Summary, more: Mapping[str, object], after: str, *, explain: bool, as_json: bool
+) -> None:
+    """Print what a search did and the study that it leaves, for people or for machines.
+
+    Args:
+        result: What the search did.
+        summary: What the study's rows say.
+        more: What the record has beside them.
+        after: Lines under the report.
+        explain: Whether sentences explain the recommendation in place of the study's tables.
+        as_json: Whether machines read it.
+    """
+    if as_json:
+        print_study(summary, more, after, as_json=True)
+    elif explain:
+        print_report(False, None, [search_section(result)], "\n\n".join([*explain_summary(summary), after]))
+    else:
+        print_report(False, None, [search_section(result)])
+        print_study(summary, more, after, as_json=False)
+
+
+def check_report(path: Path, *, overwrite: bool = False) -> Path:
+    """Check that a report may be written here: a new file, a report of foretaste, any file with ``overwrite``."""
+    return check_file(path, overwrite=overwrite, is_ours=lambda file: has_mark(file, MARKS))
+
+
+def check_own_report(folder: Path) -> None:
+    """Check that a study's own report may be written, if the study exists already."""
+    if folder.is_dir():
+        check_report(folder / REPORT)
+
+
+def write_report(summary: Summary, path: Path, *, overwrite: bool = False) -> Path:
+    """Write the page, whole, and return the path as it was given."""
+    file, content = check_report(path, overwrite=overwrite), study_page(summary)
+    write_whole(file, lambda temporary: temporary.write_text(content, encoding="utf-8"))
+    return path

@@ -1,0 +1,18 @@
+from pathlib import Path
+
+from commands import refused
+from problems import digits_recipe
+
+
+def test_a_rank_is_for_imported_adapters(tmp_path: Path) -> None:
+    assert "--rank is for sums of imported adapters" in refused(
+        "export", digits_recipe(tmp_path), "--to", tmp_path / "x", "--rank", 2
+    )
+
+
+def test_a_memory_budget_is_for_imported_checkpoints(tmp_path: Path) -> None:
+    export = ["export", digits_recipe(tmp_path), "--to", tmp_path / "x", "--memory"]
+    assert "--memory is for merges of imported checkpoints; name the study's folder" in refused(*export, "2GiB")
+    assert "--memory 'lots' is not a size; write a number above 0 and a unit" in refused(
+        "export", tmp_path, "--to", tmp_path / "x", "--memory", "lots"
+    )
