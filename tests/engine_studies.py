@@ -23,7 +23,7 @@ class StopAfter(Unwatched):
     def __init__(self, after: int) -> None:
         self.after, self.count = after, 0
 
-    def advance(self, amount: int, note: str = "") -> None:
+    def advance(self, amount: int, note: str = "", stage: str | None = None) -> None:
         self.count += amount
 
     def stopping(self) -> bool:

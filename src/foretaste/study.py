@@ -9,6 +9,7 @@ from pathlib import Path
 
 from foretaste.document.markup import html
 from foretaste.engines.choose import engine_for
+from foretaste.engines.engine import Engine
 from foretaste.evaluation import Evaluation
 from foretaste.method_table import with_controls
 from foretaste.methods.registry import last_with_params
@@ -78,7 +79,7 @@ class Study:
         *,
         watch: Watch | None = None,
         file: str | None = None,
-        workers: int | None = None,
+        engine: Engine | None = None,
     ) -> "Study":
         """Open the study of a recipe, or make it.
 
@@ -89,12 +90,12 @@ class Study:
             folder: The study's.
             watch: Shows progress, and may ask to stop.
             file: The recipe's path; None where the problem was made in memory.
-            workers: How many processes do the work; as the recipe says if left out.
+            engine: Does the work; as the recipe's ``resources`` say if left out.
 
         Raises:
             BadInput: See `foretaste.workflow.start.start`.
         """
-        return cls(start(recipe, text, problem, folder, watch, file=file, engine=engine_for(recipe, workers)))
+        return cls(start(recipe, text, problem, folder, watch, file=file, engine=engine or engine_for(recipe)))
 
     @classmethod
     def reopen(cls, folder: Path, watch: Watch | None = None, *, trust: bool = False) -> "Study":

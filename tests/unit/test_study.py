@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from engine_studies import StopAfter
+from foretaste.engines.pool import Pool
 from foretaste.errors import DataError, RecipeError, Stopped, StudyError
 from foretaste.evaluation import Fidelity
 from foretaste.loading import load
@@ -198,7 +199,7 @@ def test_a_study_is_reopened_without_its_recipe(tmp_path: Path) -> None:
 def test_a_study_in_memory_has_one_worker(tmp_path: Path) -> None:
     recipe = parse(TEXT)
     with (
-        Study.start(recipe, TEXT, load(recipe, TEXT, ""), tmp_path / "a.study", workers=2) as study,
+        Study.start(recipe, TEXT, load(recipe, TEXT, ""), tmp_path / "a.study", engine=Pool(2)) as study,
         pytest.raises(StudyError, match="made in memory"),
     ):
         study.fit()

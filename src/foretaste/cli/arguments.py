@@ -43,16 +43,16 @@ def again(
     return shlex.join(["foretaste", *command, *(word for option in options for word in option)])
 
 
-def variables(given: Sequence[str] | None) -> dict[str, str]:
+def variables(words: Sequence[str] | None) -> dict[str, str]:
     """Read the values of a recipe's variables."""
-    return pairs(given, "--var", "NAME=VALUE", "data=/path/to/data")
+    return pairs(words, "--var", "NAME=VALUE", "data=/path/to/data")
 
 
-def pairs(given: Sequence[str] | None, option: str, form: str, example: str) -> dict[str, str]:
+def pairs(words: Sequence[str] | None, option: str, form: str, example: str) -> dict[str, str]:
     """Read a repeatable option that has a name and a value.
 
     Args:
-        given: As typed.
+        words: As typed.
         option: Its name, for errors.
         form: How a value looks, for errors.
         example: A good value, for errors.
@@ -64,7 +64,7 @@ def pairs(given: Sequence[str] | None, option: str, form: str, example: str) -> 
     {'a': '1'}
     """
     values: dict[str, str] = {}
-    for pair in given or ():
+    for pair in words or ():
         name, equals, value = pair.partition("=")
         if not name or not equals:
             raise RecipeError(f"{option} {pair!r} is not {form}; write for example {option} {example}")

@@ -84,8 +84,8 @@ def export(
         "--rank": (rank, "sums of imported adapters"),
         "--prior-precision": (prior_precision, "merges of imported experts"),
     }
-    for name, (given, use) in (of_files | {"--memory": (memory, "merges of imported checkpoints")}).items():
-        if given is not None:
+    for name, (value, use) in (of_files | {"--memory": (memory, "merges of imported checkpoints")}).items():
+        if value is not None:
             raise StudyError(f"{name} is for {use}; name the study's folder in place of the recipe, or leave it out")
     if mixture or trainer:
         if joint or method or rank:

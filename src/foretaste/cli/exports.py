@@ -38,8 +38,8 @@ def export_model(
         if choose_export_method(request.recipe, method) == "joint":
             check_trainable(request.problem, request.points)
 
-    with working(recipe, study, var, command, None if weights is None else [weights], accept) as (work, given):
-        record = work.export(to, given[0] if given else None, method, overwrite=overwrite)
+    with working(recipe, study, var, command, None if weights is None else [weights], accept) as (work, points):
+        record = work.export(to, points[0] if points else None, method, overwrite=overwrite)
     print_report(as_json, {"written": str(to), **record}, f"wrote {to}: {record['method']} at {record['at']}")
 
 
@@ -62,8 +62,8 @@ def export_mixture(
         check_target(request.recipe, request.folder, to, overwrite=overwrite)
         check_mixture(request.recipe, request.problem, names)
 
-    with working(recipe, study, var, command, None if weights is None else [weights], accept) as (work, given):
-        at = given[0] if given else work.recommended().weights
+    with working(recipe, study, var, command, None if weights is None else [weights], accept) as (work, points):
+        at = points[0] if points else work.recommended().weights
         manifest = work.export_mixture(to, at, form=form, trainers=names, overwrite=overwrite)
     print_report(as_json, {"written": str(to), **manifest}, [mixture_section(manifest)], f"wrote {to}: {at}")
 

@@ -47,8 +47,8 @@ def import_and_print(
         check(models, base, vocabulary)  # so that no study is created for models that do not fit
     with watching(Console(stderr=True)) as watch, Study.create(folder) as opened:
         remove(opened, removed)
-        wanted = bool(models or base)
-        notes = import_experts(opened, models, base, vocabulary=vocabulary, watch=watch) if wanted else ()
+        has_models = bool(models or base)
+        notes = import_experts(opened, models, base, vocabulary=vocabulary, watch=watch) if has_models else ()
         imported = imported_models(opened)
     rows = {name or SHOWN: model for name, model in imported.items()}
     data = {

@@ -16,7 +16,7 @@ __all__ = ["print_report"]
 def print_report(
     as_json: bool,
     record: object,
-    shown: str | Sequence[Section] | Callable[[], Sequence[Section]],
+    report: str | Sequence[Section] | Callable[[], Sequence[Section]],
     after: str = "",
     name: str = "",
 ) -> None:
@@ -27,7 +27,7 @@ def print_report(
     Args:
         as_json: Whether machines read it.
         record: What JSON holds.
-        shown: Sections, or text.
+        report: Sections, or text.
         after: Lines under the report.
         name: What the report is about.
     """
@@ -35,7 +35,7 @@ def print_report(
         typer.echo(json.dumps(plain(record() if callable(record) else record), indent=2, allow_nan=False))
         return
     console = Console()
-    report = shown if isinstance(shown, str) else render(shown() if callable(shown) else shown, name)
-    for part in (report, after) if after else (report,):
+    printed = report if isinstance(report, str) else render(report() if callable(report) else report, name)
+    for part in (printed, after) if after else (printed,):
         as_written = isinstance(part, str)  # paths are printed as they are, on one line
         console.print(part, markup=not as_written, highlight=not as_written, soft_wrap=as_written)

@@ -76,10 +76,10 @@ def search(
         check_own_report(request.folder)
 
     with working(recipe, study, var, command, accept=accept, workers=workers) as (work, _):
-        wanted, floors = goal(work, "knee" if front else prefer, floor)
+        preference, floors = goal(work, "knee" if front else prefer, floor)
         result = work.search(
             limit,
-            None if front else wanted,
+            None if front else preference,
             floors,
             tolerance=tolerance,
             on_progress=lambda progress: work.watch.say(describe_step(progress, limit)),

@@ -140,14 +140,14 @@ def preview(
         check_methods([method] if method else request.recipe.preview.methods, request.problem.tasks)
         goal(request, prefer, floor)
 
-    with working(recipe, study, var, command, weights, accept, workers) as (work, given):
+    with working(recipe, study, var, command, weights, accept, workers) as (work, points):
         methods = [method] if method else []
         if race_previews:
-            wanted, floors = goal(work, prefer, floor)
-            races = work.race(wanted, floors, given, methods)
+            preference, floors = goal(work, prefer, floor)
+            races = work.race(preference, floors, points, methods)
             print_report(as_json, race_records(races), race_sections(races), after)
             return
-        rows = work.preview(given, methods)
+        rows = work.preview(points, methods)
     print_report(as_json, [row_record(row) for row in rows], [rows_section(rows)], after)
 
 
@@ -170,8 +170,8 @@ def confirm(
     def accept(request: Request) -> None:
         check_trainable(request.problem, request.points)
 
-    with working(recipe, study, var, ["confirm", str(recipe)], weights, accept, workers) as (work, given):
-        rows = work.confirm(given)
+    with working(recipe, study, var, ["confirm", str(recipe)], weights, accept, workers) as (work, points):
+        rows = work.confirm(points)
         after = f"next: {shlex.join(['foretaste', 'show', str(work.folder)])}"
     print_report(as_json, [row_record(row) for row in rows], [rows_section(rows)], after)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from foretaste.cli.arguments import again, variables
+from foretaste.engines.choose import engine_for
 from foretaste.errors import Stopped
 from foretaste.one_line import one_line
 from foretaste.recipe import Recipe, read
@@ -64,6 +65,8 @@ def working(
     plan, content = read(file, variables(var))
     folder = study or Path(f"{file.stem}.study")
     resume = again([*command, *([] if workers is None else ["--workers", str(workers)])], study, var, weights)
+    engine = engine_for(plan, workers)
+    engine.warm_up()  # while the model and the data are loaded here
     with watching(Console(stderr=True)) as watch:
         checked, problem = check(plan, content, str(file))
         for warning in checked.warnings:
@@ -71,7 +74,7 @@ def working(
         points = [TaskWeights.parse(text, problem.names) for text in weights or ()]
         if accept is not None:
             accept(Request(plan, problem, folder, points))
-        with Study.start(plan, content, problem, folder, watch=watch, file=str(file), workers=workers) as opened:
+        with Study.start(plan, content, problem, folder, watch=watch, file=str(file), engine=engine) as opened:
             try:
                 yield opened, points
             except (Stopped, KeyboardInterrupt):
@@ -90,5 +93,5 @@ def goal(work: Request | Study, prefer: str | None, floor: Sequence[str] | None)
         WeightsError: They cannot be read.
     """
     own, names = work.recipe.recommend, work.problem.names
-    wanted = Preference.parse(own.prefer if prefer is None else prefer, names)
-    return wanted, [Floor.parse(text, names) for text in (own.floors if floor is None else floor)]
+    preference = Preference.parse(own.prefer if prefer is None else prefer, names)
+    return preference, [Floor.parse(text, names) for text in (own.floors if floor is None else floor)]

@@ -1,16 +1,17 @@
-"""What every engine does: run a list of work, with all that it needs, stage by stage."""
+"""What every engine does: run a list of work, with all that it needs."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
+from foretaste.engines.schedule import Schedule
 from foretaste.errors import ForetasteError, RunFailed, Stopped, StorageError
 from foretaste.weights import TaskWeights
 from foretaste.work.context import Context, Watch
 from foretaste.work.observer import stop_if_asked
 from foretaste.work.work import Work
 
-__all__ = ["Engine", "Failure", "stages_of"]
+__all__ = ["Engine", "Failure"]
 
 Result = TypeVar("Result")
 Failure = tuple[Work[Any], ForetasteError]
@@ -40,28 +41,24 @@ class Engine(ABC):
             RunFailed: Some pieces failed; raised when all others are done. A single failure is raised as it is.
             StorageError: The study cannot be written; raised at once.
         """
-        asked, failures = set[Work[Any]]() if only_lacking else set[Work[Any]](works), list[Failure]()
-        failed = set[Work[Any]]()
+        requested, failures = set[Work[Any]]() if only_lacking else set[Work[Any]](works), list[Failure]()
         context.memory.clear()
-        for label, stage in stages_of(works, context):
-            ready = [work for work in stage if not failed.intersection(work.needs(context))]
-            failed.update(work for work in stage if work not in ready)
-            ready = [work for work in ready if work in asked or not work.is_finished(context)]
-            if not ready:
-                continue
-            watch.begin(label, sum(work.size(context) for work in ready))
-            for work, outcome in self.run_stage(ready, context, watch):
-                if isinstance(outcome, Stopped | StorageError):
-                    raise outcome
-                if isinstance(outcome, ForetasteError):
-                    failures.append((work, outcome))
-                    failed.add(work)
-                elif work in asked:
-                    yield work, outcome
-            context.memory.clear()  # what one stage remembered, such as sites, is of no use to the next
+        schedule = Schedule(works, context, watch, requested)
+        for work, outcome in self.run_schedule(schedule, context, watch):
+            if isinstance(outcome, Stopped | StorageError):
+                raise outcome
+            schedule.end(work, failed=isinstance(outcome, ForetasteError))
+            if isinstance(outcome, ForetasteError):
+                failures.append((work, outcome))
+            elif work in requested:
+                yield work, outcome
+        context.memory.clear()
         stop_if_asked(watch)
         if failures:
             raise _summary(failures)
+
+    def warm_up(self) -> None:  # noqa: B027 (most engines need no time to start)
+        """Begin to start what takes time, in the background: work is about to come."""
 
     def close(self) -> None:  # noqa: B027 (most engines hold nothing)
         """Let go of what the engine holds, such as worker processes."""
@@ -71,38 +68,13 @@ class Engine(ABC):
         return [tuple(points)]
 
     @abstractmethod
-    def run_stage(self, works: Sequence[Work[Any]], context: Context, watch: Watch) -> Iterator[tuple[Work[Any], Any]]:
-        """Do independent work.
+    def run_schedule(self, schedule: Schedule, context: Context, watch: Watch) -> Iterator[tuple[Work[Any], Any]]:
+        """Do all work that a schedule hands out.
 
         Yields:
-            Each piece with its result, or with the error that it ended with.
+            Each piece with its result, or with the error that it ended with. The schedule hears of it before the next
+            piece is asked for.
         """
-
-
-def stages_of(works: Sequence[Work[Any]], context: Context) -> list[tuple[str, list[Work[Any]]]]:
-    """Work and all that it needs, in stages of independent work; what is needed comes first.
-
-    Args:
-        works: Any work.
-        context: What it is done with.
-
-    Returns:
-        Each stage's label with its work, in the order that it was asked for.
-    """
-    depths: dict[Work[Any], int] = {}
-
-    def depth_of(work: Work[Any]) -> int:
-        if work not in depths:
-            needs = [depth_of(need) for need in work.needs(context)]
-            depths[work] = 1 + max(needs, default=-1)
-        return depths[work]
-
-    for work in works:
-        depth_of(work)
-    stages: dict[tuple[int, str], list[Work[Any]]] = {}
-    for work, depth in depths.items():
-        stages.setdefault((depth, work.stage), []).append(work)
-    return [(label, stage) for (_, label), stage in sorted(stages.items(), key=lambda pair: pair[0][0])]
 
 
 def _summary(failures: Sequence[Failure]) -> ForetasteError:

@@ -1,9 +1,10 @@
 """The engine `here`: in this process, one piece after the other."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from foretaste.engines.engine import Engine
+from foretaste.engines.schedule import Schedule
 from foretaste.errors import ForetasteError
 from foretaste.work.context import Context, Watch
 from foretaste.work.observer import Observer
@@ -22,8 +23,12 @@ class Here(Engine):
     def __repr__(self) -> str:
         return "Here()"
 
-    def run_stage(self, works: Sequence[Work[Any]], context: Context, watch: Watch) -> Iterator[tuple[Work[Any], Any]]:
-        for work in works:
+    def run_schedule(self, schedule: Schedule, context: Context, watch: Watch) -> Iterator[tuple[Work[Any], Any]]:
+        stage = ""
+        while (work := schedule.take()) is not None:
+            if work.stage != stage:
+                context.memory.clear()  # what one stage remembered, such as sites, is of no use to the next
+                stage = work.stage
             try:
                 yield work, work.finish(context, Observer(watch, work.size(context)))
             except ForetasteError as error:

@@ -2,16 +2,18 @@
 
 A worker opens the study itself and keeps what it makes there; only work (as JSON), progress and small results pass
 between processes. Every worker is an executor of one process (`concurrent.futures`): if the process dies, its piece
-goes to a new one and on from its snapshot, and the other workers go on undisturbed.
+goes to a new one and on from its snapshot, and the other workers go on undisturbed. Where the system can fork, workers
+are forked from a server that has imported torch and foretaste once and computed nothing.
 """
 
+import itertools
 import multiprocessing
 import os
-from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Event
 from queue import Empty
@@ -21,6 +23,7 @@ import torch
 
 from foretaste.engines.engine import Engine
 from foretaste.engines.pool_worker import Progress, Ticket, begin_worker, do_work
+from foretaste.engines.schedule import Schedule
 from foretaste.errors import ForetasteError, RunFailed, StudyError
 from foretaste.method_table import METHOD_TABLE
 from foretaste.one_line import one_line
@@ -32,6 +35,7 @@ from foretaste.work.work import Work, to_json
 
 __all__ = ["Pool"]
 
+_CAN_FORK = "forkserver" in multiprocessing.get_all_start_methods()
 _ATTEMPTS = 3  # with a piece whose worker dies
 _EVERY = 0.1  # seconds between two looks at progress
 _PARTS = 2  # of the previews, per worker: so that one slow part does not keep all others waiting
@@ -43,7 +47,7 @@ class _Assignment:
 
     Args:
         work: The piece.
-        number: Its number in the stage.
+        number: Its number among all that were assigned.
         attempts: How many workers have been at it.
         worker: The number of the worker that is at it.
         counted: Units that were reported so far.
@@ -77,10 +81,11 @@ class Pool(Engine):
         if workers < 1:
             raise StudyError(f"a pool needs at least 1 worker, not {workers}")
         self.workers = workers
-        self._spawn = multiprocessing.get_context("spawn")
-        self._stop: Event = self._spawn.Event()
-        self._progress: Queue[Progress] = self._spawn.Queue()
+        self._processes = multiprocessing.get_context("forkserver" if _CAN_FORK else "spawn")
+        self._stop: Event = self._processes.Event()
+        self._progress: Queue[Progress] = self._processes.Queue()
         self._executors: dict[int, ProcessPoolExecutor] = {}
+        self._numbers = itertools.count()
 
     def __repr__(self) -> str:
         return f"Pool({self.workers})"
@@ -90,6 +95,12 @@ class Pool(Engine):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def warm_up(self) -> None:
+        if _CAN_FORK:
+            self._processes.set_forkserver_preload([begin_worker.__module__])
+            with without_interrupts():
+                forkserver.ensure_running()
 
     def close(self) -> None:
         """End the workers, each after the piece that it is at; a pool that is used again starts new ones."""
@@ -101,37 +112,37 @@ class Pool(Engine):
         parts = max(1, min(len(points), self.workers * _PARTS))
         return [tuple(points[place::parts]) for place in range(parts)]
 
-    def run_stage(self, works: Sequence[Work[Any]], context: Context, watch: Watch) -> Iterator[tuple[Work[Any], Any]]:
-        lacking = [work for work in works if not work.is_finished(context)]
-        if len(lacking) < len(works):
-            yield from self._find([work for work in works if work not in lacking], context, watch)
-        ticket, waiting = (
-            _ticket_of(context),
-            deque(_Assignment(work, number, work.size(context)) for number, work in enumerate(lacking)),
-        )
-        running = dict[Future[Any], _Assignment]()
+    def run_schedule(self, schedule: Schedule, context: Context, watch: Watch) -> Iterator[tuple[Work[Any], Any]]:
+        ticket, running, orphans = _ticket_of(context), dict[Future[Any], _Assignment](), list[_Assignment]()
         self._stop.clear()
         try:
-            while running or (waiting and not self._stop.is_set()):
-                while waiting and len(running) < self.workers and not self._stop.is_set():
-                    self._submit(waiting.popleft(), ticket, running)
+            while True:
+                while len(running) < self.workers and not self._stop.is_set():
+                    if (assignment := orphans.pop() if orphans else self._next(schedule, context)) is None:
+                        break
+                    if not assignment.attempts and assignment.work.is_finished(context):
+                        yield assignment.work, assignment.work.stored_result(context)
+                        watch.advance(assignment.size, stage=assignment.work.stage)
+                    else:
+                        self._submit(assignment, ticket, running)
+                if not running:
+                    break
                 finished, _ = wait(running, timeout=_EVERY, return_when=FIRST_COMPLETED)
-                self._report({each.number: each for each in running.values()}, watch)
+                self._report({assignment.number: assignment for assignment in running.values()}, watch)
                 if watch.stopping():
                     self._stop.set()
                 for future in finished:
-                    yield from self._outcome(future, running.pop(future), watch, waiting)
+                    yield from self._outcome(future, running.pop(future), watch, orphans)
         finally:
             self._stop.set()
             wait(running)  # until each has saved its state
 
-    def _find(self, works: Sequence[Work[Any]], context: Context, watch: Watch) -> Iterator[tuple[Work[Any], Any]]:
-        for work in works:
-            yield work, work.stored_result(context)
-            watch.advance(work.size(context))
+    def _next(self, schedule: Schedule, context: Context) -> _Assignment | None:
+        work = schedule.take()
+        return None if work is None else _Assignment(work, next(self._numbers), work.size(context))
 
     def _submit(self, assignment: _Assignment, ticket: Ticket, running: "dict[Future[Any], _Assignment]") -> None:
-        busy = {each.worker for each in running.values()}
+        busy = {assignment.worker for assignment in running.values()}
         assignment.worker = next(number for number in range(self.workers) if number not in busy)
         assignment.attempts += 1
         assignment.counted = 0
@@ -143,21 +154,22 @@ class Pool(Engine):
 
     def _executor(self, number: int) -> ProcessPoolExecutor:
         if number not in self._executors:
+            self.warm_up()
             threads = max(1, min(torch.get_num_threads(), (os.cpu_count() or 1) // self.workers))
             arguments = (self._stop, self._progress, _device(number), threads)
-            self._executors[number] = ProcessPoolExecutor(1, self._spawn, begin_worker, arguments)
+            self._executors[number] = ProcessPoolExecutor(1, self._processes, begin_worker, arguments)
         return self._executors[number]
 
     def _outcome(
-        self, future: "Future[Any]", assignment: _Assignment, watch: Watch, waiting: "deque[_Assignment]"
+        self, future: "Future[Any]", assignment: _Assignment, watch: Watch, orphans: list[_Assignment]
     ) -> Iterator[tuple[Work[Any], Any]]:
         try:
             result = future.result()
         except BrokenProcessPool:
-            watch.advance(-assignment.counted)
+            watch.advance(-assignment.counted, stage=assignment.work.stage)
             self._executors.pop(assignment.worker).shutdown(wait=False)
             if assignment.attempts < _ATTEMPTS:
-                waiting.appendleft(assignment)
+                orphans.append(assignment)
                 return
             result = RunFailed(
                 f"{_ATTEMPTS} workers died of it, perhaps for want of memory; use fewer --workers, and look into the"
@@ -166,7 +178,7 @@ class Pool(Engine):
         except ForetasteError as error:
             result = error
         else:
-            watch.advance(assignment.size - assignment.counted)
+            watch.advance(assignment.size - assignment.counted, stage=assignment.work.stage)
         yield assignment.work, result
 
     def _report(self, running: dict[int, _Assignment], watch: Watch) -> None:
@@ -180,7 +192,7 @@ class Pool(Engine):
                 continue
             if amount:
                 running[number].counted += amount
-                watch.advance(amount, note)
+                watch.advance(amount, note, running[number].work.stage)
             else:
                 watch.say(note)
 
@@ -210,6 +222,6 @@ def _ticket_of(context: Context) -> Ticket:
 
 def _device(number: int) -> str | None:
     """The device for a worker: each gets one of those that this process may see."""
-    visible = [each for each in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if each]
+    visible = [device for device in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if device]
     devices = visible or [str(device) for device in range(torch.cuda.device_count())]
     return devices[number % len(devices)] if devices else None

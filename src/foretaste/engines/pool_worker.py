@@ -142,7 +142,7 @@ class _Reporter:
     def begin(self, label: str, total: int) -> None:
         pass
 
-    def advance(self, amount: int, note: str = "") -> None:
+    def advance(self, amount: int, note: str = "", stage: str | None = None) -> None:
         self._amount += amount
         if time.monotonic() - self._last >= _EVERY:
             self.flush(note)

@@ -1,5 +1,6 @@
 """Progress in a terminal: one bar per stage, with the time left."""
 
+import math
 import signal
 import time
 from collections.abc import Iterator
@@ -34,9 +35,9 @@ class TerminalWatch:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._stage: TaskID | None = None
-        self._is_announced = True  # needed only without a terminal
-        self._since = 0.0
+        self._stages = dict[str, TaskID]()
+        self._last = ""
+        self._since = dict[str, float]()  # when stages began that are not announced yet; only without a terminal
         self._stop = False
         self.progress = Progress(
             SpinnerColumn(finished_text="[green]✓[/]"),
@@ -52,22 +53,25 @@ class TerminalWatch:
         )
 
     def begin(self, label: str, total: int) -> None:
-        """Begin a new stage; the one before is done."""
-        self._finish()
-        self._stage = self.progress.add_task(label, total=total, note="")
-        self._is_announced, self._since = self._console.is_terminal, time.monotonic()
+        """Begin a new stage; those before it may go on beside it."""
+        self._clear_notes()
+        self._stages[label], self._last = self.progress.add_task(label, total=total, note=""), label
+        if not self._console.is_terminal:
+            self._since[label] = time.monotonic()
 
-    def advance(self, amount: int, note: str = "") -> None:
-        """Move the stage's bar."""
-        if self._stage is not None:
-            self.progress.update(self._stage, advance=amount, note=note[:_NOTE])
-            if not self._is_announced and time.monotonic() - self._since >= _LONG:
-                self._announce(self.progress.tasks[self._stage])
+    def advance(self, amount: int, note: str = "", stage: str | None = None) -> None:
+        """Move a stage's bar; the last one's if no stage is named."""
+        label = self._last if stage is None else stage
+        if label in self._stages:
+            bar = self._stages[label]
+            self.progress.update(bar, advance=amount, note=note[:_NOTE])
+            if time.monotonic() - self._since.get(label, math.inf) >= _LONG:
+                self._announce(label, self.progress.tasks[bar])
 
-    def _announce(self, stage: Task) -> None:
+    def _announce(self, label: str, stage: Task) -> None:
         """Announce a stage in one line once its work takes time; finished work found in the study takes none."""
         if stage.remaining:
-            self._is_announced = True
+            del self._since[label]
             self._console.print(
                 f"{stage.description}: {stage.remaining:.0f} of {stage.total:.0f} to do", markup=False, highlight=False
             )
@@ -80,9 +84,9 @@ class TerminalWatch:
         """Whether Ctrl-C was pressed."""
         return self._stop
 
-    def _finish(self) -> None:
-        if self._stage is not None:
-            self.progress.update(self._stage, note="")
+    def _clear_notes(self) -> None:
+        for bar in self._stages.values():
+            self.progress.update(bar, note="")
 
     def stop(self, number: int, frame: FrameType | None) -> None:
         """Handle a signal: finish the current step; at a second signal stop at once."""
@@ -107,7 +111,7 @@ def watching(console: Console) -> Iterator[TerminalWatch]:
     try:
         with watch.progress:
             yield watch
-            watch._finish()
+            watch._clear_notes()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

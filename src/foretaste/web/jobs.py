@@ -122,8 +122,9 @@ class _Watch:
         self._stage, self._done, self._total = label, 0, total
         self._tell()
 
-    def advance(self, amount: int, note: str = "") -> None:
-        self._done += amount
+    def advance(self, amount: int, note: str = "", stage: str | None = None) -> None:
+        if stage in (None, self._stage):
+            self._done += amount
         if time.monotonic() - self._told >= _EVERY:
             self._tell()
 

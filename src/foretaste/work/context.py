@@ -20,10 +20,10 @@ class Watch(Protocol):
     """Shows progress to whoever looks on, and may ask to stop."""
 
     def begin(self, label: str, total: int) -> None:
-        """Begin a stage of so many units."""
+        """Begin a stage of so many units; stages that began before may go on beside it."""
 
-    def advance(self, amount: int, note: str = "") -> None:
-        """Count so many more units as done."""
+    def advance(self, amount: int, note: str = "", stage: str | None = None) -> None:
+        """Count so many more units of a stage as done; of the last one that began if none is named."""
 
     def say(self, text: str) -> None:
         """Print a line."""
@@ -38,7 +38,7 @@ class Unwatched:
     def begin(self, label: str, total: int) -> None:
         pass
 
-    def advance(self, amount: int, note: str = "") -> None:
+    def advance(self, amount: int, note: str = "", stage: str | None = None) -> None:
         pass
 
     def say(self, text: str) -> None:

@@ -104,5 +104,5 @@ class _Silent:
     def begin(self, label: str, total: int) -> None:
         pass
 
-    def advance(self, amount: int, note: str = "") -> None:
+    def advance(self, amount: int, note: str = "", stage: str | None = None) -> None:
         pass

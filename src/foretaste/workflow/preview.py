@@ -9,7 +9,7 @@ from foretaste.methods.site_set import Merger, SiteSet
 from foretaste.weights import TaskWeights
 from foretaste.workflow.session import Session
 
-__all__ = ["prepare", "prepare_merger", "preview"]
+__all__ = ["list_previews", "prepare", "prepare_merger", "preview"]
 
 
 def preview(session: Session, methods: Sequence[str], points: Sequence[TaskWeights]) -> list[Evaluation]:
@@ -35,12 +35,28 @@ def preview(session: Session, methods: Sequence[str], points: Sequence[TaskWeigh
     >>> [(row.method, str(row.weights)) for row in rows]
     [('diagonal', 'low=0.333333333,mid=0.333333333,high=0.333333333')]
     """
+    return [row for part in session.finish(list_previews(session, methods, points)) for row in part]
+
+
+def list_previews(session: Session, methods: Sequence[str], points: Sequence[TaskWeights]) -> list[Previews]:
+    """List the previews of every weighting by every method, method by method, in parts that suit the engine.
+
+    Args:
+        session: The recipe at work.
+        methods: Names in `foretaste.method_table`.
+        points: Weightings.
+
+    Raises:
+        TaskError: See `check_methods`.
+
+    >>> from foretaste.weights import corners
+    >>> from foretaste.workflow.example import small_study
+    >>> with small_study() as session:
+    ...     [len(work.points) for work in list_previews(session, ["simple", "diagonal"], corners("abc"))]
+    [3, 3]
+    """
     check_methods(methods, session.problem.tasks)
-    rows = []
-    for method in methods:  # one after the other, so that the cheaper ones are there first
-        parts = [Previews(method, part) for part in session.engine.split(points)]
-        rows += [row for part in session.finish(parts) for row in part]
-    return rows
+    return [Previews(method, part) for method in methods for part in session.engine.split(points)]
 
 
 def prepare(session: Session, method: str) -> SiteSet:

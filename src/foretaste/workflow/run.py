@@ -5,14 +5,15 @@ from collections.abc import Sequence
 from foretaste.errors import StudyError
 from foretaste.evaluation import Fidelity
 from foretaste.method_table import with_controls
+from foretaste.methods.diagonal import task_curvatures
 from foretaste.surface.outlook import can_predict, evaluated_weights, outlook, select_usable_rows
 from foretaste.surface.recommend import Recommendation, recommend
 from foretaste.weights import TaskWeights
-from foretaste.workflow.confirm import confirm
-from foretaste.workflow.fit import fit
+from foretaste.work.joint_evaluations import JointEvaluation
+from foretaste.workflow.confirm import check_trainable, confirm
 from foretaste.workflow.outcome import read_outcome
 from foretaste.workflow.points import grid, joint_points
-from foretaste.workflow.preview import preview
+from foretaste.workflow.preview import list_previews
 from foretaste.workflow.session import Session
 
 __all__ = ["recommend_weights", "run"]
@@ -36,10 +37,15 @@ def run(session: Session) -> Recommendation:
     ...     run(session).floors_met, len(read_outcome(session.study).surface.rows)
     (True, 5)
     """
-    fit(session)
-    preview(session, with_controls(session.recipe.preview.methods), grid(session.recipe, session.problem))
-    points = joint_points(session.recipe, session.problem)
-    confirm(session, points)
+    methods, points = with_controls(session.recipe.preview.methods), joint_points(session.recipe, session.problem)
+    check_trainable(session.problem, points)
+    session.prepare(
+        [
+            *task_curvatures(session).values(),
+            *list_previews(session, methods, grid(session.recipe, session.problem)),
+            *(JointEvaluation(weights) for weights in points),
+        ]
+    )
     while not (recommendation := recommend_weights(session)).confirmed and _beside(session, points) < _CONFIRMATIONS:
         confirm(session, [recommendation.weights])
     return recommendation
@@ -57,6 +63,7 @@ def recommend_weights(session: Session) -> Recommendation:
         StudyError: There is too little to predict from.
 
     >>> from foretaste.workflow.example import small_study
+    >>> from foretaste.workflow.preview import preview
     >>> with small_study() as session:
     ...     _ = preview(session, ["diagonal"], grid(session.recipe, session.problem)[:1])
     ...     recommend_weights(session).weights

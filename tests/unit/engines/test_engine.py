@@ -2,22 +2,19 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from engine_studies import NAMES, StopAfter, empty_study, long_study
-from foretaste.engines.engine import Engine, stages_of
+from foretaste.engines.engine import Engine
 from foretaste.engines.here import Here
 from foretaste.engines.pool import Pool
 from foretaste.errors import Diverged, RunFailed, Stopped
-from foretaste.methods.previews import Previews
 from foretaste.weights import TaskWeights, corners, lattice, uniform
 from foretaste.work.context import Unwatched
 from foretaste.work.curvature import task_curvature
 from foretaste.work.joint_evaluations import JointEvaluation
 from foretaste.work.runs import JointRun
-from foretaste.work.work import Work
 from foretaste.workflow.preview import preview
 from foretaste.workflow.session import Session
 
@@ -78,7 +75,7 @@ def test_progress_adds_up(session: Session, tmp_path: Path, engine: Engine) -> N
         def begin(self, label: str, total: int) -> None:
             self.stages.append((label, total))
 
-        def advance(self, amount: int, note: str = "") -> None:
+        def advance(self, amount: int, note: str = "", stage: str | None = None) -> None:
             self.count += amount
 
     other = empty_study(session, tmp_path / "study", engine)
@@ -123,11 +120,3 @@ def test_a_stop_keeps_states_and_goes_on(session: Session, tmp_path: Path, engin
     assert [run.done.artefact for run in runs] == [run.done.artefact for run in whole.finish(works)]
     other.study.close()
     whole.study.close()
-
-
-def test_stages_begin_with_what_is_needed(session: Session) -> None:
-    works: list[Work[Any]] = [Previews("diagonal", (uniform(NAMES),)), JointRun(uniform(NAMES))]
-    labels = [label for label, _ in stages_of(works, session)]
-    assert labels.index("single-task finetuning") < labels.index("curvature") < labels.index("previews by diagonal")
-    counts = {label: len(stage) for label, stage in stages_of(works, session)}
-    assert counts == {"single-task finetuning": 3, "joint finetuning": 1, "curvature": 3, "previews by diagonal": 1}

@@ -31,7 +31,7 @@ def test_a_full_disk_ends_it_at_once(session: Session, tmp_path: Path, monkeypat
 def test_each_piece_is_done_when_its_result_is_asked_for(session: Session, tmp_path: Path) -> None:
     other = empty_study(session, tmp_path / "study", Here())
     works = [SingleTaskRun(task) for task in NAMES]
-    results = Here().run_stage(works, other, Unwatched())
+    results = Here().run(works, other, Unwatched())
     assert other.study.all_work() == []
     for count, work in enumerate(works, start=1):
         assert next(results)[0] == work

@@ -162,7 +162,7 @@ def test_a_stop_keeps_the_tasks_that_are_done(session: Session) -> None:
         def begin(self, label: str, total: int) -> None:
             self.told.append((total, label))
 
-        def advance(self, amount: int, note: str = "") -> None:
+        def advance(self, amount: int, note: str = "", stage: str | None = None) -> None:
             self.told.append((amount, note))
 
         def say(self, text: str) -> None:

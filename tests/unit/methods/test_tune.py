@@ -126,7 +126,7 @@ def test_every_number_tried_is_progress_and_a_choice_found_again_is_none(tuning:
             self.stage = label
             self.units[f"of {label}"] += total
 
-        def advance(self, amount: int, note: str = "") -> None:
+        def advance(self, amount: int, note: str = "", stage: str | None = None) -> None:
             self.units[self.stage] += amount
 
     for _ in range(2):

@@ -26,7 +26,7 @@ class Counting(Unwatched):
     def __init__(self, until: int = 1 << 30) -> None:
         self.until, self.count = until, 0
 
-    def advance(self, amount: int, note: str = "") -> None:
+    def advance(self, amount: int, note: str = "", stage: str | None = None) -> None:
         self.count += amount
 
     def stopping(self) -> bool:

@@ -22,7 +22,7 @@ class Recording(Unwatched):
         self.notes: list[str] = []
         self.lines: list[str] = []
 
-    def advance(self, amount: int, note: str = "") -> None:
+    def advance(self, amount: int, note: str = "", stage: str | None = None) -> None:
         self.notes.append(f"{amount} {note}")
 
     def say(self, text: str) -> None:

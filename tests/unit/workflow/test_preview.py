@@ -80,7 +80,7 @@ def test_progress_is_told(session: Session) -> None:
         def begin(self, label: str, total: int) -> None:
             self.told.append(f"{label} {total}")
 
-        def advance(self, amount: int, note: str = "") -> None:
+        def advance(self, amount: int, note: str = "", stage: str | None = None) -> None:
             self.told.append(note)
 
         def say(self, text: str) -> None:

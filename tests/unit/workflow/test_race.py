@@ -145,7 +145,7 @@ def test_a_race_that_was_stopped_goes_on(alone: None, session: Session, truth: d
         def begin(self, label: str, total: int) -> None:
             pass
 
-        def advance(self, amount: int, note: str = "") -> None:
+        def advance(self, amount: int, note: str = "", stage: str | None = None) -> None:
             self.seen += amount
 
         def say(self, text: str) -> None:
