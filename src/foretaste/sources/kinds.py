@@ -162,7 +162,7 @@ CAUSAL_LM = register(
         preparation=f"{_LANGUAGE}:prepare_tokens",
         predict=f"{_LANGUAGE}:predict_next_tokens",
         loss="foretaste.loss.token_cross_entropy:TokenCrossEntropy",
-        metric=f"{_LANGUAGE}:metric_named",
+        metric="foretaste.sources.language_metrics:metric_named",
         metrics=("perplexity", "token_accuracy", "exact_match", "bleu", "chrf"),
         columns={
             "prompt": "column of what the completion follows; prompt if left out",
@@ -188,7 +188,7 @@ SEQ2SEQ = register(
         preparation=f"{_LANGUAGE}:prepare_tokens",
         predict=f"{_LANGUAGE}:predict_target_tokens",
         loss="foretaste.loss.token_cross_entropy:TokenCrossEntropy",
-        metric=f"{_LANGUAGE}:metric_named",
+        metric="foretaste.sources.language_metrics:metric_named",
         metrics=("perplexity", "token_accuracy", "exact_match", "bleu", "chrf"),
         columns={
             "source": "column of what is read; source if left out",

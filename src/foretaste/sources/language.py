@@ -1,6 +1,6 @@
 """Transformers language models: causal ones that go on from a prompt or chat, and sequence-to-sequence ones."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,8 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.errors import DataError
-from foretaste.lazy import lazy
-from foretaste.metrics import SEQUENCE_METRICS
 from foretaste.params import in_eval_mode, parameters_of
 from foretaste.sources.chat import chat_template
 from foretaste.sources.checkpoint import check_checkpoint
@@ -17,56 +15,30 @@ from foretaste.sources.data import Part, RawRows, read_rows, rows_digest
 from foretaste.sources.extra import datasets, transformers
 from foretaste.sources.formats import shared_columns, standard_rows
 from foretaste.sources.kind import ModelKind
-from foretaste.sources.kinds import kind_named, kinds, names_listed
+from foretaste.sources.kinds import kind_named
+from foretaste.sources.language_metrics import harness_for, metrics_of
 from foretaste.sources.language_rows import code_rows
 from foretaste.sources.pretrained import at, check_positions, configuration, pretrained, quiet, saver, tokenizer_at
 from foretaste.sources.problem import Problem, text_digest
 from foretaste.sources.reading import reader
-from foretaste.sources.request import HarnessMetric, HarnessOptions, ModelRequest, TaskRequest
+from foretaste.sources.request import HarnessOptions, ModelRequest, TaskRequest
 from foretaste.sources.row_warnings import Cut, TaskRows, cut_warning, file_warnings, overlap_warnings
 from foretaste.sources.tokens import Coded, Tokens
 from foretaste.sources.writing import Writer
-from foretaste.task import AnyMetric, Batch, ModelMetric, Task, TextMetric, Unit
+from foretaste.task import Batch, ModelMetric, Task, TextMetric, Unit
 
 if TYPE_CHECKING:
-    from foretaste.sources import harness, harness_tasks, texts
-else:  # their extras may be missing
-    harness, harness_tasks = lazy("foretaste.sources.harness"), lazy("foretaste.sources.harness_tasks")
-    texts = lazy("foretaste.sources.texts")
+    from foretaste.sources import harness
 
 __all__ = [
     "load",
     "load_kind",
-    "metric_named",
-    "metrics_named",
     "predict_next_tokens",
     "predict_target_tokens",
     "prepare_tokens",
 ]
 
 _MOST = 64
-
-
-def metrics_named(names: Sequence[str]) -> "tuple[AnyMetric | HarnessMetric, ...]":
-    """Metrics of language models.
-
-    Args:
-        names: Of `SEQUENCE_METRICS`, ``bleu`` or ``chrf``; with a colon, of lm-evaluation-harness.
-
-    Raises:
-        MissingExtra: bleu or chrf, and sacrebleu is not installed; or one with a colon, and lm_eval is not.
-
-    >>> [metric.higher_is_better for metric in metrics_named(["perplexity", "exact_match"])]
-    [False, True]
-    """
-    return tuple(metric_named(name) for name in names)
-
-
-def metric_named(name: str) -> "AnyMetric | HarnessMetric":
-    """Return a metric of language models; see `metrics_named`."""
-    if ":" in name:
-        return harness_tasks.parse_metric(name)
-    return SEQUENCE_METRICS[name] if name in SEQUENCE_METRICS else texts.TEXT_METRICS[name]
 
 
 def load_kind(kind: ModelKind, model: ModelRequest, tasks: Sequence[TaskRequest]) -> Problem:
@@ -107,6 +79,7 @@ def load(
     Raises:
         DataError: Anything that cannot be read or does not fit; the field is named.
 
+    >>> from foretaste.sources.language_metrics import metrics_named
     >>> plan = TaskRequest("news", "no/train.jsonl", "no/test.jsonl", metrics_named(["perplexity"]))
     >>> load("no-checkpoint", "causal-lm", [plan])
     Traceback (most recent call last):
@@ -124,7 +97,7 @@ def load(
         assert isinstance(tokens, Tokens)
         writing = any(isinstance(metric, TextMetric) for plan in plans for metric in plan.metrics)
         check_positions(model, max_length, (most or _MOST) if writing else 0)
-        judge = _judge(plans, kind, tokens, options)
+        judge = harness_for(plans, kind, tokens, options)
         tasks_and_cuts = [
             _task(plan, data[plan.name], columns[plan.name], kind, model, Writer(tokens, most or _MOST), unit, judge)
             for plan in plans
@@ -225,27 +198,6 @@ def _check_causal(path: str, model: nn.Module) -> None:
         )
 
 
-def _judge(
-    plans: Sequence[TaskRequest], kind: str, tokens: Tokens, options: HarnessOptions | None
-) -> "harness.Harness | None":
-    """The harness, where a task asks for a metric of it."""
-    if all(isinstance(metric, AnyMetric) for plan in plans for metric in plan.metrics):
-        return None
-    if not kind_named(kind).harness:
-        able = names_listed(row for row in kinds() if row.harness)
-        raise DataError(f"metrics of lm-evaluation-harness are for {able} alone, not {kind}; remove them").at("tasks")
-    return harness.Harness(tokens.tokenizer, tokens.padding, options or HarnessOptions())
-
-
-def _metrics(plan: TaskRequest, judge: "harness.Harness | None") -> Iterator[AnyMetric]:
-    """A task's metrics; those of the harness with the direction that it says."""
-    for place, metric in enumerate(plan.metrics):
-        if isinstance(metric, AnyMetric):
-            yield metric
-        elif judge is not None:
-            yield at(("tasks", plan.name, "metrics", str(place)), judge.metric, metric)
-
-
 def _task(
     plan: TaskRequest,
     data: Sequence["datasets.Dataset"],
@@ -276,7 +228,7 @@ def _task(
     parts = [digests, columns, template, writer.tokens.fingerprint, writer.most, unit, configuration(model)]
     if any(row.masked for part in (train, validation) for row in part.rows):
         parts.append("answers of weight 0 are masked")
-    metrics = tuple(_metrics(plan, judge))
+    metrics = tuple(metrics_of(plan, judge))
     judged = [metric.name for metric in metrics if isinstance(metric, ModelMetric)]
     if judge is not None and judged:
         parts.append(judge.fingerprint(judged))

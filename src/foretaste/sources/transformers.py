@@ -7,22 +7,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from foretaste.errors import DataError
 from foretaste.params import parameters_of
 from foretaste.sources.checkpoint import check_checkpoint
+from foretaste.sources.class_rows import ClassRows, check_rows, read_parts
 from foretaste.sources.class_warnings import one_class_warnings
-from foretaste.sources.data import (
-    Label,
-    LabelSet,
-    Part,
-    RawRows,
-    check_columns,
-    column,
-    label_set,
-    read_rows,
-    rows_digest,
-)
-from foretaste.sources.extra import datasets, transformers
+from foretaste.sources.data import LabelSet, RawRows, check_columns
+from foretaste.sources.extra import transformers
 from foretaste.sources.heads import Heads
 from foretaste.sources.kind import ModelKind
 from foretaste.sources.kinds import kind_named
@@ -35,18 +25,6 @@ from foretaste.sources.row_warnings import TaskRows, cut_warning, file_warnings,
 from foretaste.task import AnyMetric, Batch, Example, Examples, Task
 
 __all__ = ["heads_of", "load", "load_kind", "predict_classes", "prepare_images", "prepare_texts"]
-
-
-@dataclass(frozen=True)
-class _Data:
-    """One task's rows, read and checked."""
-
-    plan: TaskRequest
-    train: "datasets.Dataset"
-    validation: "datasets.Dataset"
-    known: tuple[list[Label], list[Label]]
-    labels: LabelSet
-    digest: str
 
 
 def load(
@@ -73,11 +51,11 @@ def load(
     foretaste.errors.DataError: no/train.csv does not exist; relative paths start at the recipe's folder
     """
     with quiet():
-        parts = [_parts(plan) for plan in plans]
+        parts = [read_parts(plan) for plan in plans]
         check_columns(
             (part, (*plan.inputs, plan.label)) for plan, own in zip(plans, parts, strict=True) for part in own
         )
-        data = [_read(plan, own) for plan, own in zip(plans, parts, strict=True)]
+        data = [check_rows(plan, own) for plan, own in zip(plans, parts, strict=True)]
         if Path(path).is_dir():
             at(("model", "path"), check_checkpoint, Path(path))
         groups = heads_of({task_data.plan.name: task_data.labels for task_data in data}, head)
@@ -102,7 +80,7 @@ def load(
     return Problem(model, tasks, facts, saver(path), reader(path, kind), own_name, _new_in(model), rows, warnings)
 
 
-def _warnings(data: Sequence[_Data], tasks: Sequence[Task], max_length: int) -> tuple[str, ...]:
+def _warnings(data: Sequence[ClassRows], tasks: Sequence[Task], max_length: int) -> tuple[str, ...]:
     """What makes results worth less than they seem, a line each."""
     warnings = list(
         overlap_warnings(
@@ -113,7 +91,7 @@ def _warnings(data: Sequence[_Data], tasks: Sequence[Task], max_length: int) -> 
         )
     )
     for task_data, task in zip(data, tasks, strict=True):
-        plan, labels = task_data.plan, task_data.known[1]
+        plan, labels = task_data.plan, task_data.values[1]
         warnings += one_class_warnings(task.name, task.metrics, set(labels), len(labels))
         parts = (
             ("training", task.train, plan.train, task_data.train, plan.max_train),
@@ -168,42 +146,6 @@ def prepare_texts(path: str, max_length: int, model: nn.Module) -> Preparation:
     return preparations[0]
 
 
-def _parts(plan: TaskRequest) -> list[Part]:
-    """A task's two files."""
-    return [
-        Part((field := ("tasks", plan.name, part)), where, at(field, read_rows, where, split, most, quoted=plan.quoted))
-        for part, where, split, most in plan.parts
-    ]
-
-
-def _read(plan: TaskRequest, parts: Sequence[Part]) -> _Data:
-    values_of_parts, sets = [], []
-    for part in parts:
-        for name in plan.inputs:
-            at(part.field, column, part.rows.select([0]), name, part.where)
-        values, labels = at(part.field, label_set, part.rows, plan.label, part.where)
-        values_of_parts.append(values)
-        sets.append(labels)
-    allowed = plan.labels or sets[0]
-    for part, values in zip(parts, values_of_parts, strict=True):
-        _check_labels(values, allowed, part.where, part.field)
-    digests = [at(part.field, rows_digest, part.where, part.rows, quoted=plan.quoted) for part in parts]
-    digest = text_digest([*digests, plan.inputs, plan.label, allowed])
-    train, validation = (part.rows for part in parts)
-    return _Data(plan, train, validation, (values_of_parts[0], values_of_parts[1]), allowed, digest)
-
-
-def _check_labels(values: Sequence[Label], allowed: LabelSet, where: str, field: tuple[str, ...]) -> None:
-    inside = set(allowed)
-    for place, value in enumerate(values):
-        if value not in inside:
-            listed = ", ".join(str(label) for label in allowed[:10]) + (", ..." if len(allowed) > 10 else "")
-            raise DataError(
-                f"label {value!r} in row {place + 1} of {where} is not one of: {listed}; correct the row, or list all"
-                " labels under 'labels'"
-            ).at(*field)
-
-
 def heads_of(labels: Mapping[str, LabelSet], head: Head) -> dict[str, tuple[tuple[str, ...], LabelSet]]:
     """Which tasks share a head, and the label set of each.
 
@@ -252,7 +194,7 @@ def _pretrained(path: str, kind: str, labels: LabelSet) -> nn.Module:
 
 def _task(
     kind: ModelKind,
-    data: _Data,
+    data: ClassRows,
     model: nn.Module,
     groups: Mapping[str, tuple[tuple[str, ...], LabelSet]],
     prepare: Preparation,
@@ -269,8 +211,8 @@ def _task(
             where,
         )
         for part, rows, values, where in (
-            ("train", data.train, data.known[0], data.plan.train),
-            ("validation", data.validation, data.known[1], data.plan.validation),
+            ("train", data.train, data.values[0], data.plan.train),
+            ("validation", data.validation, data.values[1], data.plan.validation),
         )
     )
     if isinstance(model, Heads):

@@ -10,12 +10,13 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
-from foretaste.errors import Diverged, ParamsError, RunFailed
+from foretaste.errors import Diverged, RunFailed
 from foretaste.loss.unit import count_units, unit_factors
 from foretaste.params import Params, check_fit, first_nonfinite, snapshot, tensors_of
 from foretaste.task import Batch, Task
 from foretaste.train.mixture import Portion, Step, mixed
-from foretaste.train.run import MakeOptimizer, Observer, Sampling, Silent, Snapshot, Trained
+from foretaste.train.optimizers import as_sampling, at_draw, new_optimizer
+from foretaste.train.run import MakeOptimizer, Observer, Silent, Snapshot, Trained
 from foretaste.train.training import Training, learning_rate
 
 __all__ = ["train"]
@@ -115,8 +116,8 @@ class _Run:
             _load(bare, params)
         trained = {name: parameter for name, parameter in bare.named_parameters() if parameter.requires_grad}
         self.pretrained = _center(trained, center) if training.prior_precision else []
-        created = optimizer(list(trained.values())) if optimizer else _optimizer(list(trained.values()), training)
-        self.sampling = _sampling(created, training)
+        created = optimizer(list(trained.values())) if optimizer else new_optimizer(list(trained.values()), training)
+        self.sampling = as_sampling(created, training)
         self.accelerator = _accelerator(training)
         self.model, self.optimizer = self.accelerator.prepare(bare, created)
         self.bare = self.accelerator.unwrap_model(self.model)
@@ -134,7 +135,7 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.training, step)
         self.optimizer.zero_grad(set_to_none=True)
-        with _at_a_draw(self.sampling):
+        with at_draw(self.sampling):
             total = self._backward(step, self._batches(portions, seen))
         self._add_prior()
         if self.training.clip is not None:
@@ -278,46 +279,11 @@ def _load(model: nn.Module, params: Params) -> None:
             own[name].copy_(tensor)
 
 
-def _optimizer(trained: list[nn.Parameter], training: Training) -> torch.optim.Optimizer:
-    if training.optimizer == "sgd":
-        return torch.optim.SGD(trained, lr=training.learning_rate, momentum=0.9, weight_decay=training.weight_decay)
-    return torch.optim.AdamW(trained, lr=training.learning_rate, weight_decay=training.weight_decay)
-
-
 def _center(trained: Mapping[str, nn.Parameter], center: Params | None) -> list[Tensor]:
     """Copies of what the prior is centred on, in the order of the trained parameters."""
     given = trained if center is None else {name: center[name] for name in trained if name in center}
     check_fit(trained, given, "the center of the prior")
     return [given[name].detach().clone() for name in trained]
-
-
-def _sampling(optimizer: torch.optim.Optimizer, training: Training) -> Sampling | None:
-    """The optimizer, where it takes its gradients at draws."""
-    if not isinstance(optimizer, Sampling):
-        return None
-    if training.mixed_precision == "fp16":
-        raise ParamsError(
-            "an optimizer that takes its gradients at draws would learn the curvature from fp16's scaled gradients; "
-            "set mixed_precision to bf16 or no"
-        )
-    if training.prior_precision and any(group.get("weight_decay") for group in optimizer.param_groups):
-        raise ParamsError(
-            "the prior is given twice, as prior_precision and as the optimizer's weight_decay; set one of them to 0"
-        )
-    return optimizer
-
-
-@contextmanager
-def _at_a_draw(sampling: Sampling | None) -> Iterator[None]:
-    """The params of a sampling optimizer's next gradient, left again whatever happens."""
-    if sampling is None:
-        yield
-        return
-    sampling.perturb()
-    try:
-        yield
-    finally:
-        sampling.restore()
 
 
 def _diverged(what: str, step: int, training: Training) -> str:

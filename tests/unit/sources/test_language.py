@@ -20,7 +20,8 @@ from foretaste.params import in_eval_mode, parameters_of
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.kronecker import Kronecker
 from foretaste.sources.formats import columns_of
-from foretaste.sources.language import load, metrics_named, predict_target_tokens
+from foretaste.sources.language import load, predict_target_tokens
+from foretaste.sources.language_metrics import metrics_named
 from foretaste.sources.pretrained import tokenizer_at
 from foretaste.sources.problem import Problem
 from foretaste.sources.request import TaskRequest
