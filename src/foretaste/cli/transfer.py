@@ -84,7 +84,7 @@ def import_(
             experts.import_experts(opened, folders, base, vocabulary=vocabulary, watch=watch) if folders or base else ()
         )
         models = imported.imported_models(opened)
-    rows = {name or imports.SHOWN: model for name, model in models.items()}
+    rows = {name or imports.BASE_LABEL: model for name, model in models.items()}
     data = {
         name: {"folder": str(model.expert.folder), "kind": model.expert.kind, "curvature": bool(model.site)}
         for name, model in rows.items()

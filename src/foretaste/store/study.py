@@ -229,7 +229,7 @@ class Study:
             "seconds": seconds,
             "step": state.step,
             "history": state.history,
-            "seen": state.seen,
+            "seen": state.data_counts,
             "scaler": state.scaler,
         }
         self._artefacts.put_snapshot(key, state.tensors, facts)

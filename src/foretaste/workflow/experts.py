@@ -16,7 +16,7 @@ from foretaste.store.study import Done, Study
 from foretaste.stored import Stored
 from foretaste.work.context import Unwatched, Watch
 from foretaste.work.imported_models import ImportedModel, files_of, imported_models, remember_model
-from foretaste.work.imports import BASE, SHOWN, latest
+from foretaste.work.imports import BASE, BASE_LABEL, latest_imports
 from foretaste.work.observer import Observer, stop_if_asked
 from foretaste.work.runs import ImportedRun
 from foretaste.workflow.session import Session
@@ -55,7 +55,7 @@ def import_experts(
     ...     [experts_here.expert.kind for experts_here in imported_models(study).values()]
     ['tensors']
     """
-    watch, experts_here, former = watch or Unwatched(), _open_experts(folders), latest(study)
+    watch, experts_here, former = watch or Unwatched(), _open_experts(folders), latest_imports(study)
     notes = _unread_optimizers(experts_here)
     former_models = imported_models(
         study, without={*experts_here, *([BASE] if base else [])}
@@ -66,7 +66,7 @@ def import_experts(
     elif BASE in former_models:
         base = former_models[BASE].expert.folder
     notes += _compare_experts(experts, base, vocabulary)
-    replaced = {task or SHOWN: former[task].result["folder"] for task in experts_here if task in former}
+    replaced = {task or BASE_LABEL: former[task].result["folder"] for task in experts_here if task in former}
     notes += tuple(f"{name} replaces the former {name} ({folder})" for name, folder in replaced.items())
     watch.begin("reading", sum(path.stat().st_size for expert in experts_here.values() for path in files_of(expert)))
     number = len(study.all_work("import"))

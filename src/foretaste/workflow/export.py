@@ -16,7 +16,7 @@ from foretaste.store.study import Study
 from foretaste.target import EXPORTS, resolved
 from foretaste.weights import TaskWeights
 from foretaste.work.imports import folders_of
-from foretaste.work.judge import with_statistics
+from foretaste.work.judge import reestimate_statistics
 from foretaste.work.runs import JointRun
 from foretaste.workflow.confirm import check_trainable
 from foretaste.workflow.preview import prepare_merger
@@ -161,6 +161,6 @@ def _joint(session: Session, weights: TaskWeights) -> tuple[Params, Mapping[str,
 
 def _preview(session: Session, weights: TaskWeights, method: str) -> tuple[Params, Mapping[str, object]]:
     _, merger = prepare_merger(session, method)
-    params = with_statistics(session, merger.merge(weights).params, weights)
+    params = reestimate_statistics(session, merger.merge(weights).params, weights)
     inputs = preview_inputs(session, method, weights)
     return params, {name: value for name, value in inputs.items() if name not in ("method", "weights")}

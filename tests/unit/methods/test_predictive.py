@@ -179,7 +179,7 @@ def test_a_stop_keeps_the_tasks_that_are_done(session: Session) -> None:
     patient.stopping = lambda: False  # type: ignore[method-assign]
     preview(replace(session, watch=patient), ["ensemble"], [POINT])
     count = 3 * sum(len(task.validation) for task in session.problem.tasks[1:])  # those of low are there
-    begun = patient.told.index((count, "what the models say"))
+    begun = patient.told.index((count, "predictions of the single-task models"))
     assert sum(amount for amount, note in patient.told[begun + 1 :] if note in ("low", "mid", "high", "")) == count
     assert patient.told[-2:] == [(1, "previews by ensemble"), (1, str(POINT))]
 

@@ -274,9 +274,9 @@ class TestUnits:
             TaskWeights(["a", "b"], [0.5, 0.5]),
             Training(steps=40, batch_size=6, learning_rate=1e-3),
         )
-        seen = {name: each["units"] for name, each in run.seen.items()}
+        seen = {name: each["units"] for name, each in run.data_counts.items()}
         assert seen["a"] / sum(seen.values()) == pytest.approx(0.5, abs=0.03)
-        assert run.seen["a"]["examples"] > 1.4 * run.seen["b"]["examples"]
+        assert run.data_counts["a"]["examples"] > 1.4 * run.data_counts["b"]["examples"]
 
     def test_examples_may_be_the_unit(self, checkpoints: Checkpoints, tmp_path: Path) -> None:
         tasks = problem(tmp_path, checkpoints.gpt2, two(), "example").tasks

@@ -111,7 +111,12 @@ def test_snapshots(tmp_path: Path) -> None:
         found, seconds = study.load_snapshot("k")
         assert found is not None
         assert seconds == 12.5
-        assert (found.step, found.history, found.seen, found.scaler) == (3, state.history, state.seen, state.scaler)
+        assert (found.step, found.history, found.data_counts, found.scaler) == (
+            3,
+            state.history,
+            state.data_counts,
+            state.scaler,
+        )
         assert torch.equal(found.tensors["params/w"], torch.ones(2))
         study.add("joint", "k", {}, {}, None, 0.0)
         assert study.load_snapshot("k") == (None, 0.0)

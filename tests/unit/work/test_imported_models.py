@@ -56,9 +56,7 @@ def test_a_folder_that_is_gone_is_named_with_the_way_out(tmp_path: Path) -> None
     with Study.create(tmp_path / "study") as study:
         remember_model(study, model, 0)
         (tmp_path / "one").rename(tmp_path / "moved")
-        with pytest.raises(
-            DataError, match=r"the expert of low is not there any more: .*; import it again, or .* --remove low"
-        ):
+        with pytest.raises(DataError, match=r"the expert of low is gone: .*; import it again, or .* --remove low"):
             imported_models(study)
 
 
