@@ -1,8 +1,8 @@
-"""The kinds of models that a recipe can name: one row of one table for each.
+"""The table of the kinds of models that a recipe can name, one row each.
 
-A row says everything that depends on the kind: how a model is loaded, which columns its tasks read, how rows become
-batches, the loss, the metrics, and what other libraries call it. All other rooms look a kind up here, and none of them
-knows a kind by its name.
+A row has everything that depends on the kind: how a model is loaded, which columns its tasks read, how rows become
+batches, the loss, the metrics, and the words of other libraries. All other rooms look kinds up here, and none mentions
+a kind by its name.
 """
 
 import difflib

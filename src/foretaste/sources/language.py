@@ -1,4 +1,4 @@
-"""Transformers language models: causal ones that go on from a prompt or chat, and sequence-to-sequence ones."""
+"""Transformers language models: causal ones, which continue a prompt or chat, and sequence-to-sequence ones."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -42,7 +42,7 @@ _MOST = 64
 
 
 def load_kind(kind: ModelKind, model: ModelRequest, tasks: Sequence[TaskRequest]) -> Problem:
-    """Load a language model as its row of the table of kinds says; see `load`."""
+    """Load a language model of a kind in the table of kinds; see `load`."""
     unit = model.unit or kind.units[0]
     return load(
         model.path,
@@ -65,19 +65,19 @@ def load(
     most: int | None = None,
     options: HarnessOptions | None = None,
 ) -> Problem:
-    """A pretrained language model and tasks from data.
+    """Load a pretrained language model and its tasks from data.
 
     Args:
         path: Checkpoint folder or hub id.
         kind: Name of the kind of model.
         plans: The tasks.
-        unit: What losses are means over: label tokens or examples.
+        unit: Unit that losses are means over: label tokens or examples.
         max_length: Most tokens of prompt and completion together, or of source and target each.
-        most: At most so many tokens are written for metrics of texts; 64 if left out.
-        options: How metrics of lm-evaluation-harness are measured.
+        most: Most tokens written for metrics of texts; 64 if left out.
+        options: Options of lm-evaluation-harness.
 
     Raises:
-        DataError: Anything that cannot be read or does not fit; the field is named.
+        DataError: Something cannot be read or does not fit; the field is named.
 
     >>> from foretaste.sources.language_metrics import metrics_named
     >>> plan = TaskRequest("news", "no/train.jsonl", "no/test.jsonl", metrics_named(["perplexity"]))
@@ -135,12 +135,14 @@ def _warnings(
     tasks: Sequence[Task],
     max_length: int,
 ) -> tuple[str, ...]:
-    """What makes results worth less than they seem, a line each."""
-    fed = {name: TaskRows(rows.train, rows.validation, list(columns[name].values())) for name, rows in raw.items()}
-    warnings = list(overlap_warnings(fed))
+    """Collect warnings about data that distort results, a line each."""
+    task_rows = {
+        name: TaskRows(rows.train, rows.validation, list(columns[name].values())) for name, rows in raw.items()
+    }
+    warnings = list(overlap_warnings(task_rows))
     for plan, task in zip(plans, tasks, strict=True):
         rows = raw[plan.name]
-        for (part, where, _, most), given, examples in zip(
+        for (part, where, _, most), part_rows, examples in zip(
             plan.parts, (rows.train, rows.validation), (task.train, task.validation), strict=True
         ):
             assert isinstance(examples, Coded)
@@ -148,12 +150,12 @@ def _warnings(
                 sum(row.cut for row in examples.rows), len(examples.rows), max(row.length for row in examples.rows)
             )
             warnings += cut_warning(plan.name, "training" if part == "train" else part, cut, max_length)
-            warnings += file_warnings(where, given, most, quoted=plan.quoted)
+            warnings += file_warnings(where, part_rows, most, quoted=plan.quoted)
     return tuple(warnings)
 
 
 def _read(kind: str, plan: TaskRequest, part: tuple[str, str, str, int | None]) -> tuple["datasets.Dataset", bool]:
-    """The rows of one file of a task, in a form that this kind of model reads, and whether they had another."""
+    """Read one file of a task in a form that the kind of model reads, and tell whether it had another form."""
     field, (_, where, split, most) = ("tasks", plan.name, part[0]), part
     rows = at(field, read_rows, where, split, most, quoted=plan.quoted)
     standard = at(field, standard_rows, kind, rows, plan.single_columns, where)
@@ -163,7 +165,7 @@ def _read(kind: str, plan: TaskRequest, part: tuple[str, str, str, int | None]) 
 def _columns(
     kind: str, plans: Sequence[TaskRequest], data: Mapping[str, Sequence["datasets.Dataset"]]
 ) -> dict[str, dict[str, str]]:
-    """Which columns every task reads, from both of its files; all that lack some are named at once."""
+    """Choose the columns that every task reads from its two files; all missing columns are reported at once."""
     parts = {
         plan.name: [
             Part(("tasks", plan.name, part), where, rows)
@@ -175,10 +177,10 @@ def _columns(
 
 
 def prepare_tokens(path: str, max_length: int, model: nn.Module) -> Tokens:
-    """Make what turns texts into tokens and batches, for a model that is known to look at no later token.
+    """Make the preparation of texts, after a check that a decoder reads no later token.
 
     Raises:
-        DataError: There is no tokenizer, or a decoder sees the token that it should predict.
+        DataError: There is no tokenizer, or a decoder reads the token that it should predict.
     """
     assert isinstance(model, transformers.PreTrainedModel)
     tokens = Tokens(tokenizer_at(path), max_length, model.get_input_embeddings().num_embeddings)
@@ -188,12 +190,12 @@ def prepare_tokens(path: str, max_length: int, model: nn.Module) -> Tokens:
 
 
 def _check_causal(path: str, model: nn.Module) -> None:
-    """A model that sees the next token has nothing to predict: another last token must leave what was said before."""
+    """Check that another last token leaves the logits before it as they are."""
     with in_eval_mode(model), torch.no_grad():
         one, other = model(input_ids=torch.tensor([[0, 1, 0], [0, 1, 1]]), use_cache=False).logits[:, :2]
     if not torch.allclose(one, other, rtol=1e-3, atol=1e-4):
         raise DataError(
-            f"{path!r} is no causal language model: what it says at one place depends on the tokens after it; "
+            f"{path!r} is not a causal language model: its predictions depend on later tokens; "
             "name a decoder, or set is_decoder in its config.json"
         )
 
@@ -208,7 +210,7 @@ def _task(
     unit: Unit,
     judge: "harness.Harness | None",
 ) -> tuple[Task, str]:
-    """A task, and how many of its rows were cut."""
+    """Make a task, and a note on how many of its rows were cut."""
     field = ("tasks", plan.name, "train")
     template = at(field, chat_template, writer.tokens.tokenizer) if "messages" in columns else None
     texts_only = "text" in columns
@@ -250,16 +252,16 @@ def _task(
 
 
 def predict_next_tokens(model: nn.Module, batch: Batch) -> Tensor:
-    """Return logits `[B, S, C]`: at every place, those of the next token."""
+    """Return logits `[B, S, C]` of the token after each place."""
     logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False).logits
     assert isinstance(logits, Tensor)
     return logits
 
 
 def predict_target_tokens(model: nn.Module, batch: Batch) -> Tensor:
-    """Return logits `[B, S, C]` of the labels, each after those before it.
+    """Return logits `[B, S, C]` of the labels, each given those before it.
 
-    The model makes them its decoder's inputs.
+    The model derives its decoder's inputs from the labels.
     """
     logits = model(**batch, use_cache=False).logits
     assert isinstance(logits, Tensor)

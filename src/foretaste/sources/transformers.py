@@ -30,7 +30,7 @@ __all__ = ["heads_of", "load", "load_kind", "predict_classes", "prepare_images",
 def load(
     path: str, kind: str, plans: Sequence[TaskRequest], *, head: Head = "auto", max_length: int = 128, seed: int = 0
 ) -> Problem:
-    """A pretrained model and tasks from data.
+    """Load a pretrained classifier and its tasks from data.
 
     Args:
         path: Checkpoint folder or hub id.
@@ -41,7 +41,7 @@ def load(
         seed: Seed of the new heads' initial params.
 
     Raises:
-        DataError: Anything that cannot be read or does not fit; the field is named.
+        DataError: Something cannot be read or does not fit; the field is named.
 
     >>> from foretaste.metrics import METRICS
     >>> plan = TaskRequest("news", "no/train.csv", "no/test.csv", (METRICS["accuracy"],), {"text": "text"})
@@ -81,7 +81,7 @@ def load(
 
 
 def _warnings(data: Sequence[ClassRows], tasks: Sequence[Task], max_length: int) -> tuple[str, ...]:
-    """What makes results worth less than they seem, a line each."""
+    """Collect warnings about data that distort results, a line each."""
     warnings = list(
         overlap_warnings(
             {
@@ -97,8 +97,8 @@ def _warnings(data: Sequence[ClassRows], tasks: Sequence[Task], max_length: int)
             ("training", task.train, plan.train, task_data.train, plan.max_train),
             ("validation", task.validation, plan.validation, task_data.validation, plan.max_validation),
         )
-        for part, given, where, rows, most in parts:
-            examples = given.examples if isinstance(given, _ForHead) else given
+        for part, task_examples, where, rows, most in parts:
+            examples = task_examples.examples if isinstance(task_examples, _ForHead) else task_examples
             warnings += (
                 cut_warning(task.name, part, examples.cut, max_length) if isinstance(examples, CodedTexts) else ()
             )
@@ -107,28 +107,28 @@ def _warnings(data: Sequence[ClassRows], tasks: Sequence[Task], max_length: int)
 
 
 def _new_in(model: nn.Module) -> frozenset[str]:
-    """Parameters of the heads; poolers too, which many checkpoints lack."""
+    """Name the new parameters: those of heads, and of poolers, which many checkpoints lack."""
     trunk = "trunk." if isinstance(model, Heads) else f"{model.base_model_prefix}."
     return frozenset(name for name in parameters_of(model) if not name.startswith(trunk) or ".pooler." in name)
 
 
 def _owner(model: nn.Module) -> nn.Module:
-    """The transformers model, or the first of several that share a trunk."""
+    """Return the transformers model, or the first of several that share a trunk."""
     return next(iter(model.heads.values())) if isinstance(model, Heads) else model
 
 
 def load_kind(kind: ModelKind, model: ModelRequest, tasks: Sequence[TaskRequest]) -> Problem:
-    """Load a classifier as its row of the table of kinds says; see `load`."""
+    """Load a classifier of a kind in the table of kinds; see `load`."""
     return load(model.path, kind.name, tasks, head=model.head, max_length=model.max_length, seed=model.seed)
 
 
 def prepare_images(path: str, max_length: int, model: nn.Module) -> Preparation:
-    """Make what turns rows of images into examples; texts' length and the model do not matter."""
+    """Make the preparation of images; length and model do not matter."""
     return Images(path)
 
 
 def prepare_texts(path: str, max_length: int, model: nn.Module) -> Preparation:
-    """Make what turns rows of texts into examples; each head's own model gets the tokenizer's padding.
+    """Make the preparation of texts; each head's own model gets the tokenizer's padding.
 
     Args:
         path: Folder or hub id of the tokenizer.
@@ -147,21 +147,22 @@ def prepare_texts(path: str, max_length: int, model: nn.Module) -> Preparation:
 
 
 def heads_of(labels: Mapping[str, LabelSet], head: Head) -> dict[str, tuple[tuple[str, ...], LabelSet]]:
-    """Which tasks share a head, and the label set of each.
+    """Group tasks by head, and give each head its label set.
 
     Args:
         labels: Label set by task.
         head: ``auto`` lets tasks of one label set share; ``shared`` unites all label sets.
 
     Returns:
-        By head: its tasks and its labels.
+        The tasks and the labels of each head, by its name.
 
     >>> heads_of({"a": (0, 1), "b": (0, 1), "c": ("x", "y")}, "auto")
     {'a+b': (('a', 'b'), (0, 1)), 'c': (('c',), ('x', 'y'))}
     """
     if head == "shared":
         united = sorted(
-            {label for each in labels.values() for label in each}, key=lambda value: (isinstance(value, str), value)
+            {label for label_set in labels.values() for label in label_set},
+            key=lambda value: (isinstance(value, str), value),
         )
         return {"shared": (tuple(labels), tuple(united))}
     groups: dict[object, list[str]] = {}
@@ -216,8 +217,8 @@ def _task(
         )
     )
     if isinstance(model, Heads):
-        wanted = torch.tensor(list(groups).index(head))
-        train, validation = _ForHead(train, wanted), _ForHead(validation, wanted)
+        head_place = torch.tensor(list(groups).index(head))
+        train, validation = _ForHead(train, head_place), _ForHead(validation, head_place)
     return Task(
         data.plan.name,
         train,
@@ -247,7 +248,7 @@ def _predict_heads(model: nn.Module, batch: Batch) -> Tensor:
 
 @dataclass(frozen=True)
 class _ForHead:
-    """Examples that say which head they want."""
+    """Examples that name their head by its place."""
 
     examples: Examples
     place: Tensor

@@ -16,7 +16,7 @@ from foretaste.one_line import one_line
 from foretaste.params import Params
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.site import GaussianSite
-from foretaste.sources.expert import Expert, hash_files, look, stamp_files
+from foretaste.sources.expert import Expert, hash_files, open_expert, stamp_files
 from foretaste.sources.preflight import Vocabulary
 from foretaste.sources.site_file import load_site
 from foretaste.store.study import Study
@@ -75,7 +75,7 @@ def imported_models(study: Study, without: Collection[str] = ()) -> dict[str, Im
         if task in without:
             continue
         try:
-            expert = look(Path(done.result["folder"]))
+            expert = open_expert(Path(done.result["folder"]))
         except DataError as error:
             label = shlex.quote(task or BASE_LABEL)
             way = f"import it again, or leave it out: foretaste import {study.path} --remove {label}"
@@ -116,10 +116,10 @@ def check_unchanged(model: ImportedModel) -> None:
 
     >>> import tempfile, torch
     >>> from safetensors.torch import save_file
-    >>> from foretaste.sources.expert import look
+    >>> from foretaste.sources.expert import open_expert
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_file({"w": torch.ones(1)}, Path(folder, "model.safetensors"))
-    ...     check_unchanged(ImportedModel("a", look(Path(folder)), "another hash", None))
+    ...     check_unchanged(ImportedModel("a", open_expert(Path(folder)), "another hash", None))
     Traceback (most recent call last):
     ...
     foretaste.errors.DataError: ... has changed since it was imported for task 'a'; import it again

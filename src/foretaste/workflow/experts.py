@@ -8,7 +8,7 @@ from foretaste.names import check_name
 from foretaste.params import Params
 from foretaste.sources.adapter import check_adapters, open_adapter
 from foretaste.sources.checkpoint import open_checkpoint
-from foretaste.sources.expert import Expert, hash_files, look, stamp_files
+from foretaste.sources.expert import Expert, hash_files, open_expert, stamp_files
 from foretaste.sources.preflight import Vocabulary, preflight
 from foretaste.sources.preflight_adapters import preflight_adapters
 from foretaste.sources.site_file import check_taken_at
@@ -91,12 +91,12 @@ def _open_experts(folders: Mapping[str, Path]) -> dict[str, Expert]:
         raise DataError("an expert needs its task's name, as in --task code=FOLDER")
     for task in folders:
         check_name(task)
-    return {task: look(folder.resolve()) for task, folder in folders.items()}
+    return {task: open_expert(folder.resolve()) for task, folder in folders.items()}
 
 
 def _new_base(folder: Path, former: Done | None) -> dict[str, Expert]:
     """The base, unless it is known as it is."""
-    expert = look(folder)
+    expert = open_expert(folder)
     if (
         former is not None
         and former.result["folder"] == str(folder)

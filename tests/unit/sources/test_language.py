@@ -494,7 +494,7 @@ class TestFaults:
                 assert load(str(folder), "causal-lm", plans, max_length=16).names == ["a", "b"]
             else:
                 with pytest.raises(
-                    DataError, match=r"is no causal language model: .* depends on the tokens after it"
+                    DataError, match=r"is not a causal language model: .* depend on later tokens"
                 ) as caught:
                     load(str(folder), "causal-lm", plans, max_length=16)
                 assert caught.value.field == ("model", "path")

@@ -11,7 +11,7 @@ from foretaste.errors import DataError
 from foretaste.params import parameters_of, snapshot
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.site import GaussianSite, Record
-from foretaste.sources.expert import hash_files, look, stamp_files
+from foretaste.sources.expert import hash_files, open_expert, stamp_files
 from foretaste.sources.site_file import NAME, save_site
 from foretaste.store.study import Study
 from foretaste.work.imported_models import (
@@ -35,7 +35,7 @@ def model_in(
     if unit is not None:
         curvature = Diagonal({name: torch.full_like(tensor, 2.5) for name, tensor in params.items()})
         save_site(GaussianSite(params, curvature, record=Record(unit, "adam")), folder / NAME, mean=False)
-    expert = look(folder)
+    expert = open_expert(folder)
     site = None if expert.site is None else hash_files([expert.site])
     return ImportedModel(task, expert, hash_files(expert.files), site, stamp=stamp_files(files_of(expert)))
 
