@@ -41,7 +41,7 @@ from foretaste.methods.site_set import Merger
 from foretaste.plan import Recipe
 from foretaste.recipe import parse
 from foretaste.sources.problem import Problem
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.surface.choose import choose
 from foretaste.surface.preference import Preference
 from foretaste.surface.race import ERROR, Goal, Tally, compare_candidates
@@ -272,7 +272,7 @@ def _raced(
     truth = {row.weights: row for row in rows}
     with tempfile.TemporaryDirectory(dir=folder) as copy:
         shutil.copytree(folder / "fitted", Path(copy) / "study")
-        with Study.open(Path(copy) / "study") as study:
+        with StudyStore.open(Path(copy) / "study") as study:
             other = replace(session, study=study)
             fit(other)
             begin = time.process_time()

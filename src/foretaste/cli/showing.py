@@ -84,7 +84,7 @@ def summarize_study(
         floors: As typed.
         method: A method's name.
     """
-    with studies.Study.open(folder) as study:
+    with studies.StudyStore.open(folder) as study:
         rows = outcome.read_outcome(study, prefer, floors, method)
     return rows.summary(method)
 

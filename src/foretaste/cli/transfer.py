@@ -78,7 +78,7 @@ def import_(
         if remove:
             raise StudyError(f"{study} does not exist, so there is nothing to remove; name the study's folder")
         experts.check(folders, base, vocabulary)  # so that no study is created for models that do not fit
-    with progress.watching(Console(stderr=True)) as watch, studies.Study.create(study) as opened:
+    with progress.watching(Console(stderr=True)) as watch, studies.StudyStore.create(study) as opened:
         imports.remove(opened, remove or ())
         notes = (
             experts.import_experts(opened, folders, base, vocabulary=vocabulary, watch=watch) if folders or base else ()
@@ -256,7 +256,7 @@ def _merge(
         )
     if prior_precision is not None and method != "diagonal":
         raise StudyError("--prior-precision is for --method diagonal; simple averaging has none")
-    with progress.watching(Console(stderr=True)) as watch, studies.Study.open(folder) as opened:
+    with progress.watching(Console(stderr=True)) as watch, studies.StudyStore.open(folder) as opened:
         how: files.FileMethod = "diagonal" if method == "diagonal" else "simple"
         merging = files.Merging(files.parse_weights(opened, weights), how, prior_precision, rank, memory)
         record = files.merge_files(opened, to, merging, watch, overwrite=overwrite)

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar, cast
 from foretaste.one_line import one_line
 from foretaste.plan import Recipe
 from foretaste.sources.problem import Problem
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.task import Task
 from foretaste.train.training import Training
 
@@ -78,7 +78,7 @@ class Context:
         memory: Values that are costly to build; see `remember`.
     """
 
-    study: Study
+    study: StudyStore
     recipe: Recipe
     problem: Problem
     base: str

@@ -19,7 +19,7 @@ from foretaste.posterior.site import GaussianSite
 from foretaste.sources.expert import Expert, hash_files, open_expert, stamp_files
 from foretaste.sources.preflight import Vocabulary
 from foretaste.sources.site_file import load_site
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.task import Task
 from foretaste.work.context import Context
 from foretaste.work.imports import BASE_LABEL, latest_imports, record_import
@@ -60,7 +60,7 @@ class ImportedModel:
     __repr__ = one_line
 
 
-def imported_models(study: Study, without: Collection[str] = ()) -> dict[str, ImportedModel]:
+def imported_models(study: StudyStore, without: Collection[str] = ()) -> dict[str, ImportedModel]:
     """Return the models that were imported into a study, by task; the pretrained checkpoint is under `BASE`.
 
     Args:
@@ -85,7 +85,7 @@ def imported_models(study: Study, without: Collection[str] = ()) -> dict[str, Im
     return models
 
 
-def remember_model(study: Study, model: ImportedModel, number: int) -> None:
+def remember_model(study: StudyStore, model: ImportedModel, number: int) -> None:
     """Record an imported model in a new row; the latest row of a task counts.
 
     Args:
@@ -186,11 +186,11 @@ def _rename_site(site: GaussianSite, params: Params, names: Mapping[str, str]) -
     )
 
 
-def forget_curvature(study: Study) -> None:
+def forget_curvature(study: StudyStore) -> None:
     """Stop using the site files of imported models from now on.
 
     >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder, Study.create(Path(folder)) as study:
+    >>> with tempfile.TemporaryDirectory() as folder, StudyStore.create(Path(folder)) as study:
     ...     forget_curvature(study)
     ...     imported_models(study)
     {}

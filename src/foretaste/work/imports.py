@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from foretaste.errors import StudyError
-from foretaste.store.study import Done, Json, Study, key_of
+from foretaste.store.study import Done, Json, StudyStore, key_of
 
 __all__ = ["BASE", "BASE_LABEL", "describe_expert", "folders_of", "latest_imports", "record_import", "remove"]
 
@@ -12,7 +12,7 @@ BASE = ""  # stands for the pretrained model; no task can have this name
 BASE_LABEL = "(base)"  # what people read and write for it
 
 
-def record_import(study: Study, task: str, number: int, facts: Json, result: Json) -> None:
+def record_import(study: StudyStore, task: str, number: int, facts: Json, result: Json) -> None:
     """Record an import in a new row, even where the task has one already.
 
     Args:
@@ -23,7 +23,7 @@ def record_import(study: Study, task: str, number: int, facts: Json, result: Jso
         result: Where the model is.
 
     >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder, Study.create(Path(folder)) as study:
+    >>> with tempfile.TemporaryDirectory() as folder, StudyStore.create(Path(folder)) as study:
     ...     record_import(study, "a", 0, {"digest": "1f"}, {"folder": "one"})
     ...     latest_imports(study)["a"].inputs["digest"]
     '1f'
@@ -32,11 +32,11 @@ def record_import(study: Study, task: str, number: int, facts: Json, result: Jso
     study.add("import", key_of("import", inputs), inputs, result, None, 0.0)
 
 
-def latest_imports(study: Study) -> dict[str, Done]:
+def latest_imports(study: StudyStore) -> dict[str, Done]:
     """Return the latest import of every task, unless it was removed since.
 
     >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder, Study.create(Path(folder)) as study:
+    >>> with tempfile.TemporaryDirectory() as folder, StudyStore.create(Path(folder)) as study:
     ...     for place, at in enumerate(("one", "two")):
     ...         record_import(study, "a", place, {}, {"folder": at})
     ...     latest_imports(study)["a"].result
@@ -52,11 +52,11 @@ def latest_imports(study: Study) -> dict[str, Done]:
     return imports
 
 
-def folders_of(study: Study) -> dict[str, Path]:
+def folders_of(study: StudyStore) -> dict[str, Path]:
     """Return the folders of imported experts, by a description of each; a folder may be gone.
 
     >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder, Study.create(Path(folder)) as study:
+    >>> with tempfile.TemporaryDirectory() as folder, StudyStore.create(Path(folder)) as study:
     ...     folders_of(study)
     {}
     """
@@ -72,7 +72,7 @@ def describe_expert(task: str) -> str:
     return f"the imported model of task {task!r}" if task else "the imported base"
 
 
-def remove(study: Study, tasks: Iterable[str]) -> None:
+def remove(study: StudyStore, tasks: Iterable[str]) -> None:
     """Remove the imported models of some tasks from a study.
 
     Their files stay, and so do the results of work on them.
@@ -85,7 +85,7 @@ def remove(study: Study, tasks: Iterable[str]) -> None:
         StudyError: The study has no imported model of one of these tasks.
 
     >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder, Study.create(Path(folder)) as study:
+    >>> with tempfile.TemporaryDirectory() as folder, StudyStore.create(Path(folder)) as study:
     ...     for place, task in enumerate("ab"):
     ...         record_import(study, task, place, {}, {"folder": task})
     ...     remove(study, ["a"])

@@ -3,7 +3,7 @@
 import time
 
 from foretaste.errors import Stopped
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.train.run import Snapshot
 from foretaste.work.context import Watch
 
@@ -33,7 +33,7 @@ class Observer:
 
     def __init__(self, watch: Watch, size: int) -> None:
         self._watch, self._size, self._counted = watch, size, 0
-        self._study: Study | None = None
+        self._study: StudyStore | None = None
         self._key, self._before, self._every = "", 0.0, 0.0
         self._start = self._kept = time.perf_counter()
 
@@ -66,7 +66,7 @@ class Observer:
         """
         stop_if_asked(self._watch)
 
-    def keep_snapshots(self, study: Study, key: str, seconds: float, every: float) -> None:
+    def keep_snapshots(self, study: StudyStore, key: str, seconds: float, every: float) -> None:
         """Save snapshots of training from now on.
 
         Args:

@@ -12,7 +12,7 @@ from foretaste.sources.expert import Expert, hash_files, open_expert, stamp_file
 from foretaste.sources.preflight import Vocabulary, preflight
 from foretaste.sources.preflight_adapters import preflight_adapters
 from foretaste.sources.site_file import check_taken_at
-from foretaste.store.study import Done, Study
+from foretaste.store.study import Done, StudyStore
 from foretaste.stored import Stored
 from foretaste.work.context import Unwatched, Watch
 from foretaste.work.imported_models import ImportedModel, files_of, imported_models, remember_model
@@ -25,7 +25,7 @@ __all__ = ["check", "import_experts", "read_experts"]
 
 
 def import_experts(
-    study: Study,
+    study: StudyStore,
     folders: Mapping[str, Path],
     base: Path | None = None,
     *,
@@ -49,7 +49,7 @@ def import_experts(
 
     >>> import tempfile, torch
     >>> from safetensors.torch import save_file
-    >>> with tempfile.TemporaryDirectory() as folder, Study.create(Path(folder, "study")) as study:
+    >>> with tempfile.TemporaryDirectory() as folder, StudyStore.create(Path(folder, "study")) as study:
     ...     save_file({"w": torch.ones(1)}, Path(folder, "model.safetensors"))
     ...     _ = import_experts(study, {"a": Path(folder)})
     ...     [experts_here.expert.kind for experts_here in imported_models(study).values()]
@@ -130,7 +130,7 @@ def _compare_experts(
 
 
 def _remember_expert(
-    study: Study, task: str, expert: Expert, vocabulary: Vocabulary | None, number: int, watch: Watch
+    study: StudyStore, task: str, expert: Expert, vocabulary: Vocabulary | None, number: int, watch: Watch
 ) -> None:
     def advance(size: int) -> None:
         watch.advance(size, task or "base")

@@ -12,7 +12,7 @@ from foretaste.methods.registry import last_with_params, require_params
 from foretaste.params import Params, swapped, tensors_of
 from foretaste.plan import Recipe
 from foretaste.sources.plans import TransformersModel
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.target import EXPORTS, resolved
 from foretaste.weights import TaskWeights
 from foretaste.work.imports import folders_of
@@ -144,8 +144,8 @@ def protected_paths(recipe: Recipe, study: Path, target: Path) -> dict[str, Path
             f"the {part} data of task {task!r}": Path(path)
             for part, path in (("training", data.train), ("validation", data.validation))
         }
-    if Study.exists(study):
-        with Study.open(study) as opened:
+    if StudyStore.exists(study):
+        with StudyStore.open(study) as opened:
             paths |= folders_of(opened)
     return {name: path for name, path in paths.items() if path.exists()}
 

@@ -12,7 +12,7 @@ from foretaste.metrics import METRICS
 from foretaste.params import in_eval_mode, parameters_of, swapped
 from foretaste.recipe import parse
 from foretaste.sources.problem import Problem
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.task import AnyMetric, Batch, TextMetric
 from foretaste.weights import TaskWeights, corners, lattice, uniform
 from foretaste.workflow.export import export
@@ -242,7 +242,7 @@ def test_a_study_of_before_is_gone_on_with(session: Session) -> None:
     again = start(session.recipe, text, session.problem, session.study.path)
     with again.study:
         assert preview(again, ["ensemble"], [POINT])
-    with Study.open(session.study.path) as study:
+    with StudyStore.open(session.study.path) as study:
         kept = study.recipe()
         assert kept is not None
         assert kept[1]["identity"]["revisions"]["outputs"] == 1

@@ -3,12 +3,12 @@ from pathlib import Path
 import pytest
 
 from foretaste.errors import StudyError
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.work.imports import BASE, BASE_LABEL, folders_of, latest_imports, record_import, remove
 
 
 def test_the_latest_counts_until_it_is_removed(tmp_path: Path) -> None:
-    with Study.create(tmp_path / "study") as study:
+    with StudyStore.create(tmp_path / "study") as study:
         for number, (task, folder) in enumerate((("a", "one"), ("b", "two"), ("a", "three"), (BASE, "base"))):
             record_import(study, task, number, {}, {"folder": folder})
         assert {task: done.result["folder"] for task, done in latest_imports(study).items()} == {
@@ -23,7 +23,7 @@ def test_the_latest_counts_until_it_is_removed(tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_cannot_be_removed(tmp_path: Path) -> None:
-    with Study.create(tmp_path / "study") as study:
+    with StudyStore.create(tmp_path / "study") as study:
         with pytest.raises(StudyError, match="has no imported model of 'a' to remove; it has: none"):
             remove(study, ["a"])
         record_import(study, "a", 0, {}, {"folder": "one"})
