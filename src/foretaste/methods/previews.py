@@ -251,7 +251,7 @@ class SharpenedPreview(EvaluationWork):
             problem.model, None, params, problem.tasks, self.weights, training, steps=self.steps, realise=realise
         )
         return [
-            evaluate_row(context, run.params, self.weights, Fidelity.SHARPENED, f"{self.method}+{self.steps}", start)
+            evaluate_row(context, run.params, self.weights, Fidelity.SHARPENED, self.method, start, steps=self.steps)
         ]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from foretaste.errors import StorageError
-from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.evaluation import Evaluation, Fidelity, MethodSteps
 from foretaste.store import database, tables
 from foretaste.store.rows import Done, Json, Record, Rows
 from foretaste.weights import TaskWeights
@@ -136,7 +136,7 @@ def _columns(key: str, evaluation: Evaluation) -> dict[str, object]:
         "key": key,
         "weights": dict(evaluation.weights),
         "fidelity": str(evaluation.fidelity),
-        "method": evaluation.method,
+        "method": evaluation.label,
         "seed": evaluation.seed,
         "metrics": {task: dict(metrics) for task, metrics in evaluation.metrics.items()},
         "cost": evaluation.cost,
@@ -149,7 +149,17 @@ def _done(row: sa.Row[Any]) -> Done:
 
 def _evaluation(row: sa.Row[Any]) -> Evaluation:
     weights = TaskWeights(list(row.weights), list(row.weights.values()))
-    return Evaluation(weights, row.metrics, Fidelity(row.fidelity), row.method, row.seed, row.cost, row.key)
+    made_by = MethodSteps.parse(row.method)
+    return Evaluation(
+        weights,
+        row.metrics,
+        Fidelity(row.fidelity),
+        made_by.name,
+        row.seed,
+        row.cost,
+        row.key,
+        steps=made_by.steps,
+    )
 
 
 def _now() -> str:

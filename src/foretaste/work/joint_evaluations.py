@@ -105,7 +105,8 @@ class ShortJointRun(EvaluationWork):
     ) -> list[tuple[Evaluation, Params]]:
         start, problem, realise = time.perf_counter(), context.problem, context.recipe.joint.realise
         run = joint(problem.model, None, problem.tasks, self.weights, self._training(context), realise=realise)
-        return [evaluate_row(context, run.params, self.weights, Fidelity.SHARPENED, f"pretrained+{self.steps}", start)]
+        row = evaluate_row(context, run.params, self.weights, Fidelity.SHARPENED, "pretrained", start, steps=self.steps)
+        return [row]
 
     def _training(self, context: Context) -> Training:
         return replace(context.joint_training, steps=self.steps)

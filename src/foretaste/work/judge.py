@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -112,6 +112,8 @@ def evaluate_row(
     method: str,
     start: float,
     spent: float = 0.0,
+    *,
+    steps: int = 0,
 ) -> tuple[Evaluation, Params]:
     """Evaluate params on every task, and return a row and the results of every example.
 
@@ -123,6 +125,7 @@ def evaluate_row(
         method: Name of the preview method, or ``joint``.
         start: When work on this row began, by `time.perf_counter`.
         spent: Seconds of work on this row before that.
+        steps: Joint steps after a sharpened preview.
 
     >>> from foretaste.params import parameters_of
     >>> from foretaste.weights import uniform
@@ -138,9 +141,8 @@ def evaluate_row(
             context.problem.model, params, context.problem.tasks, batch_size=context.recipe.preview.batch_size
         )
     cost = spent + time.perf_counter() - start
-    return row_of(results, weights, fidelity, method, seed=context.recipe.seed, cost=cost), collect_example_results(
-        results
-    )
+    row = row_of(results, weights, fidelity, method, seed=context.recipe.seed, cost=cost)
+    return replace(row, steps=steps), collect_example_results(results)
 
 
 def row_of(

@@ -72,7 +72,7 @@ class Account:
         self._read_new()
         joint = {row.weights for row in self._of(Fidelity.JOINT) if row.weights.corner is None}
         previews, sharpened = (
-            len({(row.method, row.weights) for method in names for row in self._groups.get((fidelity, method), ())})
+            len({(row.label, row.weights) for method in names for row in self._groups.get((fidelity, method), ())})
             for fidelity, names in ((Fidelity.PREVIEW, methods), (Fidelity.SHARPENED, (sharpening,)))
         )
         return Budget(len(joint), previews, sharpened)
@@ -95,4 +95,4 @@ class Account:
         rows, self._last = self.study.evaluations_after(self._last)
         for row in select_usable_rows(replace(self.empty, rows=tuple(rows))).rows:
             self._rows.append(row)
-            self._groups.setdefault((row.fidelity, row.method), []).append(row)
+            self._groups.setdefault((row.fidelity, row.label), []).append(row)

@@ -144,7 +144,7 @@ def test_a_method_s_work_ends_with_the_choice_of_its_prior(tuning: Session) -> N
 
 def test_a_sharpened_preview_goes_on_from_the_merge(session: Session) -> None:
     row = session.finish([SharpenedPreview("diagonal", 2, POINT)])[0][0]
-    assert (row.fidelity, row.method) == (Fidelity.SHARPENED, "diagonal+2")
+    assert (row.fidelity, row.method, row.steps) == (Fidelity.SHARPENED, "diagonal", 2)
     training = session.joint_training
     params = sharpen(
         session.problem.model, None, merged(session, "diagonal", POINT), session.problem.tasks, POINT, training, steps=2

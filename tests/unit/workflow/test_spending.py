@@ -20,9 +20,13 @@ EMPTY = Surface({task: Headline("accuracy") for task in "ab"}, ())
 
 
 def row(
-    weights: TaskWeights, fidelity: Fidelity = Fidelity.PREVIEW, method: str = "simple", cost: float = 1.0
+    weights: TaskWeights,
+    fidelity: Fidelity = Fidelity.PREVIEW,
+    method: str = "simple",
+    cost: float = 1.0,
+    steps: int = 0,
 ) -> Evaluation:
-    return Evaluation(weights, {task: {"accuracy": 0.5} for task in "ab"}, fidelity, method, 0, cost)
+    return Evaluation(weights, {task: {"accuracy": 0.5} for task in "ab"}, fidelity, method, 0, cost, steps=steps)
 
 
 @pytest.fixture
@@ -56,8 +60,8 @@ def test_sharpened_previews_are_counted_by_their_method(study: StudyStore) -> No
     account = Account(study, EMPTY)
     add(
         study,
-        row(uniform("ab"), Fidelity.SHARPENED, "simple+4", 2.0),
-        row(uniform("ab"), Fidelity.SHARPENED, "simple+9"),
+        row(uniform("ab"), Fidelity.SHARPENED, cost=2.0, steps=4),
+        row(uniform("ab"), Fidelity.SHARPENED, steps=9),
     )
     assert account.spent(("simple",), "simple+4") == Budget(0, 0, 1)
     assert account.spent(("simple",), "") == Budget(0, 0, 0)
