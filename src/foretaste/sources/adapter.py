@@ -20,7 +20,7 @@ from foretaste.sources.checkpoint import read_json, refuse_pickles
 from foretaste.sources.patterns import matches_module
 from foretaste.stored import Stored
 
-__all__ = ["CONFIG", "PREFIX", "TENSORS", "check_adapters", "open_adapter", "saved_as"]
+__all__ = ["CONFIG", "PREFIX", "TENSORS", "check_adapters", "entry_of_saved", "open_adapter"]
 
 CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
@@ -96,12 +96,12 @@ def open_adapter(folder: Path) -> Adapter:
     return Adapter(modules, full, config)
 
 
-def saved_as(name: str, entries: object) -> str | None:
+def entry_of_saved(name: str, entries: object) -> str | None:
     """Return the entry of ``modules_to_save`` that a full tensor belongs to, or None.
 
     PEFT saves every module whose name ends with an entry, even within a word: ``norm`` covers ``input_layernorm`` too.
 
-    >>> saved_as("bert.classifier.dense.weight", ["score", "classifier"])
+    >>> entry_of_saved("bert.classifier.dense.weight", ["score", "classifier"])
     'classifier'
     """
     parts = name.split(".")
@@ -271,7 +271,7 @@ def _check_full(name: str, modules: Collection[str], config: Mapping[str, object
         config.get("ensure_weight_tying")
     )  # PEFT then saves the output layer with the embeddings, and names the latter alone
     if (
-        saved_as(name, config.get("modules_to_save")) is None
+        entry_of_saved(name, config.get("modules_to_save")) is None
         and name.removesuffix(BASE_LAYER) not in modules
         and not tied
     ):

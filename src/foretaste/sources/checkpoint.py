@@ -13,7 +13,15 @@ from foretaste.one_line import one_line
 from foretaste.sources.site_file import NAME
 from foretaste.stored import Stored, header_of
 
-__all__ = ["INDEX", "Checkpoint", "beside", "check_checkpoint", "open_checkpoint", "read_json", "refuse_pickles"]
+__all__ = [
+    "INDEX",
+    "Checkpoint",
+    "check_checkpoint",
+    "companion_files",
+    "open_checkpoint",
+    "read_json",
+    "refuse_pickles",
+]
 
 INDEX = "model.safetensors.index.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
@@ -144,14 +152,14 @@ def check_checkpoint(folder: Path) -> list[Path]:
     return files
 
 
-def beside(folder: Path) -> list[Path]:
-    """List the files of a checkpoint beside its params: configuration, tokenizer and generation, not those of training.
+def companion_files(folder: Path) -> list[Path]:
+    """List a checkpoint's files without params: configuration, tokenizer and generation, but none of its training.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     for name in ("config.json", "tokenizer.json", "model.safetensors", "optimizer.pt", "README.md"):
     ...         Path(folder, name).touch()
-    ...     [path.name for path in beside(Path(folder))]
+    ...     [path.name for path in companion_files(Path(folder))]
     ['config.json', 'tokenizer.json']
     """
     return [

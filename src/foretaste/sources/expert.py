@@ -23,7 +23,7 @@ from foretaste.sources.site_file import NAME
 from foretaste.stored import Stored
 from foretaste.task import Task
 
-__all__ = ["Expert", "Kind", "fitted_to", "hash_files", "open_expert", "read_tensors", "stamp_files"]
+__all__ = ["Expert", "Kind", "fit_to_model", "hash_files", "open_expert", "read_tensors", "stamp_files"]
 
 Kind = Literal["checkpoint", "adapter", "site", "tensors"]
 
@@ -132,12 +132,12 @@ def read_tensors(model: nn.Module, task: Task, expert: Expert) -> Params:
             f"{expert.folder} is an adapter, and this study's model is not of transformers; merge it into its model"
             " first"
         )
-    return fitted_to(
+    return fit_to_model(
         model, task, Stored.open(path for path in expert.files if path.suffix == ".safetensors"), expert.folder
     )
 
 
-def fitted_to(model: nn.Module, task: Task, params: Params, folder: Path) -> Params:
+def fit_to_model(model: nn.Module, task: Task, params: Params, folder: Path) -> Params:
     """Check that params fit a model and a task, and return all that the task has.
 
     Args:

@@ -53,7 +53,7 @@ def call(target: str, arguments: Mapping[str, object], folder: Path) -> Problem:
         function = getattr(module, attribute)
         _check_defined_in(module, function, target, folder)
         _IMPORTED.add(str(module.__file__))
-        model, tasks = _checked(target, function(**arguments))
+        model, tasks = _check_result(target, function(**arguments))
         source = inspect.getsource(module)
         marked = tuple(
             task if task.fingerprint else replace(task, fingerprint=_fingerprint(task, source)) for task in tasks
@@ -149,11 +149,11 @@ def _place(error: BaseException, name: str, folder: Path) -> str:
     return f" ({own[-1].filename}, line {own[-1].lineno}, in {own[-1].name})" if own else ""
 
 
-def _checked(target: str, result: object) -> tuple[nn.Module, Sequence[Task]]:
+def _check_result(target: str, result: object) -> tuple[nn.Module, Sequence[Task]]:
     match result:
-        case (nn.Module() as model, [*given]) if given:
-            tasks = [task for task in given if isinstance(task, Task)]
-            if len(tasks) == len(given):
+        case (nn.Module() as model, [*values]) if values:
+            tasks = [task for task in values if isinstance(task, Task)]
+            if len(tasks) == len(values):
                 return model, tasks
     raise DataError(f"{target!r} returned {type(result).__name__}; it must return (model, [Task, ...])")
 

@@ -74,7 +74,7 @@ class Harness:
         return ModelMetric(request.name, loaded.offers[loaded.key(request)])
 
     def fingerprint(self, names: Collection[str]) -> str:
-        """Hash all that metrics depend on beside the model: their tasks' configuration, code, documents and options."""
+        """Hash what metrics depend on besides the model: their tasks' configuration, code, documents and options."""
         tasks = [self._loaded[name] for name in dict.fromkeys(parse_metric(metric).task for metric in names)]
         with mute():
             return text_digest(
@@ -102,7 +102,7 @@ class Harness:
         Args:
             model: A causal transformers language model, in evaluation mode, with the params to judge.
             names: Names of metrics that `metric` has returned.
-            most: Most documents of each task, beside the limit of the options; None for no other limit.
+            most: Most documents of each task, besides the limit of the options; None for no other limit.
 
         Raises:
             TaskError: A harness task fails, or does not compute a metric that it names.

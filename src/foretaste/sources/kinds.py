@@ -24,8 +24,8 @@ __all__ = [
     "column_roles",
     "kind_named",
     "kinds",
+    "list_names",
     "metric_names",
-    "names_listed",
     "register",
 ]
 
@@ -75,10 +75,10 @@ def kind_named(name: str) -> ModelKind:
     return _KINDS[name]
 
 
-def names_listed(rows: Iterable[ModelKind]) -> str:
+def list_names(rows: Iterable[ModelKind]) -> str:
     """List the names of some kinds, for a sentence.
 
-    >>> names_listed([CAUSAL_LM, SEQ2SEQ])
+    >>> list_names([CAUSAL_LM, SEQ2SEQ])
     'causal-lm and seq2seq'
     """
     return " and ".join(kind.name for kind in rows)

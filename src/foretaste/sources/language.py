@@ -17,13 +17,13 @@ from foretaste.sources.formats import shared_columns, standard_rows
 from foretaste.sources.kind import ModelKind
 from foretaste.sources.kinds import kind_named
 from foretaste.sources.language_metrics import harness_for, metrics_of
-from foretaste.sources.language_rows import code_rows
+from foretaste.sources.language_rows import encode_rows
 from foretaste.sources.pretrained import at, check_positions, configuration, pretrained, quiet, saver, tokenizer_at
 from foretaste.sources.problem import Problem, text_digest
 from foretaste.sources.reading import reader
 from foretaste.sources.request import HarnessOptions, ModelRequest, TaskRequest
 from foretaste.sources.row_warnings import Cut, TaskRows, cut_warning, file_warnings, overlap_warnings
-from foretaste.sources.tokens import Coded, Tokens
+from foretaste.sources.tokens import EncodedRows, Tokens
 from foretaste.sources.writing import Writer
 from foretaste.task import Batch, ModelMetric, Task, TextMetric, Unit
 
@@ -145,7 +145,7 @@ def _warnings(
         for (part, where, _, most), part_rows, examples in zip(
             plan.parts, (rows.train, rows.validation), (task.train, task.validation), strict=True
         ):
-            assert isinstance(examples, Coded)
+            assert isinstance(examples, EncodedRows)
             cut = Cut(
                 sum(row.cut for row in examples.rows), len(examples.rows), max(row.length for row in examples.rows)
             )
@@ -220,7 +220,7 @@ def _task(
             f"{of_texts} needs a prompt to write from, and the rows are whole texts; give prompt and completion"
         ).at("tasks", plan.name, "metrics")
     train, validation = (
-        at(("tasks", plan.name, part), code_rows, rows, columns, where, writer.tokens)
+        at(("tasks", plan.name, part), encode_rows, rows, columns, where, writer.tokens)
         for (part, where, *_), rows in zip(plan.parts, data, strict=True)
     )
     digests = [

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from foretaste.errors import DataError
 from foretaste.lazy import lazy
 from foretaste.metrics import SEQUENCE_METRICS
-from foretaste.sources.kinds import kind_named, kinds, names_listed
+from foretaste.sources.kinds import kind_named, kinds, list_names
 from foretaste.sources.pretrained import at
 from foretaste.sources.request import HarnessMetric, HarnessOptions, TaskRequest
 from foretaste.sources.tokens import Tokens
@@ -60,7 +60,7 @@ def harness_for(
     if all(isinstance(metric, AnyMetric) for plan in plans for metric in plan.metrics):
         return None
     if not kind_named(kind).harness:
-        able = names_listed(row for row in kinds() if row.harness)
+        able = list_names(row for row in kinds() if row.harness)
         raise DataError(f"metrics of lm-evaluation-harness are for {able} alone, not {kind}; remove them").at("tasks")
     return harness.Harness(tokens.tokenizer, tokens.padding, options or HarnessOptions())
 

@@ -9,17 +9,17 @@ from foretaste.lazy import lazy
 from foretaste.sources.chat import learned_messages, mark_answers, messages_of, segments
 from foretaste.sources.data import column
 from foretaste.sources.extra import datasets
-from foretaste.sources.tokens import Coded, Row, Tokens
+from foretaste.sources.tokens import EncodedRows, Row, Tokens
 
 if TYPE_CHECKING:
     from foretaste.sources import harness, texts
 else:
     harness, texts = lazy("foretaste.sources.harness"), lazy("foretaste.sources.texts")  # their extras may be missing
 
-__all__ = ["code_rows"]
+__all__ = ["encode_rows"]
 
 
-def code_rows(rows: "datasets.Dataset", columns: Mapping[str, str], where: str, tokens: Tokens) -> Coded:
+def encode_rows(rows: "datasets.Dataset", columns: Mapping[str, str], where: str, tokens: Tokens) -> EncodedRows:
     """Turn all rows of a file into examples of token ids.
 
     Args:
@@ -39,7 +39,7 @@ def code_rows(rows: "datasets.Dataset", columns: Mapping[str, str], where: str, 
             coded.append(make(tokens, columns, {role: column_values[place] for role, column_values in values.items()}))
         except DataError as error:
             raise DataError(f"row {place + 1} of {where} {error}") from error.__cause__
-    return Coded(coded)
+    return EncodedRows(coded)
 
 
 def _chat(tokens: Tokens, columns: Mapping[str, str], row: Mapping[str, object]) -> Row:

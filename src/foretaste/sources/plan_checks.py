@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from foretaste.errors import RecipeError
 from foretaste.sources.kind import ModelKind
-from foretaste.sources.kinds import column_roles, kinds, names_listed
+from foretaste.sources.kinds import column_roles, kinds, list_names
 from foretaste.sources.plans import TaskData, TransformersModel
 
 __all__ = ["check_columns", "check_harness", "check_lists", "check_metrics", "check_model"]
@@ -71,7 +71,7 @@ def check_metrics(kind: ModelKind, task: TaskData, field: tuple[str, str]) -> No
     for place, metric in enumerate(task.metrics):
         at = (*field, "metrics", str(place))
         if ":" in metric and not kind.harness:
-            able = names_listed(row for row in kinds() if row.harness)
+            able = list_names(row for row in kinds() if row.harness)
             raise RecipeError(
                 f"{metric} is of lm-evaluation-harness, which is for {able} alone, not {kind.name}; remove this"
             ).at(*at)
@@ -88,10 +88,10 @@ def check_model(model: TransformersModel) -> None:
     if not model.row.has_heads and model.head != "auto":
         raise RecipeError(f"{model.kind} has no heads to share; remove this").at("model", "head")
     if model.unit is not None and model.unit not in model.row.units:
-        able = names_listed(kind for kind in kinds() if model.unit in kind.units)
+        able = list_names(kind for kind in kinds() if model.unit in kind.units)
         raise RecipeError(f"unit {model.unit!r} is for {able}; remove this").at("model", "unit")
     if model.max_new_tokens is not None and not model.row.writes_text:
-        able = names_listed(kind for kind in kinds() if kind.writes_text)
+        able = list_names(kind for kind in kinds() if kind.writes_text)
         raise RecipeError(f"max_new_tokens {model.max_new_tokens} is for {able}; remove this").at(
             "model", "max_new_tokens"
         )

@@ -57,7 +57,7 @@ class PosteriorCallback(transformers.TrainerCallback):  # type: ignore[misc] # t
         examples: Other examples than the run's training data, for the same collator.
         batch_size: Examples per pass; the run's batch size per device if left out.
         clip: For ``adam``: the factor by which clipping multiplied gradients; from the run's log if left out.
-        mean: Whether the file has the params beside the curvature.
+        mean: Whether the file has the params besides the curvature.
         seed: Seed of the chosen examples and the drawn labels.
 
     Attributes:

@@ -18,7 +18,7 @@ from foretaste.sources.problem import text_digest
 from foretaste.sources.row_warnings import Cut
 from foretaste.task import Example, Examples
 
-__all__ = ["CodedTexts", "Images", "Preparation", "Texts"]
+__all__ = ["EncodedTexts", "Images", "Preparation", "Texts"]
 
 _KEPT_BYTES = 2 << 30
 
@@ -84,7 +84,7 @@ class Texts(Preparation):
         if cut.rows:
             coded = self._tokenizer(*columns, truncation=True, max_length=self._max_length).data
         self._check_tokens(coded["input_ids"], where)
-        return CodedTexts(coded, labels, cut)
+        return EncodedTexts(coded, labels, cut)
 
     def _check_tokens(self, rows: Sequence[Sequence[int]], where: str) -> None:
         """Check that every row has tokens, and that these and the padding are in the model's vocabulary."""
@@ -109,7 +109,7 @@ class Texts(Preparation):
 
 
 @dataclass(frozen=True)
-class CodedTexts:
+class EncodedTexts:
     """Tokenised rows as lists of numbers.
 
     Args:

@@ -11,7 +11,7 @@ from torch import nn
 
 from foretaste.errors import DataError
 from foretaste.names import first_few
-from foretaste.sources.checkpoint import INDEX, beside
+from foretaste.sources.checkpoint import INDEX, companion_files
 from foretaste.sources.extra import datasets, transformers
 from foretaste.sources.heads import Heads
 from foretaste.sources.kinds import kind_named
@@ -150,7 +150,7 @@ def saver(path: str, write: Callable[[nn.Module, Path], None] = _checkpoint) -> 
             return
         with quiet():
             write(model, folder)
-        for file in beside(Path(str(transformers.utils.cached_file(path, "config.json"))).parent):
+        for file in companion_files(Path(str(transformers.utils.cached_file(path, "config.json"))).parent):
             if file.name not in (INDEX, "config.json") and not (folder / file.name).exists():
                 shutil.copyfile(file, folder / file.name)
 
@@ -158,7 +158,7 @@ def saver(path: str, write: Callable[[nn.Module, Path], None] = _checkpoint) -> 
 
 
 def configuration(model: nn.Module) -> list[tuple[str, object]]:
-    """List the settings of an architecture beside its params: activations, dropout, window sizes.
+    """List the settings of an architecture besides its params: activations, dropout, window sizes.
 
     Args:
         model: A transformers model.

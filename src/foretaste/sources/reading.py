@@ -8,7 +8,7 @@ from foretaste.errors import DataError
 from foretaste.lora import Adapter, delta
 from foretaste.params import Params, under_all_names
 from foretaste.sources.adapter import open_adapter
-from foretaste.sources.expert import Expert, fitted_to, read_tensors
+from foretaste.sources.expert import Expert, fit_to_model, read_tensors
 from foretaste.sources.extra import transformers
 from foretaste.sources.heads import Heads
 from foretaste.sources.pretrained import pretrained, quiet
@@ -42,7 +42,7 @@ def reader(path: str, kind: str) -> Callable[[nn.Module, Task, Expert], Params]:
                 own = pretrained(str(expert.folder), kind, classes, whole=True)
                 _check_labels(own, task, expert)
                 params = under_all_names(own)
-        return fitted_to(model, task, _rename(model, task, own, params), expert.folder)
+        return fit_to_model(model, task, _rename(model, task, own, params), expert.folder)
 
     return read
 

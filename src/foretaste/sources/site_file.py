@@ -25,7 +25,7 @@ from foretaste.params import Params, check_fit
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.site import GaussianSite, Record
 from foretaste.posterior.site_form import GRADIENT, PRECISION, facts_of, site_from, tensors_of
-from foretaste.sources.site_mean import as_type, check_digest, check_values, mean_given, mean_inside
+from foretaste.sources.site_mean import as_type, check_digest, check_mean, check_values, own_mean
 from foretaste.stored import Stored
 from foretaste.whole import write_whole
 
@@ -103,7 +103,7 @@ def load_site(path: Path | str, mean: Params | None = None) -> GaussianSite:
     try:
         mean_facts, names = description["mean"], list(description["mean"]["names"])
         own, carried = _select(tensors, _CENTER), _select(tensors, _CARRIED)
-        center = mean_inside(path, own, names, mean) if mean_facts["inside"] else mean_given(path, mean, mean_facts)
+        center = own_mean(path, own, names, mean) if mean_facts["inside"] else check_mean(path, mean, mean_facts)
         if strange := [name for name in tensors if not name.startswith((PRECISION, GRADIENT))]:
             raise KeyError(strange[0])
         site = site_from(description, tensors, center, carried)

@@ -12,10 +12,10 @@ from foretaste.errors import ParamsError
 from foretaste.names import first_few
 from foretaste.params import Params, snapshot
 
-__all__ = ["as_type", "check_digest", "check_values", "mean_given", "mean_inside"]
+__all__ = ["as_type", "check_digest", "check_mean", "check_values", "own_mean"]
 
 
-def mean_inside(path: Path, center: Params, names: list[str], mean: Params | None) -> dict[str, Tensor]:
+def own_mean(path: Path, center: Params, names: list[str], mean: Params | None) -> dict[str, Tensor]:
     """Return the file's own mean; the caller's must be equal, up to rounding to the coarser type.
 
     Raises:
@@ -40,7 +40,7 @@ def check_values(path: Path, center: Params, names: list[str], mean: Params) -> 
         )
 
 
-def mean_given(path: Path, mean: Params | None, facts: Mapping[str, Any]) -> dict[str, Tensor]:
+def check_mean(path: Path, mean: Params | None, facts: Mapping[str, Any]) -> dict[str, Tensor]:
     """Return the caller's mean, after a check that it is the site's.
 
     Raises:

@@ -19,7 +19,7 @@ from foretaste.sources.pretrained import tokenizer_text
 from foretaste.sources.problem import text_digest
 from foretaste.task import Example
 
-__all__ = ["Coded", "Row", "Segment", "Tokens", "answer_of"]
+__all__ = ["EncodedRows", "Row", "Segment", "Tokens", "answer_of"]
 
 Segment = tuple[str, bool]
 
@@ -48,10 +48,10 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Coded:
+class EncodedRows:
     """Rows as examples; a reference is kept as the bytes of its text.
 
-    >>> Coded([Row([5, 6], [6, 7], "b")])[0]["reference"]
+    >>> EncodedRows([Row([5, 6], [6, 7], "b")])[0]["reference"]
     tensor([98], dtype=torch.uint8)
     """
 

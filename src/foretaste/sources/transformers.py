@@ -16,7 +16,7 @@ from foretaste.sources.extra import transformers
 from foretaste.sources.heads import Heads
 from foretaste.sources.kind import ModelKind
 from foretaste.sources.kinds import kind_named
-from foretaste.sources.prepare import CodedTexts, Images, Preparation, Texts
+from foretaste.sources.prepare import EncodedTexts, Images, Preparation, Texts
 from foretaste.sources.pretrained import at, check_positions, configuration, pretrained, quiet, saver
 from foretaste.sources.problem import Problem, text_digest
 from foretaste.sources.reading import reader
@@ -100,7 +100,7 @@ def _warnings(data: Sequence[ClassRows], tasks: Sequence[Task], max_length: int)
         for part, task_examples, where, rows, most in parts:
             examples = task_examples.examples if isinstance(task_examples, _ForHead) else task_examples
             warnings += (
-                cut_warning(task.name, part, examples.cut, max_length) if isinstance(examples, CodedTexts) else ()
+                cut_warning(task.name, part, examples.cut, max_length) if isinstance(examples, EncodedTexts) else ()
             )
             warnings += file_warnings(where, rows, most, quoted=plan.quoted)
     return tuple(warnings)

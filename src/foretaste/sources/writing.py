@@ -39,7 +39,7 @@ class Writer:
 
         Args:
             model: A transformers language model, in evaluation mode.
-            examples: Examples of `Coded`, each with a reference.
+            examples: Examples of `EncodedRows`, each with a reference.
         """
         assert isinstance(model, transformers.PreTrainedModel)
         translates = bool(model.config.is_encoder_decoder)

@@ -208,7 +208,7 @@ class Queue:
         with self._transaction() as connection:
             self._write(connection, number, state=state, message=message, ended=_now())
 
-    def again(self, number: int) -> None:
+    def requeue(self, number: int) -> None:
         """Put a job that its worker gave up back into the queue."""
         with self._transaction() as connection:
             self._write(connection, number, state=State.QUEUED, stage="", done=0, total=0)

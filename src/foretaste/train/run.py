@@ -26,7 +26,7 @@ class Sampling(Protocol):
         """Move the params back, bit for bit."""
 
     def estimates(self) -> Mapping[str, Mapping[Tensor, Tensor]]:
-        """Return what the optimizer estimates beside the params: by kind, then by parameter."""
+        """Return what the optimizer estimates besides the params: by kind, then by parameter."""
 
 
 @dataclass(frozen=True)

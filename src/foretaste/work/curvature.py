@@ -57,7 +57,7 @@ class Curvature(Computation[SiteRecord]):
 
     @abstractmethod
     def own_inputs(self, context: Context) -> dict[str, object]:
-        """Describe what the estimate depends on beside the params, the task and the recipe's curvature."""
+        """Describe what the estimate depends on besides the params, the task and the recipe's curvature."""
 
     @abstractmethod
     def estimate(self, context: Context, params: Params, on_batch: Callable[[int], None]) -> GaussianSite:

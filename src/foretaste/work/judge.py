@@ -64,7 +64,7 @@ def needs_statistics(context: Context) -> bool:
 
 
 def describe_evaluation(context: Context) -> dict[str, object]:
-    """Describe everything that an evaluation depends on beside its params, for its key.
+    """Describe everything that an evaluation depends on besides its params, for its key.
 
     >>> from foretaste.workflow.example import small_study
     >>> with small_study() as context:

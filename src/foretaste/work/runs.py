@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, replace
 
 from foretaste.params import Params
-from foretaste.sources.expert import fitted_to
+from foretaste.sources.expert import fit_to_model
 from foretaste.sources.site_file import load_site
 from foretaste.store.study import Done, Json
 from foretaste.train.finetune import finetune
@@ -93,7 +93,7 @@ class ImportedRun(Computation[Run]):
         expert, task, model = imported.expert, context.task(self.task), context.problem.model
         if expert.kind == "site":
             site = load_site(expert.files[0])
-            params = fitted_to(model, task, {**site.center, **site.carried}, expert.folder)
+            params = fit_to_model(model, task, {**site.center, **site.carried}, expert.folder)
         else:
             params = context.problem.read(model, task, expert)
         return {"history": [], "seen": {}, "imported": str(expert.folder)}, params

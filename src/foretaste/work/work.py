@@ -154,7 +154,7 @@ class TrainingPiece(Piece[Result]):
     def train(self, context: Context, start: Snapshot | None, observer: Observer) -> Trained:
         """Train, from a snapshot if there is one.
 
-        The study keeps the estimates of a `Sampling` optimizer beside the params, under names that begin with the kind
+        The study keeps the estimates of a `Sampling` optimizer with the params, under names that begin with the kind
         of estimate (``hessian/``).
         """
 

@@ -11,7 +11,7 @@ from foretaste.errors import DataError
 from foretaste.metrics import METRICS
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.site import GaussianSite
-from foretaste.sources.expert import Expert, fitted_to, hash_files, open_expert, read_tensors
+from foretaste.sources.expert import Expert, fit_to_model, hash_files, open_expert, read_tensors
 from foretaste.sources.site_file import NAME, save_site
 from foretaste.task import Rows, Task
 
@@ -51,7 +51,7 @@ def test_the_hash_is_of_the_content(tmp_path: Path) -> None:
 class TestReading:
     def test_numbers_are_widened_and_buffers_are_the_model_s_where_none_are_there(self) -> None:
         model = nn.BatchNorm1d(2)
-        found = fitted_to(model, TASK, {"weight": torch.ones(2).half(), "bias": torch.ones(2)}, Path("there"))
+        found = fit_to_model(model, TASK, {"weight": torch.ones(2).half(), "bias": torch.ones(2)}, Path("there"))
         assert found["weight"].dtype == torch.float32
         assert found["running_var"].tolist() == [1.0, 1.0]
         assert "num_batches_tracked" not in found
@@ -60,9 +60,9 @@ class TestReading:
         with pytest.raises(
             DataError, match=r"there does not fit .* 'a': bias is missing; shape of weight is \[2\], not \[2, 2\]"
         ):
-            fitted_to(nn.Linear(2, 2), TASK, {"weight": torch.ones(2)}, Path("there"))
+            fit_to_model(nn.Linear(2, 2), TASK, {"weight": torch.ones(2)}, Path("there"))
         with pytest.raises(DataError, match=r"is missing and 2 more; import"):
-            fitted_to(nn.Sequential(*(nn.Linear(2, 2) for _ in range(3))), TASK, {}, Path("there"))
+            fit_to_model(nn.Sequential(*(nn.Linear(2, 2) for _ in range(3))), TASK, {}, Path("there"))
 
     def test_an_adapter_is_not_for_models_of_one_s_own(self) -> None:
         with pytest.raises(DataError, match="merge it into its model first"):

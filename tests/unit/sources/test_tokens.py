@@ -8,7 +8,7 @@ from checkpoints import Checkpoints
 from foretaste.errors import DataError
 from foretaste.loss.class_labels import IGNORED
 from foretaste.sources.pretrained import tokenizer_at
-from foretaste.sources.tokens import Coded, Row, Tokens, answer_of
+from foretaste.sources.tokens import EncodedRows, Row, Tokens, answer_of
 
 PROMPT, ANSWER = "the good film is ", "the superb book"
 
@@ -39,7 +39,7 @@ def test_a_tokenizer_without_an_end_is_refused(checkpoints: Checkpoints) -> None
 
 def test_batches_are_padded_on_the_right_and_masked(checkpoints: Checkpoints) -> None:
     tokens = tokens_of(checkpoints.gpt2)
-    rows = Coded([Row([5, 6, 7], [IGNORED, 7, 0], "ä"), Row([8], [9])])
+    rows = EncodedRows([Row([5, 6, 7], [IGNORED, 7, 0], "ä"), Row([8], [9])])
     batch = tokens.collate([rows[0], rows[1]])
     assert {key: tensor.tolist() for key, tensor in batch.items()} == {
         "input_ids": [[5, 6, 7], [8, 0, 0]],
@@ -183,7 +183,7 @@ def test_answers_are_found(count: int) -> None:
 
 def test_examples_are_tensors(checkpoints: Checkpoints) -> None:
     row = tokens_of(checkpoints.t5).translation_row("good", "fine")
-    example = Coded([row])[0]
+    example = EncodedRows([row])[0]
     assert {key: tensor.dtype for key, tensor in example.items()} == {
         "input_ids": torch.int64,
         "labels": torch.int64,
