@@ -41,14 +41,14 @@ from foretaste.methods.site_set import Merger
 from foretaste.plan import Recipe
 from foretaste.recipe import parse
 from foretaste.sources.problem import Problem
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.surface.choose import choose
 from foretaste.surface.preference import Preference
 from foretaste.surface.race import ERROR, Goal, Tally, compare_candidates
 from foretaste.surface.table import Array, Surface, headlines
 from foretaste.together import evaluate_each
 from foretaste.weights import TaskWeights, corners, lattice
-from foretaste.work.judge import at_precision, row_of
+from foretaste.work.judge import row_of, use_precision
 from foretaste.workflow.fit import fit
 from foretaste.workflow.preview import prepare_merger, preview
 from foretaste.workflow.race import race
@@ -272,7 +272,7 @@ def _raced(
     truth = {row.weights: row for row in rows}
     with tempfile.TemporaryDirectory(dir=folder) as copy:
         shutil.copytree(folder / "fitted", Path(copy) / "study")
-        with Study.open(Path(copy) / "study") as study:
+        with StudyStore.open(Path(copy) / "study") as study:
             other = replace(session, study=study)
             fit(other)
             begin = time.process_time()
@@ -312,7 +312,7 @@ def _ways(
                 remembered = timed("remembering", weights)
             if not all(torch.equal(each.losses, remembered[task].losses) for task, each in usual[-1].items()):
                 raise SystemExit(f"what is remembered changes the losses at {weights}")
-        with narrowed.at_work(), at_precision(_narrow(session)):
+        with narrowed.at_work(), use_precision(_narrow(session)):
             narrow.append(timed("bf16", weights))
     return seconds, usual, narrow
 

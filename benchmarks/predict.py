@@ -32,7 +32,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
-from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.evaluation import Evaluation, Fidelity, MethodSteps
 from foretaste.surface.predict import fit_predictor, predict
 from foretaste.surface.scales import scale_of
 from foretaste.surface.table import Array, Headline, Surface
@@ -155,7 +155,7 @@ def headlines_of(data: Mapping[str, Any]) -> dict[str, Headline]:
 
 
 def _fidelity(name: str) -> Fidelity:
-    return Fidelity.SHARPENED if "+" in name else Fidelity.PREVIEW
+    return Fidelity.SHARPENED if MethodSteps.parse(name).steps else Fidelity.PREVIEW
 
 
 def _row(found: Mapping[str, list[float]], tasks: Sequence[str], fidelity: Fidelity, method: str) -> Evaluation:
@@ -164,7 +164,9 @@ def _row(found: Mapping[str, list[float]], tasks: Sequence[str], fidelity: Fidel
         task: {name: column[place] for name, column in found.items() if name != "weights"}
         for place, task in enumerate(tasks)
     }
-    return Evaluation(TaskWeights(tasks, [weight / total for weight in found["weights"]]), metrics, fidelity, method)
+    made_by = MethodSteps.parse(method)
+    weights = TaskWeights(tasks, [weight / total for weight in found["weights"]])
+    return Evaluation(weights, metrics, fidelity, made_by.name, steps=made_by.steps)
 
 
 def judged(suite: str) -> Iterator[dict[str, Any]]:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 
 RECIPE = """
 name: digits
@@ -42,7 +42,7 @@ def run(recipe: Path, study: Path, workers: int) -> float:
 
 def artefacts(folder: Path) -> set[tuple[str, str, str | None]]:
     """What a study holds, evaluations' costs aside."""
-    with Study.open(folder) as study:
+    with StudyStore.open(folder) as study:
         return {(done.kind, done.key, done.artefact) for done in study.all_work()}
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from foretaste.engines.engine import Engine
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.work.context import Unwatched
 from foretaste.workflow.session import Session
 
@@ -34,7 +34,7 @@ class StopAfter(Unwatched):
 def empty_study(session: Session, folder: Path, engine: Engine, **changes: object) -> Session:
     """The recipe of a session in an empty study, with some of its parts changed."""
     text, plan = session.study.recipe() or ("", {})
-    study = Study.create(folder)
+    study = StudyStore.create(folder)
     study.add_recipe(text, plan)
     recipe = session.recipe.model_copy(update=changes)
     return replace(session, study=study, recipe=recipe, engine=engine, origin=session.origin)

@@ -49,12 +49,13 @@ _SHARPENED = 0.1  # of a joint run's steps
 
 
 class Study:
-    """A recipe at work on a study's folder. Use `start` or `reopen`, and close it, or use it in a ``with`` statement.
+    """A study with everything that can be done with it.
 
-    Work that the study has already is found and not done again, whichever verb asks for it.
+    Open one by `start` or `reopen`; close it, or use it in a ``with`` statement. No verb repeats work that the study
+    has already.
 
     Args:
-        session: The recipe at work.
+        session: The study, its recipe, and the engine that does the work.
 
     >>> from foretaste.workflow.example import small_study
     >>> with small_study(
@@ -81,38 +82,32 @@ class Study:
         file: str | None = None,
         engine: Engine | None = None,
     ) -> "Study":
-        """Open the study of a recipe, or make it.
+        """Open the study of a recipe, or create it; see `foretaste.workflow.start.start`, also for what it raises.
 
         Args:
-            recipe: Checked.
-            text: Of the recipe's file.
+            recipe: The recipe, already checked.
+            text: The text of the recipe's file.
             problem: The recipe's model and tasks.
-            folder: The study's.
+            folder: The study's folder.
             watch: Shows progress, and may ask to stop.
             file: The recipe's path; None where the problem was made in memory.
             engine: Does the work; as the recipe's ``resources`` say if left out.
-
-        Raises:
-            BadInput: See `foretaste.workflow.start.start`.
         """
         return cls(start(recipe, text, problem, folder, watch, file=file, engine=engine or engine_for(recipe)))
 
     @classmethod
     def reopen(cls, folder: Path, watch: Watch | None = None, *, trust: bool = False) -> "Study":
-        """Open a study that exists, with the recipe that it was last used with.
+        """Open a study that exists with the recipe that was last used; see `foretaste.workflow.reopen.reopen`.
 
         Args:
-            folder: The study's.
+            folder: The study's folder.
             watch: Shows progress, and may ask to stop.
-            trust: Whether code that the recipe runs may run, whoever made the study.
-
-        Raises:
-            BadInput: See `foretaste.workflow.reopen.reopen`.
+            trust: Whether the recipe's code may run, whoever made the study.
         """
         return cls(reopen(folder, watch, trust=trust))
 
     def close(self) -> None:
-        """Let go of the study's files and end its workers."""
+        """Close the study's files and end its worker processes."""
         self._session.engine.close()
         self._session.study.close()
 
@@ -135,7 +130,7 @@ class Study:
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe."""
+        """The recipe that the study works by."""
         return self._session.recipe
 
     @property
@@ -145,19 +140,19 @@ class Study:
 
     @property
     def watch(self) -> Watch:
-        """Shows progress."""
+        """What shows progress and may ask to stop."""
         return self._session.watch
 
     def watched_by(self, watch: Watch) -> "Study":
-        """The same study, watched by another."""
+        """Return this study with another watch."""
         return Study(replace(self._session, watch=watch))
 
     def surface(self) -> Surface:
-        """Every evaluation so far."""
+        """Read every evaluation so far."""
         return read_outcome(self._session.study).surface
 
     def summary(self, prefer: str | None = None, floors: list[str] | None = None) -> Summary:
-        """Everything a report shows, under another preference or other floors than the recipe's if given."""
+        """Summarise the study for a report, under the recipe's preference and floors unless others are given."""
         return read_outcome(self._session.study, prefer, floors).summary()
 
     def fit(self, *, only_estimate: bool = False) -> dict[str, FittedTask]:
@@ -165,14 +160,11 @@ class Study:
         return fit(self._session, only_estimate=only_estimate)
 
     def preview(self, points: Sequence[TaskWeights] = (), methods: Sequence[str] = ()) -> list[Evaluation]:
-        """Merge the tasks' models at some weightings, and evaluate.
+        """Merge the tasks' models at some weightings, evaluate the results, and return the rows, method by method.
 
         Args:
-            points: Weightings; those of the recipe, all over the simplex, if left out.
-            methods: Preview methods; the recipe's if left out. Each goes with its controls.
-
-        Returns:
-            The rows, method by method.
+            points: Weightings; the recipe's, spread over the simplex, if left out.
+            methods: Preview methods; the recipe's if left out. The methods to compare them with are added.
 
         Raises:
             TaskError: A method cannot preview these tasks.
@@ -187,21 +179,20 @@ class Study:
         points: Sequence[TaskWeights] = (),
         methods: Sequence[str] = (),
     ) -> list[RaceResult]:
-        """Preview weightings, and evaluate on all validation data only those that may be the best.
+        """Preview weightings, and evaluate only those that may be the best on all validation data.
 
         Args:
             preference: What to maximise.
             floors: What must hold.
             points: Weightings; those of the recipe if left out.
             methods: Preview methods; the recipe's if left out.
-
         """
         self.fit()
         where = points or grid(self.recipe, self.problem)
         return [race(self._session, method, where, preference, floors) for method in self._methods(methods)]
 
     def confirm(self, points: Sequence[TaskWeights] = ()) -> list[Evaluation]:
-        """Train jointly at some weightings, and evaluate that beside the previews.
+        """Preview some weightings, train jointly there too, and evaluate both.
 
         Args:
             points: Weightings; the recommended one if left out.
@@ -218,7 +209,7 @@ class Study:
         return [*self.preview(where), *confirm(self._session, where)]
 
     def train(self, points: Sequence[TaskWeights]) -> list[Evaluation]:
-        """Train jointly at some weightings, and evaluate; the previews there are made too, to compare with."""
+        """Train jointly at some weightings, evaluate, and preview the same weightings to compare with."""
         self.fit()
         rows = confirm(self._session, points)
         preview(self._session, self._methods(()), points)
@@ -227,23 +218,23 @@ class Study:
     def sharpen(
         self, points: Sequence[TaskWeights], steps: int | None = None, method: str | None = None
     ) -> list[Evaluation]:
-        """Train on from previews for a few joint steps, and evaluate.
+        """Train previews for a few joint steps, and evaluate.
 
         Args:
             points: Weightings.
             steps: Joint steps; a tenth of a joint run's if left out.
-            method: Of the previews; the recipe's last one that has params if left out.
+            method: Preview method; the recipe's last one that has params if left out.
         """
         self.fit()
         steps = steps or max(1, round(_SHARPENED * self._session.joint_training.steps))
         return sharpen_previews(self._session, method or last_with_params(self.recipe.preview.methods), steps, points)
 
     def mergeability(self, methods: Sequence[str] = ()) -> Mergeability:
-        """Whether the tasks' models can be merged at all; see `foretaste.workflow.mergeability.mergeability`."""
+        """Measure whether the tasks' models can be merged; see `foretaste.workflow.mergeability.mergeability`."""
         return mergeability(self._session, methods)
 
     def compare(self, methods: Sequence[str] = (), steps: Sequence[int] = ()) -> Comparison:
-        """Preview methods side by side, by the same joint runs; see `foretaste.workflow.compare.compare`."""
+        """Compare preview methods by the same joint runs; see `foretaste.workflow.compare.compare`."""
         return compare(self._session, methods, steps)
 
     def search(
@@ -255,7 +246,7 @@ class Study:
         tolerance: float = 0.002,
         on_progress: Callable[[Progress], None] = lambda progress: None,
     ) -> SearchResult:
-        """Look for the best weights within a budget; see `foretaste.workflow.search.search`."""
+        """Search for the best weights within a budget; see `foretaste.workflow.search.search`."""
         return search(self._session, budget, preference, floors, tolerance=tolerance, on_progress=on_progress)
 
     def run(self) -> Recommendation:
@@ -263,10 +254,10 @@ class Study:
         return run(self._session)
 
     def recommended(self) -> Recommendation:
-        """The recommendation from all that was evaluated so far.
+        """Recommend weights from everything evaluated so far.
 
         Raises:
-            StudyError: There is too little to predict from.
+            StudyError: The study has too few evaluations to predict from.
         """
         return recommend_weights(self._session)
 
@@ -277,7 +268,7 @@ class Study:
 
         Args:
             target: A folder that does not exist yet.
-            weights: alpha; the recommended ones if left out.
+            weights: Task weights; the recommended ones if left out.
             method: A preview method, or ``joint``.
             overwrite: Whether a folder that foretaste wrote is replaced.
         """
@@ -296,9 +287,9 @@ class Study:
 
         Args:
             target: A folder that does not exist yet.
-            weights: alpha; the recommended ones if left out.
-            form: Of the file.
-            trainers: Whose configuration is written beside it.
+            weights: Task weights; the recommended ones if left out.
+            form: Format of the rows' file.
+            trainers: Trainers to write configurations for.
             overwrite: Whether a folder that foretaste wrote is replaced.
         """
         where = weights or self.recommended().weights

@@ -13,7 +13,7 @@ from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.store.rows import Done, Record, Rows
 from foretaste.weights import TaskWeights, lattice, uniform
 
-__all__ = ["Opener", "RowsContract", "evaluated", "worked"]
+__all__ = ["ROW", "Opener", "RowsContract", "evaluated", "worked"]
 
 Opener = Callable[[], Rows]
 

@@ -7,7 +7,7 @@ import pytest
 
 from checkpoints import Checkpoints, image_folder, language_recipe, parquet, table, transformers_recipe, translations
 from commands import contents, foretaste, refused
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from problems import digits_recipe
 
 
@@ -39,7 +39,7 @@ def test_a_recommendation_may_rest_on_them(recipe: Path) -> None:
 
 
 def test_any_weights_are_previewed_without_a_pass(recipe: Path) -> None:
-    with Study.open(recipe.parent / "study") as study:
+    with StudyStore.open(recipe.parent / "study") as study:
         before = study.all_work("outputs")
     command = ["preview", recipe, *study_of(recipe), "--method", "ensemble", "--weights", "low=0.17,mid=0.5,high=0.33"]
     shown, data = foretaste(*command), foretaste(*command, "--json")
@@ -47,7 +47,7 @@ def test_any_weights_are_previewed_without_a_pass(recipe: Path) -> None:
     (row,) = json.loads(data.out)
     assert (row["method"], row["fidelity"], set(row["metrics"]["low"])) == ("ensemble", "preview", {"loss", "accuracy"})
     assert "ensemble" in shown.out
-    with Study.open(recipe.parent / "study") as study:
+    with StudyStore.open(recipe.parent / "study") as study:
         assert study.all_work("outputs") == before
         assert len(before) == 3
 

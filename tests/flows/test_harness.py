@@ -14,7 +14,7 @@ from lm_eval.tasks import TaskManager
 
 from checkpoints import Checkpoints, table, translations
 from commands import Ran, contents, foretaste, refused
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 
 PAGE = Path(__file__).parents[2] / "docs" / "harness.md"
 PARTS = """
@@ -116,11 +116,11 @@ def test_the_recommendation_is_by_the_headlines(flow: Flow) -> None:
 
 
 def test_nothing_is_judged_twice(flow: Flow) -> None:
-    with Study.open(flow.study) as study:
+    with StudyStore.open(flow.study) as study:
         before = len(study.all_work("evaluation"))
     again = foretaste("run", flow.recipe, "--study", flow.study, "--json")
     assert json.loads(again.out)["rows"] == json.loads(flow.ran.out)["rows"]
-    with Study.open(flow.study) as study:
+    with StudyStore.open(flow.study) as study:
         assert len(study.all_work("evaluation")) == before
 
 

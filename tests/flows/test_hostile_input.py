@@ -20,7 +20,7 @@ from foretaste.recipe import parse
 from foretaste.sources.adapter import CONFIG, PREFIX, TENSORS, open_adapter
 from foretaste.sources.checkpoint import INDEX, open_checkpoint
 from foretaste.sources.data import read_rows
-from foretaste.sources.expert import look
+from foretaste.sources.expert import open_expert
 from foretaste.sources.pretrained import quiet
 from foretaste.stored import Stored
 from hostile import mutated_bytes, mutated_json
@@ -131,7 +131,7 @@ def checkpoint(folder: Path, config: bytes, index: bytes | None = None) -> Path:
 def test_configurations(folder: Path, draw: random.Random) -> None:
     path = checkpoint(folder / "configuration", mutated_json(CONFIGURATION, draw))
     tolerated(open_checkpoint, path)
-    tolerated(look, path)
+    tolerated(open_expert, path)
 
 
 @MANY
@@ -166,7 +166,7 @@ def test_adapters(folder: Path, draw: random.Random) -> None:
         save_file(factors, path / TENSORS)
     (path / CONFIG).write_bytes(mutated_json(ADAPTER, draw))
     tolerated(open_adapter, path)
-    tolerated(look, path)
+    tolerated(open_expert, path)
 
 
 @MANY

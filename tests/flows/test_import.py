@@ -20,7 +20,7 @@ from foretaste.posterior.site import GaussianSite, Record
 from foretaste.sources.loop import capture
 from foretaste.sources.posterior_callback import PosteriorCallback
 from foretaste.sources.site_file import NAME, load_site, save_site
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.weights import TaskWeights
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")  # PEFT asks for it
@@ -368,7 +368,7 @@ class TestWithARecipe:
         fit = ["--study", tmp_path / "study"]
         message = refused("fit", lora, *fit)
         assert "remove finetune.method, or let this study train the task" in message
-        with Study.open(tmp_path / "study") as study:
+        with StudyStore.open(tmp_path / "study") as study:
             assert study.recipe() is None
         lora.write_text(text)
         assert foretaste("fit", lora, *fit).code == 0
@@ -378,7 +378,7 @@ class TestWithARecipe:
         message = refused("fit", place / "tiny.yaml", "--study", tmp_path / "study")
         assert "the study has models for poems, the recipe has the tasks movies, books" in message
         assert "--remove poems" in message
-        with Study.open(tmp_path / "study") as study:
+        with StudyStore.open(tmp_path / "study") as study:
             assert (study.recipe(), study.all_work("finetune")) == (None, [])
 
     def test_curvature_without_training(self, place: Path, tmp_path: Path) -> None:
@@ -418,7 +418,7 @@ class TestWithARecipe:
         )
         found = foretaste("fit", recipe, "--study", study)
         assert found.code == 0, found.err
-        with Study.open(study) as opened:
+        with StudyStore.open(study) as opened:
             kept = {str(done.inputs["task"][0]): opened.tensors(done.artefact) for done in opened.all_work("site")}
         own = load_file(tmp_path / "books" / NAME)
         for there, here in (

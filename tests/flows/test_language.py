@@ -14,7 +14,7 @@ from commands import Ran, contents, foretaste, refused
 from foretaste.evaluate import evaluate
 from foretaste.loading import load
 from foretaste.recipe import read
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 
 METRICS = "metrics: [perplexity, token_accuracy, exact_match, bleu, chrf]"
 
@@ -106,7 +106,7 @@ def test_rows_have_every_metric(t5: Flow) -> None:
 def test_the_unit_is_told_and_joint_runs_keep_it(t5: Flow, gpt2: Flow) -> None:
     provenance = [json.loads(flow.ran.out)["provenance"] for flow in (t5, gpt2)]
     assert [each["unit of the loss"] for each in provenance] == ["token", "example"]
-    with Study.open(t5.study) as study:
+    with StudyStore.open(t5.study) as study:
         seen = next(done.result["seen"] for done in study.all_work("joint"))
         sites = [done.result["record"] for done in study.all_work("site")]
     assert {each["unit"] for each in sites} == {"token"}
@@ -119,20 +119,20 @@ def test_a_corner_preview_is_the_single_task_model(t5: Flow) -> None:
     plan, text = read(t5.recipe)
     problem = load(plan, text, str(t5.recipe))
     rows = json.loads(foretaste("preview", t5.recipe, "--weights", "near=1", "--study", t5.study, "--json").out)
-    with Study.open(t5.study) as study:
+    with StudyStore.open(t5.study) as study:
         results = evaluate(problem.model, study.tensors(fitted["near"]["params"]), problem.tasks)
     assert all(row["metrics"] == {name: dict(result.metrics) for name, result in results.items()} for row in rows)
 
 
 def test_what_was_written_is_kept(t5: Flow, gpt2: Flow) -> None:
-    with Study.open(t5.study) as study:
+    with StudyStore.open(t5.study) as study:
         for done in study.all_work("evaluation"):
             kept = study.tensors(done.artefact)
             assert {name.partition("/")[2] for name in kept} == {"losses", "predicted", "texts"}
             texts = json.loads(bytes(kept["near/texts"].tolist()))
             assert len(texts) == len(kept["near/losses"]) == 6
             assert all(isinstance(text, str) for text in texts)
-    with Study.open(gpt2.study) as study:
+    with StudyStore.open(gpt2.study) as study:
         assert {name.partition("/")[2] for name in study.tensors(study.all_work("evaluation")[0].artefact)} == {
             "losses",
             "predicted",

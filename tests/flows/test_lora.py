@@ -15,7 +15,7 @@ from foretaste.loading import load
 from foretaste.params import parameters_of
 from foretaste.recipe import read
 from foretaste.sources.problem import Problem
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.is_gradient_checkpointing. is deprecated:FutureWarning"
@@ -68,7 +68,7 @@ def test_no_artefact_holds_the_frozen_base(folder: Path, ran: Ran) -> None:
     problem = loaded(folder)
     frozen = set(parameters_of(problem.model)) - problem.trained
     count = 0
-    with Study.open(folder / "study") as study:
+    with StudyStore.open(folder / "study") as study:
         for path in (folder / "study").rglob("*.safetensors"):
             names = (
                 {name.removeprefix("params/") for name in study.tensors(path.stem)} if len(path.stem) == 64 else set()
@@ -88,7 +88,7 @@ def test_nothing_is_done_twice(folder: Path, ran: Ran) -> None:
 def test_a_corner_preview_is_the_single_task_model(folder: Path, ran: Ran) -> None:
     fitted = json.loads(foretaste("fit", folder / "tiny.yaml", "--study", folder / "study", "--json").out)
     problem = loaded(folder)
-    with Study.open(folder / "study") as study:
+    with StudyStore.open(folder / "study") as study:
         for task in problem.tasks:
             params = study.tensors(fitted[task.name]["params"])
             expected = evaluate(problem.model, params, [task])[task.name].metrics

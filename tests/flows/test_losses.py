@@ -10,7 +10,7 @@ from commands import Ran, foretaste, refused
 from foretaste.evaluate import evaluate
 from foretaste.loading import load
 from foretaste.recipe import read
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 
 METHODS = ("simple", "diagonal", "kronecker", "lowrank", "variational", "mixture", "ensemble", "anchored")
 
@@ -112,7 +112,7 @@ def test_params_that_are_kept_give_the_numbers_of_their_row(flow: Flow) -> None:
     plan, text = read(flow.recipe)
     problem = load(plan, text, str(flow.recipe))
     rows = [row for row in json.loads(flow.ran.out)["rows"] if row["method"] == "simple"]
-    with Study.open(flow.study) as study:
+    with StudyStore.open(flow.study) as study:
         for task in ("west", "east"):
             result = evaluate(problem.model, study.tensors(fitted[task]["params"]), problem.tasks)
             row = next(row for row in rows if row["weights"][task] == 1)

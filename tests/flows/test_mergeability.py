@@ -7,7 +7,7 @@ import pytest
 
 from checkpoints import Checkpoints, image_folder, parquet, transformers_recipe
 from commands import foretaste, refused
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from problems import digits_recipe
 
 
@@ -38,7 +38,7 @@ def test_a_line_for_each_two_tasks_and_what_to_do(recipe: Path) -> None:
 
 def test_nothing_is_trained_but_the_tasks_models(recipe: Path) -> None:
     assert foretaste(*asked(recipe)).code == 0
-    with Study.open(recipe.parent / "study") as study:
+    with StudyStore.open(recipe.parent / "study") as study:
         kinds = [done.kind for done in study.all_work()]
     assert {kind: kinds.count(kind) for kind in kinds} == {"finetune": 3, "site": 3, "evaluation": 12, "alone": 3}
 

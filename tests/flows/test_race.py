@@ -7,7 +7,7 @@ import pytest
 
 from checkpoints import Checkpoints, language_recipe, sentences, table, transformers_recipe, translations
 from commands import foretaste, refused
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from problems import digits_recipe
 
 
@@ -72,7 +72,7 @@ def test_what_is_frozen_is_in_no_run_and_no_site(texts: Path) -> None:
     study = texts.parent / "study"
     rows = rows_of("preview", texts, "--study", study, "--json", "--method", "diagonal")
     assert len({json.dumps(row) for row in rows.values()}) > 3
-    with Study.open(study) as opened:
+    with StudyStore.open(study) as opened:
         kept = [set(opened.tensors(done.artefact)) for kind in ("finetune", "site") for done in opened.all_work(kind)]
     assert len(kept) == 4
     assert all(names and not any(".embeddings." in name for name in names) for names in kept)

@@ -14,7 +14,7 @@ from commands import Ran, foretaste
 from foretaste.evaluate import evaluate
 from foretaste.loading import load
 from foretaste.recipe import read
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 
 
 class _Loads(HTMLParser):
@@ -114,7 +114,7 @@ def test_a_corner_preview_is_the_single_task_model(folder: Path, ran: Ran) -> No
     fitted = json.loads(foretaste("fit", folder / "tiny.yaml", "--study", folder / "study", "--json").out)
     plan, text = read(folder / "tiny.yaml")
     problem = load(plan, text, str(folder / "tiny.yaml"))
-    with Study.open(folder / "study") as study:
+    with StudyStore.open(folder / "study") as study:
         for task in ("movies", "books"):
             params = study.tensors(fitted[task]["params"])
             expected = {name: result.metrics for name, result in evaluate(problem.model, params, problem.tasks).items()}

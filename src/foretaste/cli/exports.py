@@ -10,7 +10,7 @@ from foretaste.cli.working import Request, working
 from foretaste.errors import StudyError
 from foretaste.report.progress import watching
 from foretaste.report.sections.work import mixture_section
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.workflow.confirm import check_trainable
 from foretaste.workflow.export import check_target, choose_export_method
 from foretaste.workflow.files import FileMethod, Merging, merge_files, parse_weights
@@ -90,7 +90,7 @@ def export_merge(
         )
     if prior_precision is not None and method != "diagonal":
         raise StudyError("--prior-precision is for --method diagonal; simple averaging has none")
-    with watching(Console(stderr=True)) as watch, Study.open(folder) as opened:
+    with watching(Console(stderr=True)) as watch, StudyStore.open(folder) as opened:
         how: FileMethod = "diagonal" if method == "diagonal" else "simple"
         merging = Merging(parse_weights(opened, weights), how, prior_precision, rank, memory)
         record = merge_files(opened, to, merging, watch, overwrite=overwrite)

@@ -10,9 +10,9 @@ from foretaste.cli.printing import print_report
 from foretaste.errors import StudyError
 from foretaste.report.progress import watching
 from foretaste.report.sections.work import experts_section
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.work.imported_models import ImportedModel, imported_models
-from foretaste.work.imports import BASE, SHOWN, remove
+from foretaste.work.imports import BASE, BASE_LABEL, remove
 from foretaste.workflow.experts import check, import_experts
 from foretaste.workflow.files import merge_obstacle
 
@@ -45,12 +45,12 @@ def import_and_print(
         if removed:
             raise StudyError(f"{folder} does not exist, so there is nothing to remove; name the study's folder")
         check(models, base, vocabulary)  # so that no study is created for models that do not fit
-    with watching(Console(stderr=True)) as watch, Study.create(folder) as opened:
+    with watching(Console(stderr=True)) as watch, StudyStore.create(folder) as opened:
         remove(opened, removed)
         has_models = bool(models or base)
         notes = import_experts(opened, models, base, vocabulary=vocabulary, watch=watch) if has_models else ()
         imported = imported_models(opened)
-    rows = {name or SHOWN: model for name, model in imported.items()}
+    rows = {name or BASE_LABEL: model for name, model in imported.items()}
     data = {
         name: {"folder": str(model.expert.folder), "kind": model.expert.kind, "curvature": bool(model.site)}
         for name, model in rows.items()

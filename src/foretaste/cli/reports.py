@@ -11,7 +11,7 @@ from foretaste.report.sections.explanation import explain as explain_summary
 from foretaste.report.sections.search import search_section
 from foretaste.report.sections.study import study_sections
 from foretaste.report.summary import Summary
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.surface.searched import SearchResult
 from foretaste.target import REPORT, check_file, has_mark
 from foretaste.whole import write_whole
@@ -31,7 +31,7 @@ def summarize_study(
         floors: As typed.
         method: A method's name.
     """
-    with Study.open(folder) as study:
+    with StudyStore.open(folder) as study:
         rows = read_outcome(study, prefer, floors, method)
     return rows.summary(method)
 

@@ -1,4 +1,4 @@
-"""Blocks: what a report says, as plain data. Writers lay it out as text or HTML and compute nothing.
+"""Blocks: the content of a report as plain data, which writers lay out as text or HTML and compute nothing.
 
 A report is a name, a line of facts and sections; a section is a title and blocks: notes, lists, tables and figures.
 """
@@ -35,12 +35,12 @@ Role = Literal["preview", "front", "joint", "recommended", "expected", "line", "
 
 @dataclass(frozen=True)
 class Note:
-    """A paragraph.
+    """A paragraph of a report.
 
     Args:
         text: One or more sentences.
-        label: What it is about, in front of it.
-        tone: How much it matters.
+        label: The subject, which stands in front of the text; may be empty.
+        tone: How much the paragraph matters.
     """
 
     text: str
@@ -50,10 +50,10 @@ class Note:
 
 @dataclass(frozen=True)
 class Code:
-    """Text to copy; only documents show it.
+    """Text for readers to copy; only documents show it.
 
     Args:
-        text: For example weights as the command line reads them.
+        text: The text, such as weights in the command line's form.
     """
 
     text: str
@@ -64,8 +64,8 @@ class List:
     """Lines under a label.
 
     Args:
-        label: What they are.
-        items: A sentence each.
+        label: The subject of the lines.
+        items: The lines, one sentence each.
     """
 
     label: str
@@ -77,8 +77,8 @@ class Cell:
     """A cell of a table.
 
     Args:
-        parts: Its text; several parts stand beside or below each other.
-        tone: How it is emphasised.
+        parts: The text; several parts stand beside or below each other.
+        tone: How the text is emphasised.
         share: A number from 0 to 1 to draw as a bar.
     """
 
@@ -92,9 +92,9 @@ class Column:
     """A column of a table.
 
     Args:
-        name: Its heading.
-        parts: Names of the parts of its cells, where they have several.
-        left: Whether its text stands to the left; numbers stand to the right.
+        name: The heading.
+        parts: Names of the cells' parts, if cells have several.
+        left: Whether cells are aligned left, as texts are; numbers are aligned right.
     """
 
     name: str
@@ -104,19 +104,19 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table.
+    """A table of a report.
 
     Args:
         columns: The first one names the rows.
         rows: A cell for each column.
-        title: A line above it; may be empty.
-        caption: A sentence under it; may be empty.
+        title: A line above the table; may be empty.
+        caption: A sentence under the table; may be empty.
         headed: Whether the columns' names are shown.
         apart: Whether the first parts of all cells stand together, before all other parts.
         narrow_parts: How many parts of a cell are shown where there is little room.
-        narrow_caption: What to say where parts stand below each other.
-        short_caption: What to say where parts are left out.
-        folded: What to click on to see it, in a document; it is open if this is empty.
+        narrow_caption: The caption if parts stand below each other.
+        short_caption: The caption if parts are left out.
+        folded: The label that a reader clicks on to open the table in a document; empty if the table is open.
     """
 
     columns: tuple[Column, ...]
@@ -135,14 +135,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis of a chart, or its colours.
+    """An axis of a chart, or the scale of its colours.
 
     Args:
-        title: What it shows.
+        title: The quantity.
         percent: Whether its numbers are shares.
-        less_is_better: Whether small numbers are the good ones.
-        bounds: Its ends, where they are not those of the points.
-        labels: Names of its places, where it has no numbers.
+        less_is_better: Whether smaller numbers are better.
+        bounds: The ends of the axis; those of the points if left out.
+        labels: Names of the places along an axis without numbers.
     """
 
     title: str
@@ -157,14 +157,14 @@ class Series:
     """Points of a chart that belong together.
 
     Args:
-        name: As the legend calls it; may be empty.
-        role: What they are, which says how they are drawn.
-        points: N of them, a coordinate per axis.
-        texts: N: what each point is, in lines.
-        colours: N values on the chart's colour axis; empty where it has one colour.
-        spread: N: for each axis the lower and upper end of an interval; empty where there is none.
+        name: The name in the legend; may be empty.
+        role: The points' meaning, which decides how they are drawn.
+        points: N points, each with a coordinate per axis.
+        texts: N descriptions of points, in lines.
+        colours: N values on the chart's colour axis; empty if all points have one colour.
+        spread: N intervals, each with a lower and an upper end per axis; empty if there are none.
         joined: Whether a line goes through the points.
-        strong: Whether it is the one to look at.
+        strong: Whether the series is emphasised.
     """
 
     name: str
@@ -181,15 +181,15 @@ class Series:
 
 @dataclass(frozen=True)
 class Chart:
-    """What a figure shows, not how it is drawn.
+    """The content of a figure, without how it is drawn.
 
     Args:
         kind: ``triangle``: shares of three; ``plane``: one number over another; ``parallel``: a line per row across all
             axes; ``bars``: one bar a label, a panel per series.
-        axes: In the order of the points' coordinates.
-        series: Those drawn last lie on top.
+        axes: The axes, in the order of the points' coordinates.
+        series: The series; later ones are drawn on top.
         colours: The axis of the colours, if there is one.
-        size: How tall it is.
+        size: The height.
     """
 
     kind: ChartKind
@@ -203,12 +203,12 @@ class Chart:
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart with its words.
+    """A chart with its title and caption.
 
     Args:
-        name: Unique in its report.
-        title: A line above it.
-        chart: What is drawn.
+        name: A name that is unique in the report.
+        title: A line above the chart.
+        chart: The content.
         caption: The key numbers in sentences.
     """
 
@@ -220,12 +220,12 @@ class Figure:
 
 @dataclass(frozen=True)
 class Figures:
-    """Figures that are looked at together; only documents show them.
+    """Figures that belong together; only documents show them.
 
     Args:
-        lead: A sentence above them; may be empty.
-        figures: At least one.
-        wide: Whether they need the whole width.
+        lead: A sentence above the figures; may be empty.
+        figures: At least one figure.
+        wide: Whether each figure needs the whole width.
     """
 
     lead: str
@@ -243,9 +243,9 @@ class Section:
     """A part of a report.
 
     Args:
-        title: May be empty.
-        blocks: In reading order.
-        first: Whether it is what the report is about.
+        title: The title; may be empty.
+        blocks: The blocks, in reading order.
+        first: Whether this is the report's main section.
     """
 
     title: str
@@ -257,12 +257,12 @@ class Section:
 
 @dataclass(frozen=True)
 class Report:
-    """All that a document or a terminal shows.
+    """Everything that a document or a terminal shows.
 
     Args:
-        name: Of the study.
+        name: The study's name.
         facts: A line under the name.
-        sections: In reading order.
+        sections: The sections, in reading order.
     """
 
     name: str

@@ -12,11 +12,11 @@ Draw = Callable[[Figure], str]
 
 
 def html(sections: Sequence[Section], draw: Draw | None = None) -> str:
-    r"""Write sections as HTML: a whole page's, or what a notebook shows.
+    r"""Write sections as HTML, for a whole page or a notebook.
 
     Args:
-        sections: In reading order.
-        draw: Returns a figure's drawing as HTML; figures are left out without it.
+        sections: The sections, in reading order.
+        draw: Function from a figure to its drawing as HTML; without it figures are left out.
 
     >>> html([Section("Time", (Note("3 s < 4 s"),))])
     '<section class="">\n<h2>Time</h2>\n<p>3 s &lt; 4 s</p>\n</section>'
@@ -88,8 +88,8 @@ def table_html(table: Table) -> str:
         for row in table.rows
     )
     return (
-        f"{title}<div"
-        f' class="scroll"><table><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>{caption}'
+        f'{title}<div class="scroll"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>\n{body}\n</tbody></table></div>{caption}"
     )
 
 
@@ -109,8 +109,8 @@ def flat_columns(table: Table, glue: str = " ", parts: int | None = None) -> lis
     """Name a column for every part of a table's cells.
 
     Args:
-        table: Any.
-        glue: Between the names of column and part.
+        table: The table.
+        glue: Text between the names of column and part.
         parts: How many parts of each cell count; all if left out.
 
     >>> from foretaste.document.blocks import Column
@@ -130,8 +130,8 @@ def flat_row(table: Table, row: Sequence[Cell], parts: int | None = None) -> lis
     """Split a row's cells into a cell for every part, as `flat_columns` names them.
 
     Args:
-        table: The row's.
-        row: A cell for each of its columns.
+        table: The table of the row.
+        row: A cell for each column.
         parts: How many parts of each cell count; all if left out.
 
     >>> from foretaste.document.blocks import Column
@@ -146,7 +146,7 @@ def flat_row(table: Table, row: Sequence[Cell], parts: int | None = None) -> lis
 
 
 def _places(table: Table, parts: int | None) -> list[tuple[int, int | None]]:
-    """Each column with the part that it shows, in order; None for a column without parts."""
+    """List each column with each part that it shows, in order; the part is None if the column has no parts."""
     pairs: list[tuple[int, int | None]] = []
     first = [(place, 0) for place, column in enumerate(table.columns) if column.parts]
     for place, column in enumerate(table.columns):

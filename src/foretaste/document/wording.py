@@ -118,9 +118,9 @@ def and_more(total: int, limit: int, hint: str = "") -> str:
     """Say how many things a list leaves out; empty where it has all of them.
 
     Args:
-        total: How many there are.
-        limit: How many are listed at most.
-        hint: Where to see the others.
+        total: Number of things.
+        limit: Most things in the list.
+        hint: A phrase that tells where to see the others.
 
     >>> and_more(14, 12, "--json has all"), and_more(12, 12)
     ('and 2 more; --json has all', '')
@@ -140,7 +140,7 @@ def capitalized(sentence: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Write seconds in the unit a reader would use.
+    """Write seconds in the unit that a reader would use.
 
     >>> duration(0.42), duration(75), duration(7500)
     ('0.42 s', '1 min 15 s', '2 h 5 min')

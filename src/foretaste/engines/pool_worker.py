@@ -21,7 +21,7 @@ from foretaste.plan import Recipe
 from foretaste.processes import end_with_parent
 from foretaste.sources.kind import ModelKind
 from foretaste.sources.kinds import register
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.work.context import Context, Origin
 from foretaste.work.observer import Observer
 from foretaste.work.work import from_json
@@ -71,7 +71,7 @@ class Ticket:
         problem = load(recipe, self.origin.text, self.origin.file)
         base = problem.base()
         problem.model.to(PartialState().device)
-        context = Context(Study.open(self.folder), recipe, problem, base, origin=self.origin)
+        context = Context(StudyStore.open(self.folder), recipe, problem, base, origin=self.origin)
         if base != self.base or context.data != self.data:
             changed = "the model" if base != self.base else "the data"
             raise StudyError(

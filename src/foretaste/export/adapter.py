@@ -17,7 +17,7 @@ from torch import Tensor
 from foretaste.errors import ParamsError
 from foretaste.export.folder import FACTS, new_folder
 from foretaste.lora import BASE_LAYER, Adapter, Factors
-from foretaste.sources.adapter import CONFIG, PREFIX, TENSORS, saved_as
+from foretaste.sources.adapter import CONFIG, PREFIX, TENSORS, entry_of_saved
 from foretaste.whole import write_whole
 
 __all__ = ["write_adapter"]
@@ -115,7 +115,7 @@ def _config(adapter: Adapter) -> dict[str, object]:
 def _modules_to_save(adapter: Adapter) -> list[str]:
     """Entries of ``modules_to_save`` for all full tensors: the configuration's own, else the module's name."""
     names = [name for name in adapter.full if not name.endswith(BASE_LAYER)]
-    entries = (saved_as(name, adapter.config.get("modules_to_save")) or name.rpartition(".")[0] for name in names)
+    entries = (entry_of_saved(name, adapter.config.get("modules_to_save")) or name.rpartition(".")[0] for name in names)
     return list(dict.fromkeys(entries))
 
 

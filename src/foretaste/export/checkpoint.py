@@ -19,7 +19,7 @@ from foretaste.errors import ParamsError
 from foretaste.export.folder import FACTS, new_folder
 from foretaste.pieces import is_finite
 from foretaste.posterior.precision import Piece
-from foretaste.sources.checkpoint import Checkpoint, beside
+from foretaste.sources.checkpoint import Checkpoint, companion_files
 from foretaste.stored import Entry
 
 __all__ = ["Writer", "new_checkpoint"]
@@ -47,7 +47,7 @@ class Writer:
         self._synced: list[Future[None]] = []
         for path in like.files:
             self._begin(path, facts)
-        for path in beside(like.folder):
+        for path in companion_files(like.folder):
             shutil.copyfile(path, folder / path.name)
         (folder / FACTS).write_text(json.dumps(facts, indent=1) + "\n")
 

@@ -18,7 +18,7 @@ from foretaste.posterior.gaussian import Gaussian
 from foretaste.store.study import Done, Json
 from foretaste.weights import corners
 from foretaste.work.context import Context
-from foretaste.work.judge import at_precision, precision
+from foretaste.work.judge import describe_precision, use_precision
 from foretaste.work.observer import Observer
 from foretaste.work.work import Computation, Work
 
@@ -52,7 +52,7 @@ class TaskOutputs(Computation[Done]):
 
     task: str
 
-    stage = "what the models say"
+    stage = "predictions of the single-task models"
     kind = "outputs"
 
     def __str__(self) -> str:
@@ -66,7 +66,7 @@ class TaskOutputs(Computation[Done]):
 
     def inputs(self, context: Context) -> dict[str, object]:
         models, task = Simple().sites(context).artefacts, [self.task, context.task(self.task).identity]
-        return {"base": context.base, "models": models, "task": task, **precision(context.recipe)}
+        return {"base": context.base, "models": models, "task": task, **describe_precision(context.recipe)}
 
     def make(self, context: Context, observer: Observer) -> tuple[Json, Params]:
         def on_batch(count: int) -> None:
@@ -76,7 +76,7 @@ class TaskOutputs(Computation[Done]):
         merger = Simple().sites(context).under(prior_of(context, 1.0))
         models = [merger.merge(corner).params for corner in corners(context.problem.names)]
         task, size = context.task(self.task), context.recipe.preview.batch_size
-        with at_precision(context):
+        with use_precision(context):
             return {}, outputs_of(context.problem.model, models, task, batch_size=size, on_batch=on_batch).to_tensors()
 
     def read(self, context: Context, done: Done) -> Done:

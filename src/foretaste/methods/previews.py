@@ -22,7 +22,15 @@ from foretaste.train.sharpen import sharpen
 from foretaste.weights import TaskWeights
 from foretaste.work.context import Context
 from foretaste.work.evaluation_work import EvaluationWork
-from foretaste.work.judge import at_precision, judged_by, per_example, reestimates, row, row_of, with_statistics
+from foretaste.work.judge import (
+    collect_example_results,
+    describe_evaluation,
+    evaluate_row,
+    needs_statistics,
+    reestimate_statistics,
+    row_of,
+    use_precision,
+)
 from foretaste.work.observer import Observer
 from foretaste.work.work import Work
 
@@ -72,7 +80,7 @@ def merger_of(context: Context, method: str, observer: Observer | None = None) -
     Args:
         context: Has the finished work of `method_work`.
         method: The method's name.
-        observer: Told if the sites do not fit on the device.
+        observer: Prints a note if the sites do not fit on the device.
 
     Raises:
         RecipeError: A method without params.
@@ -99,7 +107,7 @@ def preview_inputs(context: Context, method: str, weights: TaskWeights) -> dict[
     inputs: dict[str, object] = {"method": method, "sites": sites.artefacts, "weights": weights.key, **sites.options}
     if METHOD_TABLE[method].has_curvature:
         inputs["prior_precision"] = precision
-    if METHOD_TABLE[method].has_params and reestimates(context):
+    if METHOD_TABLE[method].has_params and needs_statistics(context):
         inputs["batch_norm"] = "reestimate"
     return inputs
 
@@ -137,7 +145,7 @@ class Previews(EvaluationWork):
         return at_once(context.problem.model, context.problem.tasks)
 
     def inputs_at(self, context: Context, weights: TaskWeights) -> dict[str, object]:
-        return {**preview_inputs(context, self.method, weights), **judged_by(context)}
+        return {**preview_inputs(context, self.method, weights), **describe_evaluation(context)}
 
     def evaluate(
         self, context: Context, points: Sequence[TaskWeights], observer: Observer
@@ -154,12 +162,12 @@ class Previews(EvaluationWork):
         many, seconds = [], []
         for weights in points:
             start = time.perf_counter()
-            many.append(with_statistics(context, merger.merge(weights).params, weights))
+            many.append(reestimate_statistics(context, merger.merge(weights).params, weights))
             seconds.append(time.perf_counter() - start)
         start, problem, recipe = time.perf_counter(), context.problem, context.recipe
         memory = context.remember("memory", context.key_in("merger"), lambda: memory_of(context, merger))
         on_batch = observer.stop_if_asked
-        with memory.at_work(), at_precision(context):
+        with memory.at_work(), use_precision(context):
             evaluated = evaluate_each(
                 problem.model, many, problem.tasks, batch_size=recipe.preview.batch_size, on_batch=on_batch
             )
@@ -167,7 +175,7 @@ class Previews(EvaluationWork):
         return [
             (
                 row_of(results, weights, Fidelity.PREVIEW, self.method, seed=recipe.seed, cost=own + share),
-                per_example(results),
+                collect_example_results(results),
             )
             for results, weights, own in zip(evaluated, points, seconds, strict=True)
         ]
@@ -190,7 +198,7 @@ class Previews(EvaluationWork):
         cost = time.perf_counter() - start
         return row_of(
             results, weights, Fidelity.PREVIEW, self.method, seed=context.recipe.seed, cost=cost
-        ), per_example(results)
+        ), collect_example_results(results)
 
 
 @dataclass(frozen=True)
@@ -224,19 +232,27 @@ class SharpenedPreview(EvaluationWork):
     def inputs_at(self, context: Context, weights: TaskWeights) -> dict[str, object]:
         inputs = preview_inputs(context, self.method, weights)
         training, realise = asdict(context.joint_training), context.recipe.joint.realise
-        return {**inputs, "sharpened": self.steps, "training": training, "realise": realise, **judged_by(context)}
+        return {
+            **inputs,
+            "sharpened": self.steps,
+            "training": training,
+            "realise": realise,
+            **describe_evaluation(context),
+        }
 
     def evaluate(
         self, context: Context, points: Sequence[TaskWeights], observer: Observer
     ) -> list[tuple[Evaluation, Params]]:
         start, problem, realise = time.perf_counter(), context.problem, context.recipe.joint.realise
         _, merger = merger_of(context, self.method, observer)
-        params = with_statistics(context, merger.merge(self.weights).params, self.weights)
+        params = reestimate_statistics(context, merger.merge(self.weights).params, self.weights)
         training = context.joint_training
         run = sharpen(
             problem.model, None, params, problem.tasks, self.weights, training, steps=self.steps, realise=realise
         )
-        return [row(context, run.params, self.weights, Fidelity.SHARPENED, f"{self.method}+{self.steps}", start)]
+        return [
+            evaluate_row(context, run.params, self.weights, Fidelity.SHARPENED, self.method, start, steps=self.steps)
+        ]
 
 
 def memory_of(context: Context, merger: Merger) -> Memory:
@@ -258,7 +274,7 @@ def memory_of(context: Context, merger: Merger) -> Memory:
     model, tasks = context.problem.model, context.problem.tasks
     if at_once(model, tasks) > 1 or any(task.writes or task.judged for task in tasks):
         return Memory(model, tensors_of(model))
-    own, moves = buffers_of(model), reestimates(context)
+    own, moves = buffers_of(model), needs_statistics(context)
     runs = [site.buffers for site in merger.sites.values()] + ([] if merger.anchor is None else [merger.anchor.joint])
     moved = {
         name

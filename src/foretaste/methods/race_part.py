@@ -18,7 +18,7 @@ from foretaste.task import Predictions
 from foretaste.together import predict_examples_of_each
 from foretaste.weights import TaskWeights
 from foretaste.work.context import Context
-from foretaste.work.judge import Subset, at_precision, shuffled, with_statistics
+from foretaste.work.judge import Subset, reestimate_statistics, shuffle_validation, use_precision
 from foretaste.work.observer import Observer
 from foretaste.work.work import Computation, Work
 
@@ -111,7 +111,7 @@ class MergedParams:
         """The preview's params at some weights."""
         if weights in self._held:
             return self._held[weights]
-        params = with_statistics(context, self.merger.merge(weights).params, weights)
+        params = reestimate_statistics(context, self.merger.merge(weights).params, weights)
         held = [*self._held.values(), params]
         if sum(tensor.nbytes for each in held for tensor in each.values()) <= _HELD:
             self._held[weights] = params
@@ -145,10 +145,12 @@ def evaluate_part(
     model = context.problem.model
     tasks = [task for task in context.problem.tasks if task.name in part]
     seed = context.recipe.seed
-    examples = {task.name: Subset(task.validation, shuffled(task, seed)[slice(*part[task.name])]) for task in tasks}
+    examples = {
+        task.name: Subset(task.validation, shuffle_validation(task, seed)[slice(*part[task.name])]) for task in tasks
+    }
     longest = max((len(each) for each in examples.values()), default=1)  # few examples have few of similar length
     size = min(context.recipe.preview.batch_size, max(_SMALLEST, -(-longest // _BATCHES)))
-    with in_eval_mode(model), merged_params(context, method).memory.at_work(), at_precision(context):
+    with in_eval_mode(model), merged_params(context, method).memory.at_work(), use_precision(context):
         if len(many) == 1:
             with swapped(model, many[0]):
                 return [{task.name: predict_examples(model, task, examples[task.name], size) for task in tasks}]

@@ -18,7 +18,7 @@ from foretaste.plan import Recipe
 from foretaste.store.study import Done, Json
 from foretaste.work.context import Context
 from foretaste.work.curvature import mean_curvature
-from foretaste.work.judge import CHOOSING, judged_by, objective
+from foretaste.work.judge import CHOOSING, describe_evaluation, objective
 from foretaste.work.observer import Observer
 from foretaste.work.results import Choice
 from foretaste.work.work import Computation, Work
@@ -58,7 +58,7 @@ class ChoiceWork(Computation[Choice]):
             "rows": CHOOSING,
             "tries": tries,
             "seed": context.recipe.seed,
-            **judged_by(context),
+            **describe_evaluation(context),
         }
         return {**self.own_inputs(context), **common}
 

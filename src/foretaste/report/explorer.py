@@ -65,7 +65,7 @@ def explorer_state(summary: Summary) -> dict[str, object]:
         {
             "weights": list(row.weights.values()),
             "fidelity": str(row.fidelity),
-            "method": row.method,
+            "method": row.label,
             "seed": row.seed,
             "cost": row.cost,
             "hash": row.key[:12],

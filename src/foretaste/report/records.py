@@ -103,7 +103,7 @@ def row_record(row: Evaluation) -> Record:
     return {
         "weights": dict(row.weights),
         "fidelity": str(row.fidelity),
-        "method": row.method,
+        "method": row.label,
         "seed": row.seed,
         "metrics": {task: dict(metrics) for task, metrics in row.metrics.items()},
         "cost": row.cost,

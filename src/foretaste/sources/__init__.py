@@ -1,1 +1,1 @@
-"""Sources: what a recipe names becomes models and tasks."""
+"""Sources, which make models and tasks of what a recipe names."""

@@ -1,12 +1,12 @@
-"""Training by LoRA: tasks train thin factors beside frozen params, and their models are kept as adapters.
+"""Training by LoRA: tasks train thin factors beside frozen params, and their models are stored as adapters.
 
 A layer's weight ``W`` becomes ``W + s B A`` with ``s = alpha / r`` (``alpha / sqrt(r)`` when rank-stabilised). Every
-task begins with the same random ``A`` and with ``B = 0``, so that sites in these coordinates belong together. Where
+task begins with the same random ``A`` and with ``B = 0``, so that sites of several tasks share their coordinates. If
 ``A`` is not trained, averaging ``B`` averages the products exactly::
 
     sum_t alpha_t B_t A = (sum_t alpha_t B_t) A
 
-PEFT, from the extra ``lora``, is imported in this one place.
+This module alone imports PEFT, from the extra ``lora``.
 
 References:
     LoRA: Low-Rank Adaptation of Large Language Models, Hu et al., 2021, https://arxiv.org/abs/2106.09685
@@ -49,7 +49,7 @@ except ImportError as error:  # pragma: no cover - the tests install the extra
 if TYPE_CHECKING:
     from foretaste.sources import pretrained
 else:
-    pretrained = lazy("foretaste.sources.pretrained")  # its extra is not needed by a model of one's own
+    pretrained = lazy("foretaste.sources.pretrained")  # a user's own model does not need its extra
 
 __all__ = ["Checkpoint", "LoraPlan", "add_lora"]
 
@@ -60,15 +60,15 @@ _ADVICE = "name layers under finetune.targets"
 
 @dataclass(frozen=True)
 class LoraPlan:
-    """What is trained.
+    """The settings of LoRA: which layers get factors, and how.
 
     Args:
         r: Rank of the factors.
         alpha: Numerator of the scaling.
-        targets: Names of layers or the ends of them, ``all-linear``, or None for PEFT's choice for the architecture.
-        dropout: Share of a layer's inputs that its factors do not see, in training.
+        targets: Names of layers or ends of names, ``all-linear``, or None for PEFT's choice for the architecture.
+        dropout: Share of a layer's inputs that is hidden from its factors in training.
         rslora: Whether the scaling is ``alpha / sqrt(r)``.
-        train_a: Whether A is trained, or B alone.
+        train_a: Whether A is trained too, not B alone.
     """
 
     r: int = 16
@@ -95,17 +95,19 @@ class Checkpoint:
 
 
 def add_lora(problem: Problem, plan: LoraPlan, *, seed: int = 0, base: Checkpoint | None = None) -> Problem:
-    """A problem whose tasks train LoRA factors, and whole what is new or not every task's (heads); all else is frozen.
+    """Add LoRA factors to a problem's model, and return the problem whose tasks train them.
+
+    New parameters and those of some tasks only, such as heads, are trained whole. All others are frozen.
 
     Args:
-        problem: Its model gets the factors in place, and computes what it did before.
-        plan: Where factors are put, and how.
+        problem: The problem. Its model gets the factors in place, and computes what it did before.
+        plan: Which layers get factors, and how.
         seed: Seed of the factors A.
-        base: Where the model comes from; written into adapters.
+        base: The checkpoint of the model, which is written into adapters.
 
     Raises:
-        DataError: A layer that is not there or cannot have factors, or PEFT knows none for the architecture; the field
-            is named.
+        DataError: A layer is missing or cannot have factors, or PEFT has no default layers for the architecture; the
+            field is named.
 
     >>> from foretaste.sources.digits import digits
     >>> found = add_lora(digits(), LoraPlan(r=2, targets=["0", "2"]))
@@ -149,7 +151,7 @@ def _read(model: nn.Module, task: Task, expert: Expert) -> Params:
 
 
 def _layers(model: nn.Module, shared: Collection[str]) -> dict[str, nn.Module]:
-    """The layers that can have factors: of known kinds, used as such, with params that all tasks have."""
+    """Find the layers that can have factors: those of a supported class that are called and that all tasks have."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     bypassed = {
         id(child) for module in model.modules() if isinstance(module, _BYPASSING) for child in module.children()
@@ -159,14 +161,14 @@ def _layers(model: nn.Module, shared: Collection[str]) -> dict[str, nn.Module]:
         for name, module in model.named_modules()
         if isinstance(module, _LAYERS)
         and id(module) not in bypassed
-        and all(names[id(each)] in shared for each in module.parameters(recurse=False))
+        and all(names[id(parameter)] in shared for parameter in module.parameters(recurse=False))
     }
 
 
 def _targets(model: nn.Module, layers: Mapping[str, nn.Module], plan: LoraPlan) -> list[str]:
-    """Names of the layers that get factors."""
-    wanted = plan.targets if plan.targets is not None else _usual(model, layers)
-    if wanted == "all-linear":
+    """Name the layers that get factors."""
+    targets = plan.targets if plan.targets is not None else _usual(model, layers)
+    if targets == "all-linear":
         last = {id(target.get_output_embeddings()) for target in model.modules() if isinstance(target, PreTrainedModel)}
         linear = [
             name for name, target in layers.items() if isinstance(target, nn.Linear | Conv1D) and id(target) not in last
@@ -174,9 +176,9 @@ def _targets(model: nn.Module, layers: Mapping[str, nn.Module], plan: LoraPlan) 
         if not linear:
             raise _at_targets(f"the model has no linear layer to put factors beside; {_ADVICE}{_such_as(layers)}")
         return linear
-    if isinstance(wanted, str):  # some of PEFT's defaults are patterns
-        return [name for name in layers if re.fullmatch(wanted, name)]
-    for target in wanted:
+    if isinstance(targets, str):  # some of PEFT's defaults are patterns
+        return [name for name in layers if re.fullmatch(targets, name)]
+    for target in targets:
         if not any(_ends(name, target) for name in layers):
             there = any(_ends(name, target) for name, _ in model.named_modules())
             reason = (
@@ -185,7 +187,7 @@ def _targets(model: nn.Module, layers: Mapping[str, nn.Module], plan: LoraPlan) 
                 else "is the name of no layer"
             )
             raise _at_targets(f"{target!r} {reason}; {_ADVICE}{_such_as(layers)}")
-    return [name for name in layers if any(_ends(name, target) for target in wanted)]
+    return [name for name in layers if any(_ends(name, target) for target in targets)]
 
 
 def _usual(model: nn.Module, layers: Mapping[str, nn.Module]) -> str | Sequence[str]:
@@ -193,10 +195,10 @@ def _usual(model: nn.Module, layers: Mapping[str, nn.Module]) -> str | Sequence[
     kind = next((str(config.model_type) for config in configs), None)
     usual = USUAL.get(kind)
     if usual is None:
-        whose = f"models of type {kind!r}" if kind else "a model of your own"
-        raise _at_targets(f"PEFT has no usual layers for {whose}; {_ADVICE}{_such_as(layers)}, or all-linear")
-    wanted: str | Sequence[str] = usual
-    return wanted
+        models = f"models of type {kind!r}" if kind else "a model of your own"
+        raise _at_targets(f"PEFT has no usual layers for {models}; {_ADVICE}{_such_as(layers)}, or all-linear")
+    targets: str | Sequence[str] = usual
+    return targets
 
 
 def _ends(name: str, end: str) -> bool:
@@ -204,7 +206,7 @@ def _ends(name: str, end: str) -> bool:
 
 
 def _such_as(layers: Mapping[str, nn.Module]) -> str:
-    """A few layers that there are, by the ends of their names, which many have in common."""
+    """List the last parts of a few layers' names, which many layers share."""
     ends = list(
         dict.fromkeys(name.rpartition(".")[2] for name, layer in layers.items() if not isinstance(layer, nn.Embedding))
     )
@@ -240,7 +242,7 @@ def _fan_in_fan_out(model: nn.Module, targets: Sequence[str]) -> bool:
 
 
 def _write(model: nn.Module, folder: Path, plan: LoraPlan, base: Checkpoint | None) -> None:
-    """The model's factors, and what is trained whole, as PEFT keeps them."""
+    """Write the model's factors, and the modules trained whole, as PEFT stores them."""
     folder.mkdir(parents=True, exist_ok=True)
     whole = list(_whole(model))
     modules = {name: module for name, module in model.named_modules() if isinstance(module, LoraLayer)}
@@ -272,7 +274,7 @@ def _write(model: nn.Module, folder: Path, plan: LoraPlan, base: Checkpoint | No
 
 
 def _whole(module: nn.Module, path: str = "") -> Iterator[str]:
-    """The largest modules that are trained whole, and batch norms, whose statistics training changes."""
+    """Yield the largest modules that are trained whole, and batch norms, whose statistics training changes."""
     for name, child in module.named_children():
         own = list(child.named_parameters())
         if isinstance(child, LoraLayer):

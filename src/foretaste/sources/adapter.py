@@ -1,7 +1,7 @@
-"""PEFT's LoRA adapters on disk: what may be read, and whether several can be added up.
+"""PEFT's LoRA adapters on disk: reading them, and checking whether several can be added up.
 
-An adapter folder has ``adapter_config.json`` and ``adapter_model.safetensors``. What is not an update ``s B A`` of the
-weights, or belongs to a base that was changed, is refused with its reason.
+An adapter folder has ``adapter_config.json`` and ``adapter_model.safetensors``. An adapter is refused, with the reason,
+if it is not an update ``s B A`` of the weights, or if its base was changed.
 
 References:
     PEFT checkpoint format, https://huggingface.co/docs/peft/developer_guides/checkpoint
@@ -20,7 +20,7 @@ from foretaste.sources.checkpoint import read_json, refuse_pickles
 from foretaste.sources.patterns import matches_module
 from foretaste.stored import Stored
 
-__all__ = ["CONFIG", "PREFIX", "TENSORS", "check_adapters", "open_adapter", "saved_as"]
+__all__ = ["CONFIG", "PREFIX", "TENSORS", "check_adapters", "entry_of_saved", "open_adapter"]
 
 CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
@@ -46,7 +46,7 @@ _REFUSED = {
     "velora_config": "how it acts (VeLoRA) is not known here",
     "megatron_config": "its layers are split over processes (Megatron)",
 }
-_LARGEST = 1_000_000  # of alpha and rank: beyond any that is trained
+_LARGEST = 1_000_000  # bound of alpha and rank, beyond any in use
 _HARMLESS_INITS = (True, False, "gaussian", "eva", "orthogonal", "mica")  # the model stays as it was
 _CONVERT_IT = (
     "save it with save_pretrained(..., path_initial_model_for_weight_conversion=...), which makes it plain LoRA, or"
@@ -54,13 +54,14 @@ _CONVERT_IT = (
 
 
 def open_adapter(folder: Path) -> Adapter:
-    """Read a LoRA adapter that PEFT saved; stored types are kept, full tensors stay in the file.
+    """Read a LoRA adapter that PEFT saved; tensors keep their types, and full ones stay in the file.
 
     Args:
-        folder: Has ``adapter_config.json`` and ``adapter_model.safetensors``.
+        folder: Folder with ``adapter_config.json`` and ``adapter_model.safetensors``.
 
     Raises:
-        DataError: A pickle (with the way out), damaged files, another kind of adapter, or what is no plain LoRA.
+        DataError: The folder has a pickle (the error tells how to convert it), damaged files, another kind of adapter,
+            or more than plain LoRA.
 
     >>> import tempfile, torch
     >>> from safetensors.torch import save_file
@@ -95,13 +96,12 @@ def open_adapter(folder: Path) -> Adapter:
     return Adapter(modules, full, config)
 
 
-def saved_as(name: str, entries: object) -> str | None:
-    """The entry of ``modules_to_save`` that a full tensor belongs to, or None.
+def entry_of_saved(name: str, entries: object) -> str | None:
+    """Return the entry of ``modules_to_save`` that a full tensor belongs to, or None.
 
-    PEFT saves every module whose name ends with an entry, also in the middle of a word: ``norm`` means
-    ``input_layernorm`` too.
+    PEFT saves every module whose name ends with an entry, even within a word: ``norm`` covers ``input_layernorm`` too.
 
-    >>> saved_as("bert.classifier.dense.weight", ["score", "classifier"])
+    >>> entry_of_saved("bert.classifier.dense.weight", ["score", "classifier"])
     'classifier'
     """
     parts = name.split(".")
@@ -111,16 +111,16 @@ def saved_as(name: str, entries: object) -> str | None:
 
 
 def check_adapters(adapters: Mapping[str, Adapter]) -> tuple[str, ...]:
-    """Look whether adapters can be added up.
+    """Check that adapters can be added up.
 
     Args:
-        adapters: By task.
+        adapters: The adapters, by task.
 
     Returns:
-        Notes: modules that only some change, full tensors and what becomes of them.
+        Notes on modules that only some adapters change, and on how full tensors are treated.
 
     Raises:
-        DataError: They cannot; everything that is in the way is listed.
+        DataError: The adapters cannot be added up; all reasons are listed.
 
     >>> import torch
     >>> one, two = (Factors(torch.ones(1, 3), torch.ones(2, 1), alpha=1) for _ in range(2))
@@ -184,7 +184,7 @@ def _config(folder: Path) -> Mapping[str, object]:
 
 
 def _refuse(path: Path, config: Mapping[str, object]) -> None:
-    """Refuse what is not the sum of a model's own weights and updates ``s B A``."""
+    """Refuse an adapter that is not the sum of the model's own weights and updates ``s B A``."""
     if config.get("peft_type") != "LORA":
         kind = config.get("peft_type", "an unknown kind of")
         raise DataError(f"{path.parent} is a {kind} adapter; only LoRA adapters add up exactly; {_MERGE_IT}")
@@ -227,7 +227,10 @@ def _modules(stored: Stored, config: Mapping[str, object], path: Path) -> dict[s
             )
         a, b = stored[key], stored[second]
         layout: Layout = "embedding" if "embedding" in first else "linear" if a.ndim == 2 else "convolution"
-        alpha, rank = _said(name, config, "alpha_pattern", "lora_alpha"), _said(name, config, "rank_pattern", "r")
+        alpha, rank = (
+            _number_for(name, config, "alpha_pattern", "lora_alpha"),
+            _number_for(name, config, "rank_pattern", "r"),
+        )
         try:
             factors[name] = Factors(a, b, alpha, stabilised=bool(config.get("use_rslora")), layout=layout)
         except ParamsError as error:
@@ -240,8 +243,8 @@ def _modules(stored: Stored, config: Mapping[str, object], path: Path) -> dict[s
     return factors
 
 
-def _said(name: str, config: Mapping[str, object], patterns: str, default: str) -> float:
-    """A number of a module: of the first pattern that matches its name or the end of it, or the one for all."""
+def _number_for(name: str, config: Mapping[str, object], patterns: str, default: str) -> float:
+    """Return a module's number: that of the first pattern that matches its name or the end of it, or the default."""
     values = config.get(patterns) or {}
     try:
         pairs = values.items() if isinstance(values, dict) else ()
@@ -261,14 +264,14 @@ def _said(name: str, config: Mapping[str, object], patterns: str, default: str) 
 
 
 def _check_full(name: str, modules: Collection[str], config: Mapping[str, object], path: Path) -> None:
-    """Tell whether a full tensor is of ``modules_to_save``, or repeats the model below an output layer's factors."""
+    """Check that a full tensor is of ``modules_to_save``, or repeats the weight below an output layer's factors."""
     if "lora_" in name:
         raise DataError(f"{name} in {path} is not a factor of plain LoRA; {_MERGE_IT}")
     tied = bool(
         config.get("ensure_weight_tying")
     )  # PEFT then saves the output layer with the embeddings, and names the latter alone
     if (
-        saved_as(name, config.get("modules_to_save")) is None
+        entry_of_saved(name, config.get("modules_to_save")) is None
         and name.removesuffix(BASE_LAYER) not in modules
         and not tied
     ):

@@ -1,4 +1,4 @@
-"""Chats: messages through a tokenizer's chat template, with the assistant's answers told from the rest."""
+"""Chats: messages written by a tokenizer's chat template, with the assistant's answers marked."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -16,10 +16,10 @@ Messages = Sequence[Mapping[str, str]]
 
 
 def chat_template(tokenizer: "transformers.PreTrainedTokenizerBase") -> str:
-    """A tokenizer's chat template.
+    """Return a tokenizer's chat template.
 
     Raises:
-        DataError: It has none, and so no way to write a chat down.
+        DataError: The tokenizer has no chat template.
 
     >>> from tokenizers import Tokenizer
     >>> from tokenizers.models import WordLevel
@@ -41,10 +41,10 @@ def chat_template(tokenizer: "transformers.PreTrainedTokenizerBase") -> str:
 
 
 def messages_of(value: object) -> Messages:
-    """A row's messages, looked at: at least one answer, something before it, and only roles and texts.
+    """Check a row's messages and return them: roles and texts, with at least one answer and a message before it.
 
     Raises:
-        DataError: Something else; said so that "row 3 of FILE" can stand in front.
+        DataError: The messages are wrong; the caller puts "row 3 of FILE" in front of the message.
 
     >>> messages_of([{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}])[-1]["content"]
     '4'
@@ -53,7 +53,7 @@ def messages_of(value: object) -> Messages:
     ...
     foretaste.errors.DataError: has a message of the role 'robot'; roles are system, user, assistant
     """
-    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+    if not isinstance(value, list) or not all(isinstance(message, dict) for message in value):
         raise DataError(f"has {type(value).__name__} where a list of messages, each with role and content, is expected")
     messages = []
     for message in value:
@@ -76,10 +76,10 @@ def messages_of(value: object) -> Messages:
 
 
 def _text_of(content: object) -> object:
-    """The text of a message whose content is a list of parts; any other content as it is.
+    """Join the text of a message whose content is a list of parts; return any other content as it is.
 
     Raises:
-        DataError: A part that is no text.
+        DataError: A part is not a text.
     """
     if not isinstance(content, list):
         return content
@@ -96,13 +96,13 @@ def _text_of(content: object) -> object:
 
 
 def learned_messages(value: object) -> list[bool]:
-    """Which messages the model is to learn: the assistant's, save those of ``weight: 0``.
+    """Tell for each message whether the model is to learn it: the assistant's are, except those of ``weight: 0``.
 
     Args:
-        value: A row's messages, of which `messages_of` found nothing wrong.
+        value: A row's messages, which `messages_of` has checked.
 
     Raises:
-        DataError: A weight other than 0 and 1, or no message to learn.
+        DataError: A weight is neither 0 nor 1, or there is no message to learn.
 
     >>> question, answer = {"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}
     >>> learned_messages([question, {**answer, "weight": 0}, question, answer])
@@ -123,12 +123,12 @@ def learned_messages(value: object) -> list[bool]:
 def mark_answers(
     tokenizer: "transformers.PreTrainedTokenizerBase", messages: Messages, learned: Sequence[bool] | None = None
 ) -> tuple[list[int], list[bool]] | None:
-    """A chat's ids, and which are learned, where the template itself marks answers (``{% generation %}``); else None.
+    """Return a chat's ids and which are learned, or None if the template does not mark answers (``{% generation %}``).
 
     Args:
-        tokenizer: With a chat template.
-        messages: As `messages_of` gives them.
-        learned: As `learned_messages` gives them; every answer, if left out.
+        tokenizer: A tokenizer with a chat template.
+        messages: Messages from `messages_of`.
+        learned: Flags from `learned_messages`; every answer is learned if left out.
 
     Raises:
         DataError: The template refuses the messages, or does not mark every answer where only some are learned.
@@ -153,7 +153,7 @@ def _answers(message: Mapping[str, str]) -> bool:
 
 
 def _less_unlearned(mask: list[bool], learned: Sequence[bool]) -> list[bool]:
-    """The mask of all answers, less those that are not learned; an answer is a stretch of the mask."""
+    """Remove the answers that are not learned from the mask of all answers; each answer is one run of the mask."""
     if all(learned):
         return mask
     starts = [place for place, inside in enumerate(mask) if inside and (place == 0 or not mask[place - 1])]
@@ -170,19 +170,18 @@ def _less_unlearned(mask: list[bool], learned: Sequence[bool]) -> list[bool]:
 def segments(
     tokenizer: "transformers.PreTrainedTokenizerBase", messages: Messages, learned: Sequence[bool] | None = None
 ) -> list[Segment]:
-    """A chat as texts, the answers apart, up to the last answer; only those that are learned count.
+    """Split a chat into texts up to its last answer, each with whether it is learned.
 
-    An answer begins where the template asks for one (its generation prompt) and ends with what the template writes
-    after it.
+    An answer begins after the template's generation prompt, and ends with the text that the template writes after it.
 
     Args:
-        tokenizer: With a chat template.
-        messages: As `messages_of` gives them.
-        learned: As `learned_messages` gives them; every answer, if left out.
+        tokenizer: A tokenizer with a chat template.
+        messages: Messages from `messages_of`.
+        learned: Flags from `learned_messages`; every answer is learned if left out.
 
     Raises:
-        DataError: The template refuses the messages, or what it writes for the first of them, with its request for an
-            answer, is not how it begins the whole chat.
+        DataError: The template refuses the messages. Or it writes the first of them, with its generation prompt, in
+            another way than within the whole chat.
     """
     whole, done = _rendered(tokenizer, messages, ask=False), 0
     parts: list[Segment] = []

@@ -1,4 +1,4 @@
-"""Checkpoints on disk: what may be loaded, and a look at it before anything is."""
+"""Checkpoints on disk, checked before anything is loaded."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,15 @@ from foretaste.one_line import one_line
 from foretaste.sources.site_file import NAME
 from foretaste.stored import Stored, header_of
 
-__all__ = ["INDEX", "Checkpoint", "beside", "check_checkpoint", "open_checkpoint", "read_json", "refuse_pickles"]
+__all__ = [
+    "INDEX",
+    "Checkpoint",
+    "check_checkpoint",
+    "companion_files",
+    "open_checkpoint",
+    "read_json",
+    "refuse_pickles",
+]
 
 INDEX = "model.safetensors.index.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
@@ -26,8 +34,8 @@ class Checkpoint:
     """A transformers checkpoint folder whose headers were read.
 
     Args:
-        folder: Where it is.
-        params: Its tensors, in the physical order of its files.
+        folder: The checkpoint's folder.
+        params: The tensors, in the physical order of the files.
     """
 
     folder: Path
@@ -37,23 +45,24 @@ class Checkpoint:
 
     @cached_property
     def config(self) -> Mapping[str, Any]:
-        """What ``config.json`` says."""
+        """Return the content of ``config.json``."""
         return read_json(self.folder / "config.json")
 
     @property
     def files(self) -> list[Path]:
-        """The safetensors files, each once."""
+        """List the safetensors files, each once."""
         return list(dict.fromkeys(entry.file for entry in self.params.entries.values()))
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:
-    """Read a checkpoint's configuration and headers, of whatever size it is.
+    """Read a checkpoint's configuration and headers, but no params.
 
     Args:
-        folder: Has ``config.json`` and either one safetensors file or shards and their index.
+        folder: Folder with ``config.json`` and either one safetensors file or shards and their index.
 
     Raises:
-        DataError: What `check_checkpoint` says; an index that names tensors its shards lack; a quantised model.
+        DataError: `check_checkpoint` refuses the folder, the index names tensors that the shards lack, or the model is
+            quantised.
 
     >>> import tempfile, torch
     >>> from safetensors.torch import save_file
@@ -81,9 +90,9 @@ def open_checkpoint(folder: Path) -> Checkpoint:
             if name not in checkpoint.params or checkpoint.params.entries[name].file.name != file
         )
         if absent:
-            listed = first_few(absent, 1)
+            name = first_few(absent, 1)
             raise DataError(
-                f"{index} says that {listed} is in {places[absent[0]]}, which it is not; copy or download them again"
+                f"{index} says that {name} is in {places[absent[0]]}, which it is not; copy or download them again"
             )
     _refuse_quantised(checkpoint)
     return checkpoint
@@ -106,16 +115,17 @@ def _refuse_quantised(checkpoint: Checkpoint) -> None:
 
 
 def check_checkpoint(folder: Path) -> list[Path]:
-    """Look at a transformers checkpoint folder before it is loaded.
+    """Check a transformers checkpoint folder before it is loaded.
 
     Args:
-        folder: Has ``config.json`` and safetensors files.
+        folder: Folder with ``config.json`` and safetensors files.
 
     Returns:
-        Its safetensors files.
+        The safetensors files.
 
     Raises:
-        DataError: No configuration, a pickle (with the way out), a truncated file, or shards missing.
+        DataError: There is no configuration, a file is truncated, shards are missing, or the params are in a pickle
+            (the error tells how to convert it).
 
     >>> import tempfile, torch
     >>> from safetensors.torch import save_file
@@ -142,14 +152,14 @@ def check_checkpoint(folder: Path) -> list[Path]:
     return files
 
 
-def beside(folder: Path) -> list[Path]:
-    """The files of a checkpoint that hold no params and are not of its training: configuration, tokenizer, generation.
+def companion_files(folder: Path) -> list[Path]:
+    """List a checkpoint's files without params: configuration, tokenizer and generation, but none of its training.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     for name in ("config.json", "tokenizer.json", "model.safetensors", "optimizer.pt", "README.md"):
     ...         Path(folder, name).touch()
-    ...     [path.name for path in beside(Path(folder))]
+    ...     [path.name for path in companion_files(Path(folder))]
     ['config.json', 'tokenizer.json']
     """
     return [
@@ -160,7 +170,7 @@ def beside(folder: Path) -> list[Path]:
 
 
 def _places(index: Path) -> dict[str, str]:
-    """The file of every tensor."""
+    """Read the file of every tensor from an index."""
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
         raise DataError(
@@ -170,10 +180,10 @@ def _places(index: Path) -> dict[str, str]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object that a JSON file of a checkpoint holds.
+    """Read the object in a JSON file of a checkpoint.
 
     Raises:
-        DataError: It cannot be read, or holds something else.
+        DataError: The file cannot be read, or holds something else.
 
     >>> read_json(Path("no-such-folder/config.json"))
     Traceback (most recent call last):
@@ -196,7 +206,7 @@ def refuse_pickles(folder: Path, advice: str) -> None:
     """Refuse a folder that holds pickles.
 
     Args:
-        folder: Has no safetensors file that could be read instead.
+        folder: Folder without a safetensors file to read instead.
         advice: How to convert the first pickle, for people who trust it.
 
     Raises:

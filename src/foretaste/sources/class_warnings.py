@@ -1,4 +1,4 @@
-"""Warnings about labels, which need no data library: tasks of any source have labels."""
+"""Warnings about labels, for tasks of any source; they need no data library."""
 
 from collections.abc import Collection, Sequence
 
@@ -11,13 +11,13 @@ __all__ = ["one_class_warnings"]
 def one_class_warnings(
     task: str, metrics: Sequence[AnyMetric], labels: Collection[object], count: int
 ) -> tuple[str, ...]:
-    """A warning where all validation rows have one label, and a metric tells classes apart.
+    """Warn if all validation rows have one label and a metric compares classes.
 
     Args:
-        task: Name of the task that has the rows.
-        metrics: The task's.
-        labels: Those that occur.
-        count: Validation rows.
+        task: The task's name.
+        metrics: The task's metrics.
+        labels: The labels of its validation rows.
+        count: Number of validation rows.
 
     >>> from foretaste.metrics import METRICS
     >>> one_class_warnings("news", [METRICS["accuracy"], METRICS["f1"]], {"good"}, 20)

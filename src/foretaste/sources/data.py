@@ -22,17 +22,16 @@ LabelSet = tuple[Label, ...]
 
 
 def read_rows(where: str, split: str, most: int | None, *, quoted: bool = False) -> datasets.Dataset:
-    """All rows of a data file, an image folder or a hub data set.
+    """Read all rows of a data file, an image folder or a hub data set.
 
     Args:
-        where: A path ending in .jsonl, .json, .csv, .tsv or .parquet; a folder of images by
-            label; or a hub id.
-        split: For hub data sets.
-        most: Keep at most so many rows, drawn at random but always the same; None for all.
+        where: A path ending in .jsonl, .json, .csv, .tsv or .parquet; a folder of images by label; or a hub id.
+        split: Split of a hub data set.
+        most: Most rows to keep, drawn at random but always the same; None for all.
         quoted: Whether fields of a .tsv may stand in quotation marks.
 
     Raises:
-        DataError: Missing, empty, unreadable, or of an unknown format.
+        DataError: The data is missing, empty, unreadable, or of an unknown format.
 
     >>> read_rows("reviews.xlsx", "train", None)
     Traceback (most recent call last):
@@ -59,7 +58,7 @@ def read_rows(where: str, split: str, most: int | None, *, quoted: bool = False)
         raise DataError(f"{where} {problem}") from error
     if not len(rows):
         raise DataError(f"{where} has no rows")
-    # Files are often sorted by label: take rows from all over, the same ones every time.
+    # Files are often sorted by label, so rows are taken from everywhere, the same ones every time.
     return rows if most is None else rows.shuffle(seed=0).select(range(min(most, len(rows))))
 
 
@@ -78,7 +77,7 @@ def _bad_line(path: Path) -> str | None:
                 except (ValueError, RecursionError) as error:
                     return f"row {place} is no JSON ({error})"
     except OSError:
-        pass  # and the error that is told says so
+        pass  # the reported error says so
     return None
 
 
@@ -98,14 +97,14 @@ def _innermost(error: BaseException) -> str:
 
 @dataclass(frozen=True)
 class RawRows:
-    """A task's rows as they were read, for whoever writes them out again.
+    """A task's rows as they were read, for exports of data.
 
     Args:
-        train: In the order of the task's training examples.
-        validation: In the order of the task's validation examples.
+        train: Training rows, in the order of the task's training examples.
+        validation: Validation rows, in the order of the task's validation examples.
         source: Absolute path or hub id of the training rows.
-        whole: Whether they are all rows of that one file.
-        columns: By what they are, where the recipe names them.
+        whole: Whether these are all rows of the one file.
+        columns: The columns that the recipe names, by role.
     """
 
     train: datasets.Dataset
@@ -126,13 +125,13 @@ class RawRows:
         *,
         converted: bool = False,
     ) -> "RawRows":
-        """Training and validation rows.
+        """Collect a task's training and validation rows.
 
         Args:
-            rows: Both.
+            rows: Training rows and validation rows.
             where: Path or hub id of the training rows.
-            most: At most so many were read.
-            columns: See above.
+            most: Most training rows to read; None for all.
+            columns: The columns that the recipe names, by role.
             converted: Whether the rows have another form than in the file.
         """
         path = Path(where)
@@ -141,17 +140,17 @@ class RawRows:
 
     @property
     def digest(self) -> str:
-        """Hash of the training rows' source."""
+        """Hash the source of the training rows."""
         return rows_digest(self.source, self.train)
 
 
 def rows_digest(where: str, rows: datasets.Dataset, *, quoted: bool = False) -> str:
-    """Hash of the file's bytes, or the data set's own fingerprint where it is not one file.
+    """Hash a file's bytes, or return the data set's own fingerprint if it is not one file.
 
     Args:
         where: Path or hub id.
-        rows: What was read there.
-        quoted: As of `read_rows`; the digest of a .tsv that holds quotation marks says whether they were taken as text.
+        rows: The rows that were read there.
+        quoted: The same option as of `read_rows`; it changes the digest of a .tsv with quotation marks.
 
     Raises:
         DataError: The file cannot be read.
@@ -179,9 +178,9 @@ class Part:
     """The rows of one file of a task.
 
     Args:
-        field: Where the recipe names the file.
-        where: The file.
-        rows: What is in it.
+        field: The recipe's field that names the file.
+        where: The file's path or hub id.
+        rows: The rows in the file.
     """
 
     field: tuple[str, ...]
@@ -191,14 +190,14 @@ class Part:
     __repr__ = one_line
 
 
-def check_columns(wanted: Iterable[tuple[Part, Collection[str]]]) -> None:
-    """Look whether all files have the columns that are read, before any is.
+def check_columns(columns: Iterable[tuple[Part, Collection[str]]]) -> None:
+    """Check that all files have the columns that will be read.
 
     Args:
-        wanted: Files, and the names of their columns.
+        columns: Each file with the names of its columns.
 
     Raises:
-        DataError: Any lacks some; all of them are listed.
+        DataError: A file lacks a column; all missing columns are listed.
 
     >>> rows = datasets.Dataset.from_dict({"text": ["good"]})
     >>> check_columns([(Part(("tasks", "a", "train"), "a.csv", rows), ["txt", "label"])])
@@ -207,7 +206,7 @@ def check_columns(wanted: Iterable[tuple[Part, Collection[str]]]) -> None:
     foretaste.errors.DataError: a.csv has no columns 'txt', 'label'; it has text
     """
     faults = []
-    for part, names in wanted:
+    for part, names in columns:
         absent = [repr(name) for name in dict.fromkeys(names) if name not in part.rows.column_names]
         if absent:
             columns_text = f"column{'s' if len(absent) > 1 else ''} {', '.join(absent)}"
@@ -218,13 +217,13 @@ def check_columns(wanted: Iterable[tuple[Part, Collection[str]]]) -> None:
 
 
 def refuse(faults: "Sequence[tuple[tuple[str, ...], str]]") -> None:
-    """One error of all faults that were found; the recipe's field of the first is named by whoever knows the recipe.
+    """Raise one error for all faults; it names the recipe's field of the first.
 
     Args:
-        faults: Field and message of each.
+        faults: Field and message of each fault.
 
     Raises:
-        DataError: There are any.
+        DataError: There is a fault.
 
     >>> refuse([])
     """
@@ -234,10 +233,10 @@ def refuse(faults: "Sequence[tuple[tuple[str, ...], str]]") -> None:
 
 
 def column(rows: datasets.Dataset, name: str, where: str) -> "Sequence[Any]":
-    """One column, every value present.
+    """Read one column, in which every row must have a value.
 
     Raises:
-        DataError: No such column, one that cannot be decoded, or a row without a value.
+        DataError: There is no such column, it cannot be decoded, or a row has no value.
 
     >>> column(datasets.Dataset.from_dict({"text": ["good", "bad"]}), "text", "train.csv")
     ['good', 'bad']
@@ -255,10 +254,10 @@ def column(rows: datasets.Dataset, name: str, where: str) -> "Sequence[Any]":
 
 
 def label_set(rows: datasets.Dataset, name: str, where: str) -> tuple[list[Label], LabelSet]:
-    """Labels of all rows, and the set they come from: the file's own list of names, or what occurs.
+    """Read the labels of all rows and their label set: the file's own list of names, or all labels that occur.
 
     Raises:
-        DataError: A label that is neither text nor a whole number, or has no name in the file's list.
+        DataError: A label is neither a text nor a whole number, or has no name in the file's list.
 
     >>> label_set(datasets.Dataset.from_dict({"label": ["pos", "neg", "pos"]}), "label", "train.csv")
     (['pos', 'neg', 'pos'], ('neg', 'pos'))
@@ -266,7 +265,7 @@ def label_set(rows: datasets.Dataset, name: str, where: str) -> tuple[list[Label
     values = list(column(rows, name, where))
     feature = rows.features[name]
     if isinstance(feature, datasets.ClassLabel):
-        return _named(values, feature.names, where), tuple(feature.names)
+        return _class_names(values, feature.names, where), tuple(feature.names)
     for place, value in enumerate(values):
         if not isinstance(value, str | int) or isinstance(value, bool):
             raise DataError(
@@ -276,8 +275,8 @@ def label_set(rows: datasets.Dataset, name: str, where: str) -> tuple[list[Label
     return values, tuple(sorted(set(values), key=lambda value: (isinstance(value, str), value)))
 
 
-def _named(values: "Sequence[int]", names: list[str], where: str) -> list[Label]:
-    """The names of class numbers; public test splits use -1 where the label is kept secret."""
+def _class_names(values: "Sequence[int]", names: list[str], where: str) -> list[Label]:
+    """Look up the names of class numbers; public test splits have -1 where the label is secret."""
     for place, value in enumerate(values):
         if not 0 <= value < len(names):
             raise DataError(

@@ -1,7 +1,7 @@
 """The embedded problem: scikit-learn's digits, three groups of classes, one small network.
 
-A 64-32-32-10 tanh network sees 60 digits first, then about 300 of each group. The groups share
-one head, so they interfere strongly: learning one forgets the others.
+A 64-32-32-10 tanh network is pretrained on 60 digits, and finetuned on about 300 of each group. The groups share one
+head, so they interfere strongly: a network that learns one group forgets the others.
 """
 
 import torch
@@ -25,7 +25,7 @@ _PER_TASK = 300
 
 
 def digits(seed: int = 0) -> Problem:
-    """Three tasks on handwritten digits: 0 to 3, 4 to 6, 7 to 9.
+    """Make three tasks on handwritten digits: 0 to 3, 4 to 6, and 7 to 9.
 
     Args:
         seed: Seed of the split, the initial params and pretraining.
@@ -68,7 +68,7 @@ def _pretrained(task: Task, seed: int) -> nn.Module:
         torch.manual_seed(seed)
         model = nn.Sequential(nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 10))
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the same bits however many there are: studies know the model by its content
+    torch.set_num_threads(1)  # the number of threads must not change the bits, because studies hash the model's content
     training = Training(steps=100, batch_size=60, learning_rate=1e-2, decay="constant", seed=seed)
     try:
         params = finetune(model, None, task, training).params

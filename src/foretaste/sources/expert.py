@@ -1,9 +1,7 @@
 """Experts: models that were trained elsewhere, as folders on disk.
 
-What kind each is, and its params under a model's names.
-
-Four kinds: a transformers checkpoint, an adapter that PEFT saved, a site file of ours that has its own params, and
-plain safetensors whose names are the model's (which is how models that are not of transformers are kept).
+There are four kinds: a transformers checkpoint, an adapter that PEFT saved, a site file with its own params, and plain
+safetensors with the model's names (the form for models that are not of transformers).
 """
 
 import hashlib
@@ -25,12 +23,12 @@ from foretaste.sources.site_file import NAME
 from foretaste.stored import Stored
 from foretaste.task import Task
 
-__all__ = ["Expert", "Kind", "fitted_to", "hash_files", "look", "read_tensors", "stamp_files"]
+__all__ = ["Expert", "Kind", "fit_to_model", "hash_files", "open_expert", "read_tensors", "stamp_files"]
 
 Kind = Literal["checkpoint", "adapter", "site", "tensors"]
 
 _BLOCK = 1 << 22
-_LISTED = 4
+_MOST_NAMES = 4
 
 
 @dataclass(frozen=True)
@@ -38,10 +36,10 @@ class Expert:
     """A folder with one task's model.
 
     Args:
-        folder: Where it is.
-        kind: What it is.
-        files: That hold its params.
-        site: A site file of ours, with the task's curvature, if there is one.
+        folder: The folder.
+        kind: The kind of model in it.
+        files: The files with the params.
+        site: The site file with the task's curvature, if there is one.
     """
 
     folder: Path
@@ -52,17 +50,17 @@ class Expert:
     __repr__ = one_line
 
 
-def look(folder: Path) -> Expert:
-    """What is in a folder, from names and headers.
+def open_expert(folder: Path) -> Expert:
+    """Find the model in a folder by the names and headers of its files.
 
     Raises:
-        DataError: It does not exist, holds no model, pickles alone, or damaged files.
+        DataError: The folder does not exist, holds no model, only pickles, or damaged files.
 
     >>> import tempfile, torch
     >>> from safetensors.torch import save_file
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_file({"w": torch.ones(1)}, Path(folder, "model.safetensors"))
-    ...     look(Path(folder)).kind
+    ...     open_expert(Path(folder)).kind
     'tensors'
     """
     if not folder.is_dir():
@@ -84,11 +82,11 @@ def look(folder: Path) -> Expert:
 
 
 def hash_files(files: Iterable[Path], advance: Callable[[int], object] = lambda size: None) -> str:
-    """Hash of what some files hold, in this order.
+    """Hash the content of some files, in this order.
 
     Args:
-        files: Read once.
-        advance: Told of bytes read.
+        files: The files, each read once.
+        advance: Called with the number of bytes read since the last call.
 
     >>> hash_files([])[:8]
     'e3b0c442'
@@ -103,7 +101,7 @@ def hash_files(files: Iterable[Path], advance: Callable[[int], object] = lambda 
 
 
 def stamp_files(files: Iterable[Path]) -> list[list[int]]:
-    """Size and time of last change of some files, by which a change is noticed without reading.
+    """Return size and time of the last change of each file, which reveal a change without reading.
 
     >>> stamp_files([])
     []
@@ -112,10 +110,11 @@ def stamp_files(files: Iterable[Path]) -> list[list[int]]:
 
 
 def read_tensors(model: nn.Module, task: Task, expert: Expert) -> Params:
-    """The params of an expert whose files name them as the model does.
+    """Read the params of an expert whose files have the model's names.
 
     Raises:
-        DataError: An adapter or checkpoint, which need transformers' names; missing names or other shapes.
+        DataError: The expert is an adapter or checkpoint, which have transformers' names. Or tensors are missing or
+            have other shapes.
 
     >>> import tempfile, torch
     >>> from foretaste.metrics import METRICS
@@ -125,7 +124,7 @@ def read_tensors(model: nn.Module, task: Task, expert: Expert) -> Params:
     >>> task = Task("a", rows, rows, [METRICS["accuracy"]])
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_tensors(nn.Linear(2, 2), Path(folder))
-    ...     sorted(read_tensors(nn.Linear(2, 2), task, look(Path(folder))))
+    ...     sorted(read_tensors(nn.Linear(2, 2), task, open_expert(Path(folder))))
     ['bias', 'weight']
     """
     if expert.kind == "adapter":
@@ -133,26 +132,26 @@ def read_tensors(model: nn.Module, task: Task, expert: Expert) -> Params:
             f"{expert.folder} is an adapter, and this study's model is not of transformers; merge it into its model"
             " first"
         )
-    return fitted_to(
+    return fit_to_model(
         model, task, Stored.open(path for path in expert.files if path.suffix == ".safetensors"), expert.folder
     )
 
 
-def fitted_to(model: nn.Module, task: Task, params: Params, folder: Path) -> Params:
-    """Params under a model's names, looked at: all that the task has must be there, in its shapes.
+def fit_to_model(model: nn.Module, task: Task, params: Params, folder: Path) -> Params:
+    """Check that params fit a model and a task, and return all that the task has.
 
     Args:
-        model: Gives names, shapes and the buffers that are not found.
-        task: Says which parameters it has.
-        params: By the model's names; a tied parameter may be there under any of its names, or under several.
-        folder: For errors.
+        model: The model, with names, shapes, and buffers to use where params lack them.
+        task: The task, which has some of the model's parameters.
+        params: Params by the model's names; a tied parameter may have any of its names, or several.
+        folder: The expert's folder, for errors.
 
     Returns:
-        On the CPU, in float32 or wider; buffers included.
+        Params and buffers on the CPU, in float32 or wider.
 
     Raises:
-        DataError: Anything is missing or of another shape; all of it is listed. Or the names of one tied parameter
-            hold different tensors, which the model cannot hold.
+        DataError: Params are missing or have other shapes; all are listed. Or the names of one tied parameter have
+            different tensors, where the model has room for one.
     """
     own, buffers = parameters_of(model, task.names), buffers_of(model)
     params = _with_tied(model, params, folder)
@@ -165,37 +164,37 @@ def fitted_to(model: nn.Module, task: Task, params: Params, folder: Path) -> Par
     if faults:
         raise DataError(
             f"{folder} does not fit the model of the study for task {task.name!r}:"
-            f" {first_few(faults, _LISTED, separator='; ')}; import a model that was finetuned from the recipe's, with"
-            " this task's labels"
+            f" {first_few(faults, _MOST_NAMES, separator='; ')}; import a model that was finetuned from the recipe's,"
+            " with this task's labels"
         )
     return {name: wide(params.get(name, tensor)).detach().cpu().clone() for name, tensor in (own | buffers).items()}
 
 
 def _with_tied(model: nn.Module, params: Params, folder: Path) -> Params:
-    """The params with each tied parameter under its first name.
+    """Return the params with each tied parameter under its first name.
 
     Raises:
-        DataError: Its names hold different tensors.
+        DataError: The names of one tied parameter have different tensors.
     """
     first: dict[str, Tensor] = {}
     for name, aliases in tied_names(model).items():
-        given = [alias for alias in aliases if alias in params]
-        if not given:
+        present = [alias for alias in aliases if alias in params]
+        if not present:
             continue
-        different = next((alias for alias in given[1:] if not _is_same(params[given[0]], params[alias])), None)
+        different = next((alias for alias in present[1:] if not _is_same(params[present[0]], params[alias])), None)
         if different is not None:
             raise DataError(
-                f"{folder} changes {given[0]} and {different} differently, and the study's model holds both as one tied"
-                " parameter (tie_word_embeddings); start the study from a checkpoint that was saved with"
+                f"{folder} changes {present[0]} and {different} differently, and the study's model holds both as one"
+                " tied parameter (tie_word_embeddings); start the study from a checkpoint that was saved with"
                 " tie_word_embeddings=false and its own output layer, or train the expert without changing either of"
                 " the two"
             )
-        first[name] = params[given[0]]
+        first[name] = params[present[0]]
     return {name: params[name] if name not in first else first[name] for name in {**dict.fromkeys(params), **first}}
 
 
 def _is_same(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors are equal but for rounding."""
+    """Tell whether two tensors are equal up to rounding."""
     if one.shape != other.shape:
         return False
     a, b = wide(one), wide(other)

@@ -1,4 +1,4 @@
-"""The optional packages of the extra ``hf``, imported in this one place."""
+"""The optional packages of the extra ``hf``, which are imported here alone."""
 
 from foretaste.errors import MissingExtra
 

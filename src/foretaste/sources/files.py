@@ -1,8 +1,8 @@
 """Data files and folders of images, read as they are now.
 
-Hugging Face datasets keeps what it read by path and time, expands patterns in paths, and sorts pictures into splits by
-words in their names. Here a path is a path, what is kept is known by the content of its file, and every picture below a
-folder belongs to it.
+Hugging Face datasets caches rows by path and time, expands patterns in paths, and sorts images into splits by words in
+their names. Here a path is only a path, the cache's key is the content of the file, and every image below a folder
+belongs to it.
 """
 
 import csv
@@ -28,12 +28,12 @@ _BUILDERS = {"json": "Json", "csv": "Csv", "parquet": "Parquet", "imagefolder": 
 
 
 def read_table(path: Path, *, quoted: bool = False) -> datasets.Dataset:
-    r"""All rows of a data file.
+    r"""Read all rows of a data file.
 
     In CSV only an empty field is a missing value: ``NA`` and ``null`` are texts like others.
 
     Args:
-        path: Its ending is in `FORMATS`.
+        path: The file; its ending is in `FORMATS`.
         quoted: Whether fields of a .tsv may stand in quotation marks; those of a .csv always may.
 
     Raises:
@@ -55,14 +55,14 @@ def read_table(path: Path, *, quoted: bool = False) -> datasets.Dataset:
 
 
 def read_folder(folder: Path) -> datasets.Dataset:
-    """Every picture below a folder, with the name of the folder it lies in as its label.
+    """Read every image below a folder, with the name of its own folder as its label.
 
-    There are labels where all pictures lie equally deep, in more than one folder. Columns of a metadata file
-    (``metadata.csv``, ``.jsonl`` or ``.parquet``, with ``file_name``) come in their place, as datasets reads them.
+    Images have labels if all lie equally deep, in more than one folder. If there is a metadata file (``metadata.csv``,
+    ``.jsonl`` or ``.parquet``, with ``file_name``), its columns take the place of labels, as datasets reads them.
     Hidden files are left out.
 
     Raises:
-        datasets.data_files.EmptyDatasetError: There is none.
+        datasets.data_files.EmptyDatasetError: There is no image.
     """
     module = import_module("datasets.packaged_modules.imagefolder.imagefolder")
     files = [
@@ -89,10 +89,10 @@ def read_folder(folder: Path) -> datasets.Dataset:
 
 
 def content_digest(path: Path) -> str:
-    """Hash of a file's bytes, or of the names and bytes of all files below a folder.
+    """Hash a file's bytes, or the names and bytes of all files below a folder.
 
     Raises:
-        DataError: Something in it cannot be read.
+        DataError: A file cannot be read.
 
     >>> import tempfile
     >>> with tempfile.NamedTemporaryFile() as file:
@@ -112,11 +112,11 @@ def content_digest(path: Path) -> str:
 
 
 def lines_warning(path: Path, rows: int) -> tuple[str, ...]:
-    r"""A warning where a CSV or TSV file has another number of rows than of lines; none for other files.
+    r"""Warn if a CSV or TSV file has another number of rows than of lines; there is no warning for other files.
 
     Args:
         path: The file; blank lines do not count.
-        rows: How many were read from it.
+        rows: Number of rows read from it.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -141,7 +141,7 @@ def lines_warning(path: Path, rows: int) -> tuple[str, ...]:
 
 
 def _files_below(folder: Path) -> list[Path]:
-    """All files, through links to folders too, in the order of their paths.
+    """Yield all files below a folder in the order of their paths, through links too.
 
     A folder that contains itself is entered once.
     """
@@ -155,14 +155,14 @@ def _files_below(folder: Path) -> list[Path]:
 
 
 def _built(kind: str, files: list[str], digest: str, options: dict[str, object]) -> datasets.Dataset:
-    """What datasets makes of these files; what it keeps of them is named by their content."""
+    """Read files through datasets, with the content of the files as the key of its cache."""
     before = [_stamp(file) for file in files]
     builder_class = getattr(import_module(f"datasets.packaged_modules.{kind}.{kind}"), _BUILDERS[kind])
-    listed = datasets.data_files.DataFilesList(files, [(digest,)])
+    data_files = datasets.data_files.DataFilesList(files, [(digest,)])
     builder = builder_class(
         cache_dir=str(datasets.config.HF_DATASETS_CACHE),
         hash=hashlib.sha256(f"{digest} {datasets.__version__}".encode()).hexdigest(),
-        data_files=datasets.data_files.DataFilesDict({"train": listed}),
+        data_files=datasets.data_files.DataFilesDict({"train": data_files}),
         **options,
     )
     builder.download_and_prepare()
@@ -184,9 +184,9 @@ def _digest_of_file(path: Path) -> str:
 
 @contextmanager
 def _plainly_named(path: Path) -> Iterator[str]:
-    """The file's path.
+    """Yield the file's path, or that of a link if datasets could misread the path.
 
-    That of a link to it where datasets could take the path for a pattern, an address or a file in an archive.
+    It reads some paths as patterns, addresses or files in archives.
     """
     whole = str(path.absolute())
     if _PLAIN.fullmatch(whole) and "::" not in whole:

@@ -1,4 +1,4 @@
-"""Forms of language rows: which columns a task reads, and rows of other usual forms brought to these.
+"""Forms of language rows: which columns a task reads, and how rows of other usual forms are converted.
 
 ShareGPT rows (``conversations`` of ``from`` and ``value``) become ``messages``. Alpaca rows (``instruction``,
 ``input``, ``output``) become a prompt and its completion, by Alpaca's own template.
@@ -32,17 +32,17 @@ _TASK = "Below is an instruction that describes a task"
 _REQUEST = "Write a response that appropriately completes the request."
 
 
-def columns_of(kind: str, named: Mapping[str, str], there: Collection[str], where: str) -> dict[str, str]:
-    """Which columns a task reads: those that the recipe names, else the first usual ones that are there.
+def columns_of(kind: str, recipe_columns: Mapping[str, str], there: Collection[str], where: str) -> dict[str, str]:
+    """Choose the columns that a task reads: those that the recipe names, or the first usual ones in the file.
 
     Args:
         kind: Name of the kind of model.
-        named: By what they are, as the recipe names them.
+        recipe_columns: The columns that the recipe names, by role.
         there: The file's columns.
-        where: The file's place, for errors.
+        where: The file's path or hub id, for errors.
 
     Raises:
-        DataError: None are named, and the usual ones are not there.
+        DataError: The recipe names no columns, and the file has none of the usual ones.
 
     >>> columns_of("causal-lm", {}, ["text", "prompt", "completion"], "a.csv")
     {'prompt': 'prompt', 'completion': 'completion'}
@@ -51,8 +51,8 @@ def columns_of(kind: str, named: Mapping[str, str], there: Collection[str], wher
     """
     formats = kind_named(kind).formats
     for roles in formats:
-        if set(roles) & set(named) if named else set(roles) <= set(there):
-            return {role: named.get(role, role) for role in roles}
+        if set(roles) & set(recipe_columns) if recipe_columns else set(roles) <= set(there):
+            return {role: recipe_columns.get(role, role) for role in roles}
     if {"chosen", "rejected"} <= set(there):
         raise DataError(
             f"{where} holds preference rows (a chosen and a rejected answer), which are not supported yet; to learn the"
@@ -67,31 +67,31 @@ def columns_of(kind: str, named: Mapping[str, str], there: Collection[str], wher
 
 
 def shared_columns(
-    kind: str, named: Mapping[str, Mapping[str, str]], parts: Mapping[str, Sequence[Part]]
+    kind: str, recipe_columns: Mapping[str, Mapping[str, str]], parts: Mapping[str, Sequence[Part]]
 ) -> dict[str, dict[str, str]]:
-    """Which columns every task reads, which both of its files must have.
+    """Choose the columns that every task reads; both of a task's files must have them.
 
     Args:
         kind: Name of the kind of model.
-        named: By task, columns by what they are, as the recipe names them.
-        parts: By task, its training and its validation rows.
+        recipe_columns: By task, the columns that the recipe names, by role.
+        parts: By task, the training and the validation rows.
 
     Raises:
-        DataError: Some files lack columns; all of them are listed.
+        DataError: Files lack columns; all missing columns are listed.
     """
     columns: dict[str, dict[str, str]] = {}
     faults = []
     for task, (train, validation) in parts.items():
         try:
-            columns[task] = columns_of(kind, named[task], train.rows.column_names, train.where)
+            columns[task] = columns_of(kind, recipe_columns[task], train.rows.column_names, train.where)
         except DataError as error:
             faults.append((train.field, str(error)))
             continue
         fitting = [roles for roles in kind_named(kind).formats if set(roles) <= set(validation.rows.column_names)]
         both = [roles for roles in fitting if set(roles) <= set(train.rows.column_names)]
-        if not named[task] and both:
+        if not recipe_columns[task] and both:
             columns[task] = {role: role for role in both[0]}
-        elif not named[task] and fitting:
+        elif not recipe_columns[task] and fitting:
             ours, theirs = (" and ".join(roles) for roles in (columns.pop(task), fitting[0]))
             faults.append(
                 (
@@ -105,17 +105,19 @@ def shared_columns(
     return columns
 
 
-def standard_rows(kind: str, rows: "datasets.Dataset", named: Mapping[str, str], where: str) -> "datasets.Dataset":
+def standard_rows(
+    kind: str, rows: "datasets.Dataset", recipe_columns: Mapping[str, str], where: str
+) -> "datasets.Dataset":
     """Convert ShareGPT and Alpaca rows to a form that this kind of model reads; leave all others as they are.
 
     Args:
         kind: Name of the kind of model.
-        rows: As they were read.
-        named: Columns by what they are, as the recipe names them; Alpaca rows of named columns are not converted.
-        where: The file's place, for errors.
+        rows: The rows of a file.
+        recipe_columns: The columns that the recipe names, by role; with any, Alpaca rows are not converted.
+        where: The file's path or hub id, for errors.
 
     Raises:
-        DataError: Alpaca rows with a history, which has no place in the template.
+        DataError: Alpaca rows have a history, for which the template has no place.
 
     >>> import datasets
     >>> rows = datasets.Dataset.from_list(
@@ -125,11 +127,11 @@ def standard_rows(kind: str, rows: "datasets.Dataset", named: Mapping[str, str],
     [{'role': 'user', 'content': '2 + 2?'}, {'role': 'assistant', 'content': '4'}]
     """
     columns, formats = set(rows.column_names), kind_named(kind).formats
-    if ("messages",) in formats and (name := _chat_column(formats, rows, named)) is not None:
-        target = name if named else "messages"
+    if ("messages",) in formats and (name := _chat_column(formats, rows, recipe_columns)) is not None:
+        target = name if recipe_columns else "messages"
         return rows.map(_messages, batched=True, remove_columns=[name], fn_kwargs={"name": name, "target": target})
     usual = any(set(roles) <= columns for roles in formats)
-    if named or usual or not {"instruction", "output"} <= columns:
+    if recipe_columns or usual or not {"instruction", "output"} <= columns:
         return rows
     if "history" in columns and any(rows["history"]):
         raise DataError(
@@ -141,20 +143,22 @@ def standard_rows(kind: str, rows: "datasets.Dataset", named: Mapping[str, str],
     return rows.map(_filled_template, batched=True, remove_columns=gone, fn_kwargs={"targets": targets})
 
 
-def _chat_column(formats: Sequence[tuple[str, ...]], rows: "datasets.Dataset", named: Mapping[str, str]) -> str | None:
-    """Find the column of chats with ``from`` and ``value``, or named ``conversations``; None if there is none."""
+def _chat_column(
+    formats: Sequence[tuple[str, ...]], rows: "datasets.Dataset", recipe_columns: Mapping[str, str]
+) -> str | None:
+    """Find the column of chats with ``from`` and ``value``, or called ``conversations``; None if there is none."""
     usual = any(set(roles) <= set(rows.column_names) for roles in formats)
-    name = named.get("messages") if named else None if usual else "conversations"
+    name = recipe_columns.get("messages") if recipe_columns else None if usual else "conversations"
     if name not in rows.column_names:
         return None
     first = rows[0][name]
     if not isinstance(first, list) or not first or not isinstance(first[0], dict):
         return None
-    return name if {"from", "value"} <= set(first[0]) or not named else None
+    return name if {"from", "value"} <= set(first[0]) or not recipe_columns else None
 
 
 def _messages(batch: Mapping[str, Sequence[object]], name: str, target: str) -> dict[str, list[object]]:
-    """Chats as messages of role and content; a ``system`` column comes first."""
+    """Convert chats to messages of role and content; a ``system`` column comes first."""
     systems = batch.get("system") or [None] * len(batch[name])
     return {target: [_chat(chat, system) for chat, system in zip(batch[name], systems, strict=True)]}
 
@@ -180,7 +184,7 @@ def _filled_template(batch: Mapping[str, Sequence[object]], targets: tuple[str, 
 
 
 def _prompt(instruction: object, more: object) -> object:
-    """The prompt of one row; a row without an instruction has none, and is named where its texts are read."""
+    """Write the prompt of one row; None without an instruction, which is an error where texts are read."""
     if not isinstance(instruction, str):
         return None
     if not isinstance(more, str) or not more.strip():

@@ -1,4 +1,4 @@
-"""Freezing: parts of the model that keep their pretrained params, in every task's training and in joint training."""
+"""Freezing: modules that keep their pretrained params, in training on one task and jointly."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -16,19 +16,21 @@ from foretaste.task import Task
 
 __all__ = ["freeze_modules"]
 
-_LISTED = 12
-_DEPTH = 3  # of the modules that an error lists
+_MOST_NAMES = 12
+_DEPTH = 3  # depth of the modules that an error lists
 
 
 def freeze_modules(problem: Problem, names: Sequence[str]) -> Problem:
-    """A problem whose tasks leave some modules as they are; these have no site, and previews share them.
+    """Freeze some modules of a problem's model, and return the problem whose tasks leave them as they are.
+
+    Frozen parameters have no site, and all previews share them.
 
     Args:
-        problem: The problem; the frozen parameters of its model need no gradient any more.
-        names: Of modules, or the ends of them; ``*``, ``?`` and ``[0-3]`` stand for what they do in file names.
+        problem: The problem; the frozen parameters of its model no longer need a gradient.
+        names: Names of modules or ends of names; ``*``, ``?`` and ``[0-3]`` mean what they do in file names.
 
     Raises:
-        DataError: A name of no module that has parameters; the field is given.
+        DataError: No module with parameters has such a name; the error has the field.
         TaskError: A task has nothing left to train.
 
     >>> from foretaste.sources.digits import digits
@@ -41,7 +43,7 @@ def freeze_modules(problem: Problem, names: Sequence[str]) -> Problem:
     for ending in names:
         matching = [module for name, module in _modules(model).items() if fnmatchcase(f".{name}", f"*.{ending}")]
         if not matching:
-            there = _listed(list(_modules(model)))
+            there = _list_names(list(_modules(model)))
             raise DataError(f"{ending!r} is the name of no module with parameters; there are {there}").at(
                 "finetune", "freeze"
             )
@@ -68,10 +70,10 @@ def _modules(model: nn.Module) -> dict[str, nn.Module]:
     }
 
 
-def _listed(names: Sequence[str]) -> str:
-    """A few names, those near the top."""
+def _list_names(names: Sequence[str]) -> str:
+    """List a few names, those near the top of the model."""
     near = [name for name in names if name.count(".") < _DEPTH]
-    return ", ".join(near[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
+    return ", ".join(near[:_MOST_NAMES]) + (f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else "")
 
 
 def _read(
@@ -82,7 +84,7 @@ def _read(
     task: Task,
     expert: Expert,
 ) -> Params:
-    """An expert's params, whose frozen ones must be the pretrained model's."""
+    """Read an expert's params, and check that the frozen ones are the pretrained model's."""
     params = read(model, tasks[task.name], expert)
     own = parameters_of(model, stay)
     moved = [
@@ -90,7 +92,7 @@ def _read(
     ]
     if moved:
         raise DataError(
-            f"{expert.folder} was trained in parts that finetune.freeze leaves as they are: {_listed(moved)}; "
+            f"{expert.folder} was trained in parts that finetune.freeze leaves as they are: {_list_names(moved)}; "
             "freeze less, or let this study train the task"
         )
     return {name: tensor for name, tensor in params.items() if name not in stay}

@@ -17,7 +17,7 @@ from foretaste.task import Task
 
 __all__ = ["call", "users_fault"]
 
-_FOLDERS: set[Path] = set()  # of recipes whose functions were called
+_FOLDERS: set[Path] = set()  # folders of the recipes whose functions were called
 _IMPORTED: set[str] = set()  # files of the modules that `call` imported
 _OURS = Path(__file__).parents[1]
 
@@ -26,7 +26,7 @@ def call(target: str, arguments: Mapping[str, object], folder: Path) -> Problem:
     r"""Call a function that returns a model and its tasks.
 
     Args:
-        target: ``module:function``; the module is looked for in ``folder`` first.
+        target: ``module:function``; ``folder`` is searched for the module first.
         arguments: Keyword arguments of the call.
         folder: The recipe's folder.
 
@@ -36,7 +36,7 @@ def call(target: str, arguments: Mapping[str, object], folder: Path) -> Problem:
     Raises:
         DataError: The function cannot be found, is not defined in the module, fails, ends the program, or returns
             something else.
-        Stopped: It was interrupted.
+        Stopped: The call was interrupted.
 
     >>> import tempfile
     >>> source = "from foretaste.sources.digits import digits\nd = digits()\nproblem = lambda: (d.model, d.tasks)"
@@ -53,7 +53,7 @@ def call(target: str, arguments: Mapping[str, object], folder: Path) -> Problem:
         function = getattr(module, attribute)
         _check_defined_in(module, function, target, folder)
         _IMPORTED.add(str(module.__file__))
-        model, tasks = _checked(target, function(**arguments))
+        model, tasks = _check_result(target, function(**arguments))
         source = inspect.getsource(module)
         marked = tuple(
             task if task.fingerprint else replace(task, fingerprint=_fingerprint(task, source)) for task in tasks
@@ -78,7 +78,7 @@ def call(target: str, arguments: Mapping[str, object], folder: Path) -> Problem:
 
 
 def _check_defined_in(module: ModuleType, function: object, target: str, folder: Path) -> None:
-    """Check that the module itself defines the recipe's function: no imported name, nothing of Python's own."""
+    """Check that the module itself defines the recipe's function, and neither imports it nor has it from Python."""
     file = getattr(module, "__file__", None)
     own = file is not None and Path(file).resolve().is_relative_to(folder.resolve())
     if not own and module.__name__.partition(".")[0] in sys.stdlib_module_names:
@@ -95,11 +95,11 @@ def _check_defined_in(module: ModuleType, function: object, target: str, folder:
 
 
 def users_fault(error: BaseException) -> RunFailed | None:
-    """An error that comes out of the user's own code at work, as one that says so; None for any other.
+    """Turn an error of the user's own code into one that says so; return None for any other error.
 
     Args:
-        error: As it was caught. The user's code is that of modules that `call` imported, and of others in the recipe's
-            folder.
+        error: The error that was caught. The user's code is in the modules that `call` imported, and in others of the
+            recipe's folder.
 
     >>> users_fault(ValueError("ours")) is None
     True
@@ -127,15 +127,15 @@ def _is_users(file: str) -> bool:
 
 
 def _place(error: BaseException, name: str, folder: Path) -> str:
-    """Where in the user's own code it happened, or where their module was looked for."""
+    """Describe where in the user's own code the error happened, or where their module was searched for."""
     if isinstance(error, ModuleNotFoundError) and error.name is not None and f"{name}.".startswith(f"{error.name}."):
         return (
             f"; it was looked for in {folder}, the recipe's folder, and where Python looks; write"
             f" {name.replace('.', '/')}.py there"
         )
     if isinstance(error, SyntaxError):
-        return ""  # it says where itself
-    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is ours
+        return ""  # the error has its own place
+    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first frame is of this module
     module = sys.modules.get(name)
     files = {str(module.__file__)} if module is not None else set()
     near = [
@@ -149,11 +149,11 @@ def _place(error: BaseException, name: str, folder: Path) -> str:
     return f" ({own[-1].filename}, line {own[-1].lineno}, in {own[-1].name})" if own else ""
 
 
-def _checked(target: str, result: object) -> tuple[nn.Module, Sequence[Task]]:
+def _check_result(target: str, result: object) -> tuple[nn.Module, Sequence[Task]]:
     match result:
-        case (nn.Module() as model, [*given]) if given:
-            tasks = [task for task in given if isinstance(task, Task)]
-            if len(tasks) == len(given):
+        case (nn.Module() as model, [*values]) if values:
+            tasks = [task for task in values if isinstance(task, Task)]
+            if len(tasks) == len(values):
                 return model, tasks
     raise DataError(f"{target!r} returned {type(result).__name__}; it must return (model, [Task, ...])")
 

@@ -1,8 +1,7 @@
-"""Metrics of lm-evaluation-harness, from the extra ``harness``, which is imported in this one place.
+"""Metrics of lm-evaluation-harness, from the extra ``harness``.
 
-The harness is given the very module whose params are swapped, so that nothing is loaded again for other params. A
-harness task is loaded once, too, and passes over it are alike: the same documents, the same examples in prompts, the
-same seeds.
+The harness evaluates the very module whose params are swapped, so that other params need no new model. Each harness
+task is loaded once. All passes over it have the same documents, the same examples in prompts and the same seeds.
 
 References:
     The Language Model Evaluation Harness, Gao et al., 2024, https://zenodo.org/records/12608602
@@ -40,12 +39,12 @@ class Harness:
     """Harness tasks over one model: the judge of all tasks of a problem.
 
     Args:
-        tokenizer: The model's; a copy is taken.
+        tokenizer: The model's tokenizer, of which a copy is taken.
         padding: Id of its padding token.
-        options: How tasks are parse_metric.
+        options: How tasks are run.
 
     Raises:
-        DataError: The folder of one's own tasks is not there.
+        DataError: The folder of the user's own tasks does not exist.
     """
 
     def __init__(
@@ -63,20 +62,20 @@ class Harness:
         self._loaded: dict[str, HarnessTasks] = {}
         self._lent: _Lent | None = None
 
-    def metric(self, wanted: HarnessMetric) -> ModelMetric:
-        """The metric, with the direction that its harness task says; the task is loaded once.
+    def metric(self, request: HarnessMetric) -> ModelMetric:
+        """Return a metric with the direction that its harness task gives it; each task is loaded once.
 
         Raises:
-            DataError: There is no such harness task, metric or filter, or the task's data cannot be had.
+            DataError: There is no such harness task, metric or filter, or the task's data cannot be loaded.
         """
-        if wanted.task not in self._loaded:
-            self._loaded[wanted.task] = load_tasks(wanted.task, self._options)
-        loaded = self._loaded[wanted.task]
-        return ModelMetric(wanted.name, loaded.offers[loaded.key(wanted)])
+        if request.task not in self._loaded:
+            self._loaded[request.task] = load_tasks(request.task, self._options)
+        loaded = self._loaded[request.task]
+        return ModelMetric(request.name, loaded.offers[loaded.key(request)])
 
     def fingerprint(self, names: Collection[str]) -> str:
-        """Hash all that these metrics depend on beside the model: what tasks say, their code, documents and options."""
-        tasks = [self._loaded[name] for name in dict.fromkeys(parse_metric(each).task for each in names)]
+        """Hash what metrics depend on besides the model: their tasks' configuration, code, documents and options."""
+        tasks = [self._loaded[name] for name in dict.fromkeys(parse_metric(metric).task for metric in names)]
         with mute():
             return text_digest(
                 [
@@ -89,7 +88,7 @@ class Harness:
 
     @property
     def fact(self) -> str:
-        """Versions and sizes, for the provenance of results."""
+        """Describe versions and sizes, for the provenance of results."""
         parts = []
         for loaded in self._loaded.values():
             versions = ", ".join(sorted({str(task.VERSION) for task in loaded.tasks}))
@@ -98,15 +97,15 @@ class Harness:
         return f"lm_eval {lm_eval.__version__}: {', '.join(parts)}"
 
     def __call__(self, model: nn.Module, names: Collection[str], most: int | None) -> dict[str, float]:
-        """The numbers of some metrics; one pass for all those of one harness task.
+        """Compute some metrics, with one pass for all metrics of a harness task.
 
         Args:
             model: A causal transformers language model, in evaluation mode, with the params to judge.
-            names: Of metrics that `metric` has given.
-            most: At most so many documents of each task, beside the limit of the options.
+            names: Names of metrics that `metric` has returned.
+            most: Most documents of each task, besides the limit of the options; None for no other limit.
 
         Raises:
-            TaskError: A harness task that fails, or does not give a metric that it names.
+            TaskError: A harness task fails, or does not compute a metric that it names.
         """
         passes: dict[str, Mapping[str, object]] = {}
         numbers = {}
@@ -124,7 +123,7 @@ class Harness:
         return numbers
 
     def _passed(self, model: nn.Module, loaded: HarnessTasks, most: int | None) -> Mapping[str, object]:
-        """All that the harness says of one task or group."""
+        """Run one task or group, and return the harness's results."""
         limit = min((bound for bound in (self._options.limit, most) if bound is not None), default=None)
         if self._lent is None or self._lent.model is not model:
             with mute():
@@ -135,7 +134,7 @@ class Harness:
         with quiet(), _seeded(loaded.tasks, self._lent.device), mute():
             try:
                 outcome = evaluate(
-                    lm=self._lent, task_dict=loaded.found, limit=limit, bootstrap_iters=0, log_samples=False, **chat
+                    lm=self._lent, task_dict=loaded.entries, limit=limit, bootstrap_iters=0, log_samples=False, **chat
                 )
             except Exception as error:
                 raise TaskError(f"harness task {loaded.name!r} failed: {type(error).__name__}: {error}") from error
@@ -144,9 +143,9 @@ class Harness:
 
 
 class _Lent(HFLM):  # type: ignore[misc] # lm_eval is not typed
-    """The harness's view of a model that others move and swap the params of.
+    """The harness's view of a model whose params and device others change.
 
-    The screen is ours while the model computes.
+    While the model computes, progress bars of foretaste are shown again.
     """
 
     screen: TextIO
@@ -166,9 +165,9 @@ class _Lent(HFLM):  # type: ignore[misc] # lm_eval is not typed
 
 @contextmanager
 def _seeded(tasks: Sequence[ConfigurableTask], device: torch.device) -> Iterator[None]:
-    """Make every pass draw the same, for examples in prompts and whatever a task draws.
+    """Make every pass draw the same random numbers, such as examples in prompts.
 
-    Other random numbers are undisturbed.
+    Random numbers outside are undisturbed.
     """
     drawn, drawn_by_numpy = random.getstate(), np.random.get_state()
     with torch.random.fork_rng([device] if device.type == "cuda" else []):

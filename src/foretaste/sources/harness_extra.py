@@ -1,4 +1,4 @@
-"""The optional package of the extra ``harness``, imported in this one place."""
+"""The optional package of the extra ``harness``, which is imported here alone."""
 
 from foretaste.errors import MissingExtra
 

@@ -1,4 +1,4 @@
-"""Tasks of lm-evaluation-harness: found, loaded, and known again by what they hold."""
+"""Tasks of lm-evaluation-harness: how they are found and loaded, and what identifies their content."""
 
 import inspect
 import logging
@@ -33,7 +33,7 @@ _PLACES = (
 
 
 def parse_metric(name: str) -> HarnessMetric:
-    """Read a metric's name.
+    """Parse a metric's name.
 
     >>> parse_metric("gsm8k:exact_match:strict-match").filter
     'strict-match'
@@ -43,20 +43,30 @@ def parse_metric(name: str) -> HarnessMetric:
 
 @dataclass(frozen=True)
 class HarnessTasks:
-    """A harness task or group, as the harness's own evaluation takes it, with its metrics, filters and directions."""
+    """A harness task or group with its metrics.
+
+    Args:
+        name: Name of the task or group.
+        entries: The harness's own objects, under ``tasks`` and ``groups`` by name.
+        offers: Whether more is better, by metric and filter.
+    """
 
     name: str
-    found: Mapping[str, Mapping[str, object]]
+    entries: Mapping[str, Mapping[str, object]]
     offers: Mapping[tuple[str, str], bool]
 
     __repr__ = one_line
 
     @property
     def tasks(self) -> list[ConfigurableTask]:
-        return list(self.found["tasks"].values())
+        return list(self.entries["tasks"].values())
 
     def key(self, metric: HarnessMetric) -> tuple[str, str]:
-        """Metric and filter, if there are such."""
+        """Return metric and filter of a request.
+
+        Raises:
+            DataError: The task has no such metric or filter.
+        """
         there = list(dict.fromkeys(filter_name for filter_name, _ in self.offers))
         if metric.metric not in there:
             raise DataError(f"harness task {self.name!r} has no metric {metric.metric!r}; it has {', '.join(there)}")
@@ -76,7 +86,7 @@ def load_tasks(name: str, options: HarnessOptions) -> HarnessTasks:
     """Load a task from the folder of the user's own tasks, or else from the harness.
 
     Raises:
-        DataError: There is no such task, its data cannot be had, or it needs what is not done here.
+        DataError: There is no such task, its data cannot be loaded, or it needs what is not supported.
     """
     with mute():
         manager = _manager(name, options.tasks)
@@ -117,9 +127,9 @@ def load_tasks(name: str, options: HarnessOptions) -> HarnessTasks:
 
 
 def _settle(task: ConfigurableTask, num_fewshot: int | None) -> None:
-    """Examples in prompts as the harness itself counts them, so that a task that says 0 stays so.
+    """Set the number of examples in prompts, as the harness would, and greedy decoding.
 
-    And greedy decoding.
+    A task whose own number is 0 keeps it.
     """
     own, sampling = task.get_config("num_fewshot"), task.get_config("generation_kwargs")
     if own != 0:
@@ -148,12 +158,12 @@ def _manager(name: str, folder: str | None) -> TaskManager:
 
 @cache
 def _builtin() -> TaskManager:
-    """The harness's own tasks, in thousands of files, which take a while to look through."""
+    """Return the manager of the harness's own tasks, which are in thousands of files and take a while to index."""
     return TaskManager()
 
 
 def _offers(task: ConfigurableTask) -> dict[tuple[str, str], bool]:
-    """A task's metrics and filters, with whether more is better."""
+    """Return whether more is better, by each of a task's metrics and filters."""
     filters = [filter_name["name"] for filter_name in task.get_config("filter_list") or ()] or ["none"]
     directions = {str(metric): better for metric, better in task.higher_is_better().items() if better is not None}
     return {(metric, filter_name): bool(better) for metric, better in directions.items() for filter_name in filters}
@@ -161,7 +171,8 @@ def _offers(task: ConfigurableTask) -> dict[tuple[str, str], bool]:
 
 def describe_tasks(loaded: HarnessTasks, limit: int | None) -> list[object]:
     """Describe tasks for a fingerprint: their configuration, their documents, and the code of their functions."""
-    groups = [group.to_dict() for group in loaded.found.get("groups", {}).values()]  # type: ignore[attr-defined]
+    entries = loaded.entries.get("groups", {}).values()
+    groups = [group.to_dict() for group in entries]  # type: ignore[attr-defined]
     parts = [loaded.name, sorted(loaded.offers.items()), _plain(groups)]
     for task in loaded.tasks:
         config = {name: value for name, value in task.config.to_dict(keep_callable=True).items() if name not in _PLACES}
@@ -181,7 +192,7 @@ def describe_tasks(loaded: HarnessTasks, limit: int | None) -> list[object]:
 
 
 def _plain(value: object) -> object:
-    """A value whose text is the same in every process; of a function or class the file that it is written in."""
+    """Replace a value by one whose text is the same in every process; functions and classes by their source file."""
     if isinstance(value, Mapping):
         return sorted((str(name), _plain(element)) for name, element in value.items())
     if isinstance(value, list | tuple):

@@ -15,13 +15,13 @@ _IMPOSSIBLE = -1e4  # a logit whose probability is 0 in every precision
 
 
 class Heads(nn.Module):
-    """One trunk with several classification heads; every example says which head it wants.
+    """One trunk with several classification heads; every example names its head.
 
-    The trunk sees a batch once, whatever heads its examples want.
+    The trunk runs once per batch, whatever heads its examples have.
 
     Args:
         models: Classification models of one architecture, by head; their trunks become the first one's.
-        sizes: Classes of each head.
+        sizes: Number of classes of each head.
     """
 
     def __init__(self, models: Mapping[str, nn.Module], sizes: Sequence[int]) -> None:
@@ -36,17 +36,17 @@ class Heads(nn.Module):
         self.sizes = sizes
 
     def forward(self, head: Tensor, **inputs: Tensor) -> Tensor:
-        """Logits, `[B, most classes]`, of each example's own head; classes it lacks are impossible.
+        """Compute the logits `[B, most classes]` of each example's own head; classes that it lacks are impossible.
 
         Args:
-            head: `[B]`, places of heads.
-            inputs: What the trunk takes.
+            head: `[B]`, the place of each example's head.
+            inputs: The trunk's inputs.
         """
         logits: Tensor | None = None
         with self.once.remembering():
             for place in sorted(set(head.tolist())):
-                found = list(self.heads.values())[place](**inputs).logits
-                padded = nn.functional.pad(found, (0, max(self.sizes) - self.sizes[place]), value=_IMPOSSIBLE)
+                own = list(self.heads.values())[place](**inputs).logits
+                padded = nn.functional.pad(own, (0, max(self.sizes) - self.sizes[place]), value=_IMPOSSIBLE)
                 mine = (head == place).unsqueeze(1)
                 logits = padded if logits is None else torch.where(mine, padded, logits)
         assert logits is not None
@@ -54,7 +54,7 @@ class Heads(nn.Module):
 
     @contextmanager
     def apart(self) -> Iterator[dict[str, nn.Module]]:
-        """By head, the models as they were made, each with the trunk itself; do not call this one meanwhile."""
+        """Yield the original models by head, each with the trunk inside; this model must not be called meanwhile."""
         models = list(self.heads.values())
         prefix = str(models[0].base_model_prefix)
         try:
@@ -67,31 +67,31 @@ class Heads(nn.Module):
 
     @property
     def head_names(self) -> list[str]:
-        """What the heads are called."""
+        """List the names of the heads."""
         return [key.removeprefix(_key("")) for key in self.heads]
 
     def name_of(self, head: str, name: str, prefix: str) -> str:
-        """A tensor's name here, by its name in one head's own model.
+        """Return a tensor's name in this model by its name in one head's own model.
 
         Args:
-            head: Whose model.
-            name: There.
-            prefix: Of the trunk's names there, with its dot.
+            head: The head.
+            name: The name in the head's own model.
+            prefix: Prefix of the trunk's names in that model, with its dot.
         """
         return f"trunk.{name.removeprefix(prefix)}" if name.startswith(prefix) else f"heads.{_key(head)}.{name}"
 
     def own_name(self, name: str) -> str:
-        """A tensor's name in its head's own model, by its name here: what `name_of` undoes."""
+        """Return a tensor's name in its head's own model by its name in this one; `name_of` is the inverse."""
         return f"{self.prefix}.{name.removeprefix('trunk.')}" if name.startswith("trunk.") else name.split(".", 2)[2]
 
     def names(self, head: str) -> frozenset[str]:
-        """The parameters of one head and of the trunk."""
+        """Name the parameters of one head and of the trunk."""
         own = f"heads.{_key(head)}."
         return frozenset(name for name in parameters_of(self) if not name.startswith("heads.") or name.startswith(own))
 
 
 class _Once(nn.Module):
-    """A trunk that runs once for several heads: within `remembering`, later calls get the first one's output."""
+    """A trunk that runs once for several heads: within `remembering`, later calls return the first call's output."""
 
     def __init__(self, trunk: nn.Module) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class _Once(nn.Module):
 
     @contextmanager
     def remembering(self) -> Iterator[None]:
-        """All calls inside are for the same inputs."""
+        """Treat all calls in the block as calls with the same inputs."""
         self._kept = []
         try:
             yield
@@ -108,7 +108,7 @@ class _Once(nn.Module):
             self._kept = None
 
     def forward(self, *args: object, **kwargs: object) -> object:
-        """The trunk's output, a copy for each head: some heads change it in place."""
+        """Return the trunk's output, copied for each head, as some heads change it in place."""
         if self._kept is None:
             return self.trunk(*args, **kwargs)
         if not self._kept:
@@ -125,5 +125,5 @@ def _copied(value: object) -> object:
 
 
 def _key(head: str) -> str:
-    """A head's name among modules; a bare one such as `type` would hide a method of `ModuleDict`."""
+    """Return a head's name among modules; a bare name such as `type` would hide a method of `ModuleDict`."""
     return f"for_{head}"

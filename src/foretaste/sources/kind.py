@@ -1,7 +1,7 @@
-"""One kind of model: all that depends on what a model does, as a frozen row of `foretaste.sources.kinds`.
+"""One kind of model: everything that depends on it, as a frozen row of `foretaste.sources.kinds`.
 
-A reference such as ``"foretaste.loss.cross_entropy:CrossEntropy"`` is imported when it is first needed, so that a row
-costs nothing and an optional library may be missing.
+A reference such as ``"foretaste.loss.cross_entropy:CrossEntropy"`` is imported when it is first needed. So a row costs
+nothing, and an optional library may be missing.
 """
 
 import importlib
@@ -25,26 +25,25 @@ __all__ = ["ModelKind"]
 
 @dataclass(frozen=True)
 class ModelKind:
-    """One kind of model: a row of the table.
+    """One kind of model, which is a row of the table of kinds.
 
     Args:
-        name: As recipes write it under ``model.kind``.
-        auto_class: Reference to the class whose ``from_pretrained`` loads a checkpoint; any library's.
-        load: Function of this row, a `ModelRequest` and the tasks' requests that returns a `Problem`; or a reference to
-            one.
-        preparation: Reference to what makes examples of rows and batches of examples; the loader calls it.
+        name: The name in recipes, under ``model.kind``.
+        auto_class: Reference to the class whose ``from_pretrained`` loads a checkpoint; it may be any library's.
+        load: Function from this row, a `ModelRequest` and the tasks' requests to a `Problem`; or a reference to one.
+        preparation: Reference to the function or class that the loader calls for rows, examples and batches.
         predict: Reference to the function from a model and a batch to outputs.
-        loss: Reference to the loss, which is made without arguments.
+        loss: Reference to the loss, a class without arguments.
         metric: Reference to the function from a metric's name to the metric.
-        metrics: Names of the metrics that a recipe may ask for; the first is the headline where a recipe names none.
-        columns: What each role of a task's columns is, in a few words, by role.
+        metrics: Names of the metrics that a recipe may name; the first is the headline if a recipe names none.
+        columns: A short description of each column that tasks may have, by role.
         required: Roles whose columns a task must name.
         formats: Sets of roles that make up a row, the usual one first; empty if all roles belong to one form of rows.
-        units: What losses may be means over; the first is taken if a recipe does not say.
-        has_heads: Whether tasks may have heads of their own.
-        writes_text: Whether a model can be asked to write, as metrics of texts need.
+        units: The units that losses may be means over; the first is the default.
+        has_heads: Whether tasks may have private heads.
+        writes_text: Whether a model can write texts, which metrics of texts need.
         harness: Whether lm-evaluation-harness can measure such a model.
-        trainers: Other trainers that can be configured for this kind, each with its own word for this training.
+        trainers: Other trainers that can be configured for this kind, each with its own word for such training.
         peft_type: PEFT's ``task_type``; None if PEFT has none for this kind.
         template: Name of the recipe that ``foretaste init`` writes; None if it writes none.
     """
@@ -72,12 +71,12 @@ class ModelKind:
 
     @property
     def model_class(self) -> "type[transformers.PreTrainedModel]":
-        """The class whose ``from_pretrained`` loads a checkpoint."""
+        """Import the class whose ``from_pretrained`` loads a checkpoint."""
         return cast("type[transformers.PreTrainedModel]", _resolve(self.auto_class))
 
     @property
     def headline(self) -> str:
-        """The metric that tasks are judged by where a recipe names none."""
+        """Return the metric that tasks are judged by if a recipe names none."""
         return self.metrics[0]
 
     def load_problem(self, model: "ModelRequest", tasks: "Sequence[TaskRequest]") -> "Problem":
@@ -94,9 +93,9 @@ class ModelKind:
         return cast("Callable[[], Loss]", _resolve(self.loss))()
 
     def new_preparation(self, *arguments: object) -> object:
-        """Make what turns rows into examples, and examples into batches.
+        """Make the object that turns rows into examples, and examples into batches.
 
-        The loader knows its arguments and its type.
+        Its arguments and type are a matter of the loader.
         """
         return cast("Callable[..., object]", _resolve(self.preparation))(*arguments)
 
@@ -114,6 +113,6 @@ class ModelKind:
 
 
 def _resolve(reference: str) -> object:
-    """Import what a reference ``module:name`` stands for."""
+    """Import the object that a reference ``module:name`` names."""
     module, _, name = reference.partition(":")
     return getattr(importlib.import_module(module), name)

@@ -1,8 +1,8 @@
-"""The kinds of models that a recipe can name: one row of one table for each.
+"""The table of the kinds of models that a recipe can name, one row each.
 
-A row says everything that depends on the kind: how a model is loaded, which columns its tasks read, how rows become
-batches, the loss, the metrics, and what other libraries call it. All other rooms look a kind up here, and none of them
-knows a kind by its name.
+A row has everything that depends on the kind: how a model is loaded, which columns its tasks read, how rows become
+batches, the loss, the metrics, and the words of other libraries. All other rooms look kinds up here, and none mentions
+a kind by its name.
 """
 
 import difflib
@@ -20,8 +20,8 @@ __all__ = [
     "column_roles",
     "kind_named",
     "kinds",
+    "list_names",
     "metric_names",
-    "names_listed",
     "register",
 ]
 
@@ -71,10 +71,10 @@ def kind_named(name: str) -> ModelKind:
     return _KINDS[name]
 
 
-def names_listed(rows: Iterable[ModelKind]) -> str:
+def list_names(rows: Iterable[ModelKind]) -> str:
     """List the names of some kinds, for a sentence.
 
-    >>> names_listed([CAUSAL_LM, SEQ2SEQ])
+    >>> list_names([CAUSAL_LM, SEQ2SEQ])
     'causal-lm and seq2seq'
     """
     return " and ".join(kind.name for kind in rows)
@@ -158,7 +158,7 @@ CAUSAL_LM = register(
         preparation=f"{_LANGUAGE}:prepare_tokens",
         predict=f"{_LANGUAGE}:predict_next_tokens",
         loss="foretaste.loss.token_cross_entropy:TokenCrossEntropy",
-        metric=f"{_LANGUAGE}:metric_named",
+        metric="foretaste.sources.language_metrics:metric_named",
         metrics=("perplexity", "token_accuracy", "exact_match", "bleu", "chrf"),
         columns={
             "prompt": "column of what the completion follows; prompt if left out",
@@ -184,7 +184,7 @@ SEQ2SEQ = register(
         preparation=f"{_LANGUAGE}:prepare_tokens",
         predict=f"{_LANGUAGE}:predict_target_tokens",
         loss="foretaste.loss.token_cross_entropy:TokenCrossEntropy",
-        metric=f"{_LANGUAGE}:metric_named",
+        metric="foretaste.sources.language_metrics:metric_named",
         metrics=("perplexity", "token_accuracy", "exact_match", "bleu", "chrf"),
         columns={
             "source": "column of what is read; source if left out",

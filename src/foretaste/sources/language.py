@@ -1,6 +1,6 @@
-"""Transformers language models: causal ones that go on from a prompt or chat, and sequence-to-sequence ones."""
+"""Transformers language models: causal ones, which continue a prompt or chat, and sequence-to-sequence ones."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,8 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.errors import DataError
-from foretaste.lazy import lazy
-from foretaste.metrics import SEQUENCE_METRICS
 from foretaste.params import in_eval_mode, parameters_of
 from foretaste.sources.chat import chat_template
 from foretaste.sources.checkpoint import check_checkpoint
@@ -17,28 +15,24 @@ from foretaste.sources.data import Part, RawRows, read_rows, rows_digest
 from foretaste.sources.extra import datasets, transformers
 from foretaste.sources.formats import shared_columns, standard_rows
 from foretaste.sources.kind import ModelKind
-from foretaste.sources.kinds import kind_named, kinds, names_listed
-from foretaste.sources.language_rows import code_rows
+from foretaste.sources.kinds import kind_named
+from foretaste.sources.language_metrics import harness_for, metrics_of
+from foretaste.sources.language_rows import encode_rows
 from foretaste.sources.pretrained import at, check_positions, configuration, pretrained, quiet, saver, tokenizer_at
 from foretaste.sources.problem import Problem, text_digest
 from foretaste.sources.reading import reader
-from foretaste.sources.request import HarnessMetric, HarnessOptions, ModelRequest, TaskRequest
+from foretaste.sources.request import HarnessOptions, ModelRequest, TaskRequest
 from foretaste.sources.row_warnings import Cut, TaskRows, cut_warning, file_warnings, overlap_warnings
-from foretaste.sources.tokens import Coded, Tokens
+from foretaste.sources.tokens import EncodedRows, Tokens
 from foretaste.sources.writing import Writer
-from foretaste.task import AnyMetric, Batch, ModelMetric, Task, TextMetric, Unit
+from foretaste.task import Batch, ModelMetric, Task, TextMetric, Unit
 
 if TYPE_CHECKING:
-    from foretaste.sources import harness, harness_tasks, texts
-else:  # their extras may be missing
-    harness, harness_tasks = lazy("foretaste.sources.harness"), lazy("foretaste.sources.harness_tasks")
-    texts = lazy("foretaste.sources.texts")
+    from foretaste.sources import harness
 
 __all__ = [
     "load",
     "load_kind",
-    "metric_named",
-    "metrics_named",
     "predict_next_tokens",
     "predict_target_tokens",
     "prepare_tokens",
@@ -47,30 +41,8 @@ __all__ = [
 _MOST = 64
 
 
-def metrics_named(names: Sequence[str]) -> "tuple[AnyMetric | HarnessMetric, ...]":
-    """Metrics of language models.
-
-    Args:
-        names: Of `SEQUENCE_METRICS`, ``bleu`` or ``chrf``; with a colon, of lm-evaluation-harness.
-
-    Raises:
-        MissingExtra: bleu or chrf, and sacrebleu is not installed; or one with a colon, and lm_eval is not.
-
-    >>> [metric.higher_is_better for metric in metrics_named(["perplexity", "exact_match"])]
-    [False, True]
-    """
-    return tuple(metric_named(name) for name in names)
-
-
-def metric_named(name: str) -> "AnyMetric | HarnessMetric":
-    """Return a metric of language models; see `metrics_named`."""
-    if ":" in name:
-        return harness_tasks.parse_metric(name)
-    return SEQUENCE_METRICS[name] if name in SEQUENCE_METRICS else texts.TEXT_METRICS[name]
-
-
 def load_kind(kind: ModelKind, model: ModelRequest, tasks: Sequence[TaskRequest]) -> Problem:
-    """Load a language model as its row of the table of kinds says; see `load`."""
+    """Load a language model of a kind in the table of kinds; see `load`."""
     unit = model.unit or kind.units[0]
     return load(
         model.path,
@@ -93,20 +65,21 @@ def load(
     most: int | None = None,
     options: HarnessOptions | None = None,
 ) -> Problem:
-    """A pretrained language model and tasks from data.
+    """Load a pretrained language model and its tasks from data.
 
     Args:
         path: Checkpoint folder or hub id.
         kind: Name of the kind of model.
         plans: The tasks.
-        unit: What losses are means over: label tokens or examples.
+        unit: Unit that losses are means over: label tokens or examples.
         max_length: Most tokens of prompt and completion together, or of source and target each.
-        most: At most so many tokens are written for metrics of texts; 64 if left out.
-        options: How metrics of lm-evaluation-harness are measured.
+        most: Most tokens written for metrics of texts; 64 if left out.
+        options: Options of lm-evaluation-harness.
 
     Raises:
-        DataError: Anything that cannot be read or does not fit; the field is named.
+        DataError: Something cannot be read or does not fit; the field is named.
 
+    >>> from foretaste.sources.language_metrics import metrics_named
     >>> plan = TaskRequest("news", "no/train.jsonl", "no/test.jsonl", metrics_named(["perplexity"]))
     >>> load("no-checkpoint", "causal-lm", [plan])
     Traceback (most recent call last):
@@ -124,7 +97,7 @@ def load(
         assert isinstance(tokens, Tokens)
         writing = any(isinstance(metric, TextMetric) for plan in plans for metric in plan.metrics)
         check_positions(model, max_length, (most or _MOST) if writing else 0)
-        judge = _judge(plans, kind, tokens, options)
+        judge = harness_for(plans, kind, tokens, options)
         tasks_and_cuts = [
             _task(plan, data[plan.name], columns[plan.name], kind, model, Writer(tokens, most or _MOST), unit, judge)
             for plan in plans
@@ -162,25 +135,27 @@ def _warnings(
     tasks: Sequence[Task],
     max_length: int,
 ) -> tuple[str, ...]:
-    """What makes results worth less than they seem, a line each."""
-    fed = {name: TaskRows(rows.train, rows.validation, list(columns[name].values())) for name, rows in raw.items()}
-    warnings = list(overlap_warnings(fed))
+    """Collect warnings about data that distort results, a line each."""
+    task_rows = {
+        name: TaskRows(rows.train, rows.validation, list(columns[name].values())) for name, rows in raw.items()
+    }
+    warnings = list(overlap_warnings(task_rows))
     for plan, task in zip(plans, tasks, strict=True):
         rows = raw[plan.name]
-        for (part, where, _, most), given, examples in zip(
+        for (part, where, _, most), part_rows, examples in zip(
             plan.parts, (rows.train, rows.validation), (task.train, task.validation), strict=True
         ):
-            assert isinstance(examples, Coded)
+            assert isinstance(examples, EncodedRows)
             cut = Cut(
                 sum(row.cut for row in examples.rows), len(examples.rows), max(row.length for row in examples.rows)
             )
             warnings += cut_warning(plan.name, "training" if part == "train" else part, cut, max_length)
-            warnings += file_warnings(where, given, most, quoted=plan.quoted)
+            warnings += file_warnings(where, part_rows, most, quoted=plan.quoted)
     return tuple(warnings)
 
 
 def _read(kind: str, plan: TaskRequest, part: tuple[str, str, str, int | None]) -> tuple["datasets.Dataset", bool]:
-    """The rows of one file of a task, in a form that this kind of model reads, and whether they had another."""
+    """Read one file of a task in a form that the kind of model reads, and tell whether it had another form."""
     field, (_, where, split, most) = ("tasks", plan.name, part[0]), part
     rows = at(field, read_rows, where, split, most, quoted=plan.quoted)
     standard = at(field, standard_rows, kind, rows, plan.single_columns, where)
@@ -190,7 +165,7 @@ def _read(kind: str, plan: TaskRequest, part: tuple[str, str, str, int | None]) 
 def _columns(
     kind: str, plans: Sequence[TaskRequest], data: Mapping[str, Sequence["datasets.Dataset"]]
 ) -> dict[str, dict[str, str]]:
-    """Which columns every task reads, from both of its files; all that lack some are named at once."""
+    """Choose the columns that every task reads from its two files; all missing columns are reported at once."""
     parts = {
         plan.name: [
             Part(("tasks", plan.name, part), where, rows)
@@ -202,10 +177,10 @@ def _columns(
 
 
 def prepare_tokens(path: str, max_length: int, model: nn.Module) -> Tokens:
-    """Make what turns texts into tokens and batches, for a model that is known to look at no later token.
+    """Make the preparation of texts, after a check that a decoder reads no later token.
 
     Raises:
-        DataError: There is no tokenizer, or a decoder sees the token that it should predict.
+        DataError: There is no tokenizer, or a decoder reads the token that it should predict.
     """
     assert isinstance(model, transformers.PreTrainedModel)
     tokens = Tokens(tokenizer_at(path), max_length, model.get_input_embeddings().num_embeddings)
@@ -215,35 +190,14 @@ def prepare_tokens(path: str, max_length: int, model: nn.Module) -> Tokens:
 
 
 def _check_causal(path: str, model: nn.Module) -> None:
-    """A model that sees the next token has nothing to predict: another last token must leave what was said before."""
+    """Check that another last token leaves the logits before it as they are."""
     with in_eval_mode(model), torch.no_grad():
         one, other = model(input_ids=torch.tensor([[0, 1, 0], [0, 1, 1]]), use_cache=False).logits[:, :2]
     if not torch.allclose(one, other, rtol=1e-3, atol=1e-4):
         raise DataError(
-            f"{path!r} is no causal language model: what it says at one place depends on the tokens after it; "
+            f"{path!r} is not a causal language model: its predictions depend on later tokens; "
             "name a decoder, or set is_decoder in its config.json"
         )
-
-
-def _judge(
-    plans: Sequence[TaskRequest], kind: str, tokens: Tokens, options: HarnessOptions | None
-) -> "harness.Harness | None":
-    """The harness, where a task asks for a metric of it."""
-    if all(isinstance(metric, AnyMetric) for plan in plans for metric in plan.metrics):
-        return None
-    if not kind_named(kind).harness:
-        able = names_listed(row for row in kinds() if row.harness)
-        raise DataError(f"metrics of lm-evaluation-harness are for {able} alone, not {kind}; remove them").at("tasks")
-    return harness.Harness(tokens.tokenizer, tokens.padding, options or HarnessOptions())
-
-
-def _metrics(plan: TaskRequest, judge: "harness.Harness | None") -> Iterator[AnyMetric]:
-    """A task's metrics; those of the harness with the direction that it says."""
-    for place, metric in enumerate(plan.metrics):
-        if isinstance(metric, AnyMetric):
-            yield metric
-        elif judge is not None:
-            yield at(("tasks", plan.name, "metrics", str(place)), judge.metric, metric)
 
 
 def _task(
@@ -256,7 +210,7 @@ def _task(
     unit: Unit,
     judge: "harness.Harness | None",
 ) -> tuple[Task, str]:
-    """A task, and how many of its rows were cut."""
+    """Make a task, and a note on how many of its rows were cut."""
     field = ("tasks", plan.name, "train")
     template = at(field, chat_template, writer.tokens.tokenizer) if "messages" in columns else None
     texts_only = "text" in columns
@@ -266,7 +220,7 @@ def _task(
             f"{of_texts} needs a prompt to write from, and the rows are whole texts; give prompt and completion"
         ).at("tasks", plan.name, "metrics")
     train, validation = (
-        at(("tasks", plan.name, part), code_rows, rows, columns, where, writer.tokens)
+        at(("tasks", plan.name, part), encode_rows, rows, columns, where, writer.tokens)
         for (part, where, *_), rows in zip(plan.parts, data, strict=True)
     )
     digests = [
@@ -276,7 +230,7 @@ def _task(
     parts = [digests, columns, template, writer.tokens.fingerprint, writer.most, unit, configuration(model)]
     if any(row.masked for part in (train, validation) for row in part.rows):
         parts.append("answers of weight 0 are masked")
-    metrics = tuple(_metrics(plan, judge))
+    metrics = tuple(metrics_of(plan, judge))
     judged = [metric.name for metric in metrics if isinstance(metric, ModelMetric)]
     if judge is not None and judged:
         parts.append(judge.fingerprint(judged))
@@ -298,16 +252,16 @@ def _task(
 
 
 def predict_next_tokens(model: nn.Module, batch: Batch) -> Tensor:
-    """Return logits `[B, S, C]`: at every place, those of the next token."""
+    """Return logits `[B, S, C]` of the token after each place."""
     logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False).logits
     assert isinstance(logits, Tensor)
     return logits
 
 
 def predict_target_tokens(model: nn.Module, batch: Batch) -> Tensor:
-    """Return logits `[B, S, C]` of the labels, each after those before it.
+    """Return logits `[B, S, C]` of the labels, each given those before it.
 
-    The model makes them its decoder's inputs.
+    The model derives its decoder's inputs from the labels.
     """
     logits = model(**batch, use_cache=False).logits
     assert isinstance(logits, Tensor)

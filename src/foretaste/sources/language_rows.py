@@ -9,18 +9,28 @@ from foretaste.lazy import lazy
 from foretaste.sources.chat import learned_messages, mark_answers, messages_of, segments
 from foretaste.sources.data import column
 from foretaste.sources.extra import datasets
-from foretaste.sources.tokens import Coded, Row, Tokens
+from foretaste.sources.tokens import EncodedRows, Row, Tokens
 
 if TYPE_CHECKING:
     from foretaste.sources import harness, texts
 else:
     harness, texts = lazy("foretaste.sources.harness"), lazy("foretaste.sources.texts")  # their extras may be missing
 
-__all__ = ["code_rows"]
+__all__ = ["encode_rows"]
 
 
-def code_rows(rows: "datasets.Dataset", columns: Mapping[str, str], where: str, tokens: Tokens) -> Coded:
-    """All rows of a file as examples."""
+def encode_rows(rows: "datasets.Dataset", columns: Mapping[str, str], where: str, tokens: Tokens) -> EncodedRows:
+    """Turn all rows of a file into examples of token ids.
+
+    Args:
+        rows: The rows.
+        columns: Column names by role.
+        where: The file's path or hub id, for errors.
+        tokens: The tokenizer with its limits.
+
+    Raises:
+        DataError: A row cannot be used; it is named.
+    """
     values = {role: column(rows, name, where) for role, name in columns.items()}
     make: Callable[..., Row] = _chat if "messages" in columns else _pair if "source" in columns else _text
     coded = []
@@ -29,7 +39,7 @@ def code_rows(rows: "datasets.Dataset", columns: Mapping[str, str], where: str, 
             coded.append(make(tokens, columns, {role: column_values[place] for role, column_values in values.items()}))
         except DataError as error:
             raise DataError(f"row {place + 1} of {where} {error}") from error.__cause__
-    return Coded(coded)
+    return EncodedRows(coded)
 
 
 def _chat(tokens: Tokens, columns: Mapping[str, str], row: Mapping[str, object]) -> Row:
@@ -39,21 +49,21 @@ def _chat(tokens: Tokens, columns: Mapping[str, str], row: Mapping[str, object])
         message["content"] for message, counts in zip(reversed(messages), reversed(learned), strict=True) if counts
     )
     marked_ids = mark_answers(tokens.tokenizer, messages, learned)
-    coded = marked_ids or tokens.spelled(segments(tokens.tokenizer, messages, learned), whole=False)
+    coded = marked_ids or tokens.encode(segments(tokens.tokenizer, messages, learned), whole=False)
     masked = any(
         message["role"] == "assistant" and not counts for message, counts in zip(messages, learned, strict=True)
     )
-    return replace(tokens.continued(*coded, answer), masked=masked)
+    return replace(tokens.causal_row(*coded, answer), masked=masked)
 
 
 def _text(tokens: Tokens, columns: Mapping[str, str], row: Mapping[str, object]) -> Row:
     texts = {role: _checked_text(value, columns[role], empty=role == "prompt") for role, value in row.items()}
-    spelled = tokens.spelled([(text, role != "prompt") for role, text in texts.items()], whole=True)
-    return tokens.continued(*spelled, texts.get("completion"))
+    spelled = tokens.encode([(text, role != "prompt") for role, text in texts.items()], whole=True)
+    return tokens.causal_row(*spelled, texts.get("completion"))
 
 
 def _pair(tokens: Tokens, columns: Mapping[str, str], row: Mapping[str, object]) -> Row:
-    return tokens.translated(
+    return tokens.translation_row(
         *(_checked_text(row[role], columns[role], empty=role == "source") for role in ("source", "target"))
     )
 

@@ -1,12 +1,12 @@
-"""A task's site from a training loop that is not ours: the model as it stands, and the data it was trained with.
+"""A task's site from the user's own training loop: from the trained model and its training data.
 
-`capture` is the last line of any loop. It takes a data set or a `DataLoader` whose batches are pairs of inputs and
-labels, or mappings with ``labels`` as transformers' collators make them, and reads them as cross-entropy of one label
-per example, or of the label tokens of a sequence. Whether a sequence's label at a place belongs to that place or is
-the next place's (causal language models) is found out: the model's own loss must be the cross-entropy that comes out
-of one of the two readings. A loss that is neither is refused, as its curvature would be another one.
+`capture` can be the last line of any loop. It takes a data set or a `DataLoader`. Batches are pairs of inputs and
+labels, or mappings with ``labels`` as transformers' collators make them. They are read as cross-entropy of one label
+per example, or of the label tokens of a sequence. In a sequence, a label may belong to its own place, or be the token
+of the next place (causal language models). Both readings are tried, and the model's own loss must be the cross-entropy
+of one of them. Any other loss is refused, because its curvature would be another one.
 
-The data set is what counts: examples are drawn from it evenly, whatever sampler the loader has.
+Examples are drawn evenly from the data set, whatever sampler the loader has.
 """
 
 from collections.abc import Callable, Iterator, Sized
@@ -35,7 +35,7 @@ __all__ = ["Collate", "Estimator", "capture", "describe_site", "task_of", "unwra
 
 Collate = Callable[[list[Any]], object]
 
-_LOOKED_AT = 4  # examples that the two readings of labels are compared on
+_PROBED = 4  # examples on which the two readings of labels are compared
 _BATCH = 8
 
 
@@ -52,28 +52,28 @@ def capture(
     collate: Collate | None = None,
     predict: Predict | None = None,
 ) -> GaussianSite:
-    """A task's site at the model's present params.
+    """Estimate a task's site at the model's current params.
 
     Args:
         model: Any module, wrapped for several devices or mixed precision or not; it is left as it was.
-        data: The training data: a `DataLoader`, or a data set with a length, or one that can only be gone
-            through, whose first ``max_examples`` are taken.
+        data: The training data: a `DataLoader`, a data set with a length, or one that can only be iterated over, of
+            which the first ``max_examples`` are taken.
         estimate: Diagonal ``fisher`` or Kronecker ``kfac``.
         labels: ``sampled`` (default), ``empirical`` or ``exact``.
-        max_examples: At most so many, chosen at random; None for all.
+        max_examples: Most examples to use, chosen at random; None for all.
         batch_size: Examples per pass; the loader's if left out.
-        unit: What losses are means over; if left out, label tokens of sequences, and examples otherwise.
-        seed: Chooses the examples and draws the labels.
-        collate: From examples to a batch; the loader's if left out.
-        predict: From model and batch to logits, where neither ``model(inputs)`` nor ``model(**batch)`` gives them; the
-            batch's labels are then taken as they are.
+        unit: Unit that losses are means over; by default label tokens of sequences, and examples otherwise.
+        seed: Seed of the chosen examples and the drawn labels.
+        collate: Function from examples to a batch; the loader's if left out.
+        predict: Function from model and batch to logits, if neither ``model(inputs)`` nor ``model(**batch)`` returns
+            them. The batch's labels then stay as they are.
 
     Returns:
-        A stationary site over the params that are trained, with the model's type and the seed in its record.
+        A stationary site over the trained params, with the model's type and the seed in its record.
 
     Raises:
-        TaskError: Batches, labels or a loss that cannot be read as cross-entropy, or no examples.
-        ParamsError: Params that are sharded, or none that is trained.
+        TaskError: Batches, labels or the loss cannot be read as cross-entropy, or there are no examples.
+        ParamsError: Params are sharded, or none is trained.
 
     >>> data = [(torch.eye(2)[label], label) for label in (0, 1, 1)]
     >>> site = capture(nn.Linear(2, 2), DataLoader(data, batch_size=2))
@@ -89,12 +89,12 @@ def capture(
 
 
 def describe_site(site: GaussianSite, model: nn.Module, **more: str) -> GaussianSite:
-    """The site with what it was made of added to its record.
+    """Add to a site's record what it was estimated from.
 
     Args:
         site: The model's site.
-        model: Without wrappers.
-        more: Further details.
+        model: The model, without wrappers.
+        more: Further details, by name.
 
     >>> from foretaste.posterior.site import GaussianSite
     >>> describe_site(GaussianSite.flat({"weight": torch.ones(1, 1)}), nn.Linear(1, 1), seed="3").record.details
@@ -107,7 +107,7 @@ def describe_site(site: GaussianSite, model: nn.Module, **more: str) -> Gaussian
         "dtype": ", ".join(types),
         "trained": f"{len(site.center)} of {count} tensors",
     }
-    if adapters := getattr(model, "peft_config", None):  # peft is not needed to see that a model is one of its
+    if adapters := getattr(model, "peft_config", None):  # peft itself is not needed to recognise its models
         details["adapter"] = ", ".join(
             str(getattr(adapter.peft_type, "value", adapter.peft_type)) for adapter in adapters.values()
         )
@@ -116,13 +116,13 @@ def describe_site(site: GaussianSite, model: nn.Module, **more: str) -> Gaussian
 
 @contextmanager
 def unwrapped(model: nn.Module) -> Iterator[nn.Module]:
-    """The model itself: out of `DataParallel` and its like, uncompiled, and in its params' own precision.
+    """Take a model out of its wrappers: `DataParallel`, compilation and mixed precision.
 
     Args:
-        model: What Accelerate did to it for mixed precision is done again on leaving.
+        model: The model; Accelerate's changes for mixed precision are made again at the end of the block.
 
     Raises:
-        ParamsError: Its params are sharded over processes, so that none has them whole.
+        ParamsError: The params are sharded over processes, so that no process has them all.
 
     >>> with unwrapped(nn.DataParallel(nn.Linear(1, 1))) as own:
     ...     type(own).__name__
@@ -148,21 +148,21 @@ def task_of(
     collate: Collate | None = None,
     predict: Predict | None = None,
 ) -> Task:
-    """What a loop trains, as a task: for the estimators, `evaluate` and `joint`.
+    """Make a task of a loop's data, for the estimators, `evaluate` and `joint`.
 
     Args:
-        model: Without wrappers (`unwrapped`); goes forward on a few examples.
-        data: The training data, see `capture`.
-        most: Examples to take of data without a length.
-        unit: What losses are means over, see `capture`.
-        collate: From examples to a batch, see `capture`.
-        predict: From model and batch to logits, see `capture`.
+        model: The model without wrappers (see `unwrapped`); it runs on a few examples.
+        data: The training data; see `capture`.
+        most: Number of examples to take from data without a length.
+        unit: Unit that losses are means over; see `capture`.
+        collate: Function from examples to a batch; see `capture`.
+        predict: Function from model and batch to logits; see `capture`.
 
     Returns:
         A task called ``loop`` whose validation data is its training data.
 
     Raises:
-        TaskError: The data cannot be read as cross-entropy, see `capture`.
+        TaskError: The data cannot be read as cross-entropy; see `capture`.
         ParamsError: No parameter is trained.
 
     >>> task = task_of(nn.Linear(2, 2), [{"inputs": torch.eye(2)[0], "labels": 1}])
@@ -222,7 +222,7 @@ def _check_whole(model: nn.Module) -> None:
 
 
 def _examples(data: object, most: int | None) -> Examples:
-    """Data with a length; of data without one, the first examples."""
+    """Return data with a length, or the first examples of data without one."""
     dataset: Any = data.dataset if isinstance(data, DataLoader) else data
     if isinstance(dataset, IterableDataset) or not isinstance(dataset, Sized):
         if not isinstance(dataset, IterableDataset) and not callable(getattr(dataset, "__iter__", None)):
@@ -245,4 +245,4 @@ def _size_of(data: object) -> int:
 
 
 def _first(examples: Examples) -> range:
-    return range(min(len(examples), _LOOKED_AT))
+    return range(min(len(examples), _PROBED))

@@ -1,4 +1,4 @@
-"""Batches of other people's training loops: which tensors are inputs and labels, and how they become logits."""
+"""Batches of users' own training loops: which tensors are inputs and labels, and how they become logits."""
 
 from collections.abc import Mapping
 from inspect import Parameter, signature
@@ -16,11 +16,11 @@ from foretaste.task import Batch, Predict
 
 __all__ = ["below_adapter", "labels_are_next", "name_tensors", "predictor_for"]
 
-_CLOSE = 0.01  # of two losses; some models compute theirs in half precision
+_CLOSE = 0.01  # difference of equal losses; some models compute theirs in half precision
 
 
 def below_adapter(model: nn.Module) -> nn.Module:
-    """The model below an adapter of PEFT; another model itself.
+    """Return the model below an adapter of PEFT, or a model without one itself.
 
     >>> type(below_adapter(nn.Linear(1, 1))).__name__
     'Linear'
@@ -32,7 +32,11 @@ def below_adapter(model: nn.Module) -> nn.Module:
 
 
 def name_tensors(batch: object) -> dict[str, Tensor]:
-    """A batch as tensors by name, with ``labels``."""
+    """Return a batch as tensors by name, with ``labels``.
+
+    Raises:
+        TaskError: The batch has another form.
+    """
     if isinstance(batch, Mapping):
         tensors: dict[str, Any] = unpack_rows({str(key): value for key, value in batch.items() if value is not None})
     elif isinstance(batch, tuple | list) and len(batch) == 2:
@@ -62,10 +66,10 @@ def name_tensors(batch: object) -> dict[str, Tensor]:
 
 
 def labels_are_next(model: nn.Module, batch: Batch) -> bool:
-    """Whether the model's own loss takes a place's label for the place before it.
+    """Tell whether the model's own loss compares each label with the logits of the place before.
 
     Raises:
-        TaskError: Its loss is no cross-entropy of its logits and labels.
+        TaskError: The model's loss is not the cross-entropy of its logits and labels.
     """
     if _is_pair(batch) or not _takes_labels(model):
         return False
@@ -111,7 +115,7 @@ def _has_decoder(model: nn.Module) -> bool:
 
 
 def predictor_for(model: nn.Module, batch: Batch) -> Predict:
-    """From a batch to logits: a model with a decoder makes its inputs from the labels, others do without."""
+    """Choose the function from a batch to logits; only models with a decoder get the labels, as its inputs."""
     if _is_pair(batch):
         return _from_pair
     return _from_all if _has_decoder(model) else _from_inputs
@@ -130,7 +134,7 @@ def _from_all(model: nn.Module, batch: Batch) -> Tensor:
 
 
 def _outputs(model: nn.Module, batch: Batch) -> object:
-    """Without a cache, as in training: with one, transformers lets texts that are packed into a row see each other."""
+    """Run the model without a cache, because with one transformers lets texts that share a row see each other."""
     cached = "use_cache" in signature(below_adapter(model).forward).parameters
     return model(**batch, use_cache=False) if cached else model(**batch)
 

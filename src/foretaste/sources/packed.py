@@ -1,4 +1,4 @@
-"""Batches of texts laid end to end, as collators make them to spare padding, taken apart again."""
+"""Packed batches, in which collators put texts end to end to save padding, and how they are unpacked."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,18 +15,18 @@ _OF_THE_WHOLE = {"cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k
 
 
 def unpack_rows(batch: Mapping[str, Any]) -> dict[str, Any]:
-    """A batch in which every text has a row of its own.
+    """Give every text of a packed batch a row of its own.
 
     TRL's packed and padding-free batches, and those of transformers' `DataCollatorWithFlattening`, are one row of N
-    texts, whose ``position_ids`` begin anew with each. Attention that knows nothing of this would let one text see
-    another, and one row would count as one example.
+    texts. In it ``position_ids`` begin at 0 with each text. Plain attention would let one text see another, and the row
+    would count as one example.
 
     Args:
-        batch: By name; what is `[1, S]` belongs to the S tokens.
+        batch: Tensors by name; those of shape `[1, S]` belong to the S tokens.
 
     Returns:
-        Such a batch as `[N, longest]`, with an ``attention_mask`` and without what describes the one row; any other as
-        it is.
+        A packed batch as `[N, longest]`, with an ``attention_mask`` and without the tensors that describe the packed
+        row. Any other batch is returned as it is.
 
     >>> row = torch.tensor([[5, 6, 7, 8, 9]])
     >>> unpack_rows({"input_ids": row, "position_ids": torch.tensor([[0, 1, 0, 1, 2]])})["input_ids"]
@@ -34,7 +34,7 @@ def unpack_rows(batch: Mapping[str, Any]) -> dict[str, Any]:
             [7, 8, 9]])
     """
     places = batch.get("position_ids")
-    if not isinstance(places, Tensor) or not _begins_anew(places):
+    if not isinstance(places, Tensor) or not _restarts(places):
         return dict(batch)
     starts = (places[0] == 0).nonzero().flatten().tolist()
     lengths = [end - start for start, end in zip(starts, [*starts[1:], places.shape[1]], strict=True)]
@@ -51,8 +51,8 @@ def _padded(key: str, rows: Sequence[Tensor]) -> Tensor:
     return pad_labels(rows) if key == "labels" else pad_sequence(list(rows), batch_first=True)
 
 
-def _begins_anew(places: Tensor) -> bool:
-    """Whether one row's positions count from 0, again and again."""
+def _restarts(places: Tensor) -> bool:
+    """Tell whether a row's positions begin at 0 with every text."""
     if places.dim() != 2 or len(places) != 1:
         return False
     first, step = places[0, 0], places[0].diff()

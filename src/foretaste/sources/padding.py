@@ -1,7 +1,7 @@
-"""The padding token of decoders that classify: they read a text's class off its last token before the padding.
+"""The padding token of decoders that classify by a text's last token before the padding.
 
-Which token is padding is said twice, by the tokenizer and by the model's configuration. Where the two disagree, or
-neither says it, a padded text is read at a padding token.
+The tokenizer and the model's configuration both name a padding token. If they differ, or neither names one, a padded
+text would be classified by a padding token.
 """
 
 import torch
@@ -15,10 +15,10 @@ __all__ = ["align_padding", "padding_token", "pools_by_padding"]
 
 
 def align_padding(model: nn.Module, tokenizer: "transformers.PreTrainedTokenizerBase", path: str) -> int:
-    """Make a model and what its texts are padded with agree.
+    """Make a model and its tokenizer agree on the padding token.
 
     Args:
-        model: A transformers model; if it looks for padding, its configuration gets the token.
+        model: A transformers model; if its logits depend on padding, its configuration gets the token.
         tokenizer: The tokenizer of the model's texts.
         path: The checkpoint's path, for errors.
 
@@ -26,7 +26,7 @@ def align_padding(model: nn.Module, tokenizer: "transformers.PreTrainedTokenizer
         The token to pad with.
 
     Raises:
-        DataError: The model looks for padding, and the tokenizer has neither a padding token nor an end token.
+        DataError: The model's logits depend on padding, and the tokenizer has neither a padding nor an end token.
     """
     assert isinstance(model, transformers.PreTrainedModel)
     if not pools_by_padding(model):
@@ -43,11 +43,14 @@ def align_padding(model: nn.Module, tokenizer: "transformers.PreTrainedTokenizer
 
 
 def padding_token(tokenizer: "transformers.PreTrainedTokenizerBase", vocabulary: int) -> int | None:
-    """A tokenizer's padding token; its end token where it has none that the model knows; None without either.
+    """Return a tokenizer's padding token, or its end token if the model's vocabulary has no padding token.
 
     Args:
-        tokenizer: Any.
-        vocabulary: Rows of the model's embedding.
+        tokenizer: The tokenizer.
+        vocabulary: Number of rows of the model's embedding.
+
+    Returns:
+        The token; None if there is neither.
 
     >>> from tokenizers import Tokenizer
     >>> from tokenizers.models import WordLevel
@@ -67,7 +70,7 @@ def padding_token(tokenizer: "transformers.PreTrainedTokenizerBase", vocabulary:
 
 
 def pools_by_padding(model: nn.Module) -> bool:
-    """Whether a classifier's logits depend on which token its configuration calls padding.
+    """Tell whether a classifier's logits depend on the padding token of its configuration.
 
     Args:
         model: A transformers model for text classification.
@@ -78,7 +81,7 @@ def pools_by_padding(model: nn.Module) -> bool:
     """
     assert isinstance(model, transformers.PreTrainedModel)
     if model.config.is_encoder_decoder:
-        return False  # these look for the end of the text
+        return False  # these classify by the end token
     config = model.config.get_text_config()
     before = config.pad_token_id
     ids = torch.tensor([[0, 1]], device=model.device)

@@ -1,13 +1,12 @@
 r"""Patterns of module names, as PEFT writes them, matched in bounded time.
 
-A pattern is a regular expression, and one from a file of somebody else may be made so that matching never ends:
-``(a+)+b`` tries every way to split a row of ``a``. Python cannot interrupt a match. So the most ways in which a pattern
-can be tried on a name are estimated first,
+A pattern is a regular expression. In somebody else's file it may be written so that matching never ends: ``(a+)+b``
+tries every way to split a run of ``a``. Python cannot interrupt a match. So the number of ways to match a name is
+bounded first, by
 
     length ** (1 + repeats) * 2 ** options * product of the groups' alternatives,
 
-and a pattern of more ways than any honest one needs is refused, as are repeated groups, back-references and
-look-around.
+and a pattern with more ways than any useful one is refused. So are repeated groups, back-references and look-around.
 
 References:
     PEFT's ``rank_pattern`` and ``alpha_pattern``, https://huggingface.co/docs/peft/package_reference/lora
@@ -23,7 +22,7 @@ from foretaste.errors import DataError
 
 __all__ = ["matches_module"]
 
-_LONGEST = 1000  # characters of a pattern
+_LONGEST = 1000  # bound of a pattern's characters
 _MOST_WAYS = 10**8
 _TOKEN = re.compile(
     r"\\(?P<escaped>.)|(?P<set>\[\^?\]?(?:\\.|[^\]\\])*\])"
@@ -33,15 +32,15 @@ _TOKEN = re.compile(
 
 
 def matches_module(pattern: str, name: str) -> bool:
-    r"""Whether a pattern matches a module's name, or the end of it after a dot.
+    r"""Tell whether a pattern matches a module's name, or the end of it after a dot.
 
     Args:
         pattern: A regular expression.
         name: A module's name.
 
     Raises:
-        DataError: Matching it might never end.
-        re.error: It is no regular expression.
+        DataError: Matching might never end.
+        re.error: The pattern is not a regular expression.
 
     >>> matches_module(r"layers\.[0-3]\.q", "model.layers.2.q"), matches_module("q", "model.layers.2.kq")
     (True, False)
@@ -56,7 +55,7 @@ def matches_module(pattern: str, name: str) -> bool:
     try:
         with warnings.catch_warnings(
             action="ignore", category=FutureWarning
-        ):  # of sets that may mean something else one day
+        ):  # Python warns of sets that may change their meaning
             return re.fullmatch(rf"(?:.*\.)?(?:{pattern})", name) is not None
     except (OverflowError, RecursionError) as error:
         raise re.error(str(error)) from error
@@ -64,7 +63,7 @@ def matches_module(pattern: str, name: str) -> bool:
 
 @cache
 def _ways(pattern: str) -> tuple[int, int]:
-    """How often a pattern repeats without a fixed bound, and between how many choices it branches in all."""
+    """Count a pattern's repeats without a fixed bound, and the product of its choices."""
     if len(pattern) > _LONGEST:
         raise _refused(pattern, f"it has more than {_LONGEST} characters")
     tokens = list(_TOKEN.finditer(pattern))
@@ -86,8 +85,8 @@ def _ways(pattern: str) -> tuple[int, int]:
 
 def _refused(pattern: str, reason: str) -> DataError:
     advice = "name modules as they are, or write a simpler pattern"
-    return DataError(f"the pattern {_shown(pattern)} is refused: matching it might never end ({reason}); {advice}")
+    return DataError(f"the pattern {_quote(pattern)} is refused: matching it might never end ({reason}); {advice}")
 
 
-def _shown(pattern: str) -> str:
+def _quote(pattern: str) -> str:
     return repr(pattern if len(pattern) <= 80 else f"{pattern[:77]}...")

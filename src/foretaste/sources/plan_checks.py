@@ -4,18 +4,18 @@ from collections.abc import Mapping
 
 from foretaste.errors import RecipeError
 from foretaste.sources.kind import ModelKind
-from foretaste.sources.kinds import column_roles, kinds, names_listed
+from foretaste.sources.kinds import column_roles, kinds, list_names
 from foretaste.sources.plans import TaskData, TransformersModel
 
 __all__ = ["check_columns", "check_harness", "check_lists", "check_metrics", "check_model"]
 
 
 def check_lists(task: TaskData, field: tuple[str, str]) -> None:
-    """Check that lists name nothing twice, one or two text columns, and two labels or more.
+    """Check that lists repeat nothing, and name one or two text columns and at least two labels.
 
     Args:
         task: The task's data.
-        field: Its place in the recipe.
+        field: The task's place in the recipe.
 
     Raises:
         RecipeError: A list is wrong; its field is named.
@@ -36,17 +36,17 @@ def check_lists(task: TaskData, field: tuple[str, str]) -> None:
 
 
 def check_columns(kind: ModelKind, task: TaskData, field: tuple[str, str]) -> None:
-    """Check that a task names columns that its kind of model reads, and those that it must.
+    """Check that a task names the columns that its kind of model needs, and no others.
 
     Raises:
-        RecipeError: A column is missing, or of another kind or form of rows.
+        RecipeError: A column is missing, or belongs to another kind of model or form of rows.
     """
     for role in kind.required:
         if not getattr(task, role, None) and role not in task.columns:
             raise RecipeError(f"{kind.name} needs the name of the {role} column in {role!r}").at(*field)
-    named = task.named_roles()
+    roles = task.named_roles()
     wrong = next(
-        (role for role in (*column_roles(), *task.columns) if role in named and role not in kind.columns), None
+        (role for role in (*column_roles(), *task.columns) if role in roles and role not in kind.columns), None
     )
     if wrong is not None:
         raise RecipeError(f"{kind.name} has no use for {wrong!r}; it reads {', '.join(kind.columns)}").at(*field, wrong)
@@ -56,22 +56,22 @@ def check_columns(kind: ModelKind, task: TaskData, field: tuple[str, str]) -> No
         raise RecipeError(f"{kind.name} reads one text column; for two take 'prompt' and 'completion'").at(
             *field, "text"
         )
-    if not any(named <= set(roles) for roles in kind.formats):
+    if not any(roles <= set(form) for form in kind.formats):
         by_column = sorted(kind.formats, key=lambda roles: list(kind.columns).index(roles[0]))
         forms = ", or ".join(" and ".join(roles) for roles in by_column)
         raise RecipeError(f"name one kind of rows: {forms}").at(*field)
 
 
 def check_metrics(kind: ModelKind, task: TaskData, field: tuple[str, str]) -> None:
-    """Check that a task is judged by metrics that its kind of model has.
+    """Check that a task's metrics are metrics of its kind of model.
 
     Raises:
-        RecipeError: A metric is not; its field is named.
+        RecipeError: The kind has no such metric; its field is named.
     """
     for place, metric in enumerate(task.metrics):
         at = (*field, "metrics", str(place))
         if ":" in metric and not kind.harness:
-            able = names_listed(row for row in kinds() if row.harness)
+            able = list_names(row for row in kinds() if row.harness)
             raise RecipeError(
                 f"{metric} is of lm-evaluation-harness, which is for {able} alone, not {kind.name}; remove this"
             ).at(*at)
@@ -83,25 +83,25 @@ def check_model(model: TransformersModel) -> None:
     """Check that heads, unit and length of answers suit the kind of model.
 
     Raises:
-        RecipeError: An option does not; its field is named.
+        RecipeError: An option does not suit it; its field is named.
     """
     if not model.row.has_heads and model.head != "auto":
         raise RecipeError(f"{model.kind} has no heads to share; remove this").at("model", "head")
     if model.unit is not None and model.unit not in model.row.units:
-        able = names_listed(kind for kind in kinds() if model.unit in kind.units)
+        able = list_names(kind for kind in kinds() if model.unit in kind.units)
         raise RecipeError(f"unit {model.unit!r} is for {able}; remove this").at("model", "unit")
     if model.max_new_tokens is not None and not model.row.writes_text:
-        able = names_listed(kind for kind in kinds() if kind.writes_text)
+        able = list_names(kind for kind in kinds() if kind.writes_text)
         raise RecipeError(f"max_new_tokens {model.max_new_tokens} is for {able}; remove this").at(
             "model", "max_new_tokens"
         )
 
 
 def check_harness(model: TransformersModel, tasks: Mapping[str, TaskData]) -> None:
-    """Check that some task is judged by a metric of lm-evaluation-harness where its options are given.
+    """Check that a recipe with options of lm-evaluation-harness has a metric of it.
 
     Raises:
-        RecipeError: No task is.
+        RecipeError: No task has such a metric.
     """
     if model.harness is not None and not any(":" in metric for task in tasks.values() for metric in task.metrics):
         advice = "name one among a task's metrics, for example arc_easy:acc, or remove this"

@@ -1,4 +1,4 @@
-"""What a recipe says about its model and the data of its tasks, with defaults and bounds."""
+"""The parts of a recipe for the model and the tasks' data, with defaults and bounds."""
 
 import re
 from collections.abc import Mapping
@@ -26,16 +26,16 @@ _HARNESS_METRIC = r"^[^\s:]+:[^\s:]+(:[^\s:]+)?$"
 
 
 def _check_metric(name: str) -> str:
-    """Check that some kind of model has this metric, or that it may be one of lm-evaluation-harness."""
+    """Check that a metric belongs to some kind of model, or has the form of one of lm-evaluation-harness."""
     if name not in metric_names() and not re.match(_HARNESS_METRIC, name):
-        listed = ", ".join(repr(metric) for metric in metric_names())
+        metrics = ", ".join(repr(metric) for metric in metric_names())
         advice = "or, of lm-evaluation-harness, TASK:METRIC or TASK:METRIC:FILTER"
-        raise PydanticCustomError("metric", "Input should be {listed}; {advice}", {"listed": listed, "advice": advice})
+        raise PydanticCustomError("metric", "Input should be {listed}; {advice}", {"listed": metrics, "advice": advice})
     return name
 
 
 def _check_kind(name: str) -> str:
-    """Check that the table of kinds has this name."""
+    """Check that the table of kinds has a name."""
     try:
         return kind_named(name).name
     except RecipeError as error:
@@ -58,13 +58,13 @@ _Kind = Annotated[str, AfterValidator(_check_kind), Field(json_schema_extra=_lis
 
 
 class RecipePart(BaseModel):
-    """A part of a recipe: it does not change, and has no fields but its own."""
+    """A part of a recipe, which is immutable and allows no unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Harness(RecipePart):
-    """How metrics of lm-evaluation-harness are measured."""
+    """The options of lm-evaluation-harness for all of its metrics."""
 
     tasks: str | None = Field(None, description="folder with YAML files of tasks of your own (relative to this file)")
     num_fewshot: int | None = Field(
@@ -107,11 +107,11 @@ class TransformersModel(RecipePart):
 
     @property
     def row(self) -> ModelKind:
-        """The kind's row in the table of kinds."""
+        """Look up the kind's row in the table of kinds."""
         return kind_named(self.kind)
 
     def request(self, seed: int) -> ModelRequest:
-        """Ask for this model.
+        """Make the request for this model.
 
         Args:
             seed: Seed of new parameters.
@@ -129,13 +129,13 @@ class FunctionModel(RecipePart):
 
 
 class DigitsModel(RecipePart):
-    """The embedded digits: three tasks, one small network."""
+    """The embedded digits, three tasks with one small network."""
 
     source: Literal["digits"]
 
 
 class TaskData(RecipePart):
-    """One task's data."""
+    """The data, columns and metrics of one task."""
 
     train: str = Field(description="data file, image folder, or hub id")
     validation: str = Field(description="the same; never trained on")
@@ -169,11 +169,11 @@ class TaskData(RecipePart):
     )
 
     def request(self, name: str, kind: ModelKind) -> TaskRequest:
-        """Ask for this task's data.
+        """Make the request for this task's data.
 
         Args:
-            name: The task.
-            kind: The kind of its model, which says what columns and metrics there are.
+            name: The task's name.
+            kind: The model's kind, which has the columns and metrics.
 
         Raises:
             MissingExtra: A metric needs a library that is not installed; the field is named.
@@ -200,13 +200,13 @@ class TaskData(RecipePart):
         return {role for role in column_roles() if role in self.model_fields_set} | set(self.columns)
 
     def _column(self, role: str) -> str | tuple[str, ...] | None:
-        """Return the column of a role, several for pairs of texts, or None where the recipe names none."""
-        named = self.columns.get(role) if role not in TaskData.model_fields else getattr(self, role)
-        return tuple(named) if isinstance(named, list) else named
+        """Return the column of a role, several for pairs of texts, or None if the recipe names none."""
+        column = self.columns.get(role) if role not in TaskData.model_fields else getattr(self, role)
+        return tuple(column) if isinstance(column, list) else column
 
 
 def suit_kind(kind: ModelKind, task: Mapping[str, object]) -> dict[str, object]:
-    """Return a task with its kind's headline metric, and with columns of its kind's own roles under ``columns``."""
+    """Add the kind's headline metric to a task, and move columns of the kind's own roles to ``columns``."""
     own = {role: task[role] for role in kind.columns if role in task and role not in TaskData.model_fields}
     rest = {name: value for name, value in task.items() if name not in own}
     usual = [kind.headline] == TaskData.model_fields["metrics"].default

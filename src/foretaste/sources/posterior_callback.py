@@ -1,16 +1,16 @@
 """A posterior file at the end of an ordinary run of transformers' `Trainer`, or of TRL's `SFTTrainer`.
 
-One more callback, and the run leaves a site beside its checkpoint::
+With one more callback, the run leaves a site beside its checkpoint::
 
     callback = PosteriorCallback()
     trainer = Trainer(model, arguments, train_dataset=data, callbacks=[callback])
     trainer.train()
     callback.site, callback.path  # the posterior, and the file that it is in
 
-The data set, its collator and the model's own reading of labels are the run's (see `foretaste.sources.loop`). With
-``estimate="adam"`` the curvature is what the run's optimizer has left behind, at no cost. What would stand in the
-way is looked for, and raised, before the first step; after it nothing raises any more: a posterior that cannot be
-made is a warning, and the trained model is there as without the callback.
+The data set, its collator and the model's own reading of labels are those of the run (see `foretaste.sources.loop`).
+With ``estimate="adam"`` the curvature is the second moment of the run's optimizer, at no cost. Everything that would
+prevent the posterior is checked before the first step, and raises an error there. Afterwards nothing raises: if the
+posterior cannot be made, there is a warning, and the trained model is what it would be without the callback.
 """
 
 import warnings
@@ -37,7 +37,7 @@ __all__ = ["NoPosterior", "PosteriorCallback"]
 
 
 class NoPosterior(UserWarning):
-    """A run ended well and its posterior could not be made; the message has the call that makes it later.
+    """A warning that a run ended well without a posterior; the message has the call that makes it later.
 
     >>> issubclass(NoPosterior, UserWarning)
     True
@@ -45,24 +45,24 @@ class NoPosterior(UserWarning):
 
 
 class PosteriorCallback(transformers.TrainerCallback):  # type: ignore[misc] # transformers is not typed
-    """Captures a task's site when training ends, and writes it.
+    """Captures a task's site when training ends, and writes it to a file.
 
     Args:
-        path: Of the file; ``foretaste-site.safetensors`` in the run's ``output_dir`` if left out.
+        path: The file; ``foretaste-site.safetensors`` in the run's ``output_dir`` if left out.
         estimate: ``fisher`` (diagonal, from per-example gradients), ``kfac`` (Kronecker), or ``adam`` (diagonal, from
             the optimizer's second moment).
         labels: ``sampled`` (default), ``empirical`` or ``exact``; Adam's are the data's own.
-        max_examples: At most so many, chosen at random; None for all.
-        unit: What losses are means over; label tokens of sequences, and examples otherwise, if left out.
+        max_examples: Most examples to use, chosen at random; None for all.
+        unit: Unit that losses are means over; by default label tokens of sequences, and examples otherwise.
         examples: Other examples than the run's training data, for the same collator.
-        batch_size: Examples per pass; the run's per device if left out.
-        clip: For ``adam``: what clipping multiplied gradients with; from the run's log if left out.
-        mean: Whether the params are in the file, beside the curvature.
-        seed: Chooses the examples and draws the labels.
+        batch_size: Examples per pass; the run's batch size per device if left out.
+        clip: For ``adam``: the factor by which clipping multiplied gradients; from the run's log if left out.
+        mean: Whether the file has the params besides the curvature.
+        seed: Seed of the chosen examples and the drawn labels.
 
     Attributes:
-        site: The site, on the CPU; None as long as there is none.
-        path: The site's file; None as long as no path was given and no run has begun.
+        site: The site, on the CPU; None until there is one.
+        path: The site's file; None until a path is given or a run begins.
 
     >>> PosteriorCallback("news.safetensors", labels="exact").path
     PosixPath('news.safetensors')
@@ -99,10 +99,10 @@ class PosteriorCallback(transformers.TrainerCallback):  # type: ignore[misc] # t
         train_dataloader: DataLoader[Any],
         **kwargs: object,
     ) -> None:
-        """Look whether a posterior could be made of this model and data, and note what training starts from.
+        """Check that this model and data can have a posterior, and record the params that training starts from.
 
         Raises:
-            ForetasteError: It could not; the message says why and what to do.
+            ForetasteError: They cannot; the message says why and what to do.
         """
         if not state.is_world_process_zero:
             return
@@ -110,7 +110,7 @@ class PosteriorCallback(transformers.TrainerCallback):  # type: ignore[misc] # t
         if self._estimate == "adam":
             check_adam(args, state, optimizer, self._clip)
         try:
-            self._look(model, train_dataloader, fresh=state.global_step == 0)
+            self._check(model, train_dataloader, fresh=state.global_step == 0)
         except ForetasteError:
             raise
         except Exception as error:
@@ -133,7 +133,7 @@ class PosteriorCallback(transformers.TrainerCallback):  # type: ignore[misc] # t
         """Make the site and write it, in the main process.
 
         Warns:
-            NoPosterior: It could not be made or written.
+            NoPosterior: The site could not be made or written.
         """
         if not state.is_world_process_zero:
             return
@@ -143,24 +143,24 @@ class PosteriorCallback(transformers.TrainerCallback):  # type: ignore[misc] # t
             else:
                 size = self._batch_size or args.per_device_train_batch_size
                 self._keep(self._of_data(model, self._data(train_dataloader), train_dataloader.collate_fn, size))
-        except Exception as error:  # of any kind: what was trained for hours is worth more
+        except Exception as error:  # no error may cost the user a model that was trained for hours
             self._warn(error, model)
 
     def capture(self, model: nn.Module, data: object, collate: Collate | None = None) -> GaussianSite:
-        """Make the site by hand, of a model loaded from a checkpoint, say.
+        """Make the site by hand, for example of a model loaded from a checkpoint.
 
-        By ``fisher`` where the callback's is ``adam``.
+        The estimate is ``fisher`` if the callback's is ``adam``.
 
         Args:
-            model: As of `foretaste.sources.loop.capture`.
+            model: The model, which `foretaste.sources.loop.capture` can read.
             data: The training data: a `DataLoader` (``trainer.get_train_dataloader()``) or a data set.
-            collate: From examples to a batch; the loader's if left out.
+            collate: Function from examples to a batch; the loader's if left out.
 
         Returns:
-            The site, which is also written where the callback has a path.
+            The site. It is also written if the callback has a path.
 
         Raises:
-            ForetasteError: It cannot be made or written.
+            ForetasteError: The site cannot be made or written.
         """
         return self._keep(self._of_data(model, data, collate, self._batch_size))
 
@@ -196,10 +196,10 @@ class PosteriorCallback(transformers.TrainerCallback):  # type: ignore[misc] # t
     def _data(self, loader: DataLoader[Any]) -> object:
         return loader.dataset if self._examples is None else self._examples
 
-    def _look(self, model: nn.Module, loader: DataLoader[Any], *, fresh: bool) -> None:
+    def _check(self, model: nn.Module, loader: DataLoader[Any], *, fresh: bool) -> None:
         with unwrapped(model) as own, torch.random.fork_rng([]):
             data = self._data(loader)
-            if not isinstance(data, IterableDataset):  # a stream would lose what is looked at
+            if not isinstance(data, IterableDataset):  # a stream would lose the examples that are checked
                 task_of(own, data, unit=self._unit, collate=loader.collate_fn)
             trained = {name for name, parameter in own.named_parameters() if parameter.requires_grad}
             self._pretrained = {"pretrained": digest(parameters_of(own, trained))} if fresh else {}

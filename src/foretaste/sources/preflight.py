@@ -1,7 +1,7 @@
-"""Preflight: whether experts fit a base, from headers and configurations, before a byte of params moves.
+"""Preflight: checks by headers and configurations whether experts fit a base, before params are read.
 
-Every mismatch is found and told at once, each with its way out. The only params that are read are those of a
-tensor that one side lacks: an output layer that repeats the embeddings is stored by some tools and left out by others.
+All mismatches are reported at once, each with what to do. Params are read for one check only: some tools store an
+output layer that repeats the embeddings, and others leave it out.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,17 +20,17 @@ __all__ = ["Fitting", "Vocabulary", "preflight", "vocabulary_of"]
 
 Vocabulary = Literal["base"]
 
-_LISTED = 6
+_MOST_FAULTS = 6
 _BLOCK = 1 << 22
 
 
 @dataclass(frozen=True)
 class Fitting:
-    """Experts that fit.
+    """Experts that fit a base.
 
     Args:
-        params: By task, under the base's names and in its shapes.
-        notes: What was put right or is worth knowing.
+        params: Params by task, with the base's names and shapes.
+        notes: Differences that were resolved, and others worth knowing.
     """
 
     params: Mapping[str, Stored]
@@ -40,15 +40,15 @@ class Fitting:
 
 
 def preflight(base: Checkpoint, experts: Mapping[str, Checkpoint], *, vocabulary: Vocabulary | None = None) -> Fitting:
-    """Look whether experts can be merged into a base.
+    """Check that experts can be merged into a base.
 
     Args:
-        base: The model they were finetuned from.
-        experts: By task.
-        vocabulary: ``base`` leaves out tokens that experts added behind the base's.
+        base: The model that they were finetuned from.
+        experts: The experts, by task.
+        vocabulary: ``base`` drops tokens that experts added after the base's.
 
     Raises:
-        DataError: They do not fit; everything that is in the way is listed.
+        DataError: Experts do not fit; all reasons are listed.
 
     >>> import tempfile, torch
     >>> from safetensors.torch import save_file
@@ -66,7 +66,7 @@ def preflight(base: Checkpoint, experts: Mapping[str, Checkpoint], *, vocabulary
     """
     fitted, faults, notes = {}, [], []
     for task, expert in experts.items():
-        own = _Look(base, expert, vocabulary)
+        own = _Comparison(base, expert, vocabulary)
         fitted[task] = own.params()
         faults += [f"task {task!r} does not fit the base: {fault}" for fault in own.faults]
         notes += [f"task {task!r}: {note}" for note in own.notes]
@@ -75,8 +75,8 @@ def preflight(base: Checkpoint, experts: Mapping[str, Checkpoint], *, vocabulary
     return Fitting(fitted, tuple(notes))
 
 
-class _Look:
-    """One expert beside the base, and what is found."""
+class _Comparison:
+    """The comparison of one expert with the base, with the faults and notes that it collects."""
 
     def __init__(self, base: Checkpoint, expert: Checkpoint, vocabulary: Vocabulary | None) -> None:
         self.base, self.expert, self.vocabulary = base, expert, vocabulary
@@ -84,12 +84,12 @@ class _Look:
         self.notes: list[str] = []
 
     def params(self) -> Stored:
-        """The expert's params under the base's names, as far as they fit."""
+        """Return the expert's params under the base's names, as far as they fit."""
         kinds = [checkpoint.config.get("model_type") for checkpoint in (self.base, self.expert)]
         if kinds[0] != kinds[1]:
             self.faults.append(f"it is a {kinds[1]} model, the base a {kinds[0]} model; use experts of one base")
         added = self._added_tokens()
-        entries = self._named()
+        entries = self._match_names()
         sizes = self._resized(entries, added)
         others = [
             (name, entry)
@@ -104,19 +104,19 @@ class _Look:
             for name, entry in entries.items()
             if entry.type.is_floating_point != self._own(name).type.is_floating_point
         ]
-        self.faults += [*first_faults(shapes, _LISTED), *first_faults(types, _LISTED)]
+        self.faults += [*first_faults(shapes, _MOST_FAULTS), *first_faults(types, _MOST_FAULTS)]
         if {entry.dtype for entry in entries.values()} != {entry.dtype for entry in self.base.params.entries.values()}:
-            kept = sorted({entry.dtype for entry in self.base.params.entries.values()})
+            base_types = sorted({entry.dtype for entry in self.base.params.entries.values()})
             self.notes.append(
-                f"its types differ from the base's; what is merged is kept in the base's ({', '.join(kept)})"
+                f"its types differ from the base's; what is merged is kept in the base's ({', '.join(base_types)})"
             )
         return Stored(entries | sizes)
 
     def _own(self, name: str) -> Entry:
         return self.base.params.entries[name]
 
-    def _named(self) -> dict[str, Entry]:
-        """The expert's entries by the base's names; copies of another tensor are put right."""
+    def _match_names(self) -> dict[str, Entry]:
+        """Return the expert's entries by the base's names; missing or extra copies of other tensors are resolved."""
         ours, theirs = self.base.params.entries, dict(self.expert.params.entries)
         missing, extra = [name for name in ours if name not in theirs], [name for name in theirs if name not in ours]
         for name in list(missing):
@@ -137,26 +137,26 @@ class _Look:
                     " tie_word_embeddings=False"
                 )
         if missing:
-            self.faults.append(f"missing {_listed(missing)}")
+            self.faults.append(f"missing {_list_names(missing)}")
         if extra:
-            self.faults.append(f"additional {_listed(extra)}; an adapter or a new head? merge or remove it first")
+            self.faults.append(f"additional {_list_names(extra)}; an adapter or a new head? merge or remove it first")
         return {name: theirs[name] for name in ours if name in theirs}
 
     def _added_tokens(self) -> list[str]:
-        """Tokens that the expert has beyond the base's; others must be the same."""
+        """List the tokens that the expert has beyond the base's; all others must be the same."""
         ours, theirs = (vocabulary_of(checkpoint.folder) for checkpoint in (self.base, self.expert))
         if not ours or not theirs:
             return []
         moved = [token for token, place in ours.items() if theirs.get(token, place) != place]
         if moved:
             self.faults.append(
-                f"its tokenizer numbers {len(moved)} tokens otherwise ({_listed([repr(token) for token in moved])}), so"
-                " that rows of its embeddings mean other tokens; use experts with the base's tokenizer"
+                f"its tokenizer numbers {len(moved)} tokens otherwise ({_list_names(map(repr, moved))}),"
+                " so that rows of its embeddings mean other tokens; use experts with the base's tokenizer"
             )
         return sorted((token for token in theirs if token not in ours), key=lambda token: theirs[token])
 
     def _resized(self, entries: Mapping[str, Entry], added: list[str]) -> dict[str, Entry]:
-        """Tensors with a row for every token, cut to the base's, where that is asked for."""
+        """Cut tensors with a row per token to the base's rows, if the caller asked for that."""
         size, own = _setting(self.expert, "vocab_size"), _setting(self.base, "vocab_size")
         rows = {
             name: entry
@@ -168,7 +168,7 @@ class _Look:
         }
         if not rows or not isinstance(size, int) or not isinstance(own, int):
             return {}
-        which = f" ({_listed([repr(token) for token in added])})" if added else ""
+        which = f" ({_list_names([repr(token) for token in added])})" if added else ""
         if size < own:
             self.faults.append(
                 f"its vocabulary has {size} tokens, {own - size} fewer than the base's; use experts with the base's"
@@ -188,9 +188,9 @@ class _Look:
 
 
 def _setting(checkpoint: Checkpoint, name: str) -> object:
-    """A value of a checkpoint's configuration.
+    """Return a value of a checkpoint's configuration.
 
-    Models of several parts keep that of their language model in ``text_config``.
+    Models of several parts have those of their language model in ``text_config``.
     """
     nested = checkpoint.config.get("text_config")
     own = checkpoint.config.get(name)
@@ -198,7 +198,7 @@ def _setting(checkpoint: Checkpoint, name: str) -> object:
 
 
 def _twin(params: Stored, name: str) -> str | None:
-    """Another tensor with the same numbers."""
+    """Return the name of another tensor with the same numbers, or None."""
     entry = params.entries[name]
     alike = [
         other
@@ -216,7 +216,7 @@ def _is_equal(params: Stored, name: str, other: str) -> bool:
 
 
 def vocabulary_of(folder: Path) -> dict[str, int]:
-    """Token by token its number, from ``tokenizer.json``; empty where there is none.
+    """Read the number of each token from ``tokenizer.json``; the result is empty if there is no such file.
 
     >>> vocabulary_of(Path("no-such-folder"))
     {}
@@ -241,5 +241,5 @@ def vocabulary_of(folder: Path) -> dict[str, int]:
         raise DataError(f"{folder / 'tokenizer.json'} is damaged ({error}); copy or download it again") from error
 
 
-def _listed(names: Iterable[str]) -> str:
-    return first_few(names, _LISTED)
+def _list_names(names: Iterable[str]) -> str:
+    return first_few(names, _MOST_FAULTS)

@@ -1,4 +1,4 @@
-"""Whether adapters fit a base, from headers and configurations, and the base's tensors that they change."""
+"""Checks by headers and configurations whether adapters fit a base, and the base's tensors that they change."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,27 +11,27 @@ from foretaste.stored import Entry, Stored
 
 __all__ = ["base_tensors", "preflight_adapters"]
 
-_LISTED = 6
-_PROBED = 1 << 12  # entries of a tensor that tell one model from another
+_MOST_FAULTS = 6
+_PROBED = 1 << 12  # entries of a tensor by which two models are compared
 _OUTPUT = "lm_head.weight"
 _EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "shared.weight", "word_embeddings.weight", "embed_in.weight")
 
 
 def preflight_adapters(base: Checkpoint, adapters: Mapping[str, Adapter]) -> tuple[str, ...]:
-    """Look whether adapters change tensors that a base has, in its shapes.
+    """Check that adapters change tensors that a base has, in its shapes.
 
-    Names may differ in front of the layers: a checkpoint may be of the model without its head.
+    Names may differ in front of the layers, as a checkpoint may lack the model's head.
 
     Args:
-        base: The model they were trained on.
-        adapters: By task.
+        base: The model that they were trained on.
+        adapters: The adapters, by task.
 
     Returns:
-        Notes: adapters that say they were trained on a folder that holds plainly another model, and adapters that
-            change one of two tied layers, which a full checkpoint of the base cannot hold.
+        Notes on adapters that name a folder with another model as their base, and on adapters that change one of two
+        tied layers, for which a full checkpoint of the base has no room.
 
     Raises:
-        DataError: They do not fit; everything that is in the way is listed.
+        DataError: Adapters do not fit; all reasons are listed.
 
     >>> import tempfile, torch
     >>> from safetensors.torch import save_file
@@ -53,7 +53,7 @@ def preflight_adapters(base: Checkpoint, adapters: Mapping[str, Adapter]) -> tup
         mismatches = [fault for name, own in adapter.modules.items() for fault in _apart(base, places, name, own)]
         origin = f" (it says that it was trained on {adapter.base})" if adapter.base and mismatches else ""
         faults += [
-            f"task {task!r} does not fit the base{origin}: {fault}" for fault in first_faults(mismatches, _LISTED)
+            f"task {task!r} does not fit the base{origin}: {fault}" for fault in first_faults(mismatches, _MOST_FAULTS)
         ]
         if not mismatches and adapter.base and _is_another(base, Path(adapter.base)):
             notes.append(
@@ -76,7 +76,7 @@ def preflight_adapters(base: Checkpoint, adapters: Mapping[str, Adapter]) -> tup
 
 
 def _one_of_two_tied(base: Checkpoint, adapter: Adapter) -> str | None:
-    """The embeddings or the output layer, if an adapter changes one of them and the base ties both to one tensor."""
+    """Name the layer, embeddings or output, that an adapter changes alone although the base ties both, or None."""
     if any(name.endswith(_OUTPUT) for name in base.params.entries) or base.config.get("tie_word_embeddings") is False:
         return None
     changed = [name + WEIGHT for name in adapter.modules]
@@ -86,20 +86,20 @@ def _one_of_two_tied(base: Checkpoint, adapter: Adapter) -> str | None:
 
 
 def _is_language(base: Checkpoint) -> bool:
-    """Whether the model writes tokens, by the class that its configuration names."""
+    """Tell whether the model writes tokens, by the class that its configuration names."""
     classes = base.config.get("architectures") or []
     return any(str(name).endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")) for name in classes)
 
 
 def base_tensors(base: Checkpoint, adapters: Mapping[str, Adapter]) -> Stored:
-    """The base's tensors that adapters replace or change, by the adapters' names; left in their files.
+    """Find the base's tensors that adapters replace or change, by the adapters' names; they stay in their files.
 
     Args:
-        base: The model they were trained on. An output layer that it leaves out is its embeddings.
-        adapters: By task.
+        base: The model that they were trained on. An output layer that it leaves out is its embeddings.
+        adapters: The adapters, by task.
 
     Returns:
-        Of the tensors that the base has; a new head is not among them.
+        The tensors that the base has; a new head is not among them.
 
     >>> import tempfile, torch
     >>> from safetensors.torch import save_file
@@ -127,7 +127,7 @@ def _entry_of(base: Checkpoint, name: str) -> Entry | None:
 
 
 def _apart(base: Checkpoint, places: Mapping[str, list[str]], name: str, own: Factors) -> list[str]:
-    """What is in the way of adding a module's update to the base."""
+    """List the reasons why a module's update cannot be added to the base."""
     weight = f"{name}.weight"
     there = places.get(_in_layers(weight), [])
     if not any(part.isdigit() for part in name.split(".")):
@@ -137,7 +137,7 @@ def _apart(base: Checkpoint, places: Mapping[str, list[str]], name: str, own: Fa
             if f".{path_name}".endswith(f".{weight}") or f".{weight}".endswith(f".{path_name}")
         ]
         if not there:
-            return []  # an output layer that is tied to the embeddings, or one that the base lacks
+            return []  # an output layer that is tied to the embeddings or missing in the base
     shapes = [base.params.entries[path_name].shape for path_name in there]
     if not there:
         return [f"it changes {name}, which the base does not have"]
@@ -148,7 +148,7 @@ def _apart(base: Checkpoint, places: Mapping[str, list[str]], name: str, own: Fa
 
 
 def _in_layers(name: str) -> str:
-    """A tensor's name from its layers' number on, with the word before it; else what is last in it, with ``weight``."""
+    """Cut a name to its part from the layers' number on, with the word before it; without one, to its last part."""
     parts = name.split(".")
     first = next((place for place, part in enumerate(parts) if part.isdigit()), None)
     last = parts[-2:] if parts[-1] in ("weight", "bias") else parts[-1:]
@@ -156,7 +156,7 @@ def _in_layers(name: str) -> str:
 
 
 def _is_another(base: Checkpoint, folder: Path) -> bool:
-    """Whether a folder that an adapter names is there and holds other numbers than the base."""
+    """Tell whether a folder that an adapter names exists and has other numbers than the base."""
     try:
         if not (folder / "config.json").is_file() or folder.resolve() == base.folder.resolve():
             return False

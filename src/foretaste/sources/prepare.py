@@ -1,4 +1,4 @@
-"""Preparation: rows of text or images become examples that a model takes."""
+"""Preparation: rows of texts or images become examples, and examples become batches."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from foretaste.sources.problem import text_digest
 from foretaste.sources.row_warnings import Cut
 from foretaste.task import Example, Examples
 
-__all__ = ["CodedTexts", "Images", "Preparation", "Texts"]
+__all__ = ["EncodedTexts", "Images", "Preparation", "Texts"]
 
 _KEPT_BYTES = 2 << 30
 
@@ -30,11 +30,18 @@ class Preparation(ABC):
 
     @abstractmethod
     def examples(self, rows: datasets.Dataset, inputs: Sequence[str], labels: Sequence[int], where: str) -> Examples:
-        """Examples of all rows."""
+        """Turn all rows into examples.
+
+        Args:
+            rows: The rows.
+            inputs: Names of the columns to read.
+            labels: The class of each row.
+            where: The file's path or hub id, for errors.
+        """
 
     @abstractmethod
     def collate(self, examples: list[Example]) -> dict[str, Tensor]:
-        """One batch."""
+        """Collate examples into a batch."""
 
 
 class Texts(Preparation):
@@ -42,12 +49,11 @@ class Texts(Preparation):
 
     Args:
         path: Folder or hub id of a tokenizer.
-        max_length: Longer texts are cut.
-        model: A transformers model that will read the texts; its padding token is made the tokenizer's, see
-            `align_padding`.
+        max_length: Most tokens of a text; longer texts are cut.
+        model: The transformers model of the texts; it gets the tokenizer's padding token (see `align_padding`).
 
     Raises:
-        DataError: No tokenizer there, or none that suits the model.
+        DataError: There is no tokenizer, or it does not suit the model.
     """
 
     def __init__(self, path: str, max_length: int, model: nn.Module | None = None) -> None:
@@ -78,10 +84,10 @@ class Texts(Preparation):
         if cut.rows:
             coded = self._tokenizer(*columns, truncation=True, max_length=self._max_length).data
         self._check_tokens(coded["input_ids"], where)
-        return CodedTexts(coded, labels, cut)
+        return EncodedTexts(coded, labels, cut)
 
     def _check_tokens(self, rows: Sequence[Sequence[int]], where: str) -> None:
-        """Every row has tokens, and none of them, nor the padding, is beyond the model's vocabulary."""
+        """Check that every row has tokens, and that these and the padding are in the model's vocabulary."""
         for place, ids in enumerate(rows):
             if not ids:
                 raise DataError(f"row {place + 1} of {where} has no tokens: its text is empty; fill or remove it")
@@ -103,13 +109,13 @@ class Texts(Preparation):
 
 
 @dataclass(frozen=True)
-class CodedTexts:
-    """Tokenised rows, held as lists of numbers.
+class EncodedTexts:
+    """Tokenised rows as lists of numbers.
 
     Args:
-        columns: What the tokenizer gives of each row, by name.
+        columns: The tokenizer's output for each row, by name.
         labels: The class of each row.
-        cut: How many rows were too long.
+        cut: The rows that were too long.
     """
 
     columns: dict[str, list[list[int]]]
@@ -128,13 +134,13 @@ class CodedTexts:
 
 
 class Images(Preparation):
-    """Images as the model's own processor makes them.
+    """Images that the model's own processor prepares.
 
     Args:
         path: Folder or hub id of an image processor.
 
     Raises:
-        DataError: No image processor there.
+        DataError: There is no image processor.
     """
 
     def __init__(self, path: str) -> None:
@@ -150,7 +156,7 @@ class Images(Preparation):
         return _Pictures(rows, inputs[0], labels, self, where, {} if size <= _KEPT_BYTES else None)
 
     def pixels(self, image: PIL.Image.Image) -> Tensor:
-        """`[channels, height, width]` of one image."""
+        """Prepare one image, `[channels, height, width]`."""
         pixels = self._processor(image.convert("RGB"), return_tensors="pt")["pixel_values"][0]
         assert isinstance(pixels, Tensor)
         return pixels
@@ -162,24 +168,24 @@ class Images(Preparation):
 
 @dataclass(frozen=True)
 class _Pictures:
-    """Images made when asked for, and kept where all of them fit in 2 GiB."""
+    """Images that are prepared on demand, and cached if all of them fit into 2 GiB."""
 
     rows: datasets.Dataset
     name: str
     labels: Sequence[int]
     preparation: Images
     where: str
-    kept: dict[int, Tensor] | None
+    cache: dict[int, Tensor] | None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, index: int, /) -> Example:
-        pixels = None if self.kept is None else self.kept.get(index)
+        pixels = None if self.cache is None else self.cache.get(index)
         if pixels is None:
             pixels = self.preparation.pixels(_image(self.rows, index, self.name, self.where))
-            if self.kept is not None:
-                self.kept[index] = pixels
+            if self.cache is not None:
+                self.cache[index] = pixels
         return {"pixel_values": pixels, "labels": torch.tensor(self.labels[index])}
 
 

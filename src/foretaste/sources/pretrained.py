@@ -1,4 +1,4 @@
-"""Pretrained transformers checkpoints: loaded whole, in float32, from safetensors only, and without chatter."""
+"""Pretrained transformers checkpoints, loaded whole, in float32, from safetensors only, and quietly."""
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,7 +11,7 @@ from torch import nn
 
 from foretaste.errors import DataError
 from foretaste.names import first_few
-from foretaste.sources.checkpoint import INDEX, beside
+from foretaste.sources.checkpoint import INDEX, companion_files
 from foretaste.sources.extra import datasets, transformers
 from foretaste.sources.heads import Heads
 from foretaste.sources.kinds import kind_named
@@ -34,7 +34,7 @@ _R = TypeVar("_R")
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No progress bars or load reports of the libraries; ours says what matters.
+    """Silence the libraries' progress bars and load reports until the end of the block.
 
     >>> with quiet():
     ...     transformers.utils.logging.get_verbosity() == transformers.utils.logging.ERROR
@@ -55,7 +55,7 @@ def quiet() -> Iterator[None]:
 
 
 def at(field: tuple[str, ...], function: Callable[_P, _R], *arguments: _P.args, **options: _P.kwargs) -> _R:
-    """Call, naming the recipe's field in an error about data.
+    """Call a function, and name the recipe's field in its errors about data.
 
     >>> at(("model", "max_length"), int, "16")
     16
@@ -67,17 +67,17 @@ def at(field: tuple[str, ...], function: Callable[_P, _R], *arguments: _P.args, 
 
 
 def pretrained(path: str, kind: str, classes: int | None = None, *, whole: bool = False) -> nn.Module:
-    """A model with the checkpoint's weights.
+    """Load a model with a checkpoint's params.
 
     Args:
         path: Checkpoint folder or hub id.
         kind: Name of the kind of model.
-        classes: Of a classification head, which is made anew where the checkpoint has none of this size; None
-            for models that the checkpoint must fill to the last tensor.
-        whole: Whether it must fill the head too.
+        classes: Number of classes. A head that the checkpoint lacks in this size is new. None for models of which the
+            checkpoint must have every tensor.
+        whole: Whether the checkpoint must have the head too.
 
     Raises:
-        DataError: It cannot be loaded, or leaves tensors without values.
+        DataError: The checkpoint cannot be loaded, or lacks tensors.
 
     >>> pretrained("no-checkpoint/anywhere/at-all", "causal-lm")
     Traceback (most recent call last):
@@ -103,18 +103,18 @@ def pretrained(path: str, kind: str, classes: int | None = None, *, whole: bool 
 
 
 def _refuse_gaps(path: str, model: nn.Module, report: Mapping[str, Iterable[object]], part: str) -> None:
-    """A new head is expected; a part that the checkpoint does not fill would be random."""
+    """Refuse a checkpoint that lacks tensors outside the head, which would be random."""
     missing = [str(name) for name in report["missing_keys"]]
     faults = [f"{name} is missing" for name in missing if name.startswith(part) and ".pooler." not in name]
-    for name, stored, wanted in (
+    for name, stored, expected in (
         tuple(mismatch) for mismatch in report["mismatched_keys"] if isinstance(mismatch, Iterable)
     ):
         if str(name).startswith(part):
-            faults.append(f"shape of {name} is {list(stored)}, its configuration says {list(wanted)}")
+            faults.append(f"shape of {name} is {list(stored)}, its configuration says {list(expected)}")
     if faults:
-        listed = first_few(sorted(faults), separator="; ")
+        summary = first_few(sorted(faults), separator="; ")
         raise DataError(
-            f"the checkpoint {path!r} does not fit its own config.json: {listed}; copy or download it again"
+            f"the checkpoint {path!r} does not fit its own config.json: {summary}; copy or download it again"
         )
 
 
@@ -124,13 +124,13 @@ def _checkpoint(model: nn.Module, folder: Path) -> None:
 
 
 def saver(path: str, write: Callable[[nn.Module, Path], None] = _checkpoint) -> Callable[[nn.Module, Path], None]:
-    """How a model from this checkpoint is kept: as a checkpoint with the same tokenizer or image processor.
+    """Return the function that saves a model as a checkpoint with the tokenizer or image processor of its own.
 
-    A model of several heads becomes a checkpoint for each of them, in a folder of its name.
+    A model with several heads becomes one checkpoint per head, in a folder of the head's name.
 
     Args:
-        path: The checkpoint folder or hub id that it came from.
-        write: Writes the model of one head; as a checkpoint, if left out.
+        path: The checkpoint folder or hub id that the model came from.
+        write: Function that writes the model of one head; a checkpoint if left out.
 
     >>> import tempfile
     >>> model = transformers.GPT2LMHeadModel(transformers.GPT2Config(vocab_size=2, n_embd=2, n_layer=1, n_head=1))
@@ -150,7 +150,7 @@ def saver(path: str, write: Callable[[nn.Module, Path], None] = _checkpoint) -> 
             return
         with quiet():
             write(model, folder)
-        for file in beside(Path(str(transformers.utils.cached_file(path, "config.json"))).parent):
+        for file in companion_files(Path(str(transformers.utils.cached_file(path, "config.json"))).parent):
             if file.name not in (INDEX, "config.json") and not (folder / file.name).exists():
                 shutil.copyfile(file, folder / file.name)
 
@@ -158,7 +158,7 @@ def saver(path: str, write: Callable[[nn.Module, Path], None] = _checkpoint) -> 
 
 
 def configuration(model: nn.Module) -> list[tuple[str, object]]:
-    """What the architecture depends on beside its params: activations, dropout, window sizes.
+    """List the settings of an architecture besides its params: activations, dropout, window sizes.
 
     Args:
         model: A transformers model.
@@ -174,9 +174,9 @@ def configuration(model: nn.Module) -> list[tuple[str, object]]:
 
 
 def positions_of(model: nn.Module) -> int | None:
-    """The most tokens that a model has positions for; None if it knows no limit (relative positions, as in T5).
+    """Return the most tokens that a model has positions for; None without a limit (relative positions, as in T5).
 
-    Where padding has a position of its own (RoBERTa and its kin), those up to it are no token's.
+    In some models (RoBERTa and its like) padding has its own position, and the tokens' positions begin after it.
 
     Args:
         model: A transformers model.
@@ -197,17 +197,17 @@ def positions_of(model: nn.Module) -> int | None:
 
 
 def check_positions(model: nn.Module, max_length: int, most: int = 0) -> None:
-    """Look whether the longest text, and what is written after it, has positions in a model.
+    """Check that a model has positions for the longest text and the tokens written after it.
 
-    A translation stands alone.
+    A translation has positions of its own.
 
     Args:
         model: A transformers model.
         max_length: Most tokens of a text.
-        most: Tokens that are written after it.
+        most: Most tokens written after it.
 
     Raises:
-        DataError: They are more; the recipe's field is named.
+        DataError: There are too few positions; the recipe's field is named.
 
     >>> model = transformers.GPT2LMHeadModel(
     ...     transformers.GPT2Config(vocab_size=2, n_embd=2, n_layer=1, n_head=1, n_positions=8)
@@ -231,10 +231,10 @@ def check_positions(model: nn.Module, max_length: int, most: int = 0) -> None:
 
 
 def tokenizer_at(path: str) -> "transformers.PreTrainedTokenizerBase":
-    """The tokenizer of a checkpoint.
+    """Load the tokenizer of a checkpoint.
 
     Raises:
-        DataError: None there.
+        DataError: The checkpoint has no tokenizer.
 
     >>> tokenizer_at("no-checkpoint/anywhere/at-all")
     Traceback (most recent call last):
@@ -248,7 +248,7 @@ def tokenizer_at(path: str) -> "transformers.PreTrainedTokenizerBase":
 
 
 def tokenizer_text(tokenizer: "transformers.PreTrainedTokenizerBase") -> object:
-    """All that a tokenizer does to a text, for fingerprints.
+    """Describe everything that a tokenizer does to a text, for fingerprints.
 
     >>> from tokenizers import Tokenizer
     >>> from tokenizers.models import WordLevel

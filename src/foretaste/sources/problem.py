@@ -1,4 +1,4 @@
-"""What every source gives: a model with its pretrained params, and the tasks."""
+"""Problems, which every source returns: a model with its pretrained params, and the tasks."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
@@ -23,7 +23,7 @@ __all__ = ["Problem", "examples_digest", "save_tensors", "text_digest"]
 
 
 def save_tensors(model: nn.Module, folder: Path) -> None:
-    """Parameters and buffers as one safetensors file: what any model can be kept as.
+    """Save parameters and buffers as one safetensors file, which suits any model.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -40,21 +40,21 @@ def save_tensors(model: nn.Module, folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Problem:
-    """A pretrained model and the tasks it should learn.
+    """A pretrained model and the tasks that it should learn.
 
     Args:
-        model: Holds the pretrained params.
-        tasks: In the study's order.
+        model: The model, with the pretrained params.
+        tasks: The tasks, in the study's order.
         facts: Lines for the provenance of results, by name.
-        save: Writes the model, with whatever is needed to use it, into a folder.
-        read: A task's params from a model that was trained elsewhere.
-        own_name: A tensor's name in a task's own model, by its name in this one.
-        fresh: Names of parameters that are new, such as a classification head's; LoRA trains them whole.
-        rows: Each task's rows as they were read, where they have columns.
-        warnings: What makes results worth less than they seem, a line each.
+        save: Function that writes the model into a folder, with all that is needed to use it.
+        read: Function that reads a task's params from a model that was trained elsewhere.
+        own_name: Function from a tensor's name in this model to its name in a task's own model.
+        fresh: Names of new parameters, such as a classification head's; LoRA trains them whole.
+        rows: Each task's rows as they were read, if they have columns.
+        warnings: Lines about data that make results look better or worse than they are.
 
     Raises:
-        TaskError: No tasks, two of one name, NaN in the model, or tasks that miss parameters.
+        TaskError: There are no tasks, two have one name, the model has NaN, or tasks name parameters that it lacks.
     """
 
     model: nn.Module
@@ -94,30 +94,30 @@ class Problem:
 
     @property
     def names(self) -> list[str]:
-        """Task names."""
+        """List the tasks' names."""
         return [task.name for task in self.tasks]
 
     @property
     def trained(self) -> frozenset[str]:
-        """Names of the parameters that some task has; all others stay as they are."""
+        """Name the parameters that some task has; all others stay as they are."""
         return frozenset().union(*(self.names_of(task) for task in self.tasks))
 
     def names_of(self, task: Task) -> frozenset[str]:
-        """Names of the parameters that a task has."""
+        """Name the parameters that a task has."""
         return frozenset(parameters_of(self.model)) if task.names is None else task.names
 
     @property
     def has_private_heads(self) -> bool:
-        """Whether some tasks have parameters of their own, which joint finetuning without the task never trains."""
+        """Tell whether some parameters belong to some tasks only, so that joint runs without these never train them."""
         return len({self.names_of(task) for task in self.tasks}) > 1
 
     def base(self) -> str:
-        """Content hash of the pretrained params."""
+        """Hash the content of the pretrained params."""
         return digest(parameters_of(self.model) | buffers_of(self.model))
 
 
 def text_digest(parts: Iterable[object]) -> str:
-    """Hash of the text of some values.
+    """Hash the text of some values.
 
     >>> text_digest(["a", 1]) == text_digest(["a", "1"])
     False

@@ -1,4 +1,4 @@
-"""Experts for a study of a transformers model: checkpoints and adapters, loaded under the study's names."""
+"""Experts for a study of a transformers model: checkpoints and adapters, read under the study's names."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from foretaste.errors import DataError
 from foretaste.lora import Adapter, delta
 from foretaste.params import Params, under_all_names
 from foretaste.sources.adapter import open_adapter
-from foretaste.sources.expert import Expert, fitted_to, read_tensors
+from foretaste.sources.expert import Expert, fit_to_model, read_tensors
 from foretaste.sources.extra import transformers
 from foretaste.sources.heads import Heads
 from foretaste.sources.pretrained import pretrained, quiet
@@ -16,11 +16,11 @@ from foretaste.task import Task
 
 __all__ = ["reader"]
 
-_OWN_LABELS = "LABEL_"  # what transformers calls classes that nobody has named
+_OWN_LABELS = "LABEL_"  # the prefix of transformers' default names of classes
 
 
 def reader(path: str, kind: str) -> Callable[[nn.Module, Task, Expert], Params]:
-    """How experts of this model are read.
+    """Return the function that reads experts of a model.
 
     Args:
         path: The checkpoint folder or hub id of the pretrained model, which adapters are added to.
@@ -42,13 +42,13 @@ def reader(path: str, kind: str) -> Callable[[nn.Module, Task, Expert], Params]:
                 own = pretrained(str(expert.folder), kind, classes, whole=True)
                 _check_labels(own, task, expert)
                 params = under_all_names(own)
-        return fitted_to(model, task, _renamed(model, task, own, params), expert.folder)
+        return fit_to_model(model, task, _rename(model, task, own, params), expert.folder)
 
     return read
 
 
 def _check_labels(own: nn.Module, task: Task, expert: Expert) -> None:
-    """Classes in another order would be other classes."""
+    """Check that an expert has the task's classes in the same order."""
     assert isinstance(own, transformers.PreTrainedModel)
     labels = {int(place): str(label) for place, label in own.config.id2label.items()} if task.classes else {}
     names = [labels[place] for place in sorted(labels)]
@@ -61,20 +61,20 @@ def _check_labels(own: nn.Module, task: Task, expert: Expert) -> None:
 
 
 def _with_adapter(model: nn.Module, adapter: Adapter, expert: Expert, *, needs_head: bool) -> dict[str, Tensor]:
-    """A model's params as PEFT's forward pass uses them with an adapter, under all their names.
+    """Add an adapter to a model's params as PEFT's forward pass does, and return them under all their names.
 
-    PEFT loads ``X.base_layer.weight`` into the model, where tied parameters share it. A module of ``modules_to_save``
-    then replaces the model's, and ``s B A`` is added to a module's weight; both change that module alone, whatever it
-    is tied to.
+    PEFT loads ``X.base_layer.weight`` into the model, where tied parameters share it. Then a module of
+    ``modules_to_save`` replaces the model's, and ``s B A`` is added to a module's weight. Both change that module
+    alone, even if it is tied to another.
 
     Args:
         model: The pretrained model; ``base_layer`` tensors are copied into it.
         adapter: Factors and full tensors.
-        expert: For errors.
-        needs_head: Whether the model's head is new, so that the adapter must bring one.
+        expert: The expert, for errors.
+        needs_head: Whether the adapter must have a head, because the model's is new.
 
     Raises:
-        DataError: The adapter changes modules that the model lacks, or in other shapes.
+        DataError: The adapter changes modules that the model lacks or has in other shapes.
     """
     modules, shared = dict(model.named_modules()), under_all_names(model)
     strange = [name for name in adapter.modules if name not in modules]
@@ -118,12 +118,12 @@ def _copy_into(params: Params, tensors: Params, expert: Expert) -> None:
 
 
 def _below_factors(name: str) -> str:
-    """The model's name of a full tensor: below factors PEFT calls the layer itself ``base_layer``."""
+    """Return the model's name of a full tensor; PEFT calls a layer with factors ``base_layer``."""
     return name.replace(".base_layer.", ".")
 
 
-def _renamed(model: nn.Module, task: Task, own: nn.Module, params: Params) -> Params:
-    """An expert's params under the study's names."""
+def _rename(model: nn.Module, task: Task, own: nn.Module, params: Params) -> Params:
+    """Rename an expert's params to the study's names."""
     if not isinstance(model, Heads):
         return params
     head = next(head for head in model.head_names if model.names(head) == task.names)

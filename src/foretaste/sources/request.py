@@ -1,4 +1,4 @@
-"""What a recipe asks of a source: which model to load, and which data each task has."""
+"""Requests of a recipe to a source: the model to load, and the data of each task."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,10 +22,10 @@ class HarnessMetric:
     """A metric of lm-evaluation-harness, as a recipe names it.
 
     Args:
-        name: All of it, as it appears in tables.
-        task: A task of the harness, or a group that says how its tasks' metrics become one.
-        metric: One of the task's metrics.
-        filter: How answers are read before they are judged; may be left out where there is one way.
+        name: The full name, as it appears in tables.
+        task: A task of the harness, or a group that combines its tasks' metrics.
+        metric: Name of one of the task's metrics.
+        filter: Name of the filter of answers; may be left out if the task has only one.
     """
 
     name: str
@@ -36,11 +36,11 @@ class HarnessMetric:
 
 @dataclass(frozen=True)
 class HarnessOptions:
-    """How tasks of lm-evaluation-harness are run.
+    """Options of lm-evaluation-harness for all of its tasks.
 
     Args:
-        tasks: Folder with YAML files of your own tasks; they come before the harness's.
-        num_fewshot: Examples in a prompt, unless a task allows none; as the task says if left out.
+        tasks: Folder with YAML files of the user's own tasks; they come before the harness's.
+        num_fewshot: Examples in a prompt, unless a task allows none; the task's own number if left out.
         limit: Most documents of each task; all if left out.
         batch_size: Requests per forward pass; 8 if left out.
         chat_template: Whether prompts are put into the tokenizer's chat template; no if left out.
@@ -55,15 +55,15 @@ class HarnessOptions:
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """A model, as a recipe names it.
+    """The request for a model.
 
     Args:
         path: Checkpoint folder or hub id.
         head: One head for all tasks, one each, or (``auto``) one per distinct label set.
         max_length: Longest text in tokens.
-        unit: What losses are means over; the kind's first unit if left out.
+        unit: Unit that losses are means over; the kind's first unit if left out.
         max_new_tokens: Most tokens written for metrics of texts; the source's default if left out.
-        harness: How tasks of lm-evaluation-harness are run.
+        harness: Options of lm-evaluation-harness.
         seed: Seed of new parameters, such as heads.
     """
 
@@ -80,13 +80,13 @@ class ModelRequest:
 
 @dataclass(frozen=True)
 class TaskRequest:
-    """One task's data, as a recipe names it.
+    """The request for one task's data.
 
     Args:
-        name: The task.
+        name: The task's name.
         train: Path, folder or hub id of the training data.
         validation: Path, folder or hub id of the validation data.
-        metrics: The first is the headline.
+        metrics: The metrics; the first is the headline.
         columns: Column names by role (``text``, ``image``, ``label``, ``prompt``, ...); two for pairs of texts.
         labels: The label set; taken from the data if left out.
         max_train: Most training rows that are used; all if left out.
@@ -114,7 +114,7 @@ class TaskRequest:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The columns that are read, without the label's."""
+        """List the columns to read, without the label's."""
         names: list[str] = []
         for role, columns in self.columns.items():
             if role not in _LABEL_ROLES:
@@ -123,18 +123,18 @@ class TaskRequest:
 
     @property
     def label(self) -> str:
-        """The label column."""
+        """Return the label column."""
         column = self.columns.get("label", "label")
         return column if isinstance(column, str) else column[0]
 
     @property
     def single_columns(self) -> dict[str, str]:
-        """The columns by role, for kinds that read one column for each role."""
+        """Return the columns by role, for kinds that read one column for each role."""
         return {role: column for role, column in self.columns.items() if isinstance(column, str)}
 
     @property
     def parts(self) -> tuple[tuple[str, str, str, int | None], ...]:
-        """Part, place, split and most rows of the training and the validation data."""
+        """Return part, path, split and most rows of the training data and of the validation data."""
         return (
             ("train", self.train, self.splits[0], self.max_train),
             ("validation", self.validation, self.splits[1], self.max_validation),

@@ -1,4 +1,4 @@
-"""Warnings about rows that can be used, but make a study's numbers worth less than they seem."""
+"""Warnings about rows that can be used, but distort a study's numbers."""
 
 import hashlib
 import json
@@ -17,12 +17,12 @@ _CHUNK = 1000
 
 @dataclass(frozen=True)
 class TaskRows:
-    """What a task's model is fed, for looking at rows that are in several places.
+    """A task's rows with the columns that its model reads, to find rows that occur twice.
 
     Args:
         train: Training rows.
         validation: Validation rows.
-        columns: That the model is fed.
+        columns: Names of the columns that the model reads.
     """
 
     train: datasets.Dataset
@@ -34,11 +34,11 @@ class TaskRows:
 
 @dataclass(frozen=True)
 class Cut:
-    """How many rows do not fit into the most tokens.
+    """The number of rows that are cut to the most tokens.
 
     Args:
-        rows: Rows that are cut.
-        count: All rows.
+        rows: Number of rows that are cut.
+        count: Number of all rows.
         longest: Tokens of the longest row, before it is cut.
     """
 
@@ -48,10 +48,10 @@ class Cut:
 
 
 def overlap_warnings(tasks: Mapping[str, TaskRows]) -> tuple[str, ...]:
-    """A warning for each task whose training rows say what a validation row says, its own or another task's.
+    """Warn of every task whose training rows are also validation rows, of the task itself or another.
 
     Args:
-        tasks: By name.
+        tasks: Rows by task.
 
     >>> train, validation = (datasets.Dataset.from_dict({"text": texts}) for texts in (["a", "b", "a"], ["c", "a"]))
     >>> overlap_warnings({"news": TaskRows(train, validation, ["text"])})
@@ -88,11 +88,11 @@ def count_shared(train: Iterable[bytes], validation: Set[bytes]) -> int:
 
 
 def row_digests(rows: datasets.Dataset, columns: Sequence[str]) -> Iterator[bytes]:
-    """Hash each row: pictures and sounds by their files' bytes, classes by their names.
+    """Hash each row: images and sounds by their files' bytes, classes by their names.
 
     Args:
-        rows: All rows.
-        columns: The columns that count, in this order, whatever their names.
+        rows: The rows.
+        columns: The columns to hash, in this order; their names do not matter.
 
     >>> one, other = datasets.Dataset.from_dict({"text": ["a"]}), datasets.Dataset.from_dict({"sentence": ["a"]})
     >>> list(row_digests(one, ["text"])) == list(row_digests(other, ["sentence"]))
@@ -110,7 +110,7 @@ def row_digests(rows: datasets.Dataset, columns: Sequence[str]) -> Iterator[byte
 
 
 def _class_names(rows: datasets.Dataset, name: str, values: Sequence[object]) -> Sequence[object]:
-    """A column's values, class numbers as the names that the file gives them."""
+    """Return a column's values, with class numbers replaced by the file's names of them."""
     kind = rows.features[name]
     if not isinstance(kind, datasets.ClassLabel):
         return values
@@ -118,7 +118,7 @@ def _class_names(rows: datasets.Dataset, name: str, values: Sequence[object]) ->
 
 
 def _bytes_of(value: object) -> object:
-    """A picture's content; any other value as it is, and a picture that is not a file by its address."""
+    """Return the hash of an image's content, or its address if it is not a file; any other value as it is."""
     if not isinstance(value, dict) or set(value) != {"bytes", "path"}:
         return value
     try:
@@ -130,13 +130,13 @@ def _bytes_of(value: object) -> object:
 
 
 def cut_warning(task: str, part: str, cut: Cut, max_length: int) -> tuple[str, ...]:
-    """A warning of rows that do not fit into the most tokens.
+    """Warn of rows that are cut to the most tokens.
 
     Args:
-        task: Name of the task that has the rows.
+        task: The task's name.
         part: Training or validation.
-        cut: How many.
-        max_length: The most tokens.
+        cut: The number of rows.
+        max_length: Most tokens of a row.
 
     >>> cut_warning("news", "training", Cut(3, 12, 700), 128)
     ("3 of 12 training rows of task 'news' (25 %) are cut to max_length 128; the longest has 700 tokens",)
@@ -150,12 +150,12 @@ def cut_warning(task: str, part: str, cut: Cut, max_length: int) -> tuple[str, .
 
 
 def file_warnings(where: str, rows: datasets.Dataset, most: int | None, *, quoted: bool = False) -> tuple[str, ...]:
-    """A warning where a CSV or TSV file has another number of rows than of lines.
+    """Warn if a CSV or TSV file has another number of rows than of lines.
 
     Args:
         where: Path or hub id.
-        rows: As `read_rows` gave them.
-        most: At most so many were taken.
+        rows: Rows from `read_rows`.
+        most: Most rows that were read; None for all.
         quoted: Whether fields of a .tsv file may stand in quotation marks.
 
     >>> file_warnings("organisation/news", datasets.Dataset.from_dict({"text": ["a"]}), None)

@@ -1,8 +1,9 @@
 """A site on disk: one safetensors file with a task's params, curvature, gradient and record.
 
 Tensors are called ``center/NAME``, ``precision/KEY``, ``gradient/NAME`` and ``carried/NAME``. The file's metadata has
-``format`` (``foretaste-site``), ``version`` (1) and ``site``: JSON with the precision's structure, the record, the
-power and what is known of the mean: the names, types and content hash of the params, and whether they are inside.
+``format`` (``foretaste-site``), ``version`` (1) and ``site``. The latter is JSON with the precision's structure, the
+record and the power. It also has the names, types and content hash of the mean (the params), and whether the file has
+the mean.
 
 References:
     safetensors, Format, https://huggingface.co/docs/safetensors
@@ -24,7 +25,7 @@ from foretaste.params import Params, check_fit
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.site import GaussianSite, Record
 from foretaste.posterior.site_form import GRADIENT, PRECISION, facts_of, site_from, tensors_of
-from foretaste.sources.site_mean import as_type, check_digest, check_values, mean_given, mean_inside
+from foretaste.sources.site_mean import as_type, check_digest, check_mean, check_values, own_mean
 from foretaste.stored import Stored
 from foretaste.whole import write_whole
 
@@ -34,21 +35,21 @@ NAME = "foretaste-site.safetensors"
 
 _FORMAT, _VERSION = "foretaste-site", 1
 _CENTER, _CARRIED = "center/", "carried/"
-_PICKLED = (b"PK\x03\x04", b"\x80")  # what torch.save and pickle begin with
+_PICKLED = (b"PK\x03\x04", b"\x80")  # the first bytes of files from torch.save and pickle
 
 
 def save_site(site: GaussianSite, path: Path | str, *, mean: bool = True) -> None:
-    """Write a site as one file: to a temporary one beside it, then renamed.
+    """Write a site to a temporary file, and then rename it.
 
     Args:
-        site: On any device; types are kept.
-        path: The file to write; missing folders are made.
-        mean: Whether the task's params are inside. Without them the file is smaller by as much, and
-            `load_site` wants them back, from the checkpoint that was saved with the site.
+        site: A site on any device; tensors keep their types.
+        path: The file to write; missing folders are created.
+        mean: Whether the file has the task's params. Without them it is smaller, and `load_site` needs them from the
+            checkpoint that was saved with the site.
 
     Raises:
-        ParamsError: A lazy sum of precisions, which has no form on disk.
-        StorageError: The disk refuses; nothing is left under the final name.
+        ParamsError: The precision is a lazy sum, which has no form on disk.
+        StorageError: The disk refuses the file; nothing is left under the final name.
 
     >>> import tempfile, torch
     >>> from foretaste.posterior.isotropic import Isotropic
@@ -60,7 +61,7 @@ def save_site(site: GaussianSite, path: Path | str, *, mean: bool = True) -> Non
     facts = facts_of(site)
     center = {_CENTER + name: tensor for name, tensor in site.center.items()} if mean else {}
     carried = {_CARRIED + name: tensor for name, tensor in site.carried.items()}
-    tensors = _apart(center | tensors_of(site, PRECISION) | carried)
+    tensors = _separate(center | tensors_of(site, PRECISION) | carried)
     description = {
         **facts,
         "power": site.power,
@@ -86,13 +87,11 @@ def load_site(path: Path | str, mean: Params | None = None) -> GaussianSite:
 
     Args:
         path: The site's file.
-        mean: The task's params, among others if need be: needed where they are not in the file, and compared where they
-            are.
+        mean: The task's params, possibly among others. They are needed if the file lacks them, and compared otherwise.
 
     Raises:
-        DataError: A file that is missing, damaged, a pickle, no site, or of a newer foretaste.
-        ParamsError: No mean where one is needed, another one than the site was taken at, or curvature that does not
-            fit.
+        DataError: The file is missing, damaged, a pickle, not a site, or of a newer foretaste.
+        ParamsError: The mean is missing or differs from the site's, or the curvature does not fit it.
 
     >>> load_site("no-such-folder/foretaste-site.safetensors")
     Traceback (most recent call last):
@@ -103,8 +102,8 @@ def load_site(path: Path | str, mean: Params | None = None) -> GaussianSite:
     tensors, description = _read(path)
     try:
         mean_facts, names = description["mean"], list(description["mean"]["names"])
-        own, carried = _taken(tensors, _CENTER), _taken(tensors, _CARRIED)
-        center = mean_inside(path, own, names, mean) if mean_facts["inside"] else mean_given(path, mean, mean_facts)
+        own, carried = _select(tensors, _CENTER), _select(tensors, _CARRIED)
+        center = own_mean(path, own, names, mean) if mean_facts["inside"] else check_mean(path, mean, mean_facts)
         if strange := [name for name in tensors if not name.startswith((PRECISION, GRADIENT))]:
             raise KeyError(strange[0])
         site = site_from(description, tensors, center, carried)
@@ -117,16 +116,16 @@ def load_site(path: Path | str, mean: Params | None = None) -> GaussianSite:
 
 
 def open_diagonal(path: Path) -> tuple[Stored, Record]:
-    """The diagonal curvature of a site file, left in the file.
+    """Open the diagonal curvature of a site file; tensors stay in the file until they are read.
 
     Args:
         path: The site's file.
 
     Returns:
-        h by name, and how it came about.
+        h by name, and the record of how it was estimated.
 
     Raises:
-        DataError: No site file, or of another structure than a diagonal.
+        DataError: The file is not a site file, or its curvature is not diagonal.
 
     >>> import tempfile, torch
     >>> from foretaste.posterior.isotropic import Isotropic
@@ -144,15 +143,15 @@ def open_diagonal(path: Path) -> tuple[Stored, Record]:
 
 
 def check_taken_at(path: Path, params: Params) -> None:
-    """Look whether a site file belongs to these params, tensor by tensor; where they have other names, it is not known.
+    """Check tensor by tensor that a site file belongs to these params; params of other names are not compared.
 
     Args:
         path: The site's file.
-        params: Params of the model that lies beside the file; may be on disk.
+        params: Params of the model beside the file; they may be on disk.
 
     Raises:
-        DataError: No site file.
-        ParamsError: The site was taken at other params.
+        DataError: The file is not a site file.
+        ParamsError: The site is of other params.
 
     >>> import tempfile, torch
     >>> from foretaste.posterior.isotropic import Isotropic
@@ -173,34 +172,34 @@ def check_taken_at(path: Path, params: Params) -> None:
         )
 
 
-def _taken(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Take the tensors of one part out of a file's, under their own names."""
+def _select(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Select the tensors of one part of a file, under their own names."""
     return {name.removeprefix(prefix): tensors.pop(name) for name in list(tensors) if name.startswith(prefix)}
 
 
 def _header(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, framework="pt") as handle:
-            return _said(path, handle.metadata() or {})
+            return _describe(path, handle.metadata() or {})
     except (SafetensorError, OSError) as error:
         raise DataError(f"{path} is truncated or damaged ({error}); copy or make it again") from error
 
 
 def _stored(path: Path, prefix: str) -> Stored:
-    """One part of a site file, left there."""
+    """Open one part of a site file; tensors stay in the file until they are read."""
     entries = Stored.open([path]).entries
     return Stored({name.removeprefix(prefix): entry for name, entry in entries.items() if name.startswith(prefix)})
 
 
-def _apart(tensors: Params) -> dict[str, Tensor]:
-    """On the CPU, contiguous, none sharing memory with another, as safetensors wants them."""
-    separate, seen = {}, set[int]()
+def _separate(tensors: Params) -> dict[str, Tensor]:
+    """Move tensors to the CPU, contiguous and without shared memory, as safetensors needs them."""
+    separate, addresses = {}, set[int]()
     for name, tensor in tensors.items():
         own = tensor.detach().cpu().contiguous()
         storage = own.untyped_storage()
-        if storage.data_ptr() in seen or storage.nbytes() != own.nbytes:
+        if storage.data_ptr() in addresses or storage.nbytes() != own.nbytes:
             own = own.clone()
-        seen.add(own.untyped_storage().data_ptr())
+        addresses.add(own.untyped_storage().data_ptr())
         separate[name] = own
     return separate
 
@@ -210,11 +209,11 @@ def _types(params: Params) -> str:
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The file's tensors, and what its metadata says."""
+    """Read the file's tensors and the description in its metadata."""
     try:
         with safe_open(path, framework="pt") as handle:
             metadata = handle.metadata() or {}
-            description = _said(path, metadata)
+            description = _describe(path, metadata)
             return {name: handle.get_tensor(name) for name in handle.keys()}, description  # noqa: SIM118
     except FileNotFoundError:
         raise DataError(f"{path} does not exist; save_site writes a site") from None
@@ -233,7 +232,7 @@ def _begins(path: Path) -> bytes:
         return file.read(4)
 
 
-def _said(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+def _describe(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     if metadata.get("format") != _FORMAT:
         raise DataError(f"{path} holds tensors and no site (a checkpoint?); name a file that save_site wrote")
     version = metadata.get("version", "")
@@ -252,7 +251,7 @@ def _said(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _check(path: Path, site: GaussianSite) -> None:
-    """Refuse curvature and gradients of other shapes than the params'."""
+    """Check that curvature and gradient have the params' shapes."""
     shaped = {
         "gradient": site.gradient,
         "curvature": site.precision.entries if isinstance(site.precision, Diagonal) else None,

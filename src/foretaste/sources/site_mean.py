@@ -1,4 +1,4 @@
-"""The mean of a site on disk: the params that it was taken at, in its file or given by the caller, and compared."""
+"""The mean of a site on disk, which is in its file or comes from the caller, and is compared."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,14 +12,14 @@ from foretaste.errors import ParamsError
 from foretaste.names import first_few
 from foretaste.params import Params, snapshot
 
-__all__ = ["as_type", "check_digest", "check_values", "mean_given", "mean_inside"]
+__all__ = ["as_type", "check_digest", "check_mean", "check_values", "own_mean"]
 
 
-def mean_inside(path: Path, center: Params, names: list[str], mean: Params | None) -> dict[str, Tensor]:
-    """Return the file's own mean; the caller's must be the same, up to rounding to the coarser of both types.
+def own_mean(path: Path, center: Params, names: list[str], mean: Params | None) -> dict[str, Tensor]:
+    """Return the file's own mean; the caller's must be equal, up to rounding to the coarser type.
 
     Raises:
-        ParamsError: The caller's params are others.
+        ParamsError: The caller's params differ.
     """
     if mean is not None:
         _check_there(path, mean, names)
@@ -40,11 +40,11 @@ def check_values(path: Path, center: Params, names: list[str], mean: Params) -> 
         )
 
 
-def mean_given(path: Path, mean: Params | None, facts: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return the mean that the caller gives, once it is known to be the one that the site was taken at.
+def check_mean(path: Path, mean: Params | None, facts: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the caller's mean, after a check that it is the site's.
 
     Raises:
-        ParamsError: None is given, or it is another one.
+        ParamsError: There is no mean, or it differs from the site's.
     """
     if mean is None:
         raise ParamsError(
@@ -66,10 +66,10 @@ def _check_there(path: Path, mean: Params, names: list[str]) -> None:
 
 
 def check_digest(path: Path, actual: str, facts: Mapping[str, Any]) -> None:
-    """Check that the caller's mean is the one that the site was taken at, bit for bit.
+    """Check that the caller's mean is the site's, bit for bit.
 
     Raises:
-        ParamsError: It is not.
+        ParamsError: The mean differs.
     """
     if actual != facts["sha256"]:
         raise ParamsError(
@@ -79,7 +79,7 @@ def check_digest(path: Path, actual: str, facts: Mapping[str, Any]) -> None:
 
 
 def as_type(tensor: Tensor, types: str) -> Tensor:
-    """Cast a tensor to the one type that a site was taken in, where that changes no value (bf16 loaded as float32)."""
+    """Cast a tensor to the site's type if that changes no value, as for bf16 that was loaded as float32."""
     kind = getattr(torch, types, None)
     cast = tensor.to(kind) if isinstance(kind, torch.dtype) and kind.is_floating_point else tensor
     return cast if torch.equal(cast.to(tensor.dtype), tensor) else tensor

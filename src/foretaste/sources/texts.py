@@ -1,4 +1,4 @@
-"""Metrics of texts, by sacrebleu, from the extra ``text``, which is imported in this one place."""
+"""Metrics of texts, by sacrebleu from the extra ``text``, which is imported here alone."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,7 +17,7 @@ __all__ = ["TEXT_METRICS", "bleu", "chrf"]
 
 
 def bleu(written: Sequence[str], references: Sequence[str]) -> float:
-    """BLEU of a corpus, from 0 to 100, with sacrebleu's defaults (its 13a tokenizer, exponential smoothing).
+    """Compute BLEU of a corpus, from 0 to 100, with sacrebleu's defaults (its 13a tokenizer, exponential smoothing).
 
     References:
         Papineni, Roukos, Ward, Zhu: BLEU: a Method for Automatic Evaluation of Machine Translation, 2002,
@@ -31,7 +31,7 @@ def bleu(written: Sequence[str], references: Sequence[str]) -> float:
 
 
 def chrf(written: Sequence[str], references: Sequence[str]) -> float:
-    """chrF2 of a corpus, from 0 to 100: F score of character n-grams up to 6, recall counting twice.
+    """Compute chrF2 of a corpus, from 0 to 100: the F score of character n-grams up to 6, with double weight on recall.
 
     References:
         Popović: chrF: character n-gram F-score for automatic MT evaluation, 2015, https://aclanthology.org/W15-3049

@@ -1,8 +1,8 @@
 """Tokens: rows of text become examples of token ids, with labels where the model is to learn.
 
-A causal model's labels are shifted here: the label of a place is the next token, so that logits and labels
-line up, ``labels[i]`` being what the model should say after ``input_ids[:i + 1]``. Both kinds of model get
-sequences padded on the right, with an attention mask; padding has a label that does not count.
+A causal model's labels are shifted here: ``labels[i]`` is the token that should follow ``input_ids[:i + 1]``, so that
+logits and labels line up. Both kinds of model get sequences padded on the right, with an attention mask. The label of
+padding does not count.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from foretaste.sources.pretrained import tokenizer_text
 from foretaste.sources.problem import text_digest
 from foretaste.task import Example
 
-__all__ = ["Coded", "Row", "Segment", "Tokens", "answer_of"]
+__all__ = ["EncodedRows", "Row", "Segment", "Tokens", "answer_of"]
 
 Segment = tuple[str, bool]
 
@@ -29,12 +29,12 @@ class Row:
     """One row as tokens.
 
     Args:
-        inputs: What the model reads.
-        labels: What it should say, or a label that does not count; as long as the inputs for a causal model.
-        reference: The text that it should write, where there is something to write it after.
-        cut: Whether something did not fit and was left out.
-        length: Tokens before anything was left out; of source or target, whichever is longer.
-        masked: Whether it has answers that are not to be learned.
+        inputs: Ids that the model reads.
+        labels: Ids that it should predict, or a label that does not count; a causal model has one per input.
+        reference: The text that it should write after a prompt; None without a prompt.
+        cut: Whether tokens were left out because the row is too long.
+        length: Number of tokens before the cut; that of the longer one of source and target.
+        masked: Whether the row has answers that are not learned.
     """
 
     inputs: Sequence[int]
@@ -48,10 +48,10 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Coded:
-    """Rows as examples; a reference is the bytes of its text.
+class EncodedRows:
+    """Rows as examples; a reference is kept as the bytes of its text.
 
-    >>> Coded([Row([5, 6], [6, 7], "b")])[0]["reference"]
+    >>> EncodedRows([Row([5, 6], [6, 7], "b")])[0]["reference"]
     tensor([98], dtype=torch.uint8)
     """
 
@@ -74,12 +74,12 @@ class Tokens:
     """A tokenizer, and how its ids become rows and batches.
 
     Args:
-        tokenizer: Any; without a padding token of its own it pads with its end token, which no label sees.
-        max_length: Most tokens of a row: of prompt and answer together, or of source and target each.
-        vocabulary: Rows of the model's embedding; no token may be beyond.
+        tokenizer: The tokenizer; if it has no padding token, its end token is the padding, which has no label.
+        max_length: Most tokens of prompt and answer together, or of source and target each.
+        vocabulary: Number of rows of the model's embedding, which no token may exceed.
 
     Raises:
-        DataError: A tokenizer without an end token.
+        DataError: The tokenizer has no end token.
     """
 
     def __init__(self, tokenizer: "transformers.PreTrainedTokenizerBase", max_length: int, vocabulary: int) -> None:
@@ -94,7 +94,7 @@ class Tokens:
         self.fingerprint = text_digest(["tokens", max_length, self.end, self.padding, tokenizer_text(tokenizer)])
 
     def collate(self, examples: list[Example]) -> dict[str, Tensor]:
-        """One batch: ids padded on the right, their attention mask, and labels."""
+        """Collate a batch: ids padded on the right, their attention mask, and labels."""
         ids, labels = ([example[key] for example in examples] for key in ("input_ids", "labels"))
         pad = torch.nn.utils.rnn.pad_sequence
         return {
@@ -103,16 +103,16 @@ class Tokens:
             "labels": pad_labels(labels),
         }
 
-    def spelled(self, segments: Sequence[Segment], *, whole: bool) -> tuple[list[int], list[bool]]:
-        """The ids of texts in a row, and which of them are to be learned.
+    def encode(self, segments: Sequence[Segment], *, whole: bool) -> tuple[list[int], list[bool]]:
+        """Encode consecutive texts as ids, each with whether it is learned.
 
-        The ids of what stands before a segment are what the model will be given when it writes on from there, so
-        they never change with what follows: a segment has the ids that it has in the whole text where a token
-        ends at its beginning, and else its own.
+        When the model writes, it gets the ids before a segment alone. So these must not depend on what follows. If a
+        token ends where a segment begins, the segment has the ids that it has in the whole text. Otherwise it is
+        encoded on its own.
 
         Args:
-            segments: Texts, and whether the model is to learn them.
-            whole: Whether the tokenizer's beginning token comes first, and an end token last.
+            segments: Texts, each with whether the model is to learn it.
+            whole: Whether to put the tokenizer's beginning token first, and an end token last.
         """
         ids: list[int] = []
         learned: list[bool] = []
@@ -129,23 +129,23 @@ class Tokens:
         return together[len(ids) :] if together[: len(ids)] == ids else self._ids(text, special=False)
 
     def _ids(self, text: str, *, special: bool) -> list[int]:
-        """Without an end token, which some tokenizers add themselves."""
+        """Encode a text without the end token, which some tokenizers add themselves."""
         ids: list[int] = list(self.tokenizer(text, add_special_tokens=special)["input_ids"])
         return ids[:-1] if special and ids[-1:] == [self.end] else ids
 
-    def continued(self, ids: Sequence[int], learned: Sequence[bool], reference: str | None) -> Row:
-        """A row for a causal model: what it should say next, at every place.
+    def causal_row(self, ids: Sequence[int], learned: Sequence[bool], reference: str | None) -> Row:
+        """Make a row for a causal model, whose label at every place is the next token.
 
-        What comes after the last answer is of no use and left out. A row that is too long loses tokens at the left
-        of what stands before the last answer, save a beginning token, and only then at the answer's right.
+        Tokens after the last answer are left out. A row that is too long loses the leftmost tokens before the last
+        answer, except a beginning token. If that is not enough, it loses the answer's rightmost ones.
 
         Args:
-            ids: Of the whole row.
-            learned: Which of them the model is to learn.
+            ids: Ids of the whole row.
+            learned: Whether the model is to learn each id.
             reference: The text of the last answer.
 
         Raises:
-            DataError: Nothing is left to learn, or an id that the model does not know.
+            DataError: Nothing is left to learn, or an id exceeds the model's vocabulary.
         """
         self._check(ids)
         answer = answer_of(learned)
@@ -158,11 +158,11 @@ class Tokens:
             raise DataError("leaves nothing to learn")
         return Row(shortened[:-1], hide_labels(shortened[1:], counts[1:]), reference, over > 0, answer.stop)
 
-    def translated(self, source: str, target: str) -> Row:
-        """A row for a sequence-to-sequence model; what is too long is cut at the right, before its end token.
+    def translation_row(self, source: str, target: str) -> Row:
+        """Make a row for a sequence-to-sequence model; texts that are too long are cut before their end token.
 
         Raises:
-            DataError: An id that the model does not know.
+            DataError: An id exceeds the model's vocabulary.
         """
         inputs, labels = (
             list(self.tokenizer(source)["input_ids"]),
@@ -186,7 +186,7 @@ class Tokens:
 
 
 def answer_of(learned: Sequence[bool]) -> slice:
-    """Where the last stretch of what is to be learned is; nowhere where nothing is.
+    """Find the last run of ids that are learned; the slice is empty if there is none.
 
     >>> answer_of([False, True, False, True, True, False])
     slice(3, 5, None)

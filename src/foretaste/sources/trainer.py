@@ -1,7 +1,7 @@
-"""Variational learning inside transformers' own `Trainer`, which stays as it is.
+"""Variational learning with transformers' own `Trainer`, unchanged.
 
-A callback moves the params to a draw before the first micro-batch of a step and back before the
-optimizer's step, so that evaluating, saving and logging see the mean::
+A callback moves the params to a draw before the first micro-batch of a step, and back before the optimizer's step. So
+evaluation, saving and logging use the mean::
 
     optimizer = IVON(model.parameters(), ess=10 * len(data), steps=arguments.max_steps)
     with VariationalCallback() as callback:
@@ -9,12 +9,12 @@ optimizer's step, so that evaluating, saving and logging see the mean::
         trainer.train()
     site = callback.site(model, examples=len(data))
 
-`Trainer` clips a gradient after IVON has seen it whole; resuming from a checkpoint, bf16 and several
-groups need nothing more.
+`Trainer` clips a gradient after IVON has read it. Resuming from a checkpoint, bf16 and several parameter groups work as
+usual.
 
-h scales with the loss, so that it must be a mean over the whole step. With gradient accumulation `Trainer`
-leaves that to any model whose ``forward`` takes ``**kwargs``, and some, BERT's classifier among them, do not
-do it: set ``model.accepts_loss_kwargs = False`` before `Trainer` is made, and it divides by the number of
+h scales with the loss, which must therefore be a mean over the whole step. With gradient accumulation `Trainer` leaves
+that to any model whose ``forward`` takes ``**kwargs``, and some models, such as BERT's classifier, do not do it. For
+these, set ``model.accepts_loss_kwargs = False`` before `Trainer` is created, which then divides by the number of
 micro-batches.
 """
 
@@ -36,9 +36,9 @@ __all__ = ["VariationalCallback"]
 
 
 class VariationalCallback(transformers.TrainerCallback):  # type: ignore[misc] # transformers is not typed
-    """Lets a `Trainer` that was given `IVON` take its gradients at draws.
+    """Makes a `Trainer` with the optimizer `IVON` take its gradients at draws.
 
-    As a context manager it also puts the params back when training raises.
+    As a context manager it also moves the params back if training raises.
 
     >>> with VariationalCallback() as callback:
     ...     isinstance(callback, transformers.TrainerCallback)
@@ -65,13 +65,13 @@ class VariationalCallback(transformers.TrainerCallback):  # type: ignore[misc] #
         optimizer: torch.optim.Optimizer,
         **kwargs: object,
     ) -> None:
-        """Look at what training would be done with.
+        """Check that the run suits IVON.
 
         Raises:
-            ParamsError: Another optimizer than IVON, or fp16.
-            RunFailed: Several processes, each of which would be at a draw of its own.
+            ParamsError: The optimizer is not IVON, or the run uses fp16.
+            RunFailed: There are several processes, each of which would use a draw of its own.
         """
-        self._restore()  # where an earlier try was broken off
+        self._restore()  # an earlier run may have been interrupted at a draw
         unwrapped = getattr(optimizer, "optimizer", optimizer)  # accelerate wraps it
         if not isinstance(unwrapped, IVON):
             raise ParamsError(
@@ -104,7 +104,7 @@ class VariationalCallback(transformers.TrainerCallback):  # type: ignore[misc] #
         control: transformers.TrainerControl,
         **kwargs: object,
     ) -> None:
-        """Move them back."""
+        """Move the params back."""
         self._restore()
 
     def on_epoch_end(
@@ -114,28 +114,28 @@ class VariationalCallback(transformers.TrainerCallback):  # type: ignore[misc] #
         control: transformers.TrainerControl,
         **kwargs: object,
     ) -> None:
-        """Move them back where another callback stopped training between two micro-batches."""
+        """Move the params back if another callback stopped training between two micro-batches."""
         self._restore()
 
     def site(self, model: nn.Module, *, examples: int, unit: Unit = "example") -> GaussianSite:
-        """What the run has learned, on the CPU.
+        """Make the site that the run has learned, on the CPU.
 
         Args:
-            model: That was trained; names the params.
-            examples: Of the training set, for the record.
-            unit: What the loss was a mean over.
+            model: The trained model.
+            examples: Number of training examples, for the record.
+            unit: Unit that the loss was a mean over.
 
         Raises:
-            RunFailed: Nothing was trained yet.
+            RunFailed: No training has begun.
             ParamsError: The model has none of the trained parameters.
 
         Warns:
-            StaleCurvature: Less than half of h is learned.
+            StaleCurvature: Less than half of h comes from the data.
         """
         optimizer = self._ready()
         self._restore()
-        found = optimizer.estimates()["hessian"]
-        hessian = {name: found[parameter] for name, parameter in model.named_parameters() if parameter in found}
+        entries = optimizer.estimates()["hessian"]
+        hessian = {name: entries[parameter] for name, parameter in model.named_parameters() if parameter in entries}
         steps, beta2 = _least_learned(optimizer)
         return gather(
             snapshot(parameters_of(model)),
@@ -160,7 +160,7 @@ class VariationalCallback(transformers.TrainerCallback):  # type: ignore[misc] #
 
 
 def _least_learned(optimizer: IVON) -> tuple[int, float]:
-    """Steps and decay of the parameter whose h is nearest to its first guess."""
+    """Return steps and decay of the parameter whose h is nearest to its initial value."""
     hessian = optimizer.estimates()["hessian"]
     pairs = [
         (int(optimizer.state[parameter]["step"]), float(group["beta2"]))

@@ -1,14 +1,14 @@
-"""What a transformers `Trainer` did to the gradients that its Adam saw: averaged, clipped, and how its loss was scaled.
+"""The site of a transformers `Trainer`'s Adam, corrected for how `Trainer` averages, clips and scales gradients.
 
-B is the examples (or label tokens) of one step. The factor c of `foretaste.estimate.adam` has two parts.
+B is the number of examples (or label tokens) of one step. The factor c of `foretaste.estimate.adam` has two parts.
 
 *Clipping.* `Trainer` logs norms of gradients before they are clipped; with ``c_i = min(1, max_grad_norm / norm_i)`` of
 the logged steps i and Adam's own weights ``w_i = beta2^(k - i)``, ``c^2 = sum_i w_i c_i^2 / sum_i w_i``.
 
 *Scale.* With gradient accumulation or several devices `Trainer` leaves the mean over a step to models whose ``forward``
-takes ``**kwargs``: they are told ``num_items_in_batch``. Those that do not listen, BERT's classifier among them, get
-the means of their parts added up: gradients as many times larger (Adam itself does not mind). Whether a model listens
-is found out from its loss.
+takes ``**kwargs``, and passes them ``num_items_in_batch``. Some models ignore it, such as BERT's classifier. Then the
+means of the parts are added up, and gradients are as many times larger as there are parts (which does not change Adam's
+steps). The model's loss reveals whether it ignores the argument.
 """
 
 import math
@@ -30,7 +30,7 @@ from foretaste.task import Batch, Task
 __all__ = ["check_adam", "clip_of", "site_of_adam"]
 
 _INSTEAD = "or estimate='fisher'"
-_SAME = 1e-4  # relative, of two losses
+_SAME = 1e-4  # relative difference of equal losses
 
 
 def check_adam(
@@ -39,16 +39,16 @@ def check_adam(
     optimizer: torch.optim.Optimizer,
     clip: float | None,
 ) -> None:
-    """Look at what can be known before training.
+    """Check before training that Adam's moments will give a site.
 
     Args:
         args: The run's arguments.
-        state: At its beginning.
-        optimizer: Itself, or in Accelerate's wrapper.
-        clip: As the user gives it.
+        state: The run's state at its beginning.
+        optimizer: The optimizer, or Accelerate's wrapper of it.
+        clip: The user's factor of clipping; None if it should come from the log.
 
     Raises:
-        ParamsError: No Adam, weight decay among its gradients, or clipping that leaves no trace.
+        ParamsError: The optimizer is not Adam, weight decay is part of its gradients, or clipping would not be logged.
 
     >>> optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))])
     >>> check_adam(transformers.TrainingArguments("out", use_cpu=True), transformers.TrainerState(), optimizer, None)
@@ -78,15 +78,15 @@ def check_adam(
 
 
 def clip_of(args: "transformers.TrainingArguments", state: "transformers.TrainerState", beta2: float) -> float:
-    """The factor c of clipping: what gradients were multiplied with, from the norms in the run's log.
+    """Compute the factor c of clipping, which gradients were multiplied by, from the norms in the run's log.
 
     Args:
         args: The run's arguments; a ``max_grad_norm`` of 0 means no clipping.
-        state: At its end.
-        beta2: Adam's.
+        state: The run's state at its end.
+        beta2: Adam's decay of the second moment.
 
     Raises:
-        ParamsError: Clipped gradients and no norm in the log.
+        ParamsError: Gradients were clipped, and the log has no norm.
 
     >>> args = transformers.TrainingArguments("out", use_cpu=True, max_grad_norm=1.0)
     >>> clip_of(
@@ -124,20 +124,20 @@ def site_of_adam(
     max_examples: int | None = None,
     seed: int = 0,
 ) -> GaussianSite:
-    """The site that a `Trainer`'s Adam has left behind.
+    """Make the site from the moments of a `Trainer`'s Adam.
 
     Args:
-        model: That was trained, without wrappers.
-        task: Its training data, read as the model's loss reads it; the task's unit is the loss's.
-        optimizer: Itself, or in Accelerate's wrapper.
+        model: The trained model, without wrappers.
+        task: The training data, read as the model's loss reads it; the task's unit is the loss's.
+        optimizer: The optimizer, or Accelerate's wrapper of it.
         args: The run's arguments.
-        state: At its end.
-        clip: What gradients were multiplied with by clipping; from the log if left out.
-        max_examples: Label tokens are counted on so many.
-        seed: Chooses them.
+        state: The run's state at its end.
+        clip: The factor by which clipping multiplied gradients; from the log if left out.
+        max_examples: Number of examples on which label tokens are counted.
+        seed: Seed of the chosen examples.
 
     Raises:
-        ParamsError: Moments that cannot be corrected, or of other params than the model's.
+        ParamsError: The moments cannot be corrected, or belong to other params than the model's.
 
     >>> from foretaste.sources.loop import task_of
     >>> layer, data = nn.Linear(1, 2), [{"inputs": torch.ones(1), "labels": 1}]
@@ -169,7 +169,7 @@ def site_of_adam(
 
 
 def _own(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-    """Out of Accelerate's wrapper."""
+    """Take an optimizer out of Accelerate's wrapper."""
     unwrapped = getattr(optimizer, "optimizer", optimizer)
     assert isinstance(unwrapped, torch.optim.Optimizer)
     return unwrapped
@@ -184,7 +184,7 @@ def _run(
     most: int | None,
     seed: int,
 ) -> AdamRun:
-    """Units of a step; label tokens are counted on whole batches."""
+    """Describe the run to the estimator of Adam; label tokens are counted on whole batches."""
     count = len(task.train)
     size = min(state.train_batch_size or args.train_batch_size, count)
     parts, devices = args.gradient_accumulation_steps, args.world_size
@@ -204,7 +204,7 @@ def _run(
 
 
 def _scale(model: nn.Module, task: Task, args: "transformers.TrainingArguments") -> float:
-    """How many times too large the gradients are of a model that ignores the count of items in a batch."""
+    """Return the factor by which gradients are too large, because the model ignores the count of items in a batch."""
     parts = args.gradient_accumulation_steps * (
         max(args.world_size, args.n_gpu) if args.average_tokens_across_devices else 1
     )
@@ -212,7 +212,7 @@ def _scale(model: nn.Module, task: Task, args: "transformers.TrainingArguments")
 
 
 def _is_told(model: nn.Module) -> bool:
-    """Whether `Trainer` gives the model ``num_items_in_batch``."""
+    """Tell whether `Trainer` passes the model ``num_items_in_batch``."""
     base = below_adapter(model)
     takes = any(parameter.kind is Parameter.VAR_KEYWORD for parameter in signature(base.forward).parameters.values())
     return bool(getattr(base, "accepts_loss_kwargs", takes))

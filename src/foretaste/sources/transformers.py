@@ -7,26 +7,16 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from foretaste.errors import DataError
 from foretaste.params import parameters_of
 from foretaste.sources.checkpoint import check_checkpoint
+from foretaste.sources.class_rows import ClassRows, check_rows, read_parts
 from foretaste.sources.class_warnings import one_class_warnings
-from foretaste.sources.data import (
-    Label,
-    LabelSet,
-    Part,
-    RawRows,
-    check_columns,
-    column,
-    label_set,
-    read_rows,
-    rows_digest,
-)
-from foretaste.sources.extra import datasets, transformers
+from foretaste.sources.data import LabelSet, RawRows, check_columns
+from foretaste.sources.extra import transformers
 from foretaste.sources.heads import Heads
 from foretaste.sources.kind import ModelKind
 from foretaste.sources.kinds import kind_named
-from foretaste.sources.prepare import CodedTexts, Images, Preparation, Texts
+from foretaste.sources.prepare import EncodedTexts, Images, Preparation, Texts
 from foretaste.sources.pretrained import at, check_positions, configuration, pretrained, quiet, saver
 from foretaste.sources.problem import Problem, text_digest
 from foretaste.sources.reading import reader
@@ -37,22 +27,10 @@ from foretaste.task import AnyMetric, Batch, Example, Examples, Task
 __all__ = ["heads_of", "load", "load_kind", "predict_classes", "prepare_images", "prepare_texts"]
 
 
-@dataclass(frozen=True)
-class _Data:
-    """One task's rows, read and checked."""
-
-    plan: TaskRequest
-    train: "datasets.Dataset"
-    validation: "datasets.Dataset"
-    known: tuple[list[Label], list[Label]]
-    labels: LabelSet
-    digest: str
-
-
 def load(
     path: str, kind: str, plans: Sequence[TaskRequest], *, head: Head = "auto", max_length: int = 128, seed: int = 0
 ) -> Problem:
-    """A pretrained model and tasks from data.
+    """Load a pretrained classifier and its tasks from data.
 
     Args:
         path: Checkpoint folder or hub id.
@@ -63,7 +41,7 @@ def load(
         seed: Seed of the new heads' initial params.
 
     Raises:
-        DataError: Anything that cannot be read or does not fit; the field is named.
+        DataError: Something cannot be read or does not fit; the field is named.
 
     >>> from foretaste.metrics import METRICS
     >>> plan = TaskRequest("news", "no/train.csv", "no/test.csv", (METRICS["accuracy"],), {"text": "text"})
@@ -73,11 +51,11 @@ def load(
     foretaste.errors.DataError: no/train.csv does not exist; relative paths start at the recipe's folder
     """
     with quiet():
-        parts = [_parts(plan) for plan in plans]
+        parts = [read_parts(plan) for plan in plans]
         check_columns(
             (part, (*plan.inputs, plan.label)) for plan, own in zip(plans, parts, strict=True) for part in own
         )
-        data = [_read(plan, own) for plan, own in zip(plans, parts, strict=True)]
+        data = [check_rows(plan, own) for plan, own in zip(plans, parts, strict=True)]
         if Path(path).is_dir():
             at(("model", "path"), check_checkpoint, Path(path))
         groups = heads_of({task_data.plan.name: task_data.labels for task_data in data}, head)
@@ -102,8 +80,8 @@ def load(
     return Problem(model, tasks, facts, saver(path), reader(path, kind), own_name, _new_in(model), rows, warnings)
 
 
-def _warnings(data: Sequence[_Data], tasks: Sequence[Task], max_length: int) -> tuple[str, ...]:
-    """What makes results worth less than they seem, a line each."""
+def _warnings(data: Sequence[ClassRows], tasks: Sequence[Task], max_length: int) -> tuple[str, ...]:
+    """Collect warnings about data that distort results, a line each."""
     warnings = list(
         overlap_warnings(
             {
@@ -113,44 +91,44 @@ def _warnings(data: Sequence[_Data], tasks: Sequence[Task], max_length: int) -> 
         )
     )
     for task_data, task in zip(data, tasks, strict=True):
-        plan, labels = task_data.plan, task_data.known[1]
+        plan, labels = task_data.plan, task_data.values[1]
         warnings += one_class_warnings(task.name, task.metrics, set(labels), len(labels))
         parts = (
             ("training", task.train, plan.train, task_data.train, plan.max_train),
             ("validation", task.validation, plan.validation, task_data.validation, plan.max_validation),
         )
-        for part, given, where, rows, most in parts:
-            examples = given.examples if isinstance(given, _ForHead) else given
+        for part, task_examples, where, rows, most in parts:
+            examples = task_examples.examples if isinstance(task_examples, _ForHead) else task_examples
             warnings += (
-                cut_warning(task.name, part, examples.cut, max_length) if isinstance(examples, CodedTexts) else ()
+                cut_warning(task.name, part, examples.cut, max_length) if isinstance(examples, EncodedTexts) else ()
             )
             warnings += file_warnings(where, rows, most, quoted=plan.quoted)
     return tuple(warnings)
 
 
 def _new_in(model: nn.Module) -> frozenset[str]:
-    """Parameters of the heads; poolers too, which many checkpoints lack."""
+    """Name the new parameters: those of heads, and of poolers, which many checkpoints lack."""
     trunk = "trunk." if isinstance(model, Heads) else f"{model.base_model_prefix}."
     return frozenset(name for name in parameters_of(model) if not name.startswith(trunk) or ".pooler." in name)
 
 
 def _owner(model: nn.Module) -> nn.Module:
-    """The transformers model, or the first of several that share a trunk."""
+    """Return the transformers model, or the first of several that share a trunk."""
     return next(iter(model.heads.values())) if isinstance(model, Heads) else model
 
 
 def load_kind(kind: ModelKind, model: ModelRequest, tasks: Sequence[TaskRequest]) -> Problem:
-    """Load a classifier as its row of the table of kinds says; see `load`."""
+    """Load a classifier of a kind in the table of kinds; see `load`."""
     return load(model.path, kind.name, tasks, head=model.head, max_length=model.max_length, seed=model.seed)
 
 
 def prepare_images(path: str, max_length: int, model: nn.Module) -> Preparation:
-    """Make what turns rows of images into examples; texts' length and the model do not matter."""
+    """Make the preparation of images; length and model do not matter."""
     return Images(path)
 
 
 def prepare_texts(path: str, max_length: int, model: nn.Module) -> Preparation:
-    """Make what turns rows of texts into examples; each head's own model gets the tokenizer's padding.
+    """Make the preparation of texts; each head's own model gets the tokenizer's padding.
 
     Args:
         path: Folder or hub id of the tokenizer.
@@ -168,58 +146,23 @@ def prepare_texts(path: str, max_length: int, model: nn.Module) -> Preparation:
     return preparations[0]
 
 
-def _parts(plan: TaskRequest) -> list[Part]:
-    """A task's two files."""
-    return [
-        Part((field := ("tasks", plan.name, part)), where, at(field, read_rows, where, split, most, quoted=plan.quoted))
-        for part, where, split, most in plan.parts
-    ]
-
-
-def _read(plan: TaskRequest, parts: Sequence[Part]) -> _Data:
-    values_of_parts, sets = [], []
-    for part in parts:
-        for name in plan.inputs:
-            at(part.field, column, part.rows.select([0]), name, part.where)
-        values, labels = at(part.field, label_set, part.rows, plan.label, part.where)
-        values_of_parts.append(values)
-        sets.append(labels)
-    allowed = plan.labels or sets[0]
-    for part, values in zip(parts, values_of_parts, strict=True):
-        _check_labels(values, allowed, part.where, part.field)
-    digests = [at(part.field, rows_digest, part.where, part.rows, quoted=plan.quoted) for part in parts]
-    digest = text_digest([*digests, plan.inputs, plan.label, allowed])
-    train, validation = (part.rows for part in parts)
-    return _Data(plan, train, validation, (values_of_parts[0], values_of_parts[1]), allowed, digest)
-
-
-def _check_labels(values: Sequence[Label], allowed: LabelSet, where: str, field: tuple[str, ...]) -> None:
-    inside = set(allowed)
-    for place, value in enumerate(values):
-        if value not in inside:
-            listed = ", ".join(str(label) for label in allowed[:10]) + (", ..." if len(allowed) > 10 else "")
-            raise DataError(
-                f"label {value!r} in row {place + 1} of {where} is not one of: {listed}; correct the row, or list all"
-                " labels under 'labels'"
-            ).at(*field)
-
-
 def heads_of(labels: Mapping[str, LabelSet], head: Head) -> dict[str, tuple[tuple[str, ...], LabelSet]]:
-    """Which tasks share a head, and the label set of each.
+    """Group tasks by head, and give each head its label set.
 
     Args:
         labels: Label set by task.
         head: ``auto`` lets tasks of one label set share; ``shared`` unites all label sets.
 
     Returns:
-        By head: its tasks and its labels.
+        The tasks and the labels of each head, by its name.
 
     >>> heads_of({"a": (0, 1), "b": (0, 1), "c": ("x", "y")}, "auto")
     {'a+b': (('a', 'b'), (0, 1)), 'c': (('c',), ('x', 'y'))}
     """
     if head == "shared":
         united = sorted(
-            {label for each in labels.values() for label in each}, key=lambda value: (isinstance(value, str), value)
+            {label for label_set in labels.values() for label in label_set},
+            key=lambda value: (isinstance(value, str), value),
         )
         return {"shared": (tuple(labels), tuple(united))}
     groups: dict[object, list[str]] = {}
@@ -252,7 +195,7 @@ def _pretrained(path: str, kind: str, labels: LabelSet) -> nn.Module:
 
 def _task(
     kind: ModelKind,
-    data: _Data,
+    data: ClassRows,
     model: nn.Module,
     groups: Mapping[str, tuple[tuple[str, ...], LabelSet]],
     prepare: Preparation,
@@ -269,13 +212,13 @@ def _task(
             where,
         )
         for part, rows, values, where in (
-            ("train", data.train, data.known[0], data.plan.train),
-            ("validation", data.validation, data.known[1], data.plan.validation),
+            ("train", data.train, data.values[0], data.plan.train),
+            ("validation", data.validation, data.values[1], data.plan.validation),
         )
     )
     if isinstance(model, Heads):
-        wanted = torch.tensor(list(groups).index(head))
-        train, validation = _ForHead(train, wanted), _ForHead(validation, wanted)
+        head_place = torch.tensor(list(groups).index(head))
+        train, validation = _ForHead(train, head_place), _ForHead(validation, head_place)
     return Task(
         data.plan.name,
         train,
@@ -305,7 +248,7 @@ def _predict_heads(model: nn.Module, batch: Batch) -> Tensor:
 
 @dataclass(frozen=True)
 class _ForHead:
-    """Examples that say which head they want."""
+    """Examples that name their head by its place."""
 
     examples: Examples
     place: Tensor

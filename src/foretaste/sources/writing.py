@@ -1,4 +1,4 @@
-"""Writing: a language model goes on from each example's prompt, greedily, batch by batch."""
+"""Writing: a language model continues each example's prompt greedily, batch by batch."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,15 +18,15 @@ __all__ = ["Writer"]
 
 @dataclass(frozen=True)
 class Writer:
-    """Greedy decoding after each example's prompt: its source, or all that stands before its last answer.
+    """Greedy decoding after each example's prompt: its source, or everything before its last answer.
 
-    Prompts of a causal model are padded on the left, so that all go on at the same place; others on the right.
-    Of the checkpoint's own settings for generation only its special tokens count: penalties and samplers would
-    make what is written another thing than the model's likeliest tokens.
+    Prompts of a causal model are padded on the left, so that all end at the same place; others on the right. Of the
+    checkpoint's own settings for generation only the special tokens are used, as penalties and samplers would change
+    which tokens are the likeliest.
 
     Args:
-        tokens: Pads, and spells what was written.
-        most: At most so many tokens are written.
+        tokens: The tokenizer, which pads prompts and decodes ids.
+        most: Most tokens to write.
     """
 
     tokens: Tokens
@@ -35,11 +35,11 @@ class Writer:
     __repr__ = one_line
 
     def __call__(self, model: nn.Module, examples: Sequence[Example]) -> list[tuple[str, str]]:
-        """What the model writes for each example, and what it should have written.
+        """Return the text that the model writes for each example, and its reference.
 
         Args:
             model: A transformers language model, in evaluation mode.
-            examples: With a reference each, as `Coded` gives them.
+            examples: Examples of `EncodedRows`, each with a reference.
         """
         assert isinstance(model, transformers.PreTrainedModel)
         translates = bool(model.config.is_encoder_decoder)
@@ -80,14 +80,14 @@ class Writer:
 
 
 def _prompt(example: Example) -> Tensor:
-    """Ids up to the place whose label begins the last answer."""
+    """Return the ids up to the place whose label begins the last answer."""
     learned = find_counted(example["labels"]).tolist()
     return example["input_ids"][: answer_of(learned).start + 1]
 
 
 @contextmanager
 def _settings(model: "transformers.PreTrainedModel", settings: "transformers.GenerationConfig") -> Iterator[None]:
-    """Lend the model other settings for generation; given as an argument they would be mixed with its own."""
+    """Set a model's settings for generation for a while; as an argument they would be mixed with its own."""
     own = model.generation_config
     model.generation_config = settings
     try:

@@ -1,6 +1,7 @@
-"""The port for a study's tensors: artefacts named by what they hold, snapshots of unfinished work, and claims on work.
+"""The port for a study's tensors: artefacts named by their content, snapshots of unfinished work, and claims on work.
 
-Only an implementation knows where these lie. Every implementation passes the tests of ``tests/contracts/artefacts.py``.
+Only an implementation knows where these are stored. Every implementation passes the tests of
+``tests/contracts/artefacts.py``.
 """
 
 from abc import ABC, abstractmethod
@@ -17,38 +18,38 @@ __all__ = ["Artefacts"]
 
 
 class Artefacts(ABC):
-    """The tensors of one study. Several processes may have them open.
+    """The tensors of one study, which several processes may have open.
 
-    An artefact's digest is the hash of its tensors (`foretaste.params.digest`): the same content is kept once.
+    An artefact's digest is the hash of its tensors (`foretaste.params.digest`); the same content is stored once.
     """
 
     @abstractmethod
     def put(self, params: "Params") -> str:
-        """Keep params whole, and return their digest.
+        """Store params, all or none, and return their digest.
 
         Args:
             params: Tensors on any device; tied ones must not share memory.
 
         Raises:
-            StorageError: They cannot be written; nothing is then kept.
+            StorageError: The params cannot be written; nothing is then stored.
         """
 
     @abstractmethod
     def get(self, digest: str) -> "dict[str, Tensor]":
-        """The tensors of an artefact, in main memory.
+        """Read the tensors of an artefact into main memory.
 
         Raises:
-            DataError: The artefact is missing, or holds something else than its digest says.
+            DataError: The artefact is missing, or its content does not match its digest.
         """
 
     @abstractmethod
     def slice(self, digest: str, name: str, entries: slice) -> "Tensor":
-        """Some entries of one flattened tensor of an artefact, which is not read as a whole and so not verified.
+        """Read some entries of one flattened tensor of an artefact, without reading and verifying all of it.
 
         Args:
-            digest: The artefact's.
-            name: The tensor's.
-            entries: Which entries, with step 1.
+            digest: The artefact's digest.
+            name: The tensor's name.
+            entries: The entries, with step 1.
 
         Returns:
             `[entries]`
@@ -59,19 +60,19 @@ class Artefacts(ABC):
 
     @abstractmethod
     def has(self, digest: str) -> bool:
-        """Whether an artefact is there."""
+        """Tell whether an artefact is stored."""
 
     @abstractmethod
     def drop(self, digest: str) -> None:
-        """Delete an artefact, if it is there.
+        """Delete an artefact, if it is stored.
 
         Raises:
-            StorageError: It cannot be deleted.
+            StorageError: The artefact cannot be deleted.
         """
 
     @abstractmethod
     def size(self, digest: str) -> int:
-        """Bytes that an artefact takes up.
+        """Return the bytes that an artefact takes up.
 
         Raises:
             DataError: The artefact is missing.
@@ -79,23 +80,23 @@ class Artefacts(ABC):
 
     @abstractmethod
     def put_snapshot(self, key: str, state: "Params", facts: Mapping[str, object]) -> None:
-        """Keep the state of unfinished work in place of its former one.
+        """Store a snapshot of unfinished work in place of the former one.
 
         Args:
-            key: The work's.
-            state: The tensors of the state.
-            facts: What JSON can hold.
+            key: The work's key.
+            state: The snapshot's tensors.
+            facts: Other facts, as JSON.
 
         Raises:
-            StorageError: The state cannot be written; the former one is then kept.
+            StorageError: The snapshot cannot be written; the former one stays.
         """
 
     @abstractmethod
     def get_snapshot(self, key: str) -> "tuple[dict[str, Tensor], dict[str, Any]] | None":
-        """The tensors and facts of a snapshot; None where there is none.
+        """Read the tensors and facts of a snapshot; None if there is none.
 
         Raises:
-            DataError: It is damaged.
+            DataError: The snapshot is damaged.
         """
 
     @abstractmethod
@@ -104,18 +105,18 @@ class Artefacts(ABC):
 
     @abstractmethod
     def has_snapshots(self) -> bool:
-        """Whether any work is unfinished."""
+        """Tell whether any work has a snapshot."""
 
     @property
     @abstractmethod
     def snapshots_at(self) -> str:
-        """Where snapshots are, as people are told."""
+        """Return the place of snapshots, for messages."""
 
     @abstractmethod
     def claim(self, key: str, waiting: Callable[[], None] = lambda: None) -> AbstractContextManager[None]:
-        """Let one process at a time do a piece of work; a process that dies lets go.
+        """Claim a piece of work, so that one process at a time does it; the claim of a dead process ends.
 
         Args:
-            key: The work's.
+            key: The work's key.
             waiting: Called about every second while another process does the work; may raise.
         """

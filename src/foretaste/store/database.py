@@ -1,4 +1,4 @@
-"""The study's database: its tables, its transactions, and what its errors mean."""
+"""The study's database: opening it, its transactions, and clear errors."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -28,22 +28,22 @@ __all__ = [
     "transaction",
 ]
 
-_MOST_PARAMETERS = 32_000  # of other databases than SQLite
+_MOST_PARAMETERS = 32_000  # in other databases than SQLite
 
 
 def connect(path: Path, *, create: bool) -> sa.Engine:
     """Open a database file.
 
-    Opened for work, a missing file is made, and tables of an earlier version are moved to this version's. Opened for
-    reading, a file is left as it is: one of an earlier version is copied into memory and moved there, which also works
-    on a read-only disk.
+    If the file is opened for work, it is created if it is missing, and tables of an earlier version are moved to this
+    version. If it is opened for reading, it stays as it is. One of an earlier version is copied into memory and moved
+    there, which works on a read-only disk too.
 
     Args:
         path: The file.
-        create: Whether it is opened for work.
+        create: Whether the file is opened for work.
 
     Raises:
-        StudyError: Missing, not a database, or of a newer schema.
+        StudyError: The file is missing, not a database, or of a newer schema.
         StorageError: The disk refuses.
 
     >>> import tempfile
@@ -69,7 +69,7 @@ def connect(path: Path, *, create: bool) -> sa.Engine:
 
 
 def _prepare(path: Path) -> None:
-    """Make the tables, or move those of an earlier version: all of it or nothing, and by one process at a time."""
+    """Create the tables, or move those of an earlier version, in one transaction of one process."""
     engine = open_plain(path)  # without foreign keys, which would keep tables from being copied
     with engine.begin() as connection:
         begin_writing(connection)
@@ -89,7 +89,7 @@ def _prepare(path: Path) -> None:
 
 
 def _upgraded_copy(source: sa.Engine) -> sa.Engine:
-    """A copy in memory, moved to this version's tables, that refuses to be written."""
+    """Copy a database into memory, move it to this version's tables, and make it read-only."""
     copy = sa.create_engine("sqlite://", poolclass=sa.StaticPool, connect_args={"check_same_thread": False})
     with source.connect() as reading, copy.connect() as writing:
         original, memory = (connection.connection.driver_connection for connection in (reading, writing))
@@ -105,7 +105,7 @@ def _upgraded_copy(source: sa.Engine) -> sa.Engine:
 
 
 def is_upgraded_copy(engine: sa.Engine) -> bool:
-    """Whether an engine reads a copy in memory of an earlier version's study, which nothing can be added to.
+    """Tell whether an engine reads a copy in memory of an earlier version's study, which is read-only.
 
     >>> is_upgraded_copy(open_file(Path("study.db")))
     False
@@ -114,13 +114,13 @@ def is_upgraded_copy(engine: sa.Engine) -> bool:
 
 
 def readable_engine(path: Path) -> sa.Engine:
-    """A database file that exists, opened for reading and, where the disk allows, for writing.
+    """Open an existing database file for reading, and for writing if the disk allows.
 
-    A database in WAL mode is read with the help of a file beside it. Where the disk is full or read-only, that file
-    cannot be made, and the database is opened as one that nobody changes.
+    SQLite reads a database in WAL mode with the help of a file beside it. On a full or read-only disk that file cannot
+    be created. Then the database is opened as immutable.
 
     Raises:
-        StorageError: It can be read in no way.
+        StorageError: The file cannot be read.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -135,17 +135,17 @@ def readable_engine(path: Path) -> sa.Engine:
 
 
 def check_schema(path: Path, *, create: bool) -> int | None:
-    """Look at a database before anything is changed in it; a file that does not exist is fine.
+    """Check that a database is a study of a known schema, before anything is changed; the file may be missing.
 
     Args:
         path: The file.
-        create: Whether tables would be made in it.
+        create: Whether tables will be created in it.
 
     Returns:
-        Its schema; None where it has none yet.
+        The schema; None if there is none yet.
 
     Raises:
-        StudyError: It is no database, another program's, or of a newer schema.
+        StudyError: The file is not a database, is another program's, or has a newer schema.
 
     >>> check_schema(Path("no-such-folder/study.db"), create=True)
     """
@@ -172,7 +172,7 @@ def check_schema(path: Path, *, create: bool) -> int | None:
 
 
 def begin_writing(connection: sa.Connection) -> None:
-    """Keep other writers out from here to the end of the transaction: what it reads is still so when it writes.
+    """Keep other writers out until the end of the transaction, so that what it reads stays true until it writes.
 
     >>> engine = sa.create_engine("sqlite://")
     >>> with engine.begin() as connection:
@@ -182,7 +182,7 @@ def begin_writing(connection: sa.Connection) -> None:
 
 
 def most_parameters(connection: sa.Connection) -> int:
-    """How many parameters one statement may have; SQLite before 3.32 allows 999.
+    """Return how many parameters one statement may have; SQLite before 3.32 allows 999.
 
     >>> with sa.create_engine("sqlite://").connect() as connection:
     ...     most_parameters(connection) >= 999
@@ -197,7 +197,7 @@ def most_parameters(connection: sa.Connection) -> int:
 
 
 def insert_new(table: sa.Table) -> Insert:
-    """A statement that adds rows, and leaves a row that is there already as it is.
+    """Make a statement that adds rows, and leaves existing rows as they are.
 
     >>> print(insert_new(tables.study).values(id=1))
     INSERT INTO study (id) VALUES (?) ON CONFLICT DO NOTHING
@@ -207,7 +207,7 @@ def insert_new(table: sa.Table) -> Insert:
 
 @contextmanager
 def transaction(engine: sa.Engine, path: Path) -> Iterator[sa.Connection]:
-    """A transaction: all of it is kept, or nothing.
+    """Open a transaction, which is stored as a whole or not at all.
 
     Raises:
         StorageError: The disk refuses.

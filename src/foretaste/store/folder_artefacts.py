@@ -30,7 +30,7 @@ class FolderArtefacts(Artefacts):
     """The artefacts of a study in its folder.
 
     Args:
-        folder: The study's.
+        folder: The study's folder.
 
     >>> import tempfile, torch
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -45,7 +45,7 @@ class FolderArtefacts(Artefacts):
 
     @classmethod
     def create(cls, folder: Path) -> "FolderArtefacts":
-        """Open the artefacts of a study for work: make their folders, and remove what killed writers left.
+        """Open the artefacts of a study for work: create their folders, and remove temporary files of killed writers.
 
         Raises:
             OSError: The folder cannot be written.

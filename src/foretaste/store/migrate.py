@@ -1,6 +1,6 @@
 """Moving a study's rows to the tables of this version, with Alembic.
 
-Alembic is imported when it is first used: a study that is up to date is opened without it.
+Alembic is imported when it is first used. So a study that is up to date needs no Alembic.
 
 References:
     Alembic, Runtime Objects, https://alembic.sqlalchemy.org/en/latest/api/runtime.html
@@ -19,7 +19,7 @@ _SCRIPTS = Path(__file__).parent / "migrations"
 
 
 def schema_of(connection: sa.Connection) -> tuple[int, str] | None:
-    """The schema of a study, and the version of foretaste that made it; None while it has no such row.
+    """Read the schema of a study and the version of foretaste that made it; None if the database has no such row.
 
     >>> engine = sa.create_engine("sqlite://")
     >>> with engine.begin() as connection:
@@ -31,7 +31,7 @@ def schema_of(connection: sa.Connection) -> tuple[int, str] | None:
 
 
 def mark_schema(connection: sa.Connection) -> None:
-    """Note in a database whose tables were just made that they are of this version.
+    """Record in a new database that its tables are of this version.
 
     >>> engine = sa.create_engine("sqlite://")
     >>> with engine.begin() as connection:
@@ -47,11 +47,10 @@ def mark_schema(connection: sa.Connection) -> None:
 def upgrade_schema(connection: sa.Connection) -> None:
     """Move a study of an earlier schema to this version's, within the caller's transaction.
 
-    The study's row then names this version, so that an earlier foretaste refuses the study and says which version it
-    needs.
+    The study's row then names this version. An earlier foretaste refuses the study and names the version that it needs.
 
     Args:
-        connection: In a transaction that no other process writes beside, and with foreign keys off in SQLite.
+        connection: A connection in a transaction that keeps other writers out; in SQLite without foreign keys.
     """
     stored = schema_of(connection)
     schema = 1 if stored is None else stored[0]  # the first version made the tables before the row

@@ -1,8 +1,7 @@
-"""The queue: work that was asked for on a study's page, done by one process after the other, in a database of its own.
+"""The queue of jobs that a study's page requests, in a database of its own; one worker does one job after the other.
 
-It lies beside the study (``queue.db``), so that it outlives the page, the server and the worker. A worker holds a lock
-while it lives; work that was running when a worker died is queued again, and what it had finished is found in the
-study.
+The database is beside the study (``queue.db``), so that it outlives the page, the server and the worker. A worker holds
+a lock while it lives. If a worker dies, its job is queued again; the work that it finished is in the study.
 """
 
 from collections.abc import Iterator
@@ -63,25 +62,25 @@ class State(StrEnum):
 
     @property
     def open(self) -> bool:
-        """Whether it has not ended."""
+        """Tell whether a job in this state has not ended."""
         return self in (State.QUEUED, State.RUNNING, State.STOPPING)
 
 
 @dataclass(frozen=True)
 class Job:
-    """One piece of work.
+    """One job of the queue.
 
     Args:
-        id: Its number.
-        kind: What is asked for.
-        weights: alpha, as `TaskWeights.key`.
-        state: Where it is.
-        stage: What it is at.
-        done: Units of the stage that are done.
-        total: Units of the stage.
-        message: Why it failed, or where its result is.
-        created: When it was asked for.
-        ended: When it ended.
+        id: The job's number.
+        kind: The kind of work.
+        weights: Task weights, alpha, in the form of `TaskWeights.key`.
+        state: The state.
+        stage: The current stage of the work.
+        done: Finished units of the stage.
+        total: All units of the stage.
+        message: Why the job failed, or where its result is.
+        created: Time of the request.
+        ended: Time of the end.
     """
 
     id: int
@@ -100,10 +99,10 @@ class Queue:
     """The jobs of one study.
 
     Args:
-        folder: The study's.
+        folder: The study's folder.
 
     Raises:
-        StudyError: The folder is no study.
+        StudyError: The folder is not a study.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -123,12 +122,12 @@ class Queue:
         try:
             with self._transaction() as connection:
                 _metadata.create_all(connection)
-        except StorageError:  # a full or read-only disk: jobs that are there can be read
+        except StorageError:  # existing jobs can be read on a full or read-only disk
             self._engine.dispose()
             self._engine = database.readable_engine(self.path) if self._has_jobs() else None
 
     def _has_jobs(self) -> bool:
-        """Whether there is a database with the table of jobs."""
+        """Tell whether there is a database with the table of jobs."""
         return self.path.is_file() and self.path.stat().st_size > 0
 
     def __enter__(self) -> "Queue":
@@ -138,24 +137,24 @@ class Queue:
         self.close()
 
     def close(self) -> None:
-        """Let go of the database file."""
+        """Close the database."""
         if self._engine is not None:
             self._engine.dispose()
 
     def waiting(self) -> bool:
-        """Whether a job has not ended."""
+        """Tell whether some job has not ended."""
         return any(job.state.open for job in self.jobs(last=0))
 
     def add(self, kind: Kind, weights: str, most: int = 100) -> Job:
-        """Ask for work; the same work that is already waiting or running is not asked for twice.
+        """Add a job, unless the same job is waiting or running.
 
         Args:
-            kind: What.
-            weights: alpha, as `TaskWeights.key`.
-            most: How many jobs may be open.
+            kind: The kind of work.
+            weights: Task weights, alpha, in the form of `TaskWeights.key`.
+            most: Most jobs that may be open.
 
         Raises:
-            StudyError: So many jobs are open.
+            StudyError: As many jobs are open.
         """
         row = {
             "kind": kind,
@@ -200,7 +199,7 @@ class Queue:
         return None
 
     def progress(self, number: int, stage: str, done: int, total: int) -> None:
-        """Record how far a job is."""
+        """Record the progress of a job."""
         with self._transaction() as connection:
             self._write(connection, number, stage=stage, done=done, total=total)
 
@@ -209,13 +208,13 @@ class Queue:
         with self._transaction() as connection:
             self._write(connection, number, state=state, message=message, ended=_now())
 
-    def again(self, number: int) -> None:
+    def requeue(self, number: int) -> None:
         """Put a job that its worker gave up back into the queue."""
         with self._transaction() as connection:
             self._write(connection, number, state=State.QUEUED, stage="", done=0, total=0)
 
     def cancel(self, number: int) -> Job | None:
-        """Cancel what waits, ask what runs to stop; None where there is no such job."""
+        """Cancel a waiting job, or ask a running one to stop; return None if there is no such job."""
         with self._writing() as connection:
             matching = self._read(connection, _jobs.c.id == number)
             if matching and matching[0].state == State.QUEUED:
@@ -225,14 +224,14 @@ class Queue:
             return next(iter(self._read(connection, _jobs.c.id == number)), None)
 
     def stopping(self, number: int) -> bool:
-        """Whether a job was asked to stop."""
+        """Tell whether a job was asked to stop."""
         with self._transaction() as connection:
             matching = self._read(connection, _jobs.c.id == number)
         return not matching or matching[0].state == State.STOPPING
 
     @contextmanager
     def at_work(self) -> Iterator[bool]:
-        """Become the worker; False if there is one. Jobs that a dead worker left running are queued again."""
+        """Become the worker and queue a dead worker's job again; yield False if there is a worker already."""
         lock = FileLock(self.path.with_suffix(".lock"))
         try:
             lock.acquire(blocking=False)
@@ -251,7 +250,7 @@ class Queue:
             lock.release()
 
     def has_worker(self) -> bool:
-        """Whether a worker is running."""
+        """Tell whether a worker is running."""
         lock = FileLock(self.path.with_suffix(".lock"))
         try:
             lock.acquire(blocking=False)

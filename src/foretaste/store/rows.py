@@ -1,6 +1,6 @@
 """The port for a study's rows: recipes, finished work and evaluations, which are only ever added.
 
-An implementation keeps the rows and nothing else: tensors are behind `foretaste.store.artefacts`. Every implementation
+An implementation stores the rows and nothing else: tensors are behind `foretaste.store.artefacts`. Every implementation
 passes the tests of ``tests/contracts/rows.py``.
 """
 
@@ -20,7 +20,7 @@ Json = Mapping[str, Any]
 
 
 def key_of(kind: str, inputs: Json) -> str:
-    """The name of a piece of work: a hash of all it depends on.
+    """Compute the key of a piece of work, the hash of all that it depends on.
 
     >>> key_of("site", {"a": 1, "b": 2}) == key_of("site", {"b": 2, "a": 1})
     True
@@ -34,12 +34,12 @@ class Done:
     """A piece of work that is finished.
 
     Args:
-        key: Its name.
-        kind: ``finetune``, ``site``, ``joint`` or ``evaluation``.
-        inputs: What it depended on.
-        result: Small facts about it.
-        artefact: Hash of its tensor file, where it has one.
-        seconds: How long it took.
+        key: The key.
+        kind: The kind of work, such as ``finetune``, ``site``, ``joint`` or ``evaluation``.
+        inputs: Everything that the work depends on.
+        result: Small facts.
+        artefact: Hash of the tensor file, if there is one.
+        seconds: Seconds that the work took.
     """
 
     key: str
@@ -54,12 +54,12 @@ class Done:
 
 @dataclass(frozen=True)
 class Record:
-    """Finished work on its way into the rows.
+    """Finished work that is to be added to the rows.
 
     Args:
         done: The work.
-        size: Bytes of its artefact; 0 where it has none.
-        evaluation: The row that it gave, where it is an evaluation.
+        size: Bytes of its artefact; 0 if there is none.
+        evaluation: The evaluation, if the work is one.
     """
 
     done: Done
@@ -70,15 +70,15 @@ class Record:
 
 
 class Rows(ABC):
-    """The rows of one study. Several processes may have them open."""
+    """The rows of one study, which several processes may have open."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
 
     @abstractmethod
     def recipe(self) -> tuple[str, dict[str, Any]] | None:
-        """The latest recipe's text and plan; None before the first."""
+        """Return the latest recipe's text and plan; None if there is no recipe."""
 
     @abstractmethod
     def add_recipe(self, text: str, plan: Json) -> None:
@@ -90,7 +90,7 @@ class Rows(ABC):
 
     @abstractmethod
     def add(self, records: Sequence[Record]) -> None:
-        """Add finished work: all of it or none. Work of a key that is there already stays as it is.
+        """Add finished work, all or none; existing work of the same key stays as it is.
 
         Raises:
             StorageError: The database cannot be written.
@@ -98,29 +98,29 @@ class Rows(ABC):
 
     @abstractmethod
     def work(self, keys: Collection[str]) -> dict[str, Done]:
-        """The finished work among these keys, by key, in the order of the keys."""
+        """Return the finished work among these keys, by key, in the order of the keys."""
 
     @abstractmethod
     def all_work(self, kind: str | None = None) -> list[Done]:
-        """Finished work, in the order it was added; of one kind where given."""
+        """Return finished work in the order in which it was added, all or of one kind."""
 
     @abstractmethod
     def evaluations(self, keys: Collection[str]) -> dict[str, Evaluation]:
-        """The evaluations among these keys, by key, in the order of the keys; one query, however many there are."""
+        """Return the evaluations among these keys, by key, in the order of the keys, with one query."""
 
     @abstractmethod
     def evaluations_after(self, number: int) -> tuple[list[Evaluation], int]:
-        """The evaluations added after the one of a number, in the order they were added.
+        """Return the evaluations added after a number, in the order in which they were added.
 
-        Whoever asks again with the number that was returned misses none, whatever other processes add at the same time.
+        Another call with the returned number misses none, even if other processes add some at the same time.
 
         Args:
-            number: 0 for all; else what an earlier call returned.
+            number: 0 for all evaluations, or the number that an earlier call returned.
 
         Returns:
-            The evaluations, and the number of the last that there is.
+            The evaluations, and the number of the last one.
         """
 
     @abstractmethod
     def revision(self) -> str:
-        """A text that changes whenever an evaluation or a recipe is added."""
+        """Return a text that changes whenever an evaluation or a recipe is added."""

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from foretaste.errors import StorageError
-from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.evaluation import Evaluation, Fidelity, MethodSteps
 from foretaste.store import database, tables
 from foretaste.store.rows import Done, Json, Record, Rows
 from foretaste.weights import TaskWeights
@@ -18,11 +18,11 @@ __all__ = ["SqlRows"]
 
 
 class SqlRows(Rows):
-    """Rows behind an engine.
+    """The rows of a study in an SQL database.
 
     Args:
-        engine: Opened by `foretaste.store.database.connect`.
-        path: The database's file, which errors name.
+        engine: An engine from `foretaste.store.database.connect`.
+        path: The database's file, for errors.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -41,7 +41,7 @@ class SqlRows(Rows):
         """Open a database file; see `foretaste.store.database.connect`.
 
         Raises:
-            StudyError: Missing, not a database, or of a newer schema.
+            StudyError: The file is missing, not a database, or of a newer schema.
             StorageError: The disk refuses.
         """
         return cls(database.connect(path, create=create), path)
@@ -56,7 +56,7 @@ class SqlRows(Rows):
 
     def add_recipe(self, text: str, plan: Json) -> None:
         with self._writing() as connection:
-            database.begin_writing(connection)  # of several processes, one adds it
+            database.begin_writing(connection)  # only one of several processes adds it
             latest = connection.execute(_LATEST_RECIPE).first()
             if latest is None or (latest.text, latest.plan) != (text, dict(plan)):
                 connection.execute(sa.insert(tables.recipes).values(text=text, plan=dict(plan), created=_now()))
@@ -92,7 +92,7 @@ class SqlRows(Rows):
         return "-".join(str(number or 0) for number in row)
 
     def _among(self, table: sa.Table, keys: Collection[str]) -> dict[str, sa.Row[Any]]:
-        """The rows of a table that have one of these keys, in the order of the keys."""
+        """Return the rows of a table with one of these keys, in the order of the keys."""
         ordered, rows = list(keys), dict[str, sa.Row[Any]]()
         with self._reading() as connection:
             most = database.most_parameters(connection)
@@ -119,7 +119,7 @@ _LATEST_RECIPE = sa.select(tables.recipes).order_by(tables.recipes.c.id.desc()).
 
 
 def _rows_of(record: Record) -> list[tuple[sa.Table, dict[str, object]]]:
-    """What is added for one piece of work; a row comes after those that it refers to."""
+    """List the rows of one piece of work; each comes after those that it refers to."""
     done, created = record.done, _now()
     work = {"key": done.key, "kind": done.kind, "inputs": dict(done.inputs), "result": dict(done.result)}
     rows: list[tuple[sa.Table, dict[str, object]]] = []
@@ -136,7 +136,7 @@ def _columns(key: str, evaluation: Evaluation) -> dict[str, object]:
         "key": key,
         "weights": dict(evaluation.weights),
         "fidelity": str(evaluation.fidelity),
-        "method": evaluation.method,
+        "method": evaluation.label,
         "seed": evaluation.seed,
         "metrics": {task: dict(metrics) for task, metrics in evaluation.metrics.items()},
         "cost": evaluation.cost,
@@ -149,7 +149,17 @@ def _done(row: sa.Row[Any]) -> Done:
 
 def _evaluation(row: sa.Row[Any]) -> Evaluation:
     weights = TaskWeights(list(row.weights), list(row.weights.values()))
-    return Evaluation(weights, row.metrics, Fidelity(row.fidelity), row.method, row.seed, row.cost, row.key)
+    made_by = MethodSteps.parse(row.method)
+    return Evaluation(
+        weights,
+        row.metrics,
+        Fidelity(row.fidelity),
+        made_by.name,
+        row.seed,
+        row.cost,
+        row.key,
+        steps=made_by.steps,
+    )
 
 
 def _now() -> str:

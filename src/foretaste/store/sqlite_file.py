@@ -1,4 +1,4 @@
-"""Opening a SQLite file: in WAL mode where it can be written, else for reading alone."""
+"""Opening a SQLite file: in WAL mode if it can be written, for reading alone otherwise."""
 
 import os
 import sqlite3
@@ -13,15 +13,15 @@ __all__ = ["open_file", "open_plain", "open_readable"]
 
 _WAIT_SECONDS = 60.0
 _RETRY_SECONDS = 0.05
-_UNWRITABLE = ("full", "disk I/O", "unable to open", "readonly")  # what SQLite says where a disk is full or read-only
+_UNWRITABLE = ("full", "disk I/O", "unable to open", "readonly")  # SQLite's messages on a full or read-only disk
 
 
 def open_readable(path: Path, open_writable: Callable[[Path], sa.Engine]) -> sa.Engine:
-    """Open a file that exists; where the disk is full or read-only, open it as one that nobody changes.
+    """Open a file that exists, as immutable if the disk is full or read-only.
 
     Args:
         path: The file.
-        open_writable: Opens it where the disk allows writing.
+        open_writable: Function that opens the file if the disk allows writing.
 
     Raises:
         OperationalError: The file cannot be read at all.
@@ -41,7 +41,7 @@ def open_readable(path: Path, open_writable: Callable[[Path], sa.Engine]) -> sa.
 
 
 def open_file(path: Path) -> sa.Engine:
-    """Open a file as all of ours are: in WAL mode, with foreign keys, waiting up to a minute for other processes.
+    """Open a file in WAL mode, with foreign keys, and with waiting up to a minute for other processes.
 
     >>> open_file(Path("/a folder?/study.db")).url.database
     '/a folder?/study.db'
@@ -52,7 +52,7 @@ def open_file(path: Path) -> sa.Engine:
 
 
 def open_plain(path: Path) -> sa.Engine:
-    """Open a file with SQLite's own settings; no part of its name is read as part of an address."""
+    """Open a file with SQLite's own settings, whatever characters its name has."""
     address = sa.URL.create("sqlite", database=str(path.absolute()))
     return sa.create_engine(address, connect_args={"timeout": _WAIT_SECONDS})
 
@@ -62,7 +62,7 @@ def _is_writable(path: Path) -> bool:
 
 
 def _read_only(path: Path) -> sa.Engine:
-    """Open a file that cannot be written: without locks, unless another process left its log, which is read too."""
+    """Open a file that cannot be written: without locks, unless there is a log of another process to read."""
     log = path.with_name(f"{path.name}-wal")
     logged = log.is_file() and log.stat().st_size > 0
     options = {"mode": "ro"} if logged else {"immutable": "1"}
@@ -80,7 +80,7 @@ def _set_pragmas(connection: sa.engine.interfaces.DBAPIConnection, _: object) ->
 def _log_ahead(cursor: sa.engine.interfaces.DBAPICursor) -> None:
     """Switch to write-ahead logging.
 
-    While another process has the file locked, SQLite fails here at once, so this waits for it.
+    If another process has locked the file, SQLite fails at once here, so this function waits.
     """
     deadline = time.monotonic() + _WAIT_SECONDS
     while True:

@@ -1,11 +1,11 @@
-"""A study: a folder that keeps everything made for one question.
+"""The store of a study: a folder with everything that was computed for one question.
 
-Its rows (recipes, work done, evaluations) are behind `foretaste.store.rows`, in ``STUDY/study.db``; its tensors,
-snapshots and claims are behind `foretaste.store.artefacts`, in ``STUDY/tensors`` and ``STUDY/running``. Nothing outside
-this room opens these.
+Rows (recipes, finished work, evaluations) are behind `foretaste.store.rows`, in ``STUDY/study.db``. Tensors, snapshots
+and claims are behind `foretaste.store.artefacts`, in ``STUDY/tensors`` and ``STUDY/running``. Nothing outside this room
+opens these.
 
-Work is named by the hash of everything it depends on; what is done is found, not redone. Two
-processes may open a study: each piece of work is done by one of them, the other waits for it.
+The key of a piece of work is the hash of everything it depends on. So finished work is found by its key and not done
+again. If two processes open a study, one of them does a piece of work while the other waits.
 """
 
 import shutil
@@ -34,18 +34,18 @@ if TYPE_CHECKING:
     from foretaste.params import Params
     from foretaste.train.run import Snapshot
 
-__all__ = ["Done", "Json", "Study", "key_of", "require_space"]
+__all__ = ["Done", "Json", "StudyStore", "key_of", "require_space"]
 
 _OURS = {"tensors", "running", "study.lock", f"{DATABASE}-wal", f"{DATABASE}-shm"}
 
 
-class Study:
-    """An open study; use `open` or `create`.
+class StudyStore:
+    """The rows and artefacts of a study; use `open` or `create`.
 
     Args:
-        path: Its folder, as people are told; what is in it is behind the two ports.
-        rows: Its recipes, work and evaluations.
-        artefacts: Its tensors.
+        path: The study's folder, for messages; its content is behind the two ports.
+        rows: Recipes, work and evaluations.
+        artefacts: Tensors, snapshots and claims.
     """
 
     def __init__(self, path: Path, rows: Rows, artefacts: Artefacts) -> None:
@@ -53,7 +53,7 @@ class Study:
         self._rows, self._artefacts = rows, artefacts
 
     @classmethod
-    def create(cls, path: Path) -> "Study":
+    def create(cls, path: Path) -> "StudyStore":
         """Open the study in this folder for work: create it if there is none, migrate it if its version is earlier.
 
         Raises:
@@ -73,7 +73,7 @@ class Study:
         database.check_schema(path / DATABASE, create=True)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            with FileLock(path / "study.lock"):  # of several processes, one makes it
+            with FileLock(path / "study.lock"):  # only one of several processes creates it
                 rows = SqlRows.open(path / DATABASE, create=True)
                 artefacts = FolderArtefacts.create(path)
         except StorageError:
@@ -85,11 +85,11 @@ class Study:
         return cls(path, rows, artefacts)
 
     @classmethod
-    def open(cls, path: Path) -> "Study":
+    def open(cls, path: Path) -> "StudyStore":
         """Open a study that exists; one of an earlier version can be read, and is left as it is.
 
         Raises:
-            StudyError: There is none, or it is newer than this version.
+            StudyError: There is no study, or it is newer than this version.
         """
         return cls(path, SqlRows.open(path / DATABASE, create=False), FolderArtefacts(path))
 
@@ -108,7 +108,7 @@ class Study:
 
     @staticmethod
     def is_earlier(path: Path) -> bool:
-        """Whether there is a study of an earlier version in a folder, which `create` would move to this one.
+        """Tell whether a folder has a study of an earlier version, which `create` would move to this one.
 
         Raises:
             StudyError: The folder holds something else, or a newer study.
@@ -118,61 +118,58 @@ class Study:
 
     @staticmethod
     def exists(path: Path) -> bool:
-        """Whether there is a study in a folder."""
+        """Tell whether there is a study in a folder."""
         return is_study(path)
 
     def close(self) -> None:
-        """Let go of the database file."""
+        """Close the database."""
         self._rows.close()
 
-    def __enter__(self) -> "Study":
+    def __enter__(self) -> "StudyStore":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def recipe(self) -> tuple[str, dict[str, Any]] | None:
-        """The latest recipe's text and plan."""
+        """Return the latest recipe's text and plan; None if there is no recipe."""
         return self._rows.recipe()
 
     def add_recipe(self, text: str, plan: Json) -> None:
-        """Remember a recipe, if it is not the latest already."""
+        """Add a recipe, unless it equals the latest."""
         self._rows.add_recipe(text, plan)
 
     def find(self, key: str) -> Done | None:
-        """Finished work of this name; work whose tensor file was deleted counts as not done."""
+        """Return the finished work of a key, or None; work whose tensor file was deleted counts as not done."""
         return self.find_all([key]).get(key)
 
     def find_all(self, keys: Collection[str]) -> dict[str, Done]:
-        """Finished work of these names, by name; one query, however many there are. See `find`."""
+        """Return the finished work of some keys, by key, with one query; see `find`."""
         work = self._rows.work(keys)
         return {key: done for key, done in work.items() if done.artefact is None or self._artefacts.has(done.artefact)}
 
     def is_begun(self) -> bool:
-        """Whether any work was done or begun here.
-
-        Bringing models in is none, since they say nothing of how others are trained.
-        """
+        """Tell whether any work was done or begun in this study; imports of models do not count."""
         done = any(work.kind != "import" and "import" not in work.inputs for work in self.all_work())
         return done or self._artefacts.has_snapshots()
 
     def all_work(self, kind: str | None = None) -> list[Done]:
-        """Finished work, in the order it was done; of one kind where given."""
+        """Return finished work in the order in which it was done, all or of one kind."""
         return self._rows.all_work(kind)
 
     def add(self, kind: str, key: str, inputs: Json, result: Json, params: "Params | None", seconds: float) -> Done:
-        """Keep finished work; its tensors first, so that a row never lacks its file."""
+        """Store finished work; its tensors come first, so that a row never lacks its file."""
         record = self._record(Done(key, kind, inputs, result, None, seconds), params)
         self._rows.add([record])
         self.drop_snapshot(key)
         return record.done
 
     def add_evaluation(self, key: str, inputs: Json, evaluation: Evaluation, results: "Params") -> None:
-        """Keep an evaluation with its per-example results."""
+        """Store an evaluation with the results of every example."""
         self.add_evaluations([(key, inputs, evaluation, results)])
 
     def add_evaluations(self, rows: "Sequence[tuple[str, Json, Evaluation, Params]]") -> None:
-        """Keep evaluations, each with its per-example results in a file of its own: all of them, or none."""
+        """Store evaluations, all or none, each with the results of every example in its own file."""
         self._rows.add(
             [
                 self._record(Done(key, "evaluation", inputs, {}, None, evaluation.cost), results, evaluation)
@@ -181,19 +178,19 @@ class Study:
         )
 
     def evaluation(self, key: str) -> Evaluation | None:
-        """The evaluation of this name, if it was made."""
+        """Return the evaluation of a key, or None."""
         return self.evaluations([key]).get(key)
 
     def evaluations(self, keys: Collection[str]) -> dict[str, Evaluation]:
-        """The evaluations of these names that were made, by name."""
+        """Return the evaluations among some keys, by key."""
         return self._rows.evaluations(keys)
 
     def evaluations_after(self, number: int) -> tuple[list[Evaluation], int]:
-        """The evaluations after one, in the order they were made; see `Rows.evaluations_after`."""
+        """Return the evaluations added after a number; see `Rows.evaluations_after`."""
         return self._rows.evaluations_after(number)
 
     def surface(self, headlines: Mapping[str, Headline], inside: bool = False) -> Surface:
-        """Every evaluation of the study."""
+        """Return every evaluation of the study as a surface."""
         return Surface(headlines, tuple(self.evaluations_after(0)[0]), inside)
 
     def revision(self) -> str:
@@ -201,10 +198,10 @@ class Study:
         return self._rows.revision()
 
     def tensors(self, artefact: str | None) -> "dict[str, Tensor]":
-        """The tensors of an artefact.
+        """Read the tensors of an artefact.
 
         Raises:
-            DataError: Its file is missing, or does not hold what its name says.
+            DataError: The file is missing, or its content does not match its name.
         """
         if artefact is None:
             raise DataError("this work has no tensor file")
@@ -214,24 +211,24 @@ class Study:
         """Claim a piece of work, so that one process at a time does it; the claim of a killed process ends.
 
         Args:
-            key: The work.
-            waiting: Called about every second while another process is at it; may raise.
+            key: The work's key.
+            waiting: Called about every second while another process does the work; may raise.
         """
         return self._artefacts.claim(key, waiting)
 
     def save_snapshot(self, key: str, state: "Snapshot", seconds: float) -> None:
-        """Keep the state of unfinished training and the time it took so far."""
+        """Store a snapshot of unfinished training and the seconds that it took so far."""
         facts = {
             "seconds": seconds,
             "step": state.step,
             "history": state.history,
-            "seen": state.seen,
+            "seen": state.data_counts,
             "scaler": state.scaler,
         }
         self._artefacts.put_snapshot(key, state.tensors, facts)
 
     def load_snapshot(self, key: str) -> "tuple[Snapshot | None, float]":
-        """The last kept state of unfinished training, and the seconds spent until then."""
+        """Read the snapshot of unfinished training, if there is one, and the seconds spent until then."""
         from foretaste.train.run import Snapshot  # needs torch, which rows do not
 
         snapshot = self._artefacts.get_snapshot(key)
@@ -246,11 +243,11 @@ class Study:
 
     @property
     def snapshots_at(self) -> str:
-        """Where states of unfinished training are kept, as people are told."""
+        """Return the place of snapshots, for messages."""
         return self._artefacts.snapshots_at
 
     def _record(self, done: Done, params: "Params | None", evaluation: Evaluation | None = None) -> Record:
-        """Keep the tensors of finished work; what is to be added to the rows."""
+        """Store the tensors of finished work, and return the record to add to the rows."""
         if params is None:
             return Record(done, 0, evaluation)
         digest = self._artefacts.put(params)
@@ -258,19 +255,19 @@ class Study:
 
 
 def require_space(path: Path, needed: int) -> None:
-    """Check the disk before a study is made or goes on.
+    """Check that the disk has room for a study.
 
     Args:
-        path: The study's folder, which need not be there yet.
-        needed: Bytes.
+        path: The study's folder, which need not exist yet.
+        needed: Bytes that are needed.
 
     Raises:
-        StorageError: Fewer bytes are free than needed.
+        StorageError: Fewer bytes are free.
 
     >>> require_space(Path("no-such-study"), 1)
     """
     existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     total, _, free = shutil.disk_usage(existing)
-    if total and free < needed:  # a place that holds no files at all is refused when the study is made
+    if total and free < needed:  # a file system of size 0 is refused when the study is created
         sizes = f"needs about {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free"
         raise StorageError(f"{path} {sizes}; free some space or name another folder with --study")

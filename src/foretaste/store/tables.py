@@ -1,7 +1,7 @@
-"""The tables of a study's rows, as this version keeps them.
+"""The tables of a study's rows in this version.
 
-Integers that hold bytes or seeds are 64 bits wide, also where a database's plain integers are 32. A change of these
-tables raises `SCHEMA` and comes with a script in `foretaste.store.migrations.versions` that moves older studies.
+Integers for bytes and seeds have 64 bits, even if a database's plain integers have 32. Any change of these tables
+raises `SCHEMA` and adds a script to `foretaste.store.migrations.versions` that moves older studies.
 """
 
 import sqlalchemy as sa
@@ -58,12 +58,12 @@ evaluations = sa.Table(
     sa.Column("cost", sa.Float, nullable=False),
 )
 
-# Alembic's own table. A new study is marked here without Alembic, which is imported only to move an older one.
+# Alembic's own table. A new study gets its mark without Alembic, which is imported only to move an older one.
 REVISIONS = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.String(32), primary_key=True))
 
 
 def revision_of(schema: int) -> str:
-    """The name by which Alembic knows a schema.
+    """Return Alembic's name of a schema.
 
     >>> revision_of(2)
     'schema_2'

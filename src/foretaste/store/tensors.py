@@ -1,4 +1,4 @@
-"""Tensor files: safetensors, written whole, named by what they hold."""
+"""Tensor files: safetensors that are written whole and named by their content."""
 
 import json
 from collections.abc import Mapping
@@ -19,14 +19,14 @@ __all__ = ["load", "load_metadata", "save", "write"]
 
 
 def save(folder: Path, params: Params) -> str:
-    """Keep params under their content hash; the same content is kept once.
+    """Store params under their content hash; the same content is stored once.
 
     Args:
-        folder: Exists.
+        folder: A folder that exists.
         params: Tensors on any device; tied ones must not share memory.
 
     Returns:
-        The hash, which `load` takes.
+        The hash, which is the file's name.
 
     Raises:
         StorageError: The disk refuses.
@@ -45,10 +45,10 @@ def save(folder: Path, params: Params) -> str:
 
 
 def write(path: Path, params: Params, metadata: Mapping[str, object] | None = None) -> None:
-    """Write one safetensors file with JSON metadata: to a temporary file, then renamed.
+    """Write a safetensors file with JSON metadata to a temporary file, and then rename it.
 
     Raises:
-        StorageError: The disk refuses; nothing is left under the final name.
+        StorageError: The disk refuses the file; nothing is left under the final name.
 
     >>> import tempfile, torch
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -65,7 +65,7 @@ def load(path: Path) -> dict[str, Tensor]:
     """Read a safetensors file.
 
     Raises:
-        DataError: Missing, truncated or not safetensors.
+        DataError: The file is missing, truncated or not safetensors.
 
     >>> load(Path("no-such-folder/a.safetensors"))
     Traceback (most recent call last):
@@ -84,10 +84,10 @@ def load(path: Path) -> dict[str, Tensor]:
 
 
 def load_metadata(path: Path) -> dict[str, Any]:
-    """The JSON metadata that `write` put in.
+    """Read the JSON metadata of a file that `write` wrote.
 
     Raises:
-        DataError: Missing, truncated or without our metadata.
+        DataError: The file is missing, truncated or without such metadata.
 
     >>> import tempfile, torch
     >>> with tempfile.TemporaryDirectory() as folder:

@@ -7,6 +7,7 @@ from math import nan
 import numpy as np
 
 from foretaste.errors import StudyError
+from foretaste.evaluation import MethodSteps
 from foretaste.method_table import METHOD_TABLE
 from foretaste.one_line import one_line
 from foretaste.surface.table import Array, Surface
@@ -115,7 +116,7 @@ def agreement(previews: Surface, joint: Surface, method: str = "") -> Agreement:
     )
 
 
-def agreement_without_anchor(previews: Surface, joint: Surface, method: str) -> Agreement:
+def agreement_without_anchor(previews: Surface, joint: Surface, method: str, steps: int = 0) -> Agreement:
     """Compare previews with joint runs, without the one that the previews were corrected by.
 
     Errors are NaN if there is no other.
@@ -123,7 +124,8 @@ def agreement_without_anchor(previews: Surface, joint: Surface, method: str) -> 
     Args:
         previews: Rows of one method.
         joint: Joint rows.
-        method: Its name.
+        method: The method's name.
+        steps: Joint steps that sharpened the previews.
 
     Raises:
         StudyError: No weighting has both.
@@ -139,14 +141,15 @@ def agreement_without_anchor(previews: Surface, joint: Surface, method: str) -> 
     >>> [(result.points, result.left_out) for result in results]
     [(1, 0), (0, 1)]
     """
-    anchor, confirmed = anchor_of(method, previews.tasks), {row.weights for row in joint.trainable().rows}
+    label, anchor = str(MethodSteps(method, steps)), anchor_of(method, previews.tasks)
+    confirmed = {row.weights for row in joint.trainable().rows}
     others = replace(previews, rows=tuple(row for row in previews.rows if row.weights != anchor))
     if len(others.rows) == len(previews.rows) or anchor not in confirmed:
-        return agreement(previews, joint, method)
+        return agreement(previews, joint, label)
     if any(row.weights in confirmed for row in others.rows):
-        return replace(agreement(others, joint, method), left_out=1)
+        return replace(agreement(others, joint, label), left_out=1)
     unknown = dict.fromkeys(previews.tasks, nan)
-    return Agreement(method, 0, unknown, unknown, dict.fromkeys(previews.tasks), None, None, None, nan, nan, nan, 1)
+    return Agreement(label, 0, unknown, unknown, dict.fromkeys(previews.tasks), None, None, None, nan, nan, nan, 1)
 
 
 def anchor_of(method: str, tasks: Sequence[str]) -> TaskWeights | None:
@@ -155,7 +158,7 @@ def anchor_of(method: str, tasks: Sequence[str]) -> TaskWeights | None:
     >>> anchor_of("anchored", "ab"), anchor_of("simple", "ab")
     (TaskWeights(a=0.5,b=0.5), None)
     """
-    row = METHOD_TABLE.get(method.partition("+")[0])
+    row = METHOD_TABLE.get(method)
     return uniform(tasks) if row is not None and row.has_anchor else None
 
 

@@ -73,7 +73,7 @@ def select_usable_rows(surface: Surface, method: str | None = None) -> Surface:
         rows=tuple(
             row
             for row in surface.rows
-            if (method is None or row.fidelity == Fidelity.JOINT or row.method.partition("+")[0] == method)
+            if (method is None or row.fidelity == Fidelity.JOINT or row.method == method)
             and all(
                 isfinite(row.metrics.get(task, {}).get(head.metric, nan)) for task, head in surface.headlines.items()
             )
@@ -110,7 +110,7 @@ def evaluated_weights(surface: Surface) -> list[TaskWeights]:
 def _by_kind(rows: Sequence[Evaluation]) -> list[tuple[Evaluation, ...]]:
     groups: dict[tuple[Fidelity, str], list[Evaluation]] = {}
     for row in rows:
-        groups.setdefault((row.fidelity, row.method), []).append(row)
+        groups.setdefault((row.fidelity, row.label), []).append(row)
     return [tuple(group) for group in groups.values()]
 
 

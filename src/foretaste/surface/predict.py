@@ -195,7 +195,7 @@ def _values(rows: Sequence[Evaluation], columns: Mapping[str, str]) -> Array:
     )
     for place, column in np.argwhere(~np.isfinite(table))[:1]:
         row, (task, name) = rows[place], list(columns.items())[column]
-        where = f"{row.fidelity} {row.method} at {row.weights}"
+        where = f"{row.fidelity} {row.label} at {row.weights}"
         raise StudyError(
             f"{name} of task {task!r} is {table[place, column]} in the row {where}; leave the row out or evaluate it"
             " again"
@@ -233,7 +233,7 @@ def _previewed(rows: Sequence[Evaluation], least: int) -> dict[tuple[Fidelity, s
     groups: dict[tuple[Fidelity, str], list[Evaluation]] = {}
     for row in rows:
         if row.fidelity != Fidelity.JOINT:
-            groups.setdefault((row.fidelity, row.method), []).append(row)
+            groups.setdefault((row.fidelity, row.label), []).append(row)
     return {key: _thinned(groups[key]) for key in sorted(groups) if len({row.weights for row in groups[key]}) >= least}
 
 

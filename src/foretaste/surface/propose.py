@@ -136,8 +136,7 @@ def propose(
         beliefs = _after(view, beliefs, proposal)
     closed = {(proposal.weights, proposal.option.method) for proposal in (*pending, *failed)}
     closed |= {
-        (row.weights, row.method if row.fidelity != Fidelity.JOINT else str(Fidelity.JOINT))
-        for row in view.surface.rows
+        (row.weights, row.label if row.fidelity != Fidelity.JOINT else str(Fidelity.JOINT)) for row in view.surface.rows
     }
     proposals: list[Proposal] = []
     while len(proposals) < count:

@@ -133,7 +133,7 @@ class Surface:
 
     def where(self, fidelity: Fidelity, method: str | None = None) -> "Surface":
         """Only the rows of one fidelity, and of one method where given."""
-        rows = [row for row in self.rows if row.fidelity == fidelity and method in (None, row.method)]
+        rows = [row for row in self.rows if row.fidelity == fidelity and method in (None, row.label)]
         return replace(self, rows=tuple(rows))
 
     def methods(self) -> list[str]:

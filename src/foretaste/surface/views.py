@@ -30,7 +30,7 @@ def rows_table(
     tasks = list(rows[0].weights)
     metrics = {task: metrics_of(rows, task, (first or {}).get(task)) for task in tasks}
     columns = [Column(task, ("weight", *metrics[task])) for task in tasks]
-    lines = [(cell_of(row.method), *(_row_cell(row, task, metrics[task]) for task in tasks)) for row in rows[:limit]]
+    lines = [(cell_of(row.label), *(_row_cell(row, task, metrics[task]) for task in tasks)) for row in rows[:limit]]
     more = and_more(len(rows), limit, hint)
     return Table(
         (Column("made by"), *columns),

@@ -1,1 +1,1 @@
-"""Training: one loop, one task alone, all tasks under alpha."""
+"""Training, on one task or jointly under alpha."""

@@ -1,12 +1,11 @@
-"""Batch-norm statistics of merged params, taken from the tasks' data instead of averaged.
+"""Batch-norm statistics of merged params, computed from the tasks' data instead of averaged.
 
-The statistics that belong to merged weights are not the average of the tasks' statistics:
-averaging shrinks the variance of activations. They are re-estimated by forward passes over
-training examples, mixed by alpha.
+The average of the tasks' statistics does not suit merged params, because merging shrinks the variance of activations.
+Forward passes over training examples, mixed by alpha, give the statistics that do.
 
 References:
-    Jordan, Sedghi, Saukh, Entezari, Neyshabur: REPAIR: REnormalizing Permuted Activations for
-    Interpolation Repair, 2022, https://arxiv.org/abs/2211.08403
+    Jordan, Sedghi, Saukh, Entezari, Neyshabur: REPAIR: REnormalizing Permuted Activations for Interpolation Repair,
+    2022, https://arxiv.org/abs/2211.08403
 """
 
 from collections.abc import Sequence
@@ -18,14 +17,14 @@ from torch.optim.swa_utils import update_bn
 from foretaste.errors import TaskError
 from foretaste.params import Params, buffers_of, in_eval_mode, snapshot, swapped
 from foretaste.task import Batch, Task
-from foretaste.train.mixture import mixed, mixture, predict_alike
+from foretaste.train.mixture import collate_step, mixture, predict_alike
 from foretaste.weights import TaskWeights
 
 __all__ = ["has_batch_norm", "reestimate"]
 
 
 def has_batch_norm(model: nn.Module) -> bool:
-    """Whether the model keeps batch-norm statistics.
+    """Tell whether a model keeps batch-norm statistics.
 
     >>> has_batch_norm(nn.BatchNorm1d(2)), has_batch_norm(nn.LayerNorm(2))
     (True, False)
@@ -45,31 +44,31 @@ def reestimate(
     batches: int = 8,
     batch_size: int = 64,
 ) -> dict[str, Tensor]:
-    """The params with batch-norm statistics of their own.
+    """Compute the batch-norm statistics of merged params from the tasks' data.
 
     Args:
         model: Any module; it is left as it was.
         params: Merged parameters and buffers.
-        tasks: Their training examples are used, mixed by alpha.
-        weights: alpha.
-        generator: Chooses the examples.
-        batches: Forward passes.
-        batch_size: Examples in each, over all tasks.
+        tasks: The tasks, of which training examples are used.
+        weights: Task weights, alpha, which the examples are mixed by.
+        generator: Generator that chooses the examples.
+        batches: Number of forward passes.
+        batch_size: Examples in each pass, over all tasks.
 
     Returns:
         The same parameters, with new floating-point buffers.
 
     Raises:
-        TaskError: Tasks that cannot share a batch.
+        TaskError: The tasks cannot share a batch.
 
     >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.tensor([[1.0], [3.0]]), torch.tensor([0, 1]))
     >>> task = Task("a", rows, rows, [METRICS["accuracy"]])
-    >>> found = reestimate(
+    >>> params = reestimate(
     ...     nn.BatchNorm1d(1), {}, [task], TaskWeights(["a"], [1.0]), generator=torch.Generator(), batches=2
     ... )
-    >>> found["running_mean"]
+    >>> params["running_mean"]
     tensor([2.])
     """
     if not predict_alike(tasks):
@@ -84,17 +83,18 @@ def reestimate(
         in_eval_mode(model),
         swapped(model, {**originals, **params}),
     ):
-        torch.manual_seed(0)  # of dropout, should the model have any before its batch norms
-        named = {task.name: task for task in tasks}
+        torch.manual_seed(0)  # for dropout, if the model has any before its batch norms
+        tasks_by_name = {task.name: task for task in tasks}
         update_bn(
-            ([(task, batch)] for step in plan for task, batch, _ in mixed(step, named, device)), _Predicting(model)
+            ([(task, batch)] for step in plan for task, batch, _ in collate_step(step, tasks_by_name, device)),
+            _Predicting(model),
         )
         statistics = snapshot(buffers_of(model))
     return {**params, **statistics}
 
 
 class _Predicting(nn.Module):
-    """The model as a module that takes a batch and its task's way to predict."""
+    """The model as a module of one argument, a task with a batch."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()

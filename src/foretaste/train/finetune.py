@@ -28,12 +28,12 @@ def finetune(
     Args:
         model: Any module; it is left as it was.
         params: The pretrained params, or None for the model's own.
-        task: Its training examples are used.
+        task: The task, of which the training examples are used.
         training: How to train.
-        optimizer: Makes one for the trained parameters, in place of that in ``training``; see `train`.
-        center: The params that ``training.prior_precision`` pulls to; by default where the run starts.
-        start: A state to go on from.
-        observer: Told of every step.
+        optimizer: Function that makes the optimizer in place of the one that ``training`` names; see `train`.
+        center: The params that ``training.prior_precision`` pulls to; by default those that the run starts from.
+        start: A snapshot to go on from.
+        observer: Called at every step.
 
     Returns:
         The params that the task has (see `Task.names`) and the buffers.

@@ -33,22 +33,22 @@ def joint(
 
     Args:
         model: Any module; it is left as it was.
-        params: Where to start (the pretrained params x_0), or None for the model's own.
-        tasks: In the order of the weights.
-        weights: alpha.
+        params: The pretrained params x_0, where training starts; None for the model's own.
+        tasks: The tasks, in the order of the weights.
+        weights: Task weights, alpha.
         training: How to train; its seed also orders the examples.
-        realise: alpha as sampling shares or as factors of the losses; see `mixture`.
-        optimizer: Makes one for the trained parameters, in place of that in ``training``; see `train`.
-        center: The params that ``training.prior_precision`` pulls to; by default where the run starts.
-        start: A state to go on from.
-        observer: Told of every step.
+        realise: Whether alpha gives shares of the examples or factors of the losses; see `mixture`.
+        optimizer: Function that makes the optimizer in place of the one that ``training`` names; see `train`.
+        center: The params that ``training.prior_precision`` pulls to; by default those that the run starts from.
+        start: A snapshot to go on from.
+        observer: Called at every step.
 
     Returns:
-        The params that some task has (see `Task.names`) and the buffers, with the examples and units that each task
-        contributed.
+        The params that some task has (see `Task.names`) and the buffers, with the counts of each task's examples and
+        units.
 
     Raises:
-        WeightsError: Other tasks in the weights.
+        WeightsError: The weights are for other tasks.
         Diverged: The loss became NaN or infinite.
 
     >>> from foretaste.metrics import METRICS
@@ -58,7 +58,7 @@ def joint(
     >>> run = joint(
     ...     nn.Linear(4, 4), None, tasks, TaskWeights(("a", "b"), (0.25, 0.75)), Training(steps=5, batch_size=4)
     ... )
-    >>> {name: seen["examples"] for name, seen in run.seen.items()}
+    >>> {name: counts["examples"] for name, counts in run.data_counts.items()}
     {'a': 5, 'b': 15}
     """
     generator = torch.Generator().manual_seed(training.seed)
@@ -74,11 +74,11 @@ def joint(
         start=start,
         observer=observer,
     )
-    return _of_tasks(run, model, tasks)
+    return _keep_tasks(run, model, tasks)
 
 
-def _of_tasks(run: Trained, model: nn.Module, tasks: Sequence[Task]) -> Trained:
-    """The run without the parameters that no task has: they are the pretrained ones still."""
+def _keep_tasks(run: Trained, model: nn.Module, tasks: Sequence[Task]) -> Trained:
+    """Remove the parameters that no task has from a run; they are still the pretrained ones."""
     if any(task.names is None for task in tasks):
         return run
     strange = {name for name, _ in model.named_parameters()}.difference(*(task.names or () for task in tasks))
@@ -87,5 +87,8 @@ def _of_tasks(run: Trained, model: nn.Module, tasks: Sequence[Task]) -> Trained:
         for kind, tensors in run.state.items()
     }
     return Trained(
-        {name: tensor for name, tensor in run.params.items() if name not in strange}, run.history, run.seen, state
+        {name: tensor for name, tensor in run.params.items() if name not in strange},
+        run.history,
+        run.data_counts,
+        state,
     )

@@ -1,4 +1,4 @@
-"""The training loop: any module, any tasks, on whatever device Accelerate finds."""
+"""The training loop, for any module and any tasks, on the device that Accelerate chooses."""
 
 import copy
 import math
@@ -10,12 +10,13 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
-from foretaste.errors import Diverged, ParamsError, RunFailed
+from foretaste.errors import Diverged, RunFailed
 from foretaste.loss.unit import count_units, unit_factors
 from foretaste.params import Params, check_fit, first_nonfinite, snapshot, tensors_of
 from foretaste.task import Batch, Task
-from foretaste.train.mixture import Portion, Step, mixed
-from foretaste.train.run import MakeOptimizer, Observer, Sampling, Silent, Snapshot, Trained
+from foretaste.train.mixture import Portion, Step, collate_step
+from foretaste.train.optimizers import as_sampling, at_draw, new_optimizer
+from foretaste.train.run import MakeOptimizer, Observer, Silent, Snapshot, Trained
 from foretaste.train.training import Training, learning_rate
 
 __all__ = ["train"]
@@ -35,27 +36,25 @@ def train(
 ) -> Trained:
     """Train a copy of the model on the planned examples.
 
-    On a CPU a run that goes on from a snapshot ends with the same bits as one that never stopped.
+    On a CPU, a run that goes on from a snapshot ends with the same bits as one that never stopped.
 
     Args:
         model: Any module; it is left as it was.
-        params: Where to start (the pretrained params), or None for the model's own.
-        tasks: Those in the plan.
-        plan: One entry per step; see `mixture`.
+        params: The params to start from (the pretrained ones); None for the model's own.
+        tasks: The tasks in the plan.
+        plan: The examples of every step; see `mixture`.
         training: How to train.
-        optimizer: Makes one for the trained parameters, in place of that in ``training``; the
-            learning rate stays ``training``'s. With a `Sampling` one every gradient is taken at
-            a draw.
-        center: The params that ``training.prior_precision`` pulls to; by default where the run
-            starts.
-        start: A state to go on from.
-        observer: Told of every step and asked whether to keep the state.
+        optimizer: Function that makes the optimizer in place of the one that ``training`` names; the learning rate is
+            still ``training``'s. A `Sampling` optimizer takes every gradient at a draw.
+        center: The params that ``training.prior_precision`` pulls to; by default those that the run starts from.
+        start: A snapshot to go on from.
+        observer: Called at every step; may ask for snapshots.
 
     Raises:
-        ParamsError: A center of other params; with a `Sampling` optimizer also two priors at once (that
-            of ``training`` and its weight decay) and fp16, which scales the gradients.
-        Diverged: A loss, gradient or the final params are NaN or infinite; the observer is given
-            the last good state before.
+        ParamsError: The center has other params than the model, or a `Sampling` optimizer does not suit the training
+            (see `as_sampling`).
+        Diverged: A loss, a gradient or the final params are NaN or infinite; the observer gets the last good state
+            first.
         RunFailed: Several processes were started.
 
     >>> from foretaste.metrics import METRICS
@@ -73,31 +72,31 @@ def train(
     run = _Run(model, params, tasks, training, optimizer, center)
     watch = observer or Silent()
     with _own_randomness(training.seed, run.accelerator.device):
-        history, seen, first = run.restore(start) if start else ([], {}, 0)
+        history, data_counts, first = run.restore(start) if start else ([], {}, 0)
         for step in range(first, len(plan)):
-            before = copy.deepcopy(seen)
+            before = copy.deepcopy(data_counts)
             try:
-                history.append(run.step(step, plan[step], seen))
+                history.append(run.step(step, plan[step], data_counts))
             except Diverged:
                 if first_nonfinite(tensors_of(run.bare)) is None:
                     watch.keep(run.state(step, history, before))
                 raise
             watch.on_step(step + 1, history[-1])
             if step + 1 < len(plan) and watch.wants_snapshot(step + 1):
-                watch.keep(run.state(step + 1, history, seen))
-    return Trained(run.finished(), history, seen, run.estimates())
+                watch.keep(run.state(step + 1, history, data_counts))
+    return Trained(run.final_params(), history, data_counts, run.estimates())
 
 
 @contextmanager
 def _own_randomness(seed: int, device: torch.device) -> Iterator[None]:
-    """Dropout draws from the process's generators: seed them here, give them back after."""
+    """Seed the process's generators, which dropout draws from, and restore their states at the end."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
 
 
 class _Run:
-    """A copy of the model, its optimizer, and one step."""
+    """A copy of the model with its optimizer, which takes one step at a time."""
 
     def __init__(
         self,
@@ -115,8 +114,8 @@ class _Run:
             _load(bare, params)
         trained = {name: parameter for name, parameter in bare.named_parameters() if parameter.requires_grad}
         self.pretrained = _center(trained, center) if training.prior_precision else []
-        created = optimizer(list(trained.values())) if optimizer else _optimizer(list(trained.values()), training)
-        self.sampling = _sampling(created, training)
+        created = optimizer(list(trained.values())) if optimizer else new_optimizer(list(trained.values()), training)
+        self.sampling = as_sampling(created, training)
         self.accelerator = _accelerator(training)
         self.model, self.optimizer = self.accelerator.prepare(bare, created)
         self.bare = self.accelerator.unwrap_model(self.model)
@@ -129,13 +128,13 @@ class _Run:
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
 
-    def step(self, step: int, portions: Step, seen: dict[str, dict[str, int]]) -> float:
-        """One step of the optimizer; returns the mean loss."""
+    def step(self, step: int, portions: Step, data_counts: dict[str, dict[str, int]]) -> float:
+        """Take one step of the optimizer, and return the mean loss."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.training, step)
         self.optimizer.zero_grad(set_to_none=True)
-        with _at_a_draw(self.sampling):
-            total = self._backward(step, self._batches(portions, seen))
+        with at_draw(self.sampling):
+            total = self._backward(step, self._batches(portions, data_counts))
         self._add_prior()
         if self.training.clip is not None:
             norm = float(self.accelerator.clip_grad_norm_(self.model.parameters(), self.training.clip))
@@ -145,7 +144,7 @@ class _Run:
         return total
 
     def _backward(self, step: int, batches: Sequence[tuple[Task, Batch, Tensor]]) -> float:
-        """Add up the gradients of the micro-batches; returns the loss."""
+        """Add up the gradients of the micro-batches, and return the loss."""
         total = 0.0
         for task, batch, factors in batches:
             with self.accelerator.autocast():
@@ -160,15 +159,15 @@ class _Run:
                 raise Diverged(_diverged(f"the loss became {total}", step, self.training))
         return total
 
-    def _batches(self, portions: Step, seen: dict[str, dict[str, int]]) -> list[tuple[Task, Batch, Tensor]]:
-        """The step's micro-batches, with the factor of each example's loss, `[B]`."""
+    def _batches(self, portions: Step, data_counts: dict[str, dict[str, int]]) -> list[tuple[Task, Batch, Tensor]]:
+        """Collate the step's micro-batches, with the factor of each example's loss, `[B]`."""
         device = self.accelerator.device
-        batches = mixed(portions, self.tasks, device, self.training.micro_batch)
+        batches = collate_step(portions, self.tasks, device, self.training.micro_batch)
         counted = dict.fromkeys((portion.task for portion in portions), 0)
         for task, batch, owners in batches:
             for portion, own in zip(owners, task.loss.counts(batch), strict=True):
                 counted[portion.task] += count_units(own.unsqueeze(0), task.unit)
-        _count(seen, portions, counted)
+        _count(data_counts, portions, counted)
         factors = {portion: _factor(portion, counted) for portion in portions}
         return [
             (task, batch, torch.tensor([factors[portion] for portion in owners], device=device))
@@ -184,8 +183,8 @@ class _Run:
                 )
                 parameter.grad.add_(parameter.detach() - center.to(parameter.device), alpha=scale)
 
-    def state(self, step: int, history: list[float], seen: dict[str, dict[str, int]]) -> Snapshot:
-        """A copy of everything that training changes, for `restore`."""
+    def state(self, step: int, history: list[float], data_counts: dict[str, dict[str, int]]) -> Snapshot:
+        """Copy everything that training changes, for `restore`."""
         self._check(step)
         trained = {name: parameter for name, parameter in self.bare.named_parameters() if parameter.requires_grad}
         tensors = {f"params/{name}": tensor for name, tensor in (trained | dict(self.bare.named_buffers())).items()}
@@ -201,12 +200,12 @@ class _Run:
             step,
             snapshot(tensors),
             list(history),
-            copy.deepcopy(seen),
+            copy.deepcopy(data_counts),
             {key: float(value) for key, value in scaler.items()},
         )
 
     def restore(self, start: Snapshot) -> tuple[list[float], dict[str, dict[str, int]], int]:
-        """Take up a state."""
+        """Load a snapshot; return its history, its counts of data and its step."""
         _load(
             self.bare,
             {
@@ -226,15 +225,15 @@ class _Run:
         torch.set_rng_state(start.tensors["random/cpu"])
         if "random/cuda" in start.tensors and self.accelerator.device.type == "cuda":
             torch.cuda.set_rng_state(start.tensors["random/cuda"], self.accelerator.device)
-        return list(start.history), copy.deepcopy(start.seen), start.step
+        return list(start.history), copy.deepcopy(start.data_counts), start.step
 
-    def finished(self) -> dict[str, Tensor]:
-        """The params, looked at."""
+    def final_params(self) -> dict[str, Tensor]:
+        """Return a copy of the final params, after a check that they are finite."""
         self._check(self.training.steps)
         return snapshot(tensors_of(self.bare))
 
     def estimates(self) -> dict[str, dict[str, Tensor]]:
-        """What a sampling optimizer learned, by kind and name."""
+        """Return the estimates of a sampling optimizer, by kind and name."""
         names = {parameter: name for name, parameter in self.bare.named_parameters()}
         estimates = self.sampling.estimates() if self.sampling else {}
         return {
@@ -242,11 +241,11 @@ class _Run:
             for kind, tensors in estimates.items()
         }
 
-    def _check(self, done: int) -> None:
-        """Raise before a broken state is handed out: the loss shows it only a step later."""
+    def _check(self, steps: int) -> None:
+        """Check that the params are finite, which the loss would show only a step later."""
         bad = first_nonfinite(tensors_of(self.bare))
         if bad is not None:
-            raise Diverged(_diverged(f"the trained params hold NaN or infinity in {bad}", done - 1, self.training))
+            raise Diverged(_diverged(f"the trained params hold NaN or infinity in {bad}", steps - 1, self.training))
 
 
 def _accelerator(training: Training) -> Accelerator:
@@ -258,15 +257,15 @@ def _accelerator(training: Training) -> Accelerator:
 
 
 def _factor(portion: Portion, counted: Mapping[str, int]) -> float:
-    """What one unit of this portion counts in the step's loss."""
+    """Return the factor of one unit of a portion in the step's loss."""
     if portion.weight is None:
         return 1 / max(sum(counted.values()), 1)
     return portion.weight / max(counted[portion.task], 1)
 
 
-def _count(seen: dict[str, dict[str, int]], portions: Step, counted: Mapping[str, int]) -> None:
+def _count(data_counts: dict[str, dict[str, int]], portions: Step, counted: Mapping[str, int]) -> None:
     for portion in portions:
-        entry = seen.setdefault(portion.task, {"examples": 0, "units": 0})
+        entry = data_counts.setdefault(portion.task, {"examples": 0, "units": 0})
         entry["examples"] += len(portion.indices)
         entry["units"] += counted[portion.task]
 
@@ -278,46 +277,11 @@ def _load(model: nn.Module, params: Params) -> None:
             own[name].copy_(tensor)
 
 
-def _optimizer(trained: list[nn.Parameter], training: Training) -> torch.optim.Optimizer:
-    if training.optimizer == "sgd":
-        return torch.optim.SGD(trained, lr=training.learning_rate, momentum=0.9, weight_decay=training.weight_decay)
-    return torch.optim.AdamW(trained, lr=training.learning_rate, weight_decay=training.weight_decay)
-
-
 def _center(trained: Mapping[str, nn.Parameter], center: Params | None) -> list[Tensor]:
-    """Copies of what the prior is centred on, in the order of the trained parameters."""
-    given = trained if center is None else {name: center[name] for name in trained if name in center}
-    check_fit(trained, given, "the center of the prior")
-    return [given[name].detach().clone() for name in trained]
-
-
-def _sampling(optimizer: torch.optim.Optimizer, training: Training) -> Sampling | None:
-    """The optimizer, where it takes its gradients at draws."""
-    if not isinstance(optimizer, Sampling):
-        return None
-    if training.mixed_precision == "fp16":
-        raise ParamsError(
-            "an optimizer that takes its gradients at draws would learn the curvature from fp16's scaled gradients; "
-            "set mixed_precision to bf16 or no"
-        )
-    if training.prior_precision and any(group.get("weight_decay") for group in optimizer.param_groups):
-        raise ParamsError(
-            "the prior is given twice, as prior_precision and as the optimizer's weight_decay; set one of them to 0"
-        )
-    return optimizer
-
-
-@contextmanager
-def _at_a_draw(sampling: Sampling | None) -> Iterator[None]:
-    """The params of a sampling optimizer's next gradient, left again whatever happens."""
-    if sampling is None:
-        yield
-        return
-    sampling.perturb()
-    try:
-        yield
-    finally:
-        sampling.restore()
+    """Copy the centre of the prior, in the order of the trained parameters."""
+    own_center = trained if center is None else {name: center[name] for name in trained if name in center}
+    check_fit(trained, own_center, "the center of the prior")
+    return [own_center[name].detach().clone() for name in trained]
 
 
 def _diverged(what: str, step: int, training: Training) -> str:

@@ -1,12 +1,12 @@
-"""Mixtures: which examples of which task each training step sees, so that alpha is realised.
+"""Mixtures: the examples of every training step, chosen so that the steps follow alpha.
 
-Two ways to realise ``sum_t alpha_t l_t``, in the unit that the l_t are means over:
+``sum_t alpha_t l_t`` can be realised in two ways, where l_t is a mean over examples or label tokens (units):
 
-- *sampling*: examples are drawn with probability ``p_t ∝ alpha_t / u_t``, u_t being the mean
-  number of units in one example (1, or label tokens), and the loss is the mean over a batch's
-  units. Counts are exact (largest remainders) and spread evenly: every prefix of the run is
-  within one example per task of its share. Each task's examples are reshuffled every epoch.
-- *loss*: every step has as many examples of each task, and task t's mean loss counts alpha_t.
+- *sampling*: task t's share of the examples is proportional to ``alpha_t / u_t``, where u_t is the mean number of
+  units in one example, and the loss is the mean over a batch's units. Counts are exact (largest remainders) and spread
+  evenly: after any number of examples each task is within one example of its share. Each task's examples are shuffled
+  again every epoch.
+- *loss*: every step has equally many examples of each task, and task t's mean loss has the factor alpha_t.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,9 +25,9 @@ __all__ = [
     "Portion",
     "Realise",
     "Step",
+    "collate_step",
     "count_label_tokens",
     "exact_counts",
-    "mixed",
     "mixture",
     "predict_alike",
     "units_per_example",
@@ -41,9 +41,9 @@ class Portion:
     """One task's part of a training step.
 
     Args:
-        task: Name.
-        indices: Into the task's training examples.
-        weight: Factor of the portion's mean loss; None pools the step's units into one mean.
+        task: The task's name.
+        indices: Places of the task's training examples.
+        weight: Factor of the portion's mean loss; None if the loss is one mean over the units of the whole step.
     """
 
     task: str
@@ -64,18 +64,18 @@ def mixture(
     generator: torch.Generator,
     realise: Realise = "sampling",
 ) -> list[Step]:
-    """The examples of every step of a run.
+    """Plan the examples of every step of a run.
 
     Args:
-        tasks: In the order of the weights.
-        weights: alpha; tasks of weight 0 are never seen.
+        tasks: The tasks, in the order of the weights.
+        weights: Task weights, alpha; tasks of weight 0 have no examples in the plan.
         steps: Steps of the optimizer.
         batch_size: Examples per step, over all tasks.
-        generator: Shuffles.
+        generator: Generator that shuffles the examples.
         realise: ``sampling`` or ``loss``.
 
     Raises:
-        WeightsError: Other tasks in the weights, or a batch too small for ``loss``.
+        WeightsError: The weights are for other tasks, or a batch is too small for ``loss``.
 
     >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
@@ -104,7 +104,7 @@ def mixture(
 
 
 def predict_alike(tasks: Sequence[Task]) -> bool:
-    """Whether examples of all these tasks can share a batch.
+    """Tell whether examples of all these tasks can share a batch.
 
     >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
@@ -117,23 +117,23 @@ def predict_alike(tasks: Sequence[Task]) -> bool:
 
 
 def _way(task: Task) -> tuple[object, ...]:
-    """What tasks have in common whose examples can share a batch."""
+    """Return what must be equal for tasks whose examples share a batch."""
     return (task.predict, task.collate, task.unit, type(task.loss), task.loss.key)
 
 
-def mixed(
+def collate_step(
     step: Step, tasks: Mapping[str, Task], device: torch.device, micro_batch: int | None = None
 ) -> list[tuple[Task, Batch, list[Portion]]]:
-    """A step's examples as batches on a device.
+    """Collate a step's examples into batches on a device.
 
-    Tasks that predict and collate alike, under the same loss, share a batch, so that batch statistics mix as the tasks
-    do.
+    Tasks that predict and collate alike under the same loss share a batch. So batch statistics are mixed as the tasks
+    are.
 
     Args:
-        step: What to collate.
-        tasks: By name.
-        device: Where the batches are put.
-        micro_batch: At most so many examples in a batch; None for all.
+        step: The portions to collate.
+        tasks: The tasks by name.
+        device: The batches' device.
+        micro_batch: Most examples in a batch; None for no bound.
 
     Returns:
         Per batch: a task to predict by, the batch, and the portion that each example belongs to.
@@ -142,7 +142,7 @@ def mixed(
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(4), torch.arange(4))
     >>> tasks = {name: Task(name, rows, rows, [METRICS["accuracy"]]) for name in "ab"}
-    >>> [(_, batch, owners)] = mixed((Portion("a", (0,)), Portion("b", (2, 3))), tasks, torch.device("cpu"))
+    >>> [(_, batch, owners)] = collate_step((Portion("a", (0,)), Portion("b", (2, 3))), tasks, torch.device("cpu"))
     >>> batch["labels"], [portion.task for portion in owners]
     (tensor([0, 2, 3]), ['a', 'b', 'b'])
     """
@@ -162,7 +162,7 @@ def mixed(
 
 
 def units_per_example(task: Task) -> float:
-    """Mean units in one training example: 1, or its label tokens.
+    """Compute the mean number of units in one training example: 1, or the mean number of label tokens.
 
     >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
@@ -176,7 +176,7 @@ def units_per_example(task: Task) -> float:
 
 
 def count_label_tokens(task: Task) -> list[int]:
-    """Count the labels that count in every training example.
+    """Count the labels of every training example that have a loss.
 
     >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
@@ -189,7 +189,7 @@ def count_label_tokens(task: Task) -> list[int]:
 
 
 def exact_counts(shares: Mapping[str, float], total: int) -> dict[str, int]:
-    """Whole numbers that sum to ``total`` and are closest to the shares (largest remainders).
+    """Find the whole numbers that sum to ``total`` and are closest to the shares (largest remainders).
 
     >>> exact_counts({"a": 0.5, "b": 0.3, "c": 0.2}, 9)
     {'a': 4, 'b': 3, 'c': 2}
@@ -202,7 +202,7 @@ def exact_counts(shares: Mapping[str, float], total: int) -> dict[str, int]:
 
 
 def _spread(counts: Mapping[str, int]) -> list[str]:
-    """Names, each as often as counted, as evenly as can be: the one furthest behind comes next."""
+    """Repeat each name as often as counted, and spread them evenly: the one furthest behind comes next."""
     total, used = sum(counts.values()), dict.fromkeys(counts, 0)
     order = []
     for place in range(1, total + 1):
@@ -214,7 +214,7 @@ def _spread(counts: Mapping[str, int]) -> list[str]:
 
 
 def _stream(size: int, count: int, generator: torch.Generator) -> list[int]:
-    """``count`` indices: whole epochs, each in its own random order."""
+    """Return ``count`` indices: whole epochs, each in its own random order."""
     epochs = [torch.randperm(size, generator=generator) for _ in range(-(-count // size))]
     return torch.cat(epochs)[:count].tolist() if epochs else []
 

@@ -1,4 +1,4 @@
-"""What a run of training is given and gives back: an optimizer, an observer, its states and its end."""
+"""The parts of a training run: its optimizer, its observer, its snapshots and its result."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,34 +17,34 @@ MakeOptimizer = Callable[[Sequence[nn.Parameter]], torch.optim.Optimizer]
 
 @runtime_checkable
 class Sampling(Protocol):
-    """An optimizer that takes its gradients at params drawn around the present ones."""
+    """An optimizer that takes its gradients at random draws around the current params."""
 
     def perturb(self) -> None:
         """Move the params to a draw."""
 
     def restore(self) -> None:
-        """Move them back, bit for bit."""
+        """Move the params back, bit for bit."""
 
     def estimates(self) -> Mapping[str, Mapping[Tensor, Tensor]]:
-        """What it learned beside the params: by kind, then by parameter."""
+        """Return what the optimizer estimates besides the params: by kind, then by parameter."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything needed to go on with a run as if it had not stopped.
+    """The state of an unfinished run, with everything that it needs to go on.
 
     Args:
-        step: Steps done.
-        tensors: Params, optimizer state and random state, by a prefixed name.
-        history: Mean loss of every step done.
-        seen: Examples and units per task so far.
-        scaler: State of the fp16 loss scaler; empty without one.
+        step: Number of finished steps.
+        tensors: Params, optimizer state and random state, each under a prefixed name.
+        history: Mean loss of every finished step.
+        data_counts: Examples and units of each task so far.
+        scaler: State of the fp16 loss scaler; empty if there is none.
     """
 
     step: int
     tensors: Params
     history: list[float]
-    seen: dict[str, dict[str, int]]
+    data_counts: dict[str, dict[str, int]]
     scaler: dict[str, float] = field(default_factory=dict)
 
     __repr__ = one_line
@@ -52,38 +52,38 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run.
+    """The result of a finished run.
 
     Args:
         params: Parameters and floating-point buffers, on the CPU.
         history: Mean loss of every step.
-        seen: Examples and units of each task that were trained on.
-        state: The estimates of a `Sampling` optimizer: by kind, then by the parameter's name.
+        data_counts: Examples and units of each task that the run trained on.
+        state: Estimates of a `Sampling` optimizer: by kind, then by the parameter's name.
     """
 
     params: Params
     history: Sequence[float]
-    seen: Mapping[str, Mapping[str, int]]
+    data_counts: Mapping[str, Mapping[str, int]]
     state: Mapping[str, Params] = field(default_factory=dict)
 
     __repr__ = one_line
 
 
 class Observer(Protocol):
-    """Watches a run from outside."""
+    """Follows a run step by step, and may ask for snapshots."""
 
     def on_step(self, done: int, loss: float) -> None:
-        """A step is done."""
+        """Take note of a finished step."""
 
     def wants_snapshot(self, done: int) -> bool:
-        """Whether to hand out the state now."""
+        """Tell whether the run should hand out a snapshot now."""
 
     def keep(self, state: Snapshot) -> None:
-        """Take the state; raising `Stopped` here ends the run cleanly."""
+        """Take a snapshot; raising `Stopped` here ends the run cleanly."""
 
 
 class Silent:
-    """An observer that wants nothing."""
+    """An observer that does nothing."""
 
     def on_step(self, done: int, loss: float) -> None:
         pass

@@ -1,8 +1,8 @@
 """Sharpening: a few joint steps from a preview, in place of many from the pretrained params.
 
-A preview is off where the tasks' losses are not quadratic between their optima. Steps of joint
-finetuning at the same weights repair the largest part of that first. The result is a fidelity of
-its own, between a preview and a joint run, with its own cost: the steps' share of a joint run.
+A preview is off where the tasks' losses are not quadratic between their optima. The first steps of joint finetuning at
+the same weights repair most of that. The result is a fidelity between a preview and a joint run. It costs the steps'
+share of a joint run.
 """
 
 from collections.abc import Sequence
@@ -33,23 +33,23 @@ def sharpen(
     steps: int,
     realise: Realise = "sampling",
 ) -> Trained:
-    """Train from a preview for a stated number of joint steps.
+    """Train from a preview for a number of joint steps.
 
-    The learning rate falls from its highest to 0 within these steps, without a warm-up; the pull
-    of ``training.prior_precision`` stays towards the pretrained params.
+    The learning rate falls from its highest value to 0 within these steps, without a warm-up.
+    ``training.prior_precision`` still pulls towards the pretrained params.
 
     Args:
         model: Any module; it is left as it was.
         pretrained: The pretrained params, or None for the model's own.
-        preview: Where to start.
-        tasks: In the order of the weights.
-        weights: alpha.
-        training: How the joint run that this stands in for is trained.
-        steps: At least 1.
-        realise: alpha as sampling shares or as factors of the losses.
+        preview: The params to start from.
+        tasks: The tasks, in the order of the weights.
+        weights: Task weights, alpha.
+        training: The training of the joint run that this stands in for.
+        steps: Joint steps, at least 1.
+        realise: Whether alpha gives shares of the examples or factors of the losses.
 
     Raises:
-        RunFailed: No step was asked for.
+        RunFailed: There are fewer steps than 1.
         Diverged: The loss became NaN or infinite.
 
     >>> import torch

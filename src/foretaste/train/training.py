@@ -1,4 +1,4 @@
-"""How to train: the numbers of a run, and its learning rate at every step."""
+"""The settings of a training run, and its learning rate at every step."""
 
 import math
 from dataclasses import dataclass
@@ -9,22 +9,22 @@ __all__ = ["Training", "learning_rate"]
 
 @dataclass(frozen=True)
 class Training:
-    """How to train.
+    """The settings of a training run.
 
     Args:
         steps: Steps of the optimizer.
         batch_size: Examples per step, over all tasks.
-        learning_rate: At its highest.
+        learning_rate: Highest learning rate of the run.
         optimizer: ``adamw``, or ``sgd`` with momentum 0.9.
-        weight_decay: Decoupled, towards 0.
-        prior_precision: delta of ``delta / 2 |x - x_0|^2``, added to the mean loss; x_0 are the
-            pretrained params.
+        weight_decay: Decoupled weight decay, towards 0.
+        prior_precision: delta in ``delta / 2 |x - x_0|^2``, which is added to the mean loss; x_0 are the pretrained
+            params.
         warmup: Share of the steps in which the learning rate rises.
         decay: ``linear`` or ``cosine`` to 0, or ``constant``.
         clip: Largest norm of the gradient; None for no bound.
-        micro_batch: At most so many examples per backward pass (gradient accumulation).
+        micro_batch: Most examples per backward pass (gradient accumulation); None for no bound.
         mixed_precision: ``no``, ``bf16`` or ``fp16``.
-        batch_norm: ``update`` trains as usual; ``freeze`` keeps the pretrained statistics.
+        batch_norm: ``update`` the statistics in training, or ``freeze`` the pretrained ones.
         seed: Seed of the order of examples and of dropout.
     """
 
@@ -44,7 +44,7 @@ class Training:
 
 
 def learning_rate(training: Training, step: int) -> float:
-    """The learning rate of a step, counted from 0.
+    """Return the learning rate of a step; steps count from 0.
 
     >>> learning_rate(Training(steps=10, learning_rate=1.0, warmup=0.2), 0)
     0.5

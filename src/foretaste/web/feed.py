@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from foretaste.errors import ForetasteError
 from foretaste.report.json import plain
 from foretaste.store.queue import Job, Queue
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.web.reading import Reader
 
 __all__ = ["Feed", "job_json", "list_jobs"]
@@ -55,7 +55,7 @@ class Feed:
             try:
                 await check()
             except (ForetasteError, OSError):
-                if not Study.exists(self._folder):
+                if not StudyStore.exists(self._folder):
                     error = f"{self._folder} is not a study any more: it was moved or deleted"
                     await self._tell("gone", json.dumps({"error": error}))
             await asyncio.sleep(every)

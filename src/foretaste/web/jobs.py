@@ -45,7 +45,7 @@ def do_waiting_jobs(study: Study, queue: Queue, stopping: Callable[[], bool] = l
             if queue.stopping(job.id):
                 queue.end(job.id, State.CANCELLED)
             else:
-                queue.again(job.id)
+                queue.requeue(job.id)
         except ForetasteError as error:
             queue.end(job.id, State.FAILED, str(error))
         else:

@@ -18,7 +18,7 @@ from foretaste.report.explorer import explorer_state, predict_at
 from foretaste.report.page import page, sections_html
 from foretaste.report.sections.study import study_report
 from foretaste.report.summary import Summary, with_preference
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.surface.predict import Predictor
 from foretaste.surface.preference import Floor, Preference
 from foretaste.weights import TaskWeights
@@ -87,7 +87,7 @@ def view_study(folder: Path, request: PreferenceRequest) -> StudyView:
     Raises:
         BadInput: A request that is not understood, or a study that is empty or gone.
     """
-    with Study.open(folder) as study:
+    with StudyStore.open(folder) as study:
         revision = study.revision()
         outcome = read_outcome(study, request.prefer, None if request.floors is None else list(request.floors))
     summary = _summary_of(folder, revision, outcome)
@@ -131,7 +131,7 @@ class Reader:
         Raises:
             StudyError: The study is gone.
         """
-        with Study.open(self._folder) as study:
+        with StudyStore.open(self._folder) as study:
             return study.revision()
 
     def view(self, request: PreferenceRequest) -> StudyView:

@@ -11,7 +11,7 @@ import uvicorn
 
 from foretaste.errors import StorageError, StudyError
 from foretaste.store.queue import Queue
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.web.app import create_app
 from foretaste.web.guard import Rules, new_token
 from foretaste.web.process import WorkerProcess
@@ -84,14 +84,14 @@ def serve(
         server.run(sockets=[listening])
 
 
-def _open_study(folder: Path) -> Study:
+def _open_study(folder: Path) -> StudyStore:
     """Open the study for as long as it is served.
 
     One of an earlier version is upgraded, since readers would copy it every time.
     """
     with suppress(StorageError):  # a full or read-only disk
-        Study.upgrade(folder)
-    return Study.open(folder)
+        StudyStore.upgrade(folder)
+    return StudyStore.open(folder)
 
 
 def _is_local(host: str) -> bool:

@@ -1,1 +1,1 @@
-"""Kinds of work as values: plain data that says what to make, and where it stands in a study."""
+"""Kinds of work as values, and where a study keeps their results."""

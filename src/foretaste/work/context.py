@@ -1,4 +1,4 @@
-"""The context of work: the study, the recipe, the model and the tasks that a piece of work is done for."""
+"""The context of work: the study, the recipe, the model and the tasks."""
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar, cast
 from foretaste.one_line import one_line
 from foretaste.plan import Recipe
 from foretaste.sources.problem import Problem
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.task import Task
 from foretaste.train.training import Training
 
@@ -17,7 +17,7 @@ _Value = TypeVar("_Value")
 
 
 class Watch(Protocol):
-    """Shows progress to whoever looks on, and may ask to stop."""
+    """Shows progress, and may ask to stop."""
 
     def begin(self, label: str, total: int) -> None:
         """Begin a stage of so many units; stages that began before may go on beside it."""
@@ -29,11 +29,11 @@ class Watch(Protocol):
         """Print a line."""
 
     def stopping(self) -> bool:
-        """Whether the user asked to stop."""
+        """Tell whether the user asked to stop."""
 
 
 class Unwatched:
-    """A watch for when nobody looks on."""
+    """A watch that shows nothing and never asks to stop."""
 
     def begin(self, label: str, total: int) -> None:
         pass
@@ -50,11 +50,11 @@ class Unwatched:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a recipe came from: all that another process needs to load its model and tasks again.
+    """The origin of a recipe: all that another process needs to load its model and tasks again.
 
     Args:
-        text: The recipe file's text, for line numbers in errors.
-        file: The recipe file's path, beside which its modules are looked up.
+        text: The text of the recipe's file, for line numbers in errors.
+        file: The path of the recipe's file; modules are looked up beside it.
     """
 
     text: str
@@ -65,20 +65,20 @@ class Origin:
 
 @dataclass(frozen=True)
 class Context:
-    """What work is done with; it is rebuilt wherever the work runs.
+    """Everything that work is done with; each process builds its own.
 
     Args:
-        study: Keeps rows and artefacts.
-        recipe: Says how to train, estimate and evaluate.
+        study: The study, which keeps rows and artefacts.
+        recipe: How to train, estimate and evaluate.
         problem: The model and the tasks.
         base: Content hash of the pretrained params.
         origin: Where the recipe came from; None where the problem was made in memory and cannot be loaded elsewhere.
 
     Attributes:
-        memory: Values that are costly to build, kept by `remember`.
+        memory: Values that are costly to build; see `remember`.
     """
 
-    study: Study
+    study: StudyStore
     recipe: Recipe
     problem: Problem
     base: str
@@ -89,43 +89,43 @@ class Context:
 
     @property
     def training(self) -> Training:
-        """How single-task runs are trained."""
+        """Return how to train on one task."""
         return Training(**self.recipe.finetune.numbers, seed=self.recipe.seed)
 
     @property
     def joint_training(self) -> Training:
-        """How joint runs are trained."""
+        """Return how to train jointly."""
         return joint_training(self.recipe)
 
     @property
     def data(self) -> dict[str, str]:
-        """The hash of each task's data."""
+        """Return the hash of each task's data."""
         return {task.name: task.identity for task in self.problem.tasks}
 
     def task(self, name: str) -> Task:
-        """The task of this name."""
+        """Return the task of this name."""
         return next(task for task in self.problem.tasks if task.name == name)
 
     def remember(self, slot: str, key: Hashable, build: Callable[[], _Value]) -> _Value:
-        """A value that is costly to build; each slot keeps the last one.
+        """Return a value that is costly to build, and keep it; each slot keeps its last value.
 
         Args:
-            slot: What kind of value it is.
+            slot: The kind of value.
             key: Everything that the value depends on.
-            build: Builds it, if the slot holds another.
+            build: Builds the value if the slot has no value of this key.
         """
         if slot not in self.memory or self.memory[slot][0] != key:
-            self.memory.pop(slot, None)  # so that two never take up memory at once
+            self.memory.pop(slot, None)  # two values may not fit into memory together
             self.memory[slot] = (key, build())
         return cast("_Value", self.memory[slot][1])
 
     def key_in(self, slot: str) -> Hashable:
-        """The key of the value that a slot keeps; None where it is empty."""
+        """Return the key of the value that a slot keeps, or None if it is empty."""
         return self.memory[slot][0] if slot in self.memory else None
 
 
 def joint_training(recipe: Recipe) -> Training:
-    """How joint runs are trained.
+    """Return how a recipe trains jointly.
 
     >>> from foretaste.recipe import parse
     >>> joint_training(parse("{name: a, model: {source: digits}, joint: {steps: 9}}")).steps

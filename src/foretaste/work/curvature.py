@@ -1,4 +1,4 @@
-"""Curvature of a task's loss at the params of a run: the tasks' sites."""
+"""Curvature of a task's loss at the params of a run, which makes the task's site."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ _LEAST = 1e-12
 
 
 class Curvature(Computation[SiteRecord]):
-    """An estimate of a task's curvature at a run's params. Subclasses say by which estimator."""
+    """An estimate of a task's curvature at a run's params; each subclass is one estimator."""
 
     task: str
     run: SingleTaskRun | ImportedRun | JointRun
@@ -57,7 +57,7 @@ class Curvature(Computation[SiteRecord]):
 
     @abstractmethod
     def own_inputs(self, context: Context) -> dict[str, object]:
-        """What the estimate depends on beside the params, the task and the recipe's curvature."""
+        """Describe what the estimate depends on besides the params, the task and the recipe's curvature."""
 
     @abstractmethod
     def estimate(self, context: Context, params: Params, on_batch: Callable[[int], None]) -> GaussianSite:
@@ -66,7 +66,7 @@ class Curvature(Computation[SiteRecord]):
         Args:
             context: The model and the tasks.
             params: The run's params.
-            on_batch: Called with the number of examples seen so far.
+            on_batch: Called with the number of examples so far.
         """
 
     def make(self, context: Context, observer: Observer) -> tuple[Json, Params]:
@@ -81,7 +81,7 @@ class Curvature(Computation[SiteRecord]):
         return SiteRecord.of(done)
 
     def site(self, context: Context) -> GaussianSite:
-        """The site, once the estimate is finished: around the params of the task's own parameters."""
+        """Read the site of a finished estimate; its centre is the task's own params."""
         done, params = self.done(context), context.study.tensors(self.run.done(context).artefact)
         model = context.problem.model
         center = {name: params[name] for name in parameters_of(model, context.task(self.task).names)}
@@ -91,11 +91,11 @@ class Curvature(Computation[SiteRecord]):
 
 @dataclass(frozen=True)
 class FisherCurvature(Curvature):
-    """The diagonal Fisher; of an imported model that came with a site file, what that file says.
+    """The diagonal Fisher, read from the site file of an imported model if there is one, and estimated otherwise.
 
     Args:
         task: The task's name.
-        run: Whose params it is taken at.
+        run: The run at whose params it is taken.
     """
 
     task: str
@@ -112,7 +112,7 @@ class FisherCurvature(Curvature):
         return estimate_site(context.problem.model, params, task, _plan(context.recipe, "fisher"), on_batch)
 
     def _site_file(self, context: Context) -> str | None:
-        """The hash of the site file that the run's model came with."""
+        """Return the hash of the site file that came with the run's imported model, or None."""
         if not isinstance(self.run, ImportedRun):
             return None
         model = imported_models(context.study).get(self.task)
@@ -125,8 +125,8 @@ class KroneckerCurvature(Curvature):
 
     Args:
         task: The task's name.
-        run: Whose params it is taken at.
-        gradient: Whether the site has the loss's gradient there, as one at a joint run needs.
+        run: The run at whose params it is taken.
+        gradient: Whether the site has the loss's gradient, as it must at a joint run.
     """
 
     task: str
@@ -147,11 +147,11 @@ class KroneckerCurvature(Curvature):
 class SecantCurvature(Curvature):
     """Diagonal and low-rank curvature from secants between a task's runs.
 
-    Secants to the pretrained params would be too long to say much about the optimum.
+    The pretrained params are too far from the optimum for secants to them to be of use.
 
     Args:
         task: The task's name.
-        run: Whose params it is taken at.
+        run: The run at whose params it is taken.
         others: The task's other runs.
     """
 
@@ -186,18 +186,18 @@ class SecantCurvature(Curvature):
 
 
 def _plan(recipe: Recipe, estimator: Estimator, *, gradient: bool = False) -> EstimatePlan:
-    """The recipe's plan for curvature, with its seed."""
+    """Make the plan of an estimate from the recipe and its seed."""
     plan = recipe.curvature
     return EstimatePlan(estimator, plan.labels, plan.max_examples, plan.batch_size, recipe.seed, gradient)
 
 
 def task_curvature(context: Context, task: str) -> FisherCurvature:
-    """The diagonal curvature at a task's model."""
+    """Return the work that estimates the diagonal curvature at a task's model."""
     return FisherCurvature(task, single_task_run(context, task))
 
 
 def mean_curvature(sites: Sequence[GaussianSite]) -> float:
-    """The mean over all entries of diagonal sites, at least 1e-12.
+    """Compute the mean over all entries of diagonal sites; it is at least 1e-12.
 
     >>> from foretaste.posterior.diagonal import Diagonal
     >>> mean_curvature([GaussianSite({"w": torch.zeros(2)}, Diagonal({"w": torch.tensor([1.0, 3.0])}))])

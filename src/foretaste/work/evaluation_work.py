@@ -1,4 +1,4 @@
-"""Evaluations as work: each weighting is a row of the study under a key of its own."""
+"""Evaluations as work: the study keeps each weighting as a row with its own key."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,23 +17,23 @@ __all__ = ["EvaluationWork"]
 
 
 class EvaluationWork(Work[tuple[Evaluation, ...]]):
-    """Evaluations at one or several weightings, each a row of the study under a key of its own."""
+    """Evaluations at one or several weightings; the study keeps each as a row with its own key."""
 
     kind = "evaluation"
     points: tuple[TaskWeights, ...]
 
     @abstractmethod
     def inputs_at(self, context: Context, weights: TaskWeights) -> dict[str, object]:
-        """Everything that the row at these weights depends on, as JSON."""
+        """Describe everything that the row at these weights depends on, as JSON."""
 
     @abstractmethod
     def evaluate(
         self, context: Context, points: Sequence[TaskWeights], observer: Observer
     ) -> Sequence[tuple[Evaluation, Params]]:
-        """Rows at some of the points, with the results per example."""
+        """Evaluate some of the points, and return each row with the results of every example."""
 
     def at_once(self, context: Context) -> int:
-        """At most so many are evaluated together."""
+        """Return how many points may be evaluated together."""
         return 1
 
     def begin(self, context: Context, observer: Observer) -> None:
@@ -43,8 +43,8 @@ class EvaluationWork(Work[tuple[Evaluation, ...]]):
         return len(self.points)
 
     def keys(self, context: Context) -> list[str]:
-        """The rows' names in the study, in the order of the points."""
-        return [key_of(self.kind, self._named(context, weights)) for weights in self.points]
+        """Return the rows' keys in the study, in the order of the points."""
+        return [key_of(self.kind, self._inputs_with_revision(context, weights)) for weights in self.points]
 
     def is_finished(self, context: Context) -> bool:
         keys = self.keys(context)
@@ -58,9 +58,9 @@ class EvaluationWork(Work[tuple[Evaluation, ...]]):
         return tuple(rows[key] for key in keys)
 
     def finish(self, context: Context, observer: Observer) -> tuple[Evaluation, ...]:
-        inputs = [self._named(context, weights) for weights in self.points]
-        keys = [key_of(self.kind, named) for named in inputs]
-        pieces = {key: (weights, named) for key, weights, named in zip(keys, self.points, inputs, strict=True)}
+        inputs = [self._inputs_with_revision(context, weights) for weights in self.points]
+        keys = [key_of(self.kind, row_inputs) for row_inputs in inputs]
+        pieces = dict(zip(keys, zip(self.points, inputs, strict=True), strict=True))
         rows = context.study.evaluations(pieces)
         self._count(rows, keys, pieces, observer)
         lacking = [key for key in pieces if key not in rows]
@@ -70,7 +70,7 @@ class EvaluationWork(Work[tuple[Evaluation, ...]]):
         for start in range(0, len(lacking), size):
             group = lacking[start : start + size]
             observer.stop_if_asked()
-            with _claimed(context, group, observer):
+            with _claim_all(context, group, observer):
                 rows |= context.study.evaluations(group)
                 fresh = [key for key in group if key not in rows]
                 results = self.evaluate(context, [pieces[key][0] for key in fresh], observer) if fresh else ()
@@ -88,7 +88,7 @@ class EvaluationWork(Work[tuple[Evaluation, ...]]):
         pieces: Mapping[str, tuple[TaskWeights, object]],
         observer: Observer,
     ) -> None:
-        """Count finished rows as progress, each as often as it was asked for."""
+        """Count finished rows as progress, each as often as it stands among the points."""
         for key in finished:
             observer.advance(keys.count(key), str(pieces[key][0]))
 
@@ -96,24 +96,24 @@ class EvaluationWork(Work[tuple[Evaluation, ...]]):
         """Store a row that was made elsewhere, unless the study has one by now, and return the row that it has.
 
         Args:
-            context: Has the study.
-            row: At one of the points.
-            results: Per example.
+            context: The context, which has the study.
+            row: A row at one of the points.
+            results: The results of every example.
         """
-        inputs = self._named(context, row.weights)
+        inputs = self._inputs_with_revision(context, row.weights)
         key = key_of(self.kind, inputs)
         context.study.add_evaluations([(key, inputs, row, results)])
         stored = context.study.evaluation(key)
         assert stored is not None
         return stored
 
-    def _named(self, context: Context, weights: TaskWeights) -> dict[str, object]:
+    def _inputs_with_revision(self, context: Context, weights: TaskWeights) -> dict[str, object]:
         return {**self.inputs_at(context, weights), "revision": self.revision}
 
 
 @contextmanager
-def _claimed(context: Context, keys: Sequence[str], observer: Observer) -> Iterator[None]:
-    """Claim all of them, in the same order whoever asks: so no two processes wait for each other."""
+def _claim_all(context: Context, keys: Sequence[str], observer: Observer) -> Iterator[None]:
+    """Claim all keys, in an order that every process follows, so that no two processes wait for each other."""
     with ExitStack() as claims:
         for key in sorted(keys):
             claims.enter_context(context.study.claim(key, observer.stop_if_asked))

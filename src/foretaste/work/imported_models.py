@@ -1,7 +1,7 @@
 """Imported models: models that were trained elsewhere and take the place of a task's own run.
 
-A study knows where they are and what they hold (a content hash), and copies them only when a recipe's model needs them
-in memory; without a recipe they are merged where they are (`foretaste.workflow.files`).
+A study stores their folders and the hashes of their content. It reads their tensors only when a recipe's model needs
+them in memory. Without a recipe they are merged in their files (`foretaste.workflow.files`).
 """
 
 import shlex
@@ -16,13 +16,13 @@ from foretaste.one_line import one_line
 from foretaste.params import Params
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.site import GaussianSite
-from foretaste.sources.expert import Expert, hash_files, look, stamp_files
+from foretaste.sources.expert import Expert, hash_files, open_expert, stamp_files
 from foretaste.sources.preflight import Vocabulary
 from foretaste.sources.site_file import load_site
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.task import Task
 from foretaste.work.context import Context
-from foretaste.work.imports import SHOWN, latest, record
+from foretaste.work.imports import BASE_LABEL, latest_imports, record_import
 
 __all__ = [
     "ImportedModel",
@@ -34,7 +34,7 @@ __all__ = [
     "site_of_model",
 ]
 
-_ANEW = "let `foretaste fit --estimate fisher` make it anew"
+_ESTIMATE_IT = "estimate it here: foretaste fit --estimate fisher"
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class ImportedModel:
     """A model that was imported into a study.
 
     Args:
-        task: Whose model it is; `BASE` for the pretrained one.
-        expert: The folder.
-        digest: The hash of its params.
-        site: The hash of its site file, if that is to be used.
+        task: The task of the model; `BASE` for the pretrained one.
+        expert: The model's folder.
+        digest: Hash of the model's params.
+        site: Hash of its site file; None if there is none to use.
         vocabulary: How added tokens are handled.
-        stamp: Sizes and times of its files and its site file when they were read.
+        stamp: Sizes and times of its files, the site file included, when they were read.
     """
 
     task: str
@@ -60,8 +60,8 @@ class ImportedModel:
     __repr__ = one_line
 
 
-def imported_models(study: Study, without: Collection[str] = ()) -> dict[str, ImportedModel]:
-    """The models that were imported into a study, by task; the pretrained checkpoint under `BASE`.
+def imported_models(study: StudyStore, without: Collection[str] = ()) -> dict[str, ImportedModel]:
+    """Return the models that were imported into a study, by task; the pretrained checkpoint is under `BASE`.
 
     Args:
         study: The study.
@@ -71,23 +71,22 @@ def imported_models(study: Study, without: Collection[str] = ()) -> dict[str, Im
         DataError: A folder is no longer there, or holds no model.
     """
     models = {}
-    for task, done in latest(study).items():
+    for task, done in latest_imports(study).items():
         if task in without:
             continue
         try:
-            expert = look(Path(done.result["folder"]))
+            expert = open_expert(Path(done.result["folder"]))
         except DataError as error:
-            way = (
-                f"import it again, or leave it out: foretaste import {study.path} --remove {shlex.quote(task or SHOWN)}"
-            )
-            raise DataError(f"the expert of {task or 'the base'} is not there any more: {error}; {way}") from error
+            label = shlex.quote(task or BASE_LABEL)
+            way = f"import it again, or leave it out: foretaste import {study.path} --remove {label}"
+            raise DataError(f"the expert of {task or 'the base'} is gone: {error}; {way}") from error
         facts = {name: done.inputs[name] for name in ("digest", "site", "vocabulary")}
         models[task] = ImportedModel(task, expert, **facts, stamp=done.result.get("stamp", ()))
     return models
 
 
-def remember_model(study: Study, model: ImportedModel, number: int) -> None:
-    """Record an imported model in a row of its own, even where its task had one before: the latest counts.
+def remember_model(study: StudyStore, model: ImportedModel, number: int) -> None:
+    """Record an imported model in a new row; the latest row of a task counts.
 
     Args:
         study: The study.
@@ -95,7 +94,7 @@ def remember_model(study: Study, model: ImportedModel, number: int) -> None:
         number: The import's number.
     """
     facts = {"digest": model.digest, "site": model.site, "vocabulary": model.vocabulary}
-    record(
+    record_import(
         study,
         model.task,
         number,
@@ -105,22 +104,22 @@ def remember_model(study: Study, model: ImportedModel, number: int) -> None:
 
 
 def files_of(expert: Expert) -> list[Path]:
-    """The files that an imported model consists of, its site file included."""
+    """List the files of an imported model, the site file included."""
     return [*expert.files, *([expert.site] if expert.site and expert.kind != "site" else [])]
 
 
 def check_unchanged(model: ImportedModel) -> None:
-    """Check that a model's files are what was imported: by size and time, and by content where these have changed.
+    """Check that a model's files are those that were imported, by content if size or time has changed.
 
     Raises:
-        DataError: They hold something else.
+        DataError: The content has changed.
 
     >>> import tempfile, torch
     >>> from safetensors.torch import save_file
-    >>> from foretaste.sources.expert import look
+    >>> from foretaste.sources.expert import open_expert
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_file({"w": torch.ones(1)}, Path(folder, "model.safetensors"))
-    ...     check_unchanged(ImportedModel("a", look(Path(folder)), "another hash", None))
+    ...     check_unchanged(ImportedModel("a", open_expert(Path(folder)), "another hash", None))
     Traceback (most recent call last):
     ...
     foretaste.errors.DataError: ... has changed since it was imported for task 'a'; import it again
@@ -135,16 +134,16 @@ def check_unchanged(model: ImportedModel) -> None:
 
 
 def site_of_model(context: Context, task: Task, model: ImportedModel, params: Params) -> GaussianSite:
-    """The site in an imported model's own site file, at its params.
+    """Load the site from an imported model's own site file, and centre it at the model's params.
 
     Args:
-        context: Its problem gives the names.
+        context: The context, whose problem maps names.
         task: The model's task.
-        model: It has a site file.
+        model: An imported model with a site file.
         params: The task's params, by the study's names.
 
     Raises:
-        DataError: The site does not fit, was taken at other params, or is in another unit than the task.
+        DataError: The site does not fit the model, is at other params, or has another unit than the task.
     """
     check_unchanged(model)
     path = model.expert.site
@@ -153,24 +152,24 @@ def site_of_model(context: Context, task: Task, model: ImportedModel, params: Pa
     try:
         site = load_site(path, mean={own: params[name] for own, name in names.items()})
     except ParamsError as error:
-        raise DataError(f"{error}; or {_ANEW}") from error
+        raise DataError(f"{error}; or {_ESTIMATE_IT}") from error
     if site.record.unit != task.unit:
         raise DataError(
             f"{path} is curvature per {site.record.unit}, and task {task.name!r} counts in units of one {task.unit}; "
-            f"take it in this unit, or {_ANEW}"
+            f"take it in this unit, or {_ESTIMATE_IT}"
         )
     if all(own == name for own, name in names.items()):
         return replace(site, center={name: params[name] for name in site.center})
     if not isinstance(site.precision, Diagonal):
         raise DataError(
             f"{path} has {site.precision.structure} curvature, and only diagonal can be split into trunk and heads;"
-            f" {_ANEW}"
+            f" {_ESTIMATE_IT}"
         )
-    return _renamed(site, params, names)
+    return _rename_site(site, params, names)
 
 
-def _renamed(site: GaussianSite, params: Params, names: Mapping[str, str]) -> GaussianSite:
-    """A diagonal site under the study's names."""
+def _rename_site(site: GaussianSite, params: Params, names: Mapping[str, str]) -> GaussianSite:
+    """Rename the tensors of a diagonal site to the study's names."""
     assert isinstance(site.precision, Diagonal)
 
     def rename(tensors: Params) -> dict[str, Tensor]:
@@ -187,11 +186,11 @@ def _renamed(site: GaussianSite, params: Params, names: Mapping[str, str]) -> Ga
     )
 
 
-def forget_curvature(study: Study) -> None:
-    """From now on use imported models without the curvature in their site files.
+def forget_curvature(study: StudyStore) -> None:
+    """Stop using the site files of imported models from now on.
 
     >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder, Study.create(Path(folder)) as study:
+    >>> with tempfile.TemporaryDirectory() as folder, StudyStore.create(Path(folder)) as study:
     ...     forget_curvature(study)
     ...     imported_models(study)
     {}

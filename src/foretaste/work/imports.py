@@ -1,104 +1,104 @@
-"""What a study remembers of imported experts: rows of its table of work, of which the latest of a task counts."""
+"""Imported experts, as a study remembers them: rows of its table of work, of which each task's latest counts."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
 from foretaste.errors import StudyError
-from foretaste.store.study import Done, Json, Study, key_of
+from foretaste.store.study import Done, Json, StudyStore, key_of
 
-__all__ = ["BASE", "SHOWN", "folders_of", "latest", "named", "record", "remove"]
+__all__ = ["BASE", "BASE_LABEL", "describe_expert", "folders_of", "latest_imports", "record_import", "remove"]
 
-BASE = ""  # whose name no task can have
-SHOWN = "(base)"  # how it is shown
+BASE = ""  # stands for the pretrained model; no task can have this name
+BASE_LABEL = "(base)"  # what people read and write for it
 
 
-def record(study: Study, task: str, number: int, said: Json, result: Json) -> None:
-    """A row of its own even where a task was known before.
+def record_import(study: StudyStore, task: str, number: int, facts: Json, result: Json) -> None:
+    """Record an import in a new row, even where the task has one already.
 
     Args:
-        study: To remember it.
-        task: Whose model it is; `BASE` for the pretrained one.
-        number: Of the import.
-        said: What it is.
-        result: Where it is.
+        study: The study that remembers it.
+        task: The task of the model; `BASE` for the pretrained one.
+        number: The import's number.
+        facts: What the model is.
+        result: Where the model is.
 
     >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder, Study.create(Path(folder)) as study:
-    ...     record(study, "a", 0, {"digest": "1f"}, {"folder": "one"})
-    ...     latest(study)["a"].inputs["digest"]
+    >>> with tempfile.TemporaryDirectory() as folder, StudyStore.create(Path(folder)) as study:
+    ...     record_import(study, "a", 0, {"digest": "1f"}, {"folder": "one"})
+    ...     latest_imports(study)["a"].inputs["digest"]
     '1f'
     """
-    inputs = {**said, "task": task, "number": number}
+    inputs = {**facts, "task": task, "number": number}
     study.add("import", key_of("import", inputs), inputs, result, None, 0.0)
 
 
-def latest(study: Study) -> dict[str, Done]:
-    """What was said last of every task that was not removed since.
+def latest_imports(study: StudyStore) -> dict[str, Done]:
+    """Return the latest import of every task, unless it was removed since.
 
     >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder, Study.create(Path(folder)) as study:
+    >>> with tempfile.TemporaryDirectory() as folder, StudyStore.create(Path(folder)) as study:
     ...     for place, at in enumerate(("one", "two")):
-    ...         record(study, "a", place, {}, {"folder": at})
-    ...     latest(study)["a"].result
+    ...         record_import(study, "a", place, {}, {"folder": at})
+    ...     latest_imports(study)["a"].result
     {'folder': 'two'}
     """
-    found: dict[str, Done] = {}
+    imports: dict[str, Done] = {}
     for done in sorted(study.all_work("import"), key=lambda done: int(done.inputs["number"])):
         task = str(done.inputs["task"])
         if done.inputs.get("removed"):
-            found.pop(task, None)
+            imports.pop(task, None)
         else:
-            found[task] = done
-    return found
+            imports[task] = done
+    return imports
 
 
-def folders_of(study: Study) -> dict[str, Path]:
-    """The folders of the experts that a study knows, by what they are, whether they are there or not.
+def folders_of(study: StudyStore) -> dict[str, Path]:
+    """Return the folders of imported experts, by a description of each; a folder may be gone.
 
     >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder, Study.create(Path(folder)) as study:
+    >>> with tempfile.TemporaryDirectory() as folder, StudyStore.create(Path(folder)) as study:
     ...     folders_of(study)
     {}
     """
-    return {named(task): Path(done.result["folder"]) for task, done in latest(study).items()}
+    return {describe_expert(task): Path(done.result["folder"]) for task, done in latest_imports(study).items()}
 
 
-def named(task: str) -> str:
-    """What a task's expert is called.
+def describe_expert(task: str) -> str:
+    """Describe a task's expert in words.
 
-    >>> named("code"), named(BASE)
+    >>> describe_expert("code"), describe_expert(BASE)
     ("the imported model of task 'code'", 'the imported base')
     """
     return f"the imported model of task {task!r}" if task else "the imported base"
 
 
-def remove(study: Study, tasks: Iterable[str]) -> None:
-    """From now on a study does not know these tasks' models.
+def remove(study: StudyStore, tasks: Iterable[str]) -> None:
+    """Remove the imported models of some tasks from a study.
 
-    Files stay where they are, and so does what was made of them.
+    Their files stay, and so do the results of work on them.
 
     Args:
-        study: Knows them.
-        tasks: Their names; ``(base)`` for the pretrained checkpoint.
+        study: The study that remembers the models.
+        tasks: Names of tasks; ``(base)`` for the pretrained checkpoint.
 
     Raises:
-        StudyError: Others than are known.
+        StudyError: The study has no imported model of one of these tasks.
 
     >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder, Study.create(Path(folder)) as study:
+    >>> with tempfile.TemporaryDirectory() as folder, StudyStore.create(Path(folder)) as study:
     ...     for place, task in enumerate("ab"):
-    ...         record(study, task, place, {}, {"folder": task})
+    ...         record_import(study, task, place, {}, {"folder": task})
     ...     remove(study, ["a"])
-    ...     list(latest(study))
+    ...     list(latest_imports(study))
     ['b']
     """
-    known, wanted = latest(study), [BASE if task == SHOWN else task for task in tasks]
-    strange = [task for task in wanted if task not in known]
+    imports, names = latest_imports(study), [BASE if task == BASE_LABEL else task for task in tasks]
+    strange = [task for task in names if task not in imports]
     if strange:
-        there = ", ".join(task or SHOWN for task in known) or "none"
+        there = ", ".join(task or BASE_LABEL for task in imports) or "none"
         raise StudyError(
             f"{study.path} has no imported model of {', '.join(map(repr, strange))} to remove; it has: {there}"
         )
     number = len(study.all_work("import"))
-    for task in wanted:
-        record(study, task, number, {**known[task].inputs, "removed": True}, known[task].result)
+    for task in names:
+        record_import(study, task, number, {**imports[task].inputs, "removed": True}, imports[task].result)

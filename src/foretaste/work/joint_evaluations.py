@@ -1,4 +1,4 @@
-"""Joint finetuning, evaluated: at full length, or cut short."""
+"""Evaluations of joint finetuning, at full length or cut short."""
 
 import time
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from foretaste.train.training import Training
 from foretaste.weights import TaskWeights
 from foretaste.work.context import Context
 from foretaste.work.evaluation_work import EvaluationWork
-from foretaste.work.judge import judged_by, row
+from foretaste.work.judge import describe_evaluation, evaluate_row
 from foretaste.work.observer import Observer
 from foretaste.work.runs import JointRun
 
@@ -20,10 +20,10 @@ __all__ = ["JointEvaluation", "ShortJointRun"]
 
 @dataclass(frozen=True)
 class JointEvaluation(EvaluationWork):
-    """A joint run, trained if it is not there, and evaluated like a preview.
+    """A joint run, trained if the study lacks it, and evaluated like a preview.
 
     Args:
-        weights: alpha.
+        weights: Task weights, alpha.
     """
 
     weights: TaskWeights
@@ -48,26 +48,32 @@ class JointEvaluation(EvaluationWork):
         return super().finish(context, observer.without_progress())
 
     def inputs_at(self, context: Context, weights: TaskWeights) -> dict[str, object]:
-        return {"params": JointRun(weights).done(context).artefact, "weights": weights.key, **judged_by(context)}
+        return {
+            "params": JointRun(weights).done(context).artefact,
+            "weights": weights.key,
+            **describe_evaluation(context),
+        }
 
     def evaluate(
         self, context: Context, points: Sequence[TaskWeights], observer: Observer
     ) -> list[tuple[Evaluation, Params]]:
         run, start = JointRun(self.weights).done(context), time.perf_counter()
         return [
-            row(context, context.study.tensors(run.artefact), self.weights, Fidelity.JOINT, "joint", start, run.seconds)
+            evaluate_row(
+                context, context.study.tensors(run.artefact), self.weights, Fidelity.JOINT, "joint", start, run.seconds
+            )
         ]
 
 
 @dataclass(frozen=True)
 class ShortJointRun(EvaluationWork):
-    """Joint finetuning for a few steps from the pretrained params: what sharpening would give without a preview.
+    """Joint finetuning for a few steps from the pretrained params, which is sharpening without a preview.
 
     It costs as much per weighting as a sharpened preview, and needs no single-task run.
 
     Args:
-        steps: Of the run; its learning rate rises and falls within them.
-        weights: alpha.
+        steps: Steps of the run; its learning rate rises and falls within them.
+        weights: Task weights, alpha.
     """
 
     steps: int
@@ -91,7 +97,7 @@ class ShortJointRun(EvaluationWork):
             "weights": weights.key,
             "training": training,
             "realise": realise,
-            **judged_by(context),
+            **describe_evaluation(context),
         }
 
     def evaluate(
@@ -99,7 +105,8 @@ class ShortJointRun(EvaluationWork):
     ) -> list[tuple[Evaluation, Params]]:
         start, problem, realise = time.perf_counter(), context.problem, context.recipe.joint.realise
         run = joint(problem.model, None, problem.tasks, self.weights, self._training(context), realise=realise)
-        return [row(context, run.params, self.weights, Fidelity.SHARPENED, f"pretrained+{self.steps}", start)]
+        row = evaluate_row(context, run.params, self.weights, Fidelity.SHARPENED, "pretrained", start, steps=self.steps)
+        return [row]
 
     def _training(self, context: Context) -> Training:
         return replace(context.joint_training, steps=self.steps)

@@ -1,11 +1,11 @@
-"""Judging params: batch-norm statistics of their own where due, then every task's evaluation."""
+"""Evaluation of params on every task, after their batch-norm statistics are computed again where that is due."""
 
 import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -24,61 +24,63 @@ from foretaste.work.context import Context
 __all__ = [
     "CHOOSING",
     "Subset",
-    "at_precision",
-    "judged_by",
+    "collect_example_results",
+    "describe_evaluation",
+    "describe_precision",
+    "evaluate_row",
+    "needs_statistics",
     "objective",
-    "per_example",
-    "precision",
-    "reestimates",
-    "row",
+    "reestimate_statistics",
     "row_of",
-    "shuffled",
-    "with_statistics",
+    "shuffle_validation",
+    "use_precision",
 ]
 
 CHOOSING = 100  # validation examples a task
 
 
-def with_statistics(context: Context, params: Params, weights: TaskWeights) -> Params:
-    """Merged params; inside the simplex with batch-norm statistics of their own, unless these are to be averaged.
+def reestimate_statistics(context: Context, params: Params, weights: TaskWeights) -> Params:
+    """Compute the batch-norm statistics of merged params again, and return the params with them.
+
+    Params at a corner are one task's own and stay as they are, and so do all if the recipe averages statistics.
 
     >>> from foretaste.weights import uniform
     >>> from foretaste.workflow.example import small_study
     >>> with small_study() as context:
-    ...     with_statistics(context, {}, uniform(context.problem.names)), reestimates(context)
+    ...     reestimate_statistics(context, {}, uniform(context.problem.names)), needs_statistics(context)
     ({}, False)
     """
-    if weights.corner is not None or not reestimates(context):
+    if weights.corner is not None or not needs_statistics(context):
         return params
     generator = torch.Generator().manual_seed(context.recipe.seed)
     return reestimate(context.problem.model, params, context.problem.tasks, weights, generator=generator)
 
 
-def reestimates(context: Context) -> bool:
-    """Tell whether merged params need batch-norm statistics of their own: there are some, and training changes them."""
+def needs_statistics(context: Context) -> bool:
+    """Tell whether merged params need new batch-norm statistics: the model has some, and training changes them."""
     recipe, problem = context.recipe, context.problem
-    wanted = recipe.preview.batch_norm == "reestimate" and recipe.finetune.batch_norm == "update"
-    return wanted and has_batch_norm(problem.model) and predict_alike(problem.tasks)
+    asks_for_it = recipe.preview.batch_norm == "reestimate" and recipe.finetune.batch_norm == "update"
+    return asks_for_it and has_batch_norm(problem.model) and predict_alike(problem.tasks)
 
 
-def judged_by(context: Context) -> dict[str, object]:
-    """What every evaluation depends on beside its params.
+def describe_evaluation(context: Context) -> dict[str, object]:
+    """Describe everything that an evaluation depends on besides its params, for its key.
 
     >>> from foretaste.workflow.example import small_study
     >>> with small_study() as context:
-    ...     judged_by(context)["metrics"]
+    ...     describe_evaluation(context)["metrics"]
     {'low': ['accuracy'], 'mid': ['accuracy'], 'high': ['accuracy']}
     """
     metrics = {task.name: [metric.name for metric in task.metrics] for task in context.problem.tasks}
-    return {"base": context.base, "data": context.data, "metrics": metrics, **precision(context.recipe)}
+    return {"base": context.base, "data": context.data, "metrics": metrics, **describe_precision(context.recipe)}
 
 
-def precision(recipe: Recipe) -> dict[str, object]:
-    """How models compute while they are evaluated, where not in the precision of their params.
+def describe_precision(recipe: Recipe) -> dict[str, object]:
+    """Describe the precision that models are evaluated in, for keys; empty if it is that of their params.
 
     >>> from foretaste.recipe import parse
     >>> recipe = parse("{name: a, model: {source: digits}, preview: {mixed_precision: bf16}}")
-    >>> precision(recipe)
+    >>> describe_precision(recipe)
     {'mixed_precision': 'bf16'}
     """
     kind = recipe.preview.mixed_precision
@@ -86,22 +88,23 @@ def precision(recipe: Recipe) -> dict[str, object]:
 
 
 @contextmanager
-def at_precision(context: Context) -> Iterator[None]:
-    """What is evaluated inside is computed in the recipe's precision; params, losses and metrics stay as wide as ever.
+def use_precision(context: Context) -> Iterator[None]:
+    """Compute forward passes in the recipe's precision until the end of the block.
+
+    Params, losses and metrics keep their own precision.
 
     >>> from foretaste.workflow.example import small_study
-    >>> with small_study("preview: {mixed_precision: bf16}") as context, at_precision(context):
+    >>> with small_study("preview: {mixed_precision: bf16}") as context, use_precision(context):
     ...     context.problem.model(torch.zeros(1, 64)).dtype
     torch.bfloat16
     """
     kind = next(context.problem.model.parameters()).device.type
-    # Without autocast's cache: it knows tensors by where they lie, and evaluation lends the model other params in the
-    # same place.
-    with torch.autocast(kind, torch.bfloat16, enabled=bool(precision(context.recipe)), cache_enabled=False):
+    # Autocast's cache finds tensors by their address, where evaluation puts other params: so there is no cache.
+    with torch.autocast(kind, torch.bfloat16, enabled=bool(describe_precision(context.recipe)), cache_enabled=False):
         yield
 
 
-def row(
+def evaluate_row(
     context: Context,
     params: Params,
     weights: TaskWeights,
@@ -109,46 +112,50 @@ def row(
     method: str,
     start: float,
     spent: float = 0.0,
+    *,
+    steps: int = 0,
 ) -> tuple[Evaluation, Params]:
-    """Evaluate params on every task: a row, and the results per example.
+    """Evaluate params on every task, and return a row and the results of every example.
 
     Args:
         context: The model, the tasks and the recipe.
-        params: To evaluate.
-        weights: alpha.
+        params: The params to evaluate.
+        weights: Task weights, alpha.
         fidelity: How the params were made.
-        method: By which posterior, or ``joint``.
-        start: When work on this row began.
-        spent: Seconds spent on it before.
+        method: Name of the preview method, or ``joint``.
+        start: When work on this row began, by `time.perf_counter`.
+        spent: Seconds of work on this row before that.
+        steps: Joint steps after a sharpened preview.
 
     >>> from foretaste.params import parameters_of
     >>> from foretaste.weights import uniform
     >>> from foretaste.workflow.example import small_study
     >>> with small_study() as context:
     ...     own, weights = parameters_of(context.problem.model), uniform(context.problem.names)
-    ...     found, each = row(context, own, weights, Fidelity.PREVIEW, "simple", time.perf_counter())
-    >>> sorted(found.metrics["low"]), each["low/losses"].shape
+    ...     row, results = evaluate_row(context, own, weights, Fidelity.PREVIEW, "simple", time.perf_counter())
+    >>> sorted(row.metrics["low"]), results["low/losses"].shape
     (['accuracy', 'loss'], torch.Size([398]))
     """
-    with at_precision(context):
+    with use_precision(context):
         results = evaluate(
             context.problem.model, params, context.problem.tasks, batch_size=context.recipe.preview.batch_size
         )
     cost = spent + time.perf_counter() - start
-    return row_of(results, weights, fidelity, method, seed=context.recipe.seed, cost=cost), per_example(results)
+    row = row_of(results, weights, fidelity, method, seed=context.recipe.seed, cost=cost)
+    return replace(row, steps=steps), collect_example_results(results)
 
 
 def row_of(
     results: Mapping[str, Result], weights: TaskWeights, fidelity: Fidelity, method: str, *, seed: int, cost: float
 ) -> Evaluation:
-    """The results of an evaluation as a row.
+    """Make a row of the results of an evaluation.
 
     Args:
-        results: Of each task.
-        weights: alpha.
+        results: The result by task.
+        weights: Task weights, alpha.
         fidelity: How the params were made.
-        method: By which posterior, or ``joint``.
-        seed: The recipe's.
+        method: Name of the preview method, or ``joint``.
+        seed: The recipe's seed.
         cost: Seconds spent.
 
     >>> row_of({}, uniform("ab"), Fidelity.PREVIEW, "simple", seed=3, cost=0.1).seed
@@ -157,33 +164,33 @@ def row_of(
     return Evaluation(weights, {task: result.metrics for task, result in results.items()}, fidelity, method, seed, cost)
 
 
-def per_example(results: Mapping[str, Result]) -> dict[str, Tensor]:
-    """What is kept of each example; texts as the bytes of a JSON list.
+def collect_example_results(results: Mapping[str, Result]) -> dict[str, Tensor]:
+    """Collect what the study keeps of every example: losses, predictions, and texts as the bytes of a JSON list.
 
-    >>> sorted(per_example({"a": Result({}, torch.zeros(2), torch.zeros(2).long())}))
+    >>> sorted(collect_example_results({"a": Result({}, torch.zeros(2), torch.zeros(2).long())}))
     ['a/losses', 'a/predicted']
     """
-    found = {}
+    tensors = {}
     for task, result in results.items():
         classes = not result.predicted.is_floating_point()
-        found[f"{task}/losses"] = result.losses
-        found[f"{task}/predicted"] = result.predicted.to(torch.int32) if classes else result.predicted.float()
+        tensors[f"{task}/losses"] = result.losses
+        tensors[f"{task}/predicted"] = result.predicted.to(torch.int32) if classes else result.predicted.float()
         if result.texts:
-            found[f"{task}/texts"] = torch.tensor(list(json.dumps(result.texts).encode()), dtype=torch.uint8)
-    return found
+            tensors[f"{task}/texts"] = torch.tensor(list(json.dumps(result.texts).encode()), dtype=torch.uint8)
+    return tensors
 
 
 def objective(context: Context, merge: Callable[[TaskWeights], Params]) -> float:
-    """What choices are made on: the joint loss ``sum_t alpha_t l_t`` of merged params, summed over a few weightings.
+    """Compute the objective of choices: the joint loss ``sum_t alpha_t l_t`` of merged params, over a few weightings.
 
-    These are uniform weights and those half-way from there to each corner: inside the simplex, so that it can
-    be asked of tasks with heads of their own too. (At uniform weights alone the loss was measured to have
-    several minima in the prior's precision, and the lowest not to be where previews are best.) Losses are on
-    at most 100 validation examples a task, the same for every choice.
+    The weightings are the uniform one and those halfway from it to each corner. They lie inside the simplex, so that
+    tasks with private heads can be merged there too. The uniform one alone is not enough: measured there, the loss had
+    several minima in the prior's precision, and previews were not best at the lowest. Losses are means over at most
+    100 validation examples of each task, the same for every choice.
 
     Args:
         context: The model, the tasks and the recipe.
-        merge: From weights to params.
+        merge: Function from weights to merged params.
 
     >>> from foretaste.params import parameters_of
     >>> from foretaste.workflow.example import small_study
@@ -193,13 +200,14 @@ def objective(context: Context, merge: Callable[[TaskWeights], Params]) -> float
     """
     problem, total = context.problem, 0.0
     data = {
-        task.name: Subset(task.validation, shuffled(task, context.recipe.seed)[:CHOOSING]) for task in problem.tasks
+        task.name: Subset(task.validation, shuffle_validation(task, context.recipe.seed)[:CHOOSING])
+        for task in problem.tasks
     }
     for weights in _inside(problem.names):
-        held = with_statistics(context, merge(weights), weights)
+        params = reestimate_statistics(context, merge(weights), weights)
         size = context.recipe.preview.batch_size
-        with at_precision(context):
-            results = evaluate(problem.model, held, problem.tasks, batch_size=size, data=data, loss_only=True)
+        with use_precision(context):
+            results = evaluate(problem.model, params, problem.tasks, batch_size=size, data=data, loss_only=True)
         total += math.fsum(weights[task] * result.metrics["loss"] for task, result in results.items())
     return total
 
@@ -214,11 +222,11 @@ def _inside(names: Sequence[str]) -> list[TaskWeights]:
 
 @dataclass(frozen=True)
 class Subset:
-    """Some of a task's examples, in an order.
+    """Some of a task's examples, in an order of their own.
 
     Args:
-        examples: All of them.
-        order: Which, by their places.
+        examples: All examples.
+        order: The places of the chosen ones.
 
     >>> len(Subset([{}, {}, {}], [2, 0]))
     2
@@ -236,11 +244,11 @@ class Subset:
         return self.examples[self.order[index]]
 
 
-def shuffled(task: Task, seed: int) -> list[int]:
-    """The places of a task's validation examples in random order: files are often sorted.
+def shuffle_validation(task: Task, seed: int) -> list[int]:
+    """Return the places of a task's validation examples in random order, because files are often sorted.
 
     >>> from foretaste.sources.digits import digits
-    >>> order = shuffled(digits().tasks[0], 0)
+    >>> order = shuffle_validation(digits().tasks[0], 0)
     >>> order == sorted(order), sorted(order) == list(range(398))
     (False, True)
     """

@@ -1,9 +1,9 @@
-"""The observer of one piece of work: counts its progress, keeps states of training, and stops it when the user asks."""
+"""The observer of one piece of work: counts progress, saves snapshots of training, and stops when the user asks."""
 
 import time
 
 from foretaste.errors import Stopped
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.train.run import Snapshot
 from foretaste.work.context import Watch
 
@@ -11,10 +11,10 @@ __all__ = ["Observer", "stop_if_asked"]
 
 
 def stop_if_asked(watch: Watch) -> None:
-    """Stop between two steps of work.
+    """Stop between two steps of work, if the user asked to.
 
     Raises:
-        Stopped: The user asked to.
+        Stopped: The user asked to stop.
 
     >>> from foretaste.work.context import Unwatched
     >>> stop_if_asked(Unwatched())
@@ -28,12 +28,12 @@ class Observer:
 
     Args:
         watch: Shows progress.
-        size: Units of the piece.
+        size: Units of progress of the piece.
     """
 
     def __init__(self, watch: Watch, size: int) -> None:
         self._watch, self._size, self._counted = watch, size, 0
-        self._study: Study | None = None
+        self._study: StudyStore | None = None
         self._key, self._before, self._every = "", 0.0, 0.0
         self._start = self._kept = time.perf_counter()
 
@@ -51,7 +51,7 @@ class Observer:
         self.advance_to(self._size)
 
     def without_progress(self) -> "Observer":
-        """An observer that only stops: for a second step of work that is counted already."""
+        """Return an observer that counts nothing, for a second step of work that is counted already."""
         return Observer(_Silent(self._watch), 0)
 
     def say(self, text: str) -> None:
@@ -62,24 +62,24 @@ class Observer:
         """Stop if the user asked to.
 
         Raises:
-            Stopped: The user did.
+            Stopped: The user asked to stop.
         """
         stop_if_asked(self._watch)
 
-    def keep_snapshots(self, study: Study, key: str, seconds: float, every: float) -> None:
-        """From now on keep states of training.
+    def keep_snapshots(self, study: StudyStore, key: str, seconds: float, every: float) -> None:
+        """Save snapshots of training from now on.
 
         Args:
-            study: Keeps them.
-            key: The piece's name.
-            seconds: Spent on it before.
-            every: Seconds between two states.
+            study: The study that keeps them.
+            key: The piece's key.
+            seconds: Seconds spent on the piece before.
+            every: Seconds between two snapshots.
         """
         self._study, self._key, self._before, self._every = study, key, seconds, every
         self._start = self._kept = time.perf_counter()
 
     def seconds(self) -> float:
-        """Time spent on this training, before and after interruptions."""
+        """Return the seconds spent on this training, those before an interruption included."""
         return self._before + time.perf_counter() - self._start
 
     def on_step(self, done: int, loss: float) -> None:

@@ -1,4 +1,4 @@
-"""What finished work gives, typed."""
+"""Results of finished work, typed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,23 +12,23 @@ __all__ = ["Choice", "Run", "SiteRecord"]
 
 @dataclass(frozen=True)
 class Run:
-    """Finished training.
+    """The result of finished training.
 
     Args:
         done: The finished work; its artefact holds the params.
         history: The mean loss of every step; empty for an imported model.
-        seen: By task, the examples and units that it was trained on.
+        data_counts: Examples and units of each task that the run trained on.
     """
 
     done: Done
     history: Sequence[float]
-    seen: Mapping[str, Mapping[str, int]]
+    data_counts: Mapping[str, Mapping[str, int]]
 
     __repr__ = one_line
 
     @classmethod
     def of(cls, done: Done) -> "Run":
-        """The training that a study keeps as finished."""
+        """Read finished training from what the study keeps."""
         return cls(done, done.result["history"], done.result["seen"])
 
 
@@ -38,7 +38,7 @@ class SiteRecord:
 
     Args:
         done: The finished work; its artefact holds the curvature.
-        structure: Of the precision.
+        structure: Structure of the precision.
         record: How it was estimated.
     """
 
@@ -50,7 +50,7 @@ class SiteRecord:
 
     @classmethod
     def of(cls, done: Done) -> "SiteRecord":
-        """The estimate that a study keeps as finished."""
+        """Read a finished estimate from what the study keeps."""
         return cls(done, done.result["structure"], Record(**done.result["record"]))
 
 
@@ -62,7 +62,7 @@ class Choice:
         done: The finished work.
         value: The number.
         loss: The validation loss there.
-        curve: All numbers that were tried, each with its loss.
+        curve: Every number that was tried, with its loss.
     """
 
     done: Done
@@ -74,5 +74,5 @@ class Choice:
 
     @classmethod
     def of(cls, done: Done) -> "Choice":
-        """The choice that a study keeps as finished."""
+        """Read a finished choice from what the study keeps."""
         return cls(done, done.result["value"], done.result["loss"], done.result["curve"])

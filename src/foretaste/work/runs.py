@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, replace
 
 from foretaste.params import Params
-from foretaste.sources.expert import fitted_to
+from foretaste.sources.expert import fit_to_model
 from foretaste.sources.site_file import load_site
 from foretaste.store.study import Done, Json
 from foretaste.train.finetune import finetune
@@ -65,7 +65,7 @@ class SingleTaskRun(TrainingPiece[Run]):
 
 @dataclass(frozen=True)
 class ImportedRun(Computation[Run]):
-    """A task's model that was trained elsewhere, read as if it had been trained here.
+    """A task's model that was trained elsewhere; it takes the place of a single-task run.
 
     Args:
         task: The task's name.
@@ -93,7 +93,7 @@ class ImportedRun(Computation[Run]):
         expert, task, model = imported.expert, context.task(self.task), context.problem.model
         if expert.kind == "site":
             site = load_site(expert.files[0])
-            params = fitted_to(model, task, {**site.center, **site.carried}, expert.folder)
+            params = fit_to_model(model, task, {**site.center, **site.carried}, expert.folder)
         else:
             params = context.problem.read(model, task, expert)
         return {"history": [], "seen": {}, "imported": str(expert.folder)}, params
@@ -109,7 +109,7 @@ TaskRun = SingleTaskRun | ImportedRun
 
 
 def single_task_run(context: Context, task: str) -> TaskRun:
-    """The run that gives a task's model: the imported model if there is one, else finetuning on the task."""
+    """Return the run of a task's model: the imported model if there is one, finetuning on the task otherwise."""
     imported = imported_models(context.study).get(task)
     return SingleTaskRun(task) if imported is None else ImportedRun(task, imported.digest)
 
@@ -119,7 +119,7 @@ class JointRun(TrainingPiece[Run]):
     """Joint finetuning of all tasks.
 
     Args:
-        weights: alpha.
+        weights: Task weights, alpha.
     """
 
     weights: TaskWeights

@@ -1,4 +1,4 @@
-"""A task's own model, evaluated on its task without any merging."""
+"""Evaluation of a task's own model on its task, without any merging."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 from foretaste.evaluate import evaluate
 from foretaste.store.study import Done, Json
 from foretaste.work.context import Context
-from foretaste.work.judge import at_precision, judged_by
+from foretaste.work.judge import describe_evaluation, use_precision
 from foretaste.work.observer import Observer
 from foretaste.work.runs import single_task_run
 from foretaste.work.work import Computation, Work
@@ -17,7 +17,7 @@ __all__ = ["SingleTaskMetrics"]
 
 @dataclass(frozen=True)
 class SingleTaskMetrics(Computation[Mapping[str, float]]):
-    """A task's metrics by its own model.
+    """The metrics of a task's own model.
 
     Args:
         task: The task's name.
@@ -39,11 +39,11 @@ class SingleTaskMetrics(Computation[Mapping[str, float]]):
 
     def inputs(self, context: Context) -> dict[str, object]:
         run = single_task_run(context, self.task).done(context)
-        return {"task": self.task, "params": run.artefact, **judged_by(context)}
+        return {"task": self.task, "params": run.artefact, **describe_evaluation(context)}
 
     def make(self, context: Context, observer: Observer) -> tuple[Json, None]:
         params = context.study.tensors(single_task_run(context, self.task).done(context).artefact)
-        with at_precision(context):
+        with use_precision(context):
             results = evaluate(
                 context.problem.model, params, [context.task(self.task)], batch_size=context.recipe.preview.batch_size
             )

@@ -1,7 +1,7 @@
 """A piece of work as a value: plain data that can be listed, counted, ordered, sent as JSON and done anywhere.
 
-Each piece is named by the hash of everything it depends on. A piece that the study has already is found; any other is
-made once, by whichever process claims it first, and kept before the next one begins.
+The key of a piece is the hash of everything it depends on. The study is asked for the key first. What it lacks is done
+once, by the process that claims the piece first, and stored before the next piece begins.
 """
 
 import time
@@ -26,14 +26,14 @@ _CLASSES: dict[str, type["Work[Any]"]] = {}
 
 
 class Work(ABC, Generic[Result]):
-    """What can be done for a study.
+    """Something that can be done for a study.
 
     Subclasses are frozen dataclasses of plain data: names, numbers, weights and other work.
 
     Attributes:
-        stage: What is shown while work of this class is being done.
-        kind: What the study calls it.
-        revision: Raised by hand when the same inputs would give other numbers than before.
+        stage: Shown while work of this class is under way.
+        kind: The study's name for such work.
+        revision: Raised by hand when the same inputs give other numbers than before.
     """
 
     stage: ClassVar[str]
@@ -45,61 +45,61 @@ class Work(ABC, Generic[Result]):
         _CLASSES[cls.__name__] = cls
 
     def needs(self, context: Context) -> tuple["Work[Any]", ...]:
-        """The work that must be finished before this; known before any work is done."""
+        """List the work that must be finished before this; it depends on no result."""
         return ()
 
     @abstractmethod
     def size(self, context: Context) -> int:
-        """Units of progress."""
+        """Count the units of progress."""
 
     @abstractmethod
     def is_finished(self, context: Context) -> bool:
-        """Whether the study has it; asked only when all that it needs is finished."""
+        """Tell whether the study has the result; asked only when everything in `needs` is finished."""
 
     @abstractmethod
     def stored_result(self, context: Context) -> Result:
-        """The result of finished work, from the study.
+        """Read the result of finished work from the study.
 
         Raises:
-            StudyError: It is not finished.
+            StudyError: The work is not finished.
         """
 
     @abstractmethod
     def finish(self, context: Context, observer: Observer) -> Result:
-        """Find it in the study, or make and keep it.
+        """Read the result from the study, or do the work and store it.
 
         Raises:
-            Stopped: The user asked to.
+            Stopped: The user asked to stop.
         """
 
 
 class Piece(Work[Result]):
-    """Work that the study keeps under one key."""
+    """Work whose result the study keeps under one key."""
 
     @abstractmethod
     def inputs(self, context: Context) -> dict[str, object]:
-        """Everything that the result depends on, as JSON."""
+        """Describe everything that the result depends on, as JSON."""
 
     @abstractmethod
     def read(self, context: Context, done: Done) -> Result:
-        """The result, from what the study keeps."""
+        """Build the result from what the study keeps."""
 
     def named_inputs(self, context: Context) -> dict[str, object]:
-        """The inputs with the revision: what the key is made of."""
+        """Return the inputs with the revision, which the key is the hash of."""
         return {**self.inputs(context), "revision": self.revision}
 
     def key(self, context: Context) -> str:
-        """The piece's name in the study."""
+        """Return the piece's key in the study."""
         return key_of(self.kind, self.named_inputs(context))
 
     def is_finished(self, context: Context) -> bool:
         return context.study.find(self.key(context)) is not None
 
     def done(self, context: Context) -> Done:
-        """The finished piece.
+        """Return what the study keeps of the finished piece.
 
         Raises:
-            StudyError: It is not finished.
+            StudyError: The piece is not finished.
         """
         done = context.study.find(self.key(context))
         if done is None:
@@ -118,24 +118,24 @@ class Piece(Work[Result]):
             with study.claim(key, observer.stop_if_asked):
                 done = study.find(key) or self._make_and_keep(context, observer, key, inputs)
         else:
-            self._on_found(context, key)
+            self._on_finished(context, key)
         observer.complete()
         return self.read(context, done)
 
-    def _on_found(self, context: Context, key: str) -> None:
-        """What is left to do where the piece was finished before."""
+    def _on_finished(self, context: Context, key: str) -> None:
+        """Tidy up after a piece that was finished before."""
 
     @abstractmethod
     def _make_and_keep(self, context: Context, observer: Observer, key: str, inputs: Json) -> Done:
-        """Make what the study lacks."""
+        """Do what the study lacks, and store it."""
 
 
 class Computation(Piece[Result]):
-    """A piece that is made in one go."""
+    """A piece that is done in one go."""
 
     @abstractmethod
     def make(self, context: Context, observer: Observer) -> tuple[Json, Params | None]:
-        """Small facts, and tensors if there are any."""
+        """Do the work: return small facts, and tensors if there are any."""
 
     def _make_and_keep(self, context: Context, observer: Observer, key: str, inputs: Json) -> Done:
         start = time.perf_counter()
@@ -144,25 +144,25 @@ class Computation(Piece[Result]):
 
 
 class TrainingPiece(Piece[Result]):
-    """Training, which goes on from its last kept state."""
+    """Training, which goes on from its last snapshot after an interruption."""
 
     @abstractmethod
     def steps(self, context: Context) -> int:
-        """How many steps there are."""
+        """Count the steps of the run."""
 
     @abstractmethod
     def train(self, context: Context, start: Snapshot | None, observer: Observer) -> Trained:
-        """Train, from a state if there is one.
+        """Train, from a snapshot if there is one.
 
-        What a `Sampling` optimizer learned is kept beside the params, under names that begin with its kind
-        (``hessian/``).
+        The study keeps the estimates of a `Sampling` optimizer with the params, under names that begin with the kind
+        of estimate (``hessian/``).
         """
 
     def size(self, context: Context) -> int:
         return self.steps(context)
 
-    def _on_found(self, context: Context, key: str) -> None:
-        context.study.drop_snapshot(key)  # of a process that was killed just after it had finished
+    def _on_finished(self, context: Context, key: str) -> None:
+        context.study.drop_snapshot(key)  # left by a process that was killed just after it had finished
 
     def _make_and_keep(self, context: Context, observer: Observer, key: str, inputs: Json) -> Done:
         study = context.study
@@ -175,32 +175,33 @@ class TrainingPiece(Piece[Result]):
             is_kept = study.load_snapshot(key)[0] is not None
             state = f"the last good state is kept in {study.snapshots_at}" if is_kept else "no good state was reached"
             raise Diverged(f"{error}; {state}; change the recipe and name another folder with --study") from error
-        facts = {"history": list(trained.history), "seen": {task: dict(seen) for task, seen in trained.seen.items()}}
-        learned = {
+        data_counts = {task: dict(counts) for task, counts in trained.data_counts.items()}
+        facts = {"history": list(trained.history), "seen": data_counts}
+        estimates = {
             f"{kind}/{name}": tensor for kind, tensors in trained.state.items() for name, tensor in tensors.items()
         }
-        return study.add(self.kind, key, inputs, facts, {**trained.params, **learned}, observer.seconds())
+        return study.add(self.kind, key, inputs, facts, {**trained.params, **estimates}, observer.seconds())
 
 
 def revisions() -> dict[str, int]:
-    """The revision of every kind of work, by kind; a study of another revision is refused."""
+    """Return the revision of every kind of work, by kind; a study of another revision is refused."""
     return {cls.kind: cls.revision for cls in _CLASSES.values() if hasattr(cls, "kind")}
 
 
 def to_json(work: Work[Any]) -> dict[str, object]:
-    """A piece of work as JSON; see `from_json`.
+    """Write a piece of work as JSON, which `from_json` reads.
 
-    Weights travel as their exact shares, so that the key is the same at the other end.
+    Weights are written as their exact shares, so that the reader computes the same key.
     """
     assert is_dataclass(work)
     return {"work": type(work).__name__, **{field.name: _encode(getattr(work, field.name)) for field in fields(work)}}
 
 
 def from_json(data: Mapping[str, Any]) -> Work[Any]:
-    """The work that `to_json` wrote; its class must have been imported.
+    """Read a piece of work that `to_json` wrote; the module of its class must have been imported.
 
     Raises:
-        StudyError: No such work is known here.
+        StudyError: This version has no such work.
     """
     values = dict(data)
     name = str(values.pop("work", ""))
@@ -216,7 +217,7 @@ def _encode(value: object) -> object:
         case Work():
             return to_json(value)
         case tuple():
-            return [_encode(each) for each in value]
+            return [_encode(part) for part in value]
         case None | bool() | int() | float() | str():
             return value
     raise TypeError(f"work holds plain data only, not {type(value).__name__}")
@@ -229,4 +230,4 @@ def _decode(value: "Json | list[Any] | str | float | None") -> object:
             if "work" in value
             else TaskWeights(list(value["weights"]), list(value["weights"].values()))
         )
-    return tuple(_decode(each) for each in value) if isinstance(value, list) else value
+    return tuple(_decode(part) for part in value) if isinstance(value, list) else value

@@ -59,7 +59,7 @@ def compare(session: Session, methods: Sequence[str] = (), steps: Sequence[int] 
     seconds, judging = _joint_seconds(session, truth)
     compared = tuple(
         MethodComparison(
-            agreement_without_anchor(_surface(session, candidate.rows), joint, candidate.method),
+            agreement_without_anchor(_surface(session, candidate.rows), joint, candidate.method, candidate.steps),
             candidate.title,
             candidate.kind,
             once=candidate.seconds / seconds,
@@ -110,6 +110,7 @@ def methods_to_compare(methods: Sequence[str] = (), tasks: Sequence[Task] = ()) 
 @dataclass(frozen=True)
 class _MethodRows:
     method: str
+    steps: int
     title: str
     kind: Kind
     seconds: float
@@ -123,15 +124,14 @@ def _method_rows(
     for name in methods:
         row, sites = METHOD_TABLE[name], prepare(session, name)
         kind: Kind = "control" if row.is_control else "preview"
-        yield _MethodRows(name, row.title, kind, sites.seconds, preview(session, [name], points))
+        yield _MethodRows(name, 0, row.title, kind, sites.seconds, preview(session, [name], points))
         for count in steps if row.has_params and not row.is_control else ():
             rows = sharpen_previews(session, name, count, points)
-            yield _MethodRows(
-                rows[0].method, f"{name} preview and {count} joint steps", "sharpened", sites.seconds, rows
-            )
+            yield _MethodRows(name, count, f"{name} preview and {count} joint steps", "sharpened", sites.seconds, rows)
     for count in steps:
         rows = train_briefly(session, count, points)
-        yield _MethodRows(rows[0].method, f"joint finetuning cut to {count} steps, no preview", "control", 0.0, rows)
+        title = f"joint finetuning cut to {count} steps, no preview"
+        yield _MethodRows(rows[0].method, count, title, "control", 0.0, rows)
 
 
 def _rivals(session: Session) -> dict[str, TaskWeights]:

@@ -8,15 +8,15 @@ from foretaste.names import check_name
 from foretaste.params import Params
 from foretaste.sources.adapter import check_adapters, open_adapter
 from foretaste.sources.checkpoint import open_checkpoint
-from foretaste.sources.expert import Expert, hash_files, look, stamp_files
+from foretaste.sources.expert import Expert, hash_files, open_expert, stamp_files
 from foretaste.sources.preflight import Vocabulary, preflight
 from foretaste.sources.preflight_adapters import preflight_adapters
 from foretaste.sources.site_file import check_taken_at
-from foretaste.store.study import Done, Study
+from foretaste.store.study import Done, StudyStore
 from foretaste.stored import Stored
 from foretaste.work.context import Unwatched, Watch
 from foretaste.work.imported_models import ImportedModel, files_of, imported_models, remember_model
-from foretaste.work.imports import BASE, SHOWN, latest
+from foretaste.work.imports import BASE, BASE_LABEL, latest_imports
 from foretaste.work.observer import Observer, stop_if_asked
 from foretaste.work.runs import ImportedRun
 from foretaste.workflow.session import Session
@@ -25,7 +25,7 @@ __all__ = ["check", "import_experts", "read_experts"]
 
 
 def import_experts(
-    study: Study,
+    study: StudyStore,
     folders: Mapping[str, Path],
     base: Path | None = None,
     *,
@@ -49,13 +49,13 @@ def import_experts(
 
     >>> import tempfile, torch
     >>> from safetensors.torch import save_file
-    >>> with tempfile.TemporaryDirectory() as folder, Study.create(Path(folder, "study")) as study:
+    >>> with tempfile.TemporaryDirectory() as folder, StudyStore.create(Path(folder, "study")) as study:
     ...     save_file({"w": torch.ones(1)}, Path(folder, "model.safetensors"))
     ...     _ = import_experts(study, {"a": Path(folder)})
     ...     [experts_here.expert.kind for experts_here in imported_models(study).values()]
     ['tensors']
     """
-    watch, experts_here, former = watch or Unwatched(), _open_experts(folders), latest(study)
+    watch, experts_here, former = watch or Unwatched(), _open_experts(folders), latest_imports(study)
     notes = _unread_optimizers(experts_here)
     former_models = imported_models(
         study, without={*experts_here, *([BASE] if base else [])}
@@ -66,7 +66,7 @@ def import_experts(
     elif BASE in former_models:
         base = former_models[BASE].expert.folder
     notes += _compare_experts(experts, base, vocabulary)
-    replaced = {task or SHOWN: former[task].result["folder"] for task in experts_here if task in former}
+    replaced = {task or BASE_LABEL: former[task].result["folder"] for task in experts_here if task in former}
     notes += tuple(f"{name} replaces the former {name} ({folder})" for name, folder in replaced.items())
     watch.begin("reading", sum(path.stat().st_size for expert in experts_here.values() for path in files_of(expert)))
     number = len(study.all_work("import"))
@@ -91,12 +91,12 @@ def _open_experts(folders: Mapping[str, Path]) -> dict[str, Expert]:
         raise DataError("an expert needs its task's name, as in --task code=FOLDER")
     for task in folders:
         check_name(task)
-    return {task: look(folder.resolve()) for task, folder in folders.items()}
+    return {task: open_expert(folder.resolve()) for task, folder in folders.items()}
 
 
 def _new_base(folder: Path, former: Done | None) -> dict[str, Expert]:
     """The base, unless it is known as it is."""
-    expert = look(folder)
+    expert = open_expert(folder)
     if (
         former is not None
         and former.result["folder"] == str(folder)
@@ -130,7 +130,7 @@ def _compare_experts(
 
 
 def _remember_expert(
-    study: Study, task: str, expert: Expert, vocabulary: Vocabulary | None, number: int, watch: Watch
+    study: StudyStore, task: str, expert: Expert, vocabulary: Vocabulary | None, number: int, watch: Watch
 ) -> None:
     def advance(size: int) -> None:
         watch.advance(size, task or "base")

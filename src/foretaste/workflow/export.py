@@ -12,11 +12,11 @@ from foretaste.methods.registry import last_with_params, require_params
 from foretaste.params import Params, swapped, tensors_of
 from foretaste.plan import Recipe
 from foretaste.sources.plans import TransformersModel
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.target import EXPORTS, resolved
 from foretaste.weights import TaskWeights
 from foretaste.work.imports import folders_of
-from foretaste.work.judge import with_statistics
+from foretaste.work.judge import reestimate_statistics
 from foretaste.work.runs import JointRun
 from foretaste.workflow.confirm import check_trainable
 from foretaste.workflow.preview import prepare_merger
@@ -144,8 +144,8 @@ def protected_paths(recipe: Recipe, study: Path, target: Path) -> dict[str, Path
             f"the {part} data of task {task!r}": Path(path)
             for part, path in (("training", data.train), ("validation", data.validation))
         }
-    if Study.exists(study):
-        with Study.open(study) as opened:
+    if StudyStore.exists(study):
+        with StudyStore.open(study) as opened:
             paths |= folders_of(opened)
     return {name: path for name, path in paths.items() if path.exists()}
 
@@ -161,6 +161,6 @@ def _joint(session: Session, weights: TaskWeights) -> tuple[Params, Mapping[str,
 
 def _preview(session: Session, weights: TaskWeights, method: str) -> tuple[Params, Mapping[str, object]]:
     _, merger = prepare_merger(session, method)
-    params = with_statistics(session, merger.merge(weights).params, weights)
+    params = reestimate_statistics(session, merger.merge(weights).params, weights)
     inputs = preview_inputs(session, method, weights)
     return params, {name: value for name, value in inputs.items() if name not in ("method", "weights")}

@@ -27,7 +27,7 @@ from foretaste.sources.checkpoint import open_checkpoint
 from foretaste.sources.preflight import preflight
 from foretaste.sources.preflight_adapters import base_tensors
 from foretaste.sources.site_file import open_diagonal
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.stored import Stored
 from foretaste.stream import MEMORY, stream
 from foretaste.weights import TaskWeights, uniform
@@ -62,7 +62,7 @@ class Merging:
     __repr__ = one_line
 
 
-def parse_weights(study: Study, text: str) -> TaskWeights:
+def parse_weights(study: StudyStore, text: str) -> TaskWeights:
     """Task weights over a study's imported experts.
 
     Args:
@@ -107,7 +107,7 @@ def merge_obstacle(study: Path, models: Mapping[str, ImportedModel]) -> str | No
 
 
 def merge_files(
-    study: Study, target: Path, merging: Merging, watch: Watch, *, overwrite: bool = False
+    study: StudyStore, target: Path, merging: Merging, watch: Watch, *, overwrite: bool = False
 ) -> dict[str, object]:
     """Merge imported experts into a new folder: a checkpoint as the base is, or an adapter.
 

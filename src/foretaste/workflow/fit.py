@@ -7,7 +7,7 @@ from foretaste.errors import StudyError
 from foretaste.methods.diagonal import task_curvatures
 from foretaste.one_line import one_line
 from foretaste.sources.problem import Problem
-from foretaste.store.study import Done, Study
+from foretaste.store.study import Done, StudyStore
 from foretaste.work.imported_models import forget_curvature, imported_models
 from foretaste.workflow.session import Session
 
@@ -71,8 +71,8 @@ def require_models(problem: Problem, folder: Path) -> None:
         StudyError: Some are not.
     """
     tasks: set[object] = set()
-    if Study.exists(folder):
-        with Study.open(folder) as study:
+    if StudyStore.exists(folder):
+        with StudyStore.open(folder) as study:
             tasks = {*imported_models(study), *(tuple(run.inputs["task"]) for run in study.all_work("finetune"))}
     lacking = [task.name for task in problem.tasks if not tasks & {task.name, (task.name, task.identity)}]
     if lacking:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from foretaste.errors import StudyError
 from foretaste.one_line import one_line
 from foretaste.report.summary import Summary, summarise
-from foretaste.store.study import Done, Json, Study
+from foretaste.store.study import Done, Json, StudyStore
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.table import Headline, Surface
 
@@ -62,7 +62,7 @@ class Outcome:
 
 
 def read_outcome(
-    study: Study, prefer: str | None = None, floors: list[str] | None = None, method: str | None = None
+    study: StudyStore, prefer: str | None = None, floors: list[str] | None = None, method: str | None = None
 ) -> Outcome:
     """Read a study.
 
@@ -78,7 +78,7 @@ def read_outcome(
         WeightsError: A preference or floor that is not understood.
 
     >>> import pathlib, tempfile
-    >>> with tempfile.TemporaryDirectory() as folder, Study.create(pathlib.Path(folder)) as study:
+    >>> with tempfile.TemporaryDirectory() as folder, StudyStore.create(pathlib.Path(folder)) as study:
     ...     read_outcome(study)
     Traceback (most recent call last):
     ...
@@ -102,7 +102,7 @@ def read_outcome(
     )
 
 
-def empty_surface(study: Study) -> Surface:
+def empty_surface(study: StudyStore) -> Surface:
     """A study's surface before its first row: the tasks' headline metrics, and whether joint runs need every task.
 
     Raises:
@@ -114,14 +114,14 @@ def empty_surface(study: Study) -> Surface:
     )
 
 
-def _plan(study: Study) -> Json:
+def _plan(study: StudyStore) -> Json:
     recipe = study.recipe()
     if recipe is None:
         raise StudyError(f"the study {study.path} is empty; run `foretaste run RECIPE --study {study.path}` first")
     return recipe[1]
 
 
-def _provenance(study: Study, plan: Json) -> dict[str, str]:
+def _provenance(study: StudyStore, plan: Json) -> dict[str, str]:
     identity = plan["identity"]
     precisions = {
         work.inputs["prior_precision"] for work in study.all_work("evaluation") if "prior_precision" in work.inputs
@@ -144,7 +144,7 @@ def _provenance(study: Study, plan: Json) -> dict[str, str]:
     return lines
 
 
-def _describe_sampling(study: Study, realise: str) -> str:
+def _describe_sampling(study: StudyStore, realise: str) -> str:
     """How near the joint runs came to the shares asked of them."""
     if realise == "loss":
         return "by factors of the losses, exactly"
@@ -158,7 +158,7 @@ def _describe_sampling(study: Study, realise: str) -> str:
     return f"by sampling; realised shares of units within {max(off):.2%} of alpha"
 
 
-def _costs(study: Study) -> dict[str, float]:
+def _costs(study: StudyStore) -> dict[str, float]:
     seconds, works = dict.fromkeys(_NAMED.values(), 0.0), study.all_work()
     keys = {work.key for work in works}
     for work in works:

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from foretaste.errors import StudyError
 from foretaste.loading import load
 from foretaste.plan import Recipe
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.work.context import Watch
 from foretaste.workflow.session import Session
 from foretaste.workflow.start import start
@@ -40,7 +40,7 @@ def reopen(folder: Path, watch: Watch | None = None, *, trust: bool = False) -> 
     ...     session.recipe == recipe
     True
     """
-    with Study.open(folder) as study:
+    with StudyStore.open(folder) as study:
         stored = study.recipe()
     if stored is None:
         raise StudyError(f"the study {folder} is empty; run `foretaste run RECIPE --study {folder}` first")

@@ -22,7 +22,7 @@ from foretaste.surface.race import Tally
 from foretaste.task import Predictions, Task
 from foretaste.together import at_once
 from foretaste.weights import TaskWeights
-from foretaste.work.judge import at_precision, per_example, row_of, shuffled
+from foretaste.work.judge import collect_example_results, row_of, shuffle_validation, use_precision
 from foretaste.work.observer import Observer, stop_if_asked
 from foretaste.workflow.preview import prepare_merger
 from foretaste.workflow.session import Session
@@ -98,7 +98,7 @@ class Runners:
         prepare_merger(session, method)
         keys = Previews(method, tuple(points)).keys(session)
         running = [Runner(weights, key) for weights, key in zip(points, keys, strict=True)]
-        orders = {task.name: shuffled(task, session.recipe.seed) for task in tasks}
+        orders = {task.name: shuffle_validation(task, session.recipe.seed) for task in tasks}
         runners = cls(session, method, orders, running, {task.name: 0 for task in tasks})
         finished = session.study.find_all([runner.key for runner in running])
         rows = session.study.evaluations(finished)
@@ -170,7 +170,7 @@ class Runners:
             with (
                 in_eval_mode(model),
                 swapped(model, self._merged.at(session, runner.weights)),
-                at_precision(self.session),
+                use_precision(self.session),
             ):
                 judgements = judge_model(model, tasks)
         results = {
@@ -181,7 +181,7 @@ class Runners:
         }
         cost = runner.seconds + time.perf_counter() - begin
         row = row_of(results, runner.weights, Fidelity.PREVIEW, self.method, seed=session.recipe.seed, cost=cost)
-        return Previews(self.method, (runner.weights,)).keep(session, row, per_example(results))
+        return Previews(self.method, (runner.weights,)).keep(session, row, collect_example_results(results))
 
     def _whole(self, task: Task, parts: Sequence[PartOutputs]) -> Predictions:
         """All that was seen of a task, in the order of its examples."""

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from foretaste.errors import BadInput, RunFailed, WeightsError
-from foretaste.evaluation import Fidelity
+from foretaste.evaluation import Fidelity, MethodSteps
 from foretaste.methods.registry import check_methods, last_with_params
 from foretaste.plan import Recipe
 from foretaste.sources.problem import Problem
@@ -202,7 +202,7 @@ class _Work:
     @property
     def sharpening(self) -> str:
         """The method's name of sharpened rows, if any are asked for."""
-        return f"{self.base}+{self.steps}" if self.budget.sharpened else ""
+        return str(MethodSteps(self.base, self.steps)) if self.budget.sharpened else ""
 
     def cost(self, fidelity: Fidelity, method: str) -> float:
         """Seconds of one evaluation, as far as they are known from the study."""

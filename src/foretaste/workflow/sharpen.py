@@ -23,7 +23,7 @@ def sharpen_previews(session: Session, method: str, steps: int, points: Sequence
         points: Weightings.
 
     Returns:
-        The rows; their method is named ``METHOD+STEPS``, their cost includes the steps.
+        The rows; their cost includes the steps.
 
     Raises:
         WeightsError: A task with a head of its own has no weight.
@@ -33,7 +33,7 @@ def sharpen_previews(session: Session, method: str, steps: int, points: Sequence
     >>> from foretaste.workflow.example import small_study
     >>> with small_study() as session:
     ...     rows = sharpen_previews(session, "simple", 2, [uniform(session.problem.names)])
-    >>> rows[0].method, str(rows[0].fidelity)
+    >>> rows[0].label, str(rows[0].fidelity)
     ('simple+2', 'sharpened')
     """
     check_trainable(session.problem, points)
@@ -54,7 +54,7 @@ def train_briefly(session: Session, steps: int, points: Sequence[TaskWeights]) -
         points: Weightings.
 
     Returns:
-        The rows; their method is named ``pretrained+STEPS``.
+        The rows; their method is ``pretrained``.
 
     Raises:
         WeightsError: A task with a head of its own has no weight.
@@ -62,7 +62,7 @@ def train_briefly(session: Session, steps: int, points: Sequence[TaskWeights]) -
     >>> from foretaste.weights import uniform
     >>> from foretaste.workflow.example import small_study
     >>> with small_study() as session:
-    ...     [row.method for row in train_briefly(session, 2, [uniform(session.problem.names)])]
+    ...     [row.label for row in train_briefly(session, 2, [uniform(session.problem.names)])]
     ['pretrained+2']
     """
     check_trainable(session.problem, points)

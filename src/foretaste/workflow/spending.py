@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.one_line import one_line
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.surface.outlook import select_usable_rows
 from foretaste.surface.searched import Budget
 from foretaste.surface.table import Surface
@@ -31,14 +31,14 @@ class Account:
     >>> from foretaste.surface.table import Headline
     >>> from foretaste.weights import uniform
     >>> row = Evaluation(uniform("a"), {"a": {"accuracy": 0.5}}, Fidelity.PREVIEW, "simple", cost=3.0)
-    >>> with tempfile.TemporaryDirectory() as folder, Study.create(pathlib.Path(folder)) as study:
+    >>> with tempfile.TemporaryDirectory() as folder, StudyStore.create(pathlib.Path(folder)) as study:
     ...     account = Account(study, Surface({"a": Headline("accuracy")}, ()))
     ...     study.add_evaluation("first", {}, row, {})
     ...     account.spent(("simple",), ""), account.mean_cost(Fidelity.PREVIEW, "simple")
     (Budget(joint=0, previews=1, sharpened=0), 3.0)
     """
 
-    study: Study
+    study: StudyStore
     empty: Surface
     _rows: list[Evaluation] = field(default_factory=list)
     _groups: dict[tuple[Fidelity, str], list[Evaluation]] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Account:
     __repr__ = one_line
 
     @classmethod
-    def of(cls, study: Study) -> "Account":
+    def of(cls, study: StudyStore) -> "Account":
         """The account of a study.
 
         Raises:
@@ -72,7 +72,7 @@ class Account:
         self._read_new()
         joint = {row.weights for row in self._of(Fidelity.JOINT) if row.weights.corner is None}
         previews, sharpened = (
-            len({(row.method, row.weights) for method in names for row in self._groups.get((fidelity, method), ())})
+            len({(row.label, row.weights) for method in names for row in self._groups.get((fidelity, method), ())})
             for fidelity, names in ((Fidelity.PREVIEW, methods), (Fidelity.SHARPENED, (sharpening,)))
         )
         return Budget(len(joint), previews, sharpened)
@@ -95,4 +95,4 @@ class Account:
         rows, self._last = self.study.evaluations_after(self._last)
         for row in select_usable_rows(replace(self.empty, rows=tuple(rows))).rows:
             self._rows.append(row)
-            self._groups.setdefault((row.fidelity, row.method), []).append(row)
+            self._groups.setdefault((row.fidelity, row.label), []).append(row)

@@ -17,7 +17,7 @@ from foretaste.errors import StudyError
 from foretaste.params import buffers_of, parameters_of
 from foretaste.plan import Recipe
 from foretaste.sources.problem import Problem
-from foretaste.store.study import Study, require_space
+from foretaste.store.study import StudyStore, require_space
 from foretaste.surface.table import headlines
 from foretaste.work.context import Origin, Unwatched, Watch
 from foretaste.workflow.experts import read_experts
@@ -71,11 +71,11 @@ def start(
     tensors = parameters_of(problem.model, problem.trained) | buffers_of(problem.model)
     require_space(folder, copies * sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()))
     plan = _plan_of(recipe, problem, base)
-    if Study.is_earlier(folder):
-        with Study.open(folder) as study:
+    if StudyStore.is_earlier(folder):
+        with StudyStore.open(folder) as study:
             _check_question(study, plan)  # before it is moved to this version
     with ExitStack() as stack:
-        study = stack.enter_context(Study.create(folder))
+        study = stack.enter_context(StudyStore.create(folder))
         origin = None if file is None else Origin(text, file)
         session = Session(study, recipe, problem, base, watch or Unwatched(), engine or Here(), origin=origin)
         _check_question(study, plan)
@@ -109,7 +109,7 @@ def _versions() -> str:
     return f"foretaste {__version__}, torch {torch.__version__}, Python {platform.python_version()}, on {device}"
 
 
-def _check_question(study: Study, plan: Mapping[str, object]) -> None:
+def _check_question(study: StudyStore, plan: Mapping[str, object]) -> None:
     """Refuse another question than the one that a study has begun to answer.
 
     Raises:

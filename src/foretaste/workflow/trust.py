@@ -25,7 +25,7 @@ from pydantic import ValidationError
 from foretaste.errors import StudyError
 from foretaste.plan import Recipe
 from foretaste.sources.plans import FunctionModel, TransformersModel
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 
 __all__ = ["check_stored_recipe", "check_trust", "code_run_by", "is_trusted", "remember_trust"]
 
@@ -93,7 +93,7 @@ def check_stored_recipe(folder: Path) -> None:
     Raises:
         StudyError: As `check_trust`, or the folder is no study.
     """
-    with Study.open(folder) as study:
+    with StudyStore.open(folder) as study:
         stored = study.recipe()
     if stored is None:
         return

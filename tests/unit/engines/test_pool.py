@@ -13,7 +13,7 @@ from engine_studies import NAMES, StopAfter, empty_study, long_study
 from foretaste.engines.here import Here
 from foretaste.engines.pool import Pool
 from foretaste.errors import StudyError
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.weights import lattice
 from foretaste.work.runs import JointRun, SingleTaskRun
 from foretaste.workflow.session import Session
@@ -28,7 +28,7 @@ def test_a_killed_worker_s_piece_goes_to_another_and_on_from_its_state(session: 
 
         def kill() -> None:
             key = works[0].key(often)
-            with Study.open(often.study.path) as study:
+            with StudyStore.open(often.study.path) as study:
                 while study.load_snapshot(key)[0] is None:
                     time.sleep(0.02)
             process = next(iter(pool._executors[0]._processes.values()))

@@ -12,7 +12,7 @@ from foretaste.metrics import METRICS
 from foretaste.params import in_eval_mode, parameters_of, swapped
 from foretaste.recipe import parse
 from foretaste.sources.problem import Problem
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.task import AnyMetric, Batch, TextMetric
 from foretaste.weights import TaskWeights, corners, lattice, uniform
 from foretaste.workflow.export import export
@@ -179,7 +179,7 @@ def test_a_stop_keeps_the_tasks_that_are_done(session: Session) -> None:
     patient.stopping = lambda: False  # type: ignore[method-assign]
     preview(replace(session, watch=patient), ["ensemble"], [POINT])
     count = 3 * sum(len(task.validation) for task in session.problem.tasks[1:])  # those of low are there
-    begun = patient.told.index((count, "what the models say"))
+    begun = patient.told.index((count, "predictions of the single-task models"))
     assert sum(amount for amount, note in patient.told[begun + 1 :] if note in ("low", "mid", "high", "")) == count
     assert patient.told[-2:] == [(1, "previews by ensemble"), (1, str(POINT))]
 
@@ -242,7 +242,7 @@ def test_a_study_of_before_is_gone_on_with(session: Session) -> None:
     again = start(session.recipe, text, session.problem, session.study.path)
     with again.study:
         assert preview(again, ["ensemble"], [POINT])
-    with Study.open(session.study.path) as study:
+    with StudyStore.open(session.study.path) as study:
         kept = study.recipe()
         assert kept is not None
         assert kept[1]["identity"]["revisions"]["outputs"] == 1

@@ -26,7 +26,7 @@ from foretaste.task import Task
 from foretaste.together import evaluate_each
 from foretaste.train.sharpen import sharpen
 from foretaste.weights import TaskWeights, lattice
-from foretaste.work.judge import judged_by
+from foretaste.work.judge import describe_evaluation
 from foretaste.workflow.fit import fit
 from foretaste.workflow.preview import prepare, prepare_merger, preview
 from foretaste.workflow.session import Session
@@ -134,7 +134,7 @@ def test_keys_name_what_a_preview_depends_on(session: Session) -> None:
     assert diagonal["prior_precision"] == 0.003
     assert {task: len(hashes) for task, hashes in simple["sites"].items()} == dict.fromkeys(fitted, 1)
     assert diagonal["sites"] == {task: list(each.artefacts) for task, each in fitted.items()}
-    assert judged_by(session).items() <= simple.items()
+    assert describe_evaluation(session).items() <= simple.items()
 
 
 def test_a_method_s_work_ends_with_the_choice_of_its_prior(tuning: Session) -> None:
@@ -144,7 +144,7 @@ def test_a_method_s_work_ends_with_the_choice_of_its_prior(tuning: Session) -> N
 
 def test_a_sharpened_preview_goes_on_from_the_merge(session: Session) -> None:
     row = session.finish([SharpenedPreview("diagonal", 2, POINT)])[0][0]
-    assert (row.fidelity, row.method) == (Fidelity.SHARPENED, "diagonal+2")
+    assert (row.fidelity, row.method, row.steps) == (Fidelity.SHARPENED, "diagonal", 2)
     training = session.joint_training
     params = sharpen(
         session.problem.model, None, merged(session, "diagonal", POINT), session.problem.tasks, POINT, training, steps=2

@@ -8,7 +8,7 @@ from foretaste.methods.race_part import RacePart, evaluate_part, merged_params
 from foretaste.params import in_eval_mode, swapped
 from foretaste.weights import TaskWeights, uniform
 from foretaste.work.context import Unwatched
-from foretaste.work.judge import Subset, shuffled
+from foretaste.work.judge import Subset, shuffle_validation
 from foretaste.work.observer import Observer
 from foretaste.workflow.preview import prepare_merger
 from foretaste.workflow.session import Session
@@ -24,7 +24,7 @@ def test_outputs_are_those_of_the_preview_on_these_examples(session: Session) ->
     params, model = prepare_merger(session, "diagonal")[1].merge(POINT).params, session.problem.model
     for name, (start, end) in PART.items():
         task = session.task(name)
-        examples = Subset(task.validation, shuffled(task, session.recipe.seed)[start:end])
+        examples = Subset(task.validation, shuffle_validation(task, session.recipe.seed)[start:end])
         with in_eval_mode(model), swapped(model, params):
             expected = predict_examples(model, task, examples, 32)
         torch.testing.assert_close(outputs[name].losses, expected.losses)

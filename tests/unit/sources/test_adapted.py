@@ -29,7 +29,7 @@ from foretaste.sources.digits import digits
 from foretaste.sources.expert import Expert
 from foretaste.sources.heads import Heads
 from foretaste.sources.language import load as load_language
-from foretaste.sources.language import metrics_named
+from foretaste.sources.language_metrics import metrics_named
 from foretaste.sources.problem import Problem
 from foretaste.sources.request import TaskRequest
 from foretaste.sources.transformers import load

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from foretaste.errors import DataError
 from foretaste.lora import Adapter, Factors
-from foretaste.sources.adapter import CONFIG, PREFIX, TENSORS, check_adapters, open_adapter, saved_as
+from foretaste.sources.adapter import CONFIG, PREFIX, TENSORS, check_adapters, entry_of_saved, open_adapter
 from foretaste.stored import Stored
 
 PLAIN: Mapping[str, object] = {"peft_type": "LORA", "r": 2, "lora_alpha": 6, "base_model_name_or_path": "gpt2"}
@@ -72,10 +72,10 @@ class TestReading:
         assert found.full["net.classifier.out.weight"].equal(torch.ones(5))
 
     def test_which_module_is_saved(self) -> None:
-        assert saved_as("bert.classifier.dense.weight", ["classifier"]) == "classifier"
-        assert saved_as("model.layers.0.input_layernorm.weight", ["lm_head", "norm"]) == "norm"
-        assert saved_as("bert.my_pooler.weight", ["classifier"]) is None
-        assert saved_as("classifier.weight", None) is None
+        assert entry_of_saved("bert.classifier.dense.weight", ["classifier"]) == "classifier"
+        assert entry_of_saved("model.layers.0.input_layernorm.weight", ["lm_head", "norm"]) == "norm"
+        assert entry_of_saved("bert.my_pooler.weight", ["classifier"]) is None
+        assert entry_of_saved("classifier.weight", None) is None
 
 
 class TestRefusing:

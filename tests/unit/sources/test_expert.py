@@ -11,7 +11,7 @@ from foretaste.errors import DataError
 from foretaste.metrics import METRICS
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.site import GaussianSite
-from foretaste.sources.expert import Expert, fitted_to, hash_files, look, read_tensors
+from foretaste.sources.expert import Expert, fit_to_model, hash_files, open_expert, read_tensors
 from foretaste.sources.site_file import NAME, save_site
 from foretaste.task import Rows, Task
 
@@ -21,22 +21,22 @@ TASK = Task("a", ROWS, ROWS, [METRICS["accuracy"]])
 
 class TestLooking:
     def test_every_kind_is_told_apart(self, tmp_path: Path, checkpoints: Checkpoints) -> None:
-        assert look(checkpoints.bert).kind == "checkpoint"
+        assert open_expert(checkpoints.bert).kind == "checkpoint"
         save_site(GaussianSite({"w": torch.ones(1)}, Isotropic(1.0)), tmp_path / NAME)
-        found = look(tmp_path)
+        found = open_expert(tmp_path)
         assert (found.kind, found.site, found.files) == ("site", tmp_path / NAME, (tmp_path / NAME,))
         save_file({"w": torch.ones(1)}, tmp_path / "model.safetensors")
-        found = look(tmp_path)
+        found = open_expert(tmp_path)
         assert (found.kind, found.site, found.files) == ("tensors", tmp_path / NAME, (tmp_path / "model.safetensors",))
 
     def test_folders_without_a_model(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="holds no model; name a checkpoint folder"):
-            look(tmp_path)
+            open_expert(tmp_path)
         with pytest.raises(DataError, match="does not exist or is not a folder"):
-            look(tmp_path / "none")
+            open_expert(tmp_path / "none")
         (tmp_path / "model.pt").touch()
         with pytest.raises(DataError, match=r"model\.pt is a pickle"):
-            look(tmp_path)
+            open_expert(tmp_path)
 
 
 def test_the_hash_is_of_the_content(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_the_hash_is_of_the_content(tmp_path: Path) -> None:
 class TestReading:
     def test_numbers_are_widened_and_buffers_are_the_model_s_where_none_are_there(self) -> None:
         model = nn.BatchNorm1d(2)
-        found = fitted_to(model, TASK, {"weight": torch.ones(2).half(), "bias": torch.ones(2)}, Path("there"))
+        found = fit_to_model(model, TASK, {"weight": torch.ones(2).half(), "bias": torch.ones(2)}, Path("there"))
         assert found["weight"].dtype == torch.float32
         assert found["running_var"].tolist() == [1.0, 1.0]
         assert "num_batches_tracked" not in found
@@ -60,9 +60,9 @@ class TestReading:
         with pytest.raises(
             DataError, match=r"there does not fit .* 'a': bias is missing; shape of weight is \[2\], not \[2, 2\]"
         ):
-            fitted_to(nn.Linear(2, 2), TASK, {"weight": torch.ones(2)}, Path("there"))
+            fit_to_model(nn.Linear(2, 2), TASK, {"weight": torch.ones(2)}, Path("there"))
         with pytest.raises(DataError, match=r"is missing and 2 more; import"):
-            fitted_to(nn.Sequential(*(nn.Linear(2, 2) for _ in range(3))), TASK, {}, Path("there"))
+            fit_to_model(nn.Sequential(*(nn.Linear(2, 2) for _ in range(3))), TASK, {}, Path("there"))
 
     def test_an_adapter_is_not_for_models_of_one_s_own(self) -> None:
         with pytest.raises(DataError, match="merge it into its model first"):
@@ -73,4 +73,4 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path, checkpoints: Checkpoints)
     shutil.copytree(checkpoints.bert, tmp_path / "bert")
     (tmp_path / "bert" / "model.safetensors").write_bytes(b"0")
     with pytest.raises(DataError, match=r"model\.safetensors"):
-        look(tmp_path / "bert")
+        open_expert(tmp_path / "bert")

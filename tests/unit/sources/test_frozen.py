@@ -10,7 +10,7 @@ from foretaste.errors import DataError, TaskError
 from foretaste.estimate.fisher import fisher
 from foretaste.params import parameters_of, snapshot, tensors_of
 from foretaste.sources.digits import digits
-from foretaste.sources.expert import look
+from foretaste.sources.expert import open_expert
 from foretaste.sources.frozen import freeze_modules
 from foretaste.sources.heads import Heads
 from foretaste.sources.request import TaskRequest
@@ -85,7 +85,7 @@ def test_experts_that_left_them_alone_are_welcome(tmp_path: Path) -> None:
     problem = freeze_modules(digits(), ["0"])
     tensors = snapshot(tensors_of(problem.model))
     save_file(tensors | {"4.bias": tensors["4.bias"] + 1}, tmp_path / "model.safetensors")
-    found = problem.read(problem.model, problem.tasks[0], look(tmp_path))
+    found = problem.read(problem.model, problem.tasks[0], open_expert(tmp_path))
     assert set(found) == set(problem.trained)
     assert torch.equal(found["4.bias"], tensors["4.bias"] + 1)
 
@@ -93,7 +93,7 @@ def test_experts_that_left_them_alone_are_welcome(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"trained in parts that finetune\.freeze leaves as they are: 0\.bias; freeze less"
     ):
-        problem.read(problem.model, problem.tasks[0], look(tmp_path))
+        problem.read(problem.model, problem.tasks[0], open_expert(tmp_path))
 
 
 def test_tied_params_are_frozen_wherever_they_are() -> None:

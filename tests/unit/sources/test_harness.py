@@ -23,7 +23,8 @@ from foretaste.params import parameters_of, snapshot, swapped
 from foretaste.sources.adapted import LoraPlan, add_lora
 from foretaste.sources.harness import Harness
 from foretaste.sources.harness_tasks import parse_metric
-from foretaste.sources.language import load, metrics_named
+from foretaste.sources.language import load
+from foretaste.sources.language_metrics import metrics_named
 from foretaste.sources.pretrained import tokenizer_at
 from foretaste.sources.problem import Problem
 from foretaste.sources.request import HarnessMetric, HarnessOptions, TaskRequest
@@ -467,7 +468,7 @@ class TestFingerprint:
 
 
 def test_the_package_is_needed_where_a_metric_asks_for_it_alone() -> None:
-    code = "import sys, foretaste.cli.entry\nfrom foretaste.sources.language import metrics_named\n"
+    code = "import sys, foretaste.cli.entry\nfrom foretaste.sources.language_metrics import metrics_named\n"
     code += "print(len(metrics_named(['perplexity'])), 'lm_eval' in sys.modules)\nsys.modules['lm_eval'] = None\n"
     code += "from foretaste.errors import MissingExtra\n"
     code += "try:\n    metrics_named(['arc_easy:acc'])\nexcept MissingExtra as error:\n    print(error)\n"

@@ -20,7 +20,8 @@ from foretaste.params import in_eval_mode, parameters_of
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.kronecker import Kronecker
 from foretaste.sources.formats import columns_of
-from foretaste.sources.language import load, metrics_named, predict_target_tokens
+from foretaste.sources.language import load, predict_target_tokens
+from foretaste.sources.language_metrics import metrics_named
 from foretaste.sources.pretrained import tokenizer_at
 from foretaste.sources.problem import Problem
 from foretaste.sources.request import TaskRequest
@@ -273,9 +274,9 @@ class TestUnits:
             TaskWeights(["a", "b"], [0.5, 0.5]),
             Training(steps=40, batch_size=6, learning_rate=1e-3),
         )
-        seen = {name: each["units"] for name, each in run.seen.items()}
+        seen = {name: each["units"] for name, each in run.data_counts.items()}
         assert seen["a"] / sum(seen.values()) == pytest.approx(0.5, abs=0.03)
-        assert run.seen["a"]["examples"] > 1.4 * run.seen["b"]["examples"]
+        assert run.data_counts["a"]["examples"] > 1.4 * run.data_counts["b"]["examples"]
 
     def test_examples_may_be_the_unit(self, checkpoints: Checkpoints, tmp_path: Path) -> None:
         tasks = problem(tmp_path, checkpoints.gpt2, two(), "example").tasks
@@ -493,7 +494,7 @@ class TestFaults:
                 assert load(str(folder), "causal-lm", plans, max_length=16).names == ["a", "b"]
             else:
                 with pytest.raises(
-                    DataError, match=r"is no causal language model: .* depends on the tokens after it"
+                    DataError, match=r"is not a causal language model: .* depend on later tokens"
                 ) as caught:
                     load(str(folder), "causal-lm", plans, max_length=16)
                 assert caught.value.field == ("model", "path")

@@ -5,7 +5,7 @@ import pytest
 
 from checkpoints import Checkpoints
 from foretaste.errors import DataError
-from foretaste.sources.language_rows import code_rows
+from foretaste.sources.language_rows import encode_rows
 from foretaste.sources.pretrained import tokenizer_at
 from foretaste.sources.tokens import Tokens
 
@@ -18,7 +18,7 @@ def tokens(checkpoints: Checkpoints) -> Tokens:
 
 def test_every_row_is_coded(tokens: Tokens) -> None:
     rows = datasets.Dataset.from_dict({"q": ["one", ""], "a": ["two", "three"]})
-    found = code_rows(rows, {"prompt": "q", "completion": "a"}, "a.csv", tokens)
+    found = encode_rows(rows, {"prompt": "q", "completion": "a"}, "a.csv", tokens)
     assert len(found) == 2
     assert not any(row.cut or row.masked for row in found.rows)
 
@@ -34,4 +34,4 @@ def test_a_row_without_text_is_named(
     tokens: Tokens, columns: Mapping[str, str], values: Mapping[str, list[object]], message: str
 ) -> None:
     with pytest.raises(DataError, match=message):
-        code_rows(datasets.Dataset.from_dict(dict(values)), columns, "a.csv", tokens)
+        encode_rows(datasets.Dataset.from_dict(dict(values)), columns, "a.csv", tokens)

@@ -12,7 +12,7 @@ from checkpoints import Checkpoints
 from foretaste.errors import DataError
 from foretaste.metrics import METRICS, SEQUENCE_METRICS
 from foretaste.params import parameters_of, swapped
-from foretaste.sources.expert import look
+from foretaste.sources.expert import open_expert
 from foretaste.sources.heads import Heads
 from foretaste.sources.pretrained import pretrained
 from foretaste.sources.reading import reader
@@ -37,7 +37,7 @@ def adapter(model: nn.Module, folder: Path, **options: object) -> Path:
 def test_an_adapter_of_transposed_layers(checkpoints: Checkpoints, tmp_path: Path) -> None:
     """GPT-2 keeps its layers ``[in, out]``."""
     model = pretrained(str(checkpoints.gpt2), "causal-lm")
-    expert = look(
+    expert = open_expert(
         adapter(
             pretrained(str(checkpoints.gpt2), "causal-lm"),
             tmp_path,
@@ -64,7 +64,7 @@ def test_a_head_of_its_own_goes_to_its_place(checkpoints: Checkpoints, tmp_path:
     expert.save_pretrained(tmp_path)
     model = Heads(models, [2, 3])
     task = Task("a", ROWS, ROWS, [METRICS["accuracy"]], names=model.names("y"), classes=("r", "s", "t"))
-    found = reader(str(checkpoints.bert), "text-classification")(model, task, look(tmp_path))
+    found = reader(str(checkpoints.bert), "text-classification")(model, task, open_expert(tmp_path))
     assert {name for name in found if name in parameters_of(model)} == set(model.names("y"))
     assert set(found["heads.for_y.classifier.weight"].flatten().tolist()) == {7.0}
 
@@ -72,7 +72,7 @@ def test_a_head_of_its_own_goes_to_its_place(checkpoints: Checkpoints, tmp_path:
 def test_plain_tensors_go_by_the_model_s_names(checkpoints: Checkpoints, tmp_path: Path) -> None:
     model = pretrained(str(checkpoints.gpt2), "causal-lm")
     save_file({name: tensor.clone() for name, tensor in parameters_of(model).items()}, tmp_path / "model.safetensors")
-    found = reader(str(checkpoints.gpt2), "causal-lm")(model, LANGUAGE, look(tmp_path))
+    found = reader(str(checkpoints.gpt2), "causal-lm")(model, LANGUAGE, open_expert(tmp_path))
     assert found["transformer.wte.weight"].equal(parameters_of(model)["transformer.wte.weight"])
 
 
@@ -136,9 +136,9 @@ def test_an_adapter_of_embeddings_or_the_output_layer_is_as_peft_runs_it(
     tied = model.get_input_embeddings().weight is model.get_output_embeddings().weight  # type: ignore[operator]
     if tied and change not in HELD_TIED:
         with pytest.raises(DataError, match=r"differently, and the study's model holds both as one tied parameter"):
-            reader(str(llama), "causal-lm")(model, LANGUAGE, look(folder))
+            reader(str(llama), "causal-lm")(model, LANGUAGE, open_expert(folder))
         return
-    with swapped(model, reader(str(llama), "causal-lm")(model, LANGUAGE, look(folder))):
+    with swapped(model, reader(str(llama), "causal-lm")(model, LANGUAGE, open_expert(folder))):
         assert loss_of(model) == pytest.approx(expected, rel=1e-5)
     assert abs(expected - before) > 1e-3
 
@@ -157,9 +157,9 @@ def test_checkpoints_that_tie_and_that_do_not(
     model = pretrained(str(folders["study"]), "causal-lm")
     if study_tied and not expert_tied:
         with pytest.raises(DataError, match="one tied parameter"):
-            reader(str(folders["study"]), "causal-lm")(model, LANGUAGE, look(folders["expert"]))
+            reader(str(folders["study"]), "causal-lm")(model, LANGUAGE, open_expert(folders["expert"]))
         return
-    with swapped(model, reader(str(folders["study"]), "causal-lm")(model, LANGUAGE, look(folders["expert"]))):
+    with swapped(model, reader(str(folders["study"]), "causal-lm")(model, LANGUAGE, open_expert(folders["expert"]))):
         assert loss_of(model) == pytest.approx(loss_of(pretrained(str(folders["expert"]), "causal-lm")), rel=1e-5)
 
 
@@ -167,14 +167,18 @@ class TestRefusing:
     def test_a_checkpoint_without_its_head(self, checkpoints: Checkpoints, tmp_path: Path) -> None:
         transformers.BertModel.from_pretrained(checkpoints.bert).save_pretrained(tmp_path)
         with pytest.raises(DataError, match=r"classifier.* is missing"):
-            reader(str(checkpoints.bert), "text-classification")(nn.Linear(1, 1), labelled("x", "y"), look(tmp_path))
+            reader(str(checkpoints.bert), "text-classification")(
+                nn.Linear(1, 1), labelled("x", "y"), open_expert(tmp_path)
+            )
 
     def test_an_adapter_without_a_head(self, checkpoints: Checkpoints, tmp_path: Path) -> None:
         folder = adapter(
             pretrained(str(checkpoints.bert), "text-classification", 2), tmp_path, target_modules=["query"]
         )
         with pytest.raises(DataError, match=r"has no head of its own \(modules_to_save\)"):
-            reader(str(checkpoints.bert), "text-classification")(nn.Linear(1, 1), labelled("x", "y"), look(folder))
+            reader(str(checkpoints.bert), "text-classification")(
+                nn.Linear(1, 1), labelled("x", "y"), open_expert(folder)
+            )
 
     def test_an_adapter_of_another_model(self, checkpoints: Checkpoints, tmp_path: Path) -> None:
         folder = adapter(
@@ -183,7 +187,7 @@ class TestRefusing:
         with pytest.raises(
             DataError, match=r"changes transformer\.h\.0\.attn\.c_attn, which this study's model does not have"
         ):
-            reader(str(checkpoints.llama), "causal-lm")(nn.Linear(1, 1), LANGUAGE, look(folder))
+            reader(str(checkpoints.llama), "causal-lm")(nn.Linear(1, 1), LANGUAGE, open_expert(folder))
 
     @pytest.mark.parametrize(
         ("name", "said"), [("lora_A.weight", "changes .* by"), ("classifier", "does it have other labels")]
@@ -198,4 +202,6 @@ class TestRefusing:
         save_file(tensors, file)
         assert json.loads((tmp_path / "adapter_config.json").read_text())["r"] == 2
         with pytest.raises(DataError, match=said):
-            reader(str(checkpoints.bert), "text-classification")(nn.Linear(1, 1), labelled("x", "y"), look(tmp_path))
+            reader(str(checkpoints.bert), "text-classification")(
+                nn.Linear(1, 1), labelled("x", "y"), open_expert(tmp_path)
+            )

@@ -7,7 +7,7 @@ from checkpoints import Checkpoints, image_folder, table, translations
 from foretaste.metrics import METRICS
 from foretaste.sources.data import read_rows
 from foretaste.sources.language import load as load_language
-from foretaste.sources.language import metrics_named
+from foretaste.sources.language_metrics import metrics_named
 from foretaste.sources.request import TaskRequest
 from foretaste.sources.row_warnings import (
     Cut,

@@ -8,7 +8,7 @@ from checkpoints import Checkpoints
 from foretaste.errors import DataError
 from foretaste.loss.class_labels import IGNORED
 from foretaste.sources.pretrained import tokenizer_at
-from foretaste.sources.tokens import Coded, Row, Tokens, answer_of
+from foretaste.sources.tokens import EncodedRows, Row, Tokens, answer_of
 
 PROMPT, ANSWER = "the good film is ", "the superb book"
 
@@ -39,7 +39,7 @@ def test_a_tokenizer_without_an_end_is_refused(checkpoints: Checkpoints) -> None
 
 def test_batches_are_padded_on_the_right_and_masked(checkpoints: Checkpoints) -> None:
     tokens = tokens_of(checkpoints.gpt2)
-    rows = Coded([Row([5, 6, 7], [IGNORED, 7, 0], "ä"), Row([8], [9])])
+    rows = EncodedRows([Row([5, 6, 7], [IGNORED, 7, 0], "ä"), Row([8], [9])])
     batch = tokens.collate([rows[0], rows[1]])
     assert {key: tensor.tolist() for key, tensor in batch.items()} == {
         "input_ids": [[5, 6, 7], [8, 0, 0]],
@@ -57,7 +57,7 @@ def test_a_prompt_has_the_ids_that_it_has_alone_wherever_a_text_is_split(
 ) -> None:
     tokens = tokens_of(getattr(checkpoints, name))
     prompt, answer = (PROMPT + ANSWER)[:place], (PROMPT + ANSWER)[place:]
-    ids, learned = tokens.spelled([(prompt, False), (answer, True)], whole=True)
+    ids, learned = tokens.encode([(prompt, False), (answer, True)], whole=True)
     alone = [each for each in tokens.tokenizer(prompt)["input_ids"] if each != tokens.end]
     assert ids[: len(alone)] == alone
     assert learned == [False] * len(alone) + [True] * (len(ids) - len(alone))
@@ -70,22 +70,22 @@ def test_a_prompt_has_the_ids_that_it_has_alone_wherever_a_text_is_split(
 def test_a_split_between_tokens_leaves_the_text_s_own(checkpoints: Checkpoints, name: str) -> None:
     tokens = tokens_of(getattr(checkpoints, name))
     whole = [each for each in tokens.tokenizer("the good film is superb")["input_ids"] if each != tokens.end]
-    assert tokens.spelled([("the good film", False), (" is superb", True)], whole=True)[0] == [*whole, tokens.end]
+    assert tokens.encode([("the good film", False), (" is superb", True)], whole=True)[0] == [*whole, tokens.end]
 
 
 def test_segments_of_a_chat_bring_their_own_ends(checkpoints: Checkpoints) -> None:
     tokens = tokens_of(checkpoints.llama)
-    ids, learned = tokens.spelled([("<s>[user]good</s>", False), ("fine</s>", True), ("[user]bad", False)], whole=False)
+    ids, learned = tokens.encode([("<s>[user]good</s>", False), ("fine</s>", True), ("[user]bad", False)], whole=False)
     assert ids == tokens.tokenizer("<s>[user]good</s>fine</s>[user]bad", add_special_tokens=False)["input_ids"]
     assert tokens.tokenizer.decode([each for each, counts in zip(ids, learned, strict=True) if counts]) == "fine</s>"
 
 
 def test_labels_are_the_next_tokens_of_what_is_learned(checkpoints: Checkpoints) -> None:
-    row = tokens_of(checkpoints.gpt2).continued([5, 6, 7, 8, 0], [False, False, True, True, True], "x")
+    row = tokens_of(checkpoints.gpt2).causal_row([5, 6, 7, 8, 0], [False, False, True, True, True], "x")
     assert row == Row([5, 6, 7, 8], [IGNORED, 7, 8, 0], "x", cut=False)
-    whole = tokens_of(checkpoints.gpt2).continued([5, 6, 0], [True] * 3, None)
+    whole = tokens_of(checkpoints.gpt2).causal_row([5, 6, 0], [True] * 3, None)
     assert whole == Row([5, 6], [6, 0])  # nothing comes before the first
-    turns = tokens_of(checkpoints.gpt2).continued([5, 6, 7, 8, 9, 4], [False, True, False, True, True, False], "x")
+    turns = tokens_of(checkpoints.gpt2).causal_row([5, 6, 7, 8, 9, 4], [False, True, False, True, True, False], "x")
     assert turns == Row([5, 6, 7, 8], [6, IGNORED, 8, 9], "x")  # what comes after the last answer is left out
 
 
@@ -105,26 +105,26 @@ def test_what_is_too_long_loses_the_prompt_s_left_and_only_then_the_answer_s_rig
 ) -> None:
     """A token that the tokenizer begins with stays."""
     tokens = tokens_of(checkpoints.llama, most)
-    row = tokens.continued([0, 5, 6, 7, 8, 9, 1], [False] * 4 + [True] * 3, "x")
+    row = tokens.causal_row([0, 5, 6, 7, 8, 9, 1], [False] * 4 + [True] * 3, "x")
     assert row == Row(ids, labels, "x", cut=most < 7)
-    without = tokens_of(checkpoints.gpt2, most).continued([4, 5, 6, 7, 8, 9, 1], [False] * 4 + [True] * 3, "x")
+    without = tokens_of(checkpoints.gpt2, most).causal_row([4, 5, 6, 7, 8, 9, 1], [False] * 4 + [True] * 3, "x")
     assert without.inputs == [4, 5, 6, 7, 8, 9][-max(most - 1, 2) :][: most - 1]
 
 
 def test_the_last_answer_of_a_long_chat_stays(checkpoints: Checkpoints) -> None:
-    row = tokens_of(checkpoints.gpt2, 4).continued([5, 6, 7, 8, 9, 4], [False, True, True, False, True, True], "x")
+    row = tokens_of(checkpoints.gpt2, 4).causal_row([5, 6, 7, 8, 9, 4], [False, True, True, False, True, True], "x")
     assert row == Row([7, 8, 9], [IGNORED, 9, 4], "x", cut=True)
 
 
 @pytest.mark.parametrize(("ids", "learned"), [([5, 6], [False, False]), ([5], [True]), ([], [])])
 def test_a_row_that_teaches_nothing_is_refused(checkpoints: Checkpoints, ids: list[int], learned: list[bool]) -> None:
     with pytest.raises(DataError, match=r"^leaves nothing to learn$"):
-        tokens_of(checkpoints.gpt2).continued(ids, learned, None)
+        tokens_of(checkpoints.gpt2).causal_row(ids, learned, None)
 
 
 def test_a_source_and_its_target(checkpoints: Checkpoints) -> None:
     tokens = tokens_of(checkpoints.t5)
-    row = tokens.translated("the good film", "dull")
+    row = tokens.translation_row("the good film", "dull")
     assert (row.inputs, row.labels) == (
         tokens.tokenizer("the good film")["input_ids"],
         tokens.tokenizer("dull")["input_ids"],
@@ -135,14 +135,14 @@ def test_a_source_and_its_target(checkpoints: Checkpoints) -> None:
 @pytest.mark.parametrize(("most", "cut"), [(16, False), (4, True)])
 def test_long_sources_and_targets_keep_their_end(checkpoints: Checkpoints, most: int, cut: bool) -> None:
     text = "the good film is a superb book"
-    whole, row = (tokens_of(checkpoints.t5, length).translated(text, text) for length in (99, most))
+    whole, row = (tokens_of(checkpoints.t5, length).translation_row(text, text) for length in (99, most))
     for found, expected in ((row.inputs, whole.inputs), (row.labels, whole.labels)):
         assert found == ([*expected[: most - 1], expected[-1]] if cut else expected)
     assert (row.cut, row.reference) == (cut, text)
 
 
 def test_a_target_ends_even_where_the_tokenizer_does_not_end_it(checkpoints: Checkpoints) -> None:
-    row = tokens_of(checkpoints.gpt2).translated("good", "fine")
+    row = tokens_of(checkpoints.gpt2).translation_row("good", "fine")
     assert (row.inputs.count(0), list(row.labels).count(0), row.labels[-1]) == (0, 1, 0)
 
 
@@ -151,9 +151,9 @@ def test_a_token_beyond_the_model_s_vocabulary_is_named(checkpoints: Checkpoints
     with pytest.raises(
         DataError, match=r"has the token \d+, the model knows 20; give the checkpoint its own tokenizer"
     ):
-        small.translated("the good film", "dull")
+        small.translation_row("the good film", "dull")
     with pytest.raises(DataError, match="has the token 25, the model knows 20"):
-        small.continued([25, 1], [True, True], None)
+        small.causal_row([25, 1], [True, True], None)
 
 
 def test_fingerprints_depend_on_length_tokenizer_and_padding(checkpoints: Checkpoints) -> None:
@@ -182,8 +182,8 @@ def test_answers_are_found(count: int) -> None:
 
 
 def test_examples_are_tensors(checkpoints: Checkpoints) -> None:
-    row = tokens_of(checkpoints.t5).translated("good", "fine")
-    example = Coded([row])[0]
+    row = tokens_of(checkpoints.t5).translation_row("good", "fine")
+    example = EncodedRows([row])[0]
     assert {key: tensor.dtype for key, tensor in example.items()} == {
         "input_ids": torch.int64,
         "labels": torch.int64,

@@ -10,7 +10,7 @@ from checkpoints import Checkpoints
 from foretaste.evaluate import evaluate
 from foretaste.params import parameters_of
 from foretaste.sources.pretrained import pretrained, tokenizer_at
-from foretaste.sources.tokens import Coded, Tokens
+from foretaste.sources.tokens import EncodedRows, Tokens
 from foretaste.sources.writing import Writer
 from foretaste.task import Rows, Task, TextMetric
 from laws import normal
@@ -37,12 +37,12 @@ def fill(model: nn.Module, seed: int) -> dict[str, Tensor]:
     return made
 
 
-def rows_of(folder: Path, most: int = 6) -> tuple[Writer, Coded]:
+def rows_of(folder: Path, most: int = 6) -> tuple[Writer, EncodedRows]:
     tokens = Tokens(tokenizer_at(str(folder)), 64, 400)
     if folder.name == "t5":
-        return Writer(tokens, most), Coded([tokens.translated(source, "fine") for source in SOURCES])
-    spelled = [tokens.spelled([(source, False), (" fine", True)], whole=True) for source in SOURCES]
-    return Writer(tokens, most), Coded([tokens.continued(*each, "fine") for each in spelled])
+        return Writer(tokens, most), EncodedRows([tokens.translation_row(source, "fine") for source in SOURCES])
+    spelled = [tokens.encode([(source, False), (" fine", True)], whole=True) for source in SOURCES]
+    return Writer(tokens, most), EncodedRows([tokens.causal_row(*each, "fine") for each in spelled])
 
 
 def greedily(model: transformers.PreTrainedModel, ids: list[int], end: int, most: int) -> list[int]:
@@ -98,7 +98,7 @@ def test_settings_come_back_when_writing_fails(checkpoints: Checkpoints) -> None
 def test_the_prompt_of_a_chat_is_all_before_its_last_answer(checkpoints: Checkpoints) -> None:
     model, (writer, _) = model_of(checkpoints.llama), rows_of(checkpoints.llama)
     turns = [("<s>[user]good", False), (" fine</s>", True), ("[user]the film", False), (" dull</s>", True)]
-    rows = Coded([writer.tokens.continued(*writer.tokens.spelled(turns, whole=False), "dull")])
+    rows = EncodedRows([writer.tokens.causal_row(*writer.tokens.encode(turns, whole=False), "dull")])
     prompt = writer.tokens.tokenizer("<s>[user]good fine</s>[user]the film", add_special_tokens=False)["input_ids"]
     expected = writer.tokens.tokenizer.decode(greedily(model, prompt, 1, 6), skip_special_tokens=True)
     assert writer(model, [rows[0]]) == [(expected, "dull")]

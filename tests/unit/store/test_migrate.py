@@ -16,7 +16,7 @@ from disks import fill, read_only, small_disk
 from earlier import EARLIER, earlier_study
 from foretaste.errors import StorageError
 from foretaste.store import database, migrate, tables
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 
 Dump = list[str]
 
@@ -52,13 +52,13 @@ def broken_scripts(folder: Path, how: str) -> Path:
 def test_a_study_of_0_1_is_moved_and_keeps_its_rows(tmp_path: Path) -> None:
     study = earlier_study(tmp_path)
     before = dump(study)
-    Study.create(study).close()
+    StudyStore.create(study).close()
     assert rows(dump(study)) == rows(before)
     with sqlite3.connect(study / "study.db") as connection:
         assert connection.execute("SELECT schema FROM study").fetchone() == (tables.SCHEMA,)
     connection.close()
     after = dump(study)
-    Study.create(study).close()
+    StudyStore.create(study).close()
     assert dump(study) == after
 
 
@@ -78,9 +78,9 @@ def test_a_script_that_fails_leaves_the_study_as_it_was(tmp_path: Path, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr(migrate, "_SCRIPTS", broken_scripts(tmp_path, "raise ValueError('broken')"))
         with pytest.raises(ValueError, match="broken"):
-            Study.create(study)
+            StudyStore.create(study)
     assert dump(study) == before
-    Study.create(study).close()
+    StudyStore.create(study).close()
     assert rows(dump(study)) == rows(before)
 
 
@@ -89,12 +89,12 @@ def test_a_process_killed_while_it_moves_a_study_leaves_it_as_it_was(tmp_path: P
     before = dump(study)
     code = (
         "import sys; from pathlib import Path; from foretaste.store import migrate; from foretaste.store.study import"
-        " Study\nmigrate._SCRIPTS = Path(sys.argv[2])\nStudy.create(Path(sys.argv[1]))\n"
+        " StudyStore\nmigrate._SCRIPTS = Path(sys.argv[2])\nStudyStore.create(Path(sys.argv[1]))\n"
     )
     scripts = broken_scripts(tmp_path, "__import__('os').kill(__import__('os').getpid(), 9)")
     assert subprocess.run([sys.executable, "-c", code, str(study), str(scripts)], check=False).returncode == -9
     assert dump(study) == before
-    Study.create(study).close()
+    StudyStore.create(study).close()
     assert rows(dump(study)) == rows(before)
 
 
@@ -102,14 +102,14 @@ def test_of_several_that_open_a_study_one_moves_it(tmp_path: Path) -> None:
     study = earlier_study(tmp_path)
     before = dump(study)
     with ThreadPoolExecutor(4) as threads:
-        for opened in threads.map(lambda _: Study.create(study), range(4)):
+        for opened in threads.map(lambda _: StudyStore.create(study), range(4)):
             opened.close()
     assert rows(dump(study)) == rows(before)
 
 
 def test_reading_moves_a_copy(tmp_path: Path) -> None:
     study = earlier_study(tmp_path)
-    with Study.open(study) as opened:
+    with StudyStore.open(study) as opened:
         assert len(opened.evaluations_after(0)[0]) == 10
     assert (study / "study.db").read_bytes() == (EARLIER / "study.db").read_bytes()
     assert sorted(path.name for path in study.iterdir()) == ["study.db", "tensors"]
@@ -120,7 +120,7 @@ def test_what_another_process_has_only_in_its_log_is_read_too(tmp_path: Path) ->
     writer = sqlite3.connect(study / "study.db")
     writer.execute("INSERT INTO recipes VALUES (99, 'later', '{}', 'now')")
     writer.commit()
-    with Study.open(study) as opened:
+    with StudyStore.open(study) as opened:
         assert opened.recipe() == ("later", {})
     writer.close()
 
@@ -128,10 +128,10 @@ def test_what_another_process_has_only_in_its_log_is_read_too(tmp_path: Path) ->
 def test_on_a_read_only_disk_a_study_is_read_and_not_moved(tmp_path: Path) -> None:
     study = earlier_study(tmp_path)
     with read_only(study):
-        with Study.open(study) as opened:
+        with StudyStore.open(study) as opened:
             assert len(opened.all_work()) > 10
         with pytest.raises(StorageError):
-            Study.create(study)
+            StudyStore.create(study)
     assert (study / "study.db").read_bytes() == (EARLIER / "study.db").read_bytes()
 
 
@@ -140,13 +140,13 @@ def test_on_a_full_disk_a_study_is_read_and_not_moved(tmp_path: Path) -> None:
         study = earlier_study(disk)
         before = dump(study)
         filler = fill(disk)
-        with Study.open(study) as opened:
+        with StudyStore.open(study) as opened:
             assert len(opened.all_work()) > 10
         with pytest.raises(StorageError, match="free some space"):
-            Study.create(study)
+            StudyStore.create(study)
         filler.unlink()
         assert dump(study) == before
-        Study.create(study).close()
+        StudyStore.create(study).close()
         assert rows(dump(study)) == rows(before)
 
 
@@ -156,7 +156,7 @@ def test_a_study_whose_maker_was_killed_before_its_first_row(tmp_path: Path) -> 
     with sqlite3.connect(study / "study.db") as connection:
         connection.execute("DELETE FROM study")
     connection.close()
-    Study.create(study).close()
+    StudyStore.create(study).close()
     engine = database.connect(study / "study.db", create=False)
     assert str(sa.inspect(engine).get_columns("artefacts")[1]["type"]) == "BIGINT"
     engine.dispose()

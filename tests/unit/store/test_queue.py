@@ -125,7 +125,7 @@ def test_one_worker_at_a_time_and_what_a_dead_one_left(folder: Path) -> None:
             with other.at_work() as second:
                 assert not second
             assert other.next() is not None
-            queue.again(left.id)
+            queue.requeue(left.id)
             assert queue.jobs()[0].state == State.QUEUED
         assert not other.has_worker()
 

@@ -1,12 +1,14 @@
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from contracts.rows import Opener, RowsContract, evaluated, worked
+from contracts.rows import ROW, Opener, RowsContract, evaluated, worked
 from disks import read_only
 from earlier import EARLIER, earlier_study
 from foretaste.errors import StorageError
+from foretaste.evaluation import Fidelity
 from foretaste.store import database
 from foretaste.store.sql_rows import SqlRows
 from statements import recorded_queries
@@ -25,6 +27,17 @@ def test_sizes_and_seeds_are_64_bits_wide(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "study.db") as connection:
         assert connection.execute("SELECT bytes FROM artefacts WHERE hash = '1f'").fetchone() == (2**62,)
         assert connection.execute("SELECT seed FROM evaluations").fetchone() == (2**62 + 3,)
+    connection.close()
+
+
+def test_a_method_with_its_steps_is_stored_as_one_text(tmp_path: Path) -> None:
+    rows = SqlRows.open(tmp_path / "study.db", create=True)
+    sharpened = replace(ROW, fidelity=Fidelity.SHARPENED, steps=30)
+    rows.add([evaluated("e", sharpened)])
+    assert rows.evaluations(["e"]) == {"e": sharpened}
+    rows.close()
+    with sqlite3.connect(tmp_path / "study.db") as connection:
+        assert connection.execute("SELECT method FROM evaluations").fetchone() == ("simple+30",)
     connection.close()
 
 

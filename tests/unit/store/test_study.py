@@ -16,7 +16,7 @@ from foretaste.errors import DataError, StorageError, StudyError
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.report.json import plain
 from foretaste.report.records import study_record
-from foretaste.store.study import Study, key_of, require_space
+from foretaste.store.study import StudyStore, key_of, require_space
 from foretaste.surface.table import Headline
 from foretaste.train.run import Snapshot
 from foretaste.weights import TaskWeights, uniform
@@ -40,10 +40,10 @@ def test_keys_depend_on_everything_and_not_on_order() -> None:
 
 
 def test_work_is_found_again_with_its_tensors(tmp_path: Path) -> None:
-    with Study.create(tmp_path / "s") as study:
+    with StudyStore.create(tmp_path / "s") as study:
         assert study.find("k") is None
         study.add("site", "k", {"x": 1}, {"units": 3}, {"w": torch.ones(2)}, 1.5)
-    with Study.open(tmp_path / "s") as study:
+    with StudyStore.open(tmp_path / "s") as study:
         done = study.find("k")
         assert done is not None
         assert (done.kind, done.inputs, done.result, done.seconds) == ("site", {"x": 1}, {"units": 3}, 1.5)
@@ -53,7 +53,7 @@ def test_work_is_found_again_with_its_tensors(tmp_path: Path) -> None:
 
 
 def test_many_pieces_of_work_are_found_by_one_query(tmp_path: Path) -> None:
-    with Study.create(tmp_path / "s") as study:
+    with StudyStore.create(tmp_path / "s") as study:
         for place in range(9):
             study.add("site", f"k{place}", {}, {}, {"w": torch.full((1,), float(place))} if place % 2 else None, 0.0)
         lost = study.find("k3")
@@ -66,7 +66,7 @@ def test_many_pieces_of_work_are_found_by_one_query(tmp_path: Path) -> None:
 
 
 def test_rows_are_only_ever_appended(tmp_path: Path) -> None:
-    with Study.create(tmp_path / "s") as study:
+    with StudyStore.create(tmp_path / "s") as study:
         study.add("site", "k", {}, {"first": True}, None, 1.0)
         study.add("site", "k", {}, {"first": False}, None, 2.0)
         done = study.find("k")
@@ -76,7 +76,7 @@ def test_rows_are_only_ever_appended(tmp_path: Path) -> None:
 
 def test_evaluations_are_kept_together_or_not_at_all(tmp_path: Path) -> None:
     other = replace(ROW, weights=uniform(["a", "b"]))
-    with Study.create(tmp_path / "s") as study:
+    with StudyStore.create(tmp_path / "s") as study:
         study.add_evaluations(
             [("e", {"x": 1}, ROW, {"w": torch.ones(1)}), ("f", {"x": 2}, other, {"w": torch.zeros(1)})]
         )
@@ -94,7 +94,7 @@ def test_evaluations_are_kept_together_or_not_at_all(tmp_path: Path) -> None:
 
 
 def test_evaluations_come_back_bit_for_bit(tmp_path: Path) -> None:
-    with Study.create(tmp_path / "s") as study:
+    with StudyStore.create(tmp_path / "s") as study:
         assert study.evaluation("e") is None
         study.add_evaluation("e", {}, ROW, {"a/losses": torch.ones(3)})
         assert study.evaluation("e") == ROW
@@ -105,20 +105,25 @@ def test_snapshots(tmp_path: Path) -> None:
     state = Snapshot(
         3, {"params/w": torch.ones(2)}, [1.0, 0.5, 0.1], {"a": {"examples": 3, "units": 3}}, {"scale": 2.0}
     )
-    with Study.create(tmp_path / "s") as study:
+    with StudyStore.create(tmp_path / "s") as study:
         assert study.load_snapshot("k") == (None, 0.0)
         study.save_snapshot("k", state, 12.5)
         found, seconds = study.load_snapshot("k")
         assert found is not None
         assert seconds == 12.5
-        assert (found.step, found.history, found.seen, found.scaler) == (3, state.history, state.seen, state.scaler)
+        assert (found.step, found.history, found.data_counts, found.scaler) == (
+            3,
+            state.history,
+            state.data_counts,
+            state.scaler,
+        )
         assert torch.equal(found.tensors["params/w"], torch.ones(2))
         study.add("joint", "k", {}, {}, None, 0.0)
         assert study.load_snapshot("k") == (None, 0.0)
 
 
 def test_recipes_are_remembered_latest_first(tmp_path: Path) -> None:
-    with Study.create(tmp_path / "s") as study:
+    with StudyStore.create(tmp_path / "s") as study:
         assert study.recipe() is None
         study.add_recipe("one", {"n": 1})
         study.add_recipe("two", {"n": 2})
@@ -129,15 +134,15 @@ def test_recipes_are_remembered_latest_first(tmp_path: Path) -> None:
 def test_a_folder_of_other_things_is_refused_untouched(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
     with pytest.raises(StudyError, match="holds files that are not a study"):
-        Study.create(tmp_path)
+        StudyStore.create(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
     with pytest.raises(StudyError, match="is not a study"):
-        Study.open(tmp_path)
+        StudyStore.open(tmp_path)
 
 
 def test_a_read_only_place_is_a_storage_error() -> None:
     with pytest.raises(StorageError, match="cannot make the study folder"):
-        Study.create(Path("/proc/study"))
+        StudyStore.create(Path("/proc/study"))
 
 
 def test_space_is_checked(tmp_path: Path) -> None:
@@ -153,14 +158,14 @@ def test_space_is_checked(tmp_path: Path) -> None:
 def test_models_that_were_brought_in_are_no_beginning(
     tmp_path: Path, kind: str, inputs: dict[str, str], begun: bool
 ) -> None:
-    with Study.create(tmp_path / "s") as study:
+    with StudyStore.create(tmp_path / "s") as study:
         study.add(kind, "k", inputs, {}, None, 0.0)
         with study.claim("k"):
             assert study.is_begun() is begun
 
 
 def test_missing_and_damaged_artefacts_are_named(tmp_path: Path) -> None:
-    with Study.create(tmp_path / "s") as study:
+    with StudyStore.create(tmp_path / "s") as study:
         done = study.add("site", "k", {}, {}, {"w": torch.ones(2)}, 0.0)
         path = tmp_path / "s" / "tensors" / f"{done.artefact}.safetensors"
         path.unlink()
@@ -180,12 +185,12 @@ def test_a_study_of_an_earlier_version_shows_what_it_showed(tmp_path: Path) -> N
         recommendation = found["recommendation"]
         assert isinstance(recommendation, dict)
         assert recommendation["weights"] == shown["recommended"]
-        Study.create(study).close()
+        StudyStore.create(study).close()
 
 
 def test_a_study_of_an_earlier_version_keeps_its_tensors(tmp_path: Path) -> None:
     study = earlier_study(tmp_path)
-    for opened in (Study.open(study), Study.create(study)):
+    for opened in (StudyStore.open(study), StudyStore.create(study)):
         with opened:
             kept = [done for done in opened.all_work() if done.artefact is not None]
             assert len(kept) > 10
@@ -194,32 +199,35 @@ def test_a_study_of_an_earlier_version_keeps_its_tensors(tmp_path: Path) -> None
 
 
 def test_only_a_study_of_an_earlier_version_is_moved(tmp_path: Path) -> None:
-    Study.upgrade(tmp_path / "none")
+    StudyStore.upgrade(tmp_path / "none")
     assert not (tmp_path / "none").exists()
     study = earlier_study(tmp_path)
-    Study.upgrade(study)
+    StudyStore.upgrade(study)
     moved = (study / "study.db").read_bytes()
     assert moved != (EARLIER / "study.db").read_bytes()
-    Study.upgrade(study)
+    StudyStore.upgrade(study)
     assert (study / "study.db").read_bytes() == moved
 
 
 def test_only_a_folder_with_a_database_is_a_study(tmp_path: Path) -> None:
-    assert not Study.exists(tmp_path)
+    assert not StudyStore.exists(tmp_path)
     (tmp_path / "study.db").mkdir()
-    assert not Study.exists(tmp_path)
-    assert Study.exists(earlier_study(tmp_path))
+    assert not StudyStore.exists(tmp_path)
+    assert StudyStore.exists(earlier_study(tmp_path))
 
 
 def test_two_processes_do_not_do_the_same_work_at_once(tmp_path: Path) -> None:
     """The other process holds the claim, is killed, and lets go."""
     code = (
-        "import sys, time; from pathlib import Path; from foretaste.store.study import Study\n"
-        "with Study.open(Path(sys.argv[1])) as study, study.claim('k'):\n"
+        "import sys, time; from pathlib import Path; from foretaste.store.study import StudyStore\n"
+        "with StudyStore.open(Path(sys.argv[1])) as study, study.claim('k'):\n"
         "    print('mine', flush=True); time.sleep(60)\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "s")]
-    with Study.create(tmp_path / "s") as study, subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+    with (
+        StudyStore.create(tmp_path / "s") as study,
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other,
+    ):
         assert other.stdout is not None
         assert other.stdout.readline() == "mine\n"
         study.add("site", "j", {}, {}, None, 0.0)  # the database is open to both
@@ -231,11 +239,11 @@ def test_two_processes_do_not_do_the_same_work_at_once(tmp_path: Path) -> None:
 
 def test_many_writers_lose_nothing(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from foretaste.store.study import Study\n"
-        "with Study.open(Path(sys.argv[1])) as study:\n"
+        "import sys; from pathlib import Path; from foretaste.store.study import StudyStore\n"
+        "with StudyStore.open(Path(sys.argv[1])) as study:\n"
         "    for i in range(40): study.add('site', sys.argv[2] + str(i), {}, {}, None, 0.0)\n"
     )
-    with Study.create(tmp_path / "s") as study:
+    with StudyStore.create(tmp_path / "s") as study:
         writers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "s"), name]) for name in "xy"]
         assert [writer.wait() for writer in writers] == [0, 0]
         assert len(study.all_work()) == 80
@@ -243,7 +251,7 @@ def test_many_writers_lose_nothing(tmp_path: Path) -> None:
 
 def test_uniform_weights_keep_their_key(tmp_path: Path) -> None:
     row = Evaluation(uniform(["a", "b", "c"]), {}, Fidelity.JOINT, "joint")
-    with Study.create(tmp_path / "s") as study:
+    with StudyStore.create(tmp_path / "s") as study:
         study.add_evaluation("e", {}, row, {})
         found = study.evaluation("e")
         assert found is not None
@@ -252,24 +260,24 @@ def test_uniform_weights_keep_their_key(tmp_path: Path) -> None:
 
 def test_a_finished_study_is_read_on_a_full_disk_and_on_a_read_only_one(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk") as disk:
-        with Study.create(disk / "study") as study:
+        with StudyStore.create(disk / "study") as study:
             study.add_recipe("text", {"name": "a"})
         filler = fill(disk)
-        with Study.open(disk / "study") as study:
+        with StudyStore.open(disk / "study") as study:
             assert study.recipe() == ("text", {"name": "a"})
         filler.unlink()
-        with read_only(disk / "study"), Study.open(disk / "study") as study:
+        with read_only(disk / "study"), StudyStore.open(disk / "study") as study:
             assert study.recipe() == ("text", {"name": "a"})
-        with Study.open(disk / "study") as study:
+        with StudyStore.open(disk / "study") as study:
             study.add_recipe("another", {"name": "b"})
             assert study.recipe() == ("another", {"name": "b"})
 
 
 def test_one_recipe_however_many_processes_add_it(tmp_path: Path) -> None:
-    Study.create(tmp_path / "study").close()
+    StudyStore.create(tmp_path / "study").close()
 
     def add(place: int) -> None:
-        with Study.open(tmp_path / "study") as study:
+        with StudyStore.open(tmp_path / "study") as study:
             study.add_recipe("text", {"name": "a"})
 
     with ThreadPoolExecutor(8) as threads:

@@ -169,7 +169,7 @@ def test_the_joint_run_that_anchored_the_previews_does_not_judge_them() -> None:
         surface(UP, [SEEN[place] for place in others], [GRID[place] for place in others]), surface(UP, REAL), "anchored"
     )
     assert found == replace(direct, left_out=1)
-    assert agreement_without_anchor(seen, surface(UP, REAL), "anchored+10").left_out == 1
+    assert agreement_without_anchor(seen, surface(UP, REAL), "anchored", 10).left_out == 1
     assert agreement_without_anchor(seen, surface(UP, REAL), "kronecker") == agreement(
         seen, surface(UP, REAL), "kronecker"
     )

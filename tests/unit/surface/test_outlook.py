@@ -62,7 +62,7 @@ def test_rows_that_cannot_be_used_are_left_out() -> None:
     broken = replace(surface.rows[0], metrics={"a": {"accuracy": float("inf")}, "b": {"loss": 0.1}})
     partial = replace(surface.rows[0], metrics={"a": {"loss": 0.1}, "b": {"loss": 0.1}})
     other = replace(surface.rows[0], method="mixture")
-    sharpened = replace(surface.rows[0], method="simple+5", fidelity=Fidelity.SHARPENED)
+    sharpened = replace(surface.rows[0], method="simple", steps=5, fidelity=Fidelity.SHARPENED)
     assert select_usable_rows(replace(surface, rows=(broken, partial, *surface.rows))).rows == surface.rows
     both = replace(surface, rows=(*surface.rows, other, sharpened))
     assert select_usable_rows(both, "simple").rows == (*surface.rows, sharpened)

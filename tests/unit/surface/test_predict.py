@@ -190,7 +190,9 @@ HARD = {
     "previews twice": surface(SIMPLE, SIMPLE, JOINT),
     "heads of their own": surface(SIMPLE, JOINT, has_private_heads=True),
     "heads of their own, no joint run": surface(SIMPLE, has_private_heads=True),
-    "sharpened": surface(SIMPLE, rows(GRID[::2], Fidelity.SHARPENED, "simple+5"), JOINT),
+    "sharpened": surface(
+        SIMPLE, [replace(row, steps=5) for row in rows(GRID[::2], Fidelity.SHARPENED, "simple")], JOINT
+    ),
 }
 
 

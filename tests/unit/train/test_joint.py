@@ -15,7 +15,7 @@ TRAINING = Training(steps=60, batch_size=10, learning_rate=2e-2)
 
 def test_realised_shares_are_those_asked_for() -> None:
     run = joint(linear(), None, TASKS, TaskWeights(["a", "b"], [0.3, 0.7]), TRAINING)
-    assert run.seen == {"a": {"examples": 180, "units": 180}, "b": {"examples": 420, "units": 420}}
+    assert run.data_counts == {"a": {"examples": 180, "units": 180}, "b": {"examples": 420, "units": 420}}
 
 
 @pytest.mark.parametrize("realise", ["sampling", "loss"])

@@ -69,7 +69,7 @@ def test_a_resumed_run_ends_with_the_same_bits(optimizer: str, at: int) -> None:
     resumed = joint(linear(), None, TASKS, EVEN, training, start=keeper.kept[0])
     assert same(dict(whole.params), dict(resumed.params))
     assert whole.history == resumed.history
-    assert whole.seen == resumed.seen
+    assert whole.data_counts == resumed.data_counts
     assert keeper.losses == whole.history[:at]
 
 
@@ -213,4 +213,4 @@ def test_token_losses_pool_a_steps_label_tokens() -> None:
     model = plain_model()
     truth = nn.functional.cross_entropy(model(rows.inputs).flatten(0, 1), labels.flatten())
     assert run.history[0] == pytest.approx(truth.item(), rel=1e-6)
-    assert run.seen == {"t": {"examples": 2, "units": 3}}
+    assert run.data_counts == {"t": {"examples": 2, "units": 3}}

@@ -86,7 +86,7 @@ def test_steps_make_the_preview_better_at_its_weights() -> None:
 
 def test_the_steps_follow_the_weights() -> None:
     run = sharpen(plain(), None, parameters_of(plain()), TASKS, TaskWeights("ab", [0.3, 0.7]), SGD, steps=5)
-    assert {task: found["examples"] for task, found in run.seen.items()} == {"a": 15, "b": 35}
+    assert {task: found["examples"] for task, found in run.data_counts.items()} == {"a": 15, "b": 35}
 
 
 def test_nothing_given_is_changed() -> None:

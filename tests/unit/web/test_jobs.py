@@ -43,7 +43,7 @@ def queue(session: Session) -> Iterator[Queue]:
 
 def made(session: Session) -> set[tuple[str, str]]:
     return {
-        (str(row.fidelity), row.method) for row in read_outcome(session.study).surface.rows if row.weights == WEIGHTS
+        (str(row.fidelity), row.label) for row in read_outcome(session.study).surface.rows if row.weights == WEIGHTS
     }
 
 
@@ -61,7 +61,7 @@ def test_each_kind(simple: Session, queue: Queue) -> None:
         ("joint", "joint"),
     }
     assert [job.state for job in queue.jobs()] == [State.DONE] * 3
-    rows = {row.method: row.metrics for row in read_outcome(simple.study).surface.rows if row.weights == WEIGHTS}
+    rows = {row.label: row.metrics for row in read_outcome(simple.study).surface.rows if row.weights == WEIGHTS}
     for job, method in zip(queue.jobs(), ("ensemble", "simple+1", "joint"), strict=True):  # what was found is told
         assert job.message == ", ".join(f"{task} {rows[method][task]['accuracy']:.3f}" for task in simple.problem.names)
     assert queue.jobs()[2].total > 0

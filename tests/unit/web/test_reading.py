@@ -15,7 +15,7 @@ from foretaste.errors import StudyError, WeightsError
 from foretaste.recipe import parse
 from foretaste.sources.digits import digits
 from foretaste.store.queue import Kind, Queue
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.web.jobs import do_waiting_jobs
 from foretaste.web.process import WorkerProcess
 from foretaste.web.reading import Busy, PreferenceRequest, Reader, StudyView, _summaries, view_study
@@ -199,7 +199,7 @@ def test_too_little_to_predict_from(tmp_path: Path) -> None:
             reader.predict(["low=1"])
 
 
-def begun(folder: Path) -> Study:
+def begun(folder: Path) -> StudyStore:
     """A study that was begun, and has no row yet."""
     recipe = parse(text := "{name: a, model: {source: digits}}")
     return start(recipe, text, digits(), folder / "study").study

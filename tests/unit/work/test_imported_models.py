@@ -11,9 +11,9 @@ from foretaste.errors import DataError
 from foretaste.params import parameters_of, snapshot
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.site import GaussianSite, Record
-from foretaste.sources.expert import hash_files, look, stamp_files
+from foretaste.sources.expert import hash_files, open_expert, stamp_files
 from foretaste.sources.site_file import NAME, save_site
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.work.imported_models import (
     ImportedModel,
     check_unchanged,
@@ -35,14 +35,14 @@ def model_in(
     if unit is not None:
         curvature = Diagonal({name: torch.full_like(tensor, 2.5) for name, tensor in params.items()})
         save_site(GaussianSite(params, curvature, record=Record(unit, "adam")), folder / NAME, mean=False)
-    expert = look(folder)
+    expert = open_expert(folder)
     site = None if expert.site is None else hash_files([expert.site])
     return ImportedModel(task, expert, hash_files(expert.files), site, stamp=stamp_files(files_of(expert)))
 
 
 def test_the_latest_model_of_a_task_counts(tmp_path: Path) -> None:
     models = [model_in(tmp_path / name, {"w": torch.ones(1)}) for name in ("one", "two")]
-    with Study.create(tmp_path / "study") as study:
+    with StudyStore.create(tmp_path / "study") as study:
         for number, model in enumerate([*models, models[0]]):
             remember_model(study, model, number)
         found = imported_models(study)["low"]
@@ -53,12 +53,10 @@ def test_the_latest_model_of_a_task_counts(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_gone_is_named_with_the_way_out(tmp_path: Path) -> None:
     model = model_in(tmp_path / "one", {"w": torch.ones(1)})
-    with Study.create(tmp_path / "study") as study:
+    with StudyStore.create(tmp_path / "study") as study:
         remember_model(study, model, 0)
         (tmp_path / "one").rename(tmp_path / "moved")
-        with pytest.raises(
-            DataError, match=r"the expert of low is not there any more: .*; import it again, or .* --remove low"
-        ):
+        with pytest.raises(DataError, match=r"the expert of low is gone: .*; import it again, or .* --remove low"):
             imported_models(study)
 
 
@@ -91,7 +89,7 @@ def test_curvature_in_another_unit_is_refused(session: Session, tmp_path: Path) 
 def test_curvature_is_forgotten_and_the_model_is_not(tmp_path: Path) -> None:
     model = model_in(tmp_path / "one", {"w": torch.ones(1)}, unit="example")
     assert len(files_of(model.expert)) == 2
-    with Study.create(tmp_path / "study") as study:
+    with StudyStore.create(tmp_path / "study") as study:
         remember_model(study, model, 0)
         forget_curvature(study)
         found = imported_models(study)["low"]

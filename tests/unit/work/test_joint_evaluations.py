@@ -43,7 +43,7 @@ def test_progress_counts_every_step_once(session: Session) -> None:
 
 def test_a_short_run_begins_at_the_pretrained_params(session: Session) -> None:
     row = session.finish([ShortJointRun(2, POINT)])[0][0]
-    assert (row.fidelity, row.method) == (Fidelity.SHARPENED, "pretrained+2")
+    assert (row.fidelity, row.method, row.steps) == (Fidelity.SHARPENED, "pretrained", 2)
     training = replace(session.joint_training, steps=2)
     run = joint(session.problem.model, None, session.problem.tasks, POINT, training)
     expected = evaluate(session.problem.model, run.params, session.problem.tasks)

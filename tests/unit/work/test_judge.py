@@ -17,7 +17,14 @@ from foretaste.sources.problem import Problem
 from foretaste.task import Example, Metric, Rows, Task, TextMetric
 from foretaste.train.batch_norm import reestimate
 from foretaste.weights import TaskWeights, uniform
-from foretaste.work.judge import at_precision, judged_by, objective, reestimates, row, with_statistics
+from foretaste.work.judge import (
+    describe_evaluation,
+    evaluate_row,
+    needs_statistics,
+    objective,
+    reestimate_statistics,
+    use_precision,
+)
 from foretaste.workflow.session import Session
 from foretaste.workflow.start import start
 from problems import blobs, linear
@@ -36,7 +43,7 @@ def normed(tmp_path: Path) -> Iterator[Session]:
 
 def test_inside_the_simplex_statistics_are_those_of_the_tasks_at_these_weights(normed: Session) -> None:
     params, weights = snapshot(tensors_of(normed.problem.model)), TaskWeights(AB, [0.25, 0.75])
-    found = with_statistics(normed, params, weights)
+    found = reestimate_statistics(normed, params, weights)
     generator = torch.Generator().manual_seed(3)
     expected = reestimate(normed.problem.model, params, normed.problem.tasks, weights, generator=generator)
     assert all(torch.equal(found[name], expected[name]) for name in params)
@@ -48,7 +55,7 @@ def test_inside_the_simplex_statistics_are_those_of_the_tasks_at_these_weights(n
 
 def test_at_a_corner_they_are_the_task_s_own(normed: Session) -> None:
     params = snapshot(tensors_of(normed.problem.model))
-    assert with_statistics(normed, params, TaskWeights(AB, [0.0, 1.0])) is params
+    assert reestimate_statistics(normed, params, TaskWeights(AB, [0.0, 1.0])) is params
 
 
 @pytest.mark.parametrize("change", ["averaged", "frozen", "none there"])
@@ -63,14 +70,16 @@ def test_statistics_are_left_where_they_are_not_to_be_found_anew(
         "none there": session,
     }[change]
     params = snapshot(tensors_of(same.problem.model))
-    assert reestimates(normed)
-    assert not reestimates(same)
-    assert with_statistics(same, params, uniform(same.problem.names)) is params
+    assert needs_statistics(normed)
+    assert not needs_statistics(same)
+    assert reestimate_statistics(same, params, uniform(same.problem.names)) is params
 
 
 def test_a_row_is_the_evaluation_of_the_params_and_their_cost(session: Session) -> None:
     params, weights = snapshot(parameters_of(session.problem.model)), uniform(session.problem.names)
-    found, each = row(session, params, weights, Fidelity.SHARPENED, "mine", time.perf_counter() - 5.0, spent=100.0)
+    found, each = evaluate_row(
+        session, params, weights, Fidelity.SHARPENED, "mine", time.perf_counter() - 5.0, spent=100.0
+    )
     expected = evaluate(session.problem.model, params, session.problem.tasks)
     assert {task: dict(metrics) for task, metrics in found.metrics.items()} == {
         task: dict(one.metrics) for task, one in expected.items()
@@ -133,23 +142,24 @@ def test_statistics_are_reestimated_for_choices_too(normed: Session) -> None:
 
 
 def test_other_data_or_another_model_is_another_evaluation(session: Session) -> None:
-    before = judged_by(session)
+    before = describe_evaluation(session)
     first, *rest = session.problem.tasks
     other = replace(session, problem=replace(session.problem, tasks=(replace(first, fingerprint="other"), *rest)))
-    assert judged_by(other) != before
-    assert judged_by(replace(session, base="other")) != before
-    assert judged_by(session) == before
+    assert describe_evaluation(other) != before
+    assert describe_evaluation(replace(session, base="other")) != before
+    assert describe_evaluation(session) == before
 
 
 def test_in_bf16_results_move_a_little_and_are_named_apart(session: Session) -> None:
     narrow = replace(session, recipe=session.recipe.model_copy(update={"preview": Preview(mixed_precision="bf16")}))
     own, weights = parameters_of(session.problem.model), uniform(session.problem.names)
     wide_row, other = (
-        row(each, own, weights, Fidelity.PREVIEW, "simple", time.perf_counter())[0] for each in (session, narrow)
+        evaluate_row(each, own, weights, Fidelity.PREVIEW, "simple", time.perf_counter())[0]
+        for each in (session, narrow)
     )
     moved = [abs(found["loss"] - other.metrics[task]["loss"]) for task, found in wide_row.metrics.items()]
     assert 0 < max(moved) < 0.02
-    assert judged_by(narrow) == judged_by(session) | {"mixed_precision": "bf16"}
+    assert describe_evaluation(narrow) == describe_evaluation(session) | {"mixed_precision": "bf16"}
 
 
 def test_in_bf16_one_model_lent_two_params_answers_for_each(session: Session) -> None:
@@ -157,10 +167,10 @@ def test_in_bf16_one_model_lent_two_params_answers_for_each(session: Session) ->
     model, tasks = session.problem.model, session.problem.tasks
     one = snapshot(parameters_of(model))
     two = {name: 2 * tensor for name, tensor in one.items()}
-    with at_precision(narrow):
+    with use_precision(narrow):
         both = [evaluate(model, params, tasks)["low"].losses for params in (one, two)]
     for params, together in zip((one, two), both, strict=True):
-        with at_precision(narrow):
+        with use_precision(narrow):
             assert torch.equal(evaluate(model, params, tasks)["low"].losses, together)
     assert not torch.equal(*both)
 
@@ -185,7 +195,7 @@ def test_what_the_model_wrote_is_kept_with_its_losses(normed: Session) -> None:
     )
     writing = replace(normed, problem=replace(normed.problem, tasks=tasks))
     params = snapshot(tensors_of(normed.problem.model))
-    found, each = row(writing, params, uniform(AB), Fidelity.PREVIEW, "simple", time.perf_counter())
+    found, each = evaluate_row(writing, params, uniform(AB), Fidelity.PREVIEW, "simple", time.perf_counter())
     labels = [int(tasks[0].validation[index]["labels"]) for index in range(20)]
     assert json.loads(bytes(each["a/texts"].tolist())) == [f"é{label}" for label in labels]
     assert found.metrics["a"]["count"] == 20

@@ -5,7 +5,7 @@ import torch
 
 from engine_studies import StopAfter
 from foretaste.errors import Stopped
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.train.finetune import finetune
 from foretaste.train.training import Training
 from foretaste.work.context import Unwatched
@@ -67,7 +67,7 @@ def test_training_without_a_study_keeps_no_states() -> None:
 
 
 def test_states_are_kept_as_often_as_asked(tmp_path: Path) -> None:
-    with Study.create(tmp_path / "study") as study:
+    with StudyStore.create(tmp_path / "study") as study:
         often, seldom = Observer(Unwatched(), 6), Observer(Unwatched(), 6)
         often.keep_snapshots(study, "a", 0.0, 0.0)
         seldom.keep_snapshots(study, "b", 0.0, 1e9)
@@ -83,7 +83,7 @@ def test_states_are_kept_as_often_as_asked(tmp_path: Path) -> None:
 
 def test_a_stop_keeps_the_state_that_training_goes_on_from(tmp_path: Path) -> None:
     whole = finetune(linear(), None, blobs("a", 1), TRAINING)
-    with Study.create(tmp_path / "study") as study:
+    with StudyStore.create(tmp_path / "study") as study:
         observer = Observer(StopAfter(2), 6)
         observer.keep_snapshots(study, "a", 0.0, 1e9)
         with pytest.raises(Stopped):
@@ -96,7 +96,7 @@ def test_a_stop_keeps_the_state_that_training_goes_on_from(tmp_path: Path) -> No
 
 
 def test_seconds_go_on_from_those_before(tmp_path: Path) -> None:
-    with Study.create(tmp_path / "study") as study:
+    with StudyStore.create(tmp_path / "study") as study:
         observer = Observer(Unwatched(), 6)
         observer.keep_snapshots(study, "a", 100.0, 1.0)
         assert 100.0 <= observer.seconds() < 110.0

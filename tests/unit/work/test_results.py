@@ -12,7 +12,7 @@ def done(result: dict[str, object]) -> Done:
 def test_a_run_has_its_losses_and_what_it_was_trained_on() -> None:
     run = Run.of(done({"history": [0.7, 0.6], "seen": {"a": {"examples": 8, "units": 8}}}))
     assert list(run.history) == [0.7, 0.6]
-    assert run.seen["a"]["examples"] == 8
+    assert run.data_counts["a"]["examples"] == 8
     assert run.done.artefact == "1f"
 
 

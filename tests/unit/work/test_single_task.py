@@ -3,7 +3,7 @@ import pytest
 from finished import finetuned
 from foretaste.errors import StudyError
 from foretaste.evaluate import evaluate
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.work.context import Context
 from foretaste.work.runs import single_task_run
 from foretaste.work.single_task import SingleTaskMetrics
@@ -27,7 +27,7 @@ def test_the_key_names_the_params(session: Session) -> None:
 def test_without_a_model_there_is_nothing_to_evaluate(
     session: Session, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    with Study.create(tmp_path_factory.mktemp("empty") / "study") as study:
+    with StudyStore.create(tmp_path_factory.mktemp("empty") / "study") as study:
         context = Context(study, session.recipe, session.problem, session.base)
         with pytest.raises(StudyError, match=r"finetuning on task 'low' is not in the study .* yet"):
             SingleTaskMetrics("low").inputs(context)

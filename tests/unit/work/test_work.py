@@ -20,7 +20,7 @@ from foretaste.methods.race_part import RacePart
 from foretaste.methods.tune import PriorPrecision
 from foretaste.methods.variational import VariationalRun
 from foretaste.params import Params
-from foretaste.store.study import Done, Json, Study
+from foretaste.store.study import Done, Json, StudyStore
 from foretaste.train.finetune import finetune
 from foretaste.train.run import Snapshot, Trained
 from foretaste.train.training import Training
@@ -130,7 +130,7 @@ def test_work_that_is_not_finished_has_no_result(session: Session) -> None:
 
 def test_stopped_training_goes_on_where_it_was(session: Session, tmp_path: Path) -> None:
     rarely = with_snapshots(session, 1e9)
-    with Study.create(tmp_path / "whole") as other:
+    with StudyStore.create(tmp_path / "whole") as other:
         whole = ToyRun().finish(replace(rarely, study=other), Observer(Unwatched(), 6))
     with pytest.raises(Stopped, match="kept"):
         finish(rarely, ToyRun(), Counting(until=4))
@@ -248,7 +248,7 @@ def test_work_is_the_same_in_another_process(session: Session, tmp_path: Path) -
     file, other = tmp_path / "work.jsonl", tmp_path / "other"
     file.write_text("".join(json.dumps(to_json(each)) + "\n" for each in work))
     text, plan = session.study.recipe() or ("", {})
-    with Study.create(other) as study:
+    with StudyStore.create(other) as study:
         study.add_recipe(text, plan)
     command = [sys.executable, "-c", ELSEWHERE, str(other), str(file)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT)

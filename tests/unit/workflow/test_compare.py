@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from foretaste.errors import RecipeError, TaskError
-from foretaste.evaluation import Evaluation
+from foretaste.evaluation import Evaluation, MethodSteps
 from foretaste.method_table import METHOD_TABLE
 from foretaste.plan import Joint
 from foretaste.surface.agreement import agreement
@@ -95,7 +95,7 @@ def test_costs_are_in_joint_runs(three: Session) -> None:
     seconds = [done.seconds for done in three.study.all_work("joint")]
     assert found.joint_seconds == pytest.approx(sum(seconds) / len(seconds))
     for each in found.methods[:2]:
-        base = each.method.partition("+")[0]
+        base = MethodSteps.parse(each.method).name
         assert each.once == pytest.approx(prepare_merger(three, base)[0].seconds / found.joint_seconds)
     assert found.methods[1].method == "simple+3"
     assert found.methods[1].each > 0

@@ -81,7 +81,7 @@ def test_refusals(session: Session, tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="models for other, the recipe has the tasks low, mid, high"):
         read_experts(session)
     (folder / "model.safetensors").unlink()
-    with pytest.raises(DataError, match="the expert of other is not there any more"):
+    with pytest.raises(DataError, match="the expert of other is gone"):
         imported_models(session.study)
 
 

@@ -7,14 +7,14 @@ import torch
 from safetensors.torch import save_file
 
 from foretaste.errors import StudyError, WeightsError
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.workflow.experts import import_experts
 from foretaste.workflow.files import Merging, parse_weights
 
 
 def test_weights_are_over_the_experts(tmp_path: Path) -> None:
     save_file({"w": torch.ones(1)}, tmp_path / "model.safetensors")
-    with Study.create(tmp_path / "study") as study:
+    with StudyStore.create(tmp_path / "study") as study:
         with pytest.raises(StudyError, match="nothing was imported"):
             parse_weights(study, "uniform")
         import_experts(study, {"a": tmp_path, "b": tmp_path})

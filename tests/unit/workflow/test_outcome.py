@@ -5,7 +5,7 @@ import pytest
 from foretaste.errors import StudyError, WeightsError
 from foretaste.evaluation import Fidelity
 from foretaste.recipe import parse
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.surface.preference import Floor, Preference
 from foretaste.weights import corners, uniform
 from foretaste.workflow.confirm import confirm
@@ -17,7 +17,7 @@ from foretaste.workflow.start import start
 
 def test_an_empty_study_says_what_to_run(tmp_path: Path) -> None:
     with (
-        Study.create(tmp_path / "s") as study,
+        StudyStore.create(tmp_path / "s") as study,
         pytest.raises(StudyError, match=r"is empty; run `foretaste run RECIPE --study .*/s` first"),
     ):
         read_outcome(study)
@@ -88,7 +88,7 @@ def test_provenance_says_how_near_joint_runs_came_to_alpha(session: Session, tmp
 
 def test_an_outcome_needs_the_study_alone(session: Session) -> None:
     preview(session, ["diagonal"], [uniform(session.problem.names)])
-    with Study.open(session.study.path) as study:
+    with StudyStore.open(session.study.path) as study:
         found = read_outcome(study)
     assert found == read_outcome(session.study)
     assert len(found.surface.where(Fidelity.PREVIEW).rows) == 1
@@ -98,7 +98,7 @@ def test_an_empty_surface_knows_the_tasks(session: Session, tmp_path: Path) -> N
     empty, surface = empty_surface(session.study), read_outcome(session.study).surface
     assert (empty.headlines, empty.has_private_heads, empty.rows) == (surface.headlines, surface.has_private_heads, ())
     with (
-        Study.create(tmp_path / "new") as study,
+        StudyStore.create(tmp_path / "new") as study,
         pytest.raises(StudyError, match="is empty; run `foretaste run RECIPE"),
     ):
         empty_surface(study)

@@ -11,7 +11,7 @@ from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.recipe import parse
 from foretaste.sources.problem import Problem
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.train.batch_norm import reestimate
 from foretaste.weights import TaskWeights, corners, uniform
 from foretaste.workflow.fit import fit
@@ -116,5 +116,5 @@ def test_batch_norm_statistics_inside_the_simplex(tmp_path_factory: pytest.TempP
     )
     found = evaluate(problem.model, expected, problem.tasks)
     assert all(dict(row.metrics[task]) == pytest.approx(dict(each.metrics), rel=1e-6) for task, each in found.items())
-    with Study.open(folder) as study:
+    with StudyStore.open(folder) as study:
         assert ("batch_norm" in study.all_work("evaluation")[0].inputs) == (how == "reestimate")

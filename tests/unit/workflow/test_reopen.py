@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from foretaste.errors import RecipeError, StudyError
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.workflow.fit import fit
 from foretaste.workflow.reopen import reopen
 from foretaste.workflow.session import Session
@@ -22,7 +22,7 @@ def test_a_study_goes_on_without_its_recipes_file(session: Session) -> None:
 
 
 def test_an_empty_study(tmp_path: Path) -> None:
-    Study.create(tmp_path / "new").close()
+    StudyStore.create(tmp_path / "new").close()
     with pytest.raises(StudyError, match="is empty; run `foretaste run RECIPE"):
         reopen(tmp_path / "new")
     with pytest.raises(StudyError, match="is not a study"):

@@ -7,7 +7,7 @@ import torch
 from foretaste.methods import previews as previewing
 from foretaste.task import Example, ModelMetric, TextMetric
 from foretaste.weights import corners, lattice, uniform
-from foretaste.work.judge import shuffled
+from foretaste.work.judge import shuffle_validation
 from foretaste.workflow import runners as running
 from foretaste.workflow.fit import fit
 from foretaste.workflow.preview import preview
@@ -46,7 +46,7 @@ def test_all_see_the_same_examples_in_the_same_order(way: str, session: Session)
     assert done is not None
     predicted = session.study.tensors(done.artefact)[f"{first.name}/predicted"].tolist()
     labels = [int(first.validation[index]["labels"]) for index in range(len(first.validation))]
-    order = shuffled(first, session.recipe.seed)
+    order = shuffle_validation(first, session.recipe.seed)
     assert right.tolist() == [float(predicted[place] == labels[place]) for place in order]
 
 

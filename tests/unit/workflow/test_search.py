@@ -87,7 +87,7 @@ def test_one_joint_run_checks_uniform_weights(simple: Session) -> None:
 def test_sharpened_previews_and_the_front(simple: Session) -> None:
     found = search(simple, Budget(joint=1, previews=8, sharpened=5), None, tolerance=0.0)
     sharpened = rows(simple, Fidelity.SHARPENED)
-    assert {row.method for row in sharpened} == {"simple+1"}  # a tenth of 5 steps, at least one
+    assert {row.label for row in sharpened} == {"simple+1"}  # a tenth of 5 steps, at least one
     assert found.spent.sharpened == len(sharpened) == 5
     assert "knee" in found.recommendation.reason
 

@@ -32,7 +32,7 @@ def test_rows_are_previews_trained_on_and_evaluated(session: Session) -> None:
     fit(session)
     rows = sharpen_previews(session, "diagonal", 3, [POINT, uniform(session.problem.names)])
     assert [row.weights for row in rows] == [POINT, uniform(session.problem.names)]
-    assert {(row.method, row.fidelity, row.seed) for row in rows} == {("diagonal+3", Fidelity.SHARPENED, 0)}
+    assert {(row.label, row.fidelity, row.seed) for row in rows} == {("diagonal+3", Fidelity.SHARPENED, 0)}
     begin = prepare_merger(session, "diagonal")[1].merge(POINT).params
     run = sharpen(session.problem.model, None, begin, session.problem.tasks, POINT, session.joint_training, steps=3)
     expected = evaluate(session.problem.model, run.params, session.problem.tasks)
@@ -64,7 +64,7 @@ def test_sharpened_rows_are_no_previews(session: Session) -> None:
     assert surface.methods() == []
     preview(session, ["simple"], [POINT])
     assert read_outcome(session.study).surface.methods() == ["simple"]
-    assert [row.method for row in read_outcome(session.study).surface.where(Fidelity.SHARPENED).rows] == ["simple+1"]
+    assert [row.label for row in read_outcome(session.study).surface.where(Fidelity.SHARPENED).rows] == ["simple+1"]
 
 
 def test_a_cut_run_is_a_short_joint_run_from_the_pretrained_params(session: Session) -> None:
@@ -74,7 +74,7 @@ def test_a_cut_run_is_a_short_joint_run_from_the_pretrained_params(session: Sess
     assert all(
         dict(row.metrics[task]) == pytest.approx(dict(each.metrics), rel=1e-6) for task, each in expected.items()
     )
-    assert (row.method, row.fidelity) == ("pretrained+2", Fidelity.SHARPENED)
+    assert (row.label, row.fidelity) == ("pretrained+2", Fidelity.SHARPENED)
     assert train_briefly(session, 2, [POINT]) == [row]
     assert session.study.all_work("joint") == []
 

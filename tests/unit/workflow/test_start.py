@@ -7,7 +7,7 @@ from foretaste.errors import StorageError, StudyError
 from foretaste.recipe import parse, read
 from foretaste.sources.digits import digits
 from foretaste.sources.problem import Problem
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.task import Rows
 from foretaste.workflow.session import Session
 from foretaste.workflow.start import start
@@ -63,7 +63,7 @@ def test_a_study_without_work_takes_any_recipe(tmp_path: Path) -> None:
     for seed in (1, 2):
         text = f"name: a\nseed: {seed}\nmodel: {{source: digits}}\n"
         start(parse(text), text, made, tmp_path / "study").study.close()
-    with Study.open(tmp_path / "study") as study:
+    with StudyStore.open(tmp_path / "study") as study:
         kept = study.recipe()
         assert kept is not None
         assert kept[1]["identity"]["seed"] == 2
@@ -109,7 +109,7 @@ def test_a_task_without_fingerprint_is_known_by_what_it_holds(session: Session) 
     folder = session.study.path.parent / "bare"
     with start(plan, text, bare, folder).study:
         pass
-    with Study.open(folder) as study, study.claim("work", lambda: None):
+    with StudyStore.open(folder) as study, study.claim("work", lambda: None):
         study.add("finetune", "work", {"task": ["low", bare.tasks[0].identity]}, {}, None, 0.0)
     with pytest.raises(StudyError, match=r"data\.low: was '\w{64}', is '\w{64}'"):
         start(plan, text, changed, folder)

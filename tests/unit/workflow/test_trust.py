@@ -13,7 +13,7 @@ from foretaste.errors import StudyError
 from foretaste.plan import Recipe
 from foretaste.recipe import parse
 from foretaste.store.queue import Kind, Queue, State
-from foretaste.store.study import Study
+from foretaste.store.study import StudyStore
 from foretaste.web import worker
 from foretaste.workflow import trust
 from foretaste.workflow.reopen import reopen
@@ -138,6 +138,6 @@ def test_where_nothing_can_be_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_an_empty_study(tmp_path: Path) -> None:
-    Study.create(tmp_path / "new").close()
+    StudyStore.create(tmp_path / "new").close()
     check_stored_recipe(tmp_path / "new")
     assert trust.is_trusted(tmp_path / "new", parse("{name: a, model: {source: digits}}"))

@@ -28,7 +28,7 @@ def describe_row(summary: Summary, row: Evaluation) -> tuple[str, ...]:
     >>> describe_row(summary, Evaluation(uniform("ab"), {t: {"accuracy": 0.9} for t in "ab"}, Fidelity.JOINT, "joint"))
     ('joint run', 'a 50%: accuracy 0.900', 'b 50%: accuracy 0.900')
     """
-    kind = "joint run" if row.fidelity is Fidelity.JOINT else f"{row.fidelity}, {row.method}"
+    kind = "joint run" if row.fidelity is Fidelity.JOINT else f"{row.fidelity}, {row.label}"
     lines = [
         f"{task} {share(row.weights[task])}: {head.metric} {number(row.metrics[task][head.metric])}"
         for task, head in summary.surface.headlines.items()

@@ -68,7 +68,7 @@ def rows_section(summary: Summary) -> Section:
     ]
     lines = [
         (
-            *map(cell_of, (str(row.fidelity), row.method, str(row.seed))),
+            *map(cell_of, (str(row.fidelity), row.label, str(row.seed))),
             *(_cell(row, task, metrics[task]) for task in tasks),
             cell_of(f"{row.cost:.3g}"),
             cell_of(row.key[:_HASH]),
