@@ -1,4 +1,4 @@
-"""Tasks and metrics: what the user supplies."""
+"""Tasks: what the user supplies."""
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -15,23 +15,18 @@ from foretaste.errors import TaskError
 from foretaste.loss.cross_entropy import ShapedCrossEntropy
 from foretaste.loss.loss import Batch, Loss
 from foretaste.loss.unit import Unit
+from foretaste.metric_kinds import AnyMetric, ModelMetric, TextMetric
 from foretaste.names import check_name
 from foretaste.one_line import one_line
 
 __all__ = [
-    "AnyMetric",
     "Batch",
     "Example",
     "Examples",
     "Judge",
-    "Metric",
-    "ModelMetric",
     "Predict",
-    "Predictions",
     "Rows",
-    "SequenceMetric",
     "Task",
-    "TextMetric",
     "Unit",
     "Write",
     "predict_inputs",
@@ -73,118 +68,6 @@ class Rows:
 
     def __getitem__(self, index: int, /) -> Example:
         return {"inputs": self.inputs[index], "labels": self.labels[index]}
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What a model predicts for a task's N examples, of up to S labels each: what metrics are computed from.
-
-    Args:
-        losses: `[N, S]`, 0 where no label counts.
-        predicted: `[N, S]`, what the model predicts: the likeliest classes, or numbers.
-        labels: `[N, S]`.
-        counted: `[N, S]`, which labels count.
-        texts: Per example what the model wrote and what it should have; empty where no metric asks for texts.
-        judged: Numbers by metric that the task's judge found; empty where no metric asks for one.
-
-    >>> seen = Predictions(
-    ...     torch.zeros(1, 2), torch.tensor([[4, 5]]), torch.tensor([[4, 0]]), torch.tensor([[True, False]])
-    ... )
-    >>> seen.labels[seen.counted]
-    tensor([4])
-    """
-
-    losses: Tensor
-    predicted: Tensor
-    labels: Tensor
-    counted: Tensor
-    texts: tuple[tuple[str, str], ...] = ()
-    judged: Mapping[str, float] = field(default_factory=dict)
-
-    __repr__ = one_line
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A number to judge predictions by.
-
-    Args:
-        name: As it appears in tables, for example ``accuracy``.
-        compute: From predicted and true labels that count, each `[P]`, to a number.
-        higher_is_better: Direction.
-    """
-
-    name: str
-    compute: Callable[[Tensor, Tensor], float]
-    higher_is_better: bool = True
-
-    __repr__ = one_line
-
-    def of(self, predictions: Predictions) -> float:
-        """The number, from the labels that count."""
-        return self.compute(predictions.predicted[predictions.counted], predictions.labels[predictions.counted])
-
-
-@dataclass(frozen=True)
-class SequenceMetric:
-    """A number to judge sequences by, which needs to know where each begins, or its losses.
-
-    Args:
-        name: As it appears in tables.
-        compute: From all that evaluation saw to a number.
-        higher_is_better: Direction.
-    """
-
-    name: str
-    compute: Callable[[Predictions], float]
-    higher_is_better: bool = True
-
-    __repr__ = one_line
-
-    def of(self, predictions: Predictions) -> float:
-        """Compute the metric from the predictions."""
-        return self.compute(predictions)
-
-
-@dataclass(frozen=True)
-class TextMetric:
-    """A number to judge texts by that the model writes; its task must know how, see `Task.write`.
-
-    Args:
-        name: As it appears in tables.
-        compute: From what was written and what should have been, N texts each, to a number.
-        higher_is_better: Direction.
-    """
-
-    name: str
-    compute: Callable[[Sequence[str], Sequence[str]], float]
-    higher_is_better: bool = True
-
-    __repr__ = one_line
-
-    def of(self, predictions: Predictions) -> float:
-        """Compute the metric from the predictions."""
-        return self.compute([text for text, _ in predictions.texts], [reference for _, reference in predictions.texts])
-
-
-@dataclass(frozen=True)
-class ModelMetric:
-    """A number to judge the model itself by, whatever the examples; its task must know how, see `Task.judge`.
-
-    Args:
-        name: As it appears in tables.
-        higher_is_better: Direction.
-    """
-
-    name: str
-    higher_is_better: bool = True
-
-    def of(self, predictions: Predictions) -> float:
-        """Compute the metric from the predictions."""
-        return predictions.judged[self.name]
-
-
-AnyMetric = Metric | SequenceMetric | TextMetric | ModelMetric
 
 
 def predict_inputs(model: nn.Module, batch: Batch) -> Tensor:
@@ -280,6 +163,7 @@ class Task:
         Raises:
             TaskError: Its examples change from one look to the next, so that no hash can know them again.
 
+        >>> from foretaste.metric_kinds import Metric
         >>> rows = Rows(torch.eye(2), torch.arange(2))
         >>> task = Task("a", rows, rows, [Metric("accuracy", lambda predicted, labels: 1.0)])
         >>> other = Task("a", rows, Rows(torch.eye(2), torch.tensor([1, 0])), task.metrics)

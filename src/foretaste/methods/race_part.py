@@ -11,10 +11,10 @@ from torch import Tensor
 from foretaste.evaluate import predict_examples
 from foretaste.methods.previews import Previews, memory_of, merger_of
 from foretaste.methods.site_set import Merger
+from foretaste.metric_kinds import Predictions
 from foretaste.params import Params, in_eval_mode, swapped
 from foretaste.remembered import Memory
 from foretaste.store.study import Done, Json
-from foretaste.task import Predictions
 from foretaste.together import predict_examples_of_each
 from foretaste.weights import TaskWeights
 from foretaste.work.context import Context

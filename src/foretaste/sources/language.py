@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from foretaste.errors import DataError
 from foretaste.lazy import lazy
+from foretaste.metric_kinds import AnyMetric, ModelMetric, TextMetric
 from foretaste.metrics import SEQUENCE_METRICS
 from foretaste.params import in_eval_mode, parameters_of
 from foretaste.sources.chat import chat_template
@@ -26,7 +27,7 @@ from foretaste.sources.request import HarnessMetric, HarnessOptions, ModelReques
 from foretaste.sources.row_warnings import Cut, TaskRows, cut_warning, file_warnings, overlap_warnings
 from foretaste.sources.tokens import Coded, Tokens
 from foretaste.sources.writing import Writer
-from foretaste.task import AnyMetric, Batch, ModelMetric, Task, TextMetric, Unit
+from foretaste.task import Batch, Task, Unit
 
 if TYPE_CHECKING:
     from foretaste.sources import harness, harness_tasks, texts

@@ -9,11 +9,12 @@ from foretaste.errors import StudyError
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.method_table import METHOD_TABLE
 from foretaste.one_line import one_line
+from foretaste.simplex import spread
 from foretaste.surface.calibrate import KnownRuns, Mixture, Previews, mixtures
 from foretaste.surface.prediction import Prediction
 from foretaste.surface.scales import Scale, sampling_noise, scale_of
 from foretaste.surface.table import Array, Surface
-from foretaste.weights import TaskWeights, spread
+from foretaste.weights import TaskWeights
 
 __all__ = ["Predictor", "fit_predictor", "predict"]
 
@@ -91,7 +92,7 @@ def predict(surface: Surface, points: Sequence[TaskWeights], metric: str | None 
         StudyError: See `fit_predictor`.
 
     >>> from foretaste.surface.table import Headline
-    >>> from foretaste.weights import lattice
+    >>> from foretaste.simplex import lattice
     >>> fidelities, points = [(Fidelity.PREVIEW, 0.8), (Fidelity.JOINT, 0.2)], lattice("ab", 6)
     >>> rows = [
     ...     Evaluation(w, {t: {"accuracy": 0.5 + 0.4 * w[t] - loss * min(w.values())} for t in w}, fidelity, "simple")

@@ -6,7 +6,7 @@ import torch
 from foretaste.errors import RecipeError, TaskError
 from foretaste.method_table import METHOD_TABLE, MethodRow
 from foretaste.methods.registry import check_methods, last_with_params, method_named, require_params
-from foretaste.task import ModelMetric
+from foretaste.metric_kinds import ModelMetric
 from foretaste.weights import TaskWeights, corners
 from foretaste.workflow.fit import fit
 from foretaste.workflow.preview import prepare, prepare_merger, preview

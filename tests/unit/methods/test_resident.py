@@ -16,7 +16,7 @@ from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.mixture import MixtureSite
 from foretaste.posterior.site import GaussianSite
-from foretaste.weights import lattice
+from foretaste.simplex import lattice
 from foretaste.work.context import Unwatched
 from foretaste.workflow.fit import fit
 from foretaste.workflow.preview import prepare_merger, preview

@@ -4,9 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from foretaste.simplex import lattice
 from foretaste.surface.calibrate import KnownRuns, Mixture, Previews, mixtures
 from foretaste.surface.table import Array
-from foretaste.weights import lattice
 
 GRID = np.array([list(weights.values()) for weights in lattice("abc", 8)])
 INSIDE = GRID[GRID.min(1) > 0]

@@ -3,10 +3,10 @@ import math
 import numpy as np
 import pytest
 
+from foretaste.simplex import lattice
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.race import ERROR, Gap, Goal, RaceResult, Tally, compare_candidates
 from foretaste.surface.table import Array, Headline
-from foretaste.weights import lattice
 
 MEAN, WORST = Preference("mean", {}), Preference("worst", {})
 HEADS = {task: Headline("accuracy") for task in "ab"}
