@@ -21,10 +21,11 @@ from torch import Tensor
 from foretaste.errors import ParamsError
 from foretaste.params import Params, dtype_of, shape_of, wide
 from foretaste.pieces import CHUNK, Factor, check_sites, is_finite, name_culprit, owned, pieces_of, renormalise
+from foretaste.posterior.conjugate import EXACT, Stop
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
-from foretaste.posterior.precision import EXACT, Piece, Precision, Stop, coupled
+from foretaste.posterior.precision import Piece, Precision, coupled
 from foretaste.posterior.site import GaussianSite, product
 from foretaste.weights import TaskWeights
 

@@ -7,7 +7,7 @@ from typing import Any
 from foretaste.methods.method import Method
 from foretaste.methods.simple import task_runs
 from foretaste.methods.site_set import SiteSet
-from foretaste.posterior.precision import Stop
+from foretaste.posterior.conjugate import Stop
 from foretaste.work.context import Context
 from foretaste.work.curvature import KroneckerCurvature
 from foretaste.work.work import Work

@@ -9,10 +9,10 @@ import torch
 from foretaste.merge import Preview, correct_preview, merge
 from foretaste.one_line import one_line
 from foretaste.params import Params
+from foretaste.posterior.conjugate import EXACT, Stop
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.mixture import MixtureSite
 from foretaste.posterior.placing import bytes_of, place_on
-from foretaste.posterior.precision import EXACT, Stop
 from foretaste.posterior.site import GaussianSite, Site
 from foretaste.store.study import Done
 from foretaste.weights import TaskWeights

@@ -30,9 +30,10 @@ from torch import Tensor
 from foretaste.errors import ParamsError
 from foretaste.params import Params, wide
 from foretaste.posterior.axes import Axes, Basis
+from foretaste.posterior.conjugate import EXACT, Stop, conjugate_gradients
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.isotropic import Isotropic
-from foretaste.posterior.precision import EXACT, Piece, Precision, Stop, Sum, conjugate_gradients
+from foretaste.posterior.precision import Piece, Precision, Sum
 from foretaste.posterior.span import Span
 
 __all__ = ["Kronecker", "KroneckerSum"]

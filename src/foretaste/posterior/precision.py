@@ -1,35 +1,19 @@
 """Precision: an inverse covariance, as a linear operator on params with a structure."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
 from foretaste.errors import ParamsError
 from foretaste.params import Params, wide
+from foretaste.posterior.conjugate import EXACT, Stop, conjugate_gradients
 from foretaste.stored import Stored
 
-__all__ = ["EXACT", "Piece", "Precision", "Stop", "Sum", "conjugate_gradients", "coupled", "dense", "flat", "unflat"]
+__all__ = ["Piece", "Precision", "Sum", "coupled", "dense", "flat", "unflat"]
 
 _DENSE_LIMIT = 4096
-
-
-@dataclass(frozen=True)
-class Stop:
-    """When conjugate gradients stop. Steep directions are solved first: stopping early leaves flat ones near the start.
-
-    Args:
-        tolerance: At a residual of this share of the first one.
-        steps: After so many steps at the latest; ten for every entry if left out.
-    """
-
-    tolerance: float = 1e-8
-    steps: int | None = None
-
-
-EXACT = Stop()
 
 
 class Piece:
@@ -225,36 +209,6 @@ def coupled(precisions: Iterable[Precision], names: Sequence[str]) -> list[tuple
         together = set().union(*(home[name] for name in group))
         home.update(dict.fromkeys(together, together))
     return list(dict.fromkeys(tuple(name for name in names if name in home[first]) for first in names))
-
-
-def conjugate_gradients(
-    residual: Tensor, image: Callable[[Tensor], Tensor], dot: Callable[[Tensor, Tensor], Tensor], stop: Stop = EXACT
-) -> Tensor:
-    """``S^-1 r`` for a residual r, by conjugate gradients from 0.
-
-    Args:
-        residual: r, a vector of numbers, or of coordinates in which sums and multiples can be taken.
-        image: ``S v``.
-        dot: The inner product of two vectors.
-        stop: When to stop.
-
-    References:
-        Hestenes, Stiefel: Methods of Conjugate Gradients for Solving Linear Systems, 1952.
-
-    >>> conjugate_gradients(torch.tensor([2.0, 3.0]), lambda v: torch.tensor([1.0, 2.0]) * v, torch.dot)
-    tensor([2.0000, 1.5000])
-    """
-    solution, direction = residual * 0, residual
-    size = first = float(dot(residual, residual))
-    for _ in range(stop.steps or 10 * len(residual)):
-        if not size > stop.tolerance**2 * first:
-            break
-        step = size / float(dot(direction, seen := image(direction)))
-        solution = solution + step * direction
-        residual = residual - step * seen
-        size, before = float(dot(residual, residual)), size
-        direction = residual + size / before * direction
-    return solution
 
 
 def flat(params: Params) -> Tensor:

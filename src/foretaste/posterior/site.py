@@ -9,9 +9,10 @@ from torch import Tensor
 
 from foretaste.one_line import one_line
 from foretaste.params import Params, check_fit, wide
+from foretaste.posterior.conjugate import EXACT, Stop
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
-from foretaste.posterior.precision import EXACT, Piece, Precision, Stop, Sum
+from foretaste.posterior.precision import Piece, Precision, Sum
 
 __all__ = ["GaussianSite", "Record", "Site", "product"]
 

@@ -5,10 +5,10 @@ import torch
 
 from foretaste.merge import merge
 from foretaste.methods.site_set import AnchorRun, Merger, SiteSet
+from foretaste.posterior.conjugate import Stop
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.mixture import MixtureSite
-from foretaste.posterior.precision import Stop
 from foretaste.posterior.site import GaussianSite
 from foretaste.store.study import Done
 from foretaste.weights import TaskWeights

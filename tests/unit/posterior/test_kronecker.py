@@ -9,10 +9,11 @@ import torch
 from foretaste.errors import ParamsError
 from foretaste.params import Params
 from foretaste.posterior.axes import Axes
+from foretaste.posterior.conjugate import Stop
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.kronecker import Kronecker, KroneckerSum
-from foretaste.posterior.precision import Piece, Precision, Stop, Sum, dense, flat, unflat
+from foretaste.posterior.precision import Piece, Precision, Sum, dense, flat, unflat
 from laws import (
     HARD,
     assert_adds,

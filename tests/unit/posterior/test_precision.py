@@ -6,11 +6,12 @@ from torch import Tensor
 
 from foretaste.errors import ParamsError
 from foretaste.params import Params
+from foretaste.posterior.conjugate import Stop
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.kronecker import Kronecker, KroneckerSum
 from foretaste.posterior.lowrank import LowRank
-from foretaste.posterior.precision import Piece, Precision, Stop, Sum, coupled, dense, flat, unflat
+from foretaste.posterior.precision import Piece, Precision, Sum, coupled, dense, flat, unflat
 from laws import (
     HARD,
     LAWS,
