@@ -13,8 +13,7 @@ whichever leads. Floors are compared likewise.
 
 References:
     Maron, Moore: Hoeffding Races: Accelerating Model Selection Search for Classification and Function Approximation,
-    1993,
-    https://papers.nips.cc/paper/841-hoeffding-races-accelerating-model-selection-search-for-classification-and-function-approximation
+    Advances in Neural Information Processing Systems 6, 1993
     Hothorn, Bretz, Westfall: Simultaneous Inference in General Parametric Models, 2008,
     https://doi.org/10.1002/bimj.200810425
 """
@@ -25,13 +24,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from foretaste.evaluation import Evaluation
 from foretaste.one_line import one_line
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.table import Array, Headline, oriented
-from foretaste.weights import TaskWeights
 
-__all__ = ["ERROR", "DroppedCandidate", "Flags", "Gap", "Goal", "RaceResult", "Standing", "Tally", "compare_candidates"]
+__all__ = ["ERROR", "Flags", "Goal", "Standing", "Tally", "compare_candidates"]
 
 Flags = NDArray[np.bool_]
 
@@ -130,74 +127,6 @@ class Standing:
     missing: Flags
 
     __repr__ = one_line
-
-
-@dataclass(frozen=True)
-class Gap:
-    """The gap between a candidate and the best one, on the same examples.
-
-    Args:
-        behind: The difference.
-        low: Lower end of its interval.
-        high: Upper end.
-    """
-
-    behind: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class DroppedCandidate:
-    """A candidate that stopped.
-
-    Args:
-        weights: alpha.
-        examples: How many it was evaluated on, over all tasks.
-        value: What the preference gave on them.
-        gap: How it stood to the leader.
-        missing: Whether it stopped because it misses the floors, whatever its value.
-    """
-
-    weights: TaskWeights
-    examples: int
-    value: float
-    gap: Gap
-    missing: bool = False
-
-    __repr__ = one_line
-
-
-@dataclass(frozen=True)
-class RaceResult:
-    """The result of a race.
-
-    Args:
-        method: Of the previews.
-        rows: Of the candidates that were evaluated on all examples.
-        dropped: The others, in the order in which they stopped.
-        best: What is chosen among the rows.
-        gaps: For each row's weights how they stand to the best, as other examples of the same kind would say.
-        evaluated: Evaluations of single examples.
-        whole: The same, had all candidates seen all of them.
-        reason: Why nothing could be raced; empty where it was.
-    """
-
-    method: str
-    rows: tuple[Evaluation, ...]
-    dropped: tuple[DroppedCandidate, ...]
-    best: TaskWeights
-    gaps: Mapping[TaskWeights, Gap]
-    evaluated: int
-    whole: int
-    reason: str = ""
-
-    __repr__ = one_line
-
-    @property
-    def undecided(self) -> tuple[TaskWeights, ...]:
-        """The weights that are too close to the best to call."""
-        return tuple(weights for weights, gap in self.gaps.items() if weights != self.best and gap.low <= 0)
 
 
 def compare_candidates(

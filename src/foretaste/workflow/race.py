@@ -18,7 +18,8 @@ from foretaste.metric_kinds import AnyMetric, Predictions
 from foretaste.metrics import example_sums
 from foretaste.surface.choose import choose
 from foretaste.surface.preference import Floor, Preference
-from foretaste.surface.race import ERROR, DroppedCandidate, Gap, Goal, RaceResult, Standing, compare_candidates
+from foretaste.surface.race import ERROR, Goal, Standing, compare_candidates
+from foretaste.surface.race_result import DroppedCandidate, Gap, RaceResult
 from foretaste.surface.table import Surface, headlines
 from foretaste.task import Task
 from foretaste.weights import TaskWeights, corners

@@ -18,7 +18,7 @@ from foretaste.sources.digits import digits
 from foretaste.sources.problem import Problem
 from foretaste.surface.choose import choose
 from foretaste.surface.preference import Floor, Preference
-from foretaste.surface.race import RaceResult
+from foretaste.surface.race_result import RaceResult
 from foretaste.surface.table import Surface, headlines
 from foretaste.task import Batch, Rows, Task
 from foretaste.weights import TaskWeights, uniform

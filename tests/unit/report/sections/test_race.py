@@ -7,7 +7,7 @@ from foretaste.report.json import plain
 from foretaste.report.records import race_records
 from foretaste.report.sections.race import race_sections
 from foretaste.simplex import lattice
-from foretaste.surface.race import DroppedCandidate, Gap, RaceResult
+from foretaste.surface.race_result import DroppedCandidate, Gap, RaceResult
 from foretaste.weights import TaskWeights
 from summaries import shown
 
