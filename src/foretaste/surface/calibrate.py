@@ -36,9 +36,10 @@ from numpy.typing import NDArray
 
 from foretaste.one_line import one_line
 from foretaste.surface.gaussian_process import Conditioned, Kernel, Places
+from foretaste.surface.preview_process import Previews, PreviewValues
 from foretaste.surface.table import Array
 
-__all__ = ["KnownRuns", "Mixture", "PreviewValues", "Previews", "mixtures"]
+__all__ = ["KnownRuns", "Mixture", "mixtures"]
 
 _NOISES = (0.06, 0.2, 0.6)
 _SIZES = (0.15, 0.4, 0.9)
@@ -50,69 +51,6 @@ _POOLED = 0.9
 _UNSURE = 0.2  # joint runs: with as many, half of what they say of the predictors is believed
 _KEPT = 1e-3
 _EXACT = 1e-2
-_SMOOTHERS = tuple(product((0.2, 0.5), (0.4, 1.2), (0.03, 0.2)))  # power, reach and noise of previews over the simplex
-
-
-PreviewValues = tuple[Array, Array]  # `[M, T]` values and `[M]` variances of previews at M places
-
-
-@dataclass(frozen=True)
-class Previews:
-    """One fidelity and method over the whole simplex: a Gaussian process through its rows.
-
-    Args:
-        name: What they are called.
-        center: `[T]`, their mean.
-        alphas: `[N, T]`, where they were evaluated.
-        process: Given their `[N, T]` values around the center.
-        power: Of the coordinates.
-        reach: Of the kernel.
-        credit: How far they are trusted beside others before any joint run.
-    """
-
-    name: str
-    center: Array
-    alphas: Array
-    process: Conditioned
-    power: float
-    reach: float
-    credit: float = 1.0
-
-    __repr__ = one_line
-
-    @classmethod
-    def through(cls, name: str, alphas: Array, values: Array, credit: float = 1.0) -> "Previews":
-        """Fit the smoothest process that predicts each row well from the others.
-
-        Args:
-            name: What they are called.
-            alphas: `[N, T]`.
-            values: `[N, T]`.
-            credit: How far they are trusted beside others before any joint run.
-
-        >>> alphas = np.array([[1.0, 0.0], [0.8, 0.2], [0.5, 0.5], [0.2, 0.8], [0.0, 1.0]])
-        >>> Previews.through("simple", alphas, alphas).at(np.array([[0.6, 0.4]]))[0].round(1)
-        array([[0.6, 0.4]])
-        """
-        center = values.mean(0)
-        candidates = []
-        for power, reach, noise in _SMOOTHERS:
-            places = _places(alphas, power)
-            process = Conditioned.on(
-                Kernel(1.0, reach, reach).between(places, places), np.full(len(alphas), noise**2), values - center
-            )
-            candidates.append(
-                (float(process.densities().sum()), cls(name, center, alphas, process, power, reach, credit))
-            )
-        return max(candidates, key=lambda pair: pair[0])[1]
-
-    def at(self, alphas: Array) -> tuple[Array, Array]:
-        """`[M, T]` values and `[M]` variances elsewhere."""
-        kernel, places = Kernel(1.0, self.reach, self.reach), _places(alphas, self.power)
-        mean, covariance = self.process.at(
-            kernel.between(places, _places(self.alphas, self.power)), kernel.between(places, places)
-        )
-        return mean + self.center, np.maximum(np.diag(covariance), 0.0)
 
 
 @dataclass(frozen=True)
@@ -328,7 +266,3 @@ def _mixture(shares: Array, fits: Sequence[_Fit], is_joint: NDArray[np.bool_], l
     parts = tuple((share / total, fit) for share, fit in counting)
     left_out = [share * (fit.places.preview + fit.center + fit.process.left_out()[0])[is_joint] for share, fit in parts]
     return Mixture(parts, np.sum(left_out, axis=0), least)
-
-
-def _places(alphas: Array, power: float) -> Places:
-    return Places(alphas, 0, np.zeros(len(alphas)), power)
