@@ -60,7 +60,8 @@ class TaskWeights(Mapping[str, float]):
     def __contains__(self, name: object) -> bool:
         return name in self.names
 
-    def get(self, name: str, default: float | None = None) -> float | None:  # type: ignore[override]  # typed for numbers alone
+    # Mapping's get is typed for numbers alone.
+    def get(self, name: str, default: float | None = None) -> float | None:  # type: ignore[override]
         """The task's weight, or something else where there is no such task."""
         return self[name] if name in self.names else default
 

@@ -49,7 +49,9 @@ class Waker:
                     *(["--trust"] if self._trust else []),
                 ]
                 none = subprocess.DEVNULL
-                self._process = subprocess.Popen(command, stdin=none, stdout=none, start_new_session=True)  # noqa: S603 (ourselves)
+                self._process = subprocess.Popen(  # noqa: S603 (ourselves)
+                    command, stdin=none, stdout=none, start_new_session=True
+                )
 
 
 def main(folder: Path, *, trust: bool = False) -> int:
