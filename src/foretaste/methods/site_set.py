@@ -124,7 +124,10 @@ class Merger:
 def _with_temperature(sites: Sites, temperature: float | None) -> Sites:
     if temperature is None:
         return sites
-    return {task: site.tempered(temperature) if isinstance(site, MixtureSite) else site for task, site in sites.items()}
+    return {
+        task: site.at_temperature(temperature) if isinstance(site, MixtureSite) else site
+        for task, site in sites.items()
+    }
 
 
 @dataclass(frozen=True)

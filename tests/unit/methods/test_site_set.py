@@ -76,7 +76,7 @@ def test_a_start_decides_which_mode_is_found() -> None:
 def test_each_temperature_begins_where_the_last_ended() -> None:
     """Hot responsibilities average the runs; cold ones go on from there."""
     sites = {task: MixtureSite(PRIOR, (run(-1.0), run(2.0))) for task in "ab"}
-    hot = {task: site.tempered(50.0) for task, site in sites.items()}
+    hot = {task: site.at_temperature(50.0) for task, site in sites.items()}
     middle = merge(PRIOR, hot, AT).params
     found = Merger(PRIOR, sites, temperatures=(50.0, 1.0)).merge(AT)
     assert torch.equal(found.start["w"], middle["w"])
