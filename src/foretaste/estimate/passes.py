@@ -181,8 +181,8 @@ def slow_gradients(estimate: Estimate, batch: Batch, root: Root, names: Collecti
     >>> from foretaste.estimate.fisher import build
     >>> estimate = build(nn.Linear(2, 2), Task("a", rows, rows, [METRICS["accuracy"]]), generator=torch.Generator())
     >>> batch = {"inputs": rows.inputs, "labels": rows.labels}
-    >>> from foretaste.loss.columns import GivenRoot
-    >>> [list(each) for each in slow_gradients(estimate, batch, GivenRoot(torch.eye(2)), ["bias"])]
+    >>> from foretaste.loss.columns import FixedRoot
+    >>> [list(each) for each in slow_gradients(estimate, batch, FixedRoot(torch.eye(2)), ["bias"])]
     [['bias'], ['bias']]
     """
     named = {name: p for name, p in estimate.model.named_parameters() if name in names and p.requires_grad}
