@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from foretaste.estimate.ensemble import plain
+from foretaste.estimate.ensemble import average_runs
 from foretaste.methods.members import EVEN, combined_sites, member_curvatures
 from foretaste.methods.method import Method
 from foretaste.methods.site_set import SiteSet
@@ -24,4 +24,4 @@ class Average(Method):
         works = {
             task: tuple(each.run.done(context) for each in own) for task, own in member_curvatures(context).items()
         }
-        return SiteSet(works, combined_sites(context, plain), options=EVEN)
+        return SiteSet(works, combined_sites(context, average_runs), options=EVEN)

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any
 
-from foretaste.estimate.ensemble import ensemble, weighted
+from foretaste.estimate.ensemble import average_with_curvature, mix_runs
 from foretaste.methods.members import combined_sites, finished_works, member_curvatures
 from foretaste.methods.method import Method
 from foretaste.methods.site_set import SiteSet
@@ -28,8 +28,8 @@ class Mixture(Method):
         plan = context.recipe.ensemble
         return SiteSet(
             finished_works(context),
-            combined_sites(context, partial(ensemble, blocks=plan.blocks)),
-            start=combined_sites(context, weighted),
+            combined_sites(context, partial(mix_runs, blocks=plan.blocks)),
+            start=combined_sites(context, average_with_curvature),
             temperatures=tuple(plan.temperatures),
             options={"ensemble": plan.model_dump()},
         )

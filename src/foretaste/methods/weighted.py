@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from foretaste.estimate.ensemble import weighted
+from foretaste.estimate.ensemble import average_with_curvature
 from foretaste.methods.members import EVEN, combined_sites, finished_works, member_curvatures
 from foretaste.methods.method import Method
 from foretaste.methods.site_set import SiteSet
@@ -21,4 +21,4 @@ class Weighted(Method):
         return tuple(each for own in member_curvatures(context).values() for each in own)
 
     def sites(self, context: Context) -> SiteSet:
-        return SiteSet(finished_works(context), combined_sites(context, weighted), options=EVEN)
+        return SiteSet(finished_works(context), combined_sites(context, average_with_curvature), options=EVEN)
