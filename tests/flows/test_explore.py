@@ -336,7 +336,7 @@ def test_a_killed_worker_and_a_cancelled_job(study: Path, page: Page) -> None:
 def _tiny_disk(folder: Path) -> Iterator[Path]:
     """A disk of its own, of 8 MiB."""
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder]
+    command = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
     mounted = subprocess.run(command, capture_output=True, check=False)
     if mounted.returncode:
         pytest.skip(f"no disk can be mounted here: {mounted.stderr.decode().strip()}")

@@ -33,10 +33,8 @@ def model(*before: nn.Module) -> nn.Sequential:
 
 
 def others(net: nn.Module, count: int = 4) -> list[Params]:
-    return [
-        {f"1.{name}": normal(*tensor.shape, seed=seed) for name, tensor in parameters_of(net[1]).items()}
-        for seed in range(count)
-    ]  # type: ignore[index]
+    head = parameters_of(net.get_submodule("1"))
+    return [{f"1.{name}": normal(*tensor.shape, seed=seed) for name, tensor in head.items()} for seed in range(count)]
 
 
 def runs(net: nn.Sequential) -> int:

@@ -10,7 +10,8 @@ from laws import normal
 def matrix(size: int, low: float = -1.0, high: float = 1.0) -> torch.Tensor:
     """A definite matrix whose eigenvalues lie between two powers of ten."""
     axes = torch.linalg.qr(normal(size, size, seed=3, dtype=torch.float64)).Q
-    return axes @ torch.diag(torch.logspace(low, high, size, dtype=torch.float64)) @ axes.T
+    square: torch.Tensor = axes @ torch.diag(torch.logspace(low, high, size, dtype=torch.float64)) @ axes.T
+    return square
 
 
 @pytest.mark.parametrize("size", [1, 2, 9])

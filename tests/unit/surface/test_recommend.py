@@ -87,8 +87,8 @@ def test_gain_against_uniform_weights(known: Outlook) -> None:
         known.surface,
         known.points[:3],
         known.predictor,
-        *(_cut(known, part) for part in ("prediction", "draws", "measured")),
-    )  # type: ignore[arg-type]
+        *(_cut(known, part) for part in ("prediction", "draws", "measured")),  # type: ignore[arg-type]
+    )
     assert recommend(apart, MEAN).gain is None
 
 
