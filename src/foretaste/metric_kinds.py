@@ -12,15 +12,15 @@ __all__ = ["AnyMetric", "Metric", "ModelMetric", "Predictions", "SequenceMetric"
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model predicts for a task's N examples, of up to S labels each: what metrics are computed from.
+    """A model's predictions for a task's N examples, with up to S labels each, from which metrics are computed.
 
     Args:
         losses: `[N, S]`, 0 where no label counts.
-        predicted: `[N, S]`, what the model predicts: the likeliest classes, or numbers.
-        labels: `[N, S]`.
+        predicted: `[N, S]`, the model's predictions: the likeliest classes, or numbers.
+        labels: `[N, S]`, the true labels.
         counted: `[N, S]`, which labels count.
-        texts: Per example what the model wrote and what it should have; empty where no metric asks for texts.
-        judged: Values that the task's judge gave, by metric; empty where no metric asks for one.
+        texts: For each example, the text that the model wrote and the reference; empty where no metric needs texts.
+        judged: Values that the task's judge gave, by metric; empty where no metric needs any.
 
     >>> import torch
     >>> predictions = Predictions(
@@ -42,12 +42,12 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Metric:
-    """A number to judge predictions by.
+    """A metric of predictions.
 
     Args:
-        name: As it appears in tables, for example ``accuracy``.
-        compute: From predicted and true labels that count, each `[P]`, to a number.
-        higher_is_better: Direction.
+        name: The name in tables, for example ``accuracy``.
+        compute: Computes the metric from predicted and true labels that count, each `[P]`.
+        higher_is_better: Whether higher values are better.
     """
 
     name: str
@@ -57,18 +57,18 @@ class Metric:
     __repr__ = one_line
 
     def of(self, predictions: Predictions) -> float:
-        """The number, from the labels that count."""
+        """Compute the metric from the labels that count."""
         return self.compute(predictions.predicted[predictions.counted], predictions.labels[predictions.counted])
 
 
 @dataclass(frozen=True)
 class SequenceMetric:
-    """A number to judge sequences by, which needs to know where each begins, or its losses.
+    """A metric of sequences, which needs to know where each begins, or its losses.
 
     Args:
-        name: As it appears in tables.
-        compute: From all predictions to a number.
-        higher_is_better: Direction.
+        name: The name in tables.
+        compute: Computes the metric from all predictions.
+        higher_is_better: Whether higher values are better.
     """
 
     name: str
@@ -84,12 +84,12 @@ class SequenceMetric:
 
 @dataclass(frozen=True)
 class TextMetric:
-    """A number to judge texts by that the model writes; its task must know how, see `Task.write`.
+    """A metric of texts that the model writes; the task must have `Task.write`.
 
     Args:
-        name: As it appears in tables.
-        compute: From what was written and what should have been, N texts each, to a number.
-        higher_is_better: Direction.
+        name: The name in tables.
+        compute: Computes the metric from N written texts and N references.
+        higher_is_better: Whether higher values are better.
     """
 
     name: str
@@ -105,11 +105,11 @@ class TextMetric:
 
 @dataclass(frozen=True)
 class ModelMetric:
-    """A number to judge the model itself by, whatever the examples; its task must know how, see `Task.judge`.
+    """A metric of the model itself, whatever the examples; the task must have `Task.judge`.
 
     Args:
-        name: As it appears in tables.
-        higher_is_better: Direction.
+        name: The name in tables.
+        higher_is_better: Whether higher values are better.
     """
 
     name: str

@@ -16,7 +16,7 @@ _qmc = lazy("scipy.stats.qmc")  # slow to import, and few studies have so many t
 
 
 def lattice(tasks: Sequence[str], resolution: int) -> list[TaskWeights]:
-    """All weights that are multiples of ``1 / resolution``.
+    """List all weights that are multiples of ``1 / resolution``.
 
     Args:
         tasks: T task names.
@@ -26,7 +26,7 @@ def lattice(tasks: Sequence[str], resolution: int) -> list[TaskWeights]:
         ``C(n + T - 1, T - 1)`` points, corners included.
 
     Raises:
-        WeightsError: No task, or a resolution below 1.
+        WeightsError: There is no task, or the resolution is below 1.
 
     >>> len(lattice(["a", "b", "c"], 10))
     66
@@ -45,7 +45,7 @@ def lattice(tasks: Sequence[str], resolution: int) -> list[TaskWeights]:
 
 
 def lattice_near(tasks: Sequence[str], points: int) -> int:
-    """The finest resolution whose lattice has at most ``points`` points (at least 1).
+    """Find the finest resolution, at least 1, whose lattice has at most ``points`` points.
 
     >>> lattice_near(["a", "b", "c"], 70)
     10
@@ -57,15 +57,15 @@ def lattice_near(tasks: Sequence[str], points: int) -> int:
 
 
 def covering(tasks: Sequence[str], points: int) -> list[TaskWeights]:
-    """Weights all over the simplex, its inside included: a lattice, if one of so many points reaches the inside.
+    """List weights all over the simplex and its inside: a lattice, if a lattice of so many points reaches the inside.
 
-    A lattice of T tasks has no point at which all of them weigh something until its resolution is T. With more than
-    three tasks and too few points for that, half of the points at most are a coarser lattice, and the others are spread
-    over the inside.
+    A lattice of T tasks has a point at which all tasks have weight only from resolution T on. With more than three
+    tasks and too few points for that, at most half of the points are a coarser lattice, and the others are spread over
+    the inside.
 
     Args:
         tasks: T task names.
-        points: At most so many, but at least the corners.
+        points: At most so many points, but at least the corners.
 
     >>> [len(covering("abc"[:count], 66)) for count in (2, 3)], len(covering("abcdefghijkl", 66))
     ([66, 66], 66)
@@ -80,7 +80,7 @@ def covering(tasks: Sequence[str], points: int) -> list[TaskWeights]:
 
 
 def reaches_inside(tasks: Sequence[str], resolution: int) -> bool:
-    """Tell whether a lattice stands for the whole simplex: some point weighs all tasks, or there are few tasks.
+    """Return whether a lattice stands for the whole simplex: all tasks have weight somewhere, or there are few tasks.
 
     >>> reaches_inside("abcd", 3), reaches_inside("abcd", 4), reaches_inside("abc", 1)
     (False, True, True)
@@ -89,14 +89,14 @@ def reaches_inside(tasks: Sequence[str], resolution: int) -> bool:
 
 
 def inside(tasks: Sequence[str], count: int) -> list[TaskWeights]:
-    """Points at which every task weighs something, spread evenly over the simplex and always the same.
+    """List points at which every task has weight, evenly over the simplex and always the same.
 
     The points ``x`` of a Sobol sequence become weights ``log(1 - x_t) / sum_s log(1 - x_s)``, which are uniform over
     the simplex where the ``x`` are uniform over the cube.
 
     Args:
         tasks: T task names, three or more.
-        count: How many; more begin with the same ones.
+        count: The number of points; a longer list begins with the same ones.
 
     References:
         Sobol: On the distribution of points in a cube and the approximate evaluation of integrals, 1967,
@@ -113,12 +113,12 @@ def inside(tasks: Sequence[str], count: int) -> list[TaskWeights]:
 def dirichlet(
     tasks: Sequence[str], count: int, generator: np.random.Generator, concentration: float = 1.0
 ) -> list[TaskWeights]:
-    """Independent draws from the symmetric Dirichlet distribution.
+    """Draw independently from the symmetric Dirichlet distribution.
 
     Args:
         tasks: T task names.
-        count: How many draws.
-        generator: Source of randomness.
+        count: The number of draws.
+        generator: The source of randomness.
         concentration: 1 is uniform over the simplex; less favours its faces.
 
     >>> len(dirichlet(["a", "b"], 3, np.random.default_rng(0)))
@@ -131,8 +131,12 @@ def dirichlet(
 def spread(points: Sequence[TaskWeights], count: int) -> list[TaskWeights]:
     """Choose ``count`` of the points, far from each other, beginning at the most central one.
 
-    The farthest-point rule of Gonzalez (1985): each next point has the largest distance to
-    those chosen; ties go to the earlier point.
+    This is the farthest-point rule of Gonzalez (1985): each next point has the largest distance to the chosen ones.
+    Ties go to the earlier point.
+
+    Args:
+        points: The points to choose from.
+        count: The number of points to choose.
 
     >>> [str(w) for w in spread(lattice(["a", "b"], 4), 3)]
     ['a=0.5,b=0.5', 'a=1,b=0', 'a=0,b=1']

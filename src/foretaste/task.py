@@ -52,7 +52,7 @@ class Rows:
 
     Args:
         inputs: `[N, ...]`.
-        labels: `[N]` classes, `[N, S]` label tokens, or whatever the task's loss is of.
+        labels: `[N]` classes, `[N, S]` label tokens, or other labels that the task's loss is for.
 
     >>> Rows(torch.zeros(2, 3), torch.tensor([0, 1]))[1]["labels"]
     tensor(1)
@@ -71,7 +71,7 @@ class Rows:
 
 
 def predict_inputs(model: nn.Module, batch: Batch) -> Tensor:
-    """``model(batch["inputs"])``: the default way from a batch to logits.
+    """Compute ``model(batch["inputs"])``, the default way from a batch to logits.
 
     >>> predict_inputs(nn.Identity(), {"inputs": torch.eye(2)})
     tensor([[1., 0.],
@@ -88,24 +88,24 @@ class Task:
 
     Args:
         name: Short; without comma, equals sign, slash or space.
-        train: Examples to learn from. Each is a mapping of tensors with ``labels``.
-        validation: Examples to judge by; never trained on.
-        metrics: The first one is the task's headline.
-        predict: From model and batch to what the loss is of: logits `[B, C]` or `[B, S, C]` for cross-entropy.
-        collate: From examples to a batch.
+        train: Training examples. Each is a mapping of tensors with ``labels``.
+        validation: Examples for evaluation, which are never trained on.
+        metrics: The metrics; the first one is the task's headline.
+        predict: Computes outputs from model and batch: logits `[B, C]` or `[B, S, C]` for cross-entropy.
+        collate: Makes a batch of examples.
         unit: What the loss is a mean over: ``example`` or (label) ``token``.
-        names: The parameters that this task has; None means all of the model's.
-        fingerprint: Hash of the data and its preparation; names the work done on it. If left out, see `identity`.
-        classes: Label names, where known.
-        write: From model and examples to what the model writes for each and what it should have written; for metrics of
-            texts.
-        judge: From model, names of metrics and most documents to look at (None: all) to numbers; tasks that share one
-            ask it once.
-        loss: Of outputs and labels; cross-entropy of one label per example, or of the label tokens of a sequence, if
-            left out.
+        names: The names of the parameters that this task has; None means all of the model's.
+        fingerprint: A hash of the data and its preparation, a part of the keys of work. If left out, see `identity`.
+        classes: The names of the labels, if there are any.
+        write: Writes a text for each example with a model, and returns it with its reference; for metrics of texts.
+        judge: Computes metrics of a model, from the model, the metrics' names, and a bound on the number of documents
+            (None for all). Tasks that share a judge call it once.
+        loss: The loss of outputs and labels. If left out, it is cross-entropy of one label per example, or of the label
+            tokens of a sequence.
 
     Raises:
-        TaskError: A bad name, no metric, no examples, or a metric of texts or of the model and no way to have any.
+        TaskError: The name is bad, there is no metric or no example, or a metric needs `write` or `judge` and the task
+            has none.
     """
 
     name: str
@@ -154,14 +154,13 @@ class Task:
 
     @cached_property
     def identity(self) -> str:
-        """The fingerprint and the loss.
+        """The fingerprint and the loss, or a hash of everything in the task.
 
-        Where no fingerprint was given, a hash of all that the task holds, which is made once.
-
-        That is its examples, unit, classes, parameters, metrics and loss, and the names of its functions.
+        The hash is there for tasks without a fingerprint, and is computed once. It covers the task's examples, unit,
+        classes, parameters, metrics and loss, and the names of its functions.
 
         Raises:
-            TaskError: Its examples change from one look to the next, so that no hash can know them again.
+            TaskError: The examples change from one reading to the next, so a hash cannot recognise them.
 
         >>> from foretaste.metric_kinds import Metric
         >>> rows = Rows(torch.eye(2), torch.arange(2))
@@ -195,7 +194,7 @@ class Task:
         return _hash(*parts, *([self.loss.key] if self.loss.key else []))
 
     def batch(self, examples: Examples, indices: Sequence[int], device: torch.device) -> dict[str, Tensor]:
-        """The examples at these indices, collated, on the device."""
+        """Collate the examples at these indices, on the device."""
         return {key: tensor.to(device) for key, tensor in self.collate([examples[index] for index in indices]).items()}
 
 

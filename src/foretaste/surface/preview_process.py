@@ -18,16 +18,16 @@ PreviewValues = tuple[Array, Array]  # `[M, T]` values and `[M]` variances of pr
 
 @dataclass(frozen=True)
 class Previews:
-    """One fidelity and method over the whole simplex: a Gaussian process through its rows.
+    """The previews of one fidelity and method over the whole simplex: a Gaussian process through their rows.
 
     Args:
-        name: What they are called.
-        center: `[T]`, their mean.
-        alphas: `[N, T]`, where they were evaluated.
-        process: Given their `[N, T]` values around the center.
-        power: Of the coordinates.
-        reach: Of the kernel.
-        credit: How far they are trusted beside others before any joint run.
+        name: The name of fidelity and method.
+        center: `[T]`, the mean of the values.
+        alphas: `[N, T]`, the weightings with a row.
+        process: The process given the `[N, T]` values, less the center.
+        power: The power of the coordinates.
+        reach: The reach of the kernel.
+        credit: How far the previews are trusted beside others before any joint run.
     """
 
     name: str
@@ -45,10 +45,10 @@ class Previews:
         """Fit the smoothest process that predicts each row well from the others.
 
         Args:
-            name: What they are called.
-            alphas: `[N, T]`.
-            values: `[N, T]`.
-            credit: How far they are trusted beside others before any joint run.
+            name: The name of fidelity and method.
+            alphas: `[N, T]`, the weightings with a row.
+            values: `[N, T]`, their values.
+            credit: How far the previews are trusted beside others before any joint run.
 
         >>> alphas = np.array([[1.0, 0.0], [0.8, 0.2], [0.5, 0.5], [0.2, 0.8], [0.0, 1.0]])
         >>> Previews.through("simple", alphas, alphas).at(np.array([[0.6, 0.4]]))[0].round(1)
@@ -67,7 +67,7 @@ class Previews:
         return max(candidates, key=lambda pair: pair[0])[1]
 
     def at(self, alphas: Array) -> tuple[Array, Array]:
-        """`[M, T]` values and `[M]` variances elsewhere."""
+        """Predict `[M, T]` values and `[M]` variances at M weightings."""
         kernel, places = Kernel(1.0, self.reach, self.reach), _places(alphas, self.power)
         mean, covariance = self.process.at(
             kernel.between(places, _places(self.alphas, self.power)), kernel.between(places, places)
