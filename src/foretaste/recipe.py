@@ -1,6 +1,6 @@
 """Recipes: the YAML file that says what to study, checked before any work.
 
-An error names file, line and field, what was found and what is allowed.
+An error names the file, the line and the field, the value there, and what is allowed.
 """
 
 import os
@@ -38,13 +38,13 @@ def read(path: Path, variables: Mapping[str, str] | None = None) -> tuple[Recipe
 
     Args:
         path: A YAML file; relative paths in it start at its folder.
-        variables: Values of ``${NAME}`` and ``${NAME:-default}``; the environment is asked for others.
+        variables: Values of ``${NAME}`` and ``${NAME:-default}``; the environment has the others.
 
     Returns:
         The recipe, and the file's text.
 
     Raises:
-        RecipeError: It cannot be read, or says something impossible.
+        RecipeError: The file cannot be read, or the recipe has a fault.
 
     >>> import tempfile
     >>> with tempfile.NamedTemporaryFile() as file:
@@ -68,12 +68,12 @@ def parse(
 
     Args:
         text: YAML.
-        file: Named in errors.
+        file: The file's name, for errors.
         variables: Values of ``${NAME}``.
-        folder: Where relative paths start.
+        folder: The folder that relative paths start at.
 
     Raises:
-        RecipeError: Every fault, one per line.
+        RecipeError: The recipe has faults; each has a line of the message.
 
     >>> parse("name: a\nmodel: {source: digits}\n").finetune.steps
     300
@@ -99,7 +99,7 @@ def parse(
 
 
 def _check_parts(recipe: Recipe) -> None:
-    """What one part says must suit the others."""
+    """Check that the parts of a recipe fit each other."""
     _check_finetune(recipe.finetune)
     methods = recipe.preview.methods
     if (twice := next((name for name in methods if methods.count(name) > 1), None)) is not None:
@@ -160,7 +160,7 @@ def _expand_variables(value: object, variables: Mapping[str, str], field: tuple[
 
 
 def _anchor_paths(plain: dict[str, Any], folder: Path | None) -> dict[str, Any]:
-    """Paths that exist relative to the recipe's folder, made whole."""
+    """Make paths absolute that exist relative to the recipe's folder."""
     if folder is None:
         return plain
     model = plain.get("model")
@@ -176,7 +176,7 @@ def _anchor_paths(plain: dict[str, Any], folder: Path | None) -> dict[str, Any]:
 
 
 def _anchor_path(value: str, folder: Path) -> str:
-    """A path that exists relative to a folder, or says that it is relative, made whole; anything else as it is."""
+    """Make a path absolute that exists in the folder or begins with a dot; leave anything else as it is."""
     try:
         return str((folder / value).resolve()) if value.startswith(".") or (folder / value).exists() else value
     except (OSError, RuntimeError, ValueError):
@@ -196,7 +196,7 @@ _TRUTH = (
 def _truth_values(
     plain: Mapping[str, Any], parts: Sequence[type[BaseModel]], field: tuple[str, ...]
 ) -> Iterator[tuple[str, ...]]:
-    """Fields whose value is true or false where it cannot be meant: pydantic would take it for the number 1 or 0."""
+    """Find fields that are true or false where pydantic would take this for the number 1 or 0."""
     for key, value in plain.items():
         kinds = {
             kind for part in parts if key in part.model_fields for kind in _kinds(part.model_fields[key].annotation)
@@ -214,7 +214,7 @@ def _truth_values(
 
 
 def _kinds(annotation: object) -> Iterator[object]:
-    """All types that an annotation is made of."""
+    """List all types that an annotation is made of."""
     yield from (annotation, get_origin(annotation))
     for argument in get_args(annotation):
         yield from _kinds(argument)

@@ -59,10 +59,7 @@ def fault_line(fault: ErrorDetails, file: str, text: str) -> str:
 
 
 def _message(fault: ErrorDetails) -> str:
-    """Pydantic's message; for an unknown field, those that there are.
-
-    For a number that is none or far too large, the bound.
-    """
+    """Write pydantic's message, with the field's bound for a number, and with known fields for an unknown one."""
     if fault["type"] in ("int_parsing", "int_parsing_size"):
         field = _part_of(fault).model_fields.get(str(fault["loc"][-1]))
         bound = (
@@ -84,7 +81,7 @@ def _message(fault: ErrorDetails) -> str:
 
 
 def _part_name(fault: ErrorDetails) -> str:
-    """The part of the recipe that a fault is in, by its name in `_PARTS`; empty at the top."""
+    """Name the part of the recipe that a fault is in, as in `_PARTS`; empty at the top."""
     top, *rest = (str(part) for part in fault["loc"])
     name = rest[-2] if top == "model" and len(rest) > 1 else top
     return name if rest and name in _PARTS else ""
@@ -95,7 +92,7 @@ def _part_of(fault: ErrorDetails) -> type[BaseModel]:
 
 
 def _shorten(value: str | float) -> str:
-    """A value as Python writes it, cut where it is long."""
+    """Write a value as Python does, and cut it where it is long."""
     try:
         text = repr(value)
     except ValueError:

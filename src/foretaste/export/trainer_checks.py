@@ -10,10 +10,16 @@ __all__ = ["check_columns", "check_trainer"]
 
 
 def check_trainer(trainer: Trainer, unit: Unit, settings: Settings | None) -> None:
-    """Check that a trainer can train what a mixture is for.
+    """Check that a trainer can train with these settings.
+
+    Args:
+        trainer: The trainer.
+        unit: The unit that alpha's losses are means over.
+        settings: The model, and how to train it.
 
     Raises:
-        TaskError: No settings, another kind of model, or alpha of another unit than tokens.
+        TaskError: There are no settings, the trainer cannot train this kind of model or these params, or alpha's unit
+            is not tokens.
 
     >>> from foretaste.train.training import Training
     >>> check_trainer("trl", "token", Settings("gpt2", Training(steps=5)))

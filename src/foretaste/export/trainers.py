@@ -1,6 +1,6 @@
-"""Configuration of other trainers, so that they train on a written mixture what foretaste's joint run would train.
+"""Configurations of other trainers, with which they train on a written mixture as foretaste's joint run would.
 
-What "mixing" means in each of them, by its documentation:
+"Mixing" means different things in them, by their documentation:
 
 - TRL 1.8, https://huggingface.co/docs/trl/v1.8.0/script_utils (``DatasetMixtureConfig``) and ``sft_trainer``: data sets
   are concatenated. There is no weight: a data set's share is its size.
@@ -11,7 +11,8 @@ What "mixing" means in each of them, by its documentation:
   (``interleave_over``), or are not repeated (``interleave_once``), which gives the shares up. A data set's
   ``num_samples`` is an exact count: all rows once, then some again. That has the meaning of alpha.
 
-So all read the written mixture; LLaMA-Factory may read the sources too. All average over a step's label tokens.
+So all of them read the written mixture, and LLaMA-Factory can read the sources as well. All average over a step's label
+tokens.
 """
 
 import json
@@ -50,7 +51,7 @@ def configuration(trainer: Trainer, mixed: WrittenMixture, settings: Settings) -
 
     Raises:
         TaskError: See `check_trainer`.
-        DataError: Columns that the trainer cannot train on.
+        DataError: The trainer cannot train on the mixture's columns.
 
     >>> from pathlib import Path
     >>> mixed = WrittenMixture(
@@ -79,7 +80,7 @@ def _text(trainer: Trainer, kind: ModelKind, file: str, notes: Sequence[str], va
 
 
 def _common(mixed: WrittenMixture, training: Training) -> dict[str, object]:
-    """What all three call the same, since all three are transformers' Trainer."""
+    """Return the settings that all three call the same, since all three use transformers' Trainer."""
     return {
         "gradient_accumulation_steps": batch_sizes(training)[1],
         "learning_rate": training.learning_rate,
@@ -97,7 +98,7 @@ def _schedule(training: Training) -> str:
 
 
 def _transformers(mixed: WrittenMixture, training: Training) -> dict[str, object]:
-    """As TRL and LLaMA-Factory call it."""
+    """Return the settings under the names that TRL and LLaMA-Factory use."""
     size = {"num_train_epochs": 1, "per_device_train_batch_size": batch_sizes(training)[0]}
     return {**size, "lr_scheduler_type": _schedule(training), "optim": "adamw_torch", **_common(mixed, training)}
 
@@ -211,7 +212,7 @@ def _llama_factory_files(
 
 
 def _entry(file: str, columns: Mapping[str, str]) -> dict[str, object]:
-    """What ``dataset_info.json`` says of a file."""
+    """Make the entry of a file in ``dataset_info.json``."""
     if "messages" in columns:
         tags = {
             "role_tag": "role",
