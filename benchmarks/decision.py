@@ -32,12 +32,13 @@ import numpy as np
 import optuna
 
 from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.simplex import lattice
 from foretaste.surface.outlook import Outlook, outlook
 from foretaste.surface.preference import Preference
 from foretaste.surface.propose import Option, propose
 from foretaste.surface.recommend import recommend
 from foretaste.surface.table import Array, Headline, Surface
-from foretaste.weights import TaskWeights, lattice, uniform
+from foretaste.weights import TaskWeights, uniform
 from predict import RESULTS, _row, headlines_of
 
 MERGED, ANCHORED = ("simple", "diagonal", "kronecker"), "anchored"

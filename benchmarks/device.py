@@ -33,8 +33,9 @@ from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.site import GaussianSite
+from foretaste.simplex import lattice
 from foretaste.task import Batch, Rows, Task
-from foretaste.weights import TaskWeights, lattice
+from foretaste.weights import TaskWeights
 
 NAMES, ROWS, TOKENS, VOCABULARY = ("a", "b", "c"), 16, 128, 8192
 

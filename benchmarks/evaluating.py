@@ -40,6 +40,7 @@ from foretaste.methods.previews import memory_of
 from foretaste.methods.site_set import Merger
 from foretaste.plan import Recipe
 from foretaste.recipe import parse
+from foretaste.simplex import lattice
 from foretaste.sources.problem import Problem
 from foretaste.store.study import StudyStore
 from foretaste.surface.choose import choose
@@ -47,7 +48,7 @@ from foretaste.surface.preference import Preference
 from foretaste.surface.race import ERROR, Goal, Tally, compare_candidates
 from foretaste.surface.table import Array, Surface, headlines
 from foretaste.together import evaluate_each
-from foretaste.weights import TaskWeights, corners, lattice
+from foretaste.weights import TaskWeights, corners
 from foretaste.work.judge import row_of, use_precision
 from foretaste.workflow.fit import fit
 from foretaste.workflow.preview import prepare_merger, preview

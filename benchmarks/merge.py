@@ -28,10 +28,11 @@ from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.site import GaussianSite
+from foretaste.simplex import dirichlet
 from foretaste.sources.checkpoint import open_checkpoint
 from foretaste.stored import Stored
 from foretaste.stream import stream
-from foretaste.weights import TaskWeights, dirichlet
+from foretaste.weights import TaskWeights
 from foretaste.whole import write_whole
 
 EXPERTS = ("a", "b", "c")

@@ -33,10 +33,11 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
 from foretaste.evaluation import Evaluation, Fidelity, MethodSteps
+from foretaste.simplex import dirichlet
 from foretaste.surface.predict import fit_predictor, predict
 from foretaste.surface.scales import scale_of
 from foretaste.surface.table import Array, Headline, Surface
-from foretaste.weights import TaskWeights, corners, dirichlet, uniform
+from foretaste.weights import TaskWeights, corners, uniform
 
 RESULTS = Path(__file__).parent / "results"
 MERGED = ("simple", "diagonal", "kronecker")

@@ -11,8 +11,9 @@ import numpy as np
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.loading import load
 from foretaste.recipe import parse
+from foretaste.simplex import dirichlet, lattice, spread
 from foretaste.store.study import key_of
-from foretaste.weights import TaskWeights, corners, dirichlet, lattice, spread, uniform
+from foretaste.weights import TaskWeights, corners, uniform
 from foretaste.workflow.start import start
 
 RECIPE = "{name: many, model: {source: digits}}"

@@ -74,7 +74,7 @@ class Dense(Precision):
         }
         return cls(tensors["matrix"], shapes)
 
-    def check(self, like: Params, whose: str) -> None:
+    def check(self, like: Params, owner: str) -> None:
         pass
 
     def groups(self, names: Sequence[str]) -> list[tuple[str, ...]]:

@@ -8,7 +8,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "foretaste"
 APART = {"loss": "the losses themselves", "surface": "numbers of a study", "report": "numbers of a study"}
 NO_OUTPUTS = {
-    "weights.py": "points of the simplex",
+    "simplex.py": "points of the simplex",
     "posterior/mixture.py": "responsibilities of a mixture's components",
 }
 OF_A_LOSS = re.compile(

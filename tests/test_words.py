@@ -29,7 +29,6 @@ RIGHT = {
     ("workflow", "named"): "whether methods were named by the user",
 }
 # Rooms whose names are not done yet; the test fails once one of them is clean.
-UNCLEAN_ROOMS = ("estimate", "loss", "methods", "posterior")
 
 
 def room_of(path: Path) -> str:
@@ -66,14 +65,9 @@ def dialect_in(room: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("room", [room for room in ROOMS if room not in UNCLEAN_ROOMS])
+@pytest.mark.parametrize("room", ROOMS)
 def test_names_say_what_things_are(room: str) -> None:
     assert dialect_in(room) == []
-
-
-@pytest.mark.parametrize("room", UNCLEAN_ROOMS)
-def test_a_room_is_listed_as_unclean_for_a_reason(room: str) -> None:
-    assert dialect_in(room), f"{room} is clean; remove it from UNCLEAN_ROOMS"
 
 
 def test_every_exception_is_needed() -> None:
@@ -103,7 +97,6 @@ SUMMARY_FAULTS = {
     "has fewer than three words": re.compile(r"^\S*( \S+)?$"),
 }
 # Rooms whose summaries are not done yet; the test fails once one of them is clean.
-UNCLEAN_SUMMARIES = ("estimate", "loss", "methods", "posterior")
 
 
 def summary_faults_in(room: str) -> list[str]:
@@ -120,14 +113,9 @@ def summary_faults_in(room: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("room", [room for room in ROOMS if room not in UNCLEAN_SUMMARIES])
+@pytest.mark.parametrize("room", ROOMS)
 def test_summaries_stand_alone(room: str) -> None:
     assert summary_faults_in(room) == []
-
-
-@pytest.mark.parametrize("room", UNCLEAN_SUMMARIES)
-def test_summaries_are_listed_as_unclean_for_a_reason(room: str) -> None:
-    assert summary_faults_in(room), f"the summaries of {room} stand alone; remove it from UNCLEAN_SUMMARIES"
 
 
 def text_of(node: ast.AST) -> str | None:

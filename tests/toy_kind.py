@@ -6,11 +6,12 @@ import torch
 import transformers
 from torch import Tensor, nn
 
+from foretaste.metric_kinds import AnyMetric
 from foretaste.sources.data import column, read_rows, rows_digest
 from foretaste.sources.kind import ModelKind
 from foretaste.sources.problem import Problem, text_digest
 from foretaste.sources.request import ModelRequest, TaskRequest
-from foretaste.task import AnyMetric, Batch, Example, Rows, Task
+from foretaste.task import Batch, Example, Rows, Task
 
 __all__ = ["SCORES", "Letters", "load_scores", "predict_scores"]
 

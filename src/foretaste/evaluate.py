@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.errors import TaskError
+from foretaste.metric_kinds import AnyMetric, Predictions
 from foretaste.one_line import one_line
 from foretaste.params import Params, in_eval_mode, swapped
-from foretaste.task import AnyMetric, Example, Examples, Judge, Predictions, Task
+from foretaste.task import Example, Examples, Judge, Task
 
 __all__ = [
     "Columns",

@@ -31,9 +31,10 @@ from foretaste.pieces import (
     pieces_of,
     renormalise,
 )
+from foretaste.posterior.conjugate import EXACT, Stop
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.placing import place_on
-from foretaste.posterior.precision import EXACT, Piece, Precision, Stop
+from foretaste.posterior.precision import Piece, Precision
 from foretaste.posterior.site import Site, product
 from foretaste.weights import TaskWeights
 

@@ -1,7 +1,7 @@
 """Metrics: what is counted of a model's answers, by name; and what each example adds to them.
 
 A metric is a function of predicted and right labels, of what was seen of every label, of texts, or of the model itself;
-a user's own are made in the same way (`foretaste.task.Metric` and its siblings).
+a user's own are made in the same way (`foretaste.metric_kinds`).
 """
 
 import math
@@ -13,8 +13,8 @@ from typing import SupportsFloat
 import torch
 from torch import Tensor
 
+from foretaste.metric_kinds import AnyMetric, Metric, Predictions, SequenceMetric
 from foretaste.one_line import one_line
-from foretaste.task import AnyMetric, Metric, Predictions, SequenceMetric
 
 __all__ = [
     "LABEL_SET_METRICS",

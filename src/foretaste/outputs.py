@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from foretaste.errors import TaskError
 from foretaste.evaluate import Result, batches, padded, result_of
 from foretaste.loss.loss import Loss
+from foretaste.metric_kinds import ModelMetric, Predictions, TextMetric
 from foretaste.one_line import one_line
 from foretaste.params import Params, in_eval_mode, swapped
-from foretaste.task import Batch, ModelMetric, Predictions, Task, TextMetric
+from foretaste.task import Batch, Task
 from foretaste.weights import TaskWeights
 
 __all__ = ["Outputs", "check_mixable", "is_mixable", "outputs_of"]

@@ -17,7 +17,7 @@ from torch import Tensor
 from foretaste.errors import ParamsError, WeightsError
 from foretaste.params import check_fit, first_nonfinite, shape_of
 from foretaste.posterior.gaussian import Gaussian
-from foretaste.posterior.precision import Piece, coupled
+from foretaste.posterior.precision import Piece, couple
 from foretaste.posterior.site import GaussianSite, Site
 from foretaste.weights import TaskWeights
 
@@ -127,7 +127,7 @@ def pieces_of(prior: Gaussian, factors: Sequence[Factor], names: list[str], entr
     >>> [piece.cut for piece in pieces_of(prior, [], ["w"])]
     [slice(0, 131072, None), slice(131072, 131073, None)]
     """
-    groups = coupled([prior.precision, *(site.precision for _, site, _ in factors)], names)
+    groups = couple([prior.precision, *(site.precision for _, site, _ in factors)], names)
     if groups is not None:
         yield from (Piece(group) for group in groups)
         return

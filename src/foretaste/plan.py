@@ -26,17 +26,9 @@ __all__ = [
     "Variational",
 ]
 
-
 _LORA_DEFAULTS: Mapping[str, float] = {"r": 16, "dropout": 0.0, "rslora": False, "train_a": True}
-LORA = (
-    "method",
-    "r",
-    "alpha",
-    "targets",
-    "dropout",
-    "rslora",
-    "train_a",
-)  # fields of `Finetune` that say what is trained
+# Fields of `Finetune` that say what is trained.
+LORA = ("method", "r", "alpha", "targets", "dropout", "rslora", "train_a")
 
 
 class Finetune(RecipePart):

@@ -1,6 +1,6 @@
 """Recipes: the YAML file that says what to study, checked before any work.
 
-An error names file, line and field, what was found and what is allowed.
+An error names the file, the line and the field, the value there, and what is allowed.
 """
 
 import os
@@ -9,21 +9,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-from annotated_types import Le
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from foretaste.errors import BadInput, RecipeError, TaskError
-from foretaste.field_names import suggestion
 from foretaste.located import line_of, load_yaml
 from foretaste.names import check_name
-from foretaste.plan import LORA, Curvature, Ensemble, Finetune, Joint, Preview, Recipe, Recommend, Variational
+from foretaste.plan import LORA, Finetune, Recipe
+from foretaste.recipe_faults import fault_line
 from foretaste.sources.plan_checks import check_columns, check_harness, check_lists, check_metrics, check_model
-from foretaste.sources.plans import DigitsModel, FunctionModel, Harness, TaskData, TransformersModel
+from foretaste.sources.plans import TransformersModel
 
 __all__ = ["Recipe", "parse", "read", "schema", "where"]
 
-_CHARACTERS_IN_MESSAGE = 100  # characters of a wrong value
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
 
@@ -41,13 +38,13 @@ def read(path: Path, variables: Mapping[str, str] | None = None) -> tuple[Recipe
 
     Args:
         path: A YAML file; relative paths in it start at its folder.
-        variables: Values of ``${NAME}`` and ``${NAME:-default}``; the environment is asked for others.
+        variables: Values of ``${NAME}`` and ``${NAME:-default}``; the environment has the others.
 
     Returns:
         The recipe, and the file's text.
 
     Raises:
-        RecipeError: It cannot be read, or says something impossible.
+        RecipeError: The file cannot be read, or the recipe has a fault.
 
     >>> import tempfile
     >>> with tempfile.NamedTemporaryFile() as file:
@@ -71,12 +68,12 @@ def parse(
 
     Args:
         text: YAML.
-        file: Named in errors.
+        file: The file's name, for errors.
         variables: Values of ``${NAME}``.
-        folder: Where relative paths start.
+        folder: The folder that relative paths start at.
 
     Raises:
-        RecipeError: Every fault, one per line.
+        RecipeError: The recipe has faults; each has a line of the message.
 
     >>> parse("name: a\nmodel: {source: digits}\n").finetune.steps
     300
@@ -97,13 +94,12 @@ def parse(
     except BadInput as error:
         raise where(error, file, text) from None
     except ValidationError as error:
-        lines = [_line(file, text, fault["loc"], _message(fault), fault["input"]) for fault in error.errors()]
-        raise RecipeError("\n".join(lines)) from None
+        raise RecipeError("\n".join(fault_line(fault, file, text) for fault in error.errors())) from None
     return recipe
 
 
 def _check_parts(recipe: Recipe) -> None:
-    """What one part says must suit the others."""
+    """Check that the parts of a recipe fit each other."""
     _check_finetune(recipe.finetune)
     methods = recipe.preview.methods
     if (twice := next((name for name in methods if methods.count(name) > 1), None)) is not None:
@@ -164,7 +160,7 @@ def _expand_variables(value: object, variables: Mapping[str, str], field: tuple[
 
 
 def _anchor_paths(plain: dict[str, Any], folder: Path | None) -> dict[str, Any]:
-    """Paths that exist relative to the recipe's folder, made whole."""
+    """Make paths absolute that exist relative to the recipe's folder."""
     if folder is None:
         return plain
     model = plain.get("model")
@@ -180,15 +176,11 @@ def _anchor_paths(plain: dict[str, Any], folder: Path | None) -> dict[str, Any]:
 
 
 def _anchor_path(value: str, folder: Path) -> str:
-    """A path that exists relative to a folder, or says that it is relative, made whole; anything else as it is."""
+    """Make a path absolute that exists in the folder or begins with a dot; leave anything else as it is."""
     try:
         return str((folder / value).resolve()) if value.startswith(".") or (folder / value).exists() else value
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-    ):  # a name that is too long, or links in a circle: whoever opens it says so
-        return value
+    except (OSError, RuntimeError, ValueError):
+        return value  # a name that is too long, or links in a circle: whoever opens it says so
 
 
 def _mappings(value: object) -> Iterator[dict[str, Any]]:
@@ -204,7 +196,7 @@ _TRUTH = (
 def _truth_values(
     plain: Mapping[str, Any], parts: Sequence[type[BaseModel]], field: tuple[str, ...]
 ) -> Iterator[tuple[str, ...]]:
-    """Fields whose value is true or false where it cannot be meant: pydantic would take it for the number 1 or 0."""
+    """Find fields that are true or false where pydantic would take this for the number 1 or 0."""
     for key, value in plain.items():
         kinds = {
             kind for part in parts if key in part.model_fields for kind in _kinds(part.model_fields[key].annotation)
@@ -222,82 +214,7 @@ def _truth_values(
 
 
 def _kinds(annotation: object) -> Iterator[object]:
-    """All types that an annotation is made of."""
+    """List all types that an annotation is made of."""
     yield from (annotation, get_origin(annotation))
     for argument in get_args(annotation):
         yield from _kinds(argument)
-
-
-def _message(fault: ErrorDetails) -> str:
-    """Pydantic's message; for an unknown field, those that there are.
-
-    For a number that is none or far too large, the bound.
-    """
-    if fault["type"] in ("int_parsing", "int_parsing_size"):
-        field = _part_of(fault).model_fields.get(str(fault["loc"][-1]))
-        bound = (
-            next((constraint.le for constraint in field.metadata if isinstance(constraint, Le)), None)
-            if field
-            else None
-        )
-        return fault["msg"] if bound is None else f"Input should be a valid integer, less than or equal to {bound}"
-    if fault["type"] != "extra_forbidden":
-        return fault["msg"]
-    note: dict[str, list[str]] = {"": list(Recipe.model_fields)}
-    for name, part in _PARTS.items():
-        note.setdefault(_PLACES.get(name, name), []).extend(part.model_fields)
-    name = _part_name(fault)
-    return (
-        "unknown field;"
-        f" {suggestion(str(fault['loc'][-1]), _PLACES.get(name, name), list(_part_of(fault).model_fields), note)}"
-    )
-
-
-def _part_name(fault: ErrorDetails) -> str:
-    """The part of the recipe that a fault is in, by its name in `_PARTS`; empty at the top."""
-    top, *rest = (str(part) for part in fault["loc"])
-    name = rest[-2] if top == "model" and len(rest) > 1 else top
-    return name if rest and name in _PARTS else ""
-
-
-def _part_of(fault: ErrorDetails) -> type[BaseModel]:
-    return _PARTS.get(_part_name(fault), Recipe)
-
-
-_PLACES = {
-    "transformers": "model",
-    "function": "model",
-    "digits": "model",
-    "harness": "model.harness",
-    "tasks": "tasks.NAME",
-}
-_PARTS: dict[str, type[BaseModel]] = {
-    "transformers": TransformersModel,
-    "harness": Harness,
-    "function": FunctionModel,
-    "digits": DigitsModel,
-    "tasks": TaskData,
-    "finetune": Finetune,
-    "curvature": Curvature,
-    "ensemble": Ensemble,
-    "variational": Variational,
-    "preview": Preview,
-    "joint": Joint,
-    "recommend": Recommend,
-}
-
-
-def _line(file: str, text: str, location: Sequence[str | int], message: str, value: object) -> str:
-    field = [str(part) for place, part in enumerate(location) if (location[0], place) != ("model", 1)]
-    value_text = f"; found {_shorten(value)}" if isinstance(value, str | int | float) else ""
-    field_text = f", {'.'.join(field)}" if field else ""
-    return f"{file}, line {line_of(text, field)}{field_text}: {message.removeprefix('Value error, ')}{value_text}"
-
-
-def _shorten(value: str | float) -> str:
-    """A value as Python writes it, cut where it is long."""
-    try:
-        text = repr(value)
-    except ValueError:
-        text = "a number of thousands of digits"
-    return text if len(text) <= _CHARACTERS_IN_MESSAGE else f"{text[:_CHARACTERS_IN_MESSAGE]}..."

@@ -21,10 +21,11 @@ from torch import Tensor
 from foretaste.errors import ParamsError
 from foretaste.params import Params, dtype_of, shape_of, wide
 from foretaste.pieces import CHUNK, Factor, check_sites, is_finite, name_culprit, owned, pieces_of, renormalise
+from foretaste.posterior.conjugate import EXACT, Stop
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
-from foretaste.posterior.precision import EXACT, Piece, Precision, Stop, coupled
+from foretaste.posterior.precision import Piece, Precision, couple
 from foretaste.posterior.site import GaussianSite, product
 from foretaste.weights import TaskWeights
 
@@ -108,7 +109,7 @@ def _entries_within(
     ]
     width = max(torch.promote_types(torch.float32, dtype).itemsize for dtype in every)
     bytes_per_entry = (5 * len(sites) + 5 * count + 8) * width
-    groups = coupled([prior.precision, *(site.precision for site in sites.values())], names)
+    groups = couple([prior.precision, *(site.precision for site in sites.values())], names)
     needed, what = _FEWEST * bytes_per_entry, "a slice"
     if groups is not None:
         longest = max(sum(math.prod(shape_of(prior.mean, name)) for name in group) for group in groups)

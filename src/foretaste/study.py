@@ -20,7 +20,7 @@ from foretaste.sources.problem import Problem
 from foretaste.surface.comparison import Comparison
 from foretaste.surface.mergeability import Mergeability
 from foretaste.surface.preference import Floor, Preference
-from foretaste.surface.race import RaceResult
+from foretaste.surface.race_result import RaceResult
 from foretaste.surface.recommend import Recommendation
 from foretaste.surface.searched import Budget, Progress, SearchResult
 from foretaste.surface.table import Surface

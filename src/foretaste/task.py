@@ -1,4 +1,4 @@
-"""Tasks and metrics: what the user supplies."""
+"""Tasks: what the user supplies."""
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -15,23 +15,18 @@ from foretaste.errors import TaskError
 from foretaste.loss.cross_entropy import ShapedCrossEntropy
 from foretaste.loss.loss import Batch, Loss
 from foretaste.loss.unit import Unit
+from foretaste.metric_kinds import AnyMetric, ModelMetric, TextMetric
 from foretaste.names import check_name
 from foretaste.one_line import one_line
 
 __all__ = [
-    "AnyMetric",
     "Batch",
     "Example",
     "Examples",
     "Judge",
-    "Metric",
-    "ModelMetric",
     "Predict",
-    "Predictions",
     "Rows",
-    "SequenceMetric",
     "Task",
-    "TextMetric",
     "Unit",
     "Write",
     "predict_inputs",
@@ -57,7 +52,7 @@ class Rows:
 
     Args:
         inputs: `[N, ...]`.
-        labels: `[N]` classes, `[N, S]` label tokens, or whatever the task's loss is of.
+        labels: `[N]` classes, `[N, S]` label tokens, or other labels that the task's loss is for.
 
     >>> Rows(torch.zeros(2, 3), torch.tensor([0, 1]))[1]["labels"]
     tensor(1)
@@ -75,120 +70,8 @@ class Rows:
         return {"inputs": self.inputs[index], "labels": self.labels[index]}
 
 
-@dataclass(frozen=True)
-class Predictions:
-    """What a model predicts for a task's N examples, of up to S labels each: what metrics are computed from.
-
-    Args:
-        losses: `[N, S]`, 0 where no label counts.
-        predicted: `[N, S]`, what the model predicts: the likeliest classes, or numbers.
-        labels: `[N, S]`.
-        counted: `[N, S]`, which labels count.
-        texts: Per example what the model wrote and what it should have; empty where no metric asks for texts.
-        judged: Numbers by metric that the task's judge found; empty where no metric asks for one.
-
-    >>> seen = Predictions(
-    ...     torch.zeros(1, 2), torch.tensor([[4, 5]]), torch.tensor([[4, 0]]), torch.tensor([[True, False]])
-    ... )
-    >>> seen.labels[seen.counted]
-    tensor([4])
-    """
-
-    losses: Tensor
-    predicted: Tensor
-    labels: Tensor
-    counted: Tensor
-    texts: tuple[tuple[str, str], ...] = ()
-    judged: Mapping[str, float] = field(default_factory=dict)
-
-    __repr__ = one_line
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A number to judge predictions by.
-
-    Args:
-        name: As it appears in tables, for example ``accuracy``.
-        compute: From predicted and true labels that count, each `[P]`, to a number.
-        higher_is_better: Direction.
-    """
-
-    name: str
-    compute: Callable[[Tensor, Tensor], float]
-    higher_is_better: bool = True
-
-    __repr__ = one_line
-
-    def of(self, predictions: Predictions) -> float:
-        """The number, from the labels that count."""
-        return self.compute(predictions.predicted[predictions.counted], predictions.labels[predictions.counted])
-
-
-@dataclass(frozen=True)
-class SequenceMetric:
-    """A number to judge sequences by, which needs to know where each begins, or its losses.
-
-    Args:
-        name: As it appears in tables.
-        compute: From all that evaluation saw to a number.
-        higher_is_better: Direction.
-    """
-
-    name: str
-    compute: Callable[[Predictions], float]
-    higher_is_better: bool = True
-
-    __repr__ = one_line
-
-    def of(self, predictions: Predictions) -> float:
-        """Compute the metric from the predictions."""
-        return self.compute(predictions)
-
-
-@dataclass(frozen=True)
-class TextMetric:
-    """A number to judge texts by that the model writes; its task must know how, see `Task.write`.
-
-    Args:
-        name: As it appears in tables.
-        compute: From what was written and what should have been, N texts each, to a number.
-        higher_is_better: Direction.
-    """
-
-    name: str
-    compute: Callable[[Sequence[str], Sequence[str]], float]
-    higher_is_better: bool = True
-
-    __repr__ = one_line
-
-    def of(self, predictions: Predictions) -> float:
-        """Compute the metric from the predictions."""
-        return self.compute([text for text, _ in predictions.texts], [reference for _, reference in predictions.texts])
-
-
-@dataclass(frozen=True)
-class ModelMetric:
-    """A number to judge the model itself by, whatever the examples; its task must know how, see `Task.judge`.
-
-    Args:
-        name: As it appears in tables.
-        higher_is_better: Direction.
-    """
-
-    name: str
-    higher_is_better: bool = True
-
-    def of(self, predictions: Predictions) -> float:
-        """Compute the metric from the predictions."""
-        return predictions.judged[self.name]
-
-
-AnyMetric = Metric | SequenceMetric | TextMetric | ModelMetric
-
-
 def predict_inputs(model: nn.Module, batch: Batch) -> Tensor:
-    """``model(batch["inputs"])``: the default way from a batch to logits.
+    """Compute ``model(batch["inputs"])``, the default way from a batch to logits.
 
     >>> predict_inputs(nn.Identity(), {"inputs": torch.eye(2)})
     tensor([[1., 0.],
@@ -205,24 +88,24 @@ class Task:
 
     Args:
         name: Short; without comma, equals sign, slash or space.
-        train: Examples to learn from. Each is a mapping of tensors with ``labels``.
-        validation: Examples to judge by; never trained on.
-        metrics: The first one is the task's headline.
-        predict: From model and batch to what the loss is of: logits `[B, C]` or `[B, S, C]` for cross-entropy.
-        collate: From examples to a batch.
+        train: Training examples. Each is a mapping of tensors with ``labels``.
+        validation: Examples for evaluation, which are never trained on.
+        metrics: The metrics; the first one is the task's headline.
+        predict: Computes outputs from model and batch: logits `[B, C]` or `[B, S, C]` for cross-entropy.
+        collate: Makes a batch of examples.
         unit: What the loss is a mean over: ``example`` or (label) ``token``.
-        names: The parameters that this task has; None means all of the model's.
-        fingerprint: Hash of the data and its preparation; names the work done on it. If left out, see `identity`.
-        classes: Label names, where known.
-        write: From model and examples to what the model writes for each and what it should have written; for metrics of
-            texts.
-        judge: From model, names of metrics and most documents to look at (None: all) to numbers; tasks that share one
-            ask it once.
-        loss: Of outputs and labels; cross-entropy of one label per example, or of the label tokens of a sequence, if
-            left out.
+        names: The names of the parameters that this task has; None means all of the model's.
+        fingerprint: A hash of the data and its preparation, a part of the keys of work. If left out, see `identity`.
+        classes: The names of the labels, if there are any.
+        write: Writes a text for each example with a model, and returns it with its reference; for metrics of texts.
+        judge: Computes metrics of a model, from the model, the metrics' names, and a bound on the number of documents
+            (None for all). Tasks that share a judge call it once.
+        loss: The loss of outputs and labels. If left out, it is cross-entropy of one label per example, or of the label
+            tokens of a sequence.
 
     Raises:
-        TaskError: A bad name, no metric, no examples, or a metric of texts or of the model and no way to have any.
+        TaskError: The name is bad, there is no metric or no example, or a metric needs `write` or `judge` and the task
+            has none.
     """
 
     name: str
@@ -271,15 +154,15 @@ class Task:
 
     @cached_property
     def identity(self) -> str:
-        """The fingerprint and the loss.
+        """The fingerprint and the loss, or a hash of everything in the task.
 
-        Where no fingerprint was given, a hash of all that the task holds, which is made once.
-
-        That is its examples, unit, classes, parameters, metrics and loss, and the names of its functions.
+        The hash is there for tasks without a fingerprint, and is computed once. It covers the task's examples, unit,
+        classes, parameters, metrics and loss, and the names of its functions.
 
         Raises:
-            TaskError: Its examples change from one look to the next, so that no hash can know them again.
+            TaskError: The examples change from one reading to the next, so a hash cannot recognise them.
 
+        >>> from foretaste.metric_kinds import Metric
         >>> rows = Rows(torch.eye(2), torch.arange(2))
         >>> task = Task("a", rows, rows, [Metric("accuracy", lambda predicted, labels: 1.0)])
         >>> other = Task("a", rows, Rows(torch.eye(2), torch.tensor([1, 0])), task.metrics)
@@ -311,7 +194,7 @@ class Task:
         return _hash(*parts, *([self.loss.key] if self.loss.key else []))
 
     def batch(self, examples: Examples, indices: Sequence[int], device: torch.device) -> dict[str, Tensor]:
-        """The examples at these indices, collated, on the device."""
+        """Collate the examples at these indices, on the device."""
         return {key: tensor.to(device) for key, tensor in self.collate([examples[index] for index in indices]).items()}
 
 

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from torch.func import vmap
 
 from foretaste.evaluate import Columns, Result, batches, evaluate, join_batches, predict_examples, result_of
+from foretaste.metric_kinds import Predictions
 from foretaste.params import Params, in_eval_mode, parameters_of, swapped, tensors_of
-from foretaste.task import Batch, Examples, Predictions, Task
+from foretaste.task import Batch, Examples, Task
 
 __all__ = ["at_once", "evaluate_each", "predict_examples_of_each"]
 

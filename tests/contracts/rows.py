@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.simplex import lattice
 from foretaste.store.rows import Done, Record, Rows
-from foretaste.weights import TaskWeights, lattice, uniform
+from foretaste.weights import TaskWeights, uniform
 
 __all__ = ["ROW", "Opener", "RowsContract", "evaluated", "worked"]
 

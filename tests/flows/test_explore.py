@@ -22,10 +22,11 @@ from commands import ENVIRONMENT, foretaste
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.report.explorer import study_page
 from foretaste.report.summary import summarise
+from foretaste.simplex import lattice
 from foretaste.store.queue import Kind, Queue, State
 from foretaste.surface.preference import Preference
 from foretaste.surface.table import Headline, Surface
-from foretaste.weights import lattice, uniform
+from foretaste.weights import uniform
 from problems import digits_recipe
 
 CHROMIUM = next(

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
+from foretaste.simplex import dirichlet
 from foretaste.surface.spline import Spline
-from foretaste.weights import dirichlet
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None

@@ -38,7 +38,7 @@ def _problem(loss, metrics, labels_of, bad):
     for name in ("west", "east"):
         inputs = torch.randn(80, 4, generator=generator)
         slopes = common + 0.7 * torch.randn(4, 3, generator=generator)
-    labels = labels_of(inputs @ slopes + 0.2 * torch.randn(80, 3, generator=generator))
+        labels = labels_of(inputs @ slopes + 0.2 * torch.randn(80, 3, generator=generator))
         labels[torch.rand(labels.shape, generator=generator) < 0.1] = torch.nan
         if bad is not None and name == "east":
             labels[50, 1] = bad
@@ -157,7 +157,7 @@ def test_who_forgets_the_loss_is_told_of_it(tmp_path: Path) -> None:
     recipe.write_text(recipe.read_text().replace("regions:", "forgetful:"))
     (tmp_path / "forgetful.py").write_text(SOURCE.replace(", loss=loss))", "))"))
     message = refused("check", recipe)
-    assert "tasks.west.train: labels are torch.float32, not classes by number" in message
+    assert "tasks.west.train: labels are torch.float32, not class numbers" in message
     assert "loss=Squared() for numbers to predict" in message
 
 

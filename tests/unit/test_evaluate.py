@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from foretaste.errors import ParamsError, TaskError
 from foretaste.evaluate import evaluate, judge_model, measure, predict_examples
 from foretaste.loss.class_labels import IGNORED, losses
+from foretaste.metric_kinds import Metric, ModelMetric, TextMetric
 from foretaste.metrics import METRICS, SEQUENCE_METRICS
 from foretaste.params import snapshot, tensors_of
-from foretaste.task import Batch, Example, Metric, ModelMetric, Rows, Task, TextMetric
+from foretaste.task import Batch, Example, Rows, Task
 from laws import assert_same, normal, random
 
 ROWS = Rows(normal(23, 4), torch.randint(0, 3, (23,), generator=random(1)))

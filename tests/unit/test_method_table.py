@@ -7,7 +7,7 @@ import pytest
 from commands import foretaste
 from foretaste.errors import RecipeError
 from foretaste.method_table import METHOD_TABLE, MethodRow, add_method, check_method_name, with_controls
-from foretaste.methods.registry import method_named
+from foretaste.methods.registry import find_method
 from foretaste.plan import Preview
 from foretaste.recipe import parse
 from problems import digits_recipe
@@ -53,7 +53,7 @@ def moved() -> Iterator[MethodRow]:
     add_method(MOVED)
     yield MOVED
     del METHOD_TABLE[MOVED.name]
-    method_named.cache_clear()
+    find_method.cache_clear()
 
 
 @pytest.mark.usefixtures("moved")
@@ -91,4 +91,4 @@ def test_a_recipe_takes_a_method_that_was_added() -> None:
     assert parse("{name: a, model: {source: digits}, preview: {methods: [moved]}}").preview == Preview(
         methods=["moved"]
     )
-    assert isinstance(method_named("moved"), Moved)
+    assert isinstance(find_method("moved"), Moved)

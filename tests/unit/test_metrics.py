@@ -6,6 +6,7 @@ from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef, r2_scor
 from sklearn.metrics import mean_absolute_error as absolute_error
 
 from foretaste.loss.class_labels import IGNORED
+from foretaste.metric_kinds import AnyMetric, Metric, ModelMetric, Predictions, TextMetric
 from foretaste.metrics import (
     LABEL_SET_METRICS,
     METRICS,
@@ -21,7 +22,6 @@ from foretaste.metrics import (
     perplexity,
     r2,
 )
-from foretaste.task import AnyMetric, Metric, ModelMetric, Predictions, TextMetric
 from laws import random
 
 LABELS = torch.randint(0, 3, (7, 5), generator=random(2))

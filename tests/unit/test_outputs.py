@@ -15,11 +15,13 @@ from foretaste.evaluate import evaluate
 from foretaste.loss import class_mixture as module
 from foretaste.loss.class_labels import IGNORED, losses
 from foretaste.loss.cross_entropy import ClassLoss, ShapedCrossEntropy
+from foretaste.metric_kinds import AnyMetric, ModelMetric, TextMetric
 from foretaste.metrics import METRICS, SEQUENCE_METRICS
 from foretaste.outputs import Outputs, check_mixable, is_mixable, outputs_of
 from foretaste.params import Params, in_eval_mode, snapshot, swapped, tensors_of
-from foretaste.task import AnyMetric, ModelMetric, Rows, Task, TextMetric
-from foretaste.weights import TaskWeights, corners, dirichlet, uniform
+from foretaste.simplex import dirichlet
+from foretaste.task import Rows, Task
+from foretaste.weights import TaskWeights, corners, uniform
 from laws import assert_same, normal, quick, random
 
 NAMES = ["a", "b", "c"]

@@ -15,9 +15,10 @@ from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.precision import Precision
 from foretaste.posterior.site import GaussianSite
+from foretaste.simplex import lattice
 from foretaste.stored import Stored
 from foretaste.stream import stream
-from foretaste.weights import TaskWeights, lattice
+from foretaste.weights import TaskWeights
 from laws import HARD, STRUCTURES, assert_close, diagonal_like, kronecker_like, normal
 
 TASKS = ("a", "b", "c")

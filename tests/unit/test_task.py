@@ -11,19 +11,9 @@ from foretaste.loss.bernoulli import Bernoulli
 from foretaste.loss.cross_entropy import CrossEntropy, ShapedCrossEntropy
 from foretaste.loss.squared import Squared
 from foretaste.loss.token_cross_entropy import TokenCrossEntropy
+from foretaste.metric_kinds import AnyMetric, ModelMetric, TextMetric
 from foretaste.metrics import METRICS
-from foretaste.task import (
-    AnyMetric,
-    Example,
-    Metric,
-    ModelMetric,
-    Predictions,
-    Rows,
-    SequenceMetric,
-    Task,
-    TextMetric,
-    predict_inputs,
-)
+from foretaste.task import Example, Rows, Task, predict_inputs
 from foretaste.weights import uniform
 
 ROWS = Rows(torch.arange(8.0).reshape(4, 2), torch.tensor([0, 1, 0, 1]))
@@ -53,10 +43,12 @@ class TestTask:
             Task("movies", ROWS, nothing, METRIC)
 
     def test_a_metric_of_texts_needs_a_way_to_write_some(self) -> None:
-        judge = TextMetric("length", lambda written, wanted: float(len(written[0])))
+        judge = TextMetric("length", lambda written, expected: float(len(written[0])))
         with pytest.raises(TaskError, match=r"metric 'length' of task 'movies' judges texts, .* give it write="):
             Task("movies", ROWS, ROWS, [*METRIC, judge])
-        writes = [Task("movies", ROWS, ROWS, found, write=lambda model, rows: []).writes for found in (METRIC, [judge])]
+        writes = [
+            Task("movies", ROWS, ROWS, metrics, write=lambda model, rows: []).writes for metrics in (METRIC, [judge])
+        ]
         assert writes == [False, True]
 
     def test_a_metric_of_the_model_needs_a_judge(self) -> None:
@@ -73,7 +65,7 @@ class TestTask:
         assert batch["labels"].tolist() == [1, 0, 1]
 
     def test_a_collate_of_ones_own(self) -> None:
-        task = Task("movies", ROWS, ROWS, METRIC, collate=lambda found: {"labels": torch.tensor([len(found)])})
+        task = Task("movies", ROWS, ROWS, METRIC, collate=lambda examples: {"labels": torch.tensor([len(examples)])})
         assert task.batch(ROWS, [0, 1], CPU)["labels"].tolist() == [2]
 
 
@@ -90,34 +82,6 @@ class TestLoss:
             == task.identity
         )
         assert len({replace(task, loss=loss).identity for loss in (CrossEntropy(), Squared(), Bernoulli())}) == 3
-
-
-class TestMetrics:
-    SEEN = Predictions(
-        torch.tensor([[1.0, 0.0], [2.0, 3.0]]),
-        torch.tensor([[4, 5], [6, 7]]),
-        torch.tensor([[4, 0], [5, 7]]),
-        torch.tensor([[True, False], [True, True]]),
-        (("a", "b"), ("c", "c")),
-    )
-
-    def test_of_labels_sees_those_that_count_in_one_row(self) -> None:
-        metric = Metric("pairs", lambda predicted, labels: float(10 * predicted.sum() + labels.sum()))
-        assert metric.of(self.SEEN) == 10 * (4 + 6 + 7) + 4 + 5 + 7
-
-    def test_of_sequences_sees_all(self) -> None:
-        metric = SequenceMetric("loss", lambda seen: float((seen.losses * seen.counted).sum()), higher_is_better=False)
-        assert (metric.of(self.SEEN), metric.higher_is_better) == (6.0, False)
-
-    def test_of_texts_sees_what_was_written_and_what_should_have_been(self) -> None:
-        metric = TextMetric("same", lambda written, wanted: float(written == ["a", "c"] and wanted == ["b", "c"]))
-        assert metric.of(self.SEEN) == 1.0
-
-    def test_of_the_model_is_what_the_judge_found(self) -> None:
-        assert (
-            ModelMetric("arc:acc", higher_is_better=False).of(replace(self.SEEN, judged={"arc:acc": 0.25, "arc": 1.0}))
-            == 0.25
-        )
 
 
 def test_predict_inputs_calls_the_model() -> None:

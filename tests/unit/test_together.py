@@ -9,10 +9,11 @@ from foretaste import together
 from foretaste.errors import ParamsError, Stopped
 from foretaste.evaluate import Result, evaluate
 from foretaste.loss.class_labels import IGNORED
+from foretaste.metric_kinds import ModelMetric, TextMetric
 from foretaste.metrics import METRICS, SEQUENCE_METRICS
 from foretaste.params import Params, snapshot, tensors_of
 from foretaste.sources.digits import digits
-from foretaste.task import Batch, Example, ModelMetric, Rows, Task, TextMetric, predict_inputs
+from foretaste.task import Batch, Example, Rows, Task, predict_inputs
 from foretaste.together import at_once, evaluate_each, predict_examples_of_each
 from laws import normal, random
 

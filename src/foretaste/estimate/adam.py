@@ -1,20 +1,24 @@
-"""Diagonal curvature that a training run has left behind: Adam's second moment.
+"""Diagonal curvature from a training run's optimizer: Adam's second moment.
 
-Adam keeps a running mean of the squares of the gradients it is given, which are means over B units,
-clipped by a factor c; with ``g_b`` for the gradient of one unit's loss::
+Adam keeps a running mean of squared gradients. A gradient is a mean over B units, clipped by a factor c. With
+``g_b`` for the gradient of one unit's loss::
 
     v_k = (1 - beta2) sum_{i <= k} beta2^(k - i) G_i^2           G_i = c/B sum_b g_b
 
-Were the params held, the weights would add up to ``1 - beta2^k`` and, for units drawn independently::
+If the params stayed the same, the weights would add up to ``1 - beta2^k`` and, for units drawn independently::
 
     E[v_k] / (1 - beta2^k) = c^2 / B (E[g^2] + (B - 1) E[g]^2)
 
-so that ``h = v_k / (1 - beta2^k) * B / c^2`` is the diagonal of the empirical Fisher and ``(B - 1) E[g]^2``
-besides. It stands for the curvature under four assumptions: the noise of gradients dominates their
-mean, ``(B - 1) E[g]^2 << E[g^2]``, as near the task's optimum; the params moved little during the last
-``1 / (1 - beta2)`` steps; c was nearly constant; and the empirical Fisher is the task's curvature,
-which it is where the model fits its labels' noise. Weight decay must be decoupled (AdamW): Adam's own
-is part of G. Where this is in doubt, `foretaste.estimate.fisher` needs one pass over some examples.
+So ``h = v_k / (1 - beta2^k) * B / c^2`` is the diagonal of the empirical Fisher plus ``(B - 1) E[g]^2``. It stands
+for the curvature under four assumptions:
+
+- The noise of gradients dominates their mean, ``(B - 1) E[g]^2 << E[g^2]``, as it does near the task's optimum.
+- The params moved little during the last ``1 / (1 - beta2)`` steps.
+- c was nearly constant.
+- The empirical Fisher is the task's curvature, as it is where the model fits its labels' noise.
+
+Weight decay must be decoupled (AdamW), since Adam's own is part of G. Where an assumption is in doubt, use
+`foretaste.estimate.fisher`, which needs one pass over some examples.
 
 References:
     Li, Dangel, Tam, Raffel: Fishers for Free? Approximating the Fisher Information Matrix by
@@ -42,26 +46,26 @@ __all__ = ["AdamRun", "Moments", "adam"]
 _INSTEAD = "estimate the curvature with foretaste.estimate.fisher"
 _EIGHT_BIT = frozenset({"state1", "state2", "absmax", "absmax1", "absmax2", "qmap1", "qmap2"})
 _FACTORED = frozenset({"exp_avg_sq_row", "exp_avg_sq_col", "row_var", "col_var"})
-_LISTED = 6
+_NAMES_IN_MESSAGE = 6
 
 
 @dataclass(frozen=True)
 class AdamRun:
-    """How a run made the gradients that Adam saw.
+    """The facts of a run that say how its gradients were averaged and clipped.
 
     Args:
         batch_size: Units per device and backward pass: examples, or label tokens (on average) where the
             loss is a mean over tokens.
         accumulation: Backward passes per step, averaged.
         world_size: Devices whose gradients were averaged.
-        clip: c, what gradients were multiplied with before the step; ``max_norm / norm`` where they were
-            clipped to a norm, 1 without.
-        unit: What the loss was a mean over.
-        examples: Examples of the task, for the record.
-        units: Units among them, for the record.
+        clip: c, the factor of gradients before the step: ``max_norm / norm`` where they were clipped to a norm, 1
+            without clipping.
+        unit: The unit that the loss was a mean over.
+        examples: The number of the task's examples, for the record.
+        units: The number of units in them, for the record.
 
     Raises:
-        TaskError: A size below 1, or a factor that is not above 0.
+        TaskError: A size is below 1, or the factor is not above 0.
 
     >>> AdamRun(batch_size=8, accumulation=4, world_size=2).batch
     64
@@ -90,17 +94,17 @@ class AdamRun:
 
     @property
     def batch(self) -> int:
-        """B: units per step, over all passes and devices."""
+        """The number of units per step, B, over all passes and devices."""
         return self.batch_size * self.accumulation * self.world_size
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Adam's state: what of it says something about curvature.
+    """The part of Adam's state that tells about curvature.
 
     Args:
         exp_avg_sq: v by parameter name, in the parameters' shapes.
-        step: k, of all parameters or by name.
+        step: k, one number for all parameters, or one by name.
         beta2: One number for all parameters, or one by name.
         frozen: Parameters that were not trained and have no curvature.
 
@@ -117,16 +121,16 @@ class Moments:
 
     @classmethod
     def of(cls, optimizer: torch.optim.Optimizer, named_parameters: Iterable[tuple[str, nn.Parameter]]) -> "Moments":
-        """Those of a live `torch.optim.Adam` or `AdamW`; of amsgrad the running mean, not the maximum.
+        """Read the moments of a live `torch.optim.Adam` or `AdamW`; of amsgrad the running mean, not the maximum.
 
         Args:
-            optimizer: After its last step.
-            named_parameters: Of the model it trained.
+            optimizer: The optimizer after its last step.
+            named_parameters: The parameters of the model that it trained.
 
         Raises:
-            ParamsError: A state that holds no plain second moment: 8-bit, factored, of another optimizer,
-                or none at all for a trained parameter.
-            TaskError: No beta2.
+            ParamsError: The state has no plain second moment: it is 8-bit, factored, of another optimizer, or missing
+                for a trained parameter.
+            TaskError: The optimizer has no beta2.
 
         >>> layer = nn.Linear(1, 1, bias=False)
         >>> optimizer = torch.optim.AdamW(layer.parameters(), lr=0.0)
@@ -135,8 +139,8 @@ class Moments:
         >>> Moments.of(optimizer, layer.named_parameters()).step
         {'weight': 1.0}
         """
-        named = dict(named_parameters)
-        trained = {name: parameter for name, parameter in named.items() if parameter.requires_grad}
+        parameters = dict(named_parameters)
+        trained = {name: parameter for name, parameter in parameters.items() if parameter.requires_grad}
         states = {name: optimizer.state[p] for name, p in trained.items() if optimizer.state.get(p)}
         _check_present(trained, states, "the optimizer")
         for name, state in states.items():
@@ -148,33 +152,33 @@ class Moments:
             {name: state["exp_avg_sq"] for name, state in states.items()},
             steps,
             beta2,
-            frozenset(set(named) - set(trained)),
+            frozenset(set(parameters) - set(trained)),
         )
 
 
 def adam(center: Params, state: Moments, *, run: AdamRun, carried: Params | None = None) -> GaussianSite:
-    """A task's site with the curvature that Adam's state holds.
+    """Make a task's site with the curvature of Adam's state.
 
     Args:
-        center: The task's params, as the run left them.
-        state: Of a live optimizer (`Moments.of`), or tensors of a file, by the names of the params.
-        run: What the gradients were averaged over and clipped by.
+        center: The task's params at the end of the run.
+        state: The moments of a live optimizer (`Moments.of`), or tensors of a file, by the names of the params.
+        run: How gradients were averaged and clipped.
         carried: The task's floating-point buffers.
 
     Returns:
         A stationary `GaussianSite` centred on the params, curvature per unit in float32 or wider.
 
     Raises:
-        ParamsError: A state that cannot be corrected: 8-bit, factored, sharded, missing for a trained
-            parameter, or not finite.
-        TaskError: No steps, or a beta2 outside of 0 to 1.
+        ParamsError: The state cannot be used: it is 8-bit, factored, sharded, missing for a trained parameter, or not
+            finite.
+        TaskError: There are no steps, or beta2 is outside of 0 to 1.
 
     >>> state = Moments({"w": torch.tensor([0.001])}, step=1, beta2=0.999)
     >>> adam({"w": torch.zeros(1)}, state, run=AdamRun(batch_size=4)).precision.entries
     {'w': tensor([4.])}
     """
-    foreign = {key.replace("/", ".").rpartition(".")[2]: key for key in state.exp_avg_sq}
-    _check_kind(foreign, "the state")
+    slots = {key.replace("/", ".").rpartition(".")[2]: key for key in state.exp_avg_sq}
+    _check_kind(slots, "the state")
     _check_present([name for name in center if name not in state.frozen], state.exp_avg_sq, "the state")
     entries = {name: _curvature(name, tensor, state, run) for name, tensor in center.items()}
     details = {"batch": str(run.batch), "clip": str(run.clip)}
@@ -186,7 +190,7 @@ def adam(center: Params, state: Moments, *, run: AdamRun, carried: Params | None
 
 
 def _curvature(name: str, parameter: Tensor, state: Moments, run: AdamRun) -> Tensor:
-    """``v / (1 - beta2^k) * B / c^2``, on the CPU."""
+    """Compute ``v / (1 - beta2^k) * B / c^2`` on the CPU."""
     if name in state.frozen:
         return torch.zeros_like(wide(parameter), device="cpu")
     moment = state.exp_avg_sq[name]
@@ -198,8 +202,8 @@ def _curvature(name: str, parameter: Tensor, state: Moments, run: AdamRun) -> Te
         raise TaskError(
             f"the Adam state of {name} has {step:g} steps, so nothing was averaged; train first, or {_INSTEAD}"
         )
-    corrected: Tensor = wide(moment.detach()).cpu() * (run.batch / run.clip**2 / (1 - beta2**step))
-    return corrected
+    curvature: Tensor = wide(moment.detach()).cpu() * (run.batch / run.clip**2 / (1 - beta2**step))
+    return curvature
 
 
 def _of(value: float | Mapping[str, float], name: str, what: str) -> float:
@@ -220,12 +224,12 @@ def _beta2(name: str, group: Mapping[str, object]) -> float:
     return float(betas[1])
 
 
-def _check_present(wanted: Iterable[str], moments: Mapping[str, object], whose: str) -> None:
-    missing = [name for name in wanted if name not in moments]
+def _check_present(names: Iterable[str], moments: Mapping[str, object], owner: str) -> None:
+    missing = [name for name in names if name not in moments]
     if missing:
-        listed = first_few(missing, _LISTED)
+        listing = first_few(missing, _NAMES_IN_MESSAGE)
         raise ParamsError(
-            f"{whose} has no second moment for {listed}; name what was frozen, freeze what has no gradient, or"
+            f"{owner} has no second moment for {listing}; name what was frozen, freeze what has no gradient, or"
             f" {_INSTEAD}"
         )
 
@@ -238,15 +242,15 @@ def _check_slots(name: str, state: Mapping[str, object]) -> None:
         )
 
 
-def _check_kind(keys: Mapping[str, str], whose: str) -> None:
-    """Refuse slots of optimizers that keep something else, by what the slot is called."""
+def _check_kind(keys: Mapping[str, str], owner: str) -> None:
+    """Refuse the slots of other optimizers, by their names."""
     for slots, kind in (
         (_EIGHT_BIT, "8-bit: its second moment is rounded block by block"),
         (_FACTORED, "Adafactor's: it has sums only"),
     ):
         for slot, where in keys.items():
             if slot in slots:
-                raise ParamsError(f"{whose} of {where} is {kind} ({slot}); {_INSTEAD}")
+                raise ParamsError(f"{owner} of {where} is {kind} ({slot}); {_INSTEAD}")
 
 
 def _check_plain(name: str, moment: Tensor, parameter: Tensor) -> None:

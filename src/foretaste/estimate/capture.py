@@ -1,9 +1,9 @@
-"""One batch through a model, with what every layer needs to give per-example gradients.
+"""One batch through a model, with records of every layer's call, from which per-example gradients follow.
 
-Which parameters can be had from the layers is found out, not assumed: on the first two examples
-the layers' gradients must add up to autograd's own. A parameter for which they do not (used
-outside its layer, windows folded into the batch, an unknown normalisation) is left to the slow
-path, one example at a time; so is, whenever it is used, one that these examples do not use.
+A test tells which parameters the layers can give: on the first two examples, the layers' gradients must add up to
+autograd's own. Where they do not (a parameter used outside its layer, windows folded into the batch, an unknown
+normalisation), the slow path computes the gradient of one example at a time. It does the same for a parameter that the
+first two examples do not use, in every batch that uses it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,12 +27,12 @@ __all__ = [
     "collect_contributions",
     "one_example",
     "probe",
-    "summed_squares",
+    "sum_squares",
 ]
 
 _AGREES = 1e-3  # float32; types with fewer digits get some units of their last place
 _NOISE = 1e-6
-_CHUNK = 1 << 20  # entries of per-example gradients held at once
+_CHUNK = 1 << 20  # entries of per-example gradients in memory at once
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Call:
         module: The layer.
         inputs: `[B, ...]`, detached.
         output: `[B, ...]`, part of the autograd graph.
-        version: The output's count of in-place changes when the layer returned it.
+        version: How often the output had been changed in place when the layer returned it.
     """
 
     module: nn.Module
@@ -56,13 +56,13 @@ class Call:
 
 @dataclass(frozen=True)
 class Plan:
-    """Which parameters come from which layers.
+    """A plan that says which layers give which parameters' gradients.
 
     Args:
         layers: Known layers and the full names of their parameters.
         broadcast: Layers that are called on one row for the whole batch (position embeddings).
-        overwritten: Layers whose output is changed in place (by ``ReLU(inplace=True)``, say);
-            what follows gets a copy, so that the output's gradient stays the layer's.
+        overwritten: Layers whose output is changed in place, for example by ``ReLU(inplace=True)``. The next layer gets
+            a copy, so that the output's gradient stays the layer's.
         slow: Parameters that need one backward pass per example.
         unseen: Parameters that the probed examples do not use.
     """
@@ -81,8 +81,8 @@ def capture_calls(plan: Plan, count: int) -> Iterator[list[Call]]:
     """Record the calls of the plan's layers during a forward pass on ``count`` examples.
 
     Args:
-        plan: Its layers are watched, until leaving.
-        count: B, the examples of the batch.
+        plan: The plan, whose layers are watched until the block ends.
+        count: B, the number of the batch's examples.
 
     >>> layer = nn.Linear(2, 3)
     >>> with capture_calls(Plan({layer: {"weight": "weight"}}), count=4) as calls:
@@ -95,14 +95,14 @@ def capture_calls(plan: Plan, count: int) -> Iterator[list[Call]]:
     def widen(module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return (args[0].expand(count, *args[0].shape[1:]), *args[1:]) if args and len(args[0]) == 1 else args
 
-    def keep(module: nn.Module, args: tuple[Tensor, ...], output: object) -> Tensor | None:
+    def record(module: nn.Module, args: tuple[Tensor, ...], output: object) -> Tensor | None:
         if not args or not isinstance(output, Tensor) or not output.requires_grad:
             return None
         calls.append(Call(module, args[0].detach(), output, output._version))
         return output.clone() if module in plan.overwritten else None
 
     handles = [module.register_forward_pre_hook(widen) for module in plan.broadcast]
-    handles += [module.register_forward_hook(keep) for module in plan.layers]
+    handles += [module.register_forward_hook(record) for module in plan.layers]
     try:
         yield calls
     finally:
@@ -113,12 +113,12 @@ def capture_calls(plan: Plan, count: int) -> Iterator[list[Call]]:
 def collect_contributions(
     plan: Plan, calls: Sequence[Call], grads: Sequence[Tensor | None]
 ) -> dict[str, list[Contribution]]:
-    """The layers' calls sorted by parameter; a tied parameter has several.
+    """Sort the layers' calls by parameter; a tied parameter has several.
 
     Args:
-        plan: Names the layers' parameters.
-        calls: As `capture_calls` recorded them.
-        grads: Per call, the gradient of the summed losses by the call's output, `[B, ...]`; None for an unused one.
+        plan: The plan, which names the layers' parameters.
+        calls: The calls from `capture_calls`.
+        grads: For each call, the gradient of the summed losses by its output, `[B, ...]`; None for an unused output.
 
     >>> layer = nn.Linear(2, 1)
     >>> plan = Plan({layer: {"weight": "weight", "bias": "bias"}})
@@ -139,18 +139,18 @@ def collect_contributions(
     return by_parameter
 
 
-def summed_squares(parts: Sequence[Contribution]) -> Tensor:
-    """``sum_b (sum_calls gradient_b)^2``: calls of one example add up before they are squared.
+def sum_squares(parts: Sequence[Contribution]) -> Tensor:
+    """Compute ``sum_b (sum_calls gradient_b)^2``: calls of one example add up before they are squared.
 
     Args:
         parts: The calls of one parameter, from `collect_contributions`.
 
     Returns:
-        In the parameter's shape.
+        A tensor in the parameter's shape.
 
     >>> layer = nn.Linear(1, 1)
     >>> inputs, grad = torch.tensor([[1.0], [2.0]]), torch.ones(2, 1)
-    >>> summed_squares([(rules_for(layer)["weight"], layer, inputs, grad)])
+    >>> sum_squares([(rules_for(layer)["weight"], layer, inputs, grad)])
     tensor([[5.]])
     """
     rule, module, inputs, grad = parts[0]
@@ -175,10 +175,14 @@ def _per_example(parts: Sequence[Contribution], rows: slice) -> Tensor:
 
 
 def one_example(batch: Batch, index: int) -> dict[str, Tensor]:
-    """A batch of one.
+    """Make a batch of one example.
+
+    Args:
+        batch: A batch of B examples.
+        index: The example's place in it.
 
     Raises:
-        TaskError: A tensor whose first dimension is not the batch.
+        TaskError: The first dimension of a tensor is not the batch.
 
     >>> one_example({"inputs": torch.eye(2), "labels": torch.tensor([0, 1])}, 1)
     {'inputs': tensor([[0., 1.]]), 'labels': tensor([1])}
@@ -192,12 +196,12 @@ def one_example(batch: Batch, index: int) -> dict[str, Tensor]:
 
 
 def probe(model: nn.Module, task: Task, batch: Batch) -> Plan:
-    """Find out on one or two examples which parameters the layers can give.
+    """Test on one or two examples which parameters' gradients the layers can give.
 
     Args:
-        model: In evaluation mode, holding the params of interest.
-        task: Predicts with the model.
-        batch: At least one example.
+        model: The model in evaluation mode, with the params of interest.
+        task: The task, which predicts with the model.
+        batch: A batch of at least one example.
 
     Raises:
         TaskError: The outputs depend on no trained parameter.
@@ -231,14 +235,13 @@ def probe(model: nn.Module, task: Task, batch: Batch) -> Plan:
     overwritten = frozenset(call.module for call in two if call.output._version != call.version)
     plan = Plan({module: own for module, own in layers.items() if module in fits}, broadcast, overwritten)
     try:
-        return _verified(model, task, plan, both)
+        return _verify(model, task, plan, both)
     except RuntimeError:
         if not broadcast:
             raise
-        # An example may have several rows in the layers (the choices of a multiple choice), so that one row per example
-        # does not fit.
+        # An example may have several rows in the layers, such as the choices of a multiple choice.
         watched = {module: own for module, own in plan.layers.items() if module not in broadcast}
-        return _verified(model, task, Plan(watched, overwritten=overwritten), both)
+        return _verify(model, task, Plan(watched, overwritten=overwritten), both)
 
 
 def _calls(model: nn.Module, task: Task, plan: Plan, batch: Batch) -> list[Call]:
@@ -254,11 +257,11 @@ def _sizes(calls: Sequence[Call]) -> dict[nn.Module, set[int]]:
     return sizes
 
 
-def _verified(model: nn.Module, task: Task, plan: Plan, batch: Batch) -> Plan:
-    """The plan, less the parameters whose gradient differs from what its layers add up to.
+def _verify(model: nn.Module, task: Task, plan: Plan, batch: Batch) -> Plan:
+    """Mark as slow the parameters whose gradient differs from the sum of its layers' gradients.
 
-    The gradient is that of a random sum of the outputs: the loss may have none to compare, where
-    the model is sure of every label or no token counts.
+    The gradient is that of a random sum of the outputs. The loss itself may have a gradient of 0, where the model is
+    sure of every label or no token counts.
     """
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     with capture_calls(plan, len(batch["labels"])) as calls, torch.enable_grad():
@@ -285,7 +288,7 @@ def _tolerance(parameter: Tensor) -> float:
 
 
 def _agrees(parts: Sequence[Contribution] | None, truth: Tensor, tolerance: float, noise: float) -> bool:
-    """Whether the layers' gradients add up; a gradient that is only rounding noise always does."""
+    """Return whether the layers' gradients add up to the true one, or that is only rounding noise."""
     if parts is None:
         return False
     total = torch.zeros_like(truth)

@@ -1,10 +1,10 @@
-"""Mixtures from K runs of one task, and the two controls that say what the mixture adds.
+"""Mixtures of K runs of one task, and two controls that show what the mixture adds.
 
-A mixture of K runs can be better than one run for two reasons: the runs' average is a better
-point, or the mixture knows several modes. The controls have the first without the second::
+A mixture of K runs can be better than one run for two reasons: the runs' average is a better point, or the mixture has
+several modes. The controls have the average without the modes::
 
-    plain       1/K sum_k of the runs, each taken to be isotropic      (simple averaging of all K T runs)
-    weighted    every responsibility 1/K: the runs' curvature adds up  (diagonal merging of all K T runs)
+    average_runs            1/K sum_k of the runs, without curvature           (simple averaging of all K T runs)
+    average_with_curvature  every responsibility 1/K: curvatures add up        (diagonal merging of all K T runs)
 
 References:
     Monzón Maldonado, Möllenhoff, Daheim, Gurevych, Khan: How to Weight Multitask Finetuning? Fast
@@ -19,19 +19,19 @@ from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.mixture import Blocks, MixtureSite
 from foretaste.posterior.site import GaussianSite
 
-__all__ = ["ensemble", "plain", "weighted"]
+__all__ = ["average_runs", "average_with_curvature", "mix_runs"]
 
 
-def ensemble(
+def mix_runs(
     prior: Gaussian, runs: Sequence[GaussianSite], *, tempering: float = 1.0, blocks: Blocks = "whole"
 ) -> MixtureSite:
-    """The mixture of a task's runs.
+    """Mix a task's runs.
 
     Args:
         prior: The merge's prior.
         runs: K stationary sites of one task, from different seeds.
         tempering: tau; see `MixtureSite`.
-        blocks: Where responsibilities are shared.
+        blocks: The blocks of params that have a responsibility of their own.
 
     Raises:
         ParamsError: The runs do not fit each other.
@@ -40,33 +40,33 @@ def ensemble(
     >>> from foretaste.posterior.isotropic import Isotropic
     >>> prior = Gaussian({"w": torch.zeros(1)}, Isotropic(1.0))
     >>> runs = [GaussianSite({"w": torch.tensor([x])}, Isotropic(9.0)) for x in (-1.0, 1.0)]
-    >>> len(ensemble(prior, runs).surrogate({"w": torch.tensor([0.2])}))
+    >>> len(mix_runs(prior, runs).surrogate({"w": torch.tensor([0.2])}))
     2
     """
     return MixtureSite(prior, tuple(runs), tempering=tempering, blocks=blocks)
 
 
-def weighted(prior: Gaussian, runs: Sequence[GaussianSite]) -> MixtureSite:
-    """The control with curvature: every run explains 1/K, wherever.
+def average_with_curvature(prior: Gaussian, runs: Sequence[GaussianSite]) -> MixtureSite:
+    """Make the control with curvature: every run has the responsibility 1/K everywhere.
 
     >>> import torch
     >>> from foretaste.posterior.isotropic import Isotropic
     >>> prior = Gaussian({"w": torch.zeros(1)}, Isotropic(1.0))
     >>> runs = [GaussianSite({"w": torch.tensor([x])}, Isotropic(9.0)) for x in (-1.0, 1.0)]
-    >>> [part.power for part in weighted(prior, runs).surrogate({"w": torch.tensor([0.2])})]
+    >>> [part.power for part in average_with_curvature(prior, runs).surrogate({"w": torch.tensor([0.2])})]
     [0.5, 0.5]
     """
     return MixtureSite(prior, tuple(runs), tempering=math.inf)
 
 
-def plain(prior: Gaussian, runs: Sequence[GaussianSite]) -> MixtureSite:
-    """The control without curvature: simple averaging of the runs.
+def average_runs(prior: Gaussian, runs: Sequence[GaussianSite]) -> MixtureSite:
+    """Make the control without curvature: simple averaging of the runs.
 
     >>> import torch
     >>> from foretaste.posterior.isotropic import Isotropic
     >>> prior = Gaussian({"w": torch.zeros(1)}, Isotropic(1.0))
     >>> runs = [GaussianSite({"w": torch.tensor([x])}, Isotropic(9.0)) for x in (-1.0, 1.0)]
-    >>> {part.precision.scale for part in plain(prior, runs).surrogate({"w": torch.tensor([0.2])})}
+    >>> {part.precision.scale for part in average_runs(prior, runs).surrogate({"w": torch.tensor([0.2])})}
     {0.0}
     """
-    return weighted(prior, [GaussianSite.flat(run.center, run.carried) for run in runs])
+    return average_with_curvature(prior, [GaussianSite.flat(run.center, run.carried) for run in runs])

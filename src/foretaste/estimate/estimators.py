@@ -24,15 +24,15 @@ _ESTIMATORS: Mapping[Estimator, Callable[..., GaussianSite]] = {"fisher": fisher
 
 @dataclass(frozen=True)
 class EstimatePlan:
-    """How curvature is estimated.
+    """Settings of an estimate of curvature.
 
     Args:
         estimator: Diagonal ``fisher`` or Kronecker ``kfac``.
         labels: ``sampled``, ``empirical`` or ``exact``.
-        max_examples: Most examples, chosen at random; None for all.
+        max_examples: At most so many examples, chosen at random; None for all.
         batch_size: Examples per pass.
-        seed: Chooses the examples and draws the labels.
-        gradient: Whether the site carries the loss's gradient, as one at a joint run's params needs.
+        seed: The seed that chooses the examples and draws the labels.
+        gradient: Whether the site has the loss's gradient, as a site at a joint run's params needs.
     """
 
     estimator: Estimator = "fisher"
@@ -55,11 +55,11 @@ def estimate_site(
     """Estimate a task's curvature at some params.
 
     Args:
-        model: Any module; it is left as it was.
-        params: Where to estimate, or None for the model's own params.
-        task: Its training examples are used.
-        plan: The estimator, and how it is used.
-        on_batch: Called with the number of examples seen.
+        model: Any module; its params are put back afterwards.
+        params: The params at which to estimate; None for the model's own.
+        task: The task, whose training examples are used.
+        plan: The settings.
+        on_batch: Called after each batch with the number of examples so far.
 
     Returns:
         A `GaussianSite` centred on the params, with curvature per unit in float32.

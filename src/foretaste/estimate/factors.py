@@ -1,12 +1,12 @@
-"""Kronecker factors: what the first pass of K-FAC sees of every layer, and the basis that it makes.
+"""Kronecker factors: the first pass of K-FAC, which gives every layer a basis.
 
-The gradient of a layer's weight on one example is a sum of outer products of the output's gradients d
-and the inputs a (with a 1 for the bias). The two factors and their eigenvectors::
+The gradient of a layer's weight on one example is a sum of outer products of the output's gradients d and the inputs a
+(with a 1 for the bias). The layer has two factors::
 
     B = E[d d'] = U . U'     A = E[a a'] = V . V'
 
-are a basis for the layer's curvature; `foretaste.estimate.kfac` measures the curvature in it. Linear layers
-and ungrouped convolutions up to 4096 wide have factors.
+Their eigenvectors are a basis for the layer's curvature, and `foretaste.estimate.kfac` measures the curvature in it.
+Linear layers and ungrouped convolutions up to 4096 wide have factors.
 
 References:
     Martens, Grosse: Optimizing Neural Networks with Kronecker-factored Approximate Curvature, 2015,
@@ -32,9 +32,9 @@ from foretaste.params import Params, in_eval_mode, swapped
 from foretaste.posterior.axes import Axes, Basis
 from foretaste.task import Task
 
-__all__ = ["CARRIED", "Factors", "factors", "shared_basis"]
+__all__ = ["TRACE_SHARE", "Factors", "factors", "shared_basis"]
 
-CARRIED = 0.999  # of a factor's trace
+TRACE_SHARE = 0.999  # the share of a factor's trace that the kept directions have
 
 _WIDEST = 4096
 _EXACT = 1024  # matrices up to this size are decomposed in float64
@@ -43,12 +43,12 @@ _MOST = 96  # directions per side
 
 @dataclass(frozen=True)
 class Factors:
-    """A task's two factors of every layer.
+    """The two factors of every layer, for one task.
 
     Args:
         left: E[d d'] by the weight's name, `[rows, rows]`.
-        right: E[a a'] by the weight's name, `[columns, columns]`; with exact labels, one pass per label, times their
-            number.
+        right: E[a a'] by the weight's name, `[columns, columns]`; for exact labels, times the number of labels, since
+            each has a pass.
         biases: The bias that is the last column, by the weight's name.
     """
 
@@ -59,7 +59,7 @@ class Factors:
     __repr__ = one_line
 
     def to_tensors(self) -> dict[str, Tensor]:
-        """Everything as tensors, by prefixed names."""
+        """Return all parts as tensors, by names with prefixes."""
         names = {
             f"bias/{name}": torch.tensor(list(bias.encode()), dtype=torch.uint8) for name, bias in self.biases.items()
         }
@@ -67,7 +67,7 @@ class Factors:
 
     @classmethod
     def from_tensors(cls, tensors: Params) -> "Factors":
-        """The inverse of `to_tensors`."""
+        """Make factors from the tensors of `to_tensors`."""
         parts: dict[str, dict[str, Tensor]] = {"left": {}, "right": {}, "bias": {}}
         for key, tensor in tensors.items():
             part, _, name = key.partition("/")
@@ -90,20 +90,20 @@ def factors(
     batch_size: int = 32,
     on_batch: Callable[[int], None] = lambda examples: None,
 ) -> Factors:
-    """The first pass: both factors of every layer at these params.
+    """Estimate both factors of every layer, the first pass of K-FAC.
 
     Args:
-        model: Any module; it is left as it was.
-        params: Where to estimate, or None for the model's own params.
-        task: Its training examples are used.
+        model: Any module; its params are put back afterwards.
+        params: The params at which to estimate; None for the model's own.
+        task: The task, whose training examples are used.
         generator: Chooses the examples and draws the labels.
         labels: ``sampled``, ``empirical`` or ``exact``.
-        max_examples: At most so many; None for all.
+        max_examples: At most so many examples; None for all.
         batch_size: Examples per pass.
-        on_batch: Called with the number of examples seen.
+        on_batch: Called after each batch with the number of examples so far.
 
     Raises:
-        TaskError: No labelled examples, or outputs that are not finite or depend on no trained parameter.
+        TaskError: There are no labelled examples, or outputs are not finite or depend on no trained parameter.
 
     >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
@@ -140,16 +140,16 @@ def factors(
 
 
 def _layers(plan: Plan, task: Task) -> dict[str, str | None]:
-    """Names of the weights that can be treated as matrices, and of the biases that join them."""
+    """Name the weights that can be treated as matrices, and the biases that join them."""
     users: dict[str, list[nn.Module]] = {}
     for module, own in plan.layers.items():
         for parameter in own.values():
             users.setdefault(parameter, []).append(module)
     matrices: dict[str, str | None] = {}
-    lost = plan.slow | plan.unseen
+    excluded = plan.slow | plan.unseen
     for module, own in plan.layers.items():
         name, bias = own.get("weight"), own.get("bias")
-        if name is None or name in lost or not all(is_outer(user) for user in users[name]) or not _has(task, name):
+        if name is None or name in excluded or not all(is_outer(user) for user in users[name]) or not _has(task, name):
             continue
         weight = module.weight
         assert isinstance(weight, Tensor)
@@ -159,7 +159,7 @@ def _layers(plan: Plan, task: Task) -> dict[str, str | None]:
             len(users[name]) == 1
             and bias is not None
             and len(users[bias]) == 1
-            and bias not in lost
+            and bias not in excluded
             and _has(task, bias)
         )
         matrices[name] = bias if sole and bias_joins(module) else None
@@ -180,12 +180,12 @@ def _add_outer(
             total[name] = total[name].add_(outer) if name in total else outer
 
 
-def shared_basis(tasks: Sequence[Factors], share: float = CARRIED) -> Basis:
-    """One basis for all tasks, from the sum of their factors, each scaled to a trace of 1.
+def shared_basis(tasks: Sequence[Factors], share: float = TRACE_SHARE) -> Basis:
+    """Make one basis for all tasks, from the sum of their factors, each scaled to a trace of 1.
 
     Args:
-        tasks: Of every task, or of one; a layer that only some tasks have takes theirs.
-        share: Of each factor's trace that the kept directions carry, at most 96 on a side; 1 keeps all.
+        tasks: The factors of every task, or of one. A layer that only some tasks have uses their factors.
+        share: The share of each factor's trace that the kept directions have; at most 96 a side are kept. 1 keeps all.
 
     >>> one = Factors({"w": torch.diag(torch.tensor([1.0, 2.0]))}, {"w": torch.eye(1)}, {})
     >>> shared_basis([one])["w"].left.abs()
@@ -207,7 +207,7 @@ def _axes(name: str, tasks: Sequence[Factors], share: float) -> Axes:
 
 
 def _directions(matrices: Sequence[Tensor], share: float) -> Tensor:
-    """The leading eigenvectors as columns, steepest last."""
+    """Return the leading eigenvectors as columns, the steepest last."""
     kind = torch.float64 if len(matrices[0]) <= _EXACT else torch.float32
     total = sum(
         (m.to(kind) / m.to(kind).trace().clamp(min=torch.finfo(kind).tiny) for m in matrices),

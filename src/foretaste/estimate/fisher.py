@@ -1,18 +1,17 @@
-"""Diagonal Estimate information: the curvature of a task's mean loss, from per-example gradients.
+"""Diagonal Fisher information: the curvature of a task's mean loss, from per-example gradients.
 
-The losses of `foretaste.loss` are minus log-likelihoods, whose generalised Gauss-Newton matrix is the Estimate of the
-model's own labels::
+The losses of `foretaste.loss` are minus log-likelihoods. Their generalised Gauss-Newton matrix is the Fisher
+information of the model's own labels::
 
     H = 1/N sum_b E_{y ~ p(. | x_b)} [ grad log p(y | x_b) grad log p(y | x_b)' ]
 
-and its diagonal is estimated by one drawn label per example (``sampled``, unbiased), by every
-label (``exact``), or by the data's labels (``empirical``, which vanishes as the training loss
-does). For token losses the labels of one sequence are drawn together and its tokens' gradients
-add up before they are squared: independent draws leave no cross terms in expectation. N counts
-examples or label tokens, whichever the task's loss is a mean over.
+Its diagonal is estimated by one drawn label per example (``sampled``, unbiased), by every label (``exact``), or by the
+data's labels (``empirical``, which goes to 0 with the training loss). For token losses, the labels of a sequence are
+drawn together, and its tokens' gradients add up before they are squared: draws are independent, so cross terms are 0 in
+expectation. N counts examples or label tokens, whichever the task's loss is a mean over.
 
 References:
-    Kunstner, Balles, Hennig: Limitations of the Empirical Estimate Approximation, 2019,
+    Kunstner, Balles, Hennig: Limitations of the Empirical Fisher Approximation for Natural Gradient Descent, 2019,
     https://arxiv.org/abs/1905.12558
 """
 
@@ -23,7 +22,7 @@ import torch
 from torch import nn
 
 from foretaste.errors import TaskError
-from foretaste.estimate.capture import probe, summed_squares
+from foretaste.estimate.capture import probe, sum_squares
 from foretaste.estimate.passes import (
     Estimate,
     State,
@@ -46,7 +45,7 @@ __all__ = ["Labels", "build", "finish", "fisher", "init", "update"]
 def build(
     model: nn.Module, task: Task, *, labels: Labels = "sampled", gradient: bool = False, generator: torch.Generator
 ) -> Estimate:
-    """An estimate of the model as it stands; see `fisher` for the whole of it.
+    """Begin an estimate at the model's present params; `fisher` does all steps.
 
     >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
@@ -58,7 +57,7 @@ def build(
 
 
 def init(estimate: Estimate, batch: Batch) -> State:
-    """Zero sums, after trying the layers on two examples of this batch.
+    """Make sums of 0, after a test of the layers on two examples of this batch.
 
     >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
@@ -74,7 +73,7 @@ def init(estimate: Estimate, batch: Batch) -> State:
 
 
 def update(estimate: Estimate, state: State, batch: Batch) -> State:
-    """Add one batch; the sums are added to in place.
+    """Add one batch to the sums, in place.
 
     >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
@@ -87,7 +86,7 @@ def update(estimate: Estimate, state: State, batch: Batch) -> State:
     for parts, root, late in backward_passes(estimate, state, batch):
         for name, contributions in parts.items():
             if name in state.squares:
-                state.squares[name].add_(summed_squares(contributions))
+                state.squares[name].add_(sum_squares(contributions))
         slow = [name for name in state.plan.slow | late if name in state.squares]
         for gradient in slow_gradients(estimate, batch, root, slow):
             for name, grad in gradient.items():
@@ -96,7 +95,7 @@ def update(estimate: Estimate, state: State, batch: Batch) -> State:
 
 
 def finish(estimate: Estimate, state: State) -> GaussianSite:
-    """The site: the sums per unit, centred on the model's present params.
+    """Make the site: the sums per unit, centred on the model's present params.
 
     >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
@@ -128,26 +127,25 @@ def fisher(
     batches: Iterable[Batch] | None = None,
     on_batch: Callable[[int], None] = lambda examples: None,
 ) -> GaussianSite:
-    """A task's site with the diagonal Estimate at these params.
+    """Estimate a task's site with the diagonal Fisher at these params.
 
     Args:
-        model: Any module; it is left as it was.
-        params: Where to estimate, or None for the model's own params.
-        task: Its training examples are used.
+        model: Any module; its params are put back afterwards.
+        params: The params at which to estimate; None for the model's own.
+        task: The task, whose training examples are used.
         generator: Chooses the examples and draws the labels.
         labels: ``sampled`` (default), ``empirical`` or ``exact`` (one backward pass per class).
-        max_examples: At most so many, chosen at random; None for all.
+        max_examples: At most so many examples, chosen at random; None for all.
         batch_size: Examples per pass; changes memory and speed, not the estimate's meaning.
-        gradient: Carry the gradient, for params that are not the task's optimum.
-        batches: Other data than the task's, for example a loader of yours.
-        on_batch: Called with the number of examples seen.
+        gradient: Whether the site has the gradient, for params that are not the task's optimum.
+        batches: Batches in place of the task's training examples, for example from your own loader.
+        on_batch: Called after each batch with the number of examples so far.
 
     Returns:
         A `GaussianSite` centred on the params, curvature per unit in float32.
 
     Raises:
-        TaskError: No labelled examples, or outputs that are not finite or
-            depend on no trained parameter.
+        TaskError: There are no labelled examples, or outputs are not finite or depend on no trained parameter.
 
     >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows

@@ -1,7 +1,7 @@
 """IVON, an optimizer that learns a Gaussian: a task's mean and diagonal curvature, together.
 
-Instead of a point, a Gaussian ``N(m, diag(1 / (lambda (h + w))))`` is trained. Every gradient G is taken at
-a draw ``m + e``, and says by Stein's identity what the curvature is around m::
+IVON trains a Gaussian ``N(m, diag(1 / (lambda (h + w))))`` in place of a point. It takes every gradient G at a draw
+``m + e``. By Stein's identity, G tells the curvature around m::
 
     g    <- b1 g + (1 - b1) G
     hhat  = lambda (h + w) (e * G)                                u = (1 - b2) (hhat - h) / (h + w)
@@ -11,11 +11,14 @@ a draw ``m + e``, and says by Stein's identity what the curvature is around m::
 lambda (``ess``) scales the mean loss to a sum over the data, h is the curvature of the *mean* loss and w
 the precision of the prior ``N(c, 1 / (lambda w))``, so that sites of different ``ess`` merge in units of h.
 
-Settled here, where implementations go wrong: b2 follows from the number of steps, since after n steps
-``b2^n`` of h is still its first guess; the prior is centred where the run starts, not at 0; gradients add
-up over micro-batches and h sees them before they are clipped, m after; all state is float32, and
-comes back whole from a ``state_dict``; a parameter without a gradient is left alone; and
-params are put back bit for bit when an exception leaves `IVON.sampled`.
+Implementations often differ in these points. Here:
+
+- b2 follows from the number of steps, since after n steps ``b2^n`` of h is still its first guess.
+- The prior is centred at the start of the run, not at 0.
+- Gradients add up over micro-batches. h uses them before they are clipped, m afterwards.
+- All state is float32, and a ``state_dict`` restores it exactly.
+- A parameter without a gradient does not change.
+- Params are put back bit for bit when an exception leaves `IVON.sampled`.
 
 References:
     Shen, Daheim, Cong, Nickl, Marconi, Bazan, Yokota, Gurevych, Cremers, Khan, Möllenhoff: Variational
@@ -39,11 +42,11 @@ from foretaste.params import wide
 __all__ = ["IVON", "beta2_for", "learned_share"]
 
 _MEMORIES = 4.0  # b2 forgets the first guess e^-4 = 2 % by the end
-_KEPT = ("momentum", "hessian", "center", "product", "step")
+_STATE = ("momentum", "hessian", "center", "product", "step")
 
 
 def beta2_for(steps: int) -> float:
-    """The decay of h for a run of so many steps: ``1 - 4 / steps``, so that 98 % of h is learned.
+    """Compute the decay of h for a run of so many steps, ``1 - 4 / steps``, so that 98 % of h is learned.
 
     >>> round(1 - beta2_for(300) ** 300, 3)
     0.982
@@ -52,7 +55,7 @@ def beta2_for(steps: int) -> float:
 
 
 def learned_share(beta2: float, steps: int) -> float:
-    """The share of h that is learned rather than its first guess: ``1 - beta2^steps``.
+    """Compute the share of h that is learned, ``1 - beta2^steps``; the rest is its first guess.
 
     >>> round(learned_share(0.99999, 300), 3)
     0.003
@@ -61,26 +64,26 @@ def learned_share(beta2: float, steps: int) -> float:
 
 
 class IVON(torch.optim.Optimizer):
-    """Improved variational online Newton: an optimizer that takes its gradients at draws.
+    """Improved variational online Newton, an optimizer that takes its gradients at draws.
 
     Every group may have its own ``lr``, ``ess``, ``beta1``, ``beta2``, ``hessian_init``, ``weight_decay``
     and ``clip_radius``.
 
     Args:
         params: Parameters or groups of them.
-        ess: lambda, the effective sample size: how many units the loss is a mean over.
-        steps: Steps of the whole run; gives beta2.
-        lr: Of a step in units of ``h_0 + w``: at the first guess it is plain gradient descent's.
-        beta1: Decay of the momentum.
-        beta2: Decay of h, in place of ``steps``.
+        ess: lambda, the effective sample size: the number of units that the loss is a mean over.
+        steps: The number of steps of the whole run, which gives beta2.
+        lr: The learning rate in units of ``h_0 + w``: at the first guess it is that of plain gradient descent.
+        beta1: The decay of the momentum.
+        beta2: The decay of h, in place of ``steps``.
         hessian_init: h_0, the first guess of the curvature of the mean loss, above 0.
         weight_decay: w, the prior's precision on the scale of the mean loss; at least 0.
-        clip_radius: Largest step of an entry, before ``lr (h_0 + w)``.
-        to_start: Whether the prior is centred where the run starts; else at 0.
-        generator: Draws; the device's own if left out.
+        clip_radius: The largest step of an entry, before ``lr (h_0 + w)``.
+        to_start: Whether the prior is centred at the start of the run; if not, it is centred at 0.
+        generator: Draws the Gaussian noise; the device's own if left out.
 
     Raises:
-        ParamsError: A setting out of its range, or neither ``steps`` nor ``beta2``.
+        ParamsError: A setting is out of its range, or there is neither ``steps`` nor ``beta2``.
 
     >>> layer = torch.nn.Linear(2, 1, bias=False)
     >>> optimizer = IVON(layer.parameters(), ess=100, steps=50)
@@ -130,16 +133,16 @@ class IVON(torch.optim.Optimizer):
         """Add a group of parameters.
 
         Raises:
-            ParamsError: A setting out of its range.
+            ParamsError: A setting is out of its range.
         """
         check_settings(self.defaults | param_group)
         super().add_param_group(param_group)
 
     @contextmanager
     def sampled(self) -> Iterator[None]:
-        """The params at a draw, until leaving; gradients taken inside count.
+        """Move the params to a draw while the block runs; the gradients in it count.
 
-        Several draws may add up to one step: scale their losses, as in any gradient accumulation.
+        Several draws may add up to one step. Scale their losses, as in any gradient accumulation.
         """
         self.perturb()
         try:
@@ -152,7 +155,7 @@ class IVON(torch.optim.Optimizer):
         """Move the params to a draw.
 
         Raises:
-            RunFailed: They are at one already.
+            RunFailed: The params are at a draw already.
         """
         if self._means:
             raise RunFailed(
@@ -168,7 +171,7 @@ class IVON(torch.optim.Optimizer):
 
     def _draw(self, param: Tensor, group: Mapping[str, Any]) -> None:
         """Move one parameter to a draw."""
-        state = self._begun(param, group)
+        state = self._state_of(param, group)
         self._means[param] = param.detach().clone()
         self._hooks.append(param.register_hook(partial(self._collect, param)))  # type: ignore[no-untyped-call]
         for ((place,), (hessian,)), _ in in_pieces([[param], [state["hessian"]]], [1.0]):
@@ -177,15 +180,15 @@ class IVON(torch.optim.Optimizer):
 
     @torch.no_grad()
     def restore(self) -> None:
-        """Move the params back, bit for bit; harmless where they are not at a draw."""
+        """Move the params back, bit for bit; do nothing if they are not at a draw."""
         for param, mean in self._means.items():
             param.copy_(mean)
         for hook in self._hooks:
             hook.remove()
         self._means, self._hooks = {}, []
 
-    def _begun(self, param: Tensor, group: Mapping[str, Any]) -> dict[str, Tensor]:
-        """The parameter's state, made when it is first needed, on its device then."""
+    def _state_of(self, param: Tensor, group: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Return the parameter's state, which is made at its first use, on the parameter's device."""
         state: dict[str, Tensor] = self.state[param]
         if not state:
             zeros = torch.zeros_like(wide(param), memory_format=torch.preserve_format)
@@ -218,13 +221,13 @@ class IVON(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """One step from the gradients that were taken at draws.
+        """Take one step with the gradients that were taken at draws.
 
         Args:
-            closure: Clears the gradients, goes backward and returns the loss; it is run at a draw.
+            closure: Clears the gradients, goes backward and returns the loss. It runs at a draw.
 
         Raises:
-            RunFailed: The params are still at a draw, or no gradient was taken at one.
+            RunFailed: The params are still at a draw, or no gradient was taken at a draw.
         """
         loss = None
         if closure is not None:
@@ -233,16 +236,16 @@ class IVON(torch.optim.Optimizer):
         if self._means:
             raise RunFailed("step() was called at a draw; leave `with optimizer.sampled():` before it")
         for group in self.param_groups:
-            moved = [param for param in group["params"] if param.requires_grad and param.grad is not None]
-            if moved and not self._has_collected:
+            active = [param for param in group["params"] if param.requires_grad and param.grad is not None]
+            if active and not self._has_collected:
                 raise RunFailed("no gradient was taken at a draw; go backward inside `with optimizer.sampled():`")
-            if moved:
-                self._update(group, moved)
+            if active:
+                self._update(group, active)
         self._has_collected = False
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients, and what they said about h."""
+        """Clear the gradients, and the sums for h that came from them."""
         super().zero_grad(set_to_none)
         if self._has_collected:
             for state in filter(None, self.state.values()):
@@ -250,7 +253,7 @@ class IVON(torch.optim.Optimizer):
             self._has_collected = False
 
     def _update(self, group: Mapping[str, Any], params: list[Tensor]) -> None:
-        states = [self._begun(param, group) for param in params]
+        states = [self._state_of(param, group) for param in params]
         for state in states:
             state["step"] += 1
         debias = [1 / (1 - group["beta1"] ** float(state["step"])) for state in states]
@@ -259,16 +262,16 @@ class IVON(torch.optim.Optimizer):
             move_params(group, part, factors)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up a state, in float32 whatever the parameters' type."""
+        """Load a state in float32, whatever the parameters' type."""
         super().load_state_dict(state_dict)
         stored = state_dict["state"]
         ordered = [param for group in self.param_groups for param in group["params"]]
         for index, param in enumerate(ordered):
-            for key in _KEPT:
+            for key in _STATE:
                 if key in stored.get(index, {}):
                     place = "cpu" if key == "step" else param.device
                     self.state[param][key] = torch.as_tensor(stored[index][key]).to(place, copy=True)
 
     def estimates(self) -> dict[str, dict[Tensor, Tensor]]:
-        """The curvature h of every parameter that ever had a gradient, in its shape, by kind and parameter."""
+        """Return the curvature h of every parameter that had a gradient, in its shape, by kind and parameter."""
         return {"hessian": {param: state["hessian"] for param, state in self.state.items() if state and state["step"]}}

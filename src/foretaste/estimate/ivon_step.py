@@ -12,7 +12,7 @@ from foretaste.params import wide
 
 __all__ = ["Columns", "check_settings", "in_pieces", "move_params"]
 
-_PIECE = 1 << 18  # entries: a few of these stay in the cache, and few enough steps are Python's
+_PIECE = 1 << 18  # entries; small enough for the cache, large enough that Python's own time does not matter
 
 
 Columns = Sequence[list[Tensor]]
@@ -21,10 +21,10 @@ Columns = Sequence[list[Tensor]]
 def in_pieces(
     columns: Sequence[Sequence[Tensor | None]], factors: list[float]
 ) -> Iterator[tuple[Columns, list[float]]]:
-    """Yield tensors all at once for an accelerator, and for a CPU in pieces that stay in its cache.
+    """Yield tensors whole on an accelerator, and in pieces that stay in the cache on a CPU.
 
     Args:
-        columns: Lists of tensors of the same shapes; a column of None is left out.
+        columns: Lists of tensors that have the same shapes; a column of None is left out.
         factors: One number per tensor.
     """
     present = [
@@ -44,8 +44,8 @@ def move_params(group: Mapping[str, Any], columns: Columns, debias: list[float])
 
     Args:
         group: The optimizer's settings.
-        columns: Params, gradients, momenta, curvatures h, sums of ``e * G``, and centers; these are missing where the
-            prior is at 0.
+        columns: Params, gradients, momenta, curvatures h, sums of ``e * G``, and centers. The centers are missing where
+            the prior is centred at 0.
         debias: ``1 / (1 - b1^k)`` of each parameter.
     """
     params, grads, momenta, hessians, products, *centers = columns
@@ -77,10 +77,10 @@ def move_params(group: Mapping[str, Any], columns: Columns, debias: list[float])
 
 
 def check_settings(group: Mapping[str, Any]) -> None:
-    """Refuse settings that are out of their ranges.
+    """Check that settings are in their ranges.
 
     Raises:
-        ParamsError: A setting is; it is named with the range.
+        ParamsError: A setting is not; the message names it and its range.
     """
     if not group["clip_radius"] > 0:
         raise ParamsError(f"clip_radius of IVON must be above 0, not {group['clip_radius']}")

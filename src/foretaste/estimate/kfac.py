@@ -2,18 +2,17 @@
 
 The gradient of a layer's weight on one example is a sum of outer products, ``G_b = sum_s d_s a_s'``, of
 the output's gradients and the inputs (with a 1 for the bias). K-FAC takes the eigenvectors of the
-two factors; the eigenvalues are then measured in their basis instead of multiplied together::
+two factors. The second pass measures the eigenvalues in their basis::
 
     B = E[d d'] = U . U'     A = E[a a'] = V . V'                        (first pass over the data)
     lambda_ij = 1/N sum_b (u_i' G_b v_j)^2                               (second pass)
 
-which is the best diagonal in that basis. Only the leading eigenvectors are kept, all that carry 99.9 % of a
-factor's trace up to 96; what the gradients have outside of them is spread evenly, so that the trace
-is right. Linear layers and ungrouped convolutions are treated so;
-every other parameter (embeddings, norms, grouped convolutions, layers above 4096 wide) gets the
-diagonal Fisher. Tasks may share a basis, from the sum of their factors, so that their curvatures add up in
-closed form; it costs most of what the eigenvectors bring where tasks differ. Labels and units are those of
-`foretaste.estimate.fisher`.
+That is the best diagonal in this basis. Only the leading eigenvectors are kept: those that have 99.9 % of a factor's
+trace, but at most 96. The rest of the trace is spread evenly over the directions outside of them. Linear layers and
+ungrouped convolutions have factors. Every other parameter (embeddings, norms, grouped convolutions, layers more than
+4096 wide) gets the diagonal Fisher. Tasks may share a basis, from the sum of their factors, so that their curvatures
+add up in closed form. Where tasks differ, a shared basis loses most of the gain from eigenvectors. Labels and units are
+those of `foretaste.estimate.fisher`.
 
 References:
     Martens, Grosse: Optimizing Neural Networks with Kronecker-factored Approximate Curvature, 2015,
@@ -34,8 +33,8 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.estimate import fisher
-from foretaste.estimate.capture import Contribution, summed_squares
-from foretaste.estimate.factors import CARRIED, factors, shared_basis
+from foretaste.estimate.capture import Contribution, sum_squares
+from foretaste.estimate.factors import TRACE_SHARE, factors, shared_basis
 from foretaste.estimate.fisher import Labels
 from foretaste.estimate.layers import OUTER
 from foretaste.estimate.operands import operands
@@ -56,12 +55,12 @@ from foretaste.task import Batch, Task
 
 __all__ = ["build", "finish", "init", "kfac", "update"]
 
-_NORM = "norm of "  # of a layer's gradients, among the sums
+_NORM = "norm of "  # prefix of the sums of squared norms of layers' gradients
 
 
 @dataclass(frozen=True)
 class _Kfac:
-    """What stays the same during the second pass: the estimate's own part, and the layers' basis."""
+    """The settings of the second pass: those of the diagonal estimate, and the layers' basis."""
 
     fisher: Estimate
     basis: Basis
@@ -76,7 +75,7 @@ def build(
     gradient: bool = False,
     generator: torch.Generator,
 ) -> _Kfac:
-    """The second pass over a model as it stands; see `kfac` for the whole of it.
+    """Begin the second pass at the model's present params; `kfac` does all steps.
 
     >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
@@ -90,7 +89,7 @@ def build(
 
 
 def init(estimate: _Kfac, batch: Batch) -> State:
-    """Zero sums: per layer in its basis, `[r, c]`, and in all; per entry for the rest."""
+    """Make sums of 0: for each layer in its basis, `[r, c]`, and of its squared norm; for other parameters by entry."""
     state = fisher.init(estimate.fisher, batch)
     squares = dict(state.squares)
     for name, axes in estimate.basis.items():
@@ -101,18 +100,18 @@ def init(estimate: _Kfac, batch: Batch) -> State:
 
 
 def update(estimate: _Kfac, state: State, batch: Batch) -> State:
-    """Add one batch; the sums are added to in place."""
+    """Add one batch to the sums, in place."""
     plan, basis = state.plan, estimate.basis
-    apart = {name: axes for name, axes in basis.items() if {name, axes.bias} & (plan.slow | plan.unseen)}
+    slow_layers = {name: axes for name, axes in basis.items() if {name, axes.bias} & (plan.slow | plan.unseen)}
     for parts, root, late in backward_passes(estimate.fisher, state, batch):
         for name, contributions in parts.items():
-            if name in state.squares and name not in apart:
+            if name in state.squares and name not in slow_layers:
                 axes = basis.get(name)
-                state.squares[name].add_(summed_squares(_turned(contributions, axes)))
+                state.squares[name].add_(sum_squares(_turn(contributions, axes)))
                 if axes is not None and axes.outside:
                     state.squares[_NORM + name].add_(_squared_norms(contributions, axes.bias is not None))
         slow = plan.slow | late
-        layers = {name: axes for name, axes in apart.items() if {name, axes.bias} & (slow | parts.keys())}
+        layers = {name: axes for name, axes in slow_layers.items() if {name, axes.bias} & (slow | parts.keys())}
         single = {name for name in slow if name in state.squares and name not in basis}
         names = single.union(layers, (axes.bias for axes in layers.values() if axes.bias is not None))
         for gradient in slow_gradients(estimate.fisher, batch, root, names):
@@ -121,7 +120,7 @@ def update(estimate: _Kfac, state: State, batch: Batch) -> State:
 
 
 def _add_one(state: State, gradient: Params, layers: Basis, single: Set[str]) -> None:
-    """Add one example's gradient: of layers in their basis, of single parameters entry by entry."""
+    """Add one example's gradient: for layers in their basis, for single parameters entry by entry."""
     for name in single & gradient.keys():
         state.squares[name].addcmul_(gradient[name], gradient[name])
     for name, axes in layers.items():
@@ -132,7 +131,7 @@ def _add_one(state: State, gradient: Params, layers: Basis, single: Set[str]) ->
 
 
 def _matrix(gradient: Params, name: str, axes: Axes) -> Tensor:
-    """A layer's gradient as `[rows, columns]`, zeros for a part that this example does not use."""
+    """Return a layer's gradient as `[rows, columns]`, with zeros for a part that this example does not use."""
     rows, columns = len(axes.left), len(axes.right) - (axes.bias is not None)
     weight = gradient[name].flatten(1) if name in gradient else torch.zeros(rows, columns)
     if axes.bias is None:
@@ -141,20 +140,20 @@ def _matrix(gradient: Params, name: str, axes: Axes) -> Tensor:
     return torch.cat([weight, bias.reshape(-1, 1).to(weight)], dim=1)
 
 
-def _turned(parts: Sequence[Contribution], axes: Axes | None) -> Sequence[Contribution]:
+def _turn(parts: Sequence[Contribution], axes: Axes | None) -> Sequence[Contribution]:
     """Turn contributions into the layer's basis."""
     if axes is None:
         return parts
-    turned = []
+    contributions = []
     for _, module, inputs, grad in parts:
         rows, columns = operands(module, inputs, grad, bias=axes.bias is not None)
         left, right = axes.left.to(rows), axes.right.to(columns)
-        turned.append((OUTER, module, *_squeezed(columns @ right, rows @ left)))
-    return turned
+        contributions.append((OUTER, module, *_squeeze(columns @ right, rows @ left)))
+    return contributions
 
 
 def _squared_norms(parts: Sequence[Contribution], bias: bool) -> Tensor:
-    """``sum_b |G_b|^2`` without the gradients: inner products of the vectors they are outer products of."""
+    """Compute ``sum_b |G_b|^2`` from inner products of the vectors, without the gradients themselves."""
     both = [operands(module, inputs, grad, bias=bias) for _, module, inputs, grad in parts]
     rows, columns = (torch.cat(side, dim=1) for side in zip(*both, strict=True))
     if rows.shape[1] ** 2 > rows.shape[2] * columns.shape[2]:
@@ -162,13 +161,13 @@ def _squared_norms(parts: Sequence[Contribution], bias: bool) -> Tensor:
     return ((rows @ rows.transpose(1, 2)) * (columns @ columns.transpose(1, 2))).sum()
 
 
-def _squeezed(columns: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """One position per example as no position: there the squares are a single product."""
+def _squeeze(columns: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Drop the position where an example has one only: the squares are then a single product."""
     return (columns[:, 0], rows[:, 0]) if columns.shape[1] == 1 else (columns, rows)
 
 
 def finish(estimate: _Kfac, state: State) -> GaussianSite:
-    """The site: the sums per unit, centred on the model's present params."""
+    """Make the site: the sums per unit, centred on the model's present params."""
     site = fisher.finish(estimate.fisher, replace(state, squares={}))
     squares = {name: wide(tensor).cpu() / state.units for name, tensor in state.squares.items()}
     own = estimate.basis
@@ -191,32 +190,32 @@ def kfac(
     batch_size: int = 32,
     gradient: bool = False,
     basis: Basis | None = None,
-    share: float = CARRIED,
+    share: float = TRACE_SHARE,
     batches: Iterable[Batch] | None = None,
     on_batch: Callable[[int], None] = lambda examples: None,
 ) -> GaussianSite:
-    """A task's site with Kronecker curvature at these params.
+    """Estimate a task's site with Kronecker curvature at these params.
 
     Args:
-        model: Any module; it is left as it was.
-        params: Where to estimate, or None for the model's own params.
-        task: Its training examples are used.
+        model: Any module; its params are put back afterwards.
+        params: The params at which to estimate; None for the model's own.
+        task: The task, whose training examples are used.
         generator: Chooses the examples and draws the labels.
         labels: ``sampled``, ``empirical`` or ``exact``.
-        max_examples: At most so many; None for all.
+        max_examples: At most so many examples; None for all.
         batch_size: Examples per pass.
-        gradient: Carry the gradient, for params that are not the task's optimum.
-        basis: Shared with other tasks (see `shared_basis`); the task's own, for another pass, if left out.
-            Layers of which the task lacks the weight or the bias get the diagonal instead.
-        share: Of the factors' traces that the kept directions of an own basis carry; 1 keeps all.
-        batches: Other data than the task's, for the second pass.
-        on_batch: Called with the number of examples seen in the second pass.
+        gradient: Whether the site has the gradient, for params that are not the task's optimum.
+        basis: A basis that tasks share (see `shared_basis`). If left out, a first pass makes the task's own. Layers
+            whose weight or bias the task does not have get the diagonal instead.
+        share: The share of the factors' traces that the kept directions of an own basis have; 1 keeps all.
+        batches: Batches in place of the task's training examples, for the second pass.
+        on_batch: Called after each batch of the second pass with the number of examples so far.
 
     Returns:
         A `GaussianSite` centred on the params, curvature per unit in float32.
 
     Raises:
-        TaskError: No labelled examples, or outputs that are not finite or depend on no trained parameter.
+        TaskError: There are no labelled examples, or outputs are not finite or depend on no trained parameter.
 
     >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows

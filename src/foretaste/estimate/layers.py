@@ -1,8 +1,10 @@
 """Per-example gradients of a layer's parameters, from its input and its output's gradient.
 
-For a layer ``y = f(x; w)`` called on a batch, the gradient of example b with respect to w needs
-only x_b and dL/dy_b, which one ordinary backward pass gives for the whole batch (Goodfellow:
-Efficient Per-Example Gradient Computations, 2015, https://arxiv.org/abs/1510.01799).
+For a call of a layer ``y = f(x; w)`` on a batch, the gradient of example b by w needs only x_b and dL/dy_b. One
+ordinary backward pass gives these for the whole batch.
+
+References:
+    Goodfellow: Efficient Per-Example Gradient Computations, 2015, https://arxiv.org/abs/1510.01799
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,12 +25,13 @@ _PerExample = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class ByRows:
-    """Per-example gradients of a matrix, to be had some rows at a time.
+    """Per-example gradients of a matrix, computed some rows at a time.
 
     Args:
-        height: Rows of the matrix.
-        width: Its columns.
-        part: From the example's number, the first row and the one after the last, to these rows of its gradient.
+        height: The number of the matrix's rows.
+        width: The number of its columns.
+        part: Computes rows of an example's gradient, from the example's number, the first row and the row after the
+            last.
     """
 
     height: int
@@ -40,12 +43,12 @@ class ByRows:
 
 @dataclass(frozen=True)
 class Rule:
-    """How one parameter of a layer gets its per-example gradients.
+    """The functions that compute one parameter's per-example gradients.
 
     Args:
         per_example: From layer, input `[B, ...]` and output gradient `[B, ...]` to `[B, *shape]`.
-        squares: The sum over examples of their squares, `[*shape]`, where there is a faster way.
-        rows: The same gradients by rows, where these can be had apart.
+        squares: The sum over examples of the squared gradients, `[*shape]`, where there is a faster way.
+        rows: The gradients some rows at a time, where that is possible.
     """
 
     per_example: _PerExample
@@ -59,7 +62,7 @@ Contribution = tuple[Rule, nn.Module, Tensor, Tensor]
 
 
 def rules_for(module: nn.Module) -> Mapping[str, Rule]:
-    """The rules for a layer's own parameters; empty for a layer that is not known.
+    """Look up the rules for a layer's own parameters; empty for an unknown layer.
 
     >>> sorted(rules_for(nn.Linear(2, 2)))
     ['bias', 'weight']
@@ -88,11 +91,11 @@ def _linear_weight_squares(module: nn.Module, inputs: Tensor, grad: Tensor) -> T
 
 
 def squares_by_rows(parts: Sequence[Contribution]) -> Tensor:
-    """``sum_b (sum_calls gradient_b)^2``, so few rows of one example at a time that they stay in the cache.
+    """Compute ``sum_b (sum_calls gradient_b)^2``, in blocks of rows that stay in the cache.
 
     Args:
-        parts: Rule, layer, input `[B, ...]` and output gradient `[B, ...]` of the calls of one parameter, which must
-            have a rule by rows.
+        parts: Rule, layer, input `[B, ...]` and output gradient `[B, ...]` of each call of one parameter. The rules
+            must have ``rows``.
 
     >>> layer, inputs, grad = nn.Linear(1, 1), torch.tensor([[[1.0], [1.0]], [[0.0], [3.0]]]), torch.ones(2, 2, 1)
     >>> squares_by_rows([(rules_for(layer)["weight"], layer, inputs, grad)])
@@ -142,15 +145,15 @@ def _embedding_weight(module: nn.Module, inputs: Tensor, grad: Tensor) -> Tensor
 
 
 def _embedding_weight_squares(module: nn.Module, inputs: Tensor, grad: Tensor) -> Tensor:
-    """Sums repeated tokens within an example before squaring, without a `[B, V, D]` tensor."""
+    """Sum repeated tokens in an example before squaring, without a `[B, V, D]` tensor."""
     assert isinstance(module, nn.Embedding)
     grads = as_rows(_without_padding(module, inputs, grad))
     offset = torch.arange(len(inputs), device=inputs.device).unsqueeze(1) * module.num_embeddings
     keys, place = torch.unique(inputs.reshape(len(inputs), -1) + offset, return_inverse=True)
-    summed = torch.zeros(len(keys), grads.shape[-1], dtype=grad.dtype, device=grad.device)
-    summed.index_add_(0, place.flatten(), grads.flatten(0, 1))
+    sums = torch.zeros(len(keys), grads.shape[-1], dtype=grad.dtype, device=grad.device)
+    sums.index_add_(0, place.flatten(), grads.flatten(0, 1))
     total = torch.zeros(module.weight.shape, dtype=grad.dtype, device=grad.device)
-    return total.index_add_(0, keys % module.num_embeddings, summed.square())
+    return total.index_add_(0, keys % module.num_embeddings, sums.square())
 
 
 def _embedding_rows(module: nn.Module, inputs: Tensor, grad: Tensor) -> ByRows:
@@ -222,4 +225,4 @@ _RULES: tuple[tuple[type[nn.Module] | tuple[type[nn.Module], ...], Mapping[str, 
     ),
 )
 
-OUTER = Rule(_linear_weight, _linear_weight_squares, _linear_rows)  # takes columns and rows, as `operands` gives them
+OUTER = Rule(_linear_weight, _linear_weight_squares, _linear_rows)  # takes columns and rows from `operands`

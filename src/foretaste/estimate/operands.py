@@ -7,12 +7,21 @@ __all__ = ["as_rows", "bias_joins", "is_outer", "is_transposed", "operands", "wi
 
 
 def as_rows(tensor: Tensor) -> Tensor:
-    """`[B, ..., D]` to `[B, S, D]`."""
+    """Reshape `[B, ..., D]` to `[B, S, D]`."""
     return tensor.reshape(len(tensor), -1, tensor.shape[-1])
 
 
 def windows_and_gradients(module: nn.Module, inputs: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
-    """Windows `[B, groups, in * kernel, L]` and output gradients `[B, groups, out, L]` of a convolution."""
+    """Cut a convolution's input into windows, and reshape its output's gradients to match.
+
+    Args:
+        module: The convolution.
+        inputs: `[B, in channels, ...]`.
+        grad: The output's gradient, `[B, out channels, ...]`.
+
+    Returns:
+        Windows `[B, groups, in * kernel, L]` and output gradients `[B, groups, out, L]`.
+    """
     assert isinstance(module, nn.Conv1d | nn.Conv2d)
     if isinstance(module, nn.Conv1d):
         inputs, grad = inputs.unsqueeze(2), grad.unsqueeze(2)
@@ -24,7 +33,7 @@ def windows_and_gradients(module: nn.Module, inputs: Tensor, grad: Tensor) -> tu
 
 
 def is_outer(module: nn.Module) -> bool:
-    """Whether the gradient of the layer's weight is a sum of outer products of outputs' gradients and inputs.
+    """Return whether the weight's gradient is a sum of outer products of outputs' gradients and inputs.
 
     >>> is_outer(nn.Linear(2, 2)), is_outer(nn.Conv2d(4, 4, 3, groups=4)), is_outer(nn.LayerNorm(2))
     (True, False, False)
@@ -35,13 +44,13 @@ def is_outer(module: nn.Module) -> bool:
 
 
 def operands(module: nn.Module, inputs: Tensor, grad: Tensor, *, bias: bool) -> tuple[Tensor, Tensor]:
-    """Two factors: per example, ``sum_s rows_s columns_s'`` is the gradient of the weight as a matrix.
+    """Return two factors of the weight's gradient: it is ``sum_s rows_s columns_s'`` for each example, as a matrix.
 
     Args:
-        module: A layer that `is_outer`.
+        module: A layer for which `is_outer` is true.
         inputs: `[B, ...]`.
         grad: The output's gradient, `[B, ...]`.
-        bias: Whether the matrix has the bias as its last column: then every column vector ends with a 1.
+        bias: Whether the matrix has the bias as its last column; every column vector then ends with a 1.
 
     Returns:
         Rows `[B, S, R]` and columns `[B, S, C]`, for a weight of shape `[R, ...]` with C other entries (and 1 for the
@@ -68,7 +77,7 @@ def is_transposed(module: nn.Module) -> bool:
 
 
 def bias_joins(module: nn.Module) -> bool:
-    """Whether the layer's bias can be a last column of its weight's matrix.
+    """Return whether the layer's bias can be the last column of its weight's matrix.
 
     >>> bias_joins(nn.Linear(2, 2)), bias_joins(nn.Linear(2, 2, bias=False))
     (True, False)
@@ -79,7 +88,7 @@ def bias_joins(module: nn.Module) -> bool:
 def _in_2d(
     module: nn.Conv1d | nn.Conv2d,
 ) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, int, int, int]]:
-    """Kernel, stride, dilation and padding (left, right, top, bottom) of the layer seen as 2-D."""
+    """Return kernel, stride, dilation and padding (left, right, top, bottom) of the layer as a 2-D layer."""
     kernel, stride, dilation = (_pair(sizes, 1) for sizes in (module.kernel_size, module.stride, module.dilation))
     if module.padding == "same":
         total = [step * (size - 1) for step, size in zip(dilation, kernel, strict=True)]
@@ -92,5 +101,5 @@ def _in_2d(
 
 
 def _pair(sizes: tuple[int, ...], first: int) -> tuple[int, int]:
-    """A size per dimension, of the two that a 1-D layer is seen in."""
+    """Return two sizes, also for a 1-D layer, which has ``first`` in front."""
     return (first, sizes[0]) if len(sizes) == 1 else (sizes[0], sizes[1])

@@ -1,4 +1,4 @@
-"""Passes over a task's examples: the per-example gradients that every estimate of curvature is made of."""
+"""Passes over a task's examples, which give the per-example gradients for every estimate of curvature."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -29,12 +29,12 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Estimate:
-    """What stays the same during one estimate of curvature.
+    """The settings of one estimate of curvature.
 
     Args:
-        model: In evaluation mode, holding the params of interest.
-        task: Predicts with the model.
-        labels: Where the labels come from.
+        model: The model in evaluation mode, with the params of interest.
+        task: The task, which predicts with the model.
+        labels: The source of the labels.
         gradient: Whether to add up the gradient of the loss too.
         generator: Draws the labels.
     """
@@ -50,14 +50,14 @@ class Estimate:
 
 @dataclass(frozen=True)
 class State:
-    """The sums over the examples seen so far.
+    """The sums over the examples so far.
 
     Args:
-        plan: Where each parameter's gradients come from.
-        squares: Summed squared per-example gradients, by name, in float32.
-        slopes: Summed gradients of the loss, by name; empty unless asked for.
-        examples: Examples seen.
-        units: Units seen.
+        plan: The layers that give each parameter's gradients.
+        squares: Sums of squared per-example gradients, by name, in float32.
+        slopes: Sums of gradients of the loss, by name; empty unless the estimate needs them.
+        examples: The number of examples.
+        units: The number of units.
     """
 
     plan: Plan
@@ -70,7 +70,15 @@ class State:
 
 
 def count_batch(estimate: Estimate, state: State, batch: Batch) -> State:
-    """The same sums, with the batch's examples and units counted in.
+    """Count a batch's examples and units.
+
+    Args:
+        estimate: The estimate, whose task says which units count.
+        state: The sums, with the batch in them already.
+        batch: The batch.
+
+    Returns:
+        The state with the new counts.
 
     >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
@@ -89,20 +97,19 @@ _Backward = tuple[dict[str, list[Contribution]], Root, frozenset[str]]
 
 
 def backward_passes(estimate: Estimate, state: State, batch: Batch) -> Iterator[_Backward]:
-    """Go backward over one batch, in the passes whose per-example gradients make the curvature.
+    """Go backward over one batch, in as many passes as the labels need.
 
     Args:
-        estimate: Says where labels come from.
-        state: Its plan says which layers are watched; asked for slopes, they are added to.
+        estimate: The estimate, which says where labels come from.
+        state: The sums. Its plan names the layers that are watched; its slopes grow, where the estimate needs them.
         batch: A batch of B examples.
 
     Yields:
-        Per pass: what each parameter's gradient is made of; the root that it starts from (see
-        `Loss.roots`); and parameters that the probed examples did not use but
-        this batch does.
+        For each pass: the contributions to each parameter's gradient, the root that the pass starts from (see
+        `Loss.roots`), and the parameters that this batch uses although the probed examples did not.
 
     Raises:
-        TaskError: Outputs that are not finite.
+        TaskError: Outputs are not finite.
     """
     task, plan = estimate.task, state.plan
     with capture_calls(plan, len(batch["labels"])) as calls, torch.enable_grad():
@@ -131,10 +138,10 @@ def batches_of(
     """Make batches of the task's training examples in random order, on the model's device.
 
     Args:
-        model: Says the device.
-        task: Its training examples are used.
-        generator: Orders them.
-        most: At most so many; None for all.
+        model: The model, whose device the batches are put on.
+        task: The task, whose training examples are used.
+        generator: Orders the examples.
+        most: At most so many examples; None for all.
         size: Examples per batch.
 
     >>> from foretaste.metrics import METRICS
@@ -169,11 +176,11 @@ def slow_gradients(estimate: Estimate, batch: Batch, root: Root, names: Collecti
     Args:
         estimate: The estimate, whose model goes forward.
         batch: A batch of B examples.
-        root: Where the backward passes start.
-        names: The parameters; without any there is nothing to do.
+        root: The root that the backward passes start from.
+        names: The parameters; without any, nothing is computed.
 
     Yields:
-        Per example, the gradients in float32 or wider, less the parameters that it does not use.
+        For each example, the gradients in float32 or wider, without the parameters that it does not use.
 
     >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
@@ -181,18 +188,18 @@ def slow_gradients(estimate: Estimate, batch: Batch, root: Root, names: Collecti
     >>> from foretaste.estimate.fisher import build
     >>> estimate = build(nn.Linear(2, 2), Task("a", rows, rows, [METRICS["accuracy"]]), generator=torch.Generator())
     >>> batch = {"inputs": rows.inputs, "labels": rows.labels}
-    >>> from foretaste.loss.columns import GivenRoot
-    >>> [list(each) for each in slow_gradients(estimate, batch, GivenRoot(torch.eye(2)), ["bias"])]
+    >>> from foretaste.loss.columns import FixedRoot
+    >>> [list(gradients) for gradients in slow_gradients(estimate, batch, FixedRoot(torch.eye(2)), ["bias"])]
     [['bias'], ['bias']]
     """
-    named = {name: p for name, p in estimate.model.named_parameters() if name in names and p.requires_grad}
-    for index in range(len(root.slopes)) if named else ():
+    parameters = {name: p for name, p in estimate.model.named_parameters() if name in names and p.requires_grad}
+    for index in range(len(root.slopes)) if parameters else ():
         with torch.enable_grad():
             outputs = estimate.task.predict(estimate.model, one_example(batch, index))
         grads = torch.autograd.grad(
-            root.total(outputs, slice(index, index + 1)), list(named.values()), allow_unused=True
+            root.total(outputs, slice(index, index + 1)), list(parameters.values()), allow_unused=True
         )
-        yield {name: wide(grad) for name, grad in zip(named, grads, strict=True) if grad is not None}
+        yield {name: wide(grad) for name, grad in zip(parameters, grads, strict=True) if grad is not None}
 
 
 def sum_over(
@@ -202,14 +209,14 @@ def sum_over(
     update: Callable[[_S, Batch], _S],
     on_batch: Callable[[int], None],
 ) -> _S:
-    """Add up what an estimate sees of every batch.
+    """Add up an estimate's sums over all batches.
 
     Args:
-        task: Named in the error.
+        task: The task, which the error names.
         batches: Batches of the task's examples.
-        init: From the first batch to sums of 0.
-        update: From sums and a batch to the sums with the batch in them.
-        on_batch: Called with the number of examples seen.
+        init: Makes sums of 0 from the first batch.
+        update: Adds a batch to the sums.
+        on_batch: Called after each batch with the number of examples so far.
 
     Raises:
         TaskError: There are no batches.

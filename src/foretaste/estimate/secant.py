@@ -1,18 +1,18 @@
 """Diagonal + low-rank curvature from several checkpoints of a run, or several runs, of one task.
 
-How the gradient changes from one checkpoint x to the task's params c says what the curvature is along
-the way between them::
+The change of the gradient from a checkpoint x to the task's params c gives the curvature along the way between
+them::
 
     s = x - c        y = grad l(x) - grad l(c)        H s = y
 
-The diagonal Fisher at c is corrected, one checkpoint after the other, so that it agrees (BFGS)::
+BFGS corrects the diagonal Fisher at c, one checkpoint after the other, so that it agrees::
 
     H <- H - (H s)(H s)' / s' H s + y y' / s' y
 
-With Powell's damping (y is moved towards H s where the loss curves too little along s) H stays positive
-definite. Checkpoints should be as near as the merge will go: other runs of the task were measured to
-help, the pretrained params, where the loss is far from quadratic, to harm. The scale is that of the mean loss, as
-everywhere.
+H stays positive definite by Powell's damping, which moves y towards H s where the loss has too little curvature along
+s. Checkpoints should be about as far from c as the merged params will be. In measurements, other runs of the task
+helped, and the pretrained params did harm, since the loss is far from quadratic there. The scale is that of the mean
+loss.
 
 References:
     Nocedal, Wright: Numerical Optimization, 2006, chapters 6 and 18 (BFGS, and damping after Powell, 1978).
@@ -34,9 +34,9 @@ from foretaste.posterior.lowrank import LowRank
 from foretaste.posterior.site import GaussianSite
 from foretaste.task import Batch, Task
 
-__all__ = ["corrected", "secant", "slope"]
+__all__ = ["correct_diagonal", "mean_gradient", "secant"]
 
-_FLOOR = 1e-3  # of the mean entry: where the Fisher is 0, BFGS still needs something to correct
+_FLOOR = 1e-3  # of the mean entry; BFGS cannot correct an entry of 0
 _DAMPING = 0.2  # Powell's
 
 
@@ -52,25 +52,25 @@ def secant(
     batch_size: int = 32,
     on_batch: Callable[[int], None] = lambda examples: None,
 ) -> GaussianSite:
-    """A task's site with diagonal + low-rank curvature.
+    """Estimate a task's site with diagonal + low-rank curvature.
 
     Args:
-        model: Any module; it is left as it was.
+        model: Any module; its params are put back afterwards.
         params: c, the task's params.
-        task: Its training examples are used, the same ones for every gradient.
-        checkpoints: Other params on the way to c or from other runs; the last one counts most.
+        task: The task, whose training examples are used, the same ones for every gradient.
+        checkpoints: Other params, on the way to c or from other runs; the last one counts most.
         generator: Chooses the examples and draws the labels.
-        labels: Where the labels of the diagonal Fisher come from.
-        max_examples: At most so many; None for all.
+        labels: The source of the labels of the diagonal Fisher.
+        max_examples: At most so many examples; None for all.
         batch_size: Examples per pass.
-        on_batch: Called with the number of examples seen by the Fisher's pass.
+        on_batch: Called after each batch of the Fisher's pass with the number of examples so far.
 
     Returns:
         A stationary `GaussianSite` whose rank is twice the number of checkpoints.
 
     Raises:
-        ParamsError: Checkpoints of other shapes, or none at all.
-        TaskError: No labelled examples, or outputs that are not finite or depend on no trained parameter.
+        ParamsError: Checkpoints have other shapes, or there are none.
+        TaskError: There are no labelled examples, or outputs are not finite or depend on no trained parameter.
 
     >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
@@ -97,36 +97,38 @@ def secant(
         on_batch=on_batch,
     )
     assert isinstance(site.precision, Diagonal)
-    seen = list(batches_of(model, task, generator, max_examples, batch_size))
-    here = slope(model, params, task, seen)
+    batches = list(batches_of(model, task, generator, max_examples, batch_size))
+    here = mean_gradient(model, params, task, batches)
     pairs = []
     for place, checkpoint in enumerate(checkpoints):
         own = {name: checkpoint[name] for name in site.center if name in checkpoint}
         check_fit(site.center, own, f"checkpoint {place + 1} of task {task.name!r}")
-        there = slope(model, {**params, **own}, task, seen)
+        there = mean_gradient(model, {**params, **own}, task, batches)
         pairs.append(
             ({n: wide(own[n]) - wide(t) for n, t in site.center.items()}, {n: there[n] - t for n, t in here.items()})
         )
     record = replace(
         site.record, estimator=f"secant:{labels}", details={**site.record.details, "checkpoints": str(len(checkpoints))}
     )
-    return replace(site, precision=corrected(site.precision, pairs), record=record)
+    return replace(site, precision=correct_diagonal(site.precision, pairs), record=record)
 
 
-def slope(model: nn.Module, params: Params, task: Task, batches: Iterable[Batch]) -> dict[str, Tensor]:
-    """The gradient of the task's mean loss at some params, on the CPU in float32 or wider.
+def mean_gradient(model: nn.Module, params: Params, task: Task, batches: Iterable[Batch]) -> dict[str, Tensor]:
+    """Compute the gradient of the task's mean loss, on the CPU in float32 or wider.
 
     Args:
-        model: Any module; it is left as it was.
-        params: Where.
-        task: Predicts with the model.
+        model: Any module; its params are put back afterwards.
+        params: The params at which to compute it.
+        task: The task, which predicts with the model.
         batches: Batches of the task's examples.
 
     >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
     >>> task, layer = Task("a", rows, rows, [METRICS["accuracy"]]), nn.Linear(2, 2, bias=False)
-    >>> slope(layer, {"weight": torch.zeros(2, 2)}, task, [{"inputs": rows.inputs, "labels": rows.labels}])["weight"]
+    >>> mean_gradient(layer, {"weight": torch.zeros(2, 2)}, task, [{"inputs": rows.inputs, "labels": rows.labels}])[
+    ...     "weight"
+    ... ]
     tensor([[-0.2500,  0.2500],
             [ 0.2500, -0.2500]])
     """
@@ -147,17 +149,17 @@ def slope(model: nn.Module, params: Params, task: Task, batches: Iterable[Batch]
     return {name: tensor.cpu() / max(count, 1) for name, tensor in total.items()}
 
 
-def corrected(diagonal: Diagonal, pairs: Sequence[tuple[Params, Params]]) -> LowRank:
-    """A diagonal that agrees with secants, by damped BFGS.
+def correct_diagonal(diagonal: Diagonal, pairs: Sequence[tuple[Params, Params]]) -> LowRank:
+    """Correct a diagonal by damped BFGS, so that it agrees with secants.
 
     Args:
-        diagonal: H to begin with; entries far below its mean are raised to a thousandth of it.
-        pairs: s and y, by name; the last one is matched exactly unless it had to be damped.
+        diagonal: The first H; entries below a thousandth of its mean are raised to that.
+        pairs: s and y, by name; the result matches the last pair exactly, unless that was damped.
 
-    >>> held = corrected(
+    >>> precision = correct_diagonal(
     ...     Diagonal({"w": torch.ones(2)}), [({"w": torch.tensor([1.0, 0.0])}, {"w": torch.tensor([5.0, 0.0])})]
     ... )
-    >>> held.apply({"w": torch.tensor([1.0, 1.0])})
+    >>> precision.apply({"w": torch.tensor([1.0, 1.0])})
     {'w': tensor([5., 1.])}
     """
     count = max(sum(tensor.numel() for tensor in diagonal.entries.values()), 1)
@@ -172,9 +174,9 @@ def corrected(diagonal: Diagonal, pairs: Sequence[tuple[Params, Params]]) -> Low
         if bend <= 0:
             continue  # the checkpoint is the centre itself
         share = 1.0 if curve >= _DAMPING * bend else (1 - _DAMPING) * bend / (bend - curve)
-        pulled = {name: share * change[name] + (1 - share) * tensor for name, tensor in image.items()}
-        curve = _dot(step, pulled)
-        more = {name: torch.stack([tensor / bend**0.5, pulled[name] / curve**0.5]) for name, tensor in image.items()}
+        damped = {name: share * change[name] + (1 - share) * tensor for name, tensor in image.items()}
+        curve = _dot(step, damped)
+        more = {name: torch.stack([tensor / bend**0.5, damped[name] / curve**0.5]) for name, tensor in image.items()}
         vectors = {name: torch.cat([tensor, more[name]]) for name, tensor in precision.vectors.items()}
         precision = LowRank(entries, vectors, torch.cat([precision.scales, torch.tensor([-1.0, 1.0])]))
     return precision

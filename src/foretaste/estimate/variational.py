@@ -1,9 +1,8 @@
 """Variational sites: the mean and the diagonal curvature that an IVON run has learned.
 
-The run itself is training (`foretaste.train.finetune` takes the optimizer that `build` makes); its
-curvature is an average over the posterior, where the Fisher's is taken at a point, and its prior
-is centred on the pretrained params. lambda and the prior are kept apart from h, so that sites of
-different sample sizes merge in units of the mean loss.
+The run itself is training: `foretaste.train.finetune` takes the optimizer that `build` makes. Its curvature is an
+average over the posterior, while the Fisher's is taken at a point, and its prior is centred on the pretrained params.
+h includes neither lambda nor the prior, so that sites of different sample sizes merge in units of the mean loss.
 
 References:
     Shen, Daheim, Cong, Nickl, Marconi, Bazan, Yokota, Gurevych, Cremers, Khan, Möllenhoff: Variational
@@ -30,7 +29,7 @@ _COLDER = 10.0
 
 
 class StaleCurvature(UserWarning):
-    """Most of a learned curvature is still its first guess, so that it weighs all parameters alike."""
+    """Warns that most of a learned curvature is still its first guess, which is the same for all parameters."""
 
 
 def build(
@@ -43,16 +42,16 @@ def build(
     weight_decay: float = 1e-4,
     clip_radius: float = 1e3,
 ) -> Callable[[Sequence[nn.Parameter]], IVON]:
-    """What makes the optimizer of a task's variational run.
+    """Make a function that makes the optimizer of a task's variational run.
 
     Args:
-        task: Its training examples are counted.
-        steps: Steps of the run.
-        ess: lambda; ten times the number of training examples if left out. (Draws as wide as the examples
-            alone allow were measured to drive small data sets' means apart.)
-        learning_rate: In units of the first guess.
+        task: The task, whose training examples are counted.
+        steps: The number of the run's steps.
+        ess: lambda; ten times the number of training examples if left out. (In measurements on small data sets, wider
+            draws drove the tasks' means apart.)
+        learning_rate: The learning rate in units of the first guess.
         hessian_init: h_0.
-        weight_decay: Precision of the prior on the scale of the mean loss, centred where the run starts.
+        weight_decay: The precision of the prior on the scale of the mean loss; its centre is the start of the run.
         clip_radius: See `IVON`.
 
     >>> from foretaste.metrics import METRICS
@@ -81,19 +80,19 @@ def build(
 def finish(
     mean: Params, hessian: Params, task: Task, *, steps: int, beta2: float | None = None, carried: Params | None = None
 ) -> GaussianSite:
-    """The site that a finished run has learned.
+    """Make the site that a finished run has learned.
 
     Args:
         mean: The task's params m by name.
-        hessian: h by name, of the mean loss, as `IVON.estimates` gives it; below 0 it counts as 0. Parameters
-            without one (frozen ones) have no curvature.
-        task: That was trained on.
-        steps: Steps of the run.
-        beta2: Decay of h in the run, where it does not follow from the steps.
+        hessian: h of the mean loss by name, from `IVON.estimates`; below 0 it counts as 0. Parameters without h (frozen
+            ones) have no curvature.
+        task: The task of the run.
+        steps: The number of the run's steps.
+        beta2: The decay of h in the run, where it does not follow from the steps.
         carried: Floating-point buffers.
 
     Raises:
-        ParamsError: No h at all, h of params that the mean lacks, or NaN in h.
+        ParamsError: There is no h, h has params that the mean lacks, or h has NaN.
 
     Warns:
         StaleCurvature: Less than half of h is learned.
@@ -105,8 +104,8 @@ def finish(
     >>> finish({"w": torch.ones(1)}, {"w": torch.ones(1)}, task, steps=50).record.details["learned"]
     '0.985'
     """
-    whose, unit, examples = f" of task {task.name!r}", task.unit, len(task.train)
-    return gather(mean, hessian, unit=unit, examples=examples, steps=steps, beta2=beta2, carried=carried, whose=whose)
+    label, unit, examples = f" of task {task.name!r}", task.unit, len(task.train)
+    return gather(mean, hessian, unit=unit, examples=examples, steps=steps, beta2=beta2, carried=carried, label=label)
 
 
 def gather(
@@ -118,22 +117,22 @@ def gather(
     steps: int,
     beta2: float | None = None,
     carried: Params | None = None,
-    whose: str = "",
+    label: str = "",
 ) -> GaussianSite:
-    """The site that any run of `IVON` has learned, in whatever loop; `finish` asks for a task instead.
+    """Make the site that a run of `IVON` has learned in any loop, without a `Task`.
 
     Args:
         mean: m by name.
         hessian: h by name.
-        unit: What the loss was a mean over.
-        examples: Examples in the training set, for the record.
-        steps: Steps of the run.
-        beta2: Decay of h in the run, where it does not follow from the steps.
+        unit: The unit that the loss was a mean over.
+        examples: The number of training examples, for the record.
+        steps: The number of the run's steps.
+        beta2: The decay of h in the run, where it does not follow from the steps.
         carried: Floating-point buffers.
-        whose: Names the run in an error.
+        label: A text that names the run in an error, with a space in front.
 
     Raises:
-        ParamsError: No h at all, h of params that the mean lacks, or NaN in h.
+        ParamsError: There is no h, h has params that the mean lacks, or h has NaN.
 
     >>> ones = {"w": torch.ones(1)}
     >>> gather(ones, ones, unit="example", examples=8, steps=50).precision.to_tensors()
@@ -142,7 +141,7 @@ def gather(
     beyond = sorted(set(hessian) - set(mean))
     if beyond or not hessian:
         problem = f"h of {', '.join(beyond[:3])}, which the params lack" if beyond else "no h at all"
-        raise ParamsError(f"a variational run{whose} came with {problem}; give the estimates of the same run")
+        raise ParamsError(f"a variational run{label} came with {problem}; give the estimates of the same run")
     share = learned_share(beta2_for(steps) if beta2 is None else beta2, steps)
     if share < _STALE:
         advice = f"give IVON steps={steps}, or beta2 of at most {beta2_for(steps):.6g}"

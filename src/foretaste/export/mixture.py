@@ -21,8 +21,9 @@ from foretaste.export.manifest import manifest_of
 from foretaste.export.mixture_draw import MixturePlan, draw_rows, units_of
 from foretaste.export.part import Part
 from foretaste.export.settings import READABLE, Settings, Source, Trainer, WrittenMixture
+from foretaste.export.trainer_checks import check_trainer
 from foretaste.export.trainer_notes import notes
-from foretaste.export.trainers import check, configuration
+from foretaste.export.trainers import configuration
 from foretaste.sources.extra import datasets, pa, pq
 from foretaste.sources.formats import columns_of
 from foretaste.task import Unit
@@ -85,7 +86,7 @@ def write_mixture(
     {'sums': (3, 1.5), 'poems': (1, 1.0)}
     """
     for trainer in trainers:
-        check(trainer, unit, settings)
+        check_trainer(trainer, unit, settings)
     file = f"train.{format}"
     with new_folder(folder, overwrite=overwrite, keep=keep) as hidden:
         kind = settings.kind if trainers and settings else None

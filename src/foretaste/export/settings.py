@@ -10,9 +10,19 @@ from foretaste.sources.kinds import CAUSAL_LM
 from foretaste.task import Unit
 from foretaste.train.training import Training
 
-__all__ = ["READABLE", "LoraSettings", "Settings", "Source", "Trainer", "WrittenMixture", "batch_sizes"]
+__all__ = [
+    "READABLE",
+    "TRAINER_NAMES",
+    "LoraSettings",
+    "Settings",
+    "Source",
+    "Trainer",
+    "WrittenMixture",
+    "batch_sizes",
+]
 
 Trainer = Literal["trl", "axolotl", "llama-factory"]
+TRAINER_NAMES: Mapping[Trainer, str] = {"trl": "TRL", "axolotl": "axolotl", "llama-factory": "LLaMA-Factory"}
 
 READABLE = (".jsonl", ".json", ".csv", ".parquet")
 

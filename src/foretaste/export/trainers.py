@@ -1,6 +1,6 @@
-"""Configuration of other trainers, so that they train on a written mixture what foretaste's joint run would train.
+"""Configurations of other trainers, with which they train on a written mixture as foretaste's joint run would.
 
-What "mixing" means in each of them, by its documentation:
+"Mixing" means different things in them, by their documentation:
 
 - TRL 1.8, https://huggingface.co/docs/trl/v1.8.0/script_utils (``DatasetMixtureConfig``) and ``sft_trainer``: data sets
   are concatenated. There is no weight: a data set's share is its size.
@@ -11,7 +11,8 @@ What "mixing" means in each of them, by its documentation:
   (``interleave_over``), or are not repeated (``interleave_once``), which gives the shares up. A data set's
   ``num_samples`` is an exact count: all rows once, then some again. That has the meaning of alpha.
 
-So all read the written mixture; LLaMA-Factory may read the sources too. All average over a step's label tokens.
+So all of them read the written mixture, and LLaMA-Factory can read the sources as well. All average over a step's label
+tokens.
 """
 
 import json
@@ -20,17 +21,15 @@ from collections.abc import Mapping, Sequence
 
 import yaml
 
-from foretaste.errors import DataError, TaskError
-from foretaste.export.settings import LoraSettings, Settings, Trainer, WrittenMixture, batch_sizes
+from foretaste.export.settings import TRAINER_NAMES, LoraSettings, Settings, Trainer, WrittenMixture, batch_sizes
+from foretaste.export.trainer_checks import check_columns, check_trainer
 from foretaste.export.trainer_notes import notes
 from foretaste.sources.kind import ModelKind
 from foretaste.sources.kinds import kind_named
-from foretaste.task import Unit
 from foretaste.train.training import Training
 
-__all__ = ["check", "configuration"]
+__all__ = ["configuration"]
 
-_NAMES: Mapping[Trainer, str] = {"trl": "TRL", "axolotl": "axolotl", "llama-factory": "LLaMA-Factory"}
 _RUN: Mapping[Trainer, str] = {
     "trl": "trl {} --config",
     "axolotl": "axolotl train",
@@ -48,11 +47,11 @@ def configuration(trainer: Trainer, mixed: WrittenMixture, settings: Settings) -
         settings: The model, and how to train.
 
     Returns:
-        Text by file name; what `notes` says stands in it as comments.
+        Texts by file name, with `notes` as comments.
 
     Raises:
-        TaskError: See `check`.
-        DataError: Columns that the trainer cannot train on.
+        TaskError: See `check_trainer`.
+        DataError: The trainer cannot train on the mixture's columns.
 
     >>> from pathlib import Path
     >>> mixed = WrittenMixture(
@@ -62,9 +61,9 @@ def configuration(trainer: Trainer, mixed: WrittenMixture, settings: Settings) -
     >>> list(files), yaml.safe_load(files["trl.yaml"])["datasets"]
     (['trl.yaml'], [{'path': 'json', 'data_files': '/m/train.jsonl', 'split': 'train', 'columns': ['text']}])
     """
-    check(trainer, mixed.unit, settings)
+    check_trainer(trainer, mixed.unit, settings)
     kind = kind_named(settings.kind)
-    _check_columns(trainer, kind, mixed)
+    check_columns(trainer, kind, mixed)
     comments = notes(trainer, mixed, settings)
     if trainer == "llama-factory":
         return _llama_factory_files(mixed, settings, kind, comments)
@@ -72,70 +71,16 @@ def configuration(trainer: Trainer, mixed: WrittenMixture, settings: Settings) -
     return {f"{trainer}.yaml": _text(trainer, kind, f"{trainer}.yaml", comments, values)}
 
 
-def check(trainer: Trainer, unit: Unit, settings: Settings | None) -> None:
-    """Check that a trainer can train what a mixture is for.
-
-    Raises:
-        TaskError: No settings, another kind of model, or alpha of another unit than tokens.
-
-    >>> check("trl", "token", Settings("gpt2", Training(steps=5)))
-    """
-    name = _NAMES[trainer]
-    if settings is None:
-        raise TaskError(f"a configuration of {name} needs to know the model; give settings=Settings(model, training)")
-    if trainer not in kind_named(settings.kind).trainers:
-        raise TaskError(
-            f"{name} is configured here for causal language models, and this model is of the kind {settings.kind!r}; "
-            "export without it, and train on the mixture with a script of your own: one epoch, without shuffling"
-        )
-    if unit != "token":
-        raise TaskError(
-            f"alpha weighs losses that are means over examples, and {name} averages over label tokens, so tasks with"
-            " long answers would weigh more than alpha says; study with unit: token, or export without a trainer's"
-            " configuration"
-        )
-    if settings.lora is not None:
-        _check_lora(name, settings.lora)
-    if settings.trained is not None and trainer != "axolotl":
-        raise TaskError(
-            f"the recipe freezes some modules (finetune.freeze), which {name}'s configuration cannot say; "
-            "export for axolotl, or without a trainer's configuration"
-        )
-
-
-def _check_lora(name: str, lora: LoraSettings) -> None:
-    if not lora.train_a:
-        raise TaskError(
-            f"the recipe trains B alone (finetune.train_a: false), which {name}'s configuration cannot say; "
-            "train A too, or export without a trainer's configuration"
-        )
-    if not float(lora.alpha).is_integer():
-        raise TaskError(
-            f"{name} takes a whole number for LoRA's alpha, and the recipe has {lora.alpha}; choose a whole one"
-        )
-
-
-def _check_columns(trainer: Trainer, kind: ModelKind, mixed: WrittenMixture) -> None:
-    if mixed.roles not in kind.formats:
-        usual = ", or ".join(" and ".join(roles) for roles in kind.formats)
-        raise DataError(f"{_NAMES[trainer]} needs columns {usual}; the mixture has {', '.join(mixed.roles)}")
-    for column in ("input", "system"):
-        if trainer == "axolotl" and "prompt" in mixed.roles and column in mixed.columns:
-            raise DataError(f"axolotl would put the column {column!r} into prompts; rename or remove it in the data")
-
-
 def _text(trainer: Trainer, kind: ModelKind, file: str, notes: Sequence[str], values: Mapping[str, object]) -> str:
     command = _RUN[trainer].format(kind.trainers[trainer])
-    run = (
-        f"{_NAMES[trainer]}, written by foretaste. Run in this folder: {command} {file}. If it moves, correct the"
-        " paths."
-    )
+    name = TRAINER_NAMES[trainer]
+    run = f"{name}, written by foretaste. Run in this folder: {command} {file}. If it moves, correct the paths."
     comments = "".join(f"# {line}\n" for line in (run, *notes))
     return comments + yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=1000)
 
 
 def _common(mixed: WrittenMixture, training: Training) -> dict[str, object]:
-    """What all three call the same, since all three are transformers' Trainer."""
+    """Return the settings that all three call the same, since all three use transformers' Trainer."""
     return {
         "gradient_accumulation_steps": batch_sizes(training)[1],
         "learning_rate": training.learning_rate,
@@ -153,7 +98,7 @@ def _schedule(training: Training) -> str:
 
 
 def _transformers(mixed: WrittenMixture, training: Training) -> dict[str, object]:
-    """As TRL and LLaMA-Factory call it."""
+    """Return the settings under the names that TRL and LLaMA-Factory use."""
     size = {"num_train_epochs": 1, "per_device_train_batch_size": batch_sizes(training)[0]}
     return {**size, "lr_scheduler_type": _schedule(training), "optim": "adamw_torch", **_common(mixed, training)}
 
@@ -267,7 +212,7 @@ def _llama_factory_files(
 
 
 def _entry(file: str, columns: Mapping[str, str]) -> dict[str, object]:
-    """What ``dataset_info.json`` says of a file."""
+    """Make the entry of a file in ``dataset_info.json``."""
     if "messages" in columns:
         tags = {
             "role_tag": "role",

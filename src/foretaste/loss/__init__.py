@@ -1,1 +1,1 @@
-"""Losses as values: what a task's mean loss is, and all that depends on which one it is."""
+"""Losses as values: a task's loss, and everything that depends on its choice."""

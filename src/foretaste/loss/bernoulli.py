@@ -1,4 +1,4 @@
-"""Bernoulli loss, for label sets (multi-label): every label of a set is there or not, and has a logit of its own.
+"""Bernoulli loss, for label sets (multi-label): every label belongs to the set or does not, and has its own logit.
 
 ::
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from foretaste.errors import TaskError
 from foretaste.loss.class_labels import IGNORED
-from foretaste.loss.columns import GivenRoot, as_columns, check_columns, draw_where, one_column_each
+from foretaste.loss.columns import FixedRoot, as_columns, check_columns, draw_where, one_column_each
 from foretaste.loss.loss import Batch, Labels
 from foretaste.params import wide
 
@@ -26,7 +26,7 @@ __all__ = ["Bernoulli"]
 class Bernoulli:
     """Binary cross-entropy of every label of a set: logits and labels `[B, C]`, or `[B]` of a single label.
 
-    Labels are 1 where they belong to the set and 0 where not; NaN or -100 where that is unknown, which does not count.
+    A label is 1 if it belongs to the set and 0 if not. It is NaN or -100 if that is unknown, and does not count then.
 
     >>> Bernoulli().per_unit(torch.zeros(1, 3), {"labels": torch.tensor([[1.0, 0.0, torch.nan]])})
     tensor([[0.6931, 0.6931, 0.0000]])
@@ -69,7 +69,7 @@ class Bernoulli:
 
     def roots(
         self, how: Labels, outputs: Tensor, batch: Batch, factor: Tensor, generator: torch.Generator
-    ) -> Iterator[GivenRoot]:
+    ) -> Iterator[FixedRoot]:
         logits, labels, counted = self._parts(outputs, batch)
         chances = logits.sigmoid()
         if how == "empirical":
@@ -80,23 +80,23 @@ class Bernoulli:
         else:
             columns = one_column_each((chances * (-logits).sigmoid()).sqrt())
         for column in columns:
-            yield GivenRoot((torch.where(counted, column, 0) * factor.unsqueeze(1)).reshape(outputs.shape).to(outputs))
+            yield FixedRoot((torch.where(counted, column, 0) * factor.unsqueeze(1)).reshape(outputs.shape).to(outputs))
 
     def condense(self, outputs: Iterable[Tensor], batch: Batch) -> dict[str, Tensor]:
-        probabilities = []
-        for one in outputs:
-            check_columns(one, batch["labels"], "Bernoulli")
-            probabilities.append(as_columns(one)[self.counts(batch)].float().cpu())
-        return {"outputs": torch.stack(probabilities)}
+        logits = []
+        for model_outputs in outputs:
+            check_columns(model_outputs, batch["labels"], "Bernoulli")
+            logits.append(as_columns(model_outputs)[self.counts(batch)].float().cpu())
+        return {"outputs": torch.stack(logits)}
 
     def mix(self, condensed: Mapping[str, Tensor], labels: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
         logits = condensed["outputs"].double()
         right = nn.functional.logsigmoid(torch.where(labels == 1, logits, -logits))
-        lost = [-torch.logsumexp(right + row.log().unsqueeze(1), 0) for row in shares]
-        return torch.stack(lost).clamp(min=0.0), (shares @ logits.sigmoid() > shares @ (-logits).sigmoid()).long()
+        losses = [-torch.logsumexp(right + row.log().unsqueeze(1), 0) for row in shares]
+        return torch.stack(losses).clamp(min=0.0), (shares @ logits.sigmoid() > shares @ (-logits).sigmoid()).long()
 
     def _parts(self, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits, labels (0 where none counts), and which count, `[B, C]` each."""
+        """Return logits, labels (0 where none counts), and which labels count, `[B, C]` each."""
         check_columns(outputs, batch["labels"], "Bernoulli")
         logits, counted = as_columns(wide(outputs)), self.counts(batch)
         return logits, torch.where(counted, as_columns(batch["labels"]), 0).to(logits), counted

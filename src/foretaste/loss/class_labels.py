@@ -1,4 +1,4 @@
-"""Classes by number as labels, some of which do not count, and the cross-entropy of logits with them."""
+"""Labels that are class numbers, and the cross-entropy of logits with them; labels of -100 do not count."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ IGNORED = -100
 
 
 def losses(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy per label, 0 where the label is -100.
+    """Compute the cross-entropy of each label, 0 where the label is -100.
 
     Args:
         logits: `[B, C]` or `[B, S, C]`.
@@ -34,7 +34,7 @@ def losses(logits: Tensor, labels: Tensor) -> Tensor:
         `[B, S]` with S = 1 for one label per example, in float32 or wider.
 
     Raises:
-        TaskError: Shapes that do not fit each other, a single class, or a label that is none of the classes.
+        TaskError: The shapes do not fit each other, there is a single class, or a label is none of the classes.
 
     >>> losses(torch.zeros(1, 2), torch.tensor([0]))
     tensor([[0.6931]])
@@ -51,14 +51,14 @@ def losses(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def check_logits(logits: Tensor, labels: Tensor) -> None:
-    """Look whether a cross-entropy of these logits and labels is defined, and is more than a constant.
+    """Check that the cross-entropy of these logits and labels is defined and is not constant.
 
     Args:
         logits: `[B, C]` or `[B, S, C]`.
         labels: `[B]` or `[B, S]`.
 
     Raises:
-        TaskError: Labels that are no whole numbers, shapes that do not fit each other, or a single class.
+        TaskError: Labels are not whole numbers, the shapes do not fit each other, or there is a single class.
 
     >>> check_logits(torch.zeros(2, 1), torch.tensor([0, 1]))
     Traceback (most recent call last):
@@ -78,14 +78,14 @@ def check_logits(logits: Tensor, labels: Tensor) -> None:
 
 
 def check_labels(labels: Tensor, classes: int) -> None:
-    """Look whether all labels are of the classes.
+    """Check that every label is a class.
 
     Args:
         labels: Any shape; -100 where none counts.
         classes: C.
 
     Raises:
-        TaskError: A label below 0 or from C on, or labels that are no whole numbers.
+        TaskError: A label is below 0, or C or more, or labels are not whole numbers.
 
     >>> check_labels(torch.tensor([0, 2, -100]), 2)
     Traceback (most recent call last):
@@ -103,13 +103,13 @@ def check_labels(labels: Tensor, classes: int) -> None:
 def _check_whole(labels: Tensor) -> None:
     if labels.is_floating_point() or labels.is_complex():
         raise TaskError(
-            f"labels are {labels.dtype}, not classes by number, which cross-entropy is of; give them as whole numbers,"
+            f"labels are {labels.dtype}, not class numbers, which cross-entropy needs; give them as whole numbers,"
             " or give the task another loss: loss=Squared() for numbers to predict, loss=Bernoulli() for label sets"
         )
 
 
 def find_counted(labels: Tensor) -> Tensor:
-    """Which labels count.
+    """Find the labels that count.
 
     >>> find_counted(torch.tensor([3, -100]))
     tensor([ True, False])
@@ -118,7 +118,11 @@ def find_counted(labels: Tensor) -> Tensor:
 
 
 def hide_labels(labels: Sequence[int], learned: Sequence[bool]) -> list[int]:
-    """The labels, less those that are not to be learned.
+    """Replace the labels that are not to be learned by -100.
+
+    Args:
+        labels: Class numbers.
+        learned: Whether each label is to be learned.
 
     >>> hide_labels([7, 8], [False, True])
     [-100, 8]
@@ -127,7 +131,7 @@ def hide_labels(labels: Sequence[int], learned: Sequence[bool]) -> list[int]:
 
 
 def pad_labels(rows: Sequence[Tensor]) -> Tensor:
-    """Rows of labels as one tensor; what is added on the right does not count.
+    """Stack rows of labels, filled up on the right with labels that do not count.
 
     >>> pad_labels([torch.tensor([1, 2]), torch.tensor([3])])
     tensor([[   1,    2],
@@ -137,7 +141,7 @@ def pad_labels(rows: Sequence[Tensor]) -> Tensor:
 
 
 def shift_labels(labels: Tensor) -> Tensor:
-    """At each place the label of the next one; the last place has none.
+    """Give each place the label of the next place; the last place gets none.
 
     Args:
         labels: `[B, S]`.

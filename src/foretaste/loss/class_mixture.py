@@ -1,14 +1,15 @@
-"""Mixtures of what several classifiers say, kept so that any of them needs no forward pass.
+"""Mixtures of several classifiers' predictions, from condensed outputs, without another forward pass.
 
-With p_m the probabilities of model m and alpha_m its weight, for every label (of a sequence: for every label token,
-given those before it)::
+With p_m the probabilities of model m and alpha_m its weight, for every label (in a sequence: for every label token,
+given the tokens before it)::
 
-    p_alpha(y | x) = sum_m alpha_m p_m(y | x)       loss = -log p_alpha(label | x)       predicted = argmax_y p_alpha(y
-    | x)
+    p_alpha(y | x) = sum_m alpha_m p_m(y | x)
+    loss           = -log p_alpha(label | x)
+    prediction     = argmax_y p_alpha(y | x)
 
-Losses are exact up to how log-probabilities are kept: in float32, so that a mixture's loss is off by at most 2^-24
-(6e-8) times the largest loss of its models. Of up to 128 classes all are kept. Of more, such as a vocabulary, only the
-8 likeliest of each model, with what every model says of these; another class is the mixture's likeliest only where its
+Log-probabilities are condensed to float32, so a mixture's loss is off by at most 2^-24 (6e-8) times the largest loss of
+its models. Of up to 128 classes, all are condensed. Of more, such as a vocabulary, only the 8 likeliest classes of each
+model are, with every model's log-probabilities of them. Another class is the mixture's likeliest only where its
 probability, and so that of every class, is at most 1/9.
 
 References:
@@ -26,25 +27,24 @@ from foretaste.params import wide
 
 __all__ = ["condense_classes", "mix_classes"]
 
-_ALL = 128  # classes of which all are kept
+_ALL = 128  # up to so many classes, all are condensed
 _TOP = 8
 _CHUNK = 2**22  # numbers in memory at once
 
 
 def condense_classes(outputs: Iterable[Tensor], labels: Tensor) -> dict[str, Tensor]:
-    """Log-probabilities of labels and classes, by every model.
+    """Condense the outputs of several models to log-probabilities of labels and classes.
 
     Args:
-        outputs: Logits of M models, `[B, C]` or `[B, S, C]` each; taken one after the other.
+        outputs: Logits of M models, `[B, C]` or `[B, S, C]` each; they are read one after the other.
         labels: `[B]` or `[B, S]`, of which P count.
 
     Returns:
-        ``right``, `[M, P]`: of the labels. ``told``, `[M, P, K]`: of classes. ``classes``, `[P, K]`: which these are,
-        in rising
-        order; left out where they are all.
+        ``right``, `[M, P]`: the log-probabilities of the labels. ``told``, `[M, P, K]`: those of K classes.
+        ``classes``, `[P, K]`: the numbers of these classes, in rising order; left out where all classes are there.
 
     Raises:
-        TaskError: Logits that do not fit the labels.
+        TaskError: Logits do not fit the labels.
 
     >>> {
     ...     name: list(t.shape)
@@ -68,20 +68,20 @@ def _log_probabilities(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def mix_classes(condensed: Mapping[str, Tensor], shares: Tensor) -> tuple[Tensor, Tensor]:
-    """Losses and likeliest classes of any number of mixtures at once.
+    """Compute the losses and likeliest classes of any number of mixtures at once.
 
     Args:
-        condensed: What `condense_classes` gave.
+        condensed: The tensors of `condense_classes`.
         shares: `[A, M]`, each row at least 0 with sum 1.
 
     Returns:
         `[A, P]` losses in float64, and `[A, P]` classes.
 
-    >>> told = torch.tensor([[[0.9, 0.1]], [[0.2, 0.8]]]).log()
-    >>> lost, predicted = mix_classes(
-    ...     {"right": told[:, :, 1], "told": told}, torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
+    >>> logs = torch.tensor([[[0.9, 0.1]], [[0.2, 0.8]]]).log()
+    >>> losses, predicted = mix_classes(
+    ...     {"right": logs[:, :, 1], "told": logs}, torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
     ... )
-    >>> (-lost).exp().flatten(), predicted.flatten()
+    >>> (-losses).exp().flatten(), predicted.flatten()
     (tensor([0.1000, 0.4500, 0.8000], dtype=torch.float64), tensor([0, 0, 1]))
     """
     weights, right = shares.double(), condensed["right"].double()
@@ -94,7 +94,7 @@ def _likeliest(weights: Tensor, log_shares: Tensor, classes: Tensor | None) -> T
     step = max(1, _CHUNK // ((len(weights) + models) * width))
     parts = []
     for start in range(0, max(places, 1), step):
-        some = log_shares[:, start : start + step].double().exp()
-        best = (weights @ some.flatten(1)).reshape(len(weights), some.shape[1], width).argmax(-1)
+        chances = log_shares[:, start : start + step].double().exp()
+        best = (weights @ chances.flatten(1)).reshape(len(weights), chances.shape[1], width).argmax(-1)
         parts.append(best if classes is None else classes[start : start + step].gather(1, best.T).T.long())
     return torch.cat(parts, 1)

@@ -1,11 +1,11 @@
-"""The gradient of cross-entropy by the logits, at the data's labels, at drawn ones, or at every one.
+"""The gradient of cross-entropy by the logits: at the data's labels, at drawn labels, or at every label.
 
-The gradient of the cross-entropy of label y is ``softmax(logits) - onehot(y)``: the same probabilities
-that labels are drawn from. Both are made together, a few rows at a time, so that a large vocabulary is
-gone through once and stays in the processor's cache.
+The gradient of the cross-entropy of label y is ``softmax(logits) - onehot(y)``, and labels are drawn from the same
+probabilities. Gradient and label are computed together, a few rows at a time, so that a large vocabulary is read once
+and stays in the processor's cache.
 
-A label is drawn by inversion: the first whose running sum of probabilities exceeds a uniform number
-times their total.
+A label is drawn by inversion: the first label whose running sum of probabilities exceeds a uniform number times the
+sum of all.
 
 References:
     Devroye: Non-Uniform Random Variate Generation, 1986, chapter III.2, http://luc.devroye.org/rnbookindex.html
@@ -46,28 +46,27 @@ class ClassRoot:
     __repr__ = one_line
 
     def total(self, outputs: Tensor, rows: slice) -> Tensor:
-        """The losses at these labels, so that the gradient is the one at these outputs."""
+        """Sum the losses at these labels; the gradient by the outputs is the one at these outputs."""
         return (losses(outputs, self.labels[rows]) * self.factor[rows].unsqueeze(1)).sum()
 
 
 def class_roots(
-    how: Labels, logits: Tensor, given: Tensor, factor: Tensor, generator: torch.Generator
+    how: Labels, logits: Tensor, labels: Tensor, factor: Tensor, generator: torch.Generator
 ) -> Iterator[ClassRoot]:
-    """Factors of the Hessian by the logits: see `Loss.roots`. Exact ones are one per class of every column.
+    """Yield factors of the Hessian by the logits: see `Loss.roots`. Exact ones are one per class of every column.
 
     Args:
-        how: Where the labels come from.
+        how: The source of the labels.
         logits: `[B, C]` or `[B, S, C]`, finite and detached.
-        given: The data's labels, `[B]` or `[B, S]`; where they are -100 none is drawn.
+        labels: The data's labels, `[B]` or `[B, S]`; where they are -100 none is drawn.
         factor: A factor for each example, `[B]`.
         generator: Draws one uniform number per label that counts, on the CPU.
 
     Yields:
-        The gradient of the examples' losses, each times its factor, by the logits, as they are; and the labels that it
-        is of.
+        The gradient of the examples' losses, each times its factor, by the logits; and the labels of these losses.
 
     Raises:
-        TaskError: Logits and labels that do not fit each other, or a single class.
+        TaskError: Logits and labels do not fit each other, or there is a single class.
 
     >>> [
     ...     root.slopes
@@ -75,21 +74,21 @@ def class_roots(
     ... ]
     [tensor([[ 0.5000, -0.5000]])]
     """
-    check_logits(logits, given)
+    check_logits(logits, labels)
     if how == "empirical":
-        yield _root(logits, given, factor, None)
+        yield _root(logits, labels, factor, None)
     elif how == "sampled":
-        counted = find_counted(given)
-        uniforms = torch.zeros(given.shape, dtype=torch.float64)
+        counted = find_counted(labels)
+        uniforms = torch.zeros(labels.shape, dtype=torch.float64)
         uniforms[counted.cpu()] = torch.rand(int(counted.sum()), dtype=torch.float64, generator=generator)
-        yield _root(logits, given, factor, uniforms.to(given.device))
+        yield _root(logits, labels, factor, uniforms.to(labels.device))
     else:
-        for targets, scale in _every(logits, given):
+        for targets, scale in _every(logits, labels):
             yield _root(logits, targets, factor * scale, None)
 
 
 def draw(chances: Tensor, uniforms: Tensor) -> Tensor:
-    """A label per row, never one without probability.
+    """Draw a label for each row, never one of probability 0.
 
     Args:
         chances: Probabilities `[N, C]`; a common factor does not matter.
@@ -101,16 +100,16 @@ def draw(chances: Tensor, uniforms: Tensor) -> Tensor:
     sums = chances.cumsum(1)
     total = sums[:, -1:]
     below = torch.minimum(uniforms.to(total).unsqueeze(1) * total, total.nextafter(torch.zeros_like(total)))
-    drawn = torch.searchsorted(sums, below, right=True)
-    lost = chances.gather(1, drawn) == 0
-    if bool(lost.any()):  # sums made in parallel, on a GPU, may step back by a rounding
-        drawn = torch.where(lost, chances.argmax(1, keepdim=True), drawn)
-    return drawn.squeeze(1)
+    labels = torch.searchsorted(sums, below, right=True)
+    impossible = chances.gather(1, labels) == 0
+    if bool(impossible.any()):  # parallel sums, on a GPU, may step back by a rounding
+        labels = torch.where(impossible, chances.argmax(1, keepdim=True), labels)
+    return labels.squeeze(1)
 
 
-def _root(logits: Tensor, given: Tensor, factor: Tensor, uniforms: Tensor | None) -> ClassRoot:
-    """The gradient at the given labels, or at labels drawn by uniform numbers."""
-    targets, flat = given.flatten().clone(), logits.flatten(0, -2)
+def _root(logits: Tensor, labels: Tensor, factor: Tensor, uniforms: Tensor | None) -> ClassRoot:
+    """Compute the gradient at these labels, or at labels drawn by uniform numbers."""
+    targets, flat = labels.flatten().clone(), logits.flatten(0, -2)
     factors = factor.repeat_interleave(len(targets) // max(len(factor), 1))
     slopes = torch.empty_like(flat)
     step = max(1, _CHUNK // flat.shape[1]) if flat.device.type == "cpu" else len(flat)
@@ -126,15 +125,15 @@ def _root(logits: Tensor, given: Tensor, factor: Tensor, uniforms: Tensor | None
         hit = torch.where(counted, targets[rows], 0).unsqueeze(1)
         chances.scatter_add_(1, hit, -torch.ones_like(hit, dtype=chances.dtype))
         slopes[rows] = chances.mul_((factors[rows] * counted).unsqueeze(1))
-    return ClassRoot(slopes.reshape(logits.shape), targets.reshape(given.shape), factor)
+    return ClassRoot(slopes.reshape(logits.shape), targets.reshape(labels.shape), factor)
 
 
-def _every(logits: Tensor, given: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Every label of every column with the root of its probability, `[B]`."""
-    rows = given.reshape(len(given), -1)
+def _every(logits: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield every label of every column with the root of its probability, `[B]`."""
+    rows = labels.reshape(len(labels), -1)
     chances = wide(logits).softmax(-1).reshape(*rows.shape, -1)
     for column in range(rows.shape[1]):
         for label in range(chances.shape[-1]):
             targets = torch.full_like(rows, IGNORED)
             targets[:, column] = torch.where(find_counted(rows[:, column]), label, IGNORED)
-            yield targets.reshape(given.shape), chances[:, column, label].sqrt()
+            yield targets.reshape(labels.shape), chances[:, column, label].sqrt()

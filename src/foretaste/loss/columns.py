@@ -1,4 +1,4 @@
-"""Labels with one output each: what the losses of numbers and of label sets share."""
+"""Labels that have one output each: code that the losses of numbers and of label sets share."""
 
 from dataclasses import dataclass
 from typing import final
@@ -9,15 +9,15 @@ from torch import Tensor
 from foretaste.errors import TaskError
 from foretaste.one_line import one_line
 
-__all__ = ["GivenRoot", "as_columns", "check_columns", "draw_where", "one_column_each"]
+__all__ = ["FixedRoot", "as_columns", "check_columns", "draw_where", "one_column_each"]
 
 
 @final
 @dataclass(frozen=True)
-class GivenRoot:
-    """A root that stays as it is, whatever the outputs: see `foretaste.loss.loss.Root`.
+class FixedRoot:
+    """A root that is the same for all outputs: see `foretaste.loss.loss.Root`.
 
-    >>> GivenRoot(torch.tensor([[2.0], [3.0]])).total(torch.tensor([[5.0]]), slice(1, 2))
+    >>> FixedRoot(torch.tensor([[2.0], [3.0]])).total(torch.tensor([[5.0]]), slice(1, 2))
     tensor(15.)
     """
 
@@ -26,12 +26,12 @@ class GivenRoot:
     __repr__ = one_line
 
     def total(self, outputs: Tensor, rows: slice) -> Tensor:
-        """Their inner product."""
+        """Compute the inner product of outputs and slopes."""
         return (outputs * self.slopes[rows]).sum()
 
 
 def as_columns(tensor: Tensor) -> Tensor:
-    """`[B]` or `[B, D]` as `[B, D]`.
+    """Reshape `[B]` or `[B, D]` to `[B, D]`.
 
     >>> as_columns(torch.zeros(3)).shape
     torch.Size([3, 1])
@@ -45,10 +45,10 @@ def check_columns(outputs: Tensor, labels: Tensor, loss: str) -> None:
     Args:
         outputs: `[B]` or `[B, D]`.
         labels: `[B]` or `[B, D]`.
-        loss: Its name, for the message.
+        loss: The loss's name, for the message.
 
     Raises:
-        TaskError: Other shapes.
+        TaskError: The shapes differ.
 
     >>> check_columns(torch.zeros(2, 1), torch.zeros(2), "Squared")
     >>> check_columns(torch.zeros(2, 1), torch.zeros(2, 2), "Squared")
@@ -59,12 +59,12 @@ def check_columns(outputs: Tensor, labels: Tensor, loss: str) -> None:
     """
     fits = {outputs.dim(), labels.dim()} <= {1, 2} and as_columns(outputs).shape == as_columns(labels).shape
     if not fits:
-        what = f"outputs {list(outputs.shape)} and labels {list(labels.shape)}"
-        raise TaskError(f"{what} do not fit; {loss}() needs one output per label: [B] or [B, D] of both")
+        shapes = f"outputs {list(outputs.shape)} and labels {list(labels.shape)}"
+        raise TaskError(f"{shapes} do not fit; {loss}() needs one output per label: [B] or [B, D] of both")
 
 
 def draw_where(counted: Tensor, draw: Tensor) -> Tensor:
-    """Drawn numbers at the places that count, and zeros elsewhere.
+    """Put drawn numbers at the places that count, and zeros elsewhere.
 
     Args:
         counted: `[B, D]`, P of which are true.
@@ -82,7 +82,7 @@ def draw_where(counted: Tensor, draw: Tensor) -> Tensor:
 
 
 def one_column_each(columns: Tensor) -> list[Tensor]:
-    """For each column, a tensor that has it and zeros elsewhere.
+    """Make a tensor for each column, which has that column and zeros elsewhere.
 
     >>> one_column_each(torch.ones(1, 2))
     [tensor([[1., 0.]]), tensor([[0., 1.]])]

@@ -1,4 +1,4 @@
-"""Cross-entropy of one class per example: `CrossEntropy`, and what it shares with its forms for labels of other shapes.
+"""Cross-entropy of one class per example, and the base of its forms for labels of other shapes.
 
 ::
 
@@ -24,11 +24,11 @@ __all__ = ["ClassLoss", "CrossEntropy", "ShapedCrossEntropy"]
 
 @dataclass(frozen=True)
 class ClassLoss(ABC):
-    """Cross-entropy with classes by number as labels; those of -100 do not count."""
+    """Cross-entropy with class numbers as labels; labels of -100 do not count."""
 
     @property
     def key(self) -> str:
-        """Empty: finished work of the time before there were other losses is found by it."""
+        """Empty, so that studies from before there were other losses find their finished work."""
         return ""
 
     @property
@@ -41,10 +41,10 @@ class ClassLoss(ABC):
 
     @abstractmethod
     def check_shape(self, labels: Tensor) -> None:
-        """Check that labels have the shape that this form is for.
+        """Check that labels have the shape that this form needs.
 
         Raises:
-            TaskError: They have another.
+            TaskError: They have another shape.
         """
 
     def check(self, outputs: Tensor, batch: Batch) -> None:
@@ -100,7 +100,7 @@ class CrossEntropy(ClassLoss):
 @final
 @dataclass(frozen=True)
 class ShapedCrossEntropy(ClassLoss):
-    """Cross-entropy of one class per example or of label tokens, whichever the labels are: a task's default loss.
+    """Cross-entropy of one class per example or of label tokens, by the labels' shape: a task's default loss.
 
     >>> [list(ShapedCrossEntropy().counts({"labels": torch.ones(shape)}).shape) for shape in ((2,), (2, 3))]
     [[2, 1], [2, 3]]

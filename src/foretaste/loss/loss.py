@@ -1,8 +1,8 @@
-"""What a loss is: everything that depends on the choice of a loss is asked here, and nowhere else.
+"""The interface of losses: everything that depends on a task's loss goes through it.
 
-A loss is a value, mostly a frozen dataclass without fields. It reads the model's outputs and the ``labels`` of a batch.
-Every example has S losses: one per label token of a sequence, one per number of a vector, or one alone. The task's unit
-says how the mean over them is taken.
+A loss is a value, usually a frozen dataclass without fields. It reads the model's outputs and the ``labels`` of a
+batch. Every example has S losses: one per label token of a sequence, one per number of a vector, or a single one. The
+task's unit says how their mean is taken.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,14 +22,14 @@ class Root(Protocol):
 
     @property
     def slopes(self) -> Tensor:
-        """`[B, ...]`, in the outputs' shape and type."""
+        """The factor or draw itself, `[B, ...]`, in the outputs' shape and type."""
 
     def total(self, outputs: Tensor, rows: slice) -> Tensor:
-        """A number whose gradient by outputs is what `slopes` are.
+        """Compute a number whose gradient by the outputs is `slopes`.
 
         Args:
-            outputs: Of some of the examples, computed again.
-            rows: Which examples.
+            outputs: The outputs of some of the examples, computed again.
+            rows: These examples.
         """
 
 
@@ -38,58 +38,58 @@ class Loss(Protocol):
 
     @property
     def key(self) -> str:
-        """The loss and its settings, for the hash that finished work is found by; empty for cross-entropy."""
+        """The loss and its settings, a part of the key of finished work; empty for cross-entropy."""
 
     @property
     def padding(self) -> float:
-        """A label that does not count, for filling up shorter rows of labels."""
+        """A label that does not count, which fills up shorter rows of labels."""
 
     def check(self, outputs: Tensor, batch: Batch) -> None:
-        """Check that the outputs fit the labels, and that every label can be one.
+        """Check that the outputs fit the labels, and that this loss is defined for every label.
 
         Raises:
-            TaskError: They do not.
+            TaskError: The outputs do not fit, or the loss is not defined.
         """
 
     def check_labels(self, labels: Tensor, width: int) -> None:
-        """Check that every label can be one.
+        """Check that this loss is defined for every label.
 
         Args:
-            labels: Of one example or of many.
-            width: Last dimension of the outputs.
+            labels: The labels of one or more examples.
+            width: The last dimension of the outputs.
 
         Raises:
-            TaskError: The first label that cannot.
+            TaskError: The loss is not defined for a label; the first one is named.
         """
 
     def per_unit(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """The losses, `[B, S]`, in float32 or wider; 0 where nothing counts.
+        """Compute the losses, `[B, S]`, in float32 or wider; 0 where nothing counts.
 
         Raises:
             TaskError: Outputs and labels do not fit.
         """
 
     def counts(self, batch: Batch) -> Tensor:
-        """Which losses count, `[B, S]`."""
+        """Find the losses that count, `[B, S]`."""
 
     def predict(self, outputs: Tensor) -> Tensor:
-        """What the outputs predict, in the shape of the labels."""
+        """Predict from the outputs, in the shape of the labels."""
 
     def roots(
         self, how: Labels, outputs: Tensor, batch: Batch, factor: Tensor, generator: torch.Generator
     ) -> Iterator[Root]:
-        """Factors of the Hessian of every example's summed losses by its outputs, or draws of them.
+        """Yield factors of the Hessian of every example's summed losses by its outputs, or draws of them.
 
-        With r_k the slopes of the k-th of them, and J an example's Jacobian of outputs by params, ``sum_k J' r_k r_k'
-        J`` is the generalised Gauss-Newton matrix: exactly (``exact``) or in expectation (``sampled``). Where ``how``
-        is ``empirical``, the only one is the gradient at the data's labels.
+        Let r_k be the slopes of the k-th factor, and J an example's Jacobian of outputs by params. Then
+        ``sum_k J' r_k r_k' J`` is the generalised Gauss-Newton matrix, exactly (``exact``) or in expectation
+        (``sampled``). For ``empirical`` there is one factor: the gradient at the data's labels.
 
         Args:
-            how: Which of the three.
+            how: ``exact``, ``sampled`` or ``empirical``.
             outputs: Finite and detached.
-            batch: Its labels say what counts.
-            factor: `[B]`, what each example's factors are multiplied by.
-            generator: Draws on the CPU, only for what counts.
+            batch: A batch, whose labels say what counts.
+            factor: `[B]`; each example's factors are multiplied by its number.
+            generator: Draws on the CPU, and only for losses that count.
 
         Raises:
             TaskError: Outputs and labels do not fit.
@@ -100,11 +100,11 @@ class Loss(Protocol):
         """Whether a mixture of several models' predictions makes sense."""
 
     def condense(self, outputs: Iterable[Tensor], batch: Batch) -> dict[str, Tensor]:
-        """Keep what a mixture of predictions needs of M models' outputs on one batch, on the CPU.
+        """Condense M models' outputs on one batch to what mixtures of their predictions need, on the CPU.
 
         Args:
-            outputs: Of one model after the other; each is made when it is asked for.
-            batch: Has the labels, P of which count.
+            outputs: The outputs of one model after the other; each is computed when it is read.
+            batch: A batch with labels, P of which count.
 
         Returns:
             Tensors by name, example by example: numbers `[M, P, ...]`, and integers that all models share, `[P, ...]`.
@@ -114,11 +114,11 @@ class Loss(Protocol):
         """
 
     def mix(self, condensed: Mapping[str, Tensor], labels: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
-        """Losses and predictions of mixtures of M models.
+        """Compute the losses and predictions of mixtures of M models.
 
         Args:
-            condensed: What `condense` gave.
-            labels: `[P]`, those that count.
+            condensed: The tensors of `condense`.
+            labels: `[P]`, the labels that count.
             shares: `[A, M]` in float64, each row at least 0 with sum 1.
 
         Returns:

@@ -4,8 +4,8 @@
 
     l(z, y) = 1/2 (z - y)^2          d2 l / dz2 = 1
 
-Of vectors every number has a loss. Targets of variance s^2 have the loss ``l / s^2``: a noise scale is a factor of the
-loss, and so of the task's curvature. Scale the targets where it matters, so that their noise is about 1.
+Every number of a vector has its own loss. Targets of variance s^2 have the loss ``l / s^2``, so the noise scale is a
+factor of the loss and of the task's curvature. Where this matters, scale the targets so that their noise is about 1.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from foretaste.errors import TaskError
-from foretaste.loss.columns import GivenRoot, as_columns, check_columns, draw_where, one_column_each
+from foretaste.loss.columns import FixedRoot, as_columns, check_columns, draw_where, one_column_each
 from foretaste.loss.loss import Batch, Labels
 from foretaste.params import wide
 
@@ -52,9 +52,7 @@ class Squared:
 
     def check_labels(self, labels: Tensor, width: int) -> None:
         if labels.is_complex() or labels.dtype == torch.bool:
-            raise TaskError(
-                f"labels are {labels.dtype}, and no numbers to predict; give them as floating-point numbers"
-            )
+            raise TaskError(f"labels are {labels.dtype}, not numbers to predict; give them as floating-point numbers")
         if bool(labels.isinf().any()):
             raise TaskError(
                 "a label is infinite, and so is its squared error; correct it, or give NaN where there is no target"
@@ -71,7 +69,7 @@ class Squared:
 
     def roots(
         self, how: Labels, outputs: Tensor, batch: Batch, factor: Tensor, generator: torch.Generator
-    ) -> Iterator[GivenRoot]:
+    ) -> Iterator[FixedRoot]:
         errors, counted = self._errors(outputs, batch), self.counts(batch)
         if how == "empirical":
             columns = [errors]
@@ -80,13 +78,13 @@ class Squared:
         else:
             columns = one_column_each(counted.to(errors))
         for column in columns:
-            yield GivenRoot((column * factor.unsqueeze(1)).reshape(outputs.shape).to(outputs))
+            yield FixedRoot((column * factor.unsqueeze(1)).reshape(outputs.shape).to(outputs))
 
     def condense(self, outputs: Iterable[Tensor], batch: Batch) -> dict[str, Tensor]:
         predictions = []
-        for one in outputs:
-            check_columns(one, batch["labels"], "Squared")
-            predictions.append(as_columns(one)[self.counts(batch)].float().cpu())
+        for model_outputs in outputs:
+            check_columns(model_outputs, batch["labels"], "Squared")
+            predictions.append(as_columns(model_outputs)[self.counts(batch)].float().cpu())
         return {"outputs": torch.stack(predictions)}
 
     def mix(self, condensed: Mapping[str, Tensor], labels: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
@@ -94,7 +92,7 @@ class Squared:
         return (means - labels.double()).square() / 2, means
 
     def _errors(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """What outputs are above the labels, `[B, D]`; 0 where there is none."""
+        """Compute outputs minus labels, `[B, D]`; 0 where there is no label."""
         check_columns(outputs, batch["labels"], "Squared")
         numbers, counted = as_columns(wide(outputs)), self.counts(batch)
         targets = torch.where(counted, as_columns(batch["labels"]), 0).to(numbers)

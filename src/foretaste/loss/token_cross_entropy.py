@@ -24,6 +24,6 @@ class TokenCrossEntropy(ClassLoss):
     def check_shape(self, labels: Tensor) -> None:
         if labels.dim() < 2:
             raise TaskError(
-                f"labels {list(labels.shape)} are no sequences, which TokenCrossEntropy() is for; for one label per"
+                f"labels {list(labels.shape)} are not sequences, which TokenCrossEntropy() is for; for one label per"
                 " example give the task loss=CrossEntropy()"
             )

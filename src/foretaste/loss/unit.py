@@ -1,4 +1,4 @@
-"""Units: what a task's loss is a mean over."""
+"""Units: a task's loss is a mean over examples or over label tokens."""
 
 from typing import Literal
 
@@ -11,11 +11,11 @@ Unit = Literal["example", "token"]
 
 
 def unit_factors(counted: Tensor, unit: Unit) -> Tensor:
-    """The factor of each example's summed losses.
+    """Compute the factor of each example's summed losses.
 
     Args:
-        counted: `[B, S]`, which losses count, as `Loss.counts` gives it.
-        unit: Where it is ``token``, all losses count the same. Where it is ``example``, all examples do.
+        counted: `[B, S]`, which losses count, from `Loss.counts`.
+        unit: For ``token``, all losses count the same. For ``example``, all examples do.
 
     Returns:
         `[B]`: 1, or one over the example's losses that count.

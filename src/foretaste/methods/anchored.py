@@ -1,4 +1,4 @@
-"""The anchored method: the better of Kronecker and diagonal previews, corrected by what one joint run shows."""
+"""The anchored method: the better of Kronecker and diagonal previews, corrected by one joint run."""
 
 import functools
 from collections.abc import Callable
@@ -23,11 +23,11 @@ _CURVED = (Kronecker(), Diagonal())
 
 
 class Anchored(Method):
-    """The better of two previews, moved by how far off merging is at the joint run of uniform weights.
+    """The better of two previews, corrected by the error of merging at the joint run of uniform weights.
 
-    Which is better, and how far the correction is carried, is chosen on validation loss
-    (`foretaste.work.judge.objective`); no trust at all is among the choices, so that there it is never worse than the
-    previews it starts from.
+    Validation loss (`foretaste.work.judge.objective`) decides which preview is better, and how much of the correction
+    is used elsewhere. No correction at all is among the choices, so the method is never worse than the previews it
+    starts from, by this loss.
     """
 
     name = "anchored"
@@ -39,12 +39,12 @@ class Anchored(Method):
         own, trust = _uncorrected(context), AnchorTrust().stored_result(context)
         joint, weights = _joint_run(context), uniform(context.problem.names)
         params = context.study.tensors(joint.done(context).artefact)
-        return own.anchored_at(AnchorRun(weights, params, trust.value)).resting_on(trust.done)
+        return own.anchor_at(AnchorRun(weights, params, trust.value)).add_work(trust.done)
 
 
 @dataclass(frozen=True)
 class AnchorTrust(ChoiceWork):
-    """How far the correction at the joint run is carried to other weights: a number from 0 to 1."""
+    """The choice of how much of the correction is used at other weights: a number from 0 to 1."""
 
     stage = "trust in the joint run"
 
@@ -81,7 +81,7 @@ def _uncorrected_work(context: Context) -> tuple[Work[Any], ...]:
 
 
 def _uncorrected(context: Context) -> SiteSet:
-    """Kronecker or diagonal sites, whichever has the lower validation loss; Kronecker under a fixed prior."""
+    """Return Kronecker or diagonal sites, whichever have the lower validation loss; Kronecker under a fixed prior."""
     sites = {method.name: method.sites(context) for method in _CURVED}
     precisions = {method.name: tuned_precision(context, method.name, sites[method.name])[0] for method in _CURVED}
     choices = (
@@ -90,11 +90,9 @@ def _uncorrected(context: Context) -> SiteSet:
         else {}
     )
     best = min(choices, key=lambda name: choices[name].loss, default="kronecker")
-    works = {
-        task: tuple(work for each in sites.values() for work in each.works[task]) for task in context.problem.names
-    }
-    own = replace(
+    works = {task: tuple(work for own in sites.values() for work in own.works[task]) for task in context.problem.names}
+    site_set = replace(
         sites[best], works=works, precision=precisions[best], options={**sites[best].options, "curvature": best}
     )
     finished = [*(choice.done for choice in choices.values()), _joint_run(context).done(context)]
-    return functools.reduce(SiteSet.resting_on, finished, own)
+    return functools.reduce(SiteSet.add_work, finished, site_set)

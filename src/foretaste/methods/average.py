@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from foretaste.estimate.ensemble import plain
-from foretaste.methods.members import EVEN, combined_sites, member_curvatures
+from foretaste.estimate.ensemble import average_runs
+from foretaste.methods.members import EVEN, combine_sites, member_curvatures
 from foretaste.methods.method import Method
 from foretaste.methods.site_set import SiteSet
 from foretaste.work.context import Context
@@ -13,15 +13,16 @@ __all__ = ["Average"]
 
 
 class Average(Method):
-    """Each task's runs averaged, without curvature."""
+    """The average of each task's runs, without curvature."""
 
     name = "average"
 
     def work(self, context: Context) -> tuple[Work[Any], ...]:
-        return tuple(each for own in member_curvatures(context).values() for each in own)
+        return tuple(work for curvatures in member_curvatures(context).values() for work in curvatures)
 
     def sites(self, context: Context) -> SiteSet:
         works = {
-            task: tuple(each.run.done(context) for each in own) for task, own in member_curvatures(context).items()
+            task: tuple(work.run.done(context) for work in curvatures)
+            for task, curvatures in member_curvatures(context).items()
         }
-        return SiteSet(works, combined_sites(context, plain), options=EVEN)
+        return SiteSet(works, combine_sites(context, average_runs), options=EVEN)

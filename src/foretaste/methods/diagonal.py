@@ -22,11 +22,11 @@ class Diagonal(Method):
 
     def sites(self, context: Context) -> SiteSet:
         curvatures = task_curvatures(context)
-        sites = cache(lambda: {task: each.site(context) for task, each in curvatures.items()})
-        works = {task: (each.run.done(context), each.done(context)) for task, each in curvatures.items()}
+        sites = cache(lambda: {task: work.site(context) for task, work in curvatures.items()})
+        works = {task: (work.run.done(context), work.done(context)) for task, work in curvatures.items()}
         return SiteSet(works, lambda prior: sites())
 
 
 def task_curvatures(context: Context) -> dict[str, FisherCurvature]:
-    """The diagonal curvature at each task's model."""
+    """List the work that estimates the diagonal curvature at each task's model."""
     return {task: task_curvature(context, task) for task in context.problem.names}

@@ -7,20 +7,20 @@ from typing import Any
 from foretaste.methods.method import Method
 from foretaste.methods.simple import task_runs
 from foretaste.methods.site_set import SiteSet
-from foretaste.posterior.precision import Stop
+from foretaste.posterior.conjugate import Stop
 from foretaste.work.context import Context
 from foretaste.work.curvature import KroneckerCurvature
 from foretaste.work.work import Work
 
 __all__ = ["Kronecker"]
 
-# On digits the error of previews was .075 at a tolerance of 1e-2 (43 steps on average), .071 at 1e-3 (123), .072
-# exactly.
+# On digits, the error of previews was .075 at a tolerance of 1e-2 (43 steps on average), .071 at 1e-3 (123 steps), and
+# .072 with the exact solution.
 _STOP = Stop(3e-3, steps=100)
 
 
 class Kronecker(Method):
-    """Each task's model with Kronecker-factored curvature; sums of these are solved by conjugate gradients."""
+    """Each task's model with Kronecker-factored curvature; conjugate gradients solve sums of these."""
 
     name = "kronecker"
 
@@ -29,8 +29,8 @@ class Kronecker(Method):
 
     def sites(self, context: Context) -> SiteSet:
         curvatures = self._curvatures(context)
-        sites = cache(lambda: {task: each.site(context) for task, each in curvatures.items()})
-        works = {task: (each.run.done(context), each.done(context)) for task, each in curvatures.items()}
+        sites = cache(lambda: {task: work.site(context) for task, work in curvatures.items()})
+        works = {task: (work.run.done(context), work.done(context)) for task, work in curvatures.items()}
         return SiteSet(works, lambda prior: sites(), stop=_STOP, options={"stop": asdict(_STOP)})
 
     def _curvatures(self, context: Context) -> dict[str, KroneckerCurvature]:

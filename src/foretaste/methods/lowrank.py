@@ -15,7 +15,7 @@ __all__ = ["LowRank"]
 
 
 class LowRank(Method):
-    """Each task's model with diagonal and low-rank curvature; it takes one other run at least."""
+    """Each task's model with diagonal and low-rank curvature, which needs at least one other run."""
 
     name = "lowrank"
 
@@ -24,10 +24,10 @@ class LowRank(Method):
 
     def sites(self, context: Context) -> SiteSet:
         curvatures = self._curvatures(context)
-        sites = cache(lambda: {task: each.site(context) for task, each in curvatures.items()})
+        sites = cache(lambda: {task: work.site(context) for task, work in curvatures.items()})
         works = {
-            task: (each.run.done(context), *(run.done(context) for run in each.others), each.done(context))
-            for task, each in curvatures.items()
+            task: (work.run.done(context), *(run.done(context) for run in work.others), work.done(context))
+            for task, work in curvatures.items()
         }
         return SiteSet(works, lambda prior: sites())
 

@@ -1,4 +1,4 @@
-"""Several runs of every task, each with its curvature: what mixtures and their controls are made of."""
+"""Several runs of every task, each with its curvature, for mixtures and their controls."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -11,13 +11,13 @@ from foretaste.work.context import Context
 from foretaste.work.curvature import FisherCurvature, task_curvature
 from foretaste.work.runs import SingleTaskRun
 
-__all__ = ["EVEN", "combined_sites", "finished_works", "member_curvatures"]
+__all__ = ["EVEN", "combine_sites", "finished_works", "member_curvatures"]
 
-EVEN = {"responsibilities": "even"}  # of the controls, wherever they are merged
+EVEN = {"responsibilities": "even"}  # the option of the controls, a part of their keys
 
 
 def member_curvatures(context: Context) -> dict[str, list[FisherCurvature]]:
-    """The diagonal curvature at each of every task's runs; the first run is the task's model."""
+    """List the estimates of diagonal curvature at each of a task's runs; the first run is the task's model."""
     members = range(1, context.recipe.ensemble.members)
     return {
         task: [
@@ -29,24 +29,24 @@ def member_curvatures(context: Context) -> dict[str, list[FisherCurvature]]:
 
 
 def finished_works(context: Context) -> dict[str, tuple[Done, ...]]:
-    """The finished runs and estimates of each task, run by run."""
+    """Look up the finished runs and estimates of each task, run by run."""
     curvatures = member_curvatures(context)
     return {
-        task: tuple(done for each in own for done in (each.run.done(context), each.done(context)))
-        for task, own in curvatures.items()
+        task: tuple(done for work in works for done in (work.run.done(context), work.done(context)))
+        for task, works in curvatures.items()
     }
 
 
-def combined_sites(
+def combine_sites(
     context: Context, combine: Callable[[Gaussian, Sequence[GaussianSite]], Site]
 ) -> Callable[[Gaussian], Sites]:
-    """From the prior to one site per task.
+    """Make a function from the prior to one site per task.
 
     Args:
-        context: Has the finished estimates.
-        combine: From the prior and the sites of a task's runs to the task's site.
+        context: A context with the finished estimates.
+        combine: Makes the task's site from the prior and the sites of the task's runs.
     """
     load = cache(
-        lambda: {task: [each.site(context) for each in own] for task, own in member_curvatures(context).items()}
+        lambda: {task: [work.site(context) for work in works] for task, works in member_curvatures(context).items()}
     )
     return lambda prior: {task: combine(prior, sites) for task, sites in load().items()}

@@ -1,4 +1,4 @@
-"""A preview method: which posterior stands in for each task, and the work that it takes."""
+"""The interface of preview methods: the sites that stand in for the tasks, and the work behind them."""
 
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
@@ -16,7 +16,7 @@ __all__ = ["Method", "prior_of"]
 class Method(ABC):
     """A way to preview.
 
-    A method of your own is a subclass in a module of yours, with a row in `foretaste.method_table`.
+    To add your own, write a subclass in your module and add a row to `foretaste.method_table`.
 
     Attributes:
         name: The name of its row.
@@ -29,11 +29,11 @@ class Method(ABC):
 
     @abstractmethod
     def work(self, context: Context) -> tuple[Work[Any], ...]:
-        """The work that the sites rest on, listed before any of it is done."""
+        """List the work that the sites rest on, before any of it is done."""
 
     @abstractmethod
     def sites(self, context: Context) -> SiteSet:
-        """Every task's site, from finished work.
+        """Make every task's site from finished work.
 
         Raises:
             StudyError: Some of the work is not finished.
@@ -41,10 +41,10 @@ class Method(ABC):
 
 
 def prior_of(context: Context, precision: float) -> Gaussian:
-    """The prior: a Gaussian around the pretrained params, of those that tasks have.
+    """Make the prior, a Gaussian around the pretrained params that tasks have.
 
     Args:
-        context: Has the model.
+        context: A context with the model.
         precision: delta, on the scale of the mean loss.
 
     >>> from foretaste.workflow.example import small_study

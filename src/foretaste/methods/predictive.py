@@ -1,8 +1,7 @@
-"""The method that merges no model: the predictions of the tasks' models are computed once and mixed for any weights.
+"""The method that merges no models: it predicts once with each task's model, and mixes the predictions for any weights.
 
-It needs no params, and so it gives none: nothing of it can be sharpened or exported. A task's head of its own travels
-with the task, as in every preview: each model's trunk is evaluated through it. At a corner the mixture is the
-single-task model.
+Its previews have no params, so they can be neither sharpened nor exported. A task's private head stays with the task,
+as in every preview: each model's trunk is evaluated through it. At a corner the mixture is the single-task model.
 """
 
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ __all__ = ["Predictive", "TaskOutputs", "without_params"]
 
 
 class Predictive(Method):
-    """The predictive distributions of the tasks' models, mixed under alpha."""
+    """The predictive distributions of the tasks' models, mixed by alpha."""
 
     name = "ensemble"
 
@@ -47,7 +46,7 @@ class TaskOutputs(Computation[Done]):
     """The outputs of every task's model on one task's validation data.
 
     Args:
-        task: Whose data it is.
+        task: The task whose data it is.
     """
 
     task: str
@@ -84,7 +83,10 @@ class TaskOutputs(Computation[Done]):
 
 
 def without_params(method: str) -> RecipeError:
-    """The error for asking a method for params that has none.
+    """Make the error for params of a method whose previews have none.
+
+    Args:
+        method: The method's name.
 
     >>> str(without_params("ensemble"))
     "method ensemble mixes what the tasks' models say and has no params to sharpen or export; take another, such as

@@ -1,4 +1,4 @@
-"""Previews as work: merge the tasks' sites at some weightings and evaluate what comes out, or train on from there."""
+"""Previews as work: merge the tasks' sites at some weightings, and evaluate the merged models or train them further."""
 
 import time
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ import torch
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.method_table import METHOD_TABLE
 from foretaste.methods.method import prior_of
-from foretaste.methods.registry import method_named, require_params
-from foretaste.methods.resident import resident
+from foretaste.methods.registry import find_method, require_params
+from foretaste.methods.resident import place_merger
 from foretaste.methods.site_set import Merger, SiteSet
 from foretaste.methods.tune import PriorPrecision, is_tuned, tuned_precision
 from foretaste.outputs import Outputs
@@ -38,10 +38,10 @@ __all__ = ["Previews", "SharpenedPreview", "memory_of", "merger_of", "method_wor
 
 
 def method_work(context: Context, method: str) -> tuple[Work[Any], ...]:
-    """The work that a method needs before its first preview.
+    """List the work that a method needs before its first preview.
 
     Args:
-        context: The recipe and the tasks.
+        context: A context with the recipe and the tasks.
         method: The method's name.
 
     >>> from foretaste.workflow.example import small_study
@@ -49,17 +49,17 @@ def method_work(context: Context, method: str) -> tuple[Work[Any], ...]:
     ...     [str(work) for work in method_work(context, "simple")][:1]
     ["finetuning on task 'low'"]
     """
-    work = method_named(method).work(context)
+    work = find_method(method).work(context)
     row = METHOD_TABLE[method]
     chooses = row.has_curvature and not row.has_anchor and is_tuned(context.recipe)
     return (*work, PriorPrecision(method)) if chooses else work
 
 
 def sites_of(context: Context, method: str) -> tuple[SiteSet, float]:
-    """A method's sites, and the precision of the prior that suits them; the last ones are remembered.
+    """Make a method's sites, and choose the precision of their prior; the context remembers the last ones.
 
     Args:
-        context: Has the finished work of `method_work`.
+        context: A context with the finished work of `method_work`.
         method: The method's name.
 
     Raises:
@@ -67,39 +67,39 @@ def sites_of(context: Context, method: str) -> tuple[SiteSet, float]:
     """
 
     def build() -> tuple[SiteSet, float]:
-        sites = method_named(method).sites(context)
+        sites = find_method(method).sites(context)
         precision, choice = tuned_precision(context, method, sites)
-        return sites if choice is None else sites.resting_on(choice), precision
+        return sites if choice is None else sites.add_work(choice), precision
 
     return context.remember("sites", method, build)
 
 
 def merger_of(context: Context, method: str, observer: Observer | None = None) -> tuple[SiteSet, Merger]:
-    """A method's sites, and the same under the prior that suits them; the last ones are remembered.
+    """Make a method's sites, and put them under their prior; the context remembers the last ones.
 
     Args:
-        context: Has the finished work of `method_work`.
+        context: A context with the finished work of `method_work`.
         method: The method's name.
-        observer: Prints a note if the sites do not fit on the device.
+        observer: Gets a message if the sites do not fit on the device.
 
     Raises:
-        RecipeError: A method without params.
+        RecipeError: The method's previews have no params.
         StudyError: Some of the work is not finished.
     """
     require_params(method)
     sites, precision = sites_of(context, method)
     say = (lambda text: None) if observer is None else observer.say
     merger = context.remember(
-        "merger", method, lambda: resident(context, sites.under(prior_of(context, precision)), say)
+        "merger", method, lambda: place_merger(context, sites.under(prior_of(context, precision)), say)
     )
     return sites, merger
 
 
 def preview_inputs(context: Context, method: str, weights: TaskWeights) -> dict[str, object]:
-    """What a preview's params depend on.
+    """Return everything that a preview's params depend on.
 
     Args:
-        context: Has the finished work of `method_work`.
+        context: A context with the finished work of `method_work`.
         method: The method's name.
         weights: alpha.
     """
@@ -157,7 +157,7 @@ class Previews(EvaluationWork):
     def _merge_and_evaluate(
         self, context: Context, points: Sequence[TaskWeights], observer: Observer
     ) -> list[tuple[Evaluation, Params]]:
-        """Rows of weightings that are evaluated together: each costs what its merge did, and its share of the rest."""
+        """Make rows of weightings that are evaluated together; each costs its merge and its share of the rest."""
         _, merger = merger_of(context, self.method)
         many, seconds = [], []
         for weights in points:
@@ -181,7 +181,7 @@ class Previews(EvaluationWork):
         ]
 
     def _mix(self, context: Context, weights: TaskWeights) -> tuple[Evaluation, Params]:
-        """A row from the outputs that are kept, as far as loss and metrics follow from these."""
+        """Make a row from stored outputs, as far as loss and metrics follow from them."""
         works, tasks = sites_of(context, self.method)[0].works, context.problem.tasks
         artefacts = {task: done[-1].artefact for task, done in works.items()}
         key = tuple(artefacts.items())
@@ -203,11 +203,11 @@ class Previews(EvaluationWork):
 
 @dataclass(frozen=True)
 class SharpenedPreview(EvaluationWork):
-    """A preview, trained on for a few joint steps.
+    """A preview after a few more joint steps.
 
     Args:
-        method: Of the preview.
-        steps: Joint steps from it.
+        method: The preview's method.
+        steps: The number of joint steps.
         weights: alpha.
     """
 
@@ -256,14 +256,14 @@ class SharpenedPreview(EvaluationWork):
 
 
 def memory_of(context: Context, merger: Merger) -> Memory:
-    """Remember what previews that are evaluated one after the other share, such as the output of frozen modules.
+    """Make a memory of what all previews share, such as the output of frozen modules.
 
-    It is empty where previews are evaluated together anyway, or where a model writes or is judged, which is no pass
-    over the data.
+    It is for previews that are evaluated one after the other. It is empty where they are evaluated together, and where
+    a model writes texts or is judged, which are no passes over the data.
 
     Args:
-        context: The model and the tasks.
-        merger: Gives the previews.
+        context: A context with the model and the tasks.
+        merger: Makes the previews.
 
     >>> from foretaste.workflow.example import small_study
     >>> from foretaste.workflow.preview import prepare_merger

@@ -1,4 +1,4 @@
-"""Parts of a race of previews: what one preview gives on some of the validation data."""
+"""Parts of a race of previews: the outputs of one preview on some of the validation data."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,10 +11,10 @@ from torch import Tensor
 from foretaste.evaluate import predict_examples
 from foretaste.methods.previews import Previews, memory_of, merger_of
 from foretaste.methods.site_set import Merger
+from foretaste.metric_kinds import Predictions
 from foretaste.params import Params, in_eval_mode, swapped
 from foretaste.remembered import Memory
 from foretaste.store.study import Done, Json
-from foretaste.task import Predictions
 from foretaste.together import predict_examples_of_each
 from foretaste.weights import TaskWeights
 from foretaste.work.context import Context
@@ -24,11 +24,11 @@ from foretaste.work.work import Computation, Work
 
 __all__ = ["MergedParams", "Part", "PartOutputs", "RacePart", "evaluate_part", "merged_params"]
 
-PartOutputs = Mapping[str, Predictions]  # of each task, some examples in the race's order
-Part = Mapping[str, tuple[int, int]]  # of each task, from which example to which, in the race's order
+PartOutputs = Mapping[str, Predictions]  # by task, on some examples in the race's order
+Part = Mapping[str, tuple[int, int]]  # by task, the first example and the one after the last, in the race's order
 
-_HELD = 2 << 30  # bytes of merged params that are kept from part to part
-_SMALLEST, _BATCHES = 8, 4  # examples of a batch, and batches of a part: a batch costs as much as its longest
+_MEMORY = 2 << 30  # bytes of merged params in memory between parts
+_SMALLEST, _BATCHES = 8, 4  # examples of a batch, batches of a part; a batch costs as much as its longest example
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class RacePart(Computation[PartOutputs]):
 
     @property
     def part(self) -> Part:
-        """From which example to which, by task."""
+        """The first example of the part and the one after the last, by task."""
         return {task: (start, end) for task, start, end in self.ranges}
 
     def needs(self, context: Context) -> tuple[Work[Any], ...]:
@@ -74,7 +74,7 @@ class RacePart(Computation[PartOutputs]):
         tensors, outputs = context.study.tensors(done.artefact), dict[str, Predictions]()
         for task in dict.fromkeys(name.partition("/")[0] for name in tensors):
             texts = json.loads(bytes(tensors[f"{task}/texts"].tolist())) if f"{task}/texts" in tensors else []
-            pairs = tuple((written, wanted) for written, wanted in texts)
+            pairs = tuple((written, reference) for written, reference in texts)
             labels = tensors[f"{task}/labels"]
             counted = context.task(task).loss.counts({"labels": labels})
             outputs[task] = Predictions(tensors[f"{task}/losses"], tensors[f"{task}/predicted"], labels, counted, pairs)
@@ -82,7 +82,7 @@ class RacePart(Computation[PartOutputs]):
 
 
 def _to_tensors(outputs: PartOutputs) -> dict[str, Tensor]:
-    """As tensors; texts as the bytes of a JSON list."""
+    """Write outputs as tensors, and texts as the bytes of a JSON list."""
     tensors: dict[str, Tensor] = {}
     for task, own in outputs.items():
         tensors |= {f"{task}/losses": own.losses, f"{task}/predicted": own.predicted, f"{task}/labels": own.labels}
@@ -93,37 +93,37 @@ def _to_tensors(outputs: PartOutputs) -> dict[str, Tensor]:
 
 @dataclass(eq=False)
 class MergedParams:
-    """Previews' params, kept from part to part as far as 2 GiB allow.
+    """The params of previews; up to 2 GiB of them stay in memory between parts of a race.
 
     Args:
-        merger: Gives them.
-        memory: For evaluating them one after the other.
+        merger: Makes the params.
+        memory: The outputs that previews share when they are evaluated one after the other.
     """
 
     merger: Merger
     memory: Memory
-    _held: dict[TaskWeights, Params] = field(default_factory=dict)
+    _stored: dict[TaskWeights, Params] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"MergedParams({len(self._held)} held)"
+        return f"MergedParams({len(self._stored)} in memory)"
 
     def at(self, context: Context, weights: TaskWeights) -> Params:
-        """The preview's params at some weights."""
-        if weights in self._held:
-            return self._held[weights]
+        """Return the preview's params at some weights."""
+        if weights in self._stored:
+            return self._stored[weights]
         params = reestimate_statistics(context, self.merger.merge(weights).params, weights)
-        held = [*self._held.values(), params]
-        if sum(tensor.nbytes for each in held for tensor in each.values()) <= _HELD:
-            self._held[weights] = params
+        previews = [*self._stored.values(), params]
+        if sum(tensor.nbytes for tensors in previews for tensor in tensors.values()) <= _MEMORY:
+            self._stored[weights] = params
         return params
 
     def drop(self, weights: TaskWeights) -> None:
-        """Forget the params at some weights."""
-        self._held.pop(weights, None)
+        """Remove the params at some weights from memory."""
+        self._stored.pop(weights, None)
 
 
 def merged_params(context: Context, method: str) -> MergedParams:
-    """The merged params of a method's previews, remembered by the context."""
+    """Return the merged params of a method's previews, which the context remembers."""
     _, merger = merger_of(context, method)
     return context.remember(
         "merged params", context.key_in("merger"), lambda: MergedParams(merger, memory_of(context, merger))
@@ -136,11 +136,11 @@ def evaluate_part(
     """Evaluate params on a part of the validation data, small ones together.
 
     Args:
-        context: The model and the tasks.
+        context: A context with the model and the tasks.
         method: The previews' method.
-        many: Their params.
-        part: From which example to which, by task.
-        observer: May stop it.
+        many: The params of each preview.
+        part: The first example and the one after the last, by task.
+        observer: May stop the evaluation.
     """
     model = context.problem.model
     tasks = [task for task in context.problem.tasks if task.name in part]
@@ -148,7 +148,8 @@ def evaluate_part(
     examples = {
         task.name: Subset(task.validation, shuffle_validation(task, seed)[slice(*part[task.name])]) for task in tasks
     }
-    longest = max((len(each) for each in examples.values()), default=1)  # few examples have few of similar length
+    longest = max((len(subset) for subset in examples.values()), default=1)
+    # Among few examples, few have similar lengths, so batches are small.
     size = min(context.recipe.preview.batch_size, max(_SMALLEST, -(-longest // _BATCHES)))
     with in_eval_mode(model), merged_params(context, method).memory.at_work(), use_precision(context):
         if len(many) == 1:
@@ -160,4 +161,4 @@ def evaluate_part(
             )
             for task in tasks
         }
-    return [{name: each[place] for name, each in outputs.items()} for place in range(len(many))]
+    return [{name: predictions[place] for name, predictions in outputs.items()} for place in range(len(many))]

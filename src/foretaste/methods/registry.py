@@ -1,4 +1,4 @@
-"""From a method's name to the method, and what must hold before it is used."""
+"""Find methods by name, and check that they can be used."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -11,17 +11,17 @@ from foretaste.methods.predictive import without_params
 from foretaste.outputs import check_mixable
 from foretaste.task import Task
 
-__all__ = ["check_methods", "last_with_params", "method_named", "require_params"]
+__all__ = ["check_methods", "find_method", "last_with_params", "require_params"]
 
 
 @cache
-def method_named(name: str) -> Method:
-    """The method of this name.
+def find_method(name: str) -> Method:
+    """Find the method of this name.
 
     Raises:
-        RecipeError: Its row names no `Method`.
+        RecipeError: The method's row names a class that is not a `Method`.
 
-    >>> method_named("diagonal")
+    >>> find_method("diagonal")
     Diagonal('diagonal')
     """
     module, _, cls = METHOD_TABLE[name].implementation.partition(":")
@@ -35,11 +35,11 @@ def check_methods(methods: Sequence[str], tasks: Sequence[Task]) -> None:
     """Check, before any work, that these methods can preview these tasks.
 
     Args:
-        methods: Their names.
+        methods: The methods' names.
         tasks: The tasks.
 
     Raises:
-        TaskError: One mixes predictions, and a task's headline metric does not follow from predictions.
+        TaskError: A method mixes predictions, and a task's headline metric does not follow from predictions.
 
     >>> check_methods(["simple", "ensemble"], [])
     """
@@ -54,7 +54,7 @@ def require_params(method: str) -> None:
         method: The method's name.
 
     Raises:
-        RecipeError: They have none.
+        RecipeError: They have no params.
 
     >>> require_params("diagonal")
     """
@@ -63,13 +63,13 @@ def require_params(method: str) -> None:
 
 
 def last_with_params(methods: Sequence[str]) -> str:
-    """The last method whose previews have params.
+    """Find the last method whose previews have params.
 
     Args:
-        methods: Their names, at least one.
+        methods: The methods' names, at least one.
 
     Raises:
-        RecipeError: None of them has.
+        RecipeError: No method's previews have params.
 
     >>> last_with_params(["simple", "diagonal", "ensemble"])
     'diagonal'

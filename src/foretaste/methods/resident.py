@@ -1,7 +1,7 @@
 """Choose where previews are merged: on the model's device, with sites resident there if they fit, else streamed.
 
-On an accelerator a sweep of weightings then never leaves it: what is merged is lent to the model where both lie, and
-only losses and predictions come back.
+A sweep of weightings then stays on the accelerator. The model uses the merged params in place, and only losses and
+predictions come back.
 """
 
 from collections.abc import Callable
@@ -14,28 +14,28 @@ from foretaste.methods.site_set import Merger
 from foretaste.params import tensors_of
 from foretaste.work.context import Context
 
-__all__ = ["Place", "place_of", "resident"]
+__all__ = ["Place", "place_merger", "place_of"]
 
 Place = Literal["resident", "streamed", "host"]
 
-_SHARE = 0.75  # of what is free: the rest is for evaluation
-_COPIES = 3  # of the model's params: merged ones, those lent out, and one in the making
+_SHARE = 0.75  # of the free memory; the rest is for evaluation
+_COPIES = 3  # of the model's params: the merged ones, the model's own, and the ones being merged
 
 
-def resident(context: Context, merger: Merger, say: Callable[[str], None] = lambda text: None) -> Merger:
-    """The same merger, merging where previews are evaluated as far as memory allows; on a CPU it does so anyway.
+def place_merger(context: Context, merger: Merger, say: Callable[[str], None] = lambda text: None) -> Merger:
+    """Move a merger to the device where previews are evaluated, as far as memory allows; on a CPU it stays as it is.
 
     Args:
-        context: Its model says which device.
-        merger: With everything in main memory.
-        say: Called with a line where not all of it fits.
+        context: A context with the model, whose device it is.
+        merger: A merger with all its tensors in main memory.
+        say: Called with a message where not all of it fits.
 
     >>> from foretaste.posterior.gaussian import Gaussian
     >>> from foretaste.posterior.isotropic import Isotropic
     >>> from foretaste.workflow.example import small_study
     >>> merger = Merger(Gaussian({"w": torch.zeros(1)}, Isotropic(0.5)), {})
     >>> with small_study() as context:
-    ...     resident(context, merger) is merger
+    ...     place_merger(context, merger) is merger
     True
     """
     model = context.problem.model
@@ -55,12 +55,12 @@ def resident(context: Context, merger: Merger, say: Callable[[str], None] = lamb
 
 
 def place_of(merger: Merger, own: int, free: int) -> Place:
-    """Where the sites are while previews are made on an accelerator.
+    """Choose where sites are while previews are merged on an accelerator.
 
     Args:
-        merger: The sites.
+        merger: A merger with the sites.
         own: Bytes of the model's params.
-        free: Bytes that are free there.
+        free: Free bytes of the accelerator.
 
     >>> from foretaste.posterior.gaussian import Gaussian
     >>> from foretaste.posterior.isotropic import Isotropic
@@ -77,14 +77,14 @@ def place_of(merger: Merger, own: int, free: int) -> Place:
 
 
 def _free(device: torch.device) -> int:
-    """Bytes; 0 where the device does not say."""
+    """Return the free bytes of a device; 0 where it does not tell."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
         return torch.cuda.mem_get_info(device)[0]
     try:
         torch.accelerator.empty_cache()
         return int(torch.accelerator.get_memory_info(device)[0])
-    except (AttributeError, RuntimeError, NotImplementedError):  # before torch 2.9, or a device without such an account
+    except (AttributeError, RuntimeError, NotImplementedError):  # before torch 2.9, or a device that does not tell
         return 0
 
 

@@ -29,12 +29,12 @@ class Simple(Method):
 
 
 def task_runs(context: Context) -> dict[str, TaskRun]:
-    """The run that gives each task's model."""
+    """List the run that gives each task's model."""
     return {task: single_task_run(context, task) for task in context.problem.names}
 
 
 def flat_site(context: Context, task: str, run: TaskRun) -> GaussianSite:
-    """A task's site without curvature, at a run's params."""
+    """Make a task's site without curvature, at a run's params."""
     params, own = context.study.tensors(run.done(context).artefact), parameters_of(context.problem.model)
     center = {name: params[name] for name in parameters_of(context.problem.model, context.task(task).names)}
     return GaussianSite.flat(center, {name: params[name] for name in params if name not in own})

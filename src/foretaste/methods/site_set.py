@@ -1,4 +1,4 @@
-"""What a preview method makes: every task's site, ready for any prior and any weights."""
+"""The result of a preview method: every task's site, ready for any prior and any weights."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -9,10 +9,10 @@ import torch
 from foretaste.merge import Preview, correct_preview, merge
 from foretaste.one_line import one_line
 from foretaste.params import Params
+from foretaste.posterior.conjugate import EXACT, Stop
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.mixture import MixtureSite
 from foretaste.posterior.placing import bytes_of, place_on
-from foretaste.posterior.precision import EXACT, Stop
 from foretaste.posterior.site import GaussianSite, Site
 from foretaste.store.study import Done
 from foretaste.weights import TaskWeights
@@ -24,12 +24,12 @@ Sites = Mapping[str, Site]
 
 @dataclass(frozen=True)
 class AnchorRun:
-    """A joint run that shows how far off merging is.
+    """A joint run that shows the error of merging at its weights.
 
     Args:
-        weights: Where the joint run was made.
-        joint: Its params.
-        trust: How much of the difference previews elsewhere are moved by, from 0 to 1.
+        weights: The joint run's weights.
+        joint: The joint run's params.
+        trust: The share of the error by which other previews are corrected, from 0 to 1.
     """
 
     weights: TaskWeights
@@ -41,17 +41,17 @@ class AnchorRun:
 
 @dataclass(frozen=True)
 class Merger:
-    """Sites under a prior: they can be merged at any weights.
+    """Sites under a prior, which can be merged at any weights.
 
     Args:
-        prior: Around the pretrained params.
-        sites: One per task.
-        start: Sites whose merge is where this one begins; None to begin at the prior.
-        temperatures: For mixtures: one merge after the other, each beginning where the last one ended;
-            without any, every mixture keeps its own.
+        prior: The prior around the pretrained params.
+        sites: One site per task.
+        start: Sites whose merge is the start of this one; None to start at the prior.
+        temperatures: For mixtures, the temperatures of one merge after the other, each starting at the end of the last.
+            Without any, every mixture has its own temperature.
         stop: When conjugate gradients stop, where the sites need them.
-        anchor: A joint run that corrects what was merged.
-        device: Where to merge; where the prior and the sites lie, if left out.
+        anchor: A joint run that corrects the merged params.
+        device: The device to merge on; the device of the prior and the sites, if left out.
     """
 
     prior: Gaussian
@@ -65,7 +65,7 @@ class Merger:
     __repr__ = one_line
 
     def on(self, device: torch.device) -> "Merger":
-        """The same merger with all its tensors on a device.
+        """Copy this merger with all its tensors on a device.
 
         >>> import torch
         >>> from foretaste.posterior.isotropic import Isotropic
@@ -78,18 +78,18 @@ class Merger:
 
     @property
     def bytes(self) -> int:
-        """The size of its tensors."""
+        """The bytes of all tensors."""
         return bytes_of((self.prior, self.sites, self.start, self.anchor))
 
     @property
     def streams(self) -> bool:
-        """Whether all sites are Gaussian, so that they may lie elsewhere than where they are merged."""
+        """Whether all sites are Gaussian, so that they may be on another device than the merge."""
         return all(
             isinstance(site, GaussianSite) for sites in (self.sites, self.start or {}) for site in sites.values()
         )
 
     def merge(self, weights: TaskWeights) -> Preview:
-        """The preview at these weights.
+        """Merge the sites at these weights.
 
         >>> import torch
         >>> from foretaste.posterior.isotropic import Isotropic
@@ -124,7 +124,10 @@ class Merger:
 def _with_temperature(sites: Sites, temperature: float | None) -> Sites:
     if temperature is None:
         return sites
-    return {task: site.tempered(temperature) if isinstance(site, MixtureSite) else site for task, site in sites.items()}
+    return {
+        task: site.at_temperature(temperature) if isinstance(site, MixtureSite) else site
+        for task, site in sites.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -133,13 +136,13 @@ class SiteSet:
 
     Args:
         works: By task, the finished work that its site rests on: runs, then estimates.
-        sites: From the prior to the sites.
-        start: From the prior to the sites whose merge the merge begins at, where it matters.
+        sites: Makes the sites from the prior.
+        start: Makes the sites whose merge is the start, from the prior, where the start matters.
         temperatures: See `Merger`.
         stop: See `Merger`.
         anchor: See `Merger`.
-        options: What previews depend on beside sites, prior and weights; part of their keys.
-        precision: The prior's, where the method has chosen one.
+        options: Everything else that previews depend on, beside sites, prior and weights; a part of their keys.
+        precision: The prior's precision, where the method has chosen one.
     """
 
     works: Mapping[str, tuple[Done, ...]]
@@ -155,26 +158,26 @@ class SiteSet:
 
     @property
     def artefacts(self) -> dict[str, list[str]]:
-        """What each task's site is made of: hashes of tensors, and keys of work without any."""
+        """Hashes of the tensors that each task's site is made of, and keys of work without tensors."""
         return {task: [done.artefact or done.key for done in works] for task, works in self.works.items()}
 
     @property
     def seconds(self) -> float:
-        """Time spent on all of it, training included; work that tasks share counts once."""
+        """The time that all of this work took, training included; work that tasks share counts once."""
         return sum({done.key: done.seconds for works in self.works.values() for done in works}.values())
 
     def under(self, prior: Gaussian) -> Merger:
-        """The sites under a prior, ready to be merged."""
+        """Put the sites under a prior, ready to be merged."""
         return Merger(
             prior, self.sites(prior), self.start and self.start(prior), self.temperatures, self.stop, self.anchor
         )
 
-    def anchored_at(self, anchor: AnchorRun) -> "SiteSet":
-        """The same sites, corrected by a joint run."""
+    def anchor_at(self, anchor: AnchorRun) -> "SiteSet":
+        """Copy these sites with a joint run that corrects their merges."""
         return replace(
             self, anchor=anchor, options={**self.options, "trust": anchor.trust, "joint run": anchor.weights.key}
         )
 
-    def resting_on(self, done: Done) -> "SiteSet":
-        """The same sites, resting on one more piece of work for every task."""
+    def add_work(self, done: Done) -> "SiteSet":
+        """Copy these sites with one more piece of work that every task's site rests on."""
         return replace(self, works={task: (*works, done) for task, works in self.works.items()})

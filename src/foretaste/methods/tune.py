@@ -1,4 +1,4 @@
-"""Numbers that a merge needs and nobody knows beforehand: chosen by validation loss, and kept with their curve."""
+"""Choices of numbers that a merge needs, by validation loss; the study stores them with their curve."""
 
 import math
 from abc import abstractmethod
@@ -11,8 +11,8 @@ from scipy.optimize import minimize_scalar
 from foretaste.method_table import METHOD_TABLE
 from foretaste.methods.diagonal import task_curvatures
 from foretaste.methods.method import prior_of
-from foretaste.methods.registry import method_named
-from foretaste.methods.resident import resident
+from foretaste.methods.registry import find_method
+from foretaste.methods.resident import place_merger
 from foretaste.methods.site_set import SiteSet
 from foretaste.plan import Recipe
 from foretaste.store.study import Done, Json
@@ -26,27 +26,27 @@ from foretaste.work.work import Computation, Work
 __all__ = ["ChoiceWork", "PriorPrecision", "choose_number", "is_tuned", "prior_precision", "tuned_precision"]
 
 _DECADES = 4.0  # searched on either side of the tasks' mean curvature
-_CLOSE = 0.15  # decades: a finer delta changes no digit that matters
+_CLOSE = 0.15  # decades; a more exact delta changes no digit that matters
 _TRIES = 4
 _SHARES = (0.0, -0.5, 0.5, -1.0, 1.0)  # of the decades: tried first
 
 
 class ChoiceWork(Computation[Choice]):
-    """A number of least validation loss. Subclasses say which, and between which bounds."""
+    """The choice of the number with the lowest validation loss; subclasses say which number."""
 
     kind = "choice"
 
     @abstractmethod
     def first(self, context: Context) -> tuple[float, ...]:
-        """The numbers that are tried first; the first of them wins a tie."""
+        """Return the numbers that are tried first; the first of them wins a tie."""
 
     @abstractmethod
     def loss_of(self, context: Context) -> Callable[[float], float]:
-        """From a number to its validation loss."""
+        """Make a function from a number to its validation loss."""
 
     @abstractmethod
     def own_inputs(self, context: Context) -> dict[str, object]:
-        """What the choice depends on beside the data and the numbers tried."""
+        """Return everything else that the choice depends on, beside the data and the numbers tried."""
 
     def size(self, context: Context) -> int:
         return len(_SHARES) + _TRIES
@@ -82,18 +82,17 @@ class ChoiceWork(Computation[Choice]):
 def choose_number(
     value: Callable[[float], float], first: Sequence[float], bounds: tuple[float, float]
 ) -> list[tuple[float, float]]:
-    """Look for the number of least value between bounds.
+    """Search for the number with the lowest value between bounds.
 
-    The values of a few given numbers say where to look; Brent's bounded search goes on between the neighbours of the
-    best one.
+    The search tries a few numbers first. Then Brent's bounded search goes on between the neighbours of the best one.
 
     Args:
-        value: To minimise; a value that is not finite counts as 1e30.
-        first: Numbers tried first, in this order.
-        bounds: Of the search.
+        value: The function to minimise; a value that is not finite counts as 1e30.
+        first: Numbers to try first, in this order.
+        bounds: The bounds of the search.
 
     Returns:
-        All numbers that were tried, in this order, with their values.
+        All numbers that were tried, in the order of the tries, with their values.
 
     References:
         Brent: Algorithms for Minimization without Derivatives, 1973, chapter 5.
@@ -118,7 +117,7 @@ def choose_number(
 
 
 def _around_best(bounds: tuple[float, float], curve: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """The numbers on either side of the best one that was tried."""
+    """Return the numbers on either side of the best one that was tried."""
     if not curve:
         return bounds
     tried = sorted({*bounds, *(number for number, _ in curve)})
@@ -128,7 +127,7 @@ def _around_best(bounds: tuple[float, float], curve: Sequence[tuple[float, float
 
 @dataclass(frozen=True)
 class PriorPrecision(ChoiceWork):
-    """The prior's precision delta for a method, in decades: the one whose previews have the lowest validation loss.
+    """The choice of the prior's precision delta for a method, in decades, by its previews' validation loss.
 
     Args:
         method: The method's name.
@@ -142,28 +141,28 @@ class PriorPrecision(ChoiceWork):
         return f"choosing the prior precision of method {self.method}"
 
     def needs(self, context: Context) -> tuple[Work[Any], ...]:
-        return (*method_named(self.method).work(context), *task_curvatures(context).values())
+        return (*find_method(self.method).work(context), *task_curvatures(context).values())
 
     def first(self, context: Context) -> tuple[float, ...]:
         middle = math.log10(prior_precision(context))
         return tuple(middle + _DECADES * share for share in _SHARES)
 
     def own_inputs(self, context: Context) -> dict[str, object]:
-        sites = method_named(self.method).sites(context)
+        sites = find_method(self.method).sites(context)
         return {"method": self.method, "sites": sites.artefacts, **sites.options}
 
     def loss_of(self, context: Context) -> Callable[[float], float]:
-        sites = method_named(self.method).sites(context)
+        sites = find_method(self.method).sites(context)
 
         def loss(decades: float) -> float:
-            merger = resident(context, sites.under(prior_of(context, 10**decades)))
+            merger = place_merger(context, sites.under(prior_of(context, 10**decades)))
             return objective(context, lambda weights: merger.merge(weights).params)
 
         return loss
 
 
 def is_tuned(recipe: Recipe) -> bool:
-    """Whether the prior's precision is chosen by validation loss.
+    """Return whether validation loss chooses the prior's precision.
 
     >>> from foretaste.recipe import parse
     >>> is_tuned(parse("{name: a, model: {source: digits}}"))
@@ -173,7 +172,7 @@ def is_tuned(recipe: Recipe) -> bool:
 
 
 def prior_precision(context: Context) -> float:
-    """The prior's precision where none is searched: the recipe's, or the mean diagonal curvature over all tasks.
+    """Return the prior's precision without a search: the recipe's, or the mean diagonal curvature over all tasks.
 
     >>> from foretaste.workflow.example import small_study
     >>> with small_study("preview: {prior_precision: 0.01}") as context:
@@ -183,16 +182,16 @@ def prior_precision(context: Context) -> float:
     precision = context.recipe.preview.prior_precision
     if not isinstance(precision, str):
         return float(precision)
-    return mean_curvature([each.site(context) for each in task_curvatures(context).values()])
+    return mean_curvature([curvature.site(context) for curvature in task_curvatures(context).values()])
 
 
 def tuned_precision(context: Context, method: str, sites: SiteSet) -> tuple[float, Done | None]:
-    """The prior's precision for a method, and the finished work that chose it.
+    """Return the prior's precision for a method, and the finished work that chose it.
 
     Args:
-        context: Has the finished work.
+        context: A context with the finished work.
         method: The method's name.
-        sites: Its sites.
+        sites: The method's sites.
     """
     if sites.precision is not None:
         return sites.precision, None

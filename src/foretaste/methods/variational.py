@@ -24,18 +24,18 @@ from foretaste.work.work import TrainingPiece, Work
 
 __all__ = ["LearnedLittle", "Variational", "VariationalRun", "warn_of_little"]
 
-_LEAST = 1e-4  # prior precision where the recipe's training has none: a draw needs one
+_LEAST = 1e-4  # the prior's precision where the recipe's training has none; draws need one
 _LEARNED = "hessian/"
-_JUDGED = 20  # steps: in fewer no loss says anything
-_ENOUGH = 0.5  # of what the ordinary run's training loss came down by
+_FEWEST_STEPS = 20  # the loss of a shorter run tells nothing
+_ENOUGH = 0.5  # of the drop of the ordinary run's training loss
 
 
 class LearnedLittle(UserWarning):
-    """Warn that a variational run's loss came down far less than the ordinary run's: it has not learned its task."""
+    """Warns that a variational run has not learned its task: its loss fell far less than the ordinary run's."""
 
 
 class Variational(Method):
-    """Sites from variational runs; the tasks' ordinary runs are only compared with."""
+    """Sites from variational runs; the tasks' ordinary runs are there to compare losses."""
 
     name = "variational"
 
@@ -95,7 +95,7 @@ class VariationalRun(TrainingPiece[Run]):
         return Run.of(done)
 
     def site(self, context: Context) -> GaussianSite:
-        """The site that the finished run has learned."""
+        """Make the site that the finished run has learned."""
         model, task = context.problem.model, context.task(self.task)
         tensors, own = context.study.tensors(self.done(context).artefact), parameters_of(context.problem.model)
         learned = {name.removeprefix(_LEARNED): tensor for name, tensor in tensors.items() if name.startswith(_LEARNED)}
@@ -106,7 +106,7 @@ class VariationalRun(TrainingPiece[Run]):
         return finish(center, learned, task, steps=context.training.steps, carried=carried)
 
     def _training(self, context: Context) -> Training:
-        """Without a prior of its own: the prior is the optimizer's."""
+        """Return the settings of the training, without a prior, since the optimizer has one."""
         return replace(context.training, learning_rate=context.recipe.variational.learning_rate, prior_precision=0.0)
 
     def _decay(self, context: Context) -> float:
@@ -117,16 +117,17 @@ def warn_of_little(task: str, history: Sequence[float], ordinary: Sequence[float
     """Compare the training losses of a task's variational run and its ordinary one.
 
     Args:
-        task: Its name.
-        history: Loss by step.
-        ordinary: The same; of an imported model there is none, and nothing is compared.
+        task: The task's name.
+        history: The variational run's loss by step.
+        ordinary: The ordinary run's loss by step. An imported model has none, and nothing is compared.
 
     Warns:
-        LearnedLittle: The first came down by less than half of what the other did, over 20 steps or more.
+        LearnedLittle: Over 20 steps or more, the variational run's loss fell less than half as far as the ordinary
+            run's.
 
     >>> warn_of_little("a", [1.0] * 10 + [0.4] * 10, [1.0] * 10 + [0.2] * 10)
     """
-    if not ordinary or len(history) < _JUDGED:
+    if not ordinary or len(history) < _FEWEST_STEPS:
         return
     (start, end), (_, expected) = _ends(history), _ends(ordinary)
     if start - end < _ENOUGH * (start - expected):
@@ -140,6 +141,6 @@ def warn_of_little(task: str, history: Sequence[float], ordinary: Sequence[float
 
 
 def _ends(history: Sequence[float]) -> tuple[float, float]:
-    """Mean loss at the beginning and at the end: a tenth of the steps each."""
+    """Return the mean loss of the first and of the last tenth of the steps."""
     part = max(1, len(history) // 10)
     return statistics.mean(history[:part]), statistics.mean(history[-part:])

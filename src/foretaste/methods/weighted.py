@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from foretaste.estimate.ensemble import weighted
-from foretaste.methods.members import EVEN, combined_sites, finished_works, member_curvatures
+from foretaste.estimate.ensemble import average_with_curvature
+from foretaste.methods.members import EVEN, combine_sites, finished_works, member_curvatures
 from foretaste.methods.method import Method
 from foretaste.methods.site_set import SiteSet
 from foretaste.work.context import Context
@@ -13,12 +13,12 @@ __all__ = ["Weighted"]
 
 
 class Weighted(Method):
-    """Each task's runs averaged, weighted by their curvature."""
+    """The average of each task's runs, weighted by their curvature."""
 
     name = "weighted"
 
     def work(self, context: Context) -> tuple[Work[Any], ...]:
-        return tuple(each for own in member_curvatures(context).values() for each in own)
+        return tuple(work for curvatures in member_curvatures(context).values() for work in curvatures)
 
     def sites(self, context: Context) -> SiteSet:
-        return SiteSet(finished_works(context), combined_sites(context, weighted), options=EVEN)
+        return SiteSet(finished_works(context), combine_sites(context, average_with_curvature), options=EVEN)

@@ -18,7 +18,8 @@ class Axes:
 
     Args:
         left: U, `[rows, r]`, orthonormal columns; the weight's first dimension.
-        right: V, `[columns, c]`, the same of its others, flattened, and one more for the bias.
+        right: V, `[columns, c]`, orthonormal columns; the weight's other dimensions, flattened, and a last row for the
+            bias.
         bias: The name of the bias, where the layer has one.
     """
 
@@ -30,24 +31,24 @@ class Axes:
 
     @cached_property
     def key(self) -> str:
-        """Equal for equal bases, whoever loaded them."""
+        """A text that is equal for equal bases, wherever they were loaded."""
         return digest({"left": self.left, "right": self.right}) + (self.bias or "")
 
     def is_same(self, other: "Axes") -> bool:
-        """Whether both are the same basis."""
+        """Return whether both are the same basis."""
         return self is other or self.key == other.key
 
     @property
     def outside(self) -> int:
-        """Entries of the layer beyond those that the directions span."""
+        """The number of the layer's entries less the number that the directions span."""
         return self.left.shape[0] * self.right.shape[0] - self.left.shape[1] * self.right.shape[1]
 
-    def within(self, matrix: Tensor) -> Tensor:
-        """``U' M V``: a matrix in this basis."""
+    def to_basis(self, matrix: Tensor) -> Tensor:
+        """Compute ``U' M V``, the coordinates of a matrix in this basis."""
         return self.left.T.to(matrix.dtype) @ matrix @ self.right.to(matrix.dtype)
 
-    def without(self, matrix: Tensor) -> Tensor:
-        """``U M V'``: the way back."""
+    def from_basis(self, matrix: Tensor) -> Tensor:
+        """Compute ``U M V'``, the matrix that has these coordinates."""
         return self.left.to(matrix.dtype) @ matrix @ self.right.T.to(matrix.dtype)
 
 

@@ -17,8 +17,7 @@ class Diagonal(Precision):
     """``S = diag(h)``: what Hessian-weighted (Fisher) merging assumes.
 
     Args:
-        entries: h by name, in the shapes of the params; each at least 0. Use `checked` for
-            entries from outside.
+        entries: h by name, in the shapes of the params; each at least 0. `checked` makes sure of that.
 
     >>> Diagonal({"w": torch.tensor([2.0, 4.0])}).solve({"w": torch.ones(2)})
     {'w': tensor([0.5000, 0.2500])}
@@ -31,7 +30,7 @@ class Diagonal(Precision):
 
     @classmethod
     def checked(cls, entries: Params) -> "Diagonal":
-        """A diagonal whose entries were looked at.
+        """Check the entries, then make a diagonal of them.
 
         Raises:
             ParamsError: A negative, NaN or infinite entry; its tensor is named.
@@ -87,11 +86,11 @@ class Diagonal(Precision):
     def groups(self, names: Sequence[str]) -> None:
         return None
 
-    def check(self, like: Params, whose: str) -> None:
+    def check(self, like: Params, owner: str) -> None:
         for name in self.entries:
             if name in like and (shape := shape_of(self.entries, name)) != (own := shape_of(like, name)):
                 raise ParamsError(
-                    f"the curvature of {whose} has shape {list(shape)} in {name}, the parameter {list(own)}; give both"
+                    f"the curvature of {owner} has shape {list(shape)} in {name}, the parameter {list(own)}; give both"
                     " one shape"
                 )
 

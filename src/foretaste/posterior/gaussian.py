@@ -1,4 +1,4 @@
-"""A Gaussian over params; its structure lives in its precision."""
+"""Gaussians over params; the structure is in the precision."""
 
 import math
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ __all__ = ["Gaussian"]
 
 @dataclass(frozen=True)
 class Gaussian:
-    """``N(mean, precision^-1)``.
+    """The Gaussian distribution ``N(mean, precision^-1)`` over params.
 
     Args:
         mean: Params of any floating type.
@@ -25,7 +25,7 @@ class Gaussian:
     __repr__ = one_line
 
     def log_density(self, at: Params) -> float:
-        """``log N(at; mean, precision^-1)``, the normalising constant included.
+        """Compute ``log N(at; mean, precision^-1)`` with the normalising constant.
 
         >>> import torch
         >>> from foretaste.posterior.isotropic import Isotropic
@@ -36,7 +36,7 @@ class Gaussian:
         return 0.5 * (self.precision.log_det(self.mean) - self.square(at) - entries * math.log(2 * math.pi))
 
     def square(self, at: Params) -> float:
-        """``(at - mean)' precision (at - mean)``: the squared distance that the precision measures.
+        """Compute ``(at - mean)' precision (at - mean)``, the squared distance that the precision measures.
 
         >>> import torch
         >>> from foretaste.posterior.isotropic import Isotropic

@@ -14,7 +14,7 @@ __all__ = ["Isotropic"]
 
 
 class Isotropic(Precision):
-    """``S = s I``: what simple averaging assumes of every task.
+    """``S = s I``: the precision that simple averaging assumes of every task.
 
     Args:
         scale: s; at least 0 and finite (0 is the flat site, definite only with a prior).
@@ -65,8 +65,8 @@ class Isotropic(Precision):
     def groups(self, names: Sequence[str]) -> None:
         return None
 
-    def check(self, like: Params, whose: str) -> None:
-        """A number fits any shape."""
+    def check(self, like: Params, owner: str) -> None:
+        """Accept every shape: one number fits all."""
 
     def restrict(self, piece: Piece) -> "Isotropic":
         return self

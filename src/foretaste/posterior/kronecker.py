@@ -6,11 +6,11 @@ outside of them, and so are its inverse and its root::
 
     W = U' M V          S M = U (lambda * W) V' + rho (M - U W V')          lambda: [r, c], at least 0
 
-Few directions are enough where curvature is: they make it small and quick. Parameters outside of such
-layers have one number per entry. Precisions in the same directions add up to one of their kind; those in
-others are solved layer by layer by conjugate gradients. Beside the first residual r these never leave what
-the directions span, so that every vector of theirs is kept by its coordinates, and a step costs as much
-for a wide layer as for a narrow one::
+A few directions can hold most of the curvature, and make the precision small and fast. Parameters outside of
+such layers have one number per entry. Precisions in the same directions add up to one of the same structure. A
+sum in different directions is solved by conjugate gradients, layer by layer. Beside the first residual r, their
+vectors stay in the span of the directions. So coordinates are enough, and a step costs as much for a wide layer
+as for a narrow one::
 
     x = a r + sum_t U_t w_t V_t'          U_s' x V_s = a U_s' r V_s + sum_t (U_s' U_t) w_t (V_t' V_s)
 
@@ -30,9 +30,10 @@ from torch import Tensor
 from foretaste.errors import ParamsError
 from foretaste.params import Params, wide
 from foretaste.posterior.axes import Axes, Basis
+from foretaste.posterior.conjugate import EXACT, Stop, conjugate_gradients
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.isotropic import Isotropic
-from foretaste.posterior.precision import EXACT, Piece, Precision, Stop, Sum, conjugate_gradients
+from foretaste.posterior.precision import Piece, Precision, Sum
 from foretaste.posterior.span import Span
 
 __all__ = ["Kronecker", "KroneckerSum"]
@@ -64,47 +65,53 @@ class Kronecker(Precision):
         self._biases = {axes.bias: name for name, axes in basis.items() if axes.bias is not None}
 
     def apply(self, params: Params) -> dict[str, Tensor]:
-        return self._changed(params, lambda matrix, values: matrix * values, self.diagonal.apply)
+        return self._map(params, lambda matrix, values: matrix * values, self.diagonal.apply)
 
     def solve(self, params: Params) -> dict[str, Tensor]:
-        return self._changed(params, lambda matrix, values: matrix / values, self.diagonal.solve)
+        return self._map(params, lambda matrix, values: matrix / values, self.diagonal.solve)
 
-    def _changed(
+    def _map(
         self,
         params: Params,
         change: Callable[[Tensor, Tensor], Tensor],
         diagonal: Callable[[Params], dict[str, Tensor]],
     ) -> dict[str, Tensor]:
-        layers, rest = self.parted(params)
-        changed = diagonal({name: params[name] for name in rest})
+        layers, rest = self.split_names(params)
+        image = diagonal({name: params[name] for name in rest})
         for name in layers:
             matrix = self._layer(name, self.matrix(params, name), change)
-            changed |= _unpacked(matrix, params, name, self.basis[name].bias)
-        return {name: changed[name] for name in params}
+            image |= _unpack(matrix, params, name, self.basis[name].bias)
+        return {name: image[name] for name in params}
 
     def _layer(self, name: str, matrix: Tensor, change: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        """A function of one layer's precision at a matrix, from that function of numbers."""
-        axes, inside = self.basis[name], self.basis[name].within(matrix)
-        changed = axes.without(change(inside, self.eigenvalues[name].to(matrix.dtype)))
+        """Apply a function of numbers to one layer's precision, at a matrix."""
+        axes, inside = self.basis[name], self.basis[name].to_basis(matrix)
+        image = axes.from_basis(change(inside, self.eigenvalues[name].to(matrix.dtype)))
         if axes.outside:
-            changed += change(matrix - axes.without(inside), self.outside[name].to(matrix.dtype))
-        return changed
+            image += change(matrix - axes.from_basis(inside), self.outside[name].to(matrix.dtype))
+        return image
 
-    def parted(self, names: Iterable[str]) -> tuple[list[str], list[str]]:
-        """The weights of layers and the parameters outside of layers, among these names."""
+    def split_names(self, names: Iterable[str]) -> tuple[list[str], list[str]]:
+        """Split names into weights of layers and parameters outside of layers.
+
+        Biases of layers are in neither list.
+
+        Raises:
+            ParamsError: A weight without its bias, or a bias without its weight.
+        """
         distinct = dict.fromkeys(names)
         layers = [name for name in distinct if name in self.basis]
         pairs = [(name, axes.bias) for name, axes in self.basis.items() if axes.bias is not None]
         for weight, bias in pairs:
             if (weight in distinct) != (bias in distinct):
-                given = weight if weight in distinct else bias
+                present = weight if weight in distinct else bias
                 raise ParamsError(
-                    f"the Kronecker precision couples {weight} with {bias}, and only {given} was given; give both"
+                    f"the Kronecker precision couples {weight} with {bias}, and only {present} was given; give both"
                 )
         return layers, [name for name in distinct if name not in self.basis and name not in self._biases]
 
     def matrix(self, params: Params, name: str) -> Tensor:
-        """A layer as `[rows, columns]`, its bias as the last column; in float32 or wider."""
+        """Return a layer as `[rows, columns]` in float32 or wider, with its bias as the last column."""
         bias, tensor = self.basis[name].bias, wide(params[name])
         matrix = tensor.reshape(len(tensor), math.prod(tensor.shape[1:]))
         return matrix if bias is None else torch.cat([matrix, wide(params[bias]).reshape(-1, 1)], dim=1)
@@ -119,16 +126,14 @@ class Kronecker(Precision):
     def plus(self, other: Precision) -> "Kronecker | KroneckerSum | None":
         if isinstance(other, Isotropic):
             more = dict.fromkeys(self.basis, other.scale)
-            return self._raised(self.diagonal.plus(other), more, more)
+            return self._add(self.diagonal.plus(other), more, more)
         if isinstance(other, Kronecker) and self._shares_basis(other):
-            return self._raised(self.diagonal.plus(other.diagonal), other.eigenvalues, other.outside)
+            return self._add(self.diagonal.plus(other.diagonal), other.eigenvalues, other.outside)
         if isinstance(other, Kronecker) and self.basis and self.same_layers(other):
             return KroneckerSum((self, other))
-        return (
-            self._raised(self.diagonal.plus(other), {}, {}) if isinstance(other, Diagonal) and not self.basis else None
-        )
+        return self._add(self.diagonal.plus(other), {}, {}) if isinstance(other, Diagonal) and not self.basis else None
 
-    def _raised(
+    def _add(
         self, diagonal: Diagonal | None, inside: Mapping[str, Tensor | float], outside: Mapping[str, Tensor | float]
     ) -> "Kronecker":
         """Add to the curvature in each direction."""
@@ -144,13 +149,13 @@ class Kronecker(Precision):
         )
 
     def same_layers(self, other: "Kronecker") -> bool:
-        """Whether both see the same parameters as layers, with the same biases."""
+        """Return whether both have the same layers, with the same biases."""
         return {name: axes.bias for name, axes in self.basis.items()} == {
             name: axes.bias for name, axes in other.basis.items()
         }
 
     def log_det(self, like: Params) -> float:
-        layers, rest = self.parted(like)
+        layers, rest = self.split_names(like)
         own = self.diagonal.log_det({name: like[name] for name in rest})
         inside = sum(float(self.eigenvalues[name].double().log().sum()) for name in layers)
         counts = {name: self.basis[name].outside for name in layers}
@@ -161,14 +166,14 @@ class Kronecker(Precision):
         )
 
     def sample(self, like: Params, generator: torch.Generator) -> dict[str, Tensor]:
-        layers, rest = self.parted(like)
+        layers, rest = self.split_names(like)
         sample = self.diagonal.sample({name: like[name] for name in rest}, generator)
         noise = {
             name: torch.randn(tensor.shape, generator=generator) for name, tensor in like.items() if name not in rest
         }
         for name in layers:
             matrix = self._layer(name, self.matrix(noise, name), lambda part, values: part * values.rsqrt())
-            sample |= _unpacked(matrix, like, name, self.basis[name].bias)
+            sample |= _unpack(matrix, like, name, self.basis[name].bias)
         return {name: sample[name] for name in like}
 
     def to_tensors(self) -> dict[str, Tensor]:
@@ -209,11 +214,11 @@ class Kronecker(Precision):
             groups.append((name, bias) if bias in names and bias is not None else (name,))
         return groups
 
-    def check(self, like: Params, whose: str) -> None:
-        self.diagonal.check(like, whose)
+    def check(self, like: Params, owner: str) -> None:
+        self.diagonal.check(like, owner)
 
     def restrict(self, piece: Piece) -> "Kronecker":
-        layers, rest = self.parted(piece.names)
+        layers, rest = self.split_names(piece.names)
         if piece.cut is not None and len(rest) < len(piece.names):
             raise ParamsError(f"a piece cuts through the layer of {piece.names[0]}; ask the precision for its groups")
         entries = self.diagonal.restrict(Piece(rest, piece.cut)).entries
@@ -223,7 +228,7 @@ class Kronecker(Precision):
 
 
 class KroneckerSum(Sum):
-    """Kronecker precisions of the same layers in different directions.
+    """A sum of Kronecker precisions that have the same layers and different directions.
 
     Args:
         terms: At least one, all with the same layers.
@@ -232,7 +237,7 @@ class KroneckerSum(Sum):
     terms: tuple[Kronecker, ...]
 
     def solve(self, params: Params, start: Params | None = None, stop: Stop = EXACT) -> dict[str, Tensor]:
-        layers, rest = self.terms[0].parted(params)
+        layers, rest = self.terms[0].split_names(params)
         entries = {
             name: torch.stack([wide(term.diagonal.entries[name]) for term in self.terms]).sum(0) for name in rest
         }
@@ -243,22 +248,24 @@ class KroneckerSum(Sum):
             own, part, begin = self.restrict(piece), piece.of(params), None if start is None else piece.of(start)
             coordinates = sum(term.eigenvalues[name].numel() for term in self.terms)
             short = coordinates < sum(tensor.numel() for tensor in part.values())
-            solution |= own._in_coordinates(name, part, begin, stop) if short else Sum.solve(own, part, begin, stop)
+            solution |= (
+                own._solve_in_coordinates(name, part, begin, stop) if short else Sum.solve(own, part, begin, stop)
+            )
         return {name: solution[name] for name in params}
 
-    def _in_coordinates(self, name: str, params: Params, start: Params | None, stop: Stop) -> dict[str, Tensor]:
-        """`solve` for one layer."""
+    def _solve_in_coordinates(self, name: str, params: Params, start: Params | None, stop: Stop) -> dict[str, Tensor]:
+        """Solve for one layer, in coordinates."""
         first, bias = self.terms[0], self.terms[0].basis[name].bias
         right = first.matrix(params, name)
         begin = right * 0 if start is None else first.matrix(start, name)
-        seen = self.apply(_unpacked(begin, params, name, bias))
+        image = self.apply(_unpack(begin, params, name, bias))
         span = Span(
             [(term.basis[name], term.eigenvalues[name], term.outside[name]) for term in self.terms],
-            right - first.matrix(seen, name),
+            right - first.matrix(image, name),
         )
         limit = stop.steps or 10 * right.numel()
         moved = conjugate_gradients(span.residual, span.image, span.dot, Stop(stop.tolerance, limit))
-        return _unpacked(begin + span.matrix(moved), params, name, bias)
+        return _unpack(begin + span.matrix(moved), params, name, bias)
 
     def __mul__(self, factor: float) -> "KroneckerSum":
         return KroneckerSum(term * factor for term in self.terms)
@@ -267,8 +274,8 @@ class KroneckerSum(Sum):
         if isinstance(other, KroneckerSum):
             return functools.reduce(operator.add, other.terms, self)
         for index, term in enumerate(self.terms):
-            if isinstance(joined := term.plus(other), Kronecker):
-                return KroneckerSum((*self.terms[:index], joined, *self.terms[index + 1 :]))
+            if isinstance(total := term.plus(other), Kronecker):
+                return KroneckerSum((*self.terms[:index], total, *self.terms[index + 1 :]))
         fits = isinstance(other, Kronecker) and other.same_layers(self.terms[0])
         return KroneckerSum((*self.terms, other)) if fits else super().plus(other)
 
@@ -276,7 +283,7 @@ class KroneckerSum(Sum):
         return KroneckerSum(term.restrict(piece) for term in self.terms)
 
 
-def _unpacked(matrix: Tensor, like: Params, name: str, bias: str | None) -> dict[str, Tensor]:
+def _unpack(matrix: Tensor, like: Params, name: str, bias: str | None) -> dict[str, Tensor]:
     if bias is None:
         return {name: matrix.reshape(like[name].shape)}
     return {name: matrix[:, :-1].reshape(like[name].shape), bias: matrix[:, -1].reshape(like[bias].shape)}

@@ -1,8 +1,8 @@
 """Diagonal plus low rank: ``S = diag(d) + V' diag(s) V`` with few directions V and signs s.
 
-What secants of a run say about curvature (`foretaste.estimate.secant`): most entries have a number of
-their own, and a few directions through all params have more or less. Inverses go through a small
-matrix (Woodbury), determinants through the matrix determinant lemma::
+Secants of a run give curvature of this form (`foretaste.estimate.secant`): every entry has a number of its
+own, and a few directions through all params have more or less than that. A small matrix gives the inverse
+(Woodbury) and the determinant (matrix determinant lemma)::
 
     S^-1 x = D^-1 x - D^-1 V' (diag(s)^-1 + V D^-1 V')^-1 V D^-1 x
     log|S| = log|D| + log|diag(s)^-1 + V D^-1 V'| + log|diag(s)|
@@ -52,12 +52,12 @@ class LowRank(Precision):
     def apply(self, params: Params) -> dict[str, Tensor]:
         own = self.diagonal.apply(params)
         weights = self.scales.double() * self._along(params)
-        return {name: own[name] + self._mixed(weights, name, own[name]) for name in params}
+        return {name: own[name] + self._combine(weights, name, own[name]) for name in params}
 
     def solve(self, params: Params) -> dict[str, Tensor]:
         own = self.diagonal.solve(params)
-        weights = torch.linalg.solve(self._small(params), self._along(own))
-        back = self.diagonal.solve({name: self._mixed(weights, name, tensor) for name, tensor in own.items()})
+        weights = torch.linalg.solve(self._small_matrix(params), self._along(own))
+        back = self.diagonal.solve({name: self._combine(weights, name, tensor) for name, tensor in own.items()})
         return {name: own[name] - back[name] for name in params}
 
     def _along(self, params: Params) -> Tensor:
@@ -78,10 +78,10 @@ class LowRank(Precision):
         vectors = self._vectors(name)
         return vectors.reshape(len(vectors), math.prod(vectors.shape[1:])).double()
 
-    def _mixed(self, weights: Tensor, name: str, like: Tensor) -> Tensor:
+    def _combine(self, weights: Tensor, name: str, like: Tensor) -> Tensor:
         return (weights.to(self.vectors[name].device) @ self._rows(name)).reshape(like.shape).to(like.dtype)
 
-    def _small(self, like: Params) -> Tensor:
+    def _small_matrix(self, like: Params) -> Tensor:
         """``diag(s)^-1 + V D^-1 V'``, `[rank, rank]`."""
         total = torch.diag(1 / self.scales.double())
         for name, entries in self.diagonal.restrict(Piece(like)).entries.items():
@@ -97,20 +97,20 @@ class LowRank(Precision):
 
     def plus(self, other: Precision) -> "LowRank | None":
         if isinstance(other, Isotropic | Diagonal):
-            joined = self.diagonal.plus(other)
-            return None if joined is None else LowRank(joined.entries, self.vectors, self.scales)
+            total = self.diagonal.plus(other)
+            return None if total is None else LowRank(total.entries, self.vectors, self.scales)
         if isinstance(other, LowRank):
-            joined = self.diagonal.plus(other.diagonal)
+            total = self.diagonal.plus(other.diagonal)
             vectors = {name: torch.cat([tensor, other.vectors[name]]) for name, tensor in self.vectors.items()}
-            return None if joined is None else LowRank(joined.entries, vectors, torch.cat([self.scales, other.scales]))
+            return None if total is None else LowRank(total.entries, vectors, torch.cat([self.scales, other.scales]))
         return None
 
     def log_det(self, like: Params) -> float:
-        small = torch.linalg.slogdet(self._small(like)).logabsdet
+        small = torch.linalg.slogdet(self._small_matrix(like)).logabsdet
         return self.diagonal.log_det(like) + float(small + self.scales.double().abs().log().sum())
 
     def sample(self, like: Params, generator: torch.Generator) -> dict[str, Tensor]:
-        """With ``W = V D^-1/2``: ``S = D^1/2 (1 + W' s W) D^1/2``, whose root needs W's row space only."""
+        """Draw with ``W = V D^-1/2``: the root of ``S = D^1/2 (1 + W' s W) D^1/2`` needs only W's row space."""
         noise = {
             name: torch.randn(tensor.shape, generator=generator, dtype=torch.float64) for name, tensor in like.items()
         }
@@ -144,8 +144,8 @@ class LowRank(Precision):
         together = tuple(name for name in names if name in self.vectors)
         return [group for group in (together, *((name,) for name in names if name not in self.vectors)) if group]
 
-    def check(self, like: Params, whose: str) -> None:
-        self.diagonal.check(like, whose)
+    def check(self, like: Params, owner: str) -> None:
+        self.diagonal.check(like, owner)
 
     def restrict(self, piece: Piece) -> "LowRank":
         if piece.cut is not None:

@@ -4,14 +4,14 @@ With components ``N(m_k, S_k)``, ``S_k = S + H_k``, of weights pi_k, the E step 
 
     log r_k = log pi_k + 1/2 log|S_k| - 1/2 (x - m_k)' S_k (x - m_k) + const        (log-sum-exp)
 
-and the M step is the Gaussian formula with the product of ``component_k ** r_k``: it is the merge
-loop's own step, so that EM never lowers ``log q_alpha``.
+and the M step is the Gaussian formula with the product of ``component_k ** r_k``. That is a step of the merge
+loop, so EM never lowers ``log q_alpha``.
 
-In many dimensions the differences of log r are so large that every r is 0 or 1 and EM stays where
-it starts. Three answers, none of them free: the start is chosen and kept (`Preview.start`); a
-temperature tau divides log r (for ``tau -> inf`` all r are 1/K: the curvature-weighted average of
-the runs, which is the control); r may be found per block of parameters. Each climbs an objective
-of its own, ``sum_blocks tau log sum_k exp(log r_k / tau)``.
+In many dimensions, log r differs so much that every r is 0 or 1, and EM stays at its start. Three remedies help,
+and each has a price. The start can be chosen, and the preview records it (`Preview.start`). A temperature tau can
+divide log r: for ``tau -> inf`` all r are 1/K, which gives the curvature-weighted average of the runs, the control.
+And each block of parameters can have an r of its own. The merge then climbs another objective,
+``sum_blocks tau log sum_k exp(log r_k / tau)``.
 
 References:
     Monzón Maldonado, Möllenhoff, Daheim, Gurevych, Khan: How to Weight Multitask Finetuning? Fast
@@ -33,7 +33,7 @@ from foretaste.errors import ParamsError
 from foretaste.one_line import one_line
 from foretaste.params import Params, average, check_fit
 from foretaste.posterior.gaussian import Gaussian
-from foretaste.posterior.precision import Piece, coupled
+from foretaste.posterior.precision import Piece, couple
 from foretaste.posterior.site import GaussianSite, Record, Site
 
 __all__ = ["Blocks", "MixtureSite"]
@@ -48,16 +48,16 @@ class MixtureSite(Site):
     """Several runs of one task, each with its curvature, as one site.
 
     Args:
-        prior: What the runs' posteriors were made with: their precisions are ``S + H_k``.
-        components: The runs' stationary sites, on the same names, in one unit; at least one.
+        prior: The prior of the runs' posteriors, whose precisions are ``S + H_k``.
+        components: The runs' stationary sites, with the same names and in one unit; at least one.
         log_weights: `[K]`, log pi_k; equal if left out.
         tempering: tau, above 0; ``inf`` makes every responsibility 1/K.
-        blocks: Responsibilities for all params together (``whole``), or for each tensor on its
-            own (``tensor``; tensors that a precision couples stay together).
+        blocks: Whether all params have one responsibility (``whole``), or each tensor has its own (``tensor``). Tensors
+            that a precision couples stay together.
 
     Raises:
-        ParamsError: No component, other names or units among them, a component with a gradient,
-            or a temperature that is not above 0.
+        ParamsError: There is no component, names or units differ, a component has a gradient, or the temperature is
+            not above 0.
 
     >>> from foretaste.posterior.isotropic import Isotropic
     >>> prior = Gaussian({"w": torch.zeros(1)}, Isotropic(1.0))
@@ -108,15 +108,15 @@ class MixtureSite(Site):
             key: average((share, site.carried[key]) for site in self.components) for key in self.components[0].carried
         }
 
-    def tempered(self, tempering: float) -> "MixtureSite":
+    def at_temperature(self, tempering: float) -> "MixtureSite":
         """Return this mixture at another temperature; merging from high to low anneals."""
         return replace(self, tempering=tempering)
 
     def surrogate(self, at: Params) -> tuple[GaussianSite, ...]:
-        """The components raised to their responsibilities at ``at``; those of 0 are left out."""
+        """Return the components to the power of their responsibilities at ``at``, without those of 0."""
         parts: list[GaussianSite] = []
         for piece, logs in zip(self._pieces, self._log_parts(at), strict=True):
-            shares = _counting((logs / self.tempering).softmax(0)).tolist()
+            shares = _drop_negligible((logs / self.tempering).softmax(0)).tolist()
             whole = len(self._pieces) == 1
             parts += [
                 part if share == 1 else part**share
@@ -126,18 +126,18 @@ class MixtureSite(Site):
             ]
         return tuple(parts)
 
-    def check(self, whose: str) -> None:
+    def check(self, owner: str) -> None:
         for place, site in enumerate(self.components, start=1):
-            site.check(f"component {place} of {whose}")
+            site.check(f"component {place} of {owner}")
 
     def log_density(self, at: Params) -> float:
-        """What the merge climbs: ``log q(at)``, or its tempered, blockwise relative."""
+        """Compute the objective that the merge climbs: ``log q(at)``, or its tempered form by blocks."""
         if math.isinf(self.tempering):
             return math.fsum(float(logs.mean()) for logs in self._log_parts(at))
         return math.fsum(self.tempering * float((logs / self.tempering).logsumexp(0)) for logs in self._log_parts(at))
 
     def responsibilities(self, at: Params) -> Tensor:
-        """`[blocks, K]`: how much of each block every component explains at a point."""
+        """Compute how much of each block every component explains at a point, `[blocks, K]`."""
         return torch.stack([(logs / self.tempering).softmax(0) for logs in self._log_parts(at)])
 
     def _log_parts(self, at: Params) -> list[Tensor]:
@@ -152,30 +152,30 @@ class MixtureSite(Site):
     @cached_property
     def _logs(self) -> list[float]:
         count = len(self.components)
-        given = torch.tensor(self.log_weights or [0.0] * count, dtype=torch.float64)
-        if len(given) != count:
-            raise ParamsError(f"a mixture of {count} components was given {len(given)} weights")
-        return given.log_softmax(0).tolist()
+        logs = torch.tensor(self.log_weights or [0.0] * count, dtype=torch.float64)
+        if len(logs) != count:
+            raise ParamsError(f"a mixture of {count} components was given {len(logs)} weights")
+        return logs.log_softmax(0).tolist()
 
     @cached_property
     def _pieces(self) -> list[Piece]:
         names = list(self.params)
         if self.blocks == "whole":
             return [Piece(names)]
-        groups = coupled([self.prior.precision, *(site.precision for site in self.components)], names)
+        groups = couple([self.prior.precision, *(site.precision for site in self.components)], names)
         return [Piece(group) for group in groups or [(name,) for name in names]]
 
     @cached_property
-    def _parts(self) -> list[list["_Normalised"]]:
-        return [[_Normalised(self.prior, site, piece) for site in self.components] for piece in self._pieces]
+    def _parts(self) -> list[list["_Component"]]:
+        return [[_Component(self.prior, site, piece) for site in self.components] for piece in self._pieces]
 
 
-def _counting(shares: Tensor) -> Tensor:
-    counting = torch.where(shares < _NOTHING, 0, shares)
-    return counting / counting.sum()
+def _drop_negligible(shares: Tensor) -> Tensor:
+    kept_shares = torch.where(shares < _NOTHING, 0, shares)
+    return kept_shares / kept_shares.sum()
 
 
-class _Normalised:
+class _Component:
     """One component's density on one block, its determinant computed once."""
 
     def __init__(self, prior: Gaussian, site: GaussianSite, piece: Piece) -> None:

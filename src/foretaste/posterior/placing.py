@@ -1,4 +1,4 @@
-"""Placing: Gaussians, precisions and sites with their tensors on another device, whatever their structure."""
+"""Devices: moves Gaussians, precisions and sites of any structure, and counts their bytes."""
 
 import copy
 from collections.abc import Iterator, Mapping
@@ -31,23 +31,24 @@ _PLAIN = (
 
 
 def place_on(value: _T, device: torch.device | None) -> _T:
-    """Put every tensor of a value on a device; what is shared stays shared, and what lies there already is not copied.
+    """Put every tensor of a value on a device.
+
+    Shared tensors stay shared, and tensors that are already there are not copied.
 
     Args:
-        value: Params, a precision, a Gaussian, a site, or mappings and sequences of them. Params that stay in files
-            stay there.
-        device: Where to; None leaves everything where it is.
+        value: Params, a precision, a Gaussian, a site, or mappings and sequences of them. Params in files stay there.
+        device: The device; None leaves every tensor where it is.
 
     >>> from foretaste.posterior.isotropic import Isotropic
     >>> from foretaste.posterior.site import GaussianSite
     >>> place_on(GaussianSite({"w": torch.ones(1)}, Isotropic(1.0)), torch.device("meta")).center["w"].device
     device(type='meta')
     """
-    return value if device is None else cast("_T", _placed(value, device, {}))
+    return value if device is None else cast("_T", _place(value, device, {}))
 
 
 def bytes_of(value: object) -> int:
-    """What the tensors in it take, each counted once.
+    """Count the bytes of a value's tensors, each tensor once.
 
     >>> weight = torch.zeros(2)
     >>> bytes_of({"a": {"w": weight}, "b": [weight, torch.zeros(1)]})
@@ -56,24 +57,24 @@ def bytes_of(value: object) -> int:
     return sum({id(tensor): tensor.nbytes for tensor in _tensors(value, set())}.values())
 
 
-def _placed(value: object, device: torch.device, copies: dict[int, tuple[object, object]]) -> object:
+def _place(value: object, device: torch.device, copies: dict[int, tuple[object, object]]) -> object:
     if isinstance(value, _PLAIN):
         return value
     if id(value) not in copies:
-        copies[id(value)] = value, _copied(value, device, copies)  # the first is kept, so that no other takes its id
+        copies[id(value)] = value, _copy(value, device, copies)  # with the value, so that no other object gets its id
     return copies[id(value)][1]
 
 
-def _copied(value: object, device: torch.device, copies: dict[int, tuple[object, object]]) -> object:
+def _copy(value: object, device: torch.device, copies: dict[int, tuple[object, object]]) -> object:
     if isinstance(value, Tensor):
         return value.to(device)
     if isinstance(value, Mapping):
-        return {key: _placed(attribute, device, copies) for key, attribute in value.items()}
+        return {key: _place(attribute, device, copies) for key, attribute in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)([_placed(attribute, device, copies) for attribute in value])
+        return type(value)([_place(attribute, device, copies) for attribute in value])
     copied = copy.copy(value)
     for name, attribute in vars(value).items():
-        copied.__dict__[name] = _placed(attribute, device, copies)  # dataclasses may be frozen
+        copied.__dict__[name] = _place(attribute, device, copies)  # dataclasses may be frozen
     return copied
 
 

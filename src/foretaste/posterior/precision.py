@@ -1,35 +1,19 @@
 """Precision: an inverse covariance, as a linear operator on params with a structure."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
 from foretaste.errors import ParamsError
 from foretaste.params import Params, wide
+from foretaste.posterior.conjugate import EXACT, Stop, conjugate_gradients
 from foretaste.stored import Stored
 
-__all__ = ["EXACT", "Piece", "Precision", "Stop", "Sum", "conjugate_gradients", "coupled", "dense", "flat", "unflat"]
+__all__ = ["Piece", "Precision", "Sum", "couple", "dense", "flat", "unflat"]
 
 _DENSE_LIMIT = 4096
-
-
-@dataclass(frozen=True)
-class Stop:
-    """When conjugate gradients stop. Steep directions are solved first: stopping early leaves flat ones near the start.
-
-    Args:
-        tolerance: At a residual of this share of the first one.
-        steps: After so many steps at the latest; ten for every entry if left out.
-    """
-
-    tolerance: float = 1e-8
-    steps: int | None = None
-
-
-EXACT = Stop()
 
 
 class Piece:
@@ -44,7 +28,10 @@ class Piece:
         self.cut = cut
 
     def of(self, params: Params) -> dict[str, Tensor]:
-        """The part of these params: of those in files what is read, of others a view where the tensor is contiguous."""
+        """Take this part of some params.
+
+        Params in files are read. Others give a view where the tensor is contiguous.
+        """
         if self.cut is None:
             return {name: params[name] for name in self.names}
         if isinstance(params, Stored):
@@ -55,67 +42,67 @@ class Piece:
 class Precision(ABC):
     """A symmetric, positive semi-definite operator ``S`` on params.
 
-    Every structure has every method. Of two structures, the more general absorbs the simpler
-    one (`plus`); where neither does, their sum stays lazy (`Sum`).
+    Every structure has every method. In a sum, the more general structure absorbs the simpler one (`plus`). Where
+    neither can, the sum stays lazy (`Sum`).
     """
 
     structure: str
 
     @abstractmethod
     def apply(self, params: Params) -> dict[str, Tensor]:
-        """``S x``, in new tensors, in float32 or wider."""
+        """Compute ``S x`` in new tensors, in float32 or wider."""
 
     @abstractmethod
     def solve(self, params: Params) -> dict[str, Tensor]:
-        """``S^-1 x``, in float32 or wider; S must be definite."""
+        """Compute ``S^-1 x`` in float32 or wider; S must be definite."""
 
     @abstractmethod
     def __mul__(self, factor: float) -> "Precision":
-        """``factor * S`` for a factor of at least 0; the structure stays."""
+        """Compute ``factor * S`` for a factor of at least 0; the structure stays."""
 
     @abstractmethod
     def plus(self, other: "Precision") -> "Precision | None":
-        """``S + other`` in this structure, or None where this structure cannot hold it."""
+        """Compute ``S + other`` in this structure; None where this structure cannot hold it."""
 
     @abstractmethod
     def log_det(self, like: Params) -> float:
-        """``log |S|`` over the names and shapes of ``like``."""
+        """Compute ``log |S|`` over the names and shapes of ``like``."""
 
     @abstractmethod
     def sample(self, like: Params, generator: torch.Generator) -> dict[str, Tensor]:
-        """One draw from ``N(0, S^-1)`` in the shapes of ``like``; S must be definite."""
+        """Draw once from ``N(0, S^-1)`` in the shapes of ``like``; S must be definite."""
 
     @abstractmethod
     def to_tensors(self) -> dict[str, Tensor]:
-        """Everything needed to make this precision again, as tensors."""
+        """Return tensors from which `from_tensors` makes this precision again."""
 
     @classmethod
     @abstractmethod
     def from_tensors(cls, tensors: Params) -> "Precision":
-        """The inverse of `to_tensors`."""
+        """Make a precision from the tensors that `to_tensors` returned."""
 
     @abstractmethod
     def groups(self, names: Sequence[str]) -> list[tuple[str, ...]] | None:
-        """Names that are coupled with each other; None if no entry is coupled with any other."""
+        """Group the names that are coupled with each other; None if no entry is coupled with any other."""
 
     @abstractmethod
     def restrict(self, piece: Piece) -> "Precision":
-        """The block of S on one piece, which must not cut through a group."""
+        """Return the block of S on one piece, which must not cut through a group."""
 
     @abstractmethod
-    def check(self, like: Params, whose: str) -> None:
-        """Check that entries kept one by one have the shapes of the params, so that none is broadcast.
+    def check(self, like: Params, owner: str) -> None:
+        """Check that a precision with one number per entry has the shapes of the params, so that none is broadcast.
 
         Args:
             like: The params.
-            whose: Named in the error.
+            owner: What the precision belongs to, for the error.
 
         Raises:
-            ParamsError: Other shapes.
+            ParamsError: The shapes differ.
         """
 
     def __add__(self, other: "Precision") -> "Precision":
-        """``S + other``, in the more general of the two structures, or lazily."""
+        """Compute ``S + other`` in the more general of the two structures, or as a lazy sum."""
         return self.plus(other) or other.plus(self) or Sum((self, other))
 
     def __rmul__(self, factor: float) -> "Precision":
@@ -123,10 +110,10 @@ class Precision(ABC):
 
 
 class Sum(Precision):
-    """A sum of structures that none of its terms can hold, kept as its terms.
+    """A sum that no term's structure can hold, as a list of its terms.
 
-    `solve` uses conjugate gradients, with its sums in float64; `log_det`
-    and `sample` factorise each group densely and refuse groups above 4096 entries.
+    `solve` uses conjugate gradients and adds up in float64. `log_det` and `sample` factorise each group densely, and
+    refuse groups of more than 4096 entries.
 
     Args:
         terms: At least one precision.
@@ -144,7 +131,7 @@ class Sum(Precision):
         return total
 
     def solve(self, params: Params, start: Params | None = None, stop: Stop = EXACT) -> dict[str, Tensor]:
-        """``S^-1 x`` by conjugate gradients.
+        """Compute ``S^-1 x`` by conjugate gradients.
 
         Args:
             params: x.
@@ -153,9 +140,8 @@ class Sum(Precision):
         """
         like = {name: wide(tensor) for name, tensor in params.items()}
         right = flat(params)
-        begin = (
-            right * 0 if start is None else flat({name: start[name] for name in params})
-        )  # NaN where x is not finite
+        # 0 times x, since it is NaN where x is not finite.
+        begin = right * 0 if start is None else flat({name: start[name] for name in params})
 
         def image(vector: Tensor) -> Tensor:
             return flat(self.apply({name: part.to(like[name].dtype) for name, part in unflat(vector, like).items()}))
@@ -168,9 +154,9 @@ class Sum(Precision):
 
     def plus(self, other: Precision) -> "Sum":
         for index, term in enumerate(self.terms):
-            joined = term.plus(other) or other.plus(term)
-            if joined is not None:
-                return Sum((*self.terms[:index], joined, *self.terms[index + 1 :]))
+            total = term.plus(other) or other.plus(term)
+            if total is not None:
+                return Sum((*self.terms[:index], total, *self.terms[index + 1 :]))
         return Sum((*self.terms, other))
 
     def log_det(self, like: Params) -> float:
@@ -181,13 +167,13 @@ class Sum(Precision):
         return total
 
     def sample(self, like: Params, generator: torch.Generator) -> dict[str, Tensor]:
-        drawn: dict[str, Tensor] = {}
+        sample: dict[str, Tensor] = {}
         for piece in self._pieces(like):
             part = piece.of(like)
             factor = torch.linalg.cholesky(dense(self.restrict(piece), part))
             noise = torch.randn(len(factor), 1, dtype=factor.dtype, generator=generator)
-            drawn |= unflat(torch.linalg.solve_triangular(factor.T, noise, upper=True).squeeze(1), part)
-        return {name: drawn[name].to(wide(like[name]).dtype) for name in like}
+            sample |= unflat(torch.linalg.solve_triangular(factor.T, noise, upper=True).squeeze(1), part)
+        return {name: sample[name].to(wide(like[name]).dtype) for name in like}
 
     def to_tensors(self) -> dict[str, Tensor]:
         raise ParamsError("a lazy sum is not kept on disk: keep its terms, which are the tasks' sites")
@@ -197,11 +183,11 @@ class Sum(Precision):
         raise ParamsError("a lazy sum is not kept on disk: load its terms and add them")
 
     def groups(self, names: Sequence[str]) -> list[tuple[str, ...]] | None:
-        return coupled(self.terms, names)
+        return couple(self.terms, names)
 
-    def check(self, like: Params, whose: str) -> None:
+    def check(self, like: Params, owner: str) -> None:
         for term in self.terms:
-            term.check(like, whose)
+            term.check(like, owner)
 
     def restrict(self, piece: Piece) -> "Sum":
         return Sum(term.restrict(piece) for term in self.terms)
@@ -211,10 +197,10 @@ class Sum(Precision):
         return [Piece(group) for group in groups]
 
 
-def coupled(precisions: Iterable[Precision], names: Sequence[str]) -> list[tuple[str, ...]] | None:
-    """The finest partition of the names that no precision couples across; None if none couples at all.
+def couple(precisions: Iterable[Precision], names: Sequence[str]) -> list[tuple[str, ...]] | None:
+    """Group names so finely that no precision couples two groups; None if no precision couples anything.
 
-    >>> coupled([], ["a", "b"]) is None
+    >>> couple([], ["a", "b"]) is None
     True
     """
     partitions = [groups for precision in precisions if (groups := precision.groups(names)) is not None]
@@ -227,38 +213,8 @@ def coupled(precisions: Iterable[Precision], names: Sequence[str]) -> list[tuple
     return list(dict.fromkeys(tuple(name for name in names if name in home[first]) for first in names))
 
 
-def conjugate_gradients(
-    residual: Tensor, image: Callable[[Tensor], Tensor], dot: Callable[[Tensor, Tensor], Tensor], stop: Stop = EXACT
-) -> Tensor:
-    """``S^-1 r`` for a residual r, by conjugate gradients from 0.
-
-    Args:
-        residual: r, a vector of numbers, or of coordinates in which sums and multiples can be taken.
-        image: ``S v``.
-        dot: The inner product of two vectors.
-        stop: When to stop.
-
-    References:
-        Hestenes, Stiefel: Methods of Conjugate Gradients for Solving Linear Systems, 1952.
-
-    >>> conjugate_gradients(torch.tensor([2.0, 3.0]), lambda v: torch.tensor([1.0, 2.0]) * v, torch.dot)
-    tensor([2.0000, 1.5000])
-    """
-    solution, direction = residual * 0, residual
-    size = first = float(dot(residual, residual))
-    for _ in range(stop.steps or 10 * len(residual)):
-        if not size > stop.tolerance**2 * first:
-            break
-        step = size / float(dot(direction, seen := image(direction)))
-        solution = solution + step * direction
-        residual = residual - step * seen
-        size, before = float(dot(residual, residual)), size
-        direction = residual + size / before * direction
-    return solution
-
-
 def flat(params: Params) -> Tensor:
-    """All tensors in one float64 vector, in the order of the names given.
+    """Put all tensors into one float64 vector, in the order of their names.
 
     >>> flat({"a": torch.ones(1), "b": torch.zeros(1)})
     tensor([1., 0.], dtype=torch.float64)
@@ -267,7 +223,11 @@ def flat(params: Params) -> Tensor:
 
 
 def unflat(vector: Tensor, like: Params) -> dict[str, Tensor]:
-    """The inverse of `flat`.
+    """Cut a vector of `flat` into tensors again.
+
+    Args:
+        vector: As many numbers as ``like`` has entries.
+        like: The names and shapes of the tensors.
 
     >>> unflat(torch.tensor([1.0, 2.0]), {"a": torch.zeros(2)})
     {'a': tensor([1., 2.])}
@@ -277,7 +237,7 @@ def unflat(vector: Tensor, like: Params) -> dict[str, Tensor]:
 
 
 def dense(precision: Precision, like: Params) -> Tensor:
-    """The matrix of a small precision, for tests and small groups.
+    """Compute the matrix of a small precision, for tests and small groups.
 
     Args:
         precision: Any structure.

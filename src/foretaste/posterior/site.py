@@ -1,4 +1,4 @@
-"""Sites: one task's likelihood, approximated; posterior divided by prior."""
+"""Sites: approximations of one task's likelihood, the posterior divided by the prior."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -9,24 +9,25 @@ from torch import Tensor
 
 from foretaste.one_line import one_line
 from foretaste.params import Params, check_fit, wide
+from foretaste.posterior.conjugate import EXACT, Stop
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
-from foretaste.posterior.precision import EXACT, Piece, Precision, Stop, Sum
+from foretaste.posterior.precision import Piece, Precision, Sum
 
 __all__ = ["GaussianSite", "Record", "Site", "product"]
 
 
 @dataclass(frozen=True)
 class Record:
-    """How a site's curvature came about; two sites merge only if their units agree.
+    """How a site's curvature was estimated; two sites merge only if their units agree.
 
     Args:
         unit: ``example`` or ``token``: what the loss is a mean over.
-        estimator: For example ``fisher:sampled``; ``none`` without curvature.
-        examples: Examples the curvature was estimated on.
-        units: Units (examples or label tokens) among them.
-        scale: Common factor s of all tasks' losses.
-        details: Anything else worth keeping: base-model hash, dtype, seed.
+        estimator: The estimator, for example ``fisher:sampled``; ``none`` without curvature.
+        examples: The number of examples that the curvature was estimated on.
+        units: The number of units (examples or label tokens) in them.
+        scale: The common factor s of all tasks' losses.
+        details: Other facts worth recording, such as the base model's hash, the dtype and the seed.
     """
 
     unit: str = "example"
@@ -40,7 +41,7 @@ class Record:
 
 
 class Site(ABC):
-    """One task's likelihood ``exp(-s l_t(x))``, approximated."""
+    """An approximation of one task's likelihood ``exp(-s l_t(x))``."""
 
     record: Record
 
@@ -56,17 +57,17 @@ class Site(ABC):
 
     @abstractmethod
     def surrogate(self, at: Params) -> "tuple[GaussianSite, ...]":
-        """The Gaussian sites whose product stands in for this site near ``at``."""
+        """Return the Gaussian sites whose product stands in for this site near ``at``."""
 
     @abstractmethod
-    def check(self, whose: str) -> None:
+    def check(self, owner: str) -> None:
         """Check that curvature and gradient have the shapes of the params, so that none is broadcast.
 
         Args:
-            whose: Named in the error, for example ``"task 'code'"``.
+            owner: What the site belongs to, for the error; for example ``"task 'code'"``.
 
         Raises:
-            ParamsError: Other shapes.
+            ParamsError: The shapes differ.
         """
 
 
@@ -74,17 +75,17 @@ class Site(ABC):
 class GaussianSite(Site):
     """``exp(-g'(x - c) - 1/2 (x - c)' H (x - c))`` with centre c, gradient g and curvature H.
 
-    Without a gradient the site is *stationary*: c is the mean of the task's posterior, whatever
-    the prior ``N(m, S)`` is, so that ``g = -S (c - m)``. That is what training a task to its
-    optimum gives; a site made at other params carries the gradient measured there.
+    Without a gradient the site is *stationary*: c is the mean of the task's posterior for every prior ``N(m, S)``, so
+    ``g = -S (c - m)``. Training a task to its optimum gives such a site. A site at other params has the gradient that
+    was measured there.
 
     Args:
-        center: c; the task's params. Its names say which parameters the task has.
+        center: c, the task's params. The task has the parameters that are named here.
         precision: H; may be semi-definite.
         gradient: g of the task's mean loss at c, or None for a stationary site.
         carried: Floating-point buffers of the task's model.
         record: Unit, estimator and sample size.
-        power: The alpha that this site was raised to.
+        power: The task weight alpha that this site has as its power.
     """
 
     center: Params
@@ -98,7 +99,7 @@ class GaussianSite(Site):
 
     @classmethod
     def flat(cls, center: Params, carried: Params | None = None) -> "GaussianSite":
-        """A site without curvature, which merges by simple averaging.
+        """Make a site without curvature, which merges by simple averaging.
 
         >>> import torch
         >>> GaussianSite.flat({"w": torch.ones(1)}).precision.scale
@@ -115,28 +116,28 @@ class GaussianSite(Site):
         return self.carried
 
     def surrogate(self, at: Params) -> "tuple[GaussianSite, ...]":
-        """Itself: a Gaussian site is the same everywhere."""
+        """Return this site alone: it is a Gaussian already."""
         return (self,)
 
-    def check(self, whose: str) -> None:
-        self.precision.check(self.center, whose)
+    def check(self, owner: str) -> None:
+        self.precision.check(self.center, owner)
         if self.gradient is not None:
-            check_fit(self.center, self.gradient, f"the gradient of {whose}", among=set(self.gradient))
+            check_fit(self.center, self.gradient, f"the gradient of {owner}", among=set(self.gradient))
 
     def on(self, piece: Piece) -> "GaussianSite":
-        """This site for one piece of the params."""
+        """Restrict this site to one piece of the params."""
         gradient = None if self.gradient is None else piece.of(self.gradient)
         return GaussianSite(
             piece.of(self.center), self.precision.restrict(piece), gradient, self.carried, self.record, self.power
         )
 
     def __pow__(self, alpha: float) -> "GaussianSite":
-        """The site raised to a task weight: H and g times alpha."""
+        """Raise the site to the power of a task weight: H and g are multiplied by alpha."""
         gradient = None if self.gradient is None else {name: wide(g) * alpha for name, g in self.gradient.items()}
         return replace(self, precision=self.precision * alpha, gradient=gradient, power=self.power * alpha)
 
     def pull(self, prior: Gaussian) -> dict[str, Tensor]:
-        """``H (c - m) - g``: how this site moves the mean m of the prior it multiplies."""
+        """Compute ``H (c - m) - g``, the pull of this site on the mean m of the prior."""
         offset = {name: wide(self.center[name]) - wide(mean) for name, mean in prior.mean.items()}
         pull = self.precision.apply(offset)
         if self.gradient is None:
@@ -146,23 +147,22 @@ class GaussianSite(Site):
 
 
 def product(prior: Gaussian, sites: Sequence[GaussianSite], stop: Stop = EXACT) -> Gaussian:
-    """The product of the prior ``N(m, S)`` with sites, all at once.
+    """Multiply the prior ``N(m, S)`` by sites.
 
     ::
 
         S' = S + sum_t H_t          m' = m + S'^-1 sum_t [H_t (c_t - m) - g_t]
 
-    Everything is computed on displacements from m, never as a difference of large numbers, in
-    float32 or wider. Precisions that have no closed sum are solved by conjugate gradients, from the
-    sites' simple average.
+    The computation uses displacements from m, in float32 or wider, and so no differences of large numbers. Where the
+    sum of precisions has no closed form, conjugate gradients solve it, beginning at the sites' simple average.
 
     Args:
-        prior: Its names decide; every site must have them.
-        sites: Already raised to their weights (``site ** alpha``).
-        stop: When conjugate gradients do, where they are needed.
+        prior: N(m, S); every site must have its names.
+        sites: The sites to the power of their weights (``site ** alpha``).
+        stop: When conjugate gradients stop, where they are needed.
 
     Returns:
-        The Gaussian with the mean in float32 or wider; the prior itself when there is no site.
+        The Gaussian, with its mean in float32 or wider; the prior itself when there is no site.
 
     References:
         Monzón Maldonado, Möllenhoff, Daheim, Gurevych, Khan: How to Weight Multitask Finetuning?
@@ -190,7 +190,7 @@ def product(prior: Gaussian, sites: Sequence[GaussianSite], stop: Stop = EXACT) 
 
 
 def _average(prior: Gaussian, sites: Sequence[GaussianSite]) -> dict[str, Tensor]:
-    """``sum_t alpha_t (c_t - m)``: the displacement of simple averaging."""
+    """Compute ``sum_t alpha_t (c_t - m)``, the displacement of simple averaging."""
     total = {name: torch.zeros_like(wide(mean)) for name, mean in prior.mean.items()}
     for site in sites:
         for name, mean in prior.mean.items():

@@ -1,8 +1,8 @@
-"""The form in which a site is written down: tensors by name, and a few facts that JSON can hold.
+"""The form of a site on disk: tensors by name, and a few facts that JSON can hold.
 
-Studies and site files both use it, so that a structure of precision needs to be known here alone. The gradient's
-tensors are called ``gradient/NAME``. Those of the precision are called as `Precision.to_tensors` calls them, with
-``precision/`` in front in site files; studies leave this out, since the keys of their work depend on it.
+Studies and site files both use it, and no other module lists the structures of precision. The gradient's tensors are
+called ``gradient/NAME``. The precision's tensors have the names that `Precision.to_tensors` gives them. Site files put
+``precision/`` in front; studies do not, because the keys of their work depend on the names.
 """
 
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ def tensors_of(site: GaussianSite, prefix: str = "") -> dict[str, Tensor]:
 
     Args:
         site: The site.
-        prefix: Put before the names of the precision's tensors.
+        prefix: A text in front of the names of the precision's tensors.
 
     >>> import torch
     >>> sorted(
@@ -66,7 +66,7 @@ def tensors_of(site: GaussianSite, prefix: str = "") -> dict[str, Tensor]:
 
 
 def site_from(facts: Mapping[str, Any], tensors: Params, center: Params, carried: Params | None = None) -> GaussianSite:
-    """Put a site together again.
+    """Make a site from its facts and tensors.
 
     Args:
         facts: From `facts_of`; may also have the site's ``power``, and whether it is ``stationary``.

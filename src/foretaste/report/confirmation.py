@@ -58,7 +58,7 @@ def confirm_recommendation(summary: Summary) -> Confirmation | None:
     >>> from foretaste.report.summary import summarise
     >>> from foretaste.surface.preference import Preference
     >>> from foretaste.surface.table import Headline, Surface
-    >>> from foretaste.weights import lattice
+    >>> from foretaste.simplex import lattice
     >>> pairs = ((w, fidelity) for w in lattice("ab", 2) for fidelity in (Fidelity.PREVIEW, Fidelity.JOINT))
     >>> rows = [
     ...     Evaluation(w, {t: {"loss": 1.0, "accuracy": w[t]} for t in w}, fidelity, "simple") for w, fidelity in pairs

@@ -9,10 +9,11 @@ from foretaste.report.page import page
 from foretaste.report.records import study_record
 from foretaste.report.sections.study import study_facts, study_report
 from foretaste.report.summary import Summary
+from foretaste.simplex import dirichlet, lattice
 from foretaste.surface.predict import Predictor
 from foretaste.surface.spline import Spline
 from foretaste.surface.table import Surface
-from foretaste.weights import TaskWeights, corners, dirichlet, lattice, uniform
+from foretaste.weights import TaskWeights, corners, uniform
 
 __all__ = ["explorer_state", "grid_of", "predict_at", "study_page"]
 

@@ -13,7 +13,8 @@ from foretaste.surface.hindsight import coverage, mean_error
 from foretaste.surface.mergeability import Mergeability
 from foretaste.surface.outlook import Outlook, evaluated_weights
 from foretaste.surface.pareto import front
-from foretaste.surface.race import ERROR, Gap, RaceResult
+from foretaste.surface.race import ERROR
+from foretaste.surface.race_result import Gap, RaceResult
 from foretaste.surface.recommend import Alternative, Recommendation
 from foretaste.surface.searched import SearchResult
 from foretaste.surface.table import Headline

@@ -17,18 +17,17 @@ References:
 
 import re
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
 from foretaste.errors import DataError, MissingExtra
-from foretaste.lazy import lazy
 from foretaste.one_line import one_line
 from foretaste.params import Params, snapshot
 from foretaste.sources.adapter import PREFIX, TENSORS
@@ -45,11 +44,6 @@ try:
     from transformers.pytorch_utils import Conv1D
 except ImportError as error:  # pragma: no cover - the tests install the extra
     raise MissingExtra("finetuning by LoRA needs peft; install it with: pip install 'foretaste[lora]'") from error
-
-if TYPE_CHECKING:
-    from foretaste.sources import pretrained
-else:
-    pretrained = lazy("foretaste.sources.pretrained")  # a user's own model does not need its extra
 
 __all__ = ["Checkpoint", "LoraPlan", "add_lora"]
 
@@ -133,9 +127,13 @@ def add_lora(problem: Problem, plan: LoraPlan, *, seed: int = 0, base: Checkpoin
     ends = ", ".join(dict.fromkeys(name.rpartition(".")[2] for name in targets))
     fact = f"LoRA of rank {plan.r}, layers: {len(targets)} ({ends}), {count:,} parameters trained"
     write = partial(_write, plan=plan, base=base)
-    save = write if base is None else pretrained.saver(base.path, write)
     return replace(
-        problem, tasks=tasks, facts=(*problem.facts, ("finetuned", fact)), save=save, read=_read, fresh=whole
+        problem,
+        tasks=tasks,
+        facts=(*problem.facts, ("finetuned", fact)),
+        save=write if base is None else _saver_beside(base, write),
+        read=_read,
+        fresh=whole,
     )
 
 
@@ -239,6 +237,13 @@ def _inject(model: nn.Module, plan: LoraPlan, targets: Sequence[str], seed: int)
 
 def _fan_in_fan_out(model: nn.Module, targets: Sequence[str]) -> bool:
     return any(isinstance(model.get_submodule(name), Conv1D) for name in targets)
+
+
+def _saver_beside(base: Checkpoint, write: Callable[[nn.Module, Path], None]) -> Callable[[nn.Module, Path], None]:
+    """Return a function that saves an adapter with the tokenizer or image processor of its base."""
+    from foretaste.sources.pretrained import saver  # a user's own model does not need its extra
+
+    return saver(base.path, write)
 
 
 def _write(model: nn.Module, folder: Path, plan: LoraPlan, base: Checkpoint | None) -> None:

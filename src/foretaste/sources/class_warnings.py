@@ -2,8 +2,8 @@
 
 from collections.abc import Collection, Sequence
 
+from foretaste.metric_kinds import AnyMetric
 from foretaste.metrics import needs_classes
-from foretaste.task import AnyMetric
 
 __all__ = ["one_class_warnings"]
 

@@ -7,7 +7,6 @@ head, so they interfere strongly: a network that learns one group forgets the ot
 import torch
 from torch import Tensor, nn
 
-from foretaste.lazy import lazy
 from foretaste.loss.cross_entropy import CrossEntropy
 from foretaste.metrics import METRICS
 from foretaste.params import parameters_of
@@ -18,7 +17,6 @@ from foretaste.train.training import Training
 
 __all__ = ["digits"]
 
-_sklearn = lazy("sklearn.datasets")
 _GROUPS = {"low": (0, 1, 2, 3), "mid": (4, 5, 6), "high": (7, 8, 9)}
 _PRETRAINING = 60
 _PER_TASK = 300
@@ -33,7 +31,9 @@ def digits(seed: int = 0) -> Problem:
     >>> digits().names
     ['low', 'mid', 'high']
     """
-    bunch = _sklearn.load_digits()
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
     images, labels = torch.tensor(bunch.data / 16.0, dtype=torch.float32), torch.tensor(bunch.target)
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     images, labels = images[order], labels[order]

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from foretaste.errors import DataError, TaskError
+from foretaste.metric_kinds import ModelMetric
 from foretaste.names import first_few
 from foretaste.sources.chat import chat_template
 from foretaste.sources.extra import transformers
@@ -28,7 +29,6 @@ from foretaste.sources.harness_tasks import HarnessTasks, describe_tasks, load_t
 from foretaste.sources.pretrained import at, quiet
 from foretaste.sources.problem import text_digest
 from foretaste.sources.request import HarnessMetric, HarnessOptions
-from foretaste.task import ModelMetric
 
 __all__ = ["Harness"]
 

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
     from foretaste.loss.loss import Loss
     from foretaste.loss.unit import Unit
+    from foretaste.metric_kinds import AnyMetric
     from foretaste.sources.problem import Problem
     from foretaste.sources.request import HarnessMetric, ModelRequest, TaskRequest
-    from foretaste.task import AnyMetric, Predict
+    from foretaste.task import Predict
 
 __all__ = ["ModelKind"]
 

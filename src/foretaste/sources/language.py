@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.errors import DataError
+from foretaste.metric_kinds import ModelMetric, TextMetric
 from foretaste.params import in_eval_mode, parameters_of
 from foretaste.sources.chat import chat_template
 from foretaste.sources.checkpoint import check_checkpoint
@@ -25,7 +26,7 @@ from foretaste.sources.request import HarnessOptions, ModelRequest, TaskRequest
 from foretaste.sources.row_warnings import Cut, TaskRows, cut_warning, file_warnings, overlap_warnings
 from foretaste.sources.tokens import EncodedRows, Tokens
 from foretaste.sources.writing import Writer
-from foretaste.task import Batch, ModelMetric, Task, TextMetric, Unit
+from foretaste.task import Batch, Task, Unit
 
 if TYPE_CHECKING:
     from foretaste.sources import harness

@@ -4,19 +4,15 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from foretaste.errors import DataError
-from foretaste.lazy import lazy
+from foretaste.metric_kinds import AnyMetric
 from foretaste.metrics import SEQUENCE_METRICS
 from foretaste.sources.kinds import kind_named, kinds, list_names
 from foretaste.sources.pretrained import at
 from foretaste.sources.request import HarnessMetric, HarnessOptions, TaskRequest
 from foretaste.sources.tokens import Tokens
-from foretaste.task import AnyMetric
 
 if TYPE_CHECKING:
-    from foretaste.sources import harness, harness_tasks, texts
-else:  # their extras may be missing
-    harness, harness_tasks = lazy("foretaste.sources.harness"), lazy("foretaste.sources.harness_tasks")
-    texts = lazy("foretaste.sources.texts")
+    from foretaste.sources.harness import Harness  # its extra may be missing
 
 __all__ = ["harness_for", "metric_named", "metrics_named", "metrics_of"]
 
@@ -38,14 +34,20 @@ def metrics_named(names: Sequence[str]) -> "tuple[AnyMetric | HarnessMetric, ...
 
 def metric_named(name: str) -> "AnyMetric | HarnessMetric":
     """Return a metric of language models; see `metrics_named`."""
+    if name in SEQUENCE_METRICS:
+        return SEQUENCE_METRICS[name]
     if ":" in name:
-        return harness_tasks.parse_metric(name)
-    return SEQUENCE_METRICS[name] if name in SEQUENCE_METRICS else texts.TEXT_METRICS[name]
+        from foretaste.sources.harness_tasks import parse_metric
+
+        return parse_metric(name)
+    from foretaste.sources.texts import TEXT_METRICS
+
+    return TEXT_METRICS[name]
 
 
 def harness_for(
     plans: Sequence[TaskRequest], kind: str, tokens: Tokens, options: HarnessOptions | None
-) -> "harness.Harness | None":
+) -> "Harness | None":
     """Return the harness that measures a model's metrics, or None if no task asks for one of its metrics.
 
     Args:
@@ -62,10 +64,12 @@ def harness_for(
     if not kind_named(kind).harness:
         able = list_names(row for row in kinds() if row.harness)
         raise DataError(f"metrics of lm-evaluation-harness are for {able} alone, not {kind}; remove them").at("tasks")
-    return harness.Harness(tokens.tokenizer, tokens.padding, options or HarnessOptions())
+    from foretaste.sources.harness import Harness
+
+    return Harness(tokens.tokenizer, tokens.padding, options or HarnessOptions())
 
 
-def metrics_of(plan: TaskRequest, judge: "harness.Harness | None") -> Iterator[AnyMetric]:
+def metrics_of(plan: TaskRequest, judge: "Harness | None") -> Iterator[AnyMetric]:
     """Yield a task's metrics; the harness says which direction of its own is better.
 
     Raises:

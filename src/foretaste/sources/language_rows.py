@@ -2,19 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from foretaste.errors import DataError
-from foretaste.lazy import lazy
 from foretaste.sources.chat import learned_messages, mark_answers, messages_of, segments
 from foretaste.sources.data import column
 from foretaste.sources.extra import datasets
 from foretaste.sources.tokens import EncodedRows, Row, Tokens
-
-if TYPE_CHECKING:
-    from foretaste.sources import harness, texts
-else:
-    harness, texts = lazy("foretaste.sources.harness"), lazy("foretaste.sources.texts")  # their extras may be missing
 
 __all__ = ["encode_rows"]
 

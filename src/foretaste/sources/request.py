@@ -8,7 +8,7 @@ from foretaste.one_line import one_line
 
 if TYPE_CHECKING:
     from foretaste.loss.unit import Unit
-    from foretaste.task import AnyMetric
+    from foretaste.metric_kinds import AnyMetric
 
 __all__ = ["HarnessMetric", "HarnessOptions", "Head", "ModelRequest", "TaskRequest"]
 

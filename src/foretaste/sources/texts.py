@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from foretaste.errors import MissingExtra
-from foretaste.task import TextMetric
+from foretaste.metric_kinds import TextMetric
 
 try:
     from sacrebleu.metrics.bleu import BLEU

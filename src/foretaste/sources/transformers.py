@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from foretaste.metric_kinds import AnyMetric
 from foretaste.params import parameters_of
 from foretaste.sources.checkpoint import check_checkpoint
 from foretaste.sources.class_rows import ClassRows, check_rows, read_parts
@@ -22,7 +23,7 @@ from foretaste.sources.problem import Problem, text_digest
 from foretaste.sources.reading import reader
 from foretaste.sources.request import Head, ModelRequest, TaskRequest
 from foretaste.sources.row_warnings import TaskRows, cut_warning, file_warnings, overlap_warnings
-from foretaste.task import AnyMetric, Batch, Example, Examples, Task
+from foretaste.task import Batch, Example, Examples, Task
 
 __all__ = ["heads_of", "load", "load_kind", "predict_classes", "prepare_images", "prepare_texts"]
 

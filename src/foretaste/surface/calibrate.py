@@ -1,24 +1,24 @@
-"""Calibration: how previews and joint runs are put together, for one metric of every task.
+"""Calibration: combines previews and joint runs, for one metric of every task.
 
 With p a preview of any fidelity and method (or a constant in its place), a joint run's value is ``p(alpha) +
 f(alpha) + noise`` with a Gaussian process f around 0. Several p and f compete::
 
-    as it is            f differs from point to point, half of it from run to run, and only that
-    affine              f = a + b p besides: a calibrated preview
+    as it is            f only differs from point to point, and half of that from run to run
+    affine              f also has a + b p: a calibrated preview
     Gaussian process    f = a + b p + a function that is smooth in alpha^(1/5)
     quadratic           no preview: f is a polynomial in sqrt(alpha)
     no preview          f = a + a smooth function
 
-Each is weighted by how well it predicts every joint run from all others: the leave-one-out predictive density of
-this task, times most of that of the other tasks; what one or two joint runs say of this is not wholly believed. The
-mixture is the answer: its best predictor alone is too sure. Single-task models are joint runs at the corners: always
-given, never judged by, because previews are exact there. What a task gives where it has no weight is off by five to
-ten times as much as elsewhere, and has a function of its own in f.
+The weight of each says how well it predicts every joint run from all others: the leave-one-out predictive density of
+this task, times most of that of the other tasks. One or two joint runs count less than in full. The mixture is the
+answer, since its best predictor alone has too narrow intervals. Single-task models are joint runs at the corners. They
+are data but no test, because previews are exact there. A task's error where it has no weight is five to ten times as
+large as elsewhere, and has a function of its own in f.
 
-All numbers are in units of a task's spread over previews and known runs. The constants were set by the intervals'
-score and coverage on five truth tables, and checked on each with those that the other four would have set
-(docs/trust.md); what there is to choose among was found by looking at all five. There previews were .1 to 1.7 units
-off and joint runs of another seed .02 to 1.4. On digits alpha^(1/5) had two thirds of the error of sqrt(alpha).
+All numbers are in units of a task's spread over previews and joint runs. The constants were chosen by the intervals'
+score and coverage on five truth tables. They were checked on each table with the constants that the other four would
+give (docs/trust.md); the list of choices itself came from all five. There, previews were .1 to 1.7 units off, and joint
+runs of another seed .02 to 1.4. On digits, alpha^(1/5) had two thirds of the error of sqrt(alpha).
 
 References:
     Kennedy, O'Hagan: Predicting the Output from a Complex Computer Code when Fast Approximations are Available, 2000,
@@ -36,83 +36,21 @@ from numpy.typing import NDArray
 
 from foretaste.one_line import one_line
 from foretaste.surface.gaussian_process import Conditioned, Kernel, Places
+from foretaste.surface.preview_process import Previews, PreviewValues
 from foretaste.surface.table import Array
 
-__all__ = ["KnownRuns", "Mixture", "PreviewValues", "Previews", "mixtures"]
+__all__ = ["KnownRuns", "Mixture", "mixtures"]
 
 _NOISES = (0.06, 0.2, 0.6)
 _SIZES = (0.15, 0.4, 0.9)
 _REACHES = ((0.3, 0.6), (0.3, 2.0))
 _ROUGH = (0.01, 0.01)
 _OFFSET, _SLOPE, _ABSENT = 0.5, 0.3, 0.5
-_UNPREVIEWED = 0.02  # what predictors without previews count beside one with, before any joint run
+_UNPREVIEWED = 0.02  # weight of predictors without previews beside one with previews, before any joint run
 _POOLED = 0.9
-_UNSURE = 0.2  # joint runs: with as many, half of what they say of the predictors is believed
+_UNSURE = 0.2  # number of joint runs whose evidence about predictors counts half
 _KEPT = 1e-3
 _EXACT = 1e-2
-_SMOOTHERS = tuple(product((0.2, 0.5), (0.4, 1.2), (0.03, 0.2)))  # power, reach and noise of previews over the simplex
-
-
-PreviewValues = tuple[Array, Array]  # `[M, T]` values and `[M]` variances of previews at M places
-
-
-@dataclass(frozen=True)
-class Previews:
-    """One fidelity and method over the whole simplex: a Gaussian process through its rows.
-
-    Args:
-        name: What they are called.
-        center: `[T]`, their mean.
-        alphas: `[N, T]`, where they were evaluated.
-        process: Given their `[N, T]` values around the center.
-        power: Of the coordinates.
-        reach: Of the kernel.
-        credit: How far they are trusted beside others before any joint run.
-    """
-
-    name: str
-    center: Array
-    alphas: Array
-    process: Conditioned
-    power: float
-    reach: float
-    credit: float = 1.0
-
-    __repr__ = one_line
-
-    @classmethod
-    def through(cls, name: str, alphas: Array, values: Array, credit: float = 1.0) -> "Previews":
-        """Fit the smoothest process that predicts each row well from the others.
-
-        Args:
-            name: What they are called.
-            alphas: `[N, T]`.
-            values: `[N, T]`.
-            credit: How far they are trusted beside others before any joint run.
-
-        >>> alphas = np.array([[1.0, 0.0], [0.8, 0.2], [0.5, 0.5], [0.2, 0.8], [0.0, 1.0]])
-        >>> Previews.through("simple", alphas, alphas).at(np.array([[0.6, 0.4]]))[0].round(1)
-        array([[0.6, 0.4]])
-        """
-        center = values.mean(0)
-        candidates = []
-        for power, reach, noise in _SMOOTHERS:
-            places = _places(alphas, power)
-            process = Conditioned.on(
-                Kernel(1.0, reach, reach).between(places, places), np.full(len(alphas), noise**2), values - center
-            )
-            candidates.append(
-                (float(process.densities().sum()), cls(name, center, alphas, process, power, reach, credit))
-            )
-        return max(candidates, key=lambda pair: pair[0])[1]
-
-    def at(self, alphas: Array) -> tuple[Array, Array]:
-        """`[M, T]` values and `[M]` variances elsewhere."""
-        kernel, places = Kernel(1.0, self.reach, self.reach), _places(alphas, self.power)
-        mean, covariance = self.process.at(
-            kernel.between(places, _places(self.alphas, self.power)), kernel.between(places, places)
-        )
-        return mean + self.center, np.maximum(np.diag(covariance), 0.0)
 
 
 @dataclass(frozen=True)
@@ -122,9 +60,9 @@ class KnownRuns:
     Args:
         alphas: `[N, T]`.
         values: `[N, T]`.
-        counts: `[N, T]`, whether the value says something of joint finetuning.
+        counts: `[N, T]`, whether the value tells about joint finetuning.
         exact: `[N]`, whether the run is a single-task model.
-        noise: `[T]`, standard deviation that every other run has at least, for its finite number of examples.
+        noise: `[T]`, the least standard deviation of every other run, for its finite number of examples.
     """
 
     alphas: Array
@@ -141,9 +79,9 @@ class Mixture:
     """The predictors of one task that count.
 
     Args:
-        parts: Each with its share; shares add up to 1.
-        left_out: `[J]`, every joint run's value as predicted from all others.
-        least: Standard deviation that a single run has at least.
+        parts: The predictors with their shares, which add up to 1.
+        left_out: `[J]`, the prediction of every joint run's value from all others.
+        least: The least standard deviation of a single run.
     """
 
     parts: tuple[tuple[float, "_Fit"], ...]
@@ -154,17 +92,17 @@ class Mixture:
 
     @cached_property
     def shares(self) -> Mapping[str, float]:
-        """How much each kind of predictor counts, the most important first."""
+        """The share of each kind of predictor, the largest first."""
         names = sorted({part.candidate.name for _, part in self.parts})
         shares = {name: sum(share for share, part in self.parts if part.candidate.name == name) for name in names}
         return dict(sorted(shares.items(), key=lambda pair: -pair[1]))
 
     def at(self, alphas: Array, previewed: Sequence[PreviewValues]) -> tuple[Array, Array, float]:
-        """Mean `[M]` and covariance `[M, M]` elsewhere, and the standard deviation of a single run.
+        """Compute mean `[M]` and covariance `[M, M]` at M weightings, and the standard deviation of a single run.
 
         Args:
-            alphas: `[M, T]`.
-            previewed: What each of the previews says there.
+            alphas: `[M, T]`, the weightings.
+            previewed: The values and variances of each preview there.
         """
         places = {part.candidate.previews: part.elsewhere(alphas, previewed) for _, part in self.parts}
         predictions = [(share, *part.at(places[part.candidate.previews])) for share, part in self.parts]
@@ -181,10 +119,10 @@ class Mixture:
         )
 
     def doubts(self, previewed: Sequence[PreviewValues]) -> Array:
-        """`[M, P]`: variance that is there because each of P previews has not been evaluated at M places.
+        """Compute the variance that is due to each of P previews not being evaluated at M weightings, `[M, P]`.
 
         Args:
-            previewed: What each of the previews says there.
+            previewed: The values and variances of each preview there.
         """
         counts = [
             sum(share for share, part in self.parts if part.candidate.previews == place)
@@ -198,7 +136,7 @@ def mixtures(runs: KnownRuns, previews: Sequence[Previews]) -> list[Mixture]:
 
     Args:
         runs: Joint runs and single-task models.
-        previews: Of every fidelity and method.
+        previews: The previews of every fidelity and method.
 
     >>> alphas = np.array([[1.0, 0.0], [0.8, 0.2], [0.5, 0.5], [0.2, 0.8], [0.0, 1.0]])
     >>> joint = KnownRuns(alphas, alphas + 0.3, np.full((5, 2), True), np.full(5, False), np.zeros(2))
@@ -240,9 +178,9 @@ class _Candidate:
 
 
 def _candidates(previews: Sequence[Previews]) -> list[_Candidate]:
-    """Every kind of predictor with every size it may have.
+    """List every kind of predictor in every size.
 
-    Kinds with previews are as likely at first as these have credit.
+    At first, kinds with previews are as likely as their previews' credit says.
     """
     polynomials = [
         (Kernel(0.0, 1.0, 1.0, 2 * _OFFSET, 0.0, size, _ABSENT), noise) for size, noise in product(_SIZES, _NOISES)
@@ -328,7 +266,3 @@ def _mixture(shares: Array, fits: Sequence[_Fit], is_joint: NDArray[np.bool_], l
     parts = tuple((share / total, fit) for share, fit in counting)
     left_out = [share * (fit.places.preview + fit.center + fit.process.left_out()[0])[is_joint] for share, fit in parts]
     return Mixture(parts, np.sum(left_out, axis=0), least)
-
-
-def _places(alphas: Array, power: float) -> Places:
-    return Places(alphas, 0, np.zeros(len(alphas)), power)

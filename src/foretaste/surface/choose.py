@@ -57,7 +57,7 @@ def choose(
 
     >>> from foretaste.surface.table import Headline
     >>> from foretaste.evaluation import Evaluation, Fidelity
-    >>> from foretaste.weights import lattice
+    >>> from foretaste.simplex import lattice
     >>> rows = tuple(
     ...     Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.PREVIEW, "simple")
     ...     for w in lattice("ab", 2)

@@ -50,7 +50,7 @@ def predict_past_runs(surface: Surface, most: int = 20) -> list[PastPrediction]:
 
     >>> from foretaste.surface.table import Headline
     >>> from foretaste.evaluation import Evaluation
-    >>> from foretaste.weights import lattice
+    >>> from foretaste.simplex import lattice
     >>> rows = [
     ...     Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.PREVIEW, "simple")
     ...     for w in lattice("ab", 4)

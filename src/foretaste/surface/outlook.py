@@ -14,12 +14,13 @@ import numpy as np
 
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.one_line import one_line
+from foretaste.simplex import lattice, lattice_near, spread
 from foretaste.surface.pareto import is_efficient
 from foretaste.surface.predict import Predictor, fit_predictor
 from foretaste.surface.prediction import Prediction
 from foretaste.surface.preference import Floor, shortfalls
 from foretaste.surface.table import Array, Surface
-from foretaste.weights import TaskWeights, lattice, lattice_near, spread, uniform
+from foretaste.weights import TaskWeights, uniform
 
 __all__ = [
     "Beliefs",
@@ -275,7 +276,7 @@ def outlook(surface: Surface, points: Sequence[TaskWeights] | None = None, seed:
 
     >>> from foretaste.surface.table import Headline
     >>> from foretaste.evaluation import Evaluation
-    >>> from foretaste.weights import lattice
+    >>> from foretaste.simplex import lattice
     >>> rows = [
     ...     Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.PREVIEW, "simple")
     ...     for w in lattice("ab", 4)

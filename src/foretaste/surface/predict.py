@@ -9,11 +9,13 @@ from foretaste.errors import StudyError
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.method_table import METHOD_TABLE
 from foretaste.one_line import one_line
-from foretaste.surface.calibrate import KnownRuns, Mixture, Previews, mixtures
+from foretaste.simplex import spread
+from foretaste.surface.calibrate import KnownRuns, Mixture, mixtures
 from foretaste.surface.prediction import Prediction
+from foretaste.surface.preview_process import Previews
 from foretaste.surface.scales import Scale, sampling_noise, scale_of
 from foretaste.surface.table import Array, Surface
-from foretaste.weights import TaskWeights, spread
+from foretaste.weights import TaskWeights
 
 __all__ = ["Predictor", "fit_predictor", "predict"]
 
@@ -91,7 +93,7 @@ def predict(surface: Surface, points: Sequence[TaskWeights], metric: str | None 
         StudyError: See `fit_predictor`.
 
     >>> from foretaste.surface.table import Headline
-    >>> from foretaste.weights import lattice
+    >>> from foretaste.simplex import lattice
     >>> fidelities, points = [(Fidelity.PREVIEW, 0.8), (Fidelity.JOINT, 0.2)], lattice("ab", 6)
     >>> rows = [
     ...     Evaluation(w, {t: {"accuracy": 0.5 + 0.4 * w[t] - loss * min(w.values())} for t in w}, fidelity, "simple")
@@ -141,29 +143,8 @@ def fit_predictor(surface: Surface, metric: str | None = None) -> Predictor:
             f"nothing to predict {metrics} from; preview at least {len(columns) + 1} weightings, or confirm one"
         )
     units = np.maximum(_numbers(used, columns, scales).std(0), _LEAST_SPREAD)
-    alphas = _alphas([row.weights for row in (*singles, *joint)], surface.tasks)
-    runs = KnownRuns(
-        alphas=alphas,
-        values=_numbers([*singles, *joint], columns, scales) / units,
-        counts=(alphas > 0) | (not surface.has_private_heads),
-        exact=np.arange(len(alphas)) < len(singles),
-        noise=_sampling(surface, columns) / units,
-    )
-    previews = tuple(
-        Previews.through(
-            method,
-            _alphas([row.weights for row in group], surface.tasks),
-            _numbers(group, columns, scales) / units,
-            (
-                _SHARPENED
-                if fidelity == Fidelity.SHARPENED
-                else METHOD_TABLE[method].credit
-                if method in METHOD_TABLE
-                else 1.0
-            ),
-        )
-        for (fidelity, method), group in previewed.items()
-    )
+    runs = _known_runs(surface, singles, joint, columns, scales, units)
+    previews = tuple(_fit_previews(key, group, columns, scales, units) for key, group in previewed.items())
     weighed = tuple(mixtures(runs, previews))
     left_out = [runs.values[runs.counts[:, task] & ~runs.exact, task] for task in range(len(columns))]
     errors = {
@@ -181,6 +162,40 @@ def fit_predictor(surface: Surface, metric: str | None = None) -> Predictor:
         errors,
         _basis(len(joint), len(singles), list(previewed)),
     )
+
+
+def _known_runs(
+    surface: Surface,
+    singles: Sequence[Evaluation],
+    joint: Sequence[Evaluation],
+    columns: Mapping[str, str],
+    scales: Sequence[Scale],
+    units: Array,
+) -> KnownRuns:
+    """Single-task models, then joint runs, in each task's units."""
+    alphas = _alphas([row.weights for row in (*singles, *joint)], surface.tasks)
+    return KnownRuns(
+        alphas=alphas,
+        values=_numbers([*singles, *joint], columns, scales) / units,
+        counts=(alphas > 0) | (not surface.has_private_heads),
+        exact=np.arange(len(alphas)) < len(singles),
+        noise=_sampling(surface, columns) / units,
+    )
+
+
+def _fit_previews(
+    key: tuple[Fidelity, str],
+    rows: Sequence[Evaluation],
+    columns: Mapping[str, str],
+    scales: Sequence[Scale],
+    units: Array,
+) -> Previews:
+    """Fit a process to the previews of one fidelity and method, in each task's units."""
+    fidelity, method = key
+    credit = METHOD_TABLE[method].credit if method in METHOD_TABLE else 1.0
+    alphas = _alphas([row.weights for row in rows], list(columns))
+    values = _numbers(rows, columns, scales) / units
+    return Previews.through(method, alphas, values, _SHARPENED if fidelity == Fidelity.SHARPENED else credit)
 
 
 def _sampling(surface: Surface, columns: Mapping[str, str]) -> Array:

@@ -1,20 +1,19 @@
-"""A race: candidates are judged on growing parts of the same examples, and those that are surely not the best stop.
+"""A race evaluates candidates on growing parts of the same examples, and drops those that are surely not the best.
 
-All candidates see a task's N examples in one random order. After each look at the m first of them, what the preference
-gives a candidate c is compared with the leader's on the same examples, and c stops where ::
+All candidates see a task's N examples in one random order. After the first m of them, the race compares a candidate c
+with the leader, by the preference on the same examples. c stops where ::
 
     d_c = u(leader) - u(c) > q_c s_c
 
-s_c is the standard deviation of d_c: by a bootstrap over examples that all candidates share, so that whatever is
-preferred is computed on each draw, and shrunk by ``sqrt(1 - m / N)``, since what is asked is what all N examples will
-say. q_c is the quantile of ``max_b (z_b - z_c) / s_bc`` over all candidates b, for z of Student's distribution with the
-bootstrap's covariance: the one that is best on all N examples stops in a look with at most that look's probability,
-whichever leads. Floors are compared likewise.
+s_c is the standard deviation of d_c, from a bootstrap over examples that all candidates share, so that the preference
+can be anything. It is shrunk by ``sqrt(1 - m / N)``, since the question is about these N examples only. q_c is the
+quantile of ``max_b (z_b - z_c) / s_bc`` over all candidates b, where z has Student's distribution with the bootstrap's
+covariance. So at each comparison, the candidate that is best on all N examples stops with at most that comparison's
+probability, whichever leads. Floors are compared in the same way.
 
 References:
     Maron, Moore: Hoeffding Races: Accelerating Model Selection Search for Classification and Function Approximation,
-    1993,
-    https://papers.nips.cc/paper/841-hoeffding-races-accelerating-model-selection-search-for-classification-and-function-approximation
+    Advances in Neural Information Processing Systems 6, 1993
     Hothorn, Bretz, Westfall: Simultaneous Inference in General Parametric Models, 2008,
     https://doi.org/10.1002/bimj.200810425
 """
@@ -25,17 +24,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from foretaste.evaluation import Evaluation
 from foretaste.one_line import one_line
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.table import Array, Headline, oriented
-from foretaste.weights import TaskWeights
 
-__all__ = ["ERROR", "DroppedCandidate", "Flags", "Gap", "Goal", "RaceResult", "Standing", "Tally", "compare_candidates"]
+__all__ = ["ERROR", "Flags", "Goal", "Standing", "Tally", "compare_candidates"]
 
 Flags = NDArray[np.bool_]
 
-ERROR = 0.05  # probability that the best candidate stops, over all looks together
+ERROR = 0.05  # probability that the best candidate stops, over all comparisons together
 _DRAWS = 1000  # of the examples
 _VECTORS = 4000  # for the quantiles
 _SURE = 3.0  # standard deviations by which a leader keeps floors
@@ -45,12 +42,12 @@ _LARGEST = 700.0  # its exponential is near the largest float
 
 @dataclass(frozen=True)
 class Tally:
-    """What the examples seen so far add to one task's headline metric, a ratio of sums over examples.
+    """The sums over the examples so far whose ratio is one task's headline metric.
 
     Args:
-        added: `[A, m]`, by each of A candidates.
-        counts: `[m]`, what they are divided by: the same for all.
-        whole: N, how many examples there are.
+        added: `[A, m]`, the numerator's terms for each of A candidates.
+        counts: `[m]`, the denominator's terms, the same for all candidates.
+        whole: N, the number of all examples.
         exponential: Whether the metric is the ratio's exponential.
 
     >>> Tally(np.array([[1.0, 0.0], [1.0, 1.0]]), np.ones(2), 4).metric(np.ones((1, 2)))
@@ -65,19 +62,19 @@ class Tally:
     __repr__ = one_line
 
     def metric(self, drawn: Array) -> Array:
-        """`[R, A]` from how often each example is drawn, `[R, m]`."""
+        """Compute the metric, `[R, A]`, from how often each example is drawn, `[R, m]`."""
         ratio = (drawn @ self.added.T) / np.maximum(drawn @ self.counts, _SMALLEST)[:, None]
         return np.exp(np.minimum(ratio, _LARGEST)) if self.exponential else ratio
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What a race is about.
+    """The goal of a race.
 
     Args:
-        headlines: By task.
-        preference: What to maximise; a knee is settled.
-        floors: What must hold.
+        headlines: Headline metrics by task.
+        preference: The preference to maximise; a knee has its ends already.
+        floors: The floors that must hold.
         singles: Each task's headline metric by its single-task model, for relative floors.
     """
 
@@ -89,9 +86,9 @@ class Goal:
     __repr__ = one_line
 
     def measures(self, values: Array) -> Array:
-        """`[..., A]` from headline metrics `[..., A, T]`.
+        """Compute what is compared, `[..., A]`, from headline metrics `[..., A, T]`.
 
-        With floors `[..., 2 A]`, then by how much the tightest is kept.
+        With floors it is `[..., 2 A]`: the second half is the distance to the tightest floor.
 
         >>> goal = Goal({"a": Headline("accuracy")}, Preference("mean", {}), [Floor("all", 0.75, False)])
         >>> goal.measures(np.array([[0.5], [1.0]]))
@@ -109,16 +106,16 @@ class Goal:
 
 @dataclass(frozen=True)
 class Standing:
-    """How candidates stand after a look.
+    """The standing of candidates after a comparison.
 
     Args:
-        values: `[A]`, what the preference gives so far.
-        leader: Place of the one that the others are compared with.
-        behind: `[A]`, by how much each is behind it.
-        low: `[A]`, lower end of the interval of that.
-        high: `[A]`, upper end.
-        beaten: `[A]`, which are surely not the best.
-        missing: `[A]`, which of them are so because they miss the floors.
+        values: `[A]`, the value of the preference so far.
+        leader: The place of the candidate that the others are compared with.
+        behind: `[A]`, the gap between the leader and each candidate.
+        low: `[A]`, the lower end of the gap's interval.
+        high: `[A]`, the upper end of the gap's interval.
+        beaten: `[A]`, the candidates that are surely not the best.
+        missing: `[A]`, those of them that are beaten because they miss the floors.
     """
 
     values: Array
@@ -130,74 +127,6 @@ class Standing:
     missing: Flags
 
     __repr__ = one_line
-
-
-@dataclass(frozen=True)
-class Gap:
-    """The gap between a candidate and the best one, on the same examples.
-
-    Args:
-        behind: The difference.
-        low: Lower end of its interval.
-        high: Upper end.
-    """
-
-    behind: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class DroppedCandidate:
-    """A candidate that stopped.
-
-    Args:
-        weights: alpha.
-        examples: How many it was evaluated on, over all tasks.
-        value: What the preference gave on them.
-        gap: How it stood to the leader.
-        missing: Whether it stopped because it misses the floors, whatever its value.
-    """
-
-    weights: TaskWeights
-    examples: int
-    value: float
-    gap: Gap
-    missing: bool = False
-
-    __repr__ = one_line
-
-
-@dataclass(frozen=True)
-class RaceResult:
-    """The result of a race.
-
-    Args:
-        method: Of the previews.
-        rows: Of the candidates that were evaluated on all examples.
-        dropped: The others, in the order in which they stopped.
-        best: What is chosen among the rows.
-        gaps: For each row's weights how they stand to the best, as other examples of the same kind would say.
-        evaluated: Evaluations of single examples.
-        whole: The same, had all candidates seen all of them.
-        reason: Why nothing could be raced; empty where it was.
-    """
-
-    method: str
-    rows: tuple[Evaluation, ...]
-    dropped: tuple[DroppedCandidate, ...]
-    best: TaskWeights
-    gaps: Mapping[TaskWeights, Gap]
-    evaluated: int
-    whole: int
-    reason: str = ""
-
-    __repr__ = one_line
-
-    @property
-    def undecided(self) -> tuple[TaskWeights, ...]:
-        """The weights that are too close to the best to call."""
-        return tuple(weights for weights, gap in self.gaps.items() if weights != self.best and gap.low <= 0)
 
 
 def compare_candidates(
@@ -213,13 +142,13 @@ def compare_candidates(
     """Compare candidates with the leader, on the examples seen so far.
 
     Args:
-        tallies: Of each task, in the order of the goal's; all of the same A candidates.
-        goal: What they are compared by.
-        level: Probability that the best of them is called beaten.
-        eligible: Which may lead; all if left out.
-        leader: Which does; the best so far if left out.
-        beyond: Ask what other examples of the same kind would say, not what all of these will.
-        seed: Of the draws.
+        tallies: A tally for each task, in the goal's order; all of the same A candidates.
+        goal: The goal of the race.
+        level: The probability that the best of them is called beaten.
+        eligible: The candidates that may lead; all if left out.
+        leader: The leader; the best so far if left out.
+        beyond: Whether intervals are for other examples of the same kind, in place of all of these.
+        seed: The seed of the draws.
 
     >>> tally = Tally(np.array([[1.0] * 40, [0.0] * 40, [1.0] * 40]), np.ones(40), 80)
     >>> standing = compare_candidates({"a": tally}, Goal({"a": Headline("accuracy")}, Preference("mean", {})), 0.05)
@@ -244,7 +173,7 @@ def compare_candidates(
 
 
 def _deviations(tally: Tally, random: np.random.Generator, beyond: bool) -> Array:
-    """`[R, A]`: by how much the metric on all examples may differ from what was seen."""
+    """Draw how much the metric on all examples may differ from the metric so far, `[R, A]`."""
     size = len(tally.counts)
     drawn = random.multinomial(size, np.full(size, 1 / size), _DRAWS).astype(float)
     shrink = 1.0 if beyond else np.sqrt(max(0.0, 1 - size / tally.whole))
@@ -254,7 +183,7 @@ def _deviations(tally: Tally, random: np.random.Generator, beyond: bool) -> Arra
 
 
 def _spreads(covariance: Array) -> tuple[Array, Array]:
-    """Standard deviations of each measure `[D]` and of each difference `[D, D]`; what is only rounding counts as 0."""
+    """Compute standard deviations of each measure `[D]` and of each difference `[D, D]`; rounding counts as 0."""
     own = np.diag(covariance)
     squared = own[:, None] + own - 2 * covariance
     squared[squared <= _SMALLEST * (own[:, None] + own)] = 0.0
@@ -262,14 +191,14 @@ def _spreads(covariance: Array) -> tuple[Array, Array]:
 
 
 def _student(covariance: Array, freedom: int, random: np.random.Generator) -> Array:
-    """Samples `[Q, D]` of Student's distribution but for its tails: spreads of few examples are uncertain too."""
+    """Draw `[Q, D]` from Student's distribution, since the spreads of few examples are uncertain too."""
     sizes, axes = np.linalg.eigh(covariance)
     normal = random.standard_normal((_VECTORS, len(sizes))) @ (axes * np.sqrt(np.maximum(sizes, 0))).T
     return np.asarray(normal * np.sqrt(max(freedom, 1) / random.chisquare(max(freedom, 1), (_VECTORS, 1))))
 
 
 def _quantiles(drawn: Array, single: Array, pair: Array, count: int, level: float) -> Array:
-    """`[A]`: q_c of every candidate, over all that it is compared by."""
+    """Compute q_c of every candidate, `[A]`, over all comparisons that it is in."""
     quantiles = np.empty(count)
     for place in range(count):
         most = _over(drawn[:, :count] - drawn[:, [place]], pair[:count, place])
@@ -284,13 +213,13 @@ def _quantiles(drawn: Array, single: Array, pair: Array, count: int, level: floa
 
 
 def _over(drawn: Array, spread: Array) -> Array:
-    """`[Q]`: the largest of the columns that vary, each in units of its spread."""
+    """Compute the largest of the columns that vary, `[Q]`, each in units of its spread."""
     varied = spread > 0
     return np.asarray((drawn[:, varied] / spread[varied]).max(1, initial=0.0))
 
 
 def _leader(measured: Array, single: Array, count: int, eligible: Sequence[bool]) -> int:
-    """The best so far among those that surely keep the floors; where none does, among those that miss them least."""
+    """Find the best among those that surely keep the floors; where none does, among those that miss them least."""
     missing = np.zeros(count)
     if len(measured) > count:
         room = measured[count:]
@@ -299,9 +228,9 @@ def _leader(measured: Array, single: Array, count: int, eligible: Sequence[bool]
 
 
 def _beaten(measured: Array, single: Array, pair: Array, quantiles: Array, leader: int) -> tuple[Flags, Flags]:
-    """`[A]` each: surely behind a leader that surely keeps the floors.
+    """Find the candidates that are surely behind a leader that surely keeps the floors, `[A]`.
 
-    Surely missing them, by more than the leader does.
+    Find those that surely miss the floors by more than the leader, too, `[A]`.
     """
     count = len(quantiles)
     outdone = measured[leader] - measured[:count] > quantiles * pair[:count, leader]

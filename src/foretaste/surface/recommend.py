@@ -146,7 +146,7 @@ def recommend(
     >>> from foretaste.surface.outlook import outlook
     >>> from foretaste.surface.table import Headline, Surface
     >>> from foretaste.evaluation import Evaluation, Fidelity
-    >>> from foretaste.weights import lattice
+    >>> from foretaste.simplex import lattice
     >>> rows = [
     ...     Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.PREVIEW, "simple")
     ...     for w in lattice("ab", 4)

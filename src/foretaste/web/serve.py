@@ -38,21 +38,16 @@ def serve(
     Raises:
         StudyError: The folder is not a study or is empty, or the address cannot be listened on.
     """
-    token, waker = new_token(), Waker(folder, trust=trust)
     if not host.strip():
         raise StudyError(
             "--host is empty; name an address to listen on, such as 127.0.0.1, or 0.0.0.0 for every address of this"
             " machine"
         )
+    token, waker = new_token(), Waker(folder, trust=trust)
     Queue(folder).close()  # fails before listening if this is not a study
     if resume and not trust:
         check_stored_recipe(folder)
-    try:
-        listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        raise StudyError(
-            f"cannot listen on {host}, port {port}: {error.strerror or error}; name others with --host and --port"
-        ) from error
+    listening = _listen(host, port)
     port = listening.getsockname()[1]
     is_local = _is_local(host)
     printed = f"[{host}]" if ":" in host else host
@@ -82,6 +77,16 @@ def serve(
     ):  # open databases can be read even if the disk is full
         reader.view(PreferenceRequest())  # so that no reader waits for the first page
         server.run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Open the socket that the server listens on."""
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise StudyError(
+            f"cannot listen on {host}, port {port}: {error.strerror or error}; name others with --host and --port"
+        ) from error
 
 
 def _open_study(folder: Path) -> StudyStore:

@@ -9,7 +9,7 @@ from torch import nn
 
 from foretaste.errors import DataError
 from foretaste.export.settings import LoraSettings, Settings
-from foretaste.export.trainers import check
+from foretaste.export.trainer_checks import check_trainer
 from foretaste.plan import Recipe
 from foretaste.sources.plans import TransformersModel
 from foretaste.sources.problem import Problem
@@ -100,7 +100,7 @@ def check_mixture(recipe: Recipe, problem: Problem, names: Sequence[str]) -> Set
     settings = _settings(recipe, problem, recipe.model)
     for name in get_args(TrainerName):
         if name in names:
-            check(name, problem.tasks[0].unit, settings)
+            check_trainer(name, problem.tasks[0].unit, settings)
     return settings
 
 

@@ -3,8 +3,9 @@
 import math
 
 from foretaste.plan import Recipe
+from foretaste.simplex import covering, inside, lattice, lattice_near, spread
 from foretaste.sources.problem import Problem
-from foretaste.weights import TaskWeights, covering, inside, lattice, lattice_near, spread, uniform
+from foretaste.weights import TaskWeights, uniform
 
 __all__ = ["grid", "joint_points"]
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from foretaste.evaluation import Evaluation
 from foretaste.methods.previews import Previews, merger_of, method_work
-from foretaste.methods.registry import check_methods, method_named, require_params
+from foretaste.methods.registry import check_methods, find_method, require_params
 from foretaste.methods.site_set import Merger, SiteSet
 from foretaste.weights import TaskWeights
 from foretaste.workflow.session import Session
@@ -68,7 +68,7 @@ def prepare(session: Session, method: str) -> SiteSet:
     ['finetune', 'outputs']
     """
     session.prepare(method_work(session, method))
-    return method_named(method).sites(session)
+    return find_method(method).sites(session)
 
 
 def prepare_merger(session: Session, method: str) -> tuple[SiteSet, Merger]:

@@ -14,12 +14,14 @@ import torch
 
 from foretaste.errors import WeightsError
 from foretaste.method_table import METHOD_TABLE
+from foretaste.metric_kinds import AnyMetric, Predictions
 from foretaste.metrics import example_sums
 from foretaste.surface.choose import choose
 from foretaste.surface.preference import Floor, Preference
-from foretaste.surface.race import ERROR, DroppedCandidate, Gap, Goal, RaceResult, Standing, compare_candidates
+from foretaste.surface.race import ERROR, Goal, Standing, compare_candidates
+from foretaste.surface.race_result import DroppedCandidate, Gap, RaceResult
 from foretaste.surface.table import Surface, headlines
-from foretaste.task import AnyMetric, Predictions, Task
+from foretaste.task import Task
 from foretaste.weights import TaskWeights, corners
 from foretaste.workflow.preview import preview
 from foretaste.workflow.runners import Runners
@@ -50,7 +52,7 @@ def race(
         WeightsError: None of the weightings can be chosen.
         TaskError: See `foretaste.workflow.preview.preview`.
 
-    >>> from foretaste.weights import lattice
+    >>> from foretaste.simplex import lattice
     >>> from foretaste.workflow.example import small_study
     >>> with small_study("finetune: {steps: 9}, curvature: {max_examples: 1}") as session:
     ...     result = race(session, "simple", lattice(session.problem.names, 3), Preference("mean", {}))

@@ -14,12 +14,13 @@ from foretaste.evaluate import batches, join_batches, judge_model, padded, resul
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.methods.previews import Previews
 from foretaste.methods.race_part import MergedParams, Part, PartOutputs, RacePart, evaluate_part, merged_params
+from foretaste.metric_kinds import Predictions
 from foretaste.metrics import ExampleSums, example_sums
 from foretaste.one_line import one_line
 from foretaste.params import Params, in_eval_mode, swapped
 from foretaste.store.study import Done
 from foretaste.surface.race import Tally
-from foretaste.task import Predictions, Task
+from foretaste.task import Task
 from foretaste.together import at_once
 from foretaste.weights import TaskWeights
 from foretaste.work.judge import collect_example_results, row_of, shuffle_validation, use_precision

@@ -14,6 +14,7 @@ from foretaste.errors import BadInput, RunFailed, WeightsError
 from foretaste.evaluation import Fidelity, MethodSteps
 from foretaste.methods.registry import check_methods, last_with_params
 from foretaste.plan import Recipe
+from foretaste.simplex import inside, lattice, lattice_near, reaches_inside, spread
 from foretaste.sources.problem import Problem
 from foretaste.surface.hindsight import predict_past_runs
 from foretaste.surface.outlook import Outlook, evaluated_weights, outlook
@@ -22,7 +23,7 @@ from foretaste.surface.propose import Option, Proposal, propose
 from foretaste.surface.recommend import Recommendation, recommend
 from foretaste.surface.searched import Budget, Progress, SearchResult
 from foretaste.surface.table import Surface
-from foretaste.weights import TaskWeights, corners, inside, lattice, lattice_near, reaches_inside, spread, uniform
+from foretaste.weights import TaskWeights, corners, uniform
 from foretaste.workflow.confirm import confirm
 from foretaste.workflow.fit import FittedTask, fit
 from foretaste.workflow.preview import preview

@@ -10,7 +10,8 @@ from foretaste.engines.engine import Engine
 from foretaste.engines.here import Here
 from foretaste.engines.pool import Pool
 from foretaste.errors import Diverged, RunFailed, Stopped
-from foretaste.weights import TaskWeights, corners, lattice, uniform
+from foretaste.simplex import lattice
+from foretaste.weights import TaskWeights, corners, uniform
 from foretaste.work.context import Unwatched
 from foretaste.work.curvature import task_curvature
 from foretaste.work.joint_evaluations import JointEvaluation

@@ -7,7 +7,7 @@ import pytest
 from engine_studies import NAMES, empty_study
 from foretaste.engines.here import Here
 from foretaste.errors import StorageError
-from foretaste.weights import lattice
+from foretaste.simplex import lattice
 from foretaste.work.context import Unwatched
 from foretaste.work.runs import SingleTaskRun
 from foretaste.workflow.session import Session

@@ -13,8 +13,8 @@ from engine_studies import NAMES, StopAfter, empty_study, long_study
 from foretaste.engines.here import Here
 from foretaste.engines.pool import Pool
 from foretaste.errors import StudyError
+from foretaste.simplex import lattice
 from foretaste.store.study import StudyStore
-from foretaste.weights import lattice
 from foretaste.work.runs import JointRun, SingleTaskRun
 from foretaste.workflow.session import Session
 

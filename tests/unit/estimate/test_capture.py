@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from foretaste.errors import TaskError
-from foretaste.estimate.capture import Plan, capture_calls, collect_contributions, one_example, probe, summed_squares
+from foretaste.estimate.capture import Plan, capture_calls, collect_contributions, one_example, probe, sum_squares
 from foretaste.params import in_eval_mode
 from foretaste.task import Batch
 from laws import normal
@@ -157,7 +157,7 @@ def test_calls_of_one_example_add_up_before_they_are_squared() -> None:
     }
     weight = found.model.get_parameter("body.weight")
     rows = [torch.autograd.grad(found.model(found.batch["inputs"][row]).sum(), weight)[0] for row in range(5)]
-    torch.testing.assert_close(summed_squares(parts["body.weight"]), torch.stack(rows).square().sum(0))
+    torch.testing.assert_close(sum_squares(parts["body.weight"]), torch.stack(rows).square().sum(0))
 
 
 def test_long_gradients_are_squared_in_chunks() -> None:
@@ -170,7 +170,7 @@ def test_long_gradients_are_squared_in_chunks() -> None:
     parts = collect_contributions(plan, calls, torch.autograd.grad(total, [call.output for call in calls]))
     slope = 3 / (1 << 20)
     torch.testing.assert_close(
-        summed_squares(parts["0.bias"])[100:200], torch.full((100,), 14 * slope**2), rtol=1e-3, atol=0
+        sum_squares(parts["0.bias"])[100:200], torch.full((100,), 14 * slope**2), rtol=1e-3, atol=0
     )
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from foretaste.estimate.fisher import fisher
 from foretaste.estimate.kfac import kfac
-from foretaste.estimate.secant import slope
+from foretaste.estimate.secant import mean_gradient
 from foretaste.loss.bernoulli import Bernoulli
 from foretaste.loss.loss import Loss
 from foretaste.loss.squared import Squared
@@ -116,7 +116,7 @@ def test_the_gradient_is_that_of_the_mean_loss(loss: str) -> None:
     )
     site = fisher(found.model, None, task, generator=random(0), gradient=True, batch_size=2)
     assert site.gradient is not None
-    alone = slope(found.model, snapshot(dict(found.model.named_parameters())), task, [found.batch])
+    alone = mean_gradient(found.model, snapshot(dict(found.model.named_parameters())), task, [found.batch])
     for name, tensor in expected.items():
         torch.testing.assert_close(site.gradient[name], tensor, rtol=1e-4, atol=1e-6)
         torch.testing.assert_close(alone[name], tensor, rtol=1e-4, atol=1e-6)

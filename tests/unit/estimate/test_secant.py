@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from foretaste.errors import ParamsError, TaskError
 from foretaste.estimate.fisher import Labels, fisher
 from foretaste.estimate.passes import batches_of
-from foretaste.estimate.secant import corrected, secant, slope
+from foretaste.estimate.secant import correct_diagonal, mean_gradient, secant
 from foretaste.loss.class_labels import IGNORED, losses
 from foretaste.metrics import METRICS
 from foretaste.params import Params, in_eval_mode, parameters_of, snapshot, swapped, tensors_of
@@ -41,7 +41,7 @@ def descent(found: Net, unit: Unit, steps: int = 20) -> list[dict[str, Tensor]]:
     """A run of the network by gradient descent, with its pretrained params first."""
     path = [snapshot(parameters_of(found.model))]
     for _ in range(steps):
-        along = slope(found.model, path[-1], found.task(unit), [found.batch])
+        along = mean_gradient(found.model, path[-1], found.task(unit), [found.batch])
         path.append({name: tensor - 0.02 * along[name] for name, tensor in path[-1].items()})
     return path
 
@@ -61,7 +61,7 @@ class TestCorrected:
     @pytest.mark.parametrize("count", [1, 2, 5])
     def test_the_last_secant_is_matched_exactly(self, count: int) -> None:
         pairs = [pair(10 * k) for k in range(count)]
-        found = corrected(START, pairs)
+        found = correct_diagonal(START, pairs)
         step, change = pairs[-1]
         assert_close(found.apply(step), change, 1e-6)
         assert_close(found.solve(change), step, 1e-6)
@@ -75,12 +75,12 @@ class TestCorrected:
             s, y = flat(step), flat(change)
             image = expected @ s
             expected = expected - torch.outer(image, image) / (s @ image) + torch.outer(y, y) / (s @ y)
-        torch.testing.assert_close(dense(corrected(START, pairs), LIKE), expected, rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(dense(correct_diagonal(START, pairs), LIKE), expected, rtol=1e-6, atol=1e-6)
 
     @pytest.mark.parametrize("share", [-1.0, -100.0, 0.0, 1e-3])
     def test_it_stays_positive_definite_where_the_loss_does_not_curve(self, share: float) -> None:
         pairs = [pair(0), pair(10, share), pair(20, share)]
-        matrix = dense(corrected(START, pairs), LIKE)
+        matrix = dense(correct_diagonal(START, pairs), LIKE)
         torch.testing.assert_close(matrix, matrix.T)
         assert float(torch.linalg.eigvalsh(matrix).min()) > 0
 
@@ -89,31 +89,31 @@ class TestCorrected:
         """Powell: s' H s becomes 0.2 of what it was."""
         step, change = pair(10, share)
         before = float(flat(step) @ flat(START.apply(step)))
-        after = float(flat(step) @ flat(corrected(START, [(step, change)]).apply(step)))
+        after = float(flat(step) @ flat(correct_diagonal(START, [(step, change)]).apply(step)))
         assert after == pytest.approx(0.2 * before, rel=1e-6)
 
     def test_curvature_of_just_a_fifth_is_not_damped(self) -> None:
         step = {"w": torch.tensor([1.0, 0.0])}
-        found = corrected(Diagonal({"w": torch.ones(2)}), [(step, {"w": torch.tensor([0.25, 0.5])})])
+        found = correct_diagonal(Diagonal({"w": torch.ones(2)}), [(step, {"w": torch.tensor([0.25, 0.5])})])
         torch.testing.assert_close(found.apply(step)["w"], torch.tensor([0.25, 0.5]))
 
     def test_where_the_diagonal_is_zero_there_is_still_something_to_correct(self) -> None:
-        found = corrected(Diagonal({"w": torch.tensor([0.0, 2.0])}), [])
+        found = correct_diagonal(Diagonal({"w": torch.tensor([0.0, 2.0])}), [])
         torch.testing.assert_close(found.diagonal.entries["w"], torch.tensor([1e-3, 2.0]))
 
     def test_no_way_is_no_correction(self) -> None:
         nowhere = {name: torch.zeros_like(tensor) for name, tensor in LIKE.items()}
-        found = corrected(START, [(nowhere, nowhere)])
+        found = correct_diagonal(START, [(nowhere, nowhere)])
         assert len(found.scales) == 0
         assert_close(found.apply(LIKE), START.apply(LIKE), 1e-12)
 
     def test_without_any_curvature_nothing_is_corrected(self) -> None:
         zeros = Diagonal({name: torch.zeros_like(tensor) for name, tensor in LIKE.items()})
-        assert len(corrected(zeros, [pair(0)]).scales) == 0
+        assert len(correct_diagonal(zeros, [pair(0)]).scales) == 0
 
     def test_the_diagonal_given_is_left_as_it_was(self) -> None:
         diagonal = Diagonal({"w": torch.tensor([0.0, 2.0])})
-        corrected(diagonal, [({"w": torch.ones(2)}, {"w": torch.ones(2)})])
+        correct_diagonal(diagonal, [({"w": torch.ones(2)}, {"w": torch.ones(2)})])
         assert diagonal.entries["w"].tolist() == [0.0, 2.0]
 
 
@@ -131,18 +131,18 @@ class TestSlope:
             mean = each.sum() / counts.sum() if unit == "token" else (each.sum(1) / counts).mean()
             expected = torch.autograd.grad(mean, list(found.model.parameters()))
         largest = max(float(tensor.norm()) for tensor in expected)
-        slopes = slope(found.model, params, task, batches)
+        slopes = mean_gradient(found.model, params, task, batches)
         assert list(slopes) == [key for key, _ in found.model.named_parameters()]
         for tensor, truth in zip(slopes.values(), expected, strict=True):
             torch.testing.assert_close(tensor, truth, rtol=1e-4, atol=1e-6 * largest)
 
     def test_frozen_and_unused_parameters_have_none(self) -> None:
         found = net("idle layer")
-        slopes = slope(found.model, parameters_of(found.model), found.task(), [found.batch])
+        slopes = mean_gradient(found.model, parameters_of(found.model), found.task(), [found.batch])
         assert not slopes["aside.weight"].any()
         model = nn.Linear(4, 3)
         model.bias.requires_grad_(False)
-        slopes = slope(model, {}, found.task(), [found.batch])
+        slopes = mean_gradient(model, {}, found.task(), [found.batch])
         assert not slopes["bias"].any()
         assert slopes["weight"].any()
 
@@ -150,10 +150,10 @@ class TestSlope:
         found = net("mlp")
         rows = Rows(found.batch["inputs"], found.batch["labels"])
         task = Task("t", rows, rows, [METRICS["accuracy"]], names=frozenset({"2.bias"}))
-        assert set(slope(found.model, {}, task, [found.batch])) == {"2.bias"}
+        assert set(mean_gradient(found.model, {}, task, [found.batch])) == {"2.bias"}
 
     def test_of_no_batches_it_is_zero(self) -> None:
-        assert not any(tensor.any() for tensor in slope(net("mlp").model, {}, net("mlp").task(), []).values())
+        assert not any(tensor.any() for tensor in mean_gradient(net("mlp").model, {}, net("mlp").task(), []).values())
 
 
 class TestSecant:
@@ -168,7 +168,7 @@ class TestSecant:
         site = secant(
             found.model, path[-1], found.task(unit), checkpoints, generator=random(0), labels="exact", batch_size=2
         )
-        here, there = (slope(found.model, at, found.task(unit), [found.batch]) for at in (site.center, path[0]))
+        here, there = (mean_gradient(found.model, at, found.task(unit), [found.batch]) for at in (site.center, path[0]))
         step = {key: path[0][key] - tensor for key, tensor in site.center.items()}
         change = flat(there) - flat(here)
         assert float(change @ flat(step)) > 0

@@ -230,7 +230,7 @@ from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.site import GaussianSite
 from foretaste.sources.checkpoint import open_checkpoint
 from foretaste.stream import stream
-from foretaste.weights import lattice
+from foretaste.simplex import lattice
 
 folder, memory, count = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 

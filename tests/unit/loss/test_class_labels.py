@@ -45,7 +45,7 @@ def test_labels_outside_the_classes_are_named(label: int) -> None:
 def test_labels_that_are_no_whole_numbers() -> None:
     """Of label sets too, whose shape would be the first thing to be wrong."""
     advice = (
-        r"labels are torch\.float32, not classes by number, .* loss=Squared\(\) for numbers to predict,"
+        r"labels are torch\.float32, not class numbers, .* loss=Squared\(\) for numbers to predict,"
         r" loss=Bernoulli\(\) for label sets"
     )
     with pytest.raises(TaskError, match=advice):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from foretaste.errors import TaskError
-from foretaste.loss.columns import GivenRoot, as_columns, check_columns, draw_where, one_column_each
+from foretaste.loss.columns import FixedRoot, as_columns, check_columns, draw_where, one_column_each
 from laws import normal
 
 
@@ -33,6 +33,6 @@ def test_columns_one_by_one_add_up() -> None:
 
 
 def test_a_given_root_is_the_gradient_of_its_total() -> None:
-    root, outputs = GivenRoot(normal(4, 3)), normal(2, 3, seed=1).requires_grad_()
+    root, outputs = FixedRoot(normal(4, 3)), normal(2, 3, seed=1).requires_grad_()
     (found,) = torch.autograd.grad(root.total(outputs, slice(1, 3)), outputs)
     assert torch.equal(found, root.slopes[1:3])

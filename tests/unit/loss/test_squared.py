@@ -38,8 +38,8 @@ def test_labels_in_whole_numbers_are_numbers() -> None:
     ("labels", "message"),
     [
         (torch.tensor([1.0, math.inf]), "a label is infinite, and so is its squared error"),
-        (torch.tensor([True, False]), r"labels are torch\.bool, and no numbers to predict"),
-        (torch.tensor([1j, 0]), r"labels are torch\.complex64, and no numbers to predict"),
+        (torch.tensor([True, False]), r"labels are torch\.bool, not numbers to predict"),
+        (torch.tensor([1j, 0]), r"labels are torch\.complex64, not numbers to predict"),
     ],
 )
 def test_labels_that_are_no_targets(labels: torch.Tensor, message: str) -> None:

@@ -16,5 +16,5 @@ def test_every_label_token_has_a_loss() -> None:
 
 
 def test_one_label_per_example_is_for_the_other_form() -> None:
-    with pytest.raises(TaskError, match=r"labels \[2\] are no sequences, .* give the task loss=CrossEntropy\(\)"):
+    with pytest.raises(TaskError, match=r"labels \[2\] are not sequences, .* give the task loss=CrossEntropy\(\)"):
         TokenCrossEntropy().check(normal(2, 3), {"labels": torch.tensor([0, 1])})

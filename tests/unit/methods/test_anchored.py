@@ -89,7 +89,7 @@ def trusting(session: Session, trust: float, precision: float = 0.003) -> Callab
     joint = session.study.tensors(jointly(session, weights).artefact)
     return (
         prepare(session, "kronecker")
-        .anchored_at(AnchorRun(weights, joint, trust))
+        .anchor_at(AnchorRun(weights, joint, trust))
         .under(prior_of(session, precision))
         .merge
     )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from finished import run_artefacts
-from foretaste.methods.members import combined_sites, finished_works, member_curvatures
+from foretaste.methods.members import combine_sites, finished_works, member_curvatures
 from foretaste.methods.method import prior_of
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.site import GaussianSite
@@ -45,7 +45,7 @@ def test_sites_are_loaded_once_for_all_priors(pairs: Session) -> None:
         seen.append(list(sites))
         return sites[0]
 
-    make = combined_sites(pairs, first)
+    make = combine_sites(pairs, first)
     for precision in (0.1, 1.0):
         assert list(make(prior_of(pairs, precision))) == pairs.problem.names
     assert all(one is other for one, other in zip(seen[0], seen[3], strict=True))

@@ -8,13 +8,15 @@ from torch import Tensor, nn
 
 from foretaste.errors import RecipeError, Stopped, TaskError
 from foretaste.evaluation import Fidelity
+from foretaste.metric_kinds import AnyMetric, TextMetric
 from foretaste.metrics import METRICS
 from foretaste.params import in_eval_mode, parameters_of, swapped
 from foretaste.recipe import parse
+from foretaste.simplex import lattice
 from foretaste.sources.problem import Problem
 from foretaste.store.study import StudyStore
-from foretaste.task import AnyMetric, Batch, TextMetric
-from foretaste.weights import TaskWeights, corners, lattice, uniform
+from foretaste.task import Batch
+from foretaste.weights import TaskWeights, corners, uniform
 from foretaste.workflow.export import export
 from foretaste.workflow.fit import fit
 from foretaste.workflow.preview import prepare, prepare_merger, preview

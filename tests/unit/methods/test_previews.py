@@ -20,12 +20,13 @@ from foretaste.params import Params, parameters_of, snapshot
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.recipe import parse
+from foretaste.simplex import lattice
 from foretaste.sources.frozen import freeze_modules
 from foretaste.sources.problem import Problem
 from foretaste.task import Task
 from foretaste.together import evaluate_each
 from foretaste.train.sharpen import sharpen
-from foretaste.weights import TaskWeights, lattice
+from foretaste.weights import TaskWeights
 from foretaste.work.judge import describe_evaluation
 from foretaste.workflow.fit import fit
 from foretaste.workflow.preview import prepare, prepare_merger, preview

@@ -61,5 +61,5 @@ def test_params_are_kept_as_far_as_memory_allows(session: Session, monkeypatch: 
     kept.drop(POINT)
     assert kept.at(session, POINT) is not first
     kept.drop(POINT)
-    monkeypatch.setattr("foretaste.methods.race_part._HELD", 0)
+    monkeypatch.setattr("foretaste.methods.race_part._MEMORY", 0)
     assert kept.at(session, POINT) is not kept.at(session, POINT)

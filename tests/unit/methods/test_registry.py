@@ -5,8 +5,8 @@ import torch
 
 from foretaste.errors import RecipeError, TaskError
 from foretaste.method_table import METHOD_TABLE, MethodRow
-from foretaste.methods.registry import check_methods, last_with_params, method_named, require_params
-from foretaste.task import ModelMetric
+from foretaste.methods.registry import check_methods, find_method, last_with_params, require_params
+from foretaste.metric_kinds import ModelMetric
 from foretaste.weights import TaskWeights, corners
 from foretaste.workflow.fit import fit
 from foretaste.workflow.preview import prepare, prepare_merger, preview
@@ -19,13 +19,13 @@ MANY_RUNS = ["mixture", "average", "weighted"]
 
 @pytest.mark.parametrize("name", METHOD_TABLE)
 def test_every_row_of_the_table_has_its_method(name: str) -> None:
-    assert method_named(name).name == name
+    assert find_method(name).name == name
 
 
 def test_a_row_without_a_method_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(METHOD_TABLE, "strange", MethodRow("strange", "no method at all", "pathlib:Path"))
     with pytest.raises(RecipeError, match=r"pathlib:Path is not a foretaste\.methods\.method\.Method"):
-        method_named("strange")
+        find_method("strange")
 
 
 @pytest.mark.parametrize("method", ONE_RUN)

@@ -9,14 +9,14 @@ from away import AWAY, Away
 from foretaste.evaluate import evaluate
 from foretaste.methods import previews as previewing
 from foretaste.methods import resident as placing
-from foretaste.methods.resident import place_of, resident
+from foretaste.methods.resident import place_merger, place_of
 from foretaste.methods.site_set import Merger
 from foretaste.params import tensors_of
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.mixture import MixtureSite
 from foretaste.posterior.site import GaussianSite
-from foretaste.weights import lattice
+from foretaste.simplex import lattice
 from foretaste.work.context import Unwatched
 from foretaste.workflow.fit import fit
 from foretaste.workflow.preview import prepare_merger, preview
@@ -63,7 +63,7 @@ def test_a_sweep_over_resident_sites_moves_nothing_but_data(apart: Session, monk
     model = apart.problem.model
     merged, points = prepare_merger(apart, "diagonal")[1], lattice(apart.problem.names, 4)
     with Away(model) as away:
-        there = resident(apart, merged)
+        there = place_merger(apart, merged)
         assert sum(away.brought) == merged.bytes
         away.brought.clear()
         for weights in points:
@@ -83,7 +83,7 @@ def test_what_does_not_fit_is_streamed_and_told(apart: Session, monkeypatch: pyt
     merged = prepare_merger(apart, "diagonal")[1]
     lines: list[str] = []
     with Away(apart.problem.model) as away:
-        there = resident(apart, merged, lines.append)
+        there = place_merger(apart, merged, lines.append)
         assert away.brought == []
         there.merge(lattice(apart.problem.names, 3)[1])
         assert 0 < sum(away.brought) <= merged.bytes
@@ -102,7 +102,7 @@ def test_mixtures_that_do_not_fit_are_merged_in_main_memory() -> None:
 
 def test_on_a_cpu_nothing_changes(session: Session) -> None:
     merged = prepare_merger(session, "simple")[1]
-    assert resident(session, merged) is merged
+    assert place_merger(session, merged) is merged
 
 
 def test_of_a_device_that_does_not_say_nothing_is_known_to_be_free() -> None:

@@ -5,10 +5,10 @@ import torch
 
 from foretaste.merge import merge
 from foretaste.methods.site_set import AnchorRun, Merger, SiteSet
+from foretaste.posterior.conjugate import Stop
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.mixture import MixtureSite
-from foretaste.posterior.precision import Stop
 from foretaste.posterior.site import GaussianSite
 from foretaste.store.study import Done
 from foretaste.weights import TaskWeights
@@ -36,9 +36,9 @@ def test_artefacts_are_hashes_of_tensors_or_names_of_work_without_any() -> None:
     assert found.artefacts == {"a": ["hash", "choice"]}
 
 
-def test_resting_on_more_work_is_another_value() -> None:
+def test_one_more_piece_of_work_is_another_value() -> None:
     before = SiteSet({"a": (done("a", 1.0),), "b": (done("b", 2.0),)}, lambda prior: {}, options={"trust": 0.5})
-    after = before.resting_on(done("choice", 10.0))
+    after = before.add_work(done("choice", 10.0))
     assert after.artefacts == {"a": ["a", "choice"], "b": ["b", "choice"]}
     assert (before.seconds, after.seconds) == (3.0, 13.0)
     assert after.options == before.options
@@ -76,7 +76,7 @@ def test_a_start_decides_which_mode_is_found() -> None:
 def test_each_temperature_begins_where_the_last_ended() -> None:
     """Hot responsibilities average the runs; cold ones go on from there."""
     sites = {task: MixtureSite(PRIOR, (run(-1.0), run(2.0))) for task in "ab"}
-    hot = {task: site.tempered(50.0) for task, site in sites.items()}
+    hot = {task: site.at_temperature(50.0) for task, site in sites.items()}
     middle = merge(PRIOR, hot, AT).params
     found = Merger(PRIOR, sites, temperatures=(50.0, 1.0)).merge(AT)
     assert torch.equal(found.start["w"], middle["w"])
@@ -95,7 +95,7 @@ def test_without_temperatures_a_mixture_keeps_its_own() -> None:
 def test_a_known_joint_run_is_reached_as_far_as_it_is_trusted(trust: float) -> None:
     joint = {"w": torch.tensor([0.3])}
     before = SiteSet({}, lambda prior: {"a": run(1.0), "b": run(-3.0)})
-    after = before.anchored_at(AnchorRun(AT, joint, trust))
+    after = before.anchor_at(AnchorRun(AT, joint, trust))
     plain, found = (each.under(PRIOR).merge(AT).params["w"] for each in (before, after))
     torch.testing.assert_close(found, joint["w"] if trust else plain)
     assert after.options == {"trust": trust, "joint run": AT.key}

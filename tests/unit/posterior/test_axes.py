@@ -9,9 +9,9 @@ AXES = Axes(TURN[:, :2], torch.eye(3), "bias")
 
 def test_a_matrix_in_the_axes_and_back() -> None:
     inside = normal(2, 3, seed=2)
-    torch.testing.assert_close(AXES.within(AXES.without(inside)), inside)
+    torch.testing.assert_close(AXES.to_basis(AXES.from_basis(inside)), inside)
     matrix = normal(4, 3, seed=3)
-    torch.testing.assert_close(AXES.without(AXES.within(matrix)), TURN[:, :2] @ TURN[:, :2].T @ matrix)
+    torch.testing.assert_close(AXES.from_basis(AXES.to_basis(matrix)), TURN[:, :2] @ TURN[:, :2].T @ matrix)
 
 
 def test_entries_beyond_the_axes_are_counted() -> None:

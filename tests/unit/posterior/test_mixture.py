@@ -73,7 +73,7 @@ def test_blocks_of_a_separable_density_add_up_to_the_whole_for_one_component() -
 
 @pytest.mark.parametrize("tempering", [10.0, 1e3, math.inf])
 def test_tempering_makes_responsibilities_alike(tempering: float) -> None:
-    cold, warm = _mixture(), _mixture().tempered(tempering)
+    cold, warm = _mixture(), _mixture().at_temperature(tempering)
     assert float(warm.responsibilities(LIKE).max()) < float(cold.responsibilities(LIKE).max())
     if math.isinf(tempering):
         torch.testing.assert_close(warm.responsibilities(LIKE), torch.full((1, 3), 1 / 3, dtype=torch.float64))

@@ -6,11 +6,12 @@ from torch import Tensor
 
 from foretaste.errors import ParamsError
 from foretaste.params import Params
+from foretaste.posterior.conjugate import Stop
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.kronecker import Kronecker, KroneckerSum
 from foretaste.posterior.lowrank import LowRank
-from foretaste.posterior.precision import Piece, Precision, Stop, Sum, coupled, dense, flat, unflat
+from foretaste.posterior.precision import Piece, Precision, Sum, couple, dense, flat, unflat
 from laws import (
     HARD,
     LAWS,
@@ -181,12 +182,12 @@ class TestSum:
 
 
 def test_nothing_is_coupled_where_no_precision_couples() -> None:
-    assert coupled([Isotropic(1.0), diagonal_like(LIKE)], list(LIKE)) is None
+    assert couple([Isotropic(1.0), diagonal_like(LIKE)], list(LIKE)) is None
 
 
 def test_one_coupled_precision_decides_for_all() -> None:
     one = dense_like({name: LIKE[name] for name in "ac"})
-    assert coupled([Isotropic(1.0), one], list(LIKE)) == [("a", "c"), ("b",)]
+    assert couple([Isotropic(1.0), one], list(LIKE)) == [("a", "c"), ("b",)]
 
 
 @pytest.mark.parametrize("family", HARD)

@@ -20,8 +20,8 @@ def dense(matrix: torch.Tensor) -> torch.Tensor:
     """The sum of both precisions at a matrix, without coordinates."""
     total = torch.zeros_like(matrix)
     for axes, values, outside in terms():
-        inside = axes.within(matrix)
-        total += axes.without(values * inside) + outside * (matrix - axes.without(inside))
+        inside = axes.to_basis(matrix)
+        total += axes.from_basis(values * inside) + outside * (matrix - axes.from_basis(inside))
     return total
 
 

@@ -6,9 +6,10 @@ import pytest
 
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.report.summary import Summary, summarise
+from foretaste.simplex import lattice
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.table import Headline, Surface
-from foretaste.weights import TaskWeights, lattice
+from foretaste.weights import TaskWeights
 
 OFFSET = 0.02
 

@@ -19,6 +19,7 @@ from torch import nn
 from checkpoints import Checkpoints, table, translations
 from foretaste.errors import DataError, TaskError
 from foretaste.evaluate import evaluate, measure
+from foretaste.metric_kinds import ModelMetric
 from foretaste.params import parameters_of, snapshot, swapped
 from foretaste.sources.adapted import LoraPlan, add_lora
 from foretaste.sources.harness import Harness
@@ -28,7 +29,6 @@ from foretaste.sources.language_metrics import metrics_named
 from foretaste.sources.pretrained import tokenizer_at
 from foretaste.sources.problem import Problem
 from foretaste.sources.request import HarnessMetric, HarnessOptions, TaskRequest
-from foretaste.task import ModelMetric
 from foretaste.train.finetune import finetune
 from foretaste.train.training import Training
 

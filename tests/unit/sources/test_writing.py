@@ -8,11 +8,12 @@ from torch import Tensor, nn
 
 from checkpoints import Checkpoints
 from foretaste.evaluate import evaluate
+from foretaste.metric_kinds import TextMetric
 from foretaste.params import parameters_of
 from foretaste.sources.pretrained import pretrained, tokenizer_at
 from foretaste.sources.tokens import EncodedRows, Tokens
 from foretaste.sources.writing import Writer
-from foretaste.task import Rows, Task, TextMetric
+from foretaste.task import Rows, Task
 from laws import normal
 
 SOURCES = ["good", "the book is dull and the film", "a great film"]

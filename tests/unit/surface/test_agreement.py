@@ -7,9 +7,10 @@ from scipy.stats import spearmanr
 
 from foretaste.errors import StudyError
 from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.simplex import lattice
 from foretaste.surface.agreement import agreement, agreement_without_anchor, spearman
 from foretaste.surface.table import Headline, Surface
-from foretaste.weights import TaskWeights, lattice
+from foretaste.weights import TaskWeights
 
 TASKS = ("a", "b")
 UP = {task: Headline("accuracy") for task in TASKS}

@@ -4,9 +4,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from foretaste.surface.calibrate import KnownRuns, Mixture, Previews, mixtures
+from foretaste.simplex import lattice
+from foretaste.surface.calibrate import KnownRuns, Mixture, mixtures
+from foretaste.surface.preview_process import Previews
 from foretaste.surface.table import Array
-from foretaste.weights import lattice
 
 GRID = np.array([list(weights.values()) for weights in lattice("abc", 8)])
 INSIDE = GRID[GRID.min(1) > 0]
@@ -30,31 +31,13 @@ def known(alphas: Array, values: Array) -> KnownRuns:
     )
 
 
-def at(found: Sequence[Mixture], alphas: Array, previews: Sequence[Previews]) -> Array:
-    seen = [each.at(alphas) for each in previews]
-    return np.stack([mixture.at(alphas, seen)[0] for mixture in found], axis=1)
+def at(fitted: Sequence[Mixture], alphas: Array, previews: Sequence[Previews]) -> Array:
+    values = [process.at(alphas) for process in previews]
+    return np.stack([mixture.at(alphas, values)[0] for mixture in fitted], axis=1)
 
 
 def share_of(preview: str, mixture: Mixture) -> float:
     return sum(share for name, share in mixture.shares.items() if name.startswith(preview))
-
-
-class TestPreviews:
-    def test_they_are_known_between_their_points(self) -> None:
-        there = np.random.default_rng(0).dirichlet(np.ones(3), 20)
-        values, variance = Previews.through("simple", GRID, curve(GRID)).at(there)
-        assert np.abs(values - curve(there)).mean() < 0.1
-        assert (variance >= 0).all()
-        assert variance.max() < 0.1
-
-    def test_noise_is_smoothed(self) -> None:
-        noise = 0.2 * np.random.default_rng(0).standard_normal(GRID.shape)
-        values, _ = Previews.through("simple", GRID, curve(GRID) + noise).at(GRID)
-        assert np.abs(values - curve(GRID)).mean() < 0.7 * np.abs(noise).mean()
-
-    def test_a_constant_is_one_everywhere(self) -> None:
-        values, _ = Previews.through("simple", GRID, np.ones_like(GRID)).at(INSIDE)
-        assert values == pytest.approx(np.ones_like(INSIDE))
 
 
 class TestMixtures:

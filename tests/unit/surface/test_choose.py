@@ -5,10 +5,11 @@ import pytest
 
 from foretaste.errors import StudyError
 from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.simplex import lattice
 from foretaste.surface.choose import Choice, choose
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.table import Headline, Surface
-from foretaste.weights import TaskWeights, lattice
+from foretaste.weights import TaskWeights
 
 TASKS = ("a", "b")
 UP = {task: Headline("accuracy") for task in TASKS}

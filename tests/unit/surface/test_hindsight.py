@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.simplex import lattice
 from foretaste.surface.hindsight import PastPrediction, coverage, mean_error, predict_past_runs
 from foretaste.surface.predict import predict
 from foretaste.surface.table import Headline, Surface
-from foretaste.weights import TaskWeights, corners, lattice
+from foretaste.weights import TaskWeights, corners
 
 TASKS = ("a", "b")
 GRID = lattice(TASKS, 8)

@@ -10,11 +10,12 @@ from torch import nn
 from foretaste.evaluate import evaluate
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.params import Params, average
+from foretaste.simplex import lattice
 from foretaste.surface.mergeability import Corner, Pair, corner_of, pairs_of, paths
 from foretaste.surface.table import Headline, Surface
 from foretaste.train.finetune import finetune
 from foretaste.train.training import Training
-from foretaste.weights import TaskWeights, corners, lattice
+from foretaste.weights import TaskWeights, corners
 from problems import blobs
 
 ACCURACY = Headline("accuracy")

@@ -5,11 +5,12 @@ import pytest
 
 from foretaste.errors import StudyError
 from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.simplex import dirichlet, lattice
 from foretaste.surface.outlook import Outlook, can_predict, candidates, evaluated_weights, outlook, select_usable_rows
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.recommend import recommend
 from foretaste.surface.table import Headline, Surface
-from foretaste.weights import TaskWeights, corners, dirichlet, lattice, uniform
+from foretaste.weights import TaskWeights, corners, uniform
 
 TASKS = ("a", "b")
 HEADS = {"a": Headline("accuracy"), "b": Headline("loss", higher_is_better=False)}

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.simplex import lattice
 from foretaste.surface.pareto import front, hypervolume, is_efficient
 from foretaste.surface.table import Headline, Surface
-from foretaste.weights import lattice
 
 
 def brute_force(values: list[list[float]]) -> list[bool]:

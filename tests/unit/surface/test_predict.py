@@ -6,10 +6,11 @@ import pytest
 
 from foretaste.errors import StudyError
 from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.simplex import lattice
 from foretaste.surface.predict import fit_predictor, predict
 from foretaste.surface.prediction import Prediction
 from foretaste.surface.table import Array, Headline, Surface
-from foretaste.weights import TaskWeights, corners, lattice, uniform
+from foretaste.weights import TaskWeights, corners, uniform
 
 TASKS = ("a", "b", "c")
 UP = {task: Headline("accuracy") for task in TASKS}

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from foretaste.one_line import one_line
+from foretaste.simplex import lattice
 from foretaste.surface.prediction import Prediction
 from foretaste.surface.scales import Scale
-from foretaste.weights import TaskWeights, lattice
+from foretaste.weights import TaskWeights
 
 POINTS = tuple(lattice("ab", 4))
 NOISES = np.array([0.03, 0.1])

@@ -5,11 +5,12 @@ import pytest
 
 from foretaste.errors import StudyError
 from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.simplex import lattice
 from foretaste.surface.outlook import Beliefs, Outlook, outlook
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.propose import Option, Proposal, gains, propose
 from foretaste.surface.table import Headline, Surface
-from foretaste.weights import TaskWeights, lattice
+from foretaste.weights import TaskWeights
 
 TASKS = ("a", "b", "c")
 HEADS = {task: Headline("accuracy") for task in TASKS}

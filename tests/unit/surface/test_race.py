@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from foretaste.surface.preference import Floor, Preference
-from foretaste.surface.race import ERROR, Gap, Goal, RaceResult, Tally, compare_candidates
+from foretaste.surface.race import ERROR, Goal, Tally, compare_candidates
 from foretaste.surface.table import Array, Headline
-from foretaste.weights import lattice
 
 MEAN, WORST = Preference("mean", {}), Preference("worst", {})
 HEADS = {task: Headline("accuracy") for task in "ab"}
@@ -164,9 +163,3 @@ def test_the_same_seed_says_the_same() -> None:
     right = independent(np.full((3, 2), 0.7), 60, 0)
     one, other = (compare_candidates(tallies(right, 800), Goal(HEADS, MEAN), LEVEL, seed=4) for _ in range(2))
     assert one.low.tolist() == other.low.tolist()
-
-
-def test_undecided_are_those_whose_interval_holds_no_difference() -> None:
-    points = lattice("ab", 2)
-    apart = {points[0]: Gap(0.0, 0.0, 0.0), points[1]: Gap(0.1, -0.1, 0.3), points[2]: Gap(0.2, 0.1, 0.3)}
-    assert RaceResult("simple", (), (), points[0], apart, 1, 1).undecided == (points[1],)

@@ -5,11 +5,12 @@ import pytest
 
 from foretaste.errors import StudyError
 from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.simplex import lattice
 from foretaste.surface.outlook import Outlook, outlook
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.recommend import SURE, Alternative, FloorChance, Recommendation, recommend
 from foretaste.surface.table import Headline, Surface
-from foretaste.weights import TaskWeights, lattice, uniform
+from foretaste.weights import TaskWeights, uniform
 
 TASKS = ("a", "b")
 UP = {task: Headline("accuracy") for task in TASKS}

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from foretaste.simplex import dirichlet
 from foretaste.surface.spline import Spline
 from foretaste.surface.table import Array
-from foretaste.weights import corners, dirichlet
+from foretaste.weights import corners
 
 NAMES = ("a", "b", "c", "d")
 

@@ -3,10 +3,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.metric_kinds import Metric
 from foretaste.metrics import METRICS
+from foretaste.simplex import lattice
 from foretaste.surface.table import Headline, Surface, headlines
-from foretaste.task import Metric, Rows, Task
-from foretaste.weights import TaskWeights, corners, lattice, uniform
+from foretaste.task import Rows, Task
+from foretaste.weights import TaskWeights, corners, uniform
 from laws import normal
 
 AB = ("a", "b")

@@ -10,8 +10,9 @@ import torch
 from foretaste.errors import Stopped
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.params import Params
+from foretaste.simplex import lattice
 from foretaste.store.study import key_of
-from foretaste.weights import TaskWeights, lattice
+from foretaste.weights import TaskWeights
 from foretaste.work.context import Context, Unwatched
 from foretaste.work.evaluation_work import EvaluationWork
 from foretaste.work.observer import Observer

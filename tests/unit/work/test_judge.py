@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from foretaste.evaluate import evaluate
 from foretaste.evaluation import Fidelity
+from foretaste.metric_kinds import Metric, TextMetric
 from foretaste.params import Params, parameters_of, snapshot, tensors_of
 from foretaste.plan import Preview
 from foretaste.recipe import parse
 from foretaste.sources.problem import Problem
-from foretaste.task import Example, Metric, Rows, Task, TextMetric
+from foretaste.task import Example, Rows, Task
 from foretaste.train.batch_norm import reestimate
 from foretaste.weights import TaskWeights, uniform
 from foretaste.work.judge import (

@@ -6,7 +6,7 @@ import pytest
 
 from foretaste.errors import RecipeError
 from foretaste.recipe import parse
-from foretaste.weights import lattice
+from foretaste.simplex import lattice
 from foretaste.workflow.check import check
 
 

@@ -5,11 +5,11 @@ import pytest
 from foretaste.errors import RecipeError, TaskError
 from foretaste.evaluation import Evaluation, MethodSteps
 from foretaste.method_table import METHOD_TABLE
+from foretaste.metric_kinds import TextMetric
 from foretaste.plan import Joint
 from foretaste.surface.agreement import agreement
 from foretaste.surface.comparison import Comparison
 from foretaste.surface.table import Surface, headlines
-from foretaste.task import TextMetric
 from foretaste.weights import TaskWeights
 from foretaste.workflow.compare import compare, methods_to_compare
 from foretaste.workflow.confirm import confirm

@@ -8,12 +8,13 @@ from torch import Tensor, nn
 
 from foretaste.errors import TaskError
 from foretaste.evaluate import evaluate
+from foretaste.metric_kinds import TextMetric
 from foretaste.params import average, parameters_of
 from foretaste.plan import Preview
 from foretaste.recipe import parse
+from foretaste.simplex import lattice
 from foretaste.sources.problem import Problem
-from foretaste.task import Batch, TextMetric
-from foretaste.weights import lattice
+from foretaste.task import Batch
 from foretaste.workflow.fit import fit
 from foretaste.workflow.mergeability import mergeability, methods_to_check
 from foretaste.workflow.preview import preview

@@ -7,8 +7,9 @@ import torch
 
 from foretaste.params import parameters_of
 from foretaste.recipe import parse
+from foretaste.simplex import lattice
 from foretaste.sources.problem import Problem
-from foretaste.weights import corners, lattice, uniform
+from foretaste.weights import corners, uniform
 from foretaste.workflow.points import grid, joint_points
 from problems import blobs, linear
 

@@ -10,16 +10,18 @@ from torch import nn
 from foretaste.errors import Stopped, TaskError, WeightsError
 from foretaste.evaluation import Evaluation
 from foretaste.methods import previews as previewing
+from foretaste.metric_kinds import TextMetric
 from foretaste.metrics import METRICS, SEQUENCE_METRICS
 from foretaste.recipe import parse, read
+from foretaste.simplex import lattice
 from foretaste.sources.digits import digits
 from foretaste.sources.problem import Problem
 from foretaste.surface.choose import choose
 from foretaste.surface.preference import Floor, Preference
-from foretaste.surface.race import RaceResult
+from foretaste.surface.race_result import RaceResult
 from foretaste.surface.table import Surface, headlines
-from foretaste.task import Batch, Rows, Task, TextMetric
-from foretaste.weights import TaskWeights, lattice, uniform
+from foretaste.task import Batch, Rows, Task
+from foretaste.weights import TaskWeights, uniform
 from foretaste.work.context import Unwatched
 from foretaste.workflow import runners as running
 from foretaste.workflow.fit import fit

@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from foretaste.methods import previews as previewing
-from foretaste.task import Example, ModelMetric, TextMetric
-from foretaste.weights import corners, lattice, uniform
+from foretaste.metric_kinds import ModelMetric, TextMetric
+from foretaste.simplex import lattice
+from foretaste.task import Example
+from foretaste.weights import corners, uniform
 from foretaste.work.judge import shuffle_validation
 from foretaste.workflow import runners as running
 from foretaste.workflow.fit import fit

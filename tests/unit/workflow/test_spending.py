@@ -8,11 +8,12 @@ from statistics import mean
 import pytest
 
 from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.simplex import lattice
 from foretaste.store.study import StudyStore
 from foretaste.surface.outlook import select_usable_rows
 from foretaste.surface.searched import Budget
 from foretaste.surface.table import Headline, Surface
-from foretaste.weights import TaskWeights, corners, lattice, uniform
+from foretaste.weights import TaskWeights, corners, uniform
 from foretaste.workflow.spending import Account
 from statements import recorded_queries
 

@@ -48,7 +48,7 @@ def describe_reason(summary: Summary) -> str:
     >>> from foretaste.report.summary import summarise
     >>> from foretaste.surface.table import Headline, Surface
     >>> from foretaste.evaluation import Evaluation, Fidelity
-    >>> from foretaste.weights import lattice
+    >>> from foretaste.simplex import lattice
     >>> rows = [
     ...     Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.JOINT, "joint") for w in lattice("ab", 4)
     ... ]
@@ -113,7 +113,7 @@ def describe_value(best: Recommendation, measure: str = "value") -> str:
     >>> from foretaste.surface.recommend import recommend
     >>> from foretaste.surface.table import Headline, Surface
     >>> from foretaste.evaluation import Evaluation, Fidelity
-    >>> from foretaste.weights import lattice
+    >>> from foretaste.simplex import lattice
     >>> rows = [
     ...     Evaluation(w, {t: {"accuracy": w[t] ** 0.5} for t in w}, Fidelity.JOINT, "joint") for w in lattice("ab", 4)
     ... ]

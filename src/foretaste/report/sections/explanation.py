@@ -104,7 +104,7 @@ def describe_front(outlook: Outlook) -> str:
     >>> from foretaste.surface.outlook import outlook
     >>> from foretaste.surface.table import Headline, Surface
     >>> from foretaste.evaluation import Evaluation, Fidelity
-    >>> from foretaste.weights import lattice
+    >>> from foretaste.simplex import lattice
     >>> rows = [Evaluation(w, {t: {"accuracy": w[t]} for t in w}, Fidelity.JOINT, "joint") for w in lattice("ab", 4)]
     >>> describe_front(outlook(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)), lattice("ab", 4)))
     '5 of 5 weightings are on the expected Pareto front...'

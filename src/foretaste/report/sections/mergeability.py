@@ -87,7 +87,7 @@ def describe_pairs(simple: Surface) -> str:
 
     >>> from foretaste.surface.table import Headline
     >>> from foretaste.evaluation import Evaluation, Fidelity
-    >>> from foretaste.weights import lattice
+    >>> from foretaste.simplex import lattice
     >>> rows = [
     ...     Evaluation(w, {t: {"loss": 1.0, "accuracy": w[t]} for t in w}, Fidelity.PREVIEW, "simple")
     ...     for w in lattice("ab", 2)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from foretaste.document.blocks import Block, Cell, Column, Note, Section, Table, cell_of
 from foretaste.document.wording import and_more, counted, number, share, shares, span
-from foretaste.surface.race import ERROR, DroppedCandidate, RaceResult
+from foretaste.surface.race import ERROR
+from foretaste.surface.race_result import DroppedCandidate, RaceResult
 from foretaste.surface.views import rows_table
 
 __all__ = ["race_sections"]

@@ -13,9 +13,9 @@ from foretaste.report.sections.mergeability import (
     describe_pairs,
     mergeability_section,
 )
+from foretaste.simplex import lattice
 from foretaste.surface.mergeability import Corner, Mergeability, Pair
 from foretaste.surface.table import Headline, Surface
-from foretaste.weights import lattice
 from summaries import shown
 
 ACCURACY = Headline("accuracy")

@@ -6,8 +6,9 @@ from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.report.json import plain
 from foretaste.report.records import race_records
 from foretaste.report.sections.race import race_sections
-from foretaste.surface.race import DroppedCandidate, Gap, RaceResult
-from foretaste.weights import TaskWeights, lattice
+from foretaste.simplex import lattice
+from foretaste.surface.race_result import DroppedCandidate, Gap, RaceResult
+from foretaste.weights import TaskWeights
 from summaries import shown
 
 POINTS = lattice("ab", 20)
