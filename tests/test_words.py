@@ -28,7 +28,6 @@ RIGHT = {
     ("surface", "usable"): "rows that are usable, inside one function",
     ("workflow", "named"): "whether methods were named by the user",
 }
-# Rooms whose names are not done yet; the test fails once one of them is clean.
 
 
 def room_of(path: Path) -> str:
@@ -96,7 +95,6 @@ SUMMARY_FAULTS = {
     "points at what stands elsewhere": re.compile(r"^(The same|Of (it|its|the same)|Its|And|Their|As above|Also)\b"),
     "has fewer than three words": re.compile(r"^\S*( \S+)?$"),
 }
-# Rooms whose summaries are not done yet; the test fails once one of them is clean.
 
 
 def summary_faults_in(room: str) -> list[str]:
