@@ -381,7 +381,8 @@ def test_a_full_disk(study: Path, page: Page, tmp_path: Path) -> None:
                 "api/jobs",
                 "api/predict?weights=low=1",
             ):
-                assert httpx.get(f"http://127.0.0.1:{server.port}/{path}", timeout=60).status_code == 200
+                answer = httpx.get(f"http://127.0.0.1:{server.port}/{path}", timeout=60)
+                assert answer.status_code in (200, 202)  # 202 while a recommendation is being worked out
             before = _numbers(page)
             _drag(page, 0.1, 0.1)
             assert _numbers(page) != before
