@@ -38,7 +38,7 @@ def _problem(loss, metrics, labels_of, bad):
     for name in ("west", "east"):
         inputs = torch.randn(80, 4, generator=generator)
         slopes = common + 0.7 * torch.randn(4, 3, generator=generator)
-    labels = labels_of(inputs @ slopes + 0.2 * torch.randn(80, 3, generator=generator))
+        labels = labels_of(inputs @ slopes + 0.2 * torch.randn(80, 3, generator=generator))
         labels[torch.rand(labels.shape, generator=generator) < 0.1] = torch.nan
         if bad is not None and name == "east":
             labels[50, 1] = bad
