@@ -2,12 +2,31 @@
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from typing import Any
 
+from foretaste.one_line import one_line
 from foretaste.work.context import Context, Watch
 from foretaste.work.work import Work
 
 __all__ = ["Schedule", "stages_of"]
+
+
+@dataclass(eq=False)
+class _Stage:
+    """A stage on its way.
+
+    Args:
+        label: What is shown of it.
+        left: Its pieces that are not handed out yet.
+        is_begun: Whether one was handed out.
+    """
+
+    label: str
+    left: list[Work[Any]]
+    is_begun: bool = False
+
+    __repr__ = one_line
 
 
 class Schedule:
@@ -24,21 +43,23 @@ class Schedule:
         self, works: Sequence[Work[Any]], context: Context, watch: Watch, requested: AbstractSet[Work[Any]]
     ) -> None:
         self._context, self._watch, self._requested = context, watch, requested
-        self._needs, self._stages = _needs_of(works, context), dict(stages_of(works, context))
-        self._begun, self._finished, self._failed = set[str](), set[Work[Any]](), set[Work[Any]]()
+        self._needs = _needs_of(works, context)
+        self._stages = [_Stage(label, pieces) for label, pieces in stages_of(works, context)]
+        self._finished, self._failed = set[Work[Any]](), set[Work[Any]]()
 
     def take(self) -> Work[Any] | None:
         """Hand out the next piece that can begin; None if every piece left needs one that is still being done."""
-        for label in list(self._stages):
-            for work in list(self._stages[label]):
+        for stage in self._stages:
+            for work in list(stage.left):
                 if self._is_passed_over(work):
-                    self._remove(work, label)
-                    if label in self._begun:
-                        self._watch.advance(work.size(self._context), stage=label)
+                    stage.left.remove(work)
+                    if stage.is_begun:
+                        self._watch.advance(work.size(self._context), stage=stage.label)
                 elif self._needs[work] <= self._finished:
-                    self._begin(label)
-                    self._remove(work, label)
+                    self._begin(stage)
+                    stage.left.remove(work)
                     return work
+        self._stages = [stage for stage in self._stages if stage.left]
         return None
 
     def end(self, work: Work[Any], *, failed: bool = False) -> None:
@@ -55,19 +76,13 @@ class Schedule:
         self._finished.add(work)
         return True
 
-    def _begin(self, label: str) -> None:
+    def _begin(self, stage: "_Stage") -> None:
         """Announce a stage with all that is left of it."""
-        if label in self._begun:
+        if stage.is_begun:
             return
-        self._begun.add(label)
-        left = [work for work in self._stages[label] if not self._is_passed_over(work)]
-        self._stages[label] = left
-        self._watch.begin(label, sum(work.size(self._context) for work in left))
-
-    def _remove(self, work: Work[Any], label: str) -> None:
-        self._stages[label].remove(work)
-        if not self._stages[label]:
-            del self._stages[label]
+        stage.is_begun = True
+        stage.left = [work for work in stage.left if not self._is_passed_over(work)]
+        self._watch.begin(stage.label, sum(work.size(self._context) for work in stage.left))
 
 
 def stages_of(works: Sequence[Work[Any]], context: Context) -> list[tuple[str, list[Work[Any]]]]:
@@ -81,14 +96,17 @@ def stages_of(works: Sequence[Work[Any]], context: Context) -> list[tuple[str, l
         Each stage's label with its work, in the order that it was asked for; a stage that is needed comes before the
         one that needs it first.
     """
-    stages: dict[str, list[Work[Any]]] = {}
+    stages: dict[tuple[str, type], list[Work[Any]]] = {}
     for work in _needs_of(works, context):
-        stages.setdefault(work.stage, []).append(work)
-    return list(stages.items())
+        stages.setdefault((work.stage, type(work)), []).append(work)
+    return [(label, stage) for (label, _), stage in stages.items()]
 
 
 def _needs_of(works: Sequence[Work[Any]], context: Context) -> dict[Work[Any], set[Work[Any]]]:
-    """All work with what it needs directly, each piece after what it needs."""
+    """All work with what must be finished before it, each piece after what it needs.
+
+    A piece that would do another one itself also waits for that one if it is there anyway.
+    """
     needs: dict[Work[Any], set[Work[Any]]] = {}
 
     def add(work: Work[Any]) -> None:
@@ -100,4 +118,6 @@ def _needs_of(works: Sequence[Work[Any]], context: Context) -> dict[Work[Any], s
 
     for work in works:
         add(work)
+    for work, own in needs.items():
+        own.update(part for part in work.includes(context) if part in needs)
     return needs

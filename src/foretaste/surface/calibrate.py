@@ -58,11 +58,12 @@ class KnownRuns:
     """Joint runs and single-task models, with their values.
 
     Args:
-        alphas: `[N, T]`.
+        alphas: `[N, D]`, the weights of D tasks or domains.
         values: `[N, T]`.
         counts: `[N, T]`, whether the value tells about joint finetuning.
-        exact: `[N]`, whether the run is a single-task model.
+        exact: `[N]`, whether the run is a single-task model, where previews are exact.
         noise: `[T]`, the least standard deviation of every other run, for its finite number of examples.
+        columns: `[T]`, the column of each task's weight; None for a task that is not mixed itself.
     """
 
     alphas: Array
@@ -70,6 +71,7 @@ class KnownRuns:
     counts: NDArray[np.bool_]
     exact: NDArray[np.bool_]
     noise: Array
+    columns: tuple[int | None, ...]
 
     __repr__ = one_line
 
@@ -101,7 +103,7 @@ class Mixture:
         """Compute mean `[M]` and covariance `[M, M]` at M weightings, and the standard deviation of a single run.
 
         Args:
-            alphas: `[M, T]`, the weightings.
+            alphas: `[M, D]`, the weightings.
             previewed: The values and variances of each preview there.
         """
         places = {part.candidate.previews: part.elsewhere(alphas, previewed) for _, part in self.parts}
@@ -139,13 +141,13 @@ def mixtures(runs: KnownRuns, previews: Sequence[Previews]) -> list[Mixture]:
         previews: The previews of every fidelity and method.
 
     >>> alphas = np.array([[1.0, 0.0], [0.8, 0.2], [0.5, 0.5], [0.2, 0.8], [0.0, 1.0]])
-    >>> joint = KnownRuns(alphas, alphas + 0.3, np.full((5, 2), True), np.full(5, False), np.zeros(2))
+    >>> joint = KnownRuns(alphas, alphas + 0.3, np.full((5, 2), True), np.full(5, False), np.zeros(2), (0, 1))
     >>> mixed = mixtures(joint, [Previews.through("simple", alphas, alphas)])
     >>> bool((np.abs(mixed[0].left_out - joint.values[:, 0]) < 0.1).all())
     True
     """
     candidates, previewed = _candidates(previews), [preview.at(runs.alphas) for preview in previews]
-    fits = [_fit(candidates, runs, previews, previewed, task) for task in range(runs.alphas.shape[1])]
+    fits = [_fit(candidates, runs, previews, previewed, task) for task in range(runs.values.shape[1])]
     is_joint = [~runs.exact[rows] for rows in runs.counts.T]
     scores = np.array(
         [
@@ -217,15 +219,15 @@ def _rough(offset: float, slope: float) -> list[tuple[Kernel, float]]:
 @dataclass(frozen=True)
 class _Fit:
     candidate: _Candidate
+    task: int
     places: Places
     center: float
     process: Conditioned
 
     def elsewhere(self, alphas: Array, previewed: Sequence[PreviewValues]) -> Places:
-        index, task = self.candidate.previews, self.places.task
-        return Places(
-            alphas, task, np.zeros(len(alphas)) if index is None else previewed[index][0][:, task] - self.center
-        )
+        index = self.candidate.previews
+        preview = np.zeros(len(alphas)) if index is None else previewed[index][0][:, self.task] - self.center
+        return Places(alphas, self.places.task, preview)
 
     def at(self, places: Places) -> tuple[Array, Array]:
         kernel = self.candidate.kernel
@@ -240,13 +242,13 @@ def _fit(
     previewed: Sequence[PreviewValues],
     task: int,
 ) -> list[_Fit]:
-    rows = runs.counts[:, task]
+    rows, column = runs.counts[:, task], runs.columns[task]
     alphas, values, exact = runs.alphas[rows], runs.values[rows, task], runs.exact[rows]
     constant = float(values.mean()) if len(values) else 0.0
-    bare = (Places(alphas, task, np.zeros(len(values))), constant)
+    bare = (Places(alphas, column, np.zeros(len(values))), constant)
     centers = [float(preview.center[task]) for preview in previews]
     places_by_preview = [
-        (Places(alphas, task, at[rows, task] - center), center)
+        (Places(alphas, column, at[rows, task] - center), center)
         for (at, _), center in zip(previewed, centers, strict=True)
     ]
     fits = []
@@ -254,9 +256,10 @@ def _fit(
         index = candidate.previews
         places, center = bare if index is None else places_by_preview[index]
         least = float(runs.noise[task])
-        noise = np.where(exact & (index is not None), _EXACT**2, candidate.noise**2 + least**2)
+        is_exact = exact & (index is not None and previews[index].is_merged)
+        noise = np.where(is_exact, _EXACT**2, candidate.noise**2 + least**2)
         process = Conditioned.on(candidate.kernel.between(places, places), noise, values - places.preview - center)
-        fits.append(_Fit(candidate, places, center, process))
+        fits.append(_Fit(candidate, task, places, center, process))
     return fits
 
 

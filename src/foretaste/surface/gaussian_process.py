@@ -30,13 +30,13 @@ class Places:
 
     Args:
         alphas: `[N, T]` weights.
-        task: Column of the task looked at.
+        task: Column of the weight of the task looked at; None if it is none of those that are mixed.
         preview: `[N]`, what a preview says there, around 0; zeros without one.
         power: Of the coordinates.
     """
 
     alphas: Array
-    task: int
+    task: int | None
     preview: Array
     power: float = 0.2
 
@@ -79,7 +79,7 @@ class Kernel:
             covariance += self.slope**2 * np.outer(left.preview, right.preview)
         if self.quadratic:
             covariance += self.quadratic**2 * (1 + np.sqrt(left.alphas) @ np.sqrt(right.alphas).T) ** 2 / 4
-        if self.absent:
+        if self.absent and left.task is not None:
             without = np.outer(left.alphas[:, left.task] == 0, right.alphas[:, right.task] == 0)
             covariance += self.absent**2 * without * np.exp(-others / (2 * _FAR**2))
         return np.asarray(covariance)
@@ -141,6 +141,7 @@ def _squares(left: Places, right: Places) -> tuple[Array, Array]:
     """`[N, M]` squared distances along the task's own coordinate, and along all others."""
     mine, theirs = left.alphas**left.power, right.alphas**right.power
     squares = [(mine[:, None, task] - theirs[None, :, task]) ** 2 for task in range(mine.shape[1])]
-    return squares[left.task], np.sum(squares[: left.task] + squares[left.task + 1 :], axis=0) + np.zeros_like(
-        squares[left.task]
-    )
+    nothing = np.zeros_like(squares[0])
+    if left.task is None:
+        return nothing, np.sum(squares, axis=0)
+    return squares[left.task], np.sum(squares[: left.task] + squares[left.task + 1 :], axis=0) + nothing

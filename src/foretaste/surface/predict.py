@@ -32,6 +32,7 @@ class Predictor:
 
     Args:
         tasks: Task names.
+        mixed: Names of what the weights are of.
         scales: Of each task's metric.
         units: `[T]`, the spread of each task's values on its scale.
         previews: Of every fidelity and method, in these units.
@@ -42,6 +43,7 @@ class Predictor:
     """
 
     tasks: tuple[str, ...]
+    mixed: tuple[str, ...]
     scales: tuple[Scale, ...]
     units: Array
     previews: tuple[Previews, ...]
@@ -54,7 +56,7 @@ class Predictor:
 
     def at(self, points: Sequence[TaskWeights]) -> Prediction:
         """Predict joint runs at N weightings."""
-        alphas = _alphas(points, self.tasks)
+        alphas = _alphas(points, self.mixed)
         preview_values = [previews.at(alphas) for previews in self.previews]
         predictions = [mixture.at(alphas, preview_values) for mixture in self.mixtures]
         variances = [np.maximum(np.diag(own), _LEAST_VARIANCE) for _, own, _ in predictions]
@@ -135,16 +137,19 @@ def fit_predictor(surface: Surface, metric: str | None = None) -> Predictor:
     scales = tuple(
         scale_of(name, column) for name, column in zip(columns.values(), _values(rows, columns).T, strict=True)
     )
-    singles, joint, previewed = _singles(surface, rows), _joint(rows), _previewed(rows, len(columns) + 1)
+    least = len(surface.mixed) + 1
+    singles, joint, previewed = _singles(surface, rows), _joint(rows), _previewed(rows, least)
     used = [*singles, *joint, *(row for group in previewed.values() for row in group)]
     if not used:
         metrics = " and ".join(sorted(set(columns.values())))
-        raise StudyError(
-            f"nothing to predict {metrics} from; preview at least {len(columns) + 1} weightings, or confirm one"
-        )
+        raise StudyError(f"nothing to predict {metrics} from; preview at least {least} weightings, or confirm one")
     units = np.maximum(_numbers(used, columns, scales).std(0), _LEAST_SPREAD)
+    previews = tuple(
+        _fit_previews(key, group, surface.mixed, columns, scales, units) for key, group in previewed.items()
+    )
+    if previews and not any(preview.is_merged for preview in previews):
+        singles, joint = [], [*singles, *joint]  # nothing is exact at the corners
     runs = _known_runs(surface, singles, joint, columns, scales, units)
-    previews = tuple(_fit_previews(key, group, columns, scales, units) for key, group in previewed.items())
     weighed = tuple(mixtures(runs, previews))
     left_out = [runs.values[runs.counts[:, task] & ~runs.exact, task] for task in range(len(columns))]
     errors = {
@@ -154,6 +159,7 @@ def fit_predictor(surface: Surface, metric: str | None = None) -> Predictor:
     common = (surface.signs if metric is None else np.ones(len(columns))) * (np.sqrt(_TOGETHER) if joint else 1.0)
     return Predictor(
         surface.tasks,
+        surface.mixed,
         scales,
         units,
         previews,
@@ -173,19 +179,22 @@ def _known_runs(
     units: Array,
 ) -> KnownRuns:
     """Single-task models, then joint runs, in each task's units."""
-    alphas = _alphas([row.weights for row in (*singles, *joint)], surface.tasks)
+    alphas = _alphas([row.weights for row in (*singles, *joint)], surface.mixed)
+    values = _numbers([*singles, *joint], columns, scales) / units
     return KnownRuns(
         alphas=alphas,
-        values=_numbers([*singles, *joint], columns, scales) / units,
-        counts=(alphas > 0) | (not surface.has_private_heads),
+        values=values,
+        counts=alphas > 0 if surface.has_private_heads else np.full(values.shape, True),
         exact=np.arange(len(alphas)) < len(singles),
         noise=_sampling(surface, columns) / units,
+        columns=tuple(surface.mixed.index(task) if task in surface.mixed else None for task in columns),
     )
 
 
 def _fit_previews(
     key: tuple[Fidelity, str],
     rows: Sequence[Evaluation],
+    mixed: Sequence[str],
     columns: Mapping[str, str],
     scales: Sequence[Scale],
     units: Array,
@@ -193,9 +202,11 @@ def _fit_previews(
     """Fit a process to the previews of one fidelity and method, in each task's units."""
     fidelity, method = key
     credit = METHOD_TABLE[method].credit if method in METHOD_TABLE else 1.0
-    alphas = _alphas([row.weights for row in rows], list(columns))
+    alphas = _alphas([row.weights for row in rows], mixed)
     values = _numbers(rows, columns, scales) / units
-    return Previews.through(method, alphas, values, _SHARPENED if fidelity == Fidelity.SHARPENED else credit)
+    is_merged = fidelity == Fidelity.SHARPENED or method in METHOD_TABLE
+    credit = _SHARPENED if fidelity == Fidelity.SHARPENED else credit
+    return Previews.through(method, alphas, values, credit, is_merged=is_merged)
 
 
 def _sampling(surface: Surface, columns: Mapping[str, str]) -> Array:

@@ -28,6 +28,7 @@ class Previews:
         power: The power of the coordinates.
         reach: The reach of the kernel.
         credit: How far the previews are trusted beside others before any joint run.
+        is_merged: Whether they are merged models, which are exact at the corners.
     """
 
     name: str
@@ -37,11 +38,14 @@ class Previews:
     power: float
     reach: float
     credit: float = 1.0
+    is_merged: bool = True
 
     __repr__ = one_line
 
     @classmethod
-    def through(cls, name: str, alphas: Array, values: Array, credit: float = 1.0) -> "Previews":
+    def through(
+        cls, name: str, alphas: Array, values: Array, credit: float = 1.0, *, is_merged: bool = True
+    ) -> "Previews":
         """Fit the smoothest process that predicts each row well from the others.
 
         Args:
@@ -49,6 +53,7 @@ class Previews:
             alphas: `[N, T]`, the weightings with a row.
             values: `[N, T]`, their values.
             credit: How far the previews are trusted beside others before any joint run.
+            is_merged: Whether they are merged models, which are exact at the corners.
 
         >>> alphas = np.array([[1.0, 0.0], [0.8, 0.2], [0.5, 0.5], [0.2, 0.8], [0.0, 1.0]])
         >>> Previews.through("simple", alphas, alphas).at(np.array([[0.6, 0.4]]))[0].round(1)
@@ -62,7 +67,7 @@ class Previews:
                 Kernel(1.0, reach, reach).between(places, places), np.full(len(alphas), noise**2), values - center
             )
             candidates.append(
-                (float(process.densities().sum()), cls(name, center, alphas, process, power, reach, credit))
+                (float(process.densities().sum()), cls(name, center, alphas, process, power, reach, credit, is_merged))
             )
         return max(candidates, key=lambda pair: pair[0])[1]
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from foretaste.document.markup import table_html
 from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.method_table import METHOD_TABLE
 from foretaste.one_line import one_line
 from foretaste.surface.views import rows_table
 from foretaste.weights import TaskWeights
@@ -17,7 +18,7 @@ from foretaste.weights import TaskWeights
 if TYPE_CHECKING:
     from foretaste.task import Task
 
-__all__ = ["Array", "Headline", "Surface", "headlines", "oriented"]
+__all__ = ["Array", "Headline", "Surface", "headlines", "is_exact_at_corners", "oriented"]
 
 Array = NDArray[np.float64]
 _EXACT = "simple"
@@ -100,6 +101,7 @@ class Surface:
         rows: Evaluations, in the order they were made.
         has_private_heads: Whether joint finetuning needs every task, because some have heads of their own,
             which a joint run without the task never trains.
+        domains: Names of what is mixed, where these are not the tasks that are judged, such as the sources of a corpus.
 
     >>> from foretaste.weights import uniform
     >>> row = Evaluation(uniform(["a", "b"]), {"a": {"accuracy": 0.5}, "b": {"accuracy": 1.0}}, Fidelity.JOINT, "joint")
@@ -110,6 +112,7 @@ class Surface:
     headlines: Mapping[str, Headline]
     rows: tuple[Evaluation, ...]
     has_private_heads: bool = False
+    domains: tuple[str, ...] = ()
 
     __repr__ = one_line
 
@@ -127,6 +130,11 @@ class Surface:
         return tuple(self.headlines)
 
     @property
+    def mixed(self) -> tuple[str, ...]:
+        """Names of what the weights are of: the domains, or the tasks where there are none."""
+        return self.domains or self.tasks
+
+    @property
     def signs(self) -> Array:
         """`[T]`: +1 or -1, so that more is better after multiplying."""
         return np.array([headline.sign for headline in self.headlines.values()])
@@ -141,9 +149,9 @@ class Surface:
         return list(dict.fromkeys(row.method for row in self.rows if row.fidelity == Fidelity.PREVIEW))
 
     def alphas(self) -> Array:
-        """`[N, T]` task weights."""
-        return np.array([[row.weights[task] for task in self.tasks] for row in self.rows]).reshape(
-            len(self.rows), len(self.headlines)
+        """`[N, D]` weights; D is T where the tasks themselves are mixed."""
+        return np.array([[row.weights[name] for name in self.mixed] for row in self.rows]).reshape(
+            len(self.rows), len(self.mixed)
         )
 
     def values(self, metric: str | None = None) -> Array:
@@ -169,10 +177,11 @@ class Surface:
     def singles(self) -> dict[str, Evaluation]:
         """Return the row of each single-task model, by task: a joint run at the corner, else a preview there.
 
-        A preview at a corner is the single-task model by law, and that of simple averaging to the last bit.
+        A merged preview at a corner is the single-task model by law, and that of simple averaging to the last bit. A
+        cheap run that was made elsewhere, such as a smaller model's, is not.
         """
         rows: dict[str, Evaluation] = {}
-        corners = [row for row in self.rows if row.weights.corner is not None and row.fidelity != Fidelity.SHARPENED]
+        corners = [row for row in self.rows if row.weights.corner is not None and is_exact_at_corners(row)]
         for row in sorted(
             corners, key=lambda row: (row.fidelity != Fidelity.JOINT, row.method != _EXACT, row.method, row.seed)
         ):
@@ -193,6 +202,16 @@ class Surface:
     @cached_property
     def _first(self) -> dict[TaskWeights, Evaluation]:
         return {row.weights: row for row in reversed(self.rows)}
+
+
+def is_exact_at_corners(row: Evaluation) -> bool:
+    """Tell whether a row of this kind at a corner is the single-task model's: a joint run, or a merged preview.
+
+    >>> from foretaste.weights import uniform
+    >>> is_exact_at_corners(Evaluation(uniform("ab"), {}, Fidelity.PREVIEW, "proxy-60m"))
+    False
+    """
+    return row.fidelity == Fidelity.JOINT or (row.fidelity == Fidelity.PREVIEW and row.method in METHOD_TABLE)
 
 
 def _mean(rows: Sequence[Evaluation]) -> Evaluation:

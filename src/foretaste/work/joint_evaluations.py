@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.params import Params
@@ -14,6 +15,7 @@ from foretaste.work.evaluation_work import EvaluationWork
 from foretaste.work.judge import describe_evaluation, evaluate_row
 from foretaste.work.observer import Observer
 from foretaste.work.runs import JointRun
+from foretaste.work.work import Work
 
 __all__ = ["JointEvaluation", "ShortJointRun"]
 
@@ -36,6 +38,9 @@ class JointEvaluation(EvaluationWork):
 
     def __str__(self) -> str:
         return f"joint finetuning at {self.weights}"
+
+    def includes(self, context: Context) -> tuple[Work[Any], ...]:
+        return (JointRun(self.weights),)
 
     def size(self, context: Context) -> int:
         return context.joint_training.steps

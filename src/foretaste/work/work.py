@@ -48,6 +48,10 @@ class Work(ABC, Generic[Result]):
         """List the work that must be finished before this; it depends on no result."""
         return ()
 
+    def includes(self, context: Context) -> tuple["Work[Any]", ...]:
+        """List the work that this does itself if the study lacks it, and that nobody else should be doing meanwhile."""
+        return ()
+
     @abstractmethod
     def size(self, context: Context) -> int:
         """Count the units of progress."""

@@ -10,6 +10,8 @@ from foretaste.methods.previews import Previews
 from foretaste.weights import corners, uniform
 from foretaste.work.context import Unwatched
 from foretaste.work.curvature import task_curvature
+from foretaste.work.joint_evaluations import JointEvaluation
+from foretaste.work.observer import Observer
 from foretaste.work.runs import JointRun
 from foretaste.work.work import Work
 from foretaste.workflow.session import Session
@@ -45,6 +47,7 @@ def test_a_worker_without_work_begins_what_needs_nothing_that_is_still_being_don
     assert schedule.take() == JointRun(uniform(NAMES))
     assert schedule.take() is None
     assert runs[1] is not None
+    runs[1].finish(other, Observer(watch, 0))
     schedule.end(runs[1])
     curvature = schedule.take()
     assert curvature == task_curvature(other, NAMES[1])
@@ -63,6 +66,7 @@ def test_what_needs_failed_work_is_never_handed_out(session: Session, tmp_path: 
     left = [schedule.take(), schedule.take()]
     for work in left:
         assert work is not None
+        work.finish(other, Observer(Unwatched(), 0))
         schedule.end(work)
     assert [work.stage for work in (schedule.take(), schedule.take()) if work] == ["curvature"] * 2
     assert schedule.take() is None
@@ -75,3 +79,18 @@ def test_finished_work_is_passed_over_unless_its_result_is_wanted(session: Sessi
     assert Schedule([work], session, watch, set()).take() is None
     assert watch.begun == []
     assert Schedule([work], session, watch, {work}).take() == work
+
+
+def test_no_two_workers_are_at_the_same_joint_run(session: Session, tmp_path: Path) -> None:
+    """Anchored previews need the joint run at uniform weights; its evaluation would train it too."""
+    other = empty_study(session, tmp_path / "study", Here())
+    works: list[Work[Any]] = [JointRun(uniform(NAMES)), JointEvaluation(uniform(NAMES))]
+    schedule = Schedule(works, other, Unwatched(), set())
+    run = schedule.take()
+    assert run == works[0]
+    assert schedule.take() is None
+    run.finish(other, Observer(Unwatched(), 0))
+    schedule.end(run)
+    assert schedule.take() == works[1]
+    assert Schedule(works[1:], other, Unwatched(), set()).take() == works[1]
+    other.study.close()

@@ -28,6 +28,7 @@ def known(alphas: Array, values: Array) -> KnownRuns:
         np.ones((len(alphas) + 3, 3), dtype=bool),
         exact,
         np.zeros(3),
+        (0, 1, 2),
     )
 
 
@@ -97,7 +98,12 @@ class TestMixtures:
 
     def test_nothing_known_and_no_preview_known(self) -> None:
         nothing = KnownRuns(
-            np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 3), dtype=bool), np.zeros(0, dtype=bool), np.zeros(3)
+            np.zeros((0, 3)),
+            np.zeros((0, 3)),
+            np.zeros((0, 3), dtype=bool),
+            np.zeros(0, dtype=bool),
+            np.zeros(3),
+            (0, 1, 2),
         )
         assert np.abs(at(mixtures(nothing, self.PREVIEWS[:1]), INSIDE, self.PREVIEWS[:1]) - curve(INSIDE)).mean() < 0.3
         assert np.isfinite(at(mixtures(known(self.EVIDENCE, curve(self.EVIDENCE)), ()), INSIDE, ())).all()

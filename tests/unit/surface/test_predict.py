@@ -1,12 +1,13 @@
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from foretaste.errors import StudyError
 from foretaste.evaluation import Evaluation, Fidelity
-from foretaste.simplex import lattice
+from foretaste.simplex import dirichlet, lattice
 from foretaste.surface.predict import fit_predictor, predict
 from foretaste.surface.prediction import Prediction
 from foretaste.surface.table import Array, Headline, Surface
@@ -266,7 +267,7 @@ def test_a_joint_run_at_a_corner_counts_before_a_preview_there() -> None:
 def test_simple_averaging_is_the_single_task_model() -> None:
     other = [
         replace(row, metrics={task: {"accuracy": 0.2} for task in TASKS})
-        for row in rows(GRID, Fidelity.PREVIEW, "another")
+        for row in rows(GRID, Fidelity.PREVIEW, "diagonal")
     ]
     assert predict(surface(other, SIMPLE, JOINT), corners(TASKS)).median == pytest.approx(
         real(corners(TASKS)), abs=0.02
@@ -307,3 +308,47 @@ def test_one_is_not_many() -> None:
         predict(Surface({t: Headline("accuracy") for t in "ab"}, tuple(rows)), lattice("ab", 2)).basis
         == "1 joint run, 1 single-task model"
     )
+
+
+class TestDomains:
+    """What is mixed need not be what is judged: five sources of a corpus, two benchmarks."""
+
+    NAMES = ("code", "papers", "web", "books", "wiki")
+    HEADS: ClassVar = {
+        "maths": Headline("loss", higher_is_better=False),
+        "chat": Headline("win rate"),
+    }
+
+    def row(self, weights: TaskWeights, fidelity: Fidelity, method: str) -> Evaluation:
+        """The smaller model is .2 worse everywhere, and learns .7 times as much from a source."""
+        share = 1.0 if fidelity == Fidelity.JOINT else 0.7
+        maths = 3 - share * (1.5 * weights["papers"] ** 0.5 + weights["code"] ** 0.5)
+        chat = 0.2 + 0.4 * share * (weights["web"] + weights["books"]) ** 0.5
+        off = 0.0 if fidelity == Fidelity.JOINT else 0.2
+        return Evaluation(weights, {"maths": {"loss": maths + off}, "chat": {"win rate": chat}}, fidelity, method)
+
+    def test_cheap_runs_and_a_few_joint_runs_predict_the_others(self) -> None:
+        points = dirichlet(self.NAMES, 60, np.random.default_rng(1))
+        rows = [self.row(weights, Fidelity.PREVIEW, "proxy-60m") for weights in points[:40]]
+        rows += [self.row(weights, Fidelity.JOINT, "joint") for weights in points[40:50]]
+        unseen = [self.row(weights, Fidelity.JOINT, "joint") for weights in points[50:]]
+        surface = Surface(self.HEADS, tuple(rows), domains=self.NAMES)
+        assert surface.alphas().shape == (50, 5)
+        prediction = predict(surface, [row.weights for row in unseen])
+        real = replace(surface, rows=tuple(unseen)).values()
+        assert prediction.median.shape == (10, 2)
+        error, spread = np.abs(prediction.median - real).mean(0), real.std(0)
+        assert (error < 0.4 * spread).all()
+        assert ((prediction.low <= real) & (real <= prediction.high)).mean() > 0.7
+
+    def test_a_cheap_run_at_a_corner_is_not_the_single_task_model(self) -> None:
+        rows = [self.row(weights, Fidelity.PREVIEW, "proxy-60m") for weights in corners(self.NAMES)]
+        surface = Surface(self.HEADS, tuple(rows), domains=self.NAMES)
+        assert surface.singles() == {}
+        more = [
+            self.row(weights, Fidelity.PREVIEW, "proxy-60m")
+            for weights in dirichlet(self.NAMES, 20, np.random.default_rng(2))
+        ]
+        trained = [self.row(weights, Fidelity.JOINT, "joint") for weights in corners(self.NAMES)[:2]]
+        predictor = fit_predictor(Surface(self.HEADS, (*rows, *more, *trained), domains=self.NAMES))
+        assert predictor.basis == "2 joint runs, previews (proxy-60m)"
