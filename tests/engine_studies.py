@@ -41,6 +41,6 @@ def empty_study(session: Session, folder: Path, engine: Engine, **changes: objec
 
 
 def long_study(session: Session, folder: Path, engine: Engine) -> Session:
-    """The recipe of a session in an empty study, with runs of a few seconds (1500 steps)."""
-    finetune = session.recipe.finetune.model_copy(update={"steps": 1500})
+    """The recipe of a session in an empty study, with runs of a second or two (500 steps)."""
+    finetune = session.recipe.finetune.model_copy(update={"steps": 500})
     return empty_study(session, folder, engine, finetune=finetune)

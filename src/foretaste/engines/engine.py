@@ -25,7 +25,7 @@ class Engine(ABC):
     ) -> Iterator[tuple[Work[Result], Result]]:
         """Do what the study lacks of some work and of all that it needs.
 
-        A piece that fails does not keep others from being done, unless they need it.
+        After a piece has failed, the stages that were begun are finished, and no other begins.
 
         Args:
             works: Any work.
@@ -83,4 +83,6 @@ def _summary(failures: Sequence[Failure]) -> ForetasteError:
         error.args = (f"{work}: {error}",)
         return error
     lines = "\n  ".join(f"{work}: {error}" for work, error in failures)
-    return RunFailed(f"{len(failures)} pieces of work failed, and everything else is finished and kept:\n  {lines}")
+    return RunFailed(
+        f"{len(failures)} pieces of work failed, and all others that were begun are finished and kept:\n  {lines}"
+    )

@@ -30,7 +30,7 @@ class _Stage:
 
 
 class Schedule:
-    """Hands out work and all that it needs.
+    """Hands out work and all that it needs; after a failure, only what is left of the stages that were begun.
 
     Args:
         works: Any work.
@@ -50,6 +50,8 @@ class Schedule:
     def take(self) -> Work[Any] | None:
         """Hand out the next piece that can begin; None if every piece left needs one that is still being done."""
         for stage in self._stages:
+            if self._failed and not stage.is_begun:
+                continue  # what was begun is finished; no more is begun after a failure
             for work in list(stage.left):
                 if self._is_passed_over(work):
                     stage.left.remove(work)

@@ -61,7 +61,7 @@ def study_record(summary: Summary) -> Record:
             for agreement in summary.agreements
         ],
         "front": {name: [row.weights for row in front(surface).rows] for name, surface in surfaces.items()},
-        "rows": [_fields(row) for row in summary.surface.rows],
+        "rows": [row_record(row) | {"key": row.key} for row in summary.surface.rows],
         "provenance": summary.provenance,
         "costs": summary.costs,
     }

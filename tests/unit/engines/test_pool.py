@@ -42,7 +42,7 @@ def test_a_killed_worker_s_piece_goes_to_another_and_on_from_its_state(session: 
         results = dict(pool.run(works, often, counting))
         thread.join()
         assert killed
-        assert counting.count == 3 * 1500
+        assert counting.count == 3 * 500
         whole = long_study(session, tmp_path / "whole", Here())
         assert [results[work].done.artefact for work in works] == [run.done.artefact for run in whole.finish(works)]
         often.study.close()
