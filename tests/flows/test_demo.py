@@ -39,6 +39,7 @@ def test_it_needs_no_extra(tmp_path: Path) -> None:
         assert found.returncode == 0, found.stderr
 
 
+@pytest.mark.slow
 def test_the_demo_does_the_whole_job(tmp_path: Path) -> None:
     study = tmp_path / "demo"
     with spawned("demo", "--study", study, "--no-open", "--json") as process:

@@ -223,6 +223,7 @@ def test_dragging_is_quick(study: Path, page: Page) -> None:
         assert took < 100
 
 
+@pytest.mark.slow
 def test_a_link_holds_the_weights(study: Path, page: Page) -> None:
     with served(study) as server:
         page.goto(f"{server.address}#weights=low=0.25,mid=0.25,high=0.5")
@@ -273,6 +274,7 @@ def test_preferences_and_floors_change_the_recommendation(study: Path, page: Pag
         expect(page.locator(".panel .note").first).to_contain_text("preference 'best' is not understood")
 
 
+@pytest.mark.slow
 def test_the_page_shows_the_last_recommendation_until_the_new_one_is_ready(study: Path, page: Page) -> None:
     with served(study) as server:
         page.goto(server.address)

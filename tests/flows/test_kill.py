@@ -105,6 +105,7 @@ def test_killed_at_many_moments_it_ends_the_same(recipe: Path, whole: Facts, tmp
     [(signal.SIGINT, "run", []), (signal.SIGTERM, "confirm", ["--weights", "low=0.2,mid=0.3,high=0.5"])],
     ids=["Ctrl-C", "SIGTERM"],
 )
+@pytest.mark.slow
 def test_stopped_it_names_the_command_that_goes_on(
     recipe: Path, whole: Facts, tmp_path: Path, number: int, command: str, options: list[str]
 ) -> None:

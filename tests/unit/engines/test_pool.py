@@ -19,6 +19,7 @@ from foretaste.work.runs import JointRun, SingleTaskRun
 from foretaste.workflow.session import Session
 
 
+@pytest.mark.slow
 def test_a_killed_worker_s_piece_goes_to_another_and_on_from_its_state(session: Session, tmp_path: Path) -> None:
     with Pool(2) as pool:
         often = long_study(session, tmp_path / "study", pool)

@@ -52,6 +52,7 @@ def test_a_waker_starts_one_worker_which_does_the_jobs(study: Path) -> None:
         waker._process.wait(30)
 
 
+@pytest.mark.slow
 def test_a_killed_workers_job_is_done_by_the_next(study: Path) -> None:
     with Queue(study) as queue:
         queue.add(Kind.TRAIN, HERE)
