@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from commands import foretaste, spawned
@@ -130,3 +131,27 @@ def test_stopped_it_names_the_command_that_goes_on(
         assert (work, rows) == whole
     else:
         assert [row[0] for row in rows.values() if row[1] == "joint"] == [{"low": 0.2, "mid": 0.3, "high": 0.5}]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+def test_workers_end_with_their_command_and_leave_their_states(tmp_path: Path, number: int, code: int) -> None:
+    """Two workers are in the middle of training; none of them is left, and run again it ends as if undisturbed."""
+    study = tmp_path / "study"
+    long = digits_recipe(tmp_path, finetune_steps="1000", preview_points="3", joint_points="1")
+    with spawned("run", long, "--study", study, "--workers", "2", "--json") as process:
+        wait(process, lambda: in_training(study))
+        others = psutil.Process(process.pid).children(recursive=True)
+        assert len(others) >= 2
+        process.send_signal(number)
+        out, err = process.communicate()
+    assert (process.returncode, out) == (code, "")
+    assert "Traceback" not in err
+    assert psutil.wait_procs(others, timeout=_PATIENCE)[1] == []
+    assert in_training(study)
+    done = tmp_path / "done"
+    for workers in ("2", "1"):
+        folder = study if workers == "2" else done
+        again = foretaste("run", long, "--study", folder, "--workers", workers, "--json")
+        assert again.code == 0, again.err
+    assert facts(study) == facts(done)

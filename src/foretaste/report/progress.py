@@ -53,9 +53,13 @@ class TerminalWatch:
         )
 
     def begin(self, label: str, total: int) -> None:
-        """Begin a new stage; those before it may go on beside it."""
+        """Begin a new stage, or add to one of this label that is not finished; earlier ones may still be going on."""
         self._clear_notes()
-        self._stages[label], self._last = self.progress.add_task(label, total=total, note=""), label
+        self._last = label
+        if label in self._stages and (bar := self.progress.tasks[self._stages[label]]).remaining:
+            self.progress.update(bar.id, total=(bar.total or 0) + total)
+            return
+        self._stages[label] = self.progress.add_task(label, total=total, note="")
         if not self._console.is_terminal:
             self._since[label] = time.monotonic()
 

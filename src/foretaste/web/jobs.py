@@ -119,7 +119,10 @@ class _Watch:
         self._stage, self._done, self._total, self._told, self._asked, self._stop = "", 0, 0, 0.0, 0.0, False
 
     def begin(self, label: str, total: int) -> None:
-        self._stage, self._done, self._total = label, 0, total
+        if label == self._stage and self._done < self._total:
+            self._total += total
+        else:
+            self._stage, self._done, self._total = label, 0, total
         self._tell()
 
     def advance(self, amount: int, note: str = "", stage: str | None = None) -> None:

@@ -20,7 +20,7 @@ class Watch(Protocol):
     """Shows progress, and may ask to stop."""
 
     def begin(self, label: str, total: int) -> None:
-        """Begin a stage of so many units; stages that began before may go on beside it."""
+        """Begin a stage of so many units, or add them to one of this label; earlier stages may still be going on."""
 
     def advance(self, amount: int, note: str = "", stage: str | None = None) -> None:
         """Count so many more units of a stage as done; of the last one that began if none is named."""

@@ -83,3 +83,20 @@ def test_handlers_come_back(fails: bool) -> None:
     except ZeroDivisionError:
         assert fails
     assert {number: signal.getsignal(number) for number in before} == before
+
+
+def test_stages_that_overlap_have_a_bar_each_and_one_label_has_one_bar() -> None:
+    """Two workers: a joint run that others need goes on while the other joint runs begin."""
+    watch = TerminalWatch(Console(file=StringIO(), force_terminal=True))
+    watch.begin("joint finetuning", 10)
+    watch.advance(4, stage="joint finetuning")
+    watch.begin("previews", 3)
+    watch.begin("joint finetuning", 20)
+    watch.advance(1, stage="previews")
+    watch.advance(26, stage="joint finetuning")
+    assert [(bar.description, bar.completed, bar.total) for bar in watch.progress.tasks] == [
+        ("joint finetuning", 30, 30),
+        ("previews", 1, 3),
+    ]
+    watch.begin("joint finetuning", 5)
+    assert [bar.total for bar in watch.progress.tasks] == [30, 3, 5]
