@@ -84,5 +84,5 @@ def _summary(failures: Sequence[Failure]) -> ForetasteError:
         return error
     lines = "\n  ".join(f"{work}: {error}" for work, error in failures)
     return RunFailed(
-        f"{len(failures)} pieces of work failed, and all others that were begun are finished and kept:\n  {lines}"
+        f"{len(failures)} pieces of work failed; the other work that had begun is finished and stored:\n  {lines}"
     )

@@ -172,8 +172,8 @@ class Pool(Engine):
                 orphans.append(assignment)
                 return
             result = RunFailed(
-                f"{_ATTEMPTS} workers died of it, perhaps for want of memory; use fewer --workers, and look into the"
-                " system's log"
+                f"{_ATTEMPTS} workers died while doing it, perhaps because memory ran out; use fewer --workers, and"
+                " look at the system's log"
             )
         except ForetasteError as error:
             result = error

@@ -50,8 +50,8 @@ def candidates(surface: Surface) -> list[TaskWeights]:
     >>> len(candidates(Surface({task: Headline("accuracy") for task in "abc"}, ())))
     190
     """
-    fine = lattice(surface.mixed, lattice_near(surface.mixed, _LATTICE))
-    points = dict.fromkeys([uniform(surface.mixed), *evaluated_weights(surface), *fine])
+    fine = lattice(surface.weight_names, lattice_near(surface.weight_names, _LATTICE))
+    points = dict.fromkeys([uniform(surface.weight_names), *evaluated_weights(surface), *fine])
     return [weights for weights in points if not surface.has_private_heads or min(weights.values()) > 0]
 
 
@@ -137,7 +137,7 @@ def can_predict(surface: Surface) -> bool:
     """
     points = evaluated_weights(surface)
     return bool(
-        points and (surface.singles() or surface.where(Fidelity.JOINT).rows or len(points) > len(surface.mixed))
+        points and (surface.singles() or surface.where(Fidelity.JOINT).rows or len(points) > len(surface.weight_names))
     )
 
 

@@ -32,7 +32,7 @@ class Predictor:
 
     Args:
         tasks: Task names.
-        mixed: Names of what the weights are of.
+        weight_names: Names of what is weighted.
         scales: Of each task's metric.
         units: `[T]`, the spread of each task's values on its scale.
         previews: Of every fidelity and method, in these units.
@@ -43,7 +43,7 @@ class Predictor:
     """
 
     tasks: tuple[str, ...]
-    mixed: tuple[str, ...]
+    weight_names: tuple[str, ...]
     scales: tuple[Scale, ...]
     units: Array
     previews: tuple[Previews, ...]
@@ -56,7 +56,7 @@ class Predictor:
 
     def at(self, points: Sequence[TaskWeights]) -> Prediction:
         """Predict joint runs at N weightings."""
-        alphas = _alphas(points, self.mixed)
+        alphas = _alphas(points, self.weight_names)
         preview_values = [previews.at(alphas) for previews in self.previews]
         predictions = [mixture.at(alphas, preview_values) for mixture in self.mixtures]
         variances = [np.maximum(np.diag(own), _LEAST_VARIANCE) for _, own, _ in predictions]
@@ -137,7 +137,7 @@ def fit_predictor(surface: Surface, metric: str | None = None) -> Predictor:
     scales = tuple(
         scale_of(name, column) for name, column in zip(columns.values(), _values(rows, columns).T, strict=True)
     )
-    least = len(surface.mixed) + 1
+    least = len(surface.weight_names) + 1
     singles, joint, previewed = _singles(surface, rows), _joint(rows), _previewed(rows, least)
     used = [*singles, *joint, *(row for group in previewed.values() for row in group)]
     if not used:
@@ -145,7 +145,7 @@ def fit_predictor(surface: Surface, metric: str | None = None) -> Predictor:
         raise StudyError(f"nothing to predict {metrics} from; preview at least {least} weightings, or confirm one")
     units = np.maximum(_numbers(used, columns, scales).std(0), _LEAST_SPREAD)
     previews = tuple(
-        _fit_previews(key, group, surface.mixed, columns, scales, units) for key, group in previewed.items()
+        _fit_previews(key, group, surface.weight_names, columns, scales, units) for key, group in previewed.items()
     )
     if previews and not any(preview.is_merged for preview in previews):
         singles, joint = [], [*singles, *joint]  # nothing is exact at the corners
@@ -159,7 +159,7 @@ def fit_predictor(surface: Surface, metric: str | None = None) -> Predictor:
     common = (surface.signs if metric is None else np.ones(len(columns))) * (np.sqrt(_TOGETHER) if joint else 1.0)
     return Predictor(
         surface.tasks,
-        surface.mixed,
+        surface.weight_names,
         scales,
         units,
         previews,
@@ -179,7 +179,7 @@ def _known_runs(
     units: Array,
 ) -> KnownRuns:
     """Single-task models, then joint runs, in each task's units."""
-    alphas = _alphas([row.weights for row in (*singles, *joint)], surface.mixed)
+    alphas = _alphas([row.weights for row in (*singles, *joint)], surface.weight_names)
     values = _numbers([*singles, *joint], columns, scales) / units
     return KnownRuns(
         alphas=alphas,
@@ -187,14 +187,14 @@ def _known_runs(
         counts=alphas > 0 if surface.has_private_heads else np.full(values.shape, True),
         exact=np.arange(len(alphas)) < len(singles),
         noise=_sampling(surface, columns) / units,
-        columns=tuple(surface.mixed.index(task) if task in surface.mixed else None for task in columns),
+        columns=tuple(surface.weight_names.index(task) if task in surface.weight_names else None for task in columns),
     )
 
 
 def _fit_previews(
     key: tuple[Fidelity, str],
     rows: Sequence[Evaluation],
-    mixed: Sequence[str],
+    weight_names: Sequence[str],
     columns: Mapping[str, str],
     scales: Sequence[Scale],
     units: Array,
@@ -202,7 +202,7 @@ def _fit_previews(
     """Fit a process to the previews of one fidelity and method, in each task's units."""
     fidelity, method = key
     credit = METHOD_TABLE[method].credit if method in METHOD_TABLE else 1.0
-    alphas = _alphas([row.weights for row in rows], mixed)
+    alphas = _alphas([row.weights for row in rows], weight_names)
     values = _numbers(rows, columns, scales) / units
     is_merged = fidelity == Fidelity.SHARPENED or method in METHOD_TABLE
     credit = _SHARPENED if fidelity == Fidelity.SHARPENED else credit

@@ -164,7 +164,7 @@ def recommend(
     medians, low, high = view.prediction.median, view.prediction.low, view.prediction.high
     columns = [dict(zip(view.surface.tasks, table[best].tolist(), strict=True)) for table in (medians, low, high)]
     single = np.quantile(view.values(preference, measured=True)[:, best], _QUANTILES).tolist()
-    even = view.places.get(uniform(view.surface.mixed))
+    even = view.places.get(uniform(view.surface.weight_names))
     gained = None if even is None else values[:, best] - values[:, even]
     return Recommendation(
         weights=view.points[best],

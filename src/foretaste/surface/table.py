@@ -130,8 +130,8 @@ class Surface:
         return tuple(self.headlines)
 
     @property
-    def mixed(self) -> tuple[str, ...]:
-        """Names of what the weights are of: the domains, or the tasks where there are none."""
+    def weight_names(self) -> tuple[str, ...]:
+        """Names of what is weighted: the domains, or the tasks if there are no domains."""
         return self.domains or self.tasks
 
     @property
@@ -150,8 +150,8 @@ class Surface:
 
     def alphas(self) -> Array:
         """`[N, D]` weights; D is T where the tasks themselves are mixed."""
-        return np.array([[row.weights[name] for name in self.mixed] for row in self.rows]).reshape(
-            len(self.rows), len(self.mixed)
+        return np.array([[row.weights[name] for name in self.weight_names] for row in self.rows]).reshape(
+            len(self.rows), len(self.weight_names)
         )
 
     def values(self, metric: str | None = None) -> Array:

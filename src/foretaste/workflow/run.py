@@ -46,13 +46,16 @@ def run(session: Session) -> Recommendation:
             *(JointEvaluation(weights) for weights in points),
         ]
     )
-    while not (recommendation := recommend_weights(session)).confirmed and _beside(session, points) < _CONFIRMATIONS:
+    while (
+        not (recommendation := recommend_weights(session)).confirmed
+        and _count_other_runs(session, points) < _CONFIRMATIONS
+    ):
         confirm(session, [recommendation.weights])
     return recommendation
 
 
-def _beside(session: Session, points: Sequence[TaskWeights]) -> int:
-    """How many weightings have a joint run beside these."""
+def _count_other_runs(session: Session, points: Sequence[TaskWeights]) -> int:
+    """Count the weightings that have a joint run and are not among these."""
     return len({row.weights for row in read_outcome(session.study).surface.where(Fidelity.JOINT).rows} - set(points))
 
 
