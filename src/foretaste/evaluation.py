@@ -1,13 +1,15 @@
 """Evaluations: the rows of a study, which can be read without torch."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from foretaste.one_line import one_line
+from foretaste.readable import Readable, ReadableSequence
 from foretaste.weights import TaskWeights
 
-__all__ = ["Evaluation", "Fidelity", "MethodSteps"]
+__all__ = ["Evaluation", "Evaluations", "Fidelity", "MethodSteps"]
 
 
 class Fidelity(StrEnum):
@@ -48,7 +50,7 @@ class MethodSteps:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Readable):
     """One row of a surface.
 
     Args:
@@ -77,3 +79,17 @@ class Evaluation:
     def label(self) -> str:
         """Return the method with its steps as one text, such as ``simple+30``."""
         return str(MethodSteps(self.method, self.steps))
+
+
+class Evaluations(ReadableSequence[Evaluation]):
+    """Evaluations in the order in which they were made.
+
+    >>> from foretaste.weights import uniform
+    >>> Evaluations([Evaluation(uniform("ab"), {}, Fidelity.JOINT, "joint")])
+    Evaluations(1 row: 1 joint)
+    """
+
+    def __repr__(self) -> str:
+        counts = Counter(str(row.fidelity) for row in self)
+        kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+        return f"Evaluations({len(self)} row{'' if len(self) == 1 else 's'}{': ' if kinds else ''}{kinds})"

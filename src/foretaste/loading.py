@@ -1,17 +1,23 @@
 """Loading: from a recipe to its model and tasks."""
 
+import copy
+from collections.abc import Sequence
 from pathlib import Path
 
-from foretaste.errors import BadInput, MissingExtra
+from torch import nn
+
+from foretaste.errors import BadInput, DataError, MissingExtra
 from foretaste.plan import LORA, Recipe
 from foretaste.recipe import where
 from foretaste.sources.digits import digits
 from foretaste.sources.frozen import freeze_modules
 from foretaste.sources.function import call
-from foretaste.sources.plans import DigitsModel, FunctionModel, TransformersModel
+from foretaste.sources.memory import problem_in_memory
+from foretaste.sources.plans import DigitsModel, FunctionModel, MemoryModel, TransformersModel
 from foretaste.sources.problem import Problem
+from foretaste.task import Task
 
-__all__ = ["load"]
+__all__ = ["adapt", "load"]
 
 
 def load(recipe: Recipe, text: str, file: str) -> Problem:
@@ -36,12 +42,32 @@ def load(recipe: Recipe, text: str, file: str) -> Problem:
         raise where(error, file, text) from error.__cause__
 
 
+def adapt(recipe: Recipe, model: nn.Module, tasks: Sequence[Task]) -> Problem:
+    """Make the problem of a model and tasks in memory, with parts frozen or by LoRA where the recipe says so.
+
+    Args:
+        recipe: The recipe; its model has the source ``memory``.
+        model: The model; it is copied where the recipe changes what is trained.
+        tasks: The tasks.
+
+    Raises:
+        BadInput: Model and tasks do not fit, or the recipe's ``finetune`` does not suit the model.
+    """
+    changes = recipe.finetune.method is not None or recipe.finetune.freeze is not None
+    return _adapted(recipe, problem_in_memory(copy.deepcopy(model) if changes else model, tasks))
+
+
 def _problem(recipe: Recipe, file: str) -> Problem:
     match recipe.model:
         case DigitsModel():
             return digits(recipe.seed)
         case FunctionModel() as model:
             return call(model.call, model.arguments, Path(file).resolve().parent)
+        case MemoryModel() as model:
+            raise DataError(
+                f"the model ({model.architecture}) and its tasks were in the memory of a program; open the study there:"
+                " foretaste.Study(FOLDER, model=..., tasks=[...])"
+            ).at("model", "source")
         case model:
             tasks = [task.request(name, model.row) for name, task in recipe.tasks.items()]
             return model.row.load_problem(model.request(recipe.seed), tasks)

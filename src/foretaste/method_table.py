@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from foretaste.errors import RecipeError
 from foretaste.field_names import nearest
 
-__all__ = ["METHOD_TABLE", "MethodRow", "add_method", "check_method_name", "with_controls"]
+__all__ = ["METHOD_TABLE", "MethodRow", "add_method", "check_method_name", "read_methods", "with_controls"]
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,21 @@ def check_method_name(name: str) -> str:
     if name not in METHOD_TABLE:
         raise RecipeError(f"there is no method {name!r}; {nearest(name, list(METHOD_TABLE))}")
     return name
+
+
+def read_methods(names: str | Sequence[str]) -> list[str]:
+    """Read the names of methods: one or several.
+
+    Raises:
+        RecipeError: There is no such method, or one is named twice.
+
+    >>> read_methods("simple"), read_methods(["simple", "diagonal"])
+    (['simple'], ['simple', 'diagonal'])
+    """
+    methods = [check_method_name(name) for name in ([names] if isinstance(names, str) else names)]
+    if (twice := next((name for name in methods if methods.count(name) > 1), None)) is not None:
+        raise RecipeError(f"{twice} is named twice; name each method once")
+    return methods
 
 
 def with_controls(methods: Sequence[str]) -> list[str]:

@@ -13,6 +13,10 @@ from typing import SupportsFloat
 import torch
 from torch import Tensor
 
+from foretaste.loss.bernoulli import Bernoulli
+from foretaste.loss.cross_entropy import ClassLoss
+from foretaste.loss.squared import Squared
+from foretaste.loss.token_cross_entropy import TokenCrossEntropy
 from foretaste.metric_kinds import AnyMetric, Metric, Predictions, SequenceMetric
 from foretaste.one_line import one_line
 
@@ -33,6 +37,7 @@ __all__ = [
     "needs_classes",
     "perplexity",
     "r2",
+    "usual_metrics",
 ]
 
 _LARGEST = 700.0  # its exponential is near the largest float
@@ -201,6 +206,24 @@ def metric_named(name: str) -> AnyMetric:
     True
     """
     return {**METRICS, **SEQUENCE_METRICS, **REGRESSION_METRICS, **LABEL_SET_METRICS}[name]
+
+
+def usual_metrics(loss: object) -> tuple[AnyMetric, ...]:
+    """Return the metrics of a task that names none, the headline first; empty for a loss that is not foretaste's.
+
+    >>> [metric.name for metric in usual_metrics(Squared())]
+    ['r2', 'mean_absolute_error']
+    """
+    match loss:
+        case TokenCrossEntropy():
+            return (SEQUENCE_METRICS["perplexity"], SEQUENCE_METRICS["token_accuracy"])
+        case ClassLoss():
+            return (METRICS["accuracy"],)
+        case Squared():
+            return tuple(REGRESSION_METRICS.values())
+        case Bernoulli():
+            return tuple(LABEL_SET_METRICS.values())
+    return ()
 
 
 @dataclass(frozen=True)

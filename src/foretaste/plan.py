@@ -9,7 +9,15 @@ from pydantic_core import PydanticCustomError
 from foretaste import bounds
 from foretaste.errors import RecipeError, WeightsError
 from foretaste.method_table import METHOD_TABLE, check_method_name
-from foretaste.sources.plans import DigitsModel, FunctionModel, RecipePart, TaskData, TransformersModel, suit_kind
+from foretaste.sources.plans import (
+    DigitsModel,
+    FunctionModel,
+    MemoryModel,
+    RecipePart,
+    TaskData,
+    TransformersModel,
+    suit_kind,
+)
 from foretaste.surface.preference import Floor, Preference
 
 __all__ = [
@@ -214,7 +222,7 @@ class Recipe(RecipePart):
     name: str = Field(min_length=1, max_length=bounds.NAME)
     seed: int = Field(0, ge=0, lt=bounds.SEED)
     snapshot_seconds: float = Field(20.0, ge=0, lt=1e9, description="time between kept states of unfinished training")
-    model: Annotated[TransformersModel | FunctionModel | DigitsModel, Field(discriminator="source")]
+    model: Annotated[TransformersModel | FunctionModel | DigitsModel | MemoryModel, Field(discriminator="source")]
     tasks: dict[Annotated[str, Field(max_length=bounds.NAME)], TaskData] = Field(default_factory=dict)
     finetune: Finetune = Finetune()
     curvature: Curvature = Curvature()

@@ -7,7 +7,7 @@ from pydantic_core import ErrorDetails
 from foretaste.field_names import suggestion
 from foretaste.located import line_of
 from foretaste.plan import Curvature, Ensemble, Finetune, Joint, Preview, Recipe, Recommend, Variational
-from foretaste.sources.plans import DigitsModel, FunctionModel, Harness, TaskData, TransformersModel
+from foretaste.sources.plans import DigitsModel, FunctionModel, Harness, MemoryModel, TaskData, TransformersModel
 
 __all__ = ["fault_line"]
 
@@ -16,6 +16,7 @@ _PLACES = {
     "transformers": "model",
     "function": "model",
     "digits": "model",
+    "memory": "model",
     "harness": "model.harness",
     "tasks": "tasks.NAME",
 }
@@ -24,6 +25,7 @@ _PARTS: dict[str, type[BaseModel]] = {
     "harness": Harness,
     "function": FunctionModel,
     "digits": DigitsModel,
+    "memory": MemoryModel,
     "tasks": TaskData,
     "finetune": Finetune,
     "curvature": Curvature,

@@ -16,6 +16,7 @@ from foretaste.loss.cross_entropy import ShapedCrossEntropy
 from foretaste.loss.loss import Batch, Loss
 from foretaste.loss.unit import Unit
 from foretaste.metric_kinds import AnyMetric, ModelMetric, TextMetric
+from foretaste.metrics import usual_metrics
 from foretaste.names import check_name
 from foretaste.one_line import one_line
 
@@ -90,7 +91,7 @@ class Task:
         name: Short; without comma, equals sign, slash or space.
         train: Training examples. Each is a mapping of tensors with ``labels``.
         validation: Examples for evaluation, which are never trained on.
-        metrics: The metrics; the first one is the task's headline.
+        metrics: The metrics; the first one is the task's headline. If left out, those that are usual for the loss.
         predict: Computes outputs from model and batch: logits `[B, C]` or `[B, S, C]` for cross-entropy.
         collate: Makes a batch of examples.
         unit: What the loss is a mean over: ``example`` or (label) ``token``.
@@ -111,7 +112,7 @@ class Task:
     name: str
     train: Examples
     validation: Examples
-    metrics: Sequence[AnyMetric]
+    metrics: Sequence[AnyMetric] = ()
     predict: Predict = predict_inputs
     collate: Callable[[list[Example]], Batch] = default_collate
     unit: Unit = "example"
@@ -126,6 +127,8 @@ class Task:
 
     def __post_init__(self) -> None:
         check_name(self.name)
+        if not self.metrics:
+            object.__setattr__(self, "metrics", usual_metrics(self.loss))
         if not self.metrics:
             raise TaskError(f"task {self.name!r} has no metric; give at least one, for example accuracy")
         for part, examples in (("training", self.train), ("validation", self.validation)):

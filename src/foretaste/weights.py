@@ -135,6 +135,26 @@ class TaskWeights(Mapping[str, float]):
                 raise WeightsError(message) from None
         return cls(tuple(shares), tuple(shares.values()))
 
+    @classmethod
+    def read(cls, weights: "str | Mapping[str, float]", tasks: Sequence[str]) -> "TaskWeights":
+        """Read weights as text, as a mapping, or as they are; a task that is left out weighs 0.
+
+        Args:
+            weights: Text as for `parse`, or weights by task.
+            tasks: The study's tasks, in order.
+
+        Raises:
+            WeightsError: An unknown task, or numbers that are not weights.
+
+        >>> TaskWeights.read({"news": 1.0}, ["movies", "news"]).key
+        'movies=0,news=1'
+        """
+        if isinstance(weights, str):
+            return cls.parse(weights, tasks)
+        if unknown := [name for name in weights if name not in tasks]:
+            raise WeightsError(f"unknown task {unknown[0]!r} in the weights; the tasks are {', '.join(tasks)}")
+        return cls(tasks, [weights.get(name) or 0.0 for name in tasks])
+
 
 def uniform(tasks: Sequence[str]) -> TaskWeights:
     """Every task weighs the same.

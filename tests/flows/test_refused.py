@@ -16,10 +16,13 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
         "floor 'other>=1' is not understood",
     ),
     "joint weights that add up to 2": (("confirm", "--weights", "low=1,mid=1,high=0"), "sum"),
-    "a method twice": (("compare", "--method", "simple", "--method", "simple"), "--method names simple twice"),
+    "a method twice": (
+        ("compare", "--method", "simple", "--method", "simple"),
+        "simple is named twice; name each method once",
+    ),
     "corners of a method twice": (
         ("mergeability", "--method", "simple", "--method", "simple"),
-        "--method names simple twice",
+        "simple is named twice; name each method once",
     ),
     "a search for nothing": (("search", "--prefer", ""), "preference '' is not understood"),
     "a search for a task twice": (("search", "--prefer", "low=1,low=2"), "names a task twice"),

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from dataclasses import replace
+from typing import cast
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from foretaste.errors import TaskError
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.loss.bernoulli import Bernoulli
 from foretaste.loss.cross_entropy import CrossEntropy, ShapedCrossEntropy
+from foretaste.loss.loss import Loss
 from foretaste.loss.squared import Squared
 from foretaste.loss.token_cross_entropy import TokenCrossEntropy
 from foretaste.metric_kinds import AnyMetric, ModelMetric, TextMetric
@@ -31,9 +33,14 @@ class TestTask:
     def test_other_names_are_fine(self, name: str) -> None:
         assert Task(name, ROWS, ROWS, METRIC).name == name
 
-    def test_it_needs_a_metric(self) -> None:
+    def test_its_metrics_are_those_of_its_loss_unless_others_are_named(self) -> None:
+        assert [metric.name for metric in Task("movies", ROWS, ROWS).metrics] == ["accuracy"]
+        assert Task("movies", ROWS, ROWS, loss=Squared()).metrics[0].name == "r2"
+        assert Task("movies", ROWS, ROWS, METRIC).metrics == METRIC
+
+    def test_a_loss_of_one_s_own_needs_a_metric(self) -> None:
         with pytest.raises(TaskError, match="task 'movies' has no metric"):
-            Task("movies", ROWS, ROWS, [])
+            Task("movies", ROWS, ROWS, loss=cast(Loss, object()))
 
     def test_it_needs_examples(self) -> None:
         nothing = Rows(torch.zeros(0, 2), torch.zeros(0))

@@ -7,23 +7,7 @@ from pathlib import Path
 
 from foretaste.errors import RecipeError
 
-__all__ = ["again", "pairs", "unique_names", "use_one_thread", "variables"]
-
-
-def unique_names(methods: Sequence[str] | None) -> list[str]:
-    """Return the names of the given methods.
-
-    Raises:
-        RecipeError: One is named twice.
-
-    >>> unique_names(["simple", "diagonal"])
-    ['simple', 'diagonal']
-    """
-    names = list(methods or ())
-    duplicate = next((name for name in names if names.count(name) > 1), None)
-    if duplicate is not None:
-        raise RecipeError(f"--method names {duplicate} twice; give each method once")
-    return names
+__all__ = ["again", "pairs", "use_one_thread", "variables"]
 
 
 def use_one_thread() -> None:

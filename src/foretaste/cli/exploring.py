@@ -30,6 +30,9 @@ def explore(
             "--trust", help="Let a study that somebody else made run its own Python code when you request work."
         ),
     ] = False,
+    framed: Annotated[
+        bool, typer.Option("--framed", help="Let pages of this machine, such as notebooks, show the page in a frame.")
+    ] = False,
     browse: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the address as JSON, for machines.")] = False,
 ) -> None:
@@ -48,4 +51,4 @@ def explore(
         if browse:
             webbrowser.open(address)
 
-    serve(Path(study), host, port, opened, resume=resume, trust=trust)
+    serve(Path(study), host, port, opened, resume=resume, trust=trust, framed=framed)

@@ -93,6 +93,4 @@ def export(
         form, names = mixture or "jsonl", [choice.value for choice in trainer or ()]
         export_mixture(recipe, to, weights, form, names, overwrite, study, var, as_json)
         return
-    if joint and method:
-        raise StudyError("--joint writes the joint run, and --method a preview; leave one of them out")
-    export_model(recipe, to, weights, "joint" if joint else method, overwrite, study, var, as_json)
+    export_model(recipe, to, weights, method, joint, overwrite, study, var, as_json)

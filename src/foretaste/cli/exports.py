@@ -12,7 +12,7 @@ from foretaste.report.progress import watching
 from foretaste.report.sections.work import mixture_section
 from foretaste.store.study import StudyStore
 from foretaste.workflow.confirm import check_trainable
-from foretaste.workflow.export import check_target, choose_export_method
+from foretaste.workflow.export import check_target, choose_export_method, choose_written
 from foretaste.workflow.files import FileMethod, Merging, merge_files, parse_weights
 from foretaste.workflow.mixing import RowFormat, check_mixture
 
@@ -24,23 +24,25 @@ def export_model(
     to: Path,
     weights: str | None,
     method: str | None,
+    joint: bool,
     overwrite: bool,
     study: Path | None,
     var: list[str] | None,
     as_json: bool,
 ) -> None:
     """Export a preview or the joint run."""
-    options = ["--joint"] if method == "joint" else ["--method", method] if method else []
+    written = choose_written(method, joint=joint)
+    options = ["--joint"] if joint else ["--method", method] if method else []
     command = ["export", str(recipe), "--to", str(to), *options, *(["--overwrite"] if overwrite else [])]
 
     def accept(request: Request) -> None:
         check_target(request.recipe, request.folder, to, overwrite=overwrite)
-        if choose_export_method(request.recipe, method) == "joint":
+        if choose_export_method(request.recipe, written) == "joint":
             check_trainable(request.problem, request.points)
 
     with working(recipe, study, var, command, None if weights is None else [weights], accept) as (work, points):
-        record = work.export(to, points[0] if points else None, method, overwrite=overwrite)
-    print_report(as_json, {"written": str(to), **record}, f"wrote {to}: {record['method']} at {record['at']}")
+        record = work.export(to, points[0] if points else None, method, joint=joint, overwrite=overwrite)
+    print_report(as_json, record.to_dict, f"wrote {to}: {record['method']} at {record['at']}")
 
 
 def export_mixture(
@@ -64,8 +66,8 @@ def export_mixture(
 
     with working(recipe, study, var, command, None if weights is None else [weights], accept) as (work, points):
         at = points[0] if points else work.recommended().weights
-        manifest = work.export_mixture(to, at, form=form, trainers=names, overwrite=overwrite)
-    print_report(as_json, {"written": str(to), **manifest}, [mixture_section(manifest)], f"wrote {to}: {at}")
+        manifest = work.export_mixture(to, at, mixture=form, trainers=names, overwrite=overwrite)
+    print_report(as_json, manifest.to_dict, [mixture_section(manifest)], f"wrote {to}: {at}")
 
 
 def export_merge(

@@ -6,14 +6,13 @@ from typing import Literal
 
 from rich.console import Console
 
-from foretaste.cli.printing import print_report
+from foretaste.cli.printing import print_result
 from foretaste.errors import StudyError
 from foretaste.report.progress import watching
-from foretaste.report.sections.work import experts_section
 from foretaste.store.study import StudyStore
 from foretaste.work.imported_models import ImportedModel, imported_models
-from foretaste.work.imports import BASE, BASE_LABEL, remove
-from foretaste.workflow.experts import check, import_experts
+from foretaste.work.imports import BASE
+from foretaste.workflow.experts import check, import_into
 from foretaste.workflow.files import merge_obstacle
 
 __all__ = ["import_and_print"]
@@ -46,26 +45,14 @@ def import_and_print(
             raise StudyError(f"{folder} does not exist, so there is nothing to remove; name the study's folder")
         check(models, base, vocabulary)  # so that no study is created for models that do not fit
     with watching(Console(stderr=True)) as watch, StudyStore.create(folder) as opened:
-        remove(opened, removed)
-        has_models = bool(models or base)
-        notes = import_experts(opened, models, base, vocabulary=vocabulary, watch=watch) if has_models else ()
+        result = import_into(opened, models, base, vocabulary, removed, watch)
         imported = imported_models(opened)
-    rows = {name or BASE_LABEL: model for name, model in imported.items()}
-    data = {
-        name: {"folder": str(model.expert.folder), "kind": model.expert.kind, "curvature": bool(model.site)}
-        for name, model in rows.items()
-    }
     after = [
         *(f"removed: {name}" for name in removed),
-        *(f"note: {note}" for note in notes),
+        *(f"note: {note}" for note in result.notes),
         *_next_commands(folder, imported),
     ]
-    print_report(
-        as_json,
-        {"experts": data, "notes": list(notes), "removed": list(removed)},
-        [experts_section(data)],
-        "\n".join(after),
-    )
+    print_result(as_json, result, "\n".join(after))
 
 
 def _next_commands(study: Path, models: Mapping[str, ImportedModel]) -> list[str]:

@@ -7,10 +7,11 @@ import typer
 from rich.console import Console
 
 from foretaste.document.blocks import Section
+from foretaste.readable import Readable, sections_of
 from foretaste.report.json import plain
 from foretaste.report.text import render
 
-__all__ = ["print_report"]
+__all__ = ["print_report", "print_result"]
 
 
 def print_report(
@@ -39,3 +40,14 @@ def print_report(
     for part in (printed, after) if after else (printed,):
         as_written = isinstance(part, str)  # paths are printed as they are, on one line
         console.print(part, markup=not as_written, highlight=not as_written, soft_wrap=as_written)
+
+
+def print_result(as_json: bool, result: Readable, after: str = "") -> None:
+    """Print a result for people, or its record for machines.
+
+    Args:
+        as_json: Whether machines read it.
+        result: What a verb returned.
+        after: Lines under the report.
+    """
+    print_report(as_json, result.to_dict, lambda: sections_of(result), after)

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from foretaste.cli.printing import print_report
-from foretaste.report.explorer import study_page
-from foretaste.report.page import MARKS
 from foretaste.report.records import study_record
 from foretaste.report.sections.explanation import explain as explain_summary
 from foretaste.report.sections.search import search_section
@@ -13,11 +11,9 @@ from foretaste.report.sections.study import study_sections
 from foretaste.report.summary import Summary
 from foretaste.store.study import StudyStore
 from foretaste.surface.searched import SearchResult
-from foretaste.target import REPORT, check_file, has_mark
-from foretaste.whole import write_whole
 from foretaste.workflow.outcome import read_outcome
 
-__all__ = ["check_own_report", "check_report", "print_search", "print_study", "summarize_study", "write_report"]
+__all__ = ["print_search", "print_study", "summarize_study"]
 
 
 def summarize_study(
@@ -74,21 +70,3 @@ def print_search(
     else:
         print_report(False, None, [search_section(result)])
         print_study(summary, more, after, as_json=False)
-
-
-def check_report(path: Path, *, overwrite: bool = False) -> Path:
-    """Check that a report may be written here: a new file, a report of foretaste, any file with ``overwrite``."""
-    return check_file(path, overwrite=overwrite, is_ours=lambda file: has_mark(file, MARKS))
-
-
-def check_own_report(folder: Path) -> None:
-    """Check that a study's own report may be written, if the study exists already."""
-    if folder.is_dir():
-        check_report(folder / REPORT)
-
-
-def write_report(summary: Summary, path: Path, *, overwrite: bool = False) -> Path:
-    """Write the page, whole, and return the path as it was given."""
-    file, content = check_report(path, overwrite=overwrite), study_page(summary)
-    write_whole(file, lambda temporary: temporary.write_text(content, encoding="utf-8"))
-    return path

@@ -52,8 +52,9 @@ def _run_all(
     browse: bool,
     workers: int | None = None,
 ) -> None:
-    from foretaste.cli.reports import check_own_report, print_study, summarize_study, write_report
+    from foretaste.cli.reports import print_study, summarize_study
     from foretaste.cli.working import Request, working
+    from foretaste.report.writing import check_own_report, write_report
 
     def accept(request: Request) -> None:
         check_own_report(request.folder)

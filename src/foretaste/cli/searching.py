@@ -14,8 +14,6 @@ from foretaste.target import REPORT
 
 __all__ = ["search"]
 
-_FRONT = "front"
-
 
 @app.command(
     epilog=(
@@ -57,37 +55,36 @@ def search(
 
     With a larger budget it goes on.
     """
-    from foretaste.cli.reports import check_own_report, print_search, summarize_study, write_report
-    from foretaste.cli.working import Request, goal, working
-    from foretaste.report.records import search_record
-    from foretaste.report.sections.search import describe_step
-    from foretaste.surface.searched import Budget
+    from foretaste.cli.reports import print_search, summarize_study
+    from foretaste.cli.working import Request, working
+    from foretaste.report.writing import check_own_report, write_report
+    from foretaste.surface.searched import FRONT, Budget
     from foretaste.workflow.search import methods_to_search
 
     limit = Budget.parse(budget)
     options = [("--budget", budget), ("--prefer", prefer), *(("--floor", bound) for bound in floor or ())]
     options += [("--tolerance", str(tolerance))] if tolerance != 0.002 else []
     command = ["search", str(recipe), *(word for name, value in options if value is not None for word in (name, value))]
-    front = prefer == _FRONT
+    front = prefer == FRONT
 
     def accept(request: Request) -> None:
         methods_to_search(request.recipe, request.problem, limit)
-        goal(request, "knee" if front else prefer, floor)
+        request.goal("knee" if front else prefer, floor)
         check_own_report(request.folder)
 
     with working(recipe, study, var, command, accept=accept, workers=workers) as (work, _):
-        preference, floors = goal(work, "knee" if front else prefer, floor)
         result = work.search(
-            limit,
-            None if front else preference,
-            floors,
+            joint=limit.joint,
+            previews=limit.previews,
+            sharpened=limit.sharpened,
+            prefer=prefer,
+            floors=floor,
             tolerance=tolerance,
-            on_progress=lambda progress: work.watch.say(describe_step(progress, limit)),
         )
         folder = work.folder
     summary = summarize_study(folder, "knee" if front else prefer, floor)
     path = write_report(summary, folder / REPORT)
-    more = {"study": str(folder), "report": str(path), "search": search_record(result)}
+    more = {"study": str(folder), "report": str(path), "search": result.to_dict()}
     after = f"report: {path}" + (
         "" if result.recommendation.confirmed else f"\nnext: {again(['confirm', str(recipe)], study, var)}"
     )

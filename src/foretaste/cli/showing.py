@@ -54,7 +54,8 @@ def report(
     """Write one self-contained HTML file: maps, front, previews against joint runs, recommendation, provenance."""
     use_one_thread()
     from foretaste.cli.printing import print_report
-    from foretaste.cli.reports import summarize_study, write_report
+    from foretaste.cli.reports import summarize_study
+    from foretaste.report.writing import write_report
 
     path = out or study / REPORT
     write_report(summarize_study(study, prefer, floor, method), path, overwrite=overwrite)

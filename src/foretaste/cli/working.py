@@ -14,12 +14,13 @@ from foretaste.one_line import one_line
 from foretaste.recipe import Recipe, read
 from foretaste.report.progress import watching
 from foretaste.sources.problem import Problem
-from foretaste.study import Study
+from foretaste.study.study import Study
 from foretaste.surface.preference import Floor, Preference
 from foretaste.weights import TaskWeights
 from foretaste.workflow.check import check
+from foretaste.workflow.goal import read_goal
 
-__all__ = ["Request", "goal", "working"]
+__all__ = ["Request", "working"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,10 @@ class Request:
     points: Sequence[TaskWeights]
 
     __repr__ = one_line
+
+    def goal(self, prefer: str | None, floor: Sequence[str] | None) -> tuple[Preference, list[Floor]]:
+        """Read the given preference and floors, or those of the recipe; see `foretaste.workflow.goal.read_goal`."""
+        return read_goal(prefer, floor, self.recipe.recommend, self.problem.names)
 
 
 @contextmanager
@@ -79,19 +84,3 @@ def working(
                 yield opened, points
             except (Stopped, KeyboardInterrupt):
                 raise Stopped(f"everything finished so far is kept in {folder}; go on with: {resume}") from None
-
-
-def goal(work: Request | Study, prefer: str | None, floor: Sequence[str] | None) -> tuple[Preference, list[Floor]]:
-    """Return the given preference and floors, or those of the recipe.
-
-    Args:
-        work: Whose recipe and tasks.
-        prefer: As typed.
-        floor: As typed.
-
-    Raises:
-        WeightsError: They cannot be read.
-    """
-    own, names = work.recipe.recommend, work.problem.names
-    preference = Preference.parse(own.prefer if prefer is None else prefer, names)
-    return preference, [Floor.parse(text, names) for text in (own.floors if floor is None else floor)]

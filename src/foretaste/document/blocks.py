@@ -30,7 +30,7 @@ __all__ = [
 
 Tone = Literal["", "strong", "quiet", "warning", "good", "bad"]
 ChartKind = Literal["triangle", "plane", "parallel", "bars"]
-Role = Literal["preview", "front", "joint", "recommended", "expected", "line", "task", "equal", "bars"]
+Role = Literal["preview", "front", "joint", "recommended", "expected", "line", "task", "equal", "bars", "band"]
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,8 @@ def html(sections: Sequence[Section], draw: Draw | None = None) -> str:
 def _section_html(section: Section, draw: Draw | None) -> str:
     body = "\n".join(filter(None, (_block_html(block, draw) for block in section.blocks)))
     kind = "first" if section.first else ""
-    return f'<section class="{kind}">\n<h2>{escape(section.title)}</h2>\n{body}\n</section>'
+    title = f"<h2>{escape(section.title)}</h2>\n" if section.title else ""
+    return f'<section class="{kind}">\n{title}{body}\n</section>'
 
 
 def _block_html(block: Block, draw: Draw | None) -> str:

@@ -132,6 +132,9 @@ def _plane_trace(series: Series, place: int) -> go.Scatter:
             return trace.update(
                 mode="lines", line={"color": INK, "dash": "dot", "width": 1.5}, showlegend=False, hoverinfo="skip"
             )
+        case "band":
+            shade = {"color": COLOURS[0], "width": 0}
+            return trace.update(mode="lines", fill="toself", line=shade, opacity=0.25, hoverinfo="skip")
         case "task":
             return trace.update(
                 marker={"size": 9, "color": colour, "symbol": place % 8, "line": {"color": "white", "width": 1}}

@@ -2,8 +2,9 @@
 
 import math
 import signal
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -20,7 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-__all__ = ["TerminalWatch", "watching"]
+__all__ = ["TerminalWatch", "stopping_by_signal", "watching"]
 
 _NOTE = 34
 _LONG = 0.5  # seconds after which a stage is announced without a terminal
@@ -111,11 +112,24 @@ def watching(console: Console) -> Iterator[TerminalWatch]:
     False
     """
     watch = TerminalWatch(console)
-    before = {number: signal.signal(number, watch.stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    with stopping_by_signal(watch.stop), watch.progress:
+        yield watch
+        watch._clear_notes()
+
+
+@contextmanager
+def stopping_by_signal(stop: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Handle Ctrl-C and SIGTERM while the context is open; only the main thread of a program can.
+
+    Args:
+        stop: Called with each signal.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with watch.progress:
-            yield watch
-            watch._clear_notes()
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 
 from foretaste.evaluation import Evaluation
+from foretaste.readable import Record
 from foretaste.report.confirmation import Confirmation, confirm_recommendation
 from foretaste.report.sections.mergeability import RULE, advise
 from foretaste.report.summary import Summary, verdict
@@ -19,9 +20,15 @@ from foretaste.surface.recommend import Alternative, Recommendation
 from foretaste.surface.searched import SearchResult
 from foretaste.surface.table import Headline
 
-__all__ = ["comparison_record", "mergeability_record", "race_records", "row_record", "search_record", "study_record"]
-
-Record = dict[str, object]
+__all__ = [
+    "comparison_record",
+    "mergeability_record",
+    "race_records",
+    "recommendation_record",
+    "row_record",
+    "search_record",
+    "study_record",
+]
 
 
 def study_record(summary: Summary) -> Record:
@@ -51,7 +58,7 @@ def study_record(summary: Summary) -> Record:
         "preference": str(summary.preference),
         "caution": summary.caution,
         "floors": [str(floor) for floor in summary.floors],
-        "recommendation": best and _recommendation(best),
+        "recommendation": best and recommendation_record(best),
         "prediction": summary.outlook and _prediction(summary.outlook),
         "single_task": summary.single,
         "confirmation": confirmation
@@ -67,7 +74,8 @@ def study_record(summary: Summary) -> Record:
     }
 
 
-def _recommendation(best: Recommendation) -> Record:
+def recommendation_record(best: Recommendation) -> Record:
+    """Record a recommendation: weights, expected metrics with intervals, floors and runners-up."""
     floors = [{"floor": str(floor.floor), "chance": floor.chance} for floor in best.floors]
     others = [_fields(other) | {"undecided": other.undecided} for other in best.runners_up]
     return _fields(best) | {"floors": floors, "floors_met": best.floors_met, "runners_up": others}

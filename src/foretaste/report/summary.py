@@ -9,6 +9,7 @@ import numpy as np
 from foretaste.document.wording import counted, number
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.one_line import one_line
+from foretaste.readable import Readable
 from foretaste.surface.agreement import Agreement, agreement_without_anchor
 from foretaste.surface.outlook import Outlook, can_predict, evaluated_weights, outlook, select_usable_rows
 from foretaste.surface.preference import Floor, Preference, caution, measure, zero_metric_caution
@@ -24,7 +25,7 @@ _STILL = 1e-9
 
 
 @dataclass(frozen=True)
-class Summary:
+class Summary(Readable):
     """What a study's rows say so far.
 
     Args:

@@ -20,7 +20,16 @@ from foretaste.sources.kind import ModelKind
 from foretaste.sources.kinds import column_description, column_roles, kind_named, kinds, metric_names
 from foretaste.sources.request import HarnessOptions, ModelRequest, TaskRequest
 
-__all__ = ["DigitsModel", "FunctionModel", "Harness", "RecipePart", "TaskData", "TransformersModel", "suit_kind"]
+__all__ = [
+    "DigitsModel",
+    "FunctionModel",
+    "Harness",
+    "MemoryModel",
+    "RecipePart",
+    "TaskData",
+    "TransformersModel",
+    "suit_kind",
+]
 
 _HARNESS_METRIC = r"^[^\s:]+:[^\s:]+(:[^\s:]+)?$"
 
@@ -126,6 +135,13 @@ class FunctionModel(RecipePart):
     source: Literal["function"]
     call: str = Field(pattern=r"^[\w.]+:\w+$", description="module:function")
     arguments: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the call")
+
+
+class MemoryModel(RecipePart):
+    """A model and tasks that a program had in memory: `foretaste.Study(folder, model=..., tasks=[...])`."""
+
+    source: Literal["memory"]
+    architecture: str = Field(description="class of the model, and a hash of its layers")
 
 
 class DigitsModel(RecipePart):

@@ -6,6 +6,7 @@ from math import inf, isnan
 from typing import Literal
 
 from foretaste.one_line import one_line
+from foretaste.readable import Readable
 from foretaste.surface.agreement import Agreement
 from foretaste.surface.table import Surface
 from foretaste.weights import TaskWeights
@@ -57,7 +58,7 @@ class Regret:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Readable):
     """Methods beside each other.
 
     Args:

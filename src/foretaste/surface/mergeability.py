@@ -27,6 +27,7 @@ from typing import Literal
 
 from foretaste.evaluation import Evaluation
 from foretaste.one_line import one_line
+from foretaste.readable import Readable
 from foretaste.surface.table import Headline, Surface
 from foretaste.weights import TaskWeights, corners
 
@@ -146,7 +147,7 @@ class Corner:
 
 
 @dataclass(frozen=True)
-class Mergeability:
+class Mergeability(Readable):
     """Whether the tasks' models can be merged at all.
 
     Args:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from foretaste.evaluation import Evaluation
 from foretaste.one_line import one_line
+from foretaste.readable import ReadableSequence
 from foretaste.weights import TaskWeights
 
-__all__ = ["DroppedCandidate", "Gap", "RaceResult"]
+__all__ = ["DroppedCandidate", "Gap", "RaceResult", "Races"]
 
 
 @dataclass(frozen=True)
@@ -76,3 +77,10 @@ class RaceResult:
     def undecided(self) -> tuple[TaskWeights, ...]:
         """The weights that are too close to the best to call."""
         return tuple(weights for weights, gap in self.gaps.items() if weights != self.best and gap.low <= 0)
+
+
+class Races(ReadableSequence[RaceResult]):
+    """The races of several methods, in order."""
+
+    def __repr__(self) -> str:
+        return f"Races({', '.join(race.method for race in self)})"

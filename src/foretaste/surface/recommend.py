@@ -7,6 +7,7 @@ import numpy as np
 
 from foretaste.document.markup import table_html
 from foretaste.one_line import one_line
+from foretaste.readable import Readable
 from foretaste.surface.outlook import Beliefs, Outlook
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.propose import gains
@@ -65,7 +66,7 @@ class FloorChance:
 
 
 @dataclass(frozen=True)
-class Recommendation:
+class Recommendation(Readable):
     """Chosen weights, what to expect of joint finetuning there, and why.
 
     Args:

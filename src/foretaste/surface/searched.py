@@ -6,11 +6,15 @@ from dataclasses import asdict, dataclass
 from foretaste.bounds import POINTS
 from foretaste.errors import WeightsError
 from foretaste.one_line import one_line
+from foretaste.readable import Readable
 from foretaste.surface.hindsight import PastPrediction
 from foretaste.surface.propose import Proposal
 from foretaste.surface.recommend import Recommendation
+from foretaste.weights import TaskWeights
 
-__all__ = ["Budget", "Progress", "SearchResult"]
+__all__ = ["FRONT", "Budget", "Progress", "SearchResult"]
+
+FRONT = "front"  # the preference for the whole front
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class SearchResult:
+class SearchResult(Readable):
     """The result of a search.
 
     Args:
@@ -91,3 +95,8 @@ class SearchResult:
     past_predictions: tuple[PastPrediction, ...]
 
     __repr__ = one_line
+
+    @property
+    def weights(self) -> TaskWeights:
+        """The recommended weights."""
+        return self.recommendation.weights

@@ -7,7 +7,7 @@ any study and which a browser requests without it. Bodies are small. Answers for
 """
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
@@ -28,6 +28,8 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src"
     " 'self'; font-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
+_UNFRAMED = "frame-ancestors 'none'"
+_FRAMED = "frame-ancestors http://localhost:* http://127.0.0.1:*"
 _HEADERS = {
     "content-security-policy": _POLICY,  # plotly sets styles of elements
     "x-content-type-options": "nosniff",
@@ -55,11 +57,14 @@ class Rules:
         token: The token of the opened address.
         hosts: Our values of the Host header; any value if empty.
         open_reading: Whether reading needs no token, because only this machine can connect.
+        framed: Whether pages of this machine, such as a notebook, may show the page in a frame; the frame needs the
+            token.
     """
 
     token: str
     hosts: frozenset[str]
     open_reading: bool
+    framed: bool = False
 
     __repr__ = one_line
 
@@ -74,6 +79,8 @@ class Guard:
 
     def __init__(self, app: ASGIApp, rules: Rules) -> None:
         self._app, self._rules = app, rules
+        policy = _POLICY.replace(_UNFRAMED, _FRAMED) if rules.framed else _POLICY
+        self._headers = {**_HEADERS, "content-security-policy": policy}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -82,7 +89,7 @@ class Guard:
         refusal = self._refusal(scope)
         if refusal is not None:
             status, message = refusal
-            await JSONResponse({"error": message}, status, dict(_HEADERS))(scope, receive, send)
+            await JSONResponse({"error": message}, status, self._headers)(scope, receive, send)
             return
         started = False
 
@@ -92,17 +99,17 @@ class Guard:
             await send(message)
 
         try:
-            await self._app(scope, _limit(receive), _with_headers(send_and_note))
+            await self._app(scope, _limit(receive), _with_headers(send_and_note, self._headers))
         except _TooLarge:
             if started:
                 raise
-            await JSONResponse({"error": _TOO_LARGE}, 413, dict(_HEADERS))(scope, receive, send)
+            await JSONResponse({"error": _TOO_LARGE}, 413, self._headers)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         headers, reads = Headers(scope=scope), scope["method"] in _SAFE
         if self._rules.hosts and headers.get("host", "") not in self._rules.hosts:
             return 421, "this server has another name; open the address that `foretaste explore` printed"
-        if _is_foreign(scope, headers):
+        if _is_foreign(scope, headers) and not self._is_our_frame(scope, headers):
             return _FOREIGN
         if scope["path"].startswith(STATIC) and reads:
             return None
@@ -112,6 +119,11 @@ class Guard:
         if not length.isdecimal() or len(length) > len(str(LARGEST)) or int(length) > LARGEST:
             return 413, _TOO_LARGE
         return None
+
+    def _is_our_frame(self, scope: Scope, headers: Headers) -> bool:
+        """Tell whether a notebook opens the page in a frame, by the address with the token."""
+        opens = scope["method"] in _SAFE and scope["path"] == "/" and headers.get("sec-fetch-dest") == "iframe"
+        return self._rules.framed and opens and headers.get("origin") is None and self._has_token(scope, headers)
 
     def _has_token(self, scope: Scope, headers: Headers) -> bool:
         token = headers.get(HEADER) or ""
@@ -165,11 +177,11 @@ def _limit(receive: Receive) -> Receive:
     return next_message
 
 
-def _with_headers(send: Send) -> Callable[[Message], Awaitable[None]]:
+def _with_headers(send: Send, names: Mapping[str, str]) -> Callable[[Message], Awaitable[None]]:
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            for name, value in _HEADERS.items():
+            for name, value in names.items():
                 headers.setdefault(name, value)
         await send(message)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from foretaste.errors import ForetasteError, Stopped
 from foretaste.evaluation import Evaluation
 from foretaste.store.queue import Job, Kind, Queue, State
-from foretaste.study import Study
+from foretaste.study.study import Study
 from foretaste.weights import TaskWeights
 from foretaste.workflow.export import EXPORTS, default_method
 
@@ -33,7 +33,7 @@ def do_waiting_jobs(study: Study, queue: Queue, stopping: Callable[[], bool] = l
     >>> from foretaste.workflow.example import small_study
     >>> with small_study() as session, Queue(session.study.path) as queue:
     ...     _ = queue.add(Kind.TRAIN, "low=0.2,mid=0.3,high=0.5")
-    ...     do_waiting_jobs(Study(session), queue), str(queue.jobs()[0].state)
+    ...     do_waiting_jobs(Study.of(session), queue), str(queue.jobs()[0].state)
     (1, 'done')
     """
     done = 0
@@ -89,7 +89,7 @@ def _export(study: Study, kind: Kind, weights: TaskWeights) -> str:
     target = Path(EXPORTS) / folder_name(method, weights)
     (study.folder / EXPORTS).mkdir(exist_ok=True)
     if kind == Kind.EXPORT_MIXTURE:
-        study.export_mixture(study.folder / target, weights, form="jsonl", overwrite=True)
+        study.export_mixture(study.folder / target, weights, overwrite=True)
     else:
         study.export(study.folder / target, weights, method, overwrite=True)
     return str(target)

@@ -23,7 +23,14 @@ __all__ = ["serve"]
 
 
 def serve(
-    folder: Path, host: str, port: int, opened: Callable[[str], None], *, resume: bool = False, trust: bool = False
+    folder: Path,
+    host: str,
+    port: int,
+    opened: Callable[[str], None],
+    *,
+    resume: bool = False,
+    trust: bool = False,
+    framed: bool = False,
 ) -> None:
     """Serve a study's page until a signal says to stop.
 
@@ -34,6 +41,7 @@ def serve(
         opened: Called with the page's address once it can be opened.
         resume: Whether waiting jobs start at once; otherwise they wait until the page asks for work.
         trust: Whether the study's recipe may run its own Python code, whoever made the study.
+        framed: Whether pages of this machine, such as a notebook, may show the page in a frame.
 
     Raises:
         StudyError: The folder is not a study or is empty, or the address cannot be listened on.
@@ -58,7 +66,7 @@ def serve(
     reader = Reader(folder, work)
     app = create_app(
         folder,
-        Rules(token, frozenset(names), open_reading=is_local),
+        Rules(token, frozenset(names), open_reading=is_local, framed=framed),
         waker,
         reader,
         lambda: server.should_exit,

@@ -13,7 +13,7 @@ from types import FrameType
 
 from foretaste.errors import ForetasteError, StorageError
 from foretaste.store.queue import Queue, State
-from foretaste.study import Study
+from foretaste.study.study import Study
 from foretaste.web.jobs import do_waiting_jobs
 
 __all__ = ["Waker", "main"]

@@ -1,7 +1,7 @@
 """Checking a recipe before any work."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from accelerate import PartialState
 
@@ -11,18 +11,21 @@ from foretaste.one_line import one_line
 from foretaste.outputs import check_mixable
 from foretaste.params import parameters_of
 from foretaste.plan import Recipe
+from foretaste.readable import Readable, View, register_view
 from foretaste.recipe import where
-from foretaste.sources.plans import FunctionModel
+from foretaste.report.json import plain
+from foretaste.report.sections.work import check_section
+from foretaste.sources.plans import FunctionModel, MemoryModel
 from foretaste.sources.problem import Problem
 from foretaste.task import Task
 from foretaste.workflow.points import grid, joint_points
 from foretaste.workflow.trial import try_batches, try_labels
 
-__all__ = ["CheckResult", "check"]
+__all__ = ["CheckResult", "check", "check_problem"]
 
 
 @dataclass(frozen=True)
-class CheckResult:
+class CheckResult(Readable):
     """What a recipe asks for, known before any work.
 
     Args:
@@ -55,16 +58,28 @@ def check(recipe: Recipe, text: str, file: str) -> tuple[CheckResult, Problem]:
     (3466, (3, 5))
     """
     problem = load(recipe, text, file)
+    return check_problem(recipe, problem, text, file), problem
+
+
+def check_problem(recipe: Recipe, problem: Problem, text: str, file: str) -> CheckResult:
+    """Check every label, and try every task on a full batch.
+
+    Args:
+        recipe: The recipe.
+        problem: Its model and tasks.
+        text: The recipe's text, for line numbers.
+        file: The recipe's path.
+
+    Raises:
+        BadInput: The first fault found; nothing is written.
+    """
     problem.model.to(PartialState().device)
     try:
         classes = try_batches(
             problem, recipe.finetune.micro_batch or recipe.finetune.batch_size, recipe.preview.batch_size
         )
-        warnings = (
-            recipe.twin_warnings
-            + problem.warnings
-            + (try_labels(problem, classes) if isinstance(recipe.model, FunctionModel) else ())
-        )
+        own_code = isinstance(recipe.model, FunctionModel | MemoryModel)
+        warnings = recipe.twin_warnings + problem.warnings + (try_labels(problem, classes) if own_code else ())
     except BadInput as error:
         raise where(error, file, text) from error.__cause__
     try:
@@ -76,7 +91,7 @@ def check(recipe: Recipe, text: str, file: str) -> tuple[CheckResult, Problem]:
     tasks = {task.name: _describe_task(task) for task in problem.tasks}
     count = sum(tensor.numel() for tensor in parameters_of(problem.model).values())
     trainings = (len(tasks), len(joint_points(recipe, problem)) + 1)
-    return CheckResult(count, tasks, trainings, len(grid(recipe, problem)), warnings), problem
+    return CheckResult(count, tasks, trainings, len(grid(recipe, problem)), warnings)
 
 
 def _describe_task(task: Task) -> dict[str, object]:
@@ -87,3 +102,13 @@ def _describe_task(task: Task) -> dict[str, object]:
         "classes": len(task.classes),
         "metrics": metrics,
     }
+
+
+register_view(
+    CheckResult,
+    View(
+        lambda result: plain(asdict(result)),
+        lambda result: (check_section(result.tasks, result.parameters, result.trainings, result.previews),),
+        lambda result: [{"task": name, **facts} for name, facts in result.tasks.items()],
+    ),
+)

@@ -1,11 +1,16 @@
 """Import models that were trained elsewhere into a study."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from foretaste.errors import DataError, ParamsError, StudyError
 from foretaste.names import check_name
+from foretaste.one_line import one_line
 from foretaste.params import Params
+from foretaste.readable import Readable, View, register_view
+from foretaste.report.json import plain
+from foretaste.report.sections.work import experts_section
 from foretaste.sources.adapter import check_adapters, open_adapter
 from foretaste.sources.checkpoint import open_checkpoint
 from foretaste.sources.expert import Expert, hash_files, open_expert, stamp_files
@@ -16,12 +21,77 @@ from foretaste.store.study import Done, StudyStore
 from foretaste.stored import Stored
 from foretaste.work.context import Unwatched, Watch
 from foretaste.work.imported_models import ImportedModel, files_of, imported_models, remember_model
-from foretaste.work.imports import BASE, BASE_LABEL, latest_imports
+from foretaste.work.imports import BASE, BASE_LABEL, latest_imports, remove
 from foretaste.work.observer import Observer, stop_if_asked
 from foretaste.work.runs import ImportedRun
 from foretaste.workflow.session import Session
 
-__all__ = ["check", "import_experts", "read_experts"]
+__all__ = ["ImportResult", "check", "import_experts", "import_into", "read_experts"]
+
+
+@dataclass(frozen=True)
+class ImportResult(Readable):
+    """What an import has left in a study.
+
+    Args:
+        experts: The imported models by task, with folder, kind, and whether curvature came with them.
+        notes: What was adapted or is worth knowing.
+        removed: Tasks whose models were taken out.
+    """
+
+    experts: Mapping[str, Mapping[str, object]]
+    notes: tuple[str, ...]
+    removed: tuple[str, ...]
+
+    __repr__ = one_line
+
+
+register_view(
+    ImportResult,
+    View(
+        lambda result: plain(asdict(result)),
+        lambda result: (experts_section(result.experts),),
+        lambda result: [{"task": task, **facts} for task, facts in result.experts.items()],
+    ),
+)
+
+
+def import_into(
+    study: StudyStore,
+    models: Mapping[str, Path],
+    base: Path | None = None,
+    vocabulary: Vocabulary | None = None,
+    removed: Sequence[str] = (),
+    watch: Watch | None = None,
+) -> ImportResult:
+    """Take imported models out of a study, import others, and describe what is there then.
+
+    Args:
+        study: With or without a recipe.
+        models: Folders by task.
+        base: Folder of the pretrained checkpoint.
+        vocabulary: ``base`` leaves out tokens that experts added.
+        removed: Tasks whose imported models go first.
+        watch: Shows progress.
+
+    Raises:
+        StudyError: There is nothing to remove or to import.
+        DataError: Models do not fit.
+    """
+    if not models and base is None and not removed:
+        raise StudyError("nothing to import; name models, as in --task code=FOLDER --task math=FOLDER")
+    remove(study, removed)
+    has_models = bool(models or base)
+    notes = import_experts(study, models, base, vocabulary=vocabulary, watch=watch) if has_models else ()
+    experts = {
+        name or BASE_LABEL: {
+            "folder": str(model.expert.folder),
+            "kind": model.expert.kind,
+            "curvature": bool(model.site),
+        }
+        for name, model in imported_models(study).items()
+    }
+    return ImportResult(experts, notes, tuple(removed))
 
 
 def import_experts(

@@ -3,14 +3,19 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from foretaste import __version__
+from foretaste.document.blocks import Section, line_table
+from foretaste.errors import StudyError
 from foretaste.export.folder import FACTS, check_folder, new_folder
-from foretaste.method_table import METHOD_TABLE
+from foretaste.method_table import check_method_name
 from foretaste.methods.previews import preview_inputs
 from foretaste.methods.registry import last_with_params, require_params
 from foretaste.params import Params, swapped, tensors_of
 from foretaste.plan import Recipe
+from foretaste.readable import ReadableMapping, View, register_view
+from foretaste.report.json import plain
 from foretaste.sources.plans import TransformersModel
 from foretaste.store.study import StudyStore
 from foretaste.target import EXPORTS, resolved
@@ -22,12 +27,35 @@ from foretaste.workflow.confirm import check_trainable
 from foretaste.workflow.preview import prepare_merger
 from foretaste.workflow.session import Session
 
-__all__ = ["EXPORTS", "check_target", "choose_export_method", "default_method", "export", "protected_paths"]
+__all__ = [
+    "EXPORTS",
+    "Export",
+    "check_target",
+    "choose_export_method",
+    "choose_written",
+    "default_method",
+    "export",
+    "protected_paths",
+]
+
+
+class Export(ReadableMapping[Any]):
+    """What was written, and where it comes from: the facts beside an exported model or data mixture."""
+
+
+register_view(
+    Export,
+    View(
+        lambda facts: plain(dict(facts)),
+        lambda facts: (Section("", (line_table("", {name: str(value) for name, value in facts.items()}),)),),
+        lambda facts: [dict(facts)],
+    ),
+)
 
 
 def export(
     session: Session, target: Path, weights: TaskWeights, method: str | None = None, *, overwrite: bool = False
-) -> dict[str, object]:
+) -> Export:
     """Write a model as its source keeps models: a transformers checkpoint, or a safetensors file.
 
     Args:
@@ -82,7 +110,7 @@ def export(
         with swapped(model, params):
             session.problem.save(model, folder)
         (folder / FACTS).write_text(json.dumps(facts, indent=1) + "\n")
-    return facts
+    return Export({"written": str(target), **facts})
 
 
 def default_method(recipe: Recipe) -> str:
@@ -95,11 +123,25 @@ def default_method(recipe: Recipe) -> str:
     return last_with_params(recipe.preview.methods)
 
 
+def choose_written(method: str | None, *, joint: bool) -> str | None:
+    """Return the name of what is written: ``joint`` for the joint run, else the preview method.
+
+    Raises:
+        StudyError: Both are asked for.
+
+    >>> choose_written(None, joint=True)
+    'joint'
+    """
+    if joint and method:
+        raise StudyError("--joint writes the joint run, and --method a preview; leave one of them out")
+    return "joint" if joint else method
+
+
 def choose_export_method(recipe: Recipe, method: str | None) -> str:
     """Return the method to export by.
 
     Raises:
-        RecipeError: A preview method without params.
+        RecipeError: There is no such method, or its previews have no params.
 
     >>> from foretaste.recipe import parse
     >>> choose_export_method(parse("{name: a, model: {source: digits}}"), "simple")
@@ -107,8 +149,8 @@ def choose_export_method(recipe: Recipe, method: str | None) -> str:
     """
     if method is None:
         return default_method(recipe)
-    if method in METHOD_TABLE:
-        require_params(method)
+    if method != "joint":
+        require_params(check_method_name(method))
     return method
 
 

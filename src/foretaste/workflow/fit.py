@@ -6,12 +6,14 @@ from pathlib import Path
 from foretaste.errors import StudyError
 from foretaste.methods.diagonal import task_curvatures
 from foretaste.one_line import one_line
+from foretaste.readable import ReadableMapping, Record, View, register_view
+from foretaste.report.sections.work import fit_section
 from foretaste.sources.problem import Problem
 from foretaste.store.study import Done, StudyStore
 from foretaste.work.imported_models import forget_curvature, imported_models
 from foretaste.workflow.session import Session
 
-__all__ = ["FittedTask", "fit", "require_models"]
+__all__ = ["FittedTask", "FittedTasks", "fit", "require_models"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,29 @@ class FittedTask:
         return str(self.run.artefact), str(self.site_record.artefact)
 
 
-def fit(session: Session, *, only_estimate: bool = False) -> dict[str, FittedTask]:
+class FittedTasks(ReadableMapping[FittedTask]):
+    """The finished training and curvature of each task, by name."""
+
+
+def _record_fits(tasks: FittedTasks) -> dict[str, Record]:
+    """Record the hashes of each task's params and curvature, and the seconds of its training."""
+    return {
+        task: {"params": fitted.artefacts[0], "site": fitted.artefacts[1], "seconds": fitted.run.seconds}
+        for task, fitted in tasks.items()
+    }
+
+
+register_view(
+    FittedTasks,
+    View(
+        _record_fits,
+        lambda tasks: (fit_section(_record_fits(tasks)),),
+        lambda tasks: [{"task": task, **record} for task, record in _record_fits(tasks).items()],
+    ),
+)
+
+
+def fit(session: Session, *, only_estimate: bool = False) -> FittedTasks:
     """Train every task on its own, or take the model imported for it, and estimate its diagonal curvature there.
 
     Args:
@@ -54,10 +78,12 @@ def fit(session: Session, *, only_estimate: bool = False) -> dict[str, FittedTas
         forget_curvature(session.study)
     curvatures = task_curvatures(session)
     records = session.finish(list(curvatures.values()))
-    return {
-        task: FittedTask(curvature.run.done(session), record.done)
-        for (task, curvature), record in zip(curvatures.items(), records, strict=True)
-    }
+    return FittedTasks(
+        {
+            task: FittedTask(curvature.run.done(session), record.done)
+            for (task, curvature), record in zip(curvatures.items(), records, strict=True)
+        }
+    )
 
 
 def require_models(problem: Problem, folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from torch import nn
 
-from foretaste.errors import DataError
+from foretaste.errors import DataError, TaskError
 from foretaste.export.settings import LoraSettings, Settings
 from foretaste.export.trainer_checks import check_trainer
 from foretaste.plan import Recipe
@@ -16,7 +16,7 @@ from foretaste.sources.problem import Problem
 from foretaste.train.mixture import count_label_tokens
 from foretaste.weights import TaskWeights
 from foretaste.work.context import joint_training
-from foretaste.workflow.export import protected_paths
+from foretaste.workflow.export import Export, protected_paths
 from foretaste.workflow.session import Session
 
 __all__ = ["RowFormat", "TrainerName", "check_mixture", "export_mixture", "layers_with_factors"]
@@ -33,7 +33,7 @@ def export_mixture(
     form: RowFormat = "parquet",
     names: Sequence[str] = (),
     overwrite: bool = False,
-) -> dict[str, object]:
+) -> Export:
     """Write the training rows of the joint run at these weights, in its order, with a manifest.
 
     Args:
@@ -63,7 +63,7 @@ def export_mixture(
         raw = problem.rows[task.name]
         counts = count_label_tokens(task) if task.unit == "token" else None
         parts[task.name] = Part(raw.train, counts, raw.source, raw.digest, raw.validation, raw.columns, raw.whole)
-    return write_mixture(
+    manifest = write_mixture(
         target,
         parts,
         weights,
@@ -76,6 +76,7 @@ def export_mixture(
         overwrite=overwrite,
         keep=protected_paths(session.recipe, session.study.path, target),
     )
+    return Export({"written": str(target), **manifest})
 
 
 def check_mixture(recipe: Recipe, problem: Problem, names: Sequence[str]) -> Settings:
@@ -97,6 +98,8 @@ def check_mixture(recipe: Recipe, problem: Problem, names: Sequence[str]) -> Set
         raise DataError(
             "these tasks' examples are made in memory and have no rows to write; a mixture is for tasks from data files"
         )
+    if unknown := [name for name in names if name not in get_args(TrainerName)]:
+        raise TaskError(f"there is no trainer {unknown[0]!r}; there are {', '.join(get_args(TrainerName))}")
     settings = _settings(recipe, problem, recipe.model)
     for name in get_args(TrainerName):
         if name in names:

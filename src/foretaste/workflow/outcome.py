@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 from foretaste.errors import StudyError
 from foretaste.one_line import one_line
+from foretaste.plan import Recommend
 from foretaste.report.summary import Summary, summarise
 from foretaste.store.study import Done, Json, StudyStore
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.table import Headline, Surface
+from foretaste.workflow.goal import Floors, Prefer, read_goal
 
 __all__ = ["Outcome", "empty_surface", "read_outcome"]
 
@@ -62,7 +64,7 @@ class Outcome:
 
 
 def read_outcome(
-    study: StudyStore, prefer: str | None = None, floors: list[str] | None = None, method: str | None = None
+    study: StudyStore, prefer: Prefer | None = None, floors: Floors | None = None, method: str | None = None
 ) -> Outcome:
     """Read a study.
 
@@ -90,13 +92,13 @@ def read_outcome(
     if method is not None and surface.rows and method not in methods:
         raise StudyError(f"the study has no previews by {method!r}; it has {', '.join(methods) or 'none'}")
     usual = methods[-1] if methods and plan["method"] not in methods else plan["method"]
-    floor_texts = plan["recommend"]["floors"] if floors is None else floors
+    preference, bounds = read_goal(prefer or None, floors, Recommend(**plan["recommend"]), tasks)
     return Outcome(
         name=plan["name"],
         surface=surface,
         method=method or usual,
-        preference=Preference.parse(prefer or plan["recommend"]["prefer"], tasks),
-        floors=tuple(Floor.parse(floor, tasks) for floor in floor_texts),
+        preference=preference,
+        floors=tuple(bounds),
         provenance=_provenance(study, plan),
         costs=_costs(study),
     )

@@ -1,13 +1,19 @@
 """The weightings of a study: those that are previewed, and those of its joint runs."""
 
 import math
+from collections.abc import Mapping, Sequence
 
+from foretaste.bounds import POINTS
+from foretaste.errors import WeightsError
 from foretaste.plan import Recipe
 from foretaste.simplex import covering, inside, lattice, lattice_near, spread
 from foretaste.sources.problem import Problem
 from foretaste.weights import TaskWeights, uniform
 
-__all__ = ["grid", "joint_points"]
+__all__ = ["Points", "Weighting", "grid", "joint_points", "read_points"]
+
+Weighting = str | Mapping[str, float]
+Points = int | Weighting | Sequence[Weighting]
 
 _FINEST = 40  # lattice resolution, where the joint runs ask for many points
 _LARGEST = 50_000  # points of a lattice; a finer one of many tasks takes minutes to list
@@ -50,3 +56,33 @@ def joint_points(recipe: Recipe, problem: Problem) -> list[TaskWeights]:
         if len(points) >= recipe.joint.points:
             break
     return spread(list(dict.fromkeys([uniform(names), *points])), recipe.joint.points)
+
+
+def read_points(points: Points | None, recipe: Recipe, problem: Problem) -> list[TaskWeights]:
+    """Read weightings as commands and notebooks give them.
+
+    Args:
+        points: Weights, one or several: as text, by task, or as `TaskWeights`. A number asks for about so many all over
+            the simplex, and None for as many as the recipe says; see `grid`.
+        recipe: The recipe.
+        problem: Its model and tasks.
+
+    Raises:
+        WeightsError: Weights cannot be read, or there are too few or too many points.
+
+    >>> from foretaste.recipe import parse
+    >>> from foretaste.sources.digits import digits
+    >>> recipe = parse("{name: a, model: {source: digits}}")
+    >>> [str(weights) for weights in read_points("low=0.5,mid=0.5", recipe, digits())]
+    ['low=0.5,mid=0.5,high=0']
+    """
+    if isinstance(points, str | Mapping):
+        return [TaskWeights.read(points, problem.names)]
+    if points is not None and not isinstance(points, int):
+        return [TaskWeights.read(weights, problem.names) for weights in points]
+    if points is None:
+        return grid(recipe, problem)
+    if not 2 <= points <= POINTS:
+        raise WeightsError(f"points is {points}; give from 2 to {POINTS}, or weights")
+    size = recipe.preview.model_copy(update={"points": points})
+    return grid(recipe.model_copy(update={"preview": size}), problem)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from foretaste.engines.engine import Engine
 from foretaste.errors import StudyError
 from foretaste.loading import load
 from foretaste.plan import Recipe
@@ -14,16 +15,17 @@ from foretaste.workflow.start import start
 from foretaste.workflow.trust import check_trust
 from foretaste.workflow.version import check_version
 
-__all__ = ["reopen"]
+__all__ = ["reopen", "stored_recipe"]
 
 
-def reopen(folder: Path, watch: Watch | None = None, *, trust: bool = False) -> Session:
+def reopen(folder: Path, watch: Watch | None = None, *, trust: bool = False, engine: Engine | None = None) -> Session:
     """Open a session of the study's latest recipe, with its model and data loaded again.
 
     Args:
         folder: The study's.
         watch: Told of progress.
         trust: Whether code that the recipe runs may run, whoever made the study.
+        engine: Does the work; this process if left out.
 
     Raises:
         StudyError: The study is empty, was made by a version that did not keep this, or its recipe runs code that is
@@ -41,18 +43,28 @@ def reopen(folder: Path, watch: Watch | None = None, *, trust: bool = False) -> 
     True
     """
     with StudyStore.open(folder) as study:
-        stored = study.recipe()
+        recipe = stored_recipe(study)
+        text = (study.recipe() or ("", {}))[0]
+    if not trust:
+        check_trust(folder, recipe)
+    problem = load(recipe, text, str(folder))
+    return start(recipe, text, problem, folder, watch, file=str(folder), engine=engine)
+
+
+def stored_recipe(study: StudyStore) -> Recipe:
+    """Return the recipe that a study was last worked on with.
+
+    Raises:
+        StudyError: The study has none, or was made by a version that did not keep all of it.
+    """
+    stored, folder = study.recipe(), study.path
     if stored is None:
         raise StudyError(f"the study {folder} is empty; run `foretaste run RECIPE --study {folder}` first")
-    text, plan = stored
     try:
-        recipe = Recipe.model_validate(plan["recipe"])
+        return Recipe.model_validate(stored[1]["recipe"])
     except (KeyError, ValidationError):
-        check_version(plan, folder)
+        check_version(stored[1], folder)
         advice = f"run `foretaste run RECIPE --study {folder}` once (what is done is found), then try again"
         raise StudyError(
             f"the study {folder} was made by an earlier version, which did not keep all of its recipe; {advice}"
         ) from None
-    if not trust:
-        check_trust(folder, recipe)
-    return start(recipe, text, load(recipe, text, str(folder)), folder, watch, file=str(folder))

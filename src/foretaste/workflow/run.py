@@ -6,11 +6,13 @@ from foretaste.errors import StudyError
 from foretaste.evaluation import Fidelity
 from foretaste.method_table import with_controls
 from foretaste.methods.diagonal import task_curvatures
+from foretaste.store.study import StudyStore
 from foretaste.surface.outlook import can_predict, evaluated_weights, outlook, select_usable_rows
 from foretaste.surface.recommend import Recommendation, recommend
 from foretaste.weights import TaskWeights
 from foretaste.work.joint_evaluations import JointEvaluation
 from foretaste.workflow.confirm import check_trainable, confirm
+from foretaste.workflow.goal import Floors, Prefer
 from foretaste.workflow.outcome import read_outcome
 from foretaste.workflow.points import grid, joint_points
 from foretaste.workflow.preview import list_previews
@@ -47,7 +49,7 @@ def run(session: Session) -> Recommendation:
         ]
     )
     while (
-        not (recommendation := recommend_weights(session)).confirmed
+        not (recommendation := recommend_weights(session.study)).confirmed
         and _count_other_runs(session, points) < _CONFIRMATIONS
     ):
         confirm(session, [recommendation.weights])
@@ -59,8 +61,16 @@ def _count_other_runs(session: Session, points: Sequence[TaskWeights]) -> int:
     return len({row.weights for row in read_outcome(session.study).surface.where(Fidelity.JOINT).rows} - set(points))
 
 
-def recommend_weights(session: Session) -> Recommendation:
+def recommend_weights(
+    study: StudyStore, prefer: Prefer | None = None, floors: Floors | None = None, method: str | None = None
+) -> Recommendation:
     """Recommend weights among all weightings evaluated so far.
+
+    Args:
+        study: The study.
+        prefer: What to maximise; as the recipe says if left out.
+        floors: What must hold; as the recipe says if left out.
+        method: A preview method, if the recommendation is to rest on its previews alone.
 
     Raises:
         StudyError: There is too little to predict from.
@@ -69,11 +79,11 @@ def recommend_weights(session: Session) -> Recommendation:
     >>> from foretaste.workflow.preview import preview
     >>> with small_study() as session:
     ...     _ = preview(session, ["diagonal"], grid(session.recipe, session.problem)[:1])
-    ...     recommend_weights(session).weights
+    ...     recommend_weights(session.study).weights
     TaskWeights(low=1,mid=0,high=0)
     """
-    outcome = read_outcome(session.study)
-    rows = select_usable_rows(outcome.surface)
+    outcome = read_outcome(study, prefer, floors, method)
+    rows = select_usable_rows(outcome.surface, method)
     if not can_predict(rows):
         raise StudyError("there are too few previews to recommend from; run `foretaste preview` first")
     return recommend(outlook(rows), outcome.preference, outcome.floors, among=evaluated_weights(rows))

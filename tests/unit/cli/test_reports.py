@@ -1,9 +1,6 @@
 from pathlib import Path
 
-import pytest
-
-from foretaste.cli.reports import check_report, summarize_study, write_report
-from foretaste.errors import BadInput
+from foretaste.cli.reports import summarize_study
 
 
 def test_a_summary_is_made_for_other_wishes(folder: Path) -> None:
@@ -13,12 +10,3 @@ def test_a_summary_is_made_for_other_wishes(folder: Path) -> None:
         "simple",
         1,
     )
-
-
-def test_a_report_replaces_reports_alone(folder: Path, tmp_path: Path) -> None:
-    own = write_report(summarize_study(folder / "study"), tmp_path / "own.html")
-    assert check_report(own) == own
-    (tmp_path / "other.html").write_text("mine")
-    with pytest.raises(BadInput, match=r"other\.html"):
-        check_report(tmp_path / "other.html")
-    assert check_report(tmp_path / "other.html", overwrite=True)

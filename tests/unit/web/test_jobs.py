@@ -14,7 +14,7 @@ from foretaste.errors import Diverged
 from foretaste.evaluation import Fidelity
 from foretaste.recipe import read
 from foretaste.store.queue import Kind, Queue, State
-from foretaste.study import Study
+from foretaste.study.study import Study
 from foretaste.web import jobs as module
 from foretaste.web.jobs import do_waiting_jobs, folder_name
 from foretaste.weights import TaskWeights
@@ -49,11 +49,11 @@ def made(session: Session) -> set[tuple[str, str]]:
 
 def test_each_kind(simple: Session, queue: Queue) -> None:
     queue.add(Kind.PREVIEW, HERE)
-    assert do_waiting_jobs(Study(simple), queue) == 1
+    assert do_waiting_jobs(Study.of(simple), queue) == 1
     assert made(simple) == {("preview", "simple"), ("preview", "ensemble")}
     queue.add(Kind.SHARPEN, HERE)
     queue.add(Kind.TRAIN, HERE)
-    assert do_waiting_jobs(Study(simple), queue) == 2
+    assert do_waiting_jobs(Study.of(simple), queue) == 2
     assert made(simple) == {
         ("preview", "simple"),
         ("preview", "ensemble"),
@@ -65,13 +65,13 @@ def test_each_kind(simple: Session, queue: Queue) -> None:
     for job, method in zip(queue.jobs(), ("ensemble", "simple+1", "joint"), strict=True):  # what was found is told
         assert job.message == ", ".join(f"{task} {rows[method][task]['accuracy']:.3f}" for task in simple.problem.names)
     assert queue.jobs()[2].total > 0
-    assert do_waiting_jobs(Study(simple), queue) == 0
+    assert do_waiting_jobs(Study.of(simple), queue) == 0
 
 
 def test_exports_go_to_a_folder_of_the_study(simple: Session, queue: Queue) -> None:
     for kind in (Kind.EXPORT_PREVIEW, Kind.EXPORT_JOINT, Kind.EXPORT_PREVIEW):
         queue.add(kind, HERE)
-        assert do_waiting_jobs(Study(simple), queue) == 1
+        assert do_waiting_jobs(Study.of(simple), queue) == 1
     messages = [job.message for job in queue.jobs()]
     assert messages == [
         f"{EXPORTS}/simple-0.2-0.3-0.5",
@@ -85,7 +85,7 @@ def test_exports_go_to_a_folder_of_the_study(simple: Session, queue: Queue) -> N
 
 def test_a_mixture_needs_tasks_from_files(simple: Session, queue: Queue) -> None:
     queue.add(Kind.EXPORT_MIXTURE, HERE)
-    assert do_waiting_jobs(Study(simple), queue) == 0
+    assert do_waiting_jobs(Study.of(simple), queue) == 0
     assert queue.jobs()[0].state == State.FAILED
     assert "have no rows to write" in queue.jobs()[0].message
 
@@ -103,7 +103,7 @@ def test_a_mixture_of_tasks_from_files(tmp_path: Path, checkpoints: Checkpoints,
     ):
         names = session.problem.names
         queue.add(Kind.EXPORT_MIXTURE, ",".join(f"{name}={1 / len(names)}" for name in names))
-        assert do_waiting_jobs(Study(session), queue) == 1, queue.jobs()
+        assert do_waiting_jobs(Study.of(session), queue) == 1, queue.jobs()
         folder = tmp_path / "study" / queue.jobs()[0].message
         assert folder.name.startswith("data-mixture-")
         assert any(path.suffix == ".jsonl" for path in folder.iterdir())
@@ -117,7 +117,7 @@ def test_a_full_disk_fails_the_job_and_leaves_nothing_half_done(
 
     queue.add(Kind.EXPORT_PREVIEW, HERE)
     monkeypatch.setattr("foretaste.sources.problem.save_file", full)
-    assert do_waiting_jobs(Study(simple), queue) == 0
+    assert do_waiting_jobs(Study.of(simple), queue) == 0
     assert queue.jobs()[0].state == State.FAILED
     assert "No space left on device" in queue.jobs()[0].message
     assert list((simple.study.path / EXPORTS).iterdir()) == []
@@ -131,7 +131,7 @@ def test_a_job_that_fails_does_not_keep_others(simple: Session, queue: Queue, mo
     queue.add(Kind.TRAIN, HERE)
     queue.add(Kind.PREVIEW, HERE)
     queue.add(Kind.PREVIEW, "nonsense=1")
-    assert do_waiting_jobs(Study(simple), queue) == 1
+    assert do_waiting_jobs(Study.of(simple), queue) == 1
     assert [job.state for job in queue.jobs()] == [State.FAILED, State.DONE, State.FAILED]
     assert queue.jobs()[0].message == "the loss became NaN at step 3"
     assert "unknown task 'nonsense'" in queue.jobs()[2].message
@@ -149,7 +149,7 @@ def test_a_cancelled_job_stops_and_what_it_had_stays(
         return fit(study)
 
     monkeypatch.setattr(Study, "fit", cancels)
-    assert do_waiting_jobs(Study(simple), queue) == 0
+    assert do_waiting_jobs(Study.of(simple), queue) == 0
     assert queue.jobs()[0].state == State.CANCELLED
     assert made(simple) == set()
 
@@ -158,15 +158,15 @@ def test_a_worker_that_leaves_lets_the_job_wait(simple: Session, queue: Queue, m
     monkeypatch.setattr(module, "_EVERY", 0.0)
     queue.add(Kind.TRAIN, HERE)
     asked = iter([False, False, True, True, True, True])
-    assert do_waiting_jobs(Study(simple), queue, lambda: next(asked, True)) == 0
+    assert do_waiting_jobs(Study.of(simple), queue, lambda: next(asked, True)) == 0
     assert queue.jobs()[0].state == State.QUEUED
-    assert do_waiting_jobs(Study(simple), queue) == 1
+    assert do_waiting_jobs(Study.of(simple), queue) == 1
     assert ("joint", "joint") in made(simple)
 
 
 def test_the_recipe_is_left_as_it_was(simple: Session, queue: Queue) -> None:
     queue.add(Kind.PREVIEW, HERE)
-    do_waiting_jobs(Study(simple), queue)
+    do_waiting_jobs(Study.of(simple), queue)
     assert isinstance(simple.watch, Unwatched)
     assert read_outcome(simple.study).surface.where(Fidelity.PREVIEW).rows
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from foretaste import study as front
 from foretaste.errors import StudyError, WeightsError
 from foretaste.recipe import parse
 from foretaste.sources.digits import digits
 from foretaste.store.queue import Kind, Queue
 from foretaste.store.study import StudyStore
+from foretaste.study import study as front
 from foretaste.web.jobs import do_waiting_jobs
 from foretaste.web.process import WorkerProcess
 from foretaste.web.reading import Busy, PreferenceRequest, Reader, StudyView, _summaries, view_study

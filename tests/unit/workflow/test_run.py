@@ -33,10 +33,10 @@ def test_run_again_finds_everything(session: Session) -> None:
 
 def test_without_joint_runs_the_choice_is_near_the_best_preview(session: Session) -> None:
     with pytest.raises(StudyError, match="too few previews to recommend from"):
-        recommend_weights(session)
+        recommend_weights(session.study)
     points = grid(session.recipe, session.problem)
     rows = preview(session, ["diagonal"], points)
     best = max(rows, key=lambda row: sum(found["accuracy"] for found in row.metrics.values()))
-    found = recommend_weights(session)
+    found = recommend_weights(session.study)
     assert not found.confirmed
     assert sum(abs(found.weights[task] - best.weights[task]) for task in best.weights) / 2 <= 0.4

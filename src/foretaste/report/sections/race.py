@@ -27,7 +27,9 @@ def race_sections(races: Sequence[RaceResult]) -> list[Section]:
 
 
 def _blocks(race: RaceResult) -> list[Block]:
-    blocks: list[Block] = [rows_table(race.rows, hint="`foretaste show STUDY` sorts them, --json has all")]
+    blocks: list[Block] = [
+        rows_table(race.rows, hint="`foretaste show STUDY` sorts them, --json and .to_pandas() have all")
+    ]
     if race.dropped:
         blocks.append(_stopped_table(race.dropped))
     blocks.append(Note(f"Best by {race.method}: {shares(race.best)}.{_close_calls(race)}"))

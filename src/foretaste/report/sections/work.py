@@ -72,7 +72,9 @@ def rows_section(rows: Sequence[Evaluation]) -> Section:
     >>> len(rows_section([row] * 40).blocks[0].rows)
     30
     """
-    return Section("", (rows_table(rows, hint="`foretaste show STUDY` sorts them, --json has all"),))
+    if not rows:
+        return Section("", (Note("No evaluations yet."),))
+    return Section("", (rows_table(rows, hint="`foretaste show STUDY` sorts them, --json and .to_pandas() have all"),))
 
 
 def experts_section(experts: Mapping[str, Mapping[str, object]]) -> Section:

@@ -11,9 +11,8 @@ from foretaste.errors import DataError, RecipeError, Stopped, StudyError
 from foretaste.evaluation import Fidelity
 from foretaste.loading import load
 from foretaste.recipe import parse
-from foretaste.study import Study
+from foretaste.study.study import Study
 from foretaste.surface.preference import Preference
-from foretaste.surface.searched import Budget
 from foretaste.weights import TaskWeights, corners, uniform
 from foretaste.work.context import Unwatched
 
@@ -62,7 +61,7 @@ def test_nothing_is_trained_where_curvature_alone_is_asked_for(tmp_path: Path) -
         started(tmp_path / "new.study") as study,
         pytest.raises(StudyError, match="there is no model yet of low, mid, high"),
     ):
-        study.fit(only_estimate=True)
+        study.fit(estimate="fisher")
 
 
 def test_previews_are_by_the_recipe_s_methods_all_over_the_simplex(study: Study) -> None:
@@ -129,7 +128,7 @@ def test_methods_are_compared_by_the_same_joint_runs(study: Study) -> None:
 def test_search_keeps_its_budget(tmp_path: Path) -> None:
     with started(tmp_path / "new.study") as study:
         reports: list[object] = []
-        found = study.search(Budget(joint=1, previews=8), Preference("mean", {}), on_progress=reports.append)
+        found = study.search(joint=1, previews=8, prefer="mean", on_progress=reports.append)
         rows = study.surface().rows
         assert sum(row.fidelity == Fidelity.JOINT and row.weights.corner is None for row in rows) <= 1
         assert reports

@@ -1,0 +1,232 @@
+"""The front door: a study, how it is opened, and through its verbs everything that can be done with it.
+
+Commands, the page's jobs and notebooks call the same verbs.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import final
+
+from torch import nn
+
+from foretaste.engines.choose import engine_for
+from foretaste.engines.engine import Engine
+from foretaste.errors import RecipeError
+from foretaste.plan import Recipe
+from foretaste.report.display import display_progress
+from foretaste.sources.problem import Problem
+from foretaste.store.study import StudyStore
+from foretaste.study.opening import RecipeSource, open_folder, open_in_memory, open_recipe
+from foretaste.study.verbs import StudyVerbs
+from foretaste.study.watch import VerbWatch
+from foretaste.task import Task
+from foretaste.work.context import Unwatched, Watch
+from foretaste.workflow.reopen import reopen
+from foretaste.workflow.session import Session
+from foretaste.workflow.start import start
+
+__all__ = ["Study"]
+
+_Part = Mapping[str, object] | None
+
+
+@final
+class Study(StudyVerbs):
+    """A study with everything that can be done with it: its verbs are the commands of the command line.
+
+    A study is opened from a recipe, from a model and tasks in memory, or, if it exists, from its folder alone. No verb
+    repeats work that the study has already. Nothing is created before everything that is given has been checked.
+
+    Args:
+        folder: The study's folder, which keeps everything.
+        recipe: The path of a recipe (YAML), or a mapping with the same words.
+        model: A pretrained model in memory, in place of a recipe: any module, a transformers model, or a PEFT model.
+            Parameters that need no gradient are not trained.
+        tasks: The tasks of the model in memory.
+        name: Name of the study; the folder's if left out. This and what follows are the parts of a recipe.
+        seed: Seed of all training.
+        finetune: How every model is trained, such as ``{"steps": 300, "learning_rate": 1e-3}``.
+        curvature: How each task's curvature is estimated.
+        ensemble: Several runs per task, for methods that want them.
+        variational: How the method ``variational`` trains.
+        preview: Which previews are made.
+        joint: The joint runs that previews are checked against.
+        recommend: What to recommend.
+        snapshot_seconds: Seconds between two snapshots of unfinished training.
+        variables: Values of the recipe's variables ``${NAME}``.
+        workers: How many processes do the work.
+        engine: Does the work, in place of these processes.
+        watch: Shows progress in place of the bars, and may ask to stop.
+        progress: Whether progress is shown.
+        trust: Whether the recipe that a study keeps may run its own Python code, whoever made the study.
+
+    Raises:
+        BadInput: Something that was given cannot be used; the message says what to do.
+
+    >>> import tempfile
+    >>> recipe = {"name": "a", "model": {"source": "digits"}, "finetune": {"steps": 1}}
+    >>> with tempfile.TemporaryDirectory() as folder, Study(folder + "/a.study", recipe, progress=False) as study:
+    ...     rows = study.preview(["uniform", {"low": 1.0}], "simple")
+    ...     study
+    Study('a', 2 rows)
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        recipe: RecipeSource | None = None,
+        *,
+        model: nn.Module | None = None,
+        tasks: Sequence[Task] | None = None,
+        name: str | None = None,
+        seed: int | None = None,
+        finetune: _Part = None,
+        curvature: _Part = None,
+        ensemble: _Part = None,
+        variational: _Part = None,
+        preview: _Part = None,
+        joint: _Part = None,
+        recommend: _Part = None,
+        snapshot_seconds: float | None = None,
+        variables: Mapping[str, str] | None = None,
+        workers: int | None = None,
+        engine: Engine | None = None,
+        watch: Watch | None = None,
+        progress: bool = True,
+        trust: bool = False,
+    ) -> None:
+        own = VerbWatch(display_progress) if watch is None and progress else None
+        shown, place = watch or own or Unwatched(), Path(folder)
+        parts: dict[str, object] = {
+            "name": name,
+            "seed": seed,
+            "finetune": finetune,
+            "curvature": curvature,
+            "ensemble": ensemble,
+        }
+        parts |= {"variational": variational, "preview": preview, "joint": joint, "recommend": recommend}
+        parts |= {"snapshot_seconds": snapshot_seconds}
+        parts = {part: value for part, value in parts.items() if value is not None}
+        _check_arguments(recipe, model, tasks, parts)
+        begin: Callable[[], Session] = partial(open_folder, place, shown, trust=trust, workers=workers, engine=engine)
+        if recipe is not None:
+            begin = partial(open_recipe, place, recipe, variables or {}, shown, workers=workers, engine=engine)
+        elif model is not None and tasks is not None:
+            begin = partial(open_in_memory, place, model, tasks, parts, shown, workers=workers, engine=engine)
+        else:
+            StudyStore.open(place).close()  # fails now if there is no study
+        self._attach(place, begin, shown, nullcontext if own is None else own.at_work)
+        if recipe is not None or model is not None:
+            with self._at_work():
+                pass
+
+    def _attach(
+        self,
+        folder: Path,
+        begin: Callable[[], Session],
+        watch: Watch,
+        showing: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> "Study":
+        self._folder, self._begin, self._watch, self._showing = folder, begin, watch, showing
+        self._session: Session | None = None
+        return self
+
+    @classmethod
+    def of(cls, session: Session) -> "Study":
+        """Return the study of a session that is open."""
+        study = object.__new__(cls)._attach(session.study.path, lambda: session, session.watch)
+        study._session = session
+        return study
+
+    @classmethod
+    def start(
+        cls,
+        recipe: Recipe,
+        text: str,
+        problem: Problem,
+        folder: Path,
+        *,
+        watch: Watch | None = None,
+        file: str | None = None,
+        engine: Engine | None = None,
+    ) -> "Study":
+        """Open the study of a recipe that is checked, or create it; see `foretaste.workflow.start.start`.
+
+        Args:
+            recipe: The recipe, already checked.
+            text: The text of the recipe's file.
+            problem: The recipe's model and tasks.
+            folder: The study's folder.
+            watch: Shows progress, and may ask to stop.
+            file: The recipe's path; None where the problem was made in memory.
+            engine: Does the work; as the recipe's ``resources`` say if left out.
+        """
+        return cls.of(start(recipe, text, problem, folder, watch, file=file, engine=engine or engine_for(recipe)))
+
+    @classmethod
+    def reopen(cls, folder: Path, watch: Watch | None = None, *, trust: bool = False) -> "Study":
+        """Open a study that exists with the recipe that was last used; see `foretaste.workflow.reopen.reopen`."""
+        return cls.of(reopen(folder, watch, trust=trust))
+
+    @contextmanager
+    def _at_work(self) -> Iterator[Session]:
+        """Show progress, and load model and data if no verb has needed them yet."""
+        with self._showing():
+            if self._session is None:
+                self._session = self._begin()
+            yield self._session
+
+    @contextmanager
+    def _reading(self) -> Iterator[StudyStore]:
+        if self._session is not None:
+            yield self._session.study
+            return
+        with StudyStore.open(self._folder) as study:
+            yield study
+
+    def close(self) -> None:
+        """Close the study's files and end its worker processes."""
+        if self._session is not None:
+            self._session.engine.close()
+            self._session.study.close()
+
+    def __enter__(self) -> "Study":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def folder(self) -> Path:
+        return self._folder
+
+    @property
+    def watch(self) -> Watch:
+        """What shows progress and may ask to stop."""
+        return self._watch
+
+    def watched_by(self, watch: Watch) -> "Study":
+        """Return this study with another watch."""
+        with self._at_work() as session:
+            return Study.of(replace(session, watch=watch))
+
+
+def _check_arguments(
+    recipe: RecipeSource | None, model: nn.Module | None, tasks: Sequence[Task] | None, parts: Mapping[str, object]
+) -> None:
+    """Check that a study is opened in one way.
+
+    Raises:
+        RecipeError: A recipe comes with parts of another, or a model without tasks.
+    """
+    others = [name for name, value in (("model", model), ("tasks", tasks)) if value is not None] + list(parts)
+    if recipe is not None and others:
+        raise RecipeError(f"a recipe has its own {others[0]}; write it there, or leave the recipe out")
+    if (model is None) != (tasks is None):
+        lacking = "tasks=[foretaste.Task(...), ...]" if tasks is None else "model=..."
+        raise RecipeError(f"a study in memory needs a model and its tasks; add {lacking}")
+    if recipe is None and model is None and parts:
+        raise RecipeError(f"{next(iter(parts))} belongs to a model in memory; add model=... and tasks=[...]")
