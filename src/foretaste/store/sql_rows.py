@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from foretaste.errors import StorageError
 from foretaste.evaluation import Evaluation, Fidelity, MethodSteps
+from foretaste.method_table import current_name
 from foretaste.store import database, tables
 from foretaste.store.rows import Done, Json, Record, Rows
 from foretaste.weights import TaskWeights
@@ -154,7 +155,7 @@ def _evaluation(row: sa.Row[Any]) -> Evaluation:
         weights,
         row.metrics,
         Fidelity(row.fidelity),
-        made_by.name,
+        current_name(made_by.name),
         row.seed,
         row.cost,
         row.key,

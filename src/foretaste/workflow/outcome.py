@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from foretaste.errors import StudyError
+from foretaste.method_table import current_name
 from foretaste.one_line import one_line
 from foretaste.report.summary import Summary, summarise
 from foretaste.store.study import Done, Json, StudyStore
@@ -12,7 +13,7 @@ from foretaste.surface.table import Headline, Surface
 
 __all__ = ["Outcome", "empty_surface", "read_outcome"]
 
-_RARE = {"choice": "choices", "outputs": "what the models say", "slice": "previews that stopped in a race"}
+_RARE = {"choice": "choices", "outputs": "predictions of the tasks' models", "slice": "previews that stopped in a race"}
 _NAMED = {"finetune": "single-task finetuning", "site": "curvature", "joint": "joint finetuning", "preview": "previews"}
 
 
@@ -89,7 +90,8 @@ def read_outcome(
     methods = surface.methods()
     if method is not None and surface.rows and method not in methods:
         raise StudyError(f"the study has no previews by {method!r}; it has {', '.join(methods) or 'none'}")
-    usual = methods[-1] if methods and plan["method"] not in methods else plan["method"]
+    own = current_name(plan["method"])
+    usual = methods[-1] if methods and own not in methods else own
     floor_texts = plan["recommend"]["floors"] if floors is None else floors
     return Outcome(
         name=plan["name"],
