@@ -249,7 +249,10 @@ class Outlook:
         shares = []
         for values in (self.surface.oriented(self.draws[:_VOLUMES]) - low) / span:
             front = values[is_efficient(values)]
-            shares.append(float((front[:, None, :] >= inside[None]).all(-1).any(0).mean()))
+            dominated = np.ones((len(front), _POINTS), dtype=np.bool_)
+            for column, edges in zip(front.T, inside.T, strict=True):
+                dominated &= column[:, None] >= edges
+            shares.append(float(dominated.any(0).mean()))
         return float(np.mean(shares)), *np.quantile(shares, (0.05, 0.95)).tolist()
 
     @cached_property

@@ -94,9 +94,9 @@ def view_study(folder: Path, request: PreferenceRequest) -> StudyView:
     report = study_report(summary)
     state = {"revision": revision, **explorer_state(summary)}
     predictor = summary.outlook.predictor if summary.outlook else None
-    return StudyView(
-        revision, summary.tasks, json.dumps(state), page(report, state, live=True), sections_html(report), predictor
-    )
+    sections = sections_html(report)
+    document = page(report, state, live=True, sections=sections)
+    return StudyView(revision, summary.tasks, json.dumps(state), document, sections, predictor)
 
 
 def _summary_of(folder: Path, revision: str, outcome: Outcome) -> Summary:
