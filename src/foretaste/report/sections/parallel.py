@@ -1,6 +1,7 @@
 """Parallel coordinates: a line per row across weights and metrics, for any number of tasks."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -8,7 +9,6 @@ from foretaste.document.blocks import Axis, Chart
 from foretaste.evaluation import Evaluation
 from foretaste.report.sections.points import row_series
 from foretaste.report.summary import Summary
-from foretaste.surface.table import Surface
 
 __all__ = ["parallel_chart"]
 
@@ -23,7 +23,7 @@ def parallel_chart(summary: Summary, rows: Sequence[Evaluation], *, weights: boo
         rows: N of them.
         weights: Whether the task weights come before the metrics.
     """
-    surface = Surface(summary.surface.headlines, tuple(rows))
+    surface = replace(summary.surface, rows=tuple(rows))
     heads = summary.surface.headlines.items()
     if not rows:
         return Chart("parallel", (), (), Axis(summary.measure), "large")
@@ -33,7 +33,7 @@ def parallel_chart(summary: Summary, rows: Sequence[Evaluation], *, weights: boo
     table = metrics
     if weights:
         top = max(float(alphas.max()), _LEAST)
-        axes = [*(Axis(f"{task}\nweight", percent=True, bounds=(0.0, top)) for task in summary.tasks), *axes]
+        axes = [*(Axis(f"{task}\nweight", percent=True, bounds=(0.0, top)) for task in summary.weight_names), *axes]
         table = np.hstack([alphas, metrics])
     order = np.argsort(values, kind="stable").tolist()
     ordered = [rows[place] for place in order]
