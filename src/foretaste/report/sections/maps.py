@@ -11,7 +11,7 @@ import numpy as np
 from foretaste.document.blocks import Axis, Chart, Figure, Figures, Section, Series
 from foretaste.document.wording import counted, number, shares
 from foretaste.evaluation import Evaluation, Fidelity
-from foretaste.report.sections.parallel import parallel_chart
+from foretaste.report.sections.parallel import MOST_LINES, parallel_chart
 from foretaste.report.sections.points import row_series
 from foretaste.report.summary import Summary
 from foretaste.surface.table import Array, Surface
@@ -30,7 +30,9 @@ def map_section(summary: Summary) -> Section:
     count = len(summary.weight_names)
     if count not in (2, 3):
         chart = parallel_chart(summary, summary.measured.rows, weights=True)
-        caption = f"{_caption(summary, None)} {_spans(summary)}"
+        rows = len(summary.measured.rows)
+        few = f" The best {MOST_LINES} of {rows} are drawn." if rows > MOST_LINES else ""
+        caption = f"{_caption(summary, None)} {_spans(summary)}{few}"
         figures = [Figure("map-0", f"Weights and metrics, coloured by {summary.preference}", chart, caption)]
     else:
         draw = _triangle if count == 3 else _curve

@@ -10,9 +10,10 @@ from foretaste.evaluation import Evaluation
 from foretaste.report.sections.points import row_series
 from foretaste.report.summary import Summary
 
-__all__ = ["parallel_chart"]
+__all__ = ["MOST_LINES", "parallel_chart"]
 
 _LEAST = 1e-9
+MOST_LINES = 150  # of more rows, the best are drawn
 
 
 def parallel_chart(summary: Summary, rows: Sequence[Evaluation], *, weights: bool) -> Chart:
@@ -23,6 +24,7 @@ def parallel_chart(summary: Summary, rows: Sequence[Evaluation], *, weights: boo
         rows: N of them.
         weights: Whether the task weights come before the metrics.
     """
+    rows = _best(summary, rows)
     surface = replace(summary.surface, rows=tuple(rows))
     heads = summary.surface.headlines.items()
     if not rows:
@@ -47,3 +49,12 @@ def parallel_chart(summary: Summary, rows: Sequence[Evaluation], *, weights: boo
             row_series(summary, [rows[place] for place in places], "recommended", "recommended", points, joined=True)
         )
     return Chart("parallel", tuple(axes), tuple(series), Axis(summary.measure), "large")
+
+
+def _best(summary: Summary, rows: Sequence[Evaluation]) -> Sequence[Evaluation]:
+    """Return at most so many rows as a chart can show, those that the preference likes best."""
+    if len(rows) <= MOST_LINES:
+        return rows
+    values = summary.values(replace(summary.surface, rows=tuple(rows)))
+    chosen = set(np.argsort(-values, kind="stable")[:MOST_LINES].tolist())
+    return [row for place, row in enumerate(rows) if place in chosen]
