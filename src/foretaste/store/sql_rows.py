@@ -68,6 +68,18 @@ class SqlRows(Rows):
                 for table, row in _rows_of(record):
                     connection.execute(database.insert_new(table).values(**row))
 
+    def replace(self, records: Sequence[Record]) -> None:
+        numbers = tables.evaluations.c.id
+        with self._writing() as connection:
+            database.begin_writing(connection)  # so that no other process takes the same numbers
+            last = connection.execute(sa.select(sa.func.max(numbers))).scalar() or 0
+            for number, record in enumerate(records, last + 1):
+                for table in (tables.evaluations, tables.work):
+                    connection.execute(sa.delete(table).where(table.c.key == record.done.key))
+                for table, row in _rows_of(record):
+                    more = {"id": number} if table is tables.evaluations else {}
+                    connection.execute(database.insert_new(table).values(**row, **more))
+
     def work(self, keys: Collection[str]) -> dict[str, Done]:
         return {key: _done(row) for key, row in self._among(tables.work, keys).items()}
 

@@ -9,6 +9,7 @@ from foretaste.loading import load
 from foretaste.plan import Recipe
 from foretaste.store.study import StudyStore
 from foretaste.work.context import Watch
+from foretaste.workflow.outcome import is_from_outside
 from foretaste.workflow.session import Session
 from foretaste.workflow.start import start
 from foretaste.workflow.trust import check_trust
@@ -45,6 +46,11 @@ def reopen(folder: Path, watch: Watch | None = None, *, trust: bool = False) -> 
     if stored is None:
         raise StudyError(f"the study {folder} is empty; run `foretaste run RECIPE --study {folder}` first")
     text, plan = stored
+    if is_from_outside(plan):
+        raise StudyError(
+            f"the study {folder} has no recipe: its runs are made elsewhere; `foretaste ask` says what to run, and"
+            " `foretaste tell` adds results"
+        )
     try:
         recipe = Recipe.model_validate(plan["recipe"])
     except (KeyError, ValidationError):
