@@ -33,6 +33,9 @@ COMMANDS = [
     "report",
     "search",
     "explore",
+    "ask",
+    "tell",
+    "rows",
 ]
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "COLUMNS": "120"}

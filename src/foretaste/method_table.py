@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from foretaste.errors import RecipeError
 from foretaste.field_names import nearest
 
-__all__ = ["METHOD_TABLE", "MethodRow", "add_method", "check_method_name", "read_methods", "with_controls"]
+__all__ = [
+    "METHOD_TABLE",
+    "MethodRow",
+    "add_method",
+    "check_method_name",
+    "current_name",
+    "read_methods",
+    "with_controls",
+]
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,8 @@ class MethodRow:
         has_params: Whether a preview has params; if not, it mixes the predictions of the tasks' models.
         has_anchor: Whether it is corrected by the joint run at uniform weights.
         credit: How far its previews are trusted beside others before there is any joint run.
+        former_name: The name it once had. Recipes and studies with that name are read, and keys still hold it, so that
+            no preview is made again.
     """
 
     name: str
@@ -41,6 +51,12 @@ class MethodRow:
     has_params: bool = True
     has_anchor: bool = False
     credit: float = 1.0
+    former_name: str = ""
+
+    @property
+    def name_in_keys(self) -> str:
+        """The name that the keys of its previews hold."""
+        return self.former_name or self.name
 
 
 _ROOM = "foretaste.methods"
@@ -86,11 +102,12 @@ METHOD_TABLE: dict[str, MethodRow] = {
             is_control=True,
         ),
         MethodRow(
-            "ensemble",
-            "mixture of what the tasks' models say, no params",
+            "predictive",
+            "mixture of the tasks' predictions, no params",
             f"{_ROOM}.predictive:Predictive",
             has_curvature=False,
             has_params=False,
+            former_name="ensemble",
         ),
     )
 }
@@ -110,20 +127,32 @@ def add_method(row: MethodRow) -> None:
         raise RecipeError(f"there is a method called {row.name} already ({existing.title}); choose another name")
 
 
+def current_name(name: str) -> str:
+    """Return the name that a method has today; any other name is returned as it is.
+
+    >>> current_name("ensemble"), current_name("simple"), current_name("joint")
+    ('predictive', 'simple', 'joint')
+    """
+    return next((row.name for row in METHOD_TABLE.values() if name and name == row.former_name), name)
+
+
 def check_method_name(name: str) -> str:
-    """The name, if there is a method of this name.
+    """Return the name that a method has today, if there is a method of this name.
 
     Raises:
         RecipeError: There is none.
 
+    >>> check_method_name("ensemble")
+    'predictive'
     >>> check_method_name("diagonl")
     Traceback (most recent call last):
     ...
     foretaste.errors.RecipeError: there is no method 'diagonl'; did you mean diagonal?
     """
-    if name not in METHOD_TABLE:
+    current = current_name(name)
+    if current not in METHOD_TABLE:
         raise RecipeError(f"there is no method {name!r}; {nearest(name, list(METHOD_TABLE))}")
-    return name
+    return current
 
 
 def read_methods(names: str | Sequence[str]) -> list[str]:

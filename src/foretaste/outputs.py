@@ -187,20 +187,20 @@ def check_mixable(tasks: Sequence[Task]) -> None:
     ... )
     Traceback (most recent call last):
     ...
-    foretaste.errors.TaskError: metric 'bleu' of task 'a' is of what a model writes, and an ensemble is not a model: ...
+    foretaste.errors.TaskError: metric 'bleu' of task 'a' is of what a model writes, ...
     """
     for task in tasks:
         first = task.metrics[0]
         if not task.loss.mixes:
             raise TaskError(
                 f"predictions of task {task.name!r} cannot be mixed under its loss, {type(task.loss).__name__}: "
-                "leave out the method ensemble"
+                "leave out the method predictive"
             )
         if isinstance(first, _OF_MODELS):
             what = "of what a model writes" if isinstance(first, TextMetric) else "measured from a model itself"
             raise TaskError(
-                f"metric {first.name!r} of task {task.name!r} is {what}, and an ensemble is not a model: "
-                "leave out the method ensemble, or put a metric of labels first, such as accuracy or perplexity"
+                f"metric {first.name!r} of task {task.name!r} is {what}, and mixed predictions come from no model: "
+                "leave out the method predictive, or put a metric of labels first, such as accuracy or perplexity"
             )
 
 

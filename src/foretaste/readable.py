@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from foretaste.document.blocks import Section
 from foretaste.document.markup import html
 from foretaste.errors import MissingExtra
+from foretaste.one_line import one_line
 
 if TYPE_CHECKING:
     import pandas
@@ -116,6 +117,8 @@ class View(Generic[_Value]):
     record: Callable[[_Value], object]
     sections: Callable[[_Value], Sequence[Section]]
     table: Callable[[_Value], list[Record]]
+
+    __repr__ = one_line
 
 
 _REGISTERED: dict[type, View[Any]] = {}

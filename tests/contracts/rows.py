@@ -57,6 +57,16 @@ class RowsContract:
 
             yield rows
 
+    def test_a_replaced_evaluation_is_the_newest_row(self, opened: Opener) -> None:
+        rows, other = opened(), opened()
+        first, second = (evaluated(key, replace(ROW, seed=seed)) for seed, key in enumerate("ab"))
+        rows.replace([first, second])
+        assert [row.seed for row in other.evaluations_after(0)[0]] == [0, 1]
+        rows.replace([evaluated("a", replace(ROW, seed=7))])
+        assert [row.seed for row in other.evaluations_after(0)[0]] == [1, 7]
+        assert list(other.work(["a", "b"])) == ["a", "b"]
+        assert other.evaluations(["a"])["a"].seed == 7
+
     def test_recipes_are_remembered_latest_first(self, opened: Opener) -> None:
         rows = opened()
         assert rows.recipe() is None

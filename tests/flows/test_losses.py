@@ -12,7 +12,7 @@ from foretaste.loading import load
 from foretaste.recipe import read
 from foretaste.store.study import StudyStore
 
-METHODS = ("simple", "diagonal", "kronecker", "lowrank", "variational", "mixture", "ensemble", "anchored")
+METHODS = ("simple", "diagonal", "kronecker", "lowrank", "variational", "mixture", "predictive", "anchored")
 
 SOURCE = """
 import torch
@@ -104,7 +104,7 @@ def test_a_corner_of_the_ensemble_is_the_single_task_model(flow: Flow) -> None:
     for task in ("west", "east"):
         found = {row["method"]: row["metrics"] for row in rows if row["weights"][task] == 1}
         for name, metrics in found["simple"].items():
-            assert found["ensemble"][name] == pytest.approx(metrics, rel=1e-5, abs=1e-6)
+            assert found["predictive"][name] == pytest.approx(metrics, rel=1e-5, abs=1e-6)
 
 
 def test_params_that_are_kept_give_the_numbers_of_their_row(flow: Flow) -> None:

@@ -45,12 +45,12 @@ def test_nothing_is_trained_but_the_tasks_models(recipe: Path) -> None:
 
 def test_corners_of_methods_that_are_asked_for(recipe: Path, tmp_path: Path) -> None:
     other = digits_recipe(tmp_path, finetune_steps="5", ensemble_members="2")
-    command = ["mergeability", other, "--study", tmp_path / "study", "--method", "ensemble", "--method", "mixture"]
+    command = ["mergeability", other, "--study", tmp_path / "study", "--method", "predictive", "--method", "mixture"]
     shown, data = foretaste(*command), foretaste(*command, "--json")
     assert (shown.code, data.code) == (0, 0), shown.err + data.err
     assert [(each["method"], each["exact"]) for each in json.loads(data.out)["corners"]] == [
         ("simple", True),
-        ("ensemble", True),
+        ("predictive", True),
         ("mixture", False),
     ]
     assert "previews by mixture are not the first single-task models" in " ".join(shown.out.split())

@@ -31,7 +31,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
         "does not cover the 3 single-task models",
     ),
     "a search with a floor of no task": (("search", "--floor", "other>=1"), "floor 'other>=1' is not understood"),
-    "an export of what has no params": (("export", "--to", "out", "--method", "ensemble"), "ensemble"),
+    "an export of what has no params": (("export", "--to", "out", "--method", "predictive"), "predictive"),
     "an export of two things": (("export", "--to", "out", "--joint", "--method", "simple"), "leave one of them out"),
     "an export over a file": (("export", "--to", "thesis.tex"), "is a file"),
     "an export of empty weights": (("export", "--to", "out", "--weights", ""), "weights"),

@@ -320,7 +320,7 @@ def test_a_loss_without_mixtures_is_refused_before_any_work() -> None:
     assert not is_mixable([asked])
     with pytest.raises(
         TaskError,
-        match="predictions of task 't' cannot be mixed under its loss, Unmixed: leave out the method ensemble",
+        match="predictions of task 't' cannot be mixed under its loss, Unmixed: leave out the method predictive",
     ):
         check_mixable([asked])
 
@@ -353,6 +353,7 @@ class TestMetricsOfModels:
         fine = task("classes")
         assert not is_mixable([fine, self.made(metric)])
         with pytest.raises(
-            TaskError, match=f"{what}, and an ensemble is not a model: leave out the method ensemble, or put"
+            TaskError,
+            match=f"{what}, and mixed predictions come from no model: leave out the method",
         ):
             check_mixable([fine, self.made(metric, METRICS["accuracy"])])

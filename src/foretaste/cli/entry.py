@@ -8,7 +8,18 @@ from typing import TextIO
 
 from rich.console import Console
 
-from foretaste.cli import exploring, exporting, importing, running, searching, showing, studying, templates
+from foretaste.cli import (
+    asking,
+    exploring,
+    exporting,
+    importing,
+    running,
+    searching,
+    showing,
+    studying,
+    telling,
+    templates,
+)
 from foretaste.cli.app import app
 from foretaste.errors import BadInput, ForetasteError, Stopped
 
@@ -23,6 +34,8 @@ _COMMANDS = (
     exploring,
     importing,
     exporting,
+    asking,
+    telling,
 )  # importing them adds their commands, in this order
 
 

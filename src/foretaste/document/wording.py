@@ -24,6 +24,7 @@ MISSING = "\u2014"  # an em dash
 
 _STILL = 5e-10
 _MINUTE, _HOUR = 60, 3600
+_MANY, _LARGEST = 8, 6  # weights from which on only the largest are listed
 
 
 def number(value: float | None) -> str:
@@ -88,12 +89,19 @@ def share(weight: float) -> str:
 
 
 def shares(weights: Mapping[str, float]) -> str:
-    """Write weights in one line.
+    """Write weights in one line; of more than eight, the six largest.
 
     >>> shares({"movies": 0.25, "news": 0.75})
     'movies 25%, news 75%'
+    >>> shares({str(number): 0.1 for number in range(10)})
+    '0 10%, 1 10%, 2 10%, 3 10%, 4 10%, 5 10%, 4 others 40%'
     """
-    return ", ".join(f"{task} {share(weight)}" for task, weight in weights.items())
+    if len(weights) <= _MANY:
+        return ", ".join(f"{task} {share(weight)}" for task, weight in weights.items())
+    largest = sorted(weights.items(), key=lambda pair: -pair[1])
+    largest_first = [f"{task} {share(weight)}" for task, weight in largest[:_LARGEST] if weight > 0]
+    rest = [weight for _, weight in largest[_LARGEST:] if weight > 0]
+    return ", ".join([*largest_first, *([f"{counted(len(rest), 'other')} {share(sum(rest))}"] if rest else [])])
 
 
 def counted(count: int, noun: str) -> str:

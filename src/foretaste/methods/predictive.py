@@ -27,7 +27,7 @@ __all__ = ["Predictive", "TaskOutputs", "without_params"]
 class Predictive(Method):
     """The predictive distributions of the tasks' models, mixed by alpha."""
 
-    name = "ensemble"
+    name = "predictive"
 
     def work(self, context: Context) -> tuple[Work[Any], ...]:
         return tuple(TaskOutputs(task) for task in context.problem.names)
@@ -88,11 +88,11 @@ def without_params(method: str) -> RecipeError:
     Args:
         method: The method's name.
 
-    >>> str(without_params("ensemble"))
-    "method ensemble mixes what the tasks' models say and has no params to sharpen or export; take another, such as
+    >>> str(without_params("predictive"))
+    "method predictive mixes the tasks' predictions and has no params to sharpen or export; take another, such as
     simple, ..."
     """
     return RecipeError(
-        f"method {method} mixes what the tasks' models say and has no params to sharpen or export; "
+        f"method {method} mixes the tasks' predictions and has no params to sharpen or export; "
         "take another, such as simple, with --method, or a joint run (foretaste confirm, foretaste export --joint)"
     )

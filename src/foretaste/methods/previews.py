@@ -104,10 +104,12 @@ def preview_inputs(context: Context, method: str, weights: TaskWeights) -> dict[
         weights: alpha.
     """
     sites, precision = sites_of(context, method)
-    inputs: dict[str, object] = {"method": method, "sites": sites.artefacts, "weights": weights.key, **sites.options}
-    if METHOD_TABLE[method].has_curvature:
+    row = METHOD_TABLE[method]
+    what = {"method": row.name_in_keys, "sites": sites.artefacts, "weights": weights.key}
+    inputs: dict[str, object] = {**what, **sites.options}
+    if row.has_curvature:
         inputs["prior_precision"] = precision
-    if METHOD_TABLE[method].has_params and needs_statistics(context):
+    if row.has_params and needs_statistics(context):
         inputs["batch_norm"] = "reestimate"
     return inputs
 

@@ -41,7 +41,7 @@ def check_methods(methods: Sequence[str], tasks: Sequence[Task]) -> None:
     Raises:
         TaskError: A method mixes predictions, and a task's headline metric does not follow from predictions.
 
-    >>> check_methods(["simple", "ensemble"], [])
+    >>> check_methods(["simple", "predictive"], [])
     """
     if not all(METHOD_TABLE[method].has_params for method in methods):
         check_mixable(tasks)
@@ -71,7 +71,7 @@ def last_with_params(methods: Sequence[str]) -> str:
     Raises:
         RecipeError: No method's previews have params.
 
-    >>> last_with_params(["simple", "diagonal", "ensemble"])
+    >>> last_with_params(["simple", "diagonal", "predictive"])
     'diagonal'
     """
     names = [name for name in methods if METHOD_TABLE[name].has_params]

@@ -70,7 +70,7 @@ def explorer_state(summary: Summary) -> dict[str, object]:
             "seed": row.seed,
             "cost": row.cost,
             "hash": row.key[:12],
-            "values": [row.metrics[task].get(head.metric) for task, head in heads.items()],
+            "values": [row.metrics.get(task, {}).get(head.metric) for task, head in heads.items()],
         }
         for row in summary.surface.rows
     ]
@@ -84,6 +84,8 @@ def explorer_state(summary: Summary) -> dict[str, object]:
     return {key: plain(record[key]) for key in shared} | {
         "tasks": plain(tasks),
         "facts": study_facts(summary),
+        "weight_names": list(summary.weight_names),
+        "is_from_outside": summary.is_from_outside,
         "inside": summary.surface.has_private_heads,
         "rows": plain(rows),
         "preference": preference,
@@ -149,7 +151,7 @@ def grid_of(surface: Surface) -> tuple[list[TaskWeights], int]:
     >>> [len(grid_of(Surface({t: Headline("accuracy") for t in names}, ()))[0]) for names in ("ab", "abc", "abcd")]
     [101, 861, 1005]
     """
-    names = surface.tasks
+    names = surface.weight_names
     if len(names) <= 3:
         resolution = {1: 1, 2: _CURVE}.get(len(names), _TRIANGLE)
         return lattice(names, resolution), resolution

@@ -99,7 +99,10 @@ def lay_out(table: Table) -> Fitting:
             )
         )
     shapes = [_side_by_side(table, count, tight=place > 0) for place, count in enumerate(dict.fromkeys((most, few)))]
-    stacked = [f"{column.name}\n{column.parts[few - 1]}" if column.parts else column.name for column in table.columns]
+    stacked = [
+        f"{column.name}\n{column.parts[min(few, len(column.parts)) - 1]}" if column.parts else column.name
+        for column in table.columns
+    ]
     cells = [[_first_parts(cell, few) for cell in row] for row in table.rows]
     caption = _caption(table, few, table.narrow_caption)
     return Fitting(

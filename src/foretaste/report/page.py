@@ -37,7 +37,7 @@ _POLICY = (
 )
 
 
-def page(report: Report, state: Mapping[str, object], *, live: bool = False) -> str:
+def page(report: Report, state: Mapping[str, object], *, live: bool = False, sections: str | None = None) -> str:
     """Write one HTML document: the explorer, and everything that there is to read.
 
     Args:
@@ -45,6 +45,7 @@ def page(report: Report, state: Mapping[str, object], *, live: bool = False) -> 
         state: What the explorer begins with; empty without rows.
         live: Whether there is a server behind it, which the scripts are read from; otherwise the document is complete
             in itself.
+        sections: What `sections_html` writes for this report, if it is there already.
 
     >>> "<title>&lt;s&gt;</title>" in page(Report("<s>", "", ()), {})
     True
@@ -61,7 +62,7 @@ def page(report: Report, state: Mapping[str, object], *, live: bool = False) -> 
         style=_file("page.css"),
         live="data-live" if live else "",
         facts=escape(report.facts),
-        sections=sections_html(report),
+        sections=sections_html(report) if sections is None else sections,
         state=_data('id="state"', json.dumps(state)) if state else "",
         scripts=scripts,
     )

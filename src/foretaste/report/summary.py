@@ -11,10 +11,11 @@ from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.one_line import one_line
 from foretaste.readable import Readable
 from foretaste.surface.agreement import Agreement, agreement_without_anchor
-from foretaste.surface.outlook import Outlook, can_predict, evaluated_weights, outlook, select_usable_rows
+from foretaste.surface.outlook import Outlook, can_predict, choosable_weights, outlook, select_usable_rows
 from foretaste.surface.preference import Floor, Preference, caution, measure, zero_metric_caution
 from foretaste.surface.recommend import Recommendation, recommend
 from foretaste.surface.table import Array, Surface
+from foretaste.surface.views import are_of_tasks
 
 __all__ = ["Summary", "summarise", "verdict", "with_preference"]
 
@@ -59,15 +60,40 @@ class Summary(Readable):
         """Task names, in the study's order."""
         return self.surface.tasks
 
+    @property
+    def weight_names(self) -> tuple[str, ...]:
+        """Names of what is weighted: the tasks, or other domains."""
+        return self.surface.weight_names
+
+    @property
+    def has_task_weights(self) -> bool:
+        """Whether the tasks themselves are weighted."""
+        return are_of_tasks(dict.fromkeys(self.weight_names, 0.0), self.tasks)
+
+    @property
+    def is_from_outside(self) -> bool:
+        """Whether the study has no recipe: its runs are made elsewhere."""
+        return self.surface.is_from_outside
+
+    @cached_property
+    def measured(self) -> Surface:
+        """The rows that maps and fronts show: the method's previews, or the joint runs if there are no previews."""
+        return self.previews if self.previews.rows else self.joint
+
+    @property
+    def measured_noun(self) -> str:
+        """What the rows of `measured` are called."""
+        return "preview" if self.previews.rows else "joint run"
+
     @cached_property
     def previews(self) -> Surface:
         """The method's previews, one row per weighting."""
-        return self.surface.where(Fidelity.PREVIEW, self.method).averaged()
+        return _complete(self.surface.where(Fidelity.PREVIEW, self.method)).averaged()
 
     @cached_property
     def joint(self) -> Surface:
         """The joint runs, one row per weighting: seeds are averaged."""
-        return self.surface.where(Fidelity.JOINT).averaged()
+        return _complete(self.surface.where(Fidelity.JOINT)).averaged()
 
     @property
     def chosen(self) -> Evaluation | None:
@@ -108,6 +134,13 @@ class Summary(Readable):
     def values(self, surface: Surface) -> Array:
         """Return `[N]` values of the preference for a surface's rows; more is better."""
         return self.preference.of(surface.oriented()) if surface.rows else np.zeros(0)
+
+
+def _complete(surface: Surface) -> Surface:
+    """Leave out rows that lack a task's headline metric, as results from elsewhere may."""
+    heads = surface.headlines.items()
+    rows = [row for row in surface.rows if all(head.metric in row.metrics.get(task, {}) for task, head in heads)]
+    return replace(surface, rows=tuple(rows))
 
 
 def summarise(
@@ -154,7 +187,7 @@ def summarise(
         outlook=prediction,
         recommendation=None
         if prediction is None
-        else recommend(prediction, preference, floors, among=evaluated_weights(rows)),
+        else recommend(prediction, preference, floors, among=choosable_weights(rows)),
         agreements=_agreements(surface),
         preference=preference,
         floors=tuple(floors),
@@ -184,7 +217,7 @@ def with_preference(summary: Summary, preference: Preference, floors: Sequence[F
     """
     preference = preference.resolve_knee(summary.surface) if summary.surface.rows else preference
     best = (
-        recommend(summary.outlook, preference, floors, among=evaluated_weights(summary.outlook.surface))
+        recommend(summary.outlook, preference, floors, among=choosable_weights(summary.outlook.surface))
         if summary.outlook
         else None
     )
@@ -192,6 +225,7 @@ def with_preference(summary: Summary, preference: Preference, floors: Sequence[F
 
 
 def _agreements(surface: Surface) -> tuple[Agreement, ...]:
+    surface = _complete(surface)
     joint = surface.where(Fidelity.JOINT)
     confirmed = {row.weights for row in joint.rows}
     agreements = []

@@ -97,6 +97,14 @@ class Rows(ABC):
         """
 
     @abstractmethod
+    def replace(self, records: Sequence[Record]) -> None:
+        """Add evaluations, all or none; one whose key exists takes the place of the former one, as the newest row.
+
+        Raises:
+            StorageError: The database cannot be written.
+        """
+
+    @abstractmethod
     def work(self, keys: Collection[str]) -> dict[str, Done]:
         """Return the finished work among these keys, by key, in the order of the keys."""
 

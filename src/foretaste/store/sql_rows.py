@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from foretaste.errors import StorageError
 from foretaste.evaluation import Evaluation, Fidelity, MethodSteps
+from foretaste.method_table import current_name
 from foretaste.store import database, tables
 from foretaste.store.rows import Done, Json, Record, Rows
 from foretaste.weights import TaskWeights
@@ -66,6 +67,18 @@ class SqlRows(Rows):
             for record in records:
                 for table, row in _rows_of(record):
                     connection.execute(database.insert_new(table).values(**row))
+
+    def replace(self, records: Sequence[Record]) -> None:
+        numbers = tables.evaluations.c.id
+        with self._writing() as connection:
+            database.begin_writing(connection)  # so that no other process takes the same numbers
+            last = connection.execute(sa.select(sa.func.max(numbers))).scalar() or 0
+            for number, record in enumerate(records, last + 1):
+                for table in (tables.evaluations, tables.work):
+                    connection.execute(sa.delete(table).where(table.c.key == record.done.key))
+                for table, row in _rows_of(record):
+                    more = {"id": number} if table is tables.evaluations else {}
+                    connection.execute(database.insert_new(table).values(**row, **more))
 
     def work(self, keys: Collection[str]) -> dict[str, Done]:
         return {key: _done(row) for key, row in self._among(tables.work, keys).items()}
@@ -154,7 +167,7 @@ def _evaluation(row: sa.Row[Any]) -> Evaluation:
         weights,
         row.metrics,
         Fidelity(row.fidelity),
-        made_by.name,
+        current_name(made_by.name),
         row.seed,
         row.cost,
         row.key,

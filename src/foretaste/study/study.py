@@ -60,7 +60,7 @@ class Study(StudyVerbs):
         workers: How many processes do the work.
         engine: Does the work, in place of these processes.
         watch: Shows progress in place of the bars, and may ask to stop.
-        progress: Whether progress is shown.
+        progress: Whether progress is used_watch.
         trust: Whether the recipe that a study keeps may run its own Python code, whoever made the study.
 
     Raises:
@@ -99,7 +99,7 @@ class Study(StudyVerbs):
         trust: bool = False,
     ) -> None:
         own = VerbWatch(display_progress) if watch is None and progress else None
-        shown, place = watch or own or Unwatched(), Path(folder)
+        used_watch, place = watch or own or Unwatched(), Path(folder)
         parts: dict[str, object] = {
             "name": name,
             "seed": seed,
@@ -111,14 +111,14 @@ class Study(StudyVerbs):
         parts |= {"snapshot_seconds": snapshot_seconds}
         parts = {part: value for part, value in parts.items() if value is not None}
         _check_arguments(recipe, model, tasks, parts)
-        begin: Callable[[], Session] = partial(open_folder, place, shown, trust=trust, workers=workers, engine=engine)
+        begin: Callable[[], Session] = partial(open_folder, place, used_watch, trust=trust, workers=workers, engine=engine)
         if recipe is not None:
-            begin = partial(open_recipe, place, recipe, variables or {}, shown, workers=workers, engine=engine)
+            begin = partial(open_recipe, place, recipe, variables or {}, used_watch, workers=workers, engine=engine)
         elif model is not None and tasks is not None:
-            begin = partial(open_in_memory, place, model, tasks, parts, shown, workers=workers, engine=engine)
+            begin = partial(open_in_memory, place, model, tasks, parts, used_watch, workers=workers, engine=engine)
         else:
             StudyStore.open(place).close()  # fails now if there is no study
-        self._attach(place, begin, shown, nullcontext if own is None else own.at_work)
+        self._attach(place, begin, used_watch, nullcontext if own is None else own.at_work)
         if recipe is not None or model is not None:
             with self._at_work():
                 pass

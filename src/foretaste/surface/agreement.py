@@ -95,8 +95,8 @@ def agreement(previews: Surface, joint: Surface, method: str = "") -> Agreement:
     shared = [row.weights for row in truth.rows if cheap.at(row.weights) is not None]
     if not shared:
         raise StudyError("no weighting has both a preview and a joint run; run `foretaste confirm` first")
-    guess = Surface(cheap.headlines, tuple(row for w in shared if (row := cheap.at(w))))
-    truth = Surface(truth.headlines, tuple(row for w in shared if (row := truth.at(w))))
+    guess = replace(cheap, rows=tuple(row for w in shared if (row := cheap.at(w))))
+    truth = replace(truth, rows=tuple(row for w in shared if (row := truth.at(w))))
     predicted, real = guess.oriented(), truth.oriented()
     informative = [preview.metrics != run.metrics for preview, run in zip(guess.rows, truth.rows, strict=True)]
     informative = informative if any(informative) else [True] * len(informative)
@@ -105,7 +105,7 @@ def agreement(previews: Surface, joint: Surface, method: str = "") -> Agreement:
         method=method,
         points=len(shared),
         error=_by_task(guess, np.abs(guess.values() - truth.values())[informative].mean(0)),
-        loss_error=_by_task(guess, np.abs(guess.values("loss") - truth.values("loss"))[informative].mean(0)),
+        loss_error=_by_task(guess, _losses_apart(guess, truth)[informative].mean(0)),
         rank={task: spearman(predicted[:, i], real[:, i]) for i, task in enumerate(guess.tasks)},
         rank_mean=spearman(predicted.mean(1), real.mean(1)),
         rank_worst=spearman(predicted.min(1), real.min(1)),
@@ -182,6 +182,14 @@ def _ranks(values: Array) -> Array:
     """
     _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
     return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[places])
+
+
+def _losses_apart(guess: Surface, truth: Surface) -> Array:
+    """`[N, T]` absolute differences of the losses; NaN where a row from elsewhere has none."""
+    tables = [
+        [[row.metrics[task].get("loss", nan) for task in rows.tasks] for row in rows.rows] for rows in (guess, truth)
+    ]
+    return np.asarray(np.abs(np.array(tables[0]) - np.array(tables[1])))
 
 
 def _by_task(surface: Surface, numbers: Array) -> dict[str, float]:

@@ -36,10 +36,11 @@ from numpy.typing import NDArray
 
 from foretaste.one_line import one_line
 from foretaste.surface.gaussian_process import Conditioned, Kernel, Places
+from foretaste.surface.known_runs import KnownRuns
 from foretaste.surface.preview_process import Previews, PreviewValues
 from foretaste.surface.table import Array
 
-__all__ = ["KnownRuns", "Mixture", "mixtures"]
+__all__ = ["Mixture", "mixtures"]
 
 _NOISES = (0.06, 0.2, 0.6)
 _SIZES = (0.15, 0.4, 0.9)
@@ -51,29 +52,7 @@ _POOLED = 0.9
 _UNSURE = 0.2  # number of joint runs whose evidence about predictors counts half
 _KEPT = 1e-3
 _EXACT = 1e-2
-
-
-@dataclass(frozen=True)
-class KnownRuns:
-    """Joint runs and single-task models, with their values.
-
-    Args:
-        alphas: `[N, D]`, the weights of D tasks or domains.
-        values: `[N, T]`.
-        counts: `[N, T]`, whether the value tells about joint finetuning.
-        exact: `[N]`, whether the run is a single-task model, where previews are exact.
-        noise: `[T]`, the least standard deviation of every other run, for its finite number of examples.
-        columns: `[T]`, the column of each task's weight; None for a task that is not mixed itself.
-    """
-
-    alphas: Array
-    values: Array
-    counts: NDArray[np.bool_]
-    exact: NDArray[np.bool_]
-    noise: Array
-    columns: tuple[int | None, ...]
-
-    __repr__ = one_line
+_MANY, _FEW, _PROMISING = 250, 125, 4  # with many runs, few of them tell which predictors are fitted to all of them
 
 
 @dataclass(frozen=True)
@@ -146,7 +125,31 @@ def mixtures(runs: KnownRuns, previews: Sequence[Previews]) -> list[Mixture]:
     >>> bool((np.abs(mixed[0].left_out - joint.values[:, 0]) < 0.1).all())
     True
     """
-    candidates, previewed = _candidates(previews), [preview.at(runs.alphas) for preview in previews]
+    candidates = _candidates(previews)
+    if len(runs.alphas) > _MANY:
+        pooled, _, _ = _score(candidates, runs.thinned(_FEW), previews)
+        candidates = _promising(candidates, pooled)
+    pooled, fits, is_joint = _score(candidates, runs, previews)
+    mixed = zip(pooled, fits, is_joint, runs.noise.tolist(), strict=True)
+    return [_mixture(_softmax(score), task_fits, rows, least) for score, task_fits, rows, least in mixed]
+
+
+def _promising(candidates: Sequence["_Candidate"], pooled: Array) -> list["_Candidate"]:
+    """Return the predictors that count most, summed over the tasks, in their order."""
+    shares = np.sum([_softmax(score) for score in pooled], axis=0)
+    best = np.argsort(-shares, kind="stable")[:_PROMISING]
+    return [candidate for place, candidate in enumerate(candidates) if place in set(best.tolist())]
+
+
+def _score(
+    candidates: Sequence["_Candidate"], runs: KnownRuns, previews: Sequence[Previews]
+) -> tuple[Array, list[list["_Fit"]], list[NDArray[np.bool_]]]:
+    """Fit every predictor to every task.
+
+    Returns:
+        `[T, C]` logarithms of how much each counts, up to a constant; the fits; and by task which runs are joint.
+    """
+    previewed = [preview.at(runs.alphas) for preview in previews]
     fits = [_fit(candidates, runs, previews, previewed, task) for task in range(runs.values.shape[1])]
     is_joint = [~runs.exact[rows] for rows in runs.counts.T]
     scores = np.array(
@@ -160,8 +163,7 @@ def mixtures(runs: KnownRuns, previews: Sequence[Previews]) -> list[Mixture]:
     pooled = believed * (scores + _POOLED * (scores.sum(0) - scores)) + np.log(
         [candidate.prior for candidate in candidates]
     )
-    mixed = zip(pooled, fits, is_joint, runs.noise.tolist(), strict=True)
-    return [_mixture(_softmax(score), task_fits, rows, least) for score, task_fits, rows, least in mixed]
+    return pooled, fits, is_joint
 
 
 def _softmax(scores: Array) -> Array:

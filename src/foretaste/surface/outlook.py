@@ -19,6 +19,7 @@ from foretaste.surface.pareto import is_efficient
 from foretaste.surface.predict import Predictor, fit_predictor
 from foretaste.surface.prediction import Prediction
 from foretaste.surface.preference import Floor, shortfalls
+from foretaste.surface.scatter import best_weights, scatter
 from foretaste.surface.table import Array, Surface
 from foretaste.weights import TaskWeights, uniform
 
@@ -28,6 +29,7 @@ __all__ = [
     "Outlook",
     "can_predict",
     "candidates",
+    "choosable_weights",
     "evaluated_weights",
     "outlook",
     "select_usable_rows",
@@ -35,23 +37,26 @@ __all__ = [
 
 _DRAWS = 1000
 _FRONTS = 200
-_LATTICE = 200
-_MOST, _FEW = 300, 8  # evaluated weightings that are looked at closely, and the best ones by each measure
+_LATTICE, _FEW_NAMES = 200, 4
+_MOST = 300  # evaluated weightings that are looked at closely
 _PENALTY = 10.0
-_VOLUMES = 100
+_VOLUMES, _FEW_TASKS = 100, 8
 _POINTS = 2000
 _LEAST = 1e-12
 
 
 def candidates(surface: Surface) -> list[TaskWeights]:
-    """Weightings to choose among: a lattice of about 200, and those already evaluated that can be trained jointly.
+    """List weightings to choose among: about 200 over the simplex, and those evaluated that can be trained jointly.
+
+    Up to four names these are a lattice's; more are scattered (`foretaste.surface.scatter`).
 
     >>> from foretaste.surface.table import Headline
     >>> len(candidates(Surface({task: Headline("accuracy") for task in "abc"}, ())))
     190
     """
-    fine = lattice(surface.weight_names, lattice_near(surface.weight_names, _LATTICE))
-    points = dict.fromkeys([uniform(surface.weight_names), *evaluated_weights(surface), *fine])
+    names = surface.weight_names
+    fine = lattice(names, lattice_near(names, _LATTICE)) if len(names) <= _FEW_NAMES else scatter(surface)
+    points = dict.fromkeys([uniform(names), *evaluated_weights(surface), *fine])
     return [weights for weights in points if not surface.has_private_heads or min(weights.values()) > 0]
 
 
@@ -87,7 +92,7 @@ def evaluated_weights(surface: Surface) -> list[TaskWeights]:
 
     Of more than 300 these are 300 that are far from each other, those with a joint run, corners, and the best rows of
     each kind for the mean, the worst task and each single task; others are so near to one of them that nobody can tell
-    the difference.
+    the difference. Of more than 300 joint runs only those count that are among these.
 
     >>> from foretaste.surface.table import Headline
     >>> from foretaste.evaluation import Evaluation
@@ -100,10 +105,10 @@ def evaluated_weights(surface: Surface) -> list[TaskWeights]:
     points = list(dict.fromkeys(row.weights for row in rows))
     if len(points) <= _MOST:
         return points
-    chosen = {row.weights for row in rows if row.fidelity == Fidelity.JOINT or row.weights.corner is not None}
-    chosen |= {
-        weights for group in _by_kind(rows) for weights in _best(select_usable_rows(replace(surface, rows=group)))
-    }
+    joint = {row.weights for row in rows if row.fidelity == Fidelity.JOINT}
+    chosen = {row.weights for row in rows if row.weights.corner} | (joint if len(joint) <= _MOST else set())
+    for group in _by_kind(rows):
+        chosen |= set(best_weights(select_usable_rows(replace(surface, rows=group))))
     chosen |= set(spread(points, _MOST))
     return [weights for weights in points if weights in chosen]
 
@@ -115,21 +120,18 @@ def _by_kind(rows: Sequence[Evaluation]) -> list[tuple[Evaluation, ...]]:
     return [tuple(group) for group in groups.values()]
 
 
-def _best(surface: Surface) -> list[TaskWeights]:
-    """The weights of the best rows for the mean, the worst task and each task."""
-    if not surface.rows:
-        return []
-    values = surface.oriented()
-    measures = [values.mean(1), values.min(1), *values.T]
-    return [
-        surface.rows[place].weights
-        for scores in measures
-        for place in np.argsort(-scores, kind="stable")[:_FEW].tolist()
-    ]
+def choosable_weights(surface: Surface) -> list[TaskWeights]:
+    """List the weightings that may be recommended: the evaluated ones, or all candidates if runs are made elsewhere.
+
+    >>> from foretaste.surface.table import Headline
+    >>> len(choosable_weights(Surface({"a": Headline("loss")}, (), is_from_outside=True)))
+    1
+    """
+    return candidates(surface) if surface.is_from_outside else evaluated_weights(surface)
 
 
 def can_predict(surface: Surface) -> bool:
-    """Tell whether there is enough to predict from: a joint run, a corner, or previews of more weightings than tasks.
+    """Tell whether there is enough to predict from: a joint run, a corner, or previews of more weights than tasks.
 
     >>> from foretaste.surface.table import Headline
     >>> can_predict(Surface({"a": Headline("accuracy"), "b": Headline("accuracy")}, ()))
@@ -245,11 +247,14 @@ class Outlook:
         """
         medians = self.surface.oriented(self.prediction.median)
         low, span = medians.min(0), np.maximum(np.ptp(medians, axis=0), _LEAST)
-        inside = np.random.default_rng(0).random((_POINTS, len(low)))
-        shares = []
-        for values in (self.surface.oriented(self.draws[:_VOLUMES]) - low) / span:
+        inside, shares = np.random.default_rng(0).random((_POINTS, len(low))), []
+        count = _VOLUMES if len(low) <= _FEW_TASKS else _VOLUMES // 10
+        for values in (self.surface.oriented(self.draws[:count]) - low) / span:
             front = values[is_efficient(values)]
-            shares.append(float((front[:, None, :] >= inside[None]).all(-1).any(0).mean()))
+            dominated = np.ones((len(front), _POINTS), dtype=np.bool_)
+            for column, edges in zip(front.T, inside.T, strict=True):
+                dominated &= column[:, None] >= edges
+            shares.append(float(dominated.any(0).mean()))
         return float(np.mean(shares)), *np.quantile(shares, (0.05, 0.95)).tolist()
 
     @cached_property

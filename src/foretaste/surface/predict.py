@@ -10,11 +10,12 @@ from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.method_table import METHOD_TABLE
 from foretaste.one_line import one_line
 from foretaste.simplex import spread
-from foretaste.surface.calibrate import KnownRuns, Mixture, mixtures
+from foretaste.surface.calibrate import Mixture, mixtures
+from foretaste.surface.known_runs import KnownRuns
 from foretaste.surface.prediction import Prediction
 from foretaste.surface.preview_process import Previews
 from foretaste.surface.scales import Scale, sampling_noise, scale_of
-from foretaste.surface.table import Array, Surface
+from foretaste.surface.table import Array, Surface, task_of
 from foretaste.weights import TaskWeights
 
 __all__ = ["Predictor", "fit_predictor", "predict"]
@@ -187,8 +188,14 @@ def _known_runs(
         counts=alphas > 0 if surface.has_private_heads else np.full(values.shape, True),
         exact=np.arange(len(alphas)) < len(singles),
         noise=_sampling(surface, columns) / units,
-        columns=tuple(surface.weight_names.index(task) if task in surface.weight_names else None for task in columns),
+        columns=tuple(_weight_column(surface, task) for task in columns),
     )
+
+
+def _weight_column(surface: Surface, task: str) -> int | None:
+    """Return the place of a task's own weight; None if the task is not mixed itself."""
+    names = surface.weight_names
+    return names.index(task_of(task)) if task_of(task) in names else None
 
 
 def _fit_previews(

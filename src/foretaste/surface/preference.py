@@ -9,13 +9,13 @@ import numpy as np
 from foretaste.errors import StudyError, WeightsError
 from foretaste.one_line import one_line
 from foretaste.surface.scales import on_one_scale
-from foretaste.surface.table import Array, Headline, Surface
+from foretaste.surface.table import Array, Headline, Surface, oriented, task_of
 
 __all__ = ["Floor", "Preference", "caution", "measure", "shortfalls", "zero_metric_caution"]
 
 _LEAST_LOSS = 0.01  # of the largest: a task that loses less is no reason to give it all the weight
 
-_FLOOR = re.compile(r"^\s*(?P<task>[^<>=\s]+)\s*>=\s*(?P<number>[0-9.eE+-]+)\s*(?P<percent>%?)\s*$")
+_FLOOR = re.compile(r"^\s*(?P<task>[^<>=]*[^<>=\s])\s*>=\s*(?P<number>[0-9.eE+-]+)\s*(?P<percent>%?)\s*$")
 
 
 @dataclass(frozen=True)
@@ -25,16 +25,24 @@ class Preference:
     Args:
         kind: ``mean``, ``worst``, ``weighted`` or ``knee``.
         importance: For ``weighted`` and a settled ``knee``: a number per task, at least one above 0.
+        tasks: How many of the first columns are tasks' headline metrics; all, if left out. Criteria of floors
+            (`foretaste.surface.criteria`) come after them, and do not count in a mean.
     """
 
     kind: str
     importance: Mapping[str, float]
+    tasks: int | None = None
 
     __repr__ = one_line
 
     @classmethod
-    def parse(cls, text: str, tasks: Sequence[str]) -> "Preference":
+    def parse(cls, text: str, tasks: Sequence[str], criteria: Sequence[str] = ()) -> "Preference":
         """Read ``mean``, ``worst``, ``knee`` or ``movies=2,news=1`` (tasks left out count 0).
+
+        Args:
+            text: As a user writes it.
+            tasks: Names of the tasks.
+            criteria: Other metrics that may be named, as in ``code:pass@10=1``; see `foretaste.surface.criteria`.
 
         Raises:
             WeightsError: Anything else.
@@ -42,8 +50,9 @@ class Preference:
         >>> Preference.parse("b=3,a=1", ["a", "b"]).importance
         {'a': 0.25, 'b': 0.75}
         """
+        count, names = (len(tasks) if criteria else None), (*tasks, *criteria)
         if text in ("mean", "worst", "knee"):
-            return cls(text, {})
+            return cls(text, {}, count)
         try:
             pairs = [(name.strip(), float(number)) for name, number in (part.split("=") for part in text.split(","))]
         except ValueError:
@@ -55,11 +64,11 @@ class Preference:
         if len(importance) < len(pairs):
             raise WeightsError(f"preference {text!r} names a task twice; give each one number")
         total = sum(importance.values())
-        if set(importance) - set(tasks) or min(importance.values()) < 0 or not 0 < total < float("inf"):
+        if set(importance) - set(names) or min(importance.values()) < 0 or not 0 < total < float("inf"):
             raise WeightsError(
                 f"preference {text!r} needs numbers of at least 0, one above 0, for tasks among {', '.join(tasks)}"
             )
-        return cls("weighted", {task: importance.get(task, 0.0) / total for task in tasks})
+        return cls("weighted", {name: importance.get(name, 0.0) / total for name in names}, count)
 
     def resolve_knee(self, surface: Surface) -> "Preference":
         """Give a knee preference the importance that each task has at the knee of the front.
@@ -78,34 +87,33 @@ class Preference:
         """
         if self.kind != "knee" or self.importance:
             return self
-        singles = surface.singles()
-        if lacking := [task for task in surface.tasks if task not in singles]:
+        singles, tasks = surface.singles(), surface.tasks[: self.tasks]
+        if lacking := [task for task in tasks if task not in singles]:
             raise StudyError(
                 f"the knee needs every single-task model's metrics, and lacks {lacking[0]}'s; preview the corners first"
             )
-        table = np.array(
-            [
-                [singles[own].metrics[task][head.metric] for task, head in surface.headlines.items()]
-                for own in surface.tasks
-            ]
-        )
-        table = surface.oriented(table)
+        heads = {task: surface.headlines[task] for task in tasks}
+        metrics = [[singles[own].metrics[task][head.metric] for task, head in heads.items()] for own in tasks]
+        table = oriented(np.array(metrics), heads)
         losses = np.diag(table) - table.min(0)
         counts = 1 / np.maximum(losses, max(_LEAST_LOSS * float(losses.max()), 1e-12))
-        return Preference("knee", dict(zip(surface.tasks, (counts / counts.sum()).tolist(), strict=True)))
+        importance = dict.fromkeys(surface.tasks, 0.0) | dict(zip(tasks, (counts / counts.sum()).tolist(), strict=True))
+        return Preference("knee", importance, self.tasks)
 
     def of(self, values: Array) -> Array:
         """`[...]` from oriented headline values `[..., T]`."""
+        if self.importance:
+            return np.asarray(values @ np.array(list(self.importance.values())))
+        values = values[..., : self.tasks]
         if self.kind == "worst":
             return np.asarray(values.min(-1))
-        share = list(self.importance.values()) or [1 / values.shape[-1]] * values.shape[-1]
-        return np.asarray(values @ np.array(share))
+        return np.asarray(values @ np.array([1 / values.shape[-1]] * values.shape[-1]))
 
     def __str__(self) -> str:
         names = {"mean": "the mean over tasks", "worst": "the worst task"}
         if self.kind in names:
             return names[self.kind]
-        shares = ", ".join(f"{task} {share:.0%}" for task, share in self.importance.items())
+        shares = ", ".join(f"{task} {share:.0%}" for task, share in self.importance.items() if share or not self.tasks)
         if self.kind == "knee":
             return "the knee of the front" + (f" (tasks weighted {shares})" if shares else "")
         return f"the mean weighted {shares}"
@@ -193,7 +201,7 @@ def shortfalls(
     missing = np.zeros((*values.shape[:-1], len(floors)))
     for place, floor in enumerate(floors):
         for column, (task, head) in enumerate(headlines.items()):
-            if floor.task in ("all", task):
+            if floor.task == task or (floor.task == "all" and task == task_of(task)):
                 short = head.sign * (floor.of(task, head, singles) - values[..., column])
                 missing[..., place] = np.maximum(missing[..., place], short)
     return missing
@@ -209,6 +217,7 @@ def measure(preference: Preference, headlines: Mapping[str, Headline]) -> str:
     >>> measure(Preference("mean", {}), {task: Headline("perplexity", higher_is_better=False) for task in "ab"})
     'value (minus the mean log perplexity)'
     """
+    headlines = _counting(preference, headlines)
     less = sorted({_counted(head) for head in headlines.values() if not head.higher_is_better})
     if not less:
         return "value"
@@ -216,6 +225,13 @@ def measure(preference: Preference, headlines: Mapping[str, Headline]) -> str:
         which = {"mean": "mean ", "worst": "worst task's "}.get(preference.kind, "weighted mean ")
         return f"value (minus the {which}{less[0]})"
     return f"value ({' and '.join(less)} {'counts' if len(less) == 1 else 'count'} with a minus)"
+
+
+def _counting(preference: Preference, headlines: Mapping[str, Headline]) -> dict[str, Headline]:
+    """Return the columns that a preference counts: the tasks' own, and criteria with an importance."""
+    places = enumerate(headlines.items())
+    names = {name for name, importance in preference.importance.items() if importance}
+    return {name: head for place, (name, head) in places if name in names or (place < (preference.tasks or place + 1))}
 
 
 def _counted(head: Headline) -> str:
@@ -238,6 +254,7 @@ def caution(preference: Preference, headlines: Mapping[str, Headline], floors: S
     ... ).partition(":")[0]
     'The tasks have different metrics (a perplexity, b accuracy), which count as they are in the mean over tasks'
     """
+    headlines = _counting(preference, headlines)
     held = preference.kind == "worst" and any(floor.relative and floor.task == "all" for floor in floors)
     if preference.kind not in ("mean", "worst") or held or on_one_scale(head.metric for head in headlines.values()):
         return ""

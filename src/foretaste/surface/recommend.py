@@ -12,7 +12,7 @@ from foretaste.surface.outlook import Beliefs, Outlook
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.propose import gains
 from foretaste.surface.table import Array
-from foretaste.surface.views import weights_table
+from foretaste.surface.views import are_of_tasks, domains_table, weights_table
 from foretaste.weights import TaskWeights, uniform
 
 __all__ = ["SURE", "Alternative", "FloorChance", "Recommendation", "recommend"]
@@ -112,7 +112,11 @@ class Recommendation(Readable):
     def _repr_html_(self) -> str:
         """Show a notebook each task's weight and the metric that a joint run is expected to have."""
         title = f"Recommended weights: {self.reason}"
-        return table_html(weights_table(self.weights, self.expected, self.low, self.high, title=title))
+        table = table_html(weights_table(self.weights, self.expected, self.low, self.high, title=title))
+        of_tasks = are_of_tasks(self.weights, self.expected)
+        return (
+            table if of_tasks else table + table_html(domains_table(self.weights, "Recommended weights of the domains"))
+        )
 
     @property
     def floors_met(self) -> bool:

@@ -18,7 +18,7 @@ from foretaste.weights import TaskWeights
 if TYPE_CHECKING:
     from foretaste.task import Task
 
-__all__ = ["Array", "Headline", "Surface", "headlines", "is_exact_at_corners", "oriented"]
+__all__ = ["Array", "Headline", "Surface", "headlines", "is_exact_at_corners", "oriented", "task_of"]
 
 Array = NDArray[np.float64]
 _EXACT = "simple"
@@ -102,6 +102,7 @@ class Surface:
         has_private_heads: Whether joint finetuning needs every task, because some have heads of their own,
             which a joint run without the task never trains.
         domains: Names of what is mixed, where these are not the tasks that are judged, such as the sources of a corpus.
+        is_from_outside: Whether runs are made elsewhere, so that weights without any result may be recommended.
 
     >>> from foretaste.weights import uniform
     >>> row = Evaluation(uniform(["a", "b"]), {"a": {"accuracy": 0.5}, "b": {"accuracy": 1.0}}, Fidelity.JOINT, "joint")
@@ -113,6 +114,7 @@ class Surface:
     rows: tuple[Evaluation, ...]
     has_private_heads: bool = False
     domains: tuple[str, ...] = ()
+    is_from_outside: bool = False
 
     __repr__ = one_line
 
@@ -186,7 +188,7 @@ class Surface:
             corners, key=lambda row: (row.fidelity != Fidelity.JOINT, row.method != _EXACT, row.method, row.seed)
         ):
             rows.setdefault(str(row.weights.corner), row)
-        return {task: rows[task] for task in self.headlines if task in rows}
+        return {task: rows[task_of(task)] for task in self.headlines if task_of(task) in rows}
 
     def averaged(self) -> "Surface":
         """Average rows over seeds and repeats, to one row per weighting."""
@@ -202,6 +204,15 @@ class Surface:
     @cached_property
     def _first(self) -> dict[TaskWeights, Evaluation]:
         return {row.weights: row for row in reversed(self.rows)}
+
+
+def task_of(name: str) -> str:
+    """Return the task of a column: the name itself, or what stands before the colon in ``TASK:METRIC``.
+
+    >>> task_of("code"), task_of("code:pass@10")
+    ('code', 'code')
+    """
+    return name.partition(":")[0]
 
 
 def is_exact_at_corners(row: Evaluation) -> bool:

@@ -191,7 +191,7 @@ class _Work:
 
     async def ask(self, request: Request) -> Response:
         view = await run_in_threadpool(self._reader.view, PreferenceRequest())
-        kind, weights = _parse_job(await request.body(), view.tasks)
+        kind, weights = _parse_job(await request.body(), view.weight_names)
 
         def add_job() -> Job:
             self._check_asking()

@@ -19,6 +19,7 @@ from foretaste.report.page import page, sections_html
 from foretaste.report.sections.study import study_report
 from foretaste.report.summary import Summary, with_preference
 from foretaste.store.study import StudyStore
+from foretaste.surface.criteria import criteria_in
 from foretaste.surface.predict import Predictor
 from foretaste.surface.preference import Floor, Preference
 from foretaste.weights import TaskWeights
@@ -55,7 +56,8 @@ class StudyView:
 
     Args:
         revision: Of the study.
-        tasks: In its order.
+        tasks: The tasks that preferences and floors may name, in its order.
+        weight_names: Names of what is weighted.
         state: What the explorer begins with, as JSON.
         page: The whole document.
         sections: All of it but the explorer.
@@ -65,6 +67,7 @@ class StudyView:
 
     revision: str
     tasks: tuple[str, ...]
+    weight_names: tuple[str, ...]
     state: str
     page: str
     sections: str
@@ -94,15 +97,16 @@ def view_study(folder: Path, request: PreferenceRequest) -> StudyView:
     report = study_report(summary)
     state = {"revision": revision, **explorer_state(summary)}
     predictor = summary.outlook.predictor if summary.outlook else None
-    return StudyView(
-        revision, summary.tasks, json.dumps(state), page(report, state, live=True), sections_html(report), predictor
-    )
+    sections = sections_html(report)
+    document = page(report, state, live=True, sections=sections)
+    names = (summary.tasks, summary.weight_names)
+    return StudyView(revision, *names, json.dumps(state), document, sections, predictor)
 
 
 def _summary_of(folder: Path, revision: str, outcome: Outcome) -> Summary:
     """The summary of a study; the prediction is computed once a revision, whatever the preference."""
     former_revision, former = _summaries.get(folder, ("", None))
-    if former is not None and former_revision == revision:
+    if former is not None and former_revision == revision and former.tasks == outcome.surface.tasks:
         return with_preference(former, outcome.preference, outcome.floors)
     summary = outcome.summary()
     _summaries.clear()
@@ -218,7 +222,7 @@ class Reader:
             BadInput: Weights that are not understood, or too little to predict from.
         """
         view = self.view(PreferenceRequest())
-        points = [TaskWeights.parse(text, view.tasks) for text in texts]
+        points = [TaskWeights.parse(text, view.weight_names) for text in texts]
         if view.predictor is None:
             raise StudyError("there is too little to predict from; preview a few weightings, corners among them")
         return predict_at(view.predictor, points)
@@ -236,7 +240,9 @@ def _check_request(request: PreferenceRequest, tasks: Sequence[str]) -> None:
     Raises:
         WeightsError: A preference or floor that is not understood.
     """
+    floors = request.floors or ()
+    names = [*tasks, *criteria_in([request.prefer or "", *floors], tasks)]
     if request.prefer:
-        Preference.parse(request.prefer, tasks)
-    for floor in request.floors or ():
-        Floor.parse(floor, tasks)
+        Preference.parse(request.prefer, names)
+    for floor in floors:
+        Floor.parse(floor, names)

@@ -7,8 +7,8 @@ from accelerate import PartialState
 
 from foretaste.errors import BadInput
 from foretaste.loading import load
+from foretaste.methods.registry import check_methods
 from foretaste.one_line import one_line
-from foretaste.outputs import check_mixable
 from foretaste.params import parameters_of
 from foretaste.plan import Recipe
 from foretaste.readable import Readable, View, register_view
@@ -84,8 +84,7 @@ def check_problem(recipe: Recipe, problem: Problem, text: str, file: str) -> Che
         raise where(error, file, text) from error.__cause__
     try:
         recipe.check_goal(problem.names)
-        if "ensemble" in recipe.preview.methods:
-            check_mixable(problem.tasks)
+        check_methods(recipe.preview.methods, problem.tasks)
     except BadInput as error:
         raise where(error.at("preview", "methods"), file, text) from error
     tasks = {task.name: _describe_task(task) for task in problem.tasks}

@@ -117,7 +117,7 @@ def default_method(recipe: Recipe) -> str:
     """Return the preview method that is exported by default: the last of the recipe's whose previews have params.
 
     >>> from foretaste.recipe import parse
-    >>> default_method(parse("{name: a, model: {source: digits}, preview: {methods: [diagonal, ensemble]}}"))
+    >>> default_method(parse("{name: a, model: {source: digits}, preview: {methods: [diagonal, predictive]}}"))
     'diagonal'
     """
     return last_with_params(recipe.preview.methods)

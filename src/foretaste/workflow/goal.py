@@ -5,14 +5,18 @@ from collections.abc import Mapping, Sequence
 from foretaste.plan import Recommend
 from foretaste.surface.preference import Floor, Preference
 
-__all__ = ["Floors", "Prefer", "read_floors", "read_goal", "read_preference"]
+__all__ = ["Floors", "Prefer", "goal_texts", "read_floors", "read_goal", "read_preference"]
 
 Prefer = str | Mapping[str, float] | Preference
 Floors = str | Sequence[str | Floor]
 
 
 def read_goal(
-    prefer: Prefer | None, floors: Floors | None, own: Recommend, tasks: Sequence[str]
+    prefer: Prefer | None,
+    floors: Floors | None,
+    own: Recommend,
+    tasks: Sequence[str],
+    criteria: Sequence[str] = (),
 ) -> tuple[Preference, list[Floor]]:
     """Read a preference and floors; what is left out is the recipe's.
 
@@ -21,6 +25,7 @@ def read_goal(
         floors: Texts such as ``news>=0.85`` or ``all>=97%``, or floors.
         own: The recipe's preference and floors.
         tasks: Names of the tasks.
+        criteria: Other metrics that may be named, as in ``code:pass@10>=0.4``; see `foretaste.surface.criteria`.
 
     Raises:
         WeightsError: The preference or a floor cannot be read.
@@ -30,12 +35,30 @@ def read_goal(
     ('mean', ['a>=0.8'])
     """
     return (
-        read_preference(own.prefer if prefer is None else prefer, tasks),
-        read_floors(own.floors if floors is None else floors, tasks),
+        read_preference(own.prefer if prefer is None else prefer, tasks, criteria),
+        read_floors(own.floors if floors is None else floors, [*tasks, *criteria]),
     )
 
 
-def read_preference(prefer: Prefer, tasks: Sequence[str]) -> Preference:
+def goal_texts(prefer: Prefer, floors: Floors) -> list[str]:
+    """Write a preference and floors as a user types them, whatever they were given as.
+
+    >>> goal_texts({"a": 2, "b": 1}, ["all>=97%", Floor("a", 0.5, relative=False)])
+    ['a=2,b=1', 'all>=97%', 'a>=0.5']
+    """
+    texts = [floors] if isinstance(floors, str) else floors
+    bounds = [bound if isinstance(bound, str) else f"{bound.task}>={bound.bound}" for bound in texts]
+    return [_preference_text(prefer), *bounds]
+
+
+def _preference_text(prefer: Prefer) -> str:
+    if isinstance(prefer, str):
+        return prefer
+    pairs = prefer.importance if isinstance(prefer, Preference) else prefer
+    return ",".join(f"{name}={number}" for name, number in pairs.items())
+
+
+def read_preference(prefer: Prefer, tasks: Sequence[str], criteria: Sequence[str] = ()) -> Preference:
     """Read a preference: text, numbers by task, or a preference itself.
 
     Raises:
@@ -46,8 +69,7 @@ def read_preference(prefer: Prefer, tasks: Sequence[str]) -> Preference:
     """
     if isinstance(prefer, Preference):
         return prefer
-    text = prefer if isinstance(prefer, str) else ",".join(f"{task}={number}" for task, number in prefer.items())
-    return Preference.parse(text, tasks)
+    return Preference.parse(_preference_text(prefer), tasks, criteria)
 
 
 def read_floors(floors: Floors, tasks: Sequence[str]) -> list[Floor]:
@@ -56,8 +78,8 @@ def read_floors(floors: Floors, tasks: Sequence[str]) -> list[Floor]:
     Raises:
         WeightsError: A floor cannot be read.
 
-    >>> [str(floor) for floor in read_floors(["all>=97%"], ["a", "b"])]
-    ['all>=97%']
+    >>> read_floors(["all>=97%"], ["a", "b"])
+    [Floor(task='all', bound=0.97, relative=True)]
     """
     texts = [floors] if isinstance(floors, str) else floors
     return [floor if isinstance(floor, Floor) else Floor.parse(floor, tasks) for floor in texts]

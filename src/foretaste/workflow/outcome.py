@@ -1,20 +1,24 @@
 """The outcome of a study: everything a report needs, read from the study alone."""
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from foretaste.errors import StudyError
+from foretaste.method_table import current_name
 from foretaste.one_line import one_line
 from foretaste.plan import Recommend
 from foretaste.report.summary import Summary, summarise
 from foretaste.store.study import Done, Json, StudyStore
+from foretaste.surface.criteria import add_criteria, named_criteria
+from foretaste.surface.fidelities import fidelity_name
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.table import Headline, Surface
-from foretaste.workflow.goal import Floors, Prefer, read_goal
+from foretaste.workflow.goal import Floors, Prefer, goal_texts, read_goal
 
-__all__ = ["Outcome", "empty_surface", "read_outcome"]
+__all__ = ["Outcome", "empty_surface", "is_from_outside", "read_outcome"]
 
-_RARE = {"choice": "choices", "outputs": "what the models say", "slice": "previews that stopped in a race"}
+_RARE = {"choice": "choices", "outputs": "predictions of the tasks' models", "slice": "previews that stopped in a race"}
 _NAMED = {"finetune": "single-task finetuning", "site": "curvature", "joint": "joint finetuning", "preview": "previews"}
 
 
@@ -87,20 +91,25 @@ def read_outcome(
     foretaste.errors.StudyError: the study ... is empty; run `foretaste run RECIPE --study ...` first
     """
     plan, empty = _plan(study), empty_surface(study)
-    tasks, surface = list(empty.tasks), study.surface(empty.headlines, empty.has_private_heads)
+    tasks, rows = list(empty.tasks), replace(empty, rows=tuple(study.evaluations_after(0)[0]))
+    prefer = prefer or plan["recommend"]["prefer"]
+    floor_texts = plan["recommend"]["floors"] if floors is None else floors
+    criteria = named_criteria(goal_texts(prefer, floor_texts), rows)
+    surface = add_criteria(rows, criteria, plan.get("metrics", {}))
     methods = surface.methods()
     if method is not None and surface.rows and method not in methods:
         raise StudyError(f"the study has no previews by {method!r}; it has {', '.join(methods) or 'none'}")
-    usual = methods[-1] if methods and plan["method"] not in methods else plan["method"]
-    preference, bounds = read_goal(prefer or None, floors, Recommend(**plan["recommend"]), tasks)
+    own = current_name(plan["method"])
+    usual = methods[-1] if methods and own not in methods else own
+    preference, bounds = read_goal(prefer, floor_texts, Recommend(**plan["recommend"]), tasks, criteria)
     return Outcome(
         name=plan["name"],
         surface=surface,
         method=method or usual,
         preference=preference,
         floors=tuple(bounds),
-        provenance=_provenance(study, plan),
-        costs=_costs(study),
+        provenance=_outside_provenance(study, plan) if empty.is_from_outside else _provenance(study, plan),
+        costs={} if empty.is_from_outside else _costs(study),
     )
 
 
@@ -112,8 +121,34 @@ def empty_surface(study: StudyStore) -> Surface:
     """
     plan = _plan(study)
     return Surface(
-        {task: Headline(**headline) for task, headline in plan["headlines"].items()}, (), bool(plan["inside"])
+        {task: Headline(**headline) for task, headline in plan["headlines"].items()},
+        (),
+        bool(plan["inside"]),
+        tuple(plan.get("domains", ())),
+        is_from_outside(plan),
     )
+
+
+def is_from_outside(plan: Json) -> bool:
+    """Tell whether a study has no recipe: its runs are made elsewhere and told.
+
+    >>> is_from_outside({"name": "a"})
+    False
+    """
+    return bool(plan.get("outside", False))
+
+
+def _outside_provenance(study: StudyStore, plan: Json) -> dict[str, str]:
+    """Say where the rows of a study without a recipe come from."""
+    rows = study.evaluations_after(0)[0]
+    fidelities = Counter(fidelity_name(row) for row in rows)
+    seeds = len({row.seed for row in rows})
+    return {
+        "runs": "made elsewhere and told with `foretaste tell`",
+        "rows by fidelity": ", ".join(f"{name} {count}" for name, count in fidelities.items()) or "none yet",
+        "seeds": str(seeds),
+        "versions": str(plan["versions"]),
+    }
 
 
 def _plan(study: StudyStore) -> Json:

@@ -64,7 +64,7 @@ def prepare(session: Session, method: str) -> SiteSet:
 
     >>> from foretaste.workflow.example import small_study
     >>> with small_study() as session:
-    ...     [work.kind for work in prepare(session, "ensemble").works["low"]]
+    ...     [work.kind for work in prepare(session, "predictive").works["low"]]
     ['finetune', 'outputs']
     """
     session.prepare(method_work(session, method))

@@ -10,6 +10,7 @@ from foretaste.loading import load
 from foretaste.plan import Recipe
 from foretaste.store.study import StudyStore
 from foretaste.work.context import Watch
+from foretaste.workflow.outcome import is_from_outside
 from foretaste.workflow.session import Session
 from foretaste.workflow.start import start
 from foretaste.workflow.trust import check_trust
@@ -60,6 +61,11 @@ def stored_recipe(study: StudyStore) -> Recipe:
     stored, folder = study.recipe(), study.path
     if stored is None:
         raise StudyError(f"the study {folder} is empty; run `foretaste run RECIPE --study {folder}` first")
+    if is_from_outside(stored[1]):
+        raise StudyError(
+            f"the study {folder} has no recipe: its runs are made elsewhere; `foretaste ask` says what to run, and"
+            " `foretaste tell` adds results"
+        )
     try:
         return Recipe.model_validate(stored[1]["recipe"])
     except (KeyError, ValidationError):

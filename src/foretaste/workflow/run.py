@@ -7,7 +7,7 @@ from foretaste.evaluation import Fidelity
 from foretaste.method_table import with_controls
 from foretaste.methods.diagonal import task_curvatures
 from foretaste.store.study import StudyStore
-from foretaste.surface.outlook import can_predict, evaluated_weights, outlook, select_usable_rows
+from foretaste.surface.outlook import can_predict, choosable_weights, outlook, select_usable_rows
 from foretaste.surface.recommend import Recommendation, recommend
 from foretaste.weights import TaskWeights
 from foretaste.work.joint_evaluations import JointEvaluation
@@ -86,4 +86,4 @@ def recommend_weights(
     rows = select_usable_rows(outcome.surface, method)
     if not can_predict(rows):
         raise StudyError("there are too few previews to recommend from; run `foretaste preview` first")
-    return recommend(outlook(rows), outcome.preference, outcome.floors, among=evaluated_weights(rows))
+    return recommend(outlook(rows), outcome.preference, outcome.floors, among=choosable_weights(rows))

@@ -97,8 +97,8 @@ def mixture(session: Session, weights: TaskWeights, place: int) -> tuple[Tensor,
 
 
 def test_rows_are_mixtures_of_forward_passes(session: Session) -> None:
-    (row,) = preview(session, ["ensemble"], [POINT])
-    assert (row.method, row.fidelity, row.seed, row.weights) == ("ensemble", Fidelity.PREVIEW, 0, POINT)
+    (row,) = preview(session, ["predictive"], [POINT])
+    assert (row.method, row.fidelity, row.seed, row.weights) == ("predictive", Fidelity.PREVIEW, 0, POINT)
     for place, task in enumerate(session.problem.tasks):
         lost, predicted = mixture(session, POINT, place)
         labels = torch.stack([task.validation[index]["labels"] for index in range(len(task.validation))])
@@ -107,7 +107,7 @@ def test_rows_are_mixtures_of_forward_passes(session: Session) -> None:
 
 
 def test_at_corners_they_are_the_rows_of_simple_averaging(session: Session) -> None:
-    simple, found = (preview(session, [method], corners(session.problem.names)) for method in ("simple", "ensemble"))
+    simple, found = (preview(session, [method], corners(session.problem.names)) for method in ("simple", "predictive"))
     for one, other in zip(simple, found, strict=True):
         assert all(
             dict(one.metrics[task]) == pytest.approx(dict(other.metrics[task]), rel=1e-12) for task in one.metrics
@@ -115,14 +115,14 @@ def test_at_corners_they_are_the_rows_of_simple_averaging(session: Session) -> N
 
 
 def test_so_they_are_with_heads_or_statistics_of_their_own(pair: Session) -> None:
-    simple, found = (preview(pair, [method], corners("ab")) for method in ("simple", "ensemble"))
+    simple, found = (preview(pair, [method], corners("ab")) for method in ("simple", "predictive"))
     for one, other in zip(simple, found, strict=True):
         assert all(dict(one.metrics[task]) == pytest.approx(dict(other.metrics[task]), rel=1e-6) for task in "ab")
 
 
 def test_each_trunk_is_heard_through_the_task_s_own_head(pair: Session) -> None:
     weights = TaskWeights("ab", [0.3, 0.7])
-    (row,) = preview(pair, ["ensemble"], [weights])
+    (row,) = preview(pair, ["predictive"], [weights])
     for place, task in enumerate("ab"):
         assert row.metrics[task]["loss"] == pytest.approx(float(mixture(pair, weights, place)[0].mean()), rel=1e-5)
 
@@ -131,7 +131,7 @@ def test_models_speak_once_and_rows_are_kept_with_results_per_example(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     points = lattice(session.problem.names, 3)
-    first = preview(session, ["ensemble"], points[:4])
+    first = preview(session, ["predictive"], points[:4])
     spoken = session.study.all_work("outputs")
     assert [done.inputs["task"][0] for done in spoken] == session.problem.names
     assert all(row.cost > 0 for row in first)
@@ -140,7 +140,7 @@ def test_models_speak_once_and_rows_are_kept_with_results_per_example(
         raise AssertionError("a forward pass")
 
     monkeypatch.setattr("foretaste.methods.predictive.outputs_of", never)
-    again = preview(session, ["ensemble"], points)
+    again = preview(session, ["predictive"], points)
     assert again[:4] == first
     assert session.study.all_work("outputs") == spoken
     kept = session.study.tensors(session.study.all_work("evaluation")[0].artefact)
@@ -149,7 +149,7 @@ def test_models_speak_once_and_rows_are_kept_with_results_per_example(
 
 
 def test_its_price_is_the_runs_and_what_they_say_once(session: Session) -> None:
-    found = prepare(session, "ensemble")
+    found = prepare(session, "predictive")
     own = [done.seconds for kind in ("finetune", "outputs") for done in session.study.all_work(kind)]
     assert found.seconds == pytest.approx(sum(own))
     assert list(found.works) == session.problem.names
@@ -175,34 +175,34 @@ def test_a_stop_keeps_the_tasks_that_are_done(session: Session) -> None:
 
     watch = Impatient()
     with pytest.raises(Stopped):
-        preview(replace(session, watch=watch), ["ensemble"], [POINT])
+        preview(replace(session, watch=watch), ["predictive"], [POINT])
     assert [done.inputs["task"][0] for done in session.study.all_work("outputs")] == ["low"]
     patient = Impatient()
     patient.stopping = lambda: False  # type: ignore[method-assign]
-    preview(replace(session, watch=patient), ["ensemble"], [POINT])
+    preview(replace(session, watch=patient), ["predictive"], [POINT])
     count = 3 * sum(len(task.validation) for task in session.problem.tasks[1:])  # those of low are there
     begun = patient.told.index((count, "predictions of the single-task models"))
     assert sum(amount for amount, note in patient.told[begun + 1 :] if note in ("low", "mid", "high", "")) == count
-    assert patient.told[-2:] == [(1, "previews by ensemble"), (1, str(POINT))]
+    assert patient.told[-2:] == [(1, "previews by predictive"), (1, str(POINT))]
 
 
 def test_there_are_no_params_to_sharpen_or_export(session: Session, tmp_path: Path) -> None:
     fit(session)
     before = session.study.all_work()
     said = (
-        r"method ensemble mixes what the tasks' models say and has no params to sharpen or export; take another, such"
+        r"method predictive mixes the tasks' predictions and has no params to sharpen or export; take another, such"
         r" as simple"
     )
     with pytest.raises(RecipeError, match=said):
-        sharpen_previews(session, "ensemble", 1, [POINT])
+        sharpen_previews(session, "predictive", 1, [POINT])
     with pytest.raises(RecipeError, match=said):
-        export(session, tmp_path / "out", POINT, "ensemble")
+        export(session, tmp_path / "out", POINT, "predictive")
     with pytest.raises(RecipeError, match=said):
-        prepare_merger(session, "ensemble")
+        prepare_merger(session, "predictive")
     assert session.study.all_work() == before
     assert not (tmp_path / "out").exists()
     with pytest.raises(RecipeError, match=said):
-        prepare(session, "ensemble").under(None)  # type: ignore[arg-type]
+        prepare(session, "predictive").under(None)  # type: ignore[arg-type]
 
 
 def judged_by_texts(session: Session, *, first: bool) -> Session:
@@ -216,7 +216,7 @@ def judged_by_texts(session: Session, *, first: bool) -> Session:
 
 def test_metrics_that_need_a_model_are_left_out(session: Session) -> None:
     other = judged_by_texts(session, first=False)
-    simple, found = preview(other, ["simple", "ensemble"], [uniform(session.problem.names)])
+    simple, found = preview(other, ["simple", "predictive"], [uniform(session.problem.names)])
     assert (list(simple.metrics["low"]), list(found.metrics["low"])) == (
         ["loss", "accuracy", "bleu"],
         ["loss", "accuracy"],
@@ -228,9 +228,10 @@ def test_a_headline_that_needs_a_model_is_refused_before_any_work(session: Sessi
     fit(other)
     before = session.study.all_work()
     with pytest.raises(
-        TaskError, match="metric 'bleu' of task 'low' is of what a model writes, and an ensemble is not a model"
+        TaskError,
+        match="is of what a model writes, and mixed predictions come from no model",
     ):
-        preview(other, ["simple", "ensemble"], [POINT])
+        preview(other, ["simple", "predictive"], [POINT])
     assert session.study.all_work() == before
 
 
@@ -243,7 +244,7 @@ def test_a_study_of_before_is_gone_on_with(session: Session) -> None:
     session.study.add_recipe(text, plan)
     again = start(session.recipe, text, session.problem, session.study.path)
     with again.study:
-        assert preview(again, ["ensemble"], [POINT])
+        assert preview(again, ["predictive"], [POINT])
     with StudyStore.open(session.study.path) as study:
         kept = study.recipe()
         assert kept is not None

@@ -161,4 +161,4 @@ def test_sites_and_merger_are_built_once(session: Session) -> None:
     assert merger_of(session, "diagonal")[1] is merger_of(session, "diagonal")[1]
     assert sites_of(session, "diagonal")[1] == 0.003
     with pytest.raises(RecipeError):
-        merger_of(session, "ensemble")
+        merger_of(session, "predictive")

@@ -71,16 +71,16 @@ def test_costs_hold_every_run_and_estimate_once(pairs: Session) -> None:
 
 def test_methods_without_params_are_refused_where_params_are_needed(session: Session) -> None:
     require_params("diagonal")
-    with pytest.raises(RecipeError, match="ensemble"):
-        require_params("ensemble")
-    assert last_with_params(["simple", "diagonal", "ensemble"]) == "diagonal"
-    with pytest.raises(RecipeError, match="ensemble"):
-        last_with_params(["ensemble"])
+    with pytest.raises(RecipeError, match="predictive"):
+        require_params("predictive")
+    assert last_with_params(["simple", "diagonal", "predictive"]) == "diagonal"
+    with pytest.raises(RecipeError, match="predictive"):
+        last_with_params(["predictive"])
 
 
 def test_methods_that_mix_predictions_need_metrics_that_follow_from_them(session: Session) -> None:
-    check_methods(["ensemble"], session.problem.tasks)
+    check_methods(["predictive"], session.problem.tasks)
     judged = replace(session.task("low"), metrics=[ModelMetric("x")], judge=lambda model, names, most: {"x": 1.0})
     check_methods(["simple"], [judged])
-    with pytest.raises(TaskError, match="an ensemble is not a model"):
-        check_methods(["ensemble"], [judged])
+    with pytest.raises(TaskError, match="mixed predictions come from no model"):
+        check_methods(["predictive"], [judged])

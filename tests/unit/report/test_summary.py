@@ -145,7 +145,7 @@ def test_the_joint_run_that_anchored_the_previews_neither_judges_nor_confirms_th
     seen = confirm_recommendation(found)
     assert seen is not None
     assert (seen.anchored, seen.difference, seen.value_difference) == (True, {}, None)
-    assert study_record(found)["confirmation"]["anchored"] is True  # type: ignore[index]
+    assert study_record(found)["confirmation"]["anchored"] is True
     other = confirm_recommendation(replace(found, method="simple"))
     assert other is not None
     assert other.value_difference == pytest.approx(0.02)

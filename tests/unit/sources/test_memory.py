@@ -82,7 +82,7 @@ def test_a_causal_model_s_labels_belong_to_the_place_before() -> None:
     assert batch["labels"][0].tolist() == [*rows[0]["labels"][1:].tolist(), -100]
     own = problem.model(**{name: value[None] for name, value in rows[0].items()}).loss
     loss = task.loss.per_unit(task.predict(problem.model, batch), batch).sum() / 5
-    assert float(own) == pytest.approx(float(loss), abs=1e-5)
+    assert own.item() == pytest.approx(loss.item(), abs=1e-5)
 
 
 def test_rows_of_different_lengths_need_a_collator() -> None:

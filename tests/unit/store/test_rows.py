@@ -57,6 +57,13 @@ class _MemoryRows(Rows):
                         record.done.key, replace(record.evaluation, key=record.done.key)
                     )
 
+    def replace(self, records: Sequence[Record]) -> None:
+        with self._memory.lock:
+            for record in records:
+                self._memory.work.pop(record.done.key, None)
+                self._memory.evaluations.pop(record.done.key, None)
+        self.add(records)
+
     def work(self, keys: Collection[str]) -> dict[str, Done]:
         return {key: self._memory.work[key] for key in keys if key in self._memory.work}
 

@@ -7,7 +7,6 @@ import pytest
 
 import foretaste as ft
 from foretaste.errors import StudyError
-from foretaste.study import explorer as module
 from foretaste.study.explorer import start_explorer
 from in_memory import SMALL
 
@@ -15,7 +14,7 @@ from in_memory import SMALL
 @pytest.mark.slow
 def test_it_is_served_until_it_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(module.webbrowser, "open", opened.append)
+    monkeypatch.setattr("webbrowser.open", opened.append)
     recipe = {"name": "small", "model": {"source": "digits"}, **SMALL}
     with ft.Study(tmp_path / "a.study", recipe, progress=False) as study:
         study.preview(points=3)

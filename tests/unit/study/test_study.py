@@ -110,8 +110,8 @@ def test_train_returns_joint_rows_and_makes_previews_to_compare_with(study: Stud
 def test_previews_are_sharpened_by_a_tenth_of_a_joint_run(study: Study) -> None:
     assert [row.label for row in study.sharpen([POINT])] == ["diagonal+1"]  # of one step, at least one
     assert [row.label for row in study.sharpen([POINT], 2, "simple")] == ["simple+2"]
-    with pytest.raises(RecipeError, match="ensemble"):
-        study.sharpen([POINT], 1, "ensemble")
+    with pytest.raises(RecipeError, match="predictive"):
+        study.sharpen([POINT], 1, "predictive")
 
 
 def test_mergeability_is_about_every_pair(study: Study) -> None:

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from foretaste.simplex import lattice
-from foretaste.surface.calibrate import KnownRuns, Mixture, mixtures
+from foretaste.surface.calibrate import Mixture, mixtures
+from foretaste.surface.known_runs import KnownRuns
 from foretaste.surface.preview_process import Previews
 from foretaste.surface.table import Array
 

@@ -29,7 +29,7 @@ def test_a_headline_may_be_named() -> None:
 
 def test_metrics_that_only_some_rows_have_are_missing_in_others() -> None:
     fewer = Evaluation(
-        ROW.weights, {task: {"loss": found["loss"]} for task, found in METRICS.items()}, Fidelity.PREVIEW, "ensemble"
+        ROW.weights, {task: {"loss": found["loss"]} for task, found in METRICS.items()}, Fidelity.PREVIEW, "predictive"
     )
     assert rows_table([fewer, ROW]).rows[0][1].parts == ("25%", "\u2014", "0.250")
 

@@ -1,15 +1,17 @@
 """A small finished study of digits, copied for every test that changes it."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
 from commands import foretaste
+from foretaste.store.study import StudyStore
 from foretaste.web.app import create_app
 from foretaste.web.guard import Rules
+from foretaste.web.reading import PreferenceRequest, Reader, StudyView, view_study
 from problems import digits_recipe
 
 TOKEN = "a" * 32
@@ -36,9 +38,29 @@ def woken() -> list[str]:
     return []
 
 
+@pytest.fixture(scope="session")
+def view_once() -> Callable[[Path, PreferenceRequest], StudyView]:
+    """A function that works out the view of equal copies of a study once."""
+    views = dict[tuple[str, PreferenceRequest], StudyView]()
+
+    def view(folder: Path, request: PreferenceRequest) -> StudyView:
+        with StudyStore.open(folder) as study:
+            place = (study.revision(), request)
+        if place not in views:
+            views[place] = view_study(folder, request)
+        return views[place]
+
+    return view
+
+
 @pytest.fixture
-def client(study: Path, woken: list[str]) -> Iterator[TestClient]:
-    with TestClient(create_app(study, RULES, lambda: woken.append("woken"))) as found:
+def reader(study: Path, view_once: Callable[[Path, PreferenceRequest], StudyView]) -> Reader:
+    return Reader(study, view_once)
+
+
+@pytest.fixture
+def client(study: Path, woken: list[str], reader: Reader) -> Iterator[TestClient]:
+    with TestClient(create_app(study, RULES, lambda: woken.append("woken"), reader)) as found:
         yield found
 
 

@@ -12,6 +12,7 @@ from foretaste.errors import StudyError
 from foretaste.store.queue import Kind, Queue, State
 from foretaste.web.app import create_app
 from foretaste.web.guard import HEADER, Rules
+from foretaste.web.reading import Reader
 
 TOKEN = "a" * 32
 RULES = Rules(TOKEN, frozenset({"testserver"}), open_reading=True)
@@ -137,12 +138,12 @@ def test_jobs_that_cannot_be(trusted: TestClient, number: str) -> None:
     assert found.json() == {"error": "there is no such job"}
 
 
-def test_waiting_jobs_are_not_started_by_a_look(study: Path) -> None:
+def test_waiting_jobs_are_not_started_by_a_look(study: Path, reader: Reader) -> None:
     """They start with the first work that is asked for, or where the server is told to go on with them."""
     woken = list[str]()
     with Queue(study) as queue:
         queue.add(Kind.TRAIN, EVEN)
-    with TestClient(create_app(study, RULES, lambda: woken.append("woken"))) as client:
+    with TestClient(create_app(study, RULES, lambda: woken.append("woken"), reader)) as client:
         client.get("/")
         time.sleep(3)  # longer than the feed waits between two looks
         assert woken == []
@@ -150,16 +151,16 @@ def test_waiting_jobs_are_not_started_by_a_look(study: Path) -> None:
         assert len(client.get("/api/jobs").json()) == 1
         assert woken
     woken.clear()
-    with TestClient(create_app(study, RULES, lambda: woken.append("woken"), resume=True)) as client:
+    with TestClient(create_app(study, RULES, lambda: woken.append("woken"), reader, resume=True)) as client:
         client.get("/")
         assert woken
 
 
-def test_work_that_may_not_be_asked_for(study: Path) -> None:
+def test_work_that_may_not_be_asked_for(study: Path, reader: Reader) -> None:
     def check() -> None:
         raise StudyError("the study runs code that is not trusted")
 
-    with TestClient(create_app(study, RULES, lambda: None, check_asking=check)) as client:
+    with TestClient(create_app(study, RULES, lambda: None, reader, check_asking=check)) as client:
         found = client.post("/api/jobs", json={"kind": "train", "weights": EVEN}, headers={HEADER: TOKEN})
         assert (found.status_code, found.json()) == (400, {"error": "the study runs code that is not trusted"})
         assert client.get("/api/jobs").json() == []

@@ -31,7 +31,7 @@ WEIGHTS = TaskWeights(("low", "mid", "high"), (0.2, 0.3, 0.5))
 
 @pytest.fixture
 def simple(session: Session) -> Session:
-    preview = session.recipe.preview.model_copy(update={"methods": ["simple", "ensemble"]})
+    preview = session.recipe.preview.model_copy(update={"methods": ["simple", "predictive"]})
     return replace(session, recipe=session.recipe.model_copy(update={"preview": preview}))
 
 
@@ -50,19 +50,19 @@ def made(session: Session) -> set[tuple[str, str]]:
 def test_each_kind(simple: Session, queue: Queue) -> None:
     queue.add(Kind.PREVIEW, HERE)
     assert do_waiting_jobs(Study.of(simple), queue) == 1
-    assert made(simple) == {("preview", "simple"), ("preview", "ensemble")}
+    assert made(simple) == {("preview", "simple"), ("preview", "predictive")}
     queue.add(Kind.SHARPEN, HERE)
     queue.add(Kind.TRAIN, HERE)
     assert do_waiting_jobs(Study.of(simple), queue) == 2
     assert made(simple) == {
         ("preview", "simple"),
-        ("preview", "ensemble"),
+        ("preview", "predictive"),
         ("sharpened", "simple+1"),
         ("joint", "joint"),
     }
     assert [job.state for job in queue.jobs()] == [State.DONE] * 3
     rows = {row.label: row.metrics for row in read_outcome(simple.study).surface.rows if row.weights == WEIGHTS}
-    for job, method in zip(queue.jobs(), ("ensemble", "simple+1", "joint"), strict=True):  # what was found is told
+    for job, method in zip(queue.jobs(), ("predictive", "simple+1", "joint"), strict=True):  # what was found is told
         assert job.message == ", ".join(f"{task} {rows[method][task]['accuracy']:.3f}" for task in simple.problem.names)
     assert queue.jobs()[2].total > 0
     assert do_waiting_jobs(Study.of(simple), queue) == 0

@@ -60,10 +60,10 @@ def test_a_headline_that_no_ensemble_has_is_refused_where_one_is_asked_for(tmp_p
     (tmp_path / "judged.py").write_text(code)
     text = "name: a\nmodel: {source: function, call: 'judged:made'}\npreview:\n  methods: [simple]\n"
     assert check(parse(text), text, str(tmp_path / "r.yaml"))
-    text = text.replace("[simple]", "[ensemble, simple]")
+    text = text.replace("[simple]", "[predictive, simple]")
     said = (
-        r"r\.yaml, line 4, preview\.methods: metric 'x' of task 'b' is measured from a model itself, and an ensemble is"
-        r" not a model"
+        r"r\.yaml, line 4, preview\.methods: metric 'x' of task 'b' is measured from a model itself, and mixed"
+        r" predictions come from no model"
     )
     with pytest.raises(RecipeError, match=said):
         check(parse(text), text, str(tmp_path / "r.yaml"))

@@ -39,17 +39,17 @@ def test_methods_that_cannot_preview_the_tasks_are_compared_only_if_asked_for(th
     texts = TextMetric("bleu", lambda said, wanted: 0.0)
     low, *others = three.problem.tasks
     changed = (replace(low, metrics=[texts], write=lambda model, examples: [("", "") for _ in examples]), *others)
-    assert set(methods_to_compare(tasks=changed)) == set(METHOD_TABLE) - {"ensemble"}
-    assert methods_to_compare(["ensemble"], changed) == ["ensemble"]
+    assert set(methods_to_compare(tasks=changed)) == set(METHOD_TABLE) - {"predictive"}
+    assert methods_to_compare(["predictive"], changed) == ["predictive"]
     before = three.study.all_work()
-    with pytest.raises(TaskError, match="an ensemble is not a model"):
-        compare(replace(three, problem=replace(three.problem, tasks=changed)), ["simple", "ensemble"])
+    with pytest.raises(TaskError, match="mixed predictions come from no model"):
+        compare(replace(three, problem=replace(three.problem, tasks=changed)), ["simple", "predictive"])
     assert three.study.all_work() == before
 
 
 def test_an_ensemble_is_compared_but_never_sharpened(three: Session) -> None:
-    found = compare(three, ["simple", "ensemble"], [1])
-    assert names(found) == ["simple", "simple+1", "ensemble", "pretrained+1"]
+    found = compare(three, ["simple", "predictive"], [1])
+    assert names(found) == ["simple", "simple+1", "predictive", "pretrained+1"]
     simple, ensemble = found.methods[0], found.methods[2]
     spoken = sum(done.seconds for done in three.study.all_work("outputs"))
     assert ensemble.once == pytest.approx(simple.once + spoken / found.joint_seconds)

@@ -62,7 +62,7 @@ def test_rows_are_ordinary_previews(session: Session) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "exact"), [("diagonal", True), ("kronecker", True), ("ensemble", True), ("mixture", False)]
+    ("method", "exact"), [("diagonal", True), ("kronecker", True), ("predictive", True), ("mixture", False)]
 )
 def test_corners_of_the_methods_that_are_asked_for(pairs: Session, method: str, exact: bool) -> None:
     found = mergeability(pairs, [method])
@@ -91,8 +91,8 @@ def test_a_method_that_cannot_preview_the_tasks_is_refused_before_any_work(sessi
         write=lambda model, examples: [("", "") for _ in examples],
     )
     other, before = replace(session, problem=replace(session.problem, tasks=(texts, *others))), session.study.all_work()
-    with pytest.raises(TaskError, match="an ensemble is not a model"):
-        mergeability(other, ["ensemble"])
+    with pytest.raises(TaskError, match="mixed predictions come from no model"):
+        mergeability(other, ["predictive"])
     assert session.study.all_work() == before
 
 

@@ -215,7 +215,7 @@ def test_what_is_no_mean_over_examples_is_not_raced(tmp_path: Path) -> None:
 
 
 def test_an_ensemble_has_no_pass_to_save(session: Session) -> None:
-    found = race(session, "ensemble", points(session), MEAN)
+    found = race(session, "predictive", points(session), MEAN)
     assert "need no pass" in found.reason
     assert len(found.rows) == 21
 
@@ -227,8 +227,8 @@ def test_a_method_that_cannot_preview_is_refused(tmp_path: Path) -> None:
         for seed, name in enumerate("ab")
     ]
     session = small(tmp_path, *tasks)
-    with session.study, pytest.raises(TaskError, match="an ensemble is not a model"):
-        race(session, "ensemble", lattice("ab", 3), MEAN)
+    with session.study, pytest.raises(TaskError, match="mixed predictions come from no model"):
+        race(session, "predictive", lattice("ab", 3), MEAN)
 
 
 @pytest.mark.parametrize("one_by_one", [True, False])

@@ -157,7 +157,7 @@ def test_a_stop_is_passed_on(simple: Session) -> None:
 
 
 def test_previews_without_params_can_be_searched_but_not_sharpened(simple: Session) -> None:
-    preview = simple.recipe.preview.model_copy(update={"methods": ["ensemble"]})
+    preview = simple.recipe.preview.model_copy(update={"methods": ["predictive"]})
     alone = replace(simple, recipe=simple.recipe.model_copy(update={"preview": preview}))
     assert search(alone, Budget(joint=1, previews=8), MEAN).spent.joint == 1
     with pytest.raises(RecipeError, match="has no params to sharpen"):

@@ -21,10 +21,12 @@ class Explorer {
   constructor(section, state, token) {
     this.section = section;
     this.state = state;
-    this.names = state.tasks.map((task) => task.name);
+    this.names = state.weight_names;
+    this.tasks = state.tasks.map((task) => task.name);
     this.work = new Work(token ?? "", this.names, (shares) => this.choose(shares));
     this.live = token !== null;
-    this.fields = this.names.map((name, place) => this.field(name, place));
+    /** @type {ReturnType<Explorer["field"]>[]} */
+    this.fields = [];
     /** @type {((shares: number[]) => Expected) | null} */
     this.expected = null;
     /** @type {number[] | null} */
@@ -58,6 +60,11 @@ class Explorer {
     this.expected = state.prediction ? Simplex.predictor(state.prediction) : null;
     const weights = state.recommendation?.weights;
     this.recommended = weights ? this.names.map((name) => weights[name]) : null;
+    this.tasks = state.tasks.map((task) => task.name);
+    this.fields = [...new Set([...this.names, ...this.tasks])].map((name) => {
+      const same = this.fields.find((field) => field.name === name);
+      return same ?? this.field(name, this.names.indexOf(name));
+    });
   }
 
   // ---- building ---------------------------------------------------------------------------------------------------
@@ -76,32 +83,38 @@ class Explorer {
     if (held instanceof HTMLElement && held !== document.body && held.isConnected) held.focus();
   }
 
-  /** Make a task's cells of the table. @param {string} name @param {number} place */
+  /** Make the cells of a weight, a task, or both in one row. @param {string} name @param {number} place of the weight, or -1 */
   field(name, place) {
     const range = { type: "range", min: 0, max: 1000, step: 1, "aria-label": `weight of ${name}` };
     const number = { type: "number", min: 0, max: 100, step: 0.1, "aria-label": `weight of ${name} in percent` };
     const slider = element("input", { ...range, input: () => this.setShare(place, Number(slider.value) / 1000) });
     const input = element("input", { ...number, change: () => this.setShare(place, Number(input.value) / 100) });
-    return { slider, input, expected: element("span"), interval: element("small"), single: element("td"), change: element("td") };
+    return { name, place, slider, input, expected: element("span"), interval: element("small"), single: element("td"), change: element("td") };
   }
 
   table() {
     const interval = element("small", {}, "90\u00a0% interval");
-    const heads = [["task"], ["weight"], ["expected", interval], ["vs single\u2011task"], ["vs recommended"]];
+    const heads = [[this.hasTaskWeights() ? "task" : "domain or task"], ["weight"], ["expected", interval], ["vs single\u2011task"], ["vs recommended"]];
     const head = heads.map((inside) => element("th", { scope: "col" }, ...inside));
-    const rows = this.fields.map(({ slider, input, ...cells }, place) => {
-      const weight = element("td", { class: "weights" }, slider, " ", input, "\u00a0%");
+    const rows = this.fields.map(({ name, place, slider, input, ...cells }) => {
+      const weight = element("td", { class: "weights" }, ...(place < 0 ? [] : [slider, " ", input, "\u00a0%"]));
       const expected = element("td", {}, cells.expected, cells.interval);
-      return element("tr", {}, element("td", {}, this.names[place]), weight, expected, cells.single, cells.change);
+      return element("tr", {}, element("td", {}, name), weight, expected, cells.single, cells.change);
     });
     const table = element("table", { class: "tasting" }, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));
     return element("div", { class: "scroll" }, table);
   }
 
+  /** Whether the tasks themselves are weighted, not other domains. */
+  hasTaskWeights() {
+    return this.names.every((name) => this.tasks.includes(name));
+  }
+
   lead() {
-    const few = "Too few results to predict joint runs. Preview a few weightings, the corners too: run foretaste preview RECIPE";
+    const outside = "Too few results to predict joint runs. Tell more of them: foretaste ask STUDY says what to run";
+    const few = this.state.is_from_outside ? outside : "Too few results to predict joint runs. Preview a few weightings, the corners too: run foretaste preview RECIPE";
     if (this.names.length === 1) return element("p", {}, "There is only one task, so there is nothing to weigh. Add another one to the recipe.");
-    if (!this.state.prediction) return element("p", {}, this.live ? `${few}, or click Preview here.` : `${few}.`);
+    if (!this.state.prediction) return element("p", {}, this.live && !this.state.is_from_outside ? `${few}, or click Preview here.` : `${few}.`);
     const how = "Drag the point, move a slider, type a weight, or use the arrow keys.";
     const what = "The numbers say what a joint run is expected to give";
     return element("p", { class: "note" }, `${how} ${what}; they rest on ${this.state.prediction.basis}.`);
@@ -117,11 +130,12 @@ class Explorer {
     });
     const parts = [element("label", {}, "Map of ", shown)];
     if (this.names.length > 3) {
+      const noun = this.hasTaskWeights() ? "task" : "domain";
       const tasks = this.names.map((name, place) => [String(place), name]);
       const [first, second] = ["first", "second"].map((word, which) =>
-        selection(`${word} task of the map`, tasks, String(this.pair[which]), (value) => this.setPair(which, Number(value))));
+        selection(`${word} ${noun} of the map`, tasks, String(this.pair[which]), (value) => this.setPair(which, Number(value))));
       parts.push(element("label", {}, "over ", first), element("label", {}, "and ", second));
-      return element("div", { class: "choices" }, ...parts, element("small", {}, "The other tasks keep their proportions."));
+      return element("div", { class: "choices" }, ...parts, element("small", {}, `The other ${noun}s keep their proportions.`));
     }
     return element("div", { class: "choices" }, ...parts);
   }
@@ -140,7 +154,7 @@ class Explorer {
     const row = element("p", { class: "buttons" });
     if (this.recommended) row.append(button("Recommended", () => this.choose(this.recommended ?? equal)));
     row.append(button("Equal weights", () => this.choose(equal)));
-    const works = this.live && this.names.length > 1 ? Object.entries(KINDS) : [];
+    const works = this.live && this.names.length > 1 && !this.state.is_from_outside ? Object.entries(KINDS) : [];
     for (const [kind, text] of works) row.append(button(text, () => this.work.ask(kind, this.key()), { class: "work" }));
     return row;
   }
@@ -194,10 +208,15 @@ class Explorer {
     this.map?.put(this.map.pointOf(this.toCorners(this.shares)), weights);
     const prediction = this.expected ? this.exact ?? this.expected(this.shares) : null;
     const best = this.expected && this.recommended ? this.expected(this.recommended) : null;
-    this.fields.forEach((cells, place) => {
+    this.fields.forEach((cells) => {
+      if (cells.place >= 0) {
+        const share = this.shares[cells.place];
+        cells.slider.value = String(Math.round(share * 1000));
+        if (document.activeElement !== cells.input) cells.input.value = String(Math.round(share * 1000) / 10);
+      }
+      const place = this.tasks.indexOf(cells.name);
+      if (place < 0) return;
       const single = this.state.tasks[place].single;
-      cells.slider.value = String(Math.round(this.shares[place] * 1000));
-      if (document.activeElement !== cells.input) cells.input.value = String(Math.round(this.shares[place] * 1000) / 10);
       cells.expected.textContent = prediction ? Simplex.number(prediction.median[place]) : "–";
       cells.interval.textContent = prediction ? `${Simplex.number(prediction.low[place])} to ${Simplex.number(prediction.high[place])}` : "";
       cells.single.textContent = prediction && single !== null ? Simplex.signed(prediction.median[place] - single) : "–";
@@ -207,7 +226,7 @@ class Explorer {
     this.value.textContent = value === null ? "" : this.valueSentence(value, best && this.preferred(best.median));
     clearTimeout(this.speaking);
     this.speaking = setTimeout(() => {
-      const values = prediction ? `: ${this.names.map((name, place) => `${name} ${Simplex.number(prediction.median[place])}`).join(", ")}` : "";
+      const values = prediction ? `: ${this.tasks.map((name, place) => `${name} ${Simplex.number(prediction.median[place])}`).join(", ")}` : "";
       this.announcer.textContent = weights + values;
     }, 400);
   }
@@ -268,10 +287,10 @@ class Explorer {
 
   /** @param {(shares: number[]) => Expected} expected */
   triangle(expected) {
-    const corners = this.names.length === 3 ? this.names : [...this.pair.map((place) => this.names[place]), "other tasks"];
+    const corners = this.names.length === 3 ? this.names : [...this.pair.map((place) => this.names[place]), this.hasTaskWeights() ? "other tasks" : "other domains"];
     const same = this.map instanceof Triangle && String(this.map.names) === String(corners) ? this.map : null;
     const map = same ?? new Triangle(this.holder, (three) => this.choose(this.fromCorners(three)), corners);
-    const task = this.names.indexOf(this.shown);
+    const task = this.tasks.indexOf(this.shown);
     /** @param {number[]} three */
     const value = (three) => {
       const metrics = expected(this.fromCorners(three)).median;
@@ -307,7 +326,7 @@ class Explorer {
   /** @param {Triangle | Curve} map */
   marks(map) {
     for (const row of this.rows()) {
-      const title = Simplex.describeRow(row, this.names);
+      const title = Simplex.describeRow(row, this.names, this.tasks);
       if (map instanceof Triangle) map.mark(map.pointOf(this.toCorners(row.weights)), row.fidelity, title);
       else for (const value of row.values) if (value !== null) map.mark([map.x(row.weights[1]), map.y(value)], row.fidelity, title);
     }

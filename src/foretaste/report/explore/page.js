@@ -97,7 +97,7 @@ function rasterise(drawing, width, height, done) {
 function saveTable(state) {
   /** @param {unknown} value */
   const quoted = (value) => (/[",\n]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : String(value ?? ""));
-  const names = state.tasks.map((task) => task.name);
+  const names = state.weight_names;
   const metrics = state.tasks.map((task) => `${task.metric} ${task.name}`);
   const head = ["fidelity", "method", "seed", "cost", "hash", ...names.map((name) => `weight ${name}`), ...metrics];
   const lines = state.rows.map((row) => [row.fidelity, row.method, row.seed, row.cost, row.hash, ...row.weights, ...row.values]);

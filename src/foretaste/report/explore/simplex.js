@@ -3,6 +3,7 @@
 /**
  * @typedef {{
  *   revision?: string, name: string, method: string, facts: string, tasks: Task[], rows: Row[], floors: string[],
+ *   weight_names: string[], is_from_outside: boolean,
  *   preference: Preference, prediction: Prediction | null, recommendation: {weights: Record<string, number>} | null,
  * }} State
  * @typedef {{name: string, metric: string, higher_is_better: boolean, logarithm: boolean, single: number | null}} Task
@@ -77,10 +78,15 @@ const Simplex = {
     return names.map((name, place) => `${name} ${Simplex.percent(shares[place])}`).join(", ");
   },
 
-  /** Describe a row. @param {Row} row @param {string[]} names */
-  describeRow(row, names) {
+  /** Describe a row. @param {Row} row @param {string[]} names of the weights @param {string[]} tasks */
+  describeRow(row, names, tasks) {
     const kind = row.fidelity === "joint" ? "joint run" : `${row.fidelity}, ${row.method}`;
-    const values = names.map((name, place) => `${name} ${Simplex.percent(row.weights[place])} ${Simplex.number(row.values[place])}`);
+    const others = names.filter((name) => !tasks.includes(name)).map((name) => `${name} ${Simplex.percent(row.weights[names.indexOf(name)])}`);
+    const own = tasks.map((name, place) => {
+      const weight = names.indexOf(name);
+      return `${name} ${weight < 0 ? "" : `${Simplex.percent(row.weights[weight])} `}${Simplex.number(row.values[place])}`;
+    });
+    const values = [...others, ...own];
     const facts = [`seed ${row.seed}`, `${Simplex.number(row.cost)} s`, row.hash].filter(Boolean);
     return `${kind}: ${values.join(", ")} (${facts.join(", ")})`;
   },
@@ -128,7 +134,7 @@ const Simplex = {
       if (exact) return exact;
       const parts = Simplex._corners(shares, prediction.resolution, places);
       /** @param {number[][]} table */
-      const mixed = (table) => shares.map((_, task) => parts.reduce((sum, [index, part]) => sum + part * table[index][task], 0));
+      const mixed = (table) => table[0].map((_, task) => parts.reduce((sum, [index, part]) => sum + part * table[index][task], 0));
       return { median: mixed(prediction.median), low: mixed(prediction.low), high: mixed(prediction.high) };
     };
   },

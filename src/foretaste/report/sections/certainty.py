@@ -5,13 +5,12 @@ import numpy as np
 from foretaste.document.wording import counted, interval, joined, number, shares, signed
 from foretaste.report.confirmation import confirm_recommendation
 from foretaste.report.summary import Summary
-from foretaste.surface.outlook import Outlook, evaluated_weights
+from foretaste.surface.outlook import Outlook, choosable_weights
 from foretaste.surface.preference import Preference
 from foretaste.surface.recommend import SURE, Alternative, Recommendation
 from foretaste.weights import TaskWeights, uniform
 
 __all__ = [
-    "TOO_FEW",
     "describe_certainty",
     "describe_confirmation",
     "describe_next_run",
@@ -20,9 +19,10 @@ __all__ = [
     "describe_value",
     "is_settled",
     "nothing_yet",
+    "too_few",
 ]
 
-TOO_FEW = "Too few results to recommend weights. Run `foretaste preview RECIPE`, which covers the whole simplex."
+_TOO_FEW = "Too few results to recommend weights. Run `foretaste preview RECIPE`, which covers the whole simplex."
 _LITTLE = 0.02  # of what there is to choose
 
 
@@ -39,7 +39,25 @@ def nothing_yet(summary: Summary) -> str:
     ... )
     's has no results yet; run `foretaste run RECIPE`'
     """
+    if summary.is_from_outside:
+        return f"{summary.name} has no results yet; `foretaste ask` says what to run, `foretaste tell` adds results"
     return f"{summary.name} has no results yet; run `foretaste run RECIPE`"
+
+
+def too_few(summary: Summary) -> str:
+    """Say that results are too few to recommend weights, and what to do.
+
+    >>> from foretaste.report.summary import summarise
+    >>> from foretaste.surface.table import Headline, Surface
+    >>> empty = Surface({"a": Headline("accuracy")}, (), is_from_outside=True)
+    >>> too_few(
+    ...     summarise(empty, name="s", method="", preference=Preference("mean", {}), floors=(), provenance={}, costs={})
+    ... )
+    'Too few results to recommend weights. `foretaste ask STUDY` says what to run next.'
+    """
+    if summary.is_from_outside:
+        return "Too few results to recommend weights. `foretaste ask STUDY` says what to run next."
+    return _TOO_FEW
 
 
 def describe_reason(summary: Summary) -> str:
@@ -62,7 +80,7 @@ def describe_reason(summary: Summary) -> str:
     best, outlook = summary.recommendation, summary.outlook
     assert best is not None
     assert outlook is not None
-    count = counted(len(evaluated_weights(outlook.surface)), "weighting")
+    count = counted(len(choosable_weights(outlook.surface)), "weighting")
     highest = f"Highest expected {_goal(summary.preference)} of"
     if not summary.floors:
         return f"{highest} {count}: {describe_value(best, summary.measure)}"
@@ -97,7 +115,7 @@ def _goal(preference: Preference) -> str:
 
 def _likely_to_keep(outlook: Outlook, summary: Summary) -> int:
     """Count the evaluated weightings that are likely to keep all floors."""
-    places = [outlook.places[weights] for weights in evaluated_weights(outlook.surface)]
+    places = [outlook.places[weights] for weights in choosable_weights(outlook.surface)]
     missed = outlook.shortfalls(summary.floors, measured=True).max(-1, initial=0.0)
     return int((np.asarray((missed <= 0).mean(0))[places] >= SURE).sum())
 
@@ -149,7 +167,7 @@ def describe_certainty(summary: Summary) -> str:
     """
     best = summary.recommendation
     if best is None:
-        return TOO_FEW
+        return too_few(summary)
     return f"{describe_confirmation(summary)} The prediction rests on {best.basis}. {describe_next_run(summary)}"
 
 
@@ -167,7 +185,8 @@ def describe_confirmation(summary: Summary) -> str:
     """
     confirmation = confirm_recommendation(summary)
     if confirmation is None:
-        return "Not confirmed: no joint run at these weights yet; run `foretaste confirm RECIPE`."
+        how = "tell its result" if summary.is_from_outside else "run `foretaste confirm RECIPE`"
+        return f"Not confirmed: no joint run at these weights yet; {how}."
     name = "" if summary.measure == "value" else f"{summary.measure} "
     text = f"Joint finetuning at these weights gives {name}{number(confirmation.joint_value)}"
     if confirmation.anchored:

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 from foretaste.document.wording import counted, interval, number, share, shares, signed
 from foretaste.report.sections.certainty import (
-    TOO_FEW,
     describe_confirmation,
     describe_next_run,
     describe_reason,
     is_settled,
     nothing_yet,
+    too_few,
 )
 from foretaste.report.summary import Summary
 from foretaste.surface.outlook import Outlook
@@ -45,7 +45,7 @@ def explain(summary: Summary) -> list[str]:
     """
     best, outlook = summary.recommendation, summary.outlook
     if best is None or outlook is None:
-        return [TOO_FEW if summary.surface.rows else nothing_yet(summary)]
+        return [too_few(summary) if summary.surface.rows else nothing_yet(summary)]
     return [
         f"Recommended: {shares(best.weights)}. {describe_reason(summary)}",
         *([summary.caution] if summary.caution else []),
@@ -54,19 +54,25 @@ def explain(summary: Summary) -> list[str]:
         _basis(best, outlook),
         " ".join(_others(best)),
         describe_front(outlook),
-        f"{describe_confirmation(summary)} {describe_next_run(summary)}{'' if is_settled(summary) else _ADVICE}",
+        f"{describe_confirmation(summary)} {describe_next_run(summary)}{_advice(summary)}",
     ]
 
 
+def _advice(summary: Summary) -> str:
+    """Say how to make another joint run, where one may change the choice."""
+    if is_settled(summary):
+        return ""
+    return " `foretaste ask STUDY` says which run tells most." if summary.is_from_outside else _ADVICE
+
+
 def _tasks(summary: Summary, best: Recommendation) -> Iterator[str]:
-    for task, weight in best.weights.items():
+    for task in best.expected:
+        weight = best.weights.get(task)
+        title = task if weight is None else f"{task} (weight {share(weight)})"
         alone = summary.single.get(task)
         against = "" if alone is None else f", {signed(best.expected[task] - alone)} against its single-task model"
         metric, expected = summary.surface.headlines[task].metric, number(best.expected[task])
-        yield (
-            f"{task} (weight {share(weight)}): expected {metric} {expected}"
-            f" ({interval(best.low[task], best.high[task])}){against}."
-        )
+        yield (f"{title}: expected {metric} {expected} ({interval(best.low[task], best.high[task])}){against}.")
 
 
 def _floors(best: Recommendation) -> Iterator[str]:

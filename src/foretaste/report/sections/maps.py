@@ -4,13 +4,14 @@ Three tasks make a triangle, two a curve, more are drawn as parallel coordinates
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from foretaste.document.blocks import Axis, Chart, Figure, Figures, Section, Series
 from foretaste.document.wording import counted, number, shares
 from foretaste.evaluation import Evaluation, Fidelity
-from foretaste.report.sections.parallel import parallel_chart
+from foretaste.report.sections.parallel import MOST_LINES, parallel_chart
 from foretaste.report.sections.points import row_series
 from foretaste.report.summary import Summary
 from foretaste.surface.table import Array, Surface
@@ -19,27 +20,30 @@ __all__ = ["map_section"]
 
 
 def map_section(summary: Summary) -> Section:
-    """Draw what each weighting is previewed to give: a map of each task and one of the preference.
+    """Draw what each weighting gives: a map of each task and one of the preference.
 
-    With four tasks or more, one figure shows all of them.
+    With four weights or more, one figure shows all of them.
 
     Args:
         summary: Of a study with rows.
     """
-    if len(summary.tasks) not in (2, 3):
-        chart = parallel_chart(summary, summary.previews.rows, weights=True)
-        caption = f"{_caption(summary, None)} {_spans(summary)}"
+    count = len(summary.weight_names)
+    if count not in (2, 3):
+        chart = parallel_chart(summary, summary.measured.rows, weights=True)
+        rows = len(summary.measured.rows)
+        few = f" The best {MOST_LINES} of {rows} are drawn." if rows > MOST_LINES else ""
+        caption = f"{_caption(summary, None)} {_spans(summary)}{few}"
         figures = [Figure("map-0", f"Weights and metrics, coloured by {summary.preference}", chart, caption)]
     else:
-        draw = _triangle if len(summary.tasks) == 3 else _curve
+        draw = _triangle if count == 3 else _curve
         titles: dict[str | None, str] = {task: task for task in summary.tasks}
         titles[None] = f"Preference: {summary.preference}"
         figures = [
             Figure(f"map-{place}", title, draw(summary, task), _caption(summary, task))
             for place, (task, title) in enumerate(titles.items())
         ]
-    lead = f"What {summary.method} previews give at each weighting."
-    return Section("The map", (Figures(lead, tuple(figures), wide=len(summary.tasks) > 3),))
+    made_by = f"{summary.method} previews" if summary.previews.rows else "joint runs"
+    return Section("The map", (Figures(f"What {made_by} give at each weighting.", tuple(figures), wide=count > 3),))
 
 
 def _values(summary: Summary, surface: Surface, task: str | None) -> list[float]:
@@ -63,16 +67,10 @@ def _alphas(rows: Sequence[Evaluation]) -> list[list[float]]:
 
 def _triangle(summary: Summary, task: str | None) -> Chart:
     previews, joint = summary.previews, summary.joint
-    series = [
-        row_series(
-            summary,
-            previews.rows,
-            "preview",
-            "preview",
-            _alphas(previews.rows),
-            colours=_values(summary, previews, task),
-        ),
-    ]
+    series = []
+    if previews.rows:
+        colours = _values(summary, previews, task)
+        series.append(row_series(summary, previews.rows, "preview", "preview", _alphas(previews.rows), colours=colours))
     if joint.rows:
         series.append(
             row_series(
@@ -81,13 +79,13 @@ def _triangle(summary: Summary, task: str | None) -> Chart:
         )
     if chosen := summary.chosen:
         series.append(row_series(summary, [chosen], "recommended", "recommended", _alphas([chosen])))
-    axes = tuple(Axis(name, percent=True) for name in summary.tasks)
+    axes = tuple(Axis(name, percent=True) for name in summary.weight_names)
     return Chart("triangle", axes, tuple(series), _axis(summary, task), "large")
 
 
 def _curve(summary: Summary, task: str | None) -> Chart:
     """A metric over the second task's weight, a line per method."""
-    first, second = summary.tasks
+    first, second = summary.weight_names
     series: list[Series] = []
     for method in summary.surface.methods():
         surface = summary.surface.where(Fidelity.PREVIEW, method).averaged()
@@ -108,7 +106,7 @@ def _curve(summary: Summary, task: str | None) -> Chart:
         ]
         series.append(row_series(summary, summary.joint.rows, "joint run", "joint", places))
     if chosen := summary.chosen:
-        (value,) = _values(summary, Surface(summary.surface.headlines, (chosen,)), task)
+        (value,) = _values(summary, replace(summary.surface, rows=(chosen,)), task)
         series.append(row_series(summary, [chosen], "recommended", "recommended", [(chosen.weights[second], value)]))
     across = Axis(f"weight of {second}, the rest is {first}", percent=True, bounds=(0.0, 1.0))
     return Chart("plane", (across, _axis(summary, task)), tuple(series), size="small")
@@ -139,10 +137,10 @@ def _ranges(summary: Summary, previewed: Array, joint: Array, noun: str, task: s
 
 
 def _spans(summary: Summary) -> str:
-    """Give the range of every task over the previews."""
-    values = summary.previews.values()
+    """Give the range of every task over the rows shown."""
+    values = summary.measured.values()
     ranges = [
         f"{task} {number(low)} to {number(high)}"
         for task, low, high in zip(summary.tasks, values.min(0), values.max(0), strict=True)
     ]
-    return f"Previewed metrics: {', '.join(ranges)}."
+    return f"{'Previewed' if summary.previews.rows else 'Measured'} metrics: {', '.join(ranges)}."

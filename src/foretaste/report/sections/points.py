@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from foretaste.document.blocks import Role, Series
-from foretaste.document.wording import number, share
+from foretaste.document.wording import number, share, shares
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.report.summary import Summary
 
@@ -29,11 +29,18 @@ def describe_row(summary: Summary, row: Evaluation) -> tuple[str, ...]:
     ('joint run', 'a 50%: accuracy 0.900', 'b 50%: accuracy 0.900')
     """
     kind = "joint run" if row.fidelity is Fidelity.JOINT else f"{row.fidelity}, {row.label}"
+    weights = [] if summary.has_task_weights else [shares(row.weights)]
     lines = [
-        f"{task} {share(row.weights[task])}: {head.metric} {number(row.metrics[task][head.metric])}"
+        f"{_with_weight(row, task)}: {head.metric} {number(row.metrics[task].get(head.metric))}"
         for task, head in summary.surface.headlines.items()
     ]
-    return (kind, *lines)
+    return (kind, *weights, *lines)
+
+
+def _with_weight(row: Evaluation, task: str) -> str:
+    """Name a task, with its weight if it has one."""
+    weight = row.weights.get(task)
+    return task if weight is None else f"{task} {share(weight)}"
 
 
 def row_series(

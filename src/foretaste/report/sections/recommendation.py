@@ -3,9 +3,9 @@
 from foretaste.document.blocks import Block, Cell, Code, Column, List, Note, Section, Table, cell_of
 from foretaste.document.wording import number, signed
 from foretaste.report.confirmation import confirm_recommendation
-from foretaste.report.sections.certainty import TOO_FEW, describe_certainty, describe_reason, describe_runner_up
+from foretaste.report.sections.certainty import describe_certainty, describe_reason, describe_runner_up, too_few
 from foretaste.report.summary import Summary
-from foretaste.surface.views import weights_table
+from foretaste.surface.views import domains_table, weights_table
 
 __all__ = ["confirmation_sections", "recommendation_section"]
 
@@ -14,11 +14,12 @@ def recommendation_section(summary: Summary) -> Section:
     """Say which weights to choose, why, and how sure that is."""
     best = summary.recommendation
     if best is None:
-        return Section("Recommendation", (Note(TOO_FEW),), first=True)
+        return Section("Recommendation", (Note(too_few(summary)),), first=True)
     reason = describe_reason(summary)
     blocks: list[Block] = [
         Code(best.weights.key),
-        weights_table(best.weights, best.expected, best.low, best.high, summary.single),
+        *([] if summary.has_task_weights else [domains_table(best.weights)]),
+        weights_table(best.weights, best.expected, best.low, best.high, summary.single or None),
         Note(_metrics(summary), tone="quiet"),
         Note(reason, "Why") if best.floors_met else Note(reason, "Floors not met", "warning"),
     ]

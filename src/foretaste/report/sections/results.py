@@ -1,14 +1,14 @@
 """The rows of a study as sections: the best previews, all rows, predictions beside results, time and provenance."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from foretaste.document.blocks import Cell, Column, Note, Section, Table, Tone, cell_of, line_table
-from foretaste.document.wording import and_more, counted, duration, number, share, shares, span
-from foretaste.evaluation import Evaluation
+from foretaste.document.wording import and_more, counted, duration, number, shares, span
 from foretaste.report.summary import Summary
 from foretaste.surface.hindsight import PastPrediction, coverage, mean_error, predict_past_runs
 from foretaste.surface.pareto import front
-from foretaste.surface.views import metrics_of
+from foretaste.surface.views import metrics_of, row_cells
 
 __all__ = [
     "describe_accuracy",
@@ -21,7 +21,8 @@ __all__ = [
 
 _LIMIT = 12
 _HASH = 12
-_PAST = 8  # joint runs whose history is shown: each is predicted anew
+_PAST = 8  # joint runs whose history is shown: each is predicted from the rows before it
+_MOST_ROWS = 250  # rows up to which that is quick
 
 
 def previews_section(summary: Summary, limit: int = _LIMIT) -> Section:
@@ -31,63 +32,56 @@ def previews_section(summary: Summary, limit: int = _LIMIT) -> Section:
         summary: Of a study with previews.
         limit: How many to list.
     """
-    surface = summary.previews
+    surface = summary.measured
     values = summary.values(surface)
     order = sorted(range(len(values)), key=lambda place: -values[place])
     efficient = {row.weights for row in front(surface).rows}
     best = summary.recommendation.weights if summary.recommendation else None
     heads = summary.surface.headlines
-    columns = [Column(task, ("weight", head.metric)) for task, head in heads.items()]
+    columns, cells = row_cells(surface.rows, {task: [head.metric] for task, head in heads.items()})
     rows = []
     for place in order[:limit]:
         row = surface.rows[place]
         marks = (">" if row.weights == best else "") + ("*" if row.weights in efficient else "")
         tone: Tone = "strong" if row.weights == best else ""
-        pairs = [
-            Cell((share(row.weights[task]), number(row.metrics[task][head.metric])), tone)
-            for task, head in heads.items()
-        ]
+        pairs = [replace(cell, tone=tone) for cell in cells[place]]
         rows.append((Cell((f"{number(values[place])} {marks}".rstrip(),), tone), *pairs))
     more = and_more(len(order), limit)
     legend = f"{f'… {more}. ' if more else ''}> recommended, * on the Pareto front."
     table = Table(
-        (Column("value"), *columns), tuple(rows), caption=legend, narrow_caption="Each cell: weight, then metric."
+        (Column("value"), *columns),
+        tuple(rows),
+        caption=legend,
+        narrow_caption="Each cell: weight, then metric." if summary.has_task_weights else "",
     )
-    return Section(f"Best {summary.method} previews by {summary.objective}", (table,))
+    made_by = f"{summary.method} previews" if summary.previews.rows else "joint runs"
+    return Section(f"Best {made_by} by {summary.objective}", (table,))
 
 
 def rows_section(summary: Summary) -> Section:
     """List every row as it was made: weights, all metrics, seed, seconds."""
     rows, tasks = summary.surface.rows, summary.tasks
     metrics = {task: metrics_of(rows, task, summary.surface.headlines[task].metric) for task in tasks}
-    columns = [
-        Column("made by"),
-        Column("method"),
-        Column("seed"),
-        *(Column(task, ("weight", *metrics[task])) for task in tasks),
-    ]
+    columns, cells = row_cells(rows, metrics)
     lines = [
         (
             *map(cell_of, (str(row.fidelity), row.label, str(row.seed))),
-            *(_cell(row, task, metrics[task]) for task in tasks),
+            *own,
             cell_of(f"{row.cost:.3g}"),
             cell_of(row.key[:_HASH]),
         )
-        for row in rows
+        for row, own in zip(rows, cells, strict=True)
     ]
-    folded = f"{counted(len(rows), 'row')}: weights, metrics, seconds"
-    return Section(
-        "All rows", (Table((*columns, Column("seconds"), Column("hash")), tuple(lines), apart=True, folded=folded),)
-    )
-
-
-def _cell(row: Evaluation, task: str, metrics: list[str]) -> Cell:
-    return Cell((share(row.weights[task]), *(number(row.metrics[task].get(metric)) for metric in metrics)))
+    cost = "cost" if summary.is_from_outside else "seconds"
+    folded = f"{counted(len(rows), 'row')}: weights, metrics, {cost}"
+    names = (Column("made by"), Column("method"), Column("seed"), *columns, Column(cost), Column("hash"))
+    return Section("All rows", (Table(names, tuple(lines), apart=True, folded=folded),))
 
 
 def history_sections(summary: Summary) -> list[Section]:
     """Compare the last joint runs with what was predicted before each; empty if there is nothing to compare."""
-    past = [] if summary.outlook is None else predict_past_runs(summary.outlook.surface, _PAST)
+    surface = summary.outlook.surface if summary.outlook else None
+    past = predict_past_runs(surface, _PAST) if surface and len(surface.rows) <= _MOST_ROWS else []
     if not past:
         return []
     columns = [Column(task, ("measured", "predicted")) for task in summary.tasks]

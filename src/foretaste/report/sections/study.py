@@ -1,8 +1,11 @@
 """A study's report: its sections in reading order."""
 
+from collections import Counter
+
 from foretaste.document.blocks import Note, Report, Section
 from foretaste.document.wording import counted
 from foretaste.evaluation import Fidelity
+from foretaste.names import first_few
 from foretaste.report.sections.agreement import agreement_section
 from foretaste.report.sections.certainty import nothing_yet
 from foretaste.report.sections.maps import map_section
@@ -16,6 +19,7 @@ from foretaste.report.sections.results import (
 )
 from foretaste.report.sections.tradeoff import tradeoff_section
 from foretaste.report.summary import Summary
+from foretaste.surface.fidelities import fidelity_name
 
 __all__ = ["study_facts", "study_report", "study_sections"]
 
@@ -50,7 +54,7 @@ def study_sections(summary: Summary, *, full: bool = True) -> tuple[Section, ...
     """
     if not summary.surface.rows:
         return (Section("Nothing yet", (Note(nothing_yet(summary)),), first=True),)
-    has_previews = bool(summary.previews.rows)
+    has_previews = bool(summary.previews.rows) or (summary.is_from_outside and bool(summary.joint.rows))
     sections = [recommendation_section(summary), *confirmation_sections(summary)]
     if full and has_previews:
         sections += [map_section(summary), tradeoff_section(summary)]
@@ -83,9 +87,20 @@ def study_facts(summary: Summary) -> str:
     ... )
     'Tasks: a, b. 0 previews, 0 joint runs. Goal: the highest mean over tasks.'
     """
+    if summary.is_from_outside:
+        return f"{_outside_facts(summary)} Goal: {_goal(summary)}."
     previews, joint = (len(summary.surface.where(kind).rows) for kind in (Fidelity.PREVIEW, Fidelity.JOINT))
     counts = f"{counted(previews, 'preview')}, {counted(joint, 'joint run')}"
     return f"Tasks: {', '.join(summary.tasks)}. {counts}. Goal: {_goal(summary)}."
+
+
+def _outside_facts(summary: Summary) -> str:
+    """Say what is mixed, what is judged, and how many runs of each fidelity were told."""
+    names, tasks = summary.weight_names, first_few(summary.tasks)
+    mixed = f"Tasks: {tasks}." if summary.has_task_weights else f"Mixed: {first_few(names)}. Judged by: {tasks}."
+    fidelities = Counter(fidelity_name(row) for row in summary.surface.rows)
+    runs = ", ".join(f"{name} {count}" for name, count in fidelities.items())
+    return f"{mixed} {counted(len(summary.surface.rows), 'run')} from elsewhere{f' ({runs})' if runs else ''}."
 
 
 def _goal(summary: Summary) -> str:

@@ -1,5 +1,7 @@
 """The trade-off between tasks: the Pareto front of the previews, and the one expected of joint runs."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from foretaste.document.blocks import Axis, Chart, Figure, Figures, Role, Section, Series
@@ -28,7 +30,7 @@ def tradeoff_section(summary: Summary) -> Section:
     chart = (
         _plane(summary)
         if len(summary.tasks) in (2, 3)
-        else parallel_chart(summary, front(summary.previews).rows, weights=False)
+        else parallel_chart(summary, front(summary.measured).rows, weights=False)
     )
     caption = " ".join(filter(None, (_caption(summary), describe_front(summary.outlook) if summary.outlook else "")))
     figure = Figure("tradeoff", "Pareto front", chart, caption)
@@ -37,32 +39,32 @@ def tradeoff_section(summary: Summary) -> Section:
 
 def _caption(summary: Summary) -> str:
     """Count the previews on the front, and give the best that each task can have."""
-    surface = summary.previews
+    surface, noun = summary.measured, summary.measured_noun
     if not surface.rows:
-        return "No previews yet."
+        return "No results yet."
     best = surface.signs * (surface.values() * surface.signs).max(0)
     ends = ", ".join(f"{task} {number(value)}" for task, value in zip(summary.tasks, best, strict=True))
-    count = f"{len(front(surface).rows)} of {counted(len(surface.rows), 'preview')}"
+    count = f"{len(front(surface).rows)} of {counted(len(surface.rows), noun)}"
     return (
-        f"{count} are on the Pareto front: no other preview is at least as good for every task. Best preview of each"
+        f"{count} are on the Pareto front: no other {noun} is at least as good for every task. Best {noun} of each"
         f" task: {ends}."
     )
 
 
 def _plane(summary: Summary) -> Chart:
-    efficient = front(summary.previews)
+    noun, efficient = summary.measured_noun, front(summary.measured)
     on_front = {row.weights for row in efficient.rows}
-    others = Surface(efficient.headlines, tuple(row for row in summary.previews.rows if row.weights not in on_front))
-    series = [_series(summary, others, "preview", "preview")]
+    others = replace(efficient, rows=tuple(row for row in summary.measured.rows if row.weights not in on_front))
+    series = [_series(summary, others, noun, "preview")]
     if summary.outlook:
         series.append(_expected_front(summary.outlook))
     order = np.argsort(efficient.values()[:, 0]).tolist() if efficient.rows else []
-    ordered = Surface(efficient.headlines, tuple(efficient.rows[place] for place in order))
-    series.append(_series(summary, ordered, "preview on the front", "front"))
-    if summary.joint.rows:
+    ordered = replace(efficient, rows=tuple(efficient.rows[place] for place in order))
+    series.append(_series(summary, ordered, f"{noun} on the front", "front"))
+    if summary.joint.rows and summary.previews.rows:
         series.append(_series(summary, summary.joint, "joint run", "joint"))
     if chosen := summary.chosen:
-        alone = Surface(efficient.headlines, (chosen,))
+        alone = replace(efficient, rows=(chosen,))
         series.append(row_series(summary, alone.rows, "recommended", "recommended", _places(alone)))
     names = [f"{task}, {head.metric}" for task, head in summary.surface.headlines.items()]
     third = list(summary.surface.headlines.values())[2:]

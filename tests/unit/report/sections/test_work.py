@@ -58,8 +58,8 @@ def test_evaluations() -> None:
 
 def test_metrics_that_only_some_rows_have() -> None:
     fewer = {task: {"loss": found["loss"]} for task, found in METRICS.items()}
-    lines = printed(rows_section([Evaluation(ROW.weights, fewer, Fidelity.PREVIEW, "ensemble"), ROW])).splitlines()
-    assert lines[3].split() == ["ensemble", "25%", "75%", "\u2014", "0.250", "\u2014", "1.500"]
+    lines = printed(rows_section([Evaluation(ROW.weights, fewer, Fidelity.PREVIEW, "predictive"), ROW])).splitlines()
+    assert lines[3].split() == ["predictive", "25%", "75%", "\u2014", "0.250", "\u2014", "1.500"]
     assert lines[4].split() == ["diagonal", "25%", "75%", "0.938", "0.250", "0.500", "1.500"]
 
 

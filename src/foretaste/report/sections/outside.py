@@ -1,0 +1,86 @@
+"""Runs made elsewhere as sections: what a table's columns hold, its first rows, and runs to make next."""
+
+from collections.abc import Sequence
+
+from foretaste.document.blocks import Column, Note, Section, Table, cell_of
+from foretaste.document.wording import MISSING, and_more, counted, number, shares
+from foretaste.evaluation import Evaluation
+from foretaste.surface.views import rows_table
+from foretaste.weights import TaskWeights
+
+__all__ = ["mapping_sections", "proposals_section"]
+
+_FIRST = 5
+_FAULTS = 20
+
+
+def mapping_sections(
+    name: str,
+    lines: Sequence[tuple[str, str]],
+    unused: Sequence[str],
+    absent: Sequence[str],
+    rows: Sequence[Evaluation],
+    faults: Sequence[str],
+) -> list[Section]:
+    """Show what the columns of a table hold, the first runs, and the rows that cannot be read.
+
+    Args:
+        name: Of the table.
+        lines: What is read, and its column.
+        unused: Columns that are not read.
+        absent: What is mixed and has no column.
+        rows: All runs of the table.
+        faults: A sentence for each row that cannot be read.
+
+    >>> [section.title for section in mapping_sections("a.csv", [("weight of web", "web")], ["id"], [], [], [])]
+    ['Columns of a.csv']
+    """
+    table = Table(
+        (Column("what", left=True), Column("column", left=True)), tuple(tuple(map(cell_of, line)) for line in lines)
+    )
+    notes = [Note(f"{', '.join(unused)}.", "Not read")] if unused else []
+    notes += (
+        [Note(f"weights of {', '.join(absent)} have no column and are taken for 0.", "Note", "warning")]
+        if absent
+        else []
+    )
+    sections = [Section(f"Columns of {name}", (table, *notes))]
+    if rows:
+        title = f"The first of {counted(len(rows), 'run')}"
+        sections.append(Section(title, (rows_table(rows, _FIRST),)))
+    if faults:
+        more = and_more(len(faults), _FAULTS)
+        text = "; ".join(faults[:_FAULTS]) + (f"; {more}" if more else "")
+        sections.append(Section("Rows that cannot be read", (Note(text, tone="warning"),)))
+    return sections
+
+
+def proposals_section(runs: Sequence[tuple[TaskWeights, str, float | None, str]], title: str = "") -> Section:
+    """List runs to make.
+
+    Args:
+        runs: Weights, fidelity, expected gain if it is known, and when each was asked for.
+        title: Of the section.
+
+    >>> from foretaste.weights import uniform
+    >>> proposals_section([(uniform("ab"), "joint", None, "2026-01-01T00:00:00")]).blocks[0].rows[0][0].parts
+    ('a 50%, b 50%',)
+    """
+    if not runs:
+        return Section(title, (Note("No run is pending."),))
+    columns = (
+        Column("weights", left=True),
+        Column("fidelity", left=True),
+        Column("expected gain"),
+        Column("asked (UTC)"),
+    )
+    rows = tuple(
+        (
+            cell_of(shares(weights)),
+            cell_of(fidelity),
+            cell_of(MISSING if gain is None else number(gain)),
+            cell_of(time[:16].replace("T", " ")),
+        )
+        for weights, fidelity, gain, time in runs
+    )
+    return Section(title, (Table(columns, rows),))

@@ -1,0 +1,35 @@
+"""Commands for runs made elsewhere, as typed."""
+
+import json
+from pathlib import Path
+
+from commands import foretaste
+from swarms import made_up_runs, swarm
+
+
+def test_asking_listing_and_dropping(tmp_path: Path) -> None:
+    swarm(folder := tmp_path / "s", made_up_runs(8)).close()
+    shown = foretaste("ask", folder, "-n", "2")
+    assert shown.out.splitlines()[0] == "Run next"
+    assert shown.out.splitlines()[-1] == f"next: foretaste tell {folder} TABLE"
+    pending = json.loads(foretaste("ask", folder, "--pending", "--json").out)
+    assert len(pending) == 2
+    weights = ",".join(f"{name}={share}" for name, share in pending[0]["weights"].items())
+    assert foretaste("ask", folder, "--drop", weights).code == 0
+    assert foretaste("ask", folder, "--drop", "all").out.startswith("Dropped")
+    assert "No run is pending." in foretaste("ask", folder, "--pending").out
+    refused = foretaste("ask", folder, "--drop", "web=1")
+    assert (refused.code, "is pending" in refused.err) == (2, True)
+
+
+def test_rows_are_listed_by_fidelity(tmp_path: Path) -> None:
+    swarm(folder := tmp_path / "s", [*made_up_runs(3), *made_up_runs(2, "proxy-60m")]).close()
+    rows = json.loads(foretaste("rows", folder, "--fidelity", "proxy-60m", "--json").out)
+    assert [row["fidelity"] for row in rows] == ["proxy-60m"] * 2
+    assert "and 4 more" in foretaste("rows", folder, "--limit", "1").out
+    assert "No rows." in foretaste("rows", folder, "--fidelity", "step-1").out
+
+
+def test_a_folder_without_a_study_is_refused(tmp_path: Path) -> None:
+    for command in ("ask", "rows"):
+        assert foretaste(command, tmp_path / "none").code == 2

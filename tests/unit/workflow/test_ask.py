@@ -1,0 +1,108 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from foretaste.errors import DataError, StudyError, WeightsError
+from foretaste.simplex import dirichlet
+from foretaste.surface.table import Headline, Surface
+from foretaste.weights import TaskWeights, corners, uniform
+from foretaste.workflow.ask import ask, drop_pending, pending_runs, space_filling
+from foretaste.workflow.outcome import read_outcome
+from foretaste.workflow.outside import OutsideQuestion
+from foretaste.workflow.session import Session
+from foretaste.workflow.tell import OutsideRun, tell
+from swarms import DOMAINS, made_up_runs, run_at, swarm
+
+
+def test_the_first_runs_fill_the_space(tmp_path: Path) -> None:
+    with swarm(tmp_path / "s") as study:
+        runs = ask(study, 6)
+    assert [run.weights for run in runs[:4]] == [uniform(DOMAINS), *corners(DOMAINS)]
+    assert all(run.gain is None for run in runs)
+    assert len({run.weights for run in runs}) == 6
+
+
+def test_pending_runs_are_not_proposed_again_until_they_are_dropped(tmp_path: Path) -> None:
+    with swarm(tmp_path / "s", made_up_runs(12)) as study:
+        first, second = ask(study, 3), ask(study, 3)
+        assert all(run.gain for run in first)
+        assert not {run.weights for run in first} & {run.weights for run in second}
+        assert pending_runs(study) == [*first, *second]
+        assert drop_pending(study, [first[0].weights]) == [first[0]]
+        assert len(drop_pending(study)) == 5
+        assert pending_runs(study) == []
+        assert ask(study)[0].weights == first[0].weights
+        drop_pending(study)
+        with pytest.raises(StudyError, match=r"no run at .* is pending"):
+            drop_pending(study, [first[0].weights])
+
+
+def test_a_told_run_is_no_longer_pending_even_if_its_weights_were_rounded(tmp_path: Path) -> None:
+    with swarm(tmp_path / "s") as study:
+        (run,) = ask(study)
+        rounded = TaskWeights(DOMAINS, [0.333, 0.333, 0.334])
+        tell(study, [run_at(rounded, "proxy-60m")])
+        assert pending_runs(study) == [run]
+        tell(study, [run_at(rounded)])
+        assert pending_runs(study) == []
+
+
+def test_pending_runs_expire(tmp_path: Path) -> None:
+    with swarm(tmp_path / "s") as study:
+        first = ask(study)
+        assert ask(study, expire_hours=1)[0].weights != first[0].weights
+        assert ask(study, expire_hours=0)[0].weights == first[0].weights
+        assert len(pending_runs(study)) == 1
+
+
+def test_asking_and_telling_finds_good_weights(tmp_path: Path) -> None:
+    best = max(
+        sum(run_at(weights).metrics[task][metric] for task, metric in (("qa", "accuracy"), ("coding", "pass@1")))
+        for weights in dirichlet(DOMAINS, 2000, np.random.default_rng(0))
+    )
+    with swarm(tmp_path / "s", made_up_runs(20, "proxy-60m")) as study:
+        for _ in range(8):
+            tell(study, [run_at(run.weights) for run in ask(study)])
+        recommended = read_outcome(study).summary().recommendation
+    assert recommended is not None
+    result = run_at(recommended.weights)
+    assert result.metrics["qa"]["accuracy"] + result.metrics["coding"]["pass@1"] > best - 0.03
+
+
+def test_cheap_runs_are_asked_for_by_name(tmp_path: Path) -> None:
+    with swarm(tmp_path / "s", made_up_runs(12, "proxy-60m")) as study:
+        runs = ask(study, 2, "proxy-60m")
+        assert [run.fidelity for run in runs] == ["proxy-60m"] * 2
+        assert ask(study)[0].weights == uniform(DOMAINS)  # the first joint run
+        for name, error in (("simple", DataError), ("joint", WeightsError)):
+            with pytest.raises(error):
+                ask(study, 0 if name == "joint" else 1, name)
+
+
+def test_many_domains_begin_inside_the_simplex(tmp_path: Path) -> None:
+    names = tuple(f"d{number}" for number in range(17))
+    question = OutsideQuestion.of({"a": "loss"}, names)
+    with swarm(tmp_path / "s", question=question) as study:
+        runs = ask(study, 5)
+        assert runs[0].weights == uniform(names)
+        assert all(min(run.weights.values()) > 0 for run in runs)
+        tell(study, [OutsideRun(run.weights, {"a": {"loss": 3 - run.weights["d3"]}}) for run in runs])
+        assert len(ask(study, 3)) == 3
+
+
+def test_space_is_filled_far_from_what_is_taken() -> None:
+    surface = Surface({name: Headline("f1") for name in "abc"}, ())
+    taken = [uniform("abc"), *corners("abc")]
+    chosen = space_filling(surface, taken, 3)
+    assert len(set(chosen)) == 3
+    assert all(sorted(weights.values())[1] > 0.2 for weights in chosen)
+    assert space_filling(surface, taken, 0) == []
+    private = replace(surface, has_private_heads=True)
+    assert all(min(weights.values()) > 0 for weights in space_filling(private, (), 4))
+
+
+def test_a_study_with_a_model_may_be_asked(session: Session) -> None:
+    names = session.problem.names
+    assert ask(session.study)[0].weights == uniform(names)
