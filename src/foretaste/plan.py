@@ -290,13 +290,9 @@ class Recipe(RecipePart):
                 del task["columns"]
         for free in ("name", "recommend", "resources", "snapshot_seconds"):
             del plan[free]
-        for part, free in (
-            ("preview", "methods"),
-            ("preview", "points"),
-            ("preview", "batch_size"),
-            ("joint", "points"),
-        ):
-            del plan[part][free]
+        for free in ("methods", "points", "batch_size"):
+            del plan["preview"][free]
+        del plan["joint"]["points"]
         if self.preview.mixed_precision == "no":  # so it was before there was another
             del plan["preview"]["mixed_precision"]
         return plan

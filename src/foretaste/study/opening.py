@@ -11,7 +11,7 @@ from foretaste.engines.choose import engine_for
 from foretaste.engines.engine import Engine
 from foretaste.errors import BadInput, RecipeError, StudyError
 from foretaste.loading import adapt
-from foretaste.plan import Recipe
+from foretaste.plan import Recipe, Recommend
 from foretaste.recipe import parse, read
 from foretaste.sources.memory import describe_architecture
 from foretaste.sources.plans import MemoryModel
@@ -19,11 +19,12 @@ from foretaste.store.study import StudyStore
 from foretaste.task import Task
 from foretaste.work.context import Watch
 from foretaste.workflow.check import check, check_problem
+from foretaste.workflow.outside import MetricNames, OutsideQuestion, start_outside
 from foretaste.workflow.reopen import reopen, stored_recipe
 from foretaste.workflow.session import Session
 from foretaste.workflow.start import start
 
-__all__ = ["RecipeSource", "open_folder", "open_in_memory", "open_recipe"]
+__all__ = ["RecipeSource", "open_folder", "open_in_memory", "open_outside", "open_recipe"]
 
 RecipeSource = str | Path | Mapping[str, object]
 _FILE = "recipe"
@@ -131,6 +132,24 @@ def open_folder(
     if engine is None and workers is not None:
         engine = engine_for(recipe, workers)
     return reopen(folder, watch, trust=trust, engine=engine)
+
+
+def open_outside(
+    folder: Path, tasks: Mapping[str, MetricNames], domains: Sequence[str], recommend: Mapping[str, object]
+) -> None:
+    """Create a study whose runs are made elsewhere, or check that an existing one asks the same question.
+
+    Args:
+        folder: The study's folder.
+        tasks: Each task's metrics.
+        domains: What is mixed; the tasks if left out.
+        recommend: The preference and floors, as in a recipe.
+
+    Raises:
+        BadInput: A name, a preference or a floor cannot be used, or the folder has another study. Nothing is created.
+    """
+    goal = Recommend.model_validate(dict(recommend))
+    start_outside(folder, OutsideQuestion.of(tasks, domains, goal.prefer, goal.floors)).close()
 
 
 def _write_yaml(recipe: Mapping[str, object]) -> str:

@@ -19,11 +19,12 @@ from foretaste.plan import Recipe
 from foretaste.report.display import display_progress
 from foretaste.sources.problem import Problem
 from foretaste.store.study import StudyStore
-from foretaste.study.opening import RecipeSource, open_folder, open_in_memory, open_recipe
+from foretaste.study.opening import RecipeSource, open_folder, open_in_memory, open_outside, open_recipe
 from foretaste.study.verbs import StudyVerbs
 from foretaste.study.watch import VerbWatch
 from foretaste.task import Task
 from foretaste.work.context import Unwatched, Watch
+from foretaste.workflow.outside import MetricNames
 from foretaste.workflow.reopen import reopen
 from foretaste.workflow.session import Session
 from foretaste.workflow.start import start
@@ -37,15 +38,18 @@ _Part = Mapping[str, object] | None
 class Study(StudyVerbs):
     """A study with everything that can be done with it: its verbs are the commands of the command line.
 
-    A study is opened from a recipe, from a model and tasks in memory, or, if it exists, from its folder alone. No verb
-    repeats work that the study has already. Nothing is created before everything that is given has been checked.
+    A study is opened from a recipe, from a model and tasks in memory, from the names of tasks whose runs are made
+    elsewhere, or, if it exists, from its folder alone. No verb repeats work that the study has already. Nothing is
+    created before everything that is given has been checked.
 
     Args:
         folder: The study's folder, which keeps everything.
         recipe: The path of a recipe (YAML), or a mapping with the same words.
         model: A pretrained model in memory, in place of a recipe: any module, a transformers model, or a PEFT model.
             Parameters that need no gradient are not trained.
-        tasks: The tasks of the model in memory.
+        tasks: The tasks of the model in memory. Without a model: each task's metric or metrics by the task's name, such
+            as ``{"code": ["pass@1", "pass@10"], "chat": "loss"}``, for runs that are told.
+        domains: What is mixed, if runs are told and that is not the tasks.
         name: Name of the study; the folder's if left out. This and what follows are the parts of a recipe.
         seed: Seed of all training.
         finetune: How every model is trained, such as ``{"steps": 300, "learning_rate": 1e-3}``.
@@ -80,7 +84,8 @@ class Study(StudyVerbs):
         recipe: RecipeSource | None = None,
         *,
         model: nn.Module | None = None,
-        tasks: Sequence[Task] | None = None,
+        tasks: Sequence[Task] | Mapping[str, MetricNames] | None = None,
+        domains: Sequence[str] = (),
         name: str | None = None,
         seed: int | None = None,
         finetune: _Part = None,
@@ -110,10 +115,14 @@ class Study(StudyVerbs):
         parts |= {"variational": variational, "preview": preview, "joint": joint, "recommend": recommend}
         parts |= {"snapshot_seconds": snapshot_seconds}
         parts = {part: value for part, value in parts.items() if value is not None}
-        _check_arguments(recipe, model, tasks, parts)
-        begin: Callable[[], Session] = partial(open_folder, place, used_watch, trust=trust, workers=workers, engine=engine)
+        _check_arguments(recipe, model, tasks, parts, domains)
+        begin: Callable[[], Session] = partial(
+            open_folder, place, used_watch, trust=trust, workers=workers, engine=engine
+        )
         if recipe is not None:
             begin = partial(open_recipe, place, recipe, variables or {}, used_watch, workers=workers, engine=engine)
+        elif isinstance(tasks, Mapping):
+            open_outside(place, tasks, domains, recommend or {})
         elif model is not None and tasks is not None:
             begin = partial(open_in_memory, place, model, tasks, parts, used_watch, workers=workers, engine=engine)
         else:
@@ -215,7 +224,11 @@ class Study(StudyVerbs):
 
 
 def _check_arguments(
-    recipe: RecipeSource | None, model: nn.Module | None, tasks: Sequence[Task] | None, parts: Mapping[str, object]
+    recipe: RecipeSource | None,
+    model: nn.Module | None,
+    tasks: Sequence[Task] | Mapping[str, MetricNames] | None,
+    parts: Mapping[str, object],
+    domains: Sequence[str],
 ) -> None:
     """Check that a study is opened in one way.
 
@@ -225,8 +238,15 @@ def _check_arguments(
     others = [name for name, value in (("model", model), ("tasks", tasks)) if value is not None] + list(parts)
     if recipe is not None and others:
         raise RecipeError(f"a recipe has its own {others[0]}; write it there, or leave the recipe out")
-    if (model is None) != (tasks is None):
+    is_told = isinstance(tasks, Mapping)
+    if domains and not is_told:
+        raise RecipeError('domains are of a study whose runs are told; name its tasks, as in tasks={"code": "pass@1"}')
+    if is_told and model is not None:
+        raise RecipeError("the tasks of a model in memory are examples; pass tasks=[foretaste.Task(...), ...]")
+    if is_told and (unused := [part for part in parts if part != "recommend"]):
+        raise RecipeError(f"{unused[0]} is of training, and runs that are told are made elsewhere; leave it out")
+    if (model is None) != (tasks is None) and not is_told:
         lacking = "tasks=[foretaste.Task(...), ...]" if tasks is None else "model=..."
         raise RecipeError(f"a study in memory needs a model and its tasks; add {lacking}")
-    if recipe is None and model is None and parts:
+    if recipe is None and model is None and not is_told and parts:
         raise RecipeError(f"{next(iter(parts))} belongs to a model in memory; add model=... and tasks=[...]")

@@ -12,7 +12,7 @@ from foretaste.methods.registry import last_with_params
 from foretaste.plan import Recipe
 from foretaste.report.sections.search import describe_step
 from foretaste.sources.problem import Problem
-from foretaste.study.reader import StudyReader
+from foretaste.study.outside import OutsideVerbs
 from foretaste.surface.comparison import Comparison
 from foretaste.surface.mergeability import Mergeability
 from foretaste.surface.race_result import Races
@@ -42,7 +42,7 @@ _SHARPENED = 0.1  # of a joint run's steps
 Methods = str | Sequence[str]
 
 
-class StudyVerbs(StudyReader):
+class StudyVerbs(OutsideVerbs):
     """A study whose model and data can be loaded, so that it can be worked on."""
 
     @abstractmethod

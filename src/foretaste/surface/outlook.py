@@ -35,14 +35,11 @@ __all__ = [
     "select_usable_rows",
 ]
 
-_DRAWS = 1000
-_FRONTS = 200
+_DRAWS, _FRONTS = 1000, 200
 _LATTICE, _FEW_NAMES = 200, 4
 _MOST = 300  # evaluated weightings that are looked at closely
-_PENALTY = 10.0
-_VOLUMES, _FEW_TASKS = 100, 8
-_POINTS = 2000
-_LEAST = 1e-12
+_PENALTY, _VOLUMES, _FEW_TASKS = 10.0, 100, 8
+_POINTS, _LEAST = 2000, 1e-12
 
 
 def candidates(surface: Surface) -> list[TaskWeights]:

@@ -23,6 +23,7 @@ from foretaste.surface.propose import Option, Proposal, propose
 from foretaste.surface.scatter import round_weights
 from foretaste.surface.table import Surface
 from foretaste.weights import TaskWeights, corners, uniform
+from foretaste.workflow.goal import Floors, Prefer
 from foretaste.workflow.outcome import Outcome, read_outcome
 from foretaste.workflow.tell import fidelity_costs
 
@@ -61,8 +62,8 @@ def ask(
     count: int = 1,
     fidelity: str = "joint",
     *,
-    prefer: str | None = None,
-    floors: list[str] | None = None,
+    prefer: Prefer | None = None,
+    floors: Floors | None = None,
     expire_hours: float | None = None,
 ) -> list[PendingRun]:
     """Propose runs to make next, and remember them as pending.

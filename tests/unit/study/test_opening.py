@@ -70,7 +70,17 @@ def test_one_task_is_too_few_and_nothing_is_created(tmp_path: Path) -> None:
 def test_lora_of_a_model_in_memory_leaves_it_as_it_was(tmp_path: Path) -> None:
     model = network()
     before = [name for name, _ in model.named_parameters()]
-    parts = {**SMALL, "finetune": {"steps": 8, "batch_size": 8, "learning_rate": 0.01, "method": "lora", "r": 2, "targets": ["0", "2"]}}
+    parts = {
+        **SMALL,
+        "finetune": {
+            "steps": 8,
+            "batch_size": 8,
+            "learning_rate": 0.01,
+            "method": "lora",
+            "r": 2,
+            "targets": ["0", "2"],
+        },
+    }
     session = open_in_memory(tmp_path / "a.study", model, disagreeing_tasks("left", "right"), parts, Unwatched())
     session.study.close()
     assert [name for name, _ in model.named_parameters()] == before

@@ -1,0 +1,52 @@
+"""Verbs take the words of the commands, and refuse what the commands refuse."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import foretaste as ft
+from in_memory import SMALL, disagreeing_tasks, network
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ft.Study]:
+    folder = tmp_path_factory.mktemp("verbs") / "pair.study"
+    with ft.Study(folder, model=network(), tasks=disagreeing_tasks("left", "right"), progress=False, **SMALL) as found:
+        yield found
+
+
+def test_weights_are_a_number_of_points_texts_or_mappings(study: ft.Study) -> None:
+    assert len({row.weights for row in study.preview(points=3)}) == 3
+    texts = study.preview(["left=0.25,right=0.75", "uniform"])
+    mappings = study.preview([{"left": 0.25, "right": 0.75}, ft.uniform(["left", "right"])])
+    assert [row.weights for row in texts] == [row.weights for row in mappings]
+
+
+def test_a_search_takes_its_budget_in_words(study: ft.Study) -> None:
+    found = study.search(joint=2, previews=4, prefer="mean", floors=["all>=10%"])
+    assert set(found.to_dict()["recommendation"]["weights"]) == {"left", "right"}
+
+
+def test_a_race_and_an_export(study: ft.Study, tmp_path: Path) -> None:
+    races = study.race("worst", points=4)
+    assert len(races) == 1
+    written = study.export(tmp_path / "out", "left=0.5,right=0.5")
+    assert (tmp_path / "out").is_dir()
+    assert "simple" in str(written.to_dict())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"points": ["left=2,right=0"]}, "left"),
+        ({"points": [{"middle": 1.0}]}, "unknown task 'middle' in the weights"),
+        ({"methods": "diagonl"}, "there is no method 'diagonl'; did you mean diagonal"),
+        ({"methods": ["simple", "simple"]}, "simple is named twice; name each method once"),
+    ],
+)
+def test_wrong_words_have_the_commands_errors(study: ft.Study, words: dict[str, object], message: str) -> None:
+    with pytest.raises(ft.BadInput, match=message):
+        study.preview(**words)  # type: ignore[arg-type]
+    with pytest.raises(ft.BadInput, match="write mean, worst, knee"):
+        study.search(prefer="best")
