@@ -1,5 +1,7 @@
 """Models and tasks that a program has in memory, and keywords that make their studies small."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification, GPT2Config, GPT2LMHeadModel
@@ -8,7 +10,7 @@ import foretaste as ft
 
 __all__ = ["SMALL", "causal_model", "classifier", "disagreeing_tasks", "network", "rows_of_tokens"]
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "finetune": {"steps": 8, "batch_size": 8, "learning_rate": 0.01},
     "curvature": {"max_examples": 8},
     "preview": {"points": 4, "methods": ["simple"]},

@@ -64,7 +64,7 @@ class Study(StudyVerbs):
         workers: How many processes do the work.
         engine: Does the work, in place of these processes.
         watch: Shows progress in place of the bars, and may ask to stop.
-        progress: Whether progress is used_watch.
+        progress: Whether progress is shown.
         trust: Whether the recipe that a study keeps may run its own Python code, whoever made the study.
 
     Raises:

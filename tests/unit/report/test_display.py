@@ -15,7 +15,11 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> list[NotebookWatch]:
     """This process as a notebook; the list holds the watches that ended."""
     ended: list[NotebookWatch] = []
     monkeypatch.setattr(display, "in_notebook", lambda: True)
-    monkeypatch.setattr(NotebookWatch, "end", lambda watch: ended.append(watch))
+
+    def end(watch: NotebookWatch) -> None:
+        ended.append(watch)
+
+    monkeypatch.setattr(NotebookWatch, "end", end)
     return ended
 
 

@@ -22,7 +22,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_rows_are_records_and_tables(folder: Path) -> None:
     study = ft.Study(folder)
     assert repr(study).startswith("Study('pair', ")
-    assert repr(study.rows) == f"Evaluations({len(study.rows)})"
+    assert repr(study.rows) == f"Evaluations({len(study.rows)} rows: {len(study.rows) - 1} preview, 1 joint)"
     record = study.rows.to_dict()
     assert {row["fidelity"] for row in record} == {"preview", "joint"}
     assert "<table" in study.rows._repr_html_()

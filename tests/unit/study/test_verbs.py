@@ -25,7 +25,8 @@ def test_weights_are_a_number_of_points_texts_or_mappings(study: ft.Study) -> No
 
 def test_a_search_takes_its_budget_in_words(study: ft.Study) -> None:
     found = study.search(joint=2, previews=4, prefer="mean", floors=["all>=10%"])
-    assert set(found.to_dict()["recommendation"]["weights"]) == {"left", "right"}
+    assert set(found.recommendation.weights) == {"left", "right"}
+    assert found.to_dict()["spent"]["joint"] <= 2
 
 
 def test_a_race_and_an_export(study: ft.Study, tmp_path: Path) -> None:
