@@ -107,7 +107,9 @@ class Recommendation(Readable):
     reason: str
     basis: str
 
-    __repr__ = one_line
+    def __repr__(self) -> str:
+        interval = f"{self.value_low:.3f} to {self.value_high:.3f}"
+        return f"Recommendation({self.weights.key}: expected value {self.value:.3f}, {interval})"
 
     def _repr_html_(self) -> str:
         """Show a notebook each task's weight and the metric that a joint run is expected to have."""

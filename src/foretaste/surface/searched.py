@@ -94,7 +94,8 @@ class SearchResult(Readable):
     failed: Mapping[str, str]
     past_predictions: tuple[PastPrediction, ...]
 
-    __repr__ = one_line
+    def __repr__(self) -> str:
+        return f"SearchResult({self.recommendation!r}, stopped because {self.stopped})"
 
     @property
     def weights(self) -> TaskWeights:
