@@ -119,7 +119,7 @@ def test_what_the_trust_page_says_of_decisions_is_so() -> None:
         assert rows[suite, "mean", "foretaste", 6]["regret"] <= (1.1 if suite == "vision" else 0.5)
 
 
-def test_what_the_readme_says_of_cheaper_previews_is_so() -> None:
+def test_what_the_page_says_of_cheaper_previews_is_so() -> None:
     found = results("evaluating")
     digits, sentiment = (
         found["digits"]["runs"],
@@ -135,14 +135,14 @@ def test_what_the_readme_says_of_cheaper_previews_is_so() -> None:
     assert sentiment["half frozen", 0]["ratio of remembering"] >= 1.9
 
 
-def test_what_the_readme_says_of_merging_checkpoints_is_so() -> None:
+def test_what_the_export_page_says_of_merging_checkpoints_is_so() -> None:
     ratios = results("merge")["ratios"]
     assert ratios["linear / copy"] <= 1.5
     assert ratios["linear / mergekit, whole process"] <= 1 / 3
     assert ratios["linear / mergekit, peak memory"] <= 1 / 2
     assert ratios["diagonal / linear"] <= 2.2
     assert max(ratios["8 linear / 1 in memory"], ratios["8 diagonal / 1 in memory"]) <= 3
-    said = (ROOT / "README.md").read_text()
+    said = (ROOT / "docs" / "export.md").read_text()
     assert all(f"{ratio:.2f}".lstrip("0") in said for ratio in ratios.values())
 
 
