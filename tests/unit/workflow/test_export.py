@@ -29,7 +29,8 @@ def test_a_preview_is_what_is_written(session: Session, tmp_path: Path, method: 
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
     assert all(torch.equal(own[name], tensor) for name, tensor in parameters_of(session.problem.model).items())
-    assert json.loads((tmp_path / "out" / "foretaste.json").read_text()) == facts
+    manifest = json.loads((tmp_path / "out" / "foretaste.json").read_text())
+    assert {"written": str(tmp_path / "out"), **manifest} == facts
     assert facts["weights"] == {"low": 0.2, "mid": 0.3, "high": 0.5}
     assert ("prior_precision" in facts) == (method == "diagonal")
 
