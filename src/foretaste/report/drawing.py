@@ -29,6 +29,7 @@ __all__ = ["draw"]
 
 _HEIGHTS = {"small": 380, "medium": 420, "large": 500}
 _SHADES = 8
+_LEVEL_NAMES = 8  # axes side by side whose names have room without slanting
 _MARKERS: Mapping[str, Mapping[str, object]] = {
     "preview": {"size": 7, "color": "#b8c2cc"},
     "front": {"size": 9, "color": COLOURS[0]},
@@ -227,7 +228,7 @@ def _frame(figure: go.Figure, axes: Sequence[Axis]) -> None:
     ticks = {"tickvals": list(range(len(axes))), "ticktext": [escape_name(axis.title, 11) for axis in axes]}
     style = {
         "showgrid": True,
-        "tickangle": 0,
+        "tickangle": -45 if len(axes) > _LEVEL_NAMES else 0,
         "tickfont": {"size": 12},
         "gridcolor": EDGE,
         "range": [-0.4, len(axes) - 0.6],
@@ -238,7 +239,7 @@ def _frame(figure: go.Figure, axes: Sequence[Axis]) -> None:
         write = share if axis.percent else number
         for height, value in zip((-0.07, 1.07), axis.bounds or (0.0, 1.0), strict=True):
             figure.add_annotation(x=place, y=height, text=write(value), showarrow=False, font={"size": 12})
-    figure.update_layout(margin={"l": 12, "r": 12, "t": 12, "b": 70})
+    figure.update_layout(margin={"l": 12, "r": 12, "t": 12, "b": 110 if len(axes) > _LEVEL_NAMES else 70})
 
 
 def _draw_bars(chart: Chart) -> go.Figure:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foretaste.document.markup import html
+from foretaste.document.wording import counted
 from foretaste.evaluation import Evaluations
 from foretaste.report.figures import PlotKind, plot_study
 from foretaste.report.sections.study import study_sections
@@ -42,7 +43,7 @@ class StudyReader(ABC):
         with self._reading() as study:
             stored = study.recipe()
         name = self.folder.stem if stored is None else stored[1]["name"]
-        return f"Study({name!r}, {0 if stored is None else len(self.rows)} rows)"
+        return f"Study({name!r}, {counted(0 if stored is None else len(self.rows), 'row')})"
 
     def _repr_html_(self) -> str:
         return html(study_sections(self.summary(), full=False))

@@ -35,9 +35,9 @@ def rows_table(
     return Table(
         (Column("made by"), *columns),
         tuple(lines),
-        caption=f"\u2026 {more}" if more else "",
+        caption=f"\u2026 {more}." if more else "",
         apart=True,
-        narrow_caption="Each cell: weight, then metric.",
+        narrow_caption="Each cell: weight, then metric." if are_of_tasks(rows[0].weights, tasks) else "",
         short_caption="Other metrics: --json.",
     )
 

@@ -94,15 +94,20 @@ class Explorer {
 
   table() {
     const interval = element("small", {}, "90\u00a0% interval");
-    const heads = [[this.hasTaskWeights() ? "task" : "domain or task"], ["weight"], ["expected", interval], ["vs single\u2011task"], ["vs recommended"]];
+    const heads = [[this.hasTaskWeights() ? "task" : "domain or task"], ["weight"], ["expected", interval], ...(this.hasSingles() ? [["vs single\u2011task"]] : []), ["vs recommended"]];
     const head = heads.map((inside) => element("th", { scope: "col" }, ...inside));
     const rows = this.fields.map(({ name, place, slider, input, ...cells }) => {
       const weight = element("td", { class: "weights" }, ...(place < 0 ? [] : [slider, " ", input, "\u00a0%"]));
       const expected = element("td", {}, cells.expected, cells.interval);
-      return element("tr", {}, element("td", {}, name), weight, expected, cells.single, cells.change);
+      return element("tr", {}, element("td", {}, name), weight, expected, ...(this.hasSingles() ? [cells.single] : []), cells.change);
     });
     const table = element("table", { class: "tasting" }, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));
     return element("div", { class: "scroll" }, table);
+  }
+
+  /** Whether some task has a model of its own to compare with. */
+  hasSingles() {
+    return this.state.tasks.some(({ single }) => single !== null);
   }
 
   /** Whether the tasks themselves are weighted, not other domains. */

@@ -13,7 +13,8 @@ def test_a_mapping_shows_columns_rows_and_faults() -> None:
     assert "weights of code have no column and are taken for 0" in text
     assert "The first of 7 runs" in text
     assert "and 2 more" in text
-    assert "line 19: no number; and 10 more" in text
+    assert "line 19: no number" in text
+    assert "and 10 more." in text
 
 
 def test_proposals_show_their_gain() -> None:
