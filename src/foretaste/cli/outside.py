@@ -10,7 +10,7 @@ from foretaste.document.blocks import Note, Section
 from foretaste.errors import DataError, StudyError, WeightsError
 from foretaste.one_line import one_line
 from foretaste.report.records import row_record
-from foretaste.report.sections.outside import mapping_sections, proposals_section
+from foretaste.report.sections.outside import describe_absent, mapping_sections, proposals_section
 from foretaste.store.study import StudyStore
 from foretaste.surface.fidelities import fidelity_name
 from foretaste.surface.table import Surface
@@ -110,22 +110,26 @@ def tell_study(
     """Tell a study one run, or tables of runs, all or none, and print what it learned."""
     question = telling.question()
     with tempfile.TemporaryDirectory() as folder, _open_told(telling, Path(folder, telling.study.name)) as trial:
-        runs = _runs(telling, trial, weights, metrics)  # before anything is created
+        runs, absent = _runs(telling, trial, weights, metrics)  # before anything is created
     with StudyStore.create(telling.study) if question is None else start_outside(telling.study, question) as study:
-        result = tell(study, runs, replace_numbers=telling.replace)
+        result = tell(study, runs, replace_numbers=telling.replace, costs=telling.options.costs)
         waiting = len(pending_runs(study))
-    text = str(result) + (f"; {waiting} proposed and not told yet" if waiting else "")
-    print_report(as_json, asdict(result) | {"pending": waiting}, text, after)
+    lines = [str(result) + (f"; {waiting} proposed and not told yet" if waiting else "")]
+    lines += [f"note: {describe_absent(absent)}"] if absent else []
+    print_report(as_json, asdict(result) | {"pending": waiting, "absent": absent}, "\n".join(lines), after)
 
 
-def _runs(telling: Telling, study: StudyStore, weights: str | None, metrics: Mapping[str, str]) -> list[OutsideRun]:
-    """Read every run that a user tells.
+def _runs(
+    telling: Telling, study: StudyStore, weights: str | None, metrics: Mapping[str, str]
+) -> tuple[list[OutsideRun], list[str]]:
+    """Read every run that a user tells, and the names of weights for which a table has no column.
 
     Raises:
         DataError: Rows that cannot be read, or metrics without weights.
     """
     surface = empty_surface(study)
     runs = [] if weights is None else [_one_run(surface, weights, metrics, telling.options)]
+    absent: list[str] = []
     if weights is None and metrics:
         raise DataError("--metric is a result of one run; add its weights, as in --weights code=0.5,chat=0.5")
     for table in telling.tables:
@@ -133,7 +137,8 @@ def _runs(telling: Telling, study: StudyStore, weights: str | None, metrics: Map
         if preview.faults and not telling.skip_bad:
             raise DataError(describe_faults(preview.table, preview.faults))
         runs += preview.runs
-    return runs
+        absent += [name for name in preview.mapping.absent if name not in absent]
+    return runs, absent
 
 
 def _one_run(surface: Surface, weights: str, metrics: Mapping[str, str], options: TableOptions) -> OutsideRun:

@@ -51,11 +51,19 @@ def tell(
     ] = None,
     fidelity: Annotated[
         str,
-        typer.Option(help="joint, preview:METHOD, or your own name of cheap runs, as proxy-60m; of rows without one."),
+        typer.Option(
+            help=(
+                "How the runs were made: joint, preview:METHOD, or a name of your own such as proxy-60m. A column of"
+                " the table comes first."
+            )
+        ),
     ] = "joint",
     seed: Annotated[int, typer.Option(help="Seed of rows without one.")] = 0,
     cost: Annotated[
-        float | None, typer.Option(help="Cost of such a run: a share of a joint run, or seconds for all runs.")
+        float | None,
+        typer.Option(
+            help="What one such run costs, as a share of a joint run or in seconds; use one unit for the whole study."
+        ),
     ] = None,
     column: Annotated[
         list[str] | None,

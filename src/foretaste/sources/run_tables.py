@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -15,6 +16,7 @@ from foretaste.one_line import one_line
 __all__ = ["RunTable", "TableSource", "read_table"]
 
 Cells = Mapping[str, object]
+_EMPTY = ("", "nan", "na", "n/a", "null", "none")  # how tables write that a cell is empty
 
 
 @runtime_checkable
@@ -35,13 +37,20 @@ class _Listing(Protocol):
 
 
 @runtime_checkable
+class _PolarsFrame(Protocol):
+    """A data frame of Polars."""
+
+    def to_dicts(self) -> list[dict[str, object]]: ...
+
+
+@runtime_checkable
 class _ArrowTable(Protocol):
-    """A table of Arrow or Polars."""
+    """A table of Arrow."""
 
     def to_pylist(self) -> list[dict[str, object]]: ...
 
 
-TableSource = str | Path | Sequence[Cells] | _Frame | _Listing | _ArrowTable
+TableSource = str | Path | Sequence[Cells] | _Frame | _Listing | _PolarsFrame | _ArrowTable
 
 
 @dataclass(frozen=True)
@@ -65,8 +74,8 @@ def read_table(source: TableSource) -> RunTable:
     """Read a table of runs.
 
     Args:
-        source: A path that ends in ``.csv``, ``.tsv``, ``.jsonl``, ``.ndjson`` or ``.parquet``, a data frame of pandas,
-            a data set of the library ``datasets``, a table of Arrow, or a sequence of mappings.
+        source: A path that ends in ``.csv``, ``.tsv``, ``.jsonl``, ``.ndjson`` or ``.parquet``, a data frame of pandas
+            or Polars, a data set of the library ``datasets``, a table of Arrow, or a sequence of mappings.
 
     Raises:
         DataError: The file is missing, of another kind, or cannot be read; the line is named.
@@ -79,11 +88,16 @@ def read_table(source: TableSource) -> RunTable:
         return _read_file(Path(source))
     if isinstance(source, Mapping):
         raise DataError("a table needs rows: pass a list of mappings, or a data frame")
+    if isinstance(source, _PolarsFrame):
+        return _table("the data frame", source.to_dicts())
     if isinstance(source, _Frame):
         return _table("the data frame", source.to_dict("records"))
     if isinstance(source, _Listing):
         return _table("the data set", source.to_list())
-    return _table("the table", source.to_pylist() if isinstance(source, _ArrowTable) else source)
+    rows = source.to_pylist() if isinstance(source, _ArrowTable) else source
+    if not all(isinstance(row, Mapping) for row in rows):
+        raise DataError("a row of the table is no mapping; pass each run as a mapping from columns to cells")
+    return _table("the table", rows)
 
 
 def _table(name: str, rows: Iterable[Mapping[object, object] | Cells]) -> RunTable:
@@ -93,15 +107,15 @@ def _table(name: str, rows: Iterable[Mapping[object, object] | Cells]) -> RunTab
 
 
 def _filled(row: Mapping[object, object] | Cells) -> dict[str, object]:
-    """Leave out empty cells: None, white space, and numbers that are no number."""
+    """Leave out empty cells: None, white space, and words that say so, such as NaN."""
     return {str(column).strip(): value for column, value in row.items() if not _is_empty(value)}
 
 
 def _is_empty(value: object) -> bool:
     return (
         value is None
-        or (isinstance(value, str) and not value.strip())
-        or (isinstance(value, float) and math.isnan(value))
+        or (isinstance(value, str) and value.strip().lower() in _EMPTY)
+        or (isinstance(value, Real) and math.isnan(value))
     )
 
 

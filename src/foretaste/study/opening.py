@@ -149,7 +149,9 @@ def open_outside(
         BadInput: A name, a preference or a floor cannot be used, or the folder has another study. Nothing is created.
     """
     goal = Recommend.model_validate(dict(recommend))
-    start_outside(folder, OutsideQuestion.of(tasks, domains, goal.prefer, goal.floors)).close()
+    prefer = goal.prefer if "prefer" in recommend else None
+    floors = goal.floors if "floors" in recommend else None
+    start_outside(folder, OutsideQuestion.of(tasks, domains, prefer, floors)).close()
 
 
 def _write_yaml(recipe: Mapping[str, object]) -> str:

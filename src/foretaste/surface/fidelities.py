@@ -5,10 +5,11 @@
 """
 
 import re
+from dataclasses import replace
 
 from foretaste.errors import DataError
 from foretaste.evaluation import Evaluation, Fidelity, MethodSteps
-from foretaste.method_table import METHOD_TABLE
+from foretaste.method_table import METHOD_TABLE, current_name
 
 __all__ = ["fidelity_name", "parse_fidelity"]
 
@@ -32,14 +33,17 @@ def parse_fidelity(name: str) -> tuple[Fidelity, MethodSteps]:
         return Fidelity.JOINT, MethodSteps(str(Fidelity.JOINT))
     if name.startswith(_PREVIEW):
         method = MethodSteps.parse(name.removeprefix(_PREVIEW))
+        method = replace(method, name=current_name(method.name))
         if method.name not in METHOD_TABLE:
             raise DataError(
                 f"fidelity {name!r} names no preview method of foretaste; they are {', '.join(METHOD_TABLE)}; for a"
                 " cheap run made elsewhere write a name of your own, such as proxy-60m"
             )
         return (Fidelity.SHARPENED if method.steps else Fidelity.PREVIEW), method
-    if name in METHOD_TABLE or name in set(Fidelity):
-        raise DataError(f"fidelity {name!r} means something else; write preview:{name}, or another name")
+    own = current_name(name.lower())
+    if own in METHOD_TABLE or own in set(Fidelity):
+        advice = f"preview:{own}" if own in METHOD_TABLE else "joint, preview:METHOD"
+        raise DataError(f"fidelity {name!r} means something else; write {advice}, or another name")
     if not _NAME.fullmatch(name):
         raise DataError(
             f"fidelity {name!r} is not understood; write joint, preview:METHOD, or a name of letters, digits, - _ and ."

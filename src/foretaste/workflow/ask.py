@@ -23,9 +23,9 @@ from foretaste.surface.propose import Option, Proposal, propose
 from foretaste.surface.scatter import round_weights
 from foretaste.surface.table import Surface
 from foretaste.weights import TaskWeights, corners, uniform
+from foretaste.workflow.fidelity_costs import fidelity_costs
 from foretaste.workflow.goal import Floors, Prefer
 from foretaste.workflow.outcome import Outcome, read_outcome
-from foretaste.workflow.tell import fidelity_costs
 
 __all__ = ["PendingRun", "ask", "drop_pending", "pending_runs", "space_filling"]
 
@@ -33,6 +33,7 @@ _CORNERS = 4  # most names for which the first runs have all weight on one
 _FIRST = 5  # most runs that only fill the space
 _SPREAD = 256  # weights inside the simplex to choose the first runs from
 _MOST = 100
+_LONGEST = 1_000_000  # hours that a proposal may be pending
 _ROUNDED = 0.0011  # largest difference of weights that are told with three decimals
 
 
@@ -78,7 +79,8 @@ def ask(
 
     Raises:
         StudyError: The study is empty: it has no tasks yet; or nothing is left to propose.
-        WeightsError: A count below 1, or a preference or floor that is not understood.
+        WeightsError: A count below 1, a time that is no number of hours, or a preference or floor that is not
+            understood.
 
     >>> import pathlib, tempfile
     >>> from foretaste.workflow.outside import OutsideQuestion, start_outside
@@ -87,6 +89,8 @@ def ask(
     ...         [str(run.weights) for run in ask(study, 2)], [str(run.weights) for run in ask(study)]
     (['a=0.5,b=0.5', 'a=1,b=0'], ['a=0,b=1'])
     """
+    if expire_hours is not None and not 0 <= expire_hours <= _LONGEST:
+        raise WeightsError(f"proposals cannot expire after {expire_hours} hours; write 0 to {_LONGEST}")
     if not 1 <= count <= _MOST:
         raise WeightsError(f"{count} proposals were asked for; ask for 1 to {_MOST}")
     kind, method = parse_fidelity(fidelity)
@@ -115,13 +119,19 @@ def _proposals(
     chosen: list[tuple[TaskWeights, float | None]] = []
     if can_predict(surface) and len(set(rows)) >= _first_runs(surface, option):
         view = outlook(surface)
+        there = [
+            Proposal(point, option, 0.0)
+            for point, is_there in zip(view.points, _are_taken(view.points, rows), strict=True)
+            if is_there
+        ]
         proposals = propose(
             view,
             outcome.preference.resolve_knee(surface),
             outcome.floors,
             options=[option],
             count=count,
-            pending=_reckoned(view, pending, option),
+            pending=_pending_proposals(view, pending, option),
+            failed=there,  # a table may have rounded their weights, which are then no row's
         )
         chosen = [(proposal.weights, proposal.gain) for proposal in proposals]
     taken = [*rows, *waiting, *(weights for weights, _ in chosen)]
@@ -137,8 +147,8 @@ def _first_runs(surface: Surface, option: Option) -> int:
     return min(names + 1, _FIRST)
 
 
-def _reckoned(view: Outlook, pending: Sequence[PendingRun], option: Option) -> list[Proposal]:
-    """Turn pending runs into proposals at the nearest candidates, so that their results are reckoned with."""
+def _pending_proposals(view: Outlook, pending: Sequence[PendingRun], option: Option) -> list[Proposal]:
+    """Turn pending runs into proposals at the nearest candidates; new ones are chosen as if they were running."""
     alphas = np.array([list(point.values()) for point in view.points])
     proposals = []
     for run in pending:
@@ -153,7 +163,7 @@ def space_filling(surface: Surface, taken: Sequence[TaskWeights], count: int) ->
     """Choose weights that are far from those that are taken: equal weights first, and up to four names the corners.
 
     Args:
-        surface: Names what is mixed; its rows are not looked at, save for candidates.
+        surface: Names what is mixed; its rows do not matter.
         taken: Weights with a result or waiting for one.
         count: At most so many are chosen.
 
@@ -170,16 +180,20 @@ def space_filling(surface: Surface, taken: Sequence[TaskWeights], count: int) ->
     spread = inside(names, _SPREAD) if len(names) > 2 else candidates(replace(surface, rows=()))
     pool = [*first, *(round_weights(names, np.array(point.shares), least=1) for point in spread)]
     chosen: list[TaskWeights] = []
-    seen_weights = set(taken)
-    while len(chosen) < count:
-        left = [weights for weights in pool if weights not in seen_weights]
-        if not left:
-            break
-        ready = [weights for weights in first if weights not in seen_weights]
-        best = ready[0] if ready else _farthest(left, [*taken, *chosen])
+    left = [weights for weights, is_taken in zip(pool, _are_taken(pool, taken), strict=True) if not is_taken]
+    while left and len(chosen) < count:
+        best = left[0] if left[0] in first else _farthest(left, [*taken, *chosen])
         chosen.append(best)
-        seen_weights.add(best)
+        left = [weights for weights in left if weights != best]
     return chosen
+
+
+def _are_taken(points: Sequence[TaskWeights], taken: Sequence[TaskWeights]) -> list[bool]:
+    """Tell for each of N weightings whether a run is there, as far as a table may have rounded its weights."""
+    if not taken:
+        return [False] * len(points)
+    shares = np.array([point.shares for point in taken])
+    return [bool((np.abs(shares - np.array(point.shares)).max(1) <= _ROUNDED).any()) for point in points]
 
 
 def _farthest(pool: Sequence[TaskWeights], others: Sequence[TaskWeights]) -> TaskWeights:
@@ -214,14 +228,9 @@ def pending_runs(study: StudyStore) -> list[PendingRun]:
     for work in study.all_work("proposal"):
         weights = TaskWeights(list(work.inputs["weights"]), list(work.inputs["weights"].values()))
         run = PendingRun(weights, work.inputs["fidelity"], work.result["gain"], work.result["time"], work.key)
-        if work.key not in dropped and not any(_are_near(run.weights, own) for own in finished.get(run.fidelity, ())):
+        if work.key not in dropped and _are_taken([weights], finished.get(run.fidelity, ())) == [False]:
             runs.append(run)
     return runs
-
-
-def _are_near(left: TaskWeights, right: TaskWeights) -> bool:
-    """Whether weights are the same as far as a trainer's table may round them."""
-    return max(abs(one - other) for one, other in zip(left.shares, right.shares, strict=True)) <= _ROUNDED
 
 
 def drop_pending(study: StudyStore, weights: Sequence[TaskWeights] | None = None) -> list[PendingRun]:

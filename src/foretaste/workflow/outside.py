@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from foretaste import __version__
-from foretaste.errors import RecipeError, StudyError, TaskError
+from foretaste.errors import RecipeError, StudyError, TaskError, WeightsError
 from foretaste.names import check_name
 from foretaste.one_line import one_line
 from foretaste.store.study import Json, StudyStore
@@ -26,6 +26,7 @@ MetricNames = str | Sequence[str] | Mapping[str, bool]  # one metric, several, o
 _FORBIDDEN = set(",=<>\n\t")
 _MOST_METRICS = 50
 _DIRECTIONS = {":up": True, ":down": False}
+_PREFER = "mean"
 _TEXT = "# This study has no recipe: its runs are made elsewhere, and `foretaste tell` adds them.\n"
 
 
@@ -36,8 +37,8 @@ class OutsideQuestion:
     Args:
         metrics: By task, whether higher values of each metric are better; the first metric is the headline.
         domains: What is mixed; empty if the tasks themselves are.
-        prefer: What to maximise, as ``--prefer`` reads it.
-        floors: What must hold, as ``--floor`` reads it.
+        prefer: What to maximise, as ``--prefer`` reads it; what the study has, or the mean, if left out.
+        floors: What must hold, as ``--floor`` reads it; what the study has, or nothing, if left out.
 
     >>> OutsideQuestion.of({"code": ["pass@1", "pass@10"], "chat": "loss"}).metrics
     {'code': {'pass@1': True, 'pass@10': True}, 'chat': {'loss': False}}
@@ -45,8 +46,8 @@ class OutsideQuestion:
 
     metrics: Mapping[str, Mapping[str, bool]]
     domains: tuple[str, ...] = ()
-    prefer: str = "mean"
-    floors: tuple[str, ...] = ()
+    prefer: str | None = None
+    floors: tuple[str, ...] | None = None
 
     __repr__ = one_line
 
@@ -55,8 +56,8 @@ class OutsideQuestion:
         cls,
         tasks: Mapping[str, MetricNames],
         domains: Sequence[str] = (),
-        prefer: str = "mean",
-        floors: Sequence[str] = (),
+        prefer: str | None = None,
+        floors: Sequence[str] | None = None,
     ) -> "OutsideQuestion":
         """Check names, and find the direction of each metric by its name unless it is given.
 
@@ -78,10 +79,13 @@ class OutsideQuestion:
             check_name(name)
         if len(set(mixed)) < len(mixed):
             raise TaskError(f"a domain is named twice: {', '.join(mixed)}")
-        question = cls({task: _directions(task, names) for task, names in tasks.items()}, mixed, prefer, tuple(floors))
+        metrics = {task: _directions(task, names) for task, names in tasks.items()}
+        question = cls(metrics, mixed, prefer, None if floors is None else tuple(floors))
         criteria = [f"{task}:{metric}" for task, metrics in question.metrics.items() for metric in metrics]
-        Preference.parse(prefer, list(tasks), criteria)
-        for floor in floors:
+        if mixed and prefer == "knee":
+            raise WeightsError("the knee needs a single-task model of each task, which a study of domains has not")
+        Preference.parse(prefer or _PREFER, list(tasks), criteria)
+        for floor in floors or ():
             Floor.parse(floor, [*tasks, *criteria])
         return question
 
@@ -90,8 +94,16 @@ class OutsideQuestion:
         """Names of what is mixed."""
         return self.domains or tuple(self.metrics)
 
-    def plan(self, name: str) -> dict[str, object]:
-        """Return what the study keeps."""
+    def plan(self, name: str, former: Mapping[str, Json] | None = None) -> dict[str, object]:
+        """Return what the study keeps.
+
+        Args:
+            name: The study's name.
+            former: The preference and floors that it has, as in a recipe.
+        """
+        own = {"prefer": self.prefer, "floors": None if self.floors is None else list(self.floors)}
+        goal = {"prefer": _PREFER, "floors": []} | dict(former or {})
+        goal |= {part: value for part, value in own.items() if value is not None}
         headlines = {task: Headline(*next(iter(metrics.items()))) for task, metrics in self.metrics.items()}
         identity = {"tasks": {task: dict(metrics) for task, metrics in self.metrics.items()}}
         return {
@@ -103,7 +115,7 @@ class OutsideQuestion:
             "headlines": {task: asdict(headline) for task, headline in headlines.items()},
             "metrics": identity["tasks"],
             "domains": list(self.domains),
-            "recommend": {"prefer": self.prefer, "floors": list(self.floors)},
+            "recommend": goal,
             "method": "",
             "inside": False,
             "versions": f"foretaste {__version__}",
@@ -123,7 +135,8 @@ def _directions(task: str, names: MetricNames) -> dict[str, bool]:
         wrong = next((character for character in metric if character in _FORBIDDEN), None)
         if wrong is not None or not metric or metric != metric.strip() or not metric.isprintable():
             raise TaskError(
-                f"the metric {metric!a} of task {task!r} cannot be used; leave out , = < > and spaces around"
+                f"the metric {metric!a} of task {task!r} cannot be used: a metric's name cannot be empty, contain"
+                " , = < or >, or begin or end with a space"
             )
     return {metric: bool(is_better) for metric, is_better in names.items()}
 
@@ -177,10 +190,12 @@ def start_outside(folder: Path, question: OutsideQuestion) -> StudyStore:
     ...         print(study.recipe()[1]["name"])
     swarm
     """
-    plan = question.plan(folder.resolve().name)
+    name = folder.resolve().name
+    plan = question.plan(name)
     if StudyStore.exists(folder):
         with StudyStore.open(folder) as study:
             check_same_question(folder, study.recipe(), plan)
+            plan = question.plan(name, (study.recipe() or ("", {"recommend": None}))[1]["recommend"])
     study = StudyStore.create(folder)
     study.add_recipe(_TEXT, plan)
     return study
@@ -212,7 +227,13 @@ def check_same_question(folder: Path, recipe: tuple[str, Json] | None, plan: Jso
             )
 
 
+def _with_direction(metric: tuple[str, bool]) -> str:
+    return f"{metric[0]}:{'up' if metric[1] else 'down'}"
+
+
 def _listing(part: Mapping[str, Mapping[str, bool]] | Sequence[str]) -> str:
     if isinstance(part, Mapping):
-        return ", ".join(f"{task} ({', '.join(metrics)})" for task, metrics in part.items())
+        return ", ".join(
+            f"{task} ({', '.join(map(_with_direction, metrics.items()))})" for task, metrics in part.items()
+        )
     return ", ".join(part) or "the tasks themselves"

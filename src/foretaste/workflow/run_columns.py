@@ -1,7 +1,9 @@
 """Columns of a table of runs: what each of them holds, and the runs that its rows describe."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from numbers import Real
 
 from foretaste.errors import BadInput, DataError
 from foretaste.names import first_few
@@ -26,7 +28,7 @@ class TableOptions:
             where its name does not say so.
         fidelity: Of rows without a column for it.
         seed: Of rows without a column for it.
-        cost: Of rows without a column for it.
+        cost: Of rows without a column for it, and of later runs of this fidelity.
         normalise: Whether weights are divided by their sum.
     """
 
@@ -37,6 +39,11 @@ class TableOptions:
     normalise: bool = False
 
     __repr__ = one_line
+
+    @property
+    def costs(self) -> dict[str, float]:
+        """What a run of the fidelity costs, if that is known."""
+        return {} if self.cost is None else {self.fidelity: self.cost}
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,8 @@ def map_columns(table: RunTable, surface: Surface, columns: Mapping[str, str] | 
     weights = _columns_there({name: _weight_column(name, chosen, free) for name in names})
     facts = _columns_there({fact: chosen.get(fact) or _own(fact, free) for fact in _FACTS})
     rest = [column for column in free if column not in {*weights.values(), *facts.values()}]
-    metrics = _chosen_metrics(chosen, surface) | _named_metrics(rest, surface)
+    measured = [column for column in rest if _has_numbers(table, column)]
+    metrics = _chosen_metrics(chosen, surface) | _named_metrics(measured, surface)
     unused = tuple(column for column in rest if column not in set(metrics.values()))
     mapping = ColumnMapping(weights, metrics, facts, unused, tuple(name for name in names if name not in weights))
     _check(mapping, table, surface)
@@ -152,6 +160,16 @@ def _named_metrics(columns: Sequence[str], surface: Surface) -> dict[tuple[str, 
         if task in surface.headlines and (metric or not dot):
             metrics[task, metric or surface.headlines[task].metric] = column
     return metrics
+
+
+def _has_numbers(table: RunTable, column: str) -> bool:
+    """Whether some cell of a column is a number; a column of names is no metric, whatever it is called."""
+    for _, cells in table.rows:
+        with suppress(DataError):
+            if column in cells:
+                _number(cells, column)
+                return True
+    return False
 
 
 def _check(mapping: ColumnMapping, table: RunTable, surface: Surface) -> None:
@@ -207,7 +225,10 @@ def runs_of(
 def _run(
     place: str, cells: Mapping[str, object], mapping: ColumnMapping, surface: Surface, options: TableOptions
 ) -> OutsideRun:
-    shares = {name: _number(cells, column) for name, column in mapping.weights.items() if column in cells}
+    empty = [column for column in mapping.weights.values() if column not in cells]
+    if empty and options.normalise:  # otherwise the sum says it
+        raise DataError(f"{first_few(empty)} is empty; write 0 for no weight")
+    shares = {name: _share(cells, column) for name, column in mapping.weights.items() if column in cells}
     metrics: dict[str, dict[str, float]] = {}
     for (task, metric), column in mapping.metrics.items():
         if column in cells:
@@ -225,14 +246,23 @@ def _run(
     )
 
 
+def _share(cells: Mapping[str, object], column: str) -> float:
+    """Read a weight, which may be written as a percentage."""
+    value = cells[column]
+    if isinstance(value, str) and value.strip().endswith("%"):
+        return _number({column: value.strip().removesuffix("%")}, column)
+    return _number(cells, column)
+
+
 def _number(cells: Mapping[str, object], column: str) -> float:
     value = cells[column]
     try:
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
+        if isinstance(value, bool) or not isinstance(value, str | Real):
             raise ValueError
-        return float(value.strip().removesuffix("%") if isinstance(value, str) else value)
+        return float(value)
     except ValueError:
-        raise DataError(f"{column} is {value!r}, which is no number") from None
+        share = " (write 0.41 for 41%)" if isinstance(value, str) and value.strip().endswith("%") else ""
+        raise DataError(f"{column} is {value!r}, which is no number{share}") from None
 
 
 def _whole(cells: Mapping[str, object], column: str) -> int:

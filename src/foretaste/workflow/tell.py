@@ -6,23 +6,28 @@ them; telling other numbers is an error, unless they are to replace the former o
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from foretaste.document.wording import counted
 from foretaste.errors import DataError, WeightsError
-from foretaste.evaluation import Evaluation, Fidelity
-from foretaste.names import first_few
+from foretaste.evaluation import Evaluation
+from foretaste.names import first_faults, first_few
 from foretaste.one_line import one_line
 from foretaste.store.study import StudyStore
-from foretaste.surface.fidelities import fidelity_name, parse_fidelity
+from foretaste.surface.fidelities import parse_fidelity
 from foretaste.surface.table import Surface
 from foretaste.weights import TaskWeights
+from foretaste.workflow.fidelity_costs import check_cost, set_fidelity_cost, stored_costs
 from foretaste.workflow.outcome import empty_surface
 
-__all__ = ["OutsideRun", "TellResult", "fidelity_costs", "read_metrics", "read_weights", "set_fidelity_cost", "tell"]
+__all__ = ["OutsideRun", "TellResult", "read_metrics", "read_weights", "tell"]
 
 _CLAIM = "tell"
 _NEAR = 1e-12  # relative difference of numbers that are the same
+_FAULTS = 20  # faults that a message names
+_SEEDS = 2**63  # seeds that a study can keep
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,9 @@ class OutsideRun:
         seed: Tells runs at the same weights apart.
         cost: Of this run, in the unit of the study's other costs: seconds, or shares of a joint run; None if unknown.
         origin: Where the run comes from, for messages, such as ``line 7``.
+
+    Raises:
+        DataError: A negative cost, or a seed that a study cannot keep.
     """
 
     weights: TaskWeights
@@ -46,6 +54,12 @@ class OutsideRun:
     origin: str = field(default="", compare=False)
 
     __repr__ = one_line
+
+    def __post_init__(self) -> None:
+        if self.cost is not None and not (math.isfinite(self.cost) and self.cost >= 0):
+            raise DataError(f"the cost is {self.cost}; write a number of at least 0")
+        if not -_SEEDS <= self.seed < _SEEDS:
+            raise DataError(f"the seed {self.seed:g} has too many digits; write a whole number of at most 18 digits")
 
     @property
     def key(self) -> str:
@@ -67,10 +81,10 @@ class TellResult:
 
     Args:
         new: How many runs are new.
-        extended: How many runs have metrics that they lacked.
+        extended: How many runs have metrics or a cost that they lacked.
         replaced: How many runs have other numbers than before.
         unchanged: How many runs were there already.
-        incomplete: How many runs lack the headline metric of a task, so that predictions leave them out.
+        incomplete: How many of all these runs lack the headline metric of a task, so that predictions leave them out.
     """
 
     new: int = 0
@@ -83,25 +97,38 @@ class TellResult:
         """Return the counts in words.
 
         >>> str(TellResult(new=12, unchanged=500))
-        '12 new rows, 500 were there'
+        '12 new runs, 500 already known'
         """
-        counts = {"extended": self.extended, "replaced": self.replaced, "incomplete": self.incomplete}
-        more = "".join(f", {count} {name}" for name, count in counts.items() if count)
-        there = f", {self.unchanged} {'was' if self.unchanged == 1 else 'were'} there" if self.unchanged else ""
-        return f"{self.new} new row{'s' if self.new != 1 else ''}{there}{more}"
+        counts = {
+            "already known": self.unchanged,
+            "extended": self.extended,
+            "replaced": self.replaced,
+            "without a headline metric (not used to predict)": self.incomplete,
+        }
+        return ", ".join(
+            [counted(self.new, "new run"), *(f"{count} {name}" for name, count in counts.items() if count)]
+        )
 
 
-def tell(study: StudyStore, runs: Sequence[OutsideRun], *, replace_numbers: bool = False) -> TellResult:
+def tell(
+    study: StudyStore,
+    runs: Sequence[OutsideRun],
+    *,
+    replace_numbers: bool = False,
+    costs: Mapping[str, float] | None = None,
+) -> TellResult:
     """Add runs that were made elsewhere to a study, all or none.
 
     Args:
         study: With or without a recipe.
         runs: Any number of them.
         replace_numbers: Whether numbers that differ from those of the study take their place.
+        costs: What a run of a fidelity costs, by its name, for runs that do not tell it themselves; see
+            `foretaste.workflow.fidelity_costs`.
 
     Raises:
         StudyError: The study is empty: it has no tasks yet.
-        DataError: A run has other numbers than the study; every such run is named.
+        DataError: A run has other numbers than the study; every such run is named. Or a cost cannot be used.
 
     >>> import pathlib, tempfile
     >>> from foretaste.workflow.outside import OutsideQuestion, start_outside
@@ -109,31 +136,37 @@ def tell(study: StudyStore, runs: Sequence[OutsideRun], *, replace_numbers: bool
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with start_outside(pathlib.Path(folder, "s"), OutsideQuestion.of({"a": "f1", "b": "f1"})) as study:
     ...         print(tell(study, [run]), "|", tell(study, [run]))
-    1 new row | 0 new rows, 1 was there
+    1 new run | 0 new runs, 1 already known
     """
-    empty, costs = empty_surface(study), _costs_told(study)
+    empty, own_costs = empty_surface(study), costs or {}
+    for name, cost in own_costs.items():
+        check_cost(name, cost)
     with study.claim(_CLAIM):
-        runs_by_key, faults = _merge_repeats(runs)
+        usual_costs, runs_by_key = {**stored_costs(study), **own_costs}, _merge_repeats(runs)
         former = study.evaluations(list(runs_by_key))
-        counts = dict.fromkeys(("new", "extended", "replaced", "unchanged"), 0)
-        rows = []
+        changes, faults = dict[str, tuple[str, Evaluation]](), list[str]()
         for key, run in runs_by_key.items():
-            row = run.evaluation(costs.get(run.fidelity, 0.0))
-            change, merged = _merge(former.get(key), row)
-            if change == "replaced" and not replace_numbers:
-                faults.append(f"{_name_of(run)}: {_difference(former[key], row)}")
-            counts[change] += 1
-            if change != "unchanged":
-                rows.append((key, _inputs(run), merged))
+            before = former.get(key)
+            row = run.evaluation(usual_costs.get(run.fidelity, 0.0) if before is None else before.cost)
+            changes[key] = change, _ = _merge(before, row)
+            if before is not None and change == "replaced" and not replace_numbers:
+                faults.append(f"{_name_of(run)}: {_difference(before, row)}")
         if faults:
             raise DataError(_refusal(faults))
-        study.tell_evaluations(rows)
-    incomplete = sum(_is_incomplete(row, empty) for _, _, row in rows)
-    return TellResult(**counts, incomplete=incomplete)
+        for name, cost in own_costs.items():
+            set_fidelity_cost(study, name, cost)
+        changed = [key for key, (change, _) in changes.items() if change != "unchanged"]
+        study.tell_evaluations([(key, _inputs(runs_by_key[key]), changes[key][1]) for key in changed])
+    counts = Counter(change for change, _ in changes.values())
+    return TellResult(**counts, incomplete=sum(_is_incomplete(row, empty) for _, row in changes.values()))
 
 
-def _merge_repeats(runs: Sequence[OutsideRun]) -> tuple[dict[str, OutsideRun], list[str]]:
-    """Return the runs by key, and what is wrong with those that are there twice with other numbers."""
+def _merge_repeats(runs: Sequence[OutsideRun]) -> dict[str, OutsideRun]:
+    """Return the runs by key.
+
+    Raises:
+        DataError: Runs are there twice with other numbers.
+    """
     runs_by_key: dict[str, OutsideRun] = {}
     faults = []
     for run in runs:
@@ -141,11 +174,16 @@ def _merge_repeats(runs: Sequence[OutsideRun]) -> tuple[dict[str, OutsideRun], l
         change, merged = _merge(first.evaluation(0.0), run.evaluation(0.0))
         if change == "replaced":
             faults.append(
-                f"{_name_of(run)}: {first.origin or 'another run'} has the same weights, fidelity and seed and other"
-                " numbers; give each run its own seed"
+                f"{_name_of(run)}: {first.origin or 'another run'} has the same weights, fidelity and seed, and other"
+                " numbers"
             )
-        runs_by_key[run.key] = replace(first, metrics=merged.metrics)
-    return runs_by_key, faults
+        cost = run.cost if first.cost is None else first.cost
+        runs_by_key[run.key] = replace(first, metrics=merged.metrics, cost=cost)
+    if faults:
+        raise DataError(
+            "\n  ".join(first_faults(faults, _FAULTS)) + "\ngive each run its own seed; nothing was written"
+        )
+    return runs_by_key
 
 
 def _merge(former: Evaluation | None, row: Evaluation) -> tuple[str, Evaluation]:
@@ -158,7 +196,7 @@ def _merge(former: Evaluation | None, row: Evaluation) -> tuple[str, Evaluation]
     if _difference(former, row):
         return "replaced", merged
     is_same = all(set(metrics[task]) == set(former.metrics.get(task, {})) for task in tasks)
-    return ("unchanged", former) if is_same else ("extended", merged)
+    return ("unchanged", former) if is_same and row.cost == former.cost else ("extended", merged)
 
 
 def _difference(former: Evaluation, row: Evaluation) -> str:
@@ -172,9 +210,9 @@ def _difference(former: Evaluation, row: Evaluation) -> str:
 
 
 def _refusal(faults: Sequence[str]) -> str:
-    lines = "\n  ".join(faults[:20]) + (f"\n  and {len(faults) - 20} more" if len(faults) > 20 else "")
+    lines = "\n  ".join(first_faults(faults, _FAULTS))
     return (
-        f"the study has other numbers for {len(faults)} run{'s' if len(faults) > 1 else ''}:\n  {lines}\n"
+        f"the study has other numbers for {counted(len(faults), 'run')}:\n  {lines}\n"
         "another run at the same weights needs another seed; to correct numbers, add --replace (replace=True);"
         " nothing was written"
     )
@@ -251,37 +289,3 @@ def read_metrics(surface: Surface, metrics: Mapping[str, float | Mapping[str, fl
     if not any(by_task.values()):
         raise DataError(f"no metric of any task; the tasks are {first_few(surface.tasks)}")
     return {task: by_task.get(task, {}) for task in surface.tasks}
-
-
-def set_fidelity_cost(study: StudyStore, name: str, cost: float) -> None:
-    """Note what a run of a fidelity costs, for runs that do not tell it themselves.
-
-    Args:
-        study: Any.
-        name: The fidelity.
-        cost: Seconds, or a share of a joint run; the same unit for all fidelities of a study.
-
-    Raises:
-        DataError: The name is not understood, or the cost is not above 0.
-    """
-    parse_fidelity(name)
-    if not (math.isfinite(cost) and cost > 0):
-        raise DataError(f"the cost of {name} is {cost}; write a number above 0")
-    if fidelity_costs(study).get(name) != cost:
-        number = len(study.all_work("fidelity"))
-        key = hashlib.sha256(f"fidelity|{name}|{cost!r}|{number}".encode()).hexdigest()
-        study.add("fidelity", key, {"name": name, "cost": cost, "outside": True}, {}, None, 0.0)
-
-
-def fidelity_costs(study: StudyStore) -> dict[str, float]:
-    """Return what a run of each fidelity costs, the cheapest first, as far as it was told or rows tell it."""
-    costs: dict[str, list[float]] = {str(Fidelity.JOINT): []}
-    for row in study.evaluations_after(0)[0]:
-        costs.setdefault(fidelity_name(row), []).append(row.cost)
-    means = {name: sum(values) / len(values) for name, values in costs.items() if values and sum(values) > 0}
-    means.setdefault(str(Fidelity.JOINT), 1.0)
-    return dict(sorted((means | _costs_told(study)).items(), key=lambda pair: pair[1]))
-
-
-def _costs_told(study: StudyStore) -> dict[str, float]:
-    return {str(work.inputs["name"]): float(work.inputs["cost"]) for work in study.all_work("fidelity")}

@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from foretaste.document.wording import counted
 from foretaste.errors import DataError
+from foretaste.names import first_faults
 from foretaste.one_line import one_line
 from foretaste.sources.run_tables import RunTable, TableSource, read_table
 from foretaste.store.study import StudyStore
 from foretaste.workflow.outcome import empty_surface
 from foretaste.workflow.run_columns import ColumnMapping, TableOptions, map_columns, runs_of
-from foretaste.workflow.tell import OutsideRun, TellResult, set_fidelity_cost, tell
+from foretaste.workflow.tell import OutsideRun, TellResult, tell
 
 __all__ = ["TablePreview", "describe_faults", "preview_table", "tell_rows"]
 
@@ -79,15 +81,12 @@ def tell_rows(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with start_outside(pathlib.Path(folder, "s"), OutsideQuestion.of({"a": "f1", "b": "f1"})) as study:
     ...         print(tell_rows(study, rows))
-    2 new rows
+    2 new runs
     """
     preview = preview_table(study, source, options)
     if preview.faults and not skip_bad:
         raise DataError(describe_faults(preview.table, preview.faults))
-    result = tell(study, preview.runs, replace_numbers=replace_numbers)
-    if options is not None and options.cost is not None:
-        set_fidelity_cost(study, options.fidelity, options.cost)
-    return result
+    return tell(study, preview.runs, replace_numbers=replace_numbers, costs=(options or TableOptions()).costs)
 
 
 def describe_faults(table: RunTable, faults: Sequence[str]) -> str:
@@ -96,11 +95,8 @@ def describe_faults(table: RunTable, faults: Sequence[str]) -> str:
     >>> describe_faults(RunTable("a.csv", (), (("line 2", {}),)), ["line 2: no metric of any task"]).splitlines()[0]
     'a.csv has 1 row that cannot be read, of 1:'
     """
-    count = len(faults)
-    lines = "\n  ".join(faults[:_MOST_FAULTS]) + (
-        f"\n  and {count - _MOST_FAULTS} more" if count > _MOST_FAULTS else ""
-    )
+    lines = "\n  ".join(first_faults(faults, _MOST_FAULTS))
     return (
-        f"{table.name} has {count} row{'s' if count > 1 else ''} that cannot be read, of {len(table.rows)}:\n  {lines}"
+        f"{table.name} has {counted(len(faults), 'row')} that cannot be read, of {len(table.rows)}:\n  {lines}"
         "\nnothing was written; correct them, or leave them out with --skip-bad (skip_bad=True)"
     )

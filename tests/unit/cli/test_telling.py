@@ -17,14 +17,16 @@ def test_a_table_makes_a_study(tmp_path: Path) -> None:
     assert "nothing was written" in shown.out
     assert not (tmp_path / "s").exists()
     told = foretaste("tell", tmp_path / "s", table, *TASKS, *column)
-    assert told.out.splitlines() == ["2 new rows", f"next: foretaste show {tmp_path / 's'}"]
+    assert told.out.splitlines() == ["2 new runs", f"next: foretaste show {tmp_path / 's'}"]
     again = json.loads(foretaste("tell", tmp_path / "s", table, *column, "--json").out)
     assert (again["new"], again["unchanged"]) == (0, 2)
 
 
 def test_one_run_is_told_by_options(tmp_path: Path) -> None:
     run = ("--weights", "web=30,code=70", "--normalise", "--metric", "qa=0.5", "--metric", "coding:pass@10=0.7")
-    assert foretaste("tell", tmp_path / "s", *TASKS, *run).out.startswith("1 new row, 1 incomplete")
+    assert foretaste("tell", tmp_path / "s", *TASKS, *run).out.startswith(
+        "1 new run, 1 without a headline metric (not used to predict)"
+    )
     other = foretaste("tell", tmp_path / "s", *run, "--metric", "qa=0.6")
     assert (other.code, "names 'qa' twice" in other.err) == (2, True)
 

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import datasets
+import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 
@@ -82,3 +83,29 @@ def test_what_cannot_be_read_is_named(name: str, content: bytes, reason: str, tm
 def test_a_file_that_is_missing(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cannot read .*none.csv: No such file"):
         read_table(tmp_path / "none.csv")
+
+
+class PolarsFrame:
+    """As much of a data frame of Polars as is used."""
+
+    columns = ("web", "qa.f1")
+
+    def to_dicts(self) -> list[dict[str, object]]:
+        return [dict(row) for row in ROWS]
+
+    def to_dict(self, *, as_series: bool = True) -> dict[str, list[object]]:
+        raise AssertionError(f"columns are not rows: {as_series}")
+
+
+def test_a_frame_of_polars_is_read_by_rows() -> None:
+    assert [dict(cells) for _, cells in read_table(PolarsFrame()).rows] == ROWS
+
+
+@pytest.mark.parametrize("cell", ["NaN", " na ", "null", "", None, float("nan"), np.float32("nan")])
+def test_cells_that_say_so_are_empty(cell: object) -> None:
+    assert dict(read_table([{"web": 0.5, "qa": cell}]).rows[0][1]) == {"web": 0.5}
+
+
+def test_rows_are_mappings() -> None:
+    with pytest.raises(DataError, match="a row of the table is no mapping"):
+        read_table([1])  # type: ignore[list-item]

@@ -24,7 +24,10 @@ def told(folder: Path) -> ft.Study:
 def test_results_are_told_and_weights_recommended_without_a_model(tmp_path: Path) -> None:
     swarm = told(tmp_path / "mixture.study")
     assert repr(swarm) == "Study('mixture.study', 7 rows)"
-    assert str(swarm.tell("code=0.5,chat=0.5", {"code": 0.41, "chat": {"win rate": 0.63}})) == "0 new rows, 1 was there"
+    assert (
+        str(swarm.tell("code=0.5,chat=0.5", {"code": 0.41, "chat": {"win rate": 0.63}}))
+        == "0 new runs, 1 already known"
+    )
     best = swarm.recommend(prefer="worst", floors=["code>=0.2"])
     assert 0.3 < best.weights["code"] < 0.8
     assert "proxy-60m" in best.basis

@@ -17,7 +17,9 @@ def test_a_name_is_read_and_written(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("simple", "write preview:simple"),
+        ("simple", "write preview:simple, or another name"),
+        ("ensemble", "write preview:predictive, or another name"),  # the former name of a method
+        ("Joint", "write joint, preview:METHOD, or another name"),
         ("preview", "means something else"),
         ("preview:magic", "names no preview method"),
         ("two words", "is not understood"),

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,27 @@ def test_pending_runs_expire(tmp_path: Path) -> None:
         assert ask(study, expire_hours=1)[0].weights != first[0].weights
         assert ask(study, expire_hours=0)[0].weights == first[0].weights
         assert len(pending_runs(study)) == 1
+
+
+@pytest.mark.parametrize("proxies", [0, 20], ids=["no run", "proxies"])
+def test_weights_that_come_back_rounded_are_not_proposed_again(tmp_path: Path, proxies: int) -> None:
+    with swarm(tmp_path / "s", made_up_runs(proxies, "proxy-60m")) as study:
+        asked = []
+        for _ in range(6):
+            (run,) = ask(study)
+            asked.append(run.weights)
+            shares = [round(share, 3) for share in run.weights.values()]
+            shares[-1] = round(1 - sum(shares[:-1]), 3)
+            assert tell(study, [run_at(TaskWeights(DOMAINS, shares))]).new == 1
+            assert pending_runs(study) == []
+    gaps = [np.abs(np.subtract(one.shares, other.shares)).max() for one, other in combinations(asked, 2)]
+    assert min(gaps) > 0.002
+
+
+@pytest.mark.parametrize("hours", [float("nan"), -1.0, 1e12])
+def test_a_time_that_is_none_is_refused(tmp_path: Path, hours: float) -> None:
+    with swarm(tmp_path / "s") as study, pytest.raises(WeightsError, match="proposals cannot expire after"):
+        ask(study, expire_hours=hours)
 
 
 def test_asking_and_telling_finds_good_weights(tmp_path: Path) -> None:

@@ -30,11 +30,35 @@ def test_the_same_question_opens_the_study_again(tmp_path: Path) -> None:
     swarm(tmp_path / "s").close()
     with swarm(tmp_path / "s"):
         pass
-    with pytest.raises(StudyError, match=r"has other tasks: qa \(accuracy\), .* not a \(f1\)"):
+    with pytest.raises(StudyError, match=r"has other tasks: qa \(accuracy:up\), .* not a \(f1:up\)"):
         start_outside(tmp_path / "s", OutsideQuestion.of({"a": "f1"}))
     other = OutsideQuestion.of({"qa": "accuracy", "coding": ["pass@10", "pass@1"]}, QUESTION.domains)
     with pytest.raises(StudyError, match="has other tasks"):
         start_outside(tmp_path / "s", other)  # another headline metric
+
+
+def test_another_direction_is_another_question_and_named(tmp_path: Path) -> None:
+    start_outside(tmp_path / "s", OutsideQuestion.of({"a": "speed:up"})).close()
+    with pytest.raises(StudyError, match=r"has other tasks: a \(speed:up\), not a \(speed:down\)"):
+        start_outside(tmp_path / "s", OutsideQuestion.of({"a": "speed:down"}))
+
+
+def test_a_preference_is_kept_unless_another_is_given(tmp_path: Path) -> None:
+    tasks = {"a": "f1", "b": "f1"}
+    start_outside(tmp_path / "s", OutsideQuestion.of(tasks, prefer="worst", floors=["a>=0.1"])).close()
+    for question, kind, count in (
+        (OutsideQuestion.of(tasks), "worst", 1),
+        (OutsideQuestion.of(tasks, prefer="mean"), "mean", 1),
+        (OutsideQuestion.of(tasks, floors=[]), "mean", 0),
+    ):
+        with start_outside(tmp_path / "s", question) as study:
+            outcome = read_outcome(study)
+        assert (outcome.preference.kind, len(outcome.floors)) == (kind, count)
+
+
+def test_a_study_of_domains_has_no_knee() -> None:
+    with pytest.raises(WeightsError, match="the knee needs a single-task model of each task"):
+        OutsideQuestion.of({"a": "f1"}, ["web", "books"], prefer="knee")
 
 
 def test_domains_that_are_the_tasks_need_not_be_named() -> None:

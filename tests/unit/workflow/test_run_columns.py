@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from foretaste.errors import DataError
@@ -72,3 +73,30 @@ def test_every_bad_row_is_named(change: dict[str, object], reason: str) -> None:
     assert len(runs) == 1
     assert faults[0].startswith("row 2: ")
     assert reason in faults[0]
+
+
+def test_a_column_of_names_is_no_metric() -> None:
+    mapping = mapped({**ROW, "qa.alias": "questions"})
+    assert ("qa", "alias") not in mapping.metrics
+    assert "qa.alias" in mapping.unused
+
+
+def test_weights_may_be_percentages_and_metrics_may_not() -> None:
+    table = read_table([{"web": "41%", "code": "59%", "qa": 0.5}, {"web": "41%", "code": "59%", "qa": "50%"}])
+    runs, faults = runs_of(table, map_columns(table, SURFACE), SURFACE, TableOptions(normalise=True))
+    assert [run.weights.key for run in runs] == ["web=0.41,code=0.59"]
+    assert faults == ["row 2: qa is '50%', which is no number (write 0.41 for 41%)"]
+
+
+def test_an_empty_weight_is_not_scaled_away() -> None:
+    table = read_table([{"web": 20, "code": "", "qa": 0.5}, {"web": 20, "code": 60, "qa": 0.5}])
+    runs, faults = runs_of(table, map_columns(table, SURFACE), SURFACE, TableOptions(normalise=True))
+    assert len(runs) == 1
+    assert faults == ["row 1: code is empty; write 0 for no weight"]
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    row = {"web": np.float32(0.5), "code": np.float64(0.5), "qa": np.float32(0.5), "seed": np.int64(3)}
+    (run,), faults = runs_of(read_table([row]), mapped(row), SURFACE, TableOptions())
+    assert not faults
+    assert (run.seed, run.weights.key) == (3, "web=0.5,code=0.5")

@@ -11,10 +11,8 @@ from foretaste.workflow.session import Session
 from foretaste.workflow.tell import (
     OutsideRun,
     TellResult,
-    fidelity_costs,
     read_metrics,
     read_weights,
-    set_fidelity_cost,
     tell,
 )
 from swarms import DOMAINS, made_up_runs, run_at, swarm
@@ -71,17 +69,32 @@ def test_the_same_run_twice_with_other_numbers_needs_seeds(tmp_path: Path) -> No
         tell(study, [run, twin])
 
 
-def test_costs_of_fidelities(tmp_path: Path) -> None:
-    proxy = run_at(uniform(DOMAINS), "proxy-60m")
-    with swarm(tmp_path / "s", [proxy]) as study:
-        assert fidelity_costs(study) == {"joint": 1.0}
-        for cost in (0.05, 0.1, 0.05):
-            set_fidelity_cost(study, "proxy-60m", cost)
-        assert fidelity_costs(study) == {"proxy-60m": 0.05, "joint": 1.0}
-        tell(study, [replace(proxy, seed=1)])
-        assert read_outcome(study).surface.rows[-1].cost == 0.05
-        with pytest.raises(DataError, match="cost of proxy-60m is 0"):
-            set_fidelity_cost(study, "proxy-60m", 0)
+def test_more_metrics_leave_the_cost(tmp_path: Path) -> None:
+    run = run_at(uniform(DOMAINS))
+    with swarm(tmp_path / "s", [replace(run, metrics={"qa": run.metrics["qa"]}, cost=0.5)]) as study:
+        assert tell(study, [run]) == TellResult(extended=1)
+        assert read_outcome(study).surface.rows[0].cost == 0.5
+        assert tell(study, [replace(run, cost=0.75)]) == TellResult(extended=1)
+        assert tell(study, [run]) == TellResult(unchanged=1)
+        assert read_outcome(study).surface.rows[0].cost == 0.75
+
+
+@pytest.mark.parametrize("cost", [float("nan"), float("inf"), -3.0])
+def test_a_cost_that_is_none_is_refused(cost: float) -> None:
+    with pytest.raises(DataError, match="the cost is"):
+        replace(run_at(uniform(DOMAINS)), cost=cost)
+
+
+def test_a_seed_that_cannot_be_kept_is_refused() -> None:
+    with pytest.raises(DataError, match="has too many digits"):
+        replace(run_at(uniform(DOMAINS)), seed=10**30)
+
+
+def test_incomplete_runs_are_counted_whenever_they_are_told(tmp_path: Path) -> None:
+    run = run_at(uniform(DOMAINS))
+    part = replace(run, metrics={"qa": run.metrics["qa"]})
+    with swarm(tmp_path / "s", [part]) as study:
+        assert tell(study, [part]) == TellResult(unchanged=1, incomplete=1)
 
 
 def test_weights_by_name(tmp_path: Path) -> None:

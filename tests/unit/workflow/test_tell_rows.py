@@ -3,9 +3,10 @@ from pathlib import Path
 import pytest
 
 from foretaste.errors import DataError
+from foretaste.workflow.fidelity_costs import fidelity_costs
 from foretaste.workflow.outcome import read_outcome
 from foretaste.workflow.run_columns import TableOptions
-from foretaste.workflow.tell import TellResult, fidelity_costs
+from foretaste.workflow.tell import TellResult
 from foretaste.workflow.tell_rows import describe_faults, preview_table, tell_rows
 from swarms import swarm
 
@@ -40,4 +41,4 @@ def test_numbers_are_replaced_on_request(tmp_path: Path) -> None:
 def test_many_faults_are_counted(tmp_path: Path) -> None:
     with swarm(tmp_path / "s") as study:
         preview = preview_table(study, [{"web": 2.0, "qa": 0.5}] * 30)
-    assert describe_faults(preview.table, preview.faults).splitlines()[-2] == "  and 10 more"
+    assert describe_faults(preview.table, preview.faults).splitlines()[-2] == "  and 10 more like it"

@@ -8,7 +8,7 @@ from foretaste.evaluation import Evaluation
 from foretaste.surface.views import rows_table
 from foretaste.weights import TaskWeights
 
-__all__ = ["mapping_sections", "proposals_section"]
+__all__ = ["describe_absent", "mapping_sections", "proposals_section"]
 
 _FIRST = 5
 _FAULTS = 20
@@ -39,20 +39,25 @@ def mapping_sections(
         (Column("what", left=True), Column("column", left=True)), tuple(tuple(map(cell_of, line)) for line in lines)
     )
     notes = [Note(f"{', '.join(unused)}.", "Not read")] if unused else []
-    notes += (
-        [Note(f"weights of {', '.join(absent)} have no column and are taken for 0.", "Note", "warning")]
-        if absent
-        else []
-    )
+    notes += [Note(describe_absent(absent), "Note", "warning")] if absent else []
     sections = [Section(f"Columns of {name}", (table, *notes))]
     if rows:
         title = f"The first of {counted(len(rows), 'run')}"
         sections.append(Section(title, (rows_table(rows, _FIRST),)))
     if faults:
         more = and_more(len(faults), _FAULTS)
-        lines = [*faults[:_FAULTS], *([f"\u2026 {more}."] if more else [])]
-        sections.append(Section("Rows that cannot be read", tuple(Note(line, tone="warning") for line in lines)))
+        texts = [*faults[:_FAULTS], *([f"\u2026 {more}."] if more else [])]
+        sections.append(Section("Rows that cannot be read", tuple(Note(line, tone="warning") for line in texts)))
     return sections
+
+
+def describe_absent(absent: Sequence[str]) -> str:
+    """Say which weights a table has no column for.
+
+    >>> describe_absent(["books"])
+    'weights of books have no column and are taken for 0.'
+    """
+    return f"weights of {', '.join(absent)} have no column and are taken for 0."
 
 
 def proposals_section(runs: Sequence[tuple[TaskWeights, str, float | None, str]], title: str = "") -> Section:
