@@ -4,9 +4,9 @@
 
 Each law gives every task the loss ``c + k exp(-sum_d a_d w_d)`` at weights w, with random numbers (the form of Ye et
 al., Data Mixing Laws, https://arxiv.org/abs/2403.16952), for three tasks and three or eight domains. One study asks for
-each run after the result of the one before; the control has as many runs at random weights. Both recommend with the same
-code. Regret is the mean loss at the recommended weights less the best of 4,000 random weightings, as a share of the
-spread (standard deviation) of the mean loss over these.
+each run after the result of the one before; the control has as many runs at random weights. Both recommend with the
+same code. Regret is the mean loss at the recommended weights less the best of 4,000 random weightings, as a share of
+the spread (standard deviation) of the mean loss over these.
 """
 
 import argparse

@@ -8,8 +8,9 @@ here). Their rows are told to a study as a user would tell them. Some runs are k
 all others of the table are predicted. With proxies, 250 runs of the smallest model are known too.
 
 The number of a weighting is the mean over tasks. Rivals learn from the same known joint runs: their mean, a linear
-regression on the weights, and one on the logarithms of the weights (at least 0.001), both with a ridge of 0.001.
-``proxy alone`` ranks by a linear regression on the proxies' weights, as RegMix's linear variant does.
+regression on the weights, and one on the logarithms of the weights (at least 0.001), each with the ridge that predicts
+the known runs best when one after the other is left out. ``proxy alone`` ranks by a linear regression on the proxies'
+weights, as RegMix's linear variant does.
 """
 
 import argparse
@@ -93,11 +94,19 @@ def swarms(folder: Path) -> list[Swarm]:
 
 
 def linear(alphas: Array, values: Array, at: Array, *, logarithms: bool) -> Array:
-    """A ridge regression on weights or on their logarithms."""
+    """A ridge regression on weights or on their logarithms; the ridge has the least error of runs left out."""
     known, new = (np.log(np.maximum(table, 1e-3)) if logarithms else table for table in (alphas, at))
     centre, middle = known.mean(0), values.mean(0)
-    x = known - centre
-    slopes = np.linalg.solve(x.T @ x + 1e-3 * np.eye(x.shape[1]), x.T @ (values - middle))
+    x, y = known - centre, values - middle
+    size = float(np.trace(x.T @ x)) / x.shape[1]
+
+    def left_out_error(ridge: float) -> float:
+        """Mean squared error of every run predicted from the others, by the hat matrix."""
+        hat = x @ np.linalg.solve(x.T @ x + ridge * np.eye(x.shape[1]), x.T) + 1 / len(x)
+        return float(np.mean(((y - hat @ y) / (1 - np.diag(hat))[:, None]) ** 2))
+
+    ridge = min(size * np.logspace(-5, 2, 29), key=left_out_error)
+    slopes = np.linalg.solve(x.T @ x + ridge * np.eye(x.shape[1]), x.T @ y)
     return np.asarray((new - centre) @ slopes + middle)
 
 
