@@ -103,14 +103,14 @@ class StudyReader(ABC):
         """Draw the study as a Plotly figure; see `foretaste.report.figures.plot_study`.
 
         Args:
-            kind: ``curve`` (two tasks), ``map`` (three), ``front``, or ``agreement`` of previews with joint runs. If
-                left out, the curve, the map, or for more tasks all weights and metrics.
-            task: Draw this task's metric; what the preference gives if left out.
+            kind: ``curve`` (two weights), ``map`` (three), ``front``, or ``agreement`` of previews with joint runs. If
+                left out, the curve, the map, or for more weights all weights and metrics.
+            task: The task whose metric the curve and the map draw; what the preference gives if left out.
             prefer: What to maximise; the recipe's if left out.
             floors: What must hold; the recipe's if left out.
 
         Raises:
-            StudyError: The study has nothing to draw, or not for so many tasks.
+            StudyError: The study has nothing to draw, or not for so many weights.
         """
         return plot_study(self.summary(prefer, floors), kind, task)
 
