@@ -19,6 +19,7 @@ from foretaste.surface.race_result import Races
 from foretaste.surface.recommend import Recommendation
 from foretaste.surface.searched import FRONT, Budget, Progress, SearchResult
 from foretaste.weights import TaskWeights
+from foretaste.work.imports import undo_on_error
 from foretaste.workflow.check import CheckResult, check_problem
 from foretaste.workflow.compare import compare
 from foretaste.workflow.confirm import confirm
@@ -262,17 +263,24 @@ class StudyVerbs(OutsideVerbs):
     ) -> ImportResult:
         """Import models that were trained elsewhere; see `foretaste.workflow.experts.import_into`.
 
+        Models that do not fit change nothing: the study has the same imported models as before.
+
         Args:
             tasks: Each task's folder: a checkpoint, a LoRA adapter, or a site file.
             base: The pretrained checkpoint.
             vocabulary: ``base`` leaves out tokens that the models added.
-            remove: Tasks whose imported models are taken out first.
+            remove: Tasks whose imported models are removed first.
+
+        Raises:
+            DataError: They are no models, or do not fit the study's model.
+            StudyError: There is nothing to import or to remove, or the study has no such task.
         """
         with self._at_work() as session:
             folders = {task: Path(folder) for task, folder in tasks.items()}
             place = None if base is None else Path(base)
-            imported = import_into(session.study, folders, place, vocabulary, remove, session.watch)
-            read_experts(session)
+            with undo_on_error(session.study):
+                imported = import_into(session.study, folders, place, vocabulary, remove, session.watch)
+                read_experts(session)
             return imported
 
     def _weights(self, session: Session, weights: Weighting | None) -> TaskWeights:

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 import foretaste as ft
 from in_memory import SMALL, disagreeing_tasks, network
@@ -51,3 +53,17 @@ def test_wrong_words_have_the_commands_errors(study: ft.Study, words: dict[str, 
         study.preview(**words)  # type: ignore[arg-type]
     with pytest.raises(ft.BadInput, match="write mean, worst, knee"):
         study.search(prefer="best")
+
+
+def test_a_model_that_does_not_fit_is_not_imported(tmp_path: Path) -> None:
+    tasks = disagreeing_tasks("left", "right")
+    for name, params in (("good", network().state_dict()), ("misfit", {"0.weight": torch.ones(3, 3)})):
+        (tmp_path / name).mkdir()
+        save_file(params, tmp_path / name / "model.safetensors")
+    with ft.Study(tmp_path / "a.study", model=network(), tasks=tasks, progress=False, **SMALL) as study:
+        study.import_({"left": tmp_path / "good"})
+        for wrong in ({"left": tmp_path / "misfit"}, {"middle": tmp_path / "good"}):
+            with pytest.raises(ft.BadInput):
+                study.import_(wrong, remove=["left"])
+    with ft.Study(tmp_path / "a.study", model=network(), tasks=tasks, progress=False, **SMALL) as again:
+        assert list(again.import_({"right": tmp_path / "good"}).experts) == ["left", "right"]
