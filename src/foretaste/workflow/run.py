@@ -85,5 +85,8 @@ def recommend_weights(
     outcome = read_outcome(study, prefer, floors, method)
     rows = select_usable_rows(outcome.surface, method)
     if not can_predict(rows):
-        raise StudyError("there are too few previews to recommend from; run `foretaste preview` first")
+        first = ("runs", "tell the results of more runs")
+        if not rows.is_from_outside:
+            first = ("previews", "run `foretaste preview`")
+        raise StudyError(f"there are too few {first[0]} to recommend from; {first[1]} first")
     return recommend(outlook(rows), outcome.preference, outcome.floors, among=choosable_weights(rows))
