@@ -21,12 +21,12 @@ from foretaste.store.study import Done, StudyStore
 from foretaste.stored import Stored
 from foretaste.work.context import Unwatched, Watch
 from foretaste.work.imported_models import ImportedModel, files_of, imported_models, remember_model
-from foretaste.work.imports import BASE, BASE_LABEL, check_removal, latest_imports, remove
+from foretaste.work.imports import BASE, BASE_LABEL, check_removal, latest_imports, remove, undo_on_error
 from foretaste.work.observer import Observer, stop_if_asked
 from foretaste.work.runs import ImportedRun
 from foretaste.workflow.session import Session
 
-__all__ = ["ImportResult", "check", "import_experts", "import_into", "read_experts"]
+__all__ = ["ImportResult", "check", "import_and_read", "import_experts", "import_into", "read_experts"]
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,27 @@ def import_into(
         for name, model in imported_models(study).items()
     }
     return ImportResult(experts, notes, tuple(removed))
+
+
+def import_and_read(
+    session: Session,
+    models: Mapping[str, Path],
+    base: Path | None = None,
+    vocabulary: Vocabulary | None = None,
+    removed: Sequence[str] = (),
+) -> ImportResult:
+    """Import models into a study at work, and read them; models that do not fit the recipe's model change nothing.
+
+    The arguments are those of `import_into`.
+
+    Raises:
+        StudyError: There is nothing to remove or to import, or the recipe has no such task.
+        DataError: Models do not fit each other, the base or the recipe's model.
+    """
+    with undo_on_error(session.study):
+        result = import_into(session.study, models, base, vocabulary, removed, session.watch)
+        read_experts(session)
+    return result
 
 
 def import_experts(

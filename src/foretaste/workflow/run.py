@@ -85,8 +85,7 @@ def recommend_weights(
     outcome = read_outcome(study, prefer, floors, method)
     rows = select_usable_rows(outcome.surface, method)
     if not can_predict(rows):
-        first = ("runs", "tell the results of more runs")
-        if not rows.is_from_outside:
-            first = ("previews", "run `foretaste preview`")
-        raise StudyError(f"there are too few {first[0]} to recommend from; {first[1]} first")
+        if rows.is_from_outside:
+            raise StudyError("there are too few runs to recommend from; tell the results of more runs first")
+        raise StudyError("there are too few previews to recommend from; run `foretaste preview` first")
     return recommend(outlook(rows), outcome.preference, outcome.floors, among=choosable_weights(rows))

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 from torch import nn
 
 from foretaste.errors import RecipeError, StudyError, TaskError
@@ -78,7 +79,8 @@ def test_one_task_is_too_few_and_nothing_is_created(tmp_path: Path) -> None:
 
 def test_lora_of_a_model_in_memory_leaves_it_as_it_was(tmp_path: Path) -> None:
     model = network()
-    before = [name for name, _ in model.named_parameters()]
+    before = [(name, parameter.requires_grad) for name, parameter in model.named_parameters()]
+    params = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     parts = {
         **SMALL,
         "finetune": {
@@ -92,7 +94,9 @@ def test_lora_of_a_model_in_memory_leaves_it_as_it_was(tmp_path: Path) -> None:
     }
     session = open_in_memory(tmp_path / "a.study", model, disagreeing_tasks("left", "right"), parts, Unwatched())
     session.study.close()
-    assert [name for name, _ in model.named_parameters()] == before
+    assert [(name, parameter.requires_grad) for name, parameter in model.named_parameters()] == before
+    assert list(model.state_dict()) == list(params)
+    assert all(torch.equal(tensor, params[name]) for name, tensor in model.state_dict().items())
     assert all(".lora_" in name for name in session.problem.trained)
 
 

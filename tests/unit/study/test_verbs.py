@@ -31,6 +31,12 @@ def test_a_search_takes_its_budget_in_words(study: ft.Study) -> None:
     assert found.to_dict()["spent"]["joint"] <= 2
 
 
+def test_a_search_for_the_whole_front(study: ft.Study) -> None:
+    result = study.search(joint=2, previews=6, prefer="front")
+    assert result.spent.joint <= 2
+    assert result.weights == study.recommend(prefer="knee").weights
+
+
 def test_a_race_and_an_export(study: ft.Study, tmp_path: Path) -> None:
     races = study.race("worst", points=4)
     assert len(races) == 1
@@ -42,7 +48,7 @@ def test_a_race_and_an_export(study: ft.Study, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ({"points": ["left=2,right=0"]}, "left"),
+        ({"points": ["left=2,right=0"]}, "weights left=2,right=0 sum to 2, not 1; divide each by 2"),
         ({"points": [{"middle": 1.0}]}, "unknown task 'middle' in the weights"),
         ({"methods": "diagonl"}, "there is no method 'diagonl'; did you mean diagonal"),
         ({"methods": ["simple", "simple"]}, "simple is named twice; name each method once"),
@@ -51,6 +57,9 @@ def test_a_race_and_an_export(study: ft.Study, tmp_path: Path) -> None:
 def test_wrong_words_have_the_commands_errors(study: ft.Study, words: dict[str, object], message: str) -> None:
     with pytest.raises(ft.BadInput, match=message):
         study.preview(**words)  # type: ignore[arg-type]
+
+
+def test_a_search_for_an_unknown_preference_is_refused(study: ft.Study) -> None:
     with pytest.raises(ft.BadInput, match="write mean, worst, knee"):
         study.search(prefer="best")
 
