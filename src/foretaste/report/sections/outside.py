@@ -50,8 +50,8 @@ def mapping_sections(
         sections.append(Section(title, (rows_table(rows, _FIRST),)))
     if faults:
         more = and_more(len(faults), _FAULTS)
-        lines = [*faults[:_FAULTS], *([f"\u2026 {more}."] if more else [])]
-        sections.append(Section("Rows that cannot be read", tuple(Note(line, tone="warning") for line in lines)))
+        texts = [*faults[:_FAULTS], *([f"\u2026 {more}."] if more else [])]
+        sections.append(Section("Rows that cannot be read", tuple(Note(text, tone="warning") for text in texts)))
     return sections
 
 
