@@ -65,7 +65,7 @@ def export_mixture(
         check_mixture(request.recipe, request.problem, names)
 
     with working(recipe, study, var, command, None if weights is None else [weights], accept) as (work, points):
-        at = points[0] if points else work.recommended().weights
+        at = points[0] if points else work.recommend().weights
         manifest = work.export_mixture(to, at, mixture=form, trainers=names, overwrite=overwrite)
     print_report(as_json, manifest.to_dict, [mixture_section(manifest)], f"wrote {to}: {at}")
 

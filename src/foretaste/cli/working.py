@@ -19,6 +19,7 @@ from foretaste.surface.preference import Floor, Preference
 from foretaste.weights import TaskWeights
 from foretaste.workflow.check import check
 from foretaste.workflow.goal import read_goal
+from foretaste.workflow.start import start
 
 __all__ = ["Request", "working"]
 
@@ -79,7 +80,8 @@ def working(
         points = [TaskWeights.parse(text, problem.names) for text in weights or ()]
         if accept is not None:
             accept(Request(plan, problem, folder, points))
-        with Study.start(plan, content, problem, folder, watch=watch, file=str(file), engine=engine) as opened:
+        session = start(plan, content, problem, folder, watch, file=str(file), engine=engine)
+        with Study.of(session) as opened:
             try:
                 yield opened, points
             except (Stopped, KeyboardInterrupt):

@@ -39,9 +39,17 @@ class _Stage:
     since: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
 
+    @property
+    def is_finished(self) -> bool:
+        return self.done >= self.total
+
+    @property
+    def progress(self) -> str:
+        return f"{self.done:,} of {self.total:,}"
+
     def row(self, label: str) -> str:
         left = "" if not self.done else duration(self.seconds / self.done * (self.total - self.done))
-        cells = (f"{self.done:,} of {self.total:,}", duration(self.seconds), f"{left} left" if left else "", self.note)
+        cells = (self.progress, duration(self.seconds), f"{left} left" if left else "", self.note)
         bar = f'<progress value="{self.done}" max="{max(self.total, 1)}" style="width:12em"></progress>'
         texts = "".join(f'<td style="text-align:left">{escape(cell)}</td>' for cell in cells)
         return f'<tr><td style="text-align:left">{escape(label)}</td><td>{bar}</td>{texts}</tr>'
@@ -60,7 +68,7 @@ class NotebookWatch:
     def begin(self, label: str, total: int) -> None:
         """Begin a new stage, or add to one of this label that is not finished."""
         self._last, stage = label, self._stages.get(label)
-        if stage is not None and stage.done < stage.total:
+        if stage is not None and not stage.is_finished:
             stage.total += total
         else:
             self._stages[label] = _Stage(total)
@@ -74,9 +82,9 @@ class NotebookWatch:
             self._draw()
 
     def say(self, text: str) -> None:
-        """Show a line under the table."""
+        """Show a line under the table at once."""
         self._messages.append(text)
-        self._draw()
+        self._draw_now()
 
     def stopping(self) -> bool:
         """Tell whether the cell was interrupted."""
@@ -90,17 +98,20 @@ class NotebookWatch:
         self.say("stopping after the current step; interrupt again to stop at once")
 
     def end(self) -> None:
-        """Replace the table by one line: what was done, and how long it took."""
-        finished = [label for label, stage in self._stages.items() if stage.seconds]
-        names = ", ".join(finished[:_LINES]) + (f" and {len(finished) - _LINES} more" if len(finished) > _LINES else "")
-        line = f"{names}: {duration(time.monotonic() - self._begun)}" if finished else ""
+        """Replace the table by one line: what was done, how far the rest came, and how long it took."""
+        worked = {label: stage for label, stage in self._stages.items() if stage.done}
+        names = [label if stage.is_finished else f"{label} ({stage.progress})" for label, stage in worked.items()]
+        more = f" and {len(names) - _LINES} more" if len(names) > _LINES else ""
+        line = f"{', '.join(names[:_LINES])}{more}: {duration(time.monotonic() - self._begun)}" if names else ""
         self._show("".join(f"<div>{escape(text)}</div>" for text in [*self._messages[-_MESSAGES:], line] if text))
 
     def _draw(self) -> None:
-        if time.monotonic() - self._drawn < _EVERY:
-            return
+        if time.monotonic() - self._drawn >= _EVERY:
+            self._draw_now()
+
+    def _draw_now(self) -> None:
         self._drawn = time.monotonic()
-        at_work = [(label, stage) for label, stage in self._stages.items() if stage.done < stage.total]
+        at_work = [(label, stage) for label, stage in self._stages.items() if not stage.is_finished]
         finished = len(self._stages) - len(at_work)
         rows = "".join(stage.row(label) for label, stage in at_work[-_LINES:])
         lines = [f"{finished} finished before"] if finished else []

@@ -1,6 +1,7 @@
 """Views of results: their records, sections and tables, for `foretaste.readable`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
 from foretaste.document.blocks import Section
 from foretaste.evaluation import Evaluation, Evaluations
@@ -27,9 +28,11 @@ from foretaste.surface.mergeability import Mergeability
 from foretaste.surface.race_result import RaceResult, Races
 from foretaste.surface.recommend import Recommendation
 from foretaste.surface.searched import SearchResult
-from foretaste.surface.views import weights_table
+from foretaste.surface.views import are_of_tasks, weights_table
 
 __all__ = ["row_columns"]
+
+_Result = TypeVar("_Result")
 
 
 def row_columns(row: Evaluation) -> Record:
@@ -61,9 +64,14 @@ def _flat(record: Record) -> Record:
 
 
 def _recommendation_table(best: Recommendation) -> list[Record]:
+    """Lay a recommendation out with a row for each task: its own weight, or every domain's if domains are mixed."""
+
+    def weights_of(task: str) -> Record:
+        return {"weight": best.weights.get(task)} if of_tasks else _weight_columns(best.weights)
+
+    of_tasks = are_of_tasks(best.weights, best.expected)
     return [
-        {"task": task, "weight": best.weights.get(task, 0.0), "expected": expected}
-        | {"low": best.low[task], "high": best.high[task]}
+        {"task": task, **weights_of(task), "expected": expected, "low": best.low[task], "high": best.high[task]}
         for task, expected in best.expected.items()
     ]
 
@@ -87,6 +95,17 @@ def _search_table(search: SearchResult) -> list[Record]:
 
 def _races_table(races: Iterable[RaceResult]) -> list[Record]:
     return [row_columns(row) for race in races for row in race.rows]
+
+
+def _view_of_record(
+    record_of: Callable[[_Result], Record], section_of: Callable[[_Result], Section], rows: str
+) -> View[_Result]:
+    """Return the view of a result with one section, whose table has the record's list of this name."""
+    return View(
+        lambda result: plain(record_of(result)),
+        lambda result: (section_of(result),),
+        lambda result: [_flat(row) for row in record_of(result)[rows]],
+    )
 
 
 register_view(
@@ -114,22 +133,8 @@ register_view(
         _search_table,
     ),
 )
-register_view(
-    Comparison,
-    View(
-        lambda comparison: plain(comparison_record(comparison)),
-        lambda comparison: (comparison_section(comparison),),
-        lambda comparison: [_flat(method) for method in comparison_record(comparison)["methods"]],
-    ),
-)
-register_view(
-    Mergeability,
-    View(
-        lambda mergeability: plain(mergeability_record(mergeability)),
-        lambda mergeability: (mergeability_section(mergeability),),
-        lambda mergeability: [_flat(pair) for pair in mergeability_record(mergeability)["pairs"]],
-    ),
-)
+register_view(Comparison, _view_of_record(comparison_record, comparison_section, "methods"))
+register_view(Mergeability, _view_of_record(mergeability_record, mergeability_section, "pairs"))
 register_view(
     Summary,
     View(

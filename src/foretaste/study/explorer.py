@@ -4,10 +4,11 @@ import atexit
 import json
 import subprocess
 import sys
+import tempfile
 import webbrowser
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from foretaste.errors import StudyError
 from foretaste.report.notebook import in_notebook
@@ -31,16 +32,8 @@ class Explorer:
 
     def close(self) -> None:
         """End the server; work that was requested on the page goes on."""
-        if self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-        for stream in (self._process.stdout, self._process.stderr):
-            if stream is not None:
-                stream.close()
-        self._process.wait()
+        _end(self._process)
+        atexit.unregister(self.close)
 
     def __enter__(self) -> "Explorer":
         return self
@@ -75,35 +68,55 @@ def start_explorer(folder: Path, *, port: int = 0, resume: bool = False, trust: 
         *(["--framed"] if framed else []),
     ]
     command = [sys.executable, "-m", "foretaste", "explore", str(folder), "--no-open", "--json", "--port", str(port)]
-    process = subprocess.Popen(  # noqa: S603
-        [*command, *options],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # an interrupted cell does not end it
-    )
-    explorer = Explorer(_read_address(process), process)
+    with tempfile.TemporaryFile("w+") as log:  # a pipe that nobody reads would block the server and its workers
+        process = subprocess.Popen(  # noqa: S603
+            [*command, *options],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            start_new_session=True,  # an interrupted cell does not end it
+        )
+        try:
+            explorer = Explorer(_read_address(process, log), process)
+        except BaseException:
+            _end(process)
+            raise
     atexit.register(explorer.close)
     if not framed:
         webbrowser.open(explorer.url)
     return explorer
 
 
-def _read_address(process: "subprocess.Popen[str]") -> str:
+def _read_address(process: "subprocess.Popen[str]", log: IO[str]) -> str:
     """Read the address that the server prints once it can be opened.
 
+    Args:
+        process: The server.
+        log: What the server writes to its standard error.
+
     Raises:
-        StudyError: It ended before.
+        StudyError: The server ended before; the message is its own.
     """
     assert process.stdout is not None
-    assert process.stderr is not None
     line = process.stdout.readline()
     if line:
         record: Any = json.loads(line)
         return str(record["address"])
-    message = process.stderr.read().strip().removeprefix("error: ")
     process.wait()
-    for stream in (process.stdout, process.stderr):
-        stream.close()
+    log.seek(0)
+    message = log.read().strip().removeprefix("error: ")
     raise StudyError(message or "the explorer ended before it could be opened")
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    """End a server, and wait until it is gone."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    if process.stdout is not None:
+        process.stdout.close()
+    process.wait()

@@ -1,30 +1,30 @@
-"""Opening a study: from a recipe, from a model and tasks in memory, or from a folder that has a study."""
+"""Opening a study: from a recipe, from a model and tasks in memory, or from the names of tasks whose runs are told."""
 
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from torch import nn
 
 from foretaste.engines.choose import engine_for
 from foretaste.engines.engine import Engine
-from foretaste.errors import BadInput, RecipeError, StudyError
+from foretaste.errors import BadInput, RecipeError
 from foretaste.loading import adapt
 from foretaste.plan import Recipe, Recommend
 from foretaste.recipe import parse, read
+from foretaste.recipe_faults import fault_line
 from foretaste.sources.memory import describe_architecture
-from foretaste.sources.plans import MemoryModel
-from foretaste.store.study import StudyStore
 from foretaste.task import Task
 from foretaste.work.context import Watch
 from foretaste.workflow.check import check, check_problem
 from foretaste.workflow.outside import MetricNames, OutsideQuestion, start_outside
-from foretaste.workflow.reopen import reopen, stored_recipe
 from foretaste.workflow.session import Session
 from foretaste.workflow.start import start
 
-__all__ = ["RecipeSource", "open_folder", "open_in_memory", "open_outside", "open_recipe"]
+__all__ = ["RecipeSource", "open_in_memory", "open_outside", "open_recipe"]
 
 RecipeSource = str | Path | Mapping[str, object]
 _FILE = "recipe"
@@ -73,7 +73,6 @@ def open_in_memory(
     parts: Mapping[str, object],
     watch: Watch,
     *,
-    workers: int | None = None,
     engine: Engine | None = None,
 ) -> Session:
     """Check a model and tasks, and open their study, which is created if there is none.
@@ -84,8 +83,7 @@ def open_in_memory(
         tasks: The tasks.
         parts: The parts of the recipe beside the model, by name.
         watch: Shows progress.
-        workers: How many processes do the work; a model in memory has one.
-        engine: Does the work.
+        engine: Does the work; this process if left out.
 
     Raises:
         BadInput: Model, tasks or parts have a fault. Nothing is created.
@@ -99,39 +97,7 @@ def open_in_memory(
     except BadInput as error:
         raise _without_line(error) from error.__cause__
     _warn(watch, result.warnings)
-    return start(plan, text, problem, folder, watch, engine=engine or engine_for(plan, workers))
-
-
-def open_folder(
-    folder: Path,
-    watch: Watch,
-    *,
-    trust: bool = False,
-    workers: int | None = None,
-    engine: Engine | None = None,
-) -> Session:
-    """Open a study for work with the recipe that it keeps.
-
-    Args:
-        folder: The study's folder.
-        watch: Shows progress.
-        trust: Whether the recipe's code may run, whoever made the study.
-        workers: How many processes do the work; this one if left out.
-        engine: Does the work, in place of these processes.
-
-    Raises:
-        StudyError: The study is of a model that was in memory, or has no recipe.
-    """
-    with StudyStore.open(folder) as study:
-        recipe = stored_recipe(study)
-    if isinstance(recipe.model, MemoryModel):
-        raise StudyError(
-            f"the study {folder} is of a model in memory ({recipe.model.architecture}); pass both again to go on:"
-            f" foretaste.Study({str(folder)!r}, model=..., tasks=[...]). What it has can be read without them"
-        )
-    if engine is None and workers is not None:
-        engine = engine_for(recipe, workers)
-    return reopen(folder, watch, trust=trust, engine=engine)
+    return start(plan, text, problem, folder, watch, engine=engine)
 
 
 def open_outside(
@@ -148,10 +114,24 @@ def open_outside(
     Raises:
         BadInput: A name, a preference or a floor cannot be used, or the folder has another study. Nothing is created.
     """
-    goal = Recommend.model_validate(dict(recommend))
+    goal = _read_goal(recommend)
     prefer = goal.prefer if "prefer" in recommend else None
     floors = goal.floors if "floors" in recommend else None
     start_outside(folder, OutsideQuestion.of(tasks, domains, prefer, floors)).close()
+
+
+def _read_goal(recommend: Mapping[str, object]) -> Recommend:
+    """Read a preference and floors as they are in a recipe.
+
+    Raises:
+        RecipeError: They have a fault; the field is named.
+    """
+    try:
+        return Recommend.model_validate(dict(recommend))
+    except ValidationError as error:
+        faults: list[ErrorDetails] = [{**fault, "loc": ("recommend", *fault["loc"])} for fault in error.errors()]
+        lines = [fault_line(fault, _FILE, "") for fault in faults]
+        raise _without_line(RecipeError("\n".join(lines))) from None
 
 
 def _write_yaml(recipe: Mapping[str, object]) -> str:

@@ -85,7 +85,15 @@ class OutsideVerbs(StudyReader):
             return tell_rows(study, source, options, skip_bad=skip_bad, replace_numbers=replace)
 
     def preview_table(self, source: TableSource, *, columns: Mapping[str, str] | None = None) -> TablePreview:
-        """Show what the columns of a table hold; nothing is written."""
+        """Show what the columns of a table hold; nothing is written.
+
+        Args:
+            source: A CSV, JSON-lines or Parquet file, a data frame, a data set, or a list of rows.
+            columns: What columns hold, if their names do not say it; see `tell_rows`.
+
+        Raises:
+            DataError: The table cannot be read, or has no columns of weights or metrics.
+        """
         with self._reading() as study:
             return preview_table(study, source, TableOptions(columns))
 
@@ -122,7 +130,15 @@ class OutsideVerbs(StudyReader):
             return pending_runs(study)
 
     def drop(self, points: Sequence[Weighting] | None = None) -> list[PendingRun]:
-        """Forget proposals at some weights, or all of them, and return them."""
+        """Forget proposals, and return them.
+
+        Args:
+            points: The weights of the proposals; all that are pending if left out.
+
+        Raises:
+            WeightsError: The weights cannot be read.
+            StudyError: No run at these weights is pending.
+        """
         with self._reading() as study:
             names = empty_surface(study).weight_names
             return drop_pending(study, None if points is None else [TaskWeights.read(point, names) for point in points])

@@ -2,11 +2,13 @@
 
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from foretaste.document.markup import html
 from foretaste.document.wording import counted
+from foretaste.errors import ForetasteError
 from foretaste.evaluation import Evaluations
 from foretaste.report.figures import PlotKind, plot_study
 from foretaste.report.sections.study import study_sections
@@ -40,13 +42,19 @@ class StudyReader(ABC):
         """Open the study's rows, or lend them if they are open."""
 
     def __repr__(self) -> str:
-        with self._reading() as study:
-            stored = study.recipe()
+        try:
+            with self._reading() as study:
+                stored, rows = study.recipe(), study.evaluations_after(0)[0]
+        except ForetasteError:
+            return f"Study({str(self.folder)!r}, cannot be read)"
         name = self.folder.stem if stored is None else stored[1]["name"]
-        return f"Study({name!r}, {counted(0 if stored is None else len(self.rows), 'row')})"
+        return f"Study({name!r}, {counted(len(rows), 'row')})"
 
     def _repr_html_(self) -> str:
-        return html(study_sections(self.summary(), full=False))
+        try:
+            return html(study_sections(self.summary(), full=False))
+        except ForetasteError as error:
+            return f"<pre>{escape(f'{self!r}: {error}')}</pre>"
 
     @property
     def rows(self) -> Evaluations:
@@ -88,10 +96,6 @@ class StudyReader(ABC):
         with self._reading() as study:
             return recommend_weights(study, prefer, floors, method)
 
-    def recommended(self) -> Recommendation:
-        """Recommend weights by the recipe's preference and floors; see `recommend`."""
-        return self.recommend()
-
     def plot(
         self,
         kind: PlotKind | None = None,
@@ -103,14 +107,14 @@ class StudyReader(ABC):
         """Draw the study as a Plotly figure; see `foretaste.report.figures.plot_study`.
 
         Args:
-            kind: ``curve`` (two tasks), ``map`` (three), ``front``, or ``agreement`` of previews with joint runs. If
-                left out, the curve, the map, or for more tasks all weights and metrics.
-            task: Draw this task's metric; what the preference gives if left out.
+            kind: ``curve`` (two weights), ``map`` (three), ``front``, or ``agreement`` of previews with joint runs. If
+                left out, the curve, the map, or for more weights all weights and metrics.
+            task: The task whose metric the curve and the map draw; what the preference gives if left out.
             prefer: What to maximise; the recipe's if left out.
             floors: What must hold; the recipe's if left out.
 
         Raises:
-            StudyError: The study has nothing to draw, or not for so many tasks.
+            StudyError: The study has nothing to draw, or not for so many weights.
         """
         return plot_study(self.summary(prefer, floors), kind, task)
 

@@ -12,14 +12,11 @@ from typing import final
 
 from torch import nn
 
-from foretaste.engines.choose import engine_for
 from foretaste.engines.engine import Engine
 from foretaste.errors import RecipeError
-from foretaste.plan import Recipe
 from foretaste.report.display import display_progress
-from foretaste.sources.problem import Problem
 from foretaste.store.study import StudyStore
-from foretaste.study.opening import RecipeSource, open_folder, open_in_memory, open_outside, open_recipe
+from foretaste.study.opening import RecipeSource, open_in_memory, open_outside, open_recipe
 from foretaste.study.verbs import StudyVerbs
 from foretaste.study.watch import VerbWatch
 from foretaste.task import Task
@@ -27,7 +24,6 @@ from foretaste.work.context import Unwatched, Watch
 from foretaste.workflow.outside import MetricNames
 from foretaste.workflow.reopen import reopen
 from foretaste.workflow.session import Session
-from foretaste.workflow.start import start
 
 __all__ = ["Study"]
 
@@ -61,7 +57,7 @@ class Study(StudyVerbs):
         recommend: What to recommend.
         snapshot_seconds: Seconds between two snapshots of unfinished training.
         variables: Values of the recipe's variables ``${NAME}``.
-        workers: How many processes do the work.
+        workers: How many processes do the work; as the recipe says if left out.
         engine: Does the work, in place of these processes.
         watch: Shows progress in place of the bars, and may ask to stop.
         progress: Whether progress is shown.
@@ -116,15 +112,14 @@ class Study(StudyVerbs):
         parts |= {"snapshot_seconds": snapshot_seconds}
         parts = {part: value for part, value in parts.items() if value is not None}
         _check_arguments(recipe, model, tasks, parts, domains)
-        begin: Callable[[], Session] = partial(
-            open_folder, place, used_watch, trust=trust, workers=workers, engine=engine
-        )
+        _check_recipe_options(recipe, model, variables, workers)
+        begin: Callable[[], Session] = partial(reopen, place, used_watch, trust=trust, workers=workers, engine=engine)
         if recipe is not None:
             begin = partial(open_recipe, place, recipe, variables or {}, used_watch, workers=workers, engine=engine)
         elif isinstance(tasks, Mapping):
             open_outside(place, tasks, domains, recommend or {})
         elif model is not None and tasks is not None:
-            begin = partial(open_in_memory, place, model, tasks, parts, used_watch, workers=workers, engine=engine)
+            begin = partial(open_in_memory, place, model, tasks, parts, used_watch, engine=engine)
         else:
             StudyStore.open(place).close()  # fails now if there is no study
         self._attach(place, begin, used_watch, nullcontext if own is None else own.at_work)
@@ -149,36 +144,6 @@ class Study(StudyVerbs):
         study = object.__new__(cls)._attach(session.study.path, lambda: session, session.watch)
         study._session = session
         return study
-
-    @classmethod
-    def start(
-        cls,
-        recipe: Recipe,
-        text: str,
-        problem: Problem,
-        folder: Path,
-        *,
-        watch: Watch | None = None,
-        file: str | None = None,
-        engine: Engine | None = None,
-    ) -> "Study":
-        """Open the study of a recipe that is checked, or create it; see `foretaste.workflow.start.start`.
-
-        Args:
-            recipe: The recipe, already checked.
-            text: The text of the recipe's file.
-            problem: The recipe's model and tasks.
-            folder: The study's folder.
-            watch: Shows progress, and may ask to stop.
-            file: The recipe's path; None where the problem was made in memory.
-            engine: Does the work; as the recipe's ``resources`` say if left out.
-        """
-        return cls.of(start(recipe, text, problem, folder, watch, file=file, engine=engine or engine_for(recipe)))
-
-    @classmethod
-    def reopen(cls, folder: Path, watch: Watch | None = None, *, trust: bool = False) -> "Study":
-        """Open a study that exists with the recipe that was last used; see `foretaste.workflow.reopen.reopen`."""
-        return cls.of(reopen(folder, watch, trust=trust))
 
     @contextmanager
     def _at_work(self) -> Iterator[Session]:
@@ -244,9 +209,25 @@ def _check_arguments(
     if is_told and model is not None:
         raise RecipeError("the tasks of a model in memory are examples; pass tasks=[foretaste.Task(...), ...]")
     if is_told and (unused := [part for part in parts if part != "recommend"]):
-        raise RecipeError(f"{unused[0]} is of training, and runs that are told are made elsewhere; leave it out")
+        raise RecipeError(
+            f"{unused[0]} is for studies that train; the runs of this one are made elsewhere, so leave it out"
+        )
     if (model is None) != (tasks is None) and not is_told:
         lacking = "tasks=[foretaste.Task(...), ...]" if tasks is None else "model=..."
         raise RecipeError(f"a study in memory needs a model and its tasks; add {lacking}")
     if recipe is None and model is None and not is_told and parts:
         raise RecipeError(f"{next(iter(parts))} belongs to a model in memory; add model=... and tasks=[...]")
+
+
+def _check_recipe_options(
+    recipe: RecipeSource | None, model: nn.Module | None, variables: Mapping[str, str] | None, workers: int | None
+) -> None:
+    """Check that values of variables come with a recipe, and that several workers need no model in memory.
+
+    Raises:
+        RecipeError: They do not.
+    """
+    if variables and recipe is None:
+        raise RecipeError("variables have their values in a recipe; pass recipe=..., or leave them out")
+    if model is not None and workers not in (None, 1):
+        raise RecipeError(f"workers is {workers}; a model in memory is used by this process alone, so leave it out")

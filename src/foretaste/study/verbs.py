@@ -22,7 +22,7 @@ from foretaste.weights import TaskWeights
 from foretaste.workflow.check import CheckResult, check_problem
 from foretaste.workflow.compare import compare
 from foretaste.workflow.confirm import confirm
-from foretaste.workflow.experts import ImportResult, import_into, read_experts
+from foretaste.workflow.experts import ImportResult, import_and_read
 from foretaste.workflow.export import Export, choose_written, export
 from foretaste.workflow.fit import FittedTasks, fit
 from foretaste.workflow.goal import Floors, Prefer, read_goal
@@ -43,7 +43,10 @@ Methods = str | Sequence[str]
 
 
 class StudyVerbs(OutsideVerbs):
-    """A study whose model and data can be loaded, so that it can be worked on."""
+    """A study whose model and data can be loaded, so that it can be worked on.
+
+    Every verb here raises Stopped if the user asks to stop, and RunFailed if some work failed; finished work is kept.
+    """
 
     @abstractmethod
     def _at_work(self) -> AbstractContextManager[Session]:
@@ -135,7 +138,14 @@ class StudyVerbs(OutsideVerbs):
             return Evaluations([*self.preview(where), *confirm(session, where)])
 
     def train(self, points: Points) -> Evaluations:
-        """Train jointly at some weightings, evaluate, and preview the same weightings to compare with."""
+        """Train jointly at some weightings, preview the same weightings to compare, and return the joint runs' rows.
+
+        Args:
+            points: Weightings; see `preview`.
+
+        Raises:
+            WeightsError: The weightings cannot be read, or a task with a head of its own has no weight.
+        """
         with self._at_work() as session:
             where = read_points(points, session.recipe, session.problem)
             self.fit()
@@ -159,7 +169,14 @@ class StudyVerbs(OutsideVerbs):
             return Evaluations(sharpen_previews(session, name, count, where))
 
     def mergeability(self, methods: Methods = ()) -> Mergeability:
-        """Measure whether the tasks' models can be merged; see `foretaste.workflow.mergeability.mergeability`."""
+        """Measure whether the tasks' models can be merged; see `foretaste.workflow.mergeability.mergeability`.
+
+        Args:
+            methods: Preview methods to check at the corners; the recipe's that train nothing more if left out.
+
+        Raises:
+            BadInput: There is no such method, one is named twice, or one cannot preview these tasks.
+        """
         with self._at_work() as session:
             return mergeability(session, read_methods(methods))
 
@@ -260,20 +277,20 @@ class StudyVerbs(OutsideVerbs):
         vocabulary: Literal["base"] | None = None,
         remove: Sequence[str] = (),
     ) -> ImportResult:
-        """Import models that were trained elsewhere; see `foretaste.workflow.experts.import_into`.
+        """Import models that were trained elsewhere; see `foretaste.workflow.experts.import_and_read`.
 
         Args:
             tasks: Each task's folder: a checkpoint, a LoRA adapter, or a site file.
             base: The pretrained checkpoint.
             vocabulary: ``base`` leaves out tokens that the models added.
-            remove: Tasks whose imported models are taken out first.
+            remove: Tasks whose imported models are removed first.
+
+        Raises:
+            BadInput: There is nothing to import or to remove, or models do not fit. Then the study stays as it was.
         """
         with self._at_work() as session:
             folders = {task: Path(folder) for task, folder in tasks.items()}
-            place = None if base is None else Path(base)
-            imported = import_into(session.study, folders, place, vocabulary, remove, session.watch)
-            read_experts(session)
-            return imported
+            return import_and_read(session, folders, None if base is None else Path(base), vocabulary, remove)
 
     def _weights(self, session: Session, weights: Weighting | None) -> TaskWeights:
         return self.recommend().weights if weights is None else TaskWeights.read(weights, session.problem.names)

@@ -24,14 +24,13 @@ LARGEST = 16_384  # bytes of a body
 STATIC = "/static/"  # path of the page's scripts
 _SAFE = ("GET", "HEAD")
 _FOREIGN = (403, "a page of another site may not request this")
-_POLICY = (
+_POLICY = (  # plotly sets styles of elements
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src"
-    " 'self'; font-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+    " 'self'; font-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors "
 )
-_UNFRAMED = "frame-ancestors 'none'"
-_FRAMED = "frame-ancestors http://localhost:* http://127.0.0.1:*"
+_NO_PAGE = "'none'"
+_PAGES_OF_THIS_MACHINE = "http://localhost:* http://127.0.0.1:*"
 _HEADERS = {
-    "content-security-policy": _POLICY,  # plotly sets styles of elements
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
@@ -79,8 +78,8 @@ class Guard:
 
     def __init__(self, app: ASGIApp, rules: Rules) -> None:
         self._app, self._rules = app, rules
-        policy = _POLICY.replace(_UNFRAMED, _FRAMED) if rules.framed else _POLICY
-        self._headers = {**_HEADERS, "content-security-policy": policy}
+        ancestors = _PAGES_OF_THIS_MACHINE if rules.framed else _NO_PAGE
+        self._headers = {**_HEADERS, "content-security-policy": _POLICY + ancestors}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -44,13 +44,10 @@ def serve(
         framed: Whether pages of this machine, such as a notebook, may show the page in a frame.
 
     Raises:
-        StudyError: The folder is not a study or is empty, or the address cannot be listened on.
+        StudyError: The folder is not a study or is empty, the address cannot be listened on, or other machines could
+            frame the page.
     """
-    if not host.strip():
-        raise StudyError(
-            "--host is empty; name an address to listen on, such as 127.0.0.1, or 0.0.0.0 for every address of this"
-            " machine"
-        )
+    _check_host(host, framed=framed)
     token, waker = new_token(), Waker(folder, trust=trust)
     Queue(folder).close()  # fails before listening if this is not a study
     if resume and not trust:
@@ -85,6 +82,17 @@ def serve(
     ):  # open databases can be read even if the disk is full
         reader.view(PreferenceRequest())  # so that no reader waits for the first page
         server.run(sockets=[listening])
+
+
+def _check_host(host: str, *, framed: bool) -> None:
+    """Check that the address to listen on is named, and is this machine's own if the page may be framed."""
+    if not host.strip():
+        raise StudyError(
+            "--host is empty; name an address to listen on, such as 127.0.0.1, or 0.0.0.0 for every address of this"
+            " machine"
+        )
+    if framed and not _is_local(host):
+        raise StudyError("--framed is for this machine alone; leave out --host")
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -11,10 +11,12 @@ import time
 from pathlib import Path
 from types import FrameType
 
+from foretaste.engines.here import Here
 from foretaste.errors import ForetasteError, StorageError
 from foretaste.store.queue import Queue, State
 from foretaste.study.study import Study
 from foretaste.web.jobs import do_waiting_jobs
+from foretaste.workflow.reopen import reopen
 
 __all__ = ["Waker", "main"]
 
@@ -81,7 +83,7 @@ def _work(folder: Path, leaving: threading.Event, *, trust: bool = False) -> int
         if not alone:
             return 0
         try:
-            study = Study.reopen(folder, trust=trust)
+            study = Study.of(reopen(folder, trust=trust, engine=Here()))
         except ForetasteError as error:
             while job := queue.next():
                 queue.end(job.id, State.FAILED, str(error))

@@ -1,12 +1,23 @@
 """Imported experts, as a study remembers them: rows of its table of work, of which each task's latest counts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from foretaste.errors import StudyError
 from foretaste.store.study import Done, Json, StudyStore, key_of
 
-__all__ = ["BASE", "BASE_LABEL", "describe_expert", "folders_of", "latest_imports", "record_import", "remove"]
+__all__ = [
+    "BASE",
+    "BASE_LABEL",
+    "check_removal",
+    "describe_expert",
+    "folders_of",
+    "latest_imports",
+    "record_import",
+    "remove",
+    "undo_on_error",
+]
 
 BASE = ""  # stands for the pretrained model; no task can have this name
 BASE_LABEL = "(base)"  # what people read and write for it
@@ -92,6 +103,28 @@ def remove(study: StudyStore, tasks: Iterable[str]) -> None:
     ...     list(latest_imports(study))
     ['b']
     """
+    names, imports = check_removal(study, tasks), latest_imports(study)
+    number = len(study.all_work("import"))
+    for task in names:
+        record_import(study, task, number, {**imports[task].inputs, "removed": True}, imports[task].result)
+
+
+def check_removal(study: StudyStore, tasks: Iterable[str]) -> list[str]:
+    """Check that a study has the imported models of some tasks, and return the names they are recorded under.
+
+    Args:
+        study: The study that remembers the models.
+        tasks: Names of tasks; ``(base)`` for the pretrained checkpoint.
+
+    Raises:
+        StudyError: The study has no imported model of one of these tasks.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, StudyStore.create(Path(folder)) as study:
+    ...     record_import(study, BASE, 0, {}, {"folder": "one"})
+    ...     check_removal(study, ["(base)"])
+    ['']
+    """
     imports, names = latest_imports(study), [BASE if task == BASE_LABEL else task for task in tasks]
     strange = [task for task in names if task not in imports]
     if strange:
@@ -99,6 +132,39 @@ def remove(study: StudyStore, tasks: Iterable[str]) -> None:
         raise StudyError(
             f"{study.path} has no imported model of {', '.join(map(repr, strange))} to remove; it has: {there}"
         )
+    return names
+
+
+@contextmanager
+def undo_on_error(study: StudyStore) -> Iterator[None]:
+    """Import and remove models in this context; if it ends by an error, the study has the same models as before.
+
+    Args:
+        study: The study that remembers the models.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, StudyStore.create(Path(folder)) as study:
+    ...     try:
+    ...         with undo_on_error(study):
+    ...             record_import(study, "a", 0, {}, {"folder": "one"})
+    ...             raise StudyError("it does not fit")
+    ...     except StudyError:
+    ...         latest_imports(study)
+    {}
+    """
+    before = latest_imports(study)
+    try:
+        yield
+    except BaseException:
+        _restore(study, before)
+        raise
+
+
+def _restore(study: StudyStore, before: Mapping[str, Done]) -> None:
+    """Make these the latest imports again."""
+    now = latest_imports(study)
+    remove(study, [task for task in now if task not in before])
     number = len(study.all_work("import"))
-    for task in names:
-        record_import(study, task, number, {**imports[task].inputs, "removed": True}, imports[task].result)
+    for task, done in before.items():
+        if task not in now or now[task].key != done.key:
+            record_import(study, task, number, done.inputs, done.result)

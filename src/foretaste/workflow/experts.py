@@ -21,12 +21,12 @@ from foretaste.store.study import Done, StudyStore
 from foretaste.stored import Stored
 from foretaste.work.context import Unwatched, Watch
 from foretaste.work.imported_models import ImportedModel, files_of, imported_models, remember_model
-from foretaste.work.imports import BASE, BASE_LABEL, latest_imports, remove
+from foretaste.work.imports import BASE, BASE_LABEL, check_removal, latest_imports, remove, undo_on_error
 from foretaste.work.observer import Observer, stop_if_asked
 from foretaste.work.runs import ImportedRun
 from foretaste.workflow.session import Session
 
-__all__ = ["ImportResult", "check", "import_experts", "import_into", "read_experts"]
+__all__ = ["ImportResult", "check", "import_and_read", "import_experts", "import_into", "read_experts"]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,9 @@ def import_into(
     removed: Sequence[str] = (),
     watch: Watch | None = None,
 ) -> ImportResult:
-    """Take imported models out of a study, import others, and describe what is there then.
+    """Remove imported models from a study, import others, and describe what is there then.
+
+    Nothing is removed before the others have been checked.
 
     Args:
         study: With or without a recipe.
@@ -80,9 +82,11 @@ def import_into(
     """
     if not models and base is None and not removed:
         raise StudyError("nothing to import; name models, as in --task code=FOLDER --task math=FOLDER")
-    remove(study, removed)
-    has_models = bool(models or base)
-    notes = import_experts(study, models, base, vocabulary=vocabulary, watch=watch) if has_models else ()
+    notes: tuple[str, ...] = ()
+    if models or base:
+        notes = import_experts(study, models, base, vocabulary=vocabulary, removed=removed, watch=watch)
+    else:
+        remove(study, removed)
     experts = {
         name or BASE_LABEL: {
             "folder": str(model.expert.folder),
@@ -94,28 +98,54 @@ def import_into(
     return ImportResult(experts, notes, tuple(removed))
 
 
+def import_and_read(
+    session: Session,
+    models: Mapping[str, Path],
+    base: Path | None = None,
+    vocabulary: Vocabulary | None = None,
+    removed: Sequence[str] = (),
+) -> ImportResult:
+    """Import models into a study at work, and read them; models that do not fit the recipe's model change nothing.
+
+    The arguments are those of `import_into`.
+
+    Raises:
+        StudyError: There is nothing to remove or to import, or the recipe has no such task.
+        DataError: Models do not fit each other, the base or the recipe's model.
+    """
+    with undo_on_error(session.study):
+        result = import_into(session.study, models, base, vocabulary, removed, session.watch)
+        read_experts(session)
+    return result
+
+
 def import_experts(
     study: StudyStore,
     folders: Mapping[str, Path],
     base: Path | None = None,
     *,
     vocabulary: Vocabulary | None = None,
+    removed: Sequence[str] = (),
     watch: Watch | None = None,
 ) -> tuple[str, ...]:
     """Import experts into a study; headers are compared before anything is read.
+
+    The study is changed only after all of them have been read and checked.
 
     Args:
         study: With or without a recipe.
         folders: By task.
         base: The pretrained checkpoint, with which experts are compared; needed where they are merged without a recipe.
         vocabulary: See `preflight`.
-        watch: Told of bytes read.
+        removed: Tasks whose imported models are removed first.
+        watch: Shows how many bytes are read.
 
     Returns:
         Notes on what was adapted or is worth knowing.
 
     Raises:
         DataError: They are no models, or do not fit; everything that is in the way is listed.
+        StudyError: The study has no imported model to remove.
 
     >>> import tempfile, torch
     >>> from safetensors.torch import save_file
@@ -125,10 +155,12 @@ def import_experts(
     ...     [experts_here.expert.kind for experts_here in imported_models(study).values()]
     ['tensors']
     """
-    watch, experts_here, former = watch or Unwatched(), _open_experts(folders), latest_imports(study)
+    watch, gone = watch or Unwatched(), check_removal(study, removed)
+    experts_here = _open_experts(folders)
+    former = {task: done for task, done in latest_imports(study).items() if task not in gone}
     notes = _unread_optimizers(experts_here)
     former_models = imported_models(
-        study, without={*experts_here, *([BASE] if base else [])}
+        study, without={*experts_here, *gone, *([BASE] if base else [])}
     )  # what is replaced may be gone
     experts = {**{task: model.expert for task, model in former_models.items() if task != BASE}, **experts_here}
     if base is not None:
@@ -139,9 +171,11 @@ def import_experts(
     replaced = {task or BASE_LABEL: former[task].result["folder"] for task in experts_here if task in former}
     notes += tuple(f"{name} replaces the former {name} ({folder})" for name, folder in replaced.items())
     watch.begin("reading", sum(path.stat().st_size for expert in experts_here.values() for path in files_of(expert)))
+    models = [_read_model(task, expert, vocabulary, watch) for task, expert in experts_here.items()]
+    remove(study, removed)
     number = len(study.all_work("import"))
-    for task, expert in experts_here.items():
-        _remember_expert(study, task, expert, vocabulary, number, watch)
+    for model in models:
+        remember_model(study, model, number)
     return notes
 
 
@@ -199,9 +233,9 @@ def _compare_experts(
     return (*notes, *preflight_adapters(like, adapters), *preflight(like, checkpoints, vocabulary=vocabulary).notes)
 
 
-def _remember_expert(
-    study: StudyStore, task: str, expert: Expert, vocabulary: Vocabulary | None, number: int, watch: Watch
-) -> None:
+def _read_model(task: str, expert: Expert, vocabulary: Vocabulary | None, watch: Watch) -> ImportedModel:
+    """Hash a model's files, and check its site file."""
+
     def advance(size: int) -> None:
         watch.advance(size, task or "base")
         stop_if_asked(watch)
@@ -212,7 +246,7 @@ def _remember_expert(
         site = digest if expert.kind == "site" else hash_files([expert.site], advance)
     if expert.site is not None and expert.kind in ("checkpoint", "tensors"):
         _check_site(expert.site, Stored.open(expert.files))
-    remember_model(study, ImportedModel(task, expert, digest, site, vocabulary, stamp), number)
+    return ImportedModel(task, expert, digest, site, vocabulary, stamp)
 
 
 def _check_site(path: Path, params: Params) -> None:

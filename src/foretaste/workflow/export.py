@@ -133,7 +133,7 @@ def choose_written(method: str | None, *, joint: bool) -> str | None:
     'joint'
     """
     if joint and method:
-        raise StudyError("--joint writes the joint run, and --method a preview; leave one of them out")
+        raise StudyError("joint (--joint) writes the joint run, and method (--method) a preview; leave one of them out")
     return "joint" if joint else method
 
 

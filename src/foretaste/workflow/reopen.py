@@ -4,10 +4,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from foretaste.engines.choose import engine_for
 from foretaste.engines.engine import Engine
 from foretaste.errors import StudyError
 from foretaste.loading import load
 from foretaste.plan import Recipe
+from foretaste.sources.plans import MemoryModel
 from foretaste.store.study import StudyStore
 from foretaste.work.context import Watch
 from foretaste.workflow.outcome import is_from_outside
@@ -16,21 +18,29 @@ from foretaste.workflow.start import start
 from foretaste.workflow.trust import check_trust
 from foretaste.workflow.version import check_version
 
-__all__ = ["reopen", "stored_recipe"]
+__all__ = ["reopen"]
 
 
-def reopen(folder: Path, watch: Watch | None = None, *, trust: bool = False, engine: Engine | None = None) -> Session:
+def reopen(
+    folder: Path,
+    watch: Watch | None = None,
+    *,
+    trust: bool = False,
+    workers: int | None = None,
+    engine: Engine | None = None,
+) -> Session:
     """Open a session of the study's latest recipe, with its model and data loaded again.
 
     Args:
-        folder: The study's.
-        watch: Told of progress.
+        folder: The study's folder.
+        watch: Shows progress.
         trust: Whether code that the recipe runs may run, whoever made the study.
-        engine: Does the work; this process if left out.
+        workers: How many processes do the work; as the recipe says if left out.
+        engine: Does the work, in place of these processes.
 
     Raises:
-        StudyError: The study is empty, was made by a version that did not keep this, or its recipe runs code that is
-            not trusted.
+        StudyError: The study is empty, is of a model that was in memory, was made by a version that did not keep its
+            recipe, or the recipe runs code that is not trusted.
         DataError: The model or data are no longer where they were.
 
     >>> import tempfile
@@ -44,15 +54,21 @@ def reopen(folder: Path, watch: Watch | None = None, *, trust: bool = False, eng
     True
     """
     with StudyStore.open(folder) as study:
-        recipe = stored_recipe(study)
+        recipe = _stored_recipe(study)
         text = (study.recipe() or ("", {}))[0]
+    if isinstance(recipe.model, MemoryModel):
+        raise StudyError(
+            f"the study {folder} is of a model in memory ({recipe.model.architecture}); pass both again to go on:"
+            f" foretaste.Study({str(folder)!r}, model=..., tasks=[...]). What it has can be read without them"
+        )
     if not trust:
         check_trust(folder, recipe)
     problem = load(recipe, text, str(folder))
-    return start(recipe, text, problem, folder, watch, file=str(folder), engine=engine)
+    used_engine = engine or engine_for(recipe, workers)
+    return start(recipe, text, problem, folder, watch, file=str(folder), engine=used_engine)
 
 
-def stored_recipe(study: StudyStore) -> Recipe:
+def _stored_recipe(study: StudyStore) -> Recipe:
     """Return the recipe that a study was last worked on with.
 
     Raises:

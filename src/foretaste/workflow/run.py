@@ -85,5 +85,7 @@ def recommend_weights(
     outcome = read_outcome(study, prefer, floors, method)
     rows = select_usable_rows(outcome.surface, method)
     if not can_predict(rows):
+        if rows.is_from_outside:
+            raise StudyError("there are too few runs to recommend from; tell the results of more runs first")
         raise StudyError("there are too few previews to recommend from; run `foretaste preview` first")
     return recommend(outlook(rows), outcome.preference, outcome.floors, among=choosable_weights(rows))

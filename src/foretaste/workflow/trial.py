@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from foretaste.errors import BadInput, ForetasteError, Stopped, TaskError
 from foretaste.evaluate import measure
-from foretaste.params import wide
+from foretaste.params import in_eval_mode, wide
 from foretaste.sources.class_warnings import one_class_warnings
 from foretaste.sources.problem import Problem
 from foretaste.task import Batch, Examples, Rows, Task
@@ -37,16 +37,16 @@ def try_batches(problem: Problem, train_size: int, validation_size: int) -> dict
     >>> try_batches(digits(), 32, 128)
     {'low': 10, 'mid': 10, 'high': 10}
     """
-    classes = {}
-    model = problem.model.eval()
-    for task in problem.tasks:
-        for part, examples, size in (
-            ("train", task.train, train_size),
-            ("validation", task.validation, validation_size),
-        ):
-            few, many = min(2, len(examples)), min(size, len(examples))
-            _try(task, part, few, partial(_measure_few, model, task, examples, few))
-            classes[task.name] = _try(task, part, many, partial(_check_batch, model, task, examples, many))
+    classes, model = {}, problem.model
+    with in_eval_mode(model):
+        for task in problem.tasks:
+            for part, examples, size in (
+                ("train", task.train, train_size),
+                ("validation", task.validation, validation_size),
+            ):
+                few, many = min(2, len(examples)), min(size, len(examples))
+                _try(task, part, few, partial(_measure_few, model, task, examples, few))
+                classes[task.name] = _try(task, part, many, partial(_check_batch, model, task, examples, many))
     return classes
 
 

@@ -134,6 +134,30 @@ def test_a_table_changes_only_a_few_times_a_second(output: Output, monkeypatch: 
     assert len(output.shown) == 1
 
 
+def test_a_message_is_shown_at_once(output: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notebook, "_EVERY", 3600.0)
+    watch = NotebookWatch()
+    watch.begin("fit", 100)
+    watch._drawn = watch._begun
+    watch.advance(1)
+    watch.say("warning: one class")
+    assert "warning: one class" in output.shown[-1]
+    watch.advance(1)
+    watch.stop(2, None)
+    assert "stopping after the current step" in output.shown[-1]
+    assert "2 of 100" in output.shown[-1]
+
+
+def test_an_unfinished_stage_is_not_called_finished_at_the_end(output: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notebook, "_EVERY", 3600.0)
+    watch = NotebookWatch()
+    for label, total, done in (("fit", 2, 2), ("previews", 1_200, 3), ("joint runs", 4, 0)):
+        watch.begin(label, total)
+        watch.advance(done)
+    watch.end()
+    assert output.shown[-1].startswith("<div>fit, previews (3 of 1,200): ")
+
+
 def test_a_signal_stops_after_the_step_and_a_second_one_at_once(output: Output) -> None:
     watch = NotebookWatch()
     assert not watch.stopping()

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pandas
 import pytest
@@ -15,7 +17,10 @@ from foretaste.surface.comparison import Comparison, MethodComparison
 from foretaste.surface.mergeability import Mergeability, pairs_of
 from foretaste.surface.race_result import RaceResult, Races
 from foretaste.surface.searched import Budget, SearchResult
-from foretaste.weights import corners, uniform
+from foretaste.weights import TaskWeights, corners, uniform
+from foretaste.workflow.outcome import read_outcome
+from foretaste.workflow.outside import OutsideQuestion
+from swarms import DOMAINS, made_up_runs, swarm
 
 Study = Callable[..., Summary]
 ROW = Evaluation(
@@ -75,6 +80,32 @@ def test_a_row_has_a_column_for_each_weight_and_metric() -> None:
         "b.accuracy": 0.9,
         "cost": 2.5,
     }
+
+
+def test_a_recommendation_has_each_task_s_weight_and_none_for_a_criterion(tmp_path: Path) -> None:
+    runs = [
+        replace(run, weights=TaskWeights(("qa", "coding"), list(run.weights.values())))
+        for run in made_up_runs(12, domains=("web", "code"))
+    ]
+    question = OutsideQuestion.of({"qa": "accuracy", "coding": ["pass@1", "pass@10"]})
+    with swarm(tmp_path / "a.study", runs, question) as study:
+        best = read_outcome(study, floors=["coding:pass@10>=0.3"]).summary().recommendation
+    assert best is not None
+    table = best.to_pandas()
+    assert list(table.columns) == ["task", "weight", "expected", "low", "high"]
+    assert table["weight"][:2].tolist() == list(best.weights.values())
+    assert table["task"][2] == "coding:pass@10"
+    assert pandas.isna(table["weight"][2])
+
+
+def test_a_recommendation_has_the_weights_of_domains_in_their_own_columns(tmp_path: Path) -> None:
+    with swarm(tmp_path / "a.study", made_up_runs(16)) as study:
+        best = read_outcome(study).summary().recommendation
+    assert best is not None
+    table = best.to_pandas()
+    columns = [f"weight.{domain}" for domain in DOMAINS]
+    assert list(table.columns) == ["task", *columns, "expected", "low", "high"]
+    assert table[columns].to_numpy().tolist() == [list(best.weights.values())] * 2
 
 
 def test_a_record_is_that_of_the_command() -> None:

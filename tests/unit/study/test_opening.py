@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import pytest
+import torch
 from torch import nn
 
 from foretaste.errors import RecipeError, StudyError, TaskError
-from foretaste.study.opening import open_folder, open_in_memory, open_recipe
+from foretaste.study.opening import open_in_memory, open_recipe
 from foretaste.work.context import Unwatched
+from foretaste.workflow.reopen import reopen
 from foretaste.workflow.session import Session
 from in_memory import SMALL, disagreeing_tasks, network
 from problems import digits_recipe
@@ -58,7 +60,15 @@ def test_a_model_in_memory_is_what_the_stored_recipe_says(tmp_path: Path) -> Non
     assert stored[1]["name"] == "a"
     assert session.origin is None
     with pytest.raises(StudyError, match=r"is of a model in memory .* foretaste.Study\(.*, model=..., tasks="):
-        open_folder(tmp_path / "a.study", Unwatched())
+        reopen(tmp_path / "a.study", Unwatched())
+
+
+def test_opening_leaves_every_module_in_its_mode(tmp_path: Path) -> None:
+    model = network().train()
+    model.get_submodule("1").eval()
+    before = [module.training for module in model.modules()]
+    opened(open_in_memory(tmp_path / "a.study", model, disagreeing_tasks("left", "right"), SMALL, Unwatched()))
+    assert [module.training for module in model.modules()] == before
 
 
 def test_one_task_is_too_few_and_nothing_is_created(tmp_path: Path) -> None:
@@ -69,7 +79,8 @@ def test_one_task_is_too_few_and_nothing_is_created(tmp_path: Path) -> None:
 
 def test_lora_of_a_model_in_memory_leaves_it_as_it_was(tmp_path: Path) -> None:
     model = network()
-    before = [name for name, _ in model.named_parameters()]
+    before = [(name, parameter.requires_grad) for name, parameter in model.named_parameters()]
+    params = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     parts = {
         **SMALL,
         "finetune": {
@@ -83,7 +94,9 @@ def test_lora_of_a_model_in_memory_leaves_it_as_it_was(tmp_path: Path) -> None:
     }
     session = open_in_memory(tmp_path / "a.study", model, disagreeing_tasks("left", "right"), parts, Unwatched())
     session.study.close()
-    assert [name for name, _ in model.named_parameters()] == before
+    assert [(name, parameter.requires_grad) for name, parameter in model.named_parameters()] == before
+    assert list(model.state_dict()) == list(params)
+    assert all(torch.equal(tensor, params[name]) for name, tensor in model.state_dict().items())
     assert all(".lora_" in name for name in session.problem.trained)
 
 
@@ -100,6 +113,6 @@ def test_another_model_of_the_same_shapes_is_another_question(tmp_path: Path) ->
 
 def test_a_study_that_exists_is_opened_by_its_folder(tmp_path: Path) -> None:
     opened(open_recipe(tmp_path / "a.study", RECIPE, {}, Unwatched()))
-    assert opened(open_folder(tmp_path / "a.study", Unwatched())).recipe.name == "small"
+    assert opened(reopen(tmp_path / "a.study", Unwatched())).recipe.name == "small"
     with pytest.raises(StudyError, match="is not a study"):
-        open_folder(tmp_path / "b.study", Unwatched())
+        reopen(tmp_path / "b.study", Unwatched())

@@ -65,8 +65,15 @@ def test_what_cannot_be_opened_says_why_and_nothing_is_created(tmp_path: Path) -
     folder = tmp_path / "a.study"
     with pytest.raises(ft.BadInput, match="domains are of a study whose runs are told"):
         ft.Study(folder, domains=["web"])
-    with pytest.raises(ft.BadInput, match="finetune is of training, and runs that are told are made elsewhere"):
+    with pytest.raises(
+        ft.BadInput,
+        match="finetune is for studies that train; the runs of this one are made elsewhere, so leave it out",
+    ):
         ft.Study(folder, tasks=TASKS, finetune={"steps": 3})
+    with pytest.raises(ft.BadInput, match=r"^recipe, recommend.prefr: unknown field; did you mean prefer\?"):
+        ft.Study(folder, tasks=TASKS, recommend={"prefr": "mean"})
+    with pytest.raises(ft.BadInput, match=r"^recipe, recommend.floors: Input should be a valid list"):
+        ft.Study(folder, tasks=TASKS, recommend={"floors": 3})
     with pytest.raises(ft.BadInput, match="write mean, worst, knee"):
         ft.Study(folder, tasks=TASKS, recommend={"prefer": "best"})
     assert not folder.exists()

@@ -33,7 +33,7 @@ def test_it_recommends_draws_and_reports(folder: Path, tmp_path: Path) -> None:
     best = study.recommend(prefer={"left": 2, "right": 1}, floors="all>=10%")
     assert sum(best.weights.values()) == pytest.approx(1)
     assert best.to_dict()["weights"] == dict(best.weights)
-    assert study.recommended().weights in [row.weights for row in study.rows]
+    assert study.recommend().weights in [row.weights for row in study.rows]
     assert len(study.plot().data) > 0
     assert "<title>" in study.report(tmp_path / "page.html").read_text()
     assert study.show("worst").to_dict()["name"] == "pair"

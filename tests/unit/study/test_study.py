@@ -1,5 +1,6 @@
 """Every verb of a study, on digits and with one step of training."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +12,14 @@ from foretaste.errors import DataError, RecipeError, Stopped, StudyError
 from foretaste.evaluation import Fidelity
 from foretaste.loading import load
 from foretaste.recipe import parse
+from foretaste.store.study import StudyStore
 from foretaste.study.study import Study
 from foretaste.surface.preference import Preference
 from foretaste.weights import TaskWeights, corners, uniform
 from foretaste.work.context import Unwatched
+from foretaste.workflow.reopen import reopen
+from foretaste.workflow.start import start
+from in_memory import SMALL, disagreeing_tasks, network
 
 TEXT = """
 name: one step
@@ -30,7 +35,7 @@ POINT = TaskWeights(NAMES, [0.2, 0.3, 0.5])
 
 def started(folder: Path, text: str = TEXT, watch: Unwatched | None = None) -> Study:
     recipe = parse(text)
-    return Study.start(recipe, text, load(recipe, text, ""), folder, watch=watch)
+    return Study.of(start(recipe, text, load(recipe, text, ""), folder, watch))
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +52,7 @@ def test_a_new_study_is_empty_and_its_recipe_is_there(tmp_path: Path) -> None:
         assert study.surface().rows == ()
         assert repr(study) == "Study('one step', 0 rows)"
         with pytest.raises(StudyError, match="too few previews to recommend from"):
-            study.recommended()
+            study.recommend()
 
 
 def test_fit_gives_every_task_s_run_and_estimate(study: Study) -> None:
@@ -138,7 +143,7 @@ def test_search_keeps_its_budget(tmp_path: Path) -> None:
 def test_run_ends_with_a_confirmed_recommendation(study: Study) -> None:
     chosen = study.run()
     assert chosen.confirmed
-    assert study.recommended() == chosen
+    assert study.recommend() == chosen
     assert chosen.weights in {row.weights for row in study.surface().where(Fidelity.JOINT).rows}
 
 
@@ -187,18 +192,72 @@ def test_another_watch_watches_the_same_study(study: Study) -> None:
 def test_a_study_is_reopened_without_its_recipe(tmp_path: Path) -> None:
     with started(tmp_path / "a.study") as study:
         rows = study.preview([POINT])
-    with Study.reopen(tmp_path / "a.study") as again:
+    with Study.of(reopen(tmp_path / "a.study")) as again:
         assert again.recipe == study.recipe
         assert again.surface().rows == tuple(rows)
         assert again.preview([POINT]) == rows
     with pytest.raises(StudyError, match="is not a study"):
-        Study.reopen(tmp_path / "nothing")
+        reopen(tmp_path / "nothing")
 
 
 def test_a_study_in_memory_has_one_worker(tmp_path: Path) -> None:
     recipe = parse(TEXT)
     with (
-        Study.start(recipe, TEXT, load(recipe, TEXT, ""), tmp_path / "a.study", engine=Pool(2)) as study,
+        Study.of(start(recipe, TEXT, load(recipe, TEXT, ""), tmp_path / "a.study", engine=Pool(2))) as study,
         pytest.raises(StudyError, match="made in memory"),
     ):
         study.fit()
+
+
+def test_several_workers_are_refused_for_a_model_in_memory_before_anything_is_created(tmp_path: Path) -> None:
+    tasks, folder = disagreeing_tasks("left", "right"), tmp_path / "a.study"
+    with pytest.raises(
+        RecipeError, match=r"^workers is 2; a model in memory is used by this process alone, so leave it out$"
+    ):
+        Study(folder, model=network(), tasks=tasks, workers=2, progress=False, **SMALL)
+    assert not folder.exists()
+    Study(folder, model=network(), tasks=tasks, workers=1, progress=False, **SMALL).close()
+
+
+def test_variables_without_a_recipe_are_refused(tmp_path: Path) -> None:
+    tasks, folder = disagreeing_tasks("left", "right"), tmp_path / "a.study"
+    with pytest.raises(RecipeError, match="variables have their values in a recipe; pass recipe="):
+        Study(folder, model=network(), tasks=tasks, variables={"SEED": "3"}, progress=False, **SMALL)
+    assert not folder.exists()
+    with pytest.raises(RecipeError, match="variables have their values in a recipe"):
+        Study(folder, variables={"SEED": "3"})
+
+
+@pytest.mark.parametrize(("workers", "engine"), [(None, "Pool(2)"), (1, "Here()"), (3, "Pool(3)")])
+def test_a_folder_has_the_workers_of_its_recipe(tmp_path: Path, workers: int | None, engine: str) -> None:
+    recipe = {"name": "a", "model": {"source": "digits"}, "resources": {"workers": 2}, **SMALL}
+    Study(tmp_path / "a.study", recipe, progress=False, workers=1).close()
+    with Study(tmp_path / "a.study", progress=False, workers=workers) as study, study._at_work() as session:
+        assert repr(session.engine) == engine
+
+
+def test_a_study_whose_folder_is_gone_is_still_shown(tmp_path: Path) -> None:
+    folder = tmp_path / "a<b>.study"
+    study = Study(folder, tasks={"code": "pass@1", "chat": "loss"})
+    shutil.rmtree(folder)
+    assert repr(study) == f"Study({str(folder)!r}, cannot be read)"
+    shown = study._repr_html_()
+    assert shown.startswith("<pre>Study(")
+    assert "a&lt;b&gt;.study" in shown
+    assert "is not a study" in shown
+
+
+def test_a_study_that_is_closed_is_still_shown(tmp_path: Path) -> None:
+    with started(tmp_path / "a.study") as study:
+        study.preview([POINT])
+    assert repr(study) == "Study('one step', 2 rows)"
+    shutil.rmtree(tmp_path / "a.study")
+    assert repr(study).startswith("Study(")
+    assert study._repr_html_().startswith("<")
+
+
+def test_an_empty_study_is_shown(tmp_path: Path) -> None:
+    StudyStore.create(tmp_path / "a.study").close()
+    study = Study(tmp_path / "a.study")
+    assert repr(study) == "Study('a', 0 rows)"
+    assert "is empty" in study._repr_html_()

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 import foretaste as ft
 from in_memory import SMALL, disagreeing_tasks, network
@@ -29,6 +31,12 @@ def test_a_search_takes_its_budget_in_words(study: ft.Study) -> None:
     assert found.to_dict()["spent"]["joint"] <= 2
 
 
+def test_a_search_for_the_whole_front(study: ft.Study) -> None:
+    result = study.search(joint=2, previews=6, prefer="front")
+    assert result.spent.joint <= 2
+    assert result.weights == study.recommend(prefer="knee").weights
+
+
 def test_a_race_and_an_export(study: ft.Study, tmp_path: Path) -> None:
     races = study.race("worst", points=4)
     assert len(races) == 1
@@ -40,7 +48,7 @@ def test_a_race_and_an_export(study: ft.Study, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ({"points": ["left=2,right=0"]}, "left"),
+        ({"points": ["left=2,right=0"]}, "weights left=2,right=0 sum to 2, not 1; divide each by 2"),
         ({"points": [{"middle": 1.0}]}, "unknown task 'middle' in the weights"),
         ({"methods": "diagonl"}, "there is no method 'diagonl'; did you mean diagonal"),
         ({"methods": ["simple", "simple"]}, "simple is named twice; name each method once"),
@@ -49,5 +57,22 @@ def test_a_race_and_an_export(study: ft.Study, tmp_path: Path) -> None:
 def test_wrong_words_have_the_commands_errors(study: ft.Study, words: dict[str, object], message: str) -> None:
     with pytest.raises(ft.BadInput, match=message):
         study.preview(**words)  # type: ignore[arg-type]
+
+
+def test_a_search_for_an_unknown_preference_is_refused(study: ft.Study) -> None:
     with pytest.raises(ft.BadInput, match="write mean, worst, knee"):
         study.search(prefer="best")
+
+
+def test_a_model_that_does_not_fit_is_not_imported(tmp_path: Path) -> None:
+    tasks = disagreeing_tasks("left", "right")
+    for name, params in (("good", network().state_dict()), ("misfit", {"0.weight": torch.ones(3, 3)})):
+        (tmp_path / name).mkdir()
+        save_file(params, tmp_path / name / "model.safetensors")
+    with ft.Study(tmp_path / "a.study", model=network(), tasks=tasks, progress=False, **SMALL) as study:
+        study.import_({"left": tmp_path / "good"})
+        for wrong in ({"left": tmp_path / "misfit"}, {"middle": tmp_path / "good"}):
+            with pytest.raises(ft.BadInput):
+                study.import_(wrong, remove=["left"])
+    with ft.Study(tmp_path / "a.study", model=network(), tasks=tasks, progress=False, **SMALL) as again:
+        assert list(again.import_({"right": tmp_path / "good"}).experts) == ["left", "right"]

@@ -17,8 +17,8 @@ async def answer(request: Request) -> Response:
     return PlainTextResponse(f"read {len(await request.body())}")
 
 
-def client(*, open_reading: bool = True, hosts: tuple[str, ...] = ("here:1",)) -> TestClient:
-    rules = Rules(TOKEN, frozenset(hosts), open_reading)
+def client(*, open_reading: bool = True, hosts: tuple[str, ...] = ("here:1",), framed: bool = False) -> TestClient:
+    rules = Rules(TOKEN, frozenset(hosts), open_reading, framed)
     routes = [Route(path, answer, methods=["GET", "POST", "DELETE"]) for path in ("/", "/api/state", "/static/{name}")]
     app = Starlette(routes=routes, middleware=[Middleware(Guard, rules=rules)])
     return TestClient(app, base_url="http://here:1")
@@ -113,3 +113,38 @@ def test_every_answer_has_the_headers() -> None:
 
 def test_tokens_differ() -> None:
     assert new_token() != new_token()
+
+
+FRAME = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "iframe"}
+
+
+def test_a_notebook_frames_the_page_by_its_address_with_the_token() -> None:
+    found = client(framed=True).get("/", headers=FRAME, params={"token": TOKEN})
+    assert (found.status_code, found.text) == (200, "read 0")
+    policy = found.headers["content-security-policy"]
+    assert policy.endswith("; frame-ancestors http://localhost:* http://127.0.0.1:*")
+    assert policy.startswith("default-src 'none'; script-src 'self'; ")
+    unframed = client().get("/").headers["content-security-policy"]
+    assert unframed == f"{policy.partition('frame-ancestors')[0]}frame-ancestors 'none'"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "token", "headers"),
+    [
+        ("GET", "/", "", {}),
+        ("GET", "/", TOKEN + "x", {}),
+        ("GET", "/", TOKEN, {"origin": "http://evil.example"}),
+        ("GET", "/", TOKEN, {"origin": "null"}),
+        ("GET", "/api/state", TOKEN, {}),
+        ("GET", "/static/map.js", TOKEN, {}),
+        ("POST", "/", TOKEN, {HEADER: TOKEN}),
+        ("GET", "/", TOKEN, {"sec-fetch-dest": "object"}),
+    ],
+)
+def test_a_frame_reaches_nothing_else(method: str, path: str, token: str, headers: dict[str, str]) -> None:
+    found = client(framed=True).request(method, path, headers=FRAME | headers, params={"token": token})
+    assert found.status_code == 403
+
+
+def test_a_page_that_may_not_be_framed_refuses_frames() -> None:
+    assert client().get("/", headers=FRAME, params={"token": TOKEN}).status_code == 403

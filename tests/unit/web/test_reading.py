@@ -19,12 +19,13 @@ from foretaste.study import study as front
 from foretaste.web.jobs import do_waiting_jobs
 from foretaste.web.process import WorkerProcess
 from foretaste.web.reading import Busy, PreferenceRequest, Reader, StudyView, _summaries, view_study
+from foretaste.workflow.reopen import reopen
 from foretaste.workflow.start import start
 from rounding import is_near
 
 
 def _previewed(study: Path, weights: str) -> None:
-    with Queue(study) as queue, front.Study.reopen(study) as work:
+    with Queue(study) as queue, front.Study.of(reopen(study)) as work:
         queue.add(Kind.PREVIEW, weights)
         do_waiting_jobs(work, queue)
 

@@ -108,6 +108,17 @@ def test_an_empty_address_is_not_every_address(study: Path, host: str) -> None:
         serve(study, host, 0, lambda address: None)
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "203.0.113.7", "example.org"])  # noqa: S104
+def test_a_page_that_other_machines_reach_is_not_framed(
+    study: Path, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    listened: list[str] = []
+    monkeypatch.setattr(module, "_listen", lambda host, port: listened.append(host))
+    with pytest.raises(StudyError, match=r"^--framed is for this machine alone; leave out --host$"):
+        serve(study, host, 0, lambda address: None, framed=True)
+    assert listened == []
+
+
 def test_an_address_that_is_taken(study: Path) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,

@@ -11,7 +11,7 @@ from foretaste.posterior.diagonal import Diagonal
 from foretaste.posterior.site import GaussianSite, Record
 from foretaste.sources.site_file import NAME, save_site
 from foretaste.work.imported_models import check_unchanged, forget_curvature, imported_models
-from foretaste.workflow.experts import check, import_experts, read_experts
+from foretaste.workflow.experts import check, import_experts, import_into, read_experts
 from foretaste.workflow.fit import fit
 from foretaste.workflow.session import Session
 
@@ -110,3 +110,29 @@ def test_curvature_of_another_model_is_refused_before_anything_is_kept(
     with pytest.raises(DataError, match=r"low/foretaste-site.*; or remove foretaste-site.safetensors"):
         import_experts(session.study, {"low": folder})
     assert imported_models(session.study) == {}
+
+
+def test_nothing_is_removed_before_the_new_models_are_checked(session: Session, tmp_path: Path) -> None:
+    import_experts(session.study, {"low": expert(session, tmp_path / "low")})
+    misfit = expert(session, tmp_path / "mid")
+    other = {
+        name: torch.full_like(tensor, 2.0) for name, tensor in snapshot(parameters_of(session.problem.model)).items()
+    }
+    save_site(GaussianSite(other, Diagonal(other)), misfit / NAME, mean=False)
+    for folder in (misfit, tmp_path / "nothing"):
+        with pytest.raises(DataError):
+            import_into(session.study, {"mid": folder}, removed=["low"])
+        assert list(imported_models(session.study)) == ["low"]
+    with pytest.raises(StudyError, match="has no imported model of 'high' to remove"):
+        import_into(session.study, {"mid": expert(session, tmp_path / "other")}, removed=["high"])
+    assert list(imported_models(session.study)) == ["low"]
+
+
+def test_a_model_is_removed_where_others_are_imported(session: Session, tmp_path: Path) -> None:
+    import_experts(session.study, {"low": expert(session, tmp_path / "low")})
+    result = import_into(session.study, {"mid": expert(session, tmp_path / "mid")}, removed=["low"])
+    assert (list(result.experts), result.removed) == (["mid"], ("low",))
+    assert import_into(session.study, {}, removed=["mid"]).experts == {}
+    import_into(session.study, {"low": tmp_path / "low"})
+    again = import_into(session.study, {"low": tmp_path / "low"}, removed=["low"])
+    assert list(again.experts) == ["low"]

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from foretaste.errors import StudyError
@@ -7,6 +9,7 @@ from foretaste.workflow.points import grid, joint_points
 from foretaste.workflow.preview import preview
 from foretaste.workflow.run import recommend_weights, run
 from foretaste.workflow.session import Session
+from swarms import made_up_runs, swarm
 
 
 def test_run_makes_every_row_and_confirms_its_choice(session: Session) -> None:
@@ -40,3 +43,11 @@ def test_without_joint_runs_the_choice_is_near_the_best_preview(session: Session
     found = recommend_weights(session.study)
     assert not found.confirmed
     assert sum(abs(found.weights[task] - best.weights[task]) for task in best.weights) / 2 <= 0.4
+
+
+def test_a_study_of_runs_made_elsewhere_is_advised_to_tell_more(tmp_path: Path) -> None:
+    with (
+        swarm(tmp_path / "a.study", made_up_runs(1, "proxy-60m")) as study,
+        pytest.raises(StudyError, match="there are too few runs to recommend from; tell the results of more runs"),
+    ):
+        recommend_weights(study)

@@ -61,6 +61,16 @@ def test_a_sound_problem_says_how_many_classes_each_task_has() -> None:
     assert try_batches(problem(), 8, 100) == {"a": 3, "b": 3}
 
 
+def test_every_module_is_in_the_mode_that_it_had() -> None:
+    tried = problem()
+    tried.model.train()
+    tried.model.add_module("still", nn.Dropout().eval())
+    before = [module.training for module in tried.model.modules()]
+    assert len(set(before)) == 2
+    try_batches(tried, 4, 4)
+    assert [module.training for module in tried.model.modules()] == before
+
+
 @pytest.mark.parametrize(("place", "size", "caught"), [(1, 4, True), (7, 8, True), (8, 8, False), (19, 128, True)])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_nan_anywhere_in_a_full_batch(place: int, size: int, caught: bool, value: float) -> None:

@@ -1,4 +1,4 @@
-"""What joint runs are expected to give over the weights: a curve for two tasks, a map for three."""
+"""What joint runs are expected to give over the weights: a curve for two weights, a map for three."""
 
 import numpy as np
 
@@ -16,15 +16,15 @@ _ENDS = (0.05, 0.95)
 
 
 def expected_figure(summary: Summary, task: str | None = None) -> Figure:
-    """Draw what is expected of joint runs over the weights of two or three tasks.
+    """Draw what is expected of joint runs over two or three weights.
 
     Args:
-        summary: Of a study with an outlook, and of two or three tasks.
+        summary: Of a study with an outlook, and of two or three weights.
         task: The task whose metric is drawn; what the preference gives if left out.
     """
     assert summary.outlook is not None
     middle, low, high = _expected(summary, summary.outlook, task)
-    draw = _draw_map if len(summary.tasks) == 3 else _draw_curve
+    draw = _draw_map if len(summary.weight_names) == 3 else _draw_curve
     best = summary.recommendation
     chosen = "" if best is None else f", recommended: {shares(best.weights)}"
     measure = _axis(summary, task).title
@@ -65,9 +65,9 @@ def _values_of(summary: Summary, rows: tuple[Evaluation, ...], task: str | None)
 
 def _draw_map(summary: Summary, outlook: Outlook, task: str | None, values: tuple[Array, Array, Array]) -> Chart:
     def places(rows: tuple[Evaluation, ...]) -> list[list[float]]:
-        return [list(row.weights.values()) for row in rows]
+        return [[row.weights[name] for name in summary.weight_names] for row in rows]
 
-    points = tuple(tuple(weights.values()) for weights in outlook.points)
+    points = tuple(tuple(weights[name] for name in summary.weight_names) for weights in outlook.points)
     series = [Series("expected", "preview", points, _texts(outlook, values), tuple(values[0].tolist()))]
     joint = summary.joint.rows
     if joint:
@@ -76,12 +76,12 @@ def _draw_map(summary: Summary, outlook: Outlook, task: str | None, values: tupl
     if summary.recommendation is not None:
         at = outlook.places[summary.recommendation.weights]
         series.append(Series("recommended", "recommended", (points[at],), (series[0].texts[at],)))
-    axes = tuple(Axis(name, percent=True) for name in summary.tasks)
+    axes = tuple(Axis(name, percent=True) for name in summary.weight_names)
     return Chart("triangle", axes, tuple(series), _axis(summary, task), "large")
 
 
 def _draw_curve(summary: Summary, outlook: Outlook, task: str | None, values: tuple[Array, Array, Array]) -> Chart:
-    first, second = summary.tasks
+    first, second = summary.weight_names
 
     def places(rows: tuple[Evaluation, ...]) -> list[tuple[float, float]]:
         across = [row.weights[second] for row in rows]
