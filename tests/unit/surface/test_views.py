@@ -36,7 +36,7 @@ def test_metrics_that_only_some_rows_have_are_missing_in_others() -> None:
 
 def test_long_lists_are_cut_and_counted() -> None:
     table = rows_table([ROW] * 40, hint="--json has all")
-    assert (len(table.rows), table.caption) == (30, "\u2026 and 10 more; --json has all")
+    assert (len(table.rows), table.caption) == (30, "\u2026 and 10 more; --json has all.")
     assert rows_table([ROW] * 30).caption == ""
 
 
