@@ -20,6 +20,7 @@ class TrainerChoice(StrEnum):
     TRL = "trl"
     AXOLOTL = "axolotl"
     LLAMA_FACTORY = "llama-factory"
+    NEMO_AUTOMODEL = "nemo-automodel"
 
 
 @app.command(epilog="Example: [bold]foretaste export study.yaml --to model --weights movies=0.7,news=0.3[/]")

@@ -21,8 +21,13 @@ __all__ = [
     "batch_sizes",
 ]
 
-Trainer = Literal["trl", "axolotl", "llama-factory"]
-TRAINER_NAMES: Mapping[Trainer, str] = {"trl": "TRL", "axolotl": "axolotl", "llama-factory": "LLaMA-Factory"}
+Trainer = Literal["trl", "axolotl", "llama-factory", "nemo-automodel"]
+TRAINER_NAMES: Mapping[Trainer, str] = {
+    "trl": "TRL",
+    "axolotl": "axolotl",
+    "llama-factory": "LLaMA-Factory",
+    "nemo-automodel": "NeMo AutoModel",
+}
 
 READABLE = (".jsonl", ".json", ".csv", ".parquet")
 
@@ -93,7 +98,7 @@ class WrittenMixture:
     """A written mixture, as a trainer sees it.
 
     Args:
-        data: The file, absolute.
+        data: The file: absolute, or relative to the folder that the trainer runs in.
         unit: What alpha's losses are means over.
         roles: The columns that are trained on, by the names of what they are.
         columns: All columns of the file.
@@ -116,6 +121,10 @@ class WrittenMixture:
     def rows(self) -> int:
         """The number of rows of all tasks together."""
         return sum(self.counts.values())
+
+    def output(self, trainer: Trainer) -> str:
+        """Return the folder that a trainer writes its model to, beside the file."""
+        return str(self.data.parent / f"trained-by-{trainer}")
 
     @property
     def builder(self) -> str:

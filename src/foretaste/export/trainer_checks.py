@@ -39,7 +39,7 @@ def check_trainer(trainer: Trainer, unit: Unit, settings: Settings | None) -> No
             " configuration"
         )
     if settings.lora is not None:
-        _check_lora(name, settings.lora)
+        _check_lora(trainer, settings.lora)
     if settings.trained is not None and trainer != "axolotl":
         raise TaskError(
             f"the recipe freezes some modules (finetune.freeze), which {name}'s configuration cannot say; "
@@ -68,12 +68,23 @@ def check_columns(trainer: Trainer, kind: ModelKind, mixed: WrittenMixture) -> N
     if mixed.roles not in kind.formats:
         usual = ", or ".join(" and ".join(roles) for roles in kind.formats)
         raise DataError(f"{TRAINER_NAMES[trainer]} needs columns {usual}; the mixture has {', '.join(mixed.roles)}")
+    if trainer == "nemo-automodel" and (mixed.roles == ("text",) or mixed.builder != "json"):
+        raise DataError(
+            "NeMo AutoModel reads chats, or prompts and completions, from JSON lines; the mixture has"
+            f" {', '.join(mixed.roles)} in {mixed.data.name}; give the data such columns, and write jsonl"
+        )
     for column in ("input", "system"):
         if trainer == "axolotl" and "prompt" in mixed.roles and column in mixed.columns:
             raise DataError(f"axolotl would put the column {column!r} into prompts; rename or remove it in the data")
 
 
-def _check_lora(name: str, lora: LoraSettings) -> None:
+def _check_lora(trainer: Trainer, lora: LoraSettings) -> None:
+    name = TRAINER_NAMES[trainer]
+    if lora.rslora and trainer == "nemo-automodel":
+        raise TaskError(
+            f"the recipe scales factors by the root of their rank (finetune.rslora), which {name} cannot; train without"
+            " rslora, or export for another trainer"
+        )
     if not lora.train_a:
         raise TaskError(
             f"the recipe trains B alone (finetune.train_a: false), which {name}'s configuration cannot say; "

@@ -29,12 +29,19 @@ def notes(trainer: Trainer, mixed: WrittenMixture, settings: Settings) -> tuple[
             " repeats."
         ),
         "llama-factory": "The order is kept (disable_shuffling).",
+        "nemo-automodel": "The order is kept on one device (shuffle: false); several devices share each step's rows.",
     }[trainer]
+    devices = (
+        f"A step has {rows} rows on one device; on n devices divide gradient_accumulation_steps by n."
+        if trainer != "nemo-automodel"
+        else f"A step has {rows} rows on one device; on n devices local_batch_size times n must divide"
+        " global_batch_size."
+    )
     lines = [
         _why(trainer, mixed),
         order,
-        "Losses are means over the label tokens of a step (transformers 4.46 and later), as alpha needs them.",
-        f"A step has {rows} rows on one device; on n devices divide gradient_accumulation_steps by n.",
+        f"Losses are means over the label tokens of a step{_since(trainer)}, as alpha needs them.",
+        devices,
         (
             f"Rows of more than {settings.max_length} tokens are cut here at the end; foretaste cuts the prompt's"
             " beginning first."
@@ -46,9 +53,13 @@ def notes(trainer: Trainer, mixed: WrittenMixture, settings: Settings) -> tuple[
         lines.append(f"foretaste's joint run uses {training.optimizer}; this is AdamW: choose its learning rate again.")
     if training.warmup:
         lines.append("Warm-up begins at 0 here and with one step's share in foretaste: its rates come one step later.")
-    if training.weight_decay:
+    if training.weight_decay and trainer != "nemo-automodel":
         lines.append("Weight decay leaves out biases and norms here; foretaste's does not.")
     return (*lines, *_of_format(trainer, mixed))
+
+
+def _since(trainer: Trainer) -> str:
+    return "" if trainer == "nemo-automodel" else " (transformers 4.46 and later)"
 
 
 def _why(trainer: Trainer, mixed: WrittenMixture) -> str:
@@ -62,6 +73,8 @@ def _why(trainer: Trainer, mixed: WrittenMixture) -> str:
         return (
             f"Reads {name}: axolotl's 'weight' is the part of a data set to keep, not its share, and repeats nothing."
         )
+    if trainer == "nemo-automodel":
+        return f"Reads {name}: the files of a data set are concatenated, so that the share of each would be its size."
     why = (
         f"Reads {name}: interleave_probs hold on average only, and the number of rows depends on the sizes of the data"
         " sets."
@@ -77,6 +90,8 @@ def _of_format(trainer: Trainer, mixed: WrittenMixture) -> list[str]:
             "assistant_only_loss needs a chat template that marks answers with {% generation %}, or a model whose"
             " template TRL knows."
         ]
+    if trainer == "nemo-automodel":
+        return _of_nemo_automodel(mixed)
     if trainer != "llama-factory" or mixed.roles == ("text",):
         return []
     if mixed.roles == ("messages",):
@@ -91,3 +106,13 @@ def _of_format(trainer: Trainer, mixed: WrittenMixture) -> list[str]:
         f" token less in a row, so the shares of tokens become {realised}. Name another template if its prompts are"
         " those you want."
     ]
+
+
+def _of_nemo_automodel(mixed: WrittenMixture) -> list[str]:
+    lines = [
+        "Params are float32 and FSDP2 computes in bfloat16, whatever the recipe's mixed_precision is; see mp_policy.",
+        "This file follows the documentation of NeMo AutoModel 0.7 (26.10) and was not run by foretaste's tests.",
+    ]
+    if mixed.roles == ("messages",):
+        return [*lines, "Only answers are learned if the chat template marks them with {% generation %}, else all."]
+    return [*lines, "A space is put between prompt and completion."]

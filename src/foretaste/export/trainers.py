@@ -10,6 +10,7 @@
   ``interleave_probs`` are shares on average, and rows end with the first (``interleave_under``) or last data set
   (``interleave_over``), or are not repeated (``interleave_once``), which gives the shares up. A data set's
   ``num_samples`` is an exact count: all rows once, then some again. That has the meaning of alpha.
+- NeMo AutoModel 0.7: see `foretaste.export.nemo_automodel`. Several files of one data set are concatenated.
 
 So all of them read the written mixture, and LLaMA-Factory can read the sources as well. All average over a step's label
 tokens.
@@ -21,6 +22,7 @@ from collections.abc import Mapping, Sequence
 
 import yaml
 
+from foretaste.export.nemo_automodel import nemo_automodel_values
 from foretaste.export.settings import TRAINER_NAMES, LoraSettings, Settings, Trainer, WrittenMixture, batch_sizes
 from foretaste.export.trainer_checks import check_columns, check_trainer
 from foretaste.export.trainer_notes import notes
@@ -28,12 +30,13 @@ from foretaste.sources.kind import ModelKind
 from foretaste.sources.kinds import kind_named
 from foretaste.train.training import Training
 
-__all__ = ["configuration"]
+__all__ = ["configuration", "run_command"]
 
 _RUN: Mapping[Trainer, str] = {
     "trl": "trl {} --config",
     "axolotl": "axolotl train",
     "llama-factory": "llamafactory-cli train",
+    "nemo-automodel": "automodel",
 }
 _MIXTURE = "foretaste-mixture"
 
@@ -42,7 +45,7 @@ def configuration(trainer: Trainer, mixed: WrittenMixture, settings: Settings) -
     """Write the files that make a trainer train one epoch of a mixture, in its order.
 
     Args:
-        trainer: ``trl`` (``trl sft``), ``axolotl`` or ``llama-factory``.
+        trainer: ``trl`` (``trl sft``), ``axolotl``, ``llama-factory`` or ``nemo-automodel``.
         mixed: The mixture.
         settings: The model, and how to train.
 
@@ -67,20 +70,40 @@ def configuration(trainer: Trainer, mixed: WrittenMixture, settings: Settings) -
     comments = notes(trainer, mixed, settings)
     if trainer == "llama-factory":
         return _llama_factory_files(mixed, settings, kind, comments)
-    values = _trl(mixed, settings) if trainer == "trl" else _axolotl(mixed, settings)
-    return {f"{trainer}.yaml": _text(trainer, kind, f"{trainer}.yaml", comments, values)}
+    values = {"trl": _trl, "axolotl": _axolotl, "nemo-automodel": nemo_automodel_values}[trainer](mixed, settings)
+    return {f"{trainer}.yaml": _text(trainer, kind, f"{trainer}.yaml", mixed, comments, values)}
 
 
-def _text(trainer: Trainer, kind: ModelKind, file: str, notes: Sequence[str], values: Mapping[str, object]) -> str:
-    command = _RUN[trainer].format(kind.trainers[trainer])
-    name = TRAINER_NAMES[trainer]
-    run = f"{name}, written by foretaste. Run in this folder: {command} {file}. If it moves, correct the paths."
-    comments = "".join(f"# {line}\n" for line in (run, *notes))
+def run_command(trainer: Trainer, kind: ModelKind, file: str = "") -> str:
+    """Return the command that trains by a configuration, in the configuration's folder.
+
+    Args:
+        trainer: The trainer.
+        kind: The model's kind.
+        file: The configuration; the trainer's own if left out.
+
+    >>> run_command("trl", kind_named("causal-lm"))
+    'trl sft --config trl.yaml'
+    """
+    return f"{_RUN[trainer].format(kind.trainers[trainer])} {file or f'{trainer}.yaml'}"
+
+
+def _text(
+    trainer: Trainer,
+    kind: ModelKind,
+    file: str,
+    mixed: WrittenMixture,
+    notes: Sequence[str],
+    values: Mapping[str, object],
+) -> str:
+    run = f"{TRAINER_NAMES[trainer]}, written by foretaste. Run in this folder: {run_command(trainer, kind, file)}."
+    moved = " If it moves, correct the paths." if mixed.data.is_absolute() else ""
+    comments = "".join(f"# {line}\n" for line in (run + moved, *notes))
     return comments + yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=1000)
 
 
 def _common(mixed: WrittenMixture, training: Training) -> dict[str, object]:
-    """Return the settings that all three call the same, since all three use transformers' Trainer."""
+    """Return the settings that three trainers call the same, since they use transformers' Trainer."""
     return {
         "gradient_accumulation_steps": batch_sizes(training)[1],
         "learning_rate": training.learning_rate,
@@ -112,7 +135,7 @@ def _trl(mixed: WrittenMixture, settings: Settings) -> dict[str, object]:
     }
     return {
         "model_name_or_path": settings.model,
-        "output_dir": str(mixed.data.parent / "trained-by-trl"),
+        "output_dir": mixed.output("trl"),
         "datasets": [data],
         "shuffle_dataset": False,
         "train_sampling_strategy": "sequential",
@@ -156,7 +179,7 @@ def _axolotl(mixed: WrittenMixture, settings: Settings) -> dict[str, object]:
     }
     return {
         "base_model": settings.model,
-        "output_dir": str(mixed.data.parent / "trained-by-axolotl"),
+        "output_dir": mixed.output("axolotl"),
         "datasets": [{"path": str(mixed.data), "ds_type": mixed.builder, "split": "train", **formats[mixed.roles[0]]}],
         "shuffle_merged_datasets": False,
         "curriculum_sampling": True,
@@ -201,11 +224,11 @@ def _llama_factory_files(
         )
         values = _llama_factory(mixed, settings, {"dataset": ",".join(mixed.sources), "mix_strategy": "concat"})
         native["llama-factory-sources.yaml"] = _text(
-            "llama-factory", kind, "llama-factory-sources.yaml", [reads, *comments[2:]], values
+            "llama-factory", kind, "llama-factory-sources.yaml", mixed, [reads, *comments[2:]], values
         )
     values = _llama_factory(mixed, settings, {"dataset": _MIXTURE, "disable_shuffling": True})
     text, data_sets = (
-        _text("llama-factory", kind, "llama-factory.yaml", comments, values),
+        _text("llama-factory", kind, "llama-factory.yaml", mixed, comments, values),
         json.dumps(entries, indent=1, ensure_ascii=False),
     )
     return {"llama-factory.yaml": text, **native, "dataset_info.json": data_sets + "\n"}
@@ -233,7 +256,7 @@ def _llama_factory(mixed: WrittenMixture, settings: Settings, data: Mapping[str,
         "stage": "pt" if mixed.roles == ("text",) else kind_named(settings.kind).trainers["llama-factory"],
         "do_train": True,
         **(_llama_factory_lora(settings.lora) if settings.lora else {"finetuning_type": "full"}),
-        "output_dir": str(mixed.data.parent / "trained-by-llama-factory"),
+        "output_dir": mixed.output("llama-factory"),
         "dataset_dir": str(mixed.data.parent),
         **data,
         **({"template": "empty"} if mixed.roles == ("prompt", "completion") else {}),

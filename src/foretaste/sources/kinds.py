@@ -170,7 +170,7 @@ CAUSAL_LM = register(
         units=("token", "example"),
         writes_text=True,
         harness=True,
-        trainers={"trl": "sft", "axolotl": "sft", "llama-factory": "sft"},
+        trainers={"trl": "sft", "axolotl": "sft", "llama-factory": "sft", "nemo-automodel": "sft"},
         peft_type="CAUSAL_LM",
         template="causal-lm",
     )

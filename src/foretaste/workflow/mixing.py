@@ -22,7 +22,7 @@ from foretaste.workflow.session import Session
 __all__ = ["RowFormat", "TrainerName", "check_mixture", "export_mixture", "layers_with_factors"]
 
 RowFormat = Literal["parquet", "jsonl"]
-TrainerName = Literal["trl", "axolotl", "llama-factory"]
+TrainerName = Literal["trl", "axolotl", "llama-factory", "nemo-automodel"]
 
 
 def export_mixture(

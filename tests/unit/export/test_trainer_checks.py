@@ -1,6 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -10,7 +10,7 @@ from foretaste.export.trainer_checks import check_columns, check_trainer
 from foretaste.sources.kinds import kind_named
 from foretaste.train.training import Training
 
-TRAINERS: tuple[Trainer, ...] = ("trl", "axolotl", "llama-factory")
+TRAINERS: tuple[Trainer, ...] = get_args(Trainer)
 SETTINGS = Settings("gpt2", Training(steps=5))
 KIND = kind_named(SETTINGS.kind)
 
@@ -51,7 +51,7 @@ class TestEveryTrainer:
             check_trainer(trainer, "token", replace(SETTINGS, lora=lora))
 
     def test_columns_are_those_of_the_kind(self, trainer: Trainer) -> None:
-        for roles in (("messages",), ("prompt", "completion"), ("text",)):
+        for roles in (("messages",), ("prompt", "completion")):
             check_columns(trainer, KIND, mixture(roles))
         with pytest.raises(DataError, match=r"needs columns messages, or .*; the mixture has source, target"):
             check_columns(trainer, KIND, mixture(("source", "target")))
@@ -68,3 +68,15 @@ def test_a_column_that_axolotl_would_put_into_prompts() -> None:
     with pytest.raises(DataError, match="axolotl would put the column 'system' into prompts"):
         check_columns("axolotl", KIND, mixture(("prompt", "completion"), "system"))
     check_columns("axolotl", KIND, mixture(("text",), "system"))
+
+
+def test_nemo_automodel_reads_neither_plain_texts_nor_parquet_and_has_no_rslora() -> None:
+    with pytest.raises(DataError, match="reads chats, or prompts and .* from JSON lines; the mixture has text"):
+        check_columns("nemo-automodel", KIND, mixture(("text",)))
+    with pytest.raises(DataError, match="write jsonl"):
+        check_columns("nemo-automodel", KIND, replace(mixture(("messages",)), data=Path("train.parquet")))
+    lora = LoraSettings(r=8, alpha=32, targets=("q_proj",), rslora=True)
+    with pytest.raises(TaskError, match="rslora"):
+        check_trainer("nemo-automodel", "token", replace(SETTINGS, lora=lora))
+    check_trainer("trl", "token", replace(SETTINGS, lora=lora))
+    check_columns("trl", KIND, mixture(("text",)))
