@@ -71,7 +71,7 @@ def test_a_column_that_axolotl_would_put_into_prompts() -> None:
 
 
 def test_nemo_automodel_reads_neither_plain_texts_nor_parquet_and_has_no_rslora() -> None:
-    with pytest.raises(DataError, match="reads chats, or prompts and .* from JSON lines; the mixture has text"):
+    with pytest.raises(DataError, match=r"reads chats, or prompts and .* from JSON lines; the mixture has text"):
         check_columns("nemo-automodel", KIND, mixture(("text",)))
     with pytest.raises(DataError, match="write jsonl"):
         check_columns("nemo-automodel", KIND, replace(mixture(("messages",)), data=Path("train.parquet")))
