@@ -1,20 +1,25 @@
 """Commands for runs made elsewhere: what to run next, and what a study knows."""
 
 import shlex
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from foretaste.cli.app import app
 from foretaste.cli.arguments import use_one_thread
+from foretaste.cli.exporting import TrainerChoice
 from foretaste.cli.options import Floors, Json, Prefer, StudyFolder
+from foretaste.errors import StudyError
 
 __all__ = ["ask", "rows"]
 
 
 @app.command(epilog="Example: [bold]foretaste ask study.study -n 4[/]")
 def ask(
-    study: StudyFolder,
+    study: Annotated[
+        Path, typer.Argument(metavar="STUDY", help="A study's folder; with --to also a recipe, whose study is created.")
+    ],
     count: Annotated[int, typer.Option("-n", "--count", min=1, max=100, help="How many runs to propose.")] = 1,
     fidelity: Annotated[
         str, typer.Option(help="How they will be run: joint, or the name of your cheap runs.")
@@ -31,12 +36,30 @@ def ask(
     expire: Annotated[
         float | None, typer.Option(metavar="HOURS", min=0, help="First drop proposals that wait for longer than this.")
     ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Also write a job for each run here: rows, configuration, and a script that runs it."
+        ),
+    ] = None,
+    trainer: Annotated[TrainerChoice | None, typer.Option(help="The trainer that runs the jobs of --to.")] = None,
     as_json: Json = False,
 ) -> None:
     """Propose which weights to run next, elsewhere.
 
     Proposals stay pending until their results are told, and are not proposed again; --pending lists them.
+
+    As jobs for another trainer: foretaste ask study.study --to mix --trainer trl -n 4
     """
+    if to is not None or trainer is not None:
+        from foretaste.cli.outside import ask_jobs
+
+        if to is None or trainer is None:
+            raise StudyError("--to and --trainer go together, as in --to mix --trainer trl")
+        if fidelity != "joint" or pending or drop:
+            raise StudyError("--to writes jobs of new joint runs; leave out --fidelity, --pending and --drop")
+        ask_jobs(study, to, trainer.value, count, prefer, floor, expire, as_json=as_json)
+        return
     use_one_thread()
     from foretaste.cli.outside import drop_runs, print_proposals
     from foretaste.store.study import StudyStore

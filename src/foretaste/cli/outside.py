@@ -1,17 +1,22 @@
 """What the commands for runs made elsewhere do and print."""
 
+import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from foretaste.cli.printing import print_report
+from foretaste.cli.working import working
 from foretaste.document.blocks import Note, Section
+from foretaste.document.wording import number
 from foretaste.errors import DataError, StudyError, WeightsError
 from foretaste.one_line import one_line
 from foretaste.report.records import row_record
-from foretaste.report.sections.outside import describe_absent, mapping_sections, proposals_section
+from foretaste.report.sections.outside import describe_absent, jobs_section, mapping_sections, proposals_section
 from foretaste.store.study import StudyStore
+from foretaste.study.study import Study
 from foretaste.surface.fidelities import fidelity_name
 from foretaste.surface.table import Surface
 from foretaste.surface.views import rows_table
@@ -20,10 +25,20 @@ from foretaste.workflow.ask import PendingRun, drop_pending, pending_runs
 from foretaste.workflow.outcome import empty_surface
 from foretaste.workflow.outside import OutsideQuestion, parse_tasks, start_outside
 from foretaste.workflow.run_columns import TableOptions
-from foretaste.workflow.tell import OutsideRun, read_metrics, read_weights, tell
+from foretaste.workflow.tell import OutsideRun, TellResult, read_metrics, read_weights, tell
+from foretaste.workflow.tell_jobs import JobResult, preview_jobs, tell_jobs
 from foretaste.workflow.tell_rows import describe_faults, preview_table
 
-__all__ = ["Telling", "drop_runs", "preview_tables", "print_proposals", "print_rows", "tell_study"]
+__all__ = [
+    "Telling",
+    "ask_jobs",
+    "drop_runs",
+    "preview_tables",
+    "print_proposals",
+    "print_rows",
+    "tell_study",
+    "tell_study_jobs",
+]
 
 
 @dataclass(frozen=True)
@@ -192,3 +207,65 @@ def print_rows(folder: Path, fidelity: str | None, limit: int, *, as_json: bool)
     record = [row_record(row) | {"fidelity": fidelity_name(row), "key": row.key} for row in rows]
     block = rows_table(rows, limit, "--json has all", first) if rows else Note("No rows.")
     print_report(as_json, record, [Section("", (block,))])
+
+
+def ask_jobs(
+    study: Path,
+    to: Path,
+    trainer: str,
+    count: int,
+    prefer: str | None,
+    floors: list[str] | None,
+    expire_hours: float | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Propose joint runs of a study, or of a recipe's study, and write a job's folder for each."""
+    folder = Path(f"{study.stem}.study") if study.is_file() else study
+    command = ["ask", str(study), "--to", str(to), "--trainer", trainer, "-n", str(count)]
+    with ExitStack() as stack:
+        if study.is_file():
+            opened, _ = stack.enter_context(working(study, None, None, command))
+        else:
+            opened = stack.enter_context(Study(study))
+        jobs = opened.ask_jobs(to, trainer, count, prefer=prefer, floors=floors, expire_hours=expire_hours)
+    record = [asdict(job) | {"folder": str(job.folder), "weights": dict(job.weights)} for job in jobs]
+    section = jobs_section([(str(job.folder), job.weights, "", "") for job in jobs], "Jobs")
+    runs = [shlex.join(["bash", str(job.folder / "run.sh")]) for job in jobs]
+    after = "\n".join([*runs, f"then: {shlex.join(['foretaste', 'tell', str(folder), '--from', str(to)])}"])
+    print_report(as_json, record, [section], after)
+
+
+def tell_study_jobs(folder: Path, jobs: Path, skip_bad: bool, replace: bool, dry_run: bool, *, as_json: bool) -> None:
+    """Tell a study the results of jobs, and print what each job's folder holds."""
+    with StudyStore.open(folder) as study:
+        results = preview_jobs(study, jobs)
+        told = TellResult() if dry_run else tell_jobs(study, jobs, skip_bad=skip_bad, replace_numbers=replace)
+        waiting = len(pending_runs(study))
+    record = asdict(told) | {"pending": waiting, "jobs": [_job_record(result) for result in results]}
+    lines = [
+        (
+            result.folder.name,
+            None if result.run is None else result.run.weights,
+            ", ".join(result.files),
+            _describe(result),
+        )
+        for result in results
+    ]
+    outcome = "nothing was written" if dry_run else f"{told}; {waiting} proposed and not told yet"
+    print_report(as_json, record, [jobs_section(lines, "Jobs")], outcome)
+
+
+def _describe(result: JobResult) -> str:
+    if result.run is None:
+        return result.fault or "no results yet"
+    values = ((task, name, value) for task, own in result.run.metrics.items() for name, value in own.items())
+    return ", ".join(f"{task} {name} {number(value)}" for task, name, value in values)
+
+
+def _job_record(result: JobResult) -> dict[str, object]:
+    run = result.run
+    facts: dict[str, object] = {"job": str(result.folder), "files": list(result.files), "fault": result.fault}
+    if run is None:
+        return facts
+    return facts | {"weights": dict(run.weights), "seed": run.seed, "metrics": dict(run.metrics)}

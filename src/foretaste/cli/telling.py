@@ -9,6 +9,7 @@ import typer
 from foretaste.cli.app import app
 from foretaste.cli.arguments import pairs, use_one_thread
 from foretaste.cli.options import Json
+from foretaste.errors import DataError
 
 __all__ = ["tell"]
 
@@ -73,6 +74,12 @@ def tell(
             help="The column of a weight or a metric, as code=code_share or code.pass@1=humaneval; repeatable.",
         ),
     ] = None,
+    jobs: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", metavar="FOLDER", help="Results of jobs that `foretaste ask --to FOLDER` wrote; or of one job."
+        ),
+    ] = None,
     normalise: Annotated[
         bool, typer.Option("--normalise", help="Divide weights by their sum: percentages, or counts of tokens.")
     ] = False,
@@ -89,9 +96,18 @@ def tell(
 
     A table comes in whole: foretaste tell swarm.study runs.csv --task code=pass@1 --task chat=loss
 
+    Jobs that another trainer ran: foretaste tell study.study --from mix
+
     Cheap runs have a name and a cost: foretaste tell swarm.study proxies.csv --fidelity proxy-60m --cost 0.05
     """
     use_one_thread()
+    if jobs is not None:
+        from foretaste.cli.outside import tell_study_jobs
+
+        if table or task or domain or weights or metric or column:
+            raise DataError("--from reads results from jobs' folders; leave out tables, --task, --weights and --metric")
+        tell_study_jobs(study, jobs, skip_bad, replace, dry_run, as_json=as_json)
+        return
     from foretaste.cli.outside import Telling, preview_tables, tell_study
     from foretaste.workflow.run_columns import TableOptions
 

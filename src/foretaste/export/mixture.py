@@ -8,7 +8,7 @@ per task of its share, and each task's rows are reshuffled every time they are u
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -49,6 +49,7 @@ def write_mixture(
     task_column: str = "task",
     overwrite: bool = False,
     keep: Mapping[str, Path] | None = None,
+    add_files: Callable[[Path], None] | None = None,
 ) -> dict[str, object]:
     """Write a folder with ``train.parquet`` (or ``.jsonl``), ``manifest.json`` and other trainers' configurations.
 
@@ -65,6 +66,8 @@ def write_mixture(
         task_column: Name of the column that says the task.
         overwrite: Whether a folder that foretaste wrote is replaced, when the new one is complete.
         keep: What is never replaced, see `new_folder`.
+        add_files: Writes more files into the folder. Configurations then name files by their place in the folder, so
+            that it can be moved.
 
     Returns:
         The manifest.
@@ -96,13 +99,16 @@ def write_mixture(
                 f"column {binary[0]!r} holds pictures, sounds or bytes, which JSON lines cannot; write format='parquet'"
             )
         manifest = manifest_of(parts, weights, plan, unit, seed, file)
+        data = folder.resolve() / file if add_files is None else Path(file)
         manifest["trainers"] = _write_configurations(
-            hidden, _describe_mixture(folder.resolve() / file, parts, plan, unit), trainers, settings
+            hidden, _describe_mixture(data, parts, plan, unit), trainers, settings
         )
         write_whole(hidden / file, lambda path: _write(path, plan, format))
         with (hidden / file).open("rb") as handle:
             manifest["sha256"] = hashlib.file_digest(handle, "sha256").hexdigest()
         (hidden / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        if add_files is not None:
+            add_files(hidden)
     return manifest
 
 

@@ -1,6 +1,7 @@
 """The verbs of a study whose runs are made elsewhere: tell results, and ask what to run next."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from foretaste.sources.run_tables import TableSource
 from foretaste.study.reader import StudyReader
@@ -11,6 +12,7 @@ from foretaste.workflow.outcome import empty_surface
 from foretaste.workflow.points import Weighting
 from foretaste.workflow.run_columns import TableOptions
 from foretaste.workflow.tell import OutsideRun, TellResult, read_metrics, read_weights, tell
+from foretaste.workflow.tell_jobs import tell_jobs
 from foretaste.workflow.tell_rows import TablePreview, preview_table, tell_rows
 
 __all__ = ["OutsideVerbs"]
@@ -83,6 +85,20 @@ class OutsideVerbs(StudyReader):
         options = TableOptions(columns, fidelity, seed, cost, normalise)
         with self._reading() as study:
             return tell_rows(study, source, options, skip_bad=skip_bad, replace_numbers=replace)
+
+    def tell_jobs(self, folder: str | Path, *, skip_bad: bool = False, replace: bool = False) -> TellResult:
+        """Add the results of all jobs in a folder that have any; see `foretaste.workflow.tell_jobs.tell_jobs`.
+
+        Args:
+            folder: A job's folder, or one that holds jobs' folders.
+            skip_bad: Whether jobs whose results cannot be used are left out.
+            replace: Whether numbers that differ from those of the study take their place.
+
+        Raises:
+            DataError: There is no job, a job's results cannot be used, or the study has other numbers.
+        """
+        with self._reading() as study:
+            return tell_jobs(study, Path(folder), skip_bad=skip_bad, replace_numbers=replace)
 
     def preview_table(self, source: TableSource, *, columns: Mapping[str, str] | None = None) -> TablePreview:
         """Show what the columns of a table hold; nothing is written.

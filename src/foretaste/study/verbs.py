@@ -1,8 +1,6 @@
-"""The verbs of a study that need its model: training, previews, joint runs, searches and exports."""
+"""The verbs of a study that need its model: training, previews, joint runs and searches."""
 
-from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal
 
@@ -12,23 +10,20 @@ from foretaste.methods.registry import last_with_params
 from foretaste.plan import Recipe
 from foretaste.report.sections.search import describe_step
 from foretaste.sources.problem import Problem
-from foretaste.study.outside import OutsideVerbs
+from foretaste.study.exports import ExportVerbs
 from foretaste.surface.comparison import Comparison
 from foretaste.surface.mergeability import Mergeability
 from foretaste.surface.race_result import Races
 from foretaste.surface.recommend import Recommendation
 from foretaste.surface.searched import FRONT, Budget, Progress, SearchResult
-from foretaste.weights import TaskWeights
 from foretaste.workflow.check import CheckResult, check_problem
 from foretaste.workflow.compare import compare
 from foretaste.workflow.confirm import confirm
 from foretaste.workflow.experts import ImportResult, import_and_read
-from foretaste.workflow.export import Export, choose_written, export
 from foretaste.workflow.fit import FittedTasks, fit
 from foretaste.workflow.goal import Floors, Prefer, read_goal
 from foretaste.workflow.mergeability import mergeability
-from foretaste.workflow.mixing import RowFormat, export_mixture
-from foretaste.workflow.points import Points, Weighting, read_points
+from foretaste.workflow.points import Points, read_points
 from foretaste.workflow.preview import preview
 from foretaste.workflow.race import race
 from foretaste.workflow.run import run
@@ -42,19 +37,11 @@ _SHARPENED = 0.1  # of a joint run's steps
 Methods = str | Sequence[str]
 
 
-class StudyVerbs(OutsideVerbs):
+class StudyVerbs(ExportVerbs):
     """A study whose model and data can be loaded, so that it can be worked on.
 
     Every verb here raises Stopped if the user asks to stop, and RunFailed if some work failed; finished work is kept.
     """
-
-    @abstractmethod
-    def _at_work(self) -> AbstractContextManager[Session]:
-        """Show progress, and lend the session; model and data are loaded if no verb has needed them yet.
-
-        Raises:
-            StudyError: The study has no model here.
-        """
 
     @property
     def recipe(self) -> Recipe:
@@ -225,50 +212,6 @@ class StudyVerbs(OutsideVerbs):
         with self._at_work() as session:
             return run(session)
 
-    def export(
-        self,
-        to: str | Path,
-        weights: Weighting | None = None,
-        method: str | None = None,
-        *,
-        joint: bool = False,
-        overwrite: bool = False,
-    ) -> Export:
-        """Write a preview or a joint run as a model; see `foretaste.workflow.export.export`.
-
-        Args:
-            to: A folder that does not exist yet.
-            weights: Task weights; the recommended ones if left out.
-            method: A preview method; the recipe's last one that has params if left out.
-            joint: Whether the joint run is written in place of a preview; it is trained if there is none.
-            overwrite: Whether a folder that foretaste wrote is replaced.
-        """
-        with self._at_work() as session:
-            name = choose_written(method, joint=joint)
-            return export(session, Path(to), self._weights(session, weights), name, overwrite=overwrite)
-
-    def export_mixture(
-        self,
-        to: str | Path,
-        weights: Weighting | None = None,
-        *,
-        mixture: RowFormat = "jsonl",
-        trainers: Sequence[str] = (),
-        overwrite: bool = False,
-    ) -> Export:
-        """Write the training rows of a joint run; see `foretaste.workflow.mixing.export_mixture`.
-
-        Args:
-            to: A folder that does not exist yet.
-            weights: Task weights; the recommended ones if left out.
-            mixture: Format of the rows' file.
-            trainers: Trainers to write configurations for.
-            overwrite: Whether a folder that foretaste wrote is replaced.
-        """
-        with self._at_work() as session:
-            where = self._weights(session, weights)
-            return export_mixture(session, Path(to), where, form=mixture, names=trainers, overwrite=overwrite)
-
     def import_(
         self,
         tasks: Mapping[str, str | Path],
@@ -291,9 +234,6 @@ class StudyVerbs(OutsideVerbs):
         with self._at_work() as session:
             folders = {task: Path(folder) for task, folder in tasks.items()}
             return import_and_read(session, folders, None if base is None else Path(base), vocabulary, remove)
-
-    def _weights(self, session: Session, weights: Weighting | None) -> TaskWeights:
-        return self.recommend().weights if weights is None else TaskWeights.read(weights, session.problem.names)
 
 
 def _methods(session: Session, methods: Methods) -> list[str]:

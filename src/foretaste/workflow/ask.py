@@ -47,6 +47,7 @@ class PendingRun:
         gain: What the result is expected to add to the value of the best weights; None for a run that fills the space.
         time: When it was proposed, in UTC, in ISO form.
         key: Of the proposal in the study.
+        jobs: The folder that holds its job's folder; empty if it was proposed without a job.
     """
 
     weights: TaskWeights
@@ -54,6 +55,7 @@ class PendingRun:
     gain: float | None
     time: str
     key: str = ""
+    jobs: str = ""
 
     __repr__ = one_line
 
@@ -66,6 +68,7 @@ def ask(
     prefer: Prefer | None = None,
     floors: Floors | None = None,
     expire_hours: float | None = None,
+    jobs: str = "",
 ) -> list[PendingRun]:
     """Propose runs to make next, and remember them as pending.
 
@@ -76,6 +79,7 @@ def ask(
         prefer: Another preference than the study's.
         floors: Other floors than the study's.
         expire_hours: Forget pending runs that were proposed longer ago than this.
+        jobs: The folder that their jobs will be written to.
 
     Raises:
         StudyError: The study is empty: it has no tasks yet; or nothing is left to propose.
@@ -103,7 +107,7 @@ def ask(
         proposals = _proposals(outcome, pending, option, fidelity, count)
         if not proposals:
             raise StudyError(f"every weighting that could be proposed has a {fidelity} run or waits for one")
-        return [_remember(study, proposal, fidelity, number) for number, proposal in enumerate(proposals)]
+        return [_remember(study, proposal, fidelity, number, jobs) for number, proposal in enumerate(proposals)]
 
 
 def _cost(study: StudyStore, fidelity: str) -> float:
@@ -205,13 +209,15 @@ def _farthest(pool: Sequence[TaskWeights], others: Sequence[TaskWeights]) -> Tas
     return pool[int(np.lexsort((-np.round(distances, 9),))[0])]
 
 
-def _remember(study: StudyStore, proposal: tuple[TaskWeights, float | None], fidelity: str, number: int) -> PendingRun:
+def _remember(
+    study: StudyStore, proposal: tuple[TaskWeights, float | None], fidelity: str, number: int, jobs: str
+) -> PendingRun:
     weights, gain = proposal
     time = datetime.now(UTC).isoformat(timespec="microseconds")
     key = hashlib.sha256(f"proposal|{weights.key}|{fidelity}|{time}|{number}".encode()).hexdigest()
-    inputs = {"weights": dict(weights), "fidelity": fidelity, "outside": True}
+    inputs = {"weights": dict(weights), "fidelity": fidelity, "outside": True} | ({"jobs": jobs} if jobs else {})
     study.add("proposal", key, inputs, {"gain": gain, "time": time}, None, 0.0)
-    return PendingRun(weights, fidelity, gain, time, key)
+    return PendingRun(weights, fidelity, gain, time, key, jobs)
 
 
 def pending_runs(study: StudyStore) -> list[PendingRun]:
@@ -227,7 +233,8 @@ def pending_runs(study: StudyStore) -> list[PendingRun]:
     runs = []
     for work in study.all_work("proposal"):
         weights = TaskWeights(list(work.inputs["weights"]), list(work.inputs["weights"].values()))
-        run = PendingRun(weights, work.inputs["fidelity"], work.result["gain"], work.result["time"], work.key)
+        facts = work.inputs["fidelity"], work.result["gain"], work.result["time"]
+        run = PendingRun(weights, *facts, work.key, work.inputs.get("jobs", ""))
         if work.key not in dropped and _are_taken([weights], finished.get(run.fidelity, ())) == [False]:
             runs.append(run)
     return runs

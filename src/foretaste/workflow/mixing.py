@@ -1,7 +1,7 @@
 """The rows that a joint run at given weights would see, as a data set that any trainer reads in one pass."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -33,6 +33,7 @@ def export_mixture(
     form: RowFormat = "parquet",
     names: Sequence[str] = (),
     overwrite: bool = False,
+    add_files: Callable[[Path], None] | None = None,
 ) -> Export:
     """Write the training rows of the joint run at these weights, in its order, with a manifest.
 
@@ -44,6 +45,7 @@ def export_mixture(
         names: Of `TrainerName`; trainers whose configuration is written beside it.
         overwrite: Whether a folder that foretaste wrote is replaced, when the new one is complete; never one that the
             study needs.
+        add_files: Writes more files into the folder; see `foretaste.export.mixture.write_mixture`.
 
     Returns:
         The manifest: rows, label tokens and repeats of every task, hashes, and what the order means.
@@ -75,6 +77,7 @@ def export_mixture(
         settings=settings,
         overwrite=overwrite,
         keep=protected_paths(session.recipe, session.study.path, target),
+        add_files=add_files,
     )
     return Export({"written": str(target), **manifest})
 

@@ -8,7 +8,7 @@ from foretaste.evaluation import Evaluation
 from foretaste.surface.views import rows_table
 from foretaste.weights import TaskWeights
 
-__all__ = ["describe_absent", "mapping_sections", "proposals_section"]
+__all__ = ["describe_absent", "jobs_section", "mapping_sections", "proposals_section"]
 
 _FIRST = 5
 _FAULTS = 20
@@ -87,5 +87,23 @@ def proposals_section(runs: Sequence[tuple[TaskWeights, str, float | None, str]]
             cell_of(time[:16].replace("T", " ")),
         )
         for weights, fidelity, gain, time in runs
+    )
+    return Section(title, (Table(columns, rows),))
+
+
+def jobs_section(jobs: Sequence[tuple[str, TaskWeights | None, str, str]], title: str = "") -> Section:
+    """List jobs of other trainers.
+
+    Args:
+        jobs: Folder, weights if they are read, files that metrics come from, and the metrics or what is wrong.
+        title: Of the section.
+
+    >>> jobs_section([("job-01", None, "", "no results yet")]).blocks[0].rows[0][3].parts
+    ('no results yet',)
+    """
+    columns = tuple(Column(name, left=True) for name in ("job", "weights", "read from", "results"))
+    rows = tuple(
+        tuple(cell_of(text or MISSING) for text in (name, "" if weights is None else shares(weights), files, results))
+        for name, weights, files, results in jobs
     )
     return Section(title, (Table(columns, rows),))
