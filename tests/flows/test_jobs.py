@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -42,7 +43,11 @@ def test_trl_runs_two_jobs_and_their_results_come_back(study: Path) -> None:
     environment = {**ENVIRONMENT, "PATH": path, "PYTHON": sys.executable}
     for name in ("job-01", "job-02"):
         ran = subprocess.run(
-            ["bash", study.parent / "mix" / name / "run.sh"], cwd="/", env=environment, capture_output=True, check=False
+            [str(shutil.which("bash")), study.parent / "mix" / name / "run.sh"],
+            cwd="/",
+            env=environment,
+            capture_output=True,
+            check=False,
         )
         assert ran.returncode == 0, ran.stderr.decode()
     told = json.loads(foretaste("tell", study, "--from", "mix", "--json").out)

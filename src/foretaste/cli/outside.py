@@ -240,9 +240,9 @@ def tell_study_jobs(folder: Path, jobs: Path, skip_bad: bool, replace: bool, dry
     """Tell a study the results of jobs, and print what each job's folder holds."""
     with StudyStore.open(folder) as study:
         results = preview_jobs(study, jobs)
-        told = TellResult() if dry_run else tell_jobs(study, jobs, skip_bad=skip_bad, replace_numbers=replace)
+        learned = TellResult() if dry_run else tell_jobs(study, jobs, skip_bad=skip_bad, replace_numbers=replace)
         waiting = len(pending_runs(study))
-    record = asdict(told) | {"pending": waiting, "jobs": [_job_record(result) for result in results]}
+    record = asdict(learned) | {"pending": waiting, "jobs": [_job_record(result) for result in results]}
     lines = [
         (
             result.folder.name,
@@ -252,7 +252,7 @@ def tell_study_jobs(folder: Path, jobs: Path, skip_bad: bool, replace: bool, dry
         )
         for result in results
     ]
-    outcome = "nothing was written" if dry_run else f"{told}; {waiting} proposed and not told yet"
+    outcome = "nothing was written" if dry_run else f"{learned}; {waiting} proposed and not told yet"
     print_report(as_json, record, [jobs_section(lines, "Jobs")], outcome)
 
 

@@ -7,6 +7,7 @@ Three forms are read: ``metrics.json`` (``{"task": {"metric": number}}``), the s
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeGuard
 
 from foretaste.errors import DataError
 from foretaste.json_text import parse_json
@@ -52,9 +53,10 @@ def job_metrics(content: Mapping[str, object], tasks: Mapping[str, str]) -> Metr
         if task not in tasks:
             raise DataError(f"metrics.json names {task!r}, which is no task; the tasks are {', '.join(tasks)}")
         values = own if isinstance(own, dict) else {tasks[task]: own}
-        if wrong := [name for name, value in values.items() if not _is_number(value)]:
-            raise DataError(f"metrics.json has no number for {wrong[0]} of {task}; write a number")
-        metrics[task] = {str(name): float(value) for name, value in values.items()}
+        for name, value in values.items():
+            if not _is_number(value):
+                raise DataError(f"metrics.json has no number for {name} of {task}; write a number")
+            metrics.setdefault(task, {})[str(name)] = float(value)
     return metrics
 
 
@@ -124,5 +126,5 @@ def harness_metrics(content: Mapping[str, object], names: Mapping[str, Sequence[
     return metrics
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)

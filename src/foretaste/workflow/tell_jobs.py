@@ -1,7 +1,7 @@
 """Telling a study the results of jobs that other trainers ran."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -128,14 +128,14 @@ def _read_results(folder: Path, surface: Surface, names: Mapping[str, list[str]]
         DataError: Two files of one form have other numbers for a metric.
     """
     headlines = {task: head.metric for task, head in surface.headlines.items()}
-    read = {
+    readers: dict[str, Callable[[Path], Metrics]] = {
         "metrics.json": lambda path: job_metrics(read_json(path), headlines),
         "results*.json": lambda path: harness_metrics(read_json(path), names),
         "trainer_state.json": lambda path: trainer_metrics(read_json(path), surface.tasks),
     }
     metrics: Metrics = {}
     files: list[str] = []
-    for pattern, reader in read.items():
+    for pattern, reader in readers.items():
         paths = [folder / pattern] if pattern == "metrics.json" else sorted(folder.rglob(pattern))
         if pattern == "trainer_state.json":
             paths = [path for path in paths if not path.parent.name.startswith("checkpoint-")]
