@@ -59,8 +59,8 @@ def adapt(recipe: Recipe, model: nn.Module, tasks: Sequence[Task]) -> Problem:
 
 def _problem(recipe: Recipe, file: str) -> Problem:
     match recipe.model:
-        case DigitsModel():
-            return digits(recipe.seed)
+        case DigitsModel() as model:
+            return digits(recipe.seed, model.tasks)
         case FunctionModel() as model:
             return call(model.call, model.arguments, Path(file).resolve().parent)
         case MemoryModel() as model:

@@ -1,15 +1,24 @@
-"""The embedded problem: scikit-learn's digits, three groups of classes, one small network.
+"""The embedded problems: scikit-learn's digits, and one small network for three tasks.
 
-A 64-32-32-10 tanh network is pretrained on 60 digits, and finetuned on about 300 of each group. The groups share one
-head, so they interfere strongly: a network that learns one group forgets the others.
+Groups of classes: a 64-32-32-10 tanh network is pretrained on 60 digits, and finetuned on about 300 of each group. The
+groups share one head, so they interfere strongly: a network that learns one group forgets the others.
+
+Views: a 64-16-16-10 tanh network is pretrained on 300 upright digits, and finetuned on 300 others that are upright,
+turned by 90 degrees, or shifted by two pixels. It can read upright digits already, so equal weights waste a third of
+the training on them.
 """
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
+from foretaste.errors import DataError
 from foretaste.loss.cross_entropy import CrossEntropy
 from foretaste.metrics import METRICS
 from foretaste.params import parameters_of
+from foretaste.sources.plans import DigitsTasks
 from foretaste.sources.problem import Problem, examples_digest
 from foretaste.task import Rows, Task
 from foretaste.train.finetune import finetune
@@ -18,44 +27,63 @@ from foretaste.train.training import Training
 __all__ = ["digits"]
 
 _GROUPS = {"low": (0, 1, 2, 3), "mid": (4, 5, 6), "high": (7, 8, 9)}
-_PRETRAINING = 60
+_VIEWS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "upright": lambda images: images,
+    "turned": lambda images: torch.rot90(images, 1, (1, 2)),
+    "shifted": lambda images: torch.roll(images, 2, 2),
+}
+_WIDTH = {"groups": 32, "views": 16}  # units of each hidden layer
+_PRETRAINING = {"groups": 60, "views": 300}  # digits that the network learns first
 _PER_TASK = 300
 
 
-def digits(seed: int = 0) -> Problem:
-    """Make three tasks on handwritten digits: 0 to 3, 4 to 6, and 7 to 9.
+def digits(seed: int = 0, tasks: DigitsTasks = "groups") -> Problem:
+    """Make three tasks on handwritten digits.
 
     Args:
         seed: Seed of the split, the initial params and pretraining.
+        tasks: ``groups`` of classes: 0 to 3, 4 to 6, and 7 to 9. Or ``views``: digits that are upright, turned by 90
+            degrees, or shifted by two pixels.
 
-    >>> digits().names
-    ['low', 'mid', 'high']
+    >>> digits().names, digits(tasks="views").names
+    (['low', 'mid', 'high'], ['upright', 'turned', 'shifted'])
     """
+    if tasks not in get_args(DigitsTasks):
+        raise DataError(f"the digits have no tasks {tasks!r}; write one of {', '.join(get_args(DigitsTasks))}")
+    images, labels = _shuffled(seed)
+    width, count = _WIDTH[tasks], _PRETRAINING[tasks]
+    first = Rows(images[:count], labels[:count])
+    model = _pretrained(Task("pretraining", first, first, [METRICS["accuracy"]]), width, seed)
+    make = _group_tasks if tasks == "groups" else _view_tasks
+    facts = (
+        ("architecture", f"64-{width}-{width}-10 tanh network, pretrained on {count} digits"),
+        ("data", "scikit-learn digits, 8 x 8 pixels"),
+    )
+    return Problem(model, make(images[count:], labels[count:]), facts)
+
+
+def _shuffled(seed: int) -> tuple[Tensor, Tensor]:
+    """Return all digits in an order given by a seed: pixels from 0 to 1 [1797, 64], and labels [1797]."""
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
     images, labels = torch.tensor(bunch.data / 16.0, dtype=torch.float32), torch.tensor(bunch.target)
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
-    images, labels = images[order], labels[order]
-    first = Rows(images[:_PRETRAINING], labels[:_PRETRAINING])
-    model = _pretrained(Task("pretraining", first, first, [METRICS["accuracy"]]), seed)
-    tasks = tuple(
-        _task(name, classes, images[_PRETRAINING:], labels[_PRETRAINING:]) for name, classes in _GROUPS.items()
-    )
-    facts = (
-        ("architecture", "64-32-32-10 tanh network, pretrained on 60 digits"),
-        ("data", "scikit-learn digits, 8 x 8 pixels"),
-    )
-    return Problem(model, tasks, facts)
+    return images[order], labels[order]
 
 
-def _task(name: str, classes: tuple[int, ...], images: Tensor, labels: Tensor) -> Task:
-    chosen = torch.isin(labels, torch.tensor(classes))
-    mine, classes_of_images = images[chosen], labels[chosen]
-    train, validation = (
-        Rows(mine[:_PER_TASK], classes_of_images[:_PER_TASK]),
-        Rows(mine[_PER_TASK:], classes_of_images[_PER_TASK:]),
-    )
+def _group_tasks(images: Tensor, labels: Tensor) -> tuple[Task, ...]:
+    chosen = {name: torch.isin(labels, torch.tensor(classes)) for name, classes in _GROUPS.items()}
+    return tuple(_task(name, images[chosen[name]], labels[chosen[name]], _GROUPS[name]) for name in _GROUPS)
+
+
+def _view_tasks(images: Tensor, labels: Tensor) -> tuple[Task, ...]:
+    squares = images.unflatten(1, (8, 8))
+    return tuple(_task(name, view(squares).flatten(1), labels, range(10)) for name, view in _VIEWS.items())
+
+
+def _task(name: str, images: Tensor, labels: Tensor, classes: Iterable[int]) -> Task:
+    train, validation = Rows(images[:_PER_TASK], labels[:_PER_TASK]), Rows(images[_PER_TASK:], labels[_PER_TASK:])
     names = tuple(str(digit) for digit in classes)
     fingerprint = examples_digest([train, validation])
     return Task(
@@ -63,10 +91,11 @@ def _task(name: str, classes: tuple[int, ...], images: Tensor, labels: Tensor) -
     )
 
 
-def _pretrained(task: Task, seed: int) -> nn.Module:
+def _pretrained(task: Task, width: int, seed: int) -> nn.Module:
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
-        model = nn.Sequential(nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 10))
+        layers = nn.Linear(64, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 10)
+        model = nn.Sequential(*layers)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the number of threads must not change the bits, because studies hash the model's content
     training = Training(steps=100, batch_size=60, learning_rate=1e-2, decay="constant", seed=seed)

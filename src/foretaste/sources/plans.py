@@ -22,6 +22,7 @@ from foretaste.sources.request import HarnessOptions, ModelRequest, TaskRequest
 
 __all__ = [
     "DigitsModel",
+    "DigitsTasks",
     "FunctionModel",
     "Harness",
     "MemoryModel",
@@ -30,6 +31,8 @@ __all__ = [
     "TransformersModel",
     "suit_kind",
 ]
+
+DigitsTasks = Literal["groups", "views"]
 
 _HARNESS_METRIC = r"^[^\s:]+:[^\s:]+(:[^\s:]+)?$"
 
@@ -148,6 +151,9 @@ class DigitsModel(RecipePart):
     """The embedded digits, three tasks with one small network."""
 
     source: Literal["digits"]
+    tasks: DigitsTasks = Field(
+        "groups", description="groups of classes, or views: the same digits upright, turned and shifted"
+    )
 
 
 class TaskData(RecipePart):

@@ -226,10 +226,14 @@ def is_exact_at_corners(row: Evaluation) -> bool:
 
 
 def _mean(rows: Sequence[Evaluation]) -> Evaluation:
+    """Average each metric over the rows that have it, because results from elsewhere may lack some."""
     if len(rows) == 1:
         return rows[0]
-    metrics = {
-        task: {name: float(np.mean([row.metrics[task][name] for row in rows])) for name in names}
-        for task, names in rows[0].metrics.items()
-    }
-    return replace(rows[0], metrics=metrics, cost=float(np.mean([row.cost for row in rows])))
+    values: dict[str, dict[str, list[float]]] = {}
+    for row in rows:
+        for task, metrics in row.metrics.items():
+            for name, value in metrics.items():
+                values.setdefault(task, {}).setdefault(name, []).append(value)
+    tasks = dict.fromkeys(task for row in rows for task in row.metrics)
+    means = {task: {name: float(np.mean(own)) for name, own in values.get(task, {}).items()} for task in tasks}
+    return replace(rows[0], metrics=means, cost=float(np.mean([row.cost for row in rows])))

@@ -85,3 +85,13 @@ def test_a_notebook_shows_the_rows() -> None:
     assert found.count("<tr>") == 31
     assert "and 11 more" in found
     assert "<joint>" not in found
+
+
+def test_a_metric_that_some_rows_lack_is_averaged_over_the_others() -> None:
+    """As results that were told may lack the loss."""
+    weights = uniform(AB)
+    told = Evaluation(weights, {"a": {"accuracy": 0.6}, "b": {}}, Fidelity.JOINT, "joint", 1, 4.0)
+    for rows in ((row(weights, 0.8, 0.3), told), (told, row(weights, 0.8, 0.3))):
+        (mean,) = Surface(HEADLINES, rows).averaged().rows
+        assert mean.metrics["a"] == {"accuracy": np.mean([0.8, 0.6]), "loss": 1 - 0.8}
+        assert mean.metrics["b"] == {"error": 0.3, "loss": 0.3}

@@ -4,6 +4,7 @@ from foretaste.document.blocks import Block, Cell, Code, Column, List, Note, Sec
 from foretaste.document.wording import number, signed
 from foretaste.report.confirmation import confirm_recommendation
 from foretaste.report.sections.certainty import describe_certainty, describe_reason, describe_runner_up, too_few
+from foretaste.report.sections.headline import headline
 from foretaste.report.summary import Summary
 from foretaste.surface.views import domains_table, weights_table
 
@@ -17,6 +18,7 @@ def recommendation_section(summary: Summary) -> Section:
         return Section("Recommendation", (Note(too_few(summary)),), first=True)
     reason = describe_reason(summary)
     blocks: list[Block] = [
+        Note(headline(summary), tone="strong"),
         Code(best.weights.key),
         *([] if summary.has_task_weights else [domains_table(best.weights)]),
         weights_table(best.weights, best.expected, best.low, best.high, summary.single or None),

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from foretaste.document.blocks import Code, Table
+from foretaste.document.blocks import Code, Note, Table
 from foretaste.document.wording import number
+from foretaste.report.sections.headline import headline
 from foretaste.report.sections.recommendation import confirmation_sections, recommendation_section
 from foretaste.report.summary import Summary, summarise
 from foretaste.surface.preference import Preference
@@ -20,14 +21,17 @@ def test_it_has_weights_metrics_and_change(make: Study) -> None:
     best = summary.recommendation
     assert best is not None
     text = shown([recommendation_section(summary)])
-    line = next(line for line in text.splitlines() if " a " in line and "50%" in line)
+    line = next(line for line in text.splitlines() if "[" not in line and "50%" in line and "0.920" in line)
     expected = best.expected["a"]
     interval = [number(best.low["a"]), "to", number(best.high["a"])]
     assert line.split()[-7:-1] == [number(expected), *interval, "0.920", number(expected - 0.92)]
     assert "Metric: accuracy." in text
     assert "Why: Highest expected mean of 5 weightings" in words([recommendation_section(summary)])
     assert "Runners-up:" in text
-    assert recommendation_section(summary).blocks[0] == Code("a=0.5,b=0.5")
+    assert recommendation_section(summary).blocks[:2] == (
+        Note(headline(summary), tone="strong"),
+        Code("a=0.5,b=0.5"),
+    )
 
 
 def test_floors_that_are_missed_are_said(make: Study) -> None:

@@ -1,0 +1,68 @@
+"""What a study found, in two or three sentences."""
+
+from foretaste.evaluation import Evaluation, Fidelity
+from foretaste.report.sections.headline import headline
+from foretaste.report.summary import Summary, summarise
+from foretaste.simplex import lattice
+from foretaste.surface.preference import Preference
+from foretaste.surface.table import Headline, Surface
+from foretaste.weights import TaskWeights
+
+AB = ("a", "b")
+
+
+def summary_of(rows: list[Evaluation], kind: str = "worst", *, higher: bool = True) -> Summary:
+    surface = Surface({task: Headline("f1", higher_is_better=higher) for task in AB}, tuple(rows))
+    preference = Preference(kind, {})
+    return summarise(surface, name="s", method="simple", preference=preference, floors=(), provenance={}, costs={})
+
+
+def joint(weights: TaskWeights) -> Evaluation:
+    """Task b is hard: it needs weight .75 to be as good as a, which gets 1 - .2 (1 - its weight)."""
+    metrics = {"a": {"f1": 0.8 + 0.2 * weights["a"]}, "b": {"f1": 0.8 * weights["b"]}}
+    return Evaluation(weights, metrics, Fidelity.JOINT, "joint")
+
+
+def preview(weights: TaskWeights) -> Evaluation:
+    """Previews that have it the wrong way round."""
+    return Evaluation(weights, {task: {"f1": weights["a"]} for task in AB}, Fidelity.PREVIEW, "simple")
+
+
+def test_the_gain_over_equal_weights_is_that_of_joint_runs() -> None:
+    summary = summary_of([joint(weights) for weights in lattice(AB, 8)])
+    best = summary.recommendation
+    assert best is not None
+    measured = {row.weights: min(row.metrics["a"]["f1"], row.metrics["b"]["f1"]) for row in summary.surface.rows}
+    equal = TaskWeights(AB, (0.5, 0.5))
+    text = headline(summary)
+    if best.weights in measured:
+        assert f"gives {measured[best.weights]:.3f} for the worst task" in text
+        assert f"and {measured[equal]:.3f} with equal weights" in text
+        assert f"(+{measured[best.weights] - measured[equal]:.3f})" in text
+
+
+def test_a_prediction_is_called_one() -> None:
+    text = headline(summary_of([joint(weights) for weights in lattice(AB, 8) if weights["b"] not in (0.5, 0.625)]))
+    assert "is expected to give" in text
+
+
+def test_equal_weights_are_called_so() -> None:
+    rows = [
+        Evaluation(weights, {task: {"f1": weights[task] ** 0.5} for task in AB}, Fidelity.JOINT, "joint")
+        for weights in lattice(AB, 4)
+    ]
+    assert "These are equal weights. In joint finetuning they give 0.707 for the mean over tasks." in headline(
+        summary_of(rows, "mean")
+    )
+
+
+def test_previews_that_mislead_are_named_with_what_their_choice_gives() -> None:
+    points = lattice(AB, 8)
+    text = headline(summary_of([joint(weights) for weights in points] + [preview(weights) for weights in points]))
+    assert "the simple previews alone would choose a 100%, b 0%, which give 0.000." in text
+
+
+def test_previews_that_choose_well_are_not() -> None:
+    points = lattice(AB, 8)
+    good = [Evaluation(row.weights, row.metrics, Fidelity.PREVIEW, "simple") for row in map(joint, points)]
+    assert "alone" not in headline(summary_of([joint(weights) for weights in points] + good))
