@@ -278,7 +278,8 @@ class Recipe(RecipePart):
         Places of files are not in it: a study knows its model and data by their content.
         """
         plan = self.model_dump(mode="json")
-        plan["model"].pop("path", None)
+        for known_by_content in ("path", "tasks"):
+            plan["model"].pop(known_by_content, None)
         if plan["model"].get("harness"):
             identity = {
                 name: value for name, value in plan["model"]["harness"].items() if name not in ("tasks", "batch_size")

@@ -263,11 +263,13 @@ class Report:
         name: The study's name.
         facts: A line under the name.
         sections: The sections, in reading order.
+        headline: What the study found, for someone who reads nothing else; may be empty.
     """
 
     name: str
     facts: str
     sections: tuple[Section, ...]
+    headline: str = ""
 
     __repr__ = one_line
 

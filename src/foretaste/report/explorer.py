@@ -7,6 +7,7 @@ import numpy as np
 from foretaste.report.json import plain
 from foretaste.report.page import page
 from foretaste.report.records import study_record
+from foretaste.report.sections.headline import headline
 from foretaste.report.sections.study import study_facts, study_report
 from foretaste.report.summary import Summary
 from foretaste.simplex import dirichlet, lattice
@@ -59,7 +60,7 @@ def explorer_state(summary: Summary) -> dict[str, object]:
     heads, single = summary.surface.headlines, summary.single
     tasks = [
         {"name": task, "metric": head.metric, "higher_is_better": head.higher_is_better, "single": single.get(task)}
-        | {"logarithm": head.is_perplexity}
+        | {"logarithm": head.is_perplexity, "train_examples": head.train_examples}
         for task, head in heads.items()
     ]
     rows = [
@@ -84,6 +85,7 @@ def explorer_state(summary: Summary) -> dict[str, object]:
     return {key: plain(record[key]) for key in shared} | {
         "tasks": plain(tasks),
         "facts": study_facts(summary),
+        "headline": headline(summary),
         "weight_names": list(summary.weight_names),
         "is_from_outside": summary.is_from_outside,
         "inside": summary.surface.has_private_heads,

@@ -24,6 +24,7 @@ MARKS = (
 
 SCRIPTS = (
     "simplex.js",
+    "wishes.js",
     "page.js",
     "map.js",
     "curve.js",
@@ -62,6 +63,7 @@ def page(report: Report, state: Mapping[str, object], *, live: bool = False, sec
         style=_file("page.css"),
         live="data-live" if live else "",
         facts=escape(report.facts),
+        headline=escape(report.headline),
         sections=sections_html(report) if sections is None else sections,
         state=_data('id="state"', json.dumps(state)) if state else "",
         scripts=scripts,

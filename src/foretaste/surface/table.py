@@ -34,11 +34,13 @@ class Headline:
         metric: Its name.
         higher_is_better: Its direction.
         examples: How many validation examples it is measured on; None if that is not known.
+        train_examples: How many examples the task is trained on; None if that is not known.
     """
 
     metric: str
     higher_is_better: bool = True
     examples: int | None = None
+    train_examples: int | None = None
 
     @property
     def sign(self) -> float:
@@ -84,10 +86,12 @@ def headlines(tasks: "Sequence[Task]") -> dict[str, Headline]:
     >>> from foretaste.task import Rows, Task
     >>> rows = Rows(torch.eye(2), torch.arange(2))
     >>> headlines([Task("a", rows, rows, [METRICS["f1"], METRICS["accuracy"]])])
-    {'a': Headline(metric='f1', higher_is_better=True, examples=2)}
+    {'a': Headline(metric='f1', higher_is_better=True, examples=2, train_examples=2)}
     """
     return {
-        task.name: Headline(task.metrics[0].name, task.metrics[0].higher_is_better, len(task.validation))
+        task.name: Headline(
+            task.metrics[0].name, task.metrics[0].higher_is_better, len(task.validation), len(task.train)
+        )
         for task in tasks
     }
 

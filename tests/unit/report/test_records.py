@@ -30,7 +30,12 @@ def test_json_is_complete(make: Study) -> None:
     assert first["weights"] == {"a": 1.0, "b": 0.0}
     assert (first["fidelity"], first["method"], first["seed"], first["cost"]) == ("preview", "simple", 0, 2.0)
     assert first["metrics"]["a"] == {"loss": 0.0, "accuracy": 0.9}
-    assert document["tasks"]["a"] == {"metric": "accuracy", "higher_is_better": True, "examples": None}
+    assert document["tasks"]["a"] == {
+        "metric": "accuracy",
+        "higher_is_better": True,
+        "examples": None,
+        "train_examples": None,
+    }
     assert document["floors"] == ["all>=80% of its single-task metric"]
     assert document["recommendation"]["weights"] == {"a": 0.5, "b": 0.5}
     assert document["recommendation"]["runners_up"][0].keys() == {

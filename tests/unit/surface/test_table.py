@@ -26,7 +26,7 @@ def test_headlines_are_the_first_metrics() -> None:
     rows = Rows(normal(2, 1), normal(2).long())
     low = Metric("error", lambda predicted, labels: 0.0, higher_is_better=False)
     tasks = [Task("a", rows, rows, [METRICS["f1"], low]), Task("b", rows, rows, [low, METRICS["f1"]])]
-    assert headlines(tasks) == {"a": Headline("f1", examples=2), "b": Headline("error", False, 2)}
+    assert headlines(tasks) == {"a": Headline("f1", True, 2, 2), "b": Headline("error", False, 2, 2)}
 
 
 def test_columns_follow_the_studys_order() -> None:

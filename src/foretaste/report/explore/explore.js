@@ -15,6 +15,12 @@ class Explorer {
   speaking = 0;
   holder = element("div", { class: "holder" });
   value = element("p", { class: "value" });
+  wished = element("p", { class: "wished", "aria-live": "polite" });
+  /** @type {number[] | null} the weights when a metric was taken hold of */
+  wishedFrom = null;
+  reference = "recommended";
+  /** @type {number[] | null} weights that were kept to compare with */
+  kept = null;
   announcer = element("p", { class: "sr", "aria-live": "polite" });
 
   /** @param {HTMLElement} section @param {State} state @param {string | null} token null without a server */
@@ -75,7 +81,7 @@ class Explorer {
     const map = element("div", { class: "mapping" }, this.choices(), this.holder, legend());
     const form = this.state.rows.length ? [this.form] : [];
     const live = this.live ? [this.work.full, this.work.note, ...form, this.work.list] : [this.work.note];
-    const panel = element("div", { class: "panel" }, this.table(), this.value, this.announcer, this.buttons(), this.sharing(), ...live);
+    const panel = element("div", { class: "panel" }, this.table(), this.value, this.wished, this.announcer, this.buttons(), this.sharing(), ...live);
     const hasMap = this.expected && this.names.length > 1;
     const taste = element("div", { class: hasMap ? "taste" : "" }, ...(hasMap ? [map] : []), panel);
     this.section.replaceChildren(element("h2", {}, "Taste any weighting"), this.lead(), taste);
@@ -89,20 +95,69 @@ class Explorer {
     const number = { type: "number", min: 0, max: 100, step: 0.1, "aria-label": `weight of ${name} in percent` };
     const slider = element("input", { ...range, input: () => this.setShare(place, Number(slider.value) / 1000) });
     const input = element("input", { ...number, change: () => this.setShare(place, Number(input.value) / 100) });
-    return { name, place, slider, input, expected: element("span"), interval: element("small"), single: element("td"), change: element("td") };
+    const reach = { type: "range", class: "reach", "aria-label": `expected metric of ${name}: pull it to what you need` };
+    const metric = element("input", { ...reach, input: () => this.reach(name, Number(metric.value)), change: () => { this.wishedFrom = null; } });
+    const cells = { expected: element("span"), interval: element("small"), single: element("td"), change: element("b"), other: element("small") };
+    return { name, place, slider, input, metric, ...cells };
   }
 
   table() {
     const interval = element("small", {}, "90\u00a0% interval");
-    const heads = [[this.hasTaskWeights() ? "task" : "domain or task"], ["weight"], ["expected", interval], ...(this.hasSingles() ? [["vs single\u2011task"]] : []), ["vs recommended"]];
+    const heads = [[this.hasTaskWeights() ? "task" : "domain or task"], ["weight"], ["expected", interval], ...(this.hasSingles() ? [["vs single\u2011task"]] : []), ["vs ", this.references()]];
     const head = heads.map((inside) => element("th", { scope: "col" }, ...inside));
-    const rows = this.fields.map(({ name, place, slider, input, ...cells }) => {
+    const rows = this.fields.map(({ name, place, slider, input, metric, ...cells }) => {
       const weight = element("td", { class: "weights" }, ...(place < 0 ? [] : [slider, " ", input, "\u00a0%"]));
-      const expected = element("td", {}, cells.expected, cells.interval);
-      return element("tr", {}, element("td", {}, name), weight, expected, ...(this.hasSingles() ? [cells.single] : []), cells.change);
+      const pull = this.expected && this.names.length > 1 && this.tasks.includes(name) ? [metric] : [];
+      const expected = element("td", {}, cells.expected, cells.interval, ...pull);
+      return element("tr", {}, element("td", {}, name), weight, expected, ...(this.hasSingles() ? [cells.single] : []), element("td", {}, cells.change, cells.other));
     });
     const table = element("table", { class: "tasting" }, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));
     return element("div", { class: "scroll" }, table);
+  }
+
+  /** What the chosen weights are compared with. @returns {Record<string, number[]>} */
+  comparable() {
+    const rows = this.state.tasks.map((task) => (this.hasTaskWeights() ? task.train_examples : null) ?? 0);
+    const found = {
+      recommended: this.recommended,
+      "equal weights": this.names.map(() => 1 / this.names.length),
+      "data size": rows.every((count) => count > 0) ? Simplex.normalize(rows) : null,
+      "kept weights": this.kept,
+    };
+    return Object.fromEntries(Object.entries(found).flatMap(([name, shares]) => (shares ? [[name, shares]] : [])));
+  }
+
+  references() {
+    const names = Object.keys(this.comparable());
+    if (!names.includes(this.reference)) [this.reference] = names;
+    return selection("weights to compare with", names.map((name) => [name, name]), this.reference, (name) => {
+      this.reference = name;
+      this.update();
+    });
+  }
+
+  keep() {
+    this.kept = this.shares;
+    this.reference = "kept weights";
+    this.build();
+    this.redraw();
+  }
+
+  /** Choose the weights that change least so that a task reaches a metric. @param {string} name @param {number} wish */
+  reach(name, wish) {
+    const task = this.tasks.indexOf(name);
+    const { expected } = this;
+    const table = this.state.prediction;
+    if (!expected || !table) return;
+    this.wishedFrom ??= this.shares;
+    const values = table.median.map((row) => row[task]);
+    const found = Wishes.reach((shares) => expected(shares).median[task], table.weights, values, this.wishedFrom, wish);
+    this.choose(found.shares);
+    const least = `${name} ${Simplex.number(wish)}`;
+    const where = Simplex.describe(found.shares, this.names);
+    this.wished.textContent = found.reached
+      ? `The least change that gives ${least}: ${where}.`
+      : `No weights are expected to give ${least}. The nearest is ${Simplex.number(found.value)}, at ${where}.`;
   }
 
   /** Whether some task has a model of its own to compare with. */
@@ -160,6 +215,9 @@ class Explorer {
     if (this.recommended) row.append(button("Recommended", () => this.choose(this.recommended ?? equal)));
     row.append(button("Equal weights", () => this.choose(equal)));
     const works = this.live && this.names.length > 1 && !this.state.is_from_outside ? Object.entries(KINDS) : [];
+    const sizes = this.comparable()["data size"];
+    if (sizes) row.append(button("By data size", () => this.choose(sizes), { title: "weights in proportion to the tasks' training rows" }));
+    if (this.expected) row.append(button("Keep to compare", () => this.keep(), { title: "compare other weights with these" }));
     for (const [kind, text] of works) row.append(button(text, () => this.work.ask(kind, this.key()), { class: "work" }));
     return row;
   }
@@ -202,6 +260,7 @@ class Explorer {
   choose(shares, link = true) {
     this.shares = Simplex.normalize(shares);
     this.exact = null;
+    this.wished.textContent = "";
     if (link) history.replaceState(null, "", `${location.pathname}${location.search}#weights=${this.key()}`);
     this.update();
     if (this.names.length > 3) this.redrawLater();
@@ -213,6 +272,8 @@ class Explorer {
     this.map?.put(this.map.pointOf(this.toCorners(this.shares)), weights);
     const prediction = this.expected ? this.exact ?? this.expected(this.shares) : null;
     const best = this.expected && this.recommended ? this.expected(this.recommended) : null;
+    const reference = this.comparable()[this.reference];
+    const other = this.expected && reference ? this.expected(reference) : null;
     this.fields.forEach((cells) => {
       if (cells.place >= 0) {
         const share = this.shares[cells.place];
@@ -225,7 +286,10 @@ class Explorer {
       cells.expected.textContent = prediction ? Simplex.number(prediction.median[place]) : "–";
       cells.interval.textContent = prediction ? `${Simplex.number(prediction.low[place])} to ${Simplex.number(prediction.high[place])}` : "";
       cells.single.textContent = prediction && single !== null ? Simplex.signed(prediction.median[place] - single) : "–";
-      cells.change.textContent = prediction && best ? Simplex.signed(prediction.median[place] - best.median[place]) : "–";
+      cells.change.textContent = prediction && other ? Simplex.signed(prediction.median[place] - other.median[place]) : "–";
+      const weight = reference && cells.place >= 0 ? ` at ${Simplex.percent(reference[cells.place])}` : "";
+      cells.other.textContent = other ? `${Simplex.number(other.median[place])}${weight}` : "";
+      if (prediction && document.activeElement !== cells.metric) this.setMetric(cells.metric, place, prediction.median[place]);
     });
     const value = prediction && this.preferred(prediction.median);
     this.value.textContent = value === null ? "" : this.valueSentence(value, best && this.preferred(best.median));
@@ -234,6 +298,15 @@ class Explorer {
       const values = prediction ? `: ${this.tasks.map((name, place) => `${name} ${Simplex.number(prediction.median[place])}`).join(", ")}` : "";
       this.announcer.textContent = weights + values;
     }, 400);
+  }
+
+  /** @param {HTMLInputElement} input @param {number} task @param {number} value */
+  setMetric(input, task, value) {
+    const values = this.state.prediction?.median.map((row) => row[task]) ?? [value];
+    const [low, high] = [Math.min(...values), Math.max(...values)];
+    for (const [name, bound] of Object.entries({ min: low, max: high, step: (high - low) / 200 || "any" })) input.setAttribute(name, String(bound));
+    input.value = String(value);
+    input.setAttribute("aria-valuetext", Simplex.number(value));
   }
 
   /** What the preference gives here. @param {number} value @param {number | null} best at the recommended weights */
@@ -335,7 +408,8 @@ class Explorer {
       if (map instanceof Triangle) map.mark(map.pointOf(this.toCorners(row.weights)), row.fidelity, title);
       else for (const value of row.values) if (value !== null) map.mark([map.x(row.weights[1]), map.y(value)], row.fidelity, title);
     }
-    const best = this.recommended;
+    const { recommended: best, kept } = this;
+    if (kept && map instanceof Triangle) map.mark(map.pointOf(this.toCorners(kept)), "kept", `kept weights: ${Simplex.describe(kept, this.names)}`);
     if (best) map.mark(map.pointOf(this.toCorners(best)), "star", `recommended: ${Simplex.describe(best, this.names)}`);
   }
 
@@ -364,6 +438,7 @@ class Explorer {
       }
       this.load(await state.json());
       findOnPage("header .facts").textContent = this.state.facts;
+      findOnPage("header .headline").textContent = this.state.headline;
       this.build();
       this.redraw();
       this.update();

@@ -2,11 +2,11 @@
 
 /**
  * @typedef {{
- *   revision?: string, name: string, method: string, facts: string, tasks: Task[], rows: Row[], floors: string[],
+ *   revision?: string, name: string, method: string, facts: string, headline: string, tasks: Task[], rows: Row[], floors: string[],
  *   weight_names: string[], is_from_outside: boolean,
  *   preference: Preference, prediction: Prediction | null, recommendation: {weights: Record<string, number>} | null,
  * }} State
- * @typedef {{name: string, metric: string, higher_is_better: boolean, logarithm: boolean, single: number | null}} Task
+ * @typedef {{name: string, metric: string, higher_is_better: boolean, logarithm: boolean, single: number | null, train_examples: number | null}} Task
  * @typedef {{weights: number[], fidelity: string, method: string, seed: number, cost: number, hash: string, values: (number | null)[]}} Row
  * @typedef {{coefficients: number[][], constants: number[]}} Spline
  * @typedef {{weights: number[][], median: number[][], low: number[][], high: number[][]}} Table

@@ -11,14 +11,19 @@ from foretaste.surface.views import domains_table, weights_table
 __all__ = ["confirmation_sections", "recommendation_section"]
 
 
-def recommendation_section(summary: Summary) -> Section:
-    """Say which weights to choose, why, and how sure that is."""
+def recommendation_section(summary: Summary, *, full: bool = False) -> Section:
+    """Say which weights to choose, why, and how sure that is.
+
+    Args:
+        summary: What the study's rows say.
+        full: Whether it is part of a document, which begins with the headline; elsewhere the section does.
+    """
     best = summary.recommendation
     if best is None:
         return Section("Recommendation", (Note(too_few(summary)),), first=True)
     reason = describe_reason(summary)
     blocks: list[Block] = [
-        Note(headline(summary), tone="strong"),
+        *([] if full else [Note(headline(summary), tone="strong")]),
         Code(best.weights.key),
         *([] if summary.has_task_weights else [domains_table(best.weights)]),
         weights_table(best.weights, best.expected, best.low, best.high, summary.single or None),

@@ -8,6 +8,7 @@ from foretaste.evaluation import Fidelity
 from foretaste.names import first_few
 from foretaste.report.sections.agreement import agreement_section
 from foretaste.report.sections.certainty import nothing_yet
+from foretaste.report.sections.headline import headline
 from foretaste.report.sections.maps import map_section
 from foretaste.report.sections.recommendation import confirmation_sections, recommendation_section
 from foretaste.report.sections.results import (
@@ -42,7 +43,8 @@ def study_report(summary: Summary, *, full: bool = True) -> Report:
     >>> study_report(summary).sections[0].blocks[0].text
     's has no results yet; run `foretaste run RECIPE`'
     """
-    return Report(summary.name, study_facts(summary), study_sections(summary, full=full))
+    lead = headline(summary) if full and summary.surface.rows else ""
+    return Report(summary.name, study_facts(summary), study_sections(summary, full=full), lead)
 
 
 def study_sections(summary: Summary, *, full: bool = True) -> tuple[Section, ...]:
@@ -55,9 +57,10 @@ def study_sections(summary: Summary, *, full: bool = True) -> tuple[Section, ...
     if not summary.surface.rows:
         return (Section("Nothing yet", (Note(nothing_yet(summary)),), first=True),)
     has_previews = bool(summary.previews.rows) or (summary.is_from_outside and bool(summary.joint.rows))
-    sections = [recommendation_section(summary), *confirmation_sections(summary)]
+    sections = [recommendation_section(summary, full=full), *confirmation_sections(summary)]
     if full and has_previews:
-        sections += [map_section(summary), tradeoff_section(summary)]
+        explorer_has_map = summary.outlook is not None and len(summary.weight_names) in (2, 3)
+        sections += [*([] if explorer_has_map else [map_section(summary)]), tradeoff_section(summary)]
     if has_previews:
         sections.append(previews_section(summary))
     if summary.agreements:

@@ -18,7 +18,6 @@ def test_sections_come_in_reading_order(make: Study) -> None:
     assert [section.title for section in study_report(make(AB)).sections] == [
         "Recommendation",
         "Joint run at the recommended weights",
-        "The map",
         "The trade-off",
         "Best diagonal previews by the mean over tasks",
         "How far to trust the previews",
