@@ -42,7 +42,7 @@ def commands_page() -> str:
     """Write the page of all commands: what each does, its example, its arguments and options."""
     commands: Mapping[str, Any] = vars(typer.main.get_command(app))["commands"]
     parts = ["# Every command\n\nThis page is made from the commands. `foretaste COMMAND --help` prints the same."]
-    parts += [_command_part(name, command) for name, command in commands.items()]
+    parts += [_command_part(name, command) for name, command in sorted(commands.items())]
     return "\n\n".join(parts) + "\n"
 
 

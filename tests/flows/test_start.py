@@ -63,7 +63,7 @@ def test_the_commands_of(page: str, result: str, place: Path) -> None:
     assert len(commands) >= 3
     for words in commands:
         assert run(place, *words)
-    assert list((place / result).glob("*.safetensors"))
+    assert list((place / result).rglob("*.safetensors"))
 
 
 def test_the_loop_around_a_command_goes_on_after_a_stop(place: Path) -> None:
