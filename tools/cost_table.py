@@ -23,13 +23,13 @@ CASES = {
 def cost_table() -> str:
     """Write the table of typical studies as Markdown."""
     lines = [
-        "| study | tasks | joint runs | trainings | evaluations | disk | memory |",
+        "| study | tasks | joint runs | trainings | evaluations | disk, GB | memory, GB |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, size in CASES.items():
         cost = study_cost(size)
         figures = (size.tasks, size.joint_runs, cost.trainings, cost.evaluations)
-        amounts = (f"{amount / 1e9:,.1f} GB" for amount in (cost.disk_bytes, cost.memory_bytes))
+        amounts = (f"{amount / 1e9:,.1f}" for amount in (cost.disk_bytes, cost.memory_bytes))
         lines.append("| " + " | ".join([name, *map(str, figures), *amounts]) + " |")
     return "\n".join(lines) + "\n"
 
