@@ -15,8 +15,8 @@ __all__ = ["check_revisions", "check_version", "maker_of"]
 def maker_of(plan: Mapping[str, Any]) -> str:
     """The version that a study's plan was written by; empty where the plan does not say.
 
-    >>> maker_of({"versions": "foretaste 0.1.0, torch 2.4.0, Python 3.11.4, on cpu"})
-    '0.1.0'
+    >>> maker_of({"versions": "foretaste 0.2.0, torch 2.4.0, Python 3.11.4, on cpu"})
+    '0.2.0'
     """
     match = re.match(r"foretaste ([^\s,]+)", str(plan.get("versions", "")))
     return match[1] if match else ""

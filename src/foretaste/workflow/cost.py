@@ -1,0 +1,81 @@
+"""What a study will cost, from its size alone: trainings, evaluations, disk and memory.
+
+For `P` trained and `F` frozen params of `b` bytes each, `T` tasks, `J` joint runs and `K` numbers of curvature per
+trained param, a study keeps `b P (T (1 + K) + J)` bytes: each task's model and curvature, and each joint run. Training
+holds `b (F + 4 P)` bytes: the model, the gradients and the optimiser's two moments. Merging holds
+`b (F + P (2 + T (1 + K)))` bytes: the model, the merged params, and every task's model and curvature.
+"""
+
+from dataclasses import dataclass
+
+__all__ = ["StudyCost", "StudySize", "study_cost"]
+
+_TRAINING = 4  # numbers per trained param: the param, its gradient and two moments of AdamW
+
+
+@dataclass(frozen=True)
+class StudySize:
+    """The size of a study.
+
+    Args:
+        trained: Params that are trained; with LoRA, those of the factors and new heads.
+        frozen: Params that keep the pretrained values.
+        tasks: How many tasks there are.
+        joint_runs: Joint runs, confirmation included.
+        previews: Weightings that are previewed.
+        methods: Preview methods.
+        curvature: Numbers of curvature per trained param: 1 for the diagonal, which `run` always estimates, and about 3
+            more for Kronecker factors of square layers, which `kronecker` and `anchored` (the default) have too.
+        steps: Steps of every run.
+        bytes_per_param: Bytes of a param; 4 for float32.
+    """
+
+    trained: int
+    frozen: int = 0
+    tasks: int = 2
+    joint_runs: int = 8
+    previews: int = 66
+    methods: int = 2
+    curvature: float = 4.0
+    steps: int = 300
+    bytes_per_param: int = 4
+
+
+@dataclass(frozen=True)
+class StudyCost:
+    """What a study costs.
+
+    Args:
+        trainings: Training runs, of single tasks and of all.
+        training_steps: Steps of all training runs together.
+        evaluations: Times that the validation data of all tasks is evaluated.
+        disk_bytes: Bytes of the finished study; rows and examples' results are left out, and are small.
+        memory_bytes: Largest memory for params, in training or in merging; activations and the libraries come on top.
+    """
+
+    trainings: int
+    training_steps: int
+    evaluations: int
+    disk_bytes: int
+    memory_bytes: int
+
+
+def study_cost(size: StudySize) -> StudyCost:
+    """Return what a study of a size will cost, without opening a model or data.
+
+    Examples:
+        >>> cost = study_cost(StudySize(trained=100_000_000, tasks=3, joint_runs=8, curvature=1))
+        >>> cost.trainings, cost.evaluations, cost.disk_bytes / 1e9, cost.memory_bytes / 1e9
+        (11, 140, 5.6, 3.2)
+    """
+    trainings = size.tasks + size.joint_runs
+    task_numbers = size.tasks * (1 + size.curvature)
+    training = size.frozen + _TRAINING * size.trained
+    merging = size.frozen + (2 + task_numbers) * size.trained
+    return StudyCost(
+        trainings=trainings,
+        training_steps=trainings * size.steps,
+        evaluations=size.methods * size.previews + size.joint_runs,
+        disk_bytes=round(size.bytes_per_param * size.trained * (task_numbers + size.joint_runs)),
+        memory_bytes=round(size.bytes_per_param * max(training, merging)),
+    )
