@@ -1,7 +1,9 @@
 """What training did: every task's losses and metrics before and after, and the curves of all runs of a study."""
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from foretaste.document.blocks import Axis, Chart, Column, Figure, Figures, Note, Section, Series, Table, cell_of
 from foretaste.document.wording import counted, duration, joined, number, span
@@ -13,7 +15,8 @@ __all__ = ["fit_section", "training_sections"]
 
 _ENDS = "Training loss: the mean of the first tenth of the steps to that of the last tenth."
 _PAIRS = "Before and after: the pretrained model and the task's own, on validation rows."
-_MOST = 2000  # points of a figure
+_POINTS = "Each point is the mean loss of the tenth of the run before it; at the start, of all steps before it."
+_MOST = 1000  # points of a figure
 _FEWEST, _USUAL = 10, 100  # points of a curve
 
 
@@ -82,9 +85,8 @@ def training_sections(curves: Sequence[RunCurve]) -> list[Section]:
     if not curves:
         return []
     alone, together = ([run for run in curves if run.is_joint is kind] for kind in (False, True))
-    series = [_series(run.name, [run], len(curves)) for run in alone]
-    if together:
-        series.append(_series(counted(len(together), "joint run"), together, len(curves)))
+    series = [_series(counted(len(together), "joint run"), together, len(curves))] if together else []
+    series += [replace(_series(run.name, [run], len(curves)), strong=True) for run in alone]
     chart = Chart("plane", (Axis("step"), Axis("training loss")), tuple(series))
     figure = Figure("training", "Training loss by step", chart, _caption(alone, together))
     return [Section("Training", (Figures("", (figure,), wide=True), _run_table(curves)))]
@@ -93,7 +95,7 @@ def training_sections(curves: Sequence[RunCurve]) -> list[Section]:
 def _caption(alone: Sequence[RunCurve], together: Sequence[RunCurve]) -> str:
     """Count the runs, and name single-task runs whose loss did not fall."""
     kinds = [(len(alone), "single-task run"), (len(together), "joint run")]
-    text = f"{joined([counted(count, noun) for count, noun in kinds if count])}. Each point is a mean over some steps."
+    text = f"{joined([counted(count, noun) for count, noun in kinds if count])}. {_POINTS}"
     rising = [run.name for run in alone if run.curve.last_loss >= run.curve.first_loss]
     return text + (f" The loss did not fall for {first_few(rising)}." if rising else "")
 
@@ -107,10 +109,15 @@ def _series(name: str, runs: Sequence[RunCurve], count: int) -> Series:
             points.append((math.nan, math.nan))
             texts.append(("",))
         for place in _places(len(run.curve.steps), count):
-            step, loss, rate = run.curve.steps[place], run.curve.losses[place], run.curve.learning_rates[place]
+            step, rate, loss = run.curve.steps[place], run.curve.learning_rates[place], _recent_loss(run, place)
             points.append((float(step), float(f"{loss:.5g}")))
-            texts.append((run.name, f"step {step}: loss {number(loss)}", f"learning rate {rate:.3g}"))
+            texts.append((run.name, f"step {step}: loss {number(loss)}, learning rate {rate:.3g}"))
     return Series(name, "line", tuple(points), tuple(texts))
+
+
+def _recent_loss(run: RunCurve, place: int) -> float:
+    """Return the mean loss of the tenth of a run's points that ends at a place, since single steps are noisy."""
+    return statistics.mean(run.curve.losses[max(0, place + 1 - max(1, len(run.curve.losses) // 10)) : place + 1])
 
 
 def _places(points: int, runs: int) -> list[int]:
