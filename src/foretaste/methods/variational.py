@@ -1,6 +1,5 @@
 """The variational method: every task trained by IVON, which learns mean and curvature together."""
 
-import statistics
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,6 +13,7 @@ from foretaste.methods.site_set import SiteSet
 from foretaste.params import parameters_of
 from foretaste.posterior.site import GaussianSite
 from foretaste.store.study import Done
+from foretaste.train.curve import loss_ends
 from foretaste.train.finetune import finetune
 from foretaste.train.run import Snapshot, Trained
 from foretaste.train.training import Training
@@ -129,7 +129,7 @@ def warn_of_little(task: str, history: Sequence[float], ordinary: Sequence[float
     """
     if not ordinary or len(history) < _FEWEST_STEPS:
         return
-    (start, end), (_, expected) = _ends(history), _ends(ordinary)
+    (start, end), (_, expected) = loss_ends(history), loss_ends(ordinary)
     if start - end < _ENOUGH * (start - expected):
         text = (
             f"the variational run of task {task!r} ended at a training loss of {end:.3g}, the ordinary one at"
@@ -138,9 +138,3 @@ def warn_of_little(task: str, history: Sequence[float], ordinary: Sequence[float
             " MobileNetV2, with ess 100 times the examples)"
         )
         warnings.warn(text, LearnedLittle, stacklevel=2)
-
-
-def _ends(history: Sequence[float]) -> tuple[float, float]:
-    """Return the mean loss of the first and of the last tenth of the steps."""
-    part = max(1, len(history) // 10)
-    return statistics.mean(history[:part]), statistics.mean(history[-part:])

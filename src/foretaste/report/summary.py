@@ -16,6 +16,7 @@ from foretaste.surface.preference import Floor, Preference, caution, measure, ze
 from foretaste.surface.recommend import Recommendation, recommend
 from foretaste.surface.table import Array, Surface
 from foretaste.surface.views import are_of_tasks
+from foretaste.train.curve import RunCurve
 
 __all__ = ["Summary", "summarise", "verdict", "with_preference"]
 
@@ -40,6 +41,7 @@ class Summary(Readable):
         floors: What must hold.
         provenance: Ordered lines: versions, seeds, hashes.
         costs: Seconds by step.
+        curves: The training curves of single-task runs and of joint runs.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Summary(Readable):
     floors: tuple[Floor, ...]
     provenance: Mapping[str, str]
     costs: Mapping[str, float]
+    curves: tuple[RunCurve, ...] = ()
 
     __repr__ = one_line
 
@@ -152,6 +155,7 @@ def summarise(
     floors: Sequence[Floor],
     provenance: Mapping[str, str],
     costs: Mapping[str, float],
+    curves: Sequence[RunCurve] = (),
     only: str | None = None,
 ) -> Summary:
     """Recommend weights and compare previews with joint runs, as far as the rows allow.
@@ -164,6 +168,7 @@ def summarise(
         floors: What must hold.
         provenance: Lines to show as they are, in this order.
         costs: Seconds by step.
+        curves: The training curves of single-task runs and of joint runs.
         only: A method, where the recommendation is not to rest on previews by others.
 
     Raises:
@@ -193,6 +198,7 @@ def summarise(
         floors=tuple(floors),
         provenance=dict(provenance),
         costs=dict(costs),
+        curves=tuple(curves),
     )
 
 

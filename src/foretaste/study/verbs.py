@@ -20,7 +20,7 @@ from foretaste.workflow.check import CheckResult, check_problem
 from foretaste.workflow.compare import compare
 from foretaste.workflow.confirm import confirm
 from foretaste.workflow.experts import ImportResult, import_and_read
-from foretaste.workflow.fit import FittedTasks, fit
+from foretaste.workflow.fit import FittedTasks, fit, measure_fits
 from foretaste.workflow.goal import Floors, Prefer, read_goal
 from foretaste.workflow.mergeability import mergeability
 from foretaste.workflow.points import Points, read_points
@@ -61,13 +61,13 @@ class StudyVerbs(ExportVerbs):
             return check_problem(session.recipe, session.problem, "", str(self.folder))
 
     def fit(self, *, estimate: Literal["fisher"] | None = None) -> FittedTasks:
-        """Train every task on its own and estimate its curvature; see `foretaste.workflow.fit.fit`.
+        """Train every task on its own, estimate its curvature, and measure each model before and after training.
 
         Args:
             estimate: Train nothing, and only estimate the curvature of imported models.
         """
         with self._at_work() as session:
-            return fit(session, only_estimate=estimate is not None)
+            return measure_fits(session, fit(session, only_estimate=estimate is not None))
 
     def preview(self, points: Points | None = None, methods: Methods = ()) -> Evaluations:
         """Merge the tasks' models at some weightings, evaluate the results, and return the rows, method by method.
@@ -82,7 +82,7 @@ class StudyVerbs(ExportVerbs):
         """
         with self._at_work() as session:
             names, where = _methods(session, methods), read_points(points, session.recipe, session.problem)
-            self.fit()
+            fit(session)
             return Evaluations(preview(session, names, where))
 
     def race(
@@ -103,7 +103,7 @@ class StudyVerbs(ExportVerbs):
         with self._at_work() as session:
             preference, bounds = read_goal(prefer, floors, session.recipe.recommend, session.problem.names)
             names, where = _methods(session, methods), read_points(points, session.recipe, session.problem)
-            self.fit()
+            fit(session)
             return Races(race(session, method, where, preference, bounds) for method in names)
 
     def confirm(self, points: Points | None = None) -> Evaluations:
@@ -135,7 +135,7 @@ class StudyVerbs(ExportVerbs):
         """
         with self._at_work() as session:
             where = read_points(points, session.recipe, session.problem)
-            self.fit()
+            fit(session)
             rows = Evaluations(confirm(session, where))
             preview(session, _methods(session, ()), where)
             return rows
@@ -150,7 +150,7 @@ class StudyVerbs(ExportVerbs):
         """
         with self._at_work() as session:
             where = read_points(points, session.recipe, session.problem)
-            self.fit()
+            fit(session)
             count = steps or max(1, round(_SHARPENED * session.joint_training.steps))
             name = method or last_with_params(session.recipe.preview.methods)
             return Evaluations(sharpen_previews(session, name, count, where))

@@ -14,6 +14,8 @@ from foretaste.surface.criteria import add_criteria, named_criteria
 from foretaste.surface.fidelities import fidelity_name
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.table import Headline, Surface
+from foretaste.train.curve import RunCurve
+from foretaste.workflow.curves import read_curves
 from foretaste.workflow.goal import Floors, Prefer, goal_texts, read_goal
 
 __all__ = ["Outcome", "empty_surface", "is_from_outside", "read_outcome"]
@@ -34,6 +36,7 @@ class Outcome:
         floors: What must hold.
         provenance: Lines saying where the numbers come from.
         costs: Seconds by kind of work.
+        curves: The training curves of single-task runs and of joint runs.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Outcome:
     floors: tuple[Floor, ...]
     provenance: Mapping[str, str]
     costs: Mapping[str, float]
+    curves: tuple[RunCurve, ...] = ()
 
     __repr__ = one_line
 
@@ -63,6 +67,7 @@ class Outcome:
             floors=self.floors,
             provenance=self.provenance,
             costs=self.costs,
+            curves=self.curves,
             only=only,
         )
 
@@ -110,6 +115,7 @@ def read_outcome(
         floors=tuple(bounds),
         provenance=_outside_provenance(study, plan) if empty.is_from_outside else _provenance(study, plan),
         costs={} if empty.is_from_outside else _costs(study),
+        curves=read_curves(study),
     )
 
 

@@ -1,12 +1,13 @@
 import pytest
 
 from finished import finetuned
-from foretaste.errors import StudyError
+from foretaste.errors import StudyError, TaskError
 from foretaste.evaluate import evaluate
 from foretaste.store.study import StudyStore
+from foretaste.work import single_task
 from foretaste.work.context import Context
 from foretaste.work.runs import single_task_run
-from foretaste.work.single_task import SingleTaskMetrics
+from foretaste.work.single_task import PretrainedMetrics, SingleTaskMetrics
 from foretaste.workflow.session import Session
 
 
@@ -31,3 +32,20 @@ def test_without_a_model_there_is_nothing_to_evaluate(
         context = Context(study, session.recipe, session.problem, session.base)
         with pytest.raises(StudyError, match=r"finetuning on task 'low' is not in the study .* yet"):
             SingleTaskMetrics("low").inputs(context)
+
+
+def test_the_pretrained_model_is_measured_without_any_training(session: Session) -> None:
+    metrics = session.finish([PretrainedMetrics("mid")])[0]
+    task = session.task("mid")
+    assert dict(metrics) == dict(evaluate(session.problem.model, None, [task])["mid"].metrics)
+    assert PretrainedMetrics("mid").needs(session) == ()
+
+
+def test_a_pretrained_model_that_cannot_be_measured_stops_nothing(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise TaskError("the metric is no number")
+
+    monkeypatch.setattr(single_task, "evaluate", fail)
+    assert session.finish([PretrainedMetrics("mid")]) == [{}]

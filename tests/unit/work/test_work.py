@@ -31,7 +31,7 @@ from foretaste.work.curvature import FisherCurvature, KroneckerCurvature, Secant
 from foretaste.work.joint_evaluations import JointEvaluation, ShortJointRun
 from foretaste.work.observer import Observer
 from foretaste.work.runs import ImportedRun, JointRun, SingleTaskRun
-from foretaste.work.single_task import SingleTaskMetrics
+from foretaste.work.single_task import PretrainedMetrics, SingleTaskMetrics
 from foretaste.work.work import Computation, Piece, TrainingPiece, Work, from_json, revisions, to_json
 from foretaste.workflow.session import Session
 from problems import blobs, linear
@@ -180,6 +180,7 @@ ALL_WORK: list[Work[Any]] = [
     JointEvaluation(ODD),
     ShortJointRun(4, ODD),
     SingleTaskMetrics("low"),
+    PretrainedMetrics("low"),
     RacePart("simple", ODD, (("low", 0, 8), ("mid", 0, 4))),
 ]
 

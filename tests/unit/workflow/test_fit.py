@@ -4,10 +4,11 @@ import torch
 
 from finished import site_at
 from foretaste.estimate.fisher import fisher
+from foretaste.evaluate import evaluate
 from foretaste.params import buffers_of, parameters_of
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.train.finetune import finetune
-from foretaste.workflow.fit import fit
+from foretaste.workflow.fit import FittedTasks, fit, measure_fits
 from foretaste.workflow.session import Session
 
 
@@ -48,3 +49,33 @@ def test_other_data_is_fitted_anew(session: Session) -> None:
     changed = replace(session, problem=replace(session.problem, tasks=(replace(first, fingerprint="other"), *rest)))
     fit(changed)
     assert [done.kind for done in session.study.all_work()].count("finetune") == 4
+
+
+def test_models_are_measured_before_and_after(session: Session) -> None:
+    model, mid = session.problem.model, session.task("mid")
+    fitted = measure_fits(session, fit(session))
+    params = finetune(model, None, mid, session.training).params
+    assert fitted["mid"].pretrained == evaluate(model, None, [mid])["mid"].metrics["accuracy"]
+    assert fitted["mid"].single_task == evaluate(model, params, [mid])["mid"].metrics["accuracy"]
+    history = finetune(model, None, mid, session.training).history
+    record = fitted.to_dict()["mid"]
+    assert record["curve"]["loss"] == tuple(history)
+    assert record["curve"]["step"] == (1, 2, 3, 4, 5)
+    assert (record["loss_first"], record["loss_last"]) == (history[0], history[-1])
+    assert record["metric"] == "accuracy"
+    assert {"params", "site", "seconds"} < record.keys()
+
+
+def test_runs_of_an_earlier_study_without_history_have_dashes(session: Session) -> None:
+    tasks = measure_fits(session, fit(session))
+    bare = replace(tasks["low"], run=replace(tasks["low"].run, result={"history": [], "seen": {}}))
+    assert bare.curve is None
+    record = FittedTasks({"low": bare}).to_dict()["low"]
+    assert (record["loss_first"], record["loss_last"], record["curve"]) == (None, None, None)
+
+
+def test_measuring_is_done_once(session: Session) -> None:
+    measure_fits(session, fit(session))
+    before = [done.key for done in session.study.all_work()]
+    measure_fits(session, fit(session))
+    assert [done.key for done in session.study.all_work()] == before

@@ -19,6 +19,7 @@ from foretaste.report.sections.results import (
     time_sections,
 )
 from foretaste.report.sections.tradeoff import tradeoff_section
+from foretaste.report.sections.training import training_sections
 from foretaste.report.summary import Summary
 from foretaste.surface.fidelities import fidelity_name
 
@@ -66,7 +67,8 @@ def study_sections(summary: Summary, *, full: bool = True) -> tuple[Section, ...
     if summary.agreements:
         sections.append(agreement_section(summary, full=full))
     if full:
-        sections += [*history_sections(summary), rows_section(summary), provenance_section(summary)]
+        sections += [*history_sections(summary), *training_sections(summary.curves)]
+        sections += [rows_section(summary), provenance_section(summary)]
     return (*sections, *time_sections(summary))
 
 

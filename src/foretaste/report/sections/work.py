@@ -1,15 +1,13 @@
-"""Sections for single steps of the work: a checked recipe, fitted tasks, evaluations, imports, a data mixture."""
+"""Sections for single steps of the work: a checked recipe, evaluations, imports, a data mixture."""
 
 from collections.abc import Mapping, Sequence
 
 from foretaste.document.blocks import Column, Note, Section, Table, cell_of
-from foretaste.document.wording import counted, duration, number, share
+from foretaste.document.wording import counted, number, share
 from foretaste.evaluation import Evaluation
 from foretaste.surface.views import rows_table
 
-__all__ = ["check_section", "experts_section", "fit_section", "mixture_section", "rows_section"]
-
-_HASH = 16
+__all__ = ["check_section", "experts_section", "mixture_section", "rows_section"]
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[str] = ()) -> Table:
@@ -47,20 +45,6 @@ def check_section(
     )
     columns = ("task", "train", "validation", "classes", "metrics")
     return Section("The recipe is fine", (_table(columns, rows, left=("metrics",)), Note(work)))
-
-
-def fit_section(tasks: Mapping[str, Mapping[str, object]]) -> Section:
-    """List every task's model and curvature, by hash.
-
-    >>> len(fit_section({"a": {"params": "0" * 64, "site": "1" * 64, "seconds": 3.2}}).blocks[0].rows)
-    1
-    """
-    rows = []
-    for name, task in tasks.items():
-        seconds = task["seconds"]
-        assert isinstance(seconds, float)
-        rows.append((name, str(task["params"])[:_HASH], str(task["site"])[:_HASH], duration(seconds)))
-    return Section("", (_table(("task", "params", "site", "training"), rows),))
 
 
 def rows_section(rows: Sequence[Evaluation]) -> Section:

@@ -6,7 +6,7 @@ import pytest
 from foretaste.document.blocks import Section
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.report.records import row_record
-from foretaste.report.sections.work import check_section, experts_section, fit_section, mixture_section, rows_section
+from foretaste.report.sections.work import check_section, experts_section, mixture_section, rows_section
 from foretaste.weights import TaskWeights, uniform
 from summaries import shown
 
@@ -38,13 +38,6 @@ def test_a_checked_recipe() -> None:
     assert "1,234,567 parameters" in text
     words = " ".join(text.split())
     assert "2 single-task runs, 66 weightings per preview method and at most 1 joint run" in words
-
-
-def test_fitted_tasks() -> None:
-    text = printed(fit_section({"movies": {"params": "a" * 64, "site": "b" * 64, "seconds": 75.0}}))
-    assert f" {'a' * 16} " in text
-    assert f" {'b' * 16} " in text
-    assert "1 min 15 s" in text
 
 
 def test_evaluations() -> None:
