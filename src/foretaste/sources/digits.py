@@ -78,7 +78,7 @@ def _group_tasks(images: Tensor, labels: Tensor) -> tuple[Task, ...]:
 
 
 def _view_tasks(images: Tensor, labels: Tensor) -> tuple[Task, ...]:
-    squares = images.unflatten(1, (8, 8))
+    squares = images.reshape(-1, 8, 8)
     return tuple(_task(name, view(squares).flatten(1), labels, range(10)) for name, view in _VIEWS.items())
 
 

@@ -22,6 +22,7 @@ from foretaste.work.context import Unwatched
 from foretaste.workflow.check import check
 from foretaste.workflow.export import EXPORTS
 from foretaste.workflow.outcome import read_outcome
+from foretaste.workflow.points import Points
 from foretaste.workflow.session import Session
 from foretaste.workflow.start import start
 
@@ -140,15 +141,15 @@ def test_a_job_that_fails_does_not_keep_others(simple: Session, queue: Queue, mo
 def test_a_cancelled_job_stops_and_what_it_had_stays(
     simple: Session, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fit = Study.fit
+    train = Study.train
     monkeypatch.setattr(module, "_EVERY", 0.0)
     job = queue.add(Kind.TRAIN, HERE)
 
-    def cancels(study: Study) -> object:
+    def cancels(study: Study, points: Points | None = None) -> object:
         queue.cancel(job.id)
-        return fit(study)
+        return train(study, points)
 
-    monkeypatch.setattr(Study, "fit", cancels)
+    monkeypatch.setattr(Study, "train", cancels)
     assert do_waiting_jobs(Study.of(simple), queue) == 0
     assert queue.jobs()[0].state == State.CANCELLED
     assert made(simple) == set()
