@@ -145,7 +145,7 @@ def test_a_cancelled_job_stops_and_what_it_had_stays(
     monkeypatch.setattr(module, "_EVERY", 0.0)
     job = queue.add(Kind.TRAIN, HERE)
 
-    def cancels(study: Study, points: Points | None = None) -> object:
+    def cancels(study: Study, points: Points) -> object:
         queue.cancel(job.id)
         return train(study, points)
 
