@@ -83,7 +83,7 @@ class Observer:
         return self._before + time.perf_counter() - self._start
 
     def on_step(self, done: int, loss: float) -> None:
-        self.advance(1, f"loss {loss:.3f}")
+        self.advance(1, f"loss {loss:.3f}, step {done}")
 
     def wants_snapshot(self, done: int) -> bool:
         return self._study is not None and (self._watch.stopping() or time.perf_counter() - self._kept >= self._every)

@@ -79,7 +79,7 @@ def _record_fits(tasks: FittedTasks) -> dict[str, Record]:
 def _curve_record(curve: TrainingCurve | None) -> Record | None:
     if curve is None:
         return None
-    return {"step": curve.steps, "loss": curve.losses, "learning_rate": curve.learning_rates}
+    return {"step": list(curve.steps), "loss": list(curve.losses), "learning_rate": list(curve.learning_rates)}
 
 
 register_view(

@@ -56,10 +56,10 @@ def test_a_stop_says_that_work_is_kept() -> None:
         stop_if_asked(StopAfter(0))
 
 
-def test_every_step_shows_its_loss() -> None:
+def test_every_step_shows_its_loss_and_number() -> None:
     watch = Recording()
     Observer(watch, 2).on_step(1, 0.12345)
-    assert watch.notes == ["1 loss 0.123"]
+    assert watch.notes == ["1 loss 0.123, step 1"]
 
 
 def test_training_without_a_study_keeps_no_states() -> None:

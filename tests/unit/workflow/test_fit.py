@@ -59,8 +59,8 @@ def test_models_are_measured_before_and_after(session: Session) -> None:
     assert fitted["mid"].single_task == evaluate(model, params, [mid])["mid"].metrics["accuracy"]
     history = finetune(model, None, mid, session.training).history
     record = fitted.to_dict()["mid"]
-    assert record["curve"]["loss"] == tuple(history)
-    assert record["curve"]["step"] == (1, 2, 3, 4, 5)
+    assert record["curve"]["loss"] == list(history)
+    assert record["curve"]["step"] == [1, 2, 3, 4, 5]
     assert (record["loss_first"], record["loss_last"]) == (history[0], history[-1])
     assert record["metric"] == "accuracy"
     assert {"params", "site", "seconds"} < record.keys()
