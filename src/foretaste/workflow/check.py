@@ -7,6 +7,7 @@ from accelerate import PartialState
 
 from foretaste.errors import BadInput
 from foretaste.loading import load
+from foretaste.method_table import with_controls
 from foretaste.methods.registry import check_methods
 from foretaste.one_line import one_line
 from foretaste.params import parameters_of
@@ -18,10 +19,13 @@ from foretaste.report.sections.work import check_section
 from foretaste.sources.plans import FunctionModel, MemoryModel
 from foretaste.sources.problem import Problem
 from foretaste.task import Task
+from foretaste.workflow.cost import StudyCost, StudySize, study_cost
 from foretaste.workflow.points import grid, joint_points
-from foretaste.workflow.trial import try_batches, try_labels
+from foretaste.workflow.trial import time_batches, try_batches, try_labels
 
 __all__ = ["CheckResult", "check", "check_problem"]
+
+_KRONECKER = 3.0  # numbers of Kronecker factors per param, of square layers
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class CheckResult(Readable):
         tasks: Per task: training rows, validation rows, classes, metrics.
         trainings: Single-task and joint runs that `run` makes.
         previews: Weightings that are previewed, per method.
+        cost: Trainings, evaluations, disk and memory of `run`.
+        seconds: About how long its training and evaluating take on this machine, by the forward passes that were timed.
         warnings: Reasons why results may look better than they are.
     """
 
@@ -40,6 +46,8 @@ class CheckResult(Readable):
     tasks: Mapping[str, Mapping[str, object]]
     trainings: tuple[int, int]
     previews: int
+    cost: StudyCost
+    seconds: float
     warnings: tuple[str, ...] = ()
 
     __repr__ = one_line
@@ -87,19 +95,48 @@ def check_problem(recipe: Recipe, problem: Problem, text: str, file: str) -> Che
         check_methods(recipe.preview.methods, problem.tasks)
     except BadInput as error:
         raise where(error.at("preview", "methods"), file, text) from error
-    tasks = {task.name: _describe_task(task) for task in problem.tasks}
-    count = sum(tensor.numel() for tensor in parameters_of(problem.model).values())
+    examples = recipe.finetune.steps * recipe.finetune.batch_size
+    tasks = {task.name: _describe_task(task, examples) for task in problem.tasks}
+    numbers = {name: tensor.numel() for name, tensor in parameters_of(problem.model).items()}
     trainings = (len(tasks), len(joint_points(recipe, problem)) + 1)
-    return CheckResult(count, tasks, trainings, len(grid(recipe, problem)), warnings)
+    size = _size_of(recipe, problem, numbers, trainings)
+    cost, seconds = study_cost(size), _seconds(recipe, problem, size)
+    return CheckResult(sum(numbers.values()), tasks, trainings, size.previews, cost, seconds, warnings)
 
 
-def _describe_task(task: Task) -> dict[str, object]:
+def _size_of(recipe: Recipe, problem: Problem, numbers: Mapping[str, int], trainings: tuple[int, int]) -> StudySize:
+    methods = with_controls(recipe.preview.methods)
+    trained = sum(count for name, count in numbers.items() if name in problem.trained)
+    single, joint = trainings
+    return StudySize(
+        trained=trained,
+        frozen=sum(numbers.values()) - trained,
+        tasks=single,
+        joint_runs=joint,
+        previews=len(grid(recipe, problem)),
+        methods=len(methods),
+        curvature=1.0 + (_KRONECKER if {"kronecker", "anchored"} & set(methods) else 0.0),
+        steps=recipe.finetune.steps,
+    )
+
+
+def _seconds(recipe: Recipe, problem: Problem, size: StudySize) -> float:
+    """Estimate how long training and evaluating take; curvature and merging come on top."""
+    plan = recipe.finetune
+    micro = min(plan.micro_batch or plan.batch_size, plan.batch_size)
+    step, evaluation = time_batches(problem, micro, recipe.preview.batch_size)
+    steps = size.tasks * plan.steps + size.joint_runs * (recipe.joint.steps or plan.steps)
+    return step * plan.batch_size / micro * steps + evaluation * study_cost(size).evaluations
+
+
+def _describe_task(task: Task, examples: int) -> dict[str, object]:
     metrics = [metric.name for metric in task.metrics]
     return {
         "train": len(task.train),
         "validation": len(task.validation),
         "classes": len(task.classes),
         "metrics": metrics,
+        "epochs": round(examples / len(task.train), 3),
     }
 
 
@@ -107,7 +144,11 @@ register_view(
     CheckResult,
     View(
         lambda result: plain(asdict(result)),
-        lambda result: (check_section(result.tasks, result.parameters, result.trainings, result.previews),),
+        lambda result: (
+            check_section(
+                result.tasks, result.parameters, result.trainings, result.previews, asdict(result.cost), result.seconds
+            ),
+        ),
         lambda result: [{"task": name, **facts} for name, facts in result.tasks.items()],
     ),
 )

@@ -12,7 +12,8 @@ from foretaste.workflow.check import check
 
 def test_check_counts_what_run_will_make() -> None:
     text = "name: a\nmodel: {source: digits}\npreview: {points: 10}\njoint: {points: 2}\n"
-    found, made = check(parse(text), text, "r.yaml")
+    recipe = parse(text)
+    found, made = check(recipe, text, "r.yaml")
     assert found.parameters == sum(tensor.numel() for tensor in made.model.parameters())
     assert found.trainings == (3, 3)
     assert found.previews == len(lattice("abc", 3)) == 10
@@ -21,7 +22,13 @@ def test_check_counts_what_run_will_make() -> None:
         "validation": len(made.tasks[1].validation),
         "classes": 3,
         "metrics": ["accuracy"],
+        "epochs": round(recipe.finetune.steps * recipe.finetune.batch_size / 300, 3),
     }
+    assert found.cost.trainings == 6
+    assert found.cost.training_steps == 6 * recipe.finetune.steps
+    assert found.cost.evaluations == 2 * 10 + 3  # two methods, and a joint run each
+    assert found.cost.disk_bytes == 4 * found.parameters * (3 * (1 + 4) + 3)  # float32; four numbers of curvature each
+    assert 0 < found.seconds < 3600
 
 
 def test_check_tries_every_task(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from foretaste.errors import Stopped, TaskError
 from foretaste.metrics import METRICS
 from foretaste.sources.problem import Problem
 from foretaste.task import Batch, Example, Rows, Task
-from foretaste.workflow.trial import try_batches, try_labels
+from foretaste.workflow.trial import time_batches, try_batches, try_labels
 from problems import blobs, linear
 
 SECOND = blobs("b", 2)
@@ -225,3 +226,23 @@ def test_a_run_of_user_code_ends_without_a_traceback(
     if code != 1:
         assert {path for path in contents(tmp_path) if "__pycache__" not in path} == before
     del sys.modules[name]
+
+
+class Slow(nn.Module):
+    """A model whose forward pass takes a known time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = linear()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        time.sleep(0.02)
+        result: Tensor = self.inner(inputs)
+        return result
+
+
+def test_times_are_those_of_forward_passes() -> None:
+    training, evaluation = time_batches(Problem(Slow(), (blobs("a", 1), SECOND)), 8, 5)
+    assert 0.06 <= training < 0.5  # three times .02 s
+    batches = (len(blobs("a", 1).validation) + len(SECOND.validation)) / 5
+    assert batches * 0.02 <= evaluation < batches * 0.2

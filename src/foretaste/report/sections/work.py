@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from foretaste.document.blocks import Column, Note, Section, Table, cell_of
-from foretaste.document.wording import counted, number, share
+from foretaste.document.wording import counted, duration, number, share
 from foretaste.evaluation import Evaluation
 from foretaste.surface.views import rows_table
 
@@ -17,7 +17,12 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence
 
 
 def check_section(
-    tasks: Mapping[str, Mapping[str, object]], parameters: int, trainings: tuple[int, int], previews: int
+    tasks: Mapping[str, Mapping[str, object]],
+    parameters: int,
+    trainings: tuple[int, int],
+    previews: int,
+    cost: Mapping[str, int],
+    seconds: float,
 ) -> Section:
     """Describe what a recipe asks for: its tasks, and the work that `run` makes of it.
 
@@ -26,9 +31,12 @@ def check_section(
         parameters: Of the model.
         trainings: How many single-task runs, and at most how many joint runs.
         previews: How many weightings per preview method.
+        cost: `training_steps`, `evaluations`, `disk_bytes` and `memory_bytes` of the study.
+        seconds: About how long training and evaluating will take.
 
-    >>> tasks = {"a": {"train": 300, "validation": 50, "classes": 2, "metrics": ["accuracy"]}}
-    >>> len(check_section(tasks, 3466, (1, 2), 3).blocks[0].rows)
+    >>> tasks = {"a": {"train": 300, "validation": 50, "classes": 2, "metrics": ["accuracy"], "epochs": 2.0}}
+    >>> cost = {"training_steps": 900, "evaluations": 8, "disk_bytes": 10**6, "memory_bytes": 10**6}
+    >>> len(check_section(tasks, 3466, (1, 2), 3, cost, 60.0).blocks[0].rows)
     1
     """
     rows = []
@@ -36,15 +44,39 @@ def check_section(
         metrics = task["metrics"]
         assert isinstance(metrics, list)
         rows.append(
-            (name, str(task["train"]), str(task["validation"]), str(task["classes"] or "?"), ", ".join(metrics))
+            (
+                name,
+                str(task["train"]),
+                str(task["validation"]),
+                str(task["classes"] or "?"),
+                f"{task['epochs']:.3g}",
+                ", ".join(metrics),
+            )
         )
     single, joint = trainings
     work = (
         f"{parameters:,} parameters. `foretaste run` makes {counted(single, 'single-task run')}, "
         f"{counted(previews, 'weighting')} per preview method and at most {counted(joint, 'joint run')}."
     )
-    columns = ("task", "train", "validation", "classes", "metrics")
-    return Section("The recipe is fine", (_table(columns, rows, left=("metrics",)), Note(work)))
+    price = (
+        f"About {duration(seconds)} of training and evaluating on this machine, by the forward passes that were timed;"
+        f" curvature and merging come on top. {cost['training_steps']:,} steps, {cost['evaluations']:,} evaluations of"
+        f" all tasks, {_size(cost['disk_bytes'])} of disk, and {_size(cost['memory_bytes'])} of memory for params."
+    )
+    columns = ("task", "train", "validation", "classes", "epochs", "metrics")
+    return Section("The recipe is fine", (_table(columns, rows, left=("metrics",)), Note(work), Note(price)))
+
+
+def _size(count: int) -> str:
+    """Write a number of bytes in the unit that a reader would use.
+
+    >>> _size(3_400_000), _size(12_345_678_901)
+    ('3.4 MB', '12.3 GB')
+    """
+    for unit, scale in (("GB", 1e9), ("MB", 1e6)):
+        if count >= scale:
+            return f"{count / scale:.3g} {unit}"
+    return f"{count / 1e3:.3g} kB"
 
 
 def rows_section(rows: Sequence[Evaluation]) -> Section:

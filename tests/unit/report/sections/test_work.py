@@ -20,10 +20,11 @@ def printed(section: Section, width: int = 140) -> str:
 
 def test_a_checked_recipe() -> None:
     tasks = {
-        "movies": {"train": 1000, "validation": 200, "classes": 2, "metrics": ["accuracy", "mcc"]},
-        "news": {"train": 50, "validation": 10, "classes": 0, "metrics": ["f1"]},
+        "movies": {"train": 1000, "validation": 200, "classes": 2, "metrics": ["accuracy", "mcc"], "epochs": 2.5},
+        "news": {"train": 50, "validation": 10, "classes": 0, "metrics": ["f1"], "epochs": 50.0},
     }
-    text = printed(check_section(tasks, 1_234_567, (2, 1), 66))
+    cost = {"training_steps": 1500, "evaluations": 133, "disk_bytes": 34_600_000, "memory_bytes": 2_000_000_000}
+    text = printed(check_section(tasks, 1_234_567, (2, 1), 66, cost, 750.0))
     assert "The recipe is fine" in text
     movies, news = (next(line for line in text.splitlines() if name in line) for name in ("movies", "news"))
     assert [word for word in movies.replace("│", " ").split() if word] == [
@@ -31,12 +32,15 @@ def test_a_checked_recipe() -> None:
         "1000",
         "200",
         "2",
+        "2.5",
         "accuracy,",
         "mcc",
     ]
     assert " ? " in news
     assert "1,234,567 parameters" in text
     words = " ".join(text.split())
+    assert "About 12 min 30 s of training and evaluating on this machine" in words
+    assert "1,500 steps, 133 evaluations of all tasks, 34.6 MB of disk, and 2 GB of memory for params." in words
     assert "2 single-task runs, 66 weightings per preview method and at most 1 joint run" in words
 
 
