@@ -14,6 +14,7 @@ from foretaste.errors import Diverged
 from foretaste.evaluation import Fidelity
 from foretaste.recipe import read
 from foretaste.store.queue import Kind, Queue, State
+from foretaste.study import verbs
 from foretaste.study.study import Study
 from foretaste.web import jobs as module
 from foretaste.web.jobs import do_waiting_jobs, folder_name
@@ -21,6 +22,7 @@ from foretaste.weights import TaskWeights
 from foretaste.work.context import Unwatched
 from foretaste.workflow.check import check
 from foretaste.workflow.export import EXPORTS
+from foretaste.workflow.fit import fit
 from foretaste.workflow.outcome import read_outcome
 from foretaste.workflow.session import Session
 from foretaste.workflow.start import start
@@ -140,15 +142,14 @@ def test_a_job_that_fails_does_not_keep_others(simple: Session, queue: Queue, mo
 def test_a_cancelled_job_stops_and_what_it_had_stays(
     simple: Session, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fit = Study.fit
     monkeypatch.setattr(module, "_EVERY", 0.0)
     job = queue.add(Kind.TRAIN, HERE)
 
-    def cancels(study: Study) -> object:
+    def cancel_and_fit(session: Session) -> object:
         queue.cancel(job.id)
-        return fit(study)
+        return fit(session)
 
-    monkeypatch.setattr(Study, "fit", cancels)
+    monkeypatch.setattr(verbs, "fit", cancel_and_fit)
     assert do_waiting_jobs(Study.of(simple), queue) == 0
     assert queue.jobs()[0].state == State.CANCELLED
     assert made(simple) == set()
