@@ -76,8 +76,9 @@ def training_curve(history: Sequence[float], settings: Mapping[str, Any], most: 
     Returns:
         The curve, or None if there is no history.
 
-    >>> training_curve([4.0, 2.0, 1.0], {"steps": 3, "learning_rate": 0.3}, most=2)
-    TrainingCurve(steps=(2, 3), losses=(3.0, 1.0), learning_rates=(0.2, 0.1), first_loss=4.0, last_loss=1.0)
+    >>> curve = training_curve([4.0, 2.0, 1.0], {"steps": 3, "learning_rate": 0.75, "decay": "constant"}, most=2)
+    >>> curve.steps, curve.losses, curve.learning_rates
+    ((2, 3), (3.0, 1.0), (0.75, 0.75))
     """
     if not history:
         return None
