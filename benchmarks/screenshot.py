@@ -21,10 +21,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", type=Path)
     parser.add_argument("--out", type=Path, default=OUT)
-    parser.add_argument("--at", default="#weights=low=0.5,mid=0.2,high=0.3", help="the address's fragment")
+    parser.add_argument("--at", default="#weights=upright=0.3,turned=0.4,flipped=0.3", help="the address's fragment")
     parser.add_argument("--dark", action="store_true")
     parser.add_argument("--width", type=int, default=1280)
-    parser.add_argument("--height", type=int, default=800)
+    parser.add_argument("--height", type=int, default=980)
     asked = parser.parse_args()
     command = [sys.executable, "-m", "foretaste", "explore", str(asked.study), "--no-open", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server, sync_playwright() as driver:

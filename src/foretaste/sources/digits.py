@@ -4,8 +4,8 @@ Groups of classes: a 64-32-32-10 tanh network is pretrained on 60 digits, and fi
 groups share one head, so they interfere strongly: a network that learns one group forgets the others.
 
 Views: a 64-16-16-10 tanh network is pretrained on 300 upright digits, and finetuned on 300 others that are upright,
-turned by 90 degrees, or shifted by two pixels. It can read upright digits already, so equal weights waste a third of
-the training on them.
+turned by 90 degrees, or flipped from left to right. It can read upright digits already, so equal weights waste a third
+of the training on them.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -30,7 +30,7 @@ _GROUPS = {"low": (0, 1, 2, 3), "mid": (4, 5, 6), "high": (7, 8, 9)}
 _VIEWS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "upright": lambda images: images,
     "turned": lambda images: torch.rot90(images, 1, (1, 2)),
-    "shifted": lambda images: torch.roll(images, 2, 2),
+    "flipped": lambda images: torch.flip(images, (2,)),
 }
 _WIDTH = {"groups": 32, "views": 16}  # units of each hidden layer
 _PRETRAINING = {"groups": 60, "views": 300}  # digits that the network learns first
@@ -43,10 +43,10 @@ def digits(seed: int = 0, tasks: DigitsTasks = "groups") -> Problem:
     Args:
         seed: Seed of the split, the initial params and pretraining.
         tasks: ``groups`` of classes: 0 to 3, 4 to 6, and 7 to 9. Or ``views``: digits that are upright, turned by 90
-            degrees, or shifted by two pixels.
+            degrees, or flipped from left to right.
 
     >>> digits().names, digits(tasks="views").names
-    (['low', 'mid', 'high'], ['upright', 'turned', 'shifted'])
+    (['low', 'mid', 'high'], ['upright', 'turned', 'flipped'])
     """
     if tasks not in get_args(DigitsTasks):
         raise DataError(f"the digits have no tasks {tasks!r}; write one of {', '.join(get_args(DigitsTasks))}")

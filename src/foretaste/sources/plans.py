@@ -152,7 +152,7 @@ class DigitsModel(RecipePart):
 
     source: Literal["digits"]
     tasks: DigitsTasks = Field(
-        "groups", description="groups of classes, or views: the same digits upright, turned and shifted"
+        "groups", description="groups of classes, or views: the same digits upright, turned and flipped"
     )
 
 

@@ -175,7 +175,7 @@ class Explorer {
     const few = this.state.is_from_outside ? outside : "Too few results to predict joint runs. Preview a few weightings, the corners too: run foretaste preview RECIPE";
     if (this.names.length === 1) return element("p", {}, "There is only one task, so there is nothing to weigh. Add another one to the recipe.");
     if (!this.state.prediction) return element("p", {}, this.live && !this.state.is_from_outside ? `${few}, or click Preview here.` : `${few}.`);
-    const how = "Drag the point, move a slider, type a weight, or use the arrow keys.";
+    const how = "Drag the point, move a slider, type a weight, or use the arrow keys. Or pull an orange bar to the result that you need: the weights follow.";
     const what = "The numbers say what a joint run is expected to give";
     return element("p", { class: "note" }, `${how} ${what}; they rest on ${this.state.prediction.basis}.`);
   }

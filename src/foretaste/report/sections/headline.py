@@ -11,6 +11,7 @@ __all__ = ["headline"]
 
 _FEWEST = 5  # joint runs from which it is told what previews alone would have chosen
 _MUCH = 0.25  # of the gap between the best and the worst joint run: a choice that gives up more is told
+_FAR = 0.5  # of the range of the joint runs' means: previews that are off by more are told
 
 
 def headline(summary: Summary) -> str:
@@ -53,21 +54,25 @@ def _gain(summary: Summary, best: Recommendation) -> str:
 
 
 def _misled(summary: Summary) -> str:
-    """Name the previews that alone would have chosen much worse weights, judged by the study's joint runs."""
+    """Name the previews that alone would have chosen much worse weights, or are far off, judged by joint runs."""
     if len(summary.joint.rows) < _FEWEST:
         return ""
     values = dict(zip([row.weights for row in summary.joint.rows], summary.values(summary.joint), strict=True))
-    best, bad = max(values.values()), []
+    best, sentences = max(values.values()), []
     for agreement in summary.agreements:
         previews = summary.surface.where(Fidelity.PREVIEW, agreement.method).averaged()
         by_weights = dict(zip([row.weights for row in previews.rows], summary.values(previews), strict=True))
         weights = max(by_weights.keys() & values.keys(), key=by_weights.__getitem__)
         if best - values[weights] > _MUCH * (best - min(values.values())):
-            bad.append(
-                f"the {agreement.method} previews alone would choose {shares(weights)}, which give"
-                f" {number(values[weights])}"
+            sentences.append(
+                f"Of the weights with a joint run, the {agreement.method} previews alone would choose {shares(weights)},"
+                f" which give {number(values[weights])}."
             )
-    return f"Of the weights with a joint run, {'; '.join(bad)}." if bad else ""
+        elif agreement.mean_error > _FAR * agreement.spread:
+            sentences.append(
+                f"The {agreement.method} previews alone are off by {number(agreement.mean_error)} on average."
+            )
+    return " ".join(sentences)
 
 
 def _joint_value(summary: Summary, weights: TaskWeights) -> float | None:

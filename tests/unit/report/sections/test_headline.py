@@ -66,3 +66,16 @@ def test_previews_that_choose_well_are_not() -> None:
     points = lattice(AB, 8)
     good = [Evaluation(row.weights, row.metrics, Fidelity.PREVIEW, "simple") for row in map(joint, points)]
     assert "alone" not in headline(summary_of([joint(weights) for weights in points] + good))
+
+
+def test_previews_that_rank_well_and_are_far_off_are_named() -> None:
+    points = lattice(AB, 8)
+    low = [
+        Evaluation(
+            row.weights, {task: {"f1": own["f1"] / 4} for task, own in row.metrics.items()}, Fidelity.PREVIEW, "simple"
+        )
+        for row in map(joint, points)
+    ]
+    text = headline(summary_of([joint(weights) for weights in points] + low))
+    errors = [0.75 * value for row in map(joint, points) for value in (row.metrics["a"]["f1"], row.metrics["b"]["f1"])]
+    assert f"The simple previews alone are off by {sum(errors) / len(errors):.3f} on average." in text
