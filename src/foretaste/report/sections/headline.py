@@ -65,8 +65,8 @@ def _misled(summary: Summary) -> str:
         weights = max(by_weights.keys() & values.keys(), key=by_weights.__getitem__)
         if best - values[weights] > _MUCH * (best - min(values.values())):
             sentences.append(
-                f"Of the weights with a joint run, the {agreement.method} previews alone would choose {shares(weights)},"
-                f" which give {number(values[weights])}."
+                f"Of the weights with a joint run, the {agreement.method} previews alone would choose"
+                f" {shares(weights)}, which give {number(values[weights])}."
             )
         elif agreement.mean_error > _FAR * agreement.spread:
             sentences.append(
