@@ -42,21 +42,21 @@ LORA = ("method", "r", "alpha", "targets", "dropout", "rslora", "train_a")
 class Finetune(RecipePart):
     """How every model is trained, alone and jointly."""
 
-    steps: int = Field(300, ge=1, le=bounds.STEPS)
-    batch_size: int = Field(32, ge=1, le=bounds.BATCH)
-    learning_rate: float = Field(5e-5, gt=0, lt=1e30)
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    weight_decay: float = Field(0.0, ge=0, lt=1e30)
+    steps: int = Field(300, ge=1, le=bounds.STEPS, description="optimiser steps of every run")
+    batch_size: int = Field(32, ge=1, le=bounds.BATCH, description="examples per step, of all tasks together")
+    learning_rate: float = Field(5e-5, gt=0, lt=1e30, description="largest learning rate, reached after the warmup")
+    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="AdamW, or stochastic gradient descent")
+    weight_decay: float = Field(0.0, ge=0, lt=1e30, description="the optimiser's pull towards zero, at every step")
     prior_precision: float = Field(
         0.0, ge=0, lt=1e30, description="pull towards the pretrained params, on the scale of the mean loss"
     )
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps")
-    decay: Literal["linear", "cosine", "constant"] = "linear"
-    clip: float | None = Field(1.0, gt=0)
+    decay: Literal["linear", "cosine", "constant"] = Field("linear", description="how the learning rate falls")
+    clip: float | None = Field(1.0, gt=0, description="largest norm of the gradient; null for no bound")
     micro_batch: int | None = Field(
         None, ge=1, le=bounds.BATCH, description="examples per backward pass, where a batch does not fit"
     )
-    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    mixed_precision: Literal["no", "bf16", "fp16"] = Field("no", description="number format of the forward pass")
     batch_norm: Literal["update", "freeze"] = Field(
         "update", description="train batch-norm statistics, or keep the pretrained ones"
     )
@@ -114,10 +114,14 @@ class Finetune(RecipePart):
 class Curvature(RecipePart):
     """How each task's curvature is estimated."""
 
-    estimator: Literal["fisher"] = "fisher"
-    labels: Literal["sampled", "empirical", "exact"] = "sampled"
-    max_examples: int | None = Field(1000, ge=1, le=bounds.ROWS)
-    batch_size: int = Field(32, ge=1, le=bounds.BATCH)
+    estimator: Literal["fisher"] = Field("fisher", description="the Fisher information")
+    labels: Literal["sampled", "empirical", "exact"] = Field(
+        "sampled", description="drawn by the model, the data's, or all"
+    )
+    max_examples: int | None = Field(
+        1000, ge=1, le=bounds.ROWS, description="most training rows of a task; null for all"
+    )
+    batch_size: int = Field(32, ge=1, le=bounds.BATCH, description="examples per pass")
 
 
 class Ensemble(RecipePart):
@@ -195,7 +199,9 @@ class Joint(RecipePart):
     points: int = Field(
         7, ge=0, le=bounds.JOINT_RUNS, description="joint runs, spread over the inside and the edges of the simplex"
     )
-    realise: Literal["sampling", "loss"] = "sampling"
+    realise: Literal["sampling", "loss"] = Field(
+        "sampling", description="alpha as share of examples, or factor of losses"
+    )
     steps: int | None = Field(
         None, ge=1, le=bounds.STEPS, description="steps of a joint run; as in finetune if left out"
     )
@@ -219,8 +225,8 @@ class Resources(RecipePart):
 class Recipe(RecipePart):
     """What to study."""
 
-    name: str = Field(min_length=1, max_length=bounds.NAME)
-    seed: int = Field(0, ge=0, lt=bounds.SEED)
+    name: str = Field(min_length=1, max_length=bounds.NAME, description="name of the study in reports")
+    seed: int = Field(0, ge=0, lt=bounds.SEED, description="seed of everything that is drawn at random")
     snapshot_seconds: float = Field(20.0, ge=0, lt=1e9, description="time between kept states of unfinished training")
     model: Annotated[TransformersModel | FunctionModel | DigitsModel | MemoryModel, Field(discriminator="source")]
     tasks: dict[Annotated[str, Field(max_length=bounds.NAME)], TaskData] = Field(default_factory=dict)

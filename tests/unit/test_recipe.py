@@ -99,7 +99,7 @@ def test_inputs_are_text_columns_pairs_or_an_image() -> None:
         (DIGITS + "nmae: b\n", "line 3, nmae: unknown field; did you mean name?"),
         (
             "name: a\nmodel:\n  source: digits\n  path: x\n",
-            "line 4, model.path: unknown field; there is only source; found 'x'",
+            "line 4, model.path: unknown field; there are source, tasks; found 'x'",
         ),
         ("model: {source: digits}\n", "r.yaml, line 1, name: Field required"),
         ("name: a\nmodel: {source: function, call: nowhere}\n", "line 2, model.call: String should match pattern"),

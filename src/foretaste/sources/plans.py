@@ -181,7 +181,7 @@ class TaskData(RecipePart):
         ),
     )
     max_train: int | None = Field(None, ge=1, le=bounds.ROWS, description="use at most so many training rows")
-    max_validation: int | None = Field(None, ge=1, le=bounds.ROWS)
+    max_validation: int | None = Field(None, ge=1, le=bounds.ROWS, description="use at most so many validation rows")
     splits: tuple[str, str] = Field(("train", "validation"), description="names of the splits of a hub data set")
     quoted: bool = Field(
         False, description=".tsv files: fields may stand in quotation marks; if left out, these are text"
