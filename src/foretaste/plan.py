@@ -115,12 +115,8 @@ class Curvature(RecipePart):
     """How each task's curvature is estimated."""
 
     estimator: Literal["fisher"] = Field("fisher", description="the Fisher information")
-    labels: Literal["sampled", "empirical", "exact"] = Field(
-        "sampled", description="drawn by the model, the data's, or all"
-    )
-    max_examples: int | None = Field(
-        1000, ge=1, le=bounds.ROWS, description="most training rows of a task; null for all"
-    )
+    labels: Literal["sampled", "empirical", "exact"] = Field("sampled", description="the model's, the data's, or all")
+    max_examples: int | None = Field(1000, ge=1, le=bounds.ROWS, description="most training rows of a task, or null")
     batch_size: int = Field(32, ge=1, le=bounds.BATCH, description="examples per pass")
 
 
@@ -179,10 +175,7 @@ class Preview(RecipePart):
     batch_size: int = Field(128, ge=1, le=bounds.BATCH, description="of evaluation")
     mixed_precision: Literal["no", "bf16"] = Field(
         "no",
-        description=(
-            "of every evaluation; bf16 is several times faster where the processor computes in it, and moves single"
-            " examples"
-        ),
+        description="of every evaluation; bf16 is faster where the processor computes in it, and moves single examples",
     )
 
     @field_validator("prior_precision")
