@@ -25,7 +25,8 @@ def test_start_keeps_the_recipe_and_opens_it_again(session: Session) -> None:
     assert kept is not None
     sizes = {"low": 398, "mid": 222, "high": 217}
     assert kept[1]["headlines"] == {
-        task: {"metric": "accuracy", "higher_is_better": True, "examples": n} for task, n in sizes.items()
+        task: {"metric": "accuracy", "higher_is_better": True, "examples": n, "train_examples": 300}
+        for task, n in sizes.items()
     }
     assert kept[1]["data"] == session.data
     assert kept[1]["method"] == "anchored"
