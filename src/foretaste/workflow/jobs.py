@@ -13,7 +13,6 @@ from foretaste.export.job import JOB, JobRecord, write_job_files
 from foretaste.export.settings import Trainer, WrittenMixture
 from foretaste.export.trainer_checks import check_columns
 from foretaste.one_line import one_line
-from foretaste.sources.formats import columns_of
 from foretaste.sources.kinds import CAUSAL_LM, kind_named
 from foretaste.store.study import StudyStore
 from foretaste.target import resolved
@@ -96,6 +95,8 @@ def ask_jobs(
 
 def _check_rows(session: Session, trainer: Trainer) -> None:
     """Check that the trainer can read every task's columns, before anything is proposed."""
+    from foretaste.sources.formats import columns_of  # its extra may be missing
+
     kind = kind_named(getattr(session.recipe.model, "kind", CAUSAL_LM.name))
     for task, rows in session.problem.rows.items():
         columns = rows.train.column_names

@@ -1,6 +1,8 @@
 """Every verb of a study, on digits and with one step of training."""
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -261,3 +263,13 @@ def test_an_empty_study_is_shown(tmp_path: Path) -> None:
     study = Study(tmp_path / "a.study")
     assert repr(study) == "Study('a', 0 rows)"
     assert "is empty" in study._repr_html_()
+
+
+def test_the_front_door_needs_no_extra() -> None:
+    """As after `pip install -e .`: what the demo's command imports has no transformers, datasets or peft."""
+    names = ("transformers", "datasets", "peft", "pandas", "starlette", "lm_eval")
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({names!r})); import foretaste.study.study, foretaste.cli.working"
+    )
+    result = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
