@@ -96,7 +96,7 @@ def test_refusals(study: Path, tmp_path: Path) -> None:
     assert "go together" in refused("ask", study, "--to", "mix")
     assert "leave out --fidelity" in refused("ask", study, "--to", "mix", *TRL, "--pending")
     assert "holds no job" in refused("tell", study, "--from", tmp_path)
-    assert "leave out tables" in refused("tell", study, "--from", "mix", "--weights", "short=1")
+    assert "leave out --weights" in refused("tell", study, "--from", "mix", "--weights", "short=1")
     assert foretaste("tell", "swarm", "--task", "short=loss", "--task", "long=loss").code == 0
     assert "has no recipe" in refused("ask", "swarm", "--to", "other", *TRL)
     (tmp_path / "mix" / "job-01" / "metrics.json").write_text('{"short": 1.5}')

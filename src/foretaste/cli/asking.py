@@ -52,7 +52,7 @@ def ask(
     As jobs for another trainer: foretaste ask study.study --to mix --trainer trl -n 4
     """
     if to is not None or trainer is not None:
-        from foretaste.cli.outside import ask_jobs
+        from foretaste.cli.jobs import ask_jobs
 
         if to is None or trainer is None:
             raise StudyError("--to and --trainer go together, as in --to mix --trainer trl")

@@ -1,14 +1,11 @@
 """What the commands for runs made elsewhere do and print."""
 
-import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from foretaste.cli.printing import print_report
-from foretaste.cli.working import working
 from foretaste.document.blocks import Note, Section
 from foretaste.document.wording import number
 from foretaste.errors import DataError, StudyError, WeightsError
@@ -16,7 +13,6 @@ from foretaste.one_line import one_line
 from foretaste.report.records import row_record
 from foretaste.report.sections.outside import describe_absent, jobs_section, mapping_sections, proposals_section
 from foretaste.store.study import StudyStore
-from foretaste.study.study import Study
 from foretaste.surface.fidelities import fidelity_name
 from foretaste.surface.table import Surface
 from foretaste.surface.views import rows_table
@@ -31,7 +27,6 @@ from foretaste.workflow.tell_rows import describe_faults, preview_table
 
 __all__ = [
     "Telling",
-    "ask_jobs",
     "drop_runs",
     "preview_tables",
     "print_proposals",
@@ -207,33 +202,6 @@ def print_rows(folder: Path, fidelity: str | None, limit: int, *, as_json: bool)
     record = [row_record(row) | {"fidelity": fidelity_name(row), "key": row.key} for row in rows]
     block = rows_table(rows, limit, "--json has all", first) if rows else Note("No rows.")
     print_report(as_json, record, [Section("", (block,))])
-
-
-def ask_jobs(
-    study: Path,
-    to: Path,
-    trainer: str,
-    count: int,
-    prefer: str | None,
-    floors: list[str] | None,
-    expire_hours: float | None,
-    *,
-    as_json: bool,
-) -> None:
-    """Propose joint runs of a study, or of a recipe's study, and write a job's folder for each."""
-    folder = Path(f"{study.stem}.study") if study.is_file() else study
-    command = ["ask", str(study), "--to", str(to), "--trainer", trainer, "-n", str(count)]
-    with ExitStack() as stack:
-        if study.is_file():
-            opened, _ = stack.enter_context(working(study, None, None, command))
-        else:
-            opened = stack.enter_context(Study(study))
-        jobs = opened.ask_jobs(to, trainer, count, prefer=prefer, floors=floors, expire_hours=expire_hours)
-    record = [asdict(job) | {"folder": str(job.folder), "weights": dict(job.weights)} for job in jobs]
-    section = jobs_section([(str(job.folder), job.weights, "", "") for job in jobs], "Jobs")
-    runs = [shlex.join(["bash", str(job.folder / "run.sh")]) for job in jobs]
-    after = "\n".join([*runs, f"then: {shlex.join(['foretaste', 'tell', str(folder), '--from', str(to)])}"])
-    print_report(as_json, record, [section], after)
 
 
 def tell_study_jobs(folder: Path, jobs: Path, skip_bad: bool, replace: bool, dry_run: bool, *, as_json: bool) -> None:

@@ -28,7 +28,7 @@ def summarize_study(
         method: A method's name.
     """
     with StudyStore.open(folder) as study:
-        rows = read_outcome(study, prefer, floors, method)
+        rows = read_outcome(study, prefer, floors, method, with_curves=True)
     return rows.summary(method)
 
 

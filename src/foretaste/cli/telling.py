@@ -9,6 +9,7 @@ import typer
 from foretaste.cli.app import app
 from foretaste.cli.arguments import pairs, use_one_thread
 from foretaste.cli.options import Json
+from foretaste.document.wording import joined
 from foretaste.errors import DataError
 
 __all__ = ["tell"]
@@ -104,8 +105,20 @@ def tell(
     if jobs is not None:
         from foretaste.cli.outside import tell_study_jobs
 
-        if table or task or domain or weights or metric or column:
-            raise DataError("--from reads results from jobs' folders; leave out tables, --task, --weights and --metric")
+        others = {
+            "tables": table,
+            "--task": task,
+            "--domain": domain,
+            "--weights": weights,
+            "--metric": metric,
+            "--column": column,
+            "--fidelity": fidelity != "joint",
+            "--seed": seed,
+            "--cost": cost is not None,
+            "--normalise": normalise,
+        }
+        if extra := [name for name, value in others.items() if value]:
+            raise DataError(f"the jobs' folders say what --from needs to know; leave out {joined(extra)}")
         tell_study_jobs(study, jobs, skip_bad, replace, dry_run, as_json=as_json)
         return
     from foretaste.cli.outside import Telling, preview_tables, tell_study

@@ -9,13 +9,13 @@ from foretaste import __version__
 from foretaste.export.settings import TRAINER_NAMES, Trainer
 from foretaste.export.trainers import run_command
 from foretaste.one_line import one_line
+from foretaste.sources.job_results import JOB
 from foretaste.sources.kinds import CAUSAL_LM
 from foretaste.task import Task
 from foretaste.weights import TaskWeights
 
-__all__ = ["JOB", "JobRecord", "write_job_files"]
+__all__ = ["JobRecord", "write_job_files"]
 
-JOB = "job.json"
 _MEASURED = ("loss", "perplexity", "token_accuracy", "exact_match")
 
 

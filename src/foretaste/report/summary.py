@@ -91,7 +91,11 @@ class Summary(Readable):
     @cached_property
     def previews(self) -> Surface:
         """The method's previews, one row per weighting."""
-        return _complete(self.surface.where(Fidelity.PREVIEW, self.method)).averaged()
+        return self.previews_by(self.method)
+
+    def previews_by(self, method: str) -> Surface:
+        """Return a method's previews, one row per weighting; those that lack a headline metric are left out."""
+        return _complete(self.surface.where(Fidelity.PREVIEW, method)).averaged()
 
     @cached_property
     def joint(self) -> Surface:

@@ -45,6 +45,9 @@ def digits(seed: int = 0, tasks: DigitsTasks = "groups") -> Problem:
         tasks: ``groups`` of classes: 0 to 3, 4 to 6, and 7 to 9. Or ``views``: digits that are upright, turned by 90
             degrees, or flipped from left to right.
 
+    Raises:
+        DataError: Other tasks.
+
     >>> digits().names, digits(tasks="views").names
     (['low', 'mid', 'high'], ['upright', 'turned', 'flipped'])
     """

@@ -12,7 +12,9 @@ from typing import TypeGuard
 from foretaste.errors import DataError
 from foretaste.json_text import parse_json
 
-__all__ = ["Metrics", "harness_metrics", "job_metrics", "read_json", "trainer_metrics"]
+__all__ = ["JOB", "Metrics", "harness_metrics", "job_metrics", "read_json", "trainer_metrics"]
+
+JOB = "job.json"  # the file that says which proposal a job is
 
 Metrics = dict[str, dict[str, float]]
 

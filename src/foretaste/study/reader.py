@@ -79,7 +79,7 @@ class StudyReader(ABC):
             WeightsError: The preference or a floor cannot be read.
         """
         with self._reading() as study:
-            return read_outcome(study, prefer, floors, method).summary(method)
+            return read_outcome(study, prefer, floors, method, with_curves=True).summary(method)
 
     def show(self, prefer: Prefer | None = None, floors: Floors | None = None, method: str | None = None) -> Summary:
         """Show the study, as ``foretaste show`` does; see `summary`."""

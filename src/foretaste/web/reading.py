@@ -92,7 +92,8 @@ def view_study(folder: Path, request: PreferenceRequest) -> StudyView:
     """
     with StudyStore.open(folder) as study:
         revision = study.revision()
-        outcome = read_outcome(study, request.prefer, None if request.floors is None else list(request.floors))
+        floors = None if request.floors is None else list(request.floors)
+        outcome = read_outcome(study, request.prefer, floors, with_curves=True)
     summary = _summary_of(folder, revision, outcome)
     report = study_report(summary)
     state = {"revision": revision, **explorer_state(summary)}

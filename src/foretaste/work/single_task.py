@@ -18,26 +18,34 @@ __all__ = ["PretrainedMetrics", "SingleTaskMetrics"]
 
 
 @dataclass(frozen=True)
-class SingleTaskMetrics(Computation[Mapping[str, float]]):
+class _TaskMetrics(Computation[Mapping[str, float]]):
+    task: str
+
+    kind = "alone"
+
+    def size(self, context: Context) -> int:
+        return 1
+
+    def read(self, context: Context, done: Done) -> Mapping[str, float]:
+        metrics: Mapping[str, float] = done.result["metrics"]
+        return metrics
+
+
+@dataclass(frozen=True)
+class SingleTaskMetrics(_TaskMetrics):
     """The metrics of a task's own model.
 
     Args:
         task: The task's name.
     """
 
-    task: str
-
     stage = "single-task models"
-    kind = "alone"
 
     def __str__(self) -> str:
         return f"evaluating the model of task {self.task!r}"
 
     def needs(self, context: Context) -> tuple[Work[Any], ...]:
         return (single_task_run(context, self.task),)
-
-    def size(self, context: Context) -> int:
-        return 1
 
     def inputs(self, context: Context) -> dict[str, object]:
         run = single_task_run(context, self.task).done(context)
@@ -47,29 +55,19 @@ class SingleTaskMetrics(Computation[Mapping[str, float]]):
         params = context.study.tensors(single_task_run(context, self.task).done(context).artefact)
         return {"metrics": _measure(context, params, self.task)}, None
 
-    def read(self, context: Context, done: Done) -> Mapping[str, float]:
-        metrics: Mapping[str, float] = done.result["metrics"]
-        return metrics
-
 
 @dataclass(frozen=True)
-class PretrainedMetrics(Computation[Mapping[str, float]]):
+class PretrainedMetrics(_TaskMetrics):
     """The metrics of the pretrained model on a task; empty where they cannot be computed.
 
     Args:
         task: The task's name.
     """
 
-    task: str
-
     stage = "pretrained model"
-    kind = "alone"
 
     def __str__(self) -> str:
         return f"evaluating the pretrained model on task {self.task!r}"
-
-    def size(self, context: Context) -> int:
-        return 1
 
     def inputs(self, context: Context) -> dict[str, object]:
         return {"task": self.task, "params": "pretrained", **describe_evaluation(context)}
@@ -80,10 +78,6 @@ class PretrainedMetrics(Computation[Mapping[str, float]]):
         except TaskError as error:  # a metric may need a model that has learned something
             observer.say(f"the pretrained model is not measured on task {self.task!r}: {error}")
             return {"metrics": {}}, None
-
-    def read(self, context: Context, done: Done) -> Mapping[str, float]:
-        metrics: Mapping[str, float] = done.result["metrics"]
-        return metrics
 
 
 def _measure(context: Context, params: Params | None, task: str) -> dict[str, float]:

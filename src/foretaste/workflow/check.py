@@ -19,13 +19,11 @@ from foretaste.report.sections.work import check_section
 from foretaste.sources.plans import FunctionModel, MemoryModel
 from foretaste.sources.problem import Problem
 from foretaste.task import Task
-from foretaste.workflow.cost import StudyCost, StudySize, study_cost
+from foretaste.workflow.cost import KRONECKER, StudyCost, StudySize, study_cost
 from foretaste.workflow.points import grid, joint_points
 from foretaste.workflow.trial import time_batches, try_batches, try_labels
 
 __all__ = ["CheckResult", "check", "check_problem"]
-
-_KRONECKER = 3.0  # numbers of Kronecker factors per param, of square layers
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,8 @@ def check_problem(recipe: Recipe, problem: Problem, text: str, file: str) -> Che
     numbers = {name: tensor.numel() for name, tensor in parameters_of(problem.model).items()}
     trainings = (len(tasks), len(joint_points(recipe, problem)) + 1)
     size = _size_of(recipe, problem, numbers, trainings)
-    cost, seconds = study_cost(size), _seconds(recipe, problem, size)
+    cost = study_cost(size)
+    seconds = _seconds(recipe, problem, cost)
     return CheckResult(sum(numbers.values()), tasks, trainings, size.previews, cost, seconds, warnings)
 
 
@@ -115,18 +114,18 @@ def _size_of(recipe: Recipe, problem: Problem, numbers: Mapping[str, int], train
         joint_runs=joint,
         previews=len(grid(recipe, problem)),
         methods=len(methods),
-        curvature=1.0 + (_KRONECKER if {"kronecker", "anchored"} & set(methods) else 0.0),
+        curvature=1.0 + (KRONECKER if {"kronecker", "anchored"} & set(methods) else 0.0),
         steps=recipe.finetune.steps,
+        joint_steps=recipe.joint.steps,
     )
 
 
-def _seconds(recipe: Recipe, problem: Problem, size: StudySize) -> float:
+def _seconds(recipe: Recipe, problem: Problem, cost: StudyCost) -> float:
     """Estimate how long training and evaluating take; curvature and merging come on top."""
     plan = recipe.finetune
     micro = min(plan.micro_batch or plan.batch_size, plan.batch_size)
     step, evaluation = time_batches(problem, micro, recipe.preview.batch_size)
-    steps = size.tasks * plan.steps + size.joint_runs * (recipe.joint.steps or plan.steps)
-    return step * plan.batch_size / micro * steps + evaluation * study_cost(size).evaluations
+    return step * plan.batch_size / micro * cost.training_steps + evaluation * cost.evaluations
 
 
 def _describe_task(task: Task, examples: int) -> dict[str, object]:

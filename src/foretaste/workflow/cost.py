@@ -8,7 +8,9 @@ holds `b (F + 4 P)` bytes: the model, the gradients and the optimiser's two mome
 
 from dataclasses import dataclass
 
-__all__ = ["StudyCost", "StudySize", "study_cost"]
+__all__ = ["KRONECKER", "StudyCost", "StudySize", "study_cost"]
+
+KRONECKER = 3.0  # numbers of Kronecker factors per param, for square layers
 
 _TRAINING = 4  # numbers per trained param: the param, its gradient and two moments of AdamW
 
@@ -24,9 +26,10 @@ class StudySize:
         joint_runs: Joint runs, confirmation included.
         previews: Weightings that are previewed.
         methods: Preview methods.
-        curvature: Numbers of curvature per trained param: 1 for the diagonal, which `run` always estimates, and about 3
-            more for Kronecker factors of square layers, which `kronecker` and `anchored` (the default) have too.
-        steps: Steps of every run.
+        curvature: Numbers of curvature per trained param: 1 for the diagonal, which `run` always estimates, and
+            `KRONECKER` more for the methods `kronecker` and `anchored` (the default).
+        steps: Steps of a single-task run.
+        joint_steps: Steps of a joint run; as many as of a single-task run if left out.
         bytes_per_param: Bytes of a param; 4 for float32.
     """
 
@@ -36,8 +39,9 @@ class StudySize:
     joint_runs: int = 8
     previews: int = 66
     methods: int = 2
-    curvature: float = 4.0
+    curvature: float = 1 + KRONECKER
     steps: int = 300
+    joint_steps: int | None = None
     bytes_per_param: int = 4
 
 
@@ -74,7 +78,7 @@ def study_cost(size: StudySize) -> StudyCost:
     merging = size.frozen + (2 + task_numbers) * size.trained
     return StudyCost(
         trainings=trainings,
-        training_steps=trainings * size.steps,
+        training_steps=size.tasks * size.steps + size.joint_runs * (size.joint_steps or size.steps),
         evaluations=size.methods * size.previews + size.joint_runs,
         disk_bytes=round(size.bytes_per_param * size.trained * (task_numbers + size.joint_runs)),
         memory_bytes=round(size.bytes_per_param * max(training, merging)),

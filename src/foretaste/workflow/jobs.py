@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import cast
 
 from foretaste.export.folder import check_folder
-from foretaste.export.job import JOB, JobRecord, write_job_files
+from foretaste.export.job import JobRecord, write_job_files
 from foretaste.export.settings import Trainer, WrittenMixture
 from foretaste.export.trainer_checks import check_columns
 from foretaste.one_line import one_line
+from foretaste.sources.job_results import JOB
 from foretaste.sources.kinds import CAUSAL_LM, kind_named
 from foretaste.store.study import StudyStore
 from foretaste.target import resolved

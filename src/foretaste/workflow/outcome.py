@@ -36,7 +36,7 @@ class Outcome:
         floors: What must hold.
         provenance: Lines saying where the numbers come from.
         costs: Seconds by kind of work.
-        curves: The training curves of single-task runs and of joint runs.
+        curves: The training curves of single-task runs and of joint runs; empty if they were not read.
     """
 
     name: str
@@ -73,7 +73,12 @@ class Outcome:
 
 
 def read_outcome(
-    study: StudyStore, prefer: Prefer | None = None, floors: Floors | None = None, method: str | None = None
+    study: StudyStore,
+    prefer: Prefer | None = None,
+    floors: Floors | None = None,
+    method: str | None = None,
+    *,
+    with_curves: bool = False,
 ) -> Outcome:
     """Read a study.
 
@@ -83,6 +88,7 @@ def read_outcome(
         floors: Other floors than the recipe's.
         method: Other previews to recommend from than the recipe's last method, or, while there are none
             of it, the last ones made.
+        with_curves: Whether the training curves are read too, for a report.
 
     Raises:
         StudyError: No recipe was run on it yet, or it has no previews by that method.
@@ -115,7 +121,7 @@ def read_outcome(
         floors=tuple(bounds),
         provenance=_outside_provenance(study, plan) if empty.is_from_outside else _provenance(study, plan),
         costs={} if empty.is_from_outside else _costs(study),
-        curves=read_curves(study),
+        curves=read_curves(study) if with_curves else (),
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from foretaste.errors import BadInput, DataError
 from foretaste.names import first_faults
 from foretaste.one_line import one_line
-from foretaste.sources.job_results import Metrics, harness_metrics, job_metrics, read_json, trainer_metrics
+from foretaste.sources.job_results import JOB, Metrics, harness_metrics, job_metrics, read_json, trainer_metrics
 from foretaste.store.study import StudyStore
 from foretaste.surface.table import Surface
 from foretaste.workflow.outcome import empty_surface
@@ -16,7 +16,6 @@ from foretaste.workflow.tell import OutsideRun, TellResult, read_metrics, read_w
 
 __all__ = ["JobResult", "preview_jobs", "tell_jobs"]
 
-_JOB = "job.json"
 _MOST_FAULTS = 20
 _NEAR = 1e-9
 
@@ -50,7 +49,7 @@ def preview_jobs(study: StudyStore, folder: Path) -> list[JobResult]:
     Raises:
         DataError: There is no job.
     """
-    jobs = [folder] if (folder / _JOB).is_file() else sorted(path.parent for path in folder.glob(f"*/{_JOB}"))
+    jobs = [folder] if (folder / JOB).is_file() else sorted(path.parent for path in folder.glob(f"*/{JOB}"))
     if not jobs:
         raise DataError(f"{folder} holds no job; name a folder that `foretaste ask STUDY --to FOLDER` wrote")
     surface, plan = empty_surface(study), (study.recipe() or ("", {}))[1]
@@ -88,7 +87,7 @@ def tell_jobs(study: StudyStore, folder: Path, *, skip_bad: bool = False, replac
 
 def _read_job(study: StudyStore, surface: Surface, names: Mapping[str, list[str]], folder: Path) -> JobResult:
     try:
-        facts = read_json(folder / _JOB)
+        facts = read_json(folder / JOB)
         run = _run_of(study, surface, facts, folder.name)
         metrics, files = _read_results(folder, surface, names)
         if not metrics:

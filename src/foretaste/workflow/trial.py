@@ -19,7 +19,7 @@ __all__ = ["time_batches", "try_batches", "try_labels"]
 
 _R = TypeVar("_R")
 
-_FORWARDS = 3  # forward passes that a training batch takes as long as
+_FORWARDS = 3  # a training batch takes as long as so many forward passes
 _TIMES = 3
 
 

@@ -1,6 +1,8 @@
 """What the commands for runs made elsewhere print."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,3 +35,9 @@ def test_rows_have_the_names_of_their_fidelities(tmp_path: Path, capsys: pytest.
     swarm(tmp_path / "s", made_up_runs(2, "preview:simple")).close()
     print_rows(tmp_path / "s", "preview:simple", 5, as_json=True)
     assert [row["fidelity"] for row in json.loads(capsys.readouterr().out)] == ["preview:simple"] * 2
+
+
+def test_runs_made_elsewhere_need_no_torch() -> None:
+    """Importing torch takes seconds, which a loop that tells one run at a time would pay each time."""
+    code = "import sys, foretaste.cli.outside; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

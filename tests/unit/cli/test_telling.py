@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from commands import foretaste
 
 TASKS = ("--task", "qa=accuracy", "--task", "coding=pass@1,pass@10", "--domain", "web", "--domain", "code")
@@ -48,3 +50,18 @@ def test_nothing_is_created_before_input_is_accepted(tmp_path: Path) -> None:
         assert refused.code == 2, refused.err
         assert reason in " ".join(refused.err.split()), refused.err
         assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        (("--fidelity", "proxy"), "--fidelity"),
+        (("--cost", "0"), "--cost"),
+        (("--seed", "3", "--normalise"), "--seed and --normalise"),
+        (("--weights", "web=1"), "--weights"),
+    ],
+)
+def test_options_that_jobs_answer_themselves_are_refused(tmp_path: Path, options: tuple[str, ...], names: str) -> None:
+    result = foretaste("tell", tmp_path / "s", "--from", tmp_path / "mix", *options)
+    assert result.code == 2
+    assert f"leave out {names}" in " ".join(result.err.split())

@@ -74,3 +74,8 @@ def test_a_headline_that_no_ensemble_has_is_refused_where_one_is_asked_for(tmp_p
     )
     with pytest.raises(RecipeError, match=said):
         check(parse(text), text, str(tmp_path / "r.yaml"))
+
+
+def test_joint_runs_may_have_other_steps_than_single_task_runs() -> None:
+    text = "name: a\nmodel: {source: digits}\nfinetune: {steps: 7}\njoint: {points: 1, steps: 2}\n"
+    assert check(parse(text), text, "r.yaml")[0].cost.training_steps == 3 * 7 + 2 * 2

@@ -47,3 +47,4 @@ def test_training_needs_more_memory_where_merging_needs_little() -> None:
     assert study_cost(StudySize(1, tasks=2, curvature=0)).memory_bytes == 16
     assert study_cost(StudySize(1, tasks=4, curvature=0)).memory_bytes == 24
     assert study_cost(StudySize(1, steps=10, joint_runs=1)).training_steps == 30
+    assert study_cost(StudySize(1, tasks=3, steps=10, joint_runs=4, joint_steps=5)).training_steps == 3 * 10 + 4 * 5

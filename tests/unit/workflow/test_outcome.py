@@ -9,6 +9,7 @@ from foretaste.store.study import StudyStore
 from foretaste.surface.preference import Floor, Preference
 from foretaste.weights import corners, uniform
 from foretaste.workflow.confirm import confirm
+from foretaste.workflow.fit import fit
 from foretaste.workflow.outcome import empty_surface, read_outcome
 from foretaste.workflow.preview import preview
 from foretaste.workflow.session import Session
@@ -102,3 +103,9 @@ def test_an_empty_surface_knows_the_tasks(session: Session, tmp_path: Path) -> N
         pytest.raises(StudyError, match="is empty; run `foretaste run RECIPE"),
     ):
         empty_surface(study)
+
+
+def test_curves_are_read_for_reports_alone(session: Session) -> None:
+    fit(session)
+    assert read_outcome(session.study).curves == ()
+    assert [run.name for run in read_outcome(session.study, with_curves=True).curves] == list(session.problem.names)

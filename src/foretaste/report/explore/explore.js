@@ -16,10 +16,10 @@ class Explorer {
   holder = element("div", { class: "holder" });
   value = element("p", { class: "value" });
   wished = element("p", { class: "wished", "aria-live": "polite" });
-  /** @type {number[] | null} the weights when a metric was taken hold of */
+  /** @type {number[] | null} the weights when the reader began to pull a metric */
   wishedFrom = null;
   reference = "recommended";
-  /** @type {number[] | null} weights that were kept to compare with */
+  /** @type {number[] | null} weights to compare others with */
   kept = null;
   announcer = element("p", { class: "sr", "aria-live": "polite" });
 
@@ -117,7 +117,7 @@ class Explorer {
 
   /** What the chosen weights are compared with. @returns {Record<string, number[]>} */
   comparable() {
-    const rows = this.state.tasks.map((task) => (this.hasTaskWeights() ? task.train_examples : null) ?? 0);
+    const rows = this.names.map((name) => this.state.tasks.find((task) => task.name === name)?.train_examples ?? 0);
     const found = {
       recommended: this.recommended,
       "equal weights": this.names.map(() => 1 / this.names.length),

@@ -1,11 +1,11 @@
-// Wishes for a task's metric, and a second weighting to compare with.
+// The weights that give a task the metric that a reader asks for: pure functions without a page.
 
 /** @typedef {{shares: number[], value: number, reached: boolean}} Reach */
 
 const Wishes = {
   /**
-   * Find the weights that change least so that a task's expected metric becomes what is wished. If no weights give it,
-   * those that come nearest.
+   * Find the weights nearest to some others at which a task's expected metric has a value. If none have it, return those
+   * that come closest to it.
    * @param {(shares: number[]) => number} metric @param {number[][]} points weightings all over the simplex
    * @param {number[]} values the metric at these points @param {number[]} start @param {number} wish @returns {Reach}
    */

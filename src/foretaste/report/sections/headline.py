@@ -1,7 +1,6 @@
 """What a study found, in two or three sentences for someone who reads nothing else."""
 
-from foretaste.document.wording import number, shares, signed
-from foretaste.evaluation import Fidelity
+from foretaste.document.wording import joined, number, shares, signed
 from foretaste.report.sections.certainty import too_few
 from foretaste.report.summary import Summary
 from foretaste.surface.recommend import Recommendation
@@ -9,9 +8,9 @@ from foretaste.weights import TaskWeights, uniform
 
 __all__ = ["headline"]
 
-_FEWEST = 5  # joint runs from which it is told what previews alone would have chosen
-_MUCH = 0.25  # of the gap between the best and the worst joint run: a choice that gives up more is told
-_FAR = 0.5  # of the range of the joint runs' means: previews that are off by more are told
+_FEWEST = 5  # with fewer joint runs, previews are not judged
+_MUCH = 0.25  # of the gap between the best and the worst joint run: a choice that gives up more is named
+_FAR = 0.5  # of the range of the joint runs' means: previews that are off by more are named
 
 
 def headline(summary: Summary) -> str:
@@ -33,7 +32,11 @@ def headline(summary: Summary) -> str:
     best = summary.recommendation
     if best is None:
         return too_few(summary)
-    sentences = [f"Choose {shares(best.weights)}.", _gain(summary, best), _misled(summary)]
+    choice = f"Choose {shares(best.weights)}."
+    if not best.floors_met:
+        floors = joined([str(floor) for floor in summary.floors])
+        choice = f"No weights are likely to keep {floors}; {shares(best.weights)} come nearest."
+    sentences = [choice, _gain(summary, best), _misled(summary)]
     return " ".join(filter(None, sentences))
 
 
@@ -60,7 +63,7 @@ def _misled(summary: Summary) -> str:
     values = dict(zip([row.weights for row in summary.joint.rows], summary.values(summary.joint), strict=True))
     best, sentences = max(values.values()), []
     for agreement in summary.agreements:
-        previews = summary.surface.where(Fidelity.PREVIEW, agreement.method).averaged()
+        previews = summary.previews_by(agreement.method)
         by_weights = dict(zip([row.weights for row in previews.rows], summary.values(previews), strict=True))
         weights = max(by_weights.keys() & values.keys(), key=by_weights.__getitem__)
         if best - values[weights] > _MUCH * (best - min(values.values())):

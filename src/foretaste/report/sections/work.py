@@ -59,9 +59,10 @@ def check_section(
         f"{counted(previews, 'weighting')} per preview method and at most {counted(joint, 'joint run')}."
     )
     price = (
-        f"About {duration(seconds)} of training and evaluating on this machine, by the forward passes that were timed;"
-        f" curvature and merging come on top. {cost['training_steps']:,} steps, {cost['evaluations']:,} evaluations of"
-        f" all tasks, {_size(cost['disk_bytes'])} of disk, and {_size(cost['memory_bytes'])} of memory for params."
+        f"Training and evaluating take about {duration(seconds)} on this machine, judging by timed forward passes;"
+        f" curvature and merging come on top. The study has {cost['training_steps']:,} training steps and"
+        f" {cost['evaluations']:,} evaluations of all tasks. It needs {_size(cost['disk_bytes'])} of disk, and"
+        f" {_size(cost['memory_bytes'])} of memory for params alone."
     )
     columns = ("task", "train", "validation", "classes", "epochs", "metrics")
     return Section("The recipe is fine", (_table(columns, rows, left=("metrics",)), Note(work), Note(price)))

@@ -1,10 +1,11 @@
 """What a study found, in two or three sentences."""
 
+from foretaste.document.wording import shares
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.report.sections.headline import headline
-from foretaste.report.summary import Summary, summarise
+from foretaste.report.summary import Summary, summarise, with_preference
 from foretaste.simplex import lattice
-from foretaste.surface.preference import Preference
+from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.table import Headline, Surface
 from foretaste.weights import TaskWeights
 
@@ -35,10 +36,9 @@ def test_the_gain_over_equal_weights_is_that_of_joint_runs() -> None:
     measured = {row.weights: min(row.metrics["a"]["f1"], row.metrics["b"]["f1"]) for row in summary.surface.rows}
     equal = TaskWeights(AB, (0.5, 0.5))
     text = headline(summary)
-    if best.weights in measured:
-        assert f"gives {measured[best.weights]:.3f} for the worst task" in text
-        assert f"and {measured[equal]:.3f} with equal weights" in text
-        assert f"(+{measured[best.weights] - measured[equal]:.3f})" in text
+    assert f"gives {measured[best.weights]:.3f} for the worst task" in text
+    assert f"and {measured[equal]:.3f} with equal weights" in text
+    assert f"(+{measured[best.weights] - measured[equal]:.3f})" in text
 
 
 def test_a_prediction_is_called_one() -> None:
@@ -79,3 +79,19 @@ def test_previews_that_rank_well_and_are_far_off_are_named() -> None:
     text = headline(summary_of([joint(weights) for weights in points] + low))
     errors = [0.75 * value for row in map(joint, points) for value in (row.metrics["a"]["f1"], row.metrics["b"]["f1"])]
     assert f"The simple previews alone are off by {sum(errors) / len(errors):.3f} on average." in text
+
+
+def test_floors_that_no_weights_keep_are_named() -> None:
+    summary = summary_of([joint(weights) for weights in lattice(AB, 8)])
+    missed = with_preference(summary, summary.preference, [Floor("all", 0.99, False)])
+    best = missed.recommendation
+    assert best is not None
+    start = headline(missed).split(" Joint finetuning")[0]
+    assert start == f"No weights are likely to keep all>=0.99; {shares(best.weights)} come nearest."
+
+
+def test_previews_that_lack_a_metric_are_left_out() -> None:
+    points = lattice(AB, 8)
+    told = Evaluation(TaskWeights(AB, (0.5, 0.5)), {"a": {"f1": 5.0}, "b": {}}, Fidelity.PREVIEW, "simple", 1)
+    rows = [joint(weights) for weights in points] + [preview(weights) for weights in points]
+    assert headline(summary_of([*rows, told])) == headline(summary_of(rows))

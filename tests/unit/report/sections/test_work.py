@@ -39,8 +39,9 @@ def test_a_checked_recipe() -> None:
     assert " ? " in news
     assert "1,234,567 parameters" in text
     words = " ".join(text.split())
-    assert "About 12 min 30 s of training and evaluating on this machine" in words
-    assert "1,500 steps, 133 evaluations of all tasks, 34.6 MB of disk, and 2 GB of memory for params." in words
+    assert "Training and evaluating take about 12 min 30 s on this machine" in words
+    assert "The study has 1,500 training steps and 133 evaluations of all tasks." in words
+    assert "It needs 34.6 MB of disk, and 2 GB of memory for params alone." in words
     assert "2 single-task runs, 66 weightings per preview method and at most 1 joint run" in words
 
 
