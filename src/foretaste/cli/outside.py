@@ -7,7 +7,7 @@ from pathlib import Path
 
 from foretaste.cli.printing import print_report
 from foretaste.document.blocks import Note, Section
-from foretaste.document.wording import number
+from foretaste.document.wording import counted, number
 from foretaste.errors import DataError, StudyError, WeightsError
 from foretaste.one_line import one_line
 from foretaste.report.records import row_record
@@ -124,7 +124,7 @@ def tell_study(
     with StudyStore.create(telling.study) if question is None else start_outside(telling.study, question) as study:
         result = tell(study, runs, replace_numbers=telling.replace, costs=telling.options.costs)
         waiting = len(pending_runs(study))
-    lines = [str(result) + (f"; {waiting} proposed and not told yet" if waiting else "")]
+    lines = [str(result) + (f"; {counted(waiting, 'proposal')} without results" if waiting else "")]
     lines += [f"note: {describe_absent(absent)}"] if absent else []
     print_report(as_json, asdict(result) | {"pending": waiting, "absent": absent}, "\n".join(lines), after)
 
@@ -220,7 +220,7 @@ def tell_study_jobs(folder: Path, jobs: Path, skip_bad: bool, replace: bool, dry
         )
         for result in results
     ]
-    outcome = "nothing was written" if dry_run else f"{learned}; {waiting} proposed and not told yet"
+    outcome = "nothing was written" if dry_run else f"{learned}; {counted(waiting, 'proposal')} without results"
     print_report(as_json, record, [jobs_section(lines, "Jobs")], outcome)
 
 

@@ -98,6 +98,7 @@ if [ -e metrics.json ]; then
 fi
 {run_command(record.trainer, CAUSAL_LM)}
 "${{PYTHON:-python}}" measure.py trained-by-{record.trainer}
+echo "wrote $PWD/metrics.json; now tell the study: foretaste tell STUDY --from $PWD"
 """
 
 

@@ -21,7 +21,7 @@ from foretaste.sources.problem import Problem
 from foretaste.task import Task
 from foretaste.workflow.cost import KRONECKER, StudyCost, StudySize, study_cost
 from foretaste.workflow.points import grid, joint_points
-from foretaste.workflow.trial import time_batches, try_batches, try_labels
+from foretaste.workflow.trial import try_batches, try_labels
 
 __all__ = ["CheckResult", "check", "check_problem"]
 
@@ -81,11 +81,10 @@ def check_problem(recipe: Recipe, problem: Problem, text: str, file: str) -> Che
     """
     problem.model.to(PartialState().device)
     try:
-        classes = try_batches(
-            problem, recipe.finetune.micro_batch or recipe.finetune.batch_size, recipe.preview.batch_size
-        )
+        micro = recipe.finetune.micro_batch or recipe.finetune.batch_size
+        trial = try_batches(problem, micro, recipe.preview.batch_size)
         own_code = isinstance(recipe.model, FunctionModel | MemoryModel)
-        warnings = recipe.twin_warnings + problem.warnings + (try_labels(problem, classes) if own_code else ())
+        warnings = recipe.twin_warnings + problem.warnings + (try_labels(problem, trial.classes) if own_code else ())
     except BadInput as error:
         raise where(error, file, text) from error.__cause__
     try:
@@ -99,7 +98,8 @@ def check_problem(recipe: Recipe, problem: Problem, text: str, file: str) -> Che
     trainings = (len(tasks), len(joint_points(recipe, problem)) + 1)
     size = _size_of(recipe, problem, numbers, trainings)
     cost = study_cost(size)
-    seconds = _seconds(recipe, problem, cost)
+    batches = recipe.finetune.batch_size / min(micro, recipe.finetune.batch_size)
+    seconds = trial.training_seconds * batches * cost.training_steps + trial.evaluation_seconds * cost.evaluations
     return CheckResult(sum(numbers.values()), tasks, trainings, size.previews, cost, seconds, warnings)
 
 
@@ -118,14 +118,6 @@ def _size_of(recipe: Recipe, problem: Problem, numbers: Mapping[str, int], train
         steps=recipe.finetune.steps,
         joint_steps=recipe.joint.steps,
     )
-
-
-def _seconds(recipe: Recipe, problem: Problem, cost: StudyCost) -> float:
-    """Estimate how long training and evaluating take; curvature and merging come on top."""
-    plan = recipe.finetune
-    micro = min(plan.micro_batch or plan.batch_size, plan.batch_size)
-    step, evaluation = time_batches(problem, micro, recipe.preview.batch_size)
-    return step * plan.batch_size / micro * cost.training_steps + evaluation * cost.evaluations
 
 
 def _describe_task(task: Task, examples: int) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -10,20 +11,39 @@ from torch import Tensor, nn
 
 from foretaste.errors import BadInput, ForetasteError, Stopped, TaskError
 from foretaste.evaluate import measure
+from foretaste.one_line import one_line
 from foretaste.params import in_eval_mode, wide
 from foretaste.sources.class_warnings import one_class_warnings
 from foretaste.sources.problem import Problem
 from foretaste.task import Batch, Examples, Rows, Task
 
-__all__ = ["time_batches", "try_batches", "try_labels"]
+__all__ = ["Trial", "try_batches", "try_labels"]
 
 _R = TypeVar("_R")
 
 _FORWARDS = 3  # a training batch takes as long as so many forward passes
-_TIMES = 3
+_TIMES, _LONG = 3, 0.2  # a batch is timed so often, unless it took so many seconds
 
 
-def try_batches(problem: Problem, train_size: int, validation_size: int) -> dict[str, int]:
+@dataclass(frozen=True)
+class Trial:
+    """What trying a problem showed.
+
+    Args:
+        classes: The width of each task's outputs, their last dimension: the classes of a classifier.
+        training_seconds: About how long a training batch takes, as a mean over tasks: three times its forward pass,
+            because the backward pass has two products of matrices for each one of the forward pass.
+        evaluation_seconds: About how long evaluating every task once takes.
+    """
+
+    classes: Mapping[str, int]
+    training_seconds: float
+    evaluation_seconds: float
+
+    __repr__ = one_line
+
+
+def try_batches(problem: Problem, train_size: int, validation_size: int) -> Trial:
     """Take every task through one batch of training and of validation data, as large as in the study.
 
     Args:
@@ -31,66 +51,34 @@ def try_batches(problem: Problem, train_size: int, validation_size: int) -> dict
         train_size: Examples of a training batch.
         validation_size: Examples of a batch of evaluation.
 
-    Returns:
-        The width of each task's outputs, their last dimension: the classes of a classifier.
-
     Raises:
         BadInput: Something does not fit or is not finite; the recipe's field is named.
 
     >>> from foretaste.sources.digits import digits
-    >>> try_batches(digits(), 32, 128)
+    >>> try_batches(digits(), 32, 128).classes
     {'low': 10, 'mid': 10, 'high': 10}
     """
     classes, model = {}, problem.model
+    training, evaluation = 0.0, 0.0
     with in_eval_mode(model):
         for task in problem.tasks:
-            for part, examples, size in (
-                ("train", task.train, train_size),
-                ("validation", task.validation, validation_size),
-            ):
-                few, many = min(2, len(examples)), min(size, len(examples))
-                _try(task, part, few, partial(_measure_few, model, task, examples, few))
-                classes[task.name] = _try(task, part, many, partial(_check_batch, model, task, examples, many))
-    return classes
+            _, seconds = _try_part(model, task, "train", task.train, train_size)
+            training += seconds
+            classes[task.name], seconds = _try_part(model, task, "validation", task.validation, validation_size)
+            evaluation += seconds * max(1.0, len(task.validation) / validation_size)
+    return Trial(classes, _FORWARDS * training / len(problem.tasks), evaluation)
 
 
-def time_batches(problem: Problem, train_size: int, validation_size: int) -> tuple[float, float]:
-    """Estimate the time of a training batch and of evaluating all tasks once, from forward passes.
-
-    A training batch is taken to last three times as long as its forward pass: the backward pass has two products of
-    matrices for each one of the forward pass.
-
-    Args:
-        problem: Which `try_batches` has tried, so that nothing is done for the first time here.
-        train_size: Examples of a training batch.
-        validation_size: Examples of a batch of evaluation.
-
-    Returns:
-        Seconds of a training batch, as a mean over tasks, and of evaluating every task once.
-
-    >>> from foretaste.sources.digits import digits
-    >>> training, evaluation = time_batches(digits(), 32, 128)
-    >>> 0 < training < 10, 0 < evaluation < 10
-    (True, True)
-    """
-    training, evaluation = 0.0, 0.0
-    with in_eval_mode(problem.model), torch.no_grad():
-        for task in problem.tasks:
-            few, many = min(train_size, len(task.train)), min(validation_size, len(task.validation))
-            training += _try(task, "train", few, partial(_time, problem.model, task, task.train, few))
-            seconds = _try(task, "validation", many, partial(_time, problem.model, task, task.validation, many))
-            evaluation += seconds * len(task.validation) / many
-    return _FORWARDS * training / len(problem.tasks), evaluation
-
-
-def _time(model: nn.Module, task: Task, examples: Examples, count: int) -> float:
-    """Time a forward pass, with what makes the batch: the shortest of three, or one that takes long."""
+def _try_part(model: nn.Module, task: Task, part: str, examples: Examples, size: int) -> tuple[int, float]:
+    """Try two rows, then a batch; return the width of the batch's outputs, and the shortest time that it took."""
+    few, many = min(2, len(examples)), min(size, len(examples))
+    _try(task, part, few, partial(_measure_few, model, task, examples, few))
     seconds = list[float]()
-    while len(seconds) < _TIMES and sum(seconds) < 1:
+    while len(seconds) < _TIMES and sum(seconds) < _LONG:
         start = time.perf_counter()
-        task.predict(model, task.batch(examples, range(count), next(model.parameters()).device))
+        width = _try(task, part, many, partial(_check_batch, model, task, examples, many))
         seconds.append(time.perf_counter() - start)
-    return min(seconds)
+    return width, min(seconds)
 
 
 def try_labels(problem: Problem, classes: Mapping[str, int]) -> tuple[str, ...]:
@@ -98,7 +86,7 @@ def try_labels(problem: Problem, classes: Mapping[str, int]) -> tuple[str, ...]:
 
     Args:
         problem: Whose tasks were not made from files, which are looked at as they are read.
-        classes: The width of each task's outputs, as `try_batches` gives it.
+        classes: The width of each task's outputs, as a `Trial` has it.
 
     Returns:
         A warning for each task whose validation data have one class, where a metric tells classes apart.

@@ -13,7 +13,7 @@ from foretaste.errors import Stopped, TaskError
 from foretaste.metrics import METRICS
 from foretaste.sources.problem import Problem
 from foretaste.task import Batch, Example, Rows, Task
-from foretaste.workflow.trial import time_batches, try_batches, try_labels
+from foretaste.workflow.trial import try_batches, try_labels
 from problems import blobs, linear
 
 SECOND = blobs("b", 2)
@@ -59,7 +59,7 @@ def rows_of(name: str = "b", seed: int = 2) -> Rows:
 
 
 def test_a_sound_problem_says_how_many_classes_each_task_has() -> None:
-    assert try_batches(problem(), 8, 100) == {"a": 3, "b": 3}
+    assert try_batches(problem(), 8, 100).classes == {"a": 3, "b": 3}
 
 
 def test_every_module_is_in_the_mode_that_it_had() -> None:
@@ -129,7 +129,7 @@ def test_a_label_outside_the_classes_beyond_the_first_batch(label: int, as_rows:
     labels[17] = label
     spoilt = Rows(rows.inputs, labels)
     broken = problem(replace(SECOND, validation=spoilt if as_rows else Listed(spoilt)))
-    assert try_batches(broken, 4, 4) == {"a": 3, "b": 3}
+    assert try_batches(broken, 4, 4).classes == {"a": 3, "b": 3}
     where = "the validation examples" if as_rows else "validation example 18"
     with pytest.raises(
         TaskError, match=f"^{where} of task 'b': label {label} is not one of the 3 classes, 0 to 2"
@@ -242,7 +242,7 @@ class Slow(nn.Module):
 
 
 def test_times_are_those_of_forward_passes() -> None:
-    training, evaluation = time_batches(Problem(Slow(), (blobs("a", 1), SECOND)), 8, 5)
-    assert 0.06 <= training < 0.5  # three times .02 s
+    trial = try_batches(Problem(Slow(), (blobs("a", 1), SECOND)), 8, 5)
+    assert 0.06 <= trial.training_seconds < 0.5  # three times .02 s
     batches = (len(blobs("a", 1).validation) + len(SECOND.validation)) / 5
-    assert batches * 0.02 <= evaluation < batches * 0.2
+    assert batches * 0.02 <= trial.evaluation_seconds < batches * 0.2

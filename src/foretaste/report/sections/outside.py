@@ -98,12 +98,15 @@ def jobs_section(jobs: Sequence[tuple[str, TaskWeights | None, str, str]], title
         jobs: Folder, weights if they are read, files that metrics come from, and the metrics or what is wrong.
         title: Of the section.
 
-    >>> jobs_section([("job-01", None, "", "no results yet")]).blocks[0].rows[0][3].parts
+    >>> jobs_section([("job-01", None, "", "no results yet")]).blocks[0].rows[0][1].parts
     ('no results yet',)
     """
-    columns = tuple(Column(name, left=True) for name in ("job", "weights", "read from", "results"))
-    rows = tuple(
-        tuple(cell_of(text or MISSING) for text in (name, "" if weights is None else shares(weights), files, results))
-        for name, weights, files, results in jobs
+    heads = ("job", "weights", "read from", "results")
+    lines = [
+        (name, "" if weights is None else shares(weights), files, results) for name, weights, files, results in jobs
+    ]
+    used = [place for place in range(len(heads)) if any(line[place] for line in lines)]
+    columns = tuple(Column(heads[place], left=True) for place in used)
+    return Section(
+        title, (Table(columns, tuple(tuple(cell_of(line[place] or MISSING) for place in used) for line in lines)),)
     )
-    return Section(title, (Table(columns, rows),))
