@@ -160,7 +160,13 @@ def test_chats(tmp_path: Path, checkpoints: Checkpoints) -> None:
         "max_new_tokens: 8",
     )
     checked = json.loads(foretaste("check", recipe, "--json").out)
-    assert checked["tasks"]["a"] == {"train": 8, "validation": 8, "classes": 0, "metrics": ["perplexity", "chrf"]}
+    assert checked["tasks"]["a"] == {
+        "train": 8,
+        "validation": 8,
+        "classes": 0,
+        "metrics": ["perplexity", "chrf"],
+        "epochs": 6 * 4 / 8,  # steps and rows a step of the recipe
+    }
     found = foretaste("fit", recipe, "--study", tmp_path / "study", "--json")
     assert (found.code, set(json.loads(found.out))) == (0, {"a", "b"})
 
