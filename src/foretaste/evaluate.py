@@ -11,7 +11,7 @@ from foretaste.errors import TaskError
 from foretaste.metric_kinds import AnyMetric, Predictions
 from foretaste.one_line import one_line
 from foretaste.params import Params, in_eval_mode, swapped
-from foretaste.task import Example, Examples, Judge, Task
+from foretaste.task import Batch, Example, Examples, Judge, Task
 
 __all__ = [
     "Columns",
@@ -177,17 +177,9 @@ def predict_examples(
     documents: list[tuple[str, str]] = []
     for indices, batch_examples in batches(examples, batch_size):
         batch = {key: tensor.to(device) for key, tensor in task.collate(batch_examples).items()}
-        with torch.no_grad():
-            outputs = task.predict(model, batch)
-        shape = (len(indices), -1)
-        columns = (
-            task.loss.per_unit(outputs, batch),
-            task.loss.predict(outputs),
-            batch["labels"],
-            task.loss.counts(batch),
-        )
-        unit_losses, guess, labels, counts = (column.reshape(shape).cpu() for column in columns)
-        parts.append((unit_losses.double(), guess, labels, counts))
+        columns_of_parts = [_predict_part(model, task, part) for part in task.parts(batch)]
+        unit_losses, guess, labels, counts = (torch.cat(columns) for columns in zip(*columns_of_parts, strict=True))
+        parts.append((unit_losses, guess, labels, counts))
         order += indices
         if task.write is not None and task.writes and texts:
             documents += task.write(model, batch_examples)
@@ -195,6 +187,19 @@ def predict_examples(
     return join_batches(
         parts, task.loss.padding, back, tuple(documents[place] for place in back.tolist()) if documents else ()
     )
+
+
+def _predict_part(model: nn.Module, task: Task, batch: Batch) -> Columns:
+    with torch.no_grad():
+        outputs = task.predict(model, batch)
+    columns = (
+        task.loss.per_unit(outputs, batch),
+        task.loss.predict(outputs),
+        batch["labels"],
+        task.loss.counts(batch),
+    )
+    unit_losses, guess, labels, counts = (column.reshape(len(batch["labels"]), -1).cpu() for column in columns)
+    return unit_losses.double(), guess, labels, counts
 
 
 def join_batches(

@@ -15,6 +15,7 @@ from foretaste.sources.function import call
 from foretaste.sources.memory import problem_in_memory
 from foretaste.sources.plans import DigitsModel, FunctionModel, MemoryModel, TransformersModel
 from foretaste.sources.problem import Problem
+from foretaste.sources.recompute import recompute_activations
 from foretaste.task import Task
 
 __all__ = ["adapt", "load"]
@@ -53,7 +54,8 @@ def adapt(recipe: Recipe, model: nn.Module, tasks: Sequence[Task]) -> Problem:
     Raises:
         BadInput: Model and tasks do not fit, or the recipe's ``finetune`` does not suit the model.
     """
-    changes = recipe.finetune.method is not None or recipe.finetune.freeze is not None
+    plan = recipe.finetune
+    changes = plan.method is not None or plan.freeze is not None or plan.gradient_checkpointing
     return _adapted(recipe, problem_in_memory(copy.deepcopy(model) if changes else model, tasks))
 
 
@@ -70,11 +72,18 @@ def _problem(recipe: Recipe, file: str) -> Problem:
             ).at("model", "source")
         case model:
             tasks = [task.request(name, model.row) for name, task in recipe.tasks.items()]
-            return model.row.load_problem(model.request(recipe.seed), tasks)
+            return model.row.load_problem(model.request(recipe.seed, frozen=recipe.finetune.method == "lora"), tasks)
 
 
 def _adapted(recipe: Recipe, problem: Problem) -> Problem:
     """The problem, with parts frozen or by LoRA where the recipe says so."""
+    adapted = _adapted_as_planned(recipe, problem)
+    if recipe.finetune.gradient_checkpointing:
+        recompute_activations(adapted.model)
+    return adapted
+
+
+def _adapted_as_planned(recipe: Recipe, problem: Problem) -> Problem:
     plan, model = recipe.finetune, recipe.model
     if plan.method is None:
         return problem if plan.freeze is None else freeze_modules(problem, plan.freeze)

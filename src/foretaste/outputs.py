@@ -147,7 +147,10 @@ def outputs_of(
     with in_eval_mode(model), torch.no_grad():
         for indices, batch_examples in batches(task.validation, batch_size):
             batch = {key: tensor.to(device) for key, tensor in task.collate(batch_examples).items()}
-            parts.append(task.loss.condense(_outputs_of(model, singles, task, batch, on_batch), batch))
+            parts += [
+                task.loss.condense(_outputs_of(model, singles, task, part, on_batch), part)
+                for part in task.parts(batch)
+            ]
             labels.append(batch["labels"].reshape(len(indices), -1).cpu())
             counts = task.loss.counts(batch).cpu()
             owners.append(torch.tensor(indices).unsqueeze(1).expand(counts.shape)[counts])

@@ -1,7 +1,7 @@
 """Tasks: what the user supplies."""
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
@@ -32,6 +32,8 @@ __all__ = [
     "Write",
     "predict_inputs",
 ]
+
+_PART = 1 << 25  # outputs of a part of a batch: 128 MiB in float32
 
 Example = Mapping[str, Tensor]
 Predict = Callable[[nn.Module, Batch], Tensor]
@@ -103,6 +105,8 @@ class Task:
             (None for all). Tasks that share a judge call it once.
         loss: The loss of outputs and labels. If left out, it is cross-entropy of one label per example, or of the label
             tokens of a sequence.
+        width: Outputs per label where they are many, such as the size of a vocabulary. Passes that need no whole batch
+            then take it in parts (see `parts`). 0 means that they are few.
 
     Raises:
         TaskError: The name is bad, there is no metric or no example, or a metric needs `write` or `judge` and the task
@@ -122,6 +126,7 @@ class Task:
     write: Write | None = None
     judge: Judge | None = None
     loss: Loss = field(default_factory=ShapedCrossEntropy)
+    width: int = 0
 
     __repr__ = one_line
 
@@ -195,6 +200,22 @@ class Task:
             functions,
         ]
         return _hash(*parts, *([self.loss.key] if self.loss.key else []))
+
+    def parts(self, batch: Batch) -> Iterator[Batch]:
+        """Cut a batch into parts whose outputs take at most 128 MiB in float32, each of at least one example.
+
+        >>> rows = Rows(torch.zeros(3, 1024), torch.zeros(3, 1024, dtype=torch.long))
+        >>> task = Task("a", rows, rows, width=1 << 14)
+        >>> [len(part["labels"]) for part in task.parts({"inputs": rows.inputs, "labels": rows.labels})]
+        [2, 1]
+        """
+        count, labels = len(batch["labels"]), batch["labels"].numel()
+        most = max(1, _PART * count // max(labels * self.width, 1)) if self.width else count
+        if most >= count:
+            yield batch
+            return
+        for start in range(0, count, most):
+            yield {key: tensor[start : start + most] for key, tensor in batch.items()}
 
     def batch(self, examples: Examples, indices: Sequence[int], device: torch.device) -> dict[str, Tensor]:
         """Collate the examples at these indices, on the device."""

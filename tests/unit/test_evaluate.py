@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import pytest
@@ -12,7 +13,7 @@ from foretaste.loss.class_labels import IGNORED, losses
 from foretaste.metric_kinds import Metric, ModelMetric, TextMetric
 from foretaste.metrics import METRICS, SEQUENCE_METRICS
 from foretaste.params import snapshot, tensors_of
-from foretaste.task import Batch, Example, Rows, Task
+from foretaste.task import Batch, Example, Rows, Task, predict_inputs
 from laws import assert_same, normal, random
 
 ROWS = Rows(normal(23, 4), torch.randint(0, 3, (23,), generator=random(1)))
@@ -150,6 +151,22 @@ class TestResults:
     def test_batch_size_does_not_matter(self, batch_size: int) -> None:
         expected, found = (evaluate(model(), None, [TASK], batch_size=size)["a"] for size in (7, batch_size))
         torch.testing.assert_close(found.losses, expected.losses)
+        assert found.metrics == pytest.approx(expected.metrics)
+
+    def test_a_batch_in_parts_gives_the_same(self) -> None:
+        sizes = list[int]()
+
+        def predict(net: nn.Module, batch: Batch) -> Tensor:
+            sizes.append(len(batch["labels"]))
+            return predict_inputs(net, batch)
+
+        task = Task("a", TOKENS, TOKENS, [METRICS["accuracy"]], unit="token", predict=predict)
+        expected, found = (
+            evaluate(model(), None, [replace(task, width=width)], batch_size=7)["a"] for width in (0, 1 << 21)
+        )
+        assert sizes == [7, 3, 3, 1]
+        torch.testing.assert_close(found.losses, expected.losses)
+        assert torch.equal(found.predicted, expected.predicted)
         assert found.metrics == pytest.approx(expected.metrics)
 
     def test_params_decide(self) -> None:

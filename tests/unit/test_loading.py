@@ -77,3 +77,31 @@ def test_lora_without_peft_names_what_to_install() -> None:
     assert found.stdout.startswith(
         "r.yaml, line 1, finetune.method: finetuning by LoRA needs peft; install it with: pip install 'foretaste[lora]'"
     )
+
+
+def test_bfloat16_is_for_params_that_stay_frozen() -> None:
+    tasks = "".join(f"  {name}:\n    train: gone.csv\n    validation: gone.csv\n" for name in "ab")
+    text = f"name: a\nmodel: {{source: transformers, path: x, kind: causal-lm, dtype: bfloat16}}\ntasks:\n{tasks}"
+    with pytest.raises(RecipeError, match=r"r\.yaml, line 2, model\.dtype: dtype bfloat16 is for params that LoRA"):
+        load(parse(text), text, "r.yaml")
+
+
+def test_a_network_without_gradient_checkpointing_is_refused_at_the_field() -> None:
+    text = DIGITS + "finetune: {gradient_checkpointing: true}\n"
+    with pytest.raises(
+        RecipeError, match=r"r\.yaml, line 3, finetune\.gradient_checkpointing: the model \(Sequential\)"
+    ):
+        load(parse(text), text, "r.yaml")
+
+
+def test_number_format_attention_and_recomputing_are_no_part_of_the_question() -> None:
+    tasks = "tasks: {a: {train: t, validation: v}, b: {train: u, validation: v}}\n"
+    plain, other = (
+        parse(f"name: a\nmodel: {{source: transformers, path: x, kind: causal-lm{more}}}\n{tasks}finetune: {{{last}}}")
+        for more, last in (
+            ("", "steps: 3"),
+            (", dtype: float32, attention: eager", "steps: 3, gradient_checkpointing: true"),
+        )
+    )
+    assert plain.identity() == other.identity()
+    assert plain.finetune.numbers == other.finetune.numbers

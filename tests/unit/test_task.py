@@ -154,3 +154,13 @@ class TestIdentity:
             TaskError, match=r"the examples of task 'a' change every time they are read .* give the task a fingerprint="
         ):
             _ = replace(self.TASK, validation=Augmented(torch.eye(3), torch.tensor([0, 1, 2]))).identity
+
+
+class TestParts:
+    @pytest.mark.parametrize(("width", "sizes"), [(0, [4]), (1 << 12, [4]), (1 << 23, [2, 2]), (1 << 30, [1] * 4)])
+    def test_a_batch_is_cut_where_its_outputs_would_take_much_memory(self, width: int, sizes: list[int]) -> None:
+        labels = torch.zeros(4, 2, dtype=torch.long)
+        batch = {"inputs": torch.arange(4), "labels": labels}
+        parts = list(Task("a", ROWS, ROWS, METRIC, width=width).parts(batch))
+        assert [len(part["labels"]) for part in parts] == sizes
+        assert torch.equal(torch.cat([part["inputs"] for part in parts]), batch["inputs"])

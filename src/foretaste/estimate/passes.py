@@ -154,7 +154,7 @@ def batches_of(
     device = next(model.parameters()).device
     order = torch.randperm(len(task.train), generator=generator)[:most].tolist()
     for start in range(0, len(order), size):
-        yield task.batch(task.train, order[start : start + size], device)
+        yield from task.parts(task.batch(task.train, order[start : start + size], device))
 
 
 def own_parameters(estimate: Estimate) -> dict[str, Tensor]:
@@ -222,8 +222,8 @@ def sum_over(
         TaskError: There are no batches.
     """
     state: _S | None = None
-    for batch in batches:
-        state = update(init(batch) if state is None else state, batch)
+    for part in (part for batch in batches for part in task.parts(batch)):
+        state = update(init(part) if state is None else state, part)
         on_batch(state.examples)
     if state is None:
         raise TaskError(f"no batches were given for the curvature of task {task.name!r}")

@@ -22,6 +22,8 @@ __all__ = [
 
 IGNORED = -100
 
+_MANY = 4096  # classes
+
 
 def losses(logits: Tensor, labels: Tensor) -> Tensor:
     """Compute the cross-entropy of each label, 0 where the label is -100.
@@ -40,14 +42,18 @@ def losses(logits: Tensor, labels: Tensor) -> Tensor:
     tensor([[0.6931]])
     """
     check_logits(logits, labels)
+    flat, targets = logits.flatten(0, -2), labels.flatten()
+    counted = find_counted(targets) if flat.shape[1] >= _MANY else None
     try:
-        flat = nn.functional.cross_entropy(
-            wide(logits.flatten(0, -2)), labels.flatten(), reduction="none", ignore_index=IGNORED
-        )
+        if counted is None or bool(counted.all()):
+            own = nn.functional.cross_entropy(wide(flat), targets, reduction="none", ignore_index=IGNORED)
+        else:  # of a large vocabulary, places without a label are not worth a copy in float32
+            counted_losses = nn.functional.cross_entropy(wide(flat[counted]), targets[counted], reduction="none")
+            own = counted_losses.new_zeros(len(targets)).masked_scatter(counted, counted_losses)
     except IndexError:
         check_labels(labels, logits.shape[-1])
         raise
-    return flat.reshape(len(labels), -1)
+    return own.reshape(len(labels), -1)
 
 
 def check_logits(logits: Tensor, labels: Tensor) -> None:

@@ -6,7 +6,7 @@ task begins with the same random ``A`` and with ``B = 0``, so that sites of seve
 
     sum_t alpha_t B_t A = (sum_t alpha_t B_t) A
 
-This module alone imports PEFT, from the extra ``lora``.
+This module and `lora_targets` alone import PEFT, from the extra ``lora``.
 
 References:
     LoRA: Low-Rank Adaptation of Large Language Models, Hu et al., 2021, https://arxiv.org/abs/2106.09685
@@ -17,11 +17,10 @@ References:
 
 import re
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import torch
 from safetensors.torch import save_file
@@ -33,23 +32,19 @@ from foretaste.params import Params, snapshot
 from foretaste.sources.adapter import PREFIX, TENSORS
 from foretaste.sources.expert import Expert
 from foretaste.sources.kinds import kind_named
+from foretaste.sources.lora_targets import Targets, at_targets, choose_targets, layers_for_factors
 from foretaste.sources.problem import Problem
 from foretaste.task import Task
 
 try:
     import peft
     from peft.tuners.lora import LoraLayer
-    from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as USUAL
     from transformers import PreTrainedModel
     from transformers.pytorch_utils import Conv1D
 except ImportError as error:  # pragma: no cover - the tests install the extra
     raise MissingExtra("finetuning by LoRA needs peft; install it with: pip install 'foretaste[lora]'") from error
 
 __all__ = ["Checkpoint", "LoraPlan", "add_lora"]
-
-_LAYERS = (nn.Linear, Conv1D, nn.Embedding, nn.Conv1d, nn.Conv2d)
-_BYPASSING = (nn.MultiheadAttention, nn.TransformerEncoderLayer)  # use their layers' weights without calling the layers
-_ADVICE = "name layers under finetune.targets"
 
 
 @dataclass(frozen=True)
@@ -67,7 +62,7 @@ class LoraPlan:
 
     r: int = 16
     alpha: float = 32.0
-    targets: Literal["all-linear"] | Sequence[str] | None = None
+    targets: Targets = None
     dropout: float = 0.0
     rslora: bool = False
     train_a: bool = True
@@ -112,13 +107,14 @@ def add_lora(problem: Problem, plan: LoraPlan, *, seed: int = 0, base: Checkpoin
     shared = frozenset.intersection(*own) - problem.fresh
     before = dict(model.named_parameters())
     whole = frozenset(name for name in problem.trained - shared if before[name].requires_grad)
-    layers = _layers(model, shared)
-    targets = _targets(model, layers, plan)
+    layers = layers_for_factors(model, shared)
+    targets = choose_targets(model, layers, plan.targets)
     _inject(model, plan, targets, seed)
     before_ids = {id(parameter) for parameter in before.values()}
     factors = {name: added for name, added in model.named_parameters() if id(added) not in before_ids}
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in whole or (name in factors and (plan.train_a or not _is_a(name))))
+    _widen(model, whole | set(factors))
     trained = frozenset(name for name in factors if plan.train_a or not _is_a(name))
     tasks = tuple(
         replace(task, names=trained | (whole & names)) for task, names in zip(problem.tasks, own, strict=True)
@@ -137,6 +133,23 @@ def add_lora(problem: Problem, plan: LoraPlan, *, seed: int = 0, base: Checkpoin
     )
 
 
+def _widen(model: nn.Module, names: Collection[str]) -> None:
+    """Make parameters float32 where they have fewer digits; layers trained whole then get their inputs in float32."""
+    for path, module in model.named_modules():
+        own = {f"{path}.{local}".lstrip("."): parameter for local, parameter in module.named_parameters(recurse=False)}
+        narrow = [p for name, p in own.items() if name in names and p.dtype in (torch.bfloat16, torch.float16)]
+        for parameter in narrow:
+            parameter.data = parameter.data.float()
+        if narrow and not any(part in path for part in (".lora_", "lora_embedding")):
+            module.register_forward_pre_hook(_floats_in)
+
+
+def _floats_in(module: nn.Module, inputs: tuple[object, ...]) -> tuple[object, ...]:
+    return tuple(
+        value.float() if isinstance(value, torch.Tensor) and value.is_floating_point() else value for value in inputs
+    )
+
+
 def _is_a(name: str) -> bool:
     return ".lora_A." in name or ".lora_embedding_A." in name
 
@@ -146,73 +159,6 @@ def _read(model: nn.Module, task: Task, expert: Expert) -> Params:
         f"{expert.folder} cannot be imported into a study by LoRA: its factors began elsewhere, and only those from one"
         " A belong together; remove finetune.method, or let this study train the task"
     )
-
-
-def _layers(model: nn.Module, shared: Collection[str]) -> dict[str, nn.Module]:
-    """Find the layers that can have factors: those of a supported class that are called and that all tasks have."""
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
-    bypassed = {
-        id(child) for module in model.modules() if isinstance(module, _BYPASSING) for child in module.children()
-    }
-    return {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, _LAYERS)
-        and id(module) not in bypassed
-        and all(names[id(parameter)] in shared for parameter in module.parameters(recurse=False))
-    }
-
-
-def _targets(model: nn.Module, layers: Mapping[str, nn.Module], plan: LoraPlan) -> list[str]:
-    """Name the layers that get factors."""
-    targets = plan.targets if plan.targets is not None else _usual(model, layers)
-    if targets == "all-linear":
-        last = {id(target.get_output_embeddings()) for target in model.modules() if isinstance(target, PreTrainedModel)}
-        linear = [
-            name for name, target in layers.items() if isinstance(target, nn.Linear | Conv1D) and id(target) not in last
-        ]
-        if not linear:
-            raise _at_targets(f"the model has no linear layer to put factors beside; {_ADVICE}{_such_as(layers)}")
-        return linear
-    if isinstance(targets, str):  # some of PEFT's defaults are patterns
-        return [name for name in layers if re.fullmatch(targets, name)]
-    for target in targets:
-        if not any(_ends(name, target) for name in layers):
-            there = any(_ends(name, target) for name, _ in model.named_modules())
-            reason = (
-                "cannot have factors: it is new, not every task's, or of another kind"
-                if there
-                else "is the name of no layer"
-            )
-            raise _at_targets(f"{target!r} {reason}; {_ADVICE}{_such_as(layers)}")
-    return [name for name in layers if any(_ends(name, target) for target in targets)]
-
-
-def _usual(model: nn.Module, layers: Mapping[str, nn.Module]) -> str | Sequence[str]:
-    configs = (module.config for module in model.modules() if isinstance(module, PreTrainedModel))
-    kind = next((str(config.model_type) for config in configs), None)
-    usual = USUAL.get(kind)
-    if usual is None:
-        models = f"models of type {kind!r}" if kind else "a model of your own"
-        raise _at_targets(f"PEFT has no usual layers for {models}; {_ADVICE}{_such_as(layers)}, or all-linear")
-    targets: str | Sequence[str] = usual
-    return targets
-
-
-def _ends(name: str, end: str) -> bool:
-    return f".{name}".endswith(f".{end}")
-
-
-def _such_as(layers: Mapping[str, nn.Module]) -> str:
-    """List the last parts of a few layers' names, which many layers share."""
-    ends = list(
-        dict.fromkeys(name.rpartition(".")[2] for name, layer in layers.items() if not isinstance(layer, nn.Embedding))
-    )
-    return f", for example [{', '.join(ends[:6])}]" if ends else ""
-
-
-def _at_targets(message: str) -> DataError:
-    return DataError(message).at("finetune", "targets")
 
 
 def _inject(model: nn.Module, plan: LoraPlan, targets: Sequence[str], seed: int) -> None:
@@ -232,7 +178,7 @@ def _inject(model: nn.Module, plan: LoraPlan, targets: Sequence[str], seed: int)
         try:
             peft.inject_adapter_in_model(config, model)
         except (ValueError, TypeError, NotImplementedError) as error:
-            raise _at_targets(f"PEFT cannot put factors there: {error}") from error
+            raise at_targets(f"PEFT cannot put factors there: {error}") from error
 
 
 def _fan_in_fan_out(model: nn.Module, targets: Sequence[str]) -> bool:

@@ -19,10 +19,19 @@ from foretaste.sources.kind import ModelKind
 from foretaste.sources.kinds import kind_named
 from foretaste.sources.language_metrics import harness_for, metrics_of
 from foretaste.sources.language_rows import encode_rows
-from foretaste.sources.pretrained import at, check_positions, configuration, pretrained, quiet, saver, tokenizer_at
+from foretaste.sources.pretrained import (
+    at,
+    check_positions,
+    configuration,
+    pretrained,
+    quiet,
+    saver,
+    stored_as,
+    tokenizer_at,
+)
 from foretaste.sources.problem import Problem, text_digest
 from foretaste.sources.reading import reader
-from foretaste.sources.request import HarnessOptions, ModelRequest, TaskRequest
+from foretaste.sources.request import Attention, Dtype, HarnessOptions, ModelRequest, TaskRequest
 from foretaste.sources.row_warnings import Cut, TaskRows, cut_warning, file_warnings, overlap_warnings
 from foretaste.sources.tokens import EncodedRows, Tokens
 from foretaste.sources.writing import Writer
@@ -53,6 +62,8 @@ def load_kind(kind: ModelKind, model: ModelRequest, tasks: Sequence[TaskRequest]
         max_length=model.max_length,
         most=model.max_new_tokens,
         options=model.harness,
+        dtype=model.dtype,
+        attention=model.attention,
     )
 
 
@@ -65,6 +76,8 @@ def load(
     max_length: int = 128,
     most: int | None = None,
     options: HarnessOptions | None = None,
+    dtype: Dtype = "float32",
+    attention: Attention | None = None,
 ) -> Problem:
     """Load a pretrained language model and its tasks from data.
 
@@ -76,6 +89,8 @@ def load(
         max_length: Most tokens of prompt and completion together, or of source and target each.
         most: Most tokens written for metrics of texts; 64 if left out.
         options: Options of lm-evaluation-harness.
+        dtype: Number format of the model's params; see `ModelRequest`.
+        attention: How attention is computed; transformers' choice if left out.
 
     Raises:
         DataError: Something cannot be read or does not fit; the field is named.
@@ -93,7 +108,7 @@ def load(
         columns = _columns(kind, plans, data)
         if Path(path).is_dir():
             at(("model", "path"), check_checkpoint, Path(path))
-        model = at(("model", "path"), pretrained, path, kind).eval()
+        model = at(("model", "path"), pretrained, path, kind, dtype=dtype, attention=attention).eval()
         tokens = at(("model", "path"), kind_named(kind).new_preparation, path, max_length, model)
         assert isinstance(tokens, Tokens)
         writing = any(isinstance(metric, TextMetric) for plan in plans for metric in plan.metrics)
@@ -110,7 +125,7 @@ def load(
         for plan in plans
     }
     count = sum(tensor.numel() for tensor in parameters_of(model).values())
-    facts = (("architecture", f"{type(model).__name__}, {count:,} parameters"), ("model", path))
+    facts = (("architecture", f"{type(model).__name__}, {count:,} parameters{stored_as(model)}"), ("model", path))
     cut = "; ".join(note for _, note in tasks_and_cuts if note)
     all_facts = (*facts, ("cut to max_length", cut)) if cut else facts
     if judge is not None:
@@ -194,7 +209,8 @@ def _check_causal(path: str, model: nn.Module) -> None:
     """Check that another last token leaves the logits before it as they are."""
     with in_eval_mode(model), torch.no_grad():
         one, other = model(input_ids=torch.tensor([[0, 1, 0], [0, 1, 1]]), use_cache=False).logits[:, :2]
-    if not torch.allclose(one, other, rtol=1e-3, atol=1e-4):
+    close = 4 * torch.finfo(one.dtype).eps
+    if not torch.allclose(one, other, rtol=max(1e-3, close), atol=max(1e-4, close)):
         raise DataError(
             f"{path!r} is not a causal language model: its predictions depend on later tokens; "
             "name a decoder, or set is_decoder in its config.json"
@@ -247,9 +263,17 @@ def _task(
         write=None if texts_only else writer,
         judge=judge,
         loss=kind_named(kind).new_loss(),
+        width=_width_of(model),
     )
     cut, count = sum(row.cut for part in (train, validation) for row in part.rows), len(train) + len(validation)
     return task, f"{plan.name}: {cut} of {count} rows" if cut else ""
+
+
+def _width_of(model: nn.Module) -> int:
+    """Return the number of tokens that a model chooses from."""
+    assert isinstance(model, transformers.PreTrainedModel)
+    head = model.get_output_embeddings()
+    return len(head.weight) if isinstance(head, nn.Linear) else int(model.config.get_text_config().vocab_size)
 
 
 def predict_next_tokens(model: nn.Module, batch: Batch) -> Tensor:

@@ -18,7 +18,7 @@ from foretaste import bounds
 from foretaste.errors import MissingExtra, RecipeError
 from foretaste.sources.kind import ModelKind
 from foretaste.sources.kinds import column_description, column_roles, kind_named, kinds, metric_names
-from foretaste.sources.request import HarnessOptions, ModelRequest, TaskRequest
+from foretaste.sources.request import Attention, Dtype, HarnessOptions, ModelRequest, TaskRequest
 
 __all__ = [
     "DigitsModel",
@@ -115,6 +115,14 @@ class TransformersModel(RecipePart):
     max_new_tokens: int | None = Field(
         None, ge=1, le=bounds.TOKENS, description="most tokens written for bleu and chrf; 64 if left out"
     )
+    dtype: Dtype = Field(
+        "auto",
+        description=(
+            "number format of the params that LoRA leaves frozen: auto keeps bfloat16 where the checkpoint has it;"
+            " what is trained is float32"
+        ),
+    )
+    attention: Attention | None = Field(None, description="how attention is computed; transformers' choice if left out")
     harness: Harness | None = Field(None, description="how metrics of lm-evaluation-harness are measured")
 
     @property
@@ -122,14 +130,33 @@ class TransformersModel(RecipePart):
         """Look up the kind's row in the table of kinds."""
         return kind_named(self.kind)
 
-    def request(self, seed: int) -> ModelRequest:
+    def request(self, seed: int, *, frozen: bool = False) -> ModelRequest:
         """Make the request for this model.
 
         Args:
             seed: Seed of new parameters.
+            frozen: Whether the pretrained params stay as they are, so that they can have the format of `dtype`.
+
+        Raises:
+            RecipeError: The params are trained, and should have another format than float32.
         """
+        if self.dtype == "bfloat16" and not frozen:
+            raise RecipeError(
+                "dtype bfloat16 is for params that LoRA leaves frozen, and this recipe trains them all; leave it out,"
+                " and set finetune.mixed_precision: bf16 to compute in bfloat16"
+            ).at("model", "dtype")
         options = None if self.harness is None else HarnessOptions(**self.harness.model_dump())
-        return ModelRequest(self.path, self.head, self.max_length, self.unit, self.max_new_tokens, options, seed)
+        return ModelRequest(
+            self.path,
+            self.head,
+            self.max_length,
+            self.unit,
+            self.max_new_tokens,
+            options,
+            seed,
+            dtype=self.dtype if frozen else "float32",
+            attention=self.attention,
+        )
 
 
 class FunctionModel(RecipePart):

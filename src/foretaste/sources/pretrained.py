@@ -1,4 +1,4 @@
-"""Pretrained transformers checkpoints, loaded whole, in float32, from safetensors only, and quietly."""
+"""Pretrained transformers checkpoints, loaded whole, from safetensors only, and quietly."""
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,6 +15,7 @@ from foretaste.sources.checkpoint import INDEX, companion_files
 from foretaste.sources.extra import datasets, transformers
 from foretaste.sources.heads import Heads
 from foretaste.sources.kinds import kind_named
+from foretaste.sources.request import Attention, Dtype
 
 __all__ = [
     "at",
@@ -24,6 +25,7 @@ __all__ = [
     "pretrained",
     "quiet",
     "saver",
+    "stored_as",
     "tokenizer_at",
     "tokenizer_text",
 ]
@@ -66,7 +68,15 @@ def at(field: tuple[str, ...], function: Callable[_P, _R], *arguments: _P.args, 
         raise error.at(*field) from error.__cause__
 
 
-def pretrained(path: str, kind: str, classes: int | None = None, *, whole: bool = False) -> nn.Module:
+def pretrained(
+    path: str,
+    kind: str,
+    classes: int | None = None,
+    *,
+    whole: bool = False,
+    dtype: Dtype = "float32",
+    attention: Attention | None = None,
+) -> nn.Module:
     """Load a model with a checkpoint's params.
 
     Args:
@@ -75,6 +85,9 @@ def pretrained(path: str, kind: str, classes: int | None = None, *, whole: bool 
         classes: Number of classes. A head that the checkpoint lacks in this size is new. None for models of which the
             checkpoint must have every tensor.
         whole: Whether the checkpoint must have the head too.
+        dtype: See `ModelRequest`. Params stored as float16 are float32 under ``auto``: float16 overflows without a
+            scaled loss.
+        attention: How attention is computed; transformers' choice if left out.
 
     Raises:
         DataError: The checkpoint cannot be loaded, or lacks tensors.
@@ -88,10 +101,11 @@ def pretrained(path: str, kind: str, classes: int | None = None, *, whole: bool 
         model, report = kind_named(kind).model_class.from_pretrained(
             path,
             ignore_mismatched_sizes=True,
-            dtype=torch.float32,
+            dtype="auto" if dtype == "auto" else getattr(torch, dtype),
             use_safetensors=True,
             output_loading_info=True,
             **({} if classes is None else {"num_labels": classes}),
+            **({} if attention is None else {"attn_implementation": attention}),
         )
     except Exception as error:
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -99,7 +113,7 @@ def pretrained(path: str, kind: str, classes: int | None = None, *, whole: bool 
         raise DataError(f"{path!r} cannot be loaded for {kind}: {message}; {advice}") from error
     _refuse_gaps(path, model, report, "" if classes is None or whole else f"{model.base_model_prefix}.")
     assert isinstance(model, nn.Module)
-    return model
+    return model if next(model.parameters()).dtype in (torch.float32, torch.bfloat16) else model.float()
 
 
 def _refuse_gaps(path: str, model: nn.Module, report: Mapping[str, Iterable[object]], part: str) -> None:
@@ -171,6 +185,16 @@ def configuration(model: nn.Module) -> list[tuple[str, object]]:
     config = model.config.to_dict()
     passing = ("_name_or_path", "transformers_version", "id2label", "label2id", "dtype")
     return sorted((key, value) for key, value in config.items() if key not in passing)
+
+
+def stored_as(model: nn.Module) -> str:
+    """Name the number format of a model's params, for facts; empty for float32.
+
+    >>> stored_as(nn.Linear(1, 1, dtype=torch.bfloat16))
+    ' in bfloat16'
+    """
+    dtype = next(model.parameters()).dtype
+    return "" if dtype == torch.float32 else f" in {str(dtype).removeprefix('torch.')}"
 
 
 def positions_of(model: nn.Module) -> int | None:

@@ -10,9 +10,11 @@ if TYPE_CHECKING:
     from foretaste.loss.unit import Unit
     from foretaste.metric_kinds import AnyMetric
 
-__all__ = ["HarnessMetric", "HarnessOptions", "Head", "ModelRequest", "TaskRequest"]
+__all__ = ["Attention", "Dtype", "HarnessMetric", "HarnessOptions", "Head", "ModelRequest", "TaskRequest"]
 
 Head = Literal["auto", "shared", "private"]
+Dtype = Literal["auto", "bfloat16", "float32"]
+Attention = Literal["sdpa", "eager", "flash_attention_2"]
 
 _LABEL_ROLES = ("label", "labels")
 
@@ -65,6 +67,9 @@ class ModelRequest:
         max_new_tokens: Most tokens written for metrics of texts; the source's default if left out.
         harness: Options of lm-evaluation-harness.
         seed: Seed of new parameters, such as heads.
+        dtype: Number format of the checkpoint's params: ``bfloat16``, ``float32``, or ``auto`` for bfloat16 where the
+            checkpoint has it and float32 elsewhere.
+        attention: How attention is computed; transformers' choice if left out.
     """
 
     path: str
@@ -74,6 +79,8 @@ class ModelRequest:
     max_new_tokens: int | None = None
     harness: HarnessOptions | None = None
     seed: int = 0
+    dtype: Dtype = "float32"
+    attention: Attention | None = None
 
     __repr__ = one_line
 

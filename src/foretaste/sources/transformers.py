@@ -1,7 +1,8 @@
 """Transformers models for text and image classification, with heads shared or private."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,10 +19,10 @@ from foretaste.sources.heads import Heads
 from foretaste.sources.kind import ModelKind
 from foretaste.sources.kinds import kind_named
 from foretaste.sources.prepare import EncodedTexts, Images, Preparation, Texts
-from foretaste.sources.pretrained import at, check_positions, configuration, pretrained, quiet, saver
+from foretaste.sources.pretrained import at, check_positions, configuration, pretrained, quiet, saver, stored_as
 from foretaste.sources.problem import Problem, text_digest
 from foretaste.sources.reading import reader
-from foretaste.sources.request import Head, ModelRequest, TaskRequest
+from foretaste.sources.request import Attention, Dtype, Head, ModelRequest, TaskRequest
 from foretaste.sources.row_warnings import TaskRows, cut_warning, file_warnings, overlap_warnings
 from foretaste.task import Batch, Example, Examples, Task
 
@@ -29,7 +30,15 @@ __all__ = ["heads_of", "load", "load_kind", "predict_classes", "prepare_images",
 
 
 def load(
-    path: str, kind: str, plans: Sequence[TaskRequest], *, head: Head = "auto", max_length: int = 128, seed: int = 0
+    path: str,
+    kind: str,
+    plans: Sequence[TaskRequest],
+    *,
+    head: Head = "auto",
+    max_length: int = 128,
+    seed: int = 0,
+    dtype: Dtype = "float32",
+    attention: Attention | None = None,
 ) -> Problem:
     """Load a pretrained classifier and its tasks from data.
 
@@ -40,6 +49,8 @@ def load(
         head: One head for all tasks, one each, or (``auto``) one per distinct label set.
         max_length: Longest text in tokens.
         seed: Seed of the new heads' initial params.
+        dtype: Number format of the checkpoint's params; see `ModelRequest`.
+        attention: How attention is computed; transformers' choice if left out.
 
     Raises:
         DataError: Something cannot be read or does not fit; the field is named.
@@ -60,14 +71,15 @@ def load(
         if Path(path).is_dir():
             at(("model", "path"), check_checkpoint, Path(path))
         groups = heads_of({task_data.plan.name: task_data.labels for task_data in data}, head)
-        model = at(("model", "path"), _model, path, kind, groups, seed)
+        load_one = partial(pretrained, path, kind, dtype=dtype, attention=attention)
+        model = at(("model", "path"), _model, load_one, groups, seed)
         row = kind_named(kind)
         prepare = at(("model", "path"), row.new_preparation, path, max_length, model)
         assert isinstance(prepare, Preparation)
         tasks = tuple(_task(row, task_data, model, groups, prepare) for task_data in data)
     described = "; ".join(f"{', '.join(members)}: {len(labels)} classes" for members, labels in groups.values())
     count = sum(tensor.numel() for tensor in parameters_of(model).values())
-    architecture = f"{type(_owner(model)).__name__}, {count:,} parameters"
+    architecture = f"{type(_owner(model)).__name__}, {count:,} parameters{stored_as(_owner(model))}"
     rows = {
         task_data.plan.name: RawRows.of(
             (task_data.train, task_data.validation), task_data.plan.train, task_data.plan.max_train, {}
@@ -120,7 +132,16 @@ def _owner(model: nn.Module) -> nn.Module:
 
 def load_kind(kind: ModelKind, model: ModelRequest, tasks: Sequence[TaskRequest]) -> Problem:
     """Load a classifier of a kind in the table of kinds; see `load`."""
-    return load(model.path, kind.name, tasks, head=model.head, max_length=model.max_length, seed=model.seed)
+    return load(
+        model.path,
+        kind.name,
+        tasks,
+        head=model.head,
+        max_length=model.max_length,
+        seed=model.seed,
+        dtype=model.dtype,
+        attention=model.attention,
+    )
 
 
 def prepare_images(path: str, max_length: int, model: nn.Module) -> Preparation:
@@ -172,12 +193,15 @@ def heads_of(labels: Mapping[str, LabelSet], head: Head) -> dict[str, tuple[tupl
     return {"+".join(members): (tuple(members), labels[members[0]]) for members in groups.values()}
 
 
-def _model(path: str, kind: str, groups: Mapping[str, tuple[tuple[str, ...], LabelSet]], seed: int) -> nn.Module:
+def _model(
+    load_one: Callable[[int], nn.Module], groups: Mapping[str, tuple[tuple[str, ...], LabelSet]], seed: int
+) -> nn.Module:
     models = {}
     for place, (name, (_, labels)) in enumerate(groups.items()):
         with torch.random.fork_rng([]):
             torch.manual_seed(seed + place)
-            models[name] = _pretrained(path, kind, labels)
+            models[name] = load_one(len(labels))
+        _name_labels(models[name], labels)
     model = (
         next(iter(models.values()))
         if len(models) == 1
@@ -186,12 +210,12 @@ def _model(path: str, kind: str, groups: Mapping[str, tuple[tuple[str, ...], Lab
     return model.eval()
 
 
-def _pretrained(path: str, kind: str, labels: LabelSet) -> nn.Module:
-    model = pretrained(path, kind, len(labels))
+def _name_labels(model: nn.Module, labels: LabelSet) -> None:
+    """Write the labels into a model's configuration."""
+    assert isinstance(model, transformers.PreTrainedModel)
     config: transformers.PretrainedConfig = model.config
     config.id2label = {place: str(label) for place, label in enumerate(labels)}
     config.label2id = {str(label): place for place, label in enumerate(labels)}
-    return model
 
 
 def _task(

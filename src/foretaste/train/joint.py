@@ -63,7 +63,7 @@ def joint(
     """
     generator = torch.Generator().manual_seed(training.seed)
     plan = mixture(tasks, weights, training.steps, training.batch_size, generator, realise)
-    run = train(
+    return train(
         model,
         params,
         tasks,
@@ -73,22 +73,4 @@ def joint(
         center=center,
         start=start,
         observer=observer,
-    )
-    return _keep_tasks(run, model, tasks)
-
-
-def _keep_tasks(run: Trained, model: nn.Module, tasks: Sequence[Task]) -> Trained:
-    """Remove the parameters that no task has from a run; they are still the pretrained ones."""
-    if any(task.names is None for task in tasks):
-        return run
-    strange = {name for name, _ in model.named_parameters()}.difference(*(task.names or () for task in tasks))
-    state = {
-        kind: {name: tensor for name, tensor in tensors.items() if name not in strange}
-        for kind, tensors in run.state.items()
-    }
-    return Trained(
-        {name: tensor for name, tensor in run.params.items() if name not in strange},
-        run.history,
-        run.data_counts,
-        state,
     )

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from foretaste.errors import Diverged, RunFailed
 from foretaste.loss.unit import count_units, unit_factors
-from foretaste.params import Params, check_fit, first_nonfinite, snapshot, tensors_of
+from foretaste.params import Params, buffers_of, first_nonfinite, parameters_of, snapshot
 from foretaste.task import Batch, Task
 from foretaste.train.mixture import Portion, Step, collate_step
+from foretaste.train.model_copy import copy_center, copy_model, load_params
 from foretaste.train.optimizers import as_sampling, at_draw, new_optimizer
 from foretaste.train.run import MakeOptimizer, Observer, Silent, Snapshot, Trained
 from foretaste.train.training import Training, learning_rate
@@ -78,7 +79,7 @@ def train(
             try:
                 history.append(run.step(step, plan[step], data_counts))
             except Diverged:
-                if first_nonfinite(tensors_of(run.bare)) is None:
+                if run.is_finite():
                     watch.keep(run.state(step, history, before))
                 raise
             watch.on_step(step + 1, history[-1])
@@ -109,11 +110,11 @@ class _Run:
     ) -> None:
         self.training = training
         self.tasks = {task.name: task for task in tasks}
-        bare = copy.deepcopy(model)
+        bare = copy_model(model, () if params is None else params)
         if params is not None:
-            _load(bare, params)
+            load_params(bare, params)
         trained = {name: parameter for name, parameter in bare.named_parameters() if parameter.requires_grad}
-        self.pretrained = _center(trained, center) if training.prior_precision else []
+        self.pretrained = copy_center(trained, center) if training.prior_precision else []
         created = optimizer(list(trained.values())) if optimizer else new_optimizer(list(trained.values()), training)
         self.sampling = as_sampling(created, training)
         self.accelerator = _accelerator(training)
@@ -206,7 +207,7 @@ class _Run:
 
     def restore(self, start: Snapshot) -> tuple[list[float], dict[str, dict[str, int]], int]:
         """Load a snapshot; return its history, its counts of data and its step."""
-        _load(
+        load_params(
             self.bare,
             {
                 name.removeprefix("params/"): tensor
@@ -228,22 +229,35 @@ class _Run:
         return list(start.history), copy.deepcopy(start.data_counts), start.step
 
     def final_params(self) -> dict[str, Tensor]:
-        """Return a copy of the final params, after a check that they are finite."""
+        """Return a copy of the final params that tasks have, after a check that they are finite."""
         self._check(self.training.steps)
-        return snapshot(tensors_of(self.bare))
+        return snapshot(self._own_tensors())
+
+    def _own_tensors(self) -> dict[str, Tensor]:
+        """Return the parameters that tasks have, and the floating-point buffers; all others stay as they were."""
+        names = None if any(task.names is None for task in self.tasks.values()) else self._task_names()
+        return parameters_of(self.bare, names) | buffers_of(self.bare)
+
+    def _task_names(self) -> frozenset[str]:
+        return frozenset().union(*(task.names or () for task in self.tasks.values()))
 
     def estimates(self) -> dict[str, dict[str, Tensor]]:
-        """Return the estimates of a sampling optimizer, by kind and name."""
-        names = {parameter: name for name, parameter in self.bare.named_parameters()}
+        """Return the estimates of a sampling optimizer for the parameters that tasks have, by kind and name."""
+        own = self._own_tensors()
+        names = {parameter: name for name, parameter in self.bare.named_parameters() if name in own}
         estimates = self.sampling.estimates() if self.sampling else {}
         return {
-            kind: snapshot({names[parameter]: tensor for parameter, tensor in tensors.items()})
+            kind: snapshot({names[parameter]: tensor for parameter, tensor in tensors.items() if parameter in names})
             for kind, tensors in estimates.items()
         }
 
+    def is_finite(self) -> bool:
+        """Tell whether no param holds NaN or infinity."""
+        return first_nonfinite(self._own_tensors()) is None
+
     def _check(self, steps: int) -> None:
         """Check that the params are finite, which the loss would show only a step later."""
-        bad = first_nonfinite(tensors_of(self.bare))
+        bad = first_nonfinite(self._own_tensors())
         if bad is not None:
             raise Diverged(_diverged(f"the trained params hold NaN or infinity in {bad}", steps - 1, self.training))
 
@@ -268,20 +282,6 @@ def _count(data_counts: dict[str, dict[str, int]], portions: Step, counted: Mapp
         entry = data_counts.setdefault(portion.task, {"examples": 0, "units": 0})
         entry["examples"] += len(portion.indices)
         entry["units"] += counted[portion.task]
-
-
-def _load(model: nn.Module, params: Params) -> None:
-    own = dict(model.named_parameters()) | dict(model.named_buffers())
-    with torch.no_grad():
-        for name, tensor in params.items():
-            own[name].copy_(tensor)
-
-
-def _center(trained: Mapping[str, nn.Parameter], center: Params | None) -> list[Tensor]:
-    """Copy the centre of the prior, in the order of the trained parameters."""
-    own_center = trained if center is None else {name: center[name] for name in trained if name in center}
-    check_fit(trained, own_center, "the center of the prior")
-    return [own_center[name].detach().clone() for name in trained]
 
 
 def _diverged(what: str, step: int, training: Training) -> str:

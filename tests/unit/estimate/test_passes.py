@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from foretaste.errors import TaskError
-from foretaste.estimate.fisher import build, init, update
+from foretaste.estimate.fisher import Labels, build, fisher, init, update
 from foretaste.estimate.passes import batches_of, count_batch, own_parameters, sum_over
 from foretaste.metrics import METRICS
 from foretaste.task import Rows, Task
@@ -45,3 +47,20 @@ def test_without_batches_there_is_no_curvature() -> None:
             lambda sums, batch: update(estimate, sums, batch),
             lambda examples: None,
         )
+
+
+@pytest.mark.parametrize("labels", ["empirical", "sampled"])
+def test_batches_in_parts_give_the_same_curvature(labels: Labels) -> None:
+    rows = Rows(torch.eye(6), torch.arange(6) % 3)
+    whole = Task("a", rows, rows, [METRICS["accuracy"]])
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layer = nn.Linear(6, 3)
+    expected, found = (
+        fisher(layer, None, task, labels=labels, generator=torch.Generator().manual_seed(0), batch_size=6)
+        for task in (whole, replace(whole, width=1 << 24))
+    )
+    assert [len(part["labels"]) for part in replace(whole, width=1 << 24).parts({"labels": rows.labels})] == [2, 2, 2]
+    assert found.record.units == expected.record.units == 6
+    for name, entries in expected.precision.to_tensors().items():
+        torch.testing.assert_close(found.precision.to_tensors()[name], entries)

@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 from foretaste.errors import TaskError
 from foretaste.loss.class_labels import IGNORED, check_labels, check_logits, losses
@@ -93,3 +94,16 @@ class TestLosses:
     def test_shapes_that_do_not_fit(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
         with pytest.raises(TaskError, match=r"logits \[.*\] and labels \[.*\] do not fit"):
             losses(logits, labels)
+
+    def test_a_large_vocabulary_gives_the_same_where_some_places_have_no_label(self) -> None:
+        logits = normal(2, 3, 5000).requires_grad_()
+        labels = torch.tensor([[1, IGNORED, 4999], [IGNORED, IGNORED, 7]])
+        found = losses(logits, labels)
+        (slopes,) = torch.autograd.grad(found.sum(), logits)
+        flat = nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+        (expected,) = torch.autograd.grad(flat.sum(), logits)
+        assert torch.equal(found.flatten(), flat)
+        assert torch.equal(slopes, expected)
+        assert losses(logits.detach(), torch.full((2, 3), IGNORED)).eq(0).all()
+        with pytest.raises(TaskError, match="label 5000 is not one of the 5000 classes"):
+            losses(logits, torch.tensor([[1, IGNORED, 5000], [1, 1, 1]]))

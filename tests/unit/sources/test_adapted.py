@@ -31,13 +31,13 @@ from foretaste.sources.heads import Heads
 from foretaste.sources.language import load as load_language
 from foretaste.sources.language_metrics import metrics_named
 from foretaste.sources.problem import Problem
-from foretaste.sources.request import TaskRequest
+from foretaste.sources.request import Dtype, TaskRequest
 from foretaste.sources.transformers import load
 from foretaste.task import Batch, Rows, Task
 from foretaste.train.finetune import finetune
 from foretaste.train.joint import joint
 from foretaste.train.training import Training
-from foretaste.weights import TaskWeights, corners
+from foretaste.weights import TaskWeights, corners, uniform
 from laws import random
 from networks import assert_curvature_close
 
@@ -371,3 +371,54 @@ def test_an_expert_is_not_one_of_ours(tmp_path: Path) -> None:
     problem = add_lora(digits(), LoraPlan(r=1, targets=["0"]))
     with pytest.raises(DataError, match="cannot be imported into a study by LoRA"):
         problem.read(problem.model, problem.tasks[0], Expert(tmp_path, "tensors", ()))
+
+
+class TestFrozenInBfloat16:
+    def problem(self, folder: Path, checkpoint: Path, dtype: Dtype) -> Problem:
+        half = transformers.LlamaForCausalLM.from_pretrained(checkpoint, dtype=torch.bfloat16)
+        copied = shutil.copytree(checkpoint, folder / f"half-{dtype}")
+        half.save_pretrained(copied)
+        files = {task: str(table(folder / f"{task}.jsonl", translations(5, seed, 1))) for seed, task in enumerate("ab")}
+        columns = {"prompt": "source", "completion": "target"}
+        plans = [TaskRequest(task, file, file, metrics_named(["perplexity"]), columns) for task, file in files.items()]
+        found = load_language(str(copied), "causal-lm", plans, max_length=32, dtype=dtype)
+        return add_lora(found, SMALL, base=Checkpoint(str(copied), "causal-lm"))
+
+    def test_what_is_trained_is_float32_and_the_rest_as_it_was_stored(
+        self, tmp_path: Path, checkpoints: Checkpoints
+    ) -> None:
+        problem = self.problem(tmp_path, checkpoints.llama, "auto")
+        kinds = {name in problem.trained: tensor.dtype for name, tensor in parameters_of(problem.model).items()}
+        assert kinds == {True: torch.float32, False: torch.bfloat16}
+        assert dict(problem.facts)["architecture"].endswith(" in bfloat16")
+        run = finetune(problem.model, None, problem.tasks[0], TRAINING)
+        assert {tensor.dtype for name, tensor in run.params.items() if name in problem.trained} == {torch.float32}
+        assert run.history[-1] < run.history[0]
+
+    def test_outputs_and_curvature_are_those_of_float32_within_its_digits(
+        self, tmp_path: Path, checkpoints: Checkpoints
+    ) -> None:
+        half, full = (self.problem(tmp_path, checkpoints.llama, dtype) for dtype in ("auto", "float32"))
+        params = stirred(full)
+        torch.testing.assert_close(logits(half, 0, params).float(), logits(full, 0, params), rtol=0.05, atol=0.1)
+        found, expected = (
+            fisher(own.model, params, own.tasks[0], labels="empirical", generator=torch.Generator().manual_seed(0))
+            for own in (half, full)
+        )
+        for name, entries in expected.precision.to_tensors().items():
+            other = found.precision.to_tensors()[name]
+            assert float((other - entries).norm() / entries.norm()) < 0.1
+
+    def test_a_head_that_is_trained_whole_is_float32(
+        self, tmp_path: Path, checkpoints: Checkpoints, plans: list[TaskRequest]
+    ) -> None:
+        path = shutil.copytree(checkpoints.bert, tmp_path / "half")
+        half = transformers.BertForSequenceClassification.from_pretrained(path, dtype=torch.bfloat16)
+        half.save_pretrained(path)
+        problem = add_lora(load(str(path), "text-classification", plans, max_length=16, dtype="auto"), SMALL)
+        own = parameters_of(problem.model)
+        assert {own[name].dtype for name in problem.trained} == {torch.float32}
+        assert {own[name].dtype for name in own if name not in problem.trained} == {torch.bfloat16}
+        run = joint(problem.model, None, problem.tasks, uniform(problem.names), TRAINING)
+        assert run.history[-1] < run.history[0]
+        assert logits(problem, 0, run.params).dtype == torch.float32

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -214,3 +215,41 @@ def test_token_losses_pool_a_steps_label_tokens() -> None:
     truth = nn.functional.cross_entropy(model(rows.inputs).flatten(0, 1), labels.flatten())
     assert run.history[0] == pytest.approx(truth.item(), rel=1e-6)
     assert run.data_counts == {"t": {"examples": 2, "units": 3}}
+
+
+class _Telling(nn.Module):
+    """A frozen layer and a trained one; `seen` has where the weights were at every pass."""
+
+    seen: ClassVar[list[tuple[int, int]]] = []
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frozen, self.trained = nn.Linear(4, 4).requires_grad_(False), nn.Linear(4, 3)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        self.seen.append((self.frozen.weight.data_ptr(), self.trained.weight.data_ptr()))
+        outputs: Tensor = self.trained(self.frozen(inputs))
+        return outputs
+
+
+def test_frozen_params_share_the_model_s_memory_and_are_not_in_the_result() -> None:
+    model = _Telling()
+    before = snapshot(parameters_of(model))
+    names = frozenset({"trained.weight", "trained.bias"})
+    task = replace(TASKS[0], names=names)
+    keeper = Keeper(1)
+    run = train(model, None, [task], [(Portion("a", (0, 1)),)] * 2, Training(steps=2), observer=keeper)
+    frozen, trained = zip(*model.seen, strict=True)
+    assert set(frozen) == {model.frozen.weight.data_ptr()}
+    assert model.trained.weight.data_ptr() not in trained
+    assert set(run.params) == names
+    assert not [name for name in keeper.kept[0].tensors if "frozen" in name]
+    assert all(torch.equal(tensor, before[name]) for name, tensor in parameters_of(model).items())
+
+
+def test_frozen_params_that_are_given_for_the_run_do_not_change_the_model_s() -> None:
+    model = _Telling()
+    before = model.frozen.weight.clone()
+    given = parameters_of(model) | {"frozen.weight": torch.zeros(4, 4)}
+    train(model, given, [TASKS[0]], [(Portion("a", (0, 1)),)], Training(steps=1))
+    assert torch.equal(model.frozen.weight, before)
