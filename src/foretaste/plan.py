@@ -37,6 +37,11 @@ __all__ = [
 _LORA_DEFAULTS: Mapping[str, float] = {"r": 16, "dropout": 0.0, "rslora": False, "train_a": True}
 # Fields of `Finetune` that say what is trained.
 LORA = ("method", "r", "alpha", "targets", "dropout", "rslora", "train_a")
+# Fields of parts that one study can change.
+_FREE = [("preview", name) for name in ("methods", "points", "batch_size")] + [
+    ("joint", "points"),
+    ("finetune", "track"),
+]
 
 
 class Finetune(RecipePart):
@@ -66,6 +71,9 @@ class Finetune(RecipePart):
             "modules that keep the pretrained params, by the ends of their names, such as embeddings or"
             " encoder.layer.[0-2]"
         ),
+    )
+    track: Literal["tensorboard", "wandb", "mlflow"] | None = Field(
+        None, description="tracker that every training run is logged to; results do not depend on it"
     )
     method: Literal["full", "lora"] | None = Field(
         None, description="what is trained: all params (full, if left out) or LoRA factors"
@@ -108,7 +116,7 @@ class Finetune(RecipePart):
     @property
     def numbers(self) -> dict[str, Any]:
         """What a run is trained by, whichever params it trains."""
-        return self.model_dump(exclude={*LORA, "freeze"})
+        return self.model_dump(exclude={*LORA, "freeze", "track"})
 
 
 class Curvature(RecipePart):
@@ -241,21 +249,6 @@ class Recipe(RecipePart):
             return tasks
         return {name: suit_kind(model.row, task) if isinstance(task, dict) else task for name, task in tasks.items()}
 
-    @property
-    def twin_warnings(self) -> tuple[str, ...]:
-        """A warning for each task that is another one in everything: they are one task, whose weight counts twice."""
-        names = list(self.tasks)
-        pairs = [
-            (next((twin for twin in names[:place] if self.tasks[twin] == self.tasks[name]), None), name)
-            for place, name in enumerate(names)
-        ]
-        advice = "so that one task's weight counts twice; remove one, or name other data"
-        return tuple(
-            f"tasks {twin!r} and {name!r} are the same in everything, {advice}"
-            for twin, name in pairs
-            if twin is not None
-        )
-
     def check_goal(self, tasks: Sequence[str]) -> None:
         """Check that preference and floors are about these tasks.
 
@@ -290,9 +283,8 @@ class Recipe(RecipePart):
                 del task["columns"]
         for free in ("name", "recommend", "resources", "snapshot_seconds"):
             del plan[free]
-        for free in ("methods", "points", "batch_size"):
-            del plan["preview"][free]
-        del plan["joint"]["points"]
+        for part, free in _FREE:
+            del plan[part][free]
         if self.preview.mixed_precision == "no":  # so it was before there was another
             del plan["preview"]["mixed_precision"]
         return plan

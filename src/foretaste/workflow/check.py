@@ -19,6 +19,7 @@ from foretaste.report.sections.work import check_section
 from foretaste.sources.plans import FunctionModel, MemoryModel
 from foretaste.sources.problem import Problem
 from foretaste.task import Task
+from foretaste.work.tracking import check_tracker
 from foretaste.workflow.cost import KRONECKER, StudyCost, StudySize, study_cost
 from foretaste.workflow.points import grid, joint_points
 from foretaste.workflow.trial import try_batches, try_labels
@@ -81,10 +82,12 @@ def check_problem(recipe: Recipe, problem: Problem, text: str, file: str) -> Che
     """
     problem.model.to(PartialState().device)
     try:
+        if recipe.finetune.track is not None:
+            check_tracker(recipe.finetune.track)
         micro = recipe.finetune.micro_batch or recipe.finetune.batch_size
         trial = try_batches(problem, micro, recipe.preview.batch_size)
         own_code = isinstance(recipe.model, FunctionModel | MemoryModel)
-        warnings = recipe.twin_warnings + problem.warnings + (try_labels(problem, trial.classes) if own_code else ())
+        warnings = _warn_of_twins(recipe) + problem.warnings + (try_labels(problem, trial.classes) if own_code else ())
     except BadInput as error:
         raise where(error, file, text) from error.__cause__
     try:
@@ -129,6 +132,19 @@ def _describe_task(task: Task, examples: int) -> dict[str, object]:
         "metrics": metrics,
         "epochs": round(examples / len(task.train), 3),
     }
+
+
+def _warn_of_twins(recipe: Recipe) -> tuple[str, ...]:
+    """Warn of each task that is another one in everything: they are one task, whose weight counts twice."""
+    names = list(recipe.tasks)
+    pairs = [
+        (next((twin for twin in names[:place] if recipe.tasks[twin] == recipe.tasks[name]), None), name)
+        for place, name in enumerate(names)
+    ]
+    advice = "so that one task's weight counts twice; remove one, or name other data"
+    return tuple(
+        f"tasks {twin!r} and {name!r} are the same in everything, {advice}" for twin, name in pairs if twin is not None
+    )
 
 
 register_view(
