@@ -200,7 +200,7 @@ def _start_wandb(run: _TrackedRun, stack: ExitStack) -> GeneralTracker:
     """Log to a run of its own beside any other of this process; the tracker's own lines would break progress bars."""
     import wandb
 
-    quiet = {"WANDB_CONSOLE": {"console": "off"}, "WANDB_SILENT": {"silent": True}}
+    quiet: dict[str, dict[str, object]] = {"WANDB_CONSOLE": {"console": "off"}, "WANDB_SILENT": {"silent": True}}
     settings = {name: value for key, part in quiet.items() if key not in os.environ for name, value in part.items()}
     tracker = WandBTracker(
         os.environ.get("WANDB_PROJECT", run.study),
