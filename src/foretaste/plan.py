@@ -35,6 +35,14 @@ __all__ = [
     "Variational",
 ]
 
+# Fields of parts that one study can change, since results do not depend on them but for roundings.
+_FREE = (
+    *(("preview", name) for name in ("methods", "points", "batch_size")),
+    ("joint", "points"),
+    *(("finetune", name) for name in ("track", "gradient_checkpointing")),
+    *(("model", name) for name in ("dtype", "attention")),  # the params' hash tells their format
+)
+
 
 class Curvature(RecipePart):
     """How each task's curvature is estimated."""
@@ -166,21 +174,6 @@ class Recipe(RecipePart):
             return tasks
         return {name: suit_kind(model.row, task) if isinstance(task, dict) else task for name, task in tasks.items()}
 
-    @property
-    def twin_warnings(self) -> tuple[str, ...]:
-        """A warning for each task that is another one in everything: they are one task, whose weight counts twice."""
-        names = list(self.tasks)
-        pairs = [
-            (next((twin for twin in names[:place] if self.tasks[twin] == self.tasks[name]), None), name)
-            for place, name in enumerate(names)
-        ]
-        advice = "so that one task's weight counts twice; remove one, or name other data"
-        return tuple(
-            f"tasks {twin!r} and {name!r} are the same in everything, {advice}"
-            for twin, name in pairs
-            if twin is not None
-        )
-
     def check_goal(self, tasks: Sequence[str]) -> None:
         """Check that preference and floors are about these tasks.
 
@@ -215,12 +208,8 @@ class Recipe(RecipePart):
                 del task["columns"]
         for free in ("name", "recommend", "resources", "snapshot_seconds"):
             del plan[free]
-        for free in ("methods", "points", "batch_size"):
-            del plan["preview"][free]
-        del plan["finetune"]["gradient_checkpointing"]
-        for known_by_content in ("dtype", "attention"):  # the params' hash has the format; attention changes roundings
-            plan["model"].pop(known_by_content, None)
-        del plan["joint"]["points"]
+        for part, free in _FREE:
+            plan[part].pop(free, None)
         if self.preview.mixed_precision == "no":  # so it was before there was another
             del plan["preview"]["mixed_precision"]
         return plan

@@ -11,7 +11,7 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from foretaste.errors import BadInput, RecipeError, TaskError
+from foretaste.errors import BadInput, MissingExtra, RecipeError, TaskError
 from foretaste.located import line_of, load_yaml
 from foretaste.names import check_name
 from foretaste.plan import LORA, Finetune, Recipe
@@ -142,7 +142,8 @@ def where(error: BadInput, file: str, text: str) -> BadInput:
     """
     if not error.field:
         return error
-    return RecipeError(f"{file}, line {line_of(text, error.field)}, {'.'.join(error.field)}: {error}")
+    kind = MissingExtra if isinstance(error, MissingExtra) else RecipeError
+    return kind(f"{file}, line {line_of(text, error.field)}, {'.'.join(error.field)}: {error}")
 
 
 def _expand_variables(value: object, variables: Mapping[str, str], field: tuple[str, ...]) -> object:

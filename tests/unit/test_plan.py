@@ -125,6 +125,7 @@ FREE: Mapping[str, object] = {
     "recommend": {"prefer": "worst", "floors": ["all>=90%"]},
     "preview": {"methods": ["simple"], "points": 3, "batch_size": 1},
     "joint": {"points": 0},
+    "finetune": {"track": "mlflow"},
 }
 BOUND: Sequence[Mapping[str, object]] = [
     {"seed": 1},
@@ -190,7 +191,7 @@ def test_freezing_is_left_out_by_default_and_no_number_of_training() -> None:
     assert digits({}).finetune.freeze is None
     found = digits({"finetune": {"freeze": ["0"]}})
     assert found.finetune.freeze == ["0"]
-    assert "freeze" not in found.finetune.numbers
+    assert not {"freeze", "track"} & set(found.finetune.numbers)
     assert found.identity()["finetune"]["freeze"] == ["0"]
     with pytest.raises(ValidationError, match="at least 1 item"):
         digits({"finetune": {"freeze": []}})

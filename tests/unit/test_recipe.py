@@ -415,23 +415,3 @@ def test_lists_hold_as_many_as_they_should_and_nothing_twice(line: str, message:
         RecipeError, match=f"^r.yaml, line {10 if line.startswith('text: [') else 11}, {re.escape(message)}"
     ):
         parse(TEXT.replace("text: text", line), "r.yaml")
-
-
-def test_one_task_under_two_names() -> None:
-    task = "{train: a.csv, validation: b.csv, text: t}"
-    head = TEXT.split("tasks:", maxsplit=1)[0]
-    one = parse(f"{head}tasks:\n  a: {task}\n  b: {task}\n  c: {task.replace('a.csv', 'c.csv')}\n")
-    said = (
-        "tasks 'a' and 'b' are the same in everything, so that one task's weight counts twice; remove one, or name"
-        " other data"
-    )
-    assert one.twin_warnings == (said,)
-    assert parse(f"{head}tasks:\n  a: {task}\n  b: {task.replace('t}', 't, metrics: [f1]}')}\n").twin_warnings == ()
-
-
-@pytest.mark.parametrize("name", ["movies", "'movies'", '"movies"'])
-def test_one_name_for_two_tasks(name: str) -> None:
-    with pytest.raises(
-        RecipeError, match=r"^r\.yaml, line 15: 'movies' is already there in line 7; give it another name"
-    ):
-        parse(f"{TEXT}  {name}:\n    train: a.csv\n    validation: b.csv\n    text: t\n", "r.yaml")

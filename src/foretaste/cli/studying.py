@@ -4,6 +4,7 @@ import shlex
 from typing import Annotated, Literal
 
 import typer
+from rich.console import Console
 
 from foretaste.cli.app import app
 from foretaste.cli.arguments import again, variables
@@ -29,13 +30,16 @@ __all__ = ["check", "compare", "confirm", "fit", "mergeability", "preview"]
 
 @app.command(epilog="Example: [bold]foretaste check study.yaml[/]")
 def check(recipe: RecipeFile, var: Variables = None, as_json: Json = False) -> None:
-    """Open every data file, check every label, and try every task on a full batch; nothing is written."""
+    """Open every data file, check every label, and try a batch of every task; nothing is written."""
     from foretaste.cli.printing import print_result
     from foretaste.recipe import read
+    from foretaste.report.progress import TerminalWatch
     from foretaste.workflow.check import check as check_recipe
 
     plan, content = read(recipe, variables(var))
-    checked, _ = check_recipe(plan, content, str(recipe))
+    watch = TerminalWatch(Console(stderr=True))
+    with watch.progress:
+        checked, _ = check_recipe(plan, content, str(recipe), watch)
     after = [
         *(f"warning: {warning}" for warning in checked.warnings),
         f"next: {again(['run', str(recipe)], None, var)}",

@@ -74,7 +74,7 @@ def working(
     engine = engine_for(plan, workers)
     engine.warm_up()  # while the model and the data are loaded here
     with watching(Console(stderr=True)) as watch:
-        checked, problem = check(plan, content, str(file))
+        checked, problem = check(plan, content, str(file), watch)
         for warning in checked.warnings:
             watch.say(f"warning: {warning}")
         points = [TaskWeights.parse(text, problem.names) for text in weights or ()]

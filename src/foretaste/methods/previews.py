@@ -18,7 +18,7 @@ from foretaste.outputs import Outputs
 from foretaste.params import Params, buffers_of, tensors_of
 from foretaste.remembered import Memory
 from foretaste.together import at_once, evaluate_each
-from foretaste.train.sharpen import sharpen
+from foretaste.train.sharpen import sharpen, sharpening
 from foretaste.weights import TaskWeights
 from foretaste.work.context import Context
 from foretaste.work.evaluation_work import EvaluationWork
@@ -32,6 +32,7 @@ from foretaste.work.judge import (
     use_precision,
 )
 from foretaste.work.observer import Observer
+from foretaste.work.tracking import logged_run
 from foretaste.work.work import Work
 
 __all__ = ["Previews", "SharpenedPreview", "memory_of", "merger_of", "method_work", "preview_inputs", "sites_of"]
@@ -249,9 +250,19 @@ class SharpenedPreview(EvaluationWork):
         _, merger = merger_of(context, self.method, observer)
         params = reestimate_statistics(context, merger.merge(self.weights).params, self.weights)
         training = context.joint_training
-        run = sharpen(
-            problem.model, None, params, problem.tasks, self.weights, training, steps=self.steps, realise=realise
-        )
+        name, key = f"{self.method}+{self.steps} {self.weights}", self.keys(context)[0]
+        with logged_run(context, name, key, sharpening(training, self.steps), observer) as log:
+            run = sharpen(
+                problem.model,
+                None,
+                params,
+                problem.tasks,
+                self.weights,
+                training,
+                steps=self.steps,
+                realise=realise,
+                observer=log,
+            )
         return [
             evaluate_row(context, run.params, self.weights, Fidelity.SHARPENED, self.method, start, steps=self.steps)
         ]

@@ -63,6 +63,10 @@ class VariationalRun(TrainingPiece[Run]):
     stage = "variational finetuning"
     kind = "finetune"
 
+    @property
+    def run_name(self) -> str:
+        return f"variational {self.task}"
+
     def __str__(self) -> str:
         return f"variational finetuning on task {self.task!r}"
 
@@ -70,15 +74,12 @@ class VariationalRun(TrainingPiece[Run]):
         return {
             "base": context.base,
             "task": [self.task, context.task(self.task).identity],
-            "training": asdict(self._training(context)),
+            "training": asdict(self.training(context)),
             "variational": {**context.recipe.variational.model_dump(), "weight_decay": self._decay(context)},
         }
 
-    def steps(self, context: Context) -> int:
-        return context.training.steps
-
     def train(self, context: Context, start: Snapshot | None, observer: Observer) -> Trained:
-        plan, task, training = context.recipe.variational, context.task(self.task), self._training(context)
+        plan, task, training = context.recipe.variational, context.task(self.task), self.training(context)
         optimizer = build(
             task,
             training.steps,
@@ -105,7 +106,7 @@ class VariationalRun(TrainingPiece[Run]):
         center = {name: tensors[name] for name in parameters_of(model, task.names)}
         return finish(center, learned, task, steps=context.training.steps, carried=carried)
 
-    def _training(self, context: Context) -> Training:
+    def training(self, context: Context) -> Training:
         """Return the settings of the training, without a prior, since the optimizer has one."""
         return replace(context.training, learning_rate=context.recipe.variational.learning_rate, prior_precision=0.0)
 

@@ -46,6 +46,9 @@ class Finetune(RecipePart):
             " encoder.layer.[0-2]"
         ),
     )
+    track: Literal["tensorboard", "wandb", "mlflow"] | None = Field(
+        None, description="tracker that every training run is logged to; results do not depend on it"
+    )
     method: Literal["full", "lora"] | None = Field(
         None, description="what is trained: all params (full, if left out) or LoRA factors"
     )
@@ -87,4 +90,4 @@ class Finetune(RecipePart):
     @property
     def numbers(self) -> dict[str, Any]:
         """What a run is trained by, whichever params it trains."""
-        return self.model_dump(exclude={*LORA, "freeze", "gradient_checkpointing"})
+        return self.model_dump(exclude={*LORA, "freeze", "track", "gradient_checkpointing"})

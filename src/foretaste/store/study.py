@@ -251,6 +251,11 @@ class StudyStore:
         self._artefacts.drop_snapshot(key)
 
     @property
+    def tracking(self) -> Path:
+        """Return the folder for the files of trackers, which need not exist yet."""
+        return self.path / "tracking"
+
+    @property
     def snapshots_at(self) -> str:
         """Return the place of snapshots, for messages."""
         return self._artefacts.snapshots_at

@@ -61,7 +61,7 @@ def open_recipe(
         plan, text = read(Path(recipe), variables)
     chosen = engine or engine_for(plan, workers)
     chosen.warm_up()  # while the model and the data are loaded here
-    result, problem = check(plan, text, file)
+    result, problem = check(plan, text, file, watch)
     _warn(watch, result.warnings)
     return start(plan, text, problem, folder, watch, file=file, engine=chosen)
 
@@ -93,7 +93,7 @@ def open_in_memory(
     plan = _parse(text, {})
     try:
         problem = adapt(plan, model, tasks)
-        result = check_problem(plan, problem, text, _FILE)
+        result = check_problem(plan, problem, text, _FILE, watch)
     except BadInput as error:
         raise _without_line(error) from error.__cause__
     _warn(watch, result.warnings)

@@ -56,9 +56,9 @@ class StudyVerbs(ExportVerbs):
             return session.problem
 
     def check(self) -> CheckResult:
-        """Check every label, try every task on a full batch, and count the work that the recipe asks for."""
+        """Check every label, try a batch of every task, and count the work that the recipe asks for."""
         with self._at_work() as session:
-            return check_problem(session.recipe, session.problem, "", str(self.folder))
+            return check_problem(session.recipe, session.problem, "", str(self.folder), session.watch)
 
     def fit(self, *, estimate: Literal["fisher"] | None = None) -> FittedTasks:
         """Train every task on its own, estimate its curvature, and measure each model before and after training.

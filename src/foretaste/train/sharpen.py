@@ -15,11 +15,11 @@ from foretaste.params import Params
 from foretaste.task import Task
 from foretaste.train.joint import joint
 from foretaste.train.mixture import Realise
-from foretaste.train.run import Trained
+from foretaste.train.run import Observer, Trained
 from foretaste.train.training import Training
 from foretaste.weights import TaskWeights
 
-__all__ = ["sharpen"]
+__all__ = ["sharpen", "sharpening"]
 
 
 def sharpen(
@@ -32,6 +32,7 @@ def sharpen(
     *,
     steps: int,
     realise: Realise = "sampling",
+    observer: Observer | None = None,
 ) -> Trained:
     """Train from a preview for a number of joint steps.
 
@@ -47,6 +48,7 @@ def sharpen(
         training: The training of the joint run that this stands in for.
         steps: Joint steps, at least 1.
         realise: Whether alpha gives shares of the examples or factors of the losses.
+        observer: Called at every step.
 
     Raises:
         RunFailed: There are fewer steps than 1.
@@ -72,12 +74,21 @@ def sharpen(
     """
     if steps < 1:
         raise RunFailed(f"sharpening takes at least 1 step, not {steps}; a preview without any is the preview itself")
-    short = replace(
-        training, steps=steps, warmup=0.0, decay="linear" if training.decay == "constant" else training.decay
-    )
     center = (
         pretrained
         if pretrained is not None
         else {name: parameter.detach() for name, parameter in model.named_parameters()}
     )
-    return joint(model, preview, tasks, weights, short, realise=realise, center=center)
+    return joint(
+        model, preview, tasks, weights, sharpening(training, steps), realise=realise, center=center, observer=observer
+    )
+
+
+def sharpening(training: Training, steps: int) -> Training:
+    """Return how a preview is sharpened, from the training of the joint run that it stands in for.
+
+    >>> sharpening(Training(steps=100, warmup=0.1, decay="constant"), 10).decay
+    'linear'
+    """
+    decay = "linear" if training.decay == "constant" else training.decay
+    return replace(training, steps=steps, warmup=0.0, decay=decay)

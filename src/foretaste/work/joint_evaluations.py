@@ -15,6 +15,7 @@ from foretaste.work.evaluation_work import EvaluationWork
 from foretaste.work.judge import describe_evaluation, evaluate_row
 from foretaste.work.observer import Observer
 from foretaste.work.runs import JointRun
+from foretaste.work.tracking import logged_run
 from foretaste.work.work import Work
 
 __all__ = ["JointEvaluation", "ShortJointRun"]
@@ -109,7 +110,9 @@ class ShortJointRun(EvaluationWork):
         self, context: Context, points: Sequence[TaskWeights], observer: Observer
     ) -> list[tuple[Evaluation, Params]]:
         start, problem, realise = time.perf_counter(), context.problem, context.recipe.joint.realise
-        run = joint(problem.model, None, problem.tasks, self.weights, self._training(context), realise=realise)
+        training, name, key = self._training(context), f"pretrained+{self.steps} {self.weights}", self.keys(context)[0]
+        with logged_run(context, name, key, training, observer) as log:
+            run = joint(problem.model, None, problem.tasks, self.weights, training, realise=realise, observer=log)
         row = evaluate_row(context, run.params, self.weights, Fidelity.SHARPENED, "pretrained", start, steps=self.steps)
         return [row]
 

@@ -4,7 +4,8 @@ import time
 
 from foretaste.errors import Stopped
 from foretaste.store.study import StudyStore
-from foretaste.train.run import Snapshot
+from foretaste.train.run import Observer as RunObserver
+from foretaste.train.run import Silent, Snapshot
 from foretaste.work.context import Watch
 
 __all__ = ["Observer", "stop_if_asked"]
@@ -33,6 +34,7 @@ class Observer:
 
     def __init__(self, watch: Watch, size: int) -> None:
         self._watch, self._size, self._counted = watch, size, 0
+        self._log: RunObserver = Silent()
         self._study: StudyStore | None = None
         self._key, self._before, self._every = "", 0.0, 0.0
         self._start = self._kept = time.perf_counter()
@@ -82,8 +84,13 @@ class Observer:
         """Return the seconds spent on this training, those before an interruption included."""
         return self._before + time.perf_counter() - self._start
 
+    def pass_steps_to(self, log: RunObserver) -> None:
+        """Report every step of training to a log, too."""
+        self._log = log
+
     def on_step(self, done: int, loss: float) -> None:
         self.advance(1, f"loss {loss:.3f}, step {done}")
+        self._log.on_step(done, loss)
 
     def wants_snapshot(self, done: int) -> bool:
         return self._study is not None and (self._watch.stopping() or time.perf_counter() - self._kept >= self._every)

@@ -37,21 +37,22 @@ class SingleTaskRun(TrainingPiece[Run]):
     stage = "single-task finetuning"
     kind = "finetune"
 
+    @property
+    def run_name(self) -> str:
+        return self.task + (f" run {self.member + 1}" if self.member else "")
+
     def __str__(self) -> str:
         return f"finetuning on task {self.task!r}" + (f", run {self.member + 1}" if self.member else "")
 
     def inputs(self, context: Context) -> dict[str, object]:
-        return {**_task_inputs(context, self.task), "training": asdict(self._training(context))}
-
-    def steps(self, context: Context) -> int:
-        return context.training.steps
+        return {**_task_inputs(context, self.task), "training": asdict(self.training(context))}
 
     def train(self, context: Context, start: Snapshot | None, observer: Observer) -> Trained:
         return finetune(
             context.problem.model,
             None,
             context.task(self.task),
-            self._training(context),
+            self.training(context),
             start=start,
             observer=observer,
         )
@@ -59,7 +60,7 @@ class SingleTaskRun(TrainingPiece[Run]):
     def read(self, context: Context, done: Done) -> Run:
         return Run.of(done)
 
-    def _training(self, context: Context) -> Training:
+    def training(self, context: Context) -> Training:
         return replace(context.training, seed=context.training.seed + _STRIDE * self.member)
 
 
@@ -127,25 +128,29 @@ class JointRun(TrainingPiece[Run]):
     stage = "joint finetuning"
     kind = "joint"
 
+    @property
+    def run_name(self) -> str:
+        return f"joint {self.weights}"
+
     def __str__(self) -> str:
         return f"joint finetuning at {self.weights}"
+
+    def training(self, context: Context) -> Training:
+        return context.joint_training
 
     def inputs(self, context: Context) -> dict[str, object]:
         return {
             "base": context.base,
             "data": context.data,
             "weights": self.weights.key,
-            "training": asdict(context.joint_training),
+            "training": asdict(self.training(context)),
             "realise": context.recipe.joint.realise,
         }
-
-    def steps(self, context: Context) -> int:
-        return context.joint_training.steps
 
     def train(self, context: Context, start: Snapshot | None, observer: Observer) -> Trained:
         model, tasks, realise = context.problem.model, context.problem.tasks, context.recipe.joint.realise
         return joint(
-            model, None, tasks, self.weights, context.joint_training, realise=realise, start=start, observer=observer
+            model, None, tasks, self.weights, self.training(context), realise=realise, start=start, observer=observer
         )
 
     def read(self, context: Context, done: Done) -> Run:

@@ -14,9 +14,11 @@ from foretaste.errors import Diverged, StudyError
 from foretaste.params import Params
 from foretaste.store.study import Done, Json, key_of
 from foretaste.train.run import Snapshot, Trained
+from foretaste.train.training import Training
 from foretaste.weights import TaskWeights
 from foretaste.work.context import Context
 from foretaste.work.observer import Observer
+from foretaste.work.tracking import logged_run
 
 __all__ = ["Computation", "Piece", "TrainingPiece", "Work", "from_json", "revisions", "to_json"]
 
@@ -150,9 +152,14 @@ class Computation(Piece[Result]):
 class TrainingPiece(Piece[Result]):
     """Training, which goes on from its last snapshot after an interruption."""
 
+    @property
     @abstractmethod
-    def steps(self, context: Context) -> int:
-        """Count the steps of the run."""
+    def run_name(self) -> str:
+        """Return the name of the run in a tracker, after the study's."""
+
+    @abstractmethod
+    def training(self, context: Context) -> Training:
+        """Return the settings of the training."""
 
     @abstractmethod
     def train(self, context: Context, start: Snapshot | None, observer: Observer) -> Trained:
@@ -163,7 +170,7 @@ class TrainingPiece(Piece[Result]):
         """
 
     def size(self, context: Context) -> int:
-        return self.steps(context)
+        return self.training(context).steps
 
     def _on_finished(self, context: Context, key: str) -> None:
         context.study.drop_snapshot(key)  # left by a process that was killed just after it had finished
@@ -171,10 +178,13 @@ class TrainingPiece(Piece[Result]):
     def _make_and_keep(self, context: Context, observer: Observer, key: str, inputs: Json) -> Done:
         study = context.study
         start, seconds = study.load_snapshot(key)
-        observer.keep_snapshots(study, key, seconds, context.recipe.snapshot_seconds)
-        observer.advance(start.step if start else 0)
+        first = start.step if start else 0
+        observer.advance(first)
         try:
-            trained = self.train(context, start, observer)
+            with logged_run(context, self.run_name, key, self.training(context), observer, first) as log:
+                observer.keep_snapshots(study, key, seconds, context.recipe.snapshot_seconds)
+                observer.pass_steps_to(log)
+                trained = self.train(context, start, observer)
         except Diverged as error:
             is_kept = study.load_snapshot(key)[0] is not None
             state = f"the last good state is kept in {study.snapshots_at}" if is_kept else "no good state was reached"

@@ -19,11 +19,13 @@ from foretaste.report.sections.work import check_section
 from foretaste.sources.plans import FunctionModel, MemoryModel
 from foretaste.sources.problem import Problem
 from foretaste.task import Task
+from foretaste.work.context import Unwatched, Watch
+from foretaste.work.tracking import check_tracker
 from foretaste.workflow.cost import KRONECKER, StudyCost, StudySize, study_cost
 from foretaste.workflow.points import grid, joint_points
 from foretaste.workflow.trial import try_batches, try_labels
 
-__all__ = ["CheckResult", "check", "check_problem"]
+__all__ = ["CheckResult", "check", "check_problem", "load_watched"]
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,14 @@ class CheckResult(Readable):
     __repr__ = one_line
 
 
-def check(recipe: Recipe, text: str, file: str) -> tuple[CheckResult, Problem]:
-    """Open every data file, check every label, and try every task on a full batch.
+def check(recipe: Recipe, text: str, file: str, watch: Watch | None = None) -> tuple[CheckResult, Problem]:
+    """Open every data file, check every label, and try a batch of every task.
+
+    Args:
+        recipe: The recipe.
+        text: The recipe's text, for line numbers.
+        file: The recipe's path.
+        watch: Shows progress.
 
     Raises:
         BadInput: The first fault found; nothing is written.
@@ -63,28 +71,54 @@ def check(recipe: Recipe, text: str, file: str) -> tuple[CheckResult, Problem]:
     >>> result.parameters, result.trainings
     (3466, (3, 5))
     """
+    problem = load_watched(recipe, text, file, watch or Unwatched())
+    return check_problem(recipe, problem, text, file, watch), problem
+
+
+def load_watched(recipe: Recipe, text: str, file: str, watch: Watch) -> Problem:
+    """Load a recipe's model and tasks, and show that this is under way.
+
+    Args:
+        recipe: The recipe.
+        text: The recipe's text, for line numbers.
+        file: The recipe's path.
+        watch: Shows progress.
+
+    Raises:
+        BadInput: Something that the recipe names cannot be used; file, line and field are given.
+
+    >>> from foretaste.recipe import parse
+    >>> text = "{name: a, model: {source: digits}}"
+    >>> load_watched(parse(text), text, "study.yaml", Unwatched()).names
+    ['low', 'mid', 'high']
+    """
+    watch.begin("loading model, data", 1)
     problem = load(recipe, text, file)
-    return check_problem(recipe, problem, text, file), problem
+    watch.advance(1)
+    return problem
 
 
-def check_problem(recipe: Recipe, problem: Problem, text: str, file: str) -> CheckResult:
-    """Check every label, and try every task on a full batch.
+def check_problem(recipe: Recipe, problem: Problem, text: str, file: str, watch: Watch | None = None) -> CheckResult:
+    """Check every label, and try a batch of every task.
 
     Args:
         recipe: The recipe.
         problem: Its model and tasks.
         text: The recipe's text, for line numbers.
         file: The recipe's path.
+        watch: Shows progress.
 
     Raises:
         BadInput: The first fault found; nothing is written.
     """
     problem.model.to(PartialState().device)
     try:
+        if recipe.finetune.track is not None:
+            check_tracker(recipe.finetune.track)
         micro = recipe.finetune.micro_batch or recipe.finetune.batch_size
-        trial = try_batches(problem, micro, recipe.preview.batch_size)
+        trial = try_batches(problem, micro, recipe.preview.batch_size, watch)
         own_code = isinstance(recipe.model, FunctionModel | MemoryModel)
-        warnings = recipe.twin_warnings + problem.warnings + (try_labels(problem, trial.classes) if own_code else ())
+        warnings = _warn_of_twins(recipe) + problem.warnings + (try_labels(problem, trial.classes) if own_code else ())
     except BadInput as error:
         raise where(error, file, text) from error.__cause__
     try:
@@ -129,6 +163,19 @@ def _describe_task(task: Task, examples: int) -> dict[str, object]:
         "metrics": metrics,
         "epochs": round(examples / len(task.train), 3),
     }
+
+
+def _warn_of_twins(recipe: Recipe) -> tuple[str, ...]:
+    """Warn of each task that is another one in everything: they are one task, whose weight counts twice."""
+    names = list(recipe.tasks)
+    pairs = [
+        (next((twin for twin in names[:place] if recipe.tasks[twin] == recipe.tasks[name]), None), name)
+        for place, name in enumerate(names)
+    ]
+    advice = "so that one task's weight counts twice; remove one, or name other data"
+    return tuple(
+        f"tasks {twin!r} and {name!r} are the same in everything, {advice}" for twin, name in pairs if twin is not None
+    )
 
 
 register_view(

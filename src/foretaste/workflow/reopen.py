@@ -7,11 +7,11 @@ from pydantic import ValidationError
 from foretaste.engines.choose import engine_for
 from foretaste.engines.engine import Engine
 from foretaste.errors import StudyError
-from foretaste.loading import load
 from foretaste.plan import Recipe
 from foretaste.sources.plans import MemoryModel
 from foretaste.store.study import StudyStore
-from foretaste.work.context import Watch
+from foretaste.work.context import Unwatched, Watch
+from foretaste.workflow.check import load_watched
 from foretaste.workflow.outcome import is_from_outside
 from foretaste.workflow.session import Session
 from foretaste.workflow.start import start
@@ -63,7 +63,7 @@ def reopen(
         )
     if not trust:
         check_trust(folder, recipe)
-    problem = load(recipe, text, str(folder))
+    problem = load_watched(recipe, text, str(folder), watch or Unwatched())
     used_engine = engine or engine_for(recipe, workers)
     return start(recipe, text, problem, folder, watch, file=str(folder), engine=used_engine)
 

@@ -1,4 +1,4 @@
-"""Trying a problem before any work: a full batch of every task, and every label of data that nobody looked at yet."""
+"""Trying a problem before any work: a batch of every task, and every label of data that nobody looked at yet."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +16,8 @@ from foretaste.params import in_eval_mode, wide
 from foretaste.sources.class_warnings import one_class_warnings
 from foretaste.sources.problem import Problem
 from foretaste.task import Batch, Examples, Rows, Task
+from foretaste.work.context import Unwatched, Watch
+from foretaste.work.observer import stop_if_asked
 
 __all__ = ["Trial", "try_batches", "try_labels"]
 
@@ -23,6 +25,8 @@ _R = TypeVar("_R")
 
 _FORWARDS = 3  # a training batch takes as long as so many forward passes
 _TIMES, _LONG = 3, 0.2  # a batch is timed so often, unless it took so many seconds
+_ENOUGH = 2.0  # most seconds that a batch may be expected to take
+_GROWTH = 4  # of a batch that is too slow to be tried at its full size at once
 
 
 @dataclass(frozen=True)
@@ -43,42 +47,59 @@ class Trial:
     __repr__ = one_line
 
 
-def try_batches(problem: Problem, train_size: int, validation_size: int) -> Trial:
-    """Take every task through one batch of training and of validation data, as large as in the study.
+def try_batches(problem: Problem, train_size: int, validation_size: int, watch: Watch | None = None) -> Trial:
+    """Take every task through one batch of training and of validation data.
+
+    A batch is as large as in the study, unless it would take longer than two seconds: then it has fewer rows, and the
+    time of the full one is estimated.
 
     Args:
         problem: Its model holds the params to try.
         train_size: Examples of a training batch.
         validation_size: Examples of a batch of evaluation.
+        watch: Shows progress.
 
     Raises:
+        Stopped: The user asked to stop.
         BadInput: Something does not fit or is not finite; the recipe's field is named.
 
     >>> from foretaste.sources.digits import digits
     >>> try_batches(digits(), 32, 128).classes
     {'low': 10, 'mid': 10, 'high': 10}
     """
-    classes, model = {}, problem.model
+    classes, model, watch = {}, problem.model, watch or Unwatched()
     training, evaluation = 0.0, 0.0
+    watch.begin("trying batches", 2 * len(problem.tasks))
     with in_eval_mode(model):
         for task in problem.tasks:
+            stop_if_asked(watch)
             _, seconds = _try_part(model, task, "train", task.train, train_size)
             training += seconds
+            watch.advance(1, task.name)
             classes[task.name], seconds = _try_part(model, task, "validation", task.validation, validation_size)
             evaluation += seconds * max(1.0, len(task.validation) / validation_size)
+            watch.advance(1, task.name)
     return Trial(classes, _FORWARDS * training / len(problem.tasks), evaluation)
 
 
 def _try_part(model: nn.Module, task: Task, part: str, examples: Examples, size: int) -> tuple[int, float]:
-    """Try two rows, then a batch; return the width of the batch's outputs, and the shortest time that it took."""
+    """Try two rows, then a batch; return the width of its outputs, and about how long a full batch takes."""
     few, many = min(2, len(examples)), min(size, len(examples))
     _try(task, part, few, partial(_measure_few, model, task, examples, few))
-    seconds = list[float]()
-    while len(seconds) < _TIMES and sum(seconds) < _LONG:
+
+    def time_batch(count: int) -> tuple[int, float]:
         start = time.perf_counter()
-        width = _try(task, part, many, partial(_check_batch, model, task, examples, many))
-        seconds.append(time.perf_counter() - start)
-    return width, min(seconds)
+        width = _try(task, part, count, partial(_check_batch, model, task, examples, count))
+        return width, time.perf_counter() - start
+
+    count, (width, seconds) = few, time_batch(few)
+    while count < many and seconds * min(_GROWTH, many / count) <= _ENOUGH:
+        count = many if seconds * many / count <= _ENOUGH else min(many, _GROWTH * count)
+        width, seconds = time_batch(count)
+    times = [seconds]
+    while len(times) < _TIMES and sum(times) < _LONG:
+        times.append(time_batch(count)[1])
+    return width, min(times) * many / count
 
 
 def try_labels(problem: Problem, classes: Mapping[str, int]) -> tuple[str, ...]:
@@ -145,17 +166,20 @@ def _measure_few(model: nn.Module, task: Task, examples: Examples, count: int) -
 def _check_batch(model: nn.Module, task: Task, examples: Examples, count: int) -> int:
     """The width of a batch's outputs, which are finite, as the losses are."""
     batch: Batch = task.batch(examples, range(count), next(model.parameters()).device)
-    with torch.no_grad():
-        outputs = task.predict(model, batch)
-    task.loss.check(outputs, batch)
-    for name, values in (("outputs", outputs), ("losses", task.loss.per_unit(outputs, batch))):
-        row = _first_bad_row(values)
-        if row is not None:
-            raise TaskError(
-                f"the model's {name} on task {task.name!r} hold NaN or infinity, first at row {row + 1} of {count};"
-                " look at that row's values and at the pretrained params"
-            )
-    return outputs.shape[-1] if outputs.dim() > 1 else 1
+    width, done = 1, 0
+    for part in task.parts(batch):
+        with torch.no_grad():
+            outputs = task.predict(model, part)
+        task.loss.check(outputs, part)
+        for name, values in (("outputs", outputs), ("losses", task.loss.per_unit(outputs, part))):
+            row = _first_bad_row(values)
+            if row is not None:
+                raise TaskError(
+                    f"the model's {name} on task {task.name!r} hold NaN or infinity, first at row {done + row + 1} of"
+                    f" {count}; look at that row's values and at the pretrained params"
+                )
+        width, done = outputs.shape[-1] if outputs.dim() > 1 else 1, done + len(part["labels"])
+    return width
 
 
 def _first_bad_row(values: Tensor) -> int | None:

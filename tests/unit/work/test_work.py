@@ -88,15 +88,18 @@ class ToyRun(TrainingPiece[Done]):
     def inputs(self, context: Context) -> dict[str, object]:
         return {"broken": self.broken}
 
-    def steps(self, context: Context) -> int:
-        return 6
+    @property
+    def run_name(self) -> str:
+        return "toy"
+
+    def training(self, context: Context) -> Training:
+        return Training(steps=50, batch_size=2) if self.broken else TRAINING
 
     def train(self, context: Context, start: Snapshot | None, observer: Observer) -> Trained:
-        task, training = blobs("a", 1), TRAINING
+        task = blobs("a", 1)
         if self.broken:
             task.train.inputs[7] = float("inf")  # type: ignore[attr-defined]
-            training = Training(steps=50, batch_size=2)
-        return finetune(linear(), None, task, training, start=start, observer=observer)
+        return finetune(linear(), None, task, self.training(context), start=start, observer=observer)
 
     def read(self, context: Context, done: Done) -> Done:
         return done

@@ -1,11 +1,14 @@
 """Every fault of a recipe is reported before any work."""
 
+import re
+import sys
 from pathlib import Path
 
 import pytest
 
-from foretaste.errors import RecipeError
-from foretaste.recipe import parse
+from checkpoints import Checkpoints, sentences, table, transformers_recipe
+from foretaste.errors import MissingExtra, RecipeError
+from foretaste.recipe import parse, read
 from foretaste.simplex import lattice
 from foretaste.workflow.check import check
 
@@ -79,3 +82,23 @@ def test_a_headline_that_no_ensemble_has_is_refused_where_one_is_asked_for(tmp_p
 def test_joint_runs_may_have_other_steps_than_single_task_runs() -> None:
     text = "name: a\nmodel: {source: digits}\nfinetune: {steps: 7}\njoint: {points: 1, steps: 2}\n"
     assert check(parse(text), text, "r.yaml")[0].cost.training_steps == 3 * 7 + 2 * 2
+
+
+def test_tasks_that_are_the_same_in_everything_are_warned_of(tmp_path: Path, checkpoints: Checkpoints) -> None:
+    data = table(tmp_path / "a.jsonl", sentences(8, 0)), table(tmp_path / "b.jsonl", sentences(8, 1))
+    recipe = transformers_recipe(tmp_path / "r.yaml", checkpoints.bert, {"a": data, "b": data})
+    result, _ = check(*read(recipe), str(recipe))
+    assert (
+        "tasks 'a' and 'b' are the same in everything, so that one task's weight counts twice; remove one, or name"
+        " other data"
+    ) in result.warnings
+
+
+def test_a_tracker_that_is_not_installed_is_refused_before_anything_is_created(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)  # as Python does for a package that cannot be imported
+    text = "name: a\nmodel: {source: digits}\nfinetune:\n  track: mlflow\n"
+    advice = "mlflow is not installed; install it with: pip install 'foretaste[mlflow]'"
+    with pytest.raises(MissingExtra, match=re.escape(f"r.yaml, line 4, finetune.track: {advice}")):
+        check(parse(text), text, "r.yaml")

@@ -13,6 +13,7 @@ from foretaste.errors import Stopped, TaskError
 from foretaste.metrics import METRICS
 from foretaste.sources.problem import Problem
 from foretaste.task import Batch, Example, Rows, Task
+from foretaste.work.context import Unwatched
 from foretaste.workflow.trial import try_batches, try_labels
 from problems import blobs, linear
 
@@ -99,7 +100,7 @@ def test_losses_that_are_not_finite() -> None:
     def certain(model: nn.Module, batch: Batch) -> Tensor:
         return torch.tensor([[-3e38, 3e38, 0.0]]).expand(len(batch["labels"]), 3) * 1.0
 
-    with pytest.raises(TaskError, match="losses on task 'b' hold NaN or infinity, first at row 1 of 8"):
+    with pytest.raises(TaskError, match="losses on task 'b' hold NaN or infinity, first at row 1 of 2"):
         try_batches(problem(replace(SECOND, predict=certain)), 8, 8)
 
 
@@ -246,3 +247,43 @@ def test_times_are_those_of_forward_passes() -> None:
     assert 0.06 <= trial.training_seconds < 0.5  # three times .02 s
     batches = (len(blobs("a", 1).validation) + len(SECOND.validation)) / 5
     assert batches * 0.02 <= trial.evaluation_seconds < batches * 0.2
+
+
+class SlowByRow(Slow):
+    """A model that takes a known time for each row, and counts the rows of its batches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[int] = []
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        time.sleep(0.1 * len(inputs))
+        self.batches.append(len(inputs))
+        result: Tensor = self.inner(inputs)
+        return result
+
+
+def test_a_slow_model_is_tried_on_fewer_rows_and_its_time_is_estimated() -> None:
+    model = SlowByRow()
+    trial = try_batches(Problem(model, (blobs("a", 1), SECOND)), 20, 5)
+    assert max(model.batches) == 8
+    assert 3 * 20 * 0.1 <= trial.training_seconds < 1.5 * 3 * 20 * 0.1
+
+
+def test_every_batch_is_shown_as_progress() -> None:
+    watch = Recording()
+    try_batches(Problem(linear(), (blobs("a", 1), SECOND)), 8, 5, watch)
+    assert watch.seen == ["begin trying batches 4", "a", "a", "b", "b"]
+
+
+class Recording(Unwatched):
+    """Keeps what it is told of stages."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def begin(self, label: str, total: int) -> None:
+        self.seen.append(f"begin {label} {total}")
+
+    def advance(self, amount: int, note: str = "", stage: str | None = None) -> None:
+        self.seen.append(note)
