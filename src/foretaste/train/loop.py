@@ -8,10 +8,11 @@ from contextlib import contextmanager
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType
 from torch import Tensor, nn
 
 from foretaste.errors import Diverged, RunFailed
-from foretaste.loss.unit import count_units, unit_factors
+from foretaste.loss.unit import unit_factors, units_of_each
 from foretaste.params import Params, check_fit, first_nonfinite, snapshot, tensors_of
 from foretaste.task import Batch, Task
 from foretaste.train.mixture import Portion, Step, collate_step
@@ -117,7 +118,8 @@ class _Run:
         created = optimizer(list(trained.values())) if optimizer else new_optimizer(list(trained.values()), training)
         self.sampling = as_sampling(created, training)
         self.accelerator = _accelerator(training)
-        self.model, self.optimizer = self.accelerator.prepare(bare, created)
+        self.model, prepared = self.accelerator.prepare(bare, created)
+        self.optimizer = prepared if _needs_accelerate(self.accelerator) else created
         self.bare = self.accelerator.unwrap_model(self.model)
         self._set_mode()
 
@@ -165,8 +167,8 @@ class _Run:
         batches = collate_step(portions, self.tasks, device, self.training.micro_batch)
         counted = dict.fromkeys((portion.task for portion in portions), 0)
         for task, batch, owners in batches:
-            for portion, own in zip(owners, task.loss.counts(batch), strict=True):
-                counted[portion.task] += count_units(own.unsqueeze(0), task.unit)
+            for portion, units in zip(owners, units_of_each(task.loss.counts(batch), task.unit), strict=True):
+                counted[portion.task] += units
         _count(data_counts, portions, counted)
         factors = {portion: _factor(portion, counted) for portion in portions}
         return [
@@ -254,6 +256,11 @@ def _accelerator(training: Training) -> Accelerator:
     if accelerator.num_processes > 1:
         raise RunFailed(f"started by {accelerator.num_processes} processes at once; start one: it uses one device")
     return accelerator
+
+
+def _needs_accelerate(accelerator: Accelerator) -> bool:
+    """Tell whether Accelerate changes an optimizer's steps; where it does not, its search for packages costs time."""
+    return accelerator.scaler is not None or accelerator.distributed_type != DistributedType.NO
 
 
 def _factor(portion: Portion, counted: Mapping[str, int]) -> float:
