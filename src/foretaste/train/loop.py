@@ -121,6 +121,7 @@ class _Run:
         self.model, prepared = self.accelerator.prepare(bare, created)
         self.optimizer = prepared if _needs_accelerate(self.accelerator) else created
         self.bare = self.accelerator.unwrap_model(self.model)
+        self.trained = [parameter for parameter in self.bare.parameters() if parameter.requires_grad]
         self._set_mode()
 
     def _set_mode(self) -> None:
@@ -139,7 +140,7 @@ class _Run:
             total = self._backward(step, self._batches(portions, data_counts))
         self._add_prior()
         if self.training.clip is not None:
-            norm = float(self.accelerator.clip_grad_norm_(self.model.parameters(), self.training.clip))
+            norm = float(self.accelerator.clip_grad_norm_(self.trained, self.training.clip))
             if not math.isfinite(norm) and not self.accelerator.scaler:  # a scaler skips such a step itself
                 raise Diverged(_diverged(f"the gradient's norm became {norm}", step, self.training))
         self.optimizer.step()
@@ -177,8 +178,7 @@ class _Run:
         ]
 
     def _add_prior(self) -> None:
-        trained = (parameter for parameter in self.bare.parameters() if parameter.requires_grad)
-        for parameter, center in zip(trained, self.pretrained, strict=False):
+        for parameter, center in zip(self.trained, self.pretrained, strict=False):
             if parameter.grad is not None:
                 scale = self.training.prior_precision * (
                     self.accelerator.scaler.get_scale() if self.accelerator.scaler else 1.0
