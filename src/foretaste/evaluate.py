@@ -11,7 +11,7 @@ from foretaste.errors import TaskError
 from foretaste.metric_kinds import AnyMetric, Predictions
 from foretaste.one_line import one_line
 from foretaste.params import Params, in_eval_mode, swapped
-from foretaste.task import Batch, Example, Examples, Judge, Task
+from foretaste.task import Batch, Examples, Judge, Rows, Task
 
 __all__ = [
     "Columns",
@@ -176,13 +176,13 @@ def predict_examples(
     parts: list[Columns] = []
     documents: list[tuple[str, str]] = []
     for indices, batch_examples in batches(examples, batch_size):
-        batch = {key: tensor.to(device) for key, tensor in task.collate(batch_examples).items()}
+        batch = {key: tensor.to(device) for key, tensor in task.collate_all(batch_examples).items()}
         columns_of_parts = [_predict_part(model, task, part) for part in task.parts(batch)]
         unit_losses, guess, labels, counts = (torch.cat(columns) for columns in zip(*columns_of_parts, strict=True))
         parts.append((unit_losses, guess, labels, counts))
         order += indices
         if task.write is not None and task.writes and texts:
-            documents += task.write(model, batch_examples)
+            documents += task.write(model, [batch_examples[place] for place in range(len(batch_examples))])
     back = torch.tensor(order).argsort()
     return join_batches(
         parts, task.loss.padding, back, tuple(documents[place] for place in back.tolist()) if documents else ()
@@ -243,13 +243,20 @@ def padded(parts: Sequence[Tensor], filling: float = 0) -> Tensor:
     )
 
 
-def batches(examples: Examples, batch_size: int) -> Iterator[tuple[list[int], list[Example]]]:
+def batches(examples: Examples, batch_size: int) -> Iterator[tuple[list[int], Examples]]:
     """Examples in batches of similar size, sorted within a few batches' worth at a time; with their places.
+
+    Examples of `Rows` have one size, and stay in their order.
 
     >>> sizes = (3, 1, 2)
     >>> [places for places, _ in batches([{"labels": torch.zeros(size)} for size in sizes], batch_size=2)]
     [[1, 2], [0]]
     """
+    if isinstance(examples, Rows):
+        for start in range(0, len(examples), batch_size):
+            places = list(range(start, min(start + batch_size, len(examples))))
+            yield places, examples.take(places)
+        return
     for start in range(0, len(examples), _WINDOW * batch_size):
         window = range(start, min(start + _WINDOW * batch_size, len(examples)))
         fetched = {index: examples[index] for index in window}

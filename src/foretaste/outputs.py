@@ -146,7 +146,7 @@ def outputs_of(
     labels, owners, parts = [], [], []
     with in_eval_mode(model), torch.no_grad():
         for indices, batch_examples in batches(task.validation, batch_size):
-            batch = {key: tensor.to(device) for key, tensor in task.collate(batch_examples).items()}
+            batch = {key: tensor.to(device) for key, tensor in task.collate_all(batch_examples).items()}
             parts += [
                 task.loss.condense(_outputs_of(model, singles, task, part, on_batch), part)
                 for part in task.parts(batch)

@@ -72,6 +72,11 @@ class Rows:
     def __getitem__(self, index: int, /) -> Example:
         return {"inputs": self.inputs[index], "labels": self.labels[index]}
 
+    def take(self, places: Sequence[int]) -> "Rows":
+        """Return the examples at these places as rows of their own, in this order."""
+        chosen = torch.as_tensor(places, dtype=torch.long)
+        return Rows(self.inputs[chosen], self.labels[chosen])
+
 
 def predict_inputs(model: nn.Module, batch: Batch) -> Tensor:
     """Compute ``model(batch["inputs"])``, the default way from a batch to logits.
@@ -219,7 +224,14 @@ class Task:
 
     def batch(self, examples: Examples, indices: Sequence[int], device: torch.device) -> dict[str, Tensor]:
         """Collate the examples at these indices, on the device."""
-        return {key: tensor.to(device) for key, tensor in self.collate([examples[index] for index in indices]).items()}
+        chosen = examples.take(indices) if isinstance(examples, Rows) else [examples[index] for index in indices]
+        return {key: tensor.to(device) for key, tensor in self.collate_all(chosen).items()}
+
+    def collate_all(self, examples: Examples) -> Batch:
+        """Collate these examples; `Rows` are a batch already, unless the task collates in its own way."""
+        if isinstance(examples, Rows) and self.collate is default_collate:
+            return {"inputs": examples.inputs, "labels": examples.labels}
+        return self.collate([examples[index] for index in range(len(examples))])
 
 
 def _hash(*parts: object) -> str:

@@ -139,7 +139,7 @@ def predict_examples_of_each(
     parts: list[list[Columns]] = []
     for indices, batch_examples in batches(examples, batch_size):
         on_batch()
-        batch = {key: tensor.to(device) for key, tensor in task.collate(batch_examples).items()}
+        batch = {key: tensor.to(device) for key, tensor in task.collate_all(batch_examples).items()}
         with torch.no_grad():
             unit_losses, guess = through(batch)
         shape = (len(indices), -1)

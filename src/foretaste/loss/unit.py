@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-__all__ = ["Unit", "count_units", "unit_factors"]
+__all__ = ["Unit", "count_units", "unit_factors", "units_of_each"]
 
 Unit = Literal["example", "token"]
 
@@ -38,3 +38,16 @@ def count_units(counted: Tensor, unit: Unit) -> int:
     3
     """
     return len(counted) if unit == "example" else int(counted.sum())
+
+
+def units_of_each(counted: Tensor, unit: Unit) -> list[int]:
+    """Count the units of each example of a batch: 1, or its losses that count.
+
+    Args:
+        counted: `[B, S]`, which losses count.
+        unit: What to count.
+
+    >>> units_of_each(torch.tensor([[True, False], [True, True]]), "token")
+    [1, 2]
+    """
+    return [1] * len(counted) if unit == "example" else counted.reshape(len(counted), -1).sum(1).tolist()

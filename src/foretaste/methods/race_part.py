@@ -18,7 +18,7 @@ from foretaste.store.study import Done, Json
 from foretaste.together import predict_examples_of_each
 from foretaste.weights import TaskWeights
 from foretaste.work.context import Context
-from foretaste.work.judge import Subset, reestimate_statistics, shuffle_validation, use_precision
+from foretaste.work.judge import reestimate_statistics, select_examples, shuffle_validation, use_precision
 from foretaste.work.observer import Observer
 from foretaste.work.work import Computation, Work
 
@@ -146,7 +146,8 @@ def evaluate_part(
     tasks = [task for task in context.problem.tasks if task.name in part]
     seed = context.recipe.seed
     examples = {
-        task.name: Subset(task.validation, shuffle_validation(task, seed)[slice(*part[task.name])]) for task in tasks
+        task.name: select_examples(task.validation, shuffle_validation(task, seed)[slice(*part[task.name])])
+        for task in tasks
     }
     longest = max((len(subset) for subset in examples.values()), default=1)
     # Among few examples, few have similar lengths, so batches are small.

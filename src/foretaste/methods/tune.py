@@ -182,7 +182,12 @@ def prior_precision(context: Context) -> float:
     precision = context.recipe.preview.prior_precision
     if not isinstance(precision, str):
         return float(precision)
-    return mean_curvature([curvature.site(context) for curvature in task_curvatures(context).values()])
+    curvatures = task_curvatures(context).values()
+    return context.remember(
+        "mean curvature",
+        tuple(curvature.done(context).artefact for curvature in curvatures),
+        lambda: mean_curvature([curvature.site(context) for curvature in curvatures]),
+    )
 
 
 def tuned_precision(context: Context, method: str, sites: SiteSet) -> tuple[float, Done | None]:

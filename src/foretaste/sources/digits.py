@@ -8,7 +8,9 @@ turned by 90 degrees, or flipped from left to right. It can read upright digits 
 of the training on them.
 """
 
+import copy
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import get_args
 
 import torch
@@ -53,16 +55,23 @@ def digits(seed: int = 0, tasks: DigitsTasks = "groups") -> Problem:
     """
     if tasks not in get_args(DigitsTasks):
         raise DataError(f"the digits have no tasks {tasks!r}; write one of {', '.join(get_args(DigitsTasks))}")
-    images, labels = _shuffled(seed)
+    model, three = _pretrained_with_tasks(seed, tasks)
     width, count = _WIDTH[tasks], _PRETRAINING[tasks]
-    first = Rows(images[:count], labels[:count])
-    model = _pretrained(Task("pretraining", first, first, [METRICS["accuracy"]]), width, seed)
-    make = _group_tasks if tasks == "groups" else _view_tasks
     facts = (
         ("architecture", f"64-{width}-{width}-10 tanh network, pretrained on {count} digits"),
         ("data", "scikit-learn digits, 8 x 8 pixels"),
     )
-    return Problem(model, make(images[count:], labels[count:]), facts)
+    return Problem(copy.deepcopy(model), three, facts)
+
+
+@lru_cache(maxsize=8)  # a process that opens several studies pretrains once
+def _pretrained_with_tasks(seed: int, tasks: DigitsTasks) -> tuple[nn.Module, tuple[Task, ...]]:
+    images, labels = _shuffled(seed)
+    count = _PRETRAINING[tasks]
+    first = Rows(images[:count], labels[:count])
+    model = _pretrained(Task("pretraining", first, first, [METRICS["accuracy"]]), _WIDTH[tasks], seed)
+    make = _group_tasks if tasks == "groups" else _view_tasks
+    return model, make(images[count:], labels[count:])
 
 
 def _shuffled(seed: int) -> tuple[Tensor, Tensor]:

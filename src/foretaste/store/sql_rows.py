@@ -81,7 +81,7 @@ class SqlRows(Rows):
                     connection.execute(database.insert_new(table).values(**row, **more))
 
     def work(self, keys: Collection[str]) -> dict[str, Done]:
-        return {key: _done(row) for key, row in self._among(tables.work, keys).items()}
+        return {key: _done(row) for key, row in self._among(_WORK_OF_KEYS, keys).items()}
 
     def all_work(self, kind: str | None = None) -> list[Done]:
         query = sa.select(tables.work).order_by(tables.work.c.created, tables.work.c.key)
@@ -90,7 +90,7 @@ class SqlRows(Rows):
         return [_done(row) for row in rows]
 
     def evaluations(self, keys: Collection[str]) -> dict[str, Evaluation]:
-        return {key: _evaluation(row) for key, row in self._among(tables.evaluations, keys).items()}
+        return {key: _evaluation(row) for key, row in self._among(_EVALUATIONS_OF_KEYS, keys).items()}
 
     def evaluations_after(self, number: int) -> tuple[list[Evaluation], int]:
         query = sa.select(tables.evaluations).where(tables.evaluations.c.id > number).order_by(tables.evaluations.c.id)
@@ -104,14 +104,14 @@ class SqlRows(Rows):
             row = connection.execute(sa.select(*last)).one()
         return "-".join(str(number or 0) for number in row)
 
-    def _among(self, table: sa.Table, keys: Collection[str]) -> dict[str, sa.Row[Any]]:
-        """Return the rows of a table with one of these keys, in the order of the keys."""
+    def _among(self, query: sa.Select[Any], keys: Collection[str]) -> dict[str, sa.Row[Any]]:
+        """Return the rows that a query finds for these keys, in the order of the keys."""
         ordered, rows = list(keys), dict[str, sa.Row[Any]]()
         with self._reading() as connection:
             most = database.most_parameters(connection)
             for first in range(0, len(ordered), most):
-                query = sa.select(table).where(table.c.key.in_(ordered[first : first + most]))
-                rows |= {row.key: row for row in connection.execute(query)}
+                part = connection.execute(query, {"keys": ordered[first : first + most]})
+                rows |= {row.key: row for row in part}
         return {key: rows[key] for key in ordered if key in rows}
 
     def _reading(self) -> AbstractContextManager[sa.Connection]:
@@ -128,6 +128,9 @@ class SqlRows(Rows):
             yield connection
 
 
+_KEYS = sa.bindparam("keys", expanding=True)
+_WORK_OF_KEYS = sa.select(tables.work).where(tables.work.c.key.in_(_KEYS))
+_EVALUATIONS_OF_KEYS = sa.select(tables.evaluations).where(tables.evaluations.c.key.in_(_KEYS))
 _LATEST_RECIPE = sa.select(tables.recipes).order_by(tables.recipes.c.id.desc()).limit(1)
 
 

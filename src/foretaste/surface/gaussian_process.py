@@ -73,16 +73,7 @@ class Kernel:
         array([[4.  , 1.47],
                [1.47, 4.  ]])
         """
-        own, others = _squares(left, right)
-        covariance = self.size**2 * np.exp(-own / (2 * self.own**2) - others / (2 * self.others**2)) + self.offset**2
-        if self.slope:
-            covariance += self.slope**2 * np.outer(left.preview, right.preview)
-        if self.quadratic:
-            covariance += self.quadratic**2 * (1 + np.sqrt(left.alphas) @ np.sqrt(right.alphas).T) ** 2 / 4
-        if self.absent and left.task is not None:
-            without = np.outer(left.alphas[:, left.task] == 0, right.alphas[:, right.task] == 0)
-            covariance += self.absent**2 * without * np.exp(-others / (2 * _FAR**2))
-        return np.asarray(covariance)
+        return _covariance(self, left, right)
 
 
 @dataclass(frozen=True)
@@ -134,6 +125,22 @@ class Conditioned:
         """
         gain = cross @ self.inverse
         return gain @ self.values, prior - gain @ cross.T
+
+
+@lru_cache(maxsize=4)  # predictors that follow each other often differ in their noise alone
+def _covariance(kernel: Kernel, left: Places, right: Places) -> Array:
+    own, others = _squares(left, right)
+    smooth = np.exp(-own / (2 * kernel.own**2) - others / (2 * kernel.others**2))
+    covariance = kernel.size**2 * smooth + kernel.offset**2
+    if kernel.slope:
+        covariance += kernel.slope**2 * np.outer(left.preview, right.preview)
+    if kernel.quadratic:
+        covariance += kernel.quadratic**2 * (1 + np.sqrt(left.alphas) @ np.sqrt(right.alphas).T) ** 2 / 4
+    if kernel.absent and left.task is not None:
+        without = np.outer(left.alphas[:, left.task] == 0, right.alphas[:, right.task] == 0)
+        covariance += kernel.absent**2 * without * np.exp(-others / (2 * _FAR**2))
+    covariance.flags.writeable = False
+    return np.asarray(covariance)
 
 
 @lru_cache(maxsize=4)  # many kernels look at the same places

@@ -290,11 +290,4 @@ def outlook(surface: Surface, points: Sequence[TaskWeights] | None = None, seed:
     weightings = tuple(candidates(surface) if points is None else points)
     predictor = fit_predictor(surface)
     prediction = predictor.at(weightings)
-    return Outlook(
-        surface,
-        weightings,
-        predictor,
-        prediction,
-        prediction.draw(_DRAWS, seed),
-        prediction.draw(_DRAWS, seed, measured=True),
-    )
+    return Outlook(surface, weightings, predictor, prediction, *prediction.draw_both(_DRAWS, seed))

@@ -82,14 +82,25 @@ class Prediction:
             seed: The same seed gives the same surfaces.
             measured: Whether each value has the noise of a single run.
         """
+        return self.draw_both(count, seed)[1 if measured else 0]
+
+    def draw_both(self, count: int, seed: int = 0) -> tuple[Array, Array]:
+        """`[S, N, T]` twice: possible surfaces, and the same surfaces with the noise of single runs.
+
+        Args:
+            count: How many.
+            seed: The same seed gives the same surfaces.
+        """
         generator = np.random.default_rng(seed)
         shared = generator.standard_normal((count, len(self.weights)))
-        numbers = []
-        for mean, root, noise, common in zip(self.means.T, self._roots, self.noises, self.common, strict=True):
+        surfaces, measured = [], []
+        parts = zip(self.scales, self.means.T, self._roots, self.noises, self.common, strict=True)
+        for scale, mean, root, noise, common in parts:
             own, single = generator.standard_normal((2, *shared.shape))
-            both = common * shared + np.sqrt(1 - common**2) * own
-            numbers.append(mean + both @ root + measured * noise * single)
-        return _backward(self.scales, np.stack(numbers, axis=-1))
+            numbers = mean + (common * shared + np.sqrt(1 - common**2) * own) @ root
+            surfaces.append(scale.backward(numbers))
+            measured.append(scale.backward(numbers + noise * single))
+        return np.stack(surfaces, axis=-1), np.stack(measured, axis=-1)
 
 
 def _backward(scales: Sequence[Scale], numbers: Array) -> Array:

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType
 from torch import Tensor, nn
 
 from foretaste.errors import Diverged, RunFailed
-from foretaste.loss.unit import count_units, unit_factors
+from foretaste.loss.unit import unit_factors, units_of_each
 from foretaste.params import Params, buffers_of, first_nonfinite, parameters_of, snapshot
 from foretaste.task import Batch, Task
 from foretaste.train.mixture import Portion, Step, collate_step
@@ -118,8 +119,10 @@ class _Run:
         created = optimizer(list(trained.values())) if optimizer else new_optimizer(list(trained.values()), training)
         self.sampling = as_sampling(created, training)
         self.accelerator = _accelerator(training)
-        self.model, self.optimizer = self.accelerator.prepare(bare, created)
+        self.model, prepared = self.accelerator.prepare(bare, created)
+        self.optimizer = prepared if _needs_accelerate(self.accelerator) else created
         self.bare = self.accelerator.unwrap_model(self.model)
+        self.trained = [parameter for parameter in self.bare.parameters() if parameter.requires_grad]
         self._set_mode()
 
     def _set_mode(self) -> None:
@@ -138,7 +141,7 @@ class _Run:
             total = self._backward(step, self._batches(portions, data_counts))
         self._add_prior()
         if self.training.clip is not None:
-            norm = float(self.accelerator.clip_grad_norm_(self.model.parameters(), self.training.clip))
+            norm = float(self.accelerator.clip_grad_norm_(self.trained, self.training.clip))
             if not math.isfinite(norm) and not self.accelerator.scaler:  # a scaler skips such a step itself
                 raise Diverged(_diverged(f"the gradient's norm became {norm}", step, self.training))
         self.optimizer.step()
@@ -166,8 +169,8 @@ class _Run:
         batches = collate_step(portions, self.tasks, device, self.training.micro_batch)
         counted = dict.fromkeys((portion.task for portion in portions), 0)
         for task, batch, owners in batches:
-            for portion, own in zip(owners, task.loss.counts(batch), strict=True):
-                counted[portion.task] += count_units(own.unsqueeze(0), task.unit)
+            for portion, units in zip(owners, units_of_each(task.loss.counts(batch), task.unit), strict=True):
+                counted[portion.task] += units
         _count(data_counts, portions, counted)
         factors = {portion: _factor(portion, counted) for portion in portions}
         return [
@@ -176,8 +179,7 @@ class _Run:
         ]
 
     def _add_prior(self) -> None:
-        trained = (parameter for parameter in self.bare.parameters() if parameter.requires_grad)
-        for parameter, center in zip(trained, self.pretrained, strict=False):
+        for parameter, center in zip(self.trained, self.pretrained, strict=False):
             if parameter.grad is not None:
                 scale = self.training.prior_precision * (
                     self.accelerator.scaler.get_scale() if self.accelerator.scaler else 1.0
@@ -268,6 +270,11 @@ def _accelerator(training: Training) -> Accelerator:
     if accelerator.num_processes > 1:
         raise RunFailed(f"started by {accelerator.num_processes} processes at once; start one: it uses one device")
     return accelerator
+
+
+def _needs_accelerate(accelerator: Accelerator) -> bool:
+    """Tell whether Accelerate changes an optimizer's steps; where it does not, its search for packages costs time."""
+    return accelerator.scaler is not None or accelerator.distributed_type != DistributedType.NO
 
 
 def _factor(portion: Portion, counted: Mapping[str, int]) -> float:

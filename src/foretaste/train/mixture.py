@@ -11,6 +11,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal
 
 import torch
@@ -18,7 +19,7 @@ import torch
 from foretaste.errors import WeightsError
 from foretaste.loss.unit import count_units
 from foretaste.one_line import one_line
-from foretaste.task import Batch, Task
+from foretaste.task import Batch, Rows, Task
 from foretaste.weights import TaskWeights
 
 __all__ = [
@@ -155,10 +156,22 @@ def collate_step(
         parts = -(-len(members) // (micro_batch or len(members)))
         for chunk in (members[part::parts] for part in range(parts)):
             task = tasks[chunk[0][0].task]
-            collated = task.collate([tasks[portion.task].train[index] for portion, index in chunk])
-            batch = {key: tensor.to(device) for key, tensor in collated.items()}
+            batch = {key: tensor.to(device) for key, tensor in _collate(chunk, tasks).items()}
             batches.append((task, batch, [portion for portion, _ in chunk]))
     return batches
+
+
+def _collate(chunk: Sequence[tuple[Portion, int]], tasks: Mapping[str, Task]) -> Batch:
+    """Collate examples of several tasks that collate alike; examples of `Rows` are not read one by one."""
+    task, parts = tasks[chunk[0][0].task], list[Rows]()
+    for name, members in groupby(chunk, key=lambda member: member[0].task):
+        train = tasks[name].train
+        if not isinstance(train, Rows):
+            return task.collate([tasks[portion.task].train[index] for portion, index in chunk])
+        parts.append(train.take([index for _, index in members]))
+    return task.collate_all(
+        Rows(torch.cat([part.inputs for part in parts]), torch.cat([part.labels for part in parts]))
+    )
 
 
 def units_per_example(task: Task) -> float:

@@ -83,9 +83,9 @@ class Curvature(Computation[SiteRecord]):
     def site(self, context: Context) -> GaussianSite:
         """Read the site of a finished estimate; its centre is the task's own params."""
         done, params = self.done(context), context.study.tensors(self.run.done(context).artefact)
-        model = context.problem.model
-        center = {name: params[name] for name in parameters_of(model, context.task(self.task).names)}
-        carried = {name: params[name] for name in params if name not in parameters_of(model)}
+        own, names = parameters_of(context.problem.model), context.task(self.task).names
+        center = {name: params[name] for name in own if names is None or name in names}
+        carried = {name: params[name] for name in params if name not in own}
         return site_from(done.result, context.study.tensors(done.artefact), center, carried)
 
 

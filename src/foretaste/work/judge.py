@@ -15,7 +15,7 @@ from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.one_line import one_line
 from foretaste.params import Params
 from foretaste.plan import Recipe
-from foretaste.task import Example, Examples, Task
+from foretaste.task import Example, Examples, Rows, Task
 from foretaste.train.batch_norm import has_batch_norm, reestimate
 from foretaste.train.mixture import predict_alike
 from foretaste.weights import TaskWeights, corners, uniform
@@ -32,6 +32,7 @@ __all__ = [
     "objective",
     "reestimate_statistics",
     "row_of",
+    "select_examples",
     "shuffle_validation",
     "use_precision",
 ]
@@ -200,7 +201,7 @@ def objective(context: Context, merge: Callable[[TaskWeights], Params]) -> float
     """
     problem, total = context.problem, 0.0
     data = {
-        task.name: Subset(task.validation, shuffle_validation(task, context.recipe.seed)[:CHOOSING])
+        task.name: select_examples(task.validation, shuffle_validation(task, context.recipe.seed)[:CHOOSING])
         for task in problem.tasks
     }
     for weights in _inside(problem.names):
@@ -242,6 +243,15 @@ class Subset:
 
     def __getitem__(self, index: int, /) -> Example:
         return self.examples[self.order[index]]
+
+
+def select_examples(examples: Examples, order: Sequence[int]) -> Examples:
+    """Select some examples, in an order of their own: `Rows` of rows, a `Subset` of any others.
+
+    >>> select_examples(Rows(torch.eye(2), torch.tensor([4, 5])), [1])[0]["labels"]
+    tensor(5)
+    """
+    return examples.take(order) if isinstance(examples, Rows) else Subset(examples, order)
 
 
 def shuffle_validation(task: Task, seed: int) -> list[int]:

@@ -252,5 +252,5 @@ def _labels(task: Task, batch_size: int) -> Tensor:
     order, parts = [], []
     for indices, batch in batches(task.validation, batch_size):
         order += indices
-        parts.append(task.collate(batch)["labels"].reshape(len(indices), -1))
+        parts.append(task.collate_all(batch)["labels"].reshape(len(indices), -1))
     return padded(parts, task.loss.padding)[torch.tensor(order).argsort()]

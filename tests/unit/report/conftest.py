@@ -1,6 +1,7 @@
 """Small studies, made by hand: previews of a known shape, joint runs a known distance away."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import pytest
 
@@ -31,7 +32,24 @@ def study(
     floors: Sequence[str] = (),
     name: str = "study",
 ) -> Summary:
-    """Previews on a lattice; joint runs (by default at every point) are `OFFSET` better."""
+    """Previews on a lattice; joint runs (by default at every point) are `OFFSET` better.
+
+    Equal studies are summarised once, since a summary never changes.
+    """
+    points = None if joint is None else tuple(joint)
+    return _summary(tuple(tasks), resolution, points, tuple(methods), preference, tuple(floors), name)
+
+
+@cache
+def _summary(
+    tasks: tuple[str, ...],
+    resolution: int,
+    joint: tuple[TaskWeights, ...] | None,
+    methods: tuple[str, ...],
+    preference: str,
+    floors: tuple[str, ...],
+    name: str,
+) -> Summary:
     points = lattice(tasks, resolution)
     rows = [_row(weights, Fidelity.PREVIEW, method, 0.0) for method in methods for weights in points]
     rows += [_row(weights, Fidelity.JOINT, "joint", OFFSET) for weights in (points if joint is None else joint)]

@@ -3,6 +3,7 @@ import torch
 
 from foretaste.errors import DataError
 from foretaste.evaluate import evaluate
+from foretaste.sources import digits as module
 from foretaste.sources.digits import digits
 from foretaste.task import Rows
 
@@ -21,10 +22,20 @@ def test_three_groups_of_classes_that_do_not_leak() -> None:
 
 
 def test_is_the_same_every_time_and_another_for_another_seed() -> None:
-    first, again, other = digits(), digits(), digits(seed=1)
+    first = digits()
+    module._pretrained_with_tasks.cache_clear()
+    again, other = digits(), digits(seed=1)
     assert first.base() == again.base() != other.base()
     assert [task.fingerprint for task in first.tasks] == [task.fingerprint for task in again.tasks]
     assert {task.fingerprint for task in first.tasks}.isdisjoint(task.fingerprint for task in other.tasks)
+
+
+def test_the_model_is_the_callers_own() -> None:
+    first, again = digits(), digits()
+    base = again.base()
+    with torch.no_grad():
+        next(first.model.parameters()).zero_()
+    assert again.base() == digits().base() == base != first.base()
 
 
 def test_pretraining_gave_a_start_and_left_room() -> None:
