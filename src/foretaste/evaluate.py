@@ -78,7 +78,6 @@ def evaluate(
         TaskError: A metric that fails or is no number.
 
     >>> from foretaste.metrics import METRICS
-
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
     >>> task = Task("a", rows, rows, [METRICS["accuracy"]])
@@ -138,7 +137,6 @@ def measure(
         judgements: What the task's judge said of the model; it is asked, if left out.
 
     >>> from foretaste.metrics import METRICS
-
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
     >>> measure(nn.Linear(2, 2), Task("a", rows, rows, [METRICS["accuracy"]]), rows, batch_size=1).losses.shape
@@ -163,7 +161,6 @@ def predict_examples(
         texts: Whether the model writes, where a metric judges texts.
 
     >>> from foretaste.metrics import METRICS
-
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
     >>> predict_examples(
@@ -177,9 +174,9 @@ def predict_examples(
     documents: list[tuple[str, str]] = []
     for indices, batch_examples in batches(examples, batch_size):
         batch = {key: tensor.to(device) for key, tensor in task.collate_all(batch_examples).items()}
-        columns_of_parts = [_predict_part(model, task, part) for part in task.parts(batch)]
-        unit_losses, guess, labels, counts = (torch.cat(columns) for columns in zip(*columns_of_parts, strict=True))
-        parts.append((unit_losses, guess, labels, counts))
+        columns = zip(*(_predict_part(model, task, part) for part in task.parts(batch)), strict=True)
+        losses, guess, labels, counts = (torch.cat(column) for column in columns)
+        parts.append((losses, guess, labels, counts))
         order += indices
         if task.write is not None and task.writes and texts:
             documents += task.write(model, [batch_examples[place] for place in range(len(batch_examples))])
@@ -278,7 +275,6 @@ def result_of(task: Task, predictions: Predictions, judges: Sequence[AnyMetric])
         TaskError: A metric that fails or is no number.
 
     >>> from foretaste.metrics import METRICS
-
     >>> from foretaste.task import Rows
     >>> rows = Rows(torch.eye(2), torch.tensor([0, 1]))
     >>> predictions = Predictions(
