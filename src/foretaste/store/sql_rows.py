@@ -128,7 +128,7 @@ class SqlRows(Rows):
             yield connection
 
 
-_KEYS = sa.bindparam("keys", expanding=True)
+_KEYS: sa.BindParameter[Any] = sa.bindparam("keys", expanding=True)
 _WORK_OF_KEYS = sa.select(tables.work).where(tables.work.c.key.in_(_KEYS))
 _EVALUATIONS_OF_KEYS = sa.select(tables.evaluations).where(tables.evaluations.c.key.in_(_KEYS))
 _LATEST_RECIPE = sa.select(tables.recipes).order_by(tables.recipes.c.id.desc()).limit(1)
