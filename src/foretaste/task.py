@@ -224,12 +224,12 @@ class Task:
 
     def batch(self, examples: Examples, indices: Sequence[int], device: torch.device) -> dict[str, Tensor]:
         """Collate the examples at these indices, on the device."""
-        chosen = examples.take(indices) if isinstance(examples, Rows) else [examples[index] for index in indices]
+        chosen = examples.take(indices) if type(examples) is Rows else [examples[index] for index in indices]
         return {key: tensor.to(device) for key, tensor in self.collate_all(chosen).items()}
 
     def collate_all(self, examples: Examples) -> Batch:
-        """Collate these examples; `Rows` are a batch already, unless the task collates in its own way."""
-        if isinstance(examples, Rows) and self.collate is default_collate:
+        """Collate these examples; `Rows` are a batch already, unless a subclass or the task has a way of its own."""
+        if type(examples) is Rows and self.collate is default_collate:
             return {"inputs": examples.inputs, "labels": examples.labels}
         return self.collate([examples[index] for index in range(len(examples))])
 

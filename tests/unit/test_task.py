@@ -164,3 +164,13 @@ class TestParts:
         parts = list(Task("a", ROWS, ROWS, METRIC, width=width).parts(batch))
         assert [len(part["labels"]) for part in parts] == sizes
         assert torch.equal(torch.cat([part["inputs"] for part in parts]), batch["inputs"])
+
+    def test_rows_that_give_examples_in_a_way_of_their_own_are_asked_for_each(self) -> None:
+        class Doubled(Rows):
+            def __getitem__(self, index: int, /) -> Example:
+                return {key: 2 * tensor for key, tensor in super().__getitem__(index).items()}
+
+        batch = Task("a", Doubled(ROWS.inputs, ROWS.labels), ROWS, METRIC).batch(
+            Doubled(*vars(ROWS).values()), [1, 3], CPU
+        )
+        assert torch.equal(batch["inputs"], 2 * ROWS.inputs[[1, 3]])

@@ -166,7 +166,7 @@ def _collate(chunk: Sequence[tuple[Portion, int]], tasks: Mapping[str, Task]) ->
     task, parts = tasks[chunk[0][0].task], list[Rows]()
     for name, members in groupby(chunk, key=lambda member: member[0].task):
         train = tasks[name].train
-        if not isinstance(train, Rows):
+        if type(train) is not Rows:
             return task.collate([tasks[portion.task].train[index] for portion, index in chunk])
         parts.append(train.take([index for _, index in members]))
     return task.collate_all(

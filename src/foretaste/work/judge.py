@@ -251,7 +251,7 @@ def select_examples(examples: Examples, order: Sequence[int]) -> Examples:
     >>> select_examples(Rows(torch.eye(2), torch.tensor([4, 5])), [1])[0]["labels"]
     tensor(5)
     """
-    return examples.take(order) if isinstance(examples, Rows) else Subset(examples, order)
+    return examples.take(order) if type(examples) is Rows else Subset(examples, order)
 
 
 def shuffle_validation(task: Task, seed: int) -> list[int]:

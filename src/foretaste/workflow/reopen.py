@@ -44,6 +44,7 @@ def reopen(
         DataError: The model or data are no longer where they were.
 
     >>> import tempfile
+    >>> from foretaste.loading import load
     >>> from foretaste.recipe import parse
     >>> recipe = parse(text := "{name: a, model: {source: digits}}")
     >>> with tempfile.TemporaryDirectory() as folder:
