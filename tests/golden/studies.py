@@ -1,18 +1,21 @@
 """Four small studies, and what each of them gave when its golden file was written.
 
-A golden file holds the key of every piece of work, every row, and the recommendation. Keys are hashes of all that a
-piece of work depends on, so they show when a study would no longer find its own work. They hold neither places of files
-nor versions of libraries, but the initial params of the tiny checkpoints: a library that draws these in another way
-changes them. Numbers are rounded to six digits, which one thread reproduces.
+A golden file holds a fingerprint of every piece of work, every row, and the recommendation. A key is the hash of all
+that a piece of work depends on, the bits of params among it, and these differ between processors. A fingerprint hashes
+the same inputs with names in place of such bits: a hash of params is the fingerprint of the work that made them. So it
+shows when a study would no longer find its own work, on any machine. Numbers are rounded to six digits.
 """
 
+import hashlib
 import json
 import shutil
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import datasets
 import torch
@@ -22,11 +25,12 @@ import checkpoints
 from commands import foretaste
 from problems import digits_recipe
 
-__all__ = ["FIXTURE", "FOLDER", "STUDIES", "keep_small_study", "outcome", "rounded", "run"]
+__all__ = ["FIXTURE", "FOLDER", "STUDIES", "fingerprints", "keep_small_study", "outcome", "rounded", "run"]
 
 FOLDER = Path(__file__).parent
 FIXTURE = FOLDER / "study-0.1"  # a finished study as version 0.1 leaves it; never written anew by later versions
 _DIGITS = 6
+_MEASURED = ("base", "prior_precision", "trust", "tries")  # inputs that hold bits of params, or what was found by them
 
 
 def _digits(folder: Path) -> Path:
@@ -98,17 +102,18 @@ def outcome(study: Path, recommendation: object) -> dict[str, object]:
     """The keys, the rows and the recommendation of a finished study; seconds and places are left out."""
     connection = sqlite3.connect(study / "study.db")
     try:
-        work = sorted(connection.execute("SELECT kind, key FROM work"))
+        work = list(connection.execute("SELECT kind, key, inputs, artefact FROM work"))
         rows = list(
             connection.execute("SELECT key, weights, fidelity, method, seed, metrics FROM evaluations ORDER BY id")
         )
     finally:
         connection.close()
+    marks = fingerprints([(kind, key, json.loads(inputs), artefact) for kind, key, inputs, artefact in work])
     return {
-        "work": [list(each) for each in work],
+        "work": sorted([kind, marks[key]] for kind, key, *_ in work),
         "rows": [
             {
-                "key": key,
+                "key": marks[key],
                 "weights": json.loads(weights),
                 "fidelity": fidelity,
                 "method": method,
@@ -119,6 +124,36 @@ def outcome(study: Path, recommendation: object) -> dict[str, object]:
         ],
         "recommendation": rounded(recommendation),
     }
+
+
+def fingerprints(work: Sequence[tuple[str, str, Mapping[str, Any], str | None]]) -> dict[str, str]:
+    """A fingerprint of each piece of work by its key; the same on every processor.
+
+    Args:
+        work: Kind, key, inputs, and hash of the tensors that it made, or None.
+    """
+    makers = {artefact: key for _, key, _, artefact in work if artefact}
+    by_key = {key: (kind, inputs) for kind, key, inputs, _ in work}
+
+    @cache
+    def mark(key: str) -> str:
+        kind, inputs = by_key[key]
+        text = json.dumps([kind, named(inputs)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def named(value: object, field: str = "") -> object:
+        match value:
+            case dict():
+                return {name: named(each, name) for name, each in value.items()}
+            case list():
+                return [named(each, field) for each in value]
+            case str() if value in makers or value in by_key:
+                return mark(makers.get(value, value))
+            case _ if field in _MEASURED:
+                return field
+        return value
+
+    return {key: mark(key) for key in by_key}
 
 
 def rounded(value: object) -> object:
