@@ -14,10 +14,11 @@ from foretaste.web.feed import Feed, job_json, list_jobs
 from foretaste.web.reading import PreferenceRequest, Reader
 
 
-async def told(feed: Feed, count: int) -> list[str]:
+async def told(feed: Feed, count: int, start: str = "") -> list[str]:
+    """The first events that begin with ``start``."""
     found: list[str] = []
     async for event in feed.stream():
-        found.append(event)
+        found += [event] if event.startswith(start) else []
         if len(found) == count:
             break
     return found
@@ -27,7 +28,7 @@ async def watched(study: Path, act: Callable[[], None], wakes: list[int] | None 
     feed = Feed(study, Reader(study), lambda: (wakes if wakes is not None else []).append(1))
     watching = asyncio.create_task(feed.watch())
     try:
-        first = await asyncio.wait_for(told(feed, 3), 60)
+        first = await asyncio.wait_for(told(feed, 3, "event"), 60)  # reading a study may take longer than a beat
         listening = asyncio.create_task(told(feed, 4))
         await asyncio.sleep(0.1)
         act()
