@@ -24,7 +24,7 @@ from foretaste.one_line import one_line
 from foretaste.params import Params, average, first_nonfinite, shape_of, wide
 from foretaste.weights import TaskWeights
 
-__all__ = ["Combination", "Reduction", "combine", "reduce_rank"]
+__all__ = ["Combination", "Reduction", "add_factors", "combine", "reduce_rank"]
 
 _GIVE_BASE = "give the model that they were trained on, whose weight counts there, or name the tensor as private"
 
@@ -129,7 +129,7 @@ def _sum(
     parts = [(weights[task], adapter) for task, adapter in factors.items()]
     names = dict.fromkeys(name for _, adapter in parts for name in adapter.modules)
     modules = {
-        name: _stack_factors([(weight, adapter.modules[name]) for weight, adapter in parts if name in adapter.modules])
+        name: add_factors([(weight, adapter.modules[name]) for weight, adapter in parts if name in adapter.modules])
         for name in names
     }
     full = _average_full(weights, {task: adapter.full for task, adapter in factors.items()}, private, base)
@@ -171,8 +171,17 @@ def _common(configs: Sequence[Mapping[str, object]]) -> dict[str, object]:
     return common
 
 
-def _stack_factors(parts: Sequence[tuple[float, Factors]]) -> Factors:
-    """The factors side by side, every weight and scaling within B, each entry rounded once."""
+def add_factors(parts: Sequence[tuple[float, Factors]]) -> Factors:
+    """The weighted sum of updates: factors side by side, every weight and scaling within B, each entry rounded once.
+
+    Args:
+        parts: Pairs of a weight and a module's factors, at least one.
+
+    >>> one = Factors(torch.ones(1, 3), torch.ones(2, 1), alpha=1)
+    >>> add_factors([(0.5, one), (0.5, one)]).b
+    tensor([[0.5000, 0.5000],
+            [0.5000, 0.5000]])
+    """
     dtype = reduce(
         torch.promote_types, [tensor.dtype for _, factors in parts for tensor in (factors.a, factors.b)], torch.float32
     )

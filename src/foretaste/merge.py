@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from foretaste.errors import ParamsError, WeightsError
+from foretaste.lendable import overlaid
 from foretaste.one_line import one_line
 from foretaste.params import Params, average, check_fit, wide
 from foretaste.pieces import (
@@ -178,7 +179,7 @@ def correct_preview(preview: Preview, anchor: Preview, joint: Params, trust: flo
         if share
         else {}
     )
-    return replace(preview, params={**preview.params, **moved})
+    return replace(preview, params=overlaid(preview.params, moved))
 
 
 def _correct_tensor(tensor: Tensor, anchor: Tensor, joint: Tensor, share: float) -> Tensor:

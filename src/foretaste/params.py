@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.errors import ParamsError
+from foretaste.lendable import Lendable
 from foretaste.names import first_few
 from foretaste.stored import Stored
 
@@ -111,7 +112,8 @@ def snapshot(params: Params) -> dict[str, Tensor]:
 def swapped(model: nn.Module, params: Params) -> Iterator[nn.Module]:
     """Lend the model other params; its own come back on leaving, whatever happens.
 
-    Tensors are copied in place, so tied tensors stay tied and a compiled model stays compiled.
+    Tensors are copied in place, so tied tensors stay tied and a compiled model stays compiled. `Lendable` params do it
+    their own way.
 
     Args:
         model: Any module.
@@ -125,6 +127,10 @@ def swapped(model: nn.Module, params: Params) -> Iterator[nn.Module]:
     ...     model(torch.ones(1, 1)).item()
     0.0
     """
+    if isinstance(params, Lendable):
+        with params.lent_to(model):
+            yield model
+        return
     own = parameters_of(model) | dict(model.named_buffers())
     unknown = sorted(set(params) - set(own))
     if unknown:
@@ -170,6 +176,8 @@ def shape_of(params: Params, name: str) -> tuple[int, ...]:
     >>> shape_of({"w": torch.zeros(2, 3)}, "w")
     (2, 3)
     """
+    if isinstance(params, Lendable):
+        return params.shape_of(name)
     return params.entries[name].shape if isinstance(params, Stored) else tuple(params[name].shape)
 
 

@@ -198,8 +198,8 @@ class TestWithoutARecipe:
         assert 0 < facts["relative error of the reduction"] < 1
         shown = foretaste("export", tmp_path / "study", "--to", tmp_path / "shown", "-w", "uniform", "--rank", 2).out
         assert (
-            f"relative error of the reduction to rank 2: {facts['relative error of the reduction']:.3g} of the exact"
-            " sum's norm" in shown
+            f"reduced to rank 2: relative error {facts['relative error of the reduction']:.3g} of the merge's norm"
+            in shown
         )
         said = refused("export", tmp_path / "study", "--to", tmp_path / "x", "-w", "uniform", "--memory", "1GiB")
         assert "a memory budget is for checkpoints, and these experts are adapters" in said

@@ -40,7 +40,10 @@ def export(
         ),
     ] = False,
     rank: Annotated[
-        int | None, typer.Option(min=1, max=2**16, help="Rank of a sum of imported adapters; exact if left out.")
+        int | None,
+        typer.Option(
+            min=1, max=2**16, help="Largest rank of a merged adapter; a sum of adapters is exact if left out."
+        ),
     ] = None,
     prior_precision: Annotated[
         float | None,
@@ -82,7 +85,6 @@ def export(
         export_merge(recipe, to, weights, method, prior_precision, rank, room, overwrite, as_json)
         return
     of_files = {
-        "--rank": (rank, "sums of imported adapters"),
         "--prior-precision": (prior_precision, "merges of imported experts"),
     }
     for name, (value, use) in (of_files | {"--memory": (memory, "merges of imported checkpoints")}).items():
@@ -94,4 +96,4 @@ def export(
         form, names = mixture or "jsonl", [choice.value for choice in trainer or ()]
         export_mixture(recipe, to, weights, form, names, overwrite, study, var, as_json)
         return
-    export_model(recipe, to, weights, method, joint, overwrite, study, var, as_json)
+    export_model(recipe, to, weights, method, joint, rank, overwrite, study, var, as_json)

@@ -12,11 +12,13 @@ from foretaste.report.progress import watching
 from foretaste.report.sections.work import mixture_section
 from foretaste.store.study import StudyStore
 from foretaste.workflow.confirm import check_trainable
-from foretaste.workflow.export import check_target, choose_export_method, choose_written
+from foretaste.workflow.export import check_rank, check_target, choose_export_method, choose_written
 from foretaste.workflow.files import FileMethod, Merging, merge_files, parse_weights
 from foretaste.workflow.mixing import RowFormat, check_mixture
 
 __all__ = ["export_merge", "export_mixture", "export_model"]
+
+_ERROR = "relative error of the reduction"
 
 
 def export_model(
@@ -25,6 +27,7 @@ def export_model(
     weights: str | None,
     method: str | None,
     joint: bool,
+    rank: int | None,
     overwrite: bool,
     study: Path | None,
     var: list[str] | None,
@@ -33,16 +36,22 @@ def export_model(
     """Export a preview or the joint run."""
     written = choose_written(method, joint=joint)
     options = ["--joint"] if joint else ["--method", method] if method else []
+    options += [] if rank is None else ["--rank", str(rank)]
     command = ["export", str(recipe), "--to", str(to), *options, *(["--overwrite"] if overwrite else [])]
 
     def accept(request: Request) -> None:
         check_target(request.recipe, request.folder, to, overwrite=overwrite)
-        if choose_export_method(request.recipe, written) == "joint":
+        chosen = choose_export_method(request.recipe, written)
+        check_rank(request.recipe, chosen, rank)
+        if chosen == "joint":
             check_trainable(request.problem, request.points)
 
     with working(recipe, study, var, command, None if weights is None else [weights], accept) as (work, points):
-        record = work.export(to, points[0] if points else None, method, joint=joint, overwrite=overwrite)
-    print_report(as_json, record.to_dict, f"wrote {to}: {record['method']} at {record['at']}")
+        record = work.export(to, points[0] if points else None, method, joint=joint, rank=rank, overwrite=overwrite)
+    lines = [f"wrote {to}: {record['method']} at {record['at']}"]
+    if error := record.get(_ERROR):
+        lines.append(f"reduced to rank {max(record['ranks'])}: {_error_text(error)}")
+    print_report(as_json, record.to_dict, "\n".join(lines))
 
 
 def export_mixture(
@@ -98,6 +107,9 @@ def export_merge(
         record = merge_files(opened, to, merging, watch, overwrite=overwrite)
     lines = [f"wrote {to}: {record['method']} at {record['at']}"]
     if rank is not None:
-        error = record["relative error of the reduction"]
-        lines.append(f"relative error of the reduction to rank {rank}: {error:.3g} of the exact sum's norm (Frobenius)")
+        lines.append(f"reduced to rank {rank}: {_error_text(record[_ERROR])}")
     print_report(as_json, {"written": str(to), **record}, "\n".join(lines))
+
+
+def _error_text(error: object) -> str:
+    return f"relative error {error:.3g} of the merge's norm (Frobenius)"

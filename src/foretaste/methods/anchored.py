@@ -5,12 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from foretaste.lendable import overlaid
 from foretaste.merge import correct_preview
 from foretaste.methods.diagonal import Diagonal
 from foretaste.methods.kronecker import Kronecker
 from foretaste.methods.method import Method, prior_of
 from foretaste.methods.site_set import AnchorRun, SiteSet
 from foretaste.methods.tune import ChoiceWork, PriorPrecision, is_tuned, tuned_precision
+from foretaste.params import Params
 from foretaste.weights import uniform
 from foretaste.work.context import Context
 from foretaste.work.judge import objective
@@ -37,8 +39,8 @@ class Anchored(Method):
 
     def sites(self, context: Context) -> SiteSet:
         own, trust = _uncorrected(context), AnchorTrust().stored_result(context)
-        joint, weights = _joint_run(context), uniform(context.problem.names)
-        params = context.study.tensors(joint.done(context).artefact)
+        weights = uniform(context.problem.names)
+        params = _joint_params(context)
         return own.anchor_at(AnchorRun(weights, params, trust.value)).add_work(trust.done)
 
 
@@ -59,11 +61,12 @@ class AnchorTrust(ChoiceWork):
 
     def own_inputs(self, context: Context) -> dict[str, object]:
         own = _uncorrected(context)
-        return {"sites": own.artefacts, "prior_precision": own.precision, **own.options}
+        inputs = {"sites": own.artefacts, "prior_precision": own.precision, **own.options}
+        return {**inputs, **context.problem.space.inputs}
 
     def loss_of(self, context: Context) -> Callable[[float], float]:
         own, weights = _uncorrected(context), uniform(context.problem.names)
-        joint = context.study.tensors(_joint_run(context).done(context).artefact)
+        joint = _joint_params(context)
         assert own.precision is not None
         merged = functools.cache(own.under(prior_of(context, own.precision)).merge)
         return lambda trust: objective(
@@ -73,6 +76,13 @@ class AnchorTrust(ChoiceWork):
 
 def _joint_run(context: Context) -> JointRun:
     return JointRun(uniform(context.problem.names))
+
+
+def _joint_params(context: Context) -> Params:
+    """Read the joint run's params in the coordinates that merges have; all of them, with its buffers."""
+    params, problem = context.study.tensors(_joint_run(context).done(context).artefact), context.problem
+    center = problem.space.center(problem.model, problem.trained, params)
+    return overlaid(center, problem.space.carried(problem.model, params))
 
 
 def _uncorrected_work(context: Context) -> tuple[Work[Any], ...]:

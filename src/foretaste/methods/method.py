@@ -4,7 +4,6 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 from foretaste.methods.site_set import SiteSet
-from foretaste.params import parameters_of, snapshot
 from foretaste.posterior.gaussian import Gaussian
 from foretaste.posterior.isotropic import Isotropic
 from foretaste.work.context import Context
@@ -52,4 +51,5 @@ def prior_of(context: Context, precision: float) -> Gaussian:
     ...     prior_of(context, 0.5).precision.scale
     0.5
     """
-    return Gaussian(snapshot(parameters_of(context.problem.model, context.problem.trained)), Isotropic(precision))
+    problem = context.problem
+    return Gaussian(problem.space.prior_mean(problem.model, problem.trained), Isotropic(precision))

@@ -13,6 +13,7 @@ from foretaste.methods.previews import Previews, memory_of, merger_of
 from foretaste.methods.site_set import Merger
 from foretaste.metric_kinds import Predictions
 from foretaste.params import Params, in_eval_mode, swapped
+from foretaste.posterior.placing import bytes_of
 from foretaste.remembered import Memory
 from foretaste.store.study import Done, Json
 from foretaste.together import predict_examples_of_each
@@ -113,7 +114,7 @@ class MergedParams:
             return self._stored[weights]
         params = reestimate_statistics(context, self.merger.merge(weights).params, weights)
         previews = [*self._stored.values(), params]
-        if sum(tensor.nbytes for tensors in previews for tensor in tensors.values()) <= _MEMORY:
+        if bytes_of(previews) <= _MEMORY:
             self._stored[weights] = params
         return params
 

@@ -5,7 +5,6 @@ from typing import Any
 
 from foretaste.methods.method import Method
 from foretaste.methods.site_set import SiteSet
-from foretaste.params import parameters_of
 from foretaste.posterior.site import GaussianSite
 from foretaste.work.context import Context
 from foretaste.work.runs import TaskRun, single_task_run
@@ -35,6 +34,6 @@ def task_runs(context: Context) -> dict[str, TaskRun]:
 
 def flat_site(context: Context, task: str, run: TaskRun) -> GaussianSite:
     """Make a task's site without curvature, at a run's params."""
-    params, own = context.study.tensors(run.done(context).artefact), parameters_of(context.problem.model)
-    center = {name: params[name] for name in parameters_of(context.problem.model, context.task(task).names)}
-    return GaussianSite.flat(center, {name: params[name] for name in params if name not in own})
+    params = context.study.tensors(run.done(context).artefact)
+    model, space = context.problem.model, context.problem.space
+    return GaussianSite.flat(space.center(model, context.task(task).names, params), space.carried(model, params))

@@ -7,6 +7,7 @@ from functools import cached_property
 import torch
 
 from foretaste.merge import Preview, correct_preview, merge
+from foretaste.methods.merge_updates import merge_updates
 from foretaste.one_line import one_line
 from foretaste.params import Params
 from foretaste.posterior.conjugate import EXACT, Stop
@@ -15,6 +16,7 @@ from foretaste.posterior.mixture import MixtureSite
 from foretaste.posterior.placing import bytes_of, place_on
 from foretaste.posterior.site import GaussianSite, Site
 from foretaste.store.study import Done
+from foretaste.updates import Updates
 from foretaste.weights import TaskWeights
 
 __all__ = ["AnchorRun", "Merger", "SiteSet", "Sites"]
@@ -118,6 +120,8 @@ class Merger:
         return preview
 
     def _merge_once(self, sites: Sites, weights: TaskWeights, start: Params | None) -> Preview:
+        if isinstance(self.prior.mean, Updates):
+            return merge_updates(self.prior, self.prior.mean, sites, weights, start, self.stop, self.device)
         return merge(self.prior, sites, weights, start=start, stop=self.stop, device=self.device)
 
 

@@ -8,6 +8,7 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor
 
+from foretaste.lendable import Lendable
 from foretaste.stored import Stored
 
 __all__ = ["bytes_of", "place_on"]
@@ -54,7 +55,7 @@ def bytes_of(value: object) -> int:
     >>> bytes_of({"a": {"w": weight}, "b": [weight, torch.zeros(1)]})
     12
     """
-    return sum({id(tensor): tensor.nbytes for tensor in _tensors(value, set())}.values())
+    return sum({id(held): held.nbytes for held in _tensors(value, set())}.values())
 
 
 def _place(value: object, device: torch.device, copies: dict[int, tuple[object, object]]) -> object:
@@ -68,6 +69,8 @@ def _place(value: object, device: torch.device, copies: dict[int, tuple[object, 
 def _copy(value: object, device: torch.device, copies: dict[int, tuple[object, object]]) -> object:
     if isinstance(value, Tensor):
         return value.to(device)
+    if isinstance(value, Lendable):
+        return value.to(device)
     if isinstance(value, Mapping):
         return {key: _place(attribute, device, copies) for key, attribute in value.items()}
     if isinstance(value, (list, tuple)):
@@ -78,11 +81,11 @@ def _copy(value: object, device: torch.device, copies: dict[int, tuple[object, o
     return copied
 
 
-def _tensors(value: object, visited: set[int]) -> Iterator[Tensor]:
+def _tensors(value: object, visited: set[int]) -> Iterator[Tensor | Lendable]:
     if isinstance(value, _PLAIN) or id(value) in visited:
         return
     visited.add(id(value))
-    if isinstance(value, Tensor):
+    if isinstance(value, Tensor | Lendable):
         yield value
     elif isinstance(value, Mapping):
         for element in value.values():

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from foretaste.errors import ParamsError
+from foretaste.lendable import Lendable
 from foretaste.params import Params, wide
 from foretaste.posterior.conjugate import EXACT, Stop, conjugate_gradients
 from foretaste.stored import Stored
@@ -34,7 +35,7 @@ class Piece:
         """
         if self.cut is None:
             return {name: params[name] for name in self.names}
-        if isinstance(params, Stored):
+        if isinstance(params, Stored | Lendable):
             return {name: params.part(name, self.cut) for name in self.names}
         return {name: params[name].flatten()[self.cut] for name in self.names}
 

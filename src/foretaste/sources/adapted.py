@@ -15,7 +15,7 @@ References:
     https://arxiv.org/abs/2403.12313
 """
 
-import re
+import json
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -27,14 +27,18 @@ from safetensors.torch import save_file
 from torch import nn
 
 from foretaste.errors import DataError, MissingExtra
+from foretaste.lora import Adapter, Factors, Layout
 from foretaste.one_line import one_line
 from foretaste.params import Params, snapshot
-from foretaste.sources.adapter import PREFIX, TENSORS
+from foretaste.sources.adapter import CONFIG, TENSORS
+from foretaste.sources.adapter_form import config_of_adapter, tensors_of_adapter
 from foretaste.sources.expert import Expert
 from foretaste.sources.kinds import kind_named
 from foretaste.sources.lora_targets import Targets, at_targets, choose_targets, layers_for_factors
 from foretaste.sources.problem import Problem
+from foretaste.sources.weight_space import Layer, WeightSpace
 from foretaste.task import Task
+from foretaste.updates import lent_update
 
 try:
     import peft
@@ -130,7 +134,21 @@ def add_lora(problem: Problem, plan: LoraPlan, *, seed: int = 0, base: Checkpoin
         save=write if base is None else _saver_beside(base, write),
         read=_read,
         fresh=whole,
+        space=WeightSpace(dict(_layers(model, plan, targets))),
     )
+
+
+def _layers(model: nn.Module, plan: LoraPlan, targets: Sequence[str]) -> Iterator[tuple[str, Layer]]:
+    """Yield the layers with factors, by the names of their weights."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    for path in targets:
+        module = model.get_submodule(path)
+        assert isinstance(module, LoraLayer)
+        base, (a, b, layout) = module.get_base_layer(), _parts(module)
+        weight, turned = base.weight, isinstance(base, Conv1D)
+        assert isinstance(weight, torch.Tensor)
+        own = names[id(a)], names[id(b)], plan.alpha, plan.rslora
+        yield names[id(weight)], Layer(*own, layout, tuple(weight.shape), plan.r, transposed=turned)
 
 
 def _widen(model: nn.Module, names: Collection[str]) -> None:
@@ -193,16 +211,18 @@ def _saver_beside(base: Checkpoint, write: Callable[[nn.Module, Path], None]) ->
 
 
 def _write(model: nn.Module, folder: Path, plan: LoraPlan, base: Checkpoint | None) -> None:
-    """Write the model's factors, and the modules trained whole, as PEFT stores them."""
+    """Write the model's factors, or the updates that it is lent, and the modules trained whole, as PEFT stores them."""
     folder.mkdir(parents=True, exist_ok=True)
     whole = list(_whole(model))
     modules = {name: module for name, module in model.named_modules() if isinstance(module, LoraLayer)}
-    tensors = {}
-    for name, tensor in model.state_dict().items():
-        if "lora_" in name and any(name.startswith(f"{prefix}.") for prefix in modules):
-            tensors[PREFIX + re.sub(r"\.default(?=\.|$)", "", name)] = tensor
-        elif any(name.startswith(f"{prefix}.") for prefix in whole):
-            tensors[PREFIX + name] = tensor
+    full = {
+        name: tensor
+        for name, tensor in model.state_dict().items()
+        if any(name.startswith(f"{path}.") for path in whole)
+    }
+    lent = {name: update for name, module in modules.items() if (update := lent_update(module)) is not None}
+    factors = {name: lent.get(name) or _factors(module, plan) for name, module in modules.items()}
+    tensors = tensors_of_adapter(Adapter(factors, full))
     save_file(snapshot(tensors), folder / TENSORS, metadata={"format": "pt"})
     task_type = kind_named(base.kind).peft_type if base else None
     needs_origin = isinstance(model, PreTrainedModel) and task_type is None
@@ -222,6 +242,25 @@ def _write(model: nn.Module, folder: Path, plan: LoraPlan, base: Checkpoint | No
         base_model_name_or_path=base.path if base else None,
         inference_mode=True,
     ).save_pretrained(folder)
+    if lent:
+        written = json.loads((folder / CONFIG).read_text())
+        config = config_of_adapter(Adapter(factors, full, written)) | {"modules_to_save": whole or None}
+        (folder / CONFIG).write_text(json.dumps(config, indent=1, allow_nan=False) + "\n")
+
+
+def _factors(module: LoraLayer, plan: LoraPlan) -> Factors:
+    """Return the layer's own factors."""
+    a, b, layout = _parts(module)
+    return Factors(a.detach(), b.detach(), plan.alpha, stabilised=plan.rslora, layout=layout)
+
+
+def _parts(module: LoraLayer) -> tuple[nn.Parameter, nn.Parameter, Layout]:
+    """Return the factors A and B of a layer, and what kind of layer it is."""
+    base = module.get_base_layer()
+    if isinstance(base, nn.Embedding):
+        return module.lora_embedding_A["default"], module.lora_embedding_B["default"], "embedding"
+    layout: Layout = "convolution" if isinstance(base, nn.Conv1d | nn.Conv2d) else "linear"
+    return module.lora_A["default"].weight, module.lora_B["default"].weight, layout
 
 
 def _whole(module: nn.Module, path: str = "") -> Iterator[str]:

@@ -14,6 +14,7 @@ from foretaste.errors import TaskError
 from foretaste.one_line import one_line
 from foretaste.params import Params, buffers_of, first_nonfinite, parameters_of, snapshot, tensors_of
 from foretaste.sources.expert import Expert, read_tensors
+from foretaste.sources.space import OWN, Space
 from foretaste.task import Task
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Problem:
         fresh: Names of new parameters, such as a classification head's; LoRA trains them whole.
         rows: Each task's rows as they were read, if they have columns.
         warnings: Lines about data that make results look better or worse than they are.
+        space: The coordinates in which the tasks' models are merged.
 
     Raises:
         TaskError: There are no tasks, two have one name, the model has NaN, or tasks name parameters that it lacks.
@@ -66,6 +68,7 @@ class Problem:
     fresh: frozenset[str] = frozenset()
     rows: "Mapping[str, RawRows]" = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    space: Space = OWN
 
     __repr__ = one_line
 

@@ -35,6 +35,7 @@ class ExportVerbs(OutsideVerbs):
         method: str | None = None,
         *,
         joint: bool = False,
+        rank: int | None = None,
         overwrite: bool = False,
     ) -> Export:
         """Write a preview or a joint run as a model; see `foretaste.workflow.export.export`.
@@ -44,11 +45,13 @@ class ExportVerbs(OutsideVerbs):
             weights: Task weights; the recommended ones if left out.
             method: A preview method; the recipe's last one that has params if left out.
             joint: Whether the joint run is written in place of a preview; it is trained if there is none.
+            rank: The largest rank of a merged adapter, where models are trained by LoRA.
             overwrite: Whether a folder that foretaste wrote is replaced.
         """
         with self._at_work() as session:
             name = choose_written(method, joint=joint)
-            return export(session, Path(to), self._weights(session, weights), name, overwrite=overwrite)
+            where = self._weights(session, weights)
+            return export(session, Path(to), where, name, rank=rank, overwrite=overwrite)
 
     def export_mixture(
         self,

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from foretaste.errors import TaskError
+from foretaste.lendable import overlaid
 from foretaste.params import Params, buffers_of, in_eval_mode, snapshot, swapped
 from foretaste.task import Batch, Task
 from foretaste.train.mixture import collate_step, mixture, predict_alike
@@ -43,7 +44,7 @@ def reestimate(
     generator: torch.Generator,
     batches: int = 8,
     batch_size: int = 64,
-) -> dict[str, Tensor]:
+) -> Params:
     """Compute the batch-norm statistics of merged params from the tasks' data.
 
     Args:
@@ -81,7 +82,8 @@ def reestimate(
     with (
         torch.random.fork_rng([device] if device.type == "cuda" else []),
         in_eval_mode(model),
-        swapped(model, {**originals, **params}),
+        swapped(model, originals),
+        swapped(model, params),
     ):
         torch.manual_seed(0)  # for dropout, if the model has any before its batch norms
         tasks_by_name = {task.name: task for task in tasks}
@@ -90,7 +92,7 @@ def reestimate(
             _Predicting(model),
         )
         statistics = snapshot(buffers_of(model))
-    return {**params, **statistics}
+    return overlaid(params, statistics)
 
 
 class _Predicting(nn.Module):

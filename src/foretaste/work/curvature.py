@@ -9,11 +9,12 @@ import torch
 
 from foretaste.estimate.estimators import EstimatePlan, Estimator, estimate_site
 from foretaste.estimate.secant import secant
-from foretaste.params import Params, parameters_of
+from foretaste.params import Params
 from foretaste.plan import Recipe
 from foretaste.posterior.site import GaussianSite
 from foretaste.posterior.site_form import facts_of, site_from, tensors_of
 from foretaste.store.study import Done, Json
+from foretaste.task import Task
 from foretaste.work.context import Context
 from foretaste.work.imported_models import imported_models, site_of_model
 from foretaste.work.observer import Observer
@@ -52,6 +53,7 @@ class Curvature(Computation[SiteRecord]):
             "task": [self.task, context.task(self.task).identity],
             "curvature": context.recipe.curvature.model_dump(),
             "seed": context.recipe.seed,
+            **context.problem.space.inputs,
             **self.own_inputs(context),
         }
 
@@ -60,11 +62,12 @@ class Curvature(Computation[SiteRecord]):
         """Describe what the estimate depends on besides the params, the task and the recipe's curvature."""
 
     @abstractmethod
-    def estimate(self, context: Context, params: Params, on_batch: Callable[[int], None]) -> GaussianSite:
+    def estimate(self, context: Context, task: Task, params: Params, on_batch: Callable[[int], None]) -> GaussianSite:
         """Estimate the site.
 
         Args:
-            context: The model and the tasks.
+            context: The model and the recipe.
+            task: The task, with the names of the tensors to look at.
             params: The run's params.
             on_batch: Called with the number of examples so far.
         """
@@ -74,7 +77,9 @@ class Curvature(Computation[SiteRecord]):
             observer.advance_to(examples, self.task)
             observer.stop_if_asked()
 
-        site = self.estimate(context, context.study.tensors(self.run.done(context).artefact), on_batch)
+        params = context.study.tensors(self.run.done(context).artefact)
+        with context.problem.space.watched(context.problem.model, context.task(self.task)) as task:
+            site = self.estimate(context, task, params, on_batch)
         return facts_of(site), tensors_of(site)
 
     def read(self, context: Context, done: Done) -> SiteRecord:
@@ -83,10 +88,9 @@ class Curvature(Computation[SiteRecord]):
     def site(self, context: Context) -> GaussianSite:
         """Read the site of a finished estimate; its centre is the task's own params."""
         done, params = self.done(context), context.study.tensors(self.run.done(context).artefact)
-        own, names = parameters_of(context.problem.model), context.task(self.task).names
-        center = {name: params[name] for name in own if names is None or name in names}
-        carried = {name: params[name] for name in params if name not in own}
-        return site_from(done.result, context.study.tensors(done.artefact), center, carried)
+        model, space = context.problem.model, context.problem.space
+        center = space.center(model, context.task(self.task).names, params)
+        return site_from(done.result, context.study.tensors(done.artefact), center, space.carried(model, params))
 
 
 @dataclass(frozen=True)
@@ -105,8 +109,7 @@ class FisherCurvature(Curvature):
         site = self._site_file(context)
         return {"site file": site} if site else {}
 
-    def estimate(self, context: Context, params: Params, on_batch: Callable[[int], None]) -> GaussianSite:
-        task = context.task(self.task)
+    def estimate(self, context: Context, task: Task, params: Params, on_batch: Callable[[int], None]) -> GaussianSite:
         if self._site_file(context):
             return site_of_model(context, task, imported_models(context.study)[self.task], params)
         return estimate_site(context.problem.model, params, task, _plan(context.recipe, "fisher"), on_batch)
@@ -138,9 +141,9 @@ class KroneckerCurvature(Curvature):
     def own_inputs(self, context: Context) -> dict[str, object]:
         return {"estimator": "kfac", "gradient": self.gradient}
 
-    def estimate(self, context: Context, params: Params, on_batch: Callable[[int], None]) -> GaussianSite:
+    def estimate(self, context: Context, task: Task, params: Params, on_batch: Callable[[int], None]) -> GaussianSite:
         plan = _plan(context.recipe, "kfac", gradient=self.gradient)
-        return estimate_site(context.problem.model, params, context.task(self.task), plan, on_batch)
+        return estimate_site(context.problem.model, params, task, plan, on_batch)
 
 
 @dataclass(frozen=True)
@@ -167,12 +170,12 @@ class SecantCurvature(Curvature):
     def own_inputs(self, context: Context) -> dict[str, object]:
         return {"estimator": "secant", "checkpoints": self._artefacts(context)}
 
-    def estimate(self, context: Context, params: Params, on_batch: Callable[[int], None]) -> GaussianSite:
+    def estimate(self, context: Context, task: Task, params: Params, on_batch: Callable[[int], None]) -> GaussianSite:
         generator, plan = torch.Generator().manual_seed(context.recipe.seed), context.recipe.curvature
         return secant(
             context.problem.model,
             params,
-            context.task(self.task),
+            task,
             [context.study.tensors(artefact) for artefact in self._artefacts(context)],
             generator=generator,
             on_batch=on_batch,

@@ -9,6 +9,7 @@ from foretaste import __version__
 from foretaste.document.blocks import Section, line_table
 from foretaste.errors import StudyError
 from foretaste.export.folder import FACTS, check_folder, new_folder
+from foretaste.lora import Factors
 from foretaste.method_table import check_method_name
 from foretaste.methods.previews import preview_inputs
 from foretaste.methods.registry import last_with_params, require_params
@@ -17,8 +18,10 @@ from foretaste.plan import Recipe
 from foretaste.readable import ReadableMapping, View, register_view
 from foretaste.report.json import plain
 from foretaste.sources.plans import TransformersModel
+from foretaste.sources.weight_space import WeightSpace
 from foretaste.store.study import StudyStore
 from foretaste.target import EXPORTS, resolved
+from foretaste.updates import Updates
 from foretaste.weights import TaskWeights
 from foretaste.work.imports import folders_of
 from foretaste.work.judge import reestimate_statistics
@@ -30,6 +33,7 @@ from foretaste.workflow.session import Session
 __all__ = [
     "EXPORTS",
     "Export",
+    "check_rank",
     "check_target",
     "choose_export_method",
     "choose_written",
@@ -54,7 +58,13 @@ register_view(
 
 
 def export(
-    session: Session, target: Path, weights: TaskWeights, method: str | None = None, *, overwrite: bool = False
+    session: Session,
+    target: Path,
+    weights: TaskWeights,
+    method: str | None = None,
+    *,
+    rank: int | None = None,
+    overwrite: bool = False,
 ) -> Export:
     """Write a model as its source keeps models: a transformers checkpoint, or a safetensors file.
 
@@ -64,6 +74,8 @@ def export(
         weights: alpha.
         method: A preview method, or ``joint`` for the joint run, which is made if it is not there; `default_method` if
             left out.
+        rank: The largest rank of a merged adapter. If left out, a sum of factors is exact, and a merge with curvature
+            gets the rank that the tasks' factors have together.
         overwrite: Whether a folder that foretaste wrote is replaced, when the new one is complete; never one that the
             study needs.
 
@@ -72,6 +84,7 @@ def export(
 
     Raises:
         RecipeError: A preview method without params.
+        StudyError: A rank, and no preview of models that are trained by LoRA.
         StorageError: The folder exists, or the disk refuses.
 
     >>> import tempfile
@@ -88,14 +101,13 @@ def export(
     ('simple', ['foretaste.json', 'model.safetensors'])
     """
     method = choose_export_method(session.recipe, method)
-    model, needed = (
-        session.problem.model,
-        sum(t.numel() * t.element_size() for t in tensors_of(session.problem.model).values()),
-    )
+    check_rank(session.recipe, method, rank)
+    model = session.problem.model
+    needed = sum(t.numel() * t.element_size() for t in tensors_of(model).values())
     with new_folder(
         target, needed, overwrite=overwrite, keep=protected_paths(session.recipe, session.study.path, target)
     ) as folder:
-        params, origin = _joint(session, weights) if method == "joint" else _preview(session, weights, method)
+        params, origin = _joint(session, weights) if method == "joint" else _preview(session, weights, method, rank)
         facts = {
             "at": str(weights),
             "weights": dict(weights.items()),
@@ -154,6 +166,20 @@ def choose_export_method(recipe: Recipe, method: str | None) -> str:
     return method
 
 
+def check_rank(recipe: Recipe, method: str, rank: int | None) -> None:
+    """Check that what is exported has a rank, if one is asked for.
+
+    Raises:
+        StudyError: It has none.
+
+    >>> from foretaste.recipe import parse
+    >>> check_rank(parse("{name: a, model: {source: digits}}"), "simple", None)
+    """
+    if rank is not None and (recipe.finetune.method != "lora" or method == "joint"):
+        what = "the joint run has the recipe's own" if method == "joint" else "this study trains all params"
+        raise StudyError(f"rank (--rank) is for previews of models trained by LoRA, and {what}; leave it out")
+
+
 def check_target(recipe: Recipe, study: Path, target: Path, *, overwrite: bool = False) -> None:
     """Look whether an export may be written to a folder, before there is any work for it.
 
@@ -201,8 +227,16 @@ def _joint(session: Session, weights: TaskWeights) -> tuple[Params, Mapping[str,
     return session.study.tensors(record.artefact), {"params": record.artefact, "training": record.inputs["training"]}
 
 
-def _preview(session: Session, weights: TaskWeights, method: str) -> tuple[Params, Mapping[str, object]]:
+def _preview(
+    session: Session, weights: TaskWeights, method: str, rank: int | None
+) -> tuple[Params, Mapping[str, object]]:
     _, merger = prepare_merger(session, method)
     params = reestimate_statistics(session, merger.merge(weights).params, weights)
     inputs = preview_inputs(session, method, weights)
-    return params, {name: value for name, value in inputs.items() if name not in ("method", "weights")}
+    facts = {name: value for name, value in inputs.items() if name not in ("method", "weights")}
+    space = session.problem.space
+    if isinstance(params, Updates) and isinstance(space, WeightSpace):
+        params, error = space.reduced(params, rank, len(session.problem.tasks))
+        ranks = sorted({update.rank for update in params.layers.values() if isinstance(update, Factors)})
+        facts |= {"ranks": ranks, "relative error of the reduction": error}
+    return params, facts
