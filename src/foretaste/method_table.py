@@ -7,6 +7,7 @@ Rows hold what recipes, options, reports and predictions need to know, so that n
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from foretaste.errors import RecipeError
 from foretaste.field_names import nearest
@@ -36,6 +37,8 @@ class MethodRow:
         is_control: Whether it is there to judge another method by.
         has_params: Whether a preview has params; if not, it mixes the predictions of the tasks' models.
         has_anchor: Whether it is corrected by the joint run at uniform weights.
+        coordinates: Where its curvature lives: ``trained`` params alone, so that it cannot merge the updates of models
+            that are trained by LoRA; ``lora`` for what only such models have; or ``any``.
         credit: How far its previews are trusted beside others before there is any joint run.
         former_name: The name it once had. Recipes and studies with that name are read, and keys still hold it, so that
             no preview is made again.
@@ -50,6 +53,7 @@ class MethodRow:
     is_control: bool = False
     has_params: bool = True
     has_anchor: bool = False
+    coordinates: Literal["any", "trained", "lora"] = "any"
     credit: float = 1.0
     former_name: str = ""
 
@@ -66,10 +70,21 @@ METHOD_TABLE: dict[str, MethodRow] = {
     for row in (
         MethodRow("simple", "simple averaging (isotropic)", f"{_ROOM}.simple:Simple", has_curvature=False),
         MethodRow("diagonal", "diagonal Gaussian (Fisher)", f"{_ROOM}.diagonal:Diagonal", credit=2.0),
-        MethodRow("variational", "diagonal Gaussian, learned by IVON", f"{_ROOM}.variational:Variational", trains=True),
+        MethodRow(
+            "variational",
+            "diagonal Gaussian, learned by IVON",
+            f"{_ROOM}.variational:Variational",
+            trains=True,
+            coordinates="trained",
+        ),
         MethodRow("kronecker", "Kronecker-factored Gaussian (EKFAC)", f"{_ROOM}.kronecker:Kronecker", credit=8.0),
         MethodRow(
-            "lowrank", "diagonal + low rank (secants of K runs)", f"{_ROOM}.lowrank:LowRank", trains=True, credit=2.0
+            "lowrank",
+            "diagonal + low rank (secants of K runs)",
+            f"{_ROOM}.lowrank:LowRank",
+            trains=True,
+            coordinates="trained",
+            credit=2.0,
         ),
         MethodRow(
             "anchored",
@@ -100,6 +115,14 @@ METHOD_TABLE: dict[str, MethodRow] = {
             f"{_ROOM}.weighted:Weighted",
             trains=True,
             is_control=True,
+        ),
+        MethodRow(
+            "factors",
+            "LoRA factors A and B averaged apart",
+            f"{_ROOM}.factors_apart:FactorsApart",
+            has_curvature=False,
+            is_control=True,
+            coordinates="lora",
         ),
         MethodRow(
             "predictive",

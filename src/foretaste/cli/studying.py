@@ -94,7 +94,7 @@ def mergeability(
 
     def accept(request: Request) -> None:
         methods = methods_to_check(names or request.recipe.preview.methods, named=bool(names))
-        check_methods(methods, request.problem.tasks)
+        check_methods(methods, request.problem.tasks, request.problem.space)
 
     with working(recipe, study, var, command, accept=accept, workers=workers) as (work, _):
         outcome = work.mergeability(names)
@@ -129,7 +129,8 @@ def preview(
     after = f"next: {again(['confirm', str(recipe)], study, var)}"
 
     def accept(request: Request) -> None:
-        check_methods([method] if method else request.recipe.preview.methods, request.problem.tasks)
+        methods = [method] if method else request.recipe.preview.methods
+        check_methods(methods, request.problem.tasks, request.problem.space)
         request.goal(prefer, floor)
 
     with working(recipe, study, var, command, weights, accept, workers) as (work, points):

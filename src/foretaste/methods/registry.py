@@ -9,9 +9,10 @@ from foretaste.method_table import METHOD_TABLE
 from foretaste.methods.method import Method
 from foretaste.methods.predictive import without_params
 from foretaste.outputs import check_mixable
+from foretaste.sources.space import OWN, Space
 from foretaste.task import Task
 
-__all__ = ["check_methods", "find_method", "last_with_params", "require_params"]
+__all__ = ["check_methods", "find_method", "fits", "last_with_params", "require_params"]
 
 
 @cache
@@ -31,20 +32,44 @@ def find_method(name: str) -> Method:
     return method
 
 
-def check_methods(methods: Sequence[str], tasks: Sequence[Task]) -> None:
+def check_methods(methods: Sequence[str], tasks: Sequence[Task], space: Space = OWN) -> None:
     """Check, before any work, that these methods can preview these tasks.
 
     Args:
         methods: The methods' names.
         tasks: The tasks.
+        space: The coordinates in which the tasks' models are merged.
 
     Raises:
+        RecipeError: A method's curvature does not live in these coordinates.
         TaskError: A method mixes predictions, and a task's headline metric does not follow from predictions.
 
     >>> check_methods(["simple", "predictive"], [])
     """
+    for method in methods:
+        if not fits(method, space):
+            raise RecipeError(
+                f"method {method} learns a curvature of the trained params, and models trained by LoRA are merged by"
+                " the updates of their weights; take simple, diagonal, kronecker or anchored"
+                if METHOD_TABLE[method].coordinates == "trained"
+                else f"method {method} is for models trained by LoRA (finetune: {{method: lora}}); take simple"
+            )
     if not all(METHOD_TABLE[method].has_params for method in methods):
         check_mixable(tasks)
+
+
+def fits(method: str, space: Space) -> bool:
+    """Tell whether a method can merge in these coordinates.
+
+    Args:
+        method: The method's name.
+        space: The coordinates.
+
+    >>> fits("lowrank", OWN), fits("factors", OWN)
+    (True, False)
+    """
+    coordinates = METHOD_TABLE[method].coordinates
+    return coordinates == "any" or (coordinates == "trained") == (space.name == OWN.name)
 
 
 def require_params(method: str) -> None:

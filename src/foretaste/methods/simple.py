@@ -6,6 +6,7 @@ from typing import Any
 from foretaste.methods.method import Method
 from foretaste.methods.site_set import SiteSet
 from foretaste.posterior.site import GaussianSite
+from foretaste.sources.space import Space
 from foretaste.work.context import Context
 from foretaste.work.runs import TaskRun, single_task_run
 from foretaste.work.work import Work
@@ -32,8 +33,8 @@ def task_runs(context: Context) -> dict[str, TaskRun]:
     return {task: single_task_run(context, task) for task in context.problem.names}
 
 
-def flat_site(context: Context, task: str, run: TaskRun) -> GaussianSite:
-    """Make a task's site without curvature, at a run's params."""
+def flat_site(context: Context, task: str, run: TaskRun, space: Space | None = None) -> GaussianSite:
+    """Make a task's site without curvature, at a run's params; in the problem's coordinates if none are given."""
     params = context.study.tensors(run.done(context).artefact)
-    model, space = context.problem.model, context.problem.space
+    model, space = context.problem.model, space or context.problem.space
     return GaussianSite.flat(space.center(model, context.task(task).names, params), space.carried(model, params))

@@ -147,6 +147,7 @@ class SiteSet:
         anchor: See `Merger`.
         options: Everything else that previews depend on, beside sites, prior and weights; a part of their keys.
         precision: The prior's precision, where the method has chosen one.
+        prior: The prior, where it is another than that of other methods.
     """
 
     works: Mapping[str, tuple[Done, ...]]
@@ -157,6 +158,7 @@ class SiteSet:
     anchor: AnchorRun | None = None
     options: Mapping[str, object] = field(default_factory=dict)
     precision: float | None = None
+    prior: Gaussian | None = None
 
     __repr__ = one_line
 
@@ -172,6 +174,7 @@ class SiteSet:
 
     def under(self, prior: Gaussian) -> Merger:
         """Put the sites under a prior, ready to be merged."""
+        prior = self.prior or prior
         return Merger(
             prior, self.sites(prior), self.start and self.start(prior), self.temperatures, self.stop, self.anchor
         )

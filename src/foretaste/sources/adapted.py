@@ -1,10 +1,8 @@
 """Training by LoRA: tasks train thin factors beside frozen params, and their models are stored as adapters.
 
 A layer's weight ``W`` becomes ``W + s B A`` with ``s = alpha / r`` (``alpha / sqrt(r)`` when rank-stabilised). Every
-task begins with the same random ``A`` and with ``B = 0``, so that sites of several tasks share their coordinates. If
-``A`` is not trained, averaging ``B`` averages the products exactly::
-
-    sum_t alpha_t B_t A = (sum_t alpha_t B_t) A
+task begins with the same random ``A`` and with ``B = 0``. Merges add up the updates ``s B A``, not the factors
+(`foretaste.sources.weight_space`); if ``A`` is not trained, they are sums of ``B``.
 
 This module and `lora_targets` alone import PEFT, from the extra ``lora``.
 

@@ -123,7 +123,7 @@ def check_problem(recipe: Recipe, problem: Problem, text: str, file: str, watch:
         raise where(error, file, text) from error.__cause__
     try:
         recipe.check_goal(problem.names)
-        check_methods(recipe.preview.methods, problem.tasks)
+        check_methods(recipe.preview.methods, problem.tasks, problem.space)
     except BadInput as error:
         raise where(error.at("preview", "methods"), file, text) from error
     examples = recipe.finetune.steps * recipe.finetune.batch_size

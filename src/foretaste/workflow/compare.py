@@ -7,10 +7,11 @@ from statistics import mean
 from foretaste.errors import RecipeError
 from foretaste.evaluation import Evaluation
 from foretaste.method_table import METHOD_TABLE, with_controls
-from foretaste.methods.registry import check_methods
+from foretaste.methods.registry import check_methods, fits
 from foretaste.outputs import is_mixable
 from foretaste.plan import Recipe
 from foretaste.sources.problem import Problem
+from foretaste.sources.space import OWN, Space
 from foretaste.surface.agreement import agreement_without_anchor
 from foretaste.surface.comparison import Comparison, Kind, MethodComparison, regret_of
 from foretaste.surface.table import Surface, headlines
@@ -86,24 +87,31 @@ def check_comparison(recipe: Recipe, problem: Problem, methods: Sequence[str] = 
         raise RecipeError(
             "there is nothing to compare previews with: joint.points is 0; set it to 3 or more in the recipe"
         )
-    names = methods_to_compare(methods, problem.tasks)
-    check_methods(names, problem.tasks)
+    names = methods_to_compare(methods, problem.tasks, problem.space)
+    check_methods(names, problem.tasks, problem.space)
     return names
 
 
-def methods_to_compare(methods: Sequence[str] = (), tasks: Sequence[Task] = ()) -> list[str]:
+def methods_to_compare(methods: Sequence[str] = (), tasks: Sequence[Task] = (), space: Space = OWN) -> list[str]:
     """List the methods to compare: those requested, and their controls.
 
     Args:
         methods: Names in `foretaste.method_table`; if left out, all but the controls.
         tasks: Methods that cannot preview these are left out too, unless they were asked for.
+        space: Where models are merged; methods that cannot merge there are left out as well.
 
     >>> methods_to_compare(["mixture", "simple"])
     ['mixture', 'average', 'weighted', 'simple']
     """
     return with_controls(
         list(methods)
-        or [name for name, row in METHOD_TABLE.items() if not row.is_control and (row.has_params or is_mixable(tasks))]
+        or [
+            name
+            for name, row in METHOD_TABLE.items()
+            if fits(name, space)
+            and (not row.is_control or row.coordinates == "lora")
+            and (row.has_params or is_mixable(tasks))
+        ]
     )
 
 

@@ -36,7 +36,7 @@ def mergeability(session: Session, methods: Sequence[str] = ()) -> Mergeability:
     ([('low', 'mid'), ('low', 'high'), ('mid', 'high')], [('simple', True)])
     """
     checked = methods_to_check(methods or session.recipe.preview.methods, named=bool(methods))
-    check_methods(checked, session.problem.tasks)
+    check_methods(checked, session.problem.tasks, session.problem.space)
     names, heads = session.problem.names, headlines(session.problem.tasks)
     fit(session)
     rows = preview(session, [_AVERAGING], paths(names))

@@ -55,7 +55,7 @@ def list_previews(session: Session, methods: Sequence[str], points: Sequence[Tas
     ...     [len(work.points) for work in list_previews(session, ["simple", "diagonal"], corners("abc"))]
     [3, 3]
     """
-    check_methods(methods, session.problem.tasks)
+    check_methods(methods, session.problem.tasks, session.problem.space)
     return [Previews(method, part) for method in methods for part in session.engine.split(points)]
 
 

@@ -153,7 +153,7 @@ def methods_to_search(recipe: Recipe, problem: Problem, budget: Budget) -> tuple
         methods.append(_ANCHOR)
     if budget.joint < 1 and _ANCHOR in methods and len(methods) > 1:
         methods.remove(_ANCHOR)  # it would make a joint run
-    check_methods(methods, problem.tasks)
+    check_methods(methods, problem.tasks, problem.space)
     if budget.sharpened:
         last_with_params(methods)
     return tuple(methods)

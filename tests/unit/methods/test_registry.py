@@ -7,6 +7,7 @@ from foretaste.errors import RecipeError, TaskError
 from foretaste.method_table import METHOD_TABLE, MethodRow
 from foretaste.methods.registry import check_methods, find_method, last_with_params, require_params
 from foretaste.metric_kinds import ModelMetric
+from foretaste.sources.weight_space import WeightSpace
 from foretaste.weights import TaskWeights, corners
 from foretaste.workflow.fit import fit
 from foretaste.workflow.preview import prepare, prepare_merger, preview
@@ -84,3 +85,13 @@ def test_methods_that_mix_predictions_need_metrics_that_follow_from_them(session
     check_methods(["simple"], [judged])
     with pytest.raises(TaskError, match="mixed predictions come from no model"):
         check_methods(["predictive"], [judged])
+
+
+def test_curvature_of_factors_is_refused_where_updates_are_merged(session: Session) -> None:
+    space, tasks = WeightSpace({}), session.problem.tasks
+    check_methods(["simple", "diagonal", "kronecker", "anchored", "mixture", "factors"], tasks, space)
+    for method in ("lowrank", "variational"):
+        with pytest.raises(RecipeError, match=f"method {method} learns a curvature of the trained params"):
+            check_methods([method], tasks, space)
+    with pytest.raises(RecipeError, match="method factors is for models trained by LoRA"):
+        check_methods(["factors"], tasks)

@@ -132,15 +132,8 @@ def test_training_starts_from_the_best_factors_of_its_rank(held: str) -> None:
     own = problem(LoraPlan(r=2, alpha=3.0, targets=TARGETS))
     two = [own.space.center(own.model, None, trained(own, seed)) for seed in (5, 6)]
     whole = {name: 0.5 * (two[0][name] + two[1][name]) for name in two[0]}
-    updates = Updates(
-        {
-            name: t if held == "dense" else dense_factors(t, "linear", transposed=name[0] == "2")
-            for name, t in whole.items()
-        },
-        {},
-        two[0].shapes if isinstance(two[0], Updates) else {},
-        frozenset({"2.base_layer.weight"}),
-    )
+    as_factors = {name: dense_factors(t, "linear", transposed=name[0] == "2") for name, t in whole.items()}
+    updates = space_of(own).updates(whole if held == "dense" else as_factors, {})
     started = own.space.start(own.model, updates)
     assert set(started) == own.trained
     found = own.space.center(own.model, None, started)

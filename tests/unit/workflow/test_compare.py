@@ -32,14 +32,16 @@ def names(found: Comparison) -> list[str]:
 def test_methods_asked_for_and_controls_where_a_mixture_is() -> None:
     assert methods_to_compare(["diagonal", "simple", "diagonal"]) == ["diagonal", "simple"]
     assert methods_to_compare(["average", "mixture"]) == ["average", "mixture", "weighted"]
-    assert set(methods_to_compare()) == set(METHOD_TABLE)  # all, and so the mixture's controls
+    assert set(methods_to_compare()) == set(METHOD_TABLE) - {"factors"}  # the mixture's controls among them
+    in_lora = set(methods_to_compare(space=WeightSpace({})))
+    assert in_lora == set(METHOD_TABLE) - {"lowrank", "variational"}
 
 
 def test_methods_that_cannot_preview_the_tasks_are_compared_only_if_asked_for(three: Session) -> None:
     texts = TextMetric("bleu", lambda said, wanted: 0.0)
     low, *others = three.problem.tasks
     changed = (replace(low, metrics=[texts], write=lambda model, examples: [("", "") for _ in examples]), *others)
-    assert set(methods_to_compare(tasks=changed)) == set(METHOD_TABLE) - {"predictive"}
+    assert set(methods_to_compare(tasks=changed)) == set(METHOD_TABLE) - {"predictive", "factors"}
     assert methods_to_compare(["predictive"], changed) == ["predictive"]
     before = three.study.all_work()
     with pytest.raises(TaskError, match="mixed predictions come from no model"):
