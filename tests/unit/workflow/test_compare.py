@@ -7,6 +7,7 @@ from foretaste.evaluation import Evaluation, MethodSteps
 from foretaste.method_table import METHOD_TABLE
 from foretaste.metric_kinds import TextMetric
 from foretaste.plan import Joint
+from foretaste.sources.weight_space import WeightSpace
 from foretaste.surface.agreement import agreement
 from foretaste.surface.comparison import Comparison
 from foretaste.surface.table import Surface, headlines
