@@ -354,24 +354,67 @@ class TestWithARecipe:
         )
         assert rows[0]["metrics"]["books"]["loss"] == pytest.approx(float(loss), abs=1e-5)
 
-    def test_a_refused_recipe_leaves_the_study_open_to_another(self, place: Path, tmp_path: Path) -> None:
-        """A LoRA recipe cannot hold adapters of another start; the way out that its refusal names leads out."""
+    @pytest.fixture
+    def lora(self, place: Path, tmp_path: Path) -> Path:
+        """The recipe, by LoRA of another rank and other layers than the adapters'."""
+        text = (place / "tiny.yaml").read_text()
+        for part in ("train", "validation"):
+            text = text.replace(f"{part}: ", f"{part}: {place}/")
+        said = "learning_rate: 0.01, method: lora, r: 2, alpha: 6, targets: [query, value]"
+        path = tmp_path / "lora.yaml"
+        path.write_text(text.replace("learning_rate: 0.01", said))
+        return path
+
+    def test_adapters_of_any_rank_and_layers_are_models_of_a_study_by_lora(
+        self, place: Path, checkpoints: Checkpoints, lora: Path, tmp_path: Path
+    ) -> None:
         bring(place, tmp_path / "study", "adapter")
-        lora = tmp_path / "lora.yaml"
-        text = (
-            (place / "tiny.yaml")
-            .read_text()
-            .replace("train: ", f"train: {place}/")
-            .replace("validation: ", f"validation: {place}/")
+        found = foretaste("run", lora, "--study", tmp_path / "study", "--json")
+        assert found.code == 0, found.err
+        assert "single-task finetuning" not in found.err
+        shown = json.loads(found.out)
+        assert {row["fidelity"] for row in shown["rows"]} == {"preview", "joint"}
+        assert shown["recommendation"]["weights"]
+        torch.manual_seed(0)
+        model = peft.PeftModel.from_pretrained(
+            transformers.BertForSequenceClassification.from_pretrained(checkpoints.bert, num_labels=2),
+            place / "books-adapter",
+        ).eval()
+        tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoints.bert)
+        data = [json.loads(line) for line in (place / "books_validation.jsonl").read_text().splitlines()]
+        with torch.no_grad():
+            logits = torch.cat([model(**tokenizer(row["text"], return_tensors="pt")).logits for row in data])
+        labels = torch.tensor([("bad", "good").index(row["label"]) for row in data])
+        expected = float(torch.nn.functional.cross_entropy(logits, labels))
+        options = ["--study", tmp_path / "study", "-w", "books=1,movies=0", "--json"]
+        for method in ("simple", "diagonal"):
+            rows = json.loads(foretaste("preview", lora, *options, "--method", method).out)
+            assert rows[0]["metrics"]["books"]["loss"] == pytest.approx(expected, abs=1e-5)
+        said = foretaste(
+            "export",
+            lora,
+            "--study",
+            tmp_path / "study",
+            "--to",
+            tmp_path / "out",
+            "-w",
+            "uniform",
+            "--method",
+            "simple",
         )
-        lora.write_text(text.replace("learning_rate: 0.01", "learning_rate: 0.01, method: lora"))
+        assert said.code == 0, said.err
+        config = json.loads((tmp_path / "out" / "adapter_config.json").read_text())
+        assert any(name.endswith("attention.output.dense") for name in config["target_modules"])
+
+    def test_a_refused_recipe_leaves_the_study_open_to_another(self, place: Path, lora: Path, tmp_path: Path) -> None:
+        """A LoRA recipe cannot hold whole models; the way out that its refusal names leads out."""
+        bring(place, tmp_path / "study", "expert")
         fit = ["--study", tmp_path / "study"]
         message = refused("fit", lora, *fit)
-        assert "remove finetune.method, or let this study train the task" in message
+        assert "import an adapter or remove finetune.method to merge whole models" in message
         with StudyStore.open(tmp_path / "study") as study:
             assert study.recipe() is None
-        lora.write_text(text)
-        assert foretaste("fit", lora, *fit).code == 0
+        assert foretaste("fit", place / "tiny.yaml", *fit).code == 0
 
     def test_models_for_other_tasks_are_refused_before_training(self, place: Path, tmp_path: Path) -> None:
         assert foretaste("import", tmp_path / "study", "--task", f"poems={place / 'movies-expert'}").code == 0

@@ -62,7 +62,7 @@ class AnchorTrust(ChoiceWork):
     def own_inputs(self, context: Context) -> dict[str, object]:
         own = _uncorrected(context)
         inputs = {"sites": own.artefacts, "prior_precision": own.precision, **own.options}
-        return {**inputs, **context.problem.space.inputs}
+        return {**inputs, **context.space.inputs}
 
     def loss_of(self, context: Context) -> Callable[[float], float]:
         own, weights = _uncorrected(context), uniform(context.problem.names)
@@ -81,8 +81,8 @@ def _joint_run(context: Context) -> JointRun:
 def _joint_params(context: Context) -> Params:
     """Read the joint run's params in the coordinates that merges have; all of them, with its buffers."""
     params, problem = context.study.tensors(_joint_run(context).done(context).artefact), context.problem
-    center = problem.space.center(problem.model, problem.trained, params)
-    return overlaid(center, problem.space.carried(problem.model, params))
+    center = context.space.center(problem.model, problem.trained, params)
+    return overlaid(center, context.space.carried(problem.model, params))
 
 
 def _uncorrected_work(context: Context) -> tuple[Work[Any], ...]:

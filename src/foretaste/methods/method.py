@@ -52,4 +52,4 @@ def prior_of(context: Context, precision: float) -> Gaussian:
     0.5
     """
     problem = context.problem
-    return Gaussian(problem.space.prior_mean(problem.model, problem.trained), Isotropic(precision))
+    return Gaussian(context.space.prior_mean(problem.model, problem.trained), Isotropic(precision))

@@ -107,7 +107,7 @@ def preview_inputs(context: Context, method: str, weights: TaskWeights) -> dict[
     sites, precision = sites_of(context, method)
     row = METHOD_TABLE[method]
     what = {"method": row.name_in_keys, "sites": sites.artefacts, "weights": weights.key}
-    inputs: dict[str, object] = {**what, **sites.options, **context.problem.space.inputs}
+    inputs: dict[str, object] = {**what, **sites.options, **context.space.inputs}
     if row.has_curvature:
         inputs["prior_precision"] = precision
     if row.has_params and needs_statistics(context):
@@ -249,7 +249,7 @@ class SharpenedPreview(EvaluationWork):
         start, problem, realise = time.perf_counter(), context.problem, context.recipe.joint.realise
         _, merger = merger_of(context, self.method, observer)
         params = reestimate_statistics(context, merger.merge(self.weights).params, self.weights)
-        params = problem.space.start(problem.model, params)
+        params = context.space.start(problem.model, params)
         training = context.joint_training
         name, key = f"{self.method}+{self.steps} {self.weights}", self.keys(context)[0]
         with logged_run(context, name, key, sharpening(training, self.steps), observer) as log:

@@ -36,5 +36,5 @@ def task_runs(context: Context) -> dict[str, TaskRun]:
 def flat_site(context: Context, task: str, run: TaskRun, space: Space | None = None) -> GaussianSite:
     """Make a task's site without curvature, at a run's params; in the problem's coordinates if none are given."""
     params = context.study.tensors(run.done(context).artefact)
-    model, space = context.problem.model, space or context.problem.space
+    model, space = context.problem.model, space or context.space
     return GaussianSite.flat(space.center(model, context.task(task).names, params), space.carried(model, params))

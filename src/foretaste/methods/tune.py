@@ -149,7 +149,7 @@ class PriorPrecision(ChoiceWork):
 
     def own_inputs(self, context: Context) -> dict[str, object]:
         sites = find_method(self.method).sites(context)
-        return {"method": self.method, "sites": sites.artefacts, **sites.options, **context.problem.space.inputs}
+        return {"method": self.method, "sites": sites.artefacts, **sites.options, **context.space.inputs}
 
     def loss_of(self, context: Context) -> Callable[[float], float]:
         sites = find_method(self.method).sites(context)

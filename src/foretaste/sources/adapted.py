@@ -4,7 +4,7 @@ A layer's weight ``W`` becomes ``W + s B A`` with ``s = alpha / r`` (``alpha / s
 task begins with the same random ``A`` and with ``B = 0``. Merges add up the updates ``s B A``, not the factors
 (`foretaste.sources.weight_space`); if ``A`` is not trained, they are sums of ``B``.
 
-This module and `lora_targets` alone import PEFT, from the extra ``lora``.
+This module, `lora_targets` and `lora_weights` alone import PEFT, from the extra ``lora``.
 
 References:
     LoRA: Low-Rank Adaptation of Large Language Models, Hu et al., 2021, https://arxiv.org/abs/2106.09685
@@ -25,16 +25,18 @@ from safetensors.torch import save_file
 from torch import nn
 
 from foretaste.errors import DataError, MissingExtra
-from foretaste.lora import Adapter, Factors, Layout
+from foretaste.lora import WEIGHT, Adapter, Factors
 from foretaste.one_line import one_line
-from foretaste.params import Params, snapshot
-from foretaste.sources.adapter import CONFIG, TENSORS
+from foretaste.params import Params, parameters_of, snapshot
+from foretaste.sources.adapter import CONFIG, TENSORS, open_adapter
 from foretaste.sources.adapter_form import config_of_adapter, tensors_of_adapter
 from foretaste.sources.expert import Expert
+from foretaste.sources.imported_updates import fitting_factors, keep_factors, read_whole
 from foretaste.sources.kinds import kind_named
 from foretaste.sources.lora_targets import Targets, at_targets, choose_targets, layers_for_factors
+from foretaste.sources.lora_weights import factors_of, other_weights, weights_with_factors
 from foretaste.sources.problem import Problem
-from foretaste.sources.weight_space import Layer, WeightSpace
+from foretaste.sources.weight_space import WeightSpace
 from foretaste.task import Task
 from foretaste.updates import lent_update
 
@@ -111,6 +113,7 @@ def add_lora(problem: Problem, plan: LoraPlan, *, seed: int = 0, base: Checkpoin
     whole = frozenset(name for name in problem.trained - shared if before[name].requires_grad)
     layers = layers_for_factors(model, shared)
     targets = choose_targets(model, layers, plan.targets)
+    others = other_weights(layers, targets, before)
     _inject(model, plan, targets, seed)
     before_ids = {id(parameter) for parameter in before.values()}
     factors = {name: added for name, added in model.named_parameters() if id(added) not in before_ids}
@@ -124,29 +127,19 @@ def add_lora(problem: Problem, plan: LoraPlan, *, seed: int = 0, base: Checkpoin
     count = sum(added.numel() for name, added in model.named_parameters() if name in trained | whole)
     ends = ", ".join(dict.fromkeys(name.rpartition(".")[2] for name in targets))
     fact = f"LoRA of rank {plan.r}, layers: {len(targets)} ({ends}), {count:,} parameters trained"
-    write = partial(_write, plan=plan, base=base)
+    write, space = (
+        partial(_write, plan=plan, base=base),
+        WeightSpace(weights_with_factors(model, targets, plan.alpha, plan.rslora), others),
+    )
     return replace(
         problem,
         tasks=tasks,
         facts=(*problem.facts, ("finetuned", fact)),
         save=write if base is None else _saver_beside(base, write),
-        read=_read,
+        read=partial(_read, space=space, own_name=problem.own_name),
         fresh=whole,
-        space=WeightSpace(dict(_layers(model, plan, targets))),
+        space=space,
     )
-
-
-def _layers(model: nn.Module, plan: LoraPlan, targets: Sequence[str]) -> Iterator[tuple[str, Layer]]:
-    """Yield the layers with factors, by the names of their weights."""
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
-    for path in targets:
-        module = model.get_submodule(path)
-        assert isinstance(module, LoraLayer)
-        base, (a, b, layout) = module.get_base_layer(), _parts(module)
-        weight, turned = base.weight, isinstance(base, Conv1D)
-        assert isinstance(weight, torch.Tensor)
-        own = names[id(a)], names[id(b)], plan.alpha, plan.rslora
-        yield names[id(weight)], Layer(*own, layout, tuple(weight.shape), plan.r, transposed=turned)
 
 
 def _widen(model: nn.Module, names: Collection[str]) -> None:
@@ -170,11 +163,21 @@ def _is_a(name: str) -> bool:
     return ".lora_A." in name or ".lora_embedding_A." in name
 
 
-def _read(model: nn.Module, task: Task, expert: Expert) -> Params:
-    raise DataError(
-        f"{expert.folder} cannot be imported into a study by LoRA: its factors began elsewhere, and only those from one"
-        " A belong together; remove finetune.method, or let this study train the task"
-    )
+def _read(
+    model: nn.Module, task: Task, expert: Expert, *, space: WeightSpace, own_name: Callable[[str], str]
+) -> Params:
+    """Read an adapter of any rank, scaling and layers."""
+    if expert.kind != "adapter":
+        raise DataError(
+            f"{expert.folder} is no adapter, and this study trains by LoRA; import an adapter or remove finetune.method"
+            " to merge whole models"
+        )
+    adapter, own = open_adapter(expert.folder), parameters_of(model, task.names)
+    trained = {own_name(name): name for name in space.whole(own)}
+    thin = {name: factors for name, factors in adapter.modules.items() if name + WEIGHT not in trained}
+    names = space.weight_names(own_name)
+    factors = fitting_factors(replace(adapter, modules=thin), names, space.update_shapes, expert.folder)
+    return keep_factors(factors) | read_whole(adapter, trained, own, expert.folder)
 
 
 def _inject(model: nn.Module, plan: LoraPlan, targets: Sequence[str], seed: int) -> None:
@@ -218,8 +221,8 @@ def _write(model: nn.Module, folder: Path, plan: LoraPlan, base: Checkpoint | No
         for name, tensor in model.state_dict().items()
         if any(name.startswith(f"{path}.") for path in whole)
     }
-    lent = {name: update for name, module in modules.items() if (update := lent_update(module)) is not None}
-    factors = {name: lent.get(name) or _factors(module, plan) for name, module in modules.items()}
+    lent = {name: update for name, module in model.named_modules() if (update := lent_update(module)) is not None}
+    factors = {**{name: _factors(module, plan) for name, module in modules.items() if name not in lent}, **lent}
     tensors = tensors_of_adapter(Adapter(factors, full))
     save_file(snapshot(tensors), folder / TENSORS, metadata={"format": "pt"})
     task_type = kind_named(base.kind).peft_type if base else None
@@ -248,17 +251,8 @@ def _write(model: nn.Module, folder: Path, plan: LoraPlan, base: Checkpoint | No
 
 def _factors(module: LoraLayer, plan: LoraPlan) -> Factors:
     """Return the layer's own factors."""
-    a, b, layout = _parts(module)
+    a, b, layout = factors_of(module)
     return Factors(a.detach(), b.detach(), plan.alpha, stabilised=plan.rslora, layout=layout)
-
-
-def _parts(module: LoraLayer) -> tuple[nn.Parameter, nn.Parameter, Layout]:
-    """Return the factors A and B of a layer, and what kind of layer it is."""
-    base = module.get_base_layer()
-    if isinstance(base, nn.Embedding):
-        return module.lora_embedding_A["default"], module.lora_embedding_B["default"], "embedding"
-    layout: Layout = "convolution" if isinstance(base, nn.Conv1d | nn.Conv2d) else "linear"
-    return module.lora_A["default"].weight, module.lora_B["default"].weight, layout
 
 
 def _whole(module: nn.Module, path: str = "") -> Iterator[str]:

@@ -1,6 +1,6 @@
 """The coordinates in which the tasks' models are merged: by default the params that are trained."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 from torch import nn
@@ -31,6 +31,31 @@ class Space:
         {}
         """
         return {"space": self.name} if self.name else {}
+
+    def extended(self, modules: Collection[str], own_name: Callable[[str], str]) -> "Space":
+        """Return these coordinates with the layers that imported adapters change.
+
+        Args:
+            modules: Names of the layers in the adapters.
+            own_name: Function from a tensor's name in the study's model to its name in a task's own model.
+
+        >>> OWN.extended(["q"], str) is OWN
+        True
+        """
+        return self
+
+    def lent(self, model: nn.Module, names: Collection[str] | None, params: Params) -> Params:
+        """Return a run's params as a model can be lent them.
+
+        Args:
+            model: The pretrained model.
+            names: Names of the parameters that the task has; None for all.
+            params: What the run came to, as the study keeps it.
+
+        >>> OWN.lent(nn.Linear(1, 1), None, {})
+        {}
+        """
+        return params
 
     def prior_mean(self, model: nn.Module, trained: Collection[str]) -> Params:
         """Return the pretrained params in these coordinates.

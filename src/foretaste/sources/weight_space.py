@@ -10,7 +10,7 @@ References:
 """
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -18,45 +18,54 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.combine import reduce_rank
-from foretaste.errors import TaskError
-from foretaste.lora import Factors, Layout
+from foretaste.errors import ParamsError, TaskError
+from foretaste.lora import BASE_LAYER, WEIGHT, Factors, Layout
+from foretaste.names import first_few
 from foretaste.one_line import one_line
-from foretaste.params import Params, parameters_of, snapshot
+from foretaste.params import Params, buffers_of, parameters_of, snapshot
+from foretaste.sources.dense_factors import dense_factors
+from foretaste.sources.imported_updates import is_imported, stored_factors
 from foretaste.sources.space import Space
 from foretaste.task import Task
-from foretaste.updates import Updates
+from foretaste.updates import Updates, module_of
 
-__all__ = ["Layer", "WeightSpace", "dense_factors"]
-
-_EXACT = 1024  # the shorter side of a matrix whose singular values are all computed
-_MORE, _ROUNDS = 8, 4  # of the randomised method for larger ones
+__all__ = ["Layer", "Weight", "WeightSpace"]
 
 
 @dataclass(frozen=True)
-class Layer:
-    """A layer with LoRA factors.
+class Weight:
+    """A weight whose updates are merged.
 
     Args:
-        a: Name of its factor A in the model.
-        b: Name of its factor B.
-        alpha: Numerator of the scaling.
-        stabilised: Whether the scaling is rsLoRA's.
-        layout: What kind of layer it is.
-        shape: Shape of its weight.
-        rank: Rank of the factors.
-        transposed: Whether the weight is kept as ``[in, out]``.
+        layout: What kind of layer it is of.
+        shape: Its shape.
+        transposed: Whether it is kept as ``[in, out]``.
     """
 
-    a: str
-    b: str
-    alpha: float
-    stabilised: bool
     layout: Layout
     shape: tuple[int, ...]
-    rank: int
     transposed: bool = False
 
     __repr__ = one_line
+
+
+@dataclass(frozen=True)
+class Layer(Weight):
+    """The weight of a layer that has LoRA factors in the model.
+
+    Args:
+        a: Name of the factor A.
+        b: Name of the factor B.
+        alpha: Numerator of the scaling.
+        stabilised: Whether the scaling is rsLoRA's.
+        rank: Rank of the factors.
+    """
+
+    a: str = ""
+    b: str = ""
+    alpha: float = 1.0
+    stabilised: bool = False
+    rank: int = 1
 
     def factors(self, params: Params) -> Factors:
         """Read the layer's factors from params."""
@@ -67,16 +76,44 @@ class WeightSpace(Space):
     """The updates of the weights that have LoRA factors, and the tensors that are trained whole.
 
     Args:
-        layers: By the name of the weight in the model.
+        layers: Layers with factors, by the name of the weight in the model.
+        others: Other weights that could have factors, which imported adapters may change.
+        changed: Those of them that imported adapters do change.
     """
 
     name = "weights"
 
-    def __init__(self, layers: Mapping[str, Layer]) -> None:
-        self.layers = layers
-        self._shapes = {name: layer.shape for name, layer in layers.items()}
-        self._transposed = frozenset(name for name, layer in layers.items() if layer.transposed)
+    def __init__(
+        self, layers: Mapping[str, Layer], others: Mapping[str, Weight] | None = None, changed: Collection[str] = ()
+    ) -> None:
+        self.layers, self.others, self.changed = layers, others or {}, tuple(sorted(changed))
+        self.weights: Mapping[str, Weight] = {**layers, **{name: self.others[name] for name in self.changed}}
+        self._shapes = {name: weight.shape for name, weight in self.weights.items()}
+        self._transposed = frozenset(name for name, weight in self.weights.items() if weight.transposed)
         self._factors = frozenset(part for layer in layers.values() for part in (layer.a, layer.b))
+
+    @property
+    def inputs(self) -> dict[str, object]:
+        return {"space": self.name, **({"layers": list(self.changed)} if self.changed else {})}
+
+    def weight_names(self, own_name: Callable[[str], str]) -> dict[str, str]:
+        """Return the names of all weights that adapters may change, by their names in a task's own model."""
+        return {own_name(name).replace(BASE_LAYER, WEIGHT): name for name in (*self.layers, *self.others)}
+
+    def whole(self, names: Collection[str]) -> list[str]:
+        """List the names that are trained whole."""
+        return [name for name in names if name not in self._factors]
+
+    @property
+    def update_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the updates of all weights that adapters may change, as `Factors.shape` has them."""
+        weights: dict[str, Weight] = {**self.layers, **self.others}
+        return {name: own.shape[::-1] if own.transposed else own.shape for name, own in weights.items()}
+
+    def extended(self, modules: Collection[str], own_name: Callable[[str], str]) -> "WeightSpace":
+        names = self.weight_names(own_name)
+        changed = {names[module + WEIGHT] for module in modules if module + WEIGHT in names}
+        return WeightSpace(self.layers, self.others, changed - set(self.layers))
 
     def updates(self, layers: Mapping[str, Factors | Tensor], whole: Params) -> Updates:
         """Make updates of these weights.
@@ -87,21 +124,35 @@ class WeightSpace(Space):
         """
         return Updates(layers, whole, self._shapes, self._transposed)
 
+    def lent(self, model: nn.Module, names: Collection[str] | None, params: Params) -> Params:
+        if not is_imported(params):
+            return params
+        return self.center(model, names, params).overlaid(self.carried(model, params))
+
+    def carried(self, model: nn.Module, params: Params) -> Params:
+        buffers = buffers_of(model)
+        return {name: params[name] for name in buffers if name in params}
+
     def prior_mean(self, model: nn.Module, trained: Collection[str]) -> Updates:
         return self.updates({}, snapshot(parameters_of(model, set(trained) - self._factors)))
 
     def center(self, model: nn.Module, names: Collection[str] | None, params: Params) -> Updates:
-        own = parameters_of(model)
-        full = {**{name: own[name] for layer in self.layers.values() for name in (layer.a, layer.b)}, **params}
         whole = {name: params[name] for name in parameters_of(model, names) if name in params}
         return self.updates(
-            {name: layer.factors(full) for name, layer in self.layers.items()},
+            self._updates_of(model, params),
             {name: tensor for name, tensor in whole.items() if name not in self._factors},
         )
 
+    def _updates_of(self, model: nn.Module, params: Params) -> Mapping[str, Factors | Tensor]:
+        if is_imported(params):
+            return stored_factors(params, {name: weight.layout for name, weight in self.weights.items()})
+        own = parameters_of(model)
+        full = {**{name: own[name] for layer in self.layers.values() for name in (layer.a, layer.b)}, **params}
+        return {name: layer.factors(full) for name, layer in self.layers.items()}
+
     @contextmanager
     def watched(self, model: nn.Module, task: Task) -> Iterator[Task]:
-        if tied := [name for name in self.layers if name in _shared_by_layers(model)]:
+        if tied := [name for name in self.weights if name in _shared_by_layers(model)]:
             raise TaskError(
                 f"{tied[0]} has LoRA factors and is tied to another layer, so that its curvature is that of both;"
                 " choose other targets, or methods without curvature, such as simple"
@@ -109,12 +160,12 @@ class WeightSpace(Space):
         parameters = dict(model.named_parameters())
         before = {name: parameter.requires_grad for name, parameter in parameters.items()}
         try:
-            for name in self.layers:
+            for name in self.weights:
                 parameters[name].requires_grad_(True)
             for name in self._factors:
                 parameters[name].requires_grad_(False)
             own = frozenset(parameters) if task.names is None else task.names
-            yield replace(task, names=frozenset(self.layers) | (own - self._factors))
+            yield replace(task, names=frozenset(self.weights) | (own - self._factors))
         finally:
             for name, parameter in parameters.items():
                 parameter.requires_grad_(before[name])
@@ -126,6 +177,11 @@ class WeightSpace(Space):
         """
         if not isinstance(params, Updates):
             return params
+        if lost := [name for name in params.layers if name not in self.layers]:
+            raise ParamsError(
+                f"imported adapters change {first_few([module_of(name) for name in lost], 3)}, which this study's LoRA"
+                " does not train, so no training can start from their merge; name these layers in finetune.targets"
+            )
         own, started = dict(model.named_parameters()), dict(params.whole)
         for name, layer in self.layers.items():
             factors = _as_factors(params, name, layer)
@@ -149,13 +205,13 @@ class WeightSpace(Space):
         """
         layers, lost, norm = {}, 0.0, 0.0
         for name, update in updates.layers.items():
-            layer = self.layers[name]
+            weight = self.weights[name]
             if isinstance(update, Factors):
                 reduction = reduce_rank(update, rank or update.rank)
                 layers[name], gone, whole = reduction.factors, reduction.lost, reduction.norm
             else:
-                most = rank or layer.rank * tasks
-                layers[name] = dense_factors(update, layer.layout, transposed=layer.transposed, rank=most)
+                most = rank or tasks * max(layer.rank for layer in self.layers.values())
+                layers[name] = dense_factors(update, weight.layout, transposed=weight.transposed, rank=most)
                 whole = float(update.double().norm())
                 gone = float((update.double() - self.updates(layers, {})[name].double()).norm())
             lost, norm = math.hypot(lost, gone), math.hypot(norm, whole)
@@ -177,38 +233,6 @@ def _as_factors(params: Updates, name: str, layer: Layer) -> Factors | None:
     if update is None or isinstance(update, Factors):
         return update
     return dense_factors(update, layer.layout, transposed=layer.transposed)
-
-
-def dense_factors(update: Tensor, layout: Layout, *, transposed: bool, rank: int | None = None) -> Factors:
-    """Write a dense update as factors.
-
-    Args:
-        update: In the weight's shape.
-        layout: What kind of layer it is of.
-        transposed: Whether the weight is kept as ``[in, out]``.
-        rank: The largest rank, without which nothing is left out.
-
-    Returns:
-        Factors with a scaling of 1.
-
-    >>> update = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
-    >>> dense_factors(update, "linear", transposed=False, rank=1).rank
-    1
-    """
-    turned = update.T if transposed or layout == "embedding" else update
-    matrix = turned.flatten(1).double() if min(update.shape[0], update[0].numel()) <= _EXACT else turned.flatten(1)
-    most = min(matrix.shape) if rank is None else min(rank, *matrix.shape)
-    if min(matrix.shape) <= _EXACT or rank is None:
-        left, values, right = torch.linalg.svd(matrix, full_matrices=False)
-    else:
-        with torch.random.fork_rng([]):
-            torch.manual_seed(0)
-            left, values, columns = torch.svd_lowrank(matrix, q=min(most + _MORE, *matrix.shape), niter=_ROUNDS)
-        right = columns.T
-    a, b = right[:most].float(), (left[:, :most] * values[:most]).float()
-    if layout == "convolution":
-        a, b = a.reshape(most, *update.shape[1:]), b.reshape(*b.shape, *[1] * (update.ndim - 2))
-    return Factors(a, b, alpha=most, layout=layout)
 
 
 def _fit(factors: Factors, layer: Layer, a: Tensor, b: Tensor) -> dict[str, Tensor]:

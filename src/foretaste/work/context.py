@@ -1,15 +1,19 @@
 """The context of work: the study, the recipe, the model and the tasks."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, TypeVar, cast
 
 from foretaste.one_line import one_line
 from foretaste.plan import Recipe
+from foretaste.sources.adapter import open_adapter
 from foretaste.sources.problem import Problem
+from foretaste.sources.space import OWN, Space
 from foretaste.store.study import StudyStore
 from foretaste.task import Task
 from foretaste.train.training import Training
+from foretaste.work.imports import latest_imports
 
 __all__ = ["Context", "Origin", "Unwatched", "Watch", "joint_training"]
 
@@ -96,6 +100,19 @@ class Context:
     def joint_training(self) -> Training:
         """Return how to train jointly."""
         return joint_training(self.recipe)
+
+    @property
+    def space(self) -> Space:
+        """Return the coordinates in which the tasks' models are merged, those of imported adapters among them."""
+        imports = [done for task, done in latest_imports(self.study).items() if done.result.get("kind") == "adapter"]
+        if not imports or self.problem.space is OWN:
+            return self.problem.space
+        folders = tuple((done.key, done.result["folder"]) for done in imports)
+        return self.remember("space", folders, lambda: self._extended([Path(folder) for _, folder in folders]))
+
+    def _extended(self, folders: Sequence[Path]) -> Space:
+        modules = {name for folder in folders for name in open_adapter(folder).modules}
+        return self.problem.space.extended(modules, self.problem.own_name)
 
     @property
     def data(self) -> dict[str, str]:

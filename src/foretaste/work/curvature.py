@@ -53,7 +53,7 @@ class Curvature(Computation[SiteRecord]):
             "task": [self.task, context.task(self.task).identity],
             "curvature": context.recipe.curvature.model_dump(),
             "seed": context.recipe.seed,
-            **context.problem.space.inputs,
+            **context.space.inputs,
             **self.own_inputs(context),
         }
 
@@ -77,8 +77,9 @@ class Curvature(Computation[SiteRecord]):
             observer.advance_to(examples, self.task)
             observer.stop_if_asked()
 
-        params = context.study.tensors(self.run.done(context).artefact)
-        with context.problem.space.watched(context.problem.model, context.task(self.task)) as task:
+        stored, model = context.study.tensors(self.run.done(context).artefact), context.problem.model
+        params = context.space.lent(model, context.task(self.task).names, stored)
+        with context.space.watched(model, context.task(self.task)) as task:
             site = self.estimate(context, task, params, on_batch)
         return facts_of(site), tensors_of(site)
 
@@ -88,7 +89,7 @@ class Curvature(Computation[SiteRecord]):
     def site(self, context: Context) -> GaussianSite:
         """Read the site of a finished estimate; its centre is the task's own params."""
         done, params = self.done(context), context.study.tensors(self.run.done(context).artefact)
-        model, space = context.problem.model, context.problem.space
+        model, space = context.problem.model, context.space
         center = space.center(model, context.task(self.task).names, params)
         return site_from(done.result, context.study.tensors(done.artefact), center, space.carried(model, params))
 

@@ -52,7 +52,8 @@ class SingleTaskMetrics(_TaskMetrics):
         return {"task": self.task, "params": run.artefact, **describe_evaluation(context)}
 
     def make(self, context: Context, observer: Observer) -> tuple[Json, None]:
-        params = context.study.tensors(single_task_run(context, self.task).done(context).artefact)
+        stored = context.study.tensors(single_task_run(context, self.task).done(context).artefact)
+        params = context.space.lent(context.problem.model, context.task(self.task).names, stored)
         return {"metrics": _measure(context, params, self.task)}, None
 
 

@@ -234,7 +234,7 @@ def _preview(
     params = reestimate_statistics(session, merger.merge(weights).params, weights)
     inputs = preview_inputs(session, method, weights)
     facts = {name: value for name, value in inputs.items() if name not in ("method", "weights")}
-    space = session.problem.space
+    space = session.space
     if isinstance(params, Updates) and isinstance(space, WeightSpace):
         params, error = space.reduced(params, rank, len(session.problem.tasks))
         ranks = sorted({update.rank for update in params.layers.values() if isinstance(update, Factors)})

@@ -369,7 +369,7 @@ def test_an_architecture_that_peft_does_not_know(checkpoints: Checkpoints, tmp_p
 
 def test_an_expert_is_not_one_of_ours(tmp_path: Path) -> None:
     problem = add_lora(digits(), LoraPlan(r=1, targets=["0"]))
-    with pytest.raises(DataError, match="cannot be imported into a study by LoRA"):
+    with pytest.raises(DataError, match="is no adapter, and this study trains by LoRA"):
         problem.read(problem.model, problem.tasks[0], Expert(tmp_path, "tensors", ()))
 
 

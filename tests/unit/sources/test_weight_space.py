@@ -2,20 +2,23 @@
 
 import copy
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from foretaste.errors import TaskError
+from foretaste.errors import ParamsError, TaskError
 from foretaste.estimate.estimators import EstimatePlan, Estimator, estimate_site
-from foretaste.lora import Factors
+from foretaste.lora import Adapter, Factors, delta
 from foretaste.metrics import METRICS
 from foretaste.params import Params, parameters_of, snapshot, swapped
 from foretaste.sources.adapted import LoraPlan, add_lora
+from foretaste.sources.dense_factors import dense_factors
+from foretaste.sources.imported_updates import fitting_factors, keep_factors
 from foretaste.sources.problem import Problem
-from foretaste.sources.weight_space import WeightSpace, dense_factors
+from foretaste.sources.weight_space import WeightSpace
 from foretaste.task import Rows, Task
 
 TARGETS = ["0", "2"]
@@ -185,9 +188,54 @@ def test_a_lower_rank_is_the_best_and_its_error_is_told(held: str) -> None:
     assert all(torch.allclose(exact[name], updates[name], atol=1e-5) for name in updates.layers)
 
 
-def test_large_matrices_are_factored_without_all_singular_values() -> None:
-    generator = torch.Generator().manual_seed(0)
-    b, a = torch.randn(1100, 3, generator=generator), torch.randn(3, 1200, generator=generator)
-    found = dense_factors(b @ a, "linear", transposed=False, rank=3)
-    assert found.rank == 3
-    assert torch.allclose(found.b @ found.a * found.scaling, b @ a, atol=1e-3)
+class TestImportedAdapters:
+    """Adapters of other ranks and layers than the study's."""
+
+    def space(self, own: Problem) -> WeightSpace:
+        return space_of(own).extended(["0", "4"], str)
+
+    def adapter(self) -> Adapter:
+        generator = torch.Generator().manual_seed(7)
+        a, b = (torch.randn(*shape, generator=generator) for shape in ((3, 6), (8, 3)))
+        a4, b4 = (torch.randn(*shape, generator=generator) for shape in ((1, 5), (3, 1)))
+        return Adapter({"0": Factors(a, b, alpha=4.0, stabilised=True), "4": Factors(a4, b4, alpha=2.0)})
+
+    def params(self, own: Problem) -> dict[str, Tensor]:
+        space, adapter = space_of(own), self.adapter()
+        return keep_factors(fitting_factors(adapter, space.weight_names(str), space.update_shapes, Path("adapter")))
+
+    def test_their_layers_join_those_of_the_study(self) -> None:
+        own = problem(LoraPlan(r=2, targets=TARGETS))
+        space = self.space(own)
+        assert list(space.weights) == ["0.base_layer.weight", "2.base_layer.weight", "4.weight"]
+        assert space.inputs == {"space": "weights", "layers": ["4.weight"]}
+        assert space_of(own).inputs == {"space": "weights"}
+
+    def test_they_are_lent_as_they_are(self) -> None:
+        own, inputs, adapter = problem(LoraPlan(r=2, targets=TARGETS)), torch.randn(4, 6), self.adapter()
+        params = self.space(own).lent(own.model, None, self.params(own))
+        plain = network()
+        with torch.no_grad():
+            for place in ("0", "4"):
+                plain.get_parameter(f"{place}.weight").add_(delta(adapter, place))
+            with swapped(own.model, params):
+                assert torch.allclose(own.model(inputs), plain(inputs), atol=1e-5)
+
+    def test_layers_that_they_leave_have_no_update(self) -> None:
+        own = problem(LoraPlan(r=2, targets=TARGETS))
+        center = self.space(own).center(own.model, None, self.params(own))
+        assert not center["2.base_layer.weight"].any()
+        assert set(center) == {"0.base_layer.weight", "2.base_layer.weight", "4.weight"}
+
+    def test_curvature_is_seen_in_their_layers_too(self) -> None:
+        own = problem(LoraPlan(r=2, targets=TARGETS))
+        with self.space(own).watched(own.model, own.tasks[0]) as task:
+            found = estimate_site(own.model, None, task, EstimatePlan("fisher", "exact"))
+        assert set(found.precision.to_tensors()) == {"0.base_layer.weight", "2.base_layer.weight", "4.weight"}
+
+    def test_no_training_starts_from_layers_that_the_study_does_not_train(self) -> None:
+        own = problem(LoraPlan(r=2, targets=TARGETS))
+        space = self.space(own)
+        center = space.center(own.model, None, self.params(own))
+        with pytest.raises(ParamsError, match=r"imported adapters change 4, .* name these layers in finetune\.targets"):
+            space.start(own.model, center)
