@@ -20,7 +20,7 @@ def test_weights_are_described_by_their_layers() -> None:
         "2.base_layer.weight": ("linear", (8, 5), True, 2),
         "3.base_layer.weight": ("linear", (3, 5), False, 2),
     }
-    a, b, layout = factors_of(model.get_submodule("0"))  # type: ignore[arg-type]
+    a, b, layout = factors_of(model.get_submodule("0"))
     assert (list(a.shape), list(b.shape), layout) == ([2, 9], [4, 2], "embedding")
     assert model.get_parameter(weights["0.base_layer.weight"].a) is a
 
