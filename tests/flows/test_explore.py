@@ -54,6 +54,10 @@ FAINT = """() => {
   const shown = [...document.querySelectorAll(texts)].filter((e) => e.checkVisibility() && e.textContent.trim());
   return shown.filter((e) => ratio(e) < 4.5).map((e) => [ratio(e), e.textContent.slice(0, 40)]);
 }"""  # texts with less contrast than WCAG's AA asks for
+SIDEWAYS = """() => {
+  const moves = (e) => e.scrollWidth > e.clientWidth + 1 && ["auto", "scroll"].includes(getComputedStyle(e).overflowX);
+  return [...document.querySelectorAll("body *")].filter(moves).map((e) => [e.className, e.scrollWidth, e.textContent.slice(0, 40)]);
+}"""  # what scrolls sideways
 LONG = 90_000  # milliseconds: a worker starts in seconds, and machines are busy
 
 
@@ -494,11 +498,33 @@ def test_a_report_has_one_prediction_of_the_same_weights_and_nothing_to_complain
     assert said == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone_and_text_can_be_read(study: Path, browser: Browser, scheme: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (390, "dark"), (320, "light")])
+def test_it_fits_a_phone_and_text_can_be_read(
+    study: Path, browser: Browser, width: int, scheme: str, tmp_path: Path
+) -> None:
     assert foretaste("report", study, "--out", tmp_path / "report.html").code == 0
-    page = browser.new_page(viewport={"width": 390, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
+    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme, has_touch=True)  # type: ignore[arg-type]
     page.goto((tmp_path / "report.html").as_uri())
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    expect(page.locator(".js-plotly-plot").first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(SIDEWAYS) == []
     assert page.evaluate(FAINT) == []
+    page.close()
+
+
+def test_a_finger_pulls_a_result_on_a_phone(study: Path, browser: Browser, tmp_path: Path) -> None:
+    assert foretaste("report", study, "--out", tmp_path / "report.html").code == 0
+    page = browser.new_page(viewport={"width": 390, "height": 800}, has_touch=True)
+    page.goto((tmp_path / "report.html").as_uri())
+    page.get_by_role("button", name="Equal weights").tap()
+    pull = page.get_by_label("expected metric of low")
+    pull.scroll_into_view_if_needed()
+    box = pull.bounding_box()
+    assert box is not None
+    assert box["width"] >= 250
+    assert box["height"] >= 40
+    page.touchscreen.tap(box["x"] + 0.9 * box["width"], box["y"] + 5)  # anywhere in the bar's height
+    expect(page.locator(".wished")).to_contain_text("low")
+    assert float(page.get_by_label("weight of low in percent").input_value()) > 34
     page.close()
