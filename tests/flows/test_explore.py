@@ -56,7 +56,8 @@ FAINT = """() => {
 }"""  # texts with less contrast than WCAG's AA asks for
 SIDEWAYS = """() => {
   const moves = (e) => e.scrollWidth > e.clientWidth + 1 && ["auto", "scroll"].includes(getComputedStyle(e).overflowX);
-  return [...document.querySelectorAll("body *")].filter(moves).map((e) => [e.className, e.scrollWidth, e.textContent.slice(0, 40)]);
+  const found = [...document.querySelectorAll("body *")].filter(moves);
+  return found.map((e) => [e.className, e.scrollWidth, e.textContent.slice(0, 40)]);
 }"""  # what scrolls sideways
 LONG = 90_000  # milliseconds: a worker starts in seconds, and machines are busy
 
