@@ -1,24 +1,19 @@
 """The explorer in a real browser: Debian's chromium, driven by Playwright."""
 
-import json
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect
 
-from commands import ENVIRONMENT, foretaste
+from commands import foretaste
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.report.explorer import study_page
 from foretaste.report.summary import summarise
@@ -27,14 +22,10 @@ from foretaste.store.queue import Kind, Queue, State
 from foretaste.surface.preference import Preference
 from foretaste.surface.table import Headline, Surface
 from foretaste.weights import uniform
+from pages import NEEDS_CHROMIUM, SIDEWAYS, served
 from problems import digits_recipe
 
-CHROMIUM = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
-)
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no chromium is installed (on Debian: apt-get install chromium)"
-)
+pytestmark = NEEDS_CHROMIUM
 FAINT = """() => {
   const channel = (v) => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4);
   const parts = [0.2126, 0.7152, 0.0722];
@@ -54,42 +45,7 @@ FAINT = """() => {
   const shown = [...document.querySelectorAll(texts)].filter((e) => e.checkVisibility() && e.textContent.trim());
   return shown.filter((e) => ratio(e) < 4.5).map((e) => [ratio(e), e.textContent.slice(0, 40)]);
 }"""  # texts with less contrast than WCAG's AA asks for
-SIDEWAYS = """() => {
-  const moves = (e) => e.scrollWidth > e.clientWidth + 1 && ["auto", "scroll"].includes(getComputedStyle(e).overflowX);
-  const found = [...document.querySelectorAll("body *")].filter(moves);
-  return found.map((e) => [e.className, e.scrollWidth, e.textContent.slice(0, 40)]);
-}"""  # what scrolls sideways
 LONG = 90_000  # milliseconds: a worker starts in seconds, and machines are busy
-
-
-@dataclass
-class Served:
-    """A server in a process of its own."""
-
-    address: str
-
-    @property
-    def port(self) -> str:
-        return str(urlsplit(self.address).port)
-
-
-@contextmanager
-def served(study: Path, *options: str) -> Iterator[Served]:
-    """Whatever is done with it, it says nothing but its address; SIGTERM ends it."""
-    command = [sys.executable, "-m", "foretaste", "explore", str(study), "--no-open", "--json", *options]
-    pipe = subprocess.PIPE
-    with (
-        TemporaryFile() as said,
-        subprocess.Popen(command, stdout=pipe, stderr=said, text=True, env=ENVIRONMENT) as process,
-    ):
-        assert process.stdout is not None
-        try:
-            yield Served(json.loads(process.stdout.readline())["address"])
-        finally:
-            process.terminate()
-            process.wait(20)
-        said.seek(0)
-        assert said.read().decode() == ""
 
 
 @pytest.fixture(scope="module")
@@ -107,29 +63,6 @@ def study(finished: Path, tmp_path: Path) -> Iterator[Path]:
     copy = Path(shutil.copytree(finished, tmp_path / "study"))
     yield copy
     _stop_worker(copy)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with (
-        sync_playwright() as driver,
-        driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]) as found,
-    ):
-        yield found
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page that fails the test if a script does."""
-    context = browser.new_context(viewport={"width": 1280, "height": 1000}, accept_downloads=True)
-    found, errors = context.new_page(), list[str]()
-    found.on("pageerror", lambda error: errors.append(str(error)))
-    found.on(
-        "console", lambda message: errors.append(message.text) if "Content Security Policy" in message.text else None
-    )
-    yield found
-    context.close()
-    assert errors == []
 
 
 def _stop_worker(study: Path) -> None:
