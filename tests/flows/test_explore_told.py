@@ -88,4 +88,8 @@ def test_a_report_of_many_tasks_fits(page: Page, complaints: list[str], tmp_path
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     if width < 400:
         assert page.evaluate(SIDEWAYS) == []
+        names = page.locator("#tradeoff .annotation").all_inner_texts()  # below each other, not over each other
+        assert [name for name in names if name.startswith("task-")] == [
+            f"task-{number} accuracy" for number in range(8)
+        ]
     assert complaints == []
