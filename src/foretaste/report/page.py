@@ -32,6 +32,7 @@ SCRIPTS = (
     "work.js",
     "explore.js",
 )  # in the order that they are read in
+_STYLES = ("page.css", "narrow.css")  # later ones win
 _POLICY = (
     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src 'unsafe-inline'; "
     "style-src 'unsafe-inline'; img-src data: blob:\">"
@@ -60,7 +61,7 @@ def page(report: Report, state: Mapping[str, object], *, live: bool = False, sec
     return Template(_file("page.html")).substitute(
         policy="" if live else _POLICY,
         title=escape(report.name),
-        style=_file("page.css"),
+        style="\n".join(map(_file, _STYLES)),
         live="data-live" if live else "",
         facts=escape(report.facts),
         headline=escape(report.headline),
