@@ -273,7 +273,7 @@ def transformers_recipe(
     """A recipe small enough for a test: training and validation data by task."""
     lines = [
         "name: tiny",
-        "snapshot_seconds: 0",
+        "snapshot_seconds: 20",
         (
             f"model: {{source: transformers, path: '{checkpoint}', kind: {kind}-classification, head: {head},"
             " max_length: 16}"
@@ -298,7 +298,7 @@ def language_recipe(
     **parts: str,
 ) -> Path:
     """A recipe small enough for a test: what all tasks and the model say beside, and other parts."""
-    lines = ["name: tiny", "snapshot_seconds: 0"]
+    lines = ["name: tiny", "snapshot_seconds: 20"]
     lines.append(
         f"model: {{source: transformers, path: '{checkpoint}', kind: {kind}, max_length: 32{model and ', ' + model}}}"
     )

@@ -34,15 +34,21 @@ def linear(classes: int = 3, seed: int = 0) -> nn.Module:
         return nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(0.2), nn.Linear(8, classes))
 
 
-def digits_recipe(folder: Path, **changes: str) -> Path:
-    """A digits study small enough for a test; ``part_field="value"`` changes a field."""
+def digits_recipe(folder: Path, *, snapshots: float = 20, **changes: str) -> Path:
+    """A digits study small enough for a test.
+
+    Args:
+        folder: Where the recipe is written.
+        snapshots: Seconds between two snapshots of training, for tests that wait for one: each costs more than a step.
+        changes: ``part_field="value"`` changes a field.
+    """
     parts = {
         "finetune": {"steps": "40", "learning_rate": "0.003", "prior_precision": "0.003", "warmup": "0.0"},
         "curvature": {"labels": "exact", "max_examples": "60"},
         "preview": {"points": "10", "prior_precision": "0.003"},
         "joint": {"points": "2"},
     }
-    text = "name: small digits\nsnapshot_seconds: 0\nmodel:\n  source: digits\n"
+    text = f"name: small digits\nsnapshot_seconds: {snapshots}\nmodel:\n  source: digits\n"
     for part, fields in parts.items():
         fields |= {key.removeprefix(f"{part}_"): value for key, value in changes.items() if key.startswith(f"{part}_")}
         text += f"{part}:\n" + "".join(f"  {key}: {value}\n" for key, value in fields.items())

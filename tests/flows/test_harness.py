@@ -22,7 +22,7 @@ finetune: {steps: 60, batch_size: 6, learning_rate: 0.02}
 curvature: {max_examples: 8}
 preview: {points: 3}
 joint: {points: 1}
-snapshot_seconds: 0
+snapshot_seconds: 20
 """
 METRICS = {
     "colours": ["loss", "colour_choice:acc_norm", "colour_choice:acc", "perplexity"],

@@ -22,7 +22,7 @@ _PATIENCE = 120
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return digits_recipe(tmp_path_factory.mktemp("recipe"), finetune_steps="60")
+    return digits_recipe(tmp_path_factory.mktemp("recipe"), snapshots=0, finetune_steps="60")
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,7 @@ def test_stopped_it_names_the_command_that_goes_on(
 def test_workers_end_with_their_command_and_leave_their_states(tmp_path: Path, number: int, code: int) -> None:
     """Two workers are in the middle of training; none of them is left, and run again it ends as if undisturbed."""
     study = tmp_path / "study"
-    long = digits_recipe(tmp_path, finetune_steps="1000", preview_points="3", joint_points="1")
+    long = digits_recipe(tmp_path, snapshots=0.1, finetune_steps="1000", preview_points="3", joint_points="1")
     with spawned("run", long, "--study", study, "--workers", "2", "--json") as process:
         wait(process, lambda: in_training(study))
         others = psutil.Process(process.pid).children(recursive=True)

@@ -63,7 +63,7 @@ def written(folder: Path, call: str, bad: str = "") -> Path:
     (folder / "regions.py").write_text(SOURCE)
     recipe = folder / "tiny.yaml"
     recipe.write_text(
-        "name: regions\nsnapshot_seconds: 0\nmodel: {source: function, call:"
+        "name: regions\nsnapshot_seconds: 20\nmodel: {source: function, call:"
         f" 'regions:{call}'{bad and f', arguments: {{bad: {bad}}}'}}}\nfinetune: {{steps: 60, batch_size: 8,"
         " learning_rate: 0.01}\ncurvature: {labels: exact}\nensemble: {members: 2}\nvariational: {learning_rate:"
         f" 3, hessian_init: 1}}\npreview: {{points: 5, methods: [{', '.join(METHODS)}]}}\njoint: {{points: 2}}\n"

@@ -1,10 +1,13 @@
 """A task's site from the user's own training loop: from the trained model and its training data.
 
 `capture` can be the last line of any loop. It takes a data set or a `DataLoader`. Batches are pairs of inputs and
-labels, or mappings with ``labels`` as transformers' collators make them. They are read as cross-entropy of one label
-per example, or of the label tokens of a sequence. In a sequence, a label may belong to its own place, or be the token
-of the next place (causal language models). Both readings are tried, and the model's own loss must be the cross-entropy
-of one of them. Any other loss is refused, because its curvature would be another one.
+labels, or mappings with ``labels`` as transformers' collators make them. The loss that was trained is cross-entropy
+unless another one is named. Where the model computes a loss itself, it must be that one, because another loss has
+another curvature.
+
+Cross-entropy is of one label per example, or of the label tokens of a sequence. In a sequence, a label may belong to
+its own place, or be the token of the next place (causal language models). Both readings are tried, and the model's own
+loss decides.
 
 Examples are drawn evenly from the data set, whatever sampler the loader has.
 """
@@ -24,11 +27,19 @@ from foretaste.errors import ParamsError, TaskError
 from foretaste.estimate.estimators import EstimatePlan, Estimator, estimate_site
 from foretaste.estimate.fisher import Labels
 from foretaste.loss.class_labels import shift_labels
-from foretaste.loss.cross_entropy import ShapedCrossEntropy
-from foretaste.metrics import METRICS
+from foretaste.loss.cross_entropy import ClassLoss
+from foretaste.loss.loss import Loss
+from foretaste.loss.names import LossName, loss_named
+from foretaste.metrics import METRICS, usual_metrics
 from foretaste.params import in_eval_mode
 from foretaste.posterior.site import GaussianSite
-from foretaste.sources.loop_batches import below_adapter, labels_are_next, name_tensors, predictor_for
+from foretaste.sources.loop_batches import (
+    below_adapter,
+    check_own_loss,
+    labels_are_next,
+    name_tensors,
+    predictor_for,
+)
 from foretaste.task import Batch, Examples, Predict, Task, Unit
 
 __all__ = ["Collate", "Estimator", "capture", "describe_site", "task_of", "unwrapped"]
@@ -43,6 +54,7 @@ def capture(
     model: nn.Module,
     data: object,
     *,
+    loss: LossName | Loss = "cross-entropy",
     estimate: Estimator = "fisher",
     labels: Labels = "sampled",
     max_examples: int | None = 1000,
@@ -58,6 +70,8 @@ def capture(
         model: Any module, wrapped for several devices or mixed precision or not; it is left as it was.
         data: The training data: a `DataLoader`, a data set with a length, or one that can only be iterated over, of
             which the first ``max_examples`` are taken.
+        loss: The loss that was trained: ``cross-entropy``, ``squared`` (half the squared error, of labels `[B]` or
+            `[B, D]`), ``bernoulli`` (label sets `[B, C]` of 0 and 1), or a `Loss`. Labels that are NaN do not count.
         estimate: Diagonal ``fisher`` or Kronecker ``kfac``.
         labels: ``sampled`` (default), ``empirical`` or ``exact``.
         max_examples: Most examples to use, chosen at random; None for all.
@@ -72,7 +86,7 @@ def capture(
         A stationary site over the trained params, with the model's type and the seed in its record.
 
     Raises:
-        TaskError: Batches, labels or the loss cannot be read as cross-entropy, or there are no examples.
+        TaskError: Batches or labels do not fit the loss, the model's own loss is another one, or there are no examples.
         ParamsError: Params are sharded, or none is trained.
 
     >>> data = [(torch.eye(2)[label], label) for label in (0, 1, 1)]
@@ -82,10 +96,10 @@ def capture(
     """
     with unwrapped(model) as own, torch.random.fork_rng([]):
         torch.default_generator.manual_seed(seed)  # collators may draw, too
-        task = task_of(own, data, most=max_examples, unit=unit, collate=collate, predict=predict)
+        task = task_of(own, data, loss=loss, most=max_examples, unit=unit, collate=collate, predict=predict)
         size = batch_size or _size_of(data)
         site = estimate_site(own, None, task, EstimatePlan(estimate, labels, max_examples, size, seed))
-        return describe_site(site, own, seed=str(seed))
+        return describe_site(site, own, seed=str(seed), **({"loss": task.loss.key} if task.loss.key else {}))
 
 
 def describe_site(site: GaussianSite, model: nn.Module, **more: str) -> GaussianSite:
@@ -143,6 +157,7 @@ def task_of(
     model: nn.Module,
     data: object,
     *,
+    loss: LossName | Loss = "cross-entropy",
     most: int | None = None,
     unit: Unit | None = None,
     collate: Collate | None = None,
@@ -153,6 +168,7 @@ def task_of(
     Args:
         model: The model without wrappers (see `unwrapped`); it runs on a few examples.
         data: The training data; see `capture`.
+        loss: The loss that was trained; see `capture`.
         most: Number of examples to take from data without a length.
         unit: Unit that losses are means over; see `capture`.
         collate: Function from examples to a batch; see `capture`.
@@ -162,7 +178,7 @@ def task_of(
         A task called ``loop`` whose validation data is its training data.
 
     Raises:
-        TaskError: The data cannot be read as cross-entropy; see `capture`.
+        TaskError: The data cannot be read with this loss; see `capture`.
         ParamsError: No parameter is trained.
 
     >>> task = task_of(nn.Linear(2, 2), [{"inputs": torch.eye(2)[0], "labels": 1}])
@@ -175,36 +191,44 @@ def task_of(
             "the model has no parameter that is trained (requires_grad is False everywhere); unfreeze what the run"
             " trained"
         )
+    own_loss = loss_named(loss)
     make = collate or (data.collate_fn if isinstance(data, DataLoader) else default_collate)
     examples = _examples(data, most)
     device = next(model.parameters()).device
     batch = {
         key: tensor.to(device)
-        for key, tensor in name_tensors(make([examples[place] for place in _first(examples)])).items()
+        for key, tensor in name_tensors(make([examples[place] for place in _first(examples)]), own_loss).items()
     }
-    shift = predict is None and labels_are_next(model, batch)
+    shift = predict is None and _belong_to_next(model, batch, own_loss)
     forward = predict or predictor_for(model, batch)
     with in_eval_mode(model), torch.no_grad():
         logits = forward(model, batch)
-    loss = ShapedCrossEntropy()
-    loss.check(logits, batch)
+    own_loss.check(logits, batch)
 
     def put_together(rows: list[Any]) -> Batch:
-        tensors = name_tensors(make(rows))
-        loss.check_labels(tensors["labels"], logits.shape[-1])
+        tensors = name_tensors(make(rows), own_loss)
+        own_loss.check_labels(tensors["labels"], logits.shape[-1])
         return {**tensors, "labels": shift_labels(tensors["labels"])} if shift else tensors
 
     return Task(
         "loop",
         examples,
         examples,
-        [METRICS["accuracy"]],
+        usual_metrics(own_loss) or [METRICS["accuracy"]],
         predict=forward,
         collate=put_together,
-        unit=unit or ("example" if batch["labels"].dim() == 1 else "token"),
+        unit=unit or ("token" if isinstance(own_loss, ClassLoss) and batch["labels"].dim() > 1 else "example"),
         names=names,
-        loss=loss,
+        loss=own_loss,
     )
+
+
+def _belong_to_next(model: nn.Module, batch: Batch, loss: Loss) -> bool:
+    """Tell whether each label belongs to the next place, after a check that the model's own loss is this one."""
+    if isinstance(loss, ClassLoss):
+        return labels_are_next(model, batch)
+    check_own_loss(model, batch, loss)
+    return False
 
 
 def _check_whole(model: nn.Module) -> None:

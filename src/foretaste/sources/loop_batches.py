@@ -9,12 +9,13 @@ from torch import Tensor, nn
 
 from foretaste.errors import TaskError
 from foretaste.loss.class_labels import shift_labels
-from foretaste.loss.cross_entropy import ShapedCrossEntropy
+from foretaste.loss.cross_entropy import ClassLoss, ShapedCrossEntropy
+from foretaste.loss.loss import Loss
 from foretaste.params import in_eval_mode
 from foretaste.sources.packed import unpack_rows
 from foretaste.task import Batch, Predict
 
-__all__ = ["below_adapter", "labels_are_next", "name_tensors", "predictor_for"]
+__all__ = ["below_adapter", "check_own_loss", "labels_are_next", "name_tensors", "predictor_for"]
 
 _CLOSE = 0.01  # difference of equal losses; some models compute theirs in half precision
 
@@ -31,11 +32,15 @@ def below_adapter(model: nn.Module) -> nn.Module:
     return base
 
 
-def name_tensors(batch: object) -> dict[str, Tensor]:
+def name_tensors(batch: object, loss: Loss) -> dict[str, Tensor]:
     """Return a batch as tensors by name, with ``labels``.
 
+    Args:
+        batch: What a collator made.
+        loss: The loss that was trained; class numbers become ``int64``.
+
     Raises:
-        TaskError: The batch has another form.
+        TaskError: The batch has another form, or cross-entropy has labels that are no class numbers.
     """
     if isinstance(batch, Mapping):
         tensors: dict[str, Any] = unpack_rows({str(key): value for key, value in batch.items() if value is not None})
@@ -57,12 +62,16 @@ def name_tensors(batch: object) -> dict[str, Tensor]:
             raise TaskError(
                 f"{key} of a batch is a {type(value).__name__} and no tensor; leave it out, or give collate=..."
             )
-    if tensors["labels"].is_floating_point() or not tensors["labels"].dim():
-        kind = f"{tensors['labels'].dtype} of shape {list(tensors['labels'].shape)}"
+    return {**tensors, "labels": _class_numbers(tensors["labels"])} if isinstance(loss, ClassLoss) else tensors
+
+
+def _class_numbers(labels: Tensor) -> Tensor:
+    if labels.is_floating_point() or not labels.dim():
         raise TaskError(
-            f"labels are {kind}, not classes by number; curvature is of cross-entropy (no regression, no multi-label)"
+            f"labels are {labels.dtype} of shape {list(labels.shape)}, not classes by number, as cross-entropy needs;"
+            " if another loss was trained, say which: loss='squared' for numbers, loss='bernoulli' for label sets"
         )
-    return {**tensors, "labels": tensors["labels"].long()}
+    return labels.long()
 
 
 def labels_are_next(model: nn.Module, batch: Batch) -> bool:
@@ -73,23 +82,62 @@ def labels_are_next(model: nn.Module, batch: Batch) -> bool:
     """
     if _is_pair(batch) or not _takes_labels(model):
         return False
-    with in_eval_mode(model), torch.no_grad():
-        outputs = _outputs(model, batch)
-    own = outputs.get("loss") if isinstance(outputs, Mapping) else None
+    outputs, loss = _own_loss(model, batch)
     labels, by_name = batch["labels"], _is_causal(model)
-    if own is None or not bool(torch.isfinite(own).all()):
+    if loss is None:
         return labels.dim() > 1 and by_name
     readings = {False: labels, True: shift_labels(labels)} if labels.dim() > 1 else {False: labels}
     losses = {shift: _mean_loss(_logits(outputs), reading) for shift, reading in readings.items()}
-    loss = float(own.float().mean())
     best = min(losses, key=lambda shift: (round(abs(losses[shift] - loss), 4), shift != by_name))
-    if abs(losses[best] - loss) > _CLOSE * max(1.0, abs(loss)):
+    if not _are_close(losses[best], loss):
         raise TaskError(
             f"the model's own loss on {len(labels)} examples is {loss:.4g}, the cross-entropy of its logits and labels"
             f" {losses[best]:.4g}; another loss has another curvature: give predict=... with the logits whose"
             " cross-entropy was trained"
         )
     return best
+
+
+def check_own_loss(model: nn.Module, batch: Batch, loss: Loss) -> None:
+    """Check that the model's own loss is this one, or twice this one, if the model computes a loss.
+
+    A factor of two is what libraries differ in: torch's mean squared error is without the half.
+
+    Args:
+        model: Any module.
+        batch: A batch of it, with labels.
+        loss: The loss that was trained.
+
+    Raises:
+        TaskError: The model's own loss is another one.
+
+    >>> check_own_loss(nn.Linear(1, 1), {"inputs": torch.ones(1, 1), "labels": torch.ones(1, 1)}, ShapedCrossEntropy())
+    """
+    if _is_pair(batch) or not _takes_labels(model):
+        return
+    outputs, own = _own_loss(model, batch)
+    if own is None:
+        return
+    total, counted = float(loss.per_unit(_logits(outputs), batch).sum()), loss.counts(batch)
+    means = [total / max(count, 1) for count in (int(counted.sum()), len(counted))]
+    if not any(_are_close(factor * mean, own) for mean in means for factor in (1, 2)):
+        raise TaskError(
+            f"the model's own loss on {len(counted)} examples is {own:.4g}, and {loss} of its outputs and labels is"
+            f" {means[0]:.4g} per label; another loss has another curvature: give the loss that was trained, or"
+            " predict=... with the outputs that it is of"
+        )
+
+
+def _own_loss(model: nn.Module, batch: Batch) -> tuple[object, float | None]:
+    """Run the model with labels; return its outputs, and its loss if it gives a finite one."""
+    with in_eval_mode(model), torch.no_grad():
+        outputs = _outputs(model, batch)
+    own = outputs.get("loss") if isinstance(outputs, Mapping) else None
+    return outputs, None if own is None or not bool(torch.isfinite(own).all()) else float(own.float().mean())
+
+
+def _are_close(loss: float, own: float) -> bool:
+    return abs(loss - own) <= _CLOSE * max(1.0, abs(own))
 
 
 def _is_pair(batch: Batch) -> bool:

@@ -8,6 +8,7 @@ With one more callback, the run leaves a site beside its checkpoint::
     callback.site, callback.path  # the posterior, and the file that it is in
 
 The data set, its collator and the model's own reading of labels are those of the run (see `foretaste.sources.loop`).
+A loss other than cross-entropy is named: ``PosteriorCallback(loss="squared")``.
 With ``estimate="adam"`` the curvature is the second moment of the run's optimizer, at no cost. Everything that would
 prevent the posterior is checked before the first step, and raises an error there. Afterwards nothing raises: if the
 posterior cannot be made, there is a warning, and the trained model is what it would be without the callback.
@@ -23,8 +24,11 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from foretaste.digests import digest
-from foretaste.errors import ForetasteError, RunFailed
+from foretaste.errors import ForetasteError, ParamsError, RunFailed
 from foretaste.estimate.fisher import Labels
+from foretaste.loss.cross_entropy import ClassLoss
+from foretaste.loss.loss import Loss
+from foretaste.loss.names import LossName, loss_named
 from foretaste.params import parameters_of
 from foretaste.posterior.site import GaussianSite
 from foretaste.sources.extra import transformers
@@ -52,6 +56,7 @@ class PosteriorCallback(transformers.TrainerCallback):  # type: ignore[misc] # t
         estimate: ``fisher`` (diagonal, from per-example gradients), ``kfac`` (Kronecker), or ``adam`` (diagonal, from
             the optimizer's second moment).
         labels: ``sampled`` (default), ``empirical`` or ``exact``; Adam's are the data's own.
+        loss: The loss that is trained: ``cross-entropy``, ``squared``, ``bernoulli``, or a `Loss`.
         max_examples: Most examples to use, chosen at random; None for all.
         unit: Unit that losses are means over; by default label tokens of sequences, and examples otherwise.
         examples: Other examples than the run's training data, for the same collator.
@@ -64,6 +69,10 @@ class PosteriorCallback(transformers.TrainerCallback):  # type: ignore[misc] # t
         site: The site, on the CPU; None until there is one.
         path: The site's file; None until a path is given or a run begins.
 
+    Raises:
+        ParamsError: ``adam`` is asked of a loss that is not cross-entropy.
+        TaskError: There is no such loss.
+
     >>> PosteriorCallback("news.safetensors", labels="exact").path
     PosixPath('news.safetensors')
     """
@@ -74,6 +83,7 @@ class PosteriorCallback(transformers.TrainerCallback):  # type: ignore[misc] # t
         *,
         estimate: Estimator | Literal["adam"] = "fisher",
         labels: Labels = "sampled",
+        loss: LossName | Loss = "cross-entropy",
         max_examples: int | None = 1000,
         unit: Unit | None = None,
         examples: object | None = None,
@@ -84,6 +94,12 @@ class PosteriorCallback(transformers.TrainerCallback):  # type: ignore[misc] # t
     ) -> None:
         self.path = None if path is None else Path(path)
         self.site: GaussianSite | None = None
+        self._loss = loss_named(loss)
+        if estimate == "adam" and not isinstance(self._loss, ClassLoss):
+            raise ParamsError(
+                f"estimate='adam' is for cross-entropy and not for {self._loss}: libraries scale other losses by"
+                " factors of their own, which Adam squares; give estimate='fisher'"
+            )
         self._estimate, self._labels, self._max_examples, self._unit = estimate, labels, max_examples, unit
         self._examples, self._batch_size, self._clip, self._mean, self._seed = examples, batch_size, clip, mean, seed
         self._named, self._pretrained = path is not None, dict[str, str]()
@@ -170,6 +186,7 @@ class PosteriorCallback(transformers.TrainerCallback):  # type: ignore[misc] # t
             data,
             estimate="kfac" if self._estimate == "kfac" else "fisher",
             labels=self._labels,
+            loss=self._loss,
             max_examples=self._max_examples,
             batch_size=size,
             unit=self._unit,
@@ -200,7 +217,7 @@ class PosteriorCallback(transformers.TrainerCallback):  # type: ignore[misc] # t
         with unwrapped(model) as own, torch.random.fork_rng([]):
             data = self._data(loader)
             if not isinstance(data, IterableDataset):  # a stream would lose the examples that are checked
-                task_of(own, data, unit=self._unit, collate=loader.collate_fn)
+                task_of(own, data, loss=self._loss, unit=self._unit, collate=loader.collate_fn)
             trained = {name for name, parameter in own.named_parameters() if parameter.requires_grad}
             self._pretrained = {"pretrained": digest(parameters_of(own, trained))} if fresh else {}
 

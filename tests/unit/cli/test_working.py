@@ -12,7 +12,7 @@ from problems import digits_recipe
 
 def test_a_signal_in_the_middle_of_work(tmp_path: Path) -> None:
     """Stops this very process's command cleanly; `tests/flows/test_kill.py` does the same to others."""
-    recipe, running = digits_recipe(tmp_path, finetune_steps="5000"), tmp_path / "study" / "running"
+    recipe, running = digits_recipe(tmp_path, snapshots=0.05, finetune_steps="5000"), tmp_path / "study" / "running"
 
     def send() -> None:
         while not any(running.glob("*.safetensors")):

@@ -183,9 +183,9 @@ class TestData:
 
 
 class TestTheModelsOwnLoss:
-    def test_regression_is_refused(self) -> None:
+    def test_regression_is_refused_as_cross_entropy(self) -> None:
         data = Items([{**each, "labels": each["labels"].float()} for each in classified(4).items])
-        with pytest.raises(TaskError, match=r"curvature is of cross-entropy \(no regression, no multi-label\)"):
+        with pytest.raises(TaskError, match=r"if another loss was trained, say which: loss='squared'"):
             capture(bert(num_labels=1), data)
 
     def test_another_loss_is_refused(self) -> None:

@@ -313,7 +313,7 @@ class TestFailing:
 
     def test_what_can_be_known_is_said_before_training(self, tmp_path: Path) -> None:
         data = Items([{**each, "labels": each["labels"].float()} for each in classified(8).items])
-        with pytest.raises(TaskError, match="curvature is of cross-entropy"):
+        with pytest.raises(TaskError, match="not classes by number, as cross-entropy needs"):
             trainer(tmp_path, bert(num_labels=1), data, [PosteriorCallback()]).train()
 
         def fails(module: nn.Module, args: object) -> None:

@@ -187,7 +187,7 @@ def made():
 """
 
 RECIPE = (
-    "name: tiny\nsnapshot_seconds: 0\nmodel: {source: function, call: 'MODULE:made'}\n"
+    "name: tiny\nsnapshot_seconds: 20\nmodel: {source: function, call: 'MODULE:made'}\n"
     "finetune: {steps: 4, batch_size: 8}\njoint: {points: 0}\n"
     "preview: {points: 3, methods: [simple], prior_precision: 1.0, batch_size: 16}\n"
 )
