@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from foretaste.errors import TaskError
 from foretaste.estimate import fisher
-from foretaste.estimate.capture import Contribution, Plan
+from foretaste.estimate.capture import Contribution, Plan, probe
 from foretaste.estimate.fisher import Labels
 from foretaste.estimate.operands import bias_joins, is_outer, operands
 from foretaste.estimate.passes import State, backward_passes, batches_of, count_batch
@@ -123,7 +123,7 @@ def factors(
         biases: dict[str, str] = {}
         for batch in batches_of(model, task, generator, max_examples, batch_size):
             if state is None:
-                state = fisher.init(estimate, batch)
+                state = State(probe(model, task, batch), {}, {})
                 biases = {name: bias for name, bias in _layers(state.plan, task).items() if bias is not None}
                 chosen = set(_layers(state.plan, task))
             for parts, *_ in backward_passes(estimate, state, batch):

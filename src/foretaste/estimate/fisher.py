@@ -15,7 +15,7 @@ References:
     https://arxiv.org/abs/1905.12558
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 
 import torch
@@ -56,8 +56,13 @@ def build(
     return Estimate(model, task, labels, gradient, generator)
 
 
-def init(estimate: Estimate, batch: Batch) -> State:
+def init(estimate: Estimate, batch: Batch, without: Collection[str] = ()) -> State:
     """Make sums of 0, after a test of the layers on two examples of this batch.
+
+    Args:
+        estimate: The estimate.
+        batch: A batch of at least one example.
+        without: Names of parameters whose squares are not summed by entry.
 
     >>> from foretaste.metrics import METRICS
     >>> from foretaste.task import Rows
@@ -67,9 +72,12 @@ def init(estimate: Estimate, batch: Batch) -> State:
     tensor([0., 0.])
     """
     plan = probe(estimate.model, estimate.task, batch)
-    zeros = {name: torch.zeros_like(wide(tensor)) for name, tensor in own_parameters(estimate).items()}
-    slopes = {name: torch.zeros_like(tensor) for name, tensor in zeros.items()} if estimate.gradient else {}
-    return State(plan, zeros, slopes)
+    own = {name: (tensor, wide(tensor.new_zeros(())).dtype) for name, tensor in own_parameters(estimate).items()}
+    zeros = {
+        name: torch.zeros_like(tensor, dtype=dtype) for name, (tensor, dtype) in own.items() if name not in without
+    }
+    sloping = own.items() if estimate.gradient else ()
+    return State(plan, zeros, {name: torch.zeros_like(tensor, dtype=dtype) for name, (tensor, dtype) in sloping})
 
 
 def update(estimate: Estimate, state: State, batch: Batch) -> State:

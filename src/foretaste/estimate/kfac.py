@@ -90,12 +90,13 @@ def build(
 
 def init(estimate: _Kfac, batch: Batch) -> State:
     """Make sums of 0: for each layer in its basis, `[r, c]`, and of its squared norm; for other parameters by entry."""
-    state = fisher.init(estimate.fisher, batch)
+    layers = {name for pair in ((name, axes.bias) for name, axes in estimate.basis.items()) for name in pair if name}
+    state, own = fisher.init(estimate.fisher, batch, without=layers), parameters_of(estimate.fisher.model)
     squares = dict(state.squares)
     for name, axes in estimate.basis.items():
-        squares[name] = squares[name].new_zeros(axes.left.shape[1], axes.right.shape[1])
-        squares[_NORM + name] = squares[name].new_zeros(())
-        squares.pop(axes.bias or "", None)
+        zero = wide(own[name].new_zeros(()))
+        squares[name] = zero.new_zeros(axes.left.shape[1], axes.right.shape[1])
+        squares[_NORM + name] = zero
     return replace(state, squares=squares)
 
 

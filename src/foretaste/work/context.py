@@ -104,8 +104,10 @@ class Context:
     @property
     def space(self) -> Space:
         """Return the coordinates in which the tasks' models are merged, those of imported adapters among them."""
-        imports = [done for task, done in latest_imports(self.study).items() if done.result.get("kind") == "adapter"]
-        if not imports or self.problem.space is OWN:
+        if self.problem.space is OWN:
+            return OWN
+        imports = [done for done in latest_imports(self.study).values() if done.result.get("kind") == "adapter"]
+        if not imports:
             return self.problem.space
         folders = tuple((done.key, done.result["folder"]) for done in imports)
         return self.remember("space", folders, lambda: self._extended([Path(folder) for _, folder in folders]))

@@ -1,16 +1,17 @@
 """Checking a recipe before any work."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from accelerate import PartialState
 
 from foretaste.errors import BadInput
 from foretaste.loading import load
-from foretaste.method_table import with_controls
+from foretaste.method_table import uses_curvature, with_controls
 from foretaste.methods.registry import check_methods
 from foretaste.one_line import one_line
-from foretaste.params import parameters_of
+from foretaste.params import parameters_of, shape_of
 from foretaste.plan import Recipe
 from foretaste.readable import Readable, View, register_view
 from foretaste.recipe import where
@@ -18,6 +19,7 @@ from foretaste.report.json import plain
 from foretaste.report.sections.work import check_section
 from foretaste.sources.plans import FunctionModel, MemoryModel
 from foretaste.sources.problem import Problem
+from foretaste.sources.space import OWN
 from foretaste.task import Task
 from foretaste.work.context import Unwatched, Watch
 from foretaste.work.tracking import check_tracker
@@ -140,18 +142,27 @@ def check_problem(recipe: Recipe, problem: Problem, text: str, file: str, watch:
 def _size_of(recipe: Recipe, problem: Problem, numbers: Mapping[str, int], trainings: tuple[int, int]) -> StudySize:
     methods = with_controls(recipe.preview.methods)
     trained = sum(count for name, count in numbers.items() if name in problem.trained)
+    mean = problem.space.prior_mean(problem.model, problem.trained)
     single, joint = trainings
     return StudySize(
         trained=trained,
         frozen=sum(numbers.values()) - trained,
+        merged=sum(math.prod(shape_of(mean, name)) for name in mean),
         tasks=single,
         joint_runs=joint,
         previews=len(grid(recipe, problem)),
         methods=len(methods),
-        curvature=1.0 + (KRONECKER if {"kronecker", "anchored"} & set(methods) else 0.0),
+        curvature=_curvature(problem, methods),
         steps=recipe.finetune.steps,
         joint_steps=recipe.joint.steps,
     )
+
+
+def _curvature(problem: Problem, methods: Sequence[str]) -> float:
+    """Numbers of curvature per merged number."""
+    if problem.space is not OWN and not uses_curvature(methods):
+        return 0.0
+    return 1.0 + (KRONECKER if {"kronecker", "anchored"} & set(methods) else 0.0)
 
 
 def _describe_task(task: Task, examples: int) -> dict[str, object]:

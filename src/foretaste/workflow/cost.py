@@ -1,9 +1,10 @@
 """What a study will cost, from its size alone: trainings, evaluations, disk and memory.
 
-For `P` trained and `F` frozen params of `b` bytes each, `T` tasks, `J` joint runs and `K` numbers of curvature per
-trained param, a study keeps `b P (T (1 + K) + J)` bytes: each task's model and curvature, and each joint run. Training
-holds `b (F + 4 P)` bytes: the model, the gradients and the optimiser's two moments. Merging holds
-`b (F + P (2 + T (1 + K)))` bytes: the model, the merged params, and every task's model and curvature.
+For `P` trained and `F` frozen params of `b` bytes each, `M` merged numbers (the trained params; with LoRA, the weights
+that have factors), `T` tasks, `J` joint runs and `K` numbers of curvature per merged number, a study keeps
+`b (T (P + K M) + J P)` bytes: each task's model and curvature, and each joint run. Training holds `b (F + 4 P)` bytes:
+the model, the gradients and the optimiser's two moments. Merging holds `b (F + P + M + T (P + K M))` bytes: the model,
+the merged numbers, and every task's model and curvature.
 """
 
 from dataclasses import dataclass
@@ -26,7 +27,9 @@ class StudySize:
         joint_runs: Joint runs, confirmation included.
         previews: Weightings that are previewed.
         methods: Preview methods.
-        curvature: Numbers of curvature per trained param: 1 for the diagonal, which `run` always estimates, and
+        merged: Numbers that are merged; those of the trained params if left out. With LoRA, the entries of the weights
+            that have factors, and new heads.
+        curvature: Numbers of curvature per merged number: 1 for the diagonal, which `run` always estimates, and
             `KRONECKER` more for the methods `kronecker` and `anchored` (the default).
         steps: Steps of a single-task run.
         joint_steps: Steps of a joint run; as many as of a single-task run if left out.
@@ -35,6 +38,7 @@ class StudySize:
 
     trained: int
     frozen: int = 0
+    merged: int | None = None
     tasks: int = 2
     joint_runs: int = 8
     previews: int = 66
@@ -73,13 +77,14 @@ def study_cost(size: StudySize) -> StudyCost:
         (11, 140, 5.6, 3.2)
     """
     trainings = size.tasks + size.joint_runs
-    task_numbers = size.tasks * (1 + size.curvature)
+    merged = size.trained if size.merged is None else size.merged
+    task_numbers = size.tasks * (size.trained + size.curvature * merged)
     training = size.frozen + _TRAINING * size.trained
-    merging = size.frozen + (2 + task_numbers) * size.trained
+    merging = size.frozen + size.trained + merged + task_numbers
     return StudyCost(
         trainings=trainings,
         training_steps=size.tasks * size.steps + size.joint_runs * (size.joint_steps or size.steps),
         evaluations=size.methods * size.previews + size.joint_runs,
-        disk_bytes=round(size.bytes_per_param * size.trained * (task_numbers + size.joint_runs)),
+        disk_bytes=round(size.bytes_per_param * (task_numbers + size.joint_runs * size.trained)),
         memory_bytes=round(size.bytes_per_param * max(training, merging)),
     )

@@ -4,11 +4,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from foretaste.errors import StudyError
+from foretaste.method_table import uses_curvature
 from foretaste.methods.diagonal import task_curvatures
+from foretaste.methods.simple import task_runs
 from foretaste.one_line import one_line
 from foretaste.readable import ReadableMapping, Record, View, register_view
 from foretaste.report.sections.training import fit_section
 from foretaste.sources.problem import Problem
+from foretaste.sources.space import OWN
 from foretaste.store.study import Done, StudyStore
 from foretaste.surface.table import Headline, headlines
 from foretaste.train.curve import TrainingCurve, training_curve
@@ -25,14 +28,14 @@ class FittedTask:
 
     Args:
         run: The finished training.
-        site_record: The finished estimate.
+        site_record: The finished estimate; None where nothing needs it.
         headline: The task's headline metric; None as long as the models are not measured, see `measure_fits`.
         pretrained: The headline metric of the pretrained model on validation rows; None if it is not known.
         single_task: The headline metric of the task's own model on validation rows; None if it is not known.
     """
 
     run: Done
-    site_record: Done
+    site_record: Done | None
     headline: Headline | None = None
     pretrained: float | None = None
     single_task: float | None = None
@@ -40,9 +43,9 @@ class FittedTask:
     __repr__ = one_line
 
     @property
-    def artefacts(self) -> tuple[str, str]:
+    def artefacts(self) -> tuple[str, str | None]:
         """The hashes of the params and of the curvature."""
-        return str(self.run.artefact), str(self.site_record.artefact)
+        return str(self.run.artefact), None if self.site_record is None else str(self.site_record.artefact)
 
     @property
     def curve(self) -> TrainingCurve | None:
@@ -95,6 +98,9 @@ register_view(
 def fit(session: Session, *, only_estimate: bool = False) -> FittedTasks:
     """Train every task on its own, or take the model imported for it, and estimate its diagonal curvature there.
 
+    Curvature of models that are trained by LoRA is as large as their weights, so it is left out where none of the
+    recipe's methods uses it.
+
     Args:
         session: The recipe at work.
         only_estimate: Whether nothing is trained, and curvature that came with imported models is made anew.
@@ -110,6 +116,11 @@ def fit(session: Session, *, only_estimate: bool = False) -> FittedTasks:
     if only_estimate:
         require_models(session.problem, session.study.path)
         forget_curvature(session.study)
+    methods = session.recipe.preview.methods
+    if session.problem.space is not OWN and not only_estimate and not uses_curvature(methods):
+        runs = task_runs(session)
+        session.finish(list(runs.values()))
+        return FittedTasks({task: FittedTask(run.done(session), None) for task, run in runs.items()})
     curvatures = task_curvatures(session)
     records = session.finish(list(curvatures.values()))
     return FittedTasks(

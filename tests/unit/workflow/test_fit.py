@@ -8,6 +8,7 @@ from foretaste.evaluate import evaluate
 from foretaste.params import buffers_of, parameters_of
 from foretaste.posterior.diagonal import Diagonal
 from foretaste.train.finetune import finetune
+from foretaste.workflow.example import small_study
 from foretaste.workflow.fit import FittedTasks, fit, measure_fits
 from foretaste.workflow.session import Session
 
@@ -79,3 +80,12 @@ def test_measuring_is_done_once(session: Session) -> None:
     before = [done.key for done in session.study.all_work()]
     measure_fits(session, fit(session))
     assert [done.key for done in session.study.all_work()] == before
+
+
+def test_by_lora_curvature_is_estimated_only_where_a_method_uses_it() -> None:
+    lora = "finetune: {steps: 1, method: lora, r: 1, targets: ['0']}, curvature: {max_examples: 1}"
+    for methods, kinds in (("[simple]", {"finetune"}), ("[simple, diagonal]", {"finetune", "site"})):
+        with small_study(f"{lora}, preview: {{methods: {methods}}}") as session:
+            fitted = fit(session)
+            assert {done.kind for done in session.study.all_work()} == kinds
+            assert {each.artefacts[1] is None for each in fitted.values()} == {methods == "[simple]"}
