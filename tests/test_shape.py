@@ -175,6 +175,9 @@ def test_only_the_store_knows_what_lies_in_a_study(path: Path) -> None:
         "study.lock",
     }
     assert not names, f"{names} lie behind the ports of foretaste.store"
+    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    behind = imported & {f"foretaste.store.{name}" for name in ("folder_artefacts", "sql_queue", "sql_rows")}
+    assert not behind, f"{behind} are opened by foretaste.store.study"
 
 
 def test_every_command_is_documented() -> None:

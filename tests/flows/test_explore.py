@@ -18,7 +18,8 @@ from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.report.explorer import study_page
 from foretaste.report.summary import summarise
 from foretaste.simplex import lattice
-from foretaste.store.queue import Kind, Queue, State
+from foretaste.store.queue import Kind, State
+from foretaste.store.study import StudyStore
 from foretaste.surface.preference import Preference
 from foretaste.surface.table import Headline, Surface
 from foretaste.weights import uniform
@@ -159,7 +160,7 @@ def test_the_printed_address_works_whatever_it_listens_on(study: Path, page: Pag
 @pytest.mark.slow
 def test_work_that_waits_is_started_from_the_page(study: Path, page: Page) -> None:
     """Opening a study runs nothing; a click does."""
-    with Queue(study) as queue:
+    with StudyStore.open_queue(study) as queue:
         queue.add(Kind.PREVIEW, "low=0.2,mid=0.3,high=0.5")
     with served(study) as server:
         page.goto(server.address)
@@ -280,7 +281,7 @@ def test_a_killed_worker_and_a_cancelled_job(study: Path, page: Page) -> None:
     with served(study) as server:
         page.goto(f"{server.address}#weights=low=0.7,mid=0.1,high=0.2")
         page.get_by_role("button", name="Train here").click()
-        with Queue(study) as queue:
+        with StudyStore.open_queue(study) as queue:
             end = time.monotonic() + 60
             while not queue.jobs() or queue.jobs()[0].state == State.QUEUED:
                 assert time.monotonic() < end

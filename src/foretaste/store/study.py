@@ -1,8 +1,8 @@
 """The store of a study: a folder with everything that was computed for one question.
 
 Rows (recipes, finished work, evaluations) are behind `foretaste.store.rows`, in ``STUDY/study.db``. Tensors, snapshots
-and claims are behind `foretaste.store.artefacts`, in ``STUDY/tensors`` and ``STUDY/running``. Nothing outside this room
-opens these.
+and claims are behind `foretaste.store.artefacts`, in ``STUDY/tensors`` and ``STUDY/running``. The jobs of the study's
+page are behind `foretaste.store.queue`, in ``STUDY/queue.db``. Nothing outside this room opens these.
 
 The key of a piece of work is the hash of everything it depends on. So finished work is found by its key and not done
 again. If two processes open a study, one of them does a piece of work while the other waits.
@@ -22,7 +22,9 @@ from foretaste.evaluation import Evaluation
 from foretaste.store import database
 from foretaste.store.artefacts import Artefacts
 from foretaste.store.folder_artefacts import FolderArtefacts
+from foretaste.store.queue import Queue
 from foretaste.store.rows import Done, Json, Record, Rows, key_of
+from foretaste.store.sql_queue import SqlQueue
 from foretaste.store.sql_rows import SqlRows
 from foretaste.store.tables import SCHEMA
 from foretaste.surface.table import Headline, Surface
@@ -43,7 +45,7 @@ class StudyStore:
     """The rows and artefacts of a study; use `open` or `create`.
 
     Args:
-        path: The study's folder, for messages; its content is behind the two ports.
+        path: The study's folder, for messages; its content is behind the ports.
         rows: Recipes, work and evaluations.
         artefacts: Tensors, snapshots and claims.
     """
@@ -120,6 +122,15 @@ class StudyStore:
     def exists(path: Path) -> bool:
         """Tell whether there is a study in a folder."""
         return is_study(path)
+
+    @staticmethod
+    def open_queue(path: Path) -> Queue:
+        """Open the queue of the jobs that a study's page asks for.
+
+        Raises:
+            StudyError: There is no study.
+        """
+        return SqlQueue(path)
 
     def close(self) -> None:
         """Close the database."""

@@ -17,7 +17,8 @@ from starlette.routing import Route
 from foretaste.errors import BadInput, ForetasteError
 from foretaste.json_text import parse_json
 from foretaste.report.page import SCRIPTS, script
-from foretaste.store.queue import Job, Kind, Queue
+from foretaste.store.queue import Job, Kind
+from foretaste.store.study import StudyStore
 from foretaste.web.feed import Feed, job_json, list_jobs
 from foretaste.web.guard import Guard, Rules
 from foretaste.web.reading import Busy, PreferenceRequest, Reader, StudyView
@@ -58,7 +59,7 @@ def create_app(
     Raises:
         StudyError: The folder is no study.
     """
-    Queue(folder).close()
+    StudyStore.open_queue(folder).close()
     reading = reader or Reader(folder)
     work = _Work(folder, reading, wake, check_asking, resume=resume)
     feed = Feed(folder, reading, work.wake_if_asked, leaving)
@@ -195,7 +196,7 @@ class _Work:
 
         def add_job() -> Job:
             self._check_asking()
-            with Queue(self._folder) as queue:
+            with StudyStore.open_queue(self._folder) as queue:
                 job = queue.add(kind, weights.key)
             self._asked = True
             self._wake()
@@ -214,7 +215,7 @@ class _Work:
                 or int(number) > _LARGEST_NUMBER
             ):
                 return None
-            with Queue(self._folder) as queue:
+            with StudyStore.open_queue(self._folder) as queue:
                 return queue.cancel(int(number))
 
         job = await run_in_threadpool(cancel_job)

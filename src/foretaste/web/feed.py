@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from foretaste.errors import ForetasteError
 from foretaste.report.json import plain
-from foretaste.store.queue import Job, Queue
+from foretaste.store.queue import Job
 from foretaste.store.study import StudyStore
 from foretaste.web.reading import Reader
 
@@ -108,7 +108,7 @@ def list_jobs(folder: Path) -> list[Mapping[str, object]]:
     Raises:
         StudyError: The folder is no study.
     """
-    with Queue(folder) as queue:
+    with StudyStore.open_queue(folder) as queue:
         return [job_json(job) for job in queue.jobs()]
 
 

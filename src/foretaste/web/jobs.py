@@ -30,8 +30,9 @@ def do_waiting_jobs(study: Study, queue: Queue, stopping: Callable[[], bool] = l
     Returns:
         How many were done.
 
+    >>> from foretaste.store.study import StudyStore
     >>> from foretaste.workflow.example import small_study
-    >>> with small_study() as session, Queue(session.study.path) as queue:
+    >>> with small_study() as session, StudyStore.open_queue(session.study.path) as queue:
     ...     _ = queue.add(Kind.TRAIN, "low=0.2,mid=0.3,high=0.5")
     ...     do_waiting_jobs(Study.of(session), queue), str(queue.jobs()[0].state)
     (1, 'done')

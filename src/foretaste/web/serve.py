@@ -10,7 +10,6 @@ from types import FrameType
 import uvicorn
 
 from foretaste.errors import StorageError, StudyError
-from foretaste.store.queue import Queue
 from foretaste.store.study import StudyStore
 from foretaste.web.app import create_app
 from foretaste.web.guard import Rules, new_token
@@ -49,7 +48,7 @@ def serve(
     """
     _check_host(host, framed=framed)
     token, waker = new_token(), Waker(folder, trust=trust)
-    Queue(folder).close()  # fails before listening if this is not a study
+    StudyStore.open_queue(folder).close()  # fails before listening if this is not a study
     if resume and not trust:
         check_stored_recipe(folder)
     listening = _listen(host, port)
@@ -77,7 +76,7 @@ def serve(
     with (
         listening,
         closing(work),
-        Queue(folder),
+        StudyStore.open_queue(folder),
         _open_study(folder),
     ):  # open databases can be read even if the disk is full
         reader.view(PreferenceRequest())  # so that no reader waits for the first page

@@ -13,7 +13,8 @@ from types import FrameType
 
 from foretaste.engines.here import Here
 from foretaste.errors import ForetasteError, StorageError
-from foretaste.store.queue import Queue, State
+from foretaste.store.queue import State
+from foretaste.store.study import StudyStore
 from foretaste.study.study import Study
 from foretaste.web.jobs import do_waiting_jobs
 from foretaste.workflow.reopen import reopen
@@ -39,7 +40,7 @@ class Waker:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __call__(self) -> None:
-        with self._lock, Queue(self._folder) as queue:
+        with self._lock, StudyStore.open_queue(self._folder) as queue:
             if self._process is not None and self._process.poll() is not None:
                 self._process = None
             if self._process is None and queue.waiting() and not queue.has_worker():
@@ -79,7 +80,7 @@ def main(folder: Path, *, trust: bool = False) -> int:
 
 
 def _work(folder: Path, leaving: threading.Event, *, trust: bool = False) -> int:
-    with Queue(folder) as queue, queue.at_work() as alone:
+    with StudyStore.open_queue(folder) as queue, queue.at_work() as alone:
         if not alone:
             return 0
         try:

@@ -1,144 +1,97 @@
-"""Jobs outlive pages, servers and workers."""
+"""The port is one that another store than a database can implement: a list passes its contract."""
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Barrier
+from threading import Lock
 
 import pytest
 
-from disks import read_only
-from foretaste.errors import StorageError, StudyError
+from contracts.queue import Opener, QueueContract
+from foretaste.errors import StudyError
 from foretaste.store.queue import Job, Kind, Queue, State
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "study.db").touch()
-    return tmp_path
+def test_states_that_have_not_ended() -> None:
+    assert {state for state in State if state.open} == {State.QUEUED, State.RUNNING, State.STOPPING}
 
 
-def test_jobs_are_done_in_the_order_they_were_asked_for(folder: Path) -> None:
-    with Queue(folder) as queue:
-        first, second = queue.add(Kind.PREVIEW, "a=1"), queue.add(Kind.TRAIN, "a=1")
-        assert (first.id, first.state, first.ended) == (1, State.QUEUED, None)
-        assert queue.waiting()
-        taken = queue.next()
-        assert taken == Job(**{**first.__dict__, "state": State.RUNNING})
-        queue.progress(1, "previews", 1, 3)
-        queue.end(1, State.DONE, "there")
-        following = queue.next()
-        assert following is not None
-        assert following.id == second.id
-        assert queue.next() is None
-    with Queue(folder) as again:
-        done, running = again.jobs()
-        assert (done.stage, done.done, done.total, done.message, str(done.state)) == ("previews", 1, 3, "there", "done")
-        assert done.ended is not None
-        assert running.state == State.RUNNING
+@dataclass
+class _Memory:
+    jobs: list[Job] = field(default_factory=list)
+    lock: Lock = field(default_factory=Lock)
+    worker: Lock = field(default_factory=Lock)
 
 
-def test_the_same_work_is_not_asked_for_twice_while_it_is_open(folder: Path) -> None:
-    with Queue(folder) as queue:
-        first = queue.add(Kind.TRAIN, "a=1")
-        assert queue.add(Kind.TRAIN, "a=1") == first
-        assert queue.add(Kind.TRAIN, "a=0.5,b=0.5").id != first.id
-        queue.end(first.id, State.DONE)
-        assert queue.add(Kind.TRAIN, "a=1").id not in (first.id, 2)
+class _MemoryQueue(Queue):
+    def __init__(self, memory: _Memory) -> None:
+        self._memory = memory
+
+    def close(self) -> None:
+        pass
+
+    def add(self, kind: Kind, weights: str, most: int = 100) -> Job:
+        with self._memory.lock:
+            waiting = [job for job in self._memory.jobs if job.state.open]
+            for job in waiting:
+                if (job.kind, job.weights) == (kind, weights) and job.state != State.STOPPING:
+                    return job
+            if len(waiting) >= most:
+                raise StudyError(f"{len(waiting)} jobs are waiting")
+            number = len(self._memory.jobs) + 1
+            self._memory.jobs.append(Job(number, kind, weights, State.QUEUED, "", 0, 0, "", "now", None))
+            return self._memory.jobs[-1]
+
+    def jobs(self, last: int = 50) -> list[Job]:
+        jobs = list(self._memory.jobs)
+        return [job for place, job in enumerate(jobs) if job.state.open or place >= len(jobs) - last]
+
+    def next(self) -> Job | None:
+        with self._memory.lock:
+            waiting = [job for job in self._memory.jobs if job.state == State.QUEUED]
+            return self._change(waiting[0].id, lambda job: replace(job, state=State.RUNNING)) if waiting else None
+
+    def progress(self, number: int, stage: str, done: int, total: int) -> None:
+        self._change(number, lambda job: replace(job, stage=stage, done=done, total=total))
+
+    def end(self, number: int, state: State, message: str = "") -> None:
+        self._change(number, lambda job: replace(job, state=state, message=message, ended="now"))
+
+    def requeue(self, number: int) -> None:
+        self._change(number, lambda job: replace(job, state=State.QUEUED, stage="", done=0, total=0))
+
+    def cancel(self, number: int) -> Job | None:
+        if number > len(self._memory.jobs):
+            return None
+        following = {State.QUEUED: State.CANCELLED, State.RUNNING: State.STOPPING}
+        return self._change(number, lambda job: replace(job, state=following.get(job.state, job.state)))
+
+    def stopping(self, number: int) -> bool:
+        return number > len(self._memory.jobs) or self._memory.jobs[number - 1].state == State.STOPPING
+
+    @contextmanager
+    def at_work(self) -> Iterator[bool]:
+        alone = self._memory.worker.acquire(blocking=False)
+        following = {State.RUNNING: State.QUEUED, State.STOPPING: State.CANCELLED}
+        for each in self.jobs() if alone else []:
+            self._change(each.id, lambda job: replace(job, state=following.get(job.state, job.state)))
+        try:
+            yield alone
+        finally:
+            if alone:
+                self._memory.worker.release()
+
+    def has_worker(self) -> bool:
+        return self._memory.worker.locked()
+
+    def _change(self, number: int, change: Callable[[Job], Job]) -> Job:
+        self._memory.jobs[number - 1] = job = change(self._memory.jobs[number - 1])
+        return job
 
 
-def test_the_same_work_is_one_job_however_many_ask_at_once(folder: Path) -> None:
-    Queue(folder).close()
-    together = Barrier(8)
-
-    def ask(place: int) -> int:
-        with Queue(folder) as queue:
-            together.wait()
-            return queue.add(Kind.TRAIN, "a=1").id
-
-    with ThreadPoolExecutor(8) as threads:
-        for _ in range(5):
-            assert len(set(threads.map(ask, range(8)))) == 1
-        with Queue(folder) as queue:
-            assert len(queue.jobs()) == 1
-            taken = list(threads.map(lambda place: queue.next(), range(8)))
-            assert len([job for job in taken if job is not None]) == 1
-
-
-def test_where_nothing_can_be_written_jobs_can_be_read(folder: Path) -> None:
-    with Queue(folder) as queue:
-        queue.add(Kind.TRAIN, "a=1")
-    with read_only(folder), Queue(folder) as queue:
-        assert [job.weights for job in queue.jobs()] == ["a=1"]
-        with pytest.raises(StorageError, match="cannot be written"):
-            queue.add(Kind.PREVIEW, "a=1")
-        assert not queue.has_worker()
-
-
-def test_where_nothing_can_be_written_there_may_be_no_queue(folder: Path) -> None:
-    with read_only(folder), Queue(folder) as queue:
-        assert queue.jobs() == []
-        assert not queue.waiting()
-        with pytest.raises(StorageError, match="cannot be written"):
-            queue.add(Kind.PREVIEW, "a=1")
-    assert not (folder / "queue.db").exists()
-
-
-def test_cancelling(folder: Path) -> None:
-    with Queue(folder) as queue:
-        waiting, running = queue.add(Kind.TRAIN, "a=1"), queue.add(Kind.PREVIEW, "a=1")
-        cancelled = queue.cancel(waiting.id)
-        assert cancelled is not None
-        assert cancelled.state == State.CANCELLED
-        assert queue.next() is not None
-        assert not queue.stopping(running.id)
-        stopping = queue.cancel(running.id)
-        assert stopping is not None
-        assert stopping.state == State.STOPPING
-        assert queue.stopping(running.id)
-        assert queue.stopping(99)
-        assert queue.cancel(99) is None
-        queue.end(running.id, State.DONE)
-        ended = queue.cancel(running.id)
-        assert ended is not None
-        assert ended.state == State.DONE
-        assert not queue.waiting()
-
-
-def test_a_limit(folder: Path) -> None:
-    with Queue(folder) as queue:
-        queue.add(Kind.TRAIN, "a=1", most=1)
-        with pytest.raises(StudyError, match="1 jobs are waiting"):
-            queue.add(Kind.PREVIEW, "a=1", most=1)
-
-
-def test_one_worker_at_a_time_and_what_a_dead_one_left(folder: Path) -> None:
-    with Queue(folder) as queue, Queue(folder) as other:
-        left, stopping = queue.add(Kind.TRAIN, "a=1"), queue.add(Kind.PREVIEW, "a=1")
-        queue.next()
-        queue.next()
-        queue.cancel(stopping.id)
-        assert not queue.has_worker()
-        with queue.at_work() as alone:
-            assert alone
-            assert [job.state for job in queue.jobs()] == [State.QUEUED, State.CANCELLED]
-            assert other.has_worker()
-            with other.at_work() as second:
-                assert not second
-            assert other.next() is not None
-            queue.requeue(left.id)
-            assert queue.jobs()[0].state == State.QUEUED
-        assert not other.has_worker()
-
-
-def test_the_last_jobs_and_all_open_ones_are_listed(folder: Path) -> None:
-    with Queue(folder) as queue:
-        for place in range(5):
-            queue.add(Kind.PREVIEW, f"a={place}")
-        for number in (2, 3, 4):
-            queue.end(number, State.DONE)
-        assert [job.id for job in queue.jobs(last=2)] == [1, 4, 5]
-
-
-def test_a_folder_that_is_no_study(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="is not a study"):
-        Queue(tmp_path)
+class TestMemory(QueueContract):
+    @pytest.fixture
+    def opener(self, tmp_path: Path) -> Opener:
+        memory = _Memory()
+        return lambda: _MemoryQueue(memory)

@@ -9,7 +9,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from foretaste.errors import StudyError
-from foretaste.store.queue import Kind, Queue, State
+from foretaste.store.queue import Kind, State
+from foretaste.store.study import StudyStore
 from foretaste.web.app import create_app
 from foretaste.web.guard import HEADER, Rules
 from foretaste.web.reading import Reader
@@ -141,7 +142,7 @@ def test_jobs_that_cannot_be(trusted: TestClient, number: str) -> None:
 def test_waiting_jobs_are_not_started_by_a_look(study: Path, reader: Reader) -> None:
     """They start with the first work that is asked for, or where the server is told to go on with them."""
     woken = list[str]()
-    with Queue(study) as queue:
+    with StudyStore.open_queue(study) as queue:
         queue.add(Kind.TRAIN, EVEN)
     with TestClient(create_app(study, RULES, lambda: woken.append("woken"), reader)) as client:
         client.get("/")
@@ -174,7 +175,7 @@ def test_wishes_have_bounds(client: TestClient, query: dict[str, str]) -> None:
 
 
 def test_the_queue_is_of_limited_length(trusted: TestClient, study: Path) -> None:
-    with Queue(study) as queue:
+    with StudyStore.open_queue(study) as queue:
         for place in range(100):
             queue.add(Kind.PREVIEW, f"low={place / 200},mid=0,high={1 - place / 200}")
     found = trusted.post("/api/jobs", json={"kind": "train", "weights": EVEN})
@@ -207,7 +208,7 @@ def test_a_folder_that_is_no_study(tmp_path: Path) -> None:
 
 
 def test_names_cannot_break_out_of_the_page(client: TestClient, study: Path) -> None:
-    with Queue(study) as queue:
+    with StudyStore.open_queue(study) as queue:
         job = queue.add(Kind.TRAIN, EVEN)
         queue.end(job.id, State.FAILED, "</script><img src=x onerror=alert(1)>")
     assert json.loads(client.get("/api/jobs").text)[0]["message"].startswith("</script>")

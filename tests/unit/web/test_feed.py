@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from foretaste.store.queue import Kind, Queue
+from foretaste.store.queue import Kind
+from foretaste.store.study import StudyStore
 from foretaste.web import feed as module
 from foretaste.web.feed import Feed, job_json, list_jobs
 from foretaste.web.reading import PreferenceRequest, Reader
@@ -39,7 +40,7 @@ async def watched(study: Path, act: Callable[[], None], wakes: list[int] | None 
 
 def test_jobs_and_the_study_are_told_once_and_again_when_they_change(study: Path) -> None:
     def ask() -> None:
-        with Queue(study) as queue:
+        with StudyStore.open_queue(study) as queue:
             queue.add(Kind.PREVIEW, "low=1")
 
     *found, last = asyncio.run(watched(study, ask))
@@ -96,7 +97,7 @@ def test_a_worker_is_looked_after(study: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_jobs_as_json(study: Path) -> None:
-    with Queue(study) as queue:
+    with StudyStore.open_queue(study) as queue:
         job = queue.add(Kind.TRAIN, "low=1")
     assert list_jobs(study) == [job_json(job)]
     assert json.loads(json.dumps(job_json(job)))["state"] == "queued"

@@ -14,6 +14,7 @@ from foretaste.errors import Diverged
 from foretaste.evaluation import Fidelity
 from foretaste.recipe import read
 from foretaste.store.queue import Kind, Queue, State
+from foretaste.store.study import StudyStore
 from foretaste.study.study import Study
 from foretaste.web import jobs as module
 from foretaste.web.jobs import do_waiting_jobs, folder_name
@@ -38,7 +39,7 @@ def simple(session: Session) -> Session:
 
 @pytest.fixture
 def queue(session: Session) -> Iterator[Queue]:
-    with Queue(session.study.path) as found:
+    with StudyStore.open_queue(session.study.path) as found:
         yield found
 
 
@@ -100,7 +101,7 @@ def test_a_mixture_of_tasks_from_files(tmp_path: Path, checkpoints: Checkpoints,
     plan, text = read(recipe)
     with (
         (session := start(plan, text, check(plan, text, str(recipe))[1], tmp_path / "study")).study,
-        Queue(tmp_path / "study") as queue,
+        StudyStore.open_queue(tmp_path / "study") as queue,
     ):
         names = session.problem.names
         queue.add(Kind.EXPORT_MIXTURE, ",".join(f"{name}={1 / len(names)}" for name in names))

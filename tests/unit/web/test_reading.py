@@ -13,7 +13,7 @@ import pytest
 from foretaste.errors import StudyError, WeightsError
 from foretaste.recipe import parse
 from foretaste.sources.digits import digits
-from foretaste.store.queue import Kind, Queue
+from foretaste.store.queue import Kind
 from foretaste.store.study import StudyStore
 from foretaste.study import study as front
 from foretaste.web.jobs import do_waiting_jobs
@@ -25,7 +25,7 @@ from rounding import is_near
 
 
 def _previewed(study: Path, weights: str) -> None:
-    with Queue(study) as queue, front.Study.of(reopen(study)) as work:
+    with StudyStore.open_queue(study) as queue, front.Study.of(reopen(study)) as work:
         queue.add(Kind.PREVIEW, weights)
         do_waiting_jobs(work, queue)
 

@@ -21,7 +21,7 @@ from commands import ENVIRONMENT
 from disks import read_only
 from earlier import earlier_study
 from foretaste.errors import StudyError
-from foretaste.store.queue import Queue
+from foretaste.store.study import StudyStore
 from foretaste.store.tables import SCHEMA
 from foretaste.web import serve as module
 from foretaste.web.serve import serve
@@ -158,7 +158,7 @@ def test_a_signal_ends_the_server_and_not_the_work(
     study: Path, tmp_path: Path, number: int, kill: Callable[[int, int], None]
 ) -> None:
     command, said = [sys.executable, "-m", "foretaste", "explore", str(study), "--no-open", "--json"], tmp_path / "said"
-    with said.open("wb") as errors, Queue(study) as queue:
+    with said.open("wb") as errors, StudyStore.open_queue(study) as queue:
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=errors, env=ENVIRONMENT, start_new_session=True
         )

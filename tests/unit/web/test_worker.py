@@ -12,6 +12,7 @@ import pytest
 from commands import ENVIRONMENT
 from foretaste.errors import StorageError
 from foretaste.store.queue import Kind, Queue, State
+from foretaste.store.study import StudyStore
 from foretaste.web import worker as module
 from foretaste.web.worker import Waker, main
 
@@ -30,7 +31,7 @@ def test_a_waker_starts_one_worker_which_does_the_jobs(study: Path) -> None:
     waker = Waker(study)
     waker()
     assert waker._process is None  # nothing to do
-    with Queue(study) as queue:
+    with StudyStore.open_queue(study) as queue:
         queue.add(Kind.PREVIEW, HERE)
         waker()
         process = waker._process
@@ -54,7 +55,7 @@ def test_a_waker_starts_one_worker_which_does_the_jobs(study: Path) -> None:
 
 @pytest.mark.slow
 def test_a_killed_workers_job_is_done_by_the_next(study: Path) -> None:
-    with Queue(study) as queue:
+    with StudyStore.open_queue(study) as queue:
         queue.add(Kind.TRAIN, HERE)
         first = subprocess.Popen([sys.executable, "-m", "foretaste.web.worker", str(study)], env=ENVIRONMENT)
         while queue.jobs()[0].state == State.QUEUED:
@@ -68,7 +69,7 @@ def test_a_killed_workers_job_is_done_by_the_next(study: Path) -> None:
 
 
 def test_a_second_worker_leaves_at_once(study: Path) -> None:
-    with Queue(study) as queue, queue.at_work() as alone:
+    with StudyStore.open_queue(study) as queue, queue.at_work() as alone:
         assert alone
         assert main(study) == 0
 
@@ -111,7 +112,7 @@ def test_a_study_that_cannot_be_opened_fails_its_jobs(study: Path, monkeypatch: 
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     (study / "study.db").write_bytes(b"not a database at all, but long enough to be looked at")
     try:
-        with Queue(study) as queue:
+        with StudyStore.open_queue(study) as queue:
             queue.add(Kind.TRAIN, HERE)
             assert main(study) == 2
             assert queue.jobs()[0].state == State.FAILED

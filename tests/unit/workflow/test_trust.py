@@ -12,7 +12,7 @@ from commands import foretaste, refused
 from foretaste.errors import StudyError
 from foretaste.plan import Recipe
 from foretaste.recipe import parse
-from foretaste.store.queue import Kind, Queue, State
+from foretaste.store.queue import Kind, State
 from foretaste.store.study import StudyStore
 from foretaste.web import worker
 from foretaste.workflow import trust
@@ -66,7 +66,7 @@ def test_a_study_from_elsewhere_runs_nothing(tmp_path: Path) -> None:
         StudyError, match=r"runs the Python function their_problem:problem, .*`foretaste explore .*/got/study --trust`"
     ):
         check_stored_recipe(got / "study")
-    with Queue(got / "study") as queue:
+    with StudyStore.open_queue(got / "study") as queue:
         queue.add(Kind.PREVIEW, "low=1,mid=0,high=0")
         assert worker.main(got / "study") == 2
         assert queue.jobs()[0].state == State.FAILED
