@@ -1,4 +1,4 @@
-"""The explorer under load: many readers, and work going on, for two minutes.
+"""The explorer: how long its page takes to show the map, and how it does under load for two minutes.
 
     foretaste demo --study foretaste-demo --no-open
     python benchmarks/explorer.py foretaste-demo [--seconds 120] [--clients 20]
@@ -6,12 +6,16 @@
 Every client reads the state and its sections now and then and drags in between (an exact prediction every .2 s); two of
 them also ask for work: previews and sharpened previews at random weights, one after the other. Each client holds an
 event stream open. Kept are the number of requests, errors, and percentiles of their time in milliseconds.
+
+Before that, a browser without a cache opens the page some times, while nothing else is asked of the server. Kept is the
+time from the start of the navigation until the frame in which the map is drawn.
 """
 
 import argparse
 import asyncio
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -22,8 +26,37 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+from playwright.sync_api import sync_playwright
 
 RESULT = Path(__file__).parent / "results" / "explorer.json"
+
+DRAWN = """() => {
+  const look = () => {
+    if (document.querySelector(".map polygon, .map path, .map image, .map canvas")) {
+      requestAnimationFrame(() => { window.drawn = performance.now(); });
+    } else requestAnimationFrame(look);
+  };
+  look();
+}"""  # milliseconds since the navigation began
+
+
+def page_loads(address: str, count: int) -> list[float]:
+    """Open the page in a new context each time, and return the milliseconds until its map is drawn."""
+    found = []
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        for _ in range(count):
+            context = browser.new_context(viewport={"width": 1280, "height": 1000})
+            page = context.new_page()
+            page.add_init_script(f"({DRAWN})()")
+            page.goto(address)
+            page.wait_for_function("window.drawn")
+            found.append(float(page.evaluate("window.drawn")))
+            context.close()
+        browser.close()
+    return found
 
 
 def weights(tasks: list[str], chance: np.random.Generator) -> str:
@@ -113,10 +146,13 @@ def main() -> None:
     parser.add_argument("study", type=Path)
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--clients", type=int, default=20)
+    parser.add_argument("--loads", type=int, default=10)
     asked = parser.parse_args()
     command = [sys.executable, "-m", "foretaste", "explore", str(asked.study), "--no-open", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        base, token = json.loads(next(iter(server.stdout or ())))["address"].split("/?token=")
+        address = json.loads(next(iter(server.stdout or ())))["address"]
+        base, token = address.split("/?token=")
+        loads = page_loads(address, asked.loads)
         load = Load(base, token, time.perf_counter() + asked.seconds)
         asyncio.run(load.run(asked.clients))
         with httpx.Client(base_url=base, headers=load.headers) as client:
@@ -130,6 +166,7 @@ def main() -> None:
         "load before": os.getloadavg()[0],
         "clients": asked.clients,
         "seconds": asked.seconds,
+        "milliseconds to the map": {"count": len(loads), "median": statistics.median(loads), "most": max(loads)},
         "errors": len(load.errors),
         "jobs done": done,
         "events": load.events,

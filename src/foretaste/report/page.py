@@ -53,10 +53,11 @@ def page(report: Report, state: Mapping[str, object], *, live: bool = False, sec
     True
     """
     if live:
-        scripts = "".join(f'<script src="/static/{name}"></script>\n' for name in ("plotly.js", *SCRIPTS))
+        scripts = "".join(f'<script src="/static/{name}"></script>\n' for name in SCRIPTS)
+        scripts += '<script defer src="/static/plotly.js"></script>\n'  # large: the map is drawn before it is there
     else:
         scripts = (
-            "".join(f"<script>{text}</script>\n" for text in (get_plotlyjs(), *map(script, SCRIPTS))) if state else ""
+            "".join(f"<script>{text}</script>\n" for text in (*map(script, SCRIPTS), get_plotlyjs())) if state else ""
         )
     return Template(_file("page.html")).substitute(
         policy="" if live else _POLICY,

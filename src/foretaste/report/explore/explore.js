@@ -450,7 +450,6 @@ class Explorer {
 
 /** @returns {Explorer | undefined} */
 function begin() {
-  if (document.querySelector("script[data-plot]")) drawFigures();
   const stored = document.querySelector("#state");
   if (!stored) return undefined;
   const token = new URLSearchParams(location.search).get("token") ?? "";
@@ -459,6 +458,7 @@ function begin() {
 }
 
 const explorer = begin();
+document.addEventListener("DOMContentLoaded", drawFigures);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   drawFigures();
   explorer?.redraw();

@@ -8,8 +8,9 @@ const narrow = matchMedia("(max-width: 40rem)");
 /** @type {ResizeObserver[]} */
 const observers = [];
 
-/** Draw all figures, again if need be. */
+/** Draw all figures, again if need be; plotly is the last script that is read. */
 function drawFigures() {
+  if (typeof Plotly === "undefined") return;
   for (const observer of observers.splice(0)) observer.disconnect();
   for (const holder of /** @type {NodeListOf<HTMLScriptElement>} */ (document.querySelectorAll("script[data-plot]"))) {
     const name = holder.dataset.plot ?? "";
