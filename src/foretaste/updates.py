@@ -117,15 +117,17 @@ class Updates(Lendable):
             raise ParamsError(
                 f"the model has no layer for {first_few(unknown)}; the updates are of another architecture"
             )
+        parameters = parameters_of(model)
         own = {
             name: torch.zeros_like(tensor)
-            for name, tensor in parameters_of(model).items()
+            for name, tensor in parameters.items()
             if any(part in name for part in _OWN_B)
         }
         with ExitStack() as stack:
             stack.enter_context(swapped(model, {**own, **self.whole}))
-            for name, update in self.layers.items():
-                layer = _Adding(update, name in self.transposed)
+            for name, update in self.to(next(model.parameters()).device).layers.items():
+                narrow = update.to(parameters[name].dtype) if isinstance(update, Tensor) else update
+                layer = _Adding(narrow, name in self.transposed)
                 stack.callback(modules[module_of(name)].register_forward_hook(layer).remove)
             yield
 
