@@ -92,6 +92,18 @@ class Space:
         own = parameters_of(model)
         return {name: params[name] for name in params if name not in own}
 
+    def check_curvature(self, model: nn.Module) -> None:
+        """Check, before any work, that curvature can be estimated in these coordinates.
+
+        Args:
+            model: The pretrained model.
+
+        Raises:
+            TaskError: It cannot.
+
+        >>> OWN.check_curvature(nn.Linear(1, 1))
+        """
+
     @contextmanager
     def watched(self, model: nn.Module, task: Task) -> Iterator[Task]:
         """Let estimates of curvature see the gradients of these coordinates until the end of the block.

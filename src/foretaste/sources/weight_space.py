@@ -150,13 +150,17 @@ class WeightSpace(Space):
         full = {**{name: own[name] for layer in self.layers.values() for name in (layer.a, layer.b)}, **params}
         return {name: layer.factors(full) for name, layer in self.layers.items()}
 
-    @contextmanager
-    def watched(self, model: nn.Module, task: Task) -> Iterator[Task]:
-        if tied := [name for name in self.weights if name in _shared_by_layers(model)]:
+    def check_curvature(self, model: nn.Module) -> None:
+        shared = _shared_by_layers(model)
+        if tied := [name for name in self.weights if name in shared]:
             raise TaskError(
                 f"{tied[0]} has LoRA factors and is tied to another layer, so that its curvature is that of both;"
                 " choose other targets, or methods without curvature, such as simple"
             ).at("finetune", "targets")
+
+    @contextmanager
+    def watched(self, model: nn.Module, task: Task) -> Iterator[Task]:
+        self.check_curvature(model)
         parameters = dict(model.named_parameters())
         before = {name: parameter.requires_grad for name, parameter in parameters.items()}
         try:
@@ -184,8 +188,8 @@ class WeightSpace(Space):
             )
         own, started = dict(model.named_parameters()), dict(params.whole)
         for name, layer in self.layers.items():
-            factors = _as_factors(params, name, layer)
             a, b = own[layer.a], own[layer.b]
+            factors = _as_factors(params, name, layer, rank=len(a))
             if not a.requires_grad:
                 started[layer.b] = _best_b(params[name], layer, a.detach()).to(b.dtype)
             elif factors is not None:
@@ -227,12 +231,12 @@ def _shared_by_layers(model: nn.Module) -> set[str]:
     return {name for name, parameter in model.named_parameters() if owners[id(parameter)] > 1}
 
 
-def _as_factors(params: Updates, name: str, layer: Layer) -> Factors | None:
-    """Return an update as factors, of a dense one its leading part; None where nothing is updated."""
+def _as_factors(params: Updates, name: str, layer: Layer, *, rank: int) -> Factors | None:
+    """Return an update as factors, of a dense one the best of this rank; None where nothing is updated."""
     update = params.layers.get(name)
     if update is None or isinstance(update, Factors):
         return update
-    return dense_factors(update, layer.layout, transposed=layer.transposed)
+    return dense_factors(update, layer.layout, transposed=layer.transposed, rank=rank)
 
 
 def _fit(factors: Factors, layer: Layer, a: Tensor, b: Tensor) -> dict[str, Tensor]:

@@ -126,6 +126,8 @@ def check_problem(recipe: Recipe, problem: Problem, text: str, file: str, watch:
     try:
         recipe.check_goal(problem.names)
         check_methods(recipe.preview.methods, problem.tasks, problem.space)
+        if uses_curvature(recipe.preview.methods):
+            problem.space.check_curvature(problem.model)
     except BadInput as error:
         raise where(error.at("preview", "methods"), file, text) from error
     examples = recipe.finetune.steps * recipe.finetune.batch_size
