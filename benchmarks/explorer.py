@@ -8,8 +8,8 @@ them also ask for work: previews and sharpened previews at random weights, one a
 event stream open. Kept are the number of requests, errors, and percentiles of their time in milliseconds.
 
 Before that, a browser without a cache opens the page some times, while nothing else is asked of the server. Kept is the
-time from the start of the navigation until the frame in which the map is drawn. ``--seconds 0`` measures nothing else, and
-keeps the other figures of the last result.
+time from the start of the navigation until the frame in which the map is drawn. ``--seconds 0`` measures nothing
+else, and keeps the other figures of the last result.
 """
 
 import argparse
