@@ -8,7 +8,8 @@ them also ask for work: previews and sharpened previews at random weights, one a
 event stream open. Kept are the number of requests, errors, and percentiles of their time in milliseconds.
 
 Before that, a browser without a cache opens the page some times, while nothing else is asked of the server. Kept is the
-time from the start of the navigation until the frame in which the map is drawn.
+time from the start of the navigation until the frame in which the map is drawn. ``--seconds 0`` measures nothing
+else, and keeps the other figures of the last result.
 """
 
 import argparse
@@ -152,7 +153,11 @@ def main() -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         address = json.loads(next(iter(server.stdout or ())))["address"]
         base, token = address.split("/?token=")
-        loads = page_loads(address, asked.loads)
+        opening = describe_loads(page_loads(address, asked.loads))
+        if not asked.seconds:
+            server.terminate()
+            keep(json.loads(RESULT.read_text()) | {"milliseconds to the map": opening})
+            return
         load = Load(base, token, time.perf_counter() + asked.seconds)
         asyncio.run(load.run(asked.clients))
         with httpx.Client(base_url=base, headers=load.headers) as client:
@@ -166,7 +171,7 @@ def main() -> None:
         "load before": os.getloadavg()[0],
         "clients": asked.clients,
         "seconds": asked.seconds,
-        "milliseconds to the map": {"count": len(loads), "median": statistics.median(loads), "most": max(loads)},
+        "milliseconds to the map": opening,
         "errors": len(load.errors),
         "jobs done": done,
         "events": load.events,
@@ -176,9 +181,20 @@ def main() -> None:
             for kind, each in load.times.items()
         },
     }
+    keep(found)
+    print("\n".join(load.errors[:10]))
+
+
+def describe_loads(times: list[float]) -> dict[str, object]:
+    """Sum up how long the page took, and say when and under which load that was."""
+    facts = {"date": time.strftime("%Y-%m-%d"), "load before": os.getloadavg()[0]}
+    return {"count": len(times), "median": statistics.median(times), "most": max(times), **facts}
+
+
+def keep(found: dict[str, object]) -> None:
+    """Print a result, and write it to its file."""
     rounded = json.loads(json.dumps(found), parse_float=lambda text: float(f"{float(text):.4g}"))
     print(json.dumps(rounded, indent=1))
-    print("\n".join(load.errors[:10]))
     RESULT.write_text(json.dumps(rounded, indent=1) + "\n")
 
 

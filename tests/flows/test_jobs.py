@@ -94,7 +94,7 @@ def test_what_was_interrupted_is_completed_and_nothing_is_replaced(study: Path) 
 
 def test_refusals(study: Path, tmp_path: Path) -> None:
     assert "go together" in refused("ask", study, "--to", "mix")
-    assert "leave out --fidelity" in refused("ask", study, "--to", "mix", *TRL, "--pending")
+    assert "leave out --fidelity" in refused("ask", study, "--to", "mix", *TRL, "--drop", "all")
     assert "holds no job" in refused("tell", study, "--from", tmp_path)
     assert "leave out --weights" in refused("tell", study, "--from", "mix", "--weights", "short=1")
     assert foretaste("tell", "swarm", "--task", "short=loss", "--task", "long=loss").code == 0
@@ -102,3 +102,21 @@ def test_refusals(study: Path, tmp_path: Path) -> None:
     (tmp_path / "mix" / "job-01" / "metrics.json").write_text('{"short": 1.5}')
     assert "another study (tiny) proposed it" in refused("tell", "swarm", "--from", "mix")
     assert not Path("other").exists()
+
+
+def test_runs_that_are_pending_become_jobs_later(study: Path) -> None:
+    later = json.loads(foretaste("ask", study, "-n", "1", "--json").out)  # proposed without a job
+    pending = ("ask", study, "--to", "all", *TRL, "--pending")
+    written = json.loads(foretaste(*pending, "--json").out)
+    assert [Path(job["folder"]).name for job in written] == ["job-01", "job-02", "job-03"]
+    assert written[2]["weights"] == later[0]["weights"]
+    assert written[2]["proposal"] == later[0]["key"]
+    record = json.loads((study.parent / "all" / "job-03" / "job.json").read_text())
+    assert record["weights"] == later[0]["weights"]
+    before = {path: path.read_bytes() for path in (study.parent / "all").rglob("*") if path.is_file()}
+    again = foretaste(*pending)
+    assert (again.code, "every pending joint run has its job in all" in again.out) == (0, True)
+    assert {path: path.read_bytes() for path in before} == before
+    assert len(json.loads(foretaste("ask", study, "--pending", "--json").out)) == 3
+    assert foretaste("ask", study, "--drop", "all").code == 0
+    assert "no joint run is pending" in refused(*pending)

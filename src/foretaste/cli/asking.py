@@ -27,7 +27,11 @@ def ask(
     prefer: Prefer = None,
     floor: Floors = None,
     pending: Annotated[
-        bool, typer.Option("--pending", help="Only list proposals that wait for their results.")
+        bool,
+        typer.Option(
+            "--pending",
+            help="Propose nothing; list the proposals that wait for their results, or write their jobs with --to.",
+        ),
     ] = False,
     drop: Annotated[
         list[str] | None,
@@ -56,9 +60,9 @@ def ask(
 
         if to is None or trainer is None:
             raise StudyError("--to and --trainer go together, as in --to mix --trainer trl")
-        if fidelity != "joint" or pending or drop:
-            raise StudyError("--to writes jobs of new joint runs; leave out --fidelity, --pending and --drop")
-        ask_jobs(study, to, trainer.value, count, prefer, floor, expire, as_json=as_json)
+        if fidelity != "joint" or drop:
+            raise StudyError("--to writes jobs of joint runs; leave out --fidelity and --drop")
+        ask_jobs(study, to, trainer.value, count, prefer, floor, expire, pending=pending, as_json=as_json)
         return
     use_one_thread()
     from foretaste.cli.outside import drop_runs, print_proposals

@@ -22,18 +22,28 @@ def ask_jobs(
     floors: list[str] | None,
     expire_hours: float | None,
     *,
+    pending: bool,
     as_json: bool,
 ) -> None:
-    """Propose joint runs of a study, or of a recipe's study, and write a job's folder for each."""
+    """Write a job's folder for each joint run: of runs that are proposed now, or of those that are pending.
+
+    The study is named, or the recipe that it has or gets.
+    """
     command = ["ask", str(study), "--to", str(to), "--trainer", trainer, "-n", str(count)]
+    command += ["--pending"] if pending else []
     with ExitStack() as stack:
         if study.is_file():
             opened, _ = stack.enter_context(working(study, None, None, command))
         else:
             opened = stack.enter_context(Study(study))
-        jobs = opened.ask_jobs(to, trainer, count, prefer=prefer, floors=floors, expire_hours=expire_hours)
+        jobs = opened.ask_jobs(
+            to, trainer, count, prefer=prefer, floors=floors, expire_hours=expire_hours, pending=pending
+        )
     record = [asdict(job) | {"folder": str(job.folder), "weights": dict(job.weights)} for job in jobs]
     section = jobs_section([(str(job.folder), job.weights, "", "") for job in jobs], "Jobs")
+    done = [] if jobs else [f"every pending joint run has its job in {to}"]
     runs = [shlex.join(["bash", str(job.folder / "run.sh")]) for job in jobs]
-    after = "\n".join([*runs, f"then: {shlex.join(['foretaste', 'tell', str(opened.folder), '--from', str(to)])}"])
-    print_report(as_json, record, [section], after)
+    after = "\n".join(
+        [*done, *runs, f"then: {shlex.join(['foretaste', 'tell', str(opened.folder), '--from', str(to)])}"]
+    )
+    print_report(as_json, record, [section] if jobs else [], after)

@@ -9,7 +9,7 @@ from foretaste.study.outside import OutsideVerbs
 from foretaste.weights import TaskWeights
 from foretaste.workflow.export import Export, choose_written, export
 from foretaste.workflow.goal import Floors, Prefer
-from foretaste.workflow.jobs import Job, ask_jobs
+from foretaste.workflow.jobs import Job, ask_jobs, write_pending_jobs
 from foretaste.workflow.mixing import RowFormat, export_mixture
 from foretaste.workflow.points import Weighting
 from foretaste.workflow.session import Session
@@ -84,6 +84,7 @@ class ExportVerbs(OutsideVerbs):
         prefer: Prefer | None = None,
         floors: Floors | None = None,
         expire_hours: float | None = None,
+        pending: bool = False,
     ) -> list[Job]:
         """Propose joint runs, and write a folder for each in which another trainer makes it.
 
@@ -94,11 +95,14 @@ class ExportVerbs(OutsideVerbs):
             prefer: What to maximise; the study's if left out.
             floors: What must hold; the study's if left out.
             expire_hours: Forget proposals that were made longer ago than this.
+            pending: Propose nothing; write the joint runs that wait for their results and have no job in the folder.
 
         Raises:
             BadInput: The trainer cannot train this model on these rows, or a folder exists. Nothing is proposed.
         """
         with self._at_work() as session:
+            if pending:
+                return write_pending_jobs(session, Path(to), trainer)
             return ask_jobs(session, Path(to), trainer, count, prefer=prefer, floors=floors, expire_hours=expire_hours)
 
     def _weights(self, session: Session, weights: Weighting | None) -> TaskWeights:

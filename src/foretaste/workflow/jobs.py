@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from foretaste.errors import StudyError
+from foretaste.evaluation import Fidelity
 from foretaste.export.folder import check_folder
 from foretaste.export.job import JobRecord, write_job_files
 from foretaste.export.settings import Trainer, WrittenMixture
@@ -23,7 +25,7 @@ from foretaste.workflow.goal import Floors, Prefer
 from foretaste.workflow.mixing import check_mixture, export_mixture
 from foretaste.workflow.session import Session
 
-__all__ = ["Job", "ask_jobs"]
+__all__ = ["Job", "ask_jobs", "write_pending_jobs"]
 
 _CLAIM = "jobs"
 
@@ -92,6 +94,40 @@ def ask_jobs(
             runs = ask(study, count, prefer=prefer, floors=floors, expire_hours=expire_hours, jobs=own)
             numbers = _numbers(study)
         return [_write_job(session, to / _name(numbers[run.key]), cast("Trainer", trainer), run) for run in runs]
+
+
+def write_pending_jobs(session: Session, to: Path, trainer: str) -> list[Job]:
+    """Write a folder for each joint run that was proposed before and waits for its result; nothing is proposed.
+
+    A run whose job is in the folder already keeps it, so that calling this again changes nothing.
+
+    Args:
+        session: The recipe at work, of a causal language model with data from files.
+        to: The folder that holds the jobs' folders.
+        trainer: Of `foretaste.workflow.mixing.TrainerName`.
+
+    Returns:
+        The jobs that were written.
+
+    Raises:
+        DataError: The tasks' examples are not rows with columns.
+        TaskError: A trainer that cannot train this.
+        StorageError: A folder exists and holds no job, or the disk refuses.
+        StudyError: No joint run is pending.
+    """
+    study = session.study
+    check_mixture(session.recipe, session.problem, [trainer])
+    _check_rows(session, cast("Trainer", trainer))
+    with study.claim(_CLAIM):
+        waiting = [run for run in pending_runs(study) if run.fidelity == Fidelity.JOINT]
+        if not waiting:
+            raise StudyError("no joint run is pending; leave out --pending to propose new ones")
+        numbers = _numbers(study)
+        folders = {run.key: to / _name(numbers[run.key]) for run in waiting}
+        runs = [run for run in waiting if not (folders[run.key] / JOB).is_file()]
+        for run in runs:
+            check_folder(folders[run.key])
+        return [_write_job(session, folders[run.key], cast("Trainer", trainer), run) for run in runs]
 
 
 def _check_rows(session: Session, trainer: Trainer) -> None:
