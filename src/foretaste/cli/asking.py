@@ -27,7 +27,8 @@ def ask(
     prefer: Prefer = None,
     floor: Floors = None,
     pending: Annotated[
-        bool, typer.Option("--pending", help="Only list proposals that wait for their results.")
+        bool,
+        typer.Option("--pending", help="Only list proposals that wait for their results; with --to, write their jobs."),
     ] = False,
     drop: Annotated[
         list[str] | None,
@@ -50,15 +51,17 @@ def ask(
     Proposals stay pending until their results are told, and are not proposed again; --pending lists them.
 
     As jobs for another trainer: foretaste ask study.study --to mix --trainer trl -n 4
+
+    Jobs for joint runs that were proposed without: foretaste ask study.study --pending --to mix --trainer trl
     """
     if to is not None or trainer is not None:
         from foretaste.cli.jobs import ask_jobs
 
         if to is None or trainer is None:
             raise StudyError("--to and --trainer go together, as in --to mix --trainer trl")
-        if fidelity != "joint" or pending or drop:
-            raise StudyError("--to writes jobs of new joint runs; leave out --fidelity, --pending and --drop")
-        ask_jobs(study, to, trainer.value, count, prefer, floor, expire, as_json=as_json)
+        if fidelity != "joint" or drop:
+            raise StudyError("--to writes jobs of joint runs; leave out --fidelity and --drop")
+        ask_jobs(study, to, trainer.value, count, prefer, floor, expire, pending=pending, as_json=as_json)
         return
     use_one_thread()
     from foretaste.cli.outside import drop_runs, print_proposals

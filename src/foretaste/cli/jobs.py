@@ -7,6 +7,7 @@ from pathlib import Path
 
 from foretaste.cli.printing import print_report
 from foretaste.cli.working import working
+from foretaste.document.blocks import Note, Section
 from foretaste.report.sections.outside import jobs_section
 from foretaste.study.study import Study
 
@@ -22,18 +23,24 @@ def ask_jobs(
     floors: list[str] | None,
     expire_hours: float | None,
     *,
+    pending: bool = False,
     as_json: bool,
 ) -> None:
-    """Propose joint runs of a study, or of a recipe's study, and write a job's folder for each."""
-    command = ["ask", str(study), "--to", str(to), "--trainer", trainer, "-n", str(count)]
+    """Write jobs of joint runs of a study, or of a recipe's study: of new proposals, or of those that are pending."""
+    which = ["--pending"] if pending else ["-n", str(count)]
+    command = ["ask", str(study), "--to", str(to), "--trainer", trainer, *which]
     with ExitStack() as stack:
         if study.is_file():
             opened, _ = stack.enter_context(working(study, None, None, command))
         else:
             opened = stack.enter_context(Study(study))
-        jobs = opened.ask_jobs(to, trainer, count, prefer=prefer, floors=floors, expire_hours=expire_hours)
+        jobs = opened.ask_jobs(
+            to, trainer, count, prefer=prefer, floors=floors, expire_hours=expire_hours, pending=pending
+        )
     record = [asdict(job) | {"folder": str(job.folder), "weights": dict(job.weights)} for job in jobs]
-    section = jobs_section([(str(job.folder), job.weights, "", "") for job in jobs], "Jobs")
     runs = [shlex.join(["bash", str(job.folder / "run.sh")]) for job in jobs]
-    after = "\n".join([*runs, f"then: {shlex.join(['foretaste', 'tell', str(opened.folder), '--from', str(to)])}"])
-    print_report(as_json, record, [section], after)
+    then = f"then: {shlex.join(['foretaste', 'tell', str(opened.folder), '--from', str(to)])}"
+    lines = [(str(job.folder), job.weights, "", "") for job in jobs]
+    none = Section("Jobs", (Note("Every pending joint run has a job."),))
+    section = jobs_section(lines, "Jobs") if jobs else none
+    print_report(as_json, record, [section], "\n".join([*runs, then] if jobs else []))

@@ -81,6 +81,7 @@ class ExportVerbs(OutsideVerbs):
         prefer: Prefer | None = None,
         floors: Floors | None = None,
         expire_hours: float | None = None,
+        pending: bool = False,
     ) -> list[Job]:
         """Propose joint runs, and write a folder for each in which another trainer makes it.
 
@@ -91,12 +92,22 @@ class ExportVerbs(OutsideVerbs):
             prefer: What to maximise; the study's if left out.
             floors: What must hold; the study's if left out.
             expire_hours: Forget proposals that were made longer ago than this.
+            pending: Whether jobs are written for the runs that are pending and have none; nothing is proposed then.
 
         Raises:
             BadInput: The trainer cannot train this model on these rows, or a folder exists. Nothing is proposed.
         """
         with self._at_work() as session:
-            return ask_jobs(session, Path(to), trainer, count, prefer=prefer, floors=floors, expire_hours=expire_hours)
+            return ask_jobs(
+                session,
+                Path(to),
+                trainer,
+                count,
+                prefer=prefer,
+                floors=floors,
+                expire_hours=expire_hours,
+                pending=pending,
+            )
 
     def _weights(self, session: Session, weights: Weighting | None) -> TaskWeights:
         return self.recommend().weights if weights is None else TaskWeights.read(weights, session.problem.names)
