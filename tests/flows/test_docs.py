@@ -140,6 +140,15 @@ def test_what_the_page_says_of_cheaper_previews_is_so() -> None:
     assert sentiment["half frozen", 0]["ratio of remembering"] >= 1.9
 
 
+def test_what_the_page_says_of_the_time_to_ask_is_so() -> None:
+    said = (ROOT / "docs" / "ask-and-tell.md").read_text()
+    for found in results("asking")["seconds"].values():
+        assert (found["rows"], found["tasks"]) == (500, 17)
+        for verb in ("recommend", "ask"):
+            assert found[verb]["processor"] < 10
+            assert f"{found[verb]['processor']:.1f} s" in said
+
+
 def test_what_the_export_page_says_of_merging_checkpoints_is_so() -> None:
     ratios = results("merge")["ratios"]
     assert ratios["linear / copy"] <= 1.5
