@@ -1,6 +1,6 @@
-"""Whether `ask` finds better weights than runs at random weights, on made-up laws of mixing, and how long it takes.
+"""Whether `ask` finds better weights than runs at random weights, on made-up laws of mixing; and how long it takes.
 
-    OMP_NUM_THREADS=1 python benchmarks/asking.py [--laws 10] [--runs 12] [--times-only] [--out FILE]
+    OMP_NUM_THREADS=1 python benchmarks/asking.py [--laws 10] [--runs 12] [--out FILE]
 
 Each law gives every task the loss ``c + k exp(-sum_d a_d w_d)`` at weights w, with random numbers (the form of Ye et
 al., Data Mixing Laws, https://arxiv.org/abs/2403.16952), for three tasks and three or eight domains. One study asks for
@@ -8,8 +8,9 @@ each run after the result of the one before; the control has as many runs at ran
 same code. Regret is the mean loss at the recommended weights less the best of 4,000 random weightings, as a share of
 the spread (standard deviation) of the mean loss over these.
 
-Times are those of `recommend` and of `ask` for four runs, with 500 rows of a law of 17 tasks and 17 domains: 500 joint
-runs, or 450 cheap runs and 50 joint ones. `--times-only` measures them alone, and leaves what else FILE holds.
+The times are those of a study of 500 joint runs of 17 tasks, which are mixed themselves, under such a law: to
+recommend weights, and to ask for four runs; on a busy machine the time of a processor says more than the clock.
+``--laws 0`` measures nothing else, and keeps the other figures of FILE.
 """
 
 import argparse
@@ -31,7 +32,6 @@ from foretaste.workflow.outside import OutsideQuestion, start_outside
 from foretaste.workflow.tell import OutsideRun, tell
 
 TASKS = ("a", "b", "c")
-ROWS, MANY, JOINT, PROPOSALS, CHEAP_COST, NOISE = 500, 17, 50, 4, 0.05, 0.01
 Law = Callable[[TaskWeights], dict[str, float]]
 
 
@@ -86,61 +86,43 @@ def regrets(count: int, runs: int, seed: int) -> dict[str, float]:
     return {name: (mean_loss(weights, law) - least) / spread for name, weights in chosen.items()}
 
 
-def many_runs(domains: Sequence[str], tasks: Sequence[str], cheap: int) -> list[OutsideRun]:
-    """Make 500 runs by a law, with noise; the first ones are cheap, and somewhat worse."""
-    law, generator = make_law(domains, 0, tasks), np.random.default_rng(1)
-    runs = []
-    for number, weights in enumerate(dirichlet(domains, ROWS, generator)):
-        more, fidelity, cost = (0.5, "proxy", CHEAP_COST) if number < cheap else (0.0, "joint", None)
-        losses = {task: loss + more + generator.normal(0, NOISE) for task, loss in law(weights).items()}
-        runs.append(OutsideRun(weights, {task: {"loss": loss} for task, loss in losses.items()}, fidelity, cost=cost))
-    return runs
-
-
-def measure_times(cheap: int) -> dict[str, object]:
-    """Measure the seconds to recommend and to ask with 500 rows of 17 tasks and 17 domains."""
-    domains, tasks = ([f"{letter}{number}" for number in range(MANY)] for letter in "dt")
-    question = OutsideQuestion.of(dict.fromkeys(tasks, "loss"), domains)
-    with tempfile.TemporaryDirectory() as folder, start_outside(Path(folder, "many"), question) as study:
-        tell(study, many_runs(domains, tasks, cheap))
-        verbs: dict[str, Callable[[], object]] = {
+def large_study(rows: int, tasks: int) -> dict[str, float]:
+    """Measure the seconds that a large study takes to recommend weights, and to be asked for runs."""
+    names = tuple(f"task-{number}" for number in range(tasks))
+    law = make_law(names, 0, names)
+    question = OutsideQuestion.of(dict.fromkeys(names, "loss"))
+    facts: dict[str, float] = {"rows": rows, "tasks": tasks, "load before": round(os.getloadavg()[0], 1)}
+    with tempfile.TemporaryDirectory() as folder, start_outside(Path(folder, "study"), question) as study:
+        runs = [run_at(weights, law) for weights in dirichlet(names, rows, np.random.default_rng(0))]
+        works: dict[str, Callable[[], object]] = {
+            "tell": lambda: tell(study, runs),
             "recommend": lambda: recommended(study),
-            "ask": lambda: ask(study, PROPOSALS),
+            "ask": lambda: ask(study, 4),
         }
-        seconds = {name: seconds_of(verb) for name, verb in verbs.items()}
-    return {"rows": ROWS, "joint runs": ROWS - cheap, "tasks": MANY, "domains": MANY, **seconds}
-
-
-def seconds_of(verb: Callable[[], object]) -> dict[str, float]:
-    """Measure a call: the time on the clock, and that of the processor, which other programs lengthen less."""
-    clock, processor = time.perf_counter(), time.process_time()
-    verb()
-    found = {"clock": time.perf_counter() - clock, "processor": time.process_time() - processor}
-    return {name: round(value, 2) for name, value in found.items()}
+        for name, work in works.items():
+            begun, used = time.perf_counter(), time.process_time()
+            work()
+            facts[name] = round(time.perf_counter() - begun, 2)
+            facts[f"{name}, of a processor"] = round(time.process_time() - used, 2)
+    return facts
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--laws", type=int, default=10)
     parser.add_argument("--runs", type=int, default=12)
-    parser.add_argument("--times-only", action="store_true")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     result: dict[str, object] = {"laws": options.laws, "runs": options.runs, "numpy": np.__version__}
-    if options.times_only and options.out and options.out.exists():
+    if not options.laws and options.out:
         result = json.loads(options.out.read_text())
-    for count in () if options.times_only else (3, 8):
+    result["seconds"] = large_study(500, 17)
+    for count in (3, 8) if options.laws else ():
         rows = [regrets(count, options.runs, seed) for seed in range(options.laws)]
         result[f"{count} domains"] = {
             name: {"mean": float(np.mean([row[name] for row in rows])), "each": [row[name] for row in rows]}
             for name in rows[0]
         }
-    result["load before"] = round(os.getloadavg()[0], 1)
-    result["threads"] = os.environ.get("OMP_NUM_THREADS", "all")
-    result["seconds"] = {
-        "500 joint runs": measure_times(0),
-        "450 cheap runs and 50 joint ones": measure_times(ROWS - JOINT),
-    }
     text = json.dumps(result, indent=1)
     print(text)
     if options.out:

@@ -1,4 +1,4 @@
-"""The explorer under load: many readers, and work going on, for two minutes.
+"""The explorer: how long its page takes to show the map, and how it does under load for two minutes.
 
     foretaste demo --study foretaste-demo --no-open
     python benchmarks/explorer.py foretaste-demo [--seconds 120] [--clients 20]
@@ -6,12 +6,17 @@
 Every client reads the state and its sections now and then and drags in between (an exact prediction every .2 s); two of
 them also ask for work: previews and sharpened previews at random weights, one after the other. Each client holds an
 event stream open. Kept are the number of requests, errors, and percentiles of their time in milliseconds.
+
+Before that, a browser without a cache opens the page some times, while nothing else is asked of the server. Kept is the
+time from the start of the navigation until the frame in which the map is drawn. ``--seconds 0`` measures nothing
+else, and keeps the other figures of the last result.
 """
 
 import argparse
 import asyncio
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -22,8 +27,37 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+from playwright.sync_api import sync_playwright
 
 RESULT = Path(__file__).parent / "results" / "explorer.json"
+
+DRAWN = """() => {
+  const look = () => {
+    if (document.querySelector(".map polygon, .map path, .map image, .map canvas")) {
+      requestAnimationFrame(() => { window.drawn = performance.now(); });
+    } else requestAnimationFrame(look);
+  };
+  look();
+}"""  # milliseconds since the navigation began
+
+
+def page_loads(address: str, count: int) -> list[float]:
+    """Open the page in a new context each time, and return the milliseconds until its map is drawn."""
+    found = []
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        for _ in range(count):
+            context = browser.new_context(viewport={"width": 1280, "height": 1000})
+            page = context.new_page()
+            page.add_init_script(f"({DRAWN})()")
+            page.goto(address)
+            page.wait_for_function("window.drawn")
+            found.append(float(page.evaluate("window.drawn")))
+            context.close()
+        browser.close()
+    return found
 
 
 def weights(tasks: list[str], chance: np.random.Generator) -> str:
@@ -113,10 +147,17 @@ def main() -> None:
     parser.add_argument("study", type=Path)
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--clients", type=int, default=20)
+    parser.add_argument("--loads", type=int, default=10)
     asked = parser.parse_args()
     command = [sys.executable, "-m", "foretaste", "explore", str(asked.study), "--no-open", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        base, token = json.loads(next(iter(server.stdout or ())))["address"].split("/?token=")
+        address = json.loads(next(iter(server.stdout or ())))["address"]
+        base, token = address.split("/?token=")
+        opening = describe_loads(page_loads(address, asked.loads))
+        if not asked.seconds:
+            server.terminate()
+            keep(json.loads(RESULT.read_text()) | {"milliseconds to the map": opening})
+            return
         load = Load(base, token, time.perf_counter() + asked.seconds)
         asyncio.run(load.run(asked.clients))
         with httpx.Client(base_url=base, headers=load.headers) as client:
@@ -130,6 +171,7 @@ def main() -> None:
         "load before": os.getloadavg()[0],
         "clients": asked.clients,
         "seconds": asked.seconds,
+        "milliseconds to the map": opening,
         "errors": len(load.errors),
         "jobs done": done,
         "events": load.events,
@@ -139,9 +181,20 @@ def main() -> None:
             for kind, each in load.times.items()
         },
     }
+    keep(found)
+    print("\n".join(load.errors[:10]))
+
+
+def describe_loads(times: list[float]) -> dict[str, object]:
+    """Sum up how long the page took, and say when and under which load that was."""
+    facts = {"date": time.strftime("%Y-%m-%d"), "load before": os.getloadavg()[0]}
+    return {"count": len(times), "median": statistics.median(times), "most": max(times), **facts}
+
+
+def keep(found: dict[str, object]) -> None:
+    """Print a result, and write it to its file."""
     rounded = json.loads(json.dumps(found), parse_float=lambda text: float(f"{float(text):.4g}"))
     print(json.dumps(rounded, indent=1))
-    print("\n".join(load.errors[:10]))
     RESULT.write_text(json.dumps(rounded, indent=1) + "\n")
 
 

@@ -10,12 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-import yaml
 
-from foretaste.plan import Recipe
-from foretaste.recipe import parse
-from foretaste.sources.kinds import kinds
-from foretaste.sources.plans import TransformersModel
 from foretaste.surface import calibrate, scales
 
 ROOT = Path(__file__).parents[2]
@@ -140,15 +135,6 @@ def test_what_the_page_says_of_cheaper_previews_is_so() -> None:
     assert sentiment["half frozen", 0]["ratio of remembering"] >= 1.9
 
 
-def test_what_the_page_says_of_the_time_to_ask_is_so() -> None:
-    said = (ROOT / "docs" / "ask-and-tell.md").read_text()
-    for found in results("asking")["seconds"].values():
-        assert (found["rows"], found["tasks"]) == (500, 17)
-        for verb in ("recommend", "ask"):
-            assert found[verb]["processor"] < 10
-            assert f"{found[verb]['processor']:.1f} s" in said
-
-
 def test_what_the_export_page_says_of_merging_checkpoints_is_so() -> None:
     ratios = results("merge")["ratios"]
     assert ratios["linear / copy"] <= 1.5
@@ -169,30 +155,3 @@ def test_botorch_chose_joint_runs_no_better() -> None:
         most = [(suite, joint) for suite, joint, _ in rows if joint > 3]
         ours, theirs = (sum(rows[suite, joint, name] for suite, joint in most) for name in ("foretaste", "BoTorch"))
         assert ours < theirs
-
-
-def test_the_recipes_of_the_page_of_models_and_data_are_accepted() -> None:
-    """Each block is a part of a recipe; the first one has the model, which the others go on from."""
-    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "models-and-data.md").read_text(), re.DOTALL)
-    whole: dict[str, Any] = {"name": "page"}
-    for block in blocks:
-        part = yaml.safe_load(block)
-        if part.get("model", {}).get("source") == "function":
-            parse(yaml.safe_dump({"name": "page", **part}))
-        else:
-            whole |= part
-            if "tasks" in whole:
-                parse(yaml.safe_dump(whole))
-    found = parse(yaml.safe_dump(whole))
-    assert isinstance(found, Recipe)
-    assert isinstance(found.model, TransformersModel)
-    assert found.tasks["entailment"].text == ["premise", "hypothesis"]
-    assert found.finetune.freeze == ["embeddings", "encoder.layer.[0-5]"]
-
-
-def test_the_page_of_models_and_data_has_every_kind_with_its_metrics() -> None:
-    page = (ROOT / "docs" / "models-and-data.md").read_text()
-    for kind in kinds():
-        (row,) = re.findall(rf"^\| `{kind.name}` \|.*$", page, re.MULTILINE)
-        named = "`causal-lm`" if "as for" in row else ", ".join(f"`{name}`" for name in kind.metrics)
-        assert named in row

@@ -1,24 +1,19 @@
 """The explorer in a real browser: Debian's chromium, driven by Playwright."""
 
-import json
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect
 
-from commands import ENVIRONMENT, foretaste
+from commands import foretaste
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.report.explorer import study_page
 from foretaste.report.summary import summarise
@@ -27,14 +22,10 @@ from foretaste.store.queue import Kind, Queue, State
 from foretaste.surface.preference import Preference
 from foretaste.surface.table import Headline, Surface
 from foretaste.weights import uniform
+from pages import NEEDS_CHROMIUM, SIDEWAYS, served
 from problems import digits_recipe
 
-CHROMIUM = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
-)
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no chromium is installed (on Debian: apt-get install chromium)"
-)
+pytestmark = NEEDS_CHROMIUM
 FAINT = """() => {
   const channel = (v) => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4);
   const parts = [0.2126, 0.7152, 0.0722];
@@ -57,36 +48,6 @@ FAINT = """() => {
 LONG = 90_000  # milliseconds: a worker starts in seconds, and machines are busy
 
 
-@dataclass
-class Served:
-    """A server in a process of its own."""
-
-    address: str
-
-    @property
-    def port(self) -> str:
-        return str(urlsplit(self.address).port)
-
-
-@contextmanager
-def served(study: Path, *options: str) -> Iterator[Served]:
-    """Whatever is done with it, it says nothing but its address; SIGTERM ends it."""
-    command = [sys.executable, "-m", "foretaste", "explore", str(study), "--no-open", "--json", *options]
-    pipe = subprocess.PIPE
-    with (
-        TemporaryFile() as said,
-        subprocess.Popen(command, stdout=pipe, stderr=said, text=True, env=ENVIRONMENT) as process,
-    ):
-        assert process.stdout is not None
-        try:
-            yield Served(json.loads(process.stdout.readline())["address"])
-        finally:
-            process.terminate()
-            process.wait(20)
-        said.seek(0)
-        assert said.read().decode() == ""
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("explore")
@@ -102,29 +63,6 @@ def study(finished: Path, tmp_path: Path) -> Iterator[Path]:
     copy = Path(shutil.copytree(finished, tmp_path / "study"))
     yield copy
     _stop_worker(copy)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with (
-        sync_playwright() as driver,
-        driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]) as found,
-    ):
-        yield found
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page that fails the test if a script does."""
-    context = browser.new_context(viewport={"width": 1280, "height": 1000}, accept_downloads=True)
-    found, errors = context.new_page(), list[str]()
-    found.on("pageerror", lambda error: errors.append(str(error)))
-    found.on(
-        "console", lambda message: errors.append(message.text) if "Content Security Policy" in message.text else None
-    )
-    yield found
-    context.close()
-    assert errors == []
 
 
 def _stop_worker(study: Path) -> None:
@@ -494,11 +432,33 @@ def test_a_report_has_one_prediction_of_the_same_weights_and_nothing_to_complain
     assert said == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone_and_text_can_be_read(study: Path, browser: Browser, scheme: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (390, "dark"), (320, "light")])
+def test_it_fits_a_phone_and_text_can_be_read(
+    study: Path, browser: Browser, width: int, scheme: str, tmp_path: Path
+) -> None:
     assert foretaste("report", study, "--out", tmp_path / "report.html").code == 0
-    page = browser.new_page(viewport={"width": 390, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
+    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme, has_touch=True)  # type: ignore[arg-type]
     page.goto((tmp_path / "report.html").as_uri())
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    expect(page.locator(".js-plotly-plot").first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(SIDEWAYS) == []
     assert page.evaluate(FAINT) == []
+    page.close()
+
+
+def test_a_finger_pulls_a_result_on_a_phone(study: Path, browser: Browser, tmp_path: Path) -> None:
+    assert foretaste("report", study, "--out", tmp_path / "report.html").code == 0
+    page = browser.new_page(viewport={"width": 390, "height": 800}, has_touch=True)
+    page.goto((tmp_path / "report.html").as_uri())
+    page.get_by_role("button", name="Equal weights").tap()
+    pull = page.get_by_label("expected metric of low")
+    pull.scroll_into_view_if_needed()
+    box = pull.bounding_box()
+    assert box is not None
+    assert box["width"] >= 250
+    assert box["height"] >= 40
+    page.touchscreen.tap(box["x"] + 0.9 * box["width"], box["y"] + 5)  # anywhere in the bar's height
+    expect(page.locator(".wished")).to_contain_text("low")
+    assert float(page.get_by_label("weight of low in percent").input_value()) > 34
     page.close()

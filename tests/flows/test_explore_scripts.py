@@ -1,33 +1,26 @@
 """Pure functions of the page's scripts, in a real browser."""
 
-import shutil
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from foretaste.simplex import dirichlet, lattice
 from foretaste.surface.spline import Spline
+from pages import NEEDS_CHROMIUM
 
-CHROMIUM = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
-)
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no chromium is installed (on Debian: apt-get install chromium)"
-)
+pytestmark = NEEDS_CHROMIUM
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        found = browser.new_page()
-        for name in ("simplex", "wishes", "map"):
-            found.add_script_tag(content=(files("foretaste") / "report" / "explore" / f"{name}.js").read_text())
-        yield found
-        browser.close()
+def page(browser: Browser) -> Iterator[Page]:
+    found = browser.new_page()
+    for name in ("simplex", "wishes", "map"):
+        found.add_script_tag(content=(files("foretaste") / "report" / "explore" / f"{name}.js").read_text())
+    yield found
+    found.close()
 
 
 @pytest.mark.parametrize(

@@ -108,38 +108,6 @@ def test_what_was_interrupted_is_completed_and_nothing_is_replaced(study: Path) 
     assert len(json.loads(foretaste("ask", study, "--pending", "--json").out)) == 2
 
 
-def test_proposals_without_jobs_get_theirs_later_and_once(study: Path) -> None:
-    proposed = json.loads(foretaste("ask", study, "-n", "2", "--json").out)
-    assert foretaste("ask", study, "--fidelity", "proxy-1m").code == 0  # jobs are joint runs
-    before = (study.parent / "mix" / "job-01" / "job.json").stat().st_mtime_ns
-    written = json.loads(foretaste("ask", study, "--pending", "--to", "mix", *TRL, "--json").out)
-    assert [Path(job["folder"]).name for job in written] == ["job-03", "job-04"]
-    assert [job["weights"] for job in written] == [run["weights"] for run in proposed]
-    facts = [json.loads((Path(job["folder"]) / "job.json").read_text()) for job in written]
-    assert [fact["proposal"] for fact in facts] == [run["key"] for run in proposed]
-    for folder in ("mix", "other"):  # a run has one job
-        again = foretaste("ask", study, "--pending", "--to", folder, *TRL)
-        assert "Every pending joint run has a job." in again.out
-    assert not Path("other").exists()
-    assert (study.parent / "mix" / "job-01" / "job.json").stat().st_mtime_ns == before
-    shutil.rmtree(written[0]["folder"])
-    again = json.loads(foretaste("ask", study, "--to", "mix", *TRL, "--json").out)
-    assert again == written[:1]
-    assert len(json.loads(foretaste("ask", study, "--pending", "--json").out)) == 5
-
-
-def test_jobs_of_pending_runs_are_refused_before_anything_is_noted(study: Path) -> None:
-    assert foretaste("ask", study).code == 0
-    (study.parent / "mix" / "job-03").mkdir()
-    (study.parent / "mix" / "job-03" / "thesis.txt").touch()
-    assert "holds thesis.txt" in refused("ask", study, "--pending", "--to", "mix", *TRL)
-    written = json.loads(foretaste("ask", study, "--pending", "--to", "other", *TRL, "--json").out)
-    assert [job["folder"] for job in written] == ["other/job-03"]
-    gone = foretaste("ask", study, "--pending", "--to", "other", *TRL, "--expire", "0")
-    assert "Every pending joint run has a job." in gone.out
-    assert json.loads(foretaste("ask", study, "--pending", "--json").out) == []
-
-
 def test_refusals(study: Path, tmp_path: Path) -> None:
     assert "go together" in refused("ask", study, "--to", "mix")
     assert "leave out --fidelity" in refused("ask", study, "--to", "mix", *TRL, "--drop", "all")
@@ -150,3 +118,21 @@ def test_refusals(study: Path, tmp_path: Path) -> None:
     (tmp_path / "mix" / "job-01" / "metrics.json").write_text('{"short": 1.5}')
     assert "another study (tiny) proposed it" in refused("tell", "swarm", "--from", "mix")
     assert not Path("other").exists()
+
+
+def test_runs_that_are_pending_become_jobs_later(study: Path) -> None:
+    later = json.loads(foretaste("ask", study, "-n", "1", "--json").out)  # proposed without a job
+    pending = ("ask", study, "--to", "all", *TRL, "--pending")
+    written = json.loads(foretaste(*pending, "--json").out)
+    assert [Path(job["folder"]).name for job in written] == ["job-01", "job-02", "job-03"]
+    assert written[2]["weights"] == later[0]["weights"]
+    assert written[2]["proposal"] == later[0]["key"]
+    record = json.loads((study.parent / "all" / "job-03" / "job.json").read_text())
+    assert record["weights"] == later[0]["weights"]
+    before = {path: path.read_bytes() for path in (study.parent / "all").rglob("*") if path.is_file()}
+    again = foretaste(*pending)
+    assert (again.code, "every pending joint run has its job in all" in again.out) == (0, True)
+    assert {path: path.read_bytes() for path in before} == before
+    assert len(json.loads(foretaste("ask", study, "--pending", "--json").out)) == 3
+    assert foretaste("ask", study, "--drop", "all").code == 0
+    assert "no joint run is pending" in refused(*pending)

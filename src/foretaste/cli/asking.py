@@ -28,7 +28,10 @@ def ask(
     floor: Floors = None,
     pending: Annotated[
         bool,
-        typer.Option("--pending", help="Only list proposals that wait for their results; with --to, write their jobs."),
+        typer.Option(
+            "--pending",
+            help="Propose nothing; list the proposals that wait for their results, or write their jobs with --to.",
+        ),
     ] = False,
     drop: Annotated[
         list[str] | None,
@@ -51,8 +54,6 @@ def ask(
     Proposals stay pending until their results are told, and are not proposed again; --pending lists them.
 
     As jobs for another trainer: foretaste ask study.study --to mix --trainer trl -n 4
-
-    Jobs for joint runs that were proposed without: foretaste ask study.study --pending --to mix --trainer trl
     """
     if to is not None or trainer is not None:
         from foretaste.cli.jobs import ask_jobs

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from foretaste.cli.printing import print_report
 from foretaste.cli.working import working
-from foretaste.document.blocks import Note, Section
 from foretaste.report.sections.outside import jobs_section
 from foretaste.study.study import Study
 
@@ -23,12 +22,15 @@ def ask_jobs(
     floors: list[str] | None,
     expire_hours: float | None,
     *,
-    pending: bool = False,
+    pending: bool,
     as_json: bool,
 ) -> None:
-    """Write jobs of joint runs of a study, or of a recipe's study: of new proposals, or of those that are pending."""
-    which = ["--pending"] if pending else ["-n", str(count)]
-    command = ["ask", str(study), "--to", str(to), "--trainer", trainer, *which]
+    """Write a job's folder for each joint run: of runs that are proposed now, or of those that are pending.
+
+    The study is named, or the recipe that it has or gets.
+    """
+    command = ["ask", str(study), "--to", str(to), "--trainer", trainer, "-n", str(count)]
+    command += ["--pending"] if pending else []
     with ExitStack() as stack:
         if study.is_file():
             opened, _ = stack.enter_context(working(study, None, None, command))
@@ -38,9 +40,10 @@ def ask_jobs(
             to, trainer, count, prefer=prefer, floors=floors, expire_hours=expire_hours, pending=pending
         )
     record = [asdict(job) | {"folder": str(job.folder), "weights": dict(job.weights)} for job in jobs]
+    section = jobs_section([(str(job.folder), job.weights, "", "") for job in jobs], "Jobs")
+    done = [] if jobs else [f"every pending joint run has its job in {to}"]
     runs = [shlex.join(["bash", str(job.folder / "run.sh")]) for job in jobs]
-    then = f"then: {shlex.join(['foretaste', 'tell', str(opened.folder), '--from', str(to)])}"
-    lines = [(str(job.folder), job.weights, "", "") for job in jobs]
-    none = Section("Jobs", (Note("Every pending joint run has a job."),))
-    section = jobs_section(lines, "Jobs") if jobs else none
-    print_report(as_json, record, [section], "\n".join([*runs, then] if jobs else []))
+    after = "\n".join(
+        [*done, *runs, f"then: {shlex.join(['foretaste', 'tell', str(opened.folder), '--from', str(to)])}"]
+    )
+    print_report(as_json, record, [section] if jobs else [], after)

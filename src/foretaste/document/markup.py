@@ -10,6 +10,8 @@ __all__ = ["Draw", "flat_columns", "flat_row", "html", "table_html"]
 
 Draw = Callable[[Figure], str]
 
+_FITTING = 3  # columns that a phone has room for
+
 
 def html(sections: Sequence[Section], draw: Draw | None = None) -> str:
     r"""Write sections as HTML, for a whole page or a notebook.
@@ -71,6 +73,9 @@ def _figures_html(block: Figures, draw: Draw) -> str:
 def table_html(table: Table) -> str:
     """Write one table as HTML.
 
+    Cells of a table with many columns carry their column's name, for pages that show each row as a card where there is
+    little room.
+
     >>> from foretaste.document.blocks import Column
     >>> table_html(Table((Column("task"), Column("accuracy")), ((Cell(("a<b",)), Cell(("0.500",))),)))
     '<div class="scroll"><table><thead><tr><th scope="col">task</th>...<td>a&lt;b</td><td>0.500</td>...'
@@ -83,13 +88,19 @@ def table_html(table: Table) -> str:
             for name, value in table.rows
         )
         return f'{title}<table class="lines">{lines}</table>{caption}'
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in flat_columns(table))
+    names = [escape(name) for name in flat_columns(table)]
+    head = "".join(f'<th scope="col">{name}</th>' for name in names)
+    is_wide = len(names) > _FITTING
+    tags = [f'<td data-label="{name}">' if is_wide else "<td>" for name in names]
     body = "\n".join(
-        "<tr>" + "".join(f"<td>{_cell_html(cell)}</td>" for cell in flat_row(table, row)) + "</tr>"
+        "<tr>"
+        + "".join(f"{tag}{_cell_html(cell)}</td>" for tag, cell in zip(tags, flat_row(table, row), strict=True))
+        + "</tr>"
         for row in table.rows
     )
+    kind = ' class="cards"' if is_wide else ""
     return (
-        f'{title}<div class="scroll"><table><thead><tr>{head}</tr></thead>'
+        f'{title}<div class="scroll"><table{kind}><thead><tr>{head}</tr></thead>'
         f"<tbody>\n{body}\n</tbody></table></div>{caption}"
     )
 

@@ -239,7 +239,8 @@ def _frame(figure: go.Figure, axes: Sequence[Axis]) -> None:
         write = share if axis.percent else number
         for height, value in zip((-0.07, 1.07), axis.bounds or (0.0, 1.0), strict=True):
             figure.add_annotation(x=place, y=height, text=write(value), showarrow=False, font={"size": 12})
-    figure.update_layout(margin={"l": 12, "r": 12, "t": 12, "b": 110 if len(axes) > _LEVEL_NAMES else 70})
+    margin = {"l": 12, "r": 12, "t": 12, "b": 110 if len(axes) > _LEVEL_NAMES else 70}
+    figure.update_layout(margin=margin, meta="parallel")  # the page's scripts turn it on its side in a narrow window
 
 
 def _draw_bars(chart: Chart) -> go.Figure:

@@ -32,6 +32,7 @@ SCRIPTS = (
     "work.js",
     "explore.js",
 )  # in the order that they are read in
+_STYLES = ("page.css", "narrow.css")  # later ones win
 _POLICY = (
     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; script-src 'unsafe-inline'; "
     "style-src 'unsafe-inline'; img-src data: blob:\">"
@@ -52,15 +53,16 @@ def page(report: Report, state: Mapping[str, object], *, live: bool = False, sec
     True
     """
     if live:
-        scripts = "".join(f'<script src="/static/{name}"></script>\n' for name in ("plotly.js", *SCRIPTS))
+        scripts = "".join(f'<script src="/static/{name}"></script>\n' for name in SCRIPTS)
+        scripts += '<script defer src="/static/plotly.js"></script>\n'  # large: the map is drawn before it is there
     else:
         scripts = (
-            "".join(f"<script>{text}</script>\n" for text in (get_plotlyjs(), *map(script, SCRIPTS))) if state else ""
+            "".join(f"<script>{text}</script>\n" for text in (*map(script, SCRIPTS), get_plotlyjs())) if state else ""
         )
     return Template(_file("page.html")).substitute(
         policy="" if live else _POLICY,
         title=escape(report.name),
-        style=_file("page.css"),
+        style="\n".join(map(_file, _STYLES)),
         live="data-live" if live else "",
         facts=escape(report.facts),
         headline=escape(report.headline),

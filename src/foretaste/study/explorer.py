@@ -46,7 +46,9 @@ class Explorer:
 
     def _repr_html_(self) -> str:
         source = escape(self.url, quote=True)
-        return f'<iframe src="{source}" width="100%" height="{_HEIGHT}" style="border:0" title="foretaste"></iframe>'
+        frame = f'<iframe src="{source}" width="100%" height="{_HEIGHT}" style="border:0" title="foretaste"></iframe>'
+        link = f'<a href="{source}" target="_blank" rel="noopener noreferrer">open the explorer in a tab of its own</a>'
+        return f"{frame}<p>If the frame stays empty, {link}. It is served by the machine that the kernel runs on.</p>"
 
 
 def start_explorer(folder: Path, *, port: int = 0, resume: bool = False, trust: bool = False) -> Explorer:

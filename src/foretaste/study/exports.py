@@ -9,7 +9,7 @@ from foretaste.study.outside import OutsideVerbs
 from foretaste.weights import TaskWeights
 from foretaste.workflow.export import Export, choose_written, export
 from foretaste.workflow.goal import Floors, Prefer
-from foretaste.workflow.jobs import Job, ask_jobs
+from foretaste.workflow.jobs import Job, ask_jobs, write_pending_jobs
 from foretaste.workflow.mixing import RowFormat, export_mixture
 from foretaste.workflow.points import Weighting
 from foretaste.workflow.session import Session
@@ -92,22 +92,15 @@ class ExportVerbs(OutsideVerbs):
             prefer: What to maximise; the study's if left out.
             floors: What must hold; the study's if left out.
             expire_hours: Forget proposals that were made longer ago than this.
-            pending: Whether jobs are written for the runs that are pending and have none; nothing is proposed then.
+            pending: Propose nothing; write the joint runs that wait for their results and have no job in the folder.
 
         Raises:
             BadInput: The trainer cannot train this model on these rows, or a folder exists. Nothing is proposed.
         """
         with self._at_work() as session:
-            return ask_jobs(
-                session,
-                Path(to),
-                trainer,
-                count,
-                prefer=prefer,
-                floors=floors,
-                expire_hours=expire_hours,
-                pending=pending,
-            )
+            if pending:
+                return write_pending_jobs(session, Path(to), trainer)
+            return ask_jobs(session, Path(to), trainer, count, prefer=prefer, floors=floors, expire_hours=expire_hours)
 
     def _weights(self, session: Session, weights: Weighting | None) -> TaskWeights:
         return self.recommend().weights if weights is None else TaskWeights.read(weights, session.problem.names)

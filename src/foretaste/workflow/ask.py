@@ -27,7 +27,7 @@ from foretaste.workflow.fidelity_costs import fidelity_costs
 from foretaste.workflow.goal import Floors, Prefer
 from foretaste.workflow.outcome import Outcome, read_outcome
 
-__all__ = ["PendingRun", "ask", "assign_jobs", "drop_pending", "expire_pending", "pending_runs", "space_filling"]
+__all__ = ["PendingRun", "ask", "drop_pending", "pending_runs", "space_filling"]
 
 _CORNERS = 4  # most names for which the first runs have all weight on one
 _FIRST = 5  # most runs that only fill the space
@@ -47,7 +47,7 @@ class PendingRun:
         gain: What the result is expected to add to the value of the best weights; None for a run that fills the space.
         time: When it was proposed, in UTC, in ISO form.
         key: Of the proposal in the study.
-        jobs: The folder that holds its job's folder; empty if it has no job.
+        jobs: The folder that holds its job's folder; empty if it was proposed without a job.
     """
 
     weights: TaskWeights
@@ -93,12 +93,15 @@ def ask(
     ...         [str(run.weights) for run in ask(study, 2)], [str(run.weights) for run in ask(study)]
     (['a=0.5,b=0.5', 'a=1,b=0'], ['a=0,b=1'])
     """
+    if expire_hours is not None and not 0 <= expire_hours <= _LONGEST:
+        raise WeightsError(f"proposals cannot expire after {expire_hours} hours; write 0 to {_LONGEST}")
     if not 1 <= count <= _MOST:
         raise WeightsError(f"{count} proposals were asked for; ask for 1 to {_MOST}")
     kind, method = parse_fidelity(fidelity)
     with study.claim("ask"):
         outcome = read_outcome(study, prefer, floors)
-        expire_pending(study, expire_hours)
+        if expire_hours is not None:
+            _expire(study, expire_hours)
         pending = pending_runs(study)
         option = Option(kind, str(method), _cost(study, fidelity))
         proposals = _proposals(outcome, pending, option, fidelity, count)
@@ -224,7 +227,6 @@ def pending_runs(study: StudyStore) -> list[PendingRun]:
         study: Any.
     """
     dropped = {str(work.inputs["proposal"]) for work in study.all_work("drop")}
-    jobs = {str(work.inputs["proposal"]): str(work.inputs["jobs"]) for work in study.all_work("job")}
     finished: dict[str, list[TaskWeights]] = {}
     for row in study.evaluations_after(0)[0]:
         finished.setdefault(fidelity_name(row), []).append(row.weights)
@@ -232,24 +234,10 @@ def pending_runs(study: StudyStore) -> list[PendingRun]:
     for work in study.all_work("proposal"):
         weights = TaskWeights(list(work.inputs["weights"]), list(work.inputs["weights"].values()))
         facts = work.inputs["fidelity"], work.result["gain"], work.result["time"]
-        run = PendingRun(weights, *facts, work.key, str(jobs.get(work.key, work.inputs.get("jobs", ""))))
+        run = PendingRun(weights, *facts, work.key, work.inputs.get("jobs", ""))
         if work.key not in dropped and _are_taken([weights], finished.get(run.fidelity, ())) == [False]:
             runs.append(run)
     return runs
-
-
-def assign_jobs(study: StudyStore, runs: Sequence[PendingRun], folder: str) -> list[PendingRun]:
-    """Remember which folder the jobs of pending runs go to.
-
-    Args:
-        study: Proposed the runs.
-        runs: Without jobs, or with jobs in this folder.
-        folder: Holds the jobs' folders.
-    """
-    for run in (run for run in runs if run.jobs != folder):
-        key = hashlib.sha256(f"job|{run.key}".encode()).hexdigest()
-        study.add("job", key, {"proposal": run.key, "jobs": folder, "outside": True}, {}, None, 0.0)
-    return [replace(run, jobs=folder) for run in runs]
 
 
 def drop_pending(study: StudyStore, weights: Sequence[TaskWeights] | None = None) -> list[PendingRun]:
@@ -280,16 +268,7 @@ def _drop(study: StudyStore, run: PendingRun) -> None:
     study.add("drop", key, {"proposal": run.key, "outside": True}, {}, None, 0.0)
 
 
-def expire_pending(study: StudyStore, hours: float | None) -> None:
-    """Drop pending runs that were proposed more than some hours ago; None drops nothing.
-
-    Raises:
-        WeightsError: No number of hours.
-    """
-    if hours is None:
-        return
-    if not 0 <= hours <= _LONGEST:
-        raise WeightsError(f"proposals cannot expire after {hours} hours; write 0 to {_LONGEST}")
+def _expire(study: StudyStore, hours: float) -> None:
     oldest = datetime.now(UTC) - timedelta(hours=hours)
     for run in pending_runs(study):
         if datetime.fromisoformat(run.time) < oldest:

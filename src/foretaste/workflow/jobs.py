@@ -1,14 +1,14 @@
 """Asking a study for joint runs as jobs of another trainer: one folder each, complete with rows and scripts.
 
 A proposal remembers which folder its job goes to. So what an interrupted call has proposed and not written is written
-by the next one, and nothing new is proposed then. Runs that were proposed without jobs can get theirs later.
+by the next one, and nothing new is proposed then.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from foretaste.errors import StudyError
 from foretaste.evaluation import Fidelity
 from foretaste.export.folder import check_folder
 from foretaste.export.job import JobRecord, write_job_files
@@ -20,12 +20,12 @@ from foretaste.sources.kinds import CAUSAL_LM, kind_named
 from foretaste.store.study import StudyStore
 from foretaste.target import resolved
 from foretaste.weights import TaskWeights
-from foretaste.workflow.ask import PendingRun, ask, assign_jobs, expire_pending, pending_runs
+from foretaste.workflow.ask import PendingRun, ask, pending_runs
 from foretaste.workflow.goal import Floors, Prefer
 from foretaste.workflow.mixing import check_mixture, export_mixture
 from foretaste.workflow.session import Session
 
-__all__ = ["Job", "ask_jobs"]
+__all__ = ["Job", "ask_jobs", "write_pending_jobs"]
 
 _CLAIM = "jobs"
 
@@ -58,25 +58,22 @@ def ask_jobs(
     prefer: Prefer | None = None,
     floors: Floors | None = None,
     expire_hours: float | None = None,
-    pending: bool = False,
 ) -> list[Job]:
     """Propose joint runs, and write a folder for each in which another trainer makes it.
 
-    If an earlier call was interrupted, only the folders that it left out are written. With `pending`, nothing is
-    proposed: joint runs that were proposed earlier, and have no job yet, get one.
+    If an earlier call was interrupted, only the folders that it left out are written.
 
     Args:
         session: The recipe at work, of a causal language model with data from files.
         to: The folder that holds the jobs' folders.
         trainer: Of `foretaste.workflow.mixing.TrainerName`.
-        count: How many runs; all that are pending, with `pending`.
+        count: How many runs.
         prefer: Another preference than the study's.
         floors: Other floors than the study's.
         expire_hours: Forget pending runs that were proposed longer ago than this.
-        pending: Whether jobs of pending runs are written, and nothing is proposed.
 
     Raises:
-        DataError: The tasks examples are not rows with columns.
+        DataError: The tasks' examples are not rows with columns.
         TaskError: A trainer that cannot train this.
         StorageError: A folder exists, or the disk refuses.
         StudyError: Nothing is left to propose.
@@ -86,27 +83,51 @@ def ask_jobs(
     check_mixture(session.recipe, session.problem, [trainer])
     _check_rows(session, cast("Trainer", trainer))
     with study.claim(_CLAIM):
-        if pending:
-            expire_pending(study, expire_hours)
         numbers, own = _numbers(study), str(resolved(to))
-        runs = _without_jobs(study, to, ("", own) if pending else (own,))
+        waiting = [run for run in pending_runs(study) if run.jobs == own]
+        runs = [run for run in waiting if not (to / _name(numbers[run.key]) / JOB).is_file()]
         first = len(numbers) + 1
-        new = range(first, first if pending or runs else first + max(count, 0))
-        for number in [*(numbers[run.key] for run in runs), *new]:
-            check_folder(to / _name(number))
-        if pending:
-            runs = assign_jobs(study, runs, own)
-        elif not runs:
+        names = [_name(numbers[run.key]) for run in runs] or [_name(first + place) for place in range(max(count, 0))]
+        for name in names:
+            check_folder(to / name)
+        if not runs:
             runs = ask(study, count, prefer=prefer, floors=floors, expire_hours=expire_hours, jobs=own)
             numbers = _numbers(study)
         return [_write_job(session, to / _name(numbers[run.key]), cast("Trainer", trainer), run) for run in runs]
 
 
-def _without_jobs(study: StudyStore, to: Path, owners: Sequence[str]) -> list[PendingRun]:
-    """List the pending joint runs whose job is not written, of those that go to some folders; "" is none yet."""
-    numbers = _numbers(study)
-    joint = [run for run in pending_runs(study) if run.fidelity == Fidelity.JOINT and run.jobs in owners]
-    return [run for run in joint if not (run.jobs and (to / _name(numbers[run.key]) / JOB).is_file())]
+def write_pending_jobs(session: Session, to: Path, trainer: str) -> list[Job]:
+    """Write a folder for each joint run that was proposed before and waits for its result; nothing is proposed.
+
+    A run whose job is in the folder already keeps it, so that calling this again changes nothing.
+
+    Args:
+        session: The recipe at work, of a causal language model with data from files.
+        to: The folder that holds the jobs' folders.
+        trainer: Of `foretaste.workflow.mixing.TrainerName`.
+
+    Returns:
+        The jobs that were written.
+
+    Raises:
+        DataError: The tasks' examples are not rows with columns.
+        TaskError: A trainer that cannot train this.
+        StorageError: A folder exists and holds no job, or the disk refuses.
+        StudyError: No joint run is pending.
+    """
+    study = session.study
+    check_mixture(session.recipe, session.problem, [trainer])
+    _check_rows(session, cast("Trainer", trainer))
+    with study.claim(_CLAIM):
+        waiting = [run for run in pending_runs(study) if run.fidelity == Fidelity.JOINT]
+        if not waiting:
+            raise StudyError("no joint run is pending; leave out --pending to propose new ones")
+        numbers = _numbers(study)
+        folders = {run.key: to / _name(numbers[run.key]) for run in waiting}
+        runs = [run for run in waiting if not (folders[run.key] / JOB).is_file()]
+        for run in runs:
+            check_folder(folders[run.key])
+        return [_write_job(session, folders[run.key], cast("Trainer", trainer), run) for run in runs]
 
 
 def _check_rows(session: Session, trainer: Trainer) -> None:

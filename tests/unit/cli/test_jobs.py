@@ -13,12 +13,12 @@ from swarms import swarm
 def test_a_study_without_a_recipe_has_no_jobs(tmp_path: Path) -> None:
     swarm(tmp_path / "s").close()
     with pytest.raises(BadInput, match="has no recipe"):
-        ask_jobs(tmp_path / "s", tmp_path / "mix", "trl", 1, None, None, None, as_json=False)
+        ask_jobs(tmp_path / "s", tmp_path / "mix", "trl", 1, None, None, None, pending=False, as_json=False)
     assert not (tmp_path / "mix").exists()
 
 
 def test_a_model_that_the_trainer_cannot_train_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BadInput):
-        ask_jobs(digits_recipe(tmp_path), tmp_path / "mix", "trl", 1, None, None, None, as_json=False)
+        ask_jobs(digits_recipe(tmp_path), tmp_path / "mix", "trl", 1, None, None, None, pending=False, as_json=False)
     assert not (tmp_path / "mix").exists()

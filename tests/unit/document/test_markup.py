@@ -106,3 +106,13 @@ def test_tones_are_marked() -> None:
     assert "<b>x</b>" in text
     assert "<small>x</small>" in text
     assert '<span class="warn">x</span>' in text
+
+
+def test_cells_of_a_wide_table_carry_their_columns_names() -> None:
+    """A page shows each of its rows as a card where there is little room."""
+    wide = Table(tuple(Column(f"{HOSTILE}{place}") for place in range(4)), ((cell_of("x"),) * 4,))
+    assert '<table class="cards">' in table_html(wide)
+    assert '<td data-label="&lt;img src=x&gt;&quot;&#x27;&amp;3">x</td>' in table_html(wide)
+    narrow = Table(wide.columns[:3], ((cell_of("x"),) * 3,))
+    assert "<table>" in table_html(narrow)
+    assert "data-label" not in table_html(narrow)

@@ -156,7 +156,7 @@ def test_an_empty_study_is_a_small_page() -> None:
         )
     )
     assert "no results yet; run `foretaste run RECIPE`" in document
-    assert len(document) < 10_000
+    assert len(document) < 12_000
     assert "<script" not in document
 
 

@@ -9,7 +9,7 @@ from foretaste.errors import DataError, StudyError, WeightsError
 from foretaste.simplex import dirichlet
 from foretaste.surface.table import Array, Headline, Surface
 from foretaste.weights import TaskWeights, corners, uniform
-from foretaste.workflow.ask import ask, assign_jobs, drop_pending, expire_pending, pending_runs, space_filling
+from foretaste.workflow.ask import ask, drop_pending, pending_runs, space_filling
 from foretaste.workflow.outcome import read_outcome
 from foretaste.workflow.outside import OutsideQuestion
 from foretaste.workflow.session import Session
@@ -56,24 +56,6 @@ def test_pending_runs_expire(tmp_path: Path) -> None:
         assert ask(study, expire_hours=1)[0].weights != first[0].weights
         assert ask(study, expire_hours=0)[0].weights == first[0].weights
         assert len(pending_runs(study)) == 1
-
-
-def test_nothing_expires_if_no_time_is_named(tmp_path: Path) -> None:
-    with swarm(tmp_path / "s") as study:
-        runs = ask(study, 2)
-        expire_pending(study, None)
-        assert pending_runs(study) == runs
-        expire_pending(study, 0)
-        assert pending_runs(study) == []
-
-
-def test_the_folder_of_a_runs_job_is_remembered(tmp_path: Path) -> None:
-    with swarm(tmp_path / "s") as study:
-        first, second = ask(study, 2)
-        assert assign_jobs(study, [second], "/mix") == [replace(second, jobs="/mix")]
-        assert pending_runs(study) == [first, replace(second, jobs="/mix")]
-        assert assign_jobs(study, pending_runs(study), "/mix") == pending_runs(study)
-        assert [run.jobs for run in pending_runs(study)] == ["/mix", "/mix"]
 
 
 @pytest.mark.parametrize("proxies", [0, 20], ids=["no run", "proxies"])

@@ -97,7 +97,7 @@ class Explorer {
     const input = element("input", { ...number, change: () => this.setShare(place, Number(input.value) / 100) });
     const reach = { type: "range", class: "reach", "aria-label": `expected metric of ${name}: pull it to what you need` };
     const metric = element("input", { ...reach, input: () => this.reach(name, Number(metric.value)), change: () => { this.wishedFrom = null; } });
-    const cells = { expected: element("span"), interval: element("small"), single: element("td"), change: element("b"), other: element("small") };
+    const cells = { expected: element("span"), interval: element("small"), single: element("td", { "data-label": "vs single\u2011task" }), change: element("b"), other: element("small") };
     return { name, place, slider, input, metric, ...cells };
   }
 
@@ -106,10 +106,10 @@ class Explorer {
     const heads = [[this.hasTaskWeights() ? "task" : "domain or task"], ["weight"], ["expected", interval], ...(this.hasSingles() ? [["vs single\u2011task"]] : []), ["vs ", this.references()]];
     const head = heads.map((inside) => element("th", { scope: "col" }, ...inside));
     const rows = this.fields.map(({ name, place, slider, input, metric, ...cells }) => {
-      const weight = element("td", { class: "weights" }, ...(place < 0 ? [] : [slider, " ", input, "\u00a0%"]));
+      const weight = element("td", { class: "weights", "data-label": "weight" }, ...(place < 0 ? [] : [slider, " ", input, "\u00a0%"]));
       const pull = this.expected && this.names.length > 1 && this.tasks.includes(name) ? [metric] : [];
-      const expected = element("td", {}, cells.expected, cells.interval, ...pull);
-      return element("tr", {}, element("td", {}, name), weight, expected, ...(this.hasSingles() ? [cells.single] : []), element("td", {}, cells.change, cells.other));
+      const expected = element("td", { class: "expected", "data-label": "expected, 90\u00a0% interval" }, cells.expected, cells.interval, ...pull);
+      return element("tr", {}, element("td", {}, name), weight, expected, ...(this.hasSingles() ? [cells.single] : []), element("td", { "data-label": "difference" }, cells.change, cells.other));
     });
     const table = element("table", { class: "tasting" }, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));
     return element("div", { class: "scroll" }, table);
@@ -450,7 +450,6 @@ class Explorer {
 
 /** @returns {Explorer | undefined} */
 function begin() {
-  if (document.querySelector("script[data-plot]")) drawFigures();
   const stored = document.querySelector("#state");
   if (!stored) return undefined;
   const token = new URLSearchParams(location.search).get("token") ?? "";
@@ -459,6 +458,7 @@ function begin() {
 }
 
 const explorer = begin();
+document.addEventListener("DOMContentLoaded", drawFigures);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   drawFigures();
   explorer?.redraw();

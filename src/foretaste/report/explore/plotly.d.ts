@@ -1,7 +1,7 @@
 // What the page uses of plotly.js, which is too large to be checked with it.
 
 interface Figure {
-  data: object[];
+  data: Record<string, any>[]; // any: as below
   layout: Record<string, any> & { height: number; font: { color: string } }; // any: a layout has hundreds of parts
 }
 

@@ -149,7 +149,7 @@ def _methods_figure(summary: Summary) -> Figure:
     """Mean error, rank correlation and regret of each method."""
     measures: dict[str, list[float | None]] = {
         "mean absolute error (less is better)": [agreement.mean_error for agreement in summary.agreements],
-        "rank correlation of the mean (1 is perfect)": [agreement.rank_mean for agreement in summary.agreements],
+        "rank correlation (1 is perfect)": [agreement.rank_mean for agreement in summary.agreements],
         "regret of the mean (less is better)": [agreement.regret_mean for agreement in summary.agreements],
     }
     series = tuple(

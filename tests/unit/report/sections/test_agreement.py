@@ -97,6 +97,6 @@ def test_captions_have_the_numbers(make: Study) -> None:
 def test_methods_are_bars(make: Study) -> None:
     chart = _figures(make(AB)).figures[-1].chart
     assert chart.axes[0].labels == ("simple", "diagonal")
-    assert [series.name for series in chart.series][1] == "rank correlation of the mean (1 is perfect)"
+    assert [series.name for series in chart.series][1] == "rank correlation (1 is perfect)"
     assert [value for (value,) in chart.series[0].points] == pytest.approx([0.02, 0.02])
     assert chart.series[1].texts == (("1.000",), ("1.000",))
