@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -36,20 +37,35 @@ def study(tmp_path: Path, checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPa
     return tmp_path / "tiny.study"
 
 
+def run_job(folder: Path) -> None:
+    """Run a job's script with the programs beside this Python first."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**ENVIRONMENT, "PATH": path, "PYTHON": sys.executable}
+    bash = str(shutil.which("bash"))
+    ran = subprocess.run([bash, folder / "run.sh"], cwd="/", env=environment, capture_output=True, check=False)
+    assert ran.returncode == 0, ran.stderr.decode()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("trainer", "module"), [("axolotl", "axolotl"), ("llama-factory", "llamafactory")])
+def test_other_trainers_run_a_job_where_they_are_installed(
+    tmp_path: Path, checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch, trainer: str, module: str
+) -> None:
+    if find_spec(module) is None:
+        pytest.skip(f"the trainer that runs the job: pip install {module}, in an environment of its own")
+    monkeypatch.chdir(tmp_path)
+    asked = foretaste("ask", recipe(tmp_path, checkpoints.llama), "--to", "mix", "--trainer", trainer)
+    assert asked.code == 0, asked.err
+    run_job(tmp_path / "mix" / "job-01")
+    told = json.loads(foretaste("tell", "tiny.study", "--from", "mix", "--json").out)
+    assert (told["new"], told["pending"], told["incomplete"]) == (1, 0, 0)
+
+
 @pytest.mark.slow
 def test_trl_runs_two_jobs_and_their_results_come_back(study: Path) -> None:
     pytest.importorskip("trl", reason="the trainer that runs the jobs: pip install trl")
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {**ENVIRONMENT, "PATH": path, "PYTHON": sys.executable}
     for name in ("job-01", "job-02"):
-        ran = subprocess.run(
-            [str(shutil.which("bash")), study.parent / "mix" / name / "run.sh"],
-            cwd="/",
-            env=environment,
-            capture_output=True,
-            check=False,
-        )
-        assert ran.returncode == 0, ran.stderr.decode()
+        run_job(study.parent / "mix" / name)
     told = json.loads(foretaste("tell", study, "--from", "mix", "--json").out)
     assert (told["new"], told["pending"], told["incomplete"]) == (2, 0, 0)
     assert [job["files"] for job in told["jobs"]] == [["metrics.json"]] * 2

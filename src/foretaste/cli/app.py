@@ -15,8 +15,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    help="Taste task weights before baking: preview multitask finetuning at any task weights by merging models, "
-    "check the previews against joint finetuning, and get a recommendation.\n\nStart with: [bold]foretaste demo[/]",
+    help="Choose how much each task counts before you train. foretaste previews multitask finetuning at any task "
+    "weights by merging models, checks the previews against joint finetuning, and recommends weights.\n\n"
+    "Start with: [bold]foretaste demo[/]",
 )
 
 

@@ -23,7 +23,7 @@ from foretaste.cli import (
 from foretaste.cli.app import app
 from foretaste.errors import BadInput, ForetasteError, Stopped
 
-__all__ = ["main", "plain"]
+__all__ = ["ORDER", "main", "plain"]
 
 _COMMANDS = (
     running,
@@ -36,7 +36,28 @@ _COMMANDS = (
     exporting,
     asking,
     telling,
-)  # importing them adds their commands, in this order
+)  # importing them adds their commands
+ORDER = (
+    "demo",
+    "init",
+    "check",
+    "mergeability",
+    "run",
+    "fit",
+    "preview",
+    "confirm",
+    "search",
+    "compare",
+    "show",
+    "report",
+    "explore",
+    "export",
+    "import",
+    "tell",
+    "ask",
+    "rows",
+)  # of commands in the help, as a newcomer meets them
+app.registered_commands.sort(key=lambda command: ORDER.index(command.name or getattr(command.callback, "__name__", "")))
 
 
 def main() -> None:

@@ -36,7 +36,7 @@ def explore(
     browse: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the address as JSON, for machines.")] = False,
 ) -> None:
-    """Taste any weighting in the browser: drag a point, see every task move, request previews and joint runs."""
+    """Try any weighting in the browser: drag a point, see every task's expected metric, ask for previews and runs."""
     if any(find_spec(name) is None for name in ("starlette", "uvicorn")):
         raise MissingExtra("the explorer needs starlette and uvicorn; install them with: pip install 'foretaste[web]'")
 

@@ -28,7 +28,9 @@ def export(
     recipe: Annotated[
         Path, typer.Argument(metavar="RECIPE", help="A recipe, or the study folder that experts were imported into.")
     ],
-    to: Annotated[Path, typer.Option(help="Folder to write: a checkpoint as the pretrained model's, or an adapter.")],
+    to: Annotated[
+        Path, typer.Option(help="Folder to write: a checkpoint in the pretrained model's form, or an adapter.")
+    ],
     weights: Annotated[
         str | None, typer.Option("--weights", "-w", help="Task weights; the recommended ones if left out.")
     ] = None,
@@ -62,7 +64,9 @@ def export(
     ] = None,
     mixture: Annotated[
         Literal["parquet", "jsonl"] | None,
-        typer.Option(help="Write no model but the rows that the joint run at these weights would see, in its order."),
+        typer.Option(
+            help="In place of a model, write the rows that the joint run at these weights would see, in its order."
+        ),
     ] = None,
     trainer: Annotated[
         list[TrainerChoice] | None,
@@ -73,7 +77,10 @@ def export(
     var: Variables = None,
     as_json: Json = False,
 ) -> None:
-    """Write the preview at given or recommended weights, the joint run, or its rows, to use elsewhere."""
+    """Write a model to use elsewhere: the preview at given or recommended weights, or the joint run.
+
+    With --mixture, write the rows of the joint run instead, for another trainer.
+    """
     from foretaste.cli.exports import export_merge, export_mixture, export_model
 
     if recipe.is_dir():

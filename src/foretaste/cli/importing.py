@@ -38,7 +38,7 @@ def import_(
 ) -> None:
     """Import models that were trained elsewhere: checkpoints, LoRA adapters, or a site file.
 
-    All are compared before any is read.
+    All are checked against each other before any is imported.
     """
     from foretaste.cli.imports import import_and_print
 

@@ -58,13 +58,17 @@ WeightsOption = Annotated[
     ),
 ]
 Prefer = Annotated[
-    str | None, typer.Option("--prefer", help="mean, worst, knee, or movies=2,news=1; the recipe's if left out.")
+    str | None,
+    typer.Option("--prefer", help="What to maximise: mean, worst, knee, or movies=2,news=1; the recipe's if left out."),
 ]
 Floors = Annotated[
     list[str] | None,
     typer.Option(
         "--floor",
-        help="news>=0.85 (a maximum where less is better), or all>=97% of the single-task metric; repeatable.",
+        help=(
+            "A bound to keep: news>=0.85 (at most 0.85 where less is better), or all>=97% of the single-task metric;"
+            " repeatable."
+        ),
     ),
 ]
 Method = Annotated[

@@ -26,13 +26,14 @@ def search(
         str,
         typer.Option(
             help=(
-                "How much may be evaluated in all: joint runs, previews, and previews sharpened by a tenth of a joint"
-                " run."
+                "How much may be evaluated in all, earlier results included: joint runs, previews, and (sharpened=10)"
+                " previews trained on for a tenth of a joint run."
             )
         ),
     ] = "joint=5,previews=100",
     prefer: Annotated[
-        str | None, typer.Option(help="mean, worst, knee, movies=2,news=1, or front; the recipe's if left out.")
+        str | None,
+        typer.Option(help="What to maximise: mean, worst, knee, movies=2,news=1, or front; the recipe's if left out."),
     ] = None,
     floor: Floors = None,
     tolerance: Annotated[
@@ -53,7 +54,7 @@ def search(
 ) -> None:
     """Find the weights within a budget: previews first, then the joint runs that tell most.
 
-    With a larger budget it goes on.
+    Run it again with a larger budget, and it goes on.
     """
     from foretaste.cli.reports import print_search, summarize_study
     from foretaste.cli.working import Request, working

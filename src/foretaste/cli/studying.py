@@ -83,7 +83,7 @@ def mergeability(
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Check before any preview whether the tasks' models can be merged, two at a time."""
+    """Train each task, and check whether their models can be merged, two at a time."""
     from foretaste.cli.printing import print_result
     from foretaste.cli.working import Request, working
     from foretaste.methods.registry import check_methods

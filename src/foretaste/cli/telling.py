@@ -34,7 +34,7 @@ def tell(
             metavar="TASK=METRIC[,METRIC...]",
             help=(
                 "Create the study: a task and its metrics, the one to optimise first. Losses, perplexities and errors"
-                " are better if lower; to say so write METRIC:down or METRIC:up. Repeatable."
+                " are better if lower; METRIC:down and METRIC:up say it of other names. Repeatable."
             ),
         ),
     ] = None,
