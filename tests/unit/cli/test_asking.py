@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
-from commands import foretaste
+import pytest
+
+from commands import foretaste, refused
 from swarms import made_up_runs, swarm
 
 
@@ -18,8 +20,15 @@ def test_asking_listing_and_dropping(tmp_path: Path) -> None:
     assert foretaste("ask", folder, "--drop", weights).code == 0
     assert foretaste("ask", folder, "--drop", "all").out.startswith("Dropped")
     assert "No run is pending." in foretaste("ask", folder, "--pending").out
-    refused = foretaste("ask", folder, "--drop", "web=1")
-    assert (refused.code, "is pending" in refused.err) == (2, True)
+    assert "is pending" in refused("ask", folder, "--drop", "web=1")
+
+
+@pytest.mark.parametrize("option", [["--pending"], ["--drop", "all"]])
+def test_old_proposals_are_dropped_where_new_ones_are_made(tmp_path: Path, option: list[str]) -> None:
+    swarm(folder := tmp_path / "s", made_up_runs(8)).close()
+    foretaste("ask", folder)
+    assert "--expire drops old proposals before new ones are made" in refused("ask", folder, *option, "--expire", 1)
+    assert len(json.loads(foretaste("ask", folder, "--pending", "--json").out)) == 1
 
 
 def test_rows_are_listed_by_fidelity(tmp_path: Path) -> None:
