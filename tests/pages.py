@@ -61,7 +61,7 @@ def served(study: Path, *options: str) -> Iterator[Served]:
         assert said.read().decode() == ""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its event loop must end before other modules begin theirs
 def browser() -> Iterator[Browser]:
     with (
         sync_playwright() as driver,

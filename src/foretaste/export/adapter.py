@@ -45,6 +45,7 @@ def write_adapter(
         StorageError: See `new_folder`.
 
     >>> import tempfile, torch
+    >>> from foretaste.lora import Factors
     >>> from foretaste.sources.adapter import open_adapter
     >>> with tempfile.TemporaryDirectory() as place:
     ...     adapter = Adapter({"q": Factors(torch.ones(2, 3), torch.ones(2, 2), alpha=1)})
