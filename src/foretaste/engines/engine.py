@@ -21,7 +21,13 @@ class Engine(ABC):
     """Runs work. Whatever the engine, the keys and what is kept under them are the same."""
 
     def run(
-        self, works: Sequence[Work[Result]], context: Context, watch: Watch, *, only_lacking: bool = False
+        self,
+        works: Sequence[Work[Result]],
+        context: Context,
+        watch: Watch,
+        *,
+        only_lacking: bool = False,
+        goes_on: bool = False,
     ) -> Iterator[tuple[Work[Result], Result]]:
         """Do what the study lacks of some work and of all that it needs.
 
@@ -32,6 +38,7 @@ class Engine(ABC):
             context: What it is done with.
             watch: Shows progress, and may ask to stop.
             only_lacking: Whether finished work is passed over in silence; then nothing is yielded.
+            goes_on: Whether more work of the same stage comes later, so that the context's memory stays as it is.
 
         Yields:
             Each piece that was asked for with its result, in whatever order they finish.
@@ -42,7 +49,8 @@ class Engine(ABC):
             StorageError: The study cannot be written; raised at once.
         """
         requested, failures = set[Work[Any]]() if only_lacking else set[Work[Any]](works), list[Failure]()
-        context.memory.clear()
+        if not goes_on:
+            context.memory.clear()
         schedule = Schedule(works, context, watch, requested)
         for work, outcome in self.run_schedule(schedule, context, watch):
             if isinstance(outcome, Stopped | StorageError):
@@ -52,7 +60,8 @@ class Engine(ABC):
                 failures.append((work, outcome))
             elif work in requested:
                 yield work, outcome
-        context.memory.clear()
+        if not goes_on:
+            context.memory.clear()
         stop_if_asked(watch)
         if failures:
             raise _summary(failures)

@@ -24,11 +24,10 @@ class Here(Engine):
         return "Here()"
 
     def run_schedule(self, schedule: Schedule, context: Context, watch: Watch) -> Iterator[tuple[Work[Any], Any]]:
-        stage = ""
         while (work := schedule.take()) is not None:
-            if work.stage != stage:
+            if context.key_in("stage") != work.stage:
                 context.memory.clear()  # what one stage remembered, such as sites, is of no use to the next
-                stage = work.stage
+                context.remember("stage", work.stage, lambda: None)
             try:
                 yield work, work.finish(context, Observer(watch, work.size(context)))
             except ForetasteError as error:

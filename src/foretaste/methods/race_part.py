@@ -23,7 +23,7 @@ from foretaste.work.judge import reestimate_statistics, select_examples, shuffle
 from foretaste.work.observer import Observer
 from foretaste.work.work import Computation, Work
 
-__all__ = ["MergedParams", "Part", "PartOutputs", "RacePart", "evaluate_part", "merged_params"]
+__all__ = ["MergedParams", "Part", "PartOutputs", "RacePart", "drop_merged", "evaluate_part", "merged_params"]
 
 PartOutputs = Mapping[str, Predictions]  # by task, on some examples in the race's order
 Part = Mapping[str, tuple[int, int]]  # by task, the first example and the one after the last, in the race's order
@@ -129,6 +129,13 @@ def merged_params(context: Context, method: str) -> MergedParams:
     return context.remember(
         "merged params", context.key_in("merger"), lambda: MergedParams(merger, memory_of(context, merger))
     )
+
+
+def drop_merged(context: Context, weights: TaskWeights) -> None:
+    """Remove merged params at some weights from the context's memory, if they are there."""
+    merged = context.memory.get("merged params", (None, None))[1]
+    if isinstance(merged, MergedParams):
+        merged.drop(weights)
 
 
 def evaluate_part(

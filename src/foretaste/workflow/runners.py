@@ -13,7 +13,15 @@ from torch import Tensor
 from foretaste.evaluate import batches, join_batches, judge_model, padded, result_of
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.methods.previews import Previews
-from foretaste.methods.race_part import MergedParams, Part, PartOutputs, RacePart, evaluate_part, merged_params
+from foretaste.methods.race_part import (
+    MergedParams,
+    Part,
+    PartOutputs,
+    RacePart,
+    drop_merged,
+    evaluate_part,
+    merged_params,
+)
 from foretaste.metric_kinds import Predictions
 from foretaste.metrics import ExampleSums, example_sums
 from foretaste.one_line import one_line
@@ -23,6 +31,7 @@ from foretaste.surface.race import Tally
 from foretaste.task import Task
 from foretaste.together import at_once
 from foretaste.weights import TaskWeights
+from foretaste.work.context import Watch
 from foretaste.work.judge import collect_example_results, row_of, shuffle_validation, use_precision
 from foretaste.work.observer import Observer, stop_if_asked
 from foretaste.workflow.preview import prepare_merger
@@ -127,15 +136,12 @@ class Runners:
         part = {task: (self.positions[task], end) for task, end in ends.items() if end > self.positions[task]}
         lacking = [runner for runner in self.running if runner.row is None] if part else []
         size = at_once(self.session.problem.model, self.session.problem.tasks)
-        for start in range(0, len(lacking), size):
-            stop_if_asked(self.session.watch)
-            group = lacking[start : start + size]
-            if size > 1:
-                self._together(group, part)
-            else:
-                self._alone(group[0], part)
-            for runner in group:
-                self._advance(runner, sum(end - begin for begin, end in part.values()))
+        if size > 1:
+            for start in range(0, len(lacking), size):
+                stop_if_asked(self.session.watch)
+                self._together(lacking[start : start + size], part)
+        elif lacking:
+            self._each(lacking, part)
         self.positions |= ends
 
     def tallies(self) -> dict[str, Tally]:
@@ -157,7 +163,7 @@ class Runners:
         self.running = [runner for runner in self.running if runner not in stopped]
         self.session.watch.advance(len(stopped) * (self.examples - sum(self.positions.values())))
         for runner in stopped:
-            self._merged.drop(runner.weights)
+            drop_merged(self.session, runner.weights)
         return stopped
 
     def finished(self, runner: Runner) -> Evaluation:
@@ -215,13 +221,18 @@ class Runners:
             self._keep(runner, own_outputs, partial(dict, own_outputs))
         for runner in group:
             runner.seconds += (time.perf_counter() - begin) / len(group)
+            self._advance(runner, _size(part))
 
-    def _alone(self, runner: Runner, part: Part) -> None:
-        """Evaluate a large one; its outputs are kept in the study, or found there."""
-        work = RacePart(self.method, runner.weights, tuple((task, *ends) for task, ends in part.items()))
-        outputs = work.finish(self.session, Observer(self.session.watch, 0).without_progress())
-        runner.seconds += work.done(self.session).seconds
-        self._keep(runner, outputs, partial(work.stored_result, self.session))
+    def _each(self, lacking: Sequence[Runner], part: Part) -> None:
+        """Let the engine evaluate large ones; their outputs are in the study then."""
+        ranges = tuple((task, *ends) for task, ends in part.items())
+        works = [RacePart(self.method, runner.weights, ranges) for runner in lacking]
+        watch = _WithinRace(self.session.watch)
+        outputs = dict(self.session.engine.run(works, self.session, watch, goes_on=True))
+        for work, runner in zip(works, lacking, strict=True):
+            runner.seconds += work.done(self.session).seconds
+            self._keep(runner, outputs[work], partial(work.stored_result, self.session))
+            self.evaluated += _size(part)
 
     def _keep(self, runner: Runner, outputs: PartOutputs, again: Callable[[], PartOutputs]) -> None:
         runner.parts.append(again)
@@ -245,6 +256,23 @@ class Runners:
             order = torch.tensor(self.orders[task.name])
             sight[task.name] = Predictions(losses[order], predicted[order], labels[order], counted[order])
         return dict(self._added(sight))
+
+
+class _WithinRace:
+    """The watch of a race's parts: what they evaluate counts for the race, which was announced as a whole."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch, self.say, self.stopping = watch, watch.say, watch.stopping
+
+    def begin(self, label: str, total: int) -> None:
+        pass
+
+    def advance(self, amount: int, note: str = "", stage: str | None = None) -> None:
+        self._watch.advance(amount, note)
+
+
+def _size(part: Part) -> int:
+    return sum(end - start for start, end in part.values())
 
 
 def _labels(task: Task, batch_size: int) -> Tensor:

@@ -7,9 +7,14 @@ import pytest
 import torch
 from torch import nn
 
+from engine_studies import empty_study
+from foretaste.engines.here import Here
+from foretaste.engines.pool import Pool
 from foretaste.errors import Stopped, TaskError, WeightsError
 from foretaste.evaluation import Evaluation
+from foretaste.merge import Preview
 from foretaste.methods import previews as previewing
+from foretaste.methods.site_set import Merger
 from foretaste.metric_kinds import TextMetric
 from foretaste.metrics import METRICS, SEQUENCE_METRICS
 from foretaste.recipe import parse, read
@@ -21,7 +26,7 @@ from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.race_result import RaceResult
 from foretaste.surface.table import Surface, headlines
 from foretaste.task import Batch, Rows, Task
-from foretaste.weights import TaskWeights, uniform
+from foretaste.weights import TaskWeights, corners, uniform
 from foretaste.work.context import Unwatched
 from foretaste.workflow import runners as running
 from foretaste.workflow.fit import fit
@@ -167,6 +172,39 @@ def test_a_race_that_was_stopped_goes_on(alone: None, session: Session, truth: d
     whole = Impatient(10**9)
     race(replace(session, watch=whole), "simple", points(session), MEAN)
     assert whole.seen == found.whole + 3  # the bar ends where it should; the single-task models have one of their own
+
+
+def test_the_engine_evaluates_the_parts_of_large_models(
+    alone: None, session: Session, truth: dict[TaskWeights, Evaluation], tmp_path: Path
+) -> None:
+    here = empty_study(session, tmp_path / "here", Here())
+    with Pool(2) as pool, here.study:
+        there = empty_study(session, tmp_path / "there", pool)
+        with there.study:
+            one, other = raced(here), raced(there)
+            assert one.best == other.best == chosen(session, truth, MEAN)
+            assert [row.weights for row in one.rows] == [row.weights for row in other.rows]
+            assert_same_rows(other, truth)
+            keys = [{done.key for done in each.study.all_work("slice")} for each in (here, there)]
+            assert keys[0] == keys[1]
+            assert len(keys[0]) > len(one.rows)
+
+
+def test_a_preview_is_merged_once_for_all_its_parts(
+    alone: None, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merged, merge = [], Merger.merge
+
+    def counting(self: Merger, weights: TaskWeights) -> Preview:
+        merged.append(weights)
+        return merge(self, weights)
+
+    fit(session)
+    preview(session, ["simple"], corners(session.problem.names))  # where the race begins
+    monkeypatch.setattr(Merger, "merge", counting)
+    found = raced(session)
+    assert len(merged) == len(set(merged)) == len(points(session)) - len(session.problem.names)
+    assert found.dropped
 
 
 def test_costs_count_what_was_seen_once(alone: None, session: Session) -> None:
