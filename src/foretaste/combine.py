@@ -24,7 +24,9 @@ from foretaste.one_line import one_line
 from foretaste.params import Params, average, first_nonfinite, shape_of, wide
 from foretaste.weights import TaskWeights
 
-__all__ = ["Combination", "Reduction", "add_factors", "combine", "reduce_rank"]
+__all__ = ["REDUCTION_ERROR", "Combination", "Reduction", "add_factors", "combine", "reduce_rank"]
+
+REDUCTION_ERROR = "relative error of the reduction"  # how files and reports name it
 
 _GIVE_BASE = "give the model that they were trained on, whose weight counts there, or name the tensor as private"
 

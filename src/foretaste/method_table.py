@@ -19,7 +19,6 @@ __all__ = [
     "check_method_name",
     "current_name",
     "read_methods",
-    "uses_curvature",
     "with_controls",
 ]
 
@@ -201,12 +200,3 @@ def with_controls(methods: Sequence[str]) -> list[str]:
     ['simple', 'mixture', 'average', 'weighted']
     """
     return list(dict.fromkeys(name for method in methods for name in (method, *METHOD_TABLE[method].controls)))
-
-
-def uses_curvature(methods: Sequence[str]) -> bool:
-    """Tell whether some of these methods use curvature.
-
-    >>> uses_curvature(["simple", "predictive"]), uses_curvature(["simple", "diagonal"])
-    (False, True)
-    """
-    return any(METHOD_TABLE[method].has_curvature for method in methods)

@@ -76,6 +76,21 @@ def bring(place: Path, study: Path, kind: str, *options: object) -> str:
     return found.out
 
 
+def loss_by_peft(place: Path, checkpoints: Checkpoints) -> float:
+    """The validation loss of the adapter for books, as PEFT loads it."""
+    torch.manual_seed(0)
+    model = peft.PeftModel.from_pretrained(
+        transformers.BertForSequenceClassification.from_pretrained(checkpoints.bert, num_labels=2),
+        place / "books-adapter",
+    ).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoints.bert)
+    data = [json.loads(line) for line in (place / "books_validation.jsonl").read_text().splitlines()]
+    with torch.no_grad():
+        logits = torch.cat([model(**tokenizer(row["text"], return_tensors="pt")).logits for row in data])
+    labels = torch.tensor([("bad", "good").index(row["label"]) for row in data])
+    return float(torch.nn.functional.cross_entropy(logits, labels))
+
+
 class TestWithoutARecipe:
     def test_checkpoints_are_averaged_into_one_that_transformers_loads(
         self, place: Path, checkpoints: Checkpoints, tmp_path: Path
@@ -340,19 +355,8 @@ class TestWithARecipe:
         bring(place, tmp_path / "study", "adapter")
         options = ["--study", tmp_path / "study", "-w", "books=1,movies=0", "--method", "simple", "--json"]
         rows = json.loads(foretaste("preview", place / "tiny.yaml", *options).out)
-        torch.manual_seed(0)
-        model = peft.PeftModel.from_pretrained(
-            transformers.BertForSequenceClassification.from_pretrained(checkpoints.bert, num_labels=2),
-            place / "books-adapter",
-        ).eval()
-        tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoints.bert)
-        data = [json.loads(line) for line in (place / "books_validation.jsonl").read_text().splitlines()]
-        with torch.no_grad():
-            logits = torch.cat([model(**tokenizer(row["text"], return_tensors="pt")).logits for row in data])
-        loss = torch.nn.functional.cross_entropy(
-            logits, torch.tensor([("bad", "good").index(row["label"]) for row in data])
-        )
-        assert rows[0]["metrics"]["books"]["loss"] == pytest.approx(float(loss), abs=1e-5)
+        loss = loss_by_peft(place, checkpoints)
+        assert rows[0]["metrics"]["books"]["loss"] == pytest.approx(loss, abs=1e-5)
 
     @pytest.fixture
     def lora(self, place: Path, tmp_path: Path) -> Path:
@@ -375,17 +379,7 @@ class TestWithARecipe:
         shown = json.loads(found.out)
         assert {row["fidelity"] for row in shown["rows"]} == {"preview", "joint"}
         assert shown["recommendation"]["weights"]
-        torch.manual_seed(0)
-        model = peft.PeftModel.from_pretrained(
-            transformers.BertForSequenceClassification.from_pretrained(checkpoints.bert, num_labels=2),
-            place / "books-adapter",
-        ).eval()
-        tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoints.bert)
-        data = [json.loads(line) for line in (place / "books_validation.jsonl").read_text().splitlines()]
-        with torch.no_grad():
-            logits = torch.cat([model(**tokenizer(row["text"], return_tensors="pt")).logits for row in data])
-        labels = torch.tensor([("bad", "good").index(row["label"]) for row in data])
-        expected = float(torch.nn.functional.cross_entropy(logits, labels))
+        expected = loss_by_peft(place, checkpoints)
         options = ["--study", tmp_path / "study", "-w", "books=1,movies=0", "--json"]
         for method in ("simple", "diagonal"):
             rows = json.loads(foretaste("preview", lora, *options, "--method", method).out)

@@ -9,7 +9,7 @@ import torch
 import transformers
 
 from checkpoints import Checkpoints, sentences, table, transformers_recipe
-from commands import Ran, foretaste
+from commands import Ran, foretaste, refused
 from foretaste.evaluate import evaluate
 from foretaste.loading import load
 from foretaste.params import parameters_of
@@ -96,7 +96,9 @@ def test_a_corner_preview_is_the_single_task_model(folder: Path, ran: Ran) -> No
                 assert row["metrics"][task.name] == pytest.approx(dict(expected), rel=1e-6)
 
 
-@pytest.mark.parametrize("options", [["--rank", "64"], ["--joint"]], ids=["preview", "joint"])
+@pytest.mark.parametrize(
+    "options", [["--method", "simple"], ["--rank", "64"], ["--joint"]], ids=["sum", "preview", "joint"]
+)
 def test_peft_loads_what_is_exported(
     folder: Path, ran: Ran, tmp_path: Path, checkpoints: Checkpoints, options: list[str]
 ) -> None:
@@ -119,6 +121,20 @@ def test_peft_loads_what_is_exported(
     with torch.no_grad():
         loss = torch.nn.functional.cross_entropy(model(**batch).logits, labels)
     assert row["metrics"]["movies"]["loss"] == pytest.approx(float(loss), rel=1e-4)
+
+
+def test_what_a_smaller_adapter_loses_is_printed(folder: Path, ran: Ran, tmp_path: Path) -> None:
+    where = ["--study", folder / "study", "--weights", "uniform", "--method"]
+    losses: list[bool] = []
+    for method, more in (("simple", []), ("simple", ["--rank", 1]), ("diagonal", [])):
+        found = foretaste("export", folder / "tiny.yaml", *where, method, *more, "--to", tmp_path / f"out{len(losses)}")
+        assert found.code == 0, found.err
+        losses.append("relative error" in found.out)
+    assert losses == [False, True, True]
+    for method in ("factors", "joint"):
+        options = ["--joint"] if method == "joint" else ["--method", method]
+        said = refused("export", folder / "tiny.yaml", *where[:-1], *options, "--to", tmp_path / "x", "--rank", 2)
+        assert f"what {method} writes has the recipe's rank" in said
 
 
 @pytest.mark.parametrize(

@@ -55,9 +55,9 @@ def ask(
 
     As jobs for another trainer: foretaste ask study.study --to mix --trainer trl -n 4
     """
-    if expire is not None and (pending or drop):
+    if (pending or drop) and (expire is not None or prefer or floor):
         raise StudyError(
-            "--expire drops old proposals before new ones are made; leave it out with --pending and --drop"
+            "--prefer, --floor and --expire are for new proposals; leave them out with --pending and --drop"
         )
     if to is not None or trainer is not None:
         from foretaste.cli.jobs import ask_jobs

@@ -93,8 +93,9 @@ def export(
         return
     of_files = {
         "--prior-precision": (prior_precision, "merges of imported experts"),
+        "--memory": (memory, "merges of imported checkpoints"),
     }
-    for name, (value, use) in (of_files | {"--memory": (memory, "merges of imported checkpoints")}).items():
+    for name, (value, use) in of_files.items():
         if value is not None:
             raise StudyError(f"{name} is for {use}; name the study's folder in place of the recipe, or leave it out")
     if mixture or trainer:

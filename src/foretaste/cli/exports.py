@@ -7,6 +7,7 @@ from rich.console import Console
 
 from foretaste.cli.printing import print_report
 from foretaste.cli.working import Request, working
+from foretaste.combine import REDUCTION_ERROR
 from foretaste.errors import StudyError
 from foretaste.report.progress import watching
 from foretaste.report.sections.work import mixture_section
@@ -17,8 +18,6 @@ from foretaste.workflow.files import FileMethod, Merging, merge_files, parse_wei
 from foretaste.workflow.mixing import RowFormat, check_mixture
 
 __all__ = ["export_merge", "export_mixture", "export_model"]
-
-_ERROR = "relative error of the reduction"
 
 
 def export_model(
@@ -49,7 +48,7 @@ def export_model(
     with working(recipe, study, var, command, None if weights is None else [weights], accept) as (work, points):
         record = work.export(to, points[0] if points else None, method, joint=joint, rank=rank, overwrite=overwrite)
     lines = [f"wrote {to}: {record['method']} at {record['at']}"]
-    if error := record.get(_ERROR):
+    if error := record.get(REDUCTION_ERROR):
         lines.append(f"reduced to rank {max(record['ranks'])}: {_error_text(error)}")
     print_report(as_json, record.to_dict, "\n".join(lines))
 
@@ -107,7 +106,7 @@ def export_merge(
         record = merge_files(opened, to, merging, watch, overwrite=overwrite)
     lines = [f"wrote {to}: {record['method']} at {record['at']}"]
     if rank is not None:
-        lines.append(f"reduced to rank {rank}: {_error_text(record[_ERROR])}")
+        lines.append(f"reduced to rank {rank}: {_error_text(record[REDUCTION_ERROR])}")
     print_report(as_json, {"written": str(to), **record}, "\n".join(lines))
 
 

@@ -25,9 +25,9 @@ def ask_jobs(
     pending: bool,
     as_json: bool,
 ) -> None:
-    """Write a job's folder for each joint run: of runs that are proposed now, or of those that are pending.
+    """Write a job's folder for each joint run: for new proposals, or for the pending ones.
 
-    The study is named, or the recipe that it has or gets.
+    ``study`` is a study's folder or a recipe.
     """
     command = ["ask", str(study), "--to", str(to), "--trainer", trainer, "-n", str(count)]
     command += ["--pending"] if pending else []

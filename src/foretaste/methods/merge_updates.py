@@ -54,12 +54,7 @@ def merge_updates(
         if isinstance(site, GaussianSite) and site.gradient is None and isinstance(site.center, Updates)
     }
     if len(centers) == len(sites) and (weights.corner is not None or all(_is_flat(site) for site in sites.values())):
-        whole = {
-            task: replace(site, center=centers[task].whole, precision=site.precision)
-            for task, site in sites.items()
-            if isinstance(site, GaussianSite)
-        }
-        flat = {task: GaussianSite.flat(site.center, site.carried) for task, site in whole.items()}
+        flat = {task: GaussianSite.flat(centers[task].whole, site.buffers) for task, site in sites.items()}
         preview = merge(Gaussian(mean.whole, prior.precision), flat, weights, device=device)
         return replace(preview, params=add_updates(weights, centers, preview.params))
     preview = merge(prior, sites, weights, start=start, stop=stop, device=device)

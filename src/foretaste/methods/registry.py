@@ -12,7 +12,7 @@ from foretaste.outputs import check_mixable
 from foretaste.sources.space import OWN, Space
 from foretaste.task import Task
 
-__all__ = ["check_methods", "find_method", "fits", "last_with_params", "require_params"]
+__all__ = ["check_methods", "estimates_curvature", "find_method", "fits", "last_with_params", "require_params"]
 
 
 @cache
@@ -70,6 +70,19 @@ def fits(method: str, space: Space) -> bool:
     """
     coordinates = METHOD_TABLE[method].coordinates
     return coordinates == "any" or (coordinates == "trained") == (space.name == OWN.name)
+
+
+def estimates_curvature(methods: Sequence[str], space: Space) -> bool:
+    """Tell whether a study estimates curvature: always, but where it would be as large as the weights for no use.
+
+    Args:
+        methods: The recipe's methods.
+        space: The coordinates in which the tasks' models are merged.
+
+    >>> estimates_curvature(["simple"], OWN)
+    True
+    """
+    return space.name == OWN.name or any(METHOD_TABLE[method].has_curvature for method in methods)
 
 
 def require_params(method: str) -> None:

@@ -29,7 +29,7 @@ def is_imported(params: Params) -> bool:
     return any(name.startswith(_A) for name in params)
 
 
-def stored_factors(params: Params, layouts: Mapping[str, Layout]) -> dict[str, Factors | Tensor]:
+def stored_factors(params: Params, layouts: Mapping[str, Layout]) -> dict[str, Factors]:
     """Read the factors of an imported adapter.
 
     Args:

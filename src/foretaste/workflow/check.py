@@ -8,8 +8,8 @@ from accelerate import PartialState
 
 from foretaste.errors import BadInput
 from foretaste.loading import load
-from foretaste.method_table import uses_curvature, with_controls
-from foretaste.methods.registry import check_methods
+from foretaste.method_table import with_controls
+from foretaste.methods.registry import check_methods, estimates_curvature
 from foretaste.one_line import one_line
 from foretaste.params import parameters_of, shape_of
 from foretaste.plan import Recipe
@@ -19,7 +19,6 @@ from foretaste.report.json import plain
 from foretaste.report.sections.work import check_section
 from foretaste.sources.plans import FunctionModel, MemoryModel
 from foretaste.sources.problem import Problem
-from foretaste.sources.space import OWN
 from foretaste.task import Task
 from foretaste.work.context import Unwatched, Watch
 from foretaste.work.tracking import check_tracker
@@ -126,7 +125,7 @@ def check_problem(recipe: Recipe, problem: Problem, text: str, file: str, watch:
     try:
         recipe.check_goal(problem.names)
         check_methods(recipe.preview.methods, problem.tasks, problem.space)
-        if uses_curvature(recipe.preview.methods):
+        if estimates_curvature(recipe.preview.methods, problem.space):
             problem.space.check_curvature(problem.model)
     except BadInput as error:
         raise where(error.at("preview", "methods"), file, text) from error
@@ -144,17 +143,17 @@ def check_problem(recipe: Recipe, problem: Problem, text: str, file: str, watch:
 def _size_of(recipe: Recipe, problem: Problem, numbers: Mapping[str, int], trainings: tuple[int, int]) -> StudySize:
     methods = with_controls(recipe.preview.methods)
     trained = sum(count for name, count in numbers.items() if name in problem.trained)
-    mean = problem.space.prior_mean(problem.model, problem.trained)
+    mean, curvature = problem.space.prior_mean(problem.model, problem.trained), _curvature(problem, methods)
     single, joint = trainings
     return StudySize(
         trained=trained,
         frozen=sum(numbers.values()) - trained,
-        merged=sum(math.prod(shape_of(mean, name)) for name in mean),
+        merged=sum(math.prod(shape_of(mean, name)) for name in mean) if curvature else None,
         tasks=single,
         joint_runs=joint,
         previews=len(grid(recipe, problem)),
         methods=len(methods),
-        curvature=_curvature(problem, methods),
+        curvature=curvature,
         steps=recipe.finetune.steps,
         joint_steps=recipe.joint.steps,
     )
@@ -162,7 +161,7 @@ def _size_of(recipe: Recipe, problem: Problem, numbers: Mapping[str, int], train
 
 def _curvature(problem: Problem, methods: Sequence[str]) -> float:
     """Numbers of curvature per merged number."""
-    if problem.space is not OWN and not uses_curvature(methods):
+    if not estimates_curvature(methods, problem.space):
         return 0.0
     return 1.0 + (KRONECKER if {"kronecker", "anchored"} & set(methods) else 0.0)
 

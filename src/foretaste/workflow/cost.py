@@ -27,9 +27,9 @@ class StudySize:
         joint_runs: Joint runs, confirmation included.
         previews: Weightings that are previewed.
         methods: Preview methods.
-        merged: Numbers that are merged; those of the trained params if left out. With LoRA, the entries of the weights
-            that have factors, and new heads.
-        curvature: Numbers of curvature per merged number: 1 for the diagonal, which `run` always estimates, and
+        merged: Numbers that are merged; those of the trained params if left out, as for LoRA without curvature. With
+            curvature, LoRA merges the entries of the weights that have factors, and new heads.
+        curvature: Numbers of curvature per merged number: 1 for the diagonal, which `run` estimates, and
             `KRONECKER` more for the methods `kronecker` and `anchored` (the default).
         steps: Steps of a single-task run.
         joint_steps: Steps of a joint run; as many as of a single-task run if left out.

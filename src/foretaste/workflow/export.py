@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from foretaste import __version__
+from foretaste.combine import REDUCTION_ERROR
 from foretaste.document.blocks import Section, line_table
 from foretaste.errors import StudyError
 from foretaste.export.folder import FACTS, check_folder, new_folder
 from foretaste.lora import Factors
-from foretaste.method_table import check_method_name
+from foretaste.method_table import METHOD_TABLE, check_method_name
 from foretaste.methods.previews import preview_inputs
 from foretaste.methods.registry import last_with_params, require_params
 from foretaste.params import Params, swapped, tensors_of
@@ -175,9 +176,13 @@ def check_rank(recipe: Recipe, method: str, rank: int | None) -> None:
     >>> from foretaste.recipe import parse
     >>> check_rank(parse("{name: a, model: {source: digits}}"), "simple", None)
     """
-    if rank is not None and (recipe.finetune.method != "lora" or method == "joint"):
-        what = "the joint run has the recipe's own" if method == "joint" else "this study trains all params"
-        raise StudyError(f"rank (--rank) is for previews of models trained by LoRA, and {what}; leave it out")
+    if rank is None:
+        return
+    what = "this study trains all params" if recipe.finetune.method != "lora" else ""
+    if method == "joint" or METHOD_TABLE[method].coordinates == "lora":
+        what = f"what {method} writes has the recipe's rank"
+    if what:
+        raise StudyError(f"rank (--rank) is for merges of LoRA updates, and {what}; leave it out")
 
 
 def check_target(recipe: Recipe, study: Path, target: Path, *, overwrite: bool = False) -> None:
@@ -238,5 +243,5 @@ def _preview(
     if isinstance(params, Updates) and isinstance(space, WeightSpace):
         params, error = space.reduced(params, rank, len(session.problem.tasks))
         ranks = sorted({update.rank for update in params.layers.values() if isinstance(update, Factors)})
-        facts |= {"ranks": ranks, "relative error of the reduction": error}
+        facts |= {"ranks": ranks, REDUCTION_ERROR: error}
     return params, facts

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 
 from foretaste import __version__
-from foretaste.combine import combine
+from foretaste.combine import REDUCTION_ERROR, combine
 from foretaste.errors import DataError, ParamsError, StudyError
 from foretaste.export.adapter import write_adapter
 from foretaste.export.checkpoint import new_checkpoint
@@ -175,7 +175,7 @@ def _adapters(
         way = " (foretaste import STUDY --base FOLDER)" if base is None else ""
         raise DataError(f"{error}{way}") from error
     ranks = sorted({factors.rank for factors in combined.adapter.modules.values()})
-    facts |= {"ranks": ranks, "relative error of the reduction": combined.error, "left out": list(combined.left_out)}
+    facts |= {"ranks": ranks, REDUCTION_ERROR: combined.error, "left out": list(combined.left_out)}
     write_adapter(target, combined.adapter, facts, overwrite=overwrite, keep=keep)
     return facts
 

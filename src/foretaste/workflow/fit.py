@@ -4,14 +4,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from foretaste.errors import StudyError
-from foretaste.method_table import uses_curvature
 from foretaste.methods.diagonal import task_curvatures
+from foretaste.methods.registry import estimates_curvature
 from foretaste.methods.simple import task_runs
 from foretaste.one_line import one_line
 from foretaste.readable import ReadableMapping, Record, View, register_view
 from foretaste.report.sections.training import fit_section
 from foretaste.sources.problem import Problem
-from foretaste.sources.space import OWN
 from foretaste.store.study import Done, StudyStore
 from foretaste.surface.table import Headline, headlines
 from foretaste.train.curve import TrainingCurve, training_curve
@@ -116,8 +115,7 @@ def fit(session: Session, *, only_estimate: bool = False) -> FittedTasks:
     if only_estimate:
         require_models(session.problem, session.study.path)
         forget_curvature(session.study)
-    methods = session.recipe.preview.methods
-    if session.problem.space is not OWN and not only_estimate and not uses_curvature(methods):
+    if not only_estimate and not estimates_curvature(session.recipe.preview.methods, session.problem.space):
         runs = task_runs(session)
         session.finish(list(runs.values()))
         return FittedTasks({task: FittedTask(run.done(session), None) for task, run in runs.items()})

@@ -141,7 +141,7 @@ class Runners:
                 stop_if_asked(self.session.watch)
                 self._together(lacking[start : start + size], part)
         elif lacking:
-            self._each(lacking, part)
+            self._by_engine(lacking, part)
         self.positions |= ends
 
     def tallies(self) -> dict[str, Tally]:
@@ -223,7 +223,7 @@ class Runners:
             runner.seconds += (time.perf_counter() - begin) / len(group)
             self._advance(runner, _size(part))
 
-    def _each(self, lacking: Sequence[Runner], part: Part) -> None:
+    def _by_engine(self, lacking: Sequence[Runner], part: Part) -> None:
         """Let the engine evaluate large ones; their outputs are in the study then."""
         ranges = tuple((task, *ends) for task, ends in part.items())
         works = [RacePart(self.method, runner.weights, ranges) for runner in lacking]

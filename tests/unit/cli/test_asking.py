@@ -24,10 +24,11 @@ def test_asking_listing_and_dropping(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("option", [["--pending"], ["--drop", "all"]])
-def test_old_proposals_are_dropped_where_new_ones_are_made(tmp_path: Path, option: list[str]) -> None:
+def test_what_shapes_new_proposals_is_refused_without_any(tmp_path: Path, option: list[str]) -> None:
     swarm(folder := tmp_path / "s", made_up_runs(8)).close()
     foretaste("ask", folder)
-    assert "--expire drops old proposals before new ones are made" in refused("ask", folder, *option, "--expire", 1)
+    for more in (["--expire", 1], ["--prefer", "worst"], ["--floor", "web<=3"]):
+        assert "--expire are for new proposals; leave them out" in refused("ask", folder, *option, *more)
     assert len(json.loads(foretaste("ask", folder, "--pending", "--json").out)) == 1
 
 

@@ -5,7 +5,7 @@ from problems import digits_recipe
 
 
 def test_a_rank_is_for_adapters(tmp_path: Path) -> None:
-    assert "rank (--rank) is for previews of models trained by LoRA, and this study trains all params" in refused(
+    assert "rank (--rank) is for merges of LoRA updates, and this study trains all params" in refused(
         "export", digits_recipe(tmp_path), "--to", tmp_path / "x", "--rank", 2
     )
 

@@ -26,7 +26,6 @@ def test_what_is_kept_is_read_back_exactly() -> None:
     found = stored_factors(kept, {"q.weight": "linear", "e.weight": "embedding"})
     for name, one in own.items():
         other = found[name]
-        assert not isinstance(other, torch.Tensor)
         assert torch.equal(delta(Adapter({"x": one}), "x"), delta(Adapter({"x": other}), "x"))
 
 
