@@ -111,7 +111,7 @@ def _outside_facts(summary: Summary) -> str:
 def _goal(summary: Summary) -> str:
     floors = " and ".join(str(floor) for floor in summary.floors)
     kind = summary.preference.kind
-    goal = {"worst": "the best worst task", "knee": str(summary.preference)}.get(
+    goal = {"worst": "the best result for the worst task", "knee": str(summary.preference)}.get(
         kind, f"the highest {str(summary.preference).removeprefix('the ')}"
     )
     return goal + (f", with {floors}" if floors else "")

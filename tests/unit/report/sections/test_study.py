@@ -56,6 +56,6 @@ def test_joint_runs_alone_are_enough_to_recommend(make: Study) -> None:
 
 def test_facts_are_one_line(make: Study) -> None:
     assert study_facts(make(AB)) == "Tasks: a, b. 10 previews, 5 joint runs. Goal: the highest mean over tasks."
-    assert study_facts(make(AB, preference="worst")).endswith("Goal: the best worst task.")
+    assert study_facts(make(AB, preference="worst")).endswith("Goal: the best result for the worst task.")
     assert study_facts(make(AB, floors=["all>=0.5"])).endswith("Goal: the highest mean over tasks, with all>=0.5.")
     assert study_facts(make(AB, preference="a=3,b=1")).endswith("Goal: the highest mean weighted a 75%, b 25%.")
