@@ -118,8 +118,8 @@ class TransformersModel(RecipePart):
     dtype: Dtype = Field(
         "auto",
         description=(
-            "number format of the params that LoRA leaves frozen: auto keeps bfloat16 where the checkpoint has it;"
-            " what is trained is float32"
+            "number format of the params that LoRA leaves frozen: auto keeps bfloat16 where the checkpoint has it and"
+            " the device is fast in it; what is trained is float32"
         ),
     )
     attention: Attention | None = Field(None, description="how attention is computed; transformers' choice if left out")

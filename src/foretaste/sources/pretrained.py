@@ -11,6 +11,7 @@ from torch import nn
 
 from foretaste.errors import DataError
 from foretaste.names import first_few
+from foretaste.sources import bfloat16
 from foretaste.sources.checkpoint import INDEX, companion_files
 from foretaste.sources.extra import datasets, transformers
 from foretaste.sources.heads import Heads
@@ -85,8 +86,8 @@ def pretrained(
         classes: Number of classes. A head that the checkpoint lacks in this size is new. None for models of which the
             checkpoint must have every tensor.
         whole: Whether the checkpoint must have the head too.
-        dtype: See `ModelRequest`. Params stored as float16 are float32 under ``auto``: float16 overflows without a
-            scaled loss.
+        dtype: See `ModelRequest`. Under ``auto`` params are float32 if they are stored as float16, which overflows
+            without a scaled loss, or as bfloat16 where the device is slow in it.
         attention: How attention is computed; transformers' choice if left out.
 
     Raises:
@@ -113,7 +114,8 @@ def pretrained(
         raise DataError(f"{path!r} cannot be loaded for {kind}: {message}; {advice}") from error
     _refuse_gaps(path, model, report, "" if classes is None or whole else f"{model.base_model_prefix}.")
     assert isinstance(model, nn.Module)
-    return model if next(model.parameters()).dtype in (torch.float32, torch.bfloat16) else model.float()
+    narrow = dtype == "auto" and next(model.parameters()).dtype == torch.bfloat16 and bfloat16.is_fast()
+    return model if narrow or dtype == "bfloat16" else model.float()
 
 
 def _refuse_gaps(path: str, model: nn.Module, report: Mapping[str, Iterable[object]], part: str) -> None:
@@ -188,13 +190,16 @@ def configuration(model: nn.Module) -> list[tuple[str, object]]:
 
 
 def stored_as(model: nn.Module) -> str:
-    """Name the number format of a model's params, for facts; empty for float32.
+    """Name the number format of a model's params, for facts; empty if they were stored as float32, and are.
 
     >>> stored_as(nn.Linear(1, 1, dtype=torch.bfloat16))
     ' in bfloat16'
     """
-    dtype = next(model.parameters()).dtype
-    return "" if dtype == torch.float32 else f" in {str(dtype).removeprefix('torch.')}"
+    dtype, stored = next(model.parameters()).dtype, getattr(getattr(model, "config", None), "dtype", None)
+    if dtype == torch.float32:
+        widened = stored == torch.bfloat16
+        return " in float32, since this processor is slow in the checkpoint's bfloat16" if widened else ""
+    return f" in {str(dtype).removeprefix('torch.')}"
 
 
 def positions_of(model: nn.Module) -> int | None:

@@ -68,7 +68,7 @@ class ModelRequest:
         harness: Options of lm-evaluation-harness.
         seed: Seed of new parameters, such as heads.
         dtype: Number format of the checkpoint's params: ``bfloat16``, ``float32``, or ``auto`` for bfloat16 where the
-            checkpoint has it and float32 elsewhere.
+            checkpoint has it and the device is fast in it, and float32 elsewhere.
         attention: How attention is computed; transformers' choice if left out.
     """
 

@@ -17,6 +17,7 @@ from foretaste.readable import Readable, View, register_view
 from foretaste.recipe import where
 from foretaste.report.json import plain
 from foretaste.report.sections.work import check_section
+from foretaste.sources import bfloat16
 from foretaste.sources.plans import FunctionModel, MemoryModel
 from foretaste.sources.problem import Problem
 from foretaste.task import Task
@@ -119,7 +120,8 @@ def check_problem(recipe: Recipe, problem: Problem, text: str, file: str, watch:
         micro = recipe.finetune.micro_batch or recipe.finetune.batch_size
         trial = try_batches(problem, micro, recipe.preview.batch_size, watch)
         own_code = isinstance(recipe.model, FunctionModel | MemoryModel)
-        warnings = _warn_of_twins(recipe) + problem.warnings + (try_labels(problem, trial.classes) if own_code else ())
+        labels = try_labels(problem, trial.classes) if own_code else ()
+        warnings = _warn_of_twins(recipe) + _warn_of_slow_bfloat16(recipe) + problem.warnings + labels
     except BadInput as error:
         raise where(error, file, text) from error.__cause__
     try:
@@ -187,6 +189,22 @@ def _warn_of_twins(recipe: Recipe) -> tuple[str, ...]:
     advice = "so that one task's weight counts twice; remove one, or name other data"
     return tuple(
         f"tasks {twin!r} and {name!r} are the same in everything, {advice}" for twin, name in pairs if twin is not None
+    )
+
+
+def _warn_of_slow_bfloat16(recipe: Recipe) -> tuple[str, ...]:
+    """Warn of every field that asks for bfloat16 where the device is slow in it."""
+    fields = {
+        "model.dtype": getattr(recipe.model, "dtype", None) == "bfloat16",
+        "finetune.mixed_precision": recipe.finetune.mixed_precision == "bf16",
+        "preview.mixed_precision": recipe.preview.mixed_precision == "bf16",
+    }
+    asking = [field for field, narrow in fields.items() if narrow]
+    if not asking or bfloat16.is_fast():
+        return ()
+    return (
+        f"{' and '.join(asking)} ask for bfloat16, which this processor has no instructions for: it may take twenty"
+        " times as long as float32; remove it to compute in float32",
     )
 
 

@@ -387,7 +387,7 @@ class TestFrozenInBfloat16:
     def test_what_is_trained_is_float32_and_the_rest_as_it_was_stored(
         self, tmp_path: Path, checkpoints: Checkpoints
     ) -> None:
-        problem = self.problem(tmp_path, checkpoints.llama, "auto")
+        problem = self.problem(tmp_path, checkpoints.llama, "bfloat16")
         kinds = {name in problem.trained: tensor.dtype for name, tensor in parameters_of(problem.model).items()}
         assert kinds == {True: torch.float32, False: torch.bfloat16}
         assert dict(problem.facts)["architecture"].endswith(" in bfloat16")
@@ -398,7 +398,7 @@ class TestFrozenInBfloat16:
     def test_outputs_and_curvature_are_those_of_float32_within_its_digits(
         self, tmp_path: Path, checkpoints: Checkpoints
     ) -> None:
-        half, full = (self.problem(tmp_path, checkpoints.llama, dtype) for dtype in ("auto", "float32"))
+        half, full = (self.problem(tmp_path, checkpoints.llama, dtype) for dtype in ("bfloat16", "float32"))
         params = stirred(full)
         torch.testing.assert_close(logits(half, 0, params).float(), logits(full, 0, params), rtol=0.05, atol=0.1)
         found, expected = (
@@ -415,7 +415,7 @@ class TestFrozenInBfloat16:
         path = shutil.copytree(checkpoints.bert, tmp_path / "half")
         half = transformers.BertForSequenceClassification.from_pretrained(path, dtype=torch.bfloat16)
         half.save_pretrained(path)
-        problem = add_lora(load(str(path), "text-classification", plans, max_length=16, dtype="auto"), SMALL)
+        problem = add_lora(load(str(path), "text-classification", plans, max_length=16, dtype="bfloat16"), SMALL)
         own = parameters_of(problem.model)
         assert {own[name].dtype for name in problem.trained} == {torch.float32}
         assert {own[name].dtype for name in own if name not in problem.trained} == {torch.bfloat16}

@@ -94,6 +94,15 @@ def test_tasks_that_are_the_same_in_everything_are_warned_of(tmp_path: Path, che
     ) in result.warnings
 
 
+@pytest.mark.parametrize(("fast", "count"), [(True, 0), (False, 1)])
+def test_bfloat16_is_warned_of_where_it_is_slow(monkeypatch: pytest.MonkeyPatch, fast: bool, count: int) -> None:
+    monkeypatch.setattr("foretaste.workflow.check.bfloat16.is_fast", lambda: fast)
+    text = "{name: a, model: {source: digits}, finetune: {mixed_precision: bf16}, preview: {mixed_precision: bf16}}"
+    warnings = check(parse(text), text, "r.yaml")[0].warnings
+    start = "finetune.mixed_precision and preview.mixed_precision ask for bfloat16, which this processor has no"
+    assert sum(line.startswith(start) for line in warnings) == len(warnings) == count
+
+
 def test_a_tracker_that_is_not_installed_is_refused_before_anything_is_created(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
