@@ -72,6 +72,11 @@ def export(
         list[TrainerChoice] | None,
         typer.Option(help="Also write a trainer's configuration for the mixture; repeatable."),
     ] = None,
+    push: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Also upload the model to this repository on the Hugging Face hub."),
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
     overwrite: Overwrite = False,
     study: StudyOption = None,
     var: Variables = None,
@@ -83,13 +88,17 @@ def export(
     """
     from foretaste.cli.exports import export_merge, export_mixture, export_model
 
+    if private and push is None:
+        raise StudyError("--private is for uploads; add --push NAME, or leave it out")
+    if push is not None and (mixture or trainer):
+        raise StudyError("--push uploads models; leave it out, and upload the rows with: hf upload")
     if recipe.is_dir():
         if mixture or trainer:
             raise StudyError("a mixture needs the tasks' data; name the recipe in place of the study's folder")
         if joint:
             raise StudyError("--joint needs a recipe with the tasks' data; name it in place of the study's folder")
         room = None if memory is None else size(memory, "--memory")
-        export_merge(recipe, to, weights, method, prior_precision, rank, room, overwrite, as_json)
+        export_merge(recipe, to, weights, method, prior_precision, rank, room, push, private, overwrite, as_json)
         return
     of_files = {
         "--prior-precision": (prior_precision, "merges of imported experts"),
@@ -104,4 +113,4 @@ def export(
         form, names = mixture or "jsonl", [choice.value for choice in trainer or ()]
         export_mixture(recipe, to, weights, form, names, overwrite, study, var, as_json)
         return
-    export_model(recipe, to, weights, method, joint, rank, overwrite, study, var, as_json)
+    export_model(recipe, to, weights, method, joint, rank, push, private, overwrite, study, var, as_json)

@@ -1,6 +1,6 @@
 """The three things that the export command writes: a model, the rows of a joint run, a merge of imported files."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -9,6 +9,8 @@ from foretaste.cli.printing import print_report
 from foretaste.cli.working import Request, working
 from foretaste.combine import REDUCTION_ERROR
 from foretaste.errors import StudyError
+from foretaste.export.card import largest_rank, served_rank
+from foretaste.export.hub import check_hub, upload
 from foretaste.report.progress import watching
 from foretaste.report.sections.work import mixture_section
 from foretaste.store.study import StudyStore
@@ -19,6 +21,8 @@ from foretaste.workflow.mixing import RowFormat, check_mixture
 
 __all__ = ["export_merge", "export_mixture", "export_model"]
 
+_USUAL_RANK = 16  # the largest that vLLM serves unless it is told otherwise
+
 
 def export_model(
     recipe: Path,
@@ -27,6 +31,8 @@ def export_model(
     method: str | None,
     joint: bool,
     rank: int | None,
+    push: str | None,
+    private: bool,
     overwrite: bool,
     study: Path | None,
     var: list[str] | None,
@@ -36,6 +42,7 @@ def export_model(
     written = choose_written(method, joint=joint)
     options = ["--joint"] if joint else ["--method", method] if method else []
     options += [] if rank is None else ["--rank", str(rank)]
+    options += [] if push is None else ["--push", push, *(["--private"] if private else [])]
     command = ["export", str(recipe), "--to", str(to), *options, *(["--overwrite"] if overwrite else [])]
 
     def accept(request: Request) -> None:
@@ -44,13 +51,16 @@ def export_model(
         check_rank(request.recipe, chosen, rank)
         if chosen == "joint":
             check_trainable(request.problem, request.points)
+        if push is not None:
+            check_hub(push, overwrite=overwrite)
 
     with working(recipe, study, var, command, None if weights is None else [weights], accept) as (work, points):
-        record = work.export(to, points[0] if points else None, method, joint=joint, rank=rank, overwrite=overwrite)
+        at = points[0] if points else None
+        record = work.export(to, at, method, joint=joint, rank=rank, push=push, private=private, overwrite=overwrite)
     lines = [f"wrote {to}: {record['method']} at {record['at']}"]
     if error := record.get(REDUCTION_ERROR):
         lines.append(f"reduced to rank {max(record['ranks'])}: {_error_text(error)}")
-    print_report(as_json, record.to_dict, "\n".join(lines))
+    print_report(as_json, record.to_dict, "\n".join([*lines, *_more_lines(record)]))
 
 
 def export_mixture(
@@ -86,6 +96,8 @@ def export_merge(
     prior_precision: float | None,
     rank: int | None,
     memory: int | None,
+    push: str | None,
+    private: bool,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -100,6 +112,8 @@ def export_merge(
         )
     if prior_precision is not None and method != "diagonal":
         raise StudyError("--prior-precision is for --method diagonal; simple averaging has none")
+    if push is not None:
+        check_hub(push, overwrite=overwrite)
     with watching(Console(stderr=True)) as watch, StudyStore.open(folder) as opened:
         how: FileMethod = "diagonal" if method == "diagonal" else "simple"
         merging = Merging(parse_weights(opened, weights), how, prior_precision, rank, memory)
@@ -107,7 +121,18 @@ def export_merge(
     lines = [f"wrote {to}: {record['method']} at {record['at']}"]
     if rank is not None:
         lines.append(f"reduced to rank {rank}: {_error_text(record[REDUCTION_ERROR])}")
-    print_report(as_json, {"written": str(to), **record}, "\n".join(lines))
+    record = {"written": str(to), **({} if push is None else {"pushed": upload(to, push, private=private)}), **record}
+    print_report(as_json, record, "\n".join([*lines, *_more_lines(record)]))
+
+
+def _more_lines(record: Mapping[str, object]) -> Iterator[str]:
+    """Tell what a server of adapters must allow, and where an upload is."""
+    if (rank := largest_rank(record)) is not None and rank > _USUAL_RANK:
+        bound = served_rank(rank)
+        way = "more than vLLM serves; lower it with --rank" if bound is None else f"vLLM needs --max-lora-rank {bound}"
+        yield f"rank {rank}: {way}"
+    if "pushed" in record:
+        yield f"uploaded to {record['pushed']}"
 
 
 def _error_text(error: object) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from foretaste.errors import ParamsError
+from foretaste.export.card import CARD
 from foretaste.export.folder import FACTS, new_folder
 from foretaste.lora import Adapter
 from foretaste.sources.adapter import CONFIG, TENSORS
@@ -29,6 +30,7 @@ def write_adapter(
     *,
     overwrite: bool = False,
     keep: Mapping[str, Path] | None = None,
+    card: str = "",
 ) -> None:
     """Write an adapter in PEFT's form, there under its name when it is complete and not before.
 
@@ -39,6 +41,7 @@ def write_adapter(
         facts: How it came about; kept in ``foretaste.json`` and in the tensor file's metadata.
         overwrite: Whether a folder that foretaste wrote is replaced.
         keep: What is never replaced, see `new_folder`.
+        card: Text of the model card; none is written if left out.
 
     Raises:
         ParamsError: PEFT expects the head of a classifier, and the adapter has none.
@@ -65,3 +68,5 @@ def write_adapter(
         write_whole(folder / TENSORS, lambda path: save_file(tensors, path, metadata=metadata))
         for name, content in ((CONFIG, config_of_adapter(adapter)), (FACTS, facts)):
             (folder / name).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+        if card:
+            (folder / CARD).write_text(card, encoding="utf-8")

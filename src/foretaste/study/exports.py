@@ -36,6 +36,8 @@ class ExportVerbs(OutsideVerbs):
         *,
         joint: bool = False,
         rank: int | None = None,
+        push: str | None = None,
+        private: bool = False,
         overwrite: bool = False,
     ) -> Export:
         """Write a preview or a joint run as a model; see `foretaste.workflow.export.export`.
@@ -46,12 +48,14 @@ class ExportVerbs(OutsideVerbs):
             method: A preview method; the recipe's last one that has params if left out.
             joint: Whether the joint run is written in place of a preview; it is trained if there is none.
             rank: The largest rank of a merged adapter, where models are trained by LoRA.
+            push: Name of a repository on the Hugging Face hub that the folder is uploaded to, too.
+            private: Whether a new repository is for its owner alone.
             overwrite: Whether a folder that foretaste wrote is replaced.
         """
         with self._at_work() as session:
             name = choose_written(method, joint=joint)
             where = self._weights(session, weights)
-            return export(session, Path(to), where, name, rank=rank, overwrite=overwrite)
+            return export(session, Path(to), where, name, rank=rank, push=push, private=private, overwrite=overwrite)
 
     def export_mixture(
         self,

@@ -9,7 +9,9 @@ from foretaste import __version__
 from foretaste.combine import REDUCTION_ERROR
 from foretaste.document.blocks import Section, line_table
 from foretaste.errors import StudyError
+from foretaste.export.card import CARD, Loading, card_text
 from foretaste.export.folder import FACTS, check_folder, new_folder
+from foretaste.export.hub import check_hub, upload
 from foretaste.lora import Factors
 from foretaste.method_table import METHOD_TABLE, check_method_name
 from foretaste.methods.previews import preview_inputs
@@ -65,6 +67,8 @@ def export(
     method: str | None = None,
     *,
     rank: int | None = None,
+    push: str | None = None,
+    private: bool = False,
     overwrite: bool = False,
 ) -> Export:
     """Write a model as its source keeps models: a transformers checkpoint, or a safetensors file.
@@ -77,6 +81,8 @@ def export(
             left out.
         rank: The largest rank of a merged adapter. If left out, a sum of factors is exact, and a merge with curvature
             gets the rank that the tasks' factors have together.
+        push: Name of a repository on the Hugging Face hub that the folder is uploaded to.
+        private: Whether a new repository is for its owner alone.
         overwrite: Whether a folder that foretaste wrote is replaced, when the new one is complete; never one that the
             study needs.
 
@@ -86,7 +92,7 @@ def export(
     Raises:
         RecipeError: A preview method without params.
         StudyError: A rank, and no preview of models that are trained by LoRA.
-        StorageError: The folder exists, or the disk refuses.
+        StorageError: The folder or the repository exists, or the disk or the hub refuses.
 
     >>> import tempfile
     >>> from foretaste.recipe import parse
@@ -103,6 +109,8 @@ def export(
     """
     method = choose_export_method(session.recipe, method)
     check_rank(session.recipe, method, rank)
+    if push is not None:
+        check_hub(push, overwrite=overwrite)
     model = session.problem.model
     needed = sum(t.numel() * t.element_size() for t in tensors_of(model).values())
     with new_folder(
@@ -123,7 +131,11 @@ def export(
         with swapped(model, params):
             session.problem.save(model, folder)
         (folder / FACTS).write_text(json.dumps(facts, indent=1) + "\n")
-    return Export({"written": str(target), **facts})
+        if isinstance(source := session.recipe.model, TransformersModel):
+            loading = Loading(source.path, source.row.model_class.__name__, session.recipe.finetune.method == "lora")
+            (folder / CARD).write_text(card_text(facts, loading), encoding="utf-8")
+    pushed = {} if push is None else {"pushed": upload(target, push, private=private)}
+    return Export({"written": str(target), **pushed, **facts})
 
 
 def default_method(recipe: Recipe) -> str:

@@ -14,8 +14,10 @@ from foretaste import __version__
 from foretaste.combine import REDUCTION_ERROR, combine
 from foretaste.errors import DataError, ParamsError, StudyError
 from foretaste.export.adapter import write_adapter
+from foretaste.export.card import CARD, Loading, card_text
 from foretaste.export.checkpoint import new_checkpoint
 from foretaste.export.folder import check_folder
+from foretaste.lora import Adapter
 from foretaste.one_line import one_line
 from foretaste.pieces import CHUNK
 from foretaste.posterior.diagonal import Diagonal
@@ -24,6 +26,7 @@ from foretaste.posterior.isotropic import Isotropic
 from foretaste.posterior.site import GaussianSite
 from foretaste.sources.adapter import open_adapter
 from foretaste.sources.checkpoint import open_checkpoint
+from foretaste.sources.kinds import kinds
 from foretaste.sources.preflight import preflight
 from foretaste.sources.preflight_adapters import base_tensors
 from foretaste.sources.site_file import open_diagonal
@@ -176,7 +179,8 @@ def _adapters(
         raise DataError(f"{error}{way}") from error
     ranks = sorted({factors.rank for factors in combined.adapter.modules.values()})
     facts |= {"ranks": ranks, REDUCTION_ERROR: combined.error, "left out": list(combined.left_out)}
-    write_adapter(target, combined.adapter, facts, overwrite=overwrite, keep=keep)
+    card = card_text(facts, _loading(combined.adapter))
+    write_adapter(target, combined.adapter, facts, overwrite=overwrite, keep=keep, card=card)
     return facts
 
 
@@ -209,7 +213,15 @@ def _checkpoints(
             writer.put(piece, tensors)
             watch.advance(sum(tensor.numel() for tensor in tensors.values()))
             stop_if_asked(watch)
+        (writer.folder / CARD).write_text(card_text(facts), encoding="utf-8")
     return facts
+
+
+def _loading(adapter: Adapter) -> Loading | None:
+    """How an adapter is loaded, if its configuration names its base and a task that transformers has a class for."""
+    base, task = (adapter.config.get(name) for name in ("base_model_name_or_path", "task_type"))
+    kind = next((kind for kind in kinds() if kind.peft_type is not None and kind.peft_type == task), None)
+    return Loading(base, kind.model_class.__name__, adapter=True) if kind and isinstance(base, str) and base else None
 
 
 def _site_of(model: ImportedModel, params: Stored) -> GaussianSite:
