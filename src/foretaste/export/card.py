@@ -35,6 +35,11 @@ class Loading:
     model_class: str
     adapter: bool
 
+    @property
+    def on_hub(self) -> bool:
+        """Whether the pretrained model's name means something on other machines."""
+        return not Path(self.base).exists()
+
 
 def largest_rank(facts: Mapping[str, object]) -> int | None:
     """Return the largest rank of an exported adapter, as far as its facts tell.
@@ -72,11 +77,10 @@ def card_text(facts: Mapping[str, object], loading: Loading | None = None) -> st
     - lora
     """
     adapter = loading.adapter if loading is not None else "ranks" in facts
-    on_hub = loading is not None and not Path(loading.base).exists()
     merged = facts["method"] != "joint"
     tags = ["foretaste", *(["model-merging"] if merged else []), *(["lora"] if adapter else [])]
     head = ModelCardData(
-        base_model=loading.base if loading is not None and on_hub else None,
+        base_model=loading.base if loading is not None and loading.on_hub else None,
         library_name="peft" if adapter else "transformers",
         tags=tags,
     )
@@ -114,7 +118,7 @@ def _origin(facts: Mapping[str, object], *, adapter: bool) -> str:
 
 def _use(facts: Mapping[str, object], loading: Loading) -> str:
     """Show how the model is loaded and served."""
-    name, base = loading.model_class, loading.base
+    name, base = loading.model_class, loading.base if loading.on_hub else "PATH_OF_THE_PRETRAINED_MODEL"
     if not loading.adapter:
         return (
             f'```python\nfrom transformers import {name}\n\nmodel = {name}.from_pretrained("PATH_OF_THIS_MODEL")\n```\n'
