@@ -8,6 +8,7 @@ from torch import nn
 
 from foretaste.errors import BadInput, DataError, MissingExtra
 from foretaste.plan import LORA, Recipe
+from foretaste.quantized import quantized_layers
 from foretaste.recipe import where
 from foretaste.sources.digits import digits
 from foretaste.sources.frozen import freeze_modules
@@ -86,6 +87,10 @@ def _adapted(recipe: Recipe, problem: Problem) -> Problem:
 def _adapted_as_planned(recipe: Recipe, problem: Problem) -> Problem:
     plan, model = recipe.finetune, recipe.model
     if plan.method is None:
+        if quantized_layers(problem.model):
+            raise DataError(
+                "the checkpoint's weights are quantised, so that only LoRA can train it; set finetune.method: lora"
+            ).at("model", "path")
         return problem if plan.freeze is None else freeze_modules(problem, plan.freeze)
     options = plan.model_dump(include=set(LORA) - {"method"})
     try:

@@ -126,7 +126,8 @@ class Updates(Lendable):
         with ExitStack() as stack:
             stack.enter_context(swapped(model, {**own, **self.whole}))
             for name, update in self.to(next(model.parameters()).device).layers.items():
-                narrow = update.to(parameters[name].dtype) if isinstance(update, Tensor) else update
+                like = parameters[name].dtype
+                narrow = update.to(like) if isinstance(update, Tensor) and like.is_floating_point else update
                 layer = _Adding(narrow, name in self.transposed)
                 stack.callback(modules[module_of(name)].register_forward_hook(layer).remove)
             yield

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from foretaste.errors import DataError
 from foretaste.metric_kinds import ModelMetric, TextMetric
-from foretaste.params import in_eval_mode, parameters_of
+from foretaste.params import in_eval_mode
+from foretaste.sources.architecture import architecture_of, configuration
 from foretaste.sources.chat import chat_template
 from foretaste.sources.checkpoint import check_checkpoint
 from foretaste.sources.data import Part, RawRows, read_rows, rows_digest
@@ -22,16 +23,14 @@ from foretaste.sources.language_rows import encode_rows
 from foretaste.sources.pretrained import (
     at,
     check_positions,
-    configuration,
     pretrained,
     quiet,
     saver,
-    stored_as,
     tokenizer_at,
 )
 from foretaste.sources.problem import Problem, text_digest
 from foretaste.sources.reading import reader
-from foretaste.sources.request import Attention, Dtype, HarnessOptions, ModelRequest, TaskRequest
+from foretaste.sources.request import FLOAT32, Format, HarnessOptions, ModelRequest, TaskRequest
 from foretaste.sources.row_warnings import Cut, TaskRows, cut_warning, file_warnings, overlap_warnings
 from foretaste.sources.tokens import EncodedRows, Tokens
 from foretaste.sources.writing import Writer
@@ -62,8 +61,7 @@ def load_kind(kind: ModelKind, model: ModelRequest, tasks: Sequence[TaskRequest]
         max_length=model.max_length,
         most=model.max_new_tokens,
         options=model.harness,
-        dtype=model.dtype,
-        attention=model.attention,
+        form=model.form,
     )
 
 
@@ -76,8 +74,7 @@ def load(
     max_length: int = 128,
     most: int | None = None,
     options: HarnessOptions | None = None,
-    dtype: Dtype = "float32",
-    attention: Attention | None = None,
+    form: Format = FLOAT32,
 ) -> Problem:
     """Load a pretrained language model and its tasks from data.
 
@@ -89,8 +86,7 @@ def load(
         max_length: Most tokens of prompt and completion together, or of source and target each.
         most: Most tokens written for metrics of texts; 64 if left out.
         options: Options of lm-evaluation-harness.
-        dtype: Number format of the model's params; see `ModelRequest`.
-        attention: How attention is computed; transformers' choice if left out.
+        form: The form of the checkpoint's params.
 
     Raises:
         DataError: Something cannot be read or does not fit; the field is named.
@@ -108,7 +104,7 @@ def load(
         columns = _columns(kind, plans, data)
         if Path(path).is_dir():
             at(("model", "path"), check_checkpoint, Path(path))
-        model = at(("model", "path"), pretrained, path, kind, dtype=dtype, attention=attention).eval()
+        model = at(("model", "path"), pretrained, path, kind, form=form).eval()
         tokens = at(("model", "path"), kind_named(kind).new_preparation, path, max_length, model)
         assert isinstance(tokens, Tokens)
         writing = any(isinstance(metric, TextMetric) for plan in plans for metric in plan.metrics)
@@ -124,8 +120,7 @@ def load(
         )
         for plan in plans
     }
-    count = sum(tensor.numel() for tensor in parameters_of(model).values())
-    facts = (("architecture", f"{type(model).__name__}, {count:,} parameters{stored_as(model)}"), ("model", path))
+    facts = (("architecture", architecture_of(model, model)), ("model", path))
     cut = "; ".join(note for _, note in tasks_and_cuts if note)
     all_facts = (*facts, ("cut to max_length", cut)) if cut else facts
     if judge is not None:

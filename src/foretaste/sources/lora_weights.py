@@ -8,6 +8,7 @@ from torch import nn
 from foretaste.errors import MissingExtra
 from foretaste.lora import Layout
 from foretaste.params import Params
+from foretaste.quantized import weight_shape
 from foretaste.sources.weight_space import Layer, Weight
 
 try:
@@ -45,7 +46,7 @@ def weights_with_factors(model: nn.Module, layers: Sequence[str], alpha: float, 
         weight, turned = base.weight, isinstance(base, Conv1D)
         assert isinstance(weight, torch.Tensor)
         own = names[id(a)], names[id(b)], alpha, stabilised, a.shape[0]
-        weights[names[id(weight)]] = Layer(layout, tuple(weight.shape), turned, *own)
+        weights[names[id(weight)]] = Layer(layout, weight_shape(base), turned, *own)
     return weights
 
 
@@ -66,7 +67,7 @@ def other_weights(layers: Mapping[str, nn.Module], targets: Sequence[str], param
         weight = module.weight
         assert isinstance(weight, torch.Tensor)
         if name not in targets and parameters.get(f"{name}.weight") is weight:
-            weights[f"{name}.weight"] = Weight(_layout(module), tuple(weight.shape), isinstance(module, Conv1D))
+            weights[f"{name}.weight"] = Weight(_layout(module), weight_shape(module), isinstance(module, Conv1D))
     return weights
 
 

@@ -18,7 +18,7 @@ from foretaste import bounds
 from foretaste.errors import MissingExtra, RecipeError
 from foretaste.sources.kind import ModelKind
 from foretaste.sources.kinds import column_description, column_roles, kind_named, kinds, metric_names
-from foretaste.sources.request import Attention, Dtype, HarnessOptions, ModelRequest, TaskRequest
+from foretaste.sources.request import Attention, Dtype, Format, HarnessOptions, ModelRequest, Quantization, TaskRequest
 
 __all__ = [
     "DigitsModel",
@@ -123,6 +123,12 @@ class TransformersModel(RecipePart):
         ),
     )
     attention: Attention | None = Field(None, description="how attention is computed; transformers' choice if left out")
+    quantization: Quantization | None = Field(
+        None,
+        description=(
+            "bits of the linear layers' weights that LoRA leaves frozen: nf4 for 4, int8 for 8; as dtype if left out"
+        ),
+    )
     harness: Harness | None = Field(None, description="how metrics of lm-evaluation-harness are measured")
 
     @property
@@ -138,13 +144,18 @@ class TransformersModel(RecipePart):
             frozen: Whether the pretrained params stay as they are, so that they can have the format of `dtype`.
 
         Raises:
-            RecipeError: The params are trained, and should have another format than float32.
+            RecipeError: The params are trained, and should have fewer bits than float32.
         """
         if self.dtype == "bfloat16" and not frozen:
             raise RecipeError(
                 "dtype bfloat16 is for params that LoRA leaves frozen, and this recipe trains them all; leave it out,"
                 " and set finetune.mixed_precision: bf16 to compute in bfloat16"
             ).at("model", "dtype")
+        if self.quantization is not None and not frozen:
+            raise RecipeError(
+                f"quantization {self.quantization} is for weights that LoRA leaves frozen, and this recipe trains them"
+                " all; remove this, or set finetune.method: lora"
+            ).at("model", "quantization")
         options = None if self.harness is None else HarnessOptions(**self.harness.model_dump())
         return ModelRequest(
             self.path,
@@ -154,8 +165,7 @@ class TransformersModel(RecipePart):
             self.max_new_tokens,
             options,
             seed,
-            dtype=self.dtype if frozen else "float32",
-            attention=self.attention,
+            form=Format(self.dtype if frozen else "float32", self.attention, self.quantization),
         )
 
 

@@ -16,17 +16,16 @@ from foretaste.sources.checkpoint import INDEX, companion_files
 from foretaste.sources.extra import datasets, transformers
 from foretaste.sources.heads import Heads
 from foretaste.sources.kinds import kind_named
-from foretaste.sources.request import Attention, Dtype
+from foretaste.sources.quantization import options_for, widen
+from foretaste.sources.request import FLOAT32, Format
 
 __all__ = [
     "at",
     "check_positions",
-    "configuration",
     "positions_of",
     "pretrained",
     "quiet",
     "saver",
-    "stored_as",
     "tokenizer_at",
     "tokenizer_text",
 ]
@@ -75,8 +74,7 @@ def pretrained(
     classes: int | None = None,
     *,
     whole: bool = False,
-    dtype: Dtype = "float32",
-    attention: Attention | None = None,
+    form: Format = FLOAT32,
 ) -> nn.Module:
     """Load a model with a checkpoint's params.
 
@@ -86,9 +84,8 @@ def pretrained(
         classes: Number of classes. A head that the checkpoint lacks in this size is new. None for models of which the
             checkpoint must have every tensor.
         whole: Whether the checkpoint must have the head too.
-        dtype: See `ModelRequest`. Under ``auto`` params are float32 if they are stored as float16, which overflows
-            without a scaled loss, or as bfloat16 where the device is slow in it.
-        attention: How attention is computed; transformers' choice if left out.
+        form: The form of the params. Under dtype ``auto`` they are float32 if they are stored as float16, which
+            overflows without a scaled loss, or as bfloat16 where the device is slow in it.
 
     Raises:
         DataError: The checkpoint cannot be loaded, or lacks tensors.
@@ -98,15 +95,19 @@ def pretrained(
     ...
     foretaste.errors.DataError: 'no-checkpoint/anywhere/at-all' cannot be loaded for causal-lm: ...
     """
+    options: dict[str, object] = {} if form.quantization is None else options_for(form.quantization)
     try:
+        if form.attention is not None:
+            options["attn_implementation"] = form.attention
+        if classes is not None:
+            options["num_labels"] = classes
         model, report = kind_named(kind).model_class.from_pretrained(
             path,
             ignore_mismatched_sizes=True,
-            dtype="auto" if dtype == "auto" else getattr(torch, dtype),
+            dtype="auto" if form.dtype == "auto" else getattr(torch, form.dtype),
             use_safetensors=True,
             output_loading_info=True,
-            **({} if classes is None else {"num_labels": classes}),
-            **({} if attention is None else {"attn_implementation": attention}),
+            **options,
         )
     except Exception as error:
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -114,8 +115,8 @@ def pretrained(
         raise DataError(f"{path!r} cannot be loaded for {kind}: {message}; {advice}") from error
     _refuse_gaps(path, model, report, "" if classes is None or whole else f"{model.base_model_prefix}.")
     assert isinstance(model, nn.Module)
-    narrow = dtype == "auto" and next(model.parameters()).dtype == torch.bfloat16 and bfloat16.is_fast()
-    return model if narrow or dtype == "bfloat16" else model.float()
+    narrow = form.dtype == "auto" and next(model.parameters()).dtype == torch.bfloat16 and bfloat16.is_fast()
+    return model if narrow or form.dtype == "bfloat16" else widen(model)
 
 
 def _refuse_gaps(path: str, model: nn.Module, report: Mapping[str, Iterable[object]], part: str) -> None:
@@ -171,35 +172,6 @@ def saver(path: str, write: Callable[[nn.Module, Path], None] = _checkpoint) -> 
                 shutil.copyfile(file, folder / file.name)
 
     return save
-
-
-def configuration(model: nn.Module) -> list[tuple[str, object]]:
-    """List the settings of an architecture besides its params: activations, dropout, window sizes.
-
-    Args:
-        model: A transformers model.
-
-    >>> model = transformers.GPT2LMHeadModel(transformers.GPT2Config(vocab_size=2, n_embd=2, n_layer=1, n_head=1))
-    >>> dict(configuration(model))["n_head"]
-    1
-    """
-    assert isinstance(model, transformers.PreTrainedModel)
-    config = model.config.to_dict()
-    passing = ("_name_or_path", "transformers_version", "id2label", "label2id", "dtype")
-    return sorted((key, value) for key, value in config.items() if key not in passing)
-
-
-def stored_as(model: nn.Module) -> str:
-    """Name the number format of a model's params, for facts; empty if they were stored as float32, and are.
-
-    >>> stored_as(nn.Linear(1, 1, dtype=torch.bfloat16))
-    ' in bfloat16'
-    """
-    dtype, stored = next(model.parameters()).dtype, getattr(getattr(model, "config", None), "dtype", None)
-    if dtype == torch.float32:
-        widened = stored == torch.bfloat16
-        return " in float32, since this processor is slow in the checkpoint's bfloat16" if widened else ""
-    return f" in {str(dtype).removeprefix('torch.')}"
 
 
 def positions_of(model: nn.Module) -> int | None:

@@ -13,6 +13,7 @@ from foretaste.digests import digest, examples_digest
 from foretaste.errors import TaskError
 from foretaste.one_line import one_line
 from foretaste.params import Params, buffers_of, first_nonfinite, parameters_of, snapshot, tensors_of
+from foretaste.quantized import scales_of
 from foretaste.sources.expert import Expert, read_tensors
 from foretaste.sources.space import OWN, Space
 from foretaste.task import Task
@@ -116,7 +117,7 @@ class Problem:
 
     def base(self) -> str:
         """Hash the content of the pretrained params."""
-        return digest(parameters_of(self.model) | buffers_of(self.model))
+        return digest(parameters_of(self.model) | buffers_of(self.model) | scales_of(self.model))
 
 
 def text_digest(parts: Iterable[object]) -> str:

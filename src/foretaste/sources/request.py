@@ -10,11 +10,23 @@ if TYPE_CHECKING:
     from foretaste.loss.unit import Unit
     from foretaste.metric_kinds import AnyMetric
 
-__all__ = ["Attention", "Dtype", "HarnessMetric", "HarnessOptions", "Head", "ModelRequest", "TaskRequest"]
+__all__ = [
+    "FLOAT32",
+    "Attention",
+    "Dtype",
+    "Format",
+    "HarnessMetric",
+    "HarnessOptions",
+    "Head",
+    "ModelRequest",
+    "Quantization",
+    "TaskRequest",
+]
 
 Head = Literal["auto", "shared", "private"]
 Dtype = Literal["auto", "bfloat16", "float32"]
 Attention = Literal["sdpa", "eager", "flash_attention_2"]
+Quantization = Literal["nf4", "int8"]
 
 _LABEL_ROLES = ("label", "labels")
 
@@ -56,6 +68,25 @@ class HarnessOptions:
 
 
 @dataclass(frozen=True)
+class Format:
+    """The form in which a checkpoint's params are loaded, and how the model computes.
+
+    Args:
+        dtype: Number format of the checkpoint's params: ``bfloat16``, ``float32``, or ``auto`` for bfloat16 where the
+            checkpoint has it and the device is fast in it, and float32 elsewhere.
+        attention: How attention is computed; transformers' choice if left out.
+        quantization: Bits of the linear layers' weights: ``nf4`` for 4, ``int8`` for 8; as ``dtype`` if left out.
+    """
+
+    dtype: Dtype = "float32"
+    attention: Attention | None = None
+    quantization: Quantization | None = None
+
+
+FLOAT32 = Format()
+
+
+@dataclass(frozen=True)
 class ModelRequest:
     """The request for a model.
 
@@ -67,9 +98,7 @@ class ModelRequest:
         max_new_tokens: Most tokens written for metrics of texts; the source's default if left out.
         harness: Options of lm-evaluation-harness.
         seed: Seed of new parameters, such as heads.
-        dtype: Number format of the checkpoint's params: ``bfloat16``, ``float32``, or ``auto`` for bfloat16 where the
-            checkpoint has it and the device is fast in it, and float32 elsewhere.
-        attention: How attention is computed; transformers' choice if left out.
+        form: The form of the checkpoint's params.
     """
 
     path: str
@@ -79,8 +108,7 @@ class ModelRequest:
     max_new_tokens: int | None = None
     harness: HarnessOptions | None = None
     seed: int = 0
-    dtype: Dtype = "float32"
-    attention: Attention | None = None
+    form: Format = FLOAT32
 
     __repr__ = one_line
 

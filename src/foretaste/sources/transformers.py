@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from foretaste.metric_kinds import AnyMetric
 from foretaste.params import parameters_of
+from foretaste.sources.architecture import architecture_of, configuration
 from foretaste.sources.checkpoint import check_checkpoint
 from foretaste.sources.class_rows import ClassRows, check_rows, read_parts
 from foretaste.sources.class_warnings import one_class_warnings
@@ -19,10 +20,10 @@ from foretaste.sources.heads import Heads
 from foretaste.sources.kind import ModelKind
 from foretaste.sources.kinds import kind_named
 from foretaste.sources.prepare import EncodedTexts, Images, Preparation, Texts
-from foretaste.sources.pretrained import at, check_positions, configuration, pretrained, quiet, saver, stored_as
+from foretaste.sources.pretrained import at, check_positions, pretrained, quiet, saver
 from foretaste.sources.problem import Problem, text_digest
 from foretaste.sources.reading import reader
-from foretaste.sources.request import Attention, Dtype, Head, ModelRequest, TaskRequest
+from foretaste.sources.request import FLOAT32, Format, Head, ModelRequest, TaskRequest
 from foretaste.sources.row_warnings import TaskRows, cut_warning, file_warnings, overlap_warnings
 from foretaste.task import Batch, Example, Examples, Task
 
@@ -37,8 +38,7 @@ def load(
     head: Head = "auto",
     max_length: int = 128,
     seed: int = 0,
-    dtype: Dtype = "float32",
-    attention: Attention | None = None,
+    form: Format = FLOAT32,
 ) -> Problem:
     """Load a pretrained classifier and its tasks from data.
 
@@ -49,8 +49,7 @@ def load(
         head: One head for all tasks, one each, or (``auto``) one per distinct label set.
         max_length: Longest text in tokens.
         seed: Seed of the new heads' initial params.
-        dtype: Number format of the checkpoint's params; see `ModelRequest`.
-        attention: How attention is computed; transformers' choice if left out.
+        form: The form of the checkpoint's params.
 
     Raises:
         DataError: Something cannot be read or does not fit; the field is named.
@@ -71,15 +70,13 @@ def load(
         if Path(path).is_dir():
             at(("model", "path"), check_checkpoint, Path(path))
         groups = heads_of({task_data.plan.name: task_data.labels for task_data in data}, head)
-        load_one = partial(pretrained, path, kind, dtype=dtype, attention=attention)
+        load_one = partial(pretrained, path, kind, form=form)
         model = at(("model", "path"), _model, load_one, groups, seed)
         row = kind_named(kind)
         prepare = at(("model", "path"), row.new_preparation, path, max_length, model)
         assert isinstance(prepare, Preparation)
         tasks = tuple(_task(row, task_data, model, groups, prepare) for task_data in data)
     described = "; ".join(f"{', '.join(members)}: {len(labels)} classes" for members, labels in groups.values())
-    count = sum(tensor.numel() for tensor in parameters_of(model).values())
-    architecture = f"{type(_owner(model)).__name__}, {count:,} parameters{stored_as(_owner(model))}"
     rows = {
         task_data.plan.name: RawRows.of(
             (task_data.train, task_data.validation), task_data.plan.train, task_data.plan.max_train, {}
@@ -88,7 +85,12 @@ def load(
     }
     warnings = _warnings(data, tasks, max_length)
     warning_facts = (("warning", "; ".join(warnings)),) if warnings else ()
-    facts = (("architecture", architecture), ("model", path), ("heads", described), *warning_facts)
+    facts = (
+        ("architecture", architecture_of(model, _owner(model))),
+        ("model", path),
+        ("heads", described),
+        *warning_facts,
+    )
     own_name = model.own_name if isinstance(model, Heads) else str
     return Problem(model, tasks, facts, saver(path), reader(path, kind), own_name, _new_in(model), rows, warnings)
 
@@ -139,8 +141,7 @@ def load_kind(kind: ModelKind, model: ModelRequest, tasks: Sequence[TaskRequest]
         head=model.head,
         max_length=model.max_length,
         seed=model.seed,
-        dtype=model.dtype,
-        attention=model.attention,
+        form=model.form,
     )
 
 

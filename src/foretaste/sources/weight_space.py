@@ -23,6 +23,7 @@ from foretaste.lora import BASE_LAYER, WEIGHT, Factors, Layout
 from foretaste.names import first_few
 from foretaste.one_line import one_line
 from foretaste.params import Params, buffers_of, parameters_of, snapshot
+from foretaste.quantized import differentiable
 from foretaste.sources.dense_factors import dense_factors
 from foretaste.sources.imported_updates import is_imported, stored_factors
 from foretaste.sources.space import Space
@@ -164,12 +165,14 @@ class WeightSpace(Space):
         parameters = dict(model.named_parameters())
         before = {name: parameter.requires_grad for name, parameter in parameters.items()}
         try:
-            for name in self.weights:
-                parameters[name].requires_grad_(True)
             for name in self._factors:
                 parameters[name].requires_grad_(False)
             own = frozenset(parameters) if task.names is None else task.names
-            yield replace(task, names=frozenset(self.weights) | (own - self._factors))
+            with differentiable(model, self.weights):
+                for name, parameter in model.named_parameters():
+                    if name in self.weights:
+                        parameter.requires_grad_(True)
+                yield replace(task, names=frozenset(self.weights) | (own - self._factors))
         finally:
             for name, parameter in parameters.items():
                 parameter.requires_grad_(before[name])

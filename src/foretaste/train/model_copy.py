@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.params import Params, check_fit
+from foretaste.quantized import quantized_layers
 
 __all__ = ["copy_center", "copy_model", "load_params"]
 
@@ -26,9 +27,10 @@ def copy_model(model: nn.Module, changed: Collection[str]) -> nn.Module:
     shared = {
         id(parameter): nn.Parameter(parameter.detach(), requires_grad=False)
         for name, parameter in model.named_parameters()
-        if not parameter.requires_grad and name not in changed
+        if not parameter.requires_grad and parameter.is_floating_point() and name not in changed
     }
-    return copy.deepcopy(model, dict(shared))
+    frozen = {id(layer): layer for layer in quantized_layers(model).values()}
+    return copy.deepcopy(model, {**shared, **frozen})
 
 
 def load_params(model: nn.Module, params: Params) -> None:

@@ -31,7 +31,7 @@ from foretaste.sources.heads import Heads
 from foretaste.sources.language import load as load_language
 from foretaste.sources.language_metrics import metrics_named
 from foretaste.sources.problem import Problem
-from foretaste.sources.request import Dtype, TaskRequest
+from foretaste.sources.request import Dtype, Format, TaskRequest
 from foretaste.sources.transformers import load
 from foretaste.task import Batch, Rows, Task
 from foretaste.train.finetune import finetune
@@ -381,7 +381,7 @@ class TestFrozenInBfloat16:
         files = {task: str(table(folder / f"{task}.jsonl", translations(5, seed, 1))) for seed, task in enumerate("ab")}
         columns = {"prompt": "source", "completion": "target"}
         plans = [TaskRequest(task, file, file, metrics_named(["perplexity"]), columns) for task, file in files.items()]
-        found = load_language(str(copied), "causal-lm", plans, max_length=32, dtype=dtype)
+        found = load_language(str(copied), "causal-lm", plans, max_length=32, form=Format(dtype))
         return add_lora(found, SMALL, base=Checkpoint(str(copied), "causal-lm"))
 
     def test_what_is_trained_is_float32_and_the_rest_as_it_was_stored(
@@ -415,7 +415,7 @@ class TestFrozenInBfloat16:
         path = shutil.copytree(checkpoints.bert, tmp_path / "half")
         half = transformers.BertForSequenceClassification.from_pretrained(path, dtype=torch.bfloat16)
         half.save_pretrained(path)
-        problem = add_lora(load(str(path), "text-classification", plans, max_length=16, dtype="bfloat16"), SMALL)
+        problem = add_lora(load(str(path), "text-classification", plans, max_length=16, form=Format("bfloat16")), SMALL)
         own = parameters_of(problem.model)
         assert {own[name].dtype for name in problem.trained} == {torch.float32}
         assert {own[name].dtype for name in own if name not in problem.trained} == {torch.bfloat16}

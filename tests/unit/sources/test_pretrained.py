@@ -12,12 +12,10 @@ from foretaste.params import parameters_of, tensors_of
 from foretaste.sources.pretrained import (
     at,
     check_positions,
-    configuration,
     positions_of,
     pretrained,
     quiet,
     saver,
-    stored_as,
     tokenizer_at,
     tokenizer_text,
 )
@@ -113,16 +111,6 @@ def test_at_names_the_field_of_data_errors_only() -> None:
         at(("tasks", "a"), fail, KeyError("no"))
 
 
-def test_a_configuration_is_what_the_architecture_depends_on(checkpoints: Checkpoints) -> None:
-    model = pretrained(str(checkpoints.gpt2), "causal-lm")
-    before = configuration(model)
-    config: transformers.PretrainedConfig = model.config
-    config.id2label, config._name_or_path = {0: "a"}, "elsewhere"
-    assert configuration(model) == before
-    config.activation_function = "relu"
-    assert configuration(model) != before
-
-
 def test_tokenizers_are_told_apart(checkpoints: Checkpoints, tmp_path: Path) -> None:
     found = [
         tokenizer_text(tokenizer_at(str(folder))) for folder in (checkpoints.gpt2, checkpoints.llama, checkpoints.t5)
@@ -131,25 +119,6 @@ def test_tokenizers_are_told_apart(checkpoints: Checkpoints, tmp_path: Path) -> 
     assert tokenizer_text(tokenizer_at(str(checkpoints.gpt2))) == found[0]
     with pytest.raises(DataError, match="has no tokenizer that can be loaded"):
         tokenizer_at(str(tmp_path))
-
-
-@pytest.mark.parametrize(
-    ("fast", "dtype", "fact"),
-    [
-        (True, torch.bfloat16, " in bfloat16"),
-        (False, torch.float32, " in float32, since this processor is slow in the checkpoint's bfloat16"),
-    ],
-)
-def test_auto_keeps_bfloat16_where_it_is_fast(
-    checkpoints: Checkpoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast: bool, dtype: torch.dtype, fact: str
-) -> None:
-    monkeypatch.setattr("foretaste.sources.pretrained.bfloat16.is_fast", lambda: fast)
-    transformers.LlamaForCausalLM.from_pretrained(checkpoints.llama, dtype=torch.bfloat16).save_pretrained(tmp_path)
-    model = pretrained(str(tmp_path), "causal-lm", dtype="auto")
-    assert {tensor.dtype for tensor in parameters_of(model).values()} == {dtype}
-    assert stored_as(model) == fact
-    assert stored_as(pretrained(str(tmp_path), "causal-lm", dtype="bfloat16")) == " in bfloat16"
-    assert stored_as(pretrained(str(tmp_path), "causal-lm", dtype="float32")) == ""
 
 
 class TestSaving:
