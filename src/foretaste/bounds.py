@@ -3,9 +3,23 @@
 No honest study comes near them. Beyond them a slip of the pen would cost days, or all memory, before anything fails.
 """
 
-__all__ = ["BATCH", "JOINT_RUNS", "LARGEST", "NAME", "POINTS", "RANK", "ROWS", "SEED", "STEPS", "TOKENS", "WORKERS"]
+__all__ = [
+    "BATCH",
+    "EPOCHS",
+    "JOINT_RUNS",
+    "LARGEST",
+    "NAME",
+    "POINTS",
+    "RANK",
+    "ROWS",
+    "SEED",
+    "STEPS",
+    "TOKENS",
+    "WORKERS",
+]
 
 STEPS = 10**9  # of a training
+EPOCHS = 10**6  # of a training
 ROWS = 10**12  # of a task's data
 BATCH = 10**6  # examples
 TOKENS = 10**7  # of a text

@@ -20,7 +20,7 @@ _ELSEWHERE: Mapping[str, tuple[str, str]] = {
     "modules_to_save": ("", "new heads are trained whole, and nothing else can be yet"),
     **dict.fromkeys(
         ("epochs", "epoch", "num_epochs", "num_train_epochs"),
-        ("finetune.steps", "an epoch has as many steps as rows / batch_size"),
+        ("finetune.epochs", "instead of steps"),
     ),
     **dict.fromkeys(("max_steps", "num_steps", "iterations"), ("finetune.steps", "")),
     **dict.fromkeys(("lr", "learning_rates"), ("finetune.learning_rate", "")),
@@ -84,7 +84,8 @@ def suggestion(name: str, place: str, allowed: Sequence[str], elsewhere: Mapping
     """
     if name in _ELSEWHERE:
         field, note = _ELSEWHERE[name]
-        closest = field.removeprefix(f"{place}.") if place else field
+        part, _, last = field.rpartition(".")
+        closest = last if part and f"{place}.".startswith(f"{part}.") and last in allowed else field
         question = f"did you mean {closest}?" if closest else ""
         return f"{question} ({note})" if question and note else question or note
     close = _close(name, allowed)

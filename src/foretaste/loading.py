@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
@@ -72,7 +73,10 @@ def _problem(recipe: Recipe, file: str) -> Problem:
                 " foretaste.Study(FOLDER, model=..., tasks=[...])"
             ).at("model", "source")
         case model:
-            tasks = [task.request(name, model.row) for name, task in recipe.tasks.items()]
+            tasks = [
+                replace(task.request(name, model.row), max_length=recipe.finetune.of_task(name).max_length)
+                for name, task in recipe.tasks.items()
+            ]
             return model.row.load_problem(model.request(recipe.seed, frozen=recipe.finetune.method == "lora"), tasks)
 
 

@@ -128,9 +128,18 @@ class Joint(RecipePart):
     realise: Literal["sampling", "loss"] = Field(
         "sampling", description="alpha as share of examples, or factor of losses"
     )
-    steps: int | None = Field(
-        None, ge=1, le=bounds.STEPS, description="steps of a joint run; as in finetune if left out"
+    steps: Annotated[int, Field(ge=1, le=bounds.STEPS)] | Literal["all"] | None = Field(
+        None,
+        description=("steps of a joint run; all: as many as the single-task runs together; as in finetune if left out"),
     )
+
+    @field_validator("steps", mode="before")
+    @classmethod
+    def _number_or_all(cls, value: object) -> object:
+        digits = str(value).removesuffix(".0")
+        if value in (None, "all") or (digits.isdecimal() and 1 <= int(digits[:20]) <= bounds.STEPS):
+            return int(digits) if digits.isdecimal() else value
+        raise ValueError(f"should be a whole number from 1 to {bounds.STEPS}, or all")
 
 
 class Recommend(RecipePart):

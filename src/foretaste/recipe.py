@@ -14,8 +14,9 @@ from pydantic import BaseModel, ValidationError
 from foretaste.errors import BadInput, MissingExtra, RecipeError, TaskError
 from foretaste.located import line_of, load_yaml
 from foretaste.names import check_name
-from foretaste.plan import LORA, Finetune, Recipe
+from foretaste.plan import Recipe
 from foretaste.recipe_faults import fault_line
+from foretaste.sources.finetune_checks import check_finetune, check_task_names
 from foretaste.sources.plan_checks import check_columns, check_harness, check_lists, check_metrics, check_model
 from foretaste.sources.plans import TransformersModel
 
@@ -100,7 +101,7 @@ def parse(
 
 def _check_parts(recipe: Recipe) -> None:
     """Check that the parts of a recipe fit each other."""
-    _check_finetune(recipe.finetune)
+    check_finetune(recipe.finetune, recipe.model)
     methods = recipe.preview.methods
     if (twice := next((name for name in methods if methods.count(name) > 1), None)) is not None:
         raise RecipeError(f"{twice} is named twice; name each method once").at("preview", "methods")
@@ -120,18 +121,10 @@ def _check_parts(recipe: Recipe) -> None:
         check_lists(task, ("tasks", name))
         check_columns(recipe.model.row, task, ("tasks", name))
         check_metrics(recipe.model.row, task, ("tasks", name))
+    check_task_names(recipe.finetune, list(recipe.tasks))
     check_model(recipe.model)
     check_harness(recipe.model, recipe.tasks)
     recipe.check_goal(list(recipe.tasks))
-
-
-def _check_finetune(plan: Finetune) -> None:
-    if plan.method is None and (fields := [name for name in LORA if getattr(plan, name) is not None]):
-        raise RecipeError(f"{fields[0]} is for LoRA; remove this, or set method: lora").at("finetune", fields[0])
-    if plan.method is not None and plan.freeze is not None:
-        raise RecipeError("LoRA trains nothing but its factors and new heads anyway; remove this").at(
-            "finetune", "freeze"
-        )
 
 
 def where(error: BadInput, file: str, text: str) -> BadInput:

@@ -7,6 +7,7 @@ from pydantic_core import ErrorDetails
 from foretaste.field_names import suggestion
 from foretaste.located import line_of
 from foretaste.plan import Curvature, Ensemble, Finetune, Joint, Preview, Recipe, Recommend, Variational
+from foretaste.sources.finetune_plan import TaskFinetune
 from foretaste.sources.plans import DigitsModel, FunctionModel, Harness, MemoryModel, TaskData, TransformersModel
 
 __all__ = ["fault_line"]
@@ -19,6 +20,7 @@ _PLACES = {
     "memory": "model",
     "harness": "model.harness",
     "tasks": "tasks.NAME",
+    "finetune.tasks": "finetune.tasks.NAME",
 }
 _PARTS: dict[str, type[BaseModel]] = {
     "transformers": TransformersModel,
@@ -28,6 +30,7 @@ _PARTS: dict[str, type[BaseModel]] = {
     "memory": MemoryModel,
     "tasks": TaskData,
     "finetune": Finetune,
+    "finetune.tasks": TaskFinetune,
     "curvature": Curvature,
     "ensemble": Ensemble,
     "variational": Variational,
@@ -74,7 +77,8 @@ def _message(fault: ErrorDetails) -> str:
         return fault["msg"]
     note: dict[str, list[str]] = {"": list(Recipe.model_fields)}
     for name, part in _PARTS.items():
-        note.setdefault(_PLACES.get(name, name), []).extend(part.model_fields)
+        if part is not TaskFinetune:  # its fields are those of other parts, which are meant more often
+            note.setdefault(_PLACES.get(name, name), []).extend(part.model_fields)
     name = _part_name(fault)
     return (
         "unknown field;"
@@ -86,6 +90,8 @@ def _part_name(fault: ErrorDetails) -> str:
     """Name the part of the recipe that a fault is in, as in `_PARTS`; empty at the top."""
     top, *rest = (str(part) for part in fault["loc"])
     name = rest[-2] if top == "model" and len(rest) > 1 else top
+    if top == "finetune" and rest[:1] == ["tasks"] and len(rest) > 2:
+        name = "finetune.tasks"
     return name if rest and name in _PARTS else ""
 
 

@@ -22,7 +22,7 @@ FIELDS: dict[str, type[BaseModel]] = {
     [
         ("finetune: {lora_alpha: 3}", "finetune.lora_alpha: unknown field; did you mean alpha?"),
         ("lora_alpha: 3", "lora_alpha: unknown field; did you mean finetune.alpha?"),
-        ("finetune: {epochs: 3}", "did you mean steps? (an epoch has as many steps as rows / batch_size)"),
+        ("finetune: {num_epochs: 3}", "did you mean epochs? (instead of steps)"),
         ("finetune: {gradient_accumulation_steps: 4}", "did you mean micro_batch? (rows per backward pass"),
         ("finetune: {lr: 1.0e-3}", "did you mean learning_rate?"),
         ("finetune: {leraning_rate: 1.0e-3}", "did you mean learning_rate?"),
@@ -31,7 +31,7 @@ FIELDS: dict[str, type[BaseModel]] = {
         ("finetune: {modules_to_save: [score]}", "unknown field; new heads are trained whole"),
         (
             "finetune: {zzz: 1}",
-            "there are steps, batch_size, learning_rate, optimizer, weight_decay, prior_precision, warmup, decay and",
+            "there are steps, epochs, batch_size, learning_rate, optimizer, weight_decay, prior_precision, warmup and",
         ),
         ("joint: {zzz: 1}", "there are points, realise, steps"),
     ],

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from checkpoints import Checkpoints, checkpoints, offline, sentences, table
 from foretaste.errors import DataError, RecipeError
 from foretaste.loading import load
 from foretaste.recipe import parse
 from foretaste.sources.digits import digits
+from foretaste.train.mixture import predict_alike
+
+__all__ = ["checkpoints", "offline"]
 
 DIGITS = "name: a\nmodel: {source: digits}\n"
 
@@ -37,6 +41,27 @@ def test_errors_of_sources_name_the_recipe_s_line(tmp_path: Path) -> None:
     text = "name: a\nmodel: {source: function, call: 'nowhere_at_all:f'}\n"
     with pytest.raises(DataError, match="No module named 'nowhere_at_all'"):
         load(parse(text), text, str(tmp_path / "r.yaml"))
+
+
+@pytest.mark.parametrize("kind", ["text-classification", "causal-lm"])
+def test_a_length_of_a_task_s_own_is_for_its_rows_alone(checkpoints: Checkpoints, tmp_path: Path, kind: str) -> None:
+    """Tasks still share batches; the other task is the data that it was."""
+    rows = [{**row, "text": f"{row['text']} {row['text']}"} for row in sentences(8, 0)]
+    data = table(tmp_path / "a.jsonl", rows)
+    column, folder = ("text: text", checkpoints.bert if kind.startswith("text") else checkpoints.gpt2)
+    text = (
+        f"name: a\nmodel: {{source: transformers, path: '{folder}', kind: {kind}, max_length: 32}}\ntasks:\n"
+        + "".join(f"  {name}: {{train: {data}, validation: {data}, {column}}}\n" for name in "ab")
+    )
+    usual, own = (
+        load(parse(whole), whole, "r.yaml").tasks
+        for whole in (text, text + "finetune: {tasks: {b: {max_length: 4}}}\n")
+    )
+    longest = [max(len(task.train[place]["input_ids"]) for place in range(8)) for task in own]
+    assert longest[1] == (4 if kind.startswith("text") else 3) < longest[0]
+    assert own[0].identity == usual[0].identity
+    assert own[1].identity != usual[1].identity
+    assert predict_alike(own)
 
 
 def test_a_fault_of_lora_names_its_line() -> None:

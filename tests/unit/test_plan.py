@@ -119,6 +119,11 @@ def test_the_prior_s_precision_is_a_word_or_a_number_above_0(value: object) -> N
             digits({"preview": {"prior_precision": value}})
 
 
+@pytest.mark.parametrize(("text", "steps"), [("all", "all"), ("9", 9), (9, 9), (9.0, 9), (None, None)])
+def test_a_joint_run_has_a_number_of_steps_or_those_of_all_tasks(text: object, steps: object) -> None:
+    assert digits({"joint": {"steps": text}}).joint.steps == steps
+
+
 FREE: Mapping[str, object] = {
     "name": "b",
     "snapshot_seconds": 1,
@@ -137,6 +142,9 @@ BOUND: Sequence[Mapping[str, object]] = [
     {"preview": {"prior_precision": 1.0}},
     {"joint": {"realise": "loss"}},
     {"joint": {"steps": 1}},
+    {"joint": {"steps": "all"}},
+    {"finetune": {"epochs": 1}},
+    {"finetune": {"tasks": {"low": {"learning_rate": 1}}}},
 ]
 
 

@@ -75,6 +75,13 @@ def test_inputs_are_text_columns_pairs_or_an_image() -> None:
             DIGITS + "joint:\n  realise: magic\n",
             "r.yaml, line 4, joint.realise: Input should be 'sampling' or 'loss'; found 'magic'",
         ),
+        *(
+            (
+                DIGITS + f"joint: {{steps: {steps}}}\n",
+                f"line 3, joint.steps: should be a whole number from 1 to 1000000000, or all; found {steps}",
+            )
+            for steps in (0, 2.5, "'some'", 10**9 + 1)
+        ),
         (
             DIGITS + "preview: {prior_precision: -1}\n",
             "line 3, preview.prior_precision: must be 'auto', 'mean' or a finite number above 0; found -1",

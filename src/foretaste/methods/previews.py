@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from foretaste.params import Params, buffers_of, tensors_of
 from foretaste.remembered import Memory
 from foretaste.together import at_once, evaluate_each
 from foretaste.train.sharpen import sharpen, sharpening
+from foretaste.train.training import settings_of
 from foretaste.weights import TaskWeights
 from foretaste.work.context import Context
 from foretaste.work.evaluation_work import EvaluationWork
@@ -234,7 +235,7 @@ class SharpenedPreview(EvaluationWork):
 
     def inputs_at(self, context: Context, weights: TaskWeights) -> dict[str, object]:
         inputs = preview_inputs(context, self.method, weights)
-        training, realise = asdict(context.joint_training), context.recipe.joint.realise
+        training, realise = settings_of(context.joint_training), context.recipe.joint.realise
         return {
             **inputs,
             "sharpened": self.steps,

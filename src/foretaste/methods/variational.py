@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -16,7 +16,7 @@ from foretaste.store.study import Done
 from foretaste.train.curve import loss_ends
 from foretaste.train.finetune import finetune
 from foretaste.train.run import Snapshot, Trained
-from foretaste.train.training import Training
+from foretaste.train.training import Training, settings_of
 from foretaste.work.context import Context
 from foretaste.work.observer import Observer
 from foretaste.work.results import Run
@@ -74,7 +74,7 @@ class VariationalRun(TrainingPiece[Run]):
         return {
             "base": context.base,
             "task": [self.task, context.task(self.task).identity],
-            "training": asdict(self.training(context)),
+            "training": settings_of(self.training(context)),
             "variational": {**context.recipe.variational.model_dump(), "weight_decay": self._decay(context)},
         }
 
@@ -104,14 +104,15 @@ class VariationalRun(TrainingPiece[Run]):
             name: tensor for name, tensor in tensors.items() if name not in own and not name.startswith(_LEARNED)
         }
         center = {name: tensors[name] for name in parameters_of(model, task.names)}
-        return finish(center, learned, task, steps=context.training.steps, carried=carried)
+        return finish(center, learned, task, steps=self.training(context).steps, carried=carried)
 
     def training(self, context: Context) -> Training:
         """Return the settings of the training, without a prior, since the optimizer has one."""
-        return replace(context.training, learning_rate=context.recipe.variational.learning_rate, prior_precision=0.0)
+        rate = context.recipe.variational.learning_rate
+        return replace(context.training_of(self.task), learning_rate=rate, prior_precision=0.0)
 
     def _decay(self, context: Context) -> float:
-        return context.training.prior_precision or _LEAST
+        return context.training_of(self.task).prior_precision or _LEAST
 
 
 def warn_of_little(task: str, history: Sequence[float], ordinary: Sequence[float]) -> None:

@@ -8,17 +8,40 @@ from pydantic import Field, ValidationInfo, field_validator
 from foretaste import bounds
 from foretaste.sources.plans import RecipePart
 
-__all__ = ["LORA", "Finetune"]
+__all__ = ["LORA", "Finetune", "TaskFinetune"]
 
 _LORA_DEFAULTS: Mapping[str, float] = {"r": 16, "dropout": 0.0, "rslora": False, "train_a": True}
 # Fields of `Finetune` that say what is trained.
 LORA = ("method", "r", "alpha", "targets", "dropout", "rslora", "train_a")
+
+# Fields that are no settings of a run, or become some once the tasks' rows are counted.
+_NO_NUMBERS = ("freeze", "track", "gradient_checkpointing", "epochs", "tasks")
+
+
+class TaskFinetune(RecipePart):
+    """How one task's own run differs from what `Finetune` says for all tasks."""
+
+    steps: int | None = Field(None, ge=1, le=bounds.STEPS, description="optimiser steps of the task's own runs")
+    epochs: float | None = Field(
+        None, gt=0, le=bounds.EPOCHS, description="instead of steps: passes over the task's training rows"
+    )
+    learning_rate: float | None = Field(None, gt=0, lt=1e30, description="largest learning rate of the task's own runs")
+    batch_size: int | None = Field(None, ge=1, le=bounds.BATCH, description="examples per step of the task's own runs")
+    max_length: int | None = Field(
+        None,
+        ge=4,
+        le=bounds.TOKENS,
+        description="longest text of the task's rows, in tokens, in every run and evaluation; as in model if left out",
+    )
 
 
 class Finetune(RecipePart):
     """How every model is trained, alone and jointly."""
 
     steps: int = Field(300, ge=1, le=bounds.STEPS, description="optimiser steps of every run")
+    epochs: float | None = Field(
+        None, gt=0, le=bounds.EPOCHS, description="instead of steps: passes of every run over the rows of its tasks"
+    )
     batch_size: int = Field(32, ge=1, le=bounds.BATCH, description="examples per step, of all tasks together")
     learning_rate: float = Field(5e-5, gt=0, lt=1e30, description="largest learning rate, reached after the warmup")
     optimizer: Literal["adamw", "sgd"] = Field("adamw", description="AdamW, or stochastic gradient descent")
@@ -45,6 +68,9 @@ class Finetune(RecipePart):
             "modules that keep the pretrained params, by the ends of their names, such as embeddings or"
             " encoder.layer.[0-2]"
         ),
+    )
+    tasks: dict[str, TaskFinetune] | None = Field(
+        None, description="what differs in the own runs of some tasks, by task: steps or epochs, learning_rate, ..."
     )
     track: Literal["tensorboard", "wandb", "mlflow"] | None = Field(
         None, description="tracker that every training run is logged to; results do not depend on it"
@@ -90,4 +116,12 @@ class Finetune(RecipePart):
     @property
     def numbers(self) -> dict[str, Any]:
         """What a run is trained by, whichever params it trains."""
-        return self.model_dump(exclude={*LORA, "freeze", "track", "gradient_checkpointing"})
+        return self.model_dump(exclude={*LORA, *_NO_NUMBERS})
+
+    def of_task(self, name: str) -> TaskFinetune:
+        """Return what differs in a task's own runs.
+
+        >>> Finetune(tasks={"code": TaskFinetune(steps=9)}).of_task("code").steps
+        9
+        """
+        return (self.tasks or {}).get(name, TaskFinetune())

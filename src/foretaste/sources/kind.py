@@ -42,6 +42,7 @@ class ModelKind:
         formats: Sets of roles that make up a row, the usual one first; empty if all roles belong to one form of rows.
         units: The units that losses may be means over; the first is the default.
         has_heads: Whether tasks may have private heads.
+        reads_text: Whether its rows are texts, which have a longest length.
         writes_text: Whether a model can write texts, which metrics of texts need.
         harness: Whether lm-evaluation-harness can measure such a model.
         trainers: Other trainers that can be configured for this kind, each with its own word for such training.
@@ -62,6 +63,7 @@ class ModelKind:
     formats: tuple[tuple[str, ...], ...] = ()
     units: "tuple[Unit, ...]" = ("example",)
     has_heads: bool = False
+    reads_text: bool = False
     writes_text: bool = False
     harness: bool = False
     trainers: Mapping[str, str] = field(default_factory=dict)

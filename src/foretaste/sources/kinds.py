@@ -128,6 +128,7 @@ TEXT_CLASSIFICATION = register(
         columns={"text": "text column, or two for pairs", **_LABELS},
         required=("text",),
         has_heads=True,
+        reads_text=True,
         peft_type="SEQ_CLS",
         template="text",
     )
@@ -168,6 +169,7 @@ CAUSAL_LM = register(
         },
         formats=(("messages",), ("prompt", "completion"), ("text",)),
         units=("token", "example"),
+        reads_text=True,
         writes_text=True,
         harness=True,
         trainers={"trl": "sft", "axolotl": "sft", "llama-factory": "sft", "nemo-automodel": "sft"},
@@ -192,6 +194,7 @@ SEQ2SEQ = register(
         },
         formats=(("source", "target"),),
         units=("token", "example"),
+        reads_text=True,
         writes_text=True,
         peft_type="SEQ_2_SEQ_LM",
         template="seq2seq",

@@ -1,6 +1,6 @@
 """Transformers language models: causal ones, which continue a prompt or chat, and sequence-to-sequence ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,7 @@ from foretaste.sources.request import FLOAT32, Format, HarnessOptions, ModelRequ
 from foretaste.sources.row_warnings import Cut, TaskRows, cut_warning, file_warnings, overlap_warnings
 from foretaste.sources.tokens import EncodedRows, Tokens
 from foretaste.sources.writing import Writer
-from foretaste.task import Batch, Task, Unit
+from foretaste.task import Batch, Example, Task, Unit
 
 if TYPE_CHECKING:
     from foretaste.sources import harness
@@ -109,10 +109,11 @@ def load(
         assert isinstance(tokens, Tokens)
         writing = any(isinstance(metric, TextMetric) for plan in plans for metric in plan.metrics)
         check_positions(model, max_length, (most or _MOST) if writing else 0)
+        own_tokens = [tokens.suited_to(plan, model, (most or _MOST) if writing else 0) for plan in plans]
         judge = harness_for(plans, kind, tokens, options)
         tasks_and_cuts = [
-            _task(plan, data[plan.name], columns[plan.name], kind, model, Writer(tokens, most or _MOST), unit, judge)
-            for plan in plans
+            _task(plan, data[plan.name], columns[plan.name], kind, model, writer, tokens.collate, unit, judge)
+            for plan, writer in zip(plans, [Writer(own, most or _MOST) for own in own_tokens], strict=True)
         ]
     raw = {
         plan.name: RawRows.of(
@@ -126,12 +127,11 @@ def load(
     if judge is not None:
         all_facts = (*all_facts, ("lm-evaluation-harness", judge.fact))
     warnings = _warnings(plans, raw, columns, [task for task, _ in tasks_and_cuts], max_length)
-    if warnings:
-        all_facts = (*all_facts, ("warning", "; ".join(warnings)))
+    warning_facts = (("warning", "; ".join(warnings)),) if warnings else ()
     return Problem(
         model,
         tuple(task for task, _ in tasks_and_cuts),
-        all_facts,
+        (*all_facts, *warning_facts),
         saver(path),
         reader(path, kind),
         rows=raw,
@@ -160,7 +160,9 @@ def _warnings(
             cut = Cut(
                 sum(row.cut for row in examples.rows), len(examples.rows), max(row.length for row in examples.rows)
             )
-            warnings += cut_warning(plan.name, "training" if part == "train" else part, cut, max_length)
+            warnings += cut_warning(
+                plan.name, "training" if part == "train" else part, cut, plan.max_length or max_length
+            )
             warnings += file_warnings(where, part_rows, most, quoted=plan.quoted)
     return tuple(warnings)
 
@@ -219,6 +221,7 @@ def _task(
     kind: str,
     model: nn.Module,
     writer: Writer,
+    collate: Callable[[list[Example]], Batch],
     unit: Unit,
     judge: "harness.Harness | None",
 ) -> tuple[Task, str]:
@@ -252,7 +255,7 @@ def _task(
         validation,
         metrics,
         predict=kind_named(kind).predictor(),
-        collate=writer.tokens.collate,
+        collate=collate,
         unit=unit,
         fingerprint=text_digest(parts),
         write=None if texts_only else writer,

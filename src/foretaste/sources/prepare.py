@@ -1,5 +1,6 @@
 """Preparation: rows of texts or images become examples, and examples become batches."""
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +14,9 @@ from foretaste.one_line import one_line
 from foretaste.sources.data import column
 from foretaste.sources.extra import PIL, datasets, transformers
 from foretaste.sources.padding import align_padding
-from foretaste.sources.pretrained import tokenizer_at, tokenizer_text
+from foretaste.sources.pretrained import check_positions, tokenizer_at, tokenizer_text
 from foretaste.sources.problem import text_digest
+from foretaste.sources.request import TaskRequest
 from foretaste.sources.row_warnings import Cut
 from foretaste.task import Example, Examples
 
@@ -38,6 +40,18 @@ class Preparation(ABC):
             labels: The class of each row.
             where: The file's path or hub id, for errors.
         """
+
+    def suited_to(self, task: TaskRequest, model: nn.Module) -> "Preparation":
+        """Return this preparation, or for a task with a longest text of its own another one, whose batches are alike.
+
+        Args:
+            task: The task's request.
+            model: A transformers model.
+
+        Raises:
+            DataError: The model has too few positions for the task's length.
+        """
+        return self
 
     @abstractmethod
     def collate(self, examples: list[Example]) -> dict[str, Tensor]:
@@ -67,6 +81,15 @@ class Texts(Preparation):
             self._vocabulary = model.get_input_embeddings().num_embeddings
         self._padding = {"input_ids": padding}
         self.fingerprint = text_digest(["texts", max_length, tokenizer_text(self._tokenizer)])
+
+    def suited_to(self, task: TaskRequest, model: nn.Module) -> Preparation:
+        if task.max_length is None:
+            return self
+        check_positions(model, task.max_length, field=("finetune", "tasks", task.name))
+        own = copy.copy(self)
+        own._max_length = task.max_length
+        own.fingerprint = text_digest(["texts", task.max_length, tokenizer_text(self._tokenizer)])
+        return own
 
     def examples(self, rows: datasets.Dataset, inputs: Sequence[str], labels: Sequence[int], where: str) -> Examples:
         columns = [column(rows, name, where) for name in inputs]

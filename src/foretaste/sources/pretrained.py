@@ -197,7 +197,7 @@ def positions_of(model: nn.Module) -> int | None:
     return positions
 
 
-def check_positions(model: nn.Module, max_length: int, most: int = 0) -> None:
+def check_positions(model: nn.Module, max_length: int, most: int = 0, field: tuple[str, ...] = ("model",)) -> None:
     """Check that a model has positions for the longest text and the tokens written after it.
 
     A translation has positions of its own.
@@ -206,6 +206,7 @@ def check_positions(model: nn.Module, max_length: int, most: int = 0) -> None:
         model: A transformers model.
         max_length: Most tokens of a text.
         most: Most tokens written after it.
+        field: The part of the recipe that has ``max_length``.
 
     Raises:
         DataError: There are too few positions; the recipe's field is named.
@@ -228,7 +229,7 @@ def check_positions(model: nn.Module, max_length: int, most: int = 0) -> None:
     way = f", to {left} or less" if left > 0 else ", or max_length"
     raise DataError(
         f"max_length {max_length}{addition} are more than the model's {positions} positions; lower {name}{way}"
-    ).at("model", name)
+    ).at(*(("model",) if fits else field), name)
 
 
 def tokenizer_at(path: str) -> "transformers.PreTrainedTokenizerBase":

@@ -128,6 +128,7 @@ class TaskRequest:
         max_validation: Most validation rows that are used; all if left out.
         splits: Names of the training and the validation split of a hub data set.
         quoted: Whether fields of .tsv files may stand in quotation marks.
+        max_length: Longest text of the task's rows, in tokens; as in the model's request if left out.
 
     >>> task = TaskRequest("pairs", "a.csv", "b.csv", (), {"text": ("premise", "hypothesis")})
     >>> task.inputs, task.label
@@ -144,6 +145,7 @@ class TaskRequest:
     max_validation: int | None = None
     splits: tuple[str, str] = ("train", "validation")
     quoted: bool = False
+    max_length: int | None = None
 
     __repr__ = one_line
 

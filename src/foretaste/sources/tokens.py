@@ -9,14 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from foretaste.errors import DataError
 from foretaste.loss.class_labels import hide_labels, pad_labels
 from foretaste.one_line import one_line
 from foretaste.sources.extra import transformers
-from foretaste.sources.pretrained import tokenizer_text
+from foretaste.sources.pretrained import check_positions, tokenizer_text
 from foretaste.sources.problem import text_digest
+from foretaste.sources.request import TaskRequest
 from foretaste.task import Example
 
 __all__ = ["EncodedRows", "Row", "Segment", "Tokens", "answer_of"]
@@ -92,6 +93,22 @@ class Tokens:
         self.padding = self.end if padding is None or padding >= vocabulary else int(padding)
         self._max_length, self._vocabulary = max_length, vocabulary
         self.fingerprint = text_digest(["tokens", max_length, self.end, self.padding, tokenizer_text(tokenizer)])
+
+    def suited_to(self, task: TaskRequest, model: nn.Module, most: int) -> "Tokens":
+        """Return these tokens, or for a task with a length of its own others that cut rows there.
+
+        Args:
+            task: The task's request.
+            model: A transformers model.
+            most: Most tokens written after a text.
+
+        Raises:
+            DataError: The model has too few positions for the task's length.
+        """
+        if task.max_length is None:
+            return self
+        check_positions(model, task.max_length, most, ("finetune", "tasks", task.name))
+        return Tokens(self.tokenizer, task.max_length, self._vocabulary)
 
     def collate(self, examples: list[Example]) -> dict[str, Tensor]:
         """Collate a batch: ids padded on the right, their attention mask, and labels."""

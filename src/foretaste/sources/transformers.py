@@ -115,7 +115,9 @@ def _warnings(data: Sequence[ClassRows], tasks: Sequence[Task], max_length: int)
         for part, task_examples, where, rows, most in parts:
             examples = task_examples.examples if isinstance(task_examples, _ForHead) else task_examples
             warnings += (
-                cut_warning(task.name, part, examples.cut, max_length) if isinstance(examples, EncodedTexts) else ()
+                cut_warning(task.name, part, examples.cut, plan.max_length or max_length)
+                if isinstance(examples, EncodedTexts)
+                else ()
             )
             warnings += file_warnings(where, rows, most, quoted=plan.quoted)
     return tuple(warnings)
@@ -228,10 +230,11 @@ def _task(
 ) -> Task:
     head, labels = next((name, labels) for name, (members, labels) in groups.items() if data.plan.name in members)
     place = {label: index for index, label in enumerate(labels)}
+    own = prepare.suited_to(data.plan, _owner(model))
     train, validation = (
         at(
             ("tasks", data.plan.name, part),
-            prepare.examples,
+            own.examples,
             rows,
             data.plan.inputs,
             [place[label] for label in values],
@@ -253,7 +256,7 @@ def _task(
         predict=_predict_heads if isinstance(model, Heads) else kind.predictor(),
         collate=prepare.collate,
         names=model.names(head) if isinstance(model, Heads) else None,
-        fingerprint=text_digest([data.digest, prepare.fingerprint, labels, configuration(_owner(model))]),
+        fingerprint=text_digest([data.digest, own.fingerprint, labels, configuration(_owner(model))]),
         classes=tuple(str(label) for label in labels),
         loss=kind.new_loss(),
     )

@@ -1,10 +1,14 @@
 """The settings of a training run, and its learning rate at every step."""
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
-__all__ = ["Training", "learning_rate"]
+__all__ = ["Training", "learning_rate", "settings_of"]
+
+# Settings that earlier versions did not have, at the values that stand for what these did.
+_LATER: Mapping[str, object] = {}
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,18 @@ class Training:
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
     batch_norm: Literal["update", "freeze"] = "update"
     seed: int = 0
+
+
+def settings_of(training: Training) -> dict[str, Any]:
+    """Return a training's settings by name, for keys of work.
+
+    A setting that earlier versions did not have is left out while it changes nothing, so that keys stay what they were.
+
+    >>> settings_of(Training(steps=3))["steps"]
+    3
+    """
+    settings = asdict(training)
+    return {name: value for name, value in settings.items() if name not in _LATER or value != _LATER[name]}
 
 
 def learning_rate(training: Training, step: int) -> float:

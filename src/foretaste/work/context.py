@@ -14,8 +14,9 @@ from foretaste.store.study import StudyStore
 from foretaste.task import Task
 from foretaste.train.training import Training
 from foretaste.work.imports import latest_imports
+from foretaste.work.trainings import joint_training, task_training
 
-__all__ = ["Context", "Origin", "Unwatched", "Watch", "joint_training"]
+__all__ = ["Context", "Origin", "Unwatched", "Watch"]
 
 _Value = TypeVar("_Value")
 
@@ -92,14 +93,9 @@ class Context:
     __repr__ = one_line
 
     @property
-    def training(self) -> Training:
-        """Return how to train on one task."""
-        return Training(**self.recipe.finetune.numbers, seed=self.recipe.seed)
-
-    @property
     def joint_training(self) -> Training:
         """Return how to train jointly."""
-        return joint_training(self.recipe)
+        return joint_training(self.recipe, self.problem.tasks)
 
     @property
     def space(self) -> Space:
@@ -121,6 +117,10 @@ class Context:
         """Return the hash of each task's data."""
         return {task.name: task.identity for task in self.problem.tasks}
 
+    def training_of(self, name: str) -> Training:
+        """Return how to train on one task alone."""
+        return task_training(self.recipe, self.task(name))
+
     def task(self, name: str) -> Task:
         """Return the task of this name."""
         return next(task for task in self.problem.tasks if task.name == name)
@@ -141,14 +141,3 @@ class Context:
     def key_in(self, slot: str) -> Hashable:
         """Return the key of the value that a slot keeps, or None if it is empty."""
         return self.memory[slot][0] if slot in self.memory else None
-
-
-def joint_training(recipe: Recipe) -> Training:
-    """Return how a recipe trains jointly.
-
-    >>> from foretaste.recipe import parse
-    >>> joint_training(parse("{name: a, model: {source: digits}, joint: {steps: 9}}")).steps
-    9
-    """
-    steps = recipe.joint.steps or recipe.finetune.steps
-    return Training(**{**recipe.finetune.numbers, "steps": steps}, seed=recipe.seed)

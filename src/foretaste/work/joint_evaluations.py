@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.params import Params
 from foretaste.train.joint import joint
-from foretaste.train.training import Training
+from foretaste.train.training import Training, settings_of
 from foretaste.weights import TaskWeights
 from foretaste.work.context import Context
 from foretaste.work.evaluation_work import EvaluationWork
@@ -97,7 +97,7 @@ class ShortJointRun(EvaluationWork):
         return f"joint finetuning cut to {self.steps} steps at {self.weights}"
 
     def inputs_at(self, context: Context, weights: TaskWeights) -> dict[str, object]:
-        training, realise = asdict(self._training(context)), context.recipe.joint.realise
+        training, realise = settings_of(self._training(context)), context.recipe.joint.realise
         return {
             "method": "pretrained",
             "weights": weights.key,

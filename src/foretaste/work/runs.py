@@ -1,6 +1,6 @@
 """Training runs: one task alone, or all tasks jointly."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 from foretaste.params import Params
 from foretaste.sources.expert import fit_to_model
@@ -9,7 +9,7 @@ from foretaste.store.study import Done, Json
 from foretaste.train.finetune import finetune
 from foretaste.train.joint import joint
 from foretaste.train.run import Snapshot, Trained
-from foretaste.train.training import Training
+from foretaste.train.training import Training, settings_of
 from foretaste.weights import TaskWeights
 from foretaste.work.context import Context
 from foretaste.work.imported_models import ImportedModel, check_unchanged, imported_models
@@ -45,7 +45,7 @@ class SingleTaskRun(TrainingPiece[Run]):
         return f"finetuning on task {self.task!r}" + (f", run {self.member + 1}" if self.member else "")
 
     def inputs(self, context: Context) -> dict[str, object]:
-        return {**_task_inputs(context, self.task), "training": asdict(self.training(context))}
+        return {**_task_inputs(context, self.task), "training": settings_of(self.training(context))}
 
     def train(self, context: Context, start: Snapshot | None, observer: Observer) -> Trained:
         return finetune(
@@ -61,7 +61,8 @@ class SingleTaskRun(TrainingPiece[Run]):
         return Run.of(done)
 
     def training(self, context: Context) -> Training:
-        return replace(context.training, seed=context.training.seed + _STRIDE * self.member)
+        training = context.training_of(self.task)
+        return replace(training, seed=training.seed + _STRIDE * self.member)
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class ImportedRun(Computation[Run]):
         return f"reading the imported model of task {self.task!r}"
 
     def size(self, context: Context) -> int:
-        return context.training.steps
+        return context.training_of(self.task).steps
 
     def inputs(self, context: Context) -> dict[str, object]:
         return {**_task_inputs(context, self.task), "import": self.digest}
@@ -143,7 +144,7 @@ class JointRun(TrainingPiece[Run]):
             "base": context.base,
             "data": context.data,
             "weights": self.weights.key,
-            "training": asdict(self.training(context)),
+            "training": settings_of(self.training(context)),
             "realise": context.recipe.joint.realise,
         }
 

@@ -16,7 +16,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from accelerate import PartialState
@@ -26,7 +26,7 @@ from filelock import FileLock
 from foretaste.errors import MissingExtra, RecipeError
 from foretaste.one_line import one_line
 from foretaste.train.run import Silent
-from foretaste.train.training import Training, learning_rate
+from foretaste.train.training import Training, learning_rate, settings_of
 from foretaste.whole import write_whole
 from foretaste.work.context import Context
 from foretaste.work.observer import Observer
@@ -125,7 +125,7 @@ def logged_run(
     >>> from foretaste.work.context import Unwatched
     >>> from foretaste.workflow.example import small_study
     >>> with small_study("finetune: {track: tensorboard}") as session:
-    ...     with logged_run(session, "a run", "key", session.training, Observer(Unwatched(), 1)) as log:
+    ...     with logged_run(session, "a run", "key", session.training_of("low"), Observer(Unwatched(), 1)) as log:
     ...         log.on_step(1, 0.5)
     ...     [path.name for path in (session.study.tracking / "a").iterdir()]
     ['a run']
@@ -136,7 +136,7 @@ def logged_run(
         yield log
         return
     folder, study = context.study.tracking, context.recipe.name
-    settings = {"study": study, "run": run, **asdict(training)}
+    settings = {"study": study, "run": run, **settings_of(training)}
     id_file = folder / "runs" / f"{key}.{tracker}"
     tracked = _TrackedRun(folder, id_file, _short(study, key), _short(run, key), first, settings)
     with ExitStack() as stack:

@@ -18,11 +18,14 @@ from foretaste.recipe import where
 from foretaste.report.json import plain
 from foretaste.report.sections.work import check_section
 from foretaste.sources import bfloat16
+from foretaste.sources.finetune_checks import check_task_names
 from foretaste.sources.plans import FunctionModel, MemoryModel
 from foretaste.sources.problem import Problem
 from foretaste.task import Task
+from foretaste.train.training import Training
 from foretaste.work.context import Unwatched, Watch
 from foretaste.work.tracking import check_tracker
+from foretaste.work.trainings import joint_training, task_training
 from foretaste.workflow.cost import KRONECKER, StudyCost, StudySize, study_cost
 from foretaste.workflow.points import grid, joint_points
 from foretaste.workflow.trial import try_batches, try_labels
@@ -115,9 +118,12 @@ def check_problem(recipe: Recipe, problem: Problem, text: str, file: str, watch:
     """
     problem.model.to(PartialState().device)
     try:
+        check_task_names(recipe.finetune, problem.names)
         if recipe.finetune.track is not None:
             check_tracker(recipe.finetune.track)
-        micro = recipe.finetune.micro_batch or recipe.finetune.batch_size
+        alone = {task.name: task_training(recipe, task) for task in problem.tasks}
+        together = joint_training(recipe, problem.tasks)
+        micro = recipe.finetune.micro_batch or max(run.batch_size for run in (together, *alone.values()))
         trial = try_batches(problem, micro, recipe.preview.batch_size, watch)
         own_code = isinstance(recipe.model, FunctionModel | MemoryModel)
         labels = try_labels(problem, trial.classes) if own_code else ()
@@ -131,14 +137,13 @@ def check_problem(recipe: Recipe, problem: Problem, text: str, file: str, watch:
             problem.space.check_curvature(problem.model)
     except BadInput as error:
         raise where(error.at("preview", "methods"), file, text) from error
-    examples = recipe.finetune.steps * recipe.finetune.batch_size
-    tasks = {task.name: _describe_task(task, examples) for task in problem.tasks}
+    tasks = {task.name: _describe_task(task, alone[task.name]) for task in problem.tasks}
     numbers = {name: tensor.numel() for name, tensor in parameters_of(problem.model).items()}
     trainings = (len(tasks), len(joint_points(recipe, problem)) + 1)
     size = _size_of(recipe, problem, numbers, trainings)
     cost = study_cost(size)
-    batches = recipe.finetune.batch_size / min(micro, recipe.finetune.batch_size)
-    seconds = trial.training_seconds * batches * cost.training_steps + trial.evaluation_seconds * cost.evaluations
+    examples = [run.steps * run.batch_size for run in (*alone.values(), *[together] * trainings[1])]
+    seconds = trial.training_seconds * sum(examples) / micro + trial.evaluation_seconds * cost.evaluations
     return CheckResult(sum(numbers.values()), tasks, trainings, size.previews, cost, seconds, warnings)
 
 
@@ -156,8 +161,8 @@ def _size_of(recipe: Recipe, problem: Problem, numbers: Mapping[str, int], train
         previews=len(grid(recipe, problem)),
         methods=len(methods),
         curvature=curvature,
-        steps=recipe.finetune.steps,
-        joint_steps=recipe.joint.steps,
+        steps=joint_training(recipe, problem.tasks).steps,
+        task_steps=sum(task_training(recipe, task).steps for task in problem.tasks),
     )
 
 
@@ -168,14 +173,14 @@ def _curvature(problem: Problem, methods: Sequence[str]) -> float:
     return 1.0 + (KRONECKER if {"kronecker", "anchored"} & set(methods) else 0.0)
 
 
-def _describe_task(task: Task, examples: int) -> dict[str, object]:
+def _describe_task(task: Task, training: Training) -> dict[str, object]:
     metrics = [metric.name for metric in task.metrics]
     return {
         "train": len(task.train),
         "validation": len(task.validation),
         "classes": len(task.classes),
         "metrics": metrics,
-        "epochs": round(examples / len(task.train), 3),
+        "epochs": round(training.steps * training.batch_size / len(task.train), 3),
     }
 
 

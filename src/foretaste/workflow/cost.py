@@ -31,8 +31,9 @@ class StudySize:
             curvature, LoRA merges the entries of the weights that have factors, and new heads.
         curvature: Numbers of curvature per merged number: 1 for the diagonal, which `run` estimates, and
             `KRONECKER` more for the methods `kronecker` and `anchored` (the default).
-        steps: Steps of a single-task run.
-        joint_steps: Steps of a joint run; as many as of a single-task run if left out.
+        steps: Steps of a run.
+        joint_steps: Steps of a joint run, if these are others.
+        task_steps: Steps of all single-task runs together; so many times ``steps`` as there are tasks if left out.
         bytes_per_param: Bytes of a param; 4 for float32.
     """
 
@@ -46,6 +47,7 @@ class StudySize:
     curvature: float = 1 + KRONECKER
     steps: int = 300
     joint_steps: int | None = None
+    task_steps: int | None = None
     bytes_per_param: int = 4
 
 
@@ -79,11 +81,12 @@ def study_cost(size: StudySize) -> StudyCost:
     trainings = size.tasks + size.joint_runs
     merged = size.trained if size.merged is None else size.merged
     task_numbers = size.tasks * (size.trained + size.curvature * merged)
+    task_steps = size.tasks * size.steps if size.task_steps is None else size.task_steps
     training = size.frozen + _TRAINING * size.trained
     merging = size.frozen + size.trained + merged + task_numbers
     return StudyCost(
         trainings=trainings,
-        training_steps=size.tasks * size.steps + size.joint_runs * (size.joint_steps or size.steps),
+        training_steps=task_steps + size.joint_runs * (size.joint_steps or size.steps),
         evaluations=size.methods * size.previews + size.joint_runs,
         disk_bytes=round(size.bytes_per_param * (task_numbers + size.joint_runs * size.trained)),
         memory_bytes=round(size.bytes_per_param * max(training, merging)),

@@ -15,7 +15,7 @@ from foretaste.sources.plans import TransformersModel
 from foretaste.sources.problem import Problem
 from foretaste.train.mixture import count_label_tokens
 from foretaste.weights import TaskWeights
-from foretaste.work.context import joint_training
+from foretaste.work.trainings import joint_training
 from foretaste.workflow.export import Export, protected_paths
 from foretaste.workflow.session import Session
 
@@ -127,7 +127,9 @@ def _settings(recipe: Recipe, problem: Problem, model: TransformersModel) -> Set
         )
     elif plan.freeze is not None:
         trained = tuple(sorted(problem.trained))
-    return Settings(model.path, joint_training(recipe), model.max_length, model.kind, lora, trained)
+    lengths = [plan.of_task(name).max_length or model.max_length for name in problem.names]
+    training = joint_training(recipe, problem.tasks)
+    return Settings(model.path, training, max(lengths), model.kind, lora, trained)
 
 
 def layers_with_factors(model: nn.Module, trained: Collection[str]) -> tuple[str, ...]:

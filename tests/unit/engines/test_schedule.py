@@ -52,7 +52,7 @@ def test_a_worker_without_work_begins_what_needs_nothing_that_is_still_being_don
     curvature = schedule.take()
     assert curvature == task_curvature(other, NAMES[1])
     assert schedule.take() is None
-    steps = other.training.steps
+    steps = other.training_of("low").steps
     assert watch.begun[:2] == [("single-task finetuning", 3 * steps), ("joint finetuning", other.joint_training.steps)]
     other.study.close()
 

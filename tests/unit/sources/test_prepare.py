@@ -1,14 +1,17 @@
+from dataclasses import replace
 from pathlib import Path
 
 import datasets
 import pytest
 import torch
+import transformers
 
 from checkpoints import Checkpoints, image_folder, parquet
 from foretaste.errors import DataError
 from foretaste.sources import prepare
 from foretaste.sources.data import read_rows
 from foretaste.sources.prepare import Images, Texts
+from foretaste.sources.request import TaskRequest
 
 TEXTS = datasets.Dataset.from_dict(
     {"text": ["the fine film", "dull", "a dull a dull a dull a dull"], "other": ["book", "film", "the"]}
@@ -24,6 +27,19 @@ def test_texts_are_cut_padded_and_masked(checkpoints: Checkpoints) -> None:
     assert torch.equal(batch["labels"], torch.tensor([1, 0, 0]))
     assert batch["attention_mask"].sum(1).tolist() == [5, 3, 6]
     assert bool((batch["input_ids"][batch["attention_mask"] == 0] == 0).all())
+
+
+def test_a_task_may_have_a_length_of_its_own(checkpoints: Checkpoints) -> None:
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(checkpoints.bert)
+    texts, usual = Texts(str(checkpoints.bert), 6), TaskRequest("a", "train", "validation", ())
+    assert texts.suited_to(usual, model) is texts
+    shorter = texts.suited_to(replace(usual, max_length=4), model)
+    lengths = [len(own.examples(TEXTS, ["text"], [1, 0, 0], "here")[2]["input_ids"]) for own in (texts, shorter)]
+    assert lengths == [6, 4]
+    assert shorter.fingerprint == Texts(str(checkpoints.bert), 4).fingerprint != texts.fingerprint
+    with pytest.raises(DataError, match="max_length 41 are more than the model's 40 positions") as caught:
+        texts.suited_to(replace(usual, max_length=41), model)
+    assert caught.value.field == ("finetune", "tasks", "a", "max_length")
 
 
 def test_padding_is_the_tokenizer_s_own(checkpoints: Checkpoints, tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from checkpoints import Checkpoints
 from foretaste.errors import DataError
 from foretaste.loss.class_labels import IGNORED
 from foretaste.sources.pretrained import tokenizer_at
+from foretaste.sources.request import TaskRequest
 from foretaste.sources.tokens import EncodedRows, Row, Tokens, answer_of
 
 PROMPT, ANSWER = "the good film is ", "the superb book"
@@ -48,6 +50,20 @@ def test_batches_are_padded_on_the_right_and_masked(checkpoints: Checkpoints) ->
     }
     assert bytes(rows[0]["reference"].tolist()).decode() == "ä"
     assert "reference" not in rows[1]
+
+
+def test_a_task_may_have_a_length_of_its_own(checkpoints: Checkpoints) -> None:
+    tokens = tokens_of(checkpoints.gpt2)
+    model = transformers.AutoModelForCausalLM.from_pretrained(checkpoints.gpt2)
+    usual = TaskRequest("a", "train", "validation", ())
+    assert tokens.suited_to(usual, model, 0) is tokens
+    shorter = tokens.suited_to(replace(usual, max_length=4), model, 0)
+    assert len(shorter.causal_row(range(9), [True] * 9, None).inputs) == 3
+    assert len(tokens.causal_row(range(9), [True] * 9, None).inputs) == 8
+    assert shorter.fingerprint == tokens_of(checkpoints.gpt2, 4).fingerprint != tokens.fingerprint
+    with pytest.raises(DataError, match="max_length 65 are more than the model's 64 positions") as caught:
+        tokens.suited_to(replace(usual, max_length=65), model, 0)
+    assert caught.value.field == ("finetune", "tasks", "a", "max_length")
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama", "t5"])

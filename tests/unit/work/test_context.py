@@ -1,6 +1,7 @@
 from dataclasses import replace
 
-from foretaste.work.context import Context, Origin, Unwatched, joint_training
+from foretaste.sources.finetune_plan import TaskFinetune
+from foretaste.work.context import Context, Origin, Unwatched
 from foretaste.workflow.session import Session
 
 
@@ -40,10 +41,11 @@ def test_a_task_is_found_by_its_name(session: Session) -> None:
     assert session.data == {task.name: task.identity for task in session.problem.tasks}
 
 
-def test_joint_runs_have_their_own_steps(session: Session) -> None:
-    longer = session.recipe.model_copy(update={"joint": session.recipe.joint.model_copy(update={"steps": 9})})
-    assert joint_training(longer) == replace(session.training, steps=9)
-    assert joint_training(session.recipe) == session.training
+def test_a_context_knows_how_its_tasks_are_trained(session: Session) -> None:
+    own = session.recipe.finetune.model_copy(update={"tasks": {"low": TaskFinetune(steps=9)}})
+    other = replace(session, recipe=session.recipe.model_copy(update={"finetune": own}))
+    assert other.training_of("low") == replace(session.training_of("low"), steps=9)
+    assert other.training_of("mid") == session.training_of("mid") == session.joint_training == other.joint_training
 
 
 def test_contexts_and_origins_are_shown_in_one_line(session: Session) -> None:

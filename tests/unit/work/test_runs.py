@@ -4,10 +4,14 @@ import pytest
 import torch
 
 from finished import finetuned, jointly
+from foretaste.sources.finetune_plan import TaskFinetune
 from foretaste.store.study import Done
 from foretaste.train.finetune import finetune
 from foretaste.train.joint import joint
 from foretaste.weights import TaskWeights
+from foretaste.work.context import Unwatched
+from foretaste.work.observer import Observer
+from foretaste.work.runs import JointRun, SingleTaskRun
 from foretaste.workflow.fit import fit
 from foretaste.workflow.session import Session
 
@@ -34,10 +38,21 @@ def test_the_first_member_is_the_task_s_model(session: Session) -> None:
 def test_a_member_is_finetuning_with_its_seed(session: Session) -> None:
     task = session.problem.tasks[1]
     done = finetuned(session, task, 1)
-    training = replace(session.training, seed=done.inputs["training"]["seed"])
+    training = replace(session.training_of("low"), seed=done.inputs["training"]["seed"])
     expected = finetune(session.problem.model, None, task, training).params
     kept = session.study.tensors(done.artefact)
     assert all(torch.equal(kept[name], tensor) for name, tensor in expected.items())
+
+
+def test_a_task_s_own_settings_are_in_the_key_of_its_run_alone(session: Session) -> None:
+    own = session.recipe.finetune.model_copy(update={"tasks": {"low": TaskFinetune(steps=2, learning_rate=0.1)}})
+    other = replace(session, recipe=session.recipe.model_copy(update={"finetune": own}))
+    keys = [[SingleTaskRun(name).key(at) for name in ("low", "mid")] for at in (session, other)]
+    assert keys[0][0] != keys[1][0]
+    assert keys[0][1] == keys[1][1]
+    assert JointRun(POINT).key(session) == JointRun(POINT).key(other)
+    run = SingleTaskRun("low").finish(other, Observer(Unwatched(), 2))
+    assert len(run.history) == 2
 
 
 def test_members_of_neighbouring_studies_are_other_runs(session: Session) -> None:

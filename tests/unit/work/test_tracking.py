@@ -66,7 +66,7 @@ def test_every_step_is_logged_under_the_names_of_study_and_run(tracked: Session)
         curve = scalars(tracked, name, "loss")
         assert [step for step, _ in curve] == [1, 2, 3, 4]
         assert [loss for _, loss in curve] == pytest.approx(list(run.history), rel=1e-6)
-        rates = [learning_rate(tracked.training, step) for step in range(4)]
+        rates = [learning_rate(tracked.training_of("low"), step) for step in range(4)]
         assert [value for _, value in scalars(tracked, name, "learning_rate")] == pytest.approx(rates)
     (settings,) = (tracked.study.tracking / STUDY / names[2]).glob("*/hparams.yml")
     assert {"run: joint low=0.5,mid=0.25,high=0.25", "study: small digits", "steps: 4"} <= set(
@@ -118,7 +118,7 @@ def test_a_tracker_that_fails_is_left_with_one_warning(
 
 def test_a_name_is_safe_in_a_path_and_bounded(tracked: Session) -> None:
     long = "../" + "task=0.05," * 20
-    with logged_run(tracked, long, "0123456789abcdef", tracked.training, Observer(Unwatched(), 1)) as log:
+    with logged_run(tracked, long, "0123456789abcdef", tracked.training_of("low"), Observer(Unwatched(), 1)) as log:
         log.on_step(1, 0.5)
     (folder,) = (tracked.study.tracking / STUDY).iterdir()
     assert re.fullmatch(r"_task=0\.05,.*~01234567", folder.name)

@@ -84,6 +84,16 @@ def test_joint_runs_may_have_other_steps_than_single_task_runs() -> None:
     assert check(parse(text), text, "r.yaml")[0].cost.training_steps == 3 * 7 + 2 * 2
 
 
+def test_tasks_may_differ_in_steps_and_batches() -> None:
+    text = (
+        "name: a\nmodel: {source: digits}\njoint: {points: 1, steps: all}\nfinetune: {steps: 7, batch_size: 10, tasks:"
+        " {low: {steps: 9}, mid: {epochs: 2, batch_size: 30}}}\n"
+    )
+    found, _ = check(parse(text), text, "r.yaml")
+    assert [task["epochs"] for task in found.tasks.values()] == [0.3, 2.0, 0.233]
+    assert found.cost.training_steps == (9 + 20 + 7) * 3
+
+
 def test_tasks_that_are_the_same_in_everything_are_warned_of(tmp_path: Path, checkpoints: Checkpoints) -> None:
     data = table(tmp_path / "a.jsonl", sentences(8, 0)), table(tmp_path / "b.jsonl", sentences(8, 1))
     recipe = transformers_recipe(tmp_path / "r.yaml", checkpoints.bert, {"a": data, "b": data})

@@ -23,7 +23,7 @@ def test_every_run_has_its_curve(session: Session) -> None:
         ("low 50%, mid 25%, high 25%", True),
     ]
     assert [list(curve.curve.losses) for curve in curves[:3]] == [list(run.history) for run in runs]
-    rate = session.training.learning_rate
+    rate = session.training_of("low").learning_rate
     assert curves[0].curve.learning_rates == pytest.approx([rate * left / 5 for left in (5, 4, 3, 2, 1)])
 
 

@@ -9,7 +9,7 @@ from foretaste.workflow.fit import fit
 
 def test_an_example_is_a_study_whose_training_is_one_step() -> None:
     with small_study() as session:
-        assert session.training.steps == session.joint_training.steps == 1
+        assert session.training_of("low").steps == session.joint_training.steps == 1
         assert len(fit(session)["low"].run.result["history"]) == 1
 
 

@@ -17,7 +17,7 @@ def test_runs_are_finetunings_and_sites_their_curvature(session: Session) -> Non
     fitted = fit(session)
     assert list(fitted) == ["low", "mid", "high"]
     low = session.problem.tasks[0]
-    params = finetune(session.problem.model, None, low, session.training).params
+    params = finetune(session.problem.model, None, low, session.training_of("low")).params
     assert all(torch.equal(params[name], tensor) for name, tensor in site_at(session, "low").center.items())
     generator = torch.Generator().manual_seed(0)
     site = fisher(
@@ -55,10 +55,10 @@ def test_other_data_is_fitted_anew(session: Session) -> None:
 def test_models_are_measured_before_and_after(session: Session) -> None:
     model, mid = session.problem.model, session.task("mid")
     fitted = measure_fits(session, fit(session))
-    params = finetune(model, None, mid, session.training).params
+    params = finetune(model, None, mid, session.training_of("low")).params
     assert fitted["mid"].pretrained == evaluate(model, None, [mid])["mid"].metrics["accuracy"]
     assert fitted["mid"].single_task == evaluate(model, params, [mid])["mid"].metrics["accuracy"]
-    history = finetune(model, None, mid, session.training).history
+    history = finetune(model, None, mid, session.training_of("low")).history
     record = fitted.to_dict()["mid"]
     assert record["curve"]["loss"] == list(history)
     assert record["curve"]["step"] == [1, 2, 3, 4, 5]

@@ -9,20 +9,23 @@ from foretaste.workflow.session import Session
 
 
 def test_a_session_knows_its_trainings(session: Session) -> None:
-    assert session.training.steps == session.joint_training.steps == 5
+    assert session.training_of("low").steps == session.joint_training.steps == 5
     other = replace(
         session,
         recipe=parse("name: a\nmodel: {source: digits}\nseed: 7\njoint: {steps: 9}\nfinetune: {batch_norm: freeze}\n"),
     )
-    assert (other.joint_training.steps, other.training.steps) == (9, 300)
-    assert (other.training.seed, other.training.batch_norm) == (7, "freeze")
+    assert (other.joint_training.steps, other.training_of("low").steps) == (9, 300)
+    assert (other.training_of("low").seed, other.training_of("low").batch_norm) == (7, "freeze")
 
 
 def test_finetuning_by_lora_keeps_the_other_numbers_of_training(session: Session) -> None:
     text = "name: a\nmodel: {source: digits}\nfinetune: {steps: 5, method: lora, r: 2, targets: all-linear}\n"
     other = replace(session, recipe=parse(text))
-    assert other.training == replace(
-        session.training, learning_rate=other.training.learning_rate, prior_precision=0.0, warmup=0.1
+    assert other.training_of("low") == replace(
+        session.training_of("low"),
+        learning_rate=other.training_of("low").learning_rate,
+        prior_precision=0.0,
+        warmup=0.1,
     )
 
 
