@@ -7,7 +7,7 @@ from functools import cached_property
 
 from foretaste.errors import WeightsError
 
-__all__ = ["TaskWeights", "corners", "uniform"]
+__all__ = ["TaskWeights", "corners", "row_shares", "uniform"]
 
 _TOLERANCE = 1e-6
 
@@ -172,3 +172,18 @@ def corners(tasks: Sequence[str]) -> list[TaskWeights]:
     ['a=1,b=0', 'a=0,b=1']
     """
     return [TaskWeights(tasks, [float(name == task) for name in tasks]) for task in tasks]
+
+
+def row_shares(weights: Mapping[str, float], units: Mapping[str, float]) -> dict[str, float]:
+    """Return the share of the rows that gives each task its weight: ``p_t`` proportional to ``alpha_t / u_t``.
+
+    Args:
+        weights: alpha.
+        units: u, the mean number of units in a row of each task: 1, or label tokens.
+
+    >>> row_shares({"a": 0.5, "b": 0.5}, {"a": 10.0, "b": 30.0})
+    {'a': 0.75, 'b': 0.25}
+    """
+    odds = {name: weight / units[name] for name, weight in weights.items()}
+    total = sum(odds.values())
+    return {name: value / total for name, value in odds.items()}

@@ -91,12 +91,25 @@ def card_text(facts: Mapping[str, object], loading: Loading | None = None) -> st
         f"---\n{head.to_yaml()}\n---\n",
         f"# {title}\n",
         _origin(facts, adapter=adapter),
-        "| task | weight |\n|---|---|\n" + "".join(f"| {task} | {weight:.4g} |\n" for task, weight in weights.items()),
+        _weights_table(weights, facts.get("joint_run")),
         _use(facts, loading) if loading is not None else "",
         "`foretaste.json` holds hashes of the pretrained params and of the data, and everything else that this model"
         " depends on.\n",
     ]
     return "\n".join(part for part in parts if part)
+
+
+def _weights_table(weights: Mapping[str, float], joint_run: object) -> str:
+    """Tabulate the weights, and what a joint run with them draws of each task where that is known."""
+    if not isinstance(joint_run, Mapping):
+        lines = [f"| {task} | {weight:.4g} |" for task, weight in weights.items()]
+        return "\n".join(["| task | weight |", "|---|---|", *lines, ""])
+    lines = [
+        f"| {task} | {weight:.4g} | {part['share_of_rows']:.1%} | {part['share_of_units']:.1%} | {part['epochs']:.2f} |"
+        for (task, weight), part in zip(weights.items(), joint_run["tasks"].values(), strict=True)
+    ]
+    names = f"of the rows | of what is learned | epochs in {joint_run['steps']} joint steps"
+    return "\n".join([f"| task | weight | {names} |", "|---|---|---|---|---|", *lines, ""])
 
 
 def _origin(facts: Mapping[str, object], *, adapter: bool) -> str:

@@ -11,6 +11,7 @@ from foretaste.report.summary import Summary, verdict
 from foretaste.surface.agreement import Agreement
 from foretaste.surface.comparison import Comparison
 from foretaste.surface.hindsight import coverage, mean_error
+from foretaste.surface.joint_shares import shares_record
 from foretaste.surface.mergeability import Mergeability
 from foretaste.surface.outlook import Outlook, evaluated_weights
 from foretaste.surface.pareto import front
@@ -59,6 +60,7 @@ def study_record(summary: Summary) -> Record:
         "caution": summary.caution,
         "floors": [str(floor) for floor in summary.floors],
         "recommendation": best and recommendation_record(best),
+        "joint_run": best and summary.joint_data and shares_record(summary.joint_data, best.weights),
         "prediction": summary.outlook and _prediction(summary.outlook),
         "single_task": summary.single,
         "confirmation": confirmation

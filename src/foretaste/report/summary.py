@@ -11,6 +11,7 @@ from foretaste.evaluation import Evaluation, Fidelity
 from foretaste.one_line import one_line
 from foretaste.readable import Readable
 from foretaste.surface.agreement import Agreement, agreement_without_anchor
+from foretaste.surface.joint_shares import JointData
 from foretaste.surface.outlook import Outlook, can_predict, choosable_weights, outlook, select_usable_rows
 from foretaste.surface.preference import Floor, Preference, caution, measure, zero_metric_caution
 from foretaste.surface.recommend import Recommendation, recommend
@@ -42,6 +43,7 @@ class Summary(Readable):
         provenance: Ordered lines: versions, seeds, hashes.
         costs: Seconds by step.
         curves: The training curves of single-task runs and of joint runs.
+        joint_data: The data of joint runs; None where it is not known.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Summary(Readable):
     provenance: Mapping[str, str]
     costs: Mapping[str, float]
     curves: tuple[RunCurve, ...] = ()
+    joint_data: JointData | None = None
 
     __repr__ = one_line
 
@@ -160,6 +163,7 @@ def summarise(
     provenance: Mapping[str, str],
     costs: Mapping[str, float],
     curves: Sequence[RunCurve] = (),
+    joint_data: JointData | None = None,
     only: str | None = None,
 ) -> Summary:
     """Recommend weights and compare previews with joint runs, as far as the rows allow.
@@ -173,6 +177,7 @@ def summarise(
         provenance: Lines to show as they are, in this order.
         costs: Seconds by step.
         curves: The training curves of single-task runs and of joint runs.
+        joint_data: The data of joint runs, if it is known.
         only: A method, where the recommendation is not to rest on previews by others.
 
     Raises:
@@ -189,20 +194,20 @@ def summarise(
     preference = preference.resolve_knee(surface) if surface.rows else preference
     rows = select_usable_rows(surface, only)
     prediction = outlook(rows) if can_predict(rows) else None
+    choice = None if prediction is None else recommend(prediction, preference, floors, among=choosable_weights(rows))
     return Summary(
         name=name,
         surface=surface,
         method=method,
         outlook=prediction,
-        recommendation=None
-        if prediction is None
-        else recommend(prediction, preference, floors, among=choosable_weights(rows)),
+        recommendation=choice,
         agreements=_agreements(surface),
         preference=preference,
         floors=tuple(floors),
         provenance=dict(provenance),
         costs=dict(costs),
         curves=tuple(curves),
+        joint_data=joint_data,
     )
 
 

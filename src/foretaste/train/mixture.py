@@ -20,7 +20,7 @@ from foretaste.errors import WeightsError
 from foretaste.loss.unit import count_units
 from foretaste.one_line import one_line
 from foretaste.task import Batch, Rows, Task
-from foretaste.weights import TaskWeights
+from foretaste.weights import TaskWeights, row_shares
 
 __all__ = [
     "Portion",
@@ -90,9 +90,8 @@ def mixture(
         raise WeightsError(f"weights are for {', '.join(weights)}, tasks are {', '.join(task.name for task in tasks)}")
     if realise == "loss":
         return _by_loss(tasks, weights, steps, batch_size, generator)
-    odds = {task.name: weights[task.name] / units_per_example(task) for task in tasks}
-    total = sum(odds.values())
-    counts = exact_counts({name: value / total for name, value in odds.items()}, steps * batch_size)
+    shares = row_shares(weights, {task.name: units_per_example(task) for task in tasks})
+    counts = exact_counts(shares, steps * batch_size)
     order = _spread(counts)
     streams = {task.name: iter(_stream(len(task.train), counts[task.name], generator)) for task in tasks}
     plan = []

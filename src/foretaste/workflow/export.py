@@ -23,6 +23,7 @@ from foretaste.report.json import plain
 from foretaste.sources.plans import TransformersModel
 from foretaste.sources.weight_space import WeightSpace
 from foretaste.store.study import StudyStore
+from foretaste.surface.joint_shares import JointData, shares_record
 from foretaste.target import EXPORTS, resolved
 from foretaste.updates import Updates
 from foretaste.weights import TaskWeights
@@ -122,6 +123,7 @@ def export(
             "weights": dict(weights.items()),
             "method": method,
             **origin,
+            "joint_run": _joint_run(session, weights),
             "study": session.recipe.name,
             "pretrained": session.base,
             "data": session.data,
@@ -136,6 +138,12 @@ def export(
             (folder / CARD).write_text(card_text(facts, loading), encoding="utf-8")
     pushed = {} if push is None else {"pushed": upload(target, push, private=private)}
     return Export({"written": str(target), **pushed, **facts})
+
+
+def _joint_run(session: Session, weights: TaskWeights) -> dict[str, Any] | None:
+    """Tell what a joint run at some weights draws of each task."""
+    recipe = session.study.recipe()
+    return None if recipe is None else shares_record(JointData(**recipe[1]["joint_data"]), weights)
 
 
 def default_method(recipe: Recipe) -> str:

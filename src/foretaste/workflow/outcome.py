@@ -12,6 +12,7 @@ from foretaste.report.summary import Summary, summarise
 from foretaste.store.study import Done, Json, StudyStore
 from foretaste.surface.criteria import add_criteria, named_criteria
 from foretaste.surface.fidelities import fidelity_name
+from foretaste.surface.joint_shares import JointData
 from foretaste.surface.preference import Floor, Preference
 from foretaste.surface.table import Headline, Surface
 from foretaste.train.curve import RunCurve
@@ -37,6 +38,7 @@ class Outcome:
         provenance: Lines saying where the numbers come from.
         costs: Seconds by kind of work.
         curves: The training curves of single-task runs and of joint runs; empty if they were not read.
+        joint_data: The data of joint runs; None where the study does not know it.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Outcome:
     provenance: Mapping[str, str]
     costs: Mapping[str, float]
     curves: tuple[RunCurve, ...] = ()
+    joint_data: JointData | None = None
 
     __repr__ = one_line
 
@@ -68,6 +71,7 @@ class Outcome:
             provenance=self.provenance,
             costs=self.costs,
             curves=self.curves,
+            joint_data=self.joint_data,
             only=only,
         )
 
@@ -122,6 +126,7 @@ def read_outcome(
         provenance=_outside_provenance(study, plan) if empty.is_from_outside else _provenance(study, plan),
         costs={} if empty.is_from_outside else _costs(study),
         curves=read_curves(study) if with_curves else (),
+        joint_data=JointData(**plan["joint_data"]) if "joint_data" in plan else None,
     )
 
 

@@ -17,8 +17,10 @@ from foretaste.errors import StudyError
 from foretaste.params import buffers_of, parameters_of
 from foretaste.plan import Recipe
 from foretaste.sources.problem import Problem
-from foretaste.store.study import StudyStore, require_space
+from foretaste.store.study import Json, StudyStore, require_space
+from foretaste.surface.joint_shares import JointData
 from foretaste.surface.table import headlines
+from foretaste.train.mixture import units_per_example
 from foretaste.work.context import Origin, Unwatched, Watch
 from foretaste.workflow.experts import read_experts
 from foretaste.workflow.session import Session
@@ -80,7 +82,7 @@ def start(
         session = Session(study, recipe, problem, base, watch or Unwatched(), engine or Here(), origin=origin)
         _check_question(study, plan)
         read_experts(session)  # so that a model that does not fit is refused before the study knows the recipe
-        study.add_recipe(text, plan)
+        study.add_recipe(text, {**plan, "joint_data": _joint_data(session, study.recipe())})
         remember_trust(folder, recipe)
         stack.pop_all()
     return session
@@ -107,6 +109,21 @@ def _plan_of(recipe: Recipe, problem: Problem, base: str) -> dict[str, object]:
 def _versions() -> str:
     device = PartialState().device.type
     return f"foretaste {__version__}, torch {torch.__version__}, Python {platform.python_version()}, on {device}"
+
+
+def _joint_data(session: Session, former: tuple[str, Json] | None) -> Json:
+    """Describe the data of joint runs; what was counted for the same data before is not counted again."""
+    training, tasks = session.joint_training, session.problem.tasks
+    earlier = {} if former is None or former[1]["data"] != session.data else former[1].get("joint_data", {})
+    data = JointData(
+        training.steps,
+        training.batch_size,
+        tasks[0].unit,
+        session.recipe.joint.realise,
+        {task.name: len(task.train) for task in tasks},
+        earlier.get("units") or {task.name: units_per_example(task) for task in tasks},
+    )
+    return asdict(data)
 
 
 def _check_question(study: StudyStore, plan: Mapping[str, object]) -> None:

@@ -45,6 +45,15 @@ def test_weights_method_and_loading_are_told() -> None:
     assert "lower rank" not in text
 
 
+def test_weights_are_told_as_shares_of_the_data_where_they_are_known() -> None:
+    part = {"rows": 9.0, "share_of_rows": 0.5, "share_of_units": 0.25, "epochs": 1.5}
+    text = card_text(FACTS | {"joint_run": {"steps": 7, "tasks": {"code": part, "math": part}}}, ADAPTER)
+    assert (
+        "| task | weight | of the rows | of what is learned | epochs in 7 joint steps |\n|---|---|---|---|---|" in text
+    )
+    assert "| code | 0.25 | 50.0% | 25.0% | 1.50 |\n| math | 0.75 |" in text
+
+
 def test_a_reduction_is_told_with_its_error() -> None:
     assert "differs by 0.12 of its norm" in card_text(FACTS | {REDUCTION_ERROR: 0.123}, ADAPTER)
 

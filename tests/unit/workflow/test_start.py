@@ -30,6 +30,9 @@ def test_start_keeps_the_recipe_and_opens_it_again(session: Session) -> None:
     }
     assert kept[1]["data"] == session.data
     assert kept[1]["method"] == "anchored"
+    rows, units = dict.fromkeys(sizes, 300), dict.fromkeys(sizes, 1.0)
+    common = {"steps": 5, "batch_size": 32, "unit": "example", "realise": "sampling"}
+    assert kept[1]["joint_data"] == {**common, "rows": rows, "units": units}
     text = kept[0].replace("name: small digits", "name: another name")
     with start(parse(text), text, session.problem, session.study.path).study as study:
         again = study.recipe()

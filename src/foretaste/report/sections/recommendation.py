@@ -6,6 +6,7 @@ from foretaste.report.confirmation import confirm_recommendation
 from foretaste.report.sections.certainty import describe_certainty, describe_reason, describe_runner_up, too_few
 from foretaste.report.sections.headline import headline
 from foretaste.report.summary import Summary
+from foretaste.surface.joint_shares import shares_table
 from foretaste.surface.views import domains_table, weights_table
 
 __all__ = ["confirmation_sections", "recommendation_section"]
@@ -30,6 +31,8 @@ def recommendation_section(summary: Summary, *, full: bool = False) -> Section:
         Note(_metrics(summary), tone="quiet"),
         Note(reason, "Why") if best.floors_met else Note(reason, "Floors not met", "warning"),
     ]
+    if summary.joint_data is not None:
+        blocks.append(shares_table(summary.joint_data, best.weights))
     if summary.caution:
         blocks.append(Note(summary.caution, "Caution", "warning"))
     blocks += [Note(f"{floor.floor} holds with probability {floor.chance:.0%}.", "Floor") for floor in best.floors]

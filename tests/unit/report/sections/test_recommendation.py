@@ -8,6 +8,7 @@ from foretaste.document.wording import number
 from foretaste.report.sections.headline import headline
 from foretaste.report.sections.recommendation import confirmation_sections, recommendation_section
 from foretaste.report.summary import Summary, summarise
+from foretaste.surface.joint_shares import JointData
 from foretaste.surface.preference import Preference
 from foretaste.surface.table import Headline, Surface
 from summaries import shown, words
@@ -32,6 +33,14 @@ def test_it_has_weights_metrics_and_change(make: Study) -> None:
         Note(headline(summary), tone="strong"),
         Code("a=0.5,b=0.5"),
     )
+
+
+def test_weights_are_told_as_shares_of_a_joint_run(make: Study) -> None:
+    data = JointData(10, 8, "token", "sampling", dict.fromkeys(AB, 20), {"a": 1.0, "b": 3.0})
+    text = shown([recommendation_section(replace(make(AB), joint_data=data))])
+    assert "rows drawn" not in shown([recommendation_section(make(AB))])
+    assert "What a joint run of 10 steps of 8 rows trains on." in text
+    assert next(line.strip("│ ").split() for line in text.splitlines() if "3.00" in line) == ["a", "60", "75%", "50%", "3.00"]
 
 
 def test_floors_that_are_missed_are_said(make: Study) -> None:
