@@ -40,7 +40,8 @@ def test_weights_are_told_as_shares_of_a_joint_run(make: Study) -> None:
     text = shown([recommendation_section(replace(make(AB), joint_data=data))])
     assert "rows drawn" not in shown([recommendation_section(make(AB))])
     assert "What a joint run of 10 steps of 8 rows trains on." in text
-    assert next(line.strip("│ ").split() for line in text.splitlines() if "3.00" in line) == ["a", "60", "75%", "50%", "3.00"]
+    row = next(line for line in text.splitlines() if "3.00" in line)
+    assert row.strip("│ ").split() == ["a", "60", "75%", "50%", "3.00"]
 
 
 def test_floors_that_are_missed_are_said(make: Study) -> None:
