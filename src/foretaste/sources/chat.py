@@ -1,18 +1,23 @@
 """Chats: messages written by a tokenizer's chat template, with the assistant's answers marked."""
 
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from foretaste.errors import DataError
 from foretaste.sources.extra import transformers
+from foretaste.sources.messages import Message
 from foretaste.sources.tokens import Segment
 
-__all__ = ["chat_template", "learned_messages", "mark_answers", "messages_of", "segments"]
+__all__ = ["chat_template", "mark_answers", "reads_tools", "segments", "suit_template"]
 
-_ROLES = ("system", "user", "assistant")
+_ROLES = {"developer": "system"}
 _MARK = re.compile(r"{%-?\s*generation\s*-?%}")
+_TOOLS = re.compile(r"\btools\b")
 
-Messages = Sequence[Mapping[str, str]]
+Messages = Sequence[Message]
+Tools = Sequence[Mapping[str, Any]] | None
 
 
 def chat_template(tokenizer: "transformers.PreTrainedTokenizerBase") -> str:
@@ -40,88 +45,85 @@ def chat_template(tokenizer: "transformers.PreTrainedTokenizerBase") -> str:
     return template
 
 
-def messages_of(value: object) -> Messages:
-    """Check a row's messages and return them: roles and texts, with at least one answer and a message before it.
+def reads_tools(template: str) -> bool:
+    """Tell whether a chat template writes the tools that it is given.
 
-    Raises:
-        DataError: The messages are wrong; the caller puts "row 3 of FILE" in front of the message.
-
-    >>> messages_of([{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}])[-1]["content"]
-    '4'
-    >>> messages_of([{"role": "robot", "content": "4"}])
-    Traceback (most recent call last):
-    ...
-    foretaste.errors.DataError: has a message of the role 'robot'; roles are system, user, assistant
+    >>> reads_tools("{% if tools %}{{ tools | tojson }}{% endif %}"), reads_tools("{{ messages[0].content }}")
+    (True, False)
     """
-    if not isinstance(value, list) or not all(isinstance(message, dict) for message in value):
-        raise DataError(f"has {type(value).__name__} where a list of messages, each with role and content, is expected")
-    messages = []
-    for message in value:
-        role, content = message.get("role"), _text_of(message.get("content"))
-        if role not in _ROLES:
-            raise DataError(f"has a message of the role {role!r}; roles are {', '.join(_ROLES)}")
-        if message.get("tool_calls"):
-            raise DataError("has a message with tool_calls, which are not supported; write the call into its content")
-        if not isinstance(content, str) or (role == "assistant" and not content.strip()):
-            raise DataError(f"has a message of {role} without text in 'content'; fill or remove it")
-        messages.append({"role": role, "content": content})
-    if messages and messages[0]["role"] == "assistant":
-        raise DataError(
-            "begins with a message of the assistant, which has nothing to answer yet; put one of user or system"
-            " before it"
-        )
-    if not any(message["role"] == "assistant" for message in messages):
-        raise DataError("has no message of the assistant, so nothing to learn; add one or remove the row")
-    return messages
+    return bool(_TOOLS.search(template))
 
 
-def _text_of(content: object) -> object:
-    """Join the text of a message whose content is a list of parts; return any other content as it is.
+def suit_template(
+    tokenizer: "transformers.PreTrainedTokenizerBase", messages: Messages, tools: Tools = None
+) -> tuple[Messages, bool]:
+    """Write messages as a chat template reads them.
 
-    Raises:
-        DataError: A part is not a text.
-    """
-    if not isinstance(content, list):
-        return content
-    texts = []
-    for part in content:
-        kind = part.get("type") if isinstance(part, dict) else type(part).__name__
-        if not isinstance(part, dict) or kind != "text" or not isinstance(part.get("text"), str):
-            raise DataError(
-                f"has a message with a part of the type {kind!r} in its content; only parts of the type 'text' can be"
-                " read"
-            )
-        texts.append(part["text"])
-    return "".join(texts)
-
-
-def learned_messages(value: object) -> list[bool]:
-    """Tell for each message whether the model is to learn it: the assistant's are, except those of ``weight: 0``.
+    Where the template does not know the role ``developer``, its messages become those of ``system``. Where it does not
+    take the arguments of a tool's call as a mapping, they become JSON.
 
     Args:
-        value: A row's messages, which `messages_of` has checked.
+        tokenizer: A tokenizer with a chat template.
+        messages: Messages from `messages_of`.
+        tools: Tools from `tools_of`.
+
+    Returns:
+        The messages, and whether those of the developer have become the system's.
 
     Raises:
-        DataError: A weight is neither 0 nor 1, or there is no message to learn.
-
-    >>> question, answer = {"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}
-    >>> learned_messages([question, {**answer, "weight": 0}, question, answer])
-    [False, False, False, True]
+        DataError: The template refuses the messages, or leaves calls of tools out.
     """
-    assert isinstance(value, list)
-    learned = []
-    for message in value:
-        weight = message.get("weight")
-        if weight not in (None, 0, 1):
-            raise DataError(f"has a message of the weight {weight!r}; weights are 0 (not learned) and 1")
-        learned.append(message["role"] == "assistant" and weight != 0)
-    if not any(learned):
-        raise DataError("has the weight 0 at every message of the assistant, so nothing to learn; remove the row")
-    return learned
+    by_developer = [message["content"].strip() for message in messages if message["role"] == "developer"]
+    functions = [call["function"]["name"] for message in messages for call in message.get("tool_calls", ())]
+    if not by_developer and not functions:
+        return messages, False
+    refusal: DataError | None = None
+    for variant, moved in _variants(messages):
+        try:
+            text = _rendered(tokenizer, variant, tools, ask=False)
+        except DataError as error:
+            refusal = refusal or error
+            continue
+        if not all(name in text for name in functions):
+            refusal = refusal or DataError(
+                "has tool_calls, which the chat template leaves out; use a template that writes them, or write the"
+                " calls into the messages' content"
+            )
+        elif all(content in text for content in by_developer):
+            return variant, moved
+    raise refusal or DataError(
+        "has a message of the role 'developer', which the chat template leaves out, and 'system' too; make it part of"
+        " the user's message"
+    )
+
+
+def _variants(messages: Messages) -> Iterator[tuple[Messages, bool]]:
+    """Yield the messages in the ways that templates may read them, the usual ones first."""
+    for as_json in (False, True):
+        written = [_with_json(message) for message in messages] if as_json else list(messages)
+        yield written, False
+        yield (
+            [{**message, "role": "system"} if message["role"] == "developer" else message for message in written],
+            True,
+        )
+
+
+def _with_json(message: Message) -> Message:
+    if "tool_calls" not in message:
+        return message
+    calls = []
+    for call in message["tool_calls"]:
+        function, arguments = call["function"], call["function"]["arguments"]
+        text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+        calls.append({**call, "function": {**function, "arguments": text}})
+    return {**message, "tool_calls": calls}
 
 
 def mark_answers(
-    tokenizer: "transformers.PreTrainedTokenizerBase", messages: Messages, learned: Sequence[bool] | None = None
+    tokenizer: "transformers.PreTrainedTokenizerBase",
+    messages: Messages,
+    learned: Sequence[bool] | None = None,
+    tools: Tools = None,
 ) -> tuple[list[int], list[bool]] | None:
     """Return a chat's ids and which are learned, or None if the template does not mark answers (``{% generation %}``).
 
@@ -129,6 +131,7 @@ def mark_answers(
         tokenizer: A tokenizer with a chat template.
         messages: Messages from `messages_of`.
         learned: Flags from `learned_messages`; every answer is learned if left out.
+        tools: Tools from `tools_of`.
 
     Raises:
         DataError: The template refuses the messages, or does not mark every answer where only some are learned.
@@ -137,7 +140,7 @@ def mark_answers(
         return None
     try:
         encoded = tokenizer.apply_chat_template(
-            messages, tokenize=True, return_dict=True, return_assistant_tokens_mask=True
+            list(messages), tools, tokenize=True, return_dict=True, return_assistant_tokens_mask=True
         )
     except Exception as error:
         raise _refusal(error) from error
@@ -148,8 +151,8 @@ def mark_answers(
     return list(encoded["input_ids"]), _less_unlearned(mask, answers)
 
 
-def _answers(message: Mapping[str, str]) -> bool:
-    return message["role"] == "assistant"
+def _answers(message: Message) -> bool:
+    return bool(message["role"] == "assistant")
 
 
 def _less_unlearned(mask: list[bool], learned: Sequence[bool]) -> list[bool]:
@@ -168,7 +171,10 @@ def _less_unlearned(mask: list[bool], learned: Sequence[bool]) -> list[bool]:
 
 
 def segments(
-    tokenizer: "transformers.PreTrainedTokenizerBase", messages: Messages, learned: Sequence[bool] | None = None
+    tokenizer: "transformers.PreTrainedTokenizerBase",
+    messages: Messages,
+    learned: Sequence[bool] | None = None,
+    tools: Tools = None,
 ) -> list[Segment]:
     """Split a chat into texts up to its last answer, each with whether it is learned.
 
@@ -178,18 +184,19 @@ def segments(
         tokenizer: A tokenizer with a chat template.
         messages: Messages from `messages_of`.
         learned: Flags from `learned_messages`; every answer is learned if left out.
+        tools: Tools from `tools_of`.
 
     Raises:
         DataError: The template refuses the messages. Or it writes the first of them, with its generation prompt, in
             another way than within the whole chat.
     """
-    whole, done = _rendered(tokenizer, messages, ask=False), 0
+    whole, done = _rendered(tokenizer, messages, tools, ask=False), 0
     parts: list[Segment] = []
     for place, message in enumerate(messages):
         if not _answers(message):
             continue
-        before = _rendered(tokenizer, messages[:place], ask=True)
-        after = _rendered(tokenizer, messages[: place + 1], ask=False)
+        before = _rendered(tokenizer, messages[:place], tools, ask=True)
+        after = _rendered(tokenizer, messages[: place + 1], tools, ask=False)
         if not (whole.startswith(before) and whole.startswith(after) and done <= len(before) < len(after)):
             raise DataError(
                 "does not suit the chat template: what it writes up to an answer is not how the whole chat begins; "
@@ -203,9 +210,9 @@ def segments(
     return parts
 
 
-def _rendered(tokenizer: "transformers.PreTrainedTokenizerBase", messages: Messages, *, ask: bool) -> str:
+def _rendered(tokenizer: "transformers.PreTrainedTokenizerBase", messages: Messages, tools: Tools, *, ask: bool) -> str:
     try:
-        text = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=ask)
+        text = tokenizer.apply_chat_template(list(messages), tools, tokenize=False, add_generation_prompt=ask)
     except Exception as error:
         raise _refusal(error) from error
     assert isinstance(text, str)

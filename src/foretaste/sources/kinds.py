@@ -165,6 +165,7 @@ CAUSAL_LM = register(
             "prompt": "column of what the completion follows; prompt if left out",
             "completion": "column of what is to be learned; completion if left out",
             "messages": "column of chats, lists of role and content; messages if left out",
+            "tools": "column of the tools that a chat's assistant may call, JSON schemas; tools if left out",
             "text": "text column, to learn every token of",
         },
         formats=(("messages",), ("prompt", "completion"), ("text",)),

@@ -1,6 +1,6 @@
 """Transformers language models: causal ones, which continue a prompt or chat, and sequence-to-sequence ones."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,13 +11,13 @@ from foretaste.errors import DataError
 from foretaste.metric_kinds import ModelMetric, TextMetric
 from foretaste.params import in_eval_mode
 from foretaste.sources.architecture import architecture_of, configuration
-from foretaste.sources.chat import chat_template
+from foretaste.sources.chat import chat_template, reads_tools
 from foretaste.sources.checkpoint import check_checkpoint
-from foretaste.sources.data import Part, RawRows, read_rows, rows_digest
-from foretaste.sources.extra import datasets, transformers
-from foretaste.sources.formats import shared_columns, standard_rows
+from foretaste.sources.data import rows_digest
+from foretaste.sources.extra import transformers
 from foretaste.sources.kind import ModelKind
 from foretaste.sources.kinds import kind_named
+from foretaste.sources.language_data import LanguageData, data_warnings, read_data
 from foretaste.sources.language_metrics import harness_for, metrics_of
 from foretaste.sources.language_rows import encode_rows
 from foretaste.sources.pretrained import (
@@ -31,8 +31,7 @@ from foretaste.sources.pretrained import (
 from foretaste.sources.problem import Problem, text_digest
 from foretaste.sources.reading import reader
 from foretaste.sources.request import FLOAT32, Format, HarnessOptions, ModelRequest, TaskRequest
-from foretaste.sources.row_warnings import Cut, TaskRows, cut_warning, file_warnings, overlap_warnings
-from foretaste.sources.tokens import EncodedRows, Tokens
+from foretaste.sources.tokens import Tokens
 from foretaste.sources.writing import Writer
 from foretaste.task import Batch, Example, Task, Unit
 
@@ -91,7 +90,8 @@ def load(
     Raises:
         DataError: Something cannot be read or does not fit; the field is named.
 
-    >>> from foretaste.sources.language_metrics import metrics_named
+    >>> from foretaste.sources.language_data import LanguageData, data_warnings, read_data
+    from foretaste.sources.language_metrics import metrics_named
     >>> plan = TaskRequest("news", "no/train.jsonl", "no/test.jsonl", metrics_named(["perplexity"]))
     >>> load("no-checkpoint", "causal-lm", [plan])
     Traceback (most recent call last):
@@ -99,9 +99,7 @@ def load(
     foretaste.errors.DataError: no/train.jsonl does not exist; relative paths start at the recipe's folder
     """
     with quiet():
-        read = {plan.name: [_read(kind, plan, part) for part in plan.parts] for plan in plans}
-        data = {name: [rows for rows, _ in parts] for name, parts in read.items()}
-        columns = _columns(kind, plans, data)
+        data = read_data(kind, plans)
         if Path(path).is_dir():
             at(("model", "path"), check_checkpoint, Path(path))
         model = at(("model", "path"), pretrained, path, kind, form=form).eval()
@@ -112,21 +110,15 @@ def load(
         own_tokens = [tokens.suited_to(plan, model, (most or _MOST) if writing else 0) for plan in plans]
         judge = harness_for(plans, kind, tokens, options)
         tasks_and_cuts = [
-            _task(plan, data[plan.name], columns[plan.name], kind, model, writer, tokens.collate, unit, judge)
+            _task(plan, data[plan.name], kind, model, writer, tokens.collate, unit, judge)
             for plan, writer in zip(plans, [Writer(own, most or _MOST) for own in own_tokens], strict=True)
         ]
-    raw = {
-        plan.name: RawRows.of(
-            data[plan.name], plan.train, plan.max_train, plan.single_columns, converted=read[plan.name][0][1]
-        )
-        for plan in plans
-    }
     facts = (("architecture", architecture_of(model, model)), ("model", path))
     cut = "; ".join(note for _, note in tasks_and_cuts if note)
     all_facts = (*facts, ("cut to max_length", cut)) if cut else facts
     if judge is not None:
         all_facts = (*all_facts, ("lm-evaluation-harness", judge.fact))
-    warnings = _warnings(plans, raw, columns, [task for task, _ in tasks_and_cuts], max_length)
+    warnings = data_warnings(plans, data, [task for task, _ in tasks_and_cuts], max_length)
     warning_facts = (("warning", "; ".join(warnings)),) if warnings else ()
     return Problem(
         model,
@@ -134,59 +126,9 @@ def load(
         (*all_facts, *warning_facts),
         saver(path),
         reader(path, kind),
-        rows=raw,
+        rows={name: task.raw for name, task in data.items()},
         warnings=warnings,
     )
-
-
-def _warnings(
-    plans: Sequence[TaskRequest],
-    raw: Mapping[str, RawRows],
-    columns: Mapping[str, Mapping[str, str]],
-    tasks: Sequence[Task],
-    max_length: int,
-) -> tuple[str, ...]:
-    """Collect warnings about data that distort results, a line each."""
-    task_rows = {
-        name: TaskRows(rows.train, rows.validation, list(columns[name].values())) for name, rows in raw.items()
-    }
-    warnings = list(overlap_warnings(task_rows))
-    for plan, task in zip(plans, tasks, strict=True):
-        rows = raw[plan.name]
-        for (part, where, _, most), part_rows, examples in zip(
-            plan.parts, (rows.train, rows.validation), (task.train, task.validation), strict=True
-        ):
-            assert isinstance(examples, EncodedRows)
-            cut = Cut(
-                sum(row.cut for row in examples.rows), len(examples.rows), max(row.length for row in examples.rows)
-            )
-            warnings += cut_warning(
-                plan.name, "training" if part == "train" else part, cut, plan.max_length or max_length
-            )
-            warnings += file_warnings(where, part_rows, most, quoted=plan.quoted)
-    return tuple(warnings)
-
-
-def _read(kind: str, plan: TaskRequest, part: tuple[str, str, str, int | None]) -> tuple["datasets.Dataset", bool]:
-    """Read one file of a task in a form that the kind of model reads, and tell whether it had another form."""
-    field, (_, where, split, most) = ("tasks", plan.name, part[0]), part
-    rows = at(field, read_rows, where, split, most, quoted=plan.quoted)
-    standard = at(field, standard_rows, kind, rows, plan.single_columns, where)
-    return standard, standard is not rows
-
-
-def _columns(
-    kind: str, plans: Sequence[TaskRequest], data: Mapping[str, Sequence["datasets.Dataset"]]
-) -> dict[str, dict[str, str]]:
-    """Choose the columns that every task reads from its two files; all missing columns are reported at once."""
-    parts = {
-        plan.name: [
-            Part(("tasks", plan.name, part), where, rows)
-            for (part, where, *_), rows in zip(plan.parts, data[plan.name], strict=True)
-        ]
-        for plan in plans
-    }
-    return shared_columns(kind, {plan.name: plan.single_columns for plan in plans}, parts)
 
 
 def prepare_tokens(path: str, max_length: int, model: nn.Module) -> Tokens:
@@ -216,8 +158,7 @@ def _check_causal(path: str, model: nn.Module) -> None:
 
 def _task(
     plan: TaskRequest,
-    data: Sequence["datasets.Dataset"],
-    columns: Mapping[str, str],
+    data: LanguageData,
     kind: str,
     model: nn.Module,
     writer: Writer,
@@ -226,7 +167,7 @@ def _task(
     judge: "harness.Harness | None",
 ) -> tuple[Task, str]:
     """Make a task, and a note on how many of its rows were cut."""
-    field = ("tasks", plan.name, "train")
+    columns, field = data.columns, ("tasks", plan.name, "train")
     template = at(field, chat_template, writer.tokens.tokenizer) if "messages" in columns else None
     texts_only = "text" in columns
     of_texts = next((metric.name for metric in plan.metrics if isinstance(metric, TextMetric)), None)
@@ -235,16 +176,15 @@ def _task(
             f"{of_texts} needs a prompt to write from, and the rows are whole texts; give prompt and completion"
         ).at("tasks", plan.name, "metrics")
     train, validation = (
-        at(("tasks", plan.name, part), encode_rows, rows, columns, where, writer.tokens)
-        for (part, where, *_), rows in zip(plan.parts, data, strict=True)
+        at(("tasks", plan.name, part), encode_rows, rows.rows, columns, where, writer.tokens, rows.form)
+        for (part, where, *_), rows in zip(plan.parts, data.parts, strict=True)
     )
-    digests = [
-        at(("tasks", plan.name, part), rows_digest, where, rows, quoted=plan.quoted)
-        for (part, where, *_), rows in zip(plan.parts, data, strict=True)
-    ]
-    parts = [digests, columns, template, writer.tokens.fingerprint, writer.most, unit, configuration(model)]
+    parts = _inputs_of(plan, data, template, writer, unit)
+    parts.append(configuration(model))
     if any(row.masked for part in (train, validation) for row in part.rows):
         parts.append("answers of weight 0 are masked")
+    if data.train.joined:
+        parts.append(data.train.joined)
     metrics = tuple(metrics_of(plan, judge))
     judged = [metric.name for metric in metrics if isinstance(metric, ModelMetric)]
     if judge is not None and judged:
@@ -265,6 +205,17 @@ def _task(
     )
     cut, count = sum(row.cut for part in (train, validation) for row in part.rows), len(train) + len(validation)
     return task, f"{plan.name}: {cut} of {count} rows" if cut else ""
+
+
+def _inputs_of(plan: TaskRequest, data: LanguageData, template: str | None, writer: Writer, unit: Unit) -> list[object]:
+    """List what a task's examples are made of, for its fingerprint."""
+    digests = [
+        at(("tasks", plan.name, part), rows_digest, where, rows.rows, quoted=plan.quoted)
+        for (part, where, *_), rows in zip(plan.parts, data.parts, strict=True)
+    ]
+    unread = set() if template is None or reads_tools(template) else {"tools"}
+    columns = {role: name for role, name in data.columns.items() if role not in unread}
+    return [digests, columns, template, writer.tokens.fingerprint, writer.most, unit]
 
 
 def _width_of(model: nn.Module) -> int:

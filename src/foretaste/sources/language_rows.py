@@ -4,15 +4,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from foretaste.errors import DataError
-from foretaste.sources.chat import learned_messages, mark_answers, messages_of, segments
+from foretaste.sources.chat import mark_answers, segments, suit_template
 from foretaste.sources.data import column
 from foretaste.sources.extra import datasets
-from foretaste.sources.tokens import EncodedRows, Row, Tokens
+from foretaste.sources.forms import form_name
+from foretaste.sources.messages import learned_messages, messages_of, tools_of
+from foretaste.sources.tokens import EncodedRows, Row, Tokens, answer_of
 
 __all__ = ["encode_rows"]
 
+_MAY_LACK = "tools"
 
-def encode_rows(rows: "datasets.Dataset", columns: Mapping[str, str], where: str, tokens: Tokens) -> EncodedRows:
+
+def encode_rows(
+    rows: "datasets.Dataset", columns: Mapping[str, str], where: str, tokens: Tokens, form: str = ""
+) -> EncodedRows:
     """Turn all rows of a file into examples of token ids.
 
     Args:
@@ -20,11 +26,15 @@ def encode_rows(rows: "datasets.Dataset", columns: Mapping[str, str], where: str
         columns: Column names by role.
         where: The file's path or hub id, for errors.
         tokens: The tokenizer with its limits.
+        form: The name of the form that the rows had in the file; that of the columns if left out.
 
     Raises:
         DataError: A row cannot be used; it is named.
     """
-    values = {role: column(rows, name, where) for role, name in columns.items()}
+    values = {
+        role: list(rows[name]) if role == _MAY_LACK and name in rows.column_names else column(rows, name, where)
+        for role, name in columns.items()
+    }
     make: Callable[..., Row] = _chat if "messages" in columns else _pair if "source" in columns else _text
     coded = []
     for place in range(len(rows)):
@@ -32,21 +42,24 @@ def encode_rows(rows: "datasets.Dataset", columns: Mapping[str, str], where: str
             coded.append(make(tokens, columns, {role: column_values[place] for role, column_values in values.items()}))
         except DataError as error:
             raise DataError(f"row {place + 1} of {where} {error}") from error.__cause__
-    return EncodedRows(coded)
+    return EncodedRows(coded, form or form_name(list(columns)), tokens.tokenizer)
 
 
 def _chat(tokens: Tokens, columns: Mapping[str, str], row: Mapping[str, object]) -> Row:
-    messages = messages_of(row["messages"])
+    given, tools = messages_of(row["messages"]), tools_of(row.get("tools"))
+    assert isinstance(row["messages"], list)
     learned = learned_messages(row["messages"])
-    answer = next(
-        message["content"] for message, counts in zip(reversed(messages), reversed(learned), strict=True) if counts
-    )
-    marked_ids = mark_answers(tokens.tokenizer, messages, learned)
-    coded = marked_ids or tokens.encode(segments(tokens.tokenizer, messages, learned), whole=False)
+    messages, moved = suit_template(tokens.tokenizer, given, tools)
+    marked_ids = mark_answers(tokens.tokenizer, messages, learned, tools)
+    ids, counts = marked_ids or tokens.encode(segments(tokens.tokenizer, messages, learned, tools), whole=False)
+    answer = next(message for message, counts in zip(reversed(messages), reversed(learned), strict=True) if counts)
+    reference = answer["content"]
+    if "tool_calls" in answer:  # the template alone knows how a call is written
+        reference = str(tokens.tokenizer.decode(ids[answer_of(counts)], skip_special_tokens=True))
     masked = any(
         message["role"] == "assistant" and not counts for message, counts in zip(messages, learned, strict=True)
     )
-    return replace(tokens.causal_row(*coded, answer), masked=masked)
+    return replace(tokens.causal_row(ids, counts, reference), masked=masked, moved=moved)
 
 
 def _text(tokens: Tokens, columns: Mapping[str, str], row: Mapping[str, object]) -> Row:

@@ -9,8 +9,18 @@ from pathlib import Path
 from foretaste.one_line import one_line
 from foretaste.sources.extra import datasets
 from foretaste.sources.files import FORMATS, lines_warning, read_table
+from foretaste.sources.tokens import EncodedRows
 
-__all__ = ["Cut", "TaskRows", "count_shared", "cut_warning", "file_warnings", "overlap_warnings", "row_digests"]
+__all__ = [
+    "Cut",
+    "TaskRows",
+    "count_shared",
+    "cut_of",
+    "cut_warning",
+    "file_warnings",
+    "overlap_warnings",
+    "row_digests",
+]
 
 _CHUNK = 1000
 
@@ -40,11 +50,24 @@ class Cut:
         rows: Number of rows that are cut.
         count: Number of all rows.
         longest: Tokens of the longest row, before it is cut.
+        lost: Learned tokens that are cut off.
     """
 
     rows: int
     count: int
     longest: int
+    lost: int = 0
+
+
+def cut_of(examples: EncodedRows) -> Cut:
+    """Count the rows of language data that are cut.
+
+    >>> from foretaste.sources.tokens import Row
+    >>> cut_of(EncodedRows([Row([5], [6], length=2), Row([5], [6], cut=True, length=9, lost=3)]))
+    Cut(rows=1, count=2, longest=9, lost=3)
+    """
+    rows = examples.rows
+    return Cut(sum(row.cut for row in rows), len(rows), max(row.length for row in rows), sum(row.lost for row in rows))
 
 
 def overlap_warnings(tasks: Mapping[str, TaskRows]) -> tuple[str, ...]:

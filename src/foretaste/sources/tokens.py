@@ -36,6 +36,8 @@ class Row:
         cut: Whether tokens were left out because the row is too long.
         length: Number of tokens before the cut; that of the longer one of source and target.
         masked: Whether the row has answers that are not learned.
+        moved: Whether messages of the developer are written as those of the system.
+        lost: Number of learned tokens that were left out because the row is too long.
     """
 
     inputs: Sequence[int]
@@ -44,6 +46,8 @@ class Row:
     cut: bool = False
     length: int = field(default=0, compare=False)
     masked: bool = False
+    moved: bool = False
+    lost: int = field(default=0, compare=False)
 
     __repr__ = one_line
 
@@ -52,11 +56,18 @@ class Row:
 class EncodedRows:
     """Rows as examples; a reference is kept as the bytes of its text.
 
+    Args:
+        rows: The rows.
+        form: The name of the form that they had in their file.
+        tokenizer: The tokenizer of the rows, which writes ids as texts.
+
     >>> EncodedRows([Row([5, 6], [6, 7], "b")])[0]["reference"]
     tensor([98], dtype=torch.uint8)
     """
 
     rows: Sequence[Row]
+    form: str = ""
+    tokenizer: "transformers.PreTrainedTokenizerBase | None" = None
 
     __repr__ = one_line
 
@@ -173,7 +184,9 @@ class Tokens:
         counts = [*learned[:first], *learned[place : answer.stop]][: self._max_length]
         if not any(counts[1:]):
             raise DataError("leaves nothing to learn")
-        return Row(shortened[:-1], hide_labels(shortened[1:], counts[1:]), reference, over > 0, answer.stop)
+        labels = hide_labels(shortened[1:], counts[1:])
+        lost = sum(learned[: answer.stop]) - sum(counts)
+        return Row(shortened[:-1], labels, reference, over > 0, answer.stop, lost=lost)
 
     def translation_row(self, source: str, target: str) -> Row:
         """Make a row for a sequence-to-sequence model; texts that are too long are cut before their end token.
@@ -186,13 +199,13 @@ class Tokens:
             list(self.tokenizer(text_target=target)["input_ids"]),
         )
         labels += [self.end] if labels[-1:] != [self.end] else []
-        cut, length = False, max(len(inputs), len(labels))
+        cut, length, whole = False, max(len(inputs), len(labels)), len(labels)
         for ids in (inputs, labels):
             self._check(ids)
             if len(ids) > self._max_length:
                 cut = True
                 del ids[self._max_length - (ids[-1] == self.end) : len(ids) - (ids[-1] == self.end)]
-        return Row(inputs, labels, target, cut, length)
+        return Row(inputs, labels, target, cut, length, lost=whole - len(labels))
 
     def _check(self, ids: Sequence[int]) -> None:
         most = max(ids, default=0)

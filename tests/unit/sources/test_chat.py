@@ -3,7 +3,8 @@ import transformers
 
 from checkpoints import CHAT_TEMPLATE, Checkpoints
 from foretaste.errors import DataError
-from foretaste.sources.chat import Messages, chat_template, learned_messages, mark_answers, messages_of, segments
+from foretaste.sources.chat import Messages, chat_template, mark_answers, reads_tools, segments, suit_template
+from foretaste.sources.messages import learned_messages, messages_of
 from foretaste.sources.pretrained import tokenizer_at
 
 USER, ANSWER, SYSTEM = (
@@ -91,38 +92,6 @@ def test_a_tokenizer_without_a_template(
         chat_template(tokenizer_at(str(checkpoints.gpt2)))
 
 
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [
-        ("hello", "has str where a list of messages"),
-        (["hello"], "has list where a list of messages"),
-        (
-            [USER, {"role": "robot", "content": "beep"}],
-            "has a message of the role 'robot'; roles are system, user, assistant",
-        ),
-        ([{"content": "good"}], "has a message of the role None"),
-        ([USER, {"role": "assistant", "content": None}], "has a message of assistant without text in 'content'"),
-        ([USER, {"role": "assistant", "content": " "}], "has a message of assistant without text in 'content'"),
-        ([{"role": "user"}, ANSWER], "has a message of user without text"),
-        ([USER, {**ANSWER, "tool_calls": [{"name": "f"}]}], "has a message with tool_calls, which are not supported"),
-        (
-            [ANSWER, USER, ANSWER],
-            "begins with a message of the assistant, which has nothing to answer yet; put one of user or system",
-        ),
-        ([SYSTEM, USER], "has no message of the assistant, so nothing to learn"),
-        ([], "has no message of the assistant"),
-    ],
-)
-def test_messages_that_are_none(value: object, words: str) -> None:
-    with pytest.raises(DataError) as caught:
-        messages_of(value)
-    assert str(caught.value).startswith(words)
-
-
-def test_only_role_and_content_are_kept() -> None:
-    assert messages_of([{**USER, "id": 7, "tool_calls": None}, ANSWER]) == [USER, ANSWER]
-
-
 @pytest.mark.parametrize("weights", [[0, 1], [1, 0], [None, 0], [1, 1], [0.0, 1.0]])
 @pytest.mark.parametrize("template", [CHAT_TEMPLATE, MARKED])
 def test_answers_of_weight_0_are_not_learned(
@@ -130,10 +99,10 @@ def test_answers_of_weight_0_are_not_learned(
 ) -> None:
     """Right are the texts of the answers that count, found by decoding what is learned."""
     tokenizer.chat_template = template
-    answers = [
+    answers: list[dict[str, object]] = [
         {**ANSWER, "content": text, "weight": weight} for text, weight in zip(("fine", "dull"), weights, strict=True)
     ]
-    chat = [USER, answers[0], {**USER, "weight": 0}, answers[1]]
+    chat: list[dict[str, object]] = [{**USER}, answers[0], {**USER, "weight": 0}, answers[1]]
     learned = learned_messages(chat)
     plain = messages_of(chat)
     assert learned == [False, weights[0] != 0, False, weights[1] != 0]
@@ -147,21 +116,6 @@ def test_answers_of_weight_0_are_not_learned(
     assert "good" not in "".join(texts)
 
 
-@pytest.mark.parametrize(
-    ("chat", "message"),
-    [
-        ([USER, {**ANSWER, "weight": 0.5}], "has a message of the weight 0.5; weights are 0"),
-        (
-            [USER, {**ANSWER, "weight": 0}],
-            "has the weight 0 at every message of the assistant, so nothing to learn; remove the row",
-        ),
-    ],
-)
-def test_weights_that_leave_nothing_to_learn(chat: list[dict[str, object]], message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        learned_messages(chat)
-
-
 def test_answers_that_the_template_marks_as_one_cannot_be_told_apart(
     tokenizer: transformers.PreTrainedTokenizerBase,
 ) -> None:
@@ -170,18 +124,73 @@ def test_answers_that_the_template_marks_as_one_cannot_be_told_apart(
         mark_answers(tokenizer, [USER, ANSWER, ANSWER], [False, True, False])
 
 
-def test_contents_may_be_lists_of_texts() -> None:
-    parts = [{"type": "text", "text": "fi"}, {"type": "text", "text": "ne"}]
-    assert messages_of([{**USER, "content": parts[:1]}, {**ANSWER, "content": parts}])[-1]["content"] == "fine"
-    for part, kind in (
-        ({"type": "image_url", "image_url": "a"}, "'image_url'"),
-        ("fine", "'str'"),
-        ({"type": "text", "text": None}, "'text'"),
-    ):
-        with pytest.raises(
-            DataError,
-            match=f"has a message with a part of the type {kind} in its content; only parts of the type 'text'",
-        ):
-            messages_of([{**USER, "content": [part]}, ANSWER])
-    with pytest.raises(DataError, match="without text in 'content'"):
-        messages_of([USER, {**ANSWER, "content": []}])
+TOOLS = (
+    "{% if tools %}[tools]{{ tools | tojson }}{% endif %}{% for m in messages %}[{{ m.role }}]{{ m.content }}"
+    "{% for call in m.tool_calls or [] %}<call>{{ call.function.name }} ARGUMENTS</call>{% endfor %}"
+    "{{ eos_token }}{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}"
+)
+MAPPINGS = TOOLS.replace("ARGUMENTS", "{{ call.function.arguments.items() | list | tojson }}")
+TEXTS = TOOLS.replace("ARGUMENTS", "{{ '' + call.function.arguments }}")
+CALL = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "add", "arguments": '{"a": 2}'}}]}
+RESULT = {"role": "tool", "content": "4", "tool_call_id": "1"}
+
+
+@pytest.mark.parametrize(("template", "words"), [(MAPPINGS, 'add [["a", 2]]'), (TEXTS, 'add {"a": 2}')])
+def test_calls_of_tools_are_learned_as_the_template_writes_them(
+    tokenizer: transformers.PreTrainedTokenizerBase, template: str, words: str
+) -> None:
+    tokenizer.chat_template = template
+    tools = [{"type": "function", "function": {"name": "add"}}]
+    messages, moved = suit_template(tokenizer, messages_of([USER, CALL, RESULT, ANSWER]), tools)
+    assert not moved
+    parts = segments(tokenizer, messages, None, tools)
+    assert [text for text, counts in parts if counts] == [f"<call>{words}</call></s>", "fine</s>"]
+    assert parts[0][0].startswith('[tools][{"type": "function", "function": {"name": "add"}}][user]good')
+    assert "[tool]4" in parts[2][0]
+
+
+def test_calls_that_the_template_leaves_out_are_refused(tokenizer: transformers.PreTrainedTokenizerBase) -> None:
+    with pytest.raises(DataError, match="has tool_calls, which the chat template leaves out; use a template"):
+        suit_template(tokenizer, messages_of([USER, CALL, RESULT, ANSWER]))
+
+
+ROLES = (
+    "{{% for m in messages %}}{{% if m.role in {known} %}}[{{{{ m.role }}}}]{{{{ m.content }}}}{other}{{% endfor %}}"
+)
+REFUSES = "{% else %}{{ raise_exception('no such role') }}{% endif %}"
+
+
+@pytest.mark.parametrize(
+    ("known", "other", "role"),
+    [
+        (("developer", "user", "assistant"), REFUSES, "developer"),
+        (("system", "user", "assistant"), REFUSES, "system"),
+        (("system", "user", "assistant"), "{% endif %}", "system"),
+    ],
+)
+def test_the_developer_is_the_system_where_the_template_knows_no_developer(
+    tokenizer: transformers.PreTrainedTokenizerBase, known: tuple[str, ...], other: str, role: str
+) -> None:
+    tokenizer.chat_template = ROLES.format(known=list(known), other=other)
+    messages, moved = suit_template(tokenizer, [{"role": "developer", "content": " be brief "}, USER, ANSWER])
+    assert [message["role"] for message in messages] == [role, "user", "assistant"]
+    assert moved is (role == "system")
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [(REFUSES, "is refused by the chat template: no such role"), ("{% endif %}", "and 'system' too; make it part")],
+)
+def test_a_template_without_system_refuses_the_developer(
+    tokenizer: transformers.PreTrainedTokenizerBase, other: str, words: str
+) -> None:
+    tokenizer.chat_template = ROLES.format(known=["user", "assistant"], other=other)
+    with pytest.raises(DataError, match=words):
+        suit_template(tokenizer, [{"role": "developer", "content": "be brief"}, USER, ANSWER])
+
+
+def test_other_chats_stay_as_they_are(tokenizer: transformers.PreTrainedTokenizerBase) -> None:
+    chat = [SYSTEM, USER, ANSWER]
+    assert suit_template(tokenizer, chat) == (chat, False)
+    assert reads_tools(MAPPINGS)
+    assert not reads_tools(CHAT_TEMPLATE)

@@ -123,6 +123,7 @@ def test_what_is_too_long_loses_the_prompt_s_left_and_only_then_the_answer_s_rig
     tokens = tokens_of(checkpoints.llama, most)
     row = tokens.causal_row([0, 5, 6, 7, 8, 9, 1], [False] * 4 + [True] * 3, "x")
     assert row == Row(ids, labels, "x", cut=most < 7)
+    assert row.lost == 3 - sum(label != IGNORED for label in labels)
     without = tokens_of(checkpoints.gpt2, most).causal_row([4, 5, 6, 7, 8, 9, 1], [False] * 4 + [True] * 3, "x")
     assert without.inputs == [4, 5, 6, 7, 8, 9][-max(most - 1, 2) :][: most - 1]
 
