@@ -9,9 +9,10 @@ from rich.console import Console
 from foretaste.document.blocks import Section
 from foretaste.readable import Readable, sections_of
 from foretaste.report.json import plain
+from foretaste.report.rows import coloured, marked
 from foretaste.report.text import render
 
-__all__ = ["print_report", "print_result"]
+__all__ = ["print_report", "print_result", "print_text"]
 
 
 def print_report(
@@ -51,3 +52,17 @@ def print_result(as_json: bool, result: Readable, after: str = "") -> None:
         after: Lines under the report.
     """
     print_report(as_json, result.to_dict, lambda: sections_of(result), after)
+
+
+def print_text(parts: Sequence[tuple[str, bool]]) -> None:
+    """Print a text with some parts marked: in colour, or in brackets where there is none.
+
+    Args:
+        parts: Texts in order, each with whether it is marked.
+    """
+    console = Console()
+    if console.is_terminal and not console.no_color and console.color_system:
+        console.print(coloured(parts), soft_wrap=True)
+    else:
+        console.print(marked(parts), markup=False, highlight=False, emoji=False, soft_wrap=True)
+    console.print()

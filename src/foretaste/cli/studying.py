@@ -1,6 +1,7 @@
 """Commands for single steps on a recipe: each parses, calls one use case and prints one report."""
 
 import shlex
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -29,13 +30,30 @@ __all__ = ["check", "compare", "confirm", "fit", "mergeability", "preview"]
 
 
 @app.command(epilog="Example: [bold]foretaste check study.yaml[/]")
-def check(recipe: RecipeFile, var: Variables = None, as_json: Json = False) -> None:
+def check(
+    recipe: RecipeFile,
+    show: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TASK",
+            help="Check nothing; print a training row of this task as the model sees it, and its counts.",
+        ),
+    ] = None,
+    row: Annotated[
+        int | None, typer.Option(min=1, help="The number of the row to show; the first if left out.")
+    ] = None,
+    var: Variables = None,
+    as_json: Json = False,
+) -> None:
     """Open every data file, check every label, and try a batch of every task; nothing is written."""
     from foretaste.cli.printing import print_result
     from foretaste.recipe import read
     from foretaste.report.progress import TerminalWatch
     from foretaste.workflow.check import check as check_recipe
 
+    if show is not None or row is not None:
+        _show_row(recipe, show, row, var, as_json=as_json)
+        return
     plan, content = read(recipe, variables(var))
     watch = TerminalWatch(Console(stderr=True))
     with watch.progress:
@@ -45,6 +63,26 @@ def check(recipe: RecipeFile, var: Variables = None, as_json: Json = False) -> N
         f"next: {again(['run', str(recipe)], None, var)}",
     ]
     print_result(as_json, checked, "\n".join(after))
+
+
+def _show_row(recipe: Path, task: str | None, number: int | None, var: list[str] | None, *, as_json: bool) -> None:
+    """Print a row of a task, with what is learned marked."""
+    from foretaste.cli.printing import print_result, print_text
+    from foretaste.recipe import read
+    from foretaste.report.progress import TerminalWatch
+    from foretaste.workflow.check import load_watched
+    from foretaste.workflow.show_row import show_row
+
+    if task is None:
+        raise typer.BadParameter("give the row's task too, as in --show TASK --row 3", param_hint="'--row'")
+    plan, content = read(recipe, variables(var))
+    watch = TerminalWatch(Console(stderr=True))
+    with watch.progress:
+        problem = load_watched(plan, content, str(recipe), watch)
+    result = show_row(problem, task, 1 if number is None else number)
+    if not as_json and result.text:
+        print_text(result.text)
+    print_result(as_json, result)
 
 
 @app.command(epilog="Example: [bold]foretaste fit study.yaml[/]")

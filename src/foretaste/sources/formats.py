@@ -29,9 +29,9 @@ def columns_of(kind: str, recipe_columns: Mapping[str, str], there: Collection[s
     {'prompt': 'question', 'completion': 'completion'}
     """
     formats = kind_named(kind).formats
-    named = {role: name for role, name in recipe_columns.items() if role != _TOOLS}
+    names = {role: name for role, name in recipe_columns.items() if role != _TOOLS}
     for roles in formats:
-        if set(roles) & set(named) if named else set(roles) <= set(there):
+        if set(roles) & set(names) if names else set(roles) <= set(there):
             tools = (_TOOLS,) if _has_tools(kind, roles, recipe_columns, there) else ()
             return {role: recipe_columns.get(role, role) for role in (*roles, *tools)}
     if {"chosen", "rejected"} <= set(there):

@@ -149,10 +149,10 @@ def _is_chat(value: object) -> bool:
 def _joined(batch: Mapping[str, Sequence[object]], pair: tuple[str, str]) -> dict[str, list[object]]:
     """Join prompts and completions; answers in a prompt are not learned."""
     pairs = zip(*(batch[name] for name in pair), strict=True)
-    return {"messages": [[*map(_unlearned, _listed(prompt)), *_listed(completion)] for prompt, completion in pairs]}
+    return {"messages": [[*map(_unlearned, _list_of(prompt)), *_list_of(completion)] for prompt, completion in pairs]}
 
 
-def _listed(value: object) -> list[object]:
+def _list_of(value: object) -> list[object]:
     return value if isinstance(value, list) else [value]
 
 

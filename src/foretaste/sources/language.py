@@ -20,6 +20,7 @@ from foretaste.sources.kinds import kind_named
 from foretaste.sources.language_data import LanguageData, data_warnings, read_data
 from foretaste.sources.language_metrics import harness_for, metrics_of
 from foretaste.sources.language_rows import encode_rows
+from foretaste.sources.language_view import LanguageRows
 from foretaste.sources.pretrained import (
     at,
     check_positions,
@@ -90,8 +91,7 @@ def load(
     Raises:
         DataError: Something cannot be read or does not fit; the field is named.
 
-    >>> from foretaste.sources.language_data import LanguageData, data_warnings, read_data
-    from foretaste.sources.language_metrics import metrics_named
+    >>> from foretaste.sources.language_metrics import metrics_named
     >>> plan = TaskRequest("news", "no/train.jsonl", "no/test.jsonl", metrics_named(["perplexity"]))
     >>> load("no-checkpoint", "causal-lm", [plan])
     Traceback (most recent call last):
@@ -128,6 +128,7 @@ def load(
         reader(path, kind),
         rows={name: task.raw for name, task in data.items()},
         warnings=warnings,
+        view=LanguageRows(_translates(model)),
     )
 
 
@@ -139,9 +140,14 @@ def prepare_tokens(path: str, max_length: int, model: nn.Module) -> Tokens:
     """
     assert isinstance(model, transformers.PreTrainedModel)
     tokens = Tokens(tokenizer_at(path), max_length, model.get_input_embeddings().num_embeddings)
-    if not model.config.is_encoder_decoder:
+    if not _translates(model):
         _check_causal(path, model)
     return tokens
+
+
+def _translates(model: nn.Module) -> bool:
+    assert isinstance(model, transformers.PreTrainedModel)
+    return bool(model.config.is_encoder_decoder)
 
 
 def _check_causal(path: str, model: nn.Module) -> None:

@@ -15,6 +15,8 @@ from foretaste.task import Task
 
 __all__ = ["LanguageData", "data_warnings", "read_data"]
 
+_FEW = 0.01
+
 
 @dataclass(frozen=True)
 class LanguageData:
@@ -102,7 +104,9 @@ def data_warnings(
         ):
             assert isinstance(examples, EncodedRows)
             name = "training" if part == "train" else part
-            warnings += cut_warning(plan.name, name, cut_of(examples), plan.max_length or max_length)
+            cut = cut_of(examples)
+            if cut.rows > _FEW * cut.count:
+                warnings += cut_warning(plan.name, name, cut, plan.max_length or max_length)
             warnings += file_warnings(where, rows.rows, most, quoted=plan.quoted)
             warnings += _moved_warning(plan.name, name, examples)
     return tuple(warnings)

@@ -46,10 +46,10 @@ def encode_rows(
 
 
 def _chat(tokens: Tokens, columns: Mapping[str, str], row: Mapping[str, object]) -> Row:
-    given, tools = messages_of(row["messages"]), tools_of(row.get("tools"))
+    chat, tools = messages_of(row["messages"]), tools_of(row.get("tools"))
     assert isinstance(row["messages"], list)
     learned = learned_messages(row["messages"])
-    messages, moved = suit_template(tokens.tokenizer, given, tools)
+    messages, moved = suit_template(tokens.tokenizer, chat, tools)
     marked_ids = mark_answers(tokens.tokenizer, messages, learned, tools)
     ids, counts = marked_ids or tokens.encode(segments(tokens.tokenizer, messages, learned, tools), whole=False)
     answer = next(message for message, counts in zip(reversed(messages), reversed(learned), strict=True) if counts)

@@ -15,6 +15,7 @@ from foretaste.one_line import one_line
 from foretaste.params import Params, buffers_of, first_nonfinite, parameters_of, snapshot, tensors_of
 from foretaste.quantized import scales_of
 from foretaste.sources.expert import Expert, read_tensors
+from foretaste.sources.rows_view import RowsView, TensorRows
 from foretaste.sources.space import OWN, Space
 from foretaste.task import Task
 
@@ -55,6 +56,7 @@ class Problem:
         rows: Each task's rows as they were read, if they have columns.
         warnings: Lines about data that make results look better or worse than they are.
         space: The coordinates in which the tasks' models are merged.
+        view: The tasks' rows, to look at.
 
     Raises:
         TaskError: There are no tasks, two have one name, the model has NaN, or tasks name parameters that it lacks.
@@ -70,6 +72,7 @@ class Problem:
     rows: "Mapping[str, RawRows]" = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     space: Space = OWN
+    view: RowsView = field(default_factory=TensorRows)
 
     __repr__ = one_line
 

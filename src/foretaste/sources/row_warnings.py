@@ -169,7 +169,8 @@ def cut_warning(task: str, part: str, cut: Cut, max_length: int) -> tuple[str, .
     percent = 100 * cut.rows / cut.count
     share = f"{percent:.0f} %" if percent >= 1 else "under 1 %"
     finding = f"{cut.rows} of {cut.count} {part} rows of task {task!r} ({share}) are cut to max_length {max_length}"
-    return (f"{finding}; the longest has {cut.longest} tokens",)
+    lost = f", and {cut.lost} learned tokens are cut off" if cut.lost else ""
+    return (f"{finding}; the longest has {cut.longest} tokens{lost}",)
 
 
 def file_warnings(where: str, rows: datasets.Dataset, most: int | None, *, quoted: bool = False) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from foretaste.errors import DataError
-from foretaste.loss.class_labels import hide_labels, pad_labels
+from foretaste.loss.class_labels import find_counted, hide_labels, pad_labels
 from foretaste.one_line import one_line
 from foretaste.sources.extra import transformers
 from foretaste.sources.pretrained import check_positions, tokenizer_text
@@ -50,6 +50,12 @@ class Row:
     lost: int = field(default=0, compare=False)
 
     __repr__ = one_line
+
+    @property
+    def learned(self) -> list[bool]:
+        """Tell of each label whether it is learned."""
+        flags: list[bool] = find_counted(torch.tensor(self.labels)).tolist()
+        return flags
 
 
 @dataclass(frozen=True)

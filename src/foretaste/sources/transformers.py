@@ -13,6 +13,7 @@ from foretaste.params import parameters_of
 from foretaste.sources.architecture import architecture_of, configuration
 from foretaste.sources.checkpoint import check_checkpoint
 from foretaste.sources.class_rows import ClassRows, check_rows, read_parts
+from foretaste.sources.class_view import ClassView
 from foretaste.sources.class_warnings import one_class_warnings
 from foretaste.sources.data import LabelSet, RawRows, check_columns
 from foretaste.sources.extra import transformers
@@ -92,7 +93,10 @@ def load(
         *warning_facts,
     )
     own_name = model.own_name if isinstance(model, Heads) else str
-    return Problem(model, tasks, facts, saver(path), reader(path, kind), own_name, _new_in(model), rows, warnings)
+    view = ClassView({task_data.plan.name: task_data for task_data in data})
+    return Problem(
+        model, tasks, facts, saver(path), reader(path, kind), own_name, _new_in(model), rows, warnings, view=view
+    )
 
 
 def _warnings(data: Sequence[ClassRows], tasks: Sequence[Task], max_length: int) -> tuple[str, ...]:

@@ -39,7 +39,8 @@ class CheckResult(Readable):
 
     Args:
         parameters: In the model.
-        tasks: Per task: training rows, validation rows, classes, metrics.
+        tasks: Per task: training rows, validation rows, classes, metrics. Of language models also the form of its rows,
+            and their lengths in tokens.
         trainings: Single-task and joint runs that `run` makes.
         previews: Weightings that are previewed, per method.
         cost: Trainings, evaluations, disk and memory of `run`.
@@ -137,7 +138,9 @@ def check_problem(recipe: Recipe, problem: Problem, text: str, file: str, watch:
             problem.space.check_curvature(problem.model)
     except BadInput as error:
         raise where(error.at("preview", "methods"), file, text) from error
-    tasks = {task.name: _describe_task(task, alone[task.name]) for task in problem.tasks}
+    tasks = {
+        task.name: {**_describe_task(task, alone[task.name]), **problem.view.describe(task)} for task in problem.tasks
+    }
     numbers = {name: tensor.numel() for name, tensor in parameters_of(problem.model).items()}
     trainings = (len(tasks), len(joint_points(recipe, problem)) + 1)
     size = _size_of(recipe, problem, numbers, trainings)

@@ -184,3 +184,28 @@ def test_a_study_is_shown_without_torch_or_scipy(folder: Path) -> None:
     found = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=True)
     assert "recommendation" in found.stdout
     assert found.stderr == ""
+
+
+def test_check_shows_one_row(folder: Path) -> None:
+    recipe = folder / "small.yaml"
+    shown = foretaste("check", recipe, "--show", "mid", "--row", 2)
+    assert shown.code == 0, shown.err
+    assert shown.out.startswith("Row 2 of ")
+    assert "tensor of 64" in shown.out
+    record = json.loads(foretaste("check", recipe, "--show", "mid", "--row", 2, "--json").out)
+    assert (record["task"], record["row"], record["facts"]["inputs"]) == ("mid", 2, "tensor of 64")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--row", 2], "give the row's task too, as in --show TASK --row 3"),
+        (["--show", "mid", "--row", 0], "greater than or equal to 1"),
+        (["--show", "mild"], "there is no task 'mild'; the tasks are low, mid, high"),
+        (["--show", "mid", "--row", 9999], "row 9999 is none of them"),
+    ],
+)
+def test_rows_that_cannot_be_shown(folder: Path, options: list[object], words: str) -> None:
+    ran = foretaste("check", folder / "small.yaml", *options)
+    assert (ran.code, ran.out) == (2, "")
+    assert words in " ".join(ran.err.replace("│", " ").split())

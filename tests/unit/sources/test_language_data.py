@@ -156,3 +156,14 @@ def test_data_are_read_before_there_is_a_model(tmp_path: Path) -> None:
     assert [task.columns for task in data.values()][4] == {"messages": "messages", "tools": "tools"}
     assert [task.raw.whole for task in data.values()][:3] == [True, True, False]
     assert data_warnings([], {}, [], 8) == ()
+
+
+@pytest.mark.parametrize(("count", "warned"), [(99, True), (100, False)])
+def test_rows_that_are_cut_are_warned_of_if_they_are_more_than_one_in_a_hundred(
+    checkpoints: Checkpoints, tmp_path: Path, count: int, warned: bool
+) -> None:
+    rows = [{"prompt": "a", "completion": "b"}] * (count - 1) + [{"prompt": "a " * 9, "completion": "b"}]
+    file = str(table(tmp_path / "a.jsonl", rows))
+    requests = [TaskRequest(name, file, file, (SEQUENCE_METRICS["perplexity"],)) for name in "ab"]
+    problem = load(str(checkpoints.gpt2), "causal-lm", requests, max_length=8)
+    assert any("are cut to max_length 8" in warning for warning in problem.warnings) is warned

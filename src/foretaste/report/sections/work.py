@@ -1,6 +1,7 @@
 """Sections for single steps of the work: a checked recipe, evaluations, imports, a data mixture."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from foretaste.document.blocks import Column, Note, Section, Table, cell_of
 from foretaste.document.wording import counted, duration, number, share
@@ -65,7 +66,23 @@ def check_section(
         f" {_size(cost['memory_bytes'])} of memory for params alone."
     )
     columns = ("task", "train", "validation", "classes", "epochs", "metrics")
-    return Section("The recipe is fine", (_table(columns, rows, left=("metrics",)), Note(work), Note(price)))
+    lengths = _lengths_table(tasks)
+    return Section("The recipe is fine", (_table(columns, rows, left=("metrics",)), *lengths, Note(work), Note(price)))
+
+
+def _lengths_table(tasks: Mapping[str, Mapping[str, object]]) -> tuple[Table, ...]:
+    """Describe the rows of language models; there is no table without any."""
+    rows = []
+    for name, task in tasks.items():
+        lengths = task.get("tokens")
+        if isinstance(lengths, Mapping):
+            quantiles = (f"{lengths[key]:,}" for key in ("median", "p95", "longest"))
+            cut, lost = f"{lengths['cut']:,} of {lengths['rows']:,}", f"{lengths['lost']:,}"
+            rows.append((name, str(task["form"]), *quantiles, cut, lost))
+    columns = ("task", "form", "median", "95 %", "longest", "cut", "lost")
+    caption = "Rows of more than max_length tokens are cut; lost are the learned tokens that are cut off."
+    table = _table(columns, rows, left=("form",))
+    return (replace(table, title="Rows in tokens", caption=caption),) if rows else ()
 
 
 def _size(count: int) -> str:

@@ -45,6 +45,19 @@ def test_a_checked_recipe() -> None:
     assert "2 single-task runs, 66 weightings per preview method and at most 1 joint run" in words
 
 
+def test_rows_of_language_models_are_measured() -> None:
+    facts = {"train": 10, "validation": 5, "classes": 0, "metrics": ["perplexity"], "epochs": 1.0}
+    lengths = {"rows": 1500, "median": 31, "p95": 64, "longest": 1024, "cut": 7, "learned": 90, "lost": 1003}
+    cost = {"training_steps": 1, "evaluations": 1, "disk_bytes": 1, "memory_bytes": 1}
+    tasks = {"chat": {**facts, "form": "ShareGPT chats", "tokens": lengths}, "digits": facts}
+    text = printed(check_section(tasks, 1, (1, 1), 1, cost, 1.0))
+    table = text[text.index("Rows in tokens") :]
+    (line,) = (line for line in table.splitlines() if line.startswith("chat "))
+    assert line.split() == ["chat", "ShareGPT", "chats", "31", "64", "1,024", "7", "of", "1,500", "1,003"]
+    assert "digits" not in table
+    assert "Rows in tokens" not in printed(check_section({"digits": facts}, 1, (1, 1), 1, cost, 1.0))
+
+
 def test_evaluations() -> None:
     joint = Evaluation(ROW.weights, METRICS, Fidelity.JOINT, "joint")
     lines = printed(rows_section([ROW, joint])).splitlines()
