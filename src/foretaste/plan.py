@@ -204,7 +204,7 @@ class Recipe(RecipePart):
         Places of files are not in it: a study knows its model and data by their content.
         """
         plan = self.model_dump(mode="json")
-        for known_by_content in ("path", "tasks"):
+        for known_by_content in ("path", "tasks", "date"):
             plan["model"].pop(known_by_content, None)
         if plan["model"].get("harness"):
             identity = {
@@ -213,8 +213,9 @@ class Recipe(RecipePart):
             plan["model"]["harness"] = {name: value for name, value in identity.items() if value is not None} or None
         for task in plan["tasks"].values():
             del task["train"], task["validation"], task["quoted"]  # the data's hash knows how the files were read
-            if not task["columns"]:  # recipes from before there were columns of other roles keep their identity
-                del task["columns"]
+            for later in ("columns", "tools"):  # recipes from before there were these keep their identity
+                if not task[later]:
+                    del task[later]
         for free in ("name", "recommend", "resources", "snapshot_seconds"):
             del plan[free]
         for part, free in _FREE:

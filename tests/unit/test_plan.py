@@ -1,3 +1,4 @@
+import datetime
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -96,6 +97,17 @@ def test_the_identity_of_a_classification_study_is_what_it_was() -> None:
         "metrics",
         "splits",
     }
+
+
+def test_the_date_of_chats_and_columns_of_tools_are_no_part_of_an_older_study_s_identity() -> None:
+    text = TEXT.replace("text-classification", "causal-lm").replace(", text: [premise, hypothesis]", "")
+    older, dated = plan(text), plan(text.replace("path: model", "path: model, date: 2026-01-31"))
+    assert isinstance(dated.model, TransformersModel)
+    assert dated.model.request(0).date == datetime.date(2026, 1, 31)
+    assert dated.identity() == older.identity()
+    assert not {"date", "tools"} & {*older.identity()["model"], *older.identity()["tasks"]["movies"]}
+    with_tools = plan(text.replace("text: text", "messages: chat, tools: functions")).identity()["tasks"]["movies"]
+    assert (with_tools["messages"], with_tools["tools"]) == ("chat", "functions")
 
 
 def test_the_identity_of_a_study_has_what_the_harness_measures_by() -> None:

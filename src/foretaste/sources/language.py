@@ -1,5 +1,6 @@
 """Transformers language models: causal ones, which continue a prompt or chat, and sequence-to-sequence ones."""
 
+import datetime
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from foretaste.metric_kinds import ModelMetric, TextMetric
 from foretaste.params import in_eval_mode
 from foretaste.sources.architecture import architecture_of, configuration
 from foretaste.sources.chat import chat_template, reads_tools
+from foretaste.sources.chat_dates import pin_date
 from foretaste.sources.checkpoint import check_checkpoint
 from foretaste.sources.data import rows_digest
 from foretaste.sources.extra import transformers
@@ -62,6 +64,7 @@ def load_kind(kind: ModelKind, model: ModelRequest, tasks: Sequence[TaskRequest]
         most=model.max_new_tokens,
         options=model.harness,
         form=model.form,
+        date=model.date,
     )
 
 
@@ -75,6 +78,7 @@ def load(
     most: int | None = None,
     options: HarnessOptions | None = None,
     form: Format = FLOAT32,
+    date: datetime.date | None = None,
 ) -> Problem:
     """Load a pretrained language model and its tasks from data.
 
@@ -87,6 +91,7 @@ def load(
         most: Most tokens written for metrics of texts; 64 if left out.
         options: Options of lm-evaluation-harness.
         form: The form of the checkpoint's params.
+        date: The day that chats are of where their template writes one; see `pin_date`.
 
     Raises:
         DataError: Something cannot be read or does not fit; the field is named.
@@ -105,6 +110,7 @@ def load(
         model = at(("model", "path"), pretrained, path, kind, form=form).eval()
         tokens = at(("model", "path"), kind_named(kind).new_preparation, path, max_length, model)
         assert isinstance(tokens, Tokens)
+        day = at(("model", "date"), pin_date, tokens.tokenizer, date)
         writing = any(isinstance(metric, TextMetric) for plan in plans for metric in plan.metrics)
         check_positions(model, max_length, (most or _MOST) if writing else 0)
         own_tokens = [tokens.suited_to(plan, model, (most or _MOST) if writing else 0) for plan in plans]
@@ -120,6 +126,9 @@ def load(
         all_facts = (*all_facts, ("lm-evaluation-harness", judge.fact))
     warnings = data_warnings(plans, data, [task for task, _ in tasks_and_cuts], max_length)
     warning_facts = (("warning", "; ".join(warnings)),) if warnings else ()
+    dates = {} if day is None else {name: day for name, task in data.items() if "messages" in task.columns}
+    if dates:
+        all_facts = (*all_facts, ("date in chats", str(day)))
     return Problem(
         model,
         tuple(task for task, _ in tasks_and_cuts),
@@ -128,7 +137,7 @@ def load(
         reader(path, kind),
         rows={name: task.raw for name, task in data.items()},
         warnings=warnings,
-        view=LanguageRows(_translates(model)),
+        view=LanguageRows(_translates(model), dates),
     )
 
 

@@ -1,5 +1,6 @@
 """Rows of language models to look at: texts after the chat template, as tokens, with what is learned marked."""
 
+import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
@@ -18,14 +19,16 @@ class LanguageRows(RowsView):
 
     Args:
         translates: Whether the model reads a source and writes a target, in place of continuing a text.
+        dates: The day that a task's chats are of, by task, where their template writes one.
     """
 
-    def __init__(self, translates: bool) -> None:
-        self._translates = translates
+    def __init__(self, translates: bool, dates: Mapping[str, datetime.date] | None = None) -> None:
+        self._translates, self._dates = translates, dates or {}
 
     def describe(self, task: Task) -> Mapping[str, object]:
         train, validation = _encoded(task.train), _encoded(task.validation)
-        return {"form": train.form, "tokens": asdict(lengths_of([train, validation]))}
+        date = {"date": str(self._dates[task.name])} if task.name in self._dates else {}
+        return {"form": train.form, "tokens": asdict(lengths_of([train, validation])), **date}
 
     def row(self, task: Task, index: int) -> RowView:
         examples = _encoded(task.train)

@@ -56,7 +56,7 @@ def check_columns(kind: ModelKind, task: TaskData, field: tuple[str, str]) -> No
         raise RecipeError(f"{kind.name} reads one text column; for two take 'prompt' and 'completion'").at(
             *field, "text"
         )
-    if not any(roles <= set(form) for form in kind.formats):
+    if not any(roles <= {*form, *(("tools",) if "messages" in form else ())} for form in kind.formats):
         by_column = sorted(kind.formats, key=lambda roles: list(kind.columns).index(roles[0]))
         forms = ", or ".join(" and ".join(roles) for roles in by_column)
         raise RecipeError(f"name one kind of rows: {forms}").at(*field)
@@ -80,7 +80,7 @@ def check_metrics(kind: ModelKind, task: TaskData, field: tuple[str, str]) -> No
 
 
 def check_model(model: TransformersModel) -> None:
-    """Check that heads, unit and length of answers suit the kind of model.
+    """Check that heads, unit, length of answers and the date of chats suit the kind of model.
 
     Raises:
         RecipeError: An option does not suit it; its field is named.
@@ -95,6 +95,9 @@ def check_model(model: TransformersModel) -> None:
         raise RecipeError(f"max_new_tokens {model.max_new_tokens} is for {able}; remove this").at(
             "model", "max_new_tokens"
         )
+    if model.date is not None and "messages" not in model.row.columns:
+        able = list_names(kind for kind in kinds() if "messages" in kind.columns)
+        raise RecipeError(f"date {model.date} is for the chats of {able}; remove this").at("model", "date")
 
 
 def check_harness(model: TransformersModel, tasks: Mapping[str, TaskData]) -> None:

@@ -1,5 +1,6 @@
 """The parts of a recipe for the model and the tasks' data, with defaults and bounds."""
 
+import datetime
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -129,6 +130,13 @@ class TransformersModel(RecipePart):
             "bits of the linear layers' weights that LoRA leaves frozen: nf4 for 4, int8 for 8; as dtype if left out"
         ),
     )
+    date: datetime.date | None = Field(
+        None,
+        description=(
+            "the day that chats are of where their template writes one; if left out, that which the template names, or"
+            " 2024-07-26"
+        ),
+    )
     harness: Harness | None = Field(None, description="how metrics of lm-evaluation-harness are measured")
 
     @property
@@ -166,6 +174,7 @@ class TransformersModel(RecipePart):
             options,
             seed,
             form=Format(self.dtype if frozen else "float32", self.attention, self.quantization),
+            date=self.date,
         )
 
 
@@ -203,6 +212,7 @@ class TaskData(RecipePart):
     prompt: str | None = Field(None, description=column_description("prompt"))
     completion: str | None = Field(None, description=column_description("completion"))
     messages: str | None = Field(None, description=column_description("messages"))
+    tools: str | None = Field(None, description=column_description("tools"))
     source: str | None = Field(None, description=column_description("source"))
     target: str | None = Field(None, description=column_description("target"))
     label: str = Field("label", description="label column")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal
 from foretaste.one_line import one_line
 
 if TYPE_CHECKING:
+    import datetime
+
     from foretaste.loss.unit import Unit
     from foretaste.metric_kinds import AnyMetric
 
@@ -99,6 +101,7 @@ class ModelRequest:
         harness: Options of lm-evaluation-harness.
         seed: Seed of new parameters, such as heads.
         form: The form of the checkpoint's params.
+        date: The day that chats are of where their template writes one; the template's own or a usual one if left out.
     """
 
     path: str
@@ -109,6 +112,7 @@ class ModelRequest:
     harness: HarnessOptions | None = None
     seed: int = 0
     form: Format = FLOAT32
+    date: "datetime.date | None" = None
 
     __repr__ = one_line
 

@@ -52,6 +52,14 @@ def test_columns(kind: ModelKind, fields: Mapping[str, object], message: str) ->
         check_columns(kind, task(**fields), FIELD)
 
 
+def test_tools_belong_to_chats() -> None:
+    for fields in ({"tools": "functions"}, {"messages": "chat", "tools": "functions"}):
+        check_columns(CAUSAL_LM, task(**fields), FIELD)
+    for kind, names in ((CAUSAL_LM, {"prompt": "q"}), (SEQ2SEQ, {})):
+        with pytest.raises(RecipeError, match=r"name one kind of rows: prompt|seq2seq has no use for 'tools'"):
+            check_columns(kind, task(tools="functions", **names), FIELD)
+
+
 def test_metrics_are_the_kind_s() -> None:
     check_metrics(CAUSAL_LM, task(metrics=["perplexity", "arc_easy:acc"]), FIELD)
     with pytest.raises(RecipeError, match="is for causal-lm alone, not seq2seq"):
@@ -66,6 +74,7 @@ def test_options_of_the_model_suit_its_kind() -> None:
         (SEQ2SEQ, {"head": "shared"}, "has no heads to share"),
         (TEXT_CLASSIFICATION, {"unit": "token"}, "unit 'token' is for causal-lm and seq2seq"),
         (TEXT_CLASSIFICATION, {"max_new_tokens": 3}, "max_new_tokens 3 is for causal-lm and seq2seq"),
+        (SEQ2SEQ, {"date": "2026-01-31"}, "date 2026-01-31 is for the chats of causal-lm; remove this"),
     ):
         with pytest.raises(RecipeError, match=message):
             check_model(model(kind, **fields))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from foretaste.document.blocks import Column, Note, Section, Table, cell_of
+from foretaste.document.blocks import Block, Column, Note, Section, Table, cell_of
 from foretaste.document.wording import counted, duration, number, share
 from foretaste.evaluation import Evaluation
 from foretaste.surface.views import rows_table
@@ -66,8 +66,18 @@ def check_section(
         f" {_size(cost['memory_bytes'])} of memory for params alone."
     )
     columns = ("task", "train", "validation", "classes", "epochs", "metrics")
-    lengths = _lengths_table(tasks)
-    return Section("The recipe is fine", (_table(columns, rows, left=("metrics",)), *lengths, Note(work), Note(price)))
+    blocks: tuple[Block, ...] = (_table(columns, rows, left=("metrics",)), *_lengths_table(tasks), *_date_note(tasks))
+    return Section("The recipe is fine", (*blocks, Note(work), Note(price)))
+
+
+def _date_note(tasks: Mapping[str, Mapping[str, object]]) -> tuple[Note, ...]:
+    """Say which date chats have, where their template writes one."""
+    dates = sorted({str(task["date"]) for task in tasks.values() if task.get("date")})
+    text = (
+        f"The chat template writes the day's date. In this study the day is always {' and '.join(dates)}; model.date"
+        " changes it."
+    )
+    return (Note(text),) if dates else ()
 
 
 def _lengths_table(tasks: Mapping[str, Mapping[str, object]]) -> tuple[Table, ...]:

@@ -55,6 +55,10 @@ def test_rows_of_language_models_are_measured() -> None:
     (line,) = (line for line in table.splitlines() if line.startswith("chat "))
     assert line.split() == ["chat", "ShareGPT", "chats", "31", "64", "1,024", "7", "of", "1,500", "1,003"]
     assert "digits" not in table
+    assert "date" not in text
+    chat = {"chat": {**tasks["chat"], "date": "2026-01-31"}}
+    words = " ".join(printed(check_section(chat, 1, (1, 1), 1, cost, 1.0)).split())
+    assert "The chat template writes the day's date. In this study the day is always 2026-01-31; model.date" in words
     assert "Rows in tokens" not in printed(check_section({"digits": facts}, 1, (1, 1), 1, cost, 1.0))
 
 
