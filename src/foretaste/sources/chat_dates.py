@@ -11,7 +11,7 @@ __all__ = ["dated", "own_date", "pin_date", "writes_date"]
 _USUAL = datetime.date(2024, 7, 26)  # that of Llama 3's templates
 _FORM = "%d %b %Y"
 _TODAY = re.compile(r"\bstrftime_now\b")
-_GIVEN = re.compile(r"\bdate_string\b")
+_VARIABLE = re.compile(r"\bdate_string\b")
 _OWN = re.compile(r"""\bdate_string\s*=\s*(['"])(?P<date>[^'"]+)\1""")
 _CODES = ("%-d", "%-m", *(f"%{letter}" for letter in "aAbBdeFHIjmMpSyY"))
 
@@ -38,20 +38,20 @@ def own_date(template: str) -> datetime.date:
         return _USUAL
 
 
-def dated(template: str, date: datetime.date, *, given: bool = False) -> str:
+def dated(template: str, date: datetime.date, *, override: bool = False) -> str:
     """Return a chat template that writes one date in place of today's, and is otherwise the same.
 
     Args:
         template: The template.
         date: The date.
-        given: Whether the date is to take the place of one that the template names itself.
+        override: Whether the date is to take the place of one that the template names itself.
 
     >>> dated("{{ strftime_now('%Y') }}", datetime.date(2026, 1, 31)).splitlines()[1]
     "{{ strftime_now('%Y') }}"
     """
     replaced = "".join(f".replace('{code}', '{date.strftime(code)}')" for code in _CODES)
     lines = ["{% macro strftime_now(format) %}{{ format" + replaced + " }}{% endmacro %}"]
-    if given:
+    if override:
         lines.append("{% set date_string = '" + date.strftime(_FORM) + "' %}")
     return "\n".join([*lines, template])  # transformers leaves out the line break after a block
 
@@ -73,11 +73,11 @@ def pin_date(
     """
     own = tokenizer.chat_template
     texts = {"": own} if isinstance(own, str) else dict(own or {})
-    if date is not None and not any(writes_date(text) or _GIVEN.search(text) for text in texts.values()):
+    if date is not None and not any(writes_date(text) or _VARIABLE.search(text) for text in texts.values()):
         raise DataError("the checkpoint has no chat template that writes a date; remove this")
     if date is None and not any(map(writes_date, texts.values())):
         return None
     day = date or next(own_date(text) for text in texts.values() if writes_date(text))
-    pinned = {name: dated(text, day, given=date is not None) for name, text in texts.items()}
+    pinned = {name: dated(text, day, override=date is not None) for name, text in texts.items()}
     tokenizer.chat_template = pinned[""] if isinstance(own, str) else pinned
     return day

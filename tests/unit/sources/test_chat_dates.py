@@ -1,3 +1,5 @@
+"""Dates in chats: templates that write the day write one day, in rows and in fingerprints."""
+
 import copy
 import datetime
 import shutil
@@ -63,7 +65,7 @@ def test_a_pinned_template_writes_what_it_wrote(
     template = start + body
     texts = [
         tokenizer.apply_chat_template(ASK, tokenize=False, chat_template=one)
-        for one in (template, dated(template, DAY, given=given))
+        for one in (template, dated(template, DAY, override=given))
     ]
     assert texts[0] == texts[1]
 
