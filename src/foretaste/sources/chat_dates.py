@@ -31,9 +31,9 @@ def own_date(template: str) -> datetime.date:
     >>> own_date("{% set date_string = '05 Dec 2025' %}"), own_date("{{ strftime_now('%Y') }}")
     (datetime.date(2025, 12, 5), datetime.date(2024, 7, 26))
     """
-    named = _OWN.search(template)
+    match = _OWN.search(template)
     try:
-        return _USUAL if named is None else datetime.datetime.strptime(named["date"], _FORM).date()
+        return _USUAL if match is None else datetime.datetime.strptime(match["date"], _FORM).date()
     except ValueError:
         return _USUAL
 
