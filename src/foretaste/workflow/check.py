@@ -13,6 +13,7 @@ from foretaste.methods.registry import check_methods, estimates_curvature
 from foretaste.one_line import one_line
 from foretaste.params import parameters_of, shape_of
 from foretaste.plan import Recipe
+from foretaste.quantized import count_parameters
 from foretaste.readable import Readable, View, register_view
 from foretaste.recipe import where
 from foretaste.report.json import plain
@@ -27,6 +28,7 @@ from foretaste.work.context import Unwatched, Watch
 from foretaste.work.tracking import check_tracker
 from foretaste.work.trainings import joint_training, task_training
 from foretaste.workflow.cost import KRONECKER, StudyCost, StudySize, study_cost
+from foretaste.workflow.peak_memory import training_memory
 from foretaste.workflow.points import grid, joint_points
 from foretaste.workflow.trial import try_batches, try_labels
 
@@ -44,6 +46,7 @@ class CheckResult(Readable):
         trainings: Single-task and joint runs that `run` makes.
         previews: Weightings that are previewed, per method.
         cost: Trainings, evaluations, disk and memory of `run`.
+        training_bytes: About the largest memory of a training run; that of the program itself comes on top.
         seconds: About how long its training and evaluating take on this machine, by the forward passes that were timed.
         warnings: Reasons why results may look better than they are.
     """
@@ -53,6 +56,7 @@ class CheckResult(Readable):
     trainings: tuple[int, int]
     previews: int
     cost: StudyCost
+    training_bytes: int
     seconds: float
     warnings: tuple[str, ...] = ()
 
@@ -126,6 +130,8 @@ def check_problem(recipe: Recipe, problem: Problem, text: str, file: str, watch:
         together = joint_training(recipe, problem.tasks)
         micro = recipe.finetune.micro_batch or max(run.batch_size for run in (together, *alone.values()))
         trial = try_batches(problem, micro, recipe.preview.batch_size, watch)
+        recompute = recipe.finetune.gradient_checkpointing
+        memory = training_memory(problem, micro, recipe.finetune.optimizer, recompute=recompute)
         own_code = isinstance(recipe.model, FunctionModel | MemoryModel)
         labels = try_labels(problem, trial.classes) if own_code else ()
         warnings = _warn_of_twins(recipe) + _warn_of_slow_bfloat16(recipe) + problem.warnings + labels
@@ -147,7 +153,9 @@ def check_problem(recipe: Recipe, problem: Problem, text: str, file: str, watch:
     cost = study_cost(size)
     examples = [run.steps * run.batch_size for run in (*alone.values(), *[together] * trainings[1])]
     seconds = trial.training_seconds * sum(examples) / micro + trial.evaluation_seconds * cost.evaluations
-    return CheckResult(sum(numbers.values()), tasks, trainings, size.previews, cost, seconds, warnings)
+    return CheckResult(
+        count_parameters(problem.model), tasks, trainings, size.previews, cost, memory, seconds, warnings
+    )
 
 
 def _size_of(recipe: Recipe, problem: Problem, numbers: Mapping[str, int], trainings: tuple[int, int]) -> StudySize:
@@ -222,7 +230,12 @@ register_view(
         lambda result: plain(asdict(result)),
         lambda result: (
             check_section(
-                result.tasks, result.parameters, result.trainings, result.previews, asdict(result.cost), result.seconds
+                result.tasks,
+                result.parameters,
+                result.trainings,
+                result.previews,
+                {**asdict(result.cost), "training_bytes": result.training_bytes},
+                result.seconds,
             ),
         ),
         lambda result: [{"task": name, **facts} for name, facts in result.tasks.items()],

@@ -32,11 +32,18 @@ def check_section(
         parameters: Of the model.
         trainings: How many single-task runs, and at most how many joint runs.
         previews: How many weightings per preview method.
-        cost: `training_steps`, `evaluations`, `disk_bytes` and `memory_bytes` of the study.
+        cost: `training_steps`, `evaluations`, `disk_bytes` and `memory_bytes` of the study, and `training_bytes`, the
+            largest memory of a training run.
         seconds: About how long training and evaluating will take.
 
     >>> tasks = {"a": {"train": 300, "validation": 50, "classes": 2, "metrics": ["accuracy"], "epochs": 2.0}}
-    >>> cost = {"training_steps": 900, "evaluations": 8, "disk_bytes": 10**6, "memory_bytes": 10**6}
+    >>> cost = {
+    ...     "training_steps": 900,
+    ...     "evaluations": 8,
+    ...     "disk_bytes": 10**6,
+    ...     "memory_bytes": 10**6,
+    ...     "training_bytes": 10**6,
+    ... }
     >>> len(check_section(tasks, 3466, (1, 2), 3, cost, 60.0).blocks[0].rows)
     1
     """
@@ -63,7 +70,8 @@ def check_section(
         f"Training and evaluating take about {duration(seconds)} on this machine, judging by timed forward passes;"
         f" curvature and merging come on top. The study has {cost['training_steps']:,} training steps and"
         f" {cost['evaluations']:,} evaluations of all tasks. It needs {_size(cost['disk_bytes'])} of disk, and"
-        f" {_size(cost['memory_bytes'])} of memory for params alone."
+        f" {_size(cost['memory_bytes'])} of memory for params alone. A training run takes about"
+        f" {_size(cost['training_bytes'])} of memory, besides that of the program itself."
     )
     columns = ("task", "train", "validation", "classes", "epochs", "metrics")
     blocks: tuple[Block, ...] = (_table(columns, rows, left=("metrics",)), *_lengths_table(tasks), *_date_note(tasks))

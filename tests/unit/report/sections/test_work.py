@@ -24,6 +24,7 @@ def test_a_checked_recipe() -> None:
         "news": {"train": 50, "validation": 10, "classes": 0, "metrics": ["f1"], "epochs": 50.0},
     }
     cost = {"training_steps": 1500, "evaluations": 133, "disk_bytes": 34_600_000, "memory_bytes": 2_000_000_000}
+    cost["training_bytes"] = 3_210_000_000
     text = printed(check_section(tasks, 1_234_567, (2, 1), 66, cost, 750.0))
     assert "The recipe is fine" in text
     movies, news = (next(line for line in text.splitlines() if name in line) for name in ("movies", "news"))
@@ -42,13 +43,14 @@ def test_a_checked_recipe() -> None:
     assert "Training and evaluating take about 12 min 30 s on this machine" in words
     assert "The study has 1,500 training steps and 133 evaluations of all tasks." in words
     assert "It needs 34.6 MB of disk, and 2 GB of memory for params alone." in words
+    assert "A training run takes about 3.21 GB of memory, besides that of the program itself." in words
     assert "2 single-task runs, 66 weightings per preview method and at most 1 joint run" in words
 
 
 def test_rows_of_language_models_are_measured() -> None:
     facts = {"train": 10, "validation": 5, "classes": 0, "metrics": ["perplexity"], "epochs": 1.0}
     lengths = {"rows": 1500, "median": 31, "p95": 64, "longest": 1024, "cut": 7, "learned": 90, "lost": 1003}
-    cost = {"training_steps": 1, "evaluations": 1, "disk_bytes": 1, "memory_bytes": 1}
+    cost = {"training_steps": 1, "evaluations": 1, "disk_bytes": 1, "memory_bytes": 1, "training_bytes": 1}
     tasks = {"chat": {**facts, "form": "ShareGPT chats", "tokens": lengths}, "digits": facts}
     text = printed(check_section(tasks, 1, (1, 1), 1, cost, 1.0))
     table = text[text.index("Rows in tokens") :]
