@@ -160,7 +160,10 @@ def test_chats(tmp_path: Path, checkpoints: Checkpoints) -> None:
         "max_new_tokens: 8",
     )
     checked = json.loads(foretaste("check", recipe, "--json").out)
+    lengths = checked["tasks"]["a"].pop("tokens")
+    assert (lengths["rows"], lengths["cut"]) == (16, 8)
     assert checked["tasks"]["a"] == {
+        "form": "chats",
         "train": 8,
         "validation": 8,
         "classes": 0,
