@@ -161,7 +161,10 @@ tasks:
     [
         (
             CAUSAL + "    image: picture\n",
-            "line 14, tasks.sums.image: causal-lm has no use for 'image'; it reads prompt, completion, messages, text",
+            (
+                "line 14, tasks.sums.image: causal-lm has no use for 'image'; it reads prompt, completion, messages, tools,"
+                " text"
+            ),
         ),
         (CAUSAL + "    label: sum\n", "line 14, tasks.sums.label: causal-lm has no use for 'label'"),
         (
