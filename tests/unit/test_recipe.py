@@ -162,8 +162,8 @@ tasks:
         (
             CAUSAL + "    image: picture\n",
             (
-                "line 14, tasks.sums.image: causal-lm has no use for 'image'; it reads prompt, completion, messages, tools,"
-                " text"
+                "line 14, tasks.sums.image: causal-lm has no use for 'image'; it reads prompt, completion, messages,"
+                " tools, text"
             ),
         ),
         (CAUSAL + "    label: sum\n", "line 14, tasks.sums.label: causal-lm has no use for 'label'"),
