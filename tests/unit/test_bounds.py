@@ -23,7 +23,7 @@ DIGITS = "name: a\nmodel: {source: digits}\n"
         ("curvature: {batch_size: 1.0e+9}", "curvature.batch_size", "less than or equal to 1000000"),
         ("ensemble: {members: 1.0e+9}", "ensemble.members", "less than or equal to 1000"),
         ("preview: {points: 1e12}", "preview.points", "less than or equal to 100000; found '1e12'"),
-        ("joint: {steps: 1.0e+30}", "joint.steps", "less than or equal to 1000000000"),
+        ("joint: {steps: 1.0e+30}", "joint.steps", "a whole number from 1 to 1000000000, or all"),
         ("preview: {batch_size: 1.0e+21}", "preview.batch_size", "less than or equal to 1000000"),
         ("seed: 9223372036854775808", "seed", "less than 4611686018427387904"),
         (f"seed: {10**40}", "seed", "less than 4611686018427387904"),
