@@ -250,7 +250,10 @@ class TestFaults:
             tmp_path / "r.yaml", checkpoints.llama, "causal-lm", {"a": (bad, bad), "b": (bad, bad)}
         )
         message = self.never_written(tmp_path, recipe)
-        assert f"row 3 of {bad} has a message of the role 'robot'; roles are system, developer, user, assistant, tool" in message
+        assert (
+            f"row 3 of {bad} has a message of the role 'robot'; roles are system, developer, user, assistant, tool"
+            in message
+        )
 
     def test_a_kind_that_the_checkpoint_is_not(self, tmp_path: Path, checkpoints: Checkpoints, good: Path) -> None:
         recipe = language_recipe(

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from foretaste.sources.extra import transformers
 from foretaste.sources.row_lengths import lengths_of
-from foretaste.sources.rows_view import RowsView, RowView
+from foretaste.sources.rows_view import RowsView, RowView, largest
 from foretaste.sources.tokens import EncodedRows, Segment
 from foretaste.task import Examples, Task
 
@@ -29,6 +29,9 @@ class LanguageRows(RowsView):
         train, validation = _encoded(task.train), _encoded(task.validation)
         date = {"date": str(self._dates[task.name])} if task.name in self._dates else {}
         return {"form": train.form, "tokens": asdict(lengths_of([train, validation])), **date}
+
+    def longest(self, task: Task, count: int) -> Sequence[int]:
+        return largest([row.length for row in _encoded(task.train).rows], count)
 
     def row(self, task: Task, index: int) -> RowView:
         examples = _encoded(task.train)

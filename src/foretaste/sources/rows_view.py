@@ -1,4 +1,4 @@
-"""Views of rows: what a check tells of a task's rows, and one row as the model sees it."""
+"""Views of rows: what a check prints about a task's rows, and one row as the model sees it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,9 @@ import torch
 from foretaste.one_line import one_line
 from foretaste.task import Task
 
-__all__ = ["RowView", "RowsView", "TensorRows"]
+__all__ = ["RowView", "RowsView", "TensorRows", "largest"]
+
+_FIRST = 64
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,22 @@ class RowsView(ABC):
     """The rows of a problem's tasks, to look at."""
 
     def describe(self, task: Task) -> Mapping[str, object]:
-        """Describe a task's rows for a check: by default nothing more than their number is told.
+        """Describe a task's rows for a check, beyond their number; by default there is nothing to add.
 
         Args:
             task: One of the problem's tasks.
         """
         return {}
+
+    def longest(self, task: Task, count: int) -> Sequence[int]:
+        """Return the places of the longest training rows, by default among the first ones, since each must be read.
+
+        Args:
+            task: One of the problem's tasks.
+            count: How many places to return, at most.
+        """
+        rows = [task.train[place] for place in range(min(_FIRST, len(task.train)))]
+        return largest([sum(tensor.numel() for tensor in row.values()) for row in rows], count)
 
     @abstractmethod
     def row(self, task: Task, index: int) -> RowView:
@@ -50,8 +62,17 @@ class RowsView(ABC):
         """
 
 
+def largest(sizes: Sequence[int], count: int) -> list[int]:
+    """Return the places of the largest sizes, largest first.
+
+    >>> largest([3, 9, 5], 2)
+    [1, 2]
+    """
+    return sorted(range(len(sizes)), key=lambda place: -sizes[place])[:count]
+
+
 class TensorRows(RowsView):
-    """Rows of tasks that a program made: tensors, of which only sizes can be told, and numbers.
+    """Rows of tasks that a program made: the sizes of tensors, and numbers as they are.
 
     >>> from foretaste.task import Rows
     >>> from foretaste.metrics import METRICS

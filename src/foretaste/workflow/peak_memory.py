@@ -1,8 +1,8 @@
 """The most memory that a training run will take, from what one pass keeps for its gradients.
 
 A run holds the model, a copy, a gradient and the optimiser's moments of what it trains, and what the backward pass
-needs: autograd's saved tensors, and the gradients of the outputs. The saved tensors of the longest examples are counted
-in one forward pass, and grow with the examples of a batch.
+needs: autograd's saved tensors, the outputs, and the gradients by them. The saved tensors of the longest examples are
+counted in one forward pass, and grow with the examples of a batch.
 """
 
 from collections.abc import Sequence
@@ -14,14 +14,12 @@ from foretaste.loss.unit import unit_factors
 from foretaste.params import in_eval_mode, tensors_of
 from foretaste.quantized import scales_of
 from foretaste.sources.problem import Problem
-from foretaste.sources.tokens import EncodedRows
-from foretaste.task import Examples, Task
+from foretaste.task import Task
 
 __all__ = ["training_memory"]
 
 _ROWS = 2  # whose saved tensors are counted
-_MOST = 64  # examples whose sizes are compared, where reading one takes time
-_OUTPUTS = 2  # gradients of the outputs and of their log-probabilities
+_GRADIENTS = 2  # of the outputs' size: by the log-probabilities, and by the outputs
 _MOMENTS = {"adamw": 2, "sgd": 1}
 
 
@@ -41,14 +39,15 @@ def training_memory(problem: Problem, batch_size: int, optimizer: str, *, recomp
     model = problem.model
     tensors = {**tensors_of(model), **scales_of(model)}
     trained = sum(tensor.nbytes for name, tensor in tensors.items() if name in problem.trained)
-    largest = max(_bytes_of_an_example(model, task, recompute) for task in problem.tasks)
+    largest = max(
+        _bytes_of_an_example(model, task, problem.view.longest(task, _ROWS), recompute) for task in problem.tasks
+    )
     numbers = 2 + _MOMENTS.get(optimizer, 2)  # a copy, its gradient, and moments
     return round(sum(tensor.nbytes for tensor in tensors.values()) + numbers * trained + batch_size * largest)
 
 
-def _bytes_of_an_example(model: nn.Module, task: Task, recompute: bool) -> float:
+def _bytes_of_an_example(model: nn.Module, task: Task, longest: Sequence[int], recompute: bool) -> float:
     """Return what the longest examples of a task keep for the backward pass, a mean over them."""
-    longest = _longest(task.train)
     batch = task.batch(task.train, longest, next(model.parameters()).device)
     own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     storages: dict[int, int] = {}
@@ -63,16 +62,7 @@ def _bytes_of_an_example(model: nn.Module, task: Task, recompute: bool) -> float
         model.train(recompute)  # models compute again in training mode alone
         with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
             outputs = task.predict(model, batch)
+            count(outputs)  # a run holds them until its backward pass ends
             losses = task.loss.per_unit(outputs, batch).sum(1) * unit_factors(task.loss.counts(batch), task.unit)
     del losses
-    return (sum(storages.values()) + _OUTPUTS * outputs.nbytes) / len(longest)
-
-
-def _longest(examples: Examples) -> Sequence[int]:
-    """Return the places of the longest examples, among the first ones where only reading tells."""
-    if isinstance(examples, EncodedRows):
-        sizes = [row.length for row in examples.rows]
-    else:
-        places = range(min(_MOST, len(examples)))
-        sizes = [sum(torch.as_tensor(value).numel() for value in examples[place].values()) for place in places]
-    return sorted(range(len(sizes)), key=lambda place: -sizes[place])[:_ROWS]
+    return (sum(storages.values()) + _GRADIENTS * outputs.nbytes) / len(longest)

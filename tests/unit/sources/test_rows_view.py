@@ -3,7 +3,7 @@ import torch
 
 from foretaste.loss.squared import Squared
 from foretaste.metrics import METRICS
-from foretaste.sources.rows_view import RowView, TensorRows
+from foretaste.sources.rows_view import RowView, TensorRows, largest
 from foretaste.task import Rows, Task
 
 
@@ -26,3 +26,11 @@ def test_tensors_are_told_by_size_and_numbers_by_value(
 def test_a_target_is_a_number() -> None:
     rows = Rows(torch.zeros(2, 4), torch.tensor([0.5, 1.5]))
     assert TensorRows().row(Task("a", rows, rows, loss=Squared()), 1).facts["label"] == 1.5
+
+
+def test_the_longest_rows_are_those_with_most_numbers() -> None:
+    examples = [{"inputs": torch.zeros(size), "labels": torch.tensor(0)} for size in (3, 9, 1, 9)]
+    task = Task("a", examples, examples, (METRICS["accuracy"],))
+    assert TensorRows().longest(task, 2) == [1, 3]
+    assert TensorRows().longest(task, 9) == [1, 3, 0, 2]
+    assert largest([], 2) == []

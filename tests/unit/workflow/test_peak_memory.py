@@ -37,7 +37,7 @@ def test_an_example_keeps_its_inputs_its_activations_and_what_its_loss_needs() -
     problem = network()
     one = training_memory(problem, 1, "adamw") - training_memory(problem, 0, "adamw")
     assert training_memory(problem, 9, "adamw") - training_memory(problem, 8, "adamw") == pytest.approx(one, abs=1)
-    least = 4 * (WIDTH + HIDDEN + 3 * CLASSES)  # inputs, activations, log-probabilities, and two gradients of outputs
+    least = 4 * (WIDTH + HIDDEN + 4 * CLASSES)  # inputs, activations, log-probabilities, outputs, and two gradients
     assert least <= one <= least + 4 * (2 * CLASSES + 8)  # labels and their masks
 
 
