@@ -8,7 +8,9 @@ its own, which reports the largest resident memory that it ever had (`resource.g
 median time of a step; the loops take turns. `plain` is benchmarks/lora_plain.py, without foretaste. `loop` is
 foretaste's training on the same batches. The others are verbs of a study: `fit` trains and measures both tasks,
 `simple` previews, `diagonal` and `kronecker` estimate curvature, choose the prior's precision and preview. All begin
-with the checks of `foretaste check`. Results are written to benchmarks/results/lora_memory.json.
+with the checks of `foretaste check`. `loop` also compares the memory that such a check estimates, `estimate_mb`, with
+what its training took, `used_mb`: the peak, less what was resident before, plus the model. Results are written to
+benchmarks/results/lora_memory.json.
 """
 
 import argparse
@@ -29,11 +31,13 @@ import transformers
 
 import foretaste as ft
 from foretaste.loading import load
+from foretaste.params import tensors_of
 from foretaste.recipe import parse
 from foretaste.task import Batch, Example
 from foretaste.train.finetune import finetune
 from foretaste.train.run import Silent
 from foretaste.train.training import Training
+from foretaste.workflow.peak_memory import training_memory
 from lora_plain import BATCH, LENGTH, STEPS, batches
 
 RESULT = Path(__file__).parent / "results" / "lora_memory.json"
@@ -69,7 +73,8 @@ def main() -> None:
         return
     results = {dtype: measure(dtype, asked) for dtype in asked.dtype}
     facts = {
-        "command": "python benchmarks/lora_memory.py --model FOLDER --data DATA",
+        "command": "python benchmarks/lora_memory.py --model FOLDER --data DATA"
+        f" --dtype {' '.join(asked.dtype)} --repeats {asked.repeats}",
         "versions": f"torch {torch.__version__}, transformers {transformers.__version__}",
         "threads": os.environ.get("OMP_NUM_THREADS", "all"),
         "date": time.strftime("%Y-%m-%d"),
@@ -84,7 +89,7 @@ def measure(dtype: str, asked: argparse.Namespace) -> dict[str, dict[str, float]
         study = Path(folder) / "study"
         turns = [{loop: spawn(loop, dtype, study, asked) for loop in LOOPS} for _ in range(asked.repeats)]
         parts = {
-            loop: {key: statistics.median(turn[loop][key] for turn in turns) for key in ("peak_mb", "step_s")}
+            loop: {key: statistics.median(turn[loop][key] for turn in turns) for key in turns[0][loop]}
             for loop in LOOPS
         }
         parts |= {verb: spawn(verb, dtype, study, asked) for verb in VERBS}
@@ -119,15 +124,24 @@ def run_part(asked: argparse.Namespace) -> dict[str, float]:
     """Run one part, and tell the largest resident memory of this process."""
     result: dict[str, float] = {}
     if asked.part == "loop":
-        result["step_s"] = round(own_loop(asked), 3)
+        result |= own_loop(asked)
     else:
         study = open_study(asked, "simple" if asked.part == "fit" else asked.part)
         study.fit() if asked.part == "fit" else study.preview()
-    return {"peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024), **result}
+    return {"peak_mb": round(peak_mb()), **result}
 
 
-def own_loop(asked: argparse.Namespace) -> float:
-    """Train with foretaste on the plain loop's batches, and return the median time of a step."""
+def peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+def own_loop(asked: argparse.Namespace) -> dict[str, float]:
+    """Train with foretaste on the plain loop's batches; return the median time of a step, and memory in MiB."""
     text = recipe_text(asked, "simple")
     problem = load(parse(text), text, "")
     made = batches(asked.model, rows_of(asked))
@@ -142,8 +156,15 @@ def own_loop(asked: argparse.Namespace) -> float:
             last = time.perf_counter()
 
     training = Training(steps=STEPS, batch_size=BATCH, learning_rate=5e-4, decay="constant")
+    before = resident_mb() - sum(tensor.nbytes for tensor in tensors_of(problem.model).values()) / 2**20
     finetune(problem.model, None, task, training, observer=Clock())
-    return statistics.median(seconds[1:])
+    used = peak_mb() - before
+    estimate = training_memory(problem, BATCH, "adamw") / 2**20
+    return {
+        "step_s": round(statistics.median(seconds[1:]), 3),
+        "used_mb": round(used),
+        "estimate_mb": round(estimate),
+    }
 
 
 def collate(examples: Sequence[Example]) -> Batch:

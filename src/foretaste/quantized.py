@@ -12,7 +12,7 @@ References:
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ from torch.autograd.function import FunctionCtx
 __all__ = ["count_parameters", "differentiable", "is_quantized", "quantized_layers", "scales_of", "weight_shape"]
 
 
-def is_quantized(module: nn.Module) -> bool:
+def is_quantized(module: nn.Module) -> TypeGuard[nn.Linear]:
     """Tell whether a layer's weight is stored as integers.
 
     >>> is_quantized(nn.Linear(1, 1))
@@ -37,9 +37,7 @@ def quantized_layers(model: nn.Module) -> dict[str, nn.Linear]:
     >>> quantized_layers(nn.Sequential(nn.Linear(1, 1)))
     {}
     """
-    return {
-        name: module for name, module in model.named_modules() if isinstance(module, nn.Linear) and is_quantized(module)
-    }
+    return {name: module for name, module in model.named_modules() if is_quantized(module)}
 
 
 def weight_shape(module: nn.Module) -> tuple[int, ...]:
@@ -55,24 +53,23 @@ def weight_shape(module: nn.Module) -> tuple[int, ...]:
 
 
 def scales_of(model: nn.Module) -> dict[str, Tensor]:
-    """Return what the integers of a model's quantised weights are multiplied by, by name.
+    """Return what turns the integers of a model's quantised weights into numbers, by name.
 
-    Two weights that differ by a factor have the same integers.
+    For int8 that is ``[out]``, the largest absolute value of each row; for 4 bits, the state that bitsandbytes keeps.
+    Two weights that differ by a factor have the same integers, so hashes need these too.
 
     >>> scales_of(nn.Linear(1, 1))
     {}
     """
     scales: dict[str, Tensor] = {}
-    for name, module in quantized_layers(model).items():
-        weight: Any = module.weight
-        state: Any
-        state = getattr(weight, "quant_state", None)
+    layer: Any
+    for name, layer in quantized_layers(model).items():
+        state = getattr(layer.weight, "quant_state", None)
         if state is not None:
             scales |= {f"{name}.{key}": tensor for key, tensor in state.as_dict(packed=True).items()}
             continue
-        rows = getattr(weight, "SCB", None)  # moves to the layer's state when the layer is first called
-        state = module.state
-        scales[f"{name}.scales"] = rows if rows is not None else state.SCB
+        rows = layer.weight.SCB  # moves to the layer's state when the layer is first called
+        scales[f"{name}.scales"] = layer.state.SCB if rows is None else rows
     return scales
 
 
@@ -90,8 +87,8 @@ def count_parameters(model: nn.Module) -> int:
 def differentiable(model: nn.Module, names: Collection[str]) -> Iterator[None]:
     """Make a model differentiable by updates of quantised weights, until the end of the block.
 
-    Such a layer's parameter ``weight`` becomes an update of zero, float32, in the shape of the true weight. Its
-    gradient is exact; it costs nothing in the forward pass and has no memory of its own.
+    Such a layer's parameter ``weight`` becomes an update of zero, float32, ``[out, in]``. Its gradient is exact. The
+    forward pass computes nothing more, and the update shares the memory of one zero.
 
     Args:
         model: The model.
@@ -120,7 +117,7 @@ class _WithUpdate(nn.Linear):
         zero = torch.zeros((), device=layer.weight.device)
         self.weight = nn.Parameter(zero.expand(layer.out_features, layer.in_features))
         self.register_parameter("bias", None)
-        self._hidden = (layer,)  # in a tuple, its parameters are none of this layer's
+        self._hidden = (layer,)  # a tuple hides its parameters from this layer's
 
     def forward(self, inputs: Tensor) -> Tensor:
         output: Tensor = _AddNothing.apply(  # type: ignore[no-untyped-call]
@@ -130,7 +127,7 @@ class _WithUpdate(nn.Linear):
 
 
 class _AddNothing(torch.autograd.Function):
-    """``output + inputs @ weight.T`` where the weight is zero."""
+    """``output + inputs @ weight.T`` where the weight ``[out, in]`` is zero: ``[..., in]`` to ``[..., out]``."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, output: Tensor, inputs: Tensor, weight: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from foretaste.errors import WeightsError
 
-__all__ = ["TaskWeights", "corners", "row_shares", "uniform"]
+__all__ = ["TaskWeights", "corners", "even_rows", "row_shares", "uniform"]
 
 _TOLERANCE = 1e-6
 
@@ -172,6 +172,21 @@ def corners(tasks: Sequence[str]) -> list[TaskWeights]:
     ['a=1,b=0', 'a=0,b=1']
     """
     return [TaskWeights(tasks, [float(name == task) for name in tasks]) for task in tasks]
+
+
+def even_rows(weights: Mapping[str, float], batch_size: int) -> dict[str, int]:
+    """Divide the rows of a batch evenly among the tasks that have weight; the first ones get what is left over.
+
+    Args:
+        weights: alpha.
+        batch_size: Rows of a batch, of all tasks together.
+
+    >>> even_rows({"a": 0.5, "b": 0.0, "c": 0.5}, 5)
+    {'a': 3, 'b': 0, 'c': 2}
+    """
+    active = [task for task, weight in weights.items() if weight > 0]
+    rows, more = divmod(batch_size, len(active))
+    return {**dict.fromkeys(weights, 0), **{task: rows + (place < more) for place, task in enumerate(active)}}
 
 
 def row_shares(weights: Mapping[str, float], units: Mapping[str, float]) -> dict[str, float]:

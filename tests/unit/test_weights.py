@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foretaste.errors import WeightsError
-from foretaste.weights import TaskWeights, corners, uniform
+from foretaste.weights import TaskWeights, corners, even_rows, uniform
 from laws import quick
 
 TASKS = ("movies", "news", "sport")
@@ -124,3 +124,14 @@ def test_uniform_and_corners() -> None:
 def test_a_task_that_is_not_there_has_another_weight_if_one_is_given() -> None:
     weights = TaskWeights(("a", "b"), (0.25, 0.75))
     assert (weights.get("a"), weights.get("c"), weights.get("c", 0.0)) == (0.25, None, 0.0)
+
+
+@quick
+@given(st.lists(st.floats(0.01, 1), min_size=1, max_size=6), st.integers(0, 40))
+def test_even_rows_fill_the_batch_and_differ_by_one_at_most(weights: list[float], batch_size: int) -> None:
+    names = {str(place): weight for place, weight in enumerate(weights)}
+    rows = even_rows({**names, "none": 0.0}, batch_size)
+    assert rows.pop("none") == 0
+    assert sum(rows.values()) == batch_size
+    assert max(rows.values()) - min(rows.values()) <= 1
+    assert sorted(rows.values(), reverse=True) == list(rows.values())

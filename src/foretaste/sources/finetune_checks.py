@@ -1,4 +1,4 @@
-"""Checks of a recipe's finetuning across fields: what is said twice, and what does not suit the tasks or the model."""
+"""Checks of a recipe's finetuning across fields: contradictions, and what does not suit the tasks or the model."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ __all__ = ["check_finetune", "check_task_names"]
 
 
 def check_finetune(plan: Finetune, model: RecipePart) -> None:
-    """Check that a recipe says everything about finetuning once, and nothing that the model has no use for.
+    """Check that fields on finetuning do not contradict each other, and that the model can use them.
 
     Args:
         plan: The recipe's part on finetuning.
@@ -50,7 +50,7 @@ def _twice(steps: int, epochs: float) -> RecipeError:
 
 
 def check_task_names(plan: Finetune, names: Sequence[str]) -> None:
-    """Check that a recipe's finetuning speaks of tasks that there are.
+    """Check that the tasks that a recipe's finetuning names exist.
 
     Args:
         plan: The recipe's part on finetuning.

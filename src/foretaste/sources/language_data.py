@@ -15,7 +15,7 @@ from foretaste.task import Task
 
 __all__ = ["LanguageData", "data_warnings", "read_data"]
 
-_FEW = 0.01
+_FEW = 0.01  # share of the rows that may be cut without a warning; a check counts them all
 
 
 @dataclass(frozen=True)

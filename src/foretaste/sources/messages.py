@@ -1,4 +1,4 @@
-"""Messages of chats: roles, texts and calls of tools, checked and brought to one form."""
+"""Messages of chats: roles, texts and calls of tools, checked and put into one form."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -80,7 +80,7 @@ def _text_of(content: object) -> object:
 
 
 def _calls_of(value: object) -> list[Message]:
-    """Bring calls to the form that chat templates read: a function with its name and its arguments as a mapping."""
+    """Put calls into the form that chat templates read: a function with its name and its arguments as a mapping."""
     calls: list[Message] = []
     read = _read_json(value)
     for call in read if isinstance(read, list) else [read]:

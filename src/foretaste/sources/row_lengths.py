@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from foretaste.sources.row_warnings import cut_of
 from foretaste.sources.tokens import EncodedRows
 
 __all__ = ["RowLengths", "lengths_of"]
@@ -44,10 +45,7 @@ def lengths_of(parts: Sequence[EncodedRows]) -> RowLengths:
     RowLengths(rows=2, median=2, p95=9, longest=9, cut=1, learned=2, lost=3)
     """
     rows = [row for part in parts for row in part.rows]
-    median, p95, longest = (
-        int(length) for length in np.quantile([row.length for row in rows], [0.5, 0.95, 1], method="inverted_cdf")
-    )
-    learned = sum(sum(row.learned) for row in rows)
-    return RowLengths(
-        len(rows), median, p95, longest, sum(row.cut for row in rows), learned, sum(row.lost for row in rows)
-    )
+    lengths = [row.length for row in rows]
+    median, p95 = (int(length) for length in np.quantile(lengths, [0.5, 0.95], method="inverted_cdf"))
+    learned, cut = sum(sum(row.learned) for row in rows), cut_of(EncodedRows(rows))
+    return RowLengths(cut.count, median, p95, cut.longest, cut.rows, learned, cut.lost)

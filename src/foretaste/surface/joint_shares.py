@@ -7,7 +7,7 @@ from typing import Any
 from foretaste.document.blocks import Cell, Column, Table, cell_of
 from foretaste.document.wording import counted, share
 from foretaste.one_line import one_line
-from foretaste.weights import row_shares
+from foretaste.weights import even_rows, row_shares
 
 __all__ = ["JointData", "JointShare", "joint_shares", "shares_record", "shares_table"]
 
@@ -65,21 +65,16 @@ def joint_shares(data: JointData, weights: Mapping[str, float]) -> dict[str, Joi
     {'a': (600.0, 0.5, 1.5), 'b': (200.0, 0.5, 2.0)}
     """
     drawn = data.steps * data.batch_size
-    odds = row_shares(weights, data.units) if data.realise == "sampling" else _even_shares(weights, data.batch_size)
+    if data.realise == "sampling":
+        odds = row_shares(weights, data.units)
+    else:
+        odds = {task: count / data.batch_size for task, count in even_rows(weights, data.batch_size).items()}
     units = {task: odds[task] * data.units[task] for task in weights}
     total = sum(units.values())
     return {
         task: JointShare(odds[task] * drawn, odds[task], units[task] / total, odds[task] * drawn / data.rows[task])
         for task in weights
     }
-
-
-def _even_shares(weights: Mapping[str, float], batch_size: int) -> dict[str, float]:
-    """Return equal shares of the tasks that have weight; the first ones get what a batch has left."""
-    active = [task for task, weight in weights.items() if weight > 0]
-    each, more = divmod(batch_size, len(active))
-    counts = {task: each + (place < more) for place, task in enumerate(active)}
-    return {task: counts.get(task, 0) / batch_size for task in weights}
 
 
 def shares_record(data: JointData, weights: Mapping[str, float]) -> dict[str, Any]:

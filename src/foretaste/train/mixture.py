@@ -20,7 +20,7 @@ from foretaste.errors import WeightsError
 from foretaste.loss.unit import count_units
 from foretaste.one_line import one_line
 from foretaste.task import Batch, Rows, Task
-from foretaste.weights import TaskWeights, row_shares
+from foretaste.weights import TaskWeights, even_rows, row_shares
 
 __all__ = [
     "Portion",
@@ -239,14 +239,12 @@ def _by_loss(
         raise WeightsError(
             f"a batch of {batch_size} cannot hold {len(active)} tasks; raise batch_size or realise weights by sampling"
         )
-    sizes = [batch_size // len(active) + (place < batch_size % len(active)) for place in range(len(active))]
-    streams = [
-        iter(_stream(len(task.train), size * steps, generator)) for task, size in zip(active, sizes, strict=True)
-    ]
+    sizes = even_rows(weights, batch_size)
+    streams = [iter(_stream(len(task.train), sizes[task.name] * steps, generator)) for task in active]
     return [
         tuple(
-            Portion(task.name, tuple(next(stream) for _ in range(size)), weights[task.name])
-            for task, size, stream in zip(active, sizes, streams, strict=True)
+            Portion(task.name, tuple(next(stream) for _ in range(sizes[task.name])), weights[task.name])
+            for task, stream in zip(active, streams, strict=True)
         )
         for _ in range(steps)
     ]
