@@ -111,6 +111,6 @@ def shares_table(data: JointData, weights: Mapping[str, float]) -> Table:
         cells += [Cell((share(part.share_of_rows),))] if tokens or by_loss else []
         cells += [Cell((share(part.share_of_units),))] if tokens else []
         lines.append((*cells, cell_of(f"{part.epochs:,.2f}")))
-    caption = f"What a joint run of {counted(data.steps, 'step')} of {counted(data.batch_size, 'row')} trains on."
+    caption = f"What a joint run trains on: {counted(data.steps, 'step')} of {counted(data.batch_size, 'row')}."
     caption += " Weights are factors of the losses, and rows are drawn evenly." if by_loss else ""
     return Table(tuple(map(Column, (*names, "epochs"))), tuple(lines), caption=caption)

@@ -39,7 +39,7 @@ def test_weights_are_told_as_shares_of_a_joint_run(make: Study) -> None:
     data = JointData(10, 8, "token", "sampling", dict.fromkeys(AB, 20), {"a": 1.0, "b": 3.0})
     text = shown([recommendation_section(replace(make(AB), joint_data=data))])
     assert "rows drawn" not in shown([recommendation_section(make(AB))])
-    assert "What a joint run of 10 steps of 8 rows trains on." in text
+    assert "What a joint run trains on: 10 steps of 8 rows." in text
     row = next(line for line in text.splitlines() if "3.00" in line)
     assert row.strip("│ ").split() == ["a", "60", "75%", "50%", "3.00"]
 
