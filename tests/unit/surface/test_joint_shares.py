@@ -57,7 +57,7 @@ def test_a_table_has_the_shares_that_differ_from_the_weights(
 ) -> None:
     table = shares_table(replace(DATA, unit=unit, realise=realise), TaskWeights("abc", (0.5, 0.3, 0.2)))
     assert [column.name for column in table.columns] == ["task", "rows drawn", *columns, "epochs"]
-    assert table.caption == f"What a joint run of 25 steps of 8 rows trains on.{caption}"
+    assert table.caption == f"What a joint run trains on: 25 steps of 8 rows.{caption}"
 
 
 def test_a_record_has_the_numbers_of_the_table() -> None:
